@@ -1,0 +1,46 @@
+"""Tunesmith fine-tunes language models. This package is the kernel: it knows plugins and configuration, not torch.
+
+tunesmith.train("conf/sft_lora.yaml", {"adapter.rank": 16})
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tunesmith.chat_template import ChatTemplate as ChatTemplate
+    from tunesmith.errors import DataError as DataError
+    from tunesmith.errors import TunesmithError as TunesmithError
+    from tunesmith.hookspecs import hookimpl as hookimpl
+    from tunesmith.messages import announce as announce
+    from tunesmith.options import plugin as plugin
+    from tunesmith.pipeline import ChatSession as ChatSession
+    from tunesmith.pipeline import chat as chat
+    from tunesmith.pipeline import export as export
+    from tunesmith.pipeline import plan as plan
+    from tunesmith.pipeline import train as train
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ChatSession": "pipeline",
+    "ChatTemplate": "chat_template",
+    "DataError": "errors",
+    "TunesmithError": "errors",
+    "announce": "messages",
+    "chat": "pipeline",
+    "export": "pipeline",
+    "hookimpl": "hookspecs",
+    "plan": "pipeline",
+    "plugin": "options",
+    "train": "pipeline",
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `import tunesmith` and `tunesmith --help` stay quick."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'tunesmith' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"tunesmith.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

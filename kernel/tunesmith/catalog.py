@@ -1,0 +1,180 @@
+"""Discovery: which plugins are installed, from entry-point metadata alone. Only what is selected is imported."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.resources
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import PluginError, choices
+from tunesmith.kinds import KINDS
+
+_PREFIX = "tunesmith."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One installed plugin: its address and where it comes from."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    target: str  # module:attribute
+    kernel: str  # the kernel versions that the distribution asks for, as a specifier; "" for any
+    load: Callable[[], Any]
+
+    @property
+    def address(self) -> str:
+        return f"{self.kind}.{self.name}"
+
+    @property
+    def origin(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+class MissingPluginError(PluginError):
+    """No installed plugin has the name; `distribution` is what to install, None when nobody knows."""
+
+    def __init__(self, message: str, distribution: str | None) -> None:
+        super().__init__(message)
+        self.distribution = distribution
+
+
+class Catalog:
+    """The installed plugins, by kind and name."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self._entries: dict[str, list[Entry]] = {}
+        for entry in entries:
+            self._entries.setdefault(entry.address, []).append(entry)
+
+    @classmethod
+    def discover(cls) -> Catalog:
+        """Read the entry points of every installed distribution.
+
+        `TUNESMITH_PLUGINS=a,b` restricts the result to these; each is a distribution (`tunesmith-adapter-lora`) or
+        an address (`adapter.lora`).
+        """
+        found: dict[str, list[Entry]] = {}
+        for distribution in importlib.metadata.distributions():
+            points = [point for point in distribution.entry_points if point.group.startswith(_PREFIX)]
+            if points and distribution.name not in found:  # the first on the path is the one that is imported
+                found[distribution.name] = list(_entries(distribution, points))
+        entries = [entry for entries in found.values() for entry in entries]
+        only = {item.strip() for item in os.environ.get("TUNESMITH_PLUGINS", "").split(",") if item.strip()}
+        return cls([entry for entry in entries if not only or only & {entry.address, entry.distribution}])
+
+    @classmethod
+    def of(cls, plugins: Mapping[str, type]) -> Catalog:
+        """A catalog of classes at hand, by address: `Catalog.of({"adapter.lora": Lora})`. For tests and notebooks."""
+
+        def entry(address: str, plugin: type) -> Entry:
+            kind, _, name = address.partition(".")
+            target = f"{plugin.__module__}:{plugin.__qualname__}"
+            return Entry(kind, name, plugin.__module__.partition(".")[0], "local", target, "", lambda: plugin)
+
+        return cls([entry(address, plugin) for address, plugin in plugins.items()])
+
+    def entries(self) -> list[Entry]:
+        """All entries, by kind in the order of a run, then by name; an ambiguous name has several."""
+        order = {kind: number for number, kind in enumerate(KINDS)}
+        everything = [entry for entries in self._entries.values() for entry in entries]
+        return sorted(everything, key=lambda entry: (order[entry.kind], entry.name, entry.distribution))
+
+    def names(self, kind: str) -> list[str]:
+        """The names that can be selected for a kind, sorted."""
+        return sorted({entry.name for entry in self.entries() if entry.kind == kind})
+
+    def find(self, kind: str, name: str) -> Entry:
+        """The one entry of this name.
+
+        Raises: PluginError when there is none, or when several distributions offer it.
+        """
+        entries = self._entries.get(f"{kind}.{name}", [])
+        if len(entries) > 1:
+            offers = ", ".join(sorted(entry.origin for entry in entries))
+            raise PluginError(
+                f"{kind}={name} is offered by {len(entries)} distributions: {offers}.\n"
+                f"uninstall one, or choose: TUNESMITH_PLUGINS={entries[0].distribution},…"
+            )
+        if not entries:
+            raise self._missing(kind, name)
+        return entries[0]
+
+    def _missing(self, kind: str, name: str) -> MissingPluginError:
+        known = known_distributions()
+        distribution = known.get(f"{kind}.{name}")
+        if distribution:
+            return MissingPluginError(f"no installed plugin provides {kind}={name}.", distribution)
+        names = {address.partition(".")[2] for address in known if address.startswith(f"{kind}.")}
+        listed = choices(name, {*self.names(kind), *names}, "installed or known")
+        third_party = f"if somebody publishes it: pip install tunesmith-{kind}-{name}"
+        return MissingPluginError(f"no installed plugin provides {kind}={name}.\n{listed}\n{third_party}", None)
+
+    def load(self, entry: Entry) -> type:
+        """Import a plugin's class.
+
+        Raises: PluginError when it needs another kernel, cannot be imported, or is not a plugin.
+        """
+        from packaging.specifiers import SpecifierSet
+
+        from tunesmith import __version__
+        from tunesmith.options import is_plugin
+
+        label = f"{entry.kind}={entry.name} ({entry.origin})"
+        if entry.kernel and not SpecifierSet(entry.kernel).contains(__version__, prereleases=True):
+            raise PluginError(
+                f"{label} needs tunesmith {entry.kernel}, installed is {__version__}.\n"
+                f"pip install --upgrade tunesmith {entry.distribution}"
+            )
+        try:
+            loaded = entry.load()
+        except Exception as error:
+            raise PluginError(
+                f"{label} cannot be imported: {type(error).__name__}: {error}\n"
+                f"pip install --upgrade --force-reinstall {entry.distribution}"
+            ) from error
+        if not is_plugin(loaded):
+            raise PluginError(f"{label}: {entry.target} is not a class with @plugin; tell the authors of the plugin.")
+        return loaded
+
+
+def _entries(
+    distribution: importlib.metadata.Distribution, points: list[importlib.metadata.EntryPoint]
+) -> Iterator[Entry]:
+    name, version, kernel = distribution.name, distribution.version, _kernel_specifier(distribution.requires or ())
+    for point in points:
+        kind = point.group.removeprefix(_PREFIX)
+        if kind in KINDS:
+            yield Entry(kind, point.name, name, version, point.value, kernel, point.load)
+
+
+def _kernel_specifier(requires: Any) -> str:
+    """What the metadata of a distribution asks of the kernel: the specifier of its requirement on `tunesmith`."""
+    for requirement in requires:
+        if re.match(r"tunesmith\s*(?![\w.-])", requirement):
+            from packaging.requirements import Requirement
+
+            return str(Requirement(requirement).specifier)
+    return ""
+
+
+@functools.cache
+def known_distributions() -> Mapping[str, str]:
+    """The distributions of the project, by the addresses they offer: what an error can tell to install."""
+    text = importlib.resources.files("tunesmith").joinpath("known_plugins.json").read_text(encoding="utf-8")
+    return json.loads(text)
+
+
+def recipe_folders() -> list[Path]:
+    """Folders of installed recipes: packages that offer an entry point of the group `tunesmith.recipes`."""
+    points = importlib.metadata.entry_points(group="tunesmith.recipes")
+    return [Path(str(importlib.resources.files(point.value))) for point in points]

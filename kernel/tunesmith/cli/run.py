@@ -1,0 +1,95 @@
+"""`tunesmith train`, `chat` and `export`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from tunesmith.cli.arguments import ConfigCommand, configured
+
+
+@click.command(cls=ConfigCommand)
+@configured
+def train(config: str | None, overrides: list[str]) -> None:
+    """Train a model.
+
+    CONFIG is a YAML file, or the folder of a run to repeat. resume=true continues an interrupted run.
+    """
+    import tunesmith
+
+    folder = tunesmith.train(config, overrides)
+    click.echo(f"done: {folder}\n  tunesmith chat {folder}\n  tunesmith export {folder}", err=True)
+
+
+@click.command(cls=ConfigCommand)
+@configured
+@click.option(
+    "-m", "--message", "messages", multiple=True, help="Ask this and stop; several are separate conversations."
+)
+@click.option("--system", help="A system message.")
+def chat(config: str | None, overrides: list[str], messages: tuple[str, ...], system: str | None) -> None:
+    """Talk to a model.
+
+    CONFIG is a run's folder, or a YAML file that names a model. Without --message it reads questions from the
+    terminal: /clear starts anew, /exit ends.
+    """
+    from tunesmith.pipeline import ChatSession
+
+    session = ChatSession(config, overrides)
+    start = [{"role": "system", "content": system}] if system else []
+    if messages:
+        _ask_all(session, start, messages)
+    else:
+        _converse(session, start)
+
+
+def _ask_all(session: Any, start: list[dict[str, Any]], questions: tuple[str, ...]) -> None:
+    answers = [""] * len(questions)
+    for piece in session.answer([[*start, {"role": "user", "content": question}] for question in questions]):
+        answers[piece.index] += piece.text
+    for question, answer in zip(questions, answers, strict=True):
+        click.echo(f"{click.style('>', bold=True)} {question}\n{answer}\n")
+
+
+def _converse(session: Any, start: list[dict[str, Any]]) -> None:
+    history = list(start)
+    while True:
+        question = _read_line()
+        if question in (None, "/exit"):
+            return
+        if question == "/clear":
+            history = list(start)
+            continue
+        if not question:
+            continue
+        history.append({"role": "user", "content": question})
+        answer = ""
+        for piece in session.answer([history]):
+            answer += piece.text
+            click.echo(piece.text, nl=False)
+        click.echo()
+        history.append({"role": "assistant", "content": answer})
+
+
+def _read_line() -> str | None:
+    """The next question; None at the end of the input."""
+    prompt = "> " if sys.stdin.isatty() else ""
+    try:
+        return input(prompt).strip()
+    except EOFError:
+        return None
+
+
+@click.command(cls=ConfigCommand)
+@configured
+@click.option("-o", "--output", "output_dir", type=click.Path(), help="Folder to write; RUN-EXPORTER by default.")
+def export(config: str | None, overrides: list[str], output_dir: str | None) -> None:
+    """Write the finished model of a run.
+
+    CONFIG is a run's folder; exporter=NAME chooses the form.
+    """
+    import tunesmith
+
+    click.echo(f"done: {tunesmith.export(config, overrides, output_dir=output_dir)}", err=True)

@@ -1,0 +1,350 @@
+"""Every hook, in the order of a run. No logic: this file is the contract between the kernel and its plugins.
+
+How the calls of one hook are composed:
+
+- **exclusive**: one implementation, from the kind that owns the hook (`kinds.EXCLUSIVE`). Assembly checks it.
+- **routed**: called on the one plugin that an address or a data set entry names (`kinds.ROUTED`).
+- **collect**: every selected plugin's answer, in no promised order.
+- **event**: every selected plugin hears it; what it returns is dropped.
+
+Any plugin may put a wrapper around an exclusive hook with `@hookimpl(wrapper=True)`; that is what patches do.
+An implementation names the arguments it needs and may leave out the others.
+Heavy imports (torch, transformers, …) belong inside the implementations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from tunesmith.assemble import Plan
+    from tunesmith.chat_template import ChatTemplate
+    from tunesmith.types import (
+        Batch,
+        Conversation,
+        DatasetSplits,
+        Delta,
+        Encoder,
+        Event,
+        Fetch,
+        LossOutput,
+        ModelHandle,
+        ModelSource,
+        OptimizerSettings,
+        Precision,
+        Problem,
+        Requirement,
+        Row,
+        Sampling,
+        ToRows,
+        TrainingJob,
+    )
+
+hookspec = pluggy.HookspecMarker("tunesmith")
+hookimpl = pluggy.HookimplMarker("tunesmith")
+
+
+# ---- before anything heavy is imported ------------------------------------------------------------------------------
+
+
+@hookspec
+def requires() -> list[Requirement]:  # type: ignore[empty-body]
+    """Name other plugins that this one calls by name, so that they are found, loaded and checked beforehand.
+
+    Called: once per selected plugin, right after its options were validated.
+    Composition: collect.
+    Returns: one `Requirement` per plugin, e.g. the format of a data set entry.
+    Since: 0.1
+    """
+
+
+@hookspec
+def check(plan: Plan) -> list[Problem]:  # type: ignore[empty-body]
+    """Say what is wrong with this combination of plugins and options.
+
+    Called: once, with the whole plan, before any heavy import. Must be fast and must not import torch.
+    Composition: collect; all problems of all plugins are reported together.
+    Args:
+        plan: what is selected. `plan.uses("optimizer", "galore")`, `plan.get("trainer.max_steps")`,
+            `plan.plugin("adapter")`.
+    Returns: problems with the configuration key they belong to and what to do instead; [] when all is well.
+    Since: 0.1
+    """
+
+
+# ---- the model's files ----------------------------------------------------------------------------------------------
+
+
+@hookspec(firstresult=True)
+def fetch(address: str, revision: str | None) -> Path:  # type: ignore[empty-body]
+    """Make a model or data set available locally.
+
+    Called: once per address, on the main process first.
+    Composition: routed to the hub that the address names (`s3://…`), else `local` for a path, else the default hub.
+    Args:
+        address: without its scheme: `Qwen/Qwen3-4B`, `data/train.json`.
+        revision: branch, tag or commit; None is the hub's default.
+    Returns: a local file or folder.
+    Raises: TunesmithError that says where it looked and how to get access.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def resolve_precision(requested: str) -> Precision:  # type: ignore[empty-body]
+    """Decide in which numbers this machine computes.
+
+    Called: once, before the model is loaded.
+    Composition: exclusive, kind `model`.
+    Args:
+        requested: `auto`, `bf16`, `fp16` or `fp32`.
+    Returns: `bf16`, `fp16` or `fp32`; for `auto` bf16 wherever the hardware computes in it, and it is announced.
+    Raises: TunesmithError when the hardware cannot do what was asked.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def load_processor(source: ModelSource) -> Any:
+    """Load the tokenizer, or the processor of a multimodal model.
+
+    Called: once, before the data is read.
+    Composition: exclusive, kind `model`.
+    Returns: an object with transformers' tokenizer interface; a processor carries one as `.tokenizer`.
+    Raises: TunesmithError when the folder holds none.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def chat_template(processor: Any, source: ModelSource) -> ChatTemplate:  # type: ignore[empty-body]
+    """Say how a conversation becomes text, and which of that text is the assistant's.
+
+    Called: once, after the tokenizer is loaded.
+    Composition: exclusive, kind `template`.
+    Returns: a `ChatTemplate`: Jinja with `{% generation %}` marks around what the assistant says, and the strings
+        that end a turn. The same template is used to train, to chat, and in the exported tokenizer.
+    Since: 0.1
+    """
+
+
+# ---- data -----------------------------------------------------------------------------------------------------------
+
+
+@hookspec(firstresult=True)
+def to_rows(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[Row]:  # type: ignore[empty-body]
+    """Turn a data set's records into canonical rows.
+
+    Called: for each batch of records, on the format that the data set's entry names.
+    Composition: routed, kind `format`.
+    Args:
+        records: as they stand in the file, one mapping each.
+        columns: where to find what, over the format's own names: `{"prompt": "question"}`.
+    Returns: one row per record: `text`; `messages`; `prompt`+`chosen`+`rejected`; `prompt`+`completion`+`label`.
+    Raises: DataError that names the record, the columns it has, and the ones that were looked for.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def build_dataset(fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:  # type: ignore[empty-body]
+    """Read, convert, mix, split and encode the data sets.
+
+    Called: once, before the model is loaded.
+    Composition: exclusive, kind `data`.
+    Args:
+        fetch: `fetch(address, revision=None)` gives a local file or folder.
+        to_rows: `to_rows(format, records, columns)` gives canonical rows.
+        encode: rows in, columns of token ids out; call it with some hundred rows at a time. It may return fewer rows
+            than it was given. `encode.fingerprint` is the key of a cache.
+    Returns: the encoded training set and named evaluation sets.
+    Raises: DataError.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def encode(rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:  # type: ignore[empty-body]
+    """Turn canonical rows into the columns that this objective trains on.
+
+    Called: for batches of rows, possibly in several processes.
+    Composition: exclusive, kind `stage`.
+    Returns: equally long columns, such as `input_ids` and `labels` (lists of int; label -100 is not trained).
+    Raises: DataError when the rows are of another shape than the stage needs.
+    Since: 0.1
+    """
+
+
+# ---- the model ------------------------------------------------------------------------------------------------------
+
+
+@hookspec(firstresult=True)
+def quantization_config(source: ModelSource) -> Any:
+    """Give the `quantization_config` with which transformers quantises while it loads.
+
+    Called: before `load_model`, when a quantizer is selected.
+    Composition: exclusive, kind `quantizer`; optional.
+    Returns: a transformers quantization config, or None when `quantize` does the work afterwards.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def load_model(source: ModelSource, processor: Any, quantization: Any) -> Any:
+    """Load the weights.
+
+    Called: once per model. Seeds the random numbers with `source.seed` first.
+    Composition: exclusive, kind `model`; patches wrap it.
+    Args:
+        source: the folder and the numbers to load them in.
+        processor: what `load_processor` gave, to match the size of the embeddings with.
+        quantization: what `quantization_config` gave, or None.
+    Returns: a `torch.nn.Module` with transformers' causal LM interface: called with `input_ids` (B, T),
+        `position_ids` (B, T), `logits_to_keep`, and for batches without padding `cu_seq_lens_q`, `cu_seq_lens_k`
+        (int32, number of sequences + 1), `max_length_q`, `max_length_k` (int), gives `.logits` (B, T, V).
+    Raises: TunesmithError.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def quantize(model: Any, calibration: Callable[[], Iterator[Batch]] | None) -> Any:
+    """Replace the linear layers of the loaded model by quantised ones.
+
+    Called: after `load_model`, before `apply_adapter`, when a quantizer is selected.
+    Composition: exclusive, kind `quantizer`; optional.
+    Args:
+        calibration: gives batches of the training data, for methods that look at activations; None outside training.
+    Returns: the model; it may be the same object.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def apply_adapter(model: Any, trained: Path | None, source: ModelSource) -> Any:
+    """Choose what is trained: add an adapter, freeze, or leave all weights trainable.
+
+    Called: after the model was loaded and quantised. Not called for a whole model that is only served or exported.
+    Composition: exclusive, kind `adapter`.
+    Args:
+        trained: folder of an adapter that a run saved, to be loaded; None for a fresh one.
+        source: tells whether this is training, and the precision; trainable weights are float32 in training.
+    Returns: the model, whose `save_pretrained(folder)` writes what was trained.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def merge_adapter(model: Any) -> Any:
+    """Fold the adapter into the weights.
+
+    Called: by exporters, on what `apply_adapter` returned.
+    Composition: exclusive, kind `adapter`.
+    Returns: a plain transformers model without adapter, of the same function.
+    Raises: TunesmithError when this adapter or this base cannot be merged, with the reason and what to do.
+    Since: 0.1
+    """
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+
+@hookspec(firstresult=True)
+def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:  # type: ignore[empty-body]
+    """Make a batch of encoded examples.
+
+    Called: for every batch, in the data loader's workers.
+    Composition: exclusive, kind `stage`.
+    Args:
+        padding_free: concatenate the sequences to one of shape (1, T) with restarting `position_ids` and the
+            `cu_seq_lens_*` of `load_model`; otherwise pad to (B, T) with an `attention_mask`.
+    Returns: `labels` (int64, same shape as `input_ids`), `num_items` (float: trained tokens, or pairs), and the
+        model's inputs.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def compute_loss(model: Any, batch: Batch) -> LossOutput:  # type: ignore[empty-body]
+    """Compute the objective of a batch.
+
+    Called: for every batch in training and evaluation.
+    Composition: exclusive, kind `stage`, or `loss` when one is selected; patches wrap it.
+    Args:
+        model: as the trainer wrapped it (DDP, FSDP, DeepSpeed); call it, do not reach into it.
+        batch: what `collate` gave, on the model's device.
+    Returns: the sum of the loss over items and their number; the trainer divides.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def build_optimizer(model: Any, settings: OptimizerSettings) -> Any:
+    """Make the optimizer of the trainable weights.
+
+    Called: once by the trainer, when an optimizer is selected.
+    Composition: exclusive, kind `optimizer`; optional (the trainer has its own).
+    Returns: a `torch.optim.Optimizer` whose parameter groups carry `lr`.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def fit(job: TrainingJob) -> bool:  # type: ignore[empty-body]
+    """Train, and save what was trained in `job.output_dir`.
+
+    Called: once.
+    Composition: exclusive, kind `trainer`, or `stage` when it brings its own loop.
+    Args:
+        job: model, data, and the other hooks that a loop calls, bound.
+    Returns: True when training reached its end, False when it was interrupted and can be resumed.
+    Raises: TunesmithError.
+    Since: 0.1
+    """
+
+
+@hookspec
+def on_event(event: Event) -> None:
+    """Hear what happens in a run.
+
+    Called: on the main process: RunStarted, StepEnded, Evaluated, Saved, RunEnded. RunEnded always comes, also after
+        an error; StepEnded comes at every step and must return quickly.
+    Composition: event, all trackers.
+    Since: 0.1
+    """
+
+
+# ---- afterwards -----------------------------------------------------------------------------------------------------
+
+
+@hookspec(firstresult=True)
+def generate(handle: ModelHandle, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[Delta]:  # type: ignore[empty-body]
+    """Answer conversations, streaming.
+
+    Called: any number of times with the same handle; the engine loads the model at the first call and keeps it.
+    Composition: exclusive, kind `engine`.
+    Args:
+        conversations: are answered together, as a batch.
+        sampling: over the engine's own options.
+    Returns: an iterator of pieces; those of different conversations may alternate. Joined, the pieces of one index
+        are its answer, without the string that ended it.
+    Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def export(handle: ModelHandle, output_dir: Path) -> Path:  # type: ignore[empty-body]
+    """Write a finished model.
+
+    Called: once.
+    Composition: exclusive, kind `exporter`.
+    Args:
+        output_dir: does not exist yet; write beside it and rename, so that it is never half there.
+    Returns: what was written.
+    Raises: TunesmithError.
+    Since: 0.1
+    """

@@ -1,0 +1,76 @@
+"""The kinds of plugin: the configuration keys, how many of each a run has, and the hooks each may implement."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of plugin, which is also one configuration key."""
+
+    name: str
+    how_many: Literal["one", "optional", "any", "routed", "command"]
+    summary: str
+    default: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ("train",)  # the commands that need this kind
+
+    @property
+    def many(self) -> bool:
+        """Whether the configuration holds a mapping of names instead of one name."""
+        return self.how_many in ("any", "routed")
+
+
+_ALL = ("train", "chat", "export")
+_SHOW = "show"  # `tunesmith data show`: what a run would train on
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("model", "one", "loads weights and tokenizer", ("transformers",), (*_ALL, _SHOW)),
+        Kind("template", "one", "how a conversation becomes text", ("auto",), (*_ALL, _SHOW)),
+        Kind("data", "one", "reads, mixes and splits data sets", ("datasets",), ("train", _SHOW)),
+        Kind("format", "routed", "turns a data set's records into canonical rows", (), ("train", _SHOW)),
+        Kind("hub", "routed", "fetches a model or data set by its address", (), (*_ALL, _SHOW)),
+        Kind("quantizer", "optional", "stores the base model in fewer bits", commands=_ALL),
+        Kind("adapter", "one", "chooses what is trained", ("lora",), _ALL),
+        Kind("patch", "any", "wraps loading or the loss", commands=_ALL),
+        Kind("trainer", "one", "the training loop", ("transformers",)),
+        Kind("stage", "one", "encoding, batches and loss of a training objective", ("sft",), ("train", _SHOW)),
+        Kind("loss", "optional", "replaces the stage's loss"),
+        Kind("optimizer", "optional", "replaces the trainer's optimizer"),
+        Kind("tracker", "any", "records what happens in a run", ("console", "jsonl", "plot")),
+        Kind("engine", "one", "generates answers", ("transformers",), ("chat",)),
+        Kind("exporter", "one", "writes a finished model", ("merged",), ("export",)),
+        Kind("command", "command", "a command of its own", commands=()),
+    )
+}
+
+CONFIGURED = {name: kind for name, kind in KINDS.items() if kind.how_many != "command"}
+"""The kinds that are configuration keys."""
+
+# Exclusive hooks: exactly one implementation in a run, from the first of these kinds that is selected and has one.
+# The second kind is the default that the first overrides; an override is announced.
+EXCLUSIVE: dict[str, tuple[str, ...]] = {
+    "resolve_precision": ("model",),
+    "load_processor": ("model",),
+    "load_model": ("model",),
+    "chat_template": ("template",),
+    "build_dataset": ("data",),
+    "encode": ("stage",),
+    "collate": ("stage",),
+    "compute_loss": ("loss", "stage"),
+    "quantization_config": ("quantizer",),
+    "quantize": ("quantizer",),
+    "apply_adapter": ("adapter",),
+    "merge_adapter": ("adapter",),
+    "build_optimizer": ("optimizer",),
+    "fit": ("stage", "trainer"),
+    "generate": ("engine",),
+    "export": ("exporter",),
+}
+
+# Routed hooks: called on the one plugin that an address or a data set entry names.
+ROUTED: dict[str, str] = {"fetch": "hub", "to_rows": "format"}
+
+# Exclusive hooks that a run can do without.
+OPTIONAL = frozenset({"quantization_config", "quantize", "build_optimizer"})

@@ -1,0 +1,162 @@
+"""`@plugin`: a dataclass whose fields are a plugin's options, and the reading of those fields as documentation."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+import types
+import typing
+from typing import Any, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+_MARK = "__tunesmith_plugin__"
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+def plugin(cls: type[T]) -> type[T]:
+    """Make a class a plugin: its annotated fields are options, its `@hookimpl` methods are behaviour.
+
+    It is a dataclass with `kw_only=True` and `eq=False`: pluggy tells plugins apart by identity.
+    """
+    made = dataclasses.dataclass(eq=False, kw_only=True)(cls)
+    setattr(made, _MARK, made)
+    return made
+
+
+def is_plugin(thing: object) -> bool:
+    """Whether `thing` is a class that `@plugin` was put on itself (not only on a base of it)."""
+    return isinstance(thing, type) and thing.__dict__.get(_MARK) is thing
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One field of a plugin, as its documentation reads it."""
+
+    name: str
+    type: Any  # the resolved annotation
+    default: Any  # dataclasses.MISSING when the user must give it
+    doc: str
+
+    @property
+    def required(self) -> bool:
+        return self.default is dataclasses.MISSING
+
+    @property
+    def type_name(self) -> str:
+        return type_name(self.type)
+
+    @property
+    def default_text(self) -> str:
+        """The default as YAML would write it."""
+        if self.required:
+            return "required"
+        names = {None: "null", True: "true", False: "false", "": '""'}
+        return names[self.default] if _hashable(self.default) and self.default in names else str(self.default)
+
+
+def _hashable(value: Any) -> bool:
+    return isinstance(value, str | bool | type(None))
+
+
+def options(cls: type) -> list[Option]:
+    """The options of a plugin, or of a dataclass nested in one, in the order of their definition."""
+    hints = typing.get_type_hints(cls)
+    docs = _field_docs(cls)
+    found = []
+    for item in dataclasses.fields(cls):
+        default = item.default
+        if item.default_factory is not dataclasses.MISSING:
+            default = item.default_factory()
+        found.append(Option(item.name, hints[item.name], default, docs.get(item.name, "")))
+    return found
+
+
+def _field_docs(cls: type) -> dict[str, str]:
+    """The comments of the fields: behind a field, or on the lines right above it."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        try:
+            source = textwrap.dedent(inspect.getsource(base))
+        except (OSError, TypeError):
+            continue
+        lines = source.splitlines()
+        body = typing.cast(ast.ClassDef, ast.parse(source).body[0]).body
+        for node in body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                docs[node.target.id] = _comment_of(node, lines)
+    return docs
+
+
+def _comment_of(node: ast.AnnAssign, lines: list[str]) -> str:
+    end_line = lines[(node.end_lineno or node.lineno) - 1]
+    behind = end_line.encode()[node.end_col_offset or 0 :].decode().strip()
+    if behind.startswith("#"):
+        return behind.lstrip("# ")
+    above: list[str] = []
+    number = node.lineno - 2
+    while number >= 0 and lines[number].strip().startswith("#"):
+        above.insert(0, lines[number].strip().lstrip("# "))
+        number -= 1
+    return " ".join(above)
+
+
+def type_name(annotation: Any) -> str:
+    """A type as a user reads it: `int`, `int | null`, `"a" | "b"`, `list[str]`."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is type(None):
+        return "null"
+    if origin is typing.Literal:
+        return " | ".join(str(value) for value in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(type_name(argument) for argument in arguments)
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(type_name(argument) for argument in arguments)}]"
+    if annotation is Any:
+        return "any"
+    return "mapping" if dataclasses.is_dataclass(annotation) else getattr(annotation, "__name__", str(annotation))
+
+
+_JSON_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}
+
+
+def json_schema(annotation: Any) -> dict[str, Any]:
+    """The JSON Schema of an option's type."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in _JSON_TYPES:
+        return {"type": _JSON_TYPES[annotation]}
+    if origin is typing.Literal:
+        return {"enum": list(arguments)}
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [json_schema(argument) for argument in arguments]}
+    if origin is list:
+        return {"type": "array", "items": json_schema(arguments[0])}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": json_schema(arguments[1])}
+    if dataclasses.is_dataclass(annotation):
+        schema = options_schema(typing.cast(type, annotation))
+        short = shorthand(annotation)
+        return {"anyOf": [{"type": "string"}, schema]} if short else schema
+    return {}
+
+
+def options_schema(cls: type) -> dict[str, Any]:
+    """The JSON Schema of a plugin's options: properties with types, defaults and documentation."""
+    properties = {}
+    for option in options(cls):
+        schema = json_schema(option.type)
+        if option.doc:
+            schema["description"] = option.doc
+        if not option.required:
+            schema["default"] = option.default
+        properties[option.name] = schema
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def shorthand(cls: Any) -> str | None:
+    """The field that a plain string stands for in a nested dataclass: its `SHORTHAND` class attribute."""
+    return getattr(cls, "SHORTHAND", None)

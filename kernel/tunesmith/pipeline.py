@@ -1,0 +1,232 @@
+"""The pipeline: train, chat, export and show, each a list of hook calls from top to bottom."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tunesmith import runs
+from tunesmith.assemble import Assembly, assemble, examine
+from tunesmith.catalog import Catalog
+from tunesmith.chat_template import ChatTemplate
+from tunesmith.compose import Composition, Overrides, compose
+from tunesmith.errors import ConfigError
+from tunesmith.plan import Plan
+from tunesmith.types import (
+    Conversation,
+    DatasetSplits,
+    Delta,
+    Encoder,
+    Message,
+    ModelHandle,
+    ModelSource,
+    Problem,
+    Sampling,
+    TrainingJob,
+)
+
+Config = str | Path | Mapping[str, Any] | None
+
+
+def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalog | None = None) -> Path:
+    """Train, and give the run's folder.
+
+    Args:
+        config: a YAML file, a run's folder or run.yaml (repeats it), or a mapping.
+        overrides: `{"adapter.rank": 16}` or `["adapter.rank=16"]`.
+        catalog: where to look for plugins; by default all that are installed.
+
+    Raises: ConfigError that lists all problems, before anything heavy is imported; KeyboardInterrupt when the run was
+        interrupted and can be resumed.
+    """
+    composition = compose(config, overrides)
+    run = assemble(composition, "train", catalog)
+    folder = runs.output_folder(run.plan, composition.file)
+    runs.open_folder(folder, run.plan)
+
+    source = _source(run, training=True)
+    processor, template = _reader(run, source)
+    data = _data(run, processor, template)
+    model = _model(run, source, processor, data)
+    job = TrainingJob(
+        model=model,
+        processor=processor,
+        data=data,
+        output_dir=folder,
+        seed=run.plan.run.seed,
+        precision=source.precision,
+        resume=run.plan.run.resume,
+        collate=run.hook.collate,
+        compute_loss=run.hook.compute_loss,
+        build_optimizer=run.hook.build_optimizer,
+        emit=lambda event: run.hook.on_event(event=event),
+    )
+    if not run.hook.fit(job=job):
+        raise KeyboardInterrupt(f"continue with: tunesmith train {folder} resume=true")
+    return folder
+
+
+def chat(
+    config: Config,
+    conversations: Sequence[Conversation | Sequence[Message]],
+    overrides: Overrides = None,
+    *,
+    sampling: Sampling | None = None,
+    catalog: Catalog | None = None,
+) -> list[str]:
+    """Answer conversations together.
+
+    Args:
+        config: a run's folder, or a configuration that names a model.
+        conversations: `[[{"role": "user", "content": "Who are you?"}]]`.
+
+    Returns: the answers, one per conversation.
+    """
+    answers = [""] * len(conversations)
+    for piece in ChatSession(config, overrides, catalog=catalog).answer(conversations, sampling):
+        answers[piece.index] += piece.text
+    return answers
+
+
+class ChatSession:
+    """A model that stays loaded: `for delta in ChatSession(run).answer([messages]): …`."""
+
+    def __init__(self, config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> None:
+        composition = compose(config, overrides)
+        self._run = assemble(composition, "chat", catalog)
+        self._handle = _handle(self._run, composition)
+
+    def answer(
+        self, conversations: Sequence[Conversation | Sequence[Message]], sampling: Sampling | None = None
+    ) -> Iterator[Delta]:
+        """Answer conversations together; the pieces of their answers as they are generated."""
+        prompts = [item if isinstance(item, Conversation) else Conversation(item) for item in conversations]
+        pieces: Iterator[Delta] = self._run.hook.generate(
+            handle=self._handle, conversations=prompts, sampling=sampling or Sampling()
+        )
+        return pieces
+
+
+def export(
+    config: Config,
+    overrides: Overrides = None,
+    *,
+    output_dir: str | Path | None = None,
+    catalog: Catalog | None = None,
+) -> Path:
+    """Write the finished model of a run, by default beside it as `RUN-EXPORTER`.
+
+    Raises: ConfigError when there is something at the target already.
+    """
+    composition = compose(config, overrides)
+    run = assemble(composition, "export", catalog)
+    handle = _handle(run, composition)
+    folder = _run_folder(composition) or Path("runs") / handle.source.path.name
+    target = Path(output_dir) if output_dir else folder.with_name(f"{folder.name}-{run.plan.name('exporter')}")
+    if target.exists():
+        raise ConfigError(f"{target} exists already.\nremove it, or choose another with --output")
+    exported: Path = run.hook.export(handle=handle, output_dir=target)
+    return exported
+
+
+def show(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> tuple[Any, DatasetSplits]:
+    """Encode the data as a training run would, without loading the model: the tokenizer and the encoded examples."""
+    run = assemble(compose(config, overrides), "show", catalog)
+    processor, template = _reader(run, _source(run, training=True))
+    return processor, _data(run, processor, template)
+
+
+def plan(
+    config: Config = None, overrides: Overrides = None, *, command: str = "train", catalog: Catalog | None = None
+) -> tuple[Plan, list[Problem]]:
+    """What would happen, and everything that is wrong with it; nothing is loaded."""
+    found, problems, _ = examine(compose(config, overrides), command, catalog)
+    return found, problems
+
+
+# ---- the parts that several commands share ---------------------------------------------------------------------------
+
+
+def _source(run: Assembly, training: bool, folder: Path | None = None) -> ModelSource:
+    """Fetch the model's files, or take a folder that is at hand, and decide on the precision."""
+    model, options = run.plan.plugin("model"), run.plan.run
+    path = folder or run.fetch(model.path, getattr(model, "revision", None))
+    exact = run.plan.command == "export" and options.precision == "auto"  # merging in fewer bits would round
+    precision = run.hook.resolve_precision(requested="fp32" if exact else options.precision)
+    return ModelSource(path=path, address=model.path, precision=precision, seed=options.seed, training=training)
+
+
+def _reader(run: Assembly, source: ModelSource) -> tuple[Any, ChatTemplate]:
+    """The tokenizer and the template, which goes into the tokenizer so that whatever is saved carries it."""
+    processor = run.hook.load_processor(source=source)
+    template = run.hook.chat_template(processor=processor, source=source).bind(processor)
+    processor.chat_template = template.exported
+    return processor, template
+
+
+def _data(run: Assembly, processor: Any, template: ChatTemplate) -> DatasetSplits:
+    encoder = Encoder(run.hook.encode, processor, template, _fingerprint(run.plan, template))
+    data: DatasetSplits = run.hook.build_dataset(fetch=run.fetch, to_rows=run.to_rows, encode=encoder)
+    return data
+
+
+def _fingerprint(plan: Plan, template: ChatTemplate) -> str:
+    """What the encoding of a row depends on beside the row: tokenizer, template, stage, and their versions."""
+    parts = {
+        "config": [plan.config.get(kind) for kind in ("model", "stage")],
+        "template": [template.jinja, dict(template.variables)],
+        "versions": runs.lock_lines(plan),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _model(
+    run: Assembly, source: ModelSource, processor: Any, data: DatasetSplits | None, trained: Path | None = None
+) -> Any:
+    """Load, quantise, and add the adapter."""
+    config = run.hook.quantization_config(source=source)
+    model = run.hook.load_model(source=source, processor=processor, quantization=config)
+    quantised = run.hook.quantize(model=model, calibration=_calibration(run, data))
+    model = model if quantised is None else quantised
+    if source.training or trained:
+        model = run.hook.apply_adapter(model=model, trained=trained, source=source)
+    return model
+
+
+def _calibration(run: Assembly, data: DatasetSplits | None) -> Any:
+    """Batches of the training data, one example each, for a quantizer that looks at activations."""
+    if data is None:
+        return None
+    return lambda: (
+        run.hook.collate(examples=[data.train[index]], padding_free=False) for index in range(len(data.train))
+    )
+
+
+def _run_folder(composition: Composition) -> Path | None:
+    """The run that a configuration was read from."""
+    file = composition.file
+    return file.parent if file and file.name == "run.yaml" else None
+
+
+def _handle(run: Assembly, composition: Composition) -> ModelHandle:
+    """A trained run's model, or the plain model that a configuration names."""
+    folder = _run_folder(composition)
+    whole = folder is not None and runs.holds_model(folder)
+    adapter = folder if folder and runs.holds_adapter(folder) else None
+    if folder and not (whole or adapter):
+        raise ConfigError(f"{folder} holds no trained model yet.\nfinish it: tunesmith train {folder} resume=true")
+    source = _source(run, training=False, folder=folder if whole else None)
+    reader_source = replace(source, path=folder) if folder else source
+    processor, template = _reader(run, reader_source)
+    return ModelHandle(
+        source=source,
+        adapter=adapter,
+        processor=processor,
+        template=template,
+        load=lambda: _model(run, source, processor, None, adapter),
+        merge=lambda model: run.hook.merge_adapter(model=model),
+    )

@@ -1,0 +1,102 @@
+"""The plan of a run: which plugins are selected, with which options, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tunesmith.catalog import Entry
+from tunesmith.errors import ConfigError
+from tunesmith.reading import Key, Origin, parse_path
+from tunesmith.types import Problem
+
+
+@dataclass(kw_only=True)
+class RunOptions:
+    """The options at the top level of a configuration, beside the kinds."""
+
+    # folder of the run; null chooses runs/NAME, NAME being the configuration's file name
+    output_dir: str | None = None
+    seed: int = 42  # of everything random
+    # numbers to compute in; auto is bf16 wherever the hardware computes in it, else fp32
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    resume: bool = False  # continue the run in output_dir from its newest checkpoint
+    overwrite: bool = False  # delete a run that is already in output_dir
+    default_hub: str = "huggingface"  # hub of an address without scheme, such as org/name
+
+
+@dataclass(frozen=True)
+class Selected:
+    """One plugin of a plan."""
+
+    entry: Entry
+    instance: Any  # None when its options are wrong
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would happen. `check(plan)` hooks ask it; `tunesmith plan` prints it."""
+
+    command: str  # train, chat, export, show
+    run: RunOptions
+    selected: tuple[Selected, ...]
+    config: Mapping[str, Any]  # resolved: run options, and per kind the name and all options
+    origins: Mapping[Key, Origin] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+    def names(self, kind: str) -> list[str]:
+        """The selected names of a kind."""
+        return [item.entry.name for item in self.selected if item.entry.kind == kind]
+
+    def name(self, kind: str) -> str | None:
+        """The selected name of a kind, None when there is none."""
+        return next(iter(self.names(kind)), None)
+
+    def uses(self, kind: str, name: str | None = None) -> bool:
+        """Whether a plugin is selected, or any plugin of a kind."""
+        return bool(self.names(kind)) if name is None else name in self.names(kind)
+
+    def plugin(self, kind: str, name: str | None = None) -> Any:
+        """The instance of a selected plugin, None when there is none."""
+        found = (i.instance for i in self.selected if i.entry.kind == kind and name in (None, i.entry.name))
+        return next(found, None)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A resolved value: `trainer.max_steps`, `quantizer.name`; `default` when nothing selected has it."""
+        node: Any = self.config
+        for part in parse_path(key):
+            try:
+                node = node[part]
+            except (KeyError, IndexError, TypeError):
+                return default
+        return node
+
+    def origin(self, key: Key) -> Origin | None:
+        """Where a value was written, or the nearest value that contains it; None for a default."""
+        for length in range(len(key), 0, -1):
+            if key[:length] in self.origins:
+                return self.origins[key[:length]]
+        return None
+
+
+def report(problems: Iterable[Problem], origins: Mapping[Key, Origin]) -> str:
+    """All problems as text: what is wrong, what is possible, and where it is written."""
+    parts = []
+    for problem in problems:
+        lines = [problem.message, *(f"  {line}" for line in problem.advice.splitlines())]
+        key = parse_path(problem.key) if problem.key else ()
+        places = (origins[key[:length]] for length in range(len(key), 0, -1) if key[:length] in origins)
+        place = next(places, None)
+        if place:
+            lines.append(f"  {place}")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def refuse(problems: Iterable[Problem], origins: Mapping[Key, Origin]) -> None:
+    """Raise one ConfigError that lists every error among the problems; return when there is none."""
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
+        raise ConfigError(f"{count} in the configuration:\n\n{report(errors, origins)}")

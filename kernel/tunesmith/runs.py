@@ -1,0 +1,167 @@
+"""A run's folder, which is a handle: `tunesmith chat RUN`, `tunesmith export RUN`.
+
+RUN/run.yaml          the resolved configuration; `tunesmith train RUN/run.yaml` repeats the run
+RUN/plugins.lock      the distributions that made it, as requirements
+RUN/metrics.jsonl, RUN/loss.png, …    what the trackers write
+RUN/checkpoint-N/     what a resumed run continues from
+RUN/config.json, …    a whole model; or RUN/adapter_config.json, …    an adapter of the base model in run.yaml
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tunesmith.errors import ConfigError, TunesmithError
+from tunesmith.files import replacing
+from tunesmith.messages import announce
+from tunesmith.plan import Plan
+
+_SECRET = re.compile(r"(^|_)(token|password|secret|api_key|credential)s?$", re.IGNORECASE)
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "peft",
+    "trl",
+    "datasets",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "pluggy",
+    "omegaconf",
+)
+
+
+def is_main_process() -> bool:
+    """Whether this process is the first of a distributed run, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run."""
+    return (folder / "run.yaml").is_file()
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a run's folder holds a whole model, not an adapter."""
+    return (folder / "config.json").is_file()
+
+
+def holds_adapter(folder: Path) -> bool:
+    """Whether a run's folder holds a trained adapter."""
+    return (folder / "adapter_config.json").is_file()
+
+
+def output_folder(plan: Plan, config_file: Path | None) -> Path:
+    """Where a training run goes.
+
+    `output_dir` when it is given. Otherwise `runs/NAME`, NAME being the configuration's file name, or the run's own
+    name for its `run.yaml`; a new run takes the next free number, a resumed one the newest folder that is there.
+    """
+    if plan.run.output_dir:
+        return Path(plan.run.output_dir)
+    if config_file is None:
+        base = Path("runs") / str(plan.name("stage"))
+    elif config_file.name == "run.yaml":
+        base = config_file.parent
+        if plan.run.resume:
+            return base
+        base = base.with_name(re.sub(r"-\d+$", "", base.name))
+    else:
+        base = Path("runs") / config_file.stem
+    free = next(folder for folder in _numbered(base) if not folder.exists())
+    taken = [folder for folder in _numbered_until(base, free) if is_run(folder)]
+    chosen = taken[-1] if plan.run.resume and taken else free
+    announce("output_dir", chosen, "not given")
+    return chosen
+
+
+def _numbered(base: Path) -> Iterator[Path]:
+    yield base
+    number = 2
+    while True:
+        yield base.with_name(f"{base.name}-{number}")
+        number += 1
+
+
+def _numbered_until(base: Path, end: Path) -> Iterator[Path]:
+    for folder in _numbered(base):
+        if folder == end:
+            return
+        yield folder
+
+
+def open_folder(folder: Path, plan: Plan) -> None:
+    """Make a run's folder and write `run.yaml` and `plugins.lock`; on the main process only.
+
+    Raises: ConfigError when another run is there and neither `resume` nor `overwrite` is set, or nothing to resume;
+        TunesmithError when the folder cannot be written.
+    """
+    if not is_main_process():
+        return
+    if plan.run.resume and not is_run(folder):
+        raise ConfigError(f"resume=true: there is no run in {folder}.\nstart it without resume, or name its output_dir")
+    if folder.exists() and any(folder.iterdir()) and not plan.run.resume:
+        if not plan.run.overwrite:
+            kind = "a run is" if is_run(folder) else "files are"
+            raise ConfigError(
+                f"output_dir={folder}: {kind} already there.\n"
+                "resume=true continues the run, overwrite=true deletes it, or choose another output_dir"
+            )
+        if not is_run(folder):
+            raise ConfigError(
+                f"overwrite=true: {folder} is not a run, so it is not deleted.\nchoose another output_dir"
+            )
+        shutil.rmtree(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / "run.yaml", run_yaml(plan))
+        _write(folder / "plugins.lock", "\n".join(lock_lines(plan)) + "\n")
+    except OSError as error:
+        raise TunesmithError(f"output_dir={folder} cannot be written: {error}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def run_yaml(plan: Plan) -> str:
+    """The resolved configuration as YAML, without what belongs to one run only and without secrets."""
+    own = {"output_dir", "resume", "overwrite"}
+    config = {key: value for key, value in redacted(plan.config).items() if key not in own}
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
+
+
+def lock_lines(plan: Plan) -> list[str]:
+    """What made a run, as `name==version` lines that pip can install, the kernel and plugins first."""
+    distributions = {"tunesmith", *(item.entry.distribution for item in plan.selected)}
+    lines = []
+    for name in (*sorted(distributions), *_LIBRARIES):
+        try:
+            lines.append(f"{name}=={importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return lines
+
+
+def redacted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The same configuration with the values of secrets hidden."""
+    shown: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            shown[key] = redacted(value)
+        elif isinstance(value, str) and _SECRET.search(str(key)):
+            shown[key] = "***"
+        elif isinstance(value, list):
+            shown[key] = [redacted(item) if isinstance(item, Mapping) else item for item in value]
+        else:
+            shown[key] = value
+    return shown

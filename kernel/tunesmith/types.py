@@ -1,0 +1,200 @@
+"""What crosses a hook: small frozen objects of the domain. Torch objects are typed `Any`; their shapes are documented.
+
+Letters of shapes: B sequences, T tokens, V vocabulary, H hidden size, K trained tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from tunesmith.chat_template import ChatTemplate
+
+Message = dict[str, Any]
+"""One turn: `role`, `content`, and optionally `reasoning`, `tool_calls`, `tool_call_id`, `weight`."""
+
+Row = dict[str, Any]
+"""One canonical row: `text` | `messages` | `prompt`+`chosen`+`rejected` | …, with optional `tools`, `images`, …"""
+
+Batch = dict[str, Any]
+"""Keyword arguments of `model(...)`, plus `labels` (int64, -100 where not trained) and `num_items` (float)."""
+
+Precision = Literal["bf16", "fp16", "fp32"]
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """Another plugin that a selected plugin calls by name, such as the format of a data set."""
+
+    kind: str
+    name: str  # of the plugin; for the kind `hub` the address, from which the kernel finds the hub
+    key: str  # the configuration key that names it, for the error message
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a plan, before anything heavy is imported."""
+
+    key: str  # dotted configuration key, `adapter.rank`; "" when it concerns no single key
+    message: str  # what is wrong, in one sentence
+    advice: str = ""  # what to do instead: possible values, the nearest match, the next command
+    severity: Literal["error", "warning"] = "error"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's files are, and the numbers it is to be loaded in."""
+
+    path: Path  # local folder: config.json, weights, tokenizer
+    address: str  # as the user wrote it
+    precision: Precision
+    seed: int  # of everything random from here on
+    training: bool  # False for chat and export
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The stage's `encode` with its processor and template bound: canonical rows in, columns of token ids out."""
+
+    encode: Callable[..., dict[str, list[Any]]]
+    processor: Any
+    template: ChatTemplate
+    fingerprint: str  # changes when the same row would be encoded differently; the key of a cache
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, list[Any]]:
+        return self.encode(rows=rows, processor=self.processor, template=self.template)
+
+
+@dataclass(frozen=True)
+class DatasetSplits:
+    """Encoded data sets: each has `__len__` and `__getitem__` giving one example of `encode`'s columns."""
+
+    train: Any
+    eval: Mapping[str, Any] = field(default_factory=dict)  # by name; empty when nothing is held out
+
+
+@dataclass(frozen=True)
+class LossOutput:
+    """A batch's loss as a sum, so that the trainer can divide by the count over accumulation and processes."""
+
+    loss: Any  # scalar tensor: the sum over items of the loss per item, fp32, differentiable
+    num_items: Any  # how many items the sum has (trained tokens or pairs), weighted: float or scalar tensor
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # sums over items to log, detached scalar tensors
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """The trainer's settings that every optimizer understands, under Hugging Face's names."""
+
+    learning_rate: float
+    weight_decay: float
+    adam_beta1: float
+    adam_beta2: float
+    adam_epsilon: float
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Everything that `fit` needs, and nothing of the configuration."""
+
+    model: Any
+    processor: Any
+    data: DatasetSplits
+    output_dir: Path
+    seed: int
+    precision: Precision
+    resume: bool  # continue from the newest complete checkpoint of output_dir
+    collate: Callable[..., Batch]  # collate(examples=..., padding_free=...)
+    compute_loss: Callable[..., LossOutput]  # compute_loss(model=..., batch=...)
+    build_optimizer: Callable[..., Any]  # build_optimizer(model=..., settings=...) -> optimizer or None
+    emit: Callable[[Event], None]  # tells the trackers; call it on the main process only
+
+
+@dataclass(frozen=True)
+class ModelHandle:
+    """A model to be answered with or exported. Nothing is loaded before `load` is called."""
+
+    source: ModelSource
+    adapter: Path | None  # folder of the trained adapter; None when source.path holds the whole model
+    processor: Any
+    template: ChatTemplate
+    load: Callable[[], Any]  # () -> the model in this process, quantised, with its adapter
+    merge: Callable[[Any], Any]  # the loaded model -> the plain model with its adapter folded in
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose the next token; None leaves it to the engine's own options."""
+
+    max_new_tokens: int | None = None
+    temperature: float | None = None  # 0 is greedy
+    top_p: float | None = None
+    top_k: int | None = None
+    repetition_penalty: float | None = None
+    stop: tuple[str, ...] = ()  # strings that end the answer, beside the template's
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A prompt for an engine."""
+
+    messages: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]] | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)  # for the template, e.g. enable_thinking
+
+
+@dataclass(frozen=True)
+class Delta:
+    """New text of one answer while it is generated."""
+
+    index: int  # which of the conversations
+    text: str
+    num_tokens: int = 0  # tokens generated for this piece
+    finish_reason: Literal["stop", "length"] | None = None  # set on an answer's last piece
+
+
+# Events: what trackers hear. All on the main process.
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    output_dir: Path
+    total_steps: int
+    config: Mapping[str, Any]  # resolved, without secrets
+    resumed_from: int = 0  # the step a resumed run continues at
+
+
+@dataclass(frozen=True)
+class StepEnded:
+    step: int
+    total_steps: int
+    epoch: float
+    metrics: Mapping[str, float]  # empty on steps that are not logged; else loss, learning_rate, grad_norm, …
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    step: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Saved:
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    status: Literal["finished", "interrupted", "failed"]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+Event = RunStarted | StepEnded | Evaluated | Saved | RunEnded
+
+Fetch = Callable[..., Path]  # fetch(address, revision=None) -> local file or folder
+ToRows = Callable[[str, Iterable[Mapping[str, Any]], Mapping[str, str]], Iterator[Row]]
