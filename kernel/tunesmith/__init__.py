@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tunesmith.pipeline import ChatSession as ChatSession
     from tunesmith.pipeline import chat as chat
     from tunesmith.pipeline import export as export
-    from tunesmith.pipeline import plan as plan
     from tunesmith.pipeline import train as train
 
 __version__ = "0.1.0"
@@ -30,7 +29,6 @@ _HOME = {
     "chat": "pipeline",
     "export": "pipeline",
     "hookimpl": "hookspecs",
-    "plan": "pipeline",
     "plugin": "options",
     "train": "pipeline",
 }

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 _SCHEMES = {"hf": "huggingface", "file": "local"}
-_FILE_SUFFIXES = set(
-    [".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".gz", ".zst", ".gguf", ".safetensors"]
+_FILE_SUFFIXES = frozenset(
+    (".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".gz", ".zst", ".gguf", ".safetensors")
 )
 
 

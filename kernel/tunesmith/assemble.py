@@ -6,25 +6,30 @@ heavy is imported on the way.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pluggy
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from tunesmith.addresses import hub_of
-from tunesmith.catalog import Catalog, MissingPluginError
+from tunesmith.catalog import Catalog, Entry, MissingPluginError
 from tunesmith.compose import Composition
 from tunesmith.errors import PluginError, TunesmithError, choices
-from tunesmith.kinds import CONFIGURED, KINDS, ROUTED
+from tunesmith.kinds import CONFIGURED, KINDS, ROUTED, Kind
 from tunesmith.messages import logger
 from tunesmith.options import options
-from tunesmith.plan import Plan, RunOptions, Selected, refuse, report
-from tunesmith.reading import Key, parse_path
+from tunesmith.plan import Plan as Plan
+from tunesmith.plan import RunOptions, Selected, problem_of, refuse, report
+from tunesmith.reading import Key, parse_path, show_path
+from tunesmith.runs import folder_problems
 from tunesmith.types import Problem, Requirement, Row
 from tunesmith.validate import resolve, structured
-from tunesmith.wiring import connect, overridden, wrong_hooks
+from tunesmith.wiring import checked, connect, noted, overridden, wrong_hooks
 
 
 class Assembly:
@@ -38,17 +43,24 @@ class Assembly:
     def routed(self, hook: str, name: str) -> pluggy.HookCaller:
         """The caller of a routed hook on one named plugin: `routed("to_rows", "alpaca")`."""
         keep = f"{ROUTED[hook]}.{name}"
+        if not self._manager.has_plugin(keep):
+            raise PluginError(
+                f"{hook} of {keep} is called, but no plugin announced it.\n"
+                "tell the authors of the plugin that calls it: its requires() must name it"
+            )
         plugins = self._manager.list_name_plugin()
         return self._manager.subset_hook_caller(hook, [plugin for other, plugin in plugins if other != keep])
 
     def fetch(self, address: str, revision: str | None = None) -> Path:
         """Make a model or data set available locally, through the hub that its address names."""
         hub, rest = hub_of(address, self.plan.run.default_hub)
-        return self.routed("fetch", hub)(address=rest, revision=revision)
+        path: Path = self.routed("fetch", hub)(address=rest, revision=revision)
+        return path
 
     def to_rows(self, name: str, records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[Row]:
         """Turn records into canonical rows, through the format of this name."""
-        return self.routed("to_rows", name)(records=records, columns=columns)
+        rows: Iterator[Row] = self.routed("to_rows", name)(records=records, columns=columns)
+        return rows
 
 
 def assemble(composition: Composition, command: str, catalog: Catalog | None = None) -> Assembly:
@@ -78,21 +90,28 @@ def examine(
     work.read_run_options()
     for kind, name, key in work.selection():
         work.select(kind, name, key)
+    work.resolve_run_options()
     work.make_instances()
     plan = work.plan()
-    manager = connect(plan)
-    problems = [*work.problems, *wrong_hooks(plan, manager), *_check(plan, manager, bool(work.problems))]
+    manager, unfit = connect(plan)
+    problems = [*work.problems, *unfit, *wrong_hooks(plan, manager)]
+    if command == "train":
+        problems += folder_problems(plan, composition.file)
+    problems += checked(plan, manager, broken=bool(problems))
     return plan, problems, manager
 
 
-def _check(plan: Plan, manager: pluggy.PluginManager, broken: bool) -> list[Problem]:
-    """Ask every plugin; one that stumbles over a plan that is known to be broken is not to blame."""
-    try:
-        return [problem for found in manager.hook.check(plan=plan) for problem in found]
-    except Exception:
-        if broken:
-            return []
-        raise
+@dataclass(frozen=True)
+class _Chosen:
+    """A plugin that was found and whose options are valid, before it is made."""
+
+    entry: Entry
+    cls: type
+    where: Key  # of its options
+
+    @property
+    def label(self) -> str:
+        return f"{self.entry.kind}={self.entry.name}"
 
 
 class _Examination:
@@ -103,26 +122,33 @@ class _Examination:
         self.tree = composition.tree
         self.problems: list[Problem] = []
         self.run = RunOptions()
-        self.root: DictConfig = OmegaConf.create({})
-        self.chosen: dict[tuple[str, str], tuple[Any, type, Key]] = {}  # (kind, name) -> entry, class, key of options
+        self.root: DictConfig = OmegaConf.create({})  # all keys, so that interpolations find them
+        self.chosen: dict[tuple[str, str], _Chosen | None] = {}  # by kind and name; None for one that is no use
         self.selected: list[Selected] = []
         self.config: dict[str, Any] = {}
-        self.missing: list[str] = []
+        self.missing: dict[str, str] = {}  # what is not installed, and the distribution that has it
 
     def read_run_options(self) -> None:
-        known = {option.name for option in options(RunOptions)}
-        values = {}
-        for name, value in self.tree.items():
-            if name in known:
-                values[name] = value
-            elif name not in CONFIGURED:
-                advice = choices(name, {*known, *CONFIGURED, "defaults"})
-                self.problems.append(Problem(name, f"{name} is not a key of a configuration.", advice))
-        node, problems = structured(RunOptions, values, (), "a run")
-        self.root = OmegaConf.create({**node})
+        """Validate the keys of the top level."""
+        known = [option.name for option in options(RunOptions)]
+        values = {name: value for name, value in self.tree.items() if name in known}
+        self.root, problems = structured(RunOptions, values, (), "a run")
         self.problems += problems
-        if not problems:
-            self.run = OmegaConf.to_object(node)  # type: ignore[assignment]
+        for name, value in self.tree.items():
+            if name in CONFIGURED and self.command not in CONFIGURED[name].commands:
+                with contextlib.suppress(OmegaConfBaseException):  # not this command's business
+                    self._put((name,), OmegaConf.create(value))
+            elif name not in CONFIGURED and name not in known:
+                self.problems.append(_unknown_key(str(name), known))
+
+    def _put(self, key: Key, node: DictConfig) -> None:
+        with open_dict(self.root):
+            target = self.root
+            for part in key[:-1]:
+                if part not in target:
+                    target[part] = {}
+                target = target[part]
+            target[key[-1]] = node
 
     def selection(self) -> Iterator[tuple[str, str, Key]]:
         """The plugins that the configuration names for this command: kind, name, key of the name."""
@@ -131,9 +157,9 @@ class _Examination:
                 continue
             value = self.tree.get(kind.name)
             if kind.many:
-                installed = [name for name in kind.default if name in self.catalog.names(kind.name)]
-                for name in installed if value is None else value:
-                    yield kind.name, name, (kind.name, name)
+                for name in kind.default if value is None else value:
+                    if self._written(kind, name) or name in self.catalog.names(kind.name):
+                        yield kind.name, name, (kind.name, name)
                 continue
             name = (value or {}).get("name", next(iter(kind.default), None))
             if name is not None:
@@ -142,79 +168,132 @@ class _Examination:
                 advice = f"{choices('', self.catalog.names(kind.name), 'installed')}\nwrite {kind.name}=NAME"
                 self.problems.append(Problem(kind.name, f"{kind.name} needs a name.", advice))
 
+    def _written(self, kind: Kind, name: str) -> bool:
+        """Whether the user named a plugin; a default that is not installed is left out in silence."""
+        return name not in kind.default or (kind.name, name) in self.composition.origins
+
     def select(self, kind: str, name: str, key: Key) -> None:
         """Find, import and validate one plugin."""
         if (kind, name) in self.chosen:
             return
-        place = ".".join(map(str, key))
+        self.chosen[kind, name] = None
+        many = KINDS[kind].many
+        where: Key = (kind, name) if many else (kind,)
+        values = dict(self._options_of(kind, name))
         try:
             entry = self.catalog.find(kind, name)
             cls = self.catalog.load(entry)
-        except PluginError as error:
-            message, _, advice = str(error).partition("\n")
-            if isinstance(error, MissingPluginError) and error.distribution:
-                self.missing.append(error.distribution)
-            self.problems.append(Problem(place, message, advice))
+            node, problems = structured(cls, values, where, f"{kind}={name}")
+        except MissingPluginError as error:
+            self._miss(error, f"{kind}={name}", key)
             return
-        many = KINDS[kind].many
-        values = dict((self.tree.get(kind) or {}).get(name) or {} if many else self.tree.get(kind) or {})
+        except PluginError as error:
+            self.problems.append(problem_of(error, key))
+            return
+        self.problems += problems
+        if problems:
+            self.selected.append(Selected(entry, None))
+            return
         if not many:
-            values.pop("name", None)
-        where: Key = (kind, name) if many else (kind,)
-        node, problems = structured(cls, values, where, f"{kind}={name}")
+            with open_dict(node):
+                node["name"] = name
+        self._put(where, node)
+        self.chosen[kind, name] = _Chosen(entry, cls, where)
+
+    def _options_of(self, kind: str, name: str) -> Mapping[str, Any]:
+        value: Mapping[str, Any] = self.tree.get(kind) or {}
+        if KINDS[kind].many:
+            return value.get(name) or {}
+        return {option: given for option, given in value.items() if option != "name"}
+
+    def _miss(self, error: MissingPluginError, what: str, key: Key) -> None:
+        if error.distribution is None:
+            self.problems.append(problem_of(error, key))
+            return
+        origin = self.composition.origins.get(key)
+        self.missing[f"{what} ({origin})" if origin else what] = error.distribution
+
+    def resolve_run_options(self) -> None:
+        """Fill in the interpolations of the top level, now that what they can lead to is there."""
+        data, problems = resolve(self.root, (), [option.name for option in options(RunOptions)])
         self.problems += problems
         if not problems:
-            OmegaConf.update(self.root, ".".join(where), node, force_add=True, merge=False)
-            self.chosen[kind, name] = (entry, cls, where)
+            self.run = RunOptions(**data)
 
     def make_instances(self) -> None:
         """Make the selected plugins, and then those that they require, until nobody requires more."""
-        waiting = list(self.chosen)
+        waiting = [chosen for chosen in self.chosen.values() if chosen]
         while waiting:
-            made = [instance for address in waiting if (instance := self._make(*address)) is not None]
+            made = [self._make(chosen) for chosen in waiting]
+            self.selected += made
             before = set(self.chosen)
-            for requirement in self._requirements(made):
-                key = parse_path(requirement.key)
-                name = requirement.name
-                if requirement.kind == "hub":
-                    name, _ = hub_of(requirement.name, self.run.default_hub)
-                self.select(requirement.kind, name, key)
-            waiting = [address for address in self.chosen if address not in before]
+            for item in made:
+                for requirement in self._requirements(item) if item.instance is not None else ():
+                    self._require(requirement, item)
+            waiting = [chosen for address, chosen in self.chosen.items() if address not in before and chosen]
         if self.missing:
-            command = f"pip install {' '.join(sorted(set(self.missing)))}"
-            self.problems.append(Problem("", "Distributions are missing; install them:", command))
+            message = f"not installed: {', '.join(self.missing)}."
+            command = f"pip install {' '.join(sorted(set(self.missing.values())))}"
+            hidden = f"\n{self.catalog.restriction}" if self.catalog.restriction else ""
+            self.problems.append(Problem("", message, command + hidden))
 
-    def _make(self, kind: str, name: str) -> Any:
-        entry, cls, where = self.chosen[kind, name]
-        node = OmegaConf.select(self.root, ".".join(where))
+    def _make(self, chosen: _Chosen) -> Selected:
+        kind, where = chosen.entry.kind, chosen.where
+        node = self.root[kind] if len(where) == 1 else self.root[kind][where[1]]
         data, problems = resolve(node, where)
         if not problems:
             try:
-                instance = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), data))
-            except (TunesmithError, ValueError) as error:
-                problems = [Problem(".".join(where), f"{kind}={name}: {error}")]
-        self.problems += problems
+                values = {name: value for name, value in data.items() if name != "name" or KINDS[kind].many}
+                instance = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(chosen.cls), values))
+            except (TunesmithError, ValueError, OmegaConfBaseException) as error:
+                message, _, advice = str(error).partition("\n")
+                problems = [Problem(show_path(where), f"{chosen.label}: {message}", advice)]
         if problems:
-            return None
+            self.problems += problems
+            return Selected(chosen.entry, None)
         if KINDS[kind].many:
-            self.config.setdefault(kind, {})[name] = data
+            self.config.setdefault(kind, {})[chosen.entry.name] = data
         else:
-            self.config[kind] = {"name": name, **data}
-        self.selected.append(Selected(entry, instance))
-        return instance
+            self.config[kind] = {"name": chosen.entry.name, **data}
+        return Selected(chosen.entry, instance)
 
-    def _requirements(self, instances: list[Any]) -> Iterator[Requirement]:
-        for instance in instances:
-            yield from getattr(instance, "requires", list)()
-        model = next((item.instance for item in self.selected if item.entry.kind == "model"), None)
-        if model in instances:
-            yield Requirement("hub", model.path, "model.path")
+    def _requirements(self, item: Selected) -> list[Requirement]:
+        """What a plugin calls by name; the kernel itself calls the hub of the model's address."""
+        found: list[Requirement] = []
+        try:
+            with noted(f"requires of {item.entry.address}"):
+                found += getattr(item.instance, "requires", list)()
+        except TunesmithError as error:
+            self.problems.append(problem_of(error, (item.entry.kind,)))
+        if item.entry.kind == "model" and hasattr(item.instance, "path"):
+            found.append(Requirement("hub", item.instance.path, "model.path"))
+        return found
+
+    def _require(self, requirement: Requirement, item: Selected) -> None:
+        kind, name = requirement.kind, requirement.name
+        if kind == "hub":
+            name, _ = hub_of(name, self.run.default_hub)
+        others = [] if KINDS[kind].many else [other for (of, other) in self.chosen if of == kind and other != name]
+        if others:
+            message = f"{item.entry.address} needs {kind}={name}, selected is {kind}={others[0]}."
+            self.problems.append(Problem(kind, message, f"write {kind}={name}"))
+            return
+        self.select(kind, name, parse_path(requirement.key))
 
     def plan(self) -> Plan:
         order = {kind: number for number, kind in enumerate(KINDS)}
         selected = sorted(self.selected, key=lambda item: order[item.entry.kind])
-        run, problems = resolve(OmegaConf.structured(self.run), ())
-        self.problems += problems
-        config = {**run, **{kind: self.config[kind] for kind in KINDS if kind in self.config}}
+        config: dict[str, Any] = dict(vars(self.run))
+        for kind in KINDS.values():
+            emptied = kind.many and kind.default and self.command in kind.commands  # no trackers is a choice too
+            if kind.name in self.config or emptied:
+                config[kind.name] = self.config.get(kind.name, {})
         origins, notices = self.composition.origins, tuple(self.composition.notices)
         return Plan(self.command, self.run, tuple(selected), config, origins, notices)
+
+
+def _unknown_key(name: str, known: list[str]) -> Problem:
+    head, dot, rest = name.partition(".")
+    if dot and head in CONFIGURED:
+        return Problem(name, f"{name} is not a key of a file.", f"write {head}: {{{rest}: …}}; dots are for overrides")
+    return Problem(name, f"{name} is not a key of a configuration.", choices(name, [*known, *CONFIGURED, "defaults"]))

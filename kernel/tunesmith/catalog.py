@@ -8,7 +8,8 @@ import importlib.resources
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ class MissingPluginError(PluginError):
 class Catalog:
     """The installed plugins, by kind and name."""
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(self, entries: list[Entry], restriction: str = "") -> None:
+        self.restriction = restriction  # what hides installed plugins, for the messages; "" when nothing does
         self._entries: dict[str, list[Entry]] = {}
         for entry in entries:
             self._entries.setdefault(entry.address, []).append(entry)
@@ -66,11 +68,15 @@ class Catalog:
         found: dict[str, list[Entry]] = {}
         for distribution in importlib.metadata.distributions():
             points = [point for point in distribution.entry_points if point.group.startswith(_PREFIX)]
-            if points and distribution.name not in found:  # the first on the path is the one that is imported
-                found[distribution.name] = list(_entries(distribution, points))
+            if points:
+                name = re.sub(r"[-_.]+", "-", distribution.name).lower()
+                if name not in found:  # the first on the path is the one that is imported
+                    found[name] = list(_entries(name, distribution, points))
         entries = [entry for entries in found.values() for entry in entries]
-        only = {item.strip() for item in os.environ.get("TUNESMITH_PLUGINS", "").split(",") if item.strip()}
-        return cls([entry for entry in entries if not only or only & {entry.address, entry.distribution}])
+        chosen = os.environ.get("TUNESMITH_PLUGINS", "")
+        only = {item.strip() for item in chosen.split(",") if item.strip()}
+        shown = [entry for entry in entries if not only or only & {entry.address, entry.distribution}]
+        return cls(shown, f"TUNESMITH_PLUGINS={chosen} hides other plugins" if len(shown) < len(entries) else "")
 
     @classmethod
     def of(cls, plugins: Mapping[str, type]) -> Catalog:
@@ -103,7 +109,7 @@ class Catalog:
             offers = ", ".join(sorted(entry.origin for entry in entries))
             raise PluginError(
                 f"{kind}={name} is offered by {len(entries)} distributions: {offers}.\n"
-                f"uninstall one, or choose: TUNESMITH_PLUGINS={entries[0].distribution},…"
+                f"uninstall one: pip uninstall {sorted(entry.distribution for entry in entries)[-1]}"
             )
         if not entries:
             raise self._missing(kind, name)
@@ -113,24 +119,24 @@ class Catalog:
         known = known_distributions()
         distribution = known.get(f"{kind}.{name}")
         if distribution:
-            return MissingPluginError(f"no installed plugin provides {kind}={name}.", distribution)
-        names = {address.partition(".")[2] for address in known if address.startswith(f"{kind}.")}
-        listed = choices(name, {*self.names(kind), *names}, "installed or known")
-        third_party = f"if somebody publishes it: pip install tunesmith-{kind}-{name}"
-        return MissingPluginError(f"no installed plugin provides {kind}={name}.\n{listed}\n{third_party}", None)
+            advice = f"pip install {distribution}"
+        else:
+            names = {address.partition(".")[2] for address in known if address.startswith(f"{kind}.")}
+            listed = choices(name, {*self.names(kind), *names}, "installed or known")
+            advice = f"{listed}\nif somebody publishes it: pip install tunesmith-{kind}-{name}"
+        hidden = f"\n{self.restriction}" if self.restriction else ""
+        return MissingPluginError(f"no installed plugin provides {kind}={name}.\n{advice}{hidden}", distribution)
 
     def load(self, entry: Entry) -> type:
         """Import a plugin's class.
 
         Raises: PluginError when it needs another kernel, cannot be imported, or is not a plugin.
         """
-        from packaging.specifiers import SpecifierSet
-
         from tunesmith import __version__
         from tunesmith.options import is_plugin
 
         label = f"{entry.kind}={entry.name} ({entry.origin})"
-        if entry.kernel and not SpecifierSet(entry.kernel).contains(__version__, prereleases=True):
+        if not _suits(entry.kernel, __version__):
             raise PluginError(
                 f"{label} needs tunesmith {entry.kernel}, installed is {__version__}.\n"
                 f"pip install --upgrade tunesmith {entry.distribution}"
@@ -144,34 +150,41 @@ class Catalog:
             ) from error
         if not is_plugin(loaded):
             raise PluginError(f"{label}: {entry.target} is not a class with @plugin; tell the authors of the plugin.")
-        return loaded
+        return typing.cast(type, loaded)
 
 
 def _entries(
-    distribution: importlib.metadata.Distribution, points: list[importlib.metadata.EntryPoint]
+    name: str, distribution: importlib.metadata.Distribution, points: list[importlib.metadata.EntryPoint]
 ) -> Iterator[Entry]:
-    name, version, kernel = distribution.name, distribution.version, _kernel_specifier(distribution.requires or ())
+    version, kernel = distribution.version, _kernel_specifier(distribution.requires or ())
     for point in points:
         kind = point.group.removeprefix(_PREFIX)
         if kind in KINDS:
             yield Entry(kind, point.name, name, version, point.value, kernel, point.load)
 
 
-def _kernel_specifier(requires: Any) -> str:
+def _kernel_specifier(requires: Iterable[str]) -> str:
     """What the metadata of a distribution asks of the kernel: the specifier of its requirement on `tunesmith`."""
     for requirement in requires:
-        if re.match(r"tunesmith\s*(?![\w.-])", requirement):
-            from packaging.requirements import Requirement
-
-            return str(Requirement(requirement).specifier)
+        found = re.fullmatch(r"tunesmith\s*(?:\[[^]]*\])?\s*\(?\s*([<>=!~][^;)]*|)\)?\s*(;.*)?", requirement)
+        if found and "extra" not in (found[2] or ""):
+            return found[1].strip()
     return ""
+
+
+def _suits(kernel: str, version: str) -> bool:
+    """Whether a kernel of this version is what a specifier asks for."""
+    from packaging.specifiers import SpecifierSet
+
+    return not kernel or SpecifierSet(kernel).contains(version, prereleases=True)
 
 
 @functools.cache
 def known_distributions() -> Mapping[str, str]:
     """The distributions of the project, by the addresses they offer: what an error can tell to install."""
     text = importlib.resources.files("tunesmith").joinpath("known_plugins.json").read_text(encoding="utf-8")
-    return json.loads(text)
+    known: Mapping[str, str] = json.loads(text)
+    return known
 
 
 def recipe_folders() -> list[Path]:

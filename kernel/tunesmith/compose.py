@@ -6,17 +6,17 @@ possible is not decided here but by the plugins that the tree selects (`validate
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tunesmith.catalog import recipe_folders
-from tunesmith.errors import ConfigError
+from tunesmith.errors import ConfigError, choices
 from tunesmith.kinds import KINDS
-from tunesmith.reading import Origin, parse_path, parse_value, read_yaml, show_path
+from tunesmith.reading import Key, Origin, parse_path, parse_value, read_yaml, show_path
 
-Key = tuple[str | int, ...]
 Overrides = Mapping[str, Any] | Sequence[str] | None
 
 
@@ -32,18 +32,12 @@ class Composition:
     origins: dict[Key, Origin] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     file: Path | None = None
-
-    def origin(self, key: Key) -> Origin | None:
-        """Where a value was written, or the nearest value that contains it."""
-        for length in range(len(key), 0, -1):
-            if key[:length] in self.origins:
-                return self.origins[key[:length]]
-        return None
+    inherited: set[Path] = field(default_factory=set)  # files that are in already; of two mentions the first counts
 
     def overlay(self, layer: Mapping[str, Any], origins: Mapping[Key, Origin]) -> None:
         """Put a layer over what is there; both in the user's own form."""
         for name, value in layer.items():
-            where = {key: origin for key, origin in origins.items() if key[0] == name}
+            where = {key: origin for key, origin in origins.items() if key[:1] == (name,)}
             if name in KINDS and KINDS[name].many:
                 self._overlay_many(name, value, where)
             elif name in KINDS:
@@ -56,28 +50,57 @@ class Composition:
             value, where = {"name": value}, {(kind, "name"): _first(where)}
         former = self.tree.setdefault(kind, {})
         former_name = former.get("name", next(iter(KINDS[kind].default), None))
-        if "name" in value and value["name"] != former_name:
-            dropped = [name for name in former if name != "name"]
+        if "name" in value and former_name not in (None, value["name"]):
+            dropped = [f"{kind}.{name}" for name in former if name != "name"]
             if dropped:
-                self.notices.append(
-                    f"{kind}={value['name']} drops {kind}.{f', {kind}.'.join(dropped)}, which belonged to {former_name}"
-                )
+                chosen = "null" if value["name"] is None else value["name"]
+                told = f"drops {', '.join(dropped)}, which belonged to {former_name}"
+                self.notices.append(f"{kind}={chosen} {told}")
             self._forget((kind,))
         self._merge((kind,), value, where)
 
     def _overlay_many(self, kind: str, value: Any, where: Mapping[Key, Origin]) -> None:
-        if value is None or isinstance(value, str | list):
-            names = [value] if isinstance(value, str) else value or []
-            origin = _first(where)
+        if isinstance(value, str | list) or not value:
+            names: list[Any] = [value] if isinstance(value, str) else value or []
+            strange = [name for name in names if not isinstance(name, str)]
+            if strange:
+                advice = f"write {kind}: [name, …], or with options {kind}: {{name: {{option: value}}}}"
+                raise ConfigError(f"{kind}: {strange[0]!r} is not a name.\n{advice}\n{_first(where)}")
             self._forget((kind,))
-            value, where = {name: {} for name in names}, {(kind, name): origin for name in names}
-        for name, options in value.items() if isinstance(value, Mapping) else ():
+            self.origins[(kind,)] = _first(where)
+            value, where = {name: {} for name in names}, {(kind, name): _first(where) for name in names}
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{kind} cannot be {value!r}.\nwrite names, like {kind}: [name]\n{_first(where)}")
+        self.tree.setdefault(kind, {})
+        for name, options in value.items():
+            inside = {key: at for key, at in where.items() if key[1:2] == (name,)}
             if options is False:
                 self._forget((kind, name))
+            elif options is None or options is True or isinstance(options, Mapping):
+                self._merge((kind, name), options if isinstance(options, Mapping) else {}, inside)
+                self.origins.setdefault((kind, name), _first(inside))
             else:
-                options = {} if options is None or options is True else options
-                self._merge((kind, name), options, {key: at for key, at in where.items() if key[1:2] == (name,)})
-        self.tree.setdefault(kind, {})
+                place = inside.get((kind, name), _first(where))
+                raise ConfigError(f"{kind}.{name} cannot be {options!r}.\nwrite its options as a mapping\n{place}")
+
+    def replace_element(self, key: Key, value: Any, origin: Origin) -> None:
+        """Set a value inside a list: `data.train[0].path`.
+
+        Raises: ConfigError when there is no such element.
+        """
+        node: Any = self.tree
+        steps: tuple[Any, ...] = key
+        for depth, part in enumerate(steps):
+            holder = list if isinstance(part, int) else dict
+            if not isinstance(node, holder) or (isinstance(part, int) and part >= len(node)):
+                found = f"{len(node)} elements, from 0" if isinstance(node, list) else repr(node)
+                raise ConfigError(f"{show_path(key)} cannot be set: {show_path(key[:depth])} is {found}.\n{origin}")
+            if depth == len(key) - 1:
+                node[part] = value
+            else:
+                node = node.get(part) if isinstance(node, dict) else node[part]
+        self.origins = {at: former for at, former in self.origins.items() if at[: len(key)] != key}
+        self.origins.update(_everywhere(key, value, origin))
 
     def _merge(self, key: Key, value: Any, where: Mapping[Key, Origin]) -> None:
         """Set a value; mappings merge, everything else replaces."""
@@ -95,22 +118,15 @@ class Composition:
             self.origins.update(where)
 
     def _mapping(self, key: Key) -> dict[Any, Any]:
-        node: Any = self.tree
+        node: dict[Any, Any] = self.tree
         for part in key:
-            if isinstance(node, list):
-                node = node[int(part)]
-            else:
-                if not isinstance(node.get(part), dict | list):
-                    node[part] = {}
-                node = node[part]
+            if not isinstance(node.get(part), dict):
+                node[part] = {}
+            node = node[part]
         return node
 
     def _forget(self, key: Key) -> None:
-        node: Any = self.tree
-        for part in key[:-1]:
-            node = node.get(part, {}) if isinstance(node, dict) else node[int(part)]
-        if isinstance(node, dict):
-            node.pop(key[-1], None)
+        self._mapping(key[:-1]).pop(key[-1], None)
         self.origins = {at: origin for at, origin in self.origins.items() if at[: len(key)] != key}
 
 
@@ -118,8 +134,18 @@ def _first(where: Mapping[Key, Origin]) -> Origin:
     return next(iter(where.values()))
 
 
+def _everywhere(key: Key, value: Any, origin: Origin) -> dict[Key, Origin]:
+    """One origin for a value and for everything in it."""
+    items: Any = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    inner = {at: origin for name, item in items for at in _everywhere((*key, name), item, origin)}
+    return {key: origin, **inner}
+
+
 def compose(config: str | Path | Mapping[str, Any] | None = None, overrides: Overrides = None) -> Composition:
     """Put files and overrides together.
+
+    Overrides count in their order, but those that choose a plugin come before those that set options, so that
+    `quantizer.bits=2 quantizer=hqq` means what it says.
 
     Args:
         config: a YAML file, the folder of a run, a mapping of the same form, or None.
@@ -129,15 +155,22 @@ def compose(config: str | Path | Mapping[str, Any] | None = None, overrides: Ove
     """
     made = Composition()
     if isinstance(config, Mapping):
-        made.overlay(config, {(name,): Origin("the given mapping") for name in config})
+        tree, origin = copy.deepcopy(dict(config)), Origin("the given mapping")
+        _overlay_layer(made, tree, _everywhere((), tree, origin), Path(), ())
     elif config is not None:
         made.file = _config_file(Path(config))
         _overlay_file(made, made.file, ())
     items = overrides.items() if isinstance(overrides, Mapping) else map(_split, overrides or ())
-    source = "overrides" if isinstance(overrides, Mapping) else "command line"
-    for text, value in items:
-        _override(made, parse_path(text), value, Origin(source))
+    origin = Origin("overrides" if isinstance(overrides, Mapping) else "command line")
+    read = [(parse_path(text), copy.deepcopy(value)) for text, value in items]
+    for key, value in sorted(read, key=lambda item: not _chooses(item[0])):
+        _override(made, key, value, origin)
     return made
+
+
+def _chooses(key: Key) -> bool:
+    """Whether an override names plugins: `adapter=…`, `adapter.name=…`, `tracker=…`."""
+    return key[0] in KINDS and (len(key) == 1 or (key[1:] == ("name",) and not KINDS[str(key[0])].many))
 
 
 def _config_file(path: Path) -> Path:
@@ -147,34 +180,46 @@ def _config_file(path: Path) -> Path:
         return path / "run.yaml"
     if path.is_file():
         return path
-    for folder in recipe_folders():
+    folders = recipe_folders()
+    for folder in folders:
         if (folder / path).is_file():
             return folder / path
-    from tunesmith.errors import choices
-
-    beside = [str(other) for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-    raise ConfigError(f"{path}: no such file.\n{choices(str(path), beside, 'in that folder')}")
+    beside = {str(other) for other in path.parent.glob("*.y*ml")}
+    beside |= {other.name for folder in folders for other in folder.glob("*.y*ml")}
+    raise ConfigError(f"{path}: no such file.\n{choices(str(path), beside, 'configurations')}")
 
 
 def _overlay_file(made: Composition, path: Path, including: tuple[Path, ...]) -> None:
-    """Put a file over what is there, after the files that it inherits."""
     if path.resolve() in including:
-        raise ConfigError(f"{path} includes itself: {' → '.join(map(str, (*including, path)))}")
+        chain = " → ".join(file.name for file in (*including, path))
+        raise ConfigError(f"{path} inherits itself: {chain}")
     tree, origins = read_yaml(path)
+    _overlay_layer(made, tree, origins, path.parent, (*including, path.resolve()))
+
+
+def _overlay_layer(
+    made: Composition, tree: dict[str, Any], origins: Mapping[Key, Origin], folder: Path, including: tuple[Path, ...]
+) -> None:
+    """Put a tree over what is there, after the files that it inherits."""
     inherited = tree.pop("defaults", None) or []
-    if isinstance(inherited, str) or not all(isinstance(name, str) for name in inherited):
-        raise ConfigError(f"{path}: defaults must be a list of files, like [base.yaml]")
-    for name in inherited:
-        _overlay_file(made, _inherited_file(name, path), (*including, path.resolve()))
+    if not isinstance(inherited, list) or not all(isinstance(name, str) for name in inherited):
+        raise ConfigError(f"{origins['defaults',]}: defaults is a list of files, like [base.yaml].")
+    for index, name in enumerate(inherited):
+        file = _inherited_file(name, folder, origins["defaults", index])
+        if file.resolve() not in made.inherited:
+            _overlay_file(made, file, including)
+            made.inherited.add(file.resolve())
     made.overlay(tree, origins)
 
 
-def _inherited_file(name: str, path: Path) -> Path:
-    tried = [folder / name for folder in (path.parent, *recipe_folders())]
-    for candidate in tried:
-        if candidate.is_file():
-            return candidate
-    raise ConfigError(f"{path}: defaults: {name} is not found.\nlooked at: {', '.join(map(str, tried))}")
+def _inherited_file(name: str, folder: Path, origin: Origin) -> Path:
+    folders = [folder, *recipe_folders()]
+    for candidate in folders:
+        if (candidate / name).is_file():
+            return candidate / name
+    beside = {other.name for candidate in folders for other in candidate.glob("*.y*ml")}
+    looked = ", ".join(str(candidate) for candidate in folders)
+    raise ConfigError(f"{origin}: {name} is not found.\n{choices(name, beside, f'in {looked}')}")
 
 
 def _split(text: str) -> tuple[str, Any]:
@@ -186,17 +231,13 @@ def _split(text: str) -> tuple[str, Any]:
 
 def _override(made: Composition, key: Key, value: Any, origin: Origin) -> None:
     """Overlay one value, as a layer that holds only it."""
+    kind = KINDS.get(str(key[0]))
     if any(isinstance(part, int) for part in key):
-        node = made.tree
-        try:
-            for part in key[:-1]:
-                node = node[part]  # type: ignore[index]
-            node[key[-1]] = value  # type: ignore[index]
-        except (KeyError, IndexError, TypeError):
-            raise ConfigError(f"{show_path(key)}={value}: there is no such element to override") from None
-        made.origins[key] = origin
+        made.replace_element(key, value, origin)
         return
+    if kind and kind.many and kind.default and len(key) > 1 and kind.name not in made.tree:
+        made.tree[kind.name] = {name: {} for name in kind.default}  # tracker.plot=false leaves the other defaults
     layer: Any = value
     for part in reversed(key):
         layer = {part: layer}
-    made.overlay(layer, {key: origin})
+    made.overlay(layer, _everywhere(key, value, origin))

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+_LISTED = 12  # names that a message lists at most
+
 
 class TunesmithError(Exception):
     """A mistake that the user can mend. The command line prints it without traceback, exit code 2."""
@@ -21,14 +23,24 @@ class DataError(TunesmithError):
 
 
 def nearest(asked: str, possible: Iterable[str]) -> str | None:
-    """The member of `possible` that looks most like `asked`, or None when nothing does."""
-    matches = difflib.get_close_matches(asked, list(possible), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    """The member of `possible` that looks most like `asked`, in any case of letters; None when nothing does."""
+    names = {name.lower(): name for name in possible}
+    matches = difflib.get_close_matches(asked.lower(), names, n=1, cutoff=0.6)
+    return names[matches[0]] if matches else None
 
 
 def choices(asked: str, possible: Iterable[str], label: str = "possible") -> str:
-    """One line that lists what is possible, with the nearest match: "possible: a, b   did you mean a?"."""
+    """One line that lists what is possible, with the nearest match: "possible: a, b   did you mean a?".
+
+    Of many names the twelve that look most like `asked` are listed.
+    """
     names = sorted(possible)
-    line = f"{label}: {', '.join(names) or 'nothing'}"
     near = nearest(asked, names)
+    if len(names) > _LISTED:
+        names = [*sorted(names, key=lambda name: -_likeness(asked, name))[:_LISTED], "…"]
+    line = f"{label}: {', '.join(names) or 'nothing'}"
     return f"{line}   did you mean {near}?" if near else line
+
+
+def _likeness(asked: str, name: str) -> float:
+    return difflib.SequenceMatcher(None, asked.lower(), name.lower()).ratio()

@@ -12,6 +12,8 @@ from pathlib import Path
 def replacing(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write a file or folder to; it takes `target`'s place when the block succeeds.
 
+    When the block fails, or writes nothing, what was at `target` stays.
+
     Args:
         target: file or folder; its parent is made. A folder that is already there is replaced.
 
@@ -22,9 +24,7 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         draft = workshop / target.name
         yield draft
-        if target.is_dir():
-            os.replace(target, workshop / "former")
-        os.replace(draft, target)
+        _move(draft, target, workshop)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
 
@@ -34,7 +34,7 @@ def filling(folder: Path, last: tuple[str, ...] = ()) -> Iterator[Path]:
     """Give an empty folder to write several files to; they move into `folder` when the block succeeds.
 
     Args:
-        folder: where other files may stand already; those of the same name are replaced.
+        folder: where other files may stand already; those of the same name are replaced, folders as a whole.
         last: names that move after all others, such as the one whose presence says that the rest is complete.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,6 +42,20 @@ def filling(folder: Path, last: tuple[str, ...] = ()) -> Iterator[Path]:
     try:
         yield workshop
         for entry in sorted(workshop.iterdir(), key=lambda entry: (entry.name in last, entry.name)):
-            os.replace(entry, folder / entry.name)
+            _move(entry, folder / entry.name, workshop)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _move(source: Path, target: Path, workshop: Path) -> None:
+    """Put `source` in the place of `target`; a folder cannot be renamed over another, so the former steps aside."""
+    if not (target.is_dir() and source.exists()):
+        os.replace(source, target)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=".former-", dir=workshop)) / target.name
+    os.replace(target, aside)
+    try:
+        os.replace(source, target)
+    except OSError:
+        os.replace(aside, target)
+        raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-import textwrap
+import json
 import types
 import typing
 from typing import Any, TypeVar, dataclass_transform
@@ -53,12 +53,16 @@ class Option:
         """The default as YAML would write it."""
         if self.required:
             return "required"
-        names = {None: "null", True: "true", False: "false", "": '""'}
-        return names[self.default] if _hashable(self.default) and self.default in names else str(self.default)
+        return str(self.default) if self.default and isinstance(self.default, str) else json.dumps(plain(self.default))
 
 
-def _hashable(value: Any) -> bool:
-    return isinstance(value, str | bool | type(None))
+def plain(value: Any) -> Any:
+    """A default as plain data: nested dataclasses become mappings."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def options(cls: type) -> list[Option]:
@@ -81,12 +85,14 @@ def _field_docs(cls: type) -> dict[str, str]:
         if not dataclasses.is_dataclass(base):
             continue
         try:
-            source = textwrap.dedent(inspect.getsource(base))
+            source = inspect.getsource(base)
         except (OSError, TypeError):
             continue
+        if source[:1].isspace():  # a class inside a function
+            source = f"if True:\n{source}"
         lines = source.splitlines()
-        body = typing.cast(ast.ClassDef, ast.parse(source).body[0]).body
-        for node in body:
+        made = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef))
+        for node in made.body:
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 docs[node.target.id] = _comment_of(node, lines)
     return docs
@@ -152,7 +158,7 @@ def options_schema(cls: type) -> dict[str, Any]:
         if option.doc:
             schema["description"] = option.doc
         if not option.required:
-            schema["default"] = option.default
+            schema["default"] = plain(option.default)
         properties[option.name] = schema
     return {"type": "object", "properties": properties, "additionalProperties": False}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import runs
+from tunesmith.addresses import hub_of
 from tunesmith.assemble import Assembly, assemble, examine
 from tunesmith.catalog import Catalog
 from tunesmith.chat_template import ChatTemplate
@@ -124,12 +125,10 @@ def export(
     """
     composition = compose(config, overrides)
     run = assemble(composition, "export", catalog)
-    handle = _handle(run, composition)
-    folder = _run_folder(composition) or Path("runs") / handle.source.path.name
-    target = Path(output_dir) if output_dir else folder.with_name(f"{folder.name}-{run.plan.name('exporter')}")
+    target = Path(output_dir) if output_dir else _export_folder(run, composition)
     if target.exists():
         raise ConfigError(f"{target} exists already.\nremove it, or choose another with --output")
-    exported: Path = run.hook.export(handle=handle, output_dir=target)
+    exported: Path = run.hook.export(handle=_handle(run, composition), output_dir=target)
     return exported
 
 
@@ -210,6 +209,16 @@ def _run_folder(composition: Composition) -> Path | None:
     """The run that a configuration was read from."""
     file = composition.file
     return file.parent if file and file.name == "run.yaml" else None
+
+
+def _export_folder(run: Assembly, composition: Composition) -> Path:
+    """RUN-EXPORTER, or runs/MODEL-EXPORTER for a model that no run made."""
+    folder = _run_folder(composition)
+    if folder is None:
+        folder = Path("runs") / hub_of(run.plan.plugin("model").path)[1].rstrip("/").rpartition("/")[2]
+    elif not folder.name:
+        folder = folder.resolve()
+    return folder.with_name(f"{folder.name}-{run.plan.name('exporter')}")
 
 
 def _handle(run: Assembly, composition: Composition) -> ModelHandle:

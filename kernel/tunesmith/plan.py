@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tunesmith.catalog import Entry
-from tunesmith.errors import ConfigError
-from tunesmith.reading import Key, Origin, parse_path
+from tunesmith.errors import ConfigError, TunesmithError
+from tunesmith.reading import Key, Origin, parse_path, show_path
 from tunesmith.types import Problem
 
 
@@ -74,10 +74,13 @@ class Plan:
 
     def origin(self, key: Key) -> Origin | None:
         """Where a value was written, or the nearest value that contains it; None for a default."""
-        for length in range(len(key), 0, -1):
-            if key[:length] in self.origins:
-                return self.origins[key[:length]]
-        return None
+        return _nearest(key, self.origins)
+
+
+def problem_of(error: TunesmithError, key: Key) -> Problem:
+    """An error as one problem of several: its first line says what is wrong, the rest what to do."""
+    message, _, advice = str(error).partition("\n")
+    return Problem(show_path(key), message, advice)
 
 
 def report(problems: Iterable[Problem], origins: Mapping[Key, Origin]) -> str:
@@ -85,13 +88,26 @@ def report(problems: Iterable[Problem], origins: Mapping[Key, Origin]) -> str:
     parts = []
     for problem in problems:
         lines = [problem.message, *(f"  {line}" for line in problem.advice.splitlines())]
-        key = parse_path(problem.key) if problem.key else ()
-        places = (origins[key[:length]] for length in range(len(key), 0, -1) if key[:length] in origins)
-        place = next(places, None)
+        place = _written(problem.key, origins)
         if place:
             lines.append(f"  {place}")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def _written(text: str, origins: Mapping[Key, Origin]) -> Origin | None:
+    """Where a problem's key, or the nearest value that contains it, was written."""
+    if (text,) in origins:  # also a key that is none: `adapter.rank: 16` in a file
+        return origins[(text,)]
+    try:
+        return _nearest(parse_path(text), origins) if text else None
+    except ConfigError:
+        return None
+
+
+def _nearest(key: Key, origins: Mapping[Key, Origin]) -> Origin | None:
+    places = (origins[key[:length]] for length in range(len(key), 0, -1) if key[:length] in origins)
+    return next(places, None)
 
 
 def refuse(problems: Iterable[Problem], origins: Mapping[Key, Origin]) -> None:

@@ -26,9 +26,13 @@ class Origin:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it, with the numbers that people write: `1e-4` is a float."""
+    """YAML 1.1 as PyYAML reads it, with what people mean: `1e-4` is a number, `2026-01-31` is a text."""
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
@@ -46,19 +50,49 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, Origin]]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
+    origins: dict[Key, Origin] = {}
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
-        origins: dict[Key, Origin] = {}
+        if node is not None:
+            _refuse_duplicates(node, (), str(path))
         data = {} if node is None else _construct(loader, node, (), str(path), origins)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        written = text.splitlines()[line - 1].strip() if line <= len(text.splitlines()) else ""
-        raise ConfigError(f"{path}:{line}: this is not YAML: {error.problem}.\n  {written}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(_not_yaml(error, path, text)) from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: an alias (*name) stands inside its own anchor (&name)") from error
+    if data is None:  # a file of comments and `---`
+        data = {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: expected key: value pairs, found a {type(data).__name__}")
+        raise ConfigError(f"{path}:1: a configuration is key: value pairs, this is a {type(data).__name__}.")
     return data, origins
+
+
+def _not_yaml(error: yaml.YAMLError, path: Path, text: str) -> str:
+    """What is wrong with a file, and the line that it stands on."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:  # a character that YAML does not allow
+        position = getattr(error, "position", 0)
+        return f"{path}:{text.count(chr(10), 0, position) + 1}: this is not YAML: {getattr(error, 'reason', error)}."
+    lines = text.splitlines()
+    written = lines[mark.line].strip() if mark.line < len(lines) else ""
+    return f"{path}:{mark.line + 1}: this is not YAML: {getattr(error, 'problem', error)}.\n  {written}"
+
+
+def _refuse_duplicates(node: yaml.Node, key: Key, source: str) -> None:
+    """Look for keys that are written twice, before merge keys (`<<`) add those of other mappings."""
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _refuse_duplicates(item, (*key, index), source)
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for name_node, value_node in node.value:
+            name, line = str(name_node.value), name_node.start_mark.line + 1
+            if name in seen:
+                first = f"first in line {seen[name]}"
+                raise ConfigError(f"{source}:{line}: {show_path((*key, name))} is written twice, {first}.")
+            seen[name] = line
+            _refuse_duplicates(value_node, (*key, name), source)
 
 
 def _construct(loader: _Loader, node: yaml.Node, key: Key, source: str, origins: dict[Key, Origin]) -> Any:
@@ -67,23 +101,22 @@ def _construct(loader: _Loader, node: yaml.Node, key: Key, source: str, origins:
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, item, (*key, index), source, origins) for index, item in enumerate(node.value)]
     if not isinstance(node, yaml.MappingNode):
-        return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
-    loader.flatten_mapping(node)  # type: ignore[no-untyped-call]
+        return loader.construct_object(node, deep=True)
+    loader.flatten_mapping(node)
     data: dict[str, Any] = {}
     for name_node, value_node in node.value:
-        name = str(loader.construct_object(name_node, deep=True))  # type: ignore[no-untyped-call]
-        line = name_node.start_mark.line + 1
-        if name in data:
-            raise ConfigError(f"{source}:{line}: {show_path((*key, name))} is written twice")
+        name = str(loader.construct_object(name_node, deep=True))
         data[name] = _construct(loader, value_node, (*key, name), source, origins)
-        origins[(*key, name)] = Origin(source, line)
+        origins[(*key, name)] = Origin(source, name_node.start_mark.line + 1)
     return data
 
 
 def parse_path(text: str) -> Key:
     """`data.train[0].path` as `("data", "train", 0, "path")`."""
     if not re.fullmatch(r"[^.\[\]]+(\[\d+\])*(\.[^.\[\]]+(\[\d+\])*)*", text):
-        raise ConfigError(f"{text!r} is not a key.\nwrite it like adapter.rank or data.train[0].path")
+        raise ConfigError(
+            f"{text!r} is not a key of a configuration.\nwrite it like adapter.rank or data.train[0].path"
+        )
     return tuple(int(part) if part.isdigit() and bracket else part for bracket, part in _parts(text))
 
 
@@ -102,4 +135,7 @@ def parse_value(text: str, written: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{written!r}: the value is not YAML: {error}") from error
+        reason = getattr(error, "problem", None) or getattr(error, "reason", error)
+        key, _, value = written.partition("=")
+        advice = f"if it is a text, put it in quotes: '{key}=\"{value}\"'"
+        raise ConfigError(f"{written!r}: the value is not YAML: {reason}.\n{advice}") from error

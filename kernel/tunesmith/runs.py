@@ -13,7 +13,7 @@ import importlib.metadata
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,13 @@ from tunesmith.errors import ConfigError, TunesmithError
 from tunesmith.files import replacing
 from tunesmith.messages import announce
 from tunesmith.plan import Plan
+from tunesmith.types import Problem
 
-_SECRET = re.compile(r"(^|_)(token|password|secret|api_key|credential)s?$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"^token$|(^|_)(password|secret|credential|authorization)s?$"
+    r"|(api|access|secret|private)_key(_id)?$|(api|auth|access|bearer|hub|hf|session|user)_token$",
+    re.IGNORECASE,
+)
 _LIBRARIES = (
     "torch",
     "transformers",
@@ -67,20 +72,40 @@ def output_folder(plan: Plan, config_file: Path | None) -> Path:
     """
     if plan.run.output_dir:
         return Path(plan.run.output_dir)
-    if config_file is None:
-        base = Path("runs") / str(plan.name("stage"))
-    elif config_file.name == "run.yaml":
-        base = config_file.parent
-        if plan.run.resume:
-            return base
-        base = base.with_name(re.sub(r"-\d+$", "", base.name))
-    else:
-        base = Path("runs") / config_file.stem
+    if plan.run.resume and config_file and config_file.name == "run.yaml":
+        return config_file.parent
+    base = _base(plan, config_file)
     free = next(folder for folder in _numbered(base) if not folder.exists())
     taken = [folder for folder in _numbered_until(base, free) if is_run(folder)]
-    chosen = taken[-1] if plan.run.resume and taken else free
-    announce("output_dir", chosen, "not given")
-    return chosen
+    return taken[-1] if plan.run.resume and taken else free
+
+
+def _base(plan: Plan, config_file: Path | None) -> Path:
+    """The folder that is counted up from."""
+    if config_file is None:
+        return Path("runs") / str(plan.name("stage"))
+    if config_file.name != "run.yaml":
+        return Path("runs") / config_file.stem
+    own = config_file.parent if config_file.parent.name else config_file.resolve().parent
+    first = own.with_name(re.sub(r"-\d+$", "", own.name))
+    return first if is_run(first) else own
+
+
+def folder_problems(plan: Plan, config_file: Path | None) -> list[Problem]:
+    """What would keep a run from having its folder, found before anything is loaded."""
+    problems = []
+    if plan.run.resume and plan.run.overwrite:
+        problems.append(Problem("overwrite", "resume=true and overwrite=true exclude each other.", "choose one"))
+    if not plan.run.output_dir and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        message = "a run of several processes needs output_dir, which all of them share."
+        problems.append(Problem("output_dir", message, "write output_dir=runs/NAME"))
+    folder = output_folder(plan, config_file)
+    parent = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        reason = "may not be written to" if parent.is_dir() else "is not a folder"
+        message = f"output_dir={folder} cannot be made: {parent} {reason}."
+        problems.append(Problem("output_dir", message, "choose another: output_dir=FOLDER"))
+    return problems
 
 
 def _numbered(base: Path) -> Iterator[Path]:
@@ -106,26 +131,33 @@ def open_folder(folder: Path, plan: Plan) -> None:
     """
     if not is_main_process():
         return
+    if not plan.run.output_dir:
+        announce("output_dir", folder, "not given")
     if plan.run.resume and not is_run(folder):
         raise ConfigError(f"resume=true: there is no run in {folder}.\nstart it without resume, or name its output_dir")
-    if folder.exists() and any(folder.iterdir()) and not plan.run.resume:
-        if not plan.run.overwrite:
-            kind = "a run is" if is_run(folder) else "files are"
-            raise ConfigError(
-                f"output_dir={folder}: {kind} already there.\n"
-                "resume=true continues the run, overwrite=true deletes it, or choose another output_dir"
-            )
-        if not is_run(folder):
-            raise ConfigError(
-                f"overwrite=true: {folder} is not a run, so it is not deleted.\nchoose another output_dir"
-            )
-        shutil.rmtree(folder)
     try:
+        if not plan.run.resume:
+            _clear(folder, plan.run.overwrite)
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "run.yaml", run_yaml(plan))
         _write(folder / "plugins.lock", "\n".join(lock_lines(plan)) + "\n")
     except OSError as error:
         raise TunesmithError(f"output_dir={folder} cannot be written: {error}") from error
+
+
+def _clear(folder: Path, overwrite: bool) -> None:
+    """Make sure that nothing is in a new run's folder."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not overwrite:
+        kind = "a run is" if is_run(folder) else "files are"
+        raise ConfigError(
+            f"output_dir={folder}: {kind} already there.\n"
+            "resume=true continues the run, overwrite=true deletes it, or choose another output_dir"
+        )
+    if not is_run(folder):
+        raise ConfigError(f"overwrite=true: {folder} is not a run, so it is not deleted.\nchoose another output_dir")
+    shutil.rmtree(folder)
 
 
 def _write(path: Path, text: str) -> None:
@@ -134,9 +166,10 @@ def _write(path: Path, text: str) -> None:
 
 
 def run_yaml(plan: Plan) -> str:
-    """The resolved configuration as YAML, without what belongs to one run only and without secrets."""
+    """The resolved configuration as YAML, without what belongs to one run only; secrets are left out, for a repeated
+    run would take a placeholder for one."""
     own = {"output_dir", "resume", "overwrite"}
-    config = {key: value for key, value in redacted(plan.config).items() if key not in own}
+    config = {key: value for key, value in _without_secrets(plan.config).items() if key not in own}
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -153,15 +186,20 @@ def lock_lines(plan: Plan) -> list[str]:
 
 
 def redacted(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The same configuration with the values of secrets hidden."""
-    shown: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            shown[key] = redacted(value)
-        elif isinstance(value, str) and _SECRET.search(str(key)):
-            shown[key] = "***"
-        elif isinstance(value, list):
-            shown[key] = [redacted(item) if isinstance(item, Mapping) else item for item in value]
-        else:
-            shown[key] = value
-    return shown
+    """The same configuration with the values of secrets hidden, to be shown."""
+    return {key: "***" if _secret(key, value) else _inside(value, redacted) for key, value in config.items()}
+
+
+def _without_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _inside(value, _without_secrets) for key, value in config.items() if not _secret(key, value)}
+
+
+def _secret(key: Any, value: Any) -> bool:
+    return isinstance(value, str) and bool(_SECRET.search(str(key)))
+
+
+def _inside(value: Any, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Any:
+    """A value with a change made to the mappings in it."""
+    if isinstance(value, Mapping):
+        return change(value)
+    return [_inside(item, change) for item in value] if isinstance(value, list) else value

@@ -36,18 +36,21 @@ def _plugins(kind: Kind, catalog: Catalog) -> dict[str, dict[str, Any]]:
     for name in catalog.names(kind.name):
         try:
             cls = catalog.load(catalog.find(kind.name, name))
-        except PluginError:
+            schema = options_schema(cls)
+        except (PluginError, NameError, TypeError):  # NameError, TypeError: annotations that mean nothing
             continue
-        found[name] = {"description": (inspect.getdoc(cls) or "").partition("\n")[0], **options_schema(cls)}
+        found[name] = {"description": (inspect.getdoc(cls) or "").partition("\n")[0], **schema}
     return found
 
 
 def _kind_schema(kind: Kind, plugins: dict[str, dict[str, Any]]) -> dict[str, Any]:
     names = list(plugins)
     if kind.many:
-        by_name = {"type": "object", "properties": plugins, "additionalProperties": False}
+        chosen = {"type": ["boolean", "null"]}  # true or nothing: with its defaults; false: without it
+        possible = {name: {"anyOf": [schema, chosen]} for name, schema in plugins.items()}
+        by_name = {"type": "object", "properties": possible, "additionalProperties": False}
         listed = {"type": "array", "items": {"enum": names}}
-        return {"description": kind.summary, "anyOf": [{"enum": names}, listed, by_name]}
+        return {"description": kind.summary, "anyOf": [{"enum": [*names, None]}, listed, by_name]}
     forms: list[dict[str, Any]] = [{"enum": names}]
     for name, schema in plugins.items():
         form = {**schema, "properties": {"name": {"const": name}, **schema["properties"]}}

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tunesmith.errors import choices
+from tunesmith.errors import PluginError, choices
 from tunesmith.options import options, shorthand, type_name
 from tunesmith.reading import Key, show_path
 from tunesmith.types import Problem
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_MISSING = "???"  # how OmegaConf writes a value that is still to be given
 
 
 def structured(cls: type, values: Mapping[str, Any], key: Key, label: str) -> tuple[DictConfig, list[Problem]]:
@@ -28,7 +33,7 @@ def structured(cls: type, values: Mapping[str, Any], key: Key, label: str) -> tu
 
     Returns: the merged configuration node, interpolations unresolved, and everything that is wrong.
     """
-    node = OmegaConf.structured(cls)
+    node = schema_of(cls)
     known = {option.name: option for option in options(cls)}
     problems: list[Problem] = []
     for name, value in values.items():
@@ -37,46 +42,56 @@ def structured(cls: type, values: Mapping[str, Any], key: Key, label: str) -> tu
             message = f"{label} has no option {name}."
             problems.append(Problem(show_path(place), message, choices(str(name), known)))
             continue
-        value, nested = _nested(known[name].type, value, place, label)
+        checked, nested = _nested(known[name].type, value, place, label)
         problems += nested
-        if nested:
+        if nested or value == _MISSING:
             continue
         try:
-            node[name] = value
+            OmegaConf.update(node, name, checked, merge=False)
         except OmegaConfBaseException:
             problems.append(_wrong_type(place, known[name].type, value))
-    problems += [
-        Problem(
-            show_path((*key, name)),
-            f"{label} needs {show_path((*key, name))}: {option.doc}.",
-            f"type: {option.type_name}",
-        )
-        for name, option in known.items()
-        if option.required and name not in values
-    ]
+    for name, option in known.items():
+        if option.required and values.get(name, _MISSING) == _MISSING:
+            needed = show_path((*key, name))
+            message = f"{label} needs {needed}{': ' if option.doc else ''}{option.doc.rstrip('.')}."
+            problems.append(Problem(needed, message, f"type: {option.type_name}"))
     return node, problems
+
+
+def schema_of(cls: type) -> DictConfig:
+    """The options of a plugin with their defaults, as OmegaConf holds them.
+
+    Raises: PluginError when a field is of a type that a configuration cannot hold, or its default is of another type.
+    """
+    try:
+        node: DictConfig = OmegaConf.structured(cls)
+    except (OmegaConfBaseException, NameError, TypeError) as error:
+        what = str(error).splitlines()[0]
+        field = getattr(error, "full_key", None)
+        place = f"{cls.__name__}.{field}" if field else cls.__name__
+        raise PluginError(f"{place} is not an option that a configuration can hold: {what}") from error
+    return node
 
 
 def _nested(annotation: Any, value: Any, key: Key, label: str) -> tuple[Any, list[Problem]]:
     """Validate the dataclasses inside a value, so that a mistake in them has its full path."""
-    if isinstance(value, str) and "${" in value:
-        return value, []
     inner = _dataclass_in(annotation)
-    if inner is None:
+    if inner is None or value is None or (isinstance(value, str) and ("${" in value or value == _MISSING)):
         return value, []
-    origin = typing.get_origin(annotation)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return _nested(next(filter(_dataclass_in, arguments)), value, key, label)
     if origin is list and isinstance(value, list):
-        made = [_nested(inner, item, (*key, index), label) for index, item in enumerate(value)]
+        made = [_nested(arguments[0], item, (*key, index), label) for index, item in enumerate(value)]
         return [item for item, _ in made], [problem for _, problems in made for problem in problems]
     if origin is dict and isinstance(value, Mapping):
-        items = {name: _nested(inner, item, (*key, name), label) for name, item in value.items()}
+        items = {name: _nested(arguments[1], item, (*key, name), label) for name, item in value.items()}
         return {name: item for name, (item, _) in items.items()}, [p for _, found in items.values() for p in found]
-    short = shorthand(inner)
-    if isinstance(value, str) and short and origin not in (list, dict):
-        value = {short: value}
-    if origin in (list, dict) or not isinstance(value, Mapping):
-        return (value, []) if value is None else (value, [_wrong_type(key, annotation, value)])
-    return structured(inner, value, key, label)
+    if origin is None and isinstance(value, str) and shorthand(inner):
+        value = {shorthand(inner): value}
+    if origin is None and isinstance(value, Mapping):
+        return structured(inner, value, key, label)
+    return value, [_wrong_type(key, annotation, value)]
 
 
 def _dataclass_in(annotation: Any) -> Any:
@@ -89,26 +104,28 @@ def _dataclass_in(annotation: Any) -> Any:
 
 
 def _wrong_type(key: Key, annotation: Any, value: Any) -> Problem:
-    arguments = typing.get_args(annotation) if typing.get_origin(annotation) is typing.Literal else ()
-    advice = choices(str(value), map(str, arguments)) if arguments else f"type: {type_name(annotation)}"
-    return Problem(show_path(key), f"{show_path(key)} cannot be {value!r}.", advice)
+    literal = typing.get_origin(annotation) is typing.Literal
+    if literal:
+        advice = choices(str(value), map(str, typing.get_args(annotation)))
+    else:
+        short = shorthand(_dataclass_in(annotation))
+        advice = f"type: {type_name(annotation)}{f', or a string for its {short}' if short else ''}"
+    return Problem(show_path(key), f"{show_path(key)} cannot be {_SHORT.repr(value)}.", advice)
 
 
-def resolve(node: DictConfig, key: Key) -> tuple[dict[str, Any], list[Problem]]:
-    """Resolve the interpolations of a validated node, `${trainer.learning_rate}`.
+def resolve(node: DictConfig, key: Key, names: Iterable[str] | None = None) -> tuple[dict[str, Any], list[Problem]]:
+    """Resolve the interpolations of a validated node, `${trainer.learning_rate}`; of all its names, or of some.
 
     Returns: plain data with all defaults, and the interpolations that lead nowhere or to another type.
     """
     data: dict[str, Any] = {}
     problems = []
-    for name in node:
+    for name in node if names is None else names:
         try:
             value = None if OmegaConf.is_missing(node, name) else node[name]
             data[str(name)] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         except OmegaConfBaseException as error:
-            place = show_path((*key, str(name)))
-            message = str(error).splitlines()[0]
-            written = OmegaConf.to_container(node, resolve=False)
-            shown = written.get(name) if isinstance(written, dict) else None
-            problems.append(Problem(place, f"{place}={shown} cannot be resolved: {message}", "write ${key.of.a.value}"))
+            place = str(getattr(error, "full_key", "") or show_path((*key, str(name))))
+            message = f"{place} cannot be resolved: {str(error).splitlines()[0]}."
+            problems.append(Problem(place, message, "write ${adapter.rank} for the value of another key"))
     return data, problems

@@ -2,59 +2,101 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pluggy
 
 from tunesmith import hookspecs
-from tunesmith.errors import PluginError, TunesmithError, choices
-from tunesmith.kinds import EXCLUSIVE, OPTIONAL
+from tunesmith.errors import TunesmithError, choices
+from tunesmith.kinds import EXCLUSIVE, OPTIONAL, ROUTED
 from tunesmith.plan import Plan, Selected
 from tunesmith.types import Problem
 
 
-def connect(plan: Plan) -> pluggy.PluginManager:
+def connect(plan: Plan) -> tuple[pluggy.PluginManager, list[Problem]]:
     """Register the plugins of a plan, each as `kind.name`.
 
-    Raises: PluginError for an implementation that asks for arguments its hook does not have.
+    Returns: the manager, and the plugins that ask for arguments that their hook does not have; those stay out.
     """
     manager = pluggy.PluginManager("tunesmith")
     manager.add_hookspecs(hookspecs)
-    for item in plan.selected:
+    problems = []
+    for item in _made(plan):
         try:
             manager.register(item.instance, name=item.entry.address)
         except pluggy.PluginValidationError as error:
-            raise PluginError(f"{item.entry.address} ({item.entry.origin}): {error}") from error
+            manager.unregister(item.instance)
+            lines = [line for line in str(error).splitlines() if line]
+            problems.append(Problem(item.entry.kind, f"{_label(item)} does not fit its hook.", "\n".join(lines)))
+            continue
         for caller in manager.get_hookcallers(item.instance) or ():
             for implementation in caller.get_hookimpls():
-                if implementation.plugin is item.instance and not implementation.wrapper:
-                    label = f"{caller.name} of {item.entry.address}"
-                    implementation.function = _observed(implementation.function, label)
-    return manager
+                if implementation.plugin is item.instance:
+                    _observe(implementation, f"{caller.name} of {item.entry.address}")
+    return manager, problems
+
+
+def _made(plan: Plan) -> list[Selected]:
+    return [item for item in plan.selected if item.instance is not None]
+
+
+def checked(plan: Plan, manager: pluggy.PluginManager, broken: bool) -> list[Problem]:
+    """Ask every plugin what is wrong; one that stumbles over a plan that is known to be broken is not to blame."""
+    problems = []
+    for item in _made(plan):
+        others = [plugin for plugin in manager.get_plugins() if plugin is not item.instance]
+        try:
+            for found in manager.subset_hook_caller("check", others)(plan=plan):
+                problems += found
+        except Exception:
+            if not broken:
+                raise
+    return problems
 
 
 def wrong_hooks(plan: Plan, manager: pluggy.PluginManager) -> list[Problem]:
     """Misspelt hooks, and exclusive hooks with no implementation, several, or one of a kind that does not own it."""
     problems = []
     known = [name for name in vars(manager.hook) if hasattr(hookspecs, name)]
-    for item in plan.selected:
+    for item in _made(plan):
         for caller in manager.get_hookcallers(item.instance) or ():
             if not caller.has_spec():
                 message = f"{_label(item)} implements the hook {caller.name}, which does not exist."
                 problems.append(Problem(item.entry.kind, message, choices(caller.name, known)))
     for name, owners in EXCLUSIVE.items():
         problems += _wrong_exclusive(plan, getattr(manager.hook, name), owners)
+    for name, kind in ROUTED.items():
+        having = _implementing(getattr(manager.hook, name))
+        lacking = [item for item in _made(plan) if item.entry.kind == kind and item.entry.address not in having]
+        problems += [_lacks(item, name) for item in lacking if manager.has_plugin(item.entry.address)]
     return problems
 
 
+def _implementing(caller: pluggy.HookCaller) -> set[str]:
+    """The addresses of the plugins that implement a hook, wrappers left out."""
+    return {impl.plugin_name for impl in caller.get_hookimpls() if not _wraps(impl)}
+
+
+def _wraps(implementation: pluggy.HookImpl) -> bool:
+    return implementation.wrapper or implementation.hookwrapper
+
+
+def _lacks(item: Selected, hook: str) -> Problem:
+    forgotten = callable(getattr(item.instance, hook, None))
+    advice = f"put @hookimpl above its method {hook}" if forgotten else "tell the authors of the plugin"
+    return Problem(item.entry.kind, f"nothing implements {hook}: {_label(item)} should.", advice)
+
+
 def _wrong_exclusive(plan: Plan, caller: pluggy.HookCaller, owners: tuple[str, ...]) -> list[Problem]:
-    instances = [impl.plugin for impl in caller.get_hookimpls() if not (impl.wrapper or impl.hookwrapper)]
-    having = [item for item in plan.selected if any(item.instance is instance for instance in instances)]
+    implementing = _implementing(caller)
+    having = [item for item in _made(plan) if item.entry.address in implementing]
     problems = [
         Problem(
             item.entry.kind,
@@ -69,10 +111,9 @@ def _wrong_exclusive(plan: Plan, caller: pluggy.HookCaller, owners: tuple[str, .
         if len(same) > 1:
             listed = " and ".join(map(_label, same))
             problems.append(Problem(kind, f"{caller.name} is implemented twice, by {listed}.", f"select one {kind}"))
-    default = [item for item in plan.selected if item.entry.kind == owners[-1]]
+    default = [item for item in plan.selected if item.entry.kind == owners[-1] and item.instance is not None]
     if default and not having and caller.name not in OPTIONAL:
-        message = f"nothing implements {caller.name}: {_label(default[0])} should."
-        problems.append(Problem(owners[-1], message, "tell the authors of the plugin"))
+        problems.append(_lacks(default[0], caller.name))
     return problems
 
 
@@ -80,7 +121,7 @@ def overridden(plan: Plan, manager: pluggy.PluginManager) -> list[str]:
     """The exclusive hooks that a plugin takes over from the kind that has them by default."""
     notices = []
     for name, (first, *others) in EXCLUSIVE.items():
-        implementing = {impl.plugin_name for impl in getattr(manager.hook, name).get_hookimpls() if not impl.wrapper}
+        implementing = _implementing(getattr(manager.hook, name))
         over = [f"{kind}.{plan.name(kind)}" for kind in others if f"{kind}.{plan.name(kind)}" in implementing]
         if over and f"{first}.{plan.name(first)}" in implementing:
             notices.append(f"{name}: {first}.{plan.name(first)} (over {over[0]})")
@@ -97,27 +138,44 @@ def implementations(plan: Plan, manager: pluggy.PluginManager) -> list[tuple[str
     found = []
     for name in (name for name in vars(hookspecs) if hasattr(manager.hook, name)):
         implementing = getattr(manager.hook, name).get_hookimpls()
-        listed = [f"{impl.plugin_name}{' (wraps)' if impl.wrapper else ''}" for impl in reversed(implementing)]
+        listed = [f"{impl.plugin_name}{' (wraps)' if _wraps(impl) else ''}" for impl in reversed(implementing)]
         if listed:
             found.append((name, listed))
     return found
 
 
-def _observed(function: Callable[..., Any], label: str) -> Callable[..., Any]:
-    """Add to an exception which hook of which plugin it left; with TUNESMITH_TRACE=1 print each call and its time."""
-    trace = os.environ.get("TUNESMITH_TRACE") == "1"
+@contextlib.contextmanager
+def noted(label: str) -> Iterator[None]:
+    """Add to an exception which hook of which plugin it left; the innermost one is named."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, TunesmithError) and not any(note.startswith("while ") for note in _notes(error)):
+            error.add_note(f"while {label}")
+        raise
+
+
+def _notes(error: Exception) -> list[str]:
+    return getattr(error, "__notes__", [])
+
+
+def _observe(implementation: pluggy.HookImpl, label: str) -> None:
+    """Note exceptions of a hook, also while its generator runs; with TUNESMITH_TRACE=1 print each call and its time."""
+    function, trace = implementation.function, os.environ.get("TUNESMITH_TRACE") == "1"
+
+    def rest_of(pieces: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        with noted(label):
+            return (yield from pieces)
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
         start = time.perf_counter()
         try:
-            return function(*arguments)
-        except Exception as error:
-            if not isinstance(error, TunesmithError):
-                error.add_note(f"while {label}")
-            raise
+            with noted(label):
+                result = function(*arguments)
+            return rest_of(result) if inspect.isgenerator(result) else result
         finally:
             if trace:
                 print(f"[tunesmith] {label}: {(time.perf_counter() - start) * 1e3:.1f} ms", file=sys.stderr)
 
-    return call
+    setattr(implementation, "function", call)  # noqa: B010  (pluggy declares the attribute final, but reads it)

@@ -102,7 +102,8 @@ def main() -> None:
 
     debug = "--debug" in sys.argv or os.environ.get("TUNESMITH_DEBUG") == "1"
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        result = cli.main(standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
@@ -110,9 +111,15 @@ def main() -> None:
         sys.exit(error.exit_code)
     except TunesmithError as error:
         if debug:
-            raise
-        click.echo(f"error: {error}", err=True)
+            import traceback
+
+            traceback.print_exc()
+        else:
+            click.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except BrokenPipeError:  # `tunesmith config schema | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (KeyboardInterrupt, click.Abort) as stop:
         click.echo(f"interrupted. {stop}".strip(), err=True)
         sys.exit(1)

@@ -72,7 +72,7 @@ def _lines(value: Any, key: tuple[str | int, ...], found: Any) -> Iterator[tuple
         place = (*key, name)
         head = "  " * len(key) + ("-" if isinstance(name, int) else f"{name}:")
         if isinstance(inner, Mapping | list) and inner:
-            yield head, ""
+            yield head, str(found.origins.get(place, ""))
             yield from _lines(inner, place, found)
         else:
             yield f"{head} {json.dumps(inner, ensure_ascii=False)}", str(found.origins.get(place, "default"))

@@ -15,4 +15,6 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console()
-    console.print(table, width=console.width if console.is_terminal else 160)
+    if not console.is_terminal:  # a file or a pipe has no width to fit into
+        console = Console(width=200)
+    console.print(table)

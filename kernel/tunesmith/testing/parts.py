@@ -5,12 +5,15 @@ Nothing here needs another plugin: models are plain transformers models, the cha
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunesmith.catalog import Entry
 from tunesmith.chat_template import ChatTemplate
+from tunesmith.kinds import KINDS
+from tunesmith.plan import Plan, RunOptions, Selected
 from tunesmith.types import Batch, LossOutput, ModelHandle, ModelSource
 
 CHATML = ChatTemplate(
@@ -48,32 +51,41 @@ TOOLS = (
 )
 
 
-@dataclass(frozen=True)
-class StubPlan:
-    """What `check(plan)` asks, answered from a mapping instead of an assembled run."""
+class StubPlan(Plan):
+    """A plan of instances at hand, for `check(plan)`: no configuration, no discovery.
 
-    plugins: Mapping[str, Mapping[str, Any]]  # kind -> name -> instance, or None for a plugin that is only named
-    command: str = "train"
-    values: Mapping[str, Any] = field(default_factory=dict)  # dotted key -> value, over the instances' fields
+    Args:
+        plugins: kind -> name -> instance, or None for a plugin of which only the name matters:
+            `{"adapter": {"lora": Lora(rank=4)}, "optimizer": {"galore": None}}`.
+        command: `train`, `chat`, `export` or `show`.
+        values: dotted keys that `plan.get` finds, over the fields of the instances: `{"precision": "bf16"}`.
+    """
 
-    def uses(self, kind: str, name: str) -> bool:
-        return name in self.plugins.get(kind, {})
-
-    def name(self, kind: str) -> str | None:
-        return next(iter(self.plugins.get(kind, {})), None)
-
-    def plugin(self, kind: str) -> Any:
-        return next(iter(self.plugins.get(kind, {}).values()), None)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        if key in self.values:
-            return self.values[key]
-        kind, *path = key.split(".")
-        instances = self.plugins.get(kind, {})
-        value = instances[path.pop(0)] if path and path[0] in instances else self.plugin(kind)
-        for part in path:
-            value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
-        return default if value is None else value
+    def __init__(
+        self,
+        plugins: Mapping[str, Mapping[str, Any]],
+        command: str = "train",
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
+        config: dict[str, Any] = dataclasses.asdict(RunOptions())
+        selected = []
+        for kind, instances in plugins.items():
+            for name, instance in instances.items():
+                entry = Entry(kind, name, f"tunesmith-{kind}-{name}", "0", "", "", lambda: None)
+                selected.append(Selected(entry, instance))
+                options = dataclasses.asdict(instance) if dataclasses.is_dataclass(instance) else {}
+                options = options or dict(getattr(instance, "__dict__", {}))
+                if KINDS[kind].many:
+                    config.setdefault(kind, {})[name] = options
+                else:
+                    config[kind] = {"name": name, **options}
+        for key, value in (values or {}).items():
+            *path, last = key.split(".")
+            node = config
+            for part in path:
+                node = node.setdefault(part, {})
+            node[last] = value
+        super().__init__(command, RunOptions(), tuple(selected), config)
 
 
 def source_of(folder: Path, *, precision: str = "fp32", seed: int = 0, training: bool = True) -> ModelSource:

@@ -56,9 +56,10 @@ class DataSuite(PluginSuite):
         return self.build_from(file, folder)
 
     def build_from(self, file: Path, folder: Path) -> Any:
-        instance = self.make(**self.options_for(file, folder))
+        """Build the data set of a file."""
         encoder = Encoder(encode=_encode, processor=None, template=CHATML, fingerprint="bytes-1")
-        return instance.build_dataset(fetch=_fetch, to_rows=_to_rows, encode=encoder)
+        hook = self.manager(**self.options_for(file, folder)).hook
+        return hook.build_dataset(fetch=_fetch, to_rows=_to_rows, encode=encoder)
 
     def test_every_record_arrives_once(self, tmp_path: Path) -> None:
         """Reading, converting and encoding neither lose nor repeat a record; columns keep their values."""

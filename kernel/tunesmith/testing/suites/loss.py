@@ -36,16 +36,16 @@ class LossSuite(PluginSuite):
     def test_batching_does_not_matter(self, tiny_model: Path, tokenizer: Any) -> None:
         """Padded, concatenated, or one example at a time: the sum is the same."""
         model, rows = load_plain(tiny_model), examples(tokenizer)
-        alone = sum(float(self.loss(model, collate([row])).loss) for row in rows)
+        alone = sum(self.loss(model, collate([row])).loss.item() for row in rows)
         for padding_free in (False, True):
-            together = float(self.loss(model, collate(rows, padding_free)).loss)
+            together = self.loss(model, collate(rows, padding_free)).loss.item()
             assert abs(together - alone) <= 1e-4 * abs(alone) + 1e-4, f"{padding_free=}: {together} != {alone}"
 
     def test_untrained_tokens_do_not_count(self, tiny_model: Path, tokenizer: Any) -> None:
         """A batch in which nothing is trained has loss 0, not NaN, and still a gradient to call backward on."""
         rows = [{**row, "labels": [-100] * len(row["labels"])} for row in examples(tokenizer)]
         output = self.loss(load_plain(tiny_model), collate(rows))
-        assert float(output.loss) == 0
+        assert output.loss.item() == 0
         output.loss.backward()
 
     def test_lowers_itself(self, tiny_model: Path, tokenizer: Any) -> None:
@@ -57,7 +57,7 @@ class LossSuite(PluginSuite):
         values = []
         for _ in range(20):
             output = self.loss(model, batch)
-            values.append(float(output.loss))
+            values.append(output.loss.item())
             optimizer.zero_grad()
             (output.loss / output.num_items).backward()
             optimizer.step()

@@ -6,6 +6,8 @@ import copy
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
+
 from tunesmith.testing.parts import collate, examples, load_plain, mean_loss, train
 from tunesmith.testing.suites.plugin import PluginSuite
 from tunesmith.types import OptimizerSettings
@@ -62,7 +64,7 @@ class OptimizerSuite(PluginSuite):
     def test_state_round_trip(self, tiny_model: Path, tokenizer: Any) -> None:
         """A new optimizer that was given the state takes the same next step."""
         if not self.state_is_complete:
-            return
+            pytest.skip("the state of this optimizer is not all in its state_dict")
         model, batch = load_plain(tiny_model), collate(examples(tokenizer))
         optimizer = self.build(model)
         for _ in range(3):

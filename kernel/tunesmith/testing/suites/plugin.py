@@ -16,8 +16,10 @@ import pytest
 
 from tunesmith import hookspecs, kinds
 from tunesmith.options import is_plugin, options
+from tunesmith.plan import refuse
 from tunesmith.testing.parts import StubPlan
 from tunesmith.types import Problem
+from tunesmith.validate import structured
 
 HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "trl", "numpy", "pandas", "matplotlib")
 
@@ -31,9 +33,10 @@ _SILENT_CHECK = """
 import importlib, json, sys
 from omegaconf import OmegaConf
 from tunesmith.testing.parts import StubPlan
+from tunesmith.validate import structured
 module, name, kind, options, *heavy = sys.argv[1:]
 cls = getattr(importlib.import_module(module), name)
-instance = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), json.loads(options)))
+instance = OmegaConf.to_object(structured(cls, json.loads(options), (), name)[0])
 instance.check(plan=StubPlan({kind: {"this": instance}}))
 print(sorted(set(heavy) & set(sys.modules)))
 """
@@ -46,11 +49,12 @@ def run_python(program: str, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-class DistributionSuite:
-    """The tests of what an entry point names, whatever it is."""
+class PluginSuite:
+    """The tests of every plugin; the suite of its kind adds to them."""
 
     kind: ClassVar[str]  # set by the suite of the kind
-    plugin: ClassVar[Any]  # what the entry point names
+    plugin: ClassVar[type]  # the class under test
+    options: ClassVar[dict[str, Any]] = {}  # with which the tests build it; required fields must be here
     deviations: ClassVar[dict[str, str]] = {}  # standard tests that this class replaces: name -> why
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -62,7 +66,7 @@ class DistributionSuite:
     @classmethod
     def entry_point(cls) -> importlib.metadata.EntryPoint:
         """The entry point that names the plugin (the first, if there are several)."""
-        package = _home(cls.plugin).split(".")[0]
+        package = cls.plugin.__module__.split(".")[0]
         group = f"tunesmith.{cls.kind}"
         found = [point for point in importlib.metadata.entry_points(group=group) if point.module.startswith(package)]
         for point in found:
@@ -70,9 +74,33 @@ class DistributionSuite:
                 return point
         names = ", ".join(f"{point.name} = {point.value}" for point in found) or "none of this package"
         pytest.fail(
-            f"no entry point of group {group} names {_name(cls.plugin)} (found: {names}). "
+            f"no entry point of group {group} names {cls.plugin.__qualname__} (found: {names}). "
             f"Declare it in pyproject.toml and install: pip install --no-deps -e ."
         )
+
+    @classmethod
+    def make(cls, **overrides: Any) -> Any:
+        """An instance, built as the kernel builds it: options merged into the fields and validated."""
+        from omegaconf import OmegaConf
+
+        node, problems = structured(cls.plugin, {**cls.options, **overrides}, (cls.kind,), cls.plugin.__name__)
+        refuse(problems, {})
+        return OmegaConf.to_object(node)
+
+    @classmethod
+    def hooks(cls) -> dict[str, Any]:
+        """The hooks that the class implements: name -> pluggy's options of the implementation."""
+        manager = pluggy.PluginManager("tunesmith")
+        found = {name: manager.parse_hookimpl_opts(cls.plugin, name) for name in dir(cls.plugin)}
+        return {(made["specname"] or name): made for name, made in found.items() if made is not None}
+
+    def manager(self, *others: Any, **overrides: Any) -> pluggy.PluginManager:
+        """A manager in which an instance is registered, beside other plugins; overrides are options."""
+        manager = pluggy.PluginManager("tunesmith")
+        manager.add_hookspecs(hookspecs)
+        for other in (*others, self.make(**overrides)):
+            manager.register(other)
+        return manager
 
     def test_no_standard_test_is_overridden(self) -> None:
         """A standard test may only be replaced with a reason: an xfail mark with one, or an entry in `deviations`."""
@@ -112,48 +140,18 @@ class DistributionSuite:
 
     def test_readme(self) -> None:
         """The README beside the package has the markers between which the table of options is generated."""
-        package = sys.modules[_home(self.plugin).split(".")[0]]
+        package = sys.modules[self.plugin.__module__.split(".")[0]]
         folder = Path(str(package.__file__)).parent.parent
         if not (folder / "pyproject.toml").is_file():
             pytest.skip("installed from a wheel: no README beside it")
         readme = (folder / "README.md").read_text(encoding="utf-8")
         assert readme.startswith("# "), "README.md opens with a title"
-        if is_plugin(self.plugin):
-            start, end = readme.find("<!-- options -->"), readme.find("<!-- /options -->")
-            assert 0 <= start < end, "README.md needs the lines <!-- options --> and <!-- /options -->"
-
-
-class PluginSuite(DistributionSuite):
-    """The tests of a `@plugin` class."""
-
-    options: ClassVar[dict[str, Any]] = {}  # with which the tests build it; required fields must be here
-
-    @classmethod
-    def make(cls, **overrides: Any) -> Any:
-        """An instance, built as the kernel builds it: options merged into the fields and validated."""
-        from omegaconf import OmegaConf
-
-        merged = OmegaConf.merge(OmegaConf.structured(cls.plugin), {**cls.options, **overrides})
-        return OmegaConf.to_object(merged)
-
-    @classmethod
-    def hooks(cls) -> dict[str, Any]:
-        """The hooks that the class implements: name -> pluggy's options of the implementation."""
-        manager = pluggy.PluginManager("tunesmith")
-        found = {name: manager.parse_hookimpl_opts(cls.plugin, name) for name in dir(cls.plugin)}
-        return {(made["specname"] or name): made for name, made in found.items() if made is not None}
-
-    def manager(self, *others: Any) -> pluggy.PluginManager:
-        """A manager in which an instance is registered, after the other plugins (it wraps them)."""
-        manager = pluggy.PluginManager("tunesmith")
-        manager.add_hookspecs(hookspecs)
-        for other in (*others, self.make()):
-            manager.register(other)
-        return manager
+        start, end = readme.find("<!-- options -->"), readme.find("<!-- /options -->")
+        assert 0 <= start < end, "README.md needs the lines <!-- options --> and <!-- /options -->"
 
     def test_is_a_plugin(self) -> None:
         """`@plugin` stands on the class itself, and a docstring says what it is."""
-        assert is_plugin(self.plugin), f"put @plugin above class {_name(self.plugin)}"
+        assert is_plugin(self.plugin), f"put @plugin above class {self.plugin.__qualname__}"
         own = self.plugin.__dict__.get("__doc__") or ""
         assert own.strip() and not own.startswith(f"{self.plugin.__name__}("), "the class needs a docstring"
 
@@ -166,11 +164,13 @@ class PluginSuite(DistributionSuite):
         """The fields are an OmegaConf structured config, and the options survive being written as YAML and read."""
         from omegaconf import OmegaConf
 
-        schema = OmegaConf.structured(self.plugin)
-        merged = OmegaConf.merge(schema, self.options)
-        again = OmegaConf.merge(schema, OmegaConf.create(OmegaConf.to_yaml(merged)))
-        assert OmegaConf.to_container(again) == OmegaConf.to_container(merged)
-        self.make()
+        node, problems = structured(self.plugin, self.options, (self.kind,), self.plugin.__name__)
+        refuse(problems, {})
+        read = OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(node)))
+        again, problems = structured(self.plugin, read, (self.kind,), self.plugin.__name__)
+        refuse(problems, {})
+        assert again == node
+        assert isinstance(OmegaConf.to_object(again), self.plugin)
 
     def test_hooks_exist(self) -> None:
         """No misspelt hook, no argument that the hook does not have."""
@@ -178,7 +178,8 @@ class PluginSuite(DistributionSuite):
             self.manager().check_pending()
         except pluggy.PluginValidationError as error:
             pytest.fail(f"{error}")
-        assert self.hooks(), f"{_name(self.plugin)} implements no hook: put @hookimpl above its methods"
+        if self.kind != "command":
+            assert self.hooks(), f"{self.plugin.__qualname__} implements no hook: put @hookimpl above its methods"
 
     def test_hooks_belong_to_the_kind(self) -> None:
         """An exclusive hook is implemented by its kind only; any plugin may wrap one."""
@@ -195,7 +196,7 @@ class PluginSuite(DistributionSuite):
             pytest.skip("this plugin checks nothing")
         answer = self.make().check(plan=StubPlan({self.kind: {"this": self.make()}}))
         assert isinstance(answer, list) and all(isinstance(problem, Problem) for problem in answer), answer
-        arguments = (*_address(self.plugin), self.kind, json.dumps(self.options), *HEAVY)
+        arguments = (self.plugin.__module__, self.plugin.__name__, self.kind, json.dumps(self.options), *HEAVY)
         imported = run_python(_SILENT_CHECK, *arguments)
         assert imported == "[]", f"check imports {imported}"
 
@@ -224,16 +225,3 @@ def _standard_tests(cls: type) -> list[str]:
 
 def _is_standard(cls: type) -> bool:
     return cls.__module__.startswith("tunesmith.testing.")
-
-
-def _home(thing: Any) -> str:
-    """The module of a class, or of the function behind a click command."""
-    return getattr(thing, "__module__", "") if isinstance(thing, type) else thing.callback.__module__
-
-
-def _name(thing: Any) -> str:
-    return getattr(thing, "__qualname__", None) or str(getattr(thing, "name", thing))
-
-
-def _address(cls: type) -> tuple[str, str]:
-    return cls.__module__, cls.__qualname__

@@ -30,14 +30,12 @@ class QuantizerSuite(PluginSuite):
         if self.device == "cuda" and not torch.cuda.is_available():
             pytest.skip("needs a CUDA device")
         chosen = {self.bits_option: bits} if self.bits_option else {}
-        instance, hooks = self.make(**chosen), self.hooks()
-        source = source_of(folder)
-        config = instance.quantization_config(source=source) if "quantization_config" in hooks else None
-        extra = {} if config is None else {"quantization_config": config, "device_map": self.device}
-        model = load_plain(folder, self.dtype, **extra)
-        if config is None:
-            model = instance.quantize(model=model.to(self.device), calibration=lambda: _batches(folder, self.device))
-        return model
+        hook = self.manager(**chosen).hook
+        config = hook.quantization_config(source=source_of(folder))
+        if config is not None:
+            return load_plain(folder, self.dtype, quantization_config=config, device_map=self.device)
+        model = load_plain(folder, self.dtype).to(self.device)
+        return hook.quantize(model=model, calibration=lambda: _batches(folder, self.device))
 
     def layers(self, folder: Path, bits: int) -> Iterator[tuple[str, Any, Any]]:
         """The layers that were quantised: their names, the quantised layers, and the weights (out, in) they had."""

@@ -113,9 +113,9 @@ class StageSuite(PluginSuite):
 
         model, rows = self.model(tiny_model), self.examples(tokenizer)
         with torch.no_grad():
-            alone = sum(float(self.loss(model, [row])[1].loss) for row in rows)
+            alone = sum(self.loss(model, [row])[1].loss.item() for row in rows)
             for padding_free in (False, True) if self.padding_free else (False,):
-                together = float(self.loss(model, rows, padding_free)[1].loss)
+                together = self.loss(model, rows, padding_free)[1].loss.item()
                 assert together == pytest.approx(alone, rel=self.tolerance), f"{padding_free=}"
 
     def test_learns(self, tiny_model: Path, tokenizer: Any) -> None:
@@ -129,7 +129,7 @@ class StageSuite(PluginSuite):
         values = []
         for _ in range(20):
             _, output = self.loss(model, rows, self.padding_free)
-            values.append(float(output.loss) / float(output.num_items))
+            values.append(output.loss.item() / float(output.num_items))
             optimizer.zero_grad()
             (output.loss / output.num_items).backward()
             optimizer.step()

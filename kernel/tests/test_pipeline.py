@@ -1,0 +1,212 @@
+"""The order of the hook calls, and what they are given."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import tunesmith
+from tunesmith import hookimpl, pipeline, plugin
+from tunesmith.catalog import Catalog
+from tunesmith.errors import ConfigError
+from tunesmith.types import Conversation
+
+CONFIG = {"model": {"path": "org/tiny"}, "data": {"train": ["train.json"]}}
+
+
+def test_train_calls_the_hooks_in_the_order_of_the_page(catalog, calls):
+    folder = tunesmith.train(CONFIG, {"quantizer": "hqq", "tracker": "plot"}, catalog=catalog)
+    assert calls == [
+        ("fetch", "org/tiny", None),
+        ("resolve_precision", "auto"),
+        ("load_processor", Path("/fetched/org/tiny")),
+        ("chat_template",),
+        ("build_dataset", ["train.json"]),
+        ("to_rows",),
+        ("encode", 1),
+        ("quantization_config", 4),
+        ("load_model", "fp32", {"bits": 4}),
+        ("quantize", "model", 1),
+        ("apply_adapter", "model-4bit", None),
+        ("fit", "model-4bit+lora", False),
+        ("compute_loss", "stage"),
+        ("on_event", "tunesmith", "event"),
+    ]
+    assert folder == Path("runs/sft")
+    assert sorted(path.name for path in folder.iterdir()) == ["plugins.lock", "run.yaml"]
+
+
+def test_without_quantizer_the_model_is_as_it_was_loaded(catalog, calls):
+    tunesmith.train(CONFIG, catalog=catalog)
+    assert calls.of("load_model") == [("load_model", "fp32", None)]
+    assert calls.of("apply_adapter") == [("apply_adapter", "model", None)]
+
+
+def test_nothing_is_called_when_something_is_wrong(catalog, calls):
+    with pytest.raises(ConfigError, match="2 problems"):
+        tunesmith.train(CONFIG, {"adapter.rnak": 1, "trainer.max_steps": "x"}, catalog=catalog)
+    assert calls == [] and not Path("runs").exists()
+
+
+def test_nothing_is_loaded_when_the_folder_is_taken(catalog, calls):
+    folder = tunesmith.train(CONFIG, {"output_dir": "out"}, catalog=catalog)
+    calls.clear()
+    with pytest.raises(ConfigError, match="a run is already there"):
+        tunesmith.train(CONFIG, {"output_dir": str(folder)}, catalog=catalog)
+    assert calls == []
+
+
+def test_run_yaml_repeats_the_run(catalog, calls):
+    first = tunesmith.train(CONFIG, ["adapter.rank=3", "tracker={}", "adapter.alpha=${adapter.rank}"], catalog=catalog)
+    before = list(calls)
+    calls.clear()
+    again = tunesmith.train(first / "run.yaml", catalog=catalog)
+    assert again == Path("runs/sft-2")
+    assert calls == before, "no trackers were chosen, so the repeated run has none either"
+    assert (again / "run.yaml").read_text() == (first / "run.yaml").read_text()
+    assert yaml.safe_load((again / "run.yaml").read_text())["adapter"] == {
+        "name": "lora",
+        "rank": 3,
+        "alpha": 3.0,
+        "target": "all",
+        "dropout": 0.0,
+    }
+
+
+def test_a_run_s_folder_repeats_it_too(catalog):
+    first = tunesmith.train(CONFIG, {"output_dir": "mine"}, catalog=catalog)
+    assert tunesmith.train(first, catalog=catalog) == Path("mine-2")
+    assert tunesmith.train(Path("mine-2"), catalog=catalog) == Path("mine-3")
+
+
+def test_resume_continues_in_the_same_folder(catalog, calls):
+    first = tunesmith.train(CONFIG, catalog=catalog)
+    assert tunesmith.train(first, {"resume": True}, catalog=catalog) == first
+    assert calls.of("fit")[-1] == ("fit", "model+lora", True)
+
+
+def test_an_interrupted_run_says_how_to_continue(catalog, calls):
+    calls.interrupted = True
+    with pytest.raises(KeyboardInterrupt, match="tunesmith train runs/sft resume=true"):
+        tunesmith.train(CONFIG, catalog=catalog)
+
+
+def test_the_stage_may_bring_its_own_loop(plugins, calls):
+    stage = plugins["stage.sft"]
+
+    @plugin
+    class Own(stage):
+        """A stage with a loop."""
+
+        @hookimpl
+        def fit(self, job):
+            self.calls.append(("fit", "own"))
+            return True
+
+    tunesmith.train(CONFIG, catalog=Catalog.of({**plugins, "stage.sft": Own}))
+    assert calls.of("fit") == [("fit", "own")]
+
+
+def trained(catalog, file):
+    folder = tunesmith.train(CONFIG, {"tracker": None}, catalog=catalog)
+    (folder / file).touch()
+    return folder
+
+
+def test_chat_with_an_adapter_loads_the_base_and_the_adapter(catalog, calls):
+    folder = trained(catalog, "adapter_config.json")
+    calls.clear()
+    answers = tunesmith.chat(
+        folder,
+        [[{"role": "user", "content": "one"}], Conversation([{"role": "user", "content": "two"}])],
+        catalog=catalog,
+    )
+    assert answers == ["model+lora one", "model+lora two"]
+    assert calls.names() == [
+        *("fetch", "resolve_precision", "load_processor", "chat_template"),
+        *("load_model", "apply_adapter"),
+    ]
+    assert calls.of("load_processor") == [("load_processor", folder)], "the run's tokenizer, with its template"
+    assert calls.of("apply_adapter") == [("apply_adapter", "model", folder)]
+
+
+def test_chat_with_a_whole_model_fetches_nothing(catalog, calls):
+    folder = trained(catalog, "config.json")
+    calls.clear()
+    assert tunesmith.chat(folder, [[{"role": "user", "content": "one"}]], catalog=catalog) == ["model one"]
+    assert "fetch" not in calls.names() and "apply_adapter" not in calls.names()
+
+
+def test_chat_with_a_plain_model(catalog, calls):
+    answers = tunesmith.chat(None, [[{"role": "user", "content": "hi"}]], {"model.path": "org/tiny"}, catalog=catalog)
+    assert answers == ["model hi"]
+
+
+def test_a_session_loads_only_when_it_is_asked(catalog, calls):
+    session = tunesmith.ChatSession({"model": {"path": "org/tiny"}}, catalog=catalog)
+    assert "load_model" not in calls.names()
+    assert [piece.text for piece in session.answer([[{"role": "user", "content": "hi"}]])] == ["model ", "hi"]
+
+
+def test_chat_needs_a_trained_model(catalog):
+    folder = tunesmith.train(CONFIG, catalog=catalog)
+    with pytest.raises(ConfigError, match=r"holds no trained model yet\.\nfinish it: tunesmith train .* resume=true"):
+        tunesmith.ChatSession(folder, catalog=catalog)
+
+
+def test_export_writes_beside_the_run_in_full_precision(catalog, calls):
+    folder = trained(catalog, "adapter_config.json")
+    assert tunesmith.export(folder, catalog=catalog) == folder.with_name("sft-merged")
+    assert calls.of("export") == [("export", "merged")]
+    assert calls.of("resolve_precision")[-1] == ("resolve_precision", "fp32"), "merging in fewer bits would round"
+
+
+def test_export_refuses_a_taken_target_before_it_fetches(catalog, calls):
+    folder = trained(catalog, "adapter_config.json")
+    Path("there").mkdir()
+    calls.clear()
+    with pytest.raises(ConfigError, match=r"there exists already\.\nremove it"):
+        tunesmith.export(folder, output_dir="there", catalog=catalog)
+    assert calls == []
+
+
+def test_export_of_a_plain_model_is_named_after_it(catalog):
+    exported = tunesmith.export(None, {"model.path": "hf://org/tiny-7b/"}, catalog=catalog)
+    assert exported == Path("runs/tiny-7b-merged")
+
+
+def test_export_of_the_current_folder_is_beside_it(catalog, monkeypatch):
+    folder = trained(catalog, "adapter_config.json").resolve()
+    monkeypatch.chdir(folder)
+    assert tunesmith.export(".", catalog=catalog) == folder.with_name("sft-merged")
+
+
+def test_show_encodes_without_loading_the_model(catalog, calls):
+    processor, splits = pipeline.show(CONFIG, catalog=catalog)
+    assert splits.train == [[1]] and processor.chat_template == "{{ messages }} for others"
+    assert "load_model" not in calls.names()
+
+
+def test_plan_finds_problems_without_raising(catalog, calls):
+    found, problems = pipeline.plan({"adapter": {"rank": "x"}}, catalog=catalog)
+    assert [problem.key for problem in problems] == ["model.path", "adapter.rank"]
+    assert found.uses("stage", "sft") and calls == []
+
+
+def test_the_fingerprint_follows_what_the_encoding_depends_on(catalog, plugins):
+    seen = []
+
+    @plugin
+    class Watching(plugins["data.datasets"]):
+        """Looks at the encoder."""
+
+        @hookimpl
+        def build_dataset(self, fetch, to_rows, encode):
+            seen.append(encode.fingerprint)
+            return plugins["data.datasets"].build_dataset(self, fetch, to_rows, encode)
+
+    watched = Catalog.of({**plugins, "data.datasets": Watching})
+    for changed in ({}, {"stage.max_length": 7}, {"model.path": "org/other"}, {"trainer.learning_rate": 1.0}):
+        tunesmith.train(CONFIG, changed, catalog=watched)
+    first, *others = seen
+    assert [fingerprint == first for fingerprint in others] == [False, False, True]

@@ -1,0 +1,24 @@
+"""Focal loss on tokens: those that the model is sure of weigh less (Lin et al. 2017, arXiv 1708.02002, eq. 4)."""
+
+from typing import Any
+
+from tunesmith import hookimpl, plugin
+from tunesmith.types import Batch, LossOutput
+
+
+@plugin
+class Placeholder:
+    """Cross entropy of each token, times (1 - its probability) ** gamma."""
+
+    gamma: float = 2.0  # 0 is plain cross entropy; the larger, the less the sure tokens count
+
+    @hookimpl
+    def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
+        from torch.nn.functional import cross_entropy
+
+        inputs = {name: value for name, value in batch.items() if name not in ("labels", "num_items")}
+        logits = model(**inputs, use_cache=False).logits[:, :-1].float()  # (B, T - 1, V)
+        labels = batch["labels"][:, 1:]  # (B, T - 1)
+        losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")  # 0 where not trained
+        focal = (1 - (-losses).exp()) ** self.gamma * losses
+        return LossOutput(focal.sum(), batch["num_items"])

@@ -1,0 +1,20 @@
+"""Signum: gradient descent by the sign of the momentum (Bernstein et al. 2018, arXiv 1802.04434)."""
+
+from typing import Any
+
+from tunesmith import hookimpl, plugin
+from tunesmith.types import OptimizerSettings
+
+
+@plugin
+class Placeholder:
+    """Every weight moves by the learning rate, in the direction of its momentum."""
+
+    momentum: float = 0.9  # share of the former direction that is kept, 0 to 1
+
+    @hookimpl
+    def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
+        from .signum import Signum
+
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        return Signum(trained, settings.learning_rate, self.momentum, settings.weight_decay)

@@ -1,0 +1,24 @@
+"""A patch: dropout on the embeddings while training (Gal & Ghahramani 2016, arXiv 1512.05287)."""
+
+from collections.abc import Generator
+from typing import Any
+
+from tunesmith import hookimpl, plugin
+
+
+@plugin
+class Placeholder:
+    """Drop a share of the embedded values in training, as a regulariser."""
+
+    p: float = 0.1  # share of the values that are dropped, 0 to 1
+
+    @hookimpl(wrapper=True)
+    def load_model(self) -> Generator[None, Any, Any]:
+        model = yield  # whoever loads the model has loaded it
+        from torch.nn.functional import dropout
+
+        def drop(module: Any, inputs: Any, embedded: Any) -> Any:
+            return dropout(embedded, self.p, module.training)
+
+        model.get_input_embeddings().register_forward_hook(drop)
+        return model

@@ -1,0 +1,67 @@
+"""Folding LoRA into the weights, and when that must not be done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+from tunesmith import TunesmithError
+
+_PLAIN_LAYERS = (nn.Linear, nn.Embedding, Conv1D)
+
+
+def merge(model: Any) -> Any:
+    """W + (alpha / r) B A for every adapted layer; DoRA rescales the columns as well.
+
+    Args:
+        model: what `apply_adapter` gave; a model without adapter comes back as it is.
+
+    Returns: the plain model, changed in place.
+
+    Raises: TunesmithError when a base layer is quantised (rounding the sum to its few bits loses what was trained,
+        and some layers merge wrongly without a word) or when the sum is not finite.
+    """
+    if not isinstance(model, PeftModel):
+        return model
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer) and not _is_plain(module.get_base_layer()):
+            raise TunesmithError(
+                f"the adapter cannot be merged: {name.removeprefix('base_model.model.')} is a "
+                f"{type(module.get_base_layer()).__name__}, and the sum would be rounded to its few bits.\n"
+                "  merge into the base that was not quantised: tunesmith export RUN quantizer=null"
+            )
+    _separate_tied(model)
+    try:
+        return model.merge_and_unload(safe_merge=True)
+    except ValueError as error:
+        raise TunesmithError(f"the adapter cannot be merged: {error}") from error
+
+
+def _separate_tied(model: Any) -> None:
+    """Give an adapted layer whose weight another layer shares a weight of its own.
+
+    Head and embeddings are often one tensor: what is added for the adapter of one would change the other.
+    """
+    owners = Counter(id(module.weight) for module in model.modules() if isinstance(module, _PLAIN_LAYERS))
+    for module in model.modules():
+        layer = module.get_base_layer() if isinstance(module, LoraLayer) else None
+        if layer is not None and owners[id(layer.weight)] > 1:
+            layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
+            model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = False
+
+
+def _is_plain(layer: Any) -> bool:
+    """Whether a layer computes with the floating-point tensor that it holds.
+
+    Quantised layers either compute in their own way or hold a tensor of another kind.
+    """
+    known = next((kind for kind in _PLAIN_LAYERS if isinstance(layer, kind)), None)
+    if known is None or type(layer).forward is not known.forward:
+        return False
+    weight = layer.weight.data
+    return type(weight) is torch.Tensor and weight.is_floating_point()

@@ -1,0 +1,285 @@
+"""From files to encoded examples: reading, converting, caching, mixing, splitting. The stage is a stand-in of bytes."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tunesmith import ChatTemplate, DataError
+from tunesmith.testing import DataSuite
+from tunesmith.types import Encoder
+from tunesmith_data_datasets import Datasets
+from tunesmith_data_datasets.entries import Entry
+
+TEMPLATE = ChatTemplate("none", "", ())
+
+
+class Stage:
+    """Counts its rows and encodes a text as its bytes; what starts with `drop` becomes nothing."""
+
+    def __init__(self):
+        self.rows = 0
+
+    def __call__(self, rows, processor, template):
+        self.rows += len(rows)
+        kept = [list(row["text"].encode()) for row in rows if not row["text"].startswith("drop")]
+        return {"input_ids": kept, "labels": kept}
+
+
+class Reversed(Stage):
+    def __call__(self, rows, processor, template):
+        columns = super().__call__(rows, processor, template)
+        return {name: [values[::-1] for values in column] for name, column in columns.items()}
+
+
+def fetch(address, revision=None):
+    return Path(address)
+
+
+def to_rows(name, records, columns):
+    field = columns.get("text", "text")
+    return ({"text": record[field], **{k: record[k] for k in ("images",) if k in record}} for record in records)
+
+
+def build(tmp_path, *train, stage=None, fingerprint="1", processor=None, to_rows=to_rows, **options):
+    entries = [Entry(**(item if isinstance(item, dict) else {"path": str(item)})) for item in train]
+    evaluation = [Entry(**item) for item in options.pop("eval", ())]
+    plugin = Datasets(train=entries, eval=evaluation, cache_dir=str(tmp_path / "cache"), **options)
+    encode = Encoder(stage or Stage(), processor, TEMPLATE, fingerprint)
+    return plugin.build_dataset(fetch=fetch, to_rows=to_rows, encode=encode)
+
+
+def texts_of(examples):
+    return [bytes(examples[index]["input_ids"].tolist()).decode() for index in range(len(examples))]
+
+
+def write(path, texts):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    return path
+
+
+class TestDatasets(DataSuite):
+    plugin = Datasets
+
+    def options_for(self, train, folder):
+        return {"train": [str(train)], "cache_dir": str(folder / "cache")}
+
+
+def test_cache_answers_until_something_changes(tmp_path):
+    file = write(tmp_path / "a.jsonl", [f"text {i}" for i in range(100)])
+
+    def encoded(stage=None, **changes):
+        """How many rows are encoded beyond the few that the key is made of."""
+        stage = stage or Stage()
+        build(tmp_path, file, stage=stage, **changes)
+        return max(stage.rows - 16, 0)
+
+    assert [encoded(), encoded()] == [100, 0], "the second run finds the first one's"
+    assert encoded(fingerprint="2") == 100, "another tokenizer, template or stage"
+    assert encoded(max_samples=50) == 50, "other options of the entry"
+    assert encoded(val_size=0.5) == 0, "splitting is done afterwards"
+    assert encoded(to_rows=lambda n, r, c: ({"text": x["text"] * 2} for x in r)) == 100, "an edited format"
+    assert encoded(stage=Reversed()) == 100, "an edited stage"
+    os.utime(file, ns=(1, 1))
+    assert encoded() == 100, "a touched file"
+    assert not list((tmp_path / "cache").glob(".*")), "no drafts are left"
+
+
+def test_interrupted_encoding_leaves_no_cache(tmp_path):
+    file = write(tmp_path / "a.jsonl", ["one"])
+
+    def fail(rows, processor, template):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, file, stage=fail)
+    assert texts_of(build(tmp_path, file).train) == ["one"]
+
+
+def test_without_cache_nothing_is_written(tmp_path):
+    assert texts_of(build(tmp_path, write(tmp_path / "a.jsonl", ["one"]), cache=False).train) == ["one"]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_several_processes_give_the_same(tmp_path):
+    file = write(tmp_path / "a.jsonl", [f"{'drop' if i % 7 == 0 else 'keep'} {i}" for i in range(200)])
+    splits = [build(tmp_path, file, batch_size=9, num_proc=n, cache=False).train for n in (1, 2)]
+    assert texts_of(splits[0]) == texts_of(splits[1]) == [f"keep {i}" for i in range(200) if i % 7]
+
+
+def test_error_in_a_worker_arrives(tmp_path):
+    file = write(tmp_path / "a.jsonl", [str(i) for i in range(50)])
+
+    def fail(rows, processor, template):
+        raise DataError("no such row")
+
+    with pytest.raises(DataError, match="no such row"):
+        build(tmp_path, file, stage=fail, batch_size=5, num_proc=2)
+
+
+def test_real_tokenizer_in_several_processes(tmp_path, tokenizer):
+    def encode(rows, processor, template):
+        return dict(processor([row["text"] for row in rows], add_special_tokens=False))
+
+    file = write(tmp_path / "a.jsonl", [f"Whales sing {i} 你好" for i in range(60)])
+    tokenizer(["used", "before", "the fork"])
+    options = {"stage": encode, "processor": tokenizer, "batch_size": 10, "cache": False}
+    one, two = (build(tmp_path, file, num_proc=number, **options).train for number in (1, 2))
+    wanted = [tokenizer.encode(f"Whales sing {i} 你好", add_special_tokens=False) for i in range(60)]
+    assert [row["input_ids"].tolist() for row in one] == [row["input_ids"].tolist() for row in two] == wanted
+
+
+def test_examples_are_numpy_and_indexed_in_batches(tmp_path):
+    examples = build(tmp_path, write(tmp_path / "a.jsonl", ["one", "three", "five"])).train
+    assert examples[0]["input_ids"].dtype == "int64" and examples[1]["labels"].shape == (5,)
+    assert [bytes(row["input_ids"].tolist()) for row in examples.__getitems__([2, 0])] == [b"five", b"one"]
+    assert str(examples.data.schema.field("input_ids").type) == "list<item: int32>", "ids are stored in 32 bits"
+
+
+def test_nothing_to_train_on(tmp_path):
+    with pytest.raises(DataError, match="no example of its 2 records"):
+        build(tmp_path, write(tmp_path / "a.jsonl", ["drop", "drop"]))
+    with pytest.raises(DataError, match="it has no records"):
+        build(tmp_path, {"path": str(write(tmp_path / "b.jsonl", [])), "format": "text"})
+    with pytest.raises(DataError, match="no training data"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize(("val_size", "held"), [(0.1, 10), (7, 7)])
+def test_held_out_examples(tmp_path, val_size, held):
+    texts = [f"text {i}" for i in range(100)]
+    files = write(tmp_path / "a.jsonl", texts[:70]), write(tmp_path / "b.jsonl", texts[70:])
+    splits = build(tmp_path, *files, val_size=val_size)
+    train, validation = texts_of(splits.train), texts_of(splits.eval["validation"])
+    assert len(validation) == held and sorted(train + validation) == sorted(texts)
+    assert sum(texts.index(text) < 70 for text in validation) == round(0.7 * held), "in proportion to the sets"
+    again = build(tmp_path, *files, val_size=val_size)
+    assert texts_of(again.eval["validation"]) == validation
+    other = build(tmp_path, *files, val_size=val_size, shuffle_seed=1)
+    assert texts_of(other.eval["validation"]) != validation
+
+
+@pytest.mark.parametrize("val_size", [100, 101, 0.999, 0.001])
+def test_held_out_leaves_something_on_both_sides(tmp_path, val_size):
+    with pytest.raises(DataError, match="too few on one side"):
+        build(tmp_path, write(tmp_path / "a.jsonl", [str(i) for i in range(100)]), val_size=val_size)
+
+
+def test_held_out_before_repeating(tmp_path):
+    small, large = write(tmp_path / "s.jsonl", list("abcdefghij")), write(tmp_path / "l.jsonl", map(str, range(300)))
+    splits = build(tmp_path, small, large, mix="interleave_over", val_size=0.2)
+    assert not set(texts_of(splits.train)) & set(texts_of(splits.eval["validation"]))
+
+
+def test_mixes(tmp_path):
+    large = {"path": str(write(tmp_path / "l.jsonl", [f"large {i}" for i in range(3000)])), "weight": 3.0}
+    small = {"path": str(write(tmp_path / "s.jsonl", [f"small {i}" for i in range(500)])), "weight": 1.0}
+
+    def share(mix):
+        texts = texts_of(build(tmp_path, large, small, mix=mix).train)
+        return texts, Counter(text.split()[0] for text in texts)
+
+    texts, count = share("concat")
+    assert texts[0] == "large 0" and texts[-1] == "small 499" and len(texts) == 3500
+    texts, count = share("interleave_under")
+    assert count["small"] == 500 and len(set(texts)) == len(texts), "ends with the first set that is used up"
+    assert abs(count["large"] / count["small"] - 3) < 0.5  # 4 standard deviations of a binomial with p = 1/4
+    texts, count = share("interleave_over")
+    assert len({text for text in texts if "large" in text}) == 3000 and count["small"] > 500
+    assert abs(count["large"] / count["small"] - 3) < 0.4
+    assert texts == share("interleave_over")[0], "the same again"
+
+
+def test_evaluation_sets_by_name(tmp_path):
+    train, one = write(tmp_path / "t.jsonl", ["t"]), write(tmp_path / "one.jsonl", ["1", "2", "3"])
+    splits = build(
+        tmp_path,
+        train,
+        eval=[{"path": str(one), "max_samples": 2}, {"path": str(one), "name": "all"}],
+        max_samples=1,
+    )
+    assert {name: len(examples) for name, examples in splits.eval.items()} == {"one": 2, "all": 1}
+
+
+def test_columns_and_tags_reach_the_format(tmp_path):
+    seen = []
+
+    def remember(name, records, columns):
+        seen.append((name, columns))
+        return to_rows(name, records, {})
+
+    entry = {"path": str(write(tmp_path / "a.jsonl", ["x"])), "columns": {"text": "text"}, "tags": {"role_tag": "who"}}
+    build(tmp_path, {**entry, "format": "sharegpt"}, to_rows=remember)
+    assert seen[-1] == ("sharegpt", {"text": "text", "role_tag": "who"})
+
+
+def test_tool_arguments_keep_their_own_keys(tmp_path):
+    """Arrow would give every record the keys of all others, with null."""
+    arguments = [{"beach": "north"}, {"count": 3, "deep": {"a": [1, {"b": None}]}}, {}]
+    records = [
+        {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": a}}]}]}
+        for a in arguments
+    ]
+    (tmp_path / "a.json").write_text(json.dumps(records))
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, records)))
+    seen = []
+
+    def remember(name, found, columns):
+        for record in found:
+            seen.append(record)
+            yield {"text": "x"}
+
+    for name in ("a.json", "a.jsonl"):
+        seen.clear()
+        build(tmp_path, {"path": str(tmp_path / name), "format": "openai"}, to_rows=remember, cache=False)
+        assert seen == records
+
+
+def test_media_are_found_beside_the_file(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(b"")
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({"text": "x", "images": ["pictures/a.png", "http://b.png"]}))
+    seen = []
+
+    def remember(rows, processor, template):
+        seen.extend(row["images"] for row in rows)
+        return Stage()(rows, processor, template)
+
+    build(tmp_path, file, stage=remember, cache=False)
+    assert seen == [[str(tmp_path / "pictures" / "a.png"), "http://b.png"]]
+
+
+def test_data_sets_on_a_hub_are_asked_for_as_data_sets(tmp_path):
+    write(tmp_path / "hub" / "train.jsonl", ["x"])
+    asked = []
+
+    def remember(address, revision=None):
+        asked.append((address, revision))
+        return tmp_path / "hub"
+
+    entry = Entry(path="org/name", format="text", revision="v1")
+    plugin = Datasets(train=[entry, Entry(path="s3://bucket/key", format="text")], cache=False)
+    plugin.build_dataset(fetch=remember, to_rows=to_rows, encode=Encoder(Stage(), None, TEMPLATE, "1"))
+    assert asked == [("huggingface://datasets/org/name", "v1"), ("s3://bucket/key", None)]
+
+
+@pytest.mark.real
+def test_real_conversations_with_the_formats(tmp_path, shared: Path):
+    """Every text set is read as a data set of its own; Python's json is the reference."""
+    data = shared / "data"
+    for name in ("alpaca_en_demo", "glaive_toolcall_en_demo", "dpo_en_demo", "kto_en_demo", "identity"):
+        records = json.loads((data / f"{name}.json").read_text(encoding="utf-8"))
+        texts = texts_of(
+            build(
+                tmp_path,
+                {"path": str(data / f"{name}.json"), "format": "text"},
+                to_rows=lambda n, found, c: ({"text": json.dumps(record)} for record in found),
+            ).train
+        )
+        assert [json.loads(text) for text in texts] == records
+    assert len(build(tmp_path, data / "wiki_demo.txt").train) == 30
+    whole = {"path": str(data / "wiki_demo.txt"), "sample_by": "document"}
+    assert texts_of(build(tmp_path, whole).train) == [(data / "wiki_demo.txt").read_bytes().decode()]

@@ -1,0 +1,178 @@
+"""Records of files of every kind, and folders as the hub lays them out."""
+
+import gzip
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from tunesmith import DataError
+from tunesmith_data_datasets import reading
+from tunesmith_data_datasets.entries import Entry, Source, split_pattern
+from tunesmith_data_datasets.locating import find_files
+from tunesmith_data_datasets.reading import read_records
+
+RECORDS = [{"a": 1, "b": {"x": None}}, {"a": "海\n", "c": [1, {"y": "]},{"}]}, {"d": 1.5e3}]
+
+
+def records_of(path, content, **options):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return list(read_records(path, **options))
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_in_pieces(tmp_path, monkeypatch, chunk, indent):
+    """However the stream is cut, the same values come out."""
+    monkeypatch.setattr(reading, "_CHUNK", chunk)
+    as_list = json.dumps(RECORDS, indent=indent, ensure_ascii=False)
+    assert records_of(tmp_path / "a.json", f" \n{as_list}\n ") == RECORDS
+    assert records_of(tmp_path / "b.json", "\ufeff[]") == []
+    values = "\n".join(json.dumps(record, indent=indent) for record in RECORDS)
+    assert records_of(tmp_path / "c.json", values) == RECORDS
+    lines = "\r\n\r\n".join(map(json.dumps, RECORDS))
+    assert records_of(tmp_path / "d.jsonl", lines) == RECORDS
+    assert records_of(tmp_path / "e.jsonl", as_list) == RECORDS, "a list under the name of JSON Lines"
+
+
+@pytest.mark.real
+def test_real_json_in_pieces(shared: Path, monkeypatch):
+    monkeypatch.setattr(reading, "_CHUNK", 10_000)
+    for name in ("alpaca_zh_demo.json", "glaive_toolcall_en_demo.json"):
+        file = shared / "data" / name
+        assert list(read_records(file)) == json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", '[\n{"a": 1},\n{"a": }\n]', "a.json, line 3: Expecting value"),
+        ("a.json", '[\n{"a": 1}\n{"a": 2}]', "a.json, line 3: the list goes on without a comma"),
+        ("a.json", '[\n{"a": 1},\n', "a.json, line 3: Expecting value"),
+        ("a.json", '[{"a": 1}\n', "a.json, line 2: the list has no end"),
+        ("a.json", '[{"a": 1}]\n]', "a.json, line 2: something follows"),
+        ("a.json", "[1]", "a.json: record 0 must be a mapping, found '1'"),
+        ("a.jsonl", '{"a": 1}\n\n{"a": \n{"a": 3}\n', "a.jsonl, line 3: Expecting value"),
+        ("a.csv", "a,b\n1,2\n1,2,3\n", "a.csv, line 3: more values than the 2 columns"),
+        ("a.txt", b"fine\n\xff\xfe", "a.txt is not UTF-8"),
+        ("a.parquet", "nothing", "a.parquet cannot be read"),
+        ("a.arrow", "nothing at all", "a.arrow cannot be read"),
+        ("a.json.gz", "nothing", "a.json.gz cannot be read"),
+        ("a.xml", "", "cannot read .xml"),
+    ],
+)
+def test_malformed(tmp_path, name, content, message):
+    with pytest.raises(DataError) as raised:
+        records_of(tmp_path / name, content)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("chunk", [1, 1 << 20])
+def test_line_of_an_error_far_in(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(reading, "_CHUNK", chunk)
+    good = ",\n".join(json.dumps({"a": i}) for i in range(50))
+    with pytest.raises(DataError, match="line 52: "):
+        records_of(tmp_path / "a.json", f"[\n{good},\n{{'a': 1}}]")
+
+
+def test_reading_is_lazy(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("[" + ",".join([json.dumps({"a": "x" * 1000})] * 3000) + ", broken")
+    assert len(list(itertools.islice(read_records(path), 100))) == 100
+
+
+def test_text(tmp_path):
+    assert records_of(tmp_path / "a.txt", "one\r\n\n  \ntwo") == [{"text": "one"}, {"text": "two"}]
+    assert records_of(tmp_path / "a.txt", "one\n\ntwo", sample_by="document") == [{"text": "one\n\ntwo"}]
+
+
+def test_csv(tmp_path):
+    long = "x" * 200_000
+    assert records_of(tmp_path / "a.csv", f'q,a\n"one, ""two""\n","{long}"\n') == [{"q": 'one, "two"\n', "a": long}]
+    assert records_of(tmp_path / "a.tsv", "q\ta\n1\tnull\n") == [{"q": "1", "a": "null"}], "values stay text"
+
+
+def test_gzip(tmp_path):
+    assert records_of(tmp_path / "a.jsonl.gz", gzip.compress(b'{"a": 1}\n')) == [{"a": 1}]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "stream", "file"])
+def test_arrow(tmp_path, kind):
+    """The nulls that Arrow put into nested records are taken out; those of columns stay."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.Table.from_pylist([{"call": {"x": 1}, "n": None}, {"call": {"y": [{"z": 2}]}, "n": 3}])
+    path = tmp_path / ("a.parquet" if kind == "parquet" else "a.arrow")
+    if kind == "parquet":
+        pyarrow.parquet.write_table(table, path)
+    else:
+        make = pyarrow.ipc.new_stream if kind == "stream" else pyarrow.ipc.new_file
+        with make(str(path), table.schema) as writer:
+            writer.write_table(table)
+    assert list(read_records(path)) == [{"call": {"x": 1}, "n": None}, {"call": {"y": [{"z": 2}]}, "n": 3}]
+
+
+def files_of(path, **options):
+    source = Source("data.train[0]", "x", Entry(path=str(path), **options))
+    return [file.name for file in find_files(source, lambda address, revision=None: Path(address), "huggingface")]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    made = tmp_path / "set"
+    made.mkdir()
+    return made
+
+
+def test_folder_without_splits(folder):
+    for name in ("b.jsonl", "a.jsonl"):
+        (folder / name).write_text('{"text": "x"}\n')
+    (folder / "README.md").write_text("# A set\n")
+    assert files_of(folder) == ["a.jsonl", "b.jsonl"]
+    assert files_of(folder / "b*.jsonl") == ["b.jsonl"]
+
+
+def test_folder_with_splits(folder):
+    for name in ("train.jsonl", "test.jsonl"):
+        (folder / name).write_text('{"text": "x"}\n')
+    assert files_of(folder) == ["train.jsonl"]
+    assert files_of(folder, split="test") == ["test.jsonl"]
+    with pytest.raises(DataError, match=r"no split tset\n.*did you mean test"):
+        files_of(folder, split="tset")
+
+
+def test_folder_with_subsets(folder):
+    for name in ("en.json", "zh.json"):
+        (folder / name).write_text("[]")
+    configs = "\n".join(f"- config_name: {name}\n  data_files: {name}.json" for name in ("en", "zh"))
+    (folder / "README.md").write_text(f"---\nconfigs:\n{configs}\n---\n")
+    assert files_of(folder, subset="zh") == ["zh.json"]
+    with pytest.raises(DataError, match=r"data.train\[0\]"):
+        files_of(folder, subset="de")
+
+
+def test_folder_of_save_to_disk(folder):
+    import datasets
+
+    made = datasets.Dataset.from_dict({"text": ["x", "y"]})
+    datasets.DatasetDict({"train": made, "test": made}).save_to_disk(folder / "saved")
+    (name,) = files_of(folder / "saved", split="test")
+    assert list(read_records(folder / "saved" / "test" / name)) == [{"text": "x"}, {"text": "y"}]
+
+
+def test_nothing_to_read(folder):
+    (folder / "a.docx").write_text("")
+    with pytest.raises(DataError, match=r"possible: \.json"):
+        files_of(folder / "*.docx")
+    with pytest.raises(DataError, match="no files at"):
+        files_of(folder / "*.json")
+
+
+def test_patterns():
+    assert split_pattern("data/a.json") == ("data/a.json", None)
+    assert split_pattern("data/*/a.json") == ("data", "*/a.json")
+    assert split_pattern("*.json") == (".", "*.json")
+    assert split_pattern("/*.json") == ("/", "*.json")
+    assert split_pattern("huggingface://datasets/o/n/en/*.parquet") == ("huggingface://datasets/o/n/en", "*.parquet")

@@ -1,0 +1,194 @@
+"""Data sets from files and hubs to encoded examples: read, converted, encoded once and cached, mixed, split."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tunesmith import DataError, announce, hookimpl, plugin
+from tunesmith.errors import choices
+from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement, ToRows
+
+from .checking import detect_format, format_of, problems_of
+from .entries import Entry, Source, read_registry, resolve
+from .reading import read_records
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from tunesmith.plan import Plan
+
+_MOST_PROCESSES = 8
+
+
+@plugin
+class Datasets:
+    """Reads JSON, JSON Lines, CSV, text, Parquet and Arrow, local or from a hub, into Arrow-backed data sets.
+
+    An entry's path is a file, a folder, a pattern, a hub address, or a name in the registry, a YAML file of entries.
+    """
+
+    train: list[Entry] = field(default_factory=list)  # training sets: paths, or mappings with path, format, columns …
+    eval: list[Entry] = field(default_factory=list)  # evaluation sets, each measured by itself under its name
+    val_size: float = 0.0  # held out of the training sets: below 1 a share, from 1 on a number of examples
+    max_samples: int | None = None  # use only the first records of each data set
+    mix: Literal["concat", "interleave_under", "interleave_over"] = "concat"  # how several training sets become one
+    shuffle_seed: int = 42  # of the choice of held-out examples and of the interleaving
+    registry: str = "conf/datasets.yaml"  # file of named data sets; paths in it start at its folder
+    batch_size: int = 1000  # rows that are encoded at a time
+    num_proc: int | None = None  # processes that encode; null is one per core, at most 8; few rows need no other
+    cache: bool = True  # keep encoded data sets for the next run
+    cache_dir: str | None = None  # folder of encoded data sets; null is ~/.cache/tunesmith/datasets
+
+    def __post_init__(self) -> None:
+        self._default_hub = "huggingface"  # the run's, once check has seen the plan
+
+    @hookimpl
+    def requires(self) -> list[Requirement]:
+        needed = []
+        for source in self._all_sources()[0]:
+            needed.append(Requirement("hub", source.base, f"{source.key}.path"))
+            try:
+                name = format_of(source)
+            except DataError:  # check says what is wrong
+                continue
+            if name:
+                needed.append(Requirement("format", name, f"{source.key}.format"))
+        return needed
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        self._default_hub = plan.get("default_hub", self._default_hub)
+        sources, problems = self._all_sources()
+        if plan.command == "train" and not self.train:
+            problems.append(Problem("data.train", "There is no training data.", "write data.train=[data/train.json]"))
+        for source in sources:
+            problems += problems_of(source, plan, self._default_hub)
+        return problems + self._option_problems(sources)
+
+    def _option_problems(self, sources: list[Source]) -> list[Problem]:
+        found = []
+        if self.val_size < 0 or (self.val_size > 1 and self.val_size % 1):
+            advice = "below 1 it is a share, from 1 on a whole number of examples"
+            found.append(Problem("data.val_size", f"data.val_size cannot be {self.val_size:g}.", advice))
+        for name in ("batch_size", "num_proc", "max_samples"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                found.append(Problem(f"data.{name}", f"data.{name} cannot be {value}.", "at least 1"))
+        names = [source.name for source in sources if source.key.startswith("data.eval")]
+        names += ["validation"] if self.val_size else []
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            message = f"Two evaluation sets are named {name}."
+            found.append(Problem("data.eval", message, "give each a name: {path: …, name: …}"))
+        weighted = [source for source in sources if source.entry.weight != 1 and source.key.startswith("data.train")]
+        if weighted and self.mix == "concat":
+            advice = "write data.mix=interleave_under or data.mix=interleave_over"
+            key = f"{weighted[0].key}.weight"
+            found.append(Problem(key, f"{key} has no meaning with data.mix=concat.", advice))
+        return found
+
+    @hookimpl
+    def build_dataset(self, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:
+        from .mixing import hold_out, mix_sets
+
+        if not self.train:
+            raise DataError("there is no training data; write data.train=[data/train.json]")
+        train, evaluation = self._sources("train"), self._sources("eval")
+        sets = [self._encode(source, fetch, to_rows, encode) for source in train]
+        held_out = {source.name: self._encode(source, fetch, to_rows, encode) for source in evaluation}
+        if self.val_size:
+            sets, held_out["validation"] = hold_out(sets, self.val_size, self.shuffle_seed)
+        weights = [source.entry.weight for source in train]
+        mixed = mix_sets(sets, self.mix, weights, self.shuffle_seed)
+        if len(sets) > 1 or self.val_size:
+            announce("training examples", f"{len(mixed):,}", f"{self.mix} of {len(sets)}, val_size={self.val_size:g}")
+        return DatasetSplits(
+            mixed.with_format("numpy"), {name: held.with_format("numpy") for name, held in held_out.items()}
+        )
+
+    def _encode(self, source: Source, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Dataset:
+        from .encoding import Work, encode_cached, encode_in_memory
+        from .locating import find_files
+
+        files = find_files(source, fetch, self._default_hub)
+        work = Work(
+            source=source,
+            files=files,
+            format=self._format(source, files[0]),
+            max_samples=self.max_samples if source.entry.max_samples is None else source.entry.max_samples,
+            to_rows=to_rows,
+            encode=encode,
+            batch_size=self.batch_size,
+            num_proc=self._processes(),
+        )
+        encoded = encode_cached(work, self._cache_folder()) if self.cache else encode_in_memory(work)
+        examples = len(encoded.examples)
+        made = f"{work.format}, {encoded.records:,} records"
+        if examples < encoded.records:
+            made += f"; the stage joined or left out {encoded.records - examples:,}"
+        announce(f"data {source.name}", f"{examples:,} examples", made + (", from the cache" if encoded.cached else ""))
+        return encoded.examples
+
+    def _format(self, source: Source, file: Path) -> str:
+        if source.entry.format != "auto":
+            return source.entry.format
+        record = next(read_records(file, source.entry.sample_by), {})
+        name = detect_format(record, source.entry.columns)
+        if name is None:
+            found = ", ".join(record) or "no records"
+            raise DataError(
+                f"{source.key}: {file} is of no known format; found: {found}; write {source.key}.format=NAME"
+            )
+        announce(f"{source.key}.format", name, "from the first record")
+        return name
+
+    def _processes(self) -> int:
+        """How many processes encode: one where they cannot be forked."""
+        if "fork" not in multiprocessing.get_all_start_methods():
+            return 1
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.num_proc or min(cores, _MOST_PROCESSES)
+
+    def _cache_folder(self) -> Path:
+        if self.cache_dir is not None:
+            return Path(self.cache_dir).expanduser()
+        root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        return Path(root).expanduser() / "tunesmith" / "datasets"
+
+    def _sources(self, which: Literal["train", "eval"]) -> list[Source]:
+        """The data sets of `train` or `eval`. Raises: DataError."""
+        sources, problems = self._all_sources()
+        for problem in problems:
+            raise DataError(f"{problem.message}\n  {problem.advice}")
+        return [source for source in sources if source.key.startswith(f"data.{which}")]
+
+    def _all_sources(self) -> tuple[list[Source], list[Problem]]:
+        try:
+            registry = read_registry(self.registry)
+        except DataError as error:
+            return [], [Problem("data.registry", f"data.registry: {error}")]
+        sources: list[Source] = []
+        problems: list[Problem] = []
+        for which, entries in (("train", self.train), ("eval", self.eval)):
+            for index, entry in enumerate(entries):
+                key = f"data.{which}[{index}]"
+                source, found = resolve(entry, key, registry, self.registry)
+                if not found and self._is_unknown_name(source):
+                    found = [self._unknown_name(source, registry)]
+                problems += found
+                sources += [] if found else [source]
+        return sources, problems
+
+    def _is_unknown_name(self, source: Source) -> bool:
+        path = source.entry.path
+        return "/" not in path and source.pattern is None and source.hub(self._default_hub) != "local"
+
+    def _unknown_name(self, source: Source, registry: Mapping[str, Any]) -> Problem:
+        path = source.entry.path
+        missing = f"there is no {self.registry} (looked from {Path.cwd()})"
+        known = choices(path, registry, f"in {self.registry}") if registry else missing
+        message = f"{source.key}: {path} is no file and no known data set."
+        return Problem(f"{source.key}.path", message, f"{known}\na hub address looks like org/name")

@@ -1,0 +1,131 @@
+"""What a user writes for one data set, and how names are looked up in the registry."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from tunesmith import DataError
+from tunesmith.addresses import hub_of
+from tunesmith.types import Problem
+
+_GLOB = frozenset("*?[")
+
+
+@dataclass(kw_only=True)
+class Entry:
+    """One data set; a plain string is its path."""
+
+    SHORTHAND: ClassVar[str] = "path"
+
+    path: str  # file, folder, pattern (data/*.jsonl), hub address (org/name), or name in the registry
+    name: str | None = None  # in messages and metrics; null takes it from the path
+    format: str = "auto"  # alpaca, sharegpt, openai, text …; auto goes by the first record of a local file
+    split: str | None = None  # of a folder or hub data set; null is train, or the only one
+    subset: str | None = None  # configuration of a hub data set
+    revision: str | None = None  # branch, tag or commit of a hub data set; null is the hub's default
+    columns: dict[str, str] = field(default_factory=dict)  # the format's field: the data set's column
+    tags: dict[str, str] = field(default_factory=dict)  # names inside a conversation: role_tag, user_tag … of sharegpt
+    sample_by: Literal["line", "document"] = "line"  # what of a text file is one record
+    max_samples: int | None = None  # use only the first records; null goes by data.max_samples
+    weight: float = 1.0  # share in an interleaved mix, relative to the other sets
+
+
+@dataclass(frozen=True)
+class Source:
+    """An entry with its registry values filled in."""
+
+    key: str  # data.train[0]
+    name: str
+    entry: Entry
+
+    @property
+    def base(self) -> str:
+        """The path up to the first pattern."""
+        return split_pattern(self.entry.path)[0]
+
+    @property
+    def pattern(self) -> str | None:
+        return split_pattern(self.entry.path)[1]
+
+    def hub(self, default: str) -> str:
+        """The name of the hub that has it; `local` for a file."""
+        return hub_of(self.base, default)[0]
+
+
+def split_pattern(path: str) -> tuple[str, str | None]:
+    """Cut a path before its first part with a wildcard: `data/*/a.json` is `data` and `*/a.json`."""
+    parts = path.split("/")
+    wild = next((index for index, part in enumerate(parts) if _GLOB & set(part)), None)
+    if wild is None:
+        return path, None
+    base = "/".join(parts[:wild])
+    return base or ("/" if path.startswith("/") else "."), "/".join(parts[wild:])
+
+
+def read_registry(path: str) -> dict[str, Any]:
+    """The entries of a registry file by name; none when there is no such file.
+
+    Raises: DataError when it is not a YAML mapping.
+    """
+    import yaml
+
+    file = Path(path).expanduser()
+    if not file.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise DataError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content or {}, Mapping):
+        raise DataError(f"{path} must be a mapping of names to data sets")
+    return {str(name): value for name, value in (content or {}).items()}
+
+
+def resolve(entry: Entry, key: str, registry: Mapping[str, Any], file: str) -> tuple[Source, list[Problem]]:
+    """Look an entry up in the registry; what the user wrote wins over what stands there.
+
+    Args:
+        entry: as written.
+        key: where it is written, `data.train[0]`.
+        registry: what `read_registry` gave.
+        file: where that is; relative paths in it start at its folder.
+    """
+    if entry.path not in registry or Path(entry.path).exists():
+        return Source(key, entry.name or _name_of(entry.path), entry), []
+    found, problems = _registered(entry.path, registry[entry.path], file)
+    if found is None:
+        return Source(key, entry.name or entry.path, entry), problems
+    defaults = Entry(path=entry.path)
+    written = {f.name: getattr(entry, f.name) for f in dataclasses.fields(Entry)}
+    changed = {name: value for name, value in written.items() if value != getattr(defaults, name)}
+    merged = dataclasses.replace(found, **changed)
+    return Source(key, merged.name or entry.path, merged), problems
+
+
+def _registered(name: str, values: Any, file: str) -> tuple[Entry | None, list[Problem]]:
+    from omegaconf import OmegaConf
+    from tunesmith.validate import structured
+
+    values = {Entry.SHORTHAND: values} if isinstance(values, str) else values
+    if not isinstance(values, Mapping):
+        return None, [Problem("data.registry", f"{file}: {name} must be a path or a mapping.")]
+    node, problems = structured(Entry, values, (name,), f"{file}: {name}")
+    if problems:
+        return None, problems
+    entry: Any = OmegaConf.to_object(node)
+    beside = Path(file).expanduser().parent / split_pattern(entry.path)[0]
+    if "://" not in entry.path and (beside.exists() or hub_of(entry.path)[0] == "local"):
+        entry.path = str(Path(file).expanduser().parent / entry.path)
+    return entry, []
+
+
+def _name_of(path: str) -> str:
+    base, pattern = split_pattern(path.rstrip("/"))
+    name = base.rsplit("/", 1)[-1]
+    if pattern is None and "." in name.strip("."):
+        name = name[: name.index(".", 1)]
+    return name

@@ -1,0 +1,69 @@
+"""From a data set's address to its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tunesmith import DataError
+from tunesmith.errors import choices
+from tunesmith.types import Fetch
+
+from .entries import Source
+from .reading import is_data_file, names
+
+
+def find_files(source: Source, fetch: Fetch, default_hub: str) -> list[Path]:
+    """Fetch a data set and list its files, in a stable order.
+
+    A folder is read as on the Hugging Face hub: the configurations in its README, else splits by file names, else
+    everything in it is `train`.
+
+    Raises: DataError when there is nothing to read.
+    """
+    address, hub = source.base, source.hub(default_hub)
+    if hub != "local" and "://" not in address:
+        address = f"{hub}://datasets/{address}"  # hubs keep models and data sets apart under the same names
+    place = fetch(address, revision=source.entry.revision)
+    if source.pattern is not None:
+        files = sorted(path for path in place.glob(source.pattern) if path.is_file())
+    elif place.is_file():
+        files = [place]
+    else:
+        files = _files_of_folder(place, source)
+    unreadable = next((path for path in files if not is_data_file(path)), None)
+    if unreadable is not None or not files:
+        what = f"cannot read {unreadable}" if unreadable else f"no files at {source.entry.path}"
+        raise DataError(f"{source.key}: {what}\n  possible: {names()}")
+    return files
+
+
+def _files_of_folder(folder: Path, source: Source) -> list[Path]:
+    saved = _saved_folder(folder, source)
+    if saved is not None:
+        state = json.loads((saved / "state.json").read_text(encoding="utf-8"))
+        return [saved / item["filename"] for item in state["_data_files"]]
+    import datasets
+
+    entry = source.entry
+    try:
+        builder = datasets.load_dataset_builder(str(folder), name=entry.subset)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise DataError(f"{source.key}: {folder} cannot be read as a data set: {error}") from error
+    splits = {str(split): list(files) for split, files in (builder.config.data_files or {}).items()}
+    return [Path(file) for file in splits[_split(source, list(splits))]]
+
+
+def _saved_folder(folder: Path, source: Source) -> Path | None:
+    """The folder that `Dataset.save_to_disk` wrote, that of the split where it wrote several; None for another."""
+    if (folder / "dataset_dict.json").is_file():
+        splits = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+        return folder / _split(source, splits)
+    return folder if (folder / "state.json").is_file() else None
+
+
+def _split(source: Source, splits: list[str]) -> str:
+    wanted = source.entry.split or ("train" if "train" in splits or len(splits) != 1 else splits[0])
+    if wanted not in splits:
+        raise DataError(f"{source.key}: {source.entry.path} has no split {wanted}\n  {choices(wanted, splits)}")
+    return wanted

@@ -1,0 +1,261 @@
+"""The merged export: the same function, in the base's numbers, loaded by plain transformers."""
+
+import dataclasses
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from tunesmith import ChatTemplate, TunesmithError
+from tunesmith.testing import ExporterSuite
+from tunesmith.testing.parts import CHAT, CHATML, StubPlan, handle_of, load_plain, logits_of
+from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_exporter_merged import Merged
+from tunesmith_exporter_merged.writing import base_dtype, standalone
+
+
+class TestMerged(ExporterSuite):
+    plugin = Merged
+
+
+class Low(torch.nn.Module):
+    """An adapter of the test's own: y = W x + B A x beside one linear layer."""
+
+    def __init__(self, base: torch.nn.Linear) -> None:
+        super().__init__()
+        self.base = base
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            self.a = torch.nn.Parameter(torch.randn(4, base.in_features) * 0.3)
+            self.b = torch.nn.Parameter(torch.randn(base.out_features, 4) * 0.3)
+
+    def forward(self, x):
+        return self.base(x) + x @ self.a.T @ self.b.T
+
+
+def adapted(folder: Path):
+    model = load_plain(folder)
+    for layer in model.model.layers:
+        layer.self_attn.q_proj = Low(layer.self_attn.q_proj)
+    return model
+
+
+def fold(model, error: float = 0.0):
+    for layer in model.model.layers:
+        low = layer.self_attn.q_proj
+        low.base.weight.data += low.b.data @ low.a.data + error
+        layer.self_attn.q_proj = low.base
+    return model
+
+
+def handle(folder: Path, tokenizer, merge=fold, template: ChatTemplate = CHATML):
+    plain = handle_of(folder, tokenizer, template=template.bind(tokenizer), load=lambda: adapted(folder))
+    return dataclasses.replace(plain, adapter=folder, merge=merge)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base as hubs have them: bfloat16, embeddings tied."""
+    folder = tmp_path_factory.mktemp("tiny") / "qwen2"
+    return save_tiny_model(folder, architecture="qwen2", tie_word_embeddings=True, dtype="bfloat16")
+
+
+def dtypes(folder: Path) -> set:
+    return {tensor.dtype for file in folder.glob("*.safetensors") for tensor in load_file(file).values()}
+
+
+def test_plain_transformers_computes_the_adapted_model(base: Path, tokenizer, tmp_path: Path, caplog) -> None:
+    caplog.set_level(logging.INFO, "tunesmith")
+    written = Merged(dtype="float32").export(handle(base, tokenizer), tmp_path / "out")
+    expected = logits_of(adapted(base), tokenizer)
+    assert (expected - logits_of(load_plain(base), tokenizer)).abs().max() > 0.05
+    torch.testing.assert_close(logits_of(load_plain(written), tokenizer), expected, atol=1e-4, rtol=0)
+    for step in ("merging", "rounding to float32", "writing"):
+        assert f"logits after {step}: differ by" in caplog.text
+    assert not any(file.suffix == ".bin" for file in written.iterdir())
+
+
+def test_auto_is_the_dtype_of_the_base_rounded_once(base: Path, tokenizer, tmp_path: Path) -> None:
+    written = Merged().export(handle(base, tokenizer), tmp_path / "out")
+    assert dtypes(written) == {torch.bfloat16}
+    assert json.loads((written / "config.json").read_text())["dtype"] == "bfloat16"
+    loaded, merged = AutoModelForCausalLM.from_pretrained(written), fold(adapted(base))
+    assert loaded.dtype == torch.bfloat16
+    for name, weight in merged.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], weight.to(torch.bfloat16)), name
+
+
+def test_rotary_frequencies_are_not_rounded(base: Path, tokenizer, tmp_path: Path) -> None:
+    model = load_plain(base)
+    exported = dataclasses.replace(handle_of(base, tokenizer), load=lambda: model)
+    before = model.model.rotary_emb.inv_freq.clone()
+    Merged(dtype="bfloat16").export(exported, tmp_path / "out")
+    assert torch.equal(model.model.rotary_emb.inv_freq, before) and before.dtype == torch.float32
+
+
+def test_shards(base: Path, tokenizer, tmp_path: Path) -> None:
+    written = Merged(max_shard_size="100KB").export(handle(base, tokenizer), tmp_path / "out")
+    assert len(list(written.glob("model-*.safetensors"))) > 1
+    assert (written / "model.safetensors.index.json").is_file()
+    AutoModelForCausalLM.from_pretrained(written)
+
+
+def test_a_wrong_merge_writes_nothing(base: Path, tokenizer, tmp_path: Path) -> None:
+    wrong = handle(base, tokenizer, merge=lambda model: fold(model, error=0.1))
+    with pytest.raises(TunesmithError, match=r"(?s)merging changes the model.*nothing was written"):
+        Merged().export(wrong, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+    assert Merged(verify=False).export(wrong, tmp_path / "out").is_dir()
+
+
+def test_what_cannot_be_loaded_again_does_not_stay(base: Path, tokenizer, tmp_path: Path) -> None:
+    """A merge that merged nothing computes the same, but the layers' new names mean nothing to transformers."""
+    with pytest.raises(TunesmithError, match="writing changes the model"):
+        Merged().export(handle(base, tokenizer, merge=lambda model: model), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_head_that_was_trained_apart_is_tied_no_longer(base: Path, tokenizer, tmp_path: Path) -> None:
+    assert json.loads((base / "config.json").read_text())["tie_word_embeddings"]
+    model = load_plain(base)
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.data + 1)
+    written = Merged(dtype="float32").export(handle_of(base, tokenizer, load=lambda: model), tmp_path / "out")
+    assert not json.loads((written / "config.json").read_text())["tie_word_embeddings"]
+    loaded = load_plain(written)
+    assert torch.equal(loaded.lm_head.weight, loaded.model.embed_tokens.weight + 1)
+
+
+def test_not_a_number_is_no_small_difference(base: Path, tokenizer, tmp_path: Path) -> None:
+    with pytest.raises(TunesmithError, match="merging changes the model"):
+        Merged().export(handle(base, tokenizer, lambda model: fold(model, float("nan"))), tmp_path / "out")
+
+
+def test_float16_overflow_is_named(base: Path, tokenizer, tmp_path: Path) -> None:
+    model = load_plain(base)
+    model.model.norm.weight.data[0] = 1e6
+    with pytest.raises(TunesmithError, match=r"(?s)model\.norm\.weight.*65504.*dtype=bfloat16"):
+        Merged(dtype="float16").export(handle_of(base, tokenizer, load=lambda: model), tmp_path / "out")
+
+
+def test_a_quantised_base_is_refused(base: Path, tokenizer, tmp_path: Path) -> None:
+    folder = shutil.copytree(base, tmp_path / "base")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "gptq"}}))
+    with pytest.raises(TunesmithError, match=r"(?s)few bits.*16-bit version"):
+        Merged().export(handle(folder, tokenizer), tmp_path / "out")
+
+
+# ---- what ends an answer, and the template -------------------------------------------------------------------------
+
+
+def test_the_templates_end_ends_answers(base: Path, tokenizer, tmp_path: Path) -> None:
+    written = Merged().export(handle(base, tokenizer), tmp_path / "out")
+    ends = GenerationConfig.from_pretrained(written).eos_token_id
+    assert ends == [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_end|>")]
+
+
+def test_a_generation_config_that_transformers_would_not_save(base: Path, tokenizer, tmp_path: Path) -> None:
+    model = load_plain(base)
+    model.generation_config.top_p = 0.9
+    with pytest.raises(ValueError, match="top_p"):
+        model.save_pretrained(tmp_path / "plain")
+    written = Merged().export(handle_of(base, tokenizer, load=lambda: model), tmp_path / "out")
+    saved = GenerationConfig.from_pretrained(written)
+    assert (saved.top_p, saved.do_sample) == (0.9, True)
+
+
+TALKATIVE = ChatTemplate(
+    name="talkative",
+    jinja=(
+        "\n{%- macro greet() %}{{ greeting.word }}{% endmacro -%}"
+        "{{ bos_token }}{% if polite %}{{ greet() }}{% endif %}" + CHATML.jinja
+    ),
+    stop=CHATML.stop,
+    variables={"polite": True, "greeting": {"word": 'Say "hi"', "times": [1, None]}},
+)
+
+
+@pytest.mark.parametrize("template", [CHATML, TALKATIVE], ids=["chatml", "variables"])
+def test_the_exported_tokenizer_renders_what_was_trained(base: Path, tokenizer, tmp_path: Path, template) -> None:
+    written = Merged().export(handle(base, tokenizer, template=template), tmp_path / "out")
+    served = AutoTokenizer.from_pretrained(written)
+    for prompt in (False, True):
+        text = served.apply_chat_template(list(CHAT), tokenize=False, add_generation_prompt=prompt)
+        assert text == template.bind(tokenizer).render(CHAT, add_generation_prompt=prompt).text
+    assert served.chat_template.count("generation") == served.chat_template.count("add_generation_prompt")
+
+
+def test_variables_are_only_defaults(tokenizer) -> None:
+    template = TALKATIVE.bind(tokenizer)
+    text = tokenizer.apply_chat_template(
+        list(CHAT), tokenize=False, chat_template=standalone(template, tokenizer), polite=False
+    )
+    assert text == template.render(CHAT, polite=False).text
+
+
+# ---- options -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"dtype": "bfloat16"}, "bfloat16"),
+        ({"torch_dtype": "float16"}, "float16"),
+        ({"text_config": {"dtype": "bfloat16"}}, "bfloat16"),
+        ({}, "float32"),
+    ],
+)
+def test_base_dtype(tmp_path: Path, config, expected: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert base_dtype(tmp_path) == expected
+
+
+def test_base_dtype_from_the_weights(base: Path, tmp_path: Path) -> None:
+    shutil.copy(base / "model.safetensors", tmp_path)
+    assert base_dtype(tmp_path) == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("options", "quantizer", "keys"),
+    [
+        ({}, {}, []),
+        ({"max_shard_size": "200MB"}, {}, []),
+        ({"max_shard_size": "lots"}, {}, ["exporter.max_shard_size"]),
+        ({}, {"hqq": None}, ["quantizer"]),
+    ],
+)
+def test_check(options, quantizer, keys) -> None:
+    exporter = Merged(**options)
+    problems = exporter.check(StubPlan({"exporter": {"merged": exporter}, "quantizer": quantizer}, "export"))
+    assert [problem.key for problem in problems] == keys
+
+
+# ---- with the plugins that make the handle of a run ----------------------------------------------------------------
+
+
+def test_a_trained_lora_over_the_transformers_loader(base: Path, tokenizer, tmp_path: Path) -> None:
+    lora = pytest.importorskip("tunesmith_adapter_lora").Lora(rank=4)
+    loader = pytest.importorskip("tunesmith_model_transformers").Transformers(path=str(base))
+    from tunesmith.testing.parts import collate, examples, source_of, train
+
+    source = source_of(base, training=True)
+    model = lora.apply_adapter(loader.load_model(source, tokenizer, None), None, source)
+    train(model, collate(examples(tokenizer)), steps=5)
+    model.save_pretrained(tmp_path / "adapter")
+
+    serving = source_of(base, training=False)
+
+    def load():
+        return lora.apply_adapter(loader.load_model(serving, tokenizer, None), tmp_path / "adapter", serving)
+
+    trained = dataclasses.replace(
+        handle_of(base, tokenizer, load=load), adapter=tmp_path / "adapter", merge=lora.merge_adapter
+    )
+    written = Merged(dtype="float32").export(trained, tmp_path / "out")
+    expected = logits_of(model, tokenizer)
+    torch.testing.assert_close(logits_of(load_plain(written), tokenizer), expected, atol=1e-4, rtol=0)
+    assert "attn" not in (written / "config.json").read_text() and not list(written.glob("adapter*"))

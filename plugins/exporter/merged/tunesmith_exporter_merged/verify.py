@@ -1,0 +1,56 @@
+"""Whether an exported model is still the same: the logits of a small prompt, and the text of the template."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from tunesmith import TunesmithError, announce
+from tunesmith.types import ModelHandle
+
+_QUESTION = "The tide table for Tuesday says 3:07, 9:41 and 15:26. Which is high water? 哪一次是高潮？"
+
+
+class Probe:
+    """Compares a model's logits with those it had at the last comparison."""
+
+    def __init__(self, model: Any, handle: ModelHandle) -> None:
+        self._messages = [{"role": "user", "content": _QUESTION}]
+        self._text = handle.template.render(self._messages, add_generation_prompt=True).text
+        tokenizer = getattr(handle.processor, "tokenizer", handle.processor)
+        self._ids = torch.tensor([tokenizer.encode(self._text, add_special_tokens=False)])
+        self._logits = self._compute(model)
+
+    def compare(self, what: str, model: Any, tolerance: float = math.inf) -> None:
+        """Announce the largest absolute difference of logits to the former state.
+
+        Raises: TunesmithError when it is above the tolerance, or not a number.
+        """
+        before, after = self._logits, self._compute(model)
+        if before.shape != after.shape:
+            raise TunesmithError(f"{what} changes the vocabulary from {before.shape[-1]} to {after.shape[-1]} tokens")
+        difference = float((after - before).abs().max())
+        same = float((after.argmax(-1) == before.argmax(-1)).float().mean())
+        announce(f"logits after {what}", f"differ by {difference:.2g}", f"at most; {same:.0%} the same first choice")
+        if math.isnan(difference) or difference > tolerance:
+            raise TunesmithError(
+                f"{what} changes the model: logits differ by {difference:.2g}, allowed is {tolerance:g}.\n"
+                "  nothing was written; exporter.tolerance allows more, exporter.verify=false does not look"
+            )
+        self._logits = after
+
+    def compare_template(self, processor: Any) -> None:
+        """Raises: TunesmithError when a tokenizer renders the question otherwise than the trained template."""
+        text = processor.apply_chat_template(self._messages, tokenize=False, add_generation_prompt=True)
+        if text != self._text:
+            raise TunesmithError(
+                f"the written tokenizer renders {text!r}, the trained template {self._text!r}.\n"
+                "  nothing was written; exporter.verify=false writes it all the same"
+            )
+
+    def _compute(self, model: Any) -> Any:
+        """Logits, float32 (T, V) on the CPU, in evaluation mode."""
+        model.eval()
+        with torch.no_grad():
+            return model(input_ids=self._ids.to(model.device), use_cache=False).logits[0].float().cpu()

@@ -1,0 +1,95 @@
+"""The Alpaca format against rows written by hand, and the real files."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tunesmith import DataError
+from tunesmith.testing import FormatSuite
+from tunesmith_format_alpaca import Alpaca
+
+TOOL = {"type": "function", "function": {"name": "count"}}
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def assistant(text):
+    return {"role": "assistant", "content": text}
+
+
+def row(record, **columns):
+    return next(iter(Alpaca().to_rows([record], columns)))
+
+
+class TestAlpaca(FormatSuite):
+    plugin = Alpaca
+    records = [  # noqa: RUF012
+        {"instruction": "Add.", "input": "1 2", "output": "3"},
+        {"instruction": "Hi {{name}}", "input": "", "output": "I am {{name}}."},
+        {"instruction": "c", "output": "d", "system": "Be brief.", "history": [["a", "b"]]},
+        {"instruction": "Add.", "input": None, "chosen": "3", "rejected": "4"},
+        {"instruction": "Add.", "output": "4", "kto_tag": False},
+        {"instruction": "Write.", "output": ""},
+        {"instruction": "Count.", "output": "1", "tools": json.dumps([TOOL]), "images": "a.png"},
+    ]
+    rows = [  # noqa: RUF012
+        {"messages": [user("Add.\n1 2"), assistant("3")]},
+        {"messages": [user("Hi {{name}}"), assistant("I am {{name}}.")]},
+        {
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                user("a"),
+                assistant("b"),
+                user("c"),
+                assistant("d"),
+            ]
+        },
+        {"prompt": [user("Add.")], "chosen": [assistant("3")], "rejected": [assistant("4")]},
+        {"prompt": [user("Add.")], "completion": [assistant("4")], "label": False},
+        {"prompt": [user("Write.")]},
+        {"messages": [user("Count."), assistant("1")], "tools": [TOOL], "images": ["a.png"]},
+    ]
+    renamed = {"instruction": "question", "output": "answer", "kto_tag": "liked"}  # noqa: RUF012
+
+
+def test_names_of_other_tools():
+    """`prompt`, `query`, `response` and `kto_tag` are accepted in `columns`."""
+    made = row({"q": "Add.", "n": "1 2", "a": "3", "ok": 1}, prompt="q", query="n", response="a", kto_tag="ok")
+    assert made == {"prompt": [user("Add.\n1 2")], "completion": [assistant("3")], "label": True}
+
+
+def test_missing_columns():
+    with pytest.raises(DataError) as raised:
+        row({"question": "a", "answer": "b"})
+    assert str(raised.value) == (
+        "record 0: alpaca needs `instruction`, `output`; found `question`, `answer`; "
+        "map them with columns={instruction: COLUMN, output: COLUMN}"
+    )
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"instruction": 7, "output": "a"},
+        {"instruction": "a", "output": ["b"]},
+        {"instruction": "a", "output": "b", "history": ["x"]},
+        {"instruction": "a", "output": "b", "tools": "{"},
+    ],
+)
+def test_wrong_values(record):
+    with pytest.raises(DataError, match="record 0: "):
+        row(record)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["alpaca_en_demo", "alpaca_zh_demo", "identity"])
+def test_real(shared: Path, name):
+    records = json.loads((shared / "data" / f"{name}.json").read_text(encoding="utf-8"))
+    made = list(Alpaca().to_rows(records, {}))
+    assert len(made) == len(records)
+    for record, one in zip(records, made, strict=True):
+        question, answer = one["messages"]
+        assert question == user(record["instruction"] + ("\n" + record["input"] if record["input"] else ""))
+        assert answer == assistant(record["output"])

@@ -1,0 +1,207 @@
+"""The OpenAI format against rows written by hand, and every real file that it can read."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tunesmith import DataError
+from tunesmith.testing import FormatSuite
+from tunesmith_format_openai import OpenAI
+from tunesmith_format_openai.messages import parse_tool_calls, parse_tools
+from tunesmith_format_openai.records import Columns
+
+ASK = {"role": "user", "content": "How many waves?"}
+GOOD = {"role": "assistant", "content": "Nobody counts."}
+BAD = {"role": "assistant", "content": "Seven."}
+TOOL = {"type": "function", "function": {"name": "count", "parameters": {"type": "object", "properties": {}}}}
+
+
+def rows(*records, **columns):
+    return list(OpenAI().to_rows(records, columns))
+
+
+def row(record, **columns):
+    return rows(record, **columns)[0]
+
+
+class TestOpenAI(FormatSuite):
+    plugin = OpenAI
+    records = [  # noqa: RUF012
+        {"messages": [ASK, GOOD]},
+        {"messages": [{"role": "developer", "content": "Be brief."}, ASK, {**GOOD, "weight": 0}, ASK, BAD]},
+        {"messages": [ASK, BAD], "label": False},
+        {"prompt": [ASK], "chosen": [GOOD], "rejected": [BAD]},
+    ]
+    rows = [  # noqa: RUF012
+        {"messages": [ASK, GOOD]},
+        {"messages": [{"role": "system", "content": "Be brief."}, ASK, {**GOOD, "weight": 0.0}, ASK, BAD]},
+        {"prompt": [ASK], "completion": [BAD], "label": False},
+        {"prompt": [ASK], "chosen": [GOOD], "rejected": [BAD]},
+    ]
+    renamed = {"messages": "dialogue", "label": "liked"}  # noqa: RUF012
+
+
+def test_parallel_tool_calls_results_and_reasoning():
+    calls = [
+        {"id": "a", "type": "function", "function": {"name": "count", "arguments": '{"beach": "north"}'}},
+        {"id": "b", "type": "function", "function": {"name": "count", "arguments": ""}},
+    ]
+    record = {
+        "messages": [
+            ASK,
+            {"role": "assistant", "content": None, "reasoning_content": "I must count.", "tool_calls": calls},
+            {"role": "tool", "tool_call_id": "a", "content": "3"},
+            {"role": "tool", "tool_call_id": "b", "content": {"waves": 4}},
+            GOOD,
+        ],
+        "tools": [TOOL],
+    }
+    made = row(record)
+    assert made["tools"] == [TOOL]
+    assert made["messages"][1] == {
+        "role": "assistant",
+        "content": "",
+        "reasoning": "I must count.",
+        "tool_calls": [
+            {"type": "function", "id": "a", "function": {"name": "count", "arguments": {"beach": "north"}}},
+            {"type": "function", "id": "b", "function": {"name": "count", "arguments": {}}},
+        ],
+    }
+    assert made["messages"][2] == {"role": "tool", "content": "3", "tool_call_id": "a"}
+    assert made["messages"][3]["content"] == '{"waves": 4}'
+
+
+def test_former_function_call():
+    message = {"role": "assistant", "content": "Wait.", "function_call": {"name": "count", "arguments": "{}"}}
+    made = row({"messages": [ASK, message, {"role": "function", "name": "count", "content": "7"}]})["messages"]
+    assert made[1]["content"] == "Wait." and made[1]["tool_calls"][0]["function"] == {"name": "count", "arguments": {}}
+    assert made[2] == {"role": "tool", "name": "count", "content": "7"}
+
+
+def test_typed_parts():
+    picture = {"type": "image_url", "image_url": {"url": "a.png"}}
+    parts = [{"type": "text", "text": "What "}, {"type": "text", "text": "is it?"}]
+    assert row({"messages": [{"role": "user", "content": parts}, GOOD]})["messages"][0]["content"] == "What is it?"
+    assert row({"messages": [{"role": "user", "content": [picture, *parts]}, GOOD]})["messages"][0]["content"] == [
+        picture,
+        *parts,
+    ]
+
+
+def test_parts_with_values_carry_reasoning_and_calls():
+    call = {"type": "tool_call", "value": '{"name": "count", "arguments": {"beach": "north"}}'}
+    content = [{"type": "reasoning", "value": "Count."}, {"type": "text", "value": "So:"}, call, call]
+    made = row({"messages": [ASK, {"role": "assistant", "content": content, "loss_weight": 0.5}]})["messages"][1]
+    call = {"type": "function", "function": {"name": "count", "arguments": {"beach": "north"}}}
+    assert made == {
+        "role": "assistant",
+        "content": "So:",
+        "reasoning": "Count.",
+        "tool_calls": [call, call],
+        "weight": 0.5,
+    }
+
+
+def test_preferences_that_begin_alike():
+    expected = {"prompt": [ASK], "chosen": [GOOD], "rejected": [BAD]}
+    assert row({"chosen": [ASK, GOOD], "rejected": [ASK, BAD]}) == expected
+    assert row({"prompt": ASK["content"], "chosen": [ASK, GOOD], "rejected": [ASK, BAD]}) == expected
+    assert row({"prompt": ASK["content"], "chosen": "Nobody counts.", "rejected": "Seven."}) == expected
+    assert row({"input": {"messages": [ASK]}, "preferred_output": [GOOD], "non_preferred_output": [BAD]}) == expected
+
+
+def test_prompt_and_completion():
+    made = row({"prompt": [ASK, BAD, ASK], "completion": [GOOD]})
+    assert made == {"messages": [ASK, {**BAD, "weight": 0.0}, ASK, GOOD]}, "answers in the prompt are not trained"
+    assert row({"prompt": "How many waves?", "completion": "Nobody counts.", "label": True}) == {
+        "prompt": [ASK],
+        "completion": [GOOD],
+        "label": True,
+    }
+    assert row({"prompt": [ASK]}) == {"prompt": [ASK]}
+
+
+def test_label_of_another_meaning():
+    assert row({"messages": [ASK, GOOD], "label": "geography"}) == {"messages": [ASK, GOOD]}
+    assert row({"messages": [ASK, GOOD], "label": 1}) == {"messages": [ASK, GOOD]}
+    assert row({"messages": [ASK, GOOD], "label": 1}, label="label")["label"] is True
+    with pytest.raises(DataError, match="true or false, found geography"):
+        row({"messages": [ASK, GOOD], "label": "geography"}, label="label")
+
+
+def test_tools_of_every_shape():
+    bare = TOOL["function"]
+    for tools in ([TOOL], [bare], bare, json.dumps([bare]), json.dumps(TOOL), [json.dumps(bare)]):
+        assert parse_tools(tools) == [TOOL], tools
+    for none in (None, "", " ", [], "[]"):
+        assert parse_tools(none) is None
+    with pytest.raises(DataError, match="tools is not JSON"):
+        parse_tools("[{")
+    with pytest.raises(DataError, match="a tool has no name"):
+        parse_tools([{"description": "nothing"}])
+
+
+def test_tool_calls_that_are_wrong():
+    for wrong in ("count()", {"arguments": {}}, ["count"], {"name": "count", "arguments": [1]}):
+        with pytest.raises(DataError):
+            parse_tool_calls(wrong)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"messages": [ASK, {"role": "asistant", "content": ""}]}, "record 1: message 1: unknown role 'asistant'"),
+        ({"messages": [ASK, {"role": "assistant"}]}, "message 1: a message of assistant has no content"),
+        ({"messages": []}, "a conversation must be a list of messages"),
+        ({"messages": "not json"}, "messages is not JSON"),
+        ({"question": "a", "answer": "b"}, "openai needs `messages`; found `question`, `answer`; map them"),
+        ({"messages": [BAD], "label": True}, "must end with an answer"),
+    ],
+)
+def test_errors_name_the_record(record, message):
+    with pytest.raises(DataError) as raised:
+        rows({"messages": [ASK, GOOD]}, record)
+    assert message in str(raised.value)
+    assert str(raised.value).startswith("record 1: ")
+
+
+def test_unknown_role_suggests():
+    with pytest.raises(DataError, match="did you mean assistant"):
+        row({"messages": [{"role": "asistant", "content": ""}]})
+
+
+def test_columns_without_field():
+    with pytest.raises(DataError, match=r"no field mesages\n.*did you mean messages"):
+        Columns("openai", ("messages", "tools"), {"mesages": "x"})
+
+
+def test_system_beside_the_messages():
+    assert row({"messages": [ASK, GOOD], "system": "Be brief."})["messages"][0] == {
+        "role": "system",
+        "content": "Be brief.",
+    }
+    own = {"role": "system", "content": "Be long."}
+    assert row({"messages": [own, ASK, GOOD], "system": "Be brief."})["messages"][0] == own
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "keys"), [("kto_en_demo", {"prompt", "completion", "label"}), ("mllm_demo", None)])
+def test_real_lists(shared: Path, name, keys):
+    records = json.loads((shared / "data" / f"{name}.json").read_text(encoding="utf-8"))
+    made = rows(*records)
+    assert len(made) == len(records)
+    for record, one in zip(records, made, strict=True):
+        said = one.get("messages") or one["prompt"] + one["completion"]
+        assert [(m["role"], m["content"]) for m in said] == [(m["role"], m["content"]) for m in record["messages"]]
+        assert keys is None or set(one) == keys
+
+
+@pytest.mark.real
+def test_real_tool_use(shared: Path):
+    lines = (shared / "data" / "reason_tool_use_demo_50.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    made = rows(*records)
+    wanted = [p for r in records for m in r["messages"] for p in m["content"] if p["type"] == "tool_call"]
+    calls = [call["function"] for one in made for m in one["messages"] for call in m.get("tool_calls", ())]
+    assert calls == [{k: json.loads(p["value"])[k] for k in ("name", "arguments")} for p in wanted]
+    assert sum("reasoning" in m for one in made for m in one["messages"]) == 112

@@ -1,0 +1,227 @@
+"""Messages, tools and preferences in their canonical form, from the shapes that data sets have them in.
+
+A canonical message has `role` (system, user, assistant, tool), `content` (text, or typed parts when there are media),
+and optionally `reasoning`, `tool_calls` (with `arguments` as a mapping), `tool_call_id`, `name`, `weight`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tunesmith import DataError
+from tunesmith.errors import choices
+from tunesmith.types import Message, Row
+
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+MEDIA = ("images", "videos", "audios")
+
+
+def parse_json(value: Any, what: str) -> Any:
+    """Parse a value that may be JSON text.
+
+    Raises: DataError that says what is malformed.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{what} is not JSON ({error}): {shorten(value)}") from error
+
+
+def shorten(value: Any) -> str:
+    """A value as it may stand in an error message."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def parse_tools(value: Any) -> list[dict[str, Any]] | None:
+    """Tools as a list of `{"type": "function", "function": {...}}`, None when there are none.
+
+    Args:
+        value: a list, one tool, or JSON text of either; bare functions are wrapped.
+
+    Raises: DataError.
+    """
+    if isinstance(value, str) and not value.strip():
+        return None
+    tools = parse_json(value, "tools")
+    if not tools:
+        return None
+    made = []
+    for tool in [tools] if isinstance(tools, Mapping) else tools:
+        tool = parse_json(tool, "a tool")
+        if not isinstance(tool, Mapping):
+            raise DataError(f"a tool must be a mapping with a name, found {shorten(tool)}")
+        if "function" not in tool and "name" not in tool:
+            raise DataError(f"a tool has no name: {shorten(tool)}")
+        made.append(dict(tool) if "function" in tool else {"type": "function", "function": dict(tool)})
+    return made
+
+
+def parse_tool_calls(value: Any) -> list[dict[str, Any]]:
+    """Tool calls as `{"type": "function", "function": {"name": ..., "arguments": {...}}}`, with `id` where given.
+
+    Args:
+        value: one call or a list of parallel ones, or JSON text of either; bare calls are wrapped.
+
+    Raises: DataError.
+    """
+    calls = parse_json(value, "a tool call")
+    return [_tool_call(parse_json(call, "a tool call")) for call in (calls if isinstance(calls, list) else [calls])]
+
+
+def _tool_call(call: Any) -> dict[str, Any]:
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise DataError(f"a tool call needs name and arguments, found {shorten(call)}")
+    arguments = function.get("arguments")
+    arguments = {} if arguments in (None, "") else parse_json(arguments, f"arguments of {function['name']}")
+    if not isinstance(arguments, Mapping):
+        raise DataError(f"arguments of {function['name']} must be a mapping, found {shorten(arguments)}")
+    made: dict[str, Any] = {"type": "function"}
+    if call.get("id") is not None:
+        made["id"] = str(call["id"])
+    return {**made, "function": {"name": function["name"], "arguments": dict(arguments)}}
+
+
+def parse_message(item: Any) -> Message:
+    """One message in canonical form.
+
+    Args:
+        item: `role` and `content` as in the OpenAI API; also its former `function_call`, DeepSeek's
+            `reasoning_content`, and typed parts `{"type", "value"}` that carry reasoning and tool calls.
+
+    Raises: DataError.
+    """
+    if not isinstance(item, Mapping):
+        raise DataError(f"a message must be a mapping with role and content, found {shorten(item)}")
+    role = ROLES.get(str(item.get("role")))
+    if role is None:
+        raise DataError(f"unknown role {item.get('role')!r}; {choices(str(item.get('role')), ROLES)}")
+    message: Message = {"role": role}
+    parts = _Parts(item.get("content"))
+    message["content"] = parts.content
+    reasoning = parts.reasoning or item.get("reasoning_content") or item.get("reasoning")
+    if reasoning:
+        message["reasoning"] = reasoning
+    calls = [*parts.tool_calls, *(item.get("tool_calls") or ()), *filter(None, [item.get("function_call")])]
+    if calls:
+        message["tool_calls"] = parse_tool_calls(calls)
+    elif "content" not in item:
+        raise DataError(f"a message of {role} has no content: {shorten(dict(item))}")
+    for name in ("tool_call_id", "name"):
+        if item.get(name) is not None:
+            message[name] = str(item[name])
+    weight = item.get("weight", item.get("loss_weight"))
+    if weight is not None:
+        message["weight"] = _number(weight)
+    return message
+
+
+def _number(weight: Any) -> float:
+    try:
+        return float(weight)
+    except (TypeError, ValueError):
+        raise DataError(f"the weight of a message must be a number, found {shorten(weight)}") from None
+
+
+class _Parts:
+    """The content of a message taken apart: what is said, thought and called."""
+
+    def __init__(self, content: Any) -> None:
+        self.reasoning = ""
+        self.tool_calls: list[dict[str, Any]] = []
+        self.content: str | list[dict[str, Any]] = ""
+        if isinstance(content, str) or content is None:
+            self.content = content or ""
+            return
+        if not isinstance(content, list):
+            self.content = json.dumps(content, ensure_ascii=False)
+            return
+        kept: list[dict[str, Any]] = []
+        for part in content:
+            self._sort(part, kept)
+        media = any(part["type"] != "text" for part in kept)
+        self.content = kept if media else "".join(part["text"] for part in kept)
+
+    def _sort(self, part: Any, kept: list[dict[str, Any]]) -> None:
+        if isinstance(part, str):
+            part = {"type": "text", "text": part}
+        if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
+            raise DataError(f"a part of a content needs a type, found {shorten(part)}")
+        kind = part["type"]
+        value = part.get("value", part.get(kind))
+        if kind in ("text", "reasoning") and not isinstance(value, str):
+            raise DataError(f"a {kind} part needs text, found {shorten(dict(part))}")
+        if kind == "reasoning":
+            self.reasoning += value
+        elif kind == "tool_call":
+            self.tool_calls += parse_tool_calls(value)
+        else:
+            kept.append({"type": "text", "text": value} if kind == "text" else dict(part))
+
+
+def parse_messages(value: Any) -> list[Message]:
+    """A conversation in canonical form.
+
+    Args:
+        value: a list of messages, one message, or JSON text of either.
+
+    Raises: DataError that says which message is wrong.
+    """
+    items = parse_json(value, "messages")
+    if not items or not isinstance(items, list | Mapping):
+        raise DataError(f"a conversation must be a list of messages, found {shorten(items)}")
+    messages = []
+    for index, item in enumerate([items] if isinstance(items, Mapping) else items):
+        try:
+            messages.append(parse_message(item))
+        except DataError as error:
+            raise DataError(f"message {index}: {error}") from error
+    return messages
+
+
+def parse_answer(value: Any) -> list[Message]:
+    """An answer in canonical form: text, one message, or several. Raises: DataError."""
+    return [{"role": "assistant", "content": value}] if isinstance(value, str) else parse_messages(value)
+
+
+def parse_label(value: Any, mapped: bool) -> bool | None:
+    """Whether an answer is desirable, None when the value says nothing about that.
+
+    Args:
+        value: true or false; 0 and 1 only where the user said that this column is the label, because many data sets
+            have a `label` of another meaning.
+        mapped: whether the user said so.
+    """
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if mapped and value is not None:
+        if value in (0, 1):
+            return bool(value)
+        raise DataError(f"a label must be true or false, found {shorten(value)}")
+    return None
+
+
+def labelled(messages: Sequence[Message], label: bool) -> Row:
+    """A conversation whose last answer is desirable or not: `prompt`, `completion`, `label`. Raises: DataError."""
+    if len(messages) < 2 or messages[-1]["role"] != "assistant":
+        raise DataError("a labelled conversation must end with an answer of the assistant to something")
+    return {"prompt": list(messages[:-1]), "completion": [messages[-1]], "label": label}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Media of a record: nothing, one, or several."""
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,0 +1,143 @@
+"""Records of conversations as ShareGPT exported them: `conversations` of turns with `from` and `value`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from tunesmith import DataError, hookimpl, plugin
+from tunesmith.errors import choices
+from tunesmith.types import Message, Row
+from tunesmith_format_openai import finish, label_of
+from tunesmith_format_openai.messages import (
+    MEDIA,
+    labelled,
+    parse_json,
+    parse_message,
+    parse_tool_calls,
+    shorten,
+)
+from tunesmith_format_openai.records import Columns, Record, convert
+
+FUNCTION_CALL = "function_call"
+ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+    "observation": "tool",
+    "tool": "tool",
+    "function_call": FUNCTION_CALL,
+}
+TAGS = {
+    "user_tag": "user",
+    "assistant_tag": "assistant",
+    "system_tag": "system",
+    "observation_tag": "tool",
+    "function_tag": FUNCTION_CALL,
+}
+FIELDS = ("conversations", "system", "tools", "chosen", "rejected", "label", *MEDIA, "role_tag", "content_tag", *TAGS)
+_THOUGHT = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
+
+
+@plugin
+class ShareGPT:
+    """`conversations` (or `messages`) of turns by human, gpt, system, function_call and observation.
+
+    Turns hold `from` and `value`, or `role` and `content`; other names are given as tags: `role_tag`, `content_tag`,
+    `user_tag`, `assistant_tag`, `system_tag`, `observation_tag`, `function_tag`. A function call is JSON of
+    `{"name", "arguments"}`, or of a list of them. `chosen`+`rejected` make a preference, a true or false `label`
+    (or `kto_tag`) labels the last answer. Beside it `system`, `tools` (JSON), `images`, `videos`, `audios`.
+    """
+
+    @hookimpl
+    def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:
+        where = Columns("sharegpt", FIELDS, columns, {"messages": "conversations", "kto_tag": "label"})
+        roles = ROLES | {where.of(tag): role for tag, role in TAGS.items() if where.mapped(tag)}
+        return convert(records, partial(_row, where=where, roles=roles))
+
+
+def _row(record: Record, where: Columns, roles: Mapping[str, str]) -> Row:
+    turns = where.get(record, "conversations")
+    if turns is None and not where.mapped("conversations"):
+        turns = record.get("messages")
+    if turns is None:
+        raise DataError(where.complaint(record, ["conversations"], ["conversations"]))
+    messages = _conversation(turns, where, roles)
+    chosen, rejected = where.get(record, "chosen"), where.get(record, "rejected")
+    label = label_of(record, where)
+    if chosen is not None and rejected is not None:
+        answers = (_answer(value, where, roles) for value in (chosen, rejected))
+        row: Row = {"prompt": messages, **dict(zip(("chosen", "rejected"), answers, strict=True))}
+    elif label is not None:
+        row = labelled(messages, label)
+    elif any(message["role"] == "assistant" for message in messages):
+        row = {"messages": messages}
+    else:
+        row = {"prompt": messages}
+    return finish(row, record, where)
+
+
+def _conversation(turns: Any, where: Columns, roles: Mapping[str, str]) -> list[Message]:
+    turns = parse_json(turns, "the conversation")
+    if not turns or not isinstance(turns, list):
+        raise DataError(f"a conversation must be a list of turns, found {shorten(turns)}")
+    messages: list[Message] = []
+    for index, turn in enumerate(turns):
+        try:
+            message = _turn(turn, where, roles)
+        except DataError as error:
+            raise DataError(f"turn {index}: {error}") from error
+        if _continues(message, messages):
+            messages[-1] |= {key: value for key, value in message.items() if key not in ("role", "content")}
+        else:
+            messages.append(message)
+    return messages
+
+
+def _continues(message: Message, before: list[Message]) -> bool:
+    """Whether a turn that only calls functions belongs to the answer right before it: text, then its calls."""
+    return (
+        bool(message.get("tool_calls"))
+        and not message["content"]
+        and bool(before)
+        and before[-1]["role"] == "assistant"
+        and "tool_calls" not in before[-1]
+    )
+
+
+def _answer(value: Any, where: Columns, roles: Mapping[str, str]) -> list[Message]:
+    if isinstance(value, str):
+        return [{"role": "assistant", "content": value}]
+    return _conversation([value] if isinstance(value, Mapping) else value, where, roles)
+
+
+def _turn(turn: Any, where: Columns, roles: Mapping[str, str]) -> Message:
+    if not isinstance(turn, Mapping):
+        raise DataError(f"a turn must be a mapping, found {shorten(turn)}")
+    role_key = where.of("role_tag", "from" if "from" in turn else "role")
+    content_key = where.of("content_tag", "value" if "value" in turn else "content")
+    if role_key not in turn or (content_key not in turn and "tool_calls" not in turn):
+        found = ", ".join(f"`{key}`" for key in turn)
+        raise DataError(f"needs `{role_key}` and `{content_key}`; found {found}; name them by role_tag, content_tag")
+    said, content = turn[role_key], turn.get(content_key)
+    role = roles.get(str(said))
+    if role is None:
+        raise DataError(f"unknown role {said!r}; {choices(str(said), roles)}; name it by a tag such as user_tag={said}")
+    if role == FUNCTION_CALL:
+        return _function_call(content)
+    rest = {key: value for key, value in turn.items() if key not in (role_key, content_key)}
+    return parse_message({**rest, "role": role, "content": content})
+
+
+def _function_call(content: Any) -> Message:
+    """A turn of JSON, perhaps after a thought in `<think>` tags."""
+    message: Message = {"role": "assistant", "content": ""}
+    thought = _THOUGHT.match(content) if isinstance(content, str) else None
+    if thought:
+        message["reasoning"] = thought[1].strip()
+        content = content[thought.end() :]
+    return message | {"tool_calls": parse_tool_calls(content)}

@@ -1,0 +1,32 @@
+"""The text format."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tunesmith import DataError
+from tunesmith.testing import FormatSuite
+from tunesmith_format_text import Text
+
+
+class TestText(FormatSuite):
+    plugin = Text
+    records = [{"text": "A wave.\n海", "url": "x"}, {"text": ""}]  # noqa: RUF012
+    rows = [{"text": "A wave.\n海"}, {"text": ""}]  # noqa: RUF012
+    renamed = {"text": "content"}  # noqa: RUF012
+
+
+def test_wrong_type():
+    with pytest.raises(DataError, match="record 1: `text` must be text, found 7"):
+        list(Text().to_rows([{"text": "a"}, {"text": 7}], {}))
+
+
+def test_name_of_other_tools():
+    assert list(Text().to_rows([{"content": "a"}], {"prompt": "content"})) == [{"text": "a"}]
+
+
+@pytest.mark.real
+def test_real(shared: Path):
+    lines = (shared / "data" / "c4_demo.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [row["text"] for row in Text().to_rows(records, {})] == [record["text"] for record in records]

@@ -1,0 +1,28 @@
+"""Records of plain text, for pre-training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+
+from tunesmith import DataError, hookimpl, plugin
+from tunesmith.types import Row
+from tunesmith_format_openai.messages import shorten
+from tunesmith_format_openai.records import Columns, Record, convert
+
+
+@plugin
+class Text:
+    """One text per record, in the column `text`. A text file is cut into records by the data set's `sample_by`."""
+
+    @hookimpl
+    def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:
+        where = Columns("text", ("text",), columns, {"prompt": "text"})
+        return convert(records, partial(_row, where=where))
+
+
+def _row(record: Record, where: Columns) -> Row:
+    (text,) = where.need(record, "text")
+    if not isinstance(text, str):
+        raise DataError(f"`{where.of('text')}` must be text, found {shorten(text)}")
+    return {"text": text}

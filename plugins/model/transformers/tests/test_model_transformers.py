@@ -1,0 +1,291 @@
+"""Loading, and attention within each sequence against each sequence alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tunesmith import TunesmithError
+from tunesmith.testing import ModelSuite
+from tunesmith.testing.tiny import save_tiny_model
+from tunesmith.types import ModelSource
+from tunesmith_model_transformers import Transformers
+from tunesmith_model_transformers.isolation import TOLERANCE, isolates_sequences
+
+LENGTHS = (9, 1, 23, 14, 2)
+GEMMA = {
+    "sliding_window": 6,
+    "query_pre_attn_scalar": 16,
+    "attn_logit_softcapping": 2.0,
+    "final_logit_softcapping": 3.0,
+}
+GPT_OSS = {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 6}
+ARCHITECTURES = {
+    "llama": {},
+    "qwen2": {},
+    "qwen3": {},
+    "mistral": {"sliding_window": 6},
+    "gemma2": GEMMA,
+    "gemma3_text": GEMMA,
+    "gpt_oss": GPT_OSS,
+    "gpt2": {"n_embd": 64, "n_layer": 2, "n_head": 4},
+    "qwen2_moe": {"num_experts": 4, "use_sliding_window": True, "max_window_layers": 0, "sliding_window": 6},
+    "llama4_text": {"attention_chunk_size": 6, "num_local_experts": 2, "intermediate_size_mlp": 64},
+}
+
+MIXTURES = ("gpt_oss", "qwen2_moe")  # their grouped matrix products know no float64
+
+
+class TestTransformers(ModelSuite):
+    plugin = Transformers
+
+
+def source(folder: Path, *, precision: str = "fp32", training: bool = True, seed: int = 3) -> ModelSource:
+    return ModelSource(path=folder, address=str(folder), precision=precision, seed=seed, training=training)
+
+
+def load(folder: Path, **options):
+    plugin = Transformers(path=str(folder), **options)
+    processor = plugin.load_processor(source=source(folder))
+    return plugin.load_model(source=source(folder), processor=processor, quantization=None)
+
+
+def concatenated(sequences: list[torch.Tensor]) -> dict:
+    """The batch of the contract: restarting positions and the bounds of the sequences."""
+    lengths = [len(sequence) for sequence in sequences]
+    bounds = torch.tensor([0, *lengths]).cumsum(0).int()
+    return {
+        "input_ids": torch.cat(sequences)[None],
+        "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
+        "cu_seq_lens_q": bounds,
+        "cu_seq_lens_k": bounds,
+        "max_length_q": max(lengths),
+        "max_length_k": max(lengths),
+        "use_cache": False,
+    }
+
+
+def random_sequences(vocab_size: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randint(vocab_size, (length,), generator=generator) for length in LENGTHS]
+
+
+@pytest.mark.parametrize("attention", ["per_sequence", "sdpa", "eager"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_concatenated_equals_alone(architecture: str, attention: str, tmp_path: Path) -> None:
+    """Logits and gradients of a concatenated batch are those of each sequence alone, in eager attention."""
+    if attention == "sdpa" and architecture in ("gemma2", "gpt_oss"):
+        pytest.skip("SDPA has neither softcap nor sinks")
+    if attention == "eager" and architecture == "gpt_oss":
+        pytest.skip("leaks: transformers makes its mask without position_ids; see test_probe_finds_a_forgotten_mask")
+    folder = save_tiny_model(tmp_path / "m", architecture=architecture, **ARCHITECTURES[architecture])
+    dtype = torch.float32 if architecture in MIXTURES else torch.float64
+    model = load(folder, attention=attention).to(dtype).eval()
+    alone = load(folder, attention="eager").to(dtype).eval()
+    sequences = random_sequences(model.config.vocab_size)
+    torch.manual_seed(0)
+    weights = torch.randn(sum(LENGTHS), model.config.vocab_size, dtype=dtype)
+
+    logits = model(**concatenated(sequences)).logits[0]
+    expected = torch.cat([alone(input_ids=ids[None], use_cache=False).logits[0] for ids in sequences])
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+
+    (logits * weights).sum().backward()
+    (expected * weights).sum().backward()
+    for (name, ours), theirs in zip(model.named_parameters(), alone.parameters(), strict=True):
+        if theirs.grad is not None:
+            error = (ours.grad - theirs.grad).abs().max() / theirs.grad.abs().max()
+            assert error < 1e-5, name
+
+
+@pytest.mark.parametrize("architecture", ["llama", "mistral", "gemma2", "gpt_oss"])
+def test_padded_batch_and_generation_agree_with_eager(architecture: str, tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "m", architecture=architecture, **ARCHITECTURES[architecture])
+    ours, eager = load(folder).eval(), load(folder, attention="eager").eval()
+    ids = torch.randint(5, 250, (2, 12), generator=torch.Generator().manual_seed(2))
+    mask = torch.ones_like(ids)
+    mask[0, :5] = 0
+    with torch.no_grad():
+        left, right = (model(input_ids=ids, attention_mask=mask).logits for model in (ours, eager))
+        torch.testing.assert_close(left[mask.bool()], right[mask.bool()], rtol=1e-4, atol=1e-5)
+        tokens = [
+            model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=8, do_sample=False)
+            for model in (ours, eager)
+        ]
+    assert torch.equal(*tokens)
+
+
+def test_mask_costs_nothing_unless_a_window_binds(tmp_path: Path) -> None:
+    """No T by T mask is made for a concatenated batch whose sequences fit the window, also through peft."""
+    from peft import LoraConfig, get_peft_model
+
+    masks = []
+    model = load(save_tiny_model(tmp_path / "m", architecture="mistral", sliding_window=64))
+    model = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear"))
+    for layer in model.get_base_model().model.layers:
+        layer.self_attn.register_forward_pre_hook(
+            lambda module, args, kwargs: masks.append(kwargs["attention_mask"]), with_kwargs=True
+        )
+    model(**concatenated(random_sequences(300)))
+    assert masks == [None, None]
+
+
+def test_gradient_checkpointing_gives_the_same_gradients(tiny_model: Path) -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        model = load(tiny_model).train()
+        if checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model(**concatenated(random_sequences(300))).logits.square().sum().backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(recomputed, plain)
+
+
+@pytest.mark.parametrize("attention", ["per_sequence", "sdpa", "eager"])
+def test_probe_finds_no_leak(attention: str, tiny_model: Path) -> None:
+    assert isolates_sequences(load(tiny_model, attention=attention)) < TOLERANCE
+
+
+@pytest.mark.parametrize("architecture", ["mamba", "rwkv", "qwen3_next"])
+def test_probe_finds_recurrent_state(architecture: str, tmp_path: Path) -> None:
+    more = (
+        {"num_experts": 4, "linear_num_value_heads": 4, "linear_num_key_heads": 2}
+        if architecture == "qwen3_next"
+        else {}
+    )
+    folder = save_tiny_model(tmp_path / "m", architecture=architecture, **more)
+    assert isolates_sequences(load(folder, attention="eager")) > TOLERANCE
+
+
+def test_probe_finds_a_forgotten_mask(tmp_path: Path) -> None:
+    """transformers' GPT-OSS builds its mask without position_ids: eager attention leaks, ours does not."""
+    folder = save_tiny_model(tmp_path / "m", architecture="gpt_oss", **GPT_OSS)
+    assert isolates_sequences(load(folder)) < TOLERANCE
+    assert isolates_sequences(load(folder, attention="eager")) > TOLERANCE
+
+
+def test_probe_leaves_the_model_as_it_was(tiny_model: Path) -> None:
+    model = load(tiny_model).eval()
+    state = torch.get_rng_state()
+    isolates_sequences(model)
+    assert not model.training
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_two_masks_are_refused(tiny_model: Path) -> None:
+    batch = concatenated(random_sequences(300))
+    with pytest.raises(TunesmithError, match="no attention_mask"):
+        load(tiny_model)(**batch, attention_mask=torch.ones_like(batch["input_ids"]))
+
+
+@pytest.mark.parametrize("precision, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_weights_come_in_the_precision(precision: str, dtype: torch.dtype, tiny_model: Path) -> None:
+    model = Transformers(path="x").load_model(
+        source=source(tiny_model, precision=precision), processor=small_tokenizer(), quantization=None
+    )
+    assert {parameter.dtype for parameter in model.parameters()} == {dtype}
+
+
+def small_tokenizer() -> list[int]:
+    """Stands for a tokenizer of which only the length matters."""
+    return [0]
+
+
+def test_embeddings_grow_with_the_tokenizer(tiny_model: Path) -> None:
+    plugin = Transformers(path=str(tiny_model))
+    tokenizer = plugin.load_processor(source=source(tiny_model))
+    before = len(tokenizer)
+    tokenizer.add_tokens(["<new>", "<newer>"])
+    model = plugin.load_model(source=source(tiny_model), processor=tokenizer, quantization=None)
+    assert model.get_input_embeddings().weight.shape[0] == before + 2
+    small = plugin.load_model(source=source(tiny_model), processor=small_tokenizer(), quantization=None)
+    assert small.get_input_embeddings().weight.shape[0] == before
+
+
+def test_random_weights_follow_the_seed(tiny_model: Path) -> None:
+    plugin = Transformers(path=str(tiny_model), initialize="random")
+    weights = [
+        plugin.load_model(
+            source=source(tiny_model, seed=seed), processor=small_tokenizer(), quantization=None
+        ).lm_head.weight
+        for seed in (1, 1, 2)
+    ]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], load(tiny_model).lm_head.weight)
+
+
+def test_pad_token_is_set(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path)
+    assert Transformers(path="x").load_processor(source=source(tmp_path)).pad_token == "</s>"
+
+
+def test_saved_model_does_not_name_our_attention(tiny_model: Path, tmp_path: Path) -> None:
+    load(tiny_model).save_pretrained(tmp_path)
+    assert "per_sequence" not in (tmp_path / "config.json").read_text()
+
+
+def test_missing_tokenizer_and_model_are_explained(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(TunesmithError, match=r"no tokenizer here(.|\n)*notes\.txt"):
+        Transformers(path="x").load_processor(source=source(tmp_path))
+    with pytest.raises(TunesmithError, match="cannot load this model"):
+        Transformers(path="x").load_model(source=source(tmp_path), processor=small_tokenizer(), quantization=None)
+
+
+def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunesmith_model_transformers import precision
+
+    plugin = Transformers(path="x")
+    assert plugin.resolve_precision(requested="fp32") == "fp32"
+    with pytest.raises(TunesmithError, match="did you mean bf16"):
+        plugin.resolve_precision(requested="bf61")
+    if torch.accelerator.is_available():
+        return
+    for capabilities, expected in (
+        ({"avx512_bf16": True}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+        ({"avx2": True}, "fp32"),
+    ):
+        monkeypatch.setattr(precision, "_cpu_capabilities", lambda found=capabilities: found)
+        assert plugin.resolve_precision(requested="auto") == expected
+    with pytest.raises(TunesmithError, match="needs a GPU"):
+        plugin.resolve_precision(requested="fp16")
+
+
+def plan(**values: object) -> SimpleNamespace:
+    return SimpleNamespace(name=lambda kind: values.get(kind), get=lambda key, default=None: values.get(key, default))
+
+
+def test_check(tmp_path: Path) -> None:
+    (tmp_path / "qwen3-4b").mkdir()
+    [problem] = Transformers(path=str(tmp_path / "qwen3-4B")).check(plan=plan())
+    assert problem.key == "model.path" and "did you mean qwen3-4b" in problem.advice
+    assert Transformers(path="Qwen/Qwen3-4B").check(plan=plan()) == []
+    assert Transformers(path=str(tmp_path / "qwen3-4b")).check(plan=plan()) == []
+    flash = Transformers(path="Qwen/Qwen3-4B", attention="flash_attention_3").check(plan=plan(precision="fp32"))
+    assert [problem.key for problem in flash] == ["model.attention", "model.attention"]
+    [problem] = Transformers(path="a/b", initialize="random").check(plan=plan(quantizer="hqq"))
+    assert problem.key == "model.initialize"
+
+
+@pytest.mark.gpu
+def test_varlen_kernel_agrees_with_sdpa(tmp_path: Path) -> None:
+    """The CUDA kernel in bf16 against eager attention in fp32, windows included."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    folder = save_tiny_model(tmp_path / "m", architecture="mistral", sliding_window=6)
+    ours, eager = load(folder).cuda().bfloat16(), load(folder, attention="eager").cuda()
+    batch = {
+        name: value.cuda() if isinstance(value, torch.Tensor) else value
+        for name, value in concatenated(random_sequences(300)).items()
+    }
+    expected = eager(**batch).logits
+    torch.testing.assert_close(ours(**batch).logits.float(), expected, rtol=0.05, atol=0.02)

@@ -1,0 +1,84 @@
+"""Loads weights and tokenizer with transformers. The one place, with the trainer, that knows how."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Literal
+
+from tunesmith import hookimpl, plugin
+from tunesmith.errors import choices
+from tunesmith.types import ModelSource, Precision, Problem
+
+_FLASH_PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
+
+
+@plugin
+class Transformers:
+    """Any causal language model that transformers can load, from a hub or a folder."""
+
+    path: str  # model on a hub (Qwen/Qwen3-4B, modelscope://…) or a local folder
+    revision: str | None = None  # branch, tag or commit on the hub; null is the hub's default
+    # how attention is computed; auto is per_sequence: within each sequence of a batch, by the varlen kernel of
+    # flash-attn or torch on a GPU, by SDPA elsewhere; the others are transformers' own
+    attention: Literal["auto", "per_sequence", "sdpa", "eager", "flash_attention_2", "flash_attention_3"] = "auto"
+    initialize: Literal["pretrained", "random"] = "pretrained"  # random ignores the weights: training from scratch
+    trust_remote_code: bool = False  # run the Python code that comes with the model
+
+    @hookimpl
+    def check(self, plan: Any) -> list[Problem]:
+        problems = [*self._check_path(), *self._check_attention(plan)]
+        if self.initialize == "random" and plan.name("quantizer") is not None:
+            problems.append(
+                Problem(
+                    "model.initialize", "random weights cannot be trained in a quantised model", "drop the quantizer"
+                )
+            )
+        return problems
+
+    def _check_path(self) -> list[Problem]:
+        """A path that can only be a local one must be there, as a folder with a configuration."""
+        folder = Path(self.path).expanduser()
+        if not self.path.startswith(("/", "./", "../", "~")) or folder.is_dir():
+            return []
+        siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        where = f"in {folder.parent}: {choices(folder.name, siblings, 'there is')}" if siblings else ""
+        return [Problem("model.path", f"there is no folder {self.path}", where or f"{folder.parent} does not exist")]
+
+    def _check_attention(self, plan: Any) -> list[Problem]:
+        package = _FLASH_PACKAGES.get(self.attention)
+        if package is None:
+            return []
+        problems = []
+        if importlib.util.find_spec(package) is None:
+            advice = f"install {package}, or model.attention=auto"
+            problems.append(Problem("model.attention", f"{self.attention} needs the package {package}", advice))
+        if plan.get("precision", "auto") == "fp32":
+            advice = "precision=bf16, or model.attention=per_sequence"
+            problems.append(Problem("model.attention", f"{self.attention} computes in bf16 or fp16 only", advice))
+        return problems
+
+    @hookimpl
+    def resolve_precision(self, requested: str) -> Precision:
+        from tunesmith_model_transformers.precision import resolve
+
+        return resolve(requested)
+
+    @hookimpl
+    def load_processor(self, source: ModelSource) -> Any:
+        from tunesmith_model_transformers.loading import load_processor
+
+        return load_processor(source.path, self.trust_remote_code)
+
+    @hookimpl
+    def load_model(self, source: ModelSource, processor: Any, quantization: Any) -> Any:
+        from tunesmith_model_transformers.loading import load_model
+
+        return load_model(
+            source,
+            processor,
+            quantization,
+            attention=self.attention,
+            random=self.initialize == "random",
+            trust_remote_code=self.trust_remote_code,
+        )

@@ -1,0 +1,197 @@
+"""Attention within each sequence of a concatenated batch, registered with transformers as `per_sequence`.
+
+A batch without padding is one row of T tokens, and `cu_seq_lens_q` (int32, number of sequences + 1) says where its
+sequences begin. Attending over the whole row under a block mask costs T²; here every sequence costs the square of its
+own length. A batch without `cu_seq_lens_q` (generation, padding) is transformers' own SDPA.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers import AttentionInterface, AttentionMaskInterface
+from tunesmith import TunesmithError
+
+from tunesmith_model_transformers import varlen
+
+NAME = "per_sequence"
+
+# The longest sequence of the concatenated batch whose forward is running; None for every other batch.
+_longest: contextvars.ContextVar[int | None] = contextvars.ContextVar("longest sequence", default=None)
+
+
+def register() -> None:
+    """Make `attn_implementation="per_sequence"` known to transformers."""
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, make_mask)
+
+
+def watch(model: torch.nn.Module) -> None:
+    """Let `make_mask` know while `model` runs over a concatenated batch."""
+    model.register_forward_pre_hook(_enter, with_kwargs=True)
+    model.register_forward_hook(_leave, always_call=True)
+
+
+def _enter(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    concatenated = kwargs.get("cu_seq_lens_q") is not None
+    if concatenated and kwargs.get("attention_mask") is not None:
+        raise TunesmithError("a concatenated batch has no attention_mask: cu_seq_lens_q says what belongs together")
+    _longest.set(int(kwargs["max_length_q"]) if concatenated else None)
+
+
+def _leave(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    _longest.set(None)
+
+
+def make_mask(
+    *, mask_function: Callable[..., Any], q_length: int, local_size: int | None = None, **arguments: Any
+) -> Any:
+    """The mask of a forward pass: None when causal attention per sequence says it all, else what SDPA would get.
+
+    Called by transformers once per forward and kind of layer. A window or chunk that no sequence outgrows needs no
+    mask. Whatever else a model asks for (windows that bind, attention in both directions within an image) comes as a
+    boolean mask (1, 1, T, T), of which `attend` takes each sequence's own square.
+    """
+    longest = _longest.get()
+    outgrown = local_size is not None and longest is not None and longest > local_size
+    special = arguments.get("use_vmap") or (longest and _looks_ahead(mask_function, q_length, **arguments))
+    if longest is not None and not outgrown and not special:
+        return None
+    sdpa_mask = AttentionMaskInterface()["sdpa"]
+    mask = sdpa_mask(mask_function=mask_function, q_length=q_length, local_size=local_size, **arguments)
+    if outgrown and not special:
+        mask.is_local = True
+    return mask
+
+
+def _looks_ahead(mask_function: Callable[..., Any], q_length: int, device: Any = "cpu", **arguments: Any) -> bool:
+    """Whether any token sees the one right after it: one evaluation per token, not one per pair."""
+    tokens = torch.arange(q_length - 1, device=device)
+    zero = torch.zeros_like(tokens)
+    sees = mask_function(zero, zero, tokens, tokens + 1)
+    return bool(sees.any()) if isinstance(sees, torch.Tensor) else bool(sees)
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention with transformers' signature.
+
+    Args:
+        query: (B, heads, T, D); key and value may have fewer heads.
+        attention_mask: (B or 1, 1, T, S), bool (True attends) or added to the scores; None is causal.
+        kwargs: `softcap` (Gemma 2: scores become c·tanh(scores/c)), `s_aux` (GPT-OSS: one logit per head that takes
+            part in the softmax and carries no value), `is_causal`, `sliding_window`.
+
+    Returns: (B, T, heads, D), and None for the weights.
+    Raises: TunesmithError for a concatenated batch of a model with a position bias, which is not cut here.
+    """
+    softcap, sinks, window = (kwargs.get(name) for name in ("softcap", "s_aux", "sliding_window"))
+    if cu_seq_lens_q is None and softcap is None and sinks is None:
+        sdpa = AttentionInterface()["sdpa"]
+        return sdpa(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+    causal = kwargs.get("is_causal")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
+    options = {"causal": causal, "scaling": scaling, "dropout": dropout, "softcap": softcap}
+    if cu_seq_lens_q is None:
+        return explicit(query, key, value, attention_mask, **options, sinks=sinks).transpose(1, 2), None
+    if kwargs.get("position_bias") is not None:
+        raise TunesmithError(f"{type(module).__name__} biases positions.\n  use trainer.padding_free=false")
+    if varlen.fits(query, dropout, softcap, sinks, attention_mask, window):
+        longest = int(kwargs["max_length_q"])
+        return varlen.attend(query, key, value, cu_seq_lens_q, longest, window=window, **options), None
+    outputs = [
+        (_sdpa if softcap is None and sinks is None else explicit)(*parts, **options, sinks=sinks).transpose(1, 2)
+        for parts in _sequences(query, key, value, attention_mask, _lengths(cu_seq_lens_q))
+    ]
+    return torch.cat(outputs, dim=1), None
+
+
+def _lengths(cu_seq_lens: torch.Tensor) -> list[int]:
+    """The length of each sequence; read from the device once per batch, not once per layer."""
+    lengths = getattr(cu_seq_lens, "sequence_lengths", None)
+    if lengths is None:
+        lengths = cu_seq_lens.diff().tolist()
+        cu_seq_lens.sequence_lengths = lengths
+    return lengths
+
+
+def _sequences(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, lengths: list[int]
+) -> Iterator[tuple[Any, ...]]:
+    """The parts of a row that belong to each sequence, and each one's square of the mask."""
+    start = 0
+    for q, k, v in zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True):
+        end = start + q.shape[2]
+        yield q, k, v, None if mask is None else mask[:, :, start:end, start:end]
+        start = end
+
+
+def _sdpa(
+    q: Any, k: Any, v: Any, mask: Any, *, causal: bool, scaling: float | None, dropout: float, **_: None
+) -> torch.Tensor:
+    """Attention of one sequence that has neither softcap nor sinks."""
+    return F.scaled_dot_product_attention(
+        q,
+        k,
+        v,
+        attn_mask=mask,
+        dropout_p=dropout,
+        scale=scaling,
+        is_causal=causal and mask is None,
+        enable_gqa=q.shape[1] != k.shape[1],
+    )
+
+
+def explicit(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    *,
+    causal: bool,
+    scaling: float | None,
+    dropout: float,
+    softcap: float | None,
+    sinks: torch.Tensor | None,
+) -> torch.Tensor:
+    """Attention written out, for what SDPA cannot do; softmax in fp32.
+
+    Args:
+        query: (B, heads, T, D); key, value: (B, key heads, S, D).
+        mask: bool or additive; None attends to all keys, or causally when T > 1.
+        softcap: c of c·tanh(scores/c) (Gemma 2, arXiv 2408.00118).
+        sinks: (heads,), logits of a key without value (GPT-OSS, arXiv 2508.10925).
+
+    Returns: (B, heads, T, D).
+    """
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    if mask is None and causal and query.shape[2] > 1:
+        mask = torch.ones(scores.shape[2:], dtype=torch.bool, device=scores.device).tril()
+    scores = scores.float()
+    if mask is not None:
+        scores = (
+            scores.masked_fill(~mask, torch.finfo(torch.float32).min) if mask.dtype == torch.bool else scores + mask
+        )
+    if sinks is not None:
+        column = sinks.float().reshape(1, -1, 1, 1).expand(*scores.shape[:3], 1)
+        weights = torch.cat([scores, column], dim=-1).softmax(-1)[..., :-1]
+    else:
+        weights = scores.softmax(-1)
+    return F.dropout(weights.to(value.dtype), dropout) @ value

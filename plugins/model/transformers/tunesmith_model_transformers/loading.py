@@ -1,0 +1,131 @@
+"""Tokenizer and weights from a local folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+from tunesmith import TunesmithError, announce
+from tunesmith.types import ModelSource
+
+from tunesmith_model_transformers import attention as per_sequence
+from tunesmith_model_transformers import varlen
+
+logger = logging.getLogger("tunesmith")
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
+_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+
+
+def load_processor(folder: Path, trust_remote_code: bool) -> Any:
+    """Load the tokenizer of a folder, or the processor of a multimodal model.
+
+    Raises: TunesmithError when there is none, or none in Rust.
+    """
+    if not any((folder / name).is_file() for name in (*_TOKENIZER_FILES, *_PROCESSOR_FILES)):
+        found = ", ".join(sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else "no such folder"
+        raise TunesmithError(f"{folder}: no tokenizer here.\n  looked for: tokenizer.json, …\n  found: {found}")
+    multimodal = any((folder / name).is_file() for name in _PROCESSOR_FILES)
+    try:
+        loader = AutoProcessor if multimodal else AutoTokenizer
+        processor = loader.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except (ImportError, OSError, ValueError) as error:
+        raise TunesmithError(f"{folder}: the tokenizer cannot be loaded: {error}") from error
+    tokenizer = getattr(processor, "tokenizer", processor)
+    if not getattr(tokenizer, "is_fast", False):
+        raise TunesmithError(
+            f"{folder}: {type(tokenizer).__name__} is not a fast (Rust) tokenizer, and text positions are needed.\n"
+            "  save it as tokenizer.json with a version of transformers that converts it"
+        )
+    if tokenizer.pad_token is None and tokenizer.eos_token is not None:
+        tokenizer.pad_token = tokenizer.eos_token
+        announce("pad token", tokenizer.pad_token, "the tokenizer has none; masked wherever it stands")
+    return processor
+
+
+def load_model(
+    source: ModelSource,
+    processor: Any,
+    quantization: Any,
+    *,
+    attention: str,
+    random: bool,
+    trust_remote_code: bool,
+) -> Any:
+    """Load a causal language model, or make one with random weights from its configuration.
+
+    Args:
+        quantization: a transformers quantization config, or None.
+        attention: the option `model.attention`.
+        random: take only the configuration from the folder.
+
+    Raises: TunesmithError when the folder holds no model, no safetensors weights, or a kind transformers does not know.
+    """
+    transformers.set_seed(source.seed)
+    per_sequence.register()
+    try:
+        config = AutoConfig.from_pretrained(source.path, trust_remote_code=trust_remote_code)
+        loader = _loader(config)
+        chosen = _choose_attention(attention, source.precision)
+        common = {"dtype": _DTYPES[source.precision], "trust_remote_code": trust_remote_code}
+        if random:
+            model = loader.from_config(config, attn_implementation=chosen, **common)
+            announce("weights", "random", "model.initialize=random")
+        else:
+            placement = _placement(source.training, quantization is not None)
+            model = loader.from_pretrained(
+                source.path,
+                config=config,
+                attn_implementation=chosen,
+                quantization_config=quantization,
+                device_map=placement,
+                use_safetensors=True,
+                **common,
+            )
+    except (OSError, ValueError, ImportError) as error:
+        raise TunesmithError(f"{source.address}: transformers cannot load this model: {error}") from error
+    per_sequence.watch(model.base_model)
+    _fit_embeddings(model, getattr(processor, "tokenizer", processor))
+    return model
+
+
+def _loader(config: Any) -> Any:
+    """The auto class of a model: causal language models first, then those that also read images."""
+    if type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING or hasattr(config, "auto_map"):
+        return AutoModelForCausalLM
+    if type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return AutoModelForImageTextToText
+    raise ValueError(f"{config.model_type} is no causal language model of transformers {transformers.__version__}")
+
+
+def _choose_attention(asked: str, precision: str) -> str:
+    """transformers' name of the attention to load with."""
+    if asked != "auto":
+        return asked
+    kernel = varlen.kernel_name() if precision != "fp32" else None
+    how = f"the varlen kernel of {kernel}" if kernel else "SDPA, sequence by sequence"
+    announce("attention", per_sequence.NAME, how)
+    return per_sequence.NAME
+
+
+def _placement(training: bool, quantised: bool) -> Any:
+    """Where the weights go: training places them itself, unless they are quantised, which happens on the device."""
+    if not torch.accelerator.is_available():
+        return None
+    if not training:
+        return "auto"
+    return {"": int(os.environ.get("LOCAL_RANK", "0"))} if quantised else None
+
+
+def _fit_embeddings(model: Any, tokenizer: Any) -> None:
+    """Give every token of the tokenizer an embedding; a matrix that is larger already stays as it is."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        model.resize_token_embeddings(len(tokenizer))
+        announce("embeddings", f"{rows} -> {len(tokenizer)} tokens", "the tokenizer has more")

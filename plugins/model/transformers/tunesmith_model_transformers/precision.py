@@ -1,0 +1,60 @@
+"""In which numbers this machine computes: bf16 wherever the hardware has instructions for it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from tunesmith import TunesmithError, announce
+from tunesmith.errors import choices
+from tunesmith.types import Precision
+
+logger = logging.getLogger("tunesmith")
+
+# As /proc/cpuinfo and torch spell the bf16 instructions of x86 and of ARM.
+_BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
+
+
+def resolve(requested: str) -> Precision:
+    """Decide between bf16, fp16 and fp32.
+
+    Raises: TunesmithError when the hardware cannot compute in what was asked for.
+    """
+    device = torch.accelerator.current_accelerator()
+    kind = device.type if device is not None else "cpu"
+    if requested == "auto":
+        chosen, why = ("bf16", f"this {kind} computes in it") if has_bf16(kind) else ("fp32", f"no bf16 on this {kind}")
+        announce("precision", chosen, why)
+        return chosen
+    if requested == "fp32":
+        return "fp32"
+    if requested == "bf16":
+        if kind == "cuda" and not has_bf16(kind):
+            name = torch.cuda.get_device_name()
+            raise TunesmithError(f"precision=bf16: {name} has no bf16 (from Ampere on).\n  use precision=fp16 or fp32")
+        if not has_bf16(kind):
+            logger.warning("precision=bf16: this %s only emulates it, which is slow; precision=fp32 is faster", kind)
+        return "bf16"
+    if requested == "fp16":
+        if kind == "cpu":
+            raise TunesmithError("precision=fp16: it needs a GPU, and there is none.\n  use precision=auto")
+        return "fp16"
+    raise TunesmithError(f"precision={requested}: unknown.\n  {choices(requested, ('auto', 'bf16', 'fp16', 'fp32'))}")
+
+
+def has_bf16(kind: str) -> bool:
+    """Whether a type of device has instructions for bf16; `kind` as torch names it: cpu, cuda, mps, …"""
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind == "cpu":
+        return any(_cpu_capabilities().get(name) for name in _BF16_INSTRUCTIONS)
+    return kind != "mps"
+
+
+def _cpu_capabilities() -> dict[str, bool]:
+    """The CPU's instruction sets by name, from torch (2.13 on), else from the kernel of the operating system."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        return torch.cpu.get_capabilities()
+    cpuinfo = Path("/proc/cpuinfo")
+    return dict.fromkeys(cpuinfo.read_text().split(), True) if cpuinfo.is_file() else {}

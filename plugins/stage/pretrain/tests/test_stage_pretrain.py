@@ -1,0 +1,121 @@
+"""Documents to rows, with nothing lost, and a loss that is transformers' own."""
+
+from __future__ import annotations
+
+from itertools import accumulate, chain, pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from tunesmith import DataError, TunesmithError
+from tunesmith.testing import StageSuite
+from tunesmith_stage_pretrain import Pretraining
+
+TEXTS = ["Whales sing.", "你好，鲸鱼 🐋", "x", "The tide turns, and nobody counts the waves twice. " * 5, ""]
+ROWS = [{"text": text} for text in TEXTS]
+
+
+class TestStage(StageSuite):
+    plugin = Pretraining
+    options: ClassVar[dict[str, Any]] = {"max_length": 64}
+    rows = ROWS
+
+
+class TestStageOfOneDocument(StageSuite):
+    plugin = Pretraining
+    options: ClassVar[dict[str, Any]] = {"packing": False, "max_length": 64}
+    rows = ROWS
+
+
+def encode(tokenizer: Any, **options: Any) -> dict[str, list[Any]]:
+    return Pretraining(**options).encode(rows=ROWS, processor=tokenizer)
+
+
+def documents(tokenizer: Any) -> list[list[int]]:
+    return [[*tokenizer(text).input_ids, tokenizer.eos_token_id] for text in TEXTS if text]
+
+
+@pytest.mark.parametrize("max_length", [2, 7, 16, 64, 1000])
+@pytest.mark.parametrize("isolate", [True, False])
+def test_joined_rows_lose_nothing(tokenizer: Any, max_length: int, isolate: bool) -> None:
+    columns = encode(tokenizer, max_length=max_length, isolate_documents=isolate)
+    stream = list(chain.from_iterable(documents(tokenizer)))
+    assert list(chain.from_iterable(columns["input_ids"])) == stream
+    assert columns["labels"] == columns["input_ids"]
+    assert all(len(row) == max_length for row in columns["input_ids"][:-1])
+    assert ("sequence_lengths" in columns) == isolate
+    if isolate:
+        pieces = [
+            row[start:stop]
+            for row, lengths in zip(columns["input_ids"], columns["sequence_lengths"], strict=True)
+            for start, stop in pairwise(accumulate(lengths, initial=0))
+        ]
+        assert all(pieces)
+        ends = [index for index, piece in enumerate(pieces) if piece[-1] == tokenizer.eos_token_id]
+        starts = [0, *(index + 1 for index in ends)]
+        found = [list(chain.from_iterable(pieces[start:stop])) for start, stop in pairwise(starts)]
+        assert found == documents(tokenizer)
+
+
+def test_a_row_of_one_document(tokenizer: Any) -> None:
+    whole = encode(tokenizer, packing=False)
+    assert whole == {"input_ids": documents(tokenizer), "labels": documents(tokenizer)}
+    halves = encode(tokenizer, packing=False, max_length=16)["input_ids"]
+    assert list(chain.from_iterable(halves)) == list(chain.from_iterable(documents(tokenizer)))
+    cut = encode(tokenizer, packing=False, max_length=16, longer="cut")["input_ids"]
+    assert cut == [document[:16] for document in documents(tokenizer)]
+
+
+def test_rows_and_tokenizers_that_do_not_fit() -> None:
+    with pytest.raises(DataError, match=r"needs rows with `text`(.|\n)*stage=sft"):
+        Pretraining().encode(rows=[{"messages": []}], processor=None)
+    with pytest.raises(TunesmithError, match="no eos_token"):
+        Pretraining().encode(rows=[{"text": "a"}], processor=SimpleNamespace(eos_token_id=None))
+
+
+@pytest.mark.parametrize("padding_free", [True, False])
+def test_loss_is_that_of_each_document_alone(tiny_model: Path, tokenizer: Any, padding_free: bool) -> None:
+    """SDPA of transformers keeps restarting positions apart by a block mask."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation="sdpa")
+    stage = Pretraining(max_length=512)
+    columns = stage.encode(rows=ROWS, processor=tokenizer)
+    batch = stage.collate(examples=[{name: values[0] for name, values in columns.items()}], padding_free=padding_free)
+    output = stage.compute_loss(model=model, batch=batch)
+    expected, count = torch.zeros(()), 0
+    for document in documents(tokenizer):
+        ids = torch.tensor([document])
+        expected = expected + model(input_ids=ids, labels=ids).loss * (len(document) - 1)
+        count += len(document) - 1
+    assert output.num_items == count
+    torch.testing.assert_close(output.loss, expected)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["llama3", "llama2", "qwen", "mistral"])
+def test_real_documents(shared: Path, name: str) -> None:
+    """Every character of real texts comes back, and every document ends."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizers" / name)
+    texts = (shared / "data" / "wiki_demo.txt").read_text().splitlines()[:40]
+    texts = [text for text in texts if text.strip()]
+    columns = Pretraining(max_length=300).encode(rows=[{"text": text} for text in texts], processor=tokenizer)
+    stream = list(chain.from_iterable(columns["input_ids"]))
+    assert stream.count(tokenizer.eos_token_id) == len(texts)
+    documents = tokenizer.decode(stream).split(tokenizer.eos_token)[:-1]
+    begin = tokenizer.bos_token if stream[0] == tokenizer.bos_token_id else ""
+    assert [document.removeprefix(begin).strip() for document in documents] == [text.strip() for text in texts]
+
+
+def test_check() -> None:
+    padded = SimpleNamespace(get=lambda key, default=None: False)
+    usual = SimpleNamespace(get=lambda key, default=None: default)
+    assert Pretraining().check(plan=usual) == []
+    assert [problem.severity for problem in Pretraining().check(plan=padded)] == ["warning"]
+    assert Pretraining(isolate_documents=False).check(plan=padded) == []
+    problems = Pretraining(max_length=0, loss_chunk_size=-1).check(plan=usual)
+    assert [problem.key for problem in problems] == ["stage.max_length", "stage.loss_chunk_size"]

@@ -1,0 +1,65 @@
+"""Documents to rows of token ids."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, chain, pairwise
+from typing import Any
+
+from tunesmith import TunesmithError
+from tunesmith.types import Row
+from tunesmith_stage_sft.encode import require
+
+Documents = Sequence[list[int]]
+
+
+def tokenize(rows: Sequence[Row], processor: Any) -> list[list[int]]:
+    """Token ids of each document as its tokenizer begins it, with a learned end-of-text token at the end.
+
+    Raises: DataError for rows without `text`; TunesmithError when the tokenizer has no end-of-text token.
+    """
+    for row in rows:
+        require(row, "text", "pretrain")
+    tokenizer = getattr(processor, "tokenizer", processor)
+    end = tokenizer.eos_token_id
+    if end is None:
+        raise TunesmithError("stage.pretrain: the tokenizer has no eos_token to end a document with")
+    texts = [row["text"] for row in rows if row["text"]]
+    ids = [encoding.ids for encoding in tokenizer(texts).encodings] if texts else []
+    return [document if document[-1:] == [end] else [*document, end] for document in ids]
+
+
+def join(documents: Documents, max_length: int, isolate: bool) -> dict[str, list[Any]]:
+    """One stream of all documents, cut into rows of `max_length` tokens; the last one may be shorter.
+
+    Returns: `input_ids`, `labels`, and with `isolate` the `sequence_lengths` of the pieces of documents in each row.
+    """
+    stream = list(chain.from_iterable(documents))
+    starts = range(0, len(stream), max_length)
+    columns = _columns([stream[start : start + max_length] for start in starts])
+    if not isolate:
+        return columns
+    ends = list(accumulate(map(len, documents)))
+    lengths = []
+    for start in starts:
+        stop = min(start + max_length, len(stream))
+        inner = ends[bisect_right(ends, start) : bisect_left(ends, stop)]
+        lengths.append([after - before for before, after in pairwise([start, *inner, stop])])
+    return {**columns, "sequence_lengths": lengths}
+
+
+def split(documents: Documents, max_length: int, keep_rest: bool) -> dict[str, list[Any]]:
+    """Rows of one document each; of a longer one the first `max_length` tokens, and with `keep_rest` the others too.
+
+    A rest of one token is left out: nothing predicts it, and it predicts nothing.
+    """
+    rows = []
+    for document in documents:
+        starts = range(0, len(document), max_length) if keep_rest else (0,)
+        rows += [document[start : start + max_length] for start in starts]
+    return _columns([row for row in rows if len(row) > 1])
+
+
+def _columns(rows: list[list[int]]) -> dict[str, list[Any]]:
+    return {"input_ids": rows, "labels": [list(row) for row in rows]}

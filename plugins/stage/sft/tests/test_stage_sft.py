@@ -1,0 +1,231 @@
+"""Encoding, packing and batches, with a small marked template."""
+
+from __future__ import annotations
+
+import logging
+import random
+from itertools import chain, pairwise
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from tunesmith import ChatTemplate, DataError
+from tunesmith.testing import StageSuite
+from tunesmith_stage_sft import SupervisedFineTuning
+from tunesmith_stage_sft.packing import best_fit
+
+JINJA = (
+    "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}"
+    "{% else %}{{ m.content }}<|im_end|>{% endif %}\n{% endfor %}"
+)
+TEMPLATE = ChatTemplate("small", JINJA, ("<|im_end|>",), {"bos_token": "<s>"})
+
+
+def row(*turns: str, **more: Any) -> dict[str, Any]:
+    """User and assistant by turns."""
+    roles = ("user", "assistant")
+    return {"messages": [{"role": roles[at % 2], "content": text} for at, text in enumerate(turns)], **more}
+
+
+ROWS = [
+    row("Who are you?", "I am small."),
+    row("你好", "你好，鲸鱼 🐋🐋", "and then?", "  nothing\n\n"),
+    row("Sing", "Whales sing, the tide turns, and nobody counts the waves twice. " * 3),
+]
+
+
+class TestStage(StageSuite):
+    plugin = SupervisedFineTuning
+    rows = ROWS
+
+
+class TestPackedStage(StageSuite):
+    plugin = SupervisedFineTuning
+    options: ClassVar[dict[str, Any]] = {"packing": True, "loss_chunk_size": 7}
+    rows = ROWS
+
+
+class TestWeightedStage(StageSuite):
+    plugin = SupervisedFineTuning
+    options: ClassVar[dict[str, Any]] = {"message_weights": True}
+    rows = ROWS
+
+
+def encode(tokenizer: Any, rows: list[dict[str, Any]] = ROWS, **options: Any) -> dict[str, list[Any]]:
+    return SupervisedFineTuning(**options).encode(rows=rows, processor=tokenizer, template=TEMPLATE)
+
+
+def trained_text(tokenizer: Any, labels: list[int]) -> str:
+    return tokenizer.decode([label for label in labels if label != -100])
+
+
+def test_trained_tokens_are_what_the_assistant_says(tokenizer: Any) -> None:
+    columns = encode(tokenizer)
+    assert set(columns) == {"input_ids", "labels"}
+    for example, ids, labels in zip(ROWS, columns["input_ids"], columns["labels"], strict=True):
+        answers = [message["content"] + "<|im_end|>" for message in example["messages"][1::2]]
+        assert trained_text(tokenizer, labels) == "".join(answers)
+        text = TEMPLATE.render(example["messages"]).text
+        assert ids == tokenizer(text, add_special_tokens=False).input_ids
+        assert all(label in (-100, token) for token, label in zip(ids, labels, strict=True))
+
+
+def test_whole_conversation_and_last_turn(tokenizer: Any) -> None:
+    everything = encode(tokenizer, train_on_prompt=True)
+    assert everything["labels"] == everything["input_ids"]
+    last = encode(tokenizer, last_turn_only=True)["labels"][1]
+    assert trained_text(tokenizer, last) == "  nothing\n\n<|im_end|>"
+
+
+def test_message_weights(tokenizer: Any) -> None:
+    messages = row("a", "first answer", "b", "second answer", "c", "third answer")["messages"]
+    messages[1]["weight"], messages[3]["weight"] = 0, 0.25
+    with pytest.raises(DataError, match=r"message_weights=true"):
+        encode(tokenizer, [{"messages": messages}])
+    columns = encode(tokenizer, [{"messages": messages}], message_weights=True)
+    labels, weights = np.array(columns["labels"][0]), np.array(columns["weights"][0])
+    assert trained_text(tokenizer, labels[weights == 0.25].tolist()) == "second answer<|im_end|>"
+    assert trained_text(tokenizer, labels[weights == 1].tolist()) == "third answer<|im_end|>"
+    assert (weights[labels == -100] == 0).all()
+
+
+def test_a_token_across_the_edge_is_trained() -> None:
+    """With merges over the edges of a span, every token that holds a character of it is trained, and no other."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {"[UNK]": 0, "user": 1, ":ab": 2, "c": 3, "de!": 4, "x": 5, "\n": 6}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", continuing_subword_prefix=""))
+    backend.pre_tokenizer = pre_tokenizers.Split(" ", "removed")
+    crossing = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]")
+    jinja = "user:{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}!x{% endfor %}"
+    rows = [{"messages": [{"role": "assistant", "content": "abcde"}]}]
+    template = ChatTemplate("crossing", jinja, ())
+    columns = SupervisedFineTuning().encode(rows=rows, processor=crossing, template=template)
+    assert columns == {"input_ids": [[1, 2, 3, 4, 5]], "labels": [[-100, 2, 3, 4, -100]]}
+
+
+def test_too_long(tokenizer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    lengths = [len(ids) for ids in encode(tokenizer)["input_ids"]]
+    limit = max(lengths) - 5
+    with caplog.at_level(logging.WARNING, "tunesmith"):
+        cut = encode(tokenizer, max_length=limit)
+        assert "lose their end" in caplog.text
+        dropped = encode(tokenizer, max_length=limit, longer="drop")
+    assert [len(ids) for ids in cut["input_ids"]] == [min(length, limit) for length in lengths]
+    assert [len(ids) for ids in dropped["input_ids"]] == [length for length in lengths if length <= limit]
+    assert "are left out" in caplog.text
+
+
+def test_rows_without_a_trained_token_are_left_out(tokenizer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    stage = SupervisedFineTuning()
+    rows = [row("only a question"), *ROWS]
+    for _ in range(2):
+        assert len(stage.encode(rows=rows, processor=tokenizer, template=TEMPLATE)["labels"]) == len(ROWS)
+    assert caplog.text.count("1 of the first 4 rows have no token to learn") == 1
+
+
+@pytest.mark.parametrize(
+    "wrong, stage",
+    [({"text": "a"}, "pretrain"), ({"prompt": [], "chosen": [], "rejected": []}, "dpo"), ({"prompt": []}, "grpo")],
+)
+def test_rows_of_another_stage_are_explained(tokenizer: Any, wrong: dict[str, Any], stage: str) -> None:
+    with pytest.raises(DataError, match=rf"needs rows with `messages`.*{sorted(wrong)[0]}(.|\n)*stage={stage}"):
+        encode(tokenizer, [wrong])
+
+
+def test_packing_loses_nothing(tokenizer: Any) -> None:
+    generator = random.Random(1)
+    rows = [row("q " * generator.randint(1, 60), "a " * generator.randint(1, 80)) for _ in range(200)]
+    alone = encode(tokenizer, rows, max_length=256)
+    packed = encode(tokenizer, rows, max_length=256, packing=True)
+    found = []
+    for ids, labels, lengths in zip(packed["input_ids"], packed["labels"], packed["sequence_lengths"], strict=True):
+        assert len(ids) == len(labels) == sum(lengths) <= 256
+        bounds = np.cumsum([0, *lengths])
+        found += [(tuple(ids[a:b]), tuple(labels[a:b])) for a, b in pairwise(bounds)]
+    expected = [(tuple(a), tuple(b)) for a, b in zip(alone["input_ids"], alone["labels"], strict=True)]
+    assert sorted(found) == sorted(expected)
+    assert sum(map(len, packed["input_ids"])) / (256 * len(packed["input_ids"])) > 0.95
+
+
+def test_best_fit_against_an_exhaustive_search() -> None:
+    """Never over capacity, every item once, and within 11/9 of the optimum plus one (Johnson 1973)."""
+    generator = random.Random(2)
+    for _ in range(30):
+        lengths = [generator.randint(1, 10) for _ in range(7)]
+        bins = best_fit(lengths, 10)
+        assert sorted(index for bin in bins for index in bin) == list(range(7))
+        assert all(sum(lengths[index] for index in bin) <= 10 for bin in bins)
+        assert len(bins) <= 11 / 9 * fewest_bins(lengths, 10) + 1
+
+
+def fewest_bins(lengths: list[int], capacity: int) -> int:
+    best = len(lengths)
+
+    def place(index: int, bins: tuple[int, ...]) -> None:
+        nonlocal best
+        if len(bins) >= best and index < len(lengths):
+            return
+        if index == len(lengths):
+            best = min(best, len(bins))
+            return
+        for at in range(len(bins)):
+            if bins[at] + lengths[index] <= capacity:
+                place(index + 1, (*bins[:at], bins[at] + lengths[index], *bins[at + 1 :]))
+        place(index + 1, (*bins, lengths[index]))
+
+    place(0, ())
+    return best
+
+
+EXAMPLES = [
+    {"input_ids": [11, 12, 13, 14], "labels": [-100, -100, 13, 14]},
+    {"input_ids": [21, 22], "labels": [21, 22]},
+    {"input_ids": [31, 32, 33], "labels": [-100, 32, -100]},
+]
+
+
+def test_concatenated_batch() -> None:
+    batch = SupervisedFineTuning().collate(examples=EXAMPLES, padding_free=True)
+    assert batch["input_ids"].tolist() == [[11, 12, 13, 14, 21, 22, 31, 32, 33]]
+    assert batch["labels"].tolist() == [[-100, -100, 13, 14, -100, 22, -100, 32, -100]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1, 0, 1, 2]]
+    assert batch["cu_seq_lens_q"].tolist() == batch["cu_seq_lens_k"].tolist() == [0, 4, 6, 9]
+    assert batch["cu_seq_lens_q"].dtype == torch.int32
+    assert (batch["max_length_q"], batch["max_length_k"], batch["num_items"]) == (4, 4, 4.0)
+    assert "attention_mask" not in batch
+
+
+def test_padded_batch() -> None:
+    batch = SupervisedFineTuning().collate(examples=EXAMPLES, padding_free=False)
+    assert batch["input_ids"].tolist() == [[11, 12, 13, 14], [21, 22, 0, 0], [31, 32, 33, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]]
+    assert batch["labels"].tolist() == [[-100, -100, 13, 14], [-100, 22, -100, -100], [-100, 32, -100, -100]]
+    assert batch["num_items"] == 4.0
+
+
+@pytest.mark.parametrize("padding_free", [True, False])
+def test_packed_rows_come_apart(padding_free: bool) -> None:
+    joined = {
+        name: list(chain.from_iterable(example[name] for example in EXAMPLES)) for name in ("input_ids", "labels")
+    }
+    packed = {**joined, "sequence_lengths": [4, 2, 3]}
+    stage = SupervisedFineTuning()
+    apart = stage.collate(examples=EXAMPLES, padding_free=padding_free)
+    together = stage.collate(examples=[packed], padding_free=padding_free)
+    assert apart.keys() == together.keys()
+    for name, value in apart.items():
+        assert torch.equal(torch.as_tensor(value), torch.as_tensor(together[name])), name
+
+
+def test_check() -> None:
+    padded = SimpleNamespace(get=lambda key, default=None: False)
+    usual = SimpleNamespace(get=lambda key, default=None: default)
+    assert SupervisedFineTuning(packing=True).check(plan=usual) == []
+    assert [problem.severity for problem in SupervisedFineTuning(packing=True).check(plan=padded)] == ["warning"]
+    problems = SupervisedFineTuning(max_length=1, loss_chunk_size=-1).check(plan=usual)
+    assert [problem.key for problem in problems] == ["stage.max_length", "stage.loss_chunk_size"]

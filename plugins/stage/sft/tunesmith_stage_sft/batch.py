@@ -1,0 +1,88 @@
+"""Batches of sequences: concatenated without padding, or padded. For every stage that trains on tokens.
+
+A sequence is a mapping of equally long columns: `input_ids`, `labels` (of the token itself; -100 is not trained), and
+optionally `weights` of the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from tunesmith.types import Batch
+
+IGNORED = -100
+_FILL = {"input_ids": 0, "labels": IGNORED, "weights": 0.0}  # id 0 exists in every vocabulary; it is masked
+_DTYPES = {"input_ids": np.int64, "labels": np.int64, "weights": np.float32}
+
+Arrays = dict[str, np.ndarray]
+
+
+def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
+    """Make a batch of encoded examples, whose packed rows come apart again.
+
+    Returns: `concatenate`'s or `pad`'s batch.
+    """
+    sequences = [sequence for example in examples for sequence in unpack(example)]
+    return concatenate(sequences) if padding_free else pad(sequences)
+
+
+def unpack(example: Mapping[str, Any]) -> list[Arrays]:
+    """The sequences of an encoded example as arrays; one, unless it has `sequence_lengths`."""
+    columns = {name: np.asarray(example[name], dtype) for name, dtype in _DTYPES.items() if name in example}
+    lengths = example.get("sequence_lengths")
+    if lengths is None:
+        sequences = [columns]
+    else:
+        bounds = pairwise(np.cumsum([0, *lengths]).tolist())
+        sequences = [{name: values[start:end] for name, values in columns.items()} for start, end in bounds]
+    for sequence in sequences:
+        sequence["labels"] = sequence["labels"].copy()
+        sequence["labels"][:1] = IGNORED  # nothing predicts a sequence's first token
+    return sequences
+
+
+def concatenate(sequences: Sequence[Arrays]) -> Batch:
+    """One row of all sequences.
+
+    Returns: `input_ids`, `labels`, `position_ids` (restarting) and `weights` if any: (1, T); `cu_seq_lens_q`,
+        `cu_seq_lens_k`: int32, number of sequences + 1; `max_length_q`, `max_length_k`: int; `num_items` as in `pad`.
+    """
+    lengths = [len(sequence["input_ids"]) for sequence in sequences]
+    columns = {name: np.concatenate([sequence[name] for sequence in sequences])[None] for name in sequences[0]}
+    bounds = np.cumsum([0, *lengths])
+    positions = np.arange(bounds[-1]) - np.repeat(bounds[:-1], lengths)
+    cu_seq_lens = torch.from_numpy(bounds.astype(np.int32))
+    return {
+        **_finish(columns),
+        "position_ids": torch.from_numpy(positions)[None],
+        "cu_seq_lens_q": cu_seq_lens,
+        "cu_seq_lens_k": cu_seq_lens,
+        "max_length_q": max(lengths),
+        "max_length_k": max(lengths),
+    }
+
+
+def pad(sequences: Sequence[Arrays]) -> Batch:
+    """One row per sequence, padded on the right.
+
+    Returns: `input_ids`, `labels`, `attention_mask` (int64) and `weights` if any: (B, T);
+        `num_items`: float, the number of trained tokens, or the sum of their weights.
+    """
+    lengths = np.array([len(sequence["input_ids"]) for sequence in sequences])
+    filled = np.arange(lengths.max()) < lengths[:, None]
+    columns = {}
+    for name in sequences[0]:
+        columns[name] = np.full(filled.shape, _FILL[name], _DTYPES[name])
+        columns[name][filled] = np.concatenate([sequence[name] for sequence in sequences])
+    return {**_finish(columns), "attention_mask": torch.from_numpy(filled.astype(np.int64))}
+
+
+def _finish(columns: Arrays) -> Batch:
+    """Tensors of the columns (B, T), and how much is trained."""
+    trained, weights = columns["labels"] != IGNORED, columns.get("weights")
+    num_items = trained.sum() if weights is None else weights[trained].sum(dtype=np.float64)
+    return {**{name: torch.from_numpy(values) for name, values in columns.items()}, "num_items": float(num_items)}

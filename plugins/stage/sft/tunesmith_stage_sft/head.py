@@ -1,0 +1,207 @@
+"""The loss inside the output layer: logits of a whole batch, tokens x vocabulary, are a training step's largest tensor.
+
+While the model runs, its output layer is given another forward, which takes the hidden states in chunks, computes the
+logits, the loss and its gradients of each, and keeps only those. All of it happens within `model(...)`, so that DDP,
+FSDP, DeepSpeed and peft see an ordinary forward pass. The same idea: Liger (arXiv 2410.10989), Cut Cross-Entropy
+(arXiv 2411.09009).
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+logger = logging.getLogger("tunesmith")
+
+LossOfRows = Callable[[torch.Tensor, slice], torch.Tensor]
+"""Logits (n, V) of some of the kept positions, and which: the sum of their loss."""
+
+_CHUNK_ELEMENTS = 2**25  # logits of a chunk: 128 MiB in fp32
+_PROBE = (-2.0, 0.5, 100.0)  # what a model does to these "logits" it does to all
+
+# Output layers whose logits the model changes in a way that `post_processing` does not know.
+_opaque: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
+_transparent: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
+
+
+def run(
+    model: Any, inputs: dict[str, Any], keep: torch.Tensor, loss_of: LossOfRows, chunk_size: int = 0
+) -> tuple[torch.Tensor, Any]:
+    """Run the model and sum the loss over the kept positions.
+
+    Args:
+        model: wrapped as it may be.
+        inputs: of the model.
+        keep: int64 (K,), positions of dim 1 whose logits are wanted, in all rows.
+        loss_of: of flattened positions: row b, kept position k is number b·K + k.
+        chunk_size: positions per chunk; 0 is as many as fit 128 MiB of logits.
+
+    Returns: the loss, a scalar, and the model's outputs (whose `logits` mean nothing).
+    """
+    base = unwrap(model)
+    if "logits_to_keep" in _parameters(base):
+        inputs = {**inputs, "logits_to_keep": keep}
+    layer = base.get_output_embeddings()
+    if layer is None or layer in _opaque or isinstance(model, torch._dynamo.OptimizedModule):
+        return _run_whole(model, inputs, keep, loss_of)
+    loss_layer = LossLayer(layer, post_processing(base.config), keep, loss_of, chunk_size)
+    with _forward_of(layer, loss_layer):
+        outputs = model(**inputs, use_cache=False)
+    if loss_layer.loss is None or not _is_faithful(layer, loss_layer, outputs.logits):
+        _opaque.add(layer)
+        logger.info("loss: in one piece (%s does not let its logits be computed in chunks)", type(base).__name__)
+        return _run_whole(model, inputs, keep, loss_of)
+    # The model's output must be part of the graph: wrappers hang their backward hooks on it.
+    return loss_layer.loss + 0.0 * outputs.logits.float().sum(), outputs
+
+
+def _run_whole(model: Any, inputs: dict[str, Any], keep: torch.Tensor, loss_of: LossOfRows) -> tuple[torch.Tensor, Any]:
+    outputs = model(**inputs, use_cache=False)
+    logits = _kept(outputs.logits, keep).flatten(0, 1)
+    return loss_of(logits, slice(None)), outputs
+
+
+def unwrap(model: Any) -> Any:
+    """The transformers model within DDP and other wrappers and adapters, to ask it about itself, not to call it."""
+    while not hasattr(model, "get_output_embeddings"):
+        model = model.module
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _parameters(base: Any) -> Any:
+    return inspect.signature(base.forward).parameters
+
+
+def _kept(values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """Positions `keep` of (B, T, …), unless the model has taken them already."""
+    return values if values.shape[1] == keep.shape[0] else values[:, keep]
+
+
+def post_processing(config: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What a model does to its logits by its configuration.
+
+    Gemma 2 caps them (`final_logit_softcapping`: c·tanh(x/c)), Cohere multiplies (`logit_scale`), Granite divides
+    (`logits_scaling`).
+    """
+    text = config.get_text_config()
+    cap = getattr(text, "final_logit_softcapping", None)
+    scale = (getattr(text, "logit_scale", None) or 1.0) / (getattr(text, "logits_scaling", None) or 1.0)
+
+    def process(logits: torch.Tensor) -> torch.Tensor:
+        logits = logits if scale == 1.0 else logits * scale
+        return cap * torch.tanh(logits / cap) if cap else logits
+
+    return process
+
+
+@contextmanager
+def _forward_of(layer: torch.nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Give a layer another forward for the time of the block; its hooks stay."""
+    own = layer.__dict__.get("forward")
+    layer.forward = forward  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del layer.forward
+        if own is not None:
+            layer.forward = own  # type: ignore[method-assign]
+
+
+def _is_faithful(layer: torch.nn.Module, loss_layer: LossLayer, logits: torch.Tensor) -> bool:
+    """Whether the model treats logits as `post_processing` says: seen once, from what became of the probe."""
+    if layer not in _transparent:
+        probe = torch.tensor(_PROBE, device=logits.device)
+        seen = logits.detach().flatten()[1:].float()
+        if seen.shape != probe.shape or not torch.allclose(seen, loss_layer.process(probe), rtol=1e-2):
+            return False
+        _transparent.add(layer)
+    return True
+
+
+class LossLayer:
+    """Stands in for an output layer's forward: hidden states in, their loss out, as a (1, 1, 4) of loss and probe."""
+
+    def __init__(
+        self,
+        layer: torch.nn.Module,
+        process: Callable[[torch.Tensor], torch.Tensor],
+        keep: torch.Tensor,
+        loss_of: LossOfRows,
+        chunk_size: int,
+    ) -> None:
+        self.layer, self.process, self.keep, self.loss_of, self.chunk_size = layer, process, keep, loss_of, chunk_size
+        self.forward = layer.forward
+        self.loss: torch.Tensor | None = None
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Args: hidden: (B, T or K, H)."""
+        hidden = _kept(hidden, self.keep).flatten(0, 1)
+        trained = [parameter for parameter in self.layer.parameters() if parameter.requires_grad]
+        self.loss = chunked_sum(self._loss_of_chunk, hidden, trained, self.chunk_size or self._choose_chunk())
+        probe = torch.tensor([[_PROBE]], device=hidden.device)
+        return torch.cat([self.loss.view(1, 1, 1), probe], dim=-1)
+
+    def _loss_of_chunk(self, hidden: torch.Tensor, rows: slice) -> torch.Tensor:
+        return self.loss_of(self.process(self.forward(hidden).float()), rows)
+
+    def _choose_chunk(self) -> int:
+        vocabulary = getattr(self.layer, "out_features", 0) or max(self.layer.weight.shape)
+        return max(_CHUNK_ELEMENTS // vocabulary, 1)
+
+
+def chunked_sum(
+    loss_of_chunk: Callable[[torch.Tensor, slice], torch.Tensor],
+    hidden: torch.Tensor,
+    parameters: list[torch.nn.Parameter],
+    chunk_size: int,
+) -> torch.Tensor:
+    """Sum a loss over chunks of hidden states (K, H), with the gradients computed on the way, chunk by chunk.
+
+    Each chunk's graph is freed before the next begins, and nothing is computed twice.
+
+    Args:
+        loss_of_chunk: hidden states (n, H) and which rows they are, to a scalar.
+        parameters: that `loss_of_chunk` uses and that are trained.
+
+    Returns: scalar fp32, differentiable in `hidden` and `parameters`.
+    """
+    chunks = [slice(start, start + chunk_size) for start in range(0, len(hidden), chunk_size)]
+    needs_hidden = hidden.requires_grad
+    if not torch.is_grad_enabled() or not (needs_hidden or parameters):
+        return torch.stack([loss_of_chunk(hidden[rows], rows) for rows in chunks]).sum()
+    losses, of_hidden, of_parameters = [], [], [torch.zeros_like(item, dtype=torch.float32) for item in parameters]
+    for rows in chunks:
+        piece = hidden[rows].detach().requires_grad_(needs_hidden)
+        loss = loss_of_chunk(piece, rows)
+        wanted = [piece, *parameters] if needs_hidden else parameters
+        gradients = list(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
+        if needs_hidden:
+            of_hidden.append(gradients.pop(0))
+        for total, gradient in zip(of_parameters, gradients, strict=True):
+            total += gradient
+        losses.append(loss.detach())
+    wanted = [hidden, *parameters] if needs_hidden else parameters
+    found = [torch.cat(of_hidden)] if needs_hidden else []
+    found += [total.to(item.dtype) for total, item in zip(of_parameters, parameters, strict=True)]
+    return _WithGradients.apply(torch.stack(losses).sum(), found, *wanted)
+
+
+class _WithGradients(torch.autograd.Function):
+    """A scalar whose gradients are known already."""
+
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor, gradients: list[torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(*gradients)
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return None, None, *(gradient * outer.to(gradient.dtype) for gradient in ctx.saved_tensors)

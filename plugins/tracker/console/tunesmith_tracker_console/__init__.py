@@ -1,0 +1,120 @@
+"""Training progress in the terminal: a bar where there is a terminal, else one line per logged step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tunesmith import hookimpl, plugin
+from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, Saved, StepEnded
+
+_FORMATS = {
+    "loss": "{:.4f}",
+    "learning_rate": "{:.2e}",
+    "grad_norm": "{:.2f}",
+    "tokens_per_second": "{:,.0f}",
+    "train_seconds": "{:,.1f}",
+}
+_NAMES = {"learning_rate": "lr", "tokens_per_second": "tok/s", "train_seconds": "seconds"}
+
+
+def describe(metrics: Mapping[str, float], only: tuple[str, ...] = ()) -> str:
+    """Metrics as one line: `loss 1.2345  lr 1.00e-04  tok/s 2,300`."""
+    chosen = {name: metrics[name] for name in only if name in metrics} if only else metrics
+    texts = []
+    for name, value in chosen.items():
+        form = _FORMATS.get(name, "{:.4f}" if "loss" in name else "{:.4g}")
+        texts.append(f"{_NAMES.get(name, name)} {form.format(value)}")
+    return "  ".join(texts)
+
+
+@plugin
+class Console:
+    """Shows the steps, the loss, the learning rate, tokens per second and the time that is left."""
+
+    # metrics beside a step, in this order; those that a run does not have are left out
+    metrics: list[str] = dataclasses.field(default_factory=lambda: ["loss", "learning_rate", "tokens_per_second"])
+    bar: bool | None = None  # draw a progress bar; null draws one where the output is a terminal
+
+    _console: ClassVar[Any] = None
+    _progress: ClassVar[Any] = None
+    _task: ClassVar[Any] = None
+    _step: ClassVar[int] = 0
+
+    @hookimpl
+    def on_event(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._start(event)
+            case StepEnded():
+                self._advance(event)
+            case Evaluated():
+                self._say(f"step {event.step}  {describe(event.metrics)}")
+            case Saved():
+                self._say(f"step {event.step}  saved {event.path}")
+            case RunEnded():
+                self._end(event)
+
+    def _start(self, event: RunStarted) -> None:
+        self._close()
+        self._step = event.resumed_from
+        console = self._terminal()
+        if event.resumed_from:
+            self._say(f"continues at step {event.resumed_from} of {event.total_steps}")
+        if console.is_terminal if self.bar is None else self.bar:
+            self._progress = _bar(console)
+            self._task = self._progress.add_task("", total=event.total_steps, completed=event.resumed_from, metrics="")
+            self._progress.start()
+
+    def _advance(self, event: StepEnded) -> None:
+        self._step = event.step
+        line = describe(event.metrics, tuple(self.metrics))
+        if self._progress is not None:
+            shown = {"metrics": line} if line else {}
+            self._progress.update(self._task, completed=event.step, **shown)
+        elif line:
+            self._say(f"step {event.step}/{event.total_steps}  epoch {event.epoch:.2f}  {line}")
+
+    def _end(self, event: RunEnded) -> None:
+        self._close()
+        metrics = describe(event.metrics)
+        self._say(f"{event.status} after step {self._step}" + (f"  {metrics}" if metrics else ""))
+
+    def _say(self, line: str) -> None:
+        """Print a line, above the bar if there is one, as it is: no markup, no colours, not wrapped."""
+        self._terminal().print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _terminal(self) -> Any:
+        if self._console is None:
+            from rich.console import Console as Terminal
+
+            self._console = Terminal(stderr=True)
+        return self._console
+
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def _bar(console: Any) -> Any:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[metrics]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        refresh_per_second=4,
+    )

@@ -1,0 +1,98 @@
+"""loss.png: that it shows the numbers, and is there when it should be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tunesmith.testing import TrackerSuite
+from tunesmith.types import Evaluated, RunEnded, RunStarted, Saved, StepEnded
+from tunesmith_tracker_plot import Plot, losses, recorded
+
+
+class TestPlot(TrackerSuite):
+    plugin = Plot
+    writes = ("loss.png",)
+
+
+def tell(tracker: Plot, folder: Path, steps: range, total: int = 40, **begin: Any) -> None:
+    tracker.on_event(RunStarted(folder, total, {}, **begin))
+    for step in steps:
+        tracker.on_event(StepEnded(step, total, step / total, {"loss": 4.0 / step}))
+
+
+def pixels(path: Path) -> Any:
+    from matplotlib.image import imread
+
+    return imread(path)
+
+
+def test_smoothing_is_a_running_average() -> None:
+    """Against pandas' exponentially weighted mean, whose `adjust=True` is the same formula."""
+    pandas = pytest.importorskip("pandas")
+    from tunesmith_tracker_plot.drawing import smoothed
+
+    values = [3.0, 1.0, float("nan"), 2.0, 5.0]
+    expected = pandas.Series(values).ewm(alpha=0.2, adjust=True, ignore_na=True).mean()
+    assert smoothed(values, 0.8) == pytest.approx(list(expected))
+
+
+def test_refreshed_at_saves_and_evaluations(tmp_path: Path) -> None:
+    """Steps alone draw nothing; a checkpoint does, and more points make another picture."""
+    tracker, path = Plot(), tmp_path / "loss.png"
+    tell(tracker, tmp_path, range(1, 11))
+    assert not path.exists()
+    tracker.on_event(Saved(10, tmp_path / "checkpoint-10"))
+    first = pixels(path)
+    tracker.on_event(Evaluated(10, {"eval_held_loss": 1.0, "eval_loss": 1.0}))
+    assert (pixels(path) != first).any()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["loss.png"]
+
+
+def test_resumed_run_continues_the_curves(tmp_path: Path) -> None:
+    """With what `jsonl` kept, an interrupted and resumed run draws the picture of one that was not interrupted."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+    tracker = Plot()
+    tell(tracker, whole, range(1, 41))
+    tracker.on_event(RunEnded("finished"))
+    records = [{"event": "step", "step": step, "loss": 4.0 / step} for step in range(1, 26)]
+    (cut / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records) + '{"st')
+    tracker = Plot()
+    tell(tracker, cut, range(21, 41), resumed_from=20)
+    tracker.on_event(RunEnded("finished"))
+    assert (pixels(whole / "loss.png") == pixels(cut / "loss.png")).all()
+
+
+def test_recorded_keeps_evaluations_apart(tmp_path: Path) -> None:
+    records = [
+        {"step": 1, "loss": 2.0},
+        {"step": 1, "eval_a_loss": 3.0},
+        {"step": 1, "loss": None},
+        {"step": 9, "loss": 1},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert recorded(tmp_path, until=5) == {"loss": {1: 2.0}, "eval_a_loss": {1: 3.0}}
+    assert recorded(tmp_path, until=0) == {}
+
+
+def test_single_evaluation_is_drawn_once() -> None:
+    assert losses({"eval_held_loss": 1.0, "eval_loss": 1.0, "eval_held_accuracy": 0.5}) == {"eval_held_loss": 1.0}
+    assert losses({"eval_loss": 1.0}) == {"eval_loss": 1.0}
+
+
+def test_vector_formats(tmp_path: Path) -> None:
+    tracker = Plot(filename="loss.svg")
+    tell(tracker, tmp_path, range(1, 4))
+    tracker.on_event(RunEnded("interrupted"))
+    assert "<svg" in (tmp_path / "loss.svg").read_text()
+
+
+def test_wrong_options_are_reported() -> None:
+    assert [problem.key for problem in Plot(smoothing=1.0, filename="loss").check(plan=None)] == [
+        "tracker.plot.smoothing",
+        "tracker.plot.filename",
+    ]

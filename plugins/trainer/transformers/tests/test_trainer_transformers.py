@@ -1,0 +1,523 @@
+"""The training loop against a hand-written one, and against itself interrupted, resumed, and on two processes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tunesmith import TunesmithError
+from tunesmith.testing import TrainerSuite
+from tunesmith.testing.parts import StubPlan, collate, compute_loss, load_plain
+from tunesmith.types import DatasetSplits, Evaluated, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
+from tunesmith_trainer_transformers import Transformers, checkpoints
+
+
+class TestTransformers(TrainerSuite):
+    plugin = Transformers
+
+
+# ---- a job ----------------------------------------------------------------------------------------------------------
+
+SHORT = {"max_steps": 6, "per_device_train_batch_size": 2, "padding_free": False, "logging_steps": 1, "warmup_steps": 2}
+
+
+def data(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Sequences of 4 to 20 tokens, of which between 1 and all are trained."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(low: int, high: int) -> int:
+        return int(torch.randint(low, high, (1,), generator=generator))
+
+    rows = []
+    for _ in range(count):
+        length = draw(4, 21)
+        ids = torch.randint(5, 260, (length,), generator=generator).tolist()
+        prompt = draw(0, length - 1)
+        rows.append({"input_ids": ids, "labels": [-100] * prompt + ids[prompt:]})
+    return rows
+
+
+def make_job(model: Path, output_dir: Path, *, dropout: float = 0.0, lora: bool = False, **changes: Any) -> Any:
+    """A job over 15 sequences, and its events."""
+    import torch
+    from transformers import AutoTokenizer
+
+    told: list[Any] = []
+    torch.manual_seed(0)
+    network = load_plain(model, **({"attention_dropout": dropout} if dropout else {}))
+    if lora:
+        from peft import LoraConfig, get_peft_model
+
+        network = get_peft_model(network, LoraConfig(r=4, lora_dropout=dropout, target_modules="all-linear"))
+    parts = {
+        "model": network,
+        "processor": AutoTokenizer.from_pretrained(model),
+        "data": DatasetSplits(train=data(15)),
+        "output_dir": output_dir,
+        "seed": 7,
+        "precision": "fp32",
+        "resume": False,
+        "collate": collate,
+        "compute_loss": compute_loss,
+        "build_optimizer": lambda model, settings: None,
+        "emit": told.append,
+    }
+    return TrainingJob(**{**parts, **changes}), told
+
+
+def weights(model: Any) -> dict[str, Any]:
+    return {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def difference(first: dict[str, Any], second: dict[str, Any]) -> float:
+    assert first.keys() == second.keys()
+    return max(float((first[name].double() - second[name].double()).abs().max()) for name in first)
+
+
+def saved_weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    (file,) = folder.glob("*.safetensors")
+    return load_file(file)
+
+
+# ---- the loop's arithmetic ------------------------------------------------------------------------------------------
+
+
+def hand_written(model: Any, rows: list[Any], *, steps: int, batch: int, warmup: int) -> list[Any]:
+    """AdamW with a cosine schedule on the token mean of consecutive examples, in plain torch.
+
+    Returns: the sum of the loss and the number of trained tokens of each step.
+    """
+    import torch
+
+    decayed = [weight for weight in model.parameters() if weight.ndim > 1]
+    others = [weight for weight in model.parameters() if weight.ndim == 1]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3)
+    losses = []
+    model.train()
+    for step in range(steps):
+        rate = step / warmup if step < warmup else 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / (steps - warmup))
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * rate
+        total, items = torch.zeros(()), 0.0
+        for row in rows[step * batch : (step + 1) * batch]:
+            output = compute_loss(model, collate([row]))
+            total, items = total + output.loss, items + output.num_items
+        optimizer.zero_grad()
+        (total / items).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+        losses.append((total.item(), items))
+    return losses
+
+
+ARITHMETIC = {
+    **SHORT,
+    "max_steps": 3,
+    "train_sampling_strategy": "sequential",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.1,
+    "max_grad_norm": 0.5,
+    "optim": "adamw_torch",
+}
+
+
+@pytest.mark.parametrize("padding_free", [False, True])
+@pytest.mark.parametrize(("size", "accumulated"), [(4, 1), (1, 4), (2, 2)])
+def test_equals_a_hand_written_loop(
+    tiny_model: Path, tmp_path: Path, size: int, accumulated: int, padding_free: bool
+) -> None:
+    """However four examples are split over forward passes, weights and losses are those of plain torch."""
+    job, told = make_job(tiny_model, tmp_path)
+    reference = load_plain(tiny_model)
+    losses = hand_written(reference, data(15), steps=3, batch=4, warmup=2)
+    options = {
+        **ARITHMETIC,
+        "per_device_train_batch_size": size,
+        "gradient_accumulation_steps": accumulated,
+        "padding_free": padding_free,
+    }
+    assert Transformers(**options).fit(job)
+    assert difference(weights(job.model), weights(reference)) < 2e-5
+    logged = [event.metrics["loss"] for event in told if isinstance(event, StepEnded)]
+    assert logged == pytest.approx([total / items for total, items in losses], rel=1e-5)
+
+
+def test_logs_means_over_items(tiny_model: Path, tmp_path: Path) -> None:
+    """Over several steps, too, the logged loss and the stage's metrics are sums over sums, not means of means."""
+
+    def with_metric(model: Any, batch: dict[str, Any]) -> Any:
+        import dataclasses
+
+        import torch
+
+        return dataclasses.replace(compute_loss(model, batch), metrics={"three": torch.tensor(3 * batch["num_items"])})
+
+    job, told = make_job(tiny_model, tmp_path, compute_loss=with_metric)
+    losses = hand_written(load_plain(tiny_model), data(15), steps=3, batch=4, warmup=2)
+    options = {**ARITHMETIC, "per_device_train_batch_size": 4, "logging_steps": 3, "logging_first_step": False}
+    Transformers(**options).fit(job)
+    logged = [event.metrics for event in told if isinstance(event, StepEnded)]
+    assert logged[:2] == [{}, {}]
+    assert logged[2]["loss"] == pytest.approx(sum(t for t, _ in losses) / sum(n for _, n in losses), rel=1e-5)
+    assert logged[2]["three"] == pytest.approx(3.0)
+    assert {"learning_rate", "grad_norm", "tokens_per_second", "trained_tokens_per_second"} <= logged[2].keys()
+
+
+def test_evaluates_each_example_once(tiny_model: Path, tmp_path: Path) -> None:
+    """The loss of a named set is its token mean, whatever the batches; evaluating does not change the training."""
+    import torch
+
+    held_out = {"short": data(5, seed=1), "long": data(3, seed=2)}
+    job, told = make_job(tiny_model, tmp_path / "with", dropout=0.1)
+    plain = make_job(tiny_model, tmp_path / "without", dropout=0.1)[0]
+    changed = DatasetSplits(job.data.train, held_out)
+    job = TrainingJob(**{**vars(job), "data": changed})
+    Transformers(**SHORT, eval_strategy="steps", eval_steps=2, per_device_eval_batch_size=2).fit(job)
+    Transformers(**SHORT).fit(plain)
+    assert difference(weights(job.model), weights(plain.model)) == 0
+    evaluations = [event for event in told if isinstance(event, Evaluated)]
+    assert [event.step for event in evaluations] == [2, 4, 6]
+    job.model.eval()
+    for name, rows in held_out.items():
+        with torch.no_grad():
+            outputs = [compute_loss(job.model, collate([row])) for row in rows]
+        mean = sum(float(output.loss) for output in outputs) / sum(output.num_items for output in outputs)
+        assert evaluations[-1].metrics[f"eval_{name}_loss"] == pytest.approx(mean, rel=1e-5)
+    assert "eval_loss" not in evaluations[-1].metrics
+
+
+def test_evaluation_splits_over_processes() -> None:
+    """Each example is counted on one process only, and all have the same number of batches."""
+    from tunesmith_trainer_transformers.batches import Collator, evaluation_batches
+
+    for world_size in (1, 2, 3, 7):
+        seen, numbers = [], set()
+        for rank in range(world_size):
+            kind = {"rank": rank, "world_size": world_size, "batch_size": 2, "num_workers": 0, "pin": False}
+            batches = list(evaluation_batches(data(9), Collator(collate, False), **kind))
+            numbers.add(len(batches))
+            seen += [batch["num_items"] for batch, counts in batches if counts]
+        assert len(numbers) == 1
+        assert sum(seen) == collate(data(9))["num_items"]
+
+
+def test_bf16_computes_in_bf16(tiny_model: Path, tmp_path: Path) -> None:
+    """In bf16, logits are bfloat16 and weights stay float32; the losses are near those of fp32."""
+    import torch
+
+    types = set()
+
+    def watched(model: Any, batch: dict[str, Any]) -> Any:
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        types.add(model(**inputs).logits.dtype)
+        return compute_loss(model, batch)
+
+    exact, exactly = make_job(tiny_model, tmp_path / "fp32")
+    rough, roughly = make_job(tiny_model, tmp_path / "bf16", precision="bf16", compute_loss=watched)
+    for job in (exact, rough):
+        Transformers(**SHORT).fit(job)
+    assert types == {torch.bfloat16}
+    assert {weight.dtype for weight in rough.model.parameters()} == {torch.float32}
+    losses = [[event.metrics["loss"] for event in told if isinstance(event, StepEnded)] for told in (exactly, roughly)]
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=2e-2)
+
+
+def test_gradient_checkpointing_changes_no_number(tiny_model: Path, tmp_path: Path) -> None:
+    """Gradient checkpointing, with LoRA, gives the same weights."""
+    jobs = [make_job(tiny_model, tmp_path / str(number), lora=True)[0] for number in range(2)]
+    for job, chosen in zip(jobs, (False, True), strict=True):
+        Transformers(**SHORT, gradient_checkpointing=chosen).fit(job)
+    assert difference(*(weights(job.model) for job in jobs)) < 1e-7
+
+
+# ---- what is written ------------------------------------------------------------------------------------------------
+
+
+def test_saves_a_clean_result(tiny_model: Path, tmp_path: Path) -> None:
+    """The result is safetensors, loads elsewhere, and keeps the cache on; old checkpoints are gone."""
+    job, told = make_job(tiny_model, tmp_path)
+    Transformers(**SHORT, save_steps=2, save_total_limit=2).fit(job)
+    assert sorted(folder.name for folder in tmp_path.glob("checkpoint-*")) == ["checkpoint-4", "checkpoint-6"]
+    assert json.loads((tmp_path / "config.json").read_text()).get("use_cache", True) is True
+    assert not [*tmp_path.glob("*.bin"), *tmp_path.glob("*.pt"), *tmp_path.glob(".*")]
+    saved = [(event.step, event.path.name) for event in told if isinstance(event, Saved)]
+    assert saved == [(2, "checkpoint-2"), (4, "checkpoint-4"), (6, "checkpoint-6"), (6, tmp_path.name)]
+
+
+def test_best_model(tiny_model: Path, tmp_path: Path) -> None:
+    """load_best_model_at_end saves the weights of the lowest evaluation loss, whose checkpoint is kept."""
+    job, told = make_job(tiny_model, tmp_path)
+    job = TrainingJob(**{**vars(job), "data": DatasetSplits(job.data.train, {"held": data(4, seed=3)})})
+    options = {**SHORT, "learning_rate": 0.1, "warmup_steps": 0, "save_total_limit": 1}
+    frequent = {"eval_strategy": "steps", "eval_steps": 1, "save_steps": 1, "load_best_model_at_end": True}
+    Transformers(**{**options, **frequent}).fit(job)
+    losses = {event.step: event.metrics["eval_loss"] for event in told if isinstance(event, Evaluated)}
+    best = min(losses, key=losses.__getitem__)
+    assert best != 6, "the test needs a run that gets worse"
+    assert difference(saved_weights(tmp_path), saved_weights(tmp_path / f"checkpoint-{best}")) == 0
+
+
+def test_refuses_a_model_that_leaks(tmp_path: Path) -> None:
+    """A recurrent model does not keep concatenated sequences apart; the error names the way out."""
+    from tunesmith.testing.tiny import save_tiny_model
+
+    job, told = make_job(save_tiny_model(tmp_path / "mamba", architecture="mamba"), tmp_path / "run")
+    with pytest.raises(TunesmithError, match=r"trainer\.padding_free=false"):
+        Transformers(**{**SHORT, "padding_free": True}).fit(job)
+    assert told == [RunEnded("failed")]
+
+
+def test_refuses_evaluation_without_data(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(TunesmithError, match="needs evaluation data"):
+        Transformers(**SHORT, eval_strategy="steps").fit(make_job(tiny_model, tmp_path)[0])
+
+
+def test_unknown_optimizer_is_answered_with_the_nearest(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(TunesmithError, match="did you mean adafactor"):
+        Transformers(**SHORT, optim="adafacter").fit(make_job(tiny_model, tmp_path)[0])
+
+
+# ---- interruptions --------------------------------------------------------------------------------------------------
+
+
+def interrupting(number: int, times: int = 1) -> Any:
+    """A loss that sends this process SIGINT in its `number`-th call in training."""
+    calls = 0
+
+    def loss(model: Any, batch: dict[str, Any]) -> Any:
+        nonlocal calls
+        calls += model.training
+        if model.training and calls == number:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+                time.sleep(1.1 if times > 1 else 0)
+        return compute_loss(model, batch)
+
+    return loss
+
+
+KINDS_OF_RUN = [
+    pytest.param(True, 0, 1, 4, id="lora"),
+    pytest.param(False, 0, 1, 8, id="full-at-the-end-of-an-epoch"),
+    pytest.param(True, 0, 3, 5, id="mid-accumulation"),
+    pytest.param(True, 2, 2, 5, id="workers", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("lora", "workers", "accumulated", "call"), KINDS_OF_RUN)
+def test_interrupted_and_resumed_is_uninterrupted(
+    tiny_model: Path, tmp_path: Path, lora: bool, workers: int, accumulated: int, call: int
+) -> None:
+    """Ctrl-C in the midst of a step: it is finished and saved, and the resumed run ends with the same bits."""
+    options = {
+        **SHORT,
+        "max_steps": -1,
+        "num_train_epochs": 2.0,
+        "gradient_accumulation_steps": accumulated,
+        "dataloader_num_workers": workers,
+        "eval_strategy": "steps",
+        "eval_steps": 3,
+    }
+    kind = {"dropout": 0.2, "lora": lora}
+    splits = DatasetSplits(data(15), {"held": data(3, seed=1)})
+    whole, whole_told = make_job(tiny_model, tmp_path / "whole", data=splits, **kind)
+    assert Transformers(**options).fit(whole) is True
+
+    cut, told = make_job(tiny_model, tmp_path / "cut", data=splits, compute_loss=interrupting(call), **kind)
+    before = signal.getsignal(signal.SIGINT)
+    assert Transformers(**options).fit(cut) is False
+    assert signal.getsignal(signal.SIGINT) is before
+    step = -(-call // accumulated)
+    assert told[-1].status == "interrupted"
+    assert [event.step for event in told if isinstance(event, StepEnded)] == list(range(1, step + 1))
+    assert not list((tmp_path / "cut").glob("*.safetensors"))
+
+    rest, more = make_job(tiny_model, tmp_path / "cut", data=splits, resume=True, **kind)
+    assert Transformers(**options).fit(rest) is True
+    assert isinstance(more[0], RunStarted) and more[0].resumed_from == step
+    assert difference(saved_weights(tmp_path / "cut"), saved_weights(tmp_path / "whole")) == 0
+    steps = [event.step for event in (*told, *more) if isinstance(event, StepEnded)]
+    assert steps == [event.step for event in whole_told if isinstance(event, StepEnded)]
+
+
+def test_second_interrupt_stops_at_once(tiny_model: Path, tmp_path: Path) -> None:
+    job, told = make_job(tiny_model, tmp_path, compute_loss=interrupting(3, times=2))
+    with pytest.raises(KeyboardInterrupt):
+        Transformers(**SHORT).fit(job)
+    assert told[-1].status == "interrupted"
+    assert [event.step for event in told if isinstance(event, StepEnded)] == [1, 2]
+
+
+def test_incomplete_checkpoints_are_not_resumed(tiny_model: Path, tmp_path: Path) -> None:
+    """A checkpoint without its marker is passed over and deleted; one of other data is refused."""
+    cut, _ = make_job(tiny_model, tmp_path, compute_loss=interrupting(5))
+    Transformers(**SHORT, save_steps=2).fit(cut)
+    (tmp_path / "checkpoint-5" / checkpoints.MARKER).unlink()
+    (tmp_path / "checkpoint-5" / "optimizer.pt").write_bytes(b"half")
+    other, _ = make_job(tiny_model, tmp_path, resume=True, data=DatasetSplits(data(14)))
+    with pytest.raises(TunesmithError, match="15 examples, the training data now has 14"):
+        Transformers(**SHORT).fit(other)
+    rest, told = make_job(tiny_model, tmp_path, resume=True)
+    assert Transformers(**SHORT).fit(rest) is True
+    assert told[0].resumed_from == 4
+
+
+def test_resuming_a_finished_run_saves_it_again(tiny_model: Path, tmp_path: Path) -> None:
+    """A run that was killed between its last checkpoint and its result only writes the result."""
+    Transformers(**SHORT).fit(make_job(tiny_model, tmp_path)[0])
+    before = saved_weights(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    rest, told = make_job(tiny_model, tmp_path, resume=True)
+    assert Transformers(**SHORT).fit(rest) is True
+    assert difference(saved_weights(tmp_path), before) == 0
+    assert not [event for event in told if isinstance(event, StepEnded)]
+
+
+# ---- other processes ------------------------------------------------------------------------------------------------
+
+
+def start(arguments: dict[str, Any], processes: int = 1) -> subprocess.Popen[str]:
+    """Run this file as a program, with torchrun for several processes."""
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
+    command = [*launcher, str(Path(__file__).resolve()), json.dumps(arguments, default=str)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    try:
+        output = process.communicate(timeout=120)[0]
+    finally:
+        process.kill()
+    assert process.returncode == 0, output
+    return output
+
+
+def main(model: str, output_dir: str, options: dict[str, Any], pause: float = 0.0, **changes: Any) -> None:
+    """The program: fit a job; `pause` seconds in each forward pass leave time for a signal."""
+    import torch.distributed as dist
+
+    def slow(model: Any, batch: dict[str, Any]) -> Any:
+        time.sleep(pause)
+        return compute_loss(model, batch)
+
+    def emit(event: Any) -> None:
+        if isinstance(event, Evaluated):
+            print("evaluated", event.step, json.dumps(event.metrics), flush=True)
+        if isinstance(event, StepEnded):
+            print("step", event.step, event.metrics.get("loss"), flush=True)
+
+    splits = DatasetSplits(data(16), {"held": data(5, seed=1)})
+    parts = {"data": splits, "compute_loss": slow, "emit": emit, **changes}
+    job, _ = make_job(Path(model), Path(output_dir), **parts)
+    print("finished" if Transformers(**options).fit(job) else "interrupted", flush=True)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def wait_for_step(process: subprocess.Popen[str], step: int) -> None:
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if line.startswith(f"step {step} "):
+            return
+    raise AssertionError("".join(seen))
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_is_uninterrupted(tiny_model: Path, tmp_path: Path) -> None:
+    """kill -9 between checkpoints costs the steps since the last one, and nothing else."""
+    common = {"model": tiny_model, "options": {**SHORT, "save_steps": 2}, "dropout": 0.2}
+    finish(start({**common, "output_dir": tmp_path / "whole"}))
+    killed = start({**common, "output_dir": tmp_path / "cut", "pause": 0.3})
+    wait_for_step(killed, 3)
+    killed.kill()
+    killed.communicate()
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    finish(start({**common, "output_dir": tmp_path / "cut", "resume": True}))
+    assert difference(saved_weights(tmp_path / "cut"), saved_weights(tmp_path / "whole")) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [False, True])
+def test_two_processes_equal_twice_the_batch(tiny_model: Path, tmp_path: Path, lora: bool) -> None:
+    """Two processes with batches of 2 train and evaluate as one with batches of 4."""
+    options = {**ARITHMETIC, "eval_strategy": "steps", "eval_steps": 3, "per_device_eval_batch_size": 2}
+    common = {"model": tiny_model, "lora": lora}
+    one = {**common, "options": {**options, "per_device_train_batch_size": 4}, "output_dir": tmp_path / "one"}
+    two = {**common, "options": {**options, "per_device_train_batch_size": 2}, "output_dir": tmp_path / "two"}
+    outputs = [finish(start(one)), finish(start(two, processes=2))]
+    assert difference(saved_weights(tmp_path / "one"), saved_weights(tmp_path / "two")) < 2e-5
+    told = [[line for line in output.splitlines() if line.startswith(("step", "eval"))] for output in outputs]
+    assert len(told[0]) == len(told[1]) == 4
+    for first, second in zip(*told, strict=True):
+        numbers = [float(word.strip('",}')) for line in (first, second) for word in line.split() if word[-2].isdigit()]
+        assert numbers[: len(numbers) // 2] == pytest.approx(numbers[len(numbers) // 2 :], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_are_interrupted_together(tiny_model: Path, tmp_path: Path) -> None:
+    """A signal to the launcher reaches all processes, which agree on the last step; the resumed run is the same."""
+    common = {"model": tiny_model, "options": SHORT, "dropout": 0.2}
+    finish(start({**common, "output_dir": tmp_path / "whole"}, processes=2))
+    cut = start({**common, "output_dir": tmp_path / "cut", "pause": 0.3}, processes=2)
+    wait_for_step(cut, 2)
+    cut.send_signal(signal.SIGINT)
+    cut.communicate(timeout=120)
+    (folder,) = checkpoints.complete(tmp_path / "cut")
+    assert folder.name in ("checkpoint-3", "checkpoint-4")
+    finish(start({**common, "output_dir": tmp_path / "cut", "resume": True}, processes=2))
+    assert difference(saved_weights(tmp_path / "cut"), saved_weights(tmp_path / "whole")) == 0
+
+
+# ---- checks ---------------------------------------------------------------------------------------------------------
+
+CONFLICTS = [
+    ({"save_strategy": "no", "save_steps": 50}, "trainer.save_steps", "warning"),
+    ({"max_steps": 10, "num_train_epochs": 2.0}, "trainer.num_train_epochs", "warning"),
+    ({"max_steps": 0}, "trainer.max_steps", "error"),
+    ({"per_device_train_batch_size": 0}, "trainer.per_device_train_batch_size", "error"),
+    ({"warmup_ratio": 10}, "trainer.warmup_ratio", "error"),
+    ({"load_best_model_at_end": True}, "trainer.eval_strategy", "error"),
+    ({"load_best_model_at_end": True, "eval_strategy": "epoch"}, "trainer.save_strategy", "error"),
+    ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "trainer.eval_strategy", "error"),
+    ({"fsdp": "full_shard", "deepspeed": "zero.json"}, "trainer.fsdp", "error"),
+]
+
+
+@pytest.mark.parametrize(("options", "key", "severity"), CONFLICTS)
+def test_conflicts_are_reported(options: dict[str, Any], key: str, severity: str) -> None:
+    trainer = Transformers(**options)
+    (problem,) = trainer.check(StubPlan({"trainer": {"transformers": trainer}}))
+    assert (problem.key, problem.severity) == (key, severity)
+
+
+def test_fp16_on_a_cpu_is_reported() -> None:
+    trainer = Transformers(use_cpu=True)
+    (problem,) = trainer.check(StubPlan({"trainer": {"transformers": trainer}}, values={"precision": "fp16"}))
+    assert problem.key == "precision"
+
+
+def test_defaults_are_fine() -> None:
+    trainer = Transformers()
+    assert trainer.check(StubPlan({"trainer": {"transformers": trainer}})) == []
+
+
+if __name__ == "__main__":
+    main(**json.loads(sys.argv[1]))

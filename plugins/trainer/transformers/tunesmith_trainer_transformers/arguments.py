@@ -1,0 +1,109 @@
+"""transformers' TrainingArguments from the plugin's options."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainingArguments
+from transformers.training_args import OptimizerNames
+from tunesmith import TunesmithError, announce
+from tunesmith.errors import choices
+from tunesmith.types import TrainingJob
+
+from tunesmith_trainer_transformers.batches import worker_context
+
+if TYPE_CHECKING:
+    from tunesmith_trainer_transformers import Transformers
+
+
+class Arguments(TrainingArguments):
+    """TrainingArguments of a process that trains on one device."""
+
+    @property
+    def n_gpu(self) -> int:
+        """At most 1: nn.DataParallel, which transformers would take for more, splits concatenated batches wrongly."""
+        return min(1, super().n_gpu)
+
+
+def training_arguments(options: Transformers, job: TrainingJob) -> Arguments:
+    """Options keep transformers' names, so most are passed on as they are.
+
+    Raises: TunesmithError with transformers' own words when it refuses them.
+    """
+    known = {item.name for item in dataclasses.fields(TrainingArguments)}
+    optimizers = [name.value for name in OptimizerNames]
+    if options.optim not in optimizers:
+        raise TunesmithError(f"trainer.optim={options.optim} is unknown.\n  {choices(options.optim, optimizers)}")
+    given = {item.name: getattr(options, item.name) for item in dataclasses.fields(type(options))}
+    passed = {**given, **_translated(options, job, known), **_fixed()}
+    try:
+        arguments = Arguments(**{name: value for name, value in passed.items() if name in known})
+    except (ValueError, ImportError) as error:
+        raise TunesmithError(f"transformers refuses the trainer's options: {error}") from error
+    arguments.report_to = []  # also what it adds by itself where it finds a certain environment
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != arguments.world_size:
+        raise TunesmithError(f"{launched} processes were launched, but they do not find together on this machine.")
+    devices = torch.cuda.device_count()
+    if devices > 1 and arguments.world_size == 1 and arguments.device.type == "cuda":
+        announce("GPUs", f"1 of {devices}", f"torchrun --nproc-per-node={devices} -m tunesmith … uses all")
+    return arguments
+
+
+def is_sharded(options: Transformers) -> bool:
+    """Whether the weights are spread over processes, so that no process has the whole model."""
+    return bool(options.fsdp or options.deepspeed)
+
+
+def _translated(options: Transformers, job: TrainingJob, known: set[str]) -> dict[str, Any]:
+    """Options that transformers calls or counts differently."""
+    checkpointing = "activation" if "activation_checkpointing" in known else "gradient"
+    strategy = options.eval_strategy
+    if strategy == "auto":
+        strategy = "epoch" if job.data.eval else "no"
+    best = options.metric_for_best_model
+    if best is None and job.data.eval:
+        best = evaluation_metric(job)
+    return {
+        "output_dir": str(job.output_dir),
+        "seed": job.seed,
+        "eval_strategy": strategy,
+        # told explicitly: without it, processes launched on a machine without accelerator do not find together
+        "use_cpu": options.use_cpu or not torch.accelerator.is_available(),
+        "warmup_steps": options.warmup_ratio if options.warmup_steps is None else options.warmup_steps,
+        "fp16": job.precision == "fp16",
+        "bf16": job.precision == "bf16" and is_sharded(options),  # elsewhere the loop computes in bf16 itself
+        "metric_for_best_model": best,
+        "save_total_limit": None,  # the loop deletes old checkpoints itself, once the new one is whole
+        "lr_scheduler_kwargs": options.lr_scheduler_kwargs or None,
+        "optim_target_modules": list(options.optim_target_modules) or None,
+        "fsdp": options.fsdp or None,
+        "fsdp_config": options.fsdp_config or None,
+        f"{checkpointing}_checkpointing": options.gradient_checkpointing,
+        f"{checkpointing}_checkpointing_kwargs": {"use_reentrant": False} if options.gradient_checkpointing else None,
+        **({"gradient_checkpointing": None} if checkpointing == "activation" else {}),
+        "dataloader_multiprocessing_context": worker_context(options.dataloader_num_workers),
+    }
+
+
+def evaluation_metric(job: TrainingJob) -> str:
+    """The metric that evaluations are compared by when none was chosen: the (first) evaluation loss."""
+    return "eval_loss" if len(job.data.eval) == 1 else f"eval_{next(iter(job.data.eval))}_loss"
+
+
+def _fixed() -> dict[str, Any]:
+    """What the loop relies on: it reports, logs and names things itself."""
+    on_gpu = torch.cuda.is_available()
+    return {
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_strategy": "steps",
+        "logging_nan_inf_filter": False,  # it would wait for the device at every forward pass
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "dataloader_pin_memory": on_gpu,
+        "accelerator_config": {"non_blocking": on_gpu},
+    }

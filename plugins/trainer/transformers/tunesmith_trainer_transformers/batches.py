@@ -1,0 +1,58 @@
+"""Batches of examples: the collator that data loaders call, and the batches of an evaluation."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, get_worker_info
+from tunesmith.types import Batch
+
+
+class Collator:
+    """The stage's `collate`, and `num_tokens` (float): the tokens of the batch that are not padding."""
+
+    def __init__(self, collate: Callable[..., Batch], padding_free: bool) -> None:
+        self.collate = collate
+        self.padding_free = padding_free
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> Batch:
+        if get_worker_info() is not None:  # Ctrl-C is for the training process, which ends its workers
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        batch = dict(self.collate(examples=examples, padding_free=self.padding_free))
+        mask = batch.get("attention_mask")
+        batch["num_tokens"] = float(batch["input_ids"].numel() if mask is None else mask.sum())
+        return batch
+
+
+def worker_context(num_workers: int) -> str | None:
+    """How to start a data loader's workers: forked where it can be, since hooks do not pickle."""
+    return "fork" if num_workers and "fork" in multiprocessing.get_all_start_methods() else None
+
+
+def evaluation_batches(
+    dataset: Any, collator: Collator, *, batch_size: int, rank: int, world_size: int, num_workers: int, pin: bool
+) -> Iterator[tuple[Batch, bool]]:
+    """One process's share of a data set, each example once over all processes.
+
+    Every process gets the same number of batches, as sharded models demand; what was repeated for that comes with
+    False. It draws no random numbers, so that an evaluation does not change the training.
+    """
+    count = len(dataset)
+    every = [list(range(start, min(start + batch_size, count))) for start in range(0, count, batch_size)]
+    mine = every[rank::world_size]
+    repeated = -(-len(every) // world_size) - len(mine)
+    loader = DataLoader(
+        dataset,
+        batch_sampler=mine + every[:1] * repeated,
+        collate_fn=collator,
+        num_workers=num_workers,
+        pin_memory=pin,
+        generator=torch.Generator(),
+        multiprocessing_context=worker_context(num_workers),
+    )
+    for number, batch in enumerate(loader):
+        yield batch, number < len(mine)

@@ -1,0 +1,95 @@
+"""What is wrong with a combination of the trainer's options; free of torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from tunesmith.types import Problem
+
+if TYPE_CHECKING:
+    from tunesmith.plan import Plan
+
+    from tunesmith_trainer_transformers import Transformers
+
+_POSITIVE = (
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+    "logging_steps",
+    "save_steps",
+    "eval_steps",
+)
+
+
+def problems(options: Transformers, plan: Plan) -> list[Problem]:
+    """Everything that can be said before the data and the model are there."""
+    return [*_ranges(options), *_length(options), *_saving(options), *_machine(options, plan)]
+
+
+def _changed(options: Transformers, name: str) -> bool:
+    """Whether an option differs from its default."""
+    default = next(item.default for item in dataclasses.fields(type(options)) if item.name == name)
+    return getattr(options, name) != default
+
+
+def _ranges(options: Transformers) -> list[Problem]:
+    found = [
+        Problem(f"trainer.{name}", f"trainer.{name}={getattr(options, name)} must be 1 or more.")
+        for name in _POSITIVE
+        if getattr(options, name) < 1
+    ]
+    if not 0 <= options.warmup_ratio < 1:
+        advice = "trainer.warmup_steps takes a number of steps"
+        found.append(Problem("trainer.warmup_ratio", f"warmup_ratio={options.warmup_ratio} is not in [0, 1).", advice))
+    if options.save_total_limit is not None and options.save_total_limit < 1:
+        advice = "trainer.save_strategy=no writes no checkpoints; trainer.save_total_limit=null keeps all"
+        found.append(Problem("trainer.save_total_limit", "save_total_limit must be 1 or more, or null.", advice))
+    return found
+
+
+def _length(options: Transformers) -> list[Problem]:
+    if options.max_steps == 0 or (options.max_steps < 0 and options.num_train_epochs <= 0):
+        key = "max_steps" if options.max_steps == 0 else "num_train_epochs"
+        return [Problem(f"trainer.{key}", f"trainer.{key}={getattr(options, key)} trains nothing.", "give more than 0")]
+    if options.max_steps > 0 and _changed(options, "num_train_epochs"):
+        message = f"max_steps={options.max_steps} takes the place of num_train_epochs={options.num_train_epochs}."
+        return [Problem("trainer.num_train_epochs", message, "leave one of them out", "warning")]
+    return []
+
+
+def _saving(options: Transformers) -> list[Problem]:
+    found = []
+    for interval, strategy in (("save_steps", "save_strategy"), ("eval_steps", "eval_strategy")):
+        chosen = getattr(options, strategy)
+        if chosen != "steps" and _changed(options, interval):
+            message = f"{interval}={getattr(options, interval)} has no effect with {strategy}={chosen}."
+            found.append(Problem(f"trainer.{interval}", message, f"trainer.{strategy}=steps", "warning"))
+    evaluates = options.eval_strategy in ("steps", "epoch")
+    if (options.load_best_model_at_end or options.save_strategy == "best") and not evaluates:
+        message = f"The best model cannot be known with eval_strategy={options.eval_strategy}."
+        found.append(Problem("trainer.eval_strategy", message, "trainer.eval_strategy=steps, or epoch"))
+    elif options.load_best_model_at_end and options.save_strategy not in ("best", options.eval_strategy):
+        message = "load_best_model_at_end needs a checkpoint at each evaluation."
+        advice = f"trainer.save_strategy=best, or {options.eval_strategy}"
+        found.append(Problem("trainer.save_strategy", message, advice))
+    elif (
+        options.load_best_model_at_end and options.save_strategy == "steps" and options.save_steps % options.eval_steps
+    ):
+        message = f"load_best_model_at_end: save_steps={options.save_steps} is no multiple of {options.eval_steps}."
+        found.append(Problem("trainer.save_steps", message, f"trainer.save_steps={options.eval_steps}"))
+    if options.lr_scheduler_type == "reduce_lr_on_plateau" and not evaluates:
+        message = "reduce_lr_on_plateau follows the evaluation loss, and eval_strategy does not evaluate for certain."
+        found.append(Problem("trainer.eval_strategy", message, "trainer.eval_strategy=steps, or epoch"))
+    return found
+
+
+def _machine(options: Transformers, plan: Plan) -> list[Problem]:
+    found = []
+    if plan.get("precision") == "fp16" and options.use_cpu:
+        found.append(Problem("precision", "fp16 does not train on a CPU.", "precision=bf16, or fp32"))
+    if options.fsdp and options.deepspeed:
+        found.append(Problem("trainer.fsdp", "fsdp and deepspeed exclude each other.", "leave one of them out"))
+    if options.fsdp_config and not options.fsdp:
+        found.append(Problem("trainer.fsdp_config", "fsdp_config has no effect without fsdp.", "", "warning"))
+    return found

@@ -1,0 +1,210 @@
+"""The loop: transformers.Trainer with our loss, our sums over processes and our evaluation. Public methods only."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate.utils import send_to_device
+from transformers import PrinterCallback, Trainer
+from tunesmith.types import Evaluated, Event, OptimizerSettings, StepEnded, TrainingJob
+
+from tunesmith_trainer_transformers.arguments import Arguments
+from tunesmith_trainer_transformers.batches import Collator, evaluation_batches
+from tunesmith_trainer_transformers.interruption import Interruption
+from tunesmith_trainer_transformers.sums import Sums
+
+
+class Loop(Trainer):
+    """A Trainer whose step is the gradient of the mean over the trained tokens of the whole accumulated batch."""
+
+    loss_is_scaled_for_ga = True  # compute_loss divides by the tokens of all forward passes of the step
+
+    def __init__(
+        self,
+        job: TrainingJob,
+        arguments: Arguments,
+        *,
+        collator: Collator,
+        sharded: bool,
+        emit: Callable[[Event], None],
+        interruption: Interruption,
+    ) -> None:
+        self.job = job
+        self.sharded = sharded
+        self.emit = emit
+        self.interruption = interruption
+        self.autocast = job.precision == "bf16" and not sharded
+        self.sums = Sums()
+        self.items = self.tokens = self.seconds = self.step_began = 0.0  # since the last logged step, all processes
+        self.trained = {"loss": 0.0, "items": 0.0, "tokens": 0.0, "seconds": 0.0}  # since the start or resumption
+        self.last_evaluation: dict[str, float] = {}
+        self.stop = False  # all processes agreed to stop after this step
+        super().__init__(
+            model=job.model,
+            args=arguments,
+            data_collator=collator,
+            train_dataset=job.data.train,
+            eval_dataset=dict(job.data.eval) or None,
+        )
+        self.model_accepts_loss_kwargs = True  # the same as loss_is_scaled_for_ga, for earlier transformers
+        self.remove_callback(PrinterCallback)
+        self.group = dist.new_group(backend="gloo") if self.args.world_size > 1 else None
+
+    def sum_over_processes(self, values: Sequence[float]) -> list[float]:
+        """Add up numbers of all processes, on the CPU, so that no process waits for its device."""
+        if self.group is None:
+            return list(values)
+        summed = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(summed, group=self.group)
+        return summed.tolist()
+
+    # ---- a step ------------------------------------------------------------------------------------------------------
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], float]:
+        """Fetch the batches of one optimizer step, and count the items of all of them on all processes."""
+        if self.state.global_step >= self.state.max_steps:  # resumed at the end, where transformers goes on
+            return [], 1.0
+        self.step_began = time.perf_counter()
+        batches = list(itertools.islice(epoch_iterator, num_batches))
+        items, tokens, stops = self.sum_over_processes(
+            [
+                sum(float(batch["num_items"]) for batch in batches),
+                sum(batch.pop("num_tokens") for batch in batches),
+                float(self.interruption.requested),
+            ]
+        )
+        self.items += items
+        self.tokens += tokens
+        self.stop = stops > 0
+        return batches, items or 1.0
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """This process's sum of the loss over the items of the whole step; gradients are averaged over processes."""
+        output = self.job.compute_loss(model=model, batch=inputs)
+        self.sums.add(output)
+        return output.loss * (self.accelerator.num_processes / num_items_in_batch)
+
+    def compute_loss_context_manager(self) -> contextlib.ExitStack:
+        """Compute the model and the loss in bf16 where that was asked for, without copying its outputs to fp32."""
+        stack = super().compute_loss_context_manager()
+        if self.autocast:
+            stack.enter_context(torch.autocast(self.args.device.type, dtype=torch.bfloat16))
+        return stack
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """The optimizer plugin's, or transformers' own."""
+        if self.optimizer is None:
+            settings = OptimizerSettings(
+                learning_rate=self.args.learning_rate,
+                weight_decay=self.args.weight_decay,
+                adam_beta1=self.args.adam_beta1,
+                adam_beta2=self.args.adam_beta2,
+                adam_epsilon=self.args.adam_epsilon,
+            )
+            model_to_train = self.model if model is None else model
+            self.optimizer = self.job.build_optimizer(model=model_to_train, settings=settings)
+        return super().create_optimizer(model)
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: it walks over all weights at every forward pass."""
+        return 0
+
+    # ---- what is told ------------------------------------------------------------------------------------------------
+
+    def step_ended(self) -> None:
+        """Take the time of a step; called when its commands were given, which on a GPU is before it is done."""
+        now = time.perf_counter()
+        self.seconds += now - self.step_began
+        self.step_began = now
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Replace transformers' mean of means by the mean over items, and tell the trackers."""
+        if "loss" in logs:  # a logged step; transformers has just waited for the device
+            logs.update(self._close_window())
+        super().log(logs)
+        if "loss" in logs:
+            metrics = {name: value for name, value in logs.items() if name != "epoch"}
+            self.emit(StepEnded(self.state.global_step, self.state.max_steps, self.state.epoch or 0.0, metrics))
+
+    def _close_window(self) -> dict[str, float]:
+        """The metrics since the last logged step, over all processes."""
+        self.step_ended()
+        sums = self.sums.take()
+        totals = dict(zip(sums, self.sum_over_processes(list(sums.values())), strict=True))
+        metrics = {name: total / (self.items or 1.0) for name, total in totals.items()}
+        metrics["tokens_per_second"] = self.tokens / self.seconds
+        metrics["trained_tokens_per_second"] = self.items / self.seconds
+        if self.args.device.type == "cuda":
+            metrics["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        window = {"loss": totals["loss"], "items": self.items, "tokens": self.tokens, "seconds": self.seconds}
+        self.trained = {name: value + window[name] for name, value in self.trained.items()}
+        self.items = self.tokens = self.seconds = 0.0
+        return metrics
+
+    def summary(self) -> dict[str, float]:
+        """What was trained since the start or resumption, and the last evaluation."""
+        if not self.trained["seconds"]:
+            return {}
+        return {
+            "train_loss": self.trained["loss"] / (self.trained["items"] or 1.0),
+            "train_seconds": self.trained["seconds"],
+            "tokens_per_second": self.trained["tokens"] / self.trained["seconds"],
+            **self.last_evaluation,
+        }
+
+    # ---- evaluation --------------------------------------------------------------------------------------------------
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """The mean over items of each named data set's loss and metrics, each example counted once."""
+        datasets = {name: data for name, data in (eval_dataset or self.eval_dataset).items() if len(data)}
+        metrics: dict[str, float] = {}
+        for name, dataset in datasets.items():
+            for metric, mean in self._means(dataset).items():
+                metrics[f"{metric_key_prefix}_{name}_{metric}"] = mean
+        if len(datasets) == 1:
+            (name,) = datasets
+            metrics[f"{metric_key_prefix}_loss"] = metrics[f"{metric_key_prefix}_{name}_loss"]
+        self.last_evaluation = dict(metrics)
+        self.emit(Evaluated(self.state.global_step, dict(metrics)))
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _means(self, dataset: Any) -> dict[str, float]:
+        """The mean of the loss and of each metric over the items of a data set."""
+        model = self.model_wrapped if self.sharded else self.model
+        if callable(getattr(self.optimizer, "eval", None)):  # schedule-free optimizers keep two sets of weights
+            self.optimizer.eval()
+        sums, items = Sums(), 0.0
+        model.eval()
+        batches = evaluation_batches(
+            dataset,
+            self.data_collator,
+            batch_size=self.args.per_device_eval_batch_size,
+            rank=self.args.process_index,
+            world_size=self.args.world_size,
+            num_workers=self.args.dataloader_num_workers,
+            pin=self.args.dataloader_pin_memory,
+        )
+        for batch, counts in batches:
+            del batch["num_tokens"]
+            batch = send_to_device(batch, self.args.device, non_blocking=True)
+            with torch.no_grad(), self.compute_loss_context_manager():
+                output = self.job.compute_loss(model=model, batch=batch)
+            sums.add(output, scale=float(counts))
+            items += float(batch["num_items"]) * counts
+        totals = sums.take()
+        items, *values = self.sum_over_processes([items, *totals.values()])
+        return {name: value / (items or 1.0) for name, value in zip(totals, values, strict=True)}

@@ -1,0 +1,107 @@
+"""The shape of the repository: one rule maps all names, modules stay small, and imports are declared."""
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PLUGINS = sorted(
+    path.parent for path in (*ROOT.glob("plugins/*/*/pyproject.toml"), *ROOT.glob("contrib/*/pyproject.toml"))
+)
+SUPPORTED = [folder for folder in PLUGINS if "plugins" in folder.parts]
+# import names that differ from the name of their distribution
+IMPORT_NAMES = {
+    "flash-attn": "flash_attn",
+    "liger-kernel": "liger_kernel",
+    "pyyaml": "yaml",
+    "huggingface-hub": "huggingface_hub",
+}
+
+
+def _project(folder: Path) -> dict:
+    return tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+
+
+def _sources(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*.py") if "tests" not in path.parts]
+
+
+def test_there_are_plugins() -> None:
+    assert len(SUPPORTED) > 15
+
+
+@pytest.mark.parametrize("folder", SUPPORTED, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
+def test_names_follow_the_rule(folder: Path) -> None:
+    kind, name = folder.parent.name, folder.name
+    project = _project(folder)
+    assert project["name"] == f"tunesmith-{kind}-{name}"
+    package = f"tunesmith_{kind}_{name}"
+    assert (folder / package / "__init__.py").is_file()
+    (group,) = project["entry-points"]
+    assert group == f"tunesmith.{kind}"
+    assert all(target.startswith(package) for target in project["entry-points"][group].values())
+    assert project["license"] == "Apache-2.0"
+    assert any(re.match(r"tunesmith>=", requirement) for requirement in project["dependencies"])
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
+def test_a_plugin_is_complete(folder: Path) -> None:
+    lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) >= 10
+    tests = list((folder / "tests").glob("test_*.py"))
+    assert tests
+    assert any("Suite)" in path.read_text(encoding="utf-8") for path in tests), "no conformance class"
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
+def test_imports_are_declared(folder: Path) -> None:
+    """A plugin imports the standard library, the kernel, itself, and what its pyproject.toml names."""
+    declared = {re.split(r"[\[<>=!~ ;]", requirement)[0] for requirement in _project(folder)["dependencies"]}
+    allowed = {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in declared}
+    allowed |= {path.name for path in folder.iterdir() if path.is_dir()}
+    for path in _sources(folder):
+        imported = _imported(ast.parse(path.read_text(encoding="utf-8")))
+        foreign = {name for name in imported if name not in allowed and name not in sys.stdlib_module_names}
+        assert not foreign, f"{path.relative_to(ROOT)} imports {', '.join(sorted(foreign))} without declaring it"
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add((node.module or "").partition(".")[0])
+    return names
+
+
+def test_modules_stay_small() -> None:
+    """At most 300 lines; the hook specifications are prose in one file on purpose."""
+    sources = [path for part in ("kernel", "plugins", "contrib", "docs") for path in _sources(ROOT / part)]
+    long = {
+        str(path.relative_to(ROOT)): count
+        for path in sources
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) > 300 and path.name != "hookspecs.py"
+    }
+    assert not long
+
+
+def test_the_kernel_never_imports_torch() -> None:
+    heavy = {"torch", "transformers", "datasets", "peft", "trl", "accelerate", "numpy"}
+    for path in _sources(ROOT / "kernel" / "tunesmith"):
+        if {"testing", "skeleton"} & set(path.parts):
+            continue
+        found = _imported(ast.parse(path.read_text(encoding="utf-8"))) & heavy
+        assert not found or path.name == "tools.py", f"{path} imports {found}"  # `tunesmith env` asks torch for GPUs
+
+
+def test_nothing_trusts_remote_code_or_pickles_by_default() -> None:
+    for path in (path for part in ("kernel", "plugins", "contrib") for path in _sources(ROOT / part)):
+        text = path.read_text(encoding="utf-8")
+        assert "trust_remote_code=True" not in text, path
+        assert not re.search(r"trust_remote_code: bool = True", text), path
+        assert not re.search(r"^import pickle|pickle\.load|torch\.load\((?!.*weights_only=True)", text, re.M), path
