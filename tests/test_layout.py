@@ -60,7 +60,9 @@ def test_a_plugin_is_complete(folder: Path) -> None:
 @pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
 def test_imports_are_declared(folder: Path) -> None:
     """A plugin imports the standard library, the kernel, itself, and what its pyproject.toml names."""
-    declared = {re.split(r"[\[<>=!~ ;]", requirement)[0] for requirement in _project(folder)["dependencies"]}
+    project = _project(folder)
+    requirements = [*project["dependencies"], *sum(project.get("optional-dependencies", {}).values(), [])]
+    declared = {re.split(r"[\[<>=!~ ;]", requirement)[0] for requirement in requirements}
     allowed = {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in declared}
     allowed |= {path.name for path in folder.iterdir() if path.is_dir()}
     for path in _sources(folder):

@@ -85,7 +85,8 @@ def test_missing_plugin(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNESMITH_PLUGINS", "tunesmith-model-transformers,tunesmith-hub-local")
     says(
         plan("run.yaml"),
-        "no installed plugin provides adapter=lora",
+        "not installed: template=chatml (run.yaml:3)",
+        "adapter=lora (run.yaml:9)",
         "pip install",
         "tunesmith-adapter-lora",
         "tunesmith-stage-sft",
@@ -114,7 +115,12 @@ def test_wrong_column_names(project: Path) -> None:
 
 
 def test_conflicting_options(project: Path) -> None:
-    says(plan("run.yaml", "trainer.padding_free=false", "stage.packing=true"), "packing", "padding_free")
+    says(
+        plan("run.yaml", "trainer.load_best_model_at_end=true", "trainer.eval_strategy=no"),
+        "The best model cannot be known with eval_strategy=no",
+        "trainer.eval_strategy=steps",
+        "command line",
+    )
 
 
 def test_unwritable_output(project: Path) -> None:

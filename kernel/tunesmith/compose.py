@@ -93,7 +93,7 @@ class Composition:
         for depth, part in enumerate(steps):
             holder = list if isinstance(part, int) else dict
             if not isinstance(node, holder) or (isinstance(part, int) and part >= len(node)):
-                found = f"{len(node)} elements, from 0" if isinstance(node, list) else repr(node)
+                found = f"a list of {len(node)}" if isinstance(node, list) else repr(node)
                 raise ConfigError(f"{show_path(key)} cannot be set: {show_path(key[:depth])} is {found}.\n{origin}")
             if depth == len(key) - 1:
                 node[part] = value

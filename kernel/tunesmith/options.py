@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import json
 import types
@@ -78,6 +79,7 @@ def options(cls: type) -> list[Option]:
     return found
 
 
+@functools.cache
 def _field_docs(cls: type) -> dict[str, str]:
     """The comments of the fields: behind a field, or on the lines right above it."""
     docs: dict[str, str] = {}

@@ -53,7 +53,7 @@ def structured(cls: type, values: Mapping[str, Any], key: Key, label: str) -> tu
     for name, option in known.items():
         if option.required and values.get(name, _MISSING) == _MISSING:
             needed = show_path((*key, name))
-            message = f"{label} needs {needed}{': ' if option.doc else ''}{option.doc.rstrip('.')}."
+            message = f"{label} needs {name if label == show_path(key) else needed}{': ' if option.doc else ''}{option.doc.rstrip('.')}."
             problems.append(Problem(needed, message, f"type: {option.type_name}"))
     return node, problems
 
@@ -90,7 +90,7 @@ def _nested(annotation: Any, value: Any, key: Key, label: str) -> tuple[Any, lis
     if origin is None and isinstance(value, str) and shorthand(inner):
         value = {shorthand(inner): value}
     if origin is None and isinstance(value, Mapping):
-        return structured(inner, value, key, label)
+        return structured(inner, value, key, show_path(key))
     return value, [_wrong_type(key, annotation, value)]
 
 

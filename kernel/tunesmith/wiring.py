@@ -25,17 +25,18 @@ def connect(plan: Plan) -> tuple[pluggy.PluginManager, list[Problem]]:
 
     Returns: the manager, and the plugins that ask for arguments that their hook does not have; those stay out.
     """
-    manager = pluggy.PluginManager("tunesmith")
+    manager, trial = pluggy.PluginManager("tunesmith"), pluggy.PluginManager("tunesmith")
     manager.add_hookspecs(hookspecs)
+    trial.add_hookspecs(hookspecs)
     problems = []
     for item in _made(plan):
         try:
-            manager.register(item.instance, name=item.entry.address)
+            trial.register(item.instance)  # what does not fit would stay half registered
         except pluggy.PluginValidationError as error:
-            manager.unregister(item.instance)
             lines = [line for line in str(error).splitlines() if line]
             problems.append(Problem(item.entry.kind, f"{_label(item)} does not fit its hook.", "\n".join(lines)))
             continue
+        manager.register(item.instance, name=item.entry.address)
         for caller in manager.get_hookcallers(item.instance) or ():
             for implementation in caller.get_hookimpls():
                 if implementation.plugin is item.instance:
@@ -47,10 +48,14 @@ def _made(plan: Plan) -> list[Selected]:
     return [item for item in plan.selected if item.instance is not None]
 
 
+def _registered(plan: Plan, manager: pluggy.PluginManager) -> list[Selected]:
+    return [item for item in _made(plan) if manager.has_plugin(item.entry.address)]
+
+
 def checked(plan: Plan, manager: pluggy.PluginManager, broken: bool) -> list[Problem]:
     """Ask every plugin what is wrong; one that stumbles over a plan that is known to be broken is not to blame."""
     problems = []
-    for item in _made(plan):
+    for item in _registered(plan, manager):
         others = [plugin for plugin in manager.get_plugins() if plugin is not item.instance]
         try:
             for found in manager.subset_hook_caller("check", others)(plan=plan):
@@ -65,17 +70,17 @@ def wrong_hooks(plan: Plan, manager: pluggy.PluginManager) -> list[Problem]:
     """Misspelt hooks, and exclusive hooks with no implementation, several, or one of a kind that does not own it."""
     problems = []
     known = [name for name in vars(manager.hook) if hasattr(hookspecs, name)]
-    for item in _made(plan):
+    for item in _registered(plan, manager):
         for caller in manager.get_hookcallers(item.instance) or ():
             if not caller.has_spec():
                 message = f"{_label(item)} implements the hook {caller.name}, which does not exist."
                 problems.append(Problem(item.entry.kind, message, choices(caller.name, known)))
     for name, owners in EXCLUSIVE.items():
-        problems += _wrong_exclusive(plan, getattr(manager.hook, name), owners)
+        problems += _wrong_exclusive(plan, manager, getattr(manager.hook, name), owners)
     for name, kind in ROUTED.items():
         having = _implementing(getattr(manager.hook, name))
-        lacking = [item for item in _made(plan) if item.entry.kind == kind and item.entry.address not in having]
-        problems += [_lacks(item, name) for item in lacking if manager.has_plugin(item.entry.address)]
+        mine = [item for item in _registered(plan, manager) if item.entry.kind == kind]
+        problems += [_lacks(item, name) for item in mine if item.entry.address not in having]
     return problems
 
 
@@ -94,7 +99,9 @@ def _lacks(item: Selected, hook: str) -> Problem:
     return Problem(item.entry.kind, f"nothing implements {hook}: {_label(item)} should.", advice)
 
 
-def _wrong_exclusive(plan: Plan, caller: pluggy.HookCaller, owners: tuple[str, ...]) -> list[Problem]:
+def _wrong_exclusive(
+    plan: Plan, manager: pluggy.PluginManager, caller: pluggy.HookCaller, owners: tuple[str, ...]
+) -> list[Problem]:
     implementing = _implementing(caller)
     having = [item for item in _made(plan) if item.entry.address in implementing]
     problems = [
@@ -111,7 +118,7 @@ def _wrong_exclusive(plan: Plan, caller: pluggy.HookCaller, owners: tuple[str, .
         if len(same) > 1:
             listed = " and ".join(map(_label, same))
             problems.append(Problem(kind, f"{caller.name} is implemented twice, by {listed}.", f"select one {kind}"))
-    default = [item for item in plan.selected if item.entry.kind == owners[-1] and item.instance is not None]
+    default = [item for item in _registered(plan, manager) if item.entry.kind == owners[-1]]
     if default and not having and caller.name not in OPTIONAL:
         problems.append(_lacks(default[0], caller.name))
     return problems

@@ -109,14 +109,15 @@ def test_several_processes_give_the_same(tmp_path):
     assert texts_of(splits[0]) == texts_of(splits[1]) == [f"keep {i}" for i in range(200) if i % 7]
 
 
-def test_error_in_a_worker_arrives(tmp_path):
+@pytest.mark.parametrize("num_proc", [1, 2])
+def test_error_of_the_stage_names_the_data_set(tmp_path, num_proc):
     file = write(tmp_path / "a.jsonl", [str(i) for i in range(50)])
 
     def fail(rows, processor, template):
         raise DataError("no such row")
 
-    with pytest.raises(DataError, match="no such row"):
-        build(tmp_path, file, stage=fail, batch_size=5, num_proc=2)
+    with pytest.raises(DataError, match=r"data.train\[0\] \(.*a.jsonl, format text\): no such row"):
+        build(tmp_path, file, stage=fail, batch_size=5, num_proc=num_proc, cache=False)
 
 
 def test_real_tokenizer_in_several_processes(tmp_path, tokenizer):

@@ -63,6 +63,16 @@ class Work:
                 place = "" if str(error).startswith(str(file)) else f"{file}: "
                 raise DataError(f"{self.source.key}: {place}{error}") from error
 
+    def table_of(self, rows: list[Row]) -> pyarrow.Table:
+        """Rows encoded, as Arrow.
+
+        Raises: DataError that names the entry, when the stage cannot use such rows.
+        """
+        try:
+            return _to_table(self.encode(rows))
+        except DataError as error:
+            raise DataError(f"{self.source.key} ({self.source.entry.path}, format {self.format}): {error}") from error
+
     def key(self) -> str:
         """What the encoded data set depends on, as the name of its place in the cache.
 
@@ -76,7 +86,7 @@ class Work:
             "format": [self.format, entry.columns, entry.tags, entry.sample_by],
             "size": [self.max_samples, self.batch_size],
             "files": [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in self.files],
-            "rows": [probe, self.encode(probe) if probe else None],
+            "rows": [probe, self.table_of(probe).to_pydict() if probe else None],
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
@@ -184,12 +194,12 @@ def _encoded(batches: Iterator[list[Row]], work: Work) -> Iterator[pyarrow.Table
     batches = itertools.chain(first, batches)
     if work.num_proc == 1 or len(first) < _FEW_BATCHES:
         for batch in batches:
-            yield _to_table(work.encode(batch))
+            yield work.table_of(batch)
         return
     # Forked workers inherit the encoder: tokenizers and templates need not be picklable.
     context = multiprocessing.get_context("fork")
     waiting: collections.deque[Future[pyarrow.Table]] = collections.deque()
-    with ProcessPoolExecutor(work.num_proc, context, _start_worker, (work.encode,)) as pool:
+    with ProcessPoolExecutor(work.num_proc, context, _start_worker, (work,)) as pool:
         try:
             for batch in batches:
                 waiting.append(pool.submit(_encode_in_worker, batch))
@@ -201,17 +211,18 @@ def _encoded(batches: Iterator[list[Row]], work: Work) -> Iterator[pyarrow.Table
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-_worker_encode: Any = None  # in a worker process: the encoder that it inherited
+_inherited: Work | None = None  # in a worker process
 
 
-def _start_worker(encode: Encoder) -> None:
-    global _worker_encode
+def _start_worker(work: Work) -> None:
+    global _inherited
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads of the parent do not survive the fork
-    _worker_encode = encode
+    _inherited = work
 
 
 def _encode_in_worker(rows: list[Row]) -> pyarrow.Table:
-    return _to_table(_worker_encode(rows))
+    assert _inherited is not None
+    return _inherited.table_of(rows)
 
 
 def _to_table(columns: dict[str, list[Any]]) -> pyarrow.Table:

@@ -60,5 +60,5 @@ class Answer:
         return self._delta(text + more + ("" if stopped else self._stop.finish()), "stop" if stopped else reason)
 
     def _delta(self, text: str, reason: Literal["stop", "length"] | None = None) -> Delta:
-        count = self._waiting
+        count, self._waiting = self._waiting, 0
         return Delta(self.index, text, count, reason)

@@ -29,6 +29,7 @@ def generation_config(model: Any, wanted: Sampling, max_new_tokens: int, ending:
     config.top_k = _first(wanted.top_k, config.top_k, 0) if draws else 50
     config.repetition_penalty = _first(wanted.repetition_penalty, config.repetition_penalty, 1.0)
     config.max_new_tokens, config.max_length = max_new_tokens, None
+    config.use_cache = True  # training switches it off
     config.num_beams, config.num_return_sequences = 1, 1
     config.eos_token_id = sorted(ending.tokens) or None
     config.pad_token_id = next(iter(config.eos_token_id or [0]))  # what rows that are done are filled with

@@ -69,7 +69,6 @@ def generate_batch(
         attention_mask=attention_mask,
         generation_config=config,
         stopping_criteria=StoppingCriteriaList([listener]),
-        use_cache=True,
     )
     if not cancelled.is_set():
         for answer in answers:

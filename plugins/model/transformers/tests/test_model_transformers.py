@@ -181,6 +181,25 @@ def test_two_masks_are_refused(tiny_model: Path) -> None:
         load(tiny_model)(**batch, attention_mask=torch.ones_like(batch["input_ids"]))
 
 
+@pytest.mark.parametrize("architecture, more, isolated", [("codegen", {"rotary_dim": 8}, True), ("bloom", {}, False)])
+def test_attention_of_its_own(architecture: str, more: dict, isolated: bool, tmp_path: Path) -> None:
+    """A model that does not call registered attention keeps its own, and a padded batch is as each sequence alone."""
+    folder = save_tiny_model(
+        tmp_path / "m", architecture=architecture, n_embd=64, n_head=4, n_layer=2, n_positions=64, **more
+    )
+    model = load(folder).eval()
+    ids = torch.randint(5, 250, (2, 12), generator=torch.Generator().manual_seed(2))
+    mask = torch.ones_like(ids)
+    mask[0, 7:] = 0
+    with torch.no_grad():
+        padded = model(input_ids=ids, attention_mask=mask).logits[0, :7]
+        alone = model(input_ids=ids[:1, :7]).logits[0]
+    torch.testing.assert_close(padded, alone)
+    assert (isolates_sequences(model) < TOLERANCE) == isolated
+    with pytest.raises(TunesmithError, match=rf"{architecture} computes attention in its own way"):
+        load(folder, attention="per_sequence")
+
+
 @pytest.mark.parametrize("precision, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_weights_come_in_the_precision(precision: str, dtype: torch.dtype, tiny_model: Path) -> None:
     model = Transformers(path="x").load_model(

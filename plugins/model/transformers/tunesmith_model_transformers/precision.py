@@ -21,8 +21,7 @@ def resolve(requested: str) -> Precision:
 
     Raises: TunesmithError when the hardware cannot compute in what was asked for.
     """
-    device = torch.accelerator.current_accelerator()
-    kind = device.type if device is not None else "cpu"
+    kind = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
     if requested == "auto":
         chosen, why = ("bf16", f"this {kind} computes in it") if has_bf16(kind) else ("fp32", f"no bf16 on this {kind}")
         announce("precision", chosen, why)

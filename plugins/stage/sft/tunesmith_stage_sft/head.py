@@ -87,11 +87,11 @@ def _kept(values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
 def post_processing(config: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     """What a model does to its logits by its configuration.
 
-    Gemma 2 caps them (`final_logit_softcapping`: c·tanh(x/c)), Cohere multiplies (`logit_scale`), Granite divides
-    (`logits_scaling`).
+    Gemma caps them (`final_logit_softcapping`, `logits_soft_cap`: c·tanh(x/c)), Cohere multiplies (`logit_scale`),
+    Granite divides (`logits_scaling`).
     """
     text = config.get_text_config()
-    cap = getattr(text, "final_logit_softcapping", None)
+    cap = getattr(text, "final_logit_softcapping", None) or getattr(text, "logits_soft_cap", None)
     scale = (getattr(text, "logit_scale", None) or 1.0) / (getattr(text, "logits_scaling", None) or 1.0)
 
     def process(logits: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,119 @@
+"""Fields are options, and their comments are documentation."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import jsonschema
+import pytest
+
+from tunesmith import plugin
+from tunesmith.options import is_plugin, json_schema, options, options_schema, type_name
+
+
+@dataclass(kw_only=True)
+class Entry:
+    """Nested."""
+
+    SHORTHAND: ClassVar[str] = "path"
+    path: str  # where it is
+    weight: float = 1.0  # share
+
+
+@plugin
+class Base:
+    """A base."""
+
+    rank: int = 8  # rank of the update
+    # several lines
+    # become one
+    target: list[str] = field(
+        default_factory=lambda: ["all"],
+    )
+    _state: ClassVar[Any] = None  # no option
+
+
+@plugin
+class Derived(Base):
+    """More options."""
+
+    rank: int = 16  # another rank
+    path: str  # a place; with a # in it
+    kind: Literal["a", "b"] = "a"  # which
+
+    entries: list[Entry] = field(default_factory=lambda: [Entry(path="x")])  # many
+    limits: dict[str, float] | None = None  # by name
+    text: str = "a # b"
+    silent: bool = False
+
+
+def test_options_in_order_with_docs_and_defaults():
+    found = {option.name: option for option in options(Derived)}
+    assert list(found) == ["rank", "target", "path", "kind", "entries", "limits", "text", "silent"]
+    docs = [option.doc for option in found.values()]
+    assert docs[:4] == ["another rank", "several lines become one", "a place; with a # in it", "which"]
+    assert docs[4:] == ["many", "by name", "", ""]
+    assert [name for name, option in found.items() if option.required] == ["path"]
+    assert [option.default_text for option in found.values()] == [
+        *("16", '["all"]', "required", "a"),
+        *('[{"path": "x", "weight": 1.0}]', "null", "a # b", "false"),
+    ]
+
+
+def test_a_class_inside_a_function_is_documented_too():
+    @plugin
+    class Local:
+        """A docstring
+        with a line that is not indented."""
+
+        size: int = 1  # in bytes
+
+    assert [option.doc for option in options(Local)] == ["in bytes"]
+
+
+def test_a_plugin_is_only_what_is_decorated_itself():
+    class Sub(Base):
+        pass
+
+    assert is_plugin(Base) and is_plugin(Derived)
+    assert not is_plugin(Sub) and not is_plugin(Base()) and not is_plugin(Entry)
+
+
+def test_plugins_are_told_apart_by_identity():
+    assert Base() != Base()
+    with pytest.raises(TypeError):
+        Base(3)  # keyword only
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [
+        *((int, "int"), (int | None, "int | null"), (Literal["a", 1], "a | 1"), (list[str], "list[str]")),
+        *((dict[str, float], "dict[str, float]"), (Any, "any"), (Entry, "mapping"), (list[Entry], "list[mapping]")),
+    ],
+)
+def test_types_as_users_read_them(annotation, text):
+    assert type_name(annotation) == text
+
+
+def test_the_schema_accepts_what_is_right_and_refuses_the_rest():
+    schema = json.loads(json.dumps(options_schema(Derived)))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    valid = jsonschema.Draft202012Validator(schema).is_valid
+    right = {"rank": 2, "kind": "b", "entries": ["x.json", {"path": "y", "weight": 2}], "limits": {"a": 1.5}}
+    assert valid(right) and valid({"limits": None})
+    for wrong in (
+        {"rank": "x"},
+        {"kind": "c"},
+        {"rnak": 1},
+        {"entries": [{"pth": "y"}]},
+        {"entries": "x"},
+        {"limits": {"a": "b"}},
+    ):
+        assert not valid(wrong), wrong
+    assert schema["properties"]["entries"]["default"] == [{"path": "x", "weight": 1.0}]
+    assert schema["properties"]["rank"]["description"] == "another rank"
+
+
+def test_a_type_without_schema_accepts_everything():
+    assert json_schema(Any) == {}
