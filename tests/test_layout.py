@@ -1,6 +1,7 @@
 """The shape of the repository: one rule maps all names, modules stay small, and imports are declared."""
 
 import ast
+import itertools
 import re
 import sys
 import tomllib
@@ -61,7 +62,10 @@ def test_a_plugin_is_complete(folder: Path) -> None:
 def test_imports_are_declared(folder: Path) -> None:
     """A plugin imports the standard library, the kernel, itself, and what its pyproject.toml names."""
     project = _project(folder)
-    requirements = [*project["dependencies"], *sum(project.get("optional-dependencies", {}).values(), [])]
+    requirements = [
+        *project["dependencies"],
+        *itertools.chain.from_iterable(project.get("optional-dependencies", {}).values()),
+    ]
     declared = {re.split(r"[\[<>=!~ ;]", requirement)[0] for requirement in requirements}
     allowed = {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in declared}
     allowed |= {path.name for path in folder.iterdir() if path.is_dir()}

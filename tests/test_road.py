@@ -23,7 +23,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
         "model": {"path": str(tiny_model)},
         "template": "chatml",
         "data": {"train": [str(folder / "train.json")], "val_size": 2, "cache_dir": str(folder / "cache")},
-        "adapter": {"name": "lora", "rank": 16},
+        "adapter": {"name": "lora", "rank": 16, "modules_to_save": ["lm_head"]},
         "engine": {"temperature": 0, "max_new_tokens": 32},
         "precision": "fp32",
         "output_dir": str(folder / "out"),

@@ -103,7 +103,9 @@ class Hub:
     @hookimpl
     def fetch(self, address, revision):
         self.calls.append(("fetch", address, revision))
-        return Path("/fetched") / address
+        folder = Path("fetched") / address.strip("/")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
 
 @plugin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import importlib.resources
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import PluginError, choices
+from tunesmith.errors import PluginError, choices, nearest
 from tunesmith.kinds import KINDS
 
 _PREFIX = "tunesmith."
@@ -122,8 +123,10 @@ class Catalog:
             advice = f"pip install {distribution}"
         else:
             names = {address.partition(".")[2] for address in known if address.startswith(f"{kind}.")}
-            listed = choices(name, {*self.names(kind), *names}, "installed or known")
-            advice = f"{listed}\nif somebody publishes it: pip install tunesmith-{kind}-{name}"
+            names |= set(self.names(kind))
+            advice = choices(name, names, "installed or known")
+            if not nearest(name, names):
+                advice += f"\nif somebody publishes it: pip install tunesmith-{kind}-{name}"
         hidden = f"\n{self.restriction}" if self.restriction else ""
         return MissingPluginError(f"no installed plugin provides {kind}={name}.\n{advice}{hidden}", distribution)
 
@@ -189,5 +192,8 @@ def known_distributions() -> Mapping[str, str]:
 
 def recipe_folders() -> list[Path]:
     """Folders of installed recipes: packages that offer an entry point of the group `tunesmith.recipes`."""
-    points = importlib.metadata.entry_points(group="tunesmith.recipes")
-    return [Path(str(importlib.resources.files(point.value))) for point in points]
+    folders = []
+    for point in importlib.metadata.entry_points(group="tunesmith.recipes"):
+        with contextlib.suppress(ImportError, TypeError):  # a broken package of recipes that nobody asked for
+            folders.append(Path(str(importlib.resources.files(point.value))))
+    return folders

@@ -86,7 +86,8 @@ def fetch(address: str, revision: str | None) -> Path:  # type: ignore[empty-bod
     Called: once per address, on the main process first.
     Composition: routed to the hub that the address names (`s3://…`), else `local` for a path, else the default hub.
     Args:
-        address: without its scheme: `Qwen/Qwen3-4B`, `data/train.json`.
+        address: without its scheme: `Qwen/Qwen3-4B`, `data/train.json`; a hub keeps data sets apart from models of the
+            same name under `datasets/`, as in `datasets/org/name`.
         revision: branch, tag or commit; None is the hub's default.
     Returns: a local file or folder.
     Raises: TunesmithError that says where it looked and how to get access.

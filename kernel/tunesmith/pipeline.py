@@ -51,7 +51,7 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
 
     source = _source(run, training=True)
     processor, template = _reader(run, source)
-    data = _data(run, processor, template)
+    data = _data(run, source, processor, template)
     model = _model(run, source, processor, data)
     job = TrainingJob(
         model=model,
@@ -135,8 +135,9 @@ def export(
 def show(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> tuple[Any, DatasetSplits]:
     """Encode the data as a training run would, without loading the model: the tokenizer and the encoded examples."""
     run = assemble(compose(config, overrides), "show", catalog)
-    processor, template = _reader(run, _source(run, training=True))
-    return processor, _data(run, processor, template)
+    source = _source(run, training=True)
+    processor, template = _reader(run, source)
+    return processor, _data(run, source, processor, template)
 
 
 def plan(
@@ -167,16 +168,18 @@ def _reader(run: Assembly, source: ModelSource) -> tuple[Any, ChatTemplate]:
     return processor, template
 
 
-def _data(run: Assembly, processor: Any, template: ChatTemplate) -> DatasetSplits:
-    encoder = Encoder(run.hook.encode, processor, template, _fingerprint(run.plan, template))
+def _data(run: Assembly, source: ModelSource, processor: Any, template: ChatTemplate) -> DatasetSplits:
+    encoder = Encoder(run.hook.encode, processor, template, _fingerprint(run.plan, source, template))
     data: DatasetSplits = run.hook.build_dataset(fetch=run.fetch, to_rows=run.to_rows, encode=encoder)
     return data
 
 
-def _fingerprint(plan: Plan, template: ChatTemplate) -> str:
-    """What the encoding of a row depends on beside the row: tokenizer, template, stage, and their versions."""
+def _fingerprint(plan: Plan, source: ModelSource, template: ChatTemplate) -> str:
+    """What the encoding of a row depends on beside the row: tokenizer, template, format, stage, and their versions."""
+    files = [path for path in sorted(source.path.iterdir()) if path.suffix in (".json", ".model", ".txt", ".jinja")]
     parts = {
-        "config": [plan.config.get(kind) for kind in ("model", "stage")],
+        "config": [plan.config.get(kind) for kind in ("model", "format", "stage")],
+        "tokenizer": [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files],
         "template": [template.jinja, dict(template.variables)],
         "versions": runs.lock_lines(plan),
     }

@@ -46,6 +46,8 @@ def structured(cls: type, values: Mapping[str, Any], key: Key, label: str) -> tu
         problems += nested
         if nested or value == _MISSING:
             continue
+        if type(checked) is int and known[name].type in (float, float | None):
+            checked = float(checked)
         try:
             OmegaConf.update(node, name, checked, merge=False)
         except OmegaConfBaseException:
@@ -76,9 +78,9 @@ def schema_of(cls: type) -> DictConfig:
 def _nested(annotation: Any, value: Any, key: Key, label: str) -> tuple[Any, list[Problem]]:
     """Validate the dataclasses inside a value, so that a mistake in them has its full path."""
     inner = _dataclass_in(annotation)
-    if inner is None or value is None or (isinstance(value, str) and ("${" in value or value == _MISSING)):
-        return value, []
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if inner is None or value is None or value == _MISSING:
+        return value, []
     if origin in (typing.Union, types.UnionType):
         return _nested(next(filter(_dataclass_in, arguments)), value, key, label)
     if origin is list and isinstance(value, list):
@@ -89,6 +91,8 @@ def _nested(annotation: Any, value: Any, key: Key, label: str) -> tuple[Any, lis
         return {name: item for name, (item, _) in items.items()}, [p for _, found in items.values() for p in found]
     if origin is None and isinstance(value, str) and shorthand(inner):
         value = {shorthand(inner): value}
+    if isinstance(value, str) and "${" in value:
+        return value, []
     if origin is None and isinstance(value, Mapping):
         return structured(inner, value, key, show_path(key))
     return value, [_wrong_type(key, annotation, value)]

@@ -143,7 +143,7 @@ def implementations(plan: Plan, manager: pluggy.PluginManager) -> list[tuple[str
     """Which plugins implement which hook, in the order of a run; wrappers are marked. The first one listed is called
     first; of an exclusive hook only that one."""
     found = []
-    for name in (name for name in vars(hookspecs) if hasattr(manager.hook, name)):
+    for name in (name for name in vars(hookspecs) if not name.startswith("_") and hasattr(manager.hook, name)):
         implementing = getattr(manager.hook, name).get_hookimpls()
         listed = [f"{impl.plugin_name}{' (wraps)' if _wraps(impl) else ''}" for impl in reversed(implementing)]
         if listed:

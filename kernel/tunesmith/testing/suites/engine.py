@@ -31,8 +31,9 @@ class EngineSuite(PluginSuite):
         return list(self.manager().hook.generate(handle=handle, conversations=conversations, sampling=sampling))
 
     def test_pieces(self, tiny_model: Path, tokenizer: Any) -> None:
-        """Pieces belong to a conversation; each answer's last piece, and no other, says why it ended."""
+        """Answers come in pieces; each answer's last piece, and no other, says why it ended."""
         told = self.pieces(self.handle(tiny_model, tokenizer), CONVERSATIONS, self.greedy)
+        assert len(told) > len(CONVERSATIONS), "each answer comes as a whole: nothing streams"
         assert all(isinstance(piece, Delta) for piece in told)
         assert {piece.index for piece in told} == {0, 1, 2}
         for index in range(3):

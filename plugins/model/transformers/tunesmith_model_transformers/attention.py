@@ -92,8 +92,7 @@ def attend(
     Args:
         query: (B, heads, T, D); key and value may have fewer heads.
         attention_mask: (B or 1, 1, T, S), bool (True attends) or added to the scores; None is causal.
-        kwargs: `softcap` (Gemma 2: scores become c·tanh(scores/c)), `s_aux` (GPT-OSS: one logit per head that takes
-            part in the softmax and carries no value), `is_causal`, `sliding_window`.
+        kwargs: `softcap` and `s_aux` (see `explicit`), `is_causal`, `sliding_window`.
 
     Returns: (B, T, heads, D), and None for the weights.
     Raises: TunesmithError for a concatenated batch of a model with a position bias, which is not cut here.
@@ -110,8 +109,8 @@ def attend(
     if kwargs.get("position_bias") is not None:
         raise TunesmithError(f"{type(module).__name__} biases positions.\n  use trainer.padding_free=false")
     if varlen.fits(query, dropout, softcap, sinks, attention_mask, window):
-        longest = int(kwargs["max_length_q"])
-        return varlen.attend(query, key, value, cu_seq_lens_q, longest, window=window, **options), None
+        bounds = (cu_seq_lens_q, int(kwargs["max_length_q"]))
+        return varlen.attend(query, key, value, *bounds, window=window, **options), None
     outputs = [
         (_sdpa if softcap is None and sinks is None else explicit)(*parts, **options, sinks=sinks).transpose(1, 2)
         for parts in _sequences(query, key, value, attention_mask, _lengths(cu_seq_lens_q))

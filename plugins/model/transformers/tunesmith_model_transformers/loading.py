@@ -71,23 +71,18 @@ def load_model(
     per_sequence.register()
     try:
         config = AutoConfig.from_pretrained(source.path, trust_remote_code=trust_remote_code)
-        loader = _loader(config)
-        chosen = _choose_attention(attention, source.precision, config)
-        common = {"dtype": _DTYPES[source.precision], "trust_remote_code": trust_remote_code}
+        options = {
+            "attn_implementation": _choose_attention(attention, source.precision, config),
+            "dtype": _DTYPES[source.precision],
+            "trust_remote_code": trust_remote_code,
+        }
         if random:
-            model = loader.from_config(config, attn_implementation=chosen, **common)
             announce("weights", "random", "model.initialize=random")
+            model = _loader(config).from_config(config, **options)
         else:
-            placement = _placement(source.training, quantization is not None)
-            model = loader.from_pretrained(
-                source.path,
-                config=config,
-                attn_implementation=chosen,
-                quantization_config=quantization,
-                device_map=placement,
-                use_safetensors=True,
-                **common,
-            )
+            options |= {"quantization_config": quantization, "use_safetensors": True}
+            options["device_map"] = _placement(source.training, quantization is not None)
+            model = _loader(config).from_pretrained(source.path, config=config, **options)
     except (OSError, ValueError, ImportError) as error:
         raise TunesmithError(f"{source.address}: transformers cannot load this model: {error}") from error
     per_sequence.watch(model.base_model)

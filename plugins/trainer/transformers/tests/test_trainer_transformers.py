@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -235,6 +236,22 @@ def test_bf16_computes_in_bf16(tiny_model: Path, tmp_path: Path) -> None:
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=2e-2)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_gpu_trains_as_the_cpu(tiny_model: Path, tmp_path: Path, precision: str) -> None:
+    """The same job on a GPU gives the losses that the CPU gives, within the precision."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    losses = []
+    for name, use_cpu, numbers in (("cpu", True, "fp32"), ("gpu", False, precision)):
+        job, told = make_job(tiny_model, tmp_path / name, precision=numbers)
+        Transformers(**SHORT, use_cpu=use_cpu).fit(job)
+        losses.append([event.metrics["loss"] for event in told if isinstance(event, StepEnded)])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4 if precision == "fp32" else 2e-2)
+
+
 def test_gradient_checkpointing_changes_no_number(tiny_model: Path, tmp_path: Path) -> None:
     """Gradient checkpointing, with LoRA, gives the same weights."""
     jobs = [make_job(tiny_model, tmp_path / str(number), lora=True)[0] for number in range(2)]
@@ -268,6 +285,20 @@ def test_best_model(tiny_model: Path, tmp_path: Path) -> None:
     best = min(losses, key=losses.__getitem__)
     assert best != 6, "the test needs a run that gets worse"
     assert difference(saved_weights(tmp_path), saved_weights(tmp_path / f"checkpoint-{best}")) == 0
+
+
+def test_plateau_schedule_follows_the_evaluation_loss(tiny_model: Path, tmp_path: Path) -> None:
+    """When the evaluation loss no longer falls, the learning rate does."""
+    job, told = make_job(tiny_model, tmp_path)
+    job = TrainingJob(**{**vars(job), "data": DatasetSplits(job.data.train, {"held": data(4, seed=3)})})
+    options = {**SHORT, "learning_rate": 0.1, "lr_scheduler_type": "reduce_lr_on_plateau", "warmup_steps": 0}
+    patience = {"lr_scheduler_kwargs": {"patience": 0}, "eval_strategy": "steps", "eval_steps": 1}
+    Transformers(**{**options, **patience}).fit(job)
+    rates = [event.metrics["learning_rate"] for event in told if isinstance(event, StepEnded)]
+    losses = [event.metrics["eval_loss"] for event in told if isinstance(event, Evaluated)]
+    assert rates[0] == 0.1 and rates[-1] < 0.1
+    worse = [now > min(losses[:number]) for number, now in enumerate(losses) if number]
+    assert [later < rate for rate, later in itertools.pairwise(rates[1:])] == worse[:-1]
 
 
 def test_refuses_a_model_that_leaks(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def training_arguments(options: Transformers, job: TrainingJob) -> Arguments:
         raise TunesmithError(f"transformers refuses the trainer's options: {error}") from error
     arguments.report_to = []  # also what it adds by itself where it finds a certain environment
     launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched != arguments.world_size:
+    if launched > arguments.world_size:
         raise TunesmithError(f"{launched} processes were launched, but they do not find together on this machine.")
     devices = torch.cuda.device_count()
     if devices > 1 and arguments.world_size == 1 and arguments.device.type == "cuda":
@@ -64,8 +64,10 @@ def _translated(options: Transformers, job: TrainingJob, known: set[str]) -> dic
     strategy = options.eval_strategy
     if strategy == "auto":
         strategy = "epoch" if job.data.eval else "no"
+    compares = options.load_best_model_at_end or options.save_strategy == "best"
+    compares = compares or options.lr_scheduler_type == "reduce_lr_on_plateau"
     best = options.metric_for_best_model
-    if best is None and job.data.eval:
+    if best is None and compares and job.data.eval:
         best = evaluation_metric(job)
     return {
         "output_dir": str(job.output_dir),

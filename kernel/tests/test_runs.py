@@ -1,0 +1,184 @@
+"""A run's folder: which one, what may be there, what is written."""
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tunesmith import runs
+from tunesmith.assemble import examine
+from tunesmith.compose import compose
+from tunesmith.errors import ConfigError, TunesmithError
+
+CONFIG = {"model": {"path": "org/tiny"}}
+
+
+@pytest.fixture
+def plan(catalog):
+    def plan(*overrides):
+        found, problems, _ = examine(compose(CONFIG, overrides), "train", catalog)
+        assert [problem for problem in problems if problem.severity == "error"] == []
+        return found
+
+    return plan
+
+
+def run_in(name):
+    folder = Path(name)
+    folder.mkdir(parents=True)
+    (folder / "run.yaml").touch()
+    return folder
+
+
+def test_a_given_folder_is_taken(plan):
+    assert runs.output_folder(plan("output_dir=a/b"), Path("conf/x.yaml")) == Path("a/b")
+
+
+def test_folders_are_numbered(plan):
+    recipe = Path("conf/sft_lora.yaml")
+    assert runs.output_folder(plan(), recipe) == Path("runs/sft_lora")
+    assert runs.output_folder(plan(), None) == Path("runs/sft")
+    run_in("runs/sft_lora")
+    assert runs.output_folder(plan(), recipe) == Path("runs/sft_lora-2")
+    run_in("runs/sft_lora-2")
+    Path("runs/sft_lora-3").mkdir()
+    assert runs.output_folder(plan(), recipe) == Path("runs/sft_lora-4")
+    assert runs.output_folder(plan("resume=true"), recipe) == Path("runs/sft_lora-2"), "the newest run"
+
+
+def test_a_repeated_run_is_numbered_after_its_original(plan):
+    first, second = run_in("runs/x"), run_in("runs/x-2")
+    assert runs.output_folder(plan(), first / "run.yaml") == Path("runs/x-3")
+    assert runs.output_folder(plan(), second / "run.yaml") == Path("runs/x-3")
+    assert runs.output_folder(plan("resume=true"), first / "run.yaml") == first
+    named = run_in("runs/qwen-7")
+    assert runs.output_folder(plan(), named / "run.yaml") == Path("runs/qwen-7-2"), "7 is part of the name"
+
+
+def test_the_current_folder_as_a_run(plan, monkeypatch, tmp_path):
+    monkeypatch.chdir(run_in("runs/x"))
+    assert runs.output_folder(plan("resume=true"), Path("run.yaml")) == Path()
+    assert runs.output_folder(plan(), Path("run.yaml")) == tmp_path / "runs" / "x-2"
+
+
+def test_a_folder_is_opened(plan):
+    folder = Path("out/deep")
+    runs.open_folder(folder, plan("adapter.rank=3"))
+    assert runs.is_run(folder) and not runs.holds_model(folder) and not runs.holds_adapter(folder)
+    written = yaml.safe_load((folder / "run.yaml").read_text())
+    assert written["adapter"]["rank"] == 3 and written["seed"] == 42
+    assert not {"output_dir", "resume", "overwrite"} & set(written)
+
+
+def test_an_empty_folder_is_fine(plan):
+    Path("out").mkdir()
+    runs.open_folder(Path("out"), plan())
+    assert runs.is_run(Path("out"))
+
+
+def test_a_run_that_is_there_is_left_alone(plan):
+    folder = run_in("out")
+    (folder / "precious").touch()
+    with pytest.raises(ConfigError, match=r"output_dir=out: a run is already there\.\nresume=true continues"):
+        runs.open_folder(folder, plan())
+    runs.open_folder(folder, plan("resume=true"))
+    assert (folder / "precious").exists() and (folder / "run.yaml").read_text()
+    runs.open_folder(folder, plan("overwrite=true"))
+    assert not (folder / "precious").exists() and runs.is_run(folder)
+
+
+def test_what_is_no_run_is_never_deleted(plan):
+    Path("out").mkdir()
+    Path("out/thesis.tex").touch()
+    with pytest.raises(ConfigError, match="files are already there"):
+        runs.open_folder(Path("out"), plan())
+    with pytest.raises(ConfigError, match=r"out is not a run, so it is not deleted\.\nchoose another output_dir"):
+        runs.open_folder(Path("out"), plan("overwrite=true"))
+    assert Path("out/thesis.tex").exists()
+
+
+def test_nothing_to_resume(plan):
+    with pytest.raises(ConfigError, match=r"resume=true: there is no run in out\.\nstart it without resume"):
+        runs.open_folder(Path("out"), plan("resume=true"))
+
+
+def test_only_the_main_process_writes(plan, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    runs.open_folder(Path("out"), plan())
+    assert not Path("out").exists() and not runs.is_main_process()
+
+
+def problems_of(catalog, *overrides):
+    return examine(compose(CONFIG, overrides), "train", catalog)[1]
+
+
+def test_a_folder_that_cannot_be_made_is_a_problem_of_the_plan(catalog, plan):
+    Path("file").touch()
+    (problem,) = problems_of(catalog, "output_dir=file/run")
+    place = Path("file").absolute()
+    assert problem.message == f"output_dir=file/run cannot be made: {place} is not a folder."
+    assert problem.key == "output_dir"
+    (problem,) = problems_of(catalog, "output_dir=file")
+    assert problem.message.endswith("is not a folder.")
+    with pytest.raises(TunesmithError, match="output_dir=file/run cannot be written: "):
+        runs.open_folder(Path("file/run"), plan())
+
+
+def test_a_folder_that_may_not_be_written_is_a_problem_of_the_plan(catalog, monkeypatch, tmp_path):
+    Path("locked").mkdir()
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked" and allowed(path, mode))
+    (problem,) = problems_of(catalog, "output_dir=locked/a/b")
+    assert problem.message == f"output_dir=locked/a/b cannot be made: {tmp_path / 'locked'} may not be written to."
+    assert problem.advice == "choose another: output_dir=FOLDER"
+
+
+def test_resume_and_overwrite_exclude_each_other(catalog):
+    (problem,) = problems_of(catalog, "resume=true", "overwrite=true")
+    assert problem.message == "resume=true and overwrite=true exclude each other."
+
+
+def test_several_processes_need_one_folder(catalog, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    (problem,) = problems_of(catalog)
+    assert problem.message == "a run of several processes needs output_dir, which all of them share."
+    assert problems_of(catalog, "output_dir=runs/x") == []
+
+
+SECRETS = {"token": "t", "api_key": "k", "hub_token": "h", "aws_secret_access_key": "a", "db_password": "p"}
+PLAIN = {"pad_token": "<pad>", "max_tokens": 5, "tokenizer": "x", "target_tokens": "y", "keys": ["a"], "secret": None}
+
+
+def test_secrets_are_hidden_at_every_depth():
+    config = {"hub": {"hf": {**SECRETS, **PLAIN}}, "data": {"train": [{"token": "t", "path": "a"}]}, "token": "t"}
+    shown = runs.redacted(config)
+    assert shown["hub"]["hf"] == {**dict.fromkeys(SECRETS, "***"), **PLAIN}
+    assert shown["data"]["train"] == [{"token": "***", "path": "a"}] and shown["token"] == "***"
+    assert config["token"] == "t", "the configuration itself stays as it is"
+
+
+def test_secrets_are_not_written(plan):
+    text = runs.run_yaml(plan("model.api_token=hf_12345"))
+    assert "12345" not in text
+    assert "api_token" not in yaml.safe_load(text)["model"], "a repeated run takes its default, not a placeholder"
+
+
+def test_run_yaml_keeps_text_as_it_is(plan):
+    text = runs.run_yaml(plan("tracker={plot: {project: 'Grüße 1e-4: yes'}}", "trainer.learning_rate=1e-5"))
+    read = yaml.safe_load(text)
+    assert read["tracker"] == {"plot": {"project": "Grüße 1e-4: yes"}}
+    assert compose_text(text)["trainer"]["learning_rate"] == 1e-5
+
+
+def compose_text(text):
+    Path("again.yaml").write_text(text, encoding="utf-8")
+    return compose("again.yaml").tree
+
+
+def test_the_lock_pins_what_made_the_run(plan):
+    lines = runs.lock_lines(plan())
+    assert lines[0] == f"tunesmith=={importlib.metadata.version('tunesmith')}"
+    assert f"omegaconf=={importlib.metadata.version('omegaconf')}" in lines
+    assert all(line.count("==") == 1 for line in lines) and len(set(lines)) == len(lines)
