@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import ClassVar, Literal
 
 import pytest
-
 from tunesmith import hookimpl, plugin
 from tunesmith.catalog import Catalog
 from tunesmith.types import DatasetSplits, Delta, LossOutput, Requirement

@@ -4,7 +4,6 @@ import importlib.metadata
 import sys
 
 import pytest
-
 from tunesmith import __version__
 from tunesmith.catalog import Catalog, MissingPluginError, recipe_folders
 from tunesmith.errors import PluginError

@@ -9,7 +9,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 from click.testing import CliRunner
-
 from tunesmith import __version__, hookimpl, plugin
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.cli import cli, main
@@ -199,6 +198,8 @@ def test_config_show_has_the_origin_of_each_value(run, config):
     assert origins["dropout: 0.0"] == "default"
     assert origins['path: "org/tiny"'] == f"{config}:1"
     assert origins['name: "lora"'] == "default"
+    assert origins['path: "a.json"'] == "command line", "a plain string stands for the path"
+    assert origins["weight: 1.0"] == "default"
     assert "abc" not in out and origins['api_token: "***"'] == "command line"
 
 

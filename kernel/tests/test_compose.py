@@ -1,7 +1,6 @@
 """Files, what they inherit, and overrides become one tree whose values know where they came from."""
 
 import pytest
-
 from tunesmith.compose import compose
 from tunesmith.errors import ConfigError
 from tunesmith.reading import show_path

@@ -1,7 +1,6 @@
 """Finished files are never half written."""
 
 import pytest
-
 from tunesmith.files import filling, replacing
 
 

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal
 
 import jsonschema
 import pytest
-
 from tunesmith import plugin
 from tunesmith.options import is_plugin, json_schema, options, options_schema, type_name
 

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-import yaml
-
 import tunesmith
+import yaml
 from tunesmith import hookimpl, pipeline, plugin
 from tunesmith.catalog import Catalog
 from tunesmith.errors import ConfigError

@@ -1,7 +1,6 @@
 """YAML with lines, and the grammar of keys and values."""
 
 import pytest
-
 from tunesmith.errors import ConfigError
 from tunesmith.reading import Origin, parse_path, parse_value, read_yaml, show_path
 
@@ -39,7 +38,15 @@ def test_every_value_knows_its_line(file):
     ("written", "value"),
     [
         *(("1e-4", 1e-4), ("2E5", 2e5), ("-.5e3", -500.0), ("1_000", 1000), ("true", True), ("null", None)),
-        *(("2026-01-31", "2026-01-31"), ("4e", "4e"), ("Qwen/Qwen3-4B", "Qwen/Qwen3-4B"), ("[a, 1]", ["a", 1])),
+        *(
+            ("2026-01-31", "2026-01-31"),
+            ("4e", "4e"),
+            ("no", "no"),
+            ("on", "on"),
+            ("False", False),
+            ("Qwen/Qwen3-4B", "Qwen/Qwen3-4B"),
+            ("[a, 1]", ["a", 1]),
+        ),
     ],
 )
 def test_values_are_what_people_mean(file, written, value):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from tunesmith import runs
 from tunesmith.assemble import examine
 from tunesmith.compose import compose

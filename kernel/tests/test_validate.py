@@ -6,7 +6,6 @@ from typing import ClassVar, Literal
 
 import pytest
 from omegaconf import OmegaConf
-
 from tunesmith import plugin
 from tunesmith.errors import PluginError
 from tunesmith.validate import resolve, structured

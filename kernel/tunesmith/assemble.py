@@ -15,7 +15,6 @@ from typing import Any
 import pluggy
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
-
 from tunesmith.addresses import hub_of
 from tunesmith.catalog import Catalog, Entry, MissingPluginError
 from tunesmith.compose import Composition
@@ -28,7 +27,7 @@ from tunesmith.plan import RunOptions, Selected, problem_of, refuse, report
 from tunesmith.reading import Key, parse_path, show_path
 from tunesmith.runs import folder_problems
 from tunesmith.types import Problem, Requirement, Row
-from tunesmith.validate import resolve, structured
+from tunesmith.validate import resolve, structured, unknown_key
 from tunesmith.wiring import checked, connect, noted, overridden, wrong_hooks
 
 
@@ -91,6 +90,7 @@ def examine(
     for kind, name, key in work.selection():
         work.select(kind, name, key)
     work.resolve_run_options()
+    work.select_hub()
     work.make_instances()
     plan = work.plan()
     manager, unfit = connect(plan)
@@ -139,7 +139,7 @@ class _Examination:
                 with contextlib.suppress(OmegaConfBaseException):  # not this command's business
                     self._put((name,), OmegaConf.create(value))
             elif name not in CONFIGURED and name not in known:
-                self.problems.append(_unknown_key(str(name), known))
+                self.problems.append(unknown_key(str(name), known))
 
     def _put(self, key: Key, node: DictConfig) -> None:
         with open_dict(self.root):
@@ -220,6 +220,12 @@ class _Examination:
         if not problems:
             self.run = RunOptions(**data)
 
+    def select_hub(self) -> None:
+        """Select the hub of the model's address, also when the model's own plugin is missing or wrong."""
+        path = self._options_of("model", "").get("path")
+        if isinstance(path, str) and "${" not in path:
+            self.select("hub", hub_of(path, self.run.default_hub)[0], ("model", "path"))
+
     def make_instances(self) -> None:
         """Make the selected plugins, and then those that they require, until nobody requires more."""
         waiting = [chosen for chosen in self.chosen.values() if chosen]
@@ -290,10 +296,3 @@ class _Examination:
                 config[kind.name] = self.config.get(kind.name, {})
         origins, notices = self.composition.origins, tuple(self.composition.notices)
         return Plan(self.command, self.run, tuple(selected), config, origins, notices)
-
-
-def _unknown_key(name: str, known: list[str]) -> Problem:
-    head, dot, rest = name.partition(".")
-    if dot and head in CONFIGURED:
-        return Problem(name, f"{name} is not a key of a file.", f"write {head}: {{{rest}: …}}; dots are for overrides")
-    return Problem(name, f"{name} is not a key of a configuration.", choices(name, [*known, *CONFIGURED, "defaults"]))

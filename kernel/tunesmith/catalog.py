@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.metadata
 import importlib.resources
+import importlib.util
 import json
 import os
 import re
@@ -192,8 +192,6 @@ def known_distributions() -> Mapping[str, str]:
 
 def recipe_folders() -> list[Path]:
     """Folders of installed recipes: packages that offer an entry point of the group `tunesmith.recipes`."""
-    folders = []
-    for point in importlib.metadata.entry_points(group="tunesmith.recipes"):
-        with contextlib.suppress(ImportError, TypeError):  # a broken package of recipes that nobody asked for
-            folders.append(Path(str(importlib.resources.files(point.value))))
-    return folders
+    points = importlib.metadata.entry_points(group="tunesmith.recipes")
+    specs = [importlib.util.find_spec(point.value) for point in points]
+    return [Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ()]

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 _LISTED = 12  # names that a message lists at most
+_LISTED_BESIDE_NEAREST = 5  # of a longer list, when one of the names is likely meant
 
 
 class TunesmithError(Exception):
@@ -32,12 +33,13 @@ def nearest(asked: str, possible: Iterable[str]) -> str | None:
 def choices(asked: str, possible: Iterable[str], label: str = "possible") -> str:
     """One line that lists what is possible, with the nearest match: "possible: a, b   did you mean a?".
 
-    Of many names the twelve that look most like `asked` are listed.
+    Of many names those that look most like `asked` are listed: twelve, or five when one of them is near.
     """
     names = sorted(possible)
     near = nearest(asked, names)
     if len(names) > _LISTED:
-        names = [*sorted(names, key=lambda name: -_likeness(asked, name))[:_LISTED], "…"]
+        shown = _LISTED_BESIDE_NEAREST if near else _LISTED
+        names = [*sorted(names, key=lambda name: -_likeness(asked, name))[:shown], "…"]
     line = f"{label}: {', '.join(names) or 'nothing'}"
     return f"{line}   did you mean {near}?" if near else line
 

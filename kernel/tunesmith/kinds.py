@@ -41,7 +41,7 @@ KINDS: dict[str, Kind] = {
         Kind("tracker", "any", "records what happens in a run", ("console", "jsonl", "plot")),
         Kind("engine", "one", "generates answers", ("transformers",), ("chat",)),
         Kind("exporter", "one", "writes a finished model", ("merged",), ("export",)),
-        Kind("command", "command", "a command of its own", commands=()),
+        Kind("command", "command", "a command of its own: a plugin whose command() gives a click command", commands=()),
     )
 }
 

@@ -22,10 +22,12 @@ from tunesmith.types import (
     DatasetSplits,
     Delta,
     Encoder,
+    Event,
     Message,
     ModelHandle,
     ModelSource,
     Problem,
+    RunStarted,
     Sampling,
     TrainingJob,
 )
@@ -64,7 +66,7 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
         collate=run.hook.collate,
         compute_loss=run.hook.compute_loss,
         build_optimizer=run.hook.build_optimizer,
-        emit=lambda event: run.hook.on_event(event=event),
+        emit=lambda event: run.hook.on_event(event=_described(run, event)),
     )
     if not run.hook.fit(job=job):
         raise KeyboardInterrupt(f"continue with: tunesmith train {folder} resume=true")
@@ -166,6 +168,11 @@ def _reader(run: Assembly, source: ModelSource) -> tuple[Any, ChatTemplate]:
     template = run.hook.chat_template(processor=processor, source=source).bind(processor)
     processor.chat_template = template.exported
     return processor, template
+
+
+def _described(run: Assembly, event: Event) -> Event:
+    """Events as trackers hear them: the start of a run carries its configuration, which the trainer does not know."""
+    return replace(event, config=runs.redacted(run.plan.config)) if isinstance(event, RunStarted) else event
 
 
 def _data(run: Assembly, source: ModelSource, processor: Any, template: ChatTemplate) -> DatasetSplits:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from tunesmith.errors import ConfigError, TunesmithError
 from tunesmith.files import replacing
 from tunesmith.messages import announce

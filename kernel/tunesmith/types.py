@@ -20,7 +20,8 @@ Row = dict[str, Any]
 """One canonical row: `text` | `messages` | `prompt`+`chosen`+`rejected` | …, with optional `tools`, `images`, …"""
 
 Batch = dict[str, Any]
-"""Keyword arguments of `model(...)`, plus `labels` (int64, -100 where not trained) and `num_items` (float)."""
+"""Keyword arguments of `model(...)`, plus `labels` (int64, -100 where not trained), `num_items` (float), and `weights`
+(fp32, shape of `labels`) where messages are weighted; the last three are not for the model."""
 
 Precision = Literal["bf16", "fp16", "fp32"]
 
@@ -164,7 +165,7 @@ class Delta:
 class RunStarted:
     output_dir: Path
     total_steps: int
-    config: Mapping[str, Any]  # resolved, without secrets
+    config: Mapping[str, Any] = field(default_factory=dict)  # resolved, without secrets; the pipeline fills it in
     resumed_from: int = 0  # the step a resumed run continues at
 
 

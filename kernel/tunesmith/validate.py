@@ -11,8 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-
 from tunesmith.errors import PluginError, choices
+from tunesmith.kinds import CONFIGURED
 from tunesmith.options import options, shorthand, type_name
 from tunesmith.reading import Key, show_path
 from tunesmith.types import Problem
@@ -55,7 +55,8 @@ def structured(cls: type, values: Mapping[str, Any], key: Key, label: str) -> tu
     for name, option in known.items():
         if option.required and values.get(name, _MISSING) == _MISSING:
             needed = show_path((*key, name))
-            message = f"{label} needs {name if label == show_path(key) else needed}{': ' if option.doc else ''}{option.doc.rstrip('.')}."
+            shown = name if label == show_path(key) else needed
+            message = f"{label} needs {shown}{': ' if option.doc else ''}{option.doc.rstrip('.')}."
             problems.append(Problem(needed, message, f"type: {option.type_name}"))
     return node, problems
 
@@ -133,3 +134,11 @@ def resolve(node: DictConfig, key: Key, names: Iterable[str] | None = None) -> t
             message = f"{place} cannot be resolved: {str(error).splitlines()[0]}."
             problems.append(Problem(place, message, "write ${adapter.rank} for the value of another key"))
     return data, problems
+
+
+def unknown_key(name: str, known: list[str]) -> Problem:
+    """A key of the top level that is neither a kind nor one of the run's options."""
+    head, dot, rest = name.partition(".")
+    if dot and head in CONFIGURED:
+        return Problem(name, f"{name} is not a key of a file.", f"write {head}: {{{rest}: …}}; dots are for overrides")
+    return Problem(name, f"{name} is not a key of a configuration.", choices(name, [*known, *CONFIGURED, "defaults"]))

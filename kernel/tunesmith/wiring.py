@@ -12,7 +12,6 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import pluggy
-
 from tunesmith import hookspecs
 from tunesmith.errors import TunesmithError, choices
 from tunesmith.kinds import EXCLUSIVE, OPTIONAL, ROUTED

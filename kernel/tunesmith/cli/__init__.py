@@ -121,5 +121,6 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (KeyboardInterrupt, click.Abort) as stop:
-        click.echo(f"interrupted. {stop}".strip(), err=True)
+        how_to_continue = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__  # click makes one the other
+        click.echo(f"interrupted. {how_to_continue or ''}".strip(), err=True)
         sys.exit(1)

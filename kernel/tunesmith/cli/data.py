@@ -8,7 +8,6 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.text import Text
-
 from tunesmith.cli.arguments import ConfigCommand, configured
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
-
 from tunesmith.cli.arguments import ConfigCommand, configured
 from tunesmith.errors import TunesmithError
+from tunesmith.kinds import KINDS
+from tunesmith.options import shorthand
 
 
 @click.command(cls=ConfigCommand)
@@ -65,17 +66,30 @@ def _print_config(found: Any) -> None:
         click.echo(f"{text.ljust(width)}  # {origin}" if origin else text)
 
 
-def _lines(value: Any, key: tuple[str | int, ...], found: Any) -> Iterator[tuple[str, str]]:
-    """The configuration as YAML lines, each value with where it was written."""
+def _lines(value: Any, key: tuple[str | int, ...], found: Any, thing: Any = None) -> Iterator[tuple[str, str]]:
+    """The configuration as YAML lines, each value with where it was written.
+
+    Args:
+        thing: the plugin, or the dataclass in one, that the values belong to: it knows what a plain string stands for.
+    """
     items: Any = value.items() if isinstance(value, Mapping) else enumerate(value)
     for name, inner in items:
         place = (*key, name)
         head = "  " * len(key) + ("-" if isinstance(name, int) else f"{name}:")
         if isinstance(inner, Mapping | list) and inner:
             yield head, str(found.origins.get(place, ""))
-            yield from _lines(inner, place, found)
+            yield from _lines(inner, place, found, _part(thing, place, found))
         else:
-            yield f"{head} {json.dumps(inner, ensure_ascii=False)}", str(found.origins.get(place, "default"))
+            at = key if name == shorthand(type(thing)) and place not in found.origins else place
+            yield f"{head} {json.dumps(inner, ensure_ascii=False)}", str(found.origins.get(at, "default"))
+
+
+def _part(thing: Any, place: tuple[str | int, ...], found: Any) -> Any:
+    """What stands at a place: a plugin for its kind or its name, else a part of the thing that contains the place."""
+    if place[0] in KINDS and len(place) == (2 if KINDS[str(place[0])].many else 1):
+        return found.plugin(place[0], place[1] if len(place) == 2 else None)
+    last: Any = place[-1]
+    return thing[last] if isinstance(thing, Mapping | list) else getattr(thing, str(last), None)
 
 
 @config.command()
@@ -131,7 +145,6 @@ def show_plugin(address: str) -> None:
     from tunesmith.catalog import Catalog
     from tunesmith.cli.tables import print_table
     from tunesmith.errors import choices
-    from tunesmith.kinds import KINDS
     from tunesmith.options import options
 
     kind, _, name = address.partition(".")

@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 import click
-
 from tunesmith.cli.arguments import ConfigCommand, configured
 
 

@@ -8,7 +8,6 @@ import platform
 from pathlib import Path
 
 import click
-
 from tunesmith import __version__
 from tunesmith.kinds import KINDS
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-
 from tunesmith.testing.parts import collate, examples, load_plain, logits_of, source_of, train
 from tunesmith.testing.suites.plugin import PluginSuite
 

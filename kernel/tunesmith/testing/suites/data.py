@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tunesmith import ChatTemplate, TunesmithError
 from tunesmith.testing.parts import CHATML
 from tunesmith.testing.suites.plugin import PluginSuite

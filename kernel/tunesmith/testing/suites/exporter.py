@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-
 from tunesmith.testing.parts import CHAT, CHATML, handle_of, load_plain, logits_of
 from tunesmith.testing.suites.plugin import PluginSuite
 

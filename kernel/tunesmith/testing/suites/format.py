@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
-
 from tunesmith import DataError
 from tunesmith.testing.suites.plugin import PluginSuite
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-
 from tunesmith import TunesmithError
 from tunesmith.testing.suites.plugin import PluginSuite
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-
 from tunesmith.testing.parts import collate, examples, load_plain, mean_loss, train
 from tunesmith.testing.suites.plugin import PluginSuite
 from tunesmith.types import OptimizerSettings

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import pluggy
 import pytest
-
 from tunesmith import hookspecs, kinds
 from tunesmith.options import is_plugin, options
 from tunesmith.plan import refuse

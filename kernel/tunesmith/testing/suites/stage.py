@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-
 from tunesmith import ChatTemplate, DataError
 from tunesmith.testing.parts import CHATML, load_plain
 from tunesmith.testing.suites.plugin import PluginSuite

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-
 from tunesmith import ChatTemplate, DataError
 from tunesmith.testing.parts import CHAT, TOOLS, source_of
 from tunesmith.testing.suites.plugin import PluginSuite

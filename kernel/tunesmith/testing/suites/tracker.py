@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-
 from tunesmith.testing.suites.plugin import PluginSuite
 from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, Saved, StepEnded
 

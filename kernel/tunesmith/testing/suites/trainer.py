@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-
 from tunesmith.testing.parts import collate, compute_loss, examples, load_plain, mean_loss
 from tunesmith.testing.suites.plugin import PluginSuite
 from tunesmith.types import DatasetSplits, RunEnded, RunStarted, StepEnded, TrainingJob
