@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# test processes; each computes in one thread
+JOBS ?= 2
 # uv reads its own variable; a wheel folder that pip knows of serves both
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
-export TOKENIZERS_PARALLELISM ?= true
 export HF_HUB_DISABLE_TELEMETRY = 1
 
 PROJECTS := pyproject.toml kernel/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
@@ -24,10 +25,10 @@ demo: setup  ## prepare data, train, chat, export, offline
 	$(BIN)/python contrib/demo/demo.py
 
 test: setup  ## the quick tests
-	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow and not gpu"
 
 test-slow: setup  ## the slow tests
-	$(BIN)/python -m pytest -q -m "slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "slow and not gpu"
 
 test-gpu: setup  ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -q -m gpu

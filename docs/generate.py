@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "kernel"))
 from tunesmith import hookspecs  # noqa: E402
 from tunesmith.kinds import EXCLUSIVE, KINDS, ROUTED, Kind  # noqa: E402
 from tunesmith.options import Option, options, shorthand  # noqa: E402
-from tunesmith.plan import RunOptions  # noqa: E402
+from tunesmith.planning import RunOptions  # noqa: E402
 
 Files = Iterator[tuple[Path, str]]
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tunesmith.pipeline import ChatSession as ChatSession
     from tunesmith.pipeline import chat as chat
     from tunesmith.pipeline import export as export
+    from tunesmith.pipeline import plan as plan
+    from tunesmith.pipeline import show as show
     from tunesmith.pipeline import train as train
 
 __version__ = "0.1.0"
@@ -29,7 +31,9 @@ _HOME = {
     "chat": "pipeline",
     "export": "pipeline",
     "hookimpl": "hookspecs",
+    "plan": "pipeline",
     "plugin": "options",
+    "show": "pipeline",
     "train": "pipeline",
 }
 __all__ = ["__version__", *_HOME]

@@ -22,8 +22,7 @@ from tunesmith.errors import PluginError, TunesmithError, choices
 from tunesmith.kinds import CONFIGURED, KINDS, ROUTED, Kind
 from tunesmith.messages import logger
 from tunesmith.options import options
-from tunesmith.plan import Plan as Plan
-from tunesmith.plan import RunOptions, Selected, problem_of, refuse, report
+from tunesmith.planning import Plan, RunOptions, Selected, problem_of, refuse, report
 from tunesmith.reading import Key, parse_path, show_path
 from tunesmith.runs import folder_problems
 from tunesmith.types import Problem, Requirement, Row

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import resources
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from tunesmith.errors import DataError
 from tunesmith.spans import Marks, Search, Span, assign, clip, cut_after
@@ -127,7 +127,7 @@ class ChatTemplate:
         last = len(turns) - 1
         if not rendered.spans or rendered.spans[-1].message != last or add_generation_prompt:
             raise DataError("only a conversation that ends with the assistant, and without prompt, can be continued")
-        text = cut_after(rendered.spans[-1], rendered.text, _content(turns[-1]["content"], "text"))
+        text = cut_after(rendered.spans[-1], rendered.text, str(_content(turns[-1]["content"], "text")))
         return Rendered(text, clip(rendered.spans, len(text)))
 
     def _render(self, turns: list[Message], prompt: bool, variables: Mapping[str, Any]) -> Rendered:
@@ -153,9 +153,8 @@ class ChatTemplate:
         from jinja2 import TemplateError
 
         try:
-            return _compile(self.jinja).render(
-                {"documents": None, **variables, "messages": list(turns), "add_generation_prompt": prompt}
-            )
+            values = {"documents": None, **variables, "messages": list(turns), "add_generation_prompt": prompt}
+            return str(_compile(self.jinja).render(values))
         except (TemplateError, TypeError, ValueError, AttributeError, LookupError) as error:
             raise DataError(f"template {self.name} cannot render this conversation: {error}") from error
 
@@ -234,7 +233,7 @@ def _compile(source: str) -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        tags: ClassVar[set[str]] = {"generation"}
+        tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
 
         def parse(self, parser: Any) -> nodes.Node:
             line = next(parser.stream).lineno

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from tunesmith.assemble import Plan
     from tunesmith.chat_template import ChatTemplate
+    from tunesmith.planning import Plan
     from tunesmith.types import (
         Batch,
         Conversation,

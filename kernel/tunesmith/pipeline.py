@@ -16,7 +16,7 @@ from tunesmith.catalog import Catalog
 from tunesmith.chat_template import ChatTemplate
 from tunesmith.compose import Composition, Overrides, compose
 from tunesmith.errors import ConfigError
-from tunesmith.plan import Plan
+from tunesmith.planning import Plan
 from tunesmith.types import (
     Conversation,
     DatasetSplits,

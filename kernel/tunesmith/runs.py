@@ -21,7 +21,7 @@ import yaml
 from tunesmith.errors import ConfigError, TunesmithError
 from tunesmith.files import replacing
 from tunesmith.messages import announce
-from tunesmith.plan import Plan
+from tunesmith.planning import Plan
 from tunesmith.types import Problem
 
 _SECRET = re.compile(

@@ -9,7 +9,7 @@ from tunesmith.catalog import Catalog
 from tunesmith.errors import PluginError
 from tunesmith.kinds import KINDS, Kind
 from tunesmith.options import options_schema
-from tunesmith.plan import RunOptions
+from tunesmith.planning import RunOptions
 
 
 def config_schema(catalog: Catalog | None = None) -> dict[str, Any]:

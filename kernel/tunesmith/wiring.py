@@ -15,7 +15,7 @@ import pluggy
 from tunesmith import hookspecs
 from tunesmith.errors import TunesmithError, choices
 from tunesmith.kinds import EXCLUSIVE, OPTIONAL, ROUTED
-from tunesmith.plan import Plan, Selected
+from tunesmith.planning import Plan, Selected
 from tunesmith.types import Problem
 
 

@@ -20,7 +20,7 @@ def plan(config: str | None, overrides: list[str], command: str) -> int:
     """Show what would happen, and everything that is wrong, without loading anything."""
     from tunesmith.assemble import examine
     from tunesmith.compose import compose
-    from tunesmith.plan import report
+    from tunesmith.planning import report
     from tunesmith.wiring import implementations
 
     found, problems, manager = examine(compose(config, overrides), command)
@@ -50,7 +50,7 @@ def show(config: str | None, overrides: list[str]) -> None:
     """Show the resolved configuration with the origin of each value."""
     from tunesmith.assemble import examine
     from tunesmith.compose import compose
-    from tunesmith.plan import refuse
+    from tunesmith.planning import refuse
 
     found, problems, _ = examine(compose(config, overrides), "train")
     refuse(problems, found.origins)

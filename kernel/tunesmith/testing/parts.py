@@ -13,7 +13,7 @@ from typing import Any
 from tunesmith.catalog import Entry
 from tunesmith.chat_template import ChatTemplate
 from tunesmith.kinds import KINDS
-from tunesmith.plan import Plan, RunOptions, Selected
+from tunesmith.planning import Plan, RunOptions, Selected
 from tunesmith.types import Batch, LossOutput, ModelHandle, ModelSource
 
 CHATML = ChatTemplate(

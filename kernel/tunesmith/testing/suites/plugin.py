@@ -15,7 +15,7 @@ import pluggy
 import pytest
 from tunesmith import hookspecs, kinds
 from tunesmith.options import is_plugin, options
-from tunesmith.plan import refuse
+from tunesmith.planning import refuse
 from tunesmith.testing.parts import StubPlan
 from tunesmith.types import Problem
 from tunesmith.validate import structured

@@ -17,7 +17,7 @@ from tunesmith.errors import choices
 from tunesmith.types import ModelSource, Problem
 
 if TYPE_CHECKING:
-    from tunesmith.assemble import Plan
+    from tunesmith.planning import Plan
 
 
 @plugin

@@ -28,17 +28,17 @@ class TestLora(AdapterSuite):
 
 class TestDora(AdapterSuite):
     plugin = Lora
-    options = {"use_dora": True, "use_rslora": True, "rank": 4}  # noqa: RUF012
+    options = {"use_dora": True, "use_rslora": True, "rank": 4}
 
 
 class TestSavedModules(AdapterSuite):
     plugin = Lora
-    options = {"modules_to_save": ["embed_tokens", "lm_head"], "target_modules": ["self_attn"]}  # noqa: RUF012
+    options = {"modules_to_save": ["embed_tokens", "lm_head"], "target_modules": ["self_attn"]}
 
 
 class TestPissa(AdapterSuite):
     plugin = Lora
-    options = {"init": "pissa"}  # noqa: RUF012
+    options = {"init": "pissa"}
 
 
 class Rounded(torch.nn.Linear):

@@ -14,7 +14,7 @@ from tunesmith import TunesmithError, announce, hookimpl, plugin
 from tunesmith.types import ModelSource, Problem
 
 if TYPE_CHECKING:
-    from tunesmith.assemble import Plan
+    from tunesmith.planning import Plan
 
 _CHANGES_BASE = ("pissa", "olora")  # these initialisations take their part out of the base weights
 _FIXED_BY_ADAPTER = {"rank": "r", "alpha": "lora_alpha", "use_dora": "use_dora", "use_rslora": "use_rslora"}

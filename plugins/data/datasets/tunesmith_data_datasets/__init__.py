@@ -19,7 +19,7 @@ from .reading import read_records
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from tunesmith.plan import Plan
+    from tunesmith.planning import Plan
 
 _MOST_PROCESSES = 8
 

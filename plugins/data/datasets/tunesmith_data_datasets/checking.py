@@ -15,7 +15,7 @@ from .entries import Source
 from .reading import is_data_file, names, read_records
 
 if TYPE_CHECKING:
-    from tunesmith.plan import Plan
+    from tunesmith.planning import Plan
 
 _PEEKED = 20  # records
 _METADATA = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}  # beside saved data sets

@@ -15,7 +15,7 @@ from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.types import Conversation, Delta, ModelHandle, Problem, Sampling
 
 if TYPE_CHECKING:
-    from tunesmith.assemble import Plan
+    from tunesmith.planning import Plan
 
 _RANGES: dict[str, tuple[float, float]] = {  # option -> lowest and highest value
     "max_new_tokens": (1, float("inf")),

@@ -11,7 +11,7 @@ from tunesmith.files import replacing
 from tunesmith.types import ModelHandle, Problem
 
 if TYPE_CHECKING:
-    from tunesmith.assemble import Plan
+    from tunesmith.planning import Plan
 
 _ADVICE = "quantizer=null merges into the base's 16-bit weights"
 

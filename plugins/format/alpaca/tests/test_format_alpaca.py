@@ -25,7 +25,7 @@ def row(record, **columns):
 
 class TestAlpaca(FormatSuite):
     plugin = Alpaca
-    records = [  # noqa: RUF012
+    records = [
         {"instruction": "Add.", "input": "1 2", "output": "3"},
         {"instruction": "Hi {{name}}", "input": "", "output": "I am {{name}}."},
         {"instruction": "c", "output": "d", "system": "Be brief.", "history": [["a", "b"]]},
@@ -34,7 +34,7 @@ class TestAlpaca(FormatSuite):
         {"instruction": "Write.", "output": ""},
         {"instruction": "Count.", "output": "1", "tools": json.dumps([TOOL]), "images": "a.png"},
     ]
-    rows = [  # noqa: RUF012
+    rows = [
         {"messages": [user("Add.\n1 2"), assistant("3")]},
         {"messages": [user("Hi {{name}}"), assistant("I am {{name}}.")]},
         {
@@ -51,7 +51,7 @@ class TestAlpaca(FormatSuite):
         {"prompt": [user("Write.")]},
         {"messages": [user("Count."), assistant("1")], "tools": [TOOL], "images": ["a.png"]},
     ]
-    renamed = {"instruction": "question", "output": "answer", "kto_tag": "liked"}  # noqa: RUF012
+    renamed = {"instruction": "question", "output": "answer", "kto_tag": "liked"}
 
 
 def test_names_of_other_tools():

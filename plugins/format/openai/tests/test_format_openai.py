@@ -26,19 +26,19 @@ def row(record, **columns):
 
 class TestOpenAI(FormatSuite):
     plugin = OpenAI
-    records = [  # noqa: RUF012
+    records = [
         {"messages": [ASK, GOOD]},
         {"messages": [{"role": "developer", "content": "Be brief."}, ASK, {**GOOD, "weight": 0}, ASK, BAD]},
         {"messages": [ASK, BAD], "label": False},
         {"prompt": [ASK], "chosen": [GOOD], "rejected": [BAD]},
     ]
-    rows = [  # noqa: RUF012
+    rows = [
         {"messages": [ASK, GOOD]},
         {"messages": [{"role": "system", "content": "Be brief."}, ASK, {**GOOD, "weight": 0.0}, ASK, BAD]},
         {"prompt": [ASK], "completion": [BAD], "label": False},
         {"prompt": [ASK], "chosen": [GOOD], "rejected": [BAD]},
     ]
-    renamed = {"messages": "dialogue", "label": "liked"}  # noqa: RUF012
+    renamed = {"messages": "dialogue", "label": "liked"}
 
 
 def test_parallel_tool_calls_results_and_reasoning():

@@ -23,7 +23,7 @@ def row(record, **columns):
 
 class TestShareGPT(FormatSuite):
     plugin = ShareGPT
-    records = [  # noqa: RUF012
+    records = [
         {"conversations": [{"from": "system", "value": "Be brief."}, HUMAN, GPT, HUMAN, GPT]},
         {
             "conversations": [
@@ -39,7 +39,7 @@ class TestShareGPT(FormatSuite):
         {"conversations": [HUMAN, GPT], "label": True},
         {"conversations": [HUMAN]},
     ]
-    rows = [  # noqa: RUF012
+    rows = [
         {"messages": [{"role": "system", "content": "Be brief."}, ASK, ANSWER, ASK, ANSWER]},
         {
             "messages": [
@@ -55,7 +55,7 @@ class TestShareGPT(FormatSuite):
         {"prompt": [ASK], "completion": [ANSWER], "label": True},
         {"prompt": [ASK]},
     ]
-    renamed = {"conversations": "talk", "label": "liked"}  # noqa: RUF012
+    renamed = {"conversations": "talk", "label": "liked"}
 
 
 def test_parallel_calls_with_a_thought():

@@ -11,9 +11,9 @@ from tunesmith_format_text import Text
 
 class TestText(FormatSuite):
     plugin = Text
-    records = [{"text": "A wave.\n海", "url": "x"}, {"text": ""}]  # noqa: RUF012
-    rows = [{"text": "A wave.\n海"}, {"text": ""}]  # noqa: RUF012
-    renamed = {"text": "content"}  # noqa: RUF012
+    records = [{"text": "A wave.\n海", "url": "x"}, {"text": ""}]
+    rows = [{"text": "A wave.\n海"}, {"text": ""}]
+    renamed = {"text": "content"}
 
 
 def test_wrong_type():

@@ -16,7 +16,7 @@ from tunesmith.types import Problem
 from tunesmith_template_chatml import CHATML
 
 if TYPE_CHECKING:
-    from tunesmith.plan import Plan
+    from tunesmith.planning import Plan
 
 
 @plugin

@@ -10,7 +10,7 @@ from tunesmith import hookimpl, plugin
 from tunesmith.types import Evaluated, Event, Problem, RunEnded, RunStarted, Saved, StepEnded
 
 if TYPE_CHECKING:
-    from tunesmith.plan import Plan
+    from tunesmith.planning import Plan
 
 Curves = dict[str, dict[int, float]]
 """Name of a loss -> step -> value."""

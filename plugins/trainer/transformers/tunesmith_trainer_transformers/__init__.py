@@ -12,7 +12,7 @@ from tunesmith import hookimpl, plugin
 from tunesmith.types import Problem, TrainingJob
 
 if TYPE_CHECKING:
-    from tunesmith.plan import Plan
+    from tunesmith.planning import Plan
 
 Scheduler = Literal[
     "linear",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tunesmith.types import Problem
 
 if TYPE_CHECKING:
-    from tunesmith.plan import Plan
+    from tunesmith.planning import Plan
 
     from tunesmith_trainer_transformers import Transformers
 
