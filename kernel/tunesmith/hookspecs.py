@@ -31,7 +31,9 @@ if TYPE_CHECKING:
         Encoder,
         Event,
         Fetch,
+        LoadModel,
         LossOutput,
+        Message,
         ModelHandle,
         ModelSource,
         OptimizerSettings,
@@ -52,7 +54,7 @@ hookimpl = pluggy.HookimplMarker("tunesmith")
 
 
 @hookspec
-def requires() -> list[Requirement]:  # type: ignore[empty-body]
+def requires() -> list[Requirement]:
     """Name other plugins that this one calls by name, so that they are found, loaded and checked beforehand.
 
     Called: once per selected plugin, right after its options were validated.
@@ -63,7 +65,7 @@ def requires() -> list[Requirement]:  # type: ignore[empty-body]
 
 
 @hookspec
-def check(plan: Plan) -> list[Problem]:  # type: ignore[empty-body]
+def check(plan: Plan) -> list[Problem]:
     """Say what is wrong with this combination of plugins and options.
 
     Called: once, with the whole plan, before any heavy import. Must be fast and must not import torch.
@@ -80,7 +82,7 @@ def check(plan: Plan) -> list[Problem]:  # type: ignore[empty-body]
 
 
 @hookspec(firstresult=True)
-def fetch(address: str, revision: str | None) -> Path:  # type: ignore[empty-body]
+def fetch(address: str, revision: str | None) -> Path:
     """Make a model or data set available locally.
 
     Called: once per address, on the main process first.
@@ -96,7 +98,7 @@ def fetch(address: str, revision: str | None) -> Path:  # type: ignore[empty-bod
 
 
 @hookspec(firstresult=True)
-def resolve_precision(requested: str) -> Precision:  # type: ignore[empty-body]
+def resolve_precision(requested: str) -> Precision:
     """Decide in which numbers this machine computes.
 
     Called: once, before the model is loaded.
@@ -122,7 +124,7 @@ def load_processor(source: ModelSource) -> Any:
 
 
 @hookspec(firstresult=True)
-def chat_template(processor: Any, source: ModelSource) -> ChatTemplate:  # type: ignore[empty-body]
+def chat_template(processor: Any, source: ModelSource) -> ChatTemplate:
     """Say how a conversation becomes text, and which of that text is the assistant's.
 
     Called: once, after the tokenizer is loaded.
@@ -137,7 +139,7 @@ def chat_template(processor: Any, source: ModelSource) -> ChatTemplate:  # type:
 
 
 @hookspec(firstresult=True)
-def to_rows(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[Row]:  # type: ignore[empty-body]
+def to_rows(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[Row]:
     """Turn a data set's records into canonical rows.
 
     Called: for each batch of records, on the format that the data set's entry names.
@@ -152,7 +154,7 @@ def to_rows(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) ->
 
 
 @hookspec(firstresult=True)
-def build_dataset(fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:  # type: ignore[empty-body]
+def build_dataset(fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:
     """Read, convert, mix, split and encode the data sets.
 
     Called: once, before the model is loaded.
@@ -169,7 +171,7 @@ def build_dataset(fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSpli
 
 
 @hookspec(firstresult=True)
-def encode(rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:  # type: ignore[empty-body]
+def encode(rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
     """Turn canonical rows into the columns that this objective trains on.
 
     Called: for batches of rows, possibly in several processes.
@@ -255,7 +257,7 @@ def merge_adapter(model: Any) -> Any:
 
 
 @hookspec(firstresult=True)
-def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:  # type: ignore[empty-body]
+def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
     """Make a batch of encoded examples.
 
     Called: for every batch, in the data loader's workers.
@@ -270,7 +272,7 @@ def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
 
 
 @hookspec(firstresult=True)
-def compute_loss(model: Any, batch: Batch) -> LossOutput:  # type: ignore[empty-body]
+def compute_loss(model: Any, batch: Batch) -> LossOutput:
     """Compute the objective of a batch.
 
     Called: for every batch in training and evaluation.
@@ -294,8 +296,40 @@ def build_optimizer(model: Any, settings: OptimizerSettings) -> Any:
     """
 
 
+@hookspec
+def prepare(job: TrainingJob, load: LoadModel) -> TrainingJob | None:
+    """Get ready for training what an objective needs beside the model: a reference model, its log-probabilities.
+
+    Called: once, right before `fit`, with the model on the CPU or where `load_model` put it.
+    Composition: collect; at most one plugin may return a changed job.
+    Args:
+        job: what `fit` will get.
+        load: `load(address, adapter=None)` loads another model with the run's precision and quantizer, frozen and in
+            evaluation mode: a hub address or folder, with or without the adapter of another run.
+    Returns: a changed job (`dataclasses.replace`), for instance with added columns; None to leave it as it is.
+    Since: 0.1
+    """
+
+
+@hookspec
+def score(
+    prompts: Sequence[Sequence[Message]], completions: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> list[float]:
+    """Judge answers.
+
+    Called: by stages that learn from rewards, for every batch of generated answers.
+    Composition: collect; the stage adds the scores of all rewards.
+    Args:
+        prompts: the conversations that were answered.
+        completions: one answer per prompt, as text.
+        rows: the other columns of each prompt's row, such as `answer`.
+    Returns: one number per completion, already multiplied by the reward's own `weight`.
+    Since: 0.1
+    """
+
+
 @hookspec(firstresult=True)
-def fit(job: TrainingJob) -> bool:  # type: ignore[empty-body]
+def fit(job: TrainingJob) -> bool:
     """Train, and save what was trained in `job.output_dir`.
 
     Called: once.
@@ -323,7 +357,7 @@ def on_event(event: Event) -> None:
 
 
 @hookspec(firstresult=True)
-def generate(handle: ModelHandle, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[Delta]:  # type: ignore[empty-body]
+def generate(handle: ModelHandle, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[Delta]:
     """Answer conversations, streaming.
 
     Called: any number of times with the same handle; the engine loads the model at the first call and keeps it.
@@ -338,7 +372,7 @@ def generate(handle: ModelHandle, conversations: Sequence[Conversation], samplin
 
 
 @hookspec(firstresult=True)
-def export(handle: ModelHandle, output_dir: Path) -> Path:  # type: ignore[empty-body]
+def export(handle: ModelHandle, output_dir: Path) -> Path:
     """Write a finished model.
 
     Called: once.

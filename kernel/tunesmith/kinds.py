@@ -38,6 +38,7 @@ KINDS: dict[str, Kind] = {
         Kind("stage", "one", "encoding, batches and loss of a training objective", ("sft",), ("train", _SHOW)),
         Kind("loss", "optional", "replaces the stage's loss"),
         Kind("optimizer", "optional", "replaces the trainer's optimizer"),
+        Kind("reward", "any", "scores answers, for stages that learn from rewards"),
         Kind("tracker", "any", "records what happens in a run", ("console", "jsonl", "plot")),
         Kind("engine", "one", "generates answers", ("transformers",), ("chat",)),
         Kind("exporter", "one", "writes a finished model", ("merged",), ("export",)),

@@ -23,6 +23,7 @@ from tunesmith.types import (
     Delta,
     Encoder,
     Event,
+    LoadModel,
     Message,
     ModelHandle,
     ModelSource,
@@ -67,7 +68,10 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
         compute_loss=run.hook.compute_loss,
         build_optimizer=run.hook.build_optimizer,
         emit=lambda event: run.hook.on_event(event=_described(run, event)),
+        template=template,
+        score=run.hook.score,
     )
+    (job,) = run.hook.prepare(job=job, load=_loader(run, source, processor)) or [job]
     if not run.hook.fit(job=job):
         raise KeyboardInterrupt(f"continue with: tunesmith train {folder} resume=true")
     return folder
@@ -204,6 +208,17 @@ def _model(
     if source.training or trained:
         model = run.hook.apply_adapter(model=model, trained=trained, source=source)
     return model
+
+
+def _loader(run: Assembly, source: ModelSource, processor: Any) -> LoadModel:
+    """What `prepare` loads other models with."""
+
+    def load(address: str, adapter: str | None = None) -> Any:
+        other = replace(source, path=run.fetch(address), address=address, training=False)
+        model = _model(run, other, processor, None, run.fetch(adapter) if adapter else None)
+        return model.requires_grad_(False).eval()
+
+    return load
 
 
 def _calibration(run: Assembly, data: DatasetSplits | None) -> Any:

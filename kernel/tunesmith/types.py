@@ -112,6 +112,8 @@ class TrainingJob:
     compute_loss: Callable[..., LossOutput]  # compute_loss(model=..., batch=...)
     build_optimizer: Callable[..., Any]  # build_optimizer(model=..., settings=...) -> optimizer or None
     emit: Callable[[Event], None]  # tells the trackers; call it on the main process only
+    template: ChatTemplate | None = None  # for stages that generate
+    score: Callable[..., list[list[float]]] | None = None  # score(prompts=..., completions=..., rows=...), per reward
 
 
 @dataclass(frozen=True)
@@ -197,5 +199,6 @@ class RunEnded:
 
 Event = RunStarted | StepEnded | Evaluated | Saved | RunEnded
 
+LoadModel = Callable[..., Any]  # load(address, adapter=None) -> a frozen model
 Fetch = Callable[..., Path]  # fetch(address, revision=None) -> local file or folder
 ToRows = Callable[[str, Iterable[Mapping[str, Any]], Mapping[str, str]], Iterator[Row]]
