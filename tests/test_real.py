@@ -67,7 +67,7 @@ def test_the_viewer_marks_the_trained_tokens(setup: tuple[str, dict], tmp_path: 
     from tunesmith.cli import cli
 
     name, config = setup
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump({**config, "data": {**config["data"], "shuffle": False}}))
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
     shown = CliRunner().invoke(cli, ["--quiet", "data", "show", str(tmp_path / "run.yaml"), "-n", "60"])
     assert shown.exit_code == 0, shown.output
     marked = shown.output.replace("\n", " ")

@@ -24,7 +24,7 @@ def make_base() -> None:
     """Write the corpus and a random Llama of 3.6 million weights with a tokenizer learned from the corpus."""
     from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
 
-    corpus = list(documents(3000))
+    corpus = list(documents(2400))
     DEMO.mkdir()
     with open(DEMO / "corpus.jsonl", "w", encoding="utf-8") as file:
         file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in corpus)
