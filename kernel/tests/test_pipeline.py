@@ -49,6 +49,7 @@ def test_nothing_is_called_when_something_is_wrong(catalog, calls):
 
 def test_nothing_is_loaded_when_the_folder_is_taken(catalog, calls):
     folder = tunesmith.train(CONFIG, {"output_dir": "out"}, catalog=catalog)
+    (folder / "metrics.jsonl").touch()
     calls.clear()
     with pytest.raises(ConfigError, match="a run is already there"):
         tunesmith.train(CONFIG, {"output_dir": str(folder)}, catalog=catalog)

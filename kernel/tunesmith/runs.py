@@ -146,7 +146,7 @@ def open_folder(folder: Path, plan: Plan) -> None:
 
 def _clear(folder: Path, overwrite: bool) -> None:
     """Make sure that nothing is in a new run's folder."""
-    if not folder.exists() or not any(folder.iterdir()):
+    if not _in_use(folder):
         return
     if not overwrite:
         kind = "a run is" if is_run(folder) else "files are"
@@ -157,6 +157,11 @@ def _clear(folder: Path, overwrite: bool) -> None:
     if not is_run(folder):
         raise ConfigError(f"overwrite=true: {folder} is not a run, so it is not deleted.\nchoose another output_dir")
     shutil.rmtree(folder)
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether a folder holds anything that would be lost; a run that failed before it trained leaves nothing such."""
+    return folder.exists() and any(entry.name not in ("run.yaml", "plugins.lock") for entry in folder.iterdir())
 
 
 def _write(path: Path, text: str) -> None:

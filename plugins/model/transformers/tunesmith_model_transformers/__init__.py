@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.addresses import is_path
 from tunesmith.errors import choices
 from tunesmith.types import ModelSource, Precision, Problem
 
@@ -39,7 +40,7 @@ class Transformers:
     def _check_path(self) -> list[Problem]:
         """A path that can only be a local one must be there, as a folder with a configuration."""
         folder = Path(self.path).expanduser()
-        if not self.path.startswith(("/", "./", "../", "~")) or folder.is_dir():
+        if folder.is_dir() or "://" in self.path or not is_path(self.path):
             return []
         siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
         where = f"in {folder.parent}: {choices(folder.name, siblings, 'there is')}" if siblings else ""

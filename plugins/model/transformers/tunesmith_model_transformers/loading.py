@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ def load_processor(folder: Path, trust_remote_code: bool) -> Any:
     if not any((folder / name).is_file() for name in (*_TOKENIZER_FILES, *_PROCESSOR_FILES)):
         found = ", ".join(sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else "no such folder"
         raise TunesmithError(f"{folder}: no tokenizer here.\n  looked for: tokenizer.json, …\n  found: {found}")
+    if not sys.stderr.isatty():  # bars of seconds are noise in a log
+        transformers.utils.logging.disable_progress_bar()
     multimodal = any((folder / name).is_file() for name in _PROCESSOR_FILES)
     try:
         loader = AutoProcessor if multimodal else AutoTokenizer
