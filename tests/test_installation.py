@@ -13,8 +13,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 NEEDED = (
-    *("model/transformers", "template/chatml", "data/datasets", "format/alpaca", "hub/local", "stage/sft"),
-    *("adapter/lora", "trainer/transformers"),
+    *("model/transformers", "template/chatml", "data/datasets", "format/alpaca", "hub/local"),
+    *("format/openai", "stage/sft", "adapter/lora", "trainer/transformers"),
 )
 
 
@@ -68,7 +68,7 @@ def test_train_says_what_to_install(kernel_only: Path, tmp_path: Path) -> None:
 
 
 def test_the_least_that_trains(tmp_path: Path, tiny_model: Path) -> None:
-    """The kernel and eight distributions train, and nothing else of the project is imported."""
+    """The kernel and nine distributions train, and nothing else of the project is imported."""
     python = environment(tmp_path / "venv", "./kernel", *(f"./plugins/{plugin}" for plugin in NEEDED))
     (tmp_path / "train.json").write_text(json.dumps([{"instruction": "Who?", "output": "Me."}] * 8))
     config = {
