@@ -77,6 +77,24 @@ def test_recipes_are_valid(recipe: str, tiny_model: Path, tmp_path: Path, monkey
     assert problems == []
 
 
+@pytest.mark.parametrize("number", range(len(blocks("docs/howto.md", "yaml"))))
+def test_the_how_to_is_right(number: int, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each configuration of docs/howto.md, with files of the names that it uses."""
+    import yaml
+    from tunesmith.pipeline import plan
+
+    monkeypatch.chdir(tmp_path)
+    row = '{"instruction": "a", "output": "b", "question": "c", "answer": "d"}'
+    for name in ("my.json", "instructions.json"):
+        Path(name).write_text(f"[{row}]")
+    Path("questions.jsonl").write_text(row)
+    Path("chats.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}]}')
+    config = yaml.safe_load(blocks("docs/howto.md", "yaml")[number])
+    config.setdefault("data", {"train": ["my.json"]})
+    _, problems = plan({**config, "model": {**config.get("model", {}), "path": str(tiny_model)}})
+    assert problems == []
+
+
 def test_both_readmes_show_the_same_code() -> None:
     for language in ("python", "yaml"):
         english, chinese = (blocks(name, language) for name in READMES)

@@ -34,7 +34,8 @@ def configured(function: Callable[..., Any]) -> Callable[..., Any]:
         plain = [word for word in words if "=" not in word]
         if len(plain) > 1:
             raise TunesmithError(
-                f"one configuration is possible, got {len(plain)}: {', '.join(plain)}\nwrite overrides as key=value"
+                f"one configuration is possible, got {len(plain)}: {', '.join(plain)}\n"
+                "write overrides as key=value, and a question for chat as -m QUESTION"
             )
         config = plain[0] if plain else None
         return function(config=config, overrides=[word for word in words if "=" in word], **options)
