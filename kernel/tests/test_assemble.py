@@ -277,6 +277,35 @@ def test_an_exclusive_hook_that_nothing_implements(plugins):
     assert problems[0].advice == "put @hookimpl above its method merge_adapter"
 
 
+def test_a_stage_with_its_own_loop_needs_no_batches(plugins):
+    @plugin
+    class Loop:
+        """Encodes, and trains by itself."""
+
+        @hookimpl
+        def encode(self, rows):
+            return {}
+
+        @hookimpl
+        def fit(self, job):
+            return True
+
+    _, problems = plan_of(Catalog.of({**plugins, "stage.sft": Loop}))
+    assert problems == []
+
+    class Half:
+        """Encodes only."""
+
+        @hookimpl
+        def encode(self, rows):
+            return {}
+
+    _, problems = plan_of(Catalog.of({**plugins, "stage.sft": plugin(Half)}))
+    assert messages(problems) == [
+        f"nothing implements {hook}: stage.sft (kernel local) should." for hook in ("collate", "compute_loss")
+    ]
+
+
 def test_a_routed_hook_that_nothing_implements(plugins):
     @plugin
     class Lacking:

@@ -212,3 +212,11 @@ def test_the_fingerprint_follows_what_the_encoding_depends_on(catalog, plugins):
     tunesmith.train(CONFIG, catalog=watched)
     first, *others = seen
     assert [fingerprint == first for fingerprint in others] == [False, False, True, False]
+
+
+def test_a_run_remembers_how_to_answer(catalog):
+    """What the configuration says of later commands is in run.yaml, though training does not look at it."""
+    folder = tunesmith.train(CONFIG, {"engine": {"temperature": 0}, "exporter.unheard": 3}, catalog=catalog)
+    written = yaml.safe_load((folder / "run.yaml").read_text())
+    assert written["engine"] == {"temperature": 0}
+    assert written["exporter"] == {"unheard": 3}

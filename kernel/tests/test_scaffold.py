@@ -11,7 +11,7 @@ from tunesmith import TunesmithError
 from tunesmith.kinds import KINDS
 from tunesmith.scaffold import create
 
-LIGHT = ("format", "tracker")  # whose tests need no torch
+LIGHT = ("format", "reward", "tracker")  # whose tests need no torch
 
 
 def install(project: Path, site: Path) -> None:

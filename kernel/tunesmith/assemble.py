@@ -293,5 +293,7 @@ class _Examination:
             emptied = kind.many and kind.default and self.command in kind.commands  # no trackers is a choice too
             if kind.name in self.config or emptied:
                 config[kind.name] = self.config.get(kind.name, {})
+            elif kind.name in self.tree and self.command not in kind.commands:
+                config[kind.name] = self.tree[kind.name]  # for the commands that take the run afterwards
         origins, notices = self.composition.origins, tuple(self.composition.notices)
         return Plan(self.command, self.run, tuple(selected), config, origins, notices)

@@ -75,3 +75,6 @@ ROUTED: dict[str, str] = {"fetch": "hub", "to_rows": "format"}
 
 # Exclusive hooks that a run can do without.
 OPTIONAL = frozenset({"quantization_config", "quantize", "build_optimizer"})
+
+# Exclusive hooks that the trainer's loop calls; a stage that brings its own `fit` can do without them.
+OF_THE_LOOP = frozenset({"collate", "compute_loss"})

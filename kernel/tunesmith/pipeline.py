@@ -163,7 +163,7 @@ def _source(run: Assembly, training: bool, folder: Path | None = None) -> ModelS
     path = folder or run.fetch(model.path, getattr(model, "revision", None))
     exact = run.plan.command == "export" and options.precision == "auto"  # merging in fewer bits would round
     precision = run.hook.resolve_precision(requested="fp32" if exact else options.precision)
-    return ModelSource(path=path, address=model.path, precision=precision, seed=options.seed, training=training)
+    return ModelSource(path, model.path, precision, options.seed, training, run.fetch)
 
 
 def _reader(run: Assembly, source: ModelSource) -> tuple[Any, ChatTemplate]:

@@ -46,6 +46,21 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Capabilities:
+    """What a quantizer can do, as data: the class attribute `capabilities` of its plugin.
+
+    `tunesmith plugins show` prints it; `check(plan)` hooks read it off `plan.plugin("quantizer")`.
+    """
+
+    bits: tuple[int, ...]  # widths of a weight that it can store
+    devices: tuple[str, ...]  # where it computes, as torch names them: cpu, cuda
+    trains: bool = True  # whether adapters learn over its weights
+    merges: bool = False  # whether an adapter can be folded into its weights; else into the base that is not quantised
+    saves: bool = False  # whether the quantised weights can be written; else they are quantised anew at every load
+    calibrates: bool = False  # whether it looks at training data
+
+
+@dataclass(frozen=True)
 class ModelSource:
     """Where a model's files are, and the numbers it is to be loaded in."""
 
@@ -54,6 +69,8 @@ class ModelSource:
     precision: Precision
     seed: int  # of everything random from here on
     training: bool  # False for chat and export
+    # gets other files that belong to the model, such as an adapter to start from; None outside a run
+    fetch: Fetch | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

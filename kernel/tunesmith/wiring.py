@@ -14,7 +14,7 @@ from typing import Any
 import pluggy
 from tunesmith import hookspecs
 from tunesmith.errors import TunesmithError, choices
-from tunesmith.kinds import EXCLUSIVE, OPTIONAL, ROUTED
+from tunesmith.kinds import EXCLUSIVE, OF_THE_LOOP, OPTIONAL, ROUTED
 from tunesmith.planning import Plan, Selected
 from tunesmith.types import Problem
 
@@ -118,9 +118,15 @@ def _wrong_exclusive(
             listed = " and ".join(map(_label, same))
             problems.append(Problem(kind, f"{caller.name} is implemented twice, by {listed}.", f"select one {kind}"))
     default = [item for item in _registered(plan, manager) if item.entry.kind == owners[-1]]
-    if default and not having and caller.name not in OPTIONAL:
+    needed = caller.name not in OPTIONAL and not (caller.name in OF_THE_LOOP and _brings_loop(plan, manager))
+    if default and not having and needed:
         problems.append(_lacks(default[0], caller.name))
     return problems
+
+
+def _brings_loop(plan: Plan, manager: pluggy.PluginManager) -> bool:
+    """Whether the stage trains with a loop of its own, which need not ask for batches and their loss."""
+    return f"stage.{plan.name('stage')}" in _implementing(manager.hook.fit)
 
 
 def overridden(plan: Plan, manager: pluggy.PluginManager) -> list[str]:

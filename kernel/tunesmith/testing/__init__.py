@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tunesmith.testing.suites.patch import PatchSuite as PatchSuite
     from tunesmith.testing.suites.plugin import PluginSuite as PluginSuite
     from tunesmith.testing.suites.quantizer import QuantizerSuite as QuantizerSuite
+    from tunesmith.testing.suites.reward import RewardSuite as RewardSuite
     from tunesmith.testing.suites.stage import StageSuite as StageSuite
     from tunesmith.testing.suites.template import TemplateSuite as TemplateSuite
     from tunesmith.testing.suites.tracker import TrackerSuite as TrackerSuite
@@ -46,6 +47,7 @@ _KINDS = (
     "patch",
     "plugin",
     "quantizer",
+    "reward",
     "stage",
     "template",
     "tracker",

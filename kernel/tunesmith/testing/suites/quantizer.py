@@ -32,9 +32,11 @@ class QuantizerSuite(PluginSuite):
         hook = self.manager(**chosen).hook
         config = hook.quantization_config(source=source_of(folder))
         if config is not None:
-            return load_plain(folder, self.dtype, quantization_config=config, device_map=self.device)
-        model = load_plain(folder, self.dtype).to(self.device)
-        return hook.quantize(model=model, calibration=lambda: _batches(folder, self.device))
+            model = load_plain(folder, self.dtype, quantization_config=config, device_map=self.device)
+        else:
+            model = load_plain(folder, self.dtype).to(self.device)
+        quantised = hook.quantize(model=model, calibration=lambda: _batches(folder, self.device))
+        return model if quantised is None else quantised
 
     def layers(self, folder: Path, bits: int) -> Iterator[tuple[str, Any, Any]]:
         """The layers that were quantised: their names, the quantised layers, and the weights (out, in) they had."""
