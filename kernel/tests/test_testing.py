@@ -12,7 +12,15 @@ import pytest
 import tunesmith.testing
 from tunesmith import ChatTemplate, DataError, hookimpl, plugin
 from tunesmith.kinds import KINDS
-from tunesmith.testing import FormatSuite, OptimizerSuite, PluginSuite, StageSuite, TemplateSuite, TrackerSuite
+from tunesmith.testing import (
+    FormatSuite,
+    OptimizerSuite,
+    PluginSuite,
+    RewardSuite,
+    StageSuite,
+    TemplateSuite,
+    TrackerSuite,
+)
 from tunesmith.testing.parts import CHAT, CHATML, StubPlan, collate, compute_loss, examples, load_plain, train
 from tunesmith.types import Evaluated, LossOutput, Problem, RunStarted, StepEnded
 
@@ -384,6 +392,23 @@ def test_notices_a_loss_that_is_a_mean(tiny_model: Path, tokenizer: Any) -> None
     suite.test_loss_is_a_sum(tiny_model, tokenizer)
     with pytest.raises(Fails):
         suite.test_batching_does_not_matter(tiny_model, tokenizer)
+
+
+def test_notices_a_reward_that_forgets_its_weight() -> None:
+    @plugin
+    class Faulty:
+        """Likes long answers."""
+
+        weight: float = 1.0  # multiplies the score
+
+        @hookimpl
+        def score(self, completions: Any) -> list[float]:
+            return [float(len(answer)) for answer in completions]
+
+    suite = suite_of(RewardSuite, Faulty, better="whales", worse="cod")
+    suite.test_scores()
+    with pytest.raises(Fails):
+        suite.test_weight()
 
 
 # ---- parts -----------------------------------------------------------------------------------------------------------

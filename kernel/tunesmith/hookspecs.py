@@ -236,6 +236,7 @@ def apply_adapter(model: Any, trained: Path | None, source: ModelSource) -> Any:
     Args:
         trained: folder of an adapter that a run saved, to be loaded; None for a fresh one.
         source: tells whether this is training, and the precision; trainable weights are float32 in training.
+            `source.fetch(address)` gets another adapter to start from; `requires` names its hub.
     Returns: the model, whose `save_pretrained(folder)` writes what was trained.
     Since: 0.1
     """

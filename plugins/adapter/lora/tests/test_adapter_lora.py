@@ -16,7 +16,7 @@ from tunesmith.testing import AdapterSuite
 from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
 from tunesmith.testing.tiny import save_tiny_model
 from tunesmith_adapter_lora import Lora
-from tunesmith_adapter_lora.targets import linear_layers, matches, pick_targets
+from tunesmith_adapter_lora.targets import linear_layers, pick_targets
 
 ATTENTION = ["k_proj", "o_proj", "q_proj", "v_proj"]
 MLP = ["down_proj", "gate_proj", "up_proj"]
@@ -61,21 +61,6 @@ def adapt(folder: Path, *, trained: Path | None = None, training: bool = True, d
 
 def difference(one, other, tokenizer) -> float:
     return (logits_of(one, tokenizer) - logits_of(other, tokenizer)).abs().max().item()
-
-
-@pytest.mark.parametrize(
-    ("name", "pattern", "fits"),
-    [
-        ("model.layers.1.mlp.up_proj", "up_proj", True),
-        ("model.layers.1.mlp.up_proj", "layers.1", True),
-        ("model.layers.11.mlp.up_proj", "layers.1", False),
-        ("model.layers.11.mlp.up_proj", "layers.1?.mlp", True),
-        ("model.layers.1.mlp.up_proj", "up", False),
-        ("model.layers.1.mlp.up_proj", "layers.*.up_proj", True),
-    ],
-)
-def test_patterns_fit_whole_parts_of_names(name: str, pattern: str, fits: bool) -> None:
-    assert matches(name, pattern) == fits
 
 
 @pytest.mark.parametrize(
@@ -310,6 +295,15 @@ class Bits:
         ({"use_dora": True}, {"bitsandbytes": Bits(8)}, "adapter.use_dora"),
         ({"use_dora": True}, {"bitsandbytes": Bits(4)}, None),
         ({"path": "no/such/folder"}, {}, "adapter.path"),
+        ({"path": "org/adapter"}, {}, None),
+        ({"path": ["org/one", "org/two"]}, {}, None),
+        ({"path": ["org/one", "org/two"]}, {"hqq": None}, "adapter.path"),
+        ({"path": "org/one", "restart": True}, {"hqq": None}, "adapter.path"),
+        ({"path": "org/one"}, {"hqq": None}, None),
+        ({"restart": True}, {}, "adapter.restart"),
+        ({"rank_pattern": {"q_proj": 0}}, {}, "adapter.rank_pattern.q_proj"),
+        ({"pissa_iterations": 4}, {}, "adapter.pissa_iterations"),
+        ({"init": "pissa", "pissa_iterations": 4}, {}, None),
     ],
 )
 def test_check(options, quantizer, key) -> None:

@@ -5,13 +5,13 @@ Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models" (arXiv 2106
 
 from __future__ import annotations
 
-import logging
-from dataclasses import field
+from collections.abc import Generator
+from dataclasses import field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
-from tunesmith.types import ModelSource, Problem
+from tunesmith.types import ModelSource, Problem, Requirement, TrainingJob
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -22,7 +22,7 @@ _FIXED_BY_ADAPTER = {"rank": "r", "alpha": "lora_alpha", "use_dora": "use_dora",
 
 @plugin
 class Lora:
-    """LoRA with its variants rsLoRA, DoRA, PiSSA and OLoRA."""
+    """LoRA with its variants rsLoRA, DoRA, PiSSA, OLoRA and EVA."""
 
     rank: int = 8  # rank r of the trained matrices
     alpha: int | None = None  # scale: alpha / rank (rsLoRA: alpha / √rank); null is 2 × rank
@@ -30,49 +30,79 @@ class Lora:
     # layers to adapt: names, parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
     target_modules: list[str] | str = "all"
     exclude_modules: list[str] = field(default_factory=list)  # layers to leave out again, written the same way
+    # ranks of single layers instead of `rank`: {down_proj: 32}; names are written as in target_modules, the last counts
+    rank_pattern: dict[str, int] = field(default_factory=dict)
+    alpha_pattern: dict[str, int] = field(default_factory=dict)  # alphas of single layers, written the same way
     # modules trained and saved whole beside the adapter, such as embed_tokens and lm_head
     modules_to_save: list[str] = field(default_factory=list)
+    # tokens whose embeddings and output rows are trained beside the adapter; those that the tokenizer lacks are added
+    train_tokens: list[str] = field(default_factory=list)
     bias: Literal["none", "all", "lora_only"] = "none"  # which biases of the base are trained too
     use_rslora: bool = False  # scale by alpha / √rank, stable for high ranks (arXiv 2312.03732)
     use_dora: bool = False  # train magnitude and direction apart (DoRA, arXiv 2402.09353); slower
-    # start: true is A random, B zero; pissa (arXiv 2404.02948) and olora (arXiv 2406.01775) start from the base
-    init: bool | Literal["gaussian", "orthogonal", "pissa", "olora"] = True
-    path: str | None = None  # folder of an adapter to go on training; its own rank, alpha and targets hold
+    # start: true is A random, B zero; pissa (arXiv 2404.02948) and olora (arXiv 2406.01775) start from the base, eva
+    # (arXiv 2410.07170) from the training data
+    init: bool | Literal["gaussian", "orthogonal", "pissa", "olora", "eva"] = True
+    pissa_iterations: int = 0  # steps of the fast SVD of init=pissa, such as 16; 0 is the exact SVD, slow when large
+    # adapter to go on training, a folder or hub address; its rank, alpha and targets hold. Of several, all but the last
+    # are merged into the base first
+    path: list[str] | str | None = None
+    restart: bool = False  # merge all adapters of path into the base and train a fresh one
+
+    _start: ClassVar[Any] = None  # what a fresh adapter took out of the base
+    _token_ids: ClassVar[list[int]] = []  # of train_tokens
+
+    @hookimpl
+    def requires(self) -> list[Requirement]:
+        return [Requirement("hub", address, "adapter.path") for address in self._paths()]
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems = []
-        if self.rank < 1:
-            problems.append(Problem("adapter.rank", f"adapter.rank={self.rank} is no rank.", "possible: 1, 2, 3, …"))
-        if not 0 <= self.dropout < 1:
-            message = f"adapter.dropout={self.dropout} is no probability to drop with."
-            problems.append(Problem("adapter.dropout", message, "possible: from 0 to below 1"))
-        if self.init == "orthogonal" and self.rank % 2:
-            message = f"adapter.init=orthogonal needs an even rank, not {self.rank}."
-            problems.append(Problem("adapter.init", message, f"adapter.rank={self.rank + 1}"))
-        if self.path and plan.command == "train" and not _holds_adapter(Path(self.path)):
-            message = f"adapter.path={self.path} holds no adapter (no adapter_config.json)."
-            problems.append(Problem("adapter.path", message, "the folder of a run that trained an adapter"))
-        return problems + self._check_quantizer(plan)
+        from .checking import check
 
-    def _check_quantizer(self, plan: Plan) -> list[Problem]:
-        problems, quantizer = [], plan.name("quantizer")
-        if quantizer and self.init in _CHANGES_BASE:
-            message = f"adapter.init={self.init} changes the base weights, but quantizer={quantizer} rounds them."
-            problems.append(Problem("adapter.init", message, "adapter.init=true, or quantizer=null"))
-        if self.use_dora and quantizer == "bitsandbytes" and plan.get("quantizer.bits") == 8:
-            message = "adapter.use_dora=true cannot train over the 8-bit weights of quantizer=bitsandbytes."
-            problems.append(Problem("adapter.use_dora", message, "quantizer.bits=4, or adapter.use_dora=false"))
-        return problems
+        return check(self, plan, _CHANGES_BASE, self._paths() if plan.command == "train" else self._merged_paths())
+
+    def _paths(self) -> list[str]:
+        return [self.path] if isinstance(self.path, str) else list(self.path or [])
+
+    def _merged_paths(self) -> list[str]:
+        """The adapters that become part of the base, for training and ever after."""
+        return self._paths() if self.restart else self._paths()[:-1]
+
+    @hookimpl(wrapper=True)
+    def load_processor(self) -> Generator[None, Any, Any]:
+        """Add the tokens that are to be trained; a tokenizer that a run saved has them already."""
+        processor = yield
+        if self.train_tokens:
+            tokenizer = getattr(processor, "tokenizer", processor)
+            added = tokenizer.add_tokens(list(self.train_tokens))
+            self._token_ids = [int(tokenizer.convert_tokens_to_ids(token)) for token in self.train_tokens]
+            announce("trained tokens", f"{len(self.train_tokens)}, {added} of them new", "adapter.train_tokens")
+        return processor
 
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:
-        folder = trained or (Path(self.path) if self.path else None)
-        adapted = self._load(model, folder, source, fixed=trained is None) if folder else self._make(model)
-        if source.training:
-            _float32_where_trained(adapted)
-            _announce_size(adapted)
-        return adapted
+        """Raises: TunesmithError when names fit no layer, or a folder holds no adapter or contradicts an option."""
+        from .adapting import load, read_config, ready_to_train
+        from .merging import merge
+
+        for address in self._merged_paths():
+            earlier = _fetched(address, source)
+            read_config(earlier, "LORA", "LoRA")
+            model = merge(load(model, earlier, replace(source, training=True)))
+            announce("adapter", f"{address} is merged into the base", "adapter.path")
+        followed = self._paths()[len(self._merged_paths()) :]
+        folder = trained or (_fetched(followed[0], source) if followed else None)
+        if folder is None:
+            adapted = self._make(model)
+        else:
+            config = read_config(folder, "LORA", "LoRA")
+            if trained is None:
+                self._refuse_contradictions(config, folder)
+            adapted = load(model, folder, source)
+        if not source.training:
+            return adapted
+        return ready_to_train(adapted, f"LoRA of rank {adapted.peft_config[adapted.active_adapter].r}")
 
     @hookimpl
     def merge_adapter(self, model: Any) -> Any:
@@ -80,48 +110,68 @@ class Lora:
 
         return merge(model)
 
+    @hookimpl
+    def prepare(self, job: TrainingJob) -> None:
+        """Start from the training data (EVA)."""
+        if self.init == "eva" and not job.resume and not (self._paths() and not self.restart):
+            from .starting import learn_from_activations
+
+            learn_from_activations(job)
+
+    @hookimpl(wrapper=True)
+    def fit(self, job: TrainingJob) -> Generator[None, bool, bool]:
+        """Give back at the end what the start took out of the base, so that the result fits the untouched one."""
+        from tunesmith.runs import is_main_process
+
+        finished = yield
+        if finished and self._start and is_main_process():
+            from .starting import give_back
+
+            give_back(job.output_dir, self._start)
+        return finished
+
     def _make(self, model: Any) -> Any:
         """Put fresh matrices beside the chosen layers."""
-        from peft import LoraConfig, get_peft_model
+        from peft import EvaConfig, LoraConfig
 
-        from .targets import keeps_tied, pick_targets, refuse_unknown_modules
+        from .adapting import adapt
+        from .starting import read_start
+        from .targets import keeps_tied, per_layer, pick_targets, refuse_unknown_modules, token_layers
 
         refuse_unknown_modules("modules_to_save", self.modules_to_save, model)
+        targets = pick_targets(model, self.target_modules, [*self.exclude_modules, *self.modules_to_save])
+        start: Any = f"pissa_niter_{self.pissa_iterations}" if self.pissa_iterations else self.init
         config = LoraConfig(
             r=self.rank,
             lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
             lora_dropout=self.dropout,
-            target_modules=pick_targets(model, self.target_modules, [*self.exclude_modules, *self.modules_to_save]),
+            target_modules=targets,
+            rank_pattern=per_layer("rank_pattern", self.rank_pattern, targets, model),
+            alpha_pattern=per_layer("rank_pattern", self._following_alphas(), targets, model)
+            | per_layer("alpha_pattern", self.alpha_pattern, targets, model),
             modules_to_save=list(self.modules_to_save) or None,
+            trainable_token_indices=dict.fromkeys(token_layers(model), self._tokens()) if self.train_tokens else None,
             ensure_weight_tying=keeps_tied(model, self.modules_to_save),
             bias=self.bias,
             use_rslora=self.use_rslora,
             use_dora=self.use_dora,
-            init_lora_weights=self.init,
+            init_lora_weights=start,
+            eva_config=EvaConfig(rho=1.0) if self.init == "eva" else None,
             task_type="CAUSAL_LM" if model.can_generate() else None,
         )
-        try:
-            return get_peft_model(model, config)
-        except (ValueError, TypeError) as error:
-            raise TunesmithError(f"peft cannot adapt this model: {error}") from error
+        adapted = adapt(model, config)
+        if self.init in _CHANGES_BASE:
+            self._start = read_start(adapted)
+        return adapted
 
-    def _load(self, model: Any, folder: Path, source: ModelSource, fixed: bool) -> Any:
-        """Put saved matrices beside the layers that they were trained for.
+    def _following_alphas(self) -> dict[str, int]:
+        """Where alpha follows the rank, it follows the ranks of single layers too."""
+        return {} if self.alpha is not None else {name: 2 * rank for name, rank in self.rank_pattern.items()}
 
-        Raises: TunesmithError when the folder holds no adapter, or when an option contradicts it.
-        """
-        from peft import PeftConfig, PeftModel
-
-        if not _holds_adapter(folder):
-            raise TunesmithError(f"{folder} holds no adapter (no adapter_config.json)")
-        config = PeftConfig.from_pretrained(str(folder))
-        if config.peft_type != "LORA":
-            raise TunesmithError(f"{folder} holds an adapter of type {config.peft_type}, not LoRA")
-        if fixed:
-            self._refuse_contradictions(config, folder)
-        return PeftModel.from_pretrained(
-            model, str(folder), is_trainable=source.training, autocast_adapter_dtype=source.training
-        )
+    def _tokens(self) -> list[int]:
+        if not self._token_ids:
+            raise TunesmithError("adapter.train_tokens needs the tokenizer, which was not loaded in this run")
+        return self._token_ids
 
     def _refuse_contradictions(self, config: Any, folder: Path) -> None:
         """An option that was changed from its default must be what the adapter to go on with has."""
@@ -136,20 +186,6 @@ class Lora:
         announce("adapter", f"rank {config.r}, alpha {config.lora_alpha}", f"from {folder}")
 
 
-def _holds_adapter(folder: Path) -> bool:
-    return (folder / "adapter_config.json").is_file()
-
-
-def _float32_where_trained(model: Any) -> None:
-    """Trained weights are kept in float32: steps of 1e-4 vanish in bfloat16's 8 bits."""
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-
-
-def _announce_size(model: Any) -> None:
-    trained, total = model.get_nb_trainable_parameters()
-    if not trained:
-        logging.getLogger("tunesmith").warning("this adapter has no trainable weights")
-    share = f"{trained:,} of {total:,} parameters ({trained / total:.2%})"
-    announce("trained", share, f"LoRA of rank {model.peft_config[model.active_adapter].r}")
+def _fetched(address: str, source: ModelSource) -> Path:
+    """A folder at hand, or what the hub of the address gives."""
+    return source.fetch(address) if source.fetch else Path(address).expanduser()

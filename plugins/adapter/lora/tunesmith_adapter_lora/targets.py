@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith import TunesmithError
 from tunesmith.errors import choices
-
-
-def matches(name: str, pattern: str) -> bool:
-    """Whether a pattern stands for a module: it fits a run of whole parts of the dotted name; `*` fits anything.
-
-    `q_proj` fits every layer of that name, `self_attn` all layers inside such a block, `layers.1?` ten blocks.
-    """
-    parts = name.split(".")
-    runs = (".".join(parts[start:end]) for start in range(len(parts)) for end in range(start + 1, len(parts) + 1))
-    return any(fnmatchcase(run, pattern) for run in runs)
+from tunesmith.patterns import matches, matches_any, parts_of, refuse_unknown
 
 
 def pick_targets(model: Any, include: Sequence[str] | str, exclude: Sequence[str]) -> list[str]:
     """Choose the layers that get an adapter.
 
     Args:
-        include: patterns as `matches` reads them; `all` is every linear layer but the output head.
+        include: patterns as `tunesmith.patterns.matches` reads them; `all` is every linear layer but the output head.
         exclude: patterns of layers to leave out again.
 
     Returns: names for peft, as short as they can be without fitting another module.
@@ -33,14 +23,14 @@ def pick_targets(model: Any, include: Sequence[str] | str, exclude: Sequence[str
     """
     layers = adaptable_layers(model)
     patterns = [include] if isinstance(include, str) else list(include)
-    _refuse_unknown("target_modules", [name for name in patterns if name != "all"], layers)
-    _refuse_unknown("exclude_modules", exclude, [name for name, _ in model.named_modules()])
+    refuse_unknown("adapter.target_modules", [name for name in patterns if name != "all"], layers, "layer")
+    refuse_unknown("adapter.exclude_modules", exclude, [name for name, _ in model.named_modules()], "layer")
     linear = set(linear_layers(model))
     picked = [
         name
         for name in layers
         if any(name in linear if pattern == "all" else matches(name, pattern) for pattern in patterns)
-        and not any(matches(name, pattern) for pattern in exclude)
+        and not matches_any(name, exclude)
     ]
     if not picked:
         raise TunesmithError(f"adapter.target_modules={patterns} without {list(exclude)} leaves no layer to adapt")
@@ -61,6 +51,11 @@ def adaptable_layers(model: Any) -> list[str]:
     return [name for name, module in named if _is_linear(module) or isinstance(module, nn.Embedding)]
 
 
+def targeted(model: Any, targets: Sequence[str]) -> list[str]:
+    """Names of the layers that names for peft, as `pick_targets` gives them, stand for."""
+    return [name for name in adaptable_layers(model) if any(_ends_with(name, target) for target in targets)]
+
+
 def refuse_unknown_modules(option: str, names: Sequence[str], model: Any) -> None:
     """Check names that peft compares with the end of a module's name.
 
@@ -68,8 +63,9 @@ def refuse_unknown_modules(option: str, names: Sequence[str], model: Any) -> Non
     """
     modules = [name for name, _ in model.named_modules() if name]
     for asked in names:
-        if not any(name == asked or name.endswith(f".{asked}") for name in modules):
-            raise TunesmithError(f"adapter.{option}={asked}: no such module in the model.\n  {_known(asked, modules)}")
+        if not any(_ends_with(name, asked) for name in modules):
+            known = choices(asked.rpartition(".")[2], parts_of(modules), "parts of their names")
+            raise TunesmithError(f"adapter.{option}={asked}: no such module in the model.\n  {known}")
 
 
 def keeps_tied(model: Any, modules_to_save: Sequence[str]) -> bool:
@@ -81,7 +77,33 @@ def keeps_tied(model: Any, modules_to_save: Sequence[str]) -> bool:
     if head is None or head.weight is not embeddings.weight:
         return False
     names = [name for name, module in model.named_modules() if module is head or module is embeddings]
-    return any(name == asked or name.endswith(f".{asked}") for asked in modules_to_save for name in names)
+    return any(_ends_with(name, asked) for asked in modules_to_save for name in names)
+
+
+def token_layers(model: Any) -> list[str]:
+    """Names of the layers that have a row per token: the embeddings, and the output head where it has its own."""
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = head is None or head.weight is embeddings.weight
+    layers = [embeddings] if tied else [embeddings, head]
+    return [name for name, module in model.named_modules() if any(module is layer for layer in layers)]
+
+
+def per_layer(option: str, patterns: Mapping[str, int], targets: Sequence[str], model: Any) -> dict[str, int]:
+    """What single layers get instead of the common value, as peft takes it: by their whole names.
+
+    Args:
+        patterns: pattern -> value; of several that fit a layer the last one counts.
+        targets: what `pick_targets` gave.
+
+    Raises: TunesmithError when a pattern fits no adapted layer.
+    """
+    adapted = targeted(model, targets)
+    refuse_unknown(f"adapter.{option}", patterns, adapted, "adapted layer")
+    return {name: value for pattern, value in patterns.items() for name in adapted if matches(name, pattern)}
+
+
+def _ends_with(name: str, end: str) -> bool:
+    return name == end or name.endswith(f".{end}")
 
 
 def _is_linear(module: Any) -> bool:
@@ -91,20 +113,6 @@ def _is_linear(module: Any) -> bool:
     sized = hasattr(module, "in_features") and hasattr(module, "out_features")
     # A layer that holds another sized one (a wrapper) is not the layer itself.
     return isinstance(module, Conv1D) or (sized and not any(map(_is_linear, module.children())))
-
-
-def _refuse_unknown(option: str, patterns: Sequence[str], names: Sequence[str]) -> None:
-    for pattern in patterns:
-        if not any(matches(name, pattern) for name in names):
-            raise TunesmithError(
-                f"adapter.{option}={pattern}: fits no layer of this model.\n  {_known(pattern, names)}"
-            )
-
-
-def _known(asked: str, names: Sequence[str]) -> str:
-    """The last parts of the names (numbers are no names), with the nearest to what was asked."""
-    lasts = {name.rpartition(".")[2] for name in names}
-    return choices(asked.rpartition(".")[2], {last for last in lasts if not last.isdigit() and last}, "layers")
 
 
 def _shortened(picked: Sequence[str], modules: Sequence[str]) -> list[str]:

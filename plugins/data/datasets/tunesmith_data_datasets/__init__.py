@@ -13,7 +13,7 @@ from tunesmith import DataError, announce, hookimpl, plugin
 from tunesmith.errors import choices
 from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement, ToRows
 
-from .checking import detect_format, format_of, problems_of
+from .checking import detect_format, format_of, problems_of, stream_problems
 from .entries import Entry, Source, read_registry, resolve
 from .reading import read_records
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from tunesmith.planning import Plan
 
+    from .encoding import Work
+
 _MOST_PROCESSES = 8
+_PEEKED = 1000  # records of a streamed data set that are read to show some
 
 
 @plugin
@@ -40,11 +43,14 @@ class Datasets:
     registry: str = "conf/datasets.yaml"  # file of named data sets; paths in it start at its folder
     batch_size: int = 1000  # rows that are encoded at a time
     num_proc: int | None = None  # processes that encode; null is one per core, at most 8; few rows need no other
+    streaming: bool = False  # encode training data while it is trained on, for large sets; needs trainer.max_steps
+    shuffle_buffer: int = 1000  # with streaming: examples held back, of which the next one is drawn; 1 keeps the order
     cache: bool = True  # keep encoded data sets for the next run
     cache_dir: str | None = None  # folder of encoded data sets; null is ~/.cache/tunesmith/datasets
 
     def __post_init__(self) -> None:
         self._default_hub = "huggingface"  # the run's, once check has seen the plan
+        self._peeks = False  # whether some examples are enough, for they are only shown
 
     @hookimpl
     def requires(self) -> list[Requirement]:
@@ -62,19 +68,20 @@ class Datasets:
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         self._default_hub = plan.get("default_hub", self._default_hub)
+        self._peeks = plan.command == "show"
         sources, problems = self._all_sources()
         if plan.command == "train" and not self.train:
             problems.append(Problem("data.train", "There is no training data.", "write data.train=[data/train.json]"))
         for source in sources:
             problems += problems_of(source, plan, self._default_hub)
-        return problems + self._option_problems(sources)
+        return problems + self._option_problems(sources) + (stream_problems(self, plan) if self.streaming else [])
 
     def _option_problems(self, sources: list[Source]) -> list[Problem]:
         found = []
         if self.val_size < 0 or (self.val_size > 1 and self.val_size % 1):
             advice = "below 1 it is a share, from 1 on a whole number of examples"
             found.append(Problem("data.val_size", f"data.val_size cannot be {self.val_size:g}.", advice))
-        for name in ("batch_size", "num_proc", "max_samples"):
+        for name in ("batch_size", "num_proc", "max_samples", "shuffle_buffer"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 found.append(Problem(f"data.{name}", f"data.{name} cannot be {value}.", "at least 1"))
@@ -97,33 +104,50 @@ class Datasets:
         if not self.train:
             raise DataError("there is no training data; write data.train=[data/train.json]")
         train, evaluation = self._sources("train"), self._sources("eval")
-        sets = [self._encode(source, fetch, to_rows, encode) for source in train]
         held_out = {source.name: self._encode(source, fetch, to_rows, encode) for source in evaluation}
+        if self.streaming and not self._peeks:
+            return DatasetSplits(self._stream(train, fetch, to_rows, encode), _in_numpy(held_out))
+        sets = [self._encode(source, fetch, to_rows, encode) for source in train]
         if self.val_size:
             sets, held_out["validation"] = hold_out(sets, self.val_size, self.shuffle_seed)
         weights = [source.entry.weight for source in train]
         mixed = mix_sets(sets, self.mix, weights, self.shuffle_seed)
         if len(sets) > 1 or self.val_size:
             announce("training examples", f"{len(mixed):,}", f"{self.mix} of {len(sets)}, val_size={self.val_size:g}")
-        return DatasetSplits(
-            mixed.with_format("numpy"), {name: held.with_format("numpy") for name, held in held_out.items()}
-        )
+        return DatasetSplits(mixed.with_format("numpy"), _in_numpy(held_out))
 
-    def _encode(self, source: Source, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Dataset:
-        from .encoding import Work, encode_cached, encode_in_memory
+    def _stream(self, sources: list[Source], fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Any:
+        from .streaming import Stream
+
+        works = [self._work(source, fetch, to_rows, encode) for source in sources]
+        weights = None if self.mix == "concat" else [source.entry.weight for source in sources]
+        names = ", ".join(source.name for source in sources)
+        announce("training examples", "a stream", f"{names}; {self.shuffle_buffer:,} at a time are shuffled")
+        return Stream(works, weights, self.shuffle_buffer, self.shuffle_seed)
+
+    def _work(self, source: Source, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Work:
+        from .encoding import Work
         from .locating import find_files
 
         files = find_files(source, fetch, self._default_hub)
-        work = Work(
+        most = self.max_samples if source.entry.max_samples is None else source.entry.max_samples
+        if self.streaming and self._peeks and source.key.startswith("data.train"):
+            most = min(most or _PEEKED, _PEEKED)
+        return Work(
             source=source,
             files=files,
             format=self._format(source, files[0]),
-            max_samples=self.max_samples if source.entry.max_samples is None else source.entry.max_samples,
+            max_samples=most,
             to_rows=to_rows,
             encode=encode,
             batch_size=self.batch_size,
             num_proc=self._processes(),
         )
+
+    def _encode(self, source: Source, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Dataset:
+        from .encoding import encode_cached, encode_in_memory
+
+        work = self._work(source, fetch, to_rows, encode)
         encoded = encode_cached(work, self._cache_folder()) if self.cache else encode_in_memory(work)
         examples = len(encoded.examples)
         made = f"{work.format}, {encoded.records:,} records"
@@ -192,3 +216,7 @@ class Datasets:
         known = choices(path, registry, f"in {self.registry}") if registry else missing
         message = f"{source.key}: {path} is no file and no known data set."
         return Problem(f"{source.key}.path", message, f"{known}\na hub address looks like org/name")
+
+
+def _in_numpy(sets: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    return {name: examples.with_format("numpy") for name, examples in sets.items()}

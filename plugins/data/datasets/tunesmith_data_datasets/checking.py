@@ -17,6 +17,9 @@ from .reading import is_data_file, names, read_records
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
+    from . import Datasets
+
+_STREAMED = ("sft", "pretrain")  # stages
 _PEEKED = 20  # records
 _METADATA = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}  # beside saved data sets
 
@@ -89,6 +92,27 @@ def problems_of(source: Source, plan: Plan, default_hub: str) -> Iterator[Proble
         advice = f"write {key}={{path: {entry.path}, format: NAME}}; installed: alpaca, openai, sharegpt, text, …"
         message = f"{key}: the format of {entry.path} is not known before it is fetched."
         yield Problem(f"{key}.format", message, advice)
+
+
+def stream_problems(options: Datasets, plan: Plan) -> list[Problem]:
+    """What does not go with `streaming`: whatever must know all examples beforehand."""
+    found = []
+    if plan.command == "train" and plan.get("trainer.max_steps", -1) <= 0:
+        message = "data.streaming=true: nobody knows how many examples there are, so the run needs a length."
+        found.append(Problem("trainer.max_steps", message, "write trainer.max_steps=1000"))
+    if options.val_size:
+        message = "data.streaming=true holds nothing out, for that needs all examples."
+        found.append(Problem("data.val_size", message, "write data.eval=[held_out.jsonl]"))
+    if plan.name("stage") not in (None, *_STREAMED):
+        message = f"data.streaming=true streams texts and conversations; stage={plan.name('stage')} needs all examples."
+        found.append(Problem("data.streaming", message, "data.streaming=false"))
+    if getattr(getattr(plan.plugin("quantizer"), "capabilities", None), "calibrates", False):
+        message = f"quantizer={plan.name('quantizer')} looks at training data, which a stream does not give twice."
+        found.append(Problem("data.streaming", message, "data.streaming=false, or another quantizer"))
+    if options.eval and plan.get("trainer.eval_strategy") in ("auto", "epoch"):
+        message = "data.streaming=true has no epochs: the evaluation comes at the end only."
+        found.append(Problem("trainer.eval_strategy", message, "trainer.eval_strategy=steps", "warning"))
+    return found
 
 
 def _problems_of_files(source: Source, plan: Plan) -> Iterator[Problem]:

@@ -64,12 +64,16 @@ class Work:
                 raise DataError(f"{self.source.key}: {place}{error}") from error
 
     def table_of(self, rows: list[Row]) -> pyarrow.Table:
-        """Rows encoded, as Arrow.
+        """Rows encoded, as Arrow."""
+        return _to_table(self.columns_of(rows))
+
+    def columns_of(self, rows: list[Row]) -> dict[str, list[Any]]:
+        """Rows encoded.
 
         Raises: DataError that names the entry, when the stage cannot use such rows.
         """
         try:
-            return _to_table(self.encode(rows))
+            return self.encode(rows)
         except DataError as error:
             raise DataError(f"{self.source.key} ({self.source.entry.path}, format {self.format}): {error}") from error
 

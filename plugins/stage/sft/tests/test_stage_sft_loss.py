@@ -212,3 +212,50 @@ def test_routing_loss_is_added(tmp_path: Path) -> None:
     row = examples()[:1]
     expected, _ = reference(model, row)
     torch.testing.assert_close(token_loss(model, collate(row, False)).loss.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("padding_free", [True, False])
+def test_accuracy_counts_the_labels_with_the_highest_logit(
+    padding_free: bool, weighted: bool, tiny_model: Path
+) -> None:
+    """In chunks and whole, and over the weights where messages have them."""
+    model, rows = load(tiny_model).eval(), examples(weighted=weighted)
+    for row in rows:  # half of the labels are what the model says
+        highest = model(input_ids=torch.tensor([row["input_ids"]])).logits[0].argmax(-1).tolist()
+        for at in range(2, len(row["labels"]), 2):
+            row["labels"][at] = highest[at - 1] if row["labels"][at] != -100 else -100
+    right, total = 0.0, 0.0
+    for row in rows:
+        highest = model(input_ids=torch.tensor([row["input_ids"]])).logits[0].argmax(-1).tolist()
+        for at in range(1, len(row["labels"])):
+            weight = row["weights"][at] if weighted else 1.0
+            right += weight * (row["labels"][at] == highest[at - 1])
+            total += weight * (row["labels"][at] != -100)
+    assert 0.2 < right / total < 0.9
+    layer = model.get_output_embeddings()
+    for opaque in (False, True):
+        if opaque:
+            head._opaque.add(layer)
+        output = token_loss(model, collate(rows, padding_free), chunk_size=3)
+        assert output.metrics["accuracy"].item() == pytest.approx(right)
+        assert float(output.num_items) == pytest.approx(total)
+        assert not output.metrics["accuracy"].requires_grad
+
+
+def test_a_loss_that_knows_more(tiny_model: Path) -> None:
+    """`beside` gives a chunk's share of what is known of all kept positions."""
+    model, batch = load(tiny_model), collate(examples(), False)
+    keep = (batch["labels"][:, 1:] != -100).any(0).sum().item()
+    known = torch.rand(len(batch["labels"]) * keep, generator=torch.Generator().manual_seed(0))
+
+    def scaled(logits: torch.Tensor, labels: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(logits, labels, reduction="none") * factors
+
+    parts = [token_loss(model, batch, scaled, size, lambda rows: known[rows]).loss for size in (0, 2)]
+    labels = batch["labels"][:, 1:]
+    positions = (labels != -100).any(0).nonzero().flatten()
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, positions]
+    losses = F.cross_entropy(logits.flatten(0, 1), labels[:, positions].flatten(), reduction="none")
+    for part in parts:
+        torch.testing.assert_close(part, (losses * known).sum())

@@ -17,11 +17,18 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 logger = logging.getLogger("tunesmith")
 
 LossOfRows = Callable[[torch.Tensor, slice], torch.Tensor]
-"""Logits (n, V) of some of the kept positions, and which: the sum of their loss."""
+"""Logits (n, V) of some of the kept positions, and which: the sum of their loss, or a value of each, (n,)."""
+
+Combine = Callable[["LossOfHidden", torch.Tensor, list[torch.nn.Parameter], int], torch.Tensor]
+"""How the chunks' losses become one tensor: `chunked_sum` or `chunked_values`."""
+
+LossOfHidden = Callable[[torch.Tensor, slice], torch.Tensor]
+"""Hidden states (n, H) of some of the kept positions, and which: as `LossOfRows`."""
 
 _CHUNK_ELEMENTS = 2**25  # logits of a chunk: 128 MiB in fp32
 _PROBE = (-2.0, 0.5, 100.0)  # what a model does to these "logits" it does to all
@@ -32,9 +39,14 @@ _transparent: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
 
 
 def run(
-    model: Any, inputs: dict[str, Any], keep: torch.Tensor, loss_of: LossOfRows, chunk_size: int = 0
+    model: Any,
+    inputs: dict[str, Any],
+    keep: torch.Tensor,
+    loss_of: LossOfRows,
+    chunk_size: int = 0,
+    combine: Combine | None = None,
 ) -> tuple[torch.Tensor, Any]:
-    """Run the model and sum the loss over the kept positions.
+    """Run the model and compute the loss of the kept positions.
 
     Args:
         model: wrapped as it may be.
@@ -42,8 +54,9 @@ def run(
         keep: int64 (K,), positions of dim 1 whose logits are wanted, in all rows.
         loss_of: of flattened positions: row b, kept position k is number b·K + k.
         chunk_size: positions per chunk; 0 is as many as fit 128 MiB of logits.
+        combine: `chunked_sum` when None; `chunked_values` for a `loss_of` that gives one value per position.
 
-    Returns: the loss, a scalar, and the model's outputs (whose `logits` mean nothing).
+    Returns: the sum, a scalar, or the values (B·K,); and the model's outputs (whose `logits` mean nothing).
     """
     base = unwrap(model)
     if "logits_to_keep" in _parameters(base):
@@ -51,7 +64,7 @@ def run(
     layer = base.get_output_embeddings()
     if layer is None or layer in _opaque or isinstance(model, torch._dynamo.OptimizedModule):
         return _run_whole(model, inputs, keep, loss_of)
-    loss_layer = LossLayer(layer, post_processing(base.config), keep, loss_of, chunk_size)
+    loss_layer = LossLayer(layer, post_processing(base.config), keep, loss_of, chunk_size, combine or chunked_sum)
     with _forward_of(layer, loss_layer):
         outputs = model(**inputs, use_cache=False)
     if loss_layer.loss is None or not _is_faithful(layer, loss_layer, outputs.logits):
@@ -126,7 +139,7 @@ def _is_faithful(layer: torch.nn.Module, loss_layer: LossLayer, logits: torch.Te
 
 
 class LossLayer:
-    """Stands in for an output layer's forward: hidden states in, their loss out, as a (1, 1, 4) of loss and probe."""
+    """Stands in for an output layer's forward: hidden states in, (1, 1, 4) of their loss and the probe out."""
 
     def __init__(
         self,
@@ -135,8 +148,10 @@ class LossLayer:
         keep: torch.Tensor,
         loss_of: LossOfRows,
         chunk_size: int,
+        combine: Combine,
     ) -> None:
-        self.layer, self.process, self.keep, self.loss_of, self.chunk_size = layer, process, keep, loss_of, chunk_size
+        self.layer, self.process, self.keep, self.loss_of = layer, process, keep, loss_of
+        self.chunk_size, self.combine = chunk_size, combine
         self.forward = layer.forward
         self.loss: torch.Tensor | None = None
 
@@ -144,9 +159,9 @@ class LossLayer:
         """Args: hidden: (B, T or K, H)."""
         hidden = _kept(hidden, self.keep).flatten(0, 1)
         trained = [parameter for parameter in self.layer.parameters() if parameter.requires_grad]
-        self.loss = chunked_sum(self._loss_of_chunk, hidden, trained, self.chunk_size or self._choose_chunk())
+        self.loss = self.combine(self._loss_of_chunk, hidden, trained, self.chunk_size or self._choose_chunk())
         probe = torch.tensor([[_PROBE]], device=hidden.device)
-        return torch.cat([self.loss.view(1, 1, 1), probe], dim=-1)
+        return torch.cat([self.loss.sum().view(1, 1, 1), probe], dim=-1)
 
     def _loss_of_chunk(self, hidden: torch.Tensor, rows: slice) -> torch.Tensor:
         return self.loss_of(self.process(self.forward(hidden).float()), rows)
@@ -157,7 +172,7 @@ class LossLayer:
 
 
 def chunked_sum(
-    loss_of_chunk: Callable[[torch.Tensor, slice], torch.Tensor],
+    loss_of_chunk: LossOfHidden,
     hidden: torch.Tensor,
     parameters: list[torch.nn.Parameter],
     chunk_size: int,
@@ -167,7 +182,7 @@ def chunked_sum(
     Each chunk's graph is freed before the next begins, and nothing is computed twice.
 
     Args:
-        loss_of_chunk: hidden states (n, H) and which rows they are, to a scalar.
+        loss_of_chunk: gives a scalar.
         parameters: that `loss_of_chunk` uses and that are trained.
 
     Returns: scalar fp32, differentiable in `hidden` and `parameters`.
@@ -205,3 +220,49 @@ class _WithGradients(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         return None, None, *(gradient * outer.to(gradient.dtype) for gradient in ctx.saved_tensors)
+
+
+def chunked_values(
+    values_of_chunk: LossOfHidden,
+    hidden: torch.Tensor,
+    parameters: list[torch.nn.Parameter],
+    chunk_size: int,
+) -> torch.Tensor:
+    """Compute a value of each hidden state (K, H), chunk by chunk, for a loss that is not their sum.
+
+    A value's gradient depends on its own hidden state alone, so it is taken on the way, times what comes back for the
+    value. That of trained `parameters` cannot be: each chunk is then computed again in the backward pass.
+
+    Args:
+        values_of_chunk: gives a value per row, (n,).
+        parameters: that `values_of_chunk` uses and that are trained.
+
+    Returns: (K,) fp32, differentiable in `hidden` and `parameters`.
+    """
+    chunks = [slice(start, start + chunk_size) for start in range(0, len(hidden), chunk_size)]
+    if not torch.is_grad_enabled() or not (hidden.requires_grad or parameters):
+        return torch.cat([values_of_chunk(hidden[rows], rows) for rows in chunks])
+    if parameters:
+        return torch.cat([checkpoint(values_of_chunk, hidden[rows], rows, use_reentrant=False) for rows in chunks])
+    values, gradients = [], []
+    for rows in chunks:
+        piece = hidden[rows].detach().requires_grad_()
+        some = values_of_chunk(piece, rows)
+        gradients += torch.autograd.grad(some.sum(), piece)
+        values.append(some.detach())
+    return _WithRowGradients.apply(torch.cat(values), torch.cat(gradients), hidden)
+
+
+class _WithRowGradients(torch.autograd.Function):
+    """Values (K,) whose gradients in their own rows (K, H) are known already."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, gradients: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(gradients)
+        return values.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (gradients,) = ctx.saved_tensors
+        return None, None, gradients * outer[:, None].to(gradients.dtype)

@@ -287,6 +287,97 @@ def test_best_model(tiny_model: Path, tmp_path: Path) -> None:
     assert difference(saved_weights(tmp_path), saved_weights(tmp_path / f"checkpoint-{best}")) == 0
 
 
+EVERY_STEP = {"eval_strategy": "steps", "eval_steps": 1, "save_steps": 1}
+WORSENING = {**SHORT, "max_steps": 20, "learning_rate": 0.1, "warmup_steps": 0, "lr_scheduler_type": "constant"}
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+def test_early_stopping(lora: bool, tiny_model: Path, tmp_path: Path) -> None:
+    """After two evaluations without a lower loss the run ends as finished, and its result is the best checkpoint."""
+    job, told = make_job(tiny_model, tmp_path, lora=lora)
+    job = TrainingJob(**{**vars(job), "data": DatasetSplits(job.data.train, {"held": data(4, seed=3)})})
+    patience = {"early_stopping_patience": 2, "load_best_model_at_end": True, "save_total_limit": 1}
+    assert Transformers(**{**WORSENING, **EVERY_STEP, **patience}).fit(job) is True
+    losses = [event.metrics["eval_loss"] for event in told if isinstance(event, Evaluated)]
+    best = losses.index(min(losses))
+    assert len(losses) == best + 3 < 20
+    assert told[-1].status == "finished"
+    assert difference(saved_weights(tmp_path), saved_weights(tmp_path / f"checkpoint-{best + 1}")) == 0
+
+
+def test_early_stopping_goes_on_counting_when_resumed(tiny_model: Path, tmp_path: Path) -> None:
+    """Interrupted between two evaluations without gain, it stops where it would have stopped."""
+
+    def run(folder: Path, interrupt_at: int = 0, **changes: Any) -> list[Any]:
+        job, told = make_job(tiny_model, folder, **changes)
+
+        def emit(event: Any) -> None:
+            told.append(event)
+            if isinstance(event, Evaluated) and event.step == interrupt_at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        held = DatasetSplits(job.data.train, {"held": data(4, seed=3)})
+        job = TrainingJob(**{**vars(job), "data": held, "emit": emit})
+        Transformers(**{**WORSENING, **EVERY_STEP, "early_stopping_patience": 3}).fit(job)
+        return told
+
+    whole = [event.step for event in run(tmp_path / "whole") if isinstance(event, Evaluated)]
+    first = run(tmp_path / "cut", interrupt_at=whole[-2])
+    assert first[-1].status == "interrupted"
+    steps = [event.step for event in run(tmp_path / "cut", resume=True) if isinstance(event, Evaluated)]
+    assert steps == [whole[-1] + 1], "the step that was interrupted was not evaluated, the next one was"
+
+
+def test_evaluations_without_gain() -> None:
+    from tunesmith_trainer_transformers.stopping import evaluations_without_gain as count
+
+    assert [count([3.0, 2.0, 2.5, 1.0, 1.0][:number], 0.0, False) for number in range(6)] == [0, 0, 0, 1, 0, 1]
+    assert count([3.0, 2.95, 2.92], 0.1, False) == 2, "too little to count"
+    assert count([3.0, 2.95, 2.92, 2.85], 0.1, False) == 0, "but little gains add up"
+    assert count([0.1, 0.5, 0.4], 0.0, True) == 1
+    assert count([math.nan, math.nan], 0.0, False) == 2
+
+
+def test_metrics_of_each_evaluation_set(tiny_model: Path, tmp_path: Path) -> None:
+    """The stage's metrics come under each set's name; the best model may be chosen by one of them."""
+    job, told = make_job(tiny_model, tmp_path)
+
+    def counting(model: Any, batch: dict[str, Any]) -> Any:
+        import torch
+        from tunesmith.types import LossOutput
+
+        output = compute_loss(model, batch)
+        return LossOutput(output.loss, output.num_items, {"accuracy": torch.tensor(batch["num_items"] / 4)})
+
+    parts = {**vars(job), "compute_loss": counting}
+    one, two = ({name: data(3, seed=3) for name in names} for names in (("a",), ("a", "b")))
+    metrics = []
+    for held, asked in ((one, "accuracy"), (two, "b_accuracy")):
+        told.clear()
+        job = TrainingJob(**{**parts, "data": DatasetSplits(data(8), held)})
+        Transformers(**{**SHORT, **EVERY_STEP, "max_steps": 1}, metric_for_best_model=asked).fit(job)
+        metrics += [event.metrics for event in told if isinstance(event, Evaluated)]
+    assert metrics[0]["eval_accuracy"] == metrics[0]["eval_a_accuracy"] == pytest.approx(0.25)
+    assert set(metrics[1]) == {"eval_a_accuracy", "eval_a_loss", "eval_b_accuracy", "eval_b_loss"}
+    with pytest.raises(TunesmithError, match=r"metric_for_best_model=accuracy is unknown[\s\S]*a_accuracy"):
+        Transformers(**{**SHORT, **EVERY_STEP}, metric_for_best_model="accuracy").fit(job)
+
+
+def test_trained_float32_modules_over_a_bf16_model(tiny_model: Path, tmp_path: Path) -> None:
+    """The look for leaks computes as the training does: here with an output layer of other numbers than the rest."""
+    import torch
+
+    job, _ = make_job(tiny_model, tmp_path, precision="bf16")
+    job.model.to(torch.bfloat16).get_output_embeddings().float()
+    assert Transformers(**{**SHORT, "padding_free": True}).fit(job) is True
+
+
+def test_early_stopping_without_evaluation_data(tiny_model: Path, tmp_path: Path) -> None:
+    job, _ = make_job(tiny_model, tmp_path)
+    with pytest.raises(TunesmithError, match="early_stopping_patience needs evaluation data"):
+        Transformers(**SHORT, early_stopping_patience=2).fit(job)
+
+
 def test_plateau_schedule_follows_the_evaluation_loss(tiny_model: Path, tmp_path: Path) -> None:
     """When the evaluation loss no longer falls, the learning rate does."""
     job, told = make_job(tiny_model, tmp_path)
@@ -382,6 +473,36 @@ def test_interrupted_and_resumed_is_uninterrupted(
     assert difference(saved_weights(tmp_path / "cut"), saved_weights(tmp_path / "whole")) == 0
     steps = [event.step for event in (*told, *more) if isinstance(event, StepEnded)]
     assert steps == [event.step for event in whole_told if isinstance(event, StepEnded)]
+
+
+def test_stream_is_resumed_where_it_was(tiny_model: Path, tmp_path: Path) -> None:
+    """Training data without length: an interrupted and resumed run sees what an uninterrupted one sees."""
+    from torch.utils.data import IterableDataset
+
+    class Endless(IterableDataset):
+        def __iter__(self) -> Any:
+            return itertools.cycle(data(11))
+
+    def run(folder: Path, stop_at: int = 0, **changes: Any) -> list[Any]:
+        job, told = make_job(tiny_model, folder, data=DatasetSplits(Endless(), {"held": data(2)}), **changes)
+
+        def emit(event: Any) -> None:
+            told.append(event)
+            if isinstance(event, StepEnded) and event.step == stop_at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        options = {**SHORT, "gradient_accumulation_steps": 2, "eval_strategy": "steps", "eval_steps": 3}
+        Transformers(**options).fit(TrainingJob(**{**vars(job), "emit": emit}))
+        return told
+
+    run(tmp_path / "whole")
+    assert run(tmp_path / "cut", stop_at=3)[-1].status == "interrupted"
+    resumed = run(tmp_path / "cut", resume=True)
+    assert resumed[0].resumed_from in (3, 4) and resumed[-1].status == "finished"
+    assert difference(saved_weights(tmp_path / "cut"), saved_weights(tmp_path / "whole")) == 0
+    job, _ = make_job(tiny_model, tmp_path / "none", data=DatasetSplits(Endless()))
+    with pytest.raises(TunesmithError, match="max_steps"):
+        Transformers(**{**SHORT, "max_steps": -1}).fit(job)
 
 
 def test_second_interrupt_stops_at_once(tiny_model: Path, tmp_path: Path) -> None:
@@ -527,6 +648,10 @@ CONFLICTS = [
     ({"load_best_model_at_end": True}, "trainer.eval_strategy", "error"),
     ({"load_best_model_at_end": True, "eval_strategy": "epoch"}, "trainer.save_strategy", "error"),
     ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "trainer.eval_strategy", "error"),
+    ({"early_stopping_patience": 0}, "trainer.early_stopping_patience", "error"),
+    ({"early_stopping_patience": 2, "eval_strategy": "no"}, "trainer.eval_strategy", "error"),
+    ({"early_stopping_threshold": 0.1}, "trainer.early_stopping_threshold", "warning"),
+    ({"early_stopping_threshold": -1.0, "early_stopping_patience": 2}, "trainer.early_stopping_threshold", "error"),
     ({"fsdp": "full_shard", "deepspeed": "zero.json"}, "trainer.fsdp", "error"),
 ]
 

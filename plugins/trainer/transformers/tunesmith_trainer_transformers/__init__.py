@@ -76,6 +76,8 @@ class Transformers:
     load_best_model_at_end: bool = False  # save the best checkpoint's weights as the result, not the last step's
     metric_for_best_model: str | None = None  # what is best; null is the (first) evaluation loss
     greater_is_better: bool | None = None  # of that metric; null is false for a loss, else true
+    early_stopping_patience: int | None = None  # evaluations in a row without a better metric that end the training
+    early_stopping_threshold: float = 0.0  # by how much a metric must be better than the best so far to count
 
     gradient_checkpointing: bool = False  # compute activations again in the backward pass: less memory, 30 % slower
     torch_compile: bool = False  # compile the model with torch.compile; the first steps take minutes

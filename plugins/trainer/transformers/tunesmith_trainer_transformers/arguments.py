@@ -66,6 +66,7 @@ def _translated(options: Transformers, job: TrainingJob, known: set[str]) -> dic
         strategy = "epoch" if job.data.eval else "no"
     compares = options.load_best_model_at_end or options.save_strategy == "best"
     compares = compares or options.lr_scheduler_type == "reduce_lr_on_plateau"
+    compares = compares or options.early_stopping_patience is not None
     best = options.metric_for_best_model
     if best is None and compares and job.data.eval:
         best = evaluation_metric(job)
@@ -107,5 +108,6 @@ def _fixed() -> dict[str, Any]:
         "remove_unused_columns": False,
         "label_names": ["labels"],
         "dataloader_pin_memory": on_gpu,
-        "accelerator_config": {"non_blocking": on_gpu},
+        # a stream is read by each process, which takes its share: batches of other lengths cannot be sent around
+        "accelerator_config": {"non_blocking": on_gpu, "dispatch_batches": False},
     }

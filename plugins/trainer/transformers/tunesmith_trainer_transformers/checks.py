@@ -81,6 +81,25 @@ def _saving(options: Transformers) -> list[Problem]:
     if options.lr_scheduler_type == "reduce_lr_on_plateau" and not evaluates:
         message = "reduce_lr_on_plateau follows the evaluation loss, and eval_strategy does not evaluate for certain."
         found.append(Problem("trainer.eval_strategy", message, "trainer.eval_strategy=steps, or epoch"))
+    return found + _stopping(options)
+
+
+def _stopping(options: Transformers) -> list[Problem]:
+    patience, found = options.early_stopping_patience, []
+    if patience is not None and patience < 1:
+        message = f"early_stopping_patience={patience} would stop at the first evaluation."
+        found.append(Problem("trainer.early_stopping_patience", message, "1 or more, or null"))
+    if patience is not None and options.eval_strategy == "no":
+        message = "early_stopping_patience counts evaluations, and eval_strategy=no makes none."
+        found.append(Problem("trainer.eval_strategy", message, "trainer.eval_strategy=steps, or epoch"))
+    if options.early_stopping_threshold < 0:
+        message = f"early_stopping_threshold={options.early_stopping_threshold:g} is negative."
+        found.append(Problem("trainer.early_stopping_threshold", message, "0, or how much better counts"))
+    if patience is None and _changed(options, "early_stopping_threshold"):
+        message = "early_stopping_threshold has no effect without early_stopping_patience."
+        found.append(
+            Problem("trainer.early_stopping_threshold", message, "trainer.early_stopping_patience=3", "warning")
+        )
     return found
 
 

@@ -17,6 +17,7 @@ from tunesmith_trainer_transformers.batches import Collator
 from tunesmith_trainer_transformers.interruption import Interruption
 from tunesmith_trainer_transformers.loop import Loop
 from tunesmith_trainer_transformers.reporting import Reporter, order_of_data
+from tunesmith_trainer_transformers.stopping import EarlyStopping
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -50,8 +51,11 @@ def _train(options: Transformers, job: TrainingJob, emit: Callable[[Event], None
             interruption=interruption,
         )
         loop.add_callback(Reporter(loop, options.save_total_limit))
+        if options.early_stopping_patience is not None:
+            loop.add_callback(EarlyStopping(options.early_stopping_patience, options.early_stopping_threshold))
         if options.padding_free and not sharded:
-            _refuse_leaks(job.model)
+            with loop.compute_loss_context_manager():
+                _refuse_leaks(job.model)
         loop.train(resume_from_checkpoint=_checkpoint(loop) if job.resume else None)
     if loop.stop:
         return False, loop.summary()
@@ -89,12 +93,22 @@ def _save(loop: Loop, job: TrainingJob) -> None:
 
 
 def _refuse_missing_data(options: Transformers, job: TrainingJob) -> None:
-    if not len(job.data.train):
+    if not hasattr(job.data.train, "__len__"):
+        if options.max_steps <= 0:
+            raise TunesmithError("The training data is a stream without end.\n  write trainer.max_steps=1000")
+    elif not len(job.data.train):
         raise TunesmithError("There is no training data: no example was left after encoding.")
-    if options.eval_strategy in ("steps", "epoch") and not job.data.eval:
+    if job.data.eval:
+        return
+    if options.eval_strategy in ("steps", "epoch"):
         raise TunesmithError(
             f"trainer.eval_strategy={options.eval_strategy} needs evaluation data, and there is none.\n"
             "  hold some out with data.val_size=0.05, or use trainer.eval_strategy=auto"
+        )
+    if options.early_stopping_patience is not None:
+        raise TunesmithError(
+            "trainer.early_stopping_patience needs evaluation data, and there is none.\n"
+            "  hold some out with data.val_size=0.05"
         )
 
 

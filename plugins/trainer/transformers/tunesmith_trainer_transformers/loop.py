@@ -12,11 +12,14 @@ import torch
 import torch.distributed as dist
 from accelerate.utils import send_to_device
 from transformers import PrinterCallback, Trainer
+from tunesmith import TunesmithError
+from tunesmith.errors import choices
 from tunesmith.types import Evaluated, Event, OptimizerSettings, StepEnded, TrainingJob
 
 from tunesmith_trainer_transformers.arguments import Arguments
 from tunesmith_trainer_transformers.batches import Collator, evaluation_batches
 from tunesmith_trainer_transformers.interruption import Interruption
+from tunesmith_trainer_transformers.stopping import metric_name
 from tunesmith_trainer_transformers.sums import Sums
 
 
@@ -175,12 +178,21 @@ class Loop(Trainer):
                 metrics[f"{metric_key_prefix}_{name}_{metric}"] = mean
         if len(datasets) == 1:
             (name,) = datasets
-            metrics[f"{metric_key_prefix}_loss"] = metrics[f"{metric_key_prefix}_{name}_loss"]
+            start = f"{metric_key_prefix}_{name}_"
+            metrics |= {f"{metric_key_prefix}_{key.removeprefix(start)}": value for key, value in metrics.items()}
+        self._require_best_metric(metrics)
         self.last_evaluation = dict(metrics)
         self.emit(Evaluated(self.state.global_step, dict(metrics)))
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _require_best_metric(self, metrics: dict[str, float]) -> None:
+        """Raise a TunesmithError when the metric that evaluations are compared by is none of theirs."""
+        if self.args.metric_for_best_model and metric_name(self.args) not in metrics:
+            possible = [name.removeprefix("eval_") for name in metrics]
+            asked = self.args.metric_for_best_model
+            raise TunesmithError(f"trainer.metric_for_best_model={asked} is unknown.\n  {choices(asked, possible)}")
 
     def _means(self, dataset: Any) -> dict[str, float]:
         """The mean of the loss and of each metric over the items of a data set."""

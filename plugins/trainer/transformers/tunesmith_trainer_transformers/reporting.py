@@ -61,9 +61,10 @@ class Reporter(TrainerCallback):
 
 
 def order_of_data(loop: Loop) -> dict[str, Any]:
-    """What decides which examples a step sees; a resumed run compares it."""
+    """What decides which examples a step sees; a resumed run compares it. A stream has 0 examples."""
+    train = loop.job.data.train
     return {
-        "num_examples": len(loop.job.data.train),
+        "num_examples": len(train) if hasattr(train, "__len__") else 0,
         "seed": loop.args.seed,
         "world_size": loop.args.world_size,
         "per_device_train_batch_size": loop.args.per_device_train_batch_size,

@@ -1,0 +1,25 @@
+"""Lion (Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", arXiv 2302.06675)."""
+
+from typing import Any
+
+from tunesmith import hookimpl, plugin
+from tunesmith.types import OptimizerSettings
+
+
+@plugin
+class Lion:
+    """Moves every weight by the learning rate, along the sign of an interpolated momentum."""
+
+    beta1: float = 0.9  # share of the momentum in the interpolation whose sign is the update
+    beta2: float = 0.99  # decay of the momentum
+
+    @hookimpl
+    def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
+        from .optimizer import LionOptimizer
+
+        trainable = [weight for weight in model.parameters() if weight.requires_grad]
+        groups = [
+            {"params": [weight for weight in trainable if weight.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [weight for weight in trainable if weight.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return LionOptimizer(groups, {"lr": settings.learning_rate, "betas": (self.beta1, self.beta2)})

@@ -1,0 +1,48 @@
+"""What adapters that train a model's own weights share: which are trained, in which numbers, and when not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+from tunesmith import TunesmithError, announce
+
+
+def train_only(model: Any, names: Collection[str], dtype: str | None, why: str) -> None:
+    """Let these parameters be trained and all others not, and announce their share.
+
+    Args:
+        names: as `model.named_parameters()` gives them.
+        dtype: numbers of the trained parameters, such as `float32`; None leaves them.
+        why: how they were chosen, for the announcement.
+    """
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in names)
+        if parameter.requires_grad and dtype:
+            parameter.data = parameter.data.to(getattr(torch, dtype))
+    total = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    announce("trained", f"{trained:,} of {total:,} parameters ({trained / total:.2%})", why)
+
+
+def refuse_adapter(trained: Path | None, name: str) -> None:
+    """Raises: TunesmithError when there is a folder of an adapter, which `adapter=name` cannot load."""
+    if trained is not None:
+        raise TunesmithError(
+            f"adapter={name} keeps no weights of its own, but {trained} is to be loaded as an adapter.\n"
+            "  if it holds an adapter, use adapter=lora; if it holds a whole model, use it as model.path"
+        )
+
+
+def refuse_quantised(model: Any, name: str) -> None:
+    """Raises: TunesmithError when the model's weights are quantised, which `adapter=name` cannot train."""
+    config = getattr(getattr(model, "config", None), "quantization_config", None)
+    whole = next((name for name, parameter in model.named_parameters() if not parameter.is_floating_point()), None)
+    if config is not None or whole is not None:
+        found = f"{whole} holds whole numbers" if whole else "its config.json has a quantization_config"
+        raise TunesmithError(
+            f"adapter={name} cannot train a quantised model ({found}).\n"
+            "  adapter=lora trains beside it; or take the model's 16-bit version"
+        )

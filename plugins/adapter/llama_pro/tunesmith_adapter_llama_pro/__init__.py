@@ -1,0 +1,66 @@
+"""Block expansion: new layers that begin as the identity are put between a model's own, and only they are trained.
+
+Wu et al. 2024, "LLaMA Pro: Progressive LLaMA with Block Expansion" (arXiv 2401.02415).
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith import hookimpl, plugin
+from tunesmith.types import ModelSource, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+_OUTPUTS = ("o_proj", "down_proj*", "out_proj", "c_proj", "fc2", "dense", "dense_4h_to_h", "w2", "wo")
+
+
+@plugin
+class LlamaPro:
+    """LLaMA Pro: trains new layers between the frozen layers of a model."""
+
+    new_layers: int = 4  # layers to add, spread evenly; at most as many as the model has
+    # projections that end a layer's attention and MLP, zero in new layers: dotted parts of names, with `*` for anything
+    zero_modules: list[str] = field(default_factory=lambda: list(_OUTPUTS))
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        problems, quantizer = [], plan.name("quantizer")
+        if quantizer:
+            message = f"adapter=llama_pro cannot copy and train the few bits that quantizer={quantizer} stores."
+            problems.append(Problem("adapter", message, "adapter=lora, or quantizer=null"))
+        if self.new_layers < 1:
+            message = f"adapter.new_layers={self.new_layers} leaves nothing to train."
+            problems.append(Problem("adapter.new_layers", message, "1 or more"))
+        if not self.zero_modules:
+            message = "adapter.zero_modules=[] would add layers that change the model before it is trained."
+            problems.append(Problem("adapter.zero_modules", message, "leave it out, or name the output projections"))
+        return problems
+
+    @hookimpl
+    def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:
+        """Raises: TunesmithError when `trained` is given, the weights are quantised, or this architecture cannot."""
+        from tunesmith_adapter_full.weights import refuse_adapter, refuse_quantised, train_only
+
+        from .expansion import expand, refuse_change, refuse_other_layers
+
+        refuse_adapter(trained, "llama_pro")
+        if not source.training:
+            return model
+        refuse_quantised(model, "llama_pro")
+        path, new = expand(model, self.new_layers, self.zero_modules)
+        refuse_other_layers(model, path)
+        refuse_change(model, path, new)
+        prefixes = tuple(f"{path}.{index}." for index in new)
+        names = {name for name, _ in model.named_parameters() if name.startswith(prefixes)}
+        train_only(
+            model, names, "float32", f"new layers {', '.join(map(str, new))} of {len(model.get_submodule(path))}"
+        )
+        return model
+
+    @hookimpl
+    def merge_adapter(self, model: Any) -> Any:
+        return model

@@ -1,0 +1,70 @@
+"""What is wrong with the options of LoRA, before anything heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunesmith.addresses import is_path
+from tunesmith.types import Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+    from . import Lora
+
+
+def check(lora: Lora, plan: Plan, changes_base: Sequence[str], paths: Sequence[str]) -> list[Problem]:
+    """All problems of the options by themselves and with other plugins.
+
+    Args:
+        changes_base: the values of `init` that change the base weights.
+        paths: addresses of the adapters that this command reads.
+    """
+    return [*_check_numbers(lora), *_check_paths(lora, plan, paths), *_check_quantizer(lora, plan, changes_base)]
+
+
+def _check_numbers(lora: Lora) -> list[Problem]:
+    problems = []
+    ranks = {"adapter.rank": lora.rank, **{f"adapter.rank_pattern.{n}": rank for n, rank in lora.rank_pattern.items()}}
+    for key, rank in ranks.items():
+        if rank < 1:
+            problems.append(Problem(key, f"{key}={rank} is no rank.", "possible: 1, 2, 3, …"))
+        elif lora.init == "orthogonal" and rank % 2:
+            message = f"adapter.init=orthogonal needs an even rank, not {rank}."
+            problems.append(Problem("adapter.init", message, f"{key}={rank + 1}"))
+    if not 0 <= lora.dropout < 1:
+        message = f"adapter.dropout={lora.dropout} is no probability to drop with."
+        problems.append(Problem("adapter.dropout", message, "possible: from 0 to below 1"))
+    if lora.pissa_iterations and (lora.init != "pissa" or lora.pissa_iterations < 0):
+        message = f"adapter.pissa_iterations={lora.pissa_iterations} does not go with adapter.init={lora.init}."
+        problems.append(Problem("adapter.pissa_iterations", message, "adapter.init=pissa, and 0, 1, 2, … iterations"))
+    return problems
+
+
+def _check_paths(lora: Lora, plan: Plan, paths: Sequence[str]) -> list[Problem]:
+    problems = []
+    for path in paths:
+        if is_path(path) and not (Path(path).expanduser() / "adapter_config.json").is_file():
+            message = f"adapter.path={path} holds no adapter (no adapter_config.json)."
+            problems.append(Problem("adapter.path", message, "the folder of a run that trained an adapter"))
+    if lora.restart and not lora.path:
+        message = "adapter.restart=true merges the adapters of adapter.path, and there is none."
+        problems.append(Problem("adapter.restart", message, "adapter.path=RUN, or adapter.restart=false"))
+    merges = lora.restart or (not isinstance(lora.path, str | None) and len(lora.path) > 1)
+    if merges and plan.uses("quantizer"):
+        message = f"adapters cannot be merged into the weights that quantizer={plan.name('quantizer')} rounds."
+        problems.append(Problem("adapter.path", message, "quantizer=null, or one adapter to go on with"))
+    return problems
+
+
+def _check_quantizer(lora: Lora, plan: Plan, changes_base: Sequence[str]) -> list[Problem]:
+    problems, quantizer = [], plan.name("quantizer")
+    if quantizer and lora.init in changes_base:
+        message = f"adapter.init={lora.init} changes the base weights, but quantizer={quantizer} rounds them."
+        problems.append(Problem("adapter.init", message, "adapter.init=true, or quantizer=null"))
+    if lora.use_dora and quantizer == "bitsandbytes" and plan.get("quantizer.bits") == 8:
+        message = "adapter.use_dora=true cannot train over the 8-bit weights of quantizer=bitsandbytes."
+        problems.append(Problem("adapter.use_dora", message, "quantizer.bits=4, or adapter.use_dora=false"))
+    return problems

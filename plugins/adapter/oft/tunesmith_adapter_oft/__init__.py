@@ -1,0 +1,110 @@
+"""OFT: a frozen base whose layers' inputs are rotated by trained orthogonal matrices, y = W R x.
+
+R is block-diagonal; each block is the Cayley transform of a skew-symmetric Q, R = (I - Q)(I + Q)^-1, or its series
+I + 2 Σ (±Q)^k cut off. Qiu et al. 2023, "Controlling Text-to-Image Diffusion by Orthogonal Finetuning"
+(arXiv 2306.07280, section 3.3); Qiu et al. 2025, "Orthogonal Finetuning Made Scalable" (arXiv 2506.19847); by peft.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tunesmith import TunesmithError, hookimpl, plugin
+from tunesmith.types import ModelSource, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+_BLOCK_SIZE = 32
+
+
+@plugin
+class Oft:
+    """Orthogonal fine-tuning: trains rotations of the inputs of frozen layers."""
+
+    block_size: int | None = None  # inputs that one block rotates; null is 32, or what `rank` leaves
+    rank: int | None = None  # number of blocks of each layer, instead of block_size
+    cayley_neumann: bool = True  # a series instead of a solved equation: faster, orthogonal only while R is near I
+    cayley_neumann_terms: int = 5  # terms of the series
+    constrained: bool = False  # keep R near I (COFT)
+    eps: float = 6e-5  # how near: the largest norm of Q, of a layer with one block
+    block_share: bool = False  # one block per layer, used for all its inputs
+    # layers to adapt: names, parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
+    target_modules: list[str] | str = "all"
+    exclude_modules: list[str] = field(default_factory=list)  # layers to leave out again, written the same way
+    # modules trained and saved whole beside the adapter, such as embed_tokens and lm_head
+    modules_to_save: list[str] = field(default_factory=list)
+    bias: Literal["none", "all", "oft_only"] = "none"  # which biases of the base are trained too
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        problems = []
+        if self.block_size is not None and self.rank is not None:
+            message = "adapter.block_size and adapter.rank say the same: their product is a layer's number of inputs."
+            problems.append(Problem("adapter.rank", message, "leave one of them out"))
+        for name, least in (("block_size", 2), ("rank", 1), ("cayley_neumann_terms", 2)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                problems.append(Problem(f"adapter.{name}", f"adapter.{name}={value} is too few.", f"{least} or more"))
+        if self.constrained and self.eps <= 0:
+            problems.append(Problem("adapter.eps", f"adapter.eps={self.eps} lets nothing move.", "above 0"))
+        return problems
+
+    @hookimpl
+    def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:
+        """Raises: TunesmithError when blocks do not divide a layer, names fit none, or `trained` holds no OFT."""
+        from tunesmith_adapter_lora.adapting import load, read_config, ready_to_train
+
+        if trained is not None:
+            read_config(trained, "OFT", "OFT")
+            adapted = load(model, trained, source)
+        else:
+            adapted = self._make(model)
+        what = f"OFT with {self.rank} blocks" if self.rank else f"OFT in blocks of {self.block_size or _BLOCK_SIZE}"
+        return ready_to_train(adapted, what) if source.training else adapted
+
+    @hookimpl
+    def merge_adapter(self, model: Any) -> Any:
+        from tunesmith_adapter_lora.merging import merge
+
+        return merge(model)
+
+    def _make(self, model: Any) -> Any:
+        """Put fresh rotations, which are the identity, before the chosen layers."""
+        from peft import OFTConfig
+        from tunesmith_adapter_lora.adapting import adapt
+        from tunesmith_adapter_lora.targets import pick_targets, refuse_unknown_modules, targeted
+
+        refuse_unknown_modules("modules_to_save", self.modules_to_save, model)
+        targets = pick_targets(model, self.target_modules, [*self.exclude_modules, *self.modules_to_save])
+        self._refuse_remainders(model, targeted(model, targets))
+        config = OFTConfig(
+            r=self.rank or 0,
+            oft_block_size=0 if self.rank else self.block_size or _BLOCK_SIZE,
+            use_cayley_neumann=self.cayley_neumann,
+            num_cayley_neumann_terms=self.cayley_neumann_terms,
+            coft=self.constrained,
+            eps=self.eps,
+            block_share=self.block_share,
+            target_modules=targets,
+            modules_to_save=list(self.modules_to_save) or None,
+            bias=self.bias,
+            task_type="CAUSAL_LM" if model.can_generate() else None,
+        )
+        return adapt(model, config)
+
+    def _refuse_remainders(self, model: Any, layers: list[str]) -> None:
+        """Blocks must fill a layer's inputs (of an embedding its outputs); peft would take another size."""
+        asked, key = (self.rank, "rank") if self.rank else (self.block_size or _BLOCK_SIZE, "block_size")
+        for name in layers:
+            layer = model.get_submodule(name)
+            size = getattr(layer, "in_features", None) or getattr(layer, "embedding_dim", None)
+            if size and size % asked:
+                fitting = [number for number in range(1, size + 1) if size % number == 0]
+                near = sorted(sorted(fitting, key=lambda number: abs(number - asked))[:4])
+                raise TunesmithError(
+                    f"adapter.{key}={asked}: {name} has {size} inputs, which it does not divide.\n"
+                    f"  possible near it: {', '.join(map(str, near))}; or leave the layer out with exclude_modules"
+                )

@@ -1,0 +1,156 @@
+"""Predictions of a tiny model against those of `tunesmith.chat`, cut short and gone on with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from tunesmith import DataError
+from tunesmith.errors import ConfigError
+from tunesmith.testing import CommandSuite
+from tunesmith_command_predict import Predict
+from tunesmith_command_predict.prompts import prompt_of
+
+ROWS = [{"instruction": f"Say {number}.", "input": "", "output": f"{number}."} for number in range(5)]
+
+
+class TestPredict(CommandSuite):
+    plugin = Predict
+
+
+@pytest.fixture
+def given(tiny_model: Path, tmp_path: Path) -> dict[str, Any]:
+    """A data set, and the arguments of `predict` for an untrained model."""
+    for package in (
+        "engine_transformers",
+        "data_datasets",
+        "format_alpaca",
+        "hub_local",
+        "template_chatml",
+        "stage_sft",
+    ):
+        pytest.importorskip(f"tunesmith_{package}")
+    (tmp_path / "test.json").write_text(json.dumps(ROWS))
+    overrides = [
+        f"model.path={tiny_model}",
+        "template=chatml",
+        f"data.eval=[{tmp_path / 'test.json'}]",
+        f"data.cache_dir={tmp_path / 'cache'}",
+        "engine.temperature=0",
+        "engine.max_new_tokens=5",
+        "precision=fp32",
+    ]
+    return {"config": None, "overrides": overrides, "output": tmp_path / "out" / "predictions.jsonl"}
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_answers_each_prompt(given: dict[str, Any], tmp_path: Path) -> None:
+    import tunesmith
+    from tunesmith_command_predict.predicting import predict
+
+    written = lines(predict(**given, batch_size=2))
+    prompts = [[{"role": "user", "content": row["instruction"]}] for row in ROWS]
+    assert [line["prompt"] for line in written] == prompts
+    assert [line["answer"] for line in written] == [row["output"] for row in ROWS]
+    assert {line["dataset"] for line in written} == {"test"}
+    overrides = [text for text in given["overrides"] if not text.startswith("data.")]
+    assert [line["prediction"] for line in written] == tunesmith.chat(None, prompts, overrides)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.jsonl"]
+    with pytest.raises(ConfigError, match="exists already"):
+        predict(**given)
+
+
+def test_goes_on_where_it_was_cut(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that were done are not answered again, and a line that is half there is."""
+    from tunesmith.pipeline import ChatSession
+    from tunesmith_command_predict.predicting import predict
+
+    answer, asked = ChatSession.answer, []
+
+    def counted(self: Any, conversations: Any, sampling: Any = None) -> Any:
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append(len(conversations))
+        return answer(self, conversations, sampling)
+
+    whole = lines(predict(**{**given, "output": given["output"].with_name("whole.jsonl")}))
+    monkeypatch.setattr(ChatSession, "answer", counted)
+    with pytest.raises(KeyboardInterrupt):
+        predict(**given, batch_size=2)
+    assert not given["output"].exists()
+    (part,) = given["output"].parent.glob("*.part")
+    assert len(lines(part)) == 4
+    part.write_text(part.read_text()[:-5], encoding="utf-8")
+    asked.clear()
+    assert lines(predict(**given, batch_size=2)) == whole
+    assert asked == [2], "three lines were whole"
+    assert not list(given["output"].parent.glob("*.part"))
+
+
+def test_other_options_do_not_mix(given: dict[str, Any]) -> None:
+    """What another configuration left unfinished is not gone on with."""
+    from tunesmith.compose import compose
+    from tunesmith_command_predict.predicting import _part
+    from tunesmith_command_predict.prompts import prompts_of
+
+    prompts = prompts_of(compose(None, given["overrides"]))
+    parts = {_part(given["output"], None, given["overrides"], prompts)}
+    parts.add(_part(given["output"], None, [*given["overrides"], "engine.max_new_tokens=6"], prompts))
+    parts.add(_part(given["output"], None, given["overrides"], prompts[1:]))
+    assert len(parts) == 3
+    assert parts & {_part(given["output"], None, given["overrides"], prompts)}
+
+
+def test_of_a_run(given: dict[str, Any], tiny_model: Path, tmp_path: Path) -> None:
+    """From the command line, on a run's folder, into that folder."""
+    run = tmp_path / "run"
+    shutil.copytree(tiny_model, run)
+    (run / "run.yaml").write_text(
+        f"model: {{name: transformers, path: {tiny_model}}}\ntemplate: chatml\nprecision: fp32\n"
+        "data: {name: datasets, train: [gone.json], val_size: 0.5, streaming: true, "
+        f"cache_dir: {tmp_path / 'cache'}}}\n"
+        "stage: {name: sft, max_length: 512}\nadapter: full\nengine: {max_new_tokens: 4, temperature: 0}\n"
+    )
+    arguments = [str(run), f"data.eval=[{tmp_path / 'test.json'}]", "--batch-size", "3"]
+    result = CliRunner().invoke(Predict().command(), arguments)
+    assert result.exit_code == 0, result.output
+    assert [line["answer"] for line in lines(run / "predictions.jsonl")] == [row["output"] for row in ROWS]
+
+
+def test_nothing_to_predict(tiny_model: Path) -> None:
+    from tunesmith_command_predict.predicting import predict
+
+    with pytest.raises(ConfigError, match=r"data\.eval is empty"):
+        predict(None, [f"model.path={tiny_model}", "data.val_size=0.5"])
+
+
+USER, ASSISTANT = {"role": "user", "content": "Who?"}, {"role": "assistant", "content": "I."}
+
+
+@pytest.mark.parametrize(
+    ("row", "messages", "answer"),
+    [
+        ({"messages": [USER, ASSISTANT]}, [USER], "I."),
+        ({"messages": [USER, ASSISTANT, USER, ASSISTANT]}, [USER, ASSISTANT, USER], "I."),
+        ({"messages": [USER]}, [USER], None),
+        ({"prompt": [USER], "chosen": [ASSISTANT], "rejected": [USER]}, [USER], "I."),
+        ({"prompt": [USER], "completion": [ASSISTANT], "label": True}, [USER], "I."),
+        ({"prompt": [USER], "completion": [ASSISTANT], "label": False}, [USER], None),
+        ({"prompt": [USER]}, [USER], None),
+    ],
+)
+def test_rows(row: dict[str, Any], messages: list[Any], answer: str | None) -> None:
+    prompt = prompt_of("set", row)
+    assert (prompt.messages, prompt.answer) == (messages, answer)
+
+
+def test_text_is_no_conversation() -> None:
+    with pytest.raises(DataError, match="no conversation, but text"):
+        prompt_of("set", {"text": "Once."})

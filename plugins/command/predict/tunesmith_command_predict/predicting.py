@@ -1,0 +1,101 @@
+"""Answer prompts in batches, and keep what is done when it is cut short."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tunesmith import announce
+from tunesmith.compose import compose
+from tunesmith.errors import ConfigError
+from tunesmith.pipeline import ChatSession, plan
+from tunesmith.runs import is_run
+from tunesmith.types import Conversation, Sampling
+
+from tunesmith_command_predict.prompts import Prompt, prompts_of
+
+
+def predict(
+    config: str | None,
+    overrides: Sequence[str] = (),
+    *,
+    output: Path | None = None,
+    overwrite: bool = False,
+    batch_size: int = 64,
+) -> Path:
+    """Answer the prompts of `data.eval`.
+
+    What is done is kept in `OUTPUT.KEY.part`, KEY standing for the model, the data and the options: the same call goes
+    on from there, another one starts anew. `OUTPUT` itself is never half written.
+
+    Args:
+        output: file to write; by default `predictions.jsonl` in the run's folder, else in this one.
+        batch_size: prompts per call of the engine.
+
+    Returns: the file, of one JSON object per prompt: `dataset`, `prompt`, `answer`, `prediction`.
+    Raises: ConfigError when the file is there already, or there is nothing to predict.
+    """
+    target = output or (Path(config) if config and is_run(Path(config)) else Path()) / "predictions.jsonl"
+    if target.exists() and not overwrite:
+        raise ConfigError(f"{target} exists already.\n--overwrite replaces it, --output chooses another")
+    prompts = prompts_of(compose(config, overrides))
+    session = ChatSession(config, overrides)
+    part = _part(target, config, overrides, prompts)
+    done = _completed_lines(part)
+    if done:
+        announce("predictions", f"{done} of {len(prompts)} are there", f"in {part}, from an interrupted call")
+    seed = plan(config, overrides, command="chat")[0].run.seed
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(part, "a", encoding="utf-8") as file, _progress() as progress:
+        task = progress.add_task("answering", total=len(prompts), completed=done)
+        for start in range(done, len(prompts), batch_size):
+            batch = prompts[start : start + batch_size]
+            for line in _answered(session, batch, seed):
+                file.write(line)
+            file.flush()
+            progress.advance(task, len(batch))
+    os.replace(part, target)
+    return target
+
+
+def _answered(session: ChatSession, prompts: Sequence[Prompt], seed: int) -> Iterator[str]:
+    """The lines of a batch."""
+    predictions = [""] * len(prompts)
+    conversations = [Conversation(prompt.messages, prompt.tools) for prompt in prompts]
+    for piece in session.answer(conversations, Sampling(seed=seed)):
+        predictions[piece.index] += piece.text
+    for prompt, prediction in zip(prompts, predictions, strict=True):
+        shown = {"dataset": prompt.dataset, "prompt": prompt.messages, "answer": prompt.answer}
+        yield json.dumps({**shown, "prediction": prediction}, ensure_ascii=False) + "\n"
+
+
+def _part(target: Path, config: str | None, overrides: Sequence[str], prompts: Sequence[Prompt]) -> Path:
+    """Where the answers of this very work are collected."""
+    chosen = plan(config, overrides, command="chat")[0].config
+    trained = Path(config).resolve() if config else ""
+    stamps = [(path.name, path.stat().st_mtime_ns) for path in sorted(Path(trained).glob("*.safetensors"))]
+    rows = [dataclasses.astuple(prompt) for prompt in prompts]
+    work = json.dumps([str(trained), stamps, chosen, rows], sort_keys=True, default=str)
+    return target.with_name(f"{target.name}.{hashlib.sha256(work.encode()).hexdigest()[:12]}.part")
+
+
+def _completed_lines(part: Path) -> int:
+    """How many whole lines a former call left; a line that it did not finish is cut off."""
+    if not part.is_file():
+        return 0
+    content = part.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    os.truncate(part, len(whole))
+    return whole.count(b"\n")
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)

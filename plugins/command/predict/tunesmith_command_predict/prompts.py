@@ -1,0 +1,72 @@
+"""From canonical rows to prompts and the answers that are expected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith import DataError
+from tunesmith.assemble import assemble
+from tunesmith.compose import Composition
+from tunesmith.errors import ConfigError
+from tunesmith.types import Encoder, Message, Row
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One conversation to answer."""
+
+    dataset: str
+    messages: list[Message]
+    answer: str | None  # the expected one, where the data has it
+    tools: list[Any] | None
+
+
+def prompts_of(composition: Composition) -> list[Prompt]:
+    """The prompts of `data.eval`, read by the plugins that a training would read it with.
+
+    Raises: ConfigError when there are no evaluation sets; DataError for rows that are no conversations.
+    """
+    data = composition.tree.get("data", {})
+    if not data.get("eval"):
+        raise ConfigError("There is nothing to predict: data.eval is empty.\nwrite data.eval=[test.json]")
+    data["train"] = data["eval"]  # the run's training data is not read, but some must be there
+    for name in ("val_size", "streaming"):
+        data.pop(name, None)
+    run = assemble(composition, "show")
+    unbound: Any = None
+    encoder = Encoder(_as_json, unbound, unbound, "canonical rows")
+    splits = run.hook.build_dataset(fetch=run.fetch, to_rows=run.to_rows, encode=encoder)
+    return [prompt for name, rows in splits.eval.items() for prompt in _prompts(name, rows)]
+
+
+def _as_json(rows: Sequence[Row], processor: Any, template: Any) -> dict[str, list[str]]:
+    """In place of a stage's encoding: the rows themselves, as text, since their shapes differ."""
+    return {"row": [json.dumps(row, ensure_ascii=False) for row in rows]}
+
+
+def _prompts(name: str, rows: Any) -> Iterator[Prompt]:
+    for index in range(len(rows)):
+        try:
+            yield prompt_of(name, json.loads(str(rows[index]["row"])))
+        except DataError as error:
+            raise DataError(f"data set {name}, row {index}: {error}") from error
+
+
+def prompt_of(name: str, row: Row) -> Prompt:
+    """The conversation up to the last answer, which is the expected one.
+
+    Raises: DataError for a row without a conversation.
+    """
+    if "messages" in row:
+        *before, last = row["messages"]
+        answered = last["role"] == "assistant" and before
+        messages, expected = (before, [last]) if answered else (row["messages"], [])
+    elif "prompt" in row:
+        messages, expected = row["prompt"], row.get("chosen") or (row.get("completion") if row.get("label", 1) else [])
+    else:
+        raise DataError(f"it has no conversation, but {', '.join(sorted(row))}")
+    answer = "\n".join(str(message.get("content") or "") for message in expected or []) if expected else None
+    return Prompt(name, messages, answer, row.get("tools"))

@@ -1,0 +1,100 @@
+"""Training data that is read and encoded while it is trained on, again and again, with little of it in memory.
+
+Nothing is written to a cache. The order depends on the seed alone, so that a resumed run that reads on to where it was
+gets the examples that it would have got.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import IterableDataset, get_worker_info
+from tunesmith import DataError
+
+from .encoding import Work
+
+Example = dict[str, Any]
+
+
+class Stream(IterableDataset[Example]):
+    """Encoded examples without end.
+
+    Args:
+        works: the data sets.
+        weights: by which the next example's set is drawn, each set beginning again when it is used up; None reads one
+            set behind the other.
+        buffer_size: examples that are held back, of which the next one is drawn.
+        seed: of both draws.
+    """
+
+    def __init__(self, works: Sequence[Work], weights: Sequence[float] | None, buffer_size: int, seed: int) -> None:
+        self.works, self.weights, self.buffer_size, self.seed = works, weights, buffer_size, seed
+
+    def __iter__(self) -> Iterator[Example]:
+        """The examples of this data loader's worker; each of several workers encodes its share of the rows."""
+        worker = get_worker_info()
+        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        random = np.random.default_rng([self.seed, number])
+        sets = [lambda work=work: examples(work, number, workers) for work in self.works]
+        if self.weights is None:
+            mixed = repeated(lambda: itertools.chain.from_iterable(make() for make in sets), self._nothing)
+        else:
+            endless = [repeated(make, self._nothing) for make in sets]
+            mixed = drawn(endless, self.weights, random)
+        return shuffled(mixed, self.buffer_size, random)
+
+    def _nothing(self) -> DataError:
+        names = ", ".join(work.source.entry.path for work in self.works)
+        return DataError(f"{names}: the stage made no example of a whole pass")
+
+
+def examples(work: Work, number: int = 0, workers: int = 1) -> Iterator[Example]:
+    """One pass over a data set, of whose rows every `workers`-th is encoded, from `number` on.
+
+    Returns: examples with their lists of numbers as arrays of 32 bits.
+    Raises: DataError that names the entry.
+    """
+    rows = itertools.islice(work.rows(), number, None, workers)
+    while batch := list(itertools.islice(rows, work.batch_size)):
+        columns = work.columns_of(batch)
+        for values in zip(*columns.values(), strict=True):
+            yield {name: _compact(value) for name, value in zip(columns, values, strict=True)}
+
+
+def repeated(make: Callable[[], Iterator[Example]], nothing: Callable[[], Exception]) -> Iterator[Example]:
+    """Pass after pass without end. Raises: what `nothing` gives, when a pass has no example."""
+    while True:
+        empty = True
+        for example in make():
+            empty = False
+            yield example
+        if empty:
+            raise nothing()
+
+
+def drawn(
+    sets: Sequence[Iterator[Example]], weights: Sequence[float], random: np.random.Generator
+) -> Iterator[Example]:
+    """The next example of a set that is drawn by weight."""
+    shares = np.asarray(weights) / sum(weights)
+    while True:
+        yield next(sets[random.choice(len(sets), p=shares)])
+
+
+def shuffled(stream: Iterator[Example], buffer_size: int, random: np.random.Generator) -> Iterator[Example]:
+    """Keep `buffer_size` examples back, give one of them at random, and put the next one in its place."""
+    buffer = list(itertools.islice(stream, buffer_size))
+    for example in stream:
+        place = int(random.integers(len(buffer)))
+        yield buffer[place]
+        buffer[place] = example
+
+
+def _compact(value: Any) -> Any:
+    """Lists of numbers as arrays: a list of Python's own takes ten times the room."""
+    if not isinstance(value, list) or not value or not isinstance(value[0], int | float):
+        return value
+    return np.asarray(value, np.int32 if isinstance(value[0], int) else np.float32)

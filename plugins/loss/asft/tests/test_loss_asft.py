@@ -1,0 +1,192 @@
+"""Anchored fine-tuning against its formula in float64, with a reference of each kind."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tunesmith import TunesmithError
+from tunesmith.testing import LossSuite
+from tunesmith.testing.parts import StubPlan, collate, examples, load_plain
+from tunesmith.types import DatasetSplits, LossOutput, TrainingJob
+from tunesmith_loss_asft import AnchoredFineTuning, anchored_loss
+
+
+class TestAnchoredFineTuning(LossSuite):
+    plugin = AnchoredFineTuning
+
+    def loss(self, model: Any, batch: dict[str, Any]) -> LossOutput:
+        """The reference has other weights than the model, so that the divergence counts."""
+        loss = self.make(alpha=2.0)
+        reference = copy.deepcopy(model).requires_grad_(False).eval()
+        generator = torch.Generator().manual_seed(5)
+        for weight in reference.parameters():
+            weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
+        loss._loaded = reference
+        return loss.compute_loss(model=model, batch=batch)
+
+    deviations = {"test_lowers_itself": "-p log p rises with p, up to p = 1/e"}
+
+    def test_lowers_itself(self, tiny_model: Path, tokenizer: Any) -> None:
+        """A strong anchor draws the model to its reference."""
+        model, batch, reference = load_plain(tiny_model), collate(examples(tokenizer)), shifted(tiny_model)
+        loss = AnchoredFineTuning(alpha=100.0)
+        loss._loaded = reference
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+        values = []
+        for _ in range(20):
+            output = loss.compute_loss(model=model, batch=batch)
+            values.append(output.loss.item())
+            optimizer.zero_grad()
+            (output.loss / output.num_items).backward()
+            optimizer.step()
+        assert values[-1] < 0.5 * values[0]
+
+
+def shifted(folder: Path, seed: int = 3) -> Any:
+    """The tiny model with other weights, frozen."""
+    model = load_plain(folder)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
+    return model.requires_grad_(False)
+
+
+def formula(logits: torch.Tensor, labels: torch.Tensor, reference: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Written out with probabilities."""
+    p, q = logits.softmax(-1), reference.softmax(-1)
+    chosen = p[torch.arange(len(labels)), labels]
+    return -chosen.detach() * chosen.log() + alpha * (q * (q / p).log()).sum(-1)
+
+
+def formula_of(model: Any, reference: Any, rows: list[dict[str, Any]], alpha: float) -> torch.Tensor:
+    """The formula on the whole logits of one example after the other, in float64."""
+    total = torch.zeros((), dtype=torch.float64)
+    for row in rows:
+        ids, labels = torch.tensor([row["input_ids"]]), torch.tensor(row["labels"])[1:]
+        logits, theirs = model(input_ids=ids).logits[0, :-1], reference(input_ids=ids).logits[0, :-1].detach()
+        trained = labels != -100
+        total = total + formula(logits[trained], labels[trained], theirs[trained], alpha).sum()
+    return total
+
+
+def job_of(model: Any) -> TrainingJob:
+    empty: Any = None
+    return TrainingJob(model, empty, DatasetSplits([]), Path("."), 0, "fp32", False, empty, empty, empty, empty)
+
+
+def assert_gradients(model: Any, plain: Any, tolerance: float = 1e-3) -> None:
+    expected = {name: weight.grad for name, weight in plain.named_parameters() if weight.grad is not None}
+    assert expected
+    for name, weight in model.named_parameters():
+        if name in expected:
+            error = (weight.grad - expected[name]).abs().max() / expected[name].abs().max().clamp(min=1e-6)
+            assert error < tolerance, name
+
+
+def test_values_and_gradients_are_the_formula() -> None:
+    generator = torch.Generator().manual_seed(1)
+    values, reference = (2 * torch.randn(2, 9, 40, generator=generator, dtype=torch.float64)).unbind()
+    labels = torch.randint(40, (9,), generator=generator)
+    ours, theirs = values.clone().requires_grad_(), values.clone().requires_grad_()
+    losses, expected = anchored_loss(ours, labels, reference, 0.3), formula(theirs, labels, reference, 0.3)
+    losses.sum().backward()
+    expected.sum().backward()
+    torch.testing.assert_close(losses, expected)
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("padding_free", [True, False])
+@pytest.mark.parametrize("chunk_size", [3, 0])
+def test_second_model(chunk_size: int, padding_free: bool, tiny_model: Path, tokenizer: Any) -> None:
+    """All weights are trained: the reference is what `load` gives for the trained model's address."""
+    rows, model, loss = examples(tokenizer), load_plain(tiny_model), AnchoredFineTuning(alpha=0.7)
+    values = {"stage.loss_chunk_size": chunk_size, "model.path": "a/model"}
+    loss.check(plan=StubPlan({"loss": {"asft": loss}}, values=values))
+    asked = []
+    loss.prepare(
+        job=job_of(model), load=lambda address, adapter=None: asked.append((address, adapter)) or shifted(tiny_model)
+    )
+    assert asked == [("a/model", None)]
+    output = loss.compute_loss(model=model, batch=collate(rows, padding_free))
+    output.loss.backward()
+    plain = load_plain(tiny_model).double()
+    expected = formula_of(plain, shifted(tiny_model).double(), rows, 0.7)
+    expected.backward()
+    torch.testing.assert_close(output.loss.double(), expected, rtol=1e-4, atol=1e-5)
+    assert_gradients(model, plain)
+
+
+def adapted(folder: Path, **options: Any) -> Any:
+    """The tiny model with LoRA whose matrices and saved modules are far from their start."""
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(r=4, lora_dropout=0.5, target_modules=["q_proj", "down_proj"], **options)
+    model = peft.get_peft_model(load_plain(folder), config)
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
+    return model
+
+
+@pytest.mark.parametrize("options", [{}, {"modules_to_save": ["lm_head"]}], ids=["frozen_head", "trained_head"])
+def test_adapter_switched_off(options: dict[str, Any], tiny_model: Path, tokenizer: Any) -> None:
+    """The reference is the base: no other model is loaded, and the adapter is on and trained as before."""
+    rows, model, loss = examples(tokenizer), adapted(tiny_model, **options).eval(), AnchoredFineTuning(alpha=0.7)
+
+    def load(address: str, adapter: str | None = None) -> Any:
+        raise AssertionError("nothing is to be loaded")
+
+    loss.prepare(job=job_of(model), load=load)
+    plain = copy.deepcopy(model).double()
+    expected = formula_of(plain, load_plain(tiny_model).double(), rows, 0.7)
+    expected.backward()
+    output = loss.compute_loss(model=model, batch=collate(rows, padding_free=True))
+    output.loss.backward()
+    torch.testing.assert_close(output.loss.double(), expected, rtol=1e-4, atol=1e-5)
+    assert_gradients(model, plain)
+
+
+def test_reference_has_no_dropout(tiny_model: Path, tokenizer: Any) -> None:
+    """In training too the reference is the base itself, and training mode returns."""
+    from tunesmith_loss_asft.reference import reference_logits
+
+    model, batch = adapted(tiny_model).train(), collate(examples(tokenizer)[:1])
+    logits = reference_logits(model, None, batch)(slice(0, None))
+    ids = batch["input_ids"]
+    trained = batch["labels"][0, 1:] != -100
+    expected = load_plain(tiny_model)(input_ids=ids).logits[0, :-1][trained]
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+    assert model.training and all(module.training for module in model.modules())
+    assert any(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize("options", [{"init_lora_weights": "pissa"}, {"bias": "all"}], ids=["pissa", "bias"])
+def test_adapter_that_changes_the_base(options: dict[str, Any], tiny_model: Path) -> None:
+    peft = pytest.importorskip("peft")
+    model = peft.get_peft_model(load_plain(tiny_model), peft.LoraConfig(r=4, target_modules=["q_proj"], **options))
+    loss, asked = AnchoredFineTuning(), []
+    loss.prepare(job=job_of(model), load=lambda address, adapter=None: asked.append(address) or "another")
+    assert asked == [""] and loss._loaded == "another"
+
+
+def test_named_reference(tiny_model: Path) -> None:
+    loss, asked = AnchoredFineTuning(reference="org/teacher", reference_adapter="runs/x"), []
+    loss.prepare(job=job_of(adapted(tiny_model)), load=lambda *given, **named: asked.append((given, named)))
+    assert asked == [(("org/teacher",), {"adapter": "runs/x"})]
+
+
+def test_no_reference(tiny_model: Path, tokenizer: Any) -> None:
+    with pytest.raises(TunesmithError, match="no adapter"):
+        AnchoredFineTuning().compute_loss(model=load_plain(tiny_model), batch=collate(examples(tokenizer)))
+
+
+def test_check() -> None:
+    plan = StubPlan({"stage": {"dpo": None}}, values={"trainer.fsdp": "full_shard"})
+    problems = AnchoredFineTuning(alpha=-1.0).check(plan=plan)
+    assert [problem.key for problem in problems] == ["loss", "loss.alpha", "loss"]

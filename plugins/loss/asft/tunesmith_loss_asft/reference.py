@@ -1,0 +1,94 @@
+"""The reference model's logits for the tokens that are trained, chunk by chunk where that is possible."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from tunesmith import TunesmithError
+from tunesmith.types import Batch
+from tunesmith_stage_sft import head
+from tunesmith_stage_sft.loss import IGNORED, Beside, model_inputs, next_tokens, trained_positions
+
+_CHANGES_BASE = ("pissa", "olora", "corda", "loftq")  # initialisations of LoRA that change the weights beneath it
+
+
+def begins_where_adapter_is_off(model: Any) -> bool:
+    """Whether a model whose adapter is switched off is the one that the adapter was put on."""
+    configs = getattr(_adapted(model), "peft_config", {}).values()
+    kept = [
+        getattr(config, "bias", "none") == "none"
+        and not str(getattr(config, "init_lora_weights", "")).startswith(_CHANGES_BASE)
+        for config in configs
+    ]
+    return bool(kept) and all(kept)
+
+
+@torch.no_grad()
+def reference_logits(model: Any, reference: Any, batch: Batch) -> Beside:
+    """Run the reference on a batch.
+
+    Its hidden states (K, H) are kept, and its logits computed when they are asked for; where the output layer itself is
+    trained, the logits (K, V) are kept.
+
+    Args:
+        model: that is trained, wrapped as it may be.
+        reference: a model of its own; None is `model` with its adapter switched off.
+
+    Returns: logits (n, V), fp32, of flattened positions as in `token_loss`.
+    Raises: TunesmithError when there is neither a reference nor an adapter.
+    """
+    keep = trained_positions(next_tokens(batch["labels"], IGNORED))
+    if reference is not None:
+        device = batch["labels"].device
+        if next(reference.parameters()).device != device:
+            reference.to(device)
+        return _logits_of(reference, batch, keep)
+    adapted = _adapted(model)
+    if not hasattr(adapted, "disable_adapter"):
+        raise TunesmithError("loss.asft: the model has no adapter to switch off, and no reference was loaded")
+    layer = head.unwrap(adapted).get_output_embeddings()
+    changes = layer is not None and any(parameter.requires_grad for parameter in layer.parameters())
+    with _evaluating(adapted), adapted.disable_adapter():
+        logits_of = _logits_of(adapted, batch, keep)
+        if not changes:
+            return logits_of
+        logits = logits_of(slice(0, None))
+    return lambda rows: logits[rows]
+
+
+def _logits_of(model: Any, batch: Batch, keep: torch.Tensor) -> Beside:
+    """Run a model up to its output layer; the function that gives its logits."""
+    found: list[Beside] = []
+
+    def keep_logits(logits: torch.Tensor, rows: slice) -> torch.Tensor:
+        if rows.start is None:  # the model cannot be taken apart, and these are all
+            found[:] = [lambda some: logits[some].float()]
+        return logits
+
+    def keep_hidden(logits_of: Any, hidden: torch.Tensor, parameters: Any, chunk_size: int) -> torch.Tensor:
+        found[:] = [torch.no_grad()(lambda rows: logits_of(hidden[rows], rows).float())]
+        return hidden.new_zeros(())
+
+    head.run(model, model_inputs(batch), keep, keep_logits, combine=keep_hidden)
+    return found[0]
+
+
+def _adapted(model: Any) -> Any:
+    """The model with its adapter, within DDP."""
+    while not hasattr(model, "disable_adapter") and hasattr(model, "module"):
+        model = model.module
+    return model
+
+
+@contextlib.contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Without dropout, noise and whatever else belongs to training."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

@@ -1,0 +1,47 @@
+"""Dynamic fine-tuning (Wu et al. 2025, arXiv 2508.05629): the loss of a token times its probability.
+
+Supervised fine-tuning is policy gradient with a reward of 1 / p of the token, which is large where the model is far
+from the data. Multiplying by p takes that out: L = Σ_t -sg(p_t) log p_t, sg being "as a constant".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tunesmith import hookimpl, plugin
+from tunesmith.types import Batch, LossOutput, Problem
+
+if TYPE_CHECKING:
+    import torch
+    from tunesmith.planning import Plan
+
+_STAGES = ("sft", "pretrain")
+
+
+@plugin
+class DynamicFineTuning:
+    """Cross entropy of each trained token times its probability, which is taken as a constant."""
+
+    _chunk_size: ClassVar[int] = 0  # the stage's loss_chunk_size
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        self._chunk_size = plan.get("stage.loss_chunk_size", 0)  # type: ignore[misc]
+        stage = plan.name("stage")
+        if stage in (None, *_STAGES):
+            return []
+        return [Problem("loss", f"loss=dft weighs the tokens of a text; stage={stage} does not.", "stage=sft")]
+
+    @hookimpl
+    def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
+        from tunesmith_stage_sft.loss import token_loss
+
+        return token_loss(model, batch, dynamic_loss, self._chunk_size)
+
+
+def dynamic_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """-sg(p) log p of each label: (K, V) fp32, (K,) -> (K,)."""
+    from torch.nn.functional import cross_entropy
+
+    losses = cross_entropy(logits, labels, reduction="none")
+    return losses * (-losses).exp().detach()

@@ -1,0 +1,87 @@
+"""Entropy-adaptive fine-tuning against its formula in float64, and at its limits."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from tunesmith.testing import LossSuite
+from tunesmith.testing.parts import StubPlan, collate, compute_loss, examples, load_plain
+from tunesmith_loss_eaft import EntropyAdaptiveFineTuning, adaptive_loss
+
+
+class TestEntropyAdaptiveFineTuning(LossSuite):
+    plugin = EntropyAdaptiveFineTuning
+
+
+def formula(logits: torch.Tensor, labels: torch.Tensor, alpha: float, top_k: int) -> torch.Tensor:
+    """The weight from a sorted softmax that is normalised again, token by token."""
+    losses = []
+    for row, label in zip(logits, labels, strict=True):
+        highest = sorted(row.detach().softmax(0).tolist(), reverse=True)[:top_k]
+        shares = [value / sum(highest) for value in highest]
+        entropy = -sum(share * math.log(share) for share in shares)
+        losses.append((entropy / math.log(len(shares))) ** alpha * -row.log_softmax(0)[label])
+    return torch.stack(losses)
+
+
+def test_values_and_gradients_are_the_formula() -> None:
+    generator = torch.Generator().manual_seed(1)
+    for alpha, top_k, vocabulary in ((1.0, 20, 60), (0.5, 5, 60), (2.0, 20, 8)):
+        values = 3 * torch.randn(9, vocabulary, generator=generator, dtype=torch.float64)
+        labels = torch.randint(vocabulary, (9,), generator=generator)
+        ours, theirs = values.clone().requires_grad_(), values.clone().requires_grad_()
+        losses, expected = adaptive_loss(ours, labels, alpha, top_k), formula(theirs, labels, alpha, top_k)
+        losses.sum().backward()
+        expected.sum().backward()
+        torch.testing.assert_close(losses, expected)
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_limits() -> None:
+    """Where all tokens are alike it is the cross entropy; where one is certain it is nothing, without NaN."""
+    labels = torch.tensor([3])
+    even = torch.zeros(1, 40, requires_grad=True)
+    torch.testing.assert_close(adaptive_loss(even, labels, 1.0, 20), F.cross_entropy(even, labels, reduction="none"))
+    certain = torch.zeros(1, 40)
+    certain[0, 7] = 300.0
+    certain.requires_grad_()
+    loss = adaptive_loss(certain, labels, 0.5, 20)
+    loss.sum().backward()
+    assert loss.item() == 0.0 and bool((certain.grad == 0).all())
+
+
+def test_alpha_zero_is_cross_entropy_in_the_model(tiny_model: Path, tokenizer: Any) -> None:
+    model, batch = load_plain(tiny_model), collate(examples(tokenizer), padding_free=False)
+    expected = compute_loss(model, batch).loss
+    torch.testing.assert_close(EntropyAdaptiveFineTuning(alpha=0.0).compute_loss(model, batch).loss, expected)
+
+
+def test_in_chunks(tiny_model: Path, tokenizer: Any) -> None:
+    """In chunks within the model, padded and not: the formula on all logits at once."""
+    rows = examples(tokenizer)
+    plain = load_plain(tiny_model).double()
+    expected = torch.zeros((), dtype=torch.float64)
+    for row in rows:
+        logits, labels = plain(input_ids=torch.tensor([row["input_ids"]])).logits[0, :-1], torch.tensor(row["labels"])
+        trained = labels[1:] != -100
+        expected = expected + formula(logits[trained], labels[1:][trained], 1.0, 20).sum()
+    expected.backward()
+    for padding_free, chunk_size in ((True, 4), (False, 0)):
+        model, loss = load_plain(tiny_model), EntropyAdaptiveFineTuning()
+        loss.check(plan=StubPlan({"loss": {"eaft": loss}}, values={"stage.loss_chunk_size": chunk_size}))
+        output = loss.compute_loss(model=model, batch=collate(rows, padding_free))
+        output.loss.backward()
+        torch.testing.assert_close(output.loss.double(), expected, rtol=1e-4, atol=1e-5)
+        for (name, weight), reference in zip(model.named_parameters(), plain.parameters(), strict=True):
+            error = (weight.grad - reference.grad).abs().max() / reference.grad.abs().max()
+            assert error < 1e-3, name
+
+
+def test_check() -> None:
+    plan = StubPlan({"stage": {"dpo": None}})
+    problems = EntropyAdaptiveFineTuning(alpha=-1.0, top_k=1).check(plan=plan)
+    assert [problem.key for problem in problems] == ["loss", "loss.alpha", "loss.top_k"]

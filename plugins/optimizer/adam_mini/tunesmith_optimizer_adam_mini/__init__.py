@@ -1,0 +1,49 @@
+"""Adam-mini: AdamW with one second moment per block of weights.
+
+Zhang et al. 2024, "Adam-mini: Use Fewer Learning Rates To Gain More" (arXiv 2406.16793).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tunesmith import announce, hookimpl, plugin
+from tunesmith.types import OptimizerSettings, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+
+@plugin
+class AdamMini:
+    """AdamW with one second moment per attention head, neuron or token: half the state."""
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        return [
+            Problem(
+                f"trainer.{option}",
+                f"optimizer=adam_mini averages over heads and neurons, and trainer.{option} cuts them in pieces.",
+                f"trainer.{option}=null, or another optimizer",
+            )
+            for option in ("fsdp", "deepspeed")
+            if plan.get(f"trainer.{option}")
+        ]
+
+    @hookimpl
+    def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
+        from .blocks import head_dim_of, weight_groups
+        from .optimizer import AdamMiniW
+
+        head_dim = head_dim_of(model)
+        announce(
+            "adam_mini", f"attention heads of {head_dim}" if head_dim else "no attention heads", "the model's config"
+        )
+        return AdamMiniW(
+            weight_groups(model, head_dim, settings.weight_decay),
+            {
+                "lr": settings.learning_rate,
+                "betas": (settings.adam_beta1, settings.adam_beta2),
+                "eps": settings.adam_epsilon,
+            },
+        )

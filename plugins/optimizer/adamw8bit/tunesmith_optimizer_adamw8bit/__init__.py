@@ -1,0 +1,43 @@
+"""AdamW with block-wise quantised moments, through bitsandbytes.
+
+Dettmers et al. 2021, "8-bit Optimizers via Block-wise Quantization" (arXiv 2110.02861).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tunesmith import hookimpl, plugin
+from tunesmith.types import OptimizerSettings, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+
+@plugin
+class AdamW8bit:
+    """AdamW with its moments in 8 bits: a quarter of the state."""
+
+    paged: bool = False  # on a GPU: keep the state in memory that moves to the machine's when the GPU is full
+    min_8bit_size: int = 4096  # weights of fewer numbers keep moments in 32 bits
+    embeddings_in_32_bit: bool = True  # embeddings too; their gradients are uneven, and few rows change in a step
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        if not plan.get("trainer.fsdp"):
+            return []
+        message = "optimizer=adamw8bit scales blocks of whole tensors, and trainer.fsdp cuts them in pieces."
+        return [Problem("trainer.fsdp", message, "trainer.fsdp=null, or another optimizer")]
+
+    @hookimpl
+    def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
+        from .optimizer import PerGroupAdamW8bit, weight_groups
+
+        return PerGroupAdamW8bit(
+            weight_groups(model, settings.weight_decay, self.embeddings_in_32_bit),
+            lr=settings.learning_rate,
+            betas=(settings.adam_beta1, settings.adam_beta2),
+            eps=settings.adam_epsilon,
+            min_8bit_size=self.min_8bit_size,
+            is_paged=self.paged,
+        )

@@ -1,0 +1,116 @@
+"""APOLLO against apollo-torch, and its memory against the paper's."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from tunesmith.testing import OptimizerSuite
+from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, mean_loss
+from tunesmith.types import OptimizerSettings
+from tunesmith_optimizer_apollo import Apollo, ApolloMini
+from tunesmith_optimizer_apollo.optimizer import ApolloAdamW, limit_growth, random_projection, seed_of
+
+ADAM = {"lr": 1e-2, "betas": (0.9, 0.999), "eps": 1e-12, "weight_decay": 0.0}
+
+
+class TestApollo(OptimizerSuite):
+    plugin = Apollo
+    options = {"rank": 8, "update_proj_gap": 2}
+    learning_rate = 1e-2
+
+
+class TestApolloMini(OptimizerSuite):
+    plugin = ApolloMini
+    learning_rate = 1e-2
+
+
+@pytest.mark.parametrize(
+    "projection",
+    [
+        {"rank": 6, "scale": 1.0, "scale_type": "channel"},
+        {"rank": 1, "scale": 128.0, "scale_type": "tensor"},
+    ],
+    ids=["apollo", "mini"],
+)
+@pytest.mark.parametrize("shape", [(24, 10), (10, 24)])
+def test_equals_apollo_torch(shape, projection, monkeypatch) -> None:
+    """Eight steps, over three projections and with the norm limiter at work, end where the authors' package ends."""
+    original = pytest.importorskip("apollo_torch")
+    from apollo_torch import random_projector
+
+    monkeypatch.setattr(random_projector, "next_seed", lambda seed: seed + seed_of(0, 1))
+    group = {**projection, "update_proj_gap": 3}
+    theirs, mine = (torch.nn.Parameter(torch.ones(shape)) for _ in range(2))
+    reference = original.APOLLOAdamW(
+        [{"params": [theirs], **group, "proj": "random", "proj_type": "std"}], **ADAM, no_deprecation_warning=True
+    )
+    optimizer = ApolloAdamW([{"params": [mine], **group}], ADAM)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(8):
+        gradient = torch.randn(shape, generator=generator) * 2**step
+        theirs.grad, mine.grad = gradient.clone(), gradient.clone()
+        reference.step()
+        optimizer.step()
+    assert (theirs - torch.ones(shape)).abs().max() > 0.01
+    torch.testing.assert_close(mine, theirs, rtol=0, atol=2e-6)
+
+
+def test_projections_keep_lengths() -> None:
+    """Johnson-Lindenstrauss: with variance 1 / rank, squared norms of columns are kept on the average."""
+    gradient = torch.randn(64, 400, generator=torch.Generator().manual_seed(0))
+    ratios = [
+        (random_projection(gradient, 16, seed_of(number, 0)).square().sum(0) / gradient.square().sum(0)).mean()
+        for number in range(1, 5)
+    ]
+    assert torch.stack(ratios).mean().item() == pytest.approx(1.0, abs=0.1)
+    assert len({round(ratio.item(), 6) for ratio in ratios}) == 4
+
+
+def test_growth_is_limited() -> None:
+    update, norm = limit_growth(torch.full((4,), 5.0), torch.tensor(2.0))
+    assert norm.item() == pytest.approx(2.02) and update.norm().item() == pytest.approx(2.02)
+    update, norm = limit_growth(torch.full((4,), 0.5), torch.tensor(2.0))
+    assert norm.item() == pytest.approx(1.0) and update.tolist() == [0.5] * 4
+
+
+@pytest.mark.parametrize("shape", [(4096, 4096), (4096, 11008)])
+@pytest.mark.parametrize(("rank", "scale_type"), [(256, "channel"), (1, "tensor")])
+def test_state_is_that_of_the_paper(shape, rank, scale_type) -> None:
+    """2nr numbers and the norm (table 1), counted as the memory behind the tensors."""
+    weight = torch.nn.Parameter(torch.zeros(shape))
+    weight.grad = torch.ones(shape)
+    group = {"rank": rank, "scale": 1.0, "scale_type": scale_type, "update_proj_gap": 200}
+    optimizer = ApolloAdamW([{"params": [weight], **group}], ADAM)
+    optimizer.step()
+    held = [value for value in optimizer.state[weight].values() if isinstance(value, torch.Tensor)]
+    assert sum(value.untyped_storage().nbytes() for value in held) == 4 * (2 * max(shape) * rank + 1)
+
+
+def test_layerwise_is_the_same(tiny_model, tokenizer) -> None:
+    settings = OptimizerSettings(1e-2, 0.0, 0.9, 0.999, 1e-8)
+    model, batch = load_plain(tiny_model), collate(examples(tokenizer))
+    twin = copy.deepcopy(model)
+    whole = Apollo(rank=8).build_optimizer(model=model, settings=settings)
+    parts = Apollo(rank=8, layerwise=True).build_optimizer(model=twin, settings=settings)
+    for _ in range(3):
+        for network, optimizer in ((model, whole), (twin, parts)):
+            mean_loss(network, batch).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    assert all(torch.equal(weight, other) for weight, other in zip(model.parameters(), twin.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "others", "values", "key", "text"),
+    [
+        ({}, {"adapter": {"lora": None}}, {}, "optimizer", "optimizer=apollo saves the state of large matrices"),
+        ({"update_proj_gap": 0}, {}, {}, "optimizer.update_proj_gap", "must be 1 or more"),
+        ({"layerwise": True}, {}, {"trainer.max_grad_norm": 1.0}, "trainer.max_grad_norm", "cannot clip"),
+    ],
+)
+def test_conflicts_are_reported(options, others, values, key, text) -> None:
+    optimizer = Apollo(**options)
+    (problem,) = optimizer.check(StubPlan({"optimizer": {"apollo": optimizer}, **others}, values=values))
+    assert problem.key == key and text in problem.message

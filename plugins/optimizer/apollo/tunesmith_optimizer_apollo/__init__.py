@@ -1,0 +1,63 @@
+"""APOLLO: the gradient, scaled channel by channel as AdamW in a small random subspace would scale it.
+
+Zhu et al. 2024, "APOLLO: SGD-like Memory, AdamW-level Performance" (arXiv 2412.05270).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from tunesmith import announce, hookimpl, plugin
+from tunesmith.types import OptimizerSettings, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+
+@plugin
+class Apollo:
+    """Gradient descent whose step sizes are AdamW's, estimated per channel in a random subspace of low rank."""
+
+    rank: int = 256  # rank of the random subspace
+    update_proj_gap: int = 200  # optimizer steps from one random projection to the next
+    scale: float = 1.0  # the updates are multiplied by its root
+    scale_type: Literal["channel", "tensor"] = "channel"  # one step size per row or column, or one per matrix
+    # layers to project: parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
+    target_modules: list[str] | str = "all"
+    layerwise: bool = False  # update each weight inside the backward pass, so that gradients need no memory
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        from tunesmith_optimizer_galore.checks import problems
+
+        positive = {"rank": self.rank, "update_proj_gap": self.update_proj_gap}
+        return problems(plan, "apollo", positive, layerwise=self.layerwise)
+
+    @hookimpl
+    def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
+        """Raises: TunesmithError when `target_modules` fits no layer."""
+        from tunesmith_optimizer_galore.groups import adam_defaults, weight_groups
+
+        from .optimizer import ApolloAdamW
+
+        projection = {
+            "rank": self.rank,
+            "update_proj_gap": self.update_proj_gap,
+            "scale": self.scale,
+            "scale_type": self.scale_type,
+        }
+        groups, projected = weight_groups(model, settings, self.target_modules, self.rank, projection)
+        optimizer = ApolloAdamW(groups, adam_defaults(settings))
+        if self.layerwise:
+            optimizer.update_in_backward()
+        announce("apollo", f"{projected} matrices projected to rank {self.rank}", "the others are trained by AdamW")
+        return optimizer
+
+
+@plugin
+class ApolloMini(Apollo):
+    """APOLLO in a subspace of rank 1 with one step size per matrix: the memory of SGD."""
+
+    rank: int = 1  # rank of the random subspace
+    scale: float = 128.0  # the updates are multiplied by its root
+    scale_type: Literal["channel", "tensor"] = "tensor"  # one step size per row or column, or one per matrix

@@ -1,0 +1,80 @@
+"""APOLLO's update: W ← W - η √α · G S, with S from AdamW on a random projection of G (arXiv 2412.05270, alg. 1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from tunesmith_optimizer_galore.per_weight import PerWeight, adam_direction
+
+GROWTH = 1.01  # γ: largest growth of an update's norm from one step to the next (Fira, arXiv 2410.01623)
+
+
+class ApolloAdamW(PerWeight):
+    """AdamW; groups that carry `rank`, `update_proj_gap`, `scale` and `scale_type` are projected.
+
+    The state of a projected weight (m, n), m ≤ n, is two moments (r, n) and the norm of its last update: 2nr + 1
+    numbers (table 1). The projection is drawn anew in each step from a seed that follows from weight and step.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], defaults: dict[str, Any]) -> None:
+        super().__init__(groups, defaults)
+        weights = (weight for group in self.param_groups for weight in group["params"])
+        self._numbers = {weight: number for number, weight in enumerate(weights, 1)}
+
+    def update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+        step = state.get("step", 0)  # steps taken before this one
+        state["step"] = step + 1
+        weight.mul_(1 - group["lr"] * group["weight_decay"])
+        if "rank" not in group:
+            direction = adam_direction(gradient, state, group["betas"], group["eps"])
+            weight.add_(direction, alpha=-group["lr"])
+            return
+        small = random_projection(
+            gradient, group["rank"], seed_of(self._numbers[weight], step // group["update_proj_gap"])
+        )
+        direction = adam_direction(small, state, group["betas"], group["eps"])
+        # The limiter compares updates before Adam's bias correction, as the authors' code does.
+        beta1, beta2 = group["betas"]
+        correction = (1 - beta2 ** state["step"]) ** 0.5 / (1 - beta1 ** state["step"])
+        factors = step_sizes(small, direction, group["scale_type"]) / correction
+        scaled, state["norm"] = limit_growth(gradient * factors, state.get("norm"))
+        weight.add_(scaled, alpha=-group["lr"] * correction * group["scale"] ** 0.5)
+
+
+def seed_of(number: int, period: int) -> int:
+    """The seed of the `number`-th weight's projection in a period of `update_proj_gap` steps."""
+    return number + 1_000_003 * period
+
+
+def random_projection(gradient: Tensor, rank: int, seed: int) -> Tensor:
+    """The smaller side of a gradient (m, n) projected by a Gaussian matrix of variance 1 / rank.
+
+    Returns: (rank, n) when m < n, else (m, rank).
+    """
+    wide = gradient.shape[0] < gradient.shape[1]
+    shape = (gradient.shape[0], rank) if wide else (rank, gradient.shape[1])
+    generator = torch.Generator(gradient.device).manual_seed(seed)
+    matrix = torch.randn(shape, generator=generator, device=gradient.device, dtype=gradient.dtype) / rank**0.5
+    return matrix.T @ gradient if wide else gradient @ matrix.T
+
+
+def step_sizes(small: Tensor, direction: Tensor, scale_type: str) -> Tensor:
+    """How much longer Adam's direction is than the projected gradient, per channel or for the matrix (alg. 1, step 3).
+
+    Returns: (1, n) or (m, 1) to multiply the whole gradient with; a scalar for `tensor`.
+    """
+    if scale_type == "tensor":
+        return direction.norm() / (small.norm() + 1e-8)
+    channel = 0 if small.shape[0] < small.shape[1] else 1
+    return direction.norm(dim=channel, keepdim=True) / (small.norm(dim=channel, keepdim=True) + 1e-8)
+
+
+def limit_growth(update: Tensor, last_norm: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Shorten an update to `GROWTH` times the norm of the last one, if it is longer; its norm is returned too."""
+    norm = update.norm()
+    if last_norm is None:
+        return update, norm
+    excess = (norm / (last_norm + 1e-8)).clamp(min=GROWTH) / GROWTH
+    return update / excess, norm / excess

@@ -1,0 +1,54 @@
+"""GaLore: AdamW in a low-rank subspace of the gradient, for full fine-tuning with an adapter's memory.
+
+Zhao et al. 2024, "GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Projection" (arXiv 2403.03507).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from tunesmith import announce, hookimpl, plugin
+from tunesmith.types import OptimizerSettings, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+
+@plugin
+class GaLore:
+    """AdamW whose state lives in a low-rank subspace of each layer's gradient."""
+
+    rank: int = 128  # rank of the subspace that a gradient is projected to
+    update_proj_gap: int = 200  # optimizer steps from one computation of the subspaces (an SVD) to the next
+    scale: float = 0.25  # factor of the projected updates, α of the paper
+    # which side of a gradient (out × in) is projected; std: the smaller, reverse_std: the larger, full: both
+    proj_type: Literal["std", "reverse_std", "left", "right", "full"] = "std"
+    # layers to project: parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
+    target_modules: list[str] | str = "all"
+    layerwise: bool = False  # update each weight inside the backward pass, so that gradients need no memory
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        from .checks import problems
+
+        positive = {"rank": self.rank, "update_proj_gap": self.update_proj_gap}
+        return problems(plan, "galore", positive, layerwise=self.layerwise)
+
+    @hookimpl
+    def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
+        """Raises: TunesmithError when `target_modules` fits no layer."""
+        from .groups import adam_defaults, weight_groups
+        from .optimizer import GaLoreAdamW
+
+        projection = {
+            "rank": self.rank,
+            "update_proj_gap": self.update_proj_gap,
+            "scale": self.scale,
+            "proj_type": self.proj_type,
+        }
+        groups, projected = weight_groups(model, settings, self.target_modules, self.rank, projection)
+        optimizer = GaLoreAdamW(groups, adam_defaults(settings))
+        if self.layerwise:
+            optimizer.update_in_backward()
+        announce("galore", f"{projected} matrices projected to rank {self.rank}", "the others are trained by AdamW")
+        return optimizer

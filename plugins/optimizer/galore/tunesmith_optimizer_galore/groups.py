@@ -1,0 +1,61 @@
+"""Which weights of a model are projected, and the parameter groups that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+from tunesmith.patterns import matches_any, refuse_unknown
+from tunesmith.types import OptimizerSettings
+
+
+def adam_defaults(settings: OptimizerSettings) -> dict[str, Any]:
+    """The trainer's settings under the names of torch's Adam."""
+    return {
+        "lr": settings.learning_rate,
+        "betas": (settings.adam_beta1, settings.adam_beta2),
+        "eps": settings.adam_epsilon,
+        "weight_decay": settings.weight_decay,
+    }
+
+
+def weight_groups(
+    model: nn.Module,
+    settings: OptimizerSettings,
+    target_modules: Sequence[str] | str,
+    rank: int,
+    projection: Mapping[str, Any],
+) -> tuple[list[dict[str, Any]], int]:
+    """Divide the trainable weights: projected matrices, other matrices, and vectors without weight decay.
+
+    Args:
+        target_modules: patterns of layers, or `all`: the linear layers but the output head.
+        rank: matrices whose smaller side is no larger are not projected.
+        projection: what the group of the projected matrices carries beside Adam's settings.
+
+    Returns: the groups that are not empty, and the number of projected matrices.
+
+    Raises: TunesmithError when a pattern fits no layer.
+    """
+    targets = {id(weight) for weight in _target_weights(model, target_modules)}
+    trainable = [weight for weight in model.parameters() if weight.requires_grad]
+    projected = [weight for weight in trainable if id(weight) in targets and min(weight.shape) > rank]
+    chosen = {id(weight) for weight in projected}
+    others = [weight for weight in trainable if id(weight) not in chosen]
+    groups = [
+        {"params": projected, **projection},
+        {"params": [weight for weight in others if weight.ndim > 1]},
+        {"params": [weight for weight in others if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]], len(projected)
+
+
+def _target_weights(model: nn.Module, target_modules: Sequence[str] | str) -> list[nn.Parameter]:
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    linear = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+    if target_modules == "all":
+        return [layer.weight for layer in linear.values() if layer is not head]
+    patterns = [target_modules] if isinstance(target_modules, str) else list(target_modules)
+    refuse_unknown("optimizer.target_modules", patterns, list(linear), "linear layer")
+    return [layer.weight for name, layer in linear.items() if matches_any(name, patterns)]

@@ -1,0 +1,62 @@
+"""Optimizers that treat one weight after the other: in `step`, or each as soon as its gradient is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class PerWeight(torch.optim.Optimizer):
+    """An optimizer whose subclass says how one weight is updated.
+
+    Layer-wise updates (Lv et al. 2023, arXiv 2306.09782) run inside the backward pass, in torch's hooks behind the
+    accumulation of each gradient, and free the gradient; `step` then finds nothing left to do. Learning rates,
+    schedules and `state_dict` are the same in both forms.
+    """
+
+    def update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+        """Change `weight` in place; called without autograd."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self.update(weight, weight.grad, group, self.state[weight])
+        return loss
+
+    def update_in_backward(self) -> None:
+        """Update each weight as soon as a backward pass has its gradient, from now on."""
+        for number, group in enumerate(self.param_groups):
+            for weight in group["params"]:
+                weight.register_post_accumulate_grad_hook(partial(self._update_and_free, number))
+
+    @torch.no_grad()
+    def _update_and_free(self, number: int, weight: Tensor) -> None:
+        self.update(weight, weight.grad, self.param_groups[number], self.state[weight])
+        weight.grad = None
+
+
+def adam_direction(gradient: Tensor, state: dict[str, Any], betas: tuple[float, float], eps: float) -> Tensor:
+    """Adam's direction m̂ / (√v̂ + ε), Kingma & Ba 2014 (arXiv 1412.6980), algorithm 1.
+
+    Args:
+        gradient: any shape.
+        state: `exp_avg` and `exp_avg_sq` of that shape, changed in place, and `step`, counted from 1.
+    """
+    if "exp_avg" not in state:
+        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
+    beta1, beta2 = betas
+    mean = state["exp_avg"].lerp_(gradient, 1 - beta1)
+    square = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    denominator = (square / (1 - beta2 ** state["step"])).sqrt_().add_(eps)
+    return (mean / (1 - beta1 ** state["step"])).div_(denominator)

@@ -1,0 +1,113 @@
+"""Muon against its definition in float64, the rest against AdamW, and both as one optimizer."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from tunesmith.testing import OptimizerSuite
+from tunesmith.testing.parts import StubPlan, load_plain
+from tunesmith.types import OptimizerSettings
+from tunesmith_optimizer_muon import Muon
+from tunesmith_optimizer_muon.together import divide
+
+
+class TestMuon(OptimizerSuite):
+    plugin = Muon
+    learning_rate = 1e-2
+
+
+class TestOriginalScaling(OptimizerSuite):
+    plugin = Muon
+    options = {"scaling": "original", "adamw_learning_rate": 1e-2}
+    learning_rate = 2e-2
+
+
+def orthogonal(momentum: torch.Tensor) -> torch.Tensor:
+    """Five Newton-Schulz iterations with Jordan's coefficients, in float64, on the singular values alone.
+
+    X ← a X + b (X Xᵀ) X + c (X Xᵀ)² X keeps the singular vectors and maps a singular value s to a s + b s³ + c s⁵.
+    """
+    u, s, vh = torch.linalg.svd(momentum.double(), full_matrices=False)
+    s = s / s.square().sum().sqrt()
+    for _ in range(5):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    return u @ torch.diag(s) @ vh
+
+
+@pytest.mark.parametrize(
+    ("scaling", "factor"),
+    [
+        ("match_rms_adamw", lambda rows, columns: 0.2 * max(rows, columns) ** 0.5),
+        ("original", lambda rows, columns: max(1, rows / columns) ** 0.5),
+    ],
+)
+def test_equals_the_definition(tiny_model, scaling, factor) -> None:
+    """Three steps with weight decay: hidden matrices as the papers say (in bfloat16's 8 bits), the others as AdamW."""
+    model = load_plain(tiny_model)
+    twin = copy.deepcopy(model)
+    settings = OptimizerSettings(1e-2, 0.1, 0.9, 0.999, 1e-8)
+    optimizer = Muon(scaling=scaling, adamw_learning_rate=1e-3).build_optimizer(model=model, settings=settings)
+    hidden, matrices, vectors = divide(twin)
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    reference = torch.optim.AdamW(groups, lr=1e-3)
+    expected = {id(weight): (weight.detach().double(), torch.zeros_like(weight).double()) for weight in hidden}
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        for weight, other in zip(model.parameters(), twin.parameters(), strict=True):
+            weight.grad = torch.randn(weight.shape, generator=generator)
+            other.grad = weight.grad.clone()
+        optimizer.step()
+        reference.step()
+        for weight in hidden:
+            value, momentum = expected[id(weight)]
+            gradient = weight.grad.double()
+            momentum = 0.95 * momentum + 0.05 * gradient
+            update = orthogonal(0.05 * gradient + 0.95 * momentum) * factor(*weight.shape)
+            expected[id(weight)] = (value * (1 - 1e-2 * 0.1) - 1e-2 * update, momentum)
+    assert len(hidden) == 14 and len(matrices) == 2 and len(vectors) == 5
+    for (name, weight), other in zip(model.named_parameters(), twin.parameters(), strict=True):
+        if id(other) in expected:
+            moved = (expected[id(other)][0] - other).norm()
+            assert (weight - expected[id(other)][0]).norm() < 0.03 * moved, name
+        else:
+            torch.testing.assert_close(weight, other, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_updates_are_as_long_as_adamws(tiny_model) -> None:
+    """Root mean square 0.2 (arXiv 2502.16982), for every shape."""
+    model = load_plain(tiny_model)
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    optimizer = Muon().build_optimizer(model=model, settings=OptimizerSettings(1.0, 0.0, 0.9, 0.999, 1e-8))
+    for weight in model.parameters():
+        weight.grad = torch.randn_like(weight)
+    optimizer.step()
+    for name in ("self_attn.q_proj", "self_attn.k_proj", "mlp.up_proj", "mlp.down_proj"):
+        weight = model.get_parameter(f"model.layers.0.{name}.weight")
+        change = (weight - before[f"model.layers.0.{name}.weight"]).square().mean().sqrt()
+        assert change.item() == pytest.approx(0.2, rel=0.25)
+
+
+def test_state_is_half_of_adamws_in_hidden_matrices(tiny_model) -> None:
+    model = load_plain(tiny_model)
+    optimizer = Muon().build_optimizer(model=model, settings=OptimizerSettings(1e-3, 0.0, 0.9, 0.999, 1e-8))
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    for weight in divide(model)[0]:
+        held = [value for value in optimizer.state[weight].values() if isinstance(value, torch.Tensor)]
+        assert sum(value.numel() for value in held) == weight.numel()
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "key", "text"),
+    [
+        ({"momentum": 1.5}, {}, "optimizer.momentum", "is no decay"),
+        ({"ns_steps": 0}, {}, "optimizer.ns_steps", "out of range"),
+        ({}, {"trainer.fsdp": "full_shard"}, "trainer.fsdp", "cuts them in pieces"),
+    ],
+)
+def test_conflicts_are_reported(options, values, key, text) -> None:
+    (problem,) = Muon(**options).check(StubPlan({}, values=values))
+    assert problem.key == key and text in problem.message

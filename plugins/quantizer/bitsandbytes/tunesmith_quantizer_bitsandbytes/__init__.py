@@ -1,0 +1,128 @@
+"""Weights of 4 or 8 bits while the model is loaded, by bitsandbytes: what QLoRA trains over.
+
+4 bits: each weight is the nearest of 16 values c_i times the largest magnitude of its block of 64 weights,
+w ≈ c_i · max|w_block|; nf4's values are the quantiles of a normal distribution, and double quantisation stores the
+magnitudes in 8 bits (Dettmers et al. 2023, "QLoRA", arXiv 2305.14314, section 3).
+8 bits: one scale per row of the weight and per token of the input, w ≈ round(127 w / max|w_row|) (Dettmers et al.
+2022, "LLM.int8()", arXiv 2208.07339).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import logging
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from tunesmith import TunesmithError, announce, hookimpl, plugin
+from tunesmith.patterns import refuse_unknown
+from tunesmith.types import Capabilities, ModelSource, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+
+
+@plugin
+class Bitsandbytes:
+    """NF4, FP4 and 8-bit weights by bitsandbytes, quantised while the model is loaded (QLoRA, LLM.int8)."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(bits=(4, 8), devices=("cpu", "cuda"))
+
+    bits: Literal[4, 8] = 4  # bits per weight
+    quant_type: Literal["nf4", "fp4"] = "nf4"  # the 16 values of a 4-bit weight
+    double_quant: bool = True  # 4 bits: store the scales in 8 bits too, which saves 0.37 bits per weight
+    # 4 bits: numbers that hold the packed bits; FSDP shards only weights that look like the model's other numbers
+    storage: Literal["uint8", "bfloat16", "float16", "float32"] = "uint8"
+    # 8 bits: columns of the input with a magnitude above this are computed in 16 bits (LLM.int8); 0 computes all in 8
+    threshold: float = 6.0
+    # 4 bits on a CPU: repack for a kernel without gradients, for chat only: about 3 times faster, scales in bfloat16
+    cpu_kernel: bool = False
+    # layers that keep their numbers, beside the output head: names, parts of dotted names, or patterns with `*`
+    skip_modules: list[str] = field(default_factory=list)
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        problems = []
+        if self.threshold < 0:
+            message = f"quantizer.threshold={self.threshold} is no magnitude."
+            problems.append(Problem("quantizer.threshold", message, "6.0, or 0 to compute all columns in 8 bits"))
+        if self.bits == 8 and (self.quant_type, self.storage) != ("nf4", "uint8"):
+            message = "quantizer.quant_type and quantizer.storage are of 4-bit weights; quantizer.bits=8 ignores them."
+            problems.append(Problem("quantizer.bits", message, "quantizer.bits=4", severity="warning"))
+        if self.cpu_kernel and plan.command == "train":
+            message = "quantizer.cpu_kernel=true passes no gradient, so that nothing below a layer could learn from it."
+            problems.append(Problem("quantizer.cpu_kernel", message, "only for chat: leave it out here"))
+        if plan.get("adapter.init") == "orthogonal":
+            message = (
+                "adapter.init=orthogonal takes the numbers of the base, and quantizer=bitsandbytes packs its bits."
+            )
+            problems.append(Problem("adapter.init", message, "adapter.init=true, or quantizer=torchao"))
+        return problems
+
+    @hookimpl
+    def quantization_config(self, source: ModelSource) -> Any:
+        """The `BitsAndBytesConfig` with which transformers replaces the linear layers; it computes in the precision.
+
+        Raises: TunesmithError when the model is stored in few bits of another kind.
+        """
+        from transformers import BitsAndBytesConfig
+
+        stored = _stored_as(source)
+        if stored:
+            announce("quantizer", "the bits that the model is stored in", f"{source.address}/config.json")
+        skip = ["lm_head", *map(_regex, self.skip_modules)] if self.skip_modules else None  # None: the head alone
+        if self.bits == 8:
+            return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=self.threshold, llm_int8_skip_modules=skip)
+        if not stored:
+            announce("quantizer", f"{self.quant_type}, computed in {source.precision}", "the run's precision")
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=self.quant_type,
+            bnb_4bit_use_double_quant=self.double_quant,
+            bnb_4bit_compute_dtype=_DTYPES[source.precision],
+            bnb_4bit_quant_storage=self.storage,
+            llm_int8_skip_modules=skip,
+        )
+
+    @hookimpl
+    def quantize(self, model: Any) -> Any:
+        """Keep 4-bit weights on a CPU in the layout in which they were quantised, unless `cpu_kernel` is wanted.
+
+        On a CPU with avx512_bf16, bitsandbytes repacks a layer when it is first evaluated, for a kernel that knows no
+        gradient and rounds the scales to bfloat16: whatever is trained after an evaluation would get wrong gradients,
+        and dequantising would give wrong weights.
+
+        Raises: TunesmithError when `skip_modules` names no layer of the model.
+        """
+        from bitsandbytes.nn import Linear4bit
+        from torch.nn import Linear
+
+        linear = {name: module for name, module in model.named_modules() if isinstance(module, Linear)}
+        refuse_unknown("quantizer.skip_modules", self.skip_modules, list(linear), "layer")
+        for module in linear.values():
+            if isinstance(module, Linear4bit):
+                module.support_avx512bf16_for_cpu = self.cpu_kernel and module.support_avx512bf16_for_cpu
+        if self.bits == 8:  # every layer would say at every call that it casts bfloat16 inputs to float16
+            logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+        return model
+
+
+def _stored_as(source: ModelSource) -> str | None:
+    """How the model's weights are stored: None for full ones, else `bitsandbytes`."""
+    file = source.path / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    method: str | None = (config.get("quantization_config") or {}).get("quant_method")
+    if method not in (None, "bitsandbytes"):
+        raise TunesmithError(
+            f"{source.address} is stored in few bits already ({method}), which quantizer=bitsandbytes cannot read.\n"
+            "  leave the quantizer out, or take the model's 16-bit version"
+        )
+    return method
+
+
+def _regex(pattern: str) -> str:
+    """A pattern of `tunesmith.patterns` as transformers reads it: a regular expression from a name's start to a dot."""
+    return r"(?:.*\.)?" + fnmatch.translate(pattern).removesuffix(r"\Z").removesuffix(r"\z")

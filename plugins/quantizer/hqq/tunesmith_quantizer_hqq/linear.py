@@ -1,0 +1,67 @@
+"""Linear layers to HQQ layers: hqq's own class, which peft knows how to adapt."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from hqq.core.quantize import BaseQuantizeConfig, HQQLinear
+from torch import nn
+from tunesmith import TunesmithError
+from tunesmith.patterns import matches_any, refuse_unknown
+
+_ROWS_PER_ITEM = {8: 1, 4: 2, 3: 1, 2: 4, 1: 8}  # rows of groups packed into one number; 3 bits are filled up
+
+
+def replace_linears(model: Any, bits: int, group_size: int, axis: int, skip: Sequence[str]) -> Any:
+    """Quantise the linear layers of a model in place, each on the device on which it will compute.
+
+    Args:
+        bits: per weight.
+        group_size: weights that share a scale and a zero point.
+        axis: 1 cuts the groups out of rows of the weight (out, in), 0 across them.
+        skip: patterns of layers that stay as they are, as `tunesmith.patterns.matches` reads them.
+
+    Returns: the model; its layers compute in the numbers in which their weights were, and hold no other copy of them.
+
+    Raises: TunesmithError when the model is quantised already, a pattern fits nothing, or the groups do not fit.
+    """
+    if getattr(model.config, "quantization_config", None) is not None:
+        raise TunesmithError("quantizer=hqq: this model is stored quantised already.\n  take its 16-bit version")
+    head = model.get_output_embeddings()
+    linear = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear and layer is not head}
+    refuse_unknown("quantizer.skip_modules", skip, list(linear), "layer")
+    chosen = {name: layer for name, layer in linear.items() if not matches_any(name, skip)}
+    for name, layer in chosen.items():
+        _refuse_uneven(name, layer.weight, bits, group_size, axis)
+    while chosen:
+        name, layer = chosen.popitem()
+        model.set_submodule(name, _quantised(layer, bits, group_size, axis))
+    return model
+
+
+def _quantised(layer: nn.Linear, bits: int, group_size: int, axis: int) -> HQQLinear:
+    config = BaseQuantizeConfig(nbits=bits, group_size=group_size, axis=axis)
+    return HQQLinear(layer, config, compute_dtype=layer.weight.dtype, device=_device_of(layer.weight))
+
+
+def _device_of(weight: torch.Tensor) -> str:
+    """Where a layer will compute: hqq's layers cannot be moved, and in training the weights are still on the CPU."""
+    if weight.device.type == "cpu" and torch.accelerator.is_available():
+        kind = torch.accelerator.current_accelerator().type
+        return f"{kind}:{os.environ.get('LOCAL_RANK', '0')}"
+    return str(weight.device)
+
+
+def _refuse_uneven(name: str, weight: torch.Tensor, bits: int, group_size: int, axis: int) -> None:
+    """hqq packs several rows of the grouped weight into one number, without looking whether they come out even."""
+    groups, rest = divmod(weight.numel(), group_size)
+    packed_rows = groups if axis == 1 else group_size
+    if rest or packed_rows % _ROWS_PER_ITEM[bits]:
+        shape = " × ".join(map(str, weight.shape))
+        raise TunesmithError(
+            f"quantizer.group_size={group_size}: the {shape} weights of {name} do not come out even in {bits} bits.\n"
+            f"  a smaller group_size, or quantizer.skip_modules=[{name.rpartition('.')[2]}]"
+        )

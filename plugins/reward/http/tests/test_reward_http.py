@@ -1,0 +1,119 @@
+"""Against a real server of the standard library."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from tunesmith import TunesmithError
+from tunesmith.testing import RewardSuite
+from tunesmith.testing.parts import StubPlan
+from tunesmith_reward_http import Http
+
+
+class Service(BaseHTTPRequestHandler):
+    """Scores an answer by its length over 100; says what `server.replies` holds before that."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.heard.append((body, dict(self.headers)))
+        status, answer = self.server.replies.pop(0) if self.server.replies else (200, None)
+        if answer is None:
+            answer = json.dumps({"scores": [len(text) / 100 for text in body["completions"]]})
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "http://127.0.0.1:9/elsewhere")
+        self.end_headers()
+        self.wfile.write(answer.encode())
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Any]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def service(running, monkeypatch) -> Any:
+    running.heard, running.replies = [], []
+    monkeypatch.setattr("tunesmith_reward_http.time.sleep", lambda seconds: None)
+    return running
+
+
+def url_of(server: Any) -> str:
+    return f"http://127.0.0.1:{server.server_port}/score"
+
+
+class TestHttp(RewardSuite):
+    plugin = Http
+    options = {"url": "http://127.0.0.1:1/score"}
+    better = "a long answer"
+    worse = "short"
+
+    @pytest.fixture(autouse=True)
+    def _address(self, service, monkeypatch):
+        monkeypatch.setattr(type(self), "options", {"url": url_of(service)})
+
+
+def ask(server: Any, completions: list[str], **options: Any) -> list[float]:
+    prompts = [[{"role": "user", "content": "问"}]] * len(completions)
+    rows = [{"answer": index} for index in range(len(completions))]
+    return Http(url=url_of(server), **options).score(prompts=prompts, completions=completions, rows=rows)
+
+
+def test_what_is_sent(service, monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "Bearer hush")
+    assert ask(service, ["ab", "c", "d"], batch_size=2, headers={"Authorization": "MY_TOKEN"}) == [0.02, 0.01, 0.01]
+    (first, headers), (second, _) = service.heard
+    assert headers["Authorization"] == "Bearer hush"
+    assert first["completions"] == ["ab", "c"] and second["completions"] == ["d"]
+    assert first["prompts"][0] == [{"role": "user", "content": "问"}] and second["rows"] == [{"answer": 2}]
+
+
+def test_a_busy_service_is_asked_again(service, caplog, monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "Bearer hush")
+    service.replies = [(503, "busy"), (429, "slower")]
+    with caplog.at_level(logging.DEBUG, logger="tunesmith"):
+        assert ask(service, ["ab"], headers={"Authorization": "MY_TOKEN"}) == [0.02]
+    assert len(service.heard) == 3 and "status 503" in caplog.text and "hush" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("replies", "message", "attempts"),
+    [
+        ([(403, "no")], "status 403", 1),
+        ([(302, "")], "status 302", 1),
+        ([(500, "")] * 3, "status 500", 3),
+        ([(200, "<html>")], "expected: {", 1),
+        ([(200, '{"scores": [1, 2]}')], "2 scores for 1", 1),
+        ([(200, '{"scores": [NaN]}')], "no finite number", 1),
+    ],
+)
+def test_what_goes_wrong(service, replies, message, attempts):
+    service.replies = list(replies)
+    with pytest.raises(TunesmithError, match=message) as raised:
+        ask(service, ["ab"], retries=2)
+    assert len(service.heard) == attempts
+    assert url_of(service) in str(raised.value)
+
+
+def test_nobody_there():
+    reward = Http(url="http://someone:secret@127.0.0.1:1/score?key=hidden", retries=1, timeout=5)
+    with pytest.raises(TunesmithError, match="gave no scores") as raised:
+        reward.score(prompts=[[]], completions=["a"], rows=[{}])
+    assert "secret" not in str(raised.value) and "hidden" not in str(raised.value)
+
+
+def test_what_is_wrong_beforehand(monkeypatch):
+    monkeypatch.delenv("NOT_SET", raising=False)
+    reward = Http(url="localhost:8080", batch_size=0, headers={"Authorization": "NOT_SET"})
+    keys = {problem.key for problem in reward.check(plan=StubPlan({}))}
+    assert keys == {"reward.http.url", "reward.http.batch_size", "reward.http.headers.Authorization"}

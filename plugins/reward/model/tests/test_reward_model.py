@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+import torch
+from tunesmith import TunesmithError
+from tunesmith.testing import RewardSuite
+from tunesmith.testing.parts import CHATML
+from tunesmith_reward_model import RewardModel
+
+PROMPT = [{"role": "user", "content": "Who counts the waves?"}]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer) -> Path:
+    """A small random classifier with two outputs, and a tokenizer that carries a chat template."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    path = tmp_path_factory.mktemp("judge")
+    config = AutoConfig.for_model(
+        "llama",
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        pad_token_id=tokenizer.pad_token_id,
+        num_labels=2,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    carrying = AutoTokenizer.from_pretrained(path)
+    carrying.chat_template = CHATML.exported
+    carrying.save_pretrained(path)
+    return path
+
+
+def alone(folder: Path, tokenizer, answer: str) -> torch.Tensor:
+    """The outputs for one conversation, by transformers alone."""
+    from transformers import AutoModelForSequenceClassification
+
+    text = CHATML.render([*PROMPT, {"role": "assistant", "content": answer}]).text
+    ids = torch.tensor([tokenizer.encode(text, add_special_tokens=False)])
+    with torch.no_grad():
+        return AutoModelForSequenceClassification.from_pretrained(folder).eval()(input_ids=ids).logits[0]
+
+
+class TestRewardModel(RewardSuite):
+    plugin = RewardModel
+    options = {"path": "set by the fixture"}
+    better = "Nobody counts them twice."
+    worse = "Whales sing, the tide turns."
+
+    @pytest.fixture(autouse=True)
+    def _judge(self, folder, monkeypatch):
+        reward = RewardModel(path=str(folder), device="cpu")
+        first, second = reward.score(prompts=[list(PROMPT)] * 2, completions=[self.better, self.worse])
+        monkeypatch.setattr(type(self), "options", {"path": str(folder), "device": "cpu"})
+        if first < second:  # a random model's taste is either
+            better, worse = self.worse, self.better
+            monkeypatch.setattr(type(self), "better", better)
+            monkeypatch.setattr(type(self), "worse", worse)
+
+
+@pytest.mark.parametrize("output", [0, 1])
+def test_it_is_the_models_output(folder, tokenizer, output):
+    answers = ["Nobody.", "Whales sing, the tide turns, and nobody counts the waves twice.", ""]
+    reward = RewardModel(path=str(folder), output=output, batch_size=2, device="cpu")
+    scores = reward.score(prompts=[PROMPT] * 3, completions=answers)
+    expected = [alone(folder, tokenizer, answer)[output].item() for answer in answers]
+    assert scores == pytest.approx(expected, abs=1e-5)
+
+
+def test_clip(folder, tokenizer):
+    value = alone(folder, tokenizer, "Nobody.")[0].item()
+    reward = RewardModel(path=str(folder), clip=abs(value) / 2, weight=3.0, device="cpu")
+    assert reward.score(prompts=[PROMPT], completions=["Nobody."]) == pytest.approx([3 * value / 2])
+
+
+def test_what_cannot_be_a_reward_model(folder, tmp_path, tokenizer):
+    with pytest.raises(TunesmithError, match="cannot be loaded"):
+        RewardModel(path=str(tmp_path)).score(prompts=[PROMPT], completions=["a"])
+    with pytest.raises(TunesmithError, match="outputs 0 to 1"):
+        RewardModel(path=str(folder), output=2).score(prompts=[PROMPT], completions=["a"])

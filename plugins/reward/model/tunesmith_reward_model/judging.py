@@ -1,0 +1,93 @@
+"""The reward model, loaded, and what it makes of conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from tunesmith import ChatTemplate, TunesmithError, announce
+from tunesmith.types import Message, TrainingJob
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+class Judge:
+    """A sequence classifier with its tokenizer and the template that its conversations are written in."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        output: int,
+        batch_size: int,
+        max_length: int,
+        precision: str,
+        device: str,
+        job: TrainingJob | None,
+    ) -> None:
+        """Load the model.
+
+        Raises: TunesmithError when it cannot be loaded, has no chat template, or fewer outputs.
+        """
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
+            self.model = AutoModelForSequenceClassification.from_pretrained(path, dtype=_DTYPES.get(precision, "auto"))
+        except (OSError, ValueError) as error:
+            raise TunesmithError(f"reward.model.path={path} cannot be loaded as a reward model: {error}") from error
+        outputs = self.model.config.num_labels
+        if not 0 <= output < outputs:
+            raise TunesmithError(f"reward.model.output={output}: this model has the outputs 0 to {outputs - 1}")
+        self.output, self.batch_size, self.max_length = output, batch_size, max_length
+        self.model.to(_device(device, job)).requires_grad_(False).eval()
+        self.template = self._template(path, job)
+        self.tokenizer.padding_side, self.tokenizer.truncation_side = "right", "left"
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        if self.model.config.get_text_config().pad_token_id is None:  # by it the model finds a sequence's last token
+            self.model.config.get_text_config().pad_token_id = self.tokenizer.pad_token_id
+
+    def _template(self, path: str, job: TrainingJob | None) -> ChatTemplate:
+        if isinstance(self.tokenizer.chat_template, str):
+            return ChatTemplate("of the reward model", self.tokenizer.chat_template, ()).bind(self.tokenizer)
+        if job is None or job.template is None:
+            raise TunesmithError(f"reward.model: the tokenizer of {path} has no chat template")
+        announce("reward model's template", job.template.name, "its tokenizer has none; that of the trained model")
+        return job.template
+
+    def scores(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[float]:
+        """One number per answer; batches of similar length, whose padding the model does not see."""
+        texts = [
+            self.template.render([*prompt, {"role": "assistant", "content": answer}]).text
+            for prompt, answer in zip(prompts, completions, strict=True)
+        ]
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        found = [0.0] * len(texts)
+        for start in range(0, len(order), self.batch_size):
+            some = order[start : start + self.batch_size]
+            for index, value in zip(some, self._outputs([texts[index] for index in some]), strict=True):
+                found[index] = value
+        return found
+
+    @torch.inference_mode()
+    def _outputs(self, texts: list[str]) -> list[float]:
+        batch = self.tokenizer(
+            texts,
+            add_special_tokens=False,
+            padding=True,
+            truncation=True,
+            max_length=self.max_length,
+            return_tensors="pt",
+        ).to(self.model.device)
+        logits = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits  # (B, outputs)
+        return logits[:, self.output].float().tolist()  # type: ignore[no-any-return]
+
+
+def _device(wanted: str, job: TrainingJob | None) -> Any:
+    """Where the judge computes; `auto` is the accelerator, where the training will take place, if there is one."""
+    if wanted != "auto":
+        return wanted
+    if job is not None and job.model.device.type != "cpu":
+        return job.model.device
+    return torch.accelerator.current_accelerator() or "cpu"

@@ -1,0 +1,182 @@
+"""Every loss of DPO against TRL's DPOTrainer on the same batch, or against its formula where TRL has none."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tunesmith.testing.parts import CHATML, load_plain
+from tunesmith_stage_dpo import DirectPreference
+from tunesmith_stage_dpo.losses import LOSSES, Ratios
+from tunesmith_stage_dpo.reference import Reference
+
+LENGTHS = ((5, 9), (14, 3), (7, 7))  # tokens of the chosen and the rejected answer
+BY_TRL = {
+    "sigmoid": {},
+    "hinge": {},
+    "ipo": {},
+    "robust": {"label_smoothing": 0.2},
+    "bco_pair": {},
+    "apo_zero": {},
+    "apo_down": {},
+    "exo_pair": {"label_smoothing": 0.1},
+    "nca_pair": {},
+    "sppo_hard": {},
+}
+
+
+def rows(pairs: int = 3) -> list[dict[str, Any]]:
+    """Encoded pairs of random tokens, with prompts of 4, 5 and 6."""
+    generator = torch.Generator().manual_seed(1)
+    made = []
+    for number, lengths in enumerate(LENGTHS[:pairs]):
+        prompt = torch.randint(5, 250, (4 + number,), generator=generator).tolist()
+        row = {}
+        for name, length in zip(("chosen", "rejected"), lengths, strict=True):
+            answer = torch.randint(5, 250, (length,), generator=generator).tolist()
+            row |= {f"{name}_input_ids": prompt + answer, f"{name}_labels": [-100] * len(prompt) + answer}
+        made.append(row)
+    return made
+
+
+def two_models(folder: Path) -> tuple[Any, Any]:
+    """A model, and one that differs from it a little, to be trained."""
+    model, reference = load_plain(folder), load_plain(folder)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.02 * torch.randn(weight.shape, generator=generator)
+    return model, reference
+
+
+def gradients(model: Any, loss: Any) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    loss.backward()
+    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+
+
+def ours(folder: Path, pairs: int = 3, padding_free: bool = True, **options: Any) -> tuple[Any, Any]:
+    """The mean loss of the pairs with its gradients, and the means of the metrics."""
+    stage, (model, reference) = DirectPreference(**options, loss_chunk_size=5), two_models(folder)
+    stage._reference = Reference(reference)
+    batch = stage.collate(examples=rows(pairs), padding_free=padding_free)
+    output = stage.compute_loss(model=model, batch=batch)
+    loss = output.loss / output.num_items
+    metrics = {name: float(value) / pairs for name, value in output.metrics.items()}
+    return (loss.item(), gradients(model, loss)), metrics
+
+
+@pytest.fixture(scope="module")
+def trainer(tiny_model: Path, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    trl, datasets = pytest.importorskip("trl"), pytest.importorskip("datasets")
+    folder = tmp_path_factory.mktemp("trl")
+    arguments = trl.DPOConfig(output_dir=str(folder), use_cpu=True, report_to="none", beta=0.3, bf16=False)
+    model, reference = two_models(tiny_model)
+    text = {"prompt": ["a", "b"], "chosen": ["c", "d"], "rejected": ["e", "f"]}
+    return trl.DPOTrainer(
+        model,
+        reference,
+        args=arguments,
+        train_dataset=datasets.Dataset.from_dict(text),
+        processing_class=tokenizer,
+    )
+
+
+def theirs(trainer: Any, pairs: int = 3, **settings: Any) -> tuple[Any, dict[str, float]]:
+    """TRL's loss of the same pairs, with its gradients and metrics."""
+    defaults = {"loss_types": ["sigmoid"], "loss_weights": [1.0], "label_smoothing": 0.0, "ld_alpha": None}
+    for name, value in {**defaults, **settings}.items():
+        assert hasattr(trainer, name)
+        setattr(trainer, name, value)
+    made = rows(pairs)
+    batch = DirectPreference().collate(examples=made, padding_free=False)
+    inputs = {
+        "input_ids": batch["input_ids"],
+        "attention_mask": batch["attention_mask"],
+        "completion_mask": (batch["labels"] != -100).long(),
+    }
+    trainer._metrics["eval"].clear()
+    trainer.model.eval()
+    loss = trainer._compute_loss(trainer.model, inputs, False)
+    metrics = {name: values[0] for name, values in trainer._metrics["eval"].items()}
+    return (loss.item(), gradients(trainer.model, loss)), metrics
+
+
+def assert_same(found: tuple[Any, Any], expected: tuple[Any, Any]) -> None:
+    (loss, gradient), metrics = found
+    (expected_loss, expected_gradient), expected_metrics = expected
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert gradient.keys() == expected_gradient.keys()
+    scale = max(float(values.abs().max()) for values in expected_gradient.values())
+    for name, values in gradient.items():
+        torch.testing.assert_close(values, expected_gradient[name], rtol=1e-3, atol=1e-5 * scale, msg=name)
+    for name in metrics.keys() & expected_metrics.keys():
+        assert metrics[name] == pytest.approx(expected_metrics[name], rel=1e-4, abs=1e-4), name
+
+
+@pytest.mark.parametrize("loss", BY_TRL)
+def test_equals_trl(tiny_model: Path, trainer: Any, loss: str) -> None:
+    """Loss and gradients of every weight, and the metrics under their names."""
+    found = ours(tiny_model, loss=loss, beta=0.3, **BY_TRL[loss])
+    names = {"rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen"}
+    expected = theirs(trainer, loss_types=[loss], **BY_TRL[loss])
+    assert names <= found[1].keys() & expected[1].keys()
+    assert_same(found, expected)
+
+
+def test_length_desensitised_equals_trl(tiny_model: Path, trainer: Any) -> None:
+    assert_same(ours(tiny_model, beta=0.3, ld_alpha=0.4), theirs(trainer, ld_alpha=0.4))
+
+
+def test_with_sft_term_equals_trl(tiny_model: Path, trainer: Any) -> None:
+    """RPO: TRL weighs two losses, whose means agree on a batch of one pair."""
+    expected = theirs(trainer, pairs=1, loss_types=["sigmoid", "sft"], loss_weights=[1.0, 0.7])
+    assert_same(ours(tiny_model, pairs=1, beta=0.3, rpo_alpha=0.7), expected)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_padding_changes_nothing(tiny_model: Path, loss: str) -> None:
+    options = {"loss": loss, "label_smoothing": 0.1 if loss == "exo_pair" else 0.0, "rpo_alpha": 0.5, "ld_alpha": 0.5}
+    assert_same(ours(tiny_model, **options), ours(tiny_model, padding_free=False, **options))
+
+
+def logistic(value: float) -> float:
+    return 1 / (1 + math.exp(-value))
+
+
+def test_formulas_that_trl_lacks() -> None:
+    """Conservative DPO, and KTO's loss of a pair with the other side's mean, in Python's float64."""
+    chosen, rejected, beta, epsilon = (1.5, -0.7), (0.4, 2.1), 0.3, 0.2
+    ones = torch.ones(2)
+    ratios = Ratios(torch.tensor(chosen), torch.tensor(rejected), ones, ones, beta, epsilon)
+    z_chosen, z_rejected = max(sum(chosen) / 2, 0), max(sum(rejected) / 2, 0)
+    conservative, by_kto = [], []
+    for preferred, other in zip(chosen, rejected, strict=True):
+        logit = beta * (preferred - other)
+        conservative.append(-(1 - epsilon) * math.log(logistic(logit)) - epsilon * math.log(logistic(-logit)))
+        sides = logistic(beta * (preferred - z_rejected)), logistic(beta * (z_chosen - other))
+        by_kto.append(1 - sum(sides) / 2)
+    assert LOSSES["sigmoid"](ratios).tolist() == pytest.approx(conservative, rel=1e-5)
+    assert LOSSES["kto_pair"](ratios).tolist() == pytest.approx(by_kto, rel=1e-5)
+
+
+def test_first_step_of_dpo_is_its_gradient(tiny_model: Path, tokenizer: Any) -> None:
+    """At the reference, DPO's gradient is -β/2 of that of log π(y_w) - log π(y_l) (equation after 7 of the paper)."""
+    stage, model = DirectPreference(beta=0.4), load_plain(tiny_model)
+    stage._reference = Reference(load_plain(tiny_model))
+    chat = {"role": "assistant", "content": "yes"}, {"role": "assistant", "content": "no, not at all"}
+    row = {"prompt": [{"role": "user", "content": "?"}], "chosen": [chat[0]], "rejected": [chat[1]]}
+    columns = stage.encode(rows=[row], processor=tokenizer, template=CHATML)
+    example = {name: values[0] for name, values in columns.items()}
+    found = gradients(model, stage.compute_loss(model, stage.collate([example], True)).loss)
+    difference = 0.0
+    for sign, name in ((1, "chosen"), (-1, "rejected")):
+        ids, labels = torch.tensor([example[f"{name}_input_ids"]]), torch.tensor([example[f"{name}_labels"]])
+        count = int((labels[:, 1:] != -100).sum())
+        difference = difference - sign * count * model(input_ids=ids, labels=labels).loss
+    expected = gradients(model, -0.4 / 2 * difference)
+    for name, values in found.items():
+        torch.testing.assert_close(values, expected[name], rtol=1e-3, atol=1e-5, msg=name)

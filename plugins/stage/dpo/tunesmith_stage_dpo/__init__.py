@@ -1,0 +1,108 @@
+"""Direct preference optimisation: learn from pairs of answers, with the model as it was for a reference.
+
+Rafailov et al. 2023, "Direct Preference Optimization: Your Language Model is Secretly a Reward Model"
+(arXiv 2305.18290); the losses that followed it are in `losses`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from tunesmith import hookimpl, plugin
+from tunesmith.types import Batch, LossOutput, Problem
+from tunesmith_stage_sft.completions import LogProbStage, collate_answers
+
+from tunesmith_stage_dpo.pairs import PREFIXES, PairStage, pair_metrics
+from tunesmith_stage_dpo.reference import Columns, ReferenceStage, collate_columns
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+_COLUMNS = tuple(f"{prefix}reference_log_prob" for prefix in PREFIXES)
+
+
+@plugin
+class DirectPreference(ReferenceStage, PairStage, LogProbStage):
+    """Make preferred answers likelier and others less likely than they were (rows with `chosen` and `rejected`)."""
+
+    # sigmoid is DPO; hinge SLiC; robust and exo_pair expect wrong labels; the others are named after their papers
+    loss: Literal[
+        "sigmoid",
+        "hinge",
+        "ipo",
+        "robust",
+        "kto_pair",
+        "bco_pair",
+        "apo_zero",
+        "apo_down",
+        "exo_pair",
+        "nca_pair",
+        "sppo_hard",
+    ] = "sigmoid"
+    beta: float = 0.1  # strength of the tie to the reference; smaller lets the model go further
+    label_smoothing: float = 0.0  # probability that a pair is labelled the wrong way round (sigmoid, robust, exo_pair)
+    rpo_alpha: float = 0.0  # weight of the chosen answers' own loss per token beside it (RPO, arXiv 2404.19733)
+    # weight of the tokens by which an answer is longer than the other (LD-DPO, arXiv 2409.06411); 1 is plain DPO
+    ld_alpha: float = 1.0
+
+    NAME: ClassVar[str] = "dpo"
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        self.remember(plan)
+        found = self.problems()
+        if self.beta <= 0:
+            found.append(Problem("stage.beta", f"stage.beta={self.beta} must be above 0.", "0.1 is usual"))
+        if not 0 <= self.label_smoothing < 0.5:
+            message = f"stage.label_smoothing={self.label_smoothing} is not in [0, 0.5)."
+            found.append(Problem("stage.label_smoothing", message, "0.1 expects that one pair of ten is wrong"))
+        elif self.loss == "exo_pair" and not self.label_smoothing:
+            message = "stage.loss=exo_pair is infinite without label smoothing."
+            found.append(Problem("stage.label_smoothing", message, "stage.label_smoothing=0.001"))
+        elif self.label_smoothing and self.loss not in ("sigmoid", "robust", "exo_pair"):
+            message = f"stage.label_smoothing has no effect with stage.loss={self.loss}."
+            found.append(Problem("stage.label_smoothing", message, "stage.loss=robust", "warning"))
+        if self.rpo_alpha < 0:
+            found.append(Problem("stage.rpo_alpha", f"stage.rpo_alpha={self.rpo_alpha} is negative.", "0 is none"))
+        if not 0 <= self.ld_alpha <= 1:
+            found.append(Problem("stage.ld_alpha", f"stage.ld_alpha={self.ld_alpha} is not in [0, 1].", "1 is plain"))
+        return found
+
+    @hookimpl
+    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
+        weights = None
+        if self.ld_alpha != 1:
+            from tunesmith_stage_dpo.lengths import shared_length_weights
+
+            weights = shared_length_weights(examples, self.ld_alpha)
+        batch = collate_answers(examples, PREFIXES, padding_free, weights)
+        return {**batch, **collate_columns(examples, _COLUMNS)}
+
+    @hookimpl
+    def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
+        import torch
+        from tunesmith_stage_sft.log_probs import sequence_log_probs
+
+        from tunesmith_stage_dpo.losses import LOSSES, Ratios
+
+        batch = dict(batch)
+        known = batch.pop("reference", None)  # computed before training
+        reference = torch.cat(list((known or self.reference_columns(model, batch)).values()))
+        policy = sequence_log_probs(model, batch, self.loss_chunk_size)
+        ratios = policy.weighted - reference
+        pairs = Ratios(*ratios.chunk(2), *policy.counts.chunk(2), self.beta, self.label_smoothing)
+        losses = LOSSES[self.loss](pairs)
+        metrics = pair_metrics(self.beta * ratios, policy.weighted)
+        if self.rpo_alpha:
+            own = -policy.means.chunk(2)[0]
+            losses = losses + self.rpo_alpha * own
+            metrics["nll_loss"] = own.detach().sum()
+        loss = losses.sum() + policy.routing_loss * batch["num_items"]
+        return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
+
+    def reference_log_probs(self, model: Any, batch: Batch) -> Columns:
+        from tunesmith_stage_sft.log_probs import sequence_log_probs
+
+        found = sequence_log_probs(model, batch, self.loss_chunk_size).weighted.chunk(2)
+        return dict(zip(_COLUMNS, found, strict=True))

@@ -1,0 +1,51 @@
+"""Pairs of answers, one of them preferred: their columns, batches and metrics. For every stage that compares two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith import ChatTemplate, hookimpl
+from tunesmith.types import Batch, Row
+from tunesmith_stage_sft.completions import CompletionStage, collate_answers
+
+PREFIXES = ("chosen_", "rejected_")
+
+
+@dataclass(kw_only=True, eq=False)
+class PairStage(CompletionStage):
+    """Rows with `prompt`, `chosen` and `rejected`; batches of all chosen sequences, then all rejected ones."""
+
+    @hookimpl
+    def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
+        from tunesmith_stage_sft.encode import require
+
+        for row in rows:
+            for column in ("chosen", "rejected", "prompt"):
+                require(row, column, self.NAME)
+        answers = {f"{name}_": [row[name] for row in rows] for name in ("chosen", "rejected")}
+        return self.encode_answers(rows, processor, template, answers)[0]
+
+    @hookimpl
+    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
+        return collate_answers(examples, PREFIXES, padding_free)
+
+
+def pair_metrics(rewards: Any, log_probs: Any) -> dict[str, Any]:
+    """Sums over the pairs of what is logged, under TRL's names.
+
+    Args:
+        rewards: (2P,), those of the chosen answers first.
+        log_probs: (2P,), likewise.
+    """
+    chosen, rejected = rewards.detach().chunk(2)
+    chosen_log_probs, rejected_log_probs = log_probs.detach().chunk(2)
+    return {
+        "rewards/chosen": chosen.sum(),
+        "rewards/rejected": rejected.sum(),
+        "rewards/accuracies": (chosen > rejected).float().sum(),
+        "rewards/margins": (chosen - rejected).sum(),
+        "logps/chosen": chosen_log_probs.sum(),
+        "logps/rejected": rejected_log_probs.sum(),
+    }

@@ -1,0 +1,83 @@
+"""The reference's log-probabilities computed once, before training, and kept as columns of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tunesmith import announce
+from tunesmith.types import DatasetSplits, TrainingJob
+
+from tunesmith_stage_dpo.reference import without_dropout
+
+if TYPE_CHECKING:
+    from tunesmith_stage_dpo.reference import ReferenceStage, Settings
+
+
+class WithColumns:
+    """A data set with further columns."""
+
+    def __init__(self, dataset: Any, columns: Mapping[str, list[Any]]) -> None:
+        self.dataset, self.columns = dataset, columns
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**self.dataset[index], **{name: values[index] for name, values in self.columns.items()}}
+
+
+def with_reference_columns(stage: ReferenceStage, settings: Settings, job: TrainingJob, reference: Any) -> TrainingJob:
+    """Add what the reference says to all data sets of a job.
+
+    Args:
+        reference: a model, or None for the one to be trained: it has not changed yet.
+    """
+    model = job.model if reference is None else reference
+    count = len(job.data.train) + sum(map(len, job.data.eval.values()))
+    announce("reference", f"log-probabilities of {count:,} examples", "stage.precompute_reference=true")
+
+    def extended(dataset: Any) -> WithColumns:
+        columns: dict[str, list[Any]] = {}
+        for start in range(0, len(dataset), settings.batch_size):
+            stop = min(start + settings.batch_size, len(dataset))
+            examples = [dataset[index] for index in range(start, stop)]
+            batch = job.collate(examples=examples, padding_free=settings.padding_free)
+            for name, values in stage.reference_log_probs(model, moved(batch, _device_of(model))).items():
+                columns.setdefault(name, []).extend(values.tolist())
+        return WithColumns(dataset, columns)
+
+    with _on_accelerator(model, settings.use_cpu), torch.no_grad(), without_dropout(model):
+        device = _device_of(model).type
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=job.precision == "bf16"):
+            data = DatasetSplits(
+                extended(job.data.train), {name: extended(dataset) for name, dataset in job.data.eval.items()}
+            )
+    return replace(job, data=data)
+
+
+def _device_of(model: Any) -> torch.device:
+    return model.get_input_embeddings().weight.device
+
+
+@contextmanager
+def _on_accelerator(model: Any, use_cpu: bool) -> Iterator[None]:
+    """Have a model that waits on the CPU on the accelerator for the time of the block; the trainer moves it itself."""
+    moves = not use_cpu and torch.accelerator.is_available() and _device_of(model).type == "cpu"
+    if moves:
+        model.to(torch.accelerator.current_accelerator())
+    try:
+        yield
+    finally:
+        if moves:
+            model.to("cpu")
+
+
+def moved(batch: Any, device: torch.device) -> Any:
+    """The tensors of a batch, and of mappings in it, on a device."""
+    if isinstance(batch, Mapping):
+        return {name: moved(value, device) for name, value in batch.items()}
+    return batch.to(device) if isinstance(batch, torch.Tensor) else batch

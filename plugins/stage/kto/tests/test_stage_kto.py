@@ -1,0 +1,175 @@
+"""KTO against TRL's KTOTrainer, mismatched answers, precomputed references, and the conformance suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tunesmith.testing import StageSuite
+from tunesmith.testing.parts import CHATML, StubPlan, load_plain
+from tunesmith.types import DatasetSplits, TrainingJob
+from tunesmith_stage_dpo.reference import Reference
+from tunesmith_stage_kto import KahnemanTversky
+from tunesmith_stage_kto.losses import kto
+
+
+def row(question: str, answer: str, label: bool) -> dict[str, Any]:
+    completion = [{"role": "assistant", "content": answer}]
+    return {"prompt": [{"role": "user", "content": question}], "completion": completion, "label": label}
+
+
+ROWS = [
+    row("Who counts the waves?", "Nobody counts them twice.", True),
+    row("再见！", "The tide turns, and the whales sing of it.", False),
+    row("1 + 2?", "3", True),
+    row("2 + 2?", "5, I think.", False),
+]
+
+
+class TestKahnemanTversky(StageSuite):
+    plugin = KahnemanTversky
+    rows = ROWS
+    learning_rate = 1e-2
+
+    def model(self, folder: Path) -> Any:
+        from peft import LoraConfig, get_peft_model
+
+        torch.manual_seed(0)
+        return get_peft_model(load_plain(folder), LoraConfig(r=4, target_modules="all-linear"))
+
+
+class TestWithoutBaseline(TestKahnemanTversky):
+    options = {"loss": "apo_zero_unpaired"}
+
+
+def encoded(tokenizer: Any, stage: Any, rows: Any = ROWS) -> list[dict[str, Any]]:
+    columns = stage.encode(rows=rows, processor=tokenizer, template=CHATML.bind(tokenizer))
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def test_mismatched_answers(tokenizer: Any) -> None:
+    """Each prompt stands with its own answer, and with the answer to the next prompt."""
+    examples = encoded(tokenizer, KahnemanTversky())
+    assert [example["label"] for example in examples] == [True, False, True, False]
+    for index, example in enumerate(examples):
+        for prefix, answer in (("", ROWS[index]), ("kl_", ROWS[(index + 1) % 4])):
+            whole = CHATML.render([*ROWS[index]["prompt"], *answer["completion"]]).text
+            assert tokenizer.decode(example[f"{prefix}input_ids"]) == whole
+            trained = [label for label in example[f"{prefix}labels"] if label != -100]
+            assert tokenizer.decode(trained) == answer["completion"][0]["content"] + "<|im_end|>"
+    assert "kl_input_ids" not in encoded(tokenizer, KahnemanTversky(loss="apo_zero_unpaired"))[0]
+
+
+def test_labels_follow_the_rows_that_are_kept(tokenizer: Any) -> None:
+    rows = [row("a", "b " * 60, True), *ROWS[1:]]
+    kept = encoded(tokenizer, KahnemanTversky(max_length=60, longer="drop"), rows)
+    assert [example["label"] for example in kept] == [False, True]  # the last row's mismatched answer is the long one
+
+
+def two_models(folder: Path) -> tuple[Any, Any]:
+    """A model, and one that differs from it a little, to be trained."""
+    model, reference = load_plain(folder), load_plain(folder)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.02 * torch.randn(weight.shape, generator=generator)
+    return model, reference
+
+
+def gradients(model: Any, loss: Any) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    loss.backward()
+    return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+
+
+def trl_inputs(batch: dict[str, Any], kl: dict[str, Any] | None) -> dict[str, Any]:
+    inputs = {"label": batch["desirable"]}
+    for prefix, some in (("", batch), *((("KL_", kl),) if kl else ())):
+        inputs |= {f"{prefix}{name}": some[name] for name in ("input_ids", "attention_mask")}
+        inputs[f"{prefix}completion_mask"] = (some["labels"] != -100).long()
+    return inputs
+
+
+@pytest.mark.parametrize("padding_free", [True, False])
+@pytest.mark.parametrize("loss", ["kto", "apo_zero_unpaired"])
+@pytest.mark.parametrize("reversed_reference", [False, True])
+def test_equals_trl(
+    tiny_model: Path, tokenizer: Any, tmp_path: Path, loss: str, padding_free: bool, reversed_reference: bool
+) -> None:
+    """Loss, gradients and metrics; with the models exchanged, the baseline is on the other side of 0."""
+    trl, datasets = pytest.importorskip("trl"), pytest.importorskip("datasets")
+    weights = {"desirable_weight": 1.3, "undesirable_weight": 0.8}
+    arguments = trl.KTOConfig(
+        output_dir=str(tmp_path), use_cpu=True, report_to="none", beta=0.3, bf16=False, loss_type=loss, **weights
+    )
+    text = datasets.Dataset.from_dict({"prompt": ["a", "b"], "completion": ["c", "d"], "label": [True, False]})
+
+    def models() -> Any:
+        return reversed(two_models(tiny_model)) if reversed_reference else two_models(tiny_model)
+
+    model, reference = models()
+    trainer = trl.KTOTrainer(model, reference, args=arguments, train_dataset=text, processing_class=tokenizer)
+    trainer.model.eval()
+    stage = KahnemanTversky(loss=loss, beta=0.3, **weights)
+    examples = encoded(tokenizer, stage)
+    padded = stage.collate(examples=examples, padding_free=False)
+    expected = trainer._compute_loss(trainer.model, trl_inputs(padded, padded.get("kl")), False)
+    metrics = {name: values[0] for name, values in trainer._metrics["eval"].items()}
+    mine, other = models()
+    stage._reference = Reference(other)
+    output = stage.compute_loss(mine, stage.collate(examples=examples, padding_free=padding_free))
+    assert (output.loss / 4).item() == pytest.approx(expected.item(), rel=1e-5)
+    for name in ("rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected"):
+        assert float(output.metrics[name]) / 4 == pytest.approx(metrics[name], rel=1e-4, abs=1e-4), name
+    assert float(output.metrics["kl"]) / 4 == pytest.approx(0.3 * metrics["kl"], rel=1e-4, abs=1e-5)
+    wanted = gradients(trainer.model, expected)
+    scale = max(float(values.abs().max()) for values in wanted.values())
+    for name, values in gradients(mine, output.loss / 4).items():
+        torch.testing.assert_close(values, wanted[name], rtol=1e-3, atol=1e-5 * scale, msg=name)
+
+
+def test_baseline_and_sides() -> None:
+    """At the baseline the loss is a half on both sides; it falls for gains that the label asks for."""
+    desirable = torch.tensor([True, False, True, False])
+    losses = kto(torch.tensor([0.5, 0.5, 9.0, -9.0]), desirable, 1.0, torch.tensor(0.5))
+    assert losses[:2].tolist() == [0.5, 0.5] and bool((losses[2:] < 1e-3).all())
+
+
+def test_precomputed_reference(tiny_model: Path, tokenizer: Any, tmp_path: Path) -> None:
+    stage, live = KahnemanTversky(precompute_reference=True), KahnemanTversky()
+    rows, (trained, reference) = encoded(tokenizer, stage), two_models(tiny_model)
+    job = TrainingJob(
+        model=reference,
+        processor=None,
+        data=DatasetSplits(rows),
+        output_dir=tmp_path,
+        seed=0,
+        precision="fp32",
+        resume=False,
+        collate=stage.collate,
+        compute_loss=stage.compute_loss,
+        build_optimizer=lambda **_: None,
+        emit=lambda event: None,
+    )
+    data = stage.prepare(job=job, load=None).data.train
+    live._reference = Reference(reference)
+    batches = [stage.collate(examples=[some[index] for index in range(4)], padding_free=True) for some in (data, rows)]
+    found, expected = stage.compute_loss(trained, batches[0]), live.compute_loss(trained, batches[1])
+    torch.testing.assert_close(found.loss, expected.loss, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.metrics, expected.metrics, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"beta": 0.0}, "stage.beta"),
+        ({"desirable_weight": -1.0}, "stage.desirable_weight"),
+        ({"max_length": 1}, "stage.max_length"),
+        ({}, None),
+    ],
+)
+def test_check(options: dict[str, Any], key: str | None) -> None:
+    stage = KahnemanTversky(**options)
+    assert [problem.key for problem in stage.check(plan=StubPlan({"stage": {"kto": stage}}))] == ([key] if key else [])

@@ -1,0 +1,127 @@
+"""Kahneman-Tversky optimisation: learn from single answers that are marked desirable or not.
+
+Ethayarajh et al. 2024, "KTO: Model Alignment as Prospect Theoretic Optimization" (arXiv 2402.01306).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from tunesmith import ChatTemplate, hookimpl, plugin
+from tunesmith.types import Batch, LossOutput, Problem, Row
+from tunesmith_stage_dpo.reference import Columns, ReferenceStage, collate_columns
+from tunesmith_stage_sft.completions import LogProbStage, collate_answers
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+_PREFIXES = ("", "kl_")  # the answer, and the answer to another prompt
+
+
+@plugin
+class KahnemanTversky(ReferenceStage, LogProbStage):
+    """Make desirable answers likelier and undesirable ones less likely (rows with `completion` and `label`)."""
+
+    # kto measures answers against how far the model has moved on others; apo_zero_unpaired (arXiv 2408.06266) against 0
+    loss: Literal["kto", "apo_zero_unpaired"] = "kto"
+    beta: float = 0.1  # strength of the tie to the reference; smaller lets the model go further
+    desirable_weight: float = 1.0  # of desirable answers; weight × number of both kinds should be in ratio 1:1 to 4:3
+    undesirable_weight: float = 1.0  # of undesirable answers
+
+    NAME: ClassVar[str] = "kto"
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        self.remember(plan)
+        found = self.problems()
+        if self.beta <= 0:
+            found.append(Problem("stage.beta", f"stage.beta={self.beta} must be above 0.", "0.1 is usual"))
+        for name in ("desirable_weight", "undesirable_weight"):
+            if getattr(self, name) < 0:
+                found.append(Problem(f"stage.{name}", f"stage.{name}={getattr(self, name)} is negative.", "1.0"))
+        return found
+
+    @hookimpl
+    def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
+        from tunesmith_stage_sft.encode import require
+
+        for row in rows:
+            for column in ("completion", "label", "prompt"):
+                require(row, column, self.NAME)
+        answers = [row["completion"] for row in rows]
+        others = {"kl_": answers[1:] + answers[:1]} if self._measures_kl else {}
+        columns, kept = self.encode_answers(rows, processor, template, {"": answers, **others})
+        return {**columns, "label": [bool(rows[index]["label"]) for index in kept]}
+
+    @hookimpl
+    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
+        """Returns: a batch of the answers, with `desirable` (B,) bool, and `kl`, a batch of the mismatched answers."""
+        import torch
+
+        batch = collate_answers(examples, ("",), padding_free)
+        batch["desirable"] = torch.tensor([bool(example["label"]) for example in examples])
+        if self._measures_kl:
+            batch["kl"] = collate_answers(examples, ("kl_",), padding_free)
+        return {**batch, **collate_columns(examples, self._columns)}
+
+    @hookimpl
+    def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
+        import torch
+        from tunesmith_stage_sft.log_probs import sequence_log_probs
+
+        from tunesmith_stage_kto.losses import kto, mean_over_processes
+
+        answers, desirable, kl = _apart(batch)
+        known = batch.get("reference")  # computed before training
+        reference = known or self.reference_columns(model, batch)
+        baseline = torch.zeros((), device=desirable.device)
+        if kl is not None:
+            with torch.no_grad():
+                moved = sequence_log_probs(model, kl, self.loss_chunk_size).sums - reference[self._columns[1]]
+                baseline = mean_over_processes(moved).clamp(min=0)
+        policy = sequence_log_probs(model, answers, self.loss_chunk_size)
+        ratios = policy.sums - reference[self._columns[0]]
+        weights = torch.where(desirable, self.desirable_weight, self.undesirable_weight)
+        losses = weights * kto(ratios, desirable, self.beta, baseline)
+        loss = losses.sum() + policy.routing_loss * batch["num_items"]
+        metrics = _metrics(self.beta * ratios.detach(), policy.sums.detach(), desirable, baseline * self.beta)
+        return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
+
+    def reference_log_probs(self, model: Any, batch: Batch) -> Columns:
+        from tunesmith_stage_sft.log_probs import sequence_log_probs
+
+        answers, _, kl = _apart(batch)
+        batches = [answers] if kl is None else [answers, kl]
+        found = [sequence_log_probs(model, some, self.loss_chunk_size).sums for some in batches]
+        return dict(zip(self._columns, found, strict=True))
+
+    @property
+    def _measures_kl(self) -> bool:
+        return self.loss == "kto"
+
+    @property
+    def _columns(self) -> list[str]:
+        """Names of the reference's log-probabilities."""
+        return [f"{prefix}reference_log_prob" for prefix in (_PREFIXES if self._measures_kl else _PREFIXES[:1])]
+
+
+def _apart(batch: Batch) -> tuple[Batch, Any, Batch | None]:
+    """The batch of the answers, which of them are desirable, and the batch of the mismatched answers if any."""
+    answers = {name: value for name, value in batch.items() if name not in ("desirable", "kl", "reference")}
+    return answers, batch["desirable"], batch.get("kl")
+
+
+def _metrics(rewards: Any, log_probs: Any, desirable: Any, baseline: Any) -> dict[str, Any]:
+    """What is logged, under TRL's names: the mean of each side of the batch, as a sum over all its answers."""
+    sides = {"chosen": desirable, "rejected": ~desirable}
+    count = len(rewards)
+    metrics = {
+        f"{name}/{side}": values[mask].sum() / mask.sum().clamp(min=1) * count
+        for name, values in (("rewards", rewards), ("logps", log_probs))
+        for side, mask in sides.items()
+    }
+    metrics["rewards/margins"] = metrics["rewards/chosen"] - metrics["rewards/rejected"]
+    metrics["rewards/accuracies"] = ((rewards > baseline) == desirable).float().sum()
+    metrics["kl"] = baseline * count
+    return metrics

@@ -1,0 +1,29 @@
+"""KTO's losses of single answers, tensors in, tensors out; r(y) = log π(y|x) − log π_ref(y|x), σ the sigmoid."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+
+
+def kto(ratios: torch.Tensor, desirable: torch.Tensor, beta: float, baseline: torch.Tensor) -> torch.Tensor:
+    """1 − σ(β (r − z₀)) for a desirable answer, 1 − σ(β (z₀ − r)) for an undesirable one.
+
+    Ethayarajh et al. 2024 (arXiv 2402.01306), section 4.
+
+    Args:
+        ratios: r of the answers, (B,) fp32; desirable: (B,) bool.
+        baseline: z₀, scalar.
+
+    Returns: (B,).
+    """
+    gains = torch.where(desirable, ratios - baseline, baseline - ratios)
+    return 1 - torch.sigmoid(beta * gains)
+
+
+def mean_over_processes(values: torch.Tensor) -> torch.Tensor:
+    """The mean of all processes' values (B,), each of which may have another number of them."""
+    total = torch.stack([values.sum(), values.new_tensor(float(values.numel()))])
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(total)
+    return total[0] / total[1]

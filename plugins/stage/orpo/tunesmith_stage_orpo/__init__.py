@@ -1,0 +1,50 @@
+"""Odds-ratio preference optimisation: learn the chosen answer, and raise its odds over the rejected, in one stage.
+
+Hong et al. 2024, "ORPO: Monolithic Preference Optimization without Reference Model" (arXiv 2403.07691).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tunesmith import hookimpl, plugin
+from tunesmith.types import Batch, LossOutput, Problem
+from tunesmith_stage_dpo.pairs import PairStage, pair_metrics
+from tunesmith_stage_sft.completions import LogProbStage
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+
+@plugin
+class OddsRatioPreference(PairStage, LogProbStage):
+    """Learn chosen answers and avoid rejected ones (rows with `chosen` and `rejected`), without a reference model."""
+
+    beta: float = 0.1  # weight of the odds ratio beside the chosen answer's own loss; the paper's λ
+
+    NAME: ClassVar[str] = "orpo"
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        found = self.problems()
+        if self.beta < 0:
+            found.append(Problem("stage.beta", f"stage.beta={self.beta} is negative.", "0.1 is usual"))
+        return found
+
+    @hookimpl
+    def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
+        from tunesmith_stage_sft.log_probs import sequence_log_probs
+
+        from tunesmith_stage_orpo.loss import log_odds, odds_ratio_loss
+
+        policy = sequence_log_probs(model, batch, self.loss_chunk_size)
+        chosen, rejected = policy.means.chunk(2)
+        ratio = odds_ratio_loss(chosen, rejected)
+        loss = (self.beta * ratio - chosen).sum() + policy.routing_loss * batch["num_items"]
+        metrics = {
+            **pair_metrics(self.beta * policy.means, policy.means),
+            "nll_loss": -chosen.detach().sum(),
+            "log_odds_ratio": -ratio.detach().sum(),
+            "log_odds_chosen": (log_odds(chosen) - log_odds(rejected)).detach().sum(),
+        }
+        return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)

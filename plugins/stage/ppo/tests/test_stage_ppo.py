@@ -1,0 +1,207 @@
+"""The plugin, from prompts to a reward that rises, and its interruptions."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tunesmith import TunesmithError
+from tunesmith.testing import StageSuite
+from tunesmith.testing.parts import CHATML, StubPlan, load_plain
+from tunesmith.types import DatasetSplits, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
+from tunesmith_stage_ppo import Ppo
+from tunesmith_stage_ppo.policy import Policy
+from tunesmith_stage_ppo.prompts import end_tokens, read
+
+PROMPTS = [{"role": "user", "content": "Who counts the waves?"}]
+ROWS = [
+    {"prompt": "Sing!"},
+    {"messages": [*PROMPTS, {"role": "assistant", "content": "Nobody."}], "source": "sea"},
+    {"prompt": PROMPTS, "answer": "7"},
+]
+QUICK = {
+    "batch_size": 16,
+    "mini_batch_size": 8,
+    "ppo_epochs": 2,
+    "max_new_tokens": 6,
+    "learning_rate": 3e-3,
+    "value_learning_rate": 3e-3,
+    "use_cpu": True,
+}
+
+
+class TestPpo(StageSuite):
+    plugin = Ppo
+    rows = ROWS
+    brings_loop = True
+
+
+def share_of_e(prompts, completions, rows):
+    """The share of an answer's characters that are the letter e."""
+    return [[text.count("e") / max(len(text), 1) for text in completions]]
+
+
+def job_of(folder: Path, tokenizer, output_dir: Path, score=share_of_e, **changes) -> tuple[TrainingJob, list]:
+    model = load_plain(folder)
+    columns = Ppo().encode(rows=ROWS, processor=tokenizer, template=CHATML)
+    data = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    events = []
+    job = TrainingJob(
+        model=model,
+        processor=tokenizer,
+        data=DatasetSplits(train=data),
+        output_dir=output_dir,
+        seed=1,
+        precision="fp32",
+        resume=False,
+        collate=None,
+        compute_loss=None,
+        build_optimizer=lambda model, settings: None,
+        emit=events.append,
+        template=CHATML,
+        score=score,
+    )
+    return replace(job, **changes), events
+
+
+def run(options: dict, job: TrainingJob, folder: Path) -> bool:
+    stage = Ppo(**{**QUICK, **options})
+    stage.check(plan=StubPlan({"stage": {"ppo": stage}}, values={"model.path": str(folder)}))
+    stage.prepare(job=job, load=lambda address, adapter=None: load_plain(Path(address)).requires_grad_(False))
+    return stage.fit(job=job)
+
+
+def test_prompts_and_the_rest_of_the_row(tokenizer):
+    columns = Ppo().encode(rows=ROWS, processor=tokenizer, template=CHATML)
+    assert tokenizer.decode(columns["prompt_input_ids"][1]) == (
+        "<|im_start|>user\nWho counts the waves?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    examples = [read({name: values[index] for name, values in columns.items()}) for index in range(3)]
+    assert examples[0] == ([{"role": "user", "content": "Sing!"}], {})
+    assert examples[1] == (PROMPTS, {"source": "sea", "answer": "Nobody."})
+    assert examples[2] == (PROMPTS, {"answer": "7"})
+
+
+def test_long_prompts_are_left_out(tokenizer, caplog):
+    columns = Ppo(max_prompt_length=12).encode(rows=ROWS, processor=tokenizer, template=CHATML)
+    assert len(columns["row"]) < len(ROWS) and "over 12 tokens" in caplog.text
+
+
+def test_evaluation_agrees_with_a_plain_softmax(tiny_model, tokenizer):
+    """Log-probabilities and entropies of each answer alone, computed in float64 from the model's own logits."""
+    policy = Policy(load_plain(tiny_model), temperature=0.7, precision="fp32")
+    torch.nn.init.normal_(policy.head.weight)
+    prompts, answers = [[5, 6, 7], [8, 9, 10, 11, 12]], [[20, 21, 22, 23], [30, 31]]
+    with torch.no_grad():
+        log_probs, entropies, values = policy.evaluate(policy.sequences(prompts, answers))
+    for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+        with torch.no_grad():
+            output = policy.model(torch.tensor([prompt + answer]), output_hidden_states=True)
+        first = len(prompt) - 1
+        logits = output.logits[0, first:-1].double() / 0.7
+        expected = logits.log_softmax(-1)
+        some = slice(first, first + len(answer))
+        ids = torch.tensor(answer)[:, None]
+        torch.testing.assert_close(log_probs[row, some].double(), expected.gather(1, ids)[:, 0], atol=1e-5, rtol=1e-5)
+        entropy = torch.distributions.Categorical(logits=logits).entropy()
+        torch.testing.assert_close(entropies[row, some].double(), entropy, atol=1e-5, rtol=1e-5)
+        hidden = output.hidden_states[-1][0, first:-1]
+        torch.testing.assert_close(values[row, some], policy.head(hidden)[:, 0], atol=1e-4, rtol=1e-4)
+        outside = torch.ones(log_probs.shape[1], dtype=torch.bool)
+        outside[some] = False
+        assert not log_probs[row, outside].any() and not values[row, outside].any()
+
+
+def test_answers_end(tiny_model, tokenizer):
+    policy = Policy(load_plain(tiny_model), temperature=1.0, precision="fp32")
+    ends = end_tokens(CHATML, tokenizer)
+    assert set(ends) == {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_end|>")}
+    for answer in policy.answers([[5], [6, 7, 8]] * 8, 40, list(range(0, 100))):
+        assert 1 <= len(answer) <= 40
+        assert all(token >= 100 for token in answer[:-1])
+
+
+def test_the_reward_rises(tiny_model, tokenizer, tmp_path):
+    job, events = job_of(tiny_model, tokenizer, tmp_path)
+    assert run({"total_steps": 50, "init_kl_coef": 0.01, "save_steps": 0, "ppo_epochs": 4}, job, tiny_model)
+    steps = [event for event in events if isinstance(event, StepEnded)]
+    rewards = [event.metrics["reward"] for event in steps]
+    assert sum(rewards[-5:]) > 4 * sum(rewards[:5]), rewards
+    assert steps[0].metrics["kl"] == pytest.approx(0, abs=1e-4) and steps[-1].metrics["kl"] > 1
+    assert isinstance(events[0], RunStarted) and events[-1].status == "finished"
+    assert any(isinstance(event, Saved) and event.path == tmp_path for event in events)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "value_head.safetensors"} <= names
+    assert load_file(tmp_path / "value_head.safetensors")["weight"].shape == (1, 64)
+
+
+def test_an_adapter_is_its_own_reference_also_in_bf16(tiny_model, tokenizer, tmp_path):
+    """A frozen base in bf16 under fp32 weights: no second model is loaded, and all trained weights learn."""
+    from peft import LoraConfig, get_peft_model
+
+    adapter = LoraConfig(r=4, target_modules="all-linear", exclude_modules=["lm_head"], modules_to_save=["lm_head"])
+    model = get_peft_model(load_plain(tiny_model, "bfloat16"), adapter)
+    for weight in model.parameters():
+        weight.data = weight.data.float() if weight.requires_grad else weight.data
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+    job, events = job_of(tiny_model, tokenizer, tmp_path, model=model, precision="bf16")
+    stage = Ppo(**{**QUICK, "total_steps": 2})
+    stage.prepare(job=job, load=lambda *_, **__: pytest.fail("a second model was loaded"))
+    assert stage.fit(job=job)
+    after = dict(model.named_parameters())
+    assert not [name for name, weight in before.items() if torch.equal(weight, after[name])]
+    kl = [event.metrics["kl"] for event in events if isinstance(event, StepEnded)]
+    assert kl[0] == 0 != kl[1]
+    assert (tmp_path / "adapter_model.safetensors").is_file()
+
+
+def test_interrupted_and_resumed_is_the_same_run(tiny_model, tokenizer, tmp_path):
+    options = {"total_steps": 4, "save_steps": 0, "kl_target": 0.5, "kl_horizon": 20.0}
+    job, whole_events = job_of(tiny_model, tokenizer, tmp_path / "whole")
+    assert run(options, job, tiny_model)
+
+    calls = []
+
+    def interrupting(prompts, completions, rows):
+        calls.append(len(completions))
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return share_of_e(prompts, completions, rows)
+
+    job, events = job_of(tiny_model, tokenizer, tmp_path / "parts", score=interrupting)
+    assert not run(options, job, tiny_model)
+    assert events[-1] == RunEnded("interrupted", events[-1].metrics)
+    assert (tmp_path / "parts" / "checkpoint-2" / "complete.json").is_file()
+    job, events = job_of(tiny_model, tokenizer, tmp_path / "parts", resume=True)
+    assert run(options, job, tiny_model)
+    assert events[0].resumed_from == 2
+
+    def metrics_of(events):
+        return {event.step: event.metrics for event in events if isinstance(event, StepEnded)}
+
+    assert metrics_of(events) == {step: metrics_of(whole_events)[step] for step in (3, 4)}
+    for name in ("model.safetensors", "value_head.safetensors"):
+        whole, parts = (load_file(tmp_path / run / name) for run in ("whole", "parts"))
+        assert all(torch.equal(whole[key], parts[key]) for key in whole | parts)
+
+
+def test_what_is_refused(tiny_model, tokenizer, tmp_path):
+    job, events = job_of(tiny_model, tokenizer, tmp_path, score=lambda **_: [])
+    with pytest.raises(TunesmithError, match="no reward"):
+        run({"total_steps": 1}, job, tiny_model)
+    assert events[-1].status == "failed"
+    job, _ = job_of(tiny_model, tokenizer, tmp_path, score=lambda completions, **_: [[float("nan")] * len(completions)])
+    with pytest.raises(TunesmithError, match="no finite number"):
+        run({"total_steps": 1}, job, tiny_model)
+    job, _ = job_of(tiny_model, tokenizer, tmp_path, precision="fp16")
+    with pytest.raises(TunesmithError, match="fp16"):
+        run({"total_steps": 1}, job, tiny_model)
+
+
+def test_check():
+    problems = Ppo(lam=1.5).check(plan=StubPlan({}))
+    assert {problem.key for problem in problems} == {"stage.lam", "reward"}
+    assert Ppo().check(plan=StubPlan({"reward": {"numeric": None}})) == []

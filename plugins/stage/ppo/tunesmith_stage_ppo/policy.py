@@ -1,0 +1,109 @@
+"""The model with its value head: answers drawn from it, and the log-probabilities, entropies and values of tokens."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from tunesmith import TunesmithError
+
+Tensor = torch.Tensor
+Sequences = tuple[Tensor, Tensor, Tensor]
+"""`input_ids` and `attention_mask`, int64 (B, T + 1), padded on the right; mask (B, T): position t predicts a token of
+the answer at t + 1."""
+
+
+class Policy:
+    """A causal language model and a linear value head on its last hidden state."""
+
+    def __init__(self, model: Any, temperature: float, precision: str) -> None:
+        self.model, self.temperature, self.precision = model, temperature, precision
+        hidden_size = model.config.get_text_config().hidden_size
+        self.head = torch.nn.Linear(hidden_size, 1, dtype=torch.float32).to(model.device)
+        torch.nn.init.zeros_(self.head.weight)
+        torch.nn.init.zeros_(self.head.bias)
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The trained weights of the model."""
+        return [weight for weight in self.model.parameters() if weight.requires_grad]
+
+    def autocast(self) -> Any:
+        """Compute in bf16 where that was asked for."""
+        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    @torch.no_grad()
+    def answers(self, prompts: Sequence[list[int]], max_new_tokens: int, ends: list[int]) -> list[list[int]]:
+        """Draw an answer to each prompt: its token ids, with the token that ended it, if one did."""
+        width = max(map(len, prompts))
+        device = self.model.device
+        ids = torch.tensor([[prompt[0]] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+        config = copy.deepcopy(self.model.generation_config)
+        config.update(
+            do_sample=True, temperature=self.temperature, top_k=0, top_p=1.0, min_p=None, typical_p=1.0,
+            repetition_penalty=1.0, num_beams=1, num_return_sequences=1, use_cache=True,
+            max_new_tokens=max_new_tokens, max_length=None, eos_token_id=ends or None,
+            pad_token_id=ends[0] if ends else 0,
+        )  # fmt: skip
+        with self.autocast():
+            drawn = self.model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+        return [_until(row, ends) for row in drawn[:, width:].tolist()]
+
+    def sequences(self, prompts: Sequence[list[int]], answers: Sequence[list[int]]) -> Sequences:
+        """Prompts with their answers as tensors on the model's device."""
+        whole = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
+        width = max(map(len, whole))
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in whole])
+        filled = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in whole])
+        starts = torch.tensor([len(prompt) for prompt in prompts])
+        mask = (torch.arange(1, width) >= starts[:, None]) & filled[:, 1:].bool()
+        return tuple(tensor.to(self.model.device) for tensor in (ids, filled, mask))  # type: ignore[return-value]
+
+    def evaluate(self, sequences: Sequences) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-probabilities of the answers' tokens, entropies and values before each of them: (B, T) fp32, else 0."""
+        ids, filled, mask = sequences
+        with self.autocast():
+            output = self.model(input_ids=ids, attention_mask=filled, output_hidden_states=True, use_cache=False)
+        log_probs, entropies = _log_probs(output.logits, ids, mask, self.temperature)
+        values = self.head(output.hidden_states[-1][:, :-1].float()).squeeze(-1).masked_fill(~mask, 0.0)
+        return log_probs, entropies, values
+
+    def reference_log_probs(self, reference: Any, sequences: Sequences) -> Tensor:
+        """Log-probabilities of the answers' tokens by the reference: (B, T) fp32, without gradients."""
+        ids, filled, mask = sequences
+        with reference.instead_of(self.model) as model, self.autocast():
+            device = model.device
+            logits = model(input_ids=ids.to(device), attention_mask=filled.to(device), use_cache=False).logits
+        return _log_probs(logits.to(ids.device), ids, mask, self.temperature)[0]
+
+
+def _log_probs(logits: Tensor, ids: Tensor, mask: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Of the tokens under the mask, from logits (B, T + 1, V): log-probabilities and entropies (B, T), else 0."""
+    kept = torch.log_softmax(logits[:, :-1][mask].float() / temperature, dim=-1)  # (K, V)
+    chosen = kept.gather(1, ids[:, 1:][mask][:, None]).squeeze(1)
+    entropy = -(kept.exp() * kept).sum(-1)
+    empty = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
+    return empty.masked_scatter(mask, chosen), empty.masked_scatter(mask, entropy)
+
+
+def _until(tokens: list[int], ends: list[int]) -> list[int]:
+    """The tokens up to the first that ends an answer, which is kept."""
+    for index, token in enumerate(tokens):
+        if token in ends:
+            return tokens[: index + 1]
+    return tokens
+
+
+def device_of(use_cpu: bool) -> torch.device:
+    """Where to train."""
+    accelerator = None if use_cpu else torch.accelerator.current_accelerator()
+    return accelerator or torch.device("cpu")
+
+
+def refuse_nothing_to_train(policy: Policy) -> None:
+    """Raises: TunesmithError when the model has no trained weights."""
+    if not policy.weights:
+        raise TunesmithError("no weight of the model is trained.\n  choose another adapter")

@@ -1,0 +1,71 @@
+"""Log-probabilities of whole completions, for stages that compare them; the logits of a batch never exist at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from tunesmith.types import Batch
+
+from tunesmith_stage_sft import head
+from tunesmith_stage_sft.loss import IGNORED, model_inputs, next_tokens, routing_loss, trained_positions
+
+
+@dataclass(frozen=True)
+class SequenceLogProbs:
+    """Of the trained tokens of N sequences, in the order of the batch: all (N,), fp32."""
+
+    sums: torch.Tensor  # Σ log p(token | before)
+    weighted: torch.Tensor  # the same, each term times the batch's `weights`; `sums` when there are none
+    counts: torch.Tensor  # trained tokens, at least 1
+    routing_loss: Any  # of a mixture of experts, per item of the batch: scalar tensor, or 0.0
+
+    @property
+    def means(self) -> torch.Tensor:
+        """Per token, (N,)."""
+        return self.sums / self.counts
+
+
+def sequence_log_probs(model: Any, batch: Batch, chunk_size: int = 0) -> SequenceLogProbs:
+    """Run a model over a batch, padded or not, and sum the log-probabilities of each sequence's trained tokens.
+
+    Args:
+        model: as the trainer wrapped it.
+        batch: from `batch.pad` or `batch.concatenate`.
+        chunk_size: tokens whose logits exist at a time; 0 is as many as fit 128 MiB.
+    """
+    every_target = next_tokens(batch["labels"], IGNORED)
+    keep = trained_positions(every_target)
+    targets = every_target[:, keep].reshape(-1)
+    trained = targets != IGNORED
+
+    def values_of(logits: torch.Tensor, rows: slice) -> torch.Tensor:
+        log_probs = -F.cross_entropy(logits.float(), targets[rows].clamp(min=0), reduction="none")
+        return log_probs.masked_fill(~trained[rows], 0.0)
+
+    values, outputs = head.run(model, model_inputs(batch), keep, values_of, chunk_size, head.chunked_values)
+    numbers, count = sequence_numbers(batch)
+    numbers = numbers[:, keep].reshape(-1)
+
+    def summed(values: torch.Tensor) -> torch.Tensor:
+        return values.new_zeros(count).index_add(0, numbers, values)
+
+    sums = summed(values)
+    weighted = sums
+    if "weights" in batch:
+        weighted = summed(values * next_tokens(batch["weights"], 0.0)[:, keep].reshape(-1))
+    counts = summed(trained.to(values.dtype)).clamp(min=1.0)
+    return SequenceLogProbs(sums, weighted, counts, routing_loss(model, outputs, 1.0))
+
+
+def sequence_numbers(batch: Batch) -> tuple[torch.Tensor, int]:
+    """Which sequence each token of `input_ids` belongs to: int64 (B, T); and how many sequences there are."""
+    rows, length = batch["input_ids"].shape
+    device = batch["input_ids"].device
+    bounds = batch.get("cu_seq_lens_q")
+    if bounds is None:
+        return torch.arange(rows, device=device)[:, None].expand(rows, length), rows
+    tokens = torch.arange(length, device=device, dtype=bounds.dtype)
+    return torch.searchsorted(bounds[1:], tokens, right=True)[None], len(bounds) - 1

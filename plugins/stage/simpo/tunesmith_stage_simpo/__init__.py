@@ -1,0 +1,61 @@
+"""Preferences by log-probability alone: SimPO, and CPO from which it differs by length normalisation and a margin.
+
+Meng et al. 2024, "SimPO: Simple Preference Optimization with a Reference-Free Reward" (arXiv 2405.14734); Xu et al.
+2024, "Contrastive Preference Optimization" (arXiv 2401.08417).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from tunesmith import hookimpl, plugin
+from tunesmith.types import Batch, LossOutput, Problem
+from tunesmith_stage_dpo.pairs import PairStage, pair_metrics
+from tunesmith_stage_sft.completions import LogProbStage
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+_BETA = {"simpo": 2.0, "cpo": 0.1}
+_SFT_ALPHA = {"simpo": 0.0, "cpo": 1.0}
+
+
+@plugin
+class SimplePreference(PairStage, LogProbStage):
+    """Make chosen answers likelier than rejected ones (rows with both), without a reference model."""
+
+    loss: Literal["simpo", "cpo"] = "simpo"  # compare log-probabilities per token with a margin, or their sums
+    beta: float | None = None  # scale of the difference; null is 2.0 for simpo, 0.1 for cpo
+    gamma: float = 1.0  # simpo: margin by which the scaled difference must be above 0; half of beta is usual
+    sft_alpha: float | None = None  # weight of the chosen answer's own loss per token; null is 0 for simpo, 1 for cpo
+    label_smoothing: float = 0.0  # probability that a pair is labelled the wrong way round
+
+    NAME: ClassVar[str] = "simpo"
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        found = self.problems()
+        if self.beta is not None and self.beta <= 0:
+            found.append(Problem("stage.beta", f"stage.beta={self.beta} must be above 0.", "2.0 is usual for simpo"))
+        if self.sft_alpha is not None and self.sft_alpha < 0:
+            found.append(Problem("stage.sft_alpha", f"stage.sft_alpha={self.sft_alpha} is negative.", "0 is none"))
+        if not 0 <= self.label_smoothing < 0.5:
+            message = f"stage.label_smoothing={self.label_smoothing} is not in [0, 0.5)."
+            found.append(Problem("stage.label_smoothing", message, "0.1 expects that one pair of ten is wrong"))
+        return found
+
+    @hookimpl
+    def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
+        from tunesmith_stage_sft.log_probs import sequence_log_probs
+
+        from tunesmith_stage_simpo.losses import margin_loss
+
+        beta = _BETA[self.loss] if self.beta is None else self.beta
+        sft_alpha = _SFT_ALPHA[self.loss] if self.sft_alpha is None else self.sft_alpha
+        policy = sequence_log_probs(model, batch, self.loss_chunk_size)
+        scores, gamma = (policy.means, self.gamma) if self.loss == "simpo" else (policy.sums, 0.0)
+        losses = margin_loss(*scores.chunk(2), beta=beta, gamma=gamma, label_smoothing=self.label_smoothing)
+        own = -policy.means.chunk(2)[0]
+        loss = (losses + sft_alpha * own).sum() + policy.routing_loss * batch["num_items"]
+        metrics = {**pair_metrics(beta * scores, scores), "nll_loss": own.detach().sum()}
+        return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
