@@ -112,6 +112,17 @@ def test_learns_and_is_loaded_again(stage: str, tuning: str, pretrained: Path, t
         assert any(word in answer for word in WORDS)
 
 
+def test_the_reference_of_a_model_in_bf16(pretrained: Path, tmp_path: Path) -> None:
+    """Weights that are trained whole are float32 beside a base in bf16."""
+    import tunesmith
+
+    config = configuration("dpo", "lora", pretrained, tmp_path)
+    config |= {"precision": "bf16", "adapter": {"name": "lora", "modules_to_save": ["lm_head"]}}
+    config["trainer"]["max_steps"] = 3
+    values = objective("dpo", tunesmith.train(config))
+    assert values[0] == pytest.approx(0.693147, abs=1e-3), "before the first step the model is its reference"
+
+
 def _scores_the_right_answer_higher(run: Path, base: Path, tuning: str) -> None:
     """Loaded by transformers alone, as a sequence classifier."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer

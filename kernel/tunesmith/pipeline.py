@@ -223,7 +223,7 @@ def _loader(run: Assembly, source: ModelSource, processor: Any) -> LoadModel:
 
 def _calibration(run: Assembly, data: DatasetSplits | None) -> Any:
     """Batches of the training data, one example each, for a quantizer that looks at activations."""
-    if data is None:
+    if data is None or not run.hook.collate.get_hookimpls():
         return None
     return lambda: (
         run.hook.collate(examples=[data.train[index]], padding_free=False) for index in range(len(data.train))

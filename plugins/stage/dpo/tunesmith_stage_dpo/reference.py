@@ -156,9 +156,11 @@ def begins_as_its_base(model: Any) -> bool:
     adapted = adapted_model(model)
     if adapted is None:
         return False
-    device = model.get_input_embeddings().weight.device
-    tokens = (torch.arange(16, device=device) * 7 + 11) % model.config.get_text_config().vocab_size
-    with torch.no_grad(), without_dropout(model):
+    weight = model.get_input_embeddings().weight
+    tokens = (torch.arange(16, device=weight.device) * 7 + 11) % model.config.get_text_config().vocab_size
+    # trained weights are float32 also over a base in bf16, which only autocast brings together
+    half = torch.autocast(weight.device.type, torch.bfloat16, enabled=model.dtype == torch.bfloat16)
+    with torch.no_grad(), half, without_dropout(model):
         found = []
         for switched in (nullcontext(), adapted.disable_adapter()):
             with switched:
