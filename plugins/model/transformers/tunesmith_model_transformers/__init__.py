@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +68,9 @@ class Transformers:
 
     @hookimpl
     def load_processor(self, source: ModelSource) -> Any:
+        # transformers and peft import these because they are installed, whether the run uses them or not
+        for chatterer in ("torchao", "bitsandbytes", "torch.utils._pytree"):
+            logging.getLogger(chatterer).setLevel(logging.ERROR)
         from tunesmith_model_transformers.loading import load_processor
 
         return load_processor(source.path, self.trust_remote_code)
