@@ -13,7 +13,7 @@ from pathlib import Path
 
 from inputs import instructions, tokenizer_folder
 
-EXAMPLES, BATCH, MAX_LENGTH = 2000, 8, 1024
+EXAMPLES, BATCH, MAX_LENGTH = int(os.environ.get("EXAMPLES", "2000")), 8, 1024
 CASES = {
     "Trainer, padded, fp32": ("trainer", "fp32"),
     "Trainer, padded, bf16": ("trainer", "bf16"),
@@ -48,7 +48,7 @@ def configuration(scratch: Path, precision: str) -> dict:
             "num_train_epochs": 1,
             "per_device_train_batch_size": BATCH,
             "save_strategy": "no",
-            "logging_steps": 50,
+            "logging_steps": 10,
             "learning_rate": 1e-4,
         },
     }
@@ -102,7 +102,7 @@ def run_trainer(scratch: Path, precision: str) -> None:
         bf16=precision == "bf16",
         use_cpu=True,
         save_strategy="no",
-        logging_steps=50,
+        logging_steps=10,
         report_to=[],
         disable_tqdm=True,
     )
