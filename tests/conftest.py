@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
-from following import sums
+from following import questions
 
 
 @pytest.fixture(scope="session")
@@ -15,13 +15,13 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
 
     folder = tmp_path_factory.mktemp("pretrained")
-    texts = [f"{question} {right} {wrong}" for question, right, wrong in sums(400)]
+    texts = [f"{question} {right} {wrong}" for question, right, wrong in questions(400)]
     tokenizer = tiny_tokenizer([*texts, "user assistant <|im_start|> <|im_end|>"])
     save_tiny_model(folder / "base", tokenizer=tokenizer)
     turns = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n{}<|im_end|>\n"
     rng = random.Random(1)
     with open(folder / "corpus.jsonl", "w") as file:
-        for question, right, wrong in sums(1000):
+        for question, right, wrong in questions(1000):
             file.write(json.dumps({"text": turns.format(question, rng.choice((right, wrong)))}) + "\n")
     return tunesmith.train(
         {

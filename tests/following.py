@@ -5,7 +5,7 @@ import random
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 
-def sums(count: int, seed: int = 0) -> list[tuple[str, str, str]]:
+def questions(count: int, seed: int = 0) -> list[tuple[str, str, str]]:
     """Questions with a right and a wrong answer, which a tiny model can learn: the word that follows a number."""
     rng = random.Random(seed)
     found = []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from following import WORDS, sums
+from following import WORDS, questions
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
@@ -26,16 +26,16 @@ STAGES = ("pretrain", "sft", *PAIRS, "kto", *REWARDED)
 def rows(stage: str) -> list[dict[str, Any]]:
     """Data of the kind that a stage learns from."""
     if stage == "pretrain":
-        return [{"text": f"{question} {right}"} for question, right, _ in sums(200, seed=5)]
+        return [{"text": f"{question} {right}"} for question, right, _ in questions(200, seed=5)]
     if stage in PAIRS:
-        return [{"instruction": q, "chosen": right, "rejected": wrong} for q, right, wrong in sums(200, seed=5)]
+        return [{"instruction": q, "chosen": right, "rejected": wrong} for q, right, wrong in questions(200, seed=5)]
     if stage == "kto":
         return [
             {"instruction": question, "output": answer, "kto_tag": answer == right}
-            for question, right, wrong in sums(100, seed=5)
+            for question, right, wrong in questions(100, seed=5)
             for answer in (right, wrong)
         ]
-    return [{"instruction": question, "output": right} for question, right, _ in sums(200, seed=5)]
+    return [{"instruction": question, "output": right} for question, right, _ in questions(200, seed=5)]
 
 
 def configuration(stage: str, tuning: str, base: Path, folder: Path) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _scores_the_right_answer_higher(run: Path, base: Path, tuning: str) -> None:
     else:
         model = AutoModelForSequenceClassification.from_pretrained(run)
     right_wins = 0
-    for question, right, wrong in sums(20, seed=9):
+    for question, right, wrong in questions(20, seed=9):
         scores = []
         for answer in (right, wrong):
             turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
