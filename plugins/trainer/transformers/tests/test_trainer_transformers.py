@@ -562,7 +562,6 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def main(model: str, output_dir: str, options: dict[str, Any], pause: float = 0.0, **changes: Any) -> None:
     """The program: fit a job; `pause` seconds in each forward pass leave time for a signal."""
-    import torch.distributed as dist
 
     def slow(model: Any, batch: dict[str, Any]) -> Any:
         time.sleep(pause)
@@ -578,8 +577,6 @@ def main(model: str, output_dir: str, options: dict[str, Any], pause: float = 0.
     parts = {"data": splits, "compute_loss": slow, "emit": emit, **changes}
     job, _ = make_job(Path(model), Path(output_dir), **parts)
     print("finished" if Transformers(**options).fit(job) else "interrupted", flush=True)
-    if dist.is_initialized():
-        dist.destroy_process_group()
 
 
 def wait_for_step(process: subprocess.Popen[str], step: int) -> None:

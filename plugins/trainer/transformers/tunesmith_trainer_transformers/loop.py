@@ -16,6 +16,7 @@ from tunesmith import TunesmithError
 from tunesmith.errors import choices
 from tunesmith.types import Evaluated, Event, OptimizerSettings, StepEnded, TrainingJob
 
+from tunesmith_trainer_transformers import processes
 from tunesmith_trainer_transformers.arguments import Arguments
 from tunesmith_trainer_transformers.batches import Collator, evaluation_batches
 from tunesmith_trainer_transformers.interruption import Interruption
@@ -57,7 +58,7 @@ class Loop(Trainer):
         )
         self.model_accepts_loss_kwargs = True  # the same as loss_is_scaled_for_ga, for earlier transformers
         self.remove_callback(PrinterCallback)
-        self.group = dist.new_group(backend="gloo") if self.args.world_size > 1 else None
+        self.group = processes.numbers_group() if self.args.world_size > 1 else None
 
     def sum_over_processes(self, values: Sequence[float]) -> list[float]:
         """Add up numbers of all processes, on the CPU, so that no process waits for its device."""
