@@ -51,9 +51,9 @@ def test_what_is_written_passes_its_tests(kind: str, tmp_path: Path) -> None:
 def test_names_follow_the_rule(kind: str, tmp_path: Path) -> None:
     """Folder, distribution, import package, entry point and class are named after the kind and the name."""
     project = create(kind, "half_life", tmp_path)
-    assert project == tmp_path / f"{kind}-half-life"
+    assert project == tmp_path / f"{kind}-half_life"
     described = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert described["name"] == f"tunesmith-{kind}-half-life"
+    assert described["name"] == f"tunesmith-{kind}-half_life"
     assert described["entry-points"] == {f"tunesmith.{kind}": {"half_life": f"tunesmith_{kind}_half_life:HalfLife"}}
     package = project / f"tunesmith_{kind}_half_life"
     assert "class HalfLife:" in (package / "__init__.py").read_text(encoding="utf-8")

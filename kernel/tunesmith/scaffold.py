@@ -49,7 +49,7 @@ def create(kind: str, name: str, folder: Path) -> Path:
         wanted = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789")
         advice = f"   for example: {wanted}" if wanted else ""
         raise TunesmithError(f"{name!r} cannot be a plugin's name.\npossible: a-z, then a-z, 0-9 and _{advice}")
-    target = folder / f"{kind}-{name.replace('_', '-')}"
+    target = folder / f"{kind}-{name}"
     if target.exists():
         raise TunesmithError(f"{target} is already there.\nchoose another name, or remove it")
     with replacing(target) as draft:
@@ -71,19 +71,18 @@ def _write(kind: str, name: str, target: Path) -> None:
     tests.mkdir()
     for file_name, source in sources.items():
         path = tests / f"test_{kind}_{name}.py" if file_name == "tests.py" else package / file_name
-        path.write_text(_named(source, kind, name, class_name), encoding="utf-8")
+        path.write_text(_named(source, name, class_name), encoding="utf-8")
     (package / "py.typed").touch()
     requirements = ", ".join(f'"{requirement}"' for requirement in ("tunesmith>=0.1", *_NEEDS.get(kind, ())))
     summary = _summary(sources["__init__.py"])
     for file_name in ("pyproject.toml", "README.md"):
         text = skeleton.joinpath(f"{file_name}.in").read_text(encoding="utf-8")
         text = text.replace("DEPENDENCIES", requirements).replace("SUMMARY", summary).replace("COMMAND", _use(kind))
-        (target / file_name).write_text(_named(text.replace("KIND", kind), kind, name, class_name), encoding="utf-8")
+        (target / file_name).write_text(_named(text.replace("KIND", kind), name, class_name), encoding="utf-8")
 
 
-def _named(text: str, kind: str, name: str, class_name: str) -> str:
+def _named(text: str, name: str, class_name: str) -> str:
     """A skeleton's text with its placeholders replaced by names."""
-    text = text.replace(f"tunesmith-{kind}-placeholder", f"tunesmith-{kind}-{name.replace('_', '-')}")
     return text.replace("Placeholder", class_name).replace("placeholder", name)
 
 
