@@ -1,5 +1,6 @@
 """The order of the hook calls, and what they are given."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 from tunesmith import hookimpl, pipeline, plugin
 from tunesmith.catalog import Catalog
 from tunesmith.errors import ConfigError
-from tunesmith.types import Conversation
+from tunesmith.types import Conversation, Problem
 
 CONFIG = {"model": {"path": "org/tiny"}, "data": {"train": ["train.json"]}}
 
@@ -220,3 +221,85 @@ def test_a_run_remembers_how_to_answer(catalog):
     written = yaml.safe_load((folder / "run.yaml").read_text())
     assert written["engine"] == {"temperature": 0}
     assert written["exporter"] == {"unheard": 3}
+
+
+def shaping(plugins):
+    """The plugins with a stage that shapes the model, as one that puts another head on it does."""
+    stage = plugins["stage.sft"]
+
+    @plugin
+    class Shaping(stage):
+        """A stage with a wrapper of load_model."""
+
+        @hookimpl
+        def check(self, plan):
+            return [Problem("stage", "it does not write.")] if plan.command == "chat" else []
+
+        @hookimpl(wrapper=True)
+        def load_model(self):
+            return f"{(yield)}+head"
+
+    return Catalog.of({**plugins, "stage.sft": Shaping})
+
+
+def test_a_stage_that_shapes_the_model_belongs_to_the_run_for_good(plugins, calls):
+    catalog = shaping(plugins)
+    folder = trained(catalog, "adapter_config.json")
+    assert calls.of("fit") == [("fit", "model+head+lora", False)]
+    tunesmith.export(folder, catalog=catalog)
+    assert calls.of("apply_adapter")[-1] == ("apply_adapter", "model+head", folder)
+    handle = tunesmith.open_model(folder, catalog=catalog)
+    assert handle.load() == "model+head+lora" and handle.adapter == folder
+    with pytest.raises(ConfigError, match="it does not write"):
+        tunesmith.chat(folder, [[{"role": "user", "content": "one"}]], catalog=catalog)
+
+
+def test_a_stage_that_does_not_shape_the_model_is_not_needed_afterwards(plugins, catalog, calls):
+    folder = trained(catalog, "config.json")
+    without = Catalog.of({address: cls for address, cls in plugins.items() if address != "stage.sft"})
+    found, problems = pipeline.plan(folder, command="export", catalog=without)
+    assert problems == [] and not found.uses("stage") and found.get("stage.max_length") == 2048
+    assert tunesmith.open_model(folder, catalog=without).load() == "model"
+
+
+def test_a_stage_that_was_not_written_does_not_shape_a_plain_model(plugins):
+    handle = tunesmith.open_model(CONFIG, catalog=shaping(plugins))
+    assert handle.load() == "model" and handle.adapter is None
+
+
+def test_a_broken_stage_of_a_run_is_told(plugins, catalog):
+    folder = trained(catalog, "config.json")
+    broken = Catalog.of(plugins)
+    (entry,) = broken._entries["stage.sft"]
+
+    def fail():
+        raise ImportError("no module named torch")
+
+    broken._entries["stage.sft"] = [dataclasses.replace(entry, load=fail)]
+    with pytest.raises(ConfigError, match="no module named torch"):
+        tunesmith.open_model(folder, catalog=broken)
+
+
+def test_a_quantizer_sees_batches_without_names_of_data_sets(plugins, calls):
+    stage, quantizer, seen = plugins["stage.sft"], plugins["quantizer.hqq"], []
+
+    @plugin
+    class Naming(stage):
+        """A stage whose batches say of which data set they are."""
+
+        @hookimpl
+        def collate(self, examples, padding_free):
+            return {"num_items": 1.0, "datasets": [0], "dataset_names": ["a"]}
+
+    @plugin
+    class Seeing(quantizer):
+        """A quantizer that looks."""
+
+        @hookimpl
+        def quantize(self, model, calibration):
+            seen.extend([*calibration(), *calibration()])
+            return model
+
+    changed = {**plugins, "stage.sft": Naming, "quantizer.hqq": Seeing}
+    tunesmith.train(CONFIG, {"quantizer": "hqq"}, catalog=Catalog.of(changed))
+    assert seen == [{"num_items": 1.0}] * 2

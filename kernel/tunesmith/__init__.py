@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tunesmith.pipeline import ChatSession as ChatSession
     from tunesmith.pipeline import chat as chat
     from tunesmith.pipeline import export as export
+    from tunesmith.pipeline import open_model as open_model
     from tunesmith.pipeline import plan as plan
     from tunesmith.pipeline import show as show
     from tunesmith.pipeline import train as train
@@ -31,6 +32,7 @@ _HOME = {
     "chat": "pipeline",
     "export": "pipeline",
     "hookimpl": "hookspecs",
+    "open_model": "pipeline",
     "plan": "pipeline",
     "plugin": "options",
     "show": "pipeline",

@@ -16,6 +16,7 @@ import pluggy
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from tunesmith.addresses import hub_of
+from tunesmith.capable import untrainable
 from tunesmith.catalog import Catalog, Entry, MissingPluginError
 from tunesmith.compose import Composition
 from tunesmith.errors import PluginError, TunesmithError, choices
@@ -66,7 +67,7 @@ def assemble(composition: Composition, command: str, catalog: Catalog | None = N
 
     Args:
         composition: what `compose` gave.
-        command: train, chat, export or show; only the kinds that it needs are selected.
+        command: train, chat, export, load or show; only the kinds that it needs are selected.
         catalog: where to look for plugins; by default all that are installed.
 
     Raises: ConfigError that lists all problems.
@@ -95,7 +96,7 @@ def examine(
     manager, unfit = connect(plan)
     problems = [*work.problems, *unfit, *wrong_hooks(plan, manager)]
     if command == "train":
-        problems += folder_problems(plan, composition.file)
+        problems += [*folder_problems(plan, composition.file), *untrainable(plan)]
     problems += checked(plan, manager, broken=bool(problems))
     return plan, problems, manager
 
@@ -152,9 +153,9 @@ class _Examination:
     def selection(self) -> Iterator[tuple[str, str, Key]]:
         """The plugins that the configuration names for this command: kind, name, key of the name."""
         for kind in CONFIGURED.values():
-            if self.command not in kind.commands:
-                continue
             value = self.tree.get(kind.name)
+            if self.command not in kind.commands and not self.catalog.shapes_model(kind, value):
+                continue
             if kind.many:
                 for name in kind.default if value is None else value:
                     if self._written(kind, name) or name in self.catalog.names(kind.name):

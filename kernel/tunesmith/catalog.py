@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import PluginError, choices, nearest
-from tunesmith.kinds import KINDS
+from tunesmith.kinds import KINDS, Kind
 
 _PREFIX = "tunesmith."
 
@@ -115,6 +115,22 @@ class Catalog:
         if not entries:
             raise self._missing(kind, name)
         return entries[0]
+
+    def shapes_model(self, kind: Kind, value: Any) -> bool:
+        """Whether the plugin that a configuration names shapes the model, so that it counts after training too.
+
+        Args:
+            value: of the kind's key; None where it is not written.
+
+        Returns: False for one that is not installed; True for one that cannot be imported, whose cause is then told.
+        """
+        name = value.get("name") if kind.shapes and value else None
+        for entry in self._entries.get(f"{kind.name}.{name}", ()):
+            try:
+                return hasattr(self.load(entry), kind.shapes)
+            except PluginError:
+                return True
+        return False
 
     def _missing(self, kind: str, name: str) -> MissingPluginError:
         known = known_distributions()

@@ -209,6 +209,8 @@ def load_model(source: ModelSource, processor: Any, quantization: Any) -> Any:
     Returns: a `torch.nn.Module` with transformers' causal LM interface: called with `input_ids` (B, T),
         `position_ids` (B, T), `logits_to_keep`, and for batches without padding `cu_seq_lens_q`, `cu_seq_lens_k`
         (int32, number of sequences + 1), `max_length_q`, `max_length_k` (int), gives `.logits` (B, T, V).
+        A wrapper that puts in modules with fresh weights names them in the attribute `fresh_modules` of the model, a
+        list of str. A stage with such a wrapper is part of a run for good, in chat and export too.
     Raises: TunesmithError.
     Since: 0.1
     """
@@ -234,6 +236,7 @@ def apply_adapter(model: Any, trained: Path | None, source: ModelSource) -> Any:
     Called: after the model was loaded and quantised. Not called for a whole model that is only served or exported.
     Composition: exclusive, kind `adapter`.
     Args:
+        model: modules named in its attribute `fresh_modules` are trained and saved whole, whatever else is.
         trained: folder of an adapter that a run saved, to be loaded; None for a fresh one.
         source: tells whether this is training, and the precision; trainable weights are float32 in training.
             `source.fetch(address)` gets another adapter to start from; `requires` names its hub.
@@ -267,7 +270,8 @@ def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
         padding_free: concatenate the sequences to one of shape (1, T) with restarting `position_ids` and the
             `cu_seq_lens_*` of `load_model`; otherwise pad to (B, T) with an `attention_mask`.
     Returns: `labels` (int64, same shape as `input_ids`), `num_items` (float: trained tokens, or pairs), and the
-        model's inputs.
+        model's inputs. Where examples have a `dataset`, also `datasets` and `dataset_names`, for the loss of each; see
+        `tunesmith.types.Batch`.
     Since: 0.1
     """
 

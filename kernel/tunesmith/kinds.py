@@ -13,6 +13,7 @@ class Kind:
     summary: str
     default: tuple[str, ...] = ()
     commands: tuple[str, ...] = ("train",)  # the commands that need this kind
+    shapes: str = ""  # the hook by which a plugin of this kind shapes the model: if it has it, all commands need it
 
     @property
     def many(self) -> bool:
@@ -20,7 +21,7 @@ class Kind:
         return self.how_many in ("any", "routed")
 
 
-_ALL = ("train", "chat", "export")
+_ALL = ("train", "chat", "export", "load")  # `load`: a model for whoever calls `tunesmith.open_model`
 _SHOW = "show"  # `tunesmith data show`: what a run would train on
 
 KINDS: dict[str, Kind] = {
@@ -35,7 +36,14 @@ KINDS: dict[str, Kind] = {
         Kind("adapter", "one", "chooses what is trained", ("lora",), _ALL),
         Kind("patch", "any", "wraps loading or the loss", commands=_ALL),
         Kind("trainer", "one", "the training loop", ("transformers",)),
-        Kind("stage", "one", "encoding, batches and loss of a training objective", ("sft",), ("train", _SHOW)),
+        Kind(
+            "stage",
+            "one",
+            "encoding, batches and loss of a training objective",
+            ("sft",),
+            ("train", _SHOW),
+            shapes="load_model",
+        ),
         Kind("loss", "optional", "replaces the stage's loss"),
         Kind("optimizer", "optional", "replaces the trainer's optimizer"),
         Kind("reward", "any", "scores answers, for stages that learn from rewards"),

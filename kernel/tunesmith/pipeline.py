@@ -1,4 +1,4 @@
-"""The pipeline: train, chat, export and show, each a list of hook calls from top to bottom."""
+"""The pipeline: train, chat, export, open_model and show, each a list of hook calls from top to bottom."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tunesmith.compose import Composition, Overrides, compose
 from tunesmith.errors import ConfigError
 from tunesmith.planning import Plan
 from tunesmith.types import (
+    Batch,
     Conversation,
     DatasetSplits,
     Delta,
@@ -138,6 +139,16 @@ def export(
     return exported
 
 
+def open_model(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> ModelHandle:
+    """A run's trained model, or the plain one that a configuration names, for a program of one's own.
+
+    Returns: the tokenizer, the template, and `load()`, which loads the model with all that the run put around it.
+    Raises: ConfigError when the run holds no trained model yet.
+    """
+    composition = compose(config, overrides)
+    return _handle(assemble(composition, "load", catalog), composition)
+
+
 def show(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> tuple[Any, DatasetSplits]:
     """Encode the data as a training run would, without loading the model: the tokenizer and the encoded examples."""
     run = assemble(compose(config, overrides), "show", catalog)
@@ -225,9 +236,13 @@ def _calibration(run: Assembly, data: DatasetSplits | None) -> Any:
     """Batches of the training data, one example each, for a quantizer that looks at activations."""
     if data is None or not run.hook.collate.get_hookimpls():
         return None
-    return lambda: (
-        run.hook.collate(examples=[data.train[index]], padding_free=False) for index in range(len(data.train))
-    )
+
+    def batches() -> Iterator[Batch]:
+        for index in range(len(data.train)):
+            batch = run.hook.collate(examples=[data.train[index]], padding_free=False)
+            yield {name: value for name, value in batch.items() if name not in ("datasets", "dataset_names")}
+
+    return batches
 
 
 def _run_folder(composition: Composition) -> Path | None:

@@ -20,8 +20,25 @@ Row = dict[str, Any]
 """One canonical row: `text` | `messages` | `prompt`+`chosen`+`rejected` | …, with optional `tools`, `images`, …"""
 
 Batch = dict[str, Any]
-"""Keyword arguments of `model(...)`, plus `labels` (int64, -100 where not trained), `num_items` (float), and `weights`
-(fp32, shape of `labels`) where messages are weighted; the last three are not for the model."""
+"""Keyword arguments of `model(...)`, plus what is not for the model, `NOT_FOR_MODEL`:
+
+- `labels`: int64, -100 where not trained.
+- `num_items`: float, what the loss is divided by: trained tokens or pairs, weighted.
+- `weights`: fp32, shape of `labels`, where messages are weighted.
+- `datasets`: with several training sets the number of the one that each token (shape of `labels`) or each example (B,)
+  is of, int64; `dataset_names`: what those numbers stand for in this batch, a list of str.
+
+A stage may add keys of its own, which it takes out itself.
+"""
+
+NOT_FOR_MODEL = frozenset({"labels", "num_items", "weights", "datasets", "dataset_names"})
+"""The keys of a batch that are no arguments of the model."""
+
+
+def model_inputs(batch: Batch) -> Batch:
+    """What of a batch is for the model."""
+    return {name: value for name, value in batch.items() if name not in NOT_FOR_MODEL}
+
 
 Precision = Literal["bf16", "fp16", "fp32"]
 
@@ -49,12 +66,14 @@ class Problem:
 class Capabilities:
     """What a quantizer can do, as data: the class attribute `capabilities` of its plugin.
 
-    `tunesmith plugins show` prints it; `check(plan)` hooks read it off `plan.plugin("quantizer")`.
+    `tunesmith plugins show` prints it, and `tunesmith.capable` judges plans by it; where it depends on the options, an
+    instance has one of its own.
     """
 
     bits: tuple[int, ...]  # widths of a weight that it can store
     devices: tuple[str, ...]  # where it computes, as torch names them: cpu, cuda
     trains: bool = True  # whether adapters learn over its weights
+    trains_base: bool = False  # whether its weights are whole in training, and can learn themselves
     merges: bool = False  # whether an adapter can be folded into its weights; else into the base that is not quantised
     saves: bool = False  # whether the quantised weights can be written; else they are quantised anew at every load
     calibrates: bool = False  # whether it looks at training data
@@ -88,7 +107,10 @@ class Encoder:
 
 @dataclass(frozen=True)
 class DatasetSplits:
-    """Encoded data sets: each has `__len__` and `__getitem__` giving one example of `encode`'s columns."""
+    """Encoded data sets: each has `__len__` and `__getitem__` giving one example of `encode`'s columns.
+
+    With several training sets an example also has a column `dataset`, the name of its own.
+    """
 
     train: Any
     eval: Mapping[str, Any] = field(default_factory=dict)  # by name; empty when nothing is held out
@@ -100,7 +122,10 @@ class LossOutput:
 
     loss: Any  # scalar tensor: the sum over items of the loss per item, fp32, differentiable
     num_items: Any  # how many items the sum has (trained tokens or pairs), weighted: float or scalar tensor
-    metrics: Mapping[str, Any] = field(default_factory=dict)  # sums over items to log, detached scalar tensors
+    # what is logged, detached fp32 tensors: a scalar is a sum over the items; (2,) is a sum and the number of what it
+    # sums, where that is not the items; (2, 2) are two of those, of which the difference of the means is logged. A mean
+    # of nothing is left out, and a name may be missing from a batch
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ def train(config: str | None, overrides: list[str]) -> None:
     CONFIG is a YAML file, or the folder of a run to repeat. resume=true continues an interrupted run.
     """
     import tunesmith
+    from tunesmith.runs import is_main_process
 
     folder = tunesmith.train(config, overrides)
-    click.echo(f"done: {folder}\n  tunesmith chat {folder}\n  tunesmith export {folder}", err=True)
+    if is_main_process():
+        click.echo(f"done: {folder}\n  tunesmith chat {folder}\n  tunesmith export {folder}", err=True)
 
 
 @click.command(cls=ConfigCommand)

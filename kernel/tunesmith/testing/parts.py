@@ -14,7 +14,7 @@ from tunesmith.catalog import Entry
 from tunesmith.chat_template import ChatTemplate
 from tunesmith.kinds import KINDS
 from tunesmith.planning import Plan, RunOptions, Selected
-from tunesmith.types import Batch, LossOutput, ModelHandle, ModelSource
+from tunesmith.types import Batch, LossOutput, ModelHandle, ModelSource, model_inputs
 
 CHATML = ChatTemplate(
     name="chatml",
@@ -158,8 +158,7 @@ def compute_loss(model: Any, batch: Batch) -> LossOutput:
     """The plain cross entropy of the trained tokens, as a sum in float32."""
     import torch
 
-    inputs = {name: value for name, value in batch.items() if name not in ("labels", "num_items")}
-    logits = model(**inputs, use_cache=False).logits[:, :-1].float()
+    logits = model(**model_inputs(batch), use_cache=False).logits[:, :-1].float()
     labels = batch["labels"][:, 1:]
     loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
     return LossOutput(loss, batch["num_items"])

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tunesmith import hookimpl, plugin
-from tunesmith.types import Batch, LossOutput
+from tunesmith.types import Batch, LossOutput, model_inputs
 
 
 @plugin
@@ -16,8 +16,7 @@ class Placeholder:
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
         from torch.nn.functional import cross_entropy
 
-        inputs = {name: value for name, value in batch.items() if name not in ("labels", "num_items")}
-        logits = model(**inputs, use_cache=False).logits[:, :-1].float()  # (B, T - 1, V)
+        logits = model(**model_inputs(batch), use_cache=False).logits[:, :-1].float()  # (B, T - 1, V)
         labels = batch["labels"][:, 1:]  # (B, T - 1)
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")  # 0 where not trained
         focal = (1 - (-losses).exp()) ** self.gamma * losses

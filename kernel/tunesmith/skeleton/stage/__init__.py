@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith import DataError, hookimpl, plugin
-from tunesmith.types import Batch, LossOutput, Row
+from tunesmith.types import Batch, LossOutput, Row, model_inputs
 
 
 @plugin
@@ -33,8 +33,7 @@ class Placeholder:
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
         from torch.nn.functional import cross_entropy
 
-        inputs = {name: value for name, value in batch.items() if name not in ("labels", "num_items")}
-        logits = model(**inputs, use_cache=False).logits[:, :-1].float()  # (B, T - 1, V)
+        logits = model(**model_inputs(batch), use_cache=False).logits[:, :-1].float()  # (B, T - 1, V)
         labels = batch["labels"][:, 1:]  # (B, T - 1)
         loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
         return LossOutput(loss, batch["num_items"])

@@ -9,6 +9,7 @@ import pytest
 from tunesmith import TunesmithError
 from tunesmith.testing.parts import collate, examples, load_plain, logits_of, source_of
 from tunesmith.testing.suites.plugin import PluginSuite
+from tunesmith.types import model_inputs
 
 
 class ModelSuite(PluginSuite):
@@ -65,9 +66,8 @@ class ModelSuite(PluginSuite):
         processor, model = self.load(tiny_model)
         rows = examples(processor)
         batch = collate(rows, padding_free=True)
-        inputs = {name: value for name, value in batch.items() if name not in ("labels", "num_items")}
         with torch.no_grad():
-            together = model(**inputs, use_cache=False).logits[0]
+            together = model(**model_inputs(batch), use_cache=False).logits[0]
             alone = [model(input_ids=torch.tensor([row["input_ids"]]), use_cache=False).logits[0] for row in rows]
         difference = (together - torch.cat(alone)).abs().max().item()
         assert difference <= self.tolerance, f"logits differ by {difference:.2g}: sequences see each other"

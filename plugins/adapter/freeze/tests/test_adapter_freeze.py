@@ -199,7 +199,7 @@ def test_a_run_is_chatted_with_and_exported(tiny_model: Path, tmp_path: Path) ->
     ("options", "plugins", "key"),
     [
         ({}, {}, None),
-        ({}, {"quantizer": {"hqq": None}}, "adapter"),
+        ({}, {"quantizer": {"hqq": None}}, "adapter.name"),
         ({"trainable_layers": 0}, {}, "adapter.trainable_layers"),
         ({"trainable_layers": 0, "extra_modules": ["lm_head"]}, {}, None),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import TunesmithError, hookimpl, plugin
+from tunesmith.capable import few_bits
 from tunesmith.patterns import matches_any, refuse_unknown
 from tunesmith.types import ModelSource, Problem
 
@@ -29,10 +30,7 @@ class Freeze:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems, quantizer = [], plan.name("quantizer")
-        if quantizer:
-            message = f"adapter=freeze cannot train the few bits that quantizer={quantizer} stores."
-            problems.append(Problem("adapter", message, "adapter=lora, or quantizer=null"))
+        problems = few_bits(plan)
         if not self.trainable_layers and not self.extra_modules:
             message = "adapter.trainable_layers=0 without adapter.extra_modules leaves nothing to train."
             advice = "adapter.trainable_layers=2, or adapter.extra_modules=[lm_head]"

@@ -87,5 +87,5 @@ def test_a_quantised_model_is_refused(tiny_model: Path) -> None:
 def test_check() -> None:
     full = Full()
     problems = full.check(StubPlan({"adapter": {"full": full}, "quantizer": {"hqq": None}}))
-    assert [problem.key for problem in problems] == ["adapter"] and "quantizer=null" in problems[0].advice
+    assert [problem.key for problem in problems] == ["adapter.name"] and "quantizer=null" in problems[0].advice
     assert full.check(StubPlan({"adapter": {"full": full}})) == []

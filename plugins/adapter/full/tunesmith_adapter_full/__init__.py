@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith import TunesmithError, hookimpl, plugin
+from tunesmith.capable import few_bits
 from tunesmith.patterns import matches_any, refuse_unknown
 from tunesmith.types import ModelSource, Problem
 
@@ -29,11 +30,7 @@ class Full:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        quantizer = plan.name("quantizer")
-        if not quantizer:
-            return []
-        message = f"adapter=full cannot train the few bits that quantizer={quantizer} stores."
-        return [Problem("adapter", message, "adapter=lora, or quantizer=null")]
+        return few_bits(plan)
 
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:

@@ -14,12 +14,13 @@ def train_only(model: Any, names: Collection[str], dtype: str | None, why: str) 
     """Let these parameters be trained and all others not, and announce their share.
 
     Args:
-        names: as `model.named_parameters()` gives them.
+        names: as `model.named_parameters()` gives them; those of the model's `fresh_modules` are trained in any case.
         dtype: numbers of the trained parameters, such as `float32`; None leaves them.
         why: how they were chosen, for the announcement.
     """
+    fresh = tuple(f"{module}." for module in getattr(model, "fresh_modules", ()))
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in names)
+        parameter.requires_grad_(name in names or name.startswith(fresh))
         if parameter.requires_grad and dtype:
             parameter.data = parameter.data.to(getattr(torch, dtype))
     total = sum(parameter.numel() for parameter in model.parameters())

@@ -224,7 +224,7 @@ def test_a_run_is_resumed_chatted_with_and_exported(tiny_model: Path, tmp_path: 
     ("options", "plugins", "key"),
     [
         ({}, {}, None),
-        ({}, {"quantizer": {"hqq": None}}, "adapter"),
+        ({}, {"quantizer": {"hqq": None}}, "adapter.name"),
         ({"new_layers": 0}, {}, "adapter.new_layers"),
         ({"zero_modules": []}, {}, "adapter.zero_modules"),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import hookimpl, plugin
+from tunesmith.capable import few_bits
 from tunesmith.types import ModelSource, Problem
 
 if TYPE_CHECKING:
@@ -28,10 +29,7 @@ class LlamaPro:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems, quantizer = [], plan.name("quantizer")
-        if quantizer:
-            message = f"adapter=llama_pro cannot copy and train the few bits that quantizer={quantizer} stores."
-            problems.append(Problem("adapter", message, "adapter=lora, or quantizer=null"))
+        problems = few_bits(plan, "copy and train")
         if self.new_layers < 1:
             message = f"adapter.new_layers={self.new_layers} leaves nothing to train."
             problems.append(Problem("adapter.new_layers", message, "1 or more"))

@@ -44,8 +44,8 @@ def predict(
     target = output or (Path(config) if config and is_run(Path(config)) else Path()) / "predictions.jsonl"
     if target.exists() and not overwrite:
         raise ConfigError(f"{target} exists already.\n--overwrite replaces it, --output chooses another")
+    session = ChatSession(config, overrides)  # refuses what cannot answer before the data is read
     prompts = prompts_of(compose(config, overrides))
-    session = ChatSession(config, overrides)
     part = _part(target, config, overrides, prompts)
     done = _completed_lines(part)
     if done:

@@ -284,3 +284,37 @@ def test_real_conversations_with_the_formats(tmp_path, shared: Path):
     assert len(build(tmp_path, data / "wiki_demo.txt").train) == 30
     whole = {"path": str(data / "wiki_demo.txt"), "sample_by": "document"}
     assert texts_of(build(tmp_path, whole).train) == [(data / "wiki_demo.txt").read_bytes().decode()]
+
+
+def names_of(examples):
+    return [str(examples[index]["dataset"]) for index in range(len(examples))]
+
+
+def test_examples_say_of_which_set_they_are(tmp_path):
+    """With several training sets, through mixing and splitting; what is held out says it too."""
+    sets = [write(tmp_path / f"{name}.jsonl", [f"{name} {i}" for i in range(count)]) for name, count in SIZES.items()]
+    for mix in ("concat", "interleave_over"):
+        splits = build(tmp_path, *sets, mix=mix, val_size=6, eval=[{"path": str(sets[0])}])
+        for examples in (splits.train, splits.eval["validation"]):
+            assert names_of(examples) == [text.partition(" ")[0] for text in texts_of(examples)]
+        assert set(names_of(splits.train)) == set(SIZES)
+        assert "dataset" not in splits.eval["tides"][0], "an evaluation set is measured by itself anyway"
+
+
+SIZES = {"tides": 12, "whales": 6}
+
+
+def test_one_set_needs_no_name(tmp_path):
+    file = write(tmp_path / "a.jsonl", ["one", "two"])
+    assert "dataset" not in build(tmp_path, file).train[0]
+    other = write(tmp_path / "other" / "a.jsonl", ["three"])
+    assert "dataset" not in build(tmp_path, file, other).train[0], "sets of one name are one"
+    assert names_of(build(tmp_path, file, {"path": str(other), "name": "b"}).train) == ["a", "a", "b"]
+
+
+def test_a_column_of_the_stage_stays(tmp_path):
+    def encode(rows, processor, template):
+        return {"input_ids": [[1] for row in rows], "dataset": ["theirs" for row in rows]}
+
+    files = [write(tmp_path / f"{name}.jsonl", ["one"]) for name in "ab"]
+    assert names_of(build(tmp_path, *files, stage=encode).train) == ["theirs", "theirs"]

@@ -161,3 +161,12 @@ def test_what_streaming_does_not_go_with(tmp_path):
     held = [Entry(path=str(write(tmp_path / "held.jsonl", ["x"])), format="text")]
     found = problems(eval=held, values={"trainer.eval_strategy": "auto"})
     assert ("trainer.eval_strategy", "warning") in found
+
+
+def test_examples_say_of_which_set_they_are(tmp_path):
+    one, two = write(tmp_path / "a.jsonl", ["a1", "drop", "a2"]), write(tmp_path / "b.jsonl", ["b1", "b2"])
+    for mix in ("concat", "interleave_under"):
+        found = list(itertools.islice(stream(one, two, mix=mix, shuffle_buffer=3), 50))
+        assert {example["dataset"] for example in found} == {"a", "b"}
+        assert all(bytes(example["input_ids"].tolist()).decode()[0] == example["dataset"] for example in found)
+    assert "dataset" not in next(iter(stream(one)))

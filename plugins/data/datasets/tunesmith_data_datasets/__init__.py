@@ -99,7 +99,7 @@ class Datasets:
 
     @hookimpl
     def build_dataset(self, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:
-        from .mixing import hold_out, mix_sets
+        from .mixing import hold_out, mix_sets, with_names
 
         if not self.train:
             raise DataError("there is no training data; write data.train=[data/train.json]")
@@ -107,7 +107,8 @@ class Datasets:
         held_out = {source.name: self._encode(source, fetch, to_rows, encode) for source in evaluation}
         if self.streaming and not self._peeks:
             return DatasetSplits(self._stream(train, fetch, to_rows, encode), _in_numpy(held_out))
-        sets = [self._encode(source, fetch, to_rows, encode) for source in train]
+        encoded = [self._encode(source, fetch, to_rows, encode) for source in train]
+        sets = with_names(encoded, [source.name for source in train])
         if self.val_size:
             sets, held_out["validation"] = hold_out(sets, self.val_size, self.shuffle_seed)
         weights = [source.entry.weight for source in train]

@@ -38,7 +38,8 @@ class Stream(IterableDataset[Example]):
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         random = np.random.default_rng([self.seed, number])
-        sets = [lambda work=work: examples(work, number, workers) for work in self.works]
+        several = len({work.source.name for work in self.works}) > 1
+        sets = [lambda work=work: examples(work, number, workers, named=several) for work in self.works]
         if self.weights is None:
             mixed = repeated(lambda: itertools.chain.from_iterable(make() for make in sets), self._nothing)
         else:
@@ -51,8 +52,11 @@ class Stream(IterableDataset[Example]):
         return DataError(f"{names}: the stage made no example of a whole pass")
 
 
-def examples(work: Work, number: int = 0, workers: int = 1) -> Iterator[Example]:
+def examples(work: Work, number: int = 0, workers: int = 1, named: bool = False) -> Iterator[Example]:
     """One pass over a data set, of whose rows every `workers`-th is encoded, from `number` on.
+
+    Args:
+        named: give each example the data set's name as `dataset`, as several training sets have it.
 
     Returns: examples with their lists of numbers as arrays of 32 bits.
     Raises: DataError that names the entry.
@@ -60,8 +64,9 @@ def examples(work: Work, number: int = 0, workers: int = 1) -> Iterator[Example]
     rows = itertools.islice(work.rows(), number, None, workers)
     while batch := list(itertools.islice(rows, work.batch_size)):
         columns = work.columns_of(batch)
+        name_of_set = {"dataset": work.source.name} if named else {}
         for values in zip(*columns.values(), strict=True):
-            yield {name: _compact(value) for name, value in zip(columns, values, strict=True)}
+            yield {**name_of_set, **{name: _compact(value) for name, value in zip(columns, values, strict=True)}}
 
 
 def repeated(make: Callable[[], Iterator[Example]], nothing: Callable[[], Exception]) -> Iterator[Example]:

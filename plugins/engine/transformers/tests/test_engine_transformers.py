@@ -69,6 +69,16 @@ def joined(deltas, index: int = 0) -> str:
     return "".join(delta.text for delta in deltas if delta.index == index)
 
 
+def test_a_classifier_is_refused(tiny_model: Path, tokenizer, tmp_path: Path) -> None:
+    """Loaded as a language model, a reward model would have an output layer of random numbers."""
+    from transformers import AutoModelForSequenceClassification
+
+    AutoModelForSequenceClassification.from_pretrained(tiny_model, num_labels=1).save_pretrained(tmp_path)
+    handle = handle_of(tmp_path, tokenizer, load=lambda: load_plain(tmp_path))
+    with pytest.raises(TunesmithError, match=r"LlamaForSequenceClassification(.|\n)*reward.model.path"):
+        say(handle)
+
+
 # ---- text -----------------------------------------------------------------------------------------------------------
 
 TEXTS = ["plain words, and more", "你好，世界 🐋🌊 done", "  spaces\n\nand\tlines ", "e\u0301 👨‍👩‍👧 𝄞", "半个字"]

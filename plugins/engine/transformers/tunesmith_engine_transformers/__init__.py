@@ -106,9 +106,19 @@ class Transformers:
         """The handle's model, loaded at the first call and kept as long as the handle lives."""
         with self._busy:
             if id(handle) not in self._models:
-                self._models[id(handle)] = handle.load().eval()
+                self._models[id(handle)] = _refuse_classifier(handle.load(), handle).eval()
                 weakref.finalize(handle, self._models.pop, id(handle), None)
             return self._models[id(handle)]
+
+
+def _refuse_classifier(model: Any, handle: ModelHandle) -> Any:
+    """Raises: TunesmithError for the weights of a reward model, to which a language model's output layer is wanting."""
+    if any(str(name).endswith("ForSequenceClassification") for name in model.config.architectures or ()):
+        raise TunesmithError(
+            f"{handle.source.address} is a {model.config.architectures[0]}: it gives texts a score and cannot answer.\n"
+            f"  train with it: stage=ppo reward.model.path={handle.source.address}"
+        )
+    return model
 
 
 def _prompt(conversation: Conversation, handle: ModelHandle, tokenizer: Any) -> list[int]:

@@ -259,3 +259,29 @@ def test_a_trained_lora_over_the_transformers_loader(base: Path, tokenizer, tmp_
     expected = logits_of(model, tokenizer)
     torch.testing.assert_close(logits_of(load_plain(written), tokenizer), expected, atol=1e-4, rtol=0)
     assert "attn" not in (written / "config.json").read_text() and not list(written.glob("adapter*"))
+
+
+def test_a_classifier_is_compared_by_its_scores(tiny_model: Path, tokenizer, tmp_path: Path, caplog) -> None:
+    """A reward model is written as the classifier it is, and a wrong merge of it is noticed too."""
+    from transformers import AutoModelForSequenceClassification
+
+    def load():
+        torch.manual_seed(0)
+        model = AutoModelForSequenceClassification.from_pretrained(tiny_model, num_labels=1)
+        model.config.pad_token_id = tokenizer.pad_token_id
+        return model
+
+    def spoil(model):
+        model.score.weight.data.add_(0.1)
+        return model
+
+    plain = handle_of(tiny_model, tokenizer, template=CHATML.bind(tokenizer), load=load)
+    with caplog.at_level(logging.INFO, "tunesmith"):
+        folder = Merged().export(handle=plain, output_dir=tmp_path / "out")
+    assert "scores after writing: differ by 0 (at most)" in caplog.text
+    written, ids = AutoModelForSequenceClassification.from_pretrained(folder).eval(), torch.tensor([[5, 6, 7]])
+    assert written.config.architectures == ["LlamaForSequenceClassification"]
+    torch.testing.assert_close(written(input_ids=ids).logits, load().eval()(input_ids=ids).logits)
+    wrong = dataclasses.replace(plain, adapter=tiny_model, merge=spoil)
+    with pytest.raises(TunesmithError, match="merging changes the model"):
+        Merged().export(handle=wrong, output_dir=tmp_path / "wrong")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
+from tunesmith.capable import unmergeable
 from tunesmith.files import replacing
 from tunesmith.types import ModelHandle, Problem
 
@@ -27,11 +28,8 @@ class Merged:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems = []
-        quantizer = plan.name("quantizer")
-        if quantizer:
-            message = f"exporter=merged cannot merge into the weights that quantizer={quantizer} rounds to few bits."
-            problems.append(Problem("quantizer", message, _ADVICE))
+        message = "exporter=merged cannot merge into the weights that quantizer={quantizer} rounds to few bits."
+        problems = unmergeable(plan, "quantizer", message, _ADVICE)
         if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]i?B", self.max_shard_size):
             message = f"exporter.max_shard_size={self.max_shard_size} is no size."
             problems.append(Problem("exporter.max_shard_size", message, "such as 500MB or 5GB"))

@@ -23,7 +23,7 @@ class Probe:
         self._logits = self._compute(model)
 
     def compare(self, what: str, model: Any, tolerance: float = math.inf) -> None:
-        """Announce the largest absolute difference of logits to the former state.
+        """Announce the largest absolute difference of logits, or of a classifier's scores, to the former state.
 
         Raises: TunesmithError when it is above the tolerance, or not a number.
         """
@@ -32,7 +32,9 @@ class Probe:
             raise TunesmithError(f"{what} changes the vocabulary from {before.shape[-1]} to {after.shape[-1]} tokens")
         difference = float((after - before).abs().max())
         same = float((after.argmax(-1) == before.argmax(-1)).float().mean())
-        announce(f"logits after {what}", f"differ by {difference:.2g}", f"at most; {same:.0%} the same first choice")
+        writes = after.ndim > 1  # a language model; a classifier has one row of scores for the whole text
+        name, why = ("logits", f"at most; {same:.0%} the same first choice") if writes else ("scores", "at most")
+        announce(f"{name} after {what}", f"differ by {difference:.2g}", why)
         if math.isnan(difference) or difference > tolerance:
             raise TunesmithError(
                 f"{what} changes the model: logits differ by {difference:.2g}, allowed is {tolerance:g}.\n"
@@ -50,7 +52,7 @@ class Probe:
             )
 
     def _compute(self, model: Any) -> Any:
-        """Logits, float32 (T, V) on the CPU, in evaluation mode."""
+        """Logits, float32 (T, V), of a classifier (labels,), on the CPU, in evaluation mode."""
         model.eval()
         with torch.no_grad():
             return model(input_ids=self._ids.to(model.device), use_cache=False).logits[0].float().cpu()

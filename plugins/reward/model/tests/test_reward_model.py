@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,21 @@ def test_what_cannot_be_a_reward_model(folder, tmp_path, tokenizer):
         RewardModel(path=str(tmp_path)).score(prompts=[PROMPT], completions=["a"])
     with pytest.raises(TunesmithError, match="outputs 0 to 1"):
         RewardModel(path=str(folder), output=2).score(prompts=[PROMPT], completions=["a"])
+
+
+def test_an_adapter_without_its_run(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(TunesmithError, match=r"an adapter without its run(.|\n)*tunesmith export RUN"):
+        RewardModel(path=str(tmp_path)).score(prompts=[PROMPT], completions=["a"])
+
+
+def test_a_run_that_writes_text_is_no_judge(tiny_model, tmp_path):
+    """A run of another stage is loaded as what it is, and refused."""
+    for part in ("model_transformers", "template_auto", "adapter_full", "hub_local"):
+        pytest.importorskip(f"tunesmith_{part}")
+    run = shutil.copytree(tiny_model, tmp_path / "run")
+    template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    (run / "chat_template.jinja").write_text(template)
+    (run / "run.yaml").write_text(f"model: {{name: transformers, path: {tiny_model}}}\nadapter: {{name: full}}\n")
+    with pytest.raises(TunesmithError, match=r"writes text and gives no score(.|\n)*tunesmith-stage-reward"):
+        RewardModel(path=str(run), device="cpu").score(prompts=[PROMPT], completions=["a"])

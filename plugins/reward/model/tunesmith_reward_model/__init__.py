@@ -17,12 +17,13 @@ class RewardModel:
     """The output of a model for sequence classification, for the conversation with its answer."""
 
     weight: float = 1.0  # multiplies the score
-    path: str  # folder of the model, or its name on the Hugging Face hub
+    path: str  # folder of a run of stage=reward or of another reward model, or a name on the Hugging Face hub
     output: int = 0  # which of the model's outputs is the score
     batch_size: int = 8  # conversations computed together
     max_length: int = 4096  # tokens of a conversation; longer ones lose their beginning
     clip: float | None = None  # largest size of a score, before the weight; null does not clip
-    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # numbers of its weights; auto: as they are saved
+    # numbers of its weights; auto: as they are saved, and with an adapter as its run computes
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     device: str = "auto"  # where it computes: cpu, cuda:1, …; auto: beside the model that is trained
 
     _judge: ClassVar[Any] = None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-from tunesmith import ChatTemplate, TunesmithError, announce
+from tunesmith import ChatTemplate, TunesmithError, announce, open_model
+from tunesmith.runs import holds_adapter, holds_model, is_run
 from tunesmith.types import Message, TrainingJob
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -31,11 +34,7 @@ class Judge:
 
         Raises: TunesmithError when it cannot be loaded, has no chat template, or fewer outputs.
         """
-        try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
-            self.model = AutoModelForSequenceClassification.from_pretrained(path, dtype=_DTYPES.get(precision, "auto"))
-        except (OSError, ValueError) as error:
-            raise TunesmithError(f"reward.model.path={path} cannot be loaded as a reward model: {error}") from error
+        self.tokenizer, self.model = _load_run(path, precision) if is_run(Path(path)) else _load(path, precision)
         outputs = self.model.config.num_labels
         if not 0 <= output < outputs:
             raise TunesmithError(f"reward.model.output={output}: this model has the outputs 0 to {outputs - 1}")
@@ -82,6 +81,39 @@ class Judge:
         ).to(self.model.device)
         logits = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits  # (B, outputs)
         return logits[:, self.output].float().tolist()  # type: ignore[no-any-return]
+
+
+def _load(path: str, precision: str) -> tuple[Any, Any]:
+    """The tokenizer and the model of a folder or hub name, by transformers."""
+    if holds_adapter(Path(path)):
+        raise TunesmithError(
+            f"reward.model.path={path} is an adapter without its run.\n"
+            "  name the run's folder, or what `tunesmith export RUN` made of it"
+        )
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(path, dtype=_DTYPES.get(precision, "auto"))
+        return AutoTokenizer.from_pretrained(path), model
+    except (OSError, ValueError) as error:
+        raise TunesmithError(f"reward.model.path={path} cannot be loaded as a reward model: {error}") from error
+
+
+def _load_run(path: str, precision: str) -> tuple[Any, Any]:
+    """The tokenizer and the model of a run, with its adapter and its head."""
+    if holds_model(Path(path)) and _is_classifier(Path(path)):
+        return _load(path, precision)
+    handle = open_model(path, {} if precision == "auto" else {"precision": precision})
+    model = handle.load()
+    if model.can_generate():
+        raise TunesmithError(
+            f"reward.model.path={path} is a run whose model writes text and gives no score.\n"
+            "  name a run of stage=reward (which needs: pip install tunesmith-stage-reward)"
+        )
+    return handle.processor, model
+
+
+def _is_classifier(folder: Path) -> bool:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or ())
 
 
 def _device(wanted: str, job: TrainingJob | None) -> Any:

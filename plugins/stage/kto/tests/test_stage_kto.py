@@ -27,6 +27,8 @@ ROWS = [
     row("2 + 2?", "5, I think.", False),
 ]
 
+WORDS = ("one", "two", "three", "four", "five", "six", "seven")
+
 
 class TestKahnemanTversky(StageSuite):
     plugin = KahnemanTversky
@@ -92,6 +94,15 @@ def trl_inputs(batch: dict[str, Any], kl: dict[str, Any] | None) -> dict[str, An
     return inputs
 
 
+def logged_of(outputs: list[Any]) -> dict[str, float]:
+    """What the trainer logs of several batches."""
+    sums = pytest.importorskip("tunesmith_trainer_transformers.sums")
+    total = sums.Sums()
+    for output in outputs:
+        total.add(output)
+    return sums.means(total.take(), sum(output.num_items for output in outputs))
+
+
 @pytest.mark.parametrize("padding_free", [True, False])
 @pytest.mark.parametrize("loss", ["kto", "apo_zero_unpaired"])
 @pytest.mark.parametrize("reversed_reference", [False, True])
@@ -121,13 +132,50 @@ def test_equals_trl(
     stage._reference = Reference(other)
     output = stage.compute_loss(mine, stage.collate(examples=examples, padding_free=padding_free))
     assert (output.loss / 4).item() == pytest.approx(expected.item(), rel=1e-5)
+    logged = logged_of([output])
     for name in ("rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected"):
-        assert float(output.metrics[name]) / 4 == pytest.approx(metrics[name], rel=1e-4, abs=1e-4), name
-    assert float(output.metrics["kl"]) / 4 == pytest.approx(0.3 * metrics["kl"], rel=1e-4, abs=1e-5)
+        assert logged[name] == pytest.approx(metrics[name], rel=1e-4, abs=1e-4), name
+    assert logged["kl"] == pytest.approx(0.3 * metrics["kl"], rel=1e-4, abs=1e-5)
     wanted = gradients(trainer.model, expected)
     scale = max(float(values.abs().max()) for values in wanted.values())
     for name, values in gradients(mine, output.loss / 4).items():
         torch.testing.assert_close(values, wanted[name], rtol=1e-3, atol=1e-5 * scale, msg=name)
+
+
+def test_means_are_of_one_kind_of_answers(tiny_model: Path, tokenizer: Any) -> None:
+    """Batches with one desirable answer of four, and with none, count as many answers of a kind as they have."""
+    stage = KahnemanTversky(loss="apo_zero_unpaired", beta=0.3)
+    trained, reference = two_models(tiny_model)
+    stage._reference = Reference(reference)
+    rows = [row("a", f"{word} tide", word in ("one", "six")) for word in WORDS]
+    examples = encoded(tokenizer, stage, rows)
+    alone = [stage.compute_loss(trained, stage.collate(examples=[some], padding_free=True)) for some in examples]
+    rewards = [
+        float(next(v[0] for n in ("chosen", "rejected") if (v := one.metrics[f"rewards/{n}"])[1])) for one in alone
+    ]
+    parts = (examples[:4], examples[1:5], examples[5:])  # the answers 1, 2 and 3 twice
+    outputs = [stage.compute_loss(trained, stage.collate(examples=part, padding_free=True)) for part in parts]
+    chosen, rejected = [rewards[0], rewards[5]], [*rewards[1:4], *rewards[1:5], rewards[6]]
+    expected = {"chosen": sum(chosen) / 2, "rejected": sum(rejected) / 8}
+    logged = logged_of(outputs)
+    for name, value in expected.items():
+        assert logged[f"rewards/{name}"] == pytest.approx(value, rel=1e-4, abs=1e-6)
+    assert logged["rewards/margins"] == pytest.approx(expected["chosen"] - expected["rejected"], rel=1e-4, abs=1e-6)
+    assert not {"rewards/chosen", "rewards/margins"} & logged_of(outputs[1:2]).keys(), "a mean of nothing is not logged"
+
+
+def test_loss_of_each_data_set(tiny_model: Path, tokenizer: Any) -> None:
+    stage = KahnemanTversky(loss="apo_zero_unpaired")
+    trained, reference = two_models(tiny_model)
+    stage._reference = Reference(reference)
+    examples = encoded(tokenizer, stage)
+    names = ["tides", "whales", "tides", "tides"]
+    named = [{**example, "dataset": name} for example, name in zip(examples, names, strict=True)]
+    output = stage.compute_loss(trained, stage.collate(examples=named, padding_free=True))
+    for name in ("tides", "whales"):
+        mine = [example for example, of in zip(examples, names, strict=True) if of == name]
+        expected = stage.compute_loss(trained, stage.collate(examples=mine, padding_free=True)).loss
+        assert output.metrics[f"loss_{name}"].tolist() == pytest.approx([expected.item(), len(mine)], rel=1e-4)
 
 
 def test_baseline_and_sides() -> None:

@@ -68,6 +68,7 @@ class KahnemanTversky(ReferenceStage, LogProbStage):
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
         import torch
+        from tunesmith_stage_sft.by_dataset import losses_by_dataset
         from tunesmith_stage_sft.log_probs import sequence_log_probs
 
         from tunesmith_stage_kto.losses import kto, mean_over_processes
@@ -86,6 +87,7 @@ class KahnemanTversky(ReferenceStage, LogProbStage):
         losses = weights * kto(ratios, desirable, self.beta, baseline)
         loss = losses.sum() + policy.routing_loss * batch["num_items"]
         metrics = _metrics(self.beta * ratios.detach(), policy.sums.detach(), desirable, baseline * self.beta)
+        metrics |= losses_by_dataset(losses, batch)
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
 
     def reference_log_probs(self, model: Any, batch: Batch) -> Columns:
@@ -113,15 +115,16 @@ def _apart(batch: Batch) -> tuple[Batch, Any, Batch | None]:
 
 
 def _metrics(rewards: Any, log_probs: Any, desirable: Any, baseline: Any) -> dict[str, Any]:
-    """What is logged, under TRL's names: the mean of each side of the batch, as a sum over all its answers."""
-    sides = {"chosen": desirable, "rejected": ~desirable}
-    count = len(rewards)
+    """What is logged, under TRL's names: means over the desirable (chosen) or undesirable (rejected) answers alone."""
+    import torch
+
+    sides = {"chosen": desirable.float(), "rejected": (~desirable).float()}
     metrics = {
-        f"{name}/{side}": values[mask].sum() / mask.sum().clamp(min=1) * count
+        f"{name}/{side}": torch.stack([(values * mask).sum(), mask.sum()])
         for name, values in (("rewards", rewards), ("logps", log_probs))
         for side, mask in sides.items()
     }
-    metrics["rewards/margins"] = metrics["rewards/chosen"] - metrics["rewards/rejected"]
+    metrics["rewards/margins"] = torch.stack([metrics["rewards/chosen"], metrics["rewards/rejected"]])
     metrics["rewards/accuracies"] = ((rewards > baseline) == desirable).float().sum()
-    metrics["kl"] = baseline * count
+    metrics["kl"] = baseline * len(rewards)
     return metrics

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError
+from tunesmith.errors import ConfigError
 from tunesmith.testing import StageSuite
 from tunesmith.testing.parts import CHATML, StubPlan, load_plain
 from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
+from tunesmith.types import ModelSource
 from tunesmith_stage_reward import RewardModelling
-from tunesmith_stage_reward.classifier import head_name, to_classifier
+from tunesmith_stage_reward.classifier import last_scores, score_every_token, to_classifier
 
 
 def pair(question: str, chosen: str, rejected: str) -> dict[str, Any]:
@@ -30,7 +32,9 @@ ROWS = [
 
 def classifier_of(folder: Path) -> Any:
     torch.manual_seed(0)
-    return to_classifier(load_plain(folder), tiny_tokenizer())
+    classifier = to_classifier(load_plain(folder), tiny_tokenizer())
+    score_every_token(classifier)
+    return classifier
 
 
 class TestRewardModelling(StageSuite):
@@ -121,9 +125,9 @@ def test_check() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adapter", ["lora", "full"])
+@pytest.mark.parametrize("adapter", ["lora", "full", "freeze"])
 def test_the_road(tiny_model: Path, tmp_path: Path, adapter: str) -> None:
-    """A run learns to tell answers apart, and transformers alone reads the same scores from its folder."""
+    """A run learns to tell answers apart; transformers alone, its export and the reward plugin give the same scores."""
     import tunesmith
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -152,32 +156,165 @@ def test_the_road(tiny_model: Path, tmp_path: Path, adapter: str) -> None:
     last = [event for event in events if "eval_loss" in event][-1]
     accuracies = {value for name, value in last.items() if name.endswith("accuracy")}
     assert accuracies == {1.0} and last["eval_loss"] < 0.3
-    if adapter == "lora":
-        from peft import PeftModel
+    chats = [
+        [{"role": "user", "content": "Say 99."}, {"role": "assistant", "content": answer}]
+        for answer in ("The tide 99.", "whale 99", "The tide.")
+    ]
+    by_run = scores_of_run(folder, chats)
+    assert by_run[0] > by_run[1] + 1
+    exported = tunesmith.export(folder, output_dir=tmp_path / "exported")
+    plain = AutoModelForSequenceClassification.from_pretrained(exported).eval()
+    tokenizer = AutoTokenizer.from_pretrained(exported)
+    assert plain.config.pad_token_id == tokenizer.pad_token_id is not None and plain.config.num_labels == 1
+    alone = [plain(**tokenizer.apply_chat_template([chat], return_tensors="pt", return_dict=True)) for chat in chats]
+    assert [float(output.logits[0, 0]) for output in alone] == pytest.approx(by_run, rel=1e-4, abs=1e-4)
+    together = plain(**tokenizer.apply_chat_template(chats, padding=True, return_tensors="pt", return_dict=True))
+    assert together.logits[:, 0].tolist() == pytest.approx(by_run, rel=1e-4, abs=1e-4)
+    with pytest.raises(ConfigError, match="it cannot answer"):
+        tunesmith.chat(folder, [chats[0][:1]])
+    with pytest.raises(TunesmithError, match="cannot answer"):
+        tunesmith.chat({"model": {"path": str(exported)}}, [chats[0][:1]])
+    judges = pytest.importorskip("tunesmith_reward_model")
+    for path in (folder, exported):
+        reward = judges.RewardModel(path=str(path), device="cpu", batch_size=2)
+        scores = reward.score(prompts=[chat[:1] for chat in chats], completions=[chat[1]["content"] for chat in chats])
+        assert scores == pytest.approx(by_run, rel=1e-4, abs=1e-4)
 
-        base = AutoModelForSequenceClassification.from_pretrained(tiny_model, num_labels=1)
+
+def scores_of_run(folder: Path, chats: list[Any]) -> list[float]:
+    """What a run's own adapter or weights say, put together with peft and transformers by hand."""
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    if (folder / "adapter_config.json").is_file():
+        about = json.loads((folder / "adapter_config.json").read_text())
+        base = AutoModelForSequenceClassification.from_pretrained(about["base_model_name_or_path"], num_labels=1)
         model = PeftModel.from_pretrained(base, folder)
     else:
         model = AutoModelForSequenceClassification.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    scores = []
-    for answer in ("The tide 99.", "whale 99"):
-        chat = [{"role": "user", "content": "Say 99."}, {"role": "assistant", "content": answer}]
-        inputs = tokenizer.apply_chat_template(chat, return_tensors="pt", return_dict=True)
-        scores.append(model.eval()(**inputs).logits.item())
-    assert scores[0] > scores[1] + 1
+    inputs = [tokenizer.apply_chat_template([chat], return_tensors="pt", return_dict=True) for chat in chats]
+    with torch.no_grad():
+        return [float(model.eval()(**some).logits[0, 0]) for some in inputs]
 
 
-def test_the_head_is_trained_whole(tiny_model: Path) -> None:
-    """An adapter with `modules_to_save` gets the fresh head, which it must train and save."""
-
-    class Adapter:
-        modules_to_save: list[str] = []
-
-    stage, adapter = RewardModelling(), Adapter()
-    stage.check(plan=StubPlan({"stage": {"reward": stage}, "adapter": {"lora": adapter}}))
-    loading = stage.load_model(processor=tiny_tokenizer())
+def loaded(folder: Path, *, training: bool, tokenizer: Any = None) -> Any:
+    """What the stage makes of a model, as the wrapper of load_model."""
+    source = ModelSource(folder, "tiny", "fp32", 0, training)
+    loading = RewardModelling().load_model(source=source, processor=tokenizer or tiny_tokenizer())
     next(loading)
     with pytest.raises(StopIteration) as stopped:
-        loading.send(load_plain(tiny_model))
-    assert head_name(stopped.value.value) == "score" and adapter.modules_to_save == ["score"]
+        loading.send(load_plain(folder))
+    return stopped.value.value
+
+
+def test_a_trained_head_is_kept(tiny_model: Path, tmp_path: Path) -> None:
+    """Loaded again, a reward model is what it was; a language model gets a fresh head."""
+    torch.manual_seed(1)
+    first = loaded(tiny_model, training=True)
+    assert first.fresh_modules == ["score"]
+    first.save_pretrained(tmp_path / "reward")
+    again = loaded(tmp_path / "reward", training=False)
+    torch.testing.assert_close(again.score.weight, first.score.weight, rtol=0, atol=0)
+    assert not torch.equal(loaded(tiny_model, training=False).score.weight, first.score.weight)
+    ids = torch.tensor([[5, 6, 7]])
+    assert first(input_ids=ids).logits.shape == (1, 3, 1) and again(input_ids=ids).logits.shape == (1, 1)
+
+
+def test_padded_batches_of_transformers(tiny_model: Path, tokenizer: Any, tmp_path: Path) -> None:
+    """The saved configuration has the padding token, so that plain transformers finds the ends of padded sequences.
+
+    Also where the padding token is the one that ends a text, as with many tokenizers: the stage then reads the token
+    before, in training too.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    for pad in (tokenizer.pad_token, "<|im_end|>"):
+        tokenizer.pad_token = pad
+        torch.manual_seed(0)
+        model = to_classifier(load_plain(tiny_model), tokenizer).eval()
+        model.save_pretrained(tmp_path / "saved")
+        plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved")
+        assert plain.config.pad_token_id == tokenizer.pad_token_id is not None
+        texts = ["A tide, and another one.<|im_end|>", "whale<|im_end|>", "<|im_end|>"]
+        padded = tokenizer(texts, padding=True, add_special_tokens=False, return_tensors="pt")
+        together = plain(input_ids=padded["input_ids"], attention_mask=padded["attention_mask"]).logits[:, 0]
+        alone = [tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"] for text in texts]
+        for index, ids in enumerate(alone):
+            torch.testing.assert_close(plain(input_ids=ids).logits[0, 0], together[index], rtol=1e-4, atol=1e-5)
+        score_every_token(model)
+        bounds = torch.tensor([0, *(ids.shape[1] for ids in alone)]).cumsum(0).int()
+        starts = torch.cat([torch.arange(ids.shape[1]) for ids in alone])[None]
+        row = {"input_ids": torch.cat(alone, dim=1), "cu_seq_lens_q": bounds}
+        apart = torch.cat([model(input_ids=ids).logits for ids in alone], dim=1)
+        assert apart.shape[1] == starts.shape[1]
+        torch.testing.assert_close(last_scores(apart, row, tokenizer.pad_token_id), together, rtol=1e-4, atol=1e-5)
+        scores = model(input_ids=padded["input_ids"], attention_mask=padded["attention_mask"]).logits
+        torch.testing.assert_close(last_scores(scores, padded, tokenizer.pad_token_id), together, rtol=1e-4, atol=1e-5)
+
+
+def test_a_tokenizer_without_padding(tiny_model: Path, tokenizer: Any) -> None:
+    tokenizer.pad_token = None
+    with pytest.raises(TunesmithError, match="neither a pad_token nor an eos_token"):
+        to_classifier(load_plain(tiny_model), tokenizer)
+
+
+ADAPTERS = {"lora": "Lora", "oft": "Oft", "freeze": "Freeze", "llama_pro": "LlamaPro", "full": "Full"}
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_every_adapter_trains_the_head(tiny_model: Path, tmp_path: Path, adapter: str) -> None:
+    """It is trained and saved, and is no target of the adapter's own."""
+    package = pytest.importorskip(f"tunesmith_adapter_{adapter}")
+    options = {"llama_pro": {"new_layers": 1}}.get(adapter, {})
+    plugin = getattr(package, ADAPTERS[adapter])(**options)
+    model = loaded(tiny_model, training=True)
+    source = ModelSource(tiny_model, "tiny", "fp32", 0, True)
+    adapted = plugin.apply_adapter(model=model, trained=None, source=source)
+    names = [name for name, weight in adapted.named_parameters() if weight.requires_grad and "score" in name]
+    assert len(names) == 1 and names[0].endswith("weight") and "lora" not in names[0] and "oft" not in names[0]
+    with torch.no_grad():
+        adapted.get_parameter(names[0]).fill_(0.5)
+    adapted.save_pretrained(tmp_path / "saved")
+    weights = {
+        name: weight for file in (tmp_path / "saved").glob("*.safetensors") for name, weight in read(file).items()
+    }
+    (saved,) = (weight for name, weight in weights.items() if "score" in name)
+    assert bool((saved == 0.5).all())
+
+
+def read(file: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(file)
+
+
+def test_an_adapter_without_the_head_is_not_gone_on_with(tiny_model: Path, tmp_path: Path) -> None:
+    """An adapter that was trained on conversations does not have the head; merged into the base it is a good start."""
+    package = pytest.importorskip("tunesmith_adapter_lora")
+    source = ModelSource(tiny_model, "tiny", "fp32", 0, True)
+    package.Lora().apply_adapter(model=load_plain(tiny_model), trained=None, source=source).save_pretrained(tmp_path)
+    with pytest.raises(TunesmithError, match=r"does not train score(.|\n)*adapter.restart=true"):
+        package.Lora(path=str(tmp_path)).apply_adapter(
+            model=loaded(tiny_model, training=True), trained=None, source=source
+        )
+    fresh = package.Lora(path=str(tmp_path), restart=True)
+    adapted = fresh.apply_adapter(model=loaded(tiny_model, training=True), trained=None, source=source)
+    assert any("score" in name for name, weight in adapted.named_parameters() if weight.requires_grad)
+
+
+def test_loss_of_each_data_set(tiny_model: Path, tokenizer: Any) -> None:
+    stage, model = RewardModelling(), classifier_of(tiny_model)
+    examples = encoded(tokenizer)
+    named = [{**example, "dataset": name} for example, name in zip(examples, ("tides", "whales"), strict=True)]
+    output = stage.compute_loss(model, stage.collate(examples=named, padding_free=True))
+    for example, name in zip(examples, ("tides", "whales"), strict=True):
+        alone = stage.compute_loss(model, stage.collate(examples=[example], padding_free=True))
+        assert output.metrics[f"loss_{name}"].tolist() == pytest.approx([alone.loss.item(), 1.0], rel=1e-4)
+
+
+def test_it_does_not_chat() -> None:
+    stage = RewardModelling()
+    (problem,) = stage.check(plan=StubPlan({"stage": {"reward": stage}}, command="chat"))
+    assert problem.severity == "error" and "reward.model.path=RUN" in problem.advice
+    assert stage.check(plan=StubPlan({"stage": {"reward": stage}}, command="export")) == []

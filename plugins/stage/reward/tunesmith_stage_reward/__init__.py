@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tunesmith import announce, hookimpl, plugin
-from tunesmith.types import Batch, LossOutput, Problem
+from tunesmith import hookimpl, plugin
+from tunesmith.types import Batch, LossOutput, ModelSource, Problem, model_inputs
 from tunesmith_stage_dpo.pairs import PairStage
 
 if TYPE_CHECKING:
@@ -25,41 +25,41 @@ class RewardModelling(PairStage):
     center_coefficient: float = 0.0
 
     NAME: ClassVar[str] = "reward"
-    _adapter: ClassVar[Any] = None
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        self._adapter = plan.plugin("adapter")  # type: ignore[misc]
         found = self.problems()
         if self.center_coefficient < 0:
             message = f"stage.center_coefficient={self.center_coefficient} is negative."
             found.append(Problem("stage.center_coefficient", message, "0 is none"))
+        if plan.command == "chat":
+            message = "stage=reward trains a model that gives answers a score; it cannot answer."
+            advice = "train with it: stage=ppo reward.model.path=RUN\nfor other programs: tunesmith export RUN"
+            found.append(Problem("stage", message, advice))
         return found
 
     @hookimpl(wrapper=True)
-    def load_model(self, processor: Any) -> Generator[None, Any, Any]:
-        model = yield
-        from tunesmith_stage_reward.classifier import head_name, to_classifier
+    def load_model(self, source: ModelSource, processor: Any) -> Generator[None, Any, Any]:
+        from tunesmith_stage_reward.classifier import load_head, score_every_token, to_classifier, unreported
 
+        with unreported(source.path):
+            model = yield
         classifier = to_classifier(model, getattr(processor, "tokenizer", processor))
-        self._train_whole(head_name(classifier))
+        load_head(classifier, source.path)
+        if source.training:
+            score_every_token(classifier)
         return classifier
-
-    def _train_whole(self, head: str) -> None:
-        """Have an adapter that trains beside frozen weights train and save the fresh head itself."""
-        whole = getattr(self._adapter, "modules_to_save", None)
-        if whole is not None and head not in whole:
-            self._adapter.modules_to_save = [*whole, head]
-            announce("adapter.modules_to_save", head, "the fresh head of stage.reward")
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
         import torch.nn.functional as F
-        from tunesmith_stage_sft.loss import model_inputs
+        from tunesmith_stage_sft.by_dataset import losses_by_dataset
+        from tunesmith_stage_sft.head import unwrap
 
         from tunesmith_stage_reward.classifier import last_scores
 
-        scores = last_scores(model(**model_inputs(batch), use_cache=False).logits, batch)
+        padding = unwrap(model).config.get_text_config().pad_token_id
+        scores = last_scores(model(**model_inputs(batch), use_cache=False).logits, batch, padding)
         chosen, rejected = scores.chunk(2)
         losses = -F.logsigmoid(chosen - rejected) + self.center_coefficient * (chosen + rejected) ** 2
         margins = (chosen - rejected).detach()
@@ -67,5 +67,6 @@ class RewardModelling(PairStage):
             "accuracy": (margins > 0).float().sum(),
             "margin": margins.sum(),
             "mean_reward": scores.detach().sum() / 2,
+            **losses_by_dataset(losses, batch),
         }
         return LossOutput(loss=losses.sum(), num_items=batch["num_items"], metrics=metrics)

@@ -6,14 +6,20 @@ of concatenated sequences work; transformers' own forward takes the score of a r
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import MethodType
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import nn
 from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 from transformers.modeling_outputs import SequenceClassifierOutputWithPast
-from tunesmith import TunesmithError
+from tunesmith import TunesmithError, announce
 from tunesmith.types import Batch
 
 # What transformers knows of a model that it quantised while loading.
@@ -25,15 +31,24 @@ def to_classifier(model: Any, tokenizer: Any) -> Any:
 
     Args:
         model: a causal language model; it is taken apart.
+        tokenizer: its padding token is written into the model's configuration: by it transformers finds the last token
+            of each sequence of a padded batch.
 
-    Returns: the sequence classifier of the same architecture, with `head_name(it)` its head.
-    Raises: TunesmithError for an architecture that transformers has no sequence classifier of.
+    Returns: the sequence classifier of the same architecture, with `head_name(it)` its head, in evaluation the forward
+        of transformers, and `fresh_modules` for adapters.
+    Raises: TunesmithError for an architecture that transformers has no sequence classifier of, or when there is no
+        padding token.
     """
     config = model.config
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
         raise TunesmithError(f"stage.reward: transformers has no sequence classifier for {config.model_type}")
+    if tokenizer.pad_token_id is None:
+        raise TunesmithError(
+            "stage.reward: the tokenizer has neither a pad_token nor an eos_token, and a classifier finds the end of a "
+            "sequence by it.\n  set pad_token in the model's tokenizer_config.json"
+        )
     config.num_labels = 1
-    config.pad_token_id = tokenizer.pad_token_id
+    config.pad_token_id = config.get_text_config().pad_token_id = tokenizer.pad_token_id
     with torch.device("meta"):
         classifier = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)](config)
     if classifier.base_model_prefix != model.base_model_prefix:
@@ -47,7 +62,7 @@ def to_classifier(model: Any, tokenizer: Any) -> Any:
     for name in _QUANTISED:
         if hasattr(model, name):
             setattr(classifier, name, getattr(model, name))
-    classifier.forward = MethodType(score_tokens, classifier)
+    classifier.fresh_modules = [head_name(classifier)]
     return classifier.train(model.training)
 
 
@@ -55,6 +70,53 @@ def head_name(classifier: Any) -> str:
     """The name of a classifier's head: the one child that is not the backbone."""
     (name,) = (name for name, module in classifier.named_children() if module is not classifier.base_model)
     return name
+
+
+def holds_classifier(folder: Path) -> bool:
+    """Whether a model's folder says that it holds a sequence classifier."""
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or ())
+
+
+@contextmanager
+def unreported(folder: Path) -> Iterator[None]:
+    """Keep transformers from reporting that a reward model lacks the output layer, whose place its head will take."""
+    log = logging.getLogger("transformers.modeling_utils")
+    level = log.level
+    if holds_classifier(folder):
+        log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def load_head(classifier: Any, folder: Path) -> bool:
+    """Fill the head with the weights of a reward model's folder, so that it can be trained on, or exported.
+
+    Returns: whether the folder is one; a language model, and a classifier of another number of labels, are none.
+    """
+    if not holds_classifier(folder):
+        return False
+    head = getattr(classifier, head_name(classifier))
+    wanted = {f"{head_name(classifier)}.{name}": parameter for name, parameter in head.named_parameters()}
+    found = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as weights:
+            found |= {name: weights.get_tensor(name) for name in wanted.keys() & set(weights.keys())}
+    if any(name not in found or found[name].shape != parameter.shape for name, parameter in wanted.items()):
+        return False
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            parameter.copy_(found[name])
+    announce("head", head_name(classifier), f"from {folder}")
+    return True
+
+
+def score_every_token(classifier: Any) -> None:
+    """Give a classifier the forward of training."""
+    classifier.forward = MethodType(score_tokens, classifier)
 
 
 def score_tokens(self: Any, *args: Any, **inputs: Any) -> SequenceClassifierOutputWithPast:
@@ -67,10 +129,19 @@ def score_tokens(self: Any, *args: Any, **inputs: Any) -> SequenceClassifierOutp
         return SequenceClassifierOutputWithPast(logits=head(hidden.to(dtype)).float())
 
 
-def last_scores(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """The score of each sequence's last token: (B, T, 1) -> number of sequences."""
-    bounds = batch.get("cu_seq_lens_q")
-    if bounds is not None:
-        return scores[0, bounds[1:].long() - 1, 0]
-    last = batch["attention_mask"].sum(dim=1) - 1
-    return scores[torch.arange(len(scores), device=scores.device), last, 0]
+def last_scores(scores: torch.Tensor, batch: Batch, pad_token_id: int | None) -> torch.Tensor:
+    """The score of each sequence's last token: (B, T, 1) -> number of sequences.
+
+    It is the last one that is not the padding token, as transformers reads it: where a tokenizer pads with the token
+    that ends a text, that is the token before.
+    """
+    tokens, bounds = batch["input_ids"], batch.get("cu_seq_lens_q")
+    places = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+    places = places if pad_token_id is None else places * (tokens != pad_token_id)
+    if bounds is None:
+        last = (places * batch["attention_mask"]).amax(dim=1)
+        return scores[torch.arange(len(scores), device=scores.device), last, 0]
+    lengths = bounds.diff().long()
+    numbers = torch.arange(len(lengths), device=tokens.device).repeat_interleave(lengths, output_size=tokens.shape[1])
+    last = bounds[:-1].long().scatter_reduce(0, numbers, places[0], "amax")  # at least the first token
+    return scores[0, last, 0]

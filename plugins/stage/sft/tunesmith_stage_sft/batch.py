@@ -1,7 +1,7 @@
 """Batches of sequences: concatenated without padding, or padded. For every stage that trains on tokens.
 
 A sequence is a mapping of equally long columns: `input_ids`, `labels` (of the token itself; -100 is not trained), and
-optionally `weights` of the labels.
+optionally `weights` of the labels, and `datasets`, the number of the data set in `dataset_names`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import torch
 from tunesmith.types import Batch
 
 IGNORED = -100
-_FILL = {"input_ids": 0, "labels": IGNORED, "weights": 0.0}  # id 0 exists in every vocabulary; it is masked
-_DTYPES = {"input_ids": np.int64, "labels": np.int64, "weights": np.float32}
+_FILL = {"input_ids": 0, "labels": IGNORED, "weights": 0.0, "datasets": 0}  # id 0 exists in every vocabulary
+_DTYPES = {"input_ids": np.int64, "labels": np.int64, "weights": np.float32, "datasets": np.int64}
 
 Arrays = dict[str, np.ndarray]
 
@@ -24,10 +24,26 @@ Arrays = dict[str, np.ndarray]
 def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
     """Make a batch of encoded examples, whose packed rows come apart again.
 
-    Returns: `concatenate`'s or `pad`'s batch.
+    Returns: `concatenate`'s or `pad`'s batch, with `dataset_names` where the examples say of which data set they are.
     """
-    sequences = [sequence for example in examples for sequence in unpack(example)]
-    return concatenate(sequences) if padding_free else pad(sequences)
+    names, numbers = dataset_numbers(examples)
+    sequences = []
+    for index, example in enumerate(examples):
+        for sequence in unpack(example):
+            if names:
+                sequence["datasets"] = np.full(len(sequence["input_ids"]), numbers[index])
+            sequences.append(sequence)
+    batch = concatenate(sequences) if padding_free else pad(sequences)
+    return {**batch, "dataset_names": names} if names else batch
+
+
+def dataset_numbers(examples: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[int]]:
+    """The names of the data sets that a batch's examples are of, and the number of each example's; none without."""
+    if "dataset" not in examples[0]:
+        return [], []
+    of_example = [str(example["dataset"]) for example in examples]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(of_example))}
+    return list(numbers), [numbers[name] for name in of_example]
 
 
 def unpack(example: Mapping[str, Any]) -> list[Arrays]:
@@ -48,8 +64,9 @@ def unpack(example: Mapping[str, Any]) -> list[Arrays]:
 def concatenate(sequences: Sequence[Arrays]) -> Batch:
     """One row of all sequences.
 
-    Returns: `input_ids`, `labels`, `position_ids` (restarting) and `weights` if any: (1, T); `cu_seq_lens_q`,
-        `cu_seq_lens_k`: int32, number of sequences + 1; `max_length_q`, `max_length_k`: int; `num_items` as in `pad`.
+    Returns: `input_ids`, `labels`, `position_ids` (restarting), `weights` and `datasets` if any: (1, T);
+        `cu_seq_lens_q`, `cu_seq_lens_k`: int32, number of sequences + 1; `max_length_q`, `max_length_k`: int;
+        `num_items` as in `pad`.
     """
     lengths = [len(sequence["input_ids"]) for sequence in sequences]
     columns = {name: np.concatenate([sequence[name] for sequence in sequences])[None] for name in sequences[0]}
@@ -69,7 +86,7 @@ def concatenate(sequences: Sequence[Arrays]) -> Batch:
 def pad(sequences: Sequence[Arrays]) -> Batch:
     """One row per sequence, padded on the right.
 
-    Returns: `input_ids`, `labels`, `attention_mask` (int64) and `weights` if any: (B, T);
+    Returns: `input_ids`, `labels`, `attention_mask` (int64), `weights` and `datasets` if any: (B, T);
         `num_items`: float, the number of trained tokens, or the sum of their weights.
     """
     lengths = np.array([len(sequence["input_ids"]) for sequence in sequences])

@@ -102,9 +102,12 @@ def collate_answers(
     Args:
         weights: of the labels of each sequence in this order, float arrays; None for none.
 
-    Returns: as `batch.concatenate` or `batch.pad`, with `num_items` the number of examples.
+    Returns: as `batch.concatenate` or `batch.pad`, with `num_items` the number of examples; where they say of which
+        data set they are, `datasets` (number of examples,) and `dataset_names` for `by_dataset.losses_by_dataset`.
     """
-    from tunesmith_stage_sft.batch import concatenate, pad, unpack
+    import torch
+
+    from tunesmith_stage_sft.batch import concatenate, dataset_numbers, pad, unpack
 
     sequences = [
         unpack({name: example[f"{prefix}{name}"] for name in ("input_ids", "labels")})[0]
@@ -113,5 +116,6 @@ def collate_answers(
     ]
     if weights is not None:
         sequences = [{**sequence, "weights": values} for sequence, values in zip(sequences, weights, strict=True)]
-    batch = concatenate(sequences) if padding_free else pad(sequences)
-    return {**batch, "num_items": float(len(examples))}
+    batch = {**(concatenate(sequences) if padding_free else pad(sequences)), "num_items": float(len(examples))}
+    names, numbers = dataset_numbers(examples)
+    return {**batch, "datasets": torch.tensor(numbers), "dataset_names": names} if names else batch

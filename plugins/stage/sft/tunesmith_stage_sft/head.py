@@ -13,6 +13,7 @@ import logging
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -30,6 +31,9 @@ Combine = Callable[["LossOfHidden", torch.Tensor, list[torch.nn.Parameter], int]
 LossOfHidden = Callable[[torch.Tensor, slice], torch.Tensor]
 """Hidden states (n, H) of some of the kept positions, and which: as `LossOfRows`."""
 
+Fused = Callable[[torch.Tensor, torch.nn.Linear, "PostProcessing"], torch.Tensor]
+"""Hidden states (B·K, H), output layer, and what the model does to logits: the sum of the loss, in one kernel."""
+
 _CHUNK_ELEMENTS = 2**25  # logits of a chunk: 128 MiB in fp32
 _PROBE = (-2.0, 0.5, 100.0)  # what a model does to these "logits" it does to all
 
@@ -45,6 +49,7 @@ def run(
     loss_of: LossOfRows,
     chunk_size: int = 0,
     combine: Combine | None = None,
+    fused: Fused | None = None,
 ) -> tuple[torch.Tensor, Any]:
     """Run the model and compute the loss of the kept positions.
 
@@ -55,6 +60,7 @@ def run(
         loss_of: of flattened positions: row b, kept position k is number b·K + k.
         chunk_size: positions per chunk; 0 is as many as fit 128 MiB of logits.
         combine: `chunked_sum` when None; `chunked_values` for a `loss_of` that gives one value per position.
+        fused: computes the sum in place of `loss_of` where the output layer is a plain `Linear`.
 
     Returns: the sum, a scalar, or the values (B·K,); and the model's outputs (whose `logits` mean nothing).
     """
@@ -64,7 +70,8 @@ def run(
     layer = base.get_output_embeddings()
     if layer is None or layer in _opaque or isinstance(model, torch._dynamo.OptimizedModule):
         return _run_whole(model, inputs, keep, loss_of)
-    loss_layer = LossLayer(layer, post_processing(base.config), keep, loss_of, chunk_size, combine or chunked_sum)
+    combine = combine or chunked_sum
+    loss_layer = LossLayer(layer, post_processing(base.config), keep, loss_of, chunk_size, combine, fused)
     with _forward_of(layer, loss_layer):
         outputs = model(**inputs, use_cache=False)
     if loss_layer.loss is None or not _is_faithful(layer, loss_layer, outputs.logits):
@@ -97,21 +104,28 @@ def _kept(values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     return values if values.shape[1] == keep.shape[0] else values[:, keep]
 
 
-def post_processing(config: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+@dataclass(frozen=True)
+class PostProcessing:
+    """What a model does to its logits: times `scale`, then c·tanh(x/c) with c = `cap`."""
+
+    scale: float = 1.0
+    cap: float | None = None
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        logits = logits if self.scale == 1.0 else logits * self.scale
+        return self.cap * torch.tanh(logits / self.cap) if self.cap else logits
+
+
+def post_processing(config: Any) -> PostProcessing:
     """What a model does to its logits by its configuration.
 
-    Gemma caps them (`final_logit_softcapping`, `logits_soft_cap`: c·tanh(x/c)), Cohere multiplies (`logit_scale`),
-    Granite divides (`logits_scaling`).
+    Gemma caps them (`final_logit_softcapping`, `logits_soft_cap`), Cohere multiplies (`logit_scale`), Granite divides
+    (`logits_scaling`).
     """
     text = config.get_text_config()
     cap = getattr(text, "final_logit_softcapping", None) or getattr(text, "logits_soft_cap", None)
     scale = (getattr(text, "logit_scale", None) or 1.0) / (getattr(text, "logits_scaling", None) or 1.0)
-
-    def process(logits: torch.Tensor) -> torch.Tensor:
-        logits = logits if scale == 1.0 else logits * scale
-        return cap * torch.tanh(logits / cap) if cap else logits
-
-    return process
+    return PostProcessing(scale, cap)
 
 
 @contextmanager
@@ -144,22 +158,26 @@ class LossLayer:
     def __init__(
         self,
         layer: torch.nn.Module,
-        process: Callable[[torch.Tensor], torch.Tensor],
+        process: PostProcessing,
         keep: torch.Tensor,
         loss_of: LossOfRows,
         chunk_size: int,
         combine: Combine,
+        fused: Fused | None,
     ) -> None:
         self.layer, self.process, self.keep, self.loss_of = layer, process, keep, loss_of
-        self.chunk_size, self.combine = chunk_size, combine
+        self.chunk_size, self.combine, self.fused = chunk_size, combine, fused
         self.forward = layer.forward
         self.loss: torch.Tensor | None = None
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         """Args: hidden: (B, T or K, H)."""
         hidden = _kept(hidden, self.keep).flatten(0, 1)
-        trained = [parameter for parameter in self.layer.parameters() if parameter.requires_grad]
-        self.loss = self.combine(self._loss_of_chunk, hidden, trained, self.chunk_size or self._choose_chunk())
+        if self.fused is not None and _is_plain(self.layer):
+            self.loss = self.fused(hidden, self.layer, self.process)
+        else:
+            trained = [parameter for parameter in self.layer.parameters() if parameter.requires_grad]
+            self.loss = self.combine(self._loss_of_chunk, hidden, trained, self.chunk_size or self._choose_chunk())
         probe = torch.tensor([[_PROBE]], device=hidden.device)
         return torch.cat([self.loss.sum().view(1, 1, 1), probe], dim=-1)
 
@@ -169,6 +187,13 @@ class LossLayer:
     def _choose_chunk(self) -> int:
         vocabulary = getattr(self.layer, "out_features", 0) or max(self.layer.weight.shape)
         return max(_CHUNK_ELEMENTS // vocabulary, 1)
+
+
+def _is_plain(layer: torch.nn.Module) -> bool:
+    """Whether a layer is its weight and bias and no more: no adapter around it, not quantised."""
+    if not isinstance(layer, torch.nn.Linear) or type(layer.weight) not in (torch.nn.Parameter, torch.Tensor):
+        return False
+    return layer.weight.is_floating_point() and layer.weight.shape == (layer.out_features, layer.in_features)
 
 
 def chunked_sum(

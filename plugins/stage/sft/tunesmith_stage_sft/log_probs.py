@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from tunesmith.types import Batch
+from tunesmith.types import Batch, model_inputs
 
 from tunesmith_stage_sft import head
-from tunesmith_stage_sft.loss import IGNORED, model_inputs, next_tokens, routing_loss, trained_positions
+from tunesmith_stage_sft.loss import IGNORED, next_tokens, routing_loss, trained_positions
 
 
 @dataclass(frozen=True)

@@ -177,6 +177,56 @@ def test_logs_means_over_items(tiny_model: Path, tmp_path: Path) -> None:
     assert {"learning_rate", "grad_norm", "tokens_per_second", "trained_tokens_per_second"} <= logged[2].keys()
 
 
+def sides(model: Any, batch: dict[str, Any]) -> Any:
+    """Metrics with denominators of their own: the mean first token of sequences whose first token is odd, and even."""
+    import dataclasses
+
+    import torch
+
+    first = batch["input_ids"][:, 0].float()
+    found = {
+        name: torch.stack([first[first % 2 == rest].sum(), (first % 2 == rest).sum().float()])
+        for name, rest in (("even", 0), ("odd", 1))
+    }
+    present = {f"loss_{name}": value for name, value in found.items() if value[1]}  # some batches lack one
+    metrics = {**found, "apart": torch.stack([found["odd"], found["even"]]), **present}
+    return dataclasses.replace(compute_loss(model, batch), metrics=metrics)
+
+
+def means_of_sides(rows: list[Any]) -> dict[str, float]:
+    firsts = [row["input_ids"][0] for row in rows]
+    parts = {name: [value for value in firsts if value % 2 == rest] for name, rest in (("even", 0), ("odd", 1))}
+    means = {name: sum(values) / len(values) for name, values in parts.items() if values}
+    apart = {"apart": means["odd"] - means["even"]} if len(means) == 2 else {}
+    return {**means, **apart, **{f"loss_{name}": mean for name, mean in means.items()}}
+
+
+@pytest.mark.parametrize("logging_steps", [1, 3])
+def test_metrics_with_their_own_denominators(tiny_model: Path, tmp_path: Path, logging_steps: int) -> None:
+    """Means over what they are about, in training and evaluation; a mean of nothing is not logged."""
+    rows = data(15)
+    job, told = make_job(tiny_model, tmp_path, compute_loss=sides, data=DatasetSplits(rows, {"held": data(5, seed=3)}))
+    options = {**ARITHMETIC, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "padding_free": False}
+    changes = {"logging_steps": logging_steps, "logging_first_step": False, "eval_strategy": "steps", "eval_steps": 3}
+    Transformers(**{**options, **changes}).fit(job)
+    names = {"even", "odd", "apart", "loss_even", "loss_odd"}
+    logged = [event.metrics for event in told if isinstance(event, StepEnded) and "loss" in event.metrics]
+    for number, metrics in enumerate(logged):
+        expected = means_of_sides(rows[number * 4 * logging_steps : (number + 1) * 4 * logging_steps])
+        assert {name: metrics[name] for name in names & metrics.keys()} == pytest.approx(expected)
+    (held,) = [event.metrics for event in told if isinstance(event, Evaluated)]
+    expected = {f"eval_held_{name}": value for name, value in means_of_sides(data(5, seed=3)).items()}
+    assert {name: held[name] for name in expected} == pytest.approx(expected)
+
+
+def test_totals_of_processes_with_other_names() -> None:
+    from tunesmith_trainer_transformers.sums import joined, means
+
+    totals = joined([{"loss": [6.0], "loss_a": [2.0, 1.0]}, {"loss": [2.0], "loss_b": [3.0, 2.0], "none": [0.0, 0.0]}])
+    assert totals == {"loss": [8.0], "loss_a": [2.0, 1.0], "loss_b": [3.0, 2.0], "none": [0.0, 0.0]}
+    assert means(totals, 4.0) == {"loss": 2.0, "loss_a": 2.0, "loss_b": 1.5}
+
+
 def test_evaluates_each_example_once(tiny_model: Path, tmp_path: Path) -> None:
     """The loss of a named set is its token mean, whatever the batches; evaluating does not change the training."""
     import torch
@@ -560,18 +610,22 @@ def finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def main(model: str, output_dir: str, options: dict[str, Any], pause: float = 0.0, **changes: Any) -> None:
-    """The program: fit a job; `pause` seconds in each forward pass leave time for a signal."""
+def main(
+    model: str, output_dir: str, options: dict[str, Any], pause: float = 0.0, metrics: bool = False, **changes: Any
+) -> None:
+    """The program: fit a job; `pause` seconds in each forward pass leave time for a signal; `metrics`: of `sides`."""
 
     def slow(model: Any, batch: dict[str, Any]) -> Any:
         time.sleep(pause)
-        return compute_loss(model, batch)
+        return sides(model, batch) if metrics else compute_loss(model, batch)
 
     def emit(event: Any) -> None:
         if isinstance(event, Evaluated):
             print("evaluated", event.step, json.dumps(event.metrics), flush=True)
         if isinstance(event, StepEnded):
             print("step", event.step, event.metrics.get("loss"), flush=True)
+            if metrics:
+                print("metrics", event.step, json.dumps(event.metrics), flush=True)
 
     splits = DatasetSplits(data(16), {"held": data(5, seed=1)})
     parts = {"data": splits, "compute_loss": slow, "emit": emit, **changes}
@@ -617,6 +671,22 @@ def test_two_processes_equal_twice_the_batch(tiny_model: Path, tmp_path: Path, l
     numbers = [[float(number) for number in re.findall(r"\d+\.\d+", " ".join(lines))] for lines in told]
     assert len(numbers[0]) == 3 + 2  # a loss per step, eval_held_loss and eval_loss
     assert numbers[0] == pytest.approx(numbers[1], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_metrics_that_a_process_lacks(tiny_model: Path, tmp_path: Path) -> None:
+    """Steps of one example per process: of a name that only one of them has, its mean is logged, and nobody waits."""
+    changes = {"per_device_train_batch_size": 1, "max_steps": 8, "padding_free": False, "logging_first_step": False}
+    options = {**ARITHMETIC, **changes, "logging_steps": 1}
+    output = finish(start({"model": tiny_model, "output_dir": tmp_path, "options": options, "metrics": True}, 2))
+    lines = re.findall(r"^metrics \d+ (.*)$", output, re.MULTILINE)
+    assert len(lines) == 8
+    names, lacking = {"even", "odd", "apart", "loss_even", "loss_odd"}, 0
+    for number, line in enumerate(lines):
+        logged, expected = json.loads(line), means_of_sides(data(16)[2 * number : 2 * number + 2])
+        assert {name: logged[name] for name in names & logged.keys()} == pytest.approx(expected)
+        lacking += len(expected) == 5
+    assert lacking, "some steps have an odd example on one process and an even one on the other"
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from tunesmith_trainer_transformers.arguments import Arguments
 from tunesmith_trainer_transformers.batches import Collator, evaluation_batches
 from tunesmith_trainer_transformers.interruption import Interruption
 from tunesmith_trainer_transformers.stopping import metric_name
-from tunesmith_trainer_transformers.sums import Sums
+from tunesmith_trainer_transformers.sums import Sums, Totals, joined, means
 
 
 class Loop(Trainer):
@@ -67,6 +67,14 @@ class Loop(Trainer):
         summed = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(summed, group=self.group)
         return summed.tolist()
+
+    def join_processes(self, totals: Totals) -> Totals:
+        """Add up the totals of all processes."""
+        if self.group is None:
+            return joined([totals])
+        parts: list[Any] = [None] * self.args.world_size
+        dist.all_gather_object(parts, totals, group=self.group)
+        return joined(parts)
 
     # ---- a step ------------------------------------------------------------------------------------------------------
 
@@ -143,14 +151,13 @@ class Loop(Trainer):
     def _close_window(self) -> dict[str, float]:
         """The metrics since the last logged step, over all processes."""
         self.step_ended()
-        sums = self.sums.take()
-        totals = dict(zip(sums, self.sum_over_processes(list(sums.values())), strict=True))
-        metrics = {name: total / (self.items or 1.0) for name, total in totals.items()}
+        totals = self.join_processes(self.sums.take())
+        metrics = means(totals, self.items)
         metrics["tokens_per_second"] = self.tokens / self.seconds
         metrics["trained_tokens_per_second"] = self.items / self.seconds
         if self.args.device.type == "cuda":
             metrics["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        window = {"loss": totals["loss"], "items": self.items, "tokens": self.tokens, "seconds": self.seconds}
+        window = {"loss": totals["loss"][0], "items": self.items, "tokens": self.tokens, "seconds": self.seconds}
         self.trained = {name: value + window[name] for name, value in self.trained.items()}
         self.items = self.tokens = self.seconds = 0.0
         return metrics
@@ -218,6 +225,5 @@ class Loop(Trainer):
                 output = self.job.compute_loss(model=model, batch=batch)
             sums.add(output, scale=float(counts))
             items += float(batch["num_items"]) * counts
-        totals = sums.take()
-        items, *values = self.sum_over_processes([items, *totals.values()])
-        return {name: value / (items or 1.0) for name, value in zip(totals, values, strict=True)}
+        (items,) = self.sum_over_processes([items])
+        return means(self.join_processes(sums.take()), items)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+
 import torch
 from tunesmith.types import LossOutput
 
+Totals = dict[str, list[float]]
+"""By name: the sum over the items; or sum and number; or two of those, whose means are to be subtracted."""
+
 
 class Sums:
-    """Sums of the loss and of the stage's metrics over items. Reading them is one synchronisation with the device."""
+    """Sums of the loss and of the stage's metrics. Reading them is one synchronisation with the device."""
 
     def __init__(self) -> None:
         self._totals: dict[str, torch.Tensor] = {}
@@ -19,9 +24,33 @@ class Sums:
             value = value.float() if value.device.type == "mps" else value.double()
             self._totals[name] = self._totals[name] + value * scale if name in self._totals else value * scale
 
-    def take(self) -> dict[str, float]:
-        """The sums by name, in alphabetical order, and begin again from zero."""
-        names = sorted(self._totals)
-        values = torch.stack([self._totals[name] for name in names]).tolist() if names else []
-        self._totals = {}
-        return dict(zip(names, values, strict=True))
+    def take(self) -> Totals:
+        """The totals, and begin again from zero."""
+        totals, self._totals = self._totals, {}
+        values = iter(torch.cat([total.flatten() for total in totals.values()]).tolist() if totals else [])
+        return {name: [next(values) for _ in range(total.numel())] for name, total in totals.items()}
+
+
+def joined(parts: Iterable[Mapping[str, Sequence[float]]]) -> Totals:
+    """The totals of all processes, of which some may have names that others lack; in alphabetical order."""
+    found: Totals = {}
+    for part in parts:
+        for name, values in part.items():
+            found[name] = [a + b for a, b in zip(found.get(name, [0.0] * len(values)), values, strict=True)]
+    return dict(sorted(found.items()))
+
+
+def means(totals: Mapping[str, Sequence[float]], items: float) -> dict[str, float]:
+    """What is logged of totals (see `LossOutput.metrics`); a mean of nothing is left out, but for items.
+
+    Args:
+        items: what the totals of one number are divided by.
+    """
+    found = {}
+    for name, values in totals.items():
+        if len(values) == 1:
+            found[name] = values[0] / (items or 1.0)
+        elif all(values[1::2]):
+            mean, *others = (total / number for total, number in zip(values[::2], values[1::2], strict=True))
+            found[name] = mean - sum(others)
+    return found

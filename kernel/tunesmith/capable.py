@@ -1,0 +1,55 @@
+"""What the selected quantizer can do, asked of its `capabilities`: the one place where plans are judged by them.
+
+A quantizer that does not say what it can do is taken to train adapters and to do nothing else.
+"""
+
+from __future__ import annotations
+
+from tunesmith.planning import Plan
+from tunesmith.types import Capabilities, Problem
+
+_UNKNOWN = Capabilities(bits=(), devices=())
+
+
+def capabilities_of(plan: Plan) -> Capabilities | None:
+    """What the selected quantizer says of itself, the least when it says nothing; None when there is none."""
+    if not plan.uses("quantizer"):
+        return None
+    said = getattr(plan.plugin("quantizer"), "capabilities", None)
+    return said if isinstance(said, Capabilities) else _UNKNOWN
+
+
+def untrainable(plan: Plan) -> list[Problem]:
+    """The problem of training over weights that pass no gradient; [] where adapters learn, or nothing is trained."""
+    can = capabilities_of(plan)
+    if plan.command != "train" or can is None or can.trains:
+        return []
+    message = f"nothing can be trained over the weights of quantizer={plan.name('quantizer')}, which pass no gradient."
+    return [Problem("quantizer.name", message, "another quantizer, or quantizer=null; it may serve what was trained")]
+
+
+def few_bits(plan: Plan, verb: str = "train") -> list[Problem]:
+    """The problem of an adapter that trains the base's own weights where a quantizer stores few bits of them.
+
+    Args:
+        verb: what the adapter would do with the weights, as in `copy and train`.
+    """
+    can = capabilities_of(plan)
+    if plan.command != "train" or can is None or can.trains_base:
+        return []
+    adapter, quantizer = plan.name("adapter"), plan.name("quantizer")
+    message = f"adapter={adapter} cannot {verb} the few bits that quantizer={quantizer} stores."
+    return [Problem("adapter.name", message, "adapter=lora, or quantizer=null")]
+
+
+def unmergeable(plan: Plan, key: str, message: str, advice: str) -> list[Problem]:
+    """A problem where an adapter would be folded into weights that the quantizer cannot take it into.
+
+    Args:
+        key: the option that asks for merging.
+        message: what is wrong; `{quantizer}` is its name.
+    """
+    can = capabilities_of(plan)
+    if can is None or can.merges:
+        return []
+    return [Problem(key, message.format(quantizer=plan.name("quantizer")), advice)]

@@ -1,0 +1,166 @@
+"""The loss of each of several training sets against losses that are computed apart, in float64."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tunesmith.testing.parts import load_plain
+from tunesmith.types import NOT_FOR_MODEL, model_inputs
+from tunesmith_stage_sft import SupervisedFineTuning
+from tunesmith_stage_sft.loss import fused, token_loss
+from tunesmith_stage_sft.packing import pack
+
+NAMES = ("tides", "whales", "tides", "boats", "whales")
+
+
+def examples(weighted: bool = False, packed: bool = False) -> list[dict[str, Any]]:
+    """Five sequences of three data sets, or with `packed` two sequences in each example."""
+    generator = torch.Generator().manual_seed(4)
+    made = []
+    for number, name in enumerate(NAMES):
+        sequences = []
+        for length in (5 + 3 * number, 4 + number)[: 1 + packed]:
+            ids = torch.randint(5, 250, (length,), generator=generator).tolist()
+            sequence = {"input_ids": ids, "labels": [-100, -100, *ids[2:]]}
+            sequences.append({**sequence, "weights": [0.5 + at % 3 for at in range(length)]} if weighted else sequence)
+        if packed:
+            columns = pack(sequences, 64, list(sequences[0]))
+            sequences = [{column: values[0] for column, values in columns.items()}]
+        made.append({**sequences[0], "dataset": name})
+    return made
+
+
+def token_losses(model: Any, example: dict[str, Any], function: Any) -> tuple[float, float]:
+    """The weighted sum over one example's trained tokens, in float64, and the sum of the weights."""
+    total = count = start = 0.0
+    for length in example.get("sequence_lengths", [len(example["input_ids"])]):
+        part = slice(int(start), int(start) + length)
+        start += length
+        ids = torch.tensor(example["input_ids"][part])
+        weights = torch.tensor(example.get("weights", [1.0] * len(example["input_ids"]))[part]).double()[1:]
+        weights = weights * (torch.tensor(example["labels"][part])[1:] != -100)
+        log_probs = model(input_ids=ids[None], use_cache=False).logits[0, :-1].log_softmax(-1)
+        total += float((function(log_probs, ids[1:]) * weights).sum())
+        count += float(weights.sum())
+    return total, count
+
+
+def cross_entropy(log_probs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return -log_probs.gather(1, labels[:, None])[:, 0]
+
+
+def dynamic(log_probs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    losses = cross_entropy(log_probs, labels)
+    return losses * (-losses).exp()
+
+
+@torch.no_grad()
+def expected_of(folder: Path, rows: list[dict[str, Any]], function: Any = cross_entropy) -> dict[str, list[float]]:
+    model = load_plain(folder).double().eval()
+    found = {name: [0.0, 0.0] for name in NAMES}
+    for row in rows:
+        for place, value in enumerate(token_losses(model, row, function)):
+            found[row["dataset"]][place] += value
+    return found
+
+
+@pytest.mark.parametrize("padding_free", [True, False])
+@pytest.mark.parametrize(("weighted", "packed"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("chunk_size", [3, 0])
+def test_equals_losses_computed_apart(
+    tiny_model: Path, weighted: bool, packed: bool, padding_free: bool, chunk_size: int
+) -> None:
+    rows = examples(weighted, packed)
+    stage, model = SupervisedFineTuning(loss_chunk_size=chunk_size), load_plain(tiny_model)
+    batch = stage.collate(examples=rows, padding_free=padding_free)
+    output = stage.compute_loss(model=model, batch=batch)
+    for name, (total, count) in expected_of(tiny_model, rows).items():
+        found = output.metrics[f"loss_{name}"]
+        assert not found.requires_grad and found.tolist() == pytest.approx([total, count], rel=1e-5)
+    sums = torch.stack([output.metrics[f"loss_{name}"] for name in set(NAMES)]).sum(dim=0)
+    assert sums.tolist() == pytest.approx([output.loss.item(), output.num_items], rel=1e-5)
+
+
+def test_the_loss_itself_is_the_same(tiny_model: Path) -> None:
+    """Names change neither the loss nor its gradients, and no key of theirs reaches the model."""
+    stage, results = SupervisedFineTuning(), []
+    for rows in (examples(), [{k: v for k, v in row.items() if k != "dataset"} for row in examples()]):
+        model = load_plain(tiny_model)
+        batch = stage.collate(examples=rows, padding_free=True)
+        assert not model_inputs(batch).keys() & NOT_FOR_MODEL
+        output = stage.compute_loss(model=model, batch=batch)
+        output.loss.backward()
+        results.append((output, [weight.grad for weight in model.parameters()]))
+    torch.testing.assert_close(results[0][0].loss, results[1][0].loss, rtol=0, atol=0)
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=0, atol=0)
+    assert set(results[1][0].metrics) == {"accuracy"}
+
+
+def test_losses_of_their_own(tiny_model: Path) -> None:
+    """A loss plugin's loss is told apart in the same way."""
+    dft = pytest.importorskip("tunesmith_loss_dft")
+    rows = examples()
+    batch = SupervisedFineTuning().collate(examples=rows, padding_free=True)
+    output = dft.DynamicFineTuning().compute_loss(model=load_plain(tiny_model), batch=batch)
+    for name, pair in expected_of(tiny_model, rows, dynamic).items():
+        assert output.metrics[f"loss_{name}"].tolist() == pytest.approx(pair, rel=1e-4)
+
+
+def test_a_kernel_gives_the_whole_loss_alone(tiny_model: Path) -> None:
+    """What a kernel sums up cannot be told apart afterwards, and no wrong number is logged for it."""
+
+    def kernel(hidden: Any, weight: Any, bias: Any, labels: Any, weights: Any, softcap: Any) -> Any:
+        logits = hidden @ weight.T
+        return torch.nn.functional.cross_entropy(logits, labels, reduction="sum"), logits.argmax(-1)
+
+    batch = SupervisedFineTuning().collate(examples=examples(), padding_free=True)
+    model = load_plain(tiny_model)
+    plain = token_loss(model, batch)
+    with fused(kernel):
+        output = token_loss(model, batch)
+    assert output.loss.item() == pytest.approx(plain.loss.item(), rel=1e-5)
+    assert set(output.metrics) == {"accuracy"} and "loss_tides" in plain.metrics
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"stage.packing": True}, {"data.streaming": True}, {"loss": "eaft"}])
+def test_the_road(tiny_model: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Two sets in a run with accumulation: each logged step has a loss of each, which together make the loss."""
+    import tunesmith
+
+    files = {}
+    for name, answer in (("tides", "The tide {} comes."), ("whales", "whale {} and 鲸鱼")):
+        rows = [{"instruction": f"Say {n}.", "output": answer.format(n)} for n in range(24)]
+        files[name] = tmp_path / f"{name}.json"
+        files[name].write_text(json.dumps(rows))
+    config = {
+        "model": {"path": str(tiny_model)},
+        "template": "chatml",
+        "data": {"train": [str(file) for file in files.values()], "cache": False},
+        "stage": {"name": "sft", "max_length": 128},
+        "adapter": {"name": "lora", "modules_to_save": ["lm_head"]},
+        "tracker": ["jsonl"],
+        "precision": "fp32",
+        "output_dir": str(tmp_path / "out"),
+        "trainer": {
+            "max_steps": 20,
+            "per_device_train_batch_size": 2,
+            "gradient_accumulation_steps": 2,
+            "learning_rate": 1e-2,
+            "logging_steps": 5,
+            "save_strategy": "no",
+        },
+    }
+    folder = tunesmith.train(config, changes)
+    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [event for event in events if "loss" in event]
+    for name in files:
+        course = [event[f"loss_{name}"] for event in steps if f"loss_{name}" in event]  # a step may have none of a set
+        assert len(course) > 1 and course[-1] < course[0]
+    for event in steps:
+        both = [event[f"loss_{name}"] for name in files if f"loss_{name}" in event]
+        assert min(both) - 1e-4 <= event["loss"] <= max(both) + 1e-4
