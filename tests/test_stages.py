@@ -19,7 +19,7 @@ TUNING = {
     "qlora-8": {"adapter": {"name": "lora", "rank": 16}, "quantizer": {"name": "bitsandbytes", "bits": 8}},
 }
 PAIRS = ("dpo", "orpo", "simpo", "reward")
-REWARDED = ("ppo", "grpo")
+REWARDED = ("ppo", "grpo", "rloo")
 STAGES = ("pretrain", "sft", *PAIRS, "kto", *REWARDED)
 
 
@@ -77,7 +77,7 @@ def rewarded(config: dict[str, Any], stage: str, tuning: str, folder: Path) -> d
         steps = {"total_steps": 24, "batch_size": 16, "mini_batch_size": 16, "ppo_epochs": 2}
         config["stage"] = {"name": "ppo", "learning_rate": rate, "max_new_tokens": 12, **steps}
     else:
-        config["stage"] = {"name": "grpo", "num_generations": 8, "max_completion_length": 12}
+        config["stage"] = {"name": stage, "num_generations": 8, "max_completion_length": 12}
         config["trainer"] |= {"max_steps": 24, "learning_rate": rate}
     config["reward"] = {"function": {"path": f"{folder / 'rule.py'}:rule"}}
     return config

@@ -220,6 +220,36 @@ def test_precomputed_reference(tiny_model: Path, tokenizer: Any, tmp_path: Path,
     torch.testing.assert_close(found.metrics, expected.metrics, rtol=1e-4, atol=1e-3)
 
 
+def test_each_process_precomputes_its_share(
+    tiny_model: Path, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three processes, one after the other: their shares are different batches, together all of the data in order."""
+    from tunesmith_stage_dpo import processes
+
+    rows = [pair(f"Say {number}.", "The tide turns. " * number, "No.") for number in range(1, 8)]
+    shares: list[Any] = []
+
+    def prepared() -> Any:
+        stage = DirectPreference(precompute_reference=True)
+        stage.check(plan=StubPlan({"stage": {"dpo": stage}}, values={"trainer.per_device_eval_batch_size": 2}))
+        job = make_job(load_plain(tiny_model), examples(tokenizer, stage, rows), stage, tmp_path)
+        return stage.prepare(job=job, load=None).data.train
+
+    def gathered(own: Any) -> list[Any]:
+        shares.append(own)
+        return [own] if processes.rank() < 2 else [shares[0], shares[2], own]  # every second one is of the held-out
+
+    whole = prepared()
+    monkeypatch.setattr(processes, "join", lambda use_cpu: None)
+    monkeypatch.setattr(processes, "gathered", gathered)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    for rank in range(3):
+        monkeypatch.setenv("RANK", str(rank))
+        last = prepared()
+    assert [sorted(share) for share in shares[::2]] == [[0, 3], [1], [2]]
+    assert last.columns == whole.columns and len(set(whole.columns["chosen_reference_log_prob"])) == 7
+
+
 # ---- the road -------------------------------------------------------------------------------------------------------
 
 

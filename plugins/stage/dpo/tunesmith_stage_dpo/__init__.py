@@ -82,6 +82,7 @@ class DirectPreference(ReferenceStage, PairStage, LogProbStage):
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
         import torch
+        from tunesmith_stage_sft.by_dataset import losses_by_dataset
         from tunesmith_stage_sft.log_probs import sequence_log_probs
 
         from tunesmith_stage_dpo.losses import LOSSES, Ratios
@@ -98,6 +99,7 @@ class DirectPreference(ReferenceStage, PairStage, LogProbStage):
             own = -policy.means.chunk(2)[0]
             losses = losses + self.rpo_alpha * own
             metrics["nll_loss"] = own.detach().sum()
+        metrics |= losses_by_dataset(losses, batch)
         loss = losses.sum() + policy.routing_loss * batch["num_items"]
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
 

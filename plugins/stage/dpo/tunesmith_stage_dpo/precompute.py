@@ -1,8 +1,9 @@
-"""The reference's log-probabilities computed once, before training, and kept as columns of the data."""
+"""The reference's log-probabilities computed once, before training, and kept as columns of the data. Each process of a
+run computes those of its share of the batches, and all get all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import torch
 from tunesmith import announce
 from tunesmith.types import DatasetSplits, TrainingJob
 
+from tunesmith_stage_dpo import processes
 from tunesmith_stage_dpo.reference import without_dropout
 
 if TYPE_CHECKING:
@@ -41,15 +43,17 @@ def with_reference_columns(stage: ReferenceStage, settings: Settings, job: Train
     announce("reference", f"log-probabilities of {count:,} examples", "stage.precompute_reference=true")
 
     def extended(dataset: Any) -> WithColumns:
-        columns: dict[str, list[Any]] = {}
-        for start in range(0, len(dataset), settings.batch_size):
-            stop = min(start + settings.batch_size, len(dataset))
-            examples = [dataset[index] for index in range(start, stop)]
+        own: dict[int, dict[str, list[float]]] = {}  # by the number of the batch
+        starts = range(0, len(dataset), settings.batch_size)
+        for number in range(processes.rank(), len(starts), processes.count()):
+            stop = min(starts[number] + settings.batch_size, len(dataset))
+            examples = [dataset[index] for index in range(starts[number], stop)]
             batch = job.collate(examples=examples, padding_free=settings.padding_free)
-            for name, values in stage.reference_log_probs(model, moved(batch, _device_of(model))).items():
-                columns.setdefault(name, []).extend(values.tolist())
-        return WithColumns(dataset, columns)
+            found = stage.reference_log_probs(model, moved(batch, _device_of(model)))
+            own[number] = {name: values.tolist() for name, values in found.items()}
+        return WithColumns(dataset, _joined(processes.gathered(own)))
 
+    processes.join(settings.use_cpu)
     with _on_accelerator(model, settings.use_cpu), torch.no_grad(), without_dropout(model):
         device = _device_of(model).type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=job.precision == "bf16"):
@@ -57,6 +61,16 @@ def with_reference_columns(stage: ReferenceStage, settings: Settings, job: Train
                 extended(job.data.train), {name: extended(dataset) for name, dataset in job.data.eval.items()}
             )
     return replace(job, data=data)
+
+
+def _joined(shares: Iterable[Mapping[int, Mapping[str, list[float]]]]) -> dict[str, list[float]]:
+    """The columns of all batches, by their numbers, from the shares of all processes."""
+    every = {number: columns for share in shares for number, columns in share.items()}
+    joined: dict[str, list[float]] = {}
+    for number in sorted(every):
+        for name, values in every[number].items():
+            joined.setdefault(name, []).extend(values)
+    return joined
 
 
 def _device_of(model: Any) -> torch.device:

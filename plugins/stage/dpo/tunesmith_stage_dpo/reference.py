@@ -58,6 +58,8 @@ class ReferenceStage:
             model = load(settings.model, adapter=settings.adapter)
         if model is not None:
             use_numbers_of(job.model, model)
+            if settings.use_cpu and model.device.type != "cpu":  # it was loaded where there is an accelerator
+                model.to("cpu")
         if self.precompute_reference:
             from tunesmith_stage_dpo.precompute import with_reference_columns
 

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from tunesmith import DataError, TunesmithError
 from tunesmith.testing import StageSuite
 from tunesmith.testing.parts import CHATML, StubPlan, load_plain
-from tunesmith.types import DatasetSplits, RunStarted, Saved, StepEnded, TrainingJob
-from tunesmith_stage_grpo import Grpo
+from tunesmith.types import DatasetSplits, Evaluated, RunStarted, Saved, StepEnded, TrainingJob
+from tunesmith_stage_grpo import Grpo, Rloo
 from tunesmith_trainer_transformers import Transformers
 
 ROWS = [
@@ -31,6 +31,12 @@ TRAINER = {
 
 class TestGrpo(StageSuite):
     plugin = Grpo
+    rows = ROWS
+    brings_loop = True
+
+
+class TestRloo(StageSuite):
+    plugin = Rloo
     rows = ROWS
     brings_loop = True
 
@@ -66,16 +72,24 @@ def job_of(folder: Path, output_dir: Path, score=share_of_e, **changes) -> tuple
     return replace(job, **changes), events
 
 
-def run(job: TrainingJob, options: dict | None = None, **trainer) -> bool:
-    stage = Grpo(**{"max_completion_length": 6, **(options or {})})
+def run(job: TrainingJob, options: dict | None = None, stage=Grpo, **trainer) -> bool:
+    stage = stage(**{"max_completion_length": 6, **(options or {})})
     plan = {"trainer": {"transformers": Transformers(**{**TRAINER, **trainer})}, "reward": {"numeric": None}}
     assert stage.check(plan=StubPlan(plan)) == []
     return stage.fit(job=job)
 
 
-def test_the_reward_rises(tiny_model, tmp_path):
+@pytest.mark.parametrize(
+    ("stage", "options"),
+    [
+        (Grpo, {}),
+        pytest.param(Rloo, {"beta": 0.01}, marks=pytest.mark.slow),
+        pytest.param(Rloo, {"beta": 0.01, "normalize_advantages": True}, marks=pytest.mark.slow),
+    ],
+)
+def test_the_reward_rises(tiny_model, tmp_path, stage, options):
     job, events = job_of(tiny_model, tmp_path)
-    assert run(job, max_steps=50, learning_rate=1e-2)
+    assert run(job, options, stage, max_steps=50, learning_rate=1e-2)
     steps = [event for event in events if isinstance(event, StepEnded)]
     assert [event.step for event in steps] == list(range(1, 51))
     rewards = [event.metrics["reward"] for event in steps]
@@ -84,6 +98,21 @@ def test_the_reward_rises(tiny_model, tmp_path):
     assert events[-1].status == "finished" and any(isinstance(e, Saved) and e.path == tmp_path for e in events)
     names = {path.name for path in tmp_path.iterdir()}
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= names and "README.md" not in names
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("stage", [Grpo, Rloo])
+def test_on_a_gpu(tiny_model, tmp_path, stage, precision):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    job, events = job_of(tiny_model, tmp_path, precision=precision)
+    job = replace(job, data=replace(job.data, eval={"held": job.data.train[:3]}))
+    options = {"learning_rate": 1e-2, "use_cpu": False, "eval_strategy": "steps", "eval_steps": 25}
+    assert run(job, {"beta": 0.01}, stage, max_steps=50, **options)
+    rewards = [event.metrics["reward"] for event in events if isinstance(event, StepEnded)]
+    assert sum(rewards[-5:]) > 3 * sum(rewards[:5]), rewards
+    assert [event.step for event in events if isinstance(event, Evaluated)] == [25, 50]
 
 
 def test_what_rewards_are_given(tiny_model, tmp_path):
@@ -130,6 +159,109 @@ def test_bf16_trains_what_is_fp32(tiny_model, tmp_path):
     assert not [name for name, weight in before.items() if torch.equal(weight, after[name])]
 
 
+def test_early_stopping_looks_at_the_reward(tiny_model, tmp_path):
+    """Without learning all evaluations are alike: after two that are no better than the first the run is finished."""
+    job, events = job_of(tiny_model, tmp_path)
+    job = replace(job, data=replace(job.data, eval={"held": job.data.train[:3], "none": []}))
+    options = {"eval_strategy": "steps", "eval_steps": 1, "early_stopping_patience": 2, "learning_rate": 0.0}
+    assert run(job, max_steps=9, **options)
+    rewards = [event.metrics["eval_reward"] for event in events if isinstance(event, Evaluated)]
+    assert len(rewards) == 3 and len(set(rewards)) == 1 and events[-1].status == "finished"
+
+
+@pytest.mark.parametrize("cut", [None, [0.0, 1 / 6]])
+def test_a_step_of_rloo_by_hand(tiny_model, tmp_path, monkeypatch, cut):
+    """Advantages are the rewards over the mean of the others' (arXiv 2402.14740), and a step of gradient
+    descent moves the weights by lr/B Σ A ∇ log π(answer), computed here from the model's own logits in float64."""
+    from tunesmith_stage_grpo.loops import RlooLoop
+
+    seen = []
+    learned = RlooLoop.compute_loss
+
+    def watched(self, model, inputs, *arguments, **options):
+        seen.append({name: value.clone() for name, value in inputs.items() if isinstance(value, torch.Tensor)})
+        return learned(self, model, inputs, *arguments, **options)
+
+    monkeypatch.setattr(RlooLoop, "compute_loss", watched)
+    job, _ = job_of(tiny_model, tmp_path, build_optimizer=lambda model, settings: torch.optim.SGD(
+        model.parameters(), lr=settings.learning_rate
+    ))  # fmt: skip
+    job = replace(job, data=DatasetSplits(train=job.data.train[:3]))
+    exact = load_plain(tiny_model, "float64")
+    size = {"per_device_train_batch_size": 12, "max_grad_norm": 0.0, "lr_scheduler_type": "constant"}
+    options = {"num_generations": 4, "beta": 0.0, "reward_clip_range": cut}
+    assert run(job, options, Rloo, max_steps=1, learning_rate=0.5, **size)
+    (batch,) = seen
+
+    mask = batch["completion_mask"].bool()
+    texts = [job.processor.decode(row[some], skip_special_tokens=True) for row, some in
+             zip(batch["completion_ids"], mask, strict=True)]  # fmt: skip
+    (rewards,) = share_of_e(None, texts, None)
+    if cut:
+        rewards = [min(max(reward, cut[0]), cut[1]) for reward in rewards]
+    prompts = [tuple(row.tolist()) for row in batch["prompt_ids"]]
+    advantages = []
+    for index, (prompt, reward) in enumerate(zip(prompts, rewards, strict=True)):
+        others = [rewards[other] for other in range(len(rewards)) if prompts[other] == prompt and other != index]
+        assert len(others) == 3
+        advantages.append(reward - sum(others) / 3)
+    assert batch["advantages"].tolist() == pytest.approx(advantages, abs=1e-6)
+    assert len(set(batch["advantages"].tolist())) > 2, "the rewards must differ"
+
+    objective = torch.zeros((), dtype=torch.float64)
+    for row, advantage in enumerate(batch["advantages"].double()):
+        some = batch["prompt_mask"][row].bool()
+        prompt, answer = batch["prompt_ids"][row][some], batch["completion_ids"][row][mask[row]]
+        logits = exact(torch.cat([prompt, answer])[None]).logits[0, len(prompt) - 1 : -1]
+        objective = objective + advantage * logits.log_softmax(-1).gather(1, answer[:, None]).sum()
+    (objective / len(prompts)).backward()
+    moved = dict(job.model.named_parameters())
+    before = dict(load_plain(tiny_model).named_parameters())
+    for name, weight in exact.named_parameters():
+        torch.testing.assert_close(
+            (moved[name] - before[name]).double(), 0.5 * weight.grad, rtol=1e-3, atol=2e-6, msg=name
+        )
+
+
+def test_held_out_prompts_are_evaluated(tiny_model, tmp_path):
+    """The mean reward of each set, at the trainer's steps; evaluating does not change the training, and the best
+    evaluation can be the result."""
+    plain, _ = job_of(tiny_model, tmp_path / "plain")
+    assert run(plain, max_steps=4, save_strategy="no")
+    job, events = job_of(tiny_model, tmp_path / "evaluated")
+    calls = []
+
+    def score(prompts, completions, rows):
+        calls.append((len(completions), share_of_e(prompts, completions, rows)[0]))
+        return [calls[-1][1]]
+
+    held_out = {"two": job.data.train[:2], "five": job.data.train[:5]}
+    job = replace(job, data=replace(job.data, eval=held_out), score=score)
+    options = {"eval_strategy": "steps", "eval_steps": 2, "per_device_eval_batch_size": 4, "save_strategy": "steps",
+               "save_steps": 2, "load_best_model_at_end": True}  # fmt: skip
+    assert run(job, max_steps=4, **options)
+    evaluations = [event for event in events if isinstance(event, Evaluated)]
+    assert [event.step for event in evaluations] == [2, 4]
+    answers = [scores for size, scores in calls if size != 16]
+    assert [len(scores) for scores in answers] == [2, 4, 1] * 2, "one answer to each prompt"
+    for event, (two, *five) in zip(evaluations, (answers[:3], answers[3:]), strict=True):
+        assert event.metrics["eval_two_reward"] == pytest.approx(sum(two) / 2)
+        assert event.metrics["eval_five_reward"] == pytest.approx(sum(map(sum, five)) / 5)
+        assert {"eval_two_ended", "eval_five_answer_tokens"} <= event.metrics.keys()
+    best = max(evaluations, key=lambda event: event.metrics["eval_two_reward"]).step
+    saved = load_file(tmp_path / "evaluated" / "model.safetensors")
+    kept = load_file(tmp_path / "evaluated" / f"checkpoint-{best}" / "model.safetensors")
+    last = load_file(tmp_path / "evaluated" / "checkpoint-4" / "model.safetensors")
+    unevaluated = load_file(tmp_path / "plain" / "model.safetensors")
+    assert all(torch.equal(saved[name], kept[name]) for name in kept)
+    assert all(torch.equal(last[name], unevaluated[name]) for name in unevaluated)
+    with pytest.raises(TunesmithError, match=r"metric_for_best_model=rewadr is unknown[\s\S]*reward"):
+        run(replace(job, output_dir=tmp_path / "wrong"), max_steps=2, metric_for_best_model="rewadr", **options)
+    nothing, _ = job_of(tiny_model, tmp_path / "nothing")
+    with pytest.raises(TunesmithError, match=r"data\.val_size"):
+        run(nothing, max_steps=1, eval_strategy="steps")
+
+
 def test_interrupted_and_resumed_is_the_same_run(tiny_model, tmp_path):
     job, whole_events = job_of(tiny_model, tmp_path / "whole")
     assert run(job, max_steps=4)
@@ -167,7 +299,10 @@ def test_what_is_refused(tiny_model, tmp_path):
 
 
 def test_check():
-    trainer = {"transformers": Transformers(per_device_train_batch_size=6, eval_strategy="steps")}
-    problems = Grpo(epsilon=2.0, num_generations=4).check(plan=StubPlan({"trainer": trainer}))
+    trainer = {"transformers": Transformers(per_device_train_batch_size=6, save_steps=5)}
+    problems = Grpo(epsilon=2.0, num_generations=4, num_iterations=2).check(plan=StubPlan({"trainer": trainer}))
     keys = {problem.key for problem in problems}
-    assert keys == {"stage.epsilon", "stage.num_generations", "reward", "trainer.eval_strategy"}
+    assert keys == {"stage.epsilon", "stage.num_generations", "reward", "trainer.save_steps"}
+    plan = StubPlan({"reward": {"numeric": None}})
+    assert [problem.key for problem in Rloo(reward_clip_range=[1.0]).check(plan=plan)] == ["stage.reward_clip_range"]
+    assert Rloo(reward_clip_range=[-1.0, 1.0]).check(plan=plan) == []

@@ -1,62 +1,36 @@
-"""A run with TRL's GRPOTrainer, from its job to the saved result."""
+"""A run with one of TRL's loops, from its job to the saved result."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainingArguments
-from trl import GRPOConfig, GRPOTrainer
 from tunesmith import TunesmithError
 from tunesmith.files import filling
 from tunesmith.runs import is_main_process
 from tunesmith.types import Event, OptimizerSettings, RunEnded, Saved, TrainingJob
-from tunesmith_stage_ppo.prompts import end_tokens, read, warn_of_evaluation
+from tunesmith_stage_dpo import processes
+from tunesmith_stage_ppo.prompts import end_tokens, read
+from tunesmith_stage_ppo.scoring import scores_of
 from tunesmith_trainer_transformers import Transformers, checkpoints
 from tunesmith_trainer_transformers.arguments import is_sharded, training_arguments
 from tunesmith_trainer_transformers.interruption import Interruption
+from tunesmith_trainer_transformers.stopping import EarlyStopping
 
+from tunesmith_stage_grpo.loops import LOOPS
 from tunesmith_stage_grpo.reporting import Reporter
 
 if TYPE_CHECKING:
-    from tunesmith_stage_grpo import Grpo
+    from tunesmith_stage_grpo.groups import AnswerGroups
 
 _OURS = frozenset({"max_prompt_length"})  # options that TRL does not have
 
 
-class Config(GRPOConfig):
-    """GRPOConfig of a process that trains on one device."""
-
-    @property
-    def n_gpu(self) -> int:
-        """At most 1: TRL refuses nn.DataParallel, which transformers would take for more."""
-        return min(1, super().n_gpu)
-
-
-class Loop(GRPOTrainer):
-    """A GRPOTrainer that draws answers in the numbers it trains in, and writes no model card into the run's folder."""
-
-    in_bf16 = False
-
-    def training_step(self, *arguments: Any, **options: Any) -> Any:
-        """Draw answers, where they are due, and learn from them.
-
-        In bf16 both: transformers' own switch leaves out the drawing, in which weights trained in fp32 would meet
-        others in bf16. Without a cache, which would keep weights that the drawing has cut off from their gradients.
-        """
-        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.in_bf16, cache_enabled=False):
-            return super().training_step(*arguments, **options)
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-def fit(options: Grpo, trainer: Transformers | None, job: TrainingJob) -> bool:
+def fit(options: AnswerGroups, trainer: Transformers | None, job: TrainingJob) -> bool:
     """Train and save; whatever happens, the trackers hear that the run has ended."""
     emit: Callable[[Event], None] = job.emit if is_main_process() else lambda event: None
     try:
@@ -69,82 +43,110 @@ def fit(options: Grpo, trainer: Transformers | None, job: TrainingJob) -> bool:
 
 
 def _train(
-    options: Grpo, trainer: Transformers, job: TrainingJob, emit: Callable[[Event], None]
+    options: AnswerGroups, trainer: Transformers, job: TrainingJob, emit: Callable[[Event], None]
 ) -> tuple[bool, dict[str, float]]:
     """Train until the end or an interruption, and save the result at the end."""
-    if not len(job.data.train):
-        raise TunesmithError("There is no training data: no prompt was left after encoding.")
-    if is_sharded(trainer):
-        raise TunesmithError("stage.grpo does not train sharded models.\n  leave out trainer.fsdp and .deepspeed")
-    warn_of_evaluation("grpo", job.data.eval)
+    held_out = {name: dataset for name, dataset in job.data.eval.items() if len(dataset)}
+    job = dataclasses.replace(job, data=dataclasses.replace(job.data, eval=held_out))
+    _refuse(options, trainer, job)
+    processes.join(trainer.use_cpu)
     use_cache = job.model.config.use_cache
     tokenizer = getattr(job.processor, "tokenizer", job.processor)
     job.model.generation_config.eos_token_id = end_tokens(job.template, tokenizer)
-    facts = {"num_examples": len(job.data.train), "seed": job.seed}
+    facts = _order_of_data(trainer, job)
     with Interruption() as interruption:
-        reporter = Reporter(job.output_dir, facts, trainer.save_total_limit, emit, interruption)
-        loop = Loop(
+        reporter = Reporter(
+            job.output_dir, facts, trainer.save_total_limit, emit, interruption, passes=options.num_iterations
+        )
+        loop = LOOPS[options.NAME][1](
             model=job.model,
             reward_funcs=_reward_function(job),
             args=config(options, trainer, job),
-            train_dataset=_dataset(job),
+            train_dataset=_dataset(job.data.train),
+            eval_dataset={name: _dataset(dataset) for name, dataset in held_out.items()} or None,
             processing_class=job.processor,
             optimizers=(_optimizer(trainer, job), None),
             callbacks=[reporter],
         )
-        loop.in_bf16 = job.precision == "bf16"
+        loop.join(job, options, emit)
         loop.remove_callback(PrinterCallback)
+        if trainer.early_stopping_patience is not None:
+            loop.add_callback(EarlyStopping(trainer.early_stopping_patience, trainer.early_stopping_threshold))
         loop.train(resume_from_checkpoint=_checkpoint(loop, job, facts))
+    metrics = {**reporter.metrics, **loop.last_evaluation}
     if reporter.stopped:
-        return False, reporter.metrics
+        return False, metrics
     job.model.config.use_cache = use_cache
     _save(loop, job)
     emit(Saved(loop.state.global_step, job.output_dir))
-    return True, reporter.metrics
+    return True, metrics
 
 
-def config(options: Grpo, trainer: Transformers, job: TrainingJob) -> Config:
+def _order_of_data(trainer: Transformers, job: TrainingJob) -> dict[str, int]:
+    """What decides which prompts a step sees; a resumed run compares it."""
+    return {
+        "num_examples": len(job.data.train),
+        "seed": job.seed,
+        "world_size": processes.count(),
+        "per_device_train_batch_size": trainer.per_device_train_batch_size,
+        "gradient_accumulation_steps": trainer.gradient_accumulation_steps,
+    }
+
+
+def _refuse(options: AnswerGroups, trainer: Transformers, job: TrainingJob) -> None:
+    """Raises: TunesmithError for a run that cannot be done."""
+    if not len(job.data.train):
+        raise TunesmithError("There is no training data: no prompt was left after encoding.")
+    if is_sharded(trainer):
+        raise TunesmithError(
+            f"stage.{options.NAME} does not train sharded models.\n  leave out trainer.fsdp and .deepspeed"
+        )
+    evaluates = trainer.eval_strategy in ("steps", "epoch") or trainer.early_stopping_patience is not None
+    if evaluates and not job.data.eval:
+        raise TunesmithError(
+            "The trainer is to evaluate, and there is no held-out prompt.\n  data.val_size=0.05 holds some out"
+        )
+
+
+def config(options: AnswerGroups, trainer: Transformers, job: TrainingJob) -> Any:
     """TRL's configuration: the trainer's options as transformers understands them, and the stage's own.
 
     Raises: TunesmithError with TRL's own words when it refuses them.
     """
-    arguments = training_arguments(trainer, dataclasses.replace(job, data=dataclasses.replace(job.data, eval={})))
+    arguments = training_arguments(_compared_by_reward(trainer, job), job)
     common = {item.name: getattr(arguments, item.name) for item in dataclasses.fields(TrainingArguments) if item.init}
     own = {item.name: getattr(options, item.name) for item in dataclasses.fields(options) if item.name not in _OURS}
-    fixed = {"disable_dropout": True, "report_to": "none", "eval_strategy": "no"}
+    fixed = {"disable_dropout": True, "report_to": "none", "num_generations_eval": 1}
     try:
-        made = Config(**{**common, **own, **fixed})
+        made = LOOPS[options.NAME][0](**{**common, **own, **fixed})
     except (ValueError, TypeError) as error:
         raise TunesmithError(f"TRL refuses the options: {error}") from error
     made.report_to = []
     return made
 
 
-def _dataset(job: TrainingJob) -> Dataset:
+def _compared_by_reward(trainer: Transformers, job: TrainingJob) -> Transformers:
+    """The trainer's options, in which evaluations are compared by the (first) mean reward when nothing was chosen."""
+    if trainer.metric_for_best_model is not None or not job.data.eval:
+        return trainer
+    name = "eval_reward" if len(job.data.eval) == 1 else f"eval_{next(iter(job.data.eval))}_reward"
+    return dataclasses.replace(trainer, metric_for_best_model=name, greater_is_better=True)
+
+
+def _dataset(examples: Any) -> Dataset:
     """Prompts as conversations, which TRL writes with the tokenizer's chat template; and what rewards are given."""
-    train = job.data.train
-    examples = [train[index] for index in range(len(train))]
+    rows = [examples[index] for index in range(len(examples))]
     return Dataset.from_list(
-        [{"prompt": read(example)[0], "source": example["prompt"], "row": example["row"]} for example in examples]
+        [{"prompt": read(example)[0], "source": example["prompt"], "row": example["row"]} for example in rows]
     )
 
 
 def _reward_function(job: TrainingJob) -> Callable[..., list[float]]:
-    """The sum of the rewards, as TRL calls it.
-
-    Raises: TunesmithError when nothing scores, or a score is no number.
-    """
+    """The sum of the rewards, as TRL calls it."""
 
     def reward(completions: Sequence[Any], source: Sequence[str], row: Sequence[str], **_: Any) -> list[float]:
         texts = [completion[0].get("content") or "" for completion in completions]
-        prompts, rows = [json.loads(text) for text in source], [json.loads(text) for text in row]
-        found = job.score(prompts=prompts, completions=texts, rows=rows) if job.score is not None else []
-        if not found:
-            raise TunesmithError("no reward scores the answers.\n  select one, for example reward.numeric={}")
-        scores = [sum(values) for values in zip(*found, strict=True)]
-        if not all(map(math.isfinite, scores)):
-            raise TunesmithError("a reward gave an answer a score that is no finite number")
-        return scores
+        return scores_of(job, [json.loads(text) for text in source], texts, [json.loads(text) for text in row])
 
     return reward
 
@@ -157,7 +159,7 @@ def _optimizer(trainer: Transformers, job: TrainingJob) -> Any:
     return job.build_optimizer(model=job.model, settings=settings)
 
 
-def _checkpoint(loop: Loop, job: TrainingJob, facts: dict[str, Any]) -> str | None:
+def _checkpoint(loop: Any, job: TrainingJob, facts: dict[str, Any]) -> str | None:
     """The checkpoint to resume from, the same on all processes."""
     if not job.resume:
         return None
@@ -169,7 +171,7 @@ def _checkpoint(loop: Loop, job: TrainingJob, facts: dict[str, Any]) -> str | No
     return str(found) if found else None
 
 
-def _save(loop: Loop, job: TrainingJob) -> None:
+def _save(loop: Any, job: TrainingJob) -> None:
     """Write the adapter or the whole model, and the processor, into the run's folder; never half of them."""
     if "ref" in getattr(job.model, "peft_config", {}):  # TRL's copy of the adapter as it was
         job.model.delete_adapter("ref")

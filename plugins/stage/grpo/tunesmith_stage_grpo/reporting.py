@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 from tunesmith.types import Event, RunStarted, Saved, StepEnded
+from tunesmith_stage_dpo import processes
 from tunesmith_trainer_transformers import checkpoints
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ class Reporter(TrainerCallback):
         save_total_limit: int | None,
         emit: Callable[[Event], None],
         interruption: Interruption,
+        passes: int,
     ) -> None:
         self.output_dir, self.facts, self.save_total_limit = output_dir, facts, save_total_limit
         self.emit, self.interruption = emit, interruption
         self.stopped = False
+        self.passes = passes  # over the same answers, between which the run cannot be interrupted
         self.metrics: dict[str, float] = {}  # of the last logged step
 
     def on_train_begin(
@@ -37,10 +40,12 @@ class Reporter(TrainerCallback):
         self.emit(RunStarted(self.output_dir, state.max_steps, {}, resumed_from=state.global_step))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self.interruption.requested and not control.should_training_stop:
+        requested = any(processes.gathered(self.interruption.requested))  # a signal may reach them one by one
+        if requested and state.global_step % self.passes == 0 and not control.should_training_stop:
             control.should_training_stop = control.should_save = True
+            control.should_evaluate = False  # it may take long, and the checkpoint waits for it
             self.stopped = True
-        if control.should_training_stop or control.should_save:
+        if control.should_training_stop or control.should_save or control.should_evaluate:
             control.should_log = True
         if not control.should_log:
             self.emit(StepEnded(state.global_step, state.max_steps, state.epoch or 0.0, {}))
@@ -49,7 +54,7 @@ class Reporter(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if self.stopped:  # the checkpoint is written already
-            control.should_save = control.should_log = False
+            control.should_save = control.should_evaluate = control.should_log = False
 
     def on_log(
         self,
@@ -68,7 +73,8 @@ class Reporter(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        processes.gathered(None)  # all have written their part
         if state.is_world_process_zero:
             checkpoints.mark_complete(folder, self.facts)
-            checkpoints.rotate(self.output_dir, self.save_total_limit, None)
+            checkpoints.rotate(self.output_dir, self.save_total_limit, state.best_model_checkpoint)
         self.emit(Saved(state.global_step, folder))

@@ -33,6 +33,7 @@ class OddsRatioPreference(PairStage, LogProbStage):
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
+        from tunesmith_stage_sft.by_dataset import losses_by_dataset
         from tunesmith_stage_sft.log_probs import sequence_log_probs
 
         from tunesmith_stage_orpo.loss import log_odds, odds_ratio_loss
@@ -40,8 +41,10 @@ class OddsRatioPreference(PairStage, LogProbStage):
         policy = sequence_log_probs(model, batch, self.loss_chunk_size)
         chosen, rejected = policy.means.chunk(2)
         ratio = odds_ratio_loss(chosen, rejected)
-        loss = (self.beta * ratio - chosen).sum() + policy.routing_loss * batch["num_items"]
+        losses = self.beta * ratio - chosen
+        loss = losses.sum() + policy.routing_loss * batch["num_items"]
         metrics = {
+            **losses_by_dataset(losses, batch),
             **pair_metrics(self.beta * policy.means, policy.means),
             "nll_loss": -chosen.detach().sum(),
             "log_odds_ratio": -ratio.detach().sum(),

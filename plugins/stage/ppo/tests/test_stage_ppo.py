@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from tunesmith import TunesmithError
 from tunesmith.testing import StageSuite
 from tunesmith.testing.parts import CHATML, StubPlan, load_plain
-from tunesmith.types import DatasetSplits, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
+from tunesmith.types import DatasetSplits, Evaluated, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith_stage_ppo import Ppo
 from tunesmith_stage_ppo.policy import Policy
 from tunesmith_stage_ppo.prompts import end_tokens, read
@@ -138,6 +138,51 @@ def test_the_reward_rises(tiny_model, tokenizer, tmp_path):
     assert load_file(tmp_path / "value_head.safetensors")["weight"].shape == (1, 64)
 
 
+def test_held_out_prompts_are_evaluated(tiny_model, tokenizer, tmp_path):
+    """The mean reward of one answer to each, at `eval_steps` and at the end; it does not change the training."""
+    options = {"total_steps": 5, "eval_steps": 2, "save_steps": 0}
+    plain, _ = job_of(tiny_model, tokenizer, tmp_path / "plain")
+    assert run(options, plain, tiny_model)
+    calls = []
+
+    def score(prompts, completions, rows):
+        calls.append(share_of_e(prompts, completions, rows)[0])
+        return [calls[-1]]
+
+    job, events = job_of(tiny_model, tokenizer, tmp_path / "evaluated", score)
+    held_out = {"ten": job.data.train * 3 + job.data.train[:1], "none": []}
+    job = replace(job, data=DatasetSplits(job.data.train, held_out))
+    assert run(options, job, tiny_model)
+    evaluations = [event for event in events if isinstance(event, Evaluated)]
+    assert [event.step for event in evaluations] == [2, 4, 5]
+    answers = [scores for scores in calls if len(scores) != 16]
+    assert [len(scores) for scores in answers] == [8, 2] * 3
+    for number, event in enumerate(evaluations):
+        scores = [score for part in answers[2 * number : 2 * number + 2] for score in part]
+        assert event.metrics["eval_ten_reward"] == event.metrics["eval_reward"] == pytest.approx(sum(scores) / 10)
+        assert 1 <= event.metrics["eval_answer_tokens"] <= 6 and 0 <= event.metrics["eval_ended"] <= 1
+    assert events[-1].metrics["eval_reward"] == evaluations[-1].metrics["eval_reward"]
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "evaluated"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(tiny_model, tokenizer, tmp_path):
+    """The reward rises, and an evaluation does not change the training there either."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    found = []
+    for eval_steps in (0, 10):
+        job, events = job_of(tiny_model, tokenizer, tmp_path / str(eval_steps))
+        job = replace(job, data=DatasetSplits(job.data.train, {"held": job.data.train}))
+        options = {"total_steps": 30, "init_kl_coef": 0.01, "save_steps": 0, "ppo_epochs": 4, "use_cpu": False}
+        assert run({**options, "eval_steps": eval_steps}, job, tiny_model)
+        assert job.model.device.type == "cuda"
+        found.append([event.metrics["reward"] for event in events if isinstance(event, StepEnded)])
+    assert sum(found[0][-5:]) > 3 * sum(found[0][:5])
+    assert found[0][:11] == pytest.approx(found[1][:11], abs=0.02), "the steps around the first evaluation"
+
+
 def test_an_adapter_is_its_own_reference_also_in_bf16(tiny_model, tokenizer, tmp_path):
     """A frozen base in bf16 under fp32 weights: no second model is loaded, and all trained weights learn."""
     from peft import LoraConfig, get_peft_model
@@ -201,7 +246,10 @@ def test_what_is_refused(tiny_model, tokenizer, tmp_path):
         run({"total_steps": 1}, job, tiny_model)
 
 
-def test_check():
+def test_check(monkeypatch):
     problems = Ppo(lam=1.5).check(plan=StubPlan({}))
     assert {problem.key for problem in problems} == {"stage.lam", "reward"}
     assert Ppo().check(plan=StubPlan({"reward": {"numeric": None}})) == []
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    problems = Ppo(batch_size=64, mini_batch_size=6).check(plan=StubPlan({"reward": {"numeric": None}}))
+    assert [(problem.key, problem.advice) for problem in problems] == [("stage.batch_size", "66")]

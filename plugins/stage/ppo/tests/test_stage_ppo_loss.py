@@ -1,6 +1,8 @@
 """The mathematics of PPO against cases computed by hand and plain loops in float64."""
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -117,3 +119,42 @@ def test_the_penalty_adapts():
     assert loss.adapted_kl_coef(0.1, kl=60.0, target=6.0, count=100, horizon=1000) == pytest.approx(0.102)
     assert loss.adapted_kl_coef(0.1, kl=0.0, target=6.0, count=100, horizon=1000) == pytest.approx(0.098)
     assert not math.isnan(loss.adapted_kl_coef(0.0, kl=1.0, target=6.0, count=1, horizon=1))
+
+
+HALVES = (slice(0, 2), slice(2, 4))
+
+
+@pytest.mark.parametrize("shift_mean", [True, False])
+def test_two_processes_whiten_as_one(random, shift_mean):
+    """Two threads stand for the processes; each has half of the answers, and sums are taken over both."""
+    values, mask = random["a"], random["mask"]
+    parts, meeting = [torch.zeros(()), torch.zeros(())], threading.Barrier(2, timeout=30)
+
+    def whiten(place: int) -> torch.Tensor:
+        def total(part: torch.Tensor) -> torch.Tensor:
+            parts[place] = part
+            meeting.wait()
+            found = parts[0] + parts[1]
+            meeting.wait()
+            return found
+
+        return loss.whiten(values[HALVES[place]], mask[HALVES[place]], shift_mean, total)
+
+    with ThreadPoolExecutor(2) as pool:
+        found = torch.cat(list(pool.map(whiten, (0, 1))))
+    torch.testing.assert_close(found, loss.whiten(values, mask, shift_mean))
+
+
+@pytest.mark.parametrize("function", [loss.masked_mean, loss.policy_loss, loss.value_loss, loss.approximate_kl])
+def test_parts_of_a_mean_add_up_to_it(random, function):
+    """With the number of tokens of all processes, each computes its part of the mean over all."""
+    tensors = {loss.masked_mean: "a", loss.approximate_kl: "ab"}.get(function, "abc")
+    options = {"clip_range": 0.2} if len(tensors) == 3 else {}
+    arguments = [*(random[name] for name in tensors), random["mask"]]
+    found = [
+        function(*(tensor[half] for tensor in arguments), **options, count=random["mask"].sum()) for half in HALVES
+    ]
+    whole = function(*arguments, **options)
+    one, two, all_ = (item if isinstance(item, tuple) else (item,) for item in (*found, whole))
+    for first, second, expected in zip(one, two, all_, strict=True):
+        torch.testing.assert_close(first + second, expected)

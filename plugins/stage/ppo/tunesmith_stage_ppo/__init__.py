@@ -6,6 +6,7 @@ The plugin is this light class; the loop is in `loop`, its mathematics in `loss`
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -30,6 +31,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "init_kl_coef": (0, float("inf")),
     "kl_horizon": (1, float("inf")),
     "logging_steps": (1, float("inf")),
+    "eval_steps": (0, float("inf")),
 }
 
 
@@ -38,13 +40,15 @@ class Ppo:
     """Learn from rewards: answers are generated, scored, and the likelier made the better they are.
 
     A value head on the model predicts the reward of an answer from each of its tokens on. The stage brings its own
-    loop, on one device; the options of the trainer do not count. Needs rows with a `prompt`, or conversations, whose
-    last answer becomes the column `answer` for the rewards.
+    loop; the options of the trainer do not count. Under torchrun every process has a device of its own and takes its
+    share of each batch. Needs rows with a `prompt`, or conversations, whose last answer becomes the column `answer` for
+    the rewards.
     """
 
     total_steps: int = 200  # each generates batch_size answers and learns from them
-    batch_size: int = 64  # answers of a step
-    mini_batch_size: int = 8  # answers in a forward pass and an optimizer step; also generated together
+    batch_size: int = 64  # answers of a step, over all processes
+    # answers in a forward pass and an optimizer step, over all processes; also generated together
+    mini_batch_size: int = 8
     ppo_epochs: int = 4  # passes over the answers of a step
 
     learning_rate: float = 1e-5  # of the model
@@ -76,6 +80,8 @@ class Ppo:
     reference_adapter: str | None = None  # folder of the adapter that the reference model has
 
     logging_steps: int = 1  # steps from one logged step to the next
+    # steps from one evaluation of the held-out prompts to the next, and one after the last step; 0 never
+    eval_steps: int = 50
     save_steps: int = 50  # steps from one checkpoint to the next; 0 saves none but at an interruption
     save_total_limit: int | None = 2  # newest checkpoints to keep; null keeps all
     use_cpu: bool = False  # train on the CPU although there is an accelerator
@@ -95,7 +101,20 @@ class Ppo:
         if plan.command == "train" and not plan.uses("reward"):
             message, advice = "stage.ppo learns from rewards, and none is selected.", "for example: reward.numeric={}"
             problems.append(Problem("reward", message, advice))
-        return problems
+        return [*problems, *self._unequal_shares()]
+
+    def _unequal_shares(self) -> list[Problem]:
+        """Every process must get as many answers as the others."""
+        count = int(os.environ.get("WORLD_SIZE", "1"))
+        return [
+            Problem(
+                f"stage.{name}",
+                f"stage.{name}={size} is no multiple of {count} processes.",
+                f"{-(-size // count) * count}",
+            )
+            for name, size in (("batch_size", self.batch_size), ("mini_batch_size", self.mini_batch_size))
+            if size % count
+        ]
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:

@@ -34,23 +34,10 @@ class Policy:
         """Compute in bf16 where that was asked for."""
         return torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    @torch.no_grad()
     def answers(self, prompts: Sequence[list[int]], max_new_tokens: int, ends: list[int]) -> list[list[int]]:
         """Draw an answer to each prompt: its token ids, with the token that ended it, if one did."""
-        width = max(map(len, prompts))
-        device = self.model.device
-        ids = torch.tensor([[prompt[0]] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
-        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-        config = copy.deepcopy(self.model.generation_config)
-        config.update(
-            do_sample=True, temperature=self.temperature, top_k=0, top_p=1.0, min_p=None, typical_p=1.0,
-            repetition_penalty=1.0, num_beams=1, num_return_sequences=1, use_cache=True,
-            max_new_tokens=max_new_tokens, max_length=None, eos_token_id=ends or None,
-            pad_token_id=ends[0] if ends else 0,
-        )  # fmt: skip
         with self.autocast():
-            drawn = self.model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
-        return [_until(row, ends) for row in drawn[:, width:].tolist()]
+            return draw(self.model, prompts, ends, max_new_tokens=max_new_tokens, temperature=self.temperature)
 
     def sequences(self, prompts: Sequence[list[int]], answers: Sequence[list[int]]) -> Sequences:
         """Prompts with their answers as tensors on the model's device."""
@@ -78,6 +65,25 @@ class Policy:
             device = model.device
             logits = model(input_ids=ids.to(device), attention_mask=filled.to(device), use_cache=False).logits
         return _log_probs(logits.to(ids.device), ids, mask, self.temperature)[0]
+
+
+@torch.no_grad()
+def draw(model: Any, prompts: Sequence[list[int]], ends: list[int], **sampling: Any) -> list[list[int]]:
+    """Draw an answer to each prompt from all tokens: its token ids, with the token that ended it, if one did.
+
+    Args:
+        sampling: transformers' generation options, such as `max_new_tokens` and `temperature`.
+    """
+    width = max(map(len, prompts))
+    device = model.device
+    ids = torch.tensor([[prompt[0]] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+    plain = {"top_k": 0, "top_p": 1.0, "min_p": None, "typical_p": 1.0, "repetition_penalty": 1.0}
+    alone = {"do_sample": True, "num_beams": 1, "num_return_sequences": 1, "use_cache": True, "max_length": None}
+    config = copy.deepcopy(model.generation_config)
+    config.update(**{**plain, **alone, **sampling}, eos_token_id=ends or None, pad_token_id=ends[0] if ends else 0)
+    drawn = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+    return [_until(row, ends) for row in drawn[:, width:].tolist()]
 
 
 def _log_probs(logits: Tensor, ids: Tensor, mask: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -85,12 +85,6 @@ def warn_of_longer(stage: str, longer: int, count: int, max_length: int) -> None
     )
 
 
-def warn_of_evaluation(stage: str, evaluation: Mapping[str, Any]) -> None:
-    """Tell that held-out data is not used."""
-    if evaluation:
-        logger.warning("stage.%s does not evaluate while it trains: the held-out data is not used", stage)
-
-
 def read(example: Mapping[str, Any]) -> tuple[list[Message], dict[str, Any]]:
     """The messages of an encoded example's prompt, and the other columns of its row."""
     return json.loads(example["prompt"]), json.loads(example["row"])

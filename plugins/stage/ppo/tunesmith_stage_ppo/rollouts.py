@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from tunesmith import TunesmithError
+from tunesmith_stage_dpo import processes
 
 from tunesmith_stage_ppo import loss
 from tunesmith_stage_ppo.policy import Sequences
-from tunesmith_stage_ppo.prompts import read
+from tunesmith_stage_ppo.scoring import judge
+from tunesmith_stage_ppo.together import total
 
 if TYPE_CHECKING:
     from tunesmith_stage_ppo.loop import Learner
@@ -48,62 +49,49 @@ class Rollouts:
 
 
 def collect(learner: Learner, examples: Sequence[Mapping[str, Any]]) -> Rollouts:
-    """Answer prompts and prepare what is learned from the answers."""
+    """Answer prompts, this process's share of a step, and prepare what is learned from the answers."""
     options, policy = learner.options, learner.policy
-    size = options.mini_batch_size
+    size = learner.mini_batch_size
     prompts = [list(example["prompt_input_ids"]) for example in examples]
     answers: list[list[int]] = []
     for start in range(0, len(prompts), size):
         answers += policy.answers(prompts[start : start + size], options.max_new_tokens, learner.ends)
-    scores, told = _scores(learner, examples, answers)
-    input_ids, attention_mask, mask = policy.sequences(prompts, answers)
-    columns: list[list[Tensor]] = [[], [], [], []]
-    for start in range(0, len(prompts), size):
-        some = slice(start, start + size)
-        sequences = (input_ids[some], attention_mask[some], mask[some])
-        with torch.no_grad():
-            found = [*policy.evaluate(sequences)]
-        if learner.reference is not None:
-            found.append(policy.reference_log_probs(learner.reference, sequences))
-        for column, value in zip(columns, found, strict=False):
-            column.append(value)
-    log_probs, _, values = (torch.cat(column) for column in columns[:3])
-    reference = torch.cat(columns[3]) if columns[3] else None
-    rewards = loss.token_rewards(scores.to(mask.device), log_probs, reference, mask, learner.kl_coef)
+    scores, ended = judge(learner.job, examples, answers)
+    sequences = policy.sequences(prompts, answers)
+    mask = sequences[2]
+    log_probs, values, reference = _evaluate(learner, sequences)
+    lowered = torch.tensor(scores) - options.missing_end_penalty * (~torch.tensor(ended)).float()
+    rewards = loss.token_rewards(lowered.to(mask.device), log_probs, reference, mask, learner.kl_coef)
     if options.whiten_rewards:
-        rewards = loss.whiten(rewards, mask, shift_mean=False)
+        rewards = loss.whiten(rewards, mask, shift_mean=False, total=total)
     advantages, returns = loss.generalized_advantages(rewards, values, mask, options.gamma, options.lam)
     if options.whiten_advantages:
-        advantages = loss.whiten(advantages, mask)
-    kl = 0.0 if reference is None else (log_probs - reference).sum(dim=1).mean().item()
-    metrics = {**told, "kl": kl, "kl_coef": learner.kl_coef, "value": loss.masked_mean(values, mask).item()}
-    return Rollouts(input_ids, attention_mask, mask, log_probs, values, advantages, returns, metrics)
+        advantages = loss.whiten(advantages, mask, total=total)
+    kl = torch.zeros(len(mask)) if reference is None else (log_probs - reference).sum(dim=1)
+    told = _means({"reward": scores, "answer_tokens": list(map(len, answers)), "ended": ended, "kl": kl.tolist()})
+    value = total(loss.masked_mean(values, mask, total(mask.sum()))).item()
+    metrics = {**told, "kl_coef": learner.kl_coef, "value": value}
+    return Rollouts(*sequences, log_probs, values, advantages, returns, metrics)
 
 
-def _scores(
-    learner: Learner, examples: Sequence[Mapping[str, Any]], answers: Sequence[list[int]]
-) -> tuple[Tensor, dict[str, float]]:
-    """The rewards of answers, (B,) fp32, and what is told of them.
+def _evaluate(learner: Learner, sequences: Sequences) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Log-probabilities and values by the policy, log-probabilities by the reference if there is one; (B, T) fp32."""
+    policy, size = learner.policy, learner.mini_batch_size
+    columns: list[list[Tensor]] = [[], [], []]
+    for start in range(0, len(sequences[0]), size):
+        some: Sequences = tuple(tensor[start : start + size] for tensor in sequences)  # type: ignore[assignment]
+        with torch.no_grad():
+            log_probs, _, values = policy.evaluate(some)
+        columns[0].append(log_probs)
+        columns[1].append(values)
+        if learner.reference is not None:
+            columns[2].append(policy.reference_log_probs(learner.reference, some))
+    return torch.cat(columns[0]), torch.cat(columns[1]), torch.cat(columns[2]) if columns[2] else None
 
-    Raises: TunesmithError when nothing scores, or a score is no number.
-    """
-    job, options = learner.job, learner.options
-    ended = [bool(answer) and answer[-1] in learner.ends for answer in answers]
-    texts = [
-        learner.tokenizer.decode(answer[:-1] if end else answer, skip_special_tokens=True)
-        for answer, end in zip(answers, ended, strict=True)
-    ]
-    prompts, rows = zip(*map(read, examples), strict=True)
-    found = job.score(prompts=prompts, completions=texts, rows=rows) if job.score is not None else []
-    if not found:
-        raise TunesmithError("no reward scores the answers.\n  select one, for example reward.numeric={}")
-    scores = torch.tensor(found, dtype=torch.float32).sum(dim=0)
-    if not bool(scores.isfinite().all()):
-        raise TunesmithError("a reward gave an answer a score that is no finite number")
-    told = {
-        "reward": scores.mean().item(),
-        "reward_std": scores.std(correction=0).item(),
-        "answer_tokens": sum(map(len, answers)) / len(answers),
-        "ended": sum(ended) / len(ended),
-    }
-    return scores - options.missing_end_penalty * (~torch.tensor(ended)).float(), told
+
+def _means(columns: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The mean of each column over the answers of all processes, and the standard deviation of the reward."""
+    shares = processes.gathered({name: list(values) for name, values in columns.items()})
+    every = {name: torch.tensor([value for share in shares for value in share[name]]).float() for name in columns}
+    means = {name: values.mean().item() for name, values in every.items()}
+    return {**means, "reward_std": every["reward"].std(correction=0).item()}

@@ -46,6 +46,7 @@ class SimplePreference(PairStage, LogProbStage):
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
+        from tunesmith_stage_sft.by_dataset import losses_by_dataset
         from tunesmith_stage_sft.log_probs import sequence_log_probs
 
         from tunesmith_stage_simpo.losses import margin_loss
@@ -56,6 +57,8 @@ class SimplePreference(PairStage, LogProbStage):
         scores, gamma = (policy.means, self.gamma) if self.loss == "simpo" else (policy.sums, 0.0)
         losses = margin_loss(*scores.chunk(2), beta=beta, gamma=gamma, label_smoothing=self.label_smoothing)
         own = -policy.means.chunk(2)[0]
-        loss = (losses + sft_alpha * own).sum() + policy.routing_loss * batch["num_items"]
+        losses = losses + sft_alpha * own
+        loss = losses.sum() + policy.routing_loss * batch["num_items"]
         metrics = {**pair_metrics(beta * scores, scores), "nll_loss": own.detach().sum()}
+        metrics |= losses_by_dataset(losses, batch)
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)

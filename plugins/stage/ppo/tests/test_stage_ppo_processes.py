@@ -1,0 +1,152 @@
+"""PPO on two processes: as one process that has all answers, equal on both, and interrupted together."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+FIXED = {
+    "total_steps": 4,
+    "batch_size": 4,
+    "mini_batch_size": 4,
+    "whiten_rewards": True,
+    "entropy_coef": 0.01,
+    "kl_target": 0.5,
+    "kl_horizon": 20.0,
+    "eval_steps": 2,
+}
+DRAWN = {"total_steps": 30, "init_kl_coef": 0.01, "eval_steps": 0, "ppo_epochs": 4}
+SHORT = {"total_steps": 4, "eval_steps": 0, "save_steps": 0}
+
+
+def start(processes: int, model: Path, folder: Path) -> None:
+    """Run this file as a program, with torchrun for several processes."""
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
+    command = [*launcher, str(Path(__file__).resolve()), str(model), str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_model, tmp_path_factory) -> Path:
+    """What the program below writes, alone and on two processes."""
+    folder = tmp_path_factory.mktemp("processes")
+    for processes in (1, 2):
+        start(processes, tiny_model, folder)
+    return folder
+
+
+def weights_of(folder: Path) -> dict:
+    from safetensors.torch import load_file
+
+    return {
+        f"{file.stem}.{name}": weight
+        for file in sorted(folder.glob("*.safetensors"))
+        for name, weight in load_file(file).items()
+    }
+
+
+def test_two_processes_learn_what_one_learns(runs):
+    """From the same answers: weights, value head, metrics, the adapted penalty and evaluations agree."""
+    one, two = (weights_of(runs / f"fixed-{count}") for count in (1, 2))
+    assert one.keys() == two.keys() and "value_head.weight" in one
+    # Adam, whose steps are 3e-3 per weight, magnifies how sums round; one wrong token moves weights by some 1e-3
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-4
+    alone, together = (json.loads((runs / f"fixed-{count}.json").read_text()) for count in (1, 2))
+    assert len(alone) == len(together) == 4 + 2
+    for first, second in zip(alone, together, strict=True):
+        assert first == pytest.approx(second, rel=1e-4, abs=1e-5)
+    assert alone[0]["kl_coef"] != alone[-2]["kl_coef"] and alone[-1]["eval_held_reward"] > 0
+
+
+def test_both_processes_hold_the_same_weights_and_the_reward_rises(runs):
+    import torch
+
+    first, second = (weights_of(runs / f"drawn-rank-{rank}") for rank in (0, 1))
+    assert first and all(torch.equal(first[name], second[name]) for name in first)
+    rewards = [step["reward"] for step in json.loads((runs / "drawn-2.json").read_text())]
+    assert len(rewards) == 30 and sum(rewards[-5:]) > 3 * sum(rewards[:5]), rewards
+    answers = [json.loads((runs / f"answers-rank-{rank}.json").read_text()) for rank in (0, 1)]
+    assert len(answers[0]) == len(answers[1]) and answers[0] != answers[1], "each draws its own answers"
+
+
+def test_both_processes_stop_when_one_is_interrupted(runs):
+    """A signal that reaches only the second: the resumed run ends with the bits of the uninterrupted one."""
+    import torch
+
+    assert json.loads((runs / "cut.json").read_text()) == ["interrupted", "finished"]
+    whole, cut = weights_of(runs / "whole"), weights_of(runs / "cut")
+    assert whole.keys() == cut.keys() and all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def main(model: Path, folder: Path) -> None:
+    """The program."""
+    import torch
+    from safetensors.torch import save_file
+    from test_stage_ppo import job_of, run, share_of_e
+    from transformers import AutoTokenizer
+    from tunesmith.types import DatasetSplits, Evaluated, StepEnded
+    from tunesmith_stage_ppo.policy import Policy
+
+    rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    tokenizer = AutoTokenizer.from_pretrained(model)
+
+    def train(name: str, options: dict, score=share_of_e, **changes):
+        job, events = job_of(model, tokenizer, folder / name, score, **changes)
+        whole = replace(job, data=DatasetSplits(job.data.train, {"held": job.data.train}))
+        finished = run(options, whole, model)
+        told = [dict(event.metrics) for event in events if isinstance(event, StepEnded | Evaluated)]
+        return finished, told, whole.model
+
+    def fixed(self, prompts, max_new_tokens, ends):
+        """Answers that depend on the prompt alone, of different lengths; some come to an end."""
+        letters = tokenizer.encode("a e e", add_special_tokens=False)
+        return [(letters * 3)[: 2 + len(prompt) % 4] + ends[: len(prompt) % 2] for prompt in prompts]
+
+    def write(name: str, content: object) -> None:
+        if rank == 0:
+            (folder / name).write_text(json.dumps(content))
+
+    drawing, Policy.answers = Policy.answers, fixed
+    write(f"fixed-{count}.json", train(f"fixed-{count}", FIXED)[1])
+    Policy.answers = drawing
+    if count == 1:
+        return
+
+    answers = []
+
+    def score(prompts, completions, rows):
+        answers.extend(completions)
+        return share_of_e(prompts, completions, rows)
+
+    _, told, trained = train("drawn", DRAWN, score)
+    write("drawn-2.json", told)
+    (folder / f"drawn-rank-{rank}").mkdir()
+    save_file(dict(trained.named_parameters()), folder / f"drawn-rank-{rank}" / "model.safetensors")
+    (folder / f"answers-rank-{rank}.json").write_text(json.dumps(answers))
+
+    def interrupting(prompts, completions, rows):
+        answers.append("")
+        if rank == 1 and answers.count("") == before + 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return share_of_e(prompts, completions, rows)
+
+    assert train("whole", SHORT)[0]
+    before = answers.count("")
+    found = [train("cut", SHORT, interrupting)[0], train("cut", SHORT, resume=True)[0]]
+    write("cut.json", ["finished" if finished else "interrupted" for finished in found])
+    torch.distributed.barrier()
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

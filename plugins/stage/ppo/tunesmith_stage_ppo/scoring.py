@@ -1,0 +1,89 @@
+"""Answers as the rewards see them, and the mean reward of answers to held-out prompts. For every stage that learns from
+rewards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from tunesmith import TunesmithError
+from tunesmith.types import Message, TrainingJob
+from tunesmith_stage_dpo import processes
+
+from tunesmith_stage_ppo.prompts import end_tokens, read
+
+Draw = Callable[[list[list[int]]], list[list[int]]]
+"""Token ids of prompts in, those of an answer to each out, with the token that ended it, if one did."""
+
+
+def scores_of(
+    job: TrainingJob,
+    prompts: Sequence[Sequence[Message]],
+    completions: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+) -> list[float]:
+    """The sum of all rewards of each answer.
+
+    Raises: TunesmithError when nothing scores, or a score is no number.
+    """
+    found = job.score(prompts=prompts, completions=completions, rows=rows) if job.score is not None else []
+    if not found:
+        raise TunesmithError("no reward scores the answers.\n  select one, for example reward.numeric={}")
+    scores = [float(sum(values)) for values in zip(*found, strict=True)]
+    if not all(map(math.isfinite, scores)):
+        raise TunesmithError("a reward gave an answer a score that is no finite number")
+    return scores
+
+
+def judge(
+    job: TrainingJob, examples: Sequence[Mapping[str, Any]], answers: Sequence[list[int]]
+) -> tuple[list[float], list[bool]]:
+    """The rewards of drawn answers to encoded prompts, and which of the answers came to an end by themselves."""
+    tokenizer = getattr(job.processor, "tokenizer", job.processor)
+    ends = end_tokens(job.template, tokenizer)
+    ended = [bool(answer) and answer[-1] in ends for answer in answers]
+    texts = [
+        tokenizer.decode(answer[:-1] if end else answer, skip_special_tokens=True)
+        for answer, end in zip(answers, ended, strict=True)
+    ]
+    prompts, rows = zip(*map(read, examples), strict=True)
+    return scores_of(job, prompts, texts, rows), ended
+
+
+def evaluate(job: TrainingJob, draw: Draw, batch_size: int, device: torch.device) -> dict[str, float]:
+    """Answer each held-out prompt once; the means over each set, under the names that the trainer gives to metrics.
+
+    Every evaluation of a run draws with the same random numbers, and the training goes on with its own. Each process
+    answers its share.
+
+    Returns: `eval_NAME_reward`, `eval_NAME_answer_tokens` and `eval_NAME_ended` (share of answers that came to an
+        end), and with a single set the same without its name; nothing when nothing is held out.
+    """
+    metrics: dict[str, float] = {}
+    datasets = {name: dataset for name, dataset in job.data.eval.items() if len(dataset)}
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        for name, dataset in datasets.items():
+            torch.manual_seed(job.seed + processes.rank())
+            own = _sums(job, dataset, draw, batch_size)
+            totals = [sum(column) for column in zip(*processes.gathered(own), strict=True)]
+            for metric, total in zip(("reward", "answer_tokens", "ended"), totals, strict=True):
+                metrics[f"eval_{name}_{metric}"] = total / len(dataset)
+    if len(datasets) == 1:
+        start = f"eval_{next(iter(datasets))}_"
+        metrics |= {f"eval_{name.removeprefix(start)}": value for name, value in metrics.items()}
+    return metrics
+
+
+def _sums(job: TrainingJob, dataset: Any, draw: Draw, batch_size: int) -> list[float]:
+    """Over this process's share of a data set: the sum of the rewards, the tokens, and the answers that ended."""
+    share = range(processes.rank(), len(dataset), processes.count())
+    sums = [0.0, 0.0, 0.0]
+    for start in range(0, len(share), batch_size):
+        examples = [dataset[index] for index in share[start : start + batch_size]]
+        answers = draw([list(example["prompt_input_ids"]) for example in examples])
+        scores, ended = judge(job, examples, answers)
+        for place, values in enumerate((scores, map(len, answers), ended)):
+            sums[place] += sum(values)
+    return sums
