@@ -109,6 +109,44 @@ def plan(**values: object) -> SimpleNamespace:
     return SimpleNamespace(name=lambda kind: values.get(kind), get=lambda key, default=None: values.get(key, default))
 
 
+@pytest.mark.parametrize(
+    ("processes", "training", "quantised", "expected"),
+    [
+        (1, True, False, None),
+        (1, True, True, {"": 0}),
+        (1, False, False, "auto"),
+        (2, True, False, None),
+        (2, True, True, {"": 1}),
+        (2, False, False, {"": 1}),
+        (2, False, True, {"": 1}),
+    ],
+)
+def test_each_process_keeps_to_its_own_device(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, processes: int, training: bool, quantised: bool, expected: Any
+) -> None:
+    """A model that is not trained is spread over all devices, unless other processes have theirs."""
+    from tunesmith_model_transformers import loading
+
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    monkeypatch.setenv("LOCAL_RANK", str(processes - 1))
+    asked: dict[str, Any] = {}
+
+    class Loader:
+        @staticmethod
+        def from_pretrained(path: Path, **options: Any) -> Any:
+            asked.update(options)
+            raise ValueError("asked for enough")
+
+    monkeypatch.setattr(loading, "_loader", lambda config: Loader)
+    asking = ModelSource(tiny_model, "x", "fp32", 0, training)
+    with pytest.raises(TunesmithError, match="asked for enough"):
+        Transformers(path="x", attention="sdpa").load_model(
+            source=asking, processor=small_tokenizer(), quantization=quantised or None
+        )
+    assert asked["device_map"] == expected
+
+
 def test_check(tmp_path: Path) -> None:
     (tmp_path / "qwen3-4b").mkdir()
     [problem] = Transformers(path=str(tmp_path / "qwen3-4B")).check(plan=plan())

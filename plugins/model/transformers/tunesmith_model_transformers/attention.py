@@ -8,6 +8,7 @@ own length. A batch without `cu_seq_lens_q` (generation, padding) is transformer
 from __future__ import annotations
 
 import contextvars
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,10 +25,22 @@ NAME = "per_sequence"
 _longest: contextvars.ContextVar[int | None] = contextvars.ContextVar("longest sequence", default=None)
 
 
-def register() -> None:
-    """Make `attn_implementation="per_sequence"` known to transformers."""
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, make_mask)
+def register(name: str = NAME, kernel: varlen.Kernel | None = None) -> None:
+    """Make an `attn_implementation` known to transformers.
+
+    Args:
+        kernel: computes what it can of a concatenated batch; None for the one that is found on this machine, if any.
+    """
+    AttentionInterface.register(name, functools.partial(attend, kernel=kernel))
+    AttentionMaskInterface.register(name, make_mask)
+
+
+def use(model: Any, kernel: varlen.Kernel) -> None:
+    """Let a loaded model, whose attention is `per_sequence`, compute it by this kernel, wherever the kernel can."""
+    # not by the kernel's name: what has `flash` in it transformers takes for its own
+    name = f"{NAME}_{abs(hash(kernel)):x}"
+    register(name, kernel)
+    model.set_attn_implementation(name)
 
 
 def watch(model: torch.nn.Module) -> None:
@@ -85,6 +98,7 @@ def attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     cu_seq_lens_q: torch.Tensor | None = None,
+    kernel: varlen.Kernel | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention with transformers' signature.
@@ -92,6 +106,7 @@ def attend(
     Args:
         query: (B, heads, T, D); key and value may have fewer heads.
         attention_mask: (B or 1, 1, T, S), bool (True attends) or added to the scores; None is causal.
+        kernel: for concatenated batches; None for the one that is found on this machine, if any.
         kwargs: `softcap` and `s_aux` (see `explicit`), `is_causal`, `sliding_window`.
 
     Returns: (B, T, heads, D), and None for the weights.
@@ -108,9 +123,10 @@ def attend(
         return explicit(query, key, value, attention_mask, **options, sinks=sinks).transpose(1, 2), None
     if kwargs.get("position_bias") is not None:
         raise TunesmithError(f"{type(module).__name__} biases positions.\n  use trainer.padding_free=false")
-    if varlen.fits(query, dropout, softcap, sinks, attention_mask, window):
+    kernel = kernel or varlen.found()
+    if varlen.fits(kernel, query, value, dropout, softcap, sinks, attention_mask, window):
         bounds = (cu_seq_lens_q, int(kwargs["max_length_q"]))
-        return varlen.attend(query, key, value, *bounds, window=window, **options), None
+        return varlen.attend(kernel, query, key, value, *bounds, window=window, **options), None
     outputs = [
         (_sdpa if softcap is None and sinks is None else explicit)(*parts, **options, sinks=sinks).transpose(1, 2)
         for parts in _sequences(query, key, value, attention_mask, _lengths(cu_seq_lens_q))

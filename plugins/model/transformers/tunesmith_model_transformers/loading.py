@@ -64,7 +64,8 @@ def load_model(
     """Load a causal language model, or make one with random weights from its configuration.
 
     Args:
-        quantization: a transformers quantization config, or None.
+        quantization: a transformers quantization config, or None. Where it says `replaces_stored`, it is used instead
+            of the one that the model is stored with.
         attention: the option `model.attention`.
         random: take only the configuration from the folder.
 
@@ -83,6 +84,8 @@ def load_model(
             announce("weights", "random", "model.initialize=random")
             model = _loader(config).from_config(config, **options)
         else:
+            if getattr(quantization, "replaces_stored", False):  # a quantizer reads the stored layers in its own way
+                del config.quantization_config
             options |= {"quantization_config": quantization, "use_safetensors": True}
             options["device_map"] = _placement(source.training, quantization is not None)
             model = _loader(config).from_pretrained(source.path, config=config, **options)
@@ -106,18 +109,18 @@ def _choose_attention(asked: str, precision: str, config: Any) -> str | None:
     """transformers' name of the attention to load with; None is the model's own choice."""
     if asked not in ("auto", per_sequence.NAME):
         return asked
-    if not _takes_attention(config):
+    if not takes_attention(config):
         if asked == per_sequence.NAME:
             raise ValueError(f"{config.model_type} computes attention in its own way; use model.attention=auto")
         announce("attention", "the model's own", f"{config.model_type} takes no other")
         return None
-    kernel = varlen.kernel_name() if precision != "fp32" else None
-    how = f"the varlen kernel of {kernel}" if kernel else "SDPA, sequence by sequence"
+    kernel = varlen.found() if precision != "fp32" else None
+    how = f"the varlen kernel of {kernel.name}" if kernel else "SDPA, sequence by sequence"
     announce("attention", per_sequence.NAME, how)
     return per_sequence.NAME
 
 
-def _takes_attention(config: Any) -> bool:
+def takes_attention(config: Any) -> bool:
     """Whether a model's attention layers call what is registered with AttentionInterface.
 
     Older architectures have attention classes of their own, which would read our masks wrongly. transformers shows
@@ -132,12 +135,15 @@ def _takes_attention(config: Any) -> bool:
 
 
 def _placement(training: bool, quantised: bool) -> Any:
-    """Where the weights go: training places them itself, unless they are quantised, which happens on the device."""
-    if not torch.accelerator.is_available():
+    """Where the weights go: training places them itself, unless they are quantised, which happens on the device.
+
+    What is not trained goes to all devices there are; beside other processes, such as a reference model's of a run
+    that torchrun started, to this process's own.
+    """
+    if not torch.accelerator.is_available() or (training and not quantised):
         return None
-    if not training:
-        return "auto"
-    return {"": int(os.environ.get("LOCAL_RANK", "0"))} if quantised else None
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return {"": int(os.environ.get("LOCAL_RANK", "0"))} if training or several else "auto"
 
 
 def _fit_embeddings(model: Any, tokenizer: Any) -> None:

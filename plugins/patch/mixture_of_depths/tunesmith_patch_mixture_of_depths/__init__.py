@@ -1,0 +1,68 @@
+"""Mixture of Depths: some decoder layers process only the tokens that a learned router chooses; the others skip them.
+
+Raposo et al. 2024, "Mixture-of-Depths: Dynamically allocating compute in transformer-based language models"
+(arXiv 2404.02258). In training a layer takes the share of tokens with the highest scores of each sequence. That choice
+sees the whole sequence and cannot be made while text is generated: there each token is decided about alone, as the
+router or a predictor has learned to foresee the choice (section 3.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from tunesmith import hookimpl, plugin
+from tunesmith.types import Batch, LossOutput, ModelSource, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+
+@plugin
+class MixtureOfDepths:
+    """Let every n-th layer process a share of the tokens, chosen by a router (Raposo et al. 2024)."""
+
+    capacity: float = 0.125  # share of each sequence's tokens that a routed layer processes; 0.125 in the paper
+    every: int = 2  # 2 routes the second, fourth, … layer, as the paper does
+    # what decides outside training: the sign of the router's own score, or a small network that disturbs nothing
+    decide: Literal["router", "predictor"] = "router"
+    aux_weight: float = 0.01  # weight in the loss of the cross entropy between these decisions and training's choice
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        from .checking import check
+
+        return check(self, plan)
+
+    @hookimpl(wrapper=True)
+    def load_model(self, source: ModelSource) -> Generator[None, Any, Any]:
+        """Route the loaded model's layers. A model without routers that is not to be trained stays as it is.
+
+        Raises: TunesmithError when the model has no such layers, or routers of other layers.
+        """
+        model = yield
+        from .loading import change
+
+        change(model, self, source)
+        return model
+
+    @hookimpl(wrapper=True)
+    def compute_loss(self, model: Any, batch: Batch) -> Generator[None, LossOutput, LossOutput]:
+        """Add the cross entropy of the decisions, its mean over tokens and layers times the batch's items."""
+        from .layers import routed_layers
+
+        layers, terms = routed_layers(model), []
+        for layer in layers:
+            layer.depth_terms = terms
+        try:
+            output = yield
+        finally:
+            for layer in layers:
+                layer.depth_terms = None
+        if not terms:
+            return output
+        entropy, agreeing, tokens = sum(terms)
+        mean, share = entropy / tokens * output.num_items, agreeing.detach() / tokens * output.num_items
+        metrics = {**output.metrics, "router_loss": mean.detach(), "router_agreement": share.detach()}
+        return replace(output, loss=output.loss + self.aux_weight * mean.to(output.loss.dtype), metrics=metrics)
