@@ -14,6 +14,8 @@ QUANTIZERS: dict[str, dict[str, Any]] = {
     "nf4": {"name": "bitsandbytes"},
     "hqq4": {"name": "hqq"},
     "int8": {"name": "torchao"},
+    "gptq4": {"name": "gptq", "group_size": 32},
+    "awq4": {"name": "awq", "group_size": 32},
     "fp4": {"name": "bitsandbytes", "quant_type": "fp4", "double_quant": False},
     "bnb8": {"name": "bitsandbytes", "bits": 8},
     "hqq8": {"name": "hqq", "bits": 8},
@@ -21,6 +23,11 @@ QUANTIZERS: dict[str, dict[str, Any]] = {
     "hqq2": {"name": "hqq", "bits": 2, "axis": 0},
     "hqq1": {"name": "hqq", "bits": 1, "group_size": 8},
     "float8": {"name": "torchao", "scheme": "float8_weight_only"},
+    "intx4": {"name": "torchao", "scheme": "intx_weight_only"},
+    "qat4": {"name": "torchao", "scheme": "int8_dynamic_intx", "qat": True},
+    "qat2": {"name": "torchao", "scheme": "intx_weight_only", "bits": 2, "qat": True},
+    "gptq3": {"name": "gptq", "bits": 3, "group_size": 32, "sym": False, "desc_act": True},
+    "awq2": {"name": "awq", "bits": 2, "group_size": 32},
 }
 QUICK = ("nf4", "hqq4", "int8")
 
@@ -137,7 +144,7 @@ def _batch(examples: Any) -> dict[str, Any]:
     return collate([examples[index] for index in range(len(examples))])
 
 
-@pytest.mark.parametrize("quantizer", each("nf4", "hqq4", "int8", "bnb8", "float8"))
+@pytest.mark.parametrize("quantizer", each("nf4", "hqq4", "int8", "gptq4", "bnb8", "float8", "intx4", "qat4"))
 def test_evaluations_do_not_change_what_is_trained(runs: Any, tmp_path: Path, tiny_model: Path, quantizer: str) -> None:
     """Some layers rearrange their weights when they are evaluated; training goes on as if they had not been."""
     import tunesmith
@@ -149,7 +156,7 @@ def test_evaluations_do_not_change_what_is_trained(runs: Any, tmp_path: Path, ti
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quantizer", ["nf4", "bnb8", "hqq4", "int8", "float8"])
+@pytest.mark.parametrize("quantizer", ["nf4", "bnb8", "hqq4", "int8", "float8", "gptq4", "awq4", "intx4", "qat4"])
 def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path: Path, tiny_model: Path, quantizer: str) -> None:
     """From the checkpoint in the middle, over a base that was quantised anew, to the same weights."""
     import tunesmith
@@ -164,7 +171,7 @@ def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path: Path, tiny
     assert all(torch.equal(again[name], weight) for name, weight in whole.items())
 
 
-@pytest.mark.parametrize("quantizer", each("nf4", "hqq4", "int8"))
+@pytest.mark.parametrize("quantizer", each("nf4", "hqq4", "int8", "gptq4", "awq4"))
 def test_merging_into_the_base_that_was_not_quantised(
     runs: Any, tmp_path: Path, tiny_model: Path, tokenizer: Any, quantizer: str
 ) -> None:
@@ -181,7 +188,9 @@ def test_merging_into_the_base_that_was_not_quantised(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quantizer", ["nf4", "bnb8", "hqq4", "hqq2", "int8", "float8"])
+@pytest.mark.parametrize(
+    "quantizer", ["nf4", "bnb8", "hqq4", "hqq2", "int8", "float8", "gptq4", "awq4", "intx4", "qat4"]
+)
 def test_in_bfloat16(tmp_path: Path, tiny_model: Path, tokenizer: Any, quantizer: str) -> None:
     import tunesmith
     from tunesmith.testing.parts import logits_of
@@ -195,7 +204,7 @@ def test_in_bfloat16(tmp_path: Path, tiny_model: Path, tokenizer: Any, quantizer
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quantizer", ["nf4", "bnb8", "hqq4", "int8", "float8"])
+@pytest.mark.parametrize("quantizer", ["nf4", "bnb8", "hqq4", "int8", "float8", "gptq4", "awq4", "intx4", "qat4"])
 def test_oft(tmp_path: Path, tiny_model: Path, tokenizer: Any, quantizer: str) -> None:
     import tunesmith
     from tunesmith.testing.parts import logits_of
@@ -211,7 +220,7 @@ def test_oft(tmp_path: Path, tiny_model: Path, tokenizer: Any, quantizer: str) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quantizer", ["nf4", "hqq4", "hqq2", "int8", "float8"])
+@pytest.mark.parametrize("quantizer", ["nf4", "hqq4", "hqq2", "int8", "float8", "gptq4", "awq4", "intx4"])
 def test_dora(tmp_path: Path, tiny_model: Path, tokenizer: Any, quantizer: str) -> None:
     import tunesmith
     from tunesmith.testing.parts import logits_of
@@ -241,6 +250,8 @@ def test_served_with_rounded_inputs(runs: Any, tokenizer: Any) -> None:
         ({"quantizer": {"name": "bitsandbytes", "bits": 8}, "adapter.use_dora": True}, "cannot train over the 8-bit"),
         ({"quantizer": "hqq", "adapter.init": "orthogonal"}, "adapter.init=orthogonal"),
         ({"quantizer": "hqq", "adapter.init": "pissa"}, "quantizer=hqq rounds them"),
+        ({"quantizer": "gptq", "adapter.init": "orthogonal"}, "adapter.init=orthogonal"),
+        ({"quantizer": {"name": "awq", "group_size": 20}}, "quantizer.group_size=20"),
         ({"quantizer": "hqq", "adapter": "full"}, "adapter=full cannot train"),
         ({"quantizer": {"name": "hqq", "bits": 5}}, "quantizer.bits"),
     ],
@@ -252,8 +263,17 @@ def test_combinations_that_cannot_work_are_refused_beforehand(changes: dict[str,
     assert any(message in problem.message for problem in problems), problems
 
 
-@pytest.mark.parametrize("name", ["bitsandbytes", "hqq", "torchao"])
-def test_what_a_quantizer_can_do_is_data(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("bitsandbytes", "not saves; not calibrates"),
+        ("hqq", "not saves; not calibrates"),
+        ("torchao", "not saves; not calibrates"),
+        ("gptq", "saves; calibrates"),
+        ("awq", "saves; calibrates"),
+    ],
+)
+def test_what_a_quantizer_can_do_is_data(name: str, stored: str) -> None:
     from click.testing import CliRunner
     from tunesmith.catalog import Catalog
     from tunesmith.cli import cli
@@ -262,4 +282,4 @@ def test_what_a_quantizer_can_do_is_data(name: str) -> None:
     catalog = Catalog.discover()
     assert isinstance(catalog.load(catalog.find("quantizer", name)).capabilities, Capabilities)
     shown = CliRunner().invoke(cli, ["plugins", "show", f"quantizer.{name}"]).output
-    assert "can: bits" in shown and "8; devices cpu, cuda; trains; not merges; not saves; not calibrates" in shown
+    assert "can: bits" in shown and f"8; devices cpu, cuda; trains; not trains_base; not merges; {stored}" in shown

@@ -22,7 +22,7 @@ _FIXED_BY_ADAPTER = {"rank": "r", "alpha": "lora_alpha", "use_dora": "use_dora",
 
 @plugin
 class Lora:
-    """LoRA with its variants rsLoRA, DoRA, PiSSA, OLoRA and EVA."""
+    """LoRA with its variants rsLoRA, DoRA, PiSSA, OLoRA, EVA and LoftQ."""
 
     rank: int = 8  # rank r of the trained matrices
     alpha: int | None = None  # scale: alpha / rank (rsLoRA: alpha / √rank); null is 2 × rank
@@ -41,8 +41,8 @@ class Lora:
     use_rslora: bool = False  # scale by alpha / √rank, stable for high ranks (arXiv 2312.03732)
     use_dora: bool = False  # train magnitude and direction apart (DoRA, arXiv 2402.09353); slower
     # start: true is A random, B zero; pissa (arXiv 2404.02948) and olora (arXiv 2406.01775) start from the base, eva
-    # (arXiv 2410.07170) from the training data
-    init: bool | Literal["gaussian", "orthogonal", "pissa", "olora", "eva"] = True
+    # (arXiv 2410.07170) from the training data, loftq (arXiv 2310.08659) from what the quantizer rounded away
+    init: bool | Literal["gaussian", "orthogonal", "pissa", "olora", "eva", "loftq"] = True
     pissa_iterations: int = 0  # steps of the fast SVD of init=pissa, such as 16; 0 is the exact SVD, slow when large
     # adapter to go on training, a folder or hub address; its rank, alpha and targets hold. Of several, all but the last
     # are merged into the base first
@@ -50,6 +50,7 @@ class Lora:
     restart: bool = False  # merge all adapters of path into the base and train a fresh one
 
     _start: ClassVar[Any] = None  # what a fresh adapter took out of the base
+    _rounding: ClassVar[Any] = None  # what LoftQ put into the adapter
     _token_ids: ClassVar[list[int]] = []  # of train_tokens
 
     @hookimpl
@@ -83,23 +84,23 @@ class Lora:
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:
         """Raises: TunesmithError when names fit no layer, or a folder holds no adapter or contradicts an option."""
-        from .adapting import load, read_config, ready_to_train
+        from .adapting import read_config, ready_to_train
         from .merging import merge
 
         for address in self._merged_paths():
             earlier = _fetched(address, source)
             read_config(earlier, "LORA", "LoRA")
-            model = merge(load(model, earlier, replace(source, training=True)))
+            model = merge(self._load(model, earlier, replace(source, training=True)))
             announce("adapter", f"{address} is merged into the base", "adapter.path")
         followed = self._paths()[len(self._merged_paths()) :]
         folder = trained or (_fetched(followed[0], source) if followed else None)
         if folder is None:
-            adapted = self._make(model)
+            adapted = self._make(model, source)
         else:
             config = read_config(folder, "LORA", "LoRA")
             if trained is None:
                 self._refuse_contradictions(config, folder)
-            adapted = load(model, folder, source)
+            adapted = self._load(model, folder, source, follows=source.training)
         if not source.training:
             return adapted
         return ready_to_train(adapted, f"LoRA of rank {adapted.peft_config[adapted.active_adapter].r}")
@@ -120,17 +121,35 @@ class Lora:
 
     @hookimpl(wrapper=True)
     def fit(self, job: TrainingJob) -> Generator[None, bool, bool]:
-        """Give back at the end what the start took out of the base, so that the result fits the untouched one."""
+        """Give back at the end what the start took out of the base, so that the result fits the untouched one.
+
+        What LoftQ put in is right over the quantised base, and is kept beside the adapter for where it is another.
+        """
         from tunesmith.runs import is_main_process
 
         finished = yield
+        if finished and self._rounding and is_main_process():
+            from .loftq import save_start
+
+            save_start(job.output_dir, self._rounding)
         if finished and self._start and is_main_process():
             from .starting import give_back
 
             give_back(job.output_dir, self._start)
         return finished
 
-    def _make(self, model: Any) -> Any:
+    def _load(self, model: Any, folder: Path, source: ModelSource, follows: bool = False) -> Any:
+        """Put saved matrices beside their layers; `follows` when they are trained on."""
+        from .adapting import load
+        from .loftq import fit_to_base, read_start
+
+        adapted, start = load(model, folder, source), read_start(folder)
+        fit_to_base(adapted, start, folder, follows)
+        if follows:
+            self._rounding = start
+        return adapted
+
+    def _make(self, model: Any, source: ModelSource) -> Any:
         """Put fresh matrices beside the chosen layers."""
         from peft import EvaConfig, LoraConfig
 
@@ -155,13 +174,17 @@ class Lora:
             bias=self.bias,
             use_rslora=self.use_rslora,
             use_dora=self.use_dora,
-            init_lora_weights=start,
+            init_lora_weights=True if start == "loftq" else start,
             eva_config=EvaConfig(rho=1.0) if self.init == "eva" else None,
             task_type="CAUSAL_LM" if model.can_generate() else None,
         )
         adapted = adapt(model, config)
         if self.init in _CHANGES_BASE:
             self._start = read_start(adapted)
+        if self.init == "loftq":
+            from .loftq import start_from_rounding
+
+            self._rounding = start_from_rounding(adapted, source.path)
         return adapted
 
     def _following_alphas(self) -> dict[str, int]:

@@ -15,10 +15,12 @@ from tunesmith.types import ModelSource
 
 
 def adapt(model: Any, config: Any) -> Any:
-    """Put fresh weights beside the layers that a peft configuration names.
+    """Put fresh weights beside the layers that a peft configuration names, and train the model's `fresh_modules` whole.
 
     Raises: TunesmithError when peft knows no way for this model.
     """
+    whole = list(config.modules_to_save or [])
+    config.modules_to_save = [*whole, *(name for name in fresh_modules(model) if name not in whole)] or None
     try:
         with quiet():
             return get_peft_model(model, config)
@@ -45,14 +47,32 @@ def read_config(folder: Path, peft_type: str, name: str) -> Any:
 
 def load(model: Any, folder: Path, source: ModelSource) -> Any:
     """Put saved weights beside the layers that they were trained for: to be trained on, or in the base's numbers."""
+    config = PeftConfig.from_pretrained(str(folder))
+    if not model.can_generate():  # a classifier, over which an adapter that was trained to write can be put too
+        config.task_type = None
     with quiet():
         return PeftModel.from_pretrained(
-            model, str(folder), is_trainable=source.training, autocast_adapter_dtype=source.training
+            model, str(folder), is_trainable=source.training, autocast_adapter_dtype=source.training, config=config
         )
 
 
+def fresh_modules(model: Any) -> list[str]:
+    """The modules that a stage or patch put into the model with fresh weights; see the hook `load_model`."""
+    return list(getattr(model, "fresh_modules", ()))
+
+
 def ready_to_train(model: Any, what: str) -> Any:
-    """Keep the trained weights in float32 (steps of 1e-4 vanish in bfloat16's 8 bits) and announce their share."""
+    """Keep the trained weights in float32 (steps of 1e-4 vanish in bfloat16's 8 bits) and announce their share.
+
+    Raises: TunesmithError when an adapter to go on with leaves a module with fresh weights untrained.
+    """
+    trained_names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    for module in fresh_modules(model):
+        if not any(f".{module}." in f".{name}" for name in trained_names):
+            raise TunesmithError(
+                f"adapter.path: that adapter does not train {module}, whose weights are fresh in this run.\n"
+                "  adapter.restart=true merges it into the base and trains a fresh one"
+            )
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.addresses import is_path
+from tunesmith.capable import unmergeable
 from tunesmith.types import Problem
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ def _check_paths(lora: Lora, plan: Plan, paths: Sequence[str]) -> list[Problem]:
         message = "adapter.restart=true merges the adapters of adapter.path, and there is none."
         problems.append(Problem("adapter.restart", message, "adapter.path=RUN, or adapter.restart=false"))
     merges = lora.restart or (not isinstance(lora.path, str | None) and len(lora.path) > 1)
-    if merges and plan.uses("quantizer"):
-        message = f"adapters cannot be merged into the weights that quantizer={plan.name('quantizer')} rounds."
-        problems.append(Problem("adapter.path", message, "quantizer=null, or one adapter to go on with"))
+    if merges:
+        message = "adapters cannot be merged into the weights that quantizer={quantizer} rounds."
+        problems += unmergeable(plan, "adapter.path", message, "quantizer=null, or one adapter to go on with")
     return problems
 
 
@@ -64,6 +65,13 @@ def _check_quantizer(lora: Lora, plan: Plan, changes_base: Sequence[str]) -> lis
     if quantizer and lora.init in changes_base:
         message = f"adapter.init={lora.init} changes the base weights, but quantizer={quantizer} rounds them."
         problems.append(Problem("adapter.init", message, "adapter.init=true, or quantizer=null"))
+    if lora.init == "loftq" and plan.command == "train":
+        if not quantizer:
+            message = "adapter.init=loftq starts at what a quantizer rounds away, and there is no quantizer."
+            problems.append(Problem("adapter.init", message, "quantizer=hqq or another, or adapter.init=true"))
+        elif lora.path:
+            message = "adapter.init=loftq is a start, and the adapter of adapter.path has started."
+            problems.append(Problem("adapter.init", message, "leave adapter.init out, or adapter.path=null"))
     if lora.use_dora and quantizer == "bitsandbytes" and plan.get("quantizer.bits") == 8:
         message = "adapter.use_dora=true cannot train over the 8-bit weights of quantizer=bitsandbytes."
         problems.append(Problem("adapter.use_dora", message, "quantizer.bits=4, or adapter.use_dora=false"))

@@ -31,7 +31,7 @@ def merge(model: Any) -> Any:
     if not isinstance(model, PeftModel):
         return model
     for name, module in model.named_modules():
-        if isinstance(module, _ADAPTED) and not _is_plain(module.get_base_layer()):
+        if isinstance(module, _ADAPTED) and not is_plain(module.get_base_layer()):
             raise TunesmithError(
                 f"the adapter cannot be merged: {name.removeprefix('base_model.model.')} is a "
                 f"{type(module.get_base_layer()).__name__}, and the sum would be rounded to its few bits.\n"
@@ -57,7 +57,7 @@ def _separate_tied(model: Any) -> None:
             model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = False
 
 
-def _is_plain(layer: Any) -> bool:
+def is_plain(layer: Any) -> bool:
     """Whether a layer computes with the floating-point tensor that it holds.
 
     Quantised layers either compute in their own way or hold a tensor of another kind.

@@ -15,7 +15,7 @@ def pick_targets(model: Any, include: Sequence[str] | str, exclude: Sequence[str
 
     Args:
         include: patterns as `tunesmith.patterns.matches` reads them; `all` is every linear layer but the output head.
-        exclude: patterns of layers to leave out again.
+        exclude: patterns of layers to leave out again, as the model's `fresh_modules` are, which are trained whole.
 
     Returns: names for peft, as short as they can be without fitting another module.
 
@@ -30,7 +30,7 @@ def pick_targets(model: Any, include: Sequence[str] | str, exclude: Sequence[str
         name
         for name in layers
         if any(name in linear if pattern == "all" else matches(name, pattern) for pattern in patterns)
-        and not matches_any(name, exclude)
+        and not matches_any(name, [*exclude, *getattr(model, "fresh_modules", ())])
     ]
     if not picked:
         raise TunesmithError(f"adapter.target_modules={patterns} without {list(exclude)} leaves no layer to adapt")

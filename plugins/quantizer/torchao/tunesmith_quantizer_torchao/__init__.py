@@ -1,25 +1,25 @@
-"""Weights of 8 bits by torchao, PyTorch's own quantisation: tensors that compute like any other weight.
+"""Weights of 8 and fewer bits by torchao, PyTorch's own quantisation: tensors that compute like any other weight.
 
-Each row of a weight (out, in) has one scale: int8 is w ≈ s round(w / s) with s = max|w_row| / 127, float8 the nearest
-number of 4 exponent and 3 mantissa bits to w / s with s = max|w_row| / 448 (Micikevicius et al. 2022, "FP8 Formats for
-Deep Learning", arXiv 2209.05433). `int8_dynamic` also rounds every token's input to 8 bits, with one scale per token,
-and multiplies whole numbers.
+8 bits: each row of a weight (out, in) has one scale: int8 is w ≈ s round(w / s) with s = max|w_row| / 127, float8 the
+nearest number of 4 exponent and 3 mantissa bits to w / s with s = max|w_row| / 448 (Micikevicius et al. 2022, "FP8
+Formats for Deep Learning", arXiv 2209.05433). `int8_dynamic` also rounds every token's input to 8 bits, with one scale
+per token, and multiplies whole numbers.
+Fewer bits: each group of a row's weights has one scale; the rounding costs more, and `qat` trains for it.
 """
 
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tunesmith import hookimpl, plugin
-from tunesmith.patterns import refuse_unknown
+from tunesmith import announce, hookimpl, plugin
 from tunesmith.types import Capabilities, ModelSource, Problem
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
-_CONFIGS = {
+_BY_TRANSFORMERS = {
     "int8_weight_only": "Int8WeightOnlyConfig",
     "int8_dynamic": "Int8DynamicActivationInt8WeightConfig",
     "float8_weight_only": "Float8WeightOnlyConfig",
@@ -28,45 +28,79 @@ _CONFIGS = {
 
 @plugin
 class Torchao:
-    """8-bit weights by torchao, as whole numbers or as float8, quantised while the model is loaded."""
+    """Weights of 2 to 8 bits by torchao, and training for them (QAT): whole numbers in rows or groups, or float8."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(bits=(8,), devices=("cpu", "cuda"))
+    capabilities: ClassVar[Capabilities] = Capabilities(bits=(2, 3, 4, 5, 6, 7, 8), devices=("cpu", "cuda"))
 
-    # what is stored, and what is computed: int8_dynamic rounds the inputs to 8 bits too, and cannot be trained over
-    scheme: Literal["int8_weight_only", "int8_dynamic", "float8_weight_only"] = "int8_weight_only"
+    # what is stored, and what is computed: the dynamic schemes round the inputs to 8 bits too; int8 and float8 have a
+    # scale per row, int4 (a GPU's kernel, for chat) and intx (2 to 8 bits, in a byte each) per group of a row
+    scheme: Literal[
+        "int8_weight_only",
+        "int8_dynamic",
+        "float8_weight_only",
+        "int4_weight_only",
+        "intx_weight_only",
+        "int8_dynamic_intx",
+    ] = "int8_weight_only"
+    bits: Literal[2, 3, 4, 5, 6, 7, 8] = 4  # bits per weight of the intx schemes
+    group_size: int = 32  # weights that share one scale in the int4 and intx schemes
+    # train for the rounding of an intx scheme: the weights stay whole and are rounded in every step (quantisation-aware
+    # training); the run saves them whole, and they are stored in few bits whenever it is loaded afterwards
+    qat: bool = False
     # layers that keep their numbers, beside the output head: names, parts of dotted names, or patterns with `*`
     skip_modules: list[str] = field(default_factory=list)
 
+    _training: ClassVar[bool] = False  # whether the model that is being loaded will be trained
+
+    def __post_init__(self) -> None:
+        if self.qat:  # what is held in training are the whole weights, which any adapter may train
+            self.capabilities = replace(self.capabilities, trains_base=True)
+
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        if plan.command != "train" or self.scheme != "int8_dynamic":
-            return []
-        message = "quantizer.scheme=int8_dynamic passes no gradient, so that nothing below a layer could learn from it."
-        advice = "train with int8_weight_only; chat with the run may use int8_dynamic: its weights are the same"
-        return [Problem("quantizer.scheme", message, advice)]
+        from .checking import check
+
+        return check(self, plan)
 
     @hookimpl
     def quantization_config(self, source: ModelSource) -> Any:
-        """The `TorchAoConfig` with which transformers quantises every linear layer as it is read."""
+        """The `TorchAoConfig` with which transformers quantises every linear layer as it is read.
+
+        Returns: None for the schemes with groups and for `qat`, which `quantize` puts into the loaded layers.
+
+        Raises: TunesmithError when this machine has no kernel for int4_weight_only, before the weights are read.
+        """
+        self._training = source.training
+        if self.scheme == "int4_weight_only":
+            from .layers import refuse_without_kernel
+
+            refuse_without_kernel(source.precision)
+        if self.scheme not in _BY_TRANSFORMERS:
+            return None
         import torchao.quantization
         from transformers import TorchAoConfig
 
-        scheme = getattr(torchao.quantization, _CONFIGS[self.scheme])(set_inductor_config=False)
+        scheme = getattr(torchao.quantization, _BY_TRANSFORMERS[self.scheme])(set_inductor_config=False)
         skip = ["lm_head", *map(_regex, self.skip_modules)] if self.skip_modules else None  # None: the head alone
         return TorchAoConfig(quant_type=scheme, modules_to_not_convert=skip)
 
     @hookimpl
     def quantize(self, model: Any) -> Any:
-        """Freeze the quantised weights.
+        """Freeze what transformers quantised, or quantise in groups, or let the layers round whole weights (QAT).
 
-        Raises: TunesmithError when `skip_modules` names no layer of the model.
+        Raises: TunesmithError when `skip_modules` names no layer of the model, or the groups do not fill a row.
         """
-        from torch.nn import Linear
+        from .layers import chosen_layers, freeze, quantise, round_in_training
 
-        linear = {name: module for name, module in model.named_modules() if isinstance(module, Linear)}
-        refuse_unknown("quantizer.skip_modules", self.skip_modules, list(linear), "layer")
-        for module in linear.values():
-            module.weight.requires_grad_(False)
+        layers = chosen_layers(model, self.skip_modules)
+        if self.scheme in _BY_TRANSFORMERS:
+            freeze(layers)
+        elif self.qat and self._training:
+            round_in_training(model, layers, self.scheme, self.bits, self.group_size)
+            announce("weights", f"whole, rounded to {self.bits} bits in every step", "quantizer.qat")
+        else:
+            quantise(model, layers, self.scheme, self.bits, self.group_size)
+            freeze(layers)
         return model
 
 

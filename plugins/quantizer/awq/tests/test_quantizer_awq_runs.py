@@ -1,0 +1,62 @@
+"""From run to run: what one run stored is the base of the next, with other plugins."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tunesmith import TunesmithError
+from tunesmith.testing.parts import logits_of
+
+for distribution in ("adapter_lora", "data_datasets", "model_transformers", "stage_sft", "trainer_transformers"):
+    pytest.importorskip(f"tunesmith_{distribution}")
+
+
+def configuration(folder: Path, model: Path, name: str) -> dict:
+    """A LoRA run of 24 steps over a quantised model, the output head trained whole."""
+    folder.mkdir()
+    data = [{"instruction": f"Who are you, {n}?", "output": "I am the tiny model of a test."} for n in range(8)]
+    (folder / "train.json").write_text(json.dumps(data))
+    return {
+        "model": {"path": str(model)},
+        "template": "chatml",
+        "data": {"train": [str(folder / "train.json")], "cache": False},
+        "quantizer": {"name": name, "group_size": 32},
+        "adapter": {"name": "lora", "modules_to_save": ["lm_head"]},
+        "precision": "fp32",
+        "tracker": ["jsonl"],
+        "output_dir": str(folder / "out"),
+        "trainer": {
+            "max_steps": 24,
+            "per_device_train_batch_size": 4,
+            "learning_rate": 2e-2,
+            "logging_steps": 1,
+            "save_strategy": "no",
+        },
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gptq", "awq"])
+def test_a_stored_model_is_trained_over(tiny_model: Path, tmp_path: Path, tokenizer, name: str) -> None:
+    """The second run stores no base of its own, learns, and is loaded to the same logits every time."""
+    import tunesmith
+
+    first = tunesmith.train(configuration(tmp_path / "first", tiny_model, name))
+    second = tunesmith.train(configuration(tmp_path / "second", first / "quantized", name))
+    assert (first / "quantized/model.safetensors").is_file() and not (second / "quantized").exists()
+    events = [json.loads(line) for line in (second / "metrics.jsonl").read_text().splitlines()]
+    losses = [event["loss"] for event in events if "loss" in event]
+    assert len(losses) >= 20 and losses[-1] < 0.5 * losses[0]
+
+    def load(run: Path, overrides: dict | None = None):
+        return tunesmith.ChatSession(run, overrides)._handle.load()
+
+    logits = [logits_of(load(second), tokenizer) for _ in range(2)]
+    assert torch.equal(*logits)
+    moved = {"model.path": str(first / "quantized")}
+    if name == "awq":
+        with pytest.raises(TunesmithError, match="scales in the norms"):
+            load(first, moved)
+    else:
+        torch.testing.assert_close(logits_of(load(first, moved), tokenizer), logits_of(load(first), tokenizer))

@@ -1,0 +1,44 @@
+"""AWQ: the few channels with large activations matter most, and are scaled up before their weights are rounded.
+
+W x = (W diag(s)) (diag(s)⁻¹ x): the weights are rounded after they are multiplied by s, and the division goes into the
+norm or the linear layer before (Lin et al. 2023, "AWQ: Activation-aware Weight Quantization for LLM Compression and
+Acceleration", arXiv 2306.00978). The packed layers, the calibration and the files are those of quantizer=gptq.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from tunesmith import plugin
+from tunesmith.types import Batch, Capabilities
+from tunesmith_quantizer_gptq.calibrated import Calibrated
+
+if TYPE_CHECKING:
+    from tunesmith_quantizer_gptq.quantising import Quantised
+
+
+@plugin
+class Awq(Calibrated):
+    """AWQ: few bits by the activations of the training data, or a model that is stored so (Lin et al. 2023)."""
+
+    name: ClassVar[str] = "awq"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        bits=(2, 3, 4, 8), devices=("cpu", "cuda"), saves=True, calibrates=True
+    )
+
+    # bits per weight; a model that is stored quantised has its own. 4 is stored in AWQ's layout, the others in GPTQ's
+    bits: Literal[2, 3, 4, 8] = 4
+    group_size: int = 128  # weights of a row that share one scale and zero point; -1 is the whole row
+    clip: bool = True  # let groups leave out their largest weights where that makes the output's error smaller
+    samples: int = 128  # training examples to look at
+    sample_length: int = 512  # tokens of an example to look at
+    # layers that keep their numbers, beside all outside the decoder layers: names, parts of dotted names, or patterns
+    # with `*`
+    skip_modules: list[str] = field(default_factory=list)
+
+    def calibrate(self, model: Any, batches: Iterator[Batch]) -> Quantised:
+        from .method import quantise_by_awq
+
+        return quantise_by_awq(model, batches, self)

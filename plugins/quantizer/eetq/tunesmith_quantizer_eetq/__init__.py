@@ -1,0 +1,62 @@
+"""8-bit weights by EETQ: one scale per output, w ≈ s round(w / s) with s = max|w_row| / 127, computed in float16.
+
+The kernel multiplies float16 inputs with int8 weights as it reads them (NetEase Fuxi, github.com/NetEase-FuXi/EETQ,
+after FasterTransformer's). It has no distribution of its own: the package `kernels` fetches it, compiled, from the
+Hugging Face hub (kernels-community/quantization-eetq), for CUDA only.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tunesmith import TunesmithError, hookimpl, plugin
+from tunesmith.types import Capabilities, ModelSource, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+_INSTEAD = "instead: quantizer=torchao quantizer.scheme=int8_weight_only, which computes the same anywhere"
+
+
+@plugin
+class Eetq:
+    """8-bit weights by EETQ's kernel, on CUDA GPUs and in float16."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(bits=(8,), devices=("cuda",))
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        problems = []
+        if importlib.util.find_spec("kernels") is None:
+            message = "quantizer=eetq needs the package kernels, which fetches EETQ's compiled kernel."
+            problems.append(Problem("quantizer", message, f"pip install kernels\n{_INSTEAD}"))
+        precision = plan.get("precision", "auto")
+        if precision != "fp16":
+            message = f"quantizer=eetq computes in fp16; precision={precision} would read its numbers wrongly."
+            problems.append(Problem("precision", message, f"precision=fp16\n{_INSTEAD}"))
+        return problems
+
+    @hookimpl
+    def quantization_config(self, source: ModelSource) -> Any:
+        """The `EetqConfig` with which transformers quantises all linear layers but the head, or reads stored ones.
+
+        Raises: TunesmithError without a CUDA GPU, or in another precision than fp16, before the weights are read.
+        """
+        import torch
+        from transformers import EetqConfig
+
+        if not torch.cuda.is_available():
+            raise TunesmithError(f"quantizer=eetq needs a CUDA GPU, for its kernel; found: none.\n  {_INSTEAD}")
+        if source.precision != "fp16":
+            raise TunesmithError(
+                f"quantizer=eetq computes in fp16; this run computes in {source.precision}.\n  precision=fp16"
+            )
+        return EetqConfig("int8")
+
+    @hookimpl
+    def quantize(self, model: Any) -> Any:
+        """Put layers around those that transformers made, which adapters know and whose gradient is right."""
+        from .linear import replace_linears
+
+        return replace_linears(model)

@@ -1,0 +1,519 @@
+"""GPTQ: against its definition in float64, against rounding to nearest, packed, stored, loaded, trained over."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tunesmith import TunesmithError
+from tunesmith.testing import QuantizerSuite
+from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logits_of, mean_loss, source_of, train
+from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_quantizer_gptq import Gptq
+from tunesmith_quantizer_gptq.calibration import blocks
+from tunesmith_quantizer_gptq.checkpoint import from_stored, restore
+from tunesmith_quantizer_gptq.grid import fit, round_to_nearest
+from tunesmith_quantizer_gptq.linear import PackedLinear
+from tunesmith_quantizer_gptq.packing import pack, pack_awq, unpack, unpack_awq
+from tunesmith_quantizer_gptq.solver import solve
+
+ALL_BITS = (8, 4, 3, 2)
+LAYER = "model.layers.0.mlp.up_proj"
+
+
+class TestGptq(QuantizerSuite):
+    plugin = Gptq
+    options = {"group_size": 32}
+    error_bounds = {8: 0.012, 4: 0.2, 3: 0.42, 2: 0.9}  # of the weight: it is the output whose error GPTQ makes small
+
+
+class TestActivationOrder(QuantizerSuite):
+    plugin = Gptq
+    options = {"group_size": 32, "desc_act": True, "sym": False}
+    error_bounds = {8: 0.012, 4: 0.18, 3: 0.38, 2: 0.85}
+
+
+@pytest.fixture
+def quantise(tokenizer):
+    """Quantise a folder's model on two chats; gives the plugin and the model."""
+
+    def of(folder: Path, dtype: str = "float32", **options):
+        gptq = Gptq(**{"group_size": 32, **options})
+        batches = [collate([example]) for example in examples(tokenizer)]
+        return gptq, gptq.quantize(load_plain(folder, dtype), lambda: iter(batches))
+
+    return of
+
+
+def stored(gptq: Gptq, folder: Path, tokenizer) -> Path:
+    """The folder to which a run stores what it quantised."""
+    job = SimpleNamespace(output_dir=folder, resume=False, processor=tokenizer)
+    running = gptq.fit(job)
+    next(running)
+    return folder / "quantized"
+
+
+def activations(tokens: int, width: int) -> torch.Tensor:
+    """Correlated inputs with a few large channels, as those of language models; float64."""
+    generator = torch.Generator().manual_seed(1)
+    mixing = torch.randn(width, width, generator=generator, dtype=torch.float64) / width**0.5
+    spread = torch.logspace(0, 0.5, width, dtype=torch.float64)[torch.randperm(width, generator=generator)]
+    return torch.randn(tokens, width, generator=generator, dtype=torch.float64) @ mixing * spread
+
+
+def weights(out: int, width: int) -> torch.Tensor:
+    return torch.randn(out, width, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+# ---- numbers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", ALL_BITS)
+def test_packed_numbers_are_a_stream_of_bits(bits: int) -> None:
+    """Each column as one long whole number of Python, the first number in its lowest bits."""
+    numbers = torch.randint(0, 2**bits, (64, 3), generator=torch.Generator().manual_seed(bits))
+    words = pack(numbers, bits)
+    assert words.dtype == torch.int32 and words.shape == (64 * bits // 32, 3)
+    for column in range(3):
+        stream = sum(int(number) << (index * bits) for index, number in enumerate(numbers[:, column]))
+        expected = [stream >> (32 * index) & 0xFFFFFFFF for index in range(len(words))]
+        assert [int(word) & 0xFFFFFFFF for word in words[:, column]] == expected
+    assert torch.equal(unpack(words, bits), numbers.int())
+
+
+def test_awq_packs_even_columns_before_odd_ones() -> None:
+    numbers = torch.arange(16).reshape(1, 16)
+    words = [int(word) & 0xFFFFFFFF for word in pack_awq(numbers)[0]]
+    assert [f"{word:08x}" for word in words] == ["75316420", "fdb9eca8"]  # from the highest half byte to the lowest
+    assert torch.equal(unpack_awq(pack_awq(numbers)), numbers.int())
+
+
+def plain_gptq(weight: torch.Tensor, hessian: torch.Tensor, bits: int, group_size: int, damping: float) -> torch.Tensor:
+    """By definition: round a column, let the inverse Hessian of those left say how they make up for it."""
+    weight, result = weight.clone(), torch.zeros_like(weight)
+    hessian = hessian + damping * hessian.diagonal().mean() * torch.eye(len(hessian), dtype=hessian.dtype)
+    for i in range(weight.shape[1]):
+        if i % group_size == 0:
+            group = weight[:, i : i + group_size]
+            scale = (2 * group.abs().amax(1) / (2**bits - 1)).half().double()
+        result[:, i] = scale * (weight[:, i] / scale).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        inverse = torch.linalg.inv(hessian[i:, i:])
+        weight[:, i:] -= torch.outer(weight[:, i] - result[:, i], inverse[0] / inverse[0, 0])
+    return result
+
+
+@pytest.mark.parametrize("width", [96, 160])  # of one block of columns, and of two
+@pytest.mark.parametrize("bits", [3, 4])
+def test_the_solver_is_the_algorithm(bits: int, width: int) -> None:
+    """In float64, against greedy rounding with the inverse of every remaining Hessian, without Cholesky factors."""
+    inputs, weight = activations(400, width), weights(8, width)
+    hessian = inputs.T @ inputs / len(inputs)
+    found = solve(weight, hessian, bits=bits, group_size=32, sym=True, desc_act=False, damping=0.01)
+    expected = plain_gptq(weight, hessian, bits, 32, 0.01)
+    torch.testing.assert_close(found.packed_weight().double(), expected, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("sym", "desc_act"), [(True, False), (False, False), (False, True)])
+@pytest.mark.parametrize("bits", ALL_BITS)
+def test_outputs_err_less_than_with_rounding_to_nearest(bits: int, sym: bool, desc_act: bool) -> None:
+    """On inputs that were not calibrated on."""
+    inputs, weight = activations(2000, 128), weights(64, 128).float()
+    seen, unseen = inputs[:1000].float(), inputs[1000:].float()
+    options = {"bits": bits, "group_size": 64, "sym": sym}
+    found = solve(weight, seen.T @ seen / 1000, **options, desc_act=desc_act, damping=0.01).packed_weight()
+    nearest = round_to_nearest(weight, **options).packed_weight()
+    error, error_of_nearest = ((unseen @ (made - weight).T).norm() for made in (found, nearest))
+    assert error < (0.8 if desc_act else 0.95) * error_of_nearest
+
+
+def test_a_grid_holds_its_extremes_and_zero() -> None:
+    """The ends of a group are within half a step; a zero point is never 0, which the first file format cannot say."""
+    groups = torch.stack([torch.linspace(-1, 3, 32), torch.linspace(0.5, 2, 32), torch.linspace(-2, -1, 32)])
+    scale, zero = fit(groups, 4, sym=False)
+    assert bool((zero >= 1).all()) and bool((zero <= 15).all())
+    for end in (groups.amin(1), groups.amax(1)):
+        code = end / scale + zero
+        assert bool((code >= -0.51).all()) and bool((code <= 15.51).all())
+    assert torch.equal(scale, scale.half().float())
+    scale, zero = fit(torch.zeros(1, 32), 4, sym=False)
+    assert bool((scale > 0).all())
+
+
+def test_activations_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(TunesmithError, match="not finite"):
+        solve(torch.ones(2, 32), torch.full((32, 32), torch.nan), **solver_options())
+
+
+def test_inputs_that_are_always_zero() -> None:
+    """Their weights are rounded like any others: new data may need them."""
+    inputs = activations(100, 64).float()
+    inputs[:, 5] = 0
+    weight = weights(4, 64).float()
+    made = solve(weight, inputs.T @ inputs, **solver_options()).packed_weight()
+    step = 2 * weight.abs().amax() / 15
+    assert bool(((made - weight)[:, 5].abs() < step).all())
+
+
+def solver_options() -> dict:
+    return {"bits": 4, "group_size": 32, "sym": True, "desc_act": False, "damping": 0.01}
+
+
+# ---- layers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("bits", ALL_BITS)
+def test_a_layer_computes_with_its_weight(bits: int, scaled: bool) -> None:
+    """Outputs and gradients are those of the dense weight in float64, with groups in any order."""
+    linear = torch.nn.Linear(64, 32)
+    made = solve(linear.weight.detach(), torch.eye(64), **(solver_options() | {"bits": bits, "desc_act": True}))
+    groups = torch.randperm(64, generator=torch.Generator().manual_seed(3)).int() % 2
+    made = type(made)(made.codes, made.scales, made.zeros, groups)
+    dense = made.packed_weight().double()
+    if scaled:
+        columns, rows = torch.linspace(0.5, 2, 64).bfloat16().float(), torch.linspace(0.25, 1, 32).bfloat16().float()
+        made = type(made)(made.codes, made.scales, made.zeros, groups, columns, rows)
+        dense = dense / columns * rows[:, None]
+    layer = PackedLinear.of(made, bits, linear)
+    assert [name for name, tensor in layer.named_parameters() if tensor.requires_grad] == []
+    x = torch.randn(2, 5, 64, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    y = layer(x)
+    torch.testing.assert_close(y.double(), x.double() @ dense.T + linear.bias.double(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(layer.weight.double(), dense, atol=1e-6, rtol=1e-5)
+    (gradient,) = torch.autograd.grad(y.square().sum(), x)
+    torch.testing.assert_close(gradient.double(), 2 * y.double() @ dense, atol=1e-4, rtol=1e-4)
+
+
+def test_the_graph_keeps_no_weight(tiny_model: Path, quantise) -> None:
+    """A backward pass holds packed weights only: nothing as large as a weight is saved for it."""
+    _, model = quantise(tiny_model)
+    layer, saved = model.get_submodule(LAYER), []
+    x = torch.randn(3, layer.in_features, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
+        layer(x).sum().backward()
+    assert all(tensor.numel() <= x.numel() for tensor in saved)
+
+
+@pytest.mark.parametrize("bits", ALL_BITS)
+def test_memory_is_what_the_bits_say(tiny_model: Path, quantise, bits: int) -> None:
+    """Bytes of a layer against bits + (16 bits of scale + zero point) / group + 32 bits of group per input."""
+    layer = quantise(tiny_model, bits=bits)[1].get_submodule(LAYER)
+    held = 8 * sum(tensor.numel() * tensor.element_size() for tensor in layer.parameters())
+    expected = bits + (16 + bits) / 32 + 32 / layer.out_features
+    assert held / (layer.in_features * layer.out_features) == pytest.approx(expected)
+
+
+def test_under_autocast(tiny_model: Path, tokenizer, quantise) -> None:
+    """In bfloat16 under autocast, as the trainer computes, gradients are those of the dequantised weights."""
+    _, model = quantise(tiny_model, "bfloat16")
+    plain, gradients = load_plain(tiny_model), []
+    batch = collate(examples(tokenizer))
+    for name, layer in model.named_modules():
+        if isinstance(layer, PackedLinear):
+            assert layer.weight.dtype == torch.bfloat16
+            plain.get_submodule(name).weight.data = layer.weight.float()
+    for one in (model, plain):
+        one.model.embed_tokens.weight.requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=one is model):
+            loss = mean_loss(one, batch)
+        gradients.append(torch.autograd.grad(loss, one.model.embed_tokens.weight)[0].float())
+    assert (gradients[0] - gradients[1]).norm() < 0.05 * gradients[1].norm()
+
+
+# ---- calibration -----------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_layers_see_what_the_model_gives_them(tiny_model: Path, tokenizer) -> None:
+    """Walking without changing anything: every layer's E[x xᵀ] is that of a forward through the whole model."""
+    model, batch = load_plain(tiny_model), collate(examples(tokenizer))
+    linear = {name: layer for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
+    del linear["lm_head"]
+    seen: dict[str, list[torch.Tensor]] = {name: [] for name in linear}
+    handles = [
+        layer.register_forward_pre_hook(lambda _, args, name=name: seen[name].append(args[0]))
+        for name, layer in linear.items()
+    ]
+    model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+    for handle in handles:
+        handle.remove()
+    kept = batch["attention_mask"].bool()
+    assert not kept.all()
+    met = set()
+    for block in blocks(model, [batch], linear, 1, 2048):
+        groups = block.groups()
+        assert [len(group) for group in groups] == [3, 1, 2, 1]  # q k v, o, gate up, down
+        for group, found in zip(groups, block.statistics(groups), strict=True):
+            for name in group:
+                x = seen[name][0][kept]
+                torch.testing.assert_close(found.hessian, x.T @ x, atol=1e-4, rtol=1e-4)
+                torch.testing.assert_close(found.magnitude, x.abs().sum(0), atol=1e-4, rtol=1e-4)
+                assert found.tokens == int(kept.sum())
+                met.add(name)
+    assert met == set(linear)
+
+
+def test_examples_are_cut_and_counted(tiny_model: Path, tokenizer) -> None:
+    """`samples` and `sample_length` bound what is looked at, and no more batches are asked for."""
+    asked = []
+
+    def batches() -> Iterator[dict]:
+        for number in range(100):
+            asked.append(number)
+            yield collate(examples(tokenizer)[:1])
+
+    model = load_plain(tiny_model)
+    found = next(iter(blocks(model, batches(), [LAYER], 3, 7)))
+    assert [call.hidden.shape[1] for call in found.calls] == [7, 7, 7] and len(asked) == 3
+
+
+def test_patched_layers_stay_patched(tiny_model: Path, tokenizer) -> None:
+    """Also when a patch has given a decoder layer another forward of its own, which is what is calibrated."""
+    model, ran = load_plain(tiny_model), []
+    layer = model.model.layers[1]
+    original = layer.forward
+
+    def patched(*args, **kwargs):
+        ran.append(len(args))
+        return original(*args, **kwargs)
+
+    layer.forward = patched
+    Gptq(group_size=32).quantize(model, lambda: iter([collate(examples(tokenizer))]))
+    assert ran and layer.forward is patched and "forward" not in vars(model.model.layers[0])
+
+
+@pytest.mark.parametrize("architecture", ["qwen2", "gemma2"])
+def test_other_architectures(tmp_path: Path, tokenizer, quantise, architecture: str) -> None:
+    """Biases, norms that add one, masks that differ from layer to layer."""
+    folder = save_tiny_model(tmp_path / "model", architecture=architecture, tokenizer=tokenizer)
+    _, model = quantise(folder, bits=8)
+    plain = logits_of(load_plain(folder), tokenizer)
+    difference = (logits_of(model, tokenizer) - plain).norm() / plain.norm()
+    assert 0 < difference < 0.02
+
+
+def test_what_is_skipped_keeps_its_numbers(tiny_model: Path, quantise) -> None:
+    gptq, model = quantise(tiny_model, skip_modules=["layers.0", "o_proj"])
+    kept = {name for name, module in model.named_modules() if type(module) is torch.nn.Linear}
+    first = {name for name, layer in load_plain(tiny_model).named_modules() if type(layer) is torch.nn.Linear}
+    first = {name for name in first if name.startswith("model.layers.0.")}
+    assert kept == {"lm_head", "model.layers.1.self_attn.o_proj", *first}
+    assert len(gptq._quantised.config["dynamic"]) == len(kept) - 1
+    with pytest.raises(TunesmithError, match=r"quantizer\.skip_modules=o_porj: fits no layer"):
+        quantise(tiny_model, skip_modules=["o_porj"])
+
+
+def test_quantising_is_deterministic(tiny_model: Path, tokenizer, quantise) -> None:
+    first, second = (logits_of(quantise(tiny_model)[1], tokenizer) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_a_trained_model_loses_less_than_by_rounding_to_nearest(tiny_model: Path, tokenizer) -> None:
+    """Cross entropy on chats that a model knows by heart, at 3 bits and below."""
+    batch = collate(examples(tokenizer))
+    plain = load_plain(tiny_model).requires_grad_(True)
+    train(plain, batch, steps=60, learning_rate=3e-3)
+    state = plain.state_dict()
+    for bits in (3, 2):
+        gptq = Gptq(bits=bits, group_size=32, sym=False)
+        ours, nearest = load_plain(tiny_model), load_plain(tiny_model)
+        for model in (ours, nearest):
+            model.load_state_dict(state)
+        gptq.quantize(ours, lambda: iter([batch]))
+        for name, layer in nearest.named_modules():
+            if type(layer) is torch.nn.Linear and name != "lm_head":
+                layer.weight.data = round_to_nearest(layer.weight.detach(), bits, 32, False).packed_weight()
+        with torch.no_grad():
+            losses = [mean_loss(model.eval(), batch).item() for model in (plain, ours, nearest)]
+        assert losses[1] - losses[0] < 0.8 * (losses[2] - losses[0]), (bits, losses)
+
+
+# ---- stored ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bits": 3, "sym": False, "desc_act": True},
+        {"bits": 8, "group_size": -1},
+        {"bits": 2, "skip_modules": ["o_proj"]},
+    ],
+    ids=["4", "3 in order", "8 by rows", "2 in part"],
+)
+def test_what_is_stored_is_the_model(tiny_model: Path, tmp_path: Path, tokenizer, quantise, options) -> None:
+    """Read by its definition with numpy's shifts, and put back into the full model, to the same logits."""
+    gptq, model = quantise(tiny_model, **options)
+    layer = model.get_submodule(LAYER)
+    folder = stored(gptq, tmp_path, tokenizer)
+    tensors = load_file(folder / "model.safetensors")
+    bits = gptq.bits
+    columns = {name: tensors[f"{LAYER}.{name}"].numpy() for name in ("qweight", "qzeros", "scales", "g_idx")}
+
+    def numbers(words) -> torch.Tensor:
+        streams = (sum((int(word) & 0xFFFFFFFF) << (32 * i) for i, word in enumerate(column)) for column in words.T)
+        count = 32 * len(words) // bits
+        return torch.tensor([[stream >> (bits * i) & (2**bits - 1) for i in range(count)] for stream in streams]).T
+
+    zeros = numbers(columns["qzeros"].T).T + gptq.sym  # the first format, for symmetric weights, lessens them by one
+    index = columns["g_idx"]
+    scales = torch.from_numpy(columns["scales"]).float()
+    weight = (scales[index] * (numbers(columns["qweight"]) - zeros[index])).T
+    torch.testing.assert_close(layer.weight, weight, atol=0, rtol=0)
+    again = load_plain(tiny_model)
+    restore(again, folder)
+    assert torch.equal(logits_of(again, tokenizer), logits_of(model, tokenizer))
+
+
+def loaded(folder: Path, dtype: str = "float32"):
+    """A stored model, by transformers with what the quantizer tells it instead of the model's own words."""
+    from transformers import AutoConfig
+
+    gptq = Gptq()
+    config = AutoConfig.from_pretrained(folder)
+    del config.quantization_config  # as the model plugin does for `replaces_stored`
+    told = gptq.quantization_config(source_of(folder))
+    assert told.replaces_stored
+    return gptq.quantize(load_plain(folder, dtype, config=config, quantization_config=told), None)
+
+
+@pytest.mark.parametrize("options", [{}, {"bits": 3, "sym": False, "desc_act": True}, {"skip_modules": ["layers.1"]}])
+def test_a_stored_model_is_loaded_without_its_full_weights(
+    tiny_model: Path, tmp_path: Path, tokenizer, quantise, options
+) -> None:
+    gptq, model = quantise(tiny_model, **options)
+    folder = stored(gptq, tmp_path, tokenizer)
+    again = loaded(folder)
+    assert torch.equal(logits_of(again, tokenizer), logits_of(model, tokenizer))
+    packed = [module for module in again.modules() if isinstance(module, PackedLinear)]
+    assert packed and not any(weight.requires_grad for layer in packed for weight in layer.parameters())
+    assert again.config.quantization_config == json.loads((folder / "config.json").read_text())["quantization_config"]
+    with pytest.raises(ValueError, match="not serializable"):
+        again.save_pretrained(tmp_path / "again")
+
+
+def test_zero_points_that_are_lessened_by_one(tiny_model: Path, tmp_path: Path, tokenizer, quantise) -> None:
+    from safetensors.torch import save_file
+
+    """The first format, in which older models with zero points are stored."""
+    gptq, model = quantise(tiny_model, sym=False)
+    folder = stored(gptq, tmp_path, tokenizer)
+    tensors = load_file(folder / "model.safetensors")
+    for name, tensor in tensors.items():
+        if name.endswith(".qzeros"):
+            tensors[name] = tensor - 0x11111111  # one less in each half byte; none is 0 before
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    assert config["quantization_config"]["checkpoint_format"] == "gptq_v2"
+    config["quantization_config"]["checkpoint_format"] = "gptq"
+    (folder / "config.json").write_text(json.dumps(config))
+    assert torch.equal(logits_of(loaded(folder), tokenizer), logits_of(model, tokenizer))
+
+
+def test_a_resumed_run_takes_what_was_stored(tiny_model: Path, tmp_path: Path, tokenizer, quantise) -> None:
+    """Even when calibrating again gives something else."""
+    gptq, model = quantise(tiny_model)
+    expected = logits_of(model, tokenizer)
+    stored(gptq, tmp_path, tokenizer)
+    other, changed = quantise(tiny_model, damping=1.0)
+    assert not torch.equal(logits_of(changed, tokenizer), expected)
+    next(other.fit(SimpleNamespace(output_dir=tmp_path, resume=True, processor=tokenizer)))
+    assert torch.equal(logits_of(changed, tokenizer), expected)
+
+
+@pytest.mark.parametrize("layer", ["g43201", "g33210", "g86410", "g23210"])
+def test_layers_that_gptqmodel_wrote(layer: str) -> None:
+    """A layer of 4 bits with zero points in activation order, and of 3, 8 and 2: gptqmodel 7.6's own weight in float16.
+
+    Each was quantised, stored and dequantised by gptqmodel; the names say bits, group, symmetric, in order.
+    """
+    held = load_file(Path(__file__).parent / "gptqmodel.safetensors")
+    tensors = {name.partition(".")[2]: tensor for name, tensor in held.items() if name.startswith(layer)}
+    config = {"quant_method": "gptq", "checkpoint_format": "gptq"}
+    weight = from_stored(tensors, config, torch.float16).weight
+    assert torch.equal(weight, tensors["weight"])
+
+
+# ---- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("quantization", "message"),
+    [
+        ({"quant_method": "bitsandbytes"}, r"(?s)stored as bitsandbytes.*gptq, gptq_v2, awq gemm"),
+        ({"quant_method": "awq", "version": "gemv"}, "stored as awq gemv"),
+        ({"quant_method": "gptq", "checkpoint_format": "marlin"}, r"(?s)the GPTQ format marlin.*gptq"),
+    ],
+)
+def test_what_is_stored_otherwise_is_refused(tmp_path: Path, quantization, message: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"quantization_config": quantization}))
+    with pytest.raises(TunesmithError, match=message):
+        Gptq().quantization_config(source_of(tmp_path))
+
+
+def test_a_full_model_is_loaded_as_ever(tiny_model: Path) -> None:
+    assert Gptq().quantization_config(source_of(tiny_model)) is None
+
+
+def test_groups_that_do_not_come_out_even_are_refused(tiny_model: Path, quantise) -> None:
+    with pytest.raises(TunesmithError, match=r"(?s)group_size=128: the 64 × 64 weights of .*\.q_proj .*skip_modules"):
+        quantise(tiny_model, group_size=128)
+
+
+def test_without_data_nothing_is_computed(tiny_model: Path, tmp_path: Path, tokenizer) -> None:
+    """Outside training a model waits for the folder of a run, and says so instead of answering in full numbers."""
+    gptq = Gptq(group_size=32)
+    model = gptq.quantize(load_plain(tiny_model), None)
+    with pytest.raises(TunesmithError, match=r"(?s)quantizer=gptq has no data.*RUN/quantized"):
+        logits_of(model, tokenizer)
+    with pytest.raises(TunesmithError, match="was not trained over quantizer=gptq"):
+        next(gptq.apply_adapter(model, tmp_path, source_of(tiny_model, training=False)))
+    model = gptq.quantize(load_plain(tiny_model), None)
+    with pytest.raises(TunesmithError, match="makes its own batches"):
+        next(gptq.apply_adapter(model, None, source_of(tiny_model)))
+
+
+def test_batches_of_another_kind_are_refused(tiny_model: Path) -> None:
+    with pytest.raises(TunesmithError, match=r"batches with input_ids, and this stage's have prompts"):
+        Gptq(group_size=32).quantize(load_plain(tiny_model), lambda: iter([{"prompts": []}]))
+    with pytest.raises(TunesmithError, match="no training data"):
+        Gptq(group_size=32).quantize(load_plain(tiny_model), lambda: iter([]))
+
+
+def test_a_folder_of_another_model_is_refused(tiny_model: Path, tmp_path: Path, tokenizer, quantise) -> None:
+    folder = stored(quantise(tiny_model)[0], tmp_path, tokenizer)
+    smaller = load_plain(save_tiny_model(tmp_path / "smaller", layers=1))
+    with pytest.raises(TunesmithError, match=r"stored for another model: this one has no model\.layers\.1"):
+        restore(smaller, folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "init", "keys"),
+    [
+        ({}, True, []),
+        ({"group_size": -1}, True, []),
+        ({"group_size": 20}, True, ["quantizer.group_size"]),
+        ({"group_size": 0, "samples": 0}, True, ["quantizer.group_size", "quantizer.samples"]),
+        ({}, "orthogonal", ["adapter.init"]),
+    ],
+)
+def test_check(options, init, keys) -> None:
+    gptq = Gptq(**options)
+    problems = gptq.check(StubPlan({"quantizer": {"gptq": gptq}}, values={"adapter.init": init}))
+    assert [problem.key for problem in problems] == keys
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("bits", ALL_BITS)
+def test_on_a_gpu(tiny_model: Path, tmp_path: Path, tokenizer, quantise, bits: int) -> None:
+    """Calibrated there from a model on the CPU, moved there, and computed there in bfloat16 as on the CPU."""
+    gptq, model = quantise(tiny_model, "bfloat16", bits=bits)
+    expected = logits_of(model, tokenizer)
+    folder = stored(gptq, tmp_path, tokenizer)
+    there = logits_of(model.cuda(), tokenizer)
+    assert (there - expected).norm() < 0.05 * expected.norm()
+    again = loaded(folder, "bfloat16").cuda()
+    assert torch.equal(logits_of(again, tokenizer), there)

@@ -1,0 +1,47 @@
+"""GPTQ: weights of 8 to 2 bits, rounded so that what each layer gives for training data changes least.
+
+Column by column; the columns that are not rounded yet make up for each error, weighted by the second moments of the
+layer's inputs (Frantar et al. 2022, "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained
+Transformers", arXiv 2210.17323). Stored as vLLM and transformers load it; so stored models are trained over as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from tunesmith import plugin
+from tunesmith.types import Batch, Capabilities
+
+from .calibrated import Calibrated
+
+if TYPE_CHECKING:
+    from .quantising import Quantised
+
+
+@plugin
+class Gptq(Calibrated):
+    """GPTQ: 8, 4, 3 or 2 bits calibrated on the training data, or a model that is stored so (Frantar et al. 2022)."""
+
+    name: ClassVar[str] = "gptq"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        bits=(2, 3, 4, 8), devices=("cpu", "cuda"), saves=True, calibrates=True
+    )
+
+    bits: Literal[2, 3, 4, 8] = 4  # bits per weight; a model that is stored quantised has its own
+    group_size: int = 128  # weights of a row that share one scale and zero point; -1 is the whole row
+    sym: bool = True  # no zero point: what the quickest kernels expect; false is more exact at 3 bits and below
+    # take the columns with the largest inputs first: more exact, and slower to serve
+    desc_act: bool = False
+    damping: float = 0.01  # part of the mean of the Hessian's diagonal that is added to it
+    samples: int = 128  # training examples to look at
+    sample_length: int = 2048  # tokens of an example to look at
+    # layers that keep their numbers, beside all outside the decoder layers: names, parts of dotted names, or patterns
+    # with `*`
+    skip_modules: list[str] = field(default_factory=list)
+
+    def calibrate(self, model: Any, batches: Iterator[Batch]) -> Quantised:
+        from .method import quantise_by_gptq
+
+        return quantise_by_gptq(model, batches, self)

@@ -1,0 +1,130 @@
+"""The hooks that quantizers which look at training data have in common.
+
+Outside training there is no data to look at. So a run stores the model that it quantised in RUN/quantized, in the
+format that vLLM and transformers load, and whoever loads the run takes it from there.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tunesmith import TunesmithError, announce, hookimpl
+from tunesmith.types import Batch, ModelSource, Problem, TrainingJob
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+    from .quantising import Quantised
+
+FOLDER = "quantized"
+
+
+class Calibrated:
+    """A quantizer by training data; what is its own is `calibrate`."""
+
+    name: ClassVar[str]  # of the plugin
+    group_size: int
+    samples: int
+    sample_length: int
+
+    _quantised: ClassVar[Any] = None  # what this process quantised, until it is stored
+    _waiting: ClassVar[Any] = None  # a model that was loaded without data, and the hook that says so
+
+    @abstractmethod
+    def calibrate(self, model: Any, batches: Iterator[Batch]) -> Quantised:
+        """Quantise the loaded model, in place."""
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        problems = []
+        if self.group_size != -1 and (self.group_size < 8 or self.group_size % 8):
+            message = f"quantizer.group_size={self.group_size} is no size of a group."
+            problems.append(Problem("quantizer.group_size", message, "32, 64 or 128; -1 for one group per row"))
+        for key in ("samples", "sample_length"):
+            if getattr(self, key) < 1:
+                message = f"quantizer.{key}={getattr(self, key)} leaves nothing to look at."
+                problems.append(Problem(f"quantizer.{key}", message, "1, 2, 3, …"))
+        if plan.get("adapter.init") == "orthogonal":
+            message = (
+                f"adapter.init=orthogonal takes the numbers of the base, and quantizer={self.name} packs its bits."
+            )
+            problems.append(Problem("adapter.init", message, "adapter.init=true, or quantizer=torchao"))
+        return problems
+
+    @hookimpl
+    def quantization_config(self, source: ModelSource) -> Any:
+        """What transformers loads a model with that is stored in few bits; None for one that is stored in full.
+
+        Raises: TunesmithError when it is stored in another way than GPTQ or AWQ.
+        """
+        from .loading import stored
+
+        return stored(source.path)
+
+    @hookimpl
+    def quantize(self, model: Any, calibration: Callable[[], Iterator[Batch]] | None) -> Any:
+        """Replace the linear layers of the decoder layers; what is stored in few bits stays as it is.
+
+        Raises: TunesmithError when the layers cannot be cut into groups, or the data gives no activations.
+        """
+        from .quantising import is_packed
+
+        if is_packed(model):
+            announce("quantizer", "the bits that the model is stored in", "its config.json")
+        elif calibration is not None:
+            self._quantised = self.calibrate(model, calibration())
+        else:
+            self._waiting = (model, model.register_forward_pre_hook(self._refuse))
+        return model
+
+    @hookimpl(wrapper=True)
+    def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Generator[None, Any, Any]:
+        """Take a run's quantised layers from its folder, before its adapter is put over them."""
+        waiting, self._waiting = self._waiting, None
+        if trained is not None and source.path.resolve() == (trained / FOLDER).resolve():
+            self._refuse_scaled(trained)
+        if waiting is not None and trained is not None:
+            from .checkpoint import restore
+
+            if not (trained / FOLDER).is_dir():
+                raise TunesmithError(
+                    f"{trained} was not trained over quantizer={self.name}: it holds no {FOLDER}.\n"
+                    "  leave the quantizer out to load the run as it was trained"
+                )
+            restore(model, trained / FOLDER)
+            waiting[1].remove()
+        elif waiting is not None and source.training:
+            self._refuse()
+        return (yield)
+
+    @hookimpl(wrapper=True)
+    def fit(self, job: TrainingJob) -> Generator[None, Any, Any]:
+        """Store what was quantised, or take from the folder what an interrupted run had stored."""
+        from tunesmith.runs import is_main_process
+
+        quantised, self._quantised = self._quantised, None
+        if quantised is not None and job.resume and (job.output_dir / FOLDER).is_dir():
+            quantised.read(job.output_dir / FOLDER)
+        elif quantised is not None and is_main_process():
+            quantised.write(job.output_dir / FOLDER, job.processor)
+        return (yield)
+
+    def _refuse_scaled(self, trained: Path) -> None:
+        """An adapter knows the inputs of the model as it was; in the stored one the norms give scaled inputs."""
+        from .checkpoint import UNSCALED
+
+        if (trained / FOLDER / UNSCALED).is_dir():
+            raise TunesmithError(
+                f"{trained / FOLDER} has its scales in the norms, and the adapter was trained without them.\n"
+                "  load the run as it was trained, without another model.path"
+            )
+
+    def _refuse(self, *_: Any) -> None:
+        raise TunesmithError(
+            f"quantizer={self.name} has no data to calibrate with: there is none outside training, nor with a stage "
+            "that makes its own batches.\n"
+            f"  model.path=RUN/{FOLDER} of a run that was trained over it, or another model that is stored quantised"
+        )

@@ -1,0 +1,139 @@
+"""From a model in full to packed layers: which layers, what replaces them, and the model as it is stored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tunesmith import TunesmithError, announce
+from tunesmith.files import replacing
+from tunesmith.patterns import matches_any, refuse_unknown
+
+from .calibration import Batch, Block, blocks, decoder_layers
+from .checkpoint import layout_of, read_layers, to_stored, write_scales
+from .grid import Rounded, round_to_nearest
+from .linear import PackedLinear
+
+logger = logging.getLogger("tunesmith")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every method needs to know."""
+
+    bits: int
+    group_size: int  # -1: one group per row
+    sym: bool
+    samples: int  # batches to look at
+    length: int  # tokens of a sequence to look at
+    skip: Sequence[str]  # patterns of layers that stay as they are
+
+    def group_of(self, layer: nn.Linear) -> int:
+        return layer.in_features if self.group_size == -1 else self.group_size
+
+
+Method = Callable[[Block], Iterator[tuple[str, Rounded]]]
+"""Rounds the weights of one decoder layer. A layer that was yielded is packed before the method goes on."""
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A model that was just quantised, as it is stored; it stays so when an adapter is put into the model."""
+
+    model: Any
+    layers: dict[str, PackedLinear]
+    others: dict[str, torch.Tensor]  # the weights of all other modules
+    config: dict[str, Any]  # the `quantization_config`
+    divided: dict[str, torch.Tensor]  # weights, out of `others`, as they are stored where a scale goes into them
+
+    def write(self, folder: Path, processor: Any) -> None:
+        """Write the whole model with its tokenizer, as vLLM and transformers load it."""
+        layout = layout_of(self.config)
+        tensors = self.others | self.divided
+        for name, layer in self.layers.items():
+            tensors |= {f"{name}.{part}": tensor for part, tensor in to_stored(layer, layout).items()}
+        with replacing(folder) as draft:
+            self.model.save_pretrained(draft, state_dict=tensors)
+            processor.save_pretrained(draft)
+            write_scales(self.layers, draft)
+        announce("quantised base", str(folder), f"stored as {layout}, with which this run is loaded again")
+
+    def read(self, folder: Path) -> None:
+        """Take the layers from what an earlier process of this run wrote."""
+        for name, layer in read_layers(folder, {name: layer.weight for name, layer in self.layers.items()}):
+            self.layers[name].take(layer)
+        announce("quantised base", str(folder), "of the run that is resumed")
+
+
+@torch.no_grad()
+def quantise(
+    model: Any,
+    batches: Iterable[Batch],
+    settings: Settings,
+    method: Method,
+    config: dict[str, Any],
+    divided: dict[str, torch.Tensor] | None = None,
+) -> Quantised:
+    """Replace the linear layers of the decoder layers by packed ones, in place.
+
+    Args:
+        batches: of training data.
+        config: the `quantization_config` that describes the result; the model gets it.
+        divided: where `method` puts the weights that are stored otherwise than they are in memory.
+
+    Raises: TunesmithError when a pattern fits nothing, sizes do not come out even, or the data gives no activations.
+    """
+    linear = _linear_layers(model)
+    chosen = _choose(linear, settings)
+    tokens = 0
+    for block in blocks(model, batches, chosen, settings.samples, settings.length):
+        tokens = tokens or sum(call.hidden.shape[:2].numel() for call in block.calls)
+        for name, weight in method(block):
+            model.set_submodule(name, PackedLinear.of(weight, settings.bits, linear[name]))
+    announce("calibrated", f"{tokens:,} tokens of the training data", "quantizer.samples, quantizer.sample_length")
+    for name in chosen:
+        layer = model.get_submodule(name)
+        if type(layer) is nn.Linear:
+            logger.warning("no calibration example went through %s, which is rounded to nearest", name)
+            rounded = round_to_nearest(layer.weight.float(), settings.bits, settings.group_of(layer), settings.sym)
+            model.set_submodule(name, PackedLinear.of(rounded, settings.bits, layer))
+    model.config.quantization_config = config
+    layers = {name: model.get_submodule(name) for name in chosen}
+    inside = tuple(f"{name}." for name in layers)
+    others = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(inside)}
+    return Quantised(model, layers, others, config, divided or {})
+
+
+def kept(model: Any, skip: Sequence[str]) -> list[str]:
+    """The dotted names of the linear layers within the decoder layers that are not quantised."""
+    return [name for name in _linear_layers(model) if matches_any(name, skip)]
+
+
+def is_packed(model: Any) -> bool:
+    """Whether any layer of a model is packed."""
+    return any(isinstance(module, PackedLinear) for module in model.modules())
+
+
+def _linear_layers(model: Any) -> dict[str, nn.Linear]:
+    inside = tuple(f"{name}." for name in decoder_layers(model))
+    named = model.named_modules()
+    return {name: layer for name, layer in named if type(layer) is nn.Linear and name.startswith(inside)}
+
+
+def _choose(linear: dict[str, nn.Linear], settings: Settings) -> list[str]:
+    refuse_unknown("quantizer.skip_modules", settings.skip, list(linear), "layer")
+    chosen = [name for name in linear if not matches_any(name, settings.skip)]
+    for name in chosen:
+        layer = linear[name]
+        if layer.in_features % settings.group_of(layer) or layer.in_features % 32 or layer.out_features % 32:
+            raise TunesmithError(
+                f"quantizer.group_size={settings.group_size}: the {layer.out_features} × {layer.in_features} weights "
+                f"of {name} do not come out even (groups lie along the inputs; 32 numbers are packed together).\n"
+                f"  another group_size, or quantizer.skip_modules=[{name.rpartition('.')[2]}]"
+            )
+    return chosen
