@@ -123,6 +123,28 @@ def test_conflicting_options(project: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("quantizer", "adapter", "message", "advice"),
+    [
+        (["quantizer=hqq"], "full", "adapter=full cannot train the few bits that quantizer=hqq stores", "adapter=lora"),
+        (["quantizer=torchao"], "freeze", "adapter=freeze cannot train the few bits", "quantizer=null"),
+        (
+            ["quantizer=torchao", "quantizer.scheme=int8_dynamic_intx"],
+            "lora",
+            "quantizer.scheme=int8_dynamic_intx passes no gradient",
+            "quantizer.qat=true",
+        ),
+        (["quantizer=torchao", "quantizer.qat=true"], "full", "cannot train for quantizer.scheme", "intx_weight_only"),
+        (["quantizer=eetq", "precision=bf16"], "lora", "quantizer=eetq computes in fp16", "precision=fp16"),
+    ],
+)
+def test_training_what_a_quantizer_cannot(
+    project: Path, quantizer: list[str], adapter: str, message: str, advice: str
+) -> None:
+    replace(project / "run.yaml", "  rank: 4\n", "")
+    says(plan("run.yaml", *quantizer, f"adapter={adapter}"), message, advice, "command line")
+
+
 def test_unwritable_output(project: Path) -> None:
     (project / "file").write_text("in the way")
     says(plan("run.yaml", "output_dir=file/out"), "output_dir", "file")

@@ -62,21 +62,6 @@ def test_commands_exist(name: str) -> None:
     assert targets <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
 
 
-@pytest.mark.parametrize(
-    "recipe", sorted(path.name for path in (ROOT / "conf").glob("*.yaml") if path.name != "datasets.yaml")
-)
-def test_recipes_are_valid(recipe: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each recipe of conf/ with a model and data that are at hand."""
-    from tunesmith.pipeline import plan
-
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "rows.json").write_text('[{"instruction": "a", "output": "b", "text": "c"}]')
-    form = "text" if "pretrain" in recipe else "alpaca"
-    overrides = {"model.path": str(tiny_model), "data.train": [{"path": "rows.json", "format": form}]}
-    _, problems = plan(ROOT / "conf" / recipe, overrides)
-    assert problems == []
-
-
 @pytest.mark.parametrize("number", range(len(blocks("docs/howto.md", "yaml"))))
 def test_the_how_to_is_right(number: int, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each configuration of docs/howto.md, with files of the names that it uses."""

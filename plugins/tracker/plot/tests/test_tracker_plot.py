@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from tunesmith.testing import TrackerSuite
 from tunesmith.types import Evaluated, RunEnded, RunStarted, Saved, StepEnded
-from tunesmith_tracker_plot import Plot, losses, recorded
+from tunesmith_tracker_plot import Plot, parts, recorded, shown
+
+SIDES = ("chosen", "rejected")
 
 
 class TestPlot(TrackerSuite):
@@ -79,9 +81,66 @@ def test_recorded_keeps_evaluations_apart(tmp_path: Path) -> None:
     assert recorded(tmp_path, until=0) == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("loss", ("loss", "training")),
+        ("loss_my_chats", ("loss", "training my_chats")),
+        ("eval_loss", ("loss", "evaluation")),
+        ("eval_two_words_loss", ("loss", "evaluation two_words")),
+        ("eval_held_rewards/margins", ("rewards/margins", "evaluation held")),
+        ("eval_rewards/accuracies", ("rewards/accuracies", "evaluation")),
+        ("policy_loss", None),
+        ("rewards/function/mean", None),
+        ("eval_runtime", None),
+    ],
+)
+def test_what_a_name_says(name: str, expected: tuple[str, str] | None) -> None:
+    assert parts(name) == expected
+
+
 def test_single_evaluation_is_drawn_once() -> None:
-    assert losses({"eval_held_loss": 1.0, "eval_loss": 1.0, "eval_held_accuracy": 0.5}) == {"eval_held_loss": 1.0}
-    assert losses({"eval_loss": 1.0}) == {"eval_loss": 1.0}
+    measured = {"eval_held_loss": 1.0, "eval_loss": 1.0, "eval_accuracy": 0.5, "eval_runtime": 3.0}
+    assert shown(measured) == {"eval_held_loss": 1.0, "eval_accuracy": 0.5}
+    assert shown({"eval_loss": 1.0}) == {"eval_loss": 1.0}
+
+
+def texts_of(path: Path) -> str:
+    """The words of a picture in SVG, in which matplotlib keeps each text as a comment."""
+    return " ".join(line.strip(" <!->") for line in path.read_text().splitlines() if line.strip().startswith("<!--"))
+
+
+def test_rewards_and_accuracies_have_panels_of_their_own(tmp_path: Path) -> None:
+    tracker = Plot(filename="loss.svg")
+    tracker.on_event(RunStarted(tmp_path, 3, {}))
+    for step in (1, 2, 3):
+        tracker.on_event(StepEnded(step, 3, step / 3, {"loss": 0.5, "rewards/chosen": 0.1 * step, "kl": 0.3}))
+    tracker.on_event(RunEnded("finished"))
+    words = texts_of(tmp_path / "loss.svg")
+    assert "loss" in words and "reward" in words and "accuracy" not in words and "kl" not in words
+    tracker.on_event(RunStarted(tmp_path, 3, {}))
+    tracker.on_event(StepEnded(1, 3, 1 / 3, {"loss": 0.5}))
+    tracker.on_event(Evaluated(1, {"eval_held_rewards/margins": 0.2, "eval_held_rewards/accuracies": 0.7}))
+    words = texts_of(tmp_path / "loss.svg")
+    assert "margins, evaluation held" in words and "accuracy" in words
+    assert words.count("evaluation held") == 2 and words.count("training, smoothed") == 1
+
+
+def test_a_metric_has_one_colour_in_training_and_evaluation(tmp_path: Path) -> None:
+    """Where a panel shows several metrics: a curve's colour says which, its dashes that it is an evaluation."""
+    from matplotlib.figure import Figure
+    from tunesmith_tracker_plot import drawing
+
+    drawn = Figure().add_subplot()
+    metrics = ("rewards/chosen", "rewards/rejected")
+    names = sorted([*metrics, *(f"eval_held_{metric}" for metric in metrics)], key=drawing._place)
+    drawing._panel_of(drawn, {name: {1: 0.5, 2: 1.0} for name in names}, 0.0)
+    lines = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in drawn.get_lines()}
+    assert list(lines) == [f"{side}, {where}" for where in ("training", "evaluation held") for side in SIDES]
+    for side in SIDES:
+        training, evaluation = lines[f"{side}, training"], lines[f"{side}, evaluation held"]
+        assert training[0] == evaluation[0] and (training[1], evaluation[1]) == ("-", "--")
+    assert lines["chosen, training"][0] != lines["rejected, training"][0]
 
 
 def test_vector_formats(tmp_path: Path) -> None:

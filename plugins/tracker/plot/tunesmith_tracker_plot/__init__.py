@@ -1,8 +1,9 @@
-"""The loss curves of a run as a picture in its folder."""
+"""The curves of a run as a picture in its folder: losses, and rewards and accuracies where there are any."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,15 +14,22 @@ if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
 Curves = dict[str, dict[int, float]]
-"""Name of a loss -> step -> value."""
+"""Name of a metric -> step -> value."""
+
+PANELS = {
+    "loss": ("loss",),
+    "reward": ("reward", "rewards/chosen", "rewards/rejected", "rewards/margins"),
+    "accuracy": ("accuracy", "rewards/accuracies"),
+}
+"""Title of a panel -> the metrics that it shows, of training and of evaluations."""
 
 
 @plugin
 class Plot:
-    """Draws `loss.png`: the training loss, raw and smoothed, and the evaluation losses, over the steps."""
+    """Draws `loss.png`: losses over the steps, and beside them rewards and accuracies, of training and evaluations."""
 
     filename: str = "loss.png"  # in the run's folder; the ending chooses the format: png, svg, pdf
-    smoothing: float = 0.9  # share of the past in the smoothed training loss; 0 draws the raw one only
+    smoothing: float = 0.9  # share of the past in the smoothed curves of training; 0 draws the raw ones only
 
     _folder: ClassVar[Path | None] = None
     _curves: ClassVar[Curves] = {}
@@ -42,17 +50,20 @@ class Plot:
             case RunStarted():
                 self._folder = event.output_dir
                 self._curves = recorded(event.output_dir, event.resumed_from)
-            case StepEnded(metrics=metrics) if "loss" in metrics:
-                self._curves.setdefault("loss", {})[event.step] = metrics["loss"]
+            case StepEnded() if event.metrics:
+                self._add(event.step, event.metrics)
             case Evaluated():
-                for name, value in losses(event.metrics).items():
-                    self._curves.setdefault(name, {})[event.step] = value
+                self._add(event.step, event.metrics)
                 self._draw()
             case Saved():
                 self._draw()
             case RunEnded():
                 self._draw()
                 self._folder, self._curves = None, {}
+
+    def _add(self, step: int, metrics: Mapping[str, float]) -> None:
+        for name, value in shown(metrics).items():
+            self._curves.setdefault(name, {})[step] = value
 
     def _draw(self) -> None:
         if self._folder is not None:
@@ -61,11 +72,31 @@ class Plot:
             draw(self._curves, self._folder / self.filename, self.smoothing)
 
 
-def losses(metrics: dict[str, float]) -> dict[str, float]:
-    """The evaluation losses among metrics; `eval_loss` only where it does not repeat another."""
-    found = {name: value for name, value in metrics.items() if name.startswith("eval_") and name.endswith("loss")}
-    named = {name: value for name, value in found.items() if name != "eval_loss"}
-    return named or found
+def parts(name: str) -> tuple[str, str] | None:
+    """The metric that a logged name is about, and what it was measured on.
+
+    Returns: `loss` → (loss, training), `loss_chats` → (loss, training chats), `eval_loss` → (loss, evaluation),
+        `eval_held_loss` → (loss, evaluation held); None when no panel shows it.
+    """
+    metrics = [metric for panel in PANELS.values() for metric in panel]
+    if name in metrics:
+        return name, "training"
+    if name.startswith("loss_"):  # of one of several training sets
+        return "loss", f"training {name.removeprefix('loss_')}"
+    rest = name.removeprefix("eval")
+    found = (metric for metric in metrics if name.startswith("eval_") and rest.endswith(f"_{metric}"))
+    return next(((metric, f"evaluation {rest[1 : -len(metric) - 1]}".rstrip()) for metric in found), None)
+
+
+def shown(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that a panel shows; that of all evaluations (`eval_loss`) only where it does not repeat another."""
+    found = {name: split for name in metrics if (split := parts(name)) and metrics[name] is not None}
+    named = {metric for metric, measured_on in found.values() if measured_on.startswith("evaluation ")}
+    return {
+        name: metrics[name]
+        for name, (metric, measured_on) in found.items()
+        if not (measured_on == "evaluation" and metric in named)
+    }
 
 
 def recorded(folder: Path, until: int) -> Curves:
@@ -78,8 +109,6 @@ def recorded(folder: Path, until: int) -> Curves:
         except json.JSONDecodeError:
             continue
         step = record.pop("step", until + 1)
-        wanted = {"loss": record["loss"]} if "loss" in record else losses(record)
-        for name, value in wanted.items():
-            if step <= until and value is not None:
-                curves.setdefault(name, {})[step] = value
+        for name, value in shown(record).items() if step <= until else ():
+            curves.setdefault(name, {})[step] = value
     return curves
