@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tunesmith.testing.parts import logged
 
 torch = pytest.importorskip("torch")
 
@@ -59,11 +60,6 @@ def overrides(case: str, model: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def losses_of(folder: Path) -> list[float]:
-    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [event["loss"] for event in events if "loss" in event]
-
-
 def weights_of(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
@@ -96,7 +92,7 @@ def test_trains_and_resumes(case: str, tiny_model: Path, tmp_path: Path) -> None
 
     options = overrides(case, tiny_model, tmp_path)
     whole = tunesmith.train(None, {**options, "output_dir": str(tmp_path / "whole")})
-    losses = losses_of(whole)
+    losses = logged(whole)
     assert len(losses) == STEPS
     assert sum(losses[-3:]) < 0.67 * sum(losses[:3]), losses
 

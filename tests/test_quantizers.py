@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tunesmith.testing.parts import logged
 
 torch = pytest.importorskip("torch")
 
@@ -78,11 +79,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Any:
         return trained[quantizer]
 
     return run
-
-
-def logged(run: Path, metric: str) -> list[float]:
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [event[metric] for event in events if metric in event]
 
 
 def loaded(run: Path, overrides: dict[str, Any] | None = None) -> Any:

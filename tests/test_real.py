@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tunesmith.testing.parts import logged
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.real
@@ -98,7 +99,6 @@ def test_training_runs_and_padding_changes_nothing(setup: tuple[str, dict], tmp_
                 },
             }
         )
-        events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        losses[padding_free] = [event["loss"] for event in events if "loss" in event]
+        losses[padding_free] = logged(folder)
     assert len(losses[True]) == 6
     assert losses[True] == pytest.approx(losses[False], abs=2e-4)

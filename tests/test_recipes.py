@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tunesmith.testing.parts import records
 
 CONF = Path(__file__).parents[1] / "conf"
 RECIPES = sorted(path.name for path in CONF.glob("*.yaml") if path.name != "datasets.yaml")
@@ -97,7 +98,7 @@ def test_trains(recipe: str, files: Path) -> None:
     run = tunesmith.train(CONF / recipe, overrides)
     weights = list(run.glob("*.safetensors"))
     assert weights and (run / "loss.png").is_file()
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    events = records(run)
     assert max(event["step"] for event in events if "loss" in event) == 2
     again, problems = tunesmith.plan(run / "run.yaml")
     assert again.name("stage") == plan.name("stage")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from test_optimizers import interrupting_at
+from tunesmith.testing.parts import records
 
 torch = pytest.importorskip("torch")
 
@@ -103,7 +104,7 @@ def test_interrupted_and_resumed_is_uninterrupted(case: str, tiny_model: Path, t
     assert not list((tmp_path / "cut").glob("*.safetensors"))
 
     tunesmith.train(None, {**cut, "resume": True})
-    events = [json.loads(line) for line in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()]
+    events = records(tmp_path / "cut")
     steps = [event["step"] for event in events if "loss" in event]
     assert sorted(set(steps)) == list(range(1, STEPS + 1)), "every step was taken"
     first, second = weights_of(whole), weights_of(tmp_path / "cut")

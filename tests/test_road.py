@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tunesmith.testing.parts import logged, records
 
 torch = pytest.importorskip("torch")
 
@@ -66,7 +67,7 @@ def test_the_folder_of_a_run(run: Path) -> None:
 
 
 def test_the_loss_falls(run: Path) -> None:
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    events = records(run)
     losses = [event["loss"] for event in events if "loss" in event]
     assert losses[-1] < 0.2 < 3 < losses[0]
     assert any("eval_loss" in event for event in events)
@@ -150,6 +151,5 @@ def test_plain_text_pretraining(tmp_path: Path, tiny_model: Path) -> None:
         "trainer": {"max_steps": 20, "learning_rate": 5e-3, "logging_steps": 1, "save_strategy": "no"},
     }
     folder = tunesmith.train(None, overrides)
-    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    losses = [event["loss"] for event in events if "loss" in event]
+    losses = logged(folder)
     assert losses[-1] < losses[0] - 2

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from following import WORDS, questions
+from tunesmith.testing.parts import records
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
@@ -85,7 +86,7 @@ def rewarded(config: dict[str, Any], stage: str, tuning: str, folder: Path) -> d
 
 def objective(stage: str, run: Path) -> list[float]:
     """What is to fall, at each step."""
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    events = records(run)
     name, sign = ("reward", -1.0) if stage in REWARDED else ("loss", 1.0)
     return [sign * event[name] for event in events if name in event]
 

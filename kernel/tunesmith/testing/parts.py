@@ -6,6 +6,7 @@ Nothing here needs another plugin: models are plain transformers models, the cha
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -200,3 +201,13 @@ def logits_of(model: Any, tokenizer: Any) -> Any:
     model.eval()
     with torch.no_grad():
         return model(input_ids=ids.to(next(model.parameters()).device), use_cache=False).logits.float().cpu()
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    """What a run logged: the lines of its metrics.jsonl."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def logged(run: Path, metric: str = "loss") -> list[float]:
+    """The values of a metric that a run logged, in their order."""
+    return [record[metric] for record in records(run) if metric in record]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
+from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logged, logits_of, source_of, train
 from tunesmith_adapter_lora import Lora
 from tunesmith_adapter_lora.loftq import FILE, approximate, weight_of
 
@@ -262,8 +262,7 @@ def test_a_run(quantizer: str, tiny_model: Path, tokenizer: Any, tmp_path: Path)
             "trainer": {"max_steps": 24, "learning_rate": 2e-2, "logging_steps": 1, "save_strategy": "no"},
         }
     )
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    losses = [event["loss"] for event in events if "loss" in event]
+    losses = logged(run)
     assert len(losses) == 24 and losses[-1] < 0.5 * losses[0]
     first, second = (logits_of(tunesmith.ChatSession(run)._handle.load(), tokenizer) for _ in range(2))
     assert torch.equal(first, second)

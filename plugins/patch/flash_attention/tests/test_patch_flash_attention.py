@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from tunesmith import TunesmithError
 from tunesmith.testing import PatchSuite
-from tunesmith.testing.parts import StubPlan, load_plain, source_of
+from tunesmith.testing.parts import StubPlan, load_plain, logged, source_of
 from tunesmith.testing.tiny import save_tiny_model
 from tunesmith_model_transformers import Transformers, varlen
 from tunesmith_patch_flash_attention import FlashAttention
@@ -275,8 +275,7 @@ def test_a_run(tmp_path: Path, tokenizer: Any, calls: list[str], monkeypatch: py
         tunesmith.train({**config, "precision": "fp32"})
     run = tunesmith.train({**config, "precision": "bf16"})
     assert len(calls) >= 2 * 24 and set(calls) == {"flash_attn"}
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    losses = [line["loss"] for line in lines if "loss" in line]
+    losses = logged(run)
     assert losses[-1] < 0.5 * losses[0]
     count = len(calls)
     monkeypatch.setattr(varlen, "has_hardware", lambda: False)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from tunesmith import hookimpl
 from tunesmith.testing import PatchSuite
 from tunesmith.testing.parts import collate as plain_collate
-from tunesmith.testing.parts import examples, load_plain, logits_of
+from tunesmith.testing.parts import examples, load_plain, logged, logits_of
 from tunesmith.testing.tiny import save_tiny_model
 from tunesmith_patch_liger import Liger
 
@@ -305,8 +305,7 @@ def test_a_run(tmp_path: Path, tokenizer: Any, restored: None, kernel_calls: lis
             },
         }
     )
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    losses = [line["loss"] for line in lines if "loss" in line]
+    losses = logged(folder)
     assert len(kernel_calls) == len(losses) == 24
     assert losses[-1] < 0.5 * losses[0]
     (answer,) = tunesmith.chat(folder, [[{"role": "user", "content": "Who sings?"}]])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing.parts import load_plain
+from tunesmith.testing.parts import load_plain, logged
 from tunesmith.testing.tiny import save_tiny_model
 
 TRAINED = ["embed_tokens", "norm", "input_layernorm", "post_attention_layernorm", "lm_head"]
@@ -42,11 +42,6 @@ def configuration(folder: Path, **changes: Any) -> dict[str, Any]:
         },
         **changes,
     }
-
-
-def logged(run: Path, metric: str) -> list[float]:
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [event[metric] for event in events if metric in event]
 
 
 @pytest.mark.parametrize("padding_free", [True, pytest.param(False, marks=pytest.mark.slow)])

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 from tunesmith import TunesmithError, hookimpl
 from tunesmith.testing import PatchSuite
-from tunesmith.testing.parts import StubPlan, collate, compute_loss, examples, load_plain, source_of, train
+from tunesmith.testing.parts import StubPlan, collate, compute_loss, examples, load_plain, records, source_of, train
 from tunesmith.testing.tiny import save_tiny_model
 from tunesmith_patch_mixture_of_depths import MixtureOfDepths
 from tunesmith_patch_mixture_of_depths.layers import routed_layers
@@ -424,7 +424,7 @@ def test_a_run(models: Any, tokenizer: Any, tmp_path: Path, padding_free: bool) 
             },
         }
     )
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    events = records(run)
     steps = [event for event in events if "router_loss" in event]
     assert steps[-1]["loss"] < 0.3 * steps[0]["loss"]
     assert steps[-1]["router_agreement"] > 0.8, steps[-1]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing.parts import load_plain, logits_of
+from tunesmith.testing.parts import load_plain, logged, logits_of
 from tunesmith.testing.tiny import save_tiny_model
 
 VOCABULARY = 24
@@ -47,11 +47,6 @@ def configuration(folder: Path, model: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
-def losses(run: Path) -> list[float]:
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [event["loss"] for event in events if "loss" in event]
-
-
 def opened(run: Path) -> Any:
     """The model of a run, as `chat` loads it."""
     import tunesmith
@@ -71,7 +66,7 @@ def test_a_run_from_training_to_the_exported_model(adapter: str, base: Path, tmp
     import tunesmith
 
     run = tunesmith.train(configuration(tmp_path, base, adapter=ADAPTERS[adapter]))
-    curve = losses(run)
+    curve = logged(run)
     assert len(curve) >= 20 and curve[-1] < 0.5 * curve[0]
     served = opened(run)
     scaling = served.config.get_text_config().rope_parameters
@@ -108,7 +103,7 @@ def test_a_quantised_base(base: Path, tmp_path: Path) -> None:
 
     config = configuration(tmp_path, base, quantizer="bitsandbytes", adapter=ADAPTERS["lora"])
     run = tunesmith.train(config)
-    curve = losses(run)
+    curve = logged(run)
     assert curve[-1] < 0.5 * curve[0]
     ids = (torch.arange(120) * 5 % 300)[None]
     with torch.no_grad():

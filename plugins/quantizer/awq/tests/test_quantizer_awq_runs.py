@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing.parts import logits_of
+from tunesmith.testing.parts import logged, logits_of
 
 for distribution in ("adapter_lora", "data_datasets", "model_transformers", "stage_sft", "trainer_transformers"):
     pytest.importorskip(f"tunesmith_{distribution}")
@@ -45,8 +45,7 @@ def test_a_stored_model_is_trained_over(tiny_model: Path, tmp_path: Path, tokeni
     first = tunesmith.train(configuration(tmp_path / "first", tiny_model, name))
     second = tunesmith.train(configuration(tmp_path / "second", first / "quantized", name))
     assert (first / "quantized/model.safetensors").is_file() and not (second / "quantized").exists()
-    events = [json.loads(line) for line in (second / "metrics.jsonl").read_text().splitlines()]
-    losses = [event["loss"] for event in events if "loss" in event]
+    losses = logged(second)
     assert len(losses) >= 20 and losses[-1] < 0.5 * losses[0]
 
     def load(run: Path, overrides: dict | None = None):

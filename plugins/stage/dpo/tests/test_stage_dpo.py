@@ -10,7 +10,7 @@ import pytest
 import torch
 from tunesmith import TunesmithError
 from tunesmith.testing import StageSuite
-from tunesmith.testing.parts import CHATML, TOOLS, StubPlan, load_plain
+from tunesmith.testing.parts import CHATML, TOOLS, StubPlan, load_plain, records
 from tunesmith.types import DatasetSplits, TrainingJob
 from tunesmith_stage_dpo import DirectPreference
 from tunesmith_stage_dpo.reference import Reference, begins_as_its_base
@@ -281,7 +281,7 @@ def test_learns_to_prefer(tiny_model: Path, tmp_path: Path, adapter: str, precom
         },
     }
     folder = tunesmith.train(config)
-    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    events = records(folder)
     first = next(event for event in events if "loss" in event)
     assert first["loss"] == pytest.approx(0.6931, abs=1e-3) and first["rewards/margins"] == pytest.approx(0, abs=1e-3)
     last = [event for event in events if "eval_loss" in event][-1]

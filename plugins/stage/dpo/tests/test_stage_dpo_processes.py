@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tunesmith.testing.parts import records
 
 pytestmark = pytest.mark.slow
 
@@ -49,12 +50,12 @@ def train_on_two(config: dict[str, Any], folder: Path) -> Path:
     return Path(config["output_dir"])
 
 
-def logged(run: Path, stage: str) -> list[dict[str, float]]:
+def progress(run: Path, stage: str) -> list[dict[str, float]]:
     """What was told of steps and evaluations and does not depend on the machine.
 
     Of kto the loss alone: its other metrics are means over a side of a process's batch.
     """
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    events = records(run)
     names = ("loss", "eval_loss", "grad_norm")
     names += () if stage == "kto" else ("rewards/", "logps/", "nll_loss", "eval_")
     return [
@@ -101,7 +102,7 @@ def test_two_processes_equal_twice_the_batch(case: str, tiny_model: Path, tmp_pa
     one, two = (load_file(next(run.glob("*.safetensors"))) for run in runs)
     assert one.keys() == two.keys()
     assert max(float((one[name] - two[name]).abs().max()) for name in one) < 2e-5
-    told = [logged(run, stage) for run in runs]
+    told = [progress(run, stage) for run in runs]
     assert len(told[0]) == len(told[1]) == 4
     for alone, together in zip(*told, strict=True):
         assert alone == pytest.approx(together, rel=1e-4, abs=1e-4)

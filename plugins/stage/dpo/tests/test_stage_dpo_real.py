@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tunesmith.testing.parts import records
 from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -41,7 +42,7 @@ def test_prefers_answers_it_has_not_seen(shared: Path, tmp_path: Path) -> None:
             },
         }
     )
-    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    events = records(folder)
     last = [event for event in events if "eval_loss" in event][-1]
     assert last["eval_held_rewards/accuracies"] > 0.65
     assert last["eval_held_rewards/margins"] > 0.15 and last["eval_loss"] < 0.65

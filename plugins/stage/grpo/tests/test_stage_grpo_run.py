@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tunesmith.testing.parts import records
 
 STAGE = {
     "name": "grpo",
@@ -35,6 +36,6 @@ def test_a_run_by_the_pipeline(tiny_model, tmp_path):
     }
     run = tunesmith.train(config)
     assert (run / "adapter_model.safetensors").is_file()
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    events = records(run)
     assert [event["step"] for event in events if "reward" in event] == [1, 2, 3]
     assert len(tunesmith.chat(run, [[{"role": "user", "content": "Say a"}]], {"engine.max_new_tokens": 4})) == 1

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tunesmith.testing.parts import records
 from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -42,7 +43,7 @@ def test_rewards_what_is_marked_desirable(shared: Path, tmp_path: Path) -> None:
             },
         }
     )
-    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    events = records(folder)
     first = next(event for event in events if "loss" in event)
     assert first["loss"] == pytest.approx(0.5, abs=1e-3), "at the reference every loss is a half"
     last = [event for event in events if "eval_loss" in event][-1]

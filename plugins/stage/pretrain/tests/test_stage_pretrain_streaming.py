@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tunesmith.testing.parts import records
 
 DOCUMENT = "Nobody counts the waves twice."
 
@@ -54,6 +55,6 @@ def test_a_document_and_its_end_are_learned(run: Path) -> None:
 
 
 def test_the_run_says_its_length(run: Path) -> None:
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    events = records(run)
     last = next(event for event in reversed(events) if event.get("event") == "step")
     assert (last["step"], last["total_steps"]) == (40, 40) and last["loss"] < 3

@@ -11,7 +11,7 @@ import torch
 from tunesmith import TunesmithError
 from tunesmith.errors import ConfigError
 from tunesmith.testing import StageSuite
-from tunesmith.testing.parts import CHATML, StubPlan, load_plain
+from tunesmith.testing.parts import CHATML, StubPlan, load_plain, records
 from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
 from tunesmith.types import ModelSource
 from tunesmith_stage_reward import RewardModelling
@@ -152,7 +152,7 @@ def test_the_road(tiny_model: Path, tmp_path: Path, adapter: str) -> None:
         },
     }
     folder = tunesmith.train(config)
-    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    events = records(folder)
     last = [event for event in events if "eval_loss" in event][-1]
     accuracies = {value for name, value in last.items() if name.endswith("accuracy")}
     assert accuracies == {1.0} and last["eval_loss"] < 0.3

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing.parts import load_plain
+from tunesmith.testing.parts import load_plain, records
 from tunesmith.types import NOT_FOR_MODEL, model_inputs
 from tunesmith_stage_sft import SupervisedFineTuning
 from tunesmith_stage_sft.loss import fused, token_loss
@@ -156,7 +156,7 @@ def test_the_road(tiny_model: Path, tmp_path: Path, changes: dict[str, Any]) -> 
         },
     }
     folder = tunesmith.train(config, changes)
-    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    events = records(folder)
     steps = [event for event in events if "loss" in event]
     for name in files:
         course = [event[f"loss_{name}"] for event in steps if f"loss_{name}" in event]  # a step may have none of a set
