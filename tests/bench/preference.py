@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from clock import print_timed_run
 from inputs import instructions, tokenizer_folder
 
 PAIRS, BATCH, MAX_LENGTH = 256, 8, 512
@@ -47,7 +48,6 @@ def configuration(scratch: Path, how: str) -> dict:
         "stage": {"name": "dpo", "max_length": MAX_LENGTH, "precompute_reference": how == "before"},
         "data": {"train": [{"path": str(scratch / "pairs.json"), "format": "alpaca"}], "cache": False},
         "adapter": {"name": "lora", "rank": 8},
-        "tracker": {"clock": {}},
         "precision": "fp32",
         "output_dir": str(scratch / f"run-{os.getpid()}"),
         "trainer": {
@@ -63,30 +63,7 @@ def configuration(scratch: Path, how: str) -> dict:
 
 def run_tunesmith(scratch: Path, how: str) -> None:
     """Train, and take the time from before the references are computed, or the loop starts, to the last step."""
-    import tunesmith
-    from tunesmith.catalog import Catalog
-    from tunesmith.options import plugin
-
-    times = []
-
-    @plugin
-    class Clock:
-        """Notes when the run starts and ends."""
-
-        @tunesmith.hookimpl
-        def prepare(self, job: object) -> None:
-            times.append(("prepare", time.perf_counter(), {}))
-
-        @tunesmith.hookimpl
-        def on_event(self, event: object) -> None:
-            times.append((type(event).__name__, time.perf_counter(), getattr(event, "metrics", {})))
-
-    clocked = Catalog([*Catalog.discover().entries(), *Catalog.of({"tracker.clock": Clock}).entries()])
-    tunesmith.train(configuration(scratch, how), catalog=clocked)
-    start = next(at for name, at, _ in times if name == ("prepare" if how == "before" else "RunStarted"))
-    end = [at for name, at, _ in times if name == "StepEnded"][-1]
-    losses = [metrics["loss"] for name, _, metrics in times if name == "StepEnded" and "loss" in metrics]
-    print(json.dumps({"seconds": end - start, "first": losses[0], "last": losses[-1]}))
+    print_timed_run(configuration(scratch, how), begins="prepare" if how == "before" else "RunStarted")
 
 
 def run_trl(scratch: Path, _: str) -> None:

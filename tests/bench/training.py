@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from clock import print_timed_run
 from inputs import instructions, tokenizer_folder
 
 EXAMPLES, BATCH, MAX_LENGTH = int(os.environ.get("EXAMPLES", "2000")), 8, 1024
@@ -56,29 +57,7 @@ def configuration(scratch: Path, precision: str) -> dict:
 
 def run_tunesmith(scratch: Path, precision: str) -> None:
     """Train, and take the loop's time from between the first and the last event."""
-    import tunesmith
-    from tunesmith.catalog import Catalog
-    from tunesmith.options import plugin
-
-    times = []
-
-    @plugin
-    class Clock:
-        """Notes when the run starts and ends."""
-
-        @tunesmith.hookimpl
-        def on_event(self, event: object) -> None:
-            times.append((type(event).__name__, time.perf_counter(), getattr(event, "metrics", {})))
-
-    catalog = Catalog.discover()
-    clocked = Catalog([*catalog.entries(), *Catalog.of({"tracker.clock": Clock}).entries()])
-    config = configuration(scratch, precision)
-    config["tracker"] = {"clock": {}}
-    tunesmith.train(config, catalog=clocked)
-    start = next(at for name, at, _ in times if name == "RunStarted")
-    end = [at for name, at, _ in times if name == "StepEnded"][-1]
-    losses = [metrics["loss"] for name, _, metrics in times if name == "StepEnded" and "loss" in metrics]
-    print(json.dumps({"seconds": end - start, "first": losses[0], "last": losses[-1]}))
+    print_timed_run(configuration(scratch, precision))
 
 
 def run_trainer(scratch: Path, precision: str) -> None:

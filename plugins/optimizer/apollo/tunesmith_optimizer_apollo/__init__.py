@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from tunesmith import announce, hookimpl, plugin
+from tunesmith import hookimpl, plugin
 from tunesmith.types import OptimizerSettings, Problem
 
 if TYPE_CHECKING:
@@ -36,22 +36,22 @@ class Apollo:
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
         """Raises: TunesmithError when `target_modules` fits no layer."""
-        from tunesmith_optimizer_galore.groups import adam_defaults, weight_groups
+        from tunesmith_optimizer_galore.groups import low_rank_optimizer
 
         from .optimizer import ApolloAdamW
 
-        projection = {
-            "rank": self.rank,
-            "update_proj_gap": self.update_proj_gap,
-            "scale": self.scale,
-            "scale_type": self.scale_type,
-        }
-        groups, projected = weight_groups(model, settings, self.target_modules, self.rank, projection)
-        optimizer = ApolloAdamW(groups, adam_defaults(settings))
-        if self.layerwise:
-            optimizer.update_in_backward()
-        announce("apollo", f"{projected} matrices projected to rank {self.rank}", "the others are trained by AdamW")
-        return optimizer
+        return low_rank_optimizer(
+            ApolloAdamW,
+            "apollo",
+            model,
+            settings,
+            target_modules=self.target_modules,
+            layerwise=self.layerwise,
+            rank=self.rank,
+            update_proj_gap=self.update_proj_gap,
+            scale=self.scale,
+            scale_type=self.scale_type,
+        )
 
 
 @plugin

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from tunesmith import announce, hookimpl, plugin
+from tunesmith import hookimpl, plugin
 from tunesmith.types import OptimizerSettings, Problem
 
 if TYPE_CHECKING:
@@ -37,18 +37,18 @@ class GaLore:
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
         """Raises: TunesmithError when `target_modules` fits no layer."""
-        from .groups import adam_defaults, weight_groups
+        from .groups import low_rank_optimizer
         from .optimizer import GaLoreAdamW
 
-        projection = {
-            "rank": self.rank,
-            "update_proj_gap": self.update_proj_gap,
-            "scale": self.scale,
-            "proj_type": self.proj_type,
-        }
-        groups, projected = weight_groups(model, settings, self.target_modules, self.rank, projection)
-        optimizer = GaLoreAdamW(groups, adam_defaults(settings))
-        if self.layerwise:
-            optimizer.update_in_backward()
-        announce("galore", f"{projected} matrices projected to rank {self.rank}", "the others are trained by AdamW")
-        return optimizer
+        return low_rank_optimizer(
+            GaLoreAdamW,
+            "galore",
+            model,
+            settings,
+            target_modules=self.target_modules,
+            layerwise=self.layerwise,
+            rank=self.rank,
+            update_proj_gap=self.update_proj_gap,
+            scale=self.scale,
+            proj_type=self.proj_type,
+        )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
+from tunesmith import announce
 from tunesmith.patterns import matches_any, refuse_unknown
 from tunesmith.types import OptimizerSettings
 
@@ -18,6 +19,35 @@ def adam_defaults(settings: OptimizerSettings) -> dict[str, Any]:
         "eps": settings.adam_epsilon,
         "weight_decay": settings.weight_decay,
     }
+
+
+def low_rank_optimizer(
+    make: Callable[..., Any],
+    name: str,
+    model: nn.Module,
+    settings: OptimizerSettings,
+    *,
+    target_modules: Sequence[str] | str,
+    layerwise: bool,
+    **projection: Any,
+) -> Any:
+    """An optimizer that projects the gradients of large matrices, and is AdamW for the other weights.
+
+    Args:
+        make: the optimizer's class, called with groups and Adam's settings.
+        name: of the plugin, to be announced.
+        layerwise: update each weight inside the backward pass.
+        projection: what the group of the projected matrices carries; `rank` is among it.
+
+    Raises: TunesmithError when a pattern fits no layer.
+    """
+    rank = projection["rank"]
+    groups, projected = weight_groups(model, settings, target_modules, rank, projection)
+    optimizer = make(groups, adam_defaults(settings))
+    if layerwise:
+        optimizer.update_in_backward()
+    announce(name, f"{projected} matrices projected to rank {rank}", "the others are trained by AdamW")
+    return optimizer
 
 
 def weight_groups(
