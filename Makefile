@@ -18,7 +18,7 @@ $(VENV)/.installed: constraints.txt plugins/requirements.txt $(PROJECTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
-	    --group pyproject.toml:dev --editable "kernel[testing]" --requirement plugins/requirements.txt
+	    --group pyproject.toml:dev --editable kernel --requirement plugins/requirements.txt
 	touch $@
 
 demo: setup  ## prepare data, train, chat, export, offline

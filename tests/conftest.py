@@ -12,7 +12,7 @@ from following import questions
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model that writes such questions and answers, so that what is trained on a frozen part has a ground."""
     import tunesmith
-    from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
+    from tunesmith_library_testing.tiny import save_tiny_model, tiny_tokenizer
 
     folder = tmp_path_factory.mktemp("pretrained")
     texts = [f"{question} {right} {wrong}" for question, right, wrong in questions(400)]

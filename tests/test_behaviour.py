@@ -18,10 +18,10 @@ def panels(run: Path) -> float:
 
 
 @pytest.fixture(scope="module")
-def untrained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def untrained(real_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from bench import behaviour
 
-    return behaviour.untrained(shared, tmp_path_factory.mktemp("behaviour"))
+    return behaviour.untrained(real_files, tmp_path_factory.mktemp("behaviour"))
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,11 @@ def reader(untrained: Path) -> Path:
     return behaviour.pretrained(untrained)
 
 
-def test_kto_rewards_desirable_answers_that_it_has_not_seen(shared: Path, untrained: Path, tmp_path: Path) -> None:
+def test_kto_rewards_desirable_answers_that_it_has_not_seen(real_files: Path, untrained: Path, tmp_path: Path) -> None:
     """Over the four parts, each held out once, the margin is above 0 by more than its standard error three times."""
     from bench import behaviour
 
-    outcome = behaviour.kto(shared, untrained, tmp_path / "kto")
+    outcome = behaviour.kto(real_files, untrained, tmp_path / "kto")
     error = stdev(outcome.values) / len(outcome.values) ** 0.5
     assert mean(outcome.values) > max(3 * error, 0.3), outcome.values
     assert panels(outcome.run) == 3, "loss, rewards and accuracies"
@@ -45,11 +45,11 @@ def test_kto_rewards_desirable_answers_that_it_has_not_seen(shared: Path, untrai
 
 
 @pytest.mark.parametrize("stage", ["ppo", "grpo"])
-def test_the_reward_of_real_prompts_rises(shared: Path, reader: Path, tmp_path: Path, stage: str) -> None:
+def test_the_reward_of_real_prompts_rises(real_files: Path, reader: Path, tmp_path: Path, stage: str) -> None:
     """In 50 steps, from a third of the answers or so to most of them."""
     from bench import behaviour
 
-    outcome = behaviour.STAGES[stage](shared, reader, tmp_path / stage)
+    outcome = behaviour.STAGES[stage](real_files, reader, tmp_path / stage)
     before, after = outcome.values
     assert before < 0.6 and after > max(0.75, before + 0.25), outcome.values
     assert len([event for event in behaviour.events(outcome.run) if "reward" in event]) == 50

@@ -67,12 +67,12 @@ def test_train_says_what_to_install(kernel_only: Path, tmp_path: Path) -> None:
         assert f"tunesmith-{part}" in command
 
 
-def test_the_least_that_trains(tmp_path: Path, tiny_model: Path) -> None:
+def test_the_least_that_trains(tmp_path: Path, tiny_llama: Path) -> None:
     """The kernel and nine distributions train, and nothing else of the project is imported."""
     python = environment(tmp_path / "venv", "./kernel", *(f"./plugins/{plugin}" for plugin in NEEDED))
     (tmp_path / "train.json").write_text(json.dumps([{"instruction": "Who?", "output": "Me."}] * 8))
     config = {
-        "model": {"path": str(tiny_model)},
+        "model": {"path": str(tiny_llama)},
         "template": "chatml",
         "data": {"train": ["train.json"], "cache": False},
         "output_dir": "out",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing.parts import load_plain
+from tunesmith_library_testing.parts import load_plain
 from tunesmith_stage_dpo import DirectPreference
 from tunesmith_stage_dpo.reference import Reference
 from tunesmith_stage_orpo import OddsRatioPreference
@@ -46,11 +46,11 @@ def pairs() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("padding_free", [True, False])
 @pytest.mark.parametrize("name", STAGES)
-def test_loss_of_each_data_set(tiny_model: Path, name: str, padding_free: bool) -> None:
-    stage, model = STAGES[name](), load_plain(tiny_model)
+def test_loss_of_each_data_set(tiny_llama: Path, name: str, padding_free: bool) -> None:
+    stage, model = STAGES[name](), load_plain(tiny_llama)
     if name == "dpo":
         torch.manual_seed(1)
-        reference = load_plain(tiny_model)
+        reference = load_plain(tiny_llama)
         with torch.no_grad():
             reference.get_output_embeddings().weight.add_(
                 0.05 * torch.randn(reference.get_output_embeddings().weight.shape)

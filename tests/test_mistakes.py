@@ -11,12 +11,12 @@ GOOD_DATA = [{"instruction": "Who are you?", "output": "A test."}]
 
 
 @pytest.fixture
-def project(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a data set and a configuration that is right."""
     (tmp_path / "train.json").write_text(json.dumps(GOOD_DATA))
     config = f"""\
         model:
-          path: {tiny_model}
+          path: {tiny_llama}
         template: chatml
         data:
           train:

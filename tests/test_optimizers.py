@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunesmith.testing.parts import logged
+from tunesmith_library_testing.parts import logged
 
 torch = pytest.importorskip("torch")
 
@@ -86,11 +86,11 @@ def interrupting_at(step: int) -> Any:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_trains_and_resumes(case: str, tiny_model: Path, tmp_path: Path) -> None:
+def test_trains_and_resumes(case: str, tiny_llama: Path, tmp_path: Path) -> None:
     """The loss falls by a third; an interrupted and resumed run ends with the same bits."""
     import tunesmith
 
-    options = overrides(case, tiny_model, tmp_path)
+    options = overrides(case, tiny_llama, tmp_path)
     whole = tunesmith.train(None, {**options, "output_dir": str(tmp_path / "whole")})
     losses = logged(whole)
     assert len(losses) == STEPS

@@ -19,21 +19,21 @@ def scheme(name: str, bits: int) -> dict[str, Any]:
     ids=["8-bit inputs, 4-bit weights", "2-bit weights"],
 )
 def test_all_weights_are_trained_for_the_rounding(
-    tmp_path: Path, tiny_model: Path, tokenizer: Any, quantizer: dict[str, Any]
+    tmp_path: Path, tiny_llama: Path, tiny_bpe: Any, quantizer: dict[str, Any]
 ) -> None:
     """The loss that training last measured is the loss of the few bits that are loaded; the saved weights are whole."""
     import tunesmith
-    from tunesmith.testing.parts import collate, load_plain, logits_of
+    from tunesmith_library_testing.parts import collate, load_plain, logits_of
 
-    config = configuration(tmp_path, tiny_model, "int8", trainer={"learning_rate": 3e-3})
+    config = configuration(tmp_path, tiny_llama, "int8", trainer={"learning_rate": 3e-3})
     run = tunesmith.train({**config, "quantizer": quantizer, "adapter": "full"})
     losses = logged(run, "loss")
     assert len(losses) >= 20 and losses[-1] < 0.5 * losses[0]
 
     plain, served = load_plain(run), loaded(run)
     assert getattr(plain.config, "quantization_config", None) is None
-    assert not torch.equal(logits_of(served, tokenizer), logits_of(plain, tokenizer)), "what is served was not rounded"
-    assert torch.equal(logits_of(served, tokenizer), logits_of(loaded(run), tokenizer))
+    assert not torch.equal(logits_of(served, tiny_bpe), logits_of(plain, tiny_bpe)), "what is served was not rounded"
+    assert torch.equal(logits_of(served, tiny_bpe), logits_of(loaded(run), tiny_bpe))
     _, data = tunesmith.show(run)
     held_out = next(iter(data.eval.values()))
     batch = collate([held_out[index] for index in range(len(held_out))])
@@ -43,12 +43,12 @@ def test_all_weights_are_trained_for_the_rounding(
     assert loss.item() == pytest.approx(logged(run, "eval_loss")[-1], rel=1e-4)
 
     other = loaded(run, {"quantizer": "hqq"})  # what was trained whole is stored by any quantizer
-    assert not torch.equal(logits_of(other, tokenizer), logits_of(served, tokenizer))
+    assert not torch.equal(logits_of(other, tiny_bpe), logits_of(served, tiny_bpe))
 
     with pytest.raises(tunesmith.TunesmithError, match=r"(?s)cannot merge into .*quantizer=null"):
         tunesmith.export(run, output_dir=tmp_path / "refused")
     whole = tunesmith.export(run, {"quantizer": None}, output_dir=tmp_path / "whole")
-    assert torch.equal(logits_of(load_plain(whole), tokenizer), logits_of(plain, tokenizer))
+    assert torch.equal(logits_of(load_plain(whole), tiny_bpe), logits_of(plain, tiny_bpe))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunesmith.testing.parts import logged
+from tunesmith_library_testing.parts import logged
 
 torch = pytest.importorskip("torch")
 
@@ -65,7 +65,7 @@ def configuration(folder: Path, model: Path, quantizer: str, **changes: Any) -> 
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Any:
+def runs(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Any:
     """Runs by quantizer, each trained once."""
     import tunesmith
 
@@ -74,7 +74,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Any:
     def run(quantizer: str) -> Path:
         if quantizer not in trained:
             trained[quantizer] = tunesmith.train(
-                configuration(tmp_path_factory.mktemp(quantizer), tiny_model, quantizer)
+                configuration(tmp_path_factory.mktemp(quantizer), tiny_llama, quantizer)
             )
         return trained[quantizer]
 
@@ -91,7 +91,7 @@ def loaded(run: Path, overrides: dict[str, Any] | None = None) -> Any:
 def by_hand(model: Path, adapter: Path) -> Any:
     """The adapter on the base in float32, by transformers and peft alone."""
     from peft import PeftModel
-    from tunesmith.testing.parts import load_plain
+    from tunesmith_library_testing.parts import load_plain
 
     return PeftModel.from_pretrained(load_plain(model), adapter)
 
@@ -104,17 +104,17 @@ def weights(run: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("quantizer", each())
-def test_training_and_loading_again(runs: Any, tiny_model: Path, tokenizer: Any, quantizer: str) -> None:
+def test_training_and_loading_again(runs: Any, tiny_llama: Path, tiny_bpe: Any, quantizer: str) -> None:
     """The loss falls; a loaded run gives the same logits every time, and the loss that training last measured."""
-    from tunesmith.testing.parts import logits_of
+    from tunesmith_library_testing.parts import logits_of
 
     run = runs(quantizer)
     losses = logged(run, "loss")
     assert len(losses) >= 20 and losses[-1] < 0.5 * losses[0]
     assert all(weight.any() for weight in weights(run).values()), "a layer has learned nothing"
-    first, second = (logits_of(loaded(run), tokenizer) for _ in range(2))
+    first, second = (logits_of(loaded(run), tiny_bpe) for _ in range(2))
     assert torch.equal(first, second)
-    plain = logits_of(by_hand(tiny_model, run), tokenizer)
+    plain = logits_of(by_hand(tiny_llama, run), tiny_bpe)
     assert not torch.equal(first, plain), "the base was not quantised"
 
     model, (_, data) = loaded(run), _shown(run)
@@ -135,17 +135,17 @@ def _shown(run: Path) -> Any:
 
 
 def _batch(examples: Any) -> dict[str, Any]:
-    from tunesmith.testing.parts import collate
+    from tunesmith_library_testing.parts import collate
 
     return collate([examples[index] for index in range(len(examples))])
 
 
 @pytest.mark.parametrize("quantizer", each("nf4", "hqq4", "int8", "gptq4", "bnb8", "float8", "intx4", "qat4"))
-def test_evaluations_do_not_change_what_is_trained(runs: Any, tmp_path: Path, tiny_model: Path, quantizer: str) -> None:
+def test_evaluations_do_not_change_what_is_trained(runs: Any, tmp_path: Path, tiny_llama: Path, quantizer: str) -> None:
     """Some layers rearrange their weights when they are evaluated; training goes on as if they had not been."""
     import tunesmith
 
-    config = configuration(tmp_path, tiny_model, quantizer, trainer={"eval_strategy": "no"})
+    config = configuration(tmp_path, tiny_llama, quantizer, trainer={"eval_strategy": "no"})
     evaluated, alone = weights(runs(quantizer)), weights(tunesmith.train(config))
     assert evaluated.keys() == alone.keys()
     assert all(torch.equal(evaluated[name], alone[name]) for name in alone)
@@ -153,12 +153,12 @@ def test_evaluations_do_not_change_what_is_trained(runs: Any, tmp_path: Path, ti
 
 @pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["nf4", "bnb8", "hqq4", "int8", "float8", "gptq4", "awq4", "intx4", "qat4"])
-def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path: Path, tiny_model: Path, quantizer: str) -> None:
+def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path: Path, tiny_llama: Path, quantizer: str) -> None:
     """From the checkpoint in the middle, over a base that was quantised anew, to the same weights."""
     import tunesmith
 
     save = {"save_strategy": "steps", "save_steps": 12}
-    run = tunesmith.train(configuration(tmp_path, tiny_model, quantizer, trainer=save))
+    run = tunesmith.train(configuration(tmp_path, tiny_llama, quantizer, trainer=save))
     whole = weights(run)
     shutil.rmtree(run / "checkpoint-24")
     (run / "adapter_model.safetensors").unlink()
@@ -169,73 +169,73 @@ def test_an_interrupted_run_continues_as_if_it_had_not_been(tmp_path: Path, tiny
 
 @pytest.mark.parametrize("quantizer", each("nf4", "hqq4", "int8", "gptq4", "awq4"))
 def test_merging_into_the_base_that_was_not_quantised(
-    runs: Any, tmp_path: Path, tiny_model: Path, tokenizer: Any, quantizer: str
+    runs: Any, tmp_path: Path, tiny_llama: Path, tiny_bpe: Any, quantizer: str
 ) -> None:
     """quantizer=null merges into the full weights; over quantised ones merging is refused, not done wrongly."""
     import tunesmith
-    from tunesmith.testing.parts import load_plain, logits_of
+    from tunesmith_library_testing.parts import load_plain, logits_of
 
     run = runs(quantizer)
     with pytest.raises(tunesmith.TunesmithError, match=r"(?s)cannot merge into .*quantizer=null"):
         tunesmith.export(run, output_dir=tmp_path / "refused")
     merged = tunesmith.export(run, {"quantizer": None}, output_dir=tmp_path / "merged")
-    expected = logits_of(by_hand(tiny_model, run), tokenizer)
-    torch.testing.assert_close(logits_of(load_plain(merged), tokenizer), expected, atol=1e-4, rtol=1e-4)
+    expected = logits_of(by_hand(tiny_llama, run), tiny_bpe)
+    torch.testing.assert_close(logits_of(load_plain(merged), tiny_bpe), expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "quantizer", ["nf4", "bnb8", "hqq4", "hqq2", "int8", "float8", "gptq4", "awq4", "intx4", "qat4"]
 )
-def test_in_bfloat16(tmp_path: Path, tiny_model: Path, tokenizer: Any, quantizer: str) -> None:
+def test_in_bfloat16(tmp_path: Path, tiny_llama: Path, tiny_bpe: Any, quantizer: str) -> None:
     import tunesmith
-    from tunesmith.testing.parts import logits_of
+    from tunesmith_library_testing.parts import logits_of
 
-    run = tunesmith.train({**configuration(tmp_path, tiny_model, quantizer), "precision": "bf16"})
+    run = tunesmith.train({**configuration(tmp_path, tiny_llama, quantizer), "precision": "bf16"})
     losses = logged(run, "loss")
     assert losses[-1] < 0.5 * losses[0]
     assert all(weight.any() for weight in weights(run).values()), "a layer has learned nothing"
-    first, second = (logits_of(loaded(run), tokenizer) for _ in range(2))
+    first, second = (logits_of(loaded(run), tiny_bpe) for _ in range(2))
     assert torch.equal(first, second)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["nf4", "bnb8", "hqq4", "int8", "float8", "gptq4", "awq4", "intx4", "qat4"])
-def test_oft(tmp_path: Path, tiny_model: Path, tokenizer: Any, quantizer: str) -> None:
+def test_oft(tmp_path: Path, tiny_llama: Path, tiny_bpe: Any, quantizer: str) -> None:
     import tunesmith
-    from tunesmith.testing.parts import logits_of
+    from tunesmith_library_testing.parts import logits_of
 
-    config = configuration(tmp_path, tiny_model, quantizer)
+    config = configuration(tmp_path, tiny_llama, quantizer)
     adapter = {"name": "oft", "block_size": 16, "modules_to_save": ["lm_head"]}
     run = tunesmith.train({**config, "adapter": adapter})
     losses = logged(run, "loss")
     assert losses[-1] < 0.5 * losses[0]
     assert all(weight.any() for weight in weights(run).values()), "a layer has learned nothing"
-    first, second = (logits_of(loaded(run), tokenizer) for _ in range(2))
+    first, second = (logits_of(loaded(run), tiny_bpe) for _ in range(2))
     assert torch.equal(first, second)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["nf4", "hqq4", "hqq2", "int8", "float8", "gptq4", "awq4", "intx4"])
-def test_dora(tmp_path: Path, tiny_model: Path, tokenizer: Any, quantizer: str) -> None:
+def test_dora(tmp_path: Path, tiny_llama: Path, tiny_bpe: Any, quantizer: str) -> None:
     import tunesmith
-    from tunesmith.testing.parts import logits_of
+    from tunesmith_library_testing.parts import logits_of
 
-    run = tunesmith.train(configuration(tmp_path, tiny_model, quantizer, adapter={"use_dora": True}))
+    run = tunesmith.train(configuration(tmp_path, tiny_llama, quantizer, adapter={"use_dora": True}))
     losses = logged(run, "loss")
     assert losses[-1] < 0.5 * losses[0]
     assert all(weight.any() for weight in weights(run).values()), "a layer has learned nothing"
-    first, second = (logits_of(loaded(run), tokenizer) for _ in range(2))
+    first, second = (logits_of(loaded(run), tiny_bpe) for _ in range(2))
     assert torch.equal(first, second)
 
 
 @pytest.mark.slow
-def test_served_with_rounded_inputs(runs: Any, tokenizer: Any) -> None:
+def test_served_with_rounded_inputs(runs: Any, tiny_bpe: Any) -> None:
     """A run trained over int8 weights is served by int8_dynamic, which cannot be trained over."""
-    from tunesmith.testing.parts import logits_of
+    from tunesmith_library_testing.parts import logits_of
 
-    trained = logits_of(loaded(runs("int8")), tokenizer)
-    served = logits_of(loaded(runs("int8"), {"quantizer.scheme": "int8_dynamic"}), tokenizer)
+    trained = logits_of(loaded(runs("int8")), tiny_bpe)
+    served = logits_of(loaded(runs("int8"), {"quantizer.scheme": "int8_dynamic"}), tiny_bpe)
     assert 0 < (served - trained).norm() < 0.05 * trained.norm()
 
 

@@ -29,13 +29,13 @@ def test_the_plugin_works() -> None:
     assert rendered.text.startswith(prompt)
 
 
-def test_the_configuration_is_valid(tmp_path: Path, tiny_model: Path) -> None:
+def test_the_configuration_is_valid(tmp_path: Path, tiny_llama: Path) -> None:
     from tunesmith.pipeline import plan
 
     (text,) = blocks("README.md", "yaml")
     (tmp_path / "my.json").write_text('[{"instruction": "a", "output": "b"}]')
     (tmp_path / "my.yaml").write_text(
-        text.replace("Qwen/Qwen3-0.6B", str(tiny_model)).replace("my.json", str(tmp_path / "my.json"))
+        text.replace("Qwen/Qwen3-0.6B", str(tiny_llama)).replace("my.json", str(tmp_path / "my.json"))
     )
     _, problems = plan(tmp_path / "my.yaml", {"output_dir": str(tmp_path / "out")})
     assert problems == []
@@ -63,7 +63,7 @@ def test_commands_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(blocks("docs/howto.md", "yaml"))))
-def test_the_how_to_is_right(number: int, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_how_to_is_right(number: int, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each configuration of docs/howto.md, with files of the names that it uses."""
     import yaml
     from tunesmith.pipeline import plan
@@ -76,7 +76,7 @@ def test_the_how_to_is_right(number: int, tiny_model: Path, tmp_path: Path, monk
     Path("chats.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}]}')
     config = yaml.safe_load(blocks("docs/howto.md", "yaml")[number])
     config.setdefault("data", {"train": ["my.json"]})
-    _, problems = plan({**config, "model": {**config.get("model", {}), "path": str(tiny_model)}})
+    _, problems = plan({**config, "model": {**config.get("model", {}), "path": str(tiny_llama)}})
     assert problems == []
 
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tunesmith.testing.parts import logged
+from tunesmith_library_testing.parts import logged
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.real
@@ -15,14 +15,16 @@ TEMPLATES = {"llama3": "llama3", "qwen": "qwen3_nothink"}
 
 
 @pytest.fixture(scope="module", params=sorted(TEMPLATES))
-def setup(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict]:
+def setup(
+    request: pytest.FixtureRequest, real_files: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, dict]:
     """A tiny Llama with a real tokenizer, and a configuration for the two real data sets."""
     from transformers import AutoTokenizer
-    from tunesmith.testing.tiny import save_tiny_model
+    from tunesmith_library_testing.tiny import save_tiny_model
 
     name = request.param
     folder = tmp_path_factory.mktemp(name)
-    tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizers" / name)
+    tokenizer = AutoTokenizer.from_pretrained(real_files / "tokenizers" / name)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     save_tiny_model(folder / "model", hidden_size=32, tokenizer=tokenizer)
     config = {
@@ -30,8 +32,8 @@ def setup(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest
         "template": TEMPLATES[name],
         "data": {
             "train": [
-                {"path": str(shared / "data" / "alpaca_en_demo.json"), "max_samples": 40},
-                {"path": str(shared / "data" / "identity.json"), "max_samples": 20},
+                {"path": str(real_files / "data" / "alpaca_en_demo.json"), "max_samples": 40},
+                {"path": str(real_files / "data" / "identity.json"), "max_samples": 20},
             ],
             "cache": False,
         },
@@ -41,7 +43,7 @@ def setup(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest
     return name, config
 
 
-def test_the_answers_and_nothing_else_are_trained(setup: tuple[str, dict], shared: Path) -> None:
+def test_the_answers_and_nothing_else_are_trained(setup: tuple[str, dict], real_files: Path) -> None:
     import tunesmith.pipeline
 
     name, config = setup
@@ -49,7 +51,7 @@ def test_the_answers_and_nothing_else_are_trained(setup: tuple[str, dict], share
     answers = {
         row["output"]
         for file in ("alpaca_en_demo.json", "identity.json")
-        for row in json.loads((shared / "data" / file).read_text(encoding="utf-8"))
+        for row in json.loads((real_files / "data" / file).read_text(encoding="utf-8"))
     }
     for index in range(len(splits.train)):
         example = splits.train[index]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunesmith.testing.parts import records
+from tunesmith_library_testing.parts import records
 
 CONF = Path(__file__).parents[1] / "conf"
 RECIPES = sorted(path.name for path in CONF.glob("*.yaml") if path.name != "datasets.yaml")
@@ -59,12 +59,12 @@ def replaced(recipe: str, model: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_plans_without_a_problem(recipe: str, tiny_model: Path, files: Path) -> None:
+def test_plans_without_a_problem(recipe: str, tiny_llama: Path, files: Path) -> None:
     import tunesmith
 
-    plan, problems = tunesmith.plan(CONF / recipe, replaced(recipe, tiny_model))
+    plan, problems = tunesmith.plan(CONF / recipe, replaced(recipe, tiny_llama))
     assert problems == []
-    assert plan.name("stage") and plan.get("model.path") == str(tiny_model)
+    assert plan.name("stage") and plan.get("model.path") == str(tiny_llama)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -74,11 +74,11 @@ def test_says_what_it_is_and_how_to_run_it(recipe: str) -> None:
     assert all(len(line) <= 120 for line in lines)
 
 
-def test_every_stage_has_a_recipe(tiny_model: Path, files: Path) -> None:
+def test_every_stage_has_a_recipe(tiny_llama: Path, files: Path) -> None:
     import tunesmith
     from tunesmith.catalog import Catalog
 
-    stages = {tunesmith.plan(CONF / recipe, replaced(recipe, tiny_model))[0].name("stage") for recipe in RECIPES}
+    stages = {tunesmith.plan(CONF / recipe, replaced(recipe, tiny_llama))[0].name("stage") for recipe in RECIPES}
     assert stages == {entry.name for entry in Catalog.discover().entries() if entry.kind == "stage"}
 
 
@@ -88,7 +88,7 @@ def test_trains(recipe: str, files: Path) -> None:
     """Two steps; what they leave is a run: weights, curves, and the configuration that repeats it."""
     pytest.importorskip("torch")
     import tunesmith
-    from tunesmith.testing.tiny import save_tiny_model
+    from tunesmith_library_testing.tiny import save_tiny_model
 
     base = save_tiny_model(files / "model", layers=4)  # as many as a recipe trains and leaves frozen
     overrides = {**replaced(recipe, base), "precision": "fp32", "output_dir": "run", "data.cache_dir": "cache"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from test_optimizers import interrupting_at
-from tunesmith.testing.parts import records
+from tunesmith_library_testing.parts import records
 
 torch = pytest.importorskip("torch")
 
@@ -89,10 +89,10 @@ def configuration(case: str, model: Path, folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 )
-def test_interrupted_and_resumed_is_uninterrupted(case: str, tiny_model: Path, tmp_path: Path) -> None:
+def test_interrupted_and_resumed_is_uninterrupted(case: str, tiny_llama: Path, tmp_path: Path) -> None:
     import tunesmith
 
-    config = configuration(case, tiny_model, tmp_path)
+    config = configuration(case, tiny_llama, tmp_path)
     whole = tunesmith.train(None, {**config, "output_dir": str(tmp_path / "whole")})
     cut = {**config, "output_dir": str(tmp_path / "cut")}
     with pytest.raises(KeyboardInterrupt, match="resume=true"):
@@ -110,7 +110,7 @@ def test_interrupted_and_resumed_is_uninterrupted(case: str, tiny_model: Path, t
     first, second = weights_of(whole), weights_of(tmp_path / "cut")
     assert first.keys() == second.keys()
     assert not [name for name in first if not torch.equal(first[name], second[name])]
-    assert was_trained(first, tiny_model)
+    assert was_trained(first, tiny_llama)
 
 
 def weights_of(folder: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tunesmith.testing.parts import logged, records
+from tunesmith_library_testing.parts import logged, records
 
 torch = pytest.importorskip("torch")
 
@@ -13,7 +13,7 @@ ANSWER = "I am the tiny model of a test."
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
     """A LoRA run that has learned one answer by heart."""
     import tunesmith
 
@@ -21,7 +21,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     rows = [{"instruction": QUESTION, "input": "", "output": ANSWER}] * 16
     (folder / "train.json").write_text(json.dumps(rows))
     config = {
-        "model": {"path": str(tiny_model)},
+        "model": {"path": str(tiny_llama)},
         "template": "chatml",
         "data": {"train": [str(folder / "train.json")], "val_size": 2, "cache_dir": str(folder / "cache")},
         "adapter": {"name": "lora", "rank": 16, "modules_to_save": ["lm_head"]},
@@ -73,9 +73,9 @@ def test_the_loss_falls(run: Path) -> None:
     assert any("eval_loss" in event for event in events)
 
 
-def test_chat_with_a_run(run: Path, tiny_model: Path) -> None:
+def test_chat_with_a_run(run: Path, tiny_llama: Path) -> None:
     assert ask(run) == ANSWER
-    untrained = {"model.path": str(tiny_model), "template": "chatml", "engine.temperature": 0}
+    untrained = {"model.path": str(tiny_llama), "template": "chatml", "engine.temperature": 0}
     assert ask(None, overrides=untrained) != ANSWER
 
 
@@ -114,13 +114,13 @@ def test_a_run_is_not_overwritten_by_accident(run: Path) -> None:
         tunesmith.train(run, {"output_dir": str(run)})
 
 
-def test_a_whole_model_is_a_run_too(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_whole_model_is_a_run_too(tmp_path: Path, tiny_llama: Path) -> None:
     """adapter=full: the run's folder holds the model itself."""
     import tunesmith
 
     (tmp_path / "train.json").write_text(json.dumps([{"instruction": QUESTION, "output": ANSWER}] * 8))
     overrides = {
-        "model.path": str(tiny_model),
+        "model.path": str(tiny_llama),
         "template": "chatml",
         "data": {"train": [str(tmp_path / "train.json")], "cache": False},
         "adapter": "full",
@@ -137,12 +137,12 @@ def test_a_whole_model_is_a_run_too(tmp_path: Path, tiny_model: Path) -> None:
     assert ask(None, overrides={"model.path": str(merged), "engine.temperature": 0}) == ANSWER
 
 
-def test_plain_text_pretraining(tmp_path: Path, tiny_model: Path) -> None:
+def test_plain_text_pretraining(tmp_path: Path, tiny_llama: Path) -> None:
     import tunesmith
 
     (tmp_path / "corpus.jsonl").write_text("\n".join(json.dumps({"text": f"The tide turns {n}."}) for n in range(50)))
     overrides = {
-        "model.path": str(tiny_model),
+        "model.path": str(tiny_llama),
         "template": "chatml",
         "data": {"train": [{"path": str(tmp_path / "corpus.jsonl"), "format": "text"}], "cache": False},
         "stage": {"name": "pretrain", "max_length": 64},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from following import WORDS, questions
-from tunesmith.testing.parts import records
+from tunesmith_library_testing.parts import records
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tunesmith.cli import cli
 from tunesmith.kinds import KINDS
-from tunesmith.scaffold import create
+from tunesmith_library_testing.scaffold import create
 
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ EXPECTED = ("Smithy", "Smithy", "Tunesmith")
 
 def make_base() -> None:
     """Write the corpus and a random Llama of 3.6 million weights with a tokenizer learned from the corpus."""
-    from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
+    from tunesmith_library_testing.tiny import save_tiny_model, tiny_tokenizer
 
     corpus = list(documents(2400))
     DEMO.mkdir()

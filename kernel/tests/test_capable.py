@@ -4,8 +4,8 @@ import pytest
 from tunesmith.assemble import examine
 from tunesmith.capable import capabilities_of, few_bits, unmergeable, untrainable
 from tunesmith.compose import compose
-from tunesmith.testing.parts import StubPlan
 from tunesmith.types import Capabilities
+from tunesmith_library_testing.parts import StubPlan
 
 
 class Silent:

@@ -66,7 +66,7 @@ def test_help_imports_nothing_heavy(words):
 def test_help_lists_every_command(run, plugins):
     code, out, _ = run("--help")
     assert code == 0
-    for command in ("train", "chat", "export", "plan", "config", "plugins", "data", "new", "env", "version"):
+    for command in ("train", "chat", "export", "plan", "config", "plugins", "data", "env", "version"):
         assert f"\n  {command} " in out
     assert "tunesmith train conf/sft_lora.yaml" in out
 

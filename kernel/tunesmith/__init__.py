@@ -7,7 +7,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunesmith.chat_template import ChatTemplate as ChatTemplate
     from tunesmith.errors import DataError as DataError
     from tunesmith.errors import TunesmithError as TunesmithError
     from tunesmith.hookspecs import hookimpl as hookimpl
@@ -25,7 +24,6 @@ __version__ = "0.1.0"
 
 _HOME = {
     "ChatSession": "pipeline",
-    "ChatTemplate": "chat_template",
     "DataError": "errors",
     "TunesmithError": "errors",
     "announce": "messages",

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from tunesmith.chat_template import ChatTemplate
     from tunesmith.planning import Plan
     from tunesmith.types import (
         Batch,
+        ChatTemplate,
         Conversation,
         DatasetSplits,
         Delta,

@@ -13,12 +13,12 @@ from tunesmith import runs
 from tunesmith.addresses import hub_of
 from tunesmith.assemble import Assembly, assemble, examine
 from tunesmith.catalog import Catalog
-from tunesmith.chat_template import ChatTemplate
 from tunesmith.compose import Composition, Overrides, compose
 from tunesmith.errors import ConfigError
 from tunesmith.planning import Plan
 from tunesmith.types import (
     Batch,
+    ChatTemplate,
     Conversation,
     DatasetSplits,
     Delta,

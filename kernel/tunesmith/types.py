@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from tunesmith.chat_template import ChatTemplate
+from typing import Any, Literal, Protocol
 
 Message = dict[str, Any]
 """One turn: `role`, `content`, and optionally `reasoning`, `tool_calls`, `tool_call_id`, `weight`."""
@@ -41,6 +38,32 @@ def model_inputs(batch: Batch) -> Batch:
 
 
 Precision = Literal["bf16", "fp16", "fp32"]
+
+
+class ChatTemplate(Protocol):
+    """How a conversation becomes text. The kernel binds it to the tokenizer and passes it on; who renders and reads
+    with it uses `tunesmith_library_chat.ChatTemplate`, which template plugins return."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def jinja(self) -> str:
+        """The source, with `{% generation %}` marks."""
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Strings that end the assistant's turn."""
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """What the source is rendered with, beside the conversation."""
+
+    @property
+    def exported(self) -> str:
+        """The source for other programs, which renders the same there."""
+
+    def bind(self, processor: Any) -> ChatTemplate:
+        """The same template with the special tokens of a tokenizer as variables."""
 
 
 @dataclass(frozen=True)

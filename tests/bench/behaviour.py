@@ -64,7 +64,7 @@ def split(rows: Rows, part: int, folder: Path) -> dict[str, Any]:
 
 def untrained(shared: Path, folder: Path) -> Path:
     """A small model with random weights, and a tokenizer of its own; and what it can read, in corpus.jsonl."""
-    from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
+    from tunesmith_library_testing.tiny import save_tiny_model, tiny_tokenizer
 
     turns = "<|im_start|>user\n{}\n{}<|im_end|>\n<|im_start|>assistant\n{}<|im_end|>\n"
     rows = read(shared, "alpaca_en_demo")

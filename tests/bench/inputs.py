@@ -15,7 +15,7 @@ def tokenizer_folder(name: str, scratch: Path) -> tuple[Path, str]:
     folder = SHARED / "tokenizers" / name
     if folder.is_dir():
         return folder, name
-    from tunesmith.testing.tiny import tiny_tokenizer
+    from tunesmith_library_testing.tiny import tiny_tokenizer
 
     tiny_tokenizer([json.dumps(row) for row in instructions(2000)], vocab_size=8000).save_pretrained(scratch)
     return scratch, "tiny tokenizer, the real one is not there"

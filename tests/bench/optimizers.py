@@ -95,7 +95,7 @@ def bytes_per_weight(label: str) -> float:
 def problem(scratch: Path) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     """A small model, and two texts as token ids: one to train it on first, one to fine-tune it on."""
     from transformers import AutoModelForCausalLM
-    from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
+    from tunesmith_library_testing.tiny import save_tiny_model, tiny_tokenizer
 
     plain = [f"{row['instruction']}\n{row['output']}\n" for row in instructions(1500)]
     capitals = [text.upper() for text in plain]

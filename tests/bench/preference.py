@@ -27,7 +27,7 @@ CASES = {
 def prepare(scratch: Path) -> None:
     """A Llama with 4 layers of 256 and a tokenizer with a vocabulary of 32,000; the pairs as a file."""
     from transformers import AutoTokenizer
-    from tunesmith.testing.tiny import save_tiny_model
+    from tunesmith_library_testing.tiny import save_tiny_model
 
     folder, _ = tokenizer_folder("llama2", scratch / "tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -72,7 +72,7 @@ def run_trl(scratch: Path, _: str) -> None:
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer
-    from tunesmith.testing.parts import CHATML
+    from tunesmith_library_testing.parts import CHATML
 
     tokenizer = AutoTokenizer.from_pretrained(scratch / "model")
     tokenizer.chat_template = CHATML.exported

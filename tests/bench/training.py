@@ -26,7 +26,7 @@ CASES = {
 def prepare(scratch: Path) -> None:
     """A Llama with 4 layers of 256 and a tokenizer with a vocabulary of 32,000; the examples as a file."""
     from transformers import AutoTokenizer
-    from tunesmith.testing.tiny import save_tiny_model
+    from tunesmith_library_testing.tiny import save_tiny_model
 
     folder, _ = tokenizer_folder("llama2", scratch / "tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(folder)

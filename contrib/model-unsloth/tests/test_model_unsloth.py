@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing import ModelSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
+from tunesmith_library_testing import ModelSuite
+from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
 from tunesmith_model_unsloth import Unsloth, loading
 from tunesmith_model_unsloth.loading import import_unsloth, serve_rows
 
@@ -36,8 +36,8 @@ class TestUnsloth(ModelSuite):
                 pytest.skip("needs a CUDA device")
             pytest.importorskip("unsloth")
 
-    def test_sequences_are_isolated(self, tiny_model: Path) -> None:
-        model = load_plain(tiny_model)
+    def test_sequences_are_isolated(self, tiny_llama: Path) -> None:
+        model = load_plain(tiny_llama)
         serve_rows(model)
         batch = collate([{"input_ids": [5, 6], "labels": [5, 6]}] * 2, padding_free=True)
         inputs = {name: value for name, value in batch.items() if name not in ("labels", "num_items")}
@@ -125,22 +125,22 @@ def test_without_a_gpu(stand_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         Unsloth(path="models/tiny").resolve_precision("fp32")
 
 
-def test_what_unsloth_itself_refuses(stand_in: Any, tiny_model: Path, tokenizer: Any, monkeypatch: Any) -> None:
+def test_what_unsloth_itself_refuses(stand_in: Any, tiny_llama: Path, tiny_bpe: Any, monkeypatch: Any) -> None:
     def refuse(**options: Any) -> None:
         raise NotImplementedError("Unsloth: xlstm is not supported yet!")
 
     monkeypatch.setattr(FastLanguageModel, "from_pretrained", refuse)
     with pytest.raises(TunesmithError, match=r"unsloth cannot load this model: Unsloth: xlstm is not supported"):
-        load(tiny_model, tokenizer)
+        load(tiny_llama, tiny_bpe)
     with pytest.raises(TunesmithError, match=r"(?s)cannot take this adapter.*use model=transformers"):
-        adapter = Unsloth(path="models/tiny").apply_adapter(model=None, source=source_of(tiny_model))
+        adapter = Unsloth(path="models/tiny").apply_adapter(model=None, source=source_of(tiny_llama))
         next(adapter)
-        adapter.send(load_plain(tiny_model))
+        adapter.send(load_plain(tiny_llama))
 
 
-def test_the_options_reach_unsloth(stand_in: Any, tiny_model: Path, tokenizer: Any) -> None:
+def test_the_options_reach_unsloth(stand_in: Any, tiny_llama: Path, tiny_bpe: Any) -> None:
     quantization = SimpleNamespace(load_in_4bit=True, load_in_8bit=False)
-    load(tiny_model, tokenizer, max_seq_length=512, gradient_checkpointing=True, quantization=quantization)
+    load(tiny_llama, tiny_bpe, max_seq_length=512, gradient_checkpointing=True, quantization=quantization)
     ((name, given),) = stand_in
     assert name == "from_pretrained" and os.environ["UNSLOTH_RETURN_LOGITS"] == "1"
     expected = {
@@ -155,49 +155,49 @@ def test_the_options_reach_unsloth(stand_in: Any, tiny_model: Path, tokenizer: A
         "load_in_8bit": False,
     }
     assert given == expected
-    load(tiny_model, tokenizer, training=False)
+    load(tiny_llama, tiny_bpe, training=False)
     assert [name for name, _ in stand_in[1:]] == ["from_pretrained", "for_inference"]
     assert not stand_in[1][1]["load_in_4bit"]
 
 
-def test_more_tokens_than_embeddings(stand_in: Any, tiny_model: Path) -> None:
+def test_more_tokens_than_embeddings(stand_in: Any, tiny_llama: Path) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     tokenizer.add_tokens(["<wave>"])
-    model = load(tiny_model, tokenizer)
+    model = load(tiny_llama, tokenizer)
     assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)
 
 
 @pytest.mark.parametrize("adapted", [False, True])
-def test_rows_of_logits(stand_in: Any, tiny_model: Path, tokenizer: Any, adapted: bool) -> None:
+def test_rows_of_logits(stand_in: Any, tiny_llama: Path, tiny_bpe: Any, adapted: bool) -> None:
     """An index tensor gives its rows, also through peft; numbers, and none, are unsloth's."""
-    model = load(tiny_model, tokenizer)
+    model = load(tiny_llama, tiny_bpe)
     if adapted:
-        model = adapt(Unsloth(path="models/tiny"), model, tiny_model)
-    ids = torch.tensor([tokenizer.encode("count the waves twice", add_special_tokens=False)])
+        model = adapt(Unsloth(path="models/tiny"), model, tiny_llama)
+    ids = torch.tensor([tiny_bpe.encode("count the waves twice", add_special_tokens=False)])
     with torch.no_grad():
-        expected = load_plain(tiny_model)(input_ids=ids).logits
+        expected = load_plain(tiny_llama)(input_ids=ids).logits
         for keep, rows in ((torch.tensor([1, 3]), [1, 3]), (2, [-2, -1]), (0, list(range(ids.shape[1])))):
             found = model(input_ids=ids, use_cache=False, logits_to_keep=keep).logits
             torch.testing.assert_close(found, expected[:, rows])
 
 
-def test_lora_is_trained_saved_and_plain(stand_in: Any, tiny_model: Path, tokenizer: Any, tmp_path: Path) -> None:
+def test_lora_is_trained_saved_and_plain(stand_in: Any, tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     plugin = Unsloth(path="models/tiny")
-    model = adapt(plugin, load(tiny_model, tokenizer), tiny_model)
+    model = adapt(plugin, load(tiny_llama, tiny_bpe), tiny_llama)
     assert stand_in[1:] == [("patch_peft_model", "unsloth"), ("for_training", True)] and model.training
-    losses = train(model, collate(examples(tokenizer)))
+    losses = train(model, collate(examples(tiny_bpe)))
     assert losses[-1] < 0.9 * losses[0]
     model.save_pretrained(tmp_path)
-    plain = peft.PeftModel.from_pretrained(load_plain(tiny_model), tmp_path)
-    expected = logits_of(model, tokenizer)
-    torch.testing.assert_close(logits_of(plain, tokenizer), expected)
-    served = load(tiny_model, tokenizer, training=False)
-    served = adapt(plugin, served, tiny_model, training=False, trained=tmp_path)
+    plain = peft.PeftModel.from_pretrained(load_plain(tiny_llama), tmp_path)
+    expected = logits_of(model, tiny_bpe)
+    torch.testing.assert_close(logits_of(plain, tiny_bpe), expected)
+    served = load(tiny_llama, tiny_bpe, training=False)
+    served = adapt(plugin, served, tiny_llama, training=False, trained=tmp_path)
     assert stand_in[-1] == ("for_inference", None) and not served.training
-    torch.testing.assert_close(logits_of(served, tokenizer), expected)
+    torch.testing.assert_close(logits_of(served, tiny_bpe), expected)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_lora_with_unsloth_itself(tmp_path: Path, quantised: bool) -> None:
     pytest.importorskip("unsloth")
     from peft import PeftModel
     from transformers import AutoTokenizer, BitsAndBytesConfig
-    from tunesmith.testing.tiny import save_tiny_model
+    from tunesmith_library_testing.tiny import save_tiny_model
 
     import_unsloth()
     folder = save_tiny_model(tmp_path / "base", hidden_size=256, dtype="bfloat16")

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from tunesmith.testing import OptimizerSuite
 from tunesmith.types import OptimizerSettings
+from tunesmith_library_testing import OptimizerSuite
 from tunesmith_optimizer_lion import Lion
 
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing import QuantizerSuite
-from tunesmith.testing.parts import collate, examples, load_plain, train
+from tunesmith_library_testing import QuantizerSuite
+from tunesmith_library_testing.parts import collate, examples, load_plain, train
 from tunesmith_quantizer_absmax import Absmax
 from tunesmith_quantizer_absmax.linear import AbsmaxLinear
 
@@ -21,9 +21,9 @@ def test_no_weight_is_further_than_half_a_level():
     assert bool((error <= largest / 7 / 2 + 1e-6).all())
 
 
-def test_group_size_must_divide(tiny_model):
+def test_group_size_must_divide(tiny_llama):
     with pytest.raises(TunesmithError, match="group_size=48 does not divide the width 64"):
-        Absmax(group_size=48).quantize(model=load_plain(tiny_model))
+        Absmax(group_size=48).quantize(model=load_plain(tiny_llama))
 
 
 def test_backward_keeps_no_weight():
@@ -38,9 +38,9 @@ def test_backward_keeps_no_weight():
     assert sum(tensor.numel() for tensor in kept) < 64 * 256
 
 
-def test_lora_trains_beside_it(tiny_model, tokenizer):
+def test_lora_trains_beside_it(tiny_llama, tiny_bpe):
     peft = pytest.importorskip("peft")
-    model = Absmax(group_size=32).quantize(model=load_plain(tiny_model))
+    model = Absmax(group_size=32).quantize(model=load_plain(tiny_llama))
     model = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules="all-linear"))
-    losses = train(model, collate(examples(tokenizer)))
+    losses = train(model, collate(examples(tiny_bpe)))
     assert losses[-1] < 0.9 * losses[0]

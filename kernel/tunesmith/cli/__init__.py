@@ -18,7 +18,6 @@ _COMMANDS = {
     "config": ("look", "Show the resolved configuration, or its JSON Schema."),
     "plugins": ("look", "List the installed plugins, or show one's options."),
     "data": ("data", "Show the examples that a run would train on."),
-    "new": ("tools", "Write a new plugin: a complete distribution with tests."),
     "env": ("tools", "Show versions and hardware, for a bug report."),
     "version": ("tools", "Show the version."),
 }

@@ -1,36 +1,18 @@
-"""`tunesmith new`, `env` and `version`."""
+"""`tunesmith env` and `version`."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
 
 import click
 from tunesmith import __version__
-from tunesmith.kinds import KINDS
 
 _LIBRARIES = (
     *("torch", "transformers", "peft", "trl", "datasets", "accelerate", "tokenizers", "safetensors"),
     *("pluggy", "omegaconf", "bitsandbytes", "hqq", "liger-kernel", "flash-attn", "deepspeed"),
 )
-
-
-@click.command()
-@click.argument("kind", metavar="KIND")
-@click.argument("name", metavar="NAME")
-@click.option("-C", "--directory", type=click.Path(path_type=Path), default=Path(), help="Where to write it.")
-def new(kind: str, name: str, directory: Path) -> None:
-    """Write a new plugin: a complete distribution with README and passing tests."""
-    from tunesmith.scaffold import create
-
-    folder = create(kind, name, directory)
-    click.echo(f"wrote {folder}\n  pip install -e {folder}\n  python -m pytest {folder}")
-    click.echo(f"  tunesmith plugins show {kind}.{name}")
-
-
-new.epilog = f"KIND is one of: {', '.join(KINDS)}."
 
 
 @click.command()

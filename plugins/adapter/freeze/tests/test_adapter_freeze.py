@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from tunesmith import TunesmithError
-from tunesmith.testing import AdapterSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
-from tunesmith.testing.tiny import save_tiny_model
 from tunesmith_adapter_freeze import Freeze
 from tunesmith_adapter_freeze.layers import find_layers
+from tunesmith_library_testing import AdapterSuite
+from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
+from tunesmith_library_testing.tiny import save_tiny_model
 
 
 class TestFreeze(AdapterSuite):
@@ -47,22 +47,22 @@ def trained_names(model) -> set[str]:
         ({"trainable_layers": 1, "extra_modules": ["model.norm"]}, ["model.layers.1.", "model.norm."]),
     ],
 )
-def test_what_is_trained(tiny_model: Path, options, expected) -> None:
+def test_what_is_trained(tiny_llama: Path, options, expected) -> None:
     """The norms inside the layers are not `extra_modules=[norm]`."""
-    model = adapt(tiny_model, **options)
+    model = adapt(tiny_llama, **options)
     assert trained_names(model) == {n for n, _ in model.named_parameters() if n.startswith(tuple(expected))}
 
 
-def test_only_what_is_trained_changes_and_is_float32(tiny_model: Path, tokenizer, tmp_path: Path, caplog) -> None:
+def test_only_what_is_trained_changes_and_is_float32(tiny_llama: Path, tiny_bpe, tmp_path: Path, caplog) -> None:
     """Over a bfloat16 base, under autocast; the saved file holds both kinds, and its config.json says the base's."""
     caplog.set_level(logging.INFO, "tunesmith")
-    model = adapt(tiny_model, trainable_layers=1, extra_modules=["lm_head"]).train()
+    model = adapt(tiny_llama, trainable_layers=1, extra_modules=["lm_head"]).train()
     trained = trained_names(model)
     for name, parameter in model.named_parameters():
         assert parameter.dtype == (torch.float32 if name in trained else torch.bfloat16), name
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):  # one region around all steps
-        losses = train(model, collate(examples(tokenizer)), steps=20)
+        losses = train(model, collate(examples(tiny_bpe)), steps=20)
     assert losses[-1] < 0.5 * losses[0]
     assert {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])} == trained
     sizes = [parameter.numel() for name, parameter in model.named_parameters() if name in trained]
@@ -74,14 +74,14 @@ def test_only_what_is_trained_changes_and_is_float32(tiny_model: Path, tokenizer
         assert torch.equal(again.get_parameter(name), parameter.float()), name
 
 
-def test_gradients_are_those_of_full_fine_tuning(tiny_model: Path, tokenizer) -> None:
+def test_gradients_are_those_of_full_fine_tuning(tiny_llama: Path, tiny_bpe) -> None:
     """The reference: plain torch with all weights trained gives the same gradients for the layers in question."""
-    inputs = {name: value for name, value in collate(examples(tokenizer)).items() if name != "num_items"}
+    inputs = {name: value for name, value in collate(examples(tiny_bpe)).items() if name != "num_items"}
     gradients = []
     for frozen in (False, True):
-        model = load_plain(tiny_model)
+        model = load_plain(tiny_llama)
         if frozen:
-            model = Freeze(trainable_layers=-1).apply_adapter(model, None, source_of(tiny_model))
+            model = Freeze(trainable_layers=-1).apply_adapter(model, None, source_of(tiny_llama))
         model(**inputs, use_cache=False).loss.backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert gradients[1].keys() == {name for name in gradients[0] if ".layers.0." in name}
@@ -90,15 +90,15 @@ def test_gradients_are_those_of_full_fine_tuning(tiny_model: Path, tokenizer) ->
 
 
 @pytest.mark.parametrize("named", ["lm_head", "embed_tokens"])
-def test_naming_one_of_two_tied_weights_trains_both(tmp_path: Path, tokenizer, named: str) -> None:
+def test_naming_one_of_two_tied_weights_trains_both(tmp_path: Path, tiny_bpe, named: str) -> None:
     folder = save_tiny_model(tmp_path / "tied", architecture="qwen2", tie_word_embeddings=True)
     model = adapt(folder, trainable_layers=0, extra_modules=[named])
     assert trained_names(model) == {"model.embed_tokens.weight"}
     assert model.lm_head.weight is model.model.embed_tokens.weight
-    train(model.float(), collate(examples(tokenizer)), steps=2)
-    expected = logits_of(model, tokenizer)
+    train(model.float(), collate(examples(tiny_bpe)), steps=2)
+    expected = logits_of(model, tiny_bpe)
     model.save_pretrained(tmp_path / "saved")
-    assert torch.equal(logits_of(load_plain(tmp_path / "saved"), tokenizer), expected)
+    assert torch.equal(logits_of(load_plain(tmp_path / "saved"), tiny_bpe), expected)
 
 
 SIZES = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 3}
@@ -133,8 +133,8 @@ def test_the_layers_of_a_model_that_reads_images_are_its_texts() -> None:
     assert find_layers(model)[0] == "model.language_model.layers"
 
 
-def test_layers_that_are_not_found(tiny_model: Path) -> None:
-    model = load_plain(tiny_model)
+def test_layers_that_are_not_found(tiny_llama: Path) -> None:
+    model = load_plain(tiny_llama)
     model.config.num_hidden_layers = 5
     with pytest.raises(TunesmithError, match=r"(?s)says 5\..*lengths: 2.*adapter=full"):
         find_layers(model)
@@ -150,27 +150,27 @@ def test_layers_that_are_not_found(tiny_model: Path) -> None:
         ({"extra_modules": ["q_proj"]}, "extra_modules=q_proj: fits no module outside the layers"),
     ],
 )
-def test_what_the_model_does_not_have(tiny_model: Path, options, message: str) -> None:
+def test_what_the_model_does_not_have(tiny_llama: Path, options, message: str) -> None:
     with pytest.raises(TunesmithError, match=message):
-        adapt(tiny_model, **options)
+        adapt(tiny_llama, **options)
 
 
-def test_what_cannot_be_trained(tiny_model: Path, tmp_path: Path) -> None:
-    model = load_plain(tiny_model)
+def test_what_cannot_be_trained(tiny_llama: Path, tmp_path: Path) -> None:
+    model = load_plain(tiny_llama)
     with pytest.raises(TunesmithError, match="adapter=freeze keeps no weights of its own"):
-        Freeze().apply_adapter(model, tmp_path, source_of(tiny_model))
+        Freeze().apply_adapter(model, tmp_path, source_of(tiny_llama))
     weight = model.model.layers[0].mlp.up_proj.weight
     model.model.layers[0].mlp.up_proj.weight = torch.nn.Parameter(weight.data.to(torch.int8), requires_grad=False)
     with pytest.raises(TunesmithError, match="adapter=freeze cannot train a quantised model"):
-        Freeze().apply_adapter(model, None, source_of(tiny_model))
+        Freeze().apply_adapter(model, None, source_of(tiny_llama))
 
 
-def test_a_model_to_be_served_is_left_as_it_is(tiny_model: Path) -> None:
-    assert {parameter.dtype for parameter in adapt(tiny_model, training=False).parameters()} == {torch.bfloat16}
+def test_a_model_to_be_served_is_left_as_it_is(tiny_llama: Path) -> None:
+    assert {parameter.dtype for parameter in adapt(tiny_llama, training=False).parameters()} == {torch.bfloat16}
 
 
 @pytest.mark.slow
-def test_a_run_is_chatted_with_and_exported(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_run_is_chatted_with_and_exported(tiny_llama: Path, tmp_path: Path) -> None:
     """The whole road: what a run saved is a model, which chat and export take."""
     import tunesmith
 
@@ -178,7 +178,7 @@ def test_a_run_is_chatted_with_and_exported(tiny_model: Path, tmp_path: Path) ->
     (tmp_path / "train.json").write_text(json.dumps([{"instruction": "Who are you?", "output": "A tiny model."}] * 4))
     run = tunesmith.train(
         {
-            "model": {"path": str(tiny_model)},
+            "model": {"path": str(tiny_llama)},
             "template": "chatml",
             "data": {"train": [str(tmp_path / "train.json")], "cache_dir": str(tmp_path / "cache")},
             "adapter": {"name": "freeze", "trainable_layers": 1, "extra_modules": ["lm_head"]},

@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from tunesmith import TunesmithError
-from tunesmith.testing import AdapterSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
 from tunesmith_adapter_llama_pro import LlamaPro
 from tunesmith_adapter_llama_pro.expansion import expand, refuse_change, refuse_other_layers
+from tunesmith_library_testing import AdapterSuite
+from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
 
 OUTPUTS = LlamaPro().zero_modules
 
@@ -24,11 +24,11 @@ class TestLlamaPro(AdapterSuite):
     falls_to = 0.95  # one new layer behind each of two random ones, between frozen embeddings and head
     deviations = {"test_merges": "the expanded model has more layers than the base, by design"}
 
-    def test_merges(self, tiny_model: Path, tokenizer: Any) -> None:
+    def test_merges(self, tiny_llama: Path, tiny_bpe: Any) -> None:
         """There is nothing to fold in: the trained model is the plain one."""
-        model, _ = self.fitted(tiny_model, tokenizer)
+        model, _ = self.fitted(tiny_llama, tiny_bpe)
         merged = self.manager().hook.merge_adapter(model=model)
-        assert merged is model and type(merged) is type(load_plain(tiny_model))
+        assert merged is model and type(merged) is type(load_plain(tiny_llama))
 
 
 def adapt(folder: Path, *, dtype: str = "float32", training: bool = True, **options):
@@ -111,30 +111,30 @@ def test_new_layers_are_spread_evenly(count: int, new: list[int]) -> None:
     assert [layer.self_attn.layer_idx for layer in layers] == list(range(4 + count))
 
 
-def test_only_new_layers_are_trained(tiny_model: Path, tokenizer, tmp_path: Path, caplog) -> None:
+def test_only_new_layers_are_trained(tiny_llama: Path, tiny_bpe, tmp_path: Path, caplog) -> None:
     """Over a bfloat16 base; the base's layers are in the result as they were."""
     caplog.set_level(logging.INFO, "tunesmith")
-    model = adapt(tiny_model, dtype="bfloat16", new_layers=1).train()
+    model = adapt(tiny_llama, dtype="bfloat16", new_layers=1).train()
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert trained == {name for name, _ in model.named_parameters() if name.startswith("model.layers.2.")}
     assert {parameter.dtype for name, parameter in model.named_parameters() if name in trained} == {torch.float32}
     assert "new layers 2 of 3" in caplog.text
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
-        losses = train(model, collate(examples(tokenizer)))
+        losses = train(model, collate(examples(tiny_bpe)))
     assert losses[-1] < losses[0]
     model.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["num_hidden_layers"] == 3
-    saved, base = load_plain(tmp_path), load_plain(tiny_model, "bfloat16").float()
+    saved, base = load_plain(tmp_path), load_plain(tiny_llama, "bfloat16").float()
     for name, parameter in base.named_parameters():
         assert torch.equal(saved.get_parameter(name), parameter), name
-    assert not torch.equal(logits_of(saved, tokenizer), logits_of(base, tokenizer))
+    assert not torch.equal(logits_of(saved, tiny_bpe), logits_of(base, tiny_bpe))
 
 
-def test_all_of_a_new_layer_learns(tiny_model: Path, tokenizer) -> None:
+def test_all_of_a_new_layer_learns(tiny_llama: Path, tiny_bpe) -> None:
     """The zero projections get gradients at once, the rest of the layer as soon as they are no longer zero."""
-    model = adapt(tiny_model, new_layers=1)
+    model = adapt(tiny_llama, new_layers=1)
     before = {name: p.clone() for name, p in model.named_parameters() if p.requires_grad}
-    train(model, collate(examples(tokenizer)), steps=3)
+    train(model, collate(examples(tiny_bpe)), steps=3)
     assert all(not torch.equal(model.get_parameter(name), value) for name, value in before.items())
 
 
@@ -152,15 +152,15 @@ def test_kinds_that_depend_on_the_position_are_refused(architecture: str, change
         refuse_other_layers(model, path)
 
 
-def test_layers_that_change_what_they_get_are_refused(tiny_model: Path) -> None:
+def test_layers_that_change_what_they_get_are_refused(tiny_llama: Path) -> None:
     with pytest.raises(TunesmithError, match=r"(?s)new layer 1 .* changes what it gets.*there is: .*down_proj"):
-        adapt(tiny_model, new_layers=2, zero_modules=["o_proj"])
+        adapt(tiny_llama, new_layers=2, zero_modules=["o_proj"])
     with pytest.raises(TunesmithError, match=r"(?s)zero_modules=\['wo'\]: fits nothing.*there is: .*o_proj"):
-        adapt(tiny_model, new_layers=2, zero_modules=["wo"])
+        adapt(tiny_llama, new_layers=2, zero_modules=["wo"])
 
 
-def test_what_cannot_be_seen_is_said(tiny_model: Path, caplog) -> None:
-    model = load_plain(tiny_model)
+def test_what_cannot_be_seen_is_said(tiny_llama: Path, caplog) -> None:
+    model = load_plain(tiny_llama)
     path, new = expand(model, 1, ["o_proj"])
     model.model.layers[0].register_forward_pre_hook(_only_on_a_gpu)
     refuse_change(model, path, new)
@@ -171,34 +171,34 @@ def _only_on_a_gpu(module: Any, given: Any) -> None:
     raise RuntimeError("FlashAttention only supports CUDA")
 
 
-def test_more_layers_than_the_model_has(tiny_model: Path) -> None:
+def test_more_layers_than_the_model_has(tiny_llama: Path) -> None:
     with pytest.raises(TunesmithError, match=r"(?s)new_layers=3: this model has 2 layers.*possible: 1 to 2"):
-        adapt(tiny_model, new_layers=3)
+        adapt(tiny_llama, new_layers=3)
 
 
-def test_what_cannot_be_trained(tiny_model: Path, tmp_path: Path) -> None:
-    model = load_plain(tiny_model)
+def test_what_cannot_be_trained(tiny_llama: Path, tmp_path: Path) -> None:
+    model = load_plain(tiny_llama)
     with pytest.raises(TunesmithError, match="adapter=llama_pro keeps no weights of its own"):
-        LlamaPro().apply_adapter(model, tmp_path, source_of(tiny_model))
+        LlamaPro().apply_adapter(model, tmp_path, source_of(tiny_llama))
     weight = model.model.layers[0].mlp.up_proj.weight
     model.model.layers[0].mlp.up_proj.weight = torch.nn.Parameter(weight.data.to(torch.int8), requires_grad=False)
     with pytest.raises(TunesmithError, match="adapter=llama_pro cannot train a quantised model"):
-        LlamaPro(new_layers=1).apply_adapter(model, None, source_of(tiny_model))
+        LlamaPro(new_layers=1).apply_adapter(model, None, source_of(tiny_llama))
 
 
-def test_a_model_to_be_served_is_left_as_it_is(tiny_model: Path) -> None:
-    assert adapt(tiny_model, training=False).config.num_hidden_layers == 2
+def test_a_model_to_be_served_is_left_as_it_is(tiny_llama: Path) -> None:
+    assert adapt(tiny_llama, training=False).config.num_hidden_layers == 2
 
 
 @pytest.mark.slow
-def test_a_run_is_resumed_chatted_with_and_exported(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_run_is_resumed_chatted_with_and_exported(tiny_llama: Path, tmp_path: Path) -> None:
     """A resumed run expands the base again and takes the layers of its checkpoint."""
     import tunesmith
 
     pytest.importorskip("tunesmith_trainer_transformers")
     (tmp_path / "train.json").write_text(json.dumps([{"instruction": "Who are you?", "output": "A tiny model."}] * 4))
     config = {
-        "model": {"path": str(tiny_model)},
+        "model": {"path": str(tiny_llama)},
         "template": "chatml",
         "data": {"train": [str(tmp_path / "train.json")], "cache_dir": str(tmp_path / "cache")},
         "adapter": {"name": "llama_pro", "new_layers": 2},

@@ -8,10 +8,10 @@ import pytest
 import torch
 from peft import PeftModel
 from tunesmith import TunesmithError
-from tunesmith.testing import AdapterSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
-from tunesmith.testing.tiny import save_tiny_model
 from tunesmith_adapter_oft import Oft
+from tunesmith_library_testing import AdapterSuite
+from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
+from tunesmith_library_testing.tiny import save_tiny_model
 
 
 class TestOft(AdapterSuite):
@@ -71,9 +71,9 @@ def randomize(model, scale: float):
     return model
 
 
-def test_the_function_is_the_formula(tiny_model: Path) -> None:
+def test_the_function_is_the_formula(tiny_llama: Path) -> None:
     """y = W R x in float64 on one layer, R orthogonal by construction."""
-    model = randomize(adapt(tiny_model, block_size=16, cayley_neumann=False, target_modules=["q_proj"]), 0.3)
+    model = randomize(adapt(tiny_llama, block_size=16, cayley_neumann=False, target_modules=["q_proj"]), 0.3)
     layer = model.get_submodule("base_model.model.model.layers.0.self_attn.q_proj").double()
     r = rotation(layer.oft_R["default"].weight.detach(), 16)
     torch.testing.assert_close(r @ r.T, torch.eye(64, dtype=torch.float64))
@@ -81,11 +81,11 @@ def test_the_function_is_the_formula(tiny_model: Path) -> None:
     torch.testing.assert_close(layer(x), x @ r @ layer.base_layer.weight.T, atol=1e-6, rtol=1e-6)
 
 
-def test_the_series_approaches_the_exact_rotation(tiny_model: Path) -> None:
+def test_the_series_approaches_the_exact_rotation(tiny_llama: Path) -> None:
     """peft's series takes the other sign of Q; it is near the rotation while Q is small, nearer with more terms."""
     errors = []
     for terms in (3, 5, 9):
-        model = randomize(adapt(tiny_model, target_modules=["q_proj"], cayley_neumann_terms=terms), 0.02)
+        model = randomize(adapt(tiny_llama, target_modules=["q_proj"], cayley_neumann_terms=terms), 0.02)
         layer = model.get_submodule("base_model.model.model.layers.0.self_attn.q_proj").double()
         r = rotation(-layer.oft_R["default"].weight.detach(), 32)
         x = torch.randn(5, 64, dtype=torch.float64)
@@ -93,12 +93,12 @@ def test_the_series_approaches_the_exact_rotation(tiny_model: Path) -> None:
     assert errors[0] > 3 * errors[1] > 9 * errors[2] and errors[1] < 1e-3, errors
 
 
-def test_merging_keeps_the_singular_values(tiny_model: Path, tokenizer) -> None:
+def test_merging_keeps_the_singular_values(tiny_llama: Path, tiny_bpe) -> None:
     """What sets rotations apart from sums: W R has the singular values and the norms of W."""
-    model = adapt(tiny_model, cayley_neumann=False)
-    losses = train(model, collate(examples(tokenizer)))
+    model = adapt(tiny_llama, cayley_neumann=False)
+    losses = train(model, collate(examples(tiny_bpe)))
     assert losses[-1] < 0.9 * losses[0]
-    merged, plain = Oft().merge_adapter(model), load_plain(tiny_model)
+    merged, plain = Oft().merge_adapter(model), load_plain(tiny_llama)
     for layer in ("self_attn.q_proj", "mlp.down_proj"):
         one, other = (m.model.layers[1].get_submodule(layer).weight.double() for m in (merged, plain))
         assert (one - other).abs().max() > 1e-2
@@ -107,18 +107,18 @@ def test_merging_keeps_the_singular_values(tiny_model: Path, tokenizer) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"rank": 8, "cayley_neumann": False}, {"modules_to_save": ["embed_tokens"]}])
-def test_peft_alone_loads_what_was_saved(tiny_model: Path, tokenizer, tmp_path: Path, options) -> None:
-    model = adapt(tiny_model, **options)
-    train(model, collate(examples(tokenizer)), steps=5)
-    assert difference(model, load_plain(tiny_model), tokenizer) > 1e-2
+def test_peft_alone_loads_what_was_saved(tiny_llama: Path, tiny_bpe, tmp_path: Path, options) -> None:
+    model = adapt(tiny_llama, **options)
+    train(model, collate(examples(tiny_bpe)), steps=5)
+    assert difference(model, load_plain(tiny_llama), tiny_bpe) > 1e-2
     model.save_pretrained(tmp_path)
-    theirs = PeftModel.from_pretrained(load_plain(tiny_model), tmp_path)
-    assert difference(model, theirs, tokenizer) == 0
+    theirs = PeftModel.from_pretrained(load_plain(tiny_llama), tmp_path)
+    assert difference(model, theirs, tiny_bpe) == 0
 
 
-def test_only_the_chosen_layers_are_rotated(tiny_model: Path, caplog) -> None:
+def test_only_the_chosen_layers_are_rotated(tiny_llama: Path, caplog) -> None:
     caplog.set_level(logging.INFO, "tunesmith")
-    model = adapt(tiny_model, target_modules=["layers.1.self_attn"], exclude_modules=["o_proj"], block_size=8)
+    model = adapt(tiny_llama, target_modules=["layers.1.self_attn"], exclude_modules=["o_proj"], block_size=8)
     trained = {name: parameter.numel() for name, parameter in model.named_parameters() if parameter.requires_grad}
     layers = {f"base_model.model.model.layers.1.self_attn.{name}" for name in ("q_proj", "k_proj", "v_proj")}
     assert {name.split(".oft_R")[0] for name in trained} == layers
@@ -134,24 +134,24 @@ def test_layers_that_peft_cannot_rotate(tmp_path: Path) -> None:
         adapt(folder)
 
 
-def test_a_bfloat16_base_under_autocast(tiny_model: Path, tokenizer, tmp_path: Path) -> None:
-    model = adapt(tiny_model, dtype="bfloat16").train()
+def test_a_bfloat16_base_under_autocast(tiny_llama: Path, tiny_bpe, tmp_path: Path) -> None:
+    model = adapt(tiny_llama, dtype="bfloat16").train()
     assert {weight.dtype for weight in model.parameters() if weight.requires_grad} == {torch.float32}
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
-        losses = train(model, collate(examples(tokenizer)))
+        losses = train(model, collate(examples(tiny_bpe)))
     assert losses[-1] < 0.95 * losses[0]
     model.save_pretrained(tmp_path)
-    served = adapt(tiny_model, tmp_path, training=False, dtype="bfloat16")
+    served = adapt(tiny_llama, tmp_path, training=False, dtype="bfloat16")
     assert {parameter.dtype for parameter in served.parameters()} == {torch.bfloat16}
 
 
-def test_layers_that_round_as_quantised_ones_do(tiny_model: Path, tokenizer) -> None:
+def test_layers_that_round_as_quantised_ones_do(tiny_llama: Path, tiny_bpe) -> None:
     """They are trained over, and not merged."""
-    model = load_plain(tiny_model)
+    model = load_plain(tiny_llama)
     for layer in model.model.layers:
         layer.self_attn.q_proj.__class__ = Rounded
-    adapted = Oft(target_modules=["q_proj", "up_proj"]).apply_adapter(model, None, source_of(tiny_model))
-    losses = train(adapted, collate(examples(tokenizer)), steps=5)
+    adapted = Oft(target_modules=["q_proj", "up_proj"]).apply_adapter(model, None, source_of(tiny_llama))
+    losses = train(adapted, collate(examples(tiny_bpe)), steps=5)
     assert losses[-1] < losses[0]
     with pytest.raises(TunesmithError, match=r"(?s)q_proj is a Rounded.*quantizer=null"):
         Oft().merge_adapter(adapted)
@@ -166,17 +166,17 @@ def test_layers_that_round_as_quantised_ones_do(tiny_model: Path, tokenizer) -> 
         ({"modules_to_save": ["lm_haed"]}, r"(?s)adapter\.modules_to_save=lm_haed.*did you mean lm_head\?"),
     ],
 )
-def test_what_the_model_does_not_have(tiny_model: Path, options, message: str) -> None:
+def test_what_the_model_does_not_have(tiny_llama: Path, options, message: str) -> None:
     with pytest.raises(TunesmithError, match=message):
-        adapt(tiny_model, **options)
+        adapt(tiny_llama, **options)
 
 
-def test_loading_says_what_the_folder_holds(tiny_model: Path, tmp_path: Path) -> None:
+def test_loading_says_what_the_folder_holds(tiny_llama: Path, tmp_path: Path) -> None:
     with pytest.raises(TunesmithError, match="holds no adapter"):
-        adapt(tiny_model, tmp_path)
+        adapt(tiny_llama, tmp_path)
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "task_type": "CAUSAL_LM"}))
     with pytest.raises(TunesmithError, match="LORA, not OFT"):
-        adapt(tiny_model, tmp_path)
+        adapt(tiny_llama, tmp_path)
 
 
 @pytest.mark.parametrize(

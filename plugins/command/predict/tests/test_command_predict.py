@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 from tunesmith import DataError
 from tunesmith.errors import ConfigError
-from tunesmith.testing import CommandSuite
 from tunesmith_command_predict import Predict
 from tunesmith_command_predict.prompts import prompt_of
+from tunesmith_library_testing import CommandSuite
 
 ROWS = [{"instruction": f"Say {number}.", "input": "", "output": f"{number}."} for number in range(5)]
 
@@ -23,7 +23,7 @@ class TestPredict(CommandSuite):
 
 
 @pytest.fixture
-def given(tiny_model: Path, tmp_path: Path) -> dict[str, Any]:
+def given(tiny_llama: Path, tmp_path: Path) -> dict[str, Any]:
     """A data set, and the arguments of `predict` for an untrained model."""
     for package in (
         "engine_transformers",
@@ -36,7 +36,7 @@ def given(tiny_model: Path, tmp_path: Path) -> dict[str, Any]:
         pytest.importorskip(f"tunesmith_{package}")
     (tmp_path / "test.json").write_text(json.dumps(ROWS))
     overrides = [
-        f"model.path={tiny_model}",
+        f"model.path={tiny_llama}",
         "template=chatml",
         f"data.eval=[{tmp_path / 'test.json'}]",
         f"data.cache_dir={tmp_path / 'cache'}",
@@ -108,12 +108,12 @@ def test_other_options_do_not_mix(given: dict[str, Any]) -> None:
     assert parts & {_part(given["output"], None, given["overrides"], prompts)}
 
 
-def test_of_a_run(given: dict[str, Any], tiny_model: Path, tmp_path: Path) -> None:
+def test_of_a_run(given: dict[str, Any], tiny_llama: Path, tmp_path: Path) -> None:
     """From the command line, on a run's folder, into that folder."""
     run = tmp_path / "run"
-    shutil.copytree(tiny_model, run)
+    shutil.copytree(tiny_llama, run)
     (run / "run.yaml").write_text(
-        f"model: {{name: transformers, path: {tiny_model}}}\ntemplate: chatml\nprecision: fp32\n"
+        f"model: {{name: transformers, path: {tiny_llama}}}\ntemplate: chatml\nprecision: fp32\n"
         "data: {name: datasets, train: [gone.json], val_size: 0.5, streaming: true, "
         f"cache_dir: {tmp_path / 'cache'}}}\n"
         "stage: {name: sft, max_length: 512}\nadapter: full\nengine: {max_new_tokens: 4, temperature: 0}\n"
@@ -124,11 +124,11 @@ def test_of_a_run(given: dict[str, Any], tiny_model: Path, tmp_path: Path) -> No
     assert [line["answer"] for line in lines(run / "predictions.jsonl")] == [row["output"] for row in ROWS]
 
 
-def test_nothing_to_predict(tiny_model: Path) -> None:
+def test_nothing_to_predict(tiny_llama: Path) -> None:
     from tunesmith_command_predict.predicting import predict
 
     with pytest.raises(ConfigError, match=r"data\.eval is empty"):
-        predict(None, [f"model.path={tiny_model}", "data.val_size=0.5"])
+        predict(None, [f"model.path={tiny_llama}", "data.val_size=0.5"])
 
 
 USER, ASSISTANT = {"role": "user", "content": "Who?"}, {"role": "assistant", "content": "I."}

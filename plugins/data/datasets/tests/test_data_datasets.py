@@ -6,11 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tunesmith import ChatTemplate, DataError
-from tunesmith.testing import DataSuite
+from tunesmith import DataError
 from tunesmith.types import Encoder
 from tunesmith_data_datasets import Datasets
 from tunesmith_data_datasets.entries import Entry
+from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_testing import DataSuite
 
 TEMPLATE = ChatTemplate("none", "", ())
 
@@ -120,15 +121,15 @@ def test_error_of_the_stage_names_the_data_set(tmp_path, num_proc):
         build(tmp_path, file, stage=fail, batch_size=5, num_proc=num_proc, cache=False)
 
 
-def test_real_tokenizer_in_several_processes(tmp_path, tokenizer):
+def test_real_tokenizer_in_several_processes(tmp_path, tiny_bpe):
     def encode(rows, processor, template):
         return dict(processor([row["text"] for row in rows], add_special_tokens=False))
 
     file = write(tmp_path / "a.jsonl", [f"Whales sing {i} 你好" for i in range(60)])
-    tokenizer(["used", "before", "the fork"])
-    options = {"stage": encode, "processor": tokenizer, "batch_size": 10, "cache": False}
+    tiny_bpe(["used", "before", "the fork"])
+    options = {"stage": encode, "processor": tiny_bpe, "batch_size": 10, "cache": False}
     one, two = (build(tmp_path, file, num_proc=number, **options).train for number in (1, 2))
-    wanted = [tokenizer.encode(f"Whales sing {i} 你好", add_special_tokens=False) for i in range(60)]
+    wanted = [tiny_bpe.encode(f"Whales sing {i} 你好", add_special_tokens=False) for i in range(60)]
     assert [row["input_ids"].tolist() for row in one] == [row["input_ids"].tolist() for row in two] == wanted
 
 
@@ -268,9 +269,9 @@ def test_data_sets_on_a_hub_are_asked_for_as_data_sets(tmp_path):
 
 
 @pytest.mark.real
-def test_real_conversations_with_the_formats(tmp_path, shared: Path):
+def test_real_conversations_with_the_formats(tmp_path, real_files: Path):
     """Every text set is read as a data set of its own; Python's json is the reference."""
-    data = shared / "data"
+    data = real_files / "data"
     for name in ("alpaca_en_demo", "glaive_toolcall_en_demo", "dpo_en_demo", "kto_en_demo", "identity"):
         records = json.loads((data / f"{name}.json").read_text(encoding="utf-8"))
         texts = texts_of(

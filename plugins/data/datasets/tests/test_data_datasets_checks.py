@@ -4,10 +4,10 @@ import json
 
 import pytest
 from tunesmith import DataError, hookimpl, plugin
-from tunesmith.testing.parts import StubPlan
 from tunesmith_data_datasets import Datasets
 from tunesmith_data_datasets.checking import detect_format
 from tunesmith_data_datasets.entries import Entry
+from tunesmith_library_testing.parts import StubPlan
 
 
 @plugin

@@ -36,10 +36,10 @@ def test_json_in_pieces(tmp_path, monkeypatch, chunk, indent):
 
 
 @pytest.mark.real
-def test_real_json_in_pieces(shared: Path, monkeypatch):
+def test_real_json_in_pieces(real_files: Path, monkeypatch):
     monkeypatch.setattr(reading, "_CHUNK", 10_000)
     for name in ("alpaca_zh_demo.json", "glaive_toolcall_en_demo.json"):
-        file = shared / "data" / name
+        file = real_files / "data" / name
         assert list(read_records(file)) == json.loads(file.read_text(encoding="utf-8"))
 
 

@@ -8,11 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tunesmith import ChatTemplate, DataError
-from tunesmith.testing.parts import StubPlan
+from tunesmith import DataError
 from tunesmith.types import Encoder
 from tunesmith_data_datasets import Datasets
 from tunesmith_data_datasets.entries import Entry
+from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_testing.parts import StubPlan
 
 
 def encode(rows, processor, template):

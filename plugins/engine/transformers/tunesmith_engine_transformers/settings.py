@@ -7,8 +7,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from tunesmith import ChatTemplate
 from tunesmith.types import Sampling
+from tunesmith_library_chat import ChatTemplate
 
 from .answer import Ending
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from tunesmith import ChatTemplate, TunesmithError, announce
+from tunesmith import TunesmithError, announce
 from tunesmith.types import ModelHandle
+from tunesmith_library_chat import ChatTemplate
 
 _HEADER_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 

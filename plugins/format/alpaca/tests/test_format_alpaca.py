@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from tunesmith import DataError
-from tunesmith.testing import FormatSuite
 from tunesmith_format_alpaca import Alpaca
+from tunesmith_library_testing import FormatSuite
 
 TOOL = {"type": "function", "function": {"name": "count"}}
 
@@ -85,8 +85,8 @@ def test_wrong_values(record):
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["alpaca_en_demo", "alpaca_zh_demo", "identity"])
-def test_real(shared: Path, name):
-    records = json.loads((shared / "data" / f"{name}.json").read_text(encoding="utf-8"))
+def test_real(real_files: Path, name):
+    records = json.loads((real_files / "data" / f"{name}.json").read_text(encoding="utf-8"))
     made = list(Alpaca().to_rows(records, {}))
     assert len(made) == len(records)
     for record, one in zip(records, made, strict=True):

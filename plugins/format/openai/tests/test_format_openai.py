@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from tunesmith import DataError
-from tunesmith.testing import FormatSuite
 from tunesmith_format_openai import OpenAI
 from tunesmith_format_openai.messages import parse_tool_calls, parse_tools
 from tunesmith_format_openai.records import Columns
+from tunesmith_library_testing import FormatSuite
 
 ASK = {"role": "user", "content": "How many waves?"}
 GOOD = {"role": "assistant", "content": "Nobody counts."}
@@ -186,8 +186,8 @@ def test_system_beside_the_messages():
 
 @pytest.mark.real
 @pytest.mark.parametrize(("name", "keys"), [("kto_en_demo", {"prompt", "completion", "label"}), ("mllm_demo", None)])
-def test_real_lists(shared: Path, name, keys):
-    records = json.loads((shared / "data" / f"{name}.json").read_text(encoding="utf-8"))
+def test_real_lists(real_files: Path, name, keys):
+    records = json.loads((real_files / "data" / f"{name}.json").read_text(encoding="utf-8"))
     made = rows(*records)
     assert len(made) == len(records)
     for record, one in zip(records, made, strict=True):
@@ -197,8 +197,8 @@ def test_real_lists(shared: Path, name, keys):
 
 
 @pytest.mark.real
-def test_real_tool_use(shared: Path):
-    lines = (shared / "data" / "reason_tool_use_demo_50.jsonl").read_text(encoding="utf-8").splitlines()
+def test_real_tool_use(real_files: Path):
+    lines = (real_files / "data" / "reason_tool_use_demo_50.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     made = rows(*records)
     wanted = [p for r in records for m in r["messages"] for p in m["content"] if p["type"] == "tool_call"]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from tunesmith import DataError
-from tunesmith.testing import FormatSuite
 from tunesmith_format_sharegpt import ShareGPT
+from tunesmith_library_testing import FormatSuite
 
 TOOL = {"name": "count", "parameters": {"type": "object", "properties": {"beach": {"type": "string"}}}}
 HUMAN, GPT = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}
@@ -113,8 +113,8 @@ def test_unknown_tag():
 
 
 @pytest.mark.real
-def test_real_tool_calls(shared: Path):
-    records = json.loads((shared / "data" / "glaive_toolcall_en_demo.json").read_text(encoding="utf-8"))
+def test_real_tool_calls(real_files: Path):
+    records = json.loads((real_files / "data" / "glaive_toolcall_en_demo.json").read_text(encoding="utf-8"))
     made = list(ShareGPT().to_rows(records, {}))
     turns = [turn for record in records for turn in record["conversations"]]
     wanted = [json.loads(turn["value"]) for turn in turns if turn["from"] == "function_call"]
@@ -127,8 +127,8 @@ def test_real_tool_calls(shared: Path):
 
 
 @pytest.mark.real
-def test_real_preferences(shared: Path):
-    records = json.loads((shared / "data" / "dpo_en_demo.json").read_text(encoding="utf-8"))
+def test_real_preferences(real_files: Path):
+    records = json.loads((real_files / "data" / "dpo_en_demo.json").read_text(encoding="utf-8"))
     made = list(ShareGPT().to_rows(records, {}))
     for record, one in zip(records, made, strict=True):
         assert one["chosen"] == [{"role": "assistant", "content": record["chosen"]["value"]}]
@@ -138,8 +138,8 @@ def test_real_preferences(shared: Path):
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["kto_en_demo", "mllm_demo", "mllm_audio_demo", "mllm_video_demo"])
-def test_real_messages(shared: Path, name):
-    records = json.loads((shared / "data" / f"{name}.json").read_text(encoding="utf-8"))
+def test_real_messages(real_files: Path, name):
+    records = json.loads((real_files / "data" / f"{name}.json").read_text(encoding="utf-8"))
     for record, one in zip(records, ShareGPT().to_rows(records, {}), strict=True):
         said = one.get("messages") or one["prompt"] + one["completion"]
         assert [(m["role"], m["content"]) for m in said] == [(m["role"], m["content"]) for m in record["messages"]]

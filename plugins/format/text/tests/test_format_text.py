@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from tunesmith import DataError
-from tunesmith.testing import FormatSuite
 from tunesmith_format_text import Text
+from tunesmith_library_testing import FormatSuite
 
 
 class TestText(FormatSuite):
@@ -26,7 +26,7 @@ def test_name_of_other_tools():
 
 
 @pytest.mark.real
-def test_real(shared: Path):
-    lines = (shared / "data" / "c4_demo.jsonl").read_text(encoding="utf-8").splitlines()
+def test_real(real_files: Path):
+    lines = (real_files / "data" / "c4_demo.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     assert [row["text"] for row in Text().to_rows(records, {})] == [record["text"] for record in records]

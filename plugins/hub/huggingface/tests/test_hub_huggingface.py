@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from tunesmith import TunesmithError
-from tunesmith.testing import HubSuite
 from tunesmith_hub_huggingface import HuggingFace
+from tunesmith_library_testing import HubSuite
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

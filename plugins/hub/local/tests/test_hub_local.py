@@ -2,8 +2,8 @@
 
 import pytest
 from tunesmith import TunesmithError
-from tunesmith.testing import HubSuite
 from tunesmith_hub_local import Local
+from tunesmith_library_testing import HubSuite
 
 
 class TestLocal(HubSuite):

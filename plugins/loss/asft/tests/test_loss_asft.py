@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing import LossSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain
 from tunesmith.types import DatasetSplits, LossOutput, TrainingJob
+from tunesmith_library_testing import LossSuite
+from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain
 from tunesmith_loss_asft import AnchoredFineTuning, anchored_loss
 
 
@@ -30,9 +30,9 @@ class TestAnchoredFineTuning(LossSuite):
 
     deviations = {"test_lowers_itself": "-p log p rises with p, up to p = 1/e"}
 
-    def test_lowers_itself(self, tiny_model: Path, tokenizer: Any) -> None:
+    def test_lowers_itself(self, tiny_llama: Path, tiny_bpe: Any) -> None:
         """A strong anchor draws the model to its reference."""
-        model, batch, reference = load_plain(tiny_model), collate(examples(tokenizer)), shifted(tiny_model)
+        model, batch, reference = load_plain(tiny_llama), collate(examples(tiny_bpe)), shifted(tiny_llama)
         loss = AnchoredFineTuning(alpha=100.0)
         loss._loaded = reference
         optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
@@ -102,20 +102,20 @@ def test_values_and_gradients_are_the_formula() -> None:
 
 @pytest.mark.parametrize("padding_free", [True, False])
 @pytest.mark.parametrize("chunk_size", [3, 0])
-def test_second_model(chunk_size: int, padding_free: bool, tiny_model: Path, tokenizer: Any) -> None:
+def test_second_model(chunk_size: int, padding_free: bool, tiny_llama: Path, tiny_bpe: Any) -> None:
     """All weights are trained: the reference is what `load` gives for the trained model's address."""
-    rows, model, loss = examples(tokenizer), load_plain(tiny_model), AnchoredFineTuning(alpha=0.7)
+    rows, model, loss = examples(tiny_bpe), load_plain(tiny_llama), AnchoredFineTuning(alpha=0.7)
     values = {"stage.loss_chunk_size": chunk_size, "model.path": "a/model"}
     loss.check(plan=StubPlan({"loss": {"asft": loss}}, values=values))
     asked = []
     loss.prepare(
-        job=job_of(model), load=lambda address, adapter=None: asked.append((address, adapter)) or shifted(tiny_model)
+        job=job_of(model), load=lambda address, adapter=None: asked.append((address, adapter)) or shifted(tiny_llama)
     )
     assert asked == [("a/model", None)]
     output = loss.compute_loss(model=model, batch=collate(rows, padding_free))
     output.loss.backward()
-    plain = load_plain(tiny_model).double()
-    expected = formula_of(plain, shifted(tiny_model).double(), rows, 0.7)
+    plain = load_plain(tiny_llama).double()
+    expected = formula_of(plain, shifted(tiny_llama).double(), rows, 0.7)
     expected.backward()
     torch.testing.assert_close(output.loss.double(), expected, rtol=1e-4, atol=1e-5)
     assert_gradients(model, plain)
@@ -135,16 +135,16 @@ def adapted(folder: Path, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("options", [{}, {"modules_to_save": ["lm_head"]}], ids=["frozen_head", "trained_head"])
-def test_adapter_switched_off(options: dict[str, Any], tiny_model: Path, tokenizer: Any) -> None:
+def test_adapter_switched_off(options: dict[str, Any], tiny_llama: Path, tiny_bpe: Any) -> None:
     """The reference is the base: no other model is loaded, and the adapter is on and trained as before."""
-    rows, model, loss = examples(tokenizer), adapted(tiny_model, **options).eval(), AnchoredFineTuning(alpha=0.7)
+    rows, model, loss = examples(tiny_bpe), adapted(tiny_llama, **options).eval(), AnchoredFineTuning(alpha=0.7)
 
     def load(address: str, adapter: str | None = None) -> Any:
         raise AssertionError("nothing is to be loaded")
 
     loss.prepare(job=job_of(model), load=load)
     plain = copy.deepcopy(model).double()
-    expected = formula_of(plain, load_plain(tiny_model).double(), rows, 0.7)
+    expected = formula_of(plain, load_plain(tiny_llama).double(), rows, 0.7)
     expected.backward()
     output = loss.compute_loss(model=model, batch=collate(rows, padding_free=True))
     output.loss.backward()
@@ -152,38 +152,38 @@ def test_adapter_switched_off(options: dict[str, Any], tiny_model: Path, tokeniz
     assert_gradients(model, plain)
 
 
-def test_reference_has_no_dropout(tiny_model: Path, tokenizer: Any) -> None:
+def test_reference_has_no_dropout(tiny_llama: Path, tiny_bpe: Any) -> None:
     """In training too the reference is the base itself, and training mode returns."""
     from tunesmith_loss_asft.reference import reference_logits
 
-    model, batch = adapted(tiny_model).train(), collate(examples(tokenizer)[:1])
+    model, batch = adapted(tiny_llama).train(), collate(examples(tiny_bpe)[:1])
     logits = reference_logits(model, None, batch)(slice(0, None))
     ids = batch["input_ids"]
     trained = batch["labels"][0, 1:] != -100
-    expected = load_plain(tiny_model)(input_ids=ids).logits[0, :-1][trained]
+    expected = load_plain(tiny_llama)(input_ids=ids).logits[0, :-1][trained]
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
     assert model.training and all(module.training for module in model.modules())
     assert any(weight.requires_grad for weight in model.parameters())
 
 
 @pytest.mark.parametrize("options", [{"init_lora_weights": "pissa"}, {"bias": "all"}], ids=["pissa", "bias"])
-def test_adapter_that_changes_the_base(options: dict[str, Any], tiny_model: Path) -> None:
+def test_adapter_that_changes_the_base(options: dict[str, Any], tiny_llama: Path) -> None:
     peft = pytest.importorskip("peft")
-    model = peft.get_peft_model(load_plain(tiny_model), peft.LoraConfig(r=4, target_modules=["q_proj"], **options))
+    model = peft.get_peft_model(load_plain(tiny_llama), peft.LoraConfig(r=4, target_modules=["q_proj"], **options))
     loss, asked = AnchoredFineTuning(), []
     loss.prepare(job=job_of(model), load=lambda address, adapter=None: asked.append(address) or "another")
     assert asked == [""] and loss._loaded == "another"
 
 
-def test_named_reference(tiny_model: Path) -> None:
+def test_named_reference(tiny_llama: Path) -> None:
     loss, asked = AnchoredFineTuning(reference="org/teacher", reference_adapter="runs/x"), []
-    loss.prepare(job=job_of(adapted(tiny_model)), load=lambda *given, **named: asked.append((given, named)))
+    loss.prepare(job=job_of(adapted(tiny_llama)), load=lambda *given, **named: asked.append((given, named)))
     assert asked == [(("org/teacher",), {"adapter": "runs/x"})]
 
 
-def test_no_reference(tiny_model: Path, tokenizer: Any) -> None:
+def test_no_reference(tiny_llama: Path, tiny_bpe: Any) -> None:
     with pytest.raises(TunesmithError, match="no adapter"):
-        AnchoredFineTuning().compute_loss(model=load_plain(tiny_model), batch=collate(examples(tokenizer)))
+        AnchoredFineTuning().compute_loss(model=load_plain(tiny_llama), batch=collate(examples(tiny_bpe)))
 
 
 def test_check() -> None:

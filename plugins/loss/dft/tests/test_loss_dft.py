@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from tunesmith.testing import LossSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, mean_loss
+from tunesmith_library_testing import LossSuite
+from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, mean_loss
 from tunesmith_loss_dft import DynamicFineTuning, dynamic_loss
 
 
@@ -17,9 +17,9 @@ class TestDynamicFineTuning(LossSuite):
 
     deviations: ClassVar[dict[str, str]] = {"test_lowers_itself": "-p log p rises with p, up to p = 1/e"}
 
-    def test_lowers_itself(self, tiny_model: Path, tokenizer: Any) -> None:
+    def test_lowers_itself(self, tiny_llama: Path, tiny_bpe: Any) -> None:
         """Twenty steps lower the cross entropy."""
-        model, batch = load_plain(tiny_model), collate(examples(tokenizer))
+        model, batch = load_plain(tiny_llama), collate(examples(tiny_bpe))
         before = mean_loss(model, batch).item()
         optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
         for _ in range(20):
@@ -49,17 +49,17 @@ def test_values_and_gradients_are_the_formula() -> None:
     torch.testing.assert_close(logits.grad, gradient)
 
 
-def test_in_chunks_and_in_accumulated_batches(tiny_model: Path, tokenizer: Any) -> None:
+def test_in_chunks_and_in_accumulated_batches(tiny_llama: Path, tiny_bpe: Any) -> None:
     """Any chunk size, and the examples one by one: the formula on all logits at once, with its gradients."""
-    rows = examples(tokenizer)
-    plain, batch = load_plain(tiny_model).double(), collate(rows)
+    rows = examples(tiny_bpe)
+    plain, batch = load_plain(tiny_llama).double(), collate(rows)
     logits = plain(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
     labels = batch["labels"][:, 1:]
     probability = logits.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
     expected = -(probability.exp().detach() * probability)[labels != -100].sum()
     expected.backward()
     for chunk_size in (0, 3):
-        model, loss = load_plain(tiny_model), DynamicFineTuning()
+        model, loss = load_plain(tiny_llama), DynamicFineTuning()
         loss.check(plan=StubPlan({"loss": {"dft": loss}}, values={"stage.loss_chunk_size": chunk_size}))
         outputs = [loss.compute_loss(model=model, batch=collate([row], padding_free=True)) for row in rows]
         total = sum(output.loss for output in outputs)
@@ -71,20 +71,20 @@ def test_in_chunks_and_in_accumulated_batches(tiny_model: Path, tokenizer: Any) 
 
 
 @pytest.mark.slow
-def test_is_trls(tiny_model: Path, tokenizer: Any, tmp_path: Path) -> None:
+def test_is_trls(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     """TRL's SFTTrainer with loss_type="dft" gives the same mean and gradients."""
     datasets, trl = pytest.importorskip("datasets"), pytest.importorskip("trl")
-    model, rows = load_plain(tiny_model), examples(tokenizer)
+    model, rows = load_plain(tiny_llama), examples(tiny_bpe)
     arguments = trl.SFTConfig(
         str(tmp_path), loss_type="dft", report_to="none", use_cpu=True, bf16=False, gradient_checkpointing=False
     )
     trainer = trl.SFTTrainer(
-        model, arguments, train_dataset=datasets.Dataset.from_list(rows), processing_class=tokenizer
+        model, arguments, train_dataset=datasets.Dataset.from_list(rows), processing_class=tiny_bpe
     )
     batch = trainer.data_collator(rows)
     theirs = trainer.compute_loss(trainer.model.eval(), batch)
     theirs.backward()
-    plain = load_plain(tiny_model)
+    plain = load_plain(tiny_llama)
     ours = DynamicFineTuning().compute_loss(model=plain, batch=collate(rows))
     (ours.loss / ours.num_items).backward()
     torch.testing.assert_close(ours.loss / ours.num_items, theirs, rtol=1e-4, atol=1e-7)

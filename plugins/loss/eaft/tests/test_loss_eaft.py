@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from tunesmith.testing import LossSuite
-from tunesmith.testing.parts import StubPlan, collate, compute_loss, examples, load_plain
+from tunesmith_library_testing import LossSuite
+from tunesmith_library_testing.parts import StubPlan, collate, compute_loss, examples, load_plain
 from tunesmith_loss_eaft import EntropyAdaptiveFineTuning, adaptive_loss
 
 
@@ -54,16 +54,16 @@ def test_limits() -> None:
     assert loss.item() == 0.0 and bool((certain.grad == 0).all())
 
 
-def test_alpha_zero_is_cross_entropy_in_the_model(tiny_model: Path, tokenizer: Any) -> None:
-    model, batch = load_plain(tiny_model), collate(examples(tokenizer), padding_free=False)
+def test_alpha_zero_is_cross_entropy_in_the_model(tiny_llama: Path, tiny_bpe: Any) -> None:
+    model, batch = load_plain(tiny_llama), collate(examples(tiny_bpe), padding_free=False)
     expected = compute_loss(model, batch).loss
     torch.testing.assert_close(EntropyAdaptiveFineTuning(alpha=0.0).compute_loss(model, batch).loss, expected)
 
 
-def test_in_chunks(tiny_model: Path, tokenizer: Any) -> None:
+def test_in_chunks(tiny_llama: Path, tiny_bpe: Any) -> None:
     """In chunks within the model, padded and not: the formula on all logits at once."""
-    rows = examples(tokenizer)
-    plain = load_plain(tiny_model).double()
+    rows = examples(tiny_bpe)
+    plain = load_plain(tiny_llama).double()
     expected = torch.zeros((), dtype=torch.float64)
     for row in rows:
         logits, labels = plain(input_ids=torch.tensor([row["input_ids"]])).logits[0, :-1], torch.tensor(row["labels"])
@@ -71,7 +71,7 @@ def test_in_chunks(tiny_model: Path, tokenizer: Any) -> None:
         expected = expected + formula(logits[trained], labels[1:][trained], 1.0, 20).sum()
     expected.backward()
     for padding_free, chunk_size in ((True, 4), (False, 0)):
-        model, loss = load_plain(tiny_model), EntropyAdaptiveFineTuning()
+        model, loss = load_plain(tiny_llama), EntropyAdaptiveFineTuning()
         loss.check(plan=StubPlan({"loss": {"eaft": loss}}, values={"stage.loss_chunk_size": chunk_size}))
         output = loss.compute_loss(model=model, batch=collate(rows, padding_free))
         output.loss.backward()

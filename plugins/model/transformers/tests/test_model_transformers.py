@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing import ModelSuite
 from tunesmith.types import ModelSource
+from tunesmith_library_testing import ModelSuite
 from tunesmith_model_transformers import Transformers
 
 
@@ -27,9 +27,9 @@ def load(folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("precision, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_weights_come_in_the_precision(precision: str, dtype: torch.dtype, tiny_model: Path) -> None:
+def test_weights_come_in_the_precision(precision: str, dtype: torch.dtype, tiny_llama: Path) -> None:
     model = Transformers(path="x").load_model(
-        source=source(tiny_model, precision=precision), processor=small_tokenizer(), quantization=None
+        source=source(tiny_llama, precision=precision), processor=small_tokenizer(), quantization=None
     )
     assert {parameter.dtype for parameter in model.parameters()} == {dtype}
 
@@ -39,45 +39,45 @@ def small_tokenizer() -> list[int]:
     return [0]
 
 
-def test_embeddings_grow_with_the_tokenizer(tiny_model: Path) -> None:
-    plugin = Transformers(path=str(tiny_model))
-    tokenizer = plugin.load_processor(source=source(tiny_model))
+def test_embeddings_grow_with_the_tokenizer(tiny_llama: Path) -> None:
+    plugin = Transformers(path=str(tiny_llama))
+    tokenizer = plugin.load_processor(source=source(tiny_llama))
     before = len(tokenizer)
     tokenizer.add_tokens(["<new>", "<newer>"])
-    model = plugin.load_model(source=source(tiny_model), processor=tokenizer, quantization=None)
+    model = plugin.load_model(source=source(tiny_llama), processor=tokenizer, quantization=None)
     assert model.get_input_embeddings().weight.shape[0] == before + 2
-    small = plugin.load_model(source=source(tiny_model), processor=small_tokenizer(), quantization=None)
+    small = plugin.load_model(source=source(tiny_llama), processor=small_tokenizer(), quantization=None)
     assert small.get_input_embeddings().weight.shape[0] == before
 
 
-def test_random_weights_follow_the_seed(tiny_model: Path) -> None:
-    plugin = Transformers(path=str(tiny_model), initialize="random")
+def test_random_weights_follow_the_seed(tiny_llama: Path) -> None:
+    plugin = Transformers(path=str(tiny_llama), initialize="random")
     weights = [
         plugin.load_model(
-            source=source(tiny_model, seed=seed), processor=small_tokenizer(), quantization=None
+            source=source(tiny_llama, seed=seed), processor=small_tokenizer(), quantization=None
         ).lm_head.weight
         for seed in (1, 1, 2)
     ]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-    assert not torch.equal(weights[0], load(tiny_model).lm_head.weight)
+    assert not torch.equal(weights[0], load(tiny_llama).lm_head.weight)
 
 
-def test_pad_token_is_set(tiny_model: Path, tmp_path: Path) -> None:
+def test_pad_token_is_set(tiny_llama: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     tokenizer.pad_token = None
     tokenizer.save_pretrained(tmp_path)
     assert Transformers(path="x").load_processor(source=source(tmp_path)).pad_token == "</s>"
 
 
-def test_saved_model_does_not_name_our_attention(tiny_model: Path, tmp_path: Path) -> None:
-    load(tiny_model).save_pretrained(tmp_path)
+def test_saved_model_does_not_name_our_attention(tiny_llama: Path, tmp_path: Path) -> None:
+    load(tiny_llama).save_pretrained(tmp_path)
     assert "per_sequence" not in (tmp_path / "config.json").read_text()
 
 
-def test_missing_tokenizer_and_model_are_explained(tmp_path: Path, tiny_model: Path) -> None:
+def test_missing_tokenizer_and_model_are_explained(tmp_path: Path, tiny_llama: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(TunesmithError, match=r"no tokenizer here(.|\n)*notes\.txt"):
         Transformers(path="x").load_processor(source=source(tmp_path))
@@ -122,7 +122,7 @@ def plan(**values: object) -> SimpleNamespace:
     ],
 )
 def test_each_process_keeps_to_its_own_device(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, processes: int, training: bool, quantised: bool, expected: Any
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch, processes: int, training: bool, quantised: bool, expected: Any
 ) -> None:
     """A model that is not trained is spread over all devices, unless other processes have theirs."""
     from tunesmith_model_transformers import loading
@@ -139,7 +139,7 @@ def test_each_process_keeps_to_its_own_device(
             raise ValueError("asked for enough")
 
     monkeypatch.setattr(loading, "_loader", lambda config: Loader)
-    asking = ModelSource(tiny_model, "x", "fp32", 0, training)
+    asking = ModelSource(tiny_llama, "x", "fp32", 0, training)
     with pytest.raises(TunesmithError, match="asked for enough"):
         Transformers(path="x", attention="sdpa").load_model(
             source=asking, processor=small_tokenizer(), quantization=quantised or None

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing.tiny import save_tiny_model
 from tunesmith.types import ModelSource
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_model_transformers import Transformers
 from tunesmith_model_transformers.isolation import TOLERANCE, isolates_sequences
 
@@ -126,10 +126,10 @@ def test_mask_costs_nothing_unless_a_window_binds(tmp_path: Path) -> None:
     assert masks == [None, None]
 
 
-def test_gradient_checkpointing_gives_the_same_gradients(tiny_model: Path) -> None:
+def test_gradient_checkpointing_gives_the_same_gradients(tiny_llama: Path) -> None:
     gradients = []
     for checkpointing in (False, True):
-        model = load(tiny_model).train()
+        model = load(tiny_llama).train()
         if checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model(**concatenated(random_sequences(300))).logits.square().sum().backward()
@@ -139,8 +139,8 @@ def test_gradient_checkpointing_gives_the_same_gradients(tiny_model: Path) -> No
 
 
 @pytest.mark.parametrize("attention", ["per_sequence", "sdpa", "eager"])
-def test_probe_finds_no_leak(attention: str, tiny_model: Path) -> None:
-    assert isolates_sequences(load(tiny_model, attention=attention)) < TOLERANCE
+def test_probe_finds_no_leak(attention: str, tiny_llama: Path) -> None:
+    assert isolates_sequences(load(tiny_llama, attention=attention)) < TOLERANCE
 
 
 @pytest.mark.parametrize("architecture", ["mamba", "rwkv", "qwen3_next"])
@@ -161,18 +161,18 @@ def test_probe_finds_a_forgotten_mask(tmp_path: Path) -> None:
     assert isolates_sequences(load(folder, attention="eager")) > TOLERANCE
 
 
-def test_probe_leaves_the_model_as_it_was(tiny_model: Path) -> None:
-    model = load(tiny_model).eval()
+def test_probe_leaves_the_model_as_it_was(tiny_llama: Path) -> None:
+    model = load(tiny_llama).eval()
     state = torch.get_rng_state()
     isolates_sequences(model)
     assert not model.training
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_two_masks_are_refused(tiny_model: Path) -> None:
+def test_two_masks_are_refused(tiny_llama: Path) -> None:
     batch = concatenated(random_sequences(300))
     with pytest.raises(TunesmithError, match="no attention_mask"):
-        load(tiny_model)(**batch, attention_mask=torch.ones_like(batch["input_ids"]))
+        load(tiny_llama)(**batch, attention_mask=torch.ones_like(batch["input_ids"]))
 
 
 @pytest.mark.parametrize("architecture, more, isolated", [("codegen", {"rotary_dim": 8}, True), ("bloom", {}, False)])

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing.parts import load_plain
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing.parts import load_plain
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_model_transformers import attention, varlen
 
 LENGTHS = (9, 1, 23, 14, 2)
@@ -229,7 +229,7 @@ def test_what_fits() -> None:
     assert not fits((1, 4, 7, 192), width=128), "DeepSeek's values are narrower than its keys"
 
 
-def test_autocast_is_applied(tiny_model: Path) -> None:
+def test_autocast_is_applied(tiny_llama: Path) -> None:
     """Weights in fp32 under autocast: the kernel, which is no autocast operation, gets bf16."""
     dtypes = []
 
@@ -238,7 +238,7 @@ def test_autocast_is_applied(tiny_model: Path) -> None:
         return KERNELS["flash_attn_2"].function(query, *arguments, **options)
 
     kernel = dataclasses.replace(KERNELS["flash_attn_2"], function=function, device="cpu")
-    model = load(tiny_model, kernel)
+    model = load(tiny_llama, kernel)
     with torch.no_grad():
         model(**concatenated(random_sequences()))
         assert dtypes == []

@@ -6,10 +6,10 @@ import copy
 
 import pytest
 import torch
-from tunesmith.testing import OptimizerSuite
-from tunesmith.testing.parts import StubPlan, load_plain
-from tunesmith.testing.tiny import save_tiny_model
 from tunesmith.types import OptimizerSettings
+from tunesmith_library_testing import OptimizerSuite
+from tunesmith_library_testing.parts import StubPlan, load_plain
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_optimizer_adam_mini import AdamMini
 from tunesmith_optimizer_adam_mini.blocks import block_size, head_dim_of
 from tunesmith_optimizer_adam_mini.optimizer import AdamMiniW
@@ -68,8 +68,8 @@ def test_blocks(name, shape, expected) -> None:
     assert block_size(name, torch.empty(shape), head_dim=16) == expected
 
 
-def test_heads_are_those_of_the_configuration(tiny_model) -> None:
-    model = load_plain(tiny_model)
+def test_heads_are_those_of_the_configuration(tiny_llama) -> None:
+    model = load_plain(tiny_llama)
     assert head_dim_of(model) == 16
     assert head_dim_of(torch.nn.Linear(2, 2)) is None
 

@@ -6,11 +6,11 @@ import copy
 
 import pytest
 import torch
-from tunesmith.testing import OptimizerSuite
-from tunesmith.testing.parts import StubPlan, load_plain, train
-from tunesmith.testing.parts import collate as make_batch
-from tunesmith.testing.parts import examples as encoded
 from tunesmith.types import OptimizerSettings
+from tunesmith_library_testing import OptimizerSuite
+from tunesmith_library_testing.parts import StubPlan, load_plain, train
+from tunesmith_library_testing.parts import collate as make_batch
+from tunesmith_library_testing.parts import examples as encoded
 from tunesmith_optimizer_adamw8bit import AdamW8bit
 
 SETTINGS = OptimizerSettings(1e-3, 0.0, 0.9, 0.999, 1e-8)
@@ -37,10 +37,10 @@ def after_steps(optimizer, weights, count: int) -> None:
         optimizer.step()
 
 
-def test_which_moments_have_eight_bits(tiny_model) -> None:
+def test_which_moments_have_eight_bits(tiny_llama) -> None:
     """Matrices of 4,096 numbers or more; embeddings only when that is asked for."""
     for wide in (True, False):
-        model = load_plain(tiny_model)
+        model = load_plain(tiny_llama)
         optimizer = AdamW8bit(embeddings_in_32_bit=wide).build_optimizer(model=model, settings=SETTINGS)
         after_steps(optimizer, list(model.parameters()), 1)
         dtypes = {name: optimizer.state[weight]["state1"].dtype for name, weight in model.named_parameters()}
@@ -50,9 +50,9 @@ def test_which_moments_have_eight_bits(tiny_model) -> None:
         assert dtypes["model.norm.weight"] == torch.float32
 
 
-def test_is_near_adamw(tiny_model, tokenizer) -> None:
+def test_is_near_adamw(tiny_llama, tiny_bpe) -> None:
     """After 20 steps the loss is that of torch.optim.AdamW within 3 %."""
-    model, batch = load_plain(tiny_model), make_batch(encoded(tokenizer))
+    model, batch = load_plain(tiny_llama), make_batch(encoded(tiny_bpe))
     twin = copy.deepcopy(model)
     losses = train(model, batch, optimizer=AdamW8bit().build_optimizer(model=model, settings=SETTINGS))
     expected = train(twin, batch, optimizer=torch.optim.AdamW(twin.parameters(), lr=1e-3, weight_decay=0.0))

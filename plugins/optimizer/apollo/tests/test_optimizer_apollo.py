@@ -6,9 +6,9 @@ import copy
 
 import pytest
 import torch
-from tunesmith.testing import OptimizerSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, mean_loss
 from tunesmith.types import OptimizerSettings
+from tunesmith_library_testing import OptimizerSuite
+from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, mean_loss
 from tunesmith_optimizer_apollo import Apollo, ApolloMini
 from tunesmith_optimizer_apollo.optimizer import ApolloAdamW, limit_growth, random_projection, seed_of
 
@@ -88,9 +88,9 @@ def test_state_is_that_of_the_paper(shape, rank, scale_type) -> None:
     assert sum(value.untyped_storage().nbytes() for value in held) == 4 * (2 * max(shape) * rank + 1)
 
 
-def test_layerwise_is_the_same(tiny_model, tokenizer) -> None:
+def test_layerwise_is_the_same(tiny_llama, tiny_bpe) -> None:
     settings = OptimizerSettings(1e-2, 0.0, 0.9, 0.999, 1e-8)
-    model, batch = load_plain(tiny_model), collate(examples(tokenizer))
+    model, batch = load_plain(tiny_llama), collate(examples(tiny_bpe))
     twin = copy.deepcopy(model)
     whole = Apollo(rank=8).build_optimizer(model=model, settings=settings)
     parts = Apollo(rank=8, layerwise=True).build_optimizer(model=twin, settings=settings)

@@ -10,9 +10,9 @@ from collections import Counter
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing import OptimizerSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, mean_loss
 from tunesmith.types import OptimizerSettings
+from tunesmith_library_testing import OptimizerSuite
+from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, mean_loss
 from tunesmith_optimizer_badam import BAdam
 from tunesmith_optimizer_badam.blocks import Order, share_of
 
@@ -32,9 +32,9 @@ class TestBAdam(OptimizerSuite):
     learning_rate = 1e-2
     deviations = {"test_state_round_trip": "a copy of the model in training is partly frozen; the copy is made before"}
 
-    def test_state_round_trip(self, tiny_model, tokenizer) -> None:
+    def test_state_round_trip(self, tiny_llama, tiny_bpe) -> None:
         """A new process: a fresh model with the saved weights, and a new optimizer with the saved state."""
-        model, fresh, batch = load_plain(tiny_model), load_plain(tiny_model), collate(examples(tokenizer))
+        model, fresh, batch = load_plain(tiny_llama), load_plain(tiny_llama), collate(examples(tiny_bpe))
         optimizer, second = self.build(model), self.build(fresh)
         for _ in range(5):  # in the middle of the second block's turn
             one_step(model, optimizer, batch)
@@ -48,10 +48,10 @@ class TestBAdam(OptimizerSuite):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("switch_mode", ["ascending", "descending"])
-def test_equals_the_authors_package(tiny_model, switch_mode, dtype) -> None:
+def test_equals_the_authors_package(tiny_llama, switch_mode, dtype) -> None:
     """Two rounds of both layers, four steps each, take every weight where the package takes it."""
     original = pytest.importorskip("badam")
-    model = load_plain(tiny_model, dtype)
+    model = load_plain(tiny_llama, dtype)
     twin = copy.deepcopy(model)
     optimizer = BAdam(switch_mode=switch_mode, switch_interval=4).build_optimizer(model=model, settings=SETTINGS)
     with warnings.catch_warnings():
@@ -82,8 +82,8 @@ def test_equals_the_authors_package(tiny_model, switch_mode, dtype) -> None:
     assert changed == 18
 
 
-def test_ratio_of_one_is_adamw(tiny_model, tokenizer) -> None:
-    model, batch = load_plain(tiny_model), collate(examples(tokenizer))
+def test_ratio_of_one_is_adamw(tiny_llama, tiny_bpe) -> None:
+    model, batch = load_plain(tiny_llama), collate(examples(tiny_bpe))
     twin = copy.deepcopy(model)
     settings = OptimizerSettings(1e-3, 0.1, 0.9, 0.999, 1e-8)
     optimizer = BAdam(mode="ratio", update_ratio=1.0).build_optimizer(model=model, settings=settings)
@@ -100,9 +100,9 @@ def test_ratio_of_one_is_adamw(tiny_model, tokenizer) -> None:
 
 
 @pytest.mark.parametrize("mask_mode", ["adjacent", "scatter"])
-def test_ratio_trains_each_number_once_a_round(tiny_model, tokenizer, mask_mode) -> None:
+def test_ratio_trains_each_number_once_a_round(tiny_llama, tiny_bpe, mask_mode) -> None:
     """Four shares: in each step another quarter of a matrix moves, and all of it in four."""
-    model, batch = load_plain(tiny_model), collate(examples(tokenizer))
+    model, batch = load_plain(tiny_llama), collate(examples(tiny_bpe))
     options = {"mode": "ratio", "update_ratio": 0.25, "switch_interval": 1, "mask_mode": mask_mode}
     optimizer = BAdam(**options).build_optimizer(model=model, settings=SETTINGS)
     weight = model.model.layers[0].mlp.up_proj.weight
@@ -121,8 +121,8 @@ def test_shares_cover_a_tensor() -> None:
         assert sorted(held) == list(range(10))
 
 
-def test_only_the_active_block_has_gradients_and_state(tiny_model, tokenizer) -> None:
-    model, batch = load_plain(tiny_model), collate(examples(tokenizer))
+def test_only_the_active_block_has_gradients_and_state(tiny_llama, tiny_bpe) -> None:
+    model, batch = load_plain(tiny_llama), collate(examples(tiny_bpe))
     optimizer = BAdam(switch_mode="ascending", switch_interval=2).build_optimizer(model=model, settings=SETTINGS)
     for layer in (0, 0, 1, 1, 0):
         mean_loss(model, batch).backward()
@@ -133,9 +133,9 @@ def test_only_the_active_block_has_gradients_and_state(tiny_model, tokenizer) ->
         optimizer.zero_grad()
 
 
-def test_half_precision_weights_keep_small_steps(tiny_model, tokenizer) -> None:
+def test_half_precision_weights_keep_small_steps(tiny_llama, tiny_bpe) -> None:
     """Steps below the resolution of bfloat16 add up in the float32 copy, which a checkpoint keeps exactly."""
-    model, batch = load_plain(tiny_model, "bfloat16"), collate(examples(tokenizer))
+    model, batch = load_plain(tiny_llama, "bfloat16"), collate(examples(tiny_bpe))
     settings = OptimizerSettings(1e-6, 0.0, 0.9, 0.999, 1e-8)
     optimizer = BAdam(switch_mode="fixed").build_optimizer(model=model, settings=settings)
     weight = model.model.layers[0].mlp.up_proj.weight
@@ -148,7 +148,7 @@ def test_half_precision_weights_keep_small_steps(tiny_model, tokenizer) -> None:
     buffer = io.BytesIO()
     torch.save(optimizer.state_dict(), buffer)
     buffer.seek(0)
-    second = BAdam(switch_mode="fixed").build_optimizer(model=load_plain(tiny_model, "bfloat16"), settings=settings)
+    second = BAdam(switch_mode="fixed").build_optimizer(model=load_plain(tiny_llama, "bfloat16"), settings=settings)
     second.load_state_dict(torch.load(buffer, weights_only=True))
     masters = [state["master"] for state in second.state.values()]
     assert any(torch.equal(master, other) for other in masters)
@@ -183,9 +183,9 @@ def test_state_is_one_layers() -> None:
     assert sum(value.untyped_storage().nbytes() for value in held) == 2 * 4 * 4096 * 11008
 
 
-def test_unknown_start_block(tiny_model) -> None:
+def test_unknown_start_block(tiny_llama) -> None:
     with pytest.raises(TunesmithError, match=r"start_block=5: there is no such block.\n  possible: 0 to 1"):
-        BAdam(switch_mode="fixed", start_block=5).build_optimizer(model=load_plain(tiny_model), settings=SETTINGS)
+        BAdam(switch_mode="fixed", start_block=5).build_optimizer(model=load_plain(tiny_llama), settings=SETTINGS)
 
 
 def test_a_model_without_layers() -> None:

@@ -8,9 +8,9 @@ import warnings
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing import OptimizerSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, mean_loss
 from tunesmith.types import OptimizerSettings
+from tunesmith_library_testing import OptimizerSuite
+from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, mean_loss
 from tunesmith_optimizer_galore import GaLore
 from tunesmith_optimizer_galore.optimizer import GaLoreAdamW, project, project_back, subspace
 
@@ -59,10 +59,10 @@ def test_the_best_approximation_of_that_rank() -> None:
     assert error.double().norm().item() == pytest.approx(lost.norm().item(), rel=1e-5)
 
 
-def test_vectors_and_decay_are_torchs_adamw(tiny_model) -> None:
+def test_vectors_and_decay_are_torchs_adamw(tiny_llama) -> None:
     """Weights that are not projected go where torch.optim.AdamW takes them, with weight decay on matrices only."""
     settings = OptimizerSettings(1e-2, 0.1, 0.9, 0.999, 1e-8)
-    model = load_plain(tiny_model)
+    model = load_plain(tiny_llama)
     twin = copy.deepcopy(model)
     optimizer = GaLore(rank=10_000).build_optimizer(model=model, settings=settings)
     assert all("rank" not in group for group in optimizer.param_groups)
@@ -82,9 +82,9 @@ def test_vectors_and_decay_are_torchs_adamw(tiny_model) -> None:
         torch.testing.assert_close(weight, other, rtol=1e-5, atol=1e-6)
 
 
-def test_layerwise_is_the_same_without_gradients(tiny_model, tokenizer) -> None:
+def test_layerwise_is_the_same_without_gradients(tiny_llama, tiny_bpe) -> None:
     """Updates inside the backward pass end with the same weights, and no gradient is left."""
-    model, batch = load_plain(tiny_model), collate(examples(tokenizer))
+    model, batch = load_plain(tiny_llama), collate(examples(tiny_bpe))
     twin = copy.deepcopy(model)
     whole = GaLore(rank=8).build_optimizer(model=model, settings=SETTINGS)
     parts = GaLore(rank=8, layerwise=True).build_optimizer(model=twin, settings=SETTINGS)
@@ -110,8 +110,8 @@ def test_state_is_that_of_the_paper(shape) -> None:
     assert sum(value.untyped_storage().nbytes() for value in held) == 4 * (small * 128 + 2 * large * 128)
 
 
-def test_targets(tiny_model) -> None:
-    model = load_plain(tiny_model)
+def test_targets(tiny_llama) -> None:
+    model = load_plain(tiny_llama)
     optimizer = GaLore(rank=8, target_modules=["layers.1.mlp"]).build_optimizer(model=model, settings=SETTINGS)
     mlp = model.model.layers[1].mlp
     expected = {id(layer.weight) for layer in (mlp.gate_proj, mlp.up_proj, mlp.down_proj)}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing import OptimizerSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, mean_loss, train
 from tunesmith.types import OptimizerSettings
+from tunesmith_library_testing import OptimizerSuite
+from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, mean_loss, train
 from tunesmith_optimizer_loraplus import LoraPlus
 
 SETTINGS = OptimizerSettings(1e-3, 0.1, 0.9, 0.999, 1e-8)
@@ -36,10 +36,10 @@ class TestLoraPlus(OptimizerSuite):
             return super().build(_Beside(model))
         return super().build(model)
 
-    def test_lowers_the_loss(self, tiny_model, tokenizer) -> None:
-        model = with_lora(load_plain(tiny_model), target_modules="all-linear", modules_to_save=["lm_head"])
+    def test_lowers_the_loss(self, tiny_llama, tiny_bpe) -> None:
+        model = with_lora(load_plain(tiny_llama), target_modules="all-linear", modules_to_save=["lm_head"])
         frozen = {name: weight.clone() for name, weight in model.named_parameters() if not weight.requires_grad}
-        losses = train(model, collate(examples(tokenizer)), optimizer=self.build(model))
+        losses = train(model, collate(examples(tiny_bpe)), optimizer=self.build(model))
         assert losses[-1] < self.falls_to * losses[0]
         weights = dict(model.named_parameters())
         assert all(torch.equal(weights[name], before) for name, before in frozen.items())
@@ -54,9 +54,9 @@ class _Beside(torch.nn.Module):
         self.lora_B = torch.nn.Linear(2, 2, bias=False)
 
 
-def test_groups_are_pefts(tiny_model) -> None:
+def test_groups_are_pefts(tiny_llama) -> None:
     """Every weight has the rate and the decay that peft's create_loraplus_optimizer gives it."""
-    model = with_lora(load_plain(tiny_model), use_dora=False, modules_to_save=["lm_head"], bias="all")
+    model = with_lora(load_plain(tiny_llama), use_dora=False, modules_to_save=["lm_head"], bias="all")
     options = {"loraplus_lr_ratio": 16.0, "loraplus_lr_embedding": 5e-5, "loraplus_weight_decay": 0.1}
     reference = loraplus.create_loraplus_optimizer(model, torch.optim.AdamW, lr=1e-3, **options)
     optimizer = LoraPlus(embedding_learning_rate=5e-5).build_optimizer(model=model, settings=SETTINGS)
@@ -68,15 +68,15 @@ def test_groups_are_pefts(tiny_model) -> None:
     assert rates(optimizer) == rates(reference)
 
 
-def test_vectors_learn_fast_without_decay(tiny_model) -> None:
-    model = with_lora(load_plain(tiny_model), use_dora=True, target_modules=["q_proj"])
+def test_vectors_learn_fast_without_decay(tiny_llama) -> None:
+    model = with_lora(load_plain(tiny_llama), use_dora=True, target_modules=["q_proj"])
     optimizer = LoraPlus(ratio=8.0).build_optimizer(model=model, settings=SETTINGS)
     (group,) = [group for group in optimizer.param_groups if group["params"][0].ndim == 1]
     assert (group["lr"], group["weight_decay"], len(group["params"])) == (8e-3, 0.0, 2)
 
 
-def test_ratio_one_is_adamw(tiny_model, tokenizer) -> None:
-    model, batch = with_lora(load_plain(tiny_model), target_modules="all-linear"), collate(examples(tokenizer))
+def test_ratio_one_is_adamw(tiny_llama, tiny_bpe) -> None:
+    model, batch = with_lora(load_plain(tiny_llama), target_modules="all-linear"), collate(examples(tiny_bpe))
     twin = copy.deepcopy(model)
     optimizer = LoraPlus(ratio=1.0).build_optimizer(model=model, settings=SETTINGS)
     reference = torch.optim.AdamW([w for w in twin.parameters() if w.requires_grad], lr=1e-3, weight_decay=0.1)
@@ -89,9 +89,9 @@ def test_ratio_one_is_adamw(tiny_model, tokenizer) -> None:
         torch.testing.assert_close(weight, other, rtol=1e-5, atol=1e-6)
 
 
-def test_needs_lora(tiny_model) -> None:
+def test_needs_lora(tiny_llama) -> None:
     with pytest.raises(TunesmithError, match=r"finds no LoRA matrices.*\n  adapter=lora"):
-        LoraPlus().build_optimizer(model=load_plain(tiny_model), settings=SETTINGS)
+        LoraPlus().build_optimizer(model=load_plain(tiny_llama), settings=SETTINGS)
     (problem,) = LoraPlus().check(StubPlan({"adapter": {"full": None}}))
     assert problem.key == "optimizer" and "adapter=full has none" in problem.message
     (problem,) = LoraPlus(ratio=0.0).check(StubPlan({"adapter": {"lora": None}}))

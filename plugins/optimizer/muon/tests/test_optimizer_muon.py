@@ -6,9 +6,9 @@ import copy
 
 import pytest
 import torch
-from tunesmith.testing import OptimizerSuite
-from tunesmith.testing.parts import StubPlan, load_plain
 from tunesmith.types import OptimizerSettings
+from tunesmith_library_testing import OptimizerSuite
+from tunesmith_library_testing.parts import StubPlan, load_plain
 from tunesmith_optimizer_muon import Muon
 from tunesmith_optimizer_muon.together import divide
 
@@ -43,9 +43,9 @@ def orthogonal(momentum: torch.Tensor) -> torch.Tensor:
         ("original", lambda rows, columns: max(1, rows / columns) ** 0.5),
     ],
 )
-def test_equals_the_definition(tiny_model, scaling, factor) -> None:
+def test_equals_the_definition(tiny_llama, scaling, factor) -> None:
     """Three steps with weight decay: hidden matrices as the papers say (in bfloat16's 8 bits), the others as AdamW."""
-    model = load_plain(tiny_model)
+    model = load_plain(tiny_llama)
     twin = copy.deepcopy(model)
     settings = OptimizerSettings(1e-2, 0.1, 0.9, 0.999, 1e-8)
     optimizer = Muon(scaling=scaling, adamw_learning_rate=1e-3).build_optimizer(model=model, settings=settings)
@@ -75,9 +75,9 @@ def test_equals_the_definition(tiny_model, scaling, factor) -> None:
             torch.testing.assert_close(weight, other, rtol=1e-5, atol=1e-6, msg=name)
 
 
-def test_updates_are_as_long_as_adamws(tiny_model) -> None:
+def test_updates_are_as_long_as_adamws(tiny_llama) -> None:
     """Root mean square 0.2 (arXiv 2502.16982), for every shape."""
-    model = load_plain(tiny_model)
+    model = load_plain(tiny_llama)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     optimizer = Muon().build_optimizer(model=model, settings=OptimizerSettings(1.0, 0.0, 0.9, 0.999, 1e-8))
     for weight in model.parameters():
@@ -89,8 +89,8 @@ def test_updates_are_as_long_as_adamws(tiny_model) -> None:
         assert change.item() == pytest.approx(0.2, rel=0.25)
 
 
-def test_state_is_half_of_adamws_in_hidden_matrices(tiny_model) -> None:
-    model = load_plain(tiny_model)
+def test_state_is_half_of_adamws_in_hidden_matrices(tiny_llama) -> None:
+    model = load_plain(tiny_llama)
     optimizer = Muon().build_optimizer(model=model, settings=OptimizerSettings(1e-3, 0.0, 0.9, 0.999, 1e-8))
     for weight in model.parameters():
         weight.grad = torch.ones_like(weight)

@@ -15,9 +15,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tunesmith import TunesmithError
-from tunesmith.testing import PatchSuite
-from tunesmith.testing.parts import StubPlan, load_plain, logged, source_of
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing import PatchSuite
+from tunesmith_library_testing.parts import StubPlan, load_plain, logged, source_of
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_model_transformers import Transformers, varlen
 from tunesmith_patch_flash_attention import FlashAttention
 from tunesmith_patch_flash_attention.choosing import Choice, hub_kernel, lacking, needs_of
@@ -106,10 +106,10 @@ def concatenated(lengths: tuple[int, ...] = (9, 1, 23, 14)) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("implementation", "name"), [("auto", "flash_attn"), ("torch_varlen", "torch")])
-def test_kernel_computes(implementation: str, name: str, tiny_model: Path, calls: list[str]) -> None:
+def test_kernel_computes(implementation: str, name: str, tiny_llama: Path, calls: list[str]) -> None:
     """Every layer of a concatenated batch; a batch with padding is SDPA's, as before."""
-    model = load(tiny_model, implementation=implementation).eval()
-    plain = load_plain(tiny_model, attn_implementation="eager")
+    model = load(tiny_llama, implementation=implementation).eval()
+    plain = load_plain(tiny_llama, attn_implementation="eager")
     batch = concatenated()
     with torch.no_grad():
         torch.testing.assert_close(model(**batch).logits, plain(**batch).logits, rtol=1e-4, atol=1e-5)
@@ -119,24 +119,24 @@ def test_kernel_computes(implementation: str, name: str, tiny_model: Path, calls
         assert len(calls) == 2
 
 
-def test_two_models_keep_their_kernels(tiny_model: Path, calls: list[str]) -> None:
-    first, second = (load(tiny_model, implementation=name) for name in ("flash_attn", "torch_varlen"))
+def test_two_models_keep_their_kernels(tiny_llama: Path, calls: list[str]) -> None:
+    first, second = (load(tiny_llama, implementation=name) for name in ("flash_attn", "torch_varlen"))
     for model in (first, second, first):
         model(**concatenated())
     assert calls == ["flash_attn"] * 2 + ["torch"] * 2 + ["flash_attn"] * 2
 
 
 @pytest.mark.parametrize("implementation", ["auto", "flash_attn", "kernels", "torch_varlen"])
-def test_needs_a_gpu(implementation: str, tiny_model: Path, without_gpu: None) -> None:
+def test_needs_a_gpu(implementation: str, tiny_llama: Path, without_gpu: None) -> None:
     """The error comes before the data is read, and says what runs here."""
-    wrapper = FlashAttention(implementation=implementation).load_processor(source=source_of(tiny_model))
+    wrapper = FlashAttention(implementation=implementation).load_processor(source=source_of(tiny_llama))
     next(wrapper)
     with pytest.raises(TunesmithError, match=r"from Ampere on .*no such GPU here.\n .* by SDPA, sequence by sequence"):
         wrapper.send("the tokenizer")
 
 
-def test_chat_and_export_are_not_patched(tiny_model: Path, without_gpu: None) -> None:
-    source = source_of(tiny_model, training=False)
+def test_chat_and_export_are_not_patched(tiny_llama: Path, without_gpu: None) -> None:
+    source = source_of(tiny_llama, training=False)
     for wrapper in (FlashAttention().load_processor(source=source), FlashAttention().load_model(source=source)):
         next(wrapper)
         with pytest.raises(StopIteration) as ended:
@@ -144,19 +144,19 @@ def test_chat_and_export_are_not_patched(tiny_model: Path, without_gpu: None) ->
         assert ended.value.value == "what was loaded"
 
 
-def test_missing_implementation(tiny_model: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_implementation(tiny_llama: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was asked for stops the run early; auto goes on to the next."""
     monkeypatch.setattr(varlen, "flash_attn_kernel", lambda: None)
-    wrapper = FlashAttention(implementation="flash_attn").load_processor(source=source_of(tiny_model))
+    wrapper = FlashAttention(implementation="flash_attn").load_processor(source=source_of(tiny_llama))
     next(wrapper)
     with pytest.raises(TunesmithError, match=r"flash-attn is not installed \(pip install flash-attn\)"):
         wrapper.send("the tokenizer")
-    load(tiny_model)(**concatenated())
+    load(tiny_llama)(**concatenated())
     assert set(calls) == {"torch"}
     monkeypatch.setattr(varlen, "torch_kernel", lambda: None)
     monkeypatch.setitem(sys.modules, "kernels", None)
     with pytest.raises(TunesmithError) as error:
-        load(tiny_model)
+        load(tiny_llama)
     assert str(error.value).splitlines() == [
         "patch.flash_attention: no kernel for llama here.",
         "  flash_attn: flash-attn is not installed (pip install flash-attn)",
@@ -245,12 +245,12 @@ def test_check(monkeypatch: pytest.MonkeyPatch) -> None:
     assert keys({}, implementation="torch_varlen") == []
 
 
-def test_a_run(tmp_path: Path, tokenizer: Any, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run(tmp_path: Path, tiny_bpe: Any, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A whole run learns through the kernel, and what it saved answers on a machine without such a GPU."""
     pytest.importorskip("tunesmith_trainer_transformers")
     import tunesmith
 
-    save_tiny_model(tmp_path / "base", tokenizer=tokenizer)
+    save_tiny_model(tmp_path / "base", tokenizer=tiny_bpe)
     turns = [("Who counts the waves?", "Nobody."), ("Who sings?", "Whales sing.")] * 16
     (tmp_path / "train.json").write_text(json.dumps([{"instruction": ask, "output": say} for ask, say in turns]))
     config = {

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing.parts import StubPlan, load_plain, source_of
+from tunesmith_library_testing.parts import StubPlan, load_plain, source_of
 from tunesmith_patch_liger import Liger
 from tunesmith_patch_liger.layers import choose, patch_layers, require_device
 
@@ -50,9 +50,9 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
 
 
-def test_needs_a_gpu(without_gpu: None, tiny_model: Path) -> None:
+def test_needs_a_gpu(without_gpu: None, tiny_llama: Path) -> None:
     """The error comes before the data is read."""
-    wrapper = Liger().load_processor(source=source_of(tiny_model))
+    wrapper = Liger().load_processor(source=source_of(tiny_llama))
     next(wrapper)
     with pytest.raises(TunesmithError, match=r"need a GPU .*torch finds no GPU here.\n  leave patch.liger out"):
         wrapper.send("the tokenizer")
@@ -68,8 +68,8 @@ def test_other_accelerators_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     require_device()
 
 
-def test_chat_and_export_are_not_patched(without_gpu: None, tiny_model: Path) -> None:
-    source = source_of(tiny_model, training=False)
+def test_chat_and_export_are_not_patched(without_gpu: None, tiny_llama: Path) -> None:
+    source = source_of(tiny_llama, training=False)
     for wrapper in (Liger().load_processor(source=source), Liger().load_model(source=source)):
         next(wrapper)
         with pytest.raises(StopIteration) as ended:
@@ -78,7 +78,7 @@ def test_chat_and_export_are_not_patched(without_gpu: None, tiny_model: Path) ->
 
 
 def test_unknown_model_type(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from tunesmith.testing.tiny import save_tiny_model
+    from tunesmith_library_testing.tiny import save_tiny_model
 
     model = load_plain(save_tiny_model(tmp_path / "m", architecture="gpt2", n_embd=64, n_layer=2, n_head=4))
     with pytest.raises(TunesmithError, match=r"no kernels for the layers of gpt2.\n  it has them for: .*"):
@@ -88,7 +88,7 @@ def test_unknown_model_type(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     assert "no kernels for the layers of gpt2; only the loss is its" in record.message
 
 
-def test_liger_that_does_not_fit(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_liger_that_does_not_fit(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Liger reaches into transformers' modules, which move between versions."""
     from liger_kernel.transformers import monkey_patch
 
@@ -97,7 +97,7 @@ def test_liger_that_does_not_fit(tiny_model: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setitem(monkey_patch.MODEL_TYPE_TO_APPLY_LIGER_FN, "llama", apply)
     with pytest.raises(TunesmithError, match=r"do not fit together for llama: module has no attribute 'LlamaRMSNorm'"):
-        patch_layers(load_plain(tiny_model), KERNELS, loss=True)
+        patch_layers(load_plain(tiny_llama), KERNELS, loss=True)
 
 
 def test_choice_of_kernels() -> None:

@@ -13,10 +13,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tunesmith import hookimpl
-from tunesmith.testing import PatchSuite
-from tunesmith.testing.parts import collate as plain_collate
-from tunesmith.testing.parts import examples, load_plain, logged, logits_of
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing import PatchSuite
+from tunesmith_library_testing.parts import collate as plain_collate
+from tunesmith_library_testing.parts import examples, load_plain, logged, logits_of
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_patch_liger import Liger
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -167,7 +167,7 @@ def test_same_loss_and_gradients(
     padding_free: bool,
     weighted: bool,
     tmp_path: Path,
-    tokenizer: Any,
+    tiny_bpe: Any,
     restored: None,
     kernel_calls: list[int],
 ) -> None:
@@ -175,7 +175,7 @@ def test_same_loss_and_gradients(
     from tunesmith_stage_sft.batch import collate
 
     folder = save_tiny_model(tmp_path / "m", architecture=architecture, **ARCHITECTURES[architecture])
-    batch = collate(rows(tokenizer, weighted), padding_free)
+    batch = collate(rows(tiny_bpe, weighted), padding_free)
     expected = results(compute_plain, load_plain(folder), batch)
     assert kernel_calls == []
     patch = TestLiger()
@@ -186,15 +186,15 @@ def test_same_loss_and_gradients(
 
 @interpreted
 @pytest.mark.parametrize("padding_free", [False, True])
-def test_rotary_embeddings(padding_free: bool, tiny_model: Path, restored: None) -> None:
+def test_rotary_embeddings(padding_free: bool, tiny_llama: Path, restored: None) -> None:
     """Of sequences that restart within a row, and of rows that are padded."""
     from transformers.models.llama import modeling_llama as llama
     from tunesmith_patch_liger.layers import patch_layers
 
     rows = [{"input_ids": list(range(5, 5 + length)), "labels": list(range(5, 5 + length))} for length in (5, 3)]
     batch = plain_collate(rows, padding_free)
-    expected = results(compute_plain, load_plain(tiny_model), batch)
-    patched = load_plain(tiny_model)
+    expected = results(compute_plain, load_plain(tiny_llama), batch)
+    patched = load_plain(tiny_llama)
     patch_layers(patched, {**PARTS, "rope": True}, loss=True)
     assert llama.apply_rotary_pos_emb.__module__.startswith("liger_kernel")
     assert_close(results(compute_plain, patched, batch), expected, 1e-5)
@@ -203,11 +203,11 @@ def test_rotary_embeddings(padding_free: bool, tiny_model: Path, restored: None)
 @interpreted
 @pytest.mark.parametrize("trained", [[], ["lm_head"], ["embed_tokens"]])
 def test_parts_of_the_model_are_trained(
-    trained: list[str], tiny_model: Path, tokenizer: Any, restored: None, kernel_calls: list[int]
+    trained: list[str], tiny_llama: Path, tiny_bpe: Any, restored: None, kernel_calls: list[int]
 ) -> None:
     """An output layer that is trained alone has a gradient, and evaluation has none."""
-    batch = plain_collate(examples(tokenizer), padding_free=True)
-    models = [load_plain(tiny_model), TestLiger().load(tiny_model)]
+    batch = plain_collate(examples(tiny_bpe), padding_free=True)
+    models = [load_plain(tiny_llama), TestLiger().load(tiny_llama)]
     for model in models:
         for name, weight in model.named_parameters():
             weight.requires_grad_(any(part in name for part in trained))
@@ -223,10 +223,10 @@ def test_parts_of_the_model_are_trained(
 
 
 @interpreted
-def test_nothing_trained_in_a_batch(tiny_model: Path, tokenizer: Any, restored: None) -> None:
-    batch = plain_collate(examples(tokenizer), padding_free=True)
+def test_nothing_trained_in_a_batch(tiny_llama: Path, tiny_bpe: Any, restored: None) -> None:
+    batch = plain_collate(examples(tiny_bpe), padding_free=True)
     batch["labels"] = torch.full_like(batch["labels"], -100)
-    model = TestLiger().load(tiny_model)
+    model = TestLiger().load(tiny_llama)
     output = TestLiger().manager(Stage()).hook.compute_loss(model=model, batch=batch)
     output.loss.backward()
     assert output.loss.item() == 0.0 and output.metrics["accuracy"].item() == 0.0
@@ -253,13 +253,11 @@ def test_layers_are_liger_s(architecture: str, mlp: str, tmp_path: Path, restore
 
 
 @interpreted
-def test_twenty_steps(
-    tiny_model: Path, tokenizer: Any, restored: None, kernel_calls: list[int], tmp_path: Path
-) -> None:
+def test_twenty_steps(tiny_llama: Path, tiny_bpe: Any, restored: None, kernel_calls: list[int], tmp_path: Path) -> None:
     """The kernel's gradients lower the loss; what was trained is saved, and loaded again has the same logits."""
-    short = [{"input_ids": row["input_ids"][-5:], "labels": row["labels"][-5:]} for row in examples(tokenizer)]
+    short = [{"input_ids": row["input_ids"][-5:], "labels": row["labels"][-5:]} for row in examples(tiny_bpe)]
     patch, batch = TestLiger(), plain_collate(short, padding_free=True)
-    model, hook = patch.load(tiny_model).train(), patch.manager(Stage()).hook
+    model, hook = patch.load(tiny_llama).train(), patch.manager(Stage()).hook
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     losses = []
     for _ in range(20):
@@ -270,17 +268,17 @@ def test_twenty_steps(
         losses.append(output.loss.item())
     assert len(kernel_calls) == 20 and losses[-1] < 0.5 * losses[0]
     model.save_pretrained(tmp_path / "trained")
-    assert torch.equal(logits_of(load_plain(tmp_path / "trained"), tokenizer), logits_of(model, tokenizer))
+    assert torch.equal(logits_of(load_plain(tmp_path / "trained"), tiny_bpe), logits_of(model, tiny_bpe))
 
 
 @interpreted
 @pytest.mark.slow
-def test_a_run(tmp_path: Path, tokenizer: Any, restored: None, kernel_calls: list[int]) -> None:
+def test_a_run(tmp_path: Path, tiny_bpe: Any, restored: None, kernel_calls: list[int]) -> None:
     """A whole run lowers the loss, and what it saved answers as it did, without the patch."""
     pytest.importorskip("tunesmith_trainer_transformers")
     import tunesmith
 
-    save_tiny_model(tmp_path / "base", tokenizer=tokenizer)
+    save_tiny_model(tmp_path / "base", tokenizer=tiny_bpe)
     turns = [("Who counts the waves?", "Nobody."), ("Who sings?", "Whales sing.")] * 16
     rows = [{"instruction": question, "output": answer} for question, answer in turns]
     (tmp_path / "train.json").write_text(json.dumps(rows))
@@ -316,7 +314,7 @@ def test_a_run(tmp_path: Path, tokenizer: Any, restored: None, kernel_calls: lis
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, *CAPPED])
 def test_all_kernels_on_a_gpu(
-    architecture: str, precision: str, tmp_path: Path, tokenizer: Any, restored: None, kernel_calls: list[int]
+    architecture: str, precision: str, tmp_path: Path, tiny_bpe: Any, restored: None, kernel_calls: list[int]
 ) -> None:
     """Every kernel at once, loss and gradients, against the plain model in float32."""
     if not torch.cuda.is_available() or INTERPRETED:
@@ -324,7 +322,7 @@ def test_all_kernels_on_a_gpu(
     from tunesmith_patch_liger.layers import patch_layers
 
     folder = save_tiny_model(tmp_path / "m", architecture=architecture, **(ARCHITECTURES | CAPPED)[architecture])
-    batch = plain_collate(examples(tokenizer), padding_free=True)
+    batch = plain_collate(examples(tiny_bpe), padding_free=True)
     batch = {name: value.cuda() if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
     expected = results(compute_plain, load_plain(folder).cuda(), batch)
     patched = load_plain(folder, dtype=precision).cuda()

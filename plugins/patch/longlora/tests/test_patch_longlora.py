@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError, hookimpl
-from tunesmith.testing import PatchSuite
-from tunesmith.testing.parts import StubPlan, compute_loss, load_plain, logits_of, source_of
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing import PatchSuite
+from tunesmith_library_testing.parts import StubPlan, compute_loss, load_plain, logits_of, source_of
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_patch_longlora import LongLora
 
 
@@ -223,9 +223,9 @@ def test_batches_agree(architecture: str, loader: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-def test_evaluation_is_the_plain_model(loader: str, tiny_model: Path, tokenizer: Any) -> None:
-    model, plain = LOADERS[loader](tiny_model, group_size=4), load_plain(tiny_model)
-    torch.testing.assert_close(logits_of(model.eval(), tokenizer), logits_of(plain, tokenizer))
+def test_evaluation_is_the_plain_model(loader: str, tiny_llama: Path, tiny_bpe: Any) -> None:
+    model, plain = LOADERS[loader](tiny_llama, group_size=4), load_plain(tiny_llama)
+    torch.testing.assert_close(logits_of(model.eval(), tiny_bpe), logits_of(plain, tiny_bpe))
     ids = tokens_of([12])[0][None]
     answers = [each.generate(input_ids=ids, max_new_tokens=8, do_sample=False) for each in (model, plain)]
     assert torch.equal(*answers)
@@ -256,10 +256,10 @@ def test_softcap_and_sinks_in_concatenated_batches(tmp_path: Path) -> None:
         model(input_ids=rows[1][None], use_cache=False)
 
 
-def test_gradient_checkpointing(tiny_model: Path) -> None:
+def test_gradient_checkpointing(tiny_llama: Path) -> None:
     gradients = []
     for checkpointing in (False, True):
-        model = per_sequence(tiny_model, group_size=6).train()
+        model = per_sequence(tiny_llama, group_size=6).train()
         if checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         lengths = [30, 11]
@@ -271,31 +271,31 @@ def test_gradient_checkpointing(tiny_model: Path) -> None:
         torch.testing.assert_close(again, plain)
 
 
-def test_nothing_is_saved_of_it(tiny_model: Path, tmp_path: Path) -> None:
-    patched(tiny_model).save_pretrained(tmp_path)
+def test_nothing_is_saved_of_it(tiny_llama: Path, tmp_path: Path) -> None:
+    patched(tiny_llama).save_pretrained(tmp_path)
     assert "shifted" not in (tmp_path / "config.json").read_text()
 
 
-def test_only_training_is_patched(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_training_is_patched(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tunesmith_patch_longlora import attention
 
     def refuse(*_: Any) -> None:
         raise AssertionError("a model that is not trained was changed")
 
     monkeypatch.setattr(attention, "install", refuse)
-    patched(tiny_model, training=False)
+    patched(tiny_llama, training=False)
     with pytest.raises(AssertionError, match="not trained"):
-        patched(tiny_model)
+        patched(tiny_llama)
 
 
-def test_size_follows_the_length(tiny_model: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_size_follows_the_length(tiny_llama: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "tunesmith")
     plugin = LongLora()
     assert plugin.check(plan=StubPlan({}, values={"stage.max_length": 8192})) == []
     manager = TestLongLora().manager(Loader(), group_size=None)
     (registered,) = [each for each in manager.get_plugins() if isinstance(each, LongLora)]
     registered.check(plan=StubPlan({}, values={"stage.max_length": 8192}))
-    manager.hook.load_model(source=source_of(tiny_model), processor=None, quantization=None)
+    manager.hook.load_model(source=source_of(tiny_llama), processor=None, quantization=None)
     assert "groups of 2048 tokens, shifted in half of the heads (0.25 of stage.max_length)" in caplog.text
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing.parts import load_plain, logged
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing.parts import load_plain, logged
+from tunesmith_library_testing.tiny import save_tiny_model
 
 TRAINED = ["embed_tokens", "norm", "input_layernorm", "post_attention_layernorm", "lm_head"]
 

@@ -12,9 +12,18 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 from tunesmith import TunesmithError, hookimpl
-from tunesmith.testing import PatchSuite
-from tunesmith.testing.parts import StubPlan, collate, compute_loss, examples, load_plain, records, source_of, train
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing import PatchSuite
+from tunesmith_library_testing.parts import (
+    StubPlan,
+    collate,
+    compute_loss,
+    examples,
+    load_plain,
+    records,
+    source_of,
+    train,
+)
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_patch_mixture_of_depths import MixtureOfDepths
 from tunesmith_patch_mixture_of_depths.layers import routed_layers
 from tunesmith_patch_mixture_of_depths.routing import sequence_numbers, top_share
@@ -87,11 +96,11 @@ def left_padded(rows: Any) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("every", [1, 2, 3])
 @pytest.mark.parametrize("training", [True, False])
-def test_an_explicit_loop(models: Any, tokenizer: Any, every: int, training: bool) -> None:
+def test_an_explicit_loop(models: Any, tiny_bpe: Any, every: int, training: bool) -> None:
     """Equation 1 in float64, token by token and without any mask: the plain model's layers over cut sequences."""
     model = load(models("llama"), every=every).double().train(training)
     plain = load_plain(models("llama")).double()
-    (row, _) = examples(tokenizer)
+    (row, _) = examples(tiny_bpe)
     ids = torch.tensor([row["input_ids"]])
     decoder, count = plain.model, round(0.4 * ids.shape[1])
     with torch.no_grad():
@@ -115,11 +124,11 @@ def test_an_explicit_loop(models: Any, tokenizer: Any, every: int, training: boo
         torch.testing.assert_close(model(input_ids=ids, use_cache=False).logits, expected)
 
 
-def test_all_tokens_of_score_one_are_the_plain_model(models: Any, tokenizer: Any) -> None:
+def test_all_tokens_of_score_one_are_the_plain_model(models: Any, tiny_bpe: Any) -> None:
     model = load(models("llama"), capacity=1.0).train()
     for layer in routed_layers(model):
         layer.depth_router.forward = lambda states: (torch.ones(states.shape[:2]),) * 2
-    rows = examples(tokenizer)
+    rows = examples(tiny_bpe)
     torch.testing.assert_close(torch.cat(alone(model, rows)), torch.cat(alone(load_plain(models("llama")), rows)))
 
 
@@ -148,11 +157,9 @@ def test_the_top_share_of_each_sequence() -> None:
 
 @pytest.mark.parametrize(("architecture", "attention"), [("llama", "sdpa"), ("qwen3", "eager"), ("mistral", "sdpa")])
 @pytest.mark.parametrize("training", [True, False])
-def test_padding_changes_nothing(
-    models: Any, tokenizer: Any, architecture: str, attention: str, training: bool
-) -> None:
+def test_padding_changes_nothing(models: Any, tiny_bpe: Any, architecture: str, attention: str, training: bool) -> None:
     model = load(models(architecture), attention=attention).train(training)
-    rows = examples(tokenizer)
+    rows = examples(tiny_bpe)
     expected = alone(model, rows)
     right = collate(rows)
     with torch.no_grad():
@@ -167,12 +174,12 @@ def test_padding_changes_nothing(
 
 @pytest.mark.parametrize("architecture", ["llama", "mistral"])
 @pytest.mark.parametrize("training", [True, False])
-def test_concatenated_sequences_stay_apart(models: Any, tokenizer: Any, architecture: str, training: bool) -> None:
+def test_concatenated_sequences_stay_apart(models: Any, tiny_bpe: Any, architecture: str, training: bool) -> None:
     loader = pytest.importorskip("tunesmith_model_transformers").Transformers(path="models/tiny")
     manager = TestMixtureOfDepths().manager(loader, capacity=0.4)
     source = source_of(models(architecture))
-    model = manager.hook.load_model(source=source, processor=tokenizer, quantization=None).train(training)
-    rows = [*examples(tokenizer), {"input_ids": [7], "labels": [7]}, {"input_ids": [9, 11], "labels": [9, 11]}]
+    model = manager.hook.load_model(source=source, processor=tiny_bpe, quantization=None).train(training)
+    rows = [*examples(tiny_bpe), {"input_ids": [7], "labels": [7]}, {"input_ids": [9, 11], "labels": [9, 11]}]
     batch = collate(rows, padding_free=True)
     inputs = {name: value for name, value in batch.items() if name not in ("labels", "num_items")}
     with torch.no_grad():
@@ -184,10 +191,10 @@ def test_concatenated_sequences_stay_apart(models: Any, tokenizer: Any, architec
     ("architecture", "options"),
     [("llama", {"decide": "predictor"}), ("qwen3", {"every": 1}), ("mistral", {})],
 )
-def test_the_cache_changes_nothing(models: Any, tokenizer: Any, architecture: str, options: dict[str, Any]) -> None:
+def test_the_cache_changes_nothing(models: Any, tiny_bpe: Any, architecture: str, options: dict[str, Any]) -> None:
     """Token by token; a batch that begins at different places; and beams, which reorder the cache."""
     model = load(models(architecture), **options).eval()
-    (row, _) = rows = examples(tokenizer)
+    (row, _) = rows = examples(tiny_bpe)
     ids, (expected, _) = torch.tensor([row["input_ids"]]), alone(model, rows)
     pieces, cache = [], None
     with torch.no_grad():
@@ -204,7 +211,7 @@ def test_the_cache_changes_nothing(models: Any, tokenizer: Any, architecture: st
         assert torch.equal(*answers)
 
 
-def test_a_token_that_all_skip_costs_nothing(models: Any, tokenizer: Any) -> None:
+def test_a_token_that_all_skip_costs_nothing(models: Any, tiny_bpe: Any) -> None:
     """A row's new token that no layer processes runs through none, and is no key for the next."""
     model = load(models("llama")).eval()
     ran: list[int] = []
@@ -232,10 +239,10 @@ def test_another_cache_is_refused(models: Any) -> None:
 
 
 @pytest.mark.parametrize("decide", ["router", "predictor"])
-def test_the_loss_has_the_cross_entropy_of_the_decisions(models: Any, tokenizer: Any, decide: str) -> None:
+def test_the_loss_has_the_cross_entropy_of_the_decisions(models: Any, tiny_bpe: Any, decide: str) -> None:
     """By hand, from the hidden states that each routed layer gets; and what its gradient reaches."""
     options = {"decide": decide, "aux_weight": 0.3}
-    model, batch = load(models("llama"), **options).train(), collate(examples(tokenizer))
+    model, batch = load(models("llama"), **options).train(), collate(examples(tiny_bpe))
     plain = compute_loss(model, batch)
     states: list[torch.Tensor] = []
     for layer in routed_layers(model):
@@ -267,34 +274,34 @@ def _moved(weight: torch.Tensor) -> bool:
     return weight.grad is not None and bool((weight.grad.abs() > 1e-4).any())
 
 
-def test_the_loss_of_the_text_reaches_the_router(models: Any, tokenizer: Any) -> None:
+def test_the_loss_of_the_text_reaches_the_router(models: Any, tiny_bpe: Any) -> None:
     model = load(models("llama")).train()
-    compute_loss(model, collate(examples(tokenizer))).loss.backward()
+    compute_loss(model, collate(examples(tiny_bpe))).loss.backward()
     assert all(layer.depth_router.weight.grad.norm() > 1e-3 for layer in routed_layers(model))
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
-def test_gradient_checkpointing_changes_nothing(models: Any, tokenizer: Any, reentrant: bool) -> None:
+def test_gradient_checkpointing_changes_nothing(models: Any, tiny_bpe: Any, reentrant: bool) -> None:
     gradients = []
     for checkpointing in (False, True):
         model = load(models("llama")).train()
         if checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
             model.enable_input_require_grads()
-        hooks().compute_loss(model=model, batch=collate(examples(tokenizer))).loss.backward()
+        hooks().compute_loss(model=model, batch=collate(examples(tiny_bpe))).loss.backward()
         gradients.append({name: weight.grad for name, weight in model.named_parameters()})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, msg=name)
 
 
 @pytest.mark.parametrize("decide", ["router", "predictor"])
-def test_in_bfloat16(models: Any, tokenizer: Any, decide: str) -> None:
+def test_in_bfloat16(models: Any, tiny_bpe: Any, decide: str) -> None:
     """Trained under autocast, where scores stay float32; and served in bfloat16, with the routers in float32."""
     model = load(models("llama"), decide=decide).train()
     scores: list[torch.Tensor] = []
     routed_layers(model)[0].depth_router.register_forward_hook(lambda module, inputs, output: scores.extend(output))
     with torch.autocast("cpu", torch.bfloat16):
-        losses = train(model, collate(examples(tokenizer)), learning_rate=3e-3, steps=10)
+        losses = train(model, collate(examples(tiny_bpe)), learning_rate=3e-3, steps=10)
     assert losses[-1] < losses[0] and {score.dtype for score in scores} == {torch.float32}
     served = load(models("llama"), decide=decide).eval()
     for parameter in served.parameters():
@@ -305,8 +312,8 @@ def test_in_bfloat16(models: Any, tokenizer: Any, decide: str) -> None:
     assert answer.shape == (1, 7)
 
 
-def test_nothing_is_added_in_evaluation_and_nothing_kept(models: Any, tokenizer: Any) -> None:
-    model, batch = load(models("llama")).eval(), collate(examples(tokenizer))
+def test_nothing_is_added_in_evaluation_and_nothing_kept(models: Any, tiny_bpe: Any) -> None:
+    model, batch = load(models("llama")).eval(), collate(examples(tiny_bpe))
     output = hooks().compute_loss(model=model, batch=batch)
     assert "router_loss" not in output.metrics
     torch.testing.assert_close(output.loss, compute_loss(model, batch).loss)
@@ -319,15 +326,15 @@ def test_nothing_is_added_in_evaluation_and_nothing_kept(models: Any, tokenizer:
 
 @pytest.mark.parametrize("decide", ["router", "predictor"])
 def test_trained_saved_and_loaded_again(
-    models: Any, tokenizer: Any, tmp_path: Path, decide: str, caplog: pytest.LogCaptureFixture
+    models: Any, tiny_bpe: Any, tmp_path: Path, decide: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "tunesmith")
     model = load(models("llama"), decide=decide).train()
-    losses = train(model, collate(examples(tokenizer)), learning_rate=3e-3, steps=25)
+    losses = train(model, collate(examples(tiny_bpe)), learning_rate=3e-3, steps=25)
     assert losses[-1] < 0.5 * losses[0]
     model.save_pretrained(tmp_path)
     assert "routers: fresh" in caplog.text and f"from {tmp_path}" not in caplog.text
-    rows = examples(tokenizer)
+    rows = examples(tiny_bpe)
     again = load(tmp_path, training=False, decide=decide).eval()
     assert torch.equal(torch.cat(alone(again, rows)), torch.cat(alone(model.eval(), rows)))
     assert f"routers: from {tmp_path}" in caplog.text
@@ -344,9 +351,9 @@ def test_the_routers_are_trained_whatever_is_frozen(models: Any) -> None:
     assert not any("mlp" in name for name in trained)
 
 
-def test_a_plain_model_that_is_not_trained_stays_plain(models: Any, tokenizer: Any) -> None:
+def test_a_plain_model_that_is_not_trained_stays_plain(models: Any, tiny_bpe: Any) -> None:
     """Such as the reference of a preference objective."""
-    model, rows = load(models("llama"), training=False), examples(tokenizer)
+    model, rows = load(models("llama"), training=False), examples(tiny_bpe)
     assert not routed_layers(model)
     assert torch.equal(torch.cat(alone(model, rows)), torch.cat(alone(load_plain(models("llama")), rows)))
 
@@ -394,7 +401,7 @@ def test_check(options: Any, plugins: Any, values: Any, command: str, key: str |
 
 @pytest.mark.slow
 @pytest.mark.parametrize("padding_free", [True, False])
-def test_a_run(models: Any, tokenizer: Any, tmp_path: Path, padding_free: bool) -> None:
+def test_a_run(models: Any, tiny_bpe: Any, tmp_path: Path, padding_free: bool) -> None:
     """Trained by the real loop until it knows an answer by heart, which `chat` generates with the cache."""
     import tunesmith
 
@@ -433,7 +440,7 @@ def test_a_run(models: Any, tokenizer: Any, tmp_path: Path, padding_free: bool) 
     assert sum("depth_router" in name for name in load_file(run / "model.safetensors")) == 2
     conversations = [[{"role": "user", "content": "Who are you?"}]] * 2
     assert tunesmith.chat(run, conversations) == [answer] * 2
-    first, second = (alone(tunesmith.ChatSession(run)._handle.load().eval(), examples(tokenizer)) for _ in range(2))
+    first, second = (alone(tunesmith.ChatSession(run)._handle.load().eval(), examples(tiny_bpe)) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
     with pytest.raises(TunesmithError, match="no other program runs"):
         tunesmith.export(run, output_dir=tmp_path / "exported")
@@ -472,17 +479,17 @@ def test_an_interrupted_run_continues_as_if_it_had_not_been(models: Any, tmp_pat
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("padding_free", [True, False])
-def test_on_a_gpu(models: Any, tokenizer: Any, padding_free: bool) -> None:
+def test_on_a_gpu(models: Any, tiny_bpe: Any, padding_free: bool) -> None:
     """In bfloat16 under autocast, with the kernels of the GPU."""
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     loader = pytest.importorskip("tunesmith_model_transformers").Transformers(path="models/tiny")
     manager = TestMixtureOfDepths().manager(loader, capacity=0.4)
     source = source_of(models("llama"), precision="bf16")
-    model = manager.hook.load_model(source=source, processor=tokenizer, quantization=None).cuda().float().train()
+    model = manager.hook.load_model(source=source, processor=tiny_bpe, quantization=None).cuda().float().train()
     batch = {
         name: value.cuda() if isinstance(value, torch.Tensor) else value
-        for name, value in collate(examples(tokenizer), padding_free).items()
+        for name, value in collate(examples(tiny_bpe), padding_free).items()
     }
     with torch.autocast("cuda", torch.bfloat16):
         losses = train(model, batch, learning_rate=3e-3)

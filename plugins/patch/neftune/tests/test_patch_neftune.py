@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing import PatchSuite
-from tunesmith.testing.parts import StubPlan, collate, compute_loss, examples, load_plain
+from tunesmith_library_testing import PatchSuite
+from tunesmith_library_testing.parts import StubPlan, collate, compute_loss, examples, load_plain
 from tunesmith_patch_neftune import Neftune, with_noise
 
 
@@ -42,12 +42,12 @@ def noise_of(model: Any, batch: dict[str, Any], **options: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("padding_free", [True, False])
-def test_size_of_the_noise_is_that_of_the_sequence(padding_free: bool, tiny_model: Path, tokenizer: Any) -> None:
+def test_size_of_the_noise_is_that_of_the_sequence(padding_free: bool, tiny_llama: Path, tiny_bpe: Any) -> None:
     """|noise| ≤ a / √(L·d) and its variance is a third of that squared, L being each sequence's own length."""
-    rows = [*examples(tokenizer), {"input_ids": list(range(5, 9)), "labels": list(range(5, 9))}]
+    rows = [*examples(tiny_bpe), {"input_ids": list(range(5, 9)), "labels": list(range(5, 9))}]
     lengths = [len(row["input_ids"]) for row in rows]
     batch = collate(rows, padding_free)
-    draws = torch.stack([noise_of(load_plain(tiny_model).train(), batch, noise_alpha=7.0) for _ in range(8)])
+    draws = torch.stack([noise_of(load_plain(tiny_llama).train(), batch, noise_alpha=7.0) for _ in range(8)])
     if padding_free:
         pieces = draws[:, 0].split(lengths, dim=1)
     else:
@@ -72,8 +72,8 @@ def test_is_transformers_own() -> None:
     torch.testing.assert_close(with_noise(embedded, {}, 5.0), expected)
 
 
-def test_no_noise_in_evaluation_and_none_left_behind(tiny_model: Path, tokenizer: Any) -> None:
-    model, batch = load_plain(tiny_model), collate(examples(tokenizer))
+def test_no_noise_in_evaluation_and_none_left_behind(tiny_llama: Path, tiny_bpe: Any) -> None:
+    model, batch = load_plain(tiny_llama), collate(examples(tiny_bpe))
     assert not noise_of(model, batch).any()
     assert noise_of(model.train(), batch).any()
     assert not model.get_input_embeddings()._forward_hooks
@@ -81,14 +81,14 @@ def test_no_noise_in_evaluation_and_none_left_behind(tiny_model: Path, tokenizer
     torch.testing.assert_close(embedded(batch["input_ids"]), embedded.weight[batch["input_ids"]])
 
 
-def test_part_of_the_model_in_evaluation(tiny_model: Path, tokenizer: Any) -> None:
+def test_part_of_the_model_in_evaluation(tiny_llama: Path, tiny_bpe: Any) -> None:
     """A reference pass of a stage, which switches the model to evaluation for a while, has no noise."""
-    model, batch = load_plain(tiny_model).train(), collate(examples(tokenizer))
+    model, batch = load_plain(tiny_llama).train(), collate(examples(tiny_bpe))
     model.get_input_embeddings().eval()
     assert not noise_of(model, batch).any()
 
 
-def test_wrapped_and_adapted_models(tiny_model: Path, tokenizer: Any) -> None:
+def test_wrapped_and_adapted_models(tiny_llama: Path, tiny_bpe: Any) -> None:
     peft = pytest.importorskip("peft")
 
     class Wrapper(torch.nn.Module):
@@ -96,10 +96,10 @@ def test_wrapped_and_adapted_models(tiny_model: Path, tokenizer: Any) -> None:
             super().__init__()
             self.module = module
 
-    batch = collate(examples(tokenizer), padding_free=True)
-    assert noise_of(Wrapper(load_plain(tiny_model)).train(), batch).any()
+    batch = collate(examples(tiny_bpe), padding_free=True)
+    assert noise_of(Wrapper(load_plain(tiny_llama)).train(), batch).any()
     config = peft.LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=["embed_tokens"])
-    model = peft.get_peft_model(load_plain(tiny_model), config).train()
+    model = peft.get_peft_model(load_plain(tiny_llama), config).train()
     before = TestNeftune().manager(Base()).hook.compute_loss(model=model.eval(), batch=batch).loss.item()
     after = TestNeftune().manager(Base()).hook.compute_loss(model=model.train(), batch=batch).loss
     assert abs(after.item() - before) > 1e-4

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError, hookimpl
-from tunesmith.testing import PatchSuite
-from tunesmith.testing.parts import StubPlan, load_plain, logits_of, source_of
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing import PatchSuite
+from tunesmith_library_testing.parts import StubPlan, load_plain, logits_of, source_of
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_patch_rope_scaling import RopeScaling
 from tunesmith_patch_rope_scaling.parameters import Scaling
 from tunesmith_patch_rope_scaling.rebuilding import stretch
@@ -289,17 +289,17 @@ def test_configuration_says_how_far_the_model_reads(kind: str, held: int, short_
     assert parameters.get("original_max_position_embeddings") == (None if held == ORIGINAL else ORIGINAL)
 
 
-def test_factor_follows_the_length(short_model: Path, caplog: pytest.LogCaptureFixture, tokenizer: Any) -> None:
+def test_factor_follows_the_length(short_model: Path, caplog: pytest.LogCaptureFixture, tiny_bpe: Any) -> None:
     caplog.set_level(logging.INFO, "tunesmith")
     plugin = TestRopeScaling.make(factor=None, type="linear")
     assert plugin.check(plan=StubPlan({}, values={"stage.max_length": 640})) == []
     manager = TestRopeScaling().manager(Loader(), factor=None, type="linear")
     (registered,) = [each for each in manager.get_plugins() if isinstance(each, RopeScaling)]
     registered.check(plan=StubPlan({}, values={"stage.max_length": 640}))
-    tokenizer.model_max_length = ORIGINAL
-    model = manager.hook.load_model(source=source_of(short_model), processor=tokenizer, quantization=None)
+    tiny_bpe.model_max_length = ORIGINAL
+    model = manager.hook.load_model(source=source_of(short_model), processor=tiny_bpe, quantization=None)
     assert model.config.rope_parameters["factor"] == 2.5
-    assert tokenizer.model_max_length == 640
+    assert tiny_bpe.model_max_length == 640
     assert "rope factor: 2.5 (640 / 256 tokens)" in caplog.text
     assert "rope scaling: linear, factor 2.5 (reads 640 tokens, trained on 256)" in caplog.text
 
@@ -414,8 +414,8 @@ def test_check_warns_of_dynamic_in_training() -> None:
     assert plugin.check(plan=StubPlan({}, command="chat")) == []
 
 
-def test_unpatched_logits_differ(short_model: Path, tokenizer: Any) -> None:
+def test_unpatched_logits_differ(short_model: Path, tiny_bpe: Any) -> None:
     """Position interpolation changes a short text's logits too, dynamic scaling does not."""
-    plain = logits_of(load_plain(short_model), tokenizer)
-    assert not torch.equal(logits_of(scaled(short_model, type="linear", factor=4), tokenizer), plain)
-    assert torch.equal(logits_of(scaled(short_model, type="dynamic", factor=4), tokenizer), plain)
+    plain = logits_of(load_plain(short_model), tiny_bpe)
+    assert not torch.equal(logits_of(scaled(short_model, type="linear", factor=4), tiny_bpe), plain)
+    assert torch.equal(logits_of(scaled(short_model, type="dynamic", factor=4), tiny_bpe), plain)

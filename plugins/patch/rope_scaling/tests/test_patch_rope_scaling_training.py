@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing.parts import load_plain, logged, logits_of
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing.parts import load_plain, logged, logits_of
+from tunesmith_library_testing.tiny import save_tiny_model
 
 VOCABULARY = 24
 
@@ -61,7 +61,7 @@ ADAPTERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-def test_a_run_from_training_to_the_exported_model(adapter: str, base: Path, tmp_path: Path, tokenizer: Any) -> None:
+def test_a_run_from_training_to_the_exported_model(adapter: str, base: Path, tmp_path: Path, tiny_bpe: Any) -> None:
     """The loss falls; chat and the exported model have the scaling, the latter by transformers alone."""
     import tunesmith
 
@@ -92,7 +92,7 @@ def test_a_run_from_training_to_the_exported_model(adapter: str, base: Path, tmp
         assert "yarn" in (run / "config.json").read_text()
         with torch.no_grad():
             assert torch.equal(load_plain(run)(input_ids=ids, use_cache=False).logits, theirs)
-    assert not torch.equal(logits_of(load_plain(base), tokenizer), logits_of(served, tokenizer))
+    assert not torch.equal(logits_of(load_plain(base), tiny_bpe), logits_of(served, tiny_bpe))
 
 
 @pytest.mark.slow

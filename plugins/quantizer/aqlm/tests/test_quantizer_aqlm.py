@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError
-from tunesmith.testing import QuantizerSuite
-from tunesmith.testing.parts import collate, examples, load_plain, logits_of, mean_loss, source_of, train
+from tunesmith_library_testing import QuantizerSuite
+from tunesmith_library_testing.parts import collate, examples, load_plain, logits_of, mean_loss, source_of, train
 from tunesmith_quantizer_aqlm import Aqlm
 from tunesmith_quantizer_aqlm.linear import AqlmLinear, dequantise
 
@@ -98,8 +98,8 @@ def read(folder: Path, dtype: str = "float32", **options: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    return stored(tiny_model, tmp_path_factory.mktemp("aqlm"), SIZES)
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    return stored(tiny_llama, tmp_path_factory.mktemp("aqlm"), SIZES)
 
 
 class TestAqlm(QuantizerSuite):
@@ -155,9 +155,9 @@ def test_the_package_decodes_the_same() -> None:
     assert torch.equal(dequantise(layer.codes, layer.codebooks, layer.scales), expected)
 
 
-def test_a_checkpoint_is_read_as_it_stands(checkpoint: Path, tiny_model: Path, tokenizer: Any) -> None:
+def test_a_checkpoint_is_read_as_it_stands(checkpoint: Path, tiny_llama: Path, tiny_bpe: Any) -> None:
     """Every tensor of the file is in the model, and its logits are those of the decoded weights."""
-    model, plain = read(checkpoint), load_plain(tiny_model)
+    model, plain = read(checkpoint), load_plain(tiny_llama)
     tensors = load_file(checkpoint / "model.safetensors")
     assert model.state_dict().keys() - {"lm_head.weight"} == tensors.keys() - {"lm_head.weight"}
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in tensors.items())
@@ -166,18 +166,18 @@ def test_a_checkpoint_is_read_as_it_stands(checkpoint: Path, tiny_model: Path, t
     for name in names:
         parts = {part: tensors[f"{name}.{part}"] for part in ("codes", "codebooks", "scales")}
         plain.get_submodule(name).weight.data = decoded(parts).float()
-    torch.testing.assert_close(logits_of(model, tokenizer), logits_of(plain, tokenizer), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits_of(model, tiny_bpe), logits_of(plain, tiny_bpe), atol=1e-5, rtol=1e-5)
 
 
-def test_codes_stay_and_other_tensors_take_the_precision(checkpoint: Path, tokenizer: Any) -> None:
+def test_codes_stay_and_other_tensors_take_the_precision(checkpoint: Path, tiny_bpe: Any) -> None:
     layer = read(checkpoint, "bfloat16").get_submodule(LAYER)
     assert (layer.codes.dtype, layer.codebooks.dtype, layer.scales.dtype) == (
         torch.int8,
         torch.bfloat16,
         torch.bfloat16,
     )
-    expected = logits_of(read(checkpoint), tokenizer)
-    assert (logits_of(read(checkpoint, "bfloat16"), tokenizer) - expected).norm() < 0.05 * expected.norm()
+    expected = logits_of(read(checkpoint), tiny_bpe)
+    assert (logits_of(read(checkpoint, "bfloat16"), tiny_bpe) - expected).norm() < 0.05 * expected.norm()
 
 
 def test_codes_take_the_memory_that_the_sizes_say(checkpoint: Path) -> None:
@@ -199,9 +199,9 @@ def test_backward_keeps_no_weight(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("dora", [False, True])
-def test_lora_is_trained_saved_and_loaded(checkpoint: Path, tokenizer: Any, tmp_path: Path, dora: bool) -> None:
+def test_lora_is_trained_saved_and_loaded(checkpoint: Path, tiny_bpe: Any, tmp_path: Path, dora: bool) -> None:
     peft = pytest.importorskip("peft")
-    batch = collate(examples(tokenizer))
+    batch = collate(examples(tiny_bpe))
     config = peft.LoraConfig(r=8, target_modules="all-linear", modules_to_save=["lm_head"], use_dora=dora)
     model = peft.get_peft_model(read(checkpoint), config)
     losses = train(model.train(), batch, steps=24)
@@ -214,12 +214,12 @@ def test_lora_is_trained_saved_and_loaded(checkpoint: Path, tokenizer: Any, tmp_
     )
     model.save_pretrained(tmp_path)
     loaded = peft.PeftModel.from_pretrained(read(checkpoint), tmp_path)
-    assert torch.equal(logits_of(loaded, tokenizer), logits_of(model, tokenizer))
+    assert torch.equal(logits_of(loaded, tiny_bpe), logits_of(model, tiny_bpe))
 
 
-def test_gradients_under_autocast(checkpoint: Path, tokenizer: Any) -> None:
+def test_gradients_under_autocast(checkpoint: Path, tiny_bpe: Any) -> None:
     """In bfloat16 under autocast, as the trainer computes, gradients are near those in float32."""
-    batch, gradients = collate(examples(tokenizer)), []
+    batch, gradients = collate(examples(tiny_bpe)), []
     for dtype in ("float32", "bfloat16"):
         model = read(checkpoint, dtype)
         model.model.embed_tokens.weight.requires_grad_()
@@ -269,13 +269,13 @@ def test_groups_that_do_not_fill_a_layer(checkpoint: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_run_is_trained_and_loaded(checkpoint: Path, tokenizer: Any, tmp_path: Path) -> None:
+def test_a_run_is_trained_and_loaded(checkpoint: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     """The whole road: an adapter over stored codes, loaded to the same logits; merging and adapter=full are refused."""
     import tunesmith
 
     for other in ("trainer_transformers", "adapter_lora", "stage_sft"):
         pytest.importorskip(f"tunesmith_{other}")
-    tokenizer.save_pretrained(checkpoint)
+    tiny_bpe.save_pretrained(checkpoint)
     (tmp_path / "train.json").write_text(json.dumps([{"instruction": "Who are you?", "output": "A tiny model."}] * 8))
     config = {
         "model": {"path": str(checkpoint)},
@@ -291,8 +291,8 @@ def test_a_run_is_trained_and_loaded(checkpoint: Path, tokenizer: Any, tmp_path:
     assert (run / "adapter_config.json").is_file()
     (answer,) = tunesmith.chat(run, [[{"role": "user", "content": "Who are you?"}]], ["engine.temperature=0"])
     assert answer == "A tiny model."
-    first, second = (logits_of(tunesmith.ChatSession(run)._handle.load(), tokenizer) for _ in range(2))
-    assert torch.equal(first, second) and not torch.equal(first, logits_of(read(checkpoint), tokenizer))
+    first, second = (logits_of(tunesmith.ChatSession(run)._handle.load(), tiny_bpe) for _ in range(2))
+    assert torch.equal(first, second) and not torch.equal(first, logits_of(read(checkpoint), tiny_bpe))
     with pytest.raises(TunesmithError, match="cannot merge into the weights that quantizer=aqlm"):
         tunesmith.export(run, output_dir=tmp_path / "merged")
     with pytest.raises(TunesmithError, match="adapter=full cannot train the few bits that quantizer=aqlm"):

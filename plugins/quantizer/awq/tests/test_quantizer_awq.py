@@ -8,9 +8,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tunesmith import TunesmithError
-from tunesmith.testing import QuantizerSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logits_of, mean_loss, source_of, train
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing import QuantizerSuite
+from tunesmith_library_testing.parts import (
+    StubPlan,
+    collate,
+    examples,
+    load_plain,
+    logits_of,
+    mean_loss,
+    source_of,
+    train,
+)
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_quantizer_awq import Awq
 from tunesmith_quantizer_awq.folding import Finder
 from tunesmith_quantizer_awq.search import find_scale, output_error, round_clipped
@@ -36,12 +45,12 @@ class TestWithoutClipping(QuantizerSuite):
 
 
 @pytest.fixture
-def quantise(tokenizer):
+def quantise(tiny_bpe):
     """Quantise a folder's model on two chats; gives the plugin and the model."""
 
     def of(folder: Path, dtype: str = "float32", **options):
         awq = Awq(**{"group_size": 32, **options})
-        batches = [collate([example]) for example in examples(tokenizer)]
+        batches = [collate([example]) for example in examples(tiny_bpe)]
         return awq, awq.quantize(load_plain(folder, dtype), lambda: iter(batches))
 
     return of
@@ -121,10 +130,10 @@ def test_clipping_never_makes_an_output_worse(bits: int) -> None:
     ],
     ids=["grouped heads", "heads", "norms that add one"],
 )
-def test_where_scales_go(tmp_path: Path, tokenizer, architecture: str, config, expected) -> None:
+def test_where_scales_go(tmp_path: Path, tiny_bpe, architecture: str, config, expected) -> None:
     """Found by trying: before q k v, o, gate up, and down; nowhere before o when several heads share a value."""
-    folder = save_tiny_model(tmp_path / "model", architecture=architecture, tokenizer=tokenizer, **config)
-    model, batch = load_plain(folder), collate(examples(tokenizer)[:1])
+    folder = save_tiny_model(tmp_path / "model", architecture=architecture, tokenizer=tiny_bpe, **config)
+    model, batch = load_plain(folder), collate(examples(tiny_bpe)[:1])
     chosen = [name for name, layer in model.named_modules() if type(layer) is torch.nn.Linear]
     block = next(iter(blocks(model, [batch], chosen, 1, 64)))
     finder = Finder(block)
@@ -137,25 +146,25 @@ def test_where_scales_go(tmp_path: Path, tokenizer, architecture: str, config, e
 
 @pytest.mark.parametrize("config", [{}, {"num_key_value_heads": 4}, {"attention_bias": True, "mlp_bias": True}])
 @pytest.mark.parametrize("bits", [4, 3])
-def test_the_stored_model_is_the_same_function(tmp_path: Path, tokenizer, quantise, bits: int, config: dict) -> None:
+def test_the_stored_model_is_the_same_function(tmp_path: Path, tiny_bpe, quantise, bits: int, config: dict) -> None:
     """With the scales in the norms and rows, as vLLM loads it; and put back into the full model, to the last bit."""
-    folder = save_tiny_model(tmp_path / "model", tokenizer=tokenizer, **config)
+    folder = save_tiny_model(tmp_path / "model", tokenizer=tiny_bpe, **config)
     awq, model = quantise(folder, bits=bits)
-    there = stored(awq, tmp_path, tokenizer)
-    expected = logits_of(model, tokenizer)
-    torch.testing.assert_close(logits_of(loaded(there), tokenizer), expected, atol=1e-5, rtol=1e-4)
+    there = stored(awq, tmp_path, tiny_bpe)
+    expected = logits_of(model, tiny_bpe)
+    torch.testing.assert_close(logits_of(loaded(there), tiny_bpe), expected, atol=1e-5, rtol=1e-4)
     again = load_plain(folder)
     restore(again, there)
-    assert torch.equal(logits_of(again, tokenizer), expected)
+    assert torch.equal(logits_of(again, tiny_bpe), expected)
     norms = [load_file(one / "model.safetensors")["model.layers.0.input_layernorm.weight"] for one in (folder, there)]
     assert not torch.equal(*norms)
     assert torch.equal(model.model.layers[0].input_layernorm.weight, norms[0]), "an adapter would see other inputs"
 
 
-def test_four_bits_are_stored_as_awq(tiny_model: Path, tmp_path: Path, tokenizer, quantise) -> None:
+def test_four_bits_are_stored_as_awq(tiny_llama: Path, tmp_path: Path, tiny_bpe, quantise) -> None:
     """Read by the definition of the layout: half byte i of a word is column (0, 2, 4, 6, 1, 3, 5, 7)[i]."""
-    awq, model = quantise(tiny_model)
-    tensors = load_file(stored(awq, tmp_path, tokenizer) / "model.safetensors")
+    awq, model = quantise(tiny_llama)
+    tensors = load_file(stored(awq, tmp_path, tiny_bpe) / "model.safetensors")
     qweight, qzeros, scales = (tensors[f"{LAYER}.{name}"] for name in ("qweight", "qzeros", "scales"))
     assert qweight.shape == (64, 16) and qzeros.shape == (2, 16) and scales.shape == (2, 128)
 
@@ -170,14 +179,14 @@ def test_four_bits_are_stored_as_awq(tiny_model: Path, tmp_path: Path, tokenizer
         assert weight[row, column] == scales[row // 32, column].float() * (code - zero)
 
 
-def test_outputs_err_less_than_with_rounding_to_nearest(tiny_model: Path, tokenizer) -> None:
+def test_outputs_err_less_than_with_rounding_to_nearest(tiny_llama: Path, tiny_bpe) -> None:
     """Cross entropy of a model on chats that it knows by heart, at 3 bits and below."""
-    batch = collate(examples(tokenizer))
-    plain = load_plain(tiny_model).requires_grad_(True)
+    batch = collate(examples(tiny_bpe))
+    plain = load_plain(tiny_llama).requires_grad_(True)
     train(plain, batch, steps=60, learning_rate=3e-3)
     state = plain.state_dict()
     for bits in (3, 2):
-        ours, nearest = load_plain(tiny_model), load_plain(tiny_model)
+        ours, nearest = load_plain(tiny_llama), load_plain(tiny_llama)
         for model in (ours, nearest):
             model.load_state_dict(state)
         Awq(bits=bits, group_size=32).quantize(ours, lambda: iter([batch]))
@@ -189,50 +198,50 @@ def test_outputs_err_less_than_with_rounding_to_nearest(tiny_model: Path, tokeni
         assert losses[1] - losses[0] < 0.95 * (losses[2] - losses[0]), (bits, losses)
 
 
-def test_layers_left_out_keep_the_others_right(tiny_model: Path, tmp_path: Path, tokenizer, quantise) -> None:
+def test_layers_left_out_keep_the_others_right(tiny_llama: Path, tmp_path: Path, tiny_bpe, quantise) -> None:
     """Where one of several layers behind a norm is skipped, the norm takes no scale."""
-    awq, model = quantise(tiny_model, skip_modules=["k_proj", "up_proj"])
+    awq, model = quantise(tiny_llama, skip_modules=["k_proj", "up_proj"])
     layer = model.model.layers[0]
     assert type(layer.self_attn.k_proj) is torch.nn.Linear and isinstance(layer.self_attn.q_proj, PackedLinear)
     assert layer.self_attn.q_proj.input_scale is None and layer.mlp.gate_proj.input_scale is None
     assert layer.mlp.down_proj.input_scale is not None
-    there = stored(awq, tmp_path, tokenizer)
+    there = stored(awq, tmp_path, tiny_bpe)
     assert len(model.config.quantization_config["modules_to_not_convert"]) == 4
-    torch.testing.assert_close(logits_of(loaded(there), tokenizer), logits_of(model, tokenizer), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(logits_of(loaded(there), tiny_bpe), logits_of(model, tiny_bpe), atol=1e-5, rtol=1e-4)
 
 
-def test_in_bfloat16(tiny_model: Path, tmp_path: Path, tokenizer, quantise) -> None:
+def test_in_bfloat16(tiny_llama: Path, tmp_path: Path, tiny_bpe, quantise) -> None:
     """A layer computes with the weight that it says; the stored norms are rounded, which is all that differs."""
-    awq, model = quantise(tiny_model, "bfloat16")
+    awq, model = quantise(tiny_llama, "bfloat16")
     layer = model.get_submodule(LAYER)
     x = torch.randn(3, 64, generator=torch.Generator().manual_seed(5)).bfloat16()
     expected = x.double() @ layer.weight.double().T
     assert (layer(x).double() - expected).norm() < 0.01 * expected.norm()
-    there = logits_of(loaded(stored(awq, tmp_path, tokenizer), "bfloat16"), tokenizer)
-    ours = logits_of(model, tokenizer)
+    there = logits_of(loaded(stored(awq, tmp_path, tiny_bpe), "bfloat16"), tiny_bpe)
+    ours = logits_of(model, tiny_bpe)
     assert (there - ours).norm() < 0.03 * ours.norm()
 
 
-def test_quantising_is_deterministic(tiny_model: Path, tokenizer, quantise) -> None:
-    first, second = (logits_of(quantise(tiny_model)[1], tokenizer) for _ in range(2))
+def test_quantising_is_deterministic(tiny_llama: Path, tiny_bpe, quantise) -> None:
+    first, second = (logits_of(quantise(tiny_llama)[1], tiny_bpe) for _ in range(2))
     assert torch.equal(first, second)
 
 
 # ---- errors ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_adapter_is_not_put_over_scaled_norms(tiny_model: Path, tmp_path: Path, tokenizer, quantise) -> None:
+def test_an_adapter_is_not_put_over_scaled_norms(tiny_llama: Path, tmp_path: Path, tiny_bpe, quantise) -> None:
     """An adapter knows the inputs of the model as it was; model.path=RUN/quantized has others."""
-    awq, _ = quantise(tiny_model)
-    folder = stored(awq, tmp_path, tokenizer)
+    awq, _ = quantise(tiny_llama)
+    folder = stored(awq, tmp_path, tiny_bpe)
     with pytest.raises(TunesmithError, match=r"(?s)scales in the norms.*without another model\.path"):
         next(Awq().apply_adapter(loaded(folder), tmp_path, source_of(folder, training=False)))
 
 
-def test_without_data_nothing_is_computed(tiny_model: Path, tokenizer) -> None:
-    model = Awq(group_size=32).quantize(load_plain(tiny_model), None)
+def test_without_data_nothing_is_computed(tiny_llama: Path, tiny_bpe) -> None:
+    model = Awq(group_size=32).quantize(load_plain(tiny_llama), None)
     with pytest.raises(TunesmithError, match=r"(?s)quantizer=awq has no data.*RUN/quantized"):
-        logits_of(model, tokenizer)
+        logits_of(model, tiny_bpe)
 
 
 @pytest.mark.parametrize(
@@ -245,12 +254,12 @@ def test_check(options, keys) -> None:
 
 
 @pytest.mark.gpu
-def test_on_a_gpu(tiny_model: Path, tmp_path: Path, tokenizer, quantise) -> None:
+def test_on_a_gpu(tiny_llama: Path, tmp_path: Path, tiny_bpe, quantise) -> None:
     """Calibrated there from a model on the CPU, and computed there in bfloat16 as on the CPU."""
-    awq, model = quantise(tiny_model, "bfloat16")
-    expected = logits_of(model, tokenizer)
-    folder = stored(awq, tmp_path, tokenizer)
-    there = logits_of(model.cuda(), tokenizer)
+    awq, model = quantise(tiny_llama, "bfloat16")
+    expected = logits_of(model, tiny_bpe)
+    folder = stored(awq, tmp_path, tiny_bpe)
+    there = logits_of(model.cuda(), tiny_bpe)
     assert (there - expected).norm() < 0.05 * expected.norm()
-    again = logits_of(loaded(folder, "bfloat16").cuda(), tokenizer)
+    again = logits_of(loaded(folder, "bfloat16").cuda(), tiny_bpe)
     assert (again - expected).norm() < 0.05 * expected.norm()

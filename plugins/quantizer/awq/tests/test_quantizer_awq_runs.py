@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing.parts import logged, logits_of
+from tunesmith_library_testing.parts import logged, logits_of
 
 for distribution in ("adapter_lora", "data_datasets", "model_transformers", "stage_sft", "trainer_transformers"):
     pytest.importorskip(f"tunesmith_{distribution}")
@@ -38,11 +38,11 @@ def configuration(folder: Path, model: Path, name: str) -> dict:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gptq", "awq"])
-def test_a_stored_model_is_trained_over(tiny_model: Path, tmp_path: Path, tokenizer, name: str) -> None:
+def test_a_stored_model_is_trained_over(tiny_llama: Path, tmp_path: Path, tiny_bpe, name: str) -> None:
     """The second run stores no base of its own, learns, and is loaded to the same logits every time."""
     import tunesmith
 
-    first = tunesmith.train(configuration(tmp_path / "first", tiny_model, name))
+    first = tunesmith.train(configuration(tmp_path / "first", tiny_llama, name))
     second = tunesmith.train(configuration(tmp_path / "second", first / "quantized", name))
     assert (first / "quantized/model.safetensors").is_file() and not (second / "quantized").exists()
     losses = logged(second)
@@ -51,11 +51,11 @@ def test_a_stored_model_is_trained_over(tiny_model: Path, tmp_path: Path, tokeni
     def load(run: Path, overrides: dict | None = None):
         return tunesmith.ChatSession(run, overrides)._handle.load()
 
-    logits = [logits_of(load(second), tokenizer) for _ in range(2)]
+    logits = [logits_of(load(second), tiny_bpe) for _ in range(2)]
     assert torch.equal(*logits)
     moved = {"model.path": str(first / "quantized")}
     if name == "awq":
         with pytest.raises(TunesmithError, match="scales in the norms"):
             load(first, moved)
     else:
-        torch.testing.assert_close(logits_of(load(first, moved), tokenizer), logits_of(load(first), tokenizer))
+        torch.testing.assert_close(logits_of(load(first, moved), tiny_bpe), logits_of(load(first), tiny_bpe))

@@ -9,8 +9,17 @@ import pytest
 import torch
 from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from tunesmith import TunesmithError
-from tunesmith.testing import QuantizerSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logits_of, mean_loss, source_of, train
+from tunesmith_library_testing import QuantizerSuite
+from tunesmith_library_testing.parts import (
+    StubPlan,
+    collate,
+    examples,
+    load_plain,
+    logits_of,
+    mean_loss,
+    source_of,
+    train,
+)
 from tunesmith_quantizer_bitsandbytes import Bitsandbytes
 
 # The 16 values of a 4-bit NormalFloat: quantiles of N(0, 1), 8 above zero, 7 below, and zero (QLoRA, appendix E).
@@ -45,11 +54,11 @@ def weight_of(layer) -> torch.Tensor:
         return layer(torch.eye(layer.in_features)).T
 
 
-def test_nf4_is_the_nearest_of_16_quantiles(tiny_model: Path) -> None:
+def test_nf4_is_the_nearest_of_16_quantiles(tiny_llama: Path) -> None:
     """The closed form: w ≈ c_i · max|w_block| over blocks of 64 weights."""
     name = "model.layers.0.mlp.up_proj"
-    layer = quantised(tiny_model, double_quant=False).get_submodule(name)
-    blocks = load_plain(tiny_model).get_submodule(name).weight.detach().reshape(-1, 64)
+    layer = quantised(tiny_llama, double_quant=False).get_submodule(name)
+    blocks = load_plain(tiny_llama).get_submodule(name).weight.detach().reshape(-1, 64)
     scale = blocks.abs().amax(1, keepdim=True)
     values = torch.tensor(NF4)
     nearest = ((blocks / scale)[..., None] - values).abs().argmin(-1)
@@ -57,10 +66,10 @@ def test_nf4_is_the_nearest_of_16_quantiles(tiny_model: Path) -> None:
     torch.testing.assert_close(weight_of(layer), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_eight_bits_are_rounded_by_row(tiny_model: Path) -> None:
+def test_eight_bits_are_rounded_by_row(tiny_llama: Path) -> None:
     name = "model.layers.0.mlp.up_proj"
-    layer = quantised(tiny_model, bits=8).get_submodule(name).train()  # trained in floating point on a CPU
-    weight = load_plain(tiny_model).get_submodule(name).weight.detach()
+    layer = quantised(tiny_llama, bits=8).get_submodule(name).train()  # trained in floating point on a CPU
+    weight = load_plain(tiny_llama).get_submodule(name).weight.detach()
     scale = weight.abs().amax(1, keepdim=True) / 127
     expected = (weight / scale).round() * scale
     # bitsandbytes takes the rows in float16 before it rounds, so that a value in the middle may fall to either side
@@ -76,9 +85,9 @@ def test_eight_bits_are_rounded_by_row(tiny_model: Path) -> None:
         ({"bits": 8}, 8 + 32 / 64),  # one float32 per row; the layer of this test has rows of 64
     ],
 )
-def test_memory_is_what_the_bits_say(tiny_model: Path, options, expected) -> None:
+def test_memory_is_what_the_bits_say(tiny_llama: Path, options, expected) -> None:
     """Bytes of a layer's tensors against the bits that theory gives each weight; code books apart."""
-    layer = quantised(tiny_model, **options).get_submodule("model.layers.0.mlp.up_proj")
+    layer = quantised(tiny_llama, **options).get_submodule("model.layers.0.mlp.up_proj")
     layer(torch.zeros(1, layer.in_features))
     if isinstance(layer, Linear8bitLt):
         held = [layer.weight.data, layer.state.SCB]
@@ -101,27 +110,27 @@ def test_memory_is_what_the_bits_say(tiny_model: Path, options, expected) -> Non
         (["proj"], None),
     ],
 )
-def test_the_output_head_and_what_is_skipped_keep_their_numbers(tiny_model: Path, skip, kept) -> None:
+def test_the_output_head_and_what_is_skipped_keep_their_numbers(tiny_llama: Path, skip, kept) -> None:
     if kept is None:
         with pytest.raises(TunesmithError, match=r"(?s)quantizer\.skip_modules=proj: fits no layer.*did you mean"):
-            quantised(tiny_model, skip_modules=skip)
+            quantised(tiny_llama, skip_modules=skip)
         return
-    model = quantised(tiny_model, skip_modules=skip)
+    model = quantised(tiny_llama, skip_modules=skip)
     plain = {name for name, module in model.named_modules() if type(module) is torch.nn.Linear}
     assert plain == {"lm_head", *(f"model.{name}" for name in kept)}
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_layers_compute_in_the_precision_of_the_run(tiny_model: Path, precision: str, dtype: torch.dtype) -> None:
-    layer = quantised(tiny_model, precision).get_submodule("model.layers.1.self_attn.q_proj")
+def test_layers_compute_in_the_precision_of_the_run(tiny_llama: Path, precision: str, dtype: torch.dtype) -> None:
+    layer = quantised(tiny_llama, precision).get_submodule("model.layers.1.self_attn.q_proj")
     assert isinstance(layer, Linear4bit) and layer.compute_dtype == dtype
 
 
 @pytest.mark.parametrize("options", [{}, {"bits": 8}])
-def test_an_evaluation_changes_nothing(tiny_model: Path, tokenizer, options) -> None:
+def test_an_evaluation_changes_nothing(tiny_llama: Path, tiny_bpe, options) -> None:
     """Gradients through the quantised layers are the same after an evaluation as before it."""
-    model = quantised(tiny_model, **options)
-    batch = collate(examples(tokenizer))
+    model = quantised(tiny_llama, **options)
+    batch = collate(examples(tiny_bpe))
     scales = [torch.nn.Parameter(torch.ones(64)) for _ in model.model.layers]
     for layer, scale in zip(model.model.layers, scales, strict=True):
         layer.input_layernorm.weight = scale
@@ -141,33 +150,33 @@ def test_an_evaluation_changes_nothing(tiny_model: Path, tokenizer, options) -> 
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
 
 
-def test_dequantised_after_an_evaluation_it_is_the_same(tiny_model: Path, tokenizer) -> None:
+def test_dequantised_after_an_evaluation_it_is_the_same(tiny_llama: Path, tiny_bpe) -> None:
     from bitsandbytes.functional import dequantize_4bit
 
-    model = quantised(tiny_model)
+    model = quantised(tiny_llama)
     layer = model.get_submodule("model.layers.0.mlp.up_proj")
     fresh = dequantize_4bit(layer.weight.data, layer.weight.quant_state).clone()
-    logits_of(model, tokenizer)
+    logits_of(model, tiny_bpe)
     assert torch.equal(dequantize_4bit(layer.weight.data, layer.weight.quant_state), fresh)
 
 
 @pytest.mark.parametrize("options", [{}, {"bits": 8}])
-def test_quantising_is_deterministic(tiny_model: Path, tokenizer, options) -> None:
+def test_quantising_is_deterministic(tiny_llama: Path, tiny_bpe, options) -> None:
     """The base is quantised anew at every load, so that the adapter of a run finds what it was trained over."""
-    first, second = (logits_of(quantised(tiny_model, **options), tokenizer) for _ in range(2))
+    first, second = (logits_of(quantised(tiny_llama, **options), tiny_bpe) for _ in range(2))
     assert torch.equal(first, second)
 
 
-def test_a_model_that_is_stored_in_few_bits(tiny_model: Path, tokenizer, tmp_path: Path, caplog) -> None:
+def test_a_model_that_is_stored_in_few_bits(tiny_llama: Path, tiny_bpe, tmp_path: Path, caplog) -> None:
     """Its own bits hold, not the options; on a CPU it needs the plugin as much as one that is quantised here."""
-    model = quantised(tiny_model, quant_type="fp4")
+    model = quantised(tiny_llama, quant_type="fp4")
     model.save_pretrained(tmp_path)
     caplog.set_level(logging.INFO, "tunesmith")
     again = quantised(tmp_path)
     assert "the bits that the model is stored in" in caplog.text
     layer = again.get_submodule("model.layers.0.mlp.up_proj")
     assert layer.weight.quant_state.quant_type == "fp4" and not layer.support_avx512bf16_for_cpu
-    assert torch.equal(logits_of(again, tokenizer), logits_of(model, tokenizer))
+    assert torch.equal(logits_of(again, tiny_bpe), logits_of(model, tiny_bpe))
 
 
 def test_bits_of_another_kind_are_refused(tmp_path: Path) -> None:
@@ -181,9 +190,9 @@ def perplexity(model, batch) -> float:
         return mean_loss(model.eval(), batch).exp().item()
 
 
-def test_a_trained_model_keeps_its_perplexity(tiny_model: Path, tokenizer, tmp_path: Path) -> None:
+def test_a_trained_model_keeps_its_perplexity(tiny_llama: Path, tiny_bpe, tmp_path: Path) -> None:
     """On chats that a model knows by heart, 8 bits lose next to nothing and 4 bits little."""
-    model, batch = load_plain(tiny_model), collate(examples(tokenizer))
+    model, batch = load_plain(tiny_llama), collate(examples(tiny_bpe))
     untrained = perplexity(copy.deepcopy(model), batch)
     train(model.requires_grad_(True), batch, steps=60, learning_rate=3e-3)
     model.save_pretrained(tmp_path)
@@ -194,11 +203,11 @@ def test_a_trained_model_keeps_its_perplexity(tiny_model: Path, tokenizer, tmp_p
     assert four < 1.2 * plain
 
 
-def test_the_cpu_kernel_is_for_answers(tiny_model: Path, tokenizer) -> None:
+def test_the_cpu_kernel_is_for_answers(tiny_llama: Path, tiny_bpe) -> None:
     """It rounds the scales of blocks to bfloat16: nearly the same logits, where this CPU has the kernel."""
-    exact, fast = quantised(tiny_model), quantised(tiny_model, cpu_kernel=True)
-    difference = (logits_of(exact, tokenizer) - logits_of(fast, tokenizer)).norm()
-    assert difference < 0.02 * logits_of(exact, tokenizer).norm()
+    exact, fast = quantised(tiny_llama), quantised(tiny_llama, cpu_kernel=True)
+    difference = (logits_of(exact, tiny_bpe) - logits_of(fast, tiny_bpe)).norm()
+    assert difference < 0.02 * logits_of(exact, tiny_bpe).norm()
     layer = fast.get_submodule("model.layers.0.mlp.up_proj")
     assert bool(difference > 0) == bool(layer.support_avx512bf16_for_cpu)
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing import QuantizerSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
+from tunesmith_library_testing import QuantizerSuite
+from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
 from tunesmith_quantizer_eetq import Eetq
 from tunesmith_quantizer_eetq.linear import EetqLinear
 
@@ -78,8 +78,8 @@ class TestEetq(QuantizerSuite):
 
 
 @pytest.mark.usefixtures("formulas")
-def test_a_weight_has_a_scale_per_output(tiny_model: Path) -> None:
-    model, plain = quantised(tiny_model), load_plain(tiny_model)
+def test_a_weight_has_a_scale_per_output(tiny_llama: Path) -> None:
+    model, plain = quantised(tiny_llama), load_plain(tiny_llama)
     names = [name for name, layer in model.named_modules() if isinstance(layer, EetqLinear)]
     linear = {name for name, layer in plain.named_modules() if isinstance(layer, torch.nn.Linear)}
     assert set(names) == linear - {"lm_head"}
@@ -94,10 +94,10 @@ def test_a_weight_has_a_scale_per_output(tiny_model: Path) -> None:
 @pytest.mark.usefixtures("formulas")
 @pytest.mark.parametrize("shape", [(5,), (2, 5), (1, 5), (3, 1)])
 @pytest.mark.parametrize("bias", [False, True])
-def test_outputs_and_gradients_for_inputs_of_any_shape(tiny_model: Path, shape: tuple[int, ...], bias: bool) -> None:
+def test_outputs_and_gradients_for_inputs_of_any_shape(tiny_llama: Path, shape: tuple[int, ...], bias: bool) -> None:
     """Also for several sequences, where the gradient of transformers' own layer has the wrong shape."""
     torch.manual_seed(0)
-    layer = quantised(tiny_model).get_submodule(LAYER)
+    layer = quantised(tiny_llama).get_submodule(LAYER)
     if bias:
         layer.kernel.bias = torch.nn.Parameter(torch.randn(layer.out_features, dtype=torch.float16), False)
     weight, offset = layer.weight.double(), 0 if layer.bias is None else layer.bias.double()
@@ -111,32 +111,32 @@ def test_outputs_and_gradients_for_inputs_of_any_shape(tiny_model: Path, shape: 
 
 
 @pytest.mark.usefixtures("formulas")
-def test_lora_is_trained_saved_and_loaded(tiny_model: Path, tokenizer: Any, tmp_path: Path) -> None:
+def test_lora_is_trained_saved_and_loaded(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     config = peft.LoraConfig(r=8, target_modules="all-linear", modules_to_save=["lm_head"])
-    model = peft.get_peft_model(quantised(tiny_model), config)
-    losses = train(computing_in_fp16(model.train(), "cpu"), collate(examples(tokenizer)), steps=24)
+    model = peft.get_peft_model(quantised(tiny_llama), config)
+    losses = train(computing_in_fp16(model.train(), "cpu"), collate(examples(tiny_bpe)), steps=24)
     assert losses[-1] < 0.5 * losses[0]
     model.save_pretrained(tmp_path)
-    loaded = peft.PeftModel.from_pretrained(quantised(tiny_model), tmp_path)
+    loaded = peft.PeftModel.from_pretrained(quantised(tiny_llama), tmp_path)
     loaded = computing_in_fp16(loaded, "cpu")
-    assert torch.equal(logits_of(loaded, tokenizer), logits_of(model, tokenizer))
+    assert torch.equal(logits_of(loaded, tiny_bpe), logits_of(model, tiny_bpe))
 
 
 @pytest.mark.gpu
-def test_lora_on_a_gpu(tiny_model: Path, tokenizer: Any) -> None:
+def test_lora_on_a_gpu(tiny_llama: Path, tiny_bpe: Any) -> None:
     if not torch.cuda.is_available() or importlib.util.find_spec("kernels") is None:
         pytest.skip("needs a CUDA device and the package kernels")
     peft = pytest.importorskip("peft")
-    model = peft.get_peft_model(quantised(tiny_model, "cuda"), peft.LoraConfig(r=8, target_modules="all-linear"))
+    model = peft.get_peft_model(quantised(tiny_llama, "cuda"), peft.LoraConfig(r=8, target_modules="all-linear"))
     batch = {
-        name: value.cuda() if hasattr(value, "cuda") else value for name, value in collate(examples(tokenizer)).items()
+        name: value.cuda() if hasattr(value, "cuda") else value for name, value in collate(examples(tiny_bpe)).items()
     }
     losses = train(computing_in_fp16(model.train(), "cuda"), batch, steps=24)
     assert losses[-1] < losses[0]
-    expected = logits_of(load_plain(tiny_model), tokenizer)
+    expected = logits_of(load_plain(tiny_llama), tiny_bpe)
     with model.disable_adapter():
-        assert (logits_of(model, tokenizer) - expected).norm() < 0.05 * expected.norm()
+        assert (logits_of(model, tiny_bpe) - expected).norm() < 0.05 * expected.norm()
 
 
 def test_without_a_gpu_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tunesmith import TunesmithError
-from tunesmith.testing import QuantizerSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logits_of, mean_loss, source_of, train
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing import QuantizerSuite
+from tunesmith_library_testing.parts import (
+    StubPlan,
+    collate,
+    examples,
+    load_plain,
+    logits_of,
+    mean_loss,
+    source_of,
+    train,
+)
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_quantizer_gptq import Gptq
 from tunesmith_quantizer_gptq.calibration import blocks
 from tunesmith_quantizer_gptq.checkpoint import from_stored, restore
@@ -37,12 +46,12 @@ class TestActivationOrder(QuantizerSuite):
 
 
 @pytest.fixture
-def quantise(tokenizer):
+def quantise(tiny_bpe):
     """Quantise a folder's model on two chats; gives the plugin and the model."""
 
     def of(folder: Path, dtype: str = "float32", **options):
         gptq = Gptq(**{"group_size": 32, **options})
-        batches = [collate([example]) for example in examples(tokenizer)]
+        batches = [collate([example]) for example in examples(tiny_bpe)]
         return gptq, gptq.quantize(load_plain(folder, dtype), lambda: iter(batches))
 
     return of
@@ -187,9 +196,9 @@ def test_a_layer_computes_with_its_weight(bits: int, scaled: bool) -> None:
     torch.testing.assert_close(gradient.double(), 2 * y.double() @ dense, atol=1e-4, rtol=1e-4)
 
 
-def test_the_graph_keeps_no_weight(tiny_model: Path, quantise) -> None:
+def test_the_graph_keeps_no_weight(tiny_llama: Path, quantise) -> None:
     """A backward pass holds packed weights only: nothing as large as a weight is saved for it."""
-    _, model = quantise(tiny_model)
+    _, model = quantise(tiny_llama)
     layer, saved = model.get_submodule(LAYER), []
     x = torch.randn(3, layer.in_features, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
@@ -198,19 +207,19 @@ def test_the_graph_keeps_no_weight(tiny_model: Path, quantise) -> None:
 
 
 @pytest.mark.parametrize("bits", ALL_BITS)
-def test_memory_is_what_the_bits_say(tiny_model: Path, quantise, bits: int) -> None:
+def test_memory_is_what_the_bits_say(tiny_llama: Path, quantise, bits: int) -> None:
     """Bytes of a layer against bits + (16 bits of scale + zero point) / group + 32 bits of group per input."""
-    layer = quantise(tiny_model, bits=bits)[1].get_submodule(LAYER)
+    layer = quantise(tiny_llama, bits=bits)[1].get_submodule(LAYER)
     held = 8 * sum(tensor.numel() * tensor.element_size() for tensor in layer.parameters())
     expected = bits + (16 + bits) / 32 + 32 / layer.out_features
     assert held / (layer.in_features * layer.out_features) == pytest.approx(expected)
 
 
-def test_under_autocast(tiny_model: Path, tokenizer, quantise) -> None:
+def test_under_autocast(tiny_llama: Path, tiny_bpe, quantise) -> None:
     """In bfloat16 under autocast, as the trainer computes, gradients are those of the dequantised weights."""
-    _, model = quantise(tiny_model, "bfloat16")
-    plain, gradients = load_plain(tiny_model), []
-    batch = collate(examples(tokenizer))
+    _, model = quantise(tiny_llama, "bfloat16")
+    plain, gradients = load_plain(tiny_llama), []
+    batch = collate(examples(tiny_bpe))
     for name, layer in model.named_modules():
         if isinstance(layer, PackedLinear):
             assert layer.weight.dtype == torch.bfloat16
@@ -227,9 +236,9 @@ def test_under_autocast(tiny_model: Path, tokenizer, quantise) -> None:
 
 
 @torch.no_grad()
-def test_layers_see_what_the_model_gives_them(tiny_model: Path, tokenizer) -> None:
+def test_layers_see_what_the_model_gives_them(tiny_llama: Path, tiny_bpe) -> None:
     """Walking without changing anything: every layer's E[x xᵀ] is that of a forward through the whole model."""
-    model, batch = load_plain(tiny_model), collate(examples(tokenizer))
+    model, batch = load_plain(tiny_llama), collate(examples(tiny_bpe))
     linear = {name: layer for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
     del linear["lm_head"]
     seen: dict[str, list[torch.Tensor]] = {name: [] for name in linear}
@@ -256,23 +265,23 @@ def test_layers_see_what_the_model_gives_them(tiny_model: Path, tokenizer) -> No
     assert met == set(linear)
 
 
-def test_examples_are_cut_and_counted(tiny_model: Path, tokenizer) -> None:
+def test_examples_are_cut_and_counted(tiny_llama: Path, tiny_bpe) -> None:
     """`samples` and `sample_length` bound what is looked at, and no more batches are asked for."""
     asked = []
 
     def batches() -> Iterator[dict]:
         for number in range(100):
             asked.append(number)
-            yield collate(examples(tokenizer)[:1])
+            yield collate(examples(tiny_bpe)[:1])
 
-    model = load_plain(tiny_model)
+    model = load_plain(tiny_llama)
     found = next(iter(blocks(model, batches(), [LAYER], 3, 7)))
     assert [call.hidden.shape[1] for call in found.calls] == [7, 7, 7] and len(asked) == 3
 
 
-def test_patched_layers_stay_patched(tiny_model: Path, tokenizer) -> None:
+def test_patched_layers_stay_patched(tiny_llama: Path, tiny_bpe) -> None:
     """Also when a patch has given a decoder layer another forward of its own, which is what is calibrated."""
-    model, ran = load_plain(tiny_model), []
+    model, ran = load_plain(tiny_llama), []
     layer = model.model.layers[1]
     original = layer.forward
 
@@ -281,45 +290,45 @@ def test_patched_layers_stay_patched(tiny_model: Path, tokenizer) -> None:
         return original(*args, **kwargs)
 
     layer.forward = patched
-    Gptq(group_size=32).quantize(model, lambda: iter([collate(examples(tokenizer))]))
+    Gptq(group_size=32).quantize(model, lambda: iter([collate(examples(tiny_bpe))]))
     assert ran and layer.forward is patched and "forward" not in vars(model.model.layers[0])
 
 
 @pytest.mark.parametrize("architecture", ["qwen2", "gemma2"])
-def test_other_architectures(tmp_path: Path, tokenizer, quantise, architecture: str) -> None:
+def test_other_architectures(tmp_path: Path, tiny_bpe, quantise, architecture: str) -> None:
     """Biases, norms that add one, masks that differ from layer to layer."""
-    folder = save_tiny_model(tmp_path / "model", architecture=architecture, tokenizer=tokenizer)
+    folder = save_tiny_model(tmp_path / "model", architecture=architecture, tokenizer=tiny_bpe)
     _, model = quantise(folder, bits=8)
-    plain = logits_of(load_plain(folder), tokenizer)
-    difference = (logits_of(model, tokenizer) - plain).norm() / plain.norm()
+    plain = logits_of(load_plain(folder), tiny_bpe)
+    difference = (logits_of(model, tiny_bpe) - plain).norm() / plain.norm()
     assert 0 < difference < 0.02
 
 
-def test_what_is_skipped_keeps_its_numbers(tiny_model: Path, quantise) -> None:
-    gptq, model = quantise(tiny_model, skip_modules=["layers.0", "o_proj"])
+def test_what_is_skipped_keeps_its_numbers(tiny_llama: Path, quantise) -> None:
+    gptq, model = quantise(tiny_llama, skip_modules=["layers.0", "o_proj"])
     kept = {name for name, module in model.named_modules() if type(module) is torch.nn.Linear}
-    first = {name for name, layer in load_plain(tiny_model).named_modules() if type(layer) is torch.nn.Linear}
+    first = {name for name, layer in load_plain(tiny_llama).named_modules() if type(layer) is torch.nn.Linear}
     first = {name for name in first if name.startswith("model.layers.0.")}
     assert kept == {"lm_head", "model.layers.1.self_attn.o_proj", *first}
     assert len(gptq._quantised.config["dynamic"]) == len(kept) - 1
     with pytest.raises(TunesmithError, match=r"quantizer\.skip_modules=o_porj: fits no layer"):
-        quantise(tiny_model, skip_modules=["o_porj"])
+        quantise(tiny_llama, skip_modules=["o_porj"])
 
 
-def test_quantising_is_deterministic(tiny_model: Path, tokenizer, quantise) -> None:
-    first, second = (logits_of(quantise(tiny_model)[1], tokenizer) for _ in range(2))
+def test_quantising_is_deterministic(tiny_llama: Path, tiny_bpe, quantise) -> None:
+    first, second = (logits_of(quantise(tiny_llama)[1], tiny_bpe) for _ in range(2))
     assert torch.equal(first, second)
 
 
-def test_a_trained_model_loses_less_than_by_rounding_to_nearest(tiny_model: Path, tokenizer) -> None:
+def test_a_trained_model_loses_less_than_by_rounding_to_nearest(tiny_llama: Path, tiny_bpe) -> None:
     """Cross entropy on chats that a model knows by heart, at 3 bits and below."""
-    batch = collate(examples(tokenizer))
-    plain = load_plain(tiny_model).requires_grad_(True)
+    batch = collate(examples(tiny_bpe))
+    plain = load_plain(tiny_llama).requires_grad_(True)
     train(plain, batch, steps=60, learning_rate=3e-3)
     state = plain.state_dict()
     for bits in (3, 2):
         gptq = Gptq(bits=bits, group_size=32, sym=False)
-        ours, nearest = load_plain(tiny_model), load_plain(tiny_model)
+        ours, nearest = load_plain(tiny_llama), load_plain(tiny_llama)
         for model in (ours, nearest):
             model.load_state_dict(state)
         gptq.quantize(ours, lambda: iter([batch]))
@@ -344,11 +353,11 @@ def test_a_trained_model_loses_less_than_by_rounding_to_nearest(tiny_model: Path
     ],
     ids=["4", "3 in order", "8 by rows", "2 in part"],
 )
-def test_what_is_stored_is_the_model(tiny_model: Path, tmp_path: Path, tokenizer, quantise, options) -> None:
+def test_what_is_stored_is_the_model(tiny_llama: Path, tmp_path: Path, tiny_bpe, quantise, options) -> None:
     """Read by its definition with numpy's shifts, and put back into the full model, to the same logits."""
-    gptq, model = quantise(tiny_model, **options)
+    gptq, model = quantise(tiny_llama, **options)
     layer = model.get_submodule(LAYER)
-    folder = stored(gptq, tmp_path, tokenizer)
+    folder = stored(gptq, tmp_path, tiny_bpe)
     tensors = load_file(folder / "model.safetensors")
     bits = gptq.bits
     columns = {name: tensors[f"{LAYER}.{name}"].numpy() for name in ("qweight", "qzeros", "scales", "g_idx")}
@@ -363,9 +372,9 @@ def test_what_is_stored_is_the_model(tiny_model: Path, tmp_path: Path, tokenizer
     scales = torch.from_numpy(columns["scales"]).float()
     weight = (scales[index] * (numbers(columns["qweight"]) - zeros[index])).T
     torch.testing.assert_close(layer.weight, weight, atol=0, rtol=0)
-    again = load_plain(tiny_model)
+    again = load_plain(tiny_llama)
     restore(again, folder)
-    assert torch.equal(logits_of(again, tokenizer), logits_of(model, tokenizer))
+    assert torch.equal(logits_of(again, tiny_bpe), logits_of(model, tiny_bpe))
 
 
 def loaded(folder: Path, dtype: str = "float32"):
@@ -382,12 +391,12 @@ def loaded(folder: Path, dtype: str = "float32"):
 
 @pytest.mark.parametrize("options", [{}, {"bits": 3, "sym": False, "desc_act": True}, {"skip_modules": ["layers.1"]}])
 def test_a_stored_model_is_loaded_without_its_full_weights(
-    tiny_model: Path, tmp_path: Path, tokenizer, quantise, options
+    tiny_llama: Path, tmp_path: Path, tiny_bpe, quantise, options
 ) -> None:
-    gptq, model = quantise(tiny_model, **options)
-    folder = stored(gptq, tmp_path, tokenizer)
+    gptq, model = quantise(tiny_llama, **options)
+    folder = stored(gptq, tmp_path, tiny_bpe)
     again = loaded(folder)
-    assert torch.equal(logits_of(again, tokenizer), logits_of(model, tokenizer))
+    assert torch.equal(logits_of(again, tiny_bpe), logits_of(model, tiny_bpe))
     packed = [module for module in again.modules() if isinstance(module, PackedLinear)]
     assert packed and not any(weight.requires_grad for layer in packed for weight in layer.parameters())
     assert again.config.quantization_config == json.loads((folder / "config.json").read_text())["quantization_config"]
@@ -395,12 +404,12 @@ def test_a_stored_model_is_loaded_without_its_full_weights(
         again.save_pretrained(tmp_path / "again")
 
 
-def test_zero_points_that_are_lessened_by_one(tiny_model: Path, tmp_path: Path, tokenizer, quantise) -> None:
+def test_zero_points_that_are_lessened_by_one(tiny_llama: Path, tmp_path: Path, tiny_bpe, quantise) -> None:
     from safetensors.torch import save_file
 
     """The first format, in which older models with zero points are stored."""
-    gptq, model = quantise(tiny_model, sym=False)
-    folder = stored(gptq, tmp_path, tokenizer)
+    gptq, model = quantise(tiny_llama, sym=False)
+    folder = stored(gptq, tmp_path, tiny_bpe)
     tensors = load_file(folder / "model.safetensors")
     for name, tensor in tensors.items():
         if name.endswith(".qzeros"):
@@ -410,18 +419,18 @@ def test_zero_points_that_are_lessened_by_one(tiny_model: Path, tmp_path: Path, 
     assert config["quantization_config"]["checkpoint_format"] == "gptq_v2"
     config["quantization_config"]["checkpoint_format"] = "gptq"
     (folder / "config.json").write_text(json.dumps(config))
-    assert torch.equal(logits_of(loaded(folder), tokenizer), logits_of(model, tokenizer))
+    assert torch.equal(logits_of(loaded(folder), tiny_bpe), logits_of(model, tiny_bpe))
 
 
-def test_a_resumed_run_takes_what_was_stored(tiny_model: Path, tmp_path: Path, tokenizer, quantise) -> None:
+def test_a_resumed_run_takes_what_was_stored(tiny_llama: Path, tmp_path: Path, tiny_bpe, quantise) -> None:
     """Even when calibrating again gives something else."""
-    gptq, model = quantise(tiny_model)
-    expected = logits_of(model, tokenizer)
-    stored(gptq, tmp_path, tokenizer)
-    other, changed = quantise(tiny_model, damping=1.0)
-    assert not torch.equal(logits_of(changed, tokenizer), expected)
-    next(other.fit(SimpleNamespace(output_dir=tmp_path, resume=True, processor=tokenizer)))
-    assert torch.equal(logits_of(changed, tokenizer), expected)
+    gptq, model = quantise(tiny_llama)
+    expected = logits_of(model, tiny_bpe)
+    stored(gptq, tmp_path, tiny_bpe)
+    other, changed = quantise(tiny_llama, damping=1.0)
+    assert not torch.equal(logits_of(changed, tiny_bpe), expected)
+    next(other.fit(SimpleNamespace(output_dir=tmp_path, resume=True, processor=tiny_bpe)))
+    assert torch.equal(logits_of(changed, tiny_bpe), expected)
 
 
 @pytest.mark.parametrize("layer", ["g43201", "g33210", "g86410", "g23210"])
@@ -454,37 +463,37 @@ def test_what_is_stored_otherwise_is_refused(tmp_path: Path, quantization, messa
         Gptq().quantization_config(source_of(tmp_path))
 
 
-def test_a_full_model_is_loaded_as_ever(tiny_model: Path) -> None:
-    assert Gptq().quantization_config(source_of(tiny_model)) is None
+def test_a_full_model_is_loaded_as_ever(tiny_llama: Path) -> None:
+    assert Gptq().quantization_config(source_of(tiny_llama)) is None
 
 
-def test_groups_that_do_not_come_out_even_are_refused(tiny_model: Path, quantise) -> None:
+def test_groups_that_do_not_come_out_even_are_refused(tiny_llama: Path, quantise) -> None:
     with pytest.raises(TunesmithError, match=r"(?s)group_size=128: the 64 × 64 weights of .*\.q_proj .*skip_modules"):
-        quantise(tiny_model, group_size=128)
+        quantise(tiny_llama, group_size=128)
 
 
-def test_without_data_nothing_is_computed(tiny_model: Path, tmp_path: Path, tokenizer) -> None:
+def test_without_data_nothing_is_computed(tiny_llama: Path, tmp_path: Path, tiny_bpe) -> None:
     """Outside training a model waits for the folder of a run, and says so instead of answering in full numbers."""
     gptq = Gptq(group_size=32)
-    model = gptq.quantize(load_plain(tiny_model), None)
+    model = gptq.quantize(load_plain(tiny_llama), None)
     with pytest.raises(TunesmithError, match=r"(?s)quantizer=gptq has no data.*RUN/quantized"):
-        logits_of(model, tokenizer)
+        logits_of(model, tiny_bpe)
     with pytest.raises(TunesmithError, match="was not trained over quantizer=gptq"):
-        next(gptq.apply_adapter(model, tmp_path, source_of(tiny_model, training=False)))
-    model = gptq.quantize(load_plain(tiny_model), None)
+        next(gptq.apply_adapter(model, tmp_path, source_of(tiny_llama, training=False)))
+    model = gptq.quantize(load_plain(tiny_llama), None)
     with pytest.raises(TunesmithError, match="makes its own batches"):
-        next(gptq.apply_adapter(model, None, source_of(tiny_model)))
+        next(gptq.apply_adapter(model, None, source_of(tiny_llama)))
 
 
-def test_batches_of_another_kind_are_refused(tiny_model: Path) -> None:
+def test_batches_of_another_kind_are_refused(tiny_llama: Path) -> None:
     with pytest.raises(TunesmithError, match=r"batches with input_ids, and this stage's have prompts"):
-        Gptq(group_size=32).quantize(load_plain(tiny_model), lambda: iter([{"prompts": []}]))
+        Gptq(group_size=32).quantize(load_plain(tiny_llama), lambda: iter([{"prompts": []}]))
     with pytest.raises(TunesmithError, match="no training data"):
-        Gptq(group_size=32).quantize(load_plain(tiny_model), lambda: iter([]))
+        Gptq(group_size=32).quantize(load_plain(tiny_llama), lambda: iter([]))
 
 
-def test_a_folder_of_another_model_is_refused(tiny_model: Path, tmp_path: Path, tokenizer, quantise) -> None:
-    folder = stored(quantise(tiny_model)[0], tmp_path, tokenizer)
+def test_a_folder_of_another_model_is_refused(tiny_llama: Path, tmp_path: Path, tiny_bpe, quantise) -> None:
+    folder = stored(quantise(tiny_llama)[0], tmp_path, tiny_bpe)
     smaller = load_plain(save_tiny_model(tmp_path / "smaller", layers=1))
     with pytest.raises(TunesmithError, match=r"stored for another model: this one has no model\.layers\.1"):
         restore(smaller, folder)
@@ -508,12 +517,12 @@ def test_check(options, init, keys) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("bits", ALL_BITS)
-def test_on_a_gpu(tiny_model: Path, tmp_path: Path, tokenizer, quantise, bits: int) -> None:
+def test_on_a_gpu(tiny_llama: Path, tmp_path: Path, tiny_bpe, quantise, bits: int) -> None:
     """Calibrated there from a model on the CPU, moved there, and computed there in bfloat16 as on the CPU."""
-    gptq, model = quantise(tiny_model, "bfloat16", bits=bits)
-    expected = logits_of(model, tokenizer)
-    folder = stored(gptq, tmp_path, tokenizer)
-    there = logits_of(model.cuda(), tokenizer)
+    gptq, model = quantise(tiny_llama, "bfloat16", bits=bits)
+    expected = logits_of(model, tiny_bpe)
+    folder = stored(gptq, tmp_path, tiny_bpe)
+    there = logits_of(model.cuda(), tiny_bpe)
     assert (there - expected).norm() < 0.05 * expected.norm()
     again = loaded(folder, "bfloat16").cuda()
-    assert torch.equal(logits_of(again, tokenizer), there)
+    assert torch.equal(logits_of(again, tiny_bpe), there)

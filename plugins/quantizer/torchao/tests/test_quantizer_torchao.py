@@ -6,8 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing import QuantizerSuite
-from tunesmith.testing.parts import StubPlan, collate, examples, load_plain, logits_of, mean_loss, source_of, train
+from tunesmith_library_testing import QuantizerSuite
+from tunesmith_library_testing.parts import (
+    StubPlan,
+    collate,
+    examples,
+    load_plain,
+    logits_of,
+    mean_loss,
+    source_of,
+    train,
+)
 from tunesmith_quantizer_torchao import Torchao
 
 TRAINED = ("int8_weight_only", "float8_weight_only")
@@ -42,8 +51,8 @@ def weight_of(layer) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("scheme", TRAINED)
-def test_a_weight_is_what_the_formula_says(tiny_model: Path, scheme: str) -> None:
-    weight = load_plain(tiny_model).get_submodule(LAYER).weight.detach()
+def test_a_weight_is_what_the_formula_says(tiny_llama: Path, scheme: str) -> None:
+    weight = load_plain(tiny_llama).get_submodule(LAYER).weight.detach()
     largest = weight.abs().amax(1, keepdim=True)
     if scheme == "float8_weight_only":
         step = largest / 448
@@ -51,16 +60,16 @@ def test_a_weight_is_what_the_formula_says(tiny_model: Path, scheme: str) -> Non
     else:
         step = largest / 127
         expected = (weight / step).round() * step
-    found = weight_of(quantised(tiny_model, scheme=scheme).get_submodule(LAYER))
+    found = weight_of(quantised(tiny_llama, scheme=scheme).get_submodule(LAYER))
     # a weight in the middle between two steps may fall to either side; torchao's int8 step is 127.5th of the largest
     assert (found - weight).norm().item() == pytest.approx((expected - weight).norm().item(), rel=0.02)
     assert (found - expected).abs().max() <= 1.01 * 2 * (expected - weight).abs().max()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_memory_is_what_the_bits_say(tiny_model: Path, scheme: str) -> None:
+def test_memory_is_what_the_bits_say(tiny_llama: Path, scheme: str) -> None:
     """Bytes held for a layer against 8 bits per weight a scale (32 bits) per row of 64; int8 may have a zero point."""
-    layer = quantised(tiny_model, scheme=scheme).get_submodule(LAYER)
+    layer = quantised(tiny_llama, scheme=scheme).get_submodule(LAYER)
     tensors = [getattr(layer.weight, name, None) for name in ("qdata", "scale", "zero_point")]
     held = sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor is not None)
     assert 8 * held / (layer.in_features * layer.out_features) == pytest.approx(8 + 32 / 64, abs=8 / 64 + 1e-6)
@@ -74,40 +83,40 @@ def test_memory_is_what_the_bits_say(tiny_model: Path, scheme: str) -> None:
         (["layers.0.*.up_*"], ["layers.0.mlp.up_proj"]),
     ],
 )
-def test_the_output_head_and_what_is_skipped_keep_their_numbers(tiny_model: Path, skip, kept) -> None:
-    model = quantised(tiny_model, skip_modules=skip)
+def test_the_output_head_and_what_is_skipped_keep_their_numbers(tiny_llama: Path, skip, kept) -> None:
+    model = quantised(tiny_llama, skip_modules=skip)
     linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     plain = {name for name, module in linear.items() if type(module.weight.data) is torch.Tensor}
     assert plain == {"lm_head", *(f"model.{name}" for name in kept)}
 
 
-def test_a_layer_that_is_not_there_cannot_be_skipped(tiny_model: Path) -> None:
+def test_a_layer_that_is_not_there_cannot_be_skipped(tiny_llama: Path) -> None:
     with pytest.raises(TunesmithError, match=r"(?s)quantizer\.skip_modules=o_porj: fits no layer.*did you mean"):
-        quantised(tiny_model, skip_modules=["o_porj"])
+        quantised(tiny_llama, skip_modules=["o_porj"])
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_quantising_is_deterministic(tiny_model: Path, tokenizer, scheme: str) -> None:
+def test_quantising_is_deterministic(tiny_llama: Path, tiny_bpe, scheme: str) -> None:
     """The base is quantised anew at every load, so that the adapter of a run finds what it was trained over."""
-    first, second = (logits_of(quantised(tiny_model, scheme=scheme), tokenizer) for _ in range(2))
+    first, second = (logits_of(quantised(tiny_llama, scheme=scheme), tiny_bpe) for _ in range(2))
     assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("scheme", TRAINED)
-def test_an_evaluation_changes_nothing(tiny_model: Path, tokenizer, scheme: str) -> None:
-    model, batch = quantised(tiny_model, scheme=scheme), collate(examples(tokenizer))
+def test_an_evaluation_changes_nothing(tiny_llama: Path, tiny_bpe, scheme: str) -> None:
+    model, batch = quantised(tiny_llama, scheme=scheme), collate(examples(tiny_bpe))
     weight = model.model.layers[0].input_layernorm.weight.requires_grad_()
     (before,) = torch.autograd.grad(mean_loss(model.train(), batch), weight)
-    logits_of(model, tokenizer)
+    logits_of(model, tiny_bpe)
     (after,) = torch.autograd.grad(mean_loss(model.train(), batch), weight)
     assert before.norm() > 0 and torch.equal(before, after)
 
 
 @pytest.mark.parametrize("scheme", TRAINED)
-def test_gradients_under_autocast(tiny_model: Path, tokenizer, scheme: str) -> None:
+def test_gradients_under_autocast(tiny_llama: Path, tiny_bpe, scheme: str) -> None:
     """In bfloat16 under autocast, as the trainer computes, gradients are those of the dequantised weights."""
-    model, batch = quantised(tiny_model, "bfloat16", scheme=scheme), collate(examples(tokenizer))
-    plain = load_plain(tiny_model)
+    model, batch = quantised(tiny_llama, "bfloat16", scheme=scheme), collate(examples(tiny_bpe))
+    plain = load_plain(tiny_llama)
     for name, layer in model.named_modules():
         if isinstance(layer, torch.nn.Linear) and name != "lm_head":
             plain.get_submodule(name).weight.data = layer.weight.dequantize().float()
@@ -122,9 +131,9 @@ def test_gradients_under_autocast(tiny_model: Path, tokenizer, scheme: str) -> N
     assert (ours - reference).norm() < 0.05 * reference.norm()
 
 
-def test_a_trained_model_keeps_its_perplexity(tiny_model: Path, tokenizer, tmp_path: Path) -> None:
+def test_a_trained_model_keeps_its_perplexity(tiny_llama: Path, tiny_bpe, tmp_path: Path) -> None:
     """On chats that a model knows by heart, 8 bits lose next to nothing."""
-    plain, batch = load_plain(tiny_model).requires_grad_(True), collate(examples(tokenizer))
+    plain, batch = load_plain(tiny_llama).requires_grad_(True), collate(examples(tiny_bpe))
     untrained = copy.deepcopy(plain)
     train(plain, batch, steps=60, learning_rate=3e-3)
     plain.save_pretrained(tmp_path)
@@ -138,18 +147,18 @@ def test_a_trained_model_keeps_its_perplexity(tiny_model: Path, tokenizer, tmp_p
         assert perplexity(quantised(tmp_path, scheme=scheme)) < 1.03 * perplexity(plain)
 
 
-def test_dynamic_int8_has_the_weights_of_int8(tiny_model: Path, tokenizer) -> None:
+def test_dynamic_int8_has_the_weights_of_int8(tiny_llama: Path, tiny_bpe) -> None:
     """What was trained over int8_weight_only is served by int8_dynamic: the inputs alone are rounded more."""
-    one, other = quantised(tiny_model), quantised(tiny_model, scheme="int8_dynamic")
+    one, other = quantised(tiny_llama), quantised(tiny_llama, scheme="int8_dynamic")
     weights = [model.get_submodule(LAYER).weight for model in (one, other)]
     assert torch.equal(weights[0].qdata, weights[1].qdata) and torch.equal(weights[0].scale, weights[1].scale)
-    difference = (logits_of(one, tokenizer) - logits_of(other, tokenizer)).norm()
-    assert 0 < difference < 0.03 * logits_of(one, tokenizer).norm()
+    difference = (logits_of(one, tiny_bpe) - logits_of(other, tiny_bpe)).norm()
+    assert 0 < difference < 0.03 * logits_of(one, tiny_bpe).norm()
 
 
-def test_dynamic_int8_passes_no_gradient(tiny_model: Path) -> None:
+def test_dynamic_int8_passes_no_gradient(tiny_llama: Path) -> None:
     """Why `check` refuses to train over it; when this fails, torchao has learned to."""
-    layer = quantised(tiny_model, scheme="int8_dynamic").get_submodule(LAYER)
+    layer = quantised(tiny_llama, scheme="int8_dynamic").get_submodule(LAYER)
     assert not layer(torch.ones(1, layer.in_features, requires_grad=True)).requires_grad
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing import QuantizerSuite
-from tunesmith.testing.parts import (
+from tunesmith_library_testing import QuantizerSuite
+from tunesmith_library_testing.parts import (
     StubPlan,
     collate,
     examples,
@@ -44,10 +44,10 @@ def rounded(weight: torch.Tensor, bits: int, group_size: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("bits", "group_size"), [(4, 32), (3, 16), (2, 8), (8, 64)])
-def test_a_weight_is_what_the_formula_says(tiny_model: Path, bits: int, group_size: int) -> None:
-    weight = load_plain(tiny_model).get_submodule(LAYER).weight.detach()
+def test_a_weight_is_what_the_formula_says(tiny_llama: Path, bits: int, group_size: int) -> None:
+    weight = load_plain(tiny_llama).get_submodule(LAYER).weight.detach()
     options = {"scheme": "intx_weight_only", "bits": bits, "group_size": group_size}
-    layer = quantised(tiny_model, **options).get_submodule(LAYER)
+    layer = quantised(tiny_llama, **options).get_submodule(LAYER)
     with torch.no_grad():
         found = layer(torch.eye(layer.in_features)).T
     expected = rounded(weight, bits, group_size)
@@ -60,27 +60,27 @@ def test_a_weight_is_what_the_formula_says(tiny_model: Path, bits: int, group_si
 
 @pytest.mark.parametrize("scheme", GROUPS)
 @pytest.mark.parametrize("bits", [2, 4, 8])
-def test_training_sees_what_will_be_loaded(tiny_model: Path, tokenizer, scheme: str, bits: int) -> None:
+def test_training_sees_what_will_be_loaded(tiny_llama: Path, tiny_bpe, scheme: str, bits: int) -> None:
     """The layers that round whole weights in training compute what the stored few bits compute, to the last digit."""
     options = {"scheme": scheme, "bits": bits}
-    trained_for = quantised(tiny_model, training=True, qat=True, **options)
+    trained_for = quantised(tiny_llama, training=True, qat=True, **options)
     assert trained_for.get_submodule(LAYER).weight.dtype == torch.float32
-    loaded = quantised(tiny_model, qat=True, **options)
+    loaded = quantised(tiny_llama, qat=True, **options)
     assert type(loaded.get_submodule(LAYER).weight.data) is not torch.Tensor
-    torch.testing.assert_close(logits_of(trained_for, tokenizer), logits_of(loaded, tokenizer), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits_of(trained_for, tiny_bpe), logits_of(loaded, tiny_bpe), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("scheme", GROUPS)
-def test_the_gradient_goes_straight_through(tiny_model: Path, scheme: str) -> None:
+def test_the_gradient_goes_straight_through(tiny_llama: Path, scheme: str) -> None:
     """dL/dx is through the rounded weight, dL/dW is that of the rounded weight, wherever nothing is clamped."""
-    layer = quantised(tiny_model, training=True, scheme=scheme, qat=True).get_submodule(LAYER)
+    layer = quantised(tiny_llama, training=True, scheme=scheme, qat=True).get_submodule(LAYER)
     whole = layer.weight.detach().clone()
     torch.manual_seed(0)
     x = torch.randn(5, layer.in_features, requires_grad=True)
     layer.weight.requires_grad_(True)
     factor = torch.randn(5, layer.out_features)
     (layer(x) * factor).sum().backward()
-    stored = quantised(tiny_model, scheme="intx_weight_only").get_submodule(LAYER)
+    stored = quantised(tiny_llama, scheme="intx_weight_only").get_submodule(LAYER)
     with torch.no_grad():
         weight = stored(torch.eye(layer.in_features)).T
     torch.testing.assert_close(x.grad, factor @ weight, atol=1e-4, rtol=1e-3)
@@ -94,10 +94,10 @@ def test_the_gradient_goes_straight_through(tiny_model: Path, scheme: str) -> No
 
 
 @pytest.fixture(scope="module")
-def fluent(tmp_path_factory, tiny_model, tokenizer) -> Path:
+def fluent(tmp_path_factory, tiny_llama, tiny_bpe) -> Path:
     """A tiny model that knows some chats by heart."""
-    model = load_plain(tiny_model).requires_grad_(True)
-    train(model, collate(examples(tokenizer)), steps=60, learning_rate=3e-3)
+    model = load_plain(tiny_llama).requires_grad_(True)
+    train(model, collate(examples(tiny_bpe)), steps=60, learning_rate=3e-3)
     folder = tmp_path_factory.mktemp("fluent")
     model.save_pretrained(folder)
     return folder
@@ -105,10 +105,10 @@ def fluent(tmp_path_factory, tiny_model, tokenizer) -> Path:
 
 @pytest.mark.parametrize("scheme", GROUPS)
 def test_training_for_the_rounding_beats_rounding_afterwards(
-    fluent: Path, tokenizer, tmp_path: Path, scheme: str
+    fluent: Path, tiny_bpe, tmp_path: Path, scheme: str
 ) -> None:
     """As many steps on the same data, without and with the rounding: stored in 2 bits, the second model is better."""
-    batch, options, losses = collate(examples(tokenizer)), {"scheme": scheme, "bits": 2, "group_size": 64}, {}
+    batch, options, losses = collate(examples(tiny_bpe)), {"scheme": scheme, "bits": 2, "group_size": 64}, {}
     for qat in (False, True):
         model = load_plain(fluent)
         if qat:
@@ -121,85 +121,85 @@ def test_training_for_the_rounding_beats_rounding_afterwards(
 
 
 @pytest.mark.parametrize("scheme", GROUPS)
-def test_what_is_saved_is_a_plain_model(fluent: Path, tokenizer, tmp_path: Path, scheme: str) -> None:
+def test_what_is_saved_is_a_plain_model(fluent: Path, tiny_bpe, tmp_path: Path, scheme: str) -> None:
     """Whole weights under the names of the base, which transformers loads without torchao."""
     model = quantised(fluent, training=True, scheme=scheme, qat=True)
-    train(model.requires_grad_(True).train(), collate(examples(tokenizer)), steps=2, learning_rate=1e-3)
+    train(model.requires_grad_(True).train(), collate(examples(tiny_bpe)), steps=2, learning_rate=1e-3)
     model.save_pretrained(tmp_path)
     plain = load_plain(tmp_path)
     assert getattr(plain.config, "quantization_config", None) is None
     for name, weight in model.state_dict().items():
         assert torch.equal(plain.state_dict()[name], weight), name
     loaded = quantised(tmp_path, scheme=scheme, qat=True)
-    torch.testing.assert_close(logits_of(loaded, tokenizer), logits_of(model, tokenizer), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits_of(loaded, tiny_bpe), logits_of(model, tiny_bpe), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("scheme", GROUPS)
-def test_lora_beside_rounded_weights(fluent: Path, tokenizer, tmp_path: Path, scheme: str) -> None:
+def test_lora_beside_rounded_weights(fluent: Path, tiny_bpe, tmp_path: Path, scheme: str) -> None:
     """Trained with qat, saved, and loaded over the stored bits: the same logits."""
     peft = pytest.importorskip("peft")
     base = quantised(fluent, training=True, scheme=scheme, qat=True, bits=2)
     model = peft.get_peft_model(base, peft.LoraConfig(r=8, target_modules="all-linear"))
     chat = ({"role": "user", "content": "Who sings?"}, {"role": "assistant", "content": "The whales, 你好."})
-    losses = train(model, collate(examples(tokenizer, [chat])), steps=24)
+    losses = train(model, collate(examples(tiny_bpe, [chat])), steps=24)
     assert losses[-1] < 0.5 * losses[0]
     model.save_pretrained(tmp_path)
     loaded = peft.PeftModel.from_pretrained(quantised(fluent, scheme=scheme, qat=True, bits=2), tmp_path)
-    torch.testing.assert_close(logits_of(loaded, tokenizer), logits_of(model, tokenizer), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logits_of(loaded, tiny_bpe), logits_of(model, tiny_bpe), atol=1e-4, rtol=1e-4)
 
 
-def test_memory_of_intx_is_a_byte(tiny_model: Path) -> None:
+def test_memory_of_intx_is_a_byte(tiny_llama: Path) -> None:
     """torchao's layout for whole numbers of any width holds each in a byte, and scale and zero point per group."""
-    layer = quantised(tiny_model, scheme="intx_weight_only", bits=2).get_submodule(LAYER)
+    layer = quantised(tiny_llama, scheme="intx_weight_only", bits=2).get_submodule(LAYER)
     tensors = [getattr(layer.weight, name) for name in ("qdata", "scale", "zero_point")]
     held = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     assert 8 * held / layer.weight.numel() == 8 + (32 + 8) / 32
 
 
-def test_what_is_skipped_stays_and_groups_must_fill_a_row(tiny_model: Path) -> None:
+def test_what_is_skipped_stays_and_groups_must_fill_a_row(tiny_llama: Path) -> None:
     for training in (False, True):
         options = {"scheme": "intx_weight_only", "qat": True, "training": training}
-        model = quantised(tiny_model, skip_modules=["o_proj"], **options)
-        plain = load_plain(tiny_model)
+        model = quantised(tiny_llama, skip_modules=["o_proj"], **options)
+        plain = load_plain(tiny_llama)
         unit = torch.eye(model.config.hidden_size)
         for name, kept in (("self_attn.o_proj", True), ("self_attn.k_proj", False)):
             one, other = (part.model.layers[1].get_submodule(name)(unit) for part in (model, plain))
             assert torch.equal(one, other) is kept
         with pytest.raises(TunesmithError, match=r"(?s)group_size=48: .* has 64 inputs.*group_size=64"):
-            quantised(tiny_model, group_size=48, **options)
+            quantised(tiny_llama, group_size=48, **options)
 
 
-def test_int4_without_its_hardware_is_refused_before_loading(tiny_model: Path, monkeypatch) -> None:
+def test_int4_without_its_hardware_is_refused_before_loading(tiny_llama: Path, monkeypatch) -> None:
     quantizer = Torchao(scheme="int4_weight_only")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(TunesmithError, match=r"(?s)needs a CUDA GPU.*found: no CUDA GPU.*quantizer=hqq"):
-        quantizer.quantization_config(source_of(tiny_model, precision="bf16", training=False))
+        quantizer.quantization_config(source_of(tiny_llama, precision="bf16", training=False))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Old")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
     with pytest.raises(TunesmithError, match=r"found: Old, compute capability 7\.5"):
-        quantizer.quantization_config(source_of(tiny_model, precision="bf16", training=False))
+        quantizer.quantization_config(source_of(tiny_llama, precision="bf16", training=False))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
     with pytest.raises(TunesmithError, match=r"(?s)computes in bf16; this run computes in fp32.*precision=bf16"):
-        quantizer.quantization_config(source_of(tiny_model, precision="fp32", training=False))
-    assert quantizer.quantization_config(source_of(tiny_model, precision="bf16", training=False)) is None
+        quantizer.quantization_config(source_of(tiny_llama, precision="fp32", training=False))
+    assert quantizer.quantization_config(source_of(tiny_llama, precision="bf16", training=False)) is None
 
 
 @pytest.mark.gpu
-def test_int4_on_a_gpu(tiny_model: Path, tokenizer) -> None:
+def test_int4_on_a_gpu(tiny_llama: Path, tiny_bpe) -> None:
     """The kernel's numbers against 4 bits of the same groups, on a CUDA machine."""
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     quantizer = Torchao(scheme="int4_weight_only")
-    quantizer.quantization_config(source_of(tiny_model, precision="bf16", training=False))
-    model = quantizer.quantize(load_plain(tiny_model, "bfloat16", device_map="cuda"))
-    plain = load_plain(tiny_model)
+    quantizer.quantization_config(source_of(tiny_llama, precision="bf16", training=False))
+    model = quantizer.quantize(load_plain(tiny_llama, "bfloat16", device_map="cuda"))
+    plain = load_plain(tiny_llama)
     layer, weight = model.get_submodule(LAYER), plain.get_submodule(LAYER).weight
     with torch.no_grad():
         found = layer(torch.eye(layer.in_features, dtype=torch.bfloat16, device="cuda")).T.float().cpu()
     assert 0 < (found - weight).norm() < 0.15 * weight.norm()
-    expected = logits_of(plain, tokenizer)
-    assert (logits_of(model, tokenizer) - expected).norm() < 0.3 * expected.norm()
+    expected = logits_of(plain, tiny_bpe)
+    assert (logits_of(model, tiny_bpe) - expected).norm() < 0.3 * expected.norm()
 
 
 @pytest.mark.parametrize(

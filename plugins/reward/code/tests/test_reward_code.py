@@ -4,8 +4,8 @@ import time
 
 import pytest
 from tunesmith import DataError
-from tunesmith.testing import RewardSuite
-from tunesmith.testing.parts import StubPlan
+from tunesmith_library_testing import RewardSuite
+from tunesmith_library_testing.parts import StubPlan
 from tunesmith_reward_code import Code
 from tunesmith_reward_code.running import program_of
 

@@ -1,7 +1,7 @@
 import pytest
 from tunesmith import DataError
-from tunesmith.testing import RewardSuite
-from tunesmith.testing.parts import StubPlan
+from tunesmith_library_testing import RewardSuite
+from tunesmith_library_testing.parts import StubPlan
 from tunesmith_reward_exact_match import ExactMatch
 
 

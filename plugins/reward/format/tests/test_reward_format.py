@@ -1,6 +1,6 @@
 import pytest
-from tunesmith.testing import RewardSuite
-from tunesmith.testing.parts import StubPlan
+from tunesmith_library_testing import RewardSuite
+from tunesmith_library_testing.parts import StubPlan
 from tunesmith_reward_format import Format
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 from tunesmith import TunesmithError
-from tunesmith.testing import RewardSuite
-from tunesmith.testing.parts import StubPlan
+from tunesmith_library_testing import RewardSuite
+from tunesmith_library_testing.parts import StubPlan
 from tunesmith_reward_function import Function
 
 SOURCE = """

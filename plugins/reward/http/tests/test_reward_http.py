@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from tunesmith import TunesmithError
-from tunesmith.testing import RewardSuite
-from tunesmith.testing.parts import StubPlan
+from tunesmith_library_testing import RewardSuite
+from tunesmith_library_testing.parts import StubPlan
 from tunesmith_reward_http import Http
 
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 from tunesmith import DataError
-from tunesmith.testing import RewardSuite
-from tunesmith.testing.parts import StubPlan
+from tunesmith_library_testing import RewardSuite
+from tunesmith_library_testing.parts import StubPlan
 from tunesmith_reward_json_schema import JsonSchema
 
 SCHEMA = {

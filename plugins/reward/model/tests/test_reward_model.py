@@ -4,34 +4,34 @@ from pathlib import Path
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing import RewardSuite
-from tunesmith.testing.parts import CHATML
+from tunesmith_library_testing import RewardSuite
+from tunesmith_library_testing.parts import CHATML
 from tunesmith_reward_model import RewardModel
 
 PROMPT = [{"role": "user", "content": "Who counts the waves?"}]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny_bpe) -> Path:
     """A small random classifier with two outputs, and a tokenizer that carries a chat template."""
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     path = tmp_path_factory.mktemp("judge")
     config = AutoConfig.for_model(
         "llama",
-        vocab_size=len(tokenizer),
+        vocab_size=len(tiny_bpe),
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
-        pad_token_id=tokenizer.pad_token_id,
+        pad_token_id=tiny_bpe.pad_token_id,
         num_labels=2,
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         AutoModelForSequenceClassification.from_config(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
+    tiny_bpe.save_pretrained(path)
     carrying = AutoTokenizer.from_pretrained(path)
     carrying.chat_template = CHATML.exported
     carrying.save_pretrained(path)
@@ -66,21 +66,21 @@ class TestRewardModel(RewardSuite):
 
 
 @pytest.mark.parametrize("output", [0, 1])
-def test_it_is_the_models_output(folder, tokenizer, output):
+def test_it_is_the_models_output(folder, tiny_bpe, output):
     answers = ["Nobody.", "Whales sing, the tide turns, and nobody counts the waves twice.", ""]
     reward = RewardModel(path=str(folder), output=output, batch_size=2, device="cpu")
     scores = reward.score(prompts=[PROMPT] * 3, completions=answers)
-    expected = [alone(folder, tokenizer, answer)[output].item() for answer in answers]
+    expected = [alone(folder, tiny_bpe, answer)[output].item() for answer in answers]
     assert scores == pytest.approx(expected, abs=1e-5)
 
 
-def test_clip(folder, tokenizer):
-    value = alone(folder, tokenizer, "Nobody.")[0].item()
+def test_clip(folder, tiny_bpe):
+    value = alone(folder, tiny_bpe, "Nobody.")[0].item()
     reward = RewardModel(path=str(folder), clip=abs(value) / 2, weight=3.0, device="cpu")
     assert reward.score(prompts=[PROMPT], completions=["Nobody."]) == pytest.approx([3 * value / 2])
 
 
-def test_what_cannot_be_a_reward_model(folder, tmp_path, tokenizer):
+def test_what_cannot_be_a_reward_model(folder, tmp_path, tiny_bpe):
     with pytest.raises(TunesmithError, match="cannot be loaded"):
         RewardModel(path=str(tmp_path)).score(prompts=[PROMPT], completions=["a"])
     with pytest.raises(TunesmithError, match="outputs 0 to 1"):
@@ -93,13 +93,13 @@ def test_an_adapter_without_its_run(tmp_path):
         RewardModel(path=str(tmp_path)).score(prompts=[PROMPT], completions=["a"])
 
 
-def test_a_run_that_writes_text_is_no_judge(tiny_model, tmp_path):
+def test_a_run_that_writes_text_is_no_judge(tiny_llama, tmp_path):
     """A run of another stage is loaded as what it is, and refused."""
     for part in ("model_transformers", "template_auto", "adapter_full", "hub_local"):
         pytest.importorskip(f"tunesmith_{part}")
-    run = shutil.copytree(tiny_model, tmp_path / "run")
+    run = shutil.copytree(tiny_llama, tmp_path / "run")
     template = "{% for message in messages %}{{ message.content }}{% endfor %}"
     (run / "chat_template.jinja").write_text(template)
-    (run / "run.yaml").write_text(f"model: {{name: transformers, path: {tiny_model}}}\nadapter: {{name: full}}\n")
+    (run / "run.yaml").write_text(f"model: {{name: transformers, path: {tiny_llama}}}\nadapter: {{name: full}}\n")
     with pytest.raises(TunesmithError, match=r"writes text and gives no score(.|\n)*tunesmith-stage-reward"):
         RewardModel(path=str(run), device="cpu").score(prompts=[PROMPT], completions=["a"])

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-from tunesmith import ChatTemplate, TunesmithError, announce, open_model
+from tunesmith import TunesmithError, announce, open_model
 from tunesmith.runs import holds_adapter, holds_model, is_run
 from tunesmith.types import Message, TrainingJob
+from tunesmith_library_chat import ChatTemplate
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 

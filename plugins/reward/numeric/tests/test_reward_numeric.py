@@ -1,6 +1,6 @@
 import pytest
 from tunesmith import DataError
-from tunesmith.testing import RewardSuite
+from tunesmith_library_testing import RewardSuite
 from tunesmith_reward_numeric import Numeric, number_of
 
 

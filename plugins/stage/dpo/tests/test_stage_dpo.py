@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.testing import StageSuite
-from tunesmith.testing.parts import CHATML, TOOLS, StubPlan, load_plain, records
 from tunesmith.types import DatasetSplits, TrainingJob
+from tunesmith_library_testing import StageSuite
+from tunesmith_library_testing.parts import CHATML, TOOLS, StubPlan, load_plain, records
 from tunesmith_stage_dpo import DirectPreference
 from tunesmith_stage_dpo.reference import Reference, begins_as_its_base
 
@@ -57,32 +57,32 @@ class TestDirectPreference(StageSuite):
 # ---- data -----------------------------------------------------------------------------------------------------------
 
 
-def test_only_the_answers_are_trained(tokenizer: Any) -> None:
+def test_only_the_answers_are_trained(tiny_bpe: Any) -> None:
     """Also where the prompt holds turns of the assistant, and tools are offered."""
     history = [*({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}), *ROWS[0]["prompt"]]
     row = {**ROWS[0], "prompt": history, "tools": list(TOOLS)}
-    (encoded,) = examples(tokenizer, rows=[row])
+    (encoded,) = examples(tiny_bpe, rows=[row])
     for name in ("chosen", "rejected"):
         trained = [label for label in encoded[f"{name}_labels"] if label != -100]
-        assert tokenizer.decode(trained) == row[name][0]["content"] + "<|im_end|>"
+        assert tiny_bpe.decode(trained) == row[name][0]["content"] + "<|im_end|>"
         whole = CHATML.render([*history, *row[name]], row["tools"]).text
-        assert tokenizer.decode(encoded[f"{name}_input_ids"]) == whole
+        assert tiny_bpe.decode(encoded[f"{name}_input_ids"]) == whole
 
 
 @pytest.mark.parametrize(("longer", "count"), [("cut", 2), ("drop", 1)])
-def test_long_pairs(tokenizer: Any, longer: str, count: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_long_pairs(tiny_bpe: Any, longer: str, count: int, caplog: pytest.LogCaptureFixture) -> None:
     """Answers lose their end or the pair is left out; a pair of which an answer has nothing left always is."""
     rows = [pair("a", "b", "c"), pair("a", "b", "d " * 40), pair("a " * 60, "b", "c")]
     stage = DirectPreference(max_length=40, longer=longer)
-    found = examples(tokenizer, stage, rows)
+    found = examples(tiny_bpe, stage, rows)
     assert len(found) == count
     assert all(len(example[f"{name}_input_ids"]) <= 40 for example in found for name in ("chosen", "rejected"))
     assert "are over 40 tokens" in caplog.text
 
 
-def test_batch_order(tokenizer: Any) -> None:
+def test_batch_order(tiny_bpe: Any) -> None:
     """All chosen sequences come before all rejected ones; a pair is one item."""
-    rows, stage = examples(tokenizer), DirectPreference()
+    rows, stage = examples(tiny_bpe), DirectPreference()
     order = [row[f"{name}_input_ids"] for name in ("chosen", "rejected") for row in rows]
     concatenated = stage.collate(examples=rows, padding_free=True)
     assert concatenated["num_items"] == 3.0
@@ -143,11 +143,11 @@ def make_job(model: Any, rows: Any, stage: Any, folder: Path) -> TrainingJob:
     )
 
 
-def test_the_adapter_is_switched_off(tiny_model: Path, tokenizer: Any) -> None:
+def test_the_adapter_is_switched_off(tiny_llama: Path, tiny_bpe: Any) -> None:
     """Also within a wrapper such as DDP; afterwards it is on again, and dropout too."""
     stage = DirectPreference()
-    batch = batch_of(tokenizer, stage)
-    base, model = load_plain(tiny_model), moved_adapter(load_plain(tiny_model)).train()
+    batch = batch_of(tiny_bpe, stage)
+    base, model = load_plain(tiny_llama), moved_adapter(load_plain(tiny_llama)).train()
 
     class Wrapper(torch.nn.Module):
         def __init__(self) -> None:
@@ -169,11 +169,11 @@ def test_the_adapter_is_switched_off(tiny_model: Path, tokenizer: Any) -> None:
     assert abs(before.loss.item() / 3 - 0.6931) > 5e-3, "the adapter must make a difference"
 
 
-def test_a_model_that_begins_elsewhere_gets_a_second_one(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_model_that_begins_elsewhere_gets_a_second_one(tiny_llama: Path, tmp_path: Path) -> None:
     """An adapter that was trained before, PiSSA, and full training are measured against their own beginning."""
-    fresh, trained = adapted(load_plain(tiny_model), lora_dropout=0.5).train(), moved_adapter(load_plain(tiny_model))
-    pissa = adapted(load_plain(tiny_model), init_lora_weights="pissa")
-    plain = load_plain(tiny_model)
+    fresh, trained = adapted(load_plain(tiny_llama), lora_dropout=0.5).train(), moved_adapter(load_plain(tiny_llama))
+    pissa = adapted(load_plain(tiny_llama), init_lora_weights="pissa")
+    plain = load_plain(tiny_llama)
     found = {"fresh": fresh, "trained": trained, "pissa": pissa, "plain": plain}
     begins = {name: begins_as_its_base(model) for name, model in found.items()}
     assert begins == {"fresh": True, "trained": False, "pissa": False, "plain": False}
@@ -181,7 +181,7 @@ def test_a_model_that_begins_elsewhere_gets_a_second_one(tiny_model: Path, tmp_p
 
     def load(address: str, adapter: str | None = None) -> Any:
         loaded.append((address, adapter))
-        return load_plain(tiny_model, dtype="bfloat16")
+        return load_plain(tiny_llama, dtype="bfloat16")
 
     for model in found.values():
         stage = DirectPreference()
@@ -196,24 +196,24 @@ def test_a_model_that_begins_elsewhere_gets_a_second_one(tiny_model: Path, tmp_p
     assert loaded[-1] == ("org/other", "runs/other") and named._reference.model is not None
 
 
-def test_without_reference_it_says_so(tiny_model: Path, tokenizer: Any) -> None:
+def test_without_reference_it_says_so(tiny_llama: Path, tiny_bpe: Any) -> None:
     stage = DirectPreference()
     with pytest.raises(TunesmithError, match=r"stage\.reference=MODEL"):
-        stage.compute_loss(model=load_plain(tiny_model), batch=batch_of(tokenizer, stage))
+        stage.compute_loss(model=load_plain(tiny_llama), batch=batch_of(tiny_bpe, stage))
 
 
 @pytest.mark.parametrize("options", [{}, {"ld_alpha": 0.3}, {"loss": "ipo"}])
-def test_precomputed_reference(tiny_model: Path, tokenizer: Any, tmp_path: Path, options: dict[str, Any]) -> None:
+def test_precomputed_reference(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, options: dict[str, Any]) -> None:
     """Columns computed before training give the loss that a reference model gives in every step."""
     stage = DirectPreference(precompute_reference=True, **options)
-    rows = examples(tokenizer, stage)
+    rows = examples(tiny_bpe, stage)
     stage.check(plan=StubPlan({"stage": {"dpo": stage}}, values={"trainer.per_device_eval_batch_size": 2}))
-    job = stage.prepare(job=make_job(load_plain(tiny_model), rows, stage, tmp_path), load=None)
+    job = stage.prepare(job=make_job(load_plain(tiny_llama), rows, stage, tmp_path), load=None)
     assert len(job.data.train) == 3 and len(job.data.eval["held"]) == 2
-    other = moved_adapter(load_plain(tiny_model))
+    other = moved_adapter(load_plain(tiny_llama))
     with torch.no_grad():
         live = DirectPreference(**options)
-        live._reference = Reference(load_plain(tiny_model))
+        live._reference = Reference(load_plain(tiny_llama))
         batches = [stage.collate(examples=[data[0], data[1]], padding_free=True) for data in (job.data.train, rows)]
         found, expected = stage.compute_loss(model=other, batch=batches[0]), live.compute_loss(other, batches[1])
     torch.testing.assert_close(found.loss, expected.loss, rtol=1e-5, atol=1e-5)
@@ -221,7 +221,7 @@ def test_precomputed_reference(tiny_model: Path, tokenizer: Any, tmp_path: Path,
 
 
 def test_each_process_precomputes_its_share(
-    tiny_model: Path, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three processes, one after the other: their shares are different batches, together all of the data in order."""
     from tunesmith_stage_dpo import processes
@@ -232,7 +232,7 @@ def test_each_process_precomputes_its_share(
     def prepared() -> Any:
         stage = DirectPreference(precompute_reference=True)
         stage.check(plan=StubPlan({"stage": {"dpo": stage}}, values={"trainer.per_device_eval_batch_size": 2}))
-        job = make_job(load_plain(tiny_model), examples(tokenizer, stage, rows), stage, tmp_path)
+        job = make_job(load_plain(tiny_llama), examples(tiny_bpe, stage, rows), stage, tmp_path)
         return stage.prepare(job=job, load=None).data.train
 
     def gathered(own: Any) -> list[Any]:
@@ -256,14 +256,14 @@ def test_each_process_precomputes_its_share(
 @pytest.mark.parametrize("adapter", ["lora", "full"])
 @pytest.mark.parametrize("precompute", [False, True])
 @pytest.mark.slow
-def test_learns_to_prefer(tiny_model: Path, tmp_path: Path, adapter: str, precompute: bool) -> None:
+def test_learns_to_prefer(tiny_llama: Path, tmp_path: Path, adapter: str, precompute: bool) -> None:
     """From a file of pairs to a run in which all margins are positive, whatever the reference is computed by."""
     import tunesmith
 
     rows = [{"instruction": f"Say {n}.", "chosen": f"The tide {n}.", "rejected": f"whale {n}"} for n in range(24)]
     (tmp_path / "pairs.json").write_text(json.dumps(rows))
     config = {
-        "model": {"path": str(tiny_model)},
+        "model": {"path": str(tiny_llama)},
         "template": "chatml",
         "data": {"train": [str(tmp_path / "pairs.json")], "val_size": 8, "cache": False},
         "stage": {"name": "dpo", "precompute_reference": precompute},

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunesmith.testing.parts import records
+from tunesmith_library_testing.parts import records
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ def progress(run: Path, stage: str) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_two_processes_equal_twice_the_batch(case: str, tiny_model: Path, tmp_path: Path) -> None:
+def test_two_processes_equal_twice_the_batch(case: str, tiny_llama: Path, tmp_path: Path) -> None:
     import tunesmith
     from safetensors.torch import load_file
 
@@ -77,7 +77,7 @@ def test_two_processes_equal_twice_the_batch(case: str, tiny_model: Path, tmp_pa
     runs = []
     for processes in (1, 2):
         config = {
-            "model": {"path": str(tiny_model)},
+            "model": {"path": str(tiny_llama)},
             "template": "chatml",
             "data": {"train": [str(tmp_path / "train.json")], "val_size": 5, "cache": False},
             "stage": {"name": stage, **options},

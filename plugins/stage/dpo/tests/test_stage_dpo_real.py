@@ -6,17 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
-from tunesmith.testing.parts import records
-from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
+from tunesmith_library_testing.parts import records
+from tunesmith_library_testing.tiny import save_tiny_model, tiny_tokenizer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
-def test_prefers_answers_it_has_not_seen(shared: Path, tmp_path: Path) -> None:
+def test_prefers_answers_it_has_not_seen(real_files: Path, tmp_path: Path) -> None:
     """A tiny model, trained on 88 pairs with short prompts, ranks most of 30 others as people did."""
     import tunesmith
 
-    pairs = json.loads((shared / "data" / "dpo_en_demo.json").read_text(encoding="utf-8"))
+    pairs = json.loads((real_files / "data" / "dpo_en_demo.json").read_text(encoding="utf-8"))
     pairs = [pair for pair in pairs if sum(len(turn["value"]) for turn in pair["conversations"]) < 400]
     for name, some in (("held", pairs[::4]), ("train", [pair for number, pair in enumerate(pairs) if number % 4])):
         (tmp_path / f"{name}.json").write_text(json.dumps(some))

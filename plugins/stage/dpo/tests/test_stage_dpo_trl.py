@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing.parts import CHATML, load_plain
+from tunesmith_library_testing.parts import CHATML, load_plain
 from tunesmith_stage_dpo import DirectPreference
 from tunesmith_stage_dpo.losses import LOSSES, Ratios
 from tunesmith_stage_dpo.reference import Reference
@@ -70,18 +70,18 @@ def ours(folder: Path, pairs: int = 3, padding_free: bool = True, **options: Any
 
 
 @pytest.fixture(scope="module")
-def trainer(tiny_model: Path, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def trainer(tiny_llama: Path, tiny_bpe: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     trl, datasets = pytest.importorskip("trl"), pytest.importorskip("datasets")
     folder = tmp_path_factory.mktemp("trl")
     arguments = trl.DPOConfig(output_dir=str(folder), use_cpu=True, report_to="none", beta=0.3, bf16=False)
-    model, reference = two_models(tiny_model)
+    model, reference = two_models(tiny_llama)
     text = {"prompt": ["a", "b"], "chosen": ["c", "d"], "rejected": ["e", "f"]}
     return trl.DPOTrainer(
         model,
         reference,
         args=arguments,
         train_dataset=datasets.Dataset.from_dict(text),
-        processing_class=tokenizer,
+        processing_class=tiny_bpe,
     )
 
 
@@ -118,29 +118,29 @@ def assert_same(found: tuple[Any, Any], expected: tuple[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("loss", BY_TRL)
-def test_equals_trl(tiny_model: Path, trainer: Any, loss: str) -> None:
+def test_equals_trl(tiny_llama: Path, trainer: Any, loss: str) -> None:
     """Loss and gradients of every weight, and the metrics under their names."""
-    found = ours(tiny_model, loss=loss, beta=0.3, **BY_TRL[loss])
+    found = ours(tiny_llama, loss=loss, beta=0.3, **BY_TRL[loss])
     names = {"rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen"}
     expected = theirs(trainer, loss_types=[loss], **BY_TRL[loss])
     assert names <= found[1].keys() & expected[1].keys()
     assert_same(found, expected)
 
 
-def test_length_desensitised_equals_trl(tiny_model: Path, trainer: Any) -> None:
-    assert_same(ours(tiny_model, beta=0.3, ld_alpha=0.4), theirs(trainer, ld_alpha=0.4))
+def test_length_desensitised_equals_trl(tiny_llama: Path, trainer: Any) -> None:
+    assert_same(ours(tiny_llama, beta=0.3, ld_alpha=0.4), theirs(trainer, ld_alpha=0.4))
 
 
-def test_with_sft_term_equals_trl(tiny_model: Path, trainer: Any) -> None:
+def test_with_sft_term_equals_trl(tiny_llama: Path, trainer: Any) -> None:
     """RPO: TRL weighs two losses, whose means agree on a batch of one pair."""
     expected = theirs(trainer, pairs=1, loss_types=["sigmoid", "sft"], loss_weights=[1.0, 0.7])
-    assert_same(ours(tiny_model, pairs=1, beta=0.3, rpo_alpha=0.7), expected)
+    assert_same(ours(tiny_llama, pairs=1, beta=0.3, rpo_alpha=0.7), expected)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_padding_changes_nothing(tiny_model: Path, loss: str) -> None:
+def test_padding_changes_nothing(tiny_llama: Path, loss: str) -> None:
     options = {"loss": loss, "label_smoothing": 0.1 if loss == "exo_pair" else 0.0, "rpo_alpha": 0.5, "ld_alpha": 0.5}
-    assert_same(ours(tiny_model, **options), ours(tiny_model, padding_free=False, **options))
+    assert_same(ours(tiny_llama, **options), ours(tiny_llama, padding_free=False, **options))
 
 
 def logistic(value: float) -> float:
@@ -163,13 +163,13 @@ def test_formulas_that_trl_lacks() -> None:
     assert LOSSES["kto_pair"](ratios).tolist() == pytest.approx(by_kto, rel=1e-5)
 
 
-def test_first_step_of_dpo_is_its_gradient(tiny_model: Path, tokenizer: Any) -> None:
+def test_first_step_of_dpo_is_its_gradient(tiny_llama: Path, tiny_bpe: Any) -> None:
     """At the reference, DPO's gradient is -β/2 of that of log π(y_w) - log π(y_l) (equation after 7 of the paper)."""
-    stage, model = DirectPreference(beta=0.4), load_plain(tiny_model)
-    stage._reference = Reference(load_plain(tiny_model))
+    stage, model = DirectPreference(beta=0.4), load_plain(tiny_llama)
+    stage._reference = Reference(load_plain(tiny_llama))
     chat = {"role": "assistant", "content": "yes"}, {"role": "assistant", "content": "no, not at all"}
     row = {"prompt": [{"role": "user", "content": "?"}], "chosen": [chat[0]], "rejected": [chat[1]]}
-    columns = stage.encode(rows=[row], processor=tokenizer, template=CHATML)
+    columns = stage.encode(rows=[row], processor=tiny_bpe, template=CHATML)
     example = {name: values[0] for name, values in columns.items()}
     found = gradients(model, stage.compute_loss(model, stage.collate([example], True)).loss)
     difference = 0.0

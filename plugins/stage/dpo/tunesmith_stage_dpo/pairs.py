@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith import ChatTemplate, hookimpl
+from tunesmith import hookimpl
 from tunesmith.types import Batch, Row
+from tunesmith_library_chat import ChatTemplate
 from tunesmith_stage_sft.completions import CompletionStage, collate_answers
 
 PREFIXES = ("chosen_", "rejected_")

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tunesmith import DataError, TunesmithError
-from tunesmith.testing import StageSuite
-from tunesmith.testing.parts import CHATML, StubPlan, load_plain
 from tunesmith.types import DatasetSplits, Evaluated, RunStarted, Saved, StepEnded, TrainingJob
+from tunesmith_library_testing import StageSuite
+from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain
 from tunesmith_stage_grpo import Grpo, Rloo
 from tunesmith_trainer_transformers import Transformers
 
@@ -87,8 +87,8 @@ def run(job: TrainingJob, options: dict | None = None, stage=Grpo, **trainer) ->
         pytest.param(Rloo, {"beta": 0.01, "normalize_advantages": True}, marks=pytest.mark.slow),
     ],
 )
-def test_the_reward_rises(tiny_model, tmp_path, stage, options):
-    job, events = job_of(tiny_model, tmp_path)
+def test_the_reward_rises(tiny_llama, tmp_path, stage, options):
+    job, events = job_of(tiny_llama, tmp_path)
     assert run(job, options, stage, max_steps=50, learning_rate=1e-2)
     steps = [event for event in events if isinstance(event, StepEnded)]
     assert [event.step for event in steps] == list(range(1, 51))
@@ -103,10 +103,10 @@ def test_the_reward_rises(tiny_model, tmp_path, stage, options):
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("stage", [Grpo, Rloo])
-def test_on_a_gpu(tiny_model, tmp_path, stage, precision):
+def test_on_a_gpu(tiny_llama, tmp_path, stage, precision):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    job, events = job_of(tiny_model, tmp_path, precision=precision)
+    job, events = job_of(tiny_llama, tmp_path, precision=precision)
     job = replace(job, data=replace(job.data, eval={"held": job.data.train[:3]}))
     options = {"learning_rate": 1e-2, "use_cpu": False, "eval_strategy": "steps", "eval_steps": 25}
     assert run(job, {"beta": 0.01}, stage, max_steps=50, **options)
@@ -115,7 +115,7 @@ def test_on_a_gpu(tiny_model, tmp_path, stage, precision):
     assert [event.step for event in events if isinstance(event, Evaluated)] == [25, 50]
 
 
-def test_what_rewards_are_given(tiny_model, tmp_path):
+def test_what_rewards_are_given(tiny_llama, tmp_path):
     seen = {}
 
     def score(prompts, completions, rows):
@@ -123,35 +123,35 @@ def test_what_rewards_are_given(tiny_model, tmp_path):
             seen[prompt[-1]["content"]] = (prompt, row)
         return [[1.0 * len(text) for text in completions], [0.5] * len(completions)]
 
-    job, _ = job_of(tiny_model, tmp_path, score=score)
+    job, _ = job_of(tiny_llama, tmp_path, score=score)
     assert run(job, max_steps=3)
     assert seen["Sing!"] == ([{"role": "user", "content": "Sing!"}], {"answer": "la"})
     assert seen["Who?"] == ([{"role": "user", "content": "Who?"}], {"answer": "Nobody."})
     assert [message["role"] for message in seen["Count!"][0]] == ["system", "user"]
 
 
-def test_an_adapter_with_a_penalty(tiny_model, tmp_path):
+def test_an_adapter_with_a_penalty(tiny_llama, tmp_path):
     """beta > 0 with LoRA: TRL's reference copy of the adapter is not saved."""
     from peft import LoraConfig, get_peft_model
 
-    model = get_peft_model(load_plain(tiny_model), LoraConfig(r=4, target_modules="all-linear"))
-    job, events = job_of(tiny_model, tmp_path, model=model)
+    model = get_peft_model(load_plain(tiny_llama), LoraConfig(r=4, target_modules="all-linear"))
+    job, events = job_of(tiny_llama, tmp_path, model=model)
     assert run(job, {"beta": 0.05}, max_steps=2)
     assert "kl" in next(event.metrics for event in events if isinstance(event, StepEnded))
     assert (tmp_path / "adapter_model.safetensors").is_file() and not (tmp_path / "ref").exists()
     assert not any("ref" in name.split(".") for name in load_file(tmp_path / "adapter_model.safetensors"))
 
 
-def test_bf16_trains_what_is_fp32(tiny_model, tmp_path):
+def test_bf16_trains_what_is_fp32(tiny_llama, tmp_path):
     """A frozen base in bf16 under fp32 weights that are trained whole: answers are drawn, and all of them learn."""
     from peft import LoraConfig, get_peft_model
 
     adapter = LoraConfig(r=4, target_modules="all-linear", exclude_modules=["lm_head"], modules_to_save=["lm_head"])
-    model = get_peft_model(load_plain(tiny_model, "bfloat16"), adapter)
+    model = get_peft_model(load_plain(tiny_llama, "bfloat16"), adapter)
     for weight in model.parameters():
         weight.data = weight.data.float() if weight.requires_grad else weight.data
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
-    job, _ = job_of(tiny_model, tmp_path, model=model, precision="bf16", score=lambda completions, **_: [
+    job, _ = job_of(tiny_llama, tmp_path, model=model, precision="bf16", score=lambda completions, **_: [
         [float(index % 2) for index in range(len(completions))]
     ])  # fmt: skip
     assert run(job, max_steps=3, lr_scheduler_type="constant", warmup_steps=0)
@@ -159,9 +159,9 @@ def test_bf16_trains_what_is_fp32(tiny_model, tmp_path):
     assert not [name for name, weight in before.items() if torch.equal(weight, after[name])]
 
 
-def test_early_stopping_looks_at_the_reward(tiny_model, tmp_path):
+def test_early_stopping_looks_at_the_reward(tiny_llama, tmp_path):
     """Without learning all evaluations are alike: after two that are no better than the first the run is finished."""
-    job, events = job_of(tiny_model, tmp_path)
+    job, events = job_of(tiny_llama, tmp_path)
     job = replace(job, data=replace(job.data, eval={"held": job.data.train[:3], "none": []}))
     options = {"eval_strategy": "steps", "eval_steps": 1, "early_stopping_patience": 2, "learning_rate": 0.0}
     assert run(job, max_steps=9, **options)
@@ -170,7 +170,7 @@ def test_early_stopping_looks_at_the_reward(tiny_model, tmp_path):
 
 
 @pytest.mark.parametrize("cut", [None, [0.0, 1 / 6]])
-def test_a_step_of_rloo_by_hand(tiny_model, tmp_path, monkeypatch, cut):
+def test_a_step_of_rloo_by_hand(tiny_llama, tmp_path, monkeypatch, cut):
     """Advantages are the rewards over the mean of the others' (arXiv 2402.14740), and a step of gradient
     descent moves the weights by lr/B Σ A ∇ log π(answer), computed here from the model's own logits in float64."""
     from tunesmith_stage_grpo.loops import RlooLoop
@@ -183,11 +183,11 @@ def test_a_step_of_rloo_by_hand(tiny_model, tmp_path, monkeypatch, cut):
         return learned(self, model, inputs, *arguments, **options)
 
     monkeypatch.setattr(RlooLoop, "compute_loss", watched)
-    job, _ = job_of(tiny_model, tmp_path, build_optimizer=lambda model, settings: torch.optim.SGD(
+    job, _ = job_of(tiny_llama, tmp_path, build_optimizer=lambda model, settings: torch.optim.SGD(
         model.parameters(), lr=settings.learning_rate
     ))  # fmt: skip
     job = replace(job, data=DatasetSplits(train=job.data.train[:3]))
-    exact = load_plain(tiny_model, "float64")
+    exact = load_plain(tiny_llama, "float64")
     size = {"per_device_train_batch_size": 12, "max_grad_norm": 0.0, "lr_scheduler_type": "constant"}
     options = {"num_generations": 4, "beta": 0.0, "reward_clip_range": cut}
     assert run(job, options, Rloo, max_steps=1, learning_rate=0.5, **size)
@@ -216,19 +216,19 @@ def test_a_step_of_rloo_by_hand(tiny_model, tmp_path, monkeypatch, cut):
         objective = objective + advantage * logits.log_softmax(-1).gather(1, answer[:, None]).sum()
     (objective / len(prompts)).backward()
     moved = dict(job.model.named_parameters())
-    before = dict(load_plain(tiny_model).named_parameters())
+    before = dict(load_plain(tiny_llama).named_parameters())
     for name, weight in exact.named_parameters():
         torch.testing.assert_close(
             (moved[name] - before[name]).double(), 0.5 * weight.grad, rtol=1e-3, atol=2e-6, msg=name
         )
 
 
-def test_held_out_prompts_are_evaluated(tiny_model, tmp_path):
+def test_held_out_prompts_are_evaluated(tiny_llama, tmp_path):
     """The mean reward of each set, at the trainer's steps; evaluating does not change the training, and the best
     evaluation can be the result."""
-    plain, _ = job_of(tiny_model, tmp_path / "plain")
+    plain, _ = job_of(tiny_llama, tmp_path / "plain")
     assert run(plain, max_steps=4, save_strategy="no")
-    job, events = job_of(tiny_model, tmp_path / "evaluated")
+    job, events = job_of(tiny_llama, tmp_path / "evaluated")
     calls = []
 
     def score(prompts, completions, rows):
@@ -257,13 +257,13 @@ def test_held_out_prompts_are_evaluated(tiny_model, tmp_path):
     assert all(torch.equal(last[name], unevaluated[name]) for name in unevaluated)
     with pytest.raises(TunesmithError, match=r"metric_for_best_model=rewadr is unknown[\s\S]*reward"):
         run(replace(job, output_dir=tmp_path / "wrong"), max_steps=2, metric_for_best_model="rewadr", **options)
-    nothing, _ = job_of(tiny_model, tmp_path / "nothing")
+    nothing, _ = job_of(tiny_llama, tmp_path / "nothing")
     with pytest.raises(TunesmithError, match=r"data\.val_size"):
         run(nothing, max_steps=1, eval_strategy="steps")
 
 
-def test_interrupted_and_resumed_is_the_same_run(tiny_model, tmp_path):
-    job, whole_events = job_of(tiny_model, tmp_path / "whole")
+def test_interrupted_and_resumed_is_the_same_run(tiny_llama, tmp_path):
+    job, whole_events = job_of(tiny_llama, tmp_path / "whole")
     assert run(job, max_steps=4)
     calls = []
 
@@ -273,11 +273,11 @@ def test_interrupted_and_resumed_is_the_same_run(tiny_model, tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
         return share_of_e(prompts, completions, rows)
 
-    job, events = job_of(tiny_model, tmp_path / "parts", score=interrupting)
+    job, events = job_of(tiny_llama, tmp_path / "parts", score=interrupting)
     assert not run(job, max_steps=4)
     assert events[-1].status == "interrupted"
     assert (tmp_path / "parts" / "checkpoint-2" / "complete.json").is_file()
-    job, events = job_of(tiny_model, tmp_path / "parts", resume=True)
+    job, events = job_of(tiny_llama, tmp_path / "parts", resume=True)
     assert run(job, max_steps=4)
     assert events[0].resumed_from == 2
     rewards = [
@@ -289,8 +289,8 @@ def test_interrupted_and_resumed_is_the_same_run(tiny_model, tmp_path):
     assert all(torch.equal(whole[key], parts[key]) for key in whole | parts)
 
 
-def test_what_is_refused(tiny_model, tmp_path):
-    job, events = job_of(tiny_model, tmp_path, score=lambda **_: [])
+def test_what_is_refused(tiny_llama, tmp_path):
+    job, events = job_of(tiny_llama, tmp_path, score=lambda **_: [])
     with pytest.raises(TunesmithError, match="no reward"):
         run(job, max_steps=1)
     assert events[-1].status == "failed"

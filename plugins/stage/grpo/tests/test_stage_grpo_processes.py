@@ -14,11 +14,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", params=["grpo", "rloo"])
-def runs(request, tiny_model, tmp_path_factory) -> Path:
+def runs(request, tiny_llama, tmp_path_factory) -> Path:
     """What the program below writes on two processes."""
     folder = tmp_path_factory.mktemp(request.param)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    command = [*launcher, str(Path(__file__).resolve()), str(tiny_model), str(folder), request.param]
+    command = [*launcher, str(Path(__file__).resolve()), str(tiny_llama), str(folder), request.param]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tunesmith import ChatTemplate, DataError, hookimpl
+from tunesmith import DataError, hookimpl
 from tunesmith.types import Problem, Row, TrainingJob
+from tunesmith_library_chat import ChatTemplate
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing import StageSuite
-from tunesmith.testing.parts import CHATML, StubPlan, load_plain
 from tunesmith.types import DatasetSplits, TrainingJob
+from tunesmith_library_testing import StageSuite
+from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain
 from tunesmith_stage_dpo.reference import Reference
 from tunesmith_stage_kto import KahnemanTversky
 from tunesmith_stage_kto.losses import kto
@@ -51,22 +51,22 @@ def encoded(tokenizer: Any, stage: Any, rows: Any = ROWS) -> list[dict[str, Any]
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def test_mismatched_answers(tokenizer: Any) -> None:
+def test_mismatched_answers(tiny_bpe: Any) -> None:
     """Each prompt stands with its own answer, and with the answer to the next prompt."""
-    examples = encoded(tokenizer, KahnemanTversky())
+    examples = encoded(tiny_bpe, KahnemanTversky())
     assert [example["label"] for example in examples] == [True, False, True, False]
     for index, example in enumerate(examples):
         for prefix, answer in (("", ROWS[index]), ("kl_", ROWS[(index + 1) % 4])):
             whole = CHATML.render([*ROWS[index]["prompt"], *answer["completion"]]).text
-            assert tokenizer.decode(example[f"{prefix}input_ids"]) == whole
+            assert tiny_bpe.decode(example[f"{prefix}input_ids"]) == whole
             trained = [label for label in example[f"{prefix}labels"] if label != -100]
-            assert tokenizer.decode(trained) == answer["completion"][0]["content"] + "<|im_end|>"
-    assert "kl_input_ids" not in encoded(tokenizer, KahnemanTversky(loss="apo_zero_unpaired"))[0]
+            assert tiny_bpe.decode(trained) == answer["completion"][0]["content"] + "<|im_end|>"
+    assert "kl_input_ids" not in encoded(tiny_bpe, KahnemanTversky(loss="apo_zero_unpaired"))[0]
 
 
-def test_labels_follow_the_rows_that_are_kept(tokenizer: Any) -> None:
+def test_labels_follow_the_rows_that_are_kept(tiny_bpe: Any) -> None:
     rows = [row("a", "b " * 60, True), *ROWS[1:]]
-    kept = encoded(tokenizer, KahnemanTversky(max_length=60, longer="drop"), rows)
+    kept = encoded(tiny_bpe, KahnemanTversky(max_length=60, longer="drop"), rows)
     assert [example["label"] for example in kept] == [False, True]  # the last row's mismatched answer is the long one
 
 
@@ -107,7 +107,7 @@ def logged_of(outputs: list[Any]) -> dict[str, float]:
 @pytest.mark.parametrize("loss", ["kto", "apo_zero_unpaired"])
 @pytest.mark.parametrize("reversed_reference", [False, True])
 def test_equals_trl(
-    tiny_model: Path, tokenizer: Any, tmp_path: Path, loss: str, padding_free: bool, reversed_reference: bool
+    tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, loss: str, padding_free: bool, reversed_reference: bool
 ) -> None:
     """Loss, gradients and metrics; with the models exchanged, the baseline is on the other side of 0."""
     trl, datasets = pytest.importorskip("trl"), pytest.importorskip("datasets")
@@ -118,13 +118,13 @@ def test_equals_trl(
     text = datasets.Dataset.from_dict({"prompt": ["a", "b"], "completion": ["c", "d"], "label": [True, False]})
 
     def models() -> Any:
-        return reversed(two_models(tiny_model)) if reversed_reference else two_models(tiny_model)
+        return reversed(two_models(tiny_llama)) if reversed_reference else two_models(tiny_llama)
 
     model, reference = models()
-    trainer = trl.KTOTrainer(model, reference, args=arguments, train_dataset=text, processing_class=tokenizer)
+    trainer = trl.KTOTrainer(model, reference, args=arguments, train_dataset=text, processing_class=tiny_bpe)
     trainer.model.eval()
     stage = KahnemanTversky(loss=loss, beta=0.3, **weights)
-    examples = encoded(tokenizer, stage)
+    examples = encoded(tiny_bpe, stage)
     padded = stage.collate(examples=examples, padding_free=False)
     expected = trainer._compute_loss(trainer.model, trl_inputs(padded, padded.get("kl")), False)
     metrics = {name: values[0] for name, values in trainer._metrics["eval"].items()}
@@ -142,13 +142,13 @@ def test_equals_trl(
         torch.testing.assert_close(values, wanted[name], rtol=1e-3, atol=1e-5 * scale, msg=name)
 
 
-def test_means_are_of_one_kind_of_answers(tiny_model: Path, tokenizer: Any) -> None:
+def test_means_are_of_one_kind_of_answers(tiny_llama: Path, tiny_bpe: Any) -> None:
     """Batches with one desirable answer of four, and with none, count as many answers of a kind as they have."""
     stage = KahnemanTversky(loss="apo_zero_unpaired", beta=0.3)
-    trained, reference = two_models(tiny_model)
+    trained, reference = two_models(tiny_llama)
     stage._reference = Reference(reference)
     rows = [row("a", f"{word} tide", word in ("one", "six")) for word in WORDS]
-    examples = encoded(tokenizer, stage, rows)
+    examples = encoded(tiny_bpe, stage, rows)
     alone = [stage.compute_loss(trained, stage.collate(examples=[some], padding_free=True)) for some in examples]
     rewards = [
         float(next(v[0] for n in ("chosen", "rejected") if (v := one.metrics[f"rewards/{n}"])[1])) for one in alone
@@ -164,11 +164,11 @@ def test_means_are_of_one_kind_of_answers(tiny_model: Path, tokenizer: Any) -> N
     assert not {"rewards/chosen", "rewards/margins"} & logged_of(outputs[1:2]).keys(), "a mean of nothing is not logged"
 
 
-def test_loss_of_each_data_set(tiny_model: Path, tokenizer: Any) -> None:
+def test_loss_of_each_data_set(tiny_llama: Path, tiny_bpe: Any) -> None:
     stage = KahnemanTversky(loss="apo_zero_unpaired")
-    trained, reference = two_models(tiny_model)
+    trained, reference = two_models(tiny_llama)
     stage._reference = Reference(reference)
-    examples = encoded(tokenizer, stage)
+    examples = encoded(tiny_bpe, stage)
     names = ["tides", "whales", "tides", "tides"]
     named = [{**example, "dataset": name} for example, name in zip(examples, names, strict=True)]
     output = stage.compute_loss(trained, stage.collate(examples=named, padding_free=True))
@@ -185,9 +185,9 @@ def test_baseline_and_sides() -> None:
     assert losses[:2].tolist() == [0.5, 0.5] and bool((losses[2:] < 1e-3).all())
 
 
-def test_precomputed_reference(tiny_model: Path, tokenizer: Any, tmp_path: Path) -> None:
+def test_precomputed_reference(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     stage, live = KahnemanTversky(precompute_reference=True), KahnemanTversky()
-    rows, (trained, reference) = encoded(tokenizer, stage), two_models(tiny_model)
+    rows, (trained, reference) = encoded(tiny_bpe, stage), two_models(tiny_llama)
     job = TrainingJob(
         model=reference,
         processor=None,

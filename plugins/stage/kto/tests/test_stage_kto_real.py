@@ -6,17 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
-from tunesmith.testing.parts import records
-from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
+from tunesmith_library_testing.parts import records
+from tunesmith_library_testing.tiny import save_tiny_model, tiny_tokenizer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
-def test_rewards_what_is_marked_desirable(shared: Path, tmp_path: Path) -> None:
+def test_rewards_what_is_marked_desirable(real_files: Path, tmp_path: Path) -> None:
     """After four passes over 64 answers, their rewards are apart, and most are on their side of the baseline."""
     import tunesmith
 
-    rows = json.loads((shared / "data" / "kto_en_demo.json").read_text(encoding="utf-8"))
+    rows = json.loads((real_files / "data" / "kto_en_demo.json").read_text(encoding="utf-8"))
     rows = [row for row in rows if sum(len(turn["content"]) for turn in row["messages"][:-1]) < 400][:64]
     assert 20 < sum(row["label"] for row in rows) < 44, "both kinds of answers are there"
     file = tmp_path / "marked.json"

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tunesmith import ChatTemplate, hookimpl, plugin
+from tunesmith import hookimpl, plugin
 from tunesmith.types import Batch, LossOutput, Problem, Row
+from tunesmith_library_chat import ChatTemplate
 from tunesmith_stage_dpo.reference import Columns, ReferenceStage, collate_columns
 from tunesmith_stage_sft.completions import LogProbStage, collate_answers
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing import StageSuite
-from tunesmith.testing.parts import StubPlan, load_plain
+from tunesmith_library_testing import StageSuite
+from tunesmith_library_testing.parts import StubPlan, load_plain
 from tunesmith_stage_orpo import OddsRatioPreference
 from tunesmith_stage_orpo.loss import log_odds
 
@@ -53,13 +53,13 @@ def gradients(model: Any, loss: Any) -> dict[str, torch.Tensor]:
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-def test_equals_trl(tiny_model: Path, tokenizer: Any, tmp_path: Path) -> None:
+def test_equals_trl(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     """Loss, gradients and metrics, pair by pair: TRL's loss of a batch weighs tokens, not pairs."""
     orpo, datasets = pytest.importorskip("trl.experimental.orpo"), pytest.importorskip("datasets")
     text = datasets.Dataset.from_dict({"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]})
     arguments = orpo.ORPOConfig(output_dir=str(tmp_path), use_cpu=True, report_to="none", beta=0.3, bf16=False)
-    model, stage = load_plain(tiny_model), OddsRatioPreference(beta=0.3)
-    trainer = orpo.ORPOTrainer(model, args=arguments, train_dataset=text, processing_class=tokenizer)
+    model, stage = load_plain(tiny_llama), OddsRatioPreference(beta=0.3)
+    trainer = orpo.ORPOTrainer(model, args=arguments, train_dataset=text, processing_class=tiny_bpe)
     trainer.model.eval()
     total, summed = 0.0, {}
     for row in rows():
@@ -69,12 +69,12 @@ def test_equals_trl(tiny_model: Path, tokenizer: Any, tmp_path: Path) -> None:
         total = total + loss
         summed = {name: summed.get(name, 0.0) + value for name, value in metrics.items()}
     expected = gradients(trainer.model, total)
-    output = stage.compute_loss(load_plain(tiny_model), stage.collate(examples=rows(), padding_free=True))
+    output = stage.compute_loss(load_plain(tiny_llama), stage.collate(examples=rows(), padding_free=True))
     assert output.loss.item() == pytest.approx(total.item(), rel=1e-5)
     assert len(output.metrics.keys() & summed.keys()) == 9
     for name in output.metrics:
         assert float(output.metrics[name]) == pytest.approx(summed[name], rel=1e-4, abs=1e-5), name
-    mine = load_plain(tiny_model)
+    mine = load_plain(tiny_llama)
     found = gradients(mine, stage.compute_loss(mine, stage.collate(examples=rows(), padding_free=True)).loss)
     for name, values in found.items():
         torch.testing.assert_close(values, expected[name], rtol=1e-3, atol=1e-5, msg=name)

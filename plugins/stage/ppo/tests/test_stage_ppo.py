@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tunesmith import TunesmithError
-from tunesmith.testing import StageSuite
-from tunesmith.testing.parts import CHATML, StubPlan, load_plain
 from tunesmith.types import DatasetSplits, Evaluated, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
+from tunesmith_library_testing import StageSuite
+from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain
 from tunesmith_stage_ppo import Ppo
 from tunesmith_stage_ppo.policy import Policy
 from tunesmith_stage_ppo.prompts import end_tokens, read
@@ -74,9 +74,9 @@ def run(options: dict, job: TrainingJob, folder: Path) -> bool:
     return stage.fit(job=job)
 
 
-def test_prompts_and_the_rest_of_the_row(tokenizer):
-    columns = Ppo().encode(rows=ROWS, processor=tokenizer, template=CHATML)
-    assert tokenizer.decode(columns["prompt_input_ids"][1]) == (
+def test_prompts_and_the_rest_of_the_row(tiny_bpe):
+    columns = Ppo().encode(rows=ROWS, processor=tiny_bpe, template=CHATML)
+    assert tiny_bpe.decode(columns["prompt_input_ids"][1]) == (
         "<|im_start|>user\nWho counts the waves?<|im_end|>\n<|im_start|>assistant\n"
     )
     examples = [read({name: values[index] for name, values in columns.items()}) for index in range(3)]
@@ -85,14 +85,14 @@ def test_prompts_and_the_rest_of_the_row(tokenizer):
     assert examples[2] == (PROMPTS, {"answer": "7"})
 
 
-def test_long_prompts_are_left_out(tokenizer, caplog):
-    columns = Ppo(max_prompt_length=12).encode(rows=ROWS, processor=tokenizer, template=CHATML)
+def test_long_prompts_are_left_out(tiny_bpe, caplog):
+    columns = Ppo(max_prompt_length=12).encode(rows=ROWS, processor=tiny_bpe, template=CHATML)
     assert len(columns["row"]) < len(ROWS) and "over 12 tokens" in caplog.text
 
 
-def test_evaluation_agrees_with_a_plain_softmax(tiny_model, tokenizer):
+def test_evaluation_agrees_with_a_plain_softmax(tiny_llama, tiny_bpe):
     """Log-probabilities and entropies of each answer alone, computed in float64 from the model's own logits."""
-    policy = Policy(load_plain(tiny_model), temperature=0.7, precision="fp32")
+    policy = Policy(load_plain(tiny_llama), temperature=0.7, precision="fp32")
     torch.nn.init.normal_(policy.head.weight)
     prompts, answers = [[5, 6, 7], [8, 9, 10, 11, 12]], [[20, 21, 22, 23], [30, 31]]
     with torch.no_grad():
@@ -115,18 +115,18 @@ def test_evaluation_agrees_with_a_plain_softmax(tiny_model, tokenizer):
         assert not log_probs[row, outside].any() and not values[row, outside].any()
 
 
-def test_answers_end(tiny_model, tokenizer):
-    policy = Policy(load_plain(tiny_model), temperature=1.0, precision="fp32")
-    ends = end_tokens(CHATML, tokenizer)
-    assert set(ends) == {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_end|>")}
+def test_answers_end(tiny_llama, tiny_bpe):
+    policy = Policy(load_plain(tiny_llama), temperature=1.0, precision="fp32")
+    ends = end_tokens(CHATML, tiny_bpe)
+    assert set(ends) == {tiny_bpe.eos_token_id, tiny_bpe.convert_tokens_to_ids("<|im_end|>")}
     for answer in policy.answers([[5], [6, 7, 8]] * 8, 40, list(range(0, 100))):
         assert 1 <= len(answer) <= 40
         assert all(token >= 100 for token in answer[:-1])
 
 
-def test_the_reward_rises(tiny_model, tokenizer, tmp_path):
-    job, events = job_of(tiny_model, tokenizer, tmp_path)
-    assert run({"total_steps": 50, "init_kl_coef": 0.01, "save_steps": 0, "ppo_epochs": 4}, job, tiny_model)
+def test_the_reward_rises(tiny_llama, tiny_bpe, tmp_path):
+    job, events = job_of(tiny_llama, tiny_bpe, tmp_path)
+    assert run({"total_steps": 50, "init_kl_coef": 0.01, "save_steps": 0, "ppo_epochs": 4}, job, tiny_llama)
     steps = [event for event in events if isinstance(event, StepEnded)]
     rewards = [event.metrics["reward"] for event in steps]
     assert sum(rewards[-5:]) > 4 * sum(rewards[:5]), rewards
@@ -138,21 +138,21 @@ def test_the_reward_rises(tiny_model, tokenizer, tmp_path):
     assert load_file(tmp_path / "value_head.safetensors")["weight"].shape == (1, 64)
 
 
-def test_held_out_prompts_are_evaluated(tiny_model, tokenizer, tmp_path):
+def test_held_out_prompts_are_evaluated(tiny_llama, tiny_bpe, tmp_path):
     """The mean reward of one answer to each, at `eval_steps` and at the end; it does not change the training."""
     options = {"total_steps": 5, "eval_steps": 2, "save_steps": 0}
-    plain, _ = job_of(tiny_model, tokenizer, tmp_path / "plain")
-    assert run(options, plain, tiny_model)
+    plain, _ = job_of(tiny_llama, tiny_bpe, tmp_path / "plain")
+    assert run(options, plain, tiny_llama)
     calls = []
 
     def score(prompts, completions, rows):
         calls.append(share_of_e(prompts, completions, rows)[0])
         return [calls[-1]]
 
-    job, events = job_of(tiny_model, tokenizer, tmp_path / "evaluated", score)
+    job, events = job_of(tiny_llama, tiny_bpe, tmp_path / "evaluated", score)
     held_out = {"ten": job.data.train * 3 + job.data.train[:1], "none": []}
     job = replace(job, data=DatasetSplits(job.data.train, held_out))
-    assert run(options, job, tiny_model)
+    assert run(options, job, tiny_llama)
     evaluations = [event for event in events if isinstance(event, Evaluated)]
     assert [event.step for event in evaluations] == [2, 4, 5]
     answers = [scores for scores in calls if len(scores) != 16]
@@ -167,32 +167,32 @@ def test_held_out_prompts_are_evaluated(tiny_model, tokenizer, tmp_path):
 
 
 @pytest.mark.gpu
-def test_on_a_gpu(tiny_model, tokenizer, tmp_path):
+def test_on_a_gpu(tiny_llama, tiny_bpe, tmp_path):
     """The reward rises, and an evaluation does not change the training there either."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     found = []
     for eval_steps in (0, 10):
-        job, events = job_of(tiny_model, tokenizer, tmp_path / str(eval_steps))
+        job, events = job_of(tiny_llama, tiny_bpe, tmp_path / str(eval_steps))
         job = replace(job, data=DatasetSplits(job.data.train, {"held": job.data.train}))
         options = {"total_steps": 30, "init_kl_coef": 0.01, "save_steps": 0, "ppo_epochs": 4, "use_cpu": False}
-        assert run({**options, "eval_steps": eval_steps}, job, tiny_model)
+        assert run({**options, "eval_steps": eval_steps}, job, tiny_llama)
         assert job.model.device.type == "cuda"
         found.append([event.metrics["reward"] for event in events if isinstance(event, StepEnded)])
     assert sum(found[0][-5:]) > 3 * sum(found[0][:5])
     assert found[0][:11] == pytest.approx(found[1][:11], abs=0.02), "the steps around the first evaluation"
 
 
-def test_an_adapter_is_its_own_reference_also_in_bf16(tiny_model, tokenizer, tmp_path):
+def test_an_adapter_is_its_own_reference_also_in_bf16(tiny_llama, tiny_bpe, tmp_path):
     """A frozen base in bf16 under fp32 weights: no second model is loaded, and all trained weights learn."""
     from peft import LoraConfig, get_peft_model
 
     adapter = LoraConfig(r=4, target_modules="all-linear", exclude_modules=["lm_head"], modules_to_save=["lm_head"])
-    model = get_peft_model(load_plain(tiny_model, "bfloat16"), adapter)
+    model = get_peft_model(load_plain(tiny_llama, "bfloat16"), adapter)
     for weight in model.parameters():
         weight.data = weight.data.float() if weight.requires_grad else weight.data
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
-    job, events = job_of(tiny_model, tokenizer, tmp_path, model=model, precision="bf16")
+    job, events = job_of(tiny_llama, tiny_bpe, tmp_path, model=model, precision="bf16")
     stage = Ppo(**{**QUICK, "total_steps": 2})
     stage.prepare(job=job, load=lambda *_, **__: pytest.fail("a second model was loaded"))
     assert stage.fit(job=job)
@@ -203,10 +203,10 @@ def test_an_adapter_is_its_own_reference_also_in_bf16(tiny_model, tokenizer, tmp
     assert (tmp_path / "adapter_model.safetensors").is_file()
 
 
-def test_interrupted_and_resumed_is_the_same_run(tiny_model, tokenizer, tmp_path):
+def test_interrupted_and_resumed_is_the_same_run(tiny_llama, tiny_bpe, tmp_path):
     options = {"total_steps": 4, "save_steps": 0, "kl_target": 0.5, "kl_horizon": 20.0}
-    job, whole_events = job_of(tiny_model, tokenizer, tmp_path / "whole")
-    assert run(options, job, tiny_model)
+    job, whole_events = job_of(tiny_llama, tiny_bpe, tmp_path / "whole")
+    assert run(options, job, tiny_llama)
 
     calls = []
 
@@ -216,12 +216,12 @@ def test_interrupted_and_resumed_is_the_same_run(tiny_model, tokenizer, tmp_path
             os.kill(os.getpid(), signal.SIGINT)
         return share_of_e(prompts, completions, rows)
 
-    job, events = job_of(tiny_model, tokenizer, tmp_path / "parts", score=interrupting)
-    assert not run(options, job, tiny_model)
+    job, events = job_of(tiny_llama, tiny_bpe, tmp_path / "parts", score=interrupting)
+    assert not run(options, job, tiny_llama)
     assert events[-1] == RunEnded("interrupted", events[-1].metrics)
     assert (tmp_path / "parts" / "checkpoint-2" / "complete.json").is_file()
-    job, events = job_of(tiny_model, tokenizer, tmp_path / "parts", resume=True)
-    assert run(options, job, tiny_model)
+    job, events = job_of(tiny_llama, tiny_bpe, tmp_path / "parts", resume=True)
+    assert run(options, job, tiny_llama)
     assert events[0].resumed_from == 2
 
     def metrics_of(events):
@@ -233,17 +233,17 @@ def test_interrupted_and_resumed_is_the_same_run(tiny_model, tokenizer, tmp_path
         assert all(torch.equal(whole[key], parts[key]) for key in whole | parts)
 
 
-def test_what_is_refused(tiny_model, tokenizer, tmp_path):
-    job, events = job_of(tiny_model, tokenizer, tmp_path, score=lambda **_: [])
+def test_what_is_refused(tiny_llama, tiny_bpe, tmp_path):
+    job, events = job_of(tiny_llama, tiny_bpe, tmp_path, score=lambda **_: [])
     with pytest.raises(TunesmithError, match="no reward"):
-        run({"total_steps": 1}, job, tiny_model)
+        run({"total_steps": 1}, job, tiny_llama)
     assert events[-1].status == "failed"
-    job, _ = job_of(tiny_model, tokenizer, tmp_path, score=lambda completions, **_: [[float("nan")] * len(completions)])
+    job, _ = job_of(tiny_llama, tiny_bpe, tmp_path, score=lambda completions, **_: [[float("nan")] * len(completions)])
     with pytest.raises(TunesmithError, match="no finite number"):
-        run({"total_steps": 1}, job, tiny_model)
-    job, _ = job_of(tiny_model, tokenizer, tmp_path, precision="fp16")
+        run({"total_steps": 1}, job, tiny_llama)
+    job, _ = job_of(tiny_llama, tiny_bpe, tmp_path, precision="fp16")
     with pytest.raises(TunesmithError, match="fp16"):
-        run({"total_steps": 1}, job, tiny_model)
+        run({"total_steps": 1}, job, tiny_llama)
 
 
 def test_check(monkeypatch):

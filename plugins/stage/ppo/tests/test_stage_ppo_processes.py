@@ -38,11 +38,11 @@ def start(processes: int, model: Path, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tiny_model, tmp_path_factory) -> Path:
+def runs(tiny_llama, tmp_path_factory) -> Path:
     """What the program below writes, alone and on two processes."""
     folder = tmp_path_factory.mktemp("processes")
     for processes in (1, 2):
-        start(processes, tiny_model, folder)
+        start(processes, tiny_llama, folder)
     return folder
 
 

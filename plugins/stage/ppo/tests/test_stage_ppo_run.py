@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tunesmith.testing.parts import records
+from tunesmith_library_testing.parts import records
 
 STAGE = {
     "name": "ppo",
@@ -15,7 +15,7 @@ STAGE = {
 
 
 @pytest.mark.slow
-def test_a_run_by_the_pipeline(tiny_model, tmp_path):
+def test_a_run_by_the_pipeline(tiny_llama, tmp_path):
     tunesmith = pytest.importorskip("tunesmith")
     rows = [{"instruction": f"Say {word}", "output": word} for word in "abcdefghijkl"]
     (tmp_path / "train.json").write_text(json.dumps(rows))
@@ -25,7 +25,7 @@ def test_a_run_by_the_pipeline(tiny_model, tmp_path):
         "    return [sum(letter in 'aeiou' for letter in text) / max(len(text), 1) for text in completions]\n"
     )
     config = {
-        "model": {"path": str(tiny_model)},
+        "model": {"path": str(tiny_llama)},
         "template": "chatml",
         "data": {"train": [str(tmp_path / "train.json")], "cache_dir": str(tmp_path / "cache")},
         "adapter": {"name": "lora", "rank": 4},

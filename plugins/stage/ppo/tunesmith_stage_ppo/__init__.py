@@ -10,8 +10,9 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tunesmith import ChatTemplate, announce, hookimpl, plugin
+from tunesmith import announce, hookimpl, plugin
 from tunesmith.types import LoadModel, Problem, Row, TrainingJob
+from tunesmith_library_chat import ChatTemplate
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan

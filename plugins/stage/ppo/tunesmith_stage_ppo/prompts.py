@@ -7,8 +7,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunesmith import ChatTemplate, DataError
+from tunesmith import DataError
 from tunesmith.types import Message, Row
+from tunesmith_library_chat import ChatTemplate
 from tunesmith_stage_sft.encode import require
 
 logger = logging.getLogger("tunesmith")

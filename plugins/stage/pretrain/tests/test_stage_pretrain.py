@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from tunesmith import DataError, TunesmithError
-from tunesmith.testing import StageSuite
+from tunesmith_library_testing import StageSuite
 from tunesmith_stage_pretrain import Pretraining
 
 TEXTS = ["Whales sing.", "你好，鲸鱼 🐋", "x", "The tide turns, and nobody counts the waves twice. " * 5, ""]
@@ -39,9 +39,9 @@ def documents(tokenizer: Any) -> list[list[int]]:
 
 @pytest.mark.parametrize("max_length", [2, 7, 16, 64, 1000])
 @pytest.mark.parametrize("isolate", [True, False])
-def test_joined_rows_lose_nothing(tokenizer: Any, max_length: int, isolate: bool) -> None:
-    columns = encode(tokenizer, max_length=max_length, isolate_documents=isolate)
-    stream = list(chain.from_iterable(documents(tokenizer)))
+def test_joined_rows_lose_nothing(tiny_bpe: Any, max_length: int, isolate: bool) -> None:
+    columns = encode(tiny_bpe, max_length=max_length, isolate_documents=isolate)
+    stream = list(chain.from_iterable(documents(tiny_bpe)))
     assert list(chain.from_iterable(columns["input_ids"])) == stream
     assert columns["labels"] == columns["input_ids"]
     assert all(len(row) == max_length for row in columns["input_ids"][:-1])
@@ -53,19 +53,19 @@ def test_joined_rows_lose_nothing(tokenizer: Any, max_length: int, isolate: bool
             for start, stop in pairwise(accumulate(lengths, initial=0))
         ]
         assert all(pieces)
-        ends = [index for index, piece in enumerate(pieces) if piece[-1] == tokenizer.eos_token_id]
+        ends = [index for index, piece in enumerate(pieces) if piece[-1] == tiny_bpe.eos_token_id]
         starts = [0, *(index + 1 for index in ends)]
         found = [list(chain.from_iterable(pieces[start:stop])) for start, stop in pairwise(starts)]
-        assert found == documents(tokenizer)
+        assert found == documents(tiny_bpe)
 
 
-def test_a_row_of_one_document(tokenizer: Any) -> None:
-    whole = encode(tokenizer, packing=False)
-    assert whole == {"input_ids": documents(tokenizer), "labels": documents(tokenizer)}
-    halves = encode(tokenizer, packing=False, max_length=16)["input_ids"]
-    assert list(chain.from_iterable(halves)) == list(chain.from_iterable(documents(tokenizer)))
-    cut = encode(tokenizer, packing=False, max_length=16, longer="cut")["input_ids"]
-    assert cut == [document[:16] for document in documents(tokenizer)]
+def test_a_row_of_one_document(tiny_bpe: Any) -> None:
+    whole = encode(tiny_bpe, packing=False)
+    assert whole == {"input_ids": documents(tiny_bpe), "labels": documents(tiny_bpe)}
+    halves = encode(tiny_bpe, packing=False, max_length=16)["input_ids"]
+    assert list(chain.from_iterable(halves)) == list(chain.from_iterable(documents(tiny_bpe)))
+    cut = encode(tiny_bpe, packing=False, max_length=16, longer="cut")["input_ids"]
+    assert cut == [document[:16] for document in documents(tiny_bpe)]
 
 
 def test_rows_and_tokenizers_that_do_not_fit() -> None:
@@ -76,17 +76,17 @@ def test_rows_and_tokenizers_that_do_not_fit() -> None:
 
 
 @pytest.mark.parametrize("padding_free", [True, False])
-def test_loss_is_that_of_each_document_alone(tiny_model: Path, tokenizer: Any, padding_free: bool) -> None:
+def test_loss_is_that_of_each_document_alone(tiny_llama: Path, tiny_bpe: Any, padding_free: bool) -> None:
     """SDPA of transformers keeps restarting positions apart by a block mask."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation="sdpa")
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama, attn_implementation="sdpa")
     stage = Pretraining(max_length=512)
-    columns = stage.encode(rows=ROWS, processor=tokenizer)
+    columns = stage.encode(rows=ROWS, processor=tiny_bpe)
     batch = stage.collate(examples=[{name: values[0] for name, values in columns.items()}], padding_free=padding_free)
     output = stage.compute_loss(model=model, batch=batch)
     expected, count = torch.zeros(()), 0
-    for document in documents(tokenizer):
+    for document in documents(tiny_bpe):
         ids = torch.tensor([document])
         expected = expected + model(input_ids=ids, labels=ids).loss * (len(document) - 1)
         count += len(document) - 1
@@ -96,12 +96,12 @@ def test_loss_is_that_of_each_document_alone(tiny_model: Path, tokenizer: Any, p
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["llama3", "llama2", "qwen", "mistral"])
-def test_real_documents(shared: Path, name: str) -> None:
+def test_real_documents(real_files: Path, name: str) -> None:
     """Every character of real texts comes back, and every document ends."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizers" / name)
-    texts = (shared / "data" / "wiki_demo.txt").read_text().splitlines()[:40]
+    tokenizer = AutoTokenizer.from_pretrained(real_files / "tokenizers" / name)
+    texts = (real_files / "data" / "wiki_demo.txt").read_text().splitlines()[:40]
     texts = [text for text in texts if text.strip()]
     columns = Pretraining(max_length=300).encode(rows=[{"text": text} for text in texts], processor=tokenizer)
     stream = list(chain.from_iterable(columns["input_ids"]))

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from tunesmith.testing.parts import records
+from tunesmith_library_testing.parts import records
 
 DOCUMENT = "Nobody counts the waves twice."
 
 
 @pytest.fixture(scope="module")
-def run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that has learned one document by heart, read as a stream."""
     import tunesmith
 
@@ -23,7 +23,7 @@ def run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.write((json.dumps({"text": DOCUMENT}) + "\n") * 40)
     return tunesmith.train(
         {
-            "model": {"path": str(tiny_model)},
+            "model": {"path": str(tiny_llama)},
             "stage": {"name": "pretrain", "max_length": 64},
             "data": {"train": [str(folder / "corpus.jsonl")], "streaming": True, "shuffle_buffer": 4, "batch_size": 8},
             "adapter": "full",
@@ -45,7 +45,7 @@ def test_a_document_and_its_end_are_learned(run: Path) -> None:
     """Continued greedily, the first word becomes the document, followed by the end-of-text token, and not before."""
     import torch
     from transformers import AutoTokenizer
-    from tunesmith.testing.parts import load_plain
+    from tunesmith_library_testing.parts import load_plain
 
     tokenizer, model = AutoTokenizer.from_pretrained(run), load_plain(run)
     ids = tokenizer(DOCUMENT)["input_ids"]

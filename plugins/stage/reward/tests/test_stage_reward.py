@@ -10,10 +10,10 @@ import pytest
 import torch
 from tunesmith import TunesmithError
 from tunesmith.errors import ConfigError
-from tunesmith.testing import StageSuite
-from tunesmith.testing.parts import CHATML, StubPlan, load_plain, records
-from tunesmith.testing.tiny import save_tiny_model, tiny_tokenizer
 from tunesmith.types import ModelSource
+from tunesmith_library_testing import StageSuite
+from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain, records
+from tunesmith_library_testing.tiny import save_tiny_model, tiny_tokenizer
 from tunesmith_stage_reward import RewardModelling
 from tunesmith_stage_reward.classifier import last_scores, score_every_token, to_classifier
 
@@ -57,7 +57,7 @@ def scores_by_transformers(model: Any, examples: list[dict[str, Any]], name: str
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "gpt2"])
 @pytest.mark.parametrize("padding_free", [True, False])
-def test_equals_the_saved_classifier(tmp_path: Path, tokenizer: Any, architecture: str, padding_free: bool) -> None:
+def test_equals_the_saved_classifier(tmp_path: Path, tiny_bpe: Any, architecture: str, padding_free: bool) -> None:
     """What transformers computes after loading the saved model, in a plain formula, is the loss and its gradient."""
     from transformers import AutoModelForSequenceClassification
 
@@ -69,7 +69,7 @@ def test_equals_the_saved_classifier(tmp_path: Path, tokenizer: Any, architectur
     model.save_pretrained(tmp_path / "saved")
     loaded, info = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved", output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]
-    examples, stage = encoded(tokenizer), RewardModelling(center_coefficient=0.1)
+    examples, stage = encoded(tiny_bpe), RewardModelling(center_coefficient=0.1)
     chosen, rejected = (scores_by_transformers(loaded.eval(), examples, name) for name in ("chosen", "rejected"))
     probability = torch.sigmoid((chosen - rejected).double())
     expected = (-probability.log() + 0.1 * (chosen + rejected).double() ** 2).sum()
@@ -84,32 +84,32 @@ def test_equals_the_saved_classifier(tmp_path: Path, tokenizer: Any, architectur
         torch.testing.assert_close(weight.grad, gradients[name], rtol=1e-3, atol=1e-6, msg=name)
 
 
-def test_equals_trl(tiny_model: Path, tokenizer: Any, tmp_path: Path) -> None:
+def test_equals_trl(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     """TRL's RewardTrainer gives the same loss for the same pairs and head."""
     trl, datasets = pytest.importorskip("trl"), pytest.importorskip("datasets")
     from transformers import AutoModelForSequenceClassification
 
-    classifier_of(tiny_model).save_pretrained(tmp_path / "saved")
+    classifier_of(tiny_llama).save_pretrained(tmp_path / "saved")
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved")
     arguments = trl.RewardConfig(
         output_dir=str(tmp_path / "trl"), use_cpu=True, report_to="none", bf16=False, center_rewards_coefficient=0.1
     )
     text = datasets.Dataset.from_dict({"chosen": ["a b", "c"], "rejected": ["d", "e f"]})
-    trainer = trl.RewardTrainer(loaded, args=arguments, train_dataset=text, processing_class=tokenizer)
+    trainer = trl.RewardTrainer(loaded, args=arguments, train_dataset=text, processing_class=tiny_bpe)
     trainer.model.eval()
-    stage, examples = RewardModelling(center_coefficient=0.1), encoded(tokenizer)
+    stage, examples = RewardModelling(center_coefficient=0.1), encoded(tiny_bpe)
     batch = stage.collate(examples=examples, padding_free=False)
     inputs = {name: batch[name].clone() for name in ("input_ids", "attention_mask")}
-    inputs["input_ids"][inputs["attention_mask"] == 0] = tokenizer.pad_token_id
+    inputs["input_ids"][inputs["attention_mask"] == 0] = tiny_bpe.pad_token_id
     expected = trainer.compute_loss(trainer.model, inputs)
-    found = stage.compute_loss(classifier_of(tiny_model), stage.collate(examples=examples, padding_free=True))
+    found = stage.compute_loss(classifier_of(tiny_llama), stage.collate(examples=examples, padding_free=True))
     assert (found.loss / 2).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_sequences_are_kept_apart(tiny_model: Path) -> None:
+def test_sequences_are_kept_apart(tiny_llama: Path) -> None:
     """The trainer's question of every model whose batches it concatenates."""
     isolation = pytest.importorskip("tunesmith_model_transformers.isolation")
-    assert isolation.isolates_sequences(classifier_of(tiny_model)) < isolation.TOLERANCE
+    assert isolation.isolates_sequences(classifier_of(tiny_llama)) < isolation.TOLERANCE
 
 
 def test_an_architecture_without_classifier(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_check() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("adapter", ["lora", "full", "freeze"])
-def test_the_road(tiny_model: Path, tmp_path: Path, adapter: str) -> None:
+def test_the_road(tiny_llama: Path, tmp_path: Path, adapter: str) -> None:
     """A run learns to tell answers apart; transformers alone, its export and the reward plugin give the same scores."""
     import tunesmith
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -134,7 +134,7 @@ def test_the_road(tiny_model: Path, tmp_path: Path, adapter: str) -> None:
     rows = [{"instruction": f"Say {n}.", "chosen": f"The tide {n}.", "rejected": f"whale {n}"} for n in range(24)]
     (tmp_path / "pairs.json").write_text(json.dumps(rows))
     config = {
-        "model": {"path": str(tiny_model)},
+        "model": {"path": str(tiny_llama)},
         "template": "chatml",
         "data": {"train": [str(tmp_path / "pairs.json")], "val_size": 8, "cache": False},
         "stage": "reward",
@@ -208,20 +208,20 @@ def loaded(folder: Path, *, training: bool, tokenizer: Any = None) -> Any:
     return stopped.value.value
 
 
-def test_a_trained_head_is_kept(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_trained_head_is_kept(tiny_llama: Path, tmp_path: Path) -> None:
     """Loaded again, a reward model is what it was; a language model gets a fresh head."""
     torch.manual_seed(1)
-    first = loaded(tiny_model, training=True)
+    first = loaded(tiny_llama, training=True)
     assert first.fresh_modules == ["score"]
     first.save_pretrained(tmp_path / "reward")
     again = loaded(tmp_path / "reward", training=False)
     torch.testing.assert_close(again.score.weight, first.score.weight, rtol=0, atol=0)
-    assert not torch.equal(loaded(tiny_model, training=False).score.weight, first.score.weight)
+    assert not torch.equal(loaded(tiny_llama, training=False).score.weight, first.score.weight)
     ids = torch.tensor([[5, 6, 7]])
     assert first(input_ids=ids).logits.shape == (1, 3, 1) and again(input_ids=ids).logits.shape == (1, 1)
 
 
-def test_padded_batches_of_transformers(tiny_model: Path, tokenizer: Any, tmp_path: Path) -> None:
+def test_padded_batches_of_transformers(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     """The saved configuration has the padding token, so that plain transformers finds the ends of padded sequences.
 
     Also where the padding token is the one that ends a text, as with many tokenizers: the stage then reads the token
@@ -229,17 +229,17 @@ def test_padded_batches_of_transformers(tiny_model: Path, tokenizer: Any, tmp_pa
     """
     from transformers import AutoModelForSequenceClassification
 
-    for pad in (tokenizer.pad_token, "<|im_end|>"):
-        tokenizer.pad_token = pad
+    for pad in (tiny_bpe.pad_token, "<|im_end|>"):
+        tiny_bpe.pad_token = pad
         torch.manual_seed(0)
-        model = to_classifier(load_plain(tiny_model), tokenizer).eval()
+        model = to_classifier(load_plain(tiny_llama), tiny_bpe).eval()
         model.save_pretrained(tmp_path / "saved")
         plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved")
-        assert plain.config.pad_token_id == tokenizer.pad_token_id is not None
+        assert plain.config.pad_token_id == tiny_bpe.pad_token_id is not None
         texts = ["A tide, and another one.<|im_end|>", "whale<|im_end|>", "<|im_end|>"]
-        padded = tokenizer(texts, padding=True, add_special_tokens=False, return_tensors="pt")
+        padded = tiny_bpe(texts, padding=True, add_special_tokens=False, return_tensors="pt")
         together = plain(input_ids=padded["input_ids"], attention_mask=padded["attention_mask"]).logits[:, 0]
-        alone = [tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"] for text in texts]
+        alone = [tiny_bpe(text, add_special_tokens=False, return_tensors="pt")["input_ids"] for text in texts]
         for index, ids in enumerate(alone):
             torch.testing.assert_close(plain(input_ids=ids).logits[0, 0], together[index], rtol=1e-4, atol=1e-5)
         score_every_token(model)
@@ -248,28 +248,28 @@ def test_padded_batches_of_transformers(tiny_model: Path, tokenizer: Any, tmp_pa
         row = {"input_ids": torch.cat(alone, dim=1), "cu_seq_lens_q": bounds}
         apart = torch.cat([model(input_ids=ids).logits for ids in alone], dim=1)
         assert apart.shape[1] == starts.shape[1]
-        torch.testing.assert_close(last_scores(apart, row, tokenizer.pad_token_id), together, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(last_scores(apart, row, tiny_bpe.pad_token_id), together, rtol=1e-4, atol=1e-5)
         scores = model(input_ids=padded["input_ids"], attention_mask=padded["attention_mask"]).logits
-        torch.testing.assert_close(last_scores(scores, padded, tokenizer.pad_token_id), together, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(last_scores(scores, padded, tiny_bpe.pad_token_id), together, rtol=1e-4, atol=1e-5)
 
 
-def test_a_tokenizer_without_padding(tiny_model: Path, tokenizer: Any) -> None:
-    tokenizer.pad_token = None
+def test_a_tokenizer_without_padding(tiny_llama: Path, tiny_bpe: Any) -> None:
+    tiny_bpe.pad_token = None
     with pytest.raises(TunesmithError, match="neither a pad_token nor an eos_token"):
-        to_classifier(load_plain(tiny_model), tokenizer)
+        to_classifier(load_plain(tiny_llama), tiny_bpe)
 
 
 ADAPTERS = {"lora": "Lora", "oft": "Oft", "freeze": "Freeze", "llama_pro": "LlamaPro", "full": "Full"}
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-def test_every_adapter_trains_the_head(tiny_model: Path, tmp_path: Path, adapter: str) -> None:
+def test_every_adapter_trains_the_head(tiny_llama: Path, tmp_path: Path, adapter: str) -> None:
     """It is trained and saved, and is no target of the adapter's own."""
     package = pytest.importorskip(f"tunesmith_adapter_{adapter}")
     options = {"llama_pro": {"new_layers": 1}}.get(adapter, {})
     plugin = getattr(package, ADAPTERS[adapter])(**options)
-    model = loaded(tiny_model, training=True)
-    source = ModelSource(tiny_model, "tiny", "fp32", 0, True)
+    model = loaded(tiny_llama, training=True)
+    source = ModelSource(tiny_llama, "tiny", "fp32", 0, True)
     adapted = plugin.apply_adapter(model=model, trained=None, source=source)
     names = [name for name, weight in adapted.named_parameters() if weight.requires_grad and "score" in name]
     assert len(names) == 1 and names[0].endswith("weight") and "lora" not in names[0] and "oft" not in names[0]
@@ -289,23 +289,23 @@ def read(file: Path) -> dict[str, torch.Tensor]:
     return load_file(file)
 
 
-def test_an_adapter_without_the_head_is_not_gone_on_with(tiny_model: Path, tmp_path: Path) -> None:
+def test_an_adapter_without_the_head_is_not_gone_on_with(tiny_llama: Path, tmp_path: Path) -> None:
     """An adapter that was trained on conversations does not have the head; merged into the base it is a good start."""
     package = pytest.importorskip("tunesmith_adapter_lora")
-    source = ModelSource(tiny_model, "tiny", "fp32", 0, True)
-    package.Lora().apply_adapter(model=load_plain(tiny_model), trained=None, source=source).save_pretrained(tmp_path)
+    source = ModelSource(tiny_llama, "tiny", "fp32", 0, True)
+    package.Lora().apply_adapter(model=load_plain(tiny_llama), trained=None, source=source).save_pretrained(tmp_path)
     with pytest.raises(TunesmithError, match=r"does not train score(.|\n)*adapter.restart=true"):
         package.Lora(path=str(tmp_path)).apply_adapter(
-            model=loaded(tiny_model, training=True), trained=None, source=source
+            model=loaded(tiny_llama, training=True), trained=None, source=source
         )
     fresh = package.Lora(path=str(tmp_path), restart=True)
-    adapted = fresh.apply_adapter(model=loaded(tiny_model, training=True), trained=None, source=source)
+    adapted = fresh.apply_adapter(model=loaded(tiny_llama, training=True), trained=None, source=source)
     assert any("score" in name for name, weight in adapted.named_parameters() if weight.requires_grad)
 
 
-def test_loss_of_each_data_set(tiny_model: Path, tokenizer: Any) -> None:
-    stage, model = RewardModelling(), classifier_of(tiny_model)
-    examples = encoded(tokenizer)
+def test_loss_of_each_data_set(tiny_llama: Path, tiny_bpe: Any) -> None:
+    stage, model = RewardModelling(), classifier_of(tiny_llama)
+    examples = encoded(tiny_bpe)
     named = [{**example, "dataset": name} for example, name in zip(examples, ("tides", "whales"), strict=True)]
     output = stage.compute_loss(model, stage.collate(examples=named, padding_free=True))
     for example, name in zip(examples, ("tides", "whales"), strict=True):

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from tunesmith import ChatTemplate, DataError
-from tunesmith.testing import StageSuite
+from tunesmith import DataError
+from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_testing import StageSuite
 from tunesmith_stage_sft import SupervisedFineTuning
 from tunesmith_stage_sft.packing import best_fit
 
@@ -62,33 +63,33 @@ def trained_text(tokenizer: Any, labels: list[int]) -> str:
     return tokenizer.decode([label for label in labels if label != -100])
 
 
-def test_trained_tokens_are_what_the_assistant_says(tokenizer: Any) -> None:
-    columns = encode(tokenizer)
+def test_trained_tokens_are_what_the_assistant_says(tiny_bpe: Any) -> None:
+    columns = encode(tiny_bpe)
     assert set(columns) == {"input_ids", "labels"}
     for example, ids, labels in zip(ROWS, columns["input_ids"], columns["labels"], strict=True):
         answers = [message["content"] + "<|im_end|>" for message in example["messages"][1::2]]
-        assert trained_text(tokenizer, labels) == "".join(answers)
+        assert trained_text(tiny_bpe, labels) == "".join(answers)
         text = TEMPLATE.render(example["messages"]).text
-        assert ids == tokenizer(text, add_special_tokens=False).input_ids
+        assert ids == tiny_bpe(text, add_special_tokens=False).input_ids
         assert all(label in (-100, token) for token, label in zip(ids, labels, strict=True))
 
 
-def test_whole_conversation_and_last_turn(tokenizer: Any) -> None:
-    everything = encode(tokenizer, train_on_prompt=True)
+def test_whole_conversation_and_last_turn(tiny_bpe: Any) -> None:
+    everything = encode(tiny_bpe, train_on_prompt=True)
     assert everything["labels"] == everything["input_ids"]
-    last = encode(tokenizer, last_turn_only=True)["labels"][1]
-    assert trained_text(tokenizer, last) == "  nothing\n\n<|im_end|>"
+    last = encode(tiny_bpe, last_turn_only=True)["labels"][1]
+    assert trained_text(tiny_bpe, last) == "  nothing\n\n<|im_end|>"
 
 
-def test_message_weights(tokenizer: Any) -> None:
+def test_message_weights(tiny_bpe: Any) -> None:
     messages = row("a", "first answer", "b", "second answer", "c", "third answer")["messages"]
     messages[1]["weight"], messages[3]["weight"] = 0, 0.25
     with pytest.raises(DataError, match=r"message_weights=true"):
-        encode(tokenizer, [{"messages": messages}])
-    columns = encode(tokenizer, [{"messages": messages}], message_weights=True)
+        encode(tiny_bpe, [{"messages": messages}])
+    columns = encode(tiny_bpe, [{"messages": messages}], message_weights=True)
     labels, weights = np.array(columns["labels"][0]), np.array(columns["weights"][0])
-    assert trained_text(tokenizer, labels[weights == 0.25].tolist()) == "second answer<|im_end|>"
-    assert trained_text(tokenizer, labels[weights == 1].tolist()) == "third answer<|im_end|>"
+    assert trained_text(tiny_bpe, labels[weights == 0.25].tolist()) == "second answer<|im_end|>"
+    assert trained_text(tiny_bpe, labels[weights == 1].tolist()) == "third answer<|im_end|>"
     assert (weights[labels == -100] == 0).all()
 
 
@@ -108,23 +109,23 @@ def test_a_token_across_the_edge_is_trained() -> None:
     assert columns == {"input_ids": [[1, 2, 3, 4, 5]], "labels": [[-100, 2, 3, 4, -100]]}
 
 
-def test_too_long(tokenizer: Any, caplog: pytest.LogCaptureFixture) -> None:
-    lengths = [len(ids) for ids in encode(tokenizer)["input_ids"]]
+def test_too_long(tiny_bpe: Any, caplog: pytest.LogCaptureFixture) -> None:
+    lengths = [len(ids) for ids in encode(tiny_bpe)["input_ids"]]
     limit = max(lengths) - 5
     with caplog.at_level(logging.WARNING, "tunesmith"):
-        cut = encode(tokenizer, max_length=limit)
+        cut = encode(tiny_bpe, max_length=limit)
         assert "lose their end" in caplog.text
-        dropped = encode(tokenizer, max_length=limit, longer="drop")
+        dropped = encode(tiny_bpe, max_length=limit, longer="drop")
     assert [len(ids) for ids in cut["input_ids"]] == [min(length, limit) for length in lengths]
     assert [len(ids) for ids in dropped["input_ids"]] == [length for length in lengths if length <= limit]
     assert "are left out" in caplog.text
 
 
-def test_rows_without_a_trained_token_are_left_out(tokenizer: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_without_a_trained_token_are_left_out(tiny_bpe: Any, caplog: pytest.LogCaptureFixture) -> None:
     stage = SupervisedFineTuning()
     rows = [row("only a question"), *ROWS]
     for _ in range(2):
-        assert len(stage.encode(rows=rows, processor=tokenizer, template=TEMPLATE)["labels"]) == len(ROWS)
+        assert len(stage.encode(rows=rows, processor=tiny_bpe, template=TEMPLATE)["labels"]) == len(ROWS)
     assert caplog.text.count("1 of the first 4 rows have no token to learn") == 1
 
 
@@ -132,16 +133,16 @@ def test_rows_without_a_trained_token_are_left_out(tokenizer: Any, caplog: pytes
     "wrong, stage",
     [({"text": "a"}, "pretrain"), ({"prompt": [], "chosen": [], "rejected": []}, "dpo"), ({"prompt": []}, "grpo")],
 )
-def test_rows_of_another_stage_are_explained(tokenizer: Any, wrong: dict[str, Any], stage: str) -> None:
+def test_rows_of_another_stage_are_explained(tiny_bpe: Any, wrong: dict[str, Any], stage: str) -> None:
     with pytest.raises(DataError, match=rf"needs rows with `messages`.*{sorted(wrong)[0]}(.|\n)*stage={stage}"):
-        encode(tokenizer, [wrong])
+        encode(tiny_bpe, [wrong])
 
 
-def test_packing_loses_nothing(tokenizer: Any) -> None:
+def test_packing_loses_nothing(tiny_bpe: Any) -> None:
     generator = random.Random(1)
     rows = [row("q " * generator.randint(1, 60), "a " * generator.randint(1, 80)) for _ in range(200)]
-    alone = encode(tokenizer, rows, max_length=256)
-    packed = encode(tokenizer, rows, max_length=256, packing=True)
+    alone = encode(tiny_bpe, rows, max_length=256)
+    packed = encode(tiny_bpe, rows, max_length=256, packing=True)
     found = []
     for ids, labels, lengths in zip(packed["input_ids"], packed["labels"], packed["sequence_lengths"], strict=True):
         assert len(ids) == len(labels) == sum(lengths) <= 256

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing.parts import load_plain, records
 from tunesmith.types import NOT_FOR_MODEL, model_inputs
+from tunesmith_library_testing.parts import load_plain, records
 from tunesmith_stage_sft import SupervisedFineTuning
 from tunesmith_stage_sft.loss import fused, token_loss
 from tunesmith_stage_sft.packing import pack
@@ -72,24 +72,24 @@ def expected_of(folder: Path, rows: list[dict[str, Any]], function: Any = cross_
 @pytest.mark.parametrize(("weighted", "packed"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("chunk_size", [3, 0])
 def test_equals_losses_computed_apart(
-    tiny_model: Path, weighted: bool, packed: bool, padding_free: bool, chunk_size: int
+    tiny_llama: Path, weighted: bool, packed: bool, padding_free: bool, chunk_size: int
 ) -> None:
     rows = examples(weighted, packed)
-    stage, model = SupervisedFineTuning(loss_chunk_size=chunk_size), load_plain(tiny_model)
+    stage, model = SupervisedFineTuning(loss_chunk_size=chunk_size), load_plain(tiny_llama)
     batch = stage.collate(examples=rows, padding_free=padding_free)
     output = stage.compute_loss(model=model, batch=batch)
-    for name, (total, count) in expected_of(tiny_model, rows).items():
+    for name, (total, count) in expected_of(tiny_llama, rows).items():
         found = output.metrics[f"loss_{name}"]
         assert not found.requires_grad and found.tolist() == pytest.approx([total, count], rel=1e-5)
     sums = torch.stack([output.metrics[f"loss_{name}"] for name in set(NAMES)]).sum(dim=0)
     assert sums.tolist() == pytest.approx([output.loss.item(), output.num_items], rel=1e-5)
 
 
-def test_the_loss_itself_is_the_same(tiny_model: Path) -> None:
+def test_the_loss_itself_is_the_same(tiny_llama: Path) -> None:
     """Names change neither the loss nor its gradients, and no key of theirs reaches the model."""
     stage, results = SupervisedFineTuning(), []
     for rows in (examples(), [{k: v for k, v in row.items() if k != "dataset"} for row in examples()]):
-        model = load_plain(tiny_model)
+        model = load_plain(tiny_llama)
         batch = stage.collate(examples=rows, padding_free=True)
         assert not model_inputs(batch).keys() & NOT_FOR_MODEL
         output = stage.compute_loss(model=model, batch=batch)
@@ -100,17 +100,17 @@ def test_the_loss_itself_is_the_same(tiny_model: Path) -> None:
     assert set(results[1][0].metrics) == {"accuracy"}
 
 
-def test_losses_of_their_own(tiny_model: Path) -> None:
+def test_losses_of_their_own(tiny_llama: Path) -> None:
     """A loss plugin's loss is told apart in the same way."""
     dft = pytest.importorskip("tunesmith_loss_dft")
     rows = examples()
     batch = SupervisedFineTuning().collate(examples=rows, padding_free=True)
-    output = dft.DynamicFineTuning().compute_loss(model=load_plain(tiny_model), batch=batch)
-    for name, pair in expected_of(tiny_model, rows, dynamic).items():
+    output = dft.DynamicFineTuning().compute_loss(model=load_plain(tiny_llama), batch=batch)
+    for name, pair in expected_of(tiny_llama, rows, dynamic).items():
         assert output.metrics[f"loss_{name}"].tolist() == pytest.approx(pair, rel=1e-4)
 
 
-def test_a_kernel_gives_the_whole_loss_alone(tiny_model: Path) -> None:
+def test_a_kernel_gives_the_whole_loss_alone(tiny_llama: Path) -> None:
     """What a kernel sums up cannot be told apart afterwards, and no wrong number is logged for it."""
 
     def kernel(hidden: Any, weight: Any, bias: Any, labels: Any, weights: Any, softcap: Any) -> Any:
@@ -118,7 +118,7 @@ def test_a_kernel_gives_the_whole_loss_alone(tiny_model: Path) -> None:
         return torch.nn.functional.cross_entropy(logits, labels, reduction="sum"), logits.argmax(-1)
 
     batch = SupervisedFineTuning().collate(examples=examples(), padding_free=True)
-    model = load_plain(tiny_model)
+    model = load_plain(tiny_llama)
     plain = token_loss(model, batch)
     with fused(kernel):
         output = token_loss(model, batch)
@@ -128,7 +128,7 @@ def test_a_kernel_gives_the_whole_loss_alone(tiny_model: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"stage.packing": True}, {"data.streaming": True}, {"loss": "eaft"}])
-def test_the_road(tiny_model: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_the_road(tiny_llama: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     """Two sets in a run with accumulation: each logged step has a loss of each, which together make the loss."""
     import tunesmith
 
@@ -138,7 +138,7 @@ def test_the_road(tiny_model: Path, tmp_path: Path, changes: dict[str, Any]) -> 
         files[name] = tmp_path / f"{name}.json"
         files[name].write_text(json.dumps(rows))
     config = {
-        "model": {"path": str(tiny_model)},
+        "model": {"path": str(tiny_llama)},
         "template": "chatml",
         "data": {"train": [str(file) for file in files.values()], "cache": False},
         "stage": {"name": "sft", "max_length": 128},

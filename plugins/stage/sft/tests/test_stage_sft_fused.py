@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_stage_sft.batch import collate
 from tunesmith_stage_sft.loss import fused, token_loss
 
@@ -82,16 +82,16 @@ def test_same_loss_and_gradients(architecture: str, padding_free: bool, weighted
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: name + text)
 
 
-def test_not_outside_of_the_block(tiny_model: Path) -> None:
-    model, batch, kernel = load(tiny_model), collate(examples(False), True), Kernel()
+def test_not_outside_of_the_block(tiny_llama: Path) -> None:
+    model, batch, kernel = load(tiny_llama), collate(examples(False), True), Kernel()
     with fused(kernel):
         pass
     token_loss(model, batch)
     assert kernel.calls == 0
 
 
-def test_not_for_other_losses(tiny_model: Path) -> None:
-    model, batch, kernel = load(tiny_model), collate(examples(False), True), Kernel()
+def test_not_for_other_losses(tiny_llama: Path) -> None:
+    model, batch, kernel = load(tiny_llama), collate(examples(False), True), Kernel()
 
     def squared(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(logits, labels, reduction="none").square()
@@ -102,11 +102,11 @@ def test_not_for_other_losses(tiny_model: Path) -> None:
     assert kernel.calls == 0
 
 
-def test_not_for_an_adapted_output_layer(tiny_model: Path) -> None:
+def test_not_for_an_adapted_output_layer(tiny_llama: Path) -> None:
     """LoRA on the output layer changes what it computes; its bare weight would be wrong."""
     peft = pytest.importorskip("peft")
     config = peft.LoraConfig(r=4, target_modules=["lm_head"], init_lora_weights=False)
-    model, batch, kernel = peft.get_peft_model(load(tiny_model), config), collate(examples(False), True), Kernel()
+    model, batch, kernel = peft.get_peft_model(load(tiny_llama), config), collate(examples(False), True), Kernel()
     expected = results(model, batch)
     with fused(kernel):
         found = results(model, batch)
@@ -115,10 +115,10 @@ def test_not_for_an_adapted_output_layer(tiny_model: Path) -> None:
         torch.testing.assert_close(found[name], value)
 
 
-def test_not_for_a_quantised_output_layer(tiny_model: Path) -> None:
+def test_not_for_a_quantised_output_layer(tiny_llama: Path) -> None:
     """A layer that is a Linear by name only: its weight is packed."""
     bitsandbytes = pytest.importorskip("bitsandbytes")
-    model, batch, kernel = load(tiny_model), collate(examples(False), True), Kernel()
+    model, batch, kernel = load(tiny_llama), collate(examples(False), True), Kernel()
     dense = model.lm_head
     packed = bitsandbytes.nn.Linear4bit(dense.in_features, dense.out_features, bias=False, quant_type="nf4")
     packed.load_state_dict(dense.state_dict())

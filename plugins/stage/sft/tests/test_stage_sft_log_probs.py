@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_stage_sft.batch import collate
 from tunesmith_stage_sft.log_probs import sequence_log_probs
 
@@ -78,16 +78,16 @@ def test_equals_a_plain_forward(tmp_path: Path, architecture: str, head_is_train
         )
 
 
-def test_no_graph_where_none_is_wanted(tiny_model: Path) -> None:
+def test_no_graph_where_none_is_wanted(tiny_llama: Path) -> None:
     with torch.no_grad():
-        found = sequence_log_probs(load(tiny_model), collate(examples(), True))
+        found = sequence_log_probs(load(tiny_llama), collate(examples(), True))
     assert not found.sums.requires_grad and not found.weighted.requires_grad
 
 
 @pytest.mark.parametrize("head_is_trained", [True, False])
-def test_logits_never_exist_at_once(tiny_model: Path, head_is_trained: bool) -> None:
+def test_logits_never_exist_at_once(tiny_llama: Path, head_is_trained: bool) -> None:
     """No tensor that is kept for the backward pass is as wide as the vocabulary."""
-    model = load(tiny_model)
+    model = load(tiny_llama)
     model.get_output_embeddings().requires_grad_(head_is_trained)
     vocabulary, kept = model.config.vocab_size, []
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_stage_sft import SupervisedFineTuning, head
 from tunesmith_stage_sft.batch import collate
 from tunesmith_stage_sft.loss import token_loss
@@ -80,8 +80,8 @@ def test_loss_and_gradients_are_transformers_own(
     assert model.get_output_embeddings() not in head._opaque
 
 
-def test_weights_multiply_the_loss_of_each_token(tiny_model: Path) -> None:
-    model, rows = load(tiny_model).double(), examples(weighted=True)
+def test_weights_multiply_the_loss_of_each_token(tiny_llama: Path) -> None:
+    model, rows = load(tiny_llama).double(), examples(weighted=True)
     expected, total = torch.zeros((), dtype=torch.float64), 0.0
     for row in rows:
         labels, weights = torch.tensor(row["labels"][1:]), torch.tensor(row["weights"][1:], dtype=torch.float64)
@@ -94,14 +94,14 @@ def test_weights_multiply_the_loss_of_each_token(tiny_model: Path) -> None:
         assert output.num_items == pytest.approx(total)
 
 
-def test_another_loss_of_tokens(tiny_model: Path) -> None:
+def test_another_loss_of_tokens(tiny_llama: Path) -> None:
     """Any function of logits and labels can be summed, here the brier score, and ignored labels never reach it."""
 
     def brier(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         assert labels.min() >= 0
         return (logits.softmax(-1) - F.one_hot(labels, logits.shape[-1])).square().sum(-1)
 
-    model, batch = load(tiny_model), collate(examples(), False)
+    model, batch = load(tiny_llama), collate(examples(), False)
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
     labels = batch["labels"][:, 1:]
     trained = labels != -100
@@ -135,9 +135,9 @@ def wrap(kind: str, model: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp", "lora", "lora_head", "saved_head"])
-def test_wrapped_models(kind: str, tiny_model: Path, process_group: None) -> None:
+def test_wrapped_models(kind: str, tiny_llama: Path, process_group: None) -> None:
     """Loss and gradients through wrappers are those of the full logits of the same wrapped model."""
-    model, batch = wrap(kind, load(tiny_model)), collate(examples(), False)
+    model, batch = wrap(kind, load(tiny_llama)), collate(examples(), False)
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
     results = []
     for lean in (False, True):
@@ -160,9 +160,9 @@ def full(gradient: Any) -> torch.Tensor:
     return gradient.full_tensor() if hasattr(gradient, "full_tensor") else gradient
 
 
-def test_unknown_treatment_of_logits_falls_back(tiny_model: Path) -> None:
+def test_unknown_treatment_of_logits_falls_back(tiny_llama: Path) -> None:
     """A model that does something of its own to its logits gets the right loss, in one piece."""
-    model, batch = load(tiny_model), collate(examples(), False)
+    model, batch = load(tiny_llama), collate(examples(), False)
     original = model.forward
 
     def forward(*args: Any, logits_to_keep: Any = 0, **kwargs: Any) -> Any:
@@ -178,16 +178,16 @@ def test_unknown_treatment_of_logits_falls_back(tiny_model: Path) -> None:
     assert model.lm_head in head._opaque
 
 
-def test_evaluation_makes_no_graph(tiny_model: Path) -> None:
-    model, batch = load(tiny_model), collate(examples(), True)
+def test_evaluation_makes_no_graph(tiny_llama: Path) -> None:
+    model, batch = load(tiny_llama), collate(examples(), True)
     with torch.no_grad():
         loss = token_loss(model, batch, chunk_size=3).loss
     assert not loss.requires_grad
     torch.testing.assert_close(loss, token_loss(model, batch).loss.detach())
 
 
-def test_bf16_autocast_is_close_to_fp32(tiny_model: Path) -> None:
-    model, batch = load(tiny_model), collate(examples(), True)
+def test_bf16_autocast_is_close_to_fp32(tiny_llama: Path) -> None:
+    model, batch = load(tiny_llama), collate(examples(), True)
     exact = token_loss(model, batch).loss
     exact.backward()
     gradient = model.lm_head.weight.grad.clone()
@@ -199,8 +199,8 @@ def test_bf16_autocast_is_close_to_fp32(tiny_model: Path) -> None:
     torch.testing.assert_close(model.lm_head.weight.grad, gradient, rtol=0.05, atol=0.05)
 
 
-def test_the_output_layer_is_itself_again(tiny_model: Path) -> None:
-    model, batch = load(tiny_model), collate(examples(), True)
+def test_the_output_layer_is_itself_again(tiny_llama: Path) -> None:
+    model, batch = load(tiny_llama), collate(examples(), True)
     with pytest.raises(RuntimeError, match="inside"):
         token_loss(model, batch, lambda logits, labels: (_ for _ in ()).throw(RuntimeError("inside")))
     assert "forward" not in vars(model.lm_head)
@@ -217,10 +217,10 @@ def test_routing_loss_is_added(tmp_path: Path) -> None:
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("padding_free", [True, False])
 def test_accuracy_counts_the_labels_with_the_highest_logit(
-    padding_free: bool, weighted: bool, tiny_model: Path
+    padding_free: bool, weighted: bool, tiny_llama: Path
 ) -> None:
     """In chunks and whole, and over the weights where messages have them."""
-    model, rows = load(tiny_model).eval(), examples(weighted=weighted)
+    model, rows = load(tiny_llama).eval(), examples(weighted=weighted)
     for row in rows:  # half of the labels are what the model says
         highest = model(input_ids=torch.tensor([row["input_ids"]])).logits[0].argmax(-1).tolist()
         for at in range(2, len(row["labels"]), 2):
@@ -243,9 +243,9 @@ def test_accuracy_counts_the_labels_with_the_highest_logit(
         assert not output.metrics["accuracy"].requires_grad
 
 
-def test_a_loss_that_knows_more(tiny_model: Path) -> None:
+def test_a_loss_that_knows_more(tiny_llama: Path) -> None:
     """`beside` gives a chunk's share of what is known of all kept positions."""
-    model, batch = load(tiny_model), collate(examples(), False)
+    model, batch = load(tiny_llama), collate(examples(), False)
     keep = (batch["labels"][:, 1:] != -100).any(0).sum().item()
     known = torch.rand(len(batch["labels"]) * keep, generator=torch.Generator().manual_seed(0))
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith import ChatTemplate
-from tunesmith.testing.tiny import save_tiny_model
+from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_stage_sft import SupervisedFineTuning
 
 pytestmark = pytest.mark.real
@@ -59,8 +59,8 @@ def encode(
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_trained_tokens_decode_to_the_answers(shared: Path, name: str) -> None:
-    tokenizer, rows, columns = encode(shared, name, 100)
+def test_trained_tokens_decode_to_the_answers(real_files: Path, name: str) -> None:
+    tokenizer, rows, columns = encode(real_files, name, 100)
     assert len(columns["labels"]) == len(rows)
     for row, labels in zip(rows, columns["labels"], strict=True):
         answers = [turn["content"] + HEADERS[name][1] for turn in row["messages"] if turn["role"] == "assistant"]
@@ -68,19 +68,19 @@ def test_trained_tokens_decode_to_the_answers(shared: Path, name: str) -> None:
         assert "".join(found.split()) == "".join("".join(answers).split())
 
 
-def test_packing_fills_its_rows(shared: Path) -> None:
-    _, _, alone = encode(shared, "llama3", 100)
-    _, _, packed = encode(shared, "llama3", 100, packing=True)
+def test_packing_fills_its_rows(real_files: Path) -> None:
+    _, _, alone = encode(real_files, "llama3", 100)
+    _, _, packed = encode(real_files, "llama3", 100, packing=True)
     tokens = sum(map(len, alone["input_ids"]))
     assert sum(map(len, packed["input_ids"])) == tokens
     assert len(packed["input_ids"]) == -(-tokens // 4096)
 
 
 @pytest.mark.parametrize("name", ["llama3", "qwen"])
-def test_padded_and_concatenated_losses_agree(shared: Path, name: str, tmp_path: Path) -> None:
+def test_padded_and_concatenated_losses_agree(real_files: Path, name: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    tokenizer, _, columns = encode(shared, name, 1)
+    tokenizer, _, columns = encode(real_files, name, 1)
     folder = save_tiny_model(tmp_path / "model", tokenizer=tokenizer, hidden_size=32)
     model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa")
     examples = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from tunesmith import ChatTemplate, hookimpl, plugin
+from tunesmith import hookimpl, plugin
 from tunesmith.types import Batch, LossOutput, Problem, Row
+from tunesmith_library_chat import ChatTemplate
 
 logger = logging.getLogger("tunesmith")
 

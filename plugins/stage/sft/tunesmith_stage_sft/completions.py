@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from tunesmith import ChatTemplate
 from tunesmith.types import Batch, Message, Problem, Row
+from tunesmith_library_chat import ChatTemplate
 
 logger = logging.getLogger("tunesmith")
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith import ChatTemplate, DataError
-from tunesmith.chat_template import Rendered
+from tunesmith import DataError
 from tunesmith.types import Row
+from tunesmith_library_chat import ChatTemplate, Rendered
 
 IGNORED = -100
 """The label of a token that is not trained."""

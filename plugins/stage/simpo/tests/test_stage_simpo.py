@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith.testing import StageSuite
-from tunesmith.testing.parts import StubPlan, load_plain
+from tunesmith_library_testing import StageSuite
+from tunesmith_library_testing.parts import StubPlan, load_plain
 from tunesmith_stage_simpo import SimplePreference
 
 
@@ -76,15 +76,15 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("padding_free", [True, False])
-def test_equals_trl(tiny_model: Path, tokenizer: Any, tmp_path: Path, case: str, padding_free: bool) -> None:
+def test_equals_trl(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, case: str, padding_free: bool) -> None:
     """Loss, gradients and metrics. CPO's own loss weighs tokens in TRL, not pairs: they agree on one pair."""
     cpo, datasets = pytest.importorskip("trl.experimental.cpo"), pytest.importorskip("datasets")
     mine, theirs, pairs = CASES[case]
     text = datasets.Dataset.from_dict({"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]})
     arguments = cpo.CPOConfig(output_dir=str(tmp_path), use_cpu=True, report_to="none", bf16=False, **theirs)
-    trainer = cpo.CPOTrainer(load_plain(tiny_model), args=arguments, train_dataset=text, processing_class=tokenizer)
+    trainer = cpo.CPOTrainer(load_plain(tiny_llama), args=arguments, train_dataset=text, processing_class=tiny_bpe)
     trainer.model.eval()
-    stage, model = SimplePreference(**mine), load_plain(tiny_model)
+    stage, model = SimplePreference(**mine), load_plain(tiny_llama)
     padded = stage.collate(examples=rows(pairs), padding_free=False)
     batch = {}
     for number, name in enumerate(("chosen", "rejected")):

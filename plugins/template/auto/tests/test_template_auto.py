@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tunesmith import ChatTemplate
-from tunesmith.testing import TemplateSuite
-from tunesmith.testing.parts import StubPlan
+from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_testing import TemplateSuite
+from tunesmith_library_testing.parts import StubPlan
 from tunesmith_template_auto import Auto
 from tunesmith_template_chatml import CHATML
 
@@ -38,9 +38,9 @@ def made(tokenizer: Any, own: Any, **options: Any) -> ChatTemplate:
     return Auto(**options).chat_template(tokenizer).bind(tokenizer)
 
 
-def test_the_tokenizers_template_with_its_stop_string(tokenizer: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_tokenizers_template_with_its_stop_string(tiny_bpe: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "tunesmith")
-    template = made(tokenizer, OWN)
+    template = made(tiny_bpe, OWN)
     assert (template.jinja, template.stop) == (OWN, ("[END]",))
     rendered = template.render(CHAT)
     assert rendered.text == "<s>[user]你好?[END]\n[assistant]Hi![END]\n"
@@ -48,51 +48,51 @@ def test_the_tokenizers_template_with_its_stop_string(tokenizer: Any, caplog: py
     assert "template: the tokenizer's own (its turns end with [END])" in caplog.text
 
 
-def test_chatml_where_the_tokenizer_has_none(tokenizer: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_chatml_where_the_tokenizer_has_none(tiny_bpe: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "tunesmith")
-    assert made(tokenizer, None).jinja == CHATML.jinja
+    assert made(tiny_bpe, None).jinja == CHATML.jinja
     assert "template: chatml (the tokenizer has no chat template)" in caplog.text
 
 
 def test_end_of_sequence_where_the_template_writes_no_stop_string(
-    tokenizer: Any, caplog: pytest.LogCaptureFixture
+    tiny_bpe: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert made(tokenizer, "{% for message in messages %}{{ message.content }}\n{% endfor %}").stop == ("</s>",)
+    assert made(tiny_bpe, "{% for message in messages %}{{ message.content }}\n{% endfor %}").stop == ("</s>",)
     assert "does not learn to stop" in caplog.text
 
 
-def test_named_templates(tokenizer: Any) -> None:
+def test_named_templates(tiny_bpe: Any) -> None:
     """`tool_use` serves conversations with tools, as in transformers, whose choice is the reference."""
     own = {"default": "DEFAULT\n{{ messages[0].content }}\n", "tool_use": "  {{ tools | tojson }}\nTOOLS\n"}
-    template = made(tokenizer, own)
-    theirs = copy.deepcopy(tokenizer)
+    template = made(tiny_bpe, own)
+    theirs = copy.deepcopy(tiny_bpe)
     theirs.chat_template = own
     for tools in (None, [{"type": "function", "function": {"name": "add"}}]):
         assert template.render(CHAT, tools).text == theirs.apply_chat_template(CHAT, tools=tools, tokenize=False)
-    assert made(tokenizer, {"rag": "RAG"}).jinja == "RAG"
+    assert made(tiny_bpe, {"rag": "RAG"}).jinja == "RAG"
 
 
-def test_template_of_a_processor_before_that_of_its_tokenizer(tokenizer: Any) -> None:
-    tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.chat_template = "TOKENIZER"
+def test_template_of_a_processor_before_that_of_its_tokenizer(tiny_bpe: Any) -> None:
+    tiny_bpe = copy.deepcopy(tiny_bpe)
+    tiny_bpe.chat_template = "TOKENIZER"
     for own, expected in ((OWN, OWN), (None, "TOKENIZER")):
-        processor = SimpleNamespace(chat_template=own, tokenizer=tokenizer)
+        processor = SimpleNamespace(chat_template=own, tokenizer=tiny_bpe)
         assert Auto().chat_template(processor).jinja == expected
 
 
-def test_file(tokenizer: Any, tmp_path: Path) -> None:
+def test_file(tiny_bpe: Any, tmp_path: Path) -> None:
     file = tmp_path / "mine.jinja"
     file.write_text(OWN, encoding="utf-8")
-    template = made(tokenizer, CHATML.jinja, file=str(file))
+    template = made(tiny_bpe, CHATML.jinja, file=str(file))
     assert (template.name, template.jinja, template.stop) == ("mine", OWN, ("[END]",))
     assert Auto(file=str(file)).check(StubPlan({})) == []
     (problem,) = Auto(file=str(tmp_path / "absent.jinja")).check(StubPlan({}))
     assert problem.key == "template.file" and "absent.jinja" in problem.message
 
 
-def test_variables_and_default_system_message_reach_the_exported_template(tokenizer: Any) -> None:
+def test_variables_and_default_system_message_reach_the_exported_template(tiny_bpe: Any) -> None:
     template = made(
-        tokenizer,
+        tiny_bpe,
         "{{- greeting }}" + OWN,
         enable_thinking=False,
         default_system="Hm.",
@@ -100,7 +100,7 @@ def test_variables_and_default_system_message_reach_the_exported_template(tokeni
     )
     ours = template.render(CHAT[:1], add_generation_prompt=True).text
     assert ours == "Hello <s>[system]Hm.[END]\n[user]你好?[END]\n[assistant](no thoughts)"
-    theirs = tokenizer.apply_chat_template(
+    theirs = tiny_bpe.apply_chat_template(
         CHAT[:1], chat_template=template.exported, tokenize=False, add_generation_prompt=True
     )
     assert theirs == ours

@@ -9,10 +9,10 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith import ChatTemplate, announce, hookimpl, plugin
-from tunesmith.chat_template import find_stop
+from tunesmith import announce, hookimpl, plugin
 from tunesmith.messages import logger
 from tunesmith.types import Problem
+from tunesmith_library_chat import ChatTemplate, find_stop
 from tunesmith_template_chatml import CHATML
 
 if TYPE_CHECKING:

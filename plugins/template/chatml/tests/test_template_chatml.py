@@ -4,8 +4,8 @@ import copy
 import json
 from typing import Any
 
-from tunesmith import ChatTemplate
-from tunesmith.testing import TemplateSuite
+from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_testing import TemplateSuite
 from tunesmith_template_chatml import CHATML, ChatML
 
 ADD = {"type": "function", "function": {"name": "add", "description": "Sum of <a> & <b>", "parameters": {}}}
@@ -72,13 +72,13 @@ def test_search_without_marks_finds_the_same_spans() -> None:
     assert unmarked.render(WITH_TOOLS, [ADD]) == CHATML.render(WITH_TOOLS, [ADD])
 
 
-def test_transformers_renders_and_masks_the_same(tokenizer: Any) -> None:
+def test_transformers_renders_and_masks_the_same(tiny_bpe: Any) -> None:
     chat = copy.deepcopy(WITH_TOOLS)
     for call in chat[2]["tool_calls"]:
         if isinstance(call["function"]["arguments"], str):
             call["function"]["arguments"] = json.loads(call["function"]["arguments"])
     rendered = CHATML.render(WITH_TOOLS, [ADD])
-    theirs = tokenizer.apply_chat_template(
+    theirs = tiny_bpe.apply_chat_template(
         chat,
         tools=[ADD],
         chat_template=CHATML.jinja,
@@ -88,8 +88,8 @@ def test_transformers_renders_and_masks_the_same(tokenizer: Any) -> None:
     )
     pairs = zip(theirs["input_ids"], theirs["assistant_masks"], strict=True)
     trained = "".join(rendered.text[span.start : span.end] for span in rendered.spans)
-    assert tokenizer.decode(theirs["input_ids"]) == rendered.text
-    assert tokenizer.decode([token for token, mask in pairs if mask]) == trained
+    assert tiny_bpe.decode(theirs["input_ids"]) == rendered.text
+    assert tiny_bpe.decode([token for token, mask in pairs if mask]) == trained
 
 
 def test_default_system_message() -> None:

@@ -4,7 +4,8 @@ Tools are described in the system turn and called in `<tool_call>` blocks of JSO
 the forms of the Hermes and Qwen models, which inference servers know how to parse.
 """
 
-from tunesmith import ChatTemplate, hookimpl, plugin
+from tunesmith import hookimpl, plugin
+from tunesmith_library_chat import ChatTemplate
 
 CHATML = ChatTemplate.packaged(__name__, "chatml.jinja", "chatml", "<|im_end|>")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunesmith import ChatTemplate, DataError
-from tunesmith.chat_template import Rendered
-from tunesmith.testing import TemplateSuite
+from tunesmith import DataError
+from tunesmith_library_chat import ChatTemplate, Rendered
+from tunesmith_library_testing import TemplateSuite
 from tunesmith_template_llama import Llama2, Llama3, Llama4, Llama31, Llama32, Llama33
 
 ADD = {
@@ -80,16 +80,16 @@ def random_chat(rng: random.Random, tools: bool) -> list[dict[str, Any]]:
     return chat
 
 
-def test_llama2_text(tokenizer: Any) -> None:
-    rendered = template(Llama2(), tokenizer).render(WITHOUT_TOOLS)
+def test_llama2_text(tiny_bpe: Any) -> None:
+    rendered = template(Llama2(), tiny_bpe).render(WITHOUT_TOOLS)
     assert rendered.text == (
         "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\n1 + 2? [/INST] 三 </s><s>[INST] Bye [/INST] Bye. </s>"
     )
     assert said(rendered) == [" 三 </s>", " Bye. </s>"]
 
 
-def test_llama3_text(tokenizer: Any) -> None:
-    rendered = template(Llama3(), tokenizer).render(WITHOUT_TOOLS[:3])
+def test_llama3_text(tiny_bpe: Any) -> None:
+    rendered = template(Llama3(), tiny_bpe).render(WITHOUT_TOOLS[:3])
     assert rendered.text == (
         "<s><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
         "<|start_header_id|>user<|end_header_id|>\n\n1 + 2?<|eot_id|>"
@@ -98,9 +98,9 @@ def test_llama3_text(tokenizer: Any) -> None:
     assert said(rendered) == ["三<|eot_id|>"]
 
 
-def test_llama4_text(tokenizer: Any) -> None:
+def test_llama4_text(tiny_bpe: Any) -> None:
     """Facts: the system turn only where there is a system message; calls behind `<|python_end|>`."""
-    rendered = template(Llama4(), tokenizer).render(CHAT, [ADD])
+    rendered = template(Llama4(), tiny_bpe).render(CHAT, [ADD])
     head, _, turns = rendered.text.partition("1 + 2?<|eot|>")
     assert head.startswith(
         "<s><|header_start|>system<|header_end|>\n\nEnvironment: ipython\nBe brief.<|eot|>"
@@ -113,38 +113,38 @@ def test_llama4_text(tokenizer: Any) -> None:
         "<|header_start|>assistant<|header_end|>\n\n三 <|eot|>"
     )
     assert said(rendered)[1] == "三 <|eot|>"
-    assert template(Llama4(), tokenizer).render(CHAT[1:2]).text.startswith("<s><|header_start|>user")
+    assert template(Llama4(), tiny_bpe).render(CHAT[1:2]).text.startswith("<s><|header_start|>user")
 
 
 @pytest.mark.parametrize("plugin", [Llama2(), Llama3(), Llama31(), Llama4()], ids=lambda plugin: type(plugin).__name__)
-def test_thoughts_are_written_and_trained(plugin: Any, tokenizer: Any) -> None:
+def test_thoughts_are_written_and_trained(plugin: Any, tiny_bpe: Any) -> None:
     chat = [{"role": "user", "content": "1?"}, {"role": "assistant", "content": "one", "reasoning": "easy"}]
-    (words,) = said(template(plugin, tokenizer).render(chat))
+    (words,) = said(template(plugin, tiny_bpe).render(chat))
     assert words.strip().startswith("<think>\neasy\n</think>\n\none")
 
 
 @pytest.mark.parametrize("plugin", [Llama2(), Llama3()], ids=["llama2", "llama3"])
-def test_tools_are_refused_with_advice(plugin: Any, tokenizer: Any) -> None:
+def test_tools_are_refused_with_advice(plugin: Any, tiny_bpe: Any) -> None:
     for chat, tools in ((CHAT[:2], [ADD]), (CHAT[:3], None)):
         with pytest.raises(DataError, match="Llama"):
-            template(plugin, tokenizer).render(chat, tools)
+            template(plugin, tiny_bpe).render(chat, tools)
 
 
-def test_two_calls_in_a_turn_are_refused(tokenizer: Any) -> None:
+def test_two_calls_in_a_turn_are_refused(tiny_bpe: Any) -> None:
     chat = [*CHAT[:2], {"role": "assistant", "content": "", "tool_calls": [CALL, CALL]}]
     with pytest.raises(DataError, match="one tool per turn, and a message has 2 calls"):
-        template(Llama31(), tokenizer).render(chat, [ADD])
+        template(Llama31(), tiny_bpe).render(chat, [ADD])
 
 
-def test_alternation_of_llama2(tokenizer: Any) -> None:
+def test_alternation_of_llama2(tiny_bpe: Any) -> None:
     with pytest.raises(DataError, match="turn 2 is of role user"):
-        template(Llama2(), tokenizer).render([CHAT[1], CHAT[1]])
+        template(Llama2(), tiny_bpe).render([CHAT[1], CHAT[1]])
 
 
-def test_date(tokenizer: Any) -> None:
+def test_date(tiny_bpe: Any) -> None:
     for plugin, date in ((Llama31(), "26 Jul 2024"), (Llama32(date_string="1 May 2025"), "1 May 2025")):
-        made = template(plugin, tokenizer)
-        theirs = tokenizer.apply_chat_template(CHAT, chat_template=made.exported, tokenize=False)
+        made = template(plugin, tiny_bpe)
+        theirs = tiny_bpe.apply_chat_template(CHAT, chat_template=made.exported, tokenize=False)
         assert f"Today Date: {date}\n\nBe brief." in theirs
         assert theirs == made.render(CHAT).text
 
@@ -159,17 +159,17 @@ def test_date(tokenizer: Any) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_official_template_renders_the_same(plugin: Any, file: str, tools: bool, tokenizer: Any) -> None:
+def test_official_template_renders_the_same(plugin: Any, file: str, tools: bool, tiny_bpe: Any) -> None:
     """TRL keeps copies of the official templates."""
     trl = pytest.importorskip("trl")
     official = (Path(trl.__file__).parent / "chat_templates" / f"{file}.jinja").read_text(encoding="utf-8")
-    ours, searched = template(plugin, tokenizer), ChatTemplate("official", official, ("<|eot_id|>",)).bind(tokenizer)
+    ours, searched = template(plugin, tiny_bpe), ChatTemplate("official", official, ("<|eot_id|>",)).bind(tiny_bpe)
     rng = random.Random(0)
     for _ in range(60):
         chat = random_chat(rng, tools)
         given = [ADD] if tools and rng.random() < 0.8 else None
         for messages, prompt in ((chat, False), (chat[:-1], True)):
-            theirs = tokenizer.apply_chat_template(
+            theirs = tiny_bpe.apply_chat_template(
                 messages, given, chat_template=official, tokenize=False, add_generation_prompt=prompt
             )
             assert ours.render(messages, given, add_generation_prompt=prompt).text == theirs
@@ -179,8 +179,8 @@ def test_official_template_renders_the_same(plugin: Any, file: str, tools: bool,
 @pytest.mark.parametrize(
     "plugin", [Llama2(), Llama3(), Llama31(), Llama32(), Llama4()], ids=lambda plugin: type(plugin).__name__
 )
-def test_transformers_renders_and_masks_the_same(plugin: Any, tokenizer: Any) -> None:
-    made = template(plugin, tokenizer)
+def test_transformers_renders_and_masks_the_same(plugin: Any, tiny_bpe: Any) -> None:
+    made = template(plugin, tiny_bpe)
     unmarked = ChatTemplate(made.name, made.exported, made.stop, made.variables)
     has_tools = not isinstance(plugin, Llama2) and type(plugin) is not Llama3
     rng = random.Random(2)
@@ -188,7 +188,7 @@ def test_transformers_renders_and_masks_the_same(plugin: Any, tokenizer: Any) ->
         chat = random_chat(rng, has_tools)
         tools = [ADD] if has_tools else None
         rendered = made.render(chat, tools)
-        theirs = tokenizer.apply_chat_template(
+        theirs = tiny_bpe.apply_chat_template(
             chat,
             tools,
             chat_template=made.jinja,
@@ -198,8 +198,8 @@ def test_transformers_renders_and_masks_the_same(plugin: Any, tokenizer: Any) ->
             **made.variables,
         )
         pairs = zip(theirs["input_ids"], theirs["assistant_masks"], strict=True)
-        assert tokenizer.decode(theirs["input_ids"]) == rendered.text
-        assert tokenizer.decode([token for token, mask in pairs if mask]) == "".join(said(rendered))
+        assert tiny_bpe.decode(theirs["input_ids"]) == rendered.text
+        assert tiny_bpe.decode([token for token, mask in pairs if mask]) == "".join(said(rendered))
         assert unmarked.render(chat, tools) == rendered
 
 
@@ -214,9 +214,9 @@ def trained_tokens(tokenizer: Any, rendered: Rendered) -> tuple[list[str], list[
 
 
 @pytest.mark.real
-def test_real_llama3_tokens(shared: Path) -> None:
+def test_real_llama3_tokens(real_files: Path) -> None:
     transformers = pytest.importorskip("transformers")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(shared / "tokenizers" / "llama3")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(real_files / "tokenizers" / "llama3")
     for plugin in (Llama3(), Llama31()):
         rendered = template(plugin, tokenizer).render([CHAT[1], {"role": "assistant", "content": "Three, of course"}])
         tokens, spans = trained_tokens(tokenizer, rendered)
@@ -226,9 +226,9 @@ def test_real_llama3_tokens(shared: Path) -> None:
 
 
 @pytest.mark.real
-def test_real_llama2_tokens(shared: Path) -> None:
+def test_real_llama2_tokens(real_files: Path) -> None:
     transformers = pytest.importorskip("transformers")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(shared / "tokenizers" / "llama2")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(real_files / "tokenizers" / "llama2")
     rendered = template(Llama2(), tokenizer).render([CHAT[1], {"role": "assistant", "content": "Yes"}] * 2)
     tokens, spans = trained_tokens(tokenizer, rendered)
     assert tokens.count("<s>") == tokens.count("</s>") == 2

@@ -6,7 +6,8 @@ Thoughts, which Meta's formats do not have, are written in `<think>` blocks wher
 
 from typing import Any
 
-from tunesmith import ChatTemplate, hookimpl, plugin
+from tunesmith import hookimpl, plugin
+from tunesmith_library_chat import ChatTemplate
 
 
 @plugin

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunesmith import ChatTemplate
-from tunesmith.chat_template import Rendered
-from tunesmith.testing import TemplateSuite
+from tunesmith_library_chat import ChatTemplate, Rendered
+from tunesmith_library_testing import TemplateSuite
 from tunesmith_template_qwen import Qwen, Qwen3, Qwen3NoThink, Qwen3Thinking
 
 ADD = {
@@ -128,9 +127,9 @@ def test_thought_inside_the_content() -> None:
         assert plugin.chat_template().render(inside) == plugin.chat_template().render(THOUGHTS[:2])
 
 
-def test_options_travel_in_the_exported_template(tokenizer: Any) -> None:
+def test_options_travel_in_the_exported_template(tiny_bpe: Any) -> None:
     template = Qwen3(enable_thinking=False, default_system="Be brief.").chat_template()
-    theirs = tokenizer.apply_chat_template(
+    theirs = tiny_bpe.apply_chat_template(
         THOUGHTS[:1], chat_template=template.exported, tokenize=False, add_generation_prompt=True
     )
     assert theirs == template.render(THOUGHTS[:1], add_generation_prompt=True).text
@@ -148,7 +147,7 @@ def test_options_travel_in_the_exported_template(tokenizer: Any) -> None:
     ids=["qwen", "qwen3", "qwen3-off", "qwen3_nothink"],
 )
 def test_official_template_renders_the_same(
-    plugin: Any, file: str, thoughts: bool, variables: dict[str, Any], tokenizer: Any
+    plugin: Any, file: str, thoughts: bool, variables: dict[str, Any], tiny_bpe: Any
 ) -> None:
     """TRL keeps copies of the official templates; they have no marks, so their spans are searched for."""
     trl = pytest.importorskip("trl")
@@ -159,7 +158,7 @@ def test_official_template_renders_the_same(
         chat = random_chat(rng, thoughts)
         tools = [ADD] if rng.random() < 0.8 else None
         for messages, prompt in ((chat, False), (chat[:-1], True)):
-            theirs = tokenizer.apply_chat_template(
+            theirs = tiny_bpe.apply_chat_template(
                 messages, tools, chat_template=official, tokenize=False, add_generation_prompt=prompt, **variables
             )
             assert ours.render(messages, tools, add_generation_prompt=prompt).text == theirs
@@ -167,13 +166,13 @@ def test_official_template_renders_the_same(
 
 
 @pytest.mark.parametrize("plugin", [Qwen(), Qwen3(), Qwen3NoThink(), Qwen3Thinking(preserve_thinking=True)])
-def test_transformers_renders_and_masks_the_same(plugin: Any, tokenizer: Any) -> None:
+def test_transformers_renders_and_masks_the_same(plugin: Any, tiny_bpe: Any) -> None:
     template = plugin.chat_template()
     rng = random.Random(1)
     for _ in range(20):
         chat = random_chat(rng, thoughts=True)
         rendered = template.render(chat, [ADD])
-        theirs = tokenizer.apply_chat_template(
+        theirs = tiny_bpe.apply_chat_template(
             chat,
             [ADD],
             chat_template=template.jinja,
@@ -183,14 +182,14 @@ def test_transformers_renders_and_masks_the_same(plugin: Any, tokenizer: Any) ->
             **template.variables,
         )
         pairs = zip(theirs["input_ids"], theirs["assistant_masks"], strict=True)
-        assert tokenizer.decode(theirs["input_ids"]) == rendered.text
-        assert tokenizer.decode([token for token, mask in pairs if mask]) == "".join(said(rendered))
+        assert tiny_bpe.decode(theirs["input_ids"]) == rendered.text
+        assert tiny_bpe.decode([token for token, mask in pairs if mask]) == "".join(said(rendered))
 
 
 @pytest.mark.real
-def test_real_tokens(shared: Path) -> None:
+def test_real_tokens(real_files: Path) -> None:
     transformers = pytest.importorskip("transformers")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(shared / "tokenizers" / "qwen")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(real_files / "tokenizers" / "qwen")
     for plugin in (Qwen(), Qwen3NoThink()):
         rendered = plugin.chat_template().render([THOUGHTS[0], {"role": "assistant", "content": "Three, of course"}])
         encoded = tokenizer(rendered.text, add_special_tokens=False, return_offsets_mapping=True)
@@ -203,10 +202,10 @@ def test_real_tokens(shared: Path) -> None:
 
 
 @pytest.mark.real
-def test_search_agrees_with_marks_on_real_tool_conversations(shared: Path) -> None:
+def test_search_agrees_with_marks_on_real_tool_conversations(real_files: Path) -> None:
     roles = {"human": "user", "gpt": "assistant", "function_call": "assistant", "observation": "tool"}
     template = Qwen3().chat_template()
     unmarked = ChatTemplate("unmarked", template.exported, template.stop)
-    for row in json.loads((shared / "data" / "glaive_toolcall_en_demo.json").read_text(encoding="utf-8"))[:100]:
+    for row in json.loads((real_files / "data" / "glaive_toolcall_en_demo.json").read_text(encoding="utf-8"))[:100]:
         chat = [{"role": roles[turn["from"]], "content": turn["value"]} for turn in row["conversations"]]
         assert unmarked.render(chat) == template.render(chat)

@@ -4,7 +4,8 @@ Qwen3 thinks in `<think>` blocks. Its template drops the thoughts of answers bef
 empty block where the last answer has none; the models released in July 2025 (2507) always think, or never.
 """
 
-from tunesmith import ChatTemplate, hookimpl, plugin
+from tunesmith import hookimpl, plugin
+from tunesmith_library_chat import ChatTemplate
 
 
 @plugin

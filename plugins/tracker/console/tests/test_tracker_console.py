@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console as Terminal
-from tunesmith.testing import TrackerSuite
 from tunesmith.types import Evaluated, RunEnded, RunStarted, Saved, StepEnded
+from tunesmith_library_testing import TrackerSuite
 from tunesmith_tracker_console import Console, describe
 
 METRICS = {"loss": 1.25, "learning_rate": 1e-4, "tokens_per_second": 12345.6, "grad_norm": 0.5}

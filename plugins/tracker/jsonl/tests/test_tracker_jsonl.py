@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tunesmith.testing import TrackerSuite
 from tunesmith.types import Evaluated, RunEnded, RunStarted, StepEnded
+from tunesmith_library_testing import TrackerSuite
 from tunesmith_tracker_jsonl import Jsonl
 
 

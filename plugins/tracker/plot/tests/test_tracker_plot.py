@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunesmith.testing import TrackerSuite
 from tunesmith.types import Evaluated, RunEnded, RunStarted, Saved, StepEnded
+from tunesmith_library_testing import TrackerSuite
 from tunesmith_tracker_plot import Plot, parts, recorded, shown
 
 SIDES = ("chosen", "rejected")

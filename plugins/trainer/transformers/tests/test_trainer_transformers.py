@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 from tunesmith import TunesmithError
-from tunesmith.testing import TrainerSuite
-from tunesmith.testing.parts import StubPlan, collate, compute_loss, load_plain
 from tunesmith.types import DatasetSplits, Evaluated, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
+from tunesmith_library_testing import TrainerSuite
+from tunesmith_library_testing.parts import StubPlan, collate, compute_loss, load_plain
 from tunesmith_trainer_transformers import Transformers, checkpoints
 
 
@@ -138,11 +138,11 @@ ARITHMETIC = {
 @pytest.mark.parametrize("padding_free", [False, True])
 @pytest.mark.parametrize(("size", "accumulated"), [(4, 1), (1, 4), (2, 2)])
 def test_equals_a_hand_written_loop(
-    tiny_model: Path, tmp_path: Path, size: int, accumulated: int, padding_free: bool
+    tiny_llama: Path, tmp_path: Path, size: int, accumulated: int, padding_free: bool
 ) -> None:
     """However four examples are split over forward passes, weights and losses are those of plain torch."""
-    job, told = make_job(tiny_model, tmp_path)
-    reference = load_plain(tiny_model)
+    job, told = make_job(tiny_llama, tmp_path)
+    reference = load_plain(tiny_llama)
     losses = hand_written(reference, data(15), steps=3, batch=4, warmup=2)
     options = {
         **ARITHMETIC,
@@ -156,7 +156,7 @@ def test_equals_a_hand_written_loop(
     assert logged == pytest.approx([total / items for total, items in losses], rel=1e-5)
 
 
-def test_logs_means_over_items(tiny_model: Path, tmp_path: Path) -> None:
+def test_logs_means_over_items(tiny_llama: Path, tmp_path: Path) -> None:
     """Over several steps, too, the logged loss and the stage's metrics are sums over sums, not means of means."""
 
     def with_metric(model: Any, batch: dict[str, Any]) -> Any:
@@ -166,8 +166,8 @@ def test_logs_means_over_items(tiny_model: Path, tmp_path: Path) -> None:
 
         return dataclasses.replace(compute_loss(model, batch), metrics={"three": torch.tensor(3 * batch["num_items"])})
 
-    job, told = make_job(tiny_model, tmp_path, compute_loss=with_metric)
-    losses = hand_written(load_plain(tiny_model), data(15), steps=3, batch=4, warmup=2)
+    job, told = make_job(tiny_llama, tmp_path, compute_loss=with_metric)
+    losses = hand_written(load_plain(tiny_llama), data(15), steps=3, batch=4, warmup=2)
     options = {**ARITHMETIC, "per_device_train_batch_size": 4, "logging_steps": 3, "logging_first_step": False}
     Transformers(**options).fit(job)
     logged = [event.metrics for event in told if isinstance(event, StepEnded)]
@@ -202,10 +202,10 @@ def means_of_sides(rows: list[Any]) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("logging_steps", [1, 3])
-def test_metrics_with_their_own_denominators(tiny_model: Path, tmp_path: Path, logging_steps: int) -> None:
+def test_metrics_with_their_own_denominators(tiny_llama: Path, tmp_path: Path, logging_steps: int) -> None:
     """Means over what they are about, in training and evaluation; a mean of nothing is not logged."""
     rows = data(15)
-    job, told = make_job(tiny_model, tmp_path, compute_loss=sides, data=DatasetSplits(rows, {"held": data(5, seed=3)}))
+    job, told = make_job(tiny_llama, tmp_path, compute_loss=sides, data=DatasetSplits(rows, {"held": data(5, seed=3)}))
     options = {**ARITHMETIC, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "padding_free": False}
     changes = {"logging_steps": logging_steps, "logging_first_step": False, "eval_strategy": "steps", "eval_steps": 3}
     Transformers(**{**options, **changes}).fit(job)
@@ -227,13 +227,13 @@ def test_totals_of_processes_with_other_names() -> None:
     assert means(totals, 4.0) == {"loss": 2.0, "loss_a": 2.0, "loss_b": 1.5}
 
 
-def test_evaluates_each_example_once(tiny_model: Path, tmp_path: Path) -> None:
+def test_evaluates_each_example_once(tiny_llama: Path, tmp_path: Path) -> None:
     """The loss of a named set is its token mean, whatever the batches; evaluating does not change the training."""
     import torch
 
     held_out = {"short": data(5, seed=1), "long": data(3, seed=2)}
-    job, told = make_job(tiny_model, tmp_path / "with", dropout=0.1)
-    plain = make_job(tiny_model, tmp_path / "without", dropout=0.1)[0]
+    job, told = make_job(tiny_llama, tmp_path / "with", dropout=0.1)
+    plain = make_job(tiny_llama, tmp_path / "without", dropout=0.1)[0]
     changed = DatasetSplits(job.data.train, held_out)
     job = TrainingJob(**{**vars(job), "data": changed})
     Transformers(**SHORT, eval_strategy="steps", eval_steps=2, per_device_eval_batch_size=2).fit(job)
@@ -265,7 +265,7 @@ def test_evaluation_splits_over_processes() -> None:
         assert sum(seen) == collate(data(9))["num_items"]
 
 
-def test_bf16_computes_in_bf16(tiny_model: Path, tmp_path: Path) -> None:
+def test_bf16_computes_in_bf16(tiny_llama: Path, tmp_path: Path) -> None:
     """In bf16, logits are bfloat16 and weights stay float32; the losses are near those of fp32."""
     import torch
 
@@ -276,8 +276,8 @@ def test_bf16_computes_in_bf16(tiny_model: Path, tmp_path: Path) -> None:
         types.add(model(**inputs).logits.dtype)
         return compute_loss(model, batch)
 
-    exact, exactly = make_job(tiny_model, tmp_path / "fp32")
-    rough, roughly = make_job(tiny_model, tmp_path / "bf16", precision="bf16", compute_loss=watched)
+    exact, exactly = make_job(tiny_llama, tmp_path / "fp32")
+    rough, roughly = make_job(tiny_llama, tmp_path / "bf16", precision="bf16", compute_loss=watched)
     for job in (exact, rough):
         Transformers(**SHORT).fit(job)
     assert types == {torch.bfloat16}
@@ -288,7 +288,7 @@ def test_bf16_computes_in_bf16(tiny_model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_gpu_trains_as_the_cpu(tiny_model: Path, tmp_path: Path, precision: str) -> None:
+def test_gpu_trains_as_the_cpu(tiny_llama: Path, tmp_path: Path, precision: str) -> None:
     """The same job on a GPU gives the losses that the CPU gives, within the precision."""
     import torch
 
@@ -296,15 +296,15 @@ def test_gpu_trains_as_the_cpu(tiny_model: Path, tmp_path: Path, precision: str)
         pytest.skip("no CUDA device")
     losses = []
     for name, use_cpu, numbers in (("cpu", True, "fp32"), ("gpu", False, precision)):
-        job, told = make_job(tiny_model, tmp_path / name, precision=numbers)
+        job, told = make_job(tiny_llama, tmp_path / name, precision=numbers)
         Transformers(**SHORT, use_cpu=use_cpu).fit(job)
         losses.append([event.metrics["loss"] for event in told if isinstance(event, StepEnded)])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4 if precision == "fp32" else 2e-2)
 
 
-def test_gradient_checkpointing_changes_no_number(tiny_model: Path, tmp_path: Path) -> None:
+def test_gradient_checkpointing_changes_no_number(tiny_llama: Path, tmp_path: Path) -> None:
     """Gradient checkpointing, with LoRA, gives the same weights."""
-    jobs = [make_job(tiny_model, tmp_path / str(number), lora=True)[0] for number in range(2)]
+    jobs = [make_job(tiny_llama, tmp_path / str(number), lora=True)[0] for number in range(2)]
     for job, chosen in zip(jobs, (False, True), strict=True):
         Transformers(**SHORT, gradient_checkpointing=chosen).fit(job)
     assert difference(*(weights(job.model) for job in jobs)) < 1e-7
@@ -313,9 +313,9 @@ def test_gradient_checkpointing_changes_no_number(tiny_model: Path, tmp_path: Pa
 # ---- what is written ------------------------------------------------------------------------------------------------
 
 
-def test_saves_a_clean_result(tiny_model: Path, tmp_path: Path) -> None:
+def test_saves_a_clean_result(tiny_llama: Path, tmp_path: Path) -> None:
     """The result is safetensors, loads elsewhere, and keeps the cache on; old checkpoints are gone."""
-    job, told = make_job(tiny_model, tmp_path)
+    job, told = make_job(tiny_llama, tmp_path)
     Transformers(**SHORT, save_steps=2, save_total_limit=2).fit(job)
     assert sorted(folder.name for folder in tmp_path.glob("checkpoint-*")) == ["checkpoint-4", "checkpoint-6"]
     assert json.loads((tmp_path / "config.json").read_text()).get("use_cache", True) is True
@@ -324,9 +324,9 @@ def test_saves_a_clean_result(tiny_model: Path, tmp_path: Path) -> None:
     assert saved == [(2, "checkpoint-2"), (4, "checkpoint-4"), (6, "checkpoint-6"), (6, tmp_path.name)]
 
 
-def test_best_model(tiny_model: Path, tmp_path: Path) -> None:
+def test_best_model(tiny_llama: Path, tmp_path: Path) -> None:
     """load_best_model_at_end saves the weights of the lowest evaluation loss, whose checkpoint is kept."""
-    job, told = make_job(tiny_model, tmp_path)
+    job, told = make_job(tiny_llama, tmp_path)
     job = TrainingJob(**{**vars(job), "data": DatasetSplits(job.data.train, {"held": data(4, seed=3)})})
     options = {**SHORT, "learning_rate": 0.1, "warmup_steps": 0, "save_total_limit": 1}
     frequent = {"eval_strategy": "steps", "eval_steps": 1, "save_steps": 1, "load_best_model_at_end": True}
@@ -342,9 +342,9 @@ WORSENING = {**SHORT, "max_steps": 20, "learning_rate": 0.1, "warmup_steps": 0, 
 
 
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
-def test_early_stopping(lora: bool, tiny_model: Path, tmp_path: Path) -> None:
+def test_early_stopping(lora: bool, tiny_llama: Path, tmp_path: Path) -> None:
     """After two evaluations without a lower loss the run ends as finished, and its result is the best checkpoint."""
-    job, told = make_job(tiny_model, tmp_path, lora=lora)
+    job, told = make_job(tiny_llama, tmp_path, lora=lora)
     job = TrainingJob(**{**vars(job), "data": DatasetSplits(job.data.train, {"held": data(4, seed=3)})})
     patience = {"early_stopping_patience": 2, "load_best_model_at_end": True, "save_total_limit": 1}
     assert Transformers(**{**WORSENING, **EVERY_STEP, **patience}).fit(job) is True
@@ -355,11 +355,11 @@ def test_early_stopping(lora: bool, tiny_model: Path, tmp_path: Path) -> None:
     assert difference(saved_weights(tmp_path), saved_weights(tmp_path / f"checkpoint-{best + 1}")) == 0
 
 
-def test_early_stopping_goes_on_counting_when_resumed(tiny_model: Path, tmp_path: Path) -> None:
+def test_early_stopping_goes_on_counting_when_resumed(tiny_llama: Path, tmp_path: Path) -> None:
     """Interrupted between two evaluations without gain, it stops where it would have stopped."""
 
     def run(folder: Path, interrupt_at: int = 0, **changes: Any) -> list[Any]:
-        job, told = make_job(tiny_model, folder, **changes)
+        job, told = make_job(tiny_llama, folder, **changes)
 
         def emit(event: Any) -> None:
             told.append(event)
@@ -388,9 +388,9 @@ def test_evaluations_without_gain() -> None:
     assert count([math.nan, math.nan], 0.0, False) == 2
 
 
-def test_metrics_of_each_evaluation_set(tiny_model: Path, tmp_path: Path) -> None:
+def test_metrics_of_each_evaluation_set(tiny_llama: Path, tmp_path: Path) -> None:
     """The stage's metrics come under each set's name; the best model may be chosen by one of them."""
-    job, told = make_job(tiny_model, tmp_path)
+    job, told = make_job(tiny_llama, tmp_path)
 
     def counting(model: Any, batch: dict[str, Any]) -> Any:
         import torch
@@ -413,24 +413,24 @@ def test_metrics_of_each_evaluation_set(tiny_model: Path, tmp_path: Path) -> Non
         Transformers(**{**SHORT, **EVERY_STEP}, metric_for_best_model="accuracy").fit(job)
 
 
-def test_trained_float32_modules_over_a_bf16_model(tiny_model: Path, tmp_path: Path) -> None:
+def test_trained_float32_modules_over_a_bf16_model(tiny_llama: Path, tmp_path: Path) -> None:
     """The look for leaks computes as the training does: here with an output layer of other numbers than the rest."""
     import torch
 
-    job, _ = make_job(tiny_model, tmp_path, precision="bf16")
+    job, _ = make_job(tiny_llama, tmp_path, precision="bf16")
     job.model.to(torch.bfloat16).get_output_embeddings().float()
     assert Transformers(**{**SHORT, "padding_free": True}).fit(job) is True
 
 
-def test_early_stopping_without_evaluation_data(tiny_model: Path, tmp_path: Path) -> None:
-    job, _ = make_job(tiny_model, tmp_path)
+def test_early_stopping_without_evaluation_data(tiny_llama: Path, tmp_path: Path) -> None:
+    job, _ = make_job(tiny_llama, tmp_path)
     with pytest.raises(TunesmithError, match="early_stopping_patience needs evaluation data"):
         Transformers(**SHORT, early_stopping_patience=2).fit(job)
 
 
-def test_plateau_schedule_follows_the_evaluation_loss(tiny_model: Path, tmp_path: Path) -> None:
+def test_plateau_schedule_follows_the_evaluation_loss(tiny_llama: Path, tmp_path: Path) -> None:
     """When the evaluation loss no longer falls, the learning rate does."""
-    job, told = make_job(tiny_model, tmp_path)
+    job, told = make_job(tiny_llama, tmp_path)
     job = TrainingJob(**{**vars(job), "data": DatasetSplits(job.data.train, {"held": data(4, seed=3)})})
     options = {**SHORT, "learning_rate": 0.1, "lr_scheduler_type": "reduce_lr_on_plateau", "warmup_steps": 0}
     patience = {"lr_scheduler_kwargs": {"patience": 0}, "eval_strategy": "steps", "eval_steps": 1}
@@ -444,7 +444,7 @@ def test_plateau_schedule_follows_the_evaluation_loss(tiny_model: Path, tmp_path
 
 def test_refuses_a_model_that_leaks(tmp_path: Path) -> None:
     """A recurrent model does not keep concatenated sequences apart; the error names the way out."""
-    from tunesmith.testing.tiny import save_tiny_model
+    from tunesmith_library_testing.tiny import save_tiny_model
 
     job, told = make_job(save_tiny_model(tmp_path / "mamba", architecture="mamba"), tmp_path / "run")
     with pytest.raises(TunesmithError, match=r"trainer\.padding_free=false"):
@@ -452,14 +452,14 @@ def test_refuses_a_model_that_leaks(tmp_path: Path) -> None:
     assert told == [RunEnded("failed")]
 
 
-def test_refuses_evaluation_without_data(tiny_model: Path, tmp_path: Path) -> None:
+def test_refuses_evaluation_without_data(tiny_llama: Path, tmp_path: Path) -> None:
     with pytest.raises(TunesmithError, match="needs evaluation data"):
-        Transformers(**SHORT, eval_strategy="steps").fit(make_job(tiny_model, tmp_path)[0])
+        Transformers(**SHORT, eval_strategy="steps").fit(make_job(tiny_llama, tmp_path)[0])
 
 
-def test_unknown_optimizer_is_answered_with_the_nearest(tiny_model: Path, tmp_path: Path) -> None:
+def test_unknown_optimizer_is_answered_with_the_nearest(tiny_llama: Path, tmp_path: Path) -> None:
     with pytest.raises(TunesmithError, match="did you mean adafactor"):
-        Transformers(**SHORT, optim="adafacter").fit(make_job(tiny_model, tmp_path)[0])
+        Transformers(**SHORT, optim="adafacter").fit(make_job(tiny_llama, tmp_path)[0])
 
 
 # ---- interruptions --------------------------------------------------------------------------------------------------
@@ -491,7 +491,7 @@ KINDS_OF_RUN = [
 
 @pytest.mark.parametrize(("lora", "workers", "accumulated", "call"), KINDS_OF_RUN)
 def test_interrupted_and_resumed_is_uninterrupted(
-    tiny_model: Path, tmp_path: Path, lora: bool, workers: int, accumulated: int, call: int
+    tiny_llama: Path, tmp_path: Path, lora: bool, workers: int, accumulated: int, call: int
 ) -> None:
     """Ctrl-C in the midst of a step: it is finished and saved, and the resumed run ends with the same bits."""
     options = {
@@ -505,10 +505,10 @@ def test_interrupted_and_resumed_is_uninterrupted(
     }
     kind = {"dropout": 0.2, "lora": lora}
     splits = DatasetSplits(data(15), {"held": data(3, seed=1)})
-    whole, whole_told = make_job(tiny_model, tmp_path / "whole", data=splits, **kind)
+    whole, whole_told = make_job(tiny_llama, tmp_path / "whole", data=splits, **kind)
     assert Transformers(**options).fit(whole) is True
 
-    cut, told = make_job(tiny_model, tmp_path / "cut", data=splits, compute_loss=interrupting(call), **kind)
+    cut, told = make_job(tiny_llama, tmp_path / "cut", data=splits, compute_loss=interrupting(call), **kind)
     before = signal.getsignal(signal.SIGINT)
     assert Transformers(**options).fit(cut) is False
     assert signal.getsignal(signal.SIGINT) is before
@@ -517,7 +517,7 @@ def test_interrupted_and_resumed_is_uninterrupted(
     assert [event.step for event in told if isinstance(event, StepEnded)] == list(range(1, step + 1))
     assert not list((tmp_path / "cut").glob("*.safetensors"))
 
-    rest, more = make_job(tiny_model, tmp_path / "cut", data=splits, resume=True, **kind)
+    rest, more = make_job(tiny_llama, tmp_path / "cut", data=splits, resume=True, **kind)
     assert Transformers(**options).fit(rest) is True
     assert isinstance(more[0], RunStarted) and more[0].resumed_from == step
     assert difference(saved_weights(tmp_path / "cut"), saved_weights(tmp_path / "whole")) == 0
@@ -525,7 +525,7 @@ def test_interrupted_and_resumed_is_uninterrupted(
     assert steps == [event.step for event in whole_told if isinstance(event, StepEnded)]
 
 
-def test_stream_is_resumed_where_it_was(tiny_model: Path, tmp_path: Path) -> None:
+def test_stream_is_resumed_where_it_was(tiny_llama: Path, tmp_path: Path) -> None:
     """Training data without length: an interrupted and resumed run sees what an uninterrupted one sees."""
     from torch.utils.data import IterableDataset
 
@@ -534,7 +534,7 @@ def test_stream_is_resumed_where_it_was(tiny_model: Path, tmp_path: Path) -> Non
             return itertools.cycle(data(11))
 
     def run(folder: Path, stop_at: int = 0, **changes: Any) -> list[Any]:
-        job, told = make_job(tiny_model, folder, data=DatasetSplits(Endless(), {"held": data(2)}), **changes)
+        job, told = make_job(tiny_llama, folder, data=DatasetSplits(Endless(), {"held": data(2)}), **changes)
 
         def emit(event: Any) -> None:
             told.append(event)
@@ -550,39 +550,39 @@ def test_stream_is_resumed_where_it_was(tiny_model: Path, tmp_path: Path) -> Non
     resumed = run(tmp_path / "cut", resume=True)
     assert resumed[0].resumed_from in (3, 4) and resumed[-1].status == "finished"
     assert difference(saved_weights(tmp_path / "cut"), saved_weights(tmp_path / "whole")) == 0
-    job, _ = make_job(tiny_model, tmp_path / "none", data=DatasetSplits(Endless()))
+    job, _ = make_job(tiny_llama, tmp_path / "none", data=DatasetSplits(Endless()))
     with pytest.raises(TunesmithError, match="max_steps"):
         Transformers(**{**SHORT, "max_steps": -1}).fit(job)
 
 
-def test_second_interrupt_stops_at_once(tiny_model: Path, tmp_path: Path) -> None:
-    job, told = make_job(tiny_model, tmp_path, compute_loss=interrupting(3, times=2))
+def test_second_interrupt_stops_at_once(tiny_llama: Path, tmp_path: Path) -> None:
+    job, told = make_job(tiny_llama, tmp_path, compute_loss=interrupting(3, times=2))
     with pytest.raises(KeyboardInterrupt):
         Transformers(**SHORT).fit(job)
     assert told[-1].status == "interrupted"
     assert [event.step for event in told if isinstance(event, StepEnded)] == [1, 2]
 
 
-def test_incomplete_checkpoints_are_not_resumed(tiny_model: Path, tmp_path: Path) -> None:
+def test_incomplete_checkpoints_are_not_resumed(tiny_llama: Path, tmp_path: Path) -> None:
     """A checkpoint without its marker is passed over and deleted; one of other data is refused."""
-    cut, _ = make_job(tiny_model, tmp_path, compute_loss=interrupting(5))
+    cut, _ = make_job(tiny_llama, tmp_path, compute_loss=interrupting(5))
     Transformers(**SHORT, save_steps=2).fit(cut)
     (tmp_path / "checkpoint-5" / checkpoints.MARKER).unlink()
     (tmp_path / "checkpoint-5" / "optimizer.pt").write_bytes(b"half")
-    other, _ = make_job(tiny_model, tmp_path, resume=True, data=DatasetSplits(data(14)))
+    other, _ = make_job(tiny_llama, tmp_path, resume=True, data=DatasetSplits(data(14)))
     with pytest.raises(TunesmithError, match="15 examples, the training data now has 14"):
         Transformers(**SHORT).fit(other)
-    rest, told = make_job(tiny_model, tmp_path, resume=True)
+    rest, told = make_job(tiny_llama, tmp_path, resume=True)
     assert Transformers(**SHORT).fit(rest) is True
     assert told[0].resumed_from == 4
 
 
-def test_resuming_a_finished_run_saves_it_again(tiny_model: Path, tmp_path: Path) -> None:
+def test_resuming_a_finished_run_saves_it_again(tiny_llama: Path, tmp_path: Path) -> None:
     """A run that was killed between its last checkpoint and its result only writes the result."""
-    Transformers(**SHORT).fit(make_job(tiny_model, tmp_path)[0])
+    Transformers(**SHORT).fit(make_job(tiny_llama, tmp_path)[0])
     before = saved_weights(tmp_path)
     (tmp_path / "model.safetensors").unlink()
-    rest, told = make_job(tiny_model, tmp_path, resume=True)
+    rest, told = make_job(tiny_llama, tmp_path, resume=True)
     assert Transformers(**SHORT).fit(rest) is True
     assert difference(saved_weights(tmp_path), before) == 0
     assert not [event for event in told if isinstance(event, StepEnded)]
@@ -644,9 +644,9 @@ def wait_for_step(process: subprocess.Popen[str], step: int) -> None:
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_is_uninterrupted(tiny_model: Path, tmp_path: Path) -> None:
+def test_killed_and_resumed_is_uninterrupted(tiny_llama: Path, tmp_path: Path) -> None:
     """kill -9 between checkpoints costs the steps since the last one, and nothing else."""
-    common = {"model": tiny_model, "options": {**SHORT, "save_steps": 2}, "dropout": 0.2}
+    common = {"model": tiny_llama, "options": {**SHORT, "save_steps": 2}, "dropout": 0.2}
     finish(start({**common, "output_dir": tmp_path / "whole"}))
     killed = start({**common, "output_dir": tmp_path / "cut", "pause": 0.3})
     wait_for_step(killed, 3)
@@ -659,10 +659,10 @@ def test_killed_and_resumed_is_uninterrupted(tiny_model: Path, tmp_path: Path) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lora", [False, True])
-def test_two_processes_equal_twice_the_batch(tiny_model: Path, tmp_path: Path, lora: bool) -> None:
+def test_two_processes_equal_twice_the_batch(tiny_llama: Path, tmp_path: Path, lora: bool) -> None:
     """Two processes with batches of 2 train and evaluate as one with batches of 4."""
     options = {**ARITHMETIC, "eval_strategy": "steps", "eval_steps": 3, "per_device_eval_batch_size": 2}
-    common = {"model": tiny_model, "lora": lora}
+    common = {"model": tiny_llama, "lora": lora}
     one = {**common, "options": {**options, "per_device_train_batch_size": 4}, "output_dir": tmp_path / "one"}
     two = {**common, "options": {**options, "per_device_train_batch_size": 2}, "output_dir": tmp_path / "two"}
     outputs = [finish(start(one)), finish(start(two, processes=2))]
@@ -674,11 +674,11 @@ def test_two_processes_equal_twice_the_batch(tiny_model: Path, tmp_path: Path, l
 
 
 @pytest.mark.slow
-def test_metrics_that_a_process_lacks(tiny_model: Path, tmp_path: Path) -> None:
+def test_metrics_that_a_process_lacks(tiny_llama: Path, tmp_path: Path) -> None:
     """Steps of one example per process: of a name that only one of them has, its mean is logged, and nobody waits."""
     changes = {"per_device_train_batch_size": 1, "max_steps": 8, "padding_free": False, "logging_first_step": False}
     options = {**ARITHMETIC, **changes, "logging_steps": 1}
-    output = finish(start({"model": tiny_model, "output_dir": tmp_path, "options": options, "metrics": True}, 2))
+    output = finish(start({"model": tiny_llama, "output_dir": tmp_path, "options": options, "metrics": True}, 2))
     lines = re.findall(r"^metrics \d+ (.*)$", output, re.MULTILINE)
     assert len(lines) == 8
     names, lacking = {"even", "odd", "apart", "loss_even", "loss_odd"}, 0
@@ -690,9 +690,9 @@ def test_metrics_that_a_process_lacks(tiny_model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_are_interrupted_together(tiny_model: Path, tmp_path: Path) -> None:
+def test_two_processes_are_interrupted_together(tiny_llama: Path, tmp_path: Path) -> None:
     """A signal to the launcher reaches all processes, which agree on the last step; the resumed run is the same."""
-    common = {"model": tiny_model, "options": SHORT, "dropout": 0.2}
+    common = {"model": tiny_llama, "options": SHORT, "dropout": 0.2}
     finish(start({**common, "output_dir": tmp_path / "whole"}, processes=2))
     cut = start({**common, "output_dir": tmp_path / "cut", "pause": 0.3}, processes=2)
     wait_for_step(cut, 2)

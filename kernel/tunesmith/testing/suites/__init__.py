@@ -1,1 +1,0 @@
-"""One module per kind of plugin, one suite each; import them from `tunesmith.testing`."""

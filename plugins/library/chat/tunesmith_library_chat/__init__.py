@@ -1,0 +1,6 @@
+"""What template plugins and their users share: chat templates, and where the assistant speaks in what they render."""
+
+from tunesmith_library_chat.spans import Span
+from tunesmith_library_chat.template import ChatTemplate, Rendered, find_stop
+
+__all__ = ["ChatTemplate", "Rendered", "Span", "find_stop"]

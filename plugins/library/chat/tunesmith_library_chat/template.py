@@ -1,0 +1,263 @@
+"""Chat templates: conversations to text, with the spans that the assistant says. One source of truth for training,
+inference and the exported tokenizer.
+
+A template is Jinja as transformers, vLLM and TRL read it. `{% generation %} … {% endgeneration %}` marks what the
+assistant says, its end-of-turn string included; templates without marks are searched for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from importlib import resources
+from typing import Any, Literal
+
+from tunesmith.errors import DataError
+from tunesmith.types import Message
+
+from tunesmith_library_chat.spans import Marks, Search, Span, assign, clip, cut_after
+
+_GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
+_MARKS = "generation_marks"  # the variable that carries a rendering's `Marks` to the tag
+_READS_PARTS = re.compile(r"\bfor\s+\w+\s+in\s+[\w\[\]'\".]*content\b|content(['\"]\])?\[\d")
+
+
+ContentForm = Literal["text", "parts", "either"]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation as text."""
+
+    text: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """How a conversation becomes text."""
+
+    name: str
+    jinja: str
+    stop: tuple[str, ...]  # strings that end the assistant's turn
+    variables: Mapping[str, Any] = field(default_factory=dict)  # for the template: bos_token, enable_thinking, …
+
+    @classmethod
+    def packaged(cls, package: str, file: str, name: str, *stop: str) -> ChatTemplate:
+        """A template whose Jinja is a file inside an installed package."""
+        return cls(name, resources.files(package).joinpath(file).read_text(encoding="utf-8"), stop)
+
+    def bind(self, processor: Any) -> ChatTemplate:
+        """The same template with the special tokens of a tokenizer as variables (its own variables win)."""
+        tokenizer = getattr(processor, "tokenizer", processor)
+        names = ("bos_token", "eos_token", "unk_token", "pad_token")
+        tokens = {name: str(getattr(tokenizer, name)) for name in names if getattr(tokenizer, name, None) is not None}
+        return replace(self, variables={**tokens, **self.variables})
+
+    def with_variables(self, **variables: Any) -> ChatTemplate:
+        """The same template with further variables; those of value None are left to the template."""
+        given = {name: value for name, value in variables.items() if value is not None}
+        return replace(self, variables={**self.variables, **given})
+
+    def with_default_system(self, text: str | None) -> ChatTemplate:
+        """The same template, which writes `text` as the system message of conversations that have none.
+
+        It is part of the Jinja, so that the exported tokenizer does the same. None changes nothing.
+        """
+        if text is None:
+            return self
+        system = json.dumps([{"role": "system", "content": text}], ensure_ascii=False)
+        head = (
+            "{%- if not messages or messages[0]['role'] != 'system' %}"
+            f"{{%- set messages = {system} + messages %}}"
+            "{%- endif %}"
+        )
+        return replace(self, jinja=head + self.jinja)
+
+    @property
+    def marked(self) -> bool:
+        """Whether the template marks what the assistant says."""
+        return _GENERATION_TAG.search(self.jinja) is not None
+
+    @property
+    def exported(self) -> str:
+        """The Jinja for other programs, which renders the same there.
+
+        The generation marks become `{% if true %}`. The variables become defaults; special tokens are left to the
+        tokenizer.
+        """
+        settings = "".join(
+            f"{{%- set {name} = {name} | default({json.dumps(value, ensure_ascii=False)}) %}}"
+            for name, value in self.variables.items()
+            if value is not None and not name.endswith("_token")
+        )
+        return settings + _GENERATION_TAG.sub(
+            lambda tag: f"{{%{tag[1]} {'endif' if tag[2] else 'if true'} {tag[3]}%}}", self.jinja
+        )
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
+        **variables: Any,
+    ) -> Rendered:
+        """Render a conversation.
+
+        Args:
+            messages: the turns, in canonical form. Arguments of tool calls may be a mapping or JSON text.
+            tools: JSON schemas of the functions that the assistant may call.
+            add_generation_prompt: end with what precedes an answer. Such a text is a prompt: only a template with
+                marks gives its spans.
+            continue_final_message: end inside the last message, which the assistant began and is to continue.
+            variables: for the template, over its own.
+
+        Raises: DataError when the template refuses the conversation, with the template's reason.
+        """
+        turns = [_canonical(message, _content_form(self.jinja)) for message in messages]
+        variables = {**self.variables, **variables, "tools": list(tools) if tools else None}
+        rendered = self._render(turns, add_generation_prompt, variables)
+        if not continue_final_message:
+            return rendered
+        last = len(turns) - 1
+        if not rendered.spans or rendered.spans[-1].message != last or add_generation_prompt:
+            raise DataError("only a conversation that ends with the assistant, and without prompt, can be continued")
+        text = cut_after(rendered.spans[-1], rendered.text, str(_content(turns[-1]["content"], "text")))
+        return Rendered(text, clip(rendered.spans, len(text)))
+
+    def _render(self, turns: list[Message], prompt: bool, variables: Mapping[str, Any]) -> Rendered:
+        marks = Marks()
+        text = self._fill(turns, prompt, {**variables, _MARKS: marks})
+        if marks.forged_in(text):
+            marks = marks.absent_from(text)
+            text = self._fill(turns, prompt, {**variables, _MARKS: marks})
+        text, ranges = marks.read(text)
+
+        def fill(some: Sequence[Message], add_generation_prompt: bool) -> str | None:
+            try:
+                return self._fill(some, add_generation_prompt, variables)
+            except DataError:
+                return None
+
+        search = Search(self.name, text, turns, fill, self.stop)
+        if self.marked:
+            return Rendered(text, assign(ranges, turns, search))
+        return Rendered(text, () if prompt else search.spans())
+
+    def _fill(self, turns: Sequence[Message], prompt: bool, variables: Mapping[str, Any]) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            values = {"documents": None, **variables, "messages": list(turns), "add_generation_prompt": prompt}
+            return str(_compile(self.jinja).render(values))
+        except (TemplateError, TypeError, ValueError, AttributeError, LookupError) as error:
+            raise DataError(f"template {self.name} cannot render this conversation: {error}") from error
+
+
+def find_stop(template: ChatTemplate) -> str | None:
+    """The string with which a template ends the assistant's turn, such as `<|im_end|>`; None when it writes none."""
+    answer = "answer\ufddf"
+    try:
+        text = template.render([{"role": "user", "content": "question"}, {"role": "assistant", "content": answer}]).text
+    except DataError:
+        return None
+    behind = text.rpartition(answer)[2].strip()
+    return behind.splitlines()[0].rstrip() if behind else None
+
+
+def _canonical(message: Message, form: ContentForm) -> Message:
+    """A message as published templates expect it; the caller's message is left as it is.
+
+    Reasoning under every name it is read by, tool arguments as mappings, no empty `tool_calls`, text for text.
+    """
+    if "role" not in message:
+        raise DataError(f"a message has no role; it has: {', '.join(message)}")
+    changed = dict(message)
+    reasoning = next((message[key] for key in ("reasoning", "reasoning_content", "thinking") if message.get(key)), None)
+    if reasoning is not None:
+        changed.update(reasoning=reasoning, reasoning_content=reasoning, thinking=reasoning)
+    if message.get("tool_calls"):
+        changed["tool_calls"] = [_parsed(call) for call in message["tool_calls"]]
+    else:
+        changed.pop("tool_calls", None)
+    content = message.get("content")
+    changed["content"] = _content("" if content is None else content, form)
+    return changed
+
+
+def _content(content: str | list[dict[str, Any]], form: ContentForm) -> str | list[dict[str, Any]]:
+    """A message's content in the form that a template reads."""
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if form == "parts" else content
+    if form != "text":
+        return content
+    other = sorted({str(part.get("type")) for part in content} - {"text"})
+    if other:
+        raise DataError(f"this chat template writes text only, and a message holds {', '.join(other)}")
+    return "".join(part["text"] for part in content)
+
+
+def _parsed(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tool call whose arguments are a mapping: OpenAI's wire format has them as JSON text, templates write them."""
+    if "function" in call:
+        return {**call, "function": _parsed(call["function"])}
+    arguments = call.get("arguments")
+    if not isinstance(arguments, str):
+        return call
+    try:
+        value = json.loads(arguments)
+    except ValueError:
+        return call
+    return {**call, "arguments": value} if isinstance(value, dict) else call
+
+
+@functools.lru_cache(maxsize=64)
+def _content_form(source: str) -> ContentForm:
+    """Whether a template reads a message's content as text, as typed parts (text, image, …), or as either."""
+    if not _READS_PARTS.search(source):
+        return "text"
+    return "either" if "is string" in source else "parts"
+
+
+@functools.lru_cache(maxsize=64)
+def _compile(source: str) -> Any:
+    """Compile a template in a sandbox with the names that transformers gives to chat templates."""
+    import jinja2
+    from jinja2 import nodes
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
+
+        def parse(self, parser: Any) -> nodes.Node:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            call = self.call_method("_mark", [nodes.Name(_MARKS, "load")])
+            return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+        def _mark(self, marks: Any, caller: Any) -> str:
+            return marks.wrap(caller()) if isinstance(marks, Marks) else caller()
+
+    def refuse(message: str) -> None:
+        raise jinja2.TemplateError(message)
+
+    def to_json(value: Any, ensure_ascii: bool = False, **arguments: Any) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, **arguments)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
+    environment.filters["tojson"] = to_json
+    environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = lambda pattern: datetime.now().strftime(pattern)
+    try:
+        return environment.from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise DataError(f"line {error.lineno} of the chat template is not Jinja: {error}") from error

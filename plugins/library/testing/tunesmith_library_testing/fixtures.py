@@ -1,0 +1,32 @@
+"""pytest fixtures for plugin tests; installed as a pytest plugin with the kernel."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny Llama model with tokenizer. Read only: copy it to change it."""
+    from tunesmith_library_testing.tiny import save_tiny_model
+
+    return save_tiny_model(tmp_path_factory.mktemp("tiny") / "llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_bpe() -> Any:
+    """A tiny byte-level BPE tokenizer with the ChatML tokens, without chat template."""
+    from tunesmith_library_testing.tiny import tiny_tokenizer
+
+    return tiny_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def real_files(pytestconfig: pytest.Config) -> Path:
+    """Real data sets (`data/`) and tokenizers (`tokenizers/`) beside the repository; skips where they are absent."""
+    folder = Path(os.environ.get("TUNESMITH_SHARED", pytestconfig.rootpath.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real data at {folder} (set TUNESMITH_SHARED)")
+    return folder

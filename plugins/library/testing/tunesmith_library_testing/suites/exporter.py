@@ -1,0 +1,67 @@
+"""What every exporter keeps to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from tunesmith_library_testing.parts import CHAT, CHATML, handle_of, load_plain, logits_of
+from tunesmith_library_testing.suites.plugin import PluginSuite
+
+
+class ExporterSuite(PluginSuite):
+    """The tests of an `exporter` plugin, on a tiny Llama."""
+
+    kind = "exporter"
+    for_transformers: ClassVar[bool] = True  # False: what is written is not a folder that transformers loads
+    tolerance: ClassVar[float] = 1e-5  # of logits, absolute, of the exported model
+
+    def export(self, folder: Path, tokenizer: Any, output_dir: Path, load: Any = None) -> Path:
+        """What the hook gives for the tiny model."""
+        handle = handle_of(folder, tokenizer, load=load)
+        return self.manager().hook.export(handle=handle, output_dir=output_dir)
+
+    def test_writes_what_it_returns(self, tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
+        """The path that comes back is the output folder or in it, holds something, and nothing else was written."""
+        output_dir = tmp_path / "there" / "export"
+        written = self.export(tiny_llama, tiny_bpe, output_dir)
+        assert isinstance(written, Path) and written.exists()
+        assert written == output_dir or output_dir in written.parents
+        files = [file for file in output_dir.rglob("*") if file.is_file()] if output_dir.is_dir() else [output_dir]
+        assert files and all(file.stat().st_size for file in files)
+        assert [entry.name for entry in output_dir.parent.iterdir()] == ["export"]
+        assert not [file.name for file in files if file.suffix in (".bin", ".pt", ".pth", ".pkl")]
+
+    def test_failure_leaves_nothing(self, tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
+        """When it fails the error comes through, and nothing half written stays."""
+
+        class _Torn:
+            """A model that breaks while it is written."""
+
+            def __getattr__(self, name: str) -> Any:
+                raise OSError("no space left on device")
+
+        for load in (lambda: _raise(OSError("no space left on device")), _Torn):
+            with pytest.raises(OSError, match="no space left"):
+                self.export(tiny_llama, tiny_bpe, tmp_path / "there" / "export", load)
+            there = tmp_path / "there"
+            assert not there.exists() or not list(there.iterdir()), f"left behind: {list(there.rglob('*'))}"
+
+    def test_transformers_loads_it(self, tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
+        """Plain transformers loads the model with the same logits, and the tokenizer with the trained template."""
+        if not self.for_transformers:
+            pytest.skip("not meant for transformers")
+        from transformers import AutoTokenizer
+
+        written = self.export(tiny_llama, tiny_bpe, tmp_path / "export")
+        difference = logits_of(load_plain(written), tiny_bpe) - logits_of(load_plain(tiny_llama), tiny_bpe)
+        assert difference.abs().max().item() <= self.tolerance
+        served = AutoTokenizer.from_pretrained(written)
+        text = served.apply_chat_template(list(CHAT), tokenize=False)
+        assert text == CHATML.render(CHAT).text
+
+
+def _raise(error: Exception) -> Any:
+    raise error

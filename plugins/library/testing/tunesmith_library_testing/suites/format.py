@@ -1,0 +1,77 @@
+"""What every data format keeps to."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+from tunesmith import DataError
+
+from tunesmith_library_testing.suites.plugin import PluginSuite
+
+_SHAPES = ("text", "messages", "prompt", "chosen")
+
+
+class FormatSuite(PluginSuite):
+    """The tests of a `format` plugin."""
+
+    kind = "format"
+    records: ClassVar[list[dict[str, Any]]]  # as they stand in a file
+    rows: ClassVar[list[dict[str, Any]]]  # the canonical rows that these records become
+    columns: ClassVar[dict[str, str]] = {}  # with which the records are read
+    renamed: ClassVar[dict[str, str]] = {}  # a column of the records -> another name under which it is found, too
+    wrong_record: ClassVar[dict[str, Any]] = {"colour": "green", "size": 3}  # has none of the columns
+
+    def convert(self, records: Any, columns: dict[str, str] | None = None) -> Any:
+        """What the hook gives for records."""
+        return self.manager().hook.to_rows(records=records, columns=self.columns if columns is None else columns)
+
+    def test_rows(self) -> None:
+        """Each record becomes the row that the test class names."""
+        assert self.records and len(self.records) == len(self.rows)
+        assert list(self.convert(copy.deepcopy(self.records))) == self.rows
+
+    def test_rows_are_canonical(self) -> None:
+        """A row has the ecosystem's names; messages have roles."""
+        for row in self.convert(copy.deepcopy(self.records)):
+            assert set(row) & set(_SHAPES), f"none of {', '.join(_SHAPES)} in {sorted(row)}"
+            for message in row.get("messages", ()):
+                assert message["role"] in ("system", "user", "assistant", "tool"), message
+
+    def test_records_stay_as_they_are(self) -> None:
+        """The caller's records are not changed."""
+        records = copy.deepcopy(self.records)
+        list(self.convert(records))
+        assert records == self.records
+
+    def test_is_lazy(self) -> None:
+        """Rows come while records are read: a data set need not fit in memory."""
+
+        def endless() -> Iterator[dict[str, Any]]:
+            yield from itertools.cycle(copy.deepcopy(self.records))
+
+        rows = self.convert(endless())
+        assert list(itertools.islice(rows, 3 * len(self.rows))) == self.rows * 3
+
+    def test_no_records(self) -> None:
+        """No records, no rows, no error."""
+        assert list(self.convert([])) == []
+
+    def test_wrong_columns(self) -> None:
+        """Records of another shape are an error that names the columns they have."""
+        with pytest.raises(DataError) as raised:
+            list(self.convert([dict(self.wrong_record)]))
+        missing = [column for column in self.wrong_record if column not in str(raised.value)]
+        assert not missing, f"the error does not name the columns that were found: {raised.value}"
+
+    def test_columns_can_be_renamed(self) -> None:
+        """`columns` says where to find what, over the format's own names."""
+        if not self.renamed:
+            pytest.skip("the test class names no `renamed` columns")
+        names = {self.columns.get(column, column): other for column, other in self.renamed.items()}
+        records = [{names.get(key, key): value for key, value in record.items()} for record in self.records]
+        assert records != self.records, f"`renamed` names no column of the records: {self.renamed}"
+        assert list(self.convert(records, {**self.columns, **self.renamed})) == self.rows

@@ -1,0 +1,227 @@
+"""What every plugin keeps to: its distribution, its options, its hooks, and what its import costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pluggy
+import pytest
+from tunesmith import hookspecs, kinds
+from tunesmith.options import is_plugin, options
+from tunesmith.planning import refuse
+from tunesmith.types import Problem
+from tunesmith.validate import structured
+
+from tunesmith_library_testing.parts import StubPlan
+
+HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "trl", "numpy", "pandas", "matplotlib")
+
+_SILENT_IMPORT = """
+import importlib, sys
+importlib.import_module(sys.argv[1])
+print(sorted(set(sys.argv[2:]) & set(sys.modules)))
+"""
+
+_SILENT_CHECK = """
+import importlib, json, sys
+from omegaconf import OmegaConf
+from tunesmith_library_testing.parts import StubPlan
+from tunesmith.validate import structured
+module, name, kind, options, *heavy = sys.argv[1:]
+cls = getattr(importlib.import_module(module), name)
+instance = OmegaConf.to_object(structured(cls, json.loads(options), (), name)[0])
+instance.check(plan=StubPlan({kind: {"this": instance}}))
+print(sorted(set(heavy) & set(sys.modules)))
+"""
+
+
+def run_python(program: str, *arguments: str) -> str:
+    """What a fresh interpreter prints for a program."""
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"the program failed:\n{done.stderr}"
+    return done.stdout.strip()
+
+
+class PluginSuite:
+    """The tests of every plugin; the suite of its kind adds to them."""
+
+    kind: ClassVar[str]  # set by the suite of the kind
+    plugin: ClassVar[type]  # the class under test
+    options: ClassVar[dict[str, Any]] = {}  # with which the tests build it; required fields must be here
+    deviations: ClassVar[dict[str, str]] = {}  # standard tests that this class replaces: name -> why
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        guard = "test_no_standard_test_is_overridden"
+        if guard in cls.__dict__ and not _is_standard(cls):
+            raise TypeError(f"{cls.__name__} overrides {guard}; give the reason in `deviations` instead")
+
+    @classmethod
+    def entry_point(cls) -> importlib.metadata.EntryPoint:
+        """The entry point that names the plugin (the first, if there are several)."""
+        package = cls.plugin.__module__.split(".")[0]
+        group = f"tunesmith.{cls.kind}"
+        found = [point for point in importlib.metadata.entry_points(group=group) if point.module.startswith(package)]
+        for point in found:
+            if point.load() is cls.plugin:
+                return point
+        names = ", ".join(f"{point.name} = {point.value}" for point in found) or "none of this package"
+        pytest.fail(
+            f"no entry point of group {group} names {cls.plugin.__qualname__} (found: {names}). "
+            f"Declare it in pyproject.toml and install: pip install --no-deps -e ."
+        )
+
+    @classmethod
+    def make(cls, **overrides: Any) -> Any:
+        """An instance, built as the kernel builds it: options merged into the fields and validated."""
+        from omegaconf import OmegaConf
+
+        node, problems = structured(cls.plugin, {**cls.options, **overrides}, (cls.kind,), cls.plugin.__name__)
+        refuse(problems, {})
+        return OmegaConf.to_object(node)
+
+    @classmethod
+    def hooks(cls) -> dict[str, Any]:
+        """The hooks that the class implements: name -> pluggy's options of the implementation."""
+        manager = pluggy.PluginManager("tunesmith")
+        found = {name: manager.parse_hookimpl_opts(cls.plugin, name) for name in dir(cls.plugin)}
+        return {(made["specname"] or name): made for name, made in found.items() if made is not None}
+
+    def manager(self, *others: Any, **overrides: Any) -> pluggy.PluginManager:
+        """A manager in which an instance is registered, beside other plugins; overrides are options."""
+        manager = pluggy.PluginManager("tunesmith")
+        manager.add_hookspecs(hookspecs)
+        for other in (*others, self.make(**overrides)):
+            manager.register(other)
+        return manager
+
+    def test_no_standard_test_is_overridden(self) -> None:
+        """A standard test may only be replaced with a reason: an xfail mark with one, or an entry in `deviations`."""
+        cls = type(self)
+        silent = []
+        for name in _standard_tests(cls):
+            owner = next(base for base in cls.__mro__ if name in base.__dict__)
+            if _is_standard(owner) or cls.deviations.get(name):
+                continue
+            marks = getattr(owner.__dict__[name], "pytestmark", [])
+            if not any(mark.name == "xfail" and mark.kwargs.get("reason") for mark in marks):
+                silent.append(name)
+        assert not silent, f"{cls.__name__} replaces {', '.join(silent)} without a reason in `deviations`"
+        unknown = set(cls.deviations) - set(_standard_tests(cls))
+        assert not unknown, f"`deviations` names no standard test: {', '.join(sorted(unknown))}"
+
+    def test_names_follow_the_rule(self) -> None:
+        """Distribution `tunesmith-<kind>-<name>`, import package `tunesmith_<kind>_<name>`."""
+        point = self.entry_point()
+        assert point.dist is not None
+        distribution = re.sub(r"[-_.]+", "-", point.dist.name).lower()
+        assert distribution.startswith(f"tunesmith-{self.kind}-"), f"distribution {distribution}"
+        assert point.module.split(".")[0] == distribution.replace("-", "_")
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", point.name), f"entry point {point.name!r}: use a-z, 0-9 and _"
+
+    def test_requires_the_kernel(self) -> None:
+        """The metadata declares `tunesmith`, with the version whose hooks the plugin was written for."""
+        point = self.entry_point()
+        assert point.dist is not None
+        requirements = [re.match(r"[\w.-]+", text)[0] for text in point.dist.requires or ()]  # type: ignore[index]
+        assert "tunesmith" in requirements, f"dependencies of {point.dist.name}: {requirements}"
+
+    def test_import_is_light(self) -> None:
+        """Importing the package imports nothing heavy: `tunesmith --help` stays quick."""
+        imported = run_python(_SILENT_IMPORT, self.entry_point().module, *HEAVY)
+        assert imported == "[]", f"importing {self.entry_point().module} imports {imported}; move it into the hooks"
+
+    def test_readme(self) -> None:
+        """The README beside the package has the markers between which the table of options is generated."""
+        package = sys.modules[self.plugin.__module__.split(".")[0]]
+        folder = Path(str(package.__file__)).parent.parent
+        if not (folder / "pyproject.toml").is_file():
+            pytest.skip("installed from a wheel: no README beside it")
+        readme = (folder / "README.md").read_text(encoding="utf-8")
+        assert readme.startswith("# "), "README.md opens with a title"
+        start, end = readme.find("<!-- options -->"), readme.find("<!-- /options -->")
+        assert 0 <= start < end, "README.md needs the lines <!-- options --> and <!-- /options -->"
+
+    def test_is_a_plugin(self) -> None:
+        """`@plugin` stands on the class itself, and a docstring says what it is."""
+        assert is_plugin(self.plugin), f"put @plugin above class {self.plugin.__qualname__}"
+        own = self.plugin.__dict__.get("__doc__") or ""
+        assert own.strip() and not own.startswith(f"{self.plugin.__name__}("), "the class needs a docstring"
+
+    def test_every_option_is_documented(self) -> None:
+        """Each field has a comment of one line: it is the text of --help, the web form and the reference."""
+        silent = list(_undocumented(self.plugin))
+        assert not silent, f"fields without a comment behind or above them: {', '.join(silent)}"
+
+    def test_options_are_a_schema(self) -> None:
+        """The fields are an OmegaConf structured config, and the options survive being written as YAML and read."""
+        from omegaconf import OmegaConf
+
+        node, problems = structured(self.plugin, self.options, (self.kind,), self.plugin.__name__)
+        refuse(problems, {})
+        read = OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(node)))
+        again, problems = structured(self.plugin, read, (self.kind,), self.plugin.__name__)
+        refuse(problems, {})
+        assert again == node
+        assert isinstance(OmegaConf.to_object(again), self.plugin)
+
+    def test_hooks_exist(self) -> None:
+        """No misspelt hook, no argument that the hook does not have."""
+        try:
+            self.manager().check_pending()
+        except pluggy.PluginValidationError as error:
+            pytest.fail(f"{error}")
+        if self.kind != "command":
+            assert self.hooks(), f"{self.plugin.__qualname__} implements no hook: put @hookimpl above its methods"
+
+    def test_hooks_belong_to_the_kind(self) -> None:
+        """An exclusive hook is implemented by its kind only; any plugin may wrap one."""
+        owners = {**kinds.EXCLUSIVE, **{hook: (kind,) for hook, kind in kinds.ROUTED.items()}}
+        for hook, made in self.hooks().items():
+            if hook in owners and not made["wrapper"]:
+                assert self.kind in owners[hook], (
+                    f"{hook} belongs to {' and '.join(owners[hook])}; as {self.kind}: @hookimpl(wrapper=True)"
+                )
+
+    def test_check_is_light(self) -> None:
+        """`check` answers with problems, without importing anything heavy."""
+        if "check" not in self.hooks():
+            pytest.skip("this plugin checks nothing")
+        answer = self.make().check(plan=StubPlan({self.kind: {"this": self.make()}}))
+        assert isinstance(answer, list) and all(isinstance(problem, Problem) for problem in answer), answer
+        arguments = (self.plugin.__module__, self.plugin.__name__, self.kind, json.dumps(self.options), *HEAVY)
+        imported = run_python(_SILENT_CHECK, *arguments)
+        assert imported == "[]", f"check imports {imported}"
+
+
+def _undocumented(cls: type, prefix: str = "") -> Any:
+    """The names of fields without documentation, also in nested dataclasses."""
+    for option in options(cls):
+        if not option.doc:
+            yield f"{prefix}{option.name}"
+        for nested in _dataclasses_in(option.type):
+            yield from _undocumented(nested, f"{prefix}{option.name}.")
+
+
+def _dataclasses_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _dataclasses_in(argument)
+
+
+def _standard_tests(cls: type) -> list[str]:
+    return sorted(
+        {name for base in cls.__mro__ if _is_standard(base) for name in vars(base) if name.startswith("test")}
+    )
+
+
+def _is_standard(cls: type) -> bool:
+    return cls.__module__.startswith("tunesmith_library_testing.")

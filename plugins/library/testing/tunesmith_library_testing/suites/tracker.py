@@ -1,0 +1,89 @@
+"""What every tracker keeps to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, Saved, StepEnded
+
+from tunesmith_library_testing.suites.plugin import PluginSuite
+
+
+def events_of(folder: Path, *, steps: int = 4, status: str = "finished", resumed_from: int = 0) -> list[Event]:
+    """What a run tells: every step, metrics at every second one, an evaluation and a checkpoint in the middle."""
+    told: list[Event] = [RunStarted(folder, steps, {"trainer": {"max_steps": steps}}, resumed_from)]
+    for step in range(resumed_from + 1, steps + 1):
+        metrics = {"loss": 4.0 / step, "learning_rate": 1e-4, "grad_norm": 1.0} if step % 2 == 0 else {}
+        told.append(StepEnded(step, steps, step / steps, metrics))
+        if step == 2:
+            told += [Evaluated(step, {"eval_loss": 2.5}), Saved(step, folder / "checkpoint-2")]
+    return [*told, RunEnded(status, {"loss": 1.0})]  # type: ignore[arg-type]
+
+
+class TrackerSuite(PluginSuite):
+    """The tests of a `tracker` plugin. It is told runs of four steps."""
+
+    kind = "tracker"
+    writes: ClassVar[tuple[str, ...]] = ()  # files that stand in the output folder after a run
+
+    def tell(self, events: list[Event], folder: Path) -> None:
+        """Tell events, in a working folder of its own."""
+        here = Path.cwd()
+        folder.mkdir(exist_ok=True)
+        hook = self.manager().hook
+        try:
+            os.chdir(folder)
+            for event in events:
+                hook.on_event(event=event)
+        finally:
+            os.chdir(here)
+
+    def test_hears_a_run(self, tmp_path: Path) -> None:
+        """Every event is heard without an error; the files that the test class names are there."""
+        self.tell(events_of(tmp_path), tmp_path)
+        missing = [name for name in self.writes if not (tmp_path / name).is_file()]
+        assert not missing, f"not written: {', '.join(missing)}"
+
+    @pytest.mark.parametrize("status", ["interrupted", "failed"])
+    def test_hears_the_end_of_a_broken_run(self, tmp_path: Path, status: str) -> None:
+        """A run that ends in its midst ends for the tracker, too: its files are there."""
+        told = events_of(tmp_path, status=status)
+        self.tell([*told[:4], told[-1]], tmp_path)
+        missing = [name for name in self.writes if not (tmp_path / name).is_file()]
+        assert not missing, f"not written: {', '.join(missing)}"
+
+    def test_hears_a_run_that_never_began(self, tmp_path: Path) -> None:
+        """RunEnded comes also when a run failed before its first step, and even before RunStarted."""
+        self.tell([RunStarted(tmp_path, 4, {}), RunEnded("failed")], tmp_path)
+        self.tell([RunEnded("failed")], tmp_path)
+
+    def test_hears_a_resumed_run(self, tmp_path: Path) -> None:
+        """A run that goes on after its second step is heard by a new instance."""
+        told = events_of(tmp_path, status="interrupted")
+        self.tell([*told[:5], told[-1]], tmp_path)
+        self.tell(events_of(tmp_path, resumed_from=2), tmp_path)
+
+    def test_two_runs_in_one_process(self, tmp_path: Path) -> None:
+        """One instance hears two runs, one after the other; nothing of the first is in the second's way."""
+        first, second = tmp_path / "first", tmp_path / "second"
+        first.mkdir()
+        second.mkdir()
+        self.tell([*events_of(first), *events_of(second)], tmp_path)
+        missing = [name for name in self.writes if not (second / name).is_file()]
+        assert not missing, f"not written for the second run: {', '.join(missing)}"
+
+    def test_does_not_keep_the_run_waiting(self, tmp_path: Path) -> None:
+        """A thousand steps without metrics take less than a second."""
+        import time
+
+        hook: Any = self.manager().hook
+        hook.on_event(event=RunStarted(tmp_path, 1000, {}))
+        started = time.process_time()
+        for step in range(1, 1001):
+            hook.on_event(event=StepEnded(step, 1000, step / 1000, {}))
+        taken = time.process_time() - started
+        hook.on_event(event=RunEnded("finished"))
+        assert taken < 1.0, f"{taken:.2f} s"
