@@ -273,9 +273,9 @@ def test_what_a_quantizer_can_do_is_data(name: str, stored: str) -> None:
     from click.testing import CliRunner
     from tunesmith.catalog import Catalog
     from tunesmith.cli import cli
-    from tunesmith.types import Capabilities
+    from tunesmith.traits import QuantizerTraits
 
     catalog = Catalog.discover()
-    assert isinstance(catalog.load(catalog.find("quantizer", name)).capabilities, Capabilities)
+    assert isinstance(catalog.load(catalog.find("quantizer", name)).traits, QuantizerTraits)
     shown = CliRunner().invoke(cli, ["plugins", "show", f"quantizer.{name}"]).output
     assert "can: bits" in shown and f"8; devices cpu, cuda; trains; not trains_base; not merges; {stored}" in shown

@@ -2,9 +2,9 @@
 
 import pytest
 from tunesmith.assemble import examine
-from tunesmith.capable import capabilities_of, few_bits, unmergeable, untrainable
+from tunesmith.capable import few_bits, unmergeable, untrainable
 from tunesmith.compose import compose
-from tunesmith.types import Capabilities
+from tunesmith.traits import QuantizerTraits
 from tunesmith_library_testing.parts import StubPlan
 
 
@@ -22,13 +22,13 @@ def plan(quantizer=None, command="train", adapter="full"):
 def able(**changes):
     """A quantizer that says what it can do."""
     quantizer = Silent()
-    quantizer.capabilities = Capabilities(**{"bits": (4, 8), "devices": ("cpu",), **changes})
+    quantizer.traits = QuantizerTraits(**{"bits": (4, 8), "devices": ("cpu",), **changes})
     return quantizer
 
 
 def test_without_a_quantizer_all_is_possible():
     found = plan()
-    assert capabilities_of(found) is None
+    assert found.traits("quantizer") is None
     assert untrainable(found) == few_bits(found) == unmergeable(found, "quantizer", "{quantizer}", "") == []
 
 
@@ -47,7 +47,7 @@ def test_one_that_says_nothing_trains_adapters_and_no_more(quantizer):
 
 def test_what_is_no_capabilities_counts_for_nothing_said():
     quantizer = Silent()
-    quantizer.capabilities = ["trains", "merges"]
+    quantizer.traits = ["trains", "merges"]
     assert few_bits(plan(quantizer)) and unmergeable(plan(quantizer), "quantizer", "{quantizer}", "")
 
 
@@ -76,7 +76,7 @@ def test_every_plan_is_judged(catalog, monkeypatch, tmp_path, trains, command, c
     _, problems, _ = examine(compose({"model": {"path": str(tmp_path)}, "quantizer": "hqq"}), command, catalog)
     before = [problem.message for problem in problems]
     cls = catalog.load(catalog.find("quantizer", "hqq"))
-    monkeypatch.setattr(cls, "capabilities", Capabilities((4,), ("cpu",), trains=trains), raising=False)
+    monkeypatch.setattr(cls, "traits", QuantizerTraits((4,), ("cpu",), trains=trains), raising=False)
     _, problems, _ = examine(compose({"model": {"path": str(tmp_path)}, "quantizer": "hqq"}), command, catalog)
     new = [problem.message for problem in problems if problem.message not in before]
     assert len(new) == count and all("pass no gradient" in message for message in new)

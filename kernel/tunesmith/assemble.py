@@ -27,7 +27,7 @@ from tunesmith.planning import Plan, RunOptions, Selected, problem_of, refuse, r
 from tunesmith.reading import Key, parse_path, show_path
 from tunesmith.runs import folder_problems
 from tunesmith.types import Problem, Requirement, Row
-from tunesmith.validate import resolve, structured, unknown_key
+from tunesmith.validate import instance, resolve, structured, unknown_key
 from tunesmith.wiring import checked, connect, noted, overridden, wrong_hooks
 
 
@@ -78,6 +78,7 @@ def assemble(composition: Composition, command: str, catalog: Catalog | None = N
         logger.info(notice)
     for warning in problems:
         logger.warning(report([warning], plan.origins))
+    manager.hook.configured(plan=plan)
     return Assembly(plan, manager)
 
 
@@ -250,7 +251,7 @@ class _Examination:
         if not problems:
             try:
                 values = {name: value for name, value in data.items() if name != "name" or KINDS[kind].many}
-                instance = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(chosen.cls), values))
+                made = instance(chosen.cls, values)
             except (TunesmithError, ValueError, OmegaConfBaseException) as error:
                 message, _, advice = str(error).partition("\n")
                 problems = [Problem(show_path(where), f"{chosen.label}: {message}", advice)]
@@ -261,7 +262,7 @@ class _Examination:
             self.config.setdefault(kind, {})[chosen.entry.name] = data
         else:
             self.config[kind] = {"name": chosen.entry.name, **data}
-        return Selected(chosen.entry, instance)
+        return Selected(chosen.entry, made)
 
     def _requirements(self, item: Selected) -> list[Requirement]:
         """What a plugin calls by name; the kernel itself calls the hub of the model's address."""
@@ -297,4 +298,4 @@ class _Examination:
             elif kind.name in self.tree and self.command not in kind.commands:
                 config[kind.name] = self.tree[kind.name]  # for the commands that take the run afterwards
         origins, notices = self.composition.origins, tuple(self.composition.notices)
-        return Plan(self.command, self.run, tuple(selected), config, origins, notices)
+        return Plan(self.command, self.run, tuple(selected), config, origins, notices, self.catalog)

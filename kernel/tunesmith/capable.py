@@ -1,4 +1,4 @@
-"""What the selected quantizer can do, asked of its `capabilities`: the one place where plans are judged by them.
+"""What the selected quantizer can do, asked of its traits: the one place where plans are judged by them.
 
 A quantizer that does not say what it can do is taken to train adapters and to do nothing else.
 """
@@ -6,22 +6,12 @@ A quantizer that does not say what it can do is taken to train adapters and to d
 from __future__ import annotations
 
 from tunesmith.planning import Plan
-from tunesmith.types import Capabilities, Problem
-
-_UNKNOWN = Capabilities(bits=(), devices=())
-
-
-def capabilities_of(plan: Plan) -> Capabilities | None:
-    """What the selected quantizer says of itself, the least when it says nothing; None when there is none."""
-    if not plan.uses("quantizer"):
-        return None
-    said = getattr(plan.plugin("quantizer"), "capabilities", None)
-    return said if isinstance(said, Capabilities) else _UNKNOWN
+from tunesmith.types import Problem
 
 
 def untrainable(plan: Plan) -> list[Problem]:
     """The problem of training over weights that pass no gradient; [] where adapters learn, or nothing is trained."""
-    can = capabilities_of(plan)
+    can = plan.traits("quantizer")
     if plan.command != "train" or can is None or can.trains:
         return []
     message = f"nothing can be trained over the weights of quantizer={plan.name('quantizer')}, which pass no gradient."
@@ -34,7 +24,7 @@ def few_bits(plan: Plan, verb: str = "train") -> list[Problem]:
     Args:
         verb: what the adapter would do with the weights, as in `copy and train`.
     """
-    can = capabilities_of(plan)
+    can = plan.traits("quantizer")
     if plan.command != "train" or can is None or can.trains_base:
         return []
     adapter, quantizer = plan.name("adapter"), plan.name("quantizer")
@@ -49,7 +39,7 @@ def unmergeable(plan: Plan, key: str, message: str, advice: str) -> list[Problem
         key: the option that asks for merging.
         message: what is wrong; `{quantizer}` is its name.
     """
-    can = capabilities_of(plan)
+    can = plan.traits("quantizer")
     if can is None or can.merges:
         return []
     return [Problem(key, message.format(quantizer=plan.name("quantizer")), advice)]

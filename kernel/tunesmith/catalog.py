@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import importlib.resources
@@ -99,6 +100,14 @@ class Catalog:
     def names(self, kind: str) -> list[str]:
         """The names that can be selected for a kind, sorted."""
         return sorted({entry.name for entry in self.entries() if entry.kind == kind})
+
+    def classes(self, kind: str) -> dict[str, type]:
+        """The plugins of a kind by name, imported; those that are broken are left out."""
+        found = {}
+        for name in self.names(kind):
+            with contextlib.suppress(PluginError):
+                found[name] = self.load(self.find(kind, name))
+        return found
 
     def find(self, kind: str, name: str) -> Entry:
         """The one entry of this name.

@@ -78,6 +78,18 @@ def check(plan: Plan) -> list[Problem]:
     """
 
 
+@hookspec
+def configured(plan: Plan) -> None:
+    """Learn what was decided: take from the plan what the other hooks need to know of it.
+
+    Called: once, when nothing was found wrong with the plan and before anything heavy is imported.
+    Composition: event.
+    Args:
+        plan: as in `check`. Keep what is needed in a field of the instance whose name begins with `_`.
+    Since: 0.2
+    """
+
+
 # ---- the model's files ----------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import dataclasses
 import functools
 import inspect
@@ -10,6 +11,8 @@ import json
 import types
 import typing
 from typing import Any, TypeVar, dataclass_transform
+
+from tunesmith.ranges import Range, range_of
 
 T = TypeVar("T")
 
@@ -20,11 +23,26 @@ _MARK = "__tunesmith_plugin__"
 def plugin(cls: type[T]) -> type[T]:
     """Make a class a plugin: its annotated fields are options, its `@hookimpl` methods are behaviour.
 
-    It is a dataclass with `kw_only=True` and `eq=False`: pluggy tells plugins apart by identity.
+    It is a dataclass with `kw_only=True` and `eq=False`: pluggy tells plugins apart by identity. Defaults that are
+    lists, mappings or sets may be written as they are (`skip: list[str] = []`): every instance gets its own copy. What
+    an instance remembers during a run is a field too, with a name that begins with `_` and a default; it is no option.
     """
+    for name, annotation in inspect.get_annotations(cls).items():
+        if "ClassVar" in str(annotation):
+            continue
+        default = cls.__dict__.get(name, dataclasses.MISSING)
+        mutable = type(default).__hash__ is None
+        if name.startswith("_") and not isinstance(default, dataclasses.Field) and default is not dataclasses.MISSING:
+            setattr(cls, name, dataclasses.field(init=False, repr=False, **_default(default, mutable)))
+        elif mutable:
+            setattr(cls, name, dataclasses.field(**_default(default, mutable)))
     made = dataclasses.dataclass(eq=False, kw_only=True)(cls)
     setattr(made, _MARK, made)
     return made
+
+
+def _default(value: Any, mutable: bool) -> dict[str, Any]:
+    return {"default_factory": functools.partial(copy.deepcopy, value)} if mutable else {"default": value}
 
 
 def is_plugin(thing: object) -> bool:
@@ -40,6 +58,7 @@ class Option:
     type: Any  # the resolved annotation
     default: Any  # dataclasses.MISSING when the user must give it
     doc: str
+    range: Range | None = None  # of its number, or of the numbers in it
 
     @property
     def required(self) -> bool:
@@ -47,7 +66,7 @@ class Option:
 
     @property
     def type_name(self) -> str:
-        return type_name(self.type)
+        return f"{type_name(self.type)}, {self.range}" if self.range else type_name(self.type)
 
     @property
     def default_text(self) -> str:
@@ -68,15 +87,34 @@ def plain(value: Any) -> Any:
 
 def options(cls: type) -> list[Option]:
     """The options of a plugin, or of a dataclass nested in one, in the order of their definition."""
-    hints = typing.get_type_hints(cls)
+    hints, ranges = typing.get_type_hints(cls), typing.get_type_hints(cls, include_extras=True)
     docs = _field_docs(cls)
     found = []
     for item in dataclasses.fields(cls):
+        if item.name.startswith("_"):
+            continue
         default = item.default
         if item.default_factory is not dataclasses.MISSING:
             default = item.default_factory()
-        found.append(Option(item.name, hints[item.name], default, docs.get(item.name, "")))
+        found.append(Option(item.name, hints[item.name], default, docs.get(item.name, ""), range_of(ranges[item.name])))
     return found
+
+
+@functools.cache
+def fields_of(cls: type) -> type:
+    """A dataclass of a plugin's options and no more, as OmegaConf reads it: without what an instance remembers.
+
+    A dataclass that is no plugin, such as one nested in a plugin, is its own.
+    """
+    if not is_plugin(cls):
+        return cls
+    made = []
+    for option in options(cls):
+        given: dict[str, Any] = (
+            {} if option.required else _default(option.default, type(option.default).__hash__ is None)
+        )
+        made.append((option.name, option.type, dataclasses.field(**given)))
+    return dataclasses.make_dataclass(cls.__name__, made, kw_only=True)
 
 
 @functools.cache
@@ -156,13 +194,26 @@ def options_schema(cls: type) -> dict[str, Any]:
     """The JSON Schema of a plugin's options: properties with types, defaults and documentation."""
     properties = {}
     for option in options(cls):
-        schema = json_schema(option.type)
+        schema = _ranged(json_schema(option.type), option.range)
         if option.doc:
             schema["description"] = option.doc
         if not option.required:
             schema["default"] = plain(option.default)
         properties[option.name] = schema
     return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _ranged(schema: dict[str, Any], allowed: Range | None) -> dict[str, Any]:
+    """A schema whose numbers, itself or within, have a range."""
+    if allowed is None:
+        return schema
+    inner: dict[str, Any] = {
+        name: _ranged(schema[name], allowed) for name in ("items", "additionalProperties") if name in schema
+    }
+    if "anyOf" in schema:
+        inner["anyOf"] = [_ranged(item, allowed) for item in schema["anyOf"]]
+    numbers = allowed.json_schema() if schema.get("type") in ("integer", "number") else {}
+    return {**schema, **inner, **numbers}
 
 
 def shorthand(cls: Any) -> str | None:

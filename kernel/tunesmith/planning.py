@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tunesmith.catalog import Entry
+from tunesmith.catalog import Catalog, Entry
 from tunesmith.errors import ConfigError, TunesmithError
 from tunesmith.reading import Key, Origin, parse_path, show_path
+from tunesmith.traits import TRAITS
 from tunesmith.types import Problem
 
 
@@ -44,6 +45,7 @@ class Plan:
     config: Mapping[str, Any]  # resolved: run options, and per kind the name and all options
     origins: Mapping[Key, Origin] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    catalog: Catalog | None = field(default=None, compare=False, repr=False)  # what is installed
 
     def names(self, kind: str) -> list[str]:
         """The selected names of a kind."""
@@ -61,6 +63,21 @@ class Plan:
         """The instance of a selected plugin, None when there is none."""
         found = (i.instance for i in self.selected if i.entry.kind == kind and name in (None, i.entry.name))
         return next(found, None)
+
+    def traits(self, kind: str, name: str | None = None) -> Any:
+        """What a selected plugin says of itself (`tunesmith.traits`), the least when it says nothing.
+
+        None when there is no such plugin.
+        """
+        if not self.uses(kind, name):
+            return None
+        said = getattr(self.plugin(kind, name), "traits", None)
+        return said if isinstance(said, TRAITS[kind]) else TRAITS[kind]()
+
+    def installed(self, kind: str) -> dict[str, type]:
+        """The classes of all installed plugins of a kind by name, imported: for an error that says what would suit.
+        Those that cannot be imported are left out."""
+        return self.catalog.classes(kind) if self.catalog else {}
 
     def get(self, key: str, default: Any = None) -> Any:
         """A resolved value: `trainer.max_steps`, `quantizer.name`; `default` when nothing selected has it."""

@@ -86,23 +86,6 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Capabilities:
-    """What a quantizer can do, as data: the class attribute `capabilities` of its plugin.
-
-    `tunesmith plugins show` prints it, and `tunesmith.capable` judges plans by it; where it depends on the options, an
-    instance has one of its own.
-    """
-
-    bits: tuple[int, ...]  # widths of a weight that it can store
-    devices: tuple[str, ...]  # where it computes, as torch names them: cpu, cuda
-    trains: bool = True  # whether adapters learn over its weights
-    trains_base: bool = False  # whether its weights are whole in training, and can learn themselves
-    merges: bool = False  # whether an adapter can be folded into its weights; else into the base that is not quantised
-    saves: bool = False  # whether the quantised weights can be written; else they are quantised anew at every load
-    calibrates: bool = False  # whether it looks at training data
-
-
-@dataclass(frozen=True)
 class ModelSource:
     """Where a model's files are, and the numbers it is to be loaded in."""
 

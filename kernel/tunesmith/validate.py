@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tunesmith.errors import PluginError, choices
 from tunesmith.kinds import CONFIGURED
-from tunesmith.options import options, shorthand, type_name
+from tunesmith.options import fields_of, options, shorthand, type_name
+from tunesmith.ranges import Range, numbers_in
 from tunesmith.reading import Key, show_path
 from tunesmith.types import Problem
 
@@ -46,6 +47,7 @@ def structured(cls: type, values: Mapping[str, Any], key: Key, label: str) -> tu
         problems += nested
         if nested or value == _MISSING:
             continue
+        problems += _out_of_range(place, known[name].range, value)
         if type(checked) is int and known[name].type in (float, float | None):
             checked = float(checked)
         try:
@@ -67,13 +69,31 @@ def schema_of(cls: type) -> DictConfig:
     Raises: PluginError when a field is of a type that a configuration cannot hold, or its default is of another type.
     """
     try:
-        node: DictConfig = OmegaConf.structured(cls)
+        node: DictConfig = OmegaConf.structured(fields_of(cls))
     except (OmegaConfBaseException, NameError, TypeError) as error:
         what = str(error).splitlines()[0]
         field = getattr(error, "full_key", None)
         place = f"{cls.__name__}.{field}" if field else cls.__name__
         raise PluginError(f"{place} is not an option that a configuration can hold: {what}") from error
     return node
+
+
+def _out_of_range(key: Key, allowed: Range | None, value: Any) -> list[Problem]:
+    if allowed is None:
+        return []
+    found = [((*key, *inside), number) for inside, number in numbers_in(value) if number not in allowed]
+    return [
+        Problem(show_path(at), f"{show_path(at)} cannot be {number}.", f"possible: {allowed}") for at, number in found
+    ]
+
+
+def instance(cls: type, values: Mapping[str, Any]) -> Any:
+    """Make a plugin of values that `structured` found right; mappings become the dataclasses that its fields are of.
+
+    Raises: what the plugin raises, and OmegaConf's errors.
+    """
+    fields = OmegaConf.to_object(OmegaConf.merge(schema_of(cls), values))
+    return cls(**vars(fields))
 
 
 def _nested(annotation: Any, value: Any, key: Key, label: str) -> tuple[Any, list[Problem]]:

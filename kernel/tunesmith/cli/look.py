@@ -155,19 +155,19 @@ def show_plugin(address: str) -> None:
     entry = catalog.find(kind, name)
     cls = catalog.load(entry)
     click.echo(f"{address}  ({entry.origin})\n\n{inspect.getdoc(cls)}\n")
-    capabilities = getattr(cls, "capabilities", None)
-    if capabilities is not None:
-        click.echo(f"can: {_capable(capabilities)}\n")
+    traits = getattr(cls, "traits", None)
+    if traits is not None:
+        click.echo(f"can: {_capable(traits)}\n")
     rows = [(option.name, option.type_name, option.default_text, option.doc) for option in options(cls)]
     if rows:
         print_table(("option", "type", "default", ""), rows)
 
 
-def _capable(capabilities: Any) -> str:
-    """A plugin's `capabilities` in one line: `bits 4, 8; devices cpu, cuda; trains; not merges`."""
+def _capable(traits: Any) -> str:
+    """A plugin's `traits` in one line: `bits 4, 8; devices cpu, cuda; trains; not merges`."""
     parts = []
-    for item in dataclasses.fields(capabilities):
-        value = getattr(capabilities, item.name)
+    for item in dataclasses.fields(traits):
+        value = getattr(traits, item.name)
         if isinstance(value, bool):
             parts.append(item.name if value else f"not {item.name}")
         else:

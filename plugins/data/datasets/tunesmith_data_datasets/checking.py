@@ -106,7 +106,7 @@ def stream_problems(options: Datasets, plan: Plan) -> list[Problem]:
     if plan.name("stage") not in (None, *_STREAMED):
         message = f"data.streaming=true streams texts and conversations; stage={plan.name('stage')} needs all examples."
         found.append(Problem("data.streaming", message, "data.streaming=false"))
-    if getattr(getattr(plan.plugin("quantizer"), "capabilities", None), "calibrates", False):
+    if getattr(plan.traits("quantizer"), "calibrates", False):
         message = f"quantizer={plan.name('quantizer')} looks at training data, which a stream does not give twice."
         found.append(Problem("data.streaming", message, "data.streaming=false, or another quantizer"))
     if options.eval and plan.get("trainer.eval_strategy") in ("auto", "epoch"):

@@ -11,14 +11,15 @@ from collections.abc import Generator
 from typing import Any, ClassVar
 
 from tunesmith import announce, hookimpl, plugin
-from tunesmith.types import Capabilities, ModelSource
+from tunesmith.traits import QuantizerTraits
+from tunesmith.types import ModelSource
 
 
 @plugin
 class Aqlm:
     """Reads models stored by AQLM (Egiazarian et al. 2024), in plain torch, to train adapters over them."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(bits=(1, 2, 3, 4), devices=("cpu", "cuda"))
+    traits: ClassVar[QuantizerTraits] = QuantizerTraits(bits=(1, 2, 3, 4), devices=("cpu", "cuda"))
 
     @hookimpl
     def quantization_config(self, source: ModelSource) -> None:

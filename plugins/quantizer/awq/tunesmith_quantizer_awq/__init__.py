@@ -12,7 +12,8 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import plugin
-from tunesmith.types import Batch, Capabilities
+from tunesmith.traits import QuantizerTraits
+from tunesmith.types import Batch
 from tunesmith_quantizer_gptq.calibrated import Calibrated
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Awq(Calibrated):
     """AWQ: few bits by the activations of the training data, or a model that is stored so (Lin et al. 2023)."""
 
     name: ClassVar[str] = "awq"
-    capabilities: ClassVar[Capabilities] = Capabilities(
+    traits: ClassVar[QuantizerTraits] = QuantizerTraits(
         bits=(2, 3, 4, 8), devices=("cpu", "cuda"), saves=True, calibrates=True
     )
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
 from tunesmith.patterns import refuse_unknown
-from tunesmith.types import Capabilities, ModelSource, Problem
+from tunesmith.traits import QuantizerTraits
+from tunesmith.types import ModelSource, Problem
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -29,7 +30,7 @@ _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 class Bitsandbytes:
     """NF4, FP4 and 8-bit weights by bitsandbytes, quantised while the model is loaded (QLoRA, LLM.int8)."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(bits=(4, 8), devices=("cpu", "cuda"))
+    traits: ClassVar[QuantizerTraits] = QuantizerTraits(bits=(4, 8), devices=("cpu", "cuda"))
 
     bits: Literal[4, 8] = 4  # bits per weight
     quant_type: Literal["nf4", "fp4"] = "nf4"  # the 16 values of a 4-bit weight

@@ -11,7 +11,8 @@ import importlib.util
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunesmith import TunesmithError, hookimpl, plugin
-from tunesmith.types import Capabilities, ModelSource, Problem
+from tunesmith.traits import QuantizerTraits
+from tunesmith.types import ModelSource, Problem
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -23,7 +24,7 @@ _INSTEAD = "instead: quantizer=torchao quantizer.scheme=int8_weight_only, which 
 class Eetq:
     """8-bit weights by EETQ's kernel, on CUDA GPUs and in float16."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(bits=(8,), devices=("cuda",))
+    traits: ClassVar[QuantizerTraits] = QuantizerTraits(bits=(8,), devices=("cuda",))
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

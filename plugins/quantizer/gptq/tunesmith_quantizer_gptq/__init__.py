@@ -12,7 +12,8 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import plugin
-from tunesmith.types import Batch, Capabilities
+from tunesmith.traits import QuantizerTraits
+from tunesmith.types import Batch
 
 from .calibrated import Calibrated
 
@@ -25,7 +26,7 @@ class Gptq(Calibrated):
     """GPTQ: 8, 4, 3 or 2 bits calibrated on the training data, or a model that is stored so (Frantar et al. 2022)."""
 
     name: ClassVar[str] = "gptq"
-    capabilities: ClassVar[Capabilities] = Capabilities(
+    traits: ClassVar[QuantizerTraits] = QuantizerTraits(
         bits=(2, 3, 4, 8), devices=("cpu", "cuda"), saves=True, calibrates=True
     )
 

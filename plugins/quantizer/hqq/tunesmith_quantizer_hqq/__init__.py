@@ -11,7 +11,8 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
-from tunesmith.types import Capabilities, Problem
+from tunesmith.traits import QuantizerTraits
+from tunesmith.types import Problem
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class Hqq:
     """Half-Quadratic Quantization to 8, 4, 3, 2 or 1 bits, without calibration (Badri & Shaji 2023)."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(bits=(1, 2, 3, 4, 8), devices=("cpu", "cuda"))
+    traits: ClassVar[QuantizerTraits] = QuantizerTraits(bits=(1, 2, 3, 4, 8), devices=("cpu", "cuda"))
 
     bits: Literal[1, 2, 3, 4, 8] = 4  # bits per weight
     group_size: int = 64  # weights that share one scale and zero point; fewer are more exact and cost more memory

@@ -239,6 +239,6 @@ def test_check_of_int4_for_chat(options, values, key) -> None:
 
 def test_whole_weights_are_held_in_training_for_the_rounding() -> None:
     """What lets adapters that train the base's own weights through."""
-    assert Torchao(qat=True, scheme="intx_weight_only").capabilities.trains_base
-    assert Torchao().capabilities == Torchao.capabilities
-    assert not Torchao.capabilities.trains_base
+    assert Torchao(qat=True, scheme="intx_weight_only").traits.trains_base
+    assert Torchao().traits == Torchao.traits
+    assert not Torchao.traits.trains_base

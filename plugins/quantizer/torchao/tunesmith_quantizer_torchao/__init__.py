@@ -14,7 +14,8 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import announce, hookimpl, plugin
-from tunesmith.types import Capabilities, ModelSource, Problem
+from tunesmith.traits import QuantizerTraits
+from tunesmith.types import ModelSource, Problem
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -30,7 +31,7 @@ _BY_TRANSFORMERS = {
 class Torchao:
     """Weights of 2 to 8 bits by torchao, and training for them (QAT): whole numbers in rows or groups, or float8."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(bits=(2, 3, 4, 5, 6, 7, 8), devices=("cpu", "cuda"))
+    traits: ClassVar[QuantizerTraits] = QuantizerTraits(bits=(2, 3, 4, 5, 6, 7, 8), devices=("cpu", "cuda"))
 
     # what is stored, and what is computed: the dynamic schemes round the inputs to 8 bits too; int8 and float8 have a
     # scale per row, int4 (a GPU's kernel, for chat) and intx (2 to 8 bits, in a byte each) per group of a row
@@ -54,7 +55,7 @@ class Torchao:
 
     def __post_init__(self) -> None:
         if self.qat:  # what is held in training are the whole weights, which any adapter may train
-            self.capabilities = replace(self.capabilities, trains_base=True)
+            self.traits = replace(self.traits, trains_base=True)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

@@ -17,7 +17,7 @@ from tunesmith import hookspecs, kinds
 from tunesmith.options import is_plugin, options
 from tunesmith.planning import refuse
 from tunesmith.types import Problem
-from tunesmith.validate import structured
+from tunesmith.validate import instance, structured
 
 from tunesmith_library_testing.parts import StubPlan
 
@@ -31,13 +31,12 @@ print(sorted(set(sys.argv[2:]) & set(sys.modules)))
 
 _SILENT_CHECK = """
 import importlib, json, sys
-from omegaconf import OmegaConf
 from tunesmith_library_testing.parts import StubPlan
-from tunesmith.validate import structured
+from tunesmith.validate import instance, structured
 module, name, kind, options, *heavy = sys.argv[1:]
 cls = getattr(importlib.import_module(module), name)
-instance = OmegaConf.to_object(structured(cls, json.loads(options), (), name)[0])
-instance.check(plan=StubPlan({kind: {"this": instance}}))
+made = instance(cls, structured(cls, json.loads(options), (), name)[0])
+made.check(plan=StubPlan({kind: {"this": made}}))
 print(sorted(set(heavy) & set(sys.modules)))
 """
 
@@ -81,11 +80,9 @@ class PluginSuite:
     @classmethod
     def make(cls, **overrides: Any) -> Any:
         """An instance, built as the kernel builds it: options merged into the fields and validated."""
-        from omegaconf import OmegaConf
-
         node, problems = structured(cls.plugin, {**cls.options, **overrides}, (cls.kind,), cls.plugin.__name__)
         refuse(problems, {})
-        return OmegaConf.to_object(node)
+        return instance(cls.plugin, node)
 
     @classmethod
     def hooks(cls) -> dict[str, Any]:
@@ -170,7 +167,7 @@ class PluginSuite:
         again, problems = structured(self.plugin, read, (self.kind,), self.plugin.__name__)
         refuse(problems, {})
         assert again == node
-        assert isinstance(OmegaConf.to_object(again), self.plugin)
+        assert isinstance(instance(self.plugin, again), self.plugin)
 
     def test_hooks_exist(self) -> None:
         """No misspelt hook, no argument that the hook does not have."""

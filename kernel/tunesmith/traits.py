@@ -1,0 +1,77 @@
+"""What plugins may know of each other: data on the class, asked through the plan, never a list of names.
+
+A plugin says what it is in the class attribute `traits`, an instance of the class that its kind has here; where it
+depends on the options, `traits` is a property. One that says nothing gets the defaults, which promise the least. A
+third party's plugin answers as the built-in ones do. What another plugin needs to know is one more field here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StageTraits:
+    """What a training objective is."""
+
+    reads: tuple[str, ...] = ()  # columns that its rows must have: messages; prompt, chosen, rejected
+    token_loss: bool = False  # the loss is a sum over next tokens, which a `loss` plugin may compute otherwise
+    streams: bool = False  # rows are encoded one by one in a single pass, so that they may be read as a stream
+    reference: bool = False  # with these options it compares the model with a reference
+    generates: bool = False  # it learns from answers that the model gives while it is trained
+
+
+@dataclass(frozen=True)
+class AdapterTraits:
+    """Where an adapter's trained weights are."""
+
+    beside: bool = False  # it trains few weights of its own beside the model's, which stay as they are
+
+
+@dataclass(frozen=True)
+class QuantizerTraits:
+    """What a quantizer can do."""
+
+    bits: tuple[int, ...] = ()  # widths of a weight that it can store
+    devices: tuple[str, ...] = ()  # where it computes, as torch names them: cpu, cuda
+    trains: bool = True  # whether adapters learn over its weights
+    trains_base: bool = False  # whether its weights are whole in training, and can learn themselves
+    merges: bool = False  # whether an adapter can be folded into its weights; else into the base that is not quantised
+    saves: bool = False  # whether the quantised weights can be written; else they are quantised anew at every load
+    calibrates: bool = False  # whether it looks at training data
+
+
+@dataclass(frozen=True)
+class OptimizerTraits:
+    """What an optimizer asks of the weights that it is given."""
+
+
+@dataclass(frozen=True)
+class TrainerTraits:
+    """What a training loop gives to stages that bring their own."""
+
+
+@dataclass(frozen=True)
+class ModelTraits:
+    """How a model is loaded."""
+
+
+@dataclass(frozen=True)
+class PatchTraits:
+    """What a patch changes."""
+
+    attention: bool = False  # it replaces the model's attention
+
+
+Traits = StageTraits | AdapterTraits | QuantizerTraits | OptimizerTraits | TrainerTraits | ModelTraits | PatchTraits
+
+TRAITS: dict[str, type[Traits]] = {
+    "stage": StageTraits,
+    "adapter": AdapterTraits,
+    "quantizer": QuantizerTraits,
+    "optimizer": OptimizerTraits,
+    "trainer": TrainerTraits,
+    "model": ModelTraits,
+    "patch": PatchTraits,
+}
+"""The class of traits that a plugin of each kind may have; other kinds have none."""
