@@ -1,0 +1,1 @@
+"""What training plugins share. Import its modules inside hooks: most of them import torch."""
