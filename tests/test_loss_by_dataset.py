@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from tunesmith_library_testing.parts import load_plain
+from tunesmith_library_training.reference import Reference
 from tunesmith_stage_dpo import DirectPreference
-from tunesmith_stage_dpo.reference import Reference
 from tunesmith_stage_orpo import OddsRatioPreference
 from tunesmith_stage_simpo import SimplePreference
 

@@ -20,7 +20,7 @@ def measure(form: str) -> None:
     if form == "plain":
         loss = F.cross_entropy(F.linear(hidden, weight).float(), labels, reduction="sum")
     else:
-        from tunesmith_stage_sft.head import chunked_sum
+        from tunesmith_library_training.head import chunked_sum
 
         def loss_of_chunk(chunk: torch.Tensor, rows: slice) -> torch.Tensor:
             return F.cross_entropy(F.linear(chunk, weight).float(), labels[rows], reduction="sum")

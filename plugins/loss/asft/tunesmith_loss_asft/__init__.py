@@ -61,7 +61,7 @@ class AnchoredFineTuning:
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
-        from tunesmith_stage_sft.loss import token_loss
+        from tunesmith_library_training.token_loss import token_loss
 
         from .reference import reference_logits
 

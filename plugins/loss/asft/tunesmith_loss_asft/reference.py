@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from tunesmith import TunesmithError
 from tunesmith.types import Batch, model_inputs
-from tunesmith_stage_sft import head
-from tunesmith_stage_sft.loss import IGNORED, Beside, next_tokens, trained_positions
+from tunesmith_library_training import head
+from tunesmith_library_training.token_loss import IGNORED, Beside, next_tokens, trained_positions
 
 _CHANGES_BASE = ("pissa", "olora", "corda", "loftq")  # initialisations of LoRA that change the weights beneath it
 

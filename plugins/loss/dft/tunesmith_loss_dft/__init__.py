@@ -34,7 +34,7 @@ class DynamicFineTuning:
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
-        from tunesmith_stage_sft.loss import token_loss
+        from tunesmith_library_training.token_loss import token_loss
 
         return token_loss(model, batch, dynamic_loss, self._chunk_size)
 

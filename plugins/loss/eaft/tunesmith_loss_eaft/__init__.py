@@ -45,7 +45,7 @@ class EntropyAdaptiveFineTuning:
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
-        from tunesmith_stage_sft.loss import token_loss
+        from tunesmith_library_training.token_loss import token_loss
 
         function = functools.partial(adaptive_loss, alpha=self.alpha, top_k=self.top_k)
         return token_loss(model, batch, function, self._chunk_size)

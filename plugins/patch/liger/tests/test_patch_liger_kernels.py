@@ -41,7 +41,7 @@ class TestLiger(PatchSuite):
 
 def compute_plain(model: Any, batch: dict[str, Any]) -> Any:
     """The loss of stage-sft."""
-    from tunesmith_stage_sft.loss import token_loss
+    from tunesmith_library_training.token_loss import token_loss
 
     return token_loss(model, batch)
 
@@ -172,7 +172,7 @@ def test_same_loss_and_gradients(
     kernel_calls: list[int],
 ) -> None:
     """The loss against the stage's own; caps, scales, weights and tied embeddings included."""
-    from tunesmith_stage_sft.batch import collate
+    from tunesmith_library_training.batches import collate
 
     folder = save_tiny_model(tmp_path / "m", architecture=architecture, **ARCHITECTURES[architecture])
     batch = collate(rows(tiny_bpe, weighted), padding_free)

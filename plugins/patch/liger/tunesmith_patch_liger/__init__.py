@@ -77,7 +77,7 @@ class Liger:
     def compute_loss(self) -> Generator[None, LossOutput, LossOutput]:
         if not self.fused_linear_cross_entropy:
             return (yield)
-        from tunesmith_stage_sft.loss import fused
+        from tunesmith_library_training.token_loss import fused
 
         from tunesmith_patch_liger.loss import linear_cross_entropy
 

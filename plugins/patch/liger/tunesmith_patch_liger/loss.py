@@ -1,4 +1,4 @@
-"""The cross entropy of an output layer by Liger's kernel, as stage-sft calls it (`tunesmith_stage_sft.loss.fused`)."""
+"""The cross entropy of an output layer by Liger's kernel, as `tunesmith_library_training.token_loss.fused` calls it."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from tunesmith import TunesmithError
 from tunesmith.types import DatasetSplits, TrainingJob
 from tunesmith_library_testing import StageSuite
 from tunesmith_library_testing.parts import CHATML, TOOLS, StubPlan, load_plain, records
+from tunesmith_library_training.reference import Reference, begins_as_its_base
 from tunesmith_stage_dpo import DirectPreference
-from tunesmith_stage_dpo.reference import Reference, begins_as_its_base
 
 
 def pair(question: str, chosen: str, rejected: str, **more: Any) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def test_each_process_precomputes_its_share(
     tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three processes, one after the other: their shares are different batches, together all of the data in order."""
-    from tunesmith_stage_dpo import processes
+    from tunesmith_library_training import processes
 
     rows = [pair(f"Say {number}.", "The tide turns. " * number, "No.") for number in range(1, 8)]
     shares: list[Any] = []

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from tunesmith_library_testing.parts import CHATML, load_plain
+from tunesmith_library_training.reference import Reference
 from tunesmith_stage_dpo import DirectPreference
 from tunesmith_stage_dpo.losses import LOSSES, Ratios
-from tunesmith_stage_dpo.reference import Reference
 
 LENGTHS = ((5, 9), (14, 3), (7, 7))  # tokens of the chosen and the rejected answer
 BY_TRL = {

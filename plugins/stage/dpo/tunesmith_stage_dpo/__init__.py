@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.types import Batch, LossOutput, Problem
-from tunesmith_stage_sft.completions import LogProbStage, collate_answers
-
-from tunesmith_stage_dpo.pairs import PREFIXES, PairStage, pair_metrics
-from tunesmith_stage_dpo.reference import Columns, ReferenceStage, collate_columns
+from tunesmith_library_training.answers import LogProbStage, collate_answers
+from tunesmith_library_training.pairs import PREFIXES, PairStage, pair_metrics
+from tunesmith_library_training.reference_stage import Columns, ReferenceStage, collate_columns
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -50,7 +49,6 @@ class DirectPreference(ReferenceStage, PairStage, LogProbStage):
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        self.remember(plan)
         found = self.problems()
         if self.beta <= 0:
             found.append(Problem("stage.beta", f"stage.beta={self.beta} must be above 0.", "0.1 is usual"))
@@ -82,8 +80,8 @@ class DirectPreference(ReferenceStage, PairStage, LogProbStage):
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
         import torch
-        from tunesmith_stage_sft.by_dataset import losses_by_dataset
-        from tunesmith_stage_sft.log_probs import sequence_log_probs
+        from tunesmith_library_training.by_dataset import losses_by_dataset
+        from tunesmith_library_training.log_probs import sequence_log_probs
 
         from tunesmith_stage_dpo.losses import LOSSES, Ratios
 
@@ -104,7 +102,7 @@ class DirectPreference(ReferenceStage, PairStage, LogProbStage):
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
 
     def reference_log_probs(self, model: Any, batch: Batch) -> Columns:
-        from tunesmith_stage_sft.log_probs import sequence_log_probs
+        from tunesmith_library_training.log_probs import sequence_log_probs
 
         found = sequence_log_probs(model, batch, self.loss_chunk_size).weighted.chunk(2)
         return dict(zip(_COLUMNS, found, strict=True))

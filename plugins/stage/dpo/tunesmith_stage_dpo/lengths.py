@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-
-from tunesmith_stage_dpo.pairs import PREFIXES
+from tunesmith_library_training.pairs import PREFIXES
 
 
 def shared_length_weights(examples: Sequence[Mapping[str, Any]], alpha: float) -> list[np.ndarray]:

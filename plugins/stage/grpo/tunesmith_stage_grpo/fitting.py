@@ -13,7 +13,7 @@ from tunesmith import TunesmithError
 from tunesmith.files import filling
 from tunesmith.runs import is_main_process
 from tunesmith.types import Event, OptimizerSettings, RunEnded, Saved, TrainingJob
-from tunesmith_stage_dpo import processes
+from tunesmith_library_training import processes
 from tunesmith_stage_ppo.prompts import end_tokens, read
 from tunesmith_stage_ppo.scoring import scores_of
 from tunesmith_trainer_transformers import Transformers, checkpoints

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 from tunesmith.types import Event, RunStarted, Saved, StepEnded
-from tunesmith_stage_dpo import processes
+from tunesmith_library_training import processes
 from tunesmith_trainer_transformers import checkpoints
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch
 from tunesmith.types import DatasetSplits, TrainingJob
 from tunesmith_library_testing import StageSuite
 from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain
-from tunesmith_stage_dpo.reference import Reference
+from tunesmith_library_training.reference import Reference
 from tunesmith_stage_kto import KahnemanTversky
 from tunesmith_stage_kto.losses import kto
 

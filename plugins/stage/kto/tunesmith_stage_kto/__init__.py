@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.types import Batch, LossOutput, Problem, Row
 from tunesmith_library_chat import ChatTemplate
-from tunesmith_stage_dpo.reference import Columns, ReferenceStage, collate_columns
-from tunesmith_stage_sft.completions import LogProbStage, collate_answers
+from tunesmith_library_training.answers import LogProbStage, collate_answers
+from tunesmith_library_training.reference_stage import Columns, ReferenceStage, collate_columns
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -34,7 +34,6 @@ class KahnemanTversky(ReferenceStage, LogProbStage):
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        self.remember(plan)
         found = self.problems()
         if self.beta <= 0:
             found.append(Problem("stage.beta", f"stage.beta={self.beta} must be above 0.", "0.1 is usual"))
@@ -45,7 +44,7 @@ class KahnemanTversky(ReferenceStage, LogProbStage):
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
-        from tunesmith_stage_sft.encode import require
+        from tunesmith_library_training.encoding import require
 
         for row in rows:
             for column in ("completion", "label", "prompt"):
@@ -69,8 +68,8 @@ class KahnemanTversky(ReferenceStage, LogProbStage):
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
         import torch
-        from tunesmith_stage_sft.by_dataset import losses_by_dataset
-        from tunesmith_stage_sft.log_probs import sequence_log_probs
+        from tunesmith_library_training.by_dataset import losses_by_dataset
+        from tunesmith_library_training.log_probs import sequence_log_probs
 
         from tunesmith_stage_kto.losses import kto, mean_over_processes
 
@@ -92,7 +91,7 @@ class KahnemanTversky(ReferenceStage, LogProbStage):
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
 
     def reference_log_probs(self, model: Any, batch: Batch) -> Columns:
-        from tunesmith_stage_sft.log_probs import sequence_log_probs
+        from tunesmith_library_training.log_probs import sequence_log_probs
 
         answers, _, kl = _apart(batch)
         batches = [answers] if kl is None else [answers, kl]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.types import Batch, LossOutput, Problem
-from tunesmith_stage_dpo.pairs import PairStage, pair_metrics
-from tunesmith_stage_sft.completions import LogProbStage
+from tunesmith_library_training.answers import LogProbStage
+from tunesmith_library_training.pairs import PairStage, pair_metrics
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -33,8 +33,8 @@ class OddsRatioPreference(PairStage, LogProbStage):
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
-        from tunesmith_stage_sft.by_dataset import losses_by_dataset
-        from tunesmith_stage_sft.log_probs import sequence_log_probs
+        from tunesmith_library_training.by_dataset import losses_by_dataset
+        from tunesmith_library_training.log_probs import sequence_log_probs
 
         from tunesmith_stage_orpo.loss import log_odds, odds_ratio_loss
 

@@ -130,7 +130,7 @@ class Ppo:
     @hookimpl
     def prepare(self, job: TrainingJob, load: LoadModel) -> None:
         import torch
-        from tunesmith_stage_dpo.reference import Reference, begins_as_its_base
+        from tunesmith_library_training.reference import Reference, begins_as_its_base
 
         if not self.init_kl_coef:
             return

@@ -15,8 +15,8 @@ from tunesmith import TunesmithError
 from tunesmith.files import filling
 from tunesmith.runs import is_main_process
 from tunesmith.types import Evaluated, Event, OptimizerSettings, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
-from tunesmith_stage_dpo import processes
-from tunesmith_stage_dpo.reference import without_dropout
+from tunesmith_library_training import processes
+from tunesmith_library_training.reference import without_dropout
 from tunesmith_trainer_transformers import checkpoints
 from tunesmith_trainer_transformers.interruption import Interruption
 

@@ -10,7 +10,7 @@ from typing import Any
 from tunesmith import DataError
 from tunesmith.types import Message, Row
 from tunesmith_library_chat import ChatTemplate
-from tunesmith_stage_sft.encode import require
+from tunesmith_library_training.encoding import require
 
 logger = logging.getLogger("tunesmith")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from tunesmith_stage_dpo import processes
+from tunesmith_library_training import processes
 
 from tunesmith_stage_ppo import loss
 from tunesmith_stage_ppo.policy import Sequences

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from tunesmith import TunesmithError
 from tunesmith.types import Message, TrainingJob
-from tunesmith_stage_dpo import processes
+from tunesmith_library_training import processes
 
 from tunesmith_stage_ppo.prompts import end_tokens, read
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 import torch.distributed as dist
-from tunesmith_stage_dpo import processes
+from tunesmith_library_training import processes
 
 Tensor = torch.Tensor
 

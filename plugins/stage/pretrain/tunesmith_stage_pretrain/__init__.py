@@ -42,12 +42,12 @@ class Pretraining:
 
     @hookimpl
     def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
-        from tunesmith_stage_sft.batch import collate
+        from tunesmith_library_training.batches import collate
 
         return collate(examples, padding_free)
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
-        from tunesmith_stage_sft.loss import token_loss
+        from tunesmith_library_training.token_loss import token_loss
 
         return token_loss(model, batch, chunk_size=self.loss_chunk_size)

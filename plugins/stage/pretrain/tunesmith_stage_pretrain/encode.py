@@ -9,7 +9,7 @@ from typing import Any
 
 from tunesmith import TunesmithError
 from tunesmith.types import Row
-from tunesmith_stage_sft.encode import require
+from tunesmith_library_training.encoding import require
 
 Documents = Sequence[list[int]]
 

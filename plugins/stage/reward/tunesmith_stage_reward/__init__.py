@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.types import Batch, LossOutput, ModelSource, Problem, model_inputs
-from tunesmith_stage_dpo.pairs import PairStage
+from tunesmith_library_training.pairs import PairStage
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -53,8 +53,8 @@ class RewardModelling(PairStage):
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
         import torch.nn.functional as F
-        from tunesmith_stage_sft.by_dataset import losses_by_dataset
-        from tunesmith_stage_sft.head import unwrap
+        from tunesmith_library_training.by_dataset import losses_by_dataset
+        from tunesmith_library_training.head import unwrap
 
         from tunesmith_stage_reward.classifier import last_scores
 

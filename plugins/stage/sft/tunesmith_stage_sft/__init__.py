@@ -41,7 +41,8 @@ class SupervisedFineTuning:
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
-        from tunesmith_stage_sft.encode import Spans, encode_conversations
+        from tunesmith_library_training.encoding import Spans, encode_conversations
+
         from tunesmith_stage_sft.packing import pack
 
         spans = Spans(self.train_on_prompt, self.last_turn_only, self.message_weights)
@@ -69,12 +70,12 @@ class SupervisedFineTuning:
 
     @hookimpl
     def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
-        from tunesmith_stage_sft.batch import collate
+        from tunesmith_library_training.batches import collate
 
         return collate(examples, padding_free)
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
-        from tunesmith_stage_sft.loss import token_loss
+        from tunesmith_library_training.token_loss import token_loss
 
         return token_loss(model, batch, chunk_size=self.loss_chunk_size)

@@ -40,7 +40,7 @@ class CompletionStage:
         Returns: per prefix the columns `PREFIXinput_ids` and `PREFIXlabels`, whose trained tokens are what the
             assistant says in the answer; and the indices of the rows that they are of: others are left out.
         """
-        from tunesmith_stage_sft.encode import Spans, encode_conversations
+        from tunesmith_library_training.encoding import Spans, encode_conversations
 
         encoded = {}
         for prefix, answer_of in answers.items():
@@ -107,7 +107,7 @@ def collate_answers(
     """
     import torch
 
-    from tunesmith_stage_sft.batch import concatenate, dataset_numbers, pad, unpack
+    from tunesmith_library_training.batches import concatenate, dataset_numbers, pad, unpack
 
     sequences = [
         unpack({name: example[f"{prefix}{name}"] for name in ("input_ids", "labels")})[0]

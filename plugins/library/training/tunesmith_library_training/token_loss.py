@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from tunesmith.types import Batch, LossOutput, model_inputs
 
-from tunesmith_stage_sft import head
-from tunesmith_stage_sft.by_dataset import named, sums_by_dataset
+from tunesmith_library_training import head
+from tunesmith_library_training.by_dataset import named, sums_by_dataset
 
 IGNORED = -100
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from tunesmith_library_testing.tiny import save_tiny_model
-from tunesmith_stage_sft.batch import collate
-from tunesmith_stage_sft.log_probs import sequence_log_probs
+from tunesmith_library_training.batches import collate
+from tunesmith_library_training.log_probs import sequence_log_probs
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "llama": {},

@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tunesmith_library_testing.tiny import save_tiny_model
-from tunesmith_stage_sft.batch import collate
-from tunesmith_stage_sft.loss import fused, token_loss
+from tunesmith_library_training.batches import collate
+from tunesmith_library_training.token_loss import fused, token_loss
 
 ARCHITECTURES = {
     "llama": {},

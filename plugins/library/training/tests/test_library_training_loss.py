@@ -10,9 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tunesmith_library_testing.tiny import save_tiny_model
-from tunesmith_stage_sft import SupervisedFineTuning, head
-from tunesmith_stage_sft.batch import collate
-from tunesmith_stage_sft.loss import token_loss
+from tunesmith_library_training import head
+from tunesmith_library_training.batches import collate
+from tunesmith_library_training.token_loss import token_loss
 
 ARCHITECTURES = {
     "llama": {},
@@ -68,8 +68,7 @@ def test_loss_and_gradients_are_transformers_own(
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     model.zero_grad(set_to_none=True)
 
-    stage = SupervisedFineTuning(loss_chunk_size=chunk_size)
-    output = stage.compute_loss(model=model, batch=stage.collate(examples=examples(), padding_free=padding_free))
+    output = token_loss(model, collate(examples(), padding_free), chunk_size=chunk_size)
     assert output.num_items == count
     torch.testing.assert_close(output.loss.double(), expected.detach(), rtol=1e-5, atol=1e-5)
     output.loss.backward()

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from tunesmith.types import Batch, model_inputs
 
-from tunesmith_stage_sft import head
-from tunesmith_stage_sft.loss import IGNORED, next_tokens, routing_loss, trained_positions
+from tunesmith_library_training import head
+from tunesmith_library_training.token_loss import IGNORED, next_tokens, routing_loss, trained_positions
 
 
 @dataclass(frozen=True)

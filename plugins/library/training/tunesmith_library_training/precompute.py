@@ -3,20 +3,17 @@ run computes those of its share of the batches, and all get all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from tunesmith import announce
-from tunesmith.types import DatasetSplits, TrainingJob
+from tunesmith.types import Batch, DatasetSplits, TrainingJob
 
-from tunesmith_stage_dpo import processes
-from tunesmith_stage_dpo.reference import without_dropout
-
-if TYPE_CHECKING:
-    from tunesmith_stage_dpo.reference import ReferenceStage, Settings
+from tunesmith_library_training import processes
+from tunesmith_library_training.reference import without_dropout
 
 
 class WithColumns:
@@ -32,11 +29,22 @@ class WithColumns:
         return {**self.dataset[index], **{name: values[index] for name, values in self.columns.items()}}
 
 
-def with_reference_columns(stage: ReferenceStage, settings: Settings, job: TrainingJob, reference: Any) -> TrainingJob:
+def with_reference_columns(
+    job: TrainingJob,
+    reference: Any,
+    log_probs: Callable[[Any, Batch], Mapping[str, torch.Tensor]],
+    *,
+    batch_size: int,
+    padding_free: bool,
+    use_cpu: bool,
+) -> TrainingJob:
     """Add what the reference says to all data sets of a job.
 
     Args:
         reference: a model, or None for the one to be trained: it has not changed yet.
+        log_probs: of a model and a batch, by name of the column: one number per example, (P,) fp32.
+        batch_size: examples that are asked about at a time.
+        padding_free: whether the model takes batches without padding.
     """
     model = job.model if reference is None else reference
     count = len(job.data.train) + sum(map(len, job.data.eval.values()))
@@ -44,17 +52,17 @@ def with_reference_columns(stage: ReferenceStage, settings: Settings, job: Train
 
     def extended(dataset: Any) -> WithColumns:
         own: dict[int, dict[str, list[float]]] = {}  # by the number of the batch
-        starts = range(0, len(dataset), settings.batch_size)
+        starts = range(0, len(dataset), batch_size)
         for number in range(processes.rank(), len(starts), processes.count()):
-            stop = min(starts[number] + settings.batch_size, len(dataset))
+            stop = min(starts[number] + batch_size, len(dataset))
             examples = [dataset[index] for index in range(starts[number], stop)]
-            batch = job.collate(examples=examples, padding_free=settings.padding_free)
-            found = stage.reference_log_probs(model, moved(batch, _device_of(model)))
+            batch = job.collate(examples=examples, padding_free=padding_free)
+            found = log_probs(model, moved(batch, _device_of(model)))
             own[number] = {name: values.tolist() for name, values in found.items()}
         return WithColumns(dataset, _joined(processes.gathered(own)))
 
-    processes.join(settings.use_cpu)
-    with _on_accelerator(model, settings.use_cpu), torch.no_grad(), without_dropout(model):
+    processes.join(use_cpu)
+    with _on_accelerator(model, use_cpu), torch.no_grad(), without_dropout(model):
         device = _device_of(model).type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=job.precision == "bf16"):
             data = DatasetSplits(

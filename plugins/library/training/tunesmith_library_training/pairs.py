@@ -9,7 +9,8 @@ from typing import Any
 from tunesmith import hookimpl
 from tunesmith.types import Batch, Row
 from tunesmith_library_chat import ChatTemplate
-from tunesmith_stage_sft.completions import CompletionStage, collate_answers
+
+from tunesmith_library_training.answers import CompletionStage, collate_answers
 
 PREFIXES = ("chosen_", "rejected_")
 
@@ -20,7 +21,7 @@ class PairStage(CompletionStage):
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
-        from tunesmith_stage_sft.encode import require
+        from tunesmith_library_training.encoding import require
 
         for row in rows:
             for column in ("chosen", "rejected", "prompt"):
