@@ -31,6 +31,9 @@ A stage may add keys of its own, which it takes out itself.
 NOT_FOR_MODEL = frozenset({"labels", "num_items", "weights", "datasets", "dataset_names"})
 """The keys of a batch that are no arguments of the model."""
 
+IGNORED = -100
+"""The label of a token that is not trained."""
+
 
 def model_inputs(batch: Batch) -> Batch:
     """What of a batch is for the model."""
