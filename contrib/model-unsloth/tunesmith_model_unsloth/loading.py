@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tunesmith import TunesmithError, announce
 from tunesmith.types import ModelSource
+from tunesmith_library_chat import tokenizer_of
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -78,7 +79,7 @@ def load_model(
     except (OSError, ValueError, RuntimeError, NotImplementedError) as error:
         raise TunesmithError(f"{source.address}: unsloth cannot load this model: {error}") from error
     rows = model.get_input_embeddings().weight.shape[0]
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     if len(tokenizer) > rows:
         model.resize_token_embeddings(len(tokenizer))
         announce("embeddings", f"{rows} -> {len(tokenizer)} tokens", "the tokenizer has more")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
 from tunesmith.types import ModelSource, Problem, Requirement, TrainingJob
+from tunesmith_library_chat import tokenizer_of
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -75,7 +76,7 @@ class Lora:
         """Add the tokens that are to be trained; a tokenizer that a run saved has them already."""
         processor = yield
         if self.train_tokens:
-            tokenizer = getattr(processor, "tokenizer", processor)
+            tokenizer = tokenizer_of(processor)
             added = tokenizer.add_tokens(list(self.train_tokens))
             self._token_ids = [int(tokenizer.convert_tokens_to_ids(token)) for token in self.train_tokens]
             announce("trained tokens", f"{len(self.train_tokens)}, {added} of them new", "adapter.train_tokens")

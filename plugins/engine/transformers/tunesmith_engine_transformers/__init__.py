@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.types import Conversation, Delta, ModelHandle, Problem, Sampling
+from tunesmith_library_chat import tokenizer_of
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -69,7 +70,7 @@ class Transformers:
         from .streaming import generate_batch, seeded, stream
 
         wanted = self._wanted(sampling)
-        tokenizer = getattr(handle.processor, "tokenizer", handle.processor)
+        tokenizer = tokenizer_of(handle.processor)
         prompts = [_prompt(conversation, handle, tokenizer) for conversation in conversations]
         if not prompts:
             return iter(())

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from tunesmith import TunesmithError, announce
 from tunesmith.types import ModelHandle
+from tunesmith_library_chat import tokenizer_of
 
 _QUESTION = "The tide table for Tuesday says 3:07, 9:41 and 15:26. Which is high water? 哪一次是高潮？"
 
@@ -18,7 +19,7 @@ class Probe:
     def __init__(self, model: Any, handle: ModelHandle) -> None:
         self._messages = [{"role": "user", "content": _QUESTION}]
         self._text = handle.template.render(self._messages, add_generation_prompt=True).text
-        tokenizer = getattr(handle.processor, "tokenizer", handle.processor)
+        tokenizer = tokenizer_of(handle.processor)
         self._ids = torch.tensor([tokenizer.encode(self._text, add_special_tokens=False)])
         self._logits = self._compute(model)
 

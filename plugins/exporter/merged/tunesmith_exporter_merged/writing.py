@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from tunesmith import TunesmithError, announce
 from tunesmith.types import ModelHandle
-from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_chat import ChatTemplate, tokenizer_of
 
 _HEADER_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
@@ -79,7 +79,7 @@ def set_endings(model: Any, template: ChatTemplate, processor: Any) -> None:
     config = getattr(model, "generation_config", None)
     if config is None:
         return
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     own = config.eos_token_id
     ends = [*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id]
     for string in template.stop:
@@ -95,7 +95,7 @@ def set_endings(model: Any, template: ChatTemplate, processor: Any) -> None:
 
 def set_template(processor: Any, template: ChatTemplate) -> None:
     """Let the tokenizer carry the template that was trained."""
-    for carrier in {id(part): part for part in (processor, getattr(processor, "tokenizer", processor))}.values():
+    for carrier in {id(part): part for part in (processor, tokenizer_of(processor))}.values():
         carrier.chat_template = standalone(template, carrier)
 
 
@@ -104,7 +104,7 @@ def standalone(template: ChatTemplate, processor: Any) -> str:
 
     Special tokens are left out: every program gives the tokenizer's own.
     """
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     theirs = {name: getattr(tokenizer, name, None) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
     ours = {name: value for name, value in template.variables.items() if value != theirs.get(name)}
     defaults = [

@@ -20,6 +20,7 @@ from tunesmith.errors import DataError
 from tunesmith.types import Message
 
 from tunesmith_library_chat.spans import Marks, Search, Span, assign, clip, cut_after
+from tunesmith_library_chat.tokenizers import tokenizer_of
 
 _GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 _MARKS = "generation_marks"  # the variable that carries a rendering's `Marks` to the tag
@@ -53,7 +54,7 @@ class ChatTemplate:
 
     def bind(self, processor: Any) -> ChatTemplate:
         """The same template with the special tokens of a tokenizer as variables (its own variables win)."""
-        tokenizer = getattr(processor, "tokenizer", processor)
+        tokenizer = tokenizer_of(processor)
         names = ("bos_token", "eos_token", "unk_token", "pad_token")
         tokens = {name: str(getattr(tokenizer, name)) for name in names if getattr(tokenizer, name, None) is not None}
         return replace(self, variables={**tokens, **self.variables})

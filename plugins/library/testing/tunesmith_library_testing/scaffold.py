@@ -27,7 +27,7 @@ _NEEDS = {
     "optimizer": _TORCH,
     "patch": _TORCH,
     "quantizer": _TORCH,
-    "stage": _TORCH,
+    "stage": ("tunesmith-library-chat>=0.1", *_TORCH),
     "trainer": _TORCH,
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tunesmith import DataError
 from tunesmith.types import Row
-from tunesmith_library_chat import ChatTemplate, Rendered
+from tunesmith_library_chat import ChatTemplate, Rendered, tokenizer_of
 
 IGNORED = -100
 """The label of a token that is not trained."""
@@ -57,7 +57,7 @@ def encode_conversations(
     rendered = [template.render(row["messages"], row.get("tools")) for row in rows]
     if not rendered:
         return []
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     texts = [item.text for item in rendered]
     encodings = tokenizer(texts, add_special_tokens=False, return_attention_mask=False).encodings
     return [

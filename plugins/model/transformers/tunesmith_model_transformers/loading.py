@@ -14,6 +14,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 from tunesmith import TunesmithError, announce
 from tunesmith.types import ModelSource
+from tunesmith_library_chat import tokenizer_of
 
 from tunesmith_model_transformers import attention as per_sequence
 from tunesmith_model_transformers import varlen
@@ -40,7 +41,7 @@ def load_processor(folder: Path, trust_remote_code: bool) -> Any:
         processor = loader.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except (ImportError, OSError, ValueError) as error:
         raise TunesmithError(f"{folder}: the tokenizer cannot be loaded: {error}") from error
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     if not getattr(tokenizer, "is_fast", False):
         raise TunesmithError(
             f"{folder}: {type(tokenizer).__name__} is not a fast (Rust) tokenizer, and text positions are needed.\n"
@@ -92,7 +93,7 @@ def load_model(
     except (OSError, ValueError, ImportError) as error:
         raise TunesmithError(f"{source.address}: transformers cannot load this model: {error}") from error
     per_sequence.watch(model.base_model)
-    _fit_embeddings(model, getattr(processor, "tokenizer", processor))
+    _fit_embeddings(model, tokenizer_of(processor))
     return model
 
 

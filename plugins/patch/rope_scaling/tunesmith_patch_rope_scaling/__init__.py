@@ -114,6 +114,8 @@ class RopeScaling:
     def load_model(self, processor: Any) -> Generator[None, Any, Any]:
         """Raises: TunesmithError when the model has no rotary embeddings that can be scaled in this way."""
         model = yield
+        from tunesmith_library_chat import tokenizer_of
+
         from .parameters import Scaling
         from .rebuilding import stretch
 
@@ -124,4 +126,4 @@ class RopeScaling:
             original=self.original_max_position_embeddings,
             options=self._of_type(),
         )
-        return stretch(model, wanted, getattr(processor, "tokenizer", processor))
+        return stretch(model, wanted, tokenizer_of(processor))

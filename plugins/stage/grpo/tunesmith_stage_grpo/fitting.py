@@ -13,6 +13,7 @@ from tunesmith import TunesmithError
 from tunesmith.files import filling
 from tunesmith.runs import is_main_process
 from tunesmith.types import Event, OptimizerSettings, RunEnded, Saved, TrainingJob
+from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_training import processes
 from tunesmith_stage_ppo.prompts import end_tokens, read
 from tunesmith_stage_ppo.scoring import scores_of
@@ -51,7 +52,7 @@ def _train(
     _refuse(options, trainer, job)
     processes.join(trainer.use_cpu)
     use_cache = job.model.config.use_cache
-    tokenizer = getattr(job.processor, "tokenizer", job.processor)
+    tokenizer = tokenizer_of(job.processor)
     job.model.generation_config.eos_token_id = end_tokens(job.template, tokenizer)
     facts = _order_of_data(trainer, job)
     with Interruption() as interruption:

@@ -13,6 +13,7 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from tunesmith import TunesmithError
 from tunesmith.errors import choices
 from tunesmith.types import Evaluated, Event, TrainingJob
+from tunesmith_library_chat import tokenizer_of
 from tunesmith_stage_ppo import scoring
 from tunesmith_stage_ppo.policy import draw
 from tunesmith_stage_ppo.prompts import end_tokens
@@ -76,7 +77,7 @@ class Joined:
     ) -> dict[str, float]:
         """The mean reward of one answer to each held-out prompt, drawn as in training."""
         model, options = self.job.model, self.options
-        ends = end_tokens(self.job.template, getattr(self.job.processor, "tokenizer", self.job.processor))
+        ends = end_tokens(self.job.template, tokenizer_of(self.job.processor))
         sampling = {name: getattr(options, name) for name in _SAMPLING}
 
         def answer(prompts: list[list[int]]) -> list[list[int]]:

@@ -15,6 +15,7 @@ from tunesmith import TunesmithError
 from tunesmith.files import filling
 from tunesmith.runs import is_main_process
 from tunesmith.types import Evaluated, Event, OptimizerSettings, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
+from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_training import processes
 from tunesmith_library_training.reference import without_dropout
 from tunesmith_trainer_transformers import checkpoints
@@ -134,7 +135,7 @@ class Learner:
         start_alike(self.weights)
         self.mini_batch_size = options.mini_batch_size // processes.count()  # of this process
         self.kl_coef = options.init_kl_coef
-        tokenizer = getattr(job.processor, "tokenizer", job.processor)
+        tokenizer = tokenizer_of(job.processor)
         self.ends = end_tokens(job.template, tokenizer)
         settings = OptimizerSettings(options.learning_rate, options.weight_decay, 0.9, 0.999, 1e-8)
         own = job.build_optimizer(model=job.model, settings=settings)

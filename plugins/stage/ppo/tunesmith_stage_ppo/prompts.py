@@ -9,7 +9,7 @@ from typing import Any
 
 from tunesmith import DataError
 from tunesmith.types import Message, Row
-from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_chat import ChatTemplate, tokenizer_of
 from tunesmith_library_training.encoding import require
 
 logger = logging.getLogger("tunesmith")
@@ -32,7 +32,7 @@ def encode_prompts(
         template.render(messages, row.get("tools"), add_generation_prompt=True).text
         for (messages, _), row in zip(prompts, rows, strict=True)
     ]
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     ids = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
     kept = [index for index, tokens in enumerate(ids) if 0 < len(tokens) <= max_length]
     return {

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tunesmith import TunesmithError
 from tunesmith.types import Message, TrainingJob
+from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_training import processes
 
 from tunesmith_stage_ppo.prompts import end_tokens, read
@@ -41,7 +42,7 @@ def judge(
     job: TrainingJob, examples: Sequence[Mapping[str, Any]], answers: Sequence[list[int]]
 ) -> tuple[list[float], list[bool]]:
     """The rewards of drawn answers to encoded prompts, and which of the answers came to an end by themselves."""
-    tokenizer = getattr(job.processor, "tokenizer", job.processor)
+    tokenizer = tokenizer_of(job.processor)
     ends = end_tokens(job.template, tokenizer)
     ended = [bool(answer) and answer[-1] in ends for answer in answers]
     texts = [

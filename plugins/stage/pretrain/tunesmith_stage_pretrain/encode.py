@@ -9,6 +9,7 @@ from typing import Any
 
 from tunesmith import TunesmithError
 from tunesmith.types import Row
+from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_training.encoding import require
 
 Documents = Sequence[list[int]]
@@ -21,7 +22,7 @@ def tokenize(rows: Sequence[Row], processor: Any) -> list[list[int]]:
     """
     for row in rows:
         require(row, "text", "pretrain")
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     end = tokenizer.eos_token_id
     if end is None:
         raise TunesmithError("stage.pretrain: the tokenizer has no eos_token to end a document with")

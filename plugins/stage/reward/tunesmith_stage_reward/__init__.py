@@ -40,11 +40,13 @@ class RewardModelling(PairStage):
 
     @hookimpl(wrapper=True)
     def load_model(self, source: ModelSource, processor: Any) -> Generator[None, Any, Any]:
+        from tunesmith_library_chat import tokenizer_of
+
         from tunesmith_stage_reward.classifier import load_head, score_every_token, to_classifier, unreported
 
         with unreported(source.path):
             model = yield
-        classifier = to_classifier(model, getattr(processor, "tokenizer", processor))
+        classifier = to_classifier(model, tokenizer_of(processor))
         load_head(classifier, source.path)
         if source.training:
             score_every_token(classifier)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith import announce, hookimpl, plugin
 from tunesmith.messages import logger
 from tunesmith.types import Problem
-from tunesmith_library_chat import ChatTemplate, find_stop
+from tunesmith_library_chat import ChatTemplate, find_stop, tokenizer_of
 from tunesmith_template_chatml import CHATML
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def own_template(processor: Any) -> str | None:
 
     Where there are several by name, `default` serves, and `tool_use` conversations with tools.
     """
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     own = getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
     if not isinstance(own, dict):
         return own or None
@@ -72,7 +72,7 @@ def own_template(processor: Any) -> str | None:
 
 def _ending(template: ChatTemplate, processor: Any) -> ChatTemplate:
     """The template with the string that ends its turns; a tokenizer's end-of-sequence token where it writes none."""
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     stop = find_stop(template.bind(processor))
     if stop is None:
         stop = getattr(tokenizer, "eos_token", None)

@@ -7,7 +7,7 @@ Thoughts, which Meta's formats do not have, are written in `<think>` blocks wher
 from typing import Any
 
 from tunesmith import hookimpl, plugin
-from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_chat import ChatTemplate, tokenizer_of
 
 
 @plugin
@@ -18,7 +18,7 @@ class Llama2:
 
     @hookimpl
     def chat_template(self, processor: Any) -> ChatTemplate:
-        eos_token = getattr(processor, "tokenizer", processor).eos_token
+        eos_token = tokenizer_of(processor).eos_token
         template = ChatTemplate.packaged(__name__, "llama2.jinja", "llama2", eos_token)
         return template.with_default_system(self.default_system)
 

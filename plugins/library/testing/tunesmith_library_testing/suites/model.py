@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 from tunesmith import TunesmithError
 from tunesmith.types import model_inputs
+from tunesmith_library_chat import tokenizer_of
 
 from tunesmith_library_testing.parts import collate, examples, load_plain, logits_of, source_of
 from tunesmith_library_testing.suites.plugin import PluginSuite
@@ -35,7 +36,7 @@ class ModelSuite(PluginSuite):
     def test_loads_the_tokenizer(self, tiny_llama: Path) -> None:
         """Text survives encoding and decoding, and there is a token to pad with."""
         processor = self.manager().hook.load_processor(source=source_of(tiny_llama))
-        tokenizer = getattr(processor, "tokenizer", processor)
+        tokenizer = tokenizer_of(processor)
         text = "Whales sing. 你好"
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
         assert tokenizer.pad_token_id is not None

@@ -5,6 +5,7 @@ from typing import Any
 
 from tunesmith import DataError, hookimpl, plugin
 from tunesmith.types import Batch, LossOutput, Row, model_inputs
+from tunesmith_library_chat import tokenizer_of
 
 
 @plugin
@@ -15,7 +16,7 @@ class Placeholder:
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any) -> dict[str, list[Any]]:
-        tokenizer = getattr(processor, "tokenizer", processor)
+        tokenizer = tokenizer_of(processor)
         for row in rows:
             if "text" not in row:
                 raise DataError(f"this stage trains on rows with text; found {', '.join(row)}.")

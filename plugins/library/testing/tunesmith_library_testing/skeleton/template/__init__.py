@@ -3,7 +3,7 @@
 from typing import Any
 
 from tunesmith import hookimpl, plugin
-from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_chat import ChatTemplate, tokenizer_of
 
 _JINJA = """\
 {%- if tools -%}{{ raise_exception('this template has no form for tools') }}{%- endif -%}
@@ -24,5 +24,5 @@ class Placeholder:
 
     @hookimpl
     def chat_template(self, processor: Any) -> ChatTemplate:
-        tokenizer = getattr(processor, "tokenizer", processor)
+        tokenizer = tokenizer_of(processor)
         return ChatTemplate(name="placeholder", jinja=_JINJA, stop=(tokenizer.eos_token,))
