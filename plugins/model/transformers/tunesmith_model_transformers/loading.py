@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,14 +13,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 from tunesmith import TunesmithError, announce
 from tunesmith.types import ModelSource
 from tunesmith_library_chat import tokenizer_of
-
-from tunesmith_model_transformers import attention as per_sequence
-from tunesmith_model_transformers import varlen
+from tunesmith_library_training import attention as per_sequence
+from tunesmith_library_training import varlen
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
 _PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
-_ATTENTION_CLASS = re.compile(r"^class \w*Attention\w*\(", re.MULTILINE)
 
 
 def load_processor(folder: Path, trust_remote_code: bool) -> Any:
@@ -110,7 +106,7 @@ def _choose_attention(asked: str, precision: str, config: Any) -> str | None:
     """transformers' name of the attention to load with; None is the model's own choice."""
     if asked not in ("auto", per_sequence.NAME):
         return asked
-    if not takes_attention(config):
+    if not per_sequence.takes_attention(config):
         if asked == per_sequence.NAME:
             raise ValueError(f"{config.model_type} computes attention in its own way; use model.attention=auto")
         announce("attention", "the model's own", f"{config.model_type} takes no other")
@@ -119,20 +115,6 @@ def _choose_attention(asked: str, precision: str, config: Any) -> str | None:
     how = f"the varlen kernel of {kernel.name}" if kernel else "SDPA, sequence by sequence"
     announce("attention", per_sequence.NAME, how)
     return per_sequence.NAME
-
-
-def takes_attention(config: Any) -> bool:
-    """Whether a model's attention layers call what is registered with AttentionInterface.
-
-    Older architectures have attention classes of their own, which would read our masks wrongly. transformers shows
-    which they are only in their source; code that comes with a model is taken to be of that kind.
-    """
-    mappings = (transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
-    found = next((mapping[type(config)] for mapping in mappings if type(config) in mapping), None)
-    if found is None or hasattr(config, "auto_map"):
-        return False
-    source = inspect.getsource(inspect.getmodule(found))
-    return "ALL_ATTENTION_FUNCTIONS" in source or not _ATTENTION_CLASS.search(source)
 
 
 def _placement(training: bool, quantised: bool) -> Any:

@@ -18,7 +18,8 @@ from tunesmith import TunesmithError
 from tunesmith_library_testing import PatchSuite
 from tunesmith_library_testing.parts import StubPlan, load_plain, logged, source_of
 from tunesmith_library_testing.tiny import save_tiny_model
-from tunesmith_model_transformers import Transformers, varlen
+from tunesmith_library_training import varlen
+from tunesmith_model_transformers import Transformers
 from tunesmith_patch_flash_attention import FlashAttention
 from tunesmith_patch_flash_attention.choosing import Choice, hub_kernel, lacking, needs_of
 

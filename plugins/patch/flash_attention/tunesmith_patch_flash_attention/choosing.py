@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 from tunesmith import TunesmithError, announce
-from tunesmith_model_transformers import attention, varlen
-from tunesmith_model_transformers.loading import takes_attention
+from tunesmith_library_training import attention, varlen
 
 ORDER = ("flash_attn", "torch_varlen", "kernels")
 """Of `auto`: what is installed first, a download last."""
@@ -56,7 +55,7 @@ class Choice:
 
         Raises: TunesmithError when no kernel that was asked for is there and can compute this model's attention.
         """
-        if not takes_attention(model.config):
+        if not attention.takes_attention(model.config):
             kind = model.config.model_type
             raise TunesmithError(f"patch.flash_attention: {kind} computes attention in its own way.\n  leave it out")
         needs = needs_of(model, precision)

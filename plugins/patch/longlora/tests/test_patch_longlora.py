@@ -88,7 +88,7 @@ def shifted_attention(size: int, monkeypatch: pytest.MonkeyPatch, full: str = "s
     from tunesmith_patch_longlora import attention
 
     if full == "per_sequence":
-        pytest.importorskip("tunesmith_model_transformers.attention").register()
+        pytest.importorskip("tunesmith_library_training.attention").register()
     monkeypatch.setattr(attention, "_full_attention", lambda: full)
     return attention.ShiftedAttention(size)
 

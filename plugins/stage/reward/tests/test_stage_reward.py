@@ -108,7 +108,7 @@ def test_equals_trl(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
 
 def test_sequences_are_kept_apart(tiny_llama: Path) -> None:
     """The trainer's question of every model whose batches it concatenates."""
-    isolation = pytest.importorskip("tunesmith_model_transformers.isolation")
+    isolation = pytest.importorskip("tunesmith_library_training.isolation")
     assert isolation.isolates_sequences(classifier_of(tiny_llama)) < isolation.TOLERANCE
 
 

@@ -9,7 +9,7 @@ from tunesmith import TunesmithError
 from tunesmith.files import filling
 from tunesmith.runs import is_main_process
 from tunesmith.types import Event, RunEnded, Saved, TrainingJob
-from tunesmith_model_transformers.isolation import TOLERANCE, isolates_sequences
+from tunesmith_library_training.isolation import TOLERANCE, isolates_sequences
 
 from tunesmith_trainer_transformers import checkpoints
 from tunesmith_trainer_transformers.arguments import is_sharded, training_arguments

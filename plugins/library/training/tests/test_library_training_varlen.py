@@ -13,7 +13,7 @@ import pytest
 import torch
 from tunesmith_library_testing.parts import load_plain
 from tunesmith_library_testing.tiny import save_tiny_model
-from tunesmith_model_transformers import attention, varlen
+from tunesmith_library_training import attention, varlen
 
 LENGTHS = (9, 1, 23, 14, 2)
 ARCHITECTURES = {

@@ -9,20 +9,43 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+import transformers
 from transformers import AttentionInterface, AttentionMaskInterface
 from tunesmith import TunesmithError
 
-from tunesmith_model_transformers import varlen
+from tunesmith_library_training import varlen
 
 NAME = "per_sequence"
 
+_ATTENTION_CLASS = re.compile(r"^class \w*Attention\w*\(", re.MULTILINE)
+
 # The longest sequence of the concatenated batch whose forward is running; None for every other batch.
 _longest: contextvars.ContextVar[int | None] = contextvars.ContextVar("longest sequence", default=None)
+
+
+def takes_attention(config: Any) -> bool:
+    """Whether a model's attention layers call what is registered with AttentionInterface.
+
+    Older architectures have attention classes of their own, which would read our masks wrongly. transformers shows
+    which they are only in their source; code that comes with a model is taken to be of that kind.
+
+    Args:
+        config: transformers' configuration of the model.
+    """
+    mappings = (transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
+    found = next((mapping[type(config)] for mapping in mappings if type(config) in mapping), None)
+    module = None if found is None or hasattr(config, "auto_map") else inspect.getmodule(found)
+    if module is None:
+        return False
+    source = inspect.getsource(module)
+    return "ALL_ATTENTION_FUNCTIONS" in source or not _ATTENTION_CLASS.search(source)
 
 
 def register(name: str = NAME, kernel: varlen.Kernel | None = None) -> None:
