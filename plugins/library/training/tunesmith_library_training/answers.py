@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from tunesmith.types import Batch, Message, Problem, Row
+from tunesmith.types import IGNORED, Batch, Message, Problem, Row
 from tunesmith_library_chat import ChatTemplate
 
 logger = logging.getLogger("tunesmith")
@@ -88,7 +88,7 @@ def _chat(row: Row, answer: Sequence[Message]) -> Row:
 
 
 def _is_trained(sequence: Mapping[str, Sequence[int]]) -> bool:
-    return any(label != -100 for label in sequence["labels"][1:])
+    return any(label != IGNORED for label in sequence["labels"][1:])
 
 
 def collate_answers(

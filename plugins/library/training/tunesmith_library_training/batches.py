@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from tunesmith.types import Batch
+from tunesmith.types import IGNORED, Batch
 
-IGNORED = -100
 _FILL = {"input_ids": 0, "labels": IGNORED, "weights": 0.0, "datasets": 0}  # id 0 exists in every vocabulary
 _DTYPES = {"input_ids": np.int64, "labels": np.int64, "weights": np.float32, "datasets": np.int64}
 

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith import DataError
-from tunesmith.types import Row
+from tunesmith.types import IGNORED, Row
 from tunesmith_library_chat import ChatTemplate, Rendered, tokenizer_of
-
-IGNORED = -100
-"""The label of a token that is not trained."""
 
 _STAGES = {"chosen": "dpo", "completion": "kto", "text": "pretrain", "prompt": "grpo"}
 

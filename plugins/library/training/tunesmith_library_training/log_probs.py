@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from tunesmith.types import Batch, model_inputs
+from tunesmith.types import IGNORED, Batch, model_inputs
 
 from tunesmith_library_training import head
-from tunesmith_library_training.token_loss import IGNORED, next_tokens, routing_loss, trained_positions
+from tunesmith_library_training.token_loss import next_tokens, routing_loss, trained_positions
 
 
 @dataclass(frozen=True)

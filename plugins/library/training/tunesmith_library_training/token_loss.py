@@ -9,12 +9,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from tunesmith.types import Batch, LossOutput, model_inputs
+from tunesmith.types import IGNORED, Batch, LossOutput, model_inputs
 
 from tunesmith_library_training import head
 from tunesmith_library_training.by_dataset import named, sums_by_dataset
-
-IGNORED = -100
 
 TokenLoss = Callable[..., torch.Tensor]
 """Logits (K, V) in fp32 and labels (K,) in, the loss of each token (K,) out, differentiable in the logits."""

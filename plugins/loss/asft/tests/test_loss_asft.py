@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from tunesmith import TunesmithError
 from tunesmith.types import DatasetSplits, LossOutput, TrainingJob
 from tunesmith_library_testing import LossSuite
@@ -121,11 +122,14 @@ def test_second_model(chunk_size: int, padding_free: bool, tiny_llama: Path, tin
     assert_gradients(model, plain)
 
 
-def adapted(folder: Path, **options: Any) -> Any:
-    """The tiny model with LoRA whose matrices and saved modules are far from their start."""
-    peft = pytest.importorskip("peft")
-    config = peft.LoraConfig(r=4, lora_dropout=0.5, target_modules=["q_proj", "down_proj"], **options)
-    model = peft.get_peft_model(load_plain(folder), config)
+def fresh(folder: Path, **options: Any) -> Any:
+    """The tiny model with LoRA that is not trained yet."""
+    config = LoraConfig(**{"r": 4, "lora_dropout": 0.5, "target_modules": ["q_proj", "down_proj"], **options})
+    return get_peft_model(load_plain(folder), config)
+
+
+def moved(model: Any) -> Any:
+    """LoRA's matrices and saved modules far from their start."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for weight in model.parameters():
@@ -137,12 +141,13 @@ def adapted(folder: Path, **options: Any) -> Any:
 @pytest.mark.parametrize("options", [{}, {"modules_to_save": ["lm_head"]}], ids=["frozen_head", "trained_head"])
 def test_adapter_switched_off(options: dict[str, Any], tiny_llama: Path, tiny_bpe: Any) -> None:
     """The reference is the base: no other model is loaded, and the adapter is on and trained as before."""
-    rows, model, loss = examples(tiny_bpe), adapted(tiny_llama, **options).eval(), AnchoredFineTuning(alpha=0.7)
+    rows, model, loss = examples(tiny_bpe), fresh(tiny_llama, **options).eval(), AnchoredFineTuning(alpha=0.7)
 
     def load(address: str, adapter: str | None = None) -> Any:
         raise AssertionError("nothing is to be loaded")
 
     loss.prepare(job=job_of(model), load=load)
+    moved(model)
     plain = copy.deepcopy(model).double()
     expected = formula_of(plain, load_plain(tiny_llama).double(), rows, 0.7)
     expected.backward()
@@ -156,7 +161,7 @@ def test_reference_has_no_dropout(tiny_llama: Path, tiny_bpe: Any) -> None:
     """In training too the reference is the base itself, and training mode returns."""
     from tunesmith_loss_asft.reference import reference_logits
 
-    model, batch = adapted(tiny_llama).train(), collate(examples(tiny_bpe)[:1])
+    model, batch = moved(fresh(tiny_llama)).train(), collate(examples(tiny_bpe)[:1])
     logits = reference_logits(model, None, batch)(slice(0, None))
     ids = batch["input_ids"]
     trained = batch["labels"][0, 1:] != -100
@@ -166,18 +171,19 @@ def test_reference_has_no_dropout(tiny_llama: Path, tiny_bpe: Any) -> None:
     assert any(weight.requires_grad for weight in model.parameters())
 
 
-@pytest.mark.parametrize("options", [{"init_lora_weights": "pissa"}, {"bias": "all"}], ids=["pissa", "bias"])
-def test_adapter_that_changes_the_base(options: dict[str, Any], tiny_llama: Path) -> None:
-    peft = pytest.importorskip("peft")
-    model = peft.get_peft_model(load_plain(tiny_llama), peft.LoraConfig(r=4, target_modules=["q_proj"], **options))
-    loss, asked = AnchoredFineTuning(), []
-    loss.prepare(job=job_of(model), load=lambda address, adapter=None: asked.append(address) or "another")
-    assert asked == [""] and loss._loaded == "another"
+def test_adapter_that_does_not_begin_as_its_base(tiny_llama: Path) -> None:
+    """One that changes the base, and one that was trained before: the reference is what they were."""
+    for model in (fresh(tiny_llama, init_lora_weights="pissa"), moved(fresh(tiny_llama))):
+        loss, asked = AnchoredFineTuning(), []
+        values = {"model.path": "a/model", "adapter.path": "runs/before"}
+        loss.check(plan=StubPlan({"loss": {"asft": loss}}, values=values))
+        loss.prepare(job=job_of(model), load=lambda *given, **named: asked.append((given, named)) or "another")
+        assert asked == [(("a/model",), {"adapter": "runs/before"})] and loss._loaded == "another"
 
 
 def test_named_reference(tiny_llama: Path) -> None:
     loss, asked = AnchoredFineTuning(reference="org/teacher", reference_adapter="runs/x"), []
-    loss.prepare(job=job_of(adapted(tiny_llama)), load=lambda *given, **named: asked.append((given, named)))
+    loss.prepare(job=job_of(fresh(tiny_llama)), load=lambda *given, **named: asked.append((given, named)))
     assert asked == [(("org/teacher",), {"adapter": "runs/x"})]
 
 

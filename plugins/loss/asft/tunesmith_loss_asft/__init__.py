@@ -24,18 +24,20 @@ class AnchoredFineTuning:
     """Dynamic fine-tuning plus the divergence of each trained token from a frozen reference model."""
 
     alpha: float = 0.1  # how much the divergence counts
-    # address of the reference model; null is the model that is trained, without its adapter where it has one
+    # address of the reference model; null is the model as it is before training
     reference: str | None = None
     reference_adapter: str | None = None  # folder of a run whose adapter the reference has
 
     _chunk_size: ClassVar[int] = 0  # the stage's loss_chunk_size
     _trained: ClassVar[str] = ""  # address of the model that is trained
+    _trained_adapter: ClassVar[str | None] = None  # folder of the adapter whose training goes on
     _loaded: ClassVar[Any] = None  # the reference, when it is a model of its own
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         self._chunk_size = plan.get("stage.loss_chunk_size", 0)  # type: ignore[misc]
         self._trained = plan.get("model.path", "")  # type: ignore[misc]
+        self._trained_adapter = plan.get("adapter.path")  # type: ignore[misc]
         problems, stage = [], plan.name("stage")
         if stage not in (None, *_STAGES):
             message = f"loss=asft weighs the tokens of a text; stage={stage} does not."
@@ -50,14 +52,16 @@ class AnchoredFineTuning:
 
     @hookimpl
     def prepare(self, job: TrainingJob, load: LoadModel) -> None:
-        from .reference import begins_where_adapter_is_off
+        from tunesmith_library_weights.switching import begins_as_base
 
-        if self.reference is None and self.reference_adapter is None and begins_where_adapter_is_off(job.model):
-            announce("reference", "the model without its adapter", "loss.reference is not given")
-            return
-        address = self.reference or self._trained
+        address, adapter = self.reference or self._trained, self.reference_adapter
+        if self.reference is None and adapter is None:
+            if begins_as_base(job.model):
+                announce("reference", "the model without its adapter", "loss.reference is not given")
+                return
+            adapter = self._trained_adapter
         announce("reference", address, "a second model in memory")
-        self._loaded = load(address, adapter=self.reference_adapter)  # type: ignore[misc]
+        self._loaded = load(address, adapter=adapter)  # type: ignore[misc]
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:

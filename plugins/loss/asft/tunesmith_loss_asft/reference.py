@@ -8,22 +8,10 @@ from typing import Any
 
 import torch
 from tunesmith import TunesmithError
-from tunesmith.types import Batch, model_inputs
+from tunesmith.types import IGNORED, Batch, model_inputs
 from tunesmith_library_training import head
-from tunesmith_library_training.token_loss import IGNORED, Beside, next_tokens, trained_positions
-
-_CHANGES_BASE = ("pissa", "olora", "corda", "loftq")  # initialisations of LoRA that change the weights beneath it
-
-
-def begins_where_adapter_is_off(model: Any) -> bool:
-    """Whether a model whose adapter is switched off is the one that the adapter was put on."""
-    configs = getattr(_adapted(model), "peft_config", {}).values()
-    kept = [
-        getattr(config, "bias", "none") == "none"
-        and not str(getattr(config, "init_lora_weights", "")).startswith(_CHANGES_BASE)
-        for config in configs
-    ]
-    return bool(kept) and all(kept)
+from tunesmith_library_training.token_loss import Beside, next_tokens, trained_positions
+from tunesmith_library_weights.switching import adapted_model
 
 
 @torch.no_grad()
@@ -46,8 +34,8 @@ def reference_logits(model: Any, reference: Any, batch: Batch) -> Beside:
         if next(reference.parameters()).device != device:
             reference.to(device)
         return _logits_of(reference, batch, keep)
-    adapted = _adapted(model)
-    if not hasattr(adapted, "disable_adapter"):
+    adapted = adapted_model(model)
+    if adapted is None:
         raise TunesmithError("loss.asft: the model has no adapter to switch off, and no reference was loaded")
     layer = head.unwrap(adapted).get_output_embeddings()
     changes = layer is not None and any(parameter.requires_grad for parameter in layer.parameters())
@@ -74,13 +62,6 @@ def _logits_of(model: Any, batch: Batch, keep: torch.Tensor) -> Beside:
 
     head.run(model, model_inputs(batch), keep, keep_logits, combine=keep_hidden)
     return found[0]
-
-
-def _adapted(model: Any) -> Any:
-    """The model with its adapter, within DDP."""
-    while not hasattr(model, "disable_adapter") and hasattr(model, "module"):
-        model = model.module
-    return model
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from tunesmith.types import IGNORED
 from tunesmith_library_training.pairs import PREFIXES
 
 
@@ -28,6 +29,6 @@ def shared_length_weights(examples: Sequence[Mapping[str, Any]], alpha: float) -
 
 def _position(labels: Sequence[int]) -> np.ndarray:
     """Of each token, how many trained ones there are up to it; the first token of a sequence is never trained."""
-    trained = np.asarray(labels) != -100
+    trained = np.asarray(labels) != IGNORED
     trained[:1] = False
     return trained.cumsum()

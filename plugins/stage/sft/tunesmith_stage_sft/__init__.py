@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
-from tunesmith.types import Batch, LossOutput, Problem, Row
+from tunesmith.types import IGNORED, Batch, LossOutput, Problem, Row
 from tunesmith_library_chat import ChatTemplate
 
 logger = logging.getLogger("tunesmith")
@@ -55,7 +55,7 @@ class SupervisedFineTuning:
             encoded = [item for item, length in zip(encoded, lengths, strict=True) if length <= self.max_length]
         elif longer:
             encoded = [{name: values[: self.max_length] for name, values in item.items()} for item in encoded]
-        trained = [item for item in encoded if item["labels"][1:].count(-100) < len(item["labels"]) - 1]
+        trained = [item for item in encoded if item["labels"][1:].count(IGNORED) < len(item["labels"]) - 1]
         self._report("untrained", len(encoded) - len(trained), rows, "have no token to learn and are left out")
         columns = ("input_ids", "labels", *(("weights",) if self.message_weights else ()))
         if self.packing:
