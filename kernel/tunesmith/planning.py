@@ -9,7 +9,7 @@ from typing import Any, Literal
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.errors import ConfigError, TunesmithError
 from tunesmith.reading import Key, Origin, parse_path, show_path
-from tunesmith.traits import TRAITS
+from tunesmith.traits import traits_of
 from tunesmith.types import Problem
 
 
@@ -71,8 +71,7 @@ class Plan:
         """
         if not self.uses(kind, name):
             return None
-        said = getattr(self.plugin(kind, name), "traits", None)
-        return said if isinstance(said, TRAITS[kind]) else TRAITS[kind]()
+        return traits_of(kind, self.plugin(kind, name))
 
     def installed(self, kind: str) -> dict[str, type]:
         """The classes of all installed plugins of a kind by name, imported: for an error that says what would suit.

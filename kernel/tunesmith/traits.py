@@ -7,7 +7,9 @@ third party's plugin answers as the built-in ones do. What another plugin needs 
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class AdapterTraits:
     """Where an adapter's trained weights are."""
 
     beside: bool = False  # it trains few weights of its own beside the model's, which stay as they are
+    whole: bool = False  # it trains every weight of the model
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ class TrainerTraits:
 class ModelTraits:
     """How a model is loaded."""
 
+    # attention goes through transformers' AttentionInterface, where a patch may put in another
+    attention_interface: bool = False
+    own_layers: bool = True  # its layers are no plain transformers layers, which a patch could change
+
 
 @dataclass(frozen=True)
 class PatchTraits:
@@ -63,7 +70,23 @@ class PatchTraits:
     attention: bool = False  # it replaces the model's attention
 
 
-Traits = StageTraits | AdapterTraits | QuantizerTraits | OptimizerTraits | TrainerTraits | ModelTraits | PatchTraits
+@dataclass(frozen=True)
+class EngineTraits:
+    """What an engine answers with."""
+
+    runs_modules: bool = False  # with the module that `ModelHandle.load` gives, and so with what patches changed in it
+
+
+Traits = (
+    StageTraits
+    | AdapterTraits
+    | QuantizerTraits
+    | OptimizerTraits
+    | TrainerTraits
+    | ModelTraits
+    | PatchTraits
+    | EngineTraits
+)
 
 TRAITS: dict[str, type[Traits]] = {
     "stage": StageTraits,
@@ -73,5 +96,21 @@ TRAITS: dict[str, type[Traits]] = {
     "trainer": TrainerTraits,
     "model": ModelTraits,
     "patch": PatchTraits,
+    "engine": EngineTraits,
 }
 """The class of traits that a plugin of each kind may have; other kinds have none."""
+
+
+def traits_of(kind: str, plugin: Any) -> Any:
+    """What a plugin says of itself; the least when it says nothing.
+
+    Args:
+        plugin: an instance, or a class: of one whose traits depend on its options, those of the default options.
+    """
+    if isinstance(plugin, type) and isinstance(inspect.getattr_static(plugin, "traits", None), property):
+        try:
+            plugin = plugin()
+        except TypeError:  # it has options without a default
+            return TRAITS[kind]()
+    said = getattr(plugin, "traits", None)
+    return said if isinstance(said, TRAITS[kind]) else TRAITS[kind]()
