@@ -60,7 +60,7 @@ class ModelTraits:
 
     # attention goes through transformers' AttentionInterface, where a patch may put in another
     attention_interface: bool = False
-    own_layers: bool = True  # its layers are no plain transformers layers, which a patch could change
+    plain_layers: bool = False  # its layers are transformers' own, which a patch may change
 
 
 @dataclass(frozen=True)
