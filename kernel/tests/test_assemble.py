@@ -150,7 +150,7 @@ def test_interpolation_of_a_kind_that_the_command_does_not_need(catalog):
 def test_interpolation_that_leads_nowhere(catalog):
     words = ["adapter.rank=${trainer.nothing}", "output_dir=${stage.nam}"]
     _, problems = plan_of(catalog, *words)
-    assert [problem.key for problem in problems] == ["output_dir", "adapter.rank"]
+    assert [str(problem.key) for problem in problems] == ["output_dir", "adapter.rank"]
     assert "'trainer.nothing' not found" in problems[1].message
 
 

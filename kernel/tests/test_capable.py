@@ -1,8 +1,8 @@
-"""Plans judged by what the selected quantizer says it can do."""
+"""Plans that the selected quantizer cannot carry out."""
 
 import pytest
 from tunesmith.assemble import examine
-from tunesmith.capable import few_bits, unmergeable, untrainable
+from tunesmith.capable import untrainable
 from tunesmith.compose import compose
 from tunesmith.traits import QuantizerTraits
 from tunesmith_library_testing.parts import StubPlan
@@ -26,47 +26,19 @@ def able(**changes):
     return quantizer
 
 
-def test_without_a_quantizer_all_is_possible():
-    found = plan()
-    assert found.traits("quantizer") is None
-    assert untrainable(found) == few_bits(found) == unmergeable(found, "quantizer", "{quantizer}", "") == []
-
-
 @pytest.mark.parametrize("quantizer", [Silent(), None])
-def test_one_that_says_nothing_trains_adapters_and_no_more(quantizer):
-    found = StubPlan({"adapter": {"full": None}, "quantizer": {"some": quantizer}})
-    assert untrainable(found) == []
-    (problem,) = few_bits(found)
-    assert (problem.key, problem.message) == (
-        "adapter.name",
-        "adapter=full cannot train the few bits that quantizer=some stores.",
-    )
-    (problem,) = unmergeable(found, "adapter.path", "no merging into {quantizer}", "take another")
-    assert (problem.key, problem.message, problem.advice) == ("adapter.path", "no merging into some", "take another")
+def test_one_that_says_nothing_trains_adapters(quantizer):
+    assert untrainable(StubPlan({"adapter": {"full": None}, "quantizer": {"some": quantizer}})) == []
 
 
-def test_what_is_no_capabilities_counts_for_nothing_said():
-    quantizer = Silent()
-    quantizer.traits = ["trains", "merges"]
-    assert few_bits(plan(quantizer)) and unmergeable(plan(quantizer), "quantizer", "{quantizer}", "")
+def test_without_a_quantizer_all_is_possible():
+    assert plan().traits("quantizer") is None and untrainable(plan()) == []
 
 
 def test_training_over_weights_that_pass_no_gradient():
     (problem,) = untrainable(plan(able(trains=False)))
     assert problem.key == "quantizer.name" and "quantizer=some, which pass no gradient" in problem.message
     assert untrainable(plan(able(trains=False), "chat")) == untrainable(plan(able())) == []
-
-
-def test_adapters_of_whole_weights_need_whole_weights():
-    (problem,) = few_bits(plan(able(), adapter="llama_pro"), "copy and train")
-    assert problem.message.startswith("adapter=llama_pro cannot copy and train the few bits")
-    assert few_bits(plan(able(trains_base=True))) == []
-    assert few_bits(plan(able(), "chat")) == [], "what was trained whole may be served in few bits"
-
-
-def test_merging_where_the_quantizer_can():
-    assert unmergeable(plan(able()), "quantizer", "{quantizer}", "")
-    assert unmergeable(plan(able(merges=True)), "quantizer", "{quantizer}", "") == []
 
 
 @pytest.mark.parametrize(("trains", "command", "count"), [(False, "train", 1), (True, "train", 0), (False, "chat", 0)])

@@ -65,6 +65,16 @@ def test_a_distribution_may_offer_several(site):
     assert len(Catalog.discover().entries()) == 2, "a group that is no kind is nobody's plugin"
 
 
+def test_a_group_that_is_no_kind_is_named_with_the_one_that_was_meant(site):
+    site("acme", {"trackers.console": "tunesmith_adapter_x:Thing", "recipes.acme": "acme"})
+    catalog = Catalog.discover()
+    (stray,) = catalog.strays
+    told = "acme 1.0 offers console in the group tunesmith.trackers, which is no kind's; tunesmith.tracker is meant?"
+    assert str(stray) == told
+    with pytest.raises(MissingPluginError, match=r"tunesmith\.tracker is meant"):
+        catalog.find("tracker", "console")
+
+
 def test_the_first_on_the_path_is_the_one_that_counts(site, tmp_path, monkeypatch):
     site("tunesmith-adapter-x", {"adapter.x": "tunesmith_adapter_x:Thing"}, "2.0")
     site("tunesmith_adapter_x", {"adapter.x": "tunesmith_adapter_x:Thing"}, "1.0", where=tmp_path / "older")
@@ -81,8 +91,21 @@ def test_two_distributions_with_one_name(site):
         catalog.find("adapter", "x")
     assert str(caught.value) == (
         "adapter=x is offered by 2 distributions: other-thing 0.3, tunesmith-adapter-x 2.0.\n"
-        "uninstall one: pip uninstall tunesmith-adapter-x"
+        "choose one: adapter=other-thing:x or adapter=tunesmith-adapter-x:x"
     )
+    assert catalog.find("adapter", "other:x").distribution == catalog.find("adapter", "other-thing:x").distribution
+    assert catalog.find("adapter", "tunesmith:x").address == "adapter.tunesmith:x"
+    with pytest.raises(MissingPluginError, match="adapter=oth:x"):
+        catalog.find("adapter", "oth:x")
+
+
+def test_two_distributions_with_the_name_of_a_default_break_nobody(site, monkeypatch):
+    """Who asked for neither gets the project's own."""
+    monkeypatch.setattr("tunesmith.catalog.known_distributions", lambda: {"adapter.x": "tunesmith-adapter-x"})
+    site("tunesmith-adapter-x", {"adapter.x": "tunesmith_adapter_x:Thing"}, "2.0")
+    site("other-thing", {"adapter.x": "other_thing:Thing"}, "0.3")
+    assert Catalog.discover().find("adapter", "x", asked=False).distribution == "tunesmith-adapter-x"
+    assert list(Catalog.discover().classes("adapter")) == ["x"]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +167,11 @@ def test_what_is_no_plugin(site):
         ("tunesmith-adapter-a", ["a"], "TUNESMITH_PLUGINS=tunesmith-adapter-a hides other plugins"),
         ("adapter.b , ", ["b"], "TUNESMITH_PLUGINS=adapter.b ,  hides other plugins"),
         ("adapter.a,adapter.b", ["a", "b"], ""),
-        ("none", [], "TUNESMITH_PLUGINS=none hides other plugins"),
+        ("none", [], "TUNESMITH_PLUGINS=none hides other plugins; nothing is called none"),
+        ("a", ["a"], "TUNESMITH_PLUGINS=a hides other plugins"),
+        ("adapter=b", ["b"], "TUNESMITH_PLUGINS=adapter=b hides other plugins"),
+        ("adapter-b", ["b"], "TUNESMITH_PLUGINS=adapter-b hides other plugins"),
+        ("adapter", ["a", "b"], ""),
     ],
 )
 def test_the_environment_restricts_the_plugins(site, monkeypatch, chosen, names, restriction):
@@ -169,7 +196,7 @@ def test_a_known_plugin_that_is_not_installed(monkeypatch):
     with pytest.raises(MissingPluginError, match="known: lora, oft   did you mean lora") as caught:
         Catalog([]).find("adapter", "lroa")
     assert caught.value.distribution is None and "pip install" not in str(caught.value)
-    with pytest.raises(MissingPluginError, match="if somebody publishes it: pip install tunesmith-adapter-xyz"):
+    with pytest.raises(MissingPluginError, match="write your own: tunesmith new adapter xyz"):
         Catalog([]).find("adapter", "xyz")
 
 

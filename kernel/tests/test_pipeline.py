@@ -190,7 +190,7 @@ def test_show_encodes_without_loading_the_model(catalog, calls):
 
 def test_plan_finds_problems_without_raising(catalog, calls):
     found, problems = pipeline.plan({"adapter": {"rank": "x"}}, catalog=catalog)
-    assert [problem.key for problem in problems] == ["model.path", "adapter.rank"]
+    assert [str(problem.key) for problem in problems] == ["model.path", "adapter.rank"]
     assert found.uses("stage", "sft") and calls == []
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 from tunesmith.errors import ConfigError
-from tunesmith.reading import Origin, parse_path, parse_value, read_yaml, show_path
+from tunesmith.keys import Key, Origin
+from tunesmith.reading import parse_value, read_yaml
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def test_every_value_knows_its_line(file):
     path = file("# first\nadapter:\n  rank: 8\ndata:\n  train:\n    - a.json\n    - path: b.json\n      weight: 2\n")
     data, origins = read_yaml(path)
     assert data == {"adapter": {"rank": 8}, "data": {"train": ["a.json", {"path": "b.json", "weight": 2}]}}
-    lines = {show_path(key): origin.line for key, origin in origins.items()}
+    lines = {str(key): origin.line for key, origin in origins.items()}
     assert lines == {
         "adapter": 2,
         "adapter.rank": 3,
@@ -104,14 +105,14 @@ def test_merge_keys_override_and_are_no_duplicates(file):
     ],
 )
 def test_keys_are_read_and_shown(text, key):
-    assert parse_path(text) == key
-    assert show_path(key) == text
+    assert Key.parse(text) == key
+    assert str(Key(*key)) == text
 
 
 @pytest.mark.parametrize("text", ["", ".a", "a.", "a..b", "a[", "a[x]", "[0]", "a[0]b", "a]"])
 def test_what_is_no_key(text):
     with pytest.raises(ConfigError, match=r"is not a key of a configuration\.\nwrite it like adapter\.rank"):
-        parse_path(text)
+        Key.parse(text)
 
 
 def test_a_value_that_is_no_yaml_says_how_to_quote_it():

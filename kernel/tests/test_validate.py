@@ -51,7 +51,7 @@ def check(values):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         node, problems = structured(Thing, {"path": "p", **values}, ("thing",), "thing=this")
-    return node, [(problem.key, problem.message, problem.advice) for problem in problems]
+    return node, [(str(problem.key), problem.message, problem.advice) for problem in problems]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_interpolations_that_lead_nowhere(value, key, message):
     node, problems = structured(Thing, {"path": "p", **value}, ("thing",), "thing=this")
     assert problems == []
     _, problems = resolve(OmegaConf.create({"thing": node}).thing, ("thing",))
-    assert [problem.key for problem in problems] == [key]
+    assert [str(problem.key) for problem in problems] == [key]
     assert f"{key} cannot be resolved" in problems[0].message and message in problems[0].message
 
 

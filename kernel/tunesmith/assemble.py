@@ -1,34 +1,30 @@
 """Assembly: from a composition to live plugins with a plugin manager of their own.
 
-Everything that is wrong is collected, from misspelt keys to conflicts between plugins, and reported at once; nothing
-heavy is imported on the way.
+Each step takes what the one before gave and returns its own: selection, options, instances, wave by wave as plugins
+call others; then the plan of all of them, and the wiring. Everything that is wrong is collected on the way and reported
+at once; nothing heavy is imported.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pluggy
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 from tunesmith.addresses import hub_of
-from tunesmith.capable import untrainable
-from tunesmith.catalog import Catalog, Entry, MissingPluginError
+from tunesmith.catalog import Catalog
 from tunesmith.compose import Composition
-from tunesmith.errors import PluginError, TunesmithError, choices
-from tunesmith.kinds import CONFIGURED, KINDS, ROUTED, Kind
+from tunesmith.errors import PluginError
+from tunesmith.instances import Instances, make, plugin_values, required, run_values
+from tunesmith.keys import Key
+from tunesmith.kinds import KINDS, ROUTED
 from tunesmith.messages import logger
-from tunesmith.options import options
-from tunesmith.planning import Plan, RunOptions, Selected, problem_of, refuse, report
-from tunesmith.reading import Key, parse_path, show_path
+from tunesmith.planning import Plan, refuse, report
 from tunesmith.runs import folder_problems
-from tunesmith.types import Problem, Requirement, Row
-from tunesmith.validate import instance, resolve, structured, unknown_key
-from tunesmith.wiring import checked, connect, noted, overridden, wrong_hooks
+from tunesmith.selection import Wanted, missing_problem, select, wanted
+from tunesmith.types import Problem, Row
+from tunesmith.wiring import checked, connect, overridden, wrong_hooks
 
 
 class Assembly:
@@ -39,16 +35,20 @@ class Assembly:
         self.hook = manager.hook
         self._manager = manager
 
+    def of(self, hook: str, address: str) -> pluggy.HookCaller:
+        """The caller of a hook on one plugin alone: `of("to_rows", "format.alpaca")`."""
+        plugins = self._manager.list_name_plugin()
+        return self._manager.subset_hook_caller(hook, [plugin for other, plugin in plugins if other != address])
+
     def routed(self, hook: str, name: str) -> pluggy.HookCaller:
-        """The caller of a routed hook on one named plugin: `routed("to_rows", "alpaca")`."""
-        keep = f"{ROUTED[hook]}.{name}"
-        if not self._manager.has_plugin(keep):
+        """The caller of a routed hook on the plugin of this name."""
+        address = f"{ROUTED[hook]}.{name}"
+        if not self._manager.has_plugin(address):
             raise PluginError(
-                f"{hook} of {keep} is called, but no plugin announced it.\n"
+                f"{hook} of {address} is called, but no plugin announced it.\n"
                 "tell the authors of the plugin that calls it: its requires() must name it"
             )
-        plugins = self._manager.list_name_plugin()
-        return self._manager.subset_hook_caller(hook, [plugin for other, plugin in plugins if other != keep])
+        return self.of(hook, address)
 
     def fetch(self, address: str, revision: str | None = None) -> Path:
         """Make a model or data set available locally, through the hub that its address names."""
@@ -67,7 +67,7 @@ def assemble(composition: Composition, command: str, catalog: Catalog | None = N
 
     Args:
         composition: what `compose` gave.
-        command: train, chat, export, load or show; only the kinds that it needs are selected.
+        command: one of `kinds.COMMANDS`; only the kinds that it needs are selected.
         catalog: where to look for plugins; by default all that are installed.
 
     Raises: ConfigError that lists all problems.
@@ -86,216 +86,65 @@ def examine(
     composition: Composition, command: str, catalog: Catalog | None = None
 ) -> tuple[Plan, list[Problem], pluggy.PluginManager]:
     """Do all of `assemble` but refuse: for `tunesmith plan`."""
-    work = _Examination(composition, command, catalog or Catalog.discover())
-    work.read_run_options()
-    for kind, name, key in work.selection():
-        work.select(kind, name, key)
-    work.resolve_run_options()
-    work.select_hub()
-    work.make_instances()
-    plan = work.plan()
+    plan, problems = _plan(composition, command, catalog or Catalog.discover())
     manager, unfit = connect(plan)
-    problems = [*work.problems, *unfit, *wrong_hooks(plan, manager)]
+    problems += [*unfit, *wrong_hooks(plan, manager)]
     if command == "train":
-        problems += [*folder_problems(plan, composition.file), *untrainable(plan)]
+        problems += [*folder_problems(plan, composition.file), *_untrainable(plan)]
     problems += checked(plan, manager, broken=bool(problems))
     return plan, problems, manager
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """A plugin that was found and whose options are valid, before it is made."""
+def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Plan, list[Problem]]:
+    """Select, check and make plugins, and then those that they call by name, until nobody calls for more."""
+    wave, lacking = wanted(composition, command, catalog)
+    values = run_values(composition, command)
+    known: dict[tuple[str, str], Wanted] = {}
+    missing: dict[Wanted, str] = {}
+    waves: list[Instances] = []
+    problems, notices = [*values.problems, *lacking], list(composition.notices)
+    while wave or not waves:
+        wave = tuple({(item.kind, item.name): item for item in reversed(wave)}.values())[::-1]
+        known |= {(item.kind, item.name): item for item in wave}
+        selection = select(wave, composition, catalog)
+        values = plugin_values(values, selection, composition)
+        made = make(values, selection)
+        wave, conflicts = required(made, known)
+        waves.append(made)
+        missing |= {item.wanted: item.distribution for item in selection.missing}
+        problems += [*selection.problems, *values.problems, *made.problems, *conflicts]
+        notices += values.notices
+    if missing:
+        problems.append(missing_problem(missing, composition, catalog.restriction))
+    order = {kind: number for number, kind in enumerate(KINDS)}
+    selected = sorted((item for made in waves for item in made.selected), key=lambda item: order[item.entry.kind])
+    config = _resolved(composition, command, waves)
+    plan = Plan(command, waves[0].run, tuple(selected), config, composition.origins, tuple(notices), catalog)
+    return plan, list({(str(item.key), item.message): item for item in problems}.values())
 
-    entry: Entry
-    cls: type
-    where: Key  # of its options
 
-    @property
-    def label(self) -> str:
-        return f"{self.entry.kind}={self.entry.name}"
+def _resolved(composition: Composition, command: str, waves: Iterable[Instances]) -> dict[str, Any]:
+    """The whole configuration: run options, and per kind the name and all options."""
+    options = {key: value for made in waves for key, value in made.config.items()}
+    config: dict[str, Any] = dict(vars(next(iter(waves)).run))
+    for kind in KINDS.values():
+        of_kind = {str(key[1]): value for key, value in options.items() if key[0] == kind.name and len(key) > 1}
+        emptied = kind.many and kind.default and command in kind.commands  # no trackers is a choice too
+        if kind.name in {key[0] for key in options} or emptied:
+            config[kind.name] = of_kind if kind.many else _name_first(options[Key(kind.name)])
+        elif kind.name in composition.tree and command not in kind.commands:
+            config[kind.name] = composition.tree[kind.name]  # for the commands that take the run afterwards
+    return config
 
 
-class _Examination:
-    """The steps of `examine`, which share what was found so far."""
+def _name_first(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": options["name"], **options}
 
-    def __init__(self, composition: Composition, command: str, catalog: Catalog) -> None:
-        self.composition, self.command, self.catalog = composition, command, catalog
-        self.tree = composition.tree
-        self.problems: list[Problem] = []
-        self.run = RunOptions()
-        self.root: DictConfig = OmegaConf.create({})  # all keys, so that interpolations find them
-        self.chosen: dict[tuple[str, str], _Chosen | None] = {}  # by kind and name; None for one that is no use
-        self.selected: list[Selected] = []
-        self.config: dict[str, Any] = {}
-        self.missing: dict[str, str] = {}  # what is not installed, and the distribution that has it
 
-    def read_run_options(self) -> None:
-        """Validate the keys of the top level."""
-        known = [option.name for option in options(RunOptions)]
-        values = {name: value for name, value in self.tree.items() if name in known}
-        self.root, problems = structured(RunOptions, values, (), "a run")
-        self.problems += problems
-        for name, value in self.tree.items():
-            if name in CONFIGURED and self.command not in CONFIGURED[name].commands:
-                with contextlib.suppress(OmegaConfBaseException):  # not this command's business
-                    self._put((name,), OmegaConf.create(value))
-            elif name not in CONFIGURED and name not in known:
-                self.problems.append(unknown_key(str(name), known))
-
-    def _put(self, key: Key, node: DictConfig) -> None:
-        with open_dict(self.root):
-            target = self.root
-            for part in key[:-1]:
-                if part not in target:
-                    target[part] = {}
-                target = target[part]
-            target[key[-1]] = node
-
-    def selection(self) -> Iterator[tuple[str, str, Key]]:
-        """The plugins that the configuration names for this command: kind, name, key of the name."""
-        for kind in CONFIGURED.values():
-            value = self.tree.get(kind.name)
-            if self.command not in kind.commands and not self.catalog.shapes_model(kind, value):
-                continue
-            if kind.many:
-                for name in kind.default if value is None else value:
-                    if self._written(kind, name) or name in self.catalog.names(kind.name):
-                        yield kind.name, name, (kind.name, name)
-                continue
-            name = (value or {}).get("name", next(iter(kind.default), None))
-            if name is not None:
-                yield kind.name, str(name), (kind.name, "name")
-            elif kind.how_many == "one" or (value and set(value) != {"name"}):
-                advice = f"{choices('', self.catalog.names(kind.name), 'installed')}\nwrite {kind.name}=NAME"
-                self.problems.append(Problem(kind.name, f"{kind.name} needs a name.", advice))
-
-    def _written(self, kind: Kind, name: str) -> bool:
-        """Whether the user named a plugin; a default that is not installed is left out in silence."""
-        return name not in kind.default or (kind.name, name) in self.composition.origins
-
-    def select(self, kind: str, name: str, key: Key) -> None:
-        """Find, import and validate one plugin."""
-        if (kind, name) in self.chosen:
-            return
-        self.chosen[kind, name] = None
-        many = KINDS[kind].many
-        where: Key = (kind, name) if many else (kind,)
-        values = dict(self._options_of(kind, name))
-        try:
-            entry = self.catalog.find(kind, name)
-            cls = self.catalog.load(entry)
-            node, problems = structured(cls, values, where, f"{kind}={name}")
-        except MissingPluginError as error:
-            self._miss(error, f"{kind}={name}", key)
-            return
-        except PluginError as error:
-            self.problems.append(problem_of(error, key))
-            return
-        self.problems += problems
-        if problems:
-            self.selected.append(Selected(entry, None))
-            return
-        if not many:
-            with open_dict(node):
-                node["name"] = name
-        self._put(where, node)
-        self.chosen[kind, name] = _Chosen(entry, cls, where)
-
-    def _options_of(self, kind: str, name: str) -> Mapping[str, Any]:
-        value: Mapping[str, Any] = self.tree.get(kind) or {}
-        if KINDS[kind].many:
-            return value.get(name) or {}
-        return {option: given for option, given in value.items() if option != "name"}
-
-    def _miss(self, error: MissingPluginError, what: str, key: Key) -> None:
-        if error.distribution is None:
-            self.problems.append(problem_of(error, key))
-            return
-        origin = self.composition.origins.get(key)
-        self.missing[f"{what} ({origin})" if origin else what] = error.distribution
-
-    def resolve_run_options(self) -> None:
-        """Fill in the interpolations of the top level, now that what they can lead to is there."""
-        data, problems = resolve(self.root, (), [option.name for option in options(RunOptions)])
-        self.problems += problems
-        if not problems:
-            self.run = RunOptions(**data)
-
-    def select_hub(self) -> None:
-        """Select the hub of the model's address, also when the model's own plugin is missing or wrong."""
-        path = self._options_of("model", "").get("path")
-        if isinstance(path, str) and "${" not in path:
-            self.select("hub", hub_of(path, self.run.default_hub)[0], ("model", "path"))
-
-    def make_instances(self) -> None:
-        """Make the selected plugins, and then those that they require, until nobody requires more."""
-        waiting = [chosen for chosen in self.chosen.values() if chosen]
-        while waiting:
-            made = [self._make(chosen) for chosen in waiting]
-            self.selected += made
-            before = set(self.chosen)
-            for item in made:
-                for requirement in self._requirements(item) if item.instance is not None else ():
-                    self._require(requirement, item)
-            waiting = [chosen for address, chosen in self.chosen.items() if address not in before and chosen]
-        if self.missing:
-            message = f"not installed: {', '.join(self.missing)}."
-            command = f"pip install {' '.join(sorted(set(self.missing.values())))}"
-            hidden = f"\n{self.catalog.restriction}" if self.catalog.restriction else ""
-            self.problems.append(Problem("", message, command + hidden))
-
-    def _make(self, chosen: _Chosen) -> Selected:
-        kind, where = chosen.entry.kind, chosen.where
-        node = self.root[kind] if len(where) == 1 else self.root[kind][where[1]]
-        data, problems = resolve(node, where)
-        if not problems:
-            try:
-                values = {name: value for name, value in data.items() if name != "name" or KINDS[kind].many}
-                made = instance(chosen.cls, values)
-            except (TunesmithError, ValueError, OmegaConfBaseException) as error:
-                message, _, advice = str(error).partition("\n")
-                problems = [Problem(show_path(where), f"{chosen.label}: {message}", advice)]
-        if problems:
-            self.problems += problems
-            return Selected(chosen.entry, None)
-        if KINDS[kind].many:
-            self.config.setdefault(kind, {})[chosen.entry.name] = data
-        else:
-            self.config[kind] = {"name": chosen.entry.name, **data}
-        return Selected(chosen.entry, made)
-
-    def _requirements(self, item: Selected) -> list[Requirement]:
-        """What a plugin calls by name; the kernel itself calls the hub of the model's address."""
-        found: list[Requirement] = []
-        try:
-            with noted(f"requires of {item.entry.address}"):
-                found += getattr(item.instance, "requires", list)()
-        except TunesmithError as error:
-            self.problems.append(problem_of(error, (item.entry.kind,)))
-        if item.entry.kind == "model" and hasattr(item.instance, "path"):
-            found.append(Requirement("hub", item.instance.path, "model.path"))
-        return found
-
-    def _require(self, requirement: Requirement, item: Selected) -> None:
-        kind, name = requirement.kind, requirement.name
-        if kind == "hub":
-            name, _ = hub_of(name, self.run.default_hub)
-        others = [] if KINDS[kind].many else [other for (of, other) in self.chosen if of == kind and other != name]
-        if others:
-            message = f"{item.entry.address} needs {kind}={name}, selected is {kind}={others[0]}."
-            self.problems.append(Problem(kind, message, f"write {kind}={name}"))
-            return
-        self.select(kind, name, parse_path(requirement.key))
-
-    def plan(self) -> Plan:
-        order = {kind: number for number, kind in enumerate(KINDS)}
-        selected = sorted(self.selected, key=lambda item: order[item.entry.kind])
-        config: dict[str, Any] = dict(vars(self.run))
-        for kind in KINDS.values():
-            emptied = kind.many and kind.default and self.command in kind.commands  # no trackers is a choice too
-            if kind.name in self.config or emptied:
-                config[kind.name] = self.config.get(kind.name, {})
-            elif kind.name in self.tree and self.command not in kind.commands:
-                config[kind.name] = self.tree[kind.name]  # for the commands that take the run afterwards
-        origins, notices = self.composition.origins, tuple(self.composition.notices)
-        return Plan(self.command, self.run, tuple(selected), config, origins, notices, self.catalog)
+def _untrainable(plan: Plan) -> list[Problem]:
+    """The problem of training over weights that pass no gradient; [] where adapters learn."""
+    can = plan.traits("quantizer")
+    if can is None or can.trains:
+        return []
+    message = f"nothing can be trained over the weights of quantizer={plan.name('quantizer')}, which pass no gradient."
+    return [Problem("quantizer.name", message, "another quantizer, or quantizer=null; it may serve what was trained")]

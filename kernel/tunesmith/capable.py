@@ -1,4 +1,4 @@
-"""What the selected quantizer can do, asked of its traits: the one place where plans are judged by them.
+"""Plans that the selected quantizer cannot carry out, judged by its traits.
 
 A quantizer that does not say what it can do is taken to train adapters and to do nothing else.
 """
@@ -16,30 +16,3 @@ def untrainable(plan: Plan) -> list[Problem]:
         return []
     message = f"nothing can be trained over the weights of quantizer={plan.name('quantizer')}, which pass no gradient."
     return [Problem("quantizer.name", message, "another quantizer, or quantizer=null; it may serve what was trained")]
-
-
-def few_bits(plan: Plan, verb: str = "train") -> list[Problem]:
-    """The problem of an adapter that trains the base's own weights where a quantizer stores few bits of them.
-
-    Args:
-        verb: what the adapter would do with the weights, as in `copy and train`.
-    """
-    can = plan.traits("quantizer")
-    if plan.command != "train" or can is None or can.trains_base:
-        return []
-    adapter, quantizer = plan.name("adapter"), plan.name("quantizer")
-    message = f"adapter={adapter} cannot {verb} the few bits that quantizer={quantizer} stores."
-    return [Problem("adapter.name", message, "adapter=lora, or quantizer=null")]
-
-
-def unmergeable(plan: Plan, key: str, message: str, advice: str) -> list[Problem]:
-    """A problem where an adapter would be folded into weights that the quantizer cannot take it into.
-
-    Args:
-        key: the option that asks for merging.
-        message: what is wrong; `{quantizer}` is its name.
-    """
-    can = plan.traits("quantizer")
-    if can is None or can.merges:
-        return []
-    return [Problem(key, message.format(quantizer=plan.name("quantizer")), advice)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import importlib.metadata
 import importlib.resources
@@ -17,22 +18,24 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import PluginError, choices, nearest
-from tunesmith.kinds import KINDS, Kind
+from tunesmith.kinds import KINDS
 
 _PREFIX = "tunesmith."
+_RECIPES = "tunesmith.recipes"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One installed plugin: its address and where it comes from."""
+    """One plugin: its address and where it comes from."""
 
     kind: str
-    name: str
-    distribution: str
+    name: str  # as the configuration has it: `console`, or `acme:console` where several distributions offer that
+    distribution: str  # or the file of a private plugin
     version: str
     target: str  # module:attribute
     kernel: str  # the kernel versions that the distribution asks for, as a specifier; "" for any
     load: Callable[[], Any]
+    private: bool = False  # it is one file that the user named, and its version is the file's hash
 
     @property
     def address(self) -> str:
@@ -41,6 +44,20 @@ class Entry:
     @property
     def origin(self) -> str:
         return f"{self.distribution} {self.version}"
+
+
+@dataclass(frozen=True)
+class Stray:
+    """An entry point in a group that is no kind's, which is nobody's plugin until its author mends it."""
+
+    group: str
+    name: str
+    origin: str
+
+    def __str__(self) -> str:
+        meant = nearest(self.group.removeprefix(_PREFIX), KINDS)
+        advice = f"{_PREFIX}{meant} is meant?" if meant else f"possible: {', '.join(_PREFIX + kind for kind in KINDS)}"
+        return f"{self.origin} offers {self.name} in the group {self.group}, which is no kind's; {advice}"
 
 
 class MissingPluginError(PluginError):
@@ -54,8 +71,9 @@ class MissingPluginError(PluginError):
 class Catalog:
     """The installed plugins, by kind and name."""
 
-    def __init__(self, entries: list[Entry], restriction: str = "") -> None:
+    def __init__(self, entries: list[Entry], restriction: str = "", strays: Iterable[Stray] = ()) -> None:
         self.restriction = restriction  # what hides installed plugins, for the messages; "" when nothing does
+        self.strays = tuple(strays)
         self._entries: dict[str, list[Entry]] = {}
         for entry in entries:
             self._entries.setdefault(entry.address, []).append(entry)
@@ -64,21 +82,25 @@ class Catalog:
     def discover(cls) -> Catalog:
         """Read the entry points of every installed distribution.
 
-        `TUNESMITH_PLUGINS=a,b` restricts the result to these; each is a distribution (`tunesmith-adapter-lora`) or
-        an address (`adapter.lora`).
+        `TUNESMITH_PLUGINS=a,b` restricts the result to these; each is a kind (`tracker`), a name (`lora`), both
+        (`adapter.lora`, `adapter=lora`) or a distribution (`tunesmith-adapter-lora`).
         """
         found: dict[str, list[Entry]] = {}
+        strays = []
         for distribution in importlib.metadata.distributions():
             points = [point for point in distribution.entry_points if point.group.startswith(_PREFIX)]
             if points:
                 name = re.sub(r"[-_.]+", "-", distribution.name).lower()
                 if name not in found:  # the first on the path is the one that is imported
                     found[name] = list(_entries(name, distribution, points))
+                    strays += [
+                        Stray(point.group, point.name, f"{name} {distribution.version}")
+                        for point in points
+                        if point.group.removeprefix(_PREFIX) not in KINDS and point.group != _RECIPES
+                    ]
         entries = [entry for entries in found.values() for entry in entries]
-        chosen = os.environ.get("TUNESMITH_PLUGINS", "")
-        only = {item.strip() for item in chosen.split(",") if item.strip()}
-        shown = [entry for entry in entries if not only or only & {entry.address, entry.distribution}]
-        return cls(shown, f"TUNESMITH_PLUGINS={chosen} hides other plugins" if len(shown) < len(entries) else "")
+        shown, restriction = _restricted(entries, os.environ.get("TUNESMITH_PLUGINS", ""))
+        return cls(shown, restriction, strays)
 
     @classmethod
     def of(cls, plugins: Mapping[str, type]) -> Catalog:
@@ -106,40 +128,41 @@ class Catalog:
         found = {}
         for name in self.names(kind):
             with contextlib.suppress(PluginError):
-                found[name] = self.load(self.find(kind, name))
+                found[name] = self.load(self.find(kind, name, asked=False))
         return found
 
-    def find(self, kind: str, name: str) -> Entry:
-        """The one entry of this name.
+    def find(self, kind: str, name: str, *, folder: Path | None = None, asked: bool = True) -> Entry:
+        """The one entry of a name.
 
-        Raises: PluginError when there is none, or when several distributions offer it.
+        Args:
+            name: `lora`; `acme:console` for that of one distribution (its name, or the beginning of it up to a dash);
+                `my_loss.py:Mine` for a class, or a function, in a file.
+            folder: that relative files are looked for in first.
+            asked: False for a default; where several distributions offer it, the project's own is taken.
+
+        Raises: PluginError when there is none, or when several distributions offer what was asked for.
         """
-        entries = self._entries.get(f"{kind}.{name}", [])
+        file, separator, attribute = name.rpartition(":")
+        if separator and file.endswith(".py"):
+            from tunesmith.private import find_in_file
+
+            return Entry(*find_in_file(kind, name, Path(file), attribute, folder), private=True)
+        plain = attribute if separator else name
+        entries = self._entries.get(f"{kind}.{plain}", [])
+        if separator:
+            entries = [entry for entry in entries if f"{entry.distribution}-".startswith(f"{file}-")]
+        elif len(entries) > 1 and not asked:
+            own = known_distributions().get(f"{kind}.{name}")
+            entries = [entry for entry in entries if entry.distribution == own] or entries[:1]
         if len(entries) > 1:
             offers = ", ".join(sorted(entry.origin for entry in entries))
             raise PluginError(
                 f"{kind}={name} is offered by {len(entries)} distributions: {offers}.\n"
-                f"uninstall one: pip uninstall {sorted(entry.distribution for entry in entries)[-1]}"
+                f"choose one: {' or '.join(sorted(f'{kind}={entry.distribution}:{plain}' for entry in entries))}"
             )
         if not entries:
             raise self._missing(kind, name)
-        return entries[0]
-
-    def shapes_model(self, kind: Kind, value: Any) -> bool:
-        """Whether the plugin that a configuration names shapes the model, so that it counts after training too.
-
-        Args:
-            value: of the kind's key; None where it is not written.
-
-        Returns: False for one that is not installed; True for one that cannot be imported, whose cause is then told.
-        """
-        name = value.get("name") if kind.shapes and value else None
-        for entry in self._entries.get(f"{kind.name}.{name}", ()):
-            try:
-                return hasattr(self.load(entry), kind.shapes)
-            except PluginError:
-                return True
-        return False
+        return dataclasses.replace(entries[0], name=name)
 
     def _missing(self, kind: str, name: str) -> MissingPluginError:
         known = known_distributions()
@@ -151,7 +174,8 @@ class Catalog:
             names |= set(self.names(kind))
             advice = choices(name, names, "installed or known")
             if not nearest(name, names):
-                advice += f"\nif somebody publishes it: pip install tunesmith-{kind}-{name}"
+                advice += f"\nwrite your own: tunesmith new {kind} {name}   other people's: docs/third-party.md"
+        advice += "".join(f"\n{stray}" for stray in self.strays if stray.name == name)
         hidden = f"\n{self.restriction}" if self.restriction else ""
         return MissingPluginError(f"no installed plugin provides {kind}={name}.\n{advice}{hidden}", distribution)
 
@@ -164,6 +188,7 @@ class Catalog:
         from tunesmith.options import is_plugin
 
         label = f"{entry.kind}={entry.name} ({entry.origin})"
+        again = "mend the file" if entry.private else f"pip install --upgrade --force-reinstall {entry.distribution}"
         if not _suits(entry.kernel, __version__):
             raise PluginError(
                 f"{label} needs tunesmith {entry.kernel}, installed is {__version__}.\n"
@@ -172,12 +197,10 @@ class Catalog:
         try:
             loaded = entry.load()
         except Exception as error:
-            raise PluginError(
-                f"{label} cannot be imported: {type(error).__name__}: {error}\n"
-                f"pip install --upgrade --force-reinstall {entry.distribution}"
-            ) from error
+            raise PluginError(f"{label} cannot be imported: {type(error).__name__}: {error}\n{again}") from error
         if not is_plugin(loaded):
-            raise PluginError(f"{label}: {entry.target} is not a class with @plugin; tell the authors of the plugin.")
+            advice = "put @plugin above it." if entry.private else "tell the authors of the plugin."
+            raise PluginError(f"{label}: {entry.target} is not a class with @plugin; {advice}")
         return typing.cast(type, loaded)
 
 
@@ -189,6 +212,24 @@ def _entries(
         kind = point.group.removeprefix(_PREFIX)
         if kind in KINDS:
             yield Entry(kind, point.name, name, version, point.value, kernel, point.load)
+
+
+def _restricted(entries: list[Entry], chosen: str) -> tuple[list[Entry], str]:
+    """The entries that `TUNESMITH_PLUGINS` leaves, and what to say of it."""
+    only = [item.strip() for item in chosen.split(",") if item.strip()]
+    if not only:
+        return entries, ""
+    meant = {item: [entry for entry in entries if item in _called(entry)] for item in only}
+    shown = [entry for entry in entries if any(entry in found for found in meant.values())]
+    nothing = [item for item, found in meant.items() if not found]
+    said = f"TUNESMITH_PLUGINS={chosen} hides other plugins" if len(shown) < len(entries) else ""
+    return shown, f"{said}; nothing is called {', '.join(nothing)}" if nothing else said
+
+
+def _called(entry: Entry) -> tuple[str, ...]:
+    """What people call a plugin."""
+    short = entry.distribution.removeprefix("tunesmith-")
+    return entry.name, entry.kind, entry.address, f"{entry.kind}={entry.name}", entry.distribution, short
 
 
 def _kernel_specifier(requires: Iterable[str]) -> str:
@@ -217,6 +258,6 @@ def known_distributions() -> Mapping[str, str]:
 
 def recipe_folders() -> list[Path]:
     """Folders of installed recipes: packages that offer an entry point of the group `tunesmith.recipes`."""
-    points = importlib.metadata.entry_points(group="tunesmith.recipes")
+    points = importlib.metadata.entry_points(group=_RECIPES)
     specs = [importlib.util.find_spec(point.value) for point in points]
     return [Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ()]

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tunesmith.catalog import recipe_folders
 from tunesmith.errors import ConfigError, choices
+from tunesmith.keys import Key, Origin, everywhere
 from tunesmith.kinds import KINDS
-from tunesmith.reading import Key, Origin, parse_path, parse_value, read_yaml, show_path
+from tunesmith.reading import parse_value, read_yaml
 
 Overrides = Mapping[str, Any] | Sequence[str] | None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Composition:
     """The user's values, in canonical form, before the plugins' own defaults.
 
@@ -28,10 +29,28 @@ class Composition:
     options.
     """
 
+    tree: Mapping[str, Any]
+    origins: Mapping[Key, Origin]
+    notices: tuple[str, ...] = ()
+    file: Path | None = None
+
+    @property
+    def run_folder(self) -> Path | None:
+        """The run that the configuration was read from."""
+        return self.file.parent if self.file and self.file.name == "run.yaml" else None
+
+    def replaced(self, kind: str, options: Mapping[str, Any]) -> Composition:
+        """The same configuration with other options of a kind."""
+        return replace(self, tree={**self.tree, kind: options})
+
+
+@dataclass
+class _Layers:
+    """A composition while it is made: each layer is put over those before."""
+
     tree: dict[str, Any] = field(default_factory=dict)
     origins: dict[Key, Origin] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
-    file: Path | None = None
     inherited: set[Path] = field(default_factory=set)  # files that are in already; of two mentions the first counts
 
     def overlay(self, layer: Mapping[str, Any], origins: Mapping[Key, Origin]) -> None:
@@ -43,11 +62,11 @@ class Composition:
             elif name in KINDS:
                 self._overlay_one(name, value, where)
             else:
-                self._merge((name,), value, where)
+                self._merge(Key(name), value, where)
 
     def _overlay_one(self, kind: str, value: Any, where: Mapping[Key, Origin]) -> None:
         if not isinstance(value, Mapping):
-            value, where = {"name": value}, {(kind, "name"): _first(where)}
+            value, where = {"name": value}, {Key(kind, "name"): _first(where)}
         former = self.tree.setdefault(kind, {})
         former_name = former.get("name", next(iter(KINDS[kind].default), None))
         if "name" in value and former_name not in (None, value["name"]):
@@ -56,8 +75,8 @@ class Composition:
                 chosen = "null" if value["name"] is None else value["name"]
                 told = f"drops {', '.join(dropped)}, which belonged to {former_name}"
                 self.notices.append(f"{kind}={chosen} {told}")
-            self._forget((kind,))
-        self._merge((kind,), value, where)
+            self._forget(Key(kind))
+        self._merge(Key(kind), value, where)
 
     def _overlay_many(self, kind: str, value: Any, where: Mapping[Key, Origin]) -> None:
         if isinstance(value, str | list) or not value:
@@ -66,21 +85,21 @@ class Composition:
             if strange:
                 advice = f"write {kind}: [name, …], or with options {kind}: {{name: {{option: value}}}}"
                 raise ConfigError(f"{kind}: {strange[0]!r} is not a name.\n{advice}\n{_first(where)}")
-            self._forget((kind,))
-            self.origins[(kind,)] = _first(where)
-            value, where = {name: {} for name in names}, {(kind, name): _first(where) for name in names}
+            self._forget(Key(kind))
+            self.origins[Key(kind)] = _first(where)
+            value, where = {name: {} for name in names}, {Key(kind, name): _first(where) for name in names}
         if not isinstance(value, Mapping):
             raise ConfigError(f"{kind} cannot be {value!r}.\nwrite names, like {kind}: [name]\n{_first(where)}")
         self.tree.setdefault(kind, {})
         for name, options in value.items():
             inside = {key: at for key, at in where.items() if key[1:2] == (name,)}
             if options is False:
-                self._forget((kind, name))
+                self._forget(Key(kind, name))
             elif options is None or options is True or isinstance(options, Mapping):
-                self._merge((kind, name), options if isinstance(options, Mapping) else {}, inside)
-                self.origins.setdefault((kind, name), _first(inside))
+                self._merge(Key(kind, name), options if isinstance(options, Mapping) else {}, inside)
+                self.origins.setdefault(Key(kind, name), _first(inside))
             else:
-                place = inside.get((kind, name), _first(where))
+                place = inside.get(Key(kind, name), _first(where))
                 raise ConfigError(f"{kind}.{name} cannot be {options!r}.\nwrite its options as a mapping\n{place}")
 
     def replace_element(self, key: Key, value: Any, origin: Origin) -> None:
@@ -94,13 +113,13 @@ class Composition:
             holder = list if isinstance(part, int) else dict
             if not isinstance(node, holder) or (isinstance(part, int) and part >= len(node)):
                 found = f"a list of {len(node)}" if isinstance(node, list) else repr(node)
-                raise ConfigError(f"{show_path(key)} cannot be set: {show_path(key[:depth])} is {found}.\n{origin}")
+                raise ConfigError(f"{key} cannot be set: {Key(*key[:depth])} is {found}.\n{origin}")
             if depth == len(key) - 1:
                 node[part] = value
             else:
                 node = node.get(part) if isinstance(node, dict) else node[part]
-        self.origins = {at: former for at, former in self.origins.items() if at[: len(key)] != key}
-        self.origins.update(_everywhere(key, value, origin))
+        self.origins = {at: former for at, former in self.origins.items() if not at.within(key)}
+        self.origins.update(everywhere(key, value, origin))
 
     def _merge(self, key: Key, value: Any, where: Mapping[Key, Origin]) -> None:
         """Set a value; mappings merge, everything else replaces."""
@@ -108,13 +127,13 @@ class Composition:
             target = self._mapping(key)
             self.origins.update({at: origin for at, origin in where.items() if at == key})
             for name, inner in value.items():
-                inside = (*key, name)
+                inside = key / name
                 if not (isinstance(inner, Mapping) and isinstance(target.get(name), dict)):
                     self._forget(inside)
-                self._merge(inside, inner, {at: origin for at, origin in where.items() if at[: len(inside)] == inside})
+                self._merge(inside, inner, {at: origin for at, origin in where.items() if at.within(inside)})
         else:
             self._forget(key)
-            self._mapping(key[:-1])[key[-1]] = value
+            self._mapping(key.parent)[key[-1]] = value
             self.origins.update(where)
 
     def _mapping(self, key: Key) -> dict[Any, Any]:
@@ -126,19 +145,12 @@ class Composition:
         return node
 
     def _forget(self, key: Key) -> None:
-        self._mapping(key[:-1]).pop(key[-1], None)
-        self.origins = {at: origin for at, origin in self.origins.items() if at[: len(key)] != key}
+        self._mapping(key.parent).pop(key[-1], None)
+        self.origins = {at: origin for at, origin in self.origins.items() if not at.within(key)}
 
 
 def _first(where: Mapping[Key, Origin]) -> Origin:
     return next(iter(where.values()))
-
-
-def _everywhere(key: Key, value: Any, origin: Origin) -> dict[Key, Origin]:
-    """One origin for a value and for everything in it."""
-    items: Any = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    inner = {at: origin for name, item in items for at in _everywhere((*key, name), item, origin)}
-    return {key: origin, **inner}
 
 
 def compose(config: str | Path | Mapping[str, Any] | None = None, overrides: Overrides = None) -> Composition:
@@ -153,19 +165,19 @@ def compose(config: str | Path | Mapping[str, Any] | None = None, overrides: Ove
 
     Raises: ConfigError for a file that is missing or is not YAML, and for an override that cannot be read.
     """
-    made = Composition()
+    made, file = _Layers(), None
     if isinstance(config, Mapping):
         tree, origin = copy.deepcopy(dict(config)), Origin("the given mapping")
-        _overlay_layer(made, tree, _everywhere((), tree, origin), Path(), ())
+        _overlay_layer(made, tree, everywhere(Key(), tree, origin), Path(), ())
     elif config is not None:
-        made.file = _config_file(Path(config))
-        _overlay_file(made, made.file, ())
+        file = _config_file(Path(config))
+        _overlay_file(made, file, ())
     items = overrides.items() if isinstance(overrides, Mapping) else map(_split, overrides or ())
     origin = Origin("overrides" if isinstance(overrides, Mapping) else "command line")
-    read = [(parse_path(text), copy.deepcopy(value)) for text, value in items]
+    read = [(Key.parse(text), copy.deepcopy(value)) for text, value in items]
     for key, value in sorted(read, key=lambda item: not _chooses(item[0])):
         _override(made, key, value, origin)
-    return made
+    return Composition(made.tree, made.origins, tuple(made.notices), file)
 
 
 def _chooses(key: Key) -> bool:
@@ -189,7 +201,7 @@ def _config_file(path: Path) -> Path:
     raise ConfigError(f"{path}: no such file.\n{choices(str(path), beside, 'configurations')}")
 
 
-def _overlay_file(made: Composition, path: Path, including: tuple[Path, ...]) -> None:
+def _overlay_file(made: _Layers, path: Path, including: tuple[Path, ...]) -> None:
     if path.resolve() in including:
         chain = " → ".join(file.name for file in (*including, path))
         raise ConfigError(f"{path} inherits itself: {chain}")
@@ -198,14 +210,14 @@ def _overlay_file(made: Composition, path: Path, including: tuple[Path, ...]) ->
 
 
 def _overlay_layer(
-    made: Composition, tree: dict[str, Any], origins: Mapping[Key, Origin], folder: Path, including: tuple[Path, ...]
+    made: _Layers, tree: dict[str, Any], origins: Mapping[Key, Origin], folder: Path, including: tuple[Path, ...]
 ) -> None:
     """Put a tree over what is there, after the files that it inherits."""
     inherited = tree.pop("defaults", None) or []
     if not isinstance(inherited, list) or not all(isinstance(name, str) for name in inherited):
-        raise ConfigError(f"{origins['defaults',]}: defaults is a list of files, like [base.yaml].")
+        raise ConfigError(f"{origins[Key('defaults')]}: defaults is a list of files, like [base.yaml].")
     for index, name in enumerate(inherited):
-        file = _inherited_file(name, folder, origins["defaults", index])
+        file = _inherited_file(name, folder, origins[Key("defaults", index)])
         if file.resolve() not in made.inherited:
             _overlay_file(made, file, including)
             made.inherited.add(file.resolve())
@@ -229,7 +241,7 @@ def _split(text: str) -> tuple[str, Any]:
     return key, parse_value(value, text)
 
 
-def _override(made: Composition, key: Key, value: Any, origin: Origin) -> None:
+def _override(made: _Layers, key: Key, value: Any, origin: Origin) -> None:
     """Overlay one value, as a layer that holds only it."""
     kind = KINDS.get(str(key[0]))
     if any(isinstance(part, int) for part in key):
@@ -240,4 +252,4 @@ def _override(made: Composition, key: Key, value: Any, origin: Origin) -> None:
     layer: Any = value
     for part in reversed(key):
         layer = {part: layer}
-    made.overlay(layer, _everywhere(key, value, origin))
+    made.overlay(layer, everywhere(key, value, origin))

@@ -1,7 +1,8 @@
 """The one exception root, and how an error reads: what was asked, what is possible, what to do next."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _LISTED = 12  # names that a message lists at most
 _LISTED_BESIDE_NEAREST = 5  # of a longer list, when one of the names is likely meant
@@ -21,6 +22,10 @@ class PluginError(TunesmithError):
 
 class DataError(TunesmithError):
     """A data set cannot be read or does not have the expected shape."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a command that can go on where it was; the message is how."""
 
 
 def nearest(asked: str, possible: Iterable[str]) -> str | None:
@@ -46,3 +51,18 @@ def choices(asked: str, possible: Iterable[str], label: str = "possible") -> str
 
 def _likeness(asked: str, name: str) -> float:
     return difflib.SequenceMatcher(None, asked.lower(), name.lower()).ratio()
+
+
+@contextlib.contextmanager
+def noted(label: str) -> Iterator[None]:
+    """Add to an exception which hook of which plugin it left; the innermost one is named."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, TunesmithError) and not any(note.startswith("while ") for note in _notes(error)):
+            error.add_note(f"while {label}")
+        raise
+
+
+def _notes(error: Exception) -> list[str]:
+    return getattr(error, "__notes__", [])

@@ -14,6 +14,7 @@ class Kind:
     default: tuple[str, ...] = ()
     commands: tuple[str, ...] = ("train",)  # the commands that need this kind
     shapes: str = ""  # the hook by which a plugin of this kind shapes the model: if it has it, all commands need it
+    function: str = ""  # the hook that a plain function in a user's file implements: reward=[rewards.py:polite]
 
     @property
     def many(self) -> bool:
@@ -44,9 +45,9 @@ KINDS: dict[str, Kind] = {
             ("train", _SHOW),
             shapes="load_model",
         ),
-        Kind("loss", "optional", "replaces the stage's loss"),
-        Kind("optimizer", "optional", "replaces the trainer's optimizer"),
-        Kind("reward", "any", "scores answers, for stages that learn from rewards"),
+        Kind("loss", "optional", "replaces the stage's loss", function="compute_loss"),
+        Kind("optimizer", "optional", "replaces the trainer's optimizer", function="build_optimizer"),
+        Kind("reward", "any", "scores answers, for stages that learn from rewards", function="score"),
         Kind("tracker", "any", "records what happens in a run", ("console", "jsonl", "plot")),
         Kind("engine", "one", "generates answers", ("transformers",), ("chat",)),
         Kind("exporter", "one", "writes a finished model", ("merged",), ("export",)),

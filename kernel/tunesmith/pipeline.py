@@ -14,7 +14,7 @@ from tunesmith.addresses import hub_of
 from tunesmith.assemble import Assembly, assemble, examine
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Composition, Overrides, compose
-from tunesmith.errors import ConfigError
+from tunesmith.errors import ConfigError, Interrupted
 from tunesmith.planning import Plan
 from tunesmith.types import (
     Batch,
@@ -45,7 +45,7 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
         overrides: `{"adapter.rank": 16}` or `["adapter.rank=16"]`.
         catalog: where to look for plugins; by default all that are installed.
 
-    Raises: ConfigError that lists all problems, before anything heavy is imported; KeyboardInterrupt when the run was
+    Raises: ConfigError that lists all problems, before anything heavy is imported; Interrupted when the run was
         interrupted and can be resumed.
     """
     composition = compose(config, overrides)
@@ -74,7 +74,7 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
     )
     (job,) = run.hook.prepare(job=job, load=_loader(run, source, processor)) or [job]
     if not run.hook.fit(job=job):
-        raise KeyboardInterrupt(f"continue with: tunesmith train {folder} resume=true")
+        raise Interrupted(f"continue with: tunesmith train {folder} resume=true")
     return folder
 
 
@@ -245,15 +245,9 @@ def _calibration(run: Assembly, data: DatasetSplits | None) -> Any:
     return batches
 
 
-def _run_folder(composition: Composition) -> Path | None:
-    """The run that a configuration was read from."""
-    file = composition.file
-    return file.parent if file and file.name == "run.yaml" else None
-
-
 def _export_folder(run: Assembly, composition: Composition) -> Path:
     """RUN-EXPORTER, or runs/MODEL-EXPORTER for a model that no run made."""
-    folder = _run_folder(composition)
+    folder = composition.run_folder
     if folder is None:
         folder = Path("runs") / hub_of(run.plan.plugin("model").path)[1].rstrip("/").rpartition("/")[2]
     elif not folder.name:
@@ -263,7 +257,7 @@ def _export_folder(run: Assembly, composition: Composition) -> Path:
 
 def _handle(run: Assembly, composition: Composition) -> ModelHandle:
     """A trained run's model, or the plain model that a configuration names."""
-    folder = _run_folder(composition)
+    folder = composition.run_folder
     whole = folder is not None and runs.holds_model(folder)
     adapter = folder if folder and runs.holds_adapter(folder) else None
     if folder and not (whole or adapter):

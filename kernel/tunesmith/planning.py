@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.errors import ConfigError, TunesmithError
-from tunesmith.reading import Key, Origin, parse_path, show_path
+from tunesmith.keys import Key, Origin, Origins, nearest_origin
 from tunesmith.traits import traits_of
 from tunesmith.types import Problem
 
@@ -43,7 +43,7 @@ class Plan:
     run: RunOptions
     selected: tuple[Selected, ...]
     config: Mapping[str, Any]  # resolved: run options, and per kind the name and all options
-    origins: Mapping[Key, Origin] = field(default_factory=dict)
+    origins: Origins = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     catalog: Catalog | None = field(default=None, compare=False, repr=False)  # what is installed
 
@@ -81,7 +81,7 @@ class Plan:
     def get(self, key: str, default: Any = None) -> Any:
         """A resolved value: `trainer.max_steps`, `quantizer.name`; `default` when nothing selected has it."""
         node: Any = self.config
-        for part in parse_path(key):
+        for part in Key.parse(key):
             try:
                 node = node[part]
             except (KeyError, IndexError, TypeError):
@@ -90,43 +90,28 @@ class Plan:
 
     def origin(self, key: Key) -> Origin | None:
         """Where a value was written, or the nearest value that contains it; None for a default."""
-        return _nearest(key, self.origins)
+        return nearest_origin(key, self.origins)
 
 
 def problem_of(error: TunesmithError, key: Key) -> Problem:
     """An error as one problem of several: its first line says what is wrong, the rest what to do."""
     message, _, advice = str(error).partition("\n")
-    return Problem(show_path(key), message, advice)
+    return Problem(key, message, advice)
 
 
-def report(problems: Iterable[Problem], origins: Mapping[Key, Origin]) -> str:
+def report(problems: Iterable[Problem], origins: Origins) -> str:
     """All problems as text: what is wrong, what is possible, and where it is written."""
     parts = []
     for problem in problems:
         lines = [problem.message, *(f"  {line}" for line in problem.advice.splitlines())]
-        place = _written(problem.key, origins)
+        place = nearest_origin(Key.of(problem.key), origins)
         if place:
             lines.append(f"  {place}")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def _written(text: str, origins: Mapping[Key, Origin]) -> Origin | None:
-    """Where a problem's key, or the nearest value that contains it, was written."""
-    if (text,) in origins:  # also a key that is none: `adapter.rank: 16` in a file
-        return origins[(text,)]
-    try:
-        return _nearest(parse_path(text), origins) if text else None
-    except ConfigError:
-        return None
-
-
-def _nearest(key: Key, origins: Mapping[Key, Origin]) -> Origin | None:
-    places = (origins[key[:length]] for length in range(len(key), 0, -1) if key[:length] in origins)
-    return next(places, None)
-
-
-def refuse(problems: Iterable[Problem], origins: Mapping[Key, Origin]) -> None:
+def refuse(problems: Iterable[Problem], origins: Origins) -> None:
     """Raise one ConfigError that lists every error among the problems; return when there is none."""
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:

@@ -1,27 +1,14 @@
-"""Reading YAML with the line of every value, and the grammar of override keys and values."""
+"""Reading YAML with the line of every value, and the values of overrides."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from tunesmith.errors import ConfigError
-
-Key = tuple[str | int, ...]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a value was written."""
-
-    source: str  # a file, "command line", …
-    line: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.source}:{self.line}" if self.line else self.source
+from tunesmith.keys import Key, Origin
 
 
 class _Loader(yaml.SafeLoader):
@@ -58,8 +45,8 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, Origin]]:
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None:
-            _refuse_duplicates(node, (), str(path))
-        data = {} if node is None else _construct(loader, node, (), str(path), origins)
+            _refuse_duplicates(node, Key(), str(path))
+        data = {} if node is None else _construct(loader, node, Key(), str(path), origins)
     except yaml.YAMLError as error:
         raise ConfigError(_not_yaml(error, path, text)) from error
     except RecursionError as error:
@@ -86,51 +73,32 @@ def _refuse_duplicates(node: yaml.Node, key: Key, source: str) -> None:
     """Look for keys that are written twice, before merge keys (`<<`) add those of other mappings."""
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _refuse_duplicates(item, (*key, index), source)
+            _refuse_duplicates(item, key / index, source)
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for name_node, value_node in node.value:
             name, line = str(name_node.value), name_node.start_mark.line + 1
             if name in seen:
                 first = f"first in line {seen[name]}"
-                raise ConfigError(f"{source}:{line}: {show_path((*key, name))} is written twice, {first}.")
+                raise ConfigError(f"{source}:{line}: {key / name} is written twice, {first}.")
             seen[name] = line
-            _refuse_duplicates(value_node, (*key, name), source)
+            _refuse_duplicates(value_node, key / name, source)
 
 
 def _construct(loader: _Loader, node: yaml.Node, key: Key, source: str, origins: dict[Key, Origin]) -> Any:
     if key:
         origins[key] = Origin(source, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
-        return [_construct(loader, item, (*key, index), source, origins) for index, item in enumerate(node.value)]
+        return [_construct(loader, item, key / index, source, origins) for index, item in enumerate(node.value)]
     if not isinstance(node, yaml.MappingNode):
         return loader.construct_object(node, deep=True)
     loader.flatten_mapping(node)
     data: dict[str, Any] = {}
     for name_node, value_node in node.value:
         name = str(loader.construct_object(name_node, deep=True))
-        data[name] = _construct(loader, value_node, (*key, name), source, origins)
-        origins[(*key, name)] = Origin(source, name_node.start_mark.line + 1)
+        data[name] = _construct(loader, value_node, key / name, source, origins)
+        origins[key / name] = Origin(source, name_node.start_mark.line + 1)
     return data
-
-
-def parse_path(text: str) -> Key:
-    """`data.train[0].path` as `("data", "train", 0, "path")`."""
-    if not re.fullmatch(r"[^.\[\]]+(\[\d+\])*(\.[^.\[\]]+(\[\d+\])*)*", text):
-        raise ConfigError(
-            f"{text!r} is not a key of a configuration.\nwrite it like adapter.rank or data.train[0].path"
-        )
-    return tuple(int(part) if part.isdigit() and bracket else part for bracket, part in _parts(text))
-
-
-def _parts(text: str) -> list[tuple[bool, str]]:
-    return [(match[0].startswith("["), match[1] or match[2]) for match in re.finditer(r"\[(\d+)\]|([^.\[\]]+)", text)]
-
-
-def show_path(key: Key) -> str:
-    """The opposite of `parse_path`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
-    return text.removeprefix(".")
 
 
 def parse_value(text: str, written: str) -> Any:

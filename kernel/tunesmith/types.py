@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from tunesmith.keys import Key
+
 Message = dict[str, Any]
 """One turn: `role`, `content`, and optionally `reasoning`, `tool_calls`, `tool_call_id`, `weight`."""
 
@@ -82,7 +84,7 @@ class Requirement:
 class Problem:
     """One thing that is wrong with a plan, before anything heavy is imported."""
 
-    key: str  # dotted configuration key, `adapter.rank`; "" when it concerns no single key
+    key: str | Key  # dotted configuration key, `adapter.rank`; "" when it concerns no single key
     message: str  # what is wrong, in one sentence
     advice: str = ""  # what to do instead: possible values, the nearest match, the next command
     severity: Literal["error", "warning"] = "error"

@@ -6,16 +6,16 @@ import dataclasses
 import reprlib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tunesmith.errors import PluginError, choices
+from tunesmith.keys import Key, Part
 from tunesmith.kinds import CONFIGURED
 from tunesmith.options import fields_of, options, shorthand, type_name
 from tunesmith.ranges import Range, numbers_in
-from tunesmith.reading import Key, show_path
 from tunesmith.types import Problem
 
 _SHORT = reprlib.Repr()
@@ -23,7 +23,9 @@ _SHORT.maxstring = _SHORT.maxother = 60
 _MISSING = "???"  # how OmegaConf writes a value that is still to be given
 
 
-def structured(cls: type, values: Mapping[str, Any], key: Key, label: str) -> tuple[DictConfig, list[Problem]]:
+def structured(
+    cls: type, values: Mapping[str, Any], key: Sequence[Part], label: str
+) -> tuple[DictConfig, list[Problem]]:
     """Put values over the defaults of a plugin, or of a dataclass nested in one.
 
     Args:
@@ -34,14 +36,14 @@ def structured(cls: type, values: Mapping[str, Any], key: Key, label: str) -> tu
 
     Returns: the merged configuration node, interpolations unresolved, and everything that is wrong.
     """
-    node = schema_of(cls)
+    node, key = schema_of(cls), Key(*key)
     known = {option.name: option for option in options(cls)}
     problems: list[Problem] = []
     for name, value in values.items():
-        place = (*key, name)
+        place = key / str(name)
         if name not in known:
             message = f"{label} has no option {name}."
-            problems.append(Problem(show_path(place), message, choices(str(name), known)))
+            problems.append(Problem(place, message, choices(str(name), known)))
             continue
         checked, nested = _nested(known[name].type, value, place, label)
         problems += nested
@@ -56,8 +58,8 @@ def structured(cls: type, values: Mapping[str, Any], key: Key, label: str) -> tu
             problems.append(_wrong_type(place, known[name].type, value))
     for name, option in known.items():
         if option.required and values.get(name, _MISSING) == _MISSING:
-            needed = show_path((*key, name))
-            shown = name if label == show_path(key) else needed
+            needed = key / name
+            shown = name if label == str(key) else needed
             message = f"{label} needs {shown}{': ' if option.doc else ''}{option.doc.rstrip('.')}."
             problems.append(Problem(needed, message, f"type: {option.type_name}"))
     return node, problems
@@ -81,10 +83,8 @@ def schema_of(cls: type) -> DictConfig:
 def _out_of_range(key: Key, allowed: Range | None, value: Any) -> list[Problem]:
     if allowed is None:
         return []
-    found = [((*key, *inside), number) for inside, number in numbers_in(value) if number not in allowed]
-    return [
-        Problem(show_path(at), f"{show_path(at)} cannot be {number}.", f"possible: {allowed}") for at, number in found
-    ]
+    found = [(Key(*key, *inside), number) for inside, number in numbers_in(value) if number not in allowed]
+    return [Problem(at, f"{at} cannot be {number}.", f"possible: {allowed}") for at, number in found]
 
 
 def instance(cls: type, values: Mapping[str, Any]) -> Any:
@@ -105,17 +105,17 @@ def _nested(annotation: Any, value: Any, key: Key, label: str) -> tuple[Any, lis
     if origin in (typing.Union, types.UnionType):
         return _nested(next(filter(_dataclass_in, arguments)), value, key, label)
     if origin is list and isinstance(value, list):
-        made = [_nested(arguments[0], item, (*key, index), label) for index, item in enumerate(value)]
+        made = [_nested(arguments[0], item, key / index, label) for index, item in enumerate(value)]
         return [item for item, _ in made], [problem for _, problems in made for problem in problems]
     if origin is dict and isinstance(value, Mapping):
-        items = {name: _nested(arguments[1], item, (*key, name), label) for name, item in value.items()}
+        items = {name: _nested(arguments[1], item, key / name, label) for name, item in value.items()}
         return {name: item for name, (item, _) in items.items()}, [p for _, found in items.values() for p in found]
     if origin is None and isinstance(value, str) and shorthand(inner):
         value = {shorthand(inner): value}
     if isinstance(value, str) and "${" in value:
         return value, []
     if origin is None and isinstance(value, Mapping):
-        return structured(inner, value, key, show_path(key))
+        return structured(inner, value, key, str(key))
     return value, [_wrong_type(key, annotation, value)]
 
 
@@ -135,7 +135,7 @@ def _wrong_type(key: Key, annotation: Any, value: Any) -> Problem:
     else:
         short = shorthand(_dataclass_in(annotation))
         advice = f"type: {type_name(annotation)}{f', or a string for its {short}' if short else ''}"
-    return Problem(show_path(key), f"{show_path(key)} cannot be {_SHORT.repr(value)}.", advice)
+    return Problem(key, f"{key} cannot be {_SHORT.repr(value)}.", advice)
 
 
 def resolve(node: DictConfig, key: Key, names: Iterable[str] | None = None) -> tuple[dict[str, Any], list[Problem]]:
@@ -150,7 +150,7 @@ def resolve(node: DictConfig, key: Key, names: Iterable[str] | None = None) -> t
             value = None if OmegaConf.is_missing(node, name) else node[name]
             data[str(name)] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         except OmegaConfBaseException as error:
-            place = str(getattr(error, "full_key", "") or show_path((*key, str(name))))
+            place = str(getattr(error, "full_key", "") or key / str(name))
             message = f"{place} cannot be resolved: {str(error).splitlines()[0]}."
             problems.append(Problem(place, message, "write ${adapter.rank} for the value of another key"))
     return data, problems
@@ -160,5 +160,9 @@ def unknown_key(name: str, known: list[str]) -> Problem:
     """A key of the top level that is neither a kind nor one of the run's options."""
     head, dot, rest = name.partition(".")
     if dot and head in CONFIGURED:
-        return Problem(name, f"{name} is not a key of a file.", f"write {head}: {{{rest}: …}}; dots are for overrides")
-    return Problem(name, f"{name} is not a key of a configuration.", choices(name, [*known, *CONFIGURED, "defaults"]))
+        return Problem(
+            Key(name), f"{name} is not a key of a file.", f"write {head}: {{{rest}: …}}; dots are for overrides"
+        )
+    return Problem(
+        Key(name), f"{name} is not a key of a configuration.", choices(name, [*known, *CONFIGURED, "defaults"])
+    )

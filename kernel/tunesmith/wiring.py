@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import os
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 
 import pluggy
 from tunesmith import hookspecs
-from tunesmith.errors import TunesmithError, choices
+from tunesmith.errors import choices, noted
 from tunesmith.kinds import EXCLUSIVE, OF_THE_LOOP, OPTIONAL, ROUTED
 from tunesmith.planning import Plan, Selected
 from tunesmith.types import Problem
@@ -154,21 +153,6 @@ def implementations(plan: Plan, manager: pluggy.PluginManager) -> list[tuple[str
         if listed:
             found.append((name, listed))
     return found
-
-
-@contextlib.contextmanager
-def noted(label: str) -> Iterator[None]:
-    """Add to an exception which hook of which plugin it left; the innermost one is named."""
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, TunesmithError) and not any(note.startswith("while ") for note in _notes(error)):
-            error.add_note(f"while {label}")
-        raise
-
-
-def _notes(error: Exception) -> list[str]:
-    return getattr(error, "__notes__", [])
 
 
 def _observe(implementation: pluggy.HookImpl, label: str) -> None:

@@ -1,0 +1,61 @@
+"""Private plugins: a class, or a function, in one file that the user names: `loss=my_loss.py:Mine`."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import PluginError, choices
+from tunesmith.kinds import KINDS
+
+
+def find_in_file(
+    kind: str, name: str, file: Path, attribute: str, folder: Path | None
+) -> tuple[str, str, str, str, str, str, Callable[[], Any]]:
+    """What the catalog's entry of a private plugin says, whose version is the hash of its file.
+
+    Args:
+        name: as it was written, `my_loss.py:Mine`.
+        folder: that relative files are looked for in first, before the current one.
+
+    Raises: PluginError when there is no such file.
+    """
+    places = [place / file for place in (folder, Path()) if place is not None]
+    found = next((place.resolve() for place in places if place.is_file()), None)
+    if found is None:
+        raise PluginError(f"{kind}={name}: there is no file {places[0]}.\nwrite FILE.py:CLASS")
+    digest = hashlib.sha256(found.read_bytes()).hexdigest()
+    load = functools.partial(_load, kind, found, attribute, digest)
+    return kind, f"{found}:{attribute}", str(found), f"sha256:{digest}", name, "", load
+
+
+def _load(kind: str, file: Path, attribute: str, digest: str) -> Any:
+    """Import a file under a name of its own; a function becomes a plugin with its kind's one hook."""
+    from tunesmith.hookspecs import hookimpl
+    from tunesmith.options import is_plugin, plugin
+
+    module_name = f"tunesmith_private_{file.stem}_{digest[:12]}"
+    if module_name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(module_name, file)
+        assert spec is not None and spec.loader is not None, "a file that ends in .py has a loader"
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module  # where a dataclass looks for the types of its fields
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[module_name]
+            raise
+    members = vars(sys.modules[module_name])
+    if attribute not in members:
+        possible = [name for name, value in members.items() if is_plugin(value) or callable(value)]
+        raise PluginError(f"{file} has no {attribute}; {choices(attribute, possible)}")
+    thing, hook = members[attribute], KINDS[kind].function
+    if not hook or isinstance(thing, type) or not callable(thing):
+        return thing
+    described = {"__doc__": thing.__doc__, "__module__": module_name, hook: staticmethod(hookimpl(thing))}
+    return plugin(type(attribute, (), described))

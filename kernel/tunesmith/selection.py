@@ -1,0 +1,186 @@
+"""Selection: which plugins a configuration names for a command, found among the installed ones and imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.addresses import hub_of
+from tunesmith.catalog import Catalog, Entry, MissingPluginError
+from tunesmith.compose import Composition
+from tunesmith.errors import PluginError, choices
+from tunesmith.keys import Key
+from tunesmith.kinds import CONFIGURED, KINDS, Kind
+from tunesmith.messages import announce
+from tunesmith.planning import problem_of
+from tunesmith.types import Problem
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A plugin that is named: by the configuration, or by another plugin that calls it."""
+
+    kind: str
+    name: str
+    key: Key  # where it is named
+    asked: bool = True  # False for a default
+
+    @property
+    def where(self) -> Key:
+        """Where its options are."""
+        return Key(self.kind, self.name) if KINDS[self.kind].many else Key(self.kind)
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind}={self.name}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plugin that was found and imported."""
+
+    wanted: Wanted
+    entry: Entry
+    cls: type
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A plugin that is not installed, and the distribution that has it."""
+
+    wanted: Wanted
+    distribution: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What became of the plugins that are wanted."""
+
+    choices: tuple[Choice, ...]
+    missing: tuple[Missing, ...]
+    problems: tuple[Problem, ...]
+
+
+def wanted(composition: Composition, command: str, catalog: Catalog) -> tuple[tuple[Wanted, ...], tuple[Problem, ...]]:
+    """The plugins that a configuration names for a command, defaults included, and the kinds that lack a name."""
+    found: list[Wanted] = []
+    problems = []
+    for kind in CONFIGURED.values():
+        value = composition.tree.get(kind.name)
+        if command not in kind.commands and not _shapes_model(kind, value, composition, catalog):
+            continue
+        if kind.many:
+            found += _named(kind, value, composition, catalog)
+            continue
+        name = (value or {}).get("name", next(iter(kind.default), None))
+        if name is not None:
+            asked = Key(kind.name, "name") in composition.origins
+            found.append(Wanted(kind.name, str(name), Key(kind.name, "name"), asked))
+        elif kind.how_many == "one" or (value and set(value) != {"name"}):
+            advice = f"{choices('', catalog.names(kind.name), 'installed')}\nwrite {kind.name}=NAME"
+            problems.append(Problem(Key(kind.name), f"{kind.name} needs a name.", advice))
+    return (*found, *_hub(composition)), tuple(problems)
+
+
+def _named(kind: Kind, value: Any, composition: Composition, catalog: Catalog) -> Iterator[Wanted]:
+    """The plugins of a kind of which there may be many; a default that is not installed is left out in silence."""
+    for name in kind.default if value is None else value:
+        asked = name not in kind.default or Key(kind.name, name) in composition.origins
+        if asked or name in catalog.names(kind.name):
+            yield Wanted(kind.name, name, Key(kind.name, name), asked)
+
+
+def _shapes_model(kind: Kind, value: Any, composition: Composition, catalog: Catalog) -> bool:
+    """Whether the plugin that a configuration names shapes the model, so that it counts after training too.
+
+    False for one that is not installed; True for one that cannot be imported, whose cause is then told.
+    """
+    name = value.get("name") if kind.shapes and value else None
+    if name is None:
+        return False
+    try:
+        entry = catalog.find(kind.name, str(name), folder=_folder(composition, Key(kind.name, "name")))
+        return hasattr(catalog.load(entry), kind.shapes)
+    except MissingPluginError:
+        return False
+    except PluginError:
+        return True
+
+
+def _hub(composition: Composition) -> Iterator[Wanted]:
+    """The hub of the model's address, also when the model's own plugin is missing or wrong."""
+    path = (composition.tree.get("model") or {}).get("path")
+    default = composition.tree.get("default_hub", "huggingface")
+    if isinstance(path, str) and "${" not in f"{path}{default}":
+        yield Wanted("hub", hub_of(path, str(default))[0], Key("model", "path"))
+
+
+def select(named: tuple[Wanted, ...], composition: Composition, catalog: Catalog) -> Selection:
+    """Find and import plugins; what is not installed, ambiguous or broken is left out, with its reason."""
+    found, missing, problems = [], [], []
+    for item in named:
+        try:
+            entry = catalog.find(item.kind, item.name, folder=_folder(composition, item.key), asked=item.asked)
+            if entry.private:
+                _admit(item, entry, composition)
+            found.append(Choice(item, entry, catalog.load(entry)))
+        except MissingPluginError as error:
+            locked = _locked(item, composition)
+            if locked:
+                problems.append(Problem(item.key, f"no installed plugin provides {item.label}.", locked))
+            elif error.distribution is None:
+                problems.append(problem_of(error, item.key))
+            else:
+                missing.append(Missing(item, error.distribution))
+        except PluginError as error:
+            problems.append(problem_of(error, item.key))
+    return Selection(tuple(found), tuple(missing), tuple(problems))
+
+
+def _folder(composition: Composition, key: Key) -> Any:
+    """The folder of the file in which a value is written; None for a value of the command line."""
+    from pathlib import Path
+
+    origin = composition.origins.get(key)
+    return Path(origin.source).parent if origin and origin.line is not None else None
+
+
+def _admit(item: Wanted, entry: Entry, composition: Composition) -> None:
+    """Announce a plugin in a file, unless it is the record of a run, not its user, that names it.
+
+    Raises: PluginError: whoever made a run's folder chose what stands in it.
+    """
+    origin = composition.origins.get(item.key)
+    if composition.run_folder is not None and origin and origin.source == str(composition.file):
+        raise PluginError(
+            f"{item.label}: a run's folder names this file, which is not run for that reason alone.\n"
+            f"if you know the file, say so: {item.label}"
+        )
+    announce(f"{item.kind}", item.name, f"your file, {entry.version[:19]}")
+
+
+def _locked(item: Wanted, composition: Composition) -> str:
+    """What the lock file of a run says of the plugin that made it; "" outside a run, or without a word of it."""
+    lock = composition.run_folder / "plugins.lock" if composition.run_folder else None
+    lines = lock.read_text(encoding="utf-8").splitlines() if lock and lock.is_file() else []
+    for line in lines:
+        requirement, _, plugins = line.partition("#")
+        if item.label in plugins.split() and requirement.strip():
+            return f"this run was made with {requirement.strip()}: pip install -r {lock}"
+    return ""
+
+
+def missing_problem(missing: Mapping[Wanted, str], composition: Composition, restriction: str) -> Problem:
+    """All that is to be installed, in one line and one command.
+
+    Args:
+        missing: what is wanted, and the distribution that has it.
+    """
+    told = []
+    for item in missing:
+        origin = composition.origins.get(item.key)
+        told.append(f"{item.label} ({origin})" if origin else item.label)
+    command = f"pip install {' '.join(sorted(set(missing.values())))}"
+    hidden = f"\n{restriction}" if restriction else ""
+    return Problem(Key(), f"not installed: {', '.join(told)}.", command + hidden)
