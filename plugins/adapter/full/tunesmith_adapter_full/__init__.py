@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.capable import few_bits
 from tunesmith.patterns import matches_any, refuse_unknown
+from tunesmith.traits import AdapterTraits
 from tunesmith.types import ModelSource, Problem
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 @plugin
 class Full:
     """Trains all weights, or all but some."""
+
+    traits: ClassVar[AdapterTraits] = AdapterTraits(whole=True)
 
     # parameters that stay as they are: dotted parts of their names, with `*` for anything (embed_tokens, layers.[0-9])
     freeze: list[str] = field(default_factory=list)

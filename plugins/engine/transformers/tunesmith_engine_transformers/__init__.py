@@ -9,9 +9,10 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunesmith import TunesmithError, hookimpl, plugin
+from tunesmith.traits import EngineTraits
 from tunesmith.types import Conversation, Delta, ModelHandle, Problem, Sampling
 from tunesmith_library_chat import tokenizer_of
 
@@ -34,6 +35,8 @@ class Transformers:
 
     null leaves a value to the model's generation_config.json; where that says nothing, answers are greedy.
     """
+
+    traits: ClassVar[EngineTraits] = EngineTraits(runs_modules=True)
 
     max_new_tokens: int = 512  # tokens of an answer, at most
     temperature: float | None = None  # 0 is greedy, 1 the model's own probabilities

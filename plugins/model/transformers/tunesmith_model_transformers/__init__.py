@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.addresses import is_path
 from tunesmith.errors import choices
+from tunesmith.traits import ModelTraits
 from tunesmith.types import ModelSource, Precision, Problem
 
 _FLASH_PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
@@ -18,6 +19,8 @@ _FLASH_PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flas
 @plugin
 class Transformers:
     """Any causal language model that transformers can load, from a hub or a folder."""
+
+    traits: ClassVar[ModelTraits] = ModelTraits(attention_interface=True, plain_layers=True)
 
     path: str  # model on a hub (Qwen/Qwen3-4B, modelscope://…) or a local folder
     revision: str | None = None  # branch, tag or commit on the hub; null is the hub's default

@@ -1,9 +1,10 @@
 """A training objective: the next token of plain text."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from tunesmith import DataError, hookimpl, plugin
+from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Row, model_inputs
 from tunesmith_library_chat import tokenizer_of
 
@@ -11,6 +12,8 @@ from tunesmith_library_chat import tokenizer_of
 @plugin
 class Placeholder:
     """Every token of a text but the first is predicted from those before it."""
+
+    traits: ClassVar[StageTraits] = StageTraits(reads=("text",), token_loss=True, streams=True)
 
     max_length: int = 2048  # tokens of an example; what is longer is cut
 
