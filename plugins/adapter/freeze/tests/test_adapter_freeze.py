@@ -9,10 +9,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from tunesmith import TunesmithError
 from tunesmith_adapter_freeze import Freeze
-from tunesmith_adapter_freeze.layers import find_layers
 from tunesmith_library_testing import AdapterSuite
 from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
 from tunesmith_library_testing.tiny import save_tiny_model
+from tunesmith_library_weights.layers import find_layers
 
 
 class TestFreeze(AdapterSuite):

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import TunesmithError, hookimpl, plugin
-from tunesmith.capable import few_bits
-from tunesmith.patterns import matches_any, refuse_unknown
 from tunesmith.types import ModelSource, Problem
+from tunesmith_library_weights.patterns import matches_any, refuse_unknown
+from tunesmith_library_weights.plans import few_bits
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -40,7 +40,7 @@ class Freeze:
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:
         """Raises: TunesmithError when `trained` is given, the weights are quantised, or a name fits nothing."""
-        from tunesmith_adapter_full.weights import refuse_adapter, refuse_quantised, train_only
+        from tunesmith_library_weights.training import refuse_adapter, refuse_quantised, train_only
 
         refuse_adapter(trained, "freeze")
         if source.training:
@@ -55,7 +55,7 @@ class Freeze:
 
     def _choose(self, model: Any) -> tuple[set[str], str]:
         """The names of the parameters to train, and how they were chosen."""
-        from .layers import find_layers
+        from tunesmith_library_weights.layers import find_layers
 
         path, layers = find_layers(model)
         if abs(self.trainable_layers) > len(layers):

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, hookimpl, plugin
-from tunesmith.capable import few_bits
-from tunesmith.patterns import matches_any, refuse_unknown
 from tunesmith.traits import AdapterTraits
 from tunesmith.types import ModelSource, Problem
+from tunesmith_library_weights.patterns import matches_any, refuse_unknown
+from tunesmith_library_weights.plans import few_bits
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -38,7 +38,7 @@ class Full:
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:
         """Raises: TunesmithError when `trained` is given, the weights are quantised, or `freeze` fits nothing."""
-        from .weights import refuse_adapter, refuse_quantised
+        from tunesmith_library_weights.training import refuse_adapter, refuse_quantised
 
         refuse_adapter(trained, "full")
         if source.training:
@@ -51,7 +51,7 @@ class Full:
         return model
 
     def _unfreeze(self, model: Any) -> None:
-        from .weights import train_only
+        from tunesmith_library_weights.training import train_only
 
         names = [name for name, _ in model.named_parameters()]
         refuse_unknown("adapter.freeze", self.freeze, names, "parameter")

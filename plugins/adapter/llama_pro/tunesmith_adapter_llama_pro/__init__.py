@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import hookimpl, plugin
-from tunesmith.capable import few_bits
 from tunesmith.types import ModelSource, Problem
+from tunesmith_library_weights.plans import few_bits
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -41,7 +41,7 @@ class LlamaPro:
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:
         """Raises: TunesmithError when `trained` is given, the weights are quantised, or this architecture cannot."""
-        from tunesmith_adapter_full.weights import refuse_adapter, refuse_quantised, train_only
+        from tunesmith_library_weights.training import refuse_adapter, refuse_quantised, train_only
 
         from .expansion import expand, refuse_change, refuse_other_layers
 

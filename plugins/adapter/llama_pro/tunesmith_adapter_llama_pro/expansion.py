@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 from tunesmith import TunesmithError
-from tunesmith.patterns import matches_any, parts_of
-from tunesmith_adapter_freeze.layers import find_layers
+from tunesmith_library_weights.layers import find_layers
+from tunesmith_library_weights.patterns import matches_any, parts_of
 
 _PER_LAYER = ("layer", "pattern")  # parts of the names of configuration lists with one entry per layer
 

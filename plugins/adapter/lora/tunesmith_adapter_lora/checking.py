@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.addresses import is_path
-from tunesmith.capable import unmergeable
 from tunesmith.types import Problem
+from tunesmith_library_weights.plans import unmergeable
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan

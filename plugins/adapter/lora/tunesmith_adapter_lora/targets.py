@@ -7,14 +7,15 @@ from typing import Any
 
 from tunesmith import TunesmithError
 from tunesmith.errors import choices
-from tunesmith.patterns import matches, matches_any, parts_of, refuse_unknown
+from tunesmith_library_weights.patterns import matches, matches_any, parts_of, refuse_unknown
 
 
 def pick_targets(model: Any, include: Sequence[str] | str, exclude: Sequence[str]) -> list[str]:
     """Choose the layers that get an adapter.
 
     Args:
-        include: patterns as `tunesmith.patterns.matches` reads them; `all` is every linear layer but the output head.
+        include: patterns as `tunesmith_library_weights.matches` reads them; `all` is every linear layer but the
+            output head.
         exclude: patterns of layers to leave out again, as the model's `fresh_modules` are, which are trained whole.
 
     Returns: names for peft, as short as they can be without fitting another module.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
-from tunesmith.capable import unmergeable
+from tunesmith_library_weights.plans import unmergeable
 from tunesmith.files import replacing
 from tunesmith.types import ModelHandle, Problem
 

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from tunesmith import announce
 from tunesmith.types import Batch, DatasetSplits, TrainingJob
+from tunesmith_library_weights.switching import without_dropout
 
 from tunesmith_library_training import processes
-from tunesmith_library_training.reference import without_dropout
 
 
 class WithColumns:

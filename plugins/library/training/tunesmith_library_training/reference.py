@@ -6,7 +6,7 @@ With an adapter that is the model itself with the adapter switched off, at no co
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class Reference:
         Raises: TunesmithError when there is neither a second model nor an adapter to switch off.
         """
         import torch
+        from tunesmith_library_weights.switching import adapted_model, without_dropout
 
         with torch.no_grad():
             if self.model is not None:
@@ -41,30 +42,6 @@ class Reference:
                 yield trained
 
 
-def adapted_model(model: Any) -> Any:
-    """The model with an adapter that can be switched off within DDP and other wrappers; None when there is none."""
-    while not hasattr(model, "disable_adapter"):
-        if not hasattr(model, "module"):
-            return None
-        model = model.module
-    return model
-
-
-@contextmanager
-def without_dropout(model: Any) -> Iterator[None]:
-    """Switch dropout layers off. Not `model.eval()`: some quantised layers repack their weights then."""
-    from torch import nn
-
-    layers = [module for module in model.modules() if isinstance(module, nn.Dropout) and module.training]
-    for layer in layers:
-        layer.training = False
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.training = True
-
-
 def use_numbers_of(trained: Any, reference: Any) -> None:
     """Keep the reference's weights in the numbers of the trained model's.
 
@@ -75,25 +52,3 @@ def use_numbers_of(trained: Any, reference: Any) -> None:
         for parameter in reference.parameters():
             if parameter.dtype == here:
                 parameter.data = parameter.data.to(there)
-
-
-def begins_as_its_base(model: Any) -> bool:
-    """Whether a model about to be trained computes the same with its adapter switched off; asked of the model itself.
-
-    Not so for one without adapter, for an adapter that was trained before, and for starts that change the base (PiSSA).
-    """
-    import torch
-
-    adapted = adapted_model(model)
-    if adapted is None:
-        return False
-    weight = model.get_input_embeddings().weight
-    tokens = (torch.arange(16, device=weight.device) * 7 + 11) % model.config.get_text_config().vocab_size
-    # trained weights are float32 also over a base in bf16, which only autocast brings together
-    half = torch.autocast(weight.device.type, torch.bfloat16, enabled=model.dtype == torch.bfloat16)
-    with torch.no_grad(), half, without_dropout(model):
-        found = []
-        for switched in (nullcontext(), adapted.disable_adapter()):
-            with switched:
-                found.append(model(input_ids=tokens[None], use_cache=False).logits.float())
-    return torch.allclose(*found, rtol=1e-3, atol=1e-3)

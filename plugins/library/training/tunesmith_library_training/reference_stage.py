@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith import announce, hookimpl
 from tunesmith.types import Batch, LoadModel, TrainingJob
 
-from tunesmith_library_training.reference import Reference, begins_as_its_base, use_numbers_of
+from tunesmith_library_training.reference import Reference, use_numbers_of
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -58,11 +58,13 @@ class ReferenceStage:
 
     @hookimpl
     def prepare(self, job: TrainingJob, load: LoadModel) -> TrainingJob | None:
+        from tunesmith_library_weights.switching import begins_as_base
+
         settings = self._settings
         model = None
         if self.reference is not None or self.reference_adapter is not None:
             model = load(self.reference or settings.model, adapter=self.reference_adapter)
-        elif not self.precompute_reference and not begins_as_its_base(job.model):
+        elif not self.precompute_reference and not begins_as_base(job.model):
             announce("reference", "a second model", "the model as it is before training")
             model = load(settings.model, adapter=settings.adapter)
         if model is not None:

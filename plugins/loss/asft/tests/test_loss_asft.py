@@ -171,14 +171,15 @@ def test_reference_has_no_dropout(tiny_llama: Path, tiny_bpe: Any) -> None:
     assert any(weight.requires_grad for weight in model.parameters())
 
 
-def test_adapter_that_does_not_begin_as_its_base(tiny_llama: Path) -> None:
+@pytest.mark.parametrize("start", ["pissa", "trained"])
+def test_adapter_that_does_not_begin_as_its_base(start: str, tiny_llama: Path) -> None:
     """One that changes the base, and one that was trained before: the reference is what they were."""
-    for model in (fresh(tiny_llama, init_lora_weights="pissa"), moved(fresh(tiny_llama))):
-        loss, asked = AnchoredFineTuning(), []
-        values = {"model.path": "a/model", "adapter.path": "runs/before"}
-        loss.check(plan=StubPlan({"loss": {"asft": loss}}, values=values))
-        loss.prepare(job=job_of(model), load=lambda *given, **named: asked.append((given, named)) or "another")
-        assert asked == [(("a/model",), {"adapter": "runs/before"})] and loss._loaded == "another"
+    model = moved(fresh(tiny_llama)) if start == "trained" else fresh(tiny_llama, init_lora_weights=start)
+    loss, asked = AnchoredFineTuning(), []
+    values = {"model.path": "a/model", "adapter.path": "runs/before"}
+    loss.check(plan=StubPlan({"loss": {"asft": loss}}, values=values))
+    loss.prepare(job=job_of(model), load=lambda *given, **named: asked.append((given, named)) or "another")
+    assert asked == [(("a/model",), {"adapter": "runs/before"})] and loss._loaded == "another"
 
 
 def test_named_reference(tiny_llama: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 from tunesmith import announce
-from tunesmith.patterns import matches_any, refuse_unknown
 from tunesmith.types import OptimizerSettings
+from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 
 
 def adam_defaults(settings: OptimizerSettings) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
-from tunesmith.patterns import refuse_unknown
 from tunesmith.traits import QuantizerTraits
 from tunesmith.types import ModelSource, Problem
+from tunesmith_library_weights.patterns import refuse_unknown
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -125,5 +125,5 @@ def _stored_as(source: ModelSource) -> str | None:
 
 
 def _regex(pattern: str) -> str:
-    """A pattern of `tunesmith.patterns` as transformers reads it: a regular expression from a name's start to a dot."""
+    """A pattern of names as transformers reads it: a regular expression from a name's start to a dot."""
     return r"(?:.*\.)?" + fnmatch.translate(pattern).removesuffix(r"\Z").removesuffix(r"\z")

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from tunesmith import TunesmithError, announce
 from tunesmith.files import replacing
-from tunesmith.patterns import matches_any, refuse_unknown
+from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 
 from .calibration import Batch, Block, blocks, decoder_layers
 from .checkpoint import layout_of, read_layers, to_stored, write_scales

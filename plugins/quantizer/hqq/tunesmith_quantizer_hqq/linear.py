@@ -10,7 +10,7 @@ import torch
 from hqq.core.quantize import BaseQuantizeConfig, HQQLinear
 from torch import nn
 from tunesmith import TunesmithError
-from tunesmith.patterns import matches_any, refuse_unknown
+from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 
 _ROWS_PER_ITEM = {8: 1, 4: 2, 3: 1, 2: 4, 1: 8}  # rows of groups packed into one number; 3 bits are filled up
 
@@ -22,7 +22,7 @@ def replace_linears(model: Any, bits: int, group_size: int, axis: int, skip: Seq
         bits: per weight.
         group_size: weights that share a scale and a zero point.
         axis: 1 cuts the groups out of rows of the weight (out, in), 0 across them.
-        skip: patterns of layers that stay as they are, as `tunesmith.patterns.matches` reads them.
+        skip: patterns of layers that stay as they are, as `tunesmith_library_weights.matches` reads them.
 
     Returns: the model; its layers compute in the numbers in which their weights were, and hold no other copy of them.
 

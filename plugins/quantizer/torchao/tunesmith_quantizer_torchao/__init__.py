@@ -106,5 +106,5 @@ class Torchao:
 
 
 def _regex(pattern: str) -> str:
-    """A pattern of `tunesmith.patterns` as transformers reads it: a regular expression from a name's start to a dot."""
+    """A pattern of names as transformers reads it: a regular expression from a name's start to a dot."""
     return r"(?:.*\.)?" + fnmatch.translate(pattern).removesuffix(r"\Z").removesuffix(r"\z")

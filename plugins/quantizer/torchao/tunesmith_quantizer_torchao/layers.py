@@ -25,7 +25,7 @@ from torchao.quantization.qat import QATConfig
 from transformers import TorchAoConfig
 from transformers.quantizers import AutoHfQuantizer
 from tunesmith import TunesmithError
-from tunesmith.patterns import matches_any, refuse_unknown
+from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 
 _INSTEAD = "  instead: quantizer=bitsandbytes or quantizer=hqq (4 bits anywhere), or quantizer.scheme=intx_weight_only"
 

@@ -130,7 +130,8 @@ class Ppo:
     @hookimpl
     def prepare(self, job: TrainingJob, load: LoadModel) -> None:
         import torch
-        from tunesmith_library_training.reference import Reference, begins_as_its_base
+        from tunesmith_library_training.reference import Reference
+        from tunesmith_library_weights.switching import begins_as_base
 
         if not self.init_kl_coef:
             return
@@ -141,8 +142,8 @@ class Ppo:
             other = load(self.reference or model, adapter=self.reference_adapter)
         else:
             with in_bf16:
-                begins_as_base = begins_as_its_base(job.model)
-            if not begins_as_base:
+                begins = begins_as_base(job.model)
+            if not begins:
                 announce("reference", "a second model", "the model as it is before training")
                 other = load(model, adapter=adapter)
         self._reference = Reference(other)  # type: ignore[misc]

@@ -17,7 +17,7 @@ from tunesmith.runs import is_main_process
 from tunesmith.types import Evaluated, Event, OptimizerSettings, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_training import processes
-from tunesmith_library_training.reference import without_dropout
+from tunesmith_library_weights.switching import without_dropout
 from tunesmith_trainer_transformers import checkpoints
 from tunesmith_trainer_transformers.interruption import Interruption
 
