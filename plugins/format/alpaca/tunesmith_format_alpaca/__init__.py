@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from tunesmith import DataError, hookimpl, plugin
 from tunesmith.types import Message, Row
-from tunesmith_format_openai import finish, label_of
-from tunesmith_format_openai.messages import MEDIA, shorten
-from tunesmith_format_openai.records import Columns, Record, convert
+from tunesmith_library_formats import MEDIA, Columns, Record, convert, finish, label_of, shorten
 
 FIELDS = ("instruction", "input", "output", "history", "system", "tools", "chosen", "rejected", "label", *MEDIA)
 ALIASES = {"prompt": "instruction", "query": "input", "response": "output", "kto_tag": "label"}
@@ -23,6 +21,16 @@ class Alpaca:
     The user says the instruction, and the input on a new line. `chosen`+`rejected` instead of `output` make a
     preference, a true or false `label` (or `kto_tag`) a labelled answer; a record with an empty `output` is a prompt.
     """
+
+    reads: ClassVar[str] = "instruction, output; instruction, chosen, rejected"
+
+    @staticmethod
+    def looks_like(record: Record) -> bool:
+        """Whether there is an instruction with an answer or two, also under the names that `columns` may use."""
+        if "instruction" not in record:
+            return {"prompt", "response"} <= record.keys()
+        pair = isinstance(record.get("chosen"), str) and isinstance(record.get("rejected"), str)
+        return pair or "output" in record or "response" in record
 
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from tunesmith import DataError
 from tunesmith_format_openai import OpenAI
-from tunesmith_format_openai.messages import parse_tool_calls, parse_tools
-from tunesmith_format_openai.records import Columns
 from tunesmith_library_testing import FormatSuite
 
 ASK = {"role": "user", "content": "How many waves?"}
@@ -129,24 +127,6 @@ def test_label_of_another_meaning():
         row({"messages": [ASK, GOOD], "label": "geography"}, label="label")
 
 
-def test_tools_of_every_shape():
-    bare = TOOL["function"]
-    for tools in ([TOOL], [bare], bare, json.dumps([bare]), json.dumps(TOOL), [json.dumps(bare)]):
-        assert parse_tools(tools) == [TOOL], tools
-    for none in (None, "", " ", [], "[]"):
-        assert parse_tools(none) is None
-    with pytest.raises(DataError, match="tools is not JSON"):
-        parse_tools("[{")
-    with pytest.raises(DataError, match="a tool has no name"):
-        parse_tools([{"description": "nothing"}])
-
-
-def test_tool_calls_that_are_wrong():
-    for wrong in ("count()", {"arguments": {}}, ["count"], {"name": "count", "arguments": [1]}):
-        with pytest.raises(DataError):
-            parse_tool_calls(wrong)
-
-
 @pytest.mark.parametrize(
     ("record", "message"),
     [
@@ -168,11 +148,6 @@ def test_errors_name_the_record(record, message):
 def test_unknown_role_suggests():
     with pytest.raises(DataError, match="did you mean assistant"):
         row({"messages": [{"role": "asistant", "content": ""}]})
-
-
-def test_columns_without_field():
-    with pytest.raises(DataError, match=r"no field mesages\n.*did you mean messages"):
-        Columns("openai", ("messages", "tools"), {"mesages": "x"})
 
 
 def test_system_beside_the_messages():

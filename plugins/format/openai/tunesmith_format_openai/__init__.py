@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.types import Message, Row
-
-from .messages import (
+from tunesmith_library_formats import (
     MEDIA,
-    as_list,
+    Columns,
+    Record,
+    convert,
+    finish,
+    first_message,
+    label_of,
     labelled,
     parse_answer,
-    parse_label,
     parse_messages,
-    parse_tools,
 )
-from .records import Columns, Record, convert
 
 FIELDS = ("messages", "prompt", "completion", "chosen", "rejected", "label", "system", "tools", *MEDIA)
 
@@ -32,10 +33,37 @@ class OpenAI:
     `prompt` alone. Beside it `tools`, `images`, `videos`, `audios`, `system`.
     """
 
+    reads: ClassVar[str] = "messages; prompt, completion; prompt, chosen, rejected; chosen, rejected"
+
+    @staticmethod
+    def looks_like(record: Record) -> bool:
+        """Whether there are messages with roles, or TRL's columns; a `prompt` of plain text alone says too little."""
+        if "preferred_output" in record:
+            return "non_preferred_output" in record
+        if "messages" in record:
+            return _is_conversation(record["messages"])
+        if {"chosen", "rejected"} <= record.keys():
+            answers = (record["chosen"], record["rejected"])
+            texts = any(isinstance(answer, str) for answer in answers)
+            return all(map(_is_answer, answers)) and ("prompt" in record or not texts)
+        if {"prompt", "completion"} <= record.keys():
+            return True
+        return isinstance(record.get("prompt"), list) and _is_conversation(record["prompt"])
+
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:
         where = Columns("openai", FIELDS, columns, {"kto_tag": "label"})
         return convert(records, partial(_row, where=where))
+
+
+def _is_conversation(value: Any) -> bool:
+    """Whether a value can be messages, as far as the first one tells."""
+    first = first_message(value)
+    return first is None or ("role" in first and ("content" in first or "tool_calls" in first))
+
+
+def _is_answer(value: Any) -> bool:
+    return isinstance(value, str) or _is_conversation(value)
 
 
 def _row(record: Record, where: Columns) -> Row:
@@ -53,25 +81,6 @@ def _row(record: Record, where: Columns) -> Row:
         messages = parse_messages(where.need(record, "messages")[0])
         row = {"messages": messages} if label is None else labelled(messages, label)
     return finish(row, record, where)
-
-
-def label_of(record: Record, where: Columns) -> bool | None:
-    """Whether the record's answer is desirable: its `label`, or `kto_tag`; None when it says nothing about that."""
-    mapped = where.mapped("label")
-    value = where.get(record, "label") if mapped else record.get("label", record.get("kto_tag"))
-    return parse_label(value, mapped)
-
-
-def finish(row: Row, record: Record, where: Columns) -> Row:
-    """Add what stands beside the conversation: a system message where it has none, tools, media."""
-    first = row.get("messages") or row.get("prompt") or []
-    system = where.get(record, "system")
-    if system and not (first and first[0]["role"] == "system"):
-        first.insert(0, {"role": "system", "content": system})
-    tools = parse_tools(where.get(record, "tools"))
-    if tools:
-        row["tools"] = tools
-    return row | {field: media for field in MEDIA if (media := as_list(where.get(record, field)))}
 
 
 def _flatten(record: Record) -> dict[str, Any]:

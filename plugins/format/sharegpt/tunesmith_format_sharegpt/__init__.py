@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from tunesmith import DataError, hookimpl, plugin
 from tunesmith.errors import choices
 from tunesmith.types import Message, Row
-from tunesmith_format_openai import finish, label_of
-from tunesmith_format_openai.messages import (
+from tunesmith_library_formats import (
     MEDIA,
+    Columns,
+    Record,
+    convert,
+    finish,
+    first_message,
+    label_of,
     labelled,
     parse_json,
     parse_message,
     parse_tool_calls,
     shorten,
 )
-from tunesmith_format_openai.records import Columns, Record, convert
 
 FUNCTION_CALL = "function_call"
 ROLES = {
@@ -52,6 +56,20 @@ class ShareGPT:
     `{"name", "arguments"}`, or of a list of them. `chosen`+`rejected` make a preference, a true or false `label`
     (or `kto_tag`) labels the last answer. Beside it `system`, `tools` (JSON), `images`, `videos`, `audios`.
     """
+
+    reads: ClassVar[str] = "conversations"
+
+    @staticmethod
+    def looks_like(record: Record) -> bool:
+        """Whether there are turns with `from` and `value`; in `conversations` also with `role` and `content`."""
+        if not {"conversations", "messages"} & record.keys():
+            return False
+        if {"role_tag", "content_tag", *TAGS} & record.keys():  # the user says what is in the turns
+            return True
+        turn = first_message(record.get("conversations", record.get("messages")))
+        if turn is not None and {"from", "value"} <= turn.keys():
+            return True
+        return "conversations" in record and (turn is None or {"role", "content"} <= turn.keys())
 
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import ClassVar
 
 from tunesmith import DataError, hookimpl, plugin
 from tunesmith.types import Row
-from tunesmith_format_openai.messages import shorten
-from tunesmith_format_openai.records import Columns, Record, convert
+from tunesmith_library_formats import Columns, Record, convert, shorten
 
 
 @plugin
 class Text:
     """One text per record, in the column `text`. A text file is cut into records by the data set's `sample_by`."""
+
+    reads: ClassVar[str] = "text"
+
+    @staticmethod
+    def looks_like(record: Record) -> bool:
+        """Whether there is a column of text under this name."""
+        return "text" in record and isinstance(record["text"], str | None)
 
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:

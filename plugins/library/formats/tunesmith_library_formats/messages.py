@@ -1,16 +1,16 @@
-"""Messages, tools and preferences in their canonical form, from the shapes that data sets have them in.
+"""Messages and tools in their canonical form, from the shapes that data sets have them in.
 
 A canonical message has `role` (system, user, assistant, tool), `content` (text, or typed parts when there are media),
 and optionally `reasoning`, `tool_calls` (with `arguments` as a mapping), `tool_call_id`, `name`, `weight`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tunesmith import DataError
 from tunesmith.errors import choices
-from tunesmith.types import Message, Row
+from tunesmith.types import Message
 
 ROLES = {
     "system": "system",
@@ -20,7 +20,6 @@ ROLES = {
     "tool": "tool",
     "function": "tool",
 }
-MEDIA = ("images", "videos", "audios")
 
 
 def parse_json(value: Any, what: str) -> Any:
@@ -192,36 +191,3 @@ def parse_messages(value: Any) -> list[Message]:
 def parse_answer(value: Any) -> list[Message]:
     """An answer in canonical form: text, one message, or several. Raises: DataError."""
     return [{"role": "assistant", "content": value}] if isinstance(value, str) else parse_messages(value)
-
-
-def parse_label(value: Any, mapped: bool) -> bool | None:
-    """Whether an answer is desirable, None when the value says nothing about that.
-
-    Args:
-        value: true or false; 0 and 1 only where the user said that this column is the label, because many data sets
-            have a `label` of another meaning.
-        mapped: whether the user said so.
-    """
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if mapped and value is not None:
-        if value in (0, 1):
-            return bool(value)
-        raise DataError(f"a label must be true or false, found {shorten(value)}")
-    return None
-
-
-def labelled(messages: Sequence[Message], label: bool) -> Row:
-    """A conversation whose last answer is desirable or not: `prompt`, `completion`, `label`. Raises: DataError."""
-    if len(messages) < 2 or messages[-1]["role"] != "assistant":
-        raise DataError("a labelled conversation must end with an answer of the assistant to something")
-    return {"prompt": list(messages[:-1]), "completion": [messages[-1]], "label": label}
-
-
-def as_list(value: Any) -> list[Any]:
-    """Media of a record: nothing, one, or several."""
-    if value is None or value == "":
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,0 +1,151 @@
+"""Columns under the user's names, messages and tools in canonical form, what stands beside a conversation."""
+
+import json
+
+import pytest
+from tunesmith import DataError
+from tunesmith_library_formats import (
+    Columns,
+    convert,
+    finish,
+    first_message,
+    label_of,
+    labelled,
+    parse_answer,
+    parse_message,
+    parse_messages,
+    parse_tool_calls,
+    parse_tools,
+)
+
+ASK = {"role": "user", "content": "How many waves?"}
+GOOD = {"role": "assistant", "content": "Nobody counts."}
+TOOL = {"type": "function", "function": {"name": "count", "parameters": {"type": "object", "properties": {}}}}
+FIELDS = ("messages", "system", "tools", "label", "images", "videos", "audios")
+
+
+def test_columns_without_field():
+    with pytest.raises(DataError, match=r"no field mesages\n.*did you mean messages"):
+        Columns("openai", ("messages", "tools"), {"mesages": "x"})
+
+
+def test_columns_are_found_under_the_users_names():
+    where = Columns("openai", ("messages", "label"), {"messages": "talk", "kto_tag": "liked"}, {"kto_tag": "label"})
+    record = {"talk": [ASK], "liked": True}
+    assert (where.of("messages"), where.get(record, "label"), where.mapped("label")) == ("talk", True, True)
+    assert where.need(record, "messages") == [[ASK]]
+    with pytest.raises(DataError) as raised:
+        where.need({"text": "a"}, "messages")
+    assert str(raised.value) == "openai needs `talk`; found `text`; map them with columns={messages: COLUMN}"
+
+
+def test_an_error_names_the_record():
+    def to_row(record):
+        if not record:
+            raise DataError("empty")
+        return record
+
+    rows = convert([{"text": "a"}, {}], to_row)
+    assert next(rows) == {"text": "a"}, "records are read one by one"
+    with pytest.raises(DataError, match="record 1: empty"):
+        next(rows)
+
+
+def test_messages_of_every_shape():
+    for value in ([ASK, GOOD], json.dumps([ASK, GOOD])):
+        assert parse_messages(value) == [ASK, GOOD]
+    assert parse_messages(ASK) == [ASK]
+    assert parse_answer("Nobody counts.") == parse_answer(GOOD) == parse_answer([GOOD]) == [GOOD]
+    assert parse_message({"role": "developer", "content": "Be brief.", "weight": 0}) == {
+        "role": "system",
+        "content": "Be brief.",
+        "weight": 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([ASK, {"role": "asistant", "content": ""}], "message 1: unknown role 'asistant'"),
+        ([ASK, {"role": "assistant"}], "message 1: a message of assistant has no content"),
+        ([ASK, "Hello"], "message 1: a message must be a mapping"),
+        ([{**ASK, "weight": "heavy"}], "the weight of a message must be a number, found heavy"),
+        ([{"role": "user", "content": [{"text": "a"}]}], "a part of a content needs a type"),
+        ([], "a conversation must be a list of messages"),
+        ("not json", "messages is not JSON"),
+    ],
+)
+def test_messages_that_are_wrong(value, message):
+    with pytest.raises(DataError) as raised:
+        parse_messages(value)
+    assert message in str(raised.value)
+
+
+def test_tools_of_every_shape():
+    bare = TOOL["function"]
+    for tools in ([TOOL], [bare], bare, json.dumps([bare]), json.dumps(TOOL), [json.dumps(bare)]):
+        assert parse_tools(tools) == [TOOL], tools
+    for none in (None, "", " ", [], "[]"):
+        assert parse_tools(none) is None
+    with pytest.raises(DataError, match="tools is not JSON"):
+        parse_tools("[{")
+    with pytest.raises(DataError, match="a tool has no name"):
+        parse_tools([{"description": "nothing"}])
+
+
+def test_tool_calls_that_are_wrong():
+    for wrong in ("count()", {"arguments": {}}, ["count"], {"name": "count", "arguments": [1]}):
+        with pytest.raises(DataError):
+            parse_tool_calls(wrong)
+
+
+def test_labels():
+    """0 and 1 are labels only where the user says that this column is the label."""
+    where, mapped = Columns("openai", FIELDS, {}), Columns("openai", FIELDS, {"label": "label"})
+    assert [label_of({"label": value}, where) for value in (True, "false", 1, "geography", None)] == [
+        True,
+        False,
+        None,
+        None,
+        None,
+    ]
+    assert label_of({"kto_tag": False}, where) is False
+    assert [label_of({"label": value}, mapped) for value in (1, 0, None)] == [True, False, None]
+    with pytest.raises(DataError, match="true or false, found geography"):
+        label_of({"label": "geography"}, mapped)
+
+
+def test_labelled_conversations_end_with_an_answer():
+    assert labelled([ASK, GOOD], True) == {"prompt": [ASK], "completion": [GOOD], "label": True}
+    for messages in ([GOOD], [GOOD, ASK]):
+        with pytest.raises(DataError, match="must end with an answer"):
+            labelled(messages, True)
+
+
+def test_what_stands_beside_a_conversation():
+    where = Columns("openai", FIELDS, {"images": "pictures"})
+    record = {"system": "Be brief.", "tools": json.dumps([TOOL]), "pictures": "a.png", "videos": []}
+    assert finish({"messages": [ASK, GOOD]}, record, where) == {
+        "messages": [{"role": "system", "content": "Be brief."}, ASK, GOOD],
+        "tools": [TOOL],
+        "images": ["a.png"],
+    }
+    own = {"role": "system", "content": "Be long."}
+    assert finish({"prompt": [own, ASK]}, record, where)["prompt"] == [own, ASK]
+
+
+@pytest.mark.parametrize(
+    ("value", "first"),
+    [
+        ([ASK, GOOD], ASK),
+        (ASK, ASK),
+        ([], None),
+        (None, None),
+        ('[{"role": "user"}]', None),
+        ("a", {}),
+        ([3], {}),
+        (3, {}),
+    ],
+)
+def test_the_first_message_of_what_may_be_a_conversation(value, first):
+    assert first_message(value) == first

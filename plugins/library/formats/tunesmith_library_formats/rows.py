@@ -1,0 +1,64 @@
+"""What a row has beside its conversation: whether the answer is desirable, a system message, tools, media."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tunesmith import DataError
+from tunesmith.types import Message, Row
+
+from tunesmith_library_formats.messages import parse_tools, shorten
+from tunesmith_library_formats.records import Columns, Record
+
+MEDIA = ("images", "videos", "audios")
+
+
+def label_of(record: Record, where: Columns) -> bool | None:
+    """Whether the record's answer is desirable: its `label`, or `kto_tag`; None when it says nothing about that."""
+    mapped = where.mapped("label")
+    value = where.get(record, "label") if mapped else record.get("label", record.get("kto_tag"))
+    return parse_label(value, mapped)
+
+
+def finish(row: Row, record: Record, where: Columns) -> Row:
+    """Add what stands beside the conversation: a system message where it has none, tools, media."""
+    first = row.get("messages") or row.get("prompt") or []
+    system = where.get(record, "system")
+    if system and not (first and first[0]["role"] == "system"):
+        first.insert(0, {"role": "system", "content": system})
+    tools = parse_tools(where.get(record, "tools"))
+    if tools:
+        row["tools"] = tools
+    return row | {field: media for field in MEDIA if (media := as_list(where.get(record, field)))}
+
+
+def parse_label(value: Any, mapped: bool) -> bool | None:
+    """Whether an answer is desirable, None when the value says nothing about that.
+
+    Args:
+        value: true or false; 0 and 1 only where the user said that this column is the label, because many data sets
+            have a `label` of another meaning.
+        mapped: whether the user said so.
+    """
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if mapped and value is not None:
+        if value in (0, 1):
+            return bool(value)
+        raise DataError(f"a label must be true or false, found {shorten(value)}")
+    return None
+
+
+def labelled(messages: Sequence[Message], label: bool) -> Row:
+    """A conversation whose last answer is desirable or not: `prompt`, `completion`, `label`. Raises: DataError."""
+    if len(messages) < 2 or messages[-1]["role"] != "assistant":
+        raise DataError("a labelled conversation must end with an answer of the assistant to something")
+    return {"prompt": list(messages[:-1]), "completion": [messages[-1]], "label": label}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Media of a record: nothing, one, or several."""
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
