@@ -181,6 +181,19 @@ def test_requirements_are_selected_and_may_form_a_circle(plugins):
     assert plan.names("hub") == ["huggingface"]
 
 
+def test_requires_may_ask_what_is_installed(plugins):
+    @plugin
+    class Asking(plugins["tracker.plot"]):
+        """Needs whatever formats there are."""
+
+        @hookimpl
+        def requires(self, installed):
+            return [Requirement("format", name, "tracker.asking") for name in installed("format")]
+
+    plan, problems = plan_of(Catalog.of({**plugins, "tracker.asking": Asking}), "tracker=asking")
+    assert problems == [] and plan.names("format") == sorted(Catalog.of(plugins).classes("format")) != []
+
+
 def test_a_required_plugin_of_a_kind_that_has_another(plugins):
     @plugin
     class Needy(plugins["tracker.plot"]):

@@ -108,7 +108,7 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
         known |= {(item.kind, item.name): item for item in wave}
         selection = select(wave, composition, catalog)
         values = plugin_values(values, selection, composition)
-        made = make(values, selection)
+        made = make(values, selection, catalog)
         wave, conflicts = required(made, known)
         waves.append(made)
         missing |= {item.wanted: item.distribution for item in selection.missing}

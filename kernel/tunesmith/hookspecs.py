@@ -54,11 +54,14 @@ hookimpl = pluggy.HookimplMarker("tunesmith")
 
 
 @hookspec
-def requires() -> list[Requirement]:
+def requires(installed: Callable[[str], Mapping[str, type]]) -> list[Requirement]:
     """Name other plugins that this one calls by name, so that they are found, loaded and checked beforehand.
 
     Called: once per selected plugin, right after its options were validated.
     Composition: collect.
+    Args:
+        installed: `installed("format")` gives the classes of all installed plugins of a kind by name, imported; to find
+            out which of them is meant.
     Returns: one `Requirement` per plugin, e.g. the format of a data set entry.
     Since: 0.1
     """

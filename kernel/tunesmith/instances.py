@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from tunesmith.addresses import hub_of
+from tunesmith.catalog import Catalog
 from tunesmith.compose import Composition
 from tunesmith.errors import TunesmithError, noted
 from tunesmith.keys import Key
@@ -115,7 +117,7 @@ class Instances:
     problems: tuple[Problem, ...] = ()
 
 
-def make(values: Values, selection: Selection) -> Instances:
+def make(values: Values, selection: Selection, catalog: Catalog) -> Instances:
     """Fill in the interpolations of checked options, and make the plugins of them."""
     tree = values.tree()
     data, found = resolve(tree, Key(), [option.name for option in options(RunOptions)])
@@ -132,7 +134,7 @@ def make(values: Values, selection: Selection) -> Instances:
         if made is not None:
             config[where] = options_of
     selected += [Selected(choice.entry, None) for choice in selection.choices if choice in wrong]
-    required, failed = _requirements(selected)
+    required, failed = _requirements(selected, catalog)
     return Instances(run, tuple(selected), config, required, (*problems, *failed))
 
 
@@ -146,7 +148,7 @@ def _make(choice: Choice, data: Mapping[str, Any]) -> tuple[Any, list[Problem]]:
 
 
 def _requirements(
-    selected: Iterable[Selected],
+    selected: Iterable[Selected], catalog: Catalog
 ) -> tuple[tuple[tuple[Requirement, Selected], ...], list[Problem]]:
     """What plugins call by name; the kernel itself calls the hub of the model's address."""
     found: list[tuple[Requirement, Selected]] = []
@@ -154,12 +156,20 @@ def _requirements(
     for item in selected:
         try:
             with noted(f"requires of {item.entry.address}"):
-                found += [(requirement, item) for requirement in getattr(item.instance, "requires", list)()]
+                found += [(requirement, item) for requirement in _called(item.instance, catalog)]
         except TunesmithError as error:
             problems.append(problem_of(error, Key(item.entry.kind)))
         if item.entry.kind == "model" and hasattr(item.instance, "path"):
             found.append((Requirement("hub", item.instance.path, "model.path"), item))
     return tuple(found), problems
+
+
+def _called(plugin: Any, catalog: Catalog) -> list[Requirement]:
+    """What one plugin calls by name; it may ask what is installed."""
+    requires = getattr(plugin, "requires", lambda: [])
+    asks = "installed" in inspect.signature(requires).parameters
+    found: list[Requirement] = requires(installed=catalog.classes) if asks else requires()
+    return found
 
 
 def required(made: Instances, known: Mapping[tuple[str, str], Any]) -> tuple[tuple[Wanted, ...], list[Problem]]:
