@@ -10,7 +10,7 @@ from typing import Any
 from tunesmith import DataError
 from tunesmith.types import Message, Row
 from tunesmith_library_chat import ChatTemplate, tokenizer_of
-from tunesmith_library_training.encoding import require
+from tunesmith_library_training.rows import require
 
 logger = logging.getLogger("tunesmith")
 
@@ -55,7 +55,7 @@ def prompt_of(row: Row, stage: str) -> tuple[list[Message], dict[str, Any]]:
             others["answer"] = said
     else:
         if "messages" not in row:
-            require(row, "prompt", stage)
+            require(row, ("prompt",), stage)
         messages = list(row["messages"])
         last = max((i for i, message in enumerate(messages) if message.get("role") == "assistant"), default=None)
         if last is not None and last == len(messages) - 1:
@@ -63,7 +63,7 @@ def prompt_of(row: Row, stage: str) -> tuple[list[Message], dict[str, Any]]:
             messages = messages[:last]
     if not messages:
         raise DataError(f"stage.{stage} needs a prompt to answer, and a row has an empty one")
-    require({**row, "prompt": messages}, "prompt", stage)
+    require({**row, "prompt": messages}, ("prompt",), stage)
     return messages, others
 
 
