@@ -29,6 +29,9 @@ class AdapterTraits:
 
     beside: bool = False  # it trains few weights of its own beside the model's, which stay as they are
     whole: bool = False  # it trains every weight of the model
+    low_rank: bool = (
+        False  # what it trains are pairs of thin matrices beside layers, which peft names lora_A and lora_B
+    )
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,9 @@ class QuantizerTraits:
     merges: bool = False  # whether an adapter can be folded into its weights; else into the base that is not quantised
     saves: bool = False  # whether the quantised weights can be written; else they are quantised anew at every load
     calibrates: bool = False  # whether it looks at training data
+    float_weights: bool = False  # whether its layers show a `weight` of floating-point numbers, which starts may read
+    weight_norms: bool = False  # whether the norms of its weights are those that adapters learn over, as DoRA asks
+    method: str = ""  # in what form its layers hold their weights, as transformers' `quant_method` names it
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,10 @@ class OptimizerTraits:
 @dataclass(frozen=True)
 class TrainerTraits:
     """What a training loop gives to stages that bring their own."""
+
+    # its method `training_arguments(job, **changed)` gives its options as transformers' TrainingArguments, the names in
+    # `changed` over them, for a stage whose loop is another transformers Trainer
+    training_arguments: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,7 @@ class PatchTraits:
     """What a patch changes."""
 
     attention: bool = False  # it replaces the model's attention
+    keeps_layers: bool = False  # it leaves the model's layers as they are, whoever made them
 
 
 @dataclass(frozen=True)
