@@ -52,12 +52,13 @@ def test_links_and_folders_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", READMES)
 def test_commands_exist(name: str) -> None:
-    from tunesmith.cli import _COMMANDS
+    from tunesmith.catalog import Catalog
+    from tunesmith.cli.group import BUILT_IN
 
     text = (ROOT / name).read_text(encoding="utf-8")
     commands = set(re.findall(r"(?:^|\$ |`)tunesmith (?:--quiet )?(\w+)", text, re.M))
     assert commands >= {"train", "chat", "export", "plan", "config", "data", "plugins", "new"}
-    assert commands <= set(_COMMANDS)
+    assert commands <= {*BUILT_IN, *Catalog.discover().names("command")}
     targets = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M))
     assert targets <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
 

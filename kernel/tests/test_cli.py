@@ -1,18 +1,24 @@
 """The command line: exit codes, help without weight, and what each command prints."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import Annotated
 
+import click
 import jsonschema
 import pytest
 from click.testing import CliRunner
-from tunesmith import __version__, hookimpl, plugin
+from tunesmith import __version__, announce, hookimpl, plugin
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.cli import cli, main
-from tunesmith.errors import TunesmithError
+from tunesmith.messages import is_quiet
+from tunesmith.ranges import at_least
+from tunesmith.traits import QuantizerTraits
 
 HEAVY = ("torch", "transformers", "omegaconf", "pluggy", "yaml", "rich", "packaging", "jinja2")
 
@@ -27,7 +33,7 @@ def run(catalog, monkeypatch, capfd):
         with pytest.raises(SystemExit) as stop:
             main()
         out, err = capfd.readouterr()
-        return stop.value.code, out, err
+        return stop.value.code or 0, out, err
 
     return run
 
@@ -52,7 +58,7 @@ def config(tmp_path):
 # ---- start-up --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["version"]])
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["--version"]])
 def test_help_imports_nothing_heavy(words):
     program = (
         "import sys\nfrom tunesmith.cli import cli\n"
@@ -66,8 +72,9 @@ def test_help_imports_nothing_heavy(words):
 def test_help_lists_every_command(run, plugins):
     code, out, _ = run("--help")
     assert code == 0
-    for command in ("train", "chat", "export", "plan", "config", "plugins", "data", "env", "version"):
+    for command in ("train", "chat", "export", "plan", "config", "plugins", "help"):
         assert f"\n  {command} " in out
+    assert "\n  version" not in out, "it may be typed, and is not taught"
     assert "tunesmith train conf/sft_lora.yaml" in out
 
 
@@ -112,29 +119,129 @@ def test_another_error_keeps_its_traceback_and_says_whose_it_is(plugins, monkeyp
     assert caught.value.__notes__ == ["while compute_loss of stage.sft"]
 
 
-def test_an_interrupted_run_is_code_1(run, calls, config):
+def test_an_interrupted_run_that_can_go_on_is_code_75(run, calls, config):
     calls.interrupted = True
     code, _, err = run("train", config)
-    assert code == 1 and "interrupted. continue with: tunesmith train runs/sft resume=true" in err
+    assert code == 75 and "interrupted. continue with: tunesmith train runs/sft resume=true" in err
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, click.Abort])
+def test_another_interruption_is_code_130(plugins, monkeypatch, run, config, stop):
+    def interrupt(self, job):
+        raise stop
+
+    monkeypatch.setattr(plugins["trainer.transformers"], "fit", hookimpl(interrupt))
+    assert run("train", config) == (130, "output_dir: runs/sft (not given)\n", "interrupted.\n")
+
+
+def test_the_exit_codes_are_in_the_help(run):
+    out = run("--help")[1]
+    assert "Exit codes:\n  0    done\n" in out and "75   interrupted; the same again with resume=true goes on" in out
+
+
+def test_a_mistake_of_a_library_of_commands_is_code_2(run, plugins, monkeypatch):
+    def refuse():
+        raise click.ClickException("Nothing to serve.")
+
+    with_command(monkeypatch, plugins, "serve", click.Command("serve", callback=refuse))
+    assert run("serve") == (2, "", "error: nothing to serve.\n")
+
+
+# ---- what goes where -------------------------------------------------------------------------------------------------
 
 
 def test_a_run_says_what_comes_next(run, config):
     code, out, err = run("train", config)
-    assert code == 0 and out == ""
-    assert err == (
+    assert code == 0 and err == "", "what a run reports is what `> log` catches"
+    assert out == (
         "output_dir: runs/sft (not given)\ndone: runs/sft\n  tunesmith chat runs/sft\n  tunesmith export runs/sft\n"
     )
-    assert run("--quiet", "train", config)[2].startswith("done: runs/sft-2\n")
+
+
+@pytest.mark.parametrize("words", [("--quiet", "train"), ("-q", "train"), ("train", "--quiet"), ("train", "-q")])
+def test_quiet_leaves_results_and_warnings(run, config, words, plugins, monkeypatch):
+    class Warns(plugins["model.transformers"]):
+        @hookimpl
+        def load_model(self):
+            logging.getLogger("tunesmith").warning("it is slow")
+            announce("speed", "slow", "it is old")
+
+    warns = Catalog.of({**plugins, "model.transformers": plugin(Warns)})
+    monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: warns))
+    assert run(*words, config) == (0, "done: runs/sft\n", "warning: it is slow\n")
+
+
+def test_answers_are_not_mixed_with_announcements(run, plugins, monkeypatch):
+    class Tells(plugins["engine.transformers"]):
+        @hookimpl
+        def generate(self, handle, conversations, sampling):
+            announce("speed", "fast", "it is an echo")
+            return super().generate(handle, conversations, sampling)
+
+    tells = Catalog.of({**plugins, "engine.transformers": plugin(Tells)})
+    monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: tells))
+    assert run("chat", "model.path=org/tiny", "-m", "one") == (
+        0,
+        "> one\nmodel one\n\n",
+        "speed: fast (it is an echo)\n",
+    )
+
+
+def test_debug_is_taken_after_the_command(run, config):
+    code, _, err = run("train", config, "adapter.rnak=3", "--debug")
+    assert code == 2 and err.startswith("Traceback")
+
+
+def test_a_command_keeps_its_own_options(run, plugins, monkeypatch):
+    @click.command()
+    @click.option("-q", "--question")
+    def ask(question):
+        click.echo(f"{question} {is_quiet()}")
+
+    with_command(monkeypatch, plugins, "ask", ask)
+    assert run("ask", "-q", "why")[1] == "why False\n"
+    assert run("ask", "-q", "why", "--quiet")[1] == "why True\n"
+
+
+def test_libraries_are_silent_unless_debugging(plugins, monkeypatch, run):
+    names = ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE", "TRANSFORMERS_VERBOSITY")
+
+    @click.command()
+    def tell():
+        logging.getLogger("torchao").warning("no CUDA extension")
+        warnings.warn_explicit("it will change", FutureWarning, "peft.py", 1, "peft.tuners")
+        click.echo([os.environ.get(name) for name in names])
+
+    with_command(monkeypatch, plugins, "tell", tell)
+    for name in (*names, "TQDM_DELAY", "DATASETS_VERBOSITY", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+        monkeypatch.delenv(name, raising=False)
+    with warnings.catch_warnings():
+        assert run("tell") == (0, "['1', '1', None]\n", "")
+        assert run("tell", "-q")[1] == "['1', '1', 'error']\n"
+        monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "0")
+        assert run("tell")[1] == "['0', '1', None]\n", "what the user says counts"
+        monkeypatch.setenv("TUNESMITH_DEBUG", "1")
+        code, out, _ = run("tell")
+        assert (code, out) == (0, "['0', None, None]\n")
+        assert logging.getLogger("torchao").level == logging.NOTSET
+    assert "TQDM_DISABLE" not in os.environ and not is_quiet(), "all is as it was"
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["trian"], "no command trian."),
-        (["train", "--nope"], "No such option"),
+        (["train", "--nope"], "error: tunesmith train has no option --nope.\n  possible: --debug, --help"),
+        (["train", "--qiet"], "did you mean --quiet?\n  tunesmith train --help\n"),
+        (["plan", "--for", "sing"], "error: invalid value for '--for'"),
+        (["plugins", "show"], "error: missing argument '[KIND.]NAME'.\n  tunesmith plugins show --help\n"),
+        (["config", "shwo"], "error: no command shwo.\n  commands: schema, show   did you mean show?"),
+        (["run.yaml"], "did you mean tunesmith train run.yaml?"),
+        (["predict"], "error: no command predict.\n  pip install tunesmith-command-predict\n"),
         (["train", "a.yaml", "b.yaml"], "one configuration is possible, got 2: a.yaml, b.yaml"),
         (["train", "nope.yaml"], "nope.yaml: no such file."),
-        (["plugins", "show", "adapter"], "'adapter' is not KIND.NAME."),
+        (["plugins", "show", "wnadb"], "no plugin is called wnadb."),
+        (["plugins", "show", "badam"], "badam is not installed.\n  pip install tunesmith-optimizer-badam\n"),
         (["plugins", "show", "adapter.lroa"], "did you mean lora?"),
         (["chat", "."], "is a folder without run.yaml, so not a run."),
     ],
@@ -181,8 +288,8 @@ def test_chat_from_the_terminal(catalog, monkeypatch):
 
 
 def test_export(run):
-    code, _, err = run("export", "model.path=org/tiny", "-o", "out")
-    assert code == 0 and err.endswith("done: out\n") and Path("out").is_dir()
+    code, out, err = run("export", "model.path=org/tiny", "-o", "out")
+    assert code == 0 and out.endswith("done: out\n") and err == "" and Path("out").is_dir()
 
 
 # ---- plan and config -------------------------------------------------------------------------------------------------
@@ -263,7 +370,7 @@ def test_config_schema(run):
         assert not valid(wrong), wrong
 
 
-# ---- plugins, env, version -------------------------------------------------------------------------------------------
+# ---- plugins ---------------------------------------------------------------------------------------------------------
 
 
 def broken_entry():
@@ -303,46 +410,131 @@ def test_a_broken_plugin_that_is_not_selected_does_not_matter(monkeypatch, catal
 def test_plugins_show(run):
     code, out, _ = run("plugins", "show", "adapter.lora")
     assert code == 0 and out.startswith("adapter.lora  (") and "Low rank." in out
-    rows = {line.split()[0]: line for line in out.splitlines()[5:]}
+    assert "traits: not beside" in out
+    rows = {line.split()[0]: line for line in out.splitlines()[7:]}
     assert rows["rank"].split()[1:3] == ["int", "8"] and rows["rank"].rstrip().endswith("rank of the update")
     assert "all | attention" in rows["target"] and "float | null" in rows["alpha"]
 
 
-def test_commands_of_plugins(monkeypatch, plugins, capfd):
-    import click
+@pytest.mark.parametrize("address", ["lora", "adapter=lora", "adapter.lora"])
+def test_a_plugin_is_found_by_what_people_type(run, address):
+    assert run("plugins", "show", address)[1].startswith("adapter.lora  (")
+
+
+def test_a_name_of_several_kinds_lists_them(run):
+    code, out, _ = run("plugins", "show", "transformers")
+    addresses = [line.split()[0] for line in out.splitlines()[1:]]
+    assert code == 0 and addresses == ["model.transformers", "trainer.transformers", "engine.transformers"]
+    assert "Loads nothing." in out
+    listed = run("plugins", "show", "adapter")[1].splitlines()[1:]
+    assert [line.split()[0] for line in listed] == ["adapter.full", "adapter.lora"]
+
+
+def test_ranges_and_traits_are_shown(run, plugins, monkeypatch):
+    @plugin
+    class Ranged(plugins["quantizer.hqq"]):
+        """Fewer bits."""
+
+        group: Annotated[int, at_least(8)] = 64
+        keeps: bool = False
+
+        @property
+        def traits(self):
+            return QuantizerTraits(bits=(2, 4), saves=self.keeps)
+
+    ranged = Catalog.of({**plugins, "quantizer.ranged": Ranged})
+    monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: ranged))
+    out = run("plugins", "show", "ranged")[1]
+    assert "int, at least 8" in out
+    assert "traits: bits 2, 4; trains; not trains base" in out and "not saves" in out
+    assert "(with the default options)" in out
+
+
+# ---- commands of plugins ---------------------------------------------------------------------------------------------
+
+
+def with_command(monkeypatch, plugins, name, command):
+    """Install a command."""
 
     @plugin
-    class Hello:
-        """A command."""
+    class Command:
+        """Does something.
+
+        And more.
+        """
 
         def command(self):
-            @click.command()
-            def hello():
-                click.echo("hello")
+            return command
 
-            return hello
-
-    more = Catalog.of({**plugins, "command.hello": Hello})
+    more = Catalog.of({**plugins, f"command.{name}": Command})
     monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: more))
-    runner = CliRunner()
-    assert runner.invoke(cli, ["hello"]).stdout == "hello\n"
-    assert "hello    from" in runner.invoke(cli, ["--help"]).stdout
 
 
-def test_a_broken_command_is_listed_and_says_its_cause(monkeypatch):
+def test_commands_of_plugins(monkeypatch, plugins, run):
+    with_command(monkeypatch, plugins, "hello", click.Command("hello", callback=lambda: click.echo("hello")))
+    assert run("hello")[1] == "hello\n"
+    assert "Commands of plugins:\n  hello  Does something.\n" in run("--help")[1]
+
+
+def test_a_command_that_hides_behind_a_built_in_name_is_said(monkeypatch, plugins, run):
+    with_command(monkeypatch, plugins, "train", click.Command("train", callback=lambda: click.echo("mine")))
+    assert "\nHidden by a command of the same name:\n  train  of kernel local\n" in run("--help")[1]
+    rows = {(row["kind"], row["name"]): row["status"] for row in json.loads(run("plugins", "--json")[1])}
+    assert rows["command", "train"] == "hidden: train is a command of the kernel"
+    assert run("train")[1] != "mine\n"
+
+
+def test_a_broken_command_is_listed_and_says_its_cause(monkeypatch, run):
     def load():
         raise ImportError("no fastapi")
 
     some = Catalog([Entry("command", "api", "tunesmith-command-api", "1.0", "x:Api", "", load)])
     monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: some))
-    assert "from tunesmith-command-api" in CliRunner().invoke(cli, ["--help"]).stdout
-    result = CliRunner().invoke(cli, ["api"])
-    assert isinstance(result.exception, TunesmithError) and "no fastapi" in str(result.exception)
+    assert "  api  broken: no fastapi\n" in run("--help")[1]
+    code, _, err = run("api")
+    assert code == 2 and "no fastapi" in err and "--force-reinstall tunesmith-command-api" in err
 
 
-def test_version_and_env(run):
-    assert run("version")[:2] == (0, f"tunesmith {__version__}\n")
-    code, out, _ = run("env")
-    assert code == 0
-    for line in (f"tunesmith: {__version__}", "python: ", "torch: ", "plugins: ", "accelerator"):
-        assert line in out
+def test_a_command_that_cannot_be_made_says_whose_it_is(monkeypatch, plugins, run):
+    class Raising:
+        """Raises."""
+
+        def command(self):
+            raise ModuleNotFoundError("No module named 'fastapi'")
+
+    more = Catalog.of({**plugins, "command.api": plugin(Raising)})
+    monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: more))
+    code, _, err = run("api")
+    assert code == 2 and err.startswith("error: command api (kernel local) cannot be made: ModuleNotFoundError")
+
+
+def test_two_commands_of_one_name_are_told(monkeypatch, run):
+    entries = [Entry("command", "api", name, "1.0", "x:Api", "", lambda: None) for name in ("acme", "tunesmith-api")]
+    some = Catalog(entries)
+    monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: some))
+    assert "api  broken: command=api is offered by 2 distributions" in run("--help")[1]
+    assert run("api")[0] == 2
+
+
+# ---- help and version ------------------------------------------------------------------------------------------------
+
+
+def test_help_of_commands(run):
+    assert run("help")[1] == run("--help")[1]
+    assert run("help", "train")[1] == run("train", "--help")[1]
+    assert run("help", "plugins", "show")[1] == run("plugins", "show", "--help")[1]
+    code, _, err = run("help", "trian")
+    assert code == 2 and "did you mean train?" in err
+    assert run("help", "train", "x")[2].startswith("error: tunesmith train has no commands within, so no x.\n")
+
+
+@pytest.mark.parametrize("words", [("--version",), ("-V",), ("version",), ("--quiet", "--version"), ("version", "-q")])
+def test_version(run, words):
+    assert run(*words) == (0, f"tunesmith {__version__}\n", "")
+
+
+def test_the_version_is_told_without_click():
+    program = "import sys; sys.argv = ['tunesmith', '-V']\nfrom tunesmith.cli import main\ntry: main()\n"
+    program += "finally: print(sorted({'click', 'omegaconf', 'rich', 'yaml'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"tunesmith {__version__}\n[]\n" and done.stderr == ""

@@ -17,7 +17,7 @@ def main() -> None:
         from tunesmith import __version__
 
         print(f"tunesmith {__version__}")
-        return
+        sys.exit()
     from tunesmith.cli.running import run
 
     sys.exit(run(sys.argv[1:]))

@@ -24,6 +24,7 @@ class ConfigCommand(click.Command):
                 rows.append((kind.name, names))
         with formatter.section("Keys, and the installed plugins to choose from"):
             formatter.write_dl(rows)
+        formatter.write_paragraph()
         formatter.write_text("tunesmith plugins show KIND.NAME lists the options of one.")
 
 

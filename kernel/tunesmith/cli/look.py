@@ -1,15 +1,14 @@
-"""`tunesmith plan`, `config` and `plugins`: what is configured and what is installed."""
+"""`tunesmith plan` and `config`: what a run would be, and where that is written."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 from tunesmith.cli.arguments import ConfigCommand, configured
-from tunesmith.errors import TunesmithError
+from tunesmith.cli.group import Group
 from tunesmith.kinds import KINDS
 from tunesmith.options import shorthand
 
@@ -20,14 +19,14 @@ from tunesmith.options import shorthand
 def plan(config: str | None, overrides: list[str], command: str) -> int:
     """Show what would happen, and everything that is wrong, without loading anything."""
     from tunesmith.assemble import examine
+    from tunesmith.cli.hooks import implementations
     from tunesmith.compose import compose
     from tunesmith.planning import report
-    from tunesmith.wiring import implementations
 
     found, problems, manager = examine(compose(config, overrides), command)
     _print_config(found)
     click.echo("\n# hooks, and who implements them; the first is called first")
-    for hook, plugins in implementations(found, manager):
+    for hook, plugins in implementations(manager):
         click.echo(f"{hook}: {', '.join(plugins)}")
     for notice in found.notices:
         click.echo(f"\nnote: {notice}")
@@ -40,7 +39,7 @@ def plan(config: str | None, overrides: list[str], command: str) -> int:
     return 2 if any(problem.severity == "error" for problem in problems) else 0
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Show the resolved configuration, or its JSON Schema."""
 
@@ -96,80 +95,6 @@ def _part(thing: Any, place: tuple[str | int, ...], found: Any) -> Any:
 @config.command()
 def schema() -> None:
     """Print the JSON Schema of everything that is installed, for editors and forms."""
-    from tunesmith.schema import config_schema
+    from tunesmith.cli.schema import config_schema
 
     click.echo(json.dumps(config_schema(), indent=2, ensure_ascii=False))
-
-
-@click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.pass_context
-def plugins(context: click.Context, as_json: bool) -> None:
-    """List the installed plugins with version, distribution and, where one is broken, its cause."""
-    if context.invoked_subcommand:
-        return
-    from tunesmith.catalog import Catalog
-
-    catalog = Catalog.discover()
-    rows = [
-        {
-            "kind": entry.kind,
-            "name": entry.name,
-            "version": entry.version,
-            "distribution": entry.distribution,
-            "status": _status(catalog, entry),
-        }
-        for entry in catalog.entries()
-    ]
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    from tunesmith.cli.tables import print_table
-
-    print_table(("kind", "name", "version", "distribution", "status"), [tuple(row.values()) for row in rows])
-
-
-def _status(catalog: Any, entry: Any) -> str:
-    try:
-        catalog.load(catalog.find(entry.kind, entry.name))
-    except TunesmithError as error:
-        return f"broken: {str(error).splitlines()[0]}"
-    return "ok"
-
-
-@plugins.command("show")
-@click.argument("address", metavar="KIND.NAME")
-def show_plugin(address: str) -> None:
-    """Show one plugin: what it does and its options."""
-    import inspect
-
-    from tunesmith.catalog import Catalog
-    from tunesmith.cli.tables import print_table
-    from tunesmith.errors import choices
-    from tunesmith.options import options
-
-    kind, _, name = address.partition(".")
-    if kind not in KINDS or not name:
-        raise TunesmithError(f"{address!r} is not KIND.NAME.\n{choices(kind, KINDS, 'kinds')}")
-    catalog = Catalog.discover()
-    entry = catalog.find(kind, name)
-    cls = catalog.load(entry)
-    click.echo(f"{address}  ({entry.origin})\n\n{inspect.getdoc(cls)}\n")
-    traits = getattr(cls, "traits", None)
-    if traits is not None:
-        click.echo(f"can: {_capable(traits)}\n")
-    rows = [(option.name, option.type_name, option.default_text, option.doc) for option in options(cls)]
-    if rows:
-        print_table(("option", "type", "default", ""), rows)
-
-
-def _capable(traits: Any) -> str:
-    """A plugin's `traits` in one line: `bits 4, 8; devices cpu, cuda; trains; not merges`."""
-    parts = []
-    for item in dataclasses.fields(traits):
-        value = getattr(traits, item.name)
-        if isinstance(value, bool):
-            parts.append(item.name if value else f"not {item.name}")
-        else:
-            parts.append(f"{item.name} {', '.join(map(str, value))}")
-    return "; ".join(parts)

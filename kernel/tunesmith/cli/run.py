@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 from tunesmith.cli.arguments import ConfigCommand, configured
+from tunesmith.cli.output import report_to_stdout
+from tunesmith.messages import is_quiet
 
 
 @click.command(cls=ConfigCommand)
@@ -19,9 +21,11 @@ def train(config: str | None, overrides: list[str]) -> None:
     import tunesmith
     from tunesmith.runs import is_main_process
 
+    report_to_stdout()
     folder = tunesmith.train(config, overrides)
     if is_main_process():
-        click.echo(f"done: {folder}\n  tunesmith chat {folder}\n  tunesmith export {folder}", err=True)
+        then = "" if is_quiet() else f"\n  tunesmith chat {folder}\n  tunesmith export {folder}"
+        click.echo(f"done: {folder}{then}")
 
 
 @click.command(cls=ConfigCommand)
@@ -93,4 +97,5 @@ def export(config: str | None, overrides: list[str], output_dir: str | None) -> 
     """
     import tunesmith
 
-    click.echo(f"done: {tunesmith.export(config, overrides, output_dir=output_dir)}", err=True)
+    report_to_stdout()
+    click.echo(f"done: {tunesmith.export(config, overrides, output_dir=output_dir)}")

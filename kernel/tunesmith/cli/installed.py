@@ -1,0 +1,128 @@
+"""`tunesmith plugins`: what is installed, and what each plugin is."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+
+import click
+from tunesmith.catalog import Catalog, Entry, known_distributions
+from tunesmith.cli.group import Group, catalog_of, hidden_by_built_in
+from tunesmith.errors import PluginError, TunesmithError, choices
+from tunesmith.kinds import KINDS
+from tunesmith.traits import TRAITS, traits_of
+
+
+@click.group(cls=Group, invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_context
+def plugins(context: click.Context, as_json: bool) -> None:
+    """List the installed plugins with version, distribution and, where one is broken, its cause."""
+    if context.invoked_subcommand:
+        return
+    catalog = catalog_of(context)
+    rows = [
+        {
+            "kind": entry.kind,
+            "name": entry.name,
+            "version": entry.version,
+            "distribution": entry.distribution,
+            "status": _status(catalog, entry),
+        }
+        for entry in catalog.entries()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from tunesmith.cli.tables import print_table
+
+    print_table(("kind", "name", "version", "distribution", "status"), [tuple(row.values()) for row in rows])
+    for stray in catalog.strays:
+        click.echo(f"warning: {stray}", err=True)
+    if catalog.restriction:
+        click.echo(f"warning: {catalog.restriction}", err=True)
+
+
+def _status(catalog: Catalog, entry: Entry) -> str:
+    try:
+        catalog.load(entry)
+    except TunesmithError as error:
+        return f"broken: {str(error).splitlines()[0]}"
+    return f"hidden: {entry.name} is a command of the kernel" if hidden_by_built_in(entry) else "ok"
+
+
+@plugins.command("show")
+@click.argument("address", metavar="[KIND.]NAME")
+@click.pass_context
+def show_plugin(context: click.Context, address: str) -> None:
+    """Show a plugin: what it does, what it can, and its options; or the plugins of a KIND, or of a NAME that several
+    kinds have."""
+    catalog = catalog_of(context)
+    found = _meant(catalog, address)
+    if isinstance(found, Entry):
+        _show(catalog, found)
+        return
+    from tunesmith.cli.tables import print_table
+
+    rows = [(entry.address, entry.origin, _summary(catalog, entry)) for entry in found]
+    print_table(("plugin", "distribution", ""), rows)
+
+
+def _meant(catalog: Catalog, address: str) -> Entry | list[Entry]:
+    """The plugin that a user means, or those that it can be.
+
+    Raises: TunesmithError when there is none.
+    """
+    kind, separator, name = address.partition("=" if "=" in address else ".")
+    if separator and kind in KINDS:
+        return catalog.find(kind, name)
+    installed = catalog.entries()
+    found = [entry for entry in installed if address in (entry.kind, entry.name)]
+    kinds = {entry.kind for entry in found}
+    if len(kinds) == 1 and address not in kinds:
+        return catalog.find(found[0].kind, address)
+    if found:
+        return found
+    known = {key.partition(".")[2]: distribution for key, distribution in known_distributions().items()}
+    if address in known:
+        raise PluginError(f"{address} is not installed.\npip install {known[address]}")
+    names = {*KINDS, *known, *(entry.name for entry in installed)}
+    raise PluginError(f"no plugin is called {address}.\n{choices(address, names, 'installed or known')}")
+
+
+def _show(catalog: Catalog, entry: Entry) -> None:
+    from tunesmith.cli.tables import print_table
+    from tunesmith.options import options
+
+    cls = catalog.load(entry)
+    click.echo(f"{entry.address}  ({entry.origin})\n\n{inspect.getdoc(cls)}\n")
+    traits = _traits(entry.kind, cls)
+    if traits:
+        click.echo(f"{traits}\n")
+    rows = [(option.name, option.type_name, option.default_text, option.doc) for option in options(cls)]
+    if rows:
+        print_table(("option", "type", "default", ""), rows)
+
+
+def _summary(catalog: Catalog, entry: Entry) -> str:
+    try:
+        return (inspect.getdoc(catalog.load(entry)) or "").partition("\n")[0]
+    except TunesmithError as error:
+        return f"broken: {str(error).splitlines()[0]}"
+
+
+def _traits(kind: str, cls: type) -> str:
+    """What a plugin says of itself, in one line: `reads messages; token loss; not reference`."""
+    if kind not in TRAITS:
+        return ""
+    said = traits_of(kind, cls)
+    parts = []
+    for item in dataclasses.fields(said):
+        name, value = item.name.replace("_", " "), getattr(said, item.name)
+        if isinstance(value, bool):
+            parts.append(name if value else f"not {name}")
+        elif value not in (None, ()):
+            parts.append(f"{name} {', '.join(map(str, value)) if isinstance(value, tuple) else value}")
+    by_options = isinstance(inspect.getattr_static(cls, "traits", None), property)
+    return f"traits: {'; '.join(parts)}{' (with the default options)' if by_options else ''}" if parts else ""

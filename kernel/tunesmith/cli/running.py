@@ -1,0 +1,83 @@
+"""Running a command: how errors read, and what the exit code says.
+
+The codes are `CODES`; `tunesmith --help` lists them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import click
+from tunesmith.cli.group import cli
+from tunesmith.cli.output import Output
+from tunesmith.errors import Interrupted, TunesmithError, choices
+
+DONE, CRASHED, MISTAKEN = 0, 1, 2
+RESUMABLE = 75  # EX_TEMPFAIL of sysexits.h: the same again may succeed
+INTERRUPTED = 128 + signal.SIGINT  # as shells have it
+PIPE_CLOSED = 128 + 13  # SIGPIPE, which Windows does not have
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command line.
+
+    Args:
+        words: the arguments, without the program's name.
+
+    Returns: the exit code.
+    Raises: what is neither a user's mistake nor an interruption, for Python to print with its traceback (code 1).
+    """
+    output = Output(debug=os.environ.get("TUNESMITH_DEBUG") == "1")
+    try:
+        with cli.make_context("tunesmith", list(words), obj=output) as context:
+            result = cli.invoke(context)
+        return result if isinstance(result, int) else DONE
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        _tell_usage(error)
+        return MISTAKEN if error.exit_code == CRASHED else error.exit_code
+    except TunesmithError as error:
+        if output.debug:
+            import traceback
+
+            traceback.print_exc()
+        else:
+            _tell(str(error))
+        return MISTAKEN
+    except BrokenPipeError:  # `tunesmith config schema | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except Interrupted as stop:
+        click.echo(f"interrupted. {stop}", err=True)
+        return RESUMABLE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted.", err=True)
+        return INTERRUPTED
+
+
+def _tell(message: str) -> None:
+    """Print an error: what is wrong, and indented below it what to do. A report of several is indented already."""
+    first, *rest = message.splitlines() or [""]
+    if "" not in rest:
+        rest = [line if line.startswith(" ") else f"  {line}" for line in rest]
+    click.echo("\n".join([f"error: {first}", *rest]), err=True)
+
+
+def _tell_usage(error: click.ClickException) -> None:
+    """Print an error of click in our words."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if message.startswith("Usage:"):  # a group without a command: its help
+        click.echo(message, err=True)
+        return
+    lines = [message[:1].lower() + message[1:]]
+    if isinstance(error, click.NoSuchOption) and context:
+        names = [name for item in context.command.get_params(context) for name in item.opts if name[:1] == "-"]
+        lines = [f"{context.command_path} has no option {error.option_name}.", choices(error.option_name, names)]
+    if isinstance(error, click.UsageError) and context:
+        lines.append(f"{context.command_path} --help")
+    _tell("\n".join(lines))
