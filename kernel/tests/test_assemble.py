@@ -386,8 +386,9 @@ def test_an_argument_that_the_hook_does_not_have(plugins):
             return model
 
     _, problems = plan_of(Catalog.of({**plugins, "adapter.lora": Odd}), "seed=x")
-    assert messages(problems)[:2] == ["seed cannot be 'x'.", "adapter.lora (kernel local) does not fit its hook."]
-    assert "tokenizer" in problems[1].advice
+    asked = "adapter.lora (kernel local) asks in apply_adapter for tokenizer, which the hook does not have."
+    assert messages(problems)[:2] == ["seed cannot be 'x'.", asked]
+    assert problems[1].advice == "possible: model, source, trained"
     assert len(problems) == 2, "that its hooks are missing then is no second problem"
 
 

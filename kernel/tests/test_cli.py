@@ -136,7 +136,7 @@ def test_another_interruption_is_code_130(plugins, monkeypatch, run, config, sto
 
 def test_the_exit_codes_are_in_the_help(run):
     out = run("--help")[1]
-    assert "Exit codes:\n  0    done\n" in out and "75   interrupted; the same again with resume=true goes on" in out
+    assert "Exit codes:\n  0    done\n" in out and "75   interrupted; it can go on where it was" in out
 
 
 def test_a_mistake_of_a_library_of_commands_is_code_2(run, plugins, monkeypatch):

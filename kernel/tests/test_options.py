@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Literal
 import jsonschema
 import pytest
 from tunesmith import plugin
-from tunesmith.options import is_plugin, json_schema, options, options_schema, type_name
+from tunesmith.cli.schema import json_schema, options_schema
+from tunesmith.options import is_plugin, options, type_name
+from tunesmith.validate import instance, schema_of, structured
 
 
 @dataclass(kw_only=True)
@@ -116,3 +118,40 @@ def test_the_schema_accepts_what_is_right_and_refuses_the_rest():
 
 def test_a_type_without_schema_accepts_everything():
     assert json_schema(Any) == {}
+
+
+def test_lists_and_mappings_as_plain_defaults():
+    @plugin
+    class Skips:
+        """Skips things."""
+
+        skip: list[str] = []  # what to skip
+        sizes: dict[str, int] = {"a": 1}  # by name
+
+    one, other = Skips(), Skips()
+    one.skip.append("x")
+    one.sizes["b"] = 2
+    assert (other.skip, other.sizes) == ([], {"a": 1})
+    assert [option.default for option in options(Skips)] == [[], {"a": 1}]
+    node, problems = structured(Skips, {"skip": ["y"]}, ("thing",), "thing")
+    assert problems == [] and instance(Skips, node).skip == ["y"]
+
+
+def test_what_an_instance_remembers_is_no_option():
+    @plugin
+    class Remembers:
+        """Remembers."""
+
+        rank: int = 8  # an option
+        _seen: list[int] = []
+        _model: object = None
+
+    one, other = Remembers(rank=2), Remembers()
+    one._seen.append(1)
+    assert (other._seen, other._model) == ([], None)
+    assert [option.name for option in options(Remembers)] == ["rank"]
+    assert "_seen" not in schema_of(Remembers) and "_seen" not in repr(one)
+    (problem,) = structured(Remembers, {"_seen": [1]}, ("thing",), "thing")[1]
+    assert problem.message == "thing has no option _seen."
+    with pytest.raises(TypeError):
+        Remembers(_seen=[1])

@@ -9,6 +9,7 @@ import yaml
 from tunesmith import hookimpl, pipeline, plugin
 from tunesmith.catalog import Catalog
 from tunesmith.errors import ConfigError
+from tunesmith.pipeline import plan, train
 from tunesmith.types import Conversation, Problem
 
 CONFIG = {"model": {"path": "org/tiny"}, "data": {"train": ["train.json"]}}
@@ -303,3 +304,83 @@ def test_a_quantizer_sees_batches_without_names_of_data_sets(plugins, calls):
     changed = {**plugins, "stage.sft": Naming, "quantizer.hqq": Seeing}
     tunesmith.train(CONFIG, {"quantizer": "hqq"}, catalog=Catalog.of(changed))
     assert seen == [{"num_items": 1.0}] * 2
+
+
+def test_rewards_are_weighted_in_one_place(plugins, calls):
+    """A reward scores; its weight is the pipeline's business, and one without the option counts once."""
+
+    @plugin
+    class Length:
+        """Long answers."""
+
+        weight: float = 1.0  # of the score
+
+        @hookimpl
+        def score(self, completions):
+            return [float(len(text)) for text in completions]
+
+    @plugin
+    class Flat:
+        """One for all."""
+
+        @hookimpl
+        def score(self, completions):
+            return [1.0 for _ in completions]
+
+    seen = {}
+
+    @plugin
+    class Scoring(plugins["trainer.transformers"]):
+        """Asks for scores."""
+
+        @hookimpl
+        def fit(self, job):
+            seen["scores"] = job.score(prompts=[[], []], completions=["a", "bcd"], rows=[{}, {}])
+            return True
+
+    added = {"reward.length": Length, "reward.flat": Flat, "trainer.transformers": Scoring}
+    train(CONFIG, ["reward={length: {weight: 0.5}, flat: {}}"], catalog=Catalog.of({**plugins, **added}))
+    assert sorted(seen["scores"]) == [[0.5, 1.5], [1.0, 1.0]]
+
+
+def test_configured_comes_once_when_nothing_is_wrong(plugins, calls):
+    @plugin
+    class Learns(plugins["adapter.lora"]):
+        """Learns of the plan."""
+
+        _stage: str | None = None
+
+        @hookimpl
+        def check(self, plan):
+            return []
+
+        @hookimpl
+        def configured(self, plan):
+            self._stage = plan.name("stage")
+            self.calls.append(("configured", plan.command))
+
+        @hookimpl
+        def apply_adapter(self, model):
+            self.calls.append(("knows", self._stage))
+            return model
+
+    catalog = Catalog.of({**plugins, "adapter.lora": Learns})
+    with pytest.raises(ConfigError):
+        train(CONFIG, ["seed=x"], catalog=catalog)
+    assert calls.of("configured") == []
+    train(CONFIG, catalog=catalog)
+    assert calls.of("configured") == [("configured", "train")] and ("knows", "sft") in calls
+    assert calls.names().index("configured") < calls.names().index("fetch")
+
+
+def test_a_run_whose_plugin_is_gone_names_it_from_the_lock(plugins, calls, monkeypatch):
+    folder = train(CONFIG, ["adapter=full"], catalog=Catalog.of(plugins))
+    lock = folder / "plugins.lock"
+    assert "adapter=full" not in lock.read_text(), "classes at hand belong to no distribution"
+    lock.write_text("tunesmith==0.1.0\nacme-adapters==2.3  # adapter=full adapter=more\n")
+    (folder / "config.json").write_text("{}")
+    del plugins["adapter.full"]
+    _, problems = plan(folder, command="chat", catalog=Catalog.of(plugins))
+    (problem,) = problems
+    assert problem.message == "no installed plugin provides adapter=full."
+    assert problem.advice == f"this run was made with acme-adapters==2.3: pip install -r {lock}"

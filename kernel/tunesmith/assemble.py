@@ -13,14 +13,13 @@ from typing import Any
 
 import pluggy
 from tunesmith.addresses import hub_of
-from tunesmith.catalog import Catalog
+from tunesmith.catalog import Catalog, Entry
 from tunesmith.compose import Composition
 from tunesmith.errors import PluginError
-from tunesmith.instances import Instances, make, plugin_values, required, run_values
-from tunesmith.keys import Key
+from tunesmith.instances import Instances, checked_options, checked_run, make, required
 from tunesmith.kinds import KINDS, ROUTED
 from tunesmith.messages import logger
-from tunesmith.planning import Plan, refuse, report
+from tunesmith.planning import Plan, Selected, refuse, report
 from tunesmith.runs import folder_problems
 from tunesmith.selection import Wanted, missing_problem, select, wanted
 from tunesmith.types import Problem, Row
@@ -98,40 +97,39 @@ def examine(
 def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Plan, list[Problem]]:
     """Select, check and make plugins, and then those that they call by name, until nobody calls for more."""
     wave, lacking = wanted(composition, command, catalog)
-    values = run_values(composition, command)
-    known: dict[tuple[str, str], Wanted] = {}
+    made = checked_run(composition, command)
+    known: set[tuple[str, str]] = set()
     missing: dict[Wanted, str] = {}
-    waves: list[Instances] = []
-    problems, notices = [*values.problems, *lacking], list(composition.notices)
-    while wave or not waves:
-        wave = tuple({(item.kind, item.name): item for item in reversed(wave)}.values())[::-1]
-        known |= {(item.kind, item.name): item for item in wave}
+    absent: list[Selected] = []
+    problems = [*lacking]
+    while wave or not known:
+        known |= {(item.kind, item.name) for item in wave} or {("", "")}
         selection = select(wave, composition, catalog)
-        values = plugin_values(values, selection, composition)
-        made = make(values, selection, catalog)
-        wave, conflicts = required(made, known)
-        waves.append(made)
+        made, choices = checked_options(made, selection, composition)
+        made = make(made, choices, catalog)
         missing |= {item.wanted: item.distribution for item in selection.missing}
-        problems += [*selection.problems, *values.problems, *made.problems, *conflicts]
-        notices += values.notices
+        absent += [Selected(Entry(item.kind, item.name, "", "", "", "", dict), None) for item in selection.absent]
+        wave, conflicts = required(made, known)
+        problems += [*selection.problems, *conflicts]
+    problems = [*made.problems, *problems]
     if missing:
         problems.append(missing_problem(missing, composition, catalog.restriction))
     order = {kind: number for number, kind in enumerate(KINDS)}
-    selected = sorted((item for made in waves for item in made.selected), key=lambda item: order[item.entry.kind])
-    config = _resolved(composition, command, waves)
-    plan = Plan(command, waves[0].run, tuple(selected), config, composition.origins, tuple(notices), catalog)
-    return plan, list({(str(item.key), item.message): item for item in problems}.values())
+    selected = tuple(sorted((*made.selected, *absent), key=lambda item: order[item.entry.kind]))
+    config = _resolved(composition, command, made)
+    notices = (*composition.notices, *made.notices)
+    return Plan(command, made.run, selected, config, composition.origins, notices, catalog), problems
 
 
-def _resolved(composition: Composition, command: str, waves: Iterable[Instances]) -> dict[str, Any]:
+def _resolved(composition: Composition, command: str, made: Instances) -> dict[str, Any]:
     """The whole configuration: run options, and per kind the name and all options."""
-    options = {key: value for made in waves for key, value in made.config.items()}
-    config: dict[str, Any] = dict(vars(next(iter(waves)).run))
+    config: dict[str, Any] = dict(vars(made.run))
     for kind in KINDS.values():
-        of_kind = {str(key[1]): value for key, value in options.items() if key[0] == kind.name and len(key) > 1}
+        of_kind = {key: value for key, value in made.config.items() if key[0] == kind.name}
         emptied = kind.many and kind.default and command in kind.commands  # no trackers is a choice too
-        if kind.name in {key[0] for key in options} or emptied:
-            config[kind.name] = of_kind if kind.many else _name_first(options[Key(kind.name)])
+        if of_kind or emptied:
+            by_name = {str(key[-1]): value for key, value in of_kind.items()}
+            config[kind.name] = by_name if kind.many else _name_first(by_name[kind.name])
         elif kind.name in composition.tree and command not in kind.commands:
             config[kind.name] = composition.tree[kind.name]  # for the commands that take the run afterwards
     return config

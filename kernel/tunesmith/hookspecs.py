@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from tunesmith.types import (
         Batch,
         ChatTemplate,
-        Conversation,
         DatasetSplits,
-        Delta,
         Encoder,
+        Engine,
         Event,
         Fetch,
         LoadModel,
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
         Problem,
         Requirement,
         Row,
-        Sampling,
         ToRows,
         TrainingJob,
     )
@@ -377,16 +375,15 @@ def on_event(event: Event) -> None:
 
 
 @hookspec(firstresult=True)
-def generate(handle: ModelHandle, conversations: Sequence[Conversation], sampling: Sampling) -> Iterator[Delta]:
-    """Answer conversations, streaming.
+def open_engine(handle: ModelHandle) -> Engine:
+    """Load the model, and make it ready to answer.
 
-    Called: any number of times with the same handle; the engine loads the model at the first call and keeps it.
+    Called: once for each use of a model: a chat, a whole data set, a server; its user closes it.
     Composition: exclusive, kind `engine`.
-    Args:
-        conversations: are answered together, as a batch.
-        sampling: over the engine's own options.
-    Returns: an iterator of pieces; those of different conversations may alternate. Joined, the pieces of one index
-        are its answer, without the string that ended it.
+    Returns: an `Engine`, to which requests of token ids come and go, from any thread. It knows nothing of templates:
+        `handle.template` turns conversations into requests and reads the answers. What a request leaves open, such as
+        its temperature, the plugin's options say.
+    Raises: TunesmithError when this engine cannot run the model.
     Since: 0.1
     """
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -25,50 +25,42 @@ from tunesmith.validate import instance, resolve, structured, unknown_key
 
 
 @dataclass(frozen=True)
-class Values:
-    """Options that were checked, with their interpolations still to be filled in."""
+class Instances:
+    """Live plugins, and what they call by name."""
 
-    nodes: Mapping[Key, DictConfig]  # by the key that the options stand under; the run's own under Key()
-    choices: tuple[Choice, ...] = ()  # of the last selection, those whose options are right
+    nodes: Mapping[Key, DictConfig]  # checked options with their interpolations, by the key that they stand under
+    run: RunOptions = field(default_factory=RunOptions)
+    selected: tuple[Selected, ...] = ()
+    config: Mapping[Key, Any] = field(default_factory=dict)  # options filled in, by the key that they stand under
+    required: tuple[tuple[Requirement, Selected], ...] = ()  # by the plugins that were made last
     problems: tuple[Problem, ...] = ()
     notices: tuple[str, ...] = ()
 
-    def tree(self) -> DictConfig:
-        """All of them in one tree, so that interpolations find what they name."""
-        root = self.nodes[Key()].copy()
-        with open_dict(root):
-            for key, node in self.nodes.items():
-                *path, last = key or (None,)
-                target = root
-                for part in path:
-                    if part not in target:
-                        target[part] = {}
-                    target = target[part]
-                if last is not None:
-                    target[last] = node
-        return root
 
-
-def run_values(composition: Composition, command: str) -> Values:
+def checked_run(composition: Composition, command: str) -> Instances:
     """Check the keys of the top level; the options of kinds that a command does not need are taken as they are."""
     known = [option.name for option in options(RunOptions)]
     given = {name: value for name, value in composition.tree.items() if name in known}
-    node, found = structured(RunOptions, given, Key(), "a run")
-    nodes, problems = {Key(): node}, found
+    node, problems = structured(RunOptions, given, Key(), "a run")
+    nodes = {Key(): node}
     for name, value in composition.tree.items():
         if name in CONFIGURED and command not in CONFIGURED[name].commands:
             with contextlib.suppress(OmegaConfBaseException):  # not this command's business
                 nodes[Key(name)] = OmegaConf.create(value)
         elif name not in CONFIGURED and name not in known:
             problems.append(unknown_key(str(name), known))
-    return Values(nodes, problems=tuple(problems))
+    return Instances(nodes, problems=tuple(problems))
 
 
-def plugin_values(former: Values, selection: Selection, composition: Composition) -> Values:
-    """Check the options of selected plugins against their fields."""
-    nodes, right = dict(former.nodes), []
-    problems: list[Problem] = []
-    notices: list[str] = []
+def checked_options(
+    former: Instances, selection: Selection, composition: Composition
+) -> tuple[Instances, tuple[Choice, ...]]:
+    """Check the options of selected plugins against their fields.
+
+    Returns: what was there before with these options, and the plugins whose options are right.
+    """
+    nodes, right, wrong = dict(former.nodes), [], []
+    problems, notices = list(former.problems), list(former.notices)
     for choice in selection.choices:
         item = choice.wanted
         given, said = _renamed(choice, _given(composition, item))
@@ -79,13 +71,16 @@ def plugin_values(former: Values, selection: Selection, composition: Composition
             problems.append(problem_of(error, item.key))
             continue
         problems += found
-        if not found:
-            if not KINDS[item.kind].many:
-                with open_dict(node):
-                    node["name"] = item.name
-            nodes[item.where] = node
-            right.append(choice)
-    return Values(nodes, tuple(right), tuple(problems), tuple(notices))
+        if found:
+            wrong.append(Selected(choice.entry, None))
+            continue
+        if not KINDS[item.kind].many:
+            with open_dict(node):
+                node["name"] = choice.entry.name
+        nodes[item.where] = node
+        right.append(choice)
+    selected = (*former.selected, *wrong)
+    return replace(former, nodes=nodes, selected=selected, problems=tuple(problems), notices=tuple(notices)), (*right,)
 
 
 def _given(composition: Composition, item: Wanted) -> dict[str, Any]:
@@ -98,44 +93,48 @@ def _given(composition: Composition, item: Wanted) -> dict[str, Any]:
 def _renamed(choice: Choice, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The options under their present names: a class says in `renamed` which ones had others."""
     former: Mapping[str, str] = getattr(choice.cls, "renamed", {})
-    notices = [
-        f"{choice.wanted.where / name} is called {choice.wanted.where / former[name]} now; write that"
-        for name in given
-        if name in former
-    ]
+    where = choice.wanted.where
+    notices = [f"{where / name} is called {where / former[name]} now; write that" for name in given if name in former]
     return {former.get(name, name): value for name, value in given.items()}, notices
 
 
-@dataclass(frozen=True)
-class Instances:
-    """Live plugins, and what they call by name."""
-
-    run: RunOptions
-    selected: tuple[Selected, ...]
-    config: Mapping[Key, Any]  # the resolved options of each, by the key they stand under
-    required: tuple[tuple[Requirement, Selected], ...]
-    problems: tuple[Problem, ...] = ()
-
-
-def make(values: Values, selection: Selection, catalog: Catalog) -> Instances:
+def make(former: Instances, choices: tuple[Choice, ...], catalog: Catalog) -> Instances:
     """Fill in the interpolations of checked options, and make the plugins of them."""
-    tree = values.tree()
+    tree = _tree(former.nodes)
     data, found = resolve(tree, Key(), [option.name for option in options(RunOptions)])
-    run, problems = RunOptions() if found else RunOptions(**data), list(found)
-    selected, config = [], {}
-    wrong = set(selection.choices) - set(values.choices)
-    for choice in values.choices:
+    run, problems, config = RunOptions() if found else RunOptions(**data), list(found), dict(former.config)
+    selected = []
+    for choice in choices:
         where = choice.wanted.where
-        node = functools.reduce(lambda holder, part: holder[part], where, tree)
-        options_of, found = resolve(node, where)
-        made, failed = (None, found) if found else _make(choice, options_of)
-        problems += failed
+        data, found = resolve(functools.reduce(lambda holder, part: holder[part], where, tree), where)
+        made, found = (None, found) if found else _make(choice, data)
+        problems += found
         selected.append(Selected(choice.entry, made))
         if made is not None:
-            config[where] = options_of
-    selected += [Selected(choice.entry, None) for choice in selection.choices if choice in wrong]
-    required, failed = _requirements(selected, catalog)
-    return Instances(run, tuple(selected), config, required, (*problems, *failed))
+            config[Key(where[0], choice.entry.name) if len(where) > 1 else where] = data
+    required, found = _requirements(selected, catalog)
+    known = {(str(problem.key), problem.message) for problem in former.problems}
+    problems = [problem for problem in (*problems, *found) if (str(problem.key), problem.message) not in known]
+    return replace(
+        former,
+        run=run,
+        selected=(*former.selected, *selected),
+        config=config,
+        required=required,
+        problems=(*former.problems, *problems),
+    )
+
+
+def _tree(nodes: Mapping[Key, DictConfig]) -> DictConfig:
+    """All options in one tree, so that interpolations find what they name."""
+    root = nodes[Key()].copy()
+    with open_dict(root):
+        for key, node in nodes.items():
+            if len(key) == 1:
+                root[key[0]] = node
+            elif key:
+                root[key[0]] = {**root.get(key[0], {}), key[1]: node}
+    return root
 
 
 def _make(choice: Choice, data: Mapping[str, Any]) -> tuple[Any, list[Problem]]:
@@ -166,13 +165,13 @@ def _requirements(
 
 def _called(plugin: Any, catalog: Catalog) -> list[Requirement]:
     """What one plugin calls by name; it may ask what is installed."""
-    requires = getattr(plugin, "requires", lambda: [])
-    asks = "installed" in inspect.signature(requires).parameters
-    found: list[Requirement] = requires(installed=catalog.classes) if asks else requires()
+    requires = getattr(plugin, "requires", None)
+    asks = requires is not None and "installed" in inspect.signature(requires).parameters
+    found: list[Requirement] = [] if requires is None else requires(**({"installed": catalog.classes} if asks else {}))
     return found
 
 
-def required(made: Instances, known: Mapping[tuple[str, str], Any]) -> tuple[tuple[Wanted, ...], list[Problem]]:
+def required(made: Instances, known: Set[tuple[str, str]]) -> tuple[tuple[Wanted, ...], list[Problem]]:
     """The plugins that the ones just made call by name and that are not there yet.
 
     Args:

@@ -75,7 +75,7 @@ EXCLUSIVE: dict[str, tuple[str, ...]] = {
     "merge_adapter": ("adapter",),
     "build_optimizer": ("optimizer",),
     "fit": ("stage", "trainer"),
-    "generate": ("engine",),
+    "open_engine": ("engine",),
     "export": ("exporter",),
 }
 

@@ -167,55 +167,6 @@ def type_name(annotation: Any) -> str:
     return "mapping" if dataclasses.is_dataclass(annotation) else getattr(annotation, "__name__", str(annotation))
 
 
-_JSON_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}
-
-
-def json_schema(annotation: Any) -> dict[str, Any]:
-    """The JSON Schema of an option's type."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation in _JSON_TYPES:
-        return {"type": _JSON_TYPES[annotation]}
-    if origin is typing.Literal:
-        return {"enum": list(arguments)}
-    if origin in (typing.Union, types.UnionType):
-        return {"anyOf": [json_schema(argument) for argument in arguments]}
-    if origin is list:
-        return {"type": "array", "items": json_schema(arguments[0])}
-    if origin is dict:
-        return {"type": "object", "additionalProperties": json_schema(arguments[1])}
-    if dataclasses.is_dataclass(annotation):
-        schema = options_schema(typing.cast(type, annotation))
-        short = shorthand(annotation)
-        return {"anyOf": [{"type": "string"}, schema]} if short else schema
-    return {}
-
-
-def options_schema(cls: type) -> dict[str, Any]:
-    """The JSON Schema of a plugin's options: properties with types, defaults and documentation."""
-    properties = {}
-    for option in options(cls):
-        schema = _ranged(json_schema(option.type), option.range)
-        if option.doc:
-            schema["description"] = option.doc
-        if not option.required:
-            schema["default"] = plain(option.default)
-        properties[option.name] = schema
-    return {"type": "object", "properties": properties, "additionalProperties": False}
-
-
-def _ranged(schema: dict[str, Any], allowed: Range | None) -> dict[str, Any]:
-    """A schema whose numbers, itself or within, have a range."""
-    if allowed is None:
-        return schema
-    inner: dict[str, Any] = {
-        name: _ranged(schema[name], allowed) for name in ("items", "additionalProperties") if name in schema
-    }
-    if "anyOf" in schema:
-        inner["anyOf"] = [_ranged(item, allowed) for item in schema["anyOf"]]
-    numbers = allowed.json_schema() if schema.get("type") in ("integer", "number") else {}
-    return {**schema, **inner, **numbers}
-
-
 def shorthand(cls: Any) -> str | None:
     """The field that a plain string stands for in a nested dataclass: its `SHORTHAND` class attribute."""
     return getattr(cls, "SHORTHAND", None)

@@ -13,6 +13,7 @@ from tunesmith import runs
 from tunesmith.addresses import hub_of
 from tunesmith.assemble import Assembly, assemble, examine
 from tunesmith.catalog import Catalog
+from tunesmith.chatting import Chat
 from tunesmith.compose import Composition, Overrides, compose
 from tunesmith.errors import ConfigError, Interrupted
 from tunesmith.planning import Plan
@@ -21,7 +22,6 @@ from tunesmith.types import (
     ChatTemplate,
     Conversation,
     DatasetSplits,
-    Delta,
     Encoder,
     Event,
     LoadModel,
@@ -70,7 +70,7 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
         build_optimizer=run.hook.build_optimizer,
         emit=lambda event: run.hook.on_event(event=_described(run, event)),
         template=template,
-        score=run.hook.score,
+        score=lambda **asked: _scores(run, asked),
     )
     (job,) = run.hook.prepare(job=job, load=_loader(run, source, processor)) or [job]
     if not run.hook.fit(job=job):
@@ -84,6 +84,7 @@ def chat(
     overrides: Overrides = None,
     *,
     sampling: Sampling | None = None,
+    stop: Sequence[str] = (),
     catalog: Catalog | None = None,
 ) -> list[str]:
     """Answer conversations together.
@@ -95,28 +96,19 @@ def chat(
     Returns: the answers, one per conversation.
     """
     answers = [""] * len(conversations)
-    for piece in ChatSession(config, overrides, catalog=catalog).answer(conversations, sampling):
-        answers[piece.index] += piece.text
+    with ChatSession(config, overrides, catalog=catalog) as session:
+        for piece in session.answer(conversations, sampling, stop=stop):
+            answers[piece.index] += piece.text
     return answers
 
 
-class ChatSession:
-    """A model that stays loaded: `for delta in ChatSession(run).answer([messages]): …`."""
+class ChatSession(Chat):
+    """A model that stays loaded: `with ChatSession(run) as session: for piece in session.answer([messages]): …`."""
 
     def __init__(self, config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> None:
         composition = compose(config, overrides)
-        self._run = assemble(composition, "chat", catalog)
-        self._handle = _handle(self._run, composition)
-
-    def answer(
-        self, conversations: Sequence[Conversation | Sequence[Message]], sampling: Sampling | None = None
-    ) -> Iterator[Delta]:
-        """Answer conversations together; the pieces of their answers as they are generated."""
-        prompts = [item if isinstance(item, Conversation) else Conversation(item) for item in conversations]
-        pieces: Iterator[Delta] = self._run.hook.generate(
-            handle=self._handle, conversations=prompts, sampling=sampling or Sampling()
-        )
-        return pieces
+        run = assemble(composition, "chat", catalog)
+        super().__init__(_handle(run, composition), run.hook.open_engine)
 
 
 def export(
@@ -183,6 +175,16 @@ def _reader(run: Assembly, source: ModelSource) -> tuple[Any, ChatTemplate]:
     template = run.hook.chat_template(processor=processor, source=source).bind(processor)
     processor.chat_template = template.exported
     return processor, template
+
+
+def _scores(run: Assembly, asked: Mapping[str, Any]) -> list[list[float]]:
+    """What each reward gives to answers, times its `weight` option."""
+    return [
+        [getattr(reward, "weight", 1.0) * score for score in scores]
+        for name in run.plan.names("reward")
+        if (reward := run.plan.plugin("reward", name)) is not None
+        for scores in run.of("score", f"reward.{name}")(**asked)
+    ]
 
 
 def _described(run: Assembly, event: Event) -> Event:

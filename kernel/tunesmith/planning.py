@@ -32,7 +32,7 @@ class Selected:
     """One plugin of a plan."""
 
     entry: Entry
-    instance: Any  # None when its options are wrong
+    instance: Any  # None when it is not installed, or its options are wrong
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,10 @@ class Plan:
     def traits(self, kind: str, name: str | None = None) -> Any:
         """What a selected plugin says of itself (`tunesmith.traits`), the least when it says nothing.
 
-        None when there is no such plugin.
+        None when there is no such plugin, or nothing is known of it because it is missing or wrong.
         """
-        if not self.uses(kind, name):
-            return None
-        return traits_of(kind, self.plugin(kind, name))
+        plugin = self.plugin(kind, name)
+        return None if plugin is None else traits_of(kind, plugin)
 
     def installed(self, kind: str) -> dict[str, type]:
         """The classes of all installed plugins of a kind by name, imported: for an error that says what would suit.

@@ -9,6 +9,7 @@ RUN/config.json, …    a whole model; or RUN/adapter_config.json, …    an ada
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import re
@@ -178,15 +179,22 @@ def run_yaml(plan: Plan) -> str:
 
 
 def lock_lines(plan: Plan) -> list[str]:
-    """What made a run, as `name==version` lines that pip can install, the kernel and plugins first."""
-    distributions = {"tunesmith", *(item.entry.distribution for item in plan.selected)}
+    """What made a run, as `name==version` lines that pip can install, the kernel and plugins first, and behind each
+    distribution the plugins that it gave; a plugin in a file of the user's is a comment with the hash of the file."""
+    gave: dict[str, list[str]] = {"tunesmith": []}
+    files = []
+    for item in plan.selected:
+        label = f"{item.entry.kind}={item.entry.name}"
+        if item.entry.private:
+            files.append(f"# {label} {item.entry.version}")
+        else:
+            gave.setdefault(item.entry.distribution, []).append(label)
     lines = []
-    for name in (*sorted(distributions), *_LIBRARIES):
-        try:
-            lines.append(f"{name}=={importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return lines
+    for name in (*sorted(gave), *_LIBRARIES):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            plugins = f"  # {' '.join(sorted(gave[name]))}" if gave.get(name) else ""
+            lines.append(f"{name}=={importlib.metadata.version(name)}{plugins}")
+    return lines + files
 
 
 def redacted(config: Mapping[str, Any]) -> dict[str, Any]:

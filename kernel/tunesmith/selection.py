@@ -59,6 +59,7 @@ class Selection:
 
     choices: tuple[Choice, ...]
     missing: tuple[Missing, ...]
+    absent: tuple[Wanted, ...]  # all that were not found, or cannot be imported
     problems: tuple[Problem, ...]
 
 
@@ -80,7 +81,8 @@ def wanted(composition: Composition, command: str, catalog: Catalog) -> tuple[tu
         elif kind.how_many == "one" or (value and set(value) != {"name"}):
             advice = f"{choices('', catalog.names(kind.name), 'installed')}\nwrite {kind.name}=NAME"
             problems.append(Problem(Key(kind.name), f"{kind.name} needs a name.", advice))
-    return (*found, *_hub(composition)), tuple(problems)
+    unique = {(item.kind, item.name): item for item in (*_hub(composition), *found)}
+    return tuple(unique.values()), tuple(problems)
 
 
 def _named(kind: Kind, value: Any, composition: Composition, catalog: Catalog) -> Iterator[Wanted]:
@@ -118,13 +120,14 @@ def _hub(composition: Composition) -> Iterator[Wanted]:
 
 def select(named: tuple[Wanted, ...], composition: Composition, catalog: Catalog) -> Selection:
     """Find and import plugins; what is not installed, ambiguous or broken is left out, with its reason."""
-    found, missing, problems = [], [], []
+    found, missing, absent, problems = [], [], [], []
     for item in named:
         try:
             entry = catalog.find(item.kind, item.name, folder=_folder(composition, item.key), asked=item.asked)
             if entry.private:
                 _admit(item, entry, composition)
             found.append(Choice(item, entry, catalog.load(entry)))
+            continue
         except MissingPluginError as error:
             locked = _locked(item, composition)
             if locked:
@@ -135,7 +138,8 @@ def select(named: tuple[Wanted, ...], composition: Composition, catalog: Catalog
                 missing.append(Missing(item, error.distribution))
         except PluginError as error:
             problems.append(problem_of(error, item.key))
-    return Selection(tuple(found), tuple(missing), tuple(problems))
+        absent.append(item)
+    return Selection(tuple(found), tuple(missing), tuple(absent), tuple(problems))
 
 
 def _folder(composition: Composition, key: Key) -> Any:

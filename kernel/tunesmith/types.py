@@ -10,6 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from tunesmith.generation import Answer as Answer
+from tunesmith.generation import Conversation as Conversation
+from tunesmith.generation import Delta as Delta
+from tunesmith.generation import Engine as Engine
+from tunesmith.generation import EngineStats as EngineStats
+from tunesmith.generation import FinishReason as FinishReason
+from tunesmith.generation import LogProb as LogProb
+from tunesmith.generation import Piece as Piece
+from tunesmith.generation import Request as Request
+from tunesmith.generation import Sampling as Sampling
 from tunesmith.keys import Key
 
 Message = dict[str, Any]
@@ -69,6 +79,25 @@ class ChatTemplate(Protocol):
 
     def bind(self, processor: Any) -> ChatTemplate:
         """The same template with the special tokens of a tokenizer as variables."""
+
+    def request(
+        self,
+        processor: Any,
+        conversation: Conversation,
+        sampling: Sampling,
+        *,
+        stop: Sequence[str] = (),
+        context_length: int | None = None,
+    ) -> Request:
+        """What an engine is asked, to answer a conversation; `stop` are strings that end the answer.
+
+        Raises: TunesmithError for a conversation that cannot be answered, or leaves no room in the context.
+        """
+
+    def read(
+        self, processor: Any, answers: Sequence[Answer], *, stop: Sequence[str] = (), skip_special_tokens: bool = True
+    ) -> Iterator[Piece]:
+        """Read answers as text while they are given; the place of an answer is the `index` of its pieces."""
 
 
 @dataclass(frozen=True)
@@ -179,38 +208,6 @@ class ModelHandle:
     template: ChatTemplate
     load: Callable[[], Any]  # () -> the model in this process, quantised, with its adapter
     merge: Callable[[Any], Any]  # the loaded model -> the plain model with its adapter folded in
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to choose the next token; None leaves it to the engine's own options."""
-
-    max_new_tokens: int | None = None
-    temperature: float | None = None  # 0 is greedy
-    top_p: float | None = None
-    top_k: int | None = None
-    repetition_penalty: float | None = None
-    stop: tuple[str, ...] = ()  # strings that end the answer, beside the template's
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """A prompt for an engine."""
-
-    messages: Sequence[Message]
-    tools: Sequence[Mapping[str, Any]] | None = None
-    variables: Mapping[str, Any] = field(default_factory=dict)  # for the template, e.g. enable_thinking
-
-
-@dataclass(frozen=True)
-class Delta:
-    """New text of one answer while it is generated."""
-
-    index: int  # which of the conversations
-    text: str
-    num_tokens: int = 0  # tokens generated for this piece
-    finish_reason: Literal["stop", "length"] | None = None  # set on an answer's last piece
 
 
 # Events: what trackers hear. All on the main process.

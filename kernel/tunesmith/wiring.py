@@ -17,6 +17,8 @@ from tunesmith.kinds import EXCLUSIVE, OF_THE_LOOP, OPTIONAL, ROUTED
 from tunesmith.planning import Plan, Selected
 from tunesmith.types import Problem
 
+_MARK = "tunesmith_impl"  # the attribute by which pluggy knows an implementation
+
 
 def connect(plan: Plan) -> tuple[pluggy.PluginManager, list[Problem]]:
     """Register the plugins of a plan, each as `kind.name`.
@@ -31,8 +33,7 @@ def connect(plan: Plan) -> tuple[pluggy.PluginManager, list[Problem]]:
         try:
             trial.register(item.instance)  # what does not fit would stay half registered
         except pluggy.PluginValidationError as error:
-            lines = [line for line in str(error).splitlines() if line]
-            problems.append(Problem(item.entry.kind, f"{_label(item)} does not fit its hook.", "\n".join(lines)))
+            problems.append(_unfit(item, error))
             continue
         manager.register(item.instance, name=item.entry.address)
         for caller in manager.get_hookcallers(item.instance) or ():
@@ -40,6 +41,19 @@ def connect(plan: Plan) -> tuple[pluggy.PluginManager, list[Problem]]:
                 if implementation.plugin is item.instance:
                     _observe(implementation, f"{caller.name} of {item.entry.address}")
     return manager, problems
+
+
+def _unfit(item: Selected, error: pluggy.PluginValidationError) -> Problem:
+    """What an implementation asks of its hook that the hook does not give."""
+    for name in dir(item.instance):
+        specified = getattr(hookspecs, name, None) if hasattr(getattr(item.instance, name, None), _MARK) else None
+        if specified is not None:
+            given = list(inspect.signature(specified).parameters)
+            asked = [name for name in inspect.signature(getattr(item.instance, name)).parameters if name not in given]
+            if asked:
+                message = f"{_label(item)} asks in {name} for {', '.join(asked)}, which the hook does not have."
+                return Problem(item.entry.kind, message, choices(asked[0], given))
+    return Problem(item.entry.kind, f"{_label(item)} does not fit its hook.", str(error).strip())
 
 
 def _made(plan: Plan) -> list[Selected]:
@@ -141,18 +155,6 @@ def overridden(plan: Plan, manager: pluggy.PluginManager) -> list[str]:
 
 def _label(item: Selected) -> str:
     return f"{item.entry.address} ({item.entry.origin})"
-
-
-def implementations(plan: Plan, manager: pluggy.PluginManager) -> list[tuple[str, list[str]]]:
-    """Which plugins implement which hook, in the order of a run; wrappers are marked. The first one listed is called
-    first; of an exclusive hook only that one."""
-    found = []
-    for name in (name for name in vars(hookspecs) if not name.startswith("_") and hasattr(manager.hook, name)):
-        implementing = getattr(manager.hook, name).get_hookimpls()
-        listed = [f"{impl.plugin_name}{' (wraps)' if _wraps(impl) else ''}" for impl in reversed(implementing)]
-        if listed:
-            found.append((name, listed))
-    return found
 
 
 def _observe(implementation: pluggy.HookImpl, label: str) -> None:

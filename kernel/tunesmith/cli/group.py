@@ -30,7 +30,7 @@ CODES = {
     "0": "done",
     "1": "the program crashed; its traceback is a bug report",
     "2": "a mistake in the command line, the configuration or the data",
-    "75": "interrupted; the same again with resume=true goes on",
+    "75": "interrupted; it can go on where it was, as the message says",
     "130": "interrupted, and nothing to go on from",
 }
 

@@ -1,0 +1,74 @@
+"""A model and its template, answering: between conversations and an engine that knows only tokens."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Self
+
+from tunesmith.types import Conversation, Engine, Message, ModelHandle, Piece, Sampling
+
+
+class Chat:
+    """Answers conversations with a model that is loaded at the first of them."""
+
+    def __init__(self, handle: ModelHandle, open_engine: Callable[..., Engine]) -> None:
+        """
+        Args:
+            open_engine: the hook.
+        """
+        self._handle, self._open = handle, open_engine
+        self._engine: Engine | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        """What answers: the model, loaded when it is first asked for."""
+        with self._opening:
+            if self._engine is None:
+                self._engine = self._open(handle=self._handle)
+                weakref.finalize(self, self._engine.close)
+            return self._engine
+
+    def answer(
+        self,
+        conversations: Sequence[Conversation | Sequence[Message]],
+        sampling: Sampling | None = None,
+        *,
+        stop: Sequence[str] = (),
+        skip_special_tokens: bool = True,
+    ) -> Iterator[Piece]:
+        """Answer conversations together; the pieces of their answers as they are given.
+
+        Args:
+            sampling: its seed counts up from one conversation to the next, so that equal ones get different answers.
+            stop: strings that end an answer, beside the template's.
+            skip_special_tokens: leave special tokens out of the text.
+
+        Raises: TunesmithError for a conversation that cannot be answered, before any is.
+        """
+        template, processor, requests = self._handle.template, self._handle.processor, []
+        for index, asked in enumerate(conversations):
+            prompt = asked if isinstance(asked, Conversation) else Conversation(asked)
+            wanted = _seeded(sampling or Sampling(), index)
+            limit = self.engine.context_length
+            requests.append(template.request(processor, prompt, wanted, stop=stop, context_length=limit))
+        answers = [self.engine.submit(request) for request in requests]
+        yield from template.read(processor, answers, stop=stop, skip_special_tokens=skip_special_tokens)
+
+    def close(self) -> None:
+        """End all answers, and let the model go."""
+        if self._engine is not None:
+            self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+
+def _seeded(sampling: Sampling, index: int) -> Sampling:
+    return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + index)
