@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from tunesmith import DataError
-from tunesmith.errors import ConfigError
+from tunesmith.errors import ConfigError, Interrupted
 from tunesmith_command_predict import Predict
 from tunesmith_command_predict.prompts import prompt_of
 from tunesmith_library_testing import CommandSuite
@@ -82,7 +82,7 @@ def test_goes_on_where_it_was_cut(given: dict[str, Any], monkeypatch: pytest.Mon
 
     whole = lines(predict(**{**given, "output": given["output"].with_name("whole.jsonl")}))
     monkeypatch.setattr(ChatSession, "answer", counted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match=r"goes on from .*\.part"):
         predict(**given, batch_size=2)
     assert not given["output"].exists()
     (part,) = given["output"].parent.glob("*.part")

@@ -16,6 +16,7 @@ class Predict:
         """The click command; what it needs is imported when it is called."""
         import click
         from tunesmith.cli.arguments import ConfigCommand, configured
+        from tunesmith.cli.output import report_to_stdout
 
         @click.command("predict", cls=ConfigCommand)
         @configured
@@ -47,7 +48,8 @@ class Predict:
             """
             from tunesmith_command_predict.predicting import predict
 
+            report_to_stdout()
             written = predict(config, overrides, output=output, overwrite=overwrite, batch_size=batch_size)
-            click.echo(f"done: {written}", err=True)
+            click.echo(f"done: {written}")
 
         return command

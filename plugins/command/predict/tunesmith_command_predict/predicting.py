@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tunesmith import announce
 from tunesmith.compose import compose
-from tunesmith.errors import ConfigError
+from tunesmith.errors import ConfigError, Interrupted
+from tunesmith.messages import is_quiet
 from tunesmith.pipeline import ChatSession, plan
 from tunesmith.runs import is_run
 from tunesmith.types import Conversation, Sampling
@@ -39,7 +40,7 @@ def predict(
         batch_size: prompts per call of the engine.
 
     Returns: the file, of one JSON object per prompt: `dataset`, `prompt`, `answer`, `prediction`.
-    Raises: ConfigError when the file is there already, or there is nothing to predict.
+    Raises: ConfigError when the file is there already, or there is nothing to predict; Interrupted.
     """
     target = output or (Path(config) if config and is_run(Path(config)) else Path()) / "predictions.jsonl"
     if target.exists() and not overwrite:
@@ -52,14 +53,17 @@ def predict(
         announce("predictions", f"{done} of {len(prompts)} are there", f"in {part}, from an interrupted call")
     seed = plan(config, overrides, command="chat")[0].run.seed
     target.parent.mkdir(parents=True, exist_ok=True)
-    with open(part, "a", encoding="utf-8") as file, _progress() as progress:
-        task = progress.add_task("answering", total=len(prompts), completed=done)
-        for start in range(done, len(prompts), batch_size):
-            batch = prompts[start : start + batch_size]
-            for line in _answered(session, batch, seed):
-                file.write(line)
-            file.flush()
-            progress.advance(task, len(batch))
+    try:
+        with open(part, "a", encoding="utf-8") as file, _progress() as progress:
+            task = progress.add_task("answering", total=len(prompts), completed=done)
+            for start in range(done, len(prompts), batch_size):
+                batch = prompts[start : start + batch_size]
+                for line in _answered(session, batch, seed):
+                    file.write(line)
+                file.flush()
+                progress.advance(task, len(batch))
+    except KeyboardInterrupt as stop:
+        raise Interrupted(f"the same command goes on from {part}") from stop
     os.replace(part, target)
     return target
 
@@ -98,4 +102,4 @@ def _completed_lines(part: Path) -> int:
 def _progress() -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return Progress(*columns, console=console, disable=is_quiet() or not console.is_terminal)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith import DataError
 from tunesmith.files import replacing
+from tunesmith.messages import is_quiet
 from tunesmith.types import Encoder, Row, ToRows
 
 from .entries import Source
@@ -183,7 +184,7 @@ def _shown(tables: Iterator[pyarrow.Table], name: str) -> Iterator[pyarrow.Table
         TimeElapsedColumn(),
     )
     shown = Progress(  # without the thread that would refresh it: workers are forked meanwhile
-        *columns, console=console, transient=True, auto_refresh=False, disable=not console.is_terminal
+        *columns, console=console, transient=True, auto_refresh=False, disable=is_quiet() or not console.is_terminal
     )
     with shown as progress:
         task = progress.add_task(f"encoding {name}", total=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,23 @@ def test_bar_is_closed_when_a_run_breaks(tmp_path: Path, status: str) -> None:
     printed = shown(tracker, [*run(tmp_path)[:3], RunEnded(status)], terminal=True)
     assert printed.rindex("\x1b[?25h") > printed.rindex("\x1b[?25l")
     assert f"{status} after step 3" in printed
+
+
+def test_goes_to_stdout_unless_the_user_wants_quiet(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`> log` has the steps; `--quiet`, which is the level of the kernel's logger, leaves them out."""
+    tracker = Console()
+    for event in run(tmp_path):
+        tracker.on_event(event)
+    written = capfd.readouterr()
+    assert written.out.endswith("finished after step 4  train_loss 1.3000  seconds 61.0\n") and written.err == ""
+    monkeypatch.setattr(logging.getLogger("tunesmith"), "level", logging.WARNING)
+    for bar in (None, True):
+        quiet = Console(bar=bar)
+        for event in run(tmp_path):
+            quiet.on_event(event)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_chosen_metrics(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tunesmith import hookimpl, plugin
+from tunesmith.messages import is_quiet
 from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, Saved, StepEnded
 
 _FORMATS = {
@@ -89,7 +90,7 @@ class Console:
         if self._console is None:
             from rich.console import Console as Terminal
 
-            self._console = Terminal(stderr=True)
+            self._console = Terminal(quiet=is_quiet())
         return self._console
 
     def _close(self) -> None:
