@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from tunesmith.types import IGNORED, Batch, Message, Problem, Row
+from tunesmith import hookimpl
+from tunesmith.ranges import at_least
+from tunesmith.traits import StageTraits
+from tunesmith.types import IGNORED, Batch, Message, Row
 from tunesmith_library_chat import ChatTemplate
 
-logger = logging.getLogger("tunesmith")
+from tunesmith_library_training.rows import Advise, other_stages, require, warn_once
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
 
 Answers = Mapping[str, Sequence[Sequence[Message]]]
 """Prefix of columns, such as `chosen_`: the answer of every row."""
@@ -20,17 +25,23 @@ Answers = Mapping[str, Sequence[Sequence[Message]]]
 class CompletionStage:
     """Encodes and batches rows of a `prompt` and one or more answers to it, of which the answers are trained."""
 
-    max_length: int = 2048  # tokens of a prompt with its answer
+    max_length: Annotated[int, at_least(2)] = 2048  # tokens of a prompt with its answer
     longer: Literal["cut", "drop"] = "cut"  # what is over max_length loses its end, or its row is left out
 
     NAME: ClassVar[str]
-    _reported: ClassVar[frozenset[str]] = frozenset()
+    traits: ClassVar[StageTraits]
 
-    def problems(self) -> list[Problem]:
-        """What is wrong with the options above."""
-        if self.max_length < 2:
-            return [Problem("stage.max_length", f"{self.max_length} tokens leave nothing to predict", "2048")]
-        return []
+    _advise: Advise | None = field(default=None, init=False, repr=False)
+    _said: set[str] = field(default_factory=set, init=False, repr=False)
+
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._advise = other_stages(plan)
+
+    def check_rows(self, rows: Sequence[Row]) -> None:
+        """Raise a DataError for rows without the columns that this stage reads."""
+        for row in rows:
+            require(row, self.traits.reads, self.NAME, self._advise)
 
     def encode_answers(
         self, rows: Sequence[Row], processor: Any, template: ChatTemplate, answers: Answers
@@ -42,7 +53,7 @@ class CompletionStage:
         """
         from tunesmith_library_training.encoding import Spans, encode_conversations
 
-        encoded = {}
+        encoded: dict[str, list[dict[str, list[Any]]]] = {}
         for prefix, answer_of in answers.items():
             chats = [_chat(row, answer) for row, answer in zip(rows, answer_of, strict=True)]
             encoded[prefix] = encode_conversations(chats, processor, template, Spans())
@@ -50,12 +61,14 @@ class CompletionStage:
         kept = [index for index, length in enumerate(lengths) if length <= self.max_length or self.longer == "cut"]
         fate = "lose their end" if self.longer == "cut" else "are left out"
         longer = sum(length > self.max_length for length in lengths)
-        self._report("longer", longer, rows, f"are over {self.max_length} tokens and {fate} (stage.max_length)")
+        what = f"are over {self.max_length} tokens and {fate} (stage.max_length)"
+        warn_once(self._said, self.NAME, longer, rows, what)
         for every in encoded.values():
             for sequence in every:
                 sequence.update({name: values[: self.max_length] for name, values in sequence.items()})
         whole = [index for index in kept if all(_is_trained(every[index]) for every in encoded.values())]
-        self._report("untrained", len(kept) - len(whole), rows, "have no token of an answer and are left out")
+        without = len(kept) - len(whole)
+        warn_once(self._said, self.NAME, without, rows, "have no token of an answer and are left out")
         columns = {
             f"{prefix}{name}": [every[index][name] for index in whole]
             for prefix, every in encoded.items()
@@ -63,22 +76,13 @@ class CompletionStage:
         }
         return columns, whole
 
-    def _report(self, what: str, count: int, rows: Sequence[Row], message: str) -> None:
-        """Warn of rows that are not used as they are, the first time that it happens."""
-        if count and what not in self._reported:
-            self._reported = self._reported | {what}  # type: ignore[misc]
-            logger.warning("stage.%s: %d of the first %d rows %s", self.NAME, count, len(rows), message)
-
 
 @dataclass(kw_only=True, eq=False)
 class LogProbStage(CompletionStage):
     """A stage whose loss is made of the answers' log-probabilities (`log_probs.sequence_log_probs`)."""
 
-    loss_chunk_size: int = 0  # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
-
-    def problems(self) -> list[Problem]:
-        negative = [Problem("stage.loss_chunk_size", "cannot be negative", "0 chooses a size")]
-        return super().problems() + (negative if self.loss_chunk_size < 0 else [])
+    # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
+    loss_chunk_size: Annotated[int, at_least(0)] = 0
 
 
 def _chat(row: Row, answer: Sequence[Message]) -> Row:

@@ -12,8 +12,6 @@ from tunesmith import DataError
 from tunesmith.types import IGNORED, Row
 from tunesmith_library_chat import ChatTemplate, Rendered, tokenizer_of
 
-_STAGES = {"chosen": "dpo", "completion": "kto", "text": "pretrain", "prompt": "grpo"}
-
 
 @dataclass(frozen=True)
 class Spans:
@@ -43,14 +41,12 @@ class Spans:
 def encode_conversations(
     rows: Sequence[Row], processor: Any, template: ChatTemplate, spans: Spans
 ) -> list[dict[str, list[Any]]]:
-    """Tokenise conversations.
+    """Tokenise conversations: rows with `messages`, and `tools` if any.
 
     Returns: one sequence per row: `input_ids`, `labels` (the token itself, or -100), and with `spans.weighted` the
         `weights` of the labels (0 where not trained).
-    Raises: DataError for rows of another shape, or that the template refuses.
+    Raises: DataError for rows that the template refuses.
     """
-    for row in rows:
-        require(row, "messages", "sft")
     rendered = [template.render(row["messages"], row.get("tools")) for row in rows]
     if not rendered:
         return []
@@ -61,17 +57,6 @@ def encode_conversations(
         _label(encoding, len(item.text), spans.of(row, item), spans.weighted)
         for row, item, encoding in zip(rows, rendered, encodings, strict=True)
     ]
-
-
-def require(row: Row, column: str, stage: str) -> None:
-    """Raise a DataError when a row is not what a stage trains on, and say which stage it would suit."""
-    if column not in row:
-        suited = next((name for key, name in _STAGES.items() if key in row and name != stage), None)
-        advice = "stage=sft" if "messages" in row else f"stage={suited}" if suited else "choose another format"
-        raise DataError(f"stage.{stage} needs rows with `{column}`; these have {', '.join(sorted(row))}.\n  {advice}")
-    media = [name for name in ("images", "videos", "audios") if row.get(name)]
-    if media:
-        raise DataError(f"stage.{stage} trains on text; this row has {', '.join(media)}")
 
 
 def _label(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tunesmith import hookimpl
+from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, Row
 from tunesmith_library_chat import ChatTemplate
 
@@ -19,13 +20,11 @@ PREFIXES = ("chosen_", "rejected_")
 class PairStage(CompletionStage):
     """Rows with `prompt`, `chosen` and `rejected`; batches of all chosen sequences, then all rejected ones."""
 
+    traits: ClassVar[StageTraits] = StageTraits(reads=("prompt", "chosen", "rejected"))
+
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
-        from tunesmith_library_training.encoding import require
-
-        for row in rows:
-            for column in ("chosen", "rejected", "prompt"):
-                require(row, column, self.NAME)
+        self.check_rows(rows)
         answers = {f"{name}_": [row[name] for row in rows] for name in ("chosen", "rejected")}
         return self.encode_answers(rows, processor, template, answers)[0]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith import announce, hookimpl
 from tunesmith.types import Batch, LoadModel, TrainingJob
 
+from tunesmith_library_training.answers import LogProbStage
 from tunesmith_library_training.reference import Reference, use_numbers_of
 
 if TYPE_CHECKING:
@@ -30,8 +31,11 @@ class Settings:
 
 
 @dataclass(kw_only=True, eq=False)
-class ReferenceStage:
-    """The options of a stage with a reference, which is loaded, or asked once for all, before training begins."""
+class ReferenceStage(LogProbStage):
+    """A stage whose loss compares the answers' log-probabilities with a reference's.
+
+    The reference is loaded, or asked once for all, before training begins.
+    """
 
     # model to compare with, on a hub or a folder; null is the model as it is before training
     reference: str | None = None
@@ -44,6 +48,7 @@ class ReferenceStage:
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
+        super().configured(plan)
         self._settings = Settings(
             model=plan.get("model.path"),
             adapter=plan.get("adapter.path"),

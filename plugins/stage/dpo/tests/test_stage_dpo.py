@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError
+from tunesmith.errors import ConfigError
 from tunesmith.types import DatasetSplits, TrainingJob
 from tunesmith_library_testing import StageSuite
 from tunesmith_library_testing.parts import CHATML, TOOLS, StubPlan, load_plain, records
@@ -98,20 +99,30 @@ def test_batch_order(tiny_bpe: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "key"),
     [
-        ({"beta": 0.0}, "stage.beta"),
-        ({"label_smoothing": 0.5}, "stage.label_smoothing"),
         ({"loss": "exo_pair"}, "stage.label_smoothing"),
         ({"loss": "hinge", "label_smoothing": 0.1}, "stage.label_smoothing"),
-        ({"ld_alpha": 1.5}, "stage.ld_alpha"),
-        ({"rpo_alpha": -1.0}, "stage.rpo_alpha"),
-        ({"max_length": 1}, "stage.max_length"),
-        ({"loss_chunk_size": -1}, "stage.loss_chunk_size"),
         ({}, None),
     ],
 )
 def test_check(options: dict[str, Any], key: str | None) -> None:
     stage = DirectPreference(**options)
     assert [problem.key for problem in stage.check(plan=StubPlan({"stage": {"dpo": stage}}))] == ([key] if key else [])
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("beta", 0.0),
+        ("label_smoothing", 0.5),
+        ("ld_alpha", 1.5),
+        ("rpo_alpha", -1.0),
+        ("max_length", 1),
+        ("loss_chunk_size", -1),
+    ],
+)
+def test_ranges(option: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"stage\.{option} cannot be {value}"):
+        TestDirectPreference.make(**{option: value})
 
 
 # ---- the reference --------------------------------------------------------------------------------------------------
@@ -184,7 +195,7 @@ def test_a_model_that_begins_elsewhere_gets_a_second_one(tiny_llama: Path, tmp_p
     for model in found.values():
         stage = DirectPreference()
         values = {"model.path": "org/base", "adapter.path": "runs/before"}
-        stage.check(plan=StubPlan({"stage": {"dpo": stage}}, values=values))
+        stage.configured(plan=StubPlan({"stage": {"dpo": stage}}, values=values))
         assert stage.prepare(job=make_job(model, [], stage, tmp_path), load=load) is None
         second = stage._reference.model
         assert second is None or second.dtype == torch.float32, "it computes in the numbers of the trained model"
@@ -205,7 +216,7 @@ def test_precomputed_reference(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, 
     """Columns computed before training give the loss that a reference model gives in every step."""
     stage = DirectPreference(precompute_reference=True, **options)
     rows = examples(tiny_bpe, stage)
-    stage.check(plan=StubPlan({"stage": {"dpo": stage}}, values={"trainer.per_device_eval_batch_size": 2}))
+    stage.configured(plan=StubPlan({"stage": {"dpo": stage}}, values={"trainer.per_device_eval_batch_size": 2}))
     job = stage.prepare(job=make_job(load_plain(tiny_llama), rows, stage, tmp_path), load=None)
     assert len(job.data.train) == 3 and len(job.data.eval["held"]) == 2
     other = moved_adapter(load_plain(tiny_llama))
@@ -229,7 +240,7 @@ def test_each_process_precomputes_its_share(
 
     def prepared() -> Any:
         stage = DirectPreference(precompute_reference=True)
-        stage.check(plan=StubPlan({"stage": {"dpo": stage}}, values={"trainer.per_device_eval_batch_size": 2}))
+        stage.configured(plan=StubPlan({"stage": {"dpo": stage}}, values={"trainer.per_device_eval_batch_size": 2}))
         job = make_job(load_plain(tiny_llama), examples(tiny_bpe, stage, rows), stage, tmp_path)
         return stage.prepare(job=job, load=None).data.train
 

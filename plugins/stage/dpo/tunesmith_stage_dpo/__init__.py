@@ -7,11 +7,13 @@ Rafailov et al. 2023, "Direct Preference Optimization: Your Language Model is Se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import Range, above, at_least, between
+from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Problem
-from tunesmith_library_training.answers import LogProbStage, collate_answers
+from tunesmith_library_training.answers import collate_answers
 from tunesmith_library_training.pairs import PREFIXES, PairStage, pair_metrics
 from tunesmith_library_training.reference_stage import Columns, ReferenceStage, collate_columns
 
@@ -22,7 +24,7 @@ _COLUMNS = tuple(f"{prefix}reference_log_prob" for prefix in PREFIXES)
 
 
 @plugin
-class DirectPreference(ReferenceStage, PairStage, LogProbStage):
+class DirectPreference(ReferenceStage, PairStage):
     """Make preferred answers likelier and others less likely than they were (rows with `chosen` and `rejected`)."""
 
     # sigmoid is DPO; hinge SLiC; robust and exo_pair expect wrong labels; the others are named after their papers
@@ -39,33 +41,26 @@ class DirectPreference(ReferenceStage, PairStage, LogProbStage):
         "nca_pair",
         "sppo_hard",
     ] = "sigmoid"
-    beta: float = 0.1  # strength of the tie to the reference; smaller lets the model go further
-    label_smoothing: float = 0.0  # probability that a pair is labelled the wrong way round (sigmoid, robust, exo_pair)
-    rpo_alpha: float = 0.0  # weight of the chosen answers' own loss per token beside it (RPO, arXiv 2404.19733)
+    beta: Annotated[float, above(0)] = 0.1  # strength of the tie to the reference; smaller lets the model go further
+    # probability that a pair is labelled the wrong way round (sigmoid, robust, exo_pair)
+    label_smoothing: Annotated[float, Range(0, 0.5, high_excluded=True)] = 0.0
+    # weight of the chosen answers' own loss per token beside it (RPO, arXiv 2404.19733)
+    rpo_alpha: Annotated[float, at_least(0)] = 0.0
     # weight of the tokens by which an answer is longer than the other (LD-DPO, arXiv 2409.06411); 1 is plain DPO
-    ld_alpha: float = 1.0
+    ld_alpha: Annotated[float, between(0, 1)] = 1.0
 
     NAME: ClassVar[str] = "dpo"
+    traits: ClassVar[StageTraits] = StageTraits(reads=PairStage.traits.reads, reference=True)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        found = self.problems()
-        if self.beta <= 0:
-            found.append(Problem("stage.beta", f"stage.beta={self.beta} must be above 0.", "0.1 is usual"))
-        if not 0 <= self.label_smoothing < 0.5:
-            message = f"stage.label_smoothing={self.label_smoothing} is not in [0, 0.5)."
-            found.append(Problem("stage.label_smoothing", message, "0.1 expects that one pair of ten is wrong"))
-        elif self.loss == "exo_pair" and not self.label_smoothing:
+        if self.loss == "exo_pair" and not self.label_smoothing:
             message = "stage.loss=exo_pair is infinite without label smoothing."
-            found.append(Problem("stage.label_smoothing", message, "stage.label_smoothing=0.001"))
-        elif self.label_smoothing and self.loss not in ("sigmoid", "robust", "exo_pair"):
+            return [Problem("stage.label_smoothing", message, "stage.label_smoothing=0.001")]
+        if self.label_smoothing and self.loss not in ("sigmoid", "robust", "exo_pair"):
             message = f"stage.label_smoothing has no effect with stage.loss={self.loss}."
-            found.append(Problem("stage.label_smoothing", message, "stage.loss=robust", "warning"))
-        if self.rpo_alpha < 0:
-            found.append(Problem("stage.rpo_alpha", f"stage.rpo_alpha={self.rpo_alpha} is negative.", "0 is none"))
-        if not 0 <= self.ld_alpha <= 1:
-            found.append(Problem("stage.ld_alpha", f"stage.ld_alpha={self.ld_alpha} is not in [0, 1].", "1 is plain"))
-        return found
+            return [Problem("stage.label_smoothing", message, "stage.loss=robust", "warning")]
+        return []
 
     @hookimpl
     def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:

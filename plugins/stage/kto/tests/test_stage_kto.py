@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from tunesmith.errors import ConfigError
 from tunesmith.types import DatasetSplits, TrainingJob
 from tunesmith_library_testing import StageSuite
-from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain
+from tunesmith_library_testing.parts import CHATML, load_plain
 from tunesmith_library_training.reference import Reference
 from tunesmith_stage_kto import KahnemanTversky
 from tunesmith_stage_kto.losses import kto
@@ -209,15 +210,7 @@ def test_precomputed_reference(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) 
     torch.testing.assert_close(found.metrics, expected.metrics, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("options", "key"),
-    [
-        ({"beta": 0.0}, "stage.beta"),
-        ({"desirable_weight": -1.0}, "stage.desirable_weight"),
-        ({"max_length": 1}, "stage.max_length"),
-        ({}, None),
-    ],
-)
-def test_check(options: dict[str, Any], key: str | None) -> None:
-    stage = KahnemanTversky(**options)
-    assert [problem.key for problem in stage.check(plan=StubPlan({"stage": {"kto": stage}}))] == ([key] if key else [])
+@pytest.mark.parametrize(("option", "value"), [("beta", 0.0), ("desirable_weight", -1.0), ("max_length", 1)])
+def test_ranges(option: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"stage\.{option} cannot be {value}"):
+        TestKahnemanTversky.make(**{option: value})

@@ -6,49 +6,36 @@ Ethayarajh et al. 2024, "KTO: Model Alignment as Prospect Theoretic Optimization
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
-from tunesmith.types import Batch, LossOutput, Problem, Row
+from tunesmith.ranges import above, at_least
+from tunesmith.traits import StageTraits
+from tunesmith.types import Batch, LossOutput, Row
 from tunesmith_library_chat import ChatTemplate
-from tunesmith_library_training.answers import LogProbStage, collate_answers
+from tunesmith_library_training.answers import collate_answers
 from tunesmith_library_training.reference_stage import Columns, ReferenceStage, collate_columns
-
-if TYPE_CHECKING:
-    from tunesmith.planning import Plan
 
 _PREFIXES = ("", "kl_")  # the answer, and the answer to another prompt
 
 
 @plugin
-class KahnemanTversky(ReferenceStage, LogProbStage):
+class KahnemanTversky(ReferenceStage):
     """Make desirable answers likelier and undesirable ones less likely (rows with `completion` and `label`)."""
 
     # kto measures answers against how far the model has moved on others; apo_zero_unpaired (arXiv 2408.06266) against 0
     loss: Literal["kto", "apo_zero_unpaired"] = "kto"
-    beta: float = 0.1  # strength of the tie to the reference; smaller lets the model go further
-    desirable_weight: float = 1.0  # of desirable answers; weight × number of both kinds should be in ratio 1:1 to 4:3
-    undesirable_weight: float = 1.0  # of undesirable answers
+    beta: Annotated[float, above(0)] = 0.1  # strength of the tie to the reference; smaller lets the model go further
+    # of desirable answers; weight × number of both kinds should be in ratio 1:1 to 4:3
+    desirable_weight: Annotated[float, at_least(0)] = 1.0
+    undesirable_weight: Annotated[float, at_least(0)] = 1.0  # of undesirable answers
 
     NAME: ClassVar[str] = "kto"
-
-    @hookimpl
-    def check(self, plan: Plan) -> list[Problem]:
-        found = self.problems()
-        if self.beta <= 0:
-            found.append(Problem("stage.beta", f"stage.beta={self.beta} must be above 0.", "0.1 is usual"))
-        for name in ("desirable_weight", "undesirable_weight"):
-            if getattr(self, name) < 0:
-                found.append(Problem(f"stage.{name}", f"stage.{name}={getattr(self, name)} is negative.", "1.0"))
-        return found
+    traits: ClassVar[StageTraits] = StageTraits(reads=("prompt", "completion", "label"), reference=True)
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
-        from tunesmith_library_training.encoding import require
-
-        for row in rows:
-            for column in ("completion", "label", "prompt"):
-                require(row, column, self.NAME)
+        self.check_rows(rows)
         answers = [row["completion"] for row in rows]
         others = {"kl_": answers[1:] + answers[:1]} if self._measures_kl else {}
         columns, kept = self.encode_answers(rows, processor, template, {"": answers, **others})

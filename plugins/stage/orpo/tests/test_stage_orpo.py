@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from tunesmith.errors import ConfigError
 from tunesmith_library_testing import StageSuite
-from tunesmith_library_testing.parts import StubPlan, load_plain
+from tunesmith_library_testing.parts import load_plain
 from tunesmith_stage_orpo import OddsRatioPreference
 from tunesmith_stage_orpo.loss import log_odds
 
@@ -92,7 +93,7 @@ def test_log_odds_of_certainty_are_finite() -> None:
     assert log_odds(certain).isfinite().all() and certain.grad.isfinite().all()
 
 
-def test_check() -> None:
-    stage = OddsRatioPreference(beta=-1.0, max_length=1)
-    problems = stage.check(plan=StubPlan({"stage": {"orpo": stage}}))
-    assert [problem.key for problem in problems] == ["stage.max_length", "stage.beta"]
+@pytest.mark.parametrize(("option", "value"), [("beta", -1.0), ("max_length", 1)])
+def test_ranges(option: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"stage\.{option} cannot be {value}"):
+        TestOddsRatioPreference.make(**{option: value})

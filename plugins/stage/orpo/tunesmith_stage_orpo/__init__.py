@@ -5,31 +5,23 @@ Hong et al. 2024, "ORPO: Monolithic Preference Optimization without Reference Mo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from tunesmith import hookimpl, plugin
-from tunesmith.types import Batch, LossOutput, Problem
+from tunesmith.ranges import at_least
+from tunesmith.types import Batch, LossOutput
 from tunesmith_library_training.answers import LogProbStage
 from tunesmith_library_training.pairs import PairStage, pair_metrics
-
-if TYPE_CHECKING:
-    from tunesmith.planning import Plan
 
 
 @plugin
 class OddsRatioPreference(PairStage, LogProbStage):
     """Learn chosen answers and avoid rejected ones (rows with `chosen` and `rejected`), without a reference model."""
 
-    beta: float = 0.1  # weight of the odds ratio beside the chosen answer's own loss; the paper's λ
+    # weight of the odds ratio beside the chosen answer's own loss; the paper's λ
+    beta: Annotated[float, at_least(0)] = 0.1
 
     NAME: ClassVar[str] = "orpo"
-
-    @hookimpl
-    def check(self, plan: Plan) -> list[Problem]:
-        found = self.problems()
-        if self.beta < 0:
-            found.append(Problem("stage.beta", f"stage.beta={self.beta} is negative.", "0.1 is usual"))
-        return found
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:

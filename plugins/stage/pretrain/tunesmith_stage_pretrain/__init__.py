@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import at_least
+from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Problem, Row
+from tunesmith_library_training.rows import Advise, other_stages, require
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
 
 
 @plugin
 class Pretraining:
     """Learn whole documents (rows with `text`), each ended by the tokenizer's end-of-text token."""
 
-    max_length: int = 2048  # tokens of a row
+    max_length: Annotated[int, at_least(2)] = 2048  # tokens of a row
     packing: bool = True  # join documents and cut them into rows of max_length tokens; false: a row is of one document
     isolate_documents: bool = True  # with packing: the documents of a row do not see each other
     longer: Literal["split", "cut"] = "split"  # without packing: long documents become several rows, or lose their end
-    loss_chunk_size: int = 0  # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
+    # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
+    loss_chunk_size: Annotated[int, at_least(0)] = 0
+
+    traits: ClassVar[StageTraits] = StageTraits(reads=("text",), token_loss=True, streams=True)
+
+    _advise: Advise | None = None
 
     @hookimpl
-    def check(self, plan: Any) -> list[Problem]:
-        problems = []
-        if self.max_length < 2:
-            problems.append(Problem("stage.max_length", f"{self.max_length} tokens leave nothing to predict", "2048"))
-        if self.loss_chunk_size < 0:
-            problems.append(Problem("stage.loss_chunk_size", "cannot be negative", "0 chooses a size"))
-        if self.packing and self.isolate_documents and not plan.get("trainer.padding_free", True):
-            message = "rows are taken apart and padded again: packing saves nothing without trainer.padding_free"
-            problems.append(Problem("stage.packing", message, "stage.packing=false", severity="warning"))
-        return problems
+    def check(self, plan: Plan) -> list[Problem]:
+        if not (self.packing and self.isolate_documents) or plan.get("trainer.padding_free", True):
+            return []
+        message = "rows are taken apart and padded again: packing saves nothing without trainer.padding_free"
+        return [Problem("stage.packing", message, "stage.packing=false", severity="warning")]
+
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._advise = other_stages(plan)
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any) -> dict[str, list[Any]]:
         from tunesmith_stage_pretrain.encode import join, split, tokenize
 
+        for row in rows:
+            require(row, self.traits.reads, "pretrain", self._advise)
         documents = tokenize(rows, processor)
         if self.packing:
             return join(documents, self.max_length, self.isolate_documents)

@@ -10,18 +10,15 @@ from typing import Any
 from tunesmith import TunesmithError
 from tunesmith.types import Row
 from tunesmith_library_chat import tokenizer_of
-from tunesmith_library_training.encoding import require
 
 Documents = Sequence[list[int]]
 
 
 def tokenize(rows: Sequence[Row], processor: Any) -> list[list[int]]:
-    """Token ids of each document as its tokenizer begins it, with a learned end-of-text token at the end.
+    """Token ids of each document (rows with `text`) as its tokenizer begins it, with a learned end-of-text token.
 
-    Raises: DataError for rows without `text`; TunesmithError when the tokenizer has no end-of-text token.
+    Raises: TunesmithError when the tokenizer has no end-of-text token.
     """
-    for row in rows:
-        require(row, "text", "pretrain")
     tokenizer = tokenizer_of(processor)
     end = tokenizer.eos_token_id
     if end is None:

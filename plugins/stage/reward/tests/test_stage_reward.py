@@ -118,10 +118,10 @@ def test_an_architecture_without_classifier(tmp_path: Path) -> None:
         to_classifier(load_plain(folder), tiny_tokenizer())
 
 
-def test_check() -> None:
-    stage = RewardModelling(center_coefficient=-1.0, max_length=0)
-    problems = stage.check(plan=StubPlan({"stage": {"reward": stage}}))
-    assert [problem.key for problem in problems] == ["stage.max_length", "stage.center_coefficient"]
+@pytest.mark.parametrize(("option", "value"), [("center_coefficient", -1.0), ("max_length", 0)])
+def test_ranges(option: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"stage\.{option} cannot be {value}"):
+        TestRewardModelling.make(**{option: value})
 
 
 @pytest.mark.slow

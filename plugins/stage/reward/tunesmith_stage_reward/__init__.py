@@ -7,9 +7,10 @@ human feedback" (arXiv 2203.02155), equation 1.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import at_least
 from tunesmith.types import Batch, LossOutput, ModelSource, Problem, model_inputs
 from tunesmith_library_training.pairs import PairStage
 
@@ -22,21 +23,17 @@ class RewardModelling(PairStage):
     """Train a sequence classifier of one label to score chosen answers above rejected ones."""
 
     # weight of (sum of both scores)², which holds scores around 0 (arXiv 2312.09244); 0.01 is usual
-    center_coefficient: float = 0.0
+    center_coefficient: Annotated[float, at_least(0)] = 0.0
 
     NAME: ClassVar[str] = "reward"
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        found = self.problems()
-        if self.center_coefficient < 0:
-            message = f"stage.center_coefficient={self.center_coefficient} is negative."
-            found.append(Problem("stage.center_coefficient", message, "0 is none"))
-        if plan.command == "chat":
-            message = "stage=reward trains a model that gives answers a score; it cannot answer."
-            advice = "train with it: stage=ppo reward.model.path=RUN\nfor other programs: tunesmith export RUN"
-            found.append(Problem("stage", message, advice))
-        return found
+        if plan.command != "chat":
+            return []
+        message = "stage=reward trains a model that gives answers a score; it cannot answer."
+        advice = "train with it: stage=ppo reward.model.path=RUN\nfor other programs: tunesmith export RUN"
+        return [Problem("stage", message, advice)]
 
     @hookimpl(wrapper=True)
     def load_model(self, source: ModelSource, processor: Any) -> Generator[None, Any, Any]:

@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import at_least
+from tunesmith.traits import StageTraits
 from tunesmith.types import IGNORED, Batch, LossOutput, Problem, Row
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_training.rows import Advise, other_stages, require, warn_once
 
-logger = logging.getLogger("tunesmith")
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
 
 
 @plugin
 class SupervisedFineTuning:
     """Learn the assistant's turns of conversations (rows with `messages`)."""
 
-    max_length: int = 2048  # tokens of a conversation, or of a packed row
+    max_length: Annotated[int, at_least(2)] = 2048  # tokens of a conversation, or of a packed row
     longer: Literal["cut", "drop"] = "cut"  # conversations over max_length lose their end, or are left out
     packing: bool = False  # put several conversations in a row of up to max_length tokens; they do not see each other
     train_on_prompt: bool = False  # learn all tokens, not only the assistant's
     last_turn_only: bool = False  # learn only the assistant's last turn
     message_weights: bool = False  # multiply the loss by each message's weight; a weight of 0 always means not trained
-    loss_chunk_size: int = 0  # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
+    # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
+    loss_chunk_size: Annotated[int, at_least(0)] = 0
 
-    _reported: ClassVar[frozenset[str]] = frozenset()
+    traits: ClassVar[StageTraits] = StageTraits(reads=("messages",), token_loss=True, streams=True)
+
+    _advise: Advise | None = None
+    _said: set[str] = field(default_factory=set, init=False, repr=False)
 
     @hookimpl
-    def check(self, plan: Any) -> list[Problem]:
-        problems = []
-        if self.max_length < 2:
-            problems.append(Problem("stage.max_length", f"{self.max_length} tokens leave nothing to predict", "2048"))
-        if self.loss_chunk_size < 0:
-            problems.append(Problem("stage.loss_chunk_size", "cannot be negative", "0 chooses a size"))
-        if self.packing and not plan.get("trainer.padding_free", True):
-            message = "rows are taken apart and padded again: packing saves nothing without trainer.padding_free"
-            problems.append(Problem("stage.packing", message, "stage.packing=false", severity="warning"))
-        return problems
+    def check(self, plan: Plan) -> list[Problem]:
+        if not self.packing or plan.get("trainer.padding_free", True):
+            return []
+        message = "rows are taken apart and padded again: packing saves nothing without trainer.padding_free"
+        return [Problem("stage.packing", message, "stage.packing=false", severity="warning")]
+
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._advise = other_stages(plan)
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
@@ -45,28 +52,26 @@ class SupervisedFineTuning:
 
         from tunesmith_stage_sft.packing import pack
 
+        for row in rows:
+            require(row, self.traits.reads, "sft", self._advise)
         spans = Spans(self.train_on_prompt, self.last_turn_only, self.message_weights)
         encoded = encode_conversations(rows, processor, template, spans)
         lengths = [len(item["input_ids"]) for item in encoded]
         if longer := sum(length > self.max_length for length in lengths):
             fate = "lose their end" if self.longer == "cut" else "are left out"
-            self._report("longer", longer, rows, f"are over {self.max_length} tokens and {fate} (stage.max_length)")
+            what = f"are over {self.max_length} tokens and {fate} (stage.max_length)"
+            warn_once(self._said, "sft", longer, rows, what)
         if longer and self.longer == "drop":
             encoded = [item for item, length in zip(encoded, lengths, strict=True) if length <= self.max_length]
         elif longer:
             encoded = [{name: values[: self.max_length] for name, values in item.items()} for item in encoded]
         trained = [item for item in encoded if item["labels"][1:].count(IGNORED) < len(item["labels"]) - 1]
-        self._report("untrained", len(encoded) - len(trained), rows, "have no token to learn and are left out")
+        without = len(encoded) - len(trained)
+        warn_once(self._said, "sft", without, rows, "have no token to learn and are left out")
         columns = ("input_ids", "labels", *(("weights",) if self.message_weights else ()))
         if self.packing:
             return pack(trained, self.max_length, columns)
         return {name: [item[name] for item in trained] for name in columns}
-
-    def _report(self, what: str, count: int, rows: Sequence[Row], message: str) -> None:
-        """Warn of rows that are not used as they are, the first time that it happens."""
-        if count and what not in self._reported:
-            self._reported = self._reported | {what}  # type: ignore[misc]
-            logger.warning("stage.sft: %d of the first %d rows %s", count, len(rows), message)
 
     @hookimpl
     def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from tunesmith.errors import ConfigError
 from tunesmith_library_testing import StageSuite
-from tunesmith_library_testing.parts import StubPlan, load_plain
+from tunesmith_library_testing.parts import load_plain
 from tunesmith_stage_simpo import SimplePreference
 
 
@@ -101,16 +102,8 @@ def test_equals_trl(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, case: str, 
 
 
 @pytest.mark.parametrize(
-    ("options", "key"),
-    [
-        ({"beta": 0.0}, "stage.beta"),
-        ({"sft_alpha": -1.0}, "stage.sft_alpha"),
-        ({"label_smoothing": 0.7}, "stage.label_smoothing"),
-        ({"max_length": 1}, "stage.max_length"),
-        ({}, None),
-    ],
+    ("option", "value"), [("beta", 0.0), ("sft_alpha", -1.0), ("label_smoothing", 0.7), ("max_length", 1)]
 )
-def test_check(options: dict[str, Any], key: str | None) -> None:
-    stage = SimplePreference(**options)
-    problems = stage.check(plan=StubPlan({"stage": {"simpo": stage}}))
-    assert [problem.key for problem in problems] == ([key] if key else [])
+def test_ranges(option: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"stage\.{option} cannot be {value}"):
+        TestSimplePreference.make(**{option: value})

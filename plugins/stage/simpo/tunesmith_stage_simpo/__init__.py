@@ -6,15 +6,13 @@ Meng et al. 2024, "SimPO: Simple Preference Optimization with a Reference-Free R
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
-from tunesmith.types import Batch, LossOutput, Problem
+from tunesmith.ranges import Range, above, at_least
+from tunesmith.types import Batch, LossOutput
 from tunesmith_library_training.answers import LogProbStage
 from tunesmith_library_training.pairs import PairStage, pair_metrics
-
-if TYPE_CHECKING:
-    from tunesmith.planning import Plan
 
 _BETA = {"simpo": 2.0, "cpo": 0.1}
 _SFT_ALPHA = {"simpo": 0.0, "cpo": 1.0}
@@ -25,24 +23,14 @@ class SimplePreference(PairStage, LogProbStage):
     """Make chosen answers likelier than rejected ones (rows with both), without a reference model."""
 
     loss: Literal["simpo", "cpo"] = "simpo"  # compare log-probabilities per token with a margin, or their sums
-    beta: float | None = None  # scale of the difference; null is 2.0 for simpo, 0.1 for cpo
+    beta: Annotated[float | None, above(0)] = None  # scale of the difference; null is 2.0 for simpo, 0.1 for cpo
     gamma: float = 1.0  # simpo: margin by which the scaled difference must be above 0; half of beta is usual
-    sft_alpha: float | None = None  # weight of the chosen answer's own loss per token; null is 0 for simpo, 1 for cpo
-    label_smoothing: float = 0.0  # probability that a pair is labelled the wrong way round
+    # weight of the chosen answer's own loss per token; null is 0 for simpo, 1 for cpo
+    sft_alpha: Annotated[float | None, at_least(0)] = None
+    # probability that a pair is labelled the wrong way round
+    label_smoothing: Annotated[float, Range(0, 0.5, high_excluded=True)] = 0.0
 
     NAME: ClassVar[str] = "simpo"
-
-    @hookimpl
-    def check(self, plan: Plan) -> list[Problem]:
-        found = self.problems()
-        if self.beta is not None and self.beta <= 0:
-            found.append(Problem("stage.beta", f"stage.beta={self.beta} must be above 0.", "2.0 is usual for simpo"))
-        if self.sft_alpha is not None and self.sft_alpha < 0:
-            found.append(Problem("stage.sft_alpha", f"stage.sft_alpha={self.sft_alpha} is negative.", "0 is none"))
-        if not 0 <= self.label_smoothing < 0.5:
-            message = f"stage.label_smoothing={self.label_smoothing} is not in [0, 0.5)."
-            found.append(Problem("stage.label_smoothing", message, "0.1 expects that one pair of ten is wrong"))
-        return found
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
