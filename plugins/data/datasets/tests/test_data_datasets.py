@@ -44,8 +44,10 @@ def to_rows(name, records, columns):
 
 
 def build(tmp_path, *train, stage=None, fingerprint="1", processor=None, to_rows=to_rows, **options):
-    entries = [Entry(**(item if isinstance(item, dict) else {"path": str(item)})) for item in train]
-    evaluation = [Entry(**item) for item in options.pop("eval", ())]
+    entries = [
+        Entry(**{"format": "text", **(item if isinstance(item, dict) else {"path": str(item)})}) for item in train
+    ]
+    evaluation = [Entry(**{"format": "text", **item}) for item in options.pop("eval", ())]
     plugin = Datasets(train=entries, eval=evaluation, cache_dir=str(tmp_path / "cache"), **options)
     encode = Encoder(stage or Stage(), processor, TEMPLATE, fingerprint)
     return plugin.build_dataset(fetch=fetch, to_rows=to_rows, encode=encode)
@@ -65,7 +67,7 @@ class TestDatasets(DataSuite):
     plugin = Datasets
 
     def options_for(self, train, folder):
-        return {"train": [str(train)], "cache_dir": str(folder / "cache")}
+        return {"train": [{"path": str(train), "format": "text"}], "cache_dir": str(folder / "cache")}
 
 
 def test_cache_answers_until_something_changes(tmp_path):

@@ -4,8 +4,9 @@ import json
 
 import pytest
 from tunesmith import DataError, hookimpl, plugin
+from tunesmith.catalog import Catalog
+from tunesmith.validate import structured
 from tunesmith_data_datasets import Datasets
-from tunesmith_data_datasets.checking import detect_format
 from tunesmith_data_datasets.entries import Entry
 from tunesmith_library_testing.parts import StubPlan
 
@@ -14,12 +15,34 @@ from tunesmith_library_testing.parts import StubPlan
 class Alpaca:
     """A format that needs two columns."""
 
+    reads = "instruction, output"
+
+    @staticmethod
+    def looks_like(record):
+        return "instruction" in record and "output" in record
+
     @hookimpl
     def to_rows(self, records, columns):
         for index, record in enumerate(records):
             if not {columns.get(name, name) for name in ("instruction", "output")} <= set(record):
                 raise DataError(f"record {index}: alpaca needs two columns; map them with columns={{output: COLUMN}}")
             yield {"messages": []}
+
+
+@plugin
+class Text:
+    """Plain text."""
+
+    @staticmethod
+    def looks_like(record):
+        return "text" in record
+
+    @hookimpl
+    def to_rows(self, records, columns):
+        return iter(records)
+
+
+FORMATS = Catalog.of({"format.alpaca": Alpaca, "format.text": Text})
 
 
 @pytest.fixture(autouse=True)
@@ -30,11 +53,12 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def check(*train, command="train", values=None, **options):
+def check(*train, command="train", values=None, formats=FORMATS, **options):
     entries = [Entry(**(item if isinstance(item, dict) else {"path": item})) for item in train]
     made = Datasets(train=entries, eval=[Entry(path=path) for path in options.pop("eval", ())], **options)
-    plan = StubPlan({"data": {"datasets": made}, "format": {"alpaca": Alpaca()}}, command, values)
-    made.requires()
+    named = {need.name for need in made.requires(installed=formats.classes) if need.kind == "format"}
+    selected = {name: cls() for name, cls in formats.classes("format").items() if name in named}
+    plan = StubPlan({"data": {"datasets": made}, "format": selected}, command, values, formats)
     return made.check(plan=plan)
 
 
@@ -103,7 +127,20 @@ def test_mapped_column_that_is_not_there():
 def test_unknown_format():
     problem = one("qa.json")
     assert problem.key == "data.train[0].format" and "found: q, a" in problem.message
-    assert "installed: alpaca" in one("org/name").advice, "a data set on a hub cannot be looked at"
+    for said in (problem.advice, one("org/name").advice):  # a data set on a hub cannot be looked at
+        assert said.endswith("what each installed format reads:\n  alpaca  instruction, output\n  text    Plain text.")
+    assert "(none is installed)" in one("qa.json", formats=Catalog.of({})).advice
+
+
+def test_formats_that_a_record_looks_like_equally_much(place):
+    (place / "both.json").write_text('[{"text": "a", "instruction": "b", "output": "c"}]')
+    assert check("both.json") == []
+    alike = Catalog.of({"format.alpaca": Alpaca, "format.mine": Alpaca})
+    problem = one("alpaca.json", formats=alike)
+    assert (problem.key, problem.severity) == ("data.train[0].format", "warning")
+    assert "alpaca (instruction, output) and mine (instruction, output); alpaca is taken" in problem.message
+    assert problem.advice == "write data.train[0].format=alpaca or data.train[0].format=mine"
+    assert check({"path": "alpaca.json", "format": "mine"}, formats=alike) == []
 
 
 def test_registry(place):
@@ -125,43 +162,29 @@ def test_registry(place):
 
 
 def test_options():
-    assert one("alpaca.json", val_size=-1.0).key == "data.val_size"
     assert one("alpaca.json", val_size=1.5).key == "data.val_size"
-    assert one("alpaca.json", batch_size=0).key == "data.batch_size"
-    assert one({"path": "alpaca.json", "max_samples": 0}).key == "data.train[0].max_samples"
     weighted = {"path": "alpaca.json", "weight": 2.0}
     assert "no meaning with data.mix=concat" in one(weighted).message
     assert check(weighted, mix="interleave_under") == []
     assert "named alpaca" in one("alpaca.json", eval=["alpaca.json", "./alpaca.json"]).message
 
 
+def test_numbers_out_of_their_range():
+    entry = {"path": "a.json", "max_samples": 0, "weight": 0.0}
+    values = {"train": [entry], "val_size": -0.1, "batch_size": 0, "num_proc": 0, "shuffle_buffer": 0, "max_samples": 0}
+    _, problems = structured(Datasets, values, ("data",), "data=datasets")
+    wrong = {str(problem.key).removeprefix("data.") for problem in problems}
+    assert wrong == {*values, "train[0].max_samples", "train[0].weight"} - {"train"}
+
+
 def test_requirements():
     made = Datasets(
         train=[Entry(path="alpaca.json"), Entry(path="hf://org/name", format="openai"), Entry(path="gone.json")]
     )
-    assert [(needed.kind, needed.name, needed.key) for needed in made.requires()] == [
+    assert [(needed.kind, needed.name, needed.key) for needed in made.requires(installed=FORMATS.classes)] == [
         ("hub", "alpaca.json", "data.train[0].path"),
         ("format", "alpaca", "data.train[0].format"),
         ("hub", "hf://org/name", "data.train[1].path"),
         ("format", "openai", "data.train[1].format"),
         ("hub", "gone.json", "data.train[2].path"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("record", "columns", "name"),
-    [
-        ({"messages": [{"role": "user", "content": "a"}]}, {}, "openai"),
-        ({"messages": [{"from": "human", "value": "a"}]}, {}, "sharegpt"),
-        ({"conversations": []}, {}, "sharegpt"),
-        ({"instruction": "", "output": ""}, {}, "alpaca"),
-        ({"q": "", "a": ""}, {"instruction": "q", "output": "a"}, "alpaca"),
-        ({"q": "", "a": ""}, {"prompt": "q", "response": "a"}, "alpaca"),
-        ({"prompt": "", "chosen": "", "rejected": ""}, {}, "openai"),
-        ({"prompt": "", "completion": ""}, {}, "openai"),
-        ({"text": "", "url": ""}, {}, "text"),
-        ({"q": ""}, {}, None),
-    ],
-)
-def test_detection(record, columns, name):
-    assert detect_format(record, columns) == name

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-from tunesmith import DataError
+from tunesmith import DataError, plugin
+from tunesmith.catalog import Catalog
+from tunesmith.traits import QuantizerTraits, StageTraits
 from tunesmith.types import Encoder
 from tunesmith_data_datasets import Datasets
 from tunesmith_data_datasets.entries import Entry
@@ -27,8 +30,9 @@ def to_rows(name, records, columns):
 
 
 def splits(*train, **options):
-    evaluation = [Entry(path=str(path)) for path in options.pop("eval", ())]
-    plugin = Datasets(train=[Entry(**item) for item in train], eval=evaluation, streaming=True, cache=False, **options)
+    evaluation = [Entry(path=str(path), format="text") for path in options.pop("eval", ())]
+    entries = [Entry(**{"format": "text", **item}) for item in train]
+    plugin = Datasets(train=entries, eval=evaluation, streaming=True, cache=False, **options)
     encoder = Encoder(encode, None, ChatTemplate("none", "", ()), "1")
     return plugin.build_dataset(fetch=lambda address, revision=None: Path(address), to_rows=to_rows, encode=encoder)
 
@@ -138,18 +142,44 @@ def test_to_show_some_a_part_is_read(tmp_path, monkeypatch):
     """`tunesmith data show` looks into a large set without encoding all of it; evaluation sets are whole."""
     monkeypatch.setattr("tunesmith_data_datasets._PEEKED", 3)
     file, held = write(tmp_path / "a.jsonl", "abcdefg"), write(tmp_path / "held.jsonl", "vwxyz")
-    plugin = Datasets(train=[Entry(path=str(file))], eval=[Entry(path=str(held))], streaming=True, cache=False)
-    plugin.check(plan=StubPlan({"data": {"datasets": plugin}}, "show"))
+    entries = [[Entry(path=str(path), format="text")] for path in (file, held)]
+    plugin = Datasets(train=entries[0], eval=entries[1], streaming=True, cache=False)
+    plugin.configured(plan=StubPlan({"data": {"datasets": plugin}}, "show"))
     encoder = Encoder(encode, None, ChatTemplate("none", "", ()), "1")
     found = plugin.build_dataset(fetch=lambda address, revision=None: Path(address), to_rows=to_rows, encode=encoder)
     assert (len(found.train), len(found.eval["held"])) == (3, 5)
 
 
-def problems(command="train", values=None, **options):
-    plugin = Datasets(streaming=True, **options)
-    parts = {"data": {"datasets": plugin}, "stage": {(values or {}).pop("stage", "sft"): None}}
-    found = plugin.check(plan=StubPlan(parts, command, {"trainer.max_steps": 10, **(values or {})}))
-    return [(problem.key, problem.severity) for problem in found if problem.key != "data.train"]
+@plugin
+class Streaming:
+    """A stage that streams."""
+
+    traits: ClassVar[StageTraits] = StageTraits(streams=True)
+
+
+@plugin
+class Whole:
+    """A stage that says nothing of streams."""
+
+
+@plugin
+class Calibrating:
+    """A quantizer that looks at training data."""
+
+    traits: ClassVar[QuantizerTraits] = QuantizerTraits(calibrates=True)
+
+
+def check(command="train", values=None, stage=Streaming, quantizer=None, **options):
+    made = Datasets(streaming=True, **options)
+    parts = {"data": {"datasets": made}, "stage": {"mine": stage()}}
+    parts |= {"quantizer": {"some": quantizer()}} if quantizer else {}
+    catalog = Catalog.of({"stage.mine": Streaming, "stage.whole": Whole})
+    found = made.check(plan=StubPlan(parts, command, {"trainer.max_steps": 10, **(values or {})}, catalog))
+    return [problem for problem in found if problem.key != "data.train"]
+
+
+def problems(*arguments, **options):
+    return [(problem.key, problem.severity) for problem in check(*arguments, **options)]
 
 
 def test_what_streaming_does_not_go_with(tmp_path):
@@ -157,11 +187,17 @@ def test_what_streaming_does_not_go_with(tmp_path):
     assert problems(values={"trainer.max_steps": -1}) == [("trainer.max_steps", "error")]
     assert problems(command="show", values={"trainer.max_steps": -1}) == []
     assert problems(val_size=0.1) == [("data.val_size", "error")]
-    assert problems(values={"stage": "dpo"}) == [("data.streaming", "error")]
-    assert problems(shuffle_buffer=0) == [("data.shuffle_buffer", "error")]
+    assert problems(quantizer=Calibrating) == [("data.streaming", "error")]
+    assert problems(quantizer=Whole) == []
     held = [Entry(path=str(write(tmp_path / "held.jsonl", ["x"])), format="text")]
     found = problems(eval=held, values={"trainer.eval_strategy": "auto"})
     assert ("trainer.eval_strategy", "warning") in found
+
+
+def test_a_stage_that_does_not_say_that_it_streams():
+    (problem,) = check(stage=Whole)
+    assert problem.key == "data.streaming" and "stage=mine needs all of them beforehand" in problem.message
+    assert problem.advice == "data.streaming=false, or a stage that streams: mine", "whatever is installed is asked"
 
 
 def test_examples_say_of_which_set_they_are(tmp_path):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Mapping
-from dataclasses import field
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import DataError, announce, hookimpl, plugin
 from tunesmith.errors import choices
+from tunesmith.ranges import at_least
 from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement, ToRows
 
-from .checking import detect_format, format_of, problems_of, stream_problems
+from .checking import problems_of, stream_problems
+from .detecting import format_of, in_words
 from .entries import Entry, Source, read_registry, resolve
-from .reading import read_records
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,31 +34,34 @@ class Datasets:
     An entry's path is a file, a folder, a pattern, a hub address, or a name in the registry, a YAML file of entries.
     """
 
-    train: list[Entry] = field(default_factory=list)  # training sets: paths, or mappings with path, format, columns …
-    eval: list[Entry] = field(default_factory=list)  # evaluation sets, each measured by itself under its name
-    val_size: float = 0.0  # held out of the training sets: below 1 a share, from 1 on a number of examples
-    max_samples: int | None = None  # use only the first records of each data set
+    train: list[Entry] = []  # training sets: paths, or mappings with path, format, columns …
+    eval: list[Entry] = []  # evaluation sets, each measured by itself under its name
+    # held out of the training sets: below 1 a share, from 1 on a number of examples
+    val_size: Annotated[float, at_least(0)] = 0.0
+    max_samples: Annotated[int | None, at_least(1)] = None  # use only the first records of each data set
     mix: Literal["concat", "interleave_under", "interleave_over"] = "concat"  # how several training sets become one
     shuffle_seed: int = 42  # of the choice of held-out examples and of the interleaving
     registry: str = "conf/datasets.yaml"  # file of named data sets; paths in it start at its folder
-    batch_size: int = 1000  # rows that are encoded at a time
-    num_proc: int | None = None  # processes that encode; null is one per core, at most 8; few rows need no other
+    batch_size: Annotated[int, at_least(1)] = 1000  # rows that are encoded at a time
+    # processes that encode; null is one per core, at most 8; few rows need no other
+    num_proc: Annotated[int | None, at_least(1)] = None
     streaming: bool = False  # encode training data while it is trained on, for large sets; needs trainer.max_steps
-    shuffle_buffer: int = 1000  # with streaming: examples held back, of which the next one is drawn; 1 keeps the order
+    # with streaming: examples held back, of which the next one is drawn; 1 keeps the order
+    shuffle_buffer: Annotated[int, at_least(1)] = 1000
     cache: bool = True  # keep encoded data sets for the next run
     cache_dir: str | None = None  # folder of encoded data sets; null is ~/.cache/tunesmith/datasets
 
-    def __post_init__(self) -> None:
-        self._default_hub = "huggingface"  # the run's, once check has seen the plan
-        self._peeks = False  # whether some examples are enough, for they are only shown
+    _default_hub: str = "huggingface"  # the run's
+    _peeks: bool = False  # whether some examples are enough, for they are only shown
+    _formats: dict[str, str] = {}  # those that the first record told, by the entry's key
 
     @hookimpl
-    def requires(self) -> list[Requirement]:
+    def requires(self, installed: Callable[[str], Mapping[str, type]]) -> list[Requirement]:
         needed = []
-        for source in self._all_sources()[0]:
+        for source in self._all_sources(self._default_hub)[0]:
             needed.append(Requirement("hub", source.base, f"{source.key}.path"))
             try:
-                name = format_of(source)
+                name = format_of(source, lambda: installed("format")).name
             except DataError:  # check says what is wrong
                 continue
             if name:
@@ -67,24 +70,19 @@ class Datasets:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        self._default_hub = plan.get("default_hub", self._default_hub)
-        self._peeks = plan.command == "show"
-        sources, problems = self._all_sources()
+        default_hub = plan.get("default_hub", self._default_hub)
+        sources, problems = self._all_sources(default_hub)
         if plan.command == "train" and not self.train:
             problems.append(Problem("data.train", "There is no training data.", "write data.train=[data/train.json]"))
         for source in sources:
-            problems += problems_of(source, plan, self._default_hub)
+            problems += problems_of(source, plan, default_hub)
         return problems + self._option_problems(sources) + (stream_problems(self, plan) if self.streaming else [])
 
     def _option_problems(self, sources: list[Source]) -> list[Problem]:
         found = []
-        if self.val_size < 0 or (self.val_size > 1 and self.val_size % 1):
+        if self.val_size > 1 and self.val_size % 1:
             advice = "below 1 it is a share, from 1 on a whole number of examples"
             found.append(Problem("data.val_size", f"data.val_size cannot be {self.val_size:g}.", advice))
-        for name in ("batch_size", "num_proc", "max_samples", "shuffle_buffer"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                found.append(Problem(f"data.{name}", f"data.{name} cannot be {value}.", "at least 1"))
         names = [source.name for source in sources if source.key.startswith("data.eval")]
         names += ["validation"] if self.val_size else []
         for name in sorted({name for name in names if names.count(name) > 1}):
@@ -96,6 +94,16 @@ class Datasets:
             key = f"{weighted[0].key}.weight"
             found.append(Problem(key, f"{key} has no meaning with data.mix=concat.", advice))
         return found
+
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._default_hub = plan.get("default_hub", self._default_hub)
+        self._peeks = plan.command == "show"
+        for source in self._all_sources(self._default_hub)[0]:
+            told = format_of(source, lambda: plan.installed("format"))
+            if told.name and told.matches:
+                self._formats[source.key] = told.name
+                announce(f"{source.key}.format", told.name, f"by {in_words(told.matches[0], source.entry)}")
 
     @hookimpl
     def build_dataset(self, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:
@@ -137,7 +145,7 @@ class Datasets:
         return Work(
             source=source,
             files=files,
-            format=self._format(source, files[0]),
+            format=self._format(source),
             max_samples=most,
             to_rows=to_rows,
             encode=encode,
@@ -157,17 +165,10 @@ class Datasets:
         announce(f"data {source.name}", f"{examples:,} examples", made + (", from the cache" if encoded.cached else ""))
         return encoded.examples
 
-    def _format(self, source: Source, file: Path) -> str:
-        if source.entry.format != "auto":
-            return source.entry.format
-        record = next(read_records(file, source.entry.sample_by), {})
-        name = detect_format(record, source.entry.columns)
+    def _format(self, source: Source) -> str:
+        name = self._formats.get(source.key) if source.entry.format == "auto" else source.entry.format
         if name is None:
-            found = ", ".join(record) or "no records"
-            raise DataError(
-                f"{source.key}: {file} is of no known format; found: {found}; write {source.key}.format=NAME"
-            )
-        announce(f"{source.key}.format", name, "from the first record")
+            raise DataError(f"{source.key}: nothing tells the format of {source.entry.path}; write {source.key}.format")
         return name
 
     def _processes(self) -> int:
@@ -185,12 +186,12 @@ class Datasets:
 
     def _sources(self, which: Literal["train", "eval"]) -> list[Source]:
         """The data sets of `train` or `eval`. Raises: DataError."""
-        sources, problems = self._all_sources()
+        sources, problems = self._all_sources(self._default_hub)
         for problem in problems:
             raise DataError(f"{problem.message}\n  {problem.advice}")
         return [source for source in sources if source.key.startswith(f"data.{which}")]
 
-    def _all_sources(self) -> tuple[list[Source], list[Problem]]:
+    def _all_sources(self, default_hub: str) -> tuple[list[Source], list[Problem]]:
         try:
             registry = read_registry(self.registry)
         except DataError as error:
@@ -201,15 +202,11 @@ class Datasets:
             for index, entry in enumerate(entries):
                 key = f"data.{which}[{index}]"
                 source, found = resolve(entry, key, registry, self.registry)
-                if not found and self._is_unknown_name(source):
+                if not found and _is_unknown_name(source, default_hub):
                     found = [self._unknown_name(source, registry)]
                 problems += found
                 sources += [] if found else [source]
         return sources, problems
-
-    def _is_unknown_name(self, source: Source) -> bool:
-        path = source.entry.path
-        return "/" not in path and source.pattern is None and source.hub(self._default_hub) != "local"
 
     def _unknown_name(self, source: Source, registry: Mapping[str, Any]) -> Problem:
         path = source.entry.path
@@ -217,6 +214,10 @@ class Datasets:
         known = choices(path, registry, f"in {self.registry}") if registry else missing
         message = f"{source.key}: {path} is no file and no known data set."
         return Problem(f"{source.key}.path", message, f"{known}\na hub address looks like org/name")
+
+
+def _is_unknown_name(source: Source, default_hub: str) -> bool:
+    return "/" not in source.entry.path and source.pattern is None and source.hub(default_hub) != "local"
 
 
 def _in_numpy(sets: Mapping[str, Dataset]) -> dict[str, Dataset]:

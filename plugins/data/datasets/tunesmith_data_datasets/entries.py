@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith import DataError
 from tunesmith.addresses import hub_of
+from tunesmith.ranges import above, at_least
 from tunesmith.types import Problem
 
 _GLOB = frozenset("*?[")
@@ -23,15 +24,15 @@ class Entry:
 
     path: str  # file, folder, pattern (data/*.jsonl), hub address (org/name), or name in the registry
     name: str | None = None  # in messages and metrics; null takes it from the path
-    format: str = "auto"  # alpaca, sharegpt, openai, text …; auto goes by the first record of a local file
+    format: str = "auto"  # an installed format's name; auto asks them all about the first record of a local file
     split: str | None = None  # of a folder or hub data set; null is train, or the only one
     subset: str | None = None  # configuration of a hub data set
     revision: str | None = None  # branch, tag or commit of a hub data set; null is the hub's default
     columns: dict[str, str] = field(default_factory=dict)  # the format's field: the data set's column
-    tags: dict[str, str] = field(default_factory=dict)  # names inside a conversation: role_tag, user_tag … of sharegpt
+    tags: dict[str, str] = field(default_factory=dict)  # names inside a conversation: role_tag, user_tag …
     sample_by: Literal["line", "document"] = "line"  # what of a text file is one record
-    max_samples: int | None = None  # use only the first records; null goes by data.max_samples
-    weight: float = 1.0  # share in an interleaved mix, relative to the other sets
+    max_samples: Annotated[int | None, at_least(1)] = None  # use only the first records; null goes by data.max_samples
+    weight: Annotated[float, above(0)] = 1.0  # share in an interleaved mix, relative to the other sets
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,13 @@ Fails = (AssertionError, pytest.fail.Exception)
 class Good:
     """A format that keeps to the contract."""
 
+    reads: ClassVar[str] = "text"
+
     column: str = "text"  # where the text stands
+
+    @staticmethod
+    def looks_like(record: Any) -> bool:
+        return "text" in record
 
     @hookimpl
     def to_rows(self, records: Any, columns: Any) -> Iterator[dict[str, Any]]:
@@ -169,6 +175,23 @@ def test_notices_options_that_are_no_schema() -> None:
 
     with pytest.raises(Exception, match="complex"):
         suite_of(PluginSuite, Odd, kind="format").test_options_are_a_schema()
+
+
+def test_notices_a_format_that_does_not_know_its_records() -> None:
+    class Silent(Good):
+        reads: ClassVar[str] = "conversations"
+
+        @staticmethod
+        def looks_like(record: Any) -> bool:
+            return len(record["text"]) > 3
+
+    suite = suite_of(GoodSuite, plugin(Silent))
+    with pytest.raises(Fails, match="no record has the columns of 'conversations'"):
+        suite.test_says_what_it_reads()
+    with pytest.raises(Fails, match=r"it reads this record, and says no: {'text': 'a'}"):
+        suite.test_looks_like()
+    with pytest.raises(KeyError):
+        suite.test_looks_like_is_asked_about_everything()
 
 
 @pytest.fixture

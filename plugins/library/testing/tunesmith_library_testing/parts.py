@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.catalog import Entry
+from tunesmith.catalog import Catalog, Entry
 from tunesmith.kinds import KINDS
 from tunesmith.planning import Plan, RunOptions, Selected
 from tunesmith.types import Batch, LossOutput, ModelHandle, ModelSource, model_inputs
@@ -60,6 +60,7 @@ class StubPlan(Plan):
             `{"adapter": {"lora": Lora(rank=4)}, "optimizer": {"galore": None}}`.
         command: `train`, `chat`, `export` or `show`.
         values: dotted keys that `plan.get` finds, over the fields of the instances: `{"precision": "bf16"}`.
+        catalog: what `plan.installed` finds; nothing by default.
     """
 
     def __init__(
@@ -67,13 +68,14 @@ class StubPlan(Plan):
         plugins: Mapping[str, Mapping[str, Any]],
         command: str = "train",
         values: Mapping[str, Any] | None = None,
+        catalog: Catalog | None = None,
     ) -> None:
         config: dict[str, Any] = dataclasses.asdict(RunOptions())
         selected = []
         for kind, instances in plugins.items():
             for name, instance in instances.items():
                 entry = Entry(kind, name, f"tunesmith-{kind}-{name}", "0", "", "", lambda: None)
-                selected.append(Selected(entry, instance))
+                selected.append(Selected(entry, object() if instance is None else instance))
                 options = dataclasses.asdict(instance) if dataclasses.is_dataclass(instance) else {}
                 options = options or dict(getattr(instance, "__dict__", {}))
                 if KINDS[kind].many:
@@ -86,7 +88,7 @@ class StubPlan(Plan):
             for part in path:
                 node = node.setdefault(part, {})
             node[last] = value
-        super().__init__(command, RunOptions(), tuple(selected), config)
+        super().__init__(command, RunOptions(), tuple(selected), config, catalog=catalog)
 
 
 def source_of(folder: Path, *, precision: str = "fp32", seed: int = 0, training: bool = True) -> ModelSource:

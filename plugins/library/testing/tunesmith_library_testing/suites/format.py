@@ -16,7 +16,14 @@ _SHAPES = ("text", "messages", "prompt", "chosen")
 
 
 class FormatSuite(PluginSuite):
-    """The tests of a `format` plugin."""
+    """The tests of a `format` plugin.
+
+    Its class says what it reads, for lists of formats, in the attribute `reads`: columns, divided by commas, and of
+    several shapes of records, divided by semicolons: `messages; prompt, completion`. Its static or class method
+    `looks_like(record)` says whether a record is of this format; a column that the user mapped is there under the
+    format's name. When several formats say yes, the one that needs the most of the record wins, columns and the keys
+    inside them, so it looks at all that it needs.
+    """
 
     kind = "format"
     records: ClassVar[list[dict[str, Any]]]  # as they stand in a file
@@ -59,6 +66,37 @@ class FormatSuite(PluginSuite):
     def test_no_records(self) -> None:
         """No records, no rows, no error."""
         assert list(self.convert([])) == []
+
+    def fields(self) -> list[dict[str, Any]]:
+        """The records as `looks_like` gets them: with the mapped columns under the format's names."""
+        named = [{field: record.get(column) for field, column in self.columns.items()} for record in self.records]
+        return [{**record, **fields} for record, fields in zip(copy.deepcopy(self.records), named, strict=True)]
+
+    def test_says_what_it_reads(self) -> None:
+        """`reads` lists the columns of each shape of records; the test class has records of one of them at least."""
+        reads = getattr(self.plugin, "reads", None)
+        assert isinstance(reads, str) and reads.strip(), (
+            'say it like reads: ClassVar[str] = "messages; prompt, completion"'
+        )
+        shapes = [{column.strip() for column in shape.split(",")} for shape in reads.split(";")]
+        found = [shape for shape in shapes for record in self.fields() if shape <= record.keys()]
+        assert found, f"no record has the columns of {reads!r}; columns are divided by commas, shapes by semicolons"
+
+    def test_looks_like(self) -> None:
+        """It says yes, as a class, to each record that it reads, and no to one of another shape."""
+        for record in self.fields():
+            before = copy.deepcopy(record)
+            assert self.plugin.looks_like(record) is True, f"it reads this record, and says no: {record}"  # type: ignore[attr-defined]
+            assert record == before, "looks_like changes the record"
+        assert self.plugin.looks_like(dict(self.wrong_record)) is False  # type: ignore[attr-defined]
+
+    def test_looks_like_is_asked_about_everything(self) -> None:
+        """Records of other formats have other values under the same names: that is a no, never an exception."""
+        for record in [{}, *self.fields()]:
+            for value in (None, "", "[", 3, [], [3], {}, {"a": []}):
+                answer = self.plugin.looks_like(dict.fromkeys(record, value))  # type: ignore[attr-defined]
+                assert isinstance(answer, bool), f"looks_like gives {answer!r}"
+        assert self.plugin.looks_like({}) is False  # type: ignore[attr-defined]
 
     def test_wrong_columns(self) -> None:
         """Records of another shape are an error that names the columns they have."""

@@ -1,7 +1,7 @@
 """A data format: records with a question and its answer."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from tunesmith import DataError, hookimpl, plugin
 from tunesmith.types import Row
@@ -11,7 +11,14 @@ from tunesmith.types import Row
 class Placeholder:
     """A question and an answer, each a column of text."""
 
+    reads: ClassVar[str] = "question, answer"  # its columns, for lists of formats; semicolons divide several shapes
+
     system: str | None = None  # system message of every conversation
+
+    @staticmethod
+    def looks_like(record: Mapping[str, Any]) -> bool:
+        """Whether a record is of this format; of several that say yes, the one that needs the most of it wins."""
+        return "question" in record and "answer" in record
 
     @hookimpl
     def to_rows(self, records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[Row]:

@@ -1,0 +1,86 @@
+"""Which format a data set is of, told by the installed formats from its first record."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith_library_formats import Match, matches, reads_of
+
+from .entries import Entry, Source
+from .reading import is_data_file, read_records
+
+_PEEKED = 20  # records
+_METADATA = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}  # beside saved data sets
+
+Formats = Callable[[], Mapping[str, type]]
+"""The classes of the installed formats by name, which are imported when they are asked for."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """The format of an entry."""
+
+    name: str | None  # None when nothing tells it
+    matches: tuple[Match, ...] = ()  # where the first record told it: the formats that it looks like, the best first
+
+    @property
+    def tied(self) -> tuple[Match, ...]:
+        """The formats that the record looks like equally much; () when one is ahead."""
+        best = [match for match in self.matches if len(match.needs) == len(self.matches[0].needs) and match.installed]
+        return tuple(best) if len(best) > 1 else ()
+
+
+def format_of(source: Source, formats: Formats) -> Told:
+    """The format of an entry; where it is `auto`, by the first record of a local file.
+
+    Raises: DataError when that cannot be read.
+    """
+    if source.entry.format != "auto":
+        return Told(source.entry.format)
+    records = first_records(source)
+    return look_at(records[0], source, formats) if records else Told(None)
+
+
+def look_at(record: Mapping[str, Any], source: Source, formats: Formats) -> Told:
+    """The formats that a record of an entry looks like, whatever format is written there."""
+    entry = source.entry
+    found = matches(record, {**entry.columns, **entry.tags}, formats())
+    return Told(found[0].format if found else None, tuple(found))
+
+
+def in_words(match: Match, entry: Entry) -> str:
+    """The columns that decided, by their names in the file."""
+    named = {**entry.columns, **entry.tags}
+    return ", ".join(named.get(column, column) for column in match.columns)
+
+
+def listed(formats: Mapping[str, type]) -> str:
+    """What each installed format reads, one a line, for an error."""
+    width = max(map(len, formats), default=0)
+    lines = [f"  {name:<{width}}  {reads_of(cls)}" for name, cls in formats.items()]
+    return "\n".join(["what each installed format reads:", *(lines or ["  (none is installed)"])])
+
+
+def first_file(source: Source) -> Path | None:
+    """A file of a local data set to look into, of the wanted split where names tell; None when there is none."""
+    base = Path(source.base).expanduser()
+    if base.is_file():
+        return base
+    if not base.is_dir():
+        return None
+    split = source.entry.split or "train"
+    for pattern in [source.pattern] if source.pattern else ["*", "**/*"]:
+        found = [path for path in base.glob(pattern) if is_data_file(path) and path.name not in _METADATA]
+        if found:
+            return min(found, key=lambda path: (split not in str(path.relative_to(base)), path))
+    return None
+
+
+def first_records(source: Source) -> list[dict[str, Any]]:
+    """The first records of a local data set, [] when it has none. Raises: DataError."""
+    file = first_file(source)
+    return list(itertools.islice(read_records(file, source.entry.sample_by), _PEEKED)) if file else []
