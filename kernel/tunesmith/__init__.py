@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tunesmith.options import plugin as plugin
     from tunesmith.pipeline import ChatSession as ChatSession
     from tunesmith.pipeline import chat as chat
+    from tunesmith.pipeline import evaluate as evaluate
     from tunesmith.pipeline import export as export
     from tunesmith.pipeline import open_model as open_model
     from tunesmith.pipeline import plan as plan
@@ -28,6 +29,7 @@ _HOME = {
     "TunesmithError": "errors",
     "announce": "messages",
     "chat": "pipeline",
+    "evaluate": "pipeline",
     "export": "pipeline",
     "hookimpl": "hookspecs",
     "open_model": "pipeline",

@@ -3,7 +3,7 @@
 How the calls of one hook are composed:
 
 - **exclusive**: one implementation, from the kind that owns the hook (`kinds.EXCLUSIVE`). Assembly checks it.
-- **routed**: called on the one plugin that an address or a data set entry names (`kinds.ROUTED`).
+- **routed**: called on the one plugin that is named, such as by an address or a data set entry (`kinds.ROUTED`).
 - **collect**: every selected plugin's answer, in no promised order.
 - **event**: every selected plugin hears it; what it returns is dropped.
 
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from tunesmith.chatting import Chat
     from tunesmith.planning import Plan
     from tunesmith.types import (
         Batch,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
         DatasetSplits,
         Encoder,
         Engine,
+        Evaluation,
+        EvaluationData,
         Event,
         Fetch,
         LoadModel,
@@ -385,6 +388,26 @@ def open_engine(handle: ModelHandle) -> Engine:
         its temperature, the plugin's options say.
     Raises: TunesmithError when this engine cannot run the model.
     Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def evaluate(handle: ModelHandle, chat: Chat, data: EvaluationData) -> Evaluation:
+    """Measure a model.
+
+    Called: on every selected evaluator, in the order of the configuration: by `tunesmith eval`, or between two steps
+        of a training.
+    Composition: routed, kind `evaluator`.
+    Args:
+        handle: `handle.load()` gives the module, the same one at every call, for what needs its logits. It may be one
+            that is being trained: put it into evaluation mode, and leave it in the mode in which it was.
+        chat: `chat.answer(conversations, sampling)` lets the model answer, `chat.engine` goes on from token ids and
+            scores them; the engine is opened when it is first asked for.
+        data: the evaluation sets, as rows and as the stage's examples.
+    Returns: numbers with their standard errors, and a record of each example. Neither depends on how the examples were
+        put into batches.
+    Raises: DataError when there is no data to measure on, or it is of another shape than is needed.
+    Since: 0.2
     """
 
 

@@ -22,17 +22,17 @@ class Kind:
         return self.how_many in ("any", "routed")
 
 
-_ALL = ("train", "chat", "export", "load")  # `load`: a model for whoever calls `tunesmith.open_model`
-_SHOW = "show"  # `tunesmith data show`: what a run would train on
+_ALL = ("train", "chat", "export", "eval", "load")  # `load`: a model for whoever calls `tunesmith.open_model`
+_DATA = ("train", "eval", "show")  # `show`: `tunesmith data show`, what a run would train on
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("model", "one", "loads weights and tokenizer", ("transformers",), (*_ALL, _SHOW)),
-        Kind("template", "one", "how a conversation becomes text", ("auto",), (*_ALL, _SHOW)),
-        Kind("data", "one", "reads, mixes and splits data sets", ("datasets",), ("train", _SHOW)),
-        Kind("format", "routed", "turns a data set's records into canonical rows", (), ("train", _SHOW)),
-        Kind("hub", "routed", "fetches a model or data set by its address", (), (*_ALL, _SHOW)),
+        Kind("model", "one", "loads weights and tokenizer", ("transformers",), (*_ALL, "show")),
+        Kind("template", "one", "how a conversation becomes text", ("auto",), (*_ALL, "show")),
+        Kind("data", "one", "reads, mixes and splits data sets", ("datasets",), _DATA),
+        Kind("format", "routed", "turns a data set's records into canonical rows", (), _DATA),
+        Kind("hub", "routed", "fetches a model or data set by its address", (), (*_ALL, "show")),
         Kind("quantizer", "optional", "stores the base model in fewer bits", commands=_ALL),
         Kind("adapter", "one", "chooses what is trained", ("lora",), _ALL),
         Kind("patch", "any", "wraps loading or the loss", commands=_ALL),
@@ -42,15 +42,16 @@ KINDS: dict[str, Kind] = {
             "one",
             "encoding, batches and loss of a training objective",
             ("sft",),
-            ("train", _SHOW),
+            _DATA,
             shapes="load_model",
         ),
         Kind("loss", "optional", "replaces the stage's loss", function="compute_loss"),
         Kind("optimizer", "optional", "replaces the trainer's optimizer", function="build_optimizer"),
         Kind("reward", "any", "scores answers, for stages that learn from rewards", function="score"),
         Kind("tracker", "any", "records what happens in a run", ("console", "jsonl", "plot")),
-        Kind("engine", "one", "generates answers", ("transformers",), ("chat",)),
+        Kind("engine", "one", "generates answers", ("transformers",), ("chat", "eval")),
         Kind("exporter", "one", "writes a finished model", ("merged",), ("export",)),
+        Kind("evaluator", "any", "measures a model", commands=("eval",), function="evaluate"),
         Kind("command", "command", "a command of its own: a plugin whose command() gives a click command", commands=()),
     )
 }
@@ -79,8 +80,8 @@ EXCLUSIVE: dict[str, tuple[str, ...]] = {
     "export": ("exporter",),
 }
 
-# Routed hooks: called on the one plugin that an address or a data set entry names.
-ROUTED: dict[str, str] = {"fetch": "hub", "to_rows": "format"}
+# Routed hooks: called on the one plugin that is named, by an address, by a data set entry, or by the configuration.
+ROUTED: dict[str, str] = {"fetch": "hub", "to_rows": "format", "evaluate": "evaluator"}
 
 # Exclusive hooks that a run can do without.
 OPTIONAL = frozenset({"quantization_config", "quantize", "build_optimizer"})

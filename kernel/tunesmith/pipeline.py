@@ -1,4 +1,4 @@
-"""The pipeline: train, chat, export, open_model and show, each a list of hook calls from top to bottom."""
+"""The pipeline: train, chat, export, evaluate, open_model and show, each a list of hook calls from top to bottom."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tunesmith.assemble import Assembly, assemble, examine
 from tunesmith.catalog import Catalog
 from tunesmith.chatting import Chat
 from tunesmith.compose import Composition, Overrides, compose
-from tunesmith.errors import ConfigError, Interrupted
+from tunesmith.errors import ConfigError, Interrupted, choices
+from tunesmith.measuring import evaluations
 from tunesmith.planning import Plan
 from tunesmith.types import (
     Batch,
@@ -23,6 +24,7 @@ from tunesmith.types import (
     Conversation,
     DatasetSplits,
     Encoder,
+    Evaluation,
     Event,
     LoadModel,
     Message,
@@ -129,6 +131,21 @@ def export(
         raise ConfigError(f"{target} exists already.\nremove it, or choose another with --output")
     exported: Path = run.hook.export(handle=_handle(run, composition), output_dir=target)
     return exported
+
+
+def evaluate(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> list[Evaluation]:
+    """Measure a run's trained model, or the plain one that a configuration names, on the sets of `data.eval`.
+
+    Returns: what each evaluator found out, in the order of the configuration.
+    Raises: ConfigError when no evaluator is selected.
+    """
+    composition = compose(config, overrides)
+    run = assemble(composition, "eval", catalog)
+    if not run.plan.uses("evaluator"):
+        listed = choices("", run.plan.installed("evaluator"), "installed")
+        raise ConfigError(f"evaluator: nothing is selected to measure with.\n{listed}\nwrite evaluator=[NAME]")
+    handle = _handle(run, composition)
+    return evaluations(run, handle, lambda: _data(run, handle.source, handle.processor, handle.template).eval)
 
 
 def open_model(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> ModelHandle:
