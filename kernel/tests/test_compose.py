@@ -74,11 +74,17 @@ def test_a_file_that_is_not_there(write, tmp_path):
         compose(tmp_path)
 
 
-def test_recipes_of_installed_packages(write, tmp_path, monkeypatch):
+def test_recipes_of_installed_packages(write, tmp_path, monkeypatch, caplog):
     write("recipes/sft.yaml", "defaults: [base.yaml]\n")
     write("recipes/base.yaml", "seed: 9\n")
-    monkeypatch.setattr("tunesmith.compose.recipe_folders", lambda: [tmp_path / "recipes"])
-    assert compose("sft.yaml").tree == {"seed": 9}
+    for module in ("compose", "catalog"):
+        monkeypatch.setattr(f"tunesmith.{module}.recipe_folders", lambda: [tmp_path / "recipes"])
+    with caplog.at_level("INFO", "tunesmith"):
+        for name in ("sft.yaml", "sft", "conf/sft.yaml", "conf/sft"):
+            assert compose(name).tree == {"seed": 9}
+    assert caplog.messages[0] == f"configuration: {tmp_path / 'recipes/sft.yaml'} (an installed recipe)"
+    with pytest.raises(ConfigError, match=r"no such file\.\n.*did you mean sft\.yaml\?"):
+        compose("elsewhere/sft.yaml")
     assert compose(write("mine/c.yaml", "defaults: [sft.yaml]\n")).tree == {"seed": 9}
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tunesmith.catalog import recipe_folders
+from tunesmith.catalog import find_recipe, recipe_folders, recipes
 from tunesmith.errors import ConfigError, choices
 from tunesmith.keys import Key, Origin, everywhere
 from tunesmith.kinds import KINDS
+from tunesmith.messages import announce
 from tunesmith.reading import parse_value, read_yaml
 
 Overrides = Mapping[str, Any] | Sequence[str] | None
@@ -192,12 +193,11 @@ def _config_file(path: Path) -> Path:
         return path / "run.yaml"
     if path.is_file():
         return path
-    folders = recipe_folders()
-    for folder in folders:
-        if (folder / path).is_file():
-            return folder / path
-    beside = {str(other) for other in path.parent.glob("*.y*ml")}
-    beside |= {other.name for folder in folders for other in folder.glob("*.y*ml")}
+    recipe = find_recipe(path)
+    if recipe:
+        announce("configuration", recipe, "an installed recipe")
+        return recipe
+    beside = {*(str(other) for other in path.parent.glob("*.y*ml")), *recipes()}
     raise ConfigError(f"{path}: no such file.\n{choices(str(path), beside, 'configurations')}")
 
 

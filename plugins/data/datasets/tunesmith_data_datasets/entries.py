@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith import DataError
 from tunesmith.addresses import hub_of
+from tunesmith.catalog import find_recipe
 from tunesmith.ranges import above, at_least
 from tunesmith.types import Problem
 
@@ -68,14 +69,15 @@ def split_pattern(path: str) -> tuple[str, str | None]:
 
 
 def read_registry(path: str) -> dict[str, Any]:
-    """The entries of a registry file by name; none when there is no such file.
+    """The entries of a registry file by name, or of the one of that name among the installed recipes; else none.
 
     Raises: DataError when it is not a YAML mapping.
     """
     import yaml
 
-    file = Path(path).expanduser()
-    if not file.is_file():
+    here = Path(path).expanduser()
+    file = here if here.is_file() else find_recipe(here)
+    if file is None:
         return {}
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
