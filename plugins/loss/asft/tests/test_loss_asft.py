@@ -10,6 +10,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from tunesmith import TunesmithError
+from tunesmith.errors import ConfigError
 from tunesmith.types import DatasetSplits, LossOutput, TrainingJob
 from tunesmith_library_testing import LossSuite
 from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain
@@ -107,7 +108,7 @@ def test_second_model(chunk_size: int, padding_free: bool, tiny_llama: Path, tin
     """All weights are trained: the reference is what `load` gives for the trained model's address."""
     rows, model, loss = examples(tiny_bpe), load_plain(tiny_llama), AnchoredFineTuning(alpha=0.7)
     values = {"stage.loss_chunk_size": chunk_size, "model.path": "a/model"}
-    loss.check(plan=StubPlan({"loss": {"asft": loss}}, values=values))
+    loss.configured(plan=StubPlan({"loss": {"asft": loss}}, values=values))
     asked = []
     loss.prepare(
         job=job_of(model), load=lambda address, adapter=None: asked.append((address, adapter)) or shifted(tiny_llama)
@@ -177,7 +178,7 @@ def test_adapter_that_does_not_begin_as_its_base(start: str, tiny_llama: Path) -
     model = moved(fresh(tiny_llama)) if start == "trained" else fresh(tiny_llama, init_lora_weights=start)
     loss, asked = AnchoredFineTuning(), []
     values = {"model.path": "a/model", "adapter.path": "runs/before"}
-    loss.check(plan=StubPlan({"loss": {"asft": loss}}, values=values))
+    loss.configured(plan=StubPlan({"loss": {"asft": loss}}, values=values))
     loss.prepare(job=job_of(model), load=lambda *given, **named: asked.append((given, named)) or "another")
     assert asked == [(("a/model",), {"adapter": "runs/before"})] and loss._loaded == "another"
 
@@ -194,6 +195,8 @@ def test_no_reference(tiny_llama: Path, tiny_bpe: Any) -> None:
 
 
 def test_check() -> None:
-    plan = StubPlan({"stage": {"dpo": None}}, values={"trainer.fsdp": "full_shard"})
-    problems = AnchoredFineTuning(alpha=-1.0).check(plan=plan)
-    assert [problem.key for problem in problems] == ["loss", "loss.alpha", "loss"]
+    plan = StubPlan({"stage": {"mine": None}}, values={"trainer.fsdp": "full_shard"})
+    problems = AnchoredFineTuning().check(plan=plan)
+    assert [problem.key for problem in problems] == ["loss", "loss"] and "stage=mine" in problems[0].message
+    with pytest.raises(ConfigError, match=r"loss\.alpha cannot be -1\.0"):
+        TestAnchoredFineTuning.make(alpha=-1.0)

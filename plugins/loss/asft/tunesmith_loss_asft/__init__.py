@@ -7,48 +7,44 @@ lets the model drift away from where it began.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import announce, hookimpl, plugin
+from tunesmith.ranges import at_least
 from tunesmith.types import Batch, LoadModel, LossOutput, Problem, TrainingJob
+from tunesmith_library_training.token_loss_plugin import TokenLossPlugin
 
 if TYPE_CHECKING:
     import torch
     from tunesmith.planning import Plan
 
-_STAGES = ("sft", "pretrain")
-
 
 @plugin
-class AnchoredFineTuning:
+class AnchoredFineTuning(TokenLossPlugin):
     """Dynamic fine-tuning plus the divergence of each trained token from a frozen reference model."""
 
-    alpha: float = 0.1  # how much the divergence counts
+    alpha: Annotated[float, at_least(0)] = 0.1  # how much the divergence counts
     # address of the reference model; null is the model as it is before training
     reference: str | None = None
     reference_adapter: str | None = None  # folder of a run whose adapter the reference has
 
-    _chunk_size: ClassVar[int] = 0  # the stage's loss_chunk_size
-    _trained: ClassVar[str] = ""  # address of the model that is trained
-    _trained_adapter: ClassVar[str | None] = None  # folder of the adapter whose training goes on
-    _loaded: ClassVar[Any] = None  # the reference, when it is a model of its own
+    _trained: str = ""  # address of the model that is trained
+    _trained_adapter: str | None = None  # folder of the adapter whose training goes on
+    _loaded: Any = None  # the reference, when it is a model of its own
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        self._chunk_size = plan.get("stage.loss_chunk_size", 0)  # type: ignore[misc]
-        self._trained = plan.get("model.path", "")  # type: ignore[misc]
-        self._trained_adapter = plan.get("adapter.path")  # type: ignore[misc]
-        problems, stage = [], plan.name("stage")
-        if stage not in (None, *_STAGES):
-            message = f"loss=asft weighs the tokens of a text; stage={stage} does not."
-            problems.append(Problem("loss", message, "stage=sft"))
-        if self.alpha < 0:
-            message = f"loss.alpha={self.alpha:g} drives the model away from its reference."
-            problems.append(Problem("loss.alpha", message, "above 0; 0 is loss=dft"))
+        problems = super().check(plan)
         if plan.get("trainer.fsdp") or plan.get("trainer.deepspeed"):
             message = "loss=asft asks the reference outside of the model that fsdp or deepspeed spreads out."
             problems.append(Problem("loss", message, "loss=dft, or train with torchrun alone"))
         return problems
+
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        super().configured(plan)
+        self._trained = plan.get("model.path", "")
+        self._trained_adapter = plan.get("adapter.path")
 
     @hookimpl
     def prepare(self, job: TrainingJob, load: LoadModel) -> None:
@@ -61,7 +57,7 @@ class AnchoredFineTuning:
                 return
             adapter = self._trained_adapter
         announce("reference", address, "a second model in memory")
-        self._loaded = load(address, adapter=adapter)  # type: ignore[misc]
+        self._loaded = load(address, adapter=adapter)
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 import torch
+from tunesmith.traits import StageTraits
 from tunesmith_library_testing import LossSuite
 from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, mean_loss
 from tunesmith_loss_dft import DynamicFineTuning, dynamic_loss
@@ -60,7 +62,7 @@ def test_in_chunks_and_in_accumulated_batches(tiny_llama: Path, tiny_bpe: Any) -
     expected.backward()
     for chunk_size in (0, 3):
         model, loss = load_plain(tiny_llama), DynamicFineTuning()
-        loss.check(plan=StubPlan({"loss": {"dft": loss}}, values={"stage.loss_chunk_size": chunk_size}))
+        loss.configured(plan=StubPlan({"loss": {"dft": loss}}, values={"stage.loss_chunk_size": chunk_size}))
         outputs = [loss.compute_loss(model=model, batch=collate([row], padding_free=True)) for row in rows]
         total = sum(output.loss for output in outputs)
         total.backward()
@@ -93,7 +95,9 @@ def test_is_trls(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
 
 
 def test_refuses_other_objectives() -> None:
-    loss = DynamicFineTuning()
-    assert not loss.check(plan=StubPlan({"loss": {"dft": loss}, "stage": {"pretrain": None}}))
-    (problem,) = loss.check(plan=StubPlan({"loss": {"dft": loss}, "stage": {"dpo": None}}))
-    assert problem.key == "loss" and "stage=dpo" in problem.message
+    """A stage says itself whether its loss is of tokens; its name does not matter."""
+    loss, tokens = DynamicFineTuning(), SimpleNamespace(traits=StageTraits(token_loss=True))
+    assert not loss.check(plan=StubPlan({"loss": {"dft": loss}, "stage": {"mine": tokens}}))
+    assert not loss.check(plan=StubPlan({"loss": {"dft": loss}}, command="chat"))
+    (problem,) = loss.check(plan=StubPlan({"loss": {"dft": loss}, "stage": {"mine": None}}))
+    assert problem.key == "loss" and problem.message.startswith("loss=dft weighs the tokens of a text; stage=mine")

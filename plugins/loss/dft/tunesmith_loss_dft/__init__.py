@@ -6,31 +6,19 @@ from the data. Multiplying by p takes that out: L = Σ_t -sg(p_t) log p_t, sg be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from tunesmith import hookimpl, plugin
-from tunesmith.types import Batch, LossOutput, Problem
+from tunesmith.types import Batch, LossOutput
+from tunesmith_library_training.token_loss_plugin import TokenLossPlugin
 
 if TYPE_CHECKING:
     import torch
-    from tunesmith.planning import Plan
-
-_STAGES = ("sft", "pretrain")
 
 
 @plugin
-class DynamicFineTuning:
+class DynamicFineTuning(TokenLossPlugin):
     """Cross entropy of each trained token times its probability, which is taken as a constant."""
-
-    _chunk_size: ClassVar[int] = 0  # the stage's loss_chunk_size
-
-    @hookimpl
-    def check(self, plan: Plan) -> list[Problem]:
-        self._chunk_size = plan.get("stage.loss_chunk_size", 0)  # type: ignore[misc]
-        stage = plan.name("stage")
-        if stage in (None, *_STAGES):
-            return []
-        return [Problem("loss", f"loss=dft weighs the tokens of a text; stage={stage} does not.", "stage=sft")]
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:

@@ -6,8 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
+from tunesmith.errors import ConfigError
 from tunesmith_library_testing import LossSuite
 from tunesmith_library_testing.parts import StubPlan, collate, compute_loss, examples, load_plain
 from tunesmith_loss_eaft import EntropyAdaptiveFineTuning, adaptive_loss
@@ -72,7 +74,7 @@ def test_in_chunks(tiny_llama: Path, tiny_bpe: Any) -> None:
     expected.backward()
     for padding_free, chunk_size in ((True, 4), (False, 0)):
         model, loss = load_plain(tiny_llama), EntropyAdaptiveFineTuning()
-        loss.check(plan=StubPlan({"loss": {"eaft": loss}}, values={"stage.loss_chunk_size": chunk_size}))
+        loss.configured(plan=StubPlan({"loss": {"eaft": loss}}, values={"stage.loss_chunk_size": chunk_size}))
         output = loss.compute_loss(model=model, batch=collate(rows, padding_free))
         output.loss.backward()
         torch.testing.assert_close(output.loss.double(), expected, rtol=1e-4, atol=1e-5)
@@ -81,7 +83,7 @@ def test_in_chunks(tiny_llama: Path, tiny_bpe: Any) -> None:
             assert error < 1e-3, name
 
 
-def test_check() -> None:
-    plan = StubPlan({"stage": {"dpo": None}})
-    problems = EntropyAdaptiveFineTuning(alpha=-1.0, top_k=1).check(plan=plan)
-    assert [problem.key for problem in problems] == ["loss", "loss.alpha", "loss.top_k"]
+@pytest.mark.parametrize(("option", "value"), [("alpha", -1.0), ("top_k", 1)])
+def test_ranges(option: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"loss\.{option} cannot be {value}"):
+        TestEntropyAdaptiveFineTuning.make(**{option: value})

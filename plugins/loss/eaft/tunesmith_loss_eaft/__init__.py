@@ -8,40 +8,24 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import hookimpl, plugin
-from tunesmith.types import Batch, LossOutput, Problem
+from tunesmith.ranges import at_least
+from tunesmith.types import Batch, LossOutput
+from tunesmith_library_training.token_loss_plugin import TokenLossPlugin
 
 if TYPE_CHECKING:
     import torch
-    from tunesmith.planning import Plan
-
-_STAGES = ("sft", "pretrain")
 
 
 @plugin
-class EntropyAdaptiveFineTuning:
+class EntropyAdaptiveFineTuning(TokenLossPlugin):
     """Cross entropy of each trained token times the entropy of the likeliest tokens, which is taken as a constant."""
 
-    alpha: float = 1.0  # exponent of the entropy; 0 is plain cross entropy, more hushes sure tokens more
-    top_k: int = 20  # likeliest tokens of which the entropy is taken
-
-    _chunk_size: ClassVar[int] = 0  # the stage's loss_chunk_size
-
-    @hookimpl
-    def check(self, plan: Plan) -> list[Problem]:
-        self._chunk_size = plan.get("stage.loss_chunk_size", 0)  # type: ignore[misc]
-        problems, stage = [], plan.name("stage")
-        if stage not in (None, *_STAGES):
-            message = f"loss=eaft weighs the tokens of a text; stage={stage} does not."
-            problems.append(Problem("loss", message, "stage=sft"))
-        if self.alpha < 0:
-            problems.append(Problem("loss.alpha", f"loss.alpha={self.alpha:g} favours sure tokens.", "at least 0"))
-        if self.top_k < 2:
-            message = f"loss.top_k={self.top_k}: one token alone has no entropy."
-            problems.append(Problem("loss.top_k", message, "at least 2; 20 in the paper"))
-        return problems
+    # exponent of the entropy; 0 is plain cross entropy, more hushes sure tokens more
+    alpha: Annotated[float, at_least(0)] = 1.0
+    top_k: Annotated[int, at_least(2)] = 20  # likeliest tokens of which the entropy is taken
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
