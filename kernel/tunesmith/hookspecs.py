@@ -180,7 +180,8 @@ def build_dataset(fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSpli
         to_rows: `to_rows(format, records, columns)` gives canonical rows.
         encode: rows in, columns of token ids out; call it with some hundred rows at a time. It may return fewer rows
             than it was given. `encode.fingerprint` is the key of a cache.
-    Returns: the encoded training set and named evaluation sets.
+    Returns: the encoded training set and named evaluation sets. Where a model is only measured, the plan's `command`
+        being `eval`, the training set may be empty.
     Raises: DataError.
     Since: 0.1
     """

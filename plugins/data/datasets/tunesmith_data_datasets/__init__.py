@@ -53,6 +53,7 @@ class Datasets:
 
     _default_hub: str = "huggingface"  # the run's
     _peeks: bool = False  # whether some examples are enough, for they are only shown
+    _command: str = "train"  # the run's
     _formats: dict[str, str] = {}  # those that the first record told, by the entry's key
 
     @hookimpl
@@ -71,12 +72,13 @@ class Datasets:
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         default_hub = plan.get("default_hub", self._default_hub)
-        sources, problems = self._all_sources(default_hub)
+        sources, problems = self._all_sources(default_hub, plan.command)
         if plan.command == "train" and not self.train:
             problems.append(Problem("data.train", "There is no training data.", "write data.train=[data/train.json]"))
         for source in sources:
             problems += problems_of(source, plan, default_hub)
-        return problems + self._option_problems(sources) + (stream_problems(self, plan) if self.streaming else [])
+        streams = self.streaming and plan.command != "eval"
+        return problems + self._option_problems(sources) + (stream_problems(self, plan) if streams else [])
 
     def _option_problems(self, sources: list[Source]) -> list[Problem]:
         found = []
@@ -98,8 +100,8 @@ class Datasets:
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._default_hub = plan.get("default_hub", self._default_hub)
-        self._peeks = plan.command == "show"
-        for source in self._all_sources(self._default_hub)[0]:
+        self._peeks, self._command = plan.command == "show", plan.command
+        for source in self._all_sources(self._default_hub, plan.command)[0]:
             told = format_of(source, lambda: plan.installed("format"))
             if told.name and told.matches:
                 self._formats[source.key] = told.name
@@ -109,11 +111,16 @@ class Datasets:
     def build_dataset(self, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:
         from .mixing import hold_out, mix_sets, with_names
 
-        if not self.train:
-            raise DataError("there is no training data; write data.train=[data/train.json]")
+        measures = self._command == "eval"
         train, evaluation = self._sources("train"), self._sources("eval")
+        if measures and not evaluation and not train:
+            raise DataError("there is no evaluation data; write data.eval=[data/test.json]")
+        if not measures and not train:
+            raise DataError("there is no training data; write data.train=[data/train.json]")
         held_out = {source.name: self._encode(source, fetch, to_rows, encode) for source in evaluation}
-        if self.streaming and not self._peeks:
+        if measures and not train:
+            return DatasetSplits([], _in_numpy(held_out))
+        if self.streaming and not (self._peeks or measures):
             return DatasetSplits(self._stream(train, fetch, to_rows, encode), _in_numpy(held_out))
         encoded = [self._encode(source, fetch, to_rows, encode) for source in train]
         sets = with_names(encoded, [source.name for source in train])
@@ -186,19 +193,21 @@ class Datasets:
 
     def _sources(self, which: Literal["train", "eval"]) -> list[Source]:
         """The data sets of `train` or `eval`. Raises: DataError."""
-        sources, problems = self._all_sources(self._default_hub)
+        sources, problems = self._all_sources(self._default_hub, self._command)
         for problem in problems:
             raise DataError(f"{problem.message}\n  {problem.advice}")
         return [source for source in sources if source.key.startswith(f"data.{which}")]
 
-    def _all_sources(self, default_hub: str) -> tuple[list[Source], list[Problem]]:
+    def _all_sources(self, default_hub: str, command: str = "train") -> tuple[list[Source], list[Problem]]:
+        """The data sets that a command reads. A model is measured on `eval`, or else on what is held out of `train`."""
         try:
             registry = read_registry(self.registry)
         except DataError as error:
             return [], [Problem("data.registry", f"data.registry: {error}")]
         sources: list[Source] = []
         problems: list[Problem] = []
-        for which, entries in (("train", self.train), ("eval", self.eval)):
+        measured = command == "eval" and (self.eval or not self.val_size)
+        for which, entries in (("train", [] if measured else self.train), ("eval", self.eval)):
             for index, entry in enumerate(entries):
                 key = f"data.{which}[{index}]"
                 source, found = resolve(entry, key, registry, self.registry)
