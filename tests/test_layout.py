@@ -102,7 +102,7 @@ def test_the_kernel_never_imports_torch() -> None:
         if {"testing", "skeleton"} & set(path.parts):
             continue
         found = _imported(ast.parse(path.read_text(encoding="utf-8"))) & heavy
-        assert not found or path.name == "tools.py", f"{path} imports {found}"  # `tunesmith env` asks torch for GPUs
+        assert not found, f"{path} imports {found}"
 
 
 def test_nothing_trusts_remote_code_or_pickles_by_default() -> None:

@@ -174,9 +174,9 @@ def test_quiet_leaves_results_and_warnings(run, config, words, plugins, monkeypa
 def test_answers_are_not_mixed_with_announcements(run, plugins, monkeypatch):
     class Tells(plugins["engine.transformers"]):
         @hookimpl
-        def generate(self, handle, conversations, sampling):
+        def open_engine(self, handle):
             announce("speed", "fast", "it is an echo")
-            return super().generate(handle, conversations, sampling)
+            return super().open_engine(handle)
 
     tells = Catalog.of({**plugins, "engine.transformers": plugin(Tells)})
     monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: tells))
@@ -322,7 +322,7 @@ def test_plan_shows_hooks_notices_and_problems(run, config):
 
 def test_plan_for_another_command(run):
     code, out, _ = run("plan", "--for", "chat", "model.path=org/tiny")
-    assert code == 0 and "generate: engine.transformers" in out and "trainer" not in out
+    assert code == 0 and "open_engine: engine.transformers" in out and "trainer" not in out
 
 
 def test_warnings_alone_are_no_failure(run, config, plugins, monkeypatch):

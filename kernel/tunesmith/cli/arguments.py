@@ -19,7 +19,7 @@ class ConfigCommand(click.Command):
         catalog = Catalog.discover()
         rows = []
         for kind in KINDS.values():
-            if kind.how_many != "command":
+            if kind.how_many != "installed":
                 names = ", ".join(catalog.names(kind.name)) or "none installed"
                 rows.append((kind.name, names))
         with formatter.section("Keys, and the installed plugins to choose from"):

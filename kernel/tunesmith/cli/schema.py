@@ -24,7 +24,7 @@ def config_schema(catalog: Catalog | None = None) -> dict[str, Any]:
         **options_schema(RunOptions)["properties"],
     }
     for kind in KINDS.values():
-        if kind.how_many != "command":
+        if kind.how_many != "installed":
             properties[kind.name] = _kind_schema(kind, _plugins(kind, catalog))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
