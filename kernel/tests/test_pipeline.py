@@ -126,7 +126,7 @@ def test_chat_with_an_adapter_loads_the_base_and_the_adapter(catalog, calls):
     assert answers == ["model+lora one", "model+lora two"]
     assert calls.names() == [
         *("fetch", "resolve_precision", "load_processor", "chat_template"),
-        *("load_model", "apply_adapter"),
+        *("load_model", "apply_adapter", "close"),
     ]
     assert calls.of("load_processor") == [("load_processor", folder)], "the run's tokenizer, with its template"
     assert calls.of("apply_adapter") == [("apply_adapter", "model", folder)]

@@ -21,6 +21,7 @@ class Chat:
         """
         self._handle, self._open = handle, open_engine
         self._engine: Engine | None = None
+        self._closing: Callable[[], object]  # once
         self._opening = threading.Lock()
 
     @property
@@ -29,7 +30,7 @@ class Chat:
         with self._opening:
             if self._engine is None:
                 self._engine = self._open(handle=self._handle)
-                weakref.finalize(self, self._engine.close)
+                self._closing = weakref.finalize(self, self._engine.close)
             return self._engine
 
     def answer(
@@ -61,7 +62,7 @@ class Chat:
     def close(self) -> None:
         """End all answers, and let the model go."""
         if self._engine is not None:
-            self._engine.close()
+            self._closing()
 
     def __enter__(self) -> Self:
         return self

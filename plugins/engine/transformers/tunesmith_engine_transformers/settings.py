@@ -1,67 +1,79 @@
-"""How transformers is to generate: the model's own defaults, what was asked over them, and what ends an answer."""
+"""How the next token is chosen: what was asked, over the options, over the model's own generation_config.json."""
 
 from __future__ import annotations
 
 import copy
-import functools
-from collections.abc import Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.types import Sampling
-from tunesmith_library_chat import ChatTemplate
-
-from .answer import Ending
 
 
-def generation_config(model: Any, wanted: Sampling, max_new_tokens: int, ending: Ending) -> Any:
-    """Make a GenerationConfig.
+@dataclass(frozen=True)
+class Drawing:
+    """From which tokens one is drawn; the values of transformers' own logits warpers."""
 
-    Tokens are drawn when a temperature above 0 is asked, or top_p or top_k without temperature; greedy at 0;
-    and as the model's generation_config.json says when none of them is asked.
+    temperature: float
+    top_k: int  # 0 is all
+    top_p: float
+    min_p: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How one answer's tokens are chosen."""
+
+    drawing: Drawing | None  # None takes the likeliest
+    repetition_penalty: float
+    asked: Sampling  # for what belongs to the request alone: frequency and presence penalty, bias
+
+
+def choice_of(asked: Sampling, defaults: Sampling, own: Any) -> Choice:
+    """Put together what a request leaves open.
+
+    Tokens are drawn when a temperature above 0 is asked, or top_p, top_k or min_p without temperature; greedy at 0;
+    and as the model says when none of them is asked.
+
+    Args:
+        defaults: the engine's options.
+        own: the model's generation_config.
     """
-    config = copy.deepcopy(model.generation_config)
-    narrowed = wanted.top_p is not None or wanted.top_k is not None
-    draws = bool(config.do_sample) or narrowed if wanted.temperature is None else wanted.temperature > 0
-    config.do_sample = draws
-    # Neutral values instead of None: transformers fills None from the model's defaults again.
-    config.temperature = _first(wanted.temperature, config.temperature, 1.0) if draws else 1.0
-    config.top_p = _first(wanted.top_p, config.top_p, 1.0) if draws else 1.0
-    config.top_k = _first(wanted.top_k, config.top_k, 0) if draws else 50
-    config.repetition_penalty = _first(wanted.repetition_penalty, config.repetition_penalty, 1.0)
+    temperature, top_p, top_k, min_p, penalty = (
+        _first(getattr(asked, name), getattr(defaults, name))
+        for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+    )
+    narrowed = any(value is not None for value in (top_p, top_k, min_p))
+    draws = bool(own.do_sample) or narrowed if temperature is None else temperature > 0
+    drawing = Drawing(
+        temperature=_first(temperature, own.temperature, 1.0) if draws else 1.0,
+        top_k=_first(top_k, own.top_k, 0),
+        top_p=_first(top_p, own.top_p, 1.0),
+        min_p=_first(min_p, own.min_p, 0.0),
+    )
+    return Choice(drawing if draws else None, _first(penalty, own.repetition_penalty, 1.0), asked)
+
+
+def generation_config(own: Any, max_new_tokens: int, ends: Collection[int]) -> Any:
+    """Make the GenerationConfig for a batch: transformers takes the likeliest of the scores that we leave it.
+
+    What the model asks for beside sampling, such as suppressed tokens, stays.
+
+    Args:
+        own: the model's generation_config.
+        ends: the tokens that end every answer.
+    """
+    config = copy.deepcopy(own)
+    # Neutral values instead of None: transformers fills None from the model's own again.
+    config.do_sample, config.temperature, config.top_p, config.top_k, config.min_p = False, 1.0, 1.0, 50, None
+    config.repetition_penalty = 1.0
     config.max_new_tokens, config.max_length = max_new_tokens, None
     config.use_cache = True  # training switches it off
     config.num_beams, config.num_return_sequences = 1, 1
-    config.eos_token_id = sorted(ending.tokens) or None
+    config.eos_token_id = sorted(ends) or None
     config.pad_token_id = next(iter(config.eos_token_id or [0]))  # what rows that are done are filled with
     return config
 
 
-def ending_of(
-    template: ChatTemplate, tokenizer: Any, model: Any, stop: Sequence[str], skip_special_tokens: bool
-) -> Ending:
-    """What ends an answer: the template's stop strings, those that were asked, and the end-of-text tokens."""
-    strings = tuple(dict.fromkeys((*template.stop, *stop)))
-    own = model.generation_config.eos_token_id
-    tokens = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
-    for string in strings:
-        ids = tokenizer.encode(string, add_special_tokens=False)
-        if len(ids) == 1:
-            tokens.add(ids[0])
-    special = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
-    # A special token inside a stop string of several tokens must be seen, or the string would not be found.
-    skipped = {index for index, token in special if not any(token in string for string in strings)}
-    return Ending(
-        tokens=frozenset(tokens),
-        strings=strings,
-        skipped=frozenset(skipped) if skip_special_tokens else frozenset(),
-        decode=functools.partial(tokenizer.decode, skip_special_tokens=False, clean_up_tokenization_spaces=False),
-    )
-
-
-def context_length(model: Any) -> int | None:
-    """Tokens that the model has positions for; None when it does not say."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
-
-
 def _first(*values: Any) -> Any:
-    return next(value for value in values if value is not None)
+    return next((value for value in values if value is not None), None)

@@ -10,24 +10,23 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
 from tunesmith.errors import DataError
-from tunesmith.types import Message
+from tunesmith.types import Answer, Conversation, Message, Piece, Request, Sampling
 
+from tunesmith_library_chat.messages import canonical, content_form, content_in
+from tunesmith_library_chat.reading import read, reading_of
+from tunesmith_library_chat.requests import request_of
 from tunesmith_library_chat.spans import Marks, Search, Span, assign, clip, cut_after
 from tunesmith_library_chat.tokenizers import tokenizer_of
 
 _GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 _MARKS = "generation_marks"  # the variable that carries a rendering's `Marks` to the tag
-_READS_PARTS = re.compile(r"\bfor\s+\w+\s+in\s+[\w\[\]'\".]*content\b|content(['\"]\])?\[\d")
-
-
-ContentForm = Literal["text", "parts", "either"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ class ChatTemplate:
 
         Raises: DataError when the template refuses the conversation, with the template's reason.
         """
-        turns = [_canonical(message, _content_form(self.jinja)) for message in messages]
+        turns = [canonical(message, content_form(self.jinja)) for message in messages]
         variables = {**self.variables, **variables, "tools": list(tools) if tools else None}
         rendered = self._render(turns, add_generation_prompt, variables)
         if not continue_final_message:
@@ -129,8 +128,48 @@ class ChatTemplate:
         last = len(turns) - 1
         if not rendered.spans or rendered.spans[-1].message != last or add_generation_prompt:
             raise DataError("only a conversation that ends with the assistant, and without prompt, can be continued")
-        text = cut_after(rendered.spans[-1], rendered.text, str(_content(turns[-1]["content"], "text")))
+        text = cut_after(rendered.spans[-1], rendered.text, str(content_in(turns[-1]["content"], "text")))
         return Rendered(text, clip(rendered.spans, len(text)))
+
+    def request(
+        self,
+        processor: Any,
+        conversation: Conversation,
+        sampling: Sampling,
+        *,
+        stop: Sequence[str] = (),
+        context_length: int | None = None,
+    ) -> Request:
+        """What an engine is asked, to answer a conversation.
+
+        Args:
+            processor: the model's tokenizer, or what carries it.
+            stop: strings that end the answer, beside the template's. Those of one token end it in the engine, the
+                others where it is read: give them to `read` too.
+            context_length: tokens that the model has positions for; the answer may have what the prompt leaves.
+
+        Raises: DataError when the template refuses the conversation, and for images, sound and video; TunesmithError
+            for a conversation that leaves no room for an answer.
+        """
+        return request_of(self, processor, conversation, sampling, stop, context_length)
+
+    def read(
+        self, processor: Any, answers: Sequence[Answer], *, stop: Sequence[str] = (), skip_special_tokens: bool = True
+    ) -> Iterator[Piece]:
+        """Read answers of an engine as text while they are given, each without the string that ends it.
+
+        Only whole characters come, and nothing that may be the beginning of a stop string. Answers that are not read
+        to their end, because the iterator is closed, are cancelled.
+
+        Args:
+            answers: the place of an answer is the `index` of its pieces.
+            stop: strings that end an answer, beside the template's.
+            skip_special_tokens: leave special tokens out of the text.
+
+        Raises: what went wrong in the engine.
+        """
+        strings = tuple(dict.fromkeys((*self.stop, *stop)))
+        return read(answers, reading_of(processor, strings, skip_special_tokens))
 
     def _render(self, turns: list[Message], prompt: bool, variables: Mapping[str, Any]) -> Rendered:
         marks = Marks()
@@ -172,60 +211,6 @@ def find_stop(template: ChatTemplate) -> str | None:
     return behind.splitlines()[0].rstrip() if behind else None
 
 
-def _canonical(message: Message, form: ContentForm) -> Message:
-    """A message as published templates expect it; the caller's message is left as it is.
-
-    Reasoning under every name it is read by, tool arguments as mappings, no empty `tool_calls`, text for text.
-    """
-    if "role" not in message:
-        raise DataError(f"a message has no role; it has: {', '.join(message)}")
-    changed = dict(message)
-    reasoning = next((message[key] for key in ("reasoning", "reasoning_content", "thinking") if message.get(key)), None)
-    if reasoning is not None:
-        changed.update(reasoning=reasoning, reasoning_content=reasoning, thinking=reasoning)
-    if message.get("tool_calls"):
-        changed["tool_calls"] = [_parsed(call) for call in message["tool_calls"]]
-    else:
-        changed.pop("tool_calls", None)
-    content = message.get("content")
-    changed["content"] = _content("" if content is None else content, form)
-    return changed
-
-
-def _content(content: str | list[dict[str, Any]], form: ContentForm) -> str | list[dict[str, Any]]:
-    """A message's content in the form that a template reads."""
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if form == "parts" else content
-    if form != "text":
-        return content
-    other = sorted({str(part.get("type")) for part in content} - {"text"})
-    if other:
-        raise DataError(f"this chat template writes text only, and a message holds {', '.join(other)}")
-    return "".join(part["text"] for part in content)
-
-
-def _parsed(call: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A tool call whose arguments are a mapping: OpenAI's wire format has them as JSON text, templates write them."""
-    if "function" in call:
-        return {**call, "function": _parsed(call["function"])}
-    arguments = call.get("arguments")
-    if not isinstance(arguments, str):
-        return call
-    try:
-        value = json.loads(arguments)
-    except ValueError:
-        return call
-    return {**call, "arguments": value} if isinstance(value, dict) else call
-
-
-@functools.lru_cache(maxsize=64)
-def _content_form(source: str) -> ContentForm:
-    """Whether a template reads a message's content as text, as typed parts (text, image, …), or as either."""
-    if not _READS_PARTS.search(source):
-        return "text"
-    return "either" if "is string" in source else "parts"
-
-
 @functools.lru_cache(maxsize=64)
 def _compile(source: str) -> Any:
     """Compile a template in a sandbox with the names that transformers gives to chat templates."""
@@ -235,7 +220,7 @@ def _compile(source: str) -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
+        tags = {"generation"}
 
         def parse(self, parser: Any) -> nodes.Node:
             line = next(parser.stream).lineno

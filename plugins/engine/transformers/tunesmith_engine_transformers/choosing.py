@@ -1,0 +1,121 @@
+"""From the scores of a batch to the next token of every row, each by its own settings and random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import (
+    LogitsProcessorList,
+    MinPLogitsWarper,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+from tunesmith import TunesmithError
+from tunesmith.types import LogProb
+
+from .rows import Row
+from .settings import Drawing
+
+
+class Chooser:
+    """Leaves of each row's scores only what was chosen, so that the likeliest token is it."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = rows
+        drawn = {row.choice.drawing for row in rows} - {None}
+        self._groups = [  # the rows that draw alike, and how
+            ([index for index, row in enumerate(rows) if row.choice.drawing == drawing], warpers(drawing))
+            for drawing in drawn
+            if drawing
+        ]
+        self._told = [index for index, row in enumerate(rows) if row.request.log_probs is not None]
+        self._log_probs: Any = None
+
+    def choose(self, input_ids: Any, scores: Any) -> Any:
+        """
+        Args:
+            input_ids: int64 (B, T), the tokens so far.
+            scores: fp32 (B, V), the model's; they are changed.
+
+        Returns: (B, V), of which the highest score of a row is its next token.
+        """
+        if self._told:
+            self._log_probs = scores[self._told].log_softmax(-1)
+        for index, row in enumerate(self._rows):
+            _penalise(row, input_ids[index], scores[index])
+        for members, processors in self._groups:
+            narrowed = processors(input_ids[members], scores[members])
+            chosen = draw(narrowed, [self._rows[index].random.random() for index in members])
+            scores[members] = torch.full_like(narrowed, -torch.inf).scatter_(1, chosen, 0.0)
+        return scores
+
+    def log_probs(self, tokens: Sequence[int]) -> dict[int, LogProb]:
+        """How likely each row's token was, by row, for the rows that want to know."""
+        return {
+            index: log_prob_of(self._log_probs[place], tokens[index], self._rows[index].request.log_probs or 0)
+            for place, index in enumerate(self._told)
+        }
+
+
+def _penalise(row: Row, ids: Any, scores: Any) -> None:
+    """Apply bias and penalties to one row.
+
+    Args:
+        ids: int64 (T,), its tokens so far.
+        scores: fp32 (V,), changed in place.
+    """
+    asked, penalty = row.choice.asked, row.choice.repetition_penalty
+    for token, bias in asked.logit_bias.items():
+        scores[token] += bias
+    if penalty != 1.0:
+        scores[:] = RepetitionPenaltyLogitsProcessor(penalty)(ids[None], scores[None])[0]
+    if row.made and (asked.frequency_penalty or asked.presence_penalty):
+        tokens, counts = torch.tensor(row.made, device=scores.device).unique(return_counts=True)
+        scores[tokens] -= asked.frequency_penalty * counts + asked.presence_penalty
+
+
+def warpers(drawing: Drawing) -> LogitsProcessorList:
+    """transformers' own, in its order."""
+    made = LogitsProcessorList()
+    if drawing.temperature != 1.0:
+        made.append(TemperatureLogitsWarper(drawing.temperature))
+    if drawing.top_k:
+        made.append(TopKLogitsWarper(drawing.top_k))
+    if drawing.top_p < 1.0:
+        made.append(TopPLogitsWarper(drawing.top_p))
+    if drawing.min_p:
+        made.append(MinPLogitsWarper(drawing.min_p))
+    return made
+
+
+def draw(scores: Any, numbers: Sequence[float]) -> Any:
+    """Draw a token of each row: the one at which the cumulated probability passes the row's number.
+
+    Args:
+        scores: (n, V); -inf is never drawn.
+        numbers: of [0, 1), one for each row.
+
+    Returns: int64 (n, 1).
+    Raises: TunesmithError for scores that are no numbers.
+    """
+    exact = torch.float32 if scores.device.type == "mps" else torch.float64
+    cumulated = scores.softmax(-1).to(exact).cumsum(-1)
+    total = cumulated[:, -1:]
+    if not total.isfinite().all():
+        raise TunesmithError("the model's scores are not finite: its weights are broken, or its precision is too low")
+    wanted = torch.tensor(numbers, dtype=exact, device=scores.device)[:, None] * total
+    return torch.searchsorted(cumulated, torch.minimum(wanted, total * (1 - torch.finfo(exact).eps)), right=True)
+
+
+def log_prob_of(log_probs: Any, token: int, alternatives: int) -> LogProb:
+    """
+    Args:
+        log_probs: (V,), of all tokens.
+        alternatives: how many of the likeliest are told.
+    """
+    best = log_probs.topk(min(alternatives, len(log_probs)))
+    return LogProb(log_probs[token].item(), dict(zip(best.indices.tolist(), best.values.tolist(), strict=True)))

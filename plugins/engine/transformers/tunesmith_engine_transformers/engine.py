@@ -1,0 +1,162 @@
+"""A transformers model that answers requests of token ids, from any thread."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from tunesmith import TunesmithError
+from tunesmith.types import Answer, Delta, EngineStats, LogProb, ModelHandle, Request, Sampling
+from tunesmith_library_chat import tokenizer_of
+from tunesmith_library_chat.endings import end_tokens
+from tunesmith_library_engine import check_adapter, check_request
+
+from . import scoring, weights
+from .generating import generate_batch
+from .rows import Row
+from .settings import choice_of
+from .worker import Worker
+
+T = TypeVar("T")
+
+
+class TransformersEngine:
+    """See `tunesmith.types.Engine`. One thread computes; whatever else needs the model waits for its turn there.
+
+    A request without a seed gets the next of a series that begins with the source's, so that the same requests in the
+    same order get the same answers.
+    """
+
+    def __init__(self, handle: ModelHandle, defaults: Sampling, batch_size: int) -> None:
+        """
+        Args:
+            defaults: for what a request leaves open; with `max_new_tokens`.
+
+        Raises: TunesmithError for a model that does not write.
+        """
+        self._model = _refuse_classifier(handle.load(), handle).eval()
+        self._defaults, self._batch_size = defaults, batch_size
+        self._seeds = random.Random(handle.source.seed)
+        self._home = self._model.device
+        self._asleep = False
+        self._counts = _Counts()
+        self._worker = Worker(self._compute, batch_size)
+        self.context_length: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        own = self._model.generation_config
+        self.end_token_ids = frozenset(end_tokens(None, tokenizer_of(handle.processor), own))
+        self.adapters = weights.adapters_of(self._model)
+
+    def submit(self, request: Request) -> Answer:
+        self._refuse_asleep()
+        check_request(self, request)
+        sampling = request.sampling
+        wanted = sampling.max_new_tokens or self._defaults.max_new_tokens or 1
+        room = wanted if self.context_length is None else self.context_length - len(request.prompt)
+        row = Row(
+            request,
+            choice_of(sampling, self._defaults, self._model.generation_config),
+            limit=min(wanted, room),
+            ends=self.end_token_ids | set(sampling.stop_token_ids),
+            random=random.Random(self._seeds.getrandbits(64) if sampling.seed is None else sampling.seed),
+        )
+        self._worker.add(row)
+        self._counts.follow(row)
+        return row.answer
+
+    def score(
+        self, sequences: Sequence[Sequence[int]], *, alternatives: int = 0, adapter: str | None = None
+    ) -> list[tuple[LogProb, ...]]:
+        return self._of_sequences(
+            sequences, adapter, lambda: scoring.score(self._model, sequences, alternatives, self._batch_size)
+        )
+
+    def embed(self, sequences: Sequence[Sequence[int]], *, adapter: str | None = None) -> list[list[float]]:
+        """The mean over the tokens of the model's last hidden states."""
+        return self._of_sequences(sequences, adapter, lambda: scoring.embed(self._model, sequences, self._batch_size))
+
+    def load_weights(self, weights_: Iterable[tuple[str, Any]]) -> None:
+        self._worker.call(lambda: weights.load_weights(self._model, weights_))
+
+    def sleep(self) -> None:
+        self._asleep = True
+        self._worker.call(lambda: weights.move(self._model, "cpu"))
+
+    def wake(self) -> None:
+        self._worker.call(lambda: weights.move(self._model, self._home))
+        self._asleep = False
+
+    def stats(self) -> EngineStats:
+        running = self._worker.running
+        return self._counts.stats(running, self._asleep)
+
+    def close(self) -> None:
+        self._worker.close()
+        self._model = None
+
+    def _compute(self, rows: Sequence[Row]) -> None:
+        with weights.adapted(self._model, rows[0].request.adapter):
+            generate_batch(self._model, rows, self.end_token_ids, self.context_length, self._worker.leaves)
+
+    def _of_sequences(self, sequences: Sequence[Sequence[int]], adapter: str | None, compute: Callable[[], T]) -> T:
+        """Compute something of sequences in the thread.
+
+        Raises: TunesmithError for what cannot be computed.
+        """
+        self._refuse_asleep()
+        check_adapter(self, adapter)
+        for index, sequence in enumerate(sequences):
+            if not sequence:
+                raise TunesmithError(f"sequence {index} is empty")
+            if self.context_length is not None and len(sequence) > self.context_length:
+                raise TunesmithError(
+                    f"sequence {index} has {len(sequence)} tokens; the model's context ends at {self.context_length}"
+                )
+
+        def adapted() -> T:
+            with weights.adapted(self._model, adapter):
+                return compute()
+
+        return self._worker.call(adapted)
+
+    def _refuse_asleep(self) -> None:
+        if self._asleep:
+            raise TunesmithError("this engine sleeps; wake it first")
+
+
+class _Counts:
+    """Counts requests, answers and tokens."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked = self._answered = self._prompt_tokens = self._new_tokens = 0
+
+    def follow(self, row: Row) -> None:
+        with self._lock:
+            self._asked += 1
+            self._prompt_tokens += len(row.request.prompt)
+        row.answer.listen(self._heard)
+
+    def _heard(self, item: Delta | BaseException) -> None:
+        with self._lock:
+            if isinstance(item, Delta):
+                self._new_tokens += len(item.token_ids)
+                self._answered += item.finish_reason is not None
+            else:
+                self._answered += 1
+
+    def stats(self, running: int, asleep: bool) -> EngineStats:
+        with self._lock:
+            waiting = max(self._asked - self._answered - running, 0)
+            return EngineStats(running, waiting, self._answered, self._prompt_tokens, self._new_tokens, asleep)
+
+
+def _refuse_classifier(model: Any, handle: ModelHandle) -> Any:
+    """Raises: TunesmithError for the weights of a reward model, to which a language model's output layer is wanting."""
+    if any(str(name).endswith("ForSequenceClassification") for name in model.config.architectures or ()):
+        raise TunesmithError(
+            f"{handle.source.address} is a {model.config.architectures[0]}: it gives texts a score and cannot answer.\n"
+            f"  train with it: stage=ppo reward.model.path={handle.source.address}"
+        )
+    return model

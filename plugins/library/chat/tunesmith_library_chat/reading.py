@@ -1,0 +1,108 @@
+"""From the tokens of answers to text, while they arrive.
+
+This is where a template that tells thoughts and tool calls from text reads them: between the text that is certain and
+the pieces.
+"""
+
+from __future__ import annotations
+
+import functools
+import queue
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.types import Answer, Delta, FinishReason, LogProb, Piece
+
+from tunesmith_library_chat.detokenizing import Detokenizer, StopFinder
+from tunesmith_library_chat.tokenizers import tokenizer_of
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How tokens are read."""
+
+    decode: Callable[[Sequence[int]], str]
+    stop: Sequence[str] = ()  # strings that end an answer, for ends of several tokens
+    skipped: Collection[int] = ()  # ids that are left out of the text
+
+
+def reading_of(processor: Any, stop: Sequence[str], skip_special_tokens: bool) -> Reading:
+    """How a tokenizer's tokens are read.
+
+    A special token inside a stop string of several tokens is not skipped: it must be seen, or the string would not be
+    found.
+    """
+    tokenizer = tokenizer_of(processor)
+    special = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
+    skipped = {index for index, token in special if not any(token in string for string in stop)}
+    return Reading(
+        decode=functools.partial(tokenizer.decode, skip_special_tokens=False, clean_up_tokenization_spaces=False),
+        stop=stop,
+        skipped=frozenset(skipped) if skip_special_tokens else frozenset(),
+    )
+
+
+class Reader:
+    """Reads one answer: deltas in, pieces of text out, until it is done."""
+
+    def __init__(self, index: int, reading: Reading) -> None:
+        self._index, self._skipped = index, reading.skipped
+        self._text, self._stop = Detokenizer(reading.decode), StopFinder(reading.stop)
+        self._tokens: list[int] = []  # since the last piece
+        self._log_probs: list[LogProb] = []
+
+    def push(self, delta: Delta) -> Piece | None:
+        """Take what is new; give the text that is certain by it, and the last piece when it ends the answer."""
+        text, last = "", len(delta.token_ids) - 1
+        for place, token in enumerate(delta.token_ids):
+            self._tokens.append(token)
+            self._log_probs += delta.log_probs[place : place + 1]
+            ends = delta.finish_reason == "stop" and place == last
+            if ends or token in self._skipped:
+                continue
+            more, stopped = self._stop.push(self._text.push(token))
+            text += more
+            if stopped:
+                return self._piece(text, "stop")
+        if delta.finish_reason is None:
+            return self._piece(text) if text else None
+        more, stopped = self._stop.push(self._text.finish())
+        text += more + ("" if stopped else self._stop.finish())
+        return self._piece(text, "stop" if stopped else delta.finish_reason)
+
+    def _piece(self, text: str, reason: FinishReason | None = None) -> Piece:
+        tokens, self._tokens = tuple(self._tokens), []
+        log_probs, self._log_probs = tuple(self._log_probs), []
+        return Piece(self._index, text, tokens, log_probs, reason)
+
+
+def read(answers: Sequence[Answer], reading: Reading) -> Iterator[Piece]:
+    """The pieces of several answers, in the order in which they come; those of different answers alternate.
+
+    An answer that a stop string ended is cancelled, and so are all that are left when the iterator is closed.
+
+    Raises: what went wrong in the engine.
+    """
+    news: queue.SimpleQueue[tuple[int, Delta | BaseException]] = queue.SimpleQueue()
+    readers = {index: Reader(index, reading) for index in range(len(answers))}
+    try:
+        for index, answer in enumerate(answers):
+            answer.listen(functools.partial(_tell, news, index))
+        while readers:
+            index, item = news.get()
+            if isinstance(item, BaseException):
+                raise item
+            piece = readers[index].push(item) if index in readers else None
+            if piece and piece.finish_reason:
+                del readers[index]
+                answers[index].cancel()
+            if piece:
+                yield piece
+    finally:
+        for index in readers:
+            answers[index].cancel()
+
+
+def _tell(news: queue.SimpleQueue[Any], index: int, item: Delta | BaseException) -> None:
+    news.put((index, item))
