@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import pytest
 from tunesmith import hookimpl, plugin
 from tunesmith.catalog import Catalog
-from tunesmith.types import DatasetSplits, Delta, LossOutput, Requirement
+from tunesmith.types import DatasetSplits, Delta, LossOutput, Piece, Request, Requirement
 
 
 class StubTemplate:
@@ -19,6 +19,15 @@ class StubTemplate:
     def bind(self, processor):
         self.processor = processor
         return self
+
+    def request(self, processor, conversation, sampling, *, stop, context_length):
+        return Request([ord(letter) for letter in conversation.messages[-1]["content"]], sampling)
+
+    def read(self, processor, answers, *, stop, skip_special_tokens):
+        for index, answer in enumerate(answers):
+            for delta in answer:
+                text = "".join(map(chr, delta.token_ids))
+                yield Piece(index, text, delta.token_ids, finish_reason=delta.finish_reason)
 
 
 @dataclass(kw_only=True)
@@ -210,11 +219,23 @@ class Engine:
     """An echo."""
 
     @hookimpl
-    def generate(self, handle, conversations, sampling):
-        model = handle.load()
-        for index, conversation in enumerate(conversations):
-            yield Delta(index, f"{model} ")
-            yield Delta(index, conversation.messages[-1]["content"])
+    def open_engine(self, handle):
+        return Echo(handle.load(), self.calls)
+
+
+class Echo:
+    """Answers with the name of its model and the prompt."""
+
+    context_length = None
+
+    def __init__(self, model, calls):
+        self.model, self.calls = model, calls
+
+    def submit(self, request):
+        return [Delta(tuple(map(ord, f"{self.model} "))), Delta(tuple(request.prompt), finish_reason="stop")]
+
+    def close(self):
+        self.calls.append(("close",))
 
 
 @plugin
