@@ -272,7 +272,7 @@ def test_a_closed_pipe_is_no_traceback():
     assert done.stdout == "{\n" and done.stderr == ""
 
 
-# ---- chat, export, data ----------------------------------------------------------------------------------------------
+# ---- chat, export ---------------------------------------------------------------------------------------------------
 
 
 def test_chat_with_questions(run):

@@ -19,7 +19,6 @@ BUILT_IN = {
     "plan": ("look", "Show what would happen, and what is wrong, without loading anything."),
     "config": ("look", "Show the resolved configuration, or its JSON Schema."),
     "plugins": ("installed", "List the installed plugins, or show one's options."),
-    "data": ("data", "Show the examples that a run would train on."),
     "help": ("help", "Show the help of a command."),
 }
 """The kernel's commands: the module of `tunesmith.cli` that has each, imported when it is called, and a summary."""

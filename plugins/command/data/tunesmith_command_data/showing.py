@@ -1,0 +1,98 @@
+"""Examples as a reader sees them: tokens as text, with the trained ones marked, and every other column by its value."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from tunesmith.types import IGNORED, DatasetSplits
+from tunesmith_library_chat import tokenizer_of
+
+_WIDTH = 100  # characters of a value
+_IDS = "input_ids"
+
+
+def print_examples(processor: Any, splits: DatasetSplits, count: int, console: Console) -> None:
+    """Print the first examples of the training set, and the sizes of all sets.
+
+    Args:
+        processor: of the model; its tokenizer decodes.
+        splits: encoded examples with any columns.
+        count: how many.
+    """
+    tokenizer = tokenizer_of(processor)
+    for index, example in enumerate(_first(splits.train, count)):
+        _print_example(index, {name: _plain(value) for name, value in example.items()}, tokenizer, console)
+    sets = {"train": splits.train, **splits.eval}
+    console.rule(", ".join(f"{name}: {_size(examples)}" for name, examples in sets.items()), align="left")
+
+
+def _first(examples: Any, count: int) -> Iterator[Mapping[str, Any]]:
+    if hasattr(examples, "__len__"):
+        return (examples[index] for index in range(min(count, len(examples))))
+    return itertools.islice(examples, count)
+
+
+def _size(examples: Any) -> str:
+    if not hasattr(examples, "__len__"):
+        return "a stream"
+    return "1 example" if len(examples) == 1 else f"{len(examples)} examples"
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and tensors as lists, their scalars as numbers."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _print_example(index: int, example: Mapping[str, Any], tokenizer: Any, console: Console) -> None:
+    prefixes = [name.removesuffix(_IDS) for name, value in example.items() if name.endswith(_IDS) and _is_tokens(value)]
+    shown = set()
+    for prefix in prefixes:
+        ids, labels = example[f"{prefix}{_IDS}"], example.get(f"{prefix}labels")
+        shown.add(f"{prefix}{_IDS}")
+        title = f"example {index} {prefix.strip('_')}  {len(ids)} tokens"
+        if _is_tokens(labels) and len(labels) == len(ids):
+            shown.add(f"{prefix}labels")
+            trained = sum(label != IGNORED for label in labels)
+            console.rule(f"{title}, {trained} trained", align="left")
+            console.print(_marked(tokenizer, ids, labels, colour=console.is_terminal))
+        else:
+            console.rule(title, align="left")
+            console.print(Text(tokenizer.decode(ids, skip_special_tokens=False)))
+    rest = {name: value for name, value in example.items() if name not in shown}
+    if not prefixes:
+        console.rule(f"example {index}{'' if rest else '  no columns'}", align="left")
+    for name, value in rest.items():
+        console.print(Text(f"{name}: {_shortened(value)}"))
+
+
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int for item in value)
+
+
+def _shortened(value: Any) -> str:
+    """A value in one line."""
+    if isinstance(value, list) and all(isinstance(item, int | float) for item in value):
+        text = ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
+        what = "1 number" if len(value) == 1 else f"{len(value)} numbers"
+        return f"{what}: {_cut(text)}" if value else what
+    return _cut(value.replace("\n", "\\n") if isinstance(value, str) else repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
+
+
+def _marked(tokenizer: Any, ids: list[int], labels: list[int], colour: bool) -> Text:
+    """The text of the tokens, run by run of trained and untrained ones."""
+    text = Text()
+    for trained, run in itertools.groupby(zip(ids, labels, strict=True), key=lambda pair: pair[1] != IGNORED):
+        piece = tokenizer.decode([token for token, _ in run], skip_special_tokens=False)
+        if colour:
+            text.append(piece, style="bold green" if trained else "dim")
+        else:
+            text.append(f"⟦{piece}⟧" if trained else piece)
+    return text
