@@ -15,6 +15,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tunesmith import TunesmithError
+from tunesmith.errors import ConfigError
+from tunesmith.traits import ModelTraits, PatchTraits
 from tunesmith_library_testing import PatchSuite
 from tunesmith_library_testing.parts import StubPlan, load_plain, logged, source_of
 from tunesmith_library_testing.tiny import save_tiny_model
@@ -231,19 +233,28 @@ def test_kernel_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         hub_kernel("org/name", 1)
 
 
+KNOWN = types.SimpleNamespace(traits=ModelTraits(attention_interface=True))
+
+
 def test_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    def keys(values: dict[str, Any], model: str = "transformers", command: str = "train", **options: Any) -> list[str]:
-        plan = StubPlan({"model": {model: None}}, command=command, values=values)
-        return [problem.key for problem in FlashAttention(**options).check(plan=plan)]
+    def keys(
+        values: dict[str, Any], model: Any = KNOWN, command: str = "train", other: Any = None, **options: Any
+    ) -> list[str]:
+        patch = FlashAttention(**options)
+        plugins = {"model": {"mine": model}, "patch": {"flash_attention": patch, "other": other}}
+        return [problem.key for problem in patch.check(plan=StubPlan(plugins, command=command, values=values))]
 
     assert keys({}) == keys({"model.attention": "per_sequence", "precision": "bf16"}) == []
     assert keys({"model.attention": "flash_attention_2"}) == ["model.attention"]
     assert keys({"precision": "fp32", "trainer.padding_free": False}) == ["precision", "trainer.padding_free"]
     assert keys({"precision": "fp32"}, command="export") == []
-    assert keys({"model.attention": "eager"}, model="other") == ["patch.flash_attention"]
+    assert keys({"model.attention": "eager"}, model=None) == ["patch.flash_attention"]
+    assert keys({}, other=types.SimpleNamespace(traits=PatchTraits(attention=True))) == ["patch.other"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert keys({}, implementation="kernels") == ["patch.flash_attention.implementation"]
     assert keys({}, implementation="torch_varlen") == []
+    with pytest.raises(ConfigError, match="kernel_version cannot be 0"):
+        TestFlashAttention.make(kernel_version=0)
 
 
 def test_a_run(tmp_path: Path, tiny_bpe: Any, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

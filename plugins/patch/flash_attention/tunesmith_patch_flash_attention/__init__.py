@@ -1,16 +1,19 @@
 """FlashAttention 2 (Dao 2023, arXiv 2307.08691) by a kernel of the user's choice, which either computes or is refused.
 
-The attention itself is model-transformers' (`per_sequence`); this patch says which kernel it calls.
+The attention itself is the training library's (`per_sequence`), and this patch says which kernel it calls.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import at_least
+from tunesmith.traits import PatchTraits
 from tunesmith.types import ModelSource, Problem
+from tunesmith_library_training.attention_patches import check_alone
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -28,13 +31,15 @@ class FlashAttention:
     # of flash_attn, torch_varlen, kernels that is there and can compute this model
     implementation: Literal["auto", "flash_attn", "kernels", "torch_varlen"] = "auto"
     kernel: str = "kernels-community/flash-attn2"  # for implementation=kernels: repository on the Hugging Face Hub
-    kernel_version: int = 4  # of this repository; 4 is for torch from 2.10 on, 3 for older ones
+    kernel_version: Annotated[int, at_least(1)] = 4  # of this repository; 4 is for torch from 2.10 on, 3 for older ones
+
+    traits: ClassVar[PatchTraits] = PatchTraits(attention=True)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         if plan.command != "train":
             return []
-        problems = [*self._check_model(plan), *self._check_package()]
+        problems = [*self._check_model(plan), *check_alone(plan, self), *self._check_package()]
         if plan.get("precision", "auto") == "fp32":
             message = "FlashAttention computes in bf16 and fp16 only."
             problems.append(Problem("precision", message, "precision=bf16, or leave patch.flash_attention out"))
@@ -44,10 +49,10 @@ class FlashAttention:
         return problems
 
     def _check_model(self, plan: Plan) -> list[Problem]:
-        """The kernel is given to the attention of one model plugin, when that is not told otherwise."""
-        if plan.name("model") not in (None, "transformers"):
-            message = f"patch.flash_attention knows the attention of model=transformers, not of {plan.name('model')}."
-            return [Problem("patch.flash_attention", message, "leave it out: this model brings its own attention")]
+        """The kernel is given to the attention of the model, when that is not told otherwise."""
+        if not getattr(plan.traits("model"), "attention_interface", True):
+            message = f"model={plan.name('model')} does not say that its attention can be given another kernel."
+            return [Problem("patch.flash_attention", message, "leave it out")]
         attention = plan.get("model.attention", "auto")
         if attention not in ("auto", "per_sequence"):
             message = f"model.attention={attention} and patch.flash_attention both say how attention is computed."

@@ -1,7 +1,7 @@
 """Liger's Triton kernels (Hsu et al. 2024, arXiv 2410.10989) for the layers of a model and for its cross entropy.
 
-The layers are patched by Liger's own function for each model type; the loss through the opening of stage-sft, so that
-it stays a sum over the trained tokens of batches with or without padding.
+The layers are patched by Liger's own function for each model type; the loss through `fused` of the training library, so
+that it stays a sum over the trained tokens of batches with or without padding.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Liger:
     layer_norm: bool = True  # layer norms, of models that have them
     swiglu: bool = True  # MLPs gated by SiLU (Llama, Qwen, …), experts included
     geglu: bool = True  # MLPs gated by GELU (Gemma)
-    # output layer and cross entropy in one, for the stages sft and pretrain; an output layer that is quantised or has
-    # an adapter is computed without it
+    # output layer and cross entropy in one, where the stage's loss is the cross entropy of the next token; an output
+    # layer that is quantised or has an adapter is computed without it
     fused_linear_cross_entropy: bool = True
 
     def kernels(self) -> dict[str, bool]:

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError, hookimpl
+from tunesmith.errors import ConfigError
+from tunesmith.traits import AdapterTraits, PatchTraits, StageTraits
 from tunesmith_library_testing import PatchSuite
 from tunesmith_library_testing.parts import StubPlan, compute_loss, load_plain, logits_of, source_of
 from tunesmith_library_testing.tiny import save_tiny_model
+from tunesmith_library_training import attention as per_sequence_attention
 from tunesmith_patch_longlora import LongLora
 
 
@@ -88,7 +91,7 @@ def shifted_attention(size: int, monkeypatch: pytest.MonkeyPatch, full: str = "s
     from tunesmith_patch_longlora import attention
 
     if full == "per_sequence":
-        pytest.importorskip("tunesmith_library_training.attention").register()
+        per_sequence_attention.register()
     monkeypatch.setattr(attention, "_full_attention", lambda: full)
     return attention.ShiftedAttention(size)
 
@@ -294,7 +297,7 @@ def test_size_follows_the_length(tiny_llama: Path, caplog: pytest.LogCaptureFixt
     assert plugin.check(plan=StubPlan({}, values={"stage.max_length": 8192})) == []
     manager = TestLongLora().manager(Loader(), group_size=None)
     (registered,) = [each for each in manager.get_plugins() if isinstance(each, LongLora)]
-    registered.check(plan=StubPlan({}, values={"stage.max_length": 8192}))
+    registered.configured(plan=StubPlan({}, values={"stage.max_length": 8192}))
     manager.hook.load_model(source=source_of(tiny_llama), processor=None, quantization=None)
     assert "groups of 2048 tokens, shifted in half of the heads (0.25 of stage.max_length)" in caplog.text
 
@@ -311,21 +314,38 @@ def test_a_model_with_attention_of_its_own_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "plan", "key"),
+    ("others", "values", "key"),
     [
-        ({"group_size_ratio": 1.5}, {}, "patch.longlora.group_size_ratio"),
-        ({"group_size": 1}, {}, "patch.longlora.group_size"),
-        ({"group_size": 8}, {"model.attention": "sdpa"}, "model.attention"),
-        ({"group_size": 8}, {"patch.flash_attention": None}, "patch.flash_attention"),
-        ({"group_size": 8}, {"stage.dpo": None}, "stage"),
-        ({"group_size": 8}, {"adapter.lora": None}, "adapter.modules_to_save"),
+        ({}, {"model.attention": "sdpa"}, "model.attention"),
+        ({"patch": {"other": PatchTraits(attention=True)}}, {}, "patch.other"),
+        ({"patch": {"other": PatchTraits()}}, {}, None),
+        ({"stage": {"mine": StageTraits(reference=True)}}, {}, "stage"),
+        ({"stage": {"mine": StageTraits(generates=True)}}, {}, None),
+        ({"adapter": {"mine": AdapterTraits(beside=True)}}, {}, "adapter.modules_to_save"),
+        (
+            {"adapter": {"mine": AdapterTraits(beside=True)}},
+            {"adapter.modules_to_save": ["embed_tokens", "norm"]},
+            None,
+        ),
+        ({"adapter": {"mine": AdapterTraits(whole=True)}}, {}, None),
     ],
 )
-def test_check(options: dict[str, Any], plan: dict[str, Any], key: str) -> None:
-    selected = {kind: {name: None} for kind, name in (key.split(".") for key, value in plan.items() if not value)}
-    values = {name: value for name, value in plan.items() if value}
-    (problem,) = LongLora(**options).check(plan=StubPlan(selected, values={"stage.max_length": 64, **values}))
-    assert problem.key == key and problem.advice
+def test_check(others: dict[str, Any], values: dict[str, Any], key: str | None) -> None:
+    """What a plugin says of itself counts, whatever its name."""
+    longlora = LongLora(group_size=8)
+    selected: dict[str, dict[str, Any]] = {"patch": {"longlora": longlora}}
+    for kind, named in others.items():
+        instances = {name: SimpleNamespace(traits=traits) for name, traits in named.items()}
+        selected[kind] = {**selected.get(kind, {}), **instances}
+    problems = longlora.check(plan=StubPlan(selected, values={"stage.max_length": 64, **values}))
+    assert [problem.key for problem in problems] == ([key] if key else [])
+    assert all(problem.advice for problem in problems)
+
+
+@pytest.mark.parametrize(("option", "value"), [("group_size_ratio", 1.5), ("group_size_ratio", 0.0), ("group_size", 1)])
+def test_ranges(option: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"{option} cannot be {value}"):
+        TestLongLora.make(**{option: value})
 
 
 def test_check_needs_a_size() -> None:

@@ -8,42 +8,48 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
+from tunesmith.ranges import Range, at_least
+from tunesmith.traits import PatchTraits
 from tunesmith.types import LossOutput, ModelSource, Problem
+from tunesmith_library_training.attention_patches import check_alone
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
 _KEY = "patch.longlora"
-_REFERENCED = ("dpo", "kto", "ppo", "grpo")  # stages that compare the model with a reference
 
 
 @plugin
 class LongLora:
     """Attend within groups of tokens while training, half of the heads with shifted groups (S²)."""
 
-    group_size_ratio: float = 0.25  # size of a group, as a part of stage.max_length; a quarter in the paper
-    group_size: int | None = None  # size of a group in tokens; null is group_size_ratio · stage.max_length
+    # size of a group, as a part of stage.max_length; a quarter in the paper
+    group_size_ratio: Annotated[float, Range(0, 1, low_excluded=True, high_excluded=True)] = 0.25
+    # size of a group in tokens; null is group_size_ratio · stage.max_length
+    group_size: Annotated[int | None, at_least(2)] = None
 
-    _max_length: ClassVar[int | None] = None  # the stage's
-    _attention: ClassVar[Any] = None  # of the model that is trained
+    traits: ClassVar[PatchTraits] = PatchTraits(attention=True)
+
+    _max_length: int | None = None  # the stage's
+    _attention: Any = None  # of the model that is trained
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        self._max_length = plan.get("stage.max_length")  # type: ignore[misc]
-        return [*self._check_size(plan), *_check_others(plan)] if plan.command == "train" else []
+        if plan.command != "train":
+            return []
+        return [*self._check_size(plan), *check_alone(plan, self), *_check_others(plan)]
 
     def _check_size(self, plan: Plan) -> Iterator[Problem]:
-        if not 0 < self.group_size_ratio < 1:
-            message = f"group_size_ratio={self.group_size_ratio:g} is no part of the length."
-            yield Problem(f"{_KEY}.group_size_ratio", message, "between 0 and 1; 0.25 in the paper")
-        elif self.group_size is not None and self.group_size < 2:
-            yield Problem(f"{_KEY}.group_size", f"{self.group_size} tokens are no group.", "such as 2048")
-        elif self._size() is None:
+        if self.group_size is None and plan.get("stage.max_length") is None:
             message = f"stage={plan.name('stage')} has no max_length of which a group would be a part."
             yield Problem(f"{_KEY}.group_size", message, f"write {_KEY}.group_size=2048")
+
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._max_length = plan.get("stage.max_length")
 
     def _size(self) -> int | None:
         """Tokens of a group."""
@@ -61,7 +67,7 @@ class LongLora:
 
         why = "patch.longlora.group_size" if self.group_size else f"{self.group_size_ratio:g} of stage.max_length"
         announce("attention in training", f"groups of {size} tokens, shifted in half of the heads", why)
-        self._attention = install(model, size)  # type: ignore[misc]
+        self._attention = install(model, size)
         return model
 
     @hookimpl(wrapper=True)
@@ -81,16 +87,11 @@ def _check_others(plan: Plan) -> Iterator[Problem]:
     if attention not in ("auto", "per_sequence"):
         message = f"patch.longlora cannot cut model.attention={attention} into groups."
         yield Problem("model.attention", message, "model.attention=auto")
-    if plan.uses("patch", "flash_attention"):
-        message = "patch.flash_attention and patch.longlora both say how attention is computed."
-        advice = "leave it out: on a GPU the groups run by flash-attn's or torch's varlen kernel anyway"
-        yield Problem("patch.flash_attention", message, advice)
-    stage = plan.name("stage")
-    if stage in _REFERENCED:
-        message = f"stage={stage} compares the model in groups with a reference that attends over everything."
+    if getattr(plan.traits("stage"), "reference", False):
+        message = f"stage={plan.name('stage')} compares the model in groups with a reference that attends over all."
         yield Problem("stage", message, "stage=pretrain or sft is what patch.longlora is for", severity="warning")
     saved = plan.get("adapter.modules_to_save")
-    if plan.uses("adapter", "lora") and not any("embed" in name for name in saved or ()):
-        message = "LoRA alone learns little of longer texts (arXiv 2309.12307, table 2)."
+    if getattr(plan.traits("adapter"), "beside", False) and not any("embed" in name for name in saved or ()):
+        message = f"adapter={plan.name('adapter')} alone learns little of longer texts (arXiv 2309.12307, table 2)."
         advice = "adapter.modules_to_save=[embed_tokens,norm,input_layernorm,post_attention_layernorm]"
         yield Problem("adapter.modules_to_save", message, advice, severity="warning")

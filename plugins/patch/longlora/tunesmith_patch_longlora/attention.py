@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface, AttentionMaskInterface
 from tunesmith import TunesmithError
+from tunesmith_library_training.attention import NAME as PER_SEQUENCE
 
-_OVER_ROWS = "per_sequence"  # attention that knows where the sequences of a concatenated batch begin
 _numbers = itertools.count(1)  # of the models that attend in groups, for transformers keeps attention by name
 
 
@@ -36,7 +36,7 @@ def install(model: Any, size: int) -> ShiftedAttention:
 
 def _full_attention() -> str:
     """The attention that is cut: per sequence where that is registered, else transformers' SDPA."""
-    return _OVER_ROWS if _OVER_ROWS in AttentionInterface() else "sdpa"
+    return PER_SEQUENCE if PER_SEQUENCE in AttentionInterface() else "sdpa"
 
 
 def _make_mask(**arguments: Any) -> Any:
@@ -81,7 +81,7 @@ class ShiftedAttention:
         halves = []
         for part, sinks, shift in _halves(query, key, value, options.get("s_aux"), self.size):
             own = options if sinks is None else {**options, "s_aux": sinks}
-            if bounds is not None and full == _OVER_ROWS:
+            if bounds is not None and full == PER_SEQUENCE:
                 halves.append(self._concatenated(module, part, attention_mask, own, shift))
             else:
                 groups = [cut(row, self.size, shift) for row in _lengths(attention_mask, bounds, length)]
@@ -94,7 +94,7 @@ class ShiftedAttention:
         """Attention of some heads per group, by saying that each group is a sequence."""
         groups = _group_bounds(options["cu_seq_lens_q"], self.size, shift)
         own = {"cu_seq_lens_q": groups, "cu_seq_lens_k": groups, "max_length_q": self.size, "max_length_k": self.size}
-        output: torch.Tensor = AttentionInterface()[_OVER_ROWS](module, *part, mask, **{**options, **own})[0]
+        output: torch.Tensor = AttentionInterface()[PER_SEQUENCE](module, *part, mask, **{**options, **own})[0]
         return output
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 from tunesmith import TunesmithError, hookimpl
+from tunesmith.errors import ConfigError
+from tunesmith.traits import AdapterTraits, EngineTraits, ModelTraits
 from tunesmith_library_testing import PatchSuite
 from tunesmith_library_testing.parts import (
     StubPlan,
@@ -374,26 +377,35 @@ def test_more_layers_than_there_are(models: Any) -> None:
         load(models("llama"), every=5)
 
 
+WHOLE = {"adapter": {"mine": SimpleNamespace(traits=AdapterTraits(whole=True))}}
+
+
 @pytest.mark.parametrize(
-    ("options", "plugins", "values", "command", "key"),
+    ("plugins", "values", "command", "key"),
     [
-        ({}, {"adapter": {"full": None}}, {}, "train", None),
-        ({"capacity": 0}, {"adapter": {"full": None}}, {}, "train", "patch.mixture_of_depths.capacity"),
-        ({"every": 0}, {"adapter": {"full": None}}, {}, "train", "patch.mixture_of_depths.every"),
-        ({"aux_weight": 0}, {"adapter": {"full": None}}, {}, "train", "patch.mixture_of_depths.aux_weight"),
-        ({}, {"adapter": {"lora": None}}, {}, "train", "adapter"),
-        ({}, {"adapter": {"full": None}}, {"trainer.torch_compile": True}, "train", "trainer.torch_compile"),
-        ({}, {"adapter": {"full": None}}, {"model.attention": "flash_attention_2"}, "train", "model.attention"),
-        ({}, {"adapter": {"full": None}, "model": {"unsloth": None}}, {}, "train", "model"),
-        ({}, {"adapter": {"full": None}, "stage": {"own": type("Own", (), {"fit": 1})()}}, {}, "train", "stage"),
-        ({}, {"engine": {"transformers": None}}, {}, "chat", None),
-        ({}, {"engine": {"vllm": None}}, {}, "chat", "engine"),
-        ({}, {"exporter": {"merged": None}}, {}, "export", "patch.mixture_of_depths"),
+        (WHOLE, {}, "train", None),
+        ({"adapter": {"mine": None}}, {}, "train", "adapter"),
+        (WHOLE, {"trainer.torch_compile": True}, "train", "trainer.torch_compile"),
+        (WHOLE, {"model.attention": "flash_attention_2"}, "train", "model.attention"),
+        ({**WHOLE, "model": {"mine": SimpleNamespace(traits=ModelTraits(plain_layers=True))}}, {}, "train", None),
+        ({**WHOLE, "model": {"mine": None}}, {}, "train", "model"),
+        ({**WHOLE, "stage": {"own": type("Own", (), {"fit": 1})()}}, {}, "train", "stage"),
+        ({"engine": {"mine": SimpleNamespace(traits=EngineTraits(runs_modules=True))}}, {}, "chat", None),
+        ({"engine": {"mine": None}}, {}, "chat", "engine"),
+        ({}, {}, "chat", None),
+        ({"exporter": {"merged": None}}, {}, "export", "patch.mixture_of_depths"),
     ],
 )
-def test_check(options: Any, plugins: Any, values: Any, command: str, key: str | None) -> None:
-    found = MixtureOfDepths(**options).check(StubPlan(plugins, command, values))
+def test_check(plugins: Any, values: Any, command: str, key: str | None) -> None:
+    """What a plugin says of itself counts, whatever its name."""
+    found = MixtureOfDepths().check(StubPlan(plugins, command, values))
     assert [problem.key for problem in found] == ([key] if key else [])
+
+
+@pytest.mark.parametrize(("option", "value"), [("capacity", 0.0), ("capacity", 1.5), ("every", 0), ("aux_weight", 0.0)])
+def test_ranges(option: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"{option} cannot be {value}"):
+        TestMixtureOfDepths.make(**{option: value})
 
 
 # ---- the whole road -------------------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import Range, above, at_least
 from tunesmith.types import Batch, LossOutput, ModelSource, Problem
 
 if TYPE_CHECKING:
@@ -23,17 +24,19 @@ if TYPE_CHECKING:
 class MixtureOfDepths:
     """Let every n-th layer process a share of the tokens, chosen by a router (Raposo et al. 2024)."""
 
-    capacity: float = 0.125  # share of each sequence's tokens that a routed layer processes; 0.125 in the paper
-    every: int = 2  # 2 routes the second, fourth, … layer, as the paper does
+    # share of each sequence's tokens that a routed layer processes; 0.125 in the paper
+    capacity: Annotated[float, Range(0, 1, low_excluded=True)] = 0.125
+    every: Annotated[int, at_least(1)] = 2  # 2 routes the second, fourth, … layer, as the paper does
     # what decides outside training: the sign of the router's own score, or a small network that disturbs nothing
     decide: Literal["router", "predictor"] = "router"
-    aux_weight: float = 0.01  # weight in the loss of the cross entropy between these decisions and training's choice
+    # weight in the loss of the cross entropy between these decisions and training's choice
+    aux_weight: Annotated[float, above(0)] = 0.01
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         from .checking import check
 
-        return check(self, plan)
+        return check(plan)
 
     @hookimpl(wrapper=True)
     def load_model(self, source: ModelSource) -> Generator[None, Any, Any]:

@@ -9,35 +9,20 @@ from tunesmith.types import Problem
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
-    from . import MixtureOfDepths
-
 _KEY = "patch.mixture_of_depths"
 
 
-def check(patch: MixtureOfDepths, plan: Plan) -> list[Problem]:
-    """All problems of the options by themselves and with other plugins."""
+def check(plan: Plan) -> list[Problem]:
+    """All problems with other plugins."""
     by_command = {"train": _check_training, "chat": _check_chat, "export": _check_export}
     found = by_command[plan.command](plan) if plan.command in by_command else []
-    return [*_check_numbers(patch), *_check_model(plan), *found]
-
-
-def _check_numbers(patch: MixtureOfDepths) -> list[Problem]:
-    problems = []
-    if not 0 < patch.capacity <= 1:
-        message = f"capacity={patch.capacity:g} is no share of the tokens."
-        problems.append(Problem(f"{_KEY}.capacity", message, "above 0, up to 1: 0.125, 0.5"))
-    if patch.every < 1:
-        problems.append(Problem(f"{_KEY}.every", f"every={patch.every} names no layers.", "1, 2, 3, …"))
-    if patch.aux_weight <= 0:
-        message = f"aux_weight={patch.aux_weight:g} teaches nothing to decide with when text is generated."
-        problems.append(Problem(f"{_KEY}.aux_weight", message, "above 0: 0.01"))
-    return problems
+    return [*_check_model(plan), *found]
 
 
 def _check_model(plan: Plan) -> list[Problem]:
-    name, attention = plan.name("model"), plan.get("model.attention", "auto")
-    if name not in (None, "transformers"):
-        message = f"{_KEY} changes the layers of transformers, and model={name} brings its own."
+    attention = plan.get("model.attention", "auto")
+    if not getattr(plan.traits("model"), "plain_layers", True):
+        message = f"{_KEY} changes the layers of transformers, and model={plan.name('model')} brings its own."
         return [Problem("model", message, "model=transformers")]
     if attention.startswith("flash_attention"):
         message = f"{_KEY} hides skipped tokens by a mask that model.attention={attention} does not take."
@@ -46,8 +31,9 @@ def _check_model(plan: Plan) -> list[Problem]:
 
 
 def _check_training(plan: Plan) -> list[Problem]:
-    problems, adapter, stage = [], plan.name("adapter"), plan.name("stage")
-    if adapter != "full":
+    problems, stage = [], plan.name("stage")
+    if not getattr(plan.traits("adapter"), "whole", False):
+        adapter = plan.name("adapter")
         message = f"{_KEY} changes what every layer computes, and adapter={adapter} leaves most of them as they are."
         problems.append(Problem("adapter", message, "adapter=full"))
     if hasattr(plan.plugin("stage"), "fit"):
@@ -60,10 +46,11 @@ def _check_training(plan: Plan) -> list[Problem]:
 
 
 def _check_chat(plan: Plan) -> list[Problem]:
-    engine = plan.name("engine")
-    if engine in (None, "transformers"):
+    if getattr(plan.traits("engine"), "runs_modules", True):
         return []
-    message = f"engine={engine} knows the model's architecture, but not the routers that {_KEY} adds to it."
+    message = (
+        f"engine={plan.name('engine')} knows the model's architecture, but not the routers that {_KEY} adds to it."
+    )
     return [Problem("engine", message, "engine=transformers")]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tunesmith.errors import ConfigError
 from tunesmith_library_testing import PatchSuite
 from tunesmith_library_testing.parts import StubPlan, collate, compute_loss, examples, load_plain
 from tunesmith_patch_neftune import Neftune, with_noise
@@ -109,7 +110,8 @@ def test_wrapped_and_adapted_models(tiny_llama: Path, tiny_bpe: Any) -> None:
 
 
 def test_check() -> None:
-    (problem,) = Neftune(noise_alpha=0).check(plan=StubPlan({}))
-    assert problem.key == "patch.neftune.noise_alpha"
+    with pytest.raises(ConfigError, match="noise_alpha cannot be 0"):
+        TestNeftune.make(noise_alpha=0.0)
+    assert Neftune().check(plan=StubPlan({})) == []
     (problem,) = Neftune().check(plan=StubPlan({}, values={"trainer.torch_compile": True}))
     assert problem.key == "trainer.torch_compile"

@@ -6,9 +6,11 @@ A sequence of L tokens gets noise of U(-1, 1) · noise_alpha / √(L·d), d bein
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import above
+from tunesmith.traits import PatchTraits
 from tunesmith.types import Batch, LossOutput, Problem
 
 if TYPE_CHECKING:
@@ -20,17 +22,16 @@ if TYPE_CHECKING:
 class Neftune:
     """Add noise to the embeddings in training, less to long sequences; evaluation and the result have none."""
 
-    noise_alpha: float = 5.0  # size of the noise; 5 to 15 in the paper
+    noise_alpha: Annotated[float, above(0)] = 5.0  # size of the noise; 5 to 15 in the paper
+
+    traits: ClassVar[PatchTraits] = PatchTraits(keeps_layers=True)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems, key = [], "patch.neftune.noise_alpha"
-        if self.noise_alpha <= 0:
-            problems.append(Problem(key, f"noise_alpha={self.noise_alpha:g} is no noise.", "5, 10 or 15"))
-        if plan.get("trainer.torch_compile"):
-            message = "A compiled model would not see the noise of patch.neftune."
-            problems.append(Problem("trainer.torch_compile", message, "trainer.torch_compile=false"))
-        return problems
+        if not plan.get("trainer.torch_compile"):
+            return []
+        message = "A compiled model would not see the noise of patch.neftune."
+        return [Problem("trainer.torch_compile", message, "trainer.torch_compile=false")]
 
     @hookimpl(wrapper=True)
     def compute_loss(self, model: Any, batch: Batch) -> Generator[None, LossOutput, LossOutput]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError, hookimpl
+from tunesmith.errors import ConfigError
 from tunesmith_library_testing import PatchSuite
 from tunesmith_library_testing.parts import StubPlan, load_plain, logits_of, source_of
 from tunesmith_library_testing.tiny import save_tiny_model
@@ -295,7 +296,7 @@ def test_factor_follows_the_length(short_model: Path, caplog: pytest.LogCaptureF
     assert plugin.check(plan=StubPlan({}, values={"stage.max_length": 640})) == []
     manager = TestRopeScaling().manager(Loader(), factor=None, type="linear")
     (registered,) = [each for each in manager.get_plugins() if isinstance(each, RopeScaling)]
-    registered.check(plan=StubPlan({}, values={"stage.max_length": 640}))
+    registered.configured(plan=StubPlan({}, values={"stage.max_length": 640}))
     tiny_bpe.model_max_length = ORIGINAL
     model = manager.hook.load_model(source=source_of(short_model), processor=tiny_bpe, quantization=None)
     assert model.config.rope_parameters["factor"] == 2.5
@@ -384,7 +385,6 @@ def test_a_model_with_a_configuration_per_layer_is_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "key", "text"),
     [
-        ({"factor": 1.0}, "factor", "stretches nothing"),
         ({"factor": 4.0, "max_length": 4096}, "max_length", "one of the two"),
         ({}, "factor", "neither factor, max_length nor stage.max_length"),
         (
@@ -393,18 +393,36 @@ def test_a_model_with_a_configuration_per_layer_is_refused(tmp_path: Path) -> No
             "it belongs to yarn; options of linear: none",
         ),
         ({"factor": 4.0, "type": "yarn", "low_freq_factor": 1.0}, "low_freq_factor", "it belongs to llama3"),
-        ({"factor": 4.0, "beta_fast": 1.0, "beta_slow": 2.0}, "beta_fast", "0 < beta_slow < beta_fast"),
-        ({"factor": 4.0, "type": "llama3", "low_freq_factor": 5.0}, "high_freq_factor", "0 < low_freq_factor"),
+        ({"factor": 4.0, "beta_fast": 1.0, "beta_slow": 2.0}, "beta_fast", "beta_slow < beta_fast"),
+        (
+            {"factor": 4.0, "type": "llama3", "low_freq_factor": 5.0},
+            "high_freq_factor",
+            "low_freq_factor < high_freq_factor",
+        ),
         ({"factor": 4.0, "mscale": 1.0}, "mscale_all_dim", "give mscale_all_dim too"),
         ({"factor": 4.0, "type": "longrope", "short_factor": SHORT}, "long_factor", "use type=yarn"),
         ({"factor": 4.0, "type": "longrope", "short_factor": [1.0], "long_factor": LONG}, "long_factor", "in each"),
-        ({"factor": 4.0, "type": "longrope", "short_factor": [0.0], "long_factor": [1.0]}, "short_factor", "over 0"),
     ],
 )
 def test_check(options: dict[str, Any], key: str, text: str) -> None:
     (problem,) = RopeScaling(**options).check(plan=StubPlan({}, command="chat"))
     assert problem.key == f"patch.rope_scaling.{key}" and problem.severity == "error"
     assert text in f"{problem.message} {problem.advice}"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "key"),
+    [
+        ("factor", 1.0, "factor cannot be 1"),
+        ("max_length", 0, "max_length cannot be 0"),
+        ("beta_slow", 0.0, "beta_slow cannot be 0"),
+        ("mscale", -1.0, "mscale cannot be -1"),
+        ("short_factor", [1.0, 0.0], r"short_factor\[1\] cannot be 0"),
+    ],
+)
+def test_ranges(option: str, value: Any, key: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        TestRopeScaling.make(**{option: value})
 
 
 def test_check_warns_of_dynamic_in_training() -> None:

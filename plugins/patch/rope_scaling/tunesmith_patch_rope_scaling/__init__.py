@@ -8,9 +8,10 @@ the length of the text, `yarn` NTK by parts (Peng et al. 2023, arXiv 2309.00071)
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import above, at_least
 from tunesmith.types import Problem
 
 if TYPE_CHECKING:
@@ -36,41 +37,49 @@ class RopeScaling:
     # how the frequencies are stretched: linear divides all of them by the factor; yarn, llama3 only the slow ones;
     # longrope each by its own; dynamic raises the base for texts longer than the original length
     type: Literal["linear", "dynamic", "yarn", "llama3", "longrope"] = "yarn"
-    factor: float | None = None  # times the original length; null is max_length / original_max_position_embeddings
-    max_length: int | None = None  # tokens that the model shall read; null is stage.max_length
+    # times the original length; null is max_length / original_max_position_embeddings
+    factor: Annotated[float | None, above(1)] = None
+    max_length: Annotated[int | None, at_least(1)] = None  # tokens that the model shall read; null is stage.max_length
     # tokens that the model read before any scaling; null is what its config.json says
-    original_max_position_embeddings: int | None = None
+    original_max_position_embeddings: Annotated[int | None, at_least(1)] = None
     # yarn, longrope: multiplies cos and sin; null is the papers': 0.1·ln(factor) + 1, √(1 + ln(factor) / ln(original))
-    attention_factor: float | None = None
+    attention_factor: Annotated[float | None, above(0)] = None
     # yarn: dimensions of more turns over the original length stay as they are; null is 32
-    beta_fast: float | None = None
-    beta_slow: float | None = None  # yarn: dimensions of fewer turns are divided by the factor; null is 1
-    mscale: float | None = None  # yarn: weight of ln(factor) in the attention factor's numerator (DeepSeek)
-    mscale_all_dim: float | None = None  # yarn: weight of ln(factor) in its denominator (DeepSeek)
+    beta_fast: Annotated[float | None, above(0)] = None
+    # yarn: dimensions of fewer turns are divided by the factor; null is 1
+    beta_slow: Annotated[float | None, above(0)] = None
+    # yarn: weight of ln(factor) in the attention factor's numerator (DeepSeek)
+    mscale: Annotated[float | None, at_least(0)] = None
+    # yarn: weight of ln(factor) in its denominator (DeepSeek)
+    mscale_all_dim: Annotated[float | None, at_least(0)] = None
     truncate: bool | None = None  # yarn: round the bounds of the ramp to whole dimensions; null is true
-    low_freq_factor: float | None = None  # llama3: fewer turns over the original length are divided; null is 1
-    high_freq_factor: float | None = None  # llama3: more turns over the original length stay; null is 4
-    short_factor: list[float] | None = None  # longrope: divisor of each frequency up to the original length
-    long_factor: list[float] | None = None  # longrope: divisor of each frequency in longer texts
+    # llama3: fewer turns over the original length are divided; null is 1
+    low_freq_factor: Annotated[float | None, above(0)] = None
+    # llama3: more turns over the original length stay; null is 4
+    high_freq_factor: Annotated[float | None, above(0)] = None
+    # longrope: divisor of each frequency up to the original length
+    short_factor: Annotated[list[float] | None, above(0)] = None
+    long_factor: Annotated[list[float] | None, above(0)] = None  # longrope: divisor of each frequency in longer texts
 
-    _target: ClassVar[int | None] = None  # tokens that the model shall read
+    _stage_length: int | None = None  # tokens of the stage's texts
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        self._target = self.max_length or plan.get("stage.max_length")  # type: ignore[misc]
-        problems = [*self._check_factor(), *self._check_options(), *self._check_values()]
+        problems = [*self._check_factor(plan), *self._check_options(), *self._check_values()]
         if self.type == "dynamic" and plan.command == "train":
             message = "patch.rope_scaling.type=dynamic takes its frequencies from the longest text it has met."
             advice = "training sees other frequencies than use does: yarn or linear is better"
             problems.append(Problem(f"{_KEY}.type", message, advice, severity="warning"))
         return problems
 
-    def _check_factor(self) -> Iterator[Problem]:
-        if self.factor is not None and not self.factor > 1:
-            yield Problem(f"{_KEY}.factor", f"factor={self.factor:g} stretches nothing.", "more than 1, such as 4")
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._stage_length = plan.get("stage.max_length")
+
+    def _check_factor(self, plan: Plan) -> Iterator[Problem]:
         if self.factor is not None and self.max_length is not None:
             yield Problem(f"{_KEY}.max_length", "factor says already how long texts may be.", "give one of the two")
-        if self.factor is None and self._target is None:
+        if self.factor is None and self.max_length is None and plan.get("stage.max_length") is None:
             advice = f"write {_KEY}.factor=4, or {_KEY}.max_length=32768"
             yield Problem(f"{_KEY}.factor", "neither factor, max_length nor stage.max_length is known.", advice)
 
@@ -91,16 +100,12 @@ class RopeScaling:
 
     def _check_values(self) -> Iterator[Problem]:
         slow, fast = self.beta_slow or 1, self.beta_fast or 32
-        if self.type == "yarn" and not 0 < slow < fast:
-            yield Problem(f"{_KEY}.beta_fast", f"beta_slow={slow:g}, beta_fast={fast:g}.", "0 < beta_slow < beta_fast")
+        if self.type == "yarn" and not slow < fast:
+            yield Problem(f"{_KEY}.beta_fast", f"beta_slow={slow:g}, beta_fast={fast:g}.", "beta_slow < beta_fast")
         low, high = (self._of_type().get(name, 0) for name in _OPTIONS["llama3"])
-        if self.type == "llama3" and not 0 < low < high:
+        if self.type == "llama3" and not low < high:
             message = f"low_freq_factor={low:g}, high_freq_factor={high:g}."
-            yield Problem(f"{_KEY}.high_freq_factor", message, "0 < low_freq_factor < high_freq_factor")
-        lists = {name: getattr(self, name) or [] for name in ("short_factor", "long_factor")}
-        for name, values in lists.items():
-            if any(value <= 0 for value in values):
-                yield Problem(f"{_KEY}.{name}", f"{name} divides the frequencies.", "all its numbers are over 0")
+            yield Problem(f"{_KEY}.high_freq_factor", message, "low_freq_factor < high_freq_factor")
         if self.short_factor and self.long_factor and len(self.short_factor) != len(self.long_factor):
             lengths = f"short_factor has {len(self.short_factor)} numbers, long_factor {len(self.long_factor)}."
             yield Problem(f"{_KEY}.long_factor", lengths, "one number per frequency in each")
@@ -122,7 +127,7 @@ class RopeScaling:
         wanted = Scaling(
             type=self.type,
             factor=self.factor,
-            target=self.max_length or self._target,
+            target=self.max_length or self._stage_length,
             original=self.original_max_position_embeddings,
             options=self._of_type(),
         )
