@@ -104,7 +104,8 @@ def test_not_for_other_losses(tiny_llama: Path) -> None:
 
 def test_not_for_an_adapted_output_layer(tiny_llama: Path) -> None:
     """LoRA on the output layer changes what it computes; its bare weight would be wrong."""
-    peft = pytest.importorskip("peft")
+    import peft
+
     config = peft.LoraConfig(r=4, target_modules=["lm_head"], init_lora_weights=False)
     model, batch, kernel = peft.get_peft_model(load(tiny_llama), config), collate(examples(False), True), Kernel()
     expected = results(model, batch)

@@ -75,7 +75,9 @@ def test_in_chunks_and_in_accumulated_batches(tiny_llama: Path, tiny_bpe: Any) -
 @pytest.mark.slow
 def test_is_trls(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     """TRL's SFTTrainer with loss_type="dft" gives the same mean and gradients."""
-    datasets, trl = pytest.importorskip("datasets"), pytest.importorskip("trl")
+    import datasets
+    import trl
+
     model, rows = load_plain(tiny_llama), examples(tiny_bpe)
     arguments = trl.SFTConfig(
         str(tmp_path), loss_type="dft", report_to="none", use_cpu=True, bf16=False, gradient_checkpointing=False

@@ -259,7 +259,6 @@ def test_check(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run(tmp_path: Path, tiny_bpe: Any, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A whole run learns through the kernel, and what it saved answers on a machine without such a GPU."""
-    pytest.importorskip("tunesmith_trainer_transformers")
     import tunesmith
 
     save_tiny_model(tmp_path / "base", tokenizer=tiny_bpe)

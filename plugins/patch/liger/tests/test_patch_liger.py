@@ -40,7 +40,6 @@ def test_kernels_in_the_interpreter() -> None:
 
 @pytest.mark.slow
 def test_a_run_in_the_interpreter() -> None:
-    pytest.importorskip("tunesmith_trainer_transformers")
     assert run_interpreted("-m", "slow") == 1
 
 

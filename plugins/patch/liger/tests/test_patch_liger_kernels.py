@@ -275,7 +275,6 @@ def test_twenty_steps(tiny_llama: Path, tiny_bpe: Any, restored: None, kernel_ca
 @pytest.mark.slow
 def test_a_run(tmp_path: Path, tiny_bpe: Any, restored: None, kernel_calls: list[int]) -> None:
     """A whole run lowers the loss, and what it saved answers as it did, without the patch."""
-    pytest.importorskip("tunesmith_trainer_transformers")
     import tunesmith
 
     save_tiny_model(tmp_path / "base", tokenizer=tiny_bpe)

@@ -44,7 +44,9 @@ def patched(folder: Path, *, training: bool = True, **options: Any) -> Any:
 
 def per_sequence(folder: Path, **options: Any) -> Any:
     """A model that is loaded through the patch by the transformers plugin, with attention per sequence."""
-    loader = pytest.importorskip("tunesmith_model_transformers").Transformers(path=str(folder))
+    from tunesmith_model_transformers import Transformers
+
+    loader = Transformers(path=str(folder))
     manager = TestLongLora().manager(loader, **options)
     processor = loader.load_processor(source=source_of(folder))
     return manager.hook.load_model(source=source_of(folder), processor=processor, quantization=None)

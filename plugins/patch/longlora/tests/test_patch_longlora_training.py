@@ -16,9 +16,6 @@ TRAINED = ["embed_tokens", "norm", "input_layernorm", "post_attention_layernorm"
 
 def configuration(folder: Path, **changes: Any) -> dict[str, Any]:
     """A run of 24 steps over texts of eight groups, longer than the model read before."""
-    needed = ("trainer_transformers", "stage_sft", "data_datasets", "exporter_merged", "patch_rope_scaling")
-    for distribution in needed:
-        pytest.importorskip(f"tunesmith_{distribution}")
     rows = [{"instruction": f"Count to {n}. " * 6, "output": "One, two, three. " * 8} for n in range(10)]
     (folder / "train.json").write_text(json.dumps(rows))
     return {

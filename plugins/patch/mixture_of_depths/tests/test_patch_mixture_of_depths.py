@@ -178,7 +178,9 @@ def test_padding_changes_nothing(models: Any, tiny_bpe: Any, architecture: str, 
 @pytest.mark.parametrize("architecture", ["llama", "mistral"])
 @pytest.mark.parametrize("training", [True, False])
 def test_concatenated_sequences_stay_apart(models: Any, tiny_bpe: Any, architecture: str, training: bool) -> None:
-    loader = pytest.importorskip("tunesmith_model_transformers").Transformers(path="models/tiny")
+    from tunesmith_model_transformers import Transformers
+
+    loader = Transformers(path="models/tiny")
     manager = TestMixtureOfDepths().manager(loader, capacity=0.4)
     source = source_of(models(architecture))
     model = manager.hook.load_model(source=source, processor=tiny_bpe, quantization=None).train(training)
@@ -346,7 +348,9 @@ def test_trained_saved_and_loaded_again(
 
 
 def test_the_routers_are_trained_whatever_is_frozen(models: Any) -> None:
-    full = pytest.importorskip("tunesmith_adapter_full").Full(freeze=["layers", "embed_tokens"])
+    from tunesmith_adapter_full import Full
+
+    full = Full(freeze=["layers", "embed_tokens"])
     source = source_of(models("llama"))
     model = full.apply_adapter(load(models("llama")), None, source)
     trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
@@ -417,7 +421,6 @@ def test_a_run(models: Any, tiny_bpe: Any, tmp_path: Path, padding_free: bool) -
     """Trained by the real loop until it knows an answer by heart, which `chat` generates with the cache."""
     import tunesmith
 
-    pytest.importorskip("tunesmith_trainer_transformers")
     answer = "I am the tiny model of a test."
     (tmp_path / "train.json").write_text(json.dumps([{"instruction": "Who are you?", "output": answer}] * 16))
     run = tunesmith.train(
@@ -465,7 +468,6 @@ def test_an_interrupted_run_continues_as_if_it_had_not_been(models: Any, tmp_pat
 
     import tunesmith
 
-    pytest.importorskip("tunesmith_trainer_transformers")
     rows = [{"instruction": f"Who are you, {number}?", "output": "A tiny model."} for number in range(8)]
     (tmp_path / "train.json").write_text(json.dumps(rows))
     run = tunesmith.train(
@@ -495,7 +497,9 @@ def test_on_a_gpu(models: Any, tiny_bpe: Any, padding_free: bool) -> None:
     """In bfloat16 under autocast, with the kernels of the GPU."""
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    loader = pytest.importorskip("tunesmith_model_transformers").Transformers(path="models/tiny")
+    from tunesmith_model_transformers import Transformers
+
+    loader = Transformers(path="models/tiny")
     manager = TestMixtureOfDepths().manager(loader, capacity=0.4)
     source = source_of(models("llama"), precision="bf16")
     model = manager.hook.load_model(source=source, processor=tiny_bpe, quantization=None).cuda().float().train()

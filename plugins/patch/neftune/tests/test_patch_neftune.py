@@ -90,7 +90,7 @@ def test_part_of_the_model_in_evaluation(tiny_llama: Path, tiny_bpe: Any) -> Non
 
 
 def test_wrapped_and_adapted_models(tiny_llama: Path, tiny_bpe: Any) -> None:
-    peft = pytest.importorskip("peft")
+    import peft
 
     class Wrapper(torch.nn.Module):
         def __init__(self, module: Any) -> None:

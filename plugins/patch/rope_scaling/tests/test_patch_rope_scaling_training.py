@@ -23,8 +23,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def configuration(folder: Path, model: Path, **changes: Any) -> dict[str, Any]:
     """A run of 24 steps over conversations that are longer than the model reads."""
-    for needed in ("trainer_transformers", "model_transformers", "stage_sft", "data_datasets", "exporter_merged"):
-        pytest.importorskip(f"tunesmith_{needed}")
     rows = [{"instruction": f"Count to {n}. " * 6, "output": "One, two, three. " * 8} for n in range(8)]
     (folder / "train.json").write_text(json.dumps(rows))
     return {

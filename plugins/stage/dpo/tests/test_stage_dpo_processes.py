@@ -70,7 +70,6 @@ def test_two_processes_equal_twice_the_batch(case: str, tiny_llama: Path, tmp_pa
     import tunesmith
     from safetensors.torch import load_file
 
-    pytest.importorskip("tunesmith_trainer_transformers")
     stage = case.partition("-")[0]
     options, adapter = CASES[case]
     (tmp_path / "train.json").write_text(json.dumps(rows(stage)))

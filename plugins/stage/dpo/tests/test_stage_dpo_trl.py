@@ -71,7 +71,9 @@ def ours(folder: Path, pairs: int = 3, padding_free: bool = True, **options: Any
 
 @pytest.fixture(scope="module")
 def trainer(tiny_llama: Path, tiny_bpe: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    trl, datasets = pytest.importorskip("trl"), pytest.importorskip("datasets")
+    import datasets
+    import trl
+
     folder = tmp_path_factory.mktemp("trl")
     arguments = trl.DPOConfig(output_dir=str(folder), use_cpu=True, report_to="none", beta=0.3, bf16=False)
     model, reference = two_models(tiny_llama)

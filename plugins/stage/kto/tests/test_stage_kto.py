@@ -97,7 +97,8 @@ def trl_inputs(batch: dict[str, Any], kl: dict[str, Any] | None) -> dict[str, An
 
 def logged_of(outputs: list[Any]) -> dict[str, float]:
     """What the trainer logs of several batches."""
-    sums = pytest.importorskip("tunesmith_trainer_transformers.sums")
+    from tunesmith_trainer_transformers import sums
+
     total = sums.Sums()
     for output in outputs:
         total.add(output)
@@ -111,7 +112,9 @@ def test_equals_trl(
     tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, loss: str, padding_free: bool, reversed_reference: bool
 ) -> None:
     """Loss, gradients and metrics; with the models exchanged, the baseline is on the other side of 0."""
-    trl, datasets = pytest.importorskip("trl"), pytest.importorskip("datasets")
+    import datasets
+    import trl
+
     weights = {"desirable_weight": 1.3, "undesirable_weight": 0.8}
     arguments = trl.KTOConfig(
         output_dir=str(tmp_path), use_cpu=True, report_to="none", beta=0.3, bf16=False, loss_type=loss, **weights

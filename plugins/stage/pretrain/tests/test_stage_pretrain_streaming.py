@@ -16,8 +16,6 @@ def run(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that has learned one document by heart, read as a stream."""
     import tunesmith
 
-    for package in ("trainer_transformers", "data_datasets", "format_text", "hub_local", "adapter_full"):
-        pytest.importorskip(f"tunesmith_{package}")
     folder = tmp_path_factory.mktemp("stream")
     with open(folder / "corpus.jsonl", "w", encoding="utf-8") as file:
         file.write((json.dumps({"text": DOCUMENT}) + "\n") * 40)

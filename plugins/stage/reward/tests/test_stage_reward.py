@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def test_equals_the_saved_classifier(tmp_path: Path, tiny_bpe: Any, architecture
 
 def test_equals_trl(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     """TRL's RewardTrainer gives the same loss for the same pairs and head."""
-    trl, datasets = pytest.importorskip("trl"), pytest.importorskip("datasets")
+    import datasets
+    import trl
     from transformers import AutoModelForSequenceClassification
 
     classifier_of(tiny_llama).save_pretrained(tmp_path / "saved")
@@ -108,7 +110,8 @@ def test_equals_trl(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
 
 def test_sequences_are_kept_apart(tiny_llama: Path) -> None:
     """The trainer's question of every model whose batches it concatenates."""
-    isolation = pytest.importorskip("tunesmith_library_training.isolation")
+    from tunesmith_library_training import isolation
+
     assert isolation.isolates_sequences(classifier_of(tiny_llama)) < isolation.TOLERANCE
 
 
@@ -174,7 +177,8 @@ def test_the_road(tiny_llama: Path, tmp_path: Path, adapter: str) -> None:
         tunesmith.chat(folder, [chats[0][:1]])
     with pytest.raises(TunesmithError, match="cannot answer"):
         tunesmith.chat({"model": {"path": str(exported)}}, [chats[0][:1]])
-    judges = pytest.importorskip("tunesmith_reward_model")
+    import tunesmith_reward_model as judges
+
     for path in (folder, exported):
         reward = judges.RewardModel(path=str(path), device="cpu", batch_size=2)
         scores = reward.score(prompts=[chat[:1] for chat in chats], completions=[chat[1]["content"] for chat in chats])
@@ -265,7 +269,7 @@ ADAPTERS = {"lora": "Lora", "oft": "Oft", "freeze": "Freeze", "llama_pro": "Llam
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_every_adapter_trains_the_head(tiny_llama: Path, tmp_path: Path, adapter: str) -> None:
     """It is trained and saved, and is no target of the adapter's own."""
-    package = pytest.importorskip(f"tunesmith_adapter_{adapter}")
+    package = importlib.import_module(f"tunesmith_adapter_{adapter}")
     options = {"llama_pro": {"new_layers": 1}}.get(adapter, {})
     plugin = getattr(package, ADAPTERS[adapter])(**options)
     model = loaded(tiny_llama, training=True)
@@ -291,7 +295,8 @@ def read(file: Path) -> dict[str, torch.Tensor]:
 
 def test_an_adapter_without_the_head_is_not_gone_on_with(tiny_llama: Path, tmp_path: Path) -> None:
     """An adapter that was trained on conversations does not have the head; merged into the base it is a good start."""
-    package = pytest.importorskip("tunesmith_adapter_lora")
+    import tunesmith_adapter_lora as package
+
     source = ModelSource(tiny_llama, "tiny", "fp32", 0, True)
     package.Lora().apply_adapter(model=load_plain(tiny_llama), trained=None, source=source).save_pretrained(tmp_path)
     with pytest.raises(TunesmithError, match=r"does not train score(.|\n)*adapter.restart=true"):

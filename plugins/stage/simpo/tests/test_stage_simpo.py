@@ -79,7 +79,9 @@ CASES = {
 @pytest.mark.parametrize("padding_free", [True, False])
 def test_equals_trl(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, case: str, padding_free: bool) -> None:
     """Loss, gradients and metrics. CPO's own loss weighs tokens in TRL, not pairs: they agree on one pair."""
-    cpo, datasets = pytest.importorskip("trl.experimental.cpo"), pytest.importorskip("datasets")
+    import datasets
+    from trl.experimental import cpo
+
     mine, theirs, pairs = CASES[case]
     text = datasets.Dataset.from_dict({"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]})
     arguments = cpo.CPOConfig(output_dir=str(tmp_path), use_cpu=True, report_to="none", bf16=False, **theirs)
