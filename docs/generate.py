@@ -141,7 +141,7 @@ _HOW_MANY = {
     "optional": "A run has one or none.",
     "any": "A run has any number.",
     "routed": "A run has those that its addresses and data set entries name.",
-    "command": "Every installed one is a command of `tunesmith`.",
+    "installed": "Every installed one is there: it is no key of a configuration.",
 }
 
 
@@ -171,9 +171,9 @@ def reference() -> Files:
 
 
 def _title(kind: Kind, name: str) -> str:
-    if kind.how_many == "command":
+    if kind.name == "command":
         return f"### `tunesmith {name}`\n"
-    return f"### `{kind.name}.{name}`\n" if kind.many else f"### `{kind.name}={name}`\n"
+    return f"### `{kind.name}.{name}`\n" if kind.many or kind.name == "dialect" else f"### `{kind.name}={name}`\n"
 
 
 def _sentence(text: str) -> str:

@@ -20,7 +20,7 @@ from tunesmith.instances import Instances, checked_options, checked_run, make, r
 from tunesmith.kinds import KINDS, ROUTED
 from tunesmith.messages import logger
 from tunesmith.planning import Plan, Selected, refuse, report
-from tunesmith.runs import folder_problems
+from tunesmith.runs import folder_problems, launches
 from tunesmith.selection import Wanted, missing_problem, select, wanted
 from tunesmith.types import Problem, Row
 from tunesmith.wiring import checked, connect, overridden, wrong_hooks
@@ -73,10 +73,11 @@ def assemble(composition: Composition, command: str, catalog: Catalog | None = N
     """
     plan, problems, manager = examine(composition, command, catalog)
     refuse(problems, plan.origins)
-    for notice in (*plan.notices, *overridden(plan, manager)):
-        logger.info(notice)
-    for warning in problems:
-        logger.warning(report([warning], plan.origins))
+    if not launches(plan):  # else the first process tells
+        for notice in (*plan.notices, *overridden(plan, manager)):
+            logger.info(notice)
+        for warning in problems:
+            logger.warning(report([warning], plan.origins))
     manager.hook.configured(plan=plan)
     return Assembly(plan, manager)
 
@@ -101,7 +102,7 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
     known: set[tuple[str, str]] = set()
     missing: dict[Wanted, str] = {}
     absent: list[Selected] = []
-    problems = [*lacking]
+    problems = [*composition.problems, *lacking]
     while wave or not known:
         known |= {(item.kind, item.name) for item in wave} or {("", "")}
         selection = select(wave, composition, catalog)
@@ -117,8 +118,14 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
     order = {kind: number for number, kind in enumerate(KINDS)}
     selected = tuple(sorted((*made.selected, *absent), key=lambda item: order[item.entry.kind]))
     config = _resolved(composition, command, made)
-    notices = (*composition.notices, *made.notices)
+    notices = (*composition.notices, *_of_another_command(composition, command), *made.notices)
     return Plan(command, made.run, selected, config, composition.origins, notices, catalog), problems
+
+
+def _of_another_command(composition: Composition, command: str) -> Iterator[str]:
+    """What to say of a foreign configuration that is called with another command than the one it is for."""
+    if composition.command not in (None, command) and command not in ("load", "show"):
+        yield f"{composition.file or 'the configuration'} is for: tunesmith {composition.command}"
 
 
 def _resolved(composition: Composition, command: str, made: Instances) -> dict[str, Any]:

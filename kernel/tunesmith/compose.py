@@ -12,12 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tunesmith.catalog import find_recipe, recipe_folders, recipes
+from tunesmith.catalog import Catalog, find_recipe, recipe_folders, recipes
+from tunesmith.dialects import OURS, read_foreign
 from tunesmith.errors import ConfigError, choices
-from tunesmith.keys import Key, Origin, everywhere
+from tunesmith.keys import Key, Origin, Origins, everywhere
 from tunesmith.kinds import KINDS
 from tunesmith.messages import announce
 from tunesmith.reading import parse_value, read_yaml
+from tunesmith.types import Problem
+from tunesmith.upgrades import upgraded
 
 Overrides = Mapping[str, Any] | Sequence[str] | None
 
@@ -34,6 +37,8 @@ class Composition:
     origins: Mapping[Key, Origin]
     notices: tuple[str, ...] = ()
     file: Path | None = None
+    command: str | None = None  # the command that a dialect says the file is for
+    problems: tuple[Problem, ...] = ()  # of keys that a dialect refused
 
     @property
     def run_folder(self) -> Path | None:
@@ -53,6 +58,10 @@ class _Layers:
     origins: dict[Key, Origin] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     inherited: set[Path] = field(default_factory=set)  # files that are in already; of two mentions the first counts
+    catalog: Catalog | None = None  # where dialects are; None for all that are installed
+    foreign: list[tuple[Key, Any, Origin]] = field(default_factory=list)  # overrides in another program's words
+    command: str | None = None  # of what was translated; None when all is ours
+    problems: list[Problem] = field(default_factory=list)
 
     def overlay(self, layer: Mapping[str, Any], origins: Mapping[Key, Origin]) -> None:
         """Put a layer over what is there; both in the user's own form."""
@@ -154,7 +163,9 @@ def _first(where: Mapping[Key, Origin]) -> Origin:
     return next(iter(where.values()))
 
 
-def compose(config: str | Path | Mapping[str, Any] | None = None, overrides: Overrides = None) -> Composition:
+def compose(
+    config: str | Path | Mapping[str, Any] | None = None, overrides: Overrides = None, catalog: Catalog | None = None
+) -> Composition:
     """Put files and overrides together.
 
     Overrides count in their order, but those that choose a plugin come before those that set options, so that
@@ -162,23 +173,28 @@ def compose(config: str | Path | Mapping[str, Any] | None = None, overrides: Ove
 
     Args:
         config: a YAML file, the folder of a run, a mapping of the same form, or None.
-        overrides: `{"adapter.rank": 16}` or `["adapter.rank=16"]`.
+        overrides: `{"adapter.rank": 16}` or `["adapter.rank=16"]`; over a configuration of another program those in
+            its own words, too.
+        catalog: where to look for dialects; by default all that are installed.
 
     Raises: ConfigError for a file that is missing or is not YAML, and for an override that cannot be read.
     """
-    made, file = _Layers(), None
-    if isinstance(config, Mapping):
-        tree, origin = copy.deepcopy(dict(config)), Origin("the given mapping")
-        _overlay_layer(made, tree, everywhere(Key(), tree, origin), Path(), ())
-    elif config is not None:
-        file = _config_file(Path(config))
-        _overlay_file(made, file, ())
     items = overrides.items() if isinstance(overrides, Mapping) else map(_split, overrides or ())
     origin = Origin("overrides" if isinstance(overrides, Mapping) else "command line")
     read = [(Key.parse(text), copy.deepcopy(value)) for text, value in items]
+    made, file = _Layers(catalog=catalog, foreign=[(*item, origin) for item in read if item[0][0] not in OURS]), None
+    if isinstance(config, Mapping):
+        tree, given = copy.deepcopy(dict(config)), Origin("the given mapping")
+        _overlay_layer(made, tree, everywhere(Key(), tree, given), given, Path(), ())
+    elif config is not None:
+        file = _config_file(Path(config))
+        _overlay_file(made, file, ())
+    elif made.foreign:
+        _overlay_layer(made, {}, {}, origin, Path(), ())
     for key, value in sorted(read, key=lambda item: not _chooses(item[0])):
-        _override(made, key, value, origin)
-    return Composition(made.tree, made.origins, tuple(made.notices), file)
+        if made.command is None or key[0] in OURS:
+            _override(made, key, value, origin)
+    return Composition(made.tree, made.origins, tuple(made.notices), file, made.command, tuple(made.problems))
 
 
 def _chooses(key: Key) -> bool:
@@ -206,13 +222,18 @@ def _overlay_file(made: _Layers, path: Path, including: tuple[Path, ...]) -> Non
         chain = " → ".join(file.name for file in (*including, path))
         raise ConfigError(f"{path} inherits itself: {chain}")
     tree, origins = read_yaml(path)
-    _overlay_layer(made, tree, origins, path.parent, (*including, path.resolve()))
+    _overlay_layer(made, tree, origins, Origin(str(path)), path.parent, (*including, path.resolve()))
 
 
 def _overlay_layer(
-    made: _Layers, tree: dict[str, Any], origins: Mapping[Key, Origin], folder: Path, including: tuple[Path, ...]
+    made: _Layers, tree: dict[str, Any], origins: Origins, source: Origin, folder: Path, including: tuple[Path, ...]
 ) -> None:
     """Put a tree over what is there, after the files that it inherits."""
+    tree, told = upgraded(tree, str(source))
+    tree, origins = _in_our_words(
+        made, tree, {**everywhere(Key(), tree, source), **origins} if told else origins, source
+    )
+    made.notices += told
     inherited = tree.pop("defaults", None) or []
     if not isinstance(inherited, list) or not all(isinstance(name, str) for name in inherited):
         raise ConfigError(f"{origins[Key('defaults')]}: defaults is a list of files, like [base.yaml].")
@@ -222,6 +243,23 @@ def _overlay_layer(
             _overlay_file(made, file, including)
             made.inherited.add(file.resolve())
     made.overlay(tree, origins)
+
+
+def _in_our_words(
+    made: _Layers, tree: dict[str, Any], origins: Origins, source: Origin
+) -> tuple[dict[str, Any], Origins]:
+    """A tree as it is, or translated with the overrides that are in its own words."""
+    layer = _Layers(copy.deepcopy(tree), dict(origins))
+    if tree.keys() - OURS or not tree:
+        for key, value, origin in made.foreign:
+            _override(layer, key, value, origin)
+    reading = read_foreign(layer.tree, layer.origins, source, made.catalog)
+    if reading is None:
+        return tree, origins
+    made.command = reading.command
+    made.notices += reading.notices
+    made.problems += reading.problems
+    return reading.tree, reading.origins
 
 
 def _inherited_file(name: str, folder: Path, origin: Origin) -> Path:

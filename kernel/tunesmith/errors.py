@@ -4,6 +4,8 @@ import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 
+RESUMABLE = 75  # exit code of a command that was interrupted and can go on: EX_TEMPFAIL of sysexits.h
+
 _LISTED = 12  # names that a message lists at most
 _LISTED_BESIDE_NEAREST = 5  # of a longer list, when one of the names is likely meant
 
@@ -22,6 +24,14 @@ class PluginError(TunesmithError):
 
 class DataError(TunesmithError):
     """A data set cannot be read or does not have the expected shape."""
+
+
+class WorkersFailed(TunesmithError):
+    """A process of a run of several failed, and has said why; `code` is the exit code of the run."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"a process of the run failed with exit code {code}; what it said stands above")
+        self.code = code
 
 
 class Interrupted(KeyboardInterrupt):

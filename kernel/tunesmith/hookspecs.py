@@ -22,6 +22,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from tunesmith.chatting import Chat
+    from tunesmith.keys import Origin
     from tunesmith.planning import Plan
     from tunesmith.types import (
         Batch,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         Row,
         ToRows,
         TrainingJob,
+        Translation,
     )
 
 hookspec = pluggy.HookspecMarker("tunesmith")
@@ -52,6 +54,24 @@ hookimpl = pluggy.HookimplMarker("tunesmith")
 
 
 # ---- before anything heavy is imported ------------------------------------------------------------------------------
+
+
+@hookspec(firstresult=True)
+def translate_config(config: Mapping[str, Any], origin: Origin) -> Translation | None:
+    """Translate the configuration of another program into ours.
+
+    Called: for a mapping with keys that are not ours: where none of them is, on every installed dialect, by name, until
+        one answers; beside keys of ours, only where the mapping has one that the class `claims`, a
+        `ClassVar[frozenset[str]]`.
+    Composition: first that answers, all installed plugins of the kind `dialect`.
+    Args:
+        config: the mapping as it was written, with the overrides that are in the other program's words put in.
+        origin: where it was written: a file, or the command line.
+    Returns: our configuration, the command it is for, and notes on what became of the keys that have no counterpart;
+        None for a mapping that is not of this program, as other dialects are asked then. A key that the program itself
+        does not know is refused in a note, with the nearest one that it knows.
+    Since: 0.2
+    """
 
 
 @hookspec
@@ -90,6 +110,23 @@ def configured(plan: Plan) -> None:
     Composition: event.
     Args:
         plan: as in `check`. Keep what is needed in a field of the instance whose name begins with `_`.
+    Since: 0.2
+    """
+
+
+@hookspec(firstresult=True)
+def launch(command: Sequence[str]) -> int:
+    """Start the processes of a training run, and wait for them.
+
+    Called: once, when nothing was found wrong with the plan, where the environment does not say that a launcher was at
+        work already (`WORLD_SIZE`); before anything heavy is imported.
+    Composition: exclusive, kind `parallel`.
+    Args:
+        command: the program and its arguments that every process runs: this same run. Each finds in its environment
+            what `torch.distributed` reads: RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
+    Returns: the exit code of the run: 0, or that of the process that failed first. A signal is passed on, so that an
+        interrupted run saves and ends with its own code.
+    Raises: TunesmithError when the processes cannot be started as asked.
     Since: 0.2
     """
 
@@ -347,6 +384,20 @@ def score(
         rows: the other columns of each prompt's row, such as `answer`.
     Returns: one number per completion, already multiplied by the reward's own `weight`.
     Since: 0.1
+    """
+
+
+@hookspec(firstresult=True)
+def place(model: Any, job: TrainingJob) -> Any:
+    """Spread a model over the processes of a run.
+
+    Called: once in each process, right before `fit`.
+    Composition: exclusive, kind `parallel`; optional (the trainer copies the model to each process itself).
+    Args:
+        model: on the CPU or where `load_model` put it, with its adapter.
+        job: what `fit` will get, this model in it.
+    Returns: the model to be trained instead, or None to leave it as it is.
+    Since: 0.2
     """
 
 

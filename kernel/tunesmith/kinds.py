@@ -9,7 +9,7 @@ class Kind:
     """One kind of plugin, which is also one configuration key."""
 
     name: str
-    how_many: Literal["one", "optional", "any", "routed", "command"]
+    how_many: Literal["one", "optional", "any", "routed", "installed"]
     summary: str
     default: tuple[str, ...] = ()
     commands: tuple[str, ...] = ("train",)  # the commands that need this kind
@@ -48,20 +48,25 @@ KINDS: dict[str, Kind] = {
         Kind("loss", "optional", "replaces the stage's loss", function="compute_loss"),
         Kind("optimizer", "optional", "replaces the trainer's optimizer", function="build_optimizer"),
         Kind("reward", "any", "scores answers, for stages that learn from rewards", function="score"),
+        Kind("parallel", "optional", "starts the processes of a run, and spreads the model over them"),
         Kind("tracker", "any", "records what happens in a run", ("console", "jsonl", "plot")),
         Kind("engine", "one", "generates answers", ("transformers",), ("chat", "eval")),
         Kind("exporter", "one", "writes a finished model", ("merged",), ("export",)),
         Kind("evaluator", "any", "measures a model", commands=("eval",), function="evaluate"),
-        Kind("command", "command", "a command of its own: a plugin whose command() gives a click command", commands=()),
+        Kind("dialect", "installed", "reads the configurations of another program", commands=()),
+        Kind(
+            "command", "installed", "a command of its own: a plugin whose command() gives a click command", commands=()
+        ),
     )
 }
 
-CONFIGURED = {name: kind for name, kind in KINDS.items() if kind.how_many != "command"}
+CONFIGURED = {name: kind for name, kind in KINDS.items() if kind.how_many != "installed"}
 """The kinds that are configuration keys."""
 
 # Exclusive hooks: exactly one implementation in a run, from the first of these kinds that is selected and has one.
 # The second kind is the default that the first overrides; an override is announced.
 EXCLUSIVE: dict[str, tuple[str, ...]] = {
+    "launch": ("parallel",),
     "resolve_precision": ("model",),
     "load_processor": ("model",),
     "load_model": ("model",),
@@ -75,6 +80,7 @@ EXCLUSIVE: dict[str, tuple[str, ...]] = {
     "apply_adapter": ("adapter",),
     "merge_adapter": ("adapter",),
     "build_optimizer": ("optimizer",),
+    "place": ("parallel",),
     "fit": ("stage", "trainer"),
     "open_engine": ("engine",),
     "export": ("exporter",),
@@ -84,7 +90,7 @@ EXCLUSIVE: dict[str, tuple[str, ...]] = {
 ROUTED: dict[str, str] = {"fetch": "hub", "to_rows": "format", "evaluate": "evaluator"}
 
 # Exclusive hooks that a run can do without.
-OPTIONAL = frozenset({"quantization_config", "quantize", "build_optimizer"})
+OPTIONAL = frozenset({"quantization_config", "quantize", "build_optimizer", "place"})
 
 # Exclusive hooks that the trainer's loop calls; a stage that brings its own `fit` can do without them.
 OF_THE_LOOP = frozenset({"collate", "compute_loss"})

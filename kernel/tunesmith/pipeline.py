@@ -16,6 +16,7 @@ from tunesmith.catalog import Catalog
 from tunesmith.chatting import Chat
 from tunesmith.compose import Composition, Overrides, compose
 from tunesmith.errors import ConfigError, Interrupted, choices
+from tunesmith.launching import launch
 from tunesmith.measuring import evaluations
 from tunesmith.planning import Plan
 from tunesmith.types import (
@@ -47,12 +48,17 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
         overrides: `{"adapter.rank": 16}` or `["adapter.rank=16"]`.
         catalog: where to look for plugins; by default all that are installed.
 
+    With a `parallel` plugin the run's processes do it, and this one waits.
+
     Raises: ConfigError that lists all problems, before anything heavy is imported; Interrupted when the run was
-        interrupted and can be resumed.
+        interrupted and can be resumed; WorkersFailed when one of several processes failed.
     """
-    composition = compose(config, overrides)
+    composition = compose(config, overrides, catalog)
     run = assemble(composition, "train", catalog)
     folder = runs.output_folder(run.plan, composition.file)
+    if runs.launches(run.plan):
+        launch(run, composition, config, overrides, folder)
+        return folder
     runs.open_folder(folder, run.plan)
 
     source = _source(run, training=True)
@@ -75,6 +81,8 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
         score=lambda **asked: _scores(run, asked),
     )
     (job,) = run.hook.prepare(job=job, load=_loader(run, source, processor)) or [job]
+    placed = run.hook.place(model=job.model, job=job)
+    job = job if placed is None else replace(job, model=placed)
     if not run.hook.fit(job=job):
         raise Interrupted(f"continue with: tunesmith train {folder} resume=true")
     return folder
@@ -108,7 +116,7 @@ class ChatSession(Chat):
     """A model that stays loaded: `with ChatSession(run) as session: for piece in session.answer([messages]): …`."""
 
     def __init__(self, config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> None:
-        composition = compose(config, overrides)
+        composition = compose(config, overrides, catalog)
         run = assemble(composition, "chat", catalog)
         super().__init__(_handle(run, composition), run.hook.open_engine)
 
@@ -124,7 +132,7 @@ def export(
 
     Raises: ConfigError when there is something at the target already.
     """
-    composition = compose(config, overrides)
+    composition = compose(config, overrides, catalog)
     run = assemble(composition, "export", catalog)
     target = Path(output_dir) if output_dir else _export_folder(run, composition)
     if target.exists():
@@ -139,7 +147,7 @@ def evaluate(config: Config, overrides: Overrides = None, *, catalog: Catalog | 
     Returns: what each evaluator found out, in the order of the configuration.
     Raises: ConfigError when no evaluator is selected.
     """
-    composition = compose(config, overrides)
+    composition = compose(config, overrides, catalog)
     run = assemble(composition, "eval", catalog)
     if not run.plan.uses("evaluator"):
         listed = choices("", run.plan.installed("evaluator"), "installed")
@@ -154,13 +162,13 @@ def open_model(config: Config, overrides: Overrides = None, *, catalog: Catalog 
     Returns: the tokenizer, the template, and `load()`, which loads the model with all that the run put around it.
     Raises: ConfigError when the run holds no trained model yet.
     """
-    composition = compose(config, overrides)
+    composition = compose(config, overrides, catalog)
     return _handle(assemble(composition, "load", catalog), composition)
 
 
 def show(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> tuple[Any, DatasetSplits]:
     """Encode the data as a training run would, without loading the model: the tokenizer and the encoded examples."""
-    run = assemble(compose(config, overrides), "show", catalog)
+    run = assemble(compose(config, overrides, catalog), "show", catalog)
     source = _source(run, training=True)
     processor, template = _reader(run, source)
     return processor, _data(run, source, processor, template)
@@ -170,7 +178,7 @@ def plan(
     config: Config = None, overrides: Overrides = None, *, command: str = "train", catalog: Catalog | None = None
 ) -> tuple[Plan, list[Problem]]:
     """What would happen, and everything that is wrong with it; nothing is loaded."""
-    found, problems, _ = examine(compose(config, overrides), command, catalog)
+    found, problems, _ = examine(compose(config, overrides, catalog), command, catalog)
     return found, problems
 
 

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tunesmith import __version__
 from tunesmith.errors import ConfigError, TunesmithError
 from tunesmith.files import replacing
 from tunesmith.messages import announce
 from tunesmith.planning import Plan
 from tunesmith.types import Problem
+from tunesmith.upgrades import VERSION
 
 _SECRET = re.compile(
     r"^token$|(^|_)(password|secret|credential|authorization)s?$"
@@ -47,6 +49,11 @@ _LIBRARIES = (
 def is_main_process() -> bool:
     """Whether this process is the first of a distributed run, or the only one."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def launches(plan: Plan) -> bool:
+    """Whether this process only starts those that train."""
+    return plan.command == "train" and plan.uses("parallel") and "WORLD_SIZE" not in os.environ
 
 
 def is_run(folder: Path) -> bool:
@@ -96,7 +103,9 @@ def folder_problems(plan: Plan, config_file: Path | None) -> list[Problem]:
     problems = []
     if plan.run.resume and plan.run.overwrite:
         problems.append(Problem("overwrite", "resume=true and overwrite=true exclude each other.", "choose one"))
-    if not plan.run.output_dir and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    several = launches(plan) or int(os.environ.get("WORLD_SIZE", "1")) > 1
+    resumed = plan.run.resume and config_file is not None and config_file.name == "run.yaml"
+    if several and not (plan.run.output_dir or resumed):
         message = "a run of several processes needs output_dir, which all of them share."
         problems.append(Problem("output_dir", message, "write output_dir=runs/NAME"))
     folder = output_folder(plan, config_file)
@@ -175,7 +184,7 @@ def run_yaml(plan: Plan) -> str:
     run would take a placeholder for one."""
     own = {"output_dir", "resume", "overwrite"}
     config = {key: value for key, value in _without_secrets(plan.config).items() if key not in own}
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump({VERSION: __version__, **config}, sort_keys=False, allow_unicode=True, width=100)
 
 
 def lock_lines(plan: Plan) -> list[str]:

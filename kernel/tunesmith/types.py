@@ -24,6 +24,8 @@ from tunesmith.generation import Piece as Piece
 from tunesmith.generation import Request as Request
 from tunesmith.generation import Sampling as Sampling
 from tunesmith.keys import Key
+from tunesmith.translation import Note as Note
+from tunesmith.translation import Translation as Translation
 
 Message = dict[str, Any]
 """One turn: `role`, `content`, and optionally `reasoning`, `tool_calls`, `tool_call_id`, `weight`."""

@@ -8,12 +8,14 @@ from typing import Any
 import click
 from tunesmith.cli.arguments import ConfigCommand, configured
 from tunesmith.cli.output import report_to_stdout
+from tunesmith.errors import RESUMABLE, Interrupted
 from tunesmith.messages import is_quiet
 
 
 @click.command(cls=ConfigCommand)
 @configured
-def train(config: str | None, overrides: list[str]) -> None:
+@click.option("--launched", is_flag=True, hidden=True)  # by the command itself, which tells how it ended
+def train(config: str | None, overrides: list[str], launched: bool) -> int | None:
     """Train a model.
 
     CONFIG is a YAML file, or the folder of a run to repeat. resume=true continues an interrupted run.
@@ -22,10 +24,16 @@ def train(config: str | None, overrides: list[str]) -> None:
     from tunesmith.runs import is_main_process
 
     report_to_stdout()
-    folder = tunesmith.train(config, overrides)
-    if is_main_process():
+    try:
+        folder = tunesmith.train(config, overrides)
+    except Interrupted:
+        if not launched:
+            raise
+        return RESUMABLE
+    if is_main_process() and not launched:
         then = "" if is_quiet() else f"\n  tunesmith chat {folder}\n  tunesmith export {folder}"
         click.echo(f"done: {folder}{then}")
+    return None
 
 
 @click.command(cls=ConfigCommand)

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 import click
 from tunesmith.cli.group import cli
 from tunesmith.cli.output import Output
-from tunesmith.errors import Interrupted, TunesmithError, choices
+from tunesmith.errors import RESUMABLE, Interrupted, TunesmithError, WorkersFailed, choices
 
 DONE, CRASHED, MISTAKEN = 0, 1, 2
-RESUMABLE = 75  # EX_TEMPFAIL of sysexits.h: the same again may succeed
 INTERRUPTED = 128 + signal.SIGINT  # as shells have it
 PIPE_CLOSED = 128 + 13  # SIGPIPE, which Windows does not have
 
@@ -40,6 +39,8 @@ def run(words: Sequence[str]) -> int:
     except click.ClickException as error:
         _tell_usage(error)
         return MISTAKEN if error.exit_code == CRASHED else error.exit_code
+    except WorkersFailed as failure:
+        return failure.code
     except TunesmithError as error:
         if output.debug:
             import traceback

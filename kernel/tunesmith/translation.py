@@ -1,0 +1,32 @@
+"""What a dialect makes of another program's configuration. Re-exported by `types`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tunesmith.keys import Key
+
+
+@dataclass(frozen=True)
+class Note:
+    """What became of a key of a foreign configuration, where its translation does not tell."""
+
+    key: str | Key  # the foreign one, as it is written there
+    # translated: otherwise than its value looks; dropped: it means nothing here; refused: it cannot be had, an error
+    outcome: Literal["translated", "dropped", "refused"]
+    reason: str  # one sentence
+    advice: str = ""  # of one that is refused: what is possible instead
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A foreign configuration in our words."""
+
+    config: Mapping[str, Any]  # as a file of ours holds it
+    # by each of our keys the foreign key that it, and what is in it, came from; one that is missing is the program's
+    # own default, where ours is another
+    sources: Mapping[str | Key, str | Key] = field(default_factory=dict)
+    command: str = "train"  # what it is a configuration of: train, chat, export, …
+    notes: tuple[Note, ...] = ()
