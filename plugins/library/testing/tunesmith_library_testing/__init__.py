@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tunesmith_library_testing.suites.command import CommandSuite as CommandSuite
     from tunesmith_library_testing.suites.data import DataSuite as DataSuite
     from tunesmith_library_testing.suites.engine import EngineSuite as EngineSuite
+    from tunesmith_library_testing.suites.evaluator import EvaluatorSuite as EvaluatorSuite
     from tunesmith_library_testing.suites.exporter import ExporterSuite as ExporterSuite
     from tunesmith_library_testing.suites.format import FormatSuite as FormatSuite
     from tunesmith_library_testing.suites.hub import HubSuite as HubSuite
@@ -38,6 +39,7 @@ _KINDS = (
     "command",
     "data",
     "engine",
+    "evaluator",
     "exporter",
     "format",
     "hub",

@@ -14,7 +14,7 @@ from typing import Any
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.kinds import KINDS
 from tunesmith.planning import Plan, RunOptions, Selected
-from tunesmith.types import Batch, LossOutput, ModelHandle, ModelSource, model_inputs
+from tunesmith.types import Batch, EvaluationData, LossOutput, ModelHandle, ModelSource, Row, model_inputs
 from tunesmith_library_chat import ChatTemplate
 
 CHATML = ChatTemplate(
@@ -124,6 +124,12 @@ def examples(tokenizer: Any, chats: Iterable[Sequence[Mapping[str, Any]]] = (CHA
         trained = len(ids) // 2
         encoded.append({"input_ids": ids, "labels": [-100] * trained + ids[trained:]})
     return encoded
+
+
+def evaluation_data(tokenizer: Any, sets: Mapping[str, Sequence[Row]]) -> EvaluationData:
+    """Evaluation sets of rows with `messages`, encoded by `examples`."""
+    encoded = {name: examples(tokenizer, [row["messages"] for row in rows]) for name, rows in sets.items()}
+    return EvaluationData(rows=lambda: sets, examples=lambda: encoded)
 
 
 def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool = False) -> Batch:

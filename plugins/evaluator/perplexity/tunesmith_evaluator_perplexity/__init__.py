@@ -1,0 +1,45 @@
+"""Perplexity: exp of the mean loss of the next token, over the tokens that the stage would train on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tunesmith import DataError, hookimpl, plugin
+from tunesmith.ranges import at_least
+from tunesmith.types import Evaluation, EvaluationData, ModelHandle
+
+if TYPE_CHECKING:
+    from tunesmith.chatting import Chat
+
+
+@plugin
+class Perplexity:
+    """Perplexity and mean loss of each evaluation set, every token counted alike, with standard errors by example."""
+
+    batch_tokens: Annotated[int, at_least(1)] = 8192  # tokens computed at a time; a longer example is computed alone
+    # what computes the log-probabilities: the model in this process, or the engine as it would answer
+    through: Literal["model", "engine"] = "model"
+
+    @hookimpl
+    def evaluate(self, handle: ModelHandle, chat: Chat, data: EvaluationData) -> Evaluation:
+        """Raises: DataError when there is no evaluation data, or its examples have no labels."""
+        from .losses import losses_by_engine, losses_by_model
+        from .scores import measured, sequences_of
+
+        sequences = {name: sequences_of(name, examples) for name, examples in data.examples().items()}
+        if not any(sequences.values()):
+            raise DataError("perplexity: no evaluation set has a token to predict.\n  write data.eval=[test.json]")
+        metrics, records = {}, []
+        for name, found in sequences.items():
+            if not found:
+                continue
+            if self.through == "engine":
+                losses = losses_by_engine(chat.engine, list(found.values()))
+            else:
+                losses = losses_by_model(handle.load(), list(found.values()), self.batch_tokens)
+            metrics[name] = measured(losses)
+            records += [
+                {"dataset": name, "index": index, "loss": loss.total / loss.tokens, "tokens": loss.tokens}
+                for index, loss in zip(found, losses, strict=True)
+            ]
+        return Evaluation(metrics, records, {"through": self.through})

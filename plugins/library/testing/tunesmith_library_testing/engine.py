@@ -1,0 +1,78 @@
+"""The plainest engine there is, for tests of what uses one: greedy answers, one at a time, by transformers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tunesmith.chatting import Chat
+from tunesmith.types import Delta, EngineStats, LogProb, ModelHandle, Request
+from tunesmith_library_engine import StreamedAnswer
+from tunesmith_library_engine.checks import check_request
+
+
+class GreedyEngine:
+    """Takes the likeliest token, up to `max_new_tokens`, 16 by default; it reads no other setting of a request."""
+
+    context_length: int | None = None
+    adapters: tuple[str, ...] = ()
+
+    def __init__(self, handle: ModelHandle) -> None:
+        self.model = handle.load().eval()
+        self.end_token_ids = frozenset({handle.processor.eos_token_id})
+        self.answered = self.prompt_tokens = self.new_tokens = 0
+
+    def submit(self, request: Request) -> StreamedAnswer:
+        """Begin an answer, which is whole when this returns."""
+        check_request(self, request)
+        prompt, made, reason = list(request.prompt), [], "length"
+        ends = self.end_token_ids | set(request.sampling.stop_token_ids)
+        while reason == "length" and len(made) < (request.sampling.max_new_tokens or 16):
+            made.append(int(self._logits([*prompt, *made])[-1].argmax()))
+            reason = "stop" if made[-1] in ends else "length"
+        self.answered, self.new_tokens = self.answered + 1, self.new_tokens + len(made)
+        self.prompt_tokens += len(prompt)
+        answer = StreamedAnswer()
+        answer.put(Delta(tuple(made), finish_reason=reason))  # type: ignore[arg-type]
+        return answer
+
+    def score(
+        self, sequences: Sequence[Sequence[int]], *, alternatives: int = 0, adapter: str | None = None
+    ) -> list[tuple[LogProb, ...]]:
+        """How likely the tokens of sequences are, each alone in its batch."""
+        scored = []
+        for sequence in sequences:
+            log_probs = self._logits(sequence)[:-1].log_softmax(-1)
+            scored.append(tuple(LogProb(row[token].item()) for row, token in zip(log_probs, sequence[1:], strict=True)))
+        return scored
+
+    def _logits(self, sequence: Sequence[int]) -> Any:
+        """(T, V), float32."""
+        import torch
+
+        ids = torch.tensor([list(sequence)], device=self.model.device)
+        with torch.no_grad():
+            return self.model(input_ids=ids, use_cache=False).logits[0].float()
+
+    def embed(self, sequences: Sequence[Sequence[int]], *, adapter: str | None = None) -> list[list[float]]:
+        raise NotImplementedError
+
+    def load_weights(self, weights: Iterable[tuple[str, Any]]) -> None:
+        self.model.load_state_dict(dict(weights), strict=False)
+
+    def sleep(self) -> None:
+        """Nothing to give back."""
+
+    def wake(self) -> None:
+        """Nothing to get back."""
+
+    def stats(self) -> EngineStats:
+        return EngineStats(0, 0, self.answered, self.prompt_tokens, self.new_tokens, False)
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+def chat_of(handle: ModelHandle) -> Chat:
+    """What lets a handle's model answer, greedily."""
+    return Chat(handle, lambda handle: GreedyEngine(handle))
