@@ -117,9 +117,9 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
         problems.append(missing_problem(missing, composition, catalog.restriction))
     order = {kind: number for number, kind in enumerate(KINDS)}
     selected = tuple(sorted((*made.selected, *absent), key=lambda item: order[item.entry.kind]))
-    config = _resolved(composition, command, made)
+    config, origins = _resolved(composition, command, made), {**composition.origins, **made.origins}
     notices = (*composition.notices, *_of_another_command(composition, command), *made.notices)
-    return Plan(command, made.run, selected, config, composition.origins, notices, catalog), problems
+    return Plan(command, made.run, selected, config, origins, notices, catalog), problems
 
 
 def _of_another_command(composition: Composition, command: str) -> Iterator[str]:

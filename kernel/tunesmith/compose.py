@@ -230,10 +230,10 @@ def _overlay_layer(
 ) -> None:
     """Put a tree over what is there, after the files that it inherits."""
     tree, told = upgraded(tree, str(source))
-    tree, origins = _in_our_words(
-        made, tree, {**everywhere(Key(), tree, source), **origins} if told else origins, source
-    )
+    if told:
+        origins = {**everywhere(Key(), tree, source), **origins}
     made.notices += told
+    tree, origins = _in_our_words(made, tree, origins, source)
     inherited = tree.pop("defaults", None) or []
     if not isinstance(inherited, list) or not all(isinstance(name, str) for name in inherited):
         raise ConfigError(f"{origins[Key('defaults')]}: defaults is a list of files, like [base.yaml].")

@@ -62,10 +62,10 @@ def read_foreign(
 def _reading(made: Translation, origins: Origins, dialect: str, read_by: str) -> Reading:
     config = copy.deepcopy(dict(made.config))
     placed = everywhere(Key(), config, Origin(f"default of {dialect}"))
-    for ours, theirs in sorted(made.sources.items(), key=lambda item: len(Key.of(item[0]))):
-        origin = nearest_origin(Key.of(theirs), origins)
-        if origin:
-            placed |= {key: origin for key in placed if key.within(Key.of(ours))}
+    sources = [(Key.of(ours), Key.of(theirs)) for ours, theirs in made.sources.items()]
+    for ours, theirs in sorted(sources, key=lambda item: len(item[0])):
+        inside = [(key, nearest_origin(Key(*theirs, *key[len(ours) :]), origins)) for key in placed if key.within(ours)]
+        placed |= {key: origin for key, origin in inside if origin}
     told = [_told(note, origins) for note in made.notes if note.outcome != "refused"]
     problems = [_refused(note, origins) for note in made.notes if note.outcome == "refused"]
     return Reading(config, placed, made.command, (read_by, *told), tuple(problems))

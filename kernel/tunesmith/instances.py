@@ -15,7 +15,7 @@ from tunesmith.addresses import hub_of
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Composition
 from tunesmith.errors import TunesmithError, noted
-from tunesmith.keys import Key
+from tunesmith.keys import Key, Origin, Origins, nearest_origin
 from tunesmith.kinds import CONFIGURED, KINDS
 from tunesmith.options import options
 from tunesmith.planning import RunOptions, Selected, problem_of
@@ -35,6 +35,7 @@ class Instances:
     required: tuple[tuple[Requirement, Selected], ...] = ()  # by the plugins that were made last
     problems: tuple[Problem, ...] = ()
     notices: tuple[str, ...] = ()
+    origins: Origins = field(default_factory=dict)  # of options that had another name
 
 
 def checked_run(composition: Composition, command: str) -> Instances:
@@ -60,18 +61,19 @@ def checked_options(
     Returns: what was there before with these options, and the plugins whose options are right.
     """
     nodes, right, wrong = dict(former.nodes), [], []
-    problems, notices = list(former.problems), list(former.notices)
+    problems, notices, origins = list(former.problems), list(former.notices), dict(former.origins)
     for choice in selection.choices:
         item = choice.wanted
-        given, said = _renamed(choice, _given(composition, item))
-        notices += said
+        given, moved, told, twice = _renamed(choice, _given(composition, item), composition.origins)
+        origins |= moved
+        notices += told
         try:
             node, found = structured(choice.cls, given, item.where, item.label)
         except TunesmithError as error:
             problems.append(problem_of(error, item.key))
             continue
-        problems += found
-        if found:
+        problems += [*twice, *found]
+        if twice or found:
             wrong.append(Selected(choice.entry, None))
             continue
         if not KINDS[item.kind].many:
@@ -80,7 +82,8 @@ def checked_options(
         nodes[item.where] = node
         right.append(choice)
     selected = (*former.selected, *wrong)
-    return replace(former, nodes=nodes, selected=selected, problems=tuple(problems), notices=tuple(notices)), (*right,)
+    made = replace(former, nodes=nodes, selected=selected, problems=tuple(problems), notices=tuple(notices))
+    return replace(made, origins=origins), tuple(right)
 
 
 def _given(composition: Composition, item: Wanted) -> dict[str, Any]:
@@ -90,12 +93,26 @@ def _given(composition: Composition, item: Wanted) -> dict[str, Any]:
     return {option: given for option, given in value.items() if option != "name"}
 
 
-def _renamed(choice: Choice, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The options under their present names: a class says in `renamed` which ones had others."""
-    former: Mapping[str, str] = getattr(choice.cls, "renamed", {})
-    where = choice.wanted.where
-    notices = [f"{where / name} is called {where / former[name]} now; write that" for name in given if name in former]
-    return {former.get(name, name): value for name, value in given.items()}, notices
+def _renamed(
+    choice: Choice, given: Mapping[str, Any], origins: Origins
+) -> tuple[dict[str, Any], dict[Key, Origin], list[str], list[Problem]]:
+    """The options under their present names: a class says in `renamed` which ones had others.
+
+    Returns: the options, where those that were renamed are written, notices, and options that are there twice.
+    """
+    options, moved, notices, problems = dict(given), dict[Key, Origin](), [], []
+    for old, new in getattr(choice.cls, "renamed", {}).items():
+        former, present = choice.wanted.where / old, choice.wanted.where / new
+        if old not in options:
+            continue
+        value = options.pop(old)
+        if new in options:
+            problems.append(Problem(former, f"{former} and {present} are the same option.", f"write {present} alone"))
+            continue
+        options[new] = value
+        moved |= {Key(*present, *key[len(former) :]): at for key, at in origins.items() if key.within(former)}
+        notices.append(f"{former} is called {present} now; write that ({nearest_origin(former, origins)})")
+    return options, moved, notices, problems
 
 
 def make(former: Instances, choices: tuple[Choice, ...], catalog: Catalog) -> Instances:

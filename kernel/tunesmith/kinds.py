@@ -54,9 +54,7 @@ KINDS: dict[str, Kind] = {
         Kind("exporter", "one", "writes a finished model", ("merged",), ("export",)),
         Kind("evaluator", "any", "measures a model", commands=("eval",), function="evaluate"),
         Kind("dialect", "installed", "reads the configurations of another program", commands=()),
-        Kind(
-            "command", "installed", "a command of its own: a plugin whose command() gives a click command", commands=()
-        ),
+        Kind("command", "installed", "a command of its own: its method command() gives a click command", commands=()),
     )
 }
 

@@ -41,10 +41,9 @@ def _words(composition: Composition, config: Any, overrides: Overrides, desk: Pa
         file = desk / "config.yaml"
         file.write_text(yaml.safe_dump(dict(composition.tree), sort_keys=False, allow_unicode=True), encoding="utf-8")
         return [str(file)]
-    given = (
-        [f"{key}={_flow(value)}" for key, value in overrides.items()] if isinstance(overrides, Mapping) else overrides
-    )
-    return [*([] if config is None else [os.fspath(config)]), *(given or ())]
+    if isinstance(overrides, Mapping):
+        overrides = [f"{key}={_flow(value)}" for key, value in overrides.items()]
+    return [*([] if config is None else [os.fspath(config)]), *(overrides or ())]
 
 
 def _flow(value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tunesmith import __version__
@@ -54,7 +55,7 @@ def upgraded(tree: Tree, source: str, steps: tuple[Step, ...] = STEPS) -> tuple[
     from packaging.version import InvalidVersion, Version
 
     written = tree.get(VERSION)
-    if written is None and not source.endswith("run.yaml"):
+    if written is None and Path(source).name != "run.yaml":
         return tree, []
     try:
         version = Version(str(written or "0"))
