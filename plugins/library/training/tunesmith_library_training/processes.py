@@ -1,49 +1,156 @@
-"""The processes of one run, for what they do together outside a trainer: started by torchrun, which sets RANK and
-WORLD_SIZE. A run of one process needs no group and pays nothing."""
+"""The processes of one run: who they are, what they do together, and the end of their groups.
+
+A launcher such as torchrun says in the environment how many there are; once they have found together, torch knows. A
+run of one process needs no group and pays nothing. torch is imported by what needs it, so that a plugin may ask in
+`check` how many processes there will be.
+"""
 
 from __future__ import annotations
 
 import atexit
 import gc
 import os
-from typing import Any
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.distributed as dist
+if TYPE_CHECKING:
+    import torch
+    from torch.distributed import ProcessGroup
+
+# ---- who they are ----------------------------------------------------------------------------------------------------
 
 
 def count() -> int:
     """How many processes the run has."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _group().get_world_size() if _joined() else int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
     """Which of them this one is, from 0."""
-    return int(os.environ.get("RANK", "0"))
+    return _group().get_rank() if _joined() else int(os.environ.get("RANK", "0"))
+
+
+def local_rank() -> int:
+    """Which of the processes of its machine this one is, from 0: the number of its accelerator."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def is_main() -> bool:
+    """Whether this process tells the user and writes the files."""
+    return rank() == 0
+
+
+def _joined() -> bool:
+    """Whether the processes have found together; without torch they have not."""
+    loaded = "torch" in sys.modules
+    return loaded and _group().is_available() and _group().is_initialized()
+
+
+def _group() -> Any:
+    import torch.distributed
+
+    return torch.distributed
+
+
+# ---- their groups ----------------------------------------------------------------------------------------------------
 
 
 def join(use_cpu: bool) -> None:
     """Find together, each process on an accelerator of its own unless `use_cpu`; a trainer keeps to the same group."""
-    if count() == 1 or dist.is_initialized():
+    import torch
+
+    if count() == 1 or _joined():
         return
     accelerated = not use_cpu and torch.accelerator.is_available()
     if accelerated:
-        torch.accelerator.set_device_index(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if accelerated and torch.cuda.is_available() else "gloo")
+        torch.accelerator.set_device_index(local_rank())
+    _group().init_process_group("cpu:gloo,cuda:nccl" if accelerated and torch.cuda.is_available() else "gloo")
+    leave_at_exit()
+
+
+def numbers_group() -> ProcessGroup | None:
+    """A new group of all processes for numbers on the CPU, so that none waits for its device; None when alone."""
+    if count() == 1:
+        return None
+    leave_at_exit()
+    made: ProcessGroup = _group().new_group(backend="gloo")
+    return made
+
+
+def leave_at_exit() -> None:
+    """Close all groups when the interpreter ends: a thread of theirs that outlives it aborts a finished run."""
+    atexit.unregister(_leave)
     atexit.register(_leave)
 
 
-def gathered(item: Any) -> list[Any]:
-    """The items of all processes, in their order; they are pickled. Call `join` before."""
+def _leave() -> None:
+    if _joined():
+        _group().destroy_process_group()
+    gc.collect()  # a trainer and its wrapped model refer to each other, and hold the groups
+
+
+# ---- what they do together; all of them call it, after they have found together --------------------------------------
+
+
+def gathered(item: Any, group: ProcessGroup | None = None) -> list[Any]:
+    """The items of all processes, in their order; they are pickled."""
     if count() == 1:
         return [item]
     items: list[Any] = [None] * count()
-    dist.all_gather_object(items, item)
+    _group().all_gather_object(items, item, group=group)
     return items
 
 
-def _leave() -> None:
-    """Close every group before the interpreter ends: a thread of theirs that outlives it aborts a finished run."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
-    gc.collect()
+def wait() -> None:
+    """Wait until all processes are here."""
+    gathered(None)
+
+
+def any_of(flag: bool) -> bool:
+    """Whether a flag is set on any process."""
+    return any(gathered(flag))
+
+
+def summed(values: Sequence[float], group: ProcessGroup | None = None) -> list[float]:
+    """Numbers added up over all processes.
+
+    Args:
+        group: of `numbers_group`, so that no process waits for its device.
+    """
+    if count() == 1:
+        return list(values)
+    import torch
+
+    sums = torch.tensor(values, dtype=torch.float64)
+    _group().all_reduce(sums, group=group)
+    found: list[float] = sums.tolist()
+    return found
+
+
+def total(values: torch.Tensor) -> torch.Tensor:
+    """The sum of a tensor over all processes, on each; without gradients."""
+    if count() == 1:
+        return values
+    values = values.detach().clone()
+    _group().all_reduce(values)
+    return values
+
+
+def add_gradients(weights: Iterable[torch.Tensor]) -> None:
+    """Replace gradients by their sum over all processes; a weight that a process did not use counts as 0 there."""
+    if count() == 1:
+        return
+    import torch
+
+    for weight in weights:
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+        _group().all_reduce(weight.grad)
+
+
+def start_alike(weights: Iterable[torch.Tensor]) -> None:
+    """Give all processes the weights of the first."""
+    if count() > 1:
+        for weight in weights:
+            _group().broadcast(weight.data, src=0)

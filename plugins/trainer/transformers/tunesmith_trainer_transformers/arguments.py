@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +11,8 @@ from transformers.training_args import OptimizerNames
 from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
 from tunesmith.types import TrainingJob
+from tunesmith_library_training import processes
+from tunesmith_library_training.one_device import OneDevice
 
 from tunesmith_trainer_transformers.batches import worker_context
 
@@ -19,17 +20,15 @@ if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
 
 
-class Arguments(TrainingArguments):
+class Arguments(OneDevice, TrainingArguments):
     """TrainingArguments of a process that trains on one device."""
 
-    @property
-    def n_gpu(self) -> int:
-        """At most 1: nn.DataParallel, which transformers would take for more, splits concatenated batches wrongly."""
-        return min(1, super().n_gpu)
 
-
-def training_arguments(options: Transformers, job: TrainingJob) -> Arguments:
+def training_arguments(options: Transformers, job: TrainingJob, **changed: Any) -> Arguments:
     """Options keep transformers' names, so most are passed on as they are.
+
+    Args:
+        changed: arguments under transformers' names, over the options.
 
     Raises: TunesmithError with transformers' own words when it refuses them.
     """
@@ -38,15 +37,16 @@ def training_arguments(options: Transformers, job: TrainingJob) -> Arguments:
     if options.optim not in optimizers:
         raise TunesmithError(f"trainer.optim={options.optim} is unknown.\n  {choices(options.optim, optimizers)}")
     given = {item.name: getattr(options, item.name) for item in dataclasses.fields(type(options))}
-    passed = {**given, **_translated(options, job, known), **_fixed()}
+    passed = {**given, **_translated(options, job, known), **_fixed(), **changed}
     try:
         arguments = Arguments(**{name: value for name, value in passed.items() if name in known})
     except (ValueError, ImportError) as error:
         raise TunesmithError(f"transformers refuses the trainer's options: {error}") from error
     arguments.report_to = []  # also what it adds by itself where it finds a certain environment
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched > arguments.world_size:
-        raise TunesmithError(f"{launched} processes were launched, but they do not find together on this machine.")
+    if processes.count() > arguments.world_size:
+        raise TunesmithError(
+            f"{processes.count()} processes were launched, but they do not find together on this machine."
+        )
     devices = torch.cuda.device_count()
     if devices > 1 and arguments.world_size == 1 and arguments.device.type == "cuda":
         announce("GPUs", f"1 of {devices}", f"torchrun --nproc-per-node={devices} -m tunesmith … uses all")

@@ -12,19 +12,10 @@ if TYPE_CHECKING:
 
     from tunesmith_trainer_transformers import Transformers
 
-_POSITIVE = (
-    "per_device_train_batch_size",
-    "per_device_eval_batch_size",
-    "gradient_accumulation_steps",
-    "logging_steps",
-    "save_steps",
-    "eval_steps",
-)
-
 
 def problems(options: Transformers, plan: Plan) -> list[Problem]:
     """Everything that can be said before the data and the model are there."""
-    return [*_ranges(options), *_length(options), *_saving(options), *_machine(options, plan)]
+    return [*_length(options), *_saving(options), *_machine(options, plan)]
 
 
 def _changed(options: Transformers, name: str) -> bool:
@@ -33,25 +24,10 @@ def _changed(options: Transformers, name: str) -> bool:
     return getattr(options, name) != default
 
 
-def _ranges(options: Transformers) -> list[Problem]:
-    found = [
-        Problem(f"trainer.{name}", f"trainer.{name}={getattr(options, name)} must be 1 or more.")
-        for name in _POSITIVE
-        if getattr(options, name) < 1
-    ]
-    if not 0 <= options.warmup_ratio < 1:
-        advice = "trainer.warmup_steps takes a number of steps"
-        found.append(Problem("trainer.warmup_ratio", f"warmup_ratio={options.warmup_ratio} is not in [0, 1).", advice))
-    if options.save_total_limit is not None and options.save_total_limit < 1:
-        advice = "trainer.save_strategy=no writes no checkpoints; trainer.save_total_limit=null keeps all"
-        found.append(Problem("trainer.save_total_limit", "save_total_limit must be 1 or more, or null.", advice))
-    return found
-
-
 def _length(options: Transformers) -> list[Problem]:
-    if options.max_steps == 0 or (options.max_steps < 0 and options.num_train_epochs <= 0):
-        key = "max_steps" if options.max_steps == 0 else "num_train_epochs"
-        return [Problem(f"trainer.{key}", f"trainer.{key}={getattr(options, key)} trains nothing.", "give more than 0")]
+    if options.max_steps == 0:
+        advice = "give more than 0, or -1 to train num_train_epochs"
+        return [Problem("trainer.max_steps", "trainer.max_steps=0 trains nothing.", advice)]
     if options.max_steps > 0 and _changed(options, "num_train_epochs"):
         message = f"max_steps={options.max_steps} takes the place of num_train_epochs={options.num_train_epochs}."
         return [Problem("trainer.num_train_epochs", message, "leave one of them out", "warning")]
@@ -86,15 +62,9 @@ def _saving(options: Transformers) -> list[Problem]:
 
 def _stopping(options: Transformers) -> list[Problem]:
     patience, found = options.early_stopping_patience, []
-    if patience is not None and patience < 1:
-        message = f"early_stopping_patience={patience} would stop at the first evaluation."
-        found.append(Problem("trainer.early_stopping_patience", message, "1 or more, or null"))
     if patience is not None and options.eval_strategy == "no":
         message = "early_stopping_patience counts evaluations, and eval_strategy=no makes none."
         found.append(Problem("trainer.eval_strategy", message, "trainer.eval_strategy=steps, or epoch"))
-    if options.early_stopping_threshold < 0:
-        message = f"early_stopping_threshold={options.early_stopping_threshold:g} is negative."
-        found.append(Problem("trainer.early_stopping_threshold", message, "0, or how much better counts"))
     if patience is None and _changed(options, "early_stopping_threshold"):
         message = "early_stopping_threshold has no effect without early_stopping_patience."
         found.append(

@@ -5,22 +5,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from accelerate.utils import send_to_device
 from transformers import PrinterCallback, Trainer
-from tunesmith import TunesmithError
-from tunesmith.errors import choices
-from tunesmith.types import Evaluated, Event, OptimizerSettings, StepEnded, TrainingJob
+from tunesmith.types import Evaluated, OptimizerSettings, StepEnded
+from tunesmith_library_training import processes
+from tunesmith_library_training.envelope import Outcome, Run
+from tunesmith_library_training.stopping import require_best_metric
 
-from tunesmith_trainer_transformers import processes
 from tunesmith_trainer_transformers.arguments import Arguments
 from tunesmith_trainer_transformers.batches import Collator, evaluation_batches
-from tunesmith_trainer_transformers.interruption import Interruption
-from tunesmith_trainer_transformers.stopping import metric_name
 from tunesmith_trainer_transformers.sums import Sums, Totals, joined, means
 
 
@@ -31,24 +28,21 @@ class Loop(Trainer):
 
     def __init__(
         self,
-        job: TrainingJob,
+        run: Run,
         arguments: Arguments,
         *,
         collator: Collator,
         sharded: bool,
-        emit: Callable[[Event], None],
-        interruption: Interruption,
     ) -> None:
-        self.job = job
+        self.run = run
+        self.job = job = run.job
         self.sharded = sharded
-        self.emit = emit
-        self.interruption = interruption
         self.autocast = job.precision == "bf16" and not sharded
         self.sums = Sums()
         self.items = self.tokens = self.seconds = self.step_began = 0.0  # since the last logged step, all processes
         self.trained = {"loss": 0.0, "items": 0.0, "tokens": 0.0, "seconds": 0.0}  # since the start or resumption
         self.last_evaluation: dict[str, float] = {}
-        self.stop = False  # all processes agreed to stop after this step
+        self.agreed = False  # of several processes: they all stop after this step
         super().__init__(
             model=job.model,
             args=arguments,
@@ -58,23 +52,11 @@ class Loop(Trainer):
         )
         self.model_accepts_loss_kwargs = True  # the same as loss_is_scaled_for_ga, for earlier transformers
         self.remove_callback(PrinterCallback)
-        self.group = processes.numbers_group() if self.args.world_size > 1 else None
-
-    def sum_over_processes(self, values: Sequence[float]) -> list[float]:
-        """Add up numbers of all processes, on the CPU, so that no process waits for its device."""
-        if self.group is None:
-            return list(values)
-        summed = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(summed, group=self.group)
-        return summed.tolist()
+        self.group = processes.numbers_group()
 
     def join_processes(self, totals: Totals) -> Totals:
         """Add up the totals of all processes."""
-        if self.group is None:
-            return joined([totals])
-        parts: list[Any] = [None] * self.args.world_size
-        dist.all_gather_object(parts, totals, group=self.group)
-        return joined(parts)
+        return joined(processes.gathered(totals, self.group))
 
     # ---- a step ------------------------------------------------------------------------------------------------------
 
@@ -86,16 +68,17 @@ class Loop(Trainer):
             return [], 1.0
         self.step_began = time.perf_counter()
         batches = list(itertools.islice(epoch_iterator, num_batches))
-        items, tokens, stops = self.sum_over_processes(
+        items, tokens, stops = processes.summed(
             [
                 sum(float(batch["num_items"]) for batch in batches),
                 sum(batch.pop("num_tokens") for batch in batches),
-                float(self.interruption.requested),
-            ]
+                float(self.run.interruption.requested),
+            ],
+            self.group,
         )
         self.items += items
         self.tokens += tokens
-        self.stop = stops > 0
+        self.agreed = stops > 0
         return batches, items or 1.0
 
     def compute_loss(
@@ -131,10 +114,27 @@ class Loop(Trainer):
         """Not counted: it walks over all weights at every forward pass."""
         return 0
 
+    def must_stop(self, step: int) -> bool:
+        """Take the time of a step that has been made, and say whether it is the last one of an interrupted run."""
+        self.step_ended()
+        alone = self.args.world_size == 1
+        return self.agreed or (alone and self.run.interruption.requested)
+
+    def outcome(self, finished: bool) -> Outcome:
+        """What came of the training; all processes call it."""
+        weights, model = None, self.job.model
+        if finished:
+            if callable(getattr(self.optimizer, "eval", None)):  # schedule-free optimizers keep two sets of weights
+                self.optimizer.eval()
+            if self.sharded:
+                weights = self.accelerator.get_state_dict(self.model_wrapped)  # gathers, on every process
+                model = self.accelerator.unwrap_model(self.model_wrapped)
+        return Outcome(self.state.global_step, finished, self.summary(), model=model, weights=weights)
+
     # ---- what is told ------------------------------------------------------------------------------------------------
 
     def step_ended(self) -> None:
-        """Take the time of a step; called when its commands were given, which on a GPU is before it is done."""
+        """Take the time of a step, when its commands were given, which on a GPU is before it is done."""
         now = time.perf_counter()
         self.seconds += now - self.step_began
         self.step_began = now
@@ -146,7 +146,7 @@ class Loop(Trainer):
         super().log(logs)
         if "loss" in logs:
             metrics = {name: value for name, value in logs.items() if name != "epoch"}
-            self.emit(StepEnded(self.state.global_step, self.state.max_steps, self.state.epoch or 0.0, metrics))
+            self.run.emit(StepEnded(self.state.global_step, self.state.max_steps, self.state.epoch or 0.0, metrics))
 
     def _close_window(self) -> dict[str, float]:
         """The metrics since the last logged step, over all processes."""
@@ -188,19 +188,12 @@ class Loop(Trainer):
             (name,) = datasets
             start = f"{metric_key_prefix}_{name}_"
             metrics |= {f"{metric_key_prefix}_{key.removeprefix(start)}": value for key, value in metrics.items()}
-        self._require_best_metric(metrics)
+        require_best_metric(self.args, metrics)
         self.last_evaluation = dict(metrics)
-        self.emit(Evaluated(self.state.global_step, dict(metrics)))
+        self.run.emit(Evaluated(self.state.global_step, dict(metrics)))
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-    def _require_best_metric(self, metrics: dict[str, float]) -> None:
-        """Raise a TunesmithError when the metric that evaluations are compared by is none of theirs."""
-        if self.args.metric_for_best_model and metric_name(self.args) not in metrics:
-            possible = [name.removeprefix("eval_") for name in metrics]
-            asked = self.args.metric_for_best_model
-            raise TunesmithError(f"trainer.metric_for_best_model={asked} is unknown.\n  {choices(asked, possible)}")
 
     def _means(self, dataset: Any) -> dict[str, float]:
         """The mean of the loss and of each metric over the items of a data set."""
@@ -225,5 +218,5 @@ class Loop(Trainer):
                 output = self.job.compute_loss(model=model, batch=batch)
             sums.add(output, scale=float(counts))
             items += float(batch["num_items"]) * counts
-        (items,) = self.sum_over_processes([items])
+        (items,) = processes.summed([items], self.group)
         return means(self.join_processes(sums.take()), items)

@@ -1,4 +1,4 @@
-"""The end of a training whose evaluations no longer get better.
+"""The metric that evaluations are compared by, and the end of a training in which it no longer gets better.
 
 transformers' own callback forgets at a resumption how often it has waited. This one keeps nothing: it counts in the
 history of evaluations, which a checkpoint holds.
@@ -7,11 +7,12 @@ history of evaluations, which a checkpoint holds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
-from tunesmith import announce
+from tunesmith import TunesmithError, announce
+from tunesmith.errors import choices
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
@@ -39,6 +40,14 @@ def metric_name(args: TrainingArguments) -> str:
     """The metric that evaluations are compared by, as it is logged."""
     name = str(args.metric_for_best_model)
     return name if name.startswith("eval_") else f"eval_{name}"
+
+
+def require_best_metric(args: TrainingArguments, metrics: Mapping[str, float]) -> None:
+    """Raise a TunesmithError when the metric that evaluations are compared by is none of theirs."""
+    if args.metric_for_best_model and metric_name(args) not in metrics:
+        possible = [name.removeprefix("eval_") for name in metrics]
+        asked = args.metric_for_best_model
+        raise TunesmithError(f"trainer.metric_for_best_model={asked} is unknown.\n  {choices(asked, possible)}")
 
 
 def evaluations_without_gain(values: Iterable[float], threshold: float, greater_is_better: bool) -> int:

@@ -7,7 +7,6 @@ leaves a folder that looks like a checkpoint. A marker, written when every proce
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shutil
 from collections.abc import Mapping
@@ -16,8 +15,7 @@ from typing import Any
 
 from tunesmith import TunesmithError, announce
 from tunesmith.files import replacing
-
-logger = logging.getLogger("tunesmith")
+from tunesmith.messages import logger
 
 MARKER = "complete.json"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -10,7 +9,7 @@ import time
 from types import FrameType
 from typing import Any
 
-logger = logging.getLogger("tunesmith")
+from tunesmith.messages import logger
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TOGETHER = 1.0  # seconds in which two signals are one: a launcher passes on what the terminal sent already

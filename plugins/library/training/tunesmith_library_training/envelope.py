@@ -1,0 +1,136 @@
+"""Training to the end: what every loop does around its steps.
+
+The trackers hear that a run has ended, whatever happens; the first Ctrl-C lets the loop finish its step and save;
+checkpoints count once they are whole; the result is written as a whole or not at all.
+
+A loop is a function that is given a `Run` and returns an `Outcome`:
+
+    def fit(self, job):
+        return train_to_end(job, self._train)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunesmith import TunesmithError
+from tunesmith.files import filling
+from tunesmith.types import Event, RunEnded, Saved, TrainingJob
+
+from tunesmith_library_training import checkpoints, processes
+from tunesmith_library_training.interruption import Interruption
+
+_LAST = ("adapter_config.json", "config.json")  # their presence says that a result is whole
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a training."""
+
+    step: int  # the last optimizer step
+    finished: bool  # False when it was interrupted; a checkpoint holds what there is
+    metrics: Mapping[str, float] = field(default_factory=dict)  # of the whole run
+    model: Any = None  # what is saved with `save_pretrained`; None for the job's model
+    weights: Mapping[str, Any] | None = (
+        None  # of a model that is spread over processes, gathered; None: the model's own
+    )
+    beside: Callable[[Path], None] | None = None  # writes further files of the result into a folder
+
+
+class Run:
+    """A training while it goes on: its events, its interruption and its checkpoints. Every process has one."""
+
+    def __init__(self, job: TrainingJob) -> None:
+        self.job = job
+        self.interruption = Interruption()
+
+    def emit(self, event: Event) -> None:
+        """Tell the trackers, which live on the main process."""
+        if processes.is_main():
+            self.job.emit(event)
+
+    def newest_checkpoint(self, facts: Mapping[str, Any]) -> Path | None:
+        """The checkpoint that the run goes on from, the same on all processes; None for a start from scratch.
+
+        What a killed run left of a checkpoint is deleted. All processes call it.
+
+        Args:
+            facts: what decides which examples a step sees, as given to `keep_checkpoint`.
+        """
+        if not self.job.resume:
+            return None
+        found = checkpoints.newest(self.job.output_dir, facts)
+        processes.wait()
+        if processes.is_main():
+            checkpoints.discard_incomplete(self.job.output_dir)
+        processes.wait()
+        return found
+
+    def keep_checkpoint(
+        self, step: int, facts: Mapping[str, Any], save_total_limit: int | None, best: str | None = None
+    ) -> None:
+        """Declare `checkpoint-STEP` whole when all processes have written their part, and delete older ones.
+
+        All processes call it.
+
+        Args:
+            save_total_limit: how many to keep, the newest; None keeps all.
+            best: a checkpoint that is kept in any case.
+        """
+        folder = self.job.output_dir / f"checkpoint-{step}"
+        processes.wait()
+        if processes.is_main():
+            checkpoints.mark_complete(folder, facts)
+            checkpoints.rotate(self.job.output_dir, save_total_limit, best)
+        self.emit(Saved(step, folder))
+
+
+def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
+    """Train and save the result.
+
+    Args:
+        train: makes the steps; its `RunStarted` and `StepEnded` are its own.
+
+    Returns: whether training reached its end; False when it was interrupted and can be resumed.
+    """
+    run = Run(job)
+    use_cache = getattr(getattr(job.model, "config", None), "use_cache", None)
+    try:
+        with run.interruption:
+            outcome = train(run)
+        if outcome.finished:
+            if use_cache is not None:  # loops turn it off, and the result is saved with its configuration
+                job.model.config.use_cache = use_cache
+            _save(job, outcome)
+            run.emit(Saved(outcome.step, job.output_dir))
+    except BaseException as error:
+        run.emit(RunEnded("interrupted" if isinstance(error, KeyboardInterrupt) else "failed"))
+        raise
+    run.emit(RunEnded("finished" if outcome.finished else "interrupted", outcome.metrics))
+    return outcome.finished
+
+
+def _save(job: TrainingJob, outcome: Outcome) -> None:
+    """Write the adapter or the whole model, and the processor, into the run's folder; never half of them."""
+    model = job.model if outcome.model is None else outcome.model
+    options = {} if outcome.weights is None else {"state_dict": outcome.weights}
+    if processes.is_main():
+        with filling(job.output_dir, last=_LAST) as draft:
+            job.processor.save_pretrained(draft)
+            model.save_pretrained(draft, **options)
+            if outcome.beside is not None:
+                outcome.beside(draft)
+    processes.wait()
+
+
+def refuse_no_data(job: TrainingJob, item: str) -> None:
+    """Raise a TunesmithError when nothing of a data set of known size is left to train on.
+
+    Args:
+        item: what the data set is made of: `example`, `prompt`.
+    """
+    if hasattr(job.data.train, "__len__") and not len(job.data.train):
+        raise TunesmithError(f"There is no training data: no {item} was left after encoding.")

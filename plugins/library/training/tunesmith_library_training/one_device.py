@@ -1,0 +1,19 @@
+"""One device for each process, however many the machine has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments as Base
+else:
+    Base = object
+
+
+class OneDevice(Base):
+    """Put before transformers' TrainingArguments, or a configuration derived from them, in a class's bases."""
+
+    @property
+    def n_gpu(self) -> int:
+        """At most 1: nn.DataParallel, which transformers would take for more, splits concatenated batches wrongly."""
+        return min(1, super().n_gpu)
