@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import logging
@@ -19,12 +20,16 @@ TURNS = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
 SHARED = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
 
 
-def detected(record: dict[str, Any], columns: dict[str, str] | None = None) -> str | None:
-    built_in = {name: cls for name, cls in Catalog.discover().classes("format").items() if name in BUILT_IN}
-    return next((match.format for match in matches(record, columns or {}, built_in)), None)
-
-
 BUILT_IN = ("alpaca", "openai", "sharegpt", "text")
+
+
+@functools.cache
+def built_in() -> dict[str, type]:
+    return {name: cls for name, cls in Catalog.discover().classes("format").items() if name in BUILT_IN}
+
+
+def detected(record: dict[str, Any], columns: dict[str, str] | None = None) -> str | None:
+    return next((match.format for match in matches(record, columns or {}, built_in())), None)
 
 
 @pytest.mark.parametrize(
