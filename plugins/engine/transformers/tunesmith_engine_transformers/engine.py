@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from tunesmith import TunesmithError
-from tunesmith.types import Answer, Delta, EngineStats, LogProb, ModelHandle, Request, Sampling
+from tunesmith.types import Answer, EngineStats, LogProb, ModelHandle, Request, Sampling
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
-from tunesmith_library_engine import check_adapter, check_request
+from tunesmith_library_engine import Ledger, check_adapter, check_request
 
 from . import scoring, weights
 from .generating import generate_batch
@@ -41,11 +40,11 @@ class TransformersEngine:
         self._seeds = random.Random(handle.source.seed)
         self._home = self._model.device
         self._asleep = False
-        self._counts = _Counts()
+        self._ledger = Ledger()
         self._worker = Worker(self._compute, batch_size)
         self.context_length: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
-        own = self._model.generation_config
-        self.end_token_ids = frozenset(end_tokens(None, tokenizer_of(handle.processor), own))
+        self._own = self._model.generation_config
+        self.end_token_ids = frozenset(end_tokens(None, tokenizer_of(handle.processor), self._own))
         self.adapters = weights.adapters_of(self._model)
 
     def submit(self, request: Request) -> Answer:
@@ -56,13 +55,13 @@ class TransformersEngine:
         room = wanted if self.context_length is None else self.context_length - len(request.prompt)
         row = Row(
             request,
-            choice_of(sampling, self._defaults, self._model.generation_config),
+            choice_of(sampling, self._defaults, self._own),
             limit=min(wanted, room),
             ends=self.end_token_ids | set(sampling.stop_token_ids),
             random=random.Random(self._seeds.getrandbits(64) if sampling.seed is None else sampling.seed),
         )
         self._worker.add(row)
-        self._counts.follow(row)
+        self._ledger.follow(request, row.answer)
         return row.answer
 
     def score(
@@ -88,8 +87,7 @@ class TransformersEngine:
         self._asleep = False
 
     def stats(self) -> EngineStats:
-        running = self._worker.running
-        return self._counts.stats(running, self._asleep)
+        return self._ledger.stats(self._worker.running, self._asleep)
 
     def close(self) -> None:
         self._worker.close()
@@ -123,33 +121,6 @@ class TransformersEngine:
     def _refuse_asleep(self) -> None:
         if self._asleep:
             raise TunesmithError("this engine sleeps; wake it first")
-
-
-class _Counts:
-    """Counts requests, answers and tokens."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._asked = self._answered = self._prompt_tokens = self._new_tokens = 0
-
-    def follow(self, row: Row) -> None:
-        with self._lock:
-            self._asked += 1
-            self._prompt_tokens += len(row.request.prompt)
-        row.answer.listen(self._heard)
-
-    def _heard(self, item: Delta | BaseException) -> None:
-        with self._lock:
-            if isinstance(item, Delta):
-                self._new_tokens += len(item.token_ids)
-                self._answered += item.finish_reason is not None
-            else:
-                self._answered += 1
-
-    def stats(self, running: int, asleep: bool) -> EngineStats:
-        with self._lock:
-            waiting = max(self._asked - self._answered - running, 0)
-            return EngineStats(running, waiting, self._answered, self._prompt_tokens, self._new_tokens, asleep)
 
 
 def _refuse_classifier(model: Any, handle: ModelHandle) -> Any:

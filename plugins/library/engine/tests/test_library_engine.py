@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from tunesmith import TunesmithError
-from tunesmith.types import Delta, LogProb, Request
-from tunesmith_library_engine import StreamedAnswer, check_request, joined
+from tunesmith.types import Delta, EngineStats, LogProb, Request, Sampling
+from tunesmith_library_engine import Ledger, StreamedAnswer, check_request, check_sampling, joined
 
 SAID = [Delta((1,), (LogProb(-0.5),)), Delta((2, 3), (LogProb(-1.0), LogProb(-2.0))), Delta((), finish_reason="length")]
 WHOLE = Delta((1, 2, 3), (LogProb(-0.5), LogProb(-1.0), LogProb(-2.0)), "length")
@@ -145,3 +145,26 @@ def test_what_an_engine_answers() -> None:
     engine: Any = SimpleNamespace(context_length=8, adapters=("pirate",))
     check_request(engine, Request([1] * 7, adapter="pirate"))
     check_request(SimpleNamespace(context_length=None, adapters=()), Request([1] * 9))  # type: ignore[arg-type]
+
+
+def test_settings_that_an_engine_does_not_have() -> None:
+    check_sampling(Sampling(top_p=1.0, top_k=0, repetition_penalty=1.0, seed=1, temperature=0.3))
+    check_sampling(Sampling(top_p=0.5), "top_p")
+    with pytest.raises(TunesmithError, match="this engine has no top_p"):
+        check_sampling(Sampling(top_p=0.5), "top_k")
+    with pytest.raises(TunesmithError, match="this engine has no logit_bias"):
+        check_sampling(Sampling(logit_bias={3: 1.0}))
+
+
+def test_a_ledger_counts() -> None:
+    ledger, answers = Ledger(), [StreamedAnswer() for _ in range(4)]
+    for answer in answers:
+        ledger.follow(Request([1, 2, 3]), answer)
+    for delta in SAID:
+        answers[0].put(delta)
+    answers[1].put(SAID[0])
+    answers[2].fail(ZeroDivisionError())
+    assert ledger.stats(1, False) == EngineStats(1, 1, 2, 12, 4, False)
+    ledger.cancel_all()
+    assert ledger.stats(0, True) == EngineStats(0, 0, 4, 12, 4, True)
+    assert answers[3].result().finish_reason == "cancelled" and answers[0].result() == WHOLE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.errors import TunesmithError, choices
-from tunesmith.types import Engine, Request
+from tunesmith.types import Engine, Request, Sampling
 
 
 def check_request(engine: Engine, request: Request) -> None:
@@ -28,3 +28,29 @@ def check_adapter(engine: Engine, adapter: str | None) -> None:
         return
     advice = choices(adapter, engine.adapters) if engine.adapters else "this model has none to choose from"
     raise TunesmithError(f"there is no adapter {adapter!r}.\n{advice}")
+
+
+def check_sampling(sampling: Sampling, *known: str) -> None:
+    """Refuse what an engine cannot do, for engines that cannot do everything.
+
+    Args:
+        known: the names of the settings that it honours.
+
+    Raises: TunesmithError for another one that is set and would make a difference.
+    """
+    for name, neutral in _NEUTRAL.items():
+        value = getattr(sampling, name)
+        if name not in known and value is not None and value != neutral:
+            raise TunesmithError(f"this engine has no {name}; leave it out, or choose another engine")
+
+
+_NEUTRAL = {  # the values that change nothing
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "frequency_penalty": 0.0,
+    "presence_penalty": 0.0,
+    "logit_bias": {},
+    "stop_token_ids": (),
+}

@@ -20,7 +20,7 @@ _TORCH = ("torch>=2.6",)
 _NEEDS = {
     "template": ("tunesmith-library-chat>=0.1",),
     "adapter": (*_TORCH, "peft>=0.18"),
-    "engine": (*_TORCH, "transformers>=5"),
+    "engine": ("tunesmith-library-chat>=0.1", "tunesmith-library-engine>=0.1", *_TORCH),
     "exporter": (*_TORCH, "safetensors>=0.5"),
     "loss": _TORCH,
     "model": (*_TORCH, "transformers>=5"),

@@ -1,44 +1,23 @@
-"""An engine: token by token, one conversation after the other, with transformers' cache."""
+"""An engine: one answer after the other, token by token, with transformers' cache."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Annotated
 
 from tunesmith import hookimpl, plugin
-from tunesmith.types import Conversation, Delta, ModelHandle, Sampling
+from tunesmith.ranges import at_least
+from tunesmith.types import Engine, ModelHandle
 
 
 @plugin
 class Placeholder:
     """The shortest engine that streams."""
 
-    max_new_tokens: int = 512  # of an answer
-    temperature: float = 0.0  # 0 takes the likeliest token, 1 samples as the model says
-    top_k: int = 0  # sample among so many likeliest tokens; 0 is all
-
-    _loaded: ClassVar[tuple[ModelHandle, Any] | None] = None
+    max_new_tokens: Annotated[int, at_least(1)] = 512  # of an answer
+    temperature: Annotated[float, at_least(0)] = 0.0  # 0 takes the likeliest token, 1 draws as the model says
+    top_k: Annotated[int, at_least(0)] = 0  # draw from so many likeliest tokens; 0 is all
 
     @hookimpl
-    def generate(
-        self, handle: ModelHandle, conversations: Sequence[Conversation], sampling: Sampling
-    ) -> Iterator[Delta]:
-        if self._loaded is None or self._loaded[0] is not handle:
-            self._loaded = (handle, handle.load().eval())
-        return self._answers(self._loaded[1], handle, conversations, sampling)
+    def open_engine(self, handle: ModelHandle) -> Engine:
+        from .decoding import Choice
+        from .engine import PlaceholderEngine
 
-    def _answers(
-        self, model: Any, handle: ModelHandle, conversations: Sequence[Conversation], sampling: Sampling
-    ) -> Iterator[Delta]:
-        from .decoding import Choice, answer
-
-        def chosen(name: str) -> Any:
-            given = getattr(sampling, name)
-            return getattr(self, name) if given is None else given
-
-        for index, conversation in enumerate(conversations):
-            choice = Choice(chosen("max_new_tokens"), chosen("temperature"), chosen("top_k"), sampling.seed)
-            prompt = handle.template.render(
-                conversation.messages, conversation.tools, add_generation_prompt=True, **conversation.variables
-            )
-            stop = (*handle.template.stop, *sampling.stop)
-            for text, tokens, reason in answer(model, handle.processor, prompt.text, stop, choice):
-                yield Delta(index, text, tokens, reason)
+        return PlaceholderEngine(handle, Choice(self.max_new_tokens, self.temperature, self.top_k))

@@ -1,10 +1,11 @@
-"""One answer: choose a token, decode, look for what ends the answer, go on."""
+"""One answer: choose a token, give it, go on from it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+from tunesmith.types import LogProb, Sampling
 
 
 @dataclass(frozen=True)
@@ -14,52 +15,45 @@ class Choice:
     max_new_tokens: int
     temperature: float
     top_k: int
-    seed: int | None
+    seed: int | None = None
 
-
-Piece = tuple[str, int, Any]  # text, number of tokens, finish reason
+    def over(self, asked: Sampling) -> "Choice":
+        """The same, where nothing else is asked."""
+        wanted = {field.name: getattr(asked, field.name) for field in fields(self)}
+        return Choice(**{name: getattr(self, name) if value is None else value for name, value in wanted.items()})
 
 
 @torch.inference_mode()
-def answer(model: Any, tokenizer: Any, prompt: str, stop: tuple[str, ...], choice: Choice) -> Iterator[Piece]:
-    """Give the pieces of an answer; the last one says why it ended.
-
-    Text is held back while it may be half a character or the beginning of a string of `stop`.
-    """
+def tokens(model: Any, prompt: Sequence[int], choice: Choice) -> Iterator[tuple[int, torch.Tensor]]:
+    """Give token after token, each with the log-probabilities (V,) of all that it might have been."""
     generator = torch.Generator(model.device)
     generator.manual_seed(choice.seed) if choice.seed is not None else generator.seed()
-    ids = torch.tensor([tokenizer.encode(prompt, add_special_tokens=False)], device=model.device)
-    made: list[int] = []
-    given, waiting, cache = "", 0, None
-    while len(made) < choice.max_new_tokens:
+    ids, cache = torch.tensor([list(prompt)], device=model.device), None
+    while True:
         output = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        token, cache = _choose(output.logits[0, -1].float(), choice, generator), output.past_key_values
-        made.append(token)
-        waiting += 1
-        text = tokenizer.decode(made)
-        ends = [text.index(string) for string in stop if string in text]
-        if ends or token == tokenizer.eos_token_id:
-            whole = text[: min(ends)] if ends else tokenizer.decode(made[:-1])
-            yield whole[len(given) :], waiting, "stop"
-            return
-        safe = text[: len(text) - _held_back(text, stop)]
-        if len(safe) > len(given):
-            yield safe[len(given) :], waiting, None
-            given, waiting = safe, 0
+        log_probs, cache = output.logits[0, -1].float().log_softmax(-1), output.past_key_values
+        token = _choose(log_probs, choice, generator)
+        yield token, log_probs
         ids = torch.tensor([[token]], device=model.device)
-    yield tokenizer.decode(made)[len(given) :], waiting, "length"
 
 
-def _choose(logits: torch.Tensor, choice: Choice, generator: torch.Generator) -> int:
+@torch.inference_mode()
+def scores(model: Any, sequence: Sequence[int], alternatives: int) -> tuple[LogProb, ...]:
+    """How likely the tokens of a sequence are behind its first."""
+    ids = torch.tensor([list(sequence)], device=model.device)
+    log_probs = model(input_ids=ids, use_cache=False).logits[0, :-1].float().log_softmax(-1)
+    return tuple(log_prob(of, token, alternatives) for of, token in zip(log_probs, sequence[1:], strict=True))
+
+
+def log_prob(log_probs: torch.Tensor, token: int, alternatives: int) -> LogProb:
+    """How likely a token is, and the likeliest ones."""
+    best = log_probs.topk(alternatives)
+    return LogProb(log_probs[token].item(), dict(zip(best.indices.tolist(), best.values.tolist(), strict=True)))
+
+
+def _choose(log_probs: torch.Tensor, choice: Choice, generator: torch.Generator) -> int:
     if choice.temperature == 0:
-        return int(logits.argmax())
+        return int(log_probs.argmax())
     if choice.top_k:
-        logits = logits.masked_fill(logits < logits.topk(choice.top_k).values[-1], -torch.inf)
-    return int(torch.multinomial((logits / choice.temperature).softmax(-1), 1, generator=generator))
-
-
-def _held_back(text: str, stop: tuple[str, ...]) -> int:
-    """How many characters at the end may still change, or begin a string of `stop`."""
-    half = len(text) - len(text.rstrip("\ufffd"))
-    begun = [size for string in stop for size in range(1, len(string)) if text.endswith(string[:size])]
-    return max([half, *begun])
+        log_probs = log_probs.masked_fill(log_probs < log_probs.topk(choice.top_k).values[-1], -torch.inf)
+    return int(torch.multinomial((log_probs / choice.temperature).softmax(-1), 1, generator=generator))

@@ -1,6 +1,7 @@
 import pytest
+from tunesmith.types import Sampling
 from tunesmith_engine_placeholder import Placeholder
-from tunesmith_engine_placeholder.decoding import _held_back
+from tunesmith_engine_placeholder.decoding import Choice
 from tunesmith_library_testing import EngineSuite
 
 
@@ -9,7 +10,12 @@ class TestPlaceholder(EngineSuite):
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [("fine", 0), ("half \ufffd", 1), ("ends <|im", 4), ("ends <|im_end|", 9), ("a < b", 0)]
+    ("asked", "expected"),
+    [
+        (Sampling(), Choice(9, 0.5, 3)),
+        (Sampling(temperature=0.0, seed=1), Choice(9, 0.0, 3, 1)),
+        (Sampling(top_k=0), Choice(9, 0.5, 0)),
+    ],
 )
-def test_holds_back_what_may_change(text, count):
-    assert _held_back(text, ("<|im_end|>",)) == count
+def test_what_is_asked_wins(asked, expected):
+    assert Choice(9, 0.5, 3).over(asked) == expected
