@@ -39,7 +39,8 @@ def test_backward_keeps_no_weight():
 
 
 def test_lora_trains_beside_it(tiny_llama, tiny_bpe):
-    peft = pytest.importorskip("peft")
+    import peft
+
     model = Absmax(group_size=32).quantize(model=load_plain(tiny_llama))
     model = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules="all-linear"))
     losses = train(model, collate(examples(tiny_bpe)))

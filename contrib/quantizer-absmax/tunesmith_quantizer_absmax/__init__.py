@@ -1,16 +1,23 @@
 """Absmax quantisation: round to nearest, no calibration, no dependency beside torch."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import at_least
+from tunesmith.traits import QuantizerTraits
 
 
 @plugin
 class Absmax:
     """Round each weight to the nearest of 2^bits - 1 levels, scaled by the largest magnitude of its group."""
 
+    traits: ClassVar[QuantizerTraits] = QuantizerTraits(
+        bits=(2, 3, 4, 5, 6, 8), devices=("cpu", "cuda"), float_weights=True, weight_norms=True
+    )
+
     bits: Literal[2, 3, 4, 5, 6, 8] = 4  # bits per weight
-    group_size: int = 64  # weights that share one scale; it must divide the width of every layer
+    # weights that share one scale; it must divide the width of every layer
+    group_size: Annotated[int, at_least(1)] = 64
 
     @hookimpl
     def quantize(self, model: Any) -> Any:

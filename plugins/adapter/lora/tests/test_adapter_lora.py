@@ -12,14 +12,13 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 from tunesmith import TunesmithError
+from tunesmith.traits import QuantizerTraits
+from tunesmith.validate import structured
 from tunesmith_adapter_lora import Lora
-from tunesmith_adapter_lora.targets import linear_layers, pick_targets
+from tunesmith_library_adapting.targets import linear_layers
 from tunesmith_library_testing import AdapterSuite
 from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
 from tunesmith_library_testing.tiny import save_tiny_model
-
-ATTENTION = ["k_proj", "o_proj", "q_proj", "v_proj"]
-MLP = ["down_proj", "gate_proj", "up_proj"]
 
 
 class TestLora(AdapterSuite):
@@ -63,39 +62,10 @@ def difference(one, other, tokenizer) -> float:
     return (logits_of(one, tokenizer) - logits_of(other, tokenizer)).abs().max().item()
 
 
-@pytest.mark.parametrize(
-    ("include", "exclude", "expected"),
-    [
-        ("all", [], sorted(ATTENTION + MLP)),
-        ("all", ["mlp"], ATTENTION),
-        (["q_proj", "v_proj"], [], ["q_proj", "v_proj"]),
-        ("layers.0.mlp", [], [f"model.layers.0.mlp.{name}" for name in MLP]),
-        (["all", "lm_head", "embed_tokens"], ["self_attn"], sorted([*MLP, "lm_head", "embed_tokens"])),
-    ],
-)
-def test_targets(tiny_llama: Path, include, exclude, expected) -> None:
-    assert pick_targets(load_plain(tiny_llama), include, exclude) == expected
-
-
 def test_targets_become_the_layers_that_peft_adapts(tiny_llama: Path) -> None:
     model = adapt(tiny_llama, target_modules=["layers.1.self_attn"], exclude_modules=["o_proj"])
     adapted = {name.split(".lora_A")[0] for name, _ in model.named_parameters() if ".lora_A" in name}
     assert adapted == {f"base_model.model.model.layers.1.self_attn.{name}" for name in ("q_proj", "k_proj", "v_proj")}
-
-
-def test_layers_that_only_look_linear_are_found() -> None:
-    class Quantised(torch.nn.Module):
-        in_features, out_features = 4, 4
-
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.proj, self.norm, self.head = Quantised(), torch.nn.LayerNorm(4), torch.nn.Linear(4, 9)
-
-        def get_output_embeddings(self):
-            return self.head
-
-    assert linear_layers(Model()) == ["proj"]
 
 
 @pytest.mark.parametrize("option", ["target_modules", "exclude_modules", "modules_to_save"])
@@ -123,7 +93,7 @@ def test_the_function_is_the_formula(tiny_llama: Path, options, scale) -> None:
     torch.testing.assert_close(layer(x), x @ weight.T + scale * (x @ a.T) @ b.T)
 
 
-@pytest.mark.parametrize("architecture", ["tiny_model", "qwen2"])
+@pytest.mark.parametrize("architecture", ["tiny_llama", "qwen2"])
 @pytest.mark.parametrize("init", [True, "gaussian", "orthogonal", "pissa", "olora"])
 def test_peft_alone_loads_what_was_saved(request, tiny_bpe, tmp_path: Path, architecture: str, init) -> None:
     """The independent reference: peft, without this plugin, computes the same from the saved folder."""
@@ -248,52 +218,24 @@ def test_checkpointing_needs_no_gradient_at_the_frozen_embeddings(tiny_llama: Pa
         torch.testing.assert_close(gradients[1][name], gradient)
 
 
-def test_merging_refuses_layers_that_compute_otherwise(tiny_llama: Path) -> None:
-    model = adapt(tiny_llama, target_modules=["q_proj"])
-    layer = model.get_submodule("base_model.model.model.layers.1.self_attn.q_proj")
-    layer.base_layer.__class__ = Rounded
-    with pytest.raises(TunesmithError, match=r"(?s)layers\.1\.self_attn\.q_proj is a Rounded.*quantizer=null"):
-        Lora().merge_adapter(model)
-
-
-def test_merging_refuses_whole_numbers(tiny_llama: Path) -> None:
-    model = adapt(tiny_llama, target_modules=["q_proj"])
-    layer = model.get_submodule("base_model.model.model.layers.1.self_attn.q_proj").base_layer
-    layer.weight = torch.nn.Parameter(layer.weight.data.to(torch.int8), requires_grad=False)
-    with pytest.raises(TunesmithError, match="cannot be merged"):
-        Lora().merge_adapter(model)
-
-
-def test_merging_refuses_what_is_not_finite(tiny_llama: Path) -> None:
-    model = adapt(tiny_llama, target_modules=["q_proj"])
-    model.get_submodule("base_model.model.model.layers.1.self_attn.q_proj.lora_B.default").weight.data.fill_(math.nan)
-    with pytest.raises(TunesmithError, match="cannot be merged"):
-        Lora().merge_adapter(model)
-
-
-def test_a_model_without_adapter_is_merged_already(tiny_llama: Path) -> None:
-    model = load_plain(tiny_llama)
-    assert Lora().merge_adapter(model) is model
-
-
 @dataclass
-class Bits:
-    """The options of some quantizer."""
+class Able:
+    """Some quantizer that says what it can do."""
 
-    bits: int
+    traits: QuantizerTraits
 
 
 @pytest.mark.parametrize(
     ("options", "quantizer", "key"),
     [
         ({}, {}, None),
-        ({"rank": 0}, {}, "adapter.rank"),
-        ({"dropout": 1.0}, {}, "adapter.dropout"),
         ({"init": "orthogonal", "rank": 3}, {}, "adapter.init"),
         ({"init": "pissa"}, {"hqq": None}, "adapter.init"),
         ({"init": "pissa"}, {}, None),
-        ({"use_dora": True}, {"bitsandbytes": Bits(8)}, "adapter.use_dora"),
-        ({"use_dora": True}, {"bitsandbytes": Bits(4)}, None),
+        ({"use_dora": True}, {"some": None}, "adapter.use_dora"),
+        ({"use_dora": True}, {"some": Able(QuantizerTraits(weight_norms=True))}, None),
+        ({"init": "orthogonal"}, {"some": None}, "adapter.init"),
+        ({"init": "orthogonal"}, {"some": Able(QuantizerTraits(float_weights=True))}, None),
         ({"path": "no/such/folder"}, {}, "adapter.path"),
         ({"path": "org/adapter"}, {}, None),
         ({"path": ["org/one", "org/two"]}, {}, None),
@@ -301,7 +243,6 @@ class Bits:
         ({"path": "org/one", "restart": True}, {"hqq": None}, "adapter.path"),
         ({"path": "org/one"}, {"hqq": None}, None),
         ({"restart": True}, {}, "adapter.restart"),
-        ({"rank_pattern": {"q_proj": 0}}, {}, "adapter.rank_pattern.q_proj"),
         ({"pissa_iterations": 4}, {}, "adapter.pissa_iterations"),
         ({"init": "pissa", "pissa_iterations": 4}, {}, None),
     ],
@@ -310,3 +251,18 @@ def test_check(options, quantizer, key) -> None:
     lora = Lora(**options)
     problems = lora.check(StubPlan({"adapter": {"lora": lora}, "quantizer": quantizer}))
     assert [problem.key for problem in problems] == ([key] if key else [])
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"rank": 0}, "adapter.rank"),
+        ({"alpha": 0}, "adapter.alpha"),
+        ({"dropout": 1.0}, "adapter.dropout"),
+        ({"rank_pattern": {"q_proj": 0}}, "adapter.rank_pattern.q_proj"),
+        ({"pissa_iterations": -1}, "adapter.pissa_iterations"),
+    ],
+)
+def test_ranges(values, key) -> None:
+    _, problems = structured(Lora, values, ("adapter",), "adapter=lora")
+    assert [str(problem.key) for problem in problems] == [key]

@@ -6,11 +6,13 @@ Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models" (arXiv 2106
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
+from tunesmith.ranges import Range, at_least
+from tunesmith.traits import AdapterTraits
 from tunesmith.types import ModelSource, Problem, Requirement, TrainingJob
 from tunesmith_library_chat import tokenizer_of
 
@@ -25,34 +27,38 @@ _FIXED_BY_ADAPTER = {"rank": "r", "alpha": "lora_alpha", "use_dora": "use_dora",
 class Lora:
     """LoRA with its variants rsLoRA, DoRA, PiSSA, OLoRA, EVA and LoftQ."""
 
-    rank: int = 8  # rank r of the trained matrices
-    alpha: int | None = None  # scale: alpha / rank (rsLoRA: alpha / √rank); null is 2 × rank
-    dropout: float = 0.0  # probability with which an input of the trained matrices is dropped in training
+    traits: ClassVar[AdapterTraits] = AdapterTraits(beside=True, low_rank=True)
+
+    rank: Annotated[int, at_least(1)] = 8  # rank r of the trained matrices
+    alpha: Annotated[int, at_least(1)] | None = None  # scale: alpha / rank (rsLoRA: alpha / √rank); null is 2 × rank
+    # probability with which an input of the trained matrices is dropped in training
+    dropout: Annotated[float, Range(0, 1, high_excluded=True)] = 0.0
     # layers to adapt: names, parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
     target_modules: list[str] | str = "all"
-    exclude_modules: list[str] = field(default_factory=list)  # layers to leave out again, written the same way
+    exclude_modules: list[str] = []  # layers to leave out again, written the same way
     # ranks of single layers instead of `rank`: {down_proj: 32}; names are written as in target_modules, the last counts
-    rank_pattern: dict[str, int] = field(default_factory=dict)
-    alpha_pattern: dict[str, int] = field(default_factory=dict)  # alphas of single layers, written the same way
+    rank_pattern: dict[str, Annotated[int, at_least(1)]] = {}
+    alpha_pattern: dict[str, Annotated[int, at_least(1)]] = {}  # alphas of single layers, written the same way
     # modules trained and saved whole beside the adapter, such as embed_tokens and lm_head
-    modules_to_save: list[str] = field(default_factory=list)
+    modules_to_save: list[str] = []
     # tokens whose embeddings and output rows are trained beside the adapter; those that the tokenizer lacks are added
-    train_tokens: list[str] = field(default_factory=list)
+    train_tokens: list[str] = []
     bias: Literal["none", "all", "lora_only"] = "none"  # which biases of the base are trained too
     use_rslora: bool = False  # scale by alpha / √rank, stable for high ranks (arXiv 2312.03732)
     use_dora: bool = False  # train magnitude and direction apart (DoRA, arXiv 2402.09353); slower
     # start: true is A random, B zero; pissa (arXiv 2404.02948) and olora (arXiv 2406.01775) start from the base, eva
     # (arXiv 2410.07170) from the training data, loftq (arXiv 2310.08659) from what the quantizer rounded away
     init: bool | Literal["gaussian", "orthogonal", "pissa", "olora", "eva", "loftq"] = True
-    pissa_iterations: int = 0  # steps of the fast SVD of init=pissa, such as 16; 0 is the exact SVD, slow when large
+    # steps of the fast SVD of init=pissa, such as 16; 0 is the exact SVD, slow when large
+    pissa_iterations: Annotated[int, at_least(0)] = 0
     # adapter to go on training, a folder or hub address; its rank, alpha and targets hold. Of several, all but the last
     # are merged into the base first
     path: list[str] | str | None = None
     restart: bool = False  # merge all adapters of path into the base and train a fresh one
 
-    _start: ClassVar[Any] = None  # what a fresh adapter took out of the base
-    _rounding: ClassVar[Any] = None  # what LoftQ put into the adapter
-    _token_ids: ClassVar[list[int]] = []  # of train_tokens
+    _start: Any = None  # what a fresh adapter took out of the base
+    _rounding: Any = None  # what LoftQ put into the adapter
+    _token_ids: list[int] = []  # of train_tokens
 
     @hookimpl
     def requires(self) -> list[Requirement]:
@@ -85,8 +91,8 @@ class Lora:
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:
         """Raises: TunesmithError when names fit no layer, or a folder holds no adapter or contradicts an option."""
-        from .adapting import read_config, ready_to_train
-        from .merging import merge
+        from tunesmith_library_adapting.adapters import read_config, ready_to_train
+        from tunesmith_library_adapting.merging import merge
 
         for address in self._merged_paths():
             earlier = _fetched(address, source)
@@ -108,7 +114,7 @@ class Lora:
 
     @hookimpl
     def merge_adapter(self, model: Any) -> Any:
-        from .merging import merge
+        from tunesmith_library_adapting.merging import merge
 
         return merge(model)
 
@@ -141,7 +147,8 @@ class Lora:
 
     def _load(self, model: Any, folder: Path, source: ModelSource, follows: bool = False) -> Any:
         """Put saved matrices beside their layers; `follows` when they are trained on."""
-        from .adapting import load
+        from tunesmith_library_adapting.adapters import load
+
         from .loftq import fit_to_base, read_start
 
         adapted, start = load(model, folder, source), read_start(folder)
@@ -153,10 +160,16 @@ class Lora:
     def _make(self, model: Any, source: ModelSource) -> Any:
         """Put fresh matrices beside the chosen layers."""
         from peft import EvaConfig, LoraConfig
+        from tunesmith_library_adapting.adapters import adapt
+        from tunesmith_library_adapting.targets import (
+            keeps_tied,
+            per_layer,
+            pick_targets,
+            refuse_unknown_modules,
+            token_layers,
+        )
 
-        from .adapting import adapt
         from .starting import read_start
-        from .targets import keeps_tied, per_layer, pick_targets, refuse_unknown_modules, token_layers
 
         refuse_unknown_modules("modules_to_save", self.modules_to_save, model)
         targets = pick_targets(model, self.target_modules, [*self.exclude_modules, *self.modules_to_save])

@@ -23,24 +23,19 @@ def check(lora: Lora, plan: Plan, changes_base: Sequence[str], paths: Sequence[s
         changes_base: the values of `init` that change the base weights.
         paths: addresses of the adapters that this command reads.
     """
-    return [*_check_numbers(lora), *_check_paths(lora, plan, paths), *_check_quantizer(lora, plan, changes_base)]
+    return [*_check_start(lora), *_check_paths(lora, plan, paths), *_check_quantizer(lora, plan, changes_base)]
 
 
-def _check_numbers(lora: Lora) -> list[Problem]:
+def _check_start(lora: Lora) -> list[Problem]:
     problems = []
     ranks = {"adapter.rank": lora.rank, **{f"adapter.rank_pattern.{n}": rank for n, rank in lora.rank_pattern.items()}}
     for key, rank in ranks.items():
-        if rank < 1:
-            problems.append(Problem(key, f"{key}={rank} is no rank.", "possible: 1, 2, 3, …"))
-        elif lora.init == "orthogonal" and rank % 2:
+        if lora.init == "orthogonal" and rank % 2:
             message = f"adapter.init=orthogonal needs an even rank, not {rank}."
             problems.append(Problem("adapter.init", message, f"{key}={rank + 1}"))
-    if not 0 <= lora.dropout < 1:
-        message = f"adapter.dropout={lora.dropout} is no probability to drop with."
-        problems.append(Problem("adapter.dropout", message, "possible: from 0 to below 1"))
-    if lora.pissa_iterations and (lora.init != "pissa" or lora.pissa_iterations < 0):
+    if lora.pissa_iterations and lora.init != "pissa":
         message = f"adapter.pissa_iterations={lora.pissa_iterations} does not go with adapter.init={lora.init}."
-        problems.append(Problem("adapter.pissa_iterations", message, "adapter.init=pissa, and 0, 1, 2, … iterations"))
+        problems.append(Problem("adapter.pissa_iterations", message, "adapter.init=pissa, or leave it out"))
     return problems
 
 
@@ -61,7 +56,7 @@ def _check_paths(lora: Lora, plan: Plan, paths: Sequence[str]) -> list[Problem]:
 
 
 def _check_quantizer(lora: Lora, plan: Plan, changes_base: Sequence[str]) -> list[Problem]:
-    problems, quantizer = [], plan.name("quantizer")
+    problems, quantizer, can = [], plan.name("quantizer"), plan.traits("quantizer")
     if quantizer and lora.init in changes_base:
         message = f"adapter.init={lora.init} changes the base weights, but quantizer={quantizer} rounds them."
         problems.append(Problem("adapter.init", message, "adapter.init=true, or quantizer=null"))
@@ -72,7 +67,13 @@ def _check_quantizer(lora: Lora, plan: Plan, changes_base: Sequence[str]) -> lis
         elif lora.path:
             message = "adapter.init=loftq is a start, and the adapter of adapter.path has started."
             problems.append(Problem("adapter.init", message, "leave adapter.init out, or adapter.path=null"))
-    if lora.use_dora and quantizer == "bitsandbytes" and plan.get("quantizer.bits") == 8:
-        message = "adapter.use_dora=true cannot train over the 8-bit weights of quantizer=bitsandbytes."
-        problems.append(Problem("adapter.use_dora", message, "quantizer.bits=4, or adapter.use_dora=false"))
+    if lora.init == "orthogonal" and can is not None and not can.float_weights:
+        message = f"adapter.init=orthogonal takes the numbers of the base, and quantizer={quantizer} packs its bits."
+        problems.append(Problem("adapter.init", message, "adapter.init=true, or quantizer=null"))
+    if lora.use_dora and can is not None and not can.weight_norms:
+        message = (
+            f"adapter.use_dora=true trains the norms of the weights, and quantizer={quantizer} with these options "
+            "does not give them."
+        )
+        problems.append(Problem("adapter.use_dora", message, "adapter.use_dora=false, or other bits or another scheme"))
     return problems

@@ -21,8 +21,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 from tunesmith import TunesmithError, announce
 from tunesmith.files import replacing
+from tunesmith_library_adapting.merging import is_plain
 
-from .merging import is_plain
 from .original import OriginalWeights
 from .starting import Start
 

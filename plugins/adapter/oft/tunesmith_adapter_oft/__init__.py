@@ -7,11 +7,12 @@ I + 2 Σ (±Q)^k cut off. Qiu et al. 2023, "Controlling Text-to-Image Diffusion 
 
 from __future__ import annotations
 
-from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, hookimpl, plugin
+from tunesmith.ranges import above, at_least
+from tunesmith.traits import AdapterTraits
 from tunesmith.types import ModelSource, Problem
 
 if TYPE_CHECKING:
@@ -24,38 +25,34 @@ _BLOCK_SIZE = 32
 class Oft:
     """Orthogonal fine-tuning: trains rotations of the inputs of frozen layers."""
 
-    block_size: int | None = None  # inputs that one block rotates; null is 32, or what `rank` leaves
-    rank: int | None = None  # number of blocks of each layer, instead of block_size
+    traits: ClassVar[AdapterTraits] = AdapterTraits(beside=True)
+
+    # inputs that one block rotates; null is 32, or what `rank` leaves
+    block_size: Annotated[int, at_least(2)] | None = None
+    rank: Annotated[int, at_least(1)] | None = None  # number of blocks of each layer, instead of block_size
     cayley_neumann: bool = True  # a series instead of a solved equation: faster, orthogonal only while R is near I
-    cayley_neumann_terms: int = 5  # terms of the series
+    cayley_neumann_terms: Annotated[int, at_least(2)] = 5  # terms of the series
     constrained: bool = False  # keep R near I (COFT)
-    eps: float = 6e-5  # how near: the largest norm of Q, of a layer with one block
+    eps: Annotated[float, above(0)] = 6e-5  # how near: the largest norm of Q, of a layer with one block
     block_share: bool = False  # one block per layer, used for all its inputs
     # layers to adapt: names, parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
     target_modules: list[str] | str = "all"
-    exclude_modules: list[str] = field(default_factory=list)  # layers to leave out again, written the same way
+    exclude_modules: list[str] = []  # layers to leave out again, written the same way
     # modules trained and saved whole beside the adapter, such as embed_tokens and lm_head
-    modules_to_save: list[str] = field(default_factory=list)
+    modules_to_save: list[str] = []
     bias: Literal["none", "all", "oft_only"] = "none"  # which biases of the base are trained too
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems = []
-        if self.block_size is not None and self.rank is not None:
-            message = "adapter.block_size and adapter.rank say the same: their product is a layer's number of inputs."
-            problems.append(Problem("adapter.rank", message, "leave one of them out"))
-        for name, least in (("block_size", 2), ("rank", 1), ("cayley_neumann_terms", 2)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                problems.append(Problem(f"adapter.{name}", f"adapter.{name}={value} is too few.", f"{least} or more"))
-        if self.constrained and self.eps <= 0:
-            problems.append(Problem("adapter.eps", f"adapter.eps={self.eps} lets nothing move.", "above 0"))
-        return problems
+        if self.block_size is None or self.rank is None:
+            return []
+        message = "adapter.block_size and adapter.rank say the same: their product is a layer's number of inputs."
+        return [Problem("adapter.rank", message, "leave one of them out")]
 
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:
         """Raises: TunesmithError when blocks do not divide a layer, names fit none, or `trained` holds no OFT."""
-        from tunesmith_adapter_lora.adapting import load, read_config, ready_to_train
+        from tunesmith_library_adapting.adapters import load, read_config, ready_to_train
 
         if trained is not None:
             read_config(trained, "OFT", "OFT")
@@ -67,15 +64,15 @@ class Oft:
 
     @hookimpl
     def merge_adapter(self, model: Any) -> Any:
-        from tunesmith_adapter_lora.merging import merge
+        from tunesmith_library_adapting.merging import merge
 
         return merge(model)
 
     def _make(self, model: Any) -> Any:
         """Put fresh rotations, which are the identity, before the chosen layers."""
         from peft import OFTConfig
-        from tunesmith_adapter_lora.adapting import adapt
-        from tunesmith_adapter_lora.targets import pick_targets, refuse_unknown_modules, targeted
+        from tunesmith_library_adapting.adapters import adapt
+        from tunesmith_library_adapting.targets import pick_targets, refuse_unknown_modules, targeted
 
         refuse_unknown_modules("modules_to_save", self.modules_to_save, model)
         targets = pick_targets(model, self.target_modules, [*self.exclude_modules, *self.modules_to_save])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tunesmith.traits import QuantizerTraits
+from tunesmith.traits import AdapterTraits, QuantizerTraits
 from tunesmith_library_testing.parts import StubPlan
-from tunesmith_library_weights.plans import few_bits, unmergeable
+from tunesmith_library_weights.plans import few_bits, suitable, unmergeable
 
 
 class Silent:
@@ -60,3 +60,20 @@ def test_adapters_of_whole_weights_need_whole_weights() -> None:
 def test_merging_where_the_quantizer_can() -> None:
     assert unmergeable(plan(able()), "quantizer", "{quantizer}", "")
     assert unmergeable(plan(able(merges=True)), "quantizer", "{quantizer}", "") == []
+
+
+def test_what_would_suit_is_what_is_installed_and_says_so() -> None:
+    """Third parties' plugins are named as ours are; one that says nothing suits nobody."""
+
+    class Mine:
+        traits = AdapterTraits(beside=True)
+
+    class Plan(StubPlan):
+        def installed(self, kind: str) -> dict[str, type]:
+            return {"mine": Mine, "silent": Silent, "yours": type("Yours", (Mine,), {})} if kind == "adapter" else {}
+
+    found = Plan({"adapter": {"full": None}, "quantizer": {"some": None}})
+    assert suitable(found, "adapter", lambda traits: traits.beside) == "adapter=mine or adapter=yours"
+    assert suitable(found, "quantizer", lambda traits: True) == ""
+    (problem,) = few_bits(found)
+    assert problem.advice == "adapter=mine or adapter=yours, or quantizer=null"

@@ -3,6 +3,6 @@
 Importing this package imports no torch; `switching`, `training` and `layers` do.
 """
 
-from tunesmith_library_weights.patterns import matches, matches_any, parts_of, refuse_unknown
+from tunesmith_library_weights.patterns import as_regex, matches, matches_any, parts_of, refuse_unknown
 
-__all__ = ["matches", "matches_any", "parts_of", "refuse_unknown"]
+__all__ = ["as_regex", "matches", "matches_any", "parts_of", "refuse_unknown"]

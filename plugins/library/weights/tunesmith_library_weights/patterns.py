@@ -1,7 +1,7 @@
 """Patterns of dotted names: how options such as `target_modules` and `freeze` choose parts of a model."""
 
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 
 from tunesmith.errors import TunesmithError, choices
 
@@ -19,6 +19,11 @@ def matches(name: str, pattern: str) -> bool:
 def matches_any(name: str, patterns: Iterable[str]) -> bool:
     """Whether one of several patterns fits a dotted name."""
     return any(matches(name, pattern) for pattern in patterns)
+
+
+def as_regex(pattern: str) -> str:
+    """A pattern as transformers reads names: a regular expression from a name's start to a dot."""
+    return r"(?:.*\.)?" + translate(pattern).removesuffix(r"\Z").removesuffix(r"\z")
 
 
 def refuse_unknown(option: str, patterns: Iterable[str], names: Sequence[str], what: str) -> None:

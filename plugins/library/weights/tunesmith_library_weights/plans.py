@@ -1,11 +1,15 @@
-"""Plans judged by what the selected quantizer says it can do with the weights.
+"""Plans judged by what the selected plugins say they do with the weights, and which others would suit.
 
 A quantizer that does not say what it can do is taken to train adapters and to do nothing else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from tunesmith.planning import Plan
+from tunesmith.traits import traits_of
 from tunesmith.types import Problem
 
 
@@ -20,7 +24,14 @@ def few_bits(plan: Plan, verb: str = "train") -> list[Problem]:
         return []
     adapter, quantizer = plan.name("adapter"), plan.name("quantizer")
     message = f"adapter={adapter} cannot {verb} the few bits that quantizer={quantizer} stores."
-    return [Problem("adapter.name", message, "adapter=lora, or quantizer=null")]
+    beside = suitable(plan, "adapter", lambda traits: traits.beside) or "an adapter beside the model"
+    return [Problem("adapter.name", message, f"{beside}, or quantizer=null")]
+
+
+def suitable(plan: Plan, kind: str, fits: Callable[[Any], bool]) -> str:
+    """Advice: the installed plugins of a kind whose traits fit, as `adapter=full or adapter=mine`; "" without any."""
+    found = plan.installed(kind).items()
+    return " or ".join(f"{kind}={name}" for name, plugin in found if fits(traits_of(kind, plugin)))
 
 
 def unmergeable(plan: Plan, key: str, message: str, advice: str) -> list[Problem]:

@@ -200,7 +200,8 @@ def test_backward_keeps_no_weight(checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("dora", [False, True])
 def test_lora_is_trained_saved_and_loaded(checkpoint: Path, tiny_bpe: Any, tmp_path: Path, dora: bool) -> None:
-    peft = pytest.importorskip("peft")
+    import peft
+
     batch = collate(examples(tiny_bpe))
     config = peft.LoraConfig(r=8, target_modules="all-linear", modules_to_save=["lm_head"], use_dora=dora)
     model = peft.get_peft_model(read(checkpoint), config)

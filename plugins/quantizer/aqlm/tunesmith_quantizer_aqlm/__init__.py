@@ -19,7 +19,9 @@ from tunesmith.types import ModelSource
 class Aqlm:
     """Reads models stored by AQLM (Egiazarian et al. 2024), in plain torch, to train adapters over them."""
 
-    traits: ClassVar[QuantizerTraits] = QuantizerTraits(bits=(1, 2, 3, 4), devices=("cpu", "cuda"))
+    traits: ClassVar[QuantizerTraits] = QuantizerTraits(
+        bits=(1, 2, 3, 4), devices=("cpu", "cuda"), float_weights=True, weight_norms=True, method="aqlm"
+    )
 
     @hookimpl
     def quantization_config(self, source: ModelSource) -> None:

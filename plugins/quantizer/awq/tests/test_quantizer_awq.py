@@ -8,6 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tunesmith import TunesmithError
+from tunesmith.validate import structured
+from tunesmith_library_quantizing.calibration import blocks
+from tunesmith_library_quantizing.checkpoint import restore
+from tunesmith_library_quantizing.grid import round_to_nearest
+from tunesmith_library_quantizing.linear import PackedLinear
 from tunesmith_library_testing import QuantizerSuite
 from tunesmith_library_testing.parts import (
     StubPlan,
@@ -23,10 +28,6 @@ from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_quantizer_awq import Awq
 from tunesmith_quantizer_awq.folding import Finder
 from tunesmith_quantizer_awq.search import find_scale, output_error, round_clipped
-from tunesmith_quantizer_gptq.calibration import blocks
-from tunesmith_quantizer_gptq.checkpoint import restore
-from tunesmith_quantizer_gptq.grid import round_to_nearest
-from tunesmith_quantizer_gptq.linear import PackedLinear
 
 ALL_BITS = (8, 4, 3, 2)
 LAYER = "model.layers.0.mlp.up_proj"
@@ -246,11 +247,17 @@ def test_without_data_nothing_is_computed(tiny_llama: Path, tiny_bpe) -> None:
 
 @pytest.mark.parametrize(
     ("options", "keys"),
-    [({}, []), ({"group_size": 12}, ["quantizer.group_size"]), ({"sample_length": 0}, ["quantizer.sample_length"])],
+    [({}, []), ({"group_size": 12}, ["quantizer.group_size"])],
 )
 def test_check(options, keys) -> None:
     awq = Awq(**options)
     assert [problem.key for problem in awq.check(StubPlan({"quantizer": {"awq": awq}}))] == keys
+
+
+@pytest.mark.parametrize("values", [{"group_size": -2}, {"samples": 0}, {"sample_length": 0}])
+def test_ranges(values) -> None:
+    _, problems = structured(Awq, values, ("quantizer",), "quantizer=awq")
+    assert [str(problem.key) for problem in problems] == [f"quantizer.{name}" for name in values]
 
 
 @pytest.mark.gpu

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from tunesmith_quantizer_gptq.calibration import Block, Linears
+from tunesmith_library_quantizing.calibration import Block, Linears
 
 _TOLERANCE = 1e-4  # relative change of an output in float32 that is rounding
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tunesmith import announce
 from tunesmith.types import Batch
-from tunesmith_quantizer_gptq.calibration import Block
-from tunesmith_quantizer_gptq.grid import Rounded, round_to_nearest
-from tunesmith_quantizer_gptq.method import gptq_config
-from tunesmith_quantizer_gptq.quantising import Quantised, Settings, kept, quantise
+from tunesmith_library_quantizing.calibration import Block
+from tunesmith_library_quantizing.grid import Rounded, round_to_nearest
+from tunesmith_library_quantizing.quantising import Quantised, Settings, gptq_config, kept, quantise
 
 from .folding import Finder, Place, divided
 from .search import find_scale, round_clipped

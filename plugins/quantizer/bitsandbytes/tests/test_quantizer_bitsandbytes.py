@@ -9,6 +9,7 @@ import pytest
 import torch
 from bitsandbytes.nn import Linear4bit, Linear8bitLt
 from tunesmith import TunesmithError
+from tunesmith.validate import structured
 from tunesmith_library_testing import QuantizerSuite
 from tunesmith_library_testing.parts import (
     StubPlan,
@@ -213,16 +214,25 @@ def test_the_cpu_kernel_is_for_answers(tiny_llama: Path, tiny_bpe) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "init", "key", "severity"),
+    ("options", "key", "severity"),
     [
-        ({}, True, None, None),
-        ({"threshold": -1.0}, True, "quantizer.threshold", "error"),
-        ({"bits": 8, "quant_type": "fp4"}, True, "quantizer.bits", "warning"),
-        ({"cpu_kernel": True}, True, "quantizer.cpu_kernel", "error"),
-        ({}, "orthogonal", "adapter.init", "error"),
+        ({}, None, None),
+        ({"bits": 8, "quant_type": "fp4"}, "quantizer.bits", "warning"),
+        ({"cpu_kernel": True}, "quantizer.cpu_kernel", "error"),
     ],
 )
-def test_check(options, init, key, severity) -> None:
+def test_check(options, key, severity) -> None:
     quantizer = Bitsandbytes(**options)
-    problems = quantizer.check(StubPlan({"quantizer": {"bitsandbytes": quantizer}}, values={"adapter.init": init}))
+    problems = quantizer.check(StubPlan({"quantizer": {"bitsandbytes": quantizer}}))
     assert [(problem.key, problem.severity) for problem in problems] == ([(key, severity)] if key else [])
+
+
+def test_ranges() -> None:
+    _, problems = structured(Bitsandbytes, {"threshold": -1.0}, ("quantizer",), "quantizer=bitsandbytes")
+    assert [str(problem.key) for problem in problems] == ["quantizer.threshold"]
+
+
+def test_traits() -> None:
+    """Of 8 bits no norms can be read: DoRA is refused there."""
+    assert Bitsandbytes().traits.weight_norms and not Bitsandbytes(bits=8).traits.weight_norms
+    assert not Bitsandbytes().traits.float_weights

@@ -9,16 +9,15 @@ magnitudes in 8 bits (Dettmers et al. 2023, "QLoRA", arXiv 2305.14314, section 3
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import logging
-from dataclasses import field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
+from tunesmith.ranges import at_least
 from tunesmith.traits import QuantizerTraits
 from tunesmith.types import ModelSource, Problem
-from tunesmith_library_weights.patterns import refuse_unknown
+from tunesmith_library_weights.patterns import as_regex, refuse_unknown
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -30,37 +29,32 @@ _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 class Bitsandbytes:
     """NF4, FP4 and 8-bit weights by bitsandbytes, quantised while the model is loaded (QLoRA, LLM.int8)."""
 
-    traits: ClassVar[QuantizerTraits] = QuantizerTraits(bits=(4, 8), devices=("cpu", "cuda"))
-
     bits: Literal[4, 8] = 4  # bits per weight
     quant_type: Literal["nf4", "fp4"] = "nf4"  # the 16 values of a 4-bit weight
     double_quant: bool = True  # 4 bits: store the scales in 8 bits too, which saves 0.37 bits per weight
     # 4 bits: numbers that hold the packed bits; FSDP shards only weights that look like the model's other numbers
     storage: Literal["uint8", "bfloat16", "float16", "float32"] = "uint8"
     # 8 bits: columns of the input with a magnitude above this are computed in 16 bits (LLM.int8); 0 computes all in 8
-    threshold: float = 6.0
+    threshold: Annotated[float, at_least(0)] = 6.0
     # 4 bits on a CPU: repack for a kernel without gradients, for chat only: about 3 times faster, scales in bfloat16
     cpu_kernel: bool = False
     # layers that keep their numbers, beside the output head: names, parts of dotted names, or patterns with `*`
-    skip_modules: list[str] = field(default_factory=list)
+    skip_modules: list[str] = []
+
+    @property
+    def traits(self) -> QuantizerTraits:
+        norms = self.bits == 4  # the layer of 8 bits shows adapters no weight
+        return QuantizerTraits(bits=(4, 8), devices=("cpu", "cuda"), weight_norms=norms, method="bitsandbytes")
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         problems = []
-        if self.threshold < 0:
-            message = f"quantizer.threshold={self.threshold} is no magnitude."
-            problems.append(Problem("quantizer.threshold", message, "6.0, or 0 to compute all columns in 8 bits"))
         if self.bits == 8 and (self.quant_type, self.storage) != ("nf4", "uint8"):
             message = "quantizer.quant_type and quantizer.storage are of 4-bit weights; quantizer.bits=8 ignores them."
             problems.append(Problem("quantizer.bits", message, "quantizer.bits=4", severity="warning"))
         if self.cpu_kernel and plan.command == "train":
             message = "quantizer.cpu_kernel=true passes no gradient, so that nothing below a layer could learn from it."
             problems.append(Problem("quantizer.cpu_kernel", message, "only for chat: leave it out here"))
-        if plan.get("adapter.init") == "orthogonal":
-            message = (
-                "adapter.init=orthogonal takes the numbers of the base, and quantizer=bitsandbytes packs its bits."
-            )
-            problems.append(Problem("adapter.init", message, "adapter.init=true, or quantizer=torchao"))
         return problems
 
     @hookimpl
@@ -74,7 +68,7 @@ class Bitsandbytes:
         stored = _stored_as(source)
         if stored:
             announce("quantizer", "the bits that the model is stored in", f"{source.address}/config.json")
-        skip = ["lm_head", *map(_regex, self.skip_modules)] if self.skip_modules else None  # None: the head alone
+        skip = ["lm_head", *map(as_regex, self.skip_modules)] if self.skip_modules else None  # None: the head alone
         if self.bits == 8:
             return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=self.threshold, llm_int8_skip_modules=skip)
         if not stored:
@@ -122,8 +116,3 @@ def _stored_as(source: ModelSource) -> str | None:
             "  leave the quantizer out, or take the model's 16-bit version"
         )
     return method
-
-
-def _regex(pattern: str) -> str:
-    """A pattern of names as transformers reads it: a regular expression from a name's start to a dot."""
-    return r"(?:.*\.)?" + fnmatch.translate(pattern).removesuffix(r"\Z").removesuffix(r"\z")

@@ -112,7 +112,8 @@ def test_outputs_and_gradients_for_inputs_of_any_shape(tiny_llama: Path, shape: 
 
 @pytest.mark.usefixtures("formulas")
 def test_lora_is_trained_saved_and_loaded(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
-    peft = pytest.importorskip("peft")
+    import peft
+
     config = peft.LoraConfig(r=8, target_modules="all-linear", modules_to_save=["lm_head"])
     model = peft.get_peft_model(quantised(tiny_llama), config)
     losses = train(computing_in_fp16(model.train(), "cpu"), collate(examples(tiny_bpe)), steps=24)
@@ -127,7 +128,8 @@ def test_lora_is_trained_saved_and_loaded(tiny_llama: Path, tiny_bpe: Any, tmp_p
 def test_lora_on_a_gpu(tiny_llama: Path, tiny_bpe: Any) -> None:
     if not torch.cuda.is_available() or importlib.util.find_spec("kernels") is None:
         pytest.skip("needs a CUDA device and the package kernels")
-    peft = pytest.importorskip("peft")
+    import peft
+
     model = peft.get_peft_model(quantised(tiny_llama, "cuda"), peft.LoraConfig(r=8, target_modules="all-linear"))
     batch = {
         name: value.cuda() if hasattr(value, "cuda") else value for name, value in collate(examples(tiny_bpe)).items()

@@ -24,7 +24,9 @@ _INSTEAD = "instead: quantizer=torchao quantizer.scheme=int8_weight_only, which 
 class Eetq:
     """8-bit weights by EETQ's kernel, on CUDA GPUs and in float16."""
 
-    traits: ClassVar[QuantizerTraits] = QuantizerTraits(bits=(8,), devices=("cuda",))
+    traits: ClassVar[QuantizerTraits] = QuantizerTraits(
+        bits=(8,), devices=("cuda",), float_weights=True, weight_norms=True, method="eetq"
+    )
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

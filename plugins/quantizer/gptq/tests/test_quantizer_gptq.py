@@ -1,7 +1,6 @@
 """GPTQ: against its definition in float64, against rounding to nearest, packed, stored, loaded, trained over."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tunesmith import TunesmithError
+from tunesmith.validate import structured
+from tunesmith_library_quantizing.checkpoint import restore
+from tunesmith_library_quantizing.grid import round_to_nearest
+from tunesmith_library_quantizing.linear import PackedLinear
 from tunesmith_library_testing import QuantizerSuite
 from tunesmith_library_testing.parts import (
     StubPlan,
@@ -22,11 +25,6 @@ from tunesmith_library_testing.parts import (
 )
 from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_quantizer_gptq import Gptq
-from tunesmith_quantizer_gptq.calibration import blocks
-from tunesmith_quantizer_gptq.checkpoint import from_stored, restore
-from tunesmith_quantizer_gptq.grid import fit, round_to_nearest
-from tunesmith_quantizer_gptq.linear import PackedLinear
-from tunesmith_quantizer_gptq.packing import pack, pack_awq, unpack, unpack_awq
 from tunesmith_quantizer_gptq.solver import solve
 
 ALL_BITS = (8, 4, 3, 2)
@@ -80,26 +78,6 @@ def weights(out: int, width: int) -> torch.Tensor:
 # ---- numbers ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bits", ALL_BITS)
-def test_packed_numbers_are_a_stream_of_bits(bits: int) -> None:
-    """Each column as one long whole number of Python, the first number in its lowest bits."""
-    numbers = torch.randint(0, 2**bits, (64, 3), generator=torch.Generator().manual_seed(bits))
-    words = pack(numbers, bits)
-    assert words.dtype == torch.int32 and words.shape == (64 * bits // 32, 3)
-    for column in range(3):
-        stream = sum(int(number) << (index * bits) for index, number in enumerate(numbers[:, column]))
-        expected = [stream >> (32 * index) & 0xFFFFFFFF for index in range(len(words))]
-        assert [int(word) & 0xFFFFFFFF for word in words[:, column]] == expected
-    assert torch.equal(unpack(words, bits), numbers.int())
-
-
-def test_awq_packs_even_columns_before_odd_ones() -> None:
-    numbers = torch.arange(16).reshape(1, 16)
-    words = [int(word) & 0xFFFFFFFF for word in pack_awq(numbers)[0]]
-    assert [f"{word:08x}" for word in words] == ["75316420", "fdb9eca8"]  # from the highest half byte to the lowest
-    assert torch.equal(unpack_awq(pack_awq(numbers)), numbers.int())
-
-
 def plain_gptq(weight: torch.Tensor, hessian: torch.Tensor, bits: int, group_size: int, damping: float) -> torch.Tensor:
     """By definition: round a column, let the inverse Hessian of those left say how they make up for it."""
     weight, result = weight.clone(), torch.zeros_like(weight)
@@ -138,19 +116,6 @@ def test_outputs_err_less_than_with_rounding_to_nearest(bits: int, sym: bool, de
     assert error < (0.8 if desc_act else 0.95) * error_of_nearest
 
 
-def test_a_grid_holds_its_extremes_and_zero() -> None:
-    """The ends of a group are within half a step; a zero point is never 0, which the first file format cannot say."""
-    groups = torch.stack([torch.linspace(-1, 3, 32), torch.linspace(0.5, 2, 32), torch.linspace(-2, -1, 32)])
-    scale, zero = fit(groups, 4, sym=False)
-    assert bool((zero >= 1).all()) and bool((zero <= 15).all())
-    for end in (groups.amin(1), groups.amax(1)):
-        code = end / scale + zero
-        assert bool((code >= -0.51).all()) and bool((code <= 15.51).all())
-    assert torch.equal(scale, scale.half().float())
-    scale, zero = fit(torch.zeros(1, 32), 4, sym=False)
-    assert bool((scale > 0).all())
-
-
 def test_activations_that_are_not_finite_are_refused() -> None:
     with pytest.raises(TunesmithError, match="not finite"):
         solve(torch.ones(2, 32), torch.full((32, 32), torch.nan), **solver_options())
@@ -171,29 +136,6 @@ def solver_options() -> dict:
 
 
 # ---- layers ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("scaled", [False, True])
-@pytest.mark.parametrize("bits", ALL_BITS)
-def test_a_layer_computes_with_its_weight(bits: int, scaled: bool) -> None:
-    """Outputs and gradients are those of the dense weight in float64, with groups in any order."""
-    linear = torch.nn.Linear(64, 32)
-    made = solve(linear.weight.detach(), torch.eye(64), **(solver_options() | {"bits": bits, "desc_act": True}))
-    groups = torch.randperm(64, generator=torch.Generator().manual_seed(3)).int() % 2
-    made = type(made)(made.codes, made.scales, made.zeros, groups)
-    dense = made.packed_weight().double()
-    if scaled:
-        columns, rows = torch.linspace(0.5, 2, 64).bfloat16().float(), torch.linspace(0.25, 1, 32).bfloat16().float()
-        made = type(made)(made.codes, made.scales, made.zeros, groups, columns, rows)
-        dense = dense / columns * rows[:, None]
-    layer = PackedLinear.of(made, bits, linear)
-    assert [name for name, tensor in layer.named_parameters() if tensor.requires_grad] == []
-    x = torch.randn(2, 5, 64, generator=torch.Generator().manual_seed(4)).requires_grad_()
-    y = layer(x)
-    torch.testing.assert_close(y.double(), x.double() @ dense.T + linear.bias.double(), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(layer.weight.double(), dense, atol=1e-6, rtol=1e-5)
-    (gradient,) = torch.autograd.grad(y.square().sum(), x)
-    torch.testing.assert_close(gradient.double(), 2 * y.double() @ dense, atol=1e-4, rtol=1e-4)
 
 
 def test_the_graph_keeps_no_weight(tiny_llama: Path, quantise) -> None:
@@ -233,50 +175,6 @@ def test_under_autocast(tiny_llama: Path, tiny_bpe, quantise) -> None:
 
 
 # ---- calibration -----------------------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def test_layers_see_what_the_model_gives_them(tiny_llama: Path, tiny_bpe) -> None:
-    """Walking without changing anything: every layer's E[x xᵀ] is that of a forward through the whole model."""
-    model, batch = load_plain(tiny_llama), collate(examples(tiny_bpe))
-    linear = {name: layer for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
-    del linear["lm_head"]
-    seen: dict[str, list[torch.Tensor]] = {name: [] for name in linear}
-    handles = [
-        layer.register_forward_pre_hook(lambda _, args, name=name: seen[name].append(args[0]))
-        for name, layer in linear.items()
-    ]
-    model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
-    for handle in handles:
-        handle.remove()
-    kept = batch["attention_mask"].bool()
-    assert not kept.all()
-    met = set()
-    for block in blocks(model, [batch], linear, 1, 2048):
-        groups = block.groups()
-        assert [len(group) for group in groups] == [3, 1, 2, 1]  # q k v, o, gate up, down
-        for group, found in zip(groups, block.statistics(groups), strict=True):
-            for name in group:
-                x = seen[name][0][kept]
-                torch.testing.assert_close(found.hessian, x.T @ x, atol=1e-4, rtol=1e-4)
-                torch.testing.assert_close(found.magnitude, x.abs().sum(0), atol=1e-4, rtol=1e-4)
-                assert found.tokens == int(kept.sum())
-                met.add(name)
-    assert met == set(linear)
-
-
-def test_examples_are_cut_and_counted(tiny_llama: Path, tiny_bpe) -> None:
-    """`samples` and `sample_length` bound what is looked at, and no more batches are asked for."""
-    asked = []
-
-    def batches() -> Iterator[dict]:
-        for number in range(100):
-            asked.append(number)
-            yield collate(examples(tiny_bpe)[:1])
-
-    model = load_plain(tiny_llama)
-    found = next(iter(blocks(model, batches(), [LAYER], 3, 7)))
-    assert [call.hidden.shape[1] for call in found.calls] == [7, 7, 7] and len(asked) == 3
 
 
 def test_patched_layers_stay_patched(tiny_llama: Path, tiny_bpe) -> None:
@@ -433,19 +331,6 @@ def test_a_resumed_run_takes_what_was_stored(tiny_llama: Path, tmp_path: Path, t
     assert torch.equal(logits_of(changed, tiny_bpe), expected)
 
 
-@pytest.mark.parametrize("layer", ["g43201", "g33210", "g86410", "g23210"])
-def test_layers_that_gptqmodel_wrote(layer: str) -> None:
-    """A layer of 4 bits with zero points in activation order, and of 3, 8 and 2: gptqmodel 7.6's own weight in float16.
-
-    Each was quantised, stored and dequantised by gptqmodel; the names say bits, group, symmetric, in order.
-    """
-    held = load_file(Path(__file__).parent / "gptqmodel.safetensors")
-    tensors = {name.partition(".")[2]: tensor for name, tensor in held.items() if name.startswith(layer)}
-    config = {"quant_method": "gptq", "checkpoint_format": "gptq"}
-    weight = from_stored(tensors, config, torch.float16).weight
-    assert torch.equal(weight, tensors["weight"])
-
-
 # ---- errors ----------------------------------------------------------------------------------------------------------
 
 
@@ -500,19 +385,24 @@ def test_a_folder_of_another_model_is_refused(tiny_llama: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("options", "init", "keys"),
+    ("options", "keys"),
     [
-        ({}, True, []),
-        ({"group_size": -1}, True, []),
-        ({"group_size": 20}, True, ["quantizer.group_size"]),
-        ({"group_size": 0, "samples": 0}, True, ["quantizer.group_size", "quantizer.samples"]),
-        ({}, "orthogonal", ["adapter.init"]),
+        ({}, []),
+        ({"group_size": -1}, []),
+        ({"group_size": 20}, ["quantizer.group_size"]),
+        ({"group_size": 0}, ["quantizer.group_size"]),
     ],
 )
-def test_check(options, init, keys) -> None:
+def test_check(options, keys) -> None:
     gptq = Gptq(**options)
-    problems = gptq.check(StubPlan({"quantizer": {"gptq": gptq}}, values={"adapter.init": init}))
+    problems = gptq.check(StubPlan({"quantizer": {"gptq": gptq}}))
     assert [problem.key for problem in problems] == keys
+
+
+@pytest.mark.parametrize("values", [{"group_size": -2}, {"samples": 0}, {"sample_length": 0}, {"damping": 0.0}])
+def test_ranges(values) -> None:
+    _, problems = structured(Gptq, values, ("quantizer",), "quantizer=gptq")
+    assert [str(problem.key) for problem in problems] == [f"quantizer.{name}" for name in values]
 
 
 @pytest.mark.gpu

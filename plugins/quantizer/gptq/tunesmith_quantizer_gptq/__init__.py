@@ -8,17 +8,16 @@ Transformers", arXiv 2210.17323). Stored as vLLM and transformers load it; so st
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import plugin
+from tunesmith.ranges import Range
 from tunesmith.traits import QuantizerTraits
 from tunesmith.types import Batch
-
-from .calibrated import Calibrated
+from tunesmith_library_quantizing.calibrated import Calibrated, Count, GroupSize
 
 if TYPE_CHECKING:
-    from .quantising import Quantised
+    from tunesmith_library_quantizing.quantising import Quantised
 
 
 @plugin
@@ -27,20 +26,21 @@ class Gptq(Calibrated):
 
     name: ClassVar[str] = "gptq"
     traits: ClassVar[QuantizerTraits] = QuantizerTraits(
-        bits=(2, 3, 4, 8), devices=("cpu", "cuda"), saves=True, calibrates=True
+        bits=(2, 3, 4, 8), devices=("cpu", "cuda"), saves=True, calibrates=True, weight_norms=True, method="gptq"
     )
 
     bits: Literal[2, 3, 4, 8] = 4  # bits per weight; a model that is stored quantised has its own
-    group_size: int = 128  # weights of a row that share one scale and zero point; -1 is the whole row
+    group_size: GroupSize = 128  # weights of a row that share one scale and zero point; -1 is the whole row
     sym: bool = True  # no zero point: what the quickest kernels expect; false is more exact at 3 bits and below
     # take the columns with the largest inputs first: more exact, and slower to serve
     desc_act: bool = False
-    damping: float = 0.01  # part of the mean of the Hessian's diagonal that is added to it
-    samples: int = 128  # training examples to look at
-    sample_length: int = 2048  # tokens of an example to look at
+    # part of the mean of the Hessian's diagonal that is added to it
+    damping: Annotated[float, Range(0, 10, low_excluded=True)] = 0.01
+    samples: Count = 128  # training examples to look at
+    sample_length: Count = 2048  # tokens of an example to look at
     # layers that keep their numbers, beside all outside the decoder layers: names, parts of dotted names, or patterns
     # with `*`
-    skip_modules: list[str] = field(default_factory=list)
+    skip_modules: list[str] = []
 
     def calibrate(self, model: Any, batches: Iterator[Batch]) -> Quantised:
         from .method import quantise_by_gptq

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.types import Batch
+from tunesmith_library_quantizing.calibration import Block
+from tunesmith_library_quantizing.grid import Rounded
+from tunesmith_library_quantizing.quantising import Quantised, Settings, gptq_config, kept, quantise
 
-from .calibration import Block
-from .grid import Rounded
-from .quantising import Quantised, Settings, kept, quantise
 from .solver import solve
 
 if TYPE_CHECKING:
@@ -43,22 +42,3 @@ def quantise_by_gptq(model: Any, batches: Iterator[Batch], options: Gptq) -> Qua
     config = gptq_config(settings, kept(model, options.skip_modules))
     config |= {"desc_act": options.desc_act, "damp_percent": options.damping, "true_sequential": True}
     return quantise(model, batches, settings, method, config)
-
-
-def gptq_config(settings: Settings, left: list[str]) -> dict[str, Any]:
-    """The `quantization_config` of a model in the GPTQ layout.
-
-    Args:
-        left: names of the layers that are not quantised; `dynamic` is how gptqmodel and vLLM are told.
-    """
-    config = {
-        "quant_method": "gptq",
-        "bits": settings.bits,
-        "group_size": settings.group_size,
-        "desc_act": False,
-        "sym": settings.sym,
-        "lm_head": False,
-        "checkpoint_format": "gptq" if settings.sym else "gptq_v2",  # gptqmodel reads no other zero points in the first
-        "pack_dtype": "int32",
-    }
-    return config | ({"dynamic": {f"-:^{re.escape(name)}$": {} for name in left}} if left else {})

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import torch
 from tunesmith import TunesmithError
-
-from .grid import Rounded, fit, side_by_side, to_grid
+from tunesmith_library_quantizing.grid import Rounded, fit, side_by_side, to_grid
 
 _BLOCK = 128
 _LARGEST_DAMPING = 10.0

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hqq.core.quantize import HQQLinear
 from tunesmith import TunesmithError
+from tunesmith.validate import structured
 from tunesmith_library_testing import QuantizerSuite
 from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, logits_of, mean_loss, train
 from tunesmith_library_testing.tiny import save_tiny_model
@@ -146,15 +147,18 @@ def test_a_trained_model_loses_more_with_fewer_bits(tiny_llama: Path, tiny_bpe) 
 
 
 @pytest.mark.parametrize(
-    ("options", "init", "key"),
+    ("options", "key"),
     [
-        ({}, True, None),
-        ({"group_size": 20}, True, "quantizer.group_size"),
-        ({"group_size": 0}, True, "quantizer.group_size"),
-        ({}, "orthogonal", "adapter.init"),
+        ({}, None),
+        ({"group_size": 20}, "quantizer.group_size"),
     ],
 )
-def test_check(options, init, key) -> None:
+def test_check(options, key) -> None:
     hqq = Hqq(**options)
-    problems = hqq.check(StubPlan({"quantizer": {"hqq": hqq}}, values={"adapter.init": init}))
+    problems = hqq.check(StubPlan({"quantizer": {"hqq": hqq}}))
     assert [problem.key for problem in problems] == ([key] if key else [])
+
+
+def test_ranges() -> None:
+    _, problems = structured(Hqq, {"group_size": 0}, ("quantizer",), "quantizer=hqq")
+    assert [str(problem.key) for problem in problems] == ["quantizer.group_size"]

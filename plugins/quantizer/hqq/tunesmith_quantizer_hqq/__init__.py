@@ -7,10 +7,10 @@ Each group of g weights shares a scale s and a zero point z, w ≈ s (round(w / 
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import at_least
 from tunesmith.traits import QuantizerTraits
 from tunesmith.types import Problem
 
@@ -22,25 +22,24 @@ if TYPE_CHECKING:
 class Hqq:
     """Half-Quadratic Quantization to 8, 4, 3, 2 or 1 bits, without calibration (Badri & Shaji 2023)."""
 
-    traits: ClassVar[QuantizerTraits] = QuantizerTraits(bits=(1, 2, 3, 4, 8), devices=("cpu", "cuda"))
+    traits: ClassVar[QuantizerTraits] = QuantizerTraits(
+        bits=(1, 2, 3, 4, 8), devices=("cpu", "cuda"), weight_norms=True, method="hqq"
+    )
 
     bits: Literal[1, 2, 3, 4, 8] = 4  # bits per weight
-    group_size: int = 64  # weights that share one scale and zero point; fewer are more exact and cost more memory
+    # weights that share one scale and zero point, a multiple of 8; fewer are more exact and cost more memory
+    group_size: Annotated[int, at_least(8)] = 64
     # what a group is cut from: 1 is along the inputs of one output (what inference kernels expect), 0 across outputs
     axis: Literal[0, 1] = 1
     # layers that keep their numbers, beside the output head: names, parts of dotted names, or patterns with `*`
-    skip_modules: list[str] = field(default_factory=list)
+    skip_modules: list[str] = []
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems = []
-        if self.group_size < 8 or self.group_size % 8:
-            message = f"quantizer.group_size={self.group_size} cannot be packed into bytes."
-            problems.append(Problem("quantizer.group_size", message, "a multiple of 8: 16, 32, 64, 128"))
-        if plan.get("adapter.init") == "orthogonal":
-            message = "adapter.init=orthogonal takes the numbers of the base, and quantizer=hqq packs its bits."
-            problems.append(Problem("adapter.init", message, "adapter.init=true, or quantizer=torchao"))
-        return problems
+        if self.group_size % 8 == 0:
+            return []
+        message = f"quantizer.group_size={self.group_size} cannot be packed into bytes."
+        return [Problem("quantizer.group_size", message, "a multiple of 8: 16, 32, 64, 128")]
 
     @hookimpl
     def quantize(self, model: Any) -> Any:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from tunesmith import TunesmithError
+from tunesmith.traits import traits_of
+from tunesmith.validate import structured
 from tunesmith_library_testing import QuantizerSuite
 from tunesmith_library_testing.parts import (
     StubPlan,
@@ -137,7 +139,8 @@ def test_what_is_saved_is_a_plain_model(fluent: Path, tiny_bpe, tmp_path: Path, 
 @pytest.mark.parametrize("scheme", GROUPS)
 def test_lora_beside_rounded_weights(fluent: Path, tiny_bpe, tmp_path: Path, scheme: str) -> None:
     """Trained with qat, saved, and loaded over the stored bits: the same logits."""
-    peft = pytest.importorskip("peft")
+    import peft
+
     base = quantised(fluent, training=True, scheme=scheme, qat=True, bits=2)
     model = peft.get_peft_model(base, peft.LoraConfig(r=8, target_modules="all-linear"))
     chat = ({"role": "user", "content": "Who sings?"}, {"role": "assistant", "content": "The whales, 你好."})
@@ -209,10 +212,8 @@ def test_int4_on_a_gpu(tiny_llama: Path, tiny_bpe) -> None:
         ({"scheme": "int4_weight_only"}, {}, "quantizer.scheme"),
         ({"scheme": "int4_weight_only", "qat": True}, {}, "quantizer.qat"),
         ({"qat": True}, {}, "quantizer.qat"),
-        ({"scheme": "intx_weight_only", "group_size": 0}, {}, "quantizer.group_size"),
         ({"bits": 2}, {}, "quantizer.bits"),
-        ({"scheme": "intx_weight_only", "qat": True}, {"adapter.use_dora": True}, "adapter.use_dora"),
-        ({"scheme": "intx_weight_only"}, {"adapter.use_dora": True}, None),
+        ({"scheme": "intx_weight_only"}, {}, None),
         ({"scheme": "int8_dynamic_intx", "qat": True}, {}, None),
         ({"scheme": "intx_weight_only", "bits": 2}, {}, None),
     ],
@@ -240,5 +241,15 @@ def test_check_of_int4_for_chat(options, values, key) -> None:
 def test_whole_weights_are_held_in_training_for_the_rounding() -> None:
     """What lets adapters that train the base's own weights through."""
     assert Torchao(qat=True, scheme="intx_weight_only").traits.trains_base
-    assert Torchao().traits == Torchao.traits
-    assert not Torchao.traits.trains_base
+    assert not Torchao().traits.trains_base and traits_of("quantizer", Torchao) == Torchao().traits
+
+
+def test_norms_are_read_where_they_are_those_that_are_served() -> None:
+    """DoRA would measure whole weights in training and rounded ones later."""
+    assert Torchao(scheme="intx_weight_only").traits.weight_norms
+    assert not Torchao(scheme="intx_weight_only", qat=True).traits.weight_norms
+
+
+def test_ranges() -> None:
+    _, problems = structured(Torchao, {"group_size": 0}, ("quantizer",), "quantizer=torchao")
+    assert [str(problem.key) for problem in problems] == ["quantizer.group_size"]

@@ -9,13 +9,13 @@ Fewer bits: each group of a row's weights has one scale; the rounding costs more
 
 from __future__ import annotations
 
-import fnmatch
-from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import announce, hookimpl, plugin
+from tunesmith.ranges import at_least
 from tunesmith.traits import QuantizerTraits
 from tunesmith.types import ModelSource, Problem
+from tunesmith_library_weights.patterns import as_regex
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -31,8 +31,6 @@ _BY_TRANSFORMERS = {
 class Torchao:
     """Weights of 2 to 8 bits by torchao, and training for them (QAT): whole numbers in rows or groups, or float8."""
 
-    traits: ClassVar[QuantizerTraits] = QuantizerTraits(bits=(2, 3, 4, 5, 6, 7, 8), devices=("cpu", "cuda"))
-
     # what is stored, and what is computed: the dynamic schemes round the inputs to 8 bits too; int8 and float8 have a
     # scale per row, int4 (a GPU's kernel, for chat) and intx (2 to 8 bits, in a byte each) per group of a row
     scheme: Literal[
@@ -44,18 +42,26 @@ class Torchao:
         "int8_dynamic_intx",
     ] = "int8_weight_only"
     bits: Literal[2, 3, 4, 5, 6, 7, 8] = 4  # bits per weight of the intx schemes
-    group_size: int = 32  # weights that share one scale in the int4 and intx schemes
+    group_size: Annotated[int, at_least(1)] = 32  # weights that share one scale in the int4 and intx schemes
     # train for the rounding of an intx scheme: the weights stay whole and are rounded in every step (quantisation-aware
     # training); the run saves them whole, and they are stored in few bits whenever it is loaded afterwards
     qat: bool = False
     # layers that keep their numbers, beside the output head: names, parts of dotted names, or patterns with `*`
-    skip_modules: list[str] = field(default_factory=list)
+    skip_modules: list[str] = []
 
-    _training: ClassVar[bool] = False  # whether the model that is being loaded will be trained
+    _training: bool = False  # whether the model that is being loaded will be trained
 
-    def __post_init__(self) -> None:
-        if self.qat:  # what is held in training are the whole weights, which any adapter may train
-            self.traits = replace(self.traits, trains_base=True)
+    @property
+    def traits(self) -> QuantizerTraits:
+        """With `qat`, training holds whole weights: any adapter may train them; their norms are not those served."""
+        return QuantizerTraits(
+            bits=(2, 3, 4, 5, 6, 7, 8),
+            devices=("cpu", "cuda"),
+            trains_base=self.qat,
+            float_weights=True,
+            weight_norms=not self.qat,
+            method="torchao",
+        )
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -82,7 +88,7 @@ class Torchao:
         from transformers import TorchAoConfig
 
         scheme = getattr(torchao.quantization, _BY_TRANSFORMERS[self.scheme])(set_inductor_config=False)
-        skip = ["lm_head", *map(_regex, self.skip_modules)] if self.skip_modules else None  # None: the head alone
+        skip = ["lm_head", *map(as_regex, self.skip_modules)] if self.skip_modules else None  # None: the head alone
         return TorchAoConfig(quant_type=scheme, modules_to_not_convert=skip)
 
     @hookimpl
@@ -103,8 +109,3 @@ class Torchao:
             quantise(model, layers, self.scheme, self.bits, self.group_size)
             freeze(layers)
         return model
-
-
-def _regex(pattern: str) -> str:
-    """A pattern of names as transformers reads it: a regular expression from a name's start to a dot."""
-    return r"(?:.*\.)?" + fnmatch.translate(pattern).removesuffix(r"\Z").removesuffix(r"\z")

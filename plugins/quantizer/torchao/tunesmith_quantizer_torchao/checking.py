@@ -25,14 +25,11 @@ _KERNEL_GROUPS = (32, 64, 128, 256)
 
 def check(torchao: Torchao, plan: Plan) -> list[Problem]:
     """All problems of the options by themselves and with other plugins."""
-    return [*_check_numbers(torchao), *_check_training(torchao, plan), *_check_kernel(torchao, plan)]
+    return [*_check_bits(torchao), *_check_training(torchao, plan), *_check_kernel(torchao, plan)]
 
 
-def _check_numbers(torchao: Torchao) -> list[Problem]:
+def _check_bits(torchao: Torchao) -> list[Problem]:
     problems = []
-    if torchao.group_size < 1:
-        message = f"quantizer.group_size={torchao.group_size} is no size of a group."
-        problems.append(Problem("quantizer.group_size", message, "32, 64, 128"))
     if torchao.bits != 4 and torchao.scheme not in TRAINED_FOR:
         message = f"quantizer.scheme={torchao.scheme} ignores quantizer.bits={torchao.bits}."
         advice = f"for so many bits: quantizer.scheme={TRAINED_FOR[0]}"
@@ -49,11 +46,6 @@ def _check_training(torchao: Torchao, plan: Plan) -> list[Problem]:
     elif plan.command == "train" and not torchao.qat and torchao.scheme in _NO_GRADIENT:
         message = f"quantizer.scheme={torchao.scheme} passes no gradient: nothing below a layer could learn from it."
         problems.append(Problem("quantizer.scheme", message, _NO_GRADIENT[torchao.scheme]))
-    if torchao.qat and plan.command == "train" and plan.get("adapter.use_dora"):
-        message = (
-            "adapter.use_dora=true measures whole weights in training with quantizer.qat=true, later rounded ones."
-        )
-        problems.append(Problem("adapter.use_dora", message, "adapter.use_dora=false, or quantizer.qat=false"))
     return problems
 
 

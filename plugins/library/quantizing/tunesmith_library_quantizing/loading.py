@@ -11,7 +11,13 @@ from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 from tunesmith import TunesmithError
 
-from .checkpoint import from_stored, layout_of, packed_layers, quantization_of, stored_shapes
+from tunesmith_library_quantizing.checkpoint import (
+    from_stored,
+    layout_of,
+    packed_layers,
+    quantization_of,
+    stored_shapes,
+)
 
 _METHOD = "tunesmith_packed"
 

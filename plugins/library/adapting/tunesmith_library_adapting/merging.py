@@ -7,18 +7,17 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from peft.tuners.lora import LoraLayer
-from peft.tuners.oft import OFTLayer
+from peft.tuners.trainable_tokens import TrainableTokensLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 from tunesmith import TunesmithError
 
-_ADAPTED = (LoraLayer, OFTLayer)
 _PLAIN_LAYERS = (nn.Linear, nn.Embedding, Conv1D)
 
 
 def merge(model: Any) -> Any:
-    """W + (alpha / r) B A for every adapted layer (DoRA rescales the columns as well), W R for OFT.
+    """Fold what each adapted layer adds into its weight: W + (alpha / r) B A of LoRA, W R of OFT.
 
     Args:
         model: what `apply_adapter` gave; a model without adapter comes back as it is.
@@ -31,7 +30,7 @@ def merge(model: Any) -> Any:
     if not isinstance(model, PeftModel):
         return model
     for name, module in model.named_modules():
-        if isinstance(module, _ADAPTED) and not is_plain(module.get_base_layer()):
+        if _is_adapted(module) and not is_plain(module.get_base_layer()):
             raise TunesmithError(
                 f"the adapter cannot be merged: {name.removeprefix('base_model.model.')} is a "
                 f"{type(module.get_base_layer()).__name__}, and the sum would be rounded to its few bits.\n"
@@ -51,10 +50,15 @@ def _separate_tied(model: Any) -> None:
     """
     owners = Counter(id(module.weight) for module in model.modules() if isinstance(module, _PLAIN_LAYERS))
     for module in model.modules():
-        layer = module.get_base_layer() if isinstance(module, _ADAPTED) else None
+        layer = module.get_base_layer() if _is_adapted(module) else None
         if layer is not None and owners[id(layer.weight)] > 1:
             layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
             model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = False
+
+
+def _is_adapted(module: Any) -> bool:
+    """Whether a module is a layer with an adapter; rows of single tokens belong to a tied weight's both layers."""
+    return isinstance(module, BaseTunerLayer) and not isinstance(module, TrainableTokensLayer)
 
 
 def is_plain(layer: Any) -> bool:

@@ -18,9 +18,9 @@ from safetensors.torch import save_file
 from tunesmith import TunesmithError
 from tunesmith.errors import choices
 
-from .grid import side_by_side
-from .linear import SCALES, TENSORS, PackedLinear
-from .packing import pack, pack_awq, unpack, unpack_awq
+from tunesmith_library_quantizing.grid import side_by_side
+from tunesmith_library_quantizing.linear import SCALES, TENSORS, PackedLinear
+from tunesmith_library_quantizing.packing import pack, pack_awq, unpack, unpack_awq
 
 # The scales that a stored model has in its norms, in a folder of their own, which vLLM and transformers do not read:
 # with them a run puts its quantised layers into the model whose norms are as they were.

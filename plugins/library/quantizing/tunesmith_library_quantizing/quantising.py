@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,13 @@ import torch
 from torch import nn
 from tunesmith import TunesmithError, announce
 from tunesmith.files import replacing
+from tunesmith.messages import logger
 from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 
-from .calibration import Batch, Block, blocks, decoder_layers
-from .checkpoint import layout_of, read_layers, to_stored, write_scales
-from .grid import Rounded, round_to_nearest
-from .linear import PackedLinear
-
-logger = logging.getLogger("tunesmith")
+from tunesmith_library_quantizing.calibration import Batch, Block, blocks, decoder_layers
+from tunesmith_library_quantizing.checkpoint import layout_of, read_layers, to_stored, write_scales
+from tunesmith_library_quantizing.grid import Rounded, round_to_nearest
+from tunesmith_library_quantizing.linear import PackedLinear
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,25 @@ def quantise(
 def kept(model: Any, skip: Sequence[str]) -> list[str]:
     """The dotted names of the linear layers within the decoder layers that are not quantised."""
     return [name for name in _linear_layers(model) if matches_any(name, skip)]
+
+
+def gptq_config(settings: Settings, left: list[str]) -> dict[str, Any]:
+    """The `quantization_config` of a model in the GPTQ layout.
+
+    Args:
+        left: names of the layers that are not quantised; `dynamic` is how gptqmodel and vLLM are told.
+    """
+    config = {
+        "quant_method": "gptq",
+        "bits": settings.bits,
+        "group_size": settings.group_size,
+        "desc_act": False,
+        "sym": settings.sym,
+        "lm_head": False,
+        "checkpoint_format": "gptq" if settings.sym else "gptq_v2",  # gptqmodel reads no other zero points in the first
+        "pack_dtype": "int32",
+    }
+    return config | ({"dynamic": {f"-:^{re.escape(name)}$": {} for name in left}} if left else {})
 
 
 def is_packed(model: Any) -> bool:

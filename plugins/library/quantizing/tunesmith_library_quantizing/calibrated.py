@@ -8,30 +8,39 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tunesmith import TunesmithError, announce, hookimpl
+from tunesmith.ranges import at_least
 from tunesmith.types import Batch, ModelSource, Problem, TrainingJob
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
-    from .quantising import Quantised
+    from tunesmith_library_quantizing.quantising import Quantised
 
 FOLDER = "quantized"
 
+GroupSize = Annotated[int, at_least(-1)]
+"""Weights of a row that share one scale and zero point: -1 for the whole row, else a multiple of 8."""
+Count = Annotated[int, at_least(1)]
 
+
+@dataclass(kw_only=True, eq=False)
 class Calibrated:
-    """A quantizer by training data; what is its own is `calibrate`."""
+    """A quantizer by training data; what is its own is `calibrate`, and the options with their defaults."""
 
     name: ClassVar[str]  # of the plugin
-    group_size: int
-    samples: int
-    sample_length: int
+    group_size: GroupSize  # weights of a row that share one scale and zero point; -1 is the whole row
+    samples: Count  # training examples to look at
+    sample_length: Count  # tokens of an example to look at
 
-    _quantised: ClassVar[Any] = None  # what this process quantised, until it is stored
-    _waiting: ClassVar[Any] = None  # a model that was loaded without data, and the hook that says so
+    # what this process quantised, until it is stored
+    _quantised: Any = field(default=None, init=False, repr=False)
+    # a model that was loaded without data, and the hook that says so
+    _waiting: Any = field(default=None, init=False, repr=False)
 
     @abstractmethod
     def calibrate(self, model: Any, batches: Iterator[Batch]) -> Quantised:
@@ -39,20 +48,10 @@ class Calibrated:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems = []
-        if self.group_size != -1 and (self.group_size < 8 or self.group_size % 8):
-            message = f"quantizer.group_size={self.group_size} is no size of a group."
-            problems.append(Problem("quantizer.group_size", message, "32, 64 or 128; -1 for one group per row"))
-        for key in ("samples", "sample_length"):
-            if getattr(self, key) < 1:
-                message = f"quantizer.{key}={getattr(self, key)} leaves nothing to look at."
-                problems.append(Problem(f"quantizer.{key}", message, "1, 2, 3, …"))
-        if plan.get("adapter.init") == "orthogonal":
-            message = (
-                f"adapter.init=orthogonal takes the numbers of the base, and quantizer={self.name} packs its bits."
-            )
-            problems.append(Problem("adapter.init", message, "adapter.init=true, or quantizer=torchao"))
-        return problems
+        if self.group_size == -1 or (self.group_size > 0 and self.group_size % 8 == 0):
+            return []
+        message = f"quantizer.group_size={self.group_size} is no size of a group."
+        return [Problem("quantizer.group_size", message, "32, 64 or 128; -1 for one group per row")]
 
     @hookimpl
     def quantization_config(self, source: ModelSource) -> Any:
@@ -60,7 +59,7 @@ class Calibrated:
 
         Raises: TunesmithError when it is stored in another way than GPTQ or AWQ.
         """
-        from .loading import stored
+        from tunesmith_library_quantizing.loading import stored
 
         return stored(source.path)
 
@@ -70,7 +69,7 @@ class Calibrated:
 
         Raises: TunesmithError when the layers cannot be cut into groups, or the data gives no activations.
         """
-        from .quantising import is_packed
+        from tunesmith_library_quantizing.quantising import is_packed
 
         if is_packed(model):
             announce("quantizer", "the bits that the model is stored in", "its config.json")
@@ -87,7 +86,7 @@ class Calibrated:
         if trained is not None and source.path.resolve() == (trained / FOLDER).resolve():
             self._refuse_scaled(trained)
         if waiting is not None and trained is not None:
-            from .checkpoint import restore
+            from tunesmith_library_quantizing.checkpoint import restore
 
             if not (trained / FOLDER).is_dir():
                 raise TunesmithError(
@@ -114,7 +113,7 @@ class Calibrated:
 
     def _refuse_scaled(self, trained: Path) -> None:
         """An adapter knows the inputs of the model as it was; in the stored one the norms give scaled inputs."""
-        from .checkpoint import UNSCALED
+        from tunesmith_library_quantizing.checkpoint import UNSCALED
 
         if (trained / FOLDER / UNSCALED).is_dir():
             raise TunesmithError(

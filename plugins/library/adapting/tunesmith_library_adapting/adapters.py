@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from peft import PeftConfig, PeftModel, get_peft_model
 from tunesmith import TunesmithError, announce
+from tunesmith.messages import logger
 from tunesmith.types import ModelSource
 
 
@@ -78,7 +78,7 @@ def ready_to_train(model: Any, what: str) -> Any:
             parameter.data = parameter.data.float()
     trained, total = model.get_nb_trainable_parameters()
     if not trained:
-        logging.getLogger("tunesmith").warning("this adapter has no trainable weights")
+        logger.warning("this adapter has no trainable weights")
     announce("trained", f"{trained:,} of {total:,} parameters ({trained / total:.2%})", what)
     return model
 

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import tunesmith
 from tunesmith import TunesmithError
 from tunesmith_library_testing.parts import logged, logits_of
-
-for distribution in ("adapter_lora", "data_datasets", "model_transformers", "stage_sft", "trainer_transformers"):
-    pytest.importorskip(f"tunesmith_{distribution}")
 
 
 def configuration(folder: Path, model: Path, name: str) -> dict:
@@ -40,8 +38,6 @@ def configuration(folder: Path, model: Path, name: str) -> dict:
 @pytest.mark.parametrize("name", ["gptq", "awq"])
 def test_a_stored_model_is_trained_over(tiny_llama: Path, tmp_path: Path, tiny_bpe, name: str) -> None:
     """The second run stores no base of its own, learns, and is loaded to the same logits every time."""
-    import tunesmith
-
     first = tunesmith.train(configuration(tmp_path / "first", tiny_llama, name))
     second = tunesmith.train(configuration(tmp_path / "second", first / "quantized", name))
     assert (first / "quantized/model.safetensors").is_file() and not (second / "quantized").exists()

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from .grid import Rounded, side_by_side
-from .packing import pack, unpack
+from tunesmith_library_quantizing.grid import Rounded, side_by_side
+from tunesmith_library_quantizing.packing import pack, unpack
 
 TENSORS = ("qweight", "qzeros", "scales", "g_idx", "bias")
 SCALES = ("input_scale", "output_scale")

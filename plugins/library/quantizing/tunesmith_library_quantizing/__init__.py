@@ -1,0 +1,6 @@
+"""What quantizers share that look at training data and pack their weights: a new one is the rounding and little else.
+
+`calibrated` has the hooks, `calibration` what the layers see, `grid` the numbers, `linear` and `packing` the packed
+layer, `checkpoint` and `loading` the files in the layouts of GPTQ and AWQ. Importing this package and `calibrated`
+imports no torch.
+"""
