@@ -253,8 +253,7 @@ def known_plugins() -> Files:
     """What to install for a name that is not installed, and what formats read: for what a run lacks."""
     known = {f"{kind}.{name}": project.name for project in supported() for kind, name in project.plugins}
     yield ROOT / "kernel/tunesmith/known_plugins.json", json.dumps(dict(sorted(known.items())), indent=2) + "\n"
-    named = ((*address, cls) for project in supported() for address, cls in project.plugins.items())
-    reads = {name: cls.reads for kind, name, cls in named if kind == "format"}
+    reads = {at[1]: cls.reads for project in supported() for at, cls in project.plugins.items() if at[0] == "format"}
     file = ROOT / "plugins/library/formats/tunesmith_library_formats/known_formats.json"
     yield file, json.dumps(dict(sorted(reads.items())), indent=2) + "\n"
 
@@ -263,8 +262,6 @@ def extras() -> Files:
     """The extras of the suite: what a usual run needs, the plugins of each kind, and everything."""
     file = ROOT / "pyproject.toml"
     text = file.read_text(encoding="utf-8")
-    if "project" not in tomllib.loads(text):
-        return
     by_kind: dict[str, list[str]] = {}
     usual = set()
     for project in supported():
