@@ -382,7 +382,7 @@ def score(
         prompts: the conversations that were answered.
         completions: one answer per prompt, as text.
         rows: the other columns of each prompt's row, such as `answer`.
-    Returns: one number per completion, already multiplied by the reward's own `weight`.
+    Returns: one number per completion. It is multiplied by the reward's option `weight`, where it has one, outside.
     Since: 0.1
     """
 

@@ -421,7 +421,7 @@ def test_notices_a_loss_that_is_a_mean(tiny_llama: Path, tiny_bpe: Any) -> None:
         suite.test_batching_does_not_matter(tiny_llama, tiny_bpe)
 
 
-def test_notices_a_reward_that_forgets_its_weight() -> None:
+def test_notices_a_reward_that_weighs_itself() -> None:
     @plugin
     class Faulty:
         """Likes long answers."""
@@ -430,7 +430,7 @@ def test_notices_a_reward_that_forgets_its_weight() -> None:
 
         @hookimpl
         def score(self, completions: Any) -> list[float]:
-            return [float(len(answer)) for answer in completions]
+            return [self.weight * len(answer) for answer in completions]
 
     suite = suite_of(RewardSuite, Faulty, better="whales", worse="cod")
     suite.test_scores()

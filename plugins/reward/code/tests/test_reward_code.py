@@ -4,6 +4,8 @@ import time
 
 import pytest
 from tunesmith import DataError
+from tunesmith.keys import Key
+from tunesmith.validate import structured
 from tunesmith_library_testing import RewardSuite
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_reward_code import Code
@@ -90,3 +92,9 @@ def test_rows_without_tests():
 def test_a_warning_when_selected():
     (problem,) = Code().check(plan=StubPlan({}))
     assert problem.severity == "warning" and "without a sandbox" in problem.message
+
+
+def test_values_out_of_range_are_refused():
+    values = {"timeout": 0.0, "memory": 1, "workers": 0}
+    _, problems = structured(Code, values, Key("reward", "code"), "reward=code")
+    assert [str(problem.key) for problem in problems] == [f"reward.code.{name}" for name in values]

@@ -7,15 +7,13 @@ can be read and written and the network used. Train in a container that may be l
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Annotated, Any
 
 from tunesmith import DataError, hookimpl, plugin
+from tunesmith.ranges import at_least
 from tunesmith.types import Problem
-
-logger = logging.getLogger("tunesmith")
 
 
 @plugin
@@ -28,22 +26,16 @@ class Code:
 
     weight: float = 1.0  # multiplies the score
     column: str = "tests"  # of the row, with the tests
-    timeout: float = 5.0  # seconds for the program and one test
-    memory: int = 512  # MiB of address space that a program may take; not on Windows
-    workers: int = 4  # programs that run at the same time
+    timeout: Annotated[float, at_least(0.1)] = 5.0  # seconds for the program and one test
+    memory: Annotated[int, at_least(64)] = 512  # MiB of address space that a program may take; not on Windows
+    workers: Annotated[int, at_least(1)] = 4  # programs that run at the same time
     all_or_nothing: bool = False  # score 1 only when all tests pass, else 0
 
     @hookimpl
     def check(self, plan: Any) -> list[Problem]:
-        bounds = {"timeout": 0.1, "memory": 64, "workers": 1}
-        problems = [
-            Problem(f"reward.code.{name}", f"{getattr(self, name)} is too little.", f"choose {low:g} or more")
-            for name, low in bounds.items()
-            if getattr(self, name) < low
-        ]
         message = "runs programs that the model writes on this machine, with your rights and without a sandbox."
         advice = "train in a container without secrets and, if you can, without network"
-        return [*problems, Problem("reward.code", message, advice, severity="warning")]
+        return [Problem("reward.code", message, advice, severity="warning")]
 
     @hookimpl
     def score(self, completions: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -56,7 +48,7 @@ class Code:
         with ThreadPoolExecutor(self.workers) as pool:
             passed = iter(list(pool.map(lambda run: run[0] is not None and passes(*run, limits), runs)))
         shares = [sum(next(passed) for _ in some) / len(some) for some in tests]
-        return [self.weight * (float(share == 1.0) if self.all_or_nothing else share) for share in shares]
+        return [float(share == 1.0) if self.all_or_nothing else share for share in shares]
 
     def _tests(self, row: Mapping[str, Any]) -> list[str]:
         value = row.get(self.column)

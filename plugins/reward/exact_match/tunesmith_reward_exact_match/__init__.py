@@ -37,7 +37,7 @@ class ExactMatch:
     @hookimpl
     def score(self, completions: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[float]:
         return [
-            self.weight * float(self._normal(self._said(answer)) in map(self._normal, self._expected(row)))
+            float(self._normal(self._said(answer)) in map(self._normal, self._expected(row)))
             for answer, row in zip(completions, rows, strict=True)
         ]
 

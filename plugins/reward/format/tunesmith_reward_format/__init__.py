@@ -34,4 +34,4 @@ class Format:
     def score(self, completions: Sequence[str]) -> list[float]:
         pattern = re.compile(THINKING if self.pattern is None else self.pattern, re.DOTALL)
         match = pattern.fullmatch if self.whole else pattern.search
-        return [self.weight * float(match(answer.strip()) is not None) for answer in completions]
+        return [float(match(answer.strip()) is not None) for answer in completions]

@@ -8,7 +8,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.errors import choices
@@ -28,7 +28,7 @@ class Function:
     weight: float = 1.0  # multiplies the score
     path: str  # where the function is: rewards.py:brevity, or package.module:brevity
 
-    _function: ClassVar[Callable[..., Any] | None] = None
+    _function: Callable[..., Any] | None = None
 
     @hookimpl
     def check(self, plan: Any) -> list[Problem]:
@@ -51,13 +51,13 @@ class Function:
         self, prompts: Sequence[Sequence[Message]], completions: Sequence[str], rows: Sequence[Mapping[str, Any]]
     ) -> list[float]:
         if self._function is None:
-            self._function = load(self.path)  # type: ignore[misc]
+            self._function = load(self.path)
         if not completions:
             return []
         scores = self._function(
             [[dict(message) for message in prompt] for prompt in prompts], list(completions), [dict(r) for r in rows]
         )
-        return [self.weight * value for value in _checked(scores, len(completions), self.path)]
+        return _checked(scores, len(completions), self.path)
 
 
 def load(path: str) -> Callable[..., Any]:
@@ -78,10 +78,10 @@ def load(path: str) -> Callable[..., Any]:
             module = importlib.import_module(where)
         except ModuleNotFoundError as error:
             raise TunesmithError(f"reward.function: {where} cannot be imported: {error}.\n  {_FORM}") from error
-    function = getattr(module, name, None)
+    function: Callable[..., Any] | None = getattr(module, name, None)
     if not callable(function):
         raise TunesmithError(f"{where} has no function {name}.\n  {choices(name, vars(module))}")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _checked(scores: Any, count: int, path: str) -> list[float]:

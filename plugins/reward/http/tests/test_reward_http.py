@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from tunesmith import TunesmithError
+from tunesmith.keys import Key
+from tunesmith.validate import structured
 from tunesmith_library_testing import RewardSuite
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_reward_http import Http
@@ -114,6 +116,12 @@ def test_nobody_there():
 
 def test_what_is_wrong_beforehand(monkeypatch):
     monkeypatch.delenv("NOT_SET", raising=False)
-    reward = Http(url="localhost:8080", batch_size=0, headers={"Authorization": "NOT_SET"})
+    reward = Http(url="localhost:8080", headers={"Authorization": "NOT_SET"})
     keys = {problem.key for problem in reward.check(plan=StubPlan({}))}
-    assert keys == {"reward.http.url", "reward.http.batch_size", "reward.http.headers.Authorization"}
+    assert keys == {"reward.http.url", "reward.http.headers.Authorization"}
+
+
+def test_values_out_of_range_are_refused():
+    values = {"url": "http://localhost", "timeout": 0.0, "retries": -1, "batch_size": 0}
+    _, problems = structured(Http, values, Key("reward", "http"), "reward=http")
+    assert [str(problem.key) for problem in problems] == [f"reward.http.{name}" for name in values if name != "url"]

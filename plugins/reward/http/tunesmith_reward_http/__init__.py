@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import field
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from tunesmith import TunesmithError, hookimpl, plugin
+from tunesmith.messages import logger
+from tunesmith.ranges import above, at_least, between
 from tunesmith.types import Message, Problem
-
-logger = logging.getLogger("tunesmith")
 
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers after which another attempt may do better
 _LARGEST = 64 * 2**20  # bytes of an answer
@@ -36,11 +34,12 @@ class Http:
 
     weight: float = 1.0  # multiplies the score
     url: str  # of the service, http:// or https://
-    timeout: float = 60.0  # seconds to wait for an answer
-    retries: int = 3  # further attempts when the service cannot be reached or is busy, 1, 2, 4, … seconds apart
-    batch_size: int = 64  # completions in one request
+    timeout: Annotated[float, above(0)] = 60.0  # seconds to wait for an answer
+    # further attempts when the service cannot be reached or is busy, 1, 2, 4, … seconds apart
+    retries: Annotated[int, between(0, 12)] = 3
+    batch_size: Annotated[int, at_least(1)] = 64  # completions in one request
     # headers of the request, each with the name of the environment variable that holds its value
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
 
     @hookimpl
     def check(self, plan: Any) -> list[Problem]:
@@ -53,9 +52,6 @@ class Http:
         if not named:
             message, advice = "is no address of a service.", "for example: http://localhost:8080/score"
             problems.append(Problem("reward.http.url", message, advice))
-        for name, low in (("timeout", 1e-3), ("batch_size", 1), ("retries", 0)):
-            if getattr(self, name) < low:
-                problems.append(Problem(f"reward.http.{name}", "is out of range.", f"choose {low:g} or more"))
         for header, variable in self.headers.items():
             if variable not in os.environ:
                 message = f"the environment variable of the header {header} is not set."
@@ -76,7 +72,7 @@ class Http:
             }
             answer = self._post(json.dumps(question, ensure_ascii=False, default=str).encode())
             scores += self._scores(answer, len(question["completions"]))
-        return [self.weight * value for value in scores]
+        return scores
 
     def _post(self, body: bytes) -> bytes:
         """Post, and try again where that may help.
@@ -90,7 +86,8 @@ class Http:
         for attempt in range(self.retries + 1):
             try:
                 with opener.open(request, timeout=self.timeout) as response:
-                    return response.read(_LARGEST)  # type: ignore[no-any-return]
+                    answer: bytes = response.read(_LARGEST)
+                    return answer
             except urllib.error.HTTPError as error:
                 reason, helpful = f"status {error.code}", error.code in _LATER
                 error.close()

@@ -2,6 +2,8 @@ import json
 
 import pytest
 from tunesmith import DataError
+from tunesmith.keys import Key
+from tunesmith.validate import structured
 from tunesmith_library_testing import RewardSuite
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_reward_json_schema import JsonSchema
@@ -60,3 +62,9 @@ def test_schema_of_a_file_and_of_a_row(tmp_path):
 def test_what_cannot_be_a_schema(options, message):
     (problem,) = JsonSchema(**options).check(plan=StubPlan({}))
     assert message in problem.message
+
+
+def test_values_out_of_range_are_refused():
+    values = {"partial": 2.0}
+    _, problems = structured(JsonSchema, values, Key("reward", "json_schema"), "reward=json_schema")
+    assert [str(problem.key) for problem in problems] == [f"reward.json_schema.{name}" for name in values]

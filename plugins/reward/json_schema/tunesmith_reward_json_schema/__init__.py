@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tunesmith import DataError, hookimpl, plugin
+from tunesmith.ranges import between
 from tunesmith.types import Problem
 
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
@@ -24,10 +24,10 @@ class JsonSchema:
     """
 
     weight: float = 1.0  # multiplies the score
-    schema: dict[str, Any] = dataclasses.field(default_factory=dict)  # the schema itself: {type: object, …}
+    schema: dict[str, Any] = {}  # the schema itself: {type: object, …}
     file: str | None = None  # path of a JSON file that holds the schema
     column: str | None = None  # of the row, which holds its schema as JSON or as text
-    partial: float = 0.0  # score of JSON that is not of the schema
+    partial: Annotated[float, between(0, 1)] = 0.0  # score of JSON that is not of the schema
 
     @hookimpl
     def check(self, plan: Any) -> list[Problem]:
@@ -53,7 +53,7 @@ class JsonSchema:
             validator = shared or _validator(self._schema(row))
             found, value = _json_of(answer)
             good = found and validator.is_valid(value)
-            scores.append(self.weight * (1.0 if good else self.partial if found else 0.0))
+            scores.append(1.0 if good else self.partial if found else 0.0)
         return scores
 
     def _schema(self, row: Mapping[str, Any]) -> Any:

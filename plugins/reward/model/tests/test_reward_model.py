@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 from tunesmith import TunesmithError
+from tunesmith.keys import Key
+from tunesmith.validate import structured
 from tunesmith_library_testing import RewardSuite
 from tunesmith_library_testing.parts import CHATML
 from tunesmith_reward_model import RewardModel
@@ -76,8 +78,8 @@ def test_it_is_the_models_output(folder, tiny_bpe, output):
 
 def test_clip(folder, tiny_bpe):
     value = alone(folder, tiny_bpe, "Nobody.")[0].item()
-    reward = RewardModel(path=str(folder), clip=abs(value) / 2, weight=3.0, device="cpu")
-    assert reward.score(prompts=[PROMPT], completions=["Nobody."]) == pytest.approx([3 * value / 2])
+    reward = RewardModel(path=str(folder), clip=abs(value) / 2, device="cpu")
+    assert reward.score(prompts=[PROMPT], completions=["Nobody."]) == pytest.approx([value / 2])
 
 
 def test_what_cannot_be_a_reward_model(folder, tmp_path, tiny_bpe):
@@ -95,11 +97,15 @@ def test_an_adapter_without_its_run(tmp_path):
 
 def test_a_run_that_writes_text_is_no_judge(tiny_llama, tmp_path):
     """A run of another stage is loaded as what it is, and refused."""
-    for part in ("model_transformers", "template_auto", "adapter_full", "hub_local"):
-        pytest.importorskip(f"tunesmith_{part}")
     run = shutil.copytree(tiny_llama, tmp_path / "run")
     template = "{% for message in messages %}{{ message.content }}{% endfor %}"
     (run / "chat_template.jinja").write_text(template)
     (run / "run.yaml").write_text(f"model: {{name: transformers, path: {tiny_llama}}}\nadapter: {{name: full}}\n")
     with pytest.raises(TunesmithError, match=r"writes text and gives no score(.|\n)*tunesmith-stage-reward"):
         RewardModel(path=str(run), device="cpu").score(prompts=[PROMPT], completions=["a"])
+
+
+def test_values_out_of_range_are_refused():
+    values = {"path": "judge", "output": -1, "batch_size": 0, "max_length": 0, "clip": 0.0}
+    _, problems = structured(RewardModel, values, Key("reward", "model"), "reward=model")
+    assert [str(problem.key) for problem in problems] == [f"reward.model.{name}" for name in values if name != "path"]

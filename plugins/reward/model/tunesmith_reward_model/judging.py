@@ -81,7 +81,8 @@ class Judge:
             return_tensors="pt",
         ).to(self.model.device)
         logits = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits  # (B, outputs)
-        return logits[:, self.output].float().tolist()  # type: ignore[no-any-return]
+        scores: list[float] = logits[:, self.output].float().tolist()
+        return scores
 
 
 def _load(path: str, precision: str) -> tuple[Any, Any]:

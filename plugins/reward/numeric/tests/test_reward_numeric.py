@@ -1,5 +1,7 @@
 import pytest
 from tunesmith import DataError
+from tunesmith.keys import Key
+from tunesmith.validate import structured
 from tunesmith_library_testing import RewardSuite
 from tunesmith_reward_numeric import Numeric, number_of
 
@@ -50,3 +52,9 @@ def test_rows_that_cannot_be_scored():
         Numeric().score(completions=["4"], rows=[{"question": "2+2?"}])
     with pytest.raises(DataError, match="no number in the column answer: 'four'"):
         Numeric().score(completions=["4"], rows=[{"answer": "four"}])
+
+
+def test_values_out_of_range_are_refused():
+    values = {"tolerance": -1.0, "absolute_tolerance": -1.0}
+    _, problems = structured(Numeric, values, Key("reward", "numeric"), "reward=numeric")
+    assert [str(problem.key) for problem in problems] == [f"reward.numeric.{name}" for name in values]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from tunesmith import DataError, hookimpl, plugin
+from tunesmith.ranges import at_least
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 _PLAIN = rf"(?:{_DIGITS})(?:[eE][-+]?\d+)?"
@@ -29,12 +30,12 @@ class Numeric:
 
     weight: float = 1.0  # multiplies the score
     column: str = "answer"  # of the row, with the expected number or a text that ends with it
-    tolerance: float = 1e-6  # how far from the expected number, as a share of it
-    absolute_tolerance: float = 1e-9  # how far from it in any case
+    tolerance: Annotated[float, at_least(0)] = 1e-6  # how far from the expected number, as a share of it
+    absolute_tolerance: Annotated[float, at_least(0)] = 1e-9  # how far from it in any case
 
     @hookimpl
     def score(self, completions: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[float]:
-        return [self.weight * self._right(answer, row) for answer, row in zip(completions, rows, strict=True)]
+        return [self._right(answer, row) for answer, row in zip(completions, rows, strict=True)]
 
     def _right(self, answer: str, row: Mapping[str, Any]) -> float:
         value = row.get(self.column)
