@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from tunesmith import hookimpl, plugin
 from tunesmith.messages import is_quiet
 from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, Saved, StepEnded
 
-_FORMATS = {
+_NUMBER_STYLES = {
     "loss": "{:.4f}",
     "learning_rate": "{:.2e}",
     "grad_norm": "{:.2f}",
@@ -25,7 +24,7 @@ def describe(metrics: Mapping[str, float], only: tuple[str, ...] = ()) -> str:
     chosen = {name: metrics[name] for name in only if name in metrics} if only else metrics
     texts = []
     for name, value in chosen.items():
-        form = _FORMATS.get(name, "{:.4f}" if "loss" in name else "{:.4g}")
+        form = _NUMBER_STYLES.get(name, "{:.4f}" if "loss" in name else "{:.4g}")
         texts.append(f"{_NAMES.get(name, name)} {form.format(value)}")
     return "  ".join(texts)
 
@@ -35,13 +34,13 @@ class Console:
     """Shows the steps, the loss, the learning rate, tokens per second and the time that is left."""
 
     # metrics beside a step, in this order; those that a run does not have are left out
-    metrics: list[str] = dataclasses.field(default_factory=lambda: ["loss", "learning_rate", "tokens_per_second"])
+    metrics: list[str] = ["loss", "learning_rate", "tokens_per_second"]
     bar: bool | None = None  # draw a progress bar; null draws one where the output is a terminal
 
-    _console: ClassVar[Any] = None
-    _progress: ClassVar[Any] = None
-    _task: ClassVar[Any] = None
-    _step: ClassVar[int] = 0
+    _console: Any = None
+    _progress: Any = None
+    _task: Any = None
+    _step: int = 0
 
     @hookimpl
     def on_event(self, event: Event) -> None:

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import Any, TextIO
 
 from tunesmith import hookimpl, plugin
 from tunesmith.files import replacing
@@ -20,7 +20,7 @@ class Jsonl:
 
     filename: str = "metrics.jsonl"  # in the run's folder
 
-    _file: ClassVar[TextIO | None] = None
+    _file: TextIO | None = None
 
     @hookimpl
     def on_event(self, event: Event) -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tunesmith.keys import Key
 from tunesmith.types import Evaluated, RunEnded, RunStarted, Saved, StepEnded
+from tunesmith.validate import structured
 from tunesmith_library_testing import TrackerSuite
-from tunesmith_tracker_plot import Plot, parts, recorded, shown
+from tunesmith_tracker_plot import Plot
+from tunesmith_tracker_plot.curves import parts, recorded, shown
 
 SIDES = ("chosen", "rejected")
 
@@ -33,7 +36,7 @@ def pixels(path: Path) -> Any:
 
 def test_smoothing_is_a_running_average() -> None:
     """Against pandas' exponentially weighted mean, whose `adjust=True` is the same formula."""
-    pandas = pytest.importorskip("pandas")
+    import pandas
     from tunesmith_tracker_plot.drawing import smoothed
 
     values = [3.0, 1.0, float("nan"), 2.0, 5.0]
@@ -151,7 +154,6 @@ def test_vector_formats(tmp_path: Path) -> None:
 
 
 def test_wrong_options_are_reported() -> None:
-    assert [problem.key for problem in Plot(smoothing=1.0, filename="loss").check(plan=None)] == [
-        "tracker.plot.smoothing",
-        "tracker.plot.filename",
-    ]
+    assert [problem.key for problem in Plot(filename="loss").check(plan=None)] == ["tracker.plot.filename"]
+    _, problems = structured(Plot, {"smoothing": 1.0}, Key("tracker", "plot"), "tracker=plot")
+    assert [str(problem.key) for problem in problems] == ["tracker.plot.smoothing"]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from tunesmith.files import replacing
 
-from tunesmith_tracker_plot import PANELS, Curves, parts
+from tunesmith_tracker_plot.curves import PANELS, Curves, parts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
