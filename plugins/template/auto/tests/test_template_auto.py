@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_chat.chatml import CHATML
 from tunesmith_library_testing import TemplateSuite
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_template_auto import Auto
-from tunesmith_template_chatml import CHATML
 
 OWN = (  # as models publish it: no generation marks
     "{{- bos_token }}{%- if tools %}{{- 'TOOLS ' ~ (tools | tojson) ~ '\\n' }}{%- endif %}"

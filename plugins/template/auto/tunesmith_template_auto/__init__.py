@@ -13,7 +13,7 @@ from tunesmith import announce, hookimpl, plugin
 from tunesmith.messages import logger
 from tunesmith.types import Problem
 from tunesmith_library_chat import ChatTemplate, find_stop, tokenizer_of
-from tunesmith_template_chatml import CHATML
+from tunesmith_library_chat.chatml import CHATML
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan

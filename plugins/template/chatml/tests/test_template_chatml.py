@@ -5,8 +5,9 @@ import json
 from typing import Any
 
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_chat.chatml import CHATML
 from tunesmith_library_testing import TemplateSuite
-from tunesmith_template_chatml import CHATML, ChatML
+from tunesmith_template_chatml import ChatML
 
 ADD = {"type": "function", "function": {"name": "add", "description": "Sum of <a> & <b>", "parameters": {}}}
 WITH_TOOLS: list[dict[str, Any]] = [

@@ -1,13 +1,8 @@
-"""ChatML: `<|im_start|>role`, the content, `<|im_end|>`. The usual choice for a base model that has no template.
-
-Tools are described in the system turn and called in `<tool_call>` blocks of JSON, thoughts stand in `<think>` blocks:
-the forms of the Hermes and Qwen models, which inference servers know how to parse.
-"""
+"""ChatML as a choice; the template itself is the library's, for `auto` falls back on it too."""
 
 from tunesmith import hookimpl, plugin
 from tunesmith_library_chat import ChatTemplate
-
-CHATML = ChatTemplate.packaged(__name__, "chatml.jinja", "chatml", "<|im_end|>")
+from tunesmith_library_chat.chatml import CHATML
 
 
 @plugin
