@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from rich.console import Console
 from rich.text import Text
@@ -69,7 +69,7 @@ def _print_example(index: int, example: Mapping[str, Any], tokenizer: Any, conso
         console.print(Text(f"{name}: {_shortened(value)}"))
 
 
-def _is_tokens(value: Any) -> bool:
+def _is_tokens(value: Any) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(item) is int for item in value)
 
 

@@ -6,6 +6,7 @@ gets the examples that it would have got.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -39,7 +40,7 @@ class Stream(IterableDataset[Example]):
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         random = np.random.default_rng([self.seed, number])
         several = len({work.source.name for work in self.works}) > 1
-        sets = [lambda work=work: examples(work, number, workers, named=several) for work in self.works]
+        sets = [functools.partial(examples, work, number, workers, named=several) for work in self.works]
         if self.weights is None:
             mixed = repeated(lambda: itertools.chain.from_iterable(make() for make in sets), self._nothing)
         else:
