@@ -243,6 +243,9 @@ def _kernel_specifier(requires: Iterable[str]) -> str:
 
 def _suits(kernel: str, version: str) -> bool:
     """Whether a kernel of this version is what a specifier asks for."""
+    least = re.fullmatch(r">=\s*(\d+)\.(\d+)", kernel)
+    if least:  # what nearly all ask for, and packaging takes long to import
+        return tuple(map(int, re.findall(r"\d+", version)[:2])) >= (int(least[1]), int(least[2]))
     from packaging.specifiers import SpecifierSet
 
     return not kernel or SpecifierSet(kernel).contains(version, prereleases=True)

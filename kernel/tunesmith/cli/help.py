@@ -12,8 +12,15 @@ def version() -> None:
     click.echo(f"tunesmith {__version__}")
 
 
+def _commands(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """What help there is, for completion."""
+    root = context.find_root()
+    names = root.command.list_commands(root) if isinstance(root.command, click.Group) else []
+    return [name for name in names if name.startswith(incomplete)]
+
+
 @click.command()
-@click.argument("words", nargs=-1, metavar="[COMMAND]...")
+@click.argument("words", nargs=-1, metavar="[COMMAND]...", shell_complete=_commands)
 @click.pass_context
 def help(context: click.Context, words: tuple[str, ...]) -> None:
     """Show the help of a command: `tunesmith help plugins show`."""

@@ -52,8 +52,15 @@ def _status(catalog: Catalog, entry: Entry) -> str:
     return f"hidden: {entry.name} is a command of the kernel" if hidden_by_built_in(entry) else "ok"
 
 
+def _addresses(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """What can be shown, for completion."""
+    entries = catalog_of(context).entries()
+    names = [*KINDS, *(entry.address for entry in entries), *(entry.name for entry in entries)]
+    return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
+
+
 @plugins.command("show")
-@click.argument("address", metavar="[KIND.]NAME")
+@click.argument("address", metavar="[KIND.]NAME", shell_complete=_addresses)
 @click.pass_context
 def show_plugin(context: click.Context, address: str) -> None:
     """Show a plugin: what it does, what it can, and its options; or the plugins of a KIND, or of a NAME that several
