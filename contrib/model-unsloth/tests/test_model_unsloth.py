@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, PeftModel, PeftModelForCausalLM
 from tunesmith import TunesmithError
+from tunesmith.traits import AdapterTraits, PatchTraits, QuantizerTraits
+from tunesmith.validate import structured
+from tunesmith_library_adapting.adapters import adapt as put_adapter
+from tunesmith_library_adapting.adapters import load as load_adapter
+from tunesmith_library_adapting.adapters import ready_to_train
 from tunesmith_library_testing import ModelSuite
 from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
 from tunesmith_model_unsloth import Unsloth, loading
@@ -65,8 +71,6 @@ class FastLanguageModel:
 
     @classmethod
     def patch_peft_model(cls, model: Any, use_gradient_checkpointing: Any = "unsloth") -> Any:
-        from peft import PeftModelForCausalLM
-
         if not isinstance(model, PeftModelForCausalLM):
             raise TypeError("Your model needs to call `.get_peft_model` first!")
         cls.calls.append(("patch_peft_model", use_gradient_checkpointing))
@@ -100,13 +104,15 @@ def load(folder: Path, tokenizer: Any, *, training: bool = True, quantization: A
 
 
 def adapt(plugin: Unsloth, model: Any, folder: Path, training: bool = True, trained: Path | None = None) -> Any:
-    """The plugin's wrapper around adapter=lora, as pluggy runs them."""
-    lora = pytest.importorskip("tunesmith_adapter_lora").Lora(rank=4)
+    """The plugin's wrapper around an adapter plugin, as pluggy runs them."""
     source = source_of(folder, training=training)
     around = plugin.apply_adapter(model=model, source=source)
     next(around)
     with pytest.raises(StopIteration) as stop:
-        around.send(lora.apply_adapter(model, trained, source))
+        if trained is not None:
+            around.send(load_adapter(model, trained, source))
+        config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+        around.send(ready_to_train(put_adapter(model, config), "LoRA"))
     return stop.value.value
 
 
@@ -184,14 +190,13 @@ def test_rows_of_logits(stand_in: Any, tiny_llama: Path, tiny_bpe: Any, adapted:
 
 
 def test_lora_is_trained_saved_and_plain(stand_in: Any, tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
-    peft = pytest.importorskip("peft")
     plugin = Unsloth(path="models/tiny")
     model = adapt(plugin, load(tiny_llama, tiny_bpe), tiny_llama)
     assert stand_in[1:] == [("patch_peft_model", "unsloth"), ("for_training", True)] and model.training
     losses = train(model, collate(examples(tiny_bpe)))
     assert losses[-1] < 0.9 * losses[0]
     model.save_pretrained(tmp_path)
-    plain = peft.PeftModel.from_pretrained(load_plain(tiny_llama), tmp_path)
+    plain = PeftModel.from_pretrained(load_plain(tiny_llama), tmp_path)
     expected = logits_of(model, tiny_bpe)
     torch.testing.assert_close(logits_of(plain, tiny_bpe), expected)
     served = load(tiny_llama, tiny_bpe, training=False)
@@ -200,15 +205,21 @@ def test_lora_is_trained_saved_and_plain(stand_in: Any, tiny_llama: Path, tiny_b
     torch.testing.assert_close(logits_of(served, tiny_bpe), expected)
 
 
+# of other names than the built-in ones
+LOW_RANK = SimpleNamespace(traits=AdapterTraits(beside=True, low_rank=True))
+OF_BITSANDBYTES = SimpleNamespace(traits=QuantizerTraits(method="bitsandbytes"))
+KEEPS_LAYERS = SimpleNamespace(traits=PatchTraits(keeps_layers=True))
+
+
 @pytest.mark.parametrize(
     ("plugins", "values", "command", "found"),
     [
         ({}, {}, "train", []),
         ({"adapter": {"full": None}}, {}, "train", ["adapter"]),
         ({"quantizer": {"hqq": None}}, {}, "train", ["quantizer"]),
-        ({"quantizer": {"bitsandbytes": None}}, {"quantizer.bits": 8}, "train", []),
-        ({"quantizer": {"bitsandbytes": None}}, {"quantizer.quant_type": "fp4"}, "train", ["quantizer.quant_type"]),
-        ({"patch": {"liger": None, "neftune": None}}, {}, "train", ["patch.liger"]),
+        ({"quantizer": {"mine": OF_BITSANDBYTES}}, {"quantizer.bits": 8}, "train", []),
+        ({"quantizer": {"mine": OF_BITSANDBYTES}}, {"quantizer.quant_type": "fp4"}, "train", ["quantizer.quant_type"]),
+        ({"patch": {"liger": None, "mine": KEEPS_LAYERS}}, {}, "train", ["patch.liger"]),
         ({}, {"trainer.padding_free": True}, "train", ["trainer.padding_free"]),
         ({}, {"trainer.gradient_checkpointing": True}, "train", ["trainer.gradient_checkpointing"]),
         ({}, {"stage.max_length": 4096}, "train", ["model.max_seq_length"]),
@@ -219,13 +230,18 @@ def test_lora_is_trained_saved_and_plain(stand_in: Any, tiny_llama: Path, tiny_b
 )
 def test_check(plugins: Any, values: Any, command: str, found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     unsloth = Unsloth(path="org/model")
-    plan = StubPlan({"model": {"unsloth": unsloth}, "adapter": {"lora": None}, **plugins}, command, values)
+    plan = StubPlan({"model": {"unsloth": unsloth}, "adapter": {"mine": LOW_RANK}, **plugins}, command, values)
     problems = unsloth.check(plan)
     if command != "export" and "unsloth" not in sys.modules:
         missing, *problems = problems
         assert missing.key == "model" and "pip install unsloth" in missing.advice
     assert [problem.key for problem in problems] == found
     assert all((problem.severity == "warning") == (problem.key == "adapter.dropout") for problem in problems)
+
+
+def test_ranges() -> None:
+    _, problems = structured(Unsloth, {"path": "org/model", "max_seq_length": 0}, ("model",), "model=unsloth")
+    assert [str(problem.key) for problem in problems] == ["model.max_seq_length"]
 
 
 @pytest.mark.gpu
@@ -235,7 +251,6 @@ def test_lora_with_unsloth_itself(tmp_path: Path, quantised: bool) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     pytest.importorskip("unsloth")
-    from peft import PeftModel
     from transformers import AutoTokenizer, BitsAndBytesConfig
     from tunesmith_library_testing.tiny import save_tiny_model
 

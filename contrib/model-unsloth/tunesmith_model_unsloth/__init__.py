@@ -1,6 +1,6 @@
 """Loads models with unsloth, which has Triton kernels for their layers and computes LoRA's gradients by hand.
 
-How it divides among the hooks: this plugin loads (`FastLanguageModel.from_pretrained`), adapter=lora adds the matrices
+How it divides among the hooks: this plugin loads (`FastLanguageModel.from_pretrained`), the adapter adds its matrices
 with all its options, and this plugin then hands the result to `FastLanguageModel.patch_peft_model`, which is what
 unsloth's own `get_peft_model` ends with. What is saved is a plain LoRA.
 """
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import at_least
 from tunesmith.types import ModelSource, Precision, Problem
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class Unsloth:
 
     path: str  # model on a hub or a local folder
     revision: str | None = None  # branch, tag or commit on the hub; null is the hub's default
-    max_seq_length: int = 2048  # longest sequence in tokens; beyond the model's own context unsloth stretches positions
+    # longest sequence in tokens; beyond the model's own context unsloth stretches positions
+    max_seq_length: Annotated[int, at_least(1)] = 2048
     # which activations are computed again in the backward pass: unsloth moves them to the CPU's memory, true is torch's
     # way, false keeps them
     gradient_checkpointing: bool | Literal["unsloth"] = "unsloth"
@@ -42,7 +44,7 @@ class Unsloth:
 
         Raises: TunesmithError without unsloth, without a GPU, or when the GPU cannot compute in what was asked.
         """
-        from tunesmith_model_transformers.precision import resolve
+        from tunesmith_library_loading.precision import resolve
 
         from .loading import import_unsloth
 
@@ -51,7 +53,7 @@ class Unsloth:
 
     @hookimpl
     def load_processor(self, source: ModelSource) -> Any:
-        from tunesmith_model_transformers.loading import load_processor
+        from tunesmith_library_loading.processors import load_processor
 
         return load_processor(source.path, self.trust_remote_code)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunesmith.types import Problem
+from tunesmith_library_weights.plans import suitable
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
     from . import Unsloth
 
+_METHOD = "bitsandbytes"  # the form of weights that unsloth's kernels read
 _OWN_BITS = {"quant_type": "nf4", "double_quant": True, "storage": "uint8", "skip_modules": [], "threshold": 6.0}
 
 
@@ -34,12 +36,13 @@ def _check_package(installed: bool) -> list[Problem]:
 
 
 def _check_quantizer(plan: Plan) -> list[Problem]:
-    quantizer = plan.name("quantizer")
+    quantizer = plan.traits("quantizer")
     if quantizer is None:
         return []
-    if quantizer != "bitsandbytes":
-        message = f"unsloth's kernels read the weights of bitsandbytes, not of quantizer={quantizer}."
-        return [Problem("quantizer", message, "quantizer=bitsandbytes, or model=transformers")]
+    if quantizer.method != _METHOD:
+        message = f"unsloth's kernels read the weights of {_METHOD}, not of quantizer={plan.name('quantizer')}."
+        found = suitable(plan, "quantizer", lambda traits: traits.method == _METHOD)
+        return [Problem("quantizer", message, f"{found or f'a quantizer of {_METHOD}'}, or model=transformers")]
     return [
         Problem(f"quantizer.{name}", f"unsloth quantises itself, with {name}={own}.", f"quantizer.{name}={own}")
         for name, own in _OWN_BITS.items()
@@ -51,15 +54,16 @@ def _check_patches(plan: Plan) -> list[Problem]:
     return [
         Problem(f"patch.{name}", f"unsloth has changed the layers that patch={name} changes.", "model=transformers")
         for name in plan.names("patch")
-        if name != "neftune"
+        if not plan.traits("patch", name).keeps_layers
     ]
 
 
 def _check_training(model: Unsloth, plan: Plan) -> list[Problem]:
-    problems, adapter = [], plan.name("adapter")
-    if adapter != "lora":
-        message = f"unsloth's kernels are for LoRA, not for adapter={adapter}."
-        problems.append(Problem("adapter", message, "adapter=lora, or model=transformers"))
+    problems, adapter = [], plan.traits("adapter")
+    if adapter is not None and not adapter.low_rank:
+        message = f"unsloth's kernels are for LoRA, not for adapter={plan.name('adapter')}."
+        found = suitable(plan, "adapter", lambda traits: traits.low_rank) or "an adapter with LoRA's matrices"
+        problems.append(Problem("adapter", message, f"{found}, or model=transformers"))
     if plan.get("trainer.padding_free", False):
         message = "unsloth does not keep the sequences of a concatenated batch apart."
         problems.append(Problem("trainer.padding_free", message, "trainer.padding_free=false"))

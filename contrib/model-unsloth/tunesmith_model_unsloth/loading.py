@@ -8,11 +8,10 @@ import os
 from typing import Any
 
 import torch
-from tunesmith import TunesmithError, announce
+from tunesmith import TunesmithError
 from tunesmith.types import ModelSource
-from tunesmith_library_chat import tokenizer_of
-
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+from tunesmith_library_loading.precision import DTYPES
+from tunesmith_library_loading.processors import fit_embeddings
 
 
 def import_unsloth() -> Any:
@@ -68,7 +67,7 @@ def load_model(
         model, _ = fast.from_pretrained(
             model_name=str(source.path),
             max_seq_length=max_seq_length,
-            dtype=_DTYPES[source.precision],
+            dtype=DTYPES[source.precision],
             device_map={"": gpu()},
             use_gradient_checkpointing=gradient_checkpointing,
             trust_remote_code=trust_remote_code,
@@ -78,11 +77,7 @@ def load_model(
         )
     except (OSError, ValueError, RuntimeError, NotImplementedError) as error:
         raise TunesmithError(f"{source.address}: unsloth cannot load this model: {error}") from error
-    rows = model.get_input_embeddings().weight.shape[0]
-    tokenizer = tokenizer_of(processor)
-    if len(tokenizer) > rows:
-        model.resize_token_embeddings(len(tokenizer))
-        announce("embeddings", f"{rows} -> {len(tokenizer)} tokens", "the tokenizer has more")
+    fit_embeddings(model, processor)
     serve_rows(model)
     return model if source.training else fast.for_inference(model) or model
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from tunesmith import TunesmithError
 from tunesmith.types import ModelSource
 from tunesmith_library_testing import ModelSuite
+from tunesmith_library_testing.parts import StubPlan
 from tunesmith_model_transformers import Transformers
 
 
@@ -85,28 +85,8 @@ def test_missing_tokenizer_and_model_are_explained(tmp_path: Path, tiny_llama: P
         Transformers(path="x").load_model(source=source(tmp_path), processor=small_tokenizer(), quantization=None)
 
 
-def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tunesmith_model_transformers import precision
-
-    plugin = Transformers(path="x")
-    assert plugin.resolve_precision(requested="fp32") == "fp32"
-    with pytest.raises(TunesmithError, match="did you mean bf16"):
-        plugin.resolve_precision(requested="bf61")
-    if torch.accelerator.is_available():
-        return
-    for capabilities, expected in (
-        ({"avx512_bf16": True}, "bf16"),
-        ({"amx_bf16": True}, "bf16"),
-        ({"avx2": True}, "fp32"),
-    ):
-        monkeypatch.setattr(precision, "_cpu_capabilities", lambda found=capabilities: found)
-        assert plugin.resolve_precision(requested="auto") == expected
-    with pytest.raises(TunesmithError, match="needs a GPU"):
-        plugin.resolve_precision(requested="fp16")
-
-
-def plan(**values: object) -> SimpleNamespace:
-    return SimpleNamespace(name=lambda kind: values.get(kind), get=lambda key, default=None: values.get(key, default))
+def plan(quantizer: str | None = None, **values: Any) -> StubPlan:
+    return StubPlan({"quantizer": {quantizer: None}} if quantizer else {}, values=values)
 
 
 @pytest.mark.parametrize(

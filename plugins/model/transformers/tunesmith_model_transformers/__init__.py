@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.addresses import is_path
 from tunesmith.errors import choices
 from tunesmith.traits import ModelTraits
 from tunesmith.types import ModelSource, Precision, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
 
 _FLASH_PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
 
@@ -31,9 +34,9 @@ class Transformers:
     trust_remote_code: bool = False  # run the Python code that comes with the model
 
     @hookimpl
-    def check(self, plan: Any) -> list[Problem]:
+    def check(self, plan: Plan) -> list[Problem]:
         problems = [*self._check_path(), *self._check_attention(plan)]
-        if self.initialize == "random" and plan.name("quantizer") is not None:
+        if self.initialize == "random" and plan.uses("quantizer"):
             problems.append(
                 Problem(
                     "model.initialize", "random weights cannot be trained in a quantised model", "drop the quantizer"
@@ -50,7 +53,7 @@ class Transformers:
         where = f"in {folder.parent}: {choices(folder.name, siblings, 'there is')}" if siblings else ""
         return [Problem("model.path", f"there is no folder {self.path}", where or f"{folder.parent} does not exist")]
 
-    def _check_attention(self, plan: Any) -> list[Problem]:
+    def _check_attention(self, plan: Plan) -> list[Problem]:
         package = _FLASH_PACKAGES.get(self.attention)
         if package is None:
             return []
@@ -65,7 +68,7 @@ class Transformers:
 
     @hookimpl
     def resolve_precision(self, requested: str) -> Precision:
-        from tunesmith_model_transformers.precision import resolve
+        from tunesmith_library_loading.precision import resolve
 
         return resolve(requested)
 
@@ -74,7 +77,7 @@ class Transformers:
         # transformers and peft import these because they are installed, whether the run uses them or not
         for chatterer in ("torchao", "bitsandbytes", "torch.utils._pytree"):
             logging.getLogger(chatterer).setLevel(logging.ERROR)
-        from tunesmith_model_transformers.loading import load_processor
+        from tunesmith_library_loading.processors import load_processor
 
         return load_processor(source.path, self.trust_remote_code)
 

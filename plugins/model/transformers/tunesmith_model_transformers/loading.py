@@ -1,52 +1,19 @@
-"""Tokenizer and weights from a local folder."""
+"""Weights from a local folder."""
 
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 from tunesmith import TunesmithError, announce
 from tunesmith.types import ModelSource
-from tunesmith_library_chat import tokenizer_of
+from tunesmith_library_loading.precision import DTYPES
+from tunesmith_library_loading.processors import fit_embeddings
 from tunesmith_library_training import attention as per_sequence
 from tunesmith_library_training import varlen
-
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
-_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
-
-
-def load_processor(folder: Path, trust_remote_code: bool) -> Any:
-    """Load the tokenizer of a folder, or the processor of a multimodal model.
-
-    Raises: TunesmithError when there is none, or none in Rust.
-    """
-    if not any((folder / name).is_file() for name in (*_TOKENIZER_FILES, *_PROCESSOR_FILES)):
-        found = ", ".join(sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else "no such folder"
-        raise TunesmithError(f"{folder}: no tokenizer here.\n  looked for: tokenizer.json, …\n  found: {found}")
-    if not sys.stderr.isatty():  # bars of seconds are noise in a log
-        transformers.utils.logging.disable_progress_bar()
-    multimodal = any((folder / name).is_file() for name in _PROCESSOR_FILES)
-    try:
-        loader = AutoProcessor if multimodal else AutoTokenizer
-        processor = loader.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except (ImportError, OSError, ValueError) as error:
-        raise TunesmithError(f"{folder}: the tokenizer cannot be loaded: {error}") from error
-    tokenizer = tokenizer_of(processor)
-    if not getattr(tokenizer, "is_fast", False):
-        raise TunesmithError(
-            f"{folder}: {type(tokenizer).__name__} is not a fast (Rust) tokenizer, and text positions are needed.\n"
-            "  save it as tokenizer.json with a version of transformers that converts it"
-        )
-    if tokenizer.pad_token is None and tokenizer.eos_token is not None:
-        tokenizer.pad_token = tokenizer.eos_token
-        announce("pad token", tokenizer.pad_token, "the tokenizer has none; masked wherever it stands")
-    return processor
 
 
 def load_model(
@@ -74,7 +41,7 @@ def load_model(
         config = AutoConfig.from_pretrained(source.path, trust_remote_code=trust_remote_code)
         options = {
             "attn_implementation": _choose_attention(attention, source.precision, config),
-            "dtype": _DTYPES[source.precision],
+            "dtype": DTYPES[source.precision],
             "trust_remote_code": trust_remote_code,
         }
         if random:
@@ -89,7 +56,7 @@ def load_model(
     except (OSError, ValueError, ImportError) as error:
         raise TunesmithError(f"{source.address}: transformers cannot load this model: {error}") from error
     per_sequence.watch(model.base_model)
-    _fit_embeddings(model, tokenizer_of(processor))
+    fit_embeddings(model, processor)
     return model
 
 
@@ -127,11 +94,3 @@ def _placement(training: bool, quantised: bool) -> Any:
         return None
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     return {"": int(os.environ.get("LOCAL_RANK", "0"))} if training or several else "auto"
-
-
-def _fit_embeddings(model: Any, tokenizer: Any) -> None:
-    """Give every token of the tokenizer an embedding; a matrix that is larger already stays as it is."""
-    rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
-        model.resize_token_embeddings(len(tokenizer))
-        announce("embeddings", f"{rows} -> {len(tokenizer)} tokens", "the tokenizer has more")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import torch
 from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
+from tunesmith.messages import logger
 from tunesmith.types import Precision
 
-logger = logging.getLogger("tunesmith")
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+"""torch's name of each precision."""
 
 # As /proc/cpuinfo and torch spell the bf16 instructions of x86 and of ARM.
 _BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
