@@ -61,6 +61,15 @@ def test_a_plugin_is_complete(folder: Path) -> None:
     assert suited or folder in LIBRARIES, "no conformance class"
 
 
+@pytest.mark.parametrize("folder", [ROOT / "kernel", *PLUGINS], ids=lambda folder: folder.name)
+def test_a_wheel_carries_its_licence_and_its_types(folder: Path) -> None:
+    """The licence is a link to the root's, which the build follows."""
+    licence = folder / "LICENSE"
+    assert licence.is_symlink() and licence.resolve() == ROOT / "LICENSE", "ln -s ../…/LICENSE LICENSE"
+    packages = [path.parent for path in folder.glob("tunesmith*/__init__.py")]
+    assert packages and all((package / "py.typed").is_file() for package in packages), "touch PACKAGE/py.typed"
+
+
 @pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
 def test_imports_are_declared(folder: Path) -> None:
     """A plugin imports the standard library, the kernel, itself, and what its pyproject.toml names."""
