@@ -1,4 +1,3 @@
-import pytest
 import torch
 from tunesmith.types import OptimizerSettings
 from tunesmith_library_testing import OptimizerSuite
@@ -30,7 +29,8 @@ def test_equals_the_formula_in_float64():
 
 def test_equals_bitsandbytes():
     """bitsandbytes' Lion with 32-bit moments ends with the same weights."""
-    bitsandbytes = pytest.importorskip("bitsandbytes")
+    import bitsandbytes
+
     mine, theirs = torch.nn.Linear(64, 64, bias=False), torch.nn.Linear(64, 64, bias=False)
     theirs.load_state_dict(mine.state_dict())
     optimizer = Lion().build_optimizer(model=mine, settings=OptimizerSettings(1e-3, 0.0, 0.9, 0.999, 1e-8))

@@ -1,8 +1,9 @@
 """Lion (Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", arXiv 2302.06675)."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import Range
 from tunesmith.types import OptimizerSettings
 
 
@@ -10,8 +11,9 @@ from tunesmith.types import OptimizerSettings
 class Lion:
     """Moves every weight by the learning rate, along the sign of an interpolated momentum."""
 
-    beta1: float = 0.9  # share of the momentum in the interpolation whose sign is the update
-    beta2: float = 0.99  # decay of the momentum
+    # share of the momentum in the interpolation whose sign is the update
+    beta1: Annotated[float, Range(0, 1, high_excluded=True)] = 0.9
+    beta2: Annotated[float, Range(0, 1, high_excluded=True)] = 0.99  # decay of the momentum
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

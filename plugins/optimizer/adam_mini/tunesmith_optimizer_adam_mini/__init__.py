@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith import announce, hookimpl, plugin
 from tunesmith.types import OptimizerSettings, Problem
+from tunesmith_library_optimizing.checks import needs_whole_weights
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -20,18 +21,12 @@ class AdamMini:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        return [
-            Problem(
-                f"trainer.{option}",
-                f"optimizer=adam_mini averages over heads and neurons, and trainer.{option} cuts them in pieces.",
-                f"trainer.{option}=null, or another optimizer",
-            )
-            for option in ("fsdp", "deepspeed")
-            if plan.get(f"trainer.{option}")
-        ]
+        return needs_whole_weights(plan, "optimizer=adam_mini averages over heads and neurons")
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
+        from tunesmith_library_optimizing.groups import adam_defaults
+
         from .blocks import head_dim_of, weight_groups
         from .optimizer import AdamMiniW
 
@@ -39,11 +34,4 @@ class AdamMini:
         announce(
             "adam_mini", f"attention heads of {head_dim}" if head_dim else "no attention heads", "the model's config"
         )
-        return AdamMiniW(
-            weight_groups(model, head_dim, settings.weight_decay),
-            {
-                "lr": settings.learning_rate,
-                "betas": (settings.adam_beta1, settings.adam_beta2),
-                "eps": settings.adam_epsilon,
-            },
-        )
+        return AdamMiniW(weight_groups(model, head_dim, settings.weight_decay), adam_defaults(settings))

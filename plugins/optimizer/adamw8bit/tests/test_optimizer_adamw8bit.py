@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from tunesmith.types import OptimizerSettings
+from tunesmith.validate import structured
 from tunesmith_library_testing import OptimizerSuite
 from tunesmith_library_testing.parts import StubPlan, load_plain, train
 from tunesmith_library_testing.parts import collate as make_batch
@@ -89,3 +90,8 @@ def test_paged_equals_unpaged_on_a_gpu() -> None:
 def test_sharding_is_reported() -> None:
     (problem,) = AdamW8bit().check(StubPlan({}, values={"trainer.fsdp": "full_shard"}))
     assert problem.key == "trainer.fsdp" and "cuts them in pieces" in problem.message
+
+
+def test_ranges() -> None:
+    _, problems = structured(AdamW8bit, {"min_8bit_size": -1}, ("optimizer",), "optimizer=adamw8bit")
+    assert [str(problem.key) for problem in problems] == ["optimizer.min_8bit_size"]

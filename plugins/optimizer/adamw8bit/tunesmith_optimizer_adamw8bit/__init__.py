@@ -5,10 +5,12 @@ Dettmers et al. 2021, "8-bit Optimizers via Block-wise Quantization" (arXiv 2110
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import at_least
 from tunesmith.types import OptimizerSettings, Problem
+from tunesmith_library_optimizing.checks import needs_whole_weights
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -19,15 +21,12 @@ class AdamW8bit:
     """AdamW with its moments in 8 bits: a quarter of the state."""
 
     paged: bool = False  # on a GPU: keep the state in memory that moves to the machine's when the GPU is full
-    min_8bit_size: int = 4096  # weights of fewer numbers keep moments in 32 bits
+    min_8bit_size: Annotated[int, at_least(0)] = 4096  # weights of fewer numbers keep moments in 32 bits
     embeddings_in_32_bit: bool = True  # embeddings too; their gradients are uneven, and few rows change in a step
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        if not plan.get("trainer.fsdp"):
-            return []
-        message = "optimizer=adamw8bit scales blocks of whole tensors, and trainer.fsdp cuts them in pieces."
-        return [Problem("trainer.fsdp", message, "trainer.fsdp=null, or another optimizer")]
+        return needs_whole_weights(plan, "optimizer=adamw8bit scales blocks of whole tensors", ["fsdp"])
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

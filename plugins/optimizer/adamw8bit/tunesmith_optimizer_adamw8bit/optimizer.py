@@ -6,6 +6,7 @@ from typing import Any
 
 from bitsandbytes.optim import AdamW8bit
 from torch import nn
+from tunesmith_library_optimizing.groups import by_decay
 
 
 class PerGroupAdamW8bit(AdamW8bit):
@@ -26,13 +27,6 @@ def weight_groups(model: nn.Module, weight_decay: float, embeddings_in_32_bit: b
     tables = {id(layer.weight) for layer in layers} if embeddings_in_32_bit else set()
     trainable = [weight for weight in model.parameters() if weight.requires_grad]
     others = [weight for weight in trainable if id(weight) not in tables]
-    groups = [
-        {
-            "params": [weight for weight in trainable if id(weight) in tables],
-            "weight_decay": weight_decay,
-            "optim_bits": 32,
-        },
-        {"params": [weight for weight in others if weight.ndim > 1], "weight_decay": weight_decay},
-        {"params": [weight for weight in others if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+    held = [weight for weight in trainable if id(weight) in tables]
+    exact = [{"params": held, "weight_decay": weight_decay, "optim_bits": 32}] if held else []
+    return [*exact, *by_decay(others, weight_decay)]

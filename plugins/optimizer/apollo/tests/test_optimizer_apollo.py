@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
+from tunesmith.traits import AdapterTraits
 from tunesmith.types import OptimizerSettings
+from tunesmith.validate import structured
 from tunesmith_library_testing import OptimizerSuite
 from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, mean_loss
 from tunesmith_optimizer_apollo import Apollo, ApolloMini
 from tunesmith_optimizer_apollo.optimizer import ApolloAdamW, limit_growth, random_projection, seed_of
 
 ADAM = {"lr": 1e-2, "betas": (0.9, 0.999), "eps": 1e-12, "weight_decay": 0.0}
+
+BESIDE = SimpleNamespace(traits=AdapterTraits(beside=True))
 
 
 class TestApollo(OptimizerSuite):
@@ -37,7 +42,7 @@ class TestApolloMini(OptimizerSuite):
 @pytest.mark.parametrize("shape", [(24, 10), (10, 24)])
 def test_equals_apollo_torch(shape, projection, monkeypatch) -> None:
     """Eight steps, over three projections and with the norm limiter at work, end where the authors' package ends."""
-    original = pytest.importorskip("apollo_torch")
+    import apollo_torch as original
     from apollo_torch import random_projector
 
     monkeypatch.setattr(random_projector, "next_seed", lambda seed: seed + seed_of(0, 1))
@@ -105,8 +110,7 @@ def test_layerwise_is_the_same(tiny_llama, tiny_bpe) -> None:
 @pytest.mark.parametrize(
     ("options", "others", "values", "key", "text"),
     [
-        ({}, {"adapter": {"lora": None}}, {}, "optimizer", "optimizer=apollo saves the state of large matrices"),
-        ({"update_proj_gap": 0}, {}, {}, "optimizer.update_proj_gap", "must be 1 or more"),
+        ({}, {"adapter": {"mine": BESIDE}}, {}, "optimizer", "optimizer=apollo saves the state of large matrices"),
         ({"layerwise": True}, {}, {"trainer.max_grad_norm": 1.0}, "trainer.max_grad_norm", "cannot clip"),
     ],
 )
@@ -114,3 +118,10 @@ def test_conflicts_are_reported(options, others, values, key, text) -> None:
     optimizer = Apollo(**options)
     (problem,) = optimizer.check(StubPlan({"optimizer": {"apollo": optimizer}, **others}, values=values))
     assert problem.key == key and text in problem.message
+
+
+@pytest.mark.parametrize("values", [{"rank": 0}, {"update_proj_gap": 0}, {"scale": 0.0}])
+@pytest.mark.parametrize("plugin", [Apollo, ApolloMini])
+def test_ranges(plugin, values) -> None:
+    _, problems = structured(plugin, values, ("optimizer",), "optimizer=apollo")
+    assert [str(problem.key) for problem in problems] == [f"optimizer.{name}" for name in values]

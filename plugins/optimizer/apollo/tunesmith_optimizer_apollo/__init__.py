@@ -5,10 +5,12 @@ Zhu et al. 2024, "APOLLO: SGD-like Memory, AdamW-level Performance" (arXiv 2412.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import above, at_least
 from tunesmith.types import OptimizerSettings, Problem
+from tunesmith_library_optimizing.checks import needs_projected_gradients
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -18,9 +20,9 @@ if TYPE_CHECKING:
 class Apollo:
     """Gradient descent whose step sizes are AdamW's, estimated per channel in a random subspace of low rank."""
 
-    rank: int = 256  # rank of the random subspace
-    update_proj_gap: int = 200  # optimizer steps from one random projection to the next
-    scale: float = 1.0  # the updates are multiplied by its root
+    rank: Annotated[int, at_least(1)] = 256  # rank of the random subspace
+    update_proj_gap: Annotated[int, at_least(1)] = 200  # optimizer steps from one random projection to the next
+    scale: Annotated[float, above(0)] = 1.0  # the updates are multiplied by its root
     scale_type: Literal["channel", "tensor"] = "channel"  # one step size per row or column, or one per matrix
     # layers to project: parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
     target_modules: list[str] | str = "all"
@@ -28,15 +30,12 @@ class Apollo:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        from tunesmith_optimizer_galore.checks import problems
-
-        positive = {"rank": self.rank, "update_proj_gap": self.update_proj_gap}
-        return problems(plan, "apollo", positive, layerwise=self.layerwise)
+        return needs_projected_gradients(plan, "apollo", layerwise=self.layerwise)
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
         """Raises: TunesmithError when `target_modules` fits no layer."""
-        from tunesmith_optimizer_galore.groups import low_rank_optimizer
+        from tunesmith_library_optimizing.groups import low_rank_optimizer
 
         from .optimizer import ApolloAdamW
 
@@ -58,6 +57,6 @@ class Apollo:
 class ApolloMini(Apollo):
     """APOLLO in a subspace of rank 1 with one step size per matrix: the memory of SGD."""
 
-    rank: int = 1  # rank of the random subspace
-    scale: float = 128.0  # the updates are multiplied by its root
+    rank: Annotated[int, at_least(1)] = 1  # rank of the random subspace
+    scale: Annotated[float, above(0)] = 128.0  # the updates are multiplied by its root
     scale_type: Literal["channel", "tensor"] = "tensor"  # one step size per row or column, or one per matrix

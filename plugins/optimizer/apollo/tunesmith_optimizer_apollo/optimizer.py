@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tunesmith_optimizer_galore.per_weight import PerWeight, adam_direction
+from tunesmith_library_optimizing.per_weight import PerWeight, adam_direction
 
 GROWTH = 1.01  # γ: largest growth of an update's norm from one step to the next (Fira, arXiv 2410.01623)
 

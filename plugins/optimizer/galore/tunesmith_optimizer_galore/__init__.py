@@ -5,10 +5,12 @@ Zhao et al. 2024, "GaLore: Memory-Efficient LLM Training by Gradient Low-Rank Pr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import above, at_least
 from tunesmith.types import OptimizerSettings, Problem
+from tunesmith_library_optimizing.checks import needs_projected_gradients
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
 class GaLore:
     """AdamW whose state lives in a low-rank subspace of each layer's gradient."""
 
-    rank: int = 128  # rank of the subspace that a gradient is projected to
-    update_proj_gap: int = 200  # optimizer steps from one computation of the subspaces (an SVD) to the next
-    scale: float = 0.25  # factor of the projected updates, α of the paper
+    rank: Annotated[int, at_least(1)] = 128  # rank of the subspace that a gradient is projected to
+    # optimizer steps from one computation of the subspaces (an SVD) to the next
+    update_proj_gap: Annotated[int, at_least(1)] = 200
+    scale: Annotated[float, above(0)] = 0.25  # factor of the projected updates, α of the paper
     # which side of a gradient (out × in) is projected; std: the smaller, reverse_std: the larger, full: both
     proj_type: Literal["std", "reverse_std", "left", "right", "full"] = "std"
     # layers to project: parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
@@ -29,15 +32,13 @@ class GaLore:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        from .checks import problems
-
-        positive = {"rank": self.rank, "update_proj_gap": self.update_proj_gap}
-        return problems(plan, "galore", positive, layerwise=self.layerwise)
+        return needs_projected_gradients(plan, "galore", layerwise=self.layerwise)
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
         """Raises: TunesmithError when `target_modules` fits no layer."""
-        from .groups import low_rank_optimizer
+        from tunesmith_library_optimizing.groups import low_rank_optimizer
+
         from .optimizer import GaLoreAdamW
 
         return low_rank_optimizer(

@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-from .per_weight import PerWeight, adam_direction
+from tunesmith_library_optimizing.per_weight import PerWeight, adam_direction
 
 
 class GaLoreAdamW(PerWeight):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 from typing import Any
 
+import peft
 import pytest
 import torch
+from peft.optimizers import create_loraplus_optimizer
 from tunesmith import TunesmithError
+from tunesmith.traits import AdapterTraits
 from tunesmith.types import OptimizerSettings
+from tunesmith.validate import structured
 from tunesmith_library_testing import OptimizerSuite
 from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, mean_loss, train
 from tunesmith_optimizer_loraplus import LoraPlus
 
 SETTINGS = OptimizerSettings(1e-3, 0.1, 0.9, 0.999, 1e-8)
-
-peft = pytest.importorskip("peft")
-loraplus = pytest.importorskip("peft.optimizers")
 
 
 def with_lora(model: Any, **options: Any) -> Any:
@@ -58,7 +60,7 @@ def test_groups_are_pefts(tiny_llama) -> None:
     """Every weight has the rate and the decay that peft's create_loraplus_optimizer gives it."""
     model = with_lora(load_plain(tiny_llama), use_dora=False, modules_to_save=["lm_head"], bias="all")
     options = {"loraplus_lr_ratio": 16.0, "loraplus_lr_embedding": 5e-5, "loraplus_weight_decay": 0.1}
-    reference = loraplus.create_loraplus_optimizer(model, torch.optim.AdamW, lr=1e-3, **options)
+    reference = create_loraplus_optimizer(model, torch.optim.AdamW, lr=1e-3, **options)
     optimizer = LoraPlus(embedding_learning_rate=5e-5).build_optimizer(model=model, settings=SETTINGS)
 
     def rates(made: torch.optim.Optimizer) -> dict[int, tuple[float, float]]:
@@ -94,5 +96,14 @@ def test_needs_lora(tiny_llama) -> None:
         LoraPlus().build_optimizer(model=load_plain(tiny_llama), settings=SETTINGS)
     (problem,) = LoraPlus().check(StubPlan({"adapter": {"full": None}}))
     assert problem.key == "optimizer" and "adapter=full has none" in problem.message
-    (problem,) = LoraPlus(ratio=0.0).check(StubPlan({"adapter": {"lora": None}}))
-    assert problem.key == "optimizer.ratio" and "above 0" in problem.message
+    beside = SimpleNamespace(traits=AdapterTraits(beside=True))
+    (problem,) = LoraPlus().check(StubPlan({"adapter": {"mine": beside}}))
+    assert problem.key == "optimizer" and "adapter=mine has none" in problem.message
+    mine = SimpleNamespace(traits=AdapterTraits(beside=True, low_rank=True))
+    assert LoraPlus().check(StubPlan({"adapter": {"mine": mine}})) == []
+
+
+@pytest.mark.parametrize("values", [{"ratio": 0.0}, {"embedding_learning_rate": 0.0}])
+def test_ranges(values) -> None:
+    _, problems = structured(LoraPlus, values, ("optimizer",), "optimizer=loraplus")
+    assert [str(problem.key) for problem in problems] == [f"optimizer.{name}" for name in values]

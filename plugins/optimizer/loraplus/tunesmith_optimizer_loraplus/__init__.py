@@ -5,10 +5,12 @@ Hayou, Ghosh and Yu 2024, "LoRA+: Efficient Low Rank Adaptation of Large Models"
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
+from tunesmith.ranges import above
 from tunesmith.types import OptimizerSettings, Problem
+from tunesmith_library_weights.plans import suitable
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -18,20 +20,19 @@ if TYPE_CHECKING:
 class LoraPlus:
     """AdamW that trains LoRA's matrices B faster than A."""
 
-    ratio: float = 16.0  # learning rate of the matrices B over that of A, λ of the paper
-    embedding_learning_rate: float = 1e-6  # peak learning rate of LoRA's matrices of embeddings
+    ratio: Annotated[float, above(0)] = 16.0  # learning rate of the matrices B over that of A, λ of the paper
+    # peak learning rate of LoRA's matrices of embeddings
+    embedding_learning_rate: Annotated[float, above(0)] = 1e-6
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        found = []
-        adapter = plan.name("adapter")
-        if adapter not in (None, "lora"):
-            message = f"optimizer=loraplus gives LoRA's two matrices different rates, and adapter={adapter} has none."
-            found.append(Problem("optimizer", message, "adapter=lora, or leave the optimizer out"))
-        if self.ratio <= 0:
-            message = f"optimizer.ratio={self.ratio} must be above 0."
-            found.append(Problem("optimizer.ratio", message, "the paper advises 16; 1 is plain LoRA"))
-        return found
+        adapter = plan.traits("adapter")
+        if adapter is None or adapter.low_rank:
+            return []
+        found = suitable(plan, "adapter", lambda traits: traits.low_rank) or "an adapter with LoRA's matrices"
+        name = plan.name("adapter")
+        message = f"optimizer=loraplus gives LoRA's two matrices different rates, and adapter={name} has none."
+        return [Problem("optimizer", message, f"{found}, or leave the optimizer out")]
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

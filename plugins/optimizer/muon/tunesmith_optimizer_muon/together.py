@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 
-def divide(model: nn.Module) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """The trainable weights: of hidden linear layers, other matrices, and vectors."""
+def divide(model: Any) -> tuple[list[Tensor], list[Tensor]]:
+    """The trainable weights: of hidden linear layers, and all others."""
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     layers = (layer for layer in model.modules() if isinstance(layer, nn.Linear) and layer is not head)
     inside = {id(layer.weight) for layer in layers}
     trainable = [weight for weight in model.parameters() if weight.requires_grad]
     hidden = [weight for weight in trainable if id(weight) in inside and weight.ndim == 2]
-    others = [weight for weight in trainable if id(weight) not in {id(chosen) for chosen in hidden}]
-    return hidden, [weight for weight in others if weight.ndim > 1], [weight for weight in others if weight.ndim <= 1]
+    chosen = {id(weight) for weight in hidden}
+    return hidden, [weight for weight in trainable if id(weight) not in chosen]
 
 
 class Together(torch.optim.Optimizer):

@@ -42,7 +42,9 @@ class PerWeight(torch.optim.Optimizer):
 
     @torch.no_grad()
     def _update_and_free(self, number: int, weight: Tensor) -> None:
-        self.update(weight, weight.grad, self.param_groups[number], self.state[weight])
+        gradient = weight.grad
+        assert gradient is not None, "the hook runs behind its accumulation"
+        self.update(weight, gradient, self.param_groups[number], self.state[weight])
         weight.grad = None
 
 

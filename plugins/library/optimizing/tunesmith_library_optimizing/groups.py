@@ -1,11 +1,11 @@
-"""Which weights of a model are projected, and the parameter groups that say so."""
+"""Parameter groups: which weights of a model are decayed, and which are projected to a low rank."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from tunesmith import announce
 from tunesmith.types import OptimizerSettings
 from tunesmith_library_weights.patterns import matches_any, refuse_unknown
@@ -19,6 +19,16 @@ def adam_defaults(settings: OptimizerSettings) -> dict[str, Any]:
         "eps": settings.adam_epsilon,
         "weight_decay": settings.weight_decay,
     }
+
+
+def by_decay(weights: Iterable[Tensor], weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices and vectors apart, as far as there are any: vectors have no weight decay."""
+    weights = list(weights)
+    groups = [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": weight_decay},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def low_rank_optimizer(
@@ -73,12 +83,8 @@ def weight_groups(
     projected = [weight for weight in trainable if id(weight) in targets and min(weight.shape) > rank]
     chosen = {id(weight) for weight in projected}
     others = [weight for weight in trainable if id(weight) not in chosen]
-    groups = [
-        {"params": projected, **projection},
-        {"params": [weight for weight in others if weight.ndim > 1]},
-        {"params": [weight for weight in others if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]], len(projected)
+    groups = by_decay(others, settings.weight_decay)
+    return [{"params": projected, **projection}, *groups] if projected else groups, len(projected)
 
 
 def _target_weights(model: nn.Module, target_modules: Sequence[str] | str) -> list[nn.Parameter]:
