@@ -7,17 +7,22 @@ JOBS ?= 2
 # uv reads its own variable; a wheel folder that pip knows of serves both
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export HF_HUB_DISABLE_TELEMETRY = 1
+# some images forbid byte code, and every start then compiles what it imports
+unexport PYTHONDONTWRITEBYTECODE
 
 PROJECTS := pyproject.toml kernel/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
 
-.PHONY: setup demo test test-slow lint bench generate clean
+.PHONY: help setup demo test test-slow test-gpu one lint bench generate wheels site clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 setup: $(VENV)/.installed  ## install kernel, plugins and tools into .venv
 
 $(VENV)/.installed: constraints.txt plugins/requirements.txt $(PROJECTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
 	    --group pyproject.toml:dev --editable kernel --requirement plugins/requirements.txt
 	touch $@
 
@@ -29,6 +34,9 @@ test: setup  ## the quick tests
 
 test-slow: setup  ## the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "slow and not gpu"
+
+one: setup  ## the quick tests of one folder: make one P=plugins/adapter/lora
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not gpu" $(P)
 
 test-gpu: setup  ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -q -m gpu
@@ -45,5 +53,14 @@ bench: setup  ## speed and memory, as docs/benchmarks.md reports them
 generate: setup  ## write the generated files anew
 	$(BIN)/python docs/generate.py
 
-clean:
-	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache
+wheels: setup  ## every distribution as a wheel, into dist/
+	@rm -rf dist
+	@for project in kernel $(dir $(wildcard plugins/*/*/pyproject.toml)) .; do \
+	    $(BIN)/uv build --quiet --wheel --out-dir dist $$project || exit 1; done
+	@ls dist/*.whl | wc -l
+
+site: setup  ## the documentation as pages, into site/
+	$(BIN)/mkdocs build --quiet --strict
+
+clean:  ## remove what was made
+	rm -rf $(VENV) .demo build dist site .pytest_cache .mypy_cache .ruff_cache
