@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from tunesmith import DataError
 from tunesmith.errors import ConfigError, Interrupted
+from tunesmith.types import Piece
 from tunesmith_command_predict import Predict
 from tunesmith_command_predict.prompts import prompt_of
 from tunesmith_library_testing import CommandSuite
@@ -55,7 +56,7 @@ def test_answers_each_prompt(given: dict[str, Any], tmp_path: Path) -> None:
     import tunesmith
     from tunesmith_command_predict.predicting import predict
 
-    written = lines(predict(**given, batch_size=2))
+    written = lines(predict(**given))
     prompts = [[{"role": "user", "content": row["instruction"]}] for row in ROWS]
     assert [line["prompt"] for line in written] == prompts
     assert [line["answer"] for line in written] == [row["output"] for row in ROWS]
@@ -68,30 +69,58 @@ def test_answers_each_prompt(given: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_goes_on_where_it_was_cut(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches that were done are not answered again, and a line that is half there is."""
+    """What was done is not answered again, and a line that is half there is; draws are the same."""
     from tunesmith.pipeline import ChatSession
     from tunesmith_command_predict.predicting import predict
 
     answer, asked = ChatSession.answer, []
 
+    def cut(self: Any, conversations: Any, sampling: Any = None) -> Any:
+        asked.append(len(conversations))
+        left = 4
+        for piece in answer(self, conversations, sampling):
+            yield piece
+            left -= piece.finish_reason is not None
+            if not left:
+                raise KeyboardInterrupt
+
+    given["overrides"] += ["engine.temperature=1", "engine.batch_size=2"]
+    whole = lines(predict(**{**given, "output": given["output"].with_name("whole.jsonl")}))
+    assert len({line["prediction"] for line in whole}) > 1
+    with monkeypatch.context() as patched:
+        patched.setattr(ChatSession, "answer", cut)
+        with pytest.raises(Interrupted, match=r"goes on from .*\.part"):
+            predict(**given)
+    assert not given["output"].exists()
+    (part,) = given["output"].parent.glob("*.part")
+    assert lines(part) == whole[:4]
+    part.write_text(part.read_text(encoding="utf-8")[:-5], encoding="utf-8")
+
     def counted(self: Any, conversations: Any, sampling: Any = None) -> Any:
-        if len(asked) == 2:
-            raise KeyboardInterrupt
         asked.append(len(conversations))
         return answer(self, conversations, sampling)
 
-    whole = lines(predict(**{**given, "output": given["output"].with_name("whole.jsonl")}))
     monkeypatch.setattr(ChatSession, "answer", counted)
-    with pytest.raises(Interrupted, match=r"goes on from .*\.part"):
-        predict(**given, batch_size=2)
-    assert not given["output"].exists()
-    (part,) = given["output"].parent.glob("*.part")
-    assert len(lines(part)) == 4
-    part.write_text(part.read_text()[:-5], encoding="utf-8")
-    asked.clear()
-    assert lines(predict(**given, batch_size=2)) == whole
-    assert asked == [2], "three lines were whole"
+    assert lines(predict(**given)) == whole
+    assert asked == [5, 2], "three lines were whole"
     assert not list(given["output"].parent.glob("*.part"))
+
+
+def test_lines_come_in_the_order_of_the_data() -> None:
+    """Each as soon as it and those before it are answered."""
+    from tunesmith_command_predict.predicting import _answered
+
+    told: list[str] = []
+
+    class Session:
+        def answer(self, conversations: Any, sampling: Any) -> Any:
+            for index, text, reason in [(1, "b", "stop"), (0, "a", None), (2, "c", "stop"), (0, "A", "length")]:
+                told.append(text)
+                yield Piece(index, text, finish_reason=reason)
+
+    prompts = [prompt_of("set", {"prompt": [USER]})] * 3
+    made = [(json.loads(line)["prediction"], list(told)) for line in _answered(Session(), prompts, 0)]  # type: ignore[arg-type]
+    assert made == [(text, ["b", "a", "c", "A"]) for text in ("aA", "b", "c")]
 
 
 def test_other_options_do_not_mix(given: dict[str, Any]) -> None:
@@ -118,7 +147,10 @@ def test_of_a_run(given: dict[str, Any], tiny_llama: Path, tmp_path: Path) -> No
         f"cache_dir: {tmp_path / 'cache'}}}\n"
         "stage: {name: sft, max_length: 512}\nadapter: full\nengine: {max_new_tokens: 4, temperature: 0}\n"
     )
-    arguments = [str(run), f"data.eval=[{tmp_path / 'test.json'}]", "--batch-size", "3"]
+    arguments = [
+        str(run),
+        f"data.eval=[{tmp_path / 'test.json'}]",
+    ]
     result = CliRunner().invoke(Predict().command(), arguments)
     assert result.exit_code == 0, result.output
     assert [line["answer"] for line in lines(run / "predictions.jsonl")] == [row["output"] for row in ROWS]

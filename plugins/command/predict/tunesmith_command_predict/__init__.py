@@ -27,16 +27,7 @@ class Predict:
             help="File to write; predictions.jsonl in the run's folder by default.",
         )
         @click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
-        @click.option(
-            "--batch-size",
-            type=click.IntRange(min=1),
-            default=64,
-            show_default=True,
-            help="Prompts the engine is given at a time; their answers are kept when the command is interrupted.",
-        )
-        def command(
-            config: str | None, overrides: list[str], output: Path | None, overwrite: bool, batch_size: int
-        ) -> None:
+        def command(config: str | None, overrides: list[str], output: Path | None, overwrite: bool) -> None:
             """Answer the prompts of a data set.
 
             CONFIG is a run's folder, or a YAML file that names a model. The data sets are those of data.eval, in any
@@ -49,7 +40,7 @@ class Predict:
             from tunesmith_command_predict.predicting import predict
 
             report_to_stdout()
-            written = predict(config, overrides, output=output, overwrite=overwrite, batch_size=batch_size)
+            written = predict(config, overrides, output=output, overwrite=overwrite)
             click.echo(f"done: {written}")
 
         return command

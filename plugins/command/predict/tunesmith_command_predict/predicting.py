@@ -1,4 +1,4 @@
-"""Answer prompts in batches, and keep what is done when it is cut short."""
+"""Answer prompts, and keep what is done when it is cut short."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ def predict(
     *,
     output: Path | None = None,
     overwrite: bool = False,
-    batch_size: int = 64,
 ) -> Path:
     """Answer the prompts of `data.eval`.
 
@@ -37,7 +36,6 @@ def predict(
 
     Args:
         output: file to write; by default `predictions.jsonl` in the run's folder, else in this one.
-        batch_size: prompts per call of the engine.
 
     Returns: the file, of one JSON object per prompt: `dataset`, `prompt`, `answer`, `prediction`.
     Raises: ConfigError when the file is there already, or there is nothing to predict; Interrupted.
@@ -54,14 +52,12 @@ def predict(
     seed = plan(config, overrides, command="chat")[0].run.seed
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with open(part, "a", encoding="utf-8") as file, _progress() as progress:
+        with session, open(part, "a", encoding="utf-8") as file, _progress() as progress:
             task = progress.add_task("answering", total=len(prompts), completed=done)
-            for start in range(done, len(prompts), batch_size):
-                batch = prompts[start : start + batch_size]
-                for line in _answered(session, batch, seed):
-                    file.write(line)
+            for line in _answered(session, prompts[done:], seed + done):
+                file.write(line)
                 file.flush()
-                progress.advance(task, len(batch))
+                progress.advance(task)
     except KeyboardInterrupt as stop:
         raise Interrupted(f"the same command goes on from {part}") from stop
     os.replace(part, target)
@@ -69,14 +65,21 @@ def predict(
 
 
 def _answered(session: ChatSession, prompts: Sequence[Prompt], seed: int) -> Iterator[str]:
-    """The lines of a batch."""
-    predictions = [""] * len(prompts)
+    """The lines of prompts that are answered together, in their order: each when those before it are answered too."""
+    predictions, ended, written = [""] * len(prompts), set(), 0
     conversations = [Conversation(prompt.messages, prompt.tools) for prompt in prompts]
     for piece in session.answer(conversations, Sampling(seed=seed)):
         predictions[piece.index] += piece.text
-    for prompt, prediction in zip(prompts, predictions, strict=True):
-        shown = {"dataset": prompt.dataset, "prompt": prompt.messages, "answer": prompt.answer}
-        yield json.dumps({**shown, "prediction": prediction}, ensure_ascii=False) + "\n"
+        if piece.finish_reason:
+            ended.add(piece.index)
+        while written in ended:
+            yield _line(prompts[written], predictions[written])
+            written += 1
+
+
+def _line(prompt: Prompt, prediction: str) -> str:
+    shown = {"dataset": prompt.dataset, "prompt": prompt.messages, "answer": prompt.answer}
+    return json.dumps({**shown, "prediction": prediction}, ensure_ascii=False) + "\n"
 
 
 def _part(target: Path, config: str | None, overrides: Sequence[str], prompts: Sequence[Prompt]) -> Path:
