@@ -25,8 +25,8 @@ class Translation:
     """A foreign configuration in our words."""
 
     config: Mapping[str, Any]  # as a file of ours holds it
-    # by each of our keys the foreign key that it, and what is in it, came from; one that is missing is the program's
-    # own default, where ours is another
-    sources: Mapping[str | Key, str | Key] = field(default_factory=dict)
+    # by each of our keys (`adapter.rank`) the foreign one that it, and what is in it, came from; one that is missing is
+    # the program's own default, where ours is another
+    sources: Mapping[str, str] = field(default_factory=dict)
     command: str = "train"  # what it is a configuration of: train, chat, export, …
     notes: tuple[Note, ...] = ()
