@@ -5,7 +5,6 @@ Lee et al. 2019, "What Would Elsa Do? Freezing Layers During Transformer Fine-Tu
 
 from __future__ import annotations
 
-from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +23,9 @@ class Freeze:
 
     trainable_layers: int = 2  # so many of the last layers are trained; a negative number counts the first ones
     # what is trained in those layers: dotted parts of names, with `*` for anything (mlp, self_attn.q_*); [] is all
-    trainable_modules: list[str] = field(default_factory=list)
+    trainable_modules: list[str] = []
     # what is trained outside the layers, written the same way: embed_tokens, norm, lm_head
-    extra_modules: list[str] = field(default_factory=list)
+    extra_modules: list[str] = []
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

@@ -6,7 +6,6 @@ steps would vanish in a bfloat16 weight's 8 bits (Micikevicius et al. 2017, "Mix
 
 from __future__ import annotations
 
-from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -27,7 +26,7 @@ class Full:
     traits: ClassVar[AdapterTraits] = AdapterTraits(whole=True)
 
     # parameters that stay as they are: dotted parts of their names, with `*` for anything (embed_tokens, layers.[0-9])
-    freeze: list[str] = field(default_factory=list)
+    freeze: list[str] = []
     # numbers of the trained weights; bfloat16 halves the memory and rounds away small steps, auto keeps the loaded ones
     dtype: Literal["float32", "bfloat16", "auto"] = "float32"
 

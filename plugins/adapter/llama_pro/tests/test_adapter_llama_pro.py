@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from tunesmith import TunesmithError
+from tunesmith.validate import structured
 from tunesmith_adapter_llama_pro import LlamaPro
 from tunesmith_adapter_llama_pro.expansion import expand, refuse_change, refuse_other_layers
 from tunesmith_library_testing import AdapterSuite
@@ -225,7 +226,6 @@ def test_a_run_is_resumed_chatted_with_and_exported(tiny_llama: Path, tmp_path: 
     [
         ({}, {}, None),
         ({}, {"quantizer": {"hqq": None}}, "adapter.name"),
-        ({"new_layers": 0}, {}, "adapter.new_layers"),
         ({"zero_modules": []}, {}, "adapter.zero_modules"),
     ],
 )
@@ -233,3 +233,8 @@ def test_check(options, plugins, key) -> None:
     llama_pro = LlamaPro(**options)
     problems = llama_pro.check(StubPlan({"adapter": {"llama_pro": llama_pro}, **plugins}))
     assert [problem.key for problem in problems] == ([key] if key else [])
+
+
+def test_ranges() -> None:
+    _, problems = structured(LlamaPro, {"new_layers": 0}, ("adapter",), "adapter=llama_pro")
+    assert [str(problem.key) for problem in problems] == ["adapter.new_layers"]

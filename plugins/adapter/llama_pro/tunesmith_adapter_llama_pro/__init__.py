@@ -5,34 +5,32 @@ Wu et al. 2024, "LLaMA Pro: Progressive LLaMA with Block Expansion" (arXiv 2401.
 
 from __future__ import annotations
 
-from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import at_least
 from tunesmith.types import ModelSource, Problem
 from tunesmith_library_weights.plans import few_bits
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
-_OUTPUTS = ("o_proj", "down_proj*", "out_proj", "c_proj", "fc2", "dense", "dense_4h_to_h", "w2", "wo")
+_OUTPUTS = ["o_proj", "down_proj*", "out_proj", "c_proj", "fc2", "dense", "dense_4h_to_h", "w2", "wo"]
 
 
 @plugin
 class LlamaPro:
     """LLaMA Pro: trains new layers between the frozen layers of a model."""
 
-    new_layers: int = 4  # layers to add, spread evenly; at most as many as the model has
+    # layers to add, spread evenly; at most as many as the model has
+    new_layers: Annotated[int, at_least(1)] = 4
     # projections that end a layer's attention and MLP, zero in new layers: dotted parts of names, with `*` for anything
-    zero_modules: list[str] = field(default_factory=lambda: list(_OUTPUTS))
+    zero_modules: list[str] = _OUTPUTS
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         problems = few_bits(plan, "copy and train")
-        if self.new_layers < 1:
-            message = f"adapter.new_layers={self.new_layers} leaves nothing to train."
-            problems.append(Problem("adapter.new_layers", message, "1 or more"))
         if not self.zero_modules:
             message = "adapter.zero_modules=[] would add layers that change the model before it is trained."
             problems.append(Problem("adapter.zero_modules", message, "leave it out, or name the output projections"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from tunesmith import TunesmithError
+from tunesmith.messages import logger
 from tunesmith_library_weights.layers import find_layers
 from tunesmith_library_weights.patterns import matches_any, parts_of
 
@@ -101,7 +101,7 @@ def refuse_change(model: Any, path: str, new: Sequence[int]) -> None:
         with torch.no_grad():
             model(input_ids=torch.arange(1, 9, device=model.device)[None], use_cache=False)
     except (RuntimeError, ValueError) as error:  # attention of a GPU alone, while the model is not there yet
-        logging.getLogger("tunesmith").warning("whether the new layers begin as the identity is not checked: %s", error)
+        logger.warning("whether the new layers begin as the identity is not checked: %s", error)
     finally:
         model.train(training)
         for handle in handles:
