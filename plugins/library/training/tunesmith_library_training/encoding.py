@@ -97,7 +97,7 @@ def token_range(encoding: Any, start: int, end: int, characters: int) -> tuple[i
 def _token_at(encoding: Any, start: int, end: int) -> int | None:
     """The first token at or after a character; characters that normalisation dropped stand in no token."""
     for character in range(start, end):
-        token = encoding.char_to_token(character)
+        token: int | None = encoding.char_to_token(character)
         if token is not None:
             return token
     return None

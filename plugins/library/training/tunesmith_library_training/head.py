@@ -9,18 +9,16 @@ FSDP, DeepSpeed and peft see an ordinary forward pass. The same idea: Liger (arX
 from __future__ import annotations
 
 import inspect
-import logging
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
-
-logger = logging.getLogger("tunesmith")
+from tunesmith.messages import logger
 
 LossOfRows = Callable[[torch.Tensor, slice], torch.Tensor]
 """Logits (n, V) of some of the kept positions, and which: the sum of their loss, or a value of each, (n,)."""
@@ -132,13 +130,13 @@ def post_processing(config: Any) -> PostProcessing:
 def _forward_of(layer: torch.nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     """Give a layer another forward for the time of the block; its hooks stay."""
     own = layer.__dict__.get("forward")
-    layer.forward = forward  # type: ignore[method-assign]
+    layer.forward = forward
     try:
         yield
     finally:
         del layer.forward
         if own is not None:
-            layer.forward = own  # type: ignore[method-assign]
+            layer.forward = own
 
 
 def _is_faithful(layer: torch.nn.Module, loss_layer: LossLayer, logits: torch.Tensor) -> bool:
@@ -185,11 +183,12 @@ class LossLayer:
         return self.loss_of(self.process(self.forward(hidden).float()), rows)
 
     def _choose_chunk(self) -> int:
-        vocabulary = getattr(self.layer, "out_features", 0) or max(self.layer.weight.shape)
+        weight: Any = self.layer.weight  # a parameter; quantisers have classes of their own
+        vocabulary: int = getattr(self.layer, "out_features", 0) or max(weight.shape)
         return max(_CHUNK_ELEMENTS // vocabulary, 1)
 
 
-def _is_plain(layer: torch.nn.Module) -> bool:
+def _is_plain(layer: torch.nn.Module) -> TypeGuard[torch.nn.Linear]:
     """Whether a layer is its weight and bias and no more: no adapter around it, not quantised."""
     if not isinstance(layer, torch.nn.Linear) or type(layer.weight) not in (torch.nn.Parameter, torch.Tensor):
         return False
@@ -230,7 +229,10 @@ def chunked_sum(
     wanted = [hidden, *parameters] if needs_hidden else parameters
     found = [torch.cat(of_hidden)] if needs_hidden else []
     found += [total.to(item.dtype) for total, item in zip(of_parameters, parameters, strict=True)]
-    return _WithGradients.apply(torch.stack(losses).sum(), found, *wanted)
+    total_loss: torch.Tensor = _WithGradients.apply(  # type: ignore[no-untyped-call]  # torch does not annotate it
+        torch.stack(losses).sum(), found, *wanted
+    )
+    return total_loss
 
 
 class _WithGradients(torch.autograd.Function):
@@ -269,13 +271,17 @@ def chunked_values(
         return torch.cat([values_of_chunk(hidden[rows], rows) for rows in chunks])
     if parameters:
         return torch.cat([checkpoint(values_of_chunk, hidden[rows], rows, use_reentrant=False) for rows in chunks])
-    values, gradients = [], []
+    values: list[torch.Tensor] = []
+    gradients: list[torch.Tensor] = []
     for rows in chunks:
         piece = hidden[rows].detach().requires_grad_()
         some = values_of_chunk(piece, rows)
         gradients += torch.autograd.grad(some.sum(), piece)
         values.append(some.detach())
-    return _WithRowGradients.apply(torch.cat(values), torch.cat(gradients), hidden)
+    joined: torch.Tensor = _WithRowGradients.apply(  # type: ignore[no-untyped-call]  # torch does not annotate it
+        torch.cat(values), torch.cat(gradients), hidden
+    )
+    return joined
 
 
 class _WithRowGradients(torch.autograd.Function):

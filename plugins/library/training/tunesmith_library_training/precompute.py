@@ -82,7 +82,8 @@ def _joined(shares: Iterable[Mapping[int, Mapping[str, list[float]]]]) -> dict[s
 
 
 def _device_of(model: Any) -> torch.device:
-    return model.get_input_embeddings().weight.device
+    device: torch.device = model.get_input_embeddings().weight.device
+    return device
 
 
 @contextmanager

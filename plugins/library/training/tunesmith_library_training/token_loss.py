@@ -121,7 +121,7 @@ class _Sum:
         """The sum over all positions by the kernel of the `fused` block, from their hidden states (K, H)."""
         kernel = _kernel.get()
         assert kernel is not None
-        bias = layer.bias
+        bias: torch.Tensor | None = layer.bias
         if process.scale != 1.0:
             hidden, bias = hidden * process.scale, None if bias is None else bias * process.scale
         loss, likeliest = kernel(hidden, layer.weight, bias, self.labels, self.weights, process.cap)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -12,8 +11,7 @@ from typing import Any
 import torch
 from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
-
-logger = logging.getLogger("tunesmith")
+from tunesmith.messages import logger
 
 _DEVICES = ("cuda", "xpu", "npu")  # as torch names them; ROCm is cuda
 

@@ -9,7 +9,7 @@ the future that they learn to predict. Here these two are groups of their own (t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,12 +36,20 @@ def install(model: Any, size: int) -> ShiftedAttention:
 
 def _full_attention() -> str:
     """The attention that is cut: per sequence where that is registered, else transformers' SDPA."""
-    return PER_SEQUENCE if PER_SEQUENCE in AttentionInterface() else "sdpa"
+    return PER_SEQUENCE if PER_SEQUENCE in _attentions() else "sdpa"
+
+
+def _attentions() -> Mapping[str, Callable[..., tuple[torch.Tensor, None]]]:
+    """What is registered with transformers, by its names."""
+    registered: Any = AttentionInterface()  # type: ignore[no-untyped-call]  # transformers does not annotate it
+    attentions: Mapping[str, Callable[..., tuple[torch.Tensor, None]]] = registered
+    return attentions
 
 
 def _make_mask(**arguments: Any) -> Any:
     """The mask of the attention that is cut."""
-    return AttentionMaskInterface()[_full_attention()](**arguments)
+    registered: Any = AttentionMaskInterface()  # type: ignore[no-untyped-call]  # transformers does not annotate it
+    return registered[_full_attention()](**arguments)
 
 
 class ShiftedAttention:
@@ -77,7 +85,7 @@ class ShiftedAttention:
         longest = length if bounds is None else int(options["max_length_q"])
         full = _full_attention()
         if not (module.training and causal) or length != key.shape[2] or longest <= self.size:
-            return AttentionInterface()[full](module, query, key, value, attention_mask, **options)
+            return _attentions()[full](module, query, key, value, attention_mask, **options)
         halves = []
         for part, sinks, shift in _halves(query, key, value, options.get("s_aux"), self.size):
             own = options if sinks is None else {**options, "s_aux": sinks}
@@ -94,8 +102,7 @@ class ShiftedAttention:
         """Attention of some heads per group, by saying that each group is a sequence."""
         groups = _group_bounds(options["cu_seq_lens_q"], self.size, shift)
         own = {"cu_seq_lens_q": groups, "cu_seq_lens_k": groups, "max_length_q": self.size, "max_length_k": self.size}
-        output: torch.Tensor = AttentionInterface()[PER_SEQUENCE](module, *part, mask, **{**options, **own})[0]
-        return output
+        return _attentions()[PER_SEQUENCE](module, *part, mask, **{**options, **own})[0]
 
 
 def cut(lengths: Sequence[int], size: int, shift: int) -> list[int]:
@@ -117,23 +124,25 @@ def _lengths(mask: torch.Tensor | None, bounds: torch.Tensor | None, length: int
         return [bounds.diff().tolist()]
     if mask is None:
         return [[length]]
-    if not hasattr(mask, "lengths"):  # read from the device once per batch, not once per layer
+    noted: Any = mask
+    if not hasattr(noted, "lengths"):  # read from the device once per batch, not once per layer
         seen = (mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2).any(dim=(1, 2))
         firsts, counts = seen.int().argmax(dim=1).tolist(), seen.sum(dim=1).tolist()
         rows = [[first, count, length - first - count] for first, count in zip(firsts, counts, strict=True)]
-        mask.lengths = rows  # type: ignore[attr-defined]
-    lengths: list[list[int]] = mask.lengths
+        noted.lengths = rows
+    lengths: list[list[int]] = noted.lengths
     return lengths
 
 
 def _group_bounds(bounds: torch.Tensor, size: int, shift: int) -> torch.Tensor:
     """The bounds of the groups of a concatenated batch, int32; made once per batch, not once per layer."""
-    made: dict[tuple[int, int], torch.Tensor] = getattr(bounds, "groups", {})
+    noted: Any = bounds
+    made: dict[tuple[int, int], torch.Tensor] = getattr(noted, "groups", {})
     if (size, shift) not in made:
         lengths = cut(bounds.diff().tolist(), size, shift)
         ends = torch.tensor([0, *lengths]).cumsum(0)
         made[size, shift] = ends.to(bounds)
-        bounds.groups = made  # type: ignore[attr-defined]
+        noted.groups = made
     return made[size, shift]
 
 
@@ -186,7 +195,7 @@ def _each_group(
     part: Sequence[torch.Tensor], mask: torch.Tensor | None, groups: list[int], options: dict[str, Any]
 ) -> torch.Tensor:
     outputs, start = [], 0
-    for query, key, value in zip(*(tensor.split(groups, 2) for tensor in part), strict=True):
+    for query, key, value in zip(*(torch.split(tensor, groups, 2) for tensor in part), strict=True):
         end = start + query.shape[2]
         outputs.append(_sdpa(query, key, value, None if mask is None else mask[:, :, start:end, start:end], options))
         start = end

@@ -53,9 +53,11 @@ class MixtureOfDepths:
     @hookimpl(wrapper=True)
     def compute_loss(self, model: Any, batch: Batch) -> Generator[None, LossOutput, LossOutput]:
         """Add the cross entropy of the decisions, its mean over tokens and layers times the batch's items."""
+        import torch
+
         from .layers import routed_layers
 
-        layers, terms = routed_layers(model), []
+        layers, terms = routed_layers(model), list[torch.Tensor]()
         for layer in layers:
             layer.depth_terms = terms
         try:
@@ -65,7 +67,7 @@ class MixtureOfDepths:
                 layer.depth_terms = None
         if not terms:
             return output
-        entropy, agreeing, tokens = sum(terms)
+        entropy, agreeing, tokens = torch.stack(terms).sum(dim=0)
         mean, share = entropy / tokens * output.num_items, agreeing.detach() / tokens * output.num_items
         metrics = {**output.metrics, "router_loss": mean.detach(), "router_agreement": share.detach()}
         return replace(output, loss=output.loss + self.aux_weight * mean.to(output.loss.dtype), metrics=metrics)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -11,6 +11,11 @@ from transformers import DynamicCache
 from tunesmith import TunesmithError
 
 from .routing import hide, positions_of, sequence_numbers, take, take_arguments, top_share
+
+if TYPE_CHECKING:
+    _Layer = nn.Module  # what a routed layer is mixed into
+else:
+    _Layer = object
 
 ROUTER = "depth_router"
 """The routed layers' submodule, and so a part of its weights' names in a checkpoint."""
@@ -40,7 +45,7 @@ class Router(nn.Module):
             return scores, self.predictor(states.detach()).squeeze(-1)
 
 
-class Routed:
+class Routed(_Layer):
     """What a routed layer does around the decoder layer that it is mixed into; set up by `route`.
 
     For the processed tokens P, x'_i = x_i + r_i · (layer(x_P)_i - x_i); the others keep x_i (arXiv 2404.02258,
@@ -78,7 +83,9 @@ class Routed:
             raise TunesmithError(f"patch.mixture_of_depths: {type(self).__name__} gives more than hidden states.")
         return output
 
-    def _update(self, before: torch.Tensor, after: torch.Tensor, scores: torch.Tensor, kept: torch.Tensor) -> Any:
+    def _update(
+        self, before: torch.Tensor, after: torch.Tensor, scores: torch.Tensor, kept: torch.Tensor
+    ) -> torch.Tensor:
         """What is added to the residual stream, 0 where it is not kept."""
         update = (scores[..., None] * (after - before)).to(before.dtype)
         return torch.where(kept[..., None], update, 0)
@@ -103,12 +110,14 @@ class Routed:
             message = f"patch.mixture_of_depths does not know what {type(cache).__name__} keeps."
             raise TunesmithError(f"{message}\n  generate with transformers' dynamic cache, or without: use_cache=False")
         rows, width = chosen.shape
-        kept = cache.layers[self.depth_index] if self.depth_index < len(cache.layers) else None
+        kept: Any = cache.layers[self.depth_index] if self.depth_index < len(cache.layers) else None
         if kept is not None and kept.is_initialized:
             past = kept.keys.ne(0).any(-1).any(1)
             if not bool(chosen.any()):
-                empty = (part.new_zeros(rows, part.shape[1], width, part.shape[3]) for part in (kept.keys, kept.values))
-                cache.update(*empty, self.depth_index)
+                keys, values = (
+                    part.new_zeros(rows, part.shape[1], width, part.shape[3]) for part in (kept.keys, kept.values)
+                )
+                cache.update(keys, values, self.depth_index)
                 return hidden_states
         else:
             past = chosen[:, :0]

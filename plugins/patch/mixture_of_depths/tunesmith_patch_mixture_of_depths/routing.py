@@ -127,7 +127,7 @@ def take_arguments(arguments: dict[str, Any], chosen: torch.Tensor, index: torch
     bounds = arguments.get("cu_seq_lens_q")
     if bounds is not None:
         before = torch.nn.functional.pad(chosen[0].cumsum(0), (1, 0))[bounds.long()]
-        before = before.unique_consecutive().to(bounds.dtype)  # without sequences of which nothing is processed
+        before = torch.unique_consecutive(before).to(bounds.dtype)  # without sequences of which nothing is processed
         longest = int(before.diff().max())
         taken |= {"cu_seq_lens_q": before, "cu_seq_lens_k": before, "max_length_q": longest, "max_length_k": longest}
     return taken

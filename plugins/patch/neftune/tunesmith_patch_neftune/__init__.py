@@ -75,8 +75,9 @@ def sequence_lengths(embedded: torch.Tensor, batch: Batch) -> torch.Tensor:
     width = embedded.shape[1]
     bounds, mask = batch.get("cu_seq_lens_q"), batch.get("attention_mask")
     if bounds is not None:
-        lengths = bounds.diff().long()
+        lengths: torch.Tensor = bounds.diff().long()
         return lengths.repeat_interleave(lengths, output_size=width)[None].float()
     if mask is not None and mask.shape == embedded.shape[:2]:
-        return mask.sum(dim=1, keepdim=True).clamp(min=1).float()
+        filled: torch.Tensor = mask.sum(dim=1, keepdim=True)
+        return filled.clamp(min=1).float()
     return torch.full((1, 1), float(width), device=embedded.device)

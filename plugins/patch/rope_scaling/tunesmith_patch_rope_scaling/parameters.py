@@ -7,14 +7,12 @@ The two agree on `rope_parameters`, but the reach of a model stands in different
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith import TunesmithError, announce
-
-logger = logging.getLogger("tunesmith")
+from tunesmith.messages import logger
 
 _WINDOWED = ("sliding_attention", "chunked_attention")  # layers that never look far back
 _KNOWN = ("full_attention", *_WINDOWED)
@@ -139,7 +137,7 @@ def _original(config: Any, present: Mapping[str, Any], nested: bool) -> int:
     if written:
         return int(written)
     multiple = float(present.get("factor") or 1) if nested and present.get("rope_type") == "linear" else 1.0
-    return round(config.max_position_embeddings / multiple)
+    return round(float(config.max_position_embeddings) / multiple)
 
 
 def _reach(config: Any, present: Mapping[str, Any], nested: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -75,7 +76,8 @@ def _is_rotary(module: Any) -> bool:
 
 def _buffer(module: Any) -> torch.Tensor:
     """The frequencies of a rotary embedding; of layers that look far back, where kinds of layers have their own."""
-    buffers = {name: buffer for name, buffer in module.named_buffers(recurse=False) if name.endswith("inv_freq")}
+    named: Iterable[tuple[str, torch.Tensor]] = module.named_buffers(recurse=False)
+    buffers = {name: buffer for name, buffer in named if name.endswith("inv_freq")}
     return buffers.get("full_attention_inv_freq", next(iter(buffers.values())))
 
 

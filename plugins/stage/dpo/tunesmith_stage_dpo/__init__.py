@@ -85,7 +85,8 @@ class DirectPreference(ReferenceStage, PairStage):
         reference = torch.cat(list((known or self.reference_columns(model, batch)).values()))
         policy = sequence_log_probs(model, batch, self.loss_chunk_size)
         ratios = policy.weighted - reference
-        pairs = Ratios(*ratios.chunk(2), *policy.counts.chunk(2), self.beta, self.label_smoothing)
+        (chosen, rejected), counts = ratios.chunk(2), policy.counts.chunk(2)
+        pairs = Ratios(chosen, rejected, counts[0], counts[1], self.beta, self.label_smoothing)
         losses = LOSSES[self.loss](pairs)
         metrics = pair_metrics(self.beta * ratios, policy.weighted)
         if self.rpo_alpha:

@@ -29,6 +29,6 @@ def shared_length_weights(examples: Sequence[Mapping[str, Any]], alpha: float) -
 
 def _position(labels: Sequence[int]) -> np.ndarray:
     """Of each token, how many trained ones there are up to it; the first token of a sequence is never trained."""
-    trained = np.asarray(labels) != IGNORED
+    trained: np.ndarray = np.asarray(labels) != IGNORED
     trained[:1] = False
     return trained.cumsum()

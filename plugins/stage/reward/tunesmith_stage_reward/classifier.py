@@ -50,7 +50,8 @@ def to_classifier(model: Any, tokenizer: Any) -> Any:
     config.num_labels = 1
     config.pad_token_id = config.get_text_config().pad_token_id = tokenizer.pad_token_id
     with torch.device("meta"):
-        classifier = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)](config)
+        classifier_class: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+        classifier = classifier_class(config)
     if classifier.base_model_prefix != model.base_model_prefix:
         raise TunesmithError(f"stage.reward: {type(classifier).__name__} has another backbone than {config.model_type}")
     setattr(classifier, classifier.base_model_prefix, model.base_model)
@@ -68,7 +69,8 @@ def to_classifier(model: Any, tokenizer: Any) -> Any:
 
 def head_name(classifier: Any) -> str:
     """The name of a classifier's head: the one child that is not the backbone."""
-    (name,) = (name for name, module in classifier.named_children() if module is not classifier.base_model)
+    names: list[str] = [name for name, module in classifier.named_children() if module is not classifier.base_model]
+    (name,) = names
     return name
 
 
@@ -101,7 +103,7 @@ def load_head(classifier: Any, folder: Path) -> bool:
         return False
     head = getattr(classifier, head_name(classifier))
     wanted = {f"{head_name(classifier)}.{name}": parameter for name, parameter in head.named_parameters()}
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as weights:
             found |= {name: weights.get_tensor(name) for name in wanted.keys() & set(weights.keys())}

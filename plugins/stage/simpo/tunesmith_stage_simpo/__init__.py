@@ -24,7 +24,8 @@ class SimplePreference(PairStage, LogProbStage):
 
     loss: Literal["simpo", "cpo"] = "simpo"  # compare log-probabilities per token with a margin, or their sums
     beta: Annotated[float | None, above(0)] = None  # scale of the difference; null is 2.0 for simpo, 0.1 for cpo
-    gamma: float = 1.0  # simpo: margin by which the scaled difference must be above 0; half of beta is usual
+    # simpo: margin by which the scaled difference must be above 0; half of beta is usual
+    gamma: Annotated[float, at_least(0)] = 1.0
     # weight of the chosen answer's own loss per token; null is 0 for simpo, 1 for cpo
     sft_alpha: Annotated[float | None, at_least(0)] = None
     # probability that a pair is labelled the wrong way round
