@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tunesmith.errors import DataError as DataError
     from tunesmith.errors import TunesmithError as TunesmithError
+    from tunesmith.estimating import estimate as estimate
     from tunesmith.hookspecs import hookimpl as hookimpl
     from tunesmith.messages import announce as announce
     from tunesmith.options import plugin as plugin
@@ -29,6 +30,7 @@ _HOME = {
     "TunesmithError": "errors",
     "announce": "messages",
     "chat": "pipeline",
+    "estimate": "estimating",
     "evaluate": "pipeline",
     "export": "pipeline",
     "hookimpl": "hookspecs",

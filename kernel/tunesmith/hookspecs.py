@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         DatasetSplits,
         Encoder,
         Engine,
+        Estimate,
         Evaluation,
         EvaluationData,
         Event,
@@ -99,6 +100,25 @@ def check(plan: Plan) -> list[Problem]:
             `plan.plugin("adapter")`.
     Returns: problems with the configuration key they belong to and what to do instead; [] when all is well.
     Since: 0.1
+    """
+
+
+@hookspec
+def estimate(estimate: Estimate, plan: Plan) -> Estimate:
+    """Say what this plugin costs.
+
+    Called: once per selected plugin, by `tunesmith plan` and `tunesmith.estimate`, when nothing is wrong with the plan.
+        Must be fast and must not import torch; files are read only where they are at hand: a model's `config.json`.
+    Composition: one after the other, in the order of the kinds of a run: model, quantizer, adapter, patch, trainer,
+        stage, optimizer, …. Each gets what the one before returned; none sees those after it.
+    Args:
+        estimate: what is known so far. The model has put its weights into it; a quantizer gives them fewer bits, an
+            adapter marks those that are trained and adds its own, a trainer adds gradients and optimizer states, a
+            stage the length of a sequence.
+        plan: as in `check`; a trainer leaves the optimizer states to an optimizer that `plan.uses("optimizer")`.
+    Returns: a changed estimate: `dataclasses.replace(estimate, …)`, `estimate.plus("reference", Memory(…))`, or where
+        something cannot be told, `estimate.without("what, and why")`.
+    Since: 0.2
     """
 
 

@@ -87,6 +87,9 @@ EXCLUSIVE: dict[str, tuple[str, ...]] = {
 # Routed hooks: called on the one plugin that is named, by an address, by a data set entry, or by the configuration.
 ROUTED: dict[str, str] = {"fetch": "hub", "to_rows": "format", "evaluate": "evaluator"}
 
+# The kinds whose plugins decide what a run needs; one that does not implement `estimate` leaves a gap that is named.
+COSTLY = frozenset({"model", "quantizer", "adapter", "trainer", "stage", "optimizer"})
+
 # Exclusive hooks that a run can do without.
 OPTIONAL = frozenset({"quantization_config", "quantize", "build_optimizer", "place"})
 

@@ -1,0 +1,44 @@
+"""Estimating: the plugins of a plan say, one after the other, what they cost. Nothing is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+from tunesmith.assemble import examine
+from tunesmith.catalog import Catalog
+from tunesmith.compose import Overrides, compose
+from tunesmith.kinds import COSTLY
+from tunesmith.planning import Plan, refuse
+from tunesmith.types import Estimate
+
+if TYPE_CHECKING:
+    from tunesmith.pipeline import Config
+
+
+def estimate(
+    config: Config = None, overrides: Overrides = None, *, command: str = "train", catalog: Catalog | None = None
+) -> Estimate:
+    """What a run will need: memory by phase, parameters, floating-point operations.
+
+    Raises: ConfigError that lists all problems of the configuration.
+    """
+    plan, problems, manager = examine(compose(config, overrides), command, catalog)
+    refuse(problems, plan.origins)
+    return estimated(plan, manager)
+
+
+def estimated(plan: Plan, manager: pluggy.PluginManager) -> Estimate:
+    """What the plugins of a plan that is right add up to, in the order of the kinds of a run."""
+    asked = plan.run.precision
+    made = Estimate("bf16" if asked == "auto" else asked)
+    if asked == "auto":
+        made = made.without("precision=auto is taken for bf16")
+    for item in plan.selected:
+        others = [plugin for plugin in manager.get_plugins() if plugin is not item.instance]
+        answers = manager.subset_hook_caller("estimate", others)(estimate=made, plan=plan)
+        for answer in answers:
+            made = answer
+        if not answers and item.entry.kind in COSTLY:
+            made = made.without(f"{item.entry.address} does not say what it costs")
+    return made

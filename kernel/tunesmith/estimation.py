@@ -1,0 +1,105 @@
+"""What a run will need, figured out from `config.json` alone. `tunesmith.types` has all of these names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from tunesmith.types import Precision
+
+Phase = Literal["load", "forward", "backward", "step"]
+"""A moment of a run: when the model is loaded, at the end of a forward pass, of a backward pass, in the step."""
+
+PHASES: tuple[Phase, ...] = ("load", "forward", "backward", "step")
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One weight of the model, or of an adapter beside it."""
+
+    name: str  # dotted, as in the module tree: `model.layers.0.self_attn.q_proj.weight`
+    shape: tuple[int, ...]  # of a linear layer (out, in), of fused experts (experts, out, in)
+    # whose it is: a linear layer's matrix, the output layer's, many experts' in one, the embeddings', a norm's; a bias
+    # or anything else is `other`
+    kind: Literal["linear", "head", "experts", "embedding", "norm", "other"]
+    bits: float  # of one number in memory, with its share of the scales where it is quantised
+    trained: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> float:
+        return self.count * self.bits / 8
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Room that something takes."""
+
+    bytes: float = 0.0
+    bytes_per_token: float = 0.0  # beside them, for each token of a forward pass
+    phases: tuple[Phase, ...] = PHASES  # in which it is there
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one process of a run needs. A plugin returns a changed one: `dataclasses.replace`, or `plus`."""
+
+    precision: Precision  # that is computed in
+    weights: tuple[Weight, ...] = ()  # all there are, those of an adapter included; a tied weight once
+    hidden_size: int = 0  # width of the stream between layers
+    vocabulary: int = 0  # logits of a token
+    experts_per_token: int = 1  # experts that a token meets in a layer that has several
+    sequences: int = 1  # in a forward pass
+    length: int = 0  # tokens of a sequence, at most; 0 where nobody knows
+    flops_per_token: float = 0.0  # of a forward pass through the weights
+    flops_per_pair: float = 0.0  # of a forward pass, for each token that a token looks at
+    passes: float = 1.0  # what a token costs in all, in forward passes: 3 where every weight is trained
+    memory: Mapping[str, Memory] = field(default_factory=dict)  # beside the weights, by what it is for
+    unknown: tuple[str, ...] = ()  # what is not in these figures, and why
+
+    def plus(self, what: str, memory: Memory) -> Estimate:
+        """The estimate with room for something more; `what` that is there already is replaced."""
+        return replace(self, memory={**self.memory, what: memory})
+
+    def without(self, *unknown: str) -> Estimate:
+        """The estimate, saying that these things are not in it."""
+        return replace(self, unknown=(*self.unknown, *unknown))
+
+    @property
+    def parameters(self) -> int:
+        return sum(weight.count for weight in self.weights)
+
+    @property
+    def trained(self) -> int:
+        """How many of the parameters are trained."""
+        return sum(weight.count for weight in self.weights if weight.trained)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a forward pass, at most."""
+        return self.sequences * self.length
+
+    @property
+    def flops(self) -> float:
+        """What a token of a full sequence costs: it looks at half of the others on average."""
+        return self.passes * (self.flops_per_token + self.flops_per_pair * (self.length + 1) / 2)
+
+    def bytes(self, phase: Phase) -> dict[str, float]:
+        """What takes room in a phase, and how many bytes."""
+        found = {"weights": sum(weight.bytes for weight in self.weights)}
+        for what, memory in self.memory.items():
+            if phase in memory.phases:
+                found[what] = memory.bytes + memory.bytes_per_token * self.tokens
+        return found
+
+    @property
+    def peak(self) -> tuple[Phase, float]:
+        """The phase that needs the most, and the bytes that it needs."""
+        return max(((phase, sum(self.bytes(phase).values())) for phase in PHASES), key=lambda found: found[1])
