@@ -191,7 +191,7 @@ KEPT = (
     *("learning_rate", "lr_scheduler_type", "warmup_steps", "save_total_limit", "eval_strategy"),
     *("gradient_checkpointing", "max_length", "max_completion_length", "num_generations", "use_peft", "lora_r"),
     *("lora_alpha", "lora_dropout", "lora_target_modules", "assistant_only_loss", "use_bnb_nested_quant"),
-    "disable_dropout",
+    *("disable_dropout", "train_sampling_strategy"),
 )
 """Keys of which TRL's default holds where nothing is written, because ours is another and the run would be, too."""
 

@@ -11,7 +11,7 @@ from tunesmith import TunesmithError
 from tunesmith.kinds import KINDS
 from tunesmith_library_testing.scaffold import create
 
-LIGHT = ("format", "reward", "tracker")  # whose tests need no torch
+LIGHT = ("dialect", "format", "reward", "tracker")  # whose tests need no torch
 
 
 def install(project: Path, site: Path) -> None:

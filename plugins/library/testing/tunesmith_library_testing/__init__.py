@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tunesmith_library_testing.suites.adapter import AdapterSuite as AdapterSuite
     from tunesmith_library_testing.suites.command import CommandSuite as CommandSuite
     from tunesmith_library_testing.suites.data import DataSuite as DataSuite
+    from tunesmith_library_testing.suites.dialect import DialectSuite as DialectSuite
     from tunesmith_library_testing.suites.engine import EngineSuite as EngineSuite
     from tunesmith_library_testing.suites.evaluator import EvaluatorSuite as EvaluatorSuite
     from tunesmith_library_testing.suites.exporter import ExporterSuite as ExporterSuite
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tunesmith_library_testing.suites.loss import LossSuite as LossSuite
     from tunesmith_library_testing.suites.model import ModelSuite as ModelSuite
     from tunesmith_library_testing.suites.optimizer import OptimizerSuite as OptimizerSuite
+    from tunesmith_library_testing.suites.parallel import ParallelSuite as ParallelSuite
     from tunesmith_library_testing.suites.patch import PatchSuite as PatchSuite
     from tunesmith_library_testing.suites.plugin import PluginSuite as PluginSuite
     from tunesmith_library_testing.suites.quantizer import QuantizerSuite as QuantizerSuite
@@ -38,6 +40,7 @@ _KINDS = (
     "adapter",
     "command",
     "data",
+    "dialect",
     "engine",
     "evaluator",
     "exporter",
@@ -46,6 +49,7 @@ _KINDS = (
     "loss",
     "model",
     "optimizer",
+    "parallel",
     "patch",
     "plugin",
     "quantizer",

@@ -110,6 +110,10 @@ def _use(kind: str) -> str:
     """A command that uses a plugin of this kind."""
     if kind == "command":
         return "tunesmith placeholder --help"
+    if kind == "dialect":
+        return "tunesmith train theirs.yaml"
+    if kind == "parallel":
+        return "tunesmith train conf/sft_lora.yaml parallel=placeholder output_dir=runs/NAME"
     if kind == "hub":
         return "tunesmith train conf/sft_lora.yaml model.path=placeholder://owner/name"
     if kind == "format":
