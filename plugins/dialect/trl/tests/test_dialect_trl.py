@@ -138,7 +138,9 @@ def test_the_trainer_is_said() -> None:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_every_example_plans_without_an_error(name: str, tmp_path: Path) -> None:
+def test_every_example_plans_without_an_error(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.jsonl").write_text(json.dumps(CHATS[0]))
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(EXAMPLES[name]))
     found, problems = tunesmith.plan(tmp_path / "c.yaml")
     errors = [problem for problem in problems if problem.severity == "error"]
@@ -285,9 +287,8 @@ def test_what_belongs_to_something_else_is_dropped() -> None:
 
 
 def test_an_old_name_keeps_its_line(tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text(
-        "dataset_name: d\nmodel_name_or_path: m\nmax_seq_length: 64\ntorch_dtype: float32\n"
-    )
+    lines = ("dataset_name: d", "model_name_or_path: m", "max_seq_length: 64", "torch_dtype: float32")
+    (tmp_path / "c.yaml").write_text("\n".join(lines))
     found, _ = tunesmith.plan(tmp_path / "c.yaml")
     assert next(str(at) for key, at in found.origins.items() if str(key) == "stage.max_length").endswith("c.yaml:3")
 
