@@ -4,12 +4,16 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from tunesmith import DataError, TunesmithError
+from tunesmith import DataError, TunesmithError, plugin
+from tunesmith.keys import Key
+from tunesmith.traits import StageTraits, TrainerTraits
 from tunesmith.types import DatasetSplits, Evaluated, RunStarted, Saved, StepEnded, TrainingJob
+from tunesmith.validate import structured
 from tunesmith_library_testing import StageSuite
 from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain
 from tunesmith_stage_grpo import Grpo, Rloo
@@ -74,9 +78,14 @@ def job_of(folder: Path, output_dir: Path, score=share_of_e, **changes) -> tuple
 
 def run(job: TrainingJob, options: dict | None = None, stage=Grpo, **trainer) -> bool:
     stage = stage(**{"max_completion_length": 6, **(options or {})})
-    plan = {"trainer": {"transformers": Transformers(**{**TRAINER, **trainer})}, "reward": {"numeric": None}}
-    assert stage.check(plan=StubPlan(plan)) == []
+    plan = plan_of(Transformers(**{**TRAINER, **trainer}))
+    assert stage.check(plan=plan) == []
+    stage.configured(plan=plan)
     return stage.fit(job=job)
+
+
+def plan_of(trainer: object, **more: dict) -> StubPlan:
+    return StubPlan({"trainer": {"mine": trainer}, "reward": {"numeric": None}, **more})
 
 
 @pytest.mark.parametrize(
@@ -299,10 +308,50 @@ def test_what_is_refused(tiny_llama, tmp_path):
 
 
 def test_check():
-    trainer = {"transformers": Transformers(per_device_train_batch_size=6, save_steps=5)}
-    problems = Grpo(epsilon=2.0, num_generations=4, num_iterations=2).check(plan=StubPlan({"trainer": trainer}))
+    trainer = {"transformers": Transformers(per_device_train_batch_size=6, save_steps=5, fsdp="full_shard")}
+    problems = Grpo(num_generations=4, num_iterations=2).check(plan=StubPlan({"trainer": trainer}))
     keys = {problem.key for problem in problems}
-    assert keys == {"stage.epsilon", "stage.num_generations", "reward", "trainer.save_steps"}
+    assert keys == {"trainer.fsdp", "stage.num_generations", "reward", "trainer.save_steps"}
     plan = StubPlan({"reward": {"numeric": None}})
     assert [problem.key for problem in Rloo(reward_clip_range=[1.0]).check(plan=plan)] == ["stage.reward_clip_range"]
     assert Rloo(reward_clip_range=[-1.0, 1.0]).check(plan=plan) == []
+
+
+@pytest.mark.parametrize("stage", [Grpo, Rloo])
+def test_values_out_of_range_are_refused(stage):
+    values = {"num_generations": 1, "temperature": 0.0, "top_p": 0.0, "epsilon": 2.0, "beta": -0.1}
+    _, problems = structured(stage, values, Key("stage"), "stage=mine")
+    assert [str(problem.key) for problem in problems] == [f"stage.{name}" for name in values]
+
+
+def test_traits():
+    assert Grpo().traits == StageTraits(reads=("prompt",), generates=True)
+    assert Grpo(beta=0.1).traits.reference and Rloo().traits.reference and not Rloo(beta=0.0).traits.reference
+
+
+@plugin
+class Mine:
+    """A third party's trainer."""
+
+    steps: int = 2
+
+    traits: ClassVar[TrainerTraits] = TrainerTraits(training_arguments=True)
+
+    def training_arguments(self, job, **changed):
+        from transformers import TrainingArguments
+
+        size = {"per_device_train_batch_size": 8, "max_steps": self.steps, "logging_steps": 1}
+        own = {"output_dir": str(job.output_dir), "seed": job.seed, "save_strategy": "no", "report_to": "none"}
+        return TrainingArguments(**{**size, **own, "use_cpu": True, "disable_tqdm": True, **changed})
+
+
+def test_any_trainer_that_gives_arguments_will_do(tiny_llama, tmp_path):
+    """What a stage hands to TRL is asked of the trainer's traits, not of its name."""
+    job, events = job_of(tiny_llama, tmp_path)
+    stage, plan = Grpo(max_completion_length=4), plan_of(Mine(), stage={"grpo": None})
+    assert stage.check(plan=plan) == []
+    stage.configured(plan=plan)
+    assert stage.fit(job=job)
+    assert [event.step for event in events if isinstance(event, StepEnded)] == [1, 2]
+    silent = plan_of(None)
+    assert [problem.key for problem in stage.check(plan=silent)] == ["trainer"]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import tunesmith
 from tunesmith_library_testing.parts import records
 
 STAGE = {
@@ -15,7 +16,6 @@ STAGE = {
 
 @pytest.mark.slow
 def test_a_run_by_the_pipeline(tiny_llama, tmp_path):
-    tunesmith = pytest.importorskip("tunesmith")
     rows = [{"instruction": f"Say {word}", "output": word} for word in "abcdefghijkl"]
     (tmp_path / "train.json").write_text(json.dumps(rows))
     (tmp_path / "rewards.py").write_text(

@@ -5,9 +5,10 @@ The plugins are these light classes; `fitting` joins them to TRL.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import Range, above, at_least
 from tunesmith.types import Problem
 
 from tunesmith_stage_grpo.groups import AnswerGroups
@@ -31,12 +32,12 @@ class Grpo(AnswerGroups):
     loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo", "cispo"] = "dapo"
     scale_rewards: Literal["group", "batch", "none"] = "group"  # by whose standard deviation advantages are divided
     importance_sampling_level: Literal["token", "sequence"] = "token"  # of the ratio; sequence: GSPO, arXiv 2507.18071
-    delta: float | None = None  # largest ratio for answers worse than the mean (two-sided clipping); null has none
-    top_entropy_quantile: float = 1.0  # learn from this share of the tokens, the most uncertain (arXiv 2506.01939)
-    beta: float = 0.0  # strength of the KL penalty to the model before training; 0 needs no reference
+    # largest ratio for answers worse than the mean (two-sided clipping); null has none
+    delta: Annotated[float, above(1)] | None = None
+    # learn from this share of the tokens, the most uncertain (arXiv 2506.01939)
+    top_entropy_quantile: Annotated[float, Range(0, 1, low_excluded=True)] = 1.0
 
     NAME: ClassVar[str] = "grpo"
-    RANGES: ClassVar[dict[str, tuple[float, float]]] = {"top_entropy_quantile": (1e-6, 1)}
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -59,7 +60,8 @@ class Rloo(AnswerGroups):
     normalize_advantages: bool = False  # give the advantages of a batch mean 0 and standard deviation 1
     # least and greatest reward of an answer, such as [-1, 1]; beyond it the reward is cut; null does not cut
     reward_clip_range: list[float] | None = None
-    beta: float = 0.05  # reward taken off per nat by which an answer is likelier than before training; 0 needs none
+    # reward taken off per nat by which an answer is likelier than before training; 0 needs none
+    beta: Annotated[float, at_least(0)] = 0.05
 
     NAME: ClassVar[str] = "rloo"
 

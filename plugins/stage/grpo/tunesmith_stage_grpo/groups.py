@@ -1,80 +1,66 @@
-"""What the stages that compare several answers to a prompt have in common: the drawing of answers, and the checks."""
+"""What the stages that compare several answers to a prompt do alike."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from tunesmith import DataError, hookimpl
+from tunesmith.traits import StageTraits
 from tunesmith.types import Problem, Row, TrainingJob
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_training import processes
+from tunesmith_library_training.prompts import missing_reward
+from tunesmith_library_training.rows import Advise, other_stages
+from tunesmith_library_weights.plans import suitable
+
+from tunesmith_stage_grpo.options import GroupOptions, TrainerOptions
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
-# option -> the least it may be, the greatest
-_RANGES: dict[str, tuple[float, float]] = {
-    "num_generations": (2, float("inf")),
-    "max_completion_length": (1, float("inf")),
-    "max_prompt_length": (1, float("inf")),
-    "temperature": (1e-3, float("inf")),
-    "top_p": (1e-6, 1),
-    "num_iterations": (1, float("inf")),
-    "epsilon": (1e-6, 1),
-    "beta": (0, float("inf")),
-}
-
 
 @dataclass(kw_only=True, eq=False)
-class AnswerGroups:
-    """The options of a stage that draws a group of answers to each prompt. They keep TRL's names."""
+class AnswerGroups(GroupOptions):
+    """A stage that draws a group of answers to each prompt and learns which of them were the better ones."""
 
-    num_generations: int = 8  # answers to each prompt; must divide the answers of a step
-    max_completion_length: int = 256  # tokens of an answer, at most
-    max_prompt_length: int = 1024  # tokens of a prompt; rows with a longer one are left out
+    _trainer: Any = field(default=None, init=False, repr=False)  # makes TRL's arguments of its options
+    _trainer_options: TrainerOptions = field(default=TrainerOptions(), init=False, repr=False)
+    _advise: Advise | None = field(default=None, init=False, repr=False)
+    _said: set[str] = field(default_factory=set, init=False, repr=False)
 
-    temperature: float = 1.0  # of the drawing of answers
-    top_p: float = 1.0  # draw from the likeliest tokens that have this probability together
-    top_k: int = 0  # draw from this many likeliest tokens; 0 is all
-    min_p: float | None = None  # draw from tokens at least this share as likely as the likeliest
-    repetition_penalty: float = 1.0  # above 1 makes tokens that occurred less likely
-
-    num_iterations: int = 1  # optimizer passes over each batch of answers
-    epsilon: float = 0.2  # how far the ratio of new to old probability counts
-    epsilon_high: float | None = None  # the same upwards; null is epsilon
-    mask_truncated_completions: bool = False  # do not learn from answers that were cut at max_completion_length
-
-    NAME: ClassVar[str] = ""  # of the stage
-    RANGES: ClassVar[dict[str, tuple[float, float]]] = {}  # of the stage's own options
-
-    _trainer: ClassVar[Any] = None  # the trainer's options
-    _reported: ClassVar[bool] = False
+    @property
+    def traits(self) -> StageTraits:
+        return StageTraits(reads=("prompt",), generates=True, reference=self.beta > 0)
 
     def problems(self, plan: Plan) -> list[Problem]:
-        """What is wrong with the options that all such stages have; call it from `check`."""
-        self._trainer = plan.plugin("trainer")  # type: ignore[misc]
-        problems = [
-            Problem(f"stage.{name}", f"stage.{name}={getattr(self, name)} is out of range.", f"{low:g} to {high:g}")
-            for name, (low, high) in {**_RANGES, **self.RANGES}.items()
-            if not low <= getattr(self, name) <= high
-        ]
+        """What is wrong with a plan for all such stages; call it from `check`."""
         if plan.command != "train":
-            return problems
-        if not plan.uses("reward"):
-            message = f"stage.{self.NAME} learns from rewards, and none is selected."
-            problems.append(Problem("reward", message, "for example: reward.numeric={}"))
-        if plan.uses("trainer") and not plan.uses("trainer", "transformers"):
-            message = f"stage.{self.NAME} trains with transformers, not with trainer={plan.name('trainer')}."
-            problems.append(Problem("trainer", message, "trainer=transformers"))
+            return []
+        problems = [*missing_reward(plan, self.NAME), *self._wrong_trainer(plan), *self._sharded(plan)]
         return [*problems, *self._wrong_groups(plan), *self._wrong_checkpoints(plan)]
+
+    def _wrong_trainer(self, plan: Plan) -> list[Problem]:
+        """TRL's loop is given the trainer's options."""
+        trainer = plan.traits("trainer")
+        if trainer is None or trainer.training_arguments:
+            return []
+        name, found = plan.name("trainer"), suitable(plan, "trainer", lambda traits: traits.training_arguments)
+        message = f"stage.{self.NAME} trains by TRL, to which trainer={name} cannot give its options."
+        return [Problem("trainer", message, found or "choose another trainer")]
+
+    def _sharded(self, plan: Plan) -> list[Problem]:
+        """Answers are drawn from the whole model."""
+        message = f"stage.{self.NAME} does not train sharded models."
+        keys = (key for key in ("trainer.fsdp", "trainer.deepspeed") if plan.get(key))
+        return [Problem(key, message, f"leave {key} out") for key in keys]
 
     def _wrong_groups(self, plan: Plan) -> list[Problem]:
         """The answers of a step must be whole groups."""
         size = plan.get("trainer.per_device_train_batch_size", 8) * plan.get("trainer.gradient_accumulation_steps", 1)
-        answers = size * int(os.environ.get("WORLD_SIZE", "1"))
-        if self.num_generations < 2 or answers % self.num_generations == 0:
+        answers = size * processes.count()
+        if answers % self.num_generations == 0:
             return []
         message = f"{answers} answers in a step are no whole groups of {self.num_generations}."
         advice = "per_device_train_batch_size × gradient_accumulation_steps must be a multiple of num_generations"
@@ -82,7 +68,7 @@ class AnswerGroups:
 
     def _wrong_checkpoints(self, plan: Plan) -> list[Problem]:
         """A run that goes on between two passes over the same answers would draw them anew."""
-        steps, passes = plan.get("trainer.save_steps", 0), max(self.num_iterations, 1)
+        steps, passes = plan.get("trainer.save_steps", 0), self.num_iterations
         if plan.get("trainer.save_strategy") != "steps" or steps % passes == 0:
             return []
         message = f"A checkpoint at save_steps={steps} stands between {passes} passes over the same answers."
@@ -90,19 +76,29 @@ class AnswerGroups:
         return [Problem("trainer.save_steps", message, advice, severity="warning")]
 
     @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._trainer, self._trainer_options = plan.plugin("trainer"), TrainerOptions.of(plan)
+        self._advise = other_stages(plan)
+
+    @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
-        from tunesmith_stage_ppo.prompts import encode_prompts, warn_of_longer
+        from tunesmith_library_training.prompts import encode_prompts
 
         if any(row.get("tools") for row in rows):
-            raise DataError(f"stage.{self.NAME} writes prompts without tools, and a row has some.\n  stage=ppo")
-        columns, longer = encode_prompts(rows, processor, template, self.max_prompt_length, self.NAME)
-        if longer and not self._reported:
-            self._reported = True  # type: ignore[misc]
-            warn_of_longer(self.NAME, longer, len(rows), self.max_prompt_length)
-        return columns
+            advice = "leave them out, or choose another stage that learns from rewards"
+            raise DataError(f"stage.{self.NAME} writes prompts without tools, and a row has some.\n  {advice}")
+        return encode_prompts(
+            rows,
+            processor,
+            template,
+            max_length=self.max_prompt_length,
+            stage=self.NAME,
+            said=self._said,
+            advise=self._advise,
+        )
 
     @hookimpl
     def fit(self, job: TrainingJob) -> bool:
         from tunesmith_stage_grpo.fitting import fit
 
-        return fit(self, self._trainer, job)
+        return fit(self, self._trainer, self._trainer_options, job)

@@ -9,12 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tunesmith import TunesmithError
+from tunesmith.keys import Key
 from tunesmith.types import DatasetSplits, Evaluated, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
+from tunesmith.validate import structured
 from tunesmith_library_testing import StageSuite
 from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain
+from tunesmith_library_training.prompts import read
 from tunesmith_stage_ppo import Ppo
 from tunesmith_stage_ppo.policy import Policy
-from tunesmith_stage_ppo.prompts import end_tokens, read
 
 PROMPTS = [{"role": "user", "content": "Who counts the waves?"}]
 ROWS = [
@@ -69,7 +71,7 @@ def job_of(folder: Path, tokenizer, output_dir: Path, score=share_of_e, **change
 
 def run(options: dict, job: TrainingJob, folder: Path) -> bool:
     stage = Ppo(**{**QUICK, **options})
-    stage.check(plan=StubPlan({"stage": {"ppo": stage}}, values={"model.path": str(folder)}))
+    stage.configured(plan=StubPlan({"stage": {"ppo": stage}}, values={"model.path": str(folder)}))
     stage.prepare(job=job, load=lambda address, adapter=None: load_plain(Path(address)).requires_grad_(False))
     return stage.fit(job=job)
 
@@ -115,10 +117,8 @@ def test_evaluation_agrees_with_a_plain_softmax(tiny_llama, tiny_bpe):
         assert not log_probs[row, outside].any() and not values[row, outside].any()
 
 
-def test_answers_end(tiny_llama, tiny_bpe):
+def test_answers_end(tiny_llama):
     policy = Policy(load_plain(tiny_llama), temperature=1.0, precision="fp32")
-    ends = end_tokens(CHATML, tiny_bpe)
-    assert set(ends) == {tiny_bpe.eos_token_id, tiny_bpe.convert_tokens_to_ids("<|im_end|>")}
     for answer in policy.answers([[5], [6, 7, 8]] * 8, 40, list(range(0, 100))):
         assert 1 <= len(answer) <= 40
         assert all(token >= 100 for token in answer[:-1])
@@ -247,9 +247,20 @@ def test_what_is_refused(tiny_llama, tiny_bpe, tmp_path):
 
 
 def test_check(monkeypatch):
-    problems = Ppo(lam=1.5).check(plan=StubPlan({}))
-    assert {problem.key for problem in problems} == {"stage.lam", "reward"}
+    assert [problem.key for problem in Ppo().check(plan=StubPlan({}))] == ["reward"]
     assert Ppo().check(plan=StubPlan({"reward": {"numeric": None}})) == []
     monkeypatch.setenv("WORLD_SIZE", "3")
     problems = Ppo(batch_size=64, mini_batch_size=6).check(plan=StubPlan({"reward": {"numeric": None}}))
     assert [(problem.key, problem.advice) for problem in problems] == [("stage.batch_size", "66")]
+
+
+def test_values_out_of_range_are_refused():
+    values = {"lam": 1.5, "batch_size": 0, "learning_rate": 0.0, "clip_range": 0.0, "save_total_limit": 0}
+    _, problems = structured(Ppo, values, Key("stage"), "stage=ppo")
+    assert [str(problem.key) for problem in problems] == [f"stage.{name}" for name in values]
+
+
+def test_traits():
+    traits = Ppo().traits
+    assert traits.reads == ("prompt",) and traits.generates and traits.reference
+    assert not Ppo(init_kl_coef=0.0).traits.reference, "without penalty there is none"

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tunesmith import TunesmithError
+from tunesmith_library_training.drawing import draw
 
 Tensor = torch.Tensor
-Sequences = tuple[Tensor, Tensor, Tensor]
-"""`input_ids` and `attention_mask`, int64 (B, T + 1), padded on the right; mask (B, T): position t predicts a token of
-the answer at t + 1."""
+
+
+class Sequences(NamedTuple):
+    """Prompts with their answers, padded on the right."""
+
+    input_ids: Tensor  # int64 (B, T + 1)
+    attention_mask: Tensor  # int64 (B, T + 1)
+    mask: Tensor  # bool (B, T): position t predicts a token of the answer at t + 1
+
+    def rows(self, start: int, stop: int) -> Sequences:
+        """Some of them."""
+        return Sequences(*(tensor[start:stop] for tensor in self))
 
 
 class Policy:
@@ -47,7 +56,7 @@ class Policy:
         filled = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in whole])
         starts = torch.tensor([len(prompt) for prompt in prompts])
         mask = (torch.arange(1, width) >= starts[:, None]) & filled[:, 1:].bool()
-        return tuple(tensor.to(self.model.device) for tensor in (ids, filled, mask))  # type: ignore[return-value]
+        return Sequences(*(tensor.to(self.model.device) for tensor in (ids, filled, mask)))
 
     def evaluate(self, sequences: Sequences) -> tuple[Tensor, Tensor, Tensor]:
         """Log-probabilities of the answers' tokens, entropies and values before each of them: (B, T) fp32, else 0."""
@@ -67,25 +76,6 @@ class Policy:
         return _log_probs(logits.to(ids.device), ids, mask, self.temperature)[0]
 
 
-@torch.no_grad()
-def draw(model: Any, prompts: Sequence[list[int]], ends: list[int], **sampling: Any) -> list[list[int]]:
-    """Draw an answer to each prompt from all tokens: its token ids, with the token that ended it, if one did.
-
-    Args:
-        sampling: transformers' generation options, such as `max_new_tokens` and `temperature`.
-    """
-    width = max(map(len, prompts))
-    device = model.device
-    ids = torch.tensor([[prompt[0]] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-    plain = {"top_k": 0, "top_p": 1.0, "min_p": None, "typical_p": 1.0, "repetition_penalty": 1.0}
-    alone = {"do_sample": True, "num_beams": 1, "num_return_sequences": 1, "use_cache": True, "max_length": None}
-    config = copy.deepcopy(model.generation_config)
-    config.update(**{**plain, **alone, **sampling}, eos_token_id=ends or None, pad_token_id=ends[0] if ends else 0)
-    drawn = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
-    return [_until(row, ends) for row in drawn[:, width:].tolist()]
-
-
 def _log_probs(logits: Tensor, ids: Tensor, mask: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Of the tokens under the mask, from logits (B, T + 1, V): log-probabilities and entropies (B, T), else 0."""
     kept = torch.log_softmax(logits[:, :-1][mask].float() / temperature, dim=-1)  # (K, V)
@@ -93,14 +83,6 @@ def _log_probs(logits: Tensor, ids: Tensor, mask: Tensor, temperature: float) ->
     entropy = -(kept.exp() * kept).sum(-1)
     empty = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
     return empty.masked_scatter(mask, chosen), empty.masked_scatter(mask, entropy)
-
-
-def _until(tokens: list[int], ends: list[int]) -> list[int]:
-    """The tokens up to the first that ends an answer, which is kept."""
-    for index, token in enumerate(tokens):
-        if token in ends:
-            return tokens[: index + 1]
-    return tokens
 
 
 def device_of(use_cpu: bool) -> torch.device:

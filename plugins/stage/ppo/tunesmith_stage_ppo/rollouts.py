@@ -7,15 +7,16 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from tunesmith.types import TrainingJob
 from tunesmith_library_training import processes
+from tunesmith_library_training.processes import total
+from tunesmith_library_training.scoring import judge
 
 from tunesmith_stage_ppo import loss
-from tunesmith_stage_ppo.policy import Sequences
-from tunesmith_stage_ppo.scoring import judge
-from tunesmith_stage_ppo.together import total
+from tunesmith_stage_ppo.policy import Policy, Sequences
 
 if TYPE_CHECKING:
-    from tunesmith_stage_ppo.loop import Learner
+    from tunesmith_stage_ppo import Ppo
 
 Tensor = torch.Tensor
 
@@ -35,7 +36,7 @@ class Rollouts:
 
     @property
     def sequences(self) -> Sequences:
-        return self.input_ids, self.attention_mask, self.mask
+        return Sequences(self.input_ids, self.attention_mask, self.mask)
 
     def select(self, chosen: Tensor) -> Rollouts:
         """Some of the answers, without the padding that only the others need."""
@@ -48,45 +49,58 @@ class Rollouts:
         return replace(self, **cut)
 
 
-def collect(learner: Learner, examples: Sequence[Mapping[str, Any]]) -> Rollouts:
-    """Answer prompts, this process's share of a step, and prepare what is learned from the answers."""
-    options, policy = learner.options, learner.policy
-    size = learner.mini_batch_size
-    prompts = [list(example["prompt_input_ids"]) for example in examples]
-    answers: list[list[int]] = []
-    for start in range(0, len(prompts), size):
-        answers += policy.answers(prompts[start : start + size], options.max_new_tokens, learner.ends)
-    scores, ended = judge(learner.job, examples, answers)
-    sequences = policy.sequences(prompts, answers)
-    mask = sequences[2]
-    log_probs, values, reference = _evaluate(learner, sequences)
-    lowered = torch.tensor(scores) - options.missing_end_penalty * (~torch.tensor(ended)).float()
-    rewards = loss.token_rewards(lowered.to(mask.device), log_probs, reference, mask, learner.kl_coef)
-    if options.whiten_rewards:
-        rewards = loss.whiten(rewards, mask, shift_mean=False, total=total)
-    advantages, returns = loss.generalized_advantages(rewards, values, mask, options.gamma, options.lam)
-    if options.whiten_advantages:
-        advantages = loss.whiten(advantages, mask, total=total)
-    kl = torch.zeros(len(mask)) if reference is None else (log_probs - reference).sum(dim=1)
-    told = _means({"reward": scores, "answer_tokens": list(map(len, answers)), "ended": ended, "kl": kl.tolist()})
-    value = total(loss.masked_mean(values, mask, total(mask.sum()))).item()
-    metrics = {**told, "kl_coef": learner.kl_coef, "value": value}
-    return Rollouts(*sequences, log_probs, values, advantages, returns, metrics)
+@dataclass(frozen=True)
+class Collector:
+    """Has prompts answered, this process's share of a step, and prepares what is learned from the answers."""
 
+    options: Ppo
+    job: TrainingJob
+    policy: Policy
+    reference: Any  # a `Reference` of the KL penalty; None without penalty
+    ends: list[int]  # the tokens that end an answer
+    size: int  # answers that are computed together
 
-def _evaluate(learner: Learner, sequences: Sequences) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Log-probabilities and values by the policy, log-probabilities by the reference if there is one; (B, T) fp32."""
-    policy, size = learner.policy, learner.mini_batch_size
-    columns: list[list[Tensor]] = [[], [], []]
-    for start in range(0, len(sequences[0]), size):
-        some: Sequences = tuple(tensor[start : start + size] for tensor in sequences)  # type: ignore[assignment]
-        with torch.no_grad():
-            log_probs, _, values = policy.evaluate(some)
-        columns[0].append(log_probs)
-        columns[1].append(values)
-        if learner.reference is not None:
-            columns[2].append(policy.reference_log_probs(learner.reference, some))
-    return torch.cat(columns[0]), torch.cat(columns[1]), torch.cat(columns[2]) if columns[2] else None
+    def collect(self, examples: Sequence[Mapping[str, Any]], kl_coef: float) -> Rollouts:
+        """Answer encoded prompts.
+
+        Args:
+            kl_coef: the penalty per nat by which a token is likelier than with the reference.
+        """
+        options, policy = self.options, self.policy
+        prompts = [list(example["prompt_input_ids"]) for example in examples]
+        answers: list[list[int]] = []
+        for start in range(0, len(prompts), self.size):
+            answers += policy.answers(prompts[start : start + self.size], options.max_new_tokens, self.ends)
+        scores, ended = judge(self.job, examples, answers)
+        sequences = policy.sequences(prompts, answers)
+        mask = sequences.mask
+        log_probs, values, reference = self._evaluate(sequences)
+        lowered = torch.tensor(scores) - options.missing_end_penalty * (~torch.tensor(ended)).float()
+        rewards = loss.token_rewards(lowered.to(mask.device), log_probs, reference, mask, kl_coef)
+        if options.whiten_rewards:
+            rewards = loss.whiten(rewards, mask, shift_mean=False, total=total)
+        advantages, returns = loss.generalized_advantages(rewards, values, mask, options.gamma, options.lam)
+        if options.whiten_advantages:
+            advantages = loss.whiten(advantages, mask, total=total)
+        kl = torch.zeros(len(mask)) if reference is None else (log_probs - reference).sum(dim=1)
+        told = _means({"reward": scores, "answer_tokens": list(map(len, answers)), "ended": ended, "kl": kl.tolist()})
+        value = total(loss.masked_mean(values, mask, total(mask.sum()))).item()
+        metrics = {**told, "kl_coef": kl_coef, "value": value}
+        return Rollouts(*sequences, log_probs, values, advantages, returns, metrics)
+
+    def _evaluate(self, sequences: Sequences) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Log-probabilities and values by the policy, log-probabilities by the reference if any; (B, T) fp32."""
+        policy = self.policy
+        columns: list[list[Tensor]] = [[], [], []]
+        for start in range(0, len(sequences.mask), self.size):
+            some = sequences.rows(start, start + self.size)
+            with torch.no_grad():
+                log_probs, _, values = policy.evaluate(some)
+            columns[0].append(log_probs)
+            columns[1].append(values)
+            if self.reference is not None:
+                columns[2].append(policy.reference_log_probs(self.reference, some))
+        return torch.cat(columns[0]), torch.cat(columns[1]), torch.cat(columns[2]) if columns[2] else None
 
 
 def _means(columns: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -1,48 +1,71 @@
-"""Rows as prompts to be answered, for stages that learn from rewards."""
+"""Rows as prompts to be answered, for stages that learn from rewards. Free of torch."""
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith import DataError
-from tunesmith.types import Message, Row
+from tunesmith.types import Message, Problem, Row
 from tunesmith_library_chat import ChatTemplate, tokenizer_of
-from tunesmith_library_training.rows import require
 
-logger = logging.getLogger("tunesmith")
+from tunesmith_library_training.rows import Advise, require, warn_once
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+
+def missing_reward(plan: Plan, stage: str) -> list[Problem]:
+    """The problem of a stage that learns from rewards where none is selected."""
+    if plan.command != "train" or plan.uses("reward"):
+        return []
+    installed = ", ".join(sorted(plan.installed("reward"))) or "none"
+    message = f"stage.{stage} learns from rewards, and none is selected."
+    return [Problem("reward", message, f"write reward.NAME={{}}; installed: {installed}")]
 
 
 def encode_prompts(
-    rows: Sequence[Row], processor: Any, template: ChatTemplate, max_length: int, stage: str
-) -> tuple[dict[str, list[Any]], int]:
-    """Tokenise prompts up to where the answer begins.
+    rows: Sequence[Row],
+    processor: Any,
+    template: ChatTemplate,
+    *,
+    max_length: int,
+    stage: str,
+    said: set[str],
+    advise: Advise | None = None,
+) -> dict[str, list[Any]]:
+    """Tokenise prompts up to where the answer begins. Those that are empty or too long are left out, with a warning.
+
+    Args:
+        max_length: tokens of a prompt, at most.
+        stage: its name, for messages.
+        said: what was warned of before, see `rows.warn_once`.
+        advise: what to do about rows of another shape, see `rows.require`.
 
     Returns: the columns `prompt_input_ids`, `prompt` (its messages, as JSON) and `row` (the other columns, as JSON,
-        for the rewards; a conversation's last answer is `answer` unless the row has one); and how many rows were left
-        out because their prompt has more than `max_length` tokens.
+        for the rewards; a conversation's last answer is `answer` unless the row has one).
     Raises: DataError for rows of another shape, or that the template refuses.
     """
-    prompts = [prompt_of(row, stage) for row in rows]
+    prompts = [prompt_of(row, stage, advise) for row in rows]
     if not prompts:
-        return {"prompt_input_ids": [], "prompt": [], "row": []}, 0
+        return {"prompt_input_ids": [], "prompt": [], "row": []}
     texts = [
         template.render(messages, row.get("tools"), add_generation_prompt=True).text
         for (messages, _), row in zip(prompts, rows, strict=True)
     ]
-    tokenizer = tokenizer_of(processor)
-    ids = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    ids = tokenizer_of(processor)(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
     kept = [index for index, tokens in enumerate(ids) if 0 < len(tokens) <= max_length]
+    what = f"have a prompt that is empty or over {max_length} tokens (stage.max_prompt_length) and are left out"
+    warn_once(said, stage, len(ids) - len(kept), rows, what)
     return {
         "prompt_input_ids": [list(ids[index]) for index in kept],
         "prompt": [json.dumps(prompts[index][0], ensure_ascii=False) for index in kept],
         "row": [json.dumps(prompts[index][1], ensure_ascii=False, default=str) for index in kept],
-    }, len(ids) - len(kept)
+    }
 
 
-def prompt_of(row: Row, stage: str) -> tuple[list[Message], dict[str, Any]]:
+def prompt_of(row: Row, stage: str, advise: Advise | None = None) -> tuple[list[Message], dict[str, Any]]:
     """A row's prompt, and its other columns.
 
     Raises: DataError when it has none, or more than text.
@@ -55,7 +78,7 @@ def prompt_of(row: Row, stage: str) -> tuple[list[Message], dict[str, Any]]:
             others["answer"] = said
     else:
         if "messages" not in row:
-            require(row, ("prompt",), stage)
+            require(row, ("prompt",), stage, advise)
         messages = list(row["messages"])
         last = max((i for i, message in enumerate(messages) if message.get("role") == "assistant"), default=None)
         if last is not None and last == len(messages) - 1:
@@ -74,28 +97,6 @@ def _said(completion: Any) -> str:
     return str(completion[-1].get("content") or "") if completion else ""
 
 
-def warn_of_longer(stage: str, longer: int, count: int, max_length: int) -> None:
-    """Tell that rows are left out."""
-    logger.warning(
-        "stage.%s: the prompts of %d of the first %d rows are empty or over %d tokens (stage.max_prompt_length) and "
-        "are left out",
-        stage,
-        longer,
-        count,
-        max_length,
-    )
-
-
 def read(example: Mapping[str, Any]) -> tuple[list[Message], dict[str, Any]]:
     """The messages of an encoded example's prompt, and the other columns of its row."""
     return json.loads(example["prompt"]), json.loads(example["row"])
-
-
-def end_tokens(template: ChatTemplate | None, tokenizer: Any) -> list[int]:
-    """The tokens that end an answer: the tokenizer's end of text, and the template's end of a turn where it is one."""
-    found = {tokenizer.eos_token_id} - {None}
-    for string in template.stop if template is not None else ():
-        ids = tokenizer.encode(string, add_special_tokens=False)
-        if len(ids) == 1:
-            found.add(ids[0])
-    return sorted(found)

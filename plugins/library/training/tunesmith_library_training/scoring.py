@@ -1,5 +1,4 @@
-"""Answers as the rewards see them, and the mean reward of answers to held-out prompts. For every stage that learns from
-rewards."""
+"""Answers as the rewards see them, and the mean reward of answers to held-out prompts."""
 
 from __future__ import annotations
 
@@ -11,9 +10,10 @@ import torch
 from tunesmith import TunesmithError
 from tunesmith.types import Message, TrainingJob
 from tunesmith_library_chat import tokenizer_of
-from tunesmith_library_training import processes
 
-from tunesmith_stage_ppo.prompts import end_tokens, read
+from tunesmith_library_training import processes
+from tunesmith_library_training.drawing import answer_ends
+from tunesmith_library_training.prompts import read
 
 Draw = Callable[[list[list[int]]], list[list[int]]]
 """Token ids of prompts in, those of an answer to each out, with the token that ended it, if one did."""
@@ -31,7 +31,9 @@ def scores_of(
     """
     found = job.score(prompts=prompts, completions=completions, rows=rows) if job.score is not None else []
     if not found:
-        raise TunesmithError("no reward scores the answers.\n  select one, for example reward.numeric={}")
+        raise TunesmithError(
+            "no reward scores the answers.\n  select one under `reward`; `tunesmith plugins` lists them"
+        )
     scores = [float(sum(values)) for values in zip(*found, strict=True)]
     if not all(map(math.isfinite, scores)):
         raise TunesmithError("a reward gave an answer a score that is no finite number")
@@ -42,8 +44,7 @@ def judge(
     job: TrainingJob, examples: Sequence[Mapping[str, Any]], answers: Sequence[list[int]]
 ) -> tuple[list[float], list[bool]]:
     """The rewards of drawn answers to encoded prompts, and which of the answers came to an end by themselves."""
-    tokenizer = tokenizer_of(job.processor)
-    ends = end_tokens(job.template, tokenizer)
+    tokenizer, ends = tokenizer_of(job.processor), answer_ends(job)
     ended = [bool(answer) and answer[-1] in ends for answer in answers]
     texts = [
         tokenizer.decode(answer[:-1] if end else answer, skip_special_tokens=True)

@@ -1,0 +1,137 @@
+"""A policy that learns: draw answers, have them scored, learn from them.
+
+Every step seeds the random numbers by its own number, so that a resumed run draws the answers that an uninterrupted
+one would have drawn. Of several processes each answers its share of a step's prompts and of each mini-batch; gradients,
+whitening and the penalty are those of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tunesmith.types import OptimizerSettings, TrainingJob
+from tunesmith_library_training import processes, scoring
+from tunesmith_library_training.drawing import answer_ends
+from tunesmith_library_training.processes import total
+
+from tunesmith_stage_ppo import loss
+from tunesmith_stage_ppo.policy import Policy, device_of, refuse_nothing_to_train
+from tunesmith_stage_ppo.rollouts import Collector, Rollouts
+
+if TYPE_CHECKING:
+    from tunesmith_stage_ppo import Ppo
+
+Metrics = dict[str, float]
+
+
+class Learner:
+    """A policy, its optimizers, and one step of both."""
+
+    def __init__(self, options: Ppo, job: TrainingJob, reference: Any) -> None:
+        self.options, self.job = options, job
+        device = device_of(options.use_cpu)
+        if job.model.device.type != device.type:
+            job.model.to(device)
+        if reference is not None and reference.model is not None and reference.model.device.type != device.type:
+            reference.model.to(device)
+        self.policy = Policy(job.model, options.temperature, job.precision)
+        refuse_nothing_to_train(self.policy)
+        self.weights = [*self.policy.weights, *self.policy.head.parameters()]
+        processes.start_alike(self.weights)
+        self.mini_batch_size = options.mini_batch_size // processes.count()  # of this process
+        self.kl_coef = options.init_kl_coef
+        self.ends = answer_ends(job)
+        self.collector = Collector(options, job, self.policy, reference, self.ends, self.mini_batch_size)
+        settings = OptimizerSettings(options.learning_rate, options.weight_decay, 0.9, 0.999, 1e-8)
+        own = job.build_optimizer(model=job.model, settings=settings)
+        self.optimizers = [
+            own or torch.optim.AdamW(self.policy.weights, options.learning_rate, weight_decay=options.weight_decay),
+            torch.optim.AdamW(self.policy.head.parameters(), options.value_learning_rate, weight_decay=0.0),
+        ]
+        self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+
+    def step(self, number: int) -> Metrics:
+        """Draw answers, learn from them, adapt the penalty; the step's metrics."""
+        options = self.options
+        torch.manual_seed((self.job.seed * 1_000_003 + number) * processes.count() + processes.rank())
+        rate = self._set_rates(number)
+        share = list(self._examples(number))[processes.rank() :: processes.count()]
+        prompts = [self.job.data.train[index] for index in share]
+        rollouts = self.collector.collect(prompts, self.kl_coef)
+        means: dict[str, list[float]] = {}
+        for _ in range(options.ppo_epochs):
+            for chosen in torch.randperm(len(prompts)).split(self.mini_batch_size):
+                moved = self._learn(rollouts.select(chosen), means)
+            if options.target_kl is not None and moved > options.target_kl:
+                break
+        if options.kl_target is not None:
+            kl = rollouts.metrics["kl"]
+            count, horizon = options.batch_size, options.kl_horizon
+            self.kl_coef = loss.adapted_kl_coef(self.kl_coef, kl, options.kl_target, count, horizon)
+        learned = {name: sum(values) / len(values) for name, values in means.items()}
+        return {**learned, **rollouts.metrics, "learning_rate": rate}
+
+    def evaluate(self) -> Metrics:
+        """The mean reward of answers to each set of held-out prompts."""
+
+        def draw(prompts: list[list[int]]) -> list[list[int]]:
+            return self.policy.answers(prompts, self.options.max_new_tokens, self.ends)
+
+        return scoring.evaluate(self.job, draw, self.mini_batch_size, self.policy.model.device)
+
+    def _learn(self, batch: Rollouts, means: dict[str, list[float]]) -> float:
+        """One optimizer step; gives how far the policy has moved from the one that drew the answers."""
+        options, mask = self.options, batch.mask
+        count = total(mask.sum())  # the losses are this process's parts of means over all
+        log_probs, entropies, values = self.policy.evaluate(batch.sequences)
+        of_policy, clipped = loss.policy_loss(
+            log_probs, batch.log_probs, batch.advantages, mask, options.clip_range, count
+        )
+        of_value = loss.value_loss(values, batch.values, batch.returns, mask, options.value_clip_range, count)
+        entropy = loss.masked_mean(entropies, mask, count)
+        objective = of_policy + options.value_coef * of_value - options.entropy_coef * entropy
+        norm = self._descend(objective)
+        moved = loss.approximate_kl(log_probs.detach(), batch.log_probs, mask, count)
+        told = {
+            "loss": objective, "policy_loss": of_policy, "value_loss": of_value, "entropy": entropy,
+            "clip_fraction": clipped, "approx_kl": moved,
+        }  # fmt: skip
+        values_of_all = total(torch.stack([value.detach() for value in told.values()])).tolist()
+        found = {**dict(zip(told, values_of_all, strict=True)), "grad_norm": norm}
+        for name, value in found.items():
+            means.setdefault(name, []).append(value)
+        return found["approx_kl"]
+
+    def _descend(self, objective: torch.Tensor) -> float:
+        """A step of both optimizers along the gradient of all processes; its norm before clipping."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        objective.backward()
+        processes.add_gradients(self.weights)
+        norm = torch.nn.utils.clip_grad_norm_(self.weights, self.options.max_grad_norm or float("inf"))
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return float(norm)
+
+    def _set_rates(self, number: int) -> float:
+        """Set the learning rates of a step, a function of its number alone; the model's."""
+        share = 1.0
+        if self.options.lr_scheduler_type == "linear":
+            share = 1 - (number - 1) / self.options.total_steps
+        for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * share
+        return self.options.learning_rate * share
+
+    def _examples(self, number: int) -> Iterator[int]:
+        """The prompts of a step: a new order in each pass over the data."""
+        count, size = len(self.job.data.train), self.options.batch_size
+        orders: dict[int, list[int]] = {}
+        for position in range((number - 1) * size, number * size):
+            epoch, index = divmod(position, count)
+            if epoch not in orders:
+                generator = torch.Generator().manual_seed(self.job.seed + epoch)
+                orders[epoch] = torch.randperm(count, generator=generator).tolist()
+            yield orders[epoch][index]
