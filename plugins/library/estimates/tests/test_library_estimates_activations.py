@@ -1,0 +1,136 @@
+"""What a forward pass keeps, against what PyTorch saves for the backward pass."""
+
+import dataclasses
+import itertools
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+from tunesmith.types import Estimate, Weight
+from tunesmith_library_estimates.activations import activations
+from tunesmith_library_estimates.architectures import decoder
+
+TOKENS, LAYERS = 331, 3  # a prime number of tokens, so that it is told from every width
+
+
+def model_and_estimate(model_type, precision, bits, **options):
+    sizes = {
+        "vocab_size": 128,
+        "hidden_size": 128,
+        "intermediate_size": 320,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 40,
+        "tie_word_embeddings": False,
+        "pad_token_id": 0,
+        **options,
+    }
+    config = AutoConfig.for_model(model_type, **sizes)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    model.to(torch.float32 if bits == 32 else torch.bfloat16)
+    found = decoder(config.to_dict(), bits)
+    estimate = Estimate(
+        precision,
+        found.weights,
+        hidden_size=found.hidden_size,
+        vocabulary=found.vocabulary,
+        length=TOKENS,
+        experts_per_token=found.experts_per_token,
+    )
+    return model, estimate
+
+
+def train(model, estimate, chosen):
+    """Train what `chosen` says by name, in the model and in the estimate."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(chosen(name))
+    weights = tuple(dataclasses.replace(weight, trained=chosen(weight.name)) for weight in estimate.weights)
+    return dataclasses.replace(estimate, weights=weights)
+
+
+def with_lora(model, estimate, modules, rank=4):
+    """Put LoRA beside some layers, in the model and in the estimate."""
+    from peft import LoraConfig, get_peft_model
+
+    model = get_peft_model(model, LoraConfig(r=rank, target_modules=modules, lora_dropout=0.0))
+    for parameter in model.parameters():
+        parameter.data = parameter.data.float() if parameter.requires_grad else parameter.data
+    beside = []
+    for weight in estimate.weights:
+        module = weight.name.removesuffix(".weight")
+        if weight.kind == "linear" and module.rpartition(".")[2] in modules:
+            out, into = weight.shape
+            beside.append(Weight(f"{module}.lora_A.default.weight", (rank, into), "other", 32, True))
+            beside.append(Weight(f"{module}.lora_B.default.weight", (out, rank), "other", 32, True))
+    return model, dataclasses.replace(estimate, weights=(*estimate.weights, *beside))
+
+
+def saved(model, autocast):
+    """Bytes that the layers save in a forward pass: of tensors with a row per token, and of copies of weights."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in itertools.chain(model.parameters(), model.buffers())}
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = (storage.nbytes(), TOKENS in tensor.shape, tensor)
+        return tensor
+
+    model.train()
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with hooks, torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        model(input_ids=torch.zeros(1, TOKENS, dtype=torch.long), use_cache=False, logits_to_keep=1)
+    by_token = sum(size for size, per_token, _ in kept.values() if per_token)
+    rest = [(size, tensor) for size, per_token, tensor in kept.values() if not per_token]
+    return by_token, sum(size for size, tensor in rest if tensor.ndim == 2 and min(tensor.shape) > 1)
+
+
+ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+OUTSIDE = 3 * 4 * 128 * TOKENS  # the last norm and the ids, at most: no layer
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("model_type", ["llama", "qwen3", "qwen2", "gemma"])
+@pytest.mark.parametrize("trained", ["full", "lora", "lora of some"])
+def test_equals_what_pytorch_saves(model_type, autocast, trained):
+    bits = 16 if autocast and trained != "full" else 32
+    model, estimate = model_and_estimate(model_type, "bf16" if autocast else "fp32", bits)
+    if trained == "full":
+        estimate = train(model, estimate, lambda name: True)
+    else:
+        modules = ALL if trained == "lora" else ["q_proj", "v_proj", "down_proj"]
+        model, estimate = with_lora(model, train(model, estimate, lambda name: False), modules)
+    by_token, _ = saved(model, autocast)
+    expected = activations(estimate, recomputes=False).bytes("forward")["activations"]
+    assert by_token - OUTSIDE <= expected * 1.02 and expected <= by_token * 1.02, f"{expected / by_token:.3f}"
+
+
+def test_layers_below_the_first_that_is_trained_keep_nothing():
+    model, estimate = model_and_estimate("llama", "fp32", 32)
+    estimate = train(model, estimate, lambda name: "layers.2." in name)
+    by_token, _ = saved(model, autocast=False)
+    expected = activations(estimate, recomputes=False).bytes("forward")["activations"]
+    assert by_token - OUTSIDE <= expected * 1.02 and expected <= by_token * 1.02
+
+
+def test_copies_of_trained_weights():
+    """Under autocast each matrix that is trained in float32 is there in 16 bits too, as long as the graph is."""
+    model, estimate = model_and_estimate("llama", "bf16", 32)
+    _, copies = saved(model, autocast=True)
+    expected = activations(train(model, estimate, lambda name: True), recomputes=False)
+    assert expected.bytes("backward")["weights in 16 bits"] == copies
+    assert "weights in 16 bits" not in expected.bytes("step")
+
+
+def test_gradient_checkpointing_keeps_inputs_and_one_layer():
+    model, estimate = model_and_estimate("llama", "fp32", 32)
+    estimate = train(model, estimate, lambda name: True)
+    one = activations(estimate, recomputes=False).bytes("forward")["activations"] / LAYERS
+    found = activations(estimate, recomputes=True).bytes("forward")["activations"]
+    assert found == one + LAYERS * 4 * 128 * TOKENS
+
+
+def test_a_model_without_layers_says_so():
+    (said,) = activations(Estimate("bf16"), recomputes=False).unknown
+    assert said.startswith("activations")

@@ -1,0 +1,145 @@
+"""The weights of a decoder by the numbers of its config.json, with names and shapes as transformers has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.types import Weight
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """What an estimate needs to know of a model."""
+
+    weights: tuple[Weight, ...]  # a tied output layer is not among them
+    hidden_size: int
+    vocabulary: int
+    experts_per_token: int
+    flops_per_token: float  # of a forward pass through the weights: two for each that a token meets
+    flops_per_pair: float  # of attention, for each token that a token looks at: its key, and its value
+
+
+@dataclass(frozen=True)
+class _Family:
+    """How the layers of a model type differ from Llama's, and what its config.json may leave out."""
+
+    norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
+    head_norms: bool = False  # queries and keys are normalised head by head
+    biased: bool = False  # queries, keys and values have a bias whatever the configuration says
+    tied: bool = False  # the output layer is the embeddings
+    head_dim: int | None = None
+    expert_width: str = ""  # the key of an expert's width, where layers have experts
+
+
+_FOUR_NORMS = (*_Family.norms, "pre_feedforward_layernorm", "post_feedforward_layernorm")
+_FAMILIES = {
+    "llama": _Family(),
+    "mistral": _Family(),
+    "granite": _Family(),
+    "smollm3": _Family(tied=True),
+    "qwen2": _Family(biased=True),
+    "qwen3": _Family(head_norms=True, head_dim=128),
+    "gemma": _Family(tied=True, head_dim=256),
+    "gemma2": _Family(_FOUR_NORMS, tied=True, head_dim=256),
+    "gemma3_text": _Family(_FOUR_NORMS, head_norms=True, tied=True, head_dim=256),
+    "mixtral": _Family(expert_width="intermediate_size"),
+    "qwen3_moe": _Family(head_norms=True, expert_width="moe_intermediate_size"),
+}
+
+
+def decoder(config: Mapping[str, Any], bits: int) -> Decoder | None:
+    """The weights of a causal language model.
+
+    Args:
+        config: what its config.json holds.
+        bits: of a number in memory.
+
+    Returns: None for an architecture that is not known here, and for a configuration that lacks a number.
+    """
+    family = _FAMILIES.get(str(config.get("model_type")))
+    if family is None:
+        return None
+    try:
+        return _decoder(config, family, bits)
+    except (KeyError, TypeError):
+        return None
+
+
+def _decoder(config: Mapping[str, Any], family: _Family, bits: int) -> Decoder:
+    hidden, vocabulary, layers = (int(config[key]) for key in ("hidden_size", "vocab_size", "num_hidden_layers"))
+    weights = [Weight("model.embed_tokens.weight", (vocabulary, hidden), "embedding", bits)]
+    for layer in range(layers):
+        weights += _layer(config, family, layer, bits)
+    weights.append(Weight("model.norm.weight", (hidden,), "norm", bits))
+    if not config.get("tie_word_embeddings", family.tied):
+        weights.append(Weight("lm_head.weight", (vocabulary, hidden), "head", bits))
+    experts = int(config.get("num_experts_per_tok") or 1) if family.expert_width else 1
+    met = sum(_met(weight, experts) for weight in weights) + vocabulary * hidden  # the output layer, tied or not
+    heads = _heads(config, family)
+    return Decoder(
+        tuple(weights), hidden, vocabulary, experts, 2.0 * met, 4.0 * layers * heads[0] * heads[2] if layers else 0.0
+    )
+
+
+def _met(weight: Weight, experts: int) -> int:
+    """How many numbers of a weight within the layers a token is multiplied with."""
+    if weight.kind == "experts":
+        return experts * weight.count // weight.shape[0]
+    return weight.count if weight.kind in ("linear", "other") and len(weight.shape) > 1 else 0
+
+
+def _heads(config: Mapping[str, Any], family: _Family) -> tuple[int, int, int]:
+    """Heads of the queries, heads of keys and values, and the width of one."""
+    heads = int(config["num_attention_heads"])
+    of_keys = int(config.get("num_key_value_heads") or heads)
+    width = config.get("head_dim") or family.head_dim or int(config["hidden_size"]) // heads
+    return heads, of_keys, int(width)
+
+
+def _layer(config: Mapping[str, Any], family: _Family, layer: int, bits: int) -> Iterator[Weight]:
+    """The weights of one layer, in the order of the module tree."""
+    hidden, prefix = int(config["hidden_size"]), f"model.layers.{layer}"
+    heads, of_keys, width = _heads(config, family)
+    every, first = bool(config.get("attention_bias")), family.biased
+    projections = {
+        "q_proj": (heads * width, hidden, every or first),
+        "k_proj": (of_keys * width, hidden, every or first),
+        "v_proj": (of_keys * width, hidden, every or first),
+        "o_proj": (hidden, heads * width, every),
+    }
+    for name, (rows, columns, biased) in projections.items():
+        yield from _linear(f"{prefix}.self_attn.{name}", rows, columns, biased, bits)
+    for name in ("q_norm", "k_norm") if family.head_norms else ():
+        yield Weight(f"{prefix}.self_attn.{name}.weight", (width,), "norm", bits)
+    yield from _feed_forward(config, family, layer, bits)
+    for name in family.norms:
+        yield Weight(f"{prefix}.{name}.weight", (hidden,), "norm", bits)
+
+
+def _feed_forward(config: Mapping[str, Any], family: _Family, layer: int, bits: int) -> Iterator[Weight]:
+    hidden, prefix = int(config["hidden_size"]), f"model.layers.{layer}.mlp"
+    count = _experts(config, layer) if family.expert_width else 0
+    if count:
+        width = int(config[family.expert_width])
+        yield Weight(f"{prefix}.gate.weight", (count, hidden), "other", bits)
+        yield Weight(f"{prefix}.experts.gate_up_proj", (count, 2 * width, hidden), "experts", bits)
+        yield Weight(f"{prefix}.experts.down_proj", (count, hidden, width), "experts", bits)
+        return
+    width, biased = int(config["intermediate_size"]), bool(config.get("mlp_bias"))
+    yield from _linear(f"{prefix}.gate_proj", width, hidden, biased, bits)
+    yield from _linear(f"{prefix}.up_proj", width, hidden, biased, bits)
+    yield from _linear(f"{prefix}.down_proj", hidden, width, biased, bits)
+
+
+def _experts(config: Mapping[str, Any], layer: int) -> int:
+    """How many experts a layer has; 0 for one with a plain feed-forward network."""
+    plain = layer in (config.get("mlp_only_layers") or ()) or (layer + 1) % (config.get("decoder_sparse_step") or 1)
+    return 0 if plain else int(config.get("num_experts") or config["num_local_experts"])
+
+
+def _linear(name: str, rows: int, columns: int, biased: bool, bits: int) -> Iterator[Weight]:
+    yield Weight(f"{name}.weight", (rows, columns), "linear", bits)
+    if biased:
+        yield Weight(f"{name}.bias", (rows,), "other", bits)

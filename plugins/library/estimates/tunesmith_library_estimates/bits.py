@@ -1,0 +1,32 @@
+"""Weights in fewer bits: which ones a quantizer covers, and what it has to hold while it makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from tunesmith.types import Estimate, Memory, Weight
+from tunesmith_library_weights.patterns import matches_any
+
+
+def in_few_bits(
+    estimate: Estimate, bits: Callable[[Weight], float], skip: Iterable[str] = (), *, loads_whole: bool = False
+) -> Estimate:
+    """The estimate with the matrices of the linear layers in few bits: not the output layer's, and no fused experts'.
+
+    Args:
+        bits: of one number of a weight, with its share of the scales.
+        skip: patterns of layers that stay as they are, as `tunesmith_library_weights.matches` reads them.
+        loads_whole: the model is loaded as it is and quantised afterwards.
+    """
+    patterns = list(skip)
+
+    def fewer(weight: Weight) -> Weight:
+        covered = weight.kind == "linear" and not matches_any(weight.name.removesuffix(".weight"), patterns)
+        return replace(weight, bits=bits(weight)) if covered else weight
+
+    made = replace(estimate, weights=tuple(map(fewer, estimate.weights)))
+    if not loads_whole:
+        return made
+    saved = sum(weight.bytes for weight in estimate.weights) - sum(weight.bytes for weight in made.weights)
+    return made.plus("weights before they are quantised", Memory(saved, phases=("load",)))
