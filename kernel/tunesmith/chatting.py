@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -40,7 +40,7 @@ class Chat:
         *,
         stop: Sequence[str] = (),
         skip_special_tokens: bool = True,
-    ) -> Iterator[Piece]:
+    ) -> Generator[Piece]:
         """Answer conversations together; the pieces of their answers as they are given.
 
         Args:

@@ -60,6 +60,8 @@ def prompt_of(name: str, row: Row) -> Prompt:
 
     Raises: DataError for a row without a conversation.
     """
+    messages: list[Message]
+    expected: list[Message] | None
     if "messages" in row:
         *before, last = row["messages"]
         answered = last["role"] == "assistant" and before

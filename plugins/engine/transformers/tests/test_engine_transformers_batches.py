@@ -21,6 +21,7 @@ from tunesmith_engine_transformers import Transformers
 from tunesmith_engine_transformers.generating import _Batch
 from tunesmith_engine_transformers.rows import Row
 from tunesmith_engine_transformers.settings import choice_of
+from tunesmith_engine_transformers.weights import move
 from tunesmith_library_testing.parts import CHATML, handle_of, load_plain
 
 LONG = Sampling(max_new_tokens=1500, temperature=0.0)
@@ -341,6 +342,26 @@ def test_quantised_weights_are_not_exchanged(tiny_llama: Path, tiny_bpe: Any) ->
         pytest.raises(TunesmithError, match="packed is quantised"),
     ):
         engine.load_weights([("packed", torch.ones(3))])
+
+
+def test_a_model_is_moved_when_it_is_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[Any] = []
+
+    class Model:
+        device = torch.device("cuda")
+
+        def to(self, device: Any) -> None:
+            if device == "meta":
+                raise ValueError("4-bit weights stay")
+            moved.append(device)
+
+    monkeypatch.setattr(torch.accelerator, "empty_cache", lambda: moved.append("emptied"))
+    move(Model(), "cuda")
+    assert moved == []
+    move(Model(), "cpu")
+    assert moved == ["cpu", "emptied"]
+    with pytest.raises(TunesmithError, match="cannot be moved to meta: 4-bit weights stay"):
+        move(Model(), "meta")
 
 
 @pytest.mark.gpu

@@ -32,6 +32,7 @@ class Chooser:
             for drawing in drawn
             if drawing
         ]
+        self._changed = [index for index, row in enumerate(rows) if row.choice.penalises]
         self._told = [index for index, row in enumerate(rows) if row.request.log_probs is not None]
         self._log_probs: Any = None
 
@@ -45,8 +46,8 @@ class Chooser:
         """
         if self._told:
             self._log_probs = scores[self._told].log_softmax(-1)
-        for index, row in enumerate(self._rows):
-            _penalise(row, input_ids[index], scores[index])
+        for index in self._changed:
+            _penalise(self._rows[index], input_ids[index], scores[index])
         for members, processors in self._groups:
             narrowed = processors(input_ids[members], scores[members])
             chosen = draw(narrowed, [self._rows[index].random.random() for index in members])
@@ -74,7 +75,8 @@ def _penalise(row: Row, ids: Any, scores: Any) -> None:
     if penalty != 1.0:
         scores[:] = RepetitionPenaltyLogitsProcessor(penalty)(ids[None], scores[None])[0]
     if row.made and (asked.frequency_penalty or asked.presence_penalty):
-        tokens, counts = torch.tensor(row.made, device=scores.device).unique(return_counts=True)
+        made: Any = torch.tensor(row.made, device=scores.device)
+        tokens, counts = made.unique(return_counts=True)
         scores[tokens] -= asked.frequency_penalty * counts + asked.presence_penalty
 
 

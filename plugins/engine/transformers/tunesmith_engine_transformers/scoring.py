@@ -64,4 +64,5 @@ def _batches(model: Any, sequences: Sequence[Sequence[int]], size: int) -> Itera
 def _most(model: Any, sequences: Sequence[Sequence[int]]) -> int:
     """How many of the sequences may be scored together."""
     longest = max(map(len, sequences), default=1)
-    return max(1, _SCORES // (longest * model.config.get_text_config().vocab_size))
+    vocabulary: int = model.config.get_text_config().vocab_size
+    return max(1, _SCORES // (longest * vocabulary))

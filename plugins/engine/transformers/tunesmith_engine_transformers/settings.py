@@ -28,6 +28,12 @@ class Choice:
     repetition_penalty: float
     asked: Sampling  # for what belongs to the request alone: frequency and presence penalty, bias
 
+    @property
+    def penalises(self) -> bool:
+        """Whether the scores are changed before a token is chosen."""
+        own = self.asked.logit_bias or self.asked.frequency_penalty or self.asked.presence_penalty
+        return self.repetition_penalty != 1.0 or bool(own)
+
 
 def choice_of(asked: Sampling, defaults: Sampling, own: Any) -> Choice:
     """Put together what a request leaves open.

@@ -86,7 +86,9 @@ class Worker:
         """
         with self._changed:
             joining = itertools.takewhile(lambda item: _together(item, self._batch[0]), self._queue)
-            places = min(sum(not row.answer.ended for row in joining), self._batch_size - going)
+            places = min(
+                sum(isinstance(item, Row) and not item.answer.ended for item in joining), self._batch_size - going
+            )
         return places >= going or going <= rows // 4
 
     def close(self) -> None:
