@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from tunesmith import TunesmithError, hookimpl, plugin
+from tunesmith.planning import Plan
 from tunesmith.ranges import at_least
 from tunesmith.types import Problem
 
@@ -24,8 +25,15 @@ class Ddp:
     master: str | None = None  # HOST:PORT on the first machine, where they find together; null: a free port of this one
 
     @hookimpl
-    def check(self) -> list[Problem]:
+    def check(self, plan: Plan) -> list[Problem]:
         problems = []
+        if self.processes is None and plan.get("trainer.use_cpu"):
+            message = "one process per GPU was asked for, and trainer.use_cpu=true."
+            problems.append(Problem("parallel.processes", message, "write parallel.processes=2"))
+        optimizer = plan.traits("optimizer")
+        if optimizer is not None and optimizer.one_process and (self.processes != 1 or self.nodes > 1):
+            message = f"optimizer={plan.name('optimizer')} trains in one process, and several were asked for."
+            problems.append(Problem("parallel", message, "leave parallel out, or take another optimizer"))
         if self.node_rank >= self.nodes:
             message = f"machine {self.node_rank}, counted from 0, is not one of {self.nodes}."
             problems.append(Problem("parallel.node_rank", message, f"possible: 0 to {self.nodes - 1}"))

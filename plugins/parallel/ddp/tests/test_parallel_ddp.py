@@ -1,0 +1,332 @@
+"""Processes are started, hear signals once, and end together; two of them train as one with twice the batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import tunesmith
+import yaml
+from tunesmith.errors import TunesmithError
+from tunesmith.keys import Key
+from tunesmith.validate import structured
+from tunesmith_library_testing import ParallelSuite
+from tunesmith_library_testing.parts import StubPlan, logged
+from tunesmith_parallel_ddp import Ddp
+
+
+class TestDdp(ParallelSuite):
+    plugin = Ddp
+    options: ClassVar = {"processes": 2}
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def launch(program: str, *arguments: object, **options: Any) -> int:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return Ddp(**{"processes": 2, **options}).launch(command)
+
+
+# ---- what is asked for -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"nodes": 2}, "parallel.master"),
+        ({"nodes": 2, "node_rank": 2, "master": "host:1"}, "parallel.node_rank"),
+        ({"master": "host"}, "parallel.master"),
+        ({"nodes": 2, "node_rank": 1, "master": "host:29500"}, None),
+        ({}, None),
+    ],
+)
+def test_what_does_not_go_together(options: dict[str, Any], key: str | None) -> None:
+    plugin = Ddp(**options)
+    problems = plugin.check(StubPlan({"parallel": {"ddp": plugin}}))
+    assert [problem.key for problem in problems] == ([key] if key else [])
+
+
+def test_one_per_gpu_on_a_cpu(tiny_llama: Path, tmp_path: Path) -> None:
+    config = {**config_of(tiny_llama, tmp_path, "run"), "parallel": "ddp"}
+    _, problems = tunesmith.plan(config)
+    assert [(str(problem.key), problem.advice) for problem in problems] == [
+        ("parallel.processes", "write parallel.processes=2")
+    ]
+
+
+def test_no_process_is_too_few() -> None:
+    _, problems = structured(Ddp, {"processes": 0}, Key("parallel"), "parallel=ddp")
+    assert [problem.message for problem in problems] == ["parallel.processes cannot be 0."]
+
+
+def test_one_per_gpu_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 0)
+    with pytest.raises(TunesmithError, match=r"this machine has none\.\nwrite parallel\.processes=2"):
+        Ddp().launch(["true"])
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 3)
+    assert Ddp().launch([sys.executable, "-c", "import os, sys; sys.exit(os.environ['WORLD_SIZE'] != '3')"]) == 0
+
+
+_SHOWS = "import os, pathlib, sys; pathlib.Path(sys.argv[1], os.environ['RANK']).write_text(str(dict(os.environ)))"
+
+
+def test_a_second_machine(tmp_path: Path) -> None:
+    """Its ranks follow those of the first, and all look for that one."""
+    assert launch(_SHOWS, tmp_path, nodes=3, node_rank=2, master="10.0.0.1:29500") == 0
+    seen = {file.name: eval(file.read_text()) for file in tmp_path.iterdir()}
+    assert sorted(seen) == ["4", "5"]
+    of = seen["5"]
+    assert (of["LOCAL_RANK"], of["WORLD_SIZE"], of["LOCAL_WORLD_SIZE"]) == ("1", "6", "2")
+    assert (of["MASTER_ADDR"], of["MASTER_PORT"]) == ("10.0.0.1", "29500")
+
+
+def test_cores_are_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    launch(_SHOWS, tmp_path, processes=1)
+    cores = len(os.sched_getaffinity(0))
+    assert eval((tmp_path / "0").read_text())["OMP_NUM_THREADS"] == str(cores)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    launch(_SHOWS, tmp_path)
+    assert eval((tmp_path / "1").read_text())["OMP_NUM_THREADS"] == "7"
+
+
+# ---- what is heard, and how it ends ----------------------------------------------------------------------------------
+
+
+def test_only_the_first_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
+    program = "import os, sys; print('out', os.environ['RANK']); print('err', os.environ['RANK'], file=sys.stderr)"
+    assert launch(program) == 0
+    assert capfd.readouterr() == ("out 0\n", "err 0\n")
+
+
+def test_of_one_that_fails_the_end_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    program = "import os, time\nif os.environ['RANK'] == '1': raise ValueError('a bad day')\ntime.sleep(300)"
+    start = time.monotonic()
+    assert launch(program) == 1
+    assert time.monotonic() - start < 30
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.message.startswith("rank 1 failed with exit code 1, so that the others were ended; the end of what")
+    assert record.message.endswith("ValueError: a bad day")
+
+
+def test_of_the_first_the_user_heard_it_already(caplog: pytest.LogCaptureFixture) -> None:
+    program = "import os, time\nif os.environ['RANK'] == '0': raise ValueError('a bad day')\ntime.sleep(300)"
+    assert launch(program) == 1
+    assert caplog.messages == ["rank 0 failed with exit code 1, so that the others were ended"]
+
+
+def test_a_mistake_that_the_first_says_too_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    program = "import os, sys, time; time.sleep(0 if os.environ['RANK'] == '1' else 0.5); sys.exit(2)"
+    assert launch(program) == 2
+    assert caplog.messages == []
+
+
+def test_one_that_is_killed(caplog: pytest.LogCaptureFixture) -> None:
+    program = "import os, signal, time\nif os.environ['RANK'] == '1': os.kill(os.getpid(), 9)\ntime.sleep(300)"
+    assert launch(program) == 137
+    assert caplog.messages == ["rank 1 failed with exit code 137, so that the others were ended"]
+
+
+def test_children_of_the_processes_are_ended_too(tmp_path: Path) -> None:
+    program = """
+import os, pathlib, subprocess, sys, time
+if os.environ["RANK"] == "0":
+    child = subprocess.Popen(["sleep", "300"])
+    pathlib.Path(sys.argv[1], "draft").write_text(str(child.pid))
+    os.rename(pathlib.Path(sys.argv[1], "draft"), pathlib.Path(sys.argv[1], "child"))
+while not pathlib.Path(sys.argv[1], "child").exists():
+    time.sleep(0.01)
+if os.environ["RANK"] == "1":
+    sys.exit(3)
+time.sleep(300)
+"""
+    assert launch(program, tmp_path) == 3
+    child = int((tmp_path / "child").read_text())
+    deadline = time.monotonic() + 10
+    while _runs(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(child)
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_an_interrupted_run_waits_for_the_one_that_saves(tmp_path: Path) -> None:
+    """75 of one process is no failure: another may still be writing the checkpoint."""
+    program = """
+import os, pathlib, sys, time
+if os.environ["RANK"] == "0":
+    time.sleep(1)
+    pathlib.Path(sys.argv[1], "saved").touch()
+sys.exit(75)
+"""
+    assert launch(program, tmp_path) == 75
+    assert (tmp_path / "saved").exists()
+
+
+_COUNTS_SIGNALS = """
+import os, pathlib, signal, sys, time
+heard = []
+signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+pathlib.Path(sys.argv[1], "ready-" + os.environ["RANK"]).touch()
+while not heard:
+    time.sleep(0.01)
+time.sleep(0.5)
+pathlib.Path(sys.argv[1], "heard-" + os.environ["RANK"]).write_text(str(len(heard)))
+sys.exit(75)
+"""
+
+
+def test_a_signal_is_passed_on_once(tmp_path: Path) -> None:
+    """Ctrl-C of a terminal goes to a whole group of processes; the workers are in none of it."""
+
+    def interrupt() -> None:
+        wait_for(tmp_path / "ready-0", tmp_path / "ready-1")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    before = signal.getsignal(signal.SIGINT)
+    assert launch(_COUNTS_SIGNALS, tmp_path) == 75
+    assert [(tmp_path / f"heard-{rank}").read_text() for rank in (0, 1)] == ["1", "1"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def wait_for(*files: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not all(file.exists() for file in files):
+        assert time.monotonic() < deadline, f"{files} never came"
+        time.sleep(0.02)
+
+
+# ---- training --------------------------------------------------------------------------------------------------------
+
+
+def config_of(tiny_llama: Path, folder: Path, name: str, **trainer: Any) -> dict[str, Any]:
+    """A run of three steps over answers of very different lengths, so that processes count different tokens."""
+    rows = [{"instruction": f"Say {n}.", "output": f"The tide turns {n} times. " * (1 + n % 5)} for n in range(24)]
+    (folder / "train.json").write_text(json.dumps(rows))
+    return {
+        "model": {"path": str(tiny_llama)},
+        "template": "chatml",
+        "data": {"train": [str(folder / "train.json")], "cache": False},
+        "stage": "sft",
+        "adapter": "full",
+        "tracker": ["jsonl"],
+        "precision": "fp32",
+        "output_dir": str(folder / name),
+        "trainer": {
+            "max_steps": 3,
+            "per_device_train_batch_size": 2,
+            "learning_rate": 1e-3,
+            "optim": "adamw_torch",
+            "logging_steps": 1,
+            "save_strategy": "no",
+            "use_cpu": True,
+            **trainer,
+        },
+    }
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_twice_the_batch(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a function, and as a command; the weights are the same to rounding, and so are the losses of each step."""
+    from safetensors.torch import load_file
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    one = tunesmith.train(config_of(tiny_llama, tmp_path, "one", per_device_train_batch_size=4))
+    two = tunesmith.train(config_of(tiny_llama, tmp_path, "two"), {"parallel": "ddp", "parallel.processes": 2})
+    assert two == tmp_path / "two"
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config_of(tiny_llama, tmp_path, "command")))
+    done = run_command(tmp_path / "c.yaml").communicate(timeout=300)
+    weights = load_file(one / "model.safetensors")
+    for run in (two, tmp_path / "command"):
+        others = load_file(run / "model.safetensors")
+        assert weights.keys() == others.keys()
+        assert max(float((weights[name] - others[name]).abs().max()) for name in weights) < 2e-5
+        assert logged(run) == pytest.approx(logged(one), rel=1e-5)
+    assert done[0].count("done: ") == 1, "of several processes one says it"
+    assert "Traceback" not in done[1]
+    saved = yaml.safe_load((two / "run.yaml").read_text())
+    assert saved["parallel"]["name"] == "ddp", "the run is repeated as it was"
+
+
+def run_command(file: Path, *overrides: str) -> subprocess.Popen[str]:
+    """`tunesmith train FILE parallel=ddp parallel.processes=2`."""
+    words = ["train", str(file), "parallel=ddp", "parallel.processes=2", *overrides]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "tunesmith", *words]
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+@pytest.mark.slow
+def test_a_worker_that_crashes_takes_the_run_down(tiny_llama: Path, tmp_path: Path) -> None:
+    """With its own traceback, its rank, and its exit code; no process is left."""
+    (tmp_path / "bad.py").write_text(
+        "import os\n"
+        "from tunesmith import hookimpl, plugin\n\n\n"
+        "@plugin\nclass Bad:\n    '''Fails on one rank.'''\n\n"
+        "    @hookimpl\n    def on_event(self, event):\n        pass\n\n"
+        "    @hookimpl(wrapper=True)\n    def compute_loss(self):\n"
+        "        if os.environ['RANK'] == '1':\n            raise RuntimeError('a cosmic ray')\n"
+        "        return (yield)\n"
+    )
+    config = {**config_of(tiny_llama, tmp_path, "run"), "patch": ["bad.py:Bad"]}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    process = run_command(tmp_path / "c.yaml")
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "rank 1 failed with exit code 1" in told and told.count("RuntimeError: a cosmic ray") == 1
+    assert "while compute_loss of patch." in told
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_saves_and_goes_on(tiny_llama: Path, tmp_path: Path) -> None:
+    """SIGINT to the command: both finish their step, one checkpoint is saved; resumed, the run comes to its end."""
+    config = config_of(tiny_llama, tmp_path, "run", max_steps=500, learning_rate=1e-5)
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    process = run_command(tmp_path / "c.yaml")
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.is_file() and metrics.read_text().count("\n") > 2):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, told = process.communicate(timeout=120)
+    assert process.returncode == 75, told
+    assert told.count("interrupted. continue with: tunesmith train") == 1
+    assert "Traceback" not in told and "done:" not in said
+    (checkpoint,) = (tmp_path / "run").glob("checkpoint-*")
+    step = int(re.sub(r"\D", "", checkpoint.name))
+    resumed = run_command(tmp_path / "run", "resume=true", f"trainer.max_steps={step + 2}")
+    said, told = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, told
+    assert f"done: {tmp_path / 'run'}" in said and (tmp_path / "run" / "model.safetensors").is_file()
+
+
+def test_a_run_without_a_folder_is_not_started(tiny_llama: Path, tmp_path: Path) -> None:
+    config = {**config_of(tiny_llama, tmp_path, "run"), "output_dir": None, "parallel": {"name": "ddp", "processes": 2}}
+    with pytest.raises(TunesmithError, match="a run of several processes needs output_dir"):
+        tunesmith.train(config)
