@@ -54,6 +54,8 @@ class QuantizerTraits:
 class OptimizerTraits:
     """What an optimizer asks of the weights that it is given."""
 
+    one_process: bool = False  # it updates weights in ways that processes which share gradients cannot follow
+
 
 @dataclass(frozen=True)
 class TrainerTraits:
