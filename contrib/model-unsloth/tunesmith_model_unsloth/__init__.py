@@ -53,6 +53,9 @@ class Unsloth:
 
     @hookimpl
     def load_processor(self, source: ModelSource) -> Any:
+        from tunesmith_library_loading.chatter import silence
+
+        silence()
         from tunesmith_library_loading.processors import load_processor
 
         return load_processor(source.path, self.trust_remote_code)

@@ -1,5 +1,8 @@
 """Lion's update: c = β₁ m + (1 - β₁) g;  w ← w - η (sign(c) + λ w);  m ← β₂ m + (1 - β₂) g (algorithm 2)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 
@@ -7,7 +10,7 @@ class LionOptimizer(torch.optim.Optimizer):
     """Keeps one moment per weight, `exp_avg`."""
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = closure() if closure else None
         for group in self.param_groups:
             beta1, beta2 = group["betas"]

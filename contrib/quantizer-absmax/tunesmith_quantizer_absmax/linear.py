@@ -1,5 +1,7 @@
 """A linear layer with rounded weights: W ≈ codes * scales, with one scale per group of a row."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -8,6 +10,9 @@ from tunesmith import TunesmithError
 
 class AbsmaxLinear(nn.Linear):
     """A frozen linear layer that keeps int8 codes (out, in / group, group) and float scales (out, in / group, 1)."""
+
+    codes: Tensor
+    scales: Tensor
 
     def __init__(self, linear: nn.Linear, bits: int, group_size: int) -> None:
         nn.Module.__init__(self)
@@ -18,16 +23,17 @@ class AbsmaxLinear(nn.Linear):
         self.register_buffer("scales", scales)
 
     @property
-    def weight(self) -> Tensor:
+    def weight(self) -> Tensor:  # type: ignore[override]  # computed, and never set
         """The weight (out, in), computed anew at each use."""
         return (self.codes * self.scales).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         # Backward computes the weight again instead of keeping it: that is what makes training small.
-        return checkpoint(super().forward, x, use_reentrant=False, preserve_rng_state=False)
+        output: Tensor = checkpoint(super().forward, x, use_reentrant=False, preserve_rng_state=False)
+        return output
 
 
-def replace_linears(model: nn.Module, bits: int, group_size: int) -> nn.Module:
+def replace_linears(model: Any, bits: int, group_size: int) -> Any:
     """Replace every linear layer but the output head, in place."""
     head = model.get_output_embeddings()
     linears = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear and layer is not head}

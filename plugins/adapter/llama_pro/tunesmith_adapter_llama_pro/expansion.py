@@ -48,7 +48,7 @@ def expand(model: Any, count: int, zero_modules: Sequence[str]) -> tuple[str, li
     for position, layer in enumerate(layers):
         for module in layer.modules():
             if isinstance(getattr(module, "layer_idx", None), int):
-                module.layer_idx = position
+                setattr(module, "layer_idx", position)  # noqa: B010  # no attribute that torch knows of a module
     _follow(model.config.get_text_config(), origins)
     return path, new
 

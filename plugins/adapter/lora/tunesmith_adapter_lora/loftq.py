@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
-from torch import nn
 from transformers.pytorch_utils import Conv1D
 from tunesmith import TunesmithError, announce
 from tunesmith.files import replacing
@@ -63,7 +62,7 @@ def start_from_rounding(model: Any, folder: Path) -> Start:
     return start
 
 
-def weight_of(layer: nn.Module, dtype: torch.dtype) -> torch.Tensor:
+def weight_of(layer: Any, dtype: torch.dtype) -> torch.Tensor:
     """The weight (out, in) that a linear layer computes with, float32: its answer to the identity, without its bias.
 
     Args:
@@ -110,7 +109,7 @@ def _adapted_layers(model: Any) -> Iterator[tuple[str, LoraLayer]]:
             yield name, module
 
 
-def _set(layer: LoraLayer, quantised: torch.Tensor, rest: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+def _set(layer: Any, quantised: torch.Tensor, rest: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Let s B A be the nearest to `rest`; DoRA's magnitudes become the norms of the rows of Q + s B A."""
     (adapter,) = layer.lora_A
     first, second, scale = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight, float(layer.scaling[adapter])
@@ -127,7 +126,7 @@ def _set(layer: LoraLayer, quantised: torch.Tensor, rest: torch.Tensor) -> tuple
 
 def save_start(folder: Path, start: Start) -> None:
     """Write what an adapter started with beside it; the scale goes into B."""
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for name, (a, b, scale) in start.items():
         weights |= {f"{name}.lora_A.weight": a, f"{name}.lora_B.weight": b * scale}
     with replacing(folder / FILE) as draft:

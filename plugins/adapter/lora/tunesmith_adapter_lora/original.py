@@ -14,7 +14,8 @@ class OriginalWeights:
 
     def __init__(self, folder: Path) -> None:
         """Raises: TunesmithError when the folder has no safetensors."""
-        self._folder, self._files = folder, {}
+        self._folder = folder
+        self._files: dict[str, Path] = {}
         for file in sorted(folder.glob("*.safetensors")):
             with safe_open(file, "pt") as weights:
                 self._files |= dict.fromkeys(weights.keys(), file)

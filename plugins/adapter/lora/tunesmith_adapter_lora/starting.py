@@ -23,12 +23,12 @@ _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 def read_start(model: Any) -> Start:
     """Copy the matrices that a fresh adapter starts with."""
-    start = {}
-    for name, module in model.named_modules():
-        if isinstance(module, LoraLayer):
-            for adapter, layer in module.lora_A.items():
-                a, b = (matrix.weight.detach().float().cpu().clone() for matrix in (layer, module.lora_B[adapter]))
-                start[name] = (a, b, float(module.scaling[adapter]))
+    start: Start = {}
+    layers: dict[str, Any] = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    for name, module in layers.items():
+        for adapter, layer in module.lora_A.items():
+            a, b = (matrix.weight.detach().float().cpu().clone() for matrix in (layer, module.lora_B[adapter]))
+            start[name] = (a, b, float(module.scaling[adapter]))
     return start
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from tunesmith import TunesmithError
 from tunesmith_library_loading import precision
+from tunesmith_library_loading.chatter import silence
 from tunesmith_library_loading.precision import DTYPES, has_bf16, resolve
 from tunesmith_library_loading.processors import fit_embeddings, load_processor
 from tunesmith_library_testing.parts import load_plain
@@ -56,6 +58,13 @@ def test_a_missing_tokenizer_is_explained(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(TunesmithError, match="the tokenizer cannot be loaded"):
         load_processor(tmp_path, False)
+
+
+def test_chatter_is_for_errors(caplog: pytest.LogCaptureFixture) -> None:
+    silence()
+    logging.getLogger("torchao").warning("a kernel of mine does not fit")
+    logging.getLogger("torchao").error("what went wrong")
+    assert caplog.messages == ["what went wrong"]
 
 
 def test_every_token_has_an_embedding(tiny_llama: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from tunesmith import TunesmithError, announce
@@ -22,9 +24,11 @@ def resolve(requested: str) -> Precision:
 
     Raises: TunesmithError when the hardware cannot compute in what was asked for.
     """
-    kind = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    kind = "cpu" if accelerator is None else accelerator.type
     if requested == "auto":
-        chosen, why = ("bf16", f"this {kind} computes in it") if has_bf16(kind) else ("fp32", f"no bf16 on this {kind}")
+        chosen: Precision = "bf16" if has_bf16(kind) else "fp32"
+        why = f"this {kind} computes in it" if chosen == "bf16" else f"no bf16 on this {kind}"
         announce("precision", chosen, why)
         return chosen
     if requested == "fp32":
@@ -46,13 +50,13 @@ def resolve(requested: str) -> Precision:
 def has_bf16(kind: str) -> bool:
     """Whether a type of device has instructions for bf16; `kind` as torch names it: cpu, cuda, mps, …"""
     if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if kind == "cpu":
         return any(_cpu_capabilities().get(name) for name in _BF16_INSTRUCTIONS)
     return kind != "mps"
 
 
-def _cpu_capabilities() -> dict[str, bool]:
+def _cpu_capabilities() -> Mapping[str, Any]:
     """The CPU's instruction sets by name, from torch (2.13 on), else from the kernel of the operating system."""
     if hasattr(torch.cpu, "get_capabilities"):
         return torch.cpu.get_capabilities()

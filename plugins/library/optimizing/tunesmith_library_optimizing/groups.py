@@ -87,7 +87,7 @@ def weight_groups(
     return [{"params": projected, **projection}, *groups] if projected else groups, len(projected)
 
 
-def _target_weights(model: nn.Module, target_modules: Sequence[str] | str) -> list[nn.Parameter]:
+def _target_weights(model: Any, target_modules: Sequence[str] | str) -> list[Tensor]:
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     linear = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
     if target_modules == "all":

@@ -58,7 +58,8 @@ def adam_direction(gradient: Tensor, state: dict[str, Any], betas: tuple[float, 
     if "exp_avg" not in state:
         state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
     beta1, beta2 = betas
-    mean = state["exp_avg"].lerp_(gradient, 1 - beta1)
+    mean: Tensor = state["exp_avg"].lerp_(gradient, 1 - beta1)
     square = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-    denominator = (square / (1 - beta2 ** state["step"])).sqrt_().add_(eps)
-    return (mean / (1 - beta1 ** state["step"])).div_(denominator)
+    denominator: Tensor = (square / (1 - beta2 ** state["step"])).sqrt_().add_(eps)
+    direction: Tensor = mean / (1 - beta1 ** state["step"])
+    return direction.div_(denominator)

@@ -21,6 +21,7 @@ from tunesmith import TunesmithError
 Batch = Mapping[str, Any]
 Linears = dict[str, nn.Linear]
 
+_ZERO = torch.zeros(())  # a sum of nothing, of any shape
 _PER_TOKEN = {"input_ids", "attention_mask", "position_ids"}  # (B, T), and can be cut
 
 
@@ -28,8 +29,8 @@ _PER_TOKEN = {"input_ids", "attention_mask", "position_ids"}  # (B, T), and can 
 class Statistics:
     """Of the inputs x (tokens, in) of a layer, summed over the tokens."""
 
-    hessian: torch.Tensor | float = 0.0  # Σ x xᵀ (in, in), float32
-    magnitude: torch.Tensor | float = 0.0  # Σ |x| (in,), float32
+    hessian: torch.Tensor = _ZERO  # Σ x xᵀ (in, in), float32
+    magnitude: torch.Tensor = _ZERO  # Σ |x| (in,), float32
     tokens: int = 0
 
     def add(self, x: torch.Tensor) -> None:
@@ -49,7 +50,8 @@ class Call:
 
     @property
     def hidden(self) -> torch.Tensor:
-        return self.args[0] if self.args else self.kwargs["hidden_states"]
+        hidden: torch.Tensor = self.args[0] if self.args else self.kwargs["hidden_states"]
+        return hidden
 
     def put(self, hidden: torch.Tensor) -> None:
         if self.args:
@@ -72,7 +74,8 @@ class Block:
         """The hidden states (B, T, H) that the layer gives."""
         args, kwargs = _moved((call.args, call.kwargs), self.device, dtype)
         output = (self.module if module is None else module)(*args, **kwargs)
-        return output[0] if isinstance(output, tuple) else output
+        hidden: torch.Tensor = output[0] if isinstance(output, tuple) else output
+        return hidden
 
     def groups(self) -> list[Linears]:
         """The linear layers to quantise, those that share their input together, in the order in which they compute."""
@@ -95,9 +98,11 @@ class Block:
 
         def note(statistics: Statistics) -> Callable[..., None]:
             def hook(_: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-                x = args[0]
-                padded = call.kept is not None and x.shape[:2] == call.kept.shape
-                statistics.add(x[call.kept.to(x.device)] if padded else x.flatten(0, -2))
+                x, kept = args[0], call.kept
+                if kept is not None and x.shape[:2] == kept.shape:
+                    statistics.add(x[kept.to(x.device)])
+                else:
+                    statistics.add(x.flatten(0, -2))
 
             return hook
 
@@ -160,8 +165,9 @@ def decoder_layers(model: Any) -> list[str]:
 
 def compute_device(home: torch.device) -> torch.device:
     """Where a layer is calibrated: on the accelerator, though in training the weights are still on the CPU."""
-    if home.type == "cpu" and torch.accelerator.is_available():
-        return torch.device(torch.accelerator.current_accelerator().type, int(os.environ.get("LOCAL_RANK", "0")))
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if home.type == "cpu" and accelerator is not None:
+        return torch.device(accelerator.type, int(os.environ.get("LOCAL_RANK", "0")))
     return home
 
 

@@ -87,9 +87,9 @@ def from_stored(tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any], 
         qweight, zeros = pack(codes, bits), unpack_awq(tensors["qzeros"])
         groups = side_by_side(len(codes), len(scales), codes)
     else:
-        qweight, groups = tensors["qweight"], tensors.get("g_idx")
-        columns = 32 * len(qweight) // int(config["bits"]) if groups is None else len(groups)
-        groups = side_by_side(columns, len(scales), qweight) if groups is None else groups
+        qweight, order = tensors["qweight"], tensors.get("g_idx")
+        columns = 32 * len(qweight) // int(config["bits"]) if order is None else len(order)
+        groups = side_by_side(columns, len(scales), qweight) if order is None else order
         bits = 32 * len(qweight) // columns
         zeros = (unpack(tensors["qzeros"].T, bits).T + _lessened(layout)) & (2**bits - 1)
     qzeros = pack(zeros.T, bits).T.contiguous()

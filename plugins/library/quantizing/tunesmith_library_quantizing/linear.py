@@ -25,6 +25,13 @@ class PackedLinear(nn.Linear):
     `weight` (out, in) is computed when it is asked for, and cannot be set.
     """
 
+    qweight: nn.Parameter
+    qzeros: nn.Parameter
+    scales: nn.Parameter
+    g_idx: nn.Parameter
+    input_scale: nn.Parameter | None
+    output_scale: nn.Parameter | None
+
     def __init__(self, tensors: Mapping[str, torch.Tensor | None], dtype: torch.dtype) -> None:
         """Take the tensors above by name, the bias None where there is none.
 
@@ -63,7 +70,7 @@ class PackedLinear(nn.Linear):
         self._ordered = other._ordered
 
     @property
-    def weight(self) -> torch.Tensor:  # type: ignore[override]
+    def weight(self) -> torch.Tensor:  # type: ignore[override]  # computed, and never set
         """The weight (out, in)."""
         weight = self.transposed(self.dtype).T
         weight = weight if self.input_scale is None else weight / self.input_scale.to(self.dtype)
@@ -74,7 +81,7 @@ class PackedLinear(nn.Linear):
         scales = self.scales.float() if dtype == torch.float32 else self.scales
         codes, zeros = unpack(self.qweight, self.bits), unpack(self.qzeros.T, self.bits).T
         if self._ordered:
-            grouped = codes.unflatten(0, (len(scales), -1)).sub_(zeros[:, None])
+            grouped: torch.Tensor = codes.unflatten(0, (len(scales), -1)).sub_(zeros[:, None])
             return (grouped * scales[:, None]).flatten(0, 1).to(dtype)
         groups = self.g_idx.long()
         return (codes.sub_(zeros[groups]) * scales[groups]).to(dtype)
@@ -85,7 +92,7 @@ class PackedLinear(nn.Linear):
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
         x = x.to(dtype)
         x = x if self.input_scale is None else x / self.input_scale.to(dtype)
-        product = _Product.apply(x, self)
+        product: torch.Tensor = _Product.apply(x, self)  # type: ignore[no-untyped-call]
         product = product if self.output_scale is None else product * self.output_scale.to(dtype)
         return product if self.bias is None else product + self.bias.to(dtype)
 

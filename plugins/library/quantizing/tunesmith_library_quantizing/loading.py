@@ -30,7 +30,7 @@ class StoredConfig(QuantizationConfigMixin):
 
     def __init__(self, folder: str, quant_method: str = _METHOD) -> None:
         """Args: folder: that holds config.json and the weights."""
-        self.quant_method = quant_method
+        self.quant_method = quant_method  # type: ignore[assignment]  # of our own, which their enumeration lacks
         self.folder = folder
 
 

@@ -53,7 +53,8 @@ def begins_as_base(model: Any) -> bool:
         for switched in (nullcontext(), adapted.disable_adapter()):
             with switched:
                 found.append(model(input_ids=tokens[None], use_cache=False).logits.float())
-    return torch.allclose(*found, rtol=1e-3, atol=1e-3)
+    switched_on, switched_off = found
+    return torch.allclose(switched_on, switched_off, rtol=1e-3, atol=1e-3)
 
 
 def _trains_base(adapted: Any) -> bool:

@@ -24,7 +24,7 @@ def dequantise(codes: Tensor, codebooks: Tensor, scales: Tensor) -> Tensor:
     books, entries, rows, columns = codebooks.shape
     first = torch.arange(0, books * entries, entries, device=codes.device)
     indices = (codes.long() % entries + first).flatten(0, 1)  # (out / o · in / g, M), into all codebooks in a row
-    groups = functional.embedding_bag(indices, codebooks.flatten(0, 1).flatten(1), mode="sum")
+    groups: Tensor = functional.embedding_bag(indices, codebooks.flatten(0, 1).flatten(1), mode="sum")
     groups = groups.unflatten(0, codes.shape[:2]).unflatten(-1, (rows, columns)) * scales
     return groups.transpose(1, 2).flatten(2).flatten(0, 1)
 
@@ -51,13 +51,14 @@ class AqlmLinear(nn.Linear):
         self.register_parameter("bias", bias)
 
     @property
-    def weight(self) -> Tensor:
+    def weight(self) -> Tensor:  # type: ignore[override]  # computed, and never set
         """The weight (out, in), computed anew at each use."""
         return dequantise(self.codes, self.codebooks, self.scales)
 
     def forward(self, x: Tensor) -> Tensor:
         # Backward computes the weight again instead of keeping it: that is what makes training small.
-        return checkpoint(super().forward, x, use_reentrant=False, preserve_rng_state=False)
+        output: Tensor = checkpoint(super().forward, x, use_reentrant=False, preserve_rng_state=False)
+        return output
 
 
 def _frozen(tensor: Tensor) -> nn.Parameter:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
-from transformers.quantizers import HfQuantizer
 from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
+from transformers.quantizers.base import HfQuantizer
 from tunesmith import TunesmithError
 from tunesmith.types import ModelSource
 
@@ -68,7 +68,7 @@ class AqlmReader(HfQuantizer):
 
     def preprocess_model(self, model: Any, dtype: Any = None, **options: Any) -> None:
         """Put layers for codes in the place of the linear layers, before any weight is read."""
-        config = self.quantization_config
+        config: Any = self.quantization_config  # an AqlmConfig
         whole = {name.removesuffix(".weight") for name in config.linear_weights_not_to_quantize}
         head = model.get_output_embeddings()
         for name, layer in list(model.named_modules()):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,7 +32,7 @@ class Finder:
 
     def __init__(self, block: Block) -> None:
         self._block = block
-        self._copy = copy.deepcopy(block.module).float()
+        self._copy: Any = copy.deepcopy(block.module).float()
         self._call = block.calls[0]
 
     def find(self, linears: Linears) -> Place | None:
@@ -83,7 +84,7 @@ class Finder:
         return name.removeprefix(f"{self._block.name}.")
 
 
-def divided(module: nn.Module, offset: int | None, scale: torch.Tensor) -> dict[str, torch.Tensor]:
+def divided(module: Any, offset: int | None, scale: torch.Tensor) -> dict[str, torch.Tensor]:
     """The weight and the bias of a norm or linear layer whose outputs (…, n) are divided by a scale (n,)."""
     weight, bias = module.weight.detach(), getattr(module, "bias", None)
     new = weight.float() / scale[:, None] if offset is None else (weight.float() + offset) / scale - offset

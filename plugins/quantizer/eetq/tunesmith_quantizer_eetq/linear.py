@@ -25,20 +25,22 @@ class EetqLinear(nn.Linear):
         self.kernel = kernel.requires_grad_(False)
 
     @property
-    def bias(self) -> Tensor | None:  # type: ignore[override]
-        return self.kernel.bias
+    def bias(self) -> Tensor | None:  # type: ignore[override]  # the kernel's, and never set
+        bias: Tensor | None = self.kernel.bias
+        return bias
 
     @property
-    def weight(self) -> Tensor:  # type: ignore[override]
+    def weight(self) -> Tensor:  # type: ignore[override]  # computed, and never set
         """The weight (out, in), float16: the outputs for the unit vectors, computed anew at each use."""
         with torch.no_grad():
             unit = torch.eye(self.in_features, dtype=torch.float16, device=self.kernel.weight.device)
-            outputs = self.kernel(unit)
+            outputs: Tensor = self.kernel(unit)
             return (outputs if self.bias is None else outputs - self.bias).T
 
     def forward(self, x: Tensor) -> Tensor:
         # the kernel takes whatever it is given for float16
-        return _Multiply.apply(x.to(torch.float16), self)
+        output: Tensor = _Multiply.apply(x.to(torch.float16), self)  # type: ignore[no-untyped-call]
+        return output
 
 
 class _Multiply(torch.autograd.Function):
@@ -47,7 +49,8 @@ class _Multiply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: EetqLinear) -> Tensor:
         ctx.layer = layer
-        return layer.kernel(x.flatten(0, -2).contiguous()).unflatten(0, x.shape[:-1])
+        output: Tensor = layer.kernel(x.flatten(0, -2).contiguous()).unflatten(0, x.shape[:-1])
+        return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

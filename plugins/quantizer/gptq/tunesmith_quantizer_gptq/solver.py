@@ -67,6 +67,7 @@ def _inverse_factor(hessian: torch.Tensor, damping: float) -> torch.Tensor:
     while damping <= _LARGEST_DAMPING:
         damped = hessian + damping * mean * torch.eye(len(hessian), device=hessian.device)
         lower, failed = torch.linalg.cholesky_ex(damped)
+        upper: torch.Tensor = lower
         if not failed:
             upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
         if not failed:

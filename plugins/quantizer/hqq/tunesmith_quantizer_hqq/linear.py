@@ -49,9 +49,9 @@ def _quantised(layer: nn.Linear, bits: int, group_size: int, axis: int) -> HQQLi
 
 def _device_of(weight: torch.Tensor) -> str:
     """Where a layer will compute: hqq's layers cannot be moved, and in training the weights are still on the CPU."""
-    if weight.device.type == "cpu" and torch.accelerator.is_available():
-        kind = torch.accelerator.current_accelerator().type
-        return f"{kind}:{os.environ.get('LOCAL_RANK', '0')}"
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if weight.device.type == "cpu" and accelerator is not None:
+        return f"{accelerator.type}:{os.environ.get('LOCAL_RANK', '0')}"
     return str(weight.device)
 
 

@@ -23,7 +23,7 @@ from torchao.quantization import (
 )
 from torchao.quantization.qat import QATConfig
 from transformers import TorchAoConfig
-from transformers.quantizers import AutoHfQuantizer
+from transformers.quantizers.auto import AutoHfQuantizer
 from tunesmith import TunesmithError
 from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 
