@@ -30,7 +30,7 @@ CODES = {
     "1": "the program crashed; its traceback is a bug report",
     "2": "a mistake in the command line, the configuration or the data",
     "75": "interrupted; it can go on where it was, as the message says",
-    "130": "interrupted, and nothing to go on from",
+    "130": "interrupted, and there is nothing to go on from",
 }
 
 

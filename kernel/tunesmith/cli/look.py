@@ -19,8 +19,10 @@ from tunesmith.options import shorthand
 def plan(config: str | None, overrides: list[str], command: str) -> int:
     """Show what would happen, and everything that is wrong, without loading anything."""
     from tunesmith.assemble import examine
+    from tunesmith.cli.estimates import lines
     from tunesmith.cli.hooks import implementations
     from tunesmith.compose import compose
+    from tunesmith.estimating import estimated
     from tunesmith.planning import report
 
     found, problems, manager = examine(compose(config, overrides), command)
@@ -28,6 +30,10 @@ def plan(config: str | None, overrides: list[str], command: str) -> int:
     click.echo("\n# hooks, and who implements them; the first is called first")
     for hook, plugins in implementations(manager):
         click.echo(f"{hook}: {', '.join(plugins)}")
+    if not any(problem.severity == "error" for problem in problems):
+        click.echo("\n# memory (estimated)")
+        for line in lines(estimated(found, manager)):
+            click.echo(line)
     for notice in found.notices:
         click.echo(f"\nnote: {notice}")
     if not problems:

@@ -14,6 +14,7 @@ from tunesmith.kinds import KINDS, Kind
 from tunesmith.options import options, plain, shorthand
 from tunesmith.planning import RunOptions
 from tunesmith.ranges import Range
+from tunesmith.upgrades import VERSION
 
 
 def config_schema(catalog: Catalog | None = None) -> dict[str, Any]:
@@ -21,6 +22,7 @@ def config_schema(catalog: Catalog | None = None) -> dict[str, Any]:
     catalog = catalog or Catalog.discover()
     properties = {
         "defaults": {"type": "array", "items": {"type": "string"}, "description": "files to inherit from"},
+        VERSION: {"type": "string", "description": "the version that wrote the file"},
         **options_schema(RunOptions)["properties"],
     }
     for kind in KINDS.values():

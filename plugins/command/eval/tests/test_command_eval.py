@@ -173,7 +173,7 @@ def test_a_run_is_measured_into_its_folder(invoke, tiny_llama, tmp_path):
 
 
 def test_an_exported_model_is_measured_into_output_dir(invoke, tiny_llama, tmp_path):
-    told = invoke(str(tiny_llama), f"output_dir={tmp_path / 'results'}").stderr
+    told = invoke(str(tiny_llama), f"output_dir={tmp_path / 'results'}").stdout
     assert f"done: {tmp_path / 'results' / 'evaluations.json'}" in told
     assert (tmp_path / "results" / "evaluations" / "lengths.jsonl").is_file()
     assert not (tiny_llama / "evaluations.json").exists()

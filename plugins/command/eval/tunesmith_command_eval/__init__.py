@@ -40,6 +40,6 @@ class Eval:
             if folder is None:
                 click.echo("nothing is written; output_dir=FOLDER keeps the numbers", err=True)
             else:
-                click.echo(f"done: {write(found, folder)}", err=True)
+                click.echo(f"done: {write(found, folder)}")
 
         return command

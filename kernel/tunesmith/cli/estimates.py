@@ -1,0 +1,36 @@
+"""What a run will need, for `tunesmith plan`: the estimate as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tunesmith.types import Estimate
+
+_WHEN = {"load": "loading", "forward": "a forward pass", "backward": "a backward pass", "step": "a step"}
+
+
+def lines(estimate: Estimate) -> Iterator[str]:
+    """Parameters, bytes of the phase that needs the most, what a token costs, and what is not in the figures."""
+    if estimate.weights:
+        phase, peak = estimate.peak
+        yield f"parameters: {estimate.parameters:,}, {estimate.trained:,} of them trained"
+        tokens = f" ({estimate.sequences:,} × {estimate.length:,} tokens at most)" if estimate.length else ""
+        for what, size in estimate.bytes(phase).items():
+            by_token = what in estimate.memory and estimate.memory[what].bytes_per_token
+            yield f"{what}: {in_words(size)}{tokens if by_token else ''}"
+        rest = [
+            f"{in_words(sum(estimate.bytes(other).values()))} in {_WHEN[other]}" for other in _WHEN if other != phase
+        ]
+        yield f"peak: {in_words(peak)} in {_WHEN[phase]} ({', '.join(rest)})"
+        if estimate.length:
+            yield f"a token costs {estimate.flops / 1e9:,.3g} GFLOP"
+    for unknown in estimate.unknown:
+        yield f"not in it: {unknown}"
+
+
+def in_words(size: float) -> str:
+    """Bytes as people say them, in powers of 1024: 7.9 GB."""
+    units, number = ("B", "KB", "MB", "GB", "TB"), 0
+    while size >= 999.5 and number < len(units) - 1:
+        size, number = size / 1024, number + 1
+    return f"{size:.3g} {units[number]}"
