@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,7 +10,7 @@ from tunesmith import hookimpl, plugin
 from tunesmith.addresses import is_path
 from tunesmith.errors import choices
 from tunesmith.traits import ModelTraits
-from tunesmith.types import ModelSource, Precision, Problem
+from tunesmith.types import Estimate, ModelSource, Precision, Problem
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -32,6 +31,8 @@ class Transformers:
     attention: Literal["auto", "per_sequence", "sdpa", "eager", "flash_attention_2", "flash_attention_3"] = "auto"
     initialize: Literal["pretrained", "random"] = "pretrained"  # random ignores the weights: training from scratch
     trust_remote_code: bool = False  # run the Python code that comes with the model
+
+    _method: str = ""  # with which the quantizer stores weights; transformers must see its package
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -67,6 +68,16 @@ class Transformers:
         return problems
 
     @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_model
+
+        return estimate_model(estimate, self.path)
+
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._method = getattr(plan.traits("quantizer"), "method", "")
+
+    @hookimpl
     def resolve_precision(self, requested: str) -> Precision:
         from tunesmith_library_loading.precision import resolve
 
@@ -74,9 +85,12 @@ class Transformers:
 
     @hookimpl
     def load_processor(self, source: ModelSource) -> Any:
-        # transformers and peft import these because they are installed, whether the run uses them or not
-        for chatterer in ("torchao", "bitsandbytes", "torch.utils._pytree"):
-            logging.getLogger(chatterer).setLevel(logging.ERROR)
+        from tunesmith_library_loading.chatter import silence
+
+        silence()
+        from tunesmith_library_loading.importing import import_transformers, stored_with
+
+        import_transformers(training=source.training, needed=(self._method, *stored_with(source.path)))
         from tunesmith_library_loading.processors import load_processor
 
         return load_processor(source.path, self.trust_remote_code)

@@ -1,0 +1,61 @@
+"""transformers, imported without what a run does not use.
+
+transformers imports some installed packages only because they are there, which costs every start a second and more:
+hqq, whose layers are decorated with torch's compiler, and torchao. They are out of sight while transformers is
+imported, unless they are needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+HIDDEN = ("hqq", "torchao")
+"""Packages that transformers imports when it finds them."""
+
+_MODULES = ("transformers.modeling_utils", "transformers.generation")
+_OF_TRAINING = ("transformers.trainer", "peft", "peft.tuners.lora.model")
+
+
+def import_transformers(*, training: bool, needed: Collection[str] = ()) -> None:
+    """Import transformers' own modules, once per process. What is imported already stays as it is.
+
+    Args:
+        training: also its trainer, and peft.
+        needed: packages of `HIDDEN` that transformers is to see, such as the one that stores a model's weights.
+    """
+    if "transformers.modeling_utils" in sys.modules:
+        return
+    from transformers.utils import import_utils
+
+    with _out_of_sight([name for name in HIDDEN if name not in needed]):
+        for name in (*_MODULES, *(_OF_TRAINING if training else ())):
+            with contextlib.suppress(ModuleNotFoundError):  # not every run has peft
+                importlib.import_module(name)
+    for name in HIDDEN:  # what transformers remembers of their absence
+        getattr(import_utils, f"is_{name}_available").cache_clear()
+
+
+def stored_with(folder: Path) -> tuple[str, ...]:
+    """The package that the weights in a folder were quantised with, as its config.json says; none for plain ones."""
+    file = folder / "config.json"
+    described = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    method = (described.get("quantization_config") or {}).get("quant_method")
+    return (str(method),) if method else ()
+
+
+@contextlib.contextmanager
+def _out_of_sight(names: Sequence[str]) -> Iterator[None]:
+    """Packages that are not imported yet are not found for the time of the block."""
+    hidden = [name for name in names if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # how Python marks what is not there
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]

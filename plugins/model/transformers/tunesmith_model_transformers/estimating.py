@@ -1,0 +1,32 @@
+"""What a model costs by its config.json, where that is at hand; without torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from tunesmith.types import Estimate
+from tunesmith_library_estimates.architectures import decoder
+
+
+def estimate_model(estimate: Estimate, path: str) -> Estimate:
+    """Put the weights of a model into an estimate, in the numbers that are computed in."""
+    file = Path(path).expanduser() / "config.json"
+    if not file.is_file():
+        return estimate.without(f"the model: the config.json of {path} is not at hand")
+    config = json.loads(file.read_text(encoding="utf-8"))
+    found = decoder(config, bits=32 if estimate.precision == "fp32" else 16)
+    if found is None:
+        return estimate.without(f"the model: the weights of model_type={config.get('model_type')} are not known")
+    if config.get("quantization_config"):
+        estimate = estimate.without("the few bits that the model is stored in")
+    return replace(
+        estimate,
+        weights=found.weights,
+        hidden_size=found.hidden_size,
+        vocabulary=found.vocabulary,
+        experts_per_token=found.experts_per_token,
+        flops_per_token=found.flops_per_token,
+        flops_per_pair=found.flops_per_pair,
+    )
