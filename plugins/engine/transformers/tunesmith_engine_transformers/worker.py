@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from tunesmith import TunesmithError
 
@@ -85,10 +85,9 @@ class Worker:
         and when three quarters of the batch are computed in vain.
         """
         with self._changed:
-            joining = itertools.takewhile(lambda item: _together(item, self._batch[0]), self._queue)
-            places = min(
-                sum(isinstance(item, Row) and not item.answer.ended for item in joining), self._batch_size - going
-            )
+            waiting = itertools.takewhile(lambda item: _together(item, self._batch[0]), self._queue)
+            joining = (item for item in waiting if not _over(item))
+            places = sum(1 for _ in itertools.islice(joining, self._batch_size - going))
         return places >= going or going <= rows // 4
 
     def close(self) -> None:
@@ -125,28 +124,36 @@ class Worker:
         """Wait for what is to be done next: a call or a batch; None when the worker is closed."""
         with self._changed:
             while not self._closed:
-                self._queue = deque(item for item in self._queue if isinstance(item, Call) or not item.answer.ended)
+                while self._queue and _over(self._queue[0]):
+                    self._queue.popleft()
                 if self._queue:
                     return self._taken()
                 self._changed.wait()
         return None
 
     def _taken(self) -> list[Row] | Call:
-        first = self._queue[0]
+        """Take the oldest in the queue out of it, and what goes with it."""
+        first = self._queue.popleft()
         if isinstance(first, Call):
-            self._queue.popleft()
             return first
-        for item in self._queue:
-            if len(self._batch) == self._batch_size or isinstance(item, Call):
-                break
-            if item is first or _together(item, first):
-                self._batch.append(item)
-            elif first.made:
+        self._batch, passed = [first], deque[Row | Call]()
+        while self._queue and len(self._batch) < self._batch_size:
+            item = self._queue.popleft()
+            if _together(item, first):
+                self._batch += [] if _over(item) else [item]
+                continue
+            passed.append(item)
+            if isinstance(item, Call) or first.made:
                 break  # who waits for other weights gets a turn when those that were begun have ended
-        taken = set(map(id, self._batch))
-        self._queue = deque(item for item in self._queue if id(item) not in taken)
+        self._queue.extendleft(reversed(passed))
         return list(self._batch)
 
 
-def _together(item: Row | Call, row: Row) -> bool:
+def _together(item: Row | Call, row: Row) -> TypeGuard[Row]:
+    """Whether what waits can be computed in the batch of a row."""
     return isinstance(item, Row) and item.goes_with(row)
+
+
+def _over(item: Row | Call) -> bool:
+    """Whether what waits has been cancelled."""
+    return isinstance(item, Row) and item.answer.ended
