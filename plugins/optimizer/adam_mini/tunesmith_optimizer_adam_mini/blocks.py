@@ -11,7 +11,7 @@ _PER_HEAD = ("q_proj", "k_proj", "wq", "wk", "query", "key")  # what models call
 
 def head_dim_of(model: Any) -> int | None:
     """The width of an attention head, None when the configuration does not say it."""
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     head_dim = getattr(config, "head_dim", None)
     heads, hidden_size = (getattr(config, name, None) for name in ("num_attention_heads", "hidden_size"))

@@ -43,7 +43,8 @@ def block_direction(
         state.update(step=0, exp_avg=torch.zeros_like(gradient), exp_avg_sq=torch.zeros_like(blocks[:, :1]))
     beta1, beta2 = betas
     state["step"] += 1
-    mean = state["exp_avg"].lerp_(gradient, 1 - beta1)
+    mean: Tensor = state["exp_avg"].lerp_(gradient, 1 - beta1)
     square = state["exp_avg_sq"].lerp_(blocks.square().mean(1, keepdim=True), 1 - beta2)
     denominator = (square / (1 - beta2 ** state["step"])).sqrt_().add_(eps)
-    return (mean.view(-1, block_size) / (1 - beta1 ** state["step"]) / denominator).view_as(gradient)
+    direction: Tensor = mean.view(-1, block_size) / (1 - beta1 ** state["step"]) / denominator
+    return direction.view_as(gradient)

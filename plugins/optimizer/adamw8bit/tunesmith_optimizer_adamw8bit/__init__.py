@@ -32,7 +32,7 @@ class AdamW8bit:
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
         from .optimizer import PerGroupAdamW8bit, weight_groups
 
-        return PerGroupAdamW8bit(
+        return PerGroupAdamW8bit(  # type: ignore[no-untyped-call]
             weight_groups(model, settings.weight_decay, self.embeddings_in_32_bit),
             lr=settings.learning_rate,
             betas=(settings.adam_beta1, settings.adam_beta2),

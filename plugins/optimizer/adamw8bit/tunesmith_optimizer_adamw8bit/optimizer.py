@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bitsandbytes.optim import AdamW8bit
+from bitsandbytes.optim.adamw import AdamW8bit
 from torch import nn
 from tunesmith_library_optimizing.groups import by_decay
 
@@ -17,7 +17,7 @@ class PerGroupAdamW8bit(AdamW8bit):
     """
 
     def get_config(self, gindex: int, pindex: int, group: dict[str, Any]) -> dict[str, Any]:
-        config = super().get_config(gindex, pindex, group)
+        config = super().get_config(gindex, pindex, group)  # type: ignore[no-untyped-call]
         return {**config, "optim_bits": group.get("optim_bits", config["optim_bits"])}
 
 

@@ -125,3 +125,7 @@ def test_conflicts_are_reported(options, others, values, key, text) -> None:
 def test_ranges(plugin, values) -> None:
     _, problems = structured(plugin, values, ("optimizer",), "optimizer=apollo")
     assert [str(problem.key) for problem in problems] == [f"optimizer.{name}" for name in values]
+
+
+def test_updates_inside_the_backward_pass_are_for_one_process() -> None:
+    assert Apollo(layerwise=True).traits.one_process and not Apollo().traits.one_process

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import above, at_least
+from tunesmith.traits import OptimizerTraits
 from tunesmith.types import OptimizerSettings, Problem
 from tunesmith_library_optimizing.checks import needs_projected_gradients
 
@@ -27,6 +28,10 @@ class Apollo:
     # layers to project: parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
     target_modules: list[str] | str = "all"
     layerwise: bool = False  # update each weight inside the backward pass, so that gradients need no memory
+
+    @property
+    def traits(self) -> OptimizerTraits:
+        return OptimizerTraits(one_process=self.layerwise)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

@@ -56,7 +56,7 @@ def random_projection(gradient: Tensor, rank: int, seed: int) -> Tensor:
     wide = gradient.shape[0] < gradient.shape[1]
     shape = (gradient.shape[0], rank) if wide else (rank, gradient.shape[1])
     generator = torch.Generator(gradient.device).manual_seed(seed)
-    matrix = torch.randn(shape, generator=generator, device=gradient.device, dtype=gradient.dtype) / rank**0.5
+    matrix: Tensor = torch.randn(shape, generator=generator, device=gradient.device, dtype=gradient.dtype) / rank**0.5
     return matrix.T @ gradient if wide else gradient @ matrix.T
 
 
@@ -66,9 +66,11 @@ def step_sizes(small: Tensor, direction: Tensor, scale_type: str) -> Tensor:
     Returns: (1, n) or (m, 1) to multiply the whole gradient with; a scalar for `tensor`.
     """
     if scale_type == "tensor":
-        return direction.norm() / (small.norm() + 1e-8)
+        whole: Tensor = direction.norm() / (small.norm() + 1e-8)
+        return whole
     channel = 0 if small.shape[0] < small.shape[1] else 1
-    return direction.norm(dim=channel, keepdim=True) / (small.norm(dim=channel, keepdim=True) + 1e-8)
+    each: Tensor = direction.norm(dim=channel, keepdim=True) / (small.norm(dim=channel, keepdim=True) + 1e-8)
+    return each
 
 
 def limit_growth(update: Tensor, last_norm: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -6,10 +6,11 @@ Luo, Yu and Li 2024, "BAdam: A Memory Efficient Full Parameter Optimization Meth
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import announce, hookimpl, plugin
 from tunesmith.ranges import Range, at_least
+from tunesmith.traits import OptimizerTraits
 from tunesmith.types import OptimizerSettings, Problem
 from tunesmith_library_optimizing.checks import needs_models_weights, needs_one_process, needs_whole_weights
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 @plugin
 class BAdam:
     """AdamW on one block of weights at a time."""
+
+    traits: ClassVar[OptimizerTraits] = OptimizerTraits(one_process=True)
 
     mode: Literal["layer", "ratio"] = "layer"  # a block is a transformer layer, or a share of every matrix
     switch_interval: Annotated[int, at_least(1)] = 50  # optimizer steps from one block to the next, K of the paper

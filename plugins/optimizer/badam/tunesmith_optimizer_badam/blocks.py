@@ -41,7 +41,7 @@ class Order:
         return ((self.start or 0) + (0 if self.mode == "fixed" else turn)) % self.count
 
 
-def layer_blocks(model: nn.Module, include_embedding: bool, include_lm_head: bool) -> tuple[Groups, list[str]]:
+def layer_blocks(model: Any, include_embedding: bool, include_lm_head: bool) -> tuple[Groups, list[str]]:
     """Divide the trainable weights by layers; what is in no block is frozen.
 
     Returns: parameter groups with `block`, and the names of the blocks.

@@ -40,23 +40,23 @@ class BlockAdamW(torch.optim.Optimizer):
             if group.get("block", active) == active:
                 for weight in group["params"]:
                     if weight.grad is not None:
-                        self._update(weight, group, active)
+                        self._update(weight, weight.grad, group, active)
         if self.active != active:
             self.state.clear()
             self._activate()
         return loss
 
-    def _update(self, weight: Tensor, group: dict[str, Any], active: int) -> None:
+    def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any], active: int) -> None:
         shares = group.get("shares", 1)
         part = share_of(weight.numel(), active % shares, shares, group.get("mask_mode", "adjacent"))
         chosen = weight.view(-1)[part]
         state = self.state[weight]
         if weight.dtype == torch.float32:
-            adamw(chosen, weight.grad.reshape(-1)[part], state, group)
+            adamw(chosen, gradient.reshape(-1)[part], state, group)
             return
         if "master" not in state:
             state["master"] = chosen.float()
-        adamw(state["master"], weight.grad.reshape(-1)[part].float(), state, group)
+        adamw(state["master"], gradient.reshape(-1)[part].float(), state, group)
         chosen.copy_(state["master"])
 
     def _activate(self) -> None:

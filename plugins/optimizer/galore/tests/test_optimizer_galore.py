@@ -171,3 +171,7 @@ def test_layerwise_on_several_processes_is_reported(monkeypatch) -> None:
     assert GaLore().check(StubPlan({"adapter": {"full": None}})) == []
     (problem,) = GaLore(layerwise=True).check(StubPlan({"adapter": {"full": None}}))
     assert "before 2 processes have shared gradients" in problem.message
+
+
+def test_updates_inside_the_backward_pass_are_for_one_process() -> None:
+    assert GaLore(layerwise=True).traits.one_process and not GaLore().traits.one_process
