@@ -28,6 +28,6 @@ def help(context: click.Context, words: tuple[str, ...]) -> None:
     for word in words:
         if not isinstance(found.command, click.Group):
             raise click.UsageError(f"{found.command_path} has no commands within, so no {word}.", found)
-        _, command, _ = found.command.resolve_command(found, [word])
-        found = click.Context(command, info_name=word, parent=found)
+        _, command, _ = found.command.resolve_command(found, [word])  # raises where there is none
+        found = click.Context(command or found.command, info_name=word, parent=found)
     click.echo(found.get_help())

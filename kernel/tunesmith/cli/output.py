@@ -65,17 +65,22 @@ class Output:
         return {name: value for name, value in {**bars, **verbosity}.items() if name not in os.environ}
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class _Handler(logging.Handler):
     """Writes to what `sys.stdout` or `sys.stderr` is at the time, which a progress bar replaces while it is drawn."""
 
     def __init__(self, stream: str) -> None:
-        logging.Handler.__init__(self)
+        super().__init__()
         self.stream_name = stream
 
-    @property
-    def stream(self) -> TextIO:
-        current: TextIO = getattr(sys, self.stream_name)
-        return current
+    def emit(self, record: logging.LogRecord) -> None:
+        stream: TextIO = getattr(sys, self.stream_name)
+        try:
+            stream.write(f"{self.format(record)}\n")
+            stream.flush()
+        except BrokenPipeError:  # whoever reads has gone: the command ends, and says so by its code
+            raise
+        except Exception:
+            self.handleError(record)
 
 
 class _Formatter(logging.Formatter):

@@ -70,14 +70,13 @@ class _Line:
         """The keys that can be written: kinds and options of the run, or behind a dot the options of a plugin."""
         head, dot, _ = written.rpartition(".")
         if not dot:
-            for kind in CONFIGURED.values():
-                yield Answer(f"{kind.name}=", kind.summary)
+            for name, kind in CONFIGURED.items():
+                yield Answer(f"{name}=", kind.summary)
                 if written:  # of an empty word there are many without these
-                    yield Answer(f"{kind.name}.", f"options: {kind.summary}")
+                    yield Answer(f"{name}.", f"options: {kind.summary}")
             yield from (Answer(f"{option.name}=", option.doc) for option in _run_options())
             return
-        kind = CONFIGURED.get(head)
-        if kind and kind.many:
+        if head in CONFIGURED and CONFIGURED[head].many:
             for name in self._catalog.names(head):
                 yield Answer(f"{head}.{name}=", "true or false")
                 yield Answer(f"{head}.{name}.", self._summary(head, name))

@@ -55,7 +55,8 @@ def _memory() -> Iterator[tuple[str, str]]:
 
 def _libraries(distributions: Iterable[str]) -> Iterator[tuple[str, str]]:
     """The versions of what distributions ask for, the project's own left out; of extras only what is there."""
-    needed, optional = set(), set()
+    needed: set[str] = set()
+    optional: set[str] = set()
     for distribution in distributions:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError, InvalidRequirement):
             for requirement in map(Requirement, importlib.metadata.requires(distribution) or ()):
