@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from tunesmith.types import Problem
+from tunesmith_library_training import processes
 from tunesmith_library_weights.plans import suitable
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def needs_one_process(message: str, advice: str, key: str = "optimizer") -> list
     Args:
         message: what is wrong; `{processes}` is their number.
     """
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    return [Problem(key, message.format(processes=processes), advice)] if processes > 1 else []
+    count = processes.count()
+    return [Problem(key, message.format(processes=count), advice)] if count > 1 else []
 
 
 def needs_one_backward(plan: Plan, name: str) -> Iterator[Problem]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 from tunesmith import TunesmithError
+from tunesmith_library_training import processes
 
 Batch = Mapping[str, Any]
 Linears = dict[str, nn.Linear]
@@ -167,7 +167,7 @@ def compute_device(home: torch.device) -> torch.device:
     """Where a layer is calibrated: on the accelerator, though in training the weights are still on the CPU."""
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if home.type == "cpu" and accelerator is not None:
-        return torch.device(accelerator.type, int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device(accelerator.type, processes.local_rank())
     return home
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import torch
-
-logger = logging.getLogger("tunesmith")
+from tunesmith.messages import logger
 
 TOLERANCE = 1e-3
 """A larger answer of `isolates_sequences` means that sequences leak into each other."""

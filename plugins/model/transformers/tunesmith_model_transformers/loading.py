@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from tunesmith.types import ModelSource
 from tunesmith_library_loading.precision import DTYPES
 from tunesmith_library_loading.processors import fit_embeddings
 from tunesmith_library_training import attention as per_sequence
-from tunesmith_library_training import varlen
+from tunesmith_library_training import processes, varlen
 
 
 def load_model(
@@ -92,5 +91,4 @@ def _placement(training: bool, quantised: bool) -> Any:
     """
     if not torch.accelerator.is_available() or (training and not quantised):
         return None
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return {"": int(os.environ.get("LOCAL_RANK", "0"))} if training or several else "auto"
+    return {"": processes.local_rank()} if training or processes.count() > 1 else "auto"
