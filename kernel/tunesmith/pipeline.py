@@ -41,14 +41,12 @@ Config = str | Path | Mapping[str, Any] | None
 
 
 def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalog | None = None) -> Path:
-    """Train, and give the run's folder.
+    """Train, and give the run's folder; with a `parallel` plugin in processes of the run, for which this one waits.
 
     Args:
         config: a YAML file, a run's folder or run.yaml (repeats it), or a mapping.
         overrides: `{"adapter.rank": 16}` or `["adapter.rank=16"]`.
         catalog: where to look for plugins; by default all that are installed.
-
-    With a `parallel` plugin the run's processes do it, and this one waits.
 
     Raises: ConfigError that lists all problems, before anything heavy is imported; Interrupted when the run was
         interrupted and can be resumed; WorkersFailed when one of several processes failed.

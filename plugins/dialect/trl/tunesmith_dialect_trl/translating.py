@@ -11,7 +11,8 @@ from tunesmith.types import Note, Translation
 
 from tunesmith_dialect_trl.draft import Draft
 from tunesmith_dialect_trl.table import DROPPED, KEPT, OLD, ONLY, OWN, SAME, TRAINERS, defaults
-from tunesmith_dialect_trl.thought import DPO_LOSSES, THOUGHT
+from tunesmith_dialect_trl.thought import THOUGHT
+from tunesmith_dialect_trl.thought.objective import DPO_LOSSES
 
 _LOSSES = {
     "sft": {"nll", "chunked_nll", "dft"},

@@ -1,0 +1,96 @@
+"""The loop, its numbers, and what is put around the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tunesmith_dialect_trl.draft import Draft
+
+_TRACKERS = ("console", "jsonl", "plot")
+
+
+def _mapping(value: Any, key: str, draft: Draft) -> dict[str, Any] | None:
+    """A mapping, also one that is written as JSON; None, and a refusal, for anything else."""
+    try:
+        read = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        read = value
+    if isinstance(read, Mapping):
+        return dict(read)
+    draft.refuse(key, "it is no mapping.")
+    return None
+
+
+def warmup_steps(value: Any, draft: Draft) -> None:
+    """Below 1 it is a share of all steps."""
+    if "warmup_ratio" in draft.written and "warmup_steps" not in draft.written:
+        return
+    if isinstance(value, int | float) and 1 <= value == int(value):
+        draft.put("trainer.warmup_steps", int(value), "warmup_steps")
+    else:
+        draft.put("trainer.warmup_ratio", value, "warmup_steps")
+
+
+def precision(value: Any, draft: Draft) -> None:
+    """TRL computes in bf16 unless it is told otherwise; so does `auto` wherever the hardware can."""
+    if draft.get("fp16"):
+        draft.put("precision", "fp16", "fp16")
+    elif draft.get("bf16"):
+        draft.put("precision", "bf16", "bf16")
+    elif draft.get("bf16") is False:
+        draft.put("precision", "fp32", "bf16")
+
+
+def lr_scheduler_kwargs(value: Any, draft: Draft) -> None:
+    given = None if value is None else _mapping(value, "lr_scheduler_kwargs", draft)
+    if given:
+        draft.put("trainer.lr_scheduler_kwargs", given, "lr_scheduler_kwargs")
+
+
+def fsdp_config(value: Any, draft: Draft) -> None:
+    given = None if value is None else _mapping(value, "fsdp_config", draft)
+    if given:
+        draft.put("trainer.fsdp_config", given, "fsdp_config")
+
+
+def deepspeed(value: Any, draft: Draft) -> None:
+    if isinstance(value, Mapping):
+        draft.refuse("deepspeed", "its configuration is a file.", "write it to a JSON file, and its path here")
+    elif value is not None:
+        draft.put("trainer.deepspeed", value, "deepspeed")
+
+
+def optim_target_modules(value: Any, draft: Draft) -> None:
+    if value is not None:
+        draft.put("trainer.optim_target_modules", [value] if isinstance(value, str) else value, "optim_target_modules")
+
+
+def resume_from_checkpoint(value: Any, draft: Draft) -> None:
+    if value in (True, "true", "True"):
+        draft.put("resume", True, "resume_from_checkpoint")
+    elif value not in (None, False, "false", "False"):
+        draft.refuse("resume_from_checkpoint", "a run goes on from its newest checkpoint.", "write resume=true")
+
+
+def report_to(value: Any, draft: Draft) -> None:
+    """Trackers beside those that are always there."""
+    names = [value] if isinstance(value, str) else value or []
+    others = [name for name in names if name not in ("none", "all")]
+    if others:
+        draft.put("tracker", {name: {} for name in (*_TRACKERS, *others)}, "report_to")
+
+
+def use_liger_kernel(value: Any, draft: Draft) -> None:
+    if value:
+        draft.put("patch.liger", dict(draft.get("liger_kernel_config") or {}), "use_liger_kernel")
+
+
+def liger_kernel_config(value: Any, draft: Draft) -> None:
+    if value and not draft.get("use_liger_kernel"):
+        draft.note("liger_kernel_config", "dropped", "it belongs to use_liger_kernel.")
+
+
+def env(value: Any, draft: Draft) -> None:
+    draft.note("env", "dropped", "a configuration changes no environment; set the variables in the shell.")
