@@ -22,6 +22,8 @@ from tunesmith_library_testing.tiny import save_tiny_model
 class EngineSuite(EngineModelSuite):
     """The tests of an `engine` plugin, with a tiny Llama of random weights and greedy sampling."""
 
+    kind = "engine"
+
     def pieces(self, handle: ModelHandle, conversations: tuple[Conversation, ...], **asked: Any) -> list[Piece]:
         """All pieces of the answers, greedy if nothing else is asked; `asked` are arguments of `Chat.answer`."""
         with Chat(handle, self.manager().hook.open_engine) as chat:
