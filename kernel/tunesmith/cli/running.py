@@ -77,7 +77,8 @@ def _tell_usage(error: click.ClickException) -> None:
         return
     lines = [message[:1].lower() + message[1:]]
     if isinstance(error, click.NoSuchOption) and context:
-        names = [name for item in context.command.get_params(context) for name in item.opts if name[:1] == "-"]
+        shown = [item for item in context.command.get_params(context) if not getattr(item, "hidden", False)]
+        names = [name for item in shown for name in item.opts if name[:1] == "-"]
         lines = [f"{context.command_path} has no option {error.option_name}.", choices(error.option_name, names)]
     if isinstance(error, click.UsageError) and context:
         lines.append(f"{context.command_path} --help")
