@@ -99,9 +99,28 @@ def test_a_listener_may_cancel() -> None:
         heard.append(item)
         answer.cancel()
 
+    others: list[Any] = []
     answer.listen(once)
+    answer.listen(others.append)
     answer.put(SAID[0])
-    assert heard == [SAID[0], Delta((), finish_reason="cancelled")]
+    assert heard == others == [SAID[0], Delta((), finish_reason="cancelled")], "all in the same order"
+
+
+def test_a_listener_that_fails_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    answer = StreamedAnswer()
+    heard: list[Any] = []
+
+    def fails(item: Any) -> None:
+        heard.append(item)
+        raise ZeroDivisionError("my mistake")
+
+    answer.listen(fails)
+    others: list[Any] = []
+    answer.listen(others.append)
+    for delta in SAID:
+        answer.put(delta)
+    assert others == SAID and heard == SAID[:1]
+    assert "my mistake" in caplog.text
 
 
 def test_a_failure_comes_behind_what_was_said() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
@@ -11,6 +12,8 @@ from itertools import chain
 from typing import Any
 
 from tunesmith.types import Delta
+
+logger = logging.getLogger("tunesmith")
 
 Listener = Callable[[Delta | BaseException], None]
 
@@ -31,6 +34,8 @@ class StreamedAnswer:
         self._lock = threading.RLock()  # a listener may cancel
         self._told: list[Delta | BaseException] = []
         self._listeners: list[Listener] = []
+        self._heard = 0  # how many of the told every listener has heard
+        self._telling = False
         self._ended = False
 
     # ---- the engine's side
@@ -55,11 +60,23 @@ class StreamedAnswer:
                 return False
             self._ended = last
             self._told.append(item)
-            for listener in self._listeners:
-                listener(item)
-            if last:
-                self._listeners.clear()
+            if not self._telling:  # else a listener said it, and all hear it behind what they hear now
+                self._telling = True
+                while self._heard < len(self._told):
+                    self._heard += 1
+                    self._tell_all(self._told[self._heard - 1])
+                self._telling = False
+                if self._ended:
+                    self._listeners.clear()
             return True
+
+    def _tell_all(self, item: Delta | BaseException) -> None:
+        for listener in list(self._listeners):
+            try:
+                listener(item)
+            except Exception:  # one reader's mistake is not the engine's, nor that of the other answers of its batch
+                logger.exception("a listener of an answer failed, and hears no more of it")
+                self._listeners.remove(listener)
 
     # ---- the readers' side
 
@@ -70,10 +87,9 @@ class StreamedAnswer:
 
     def listen(self, listener: Listener) -> None:
         with self._lock:
-            for item in self._told:
+            for item in self._told[: self._heard]:
                 listener(item)
-            if not self._ended:
-                self._listeners.append(listener)
+            self._listeners.append(listener)
 
     def __iter__(self) -> Iterator[Delta]:
         told: queue.SimpleQueue[Delta | BaseException] = queue.SimpleQueue()
