@@ -87,6 +87,14 @@ def test_overrides_in_either_words(foreign, file, overrides):
     assert where(made)["adapter.rank"] == ("overrides" if isinstance(overrides, dict) else "command line")
 
 
+def test_what_is_written_in_the_file_is_changed_there(foreign, file):
+    """Also where the word is one of ours: `stage=…` is theirs then, `stage.name=…` ours."""
+    file.write_text("base_model: org/name\nseed: 3\nstage: strange\n")
+    made = compose(file, ["seed=5", "stage.name=sft", "stage=stranger"], foreign)
+    assert made.tree["seed"] == 5 and made.tree["stage"] == {"name": "sft"}
+    assert [problem.message for problem in made.problems] == ["stage: it is no key of foreign's."]
+
+
 def test_foreign_words_alone(foreign):
     made = compose(None, ["base_model=org/name", "r=2"], foreign)
     assert made.tree == {"model": {"path": "org/name"}, "adapter": {"rank": 2, "alpha": 2.0}}

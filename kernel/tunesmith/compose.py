@@ -59,7 +59,8 @@ class _Layers:
     notices: list[str] = field(default_factory=list)
     inherited: set[Path] = field(default_factory=set)  # files that are in already; of two mentions the first counts
     catalog: Catalog | None = None  # where dialects are; None for all that are installed
-    foreign: list[tuple[Key, Any, Origin]] = field(default_factory=list)  # overrides in another program's words
+    overrides: list[tuple[Key, Any, Origin]] = field(default_factory=list)  # those in a foreign file's words go into it
+    taken: set[Key] = field(default_factory=set)  # and are not put over it again
     command: str | None = None  # of what was translated; None when all is ours
     problems: list[Problem] = field(default_factory=list)
 
@@ -72,7 +73,7 @@ class _Layers:
             elif name in KINDS:
                 self._overlay_one(name, value, where)
             else:
-                self._merge(Key(name), value, where)
+                self.merge(Key(name), value, where)
 
     def _overlay_one(self, kind: str, value: Any, where: Mapping[Key, Origin]) -> None:
         if not isinstance(value, Mapping):
@@ -86,7 +87,7 @@ class _Layers:
                 told = f"drops {', '.join(dropped)}, which belonged to {former_name}"
                 self.notices.append(f"{kind}={chosen} {told}")
             self._forget(Key(kind))
-        self._merge(Key(kind), value, where)
+        self.merge(Key(kind), value, where)
 
     def _overlay_many(self, kind: str, value: Any, where: Mapping[Key, Origin]) -> None:
         if isinstance(value, str | list) or not value:
@@ -106,7 +107,7 @@ class _Layers:
             if options is False:
                 self._forget(Key(kind, name))
             elif options is None or options is True or isinstance(options, Mapping):
-                self._merge(Key(kind, name), options if isinstance(options, Mapping) else {}, inside)
+                self.merge(Key(kind, name), options if isinstance(options, Mapping) else {}, inside)
                 self.origins.setdefault(Key(kind, name), _first(inside))
             else:
                 place = inside.get(Key(kind, name), _first(where))
@@ -131,7 +132,7 @@ class _Layers:
         self.origins = {at: former for at, former in self.origins.items() if not at.within(key)}
         self.origins.update(everywhere(key, value, origin))
 
-    def _merge(self, key: Key, value: Any, where: Mapping[Key, Origin]) -> None:
+    def merge(self, key: Key, value: Any, where: Mapping[Key, Origin]) -> None:
         """Set a value; mappings merge, everything else replaces."""
         if isinstance(value, Mapping):
             target = self._mapping(key)
@@ -140,7 +141,7 @@ class _Layers:
                 inside = key / name
                 if not (isinstance(inner, Mapping) and isinstance(target.get(name), dict)):
                     self._forget(inside)
-                self._merge(inside, inner, {at: origin for at, origin in where.items() if at.within(inside)})
+                self.merge(inside, inner, {at: origin for at, origin in where.items() if at.within(inside)})
         else:
             self._forget(key)
             self._mapping(key.parent)[key[-1]] = value
@@ -182,17 +183,17 @@ def compose(
     items = overrides.items() if isinstance(overrides, Mapping) else map(_split, overrides or ())
     origin = Origin("overrides" if isinstance(overrides, Mapping) else "command line")
     read = [(Key.parse(text), copy.deepcopy(value)) for text, value in items]
-    made, file = _Layers(catalog=catalog, foreign=[(*item, origin) for item in read if item[0][0] not in OURS]), None
+    made, file = _Layers(catalog=catalog, overrides=[(*item, origin) for item in read]), None
     if isinstance(config, Mapping):
         tree, given = copy.deepcopy(dict(config)), Origin("the given mapping")
         _overlay_layer(made, tree, everywhere(Key(), tree, given), given, Path(), ())
     elif config is not None:
         file = _config_file(Path(config))
         _overlay_file(made, file, ())
-    elif made.foreign:
+    elif any(key[0] not in OURS for key, _ in read):
         _overlay_layer(made, {}, {}, origin, Path(), ())
     for key, value in sorted(read, key=lambda item: not _chooses(item[0])):
-        if made.command is None or key[0] in OURS:
+        if key not in made.taken:
             _override(made, key, value, origin)
     return Composition(made.tree, made.origins, tuple(made.notices), file, made.command, tuple(made.problems))
 
@@ -248,15 +249,21 @@ def _overlay_layer(
 def _in_our_words(
     made: _Layers, tree: dict[str, Any], origins: Origins, source: Origin
 ) -> tuple[dict[str, Any], Origins]:
-    """A tree as it is, or translated with the overrides that are in its own words."""
+    """A tree as it is, or translated with the overrides that are in its own words: not ours, or written in it."""
+    if tree and not tree.keys() - OURS:
+        return tree, origins
     layer = _Layers(copy.deepcopy(tree), dict(origins))
-    if tree.keys() - OURS or not tree:
-        for key, value, origin in made.foreign:
-            _override(layer, key, value, origin)
+    theirs = [item for item in made.overrides if item[0][0] not in OURS or (len(item[0]) == 1 and item[0][0] in tree)]
+    for key, value, origin in theirs:
+        if any(isinstance(part, int) for part in key):
+            layer.replace_element(key, value, origin)
+        else:
+            layer.merge(key, value, everywhere(key, value, origin))
     reading = read_foreign(layer.tree, layer.origins, source, made.catalog)
     if reading is None:
         return tree, origins
     made.command = reading.command
+    made.taken |= {key for key, _, _ in theirs}
     made.notices += reading.notices
     made.problems += reading.problems
     return reading.tree, reading.origins
