@@ -8,6 +8,7 @@ import pytest
 import tunesmith
 from tunesmith import hookimpl
 from tunesmith.catalog import Catalog
+from tunesmith.cli.estimates import in_words, lines
 from tunesmith.errors import ConfigError
 from tunesmith.types import Estimate, Memory, Weight
 
@@ -76,6 +77,23 @@ def test_sums():
     assert made.flops == 3 * (100 + 4 * 3), "a token of 5 looks at 3 on average, itself included"
     assert made.plus("optimizer", Memory()).peak == ("forward", 166.25)
     assert made.without("x", "y").unknown == ("x", "y")
+
+
+def test_in_words():
+    weights = (Weight("a", (1024, 1024), "linear", 16), Weight("b", (1024,), "norm", 32, trained=True))
+    made = Estimate("bf16", weights, sequences=8, length=2048, flops_per_token=1e9, passes=3).without("the rest")
+    made = made.plus("activations", Memory(bytes_per_token=2**17, phases=("forward",))).plus("states", Memory(2**30))
+    assert list(lines(made)) == [
+        "parameters: 1,049,600, 1,024 of them trained",
+        "weights: 2 MB",
+        "activations: 2 GB (8 × 2,048 tokens at most)",
+        "states: 1 GB",
+        "peak: 3 GB in a forward pass (1 GB in loading, 1 GB in a backward pass, 1 GB in a step)",
+        "a token costs 3 GFLOP",
+        "not in it: the rest",
+    ]
+    assert list(lines(Estimate("bf16", unknown=("the model",)))) == ["not in it: the model"]
+    assert [in_words(size) for size in (0, 999, 1000, 7.9 * 2**30)] == ["0 B", "999 B", "0.977 KB", "7.9 GB"]
 
 
 def test_an_estimate_imports_no_torch(tmp_path):

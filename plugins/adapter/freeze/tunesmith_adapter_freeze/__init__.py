@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import TunesmithError, hookimpl, plugin
-from tunesmith.types import ModelSource, Problem
+from tunesmith.types import Estimate, ModelSource, Problem
 from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 from tunesmith_library_weights.plans import few_bits
 
@@ -35,6 +35,12 @@ class Freeze:
             advice = "adapter.trainable_layers=2, or adapter.extra_modules=[lm_head]"
             problems.append(Problem("adapter.trainable_layers", message, advice))
         return problems
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_freeze
+
+        return estimate_freeze(estimate, self.trainable_layers, self.trainable_modules, self.extra_modules)
 
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:

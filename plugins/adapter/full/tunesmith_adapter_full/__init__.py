@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.traits import AdapterTraits
-from tunesmith.types import ModelSource, Problem
+from tunesmith.types import Estimate, ModelSource, Problem
 from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 from tunesmith_library_weights.plans import few_bits
 
@@ -33,6 +33,12 @@ class Full:
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         return few_bits(plan)
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_full
+
+        return estimate_full(estimate, self.freeze, self.dtype)
 
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import TunesmithError, announce, hookimpl, plugin
 from tunesmith.ranges import Range, at_least
 from tunesmith.traits import AdapterTraits
-from tunesmith.types import ModelSource, Problem, Requirement, TrainingJob
+from tunesmith.types import Estimate, ModelSource, Problem, Requirement, TrainingJob
 from tunesmith_library_chat import tokenizer_of
 
 if TYPE_CHECKING:
@@ -69,6 +69,12 @@ class Lora:
         from .checking import check
 
         return check(self, plan, _CHANGES_BASE, self._paths() if plan.command == "train" else self._merged_paths())
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_lora
+
+        return estimate_lora(self, estimate)
 
     def _paths(self) -> list[str]:
         return [self.path] if isinstance(self.path, str) else list(self.path or [])

@@ -31,6 +31,8 @@ def activations(estimate: Estimate, recomputes: bool) -> Estimate:
         number = layer_of(weight)
         if number is not None:
             layers[number][weight.name.partition(_LAYERS)[2].partition(".")[2]] = weight
+    if not estimate.weights:  # which is said already
+        return estimate
     if not layers:
         return estimate.without("activations: the layers of this model are not known")
     first = first_trained(estimate.weights)

@@ -14,7 +14,17 @@ from typing import Any
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.kinds import KINDS
 from tunesmith.planning import Plan, RunOptions, Selected
-from tunesmith.types import Batch, EvaluationData, LossOutput, ModelHandle, ModelSource, Row, model_inputs
+from tunesmith.types import (
+    Batch,
+    Estimate,
+    EvaluationData,
+    LossOutput,
+    ModelHandle,
+    ModelSource,
+    Row,
+    Weight,
+    model_inputs,
+)
 from tunesmith_library_chat import ChatTemplate
 
 CHATML = ChatTemplate(
@@ -124,6 +134,26 @@ def examples(tokenizer: Any, chats: Iterable[Sequence[Mapping[str, Any]]] = (CHA
         trained = len(ids) // 2
         encoded.append({"input_ids": ids, "labels": [-100] * trained + ids[trained:]})
     return encoded
+
+
+def estimate_of(model: Any, precision: Any = "fp32") -> Estimate:
+    """The estimate of a model at hand, before anything is trained: every weight that it has."""
+    modules, head = dict(model.named_modules()), model.get_output_embeddings()
+    weights = []
+    for name, weight in model.named_parameters():
+        owner = modules[name.rpartition(".")[0]]
+        matrix = name.endswith(".weight") and weight.ndim == 2
+        if matrix and type(owner).__name__ == "Linear":
+            kind = "head" if owner is head else "linear"
+        elif owner is model.get_input_embeddings():
+            kind = "embedding"
+        elif "Norm" in type(owner).__name__:
+            kind = "norm"
+        else:
+            kind = "experts" if weight.ndim == 3 else "other"
+        weights.append(Weight(name, tuple(weight.shape), kind, 8 * weight.element_size()))  # type: ignore[arg-type]
+    text = model.config.get_text_config()
+    return Estimate(precision, tuple(weights), hidden_size=text.hidden_size, vocabulary=text.vocab_size)
 
 
 def evaluation_data(tokenizer: Any, sets: Mapping[str, Sequence[Row]]) -> EvaluationData:

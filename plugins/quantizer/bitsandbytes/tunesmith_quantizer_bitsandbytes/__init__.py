@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tunesmith import TunesmithError, announce, hookimpl, plugin
 from tunesmith.ranges import at_least
 from tunesmith.traits import QuantizerTraits
-from tunesmith.types import ModelSource, Problem
+from tunesmith.types import Estimate, ModelSource, Problem
 from tunesmith_library_weights.patterns import as_regex, refuse_unknown
 
 if TYPE_CHECKING:
@@ -56,6 +56,12 @@ class Bitsandbytes:
             message = "quantizer.cpu_kernel=true passes no gradient, so that nothing below a layer could learn from it."
             problems.append(Problem("quantizer.cpu_kernel", message, "only for chat: leave it out here"))
         return problems
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_bits
+
+        return estimate_bits(estimate, self.bits, self.double_quant, self.skip_modules)
 
     @hookimpl
     def quantization_config(self, source: ModelSource) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
 from tunesmith.traits import QuantizerTraits
-from tunesmith.types import Problem
+from tunesmith.types import Estimate, Problem
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -40,6 +40,12 @@ class Hqq:
             return []
         message = f"quantizer.group_size={self.group_size} cannot be packed into bytes."
         return [Problem("quantizer.group_size", message, "a multiple of 8: 16, 32, 64, 128")]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_bits
+
+        return estimate_bits(estimate, self.bits, self.group_size, self.skip_modules)
 
     @hookimpl
     def quantize(self, model: Any) -> Any:

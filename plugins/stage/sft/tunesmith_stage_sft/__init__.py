@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
 from tunesmith.traits import StageTraits
-from tunesmith.types import IGNORED, Batch, LossOutput, Problem, Row
+from tunesmith.types import IGNORED, Batch, Estimate, LossOutput, Problem, Row
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_training.rows import Advise, other_stages, require, warn_once
 
@@ -45,6 +45,12 @@ class SupervisedFineTuning:
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._advise = other_stages(plan)
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from tunesmith_library_training.estimating import estimate_token_loss
+
+        return estimate_token_loss(estimate, self.max_length, self.loss_chunk_size)
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import Range, above, at_least
 from tunesmith.traits import TrainerTraits
-from tunesmith.types import Problem, TrainingJob
+from tunesmith.types import Estimate, Problem, TrainingJob
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -110,6 +110,12 @@ class Transformers:
         from .checks import problems
 
         return problems(self, plan)
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_training
+
+        return estimate_training(self, estimate, plan)
 
     @hookimpl
     def fit(self, job: TrainingJob) -> bool:

@@ -7,7 +7,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tunesmith_library_testing.parts import collate, examples, load_plain, logits_of, source_of, train
+from tunesmith_library_testing.parts import (
+    StubPlan,
+    collate,
+    estimate_of,
+    examples,
+    load_plain,
+    logits_of,
+    source_of,
+    train,
+)
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
 
@@ -53,6 +62,18 @@ class AdapterSuite(PluginSuite):
         model = self.adapted(tiny_llama, dtype="bfloat16")
         dtypes = {str(weight.dtype) for weight in model.parameters() if weight.requires_grad}
         assert dtypes == {"torch.float32"}
+
+    def test_estimates_what_is_trained(self, tiny_llama: Path) -> None:
+        """What it says that it costs is what it trains, number by number, and in how many bytes."""
+        if "estimate" not in self.hooks():
+            pytest.skip("this adapter says nothing of what it costs")
+        (found,) = self.manager().hook.estimate(
+            estimate=estimate_of(load_plain(tiny_llama)), plan=StubPlan({self.kind: {"this": self.make()}})
+        )
+        trained = [weight for weight in self.adapted(tiny_llama).parameters() if weight.requires_grad]
+        assert found.trained == sum(weight.numel() for weight in trained)
+        said = sum(weight.bytes for weight in found.weights if weight.trained)
+        assert said == sum(weight.numel() * weight.element_size() for weight in trained)
 
     def test_starts_where_the_base_is(self, tiny_llama: Path, tiny_bpe: Any) -> None:
         """Before the first step the model's function is the base's."""

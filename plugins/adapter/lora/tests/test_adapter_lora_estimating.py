@@ -1,0 +1,64 @@
+"""What LoRA says that it costs, against what peft trains."""
+
+import pytest
+import torch
+from tunesmith.types import Estimate
+from tunesmith_adapter_lora import Lora
+from tunesmith_library_testing.parts import estimate_of, load_plain, source_of
+from tunesmith_library_testing.tiny import save_tiny_model
+
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+MODELS = {
+    "llama": {"architecture": "llama", "attention_bias": True},
+    "tied": {"architecture": "qwen2", "tie_word_embeddings": True},
+    "experts": {"architecture": "qwen3_moe", **EXPERTS},
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return {
+        name: save_tiny_model(tmp_path_factory.mktemp("tiny") / name, layers=3, **options)
+        for name, options in MODELS.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"target_modules": ["q_proj", "layers.1.mlp"]},
+        {"target_modules": ["all", "lm_head", "embed_tokens"]},
+        {"exclude_modules": ["layers.[0-1].*"], "rank": 3},
+        {"rank_pattern": {"self_attn": 4, "layers.0.self_attn.q_proj": 2}},
+        {"use_dora": True, "rank": 4},
+        {"modules_to_save": ["embed_tokens"], "target_modules": ["v_proj"]},
+        {"modules_to_save": ["lm_head"]},
+        {"bias": "all"},
+        {"bias": "lora_only", "target_modules": ["q_proj"]},
+    ],
+)
+@pytest.mark.parametrize("name", MODELS)
+def test_equals_peft(name, options, folders):
+    if name == "experts" and "layers.1.mlp" in options.get("target_modules", ()):
+        pytest.skip("experts are no layers that LoRA can be put beside")
+    torch.manual_seed(0)
+    before = estimate_of(load_plain(folders[name]))
+    model = Lora(**options).apply_adapter(load_plain(folders[name]), None, source_of(folders[name]))
+    found = Lora(**options).estimate(before)
+    assert found.trained == sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    assert found.parameters == sum(weight.numel() for weight in model.parameters())
+
+
+def test_single_tokens(folders):
+    """One row for each token, in the embeddings alone where the output layer is tied to them."""
+    rows = Lora(train_tokens=["<new>", "</s>"], target_modules=["q_proj"])
+    without = Lora(target_modules=["q_proj"])
+    for name, layers in (("tied", 1), ("llama", 2)):
+        before = estimate_of(load_plain(folders[name]))
+        assert rows.estimate(before).trained - without.estimate(before).trained == layers * 2 * 64
+
+
+def test_an_adapter_to_go_on_with_is_not_known():
+    found = Lora(path="runs/other").estimate(Estimate("bf16"))
+    assert found.unknown == ("the adapter that adapter.path names",)

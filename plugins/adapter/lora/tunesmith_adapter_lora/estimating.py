@@ -1,0 +1,79 @@
+"""What LoRA costs: the weights that peft would put beside the layers, by the names of the layers; without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tunesmith.types import Estimate, Weight
+from tunesmith_library_weights.patterns import matches, matches_any
+
+if TYPE_CHECKING:
+    from tunesmith_adapter_lora import Lora
+
+
+def estimate_lora(lora: Lora, estimate: Estimate) -> Estimate:
+    """Freeze the model, and add what is trained beside it, in float32."""
+    if lora.path is not None:
+        return estimate.without("the adapter that adapter.path names")
+    layers = _layers(estimate)
+    adapted = {name: shape for name, shape in layers.items() if _is_adapted(lora, name, estimate)}
+    biased = {f"{name}.bias" for name in adapted}
+    weights = []
+    for weight in estimate.weights:
+        learns = weight.name.endswith(".bias") and (
+            lora.bias == "all" or (lora.bias == "lora_only" and weight.name in biased)
+        )
+        weights.append(replace(weight, trained=learns, bits=32.0 if learns else weight.bits))
+    beside = [*_beside(lora, adapted), *_whole(lora, estimate), *_tokens(lora, estimate)]
+    return replace(estimate, weights=(*weights, *beside))
+
+
+def _layers(estimate: Estimate) -> dict[str, tuple[int, ...]]:
+    """Layers that can get an adapter, with the shapes of their matrices; a tied output layer has the embeddings'."""
+    kinds = ("linear", "head", "embedding")
+    found = {weight.name.removesuffix(".weight"): weight for weight in estimate.weights if weight.kind in kinds}
+    layers = {name: weight.shape for name, weight in found.items()}
+    embeddings = next((weight for weight in found.values() if weight.kind == "embedding"), None)
+    if embeddings and not any(weight.kind == "head" for weight in found.values()):
+        layers["lm_head"] = embeddings.shape
+    return layers
+
+
+def _is_adapted(lora: Lora, name: str, estimate: Estimate) -> bool:
+    if matches_any(name, [*lora.exclude_modules, *lora.modules_to_save]):
+        return False
+    asked = [lora.target_modules] if isinstance(lora.target_modules, str) else lora.target_modules
+    linear = any(weight.kind == "linear" and weight.name == f"{name}.weight" for weight in estimate.weights)
+    return any(linear if pattern == "all" else matches(name, pattern) for pattern in asked)
+
+
+def _beside(lora: Lora, adapted: dict[str, tuple[int, ...]]) -> Iterator[Weight]:
+    """The matrices A (rank, in) and B (out, rank) of each layer, and with DoRA its magnitudes (out,)."""
+    for name, (out, into) in adapted.items():
+        ranks = [rank for pattern, rank in lora.rank_pattern.items() if matches(name, pattern)]
+        rank = ranks[-1] if ranks else lora.rank
+        yield Weight(f"{name}.lora_A.weight", (rank, into), "other", 32.0, True)
+        yield Weight(f"{name}.lora_B.weight", (out, rank), "other", 32.0, True)
+        if lora.use_dora:
+            yield Weight(f"{name}.lora_magnitude_vector.weight", (out,), "other", 32.0, True)
+
+
+def _whole(lora: Lora, estimate: Estimate) -> Iterator[Weight]:
+    """Copies of the modules that are trained whole; a tied output layer and the embeddings stay one weight."""
+    tied = not any(weight.kind == "head" for weight in estimate.weights)
+    for weight in estimate.weights:
+        names = [weight.name, *(["lm_head.weight"] if tied and weight.kind == "embedding" else [])]
+        modules = [name.rpartition(".")[0].split(".") for name in names]
+        paths = [".".join(parts[:end]) for parts in modules for end in range(1, len(parts) + 1)]
+        if any(f".{path}".endswith(f".{asked}") for path in paths for asked in lora.modules_to_save):
+            yield replace(weight, name=f"{weight.name}.modules_to_save", bits=32.0, trained=True)
+
+
+def _tokens(lora: Lora, estimate: Estimate) -> Iterator[Weight]:
+    """The rows of single tokens, in the embeddings, and in the output layer where it has its own."""
+    for weight in estimate.weights if lora.train_tokens else ():
+        if weight.kind in ("embedding", "head"):
+            rows = (len(lora.train_tokens), weight.shape[1])
+            yield Weight(f"{weight.name}.trained_tokens", rows, "other", 32.0, True)

@@ -1,0 +1,32 @@
+"""What training costs beside the model: gradients, optimizer states, activations; without torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tunesmith.planning import Plan
+from tunesmith.types import Estimate
+from tunesmith_library_estimates.activations import activations
+from tunesmith_library_estimates.training import gradients, optimizer_states, passes
+
+if TYPE_CHECKING:
+    from tunesmith_trainer_transformers import Transformers
+
+# numbers as wide as the weight that transformers' optimizers remember of each
+_STATES = {"adamw_torch": 2, "adamw_torch_fused": 2, "sgd": 0, "adagrad": 1, "rmsprop": 1}
+
+
+def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> Estimate:
+    """Add what the loop needs; the optimizer's states are its plugin's to tell where there is one."""
+    recomputes = options.gradient_checkpointing
+    made = replace(estimate, sequences=options.per_device_train_batch_size, passes=passes(estimate, recomputes))
+    made = gradients(made, accumulates=options.gradient_accumulation_steps > 1)
+    made = activations(made, recomputes)
+    if options.optim in _STATES and not plan.uses("optimizer"):
+        made = optimizer_states(made, _STATES[options.optim])
+    elif not plan.uses("optimizer"):
+        made = made.without(f"the states of trainer.optim={options.optim}")
+    if options.fsdp or options.deepspeed:
+        made = made.without("the sharding of trainer.fsdp or trainer.deepspeed, which leaves each process less")
+    return made.without("what torch takes for itself: on a GPU about half a GB")
