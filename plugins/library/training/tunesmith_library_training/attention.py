@@ -138,16 +138,18 @@ def attend(
     softcap, sinks, window = (kwargs.get(name) for name in ("softcap", "s_aux", "sliding_window"))
     if cu_seq_lens_q is None and softcap is None and sinks is None:
         sdpa = AttentionInterface()["sdpa"]
-        return sdpa(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+        given = sdpa(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+        output: torch.Tensor = given[0]
+        return output, None
     causal = kwargs.get("is_causal")
     causal = getattr(module, "is_causal", True) if causal is None else causal
-    options = {"causal": causal, "scaling": scaling, "dropout": dropout, "softcap": softcap}
+    options: dict[str, Any] = {"causal": causal, "scaling": scaling, "dropout": dropout, "softcap": softcap}
     if cu_seq_lens_q is None:
         return explicit(query, key, value, attention_mask, **options, sinks=sinks).transpose(1, 2), None
     if kwargs.get("position_bias") is not None:
         raise TunesmithError(f"{type(module).__name__} biases positions.\n  use trainer.padding_free=false")
     kernel = kernel or varlen.found()
-    if varlen.fits(kernel, query, value, dropout, softcap, sinks, attention_mask, window):
+    if kernel is not None and varlen.fits(kernel, query, value, dropout, softcap, sinks, attention_mask, window):
         bounds = (cu_seq_lens_q, int(kwargs["max_length_q"]))
         return varlen.attend(kernel, query, key, value, *bounds, window=window, **options), None
     outputs = [
@@ -157,9 +159,9 @@ def attend(
     return torch.cat(outputs, dim=1), None
 
 
-def _lengths(cu_seq_lens: torch.Tensor) -> list[int]:
+def _lengths(cu_seq_lens: Any) -> list[int]:
     """The length of each sequence; read from the device once per batch, not once per layer."""
-    lengths = getattr(cu_seq_lens, "sequence_lengths", None)
+    lengths: list[int] | None = getattr(cu_seq_lens, "sequence_lengths", None)
     if lengths is None:
         lengths = cu_seq_lens.diff().tolist()
         cu_seq_lens.sequence_lengths = lengths

@@ -60,4 +60,5 @@ def _logits(model: Any, shift: int) -> torch.Tensor:
             )
     finally:
         model.train(training)
-    return output.logits[0].float()
+    logits: torch.Tensor = output.logits[0].float()
+    return logits

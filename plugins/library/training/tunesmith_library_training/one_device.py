@@ -16,4 +16,5 @@ class OneDevice(Base):
     @property
     def n_gpu(self) -> int:
         """At most 1: nn.DataParallel, which transformers would take for more, splits concatenated batches wrongly."""
-        return min(1, super().n_gpu)
+        found: int = super().n_gpu
+        return min(1, found)

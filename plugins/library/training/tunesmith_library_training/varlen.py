@@ -57,13 +57,14 @@ def of_flash_attn(varlen_func: Callable[..., Any], name: str = "flash_attn") -> 
         special |= {"softcap": softcap} if softcap is not None else {}
         # causal by itself bounds the window on the right
         sees = {"causal": causal, "window_size": (-1 if window is None else window - 1, -1)}
-        out = varlen_func(query, key, value, **bounds, **lengths, softmax_scale=scaling, **sees, **special)
-        return out[0] if isinstance(out, tuple) else out  # version 3 also gives the sums of the softmax
+        given = varlen_func(query, key, value, **bounds, **lengths, softmax_scale=scaling, **sees, **special)
+        out: torch.Tensor = given[0] if isinstance(given, tuple) else given  # version 3 also gives the softmax's sums
+        return out
 
     return Kernel(name, function, softcap="softcap" in known, dropout="dropout_p" in known)
 
 
-def of_torch(varlen_attn: Callable[..., torch.Tensor], name: str = "torch") -> Kernel:
+def of_torch(varlen_attn: Callable[..., Any], name: str = "torch") -> Kernel:
     """The kernel of `torch.nn.attention.varlen.varlen_attn`."""
 
     def function(
@@ -82,7 +83,9 @@ def of_torch(varlen_attn: Callable[..., torch.Tensor], name: str = "torch") -> K
         sees = (-1 if window is None else window - 1, 0 if causal else -1)
         grouped = query.shape[1] != key.shape[1]
         bounds = (cu_seq_lens, cu_seq_lens, longest, longest)
-        return varlen_attn(query, key, value, *bounds, scale=scaling, window_size=sees, enable_gqa=grouped)
+        given = {"scale": scaling, "window_size": sees, "enable_gqa": grouped}
+        out: torch.Tensor = varlen_attn(query, key, value, *bounds, **given)
+        return out
 
     return Kernel(name, function, softcap=False, dropout=False)
 

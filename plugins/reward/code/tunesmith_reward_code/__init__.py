@@ -46,7 +46,7 @@ class Code:
         programs = [program_of(answer) for answer in completions]
         runs = [(p, test) for p, some in zip(programs, tests, strict=True) for test in some]
         with ThreadPoolExecutor(self.workers) as pool:
-            passed = iter(list(pool.map(lambda run: run[0] is not None and passes(*run, limits), runs)))
+            passed = iter(list(pool.map(lambda run: run[0] is not None and passes(run[0], run[1], limits), runs)))
         shares = [sum(next(passed) for _ in some) / len(some) for some in tests]
         return [float(share == 1.0) if self.all_or_nothing else share for share in shares]
 

@@ -65,7 +65,7 @@ class Http:
         scores: list[float] = []
         for start in range(0, len(completions), self.batch_size):
             some = slice(start, start + self.batch_size)
-            question = {
+            question: dict[str, list[Any]] = {
                 "prompts": [list(prompt) for prompt in prompts[some]],
                 "completions": list(completions[some]),
                 "rows": [dict(row) for row in rows[some]],

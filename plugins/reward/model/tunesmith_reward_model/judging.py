@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -54,7 +54,7 @@ class Judge:
         if job is None or job.template is None:
             raise TunesmithError(f"reward.model: the tokenizer of {path} has no chat template")
         announce("reward model's template", job.template.name, "its tokenizer has none; that of the trained model")
-        return job.template
+        return cast(ChatTemplate, job.template)
 
     def scores(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[float]:
         """One number per answer; batches of similar length, whose padding the model does not see."""

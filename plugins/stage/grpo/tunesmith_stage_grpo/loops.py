@@ -70,7 +70,8 @@ class Joined(Trainer):
         def answer(prompts: list[list[int]]) -> list[list[int]]:
             return draw(job.model, prompts, ends, max_new_tokens=options.max_completion_length, **sampling)
 
-        self.model.eval()
+        model: Any = self.model
+        model.eval()
         with self.computing():
             metrics = scoring.evaluate(job, answer, self.args.per_device_eval_batch_size, self.args.device)
         require_best_metric(self.args, metrics)
@@ -78,7 +79,7 @@ class Joined(Trainer):
         self.run.emit(Evaluated(self.state.global_step, dict(metrics)))
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        self.model.train()
+        model.train()
         return metrics
 
     def create_model_card(self, *_: Any, **__: Any) -> None:

@@ -99,7 +99,7 @@ class Learner:
             "clip_fraction": clipped, "approx_kl": moved,
         }  # fmt: skip
         values_of_all = total(torch.stack([value.detach() for value in told.values()])).tolist()
-        found = {**dict(zip(told, values_of_all, strict=True)), "grad_norm": norm}
+        found: dict[str, float] = {**dict(zip(told, values_of_all, strict=True)), "grad_norm": norm}
         for name, value in found.items():
             means.setdefault(name, []).append(value)
         return found["approx_kl"]

@@ -41,7 +41,7 @@ class Rollouts:
     def select(self, chosen: Tensor) -> Rollouts:
         """Some of the answers, without the padding that only the others need."""
         width = int(self.attention_mask[chosen].sum(dim=1).max())
-        cut = {}
+        cut: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, torch.Tensor):

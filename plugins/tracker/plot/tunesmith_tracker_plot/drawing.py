@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -81,7 +81,7 @@ def _curve(axes: Axes, name: str, points: Mapping[int, float], colour: str, smoo
     steps = sorted(points)
     values = [points[step] for step in steps]
     if name.startswith("eval_"):
-        style = {"marker": "o", "linestyle": "--" if short else "-"}
+        style: dict[str, Any] = {"marker": "o", "linestyle": "--" if short else "-"}
         axes.plot(steps, values, color=colour, label=_label(short, measured_on), **style)
     elif smoothing:
         axes.plot(steps, values, color=colour, alpha=0.35)

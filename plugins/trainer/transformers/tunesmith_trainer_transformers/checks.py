@@ -21,7 +21,7 @@ def problems(options: Transformers, plan: Plan) -> list[Problem]:
 def _changed(options: Transformers, name: str) -> bool:
     """Whether an option differs from its default."""
     default = next(item.default for item in dataclasses.fields(type(options)) if item.name == name)
-    return getattr(options, name) != default
+    return bool(getattr(options, name) != default)
 
 
 def _length(options: Transformers) -> list[Problem]:

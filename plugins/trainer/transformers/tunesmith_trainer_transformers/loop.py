@@ -38,6 +38,7 @@ class Loop(Trainer):
         self.job = job = run.job
         self.sharded = sharded
         self.autocast = job.precision == "bf16" and not sharded
+        self.collator = collator
         self.sums = Sums()
         self.items = self.tokens = self.seconds = self.step_began = 0.0  # since the last logged step, all processes
         self.trained = {"loss": 0.0, "items": 0.0, "tokens": 0.0, "seconds": 0.0}  # since the start or resumption
@@ -62,7 +63,7 @@ class Loop(Trainer):
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
-    ) -> tuple[list[Any], float]:
+    ) -> tuple[list[Any], Any]:
         """Fetch the batches of one optimizer step, and count the items of all of them on all processes."""
         if self.state.global_step >= self.state.max_steps:  # resumed at the end, where transformers goes on
             return [], 1.0
@@ -87,7 +88,8 @@ class Loop(Trainer):
         """This process's sum of the loss over the items of the whole step; gradients are averaged over processes."""
         output = self.job.compute_loss(model=model, batch=inputs)
         self.sums.add(output)
-        return output.loss * (self.accelerator.num_processes / num_items_in_batch)
+        share: torch.Tensor = output.loss * (self.accelerator.num_processes / num_items_in_batch)
+        return share
 
     def compute_loss_context_manager(self) -> contextlib.ExitStack:
         """Compute the model and the loss in bf16 where that was asked for, without copying its outputs to fp32."""
@@ -124,12 +126,17 @@ class Loop(Trainer):
         """What came of the training; all processes call it."""
         weights, model = None, self.job.model
         if finished:
-            if callable(getattr(self.optimizer, "eval", None)):  # schedule-free optimizers keep two sets of weights
-                self.optimizer.eval()
+            self._show_weights()
             if self.sharded:
                 weights = self.accelerator.get_state_dict(self.model_wrapped)  # gathers, on every process
                 model = self.accelerator.unwrap_model(self.model_wrapped)
         return Outcome(self.state.global_step, finished, self.summary(), model=model, weights=weights)
+
+    def _show_weights(self) -> None:
+        """Have the weights that are served in the model: schedule-free optimizers keep two sets of them."""
+        optimizer: Any = self.optimizer
+        if callable(getattr(optimizer, "eval", None)):
+            optimizer.eval()
 
     # ---- what is told ------------------------------------------------------------------------------------------------
 
@@ -179,7 +186,8 @@ class Loop(Trainer):
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """The mean over items of each named data set's loss and metrics, each example counted once."""
-        datasets = {name: data for name, data in (eval_dataset or self.eval_dataset).items() if len(data)}
+        given: Any = eval_dataset or self.eval_dataset  # by name
+        datasets = {name: data for name, data in given.items() if len(data)}
         metrics: dict[str, float] = {}
         for name, dataset in datasets.items():
             for metric, mean in self._means(dataset).items():
@@ -197,14 +205,13 @@ class Loop(Trainer):
 
     def _means(self, dataset: Any) -> dict[str, float]:
         """The mean of the loss and of each metric over the items of a data set."""
-        model = self.model_wrapped if self.sharded else self.model
-        if callable(getattr(self.optimizer, "eval", None)):  # schedule-free optimizers keep two sets of weights
-            self.optimizer.eval()
+        model: Any = self.model_wrapped if self.sharded else self.model
+        self._show_weights()
         sums, items = Sums(), 0.0
         model.eval()
         batches = evaluation_batches(
             dataset,
-            self.data_collator,
+            self.collator,
             batch_size=self.args.per_device_eval_batch_size,
             rank=self.args.process_index,
             world_size=self.args.world_size,
