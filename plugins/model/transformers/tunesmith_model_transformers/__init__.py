@@ -78,12 +78,6 @@ class Transformers:
         self._method = getattr(plan.traits("quantizer"), "method", "")
 
     @hookimpl
-    def estimate(self, estimate: Estimate) -> Estimate:
-        from .estimating import estimate_model
-
-        return estimate_model(estimate, self.path)
-
-    @hookimpl
     def resolve_precision(self, requested: str) -> Precision:
         from tunesmith_library_loading.precision import resolve
 
