@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -28,7 +27,6 @@ GroupSize = Annotated[int, at_least(-1)]
 Count = Annotated[int, at_least(1)]
 
 
-@dataclass(kw_only=True, eq=False)
 class Calibrated:
     """A quantizer by training data; what is its own is `calibrate`, and the options with their defaults."""
 
@@ -37,10 +35,8 @@ class Calibrated:
     samples: Count  # training examples to look at
     sample_length: Count  # tokens of an example to look at
 
-    # what this process quantised, until it is stored
-    _quantised: Any = field(default=None, init=False, repr=False)
-    # a model that was loaded without data, and the hook that says so
-    _waiting: Any = field(default=None, init=False, repr=False)
+    _quantised: Any = None  # what this process quantised, until it is stored
+    _waiting: Any = None  # a model that was loaded without data, and the hook that says so
 
     @abstractmethod
     def calibrate(self, model: Any, batches: Iterator[Batch]) -> Quantised:
