@@ -16,7 +16,6 @@ from tunesmith.chatting import Chat
 from tunesmith.types import Conversation, Piece, Request, Sampling
 from tunesmith.validate import structured
 from tunesmith_engine_transformers import Transformers
-from tunesmith_engine_transformers.generating import left_padded
 from tunesmith_engine_transformers.settings import Drawing, choice_of, generation_config
 from tunesmith_library_testing import EngineSuite
 from tunesmith_library_testing.parts import CHATML, handle_of, load_plain, source_of
@@ -249,11 +248,6 @@ def test_values_out_of_range_are_refused(name: str, value: float) -> None:
 
 
 # ---- prompts and models ---------------------------------------------------------------------------------------------
-
-
-def test_left_padding() -> None:
-    ids, mask = left_padded([[7, 8, 9], [5]], "cpu")
-    assert ids.tolist() == [[7, 8, 9], [5, 5, 5]] and mask.tolist() == [[1, 1, 1], [0, 0, 1]]
 
 
 def test_the_context_ends_the_answer(tmp_path: Path, tiny_bpe: Any) -> None:

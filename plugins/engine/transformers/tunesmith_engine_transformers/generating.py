@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from tunesmith_library_training.drawing import left_padded
 
 from .choosing import Chooser
 from .rows import Row
@@ -85,17 +86,6 @@ class _Reading(StoppingCriteria):
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         left = self._batch.read(input_ids[:, -1].tolist())
         return torch.full((len(input_ids),), left, device=input_ids.device)
-
-
-def left_padded(prompts: Sequence[list[int]], device: Any) -> tuple[Any, Any]:
-    """Make `input_ids` and `attention_mask`, both int64 (B, T), of prompts that end together.
-
-    A row is padded with its own first token: a padding token would count as said already in a repetition penalty.
-    """
-    width = max(map(len, prompts))
-    ids = [[prompt[0]] * (width - len(prompt)) + prompt for prompt in prompts]
-    mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
 def _moved(value: Any, device: Any) -> Any:
