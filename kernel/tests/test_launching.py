@@ -11,6 +11,7 @@ from tunesmith.catalog import Catalog
 from tunesmith.cli.running import run as run_command_line
 from tunesmith.compose import compose
 from tunesmith.errors import ConfigError, Interrupted, WorkersFailed
+from tunesmith.traits import ParallelTraits
 
 CONFIG = {"model": {"path": "."}, "output_dir": "runs/two", "parallel": "two"}
 
@@ -137,3 +138,28 @@ def test_quiet_is_passed_on(command_line, calls, tmp_path):
     assert command_line(["--quiet", "train", "c.yaml"]) == 0
     ((_, command),) = calls.of("launch")
     assert command[3:5] == ["--quiet", "train"]
+
+
+@pytest.mark.parametrize(
+    ("traits", "environment", "expected"),
+    [
+        (None, {}, None),
+        (ParallelTraits(processes=4), {}, 4),
+        (ParallelTraits(processes=4), {"WORLD_SIZE": "8"}, 8),
+    ],
+)
+def test_how_many_processes_there_will_be(parallel, monkeypatch, traits, environment, expected):
+    """What a plugin's check asks; in a process that was started the environment knows."""
+    if traits:
+        monkeypatch.setattr(Two, "traits", traits, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert tunesmith.plan(CONFIG, catalog=parallel)[0].processes == expected
+    assert tunesmith.plan({**CONFIG, "parallel": None}, catalog=parallel)[0].processes == int(
+        environment.get("WORLD_SIZE", "1")
+    )
+
+
+def test_one_process_needs_no_folder_of_its_own(parallel, calls, monkeypatch):
+    monkeypatch.setattr(Two, "traits", ParallelTraits(processes=1), raising=False)
+    assert tunesmith.train({**CONFIG, "output_dir": None}, catalog=parallel)

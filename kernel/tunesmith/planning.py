@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -63,6 +64,14 @@ class Plan:
         """The instance of a selected plugin, None when there is none."""
         found = (i.instance for i in self.selected if i.entry.kind == kind and name in (None, i.entry.name))
         return next(found, None)
+
+    @property
+    def processes(self) -> int | None:
+        """How many processes train; None where only the launcher will know. Those that it starts ask again."""
+        if "WORLD_SIZE" in os.environ or not self.uses("parallel"):
+            return int(os.environ.get("WORLD_SIZE", "1"))
+        launcher = self.traits("parallel")
+        return launcher.processes if launcher else None
 
     def traits(self, kind: str, name: str | None = None) -> Any:
         """What a selected plugin says of itself (`tunesmith.traits`), the least when it says nothing.

@@ -103,9 +103,8 @@ def folder_problems(plan: Plan, config_file: Path | None) -> list[Problem]:
     problems = []
     if plan.run.resume and plan.run.overwrite:
         problems.append(Problem("overwrite", "resume=true and overwrite=true exclude each other.", "choose one"))
-    several = launches(plan) or int(os.environ.get("WORLD_SIZE", "1")) > 1
     resumed = plan.run.resume and config_file is not None and config_file.name == "run.yaml"
-    if several and not (plan.run.output_dir or resumed):
+    if plan.processes != 1 and not (plan.run.output_dir or resumed):
         message = "a run of several processes needs output_dir, which all of them share."
         problems.append(Problem("output_dir", message, "write output_dir=runs/NAME"))
     folder = output_folder(plan, config_file)

@@ -90,6 +90,13 @@ class EngineTraits:
     runs_modules: bool = False  # with the module that `ModelHandle.load` gives, and so with what patches changed in it
 
 
+@dataclass(frozen=True)
+class ParallelTraits:
+    """What a launcher starts."""
+
+    processes: int | None = None  # how many with these options, on all machines; None: known only where they start
+
+
 Traits = (
     StageTraits
     | AdapterTraits
@@ -99,6 +106,7 @@ Traits = (
     | ModelTraits
     | PatchTraits
     | EngineTraits
+    | ParallelTraits
 )
 
 TRAITS: dict[str, type[Traits]] = {
@@ -110,6 +118,7 @@ TRAITS: dict[str, type[Traits]] = {
     "model": ModelTraits,
     "patch": PatchTraits,
     "engine": EngineTraits,
+    "parallel": ParallelTraits,
 }
 """The class of traits that a plugin of each kind may have; other kinds have none."""
 

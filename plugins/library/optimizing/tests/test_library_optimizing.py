@@ -66,9 +66,9 @@ def test_sharded_weights() -> None:
 
 
 def test_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert needs_one_process("{processes} cannot", "one") == []
+    assert needs_one_process(StubPlan({}), "{processes} cannot", "one") == []
     monkeypatch.setenv("WORLD_SIZE", "3")
-    (problem,) = needs_one_process("{processes} cannot", "one")
+    (problem,) = needs_one_process(StubPlan({}), "{processes} cannot", "one")
     assert (problem.key, problem.message, problem.advice) == ("optimizer", "3 cannot", "one")
     assert [problem.key for problem in needs_one_backward(StubPlan({}), "mine")] == ["optimizer.layerwise"]
 

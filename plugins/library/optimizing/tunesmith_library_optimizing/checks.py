@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from tunesmith.types import Problem
-from tunesmith_library_training import processes
 from tunesmith_library_weights.plans import suitable
 
 if TYPE_CHECKING:
@@ -45,13 +44,13 @@ def needs_whole_weights(plan: Plan, needs: str, sharding: Iterable[str] = ("fsdp
     ]
 
 
-def needs_one_process(message: str, advice: str, key: str = "optimizer") -> list[Problem]:
+def needs_one_process(plan: Plan, message: str, advice: str, key: str = "optimizer") -> list[Problem]:
     """The problem of several processes.
 
     Args:
         message: what is wrong; `{processes}` is their number.
     """
-    count = processes.count()
+    count = plan.processes or 1
     return [Problem(key, message.format(processes=count), advice)] if count > 1 else []
 
 
@@ -75,7 +74,7 @@ def needs_one_backward(plan: Plan, name: str) -> Iterator[Problem]:
         message = "optimizer.layerwise=true would update with fp16's scaled gradients."
         yield Problem("precision", message, "precision=bf16, or fp32, or optimizer.layerwise=false")
     message = f"optimizer={name} with layerwise=true updates before {{processes}} processes have shared gradients."
-    yield from needs_one_process(message, "optimizer.layerwise=false, or one process", "optimizer.layerwise")
+    yield from needs_one_process(plan, message, "optimizer.layerwise=false, or one process", "optimizer.layerwise")
 
 
 def needs_projected_gradients(plan: Plan, name: str, *, layerwise: bool) -> list[Problem]:

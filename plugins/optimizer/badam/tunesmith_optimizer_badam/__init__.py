@@ -42,7 +42,7 @@ class BAdam:
         frozen = "optimizer=badam freezes and unfreezes weights, which {processes} processes cannot follow."
         found = [
             *needs_models_weights(plan, beside),
-            *needs_one_process(frozen, "one process, or optimizer=adam_mini"),
+            *needs_one_process(plan, frozen, "one process, or optimizer=adam_mini"),
             *needs_whole_weights(plan, "optimizer=badam trains whole weights in turn"),
         ]
         if self.switch_mode == "random" and self.start_block is not None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -18,6 +19,7 @@ import tunesmith
 import yaml
 from tunesmith.errors import TunesmithError
 from tunesmith.keys import Key
+from tunesmith.traits import OptimizerTraits
 from tunesmith.validate import structured
 from tunesmith_library_testing import ParallelSuite
 from tunesmith_library_testing.parts import StubPlan, logged
@@ -57,6 +59,13 @@ def test_what_does_not_go_together(options: dict[str, Any], key: str | None) -> 
     plugin = Ddp(**options)
     problems = plugin.check(StubPlan({"parallel": {"ddp": plugin}}))
     assert [problem.key for problem in problems] == ([key] if key else [])
+
+
+@pytest.mark.parametrize(("processes", "refused"), [(2, True), (None, True), (1, False)])
+def test_an_optimizer_of_one_process(processes: int | None, refused: bool) -> None:
+    plugin, mine = Ddp(processes=processes), SimpleNamespace(traits=OptimizerTraits(one_process=True))
+    problems = plugin.check(StubPlan({"parallel": {"ddp": plugin}, "optimizer": {"mine": mine}}))
+    assert [problem.key for problem in problems] == (["parallel"] if refused else [])
 
 
 def test_one_per_gpu_on_a_cpu(tiny_llama: Path, tmp_path: Path) -> None:
@@ -330,3 +339,11 @@ def test_a_run_without_a_folder_is_not_started(tiny_llama: Path, tmp_path: Path)
     config = {**config_of(tiny_llama, tmp_path, "run"), "output_dir": None, "parallel": {"name": "ddp", "processes": 2}}
     with pytest.raises(TunesmithError, match="a run of several processes needs output_dir"):
         tunesmith.train(config)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({"processes": 2}, 2), ({"processes": 2, "nodes": 3}, 6), ({"nodes": 3}, None), ({}, None)],
+)
+def test_others_may_ask_how_many_there_will_be(options: dict[str, int], expected: int | None) -> None:
+    assert StubPlan({"parallel": {"ddp": Ddp(**options)}}).processes == expected

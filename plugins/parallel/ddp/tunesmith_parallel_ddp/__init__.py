@@ -8,6 +8,7 @@ from typing import Annotated
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.planning import Plan
 from tunesmith.ranges import at_least
+from tunesmith.traits import ParallelTraits
 from tunesmith.types import Problem
 
 
@@ -23,6 +24,10 @@ class Ddp:
     nodes: Annotated[int, at_least(1)] = 1  # machines
     node_rank: Annotated[int, at_least(0)] = 0  # which of them this one is, counted from 0
     master: str | None = None  # HOST:PORT on the first machine, where they find together; null: a free port of this one
+
+    @property
+    def traits(self) -> ParallelTraits:
+        return ParallelTraits(processes=self.processes and self.processes * self.nodes)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

@@ -10,7 +10,6 @@ from tunesmith import DataError, hookimpl
 from tunesmith.traits import StageTraits
 from tunesmith.types import Problem, Row, TrainingJob
 from tunesmith_library_chat import ChatTemplate
-from tunesmith_library_training import processes
 from tunesmith_library_training.prompts import missing_reward
 from tunesmith_library_training.rows import Advise, other_stages
 from tunesmith_library_weights.plans import suitable
@@ -59,8 +58,8 @@ class AnswerGroups(GroupOptions):
     def _wrong_groups(self, plan: Plan) -> list[Problem]:
         """The answers of a step must be whole groups."""
         size = plan.get("trainer.per_device_train_batch_size", 8) * plan.get("trainer.gradient_accumulation_steps", 1)
-        answers = size * processes.count()
-        if answers % self.num_generations == 0:
+        answers = size * (plan.processes or self.num_generations)
+        if answers % self.num_generations == 0:  # of an unknown number the processes see to it themselves
             return []
         message = f"{answers} answers in a step are no whole groups of {self.num_generations}."
         advice = "per_device_train_batch_size × gradient_accumulation_steps must be a multiple of num_generations"

@@ -14,7 +14,6 @@ from tunesmith.ranges import Range, above, at_least, between
 from tunesmith.traits import StageTraits
 from tunesmith.types import LoadModel, Problem, Row, TrainingJob
 from tunesmith_library_chat import ChatTemplate
-from tunesmith_library_training import processes
 from tunesmith_library_training.prompts import missing_reward
 from tunesmith_library_training.rows import Advise, other_stages
 
@@ -92,11 +91,11 @@ class Ppo:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        return [*missing_reward(plan, "ppo"), *self._unequal_shares()]
+        return [*missing_reward(plan, "ppo"), *self._unequal_shares(plan)]
 
-    def _unequal_shares(self) -> list[Problem]:
+    def _unequal_shares(self, plan: Plan) -> list[Problem]:
         """Every process must get as many answers as the others."""
-        count = processes.count()
+        count = plan.processes or 1
         return [
             Problem(
                 f"stage.{name}",
