@@ -36,9 +36,9 @@ class Ddp:
             message = "one process per GPU was asked for, and trainer.use_cpu=true."
             problems.append(Problem("parallel.processes", message, "write parallel.processes=2"))
         optimizer = plan.traits("optimizer")
-        if optimizer is not None and optimizer.one_process and (self.processes != 1 or self.nodes > 1):
-            message = f"optimizer={plan.name('optimizer')} trains in one process, and several were asked for."
-            problems.append(Problem("parallel", message, "leave parallel out, or take another optimizer"))
+        if optimizer is not None and optimizer.one_process and self.processes is None:
+            message = f"optimizer={plan.name('optimizer')} trains in one process, and one per GPU was asked for."
+            problems.append(Problem("parallel.processes", message, "leave parallel out, or take another optimizer"))
         if self.node_rank >= self.nodes:
             message = f"machine {self.node_rank}, counted from 0, is not one of {self.nodes}."
             problems.append(Problem("parallel.node_rank", message, f"possible: 0 to {self.nodes - 1}"))
