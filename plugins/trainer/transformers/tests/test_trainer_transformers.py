@@ -61,7 +61,8 @@ def make_job(model: Path, output_dir: Path, *, dropout: float = 0.0, lora: bool 
     torch.manual_seed(0)
     network = load_plain(model, **({"attention_dropout": dropout} if dropout else {}))
     if lora:
-        peft = pytest.importorskip("peft")
+        import peft
+
         network = peft.get_peft_model(network, peft.LoraConfig(r=4, lora_dropout=dropout, target_modules="all-linear"))
     parts = {
         "model": network,
