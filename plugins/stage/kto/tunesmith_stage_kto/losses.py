@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
+from tunesmith_library_training import processes
 
 
 def kto(ratios: torch.Tensor, desirable: torch.Tensor, beta: float, baseline: torch.Tensor) -> torch.Tensor:
@@ -23,7 +23,6 @@ def kto(ratios: torch.Tensor, desirable: torch.Tensor, beta: float, baseline: to
 
 def mean_over_processes(values: torch.Tensor) -> torch.Tensor:
     """The mean of all processes' values (B,), each of which may have another number of them."""
-    total = torch.stack([values.sum(), values.new_tensor(float(values.numel()))])
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(total)
-    return total[0] / total[1]
+    sums = torch.stack([values.sum(), values.new_tensor(float(values.numel()))])
+    total, number = processes.total(sums)
+    return total / number
