@@ -98,7 +98,7 @@ class Bitsandbytes:
 
         Raises: TunesmithError when `skip_modules` names no layer of the model.
         """
-        from bitsandbytes.nn import Linear4bit
+        from bitsandbytes.nn.modules import Linear4bit
         from torch.nn import Linear
 
         linear = {name: module for name, module in model.named_modules() if isinstance(module, Linear)}
