@@ -160,7 +160,7 @@ def names_of(kind: str) -> set[str]:
 
 # Names of plugins that are also words of something else: (file, words, what they are).
 WORDS = {
-    "tunesmith_quantizer_gptq/loading.py": "formats of checkpoints, as config.json names them",
+    "tunesmith_dialect_trl/table.py": "TRL's commands, of which some are called like our stages",
 }
 
 

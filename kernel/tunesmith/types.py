@@ -65,8 +65,7 @@ Precision = Literal["bf16", "fp16", "fp32"]
 
 
 class ChatTemplate(Protocol):
-    """How a conversation becomes text. The kernel binds it to the tokenizer and passes it on; who renders and reads
-    with it uses `tunesmith_library_chat.ChatTemplate`, which template plugins return."""
+    """How a conversation becomes text: what template plugins return, such as `tunesmith_library_chat.ChatTemplate`."""
 
     @property
     def name(self) -> str: ...
@@ -88,6 +87,19 @@ class ChatTemplate(Protocol):
 
     def bind(self, processor: Any) -> ChatTemplate:
         """The same template with the special tokens of a tokenizer as variables."""
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        add_generation_prompt: bool = False,
+        **variables: Any,
+    ) -> Any:
+        """A conversation as text: its `.text`, and the assistant's `.spans` in it.
+
+        Raises: DataError when the template refuses the conversation.
+        """
 
     def request(
         self,

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tunesmith.types import Estimate
+from tunesmith.types import Estimate, Phase
 
-_WHEN = {"load": "loading", "forward": "a forward pass", "backward": "a backward pass", "step": "a step"}
+_WHEN: dict[Phase, str] = {
+    "load": "loading",
+    "forward": "a forward pass",
+    "backward": "a backward pass",
+    "step": "a step",
+}
 
 
 def lines(estimate: Estimate) -> Iterator[str]:
@@ -19,7 +24,9 @@ def lines(estimate: Estimate) -> Iterator[str]:
             by_token = what in estimate.memory and estimate.memory[what].bytes_per_token
             yield f"{what}: {in_words(size)}{tokens if by_token else ''}"
         rest = [
-            f"{in_words(sum(estimate.bytes(other).values()))} in {_WHEN[other]}" for other in _WHEN if other != phase
+            f"{in_words(sum(estimate.bytes(other).values()))} in {when}"
+            for other, when in _WHEN.items()
+            if other != phase
         ]
         yield f"peak: {in_words(peak)} in {_WHEN[phase]} ({', '.join(rest)})"
         if estimate.length:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
-from tunesmith_library_weights.plans import unmergeable
 from tunesmith.files import replacing
 from tunesmith.types import ModelHandle, Problem
+from tunesmith_library_weights.plans import unmergeable
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan

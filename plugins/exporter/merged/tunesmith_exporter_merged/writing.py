@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from tunesmith import TunesmithError, announce
-from tunesmith.types import ModelHandle
-from tunesmith_library_chat import ChatTemplate, tokenizer_of
+from tunesmith.types import ChatTemplate, ModelHandle
+from tunesmith_library_chat import tokenizer_of
 
 _HEADER_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunesmith.errors import DataError, TunesmithError
-from tunesmith.types import Conversation, Request, Sampling
+from tunesmith.types import ChatTemplate, Conversation, Request, Sampling
 
 from tunesmith_library_chat.endings import end_tokens
 from tunesmith_library_chat.tokenizers import tokenizer_of
-
-if TYPE_CHECKING:
-    from tunesmith_library_chat.template import ChatTemplate
 
 
 def request_of(

@@ -25,7 +25,7 @@ class GreedyEngine:
     def submit(self, request: Request) -> StreamedAnswer:
         """Begin an answer, which is whole when this returns."""
         check_request(self, request)
-        prompt, made, reason = list(request.prompt), [], "length"
+        prompt, made, reason = list(request.prompt), list[int](), "length"
         ends = self.end_token_ids | set(request.sampling.stop_token_ids)
         while reason == "length" and len(made) < (request.sampling.max_new_tokens or 16):
             made.append(int(self._logits([*prompt, *made])[-1].argmax()))

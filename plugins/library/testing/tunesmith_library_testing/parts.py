@@ -86,7 +86,11 @@ class StubPlan(Plan):
             for name, instance in instances.items():
                 entry = Entry(kind, name, f"tunesmith-{kind}-{name}", "0", "", "", lambda: None)
                 selected.append(Selected(entry, object() if instance is None else instance))
-                options = dataclasses.asdict(instance) if dataclasses.is_dataclass(instance) else {}
+                options = (
+                    dataclasses.asdict(instance)
+                    if dataclasses.is_dataclass(instance) and not isinstance(instance, type)
+                    else {}
+                )
                 options = options or dict(getattr(instance, "__dict__", {}))
                 if KINDS[kind].many:
                     config.setdefault(kind, {})[name] = options

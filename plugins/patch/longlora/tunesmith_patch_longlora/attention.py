@@ -41,14 +41,14 @@ def _full_attention() -> str:
 
 def _attentions() -> Mapping[str, Callable[..., tuple[torch.Tensor, None]]]:
     """What is registered with transformers, by its names."""
-    registered: Any = AttentionInterface()  # type: ignore[no-untyped-call]  # transformers does not annotate it
+    registered: Any = AttentionInterface()
     attentions: Mapping[str, Callable[..., tuple[torch.Tensor, None]]] = registered
     return attentions
 
 
 def _make_mask(**arguments: Any) -> Any:
     """The mask of the attention that is cut."""
-    registered: Any = AttentionMaskInterface()  # type: ignore[no-untyped-call]  # transformers does not annotate it
+    registered: Any = AttentionMaskInterface()
     return registered[_full_attention()](**arguments)
 
 

@@ -45,11 +45,11 @@ class Auto:
             announce("template", self.file, "from template.file")
             jinja = Path(self.file).read_text(encoding="utf-8")
             return _ending(ChatTemplate(Path(self.file).stem, jinja, ()), processor)
-        jinja = own_template(processor)
-        if jinja is None:
+        own = own_template(processor)
+        if own is None:
             announce("template", "chatml", "the tokenizer has no chat template")
             return CHATML
-        template = _ending(ChatTemplate("auto", jinja, ()), processor)
+        template = _ending(ChatTemplate("auto", own, ()), processor)
         announce("template", "the tokenizer's own", f"its turns end with {' or '.join(template.stop) or 'nothing'}")
         return template
 
@@ -60,10 +60,11 @@ def own_template(processor: Any) -> str | None:
     Where there are several by name, `default` serves, and `tool_use` conversations with tools.
     """
     tokenizer = tokenizer_of(processor)
-    own = getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
+    own: str | dict[str, str] | None = getattr(processor, "chat_template", None)
+    own = own or getattr(tokenizer, "chat_template", None)
     if not isinstance(own, dict):
         return own or None
-    default = own.get("default") or next(iter(own.values()))
+    default: str = own.get("default") or next(iter(own.values()))
     with_tools = own.get("tool_use", default)
     if with_tools == default:
         return default

@@ -93,7 +93,8 @@ class FormatSuite(PluginSuite):
     def test_looks_like_is_asked_about_everything(self) -> None:
         """Records of other formats have other values under the same names: that is a no, never an exception."""
         for record in [{}, *self.fields()]:
-            for value in (None, "", "[", 3, [], [3], {}, {"a": []}):
+            odd: tuple[Any, ...] = (None, "", "[", 3, [], [3], {}, {"a": []})
+            for value in odd:
                 answer = self.plugin.looks_like(dict.fromkeys(record, value))  # type: ignore[attr-defined]
                 assert isinstance(answer, bool), f"looks_like gives {answer!r}"
         assert self.plugin.looks_like({}) is False  # type: ignore[attr-defined]

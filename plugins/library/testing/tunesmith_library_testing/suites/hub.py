@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,14 +21,14 @@ class HubSuite(PluginSuite):
     missing: ClassVar[str] = "nobody/nothing"  # an address that the hub does not have
 
     @pytest.fixture
-    def publish(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def publish(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], str]:
         """A function that makes a folder available on the hub (a fake server, say) and returns its address.
 
         A test class defines this fixture: `publish(folder: Path) -> str`.
         """
         pytest.fail("define a fixture `publish` in the test class: publish(folder) -> address")
 
-    def test_fetches_a_folder(self, publish, tmp_path: Path) -> None:
+    def test_fetches_a_folder(self, publish: Callable[[Path], str], tmp_path: Path) -> None:
         """What was published comes back, file by file; a second fetch gives the same."""
         folder = tmp_path / "published"
         for name, content in _FILES.items():
@@ -39,7 +40,7 @@ class HubSuite(PluginSuite):
             assert isinstance(fetched, Path)
             assert {name: (fetched / name).read_bytes() for name in _FILES} == _FILES
 
-    def test_missing_address(self, publish, tmp_path: Path) -> None:
+    def test_missing_address(self, publish: Callable[[Path], str], tmp_path: Path) -> None:
         """An address that does not exist is an error that names it."""
         (tmp_path / "published").mkdir()
         publish(tmp_path / "published")

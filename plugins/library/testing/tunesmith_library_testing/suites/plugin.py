@@ -163,7 +163,7 @@ class PluginSuite:
 
         node, problems = structured(self.plugin, self.options, (self.kind,), self.plugin.__name__)
         refuse(problems, {})
-        read = OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(node)))
+        read: Any = OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(node)))
         again, problems = structured(self.plugin, read, (self.kind,), self.plugin.__name__)
         refuse(problems, {})
         assert again == node

@@ -27,7 +27,7 @@ class RewardSuite(PluginSuite):
         prompts = [[dict(message) for message in PROMPT] for _ in completions]
         rows = [copy.deepcopy(self.row) for _ in completions]
         (scores,) = self.manager(**overrides).hook.score(prompts=prompts, completions=completions, rows=rows)
-        return scores  # type: ignore[no-any-return]
+        return scores
 
     def test_scores(self) -> None:
         """One finite Python number per answer, in the order of the answers; the better one earns more."""
