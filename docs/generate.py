@@ -116,7 +116,7 @@ def _cell(text: str) -> str:
 
 def readmes() -> Files:
     """The table of options in each plugin's README, between its markers."""
-    for project in projects():
+    for project in (project for project in projects() if project.plugins):
         readme = project.folder / "README.md"
         tables = {name: options_table(cls) for (_, name), cls in project.plugins.items()}
         if len(set(tables.values())) == 1:
@@ -268,7 +268,8 @@ def extras() -> Files:
     for project in supported():
         for kind, name in project.plugins:
             by_kind.setdefault(kind, []).append(project.name)
-            if name in KINDS[kind].default or KINDS[kind].how_many == "routed":
+            always = KINDS[kind].how_many in ("routed", "installed") and "library" not in project.path
+            if name in KINDS[kind].default or always:
                 usual.add(project.name)
     listed = {"default": usual, **by_kind, "all": [project.name for project in supported()]}
     body = "".join(
@@ -291,9 +292,7 @@ def main(check: bool) -> int:
                 if not check:
                     file.write_text(text, encoding="utf-8")
     for name in stale:
-        print(f"{'stale' if check else 'written'}: {name}")
-    if check and stale:
-        print("run: python docs/generate.py", file=sys.stderr)
+        print(f"stale, run make generate: {name}" if check else f"written: {name}")
     return int(check and bool(stale))
 
 

@@ -25,4 +25,5 @@ def mean_over_processes(values: torch.Tensor) -> torch.Tensor:
     """The mean of all processes' values (B,), each of which may have another number of them."""
     sums = torch.stack([values.sum(), values.new_tensor(float(values.numel()))])
     total, number = processes.total(sums)
-    return total / number
+    mean: torch.Tensor = total / number
+    return mean
