@@ -60,7 +60,7 @@ wheels: setup  ## every distribution as a wheel, into dist/
 	@ls dist/*.whl | wc -l
 
 site: setup  ## the documentation as pages, into site/
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:  ## remove what was made
 	rm -rf $(VENV) .demo build dist site .pytest_cache .mypy_cache .ruff_cache
