@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "kernel"))
+sys.path[:0] = [str(ROOT / "kernel"), str(ROOT / "docs")]
 
 from docstrings import as_markdown  # noqa: E402
 from metadata import metadata  # noqa: E402
