@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import itertools
 import pkgutil
 import re
 import tomllib
@@ -270,15 +269,6 @@ def test_a_twin_of_another_name_gets_the_same_answer(address: tuple[str, str]) -
         for command in ("train", "chat"):
             here, there = (answers(address, (kind, made(cls)), called, command) for called in (name, "twin"))
             assert here == there, f"{'.'.join(address)} on {kind}.{name}"
-
-
-@pytest.mark.parametrize("kind", sorted(TRAITS))
-def test_a_shared_name_means_nothing(kind: str) -> None:
-    """A plugin that is called like a built-in one, and says nothing of itself, is not taken for it."""
-    for address, name in itertools.product(CHECKED, sorted(names_of(kind))):
-        if address[0] != kind:
-            here, there = (answers(address, (kind, object()), called) for called in (name, "stranger"))
-            assert here == there, f"{'.'.join(address)} takes a stranger for {kind}.{name}"
 
 
 def test_every_kind_with_traits_has_somebody_who_says_something() -> None:

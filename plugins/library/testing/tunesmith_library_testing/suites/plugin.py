@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pluggy
 import pytest
 from tunesmith import hookspecs, kinds
+from tunesmith.catalog import known_distributions
 from tunesmith.options import is_plugin, options
 from tunesmith.planning import refuse
 from tunesmith.types import Problem
@@ -186,6 +187,25 @@ class PluginSuite:
                 assert self.kind in owners[hook], (
                     f"{hook} belongs to {' and '.join(owners[hook])}; as {self.kind}: @hookimpl(wrapper=True)"
                 )
+
+    def test_knows_nobody_by_name(self) -> None:
+        """What it says of a plan does not hang on what another plugin is called, only on what that says of itself."""
+        if "check" not in self.hooks():
+            pytest.skip("this plugin checks nothing")
+        instance = self.make()
+        for address in known_distributions():
+            kind, _, name = address.partition(".")
+            if kind == self.kind or kinds.KINDS[kind].how_many == "installed":
+                continue
+            here, there = (self._said_beside(instance, kind, called) for called in (name, "stranger"))
+            assert here == there, f"check takes any {kind} that is called {name} for the one it knows: ask its traits"
+
+    def _said_beside(self, instance: Any, kind: str, name: str) -> list[tuple[str, str]]:
+        """The problems of a plan with a plugin that says nothing of itself, without its name."""
+        plan = StubPlan({self.kind: {"this": instance}, kind: {name: None}})
+        named = re.compile(rf"\b{kind}([=.]){name}\b")
+        found = instance.check(plan=plan)
+        return [(named.sub(r"\1NAME", str(item.key)), named.sub(r"\1NAME", item.message)) for item in found]
 
     def test_check_is_light(self) -> None:
         """`check` answers with problems, without importing anything heavy."""
