@@ -87,7 +87,7 @@ def saved(model, autocast):
 
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-OUTSIDE = 3 * 4 * 128 * TOKENS  # the last norm and the ids, at most: no layer
+OUTSIDE = 4 * 128 * TOKENS  # what is kept for the output layer, at most
 
 
 @pytest.mark.parametrize("autocast", [False, True])
@@ -103,7 +103,7 @@ def test_equals_what_pytorch_saves(model_type, autocast, trained):
         model, estimate = with_lora(model, train(model, estimate, lambda name: False), modules)
     by_token, _ = saved(model, autocast)
     expected = activations(estimate, recomputes=False).bytes("forward")["activations"]
-    assert by_token - OUTSIDE <= expected * 1.02 and expected <= by_token * 1.02, f"{expected / by_token:.3f}"
+    assert by_token - OUTSIDE <= expected * 1.04 and expected <= by_token * 1.04, f"{expected / by_token:.3f}"
 
 
 def test_layers_below_the_first_that_is_trained_keep_nothing():
@@ -111,7 +111,7 @@ def test_layers_below_the_first_that_is_trained_keep_nothing():
     estimate = train(model, estimate, lambda name: "layers.2." in name)
     by_token, _ = saved(model, autocast=False)
     expected = activations(estimate, recomputes=False).bytes("forward")["activations"]
-    assert by_token - OUTSIDE <= expected * 1.02 and expected <= by_token * 1.02
+    assert by_token - OUTSIDE <= expected * 1.04 and expected <= by_token * 1.04
 
 
 def test_copies_of_trained_weights():
@@ -126,9 +126,11 @@ def test_copies_of_trained_weights():
 def test_gradient_checkpointing_keeps_inputs_and_one_layer():
     model, estimate = model_and_estimate("llama", "fp32", 32)
     estimate = train(model, estimate, lambda name: True)
-    one = activations(estimate, recomputes=False).bytes("forward")["activations"] / LAYERS
-    found = activations(estimate, recomputes=True).bytes("forward")["activations"]
-    assert found == one + LAYERS * 4 * 128 * TOKENS
+    every = activations(estimate, recomputes=False).bytes("forward")["activations"]
+    found = activations(estimate, recomputes=True)
+    last_norm = 8 * 128 * TOKENS
+    assert found.bytes("forward")["activations"] == LAYERS * 4 * 128 * TOKENS + last_norm
+    assert found.bytes("backward")["activations of one layer"] == (every - last_norm) / LAYERS
 
 
 def test_a_model_without_layers_says_so():

@@ -24,7 +24,7 @@ def activations(estimate: Estimate, recomputes: bool) -> Estimate:
     Layers below the first one that is trained keep nothing.
 
     Args:
-        recomputes: gradient checkpointing: of each layer only its input is kept, and all of one layer at a time.
+        recomputes: gradient checkpointing: of each layer only its input is kept, and in the backward pass all of one.
     """
     layers: dict[int, dict[str, Weight]] = defaultdict(dict)
     for weight in estimate.weights:
@@ -37,10 +37,12 @@ def activations(estimate: Estimate, recomputes: bool) -> Estimate:
         return estimate.without("activations: the layers of this model are not known")
     first = first_trained(estimate.weights)
     kept = [_kept(estimate, weights) for number, weights in layers.items() if number >= first]
-    per_token = sum(kept)
-    if recomputes and kept:
-        per_token = len(kept) * estimate.hidden_size * _stream(estimate) + max(kept)
+    outside = {weight.name: weight for weight in estimate.weights if layer_of(weight) is None}
+    inputs = len(kept) * estimate.hidden_size * _stream(estimate)
+    per_token = (inputs if recomputes else sum(kept)) + (_of_norms(estimate, outside, {}) if kept else 0)
     made = estimate.plus("activations", Memory(bytes_per_token=per_token, phases=("forward",)))
+    if recomputes and kept:
+        made = made.plus("activations of one layer", Memory(bytes_per_token=max(kept), phases=("backward",)))
     copies = sum(2 * weight.count for weight in estimate.weights if _is_cast(estimate, weight))
     return made.plus("weights in 16 bits", Memory(copies, phases=("forward", "backward"))) if copies else made
 

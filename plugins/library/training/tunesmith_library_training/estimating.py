@@ -10,8 +10,10 @@ _CHUNK_NUMBERS = 2**25  # logits at a time, as in `head`
 
 
 def estimate_token_loss(estimate: Estimate, max_length: int, chunk_size: int) -> Estimate:
-    """Set the length, and add the logits that exist at a time: in the precision, in float32, their logarithms of
-    probabilities and their gradient.
+    """Set the length, and add what exists where the loss is computed.
+
+    Of each logit of a chunk its log-probability and, twice, its gradient, in float32; the hidden states and their
+    gradient; and of an output layer that is trained the gradient of all chunks and of one.
 
     Args:
         chunk_size: trained tokens at a time; 0 is as many as fit 128 MiB.
@@ -21,4 +23,8 @@ def estimate_token_loss(estimate: Estimate, max_length: int, chunk_size: int) ->
         return made
     tokens = min(made.tokens, chunk_size or max(_CHUNK_NUMBERS // estimate.vocabulary, 1))
     each = 12 if estimate.precision == "fp32" else 16
-    return made.plus("logits", Memory(each * tokens * estimate.vocabulary, phases=("forward",)))
+    outputs = [weight for weight in estimate.weights if weight.kind == "head"]
+    outputs = outputs or [weight for weight in estimate.weights if weight.kind == "embedding"]
+    of_output = 8 * sum(weight.count for weight in outputs if weight.trained)
+    hidden = (8 if estimate.precision == "fp32" else 4) * estimate.hidden_size
+    return made.plus("logits", Memory(12 * tokens * estimate.vocabulary + of_output, hidden, ("forward",)))
