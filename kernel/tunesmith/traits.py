@@ -29,9 +29,8 @@ class AdapterTraits:
 
     beside: bool = False  # it trains few weights of its own beside the model's, which stay as they are
     whole: bool = False  # it trains every weight of the model
-    low_rank: bool = (
-        False  # what it trains are pairs of thin matrices beside layers, which peft names lora_A and lora_B
-    )
+    # what it trains are pairs of thin matrices beside layers, which peft names lora_A and lora_B
+    low_rank: bool = False
 
 
 @dataclass(frozen=True)
