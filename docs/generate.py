@@ -268,7 +268,7 @@ def extras() -> Files:
     for project in supported():
         for kind, name in project.plugins:
             by_kind.setdefault(kind, []).append(project.name)
-            always = KINDS[kind].how_many in ("routed", "installed") and "library" not in project.path
+            always = KINDS[kind].how_many in ("routed", "installed") and project.folder.parent.name != "library"
             if name in KINDS[kind].default or always:
                 usual.add(project.name)
     listed = {"default": usual, **by_kind, "all": [project.name for project in supported()]}

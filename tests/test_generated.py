@@ -47,7 +47,7 @@ def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_check_names_what_is_stale(generate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     generate.OUTPUTS = [lambda: iter([(tmp_path / "list.txt", "new\n")])]
     assert generate.main(check=True) == 1
-    assert capsys.readouterr().out == "stale: list.txt\n" and not (tmp_path / "list.txt").exists()
+    assert capsys.readouterr().out == "stale, run make generate: list.txt\n" and not (tmp_path / "list.txt").exists()
     assert generate.main(check=False) == 0
     assert generate.main(check=True) == 0
     (tmp_path / "list.txt").write_text("old\n", encoding="utf-8")
