@@ -25,9 +25,10 @@ PLUGINS = [folder for folder in FOLDERS if folder not in LIBRARIES]
 KERNEL = ROOT / "kernel" / "tunesmith"
 # The order of the kernel's modules: each imports only from those before it. The command line stands on top of all.
 ORDER = (
-    *("errors", "messages", "files", "keys", "ranges", "types", "generation", "traits", "kinds", "addresses"),
-    *("options", "hookspecs", "reading", "private", "catalog", "compose", "planning", "validate", "selection"),
-    *("instances", "runs", "wiring", "assemble", "pipeline"),
+    *("errors", "messages", "files", "keys", "ranges", "generation", "estimation", "evaluation", "translation"),
+    *("types", "traits", "kinds", "addresses", "options", "chatting", "hookspecs", "reading", "private", "catalog"),
+    *("planning", "dialects", "upgrades", "compose", "validate", "selection", "instances", "runs", "wiring"),
+    *("assemble", "launching", "measuring", "pipeline", "estimating"),
 )
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from tunesmith.types import Precision
+from typing import Literal
 
 Phase = Literal["load", "forward", "backward", "step"]
 """A moment of a run: when the model is loaded, at the end of a forward pass, of a backward pass, in the step."""
@@ -51,7 +48,7 @@ class Memory:
 class Estimate:
     """What one process of a run needs. A plugin returns a changed one: `dataclasses.replace`, or `plus`."""
 
-    precision: Precision  # that is computed in
+    precision: Literal["bf16", "fp16", "fp32"]  # that is computed in
     weights: tuple[Weight, ...] = ()  # all there are, those of an adapter included; a tied weight once
     hidden_size: int = 0  # width of the stream between layers
     vocabulary: int = 0  # logits of a token

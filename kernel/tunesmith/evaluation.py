@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from tunesmith.types import Row
+from typing import Any
 
 
 @dataclass(frozen=True)
 class EvaluationData:
     """The evaluation sets by name, in two forms; each is made when it is first asked for, and kept."""
 
-    rows: Callable[[], Mapping[str, Sequence[Row]]]  # canonical rows, every one that a format gave
+    rows: Callable[[], Mapping[str, Sequence[dict[str, Any]]]]  # canonical rows, every one that a format gave
     # examples of the stage's `encode`, columns of token ids; it may have joined rows or left some out
     examples: Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
 

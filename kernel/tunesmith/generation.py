@@ -11,7 +11,7 @@ import functools
 import typing
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from tunesmith.errors import TunesmithError
 from tunesmith.ranges import Range, above, at_least, between, range_of
@@ -59,7 +59,7 @@ def _ranges() -> dict[str, Range]:
 class Conversation:
     """What an answer is wanted to."""
 
-    messages: Sequence[Message]
+    messages: Sequence[dict[str, Any]]  # of `role`, `content`, …
     tools: Sequence[Mapping[str, Any]] | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)  # for the template, e.g. enable_thinking
 
