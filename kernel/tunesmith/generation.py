@@ -16,9 +16,6 @@ from typing import Annotated, Any, Literal, Protocol
 from tunesmith.errors import TunesmithError
 from tunesmith.ranges import Range, above, at_least, between, range_of
 
-if TYPE_CHECKING:
-    from tunesmith.types import Message
-
 FinishReason = Literal["stop", "length", "cancelled"]
 """Why an answer ended: at a token or string that ends answers, at its limit or the context's, or by somebody's wish."""
 
