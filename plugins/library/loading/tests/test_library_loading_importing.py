@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tunesmith_library_loading.importing import stored_with
+from tunesmith_library_loading.importing import HIDDEN, stored_with
 
 PROGRAM = """
 import sys
@@ -23,7 +23,7 @@ import transformers.models.llama.modeling_llama
 """
 
 
-@pytest.mark.parametrize("needed", [(), ("torchao",), ("hqq",), ("", "gptq")])
+@pytest.mark.parametrize("needed", [("", "gptq"), *(pytest.param((name,), marks=pytest.mark.slow) for name in HIDDEN)])
 def test_only_what_is_needed_is_imported(needed: tuple[str, ...]) -> None:
     for name in needed:
         if name in ("torchao", "hqq"):
