@@ -22,7 +22,6 @@ def estimate_token_loss(estimate: Estimate, max_length: int, chunk_size: int) ->
     if not estimate.vocabulary:
         return made
     tokens = min(made.tokens, chunk_size or max(_CHUNK_NUMBERS // estimate.vocabulary, 1))
-    each = 12 if estimate.precision == "fp32" else 16
     outputs = [weight for weight in estimate.weights if weight.kind == "head"]
     outputs = outputs or [weight for weight in estimate.weights if weight.kind == "embedding"]
     of_output = 8 * sum(weight.count for weight in outputs if weight.trained)
