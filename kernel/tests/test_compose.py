@@ -33,39 +33,6 @@ def test_later_wins_and_origins_follow(write):
     assert made.file == path and made.notices == ()
 
 
-def test_inherited_files_are_relative_to_the_file_that_names_them(write):
-    write("a/base.yaml", "defaults: [b/inner.yaml]\nseed: 1\n")
-    write("a/b/inner.yaml", "precision: fp32\nseed: 0\n")
-    assert compose(write("c.yaml", "defaults: [a/base.yaml]\n")).tree == {"precision": "fp32", "seed": 1}
-
-
-def test_what_two_files_share_is_inherited_once(write):
-    write("shared.yaml", "adapter: {rank: 8}\n")
-    write("one.yaml", "defaults: [shared.yaml]\nadapter: {rank: 32}\n")
-    write("two.yaml", "defaults: [shared.yaml]\nseed: 1\n")
-    made = compose(write("c.yaml", "defaults: [one.yaml, two.yaml]\n"))
-    assert made.tree["adapter"] == {"rank": 32}, "two.yaml says nothing of the rank"
-
-
-def test_a_circle_of_files_is_named(write):
-    write("a.yaml", "defaults: [b.yaml]\n")
-    path = write("b.yaml", "defaults: [a.yaml]\n")
-    with pytest.raises(ConfigError, match=r"inherits itself: b\.yaml → a\.yaml → b\.yaml"):
-        compose(path)
-
-
-@pytest.mark.parametrize("defaults", ["base.yaml", "{a: b}", "[1]"])
-def test_defaults_of_another_form(write, defaults):
-    with pytest.raises(ConfigError, match=r"c\.yaml:2: defaults is a list of files, like \[base\.yaml\]\."):
-        compose(write("c.yaml", f"seed: 1\ndefaults: {defaults}\n"))
-
-
-def test_an_inherited_file_that_is_not_there(write):
-    write("base.yaml", "")
-    with pytest.raises(ConfigError, match=r"c\.yaml:2: bse\.yaml is not found\.\n.*did you mean base\.yaml\?"):
-        compose(write("c.yaml", "defaults:\n  - bse.yaml\n"))
-
-
 def test_a_file_that_is_not_there(write, tmp_path):
     write("conf/sft.yaml", "")
     with pytest.raises(ConfigError, match=r"no such file\.\n.*did you mean conf/sft\.yaml\?"):
@@ -103,20 +70,9 @@ def test_a_mapping_is_like_a_file_and_is_left_as_it_was(write):
     assert origins(made)["data.train[0].path"] == "overrides"
 
 
-def test_another_name_drops_the_options_and_says_so():
-    made = compose({"adapter": {"name": "oft", "block": 4, "rank": 2}}, ["adapter=full"])
-    assert made.tree["adapter"] == {"name": "full"}
-    assert made.notices == ("adapter=full drops adapter.block, adapter.rank, which belonged to oft",)
-
-
 def test_the_options_of_a_default_plugin_are_dropped_too():
     made = compose({"adapter": {"rank": 8}}, ["adapter=full"])
     assert made.tree["adapter"] == {"name": "full"} and "lora" in made.notices[0]
-
-
-def test_the_same_name_keeps_the_options():
-    made = compose({"adapter": {"name": "lora", "rank": 2}}, ["adapter=lora"])
-    assert made.tree["adapter"] == {"name": "lora", "rank": 2} and made.notices == ()
 
 
 @pytest.mark.parametrize("words", [["quantizer.bits=2", "quantizer=hqq"], ["quantizer=hqq", "quantizer.bits=2"]])
@@ -134,87 +90,9 @@ def test_null_takes_a_plugin_away():
     assert made.notices == ("quantizer=null drops quantizer.bits, which belonged to hqq",)
 
 
-@pytest.mark.parametrize(
-    ("written", "tree"),
-    [
-        ("tracker: plot", {"plot": {}}),
-        ("tracker: [plot, console]", {"plot": {}, "console": {}}),
-        ("tracker: {plot: {x: 1}, console: }", {"plot": {"x": 1}, "console": {}}),
-        ("tracker: {plot: true, console: false}", {"plot": {}}),
-        *(("tracker:", {}), ("tracker: {}", {}), ("tracker: []", {})),
-    ],
-)
-def test_forms_of_a_kind_of_which_there_are_many(write, written, tree):
-    assert compose(write("c.yaml", written)).tree == {"tracker": tree}
-
-
-@pytest.mark.parametrize(
-    ("override", "tree"),
-    [
-        ("tracker={}", {}),
-        ("tracker=[]", {}),
-        ("tracker=null", {}),
-        ("tracker=[console]", {"console": {}}),
-        ("tracker={console: {}}", {"wandb": {"project": "x"}, "plot": {}, "console": {}}),
-        ("tracker.plot=false", {"wandb": {"project": "x"}}),
-        ("tracker.wandb.group=y", {"wandb": {"project": "x", "group": "y"}, "plot": {}}),
-    ],
-)
-def test_overriding_a_kind_of_which_there_are_many(override, tree):
-    assert compose({"tracker": {"wandb": {"project": "x"}, "plot": {}}}, [override]).tree == {"tracker": tree}
-
-
 def test_one_tracker_more_or_less_keeps_the_other_defaults():
     assert set(compose(None, ["tracker.wandb.project=x"]).tree["tracker"]) == {"console", "jsonl", "plot", "wandb"}
     assert set(compose(None, ["tracker.plot=false"]).tree["tracker"]) == {"console", "jsonl"}
-
-
-@pytest.mark.parametrize(
-    ("written", "message"),
-    [
-        ("tracker: 3", r"tracker cannot be 3\.\nwrite names, like tracker: \[name\]\n.*c\.yaml:1"),
-        ("tracker:\n- plot: {x: 1}", r"tracker: \{'plot': .*\} is not a name\.\nwrite tracker: \[name, …\].*\n.*:1"),
-        ("tracker:\n  plot: 3", r"tracker\.plot cannot be 3\.\nwrite its options as a mapping\n.*c\.yaml:2"),
-    ],
-)
-def test_what_is_no_form_of_many(write, written, message):
-    with pytest.raises(ConfigError, match=message):
-        compose(write("c.yaml", written))
-
-
-def test_elements_of_lists_are_overridden(write):
-    path = write("c.yaml", "data:\n  train:\n  - path: a\n    weight: 1\n  - b\n")
-    made = compose(path, ["data.train[0].weight=2", "data.train[1]={path: c}"])
-    assert made.tree["data"]["train"] == [{"path": "a", "weight": 2}, {"path": "c"}]
-    where = origins(made)
-    assert where["data.train[0].path"] == f"{path}:3"
-    assert where["data.train[0].weight"] == where["data.train[1].path"] == "command line"
-
-
-@pytest.mark.parametrize(
-    ("word", "found"),
-    [
-        ("data.train[1].path=x", r"data\.train is a list of 1"),
-        ("data.train[0].path=x", r"data\.train\[0\] is 'a'"),
-        ("data[0]=x", r"data is \{'train': \['a'\]\}"),
-        ("stage[0]=x", r"stage is None"),
-    ],
-)
-def test_an_element_that_is_not_there(word, found):
-    with pytest.raises(ConfigError, match=rf"cannot be set: {found}\.\ncommand line"):
-        compose({"data": {"train": ["a"]}}, [word])
-
-
-def test_a_list_is_replaced_and_a_mapping_is_merged():
-    made = compose({"data": {"train": ["a", "b"], "columns": {"x": 1}}}, ["data.train=[c]", "data.columns.y=2"])
-    assert made.tree["data"] == {"train": ["c"], "columns": {"x": 1, "y": 2}}
-    assert "data.train[1]" not in origins(made)
-
-
-@pytest.mark.parametrize("word", ["adapter", "=3", "adapter.rank"])
-def test_what_is_no_override(word):
-    with pytest.raises(ConfigError, match=r"is not an override\.\nwrite key=value, like adapter\.rank=16"):
-        compose(None, [word])
 
 
 def test_nothing_at_all():

@@ -153,18 +153,6 @@ def test_several_processes_need_one_folder(catalog, monkeypatch):
     assert problems_of(catalog, "output_dir=runs/x") == []
 
 
-SECRETS = {"token": "t", "api_key": "k", "hub_token": "h", "aws_secret_access_key": "a", "db_password": "p"}
-PLAIN = {"pad_token": "<pad>", "max_tokens": 5, "tokenizer": "x", "target_tokens": "y", "keys": ["a"], "secret": None}
-
-
-def test_secrets_are_hidden_at_every_depth():
-    config = {"hub": {"hf": {**SECRETS, **PLAIN}}, "data": {"train": [{"token": "t", "path": "a"}]}, "token": "t"}
-    shown = runs.redacted(config)
-    assert shown["hub"]["hf"] == {**dict.fromkeys(SECRETS, "***"), **PLAIN}
-    assert shown["data"]["train"] == [{"token": "***", "path": "a"}] and shown["token"] == "***"
-    assert config["token"] == "t", "the configuration itself stays as it is"
-
-
 def test_secrets_are_not_written(plan):
     text = runs.run_yaml(plan("model.api_token=hf_12345"))
     assert "12345" not in text

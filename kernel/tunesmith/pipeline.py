@@ -36,6 +36,7 @@ from tunesmith.types import (
     Sampling,
     TrainingJob,
 )
+from tunesmith_library_configuration.secrets import redacted
 
 Config = str | Path | Mapping[str, Any] | None
 
@@ -212,7 +213,7 @@ def _scores(run: Assembly, asked: Mapping[str, Any]) -> list[list[float]]:
 
 def _described(run: Assembly, event: Event) -> Event:
     """Events as trackers hear them: the start of a run carries its configuration, which the trainer does not know."""
-    return replace(event, config=runs.redacted(run.plan.config)) if isinstance(event, RunStarted) else event
+    return replace(event, config=redacted(run.plan.config)) if isinstance(event, RunStarted) else event
 
 
 def _data(run: Assembly, source: ModelSource, processor: Any, template: ChatTemplate) -> DatasetSplits:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tunesmith.catalog import Catalog, Entry
-from tunesmith.errors import ConfigError, TunesmithError
 from tunesmith.keys import Key, Origin, Origins, nearest_origin
 from tunesmith.traits import traits_of
-from tunesmith.types import Problem
+from tunesmith_library_configuration.problems import problem_of as problem_of
+from tunesmith_library_configuration.problems import refuse as refuse
+from tunesmith_library_configuration.problems import report as report
 
 
 @dataclass(kw_only=True)
@@ -99,29 +100,3 @@ class Plan:
     def origin(self, key: Key) -> Origin | None:
         """Where a value was written, or the nearest value that contains it; None for a default."""
         return nearest_origin(key, self.origins)
-
-
-def problem_of(error: TunesmithError, key: Key) -> Problem:
-    """An error as one problem of several: its first line says what is wrong, the rest what to do."""
-    message, _, advice = str(error).partition("\n")
-    return Problem(key, message, advice)
-
-
-def report(problems: Iterable[Problem], origins: Origins) -> str:
-    """All problems as text: what is wrong, what is possible, and where it is written."""
-    parts = []
-    for problem in problems:
-        lines = [problem.message, *(f"  {line}" for line in problem.advice.splitlines())]
-        place = nearest_origin(Key.of(problem.key), origins)
-        if place:
-            lines.append(f"  {place}")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
-
-
-def refuse(problems: Iterable[Problem], origins: Origins) -> None:
-    """Raise one ConfigError that lists every error among the problems; return when there is none."""
-    errors = [problem for problem in problems if problem.severity == "error"]
-    if errors:
-        count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
-        raise ConfigError(f"{count} in the configuration:\n\n{report(errors, origins)}")

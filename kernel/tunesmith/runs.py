@@ -14,9 +14,8 @@ import importlib.metadata
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 from tunesmith import __version__
@@ -26,12 +25,8 @@ from tunesmith.messages import announce
 from tunesmith.planning import Plan
 from tunesmith.types import Problem
 from tunesmith.upgrades import VERSION
+from tunesmith_library_configuration.secrets import without_secrets
 
-_SECRET = re.compile(
-    r"^token$|(^|_)(password|secret|credential|authorization)s?$"
-    r"|(api|access|secret|private)_key(_id)?$|(api|auth|access|bearer|hub|hf|session|user)_token$",
-    re.IGNORECASE,
-)
 _LIBRARIES = (
     "torch",
     "transformers",
@@ -182,7 +177,7 @@ def run_yaml(plan: Plan) -> str:
     """The resolved configuration as YAML, without what belongs to one run only; secrets are left out, for a repeated
     run would take a placeholder for one."""
     own = {"output_dir", "resume", "overwrite"}
-    config = {key: value for key, value in _without_secrets(plan.config).items() if key not in own}
+    config = {key: value for key, value in without_secrets(plan.config).items() if key not in own}
     return yaml.safe_dump({VERSION: __version__, **config}, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -203,23 +198,3 @@ def lock_lines(plan: Plan) -> list[str]:
             plugins = f"  # {' '.join(sorted(gave[name]))}" if gave.get(name) else ""
             lines.append(f"{name}=={importlib.metadata.version(name)}{plugins}")
     return lines + files
-
-
-def redacted(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The same configuration with the values of secrets hidden, to be shown."""
-    return {key: "***" if _secret(key, value) else _inside(value, redacted) for key, value in config.items()}
-
-
-def _without_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _inside(value, _without_secrets) for key, value in config.items() if not _secret(key, value)}
-
-
-def _secret(key: Any, value: Any) -> bool:
-    return isinstance(value, str) and bool(_SECRET.search(str(key)))
-
-
-def _inside(value: Any, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Any:
-    """A value with a change made to the mappings in it."""
-    if isinstance(value, Mapping):
-        return change(value)
-    return [_inside(item, change) for item in value] if isinstance(value, list) else value

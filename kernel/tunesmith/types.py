@@ -27,9 +27,9 @@ from tunesmith.generation import LogProb as LogProb
 from tunesmith.generation import Piece as Piece
 from tunesmith.generation import Request as Request
 from tunesmith.generation import Sampling as Sampling
-from tunesmith.keys import Key
 from tunesmith.translation import Note as Note
 from tunesmith.translation import Translation as Translation
+from tunesmith_library_configuration.problems import Problem as Problem
 
 Message = dict[str, Any]
 """One turn: `role`, `content`, and optionally `reasoning`, `tool_calls`, `tool_call_id`, `weight`."""
@@ -128,16 +128,6 @@ class Requirement:
     kind: str
     name: str  # of the plugin; for the kind `hub` the address, from which the kernel finds the hub
     key: str  # the configuration key that names it, for the error message
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong with a plan, before anything heavy is imported."""
-
-    key: str | Key  # dotted configuration key, `adapter.rank`; "" when it concerns no single key
-    message: str  # what is wrong, in one sentence
-    advice: str = ""  # what to do instead: possible values, the nearest match, the next command
-    severity: Literal["error", "warning"] = "error"
 
 
 @dataclass(frozen=True)

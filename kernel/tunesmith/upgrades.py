@@ -6,30 +6,18 @@ renamed option of a plugin needs no step here: its class says so (`renamed`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunesmith import __version__
-from tunesmith.errors import ConfigError
+from tunesmith_library_configuration import versions
+from tunesmith_library_configuration.versions import Step
 
 VERSION = "tunesmith"
 """The key of a file under which the version that wrote it stands."""
 
-Tree = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class Step:
-    """One change between versions."""
-
-    below: str  # files of versions before this one are changed
-    name: str  # what changes, as it is announced
-    change: Callable[[Tree], Tree | None]  # gives the changed file, None for one that it does not concern
-
-
-def _without_special_tokens(tree: Tree) -> Tree | None:
+def _without_special_tokens(tree: dict[str, Any]) -> dict[str, Any] | None:
     engine = tree.get("engine")
     if not isinstance(engine, dict) or engine.get("name", "transformers") != "transformers":
         return None
@@ -43,7 +31,7 @@ STEPS = (
 )
 
 
-def upgraded(tree: Tree, source: str, steps: tuple[Step, ...] = STEPS) -> tuple[Tree, list[str]]:
+def upgraded(tree: dict[str, Any], source: str, steps: tuple[Step, ...] = STEPS) -> tuple[dict[str, Any], list[str]]:
     """Take the version off a file, and what was said otherwise in that version.
 
     Args:
@@ -52,21 +40,6 @@ def upgraded(tree: Tree, source: str, steps: tuple[Step, ...] = STEPS) -> tuple[
     Returns: the file in the words of this version, and what was changed.
     Raises: ConfigError when the version is none.
     """
-    from packaging.version import InvalidVersion, Version
-
-    written = tree.get(VERSION)
-    if written is None and Path(source).name != "run.yaml":
+    if tree.get(VERSION) is None and Path(source).name != "run.yaml":
         return tree, []
-    try:
-        version = Version(str(written or "0"))
-    except InvalidVersion as error:
-        raise ConfigError(f"{source}: {VERSION}: {written} is not a version.") from error
-    tree, told = {name: value for name, value in tree.items() if name != VERSION}, []
-    for step in steps:
-        changed = step.change(tree) if version < Version(step.below) else None
-        if changed is not None:
-            tree = changed
-            told.append(f"{source}, of version {written or 'unknown'}, is upgraded: {step.name}")
-    if version > Version(__version__):
-        told.append(f"{source} was written by tunesmith {written}; this one is {__version__}")
-    return tree, told
+    return versions.upgraded(tree, source, steps, VERSION, __version__)

@@ -64,7 +64,7 @@ def show(config: str | None, overrides: list[str]) -> None:
 
 
 def _print_config(found: Any) -> None:
-    from tunesmith.runs import redacted
+    from tunesmith_library_configuration.secrets import redacted
 
     lines = list(_lines(redacted(found.config), (), found))
     width = min(max((len(text) for text, _ in lines), default=0), 60)

@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 
 import pytest
 from omegaconf import OmegaConf
-from tunesmith import plugin
-from tunesmith.errors import PluginError
-from tunesmith.validate import resolve, structured
+from tunesmith_library_configuration.errors import OptionsError
+from tunesmith_library_configuration.options import configurable
+from tunesmith_library_configuration.validate import resolve, structured
 
 
 @dataclass(kw_only=True)
@@ -29,7 +29,7 @@ class Entry:
     columns: list[Column] = field(default_factory=list)  # of it
 
 
-@plugin
+@configurable
 class Thing:
     """Options of every type."""
 
@@ -167,11 +167,11 @@ def test_an_interpolation_that_cannot_be_read():
 
 
 def test_a_field_that_no_configuration_can_hold():
-    @plugin
+    @configurable
     class Odd:
         """A set is no YAML."""
 
         names: set[int] = field(default_factory=set)  # some
 
-    with pytest.raises(PluginError, match=r"Odd\.names is not an option that a configuration can hold: .*set\[int\]"):
+    with pytest.raises(OptionsError, match=r"Odd\.names is not an option that a configuration can hold: .*set\[int\]"):
         structured(Odd, {}, (), "odd")

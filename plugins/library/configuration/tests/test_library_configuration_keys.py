@@ -1,8 +1,8 @@
 """Keys: a type of their own, read and shown in one place."""
 
 import pytest
-from tunesmith.errors import ConfigError
-from tunesmith.keys import Key, Origin, everywhere, nearest_origin
+from tunesmith_library_configuration.errors import ConfigError
+from tunesmith_library_configuration.keys import Key, Origin, everywhere, nearest_origin
 
 
 @pytest.mark.parametrize("text", ["seed", "adapter.rank", "data.train[0].path", "a[1][2].b"])

@@ -1,7 +1,7 @@
 """Finished files are never half written."""
 
 import pytest
-from tunesmith.files import filling, replacing
+from tunesmith_library_configuration.files import filling, replacing
 
 
 def test_a_file_is_replaced_at_once(tmp_path):

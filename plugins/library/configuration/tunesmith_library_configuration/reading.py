@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tunesmith.errors import ConfigError
-from tunesmith.keys import Key, Origin
+
+from tunesmith_library_configuration.errors import ConfigError
+from tunesmith_library_configuration.keys import Key, Origin
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,15 +1,11 @@
 """Fields are options, and their comments are documentation."""
 
-import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-import jsonschema
 import pytest
-from tunesmith import plugin
-from tunesmith.cli.schema import json_schema, options_schema
-from tunesmith.options import is_plugin, options, type_name
-from tunesmith.validate import instance, schema_of, structured
+from tunesmith_library_configuration.options import configurable, is_configurable, options, type_name
+from tunesmith_library_configuration.validate import instance, schema_of, structured
 
 
 @dataclass(kw_only=True)
@@ -21,7 +17,7 @@ class Entry:
     weight: float = 1.0  # share
 
 
-@plugin
+@configurable
 class Base:
     """A base."""
 
@@ -34,7 +30,7 @@ class Base:
     _state: ClassVar[Any] = None  # no option
 
 
-@plugin
+@configurable
 class Derived(Base):
     """More options."""
 
@@ -62,7 +58,7 @@ def test_options_in_order_with_docs_and_defaults():
 
 
 def test_a_class_inside_a_function_is_documented_too():
-    @plugin
+    @configurable
     class Local:
         """A docstring
         with a line that is not indented."""
@@ -72,15 +68,15 @@ def test_a_class_inside_a_function_is_documented_too():
     assert [option.doc for option in options(Local)] == ["in bytes"]
 
 
-def test_a_plugin_is_only_what_is_decorated_itself():
+def test_a_configurable_class_is_only_what_is_decorated_itself():
     class Sub(Base):
         pass
 
-    assert is_plugin(Base) and is_plugin(Derived)
-    assert not is_plugin(Sub) and not is_plugin(Base()) and not is_plugin(Entry)
+    assert is_configurable(Base) and is_configurable(Derived)
+    assert not is_configurable(Sub) and not is_configurable(Base()) and not is_configurable(Entry)
 
 
-def test_plugins_are_told_apart_by_identity():
+def test_instances_are_told_apart_by_identity():
     assert Base() != Base()
     with pytest.raises(TypeError):
         Base(3)  # keyword only
@@ -97,31 +93,8 @@ def test_types_as_users_read_them(annotation, text):
     assert type_name(annotation) == text
 
 
-def test_the_schema_accepts_what_is_right_and_refuses_the_rest():
-    schema = json.loads(json.dumps(options_schema(Derived)))
-    jsonschema.Draft202012Validator.check_schema(schema)
-    valid = jsonschema.Draft202012Validator(schema).is_valid
-    right = {"rank": 2, "kind": "b", "entries": ["x.json", {"path": "y", "weight": 2}], "limits": {"a": 1.5}}
-    assert valid(right) and valid({"limits": None})
-    for wrong in (
-        {"rank": "x"},
-        {"kind": "c"},
-        {"rnak": 1},
-        {"entries": [{"pth": "y"}]},
-        {"entries": "x"},
-        {"limits": {"a": "b"}},
-    ):
-        assert not valid(wrong), wrong
-    assert schema["properties"]["entries"]["default"] == [{"path": "x", "weight": 1.0}]
-    assert schema["properties"]["rank"]["description"] == "another rank"
-
-
-def test_a_type_without_schema_accepts_everything():
-    assert json_schema(Any) == {}
-
-
 def test_lists_and_mappings_as_plain_defaults():
-    @plugin
+    @configurable
     class Skips:
         """Skips things."""
 
@@ -138,7 +111,7 @@ def test_lists_and_mappings_as_plain_defaults():
 
 
 def test_what_an_instance_remembers_is_no_option():
-    @plugin
+    @configurable
     class Remembers:
         """Remembers."""
 

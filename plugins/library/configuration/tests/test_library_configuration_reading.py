@@ -1,9 +1,9 @@
 """YAML with lines, and the grammar of keys and values."""
 
 import pytest
-from tunesmith.errors import ConfigError
-from tunesmith.keys import Key, Origin
-from tunesmith.reading import parse_value, read_yaml
+from tunesmith_library_configuration.errors import ConfigError
+from tunesmith_library_configuration.keys import Key, Origin
+from tunesmith_library_configuration.reading import parse_value, read_yaml
 
 
 @pytest.fixture

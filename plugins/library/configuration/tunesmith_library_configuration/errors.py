@@ -1,0 +1,44 @@
+"""The root of all mistakes that a user can mend, and what a message says is possible."""
+
+import difflib
+from collections.abc import Iterable
+
+_LISTED = 12  # names that a message lists at most
+_LISTED_BESIDE_NEAREST = 5  # of a longer list, when one of the names is likely meant
+
+
+class TunesmithError(Exception):
+    """A mistake that the user can mend. The command line prints it without traceback, exit code 2."""
+
+
+class ConfigError(TunesmithError):
+    """The configuration cannot be used; the message lists every problem that was found."""
+
+
+class OptionsError(TunesmithError):
+    """A class has a field that no configuration can hold."""
+
+
+def nearest(asked: str, possible: Iterable[str]) -> str | None:
+    """The member of `possible` that looks most like `asked`, in any case of letters; None when nothing does."""
+    names = {name.lower(): name for name in possible}
+    matches = difflib.get_close_matches(asked.lower(), names, n=1, cutoff=0.6)
+    return names[matches[0]] if matches else None
+
+
+def choices(asked: str, possible: Iterable[str], label: str = "possible") -> str:
+    """One line that lists what is possible, with the nearest match: "possible: a, b   did you mean a?".
+
+    Of many names those that look most like `asked` are listed: twelve, or five when one of them is near.
+    """
+    names = sorted(possible)
+    near = nearest(asked, names)
+    if len(names) > _LISTED:
+        shown = _LISTED_BESIDE_NEAREST if near else _LISTED
+        names = [*sorted(names, key=lambda name: -_likeness(asked, name))[:shown], "…"]
+    line = f"{label}: {', '.join(names) or 'nothing'}"
+    return f"{line}   did you mean {near}?" if near else line
+
+
+def _likeness(asked: str, name: str) -> float:
+    return difflib.SequenceMatcher(None, asked.lower(), name.lower()).ratio()

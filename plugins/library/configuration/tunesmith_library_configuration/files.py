@@ -1,0 +1,61 @@
+"""Finished files are never half written: write beside, then rename."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a path beside `target` to write a file or folder to; it takes `target`'s place when the block succeeds.
+
+    When the block fails, or writes nothing, what was at `target` stays.
+
+    Args:
+        target: file or folder; its parent is made. A folder that is already there is replaced.
+
+    Raises: OSError when the folder cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        draft = workshop / target.name
+        yield draft
+        _move(draft, target, workshop)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def filling(folder: Path, last: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Give an empty folder to write several files to; they move into `folder` when the block succeeds.
+
+    Args:
+        folder: where other files may stand already; those of the same name are replaced, folders as a whole.
+        last: names that move after all others, such as the one whose presence says that the rest is complete.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    workshop = Path(tempfile.mkdtemp(prefix=".filling-", dir=folder))
+    try:
+        yield workshop
+        for entry in sorted(workshop.iterdir(), key=lambda entry: (entry.name in last, entry.name)):
+            _move(entry, folder / entry.name, workshop)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _move(source: Path, target: Path, workshop: Path) -> None:
+    """Put `source` in the place of `target`; a folder cannot be renamed over another, so the former steps aside."""
+    if not (target.is_dir() and source.exists()):
+        os.replace(source, target)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=".former-", dir=workshop)) / target.name
+    os.replace(target, aside)
+    try:
+        os.replace(source, target)
+    except OSError:
+        os.replace(aside, target)
+        raise

@@ -1,0 +1,75 @@
+"""A tree of values that know where they were written: merging, replacing and forgetting parts of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith_library_configuration.errors import ConfigError
+from tunesmith_library_configuration.keys import Key, Origin, everywhere
+
+
+@dataclass
+class Tree:
+    """Values, and the origin of each; what is put over them wins."""
+
+    tree: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Key, Origin] = field(default_factory=dict)
+
+    def put(self, key: Key, value: Any, origin: Origin) -> None:
+        """Set a value, of a list's element or of a key; mappings merge, everything else replaces.
+
+        Raises: ConfigError when there is no such element.
+        """
+        if any(isinstance(part, int) for part in key):
+            self.replace_element(key, value, origin)
+        else:
+            self.merge(key, value, everywhere(key, value, origin))
+
+    def replace_element(self, key: Key, value: Any, origin: Origin) -> None:
+        """Set a value inside a list: `data.train[0].path`.
+
+        Raises: ConfigError when there is no such element.
+        """
+        node: Any = self.tree
+        steps: tuple[Any, ...] = key
+        for depth, part in enumerate(steps):
+            holder = list if isinstance(part, int) else dict
+            if not isinstance(node, holder) or (isinstance(part, int) and part >= len(node)):
+                found = f"a list of {len(node)}" if isinstance(node, list) else repr(node)
+                raise ConfigError(f"{key} cannot be set: {Key(*key[:depth])} is {found}.\n{origin}")
+            if depth == len(key) - 1:
+                node[part] = value
+            else:
+                node = node.get(part) if isinstance(node, dict) else node[part]
+        self.origins = {at: former for at, former in self.origins.items() if not at.within(key)}
+        self.origins.update(everywhere(key, value, origin))
+
+    def merge(self, key: Key, value: Any, where: Mapping[Key, Origin]) -> None:
+        """Set a value; mappings merge, everything else replaces."""
+        if isinstance(value, Mapping):
+            target = self._mapping(key)
+            self.origins.update({at: origin for at, origin in where.items() if at == key})
+            for name, inner in value.items():
+                inside = key / name
+                if not (isinstance(inner, Mapping) and isinstance(target.get(name), dict)):
+                    self.forget(inside)
+                self.merge(inside, inner, {at: origin for at, origin in where.items() if at.within(inside)})
+        else:
+            self.forget(key)
+            self._mapping(key.parent)[key[-1]] = value
+            self.origins.update(where)
+
+    def forget(self, key: Key) -> None:
+        """Take a value away, and all that is in it."""
+        self._mapping(key.parent).pop(key[-1], None)
+        self.origins = {at: origin for at, origin in self.origins.items() if not at.within(key)}
+
+    def _mapping(self, key: Key) -> dict[Any, Any]:
+        node: dict[Any, Any] = self.tree
+        for part in key:
+            if not isinstance(node.get(part), dict):
+                node[part] = {}
+            node = node[part]
+        return node
