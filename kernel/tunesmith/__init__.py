@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tunesmith.errors import DataError as DataError
     from tunesmith.errors import TunesmithError as TunesmithError
-    from tunesmith.estimating import estimate as estimate
     from tunesmith.hookspecs import hookimpl as hookimpl
     from tunesmith.messages import announce as announce
     from tunesmith.options import plugin as plugin
@@ -21,32 +20,45 @@ if TYPE_CHECKING:
     from tunesmith.pipeline import plan as plan
     from tunesmith.pipeline import show as show
     from tunesmith.pipeline import train as train
+    from tunesmith_library_estimates.estimating import estimate as estimate
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "ChatSession": "pipeline",
-    "DataError": "errors",
-    "TunesmithError": "errors",
-    "announce": "messages",
-    "chat": "pipeline",
-    "estimate": "estimating",
-    "evaluate": "pipeline",
-    "export": "pipeline",
-    "hookimpl": "hookspecs",
-    "open_model": "pipeline",
-    "plan": "pipeline",
-    "plugin": "options",
-    "show": "pipeline",
-    "train": "pipeline",
+    "ChatSession": "tunesmith.pipeline",
+    "DataError": "tunesmith.errors",
+    "TunesmithError": "tunesmith.errors",
+    "announce": "tunesmith.messages",
+    "chat": "tunesmith.pipeline",
+    "estimate": "tunesmith_library_estimates.estimating",
+    "evaluate": "tunesmith.pipeline",
+    "export": "tunesmith.pipeline",
+    "hookimpl": "tunesmith.hookspecs",
+    "open_model": "tunesmith.pipeline",
+    "plan": "tunesmith.pipeline",
+    "plugin": "tunesmith.options",
+    "show": "tunesmith.pipeline",
+    "train": "tunesmith.pipeline",
 }
 __all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use, so that `import tunesmith` and `tunesmith --help` stay quick."""
+    """Import on first use, so that `import tunesmith` and `tunesmith --help` stay quick.
+
+    Raises: PluginError for a name that is in a library of its own, which is not installed.
+    """
     if name not in _HOME:
         raise AttributeError(f"module 'tunesmith' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"tunesmith.{_HOME[name]}"), name)
+    library = _HOME[name].partition(".")[0]
+    try:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != library:
+            raise
+        from tunesmith.errors import PluginError
+
+        advice = f"pip install {library.replace('_', '-')}"
+        raise PluginError(f"tunesmith.{name} is in a library that is not installed.\n{advice}") from error
     globals()[name] = value
     return value

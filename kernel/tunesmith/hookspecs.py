@@ -30,7 +30,6 @@ if TYPE_CHECKING:
         DatasetSplits,
         Encoder,
         Engine,
-        Estimate,
         Evaluation,
         EvaluationData,
         Event,
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
         TrainingJob,
         Translation,
     )
+    from tunesmith_library_estimates.estimation import Estimate
 
 hookspec = pluggy.HookspecMarker("tunesmith")
 hookimpl = pluggy.HookimplMarker("tunesmith")

@@ -10,10 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from tunesmith.estimation import Estimate as Estimate
-from tunesmith.estimation import Memory as Memory
-from tunesmith.estimation import Phase as Phase
-from tunesmith.estimation import Weight as Weight
 from tunesmith.evaluation import Evaluation as Evaluation
 from tunesmith.evaluation import EvaluationData as EvaluationData
 from tunesmith.evaluation import Measured as Measured

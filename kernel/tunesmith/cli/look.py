@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from tunesmith.cli.arguments import ConfigCommand, configured
 from tunesmith.cli.group import Group
 from tunesmith.kinds import KINDS
 from tunesmith.options import shorthand
+
+if TYPE_CHECKING:
+    import pluggy
+    from tunesmith.planning import Plan
 
 
 @click.command(cls=ConfigCommand)
@@ -19,10 +24,8 @@ from tunesmith.options import shorthand
 def plan(config: str | None, overrides: list[str], command: str) -> int:
     """Show what would happen, and everything that is wrong, without loading anything."""
     from tunesmith.assemble import examine
-    from tunesmith.cli.estimates import lines
     from tunesmith.cli.hooks import implementations
     from tunesmith.compose import compose
-    from tunesmith.estimating import estimated
     from tunesmith.planning import report
 
     found, problems, manager = examine(compose(config, overrides), command)
@@ -31,8 +34,7 @@ def plan(config: str | None, overrides: list[str], command: str) -> int:
     for hook, plugins in implementations(manager):
         click.echo(f"{hook}: {', '.join(plugins)}")
     if not any(problem.severity == "error" for problem in problems):
-        click.echo("\n# memory (estimated)")
-        for line in lines(estimated(found, manager)):
+        for line in _estimated(found, manager):
             click.echo(line)
     for notice in found.notices:
         click.echo(f"\nnote: {notice}")
@@ -43,6 +45,17 @@ def plan(config: str | None, overrides: list[str], command: str) -> int:
         f"\n{len(problems)} problem{'s' if len(problems) > 1 else ''}:\n\n{report(problems, found.origins)}", err=True
     )
     return 2 if any(problem.severity == "error" for problem in problems) else 0
+
+
+def _estimated(found: Plan, manager: pluggy.PluginManager) -> Iterator[str]:
+    """What the run will need, where the library of estimates is installed."""
+    if importlib.util.find_spec("tunesmith_library_estimates") is None:
+        return
+    from tunesmith_library_estimates.estimating import estimated
+    from tunesmith_library_estimates.wording import lines
+
+    yield "\n# memory (estimated)"
+    yield from lines(estimated(found, manager))
 
 
 @click.group(cls=Group)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import TunesmithError, hookimpl, plugin
-from tunesmith.types import Estimate, ModelSource, Problem
+from tunesmith.types import ModelSource, Problem
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 from tunesmith_library_weights.plans import few_bits
 

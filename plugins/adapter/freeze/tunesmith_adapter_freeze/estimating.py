@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tunesmith.types import Estimate, Weight
 from tunesmith_library_estimates.activations import layer_of
+from tunesmith_library_estimates.estimation import Estimate, Weight
 from tunesmith_library_estimates.training import trained_only
 from tunesmith_library_weights.patterns import matches_any
 

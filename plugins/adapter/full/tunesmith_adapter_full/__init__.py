@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.traits import AdapterTraits
-from tunesmith.types import Estimate, ModelSource, Problem
+from tunesmith.types import ModelSource, Problem
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 from tunesmith_library_weights.plans import few_bits
 

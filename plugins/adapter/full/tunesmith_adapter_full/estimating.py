@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tunesmith.types import Estimate
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.training import trained_only
 from tunesmith_library_weights.patterns import matches_any
 

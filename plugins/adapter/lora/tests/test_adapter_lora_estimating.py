@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tunesmith.types import Estimate
 from tunesmith_adapter_lora import Lora
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_testing.parts import estimate_of, load_plain, source_of
 from tunesmith_library_testing.tiny import save_tiny_model
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import TunesmithError, announce, hookimpl, plugin
 from tunesmith.ranges import Range, at_least
 from tunesmith.traits import AdapterTraits
-from tunesmith.types import Estimate, ModelSource, Problem, Requirement, TrainingJob
+from tunesmith.types import ModelSource, Problem, Requirement, TrainingJob
 from tunesmith_library_chat import tokenizer_of
+from tunesmith_library_estimates.estimation import Estimate
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tunesmith.types import Estimate, Weight
+from tunesmith_library_estimates.estimation import Estimate, Weight
 from tunesmith_library_weights.patterns import matches, matches_any
 
 if TYPE_CHECKING:

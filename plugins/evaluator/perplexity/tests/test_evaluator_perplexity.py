@@ -113,7 +113,5 @@ def test_examples_without_a_token_to_predict_keep_their_places():
 
 
 def test_preferences_are_refused():
-    with pytest.raises(
-        DataError, match=r"pairs has no tokens with labels, but chosen_input_ids\.\n.*stage=sft"
-    ):
+    with pytest.raises(DataError, match=r"pairs has no tokens with labels, but chosen_input_ids\.\n.*stage=sft"):
         sequences_of("pairs", [{"chosen_input_ids": [1]}])

@@ -6,9 +6,9 @@ import itertools
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
-from tunesmith.types import Estimate, Weight
 from tunesmith_library_estimates.activations import activations
 from tunesmith_library_estimates.architectures import decoder
+from tunesmith_library_estimates.estimation import Estimate, Weight
 
 TOKENS, LAYERS = 331, 3  # a prime number of tokens, so that it is told from every width
 

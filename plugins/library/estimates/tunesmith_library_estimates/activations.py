@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from tunesmith.types import Estimate, Memory, Weight
+from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 
 _LAYERS = ".layers."
 _READ_THE_STREAM = ("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")  # those of a group have the same input

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.types import Weight
+from tunesmith_library_estimates.estimation import Weight
 
 
 @dataclass(frozen=True)

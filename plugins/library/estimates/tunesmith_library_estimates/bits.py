@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from tunesmith.types import Estimate, Memory, Weight
 from tunesmith_library_weights.patterns import matches_any
+
+from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 
 
 def in_few_bits(

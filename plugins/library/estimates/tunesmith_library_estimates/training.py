@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tunesmith.types import Estimate, Memory, Phase, Weight
-
 from tunesmith_library_estimates.activations import first_trained, layer_of
+from tunesmith_library_estimates.estimation import Estimate, Memory, Phase, Weight
 
 
 def trained_only(estimate: Estimate, chosen: Mapping[str, float | None]) -> Estimate:

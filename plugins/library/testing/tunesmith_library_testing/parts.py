@@ -14,18 +14,9 @@ from typing import Any
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.kinds import KINDS
 from tunesmith.planning import Plan, RunOptions, Selected
-from tunesmith.types import (
-    Batch,
-    Estimate,
-    EvaluationData,
-    LossOutput,
-    ModelHandle,
-    ModelSource,
-    Row,
-    Weight,
-    model_inputs,
-)
+from tunesmith.types import Batch, EvaluationData, LossOutput, ModelHandle, ModelSource, Row, model_inputs
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_estimates.estimation import Estimate, Weight
 
 CHATML = ChatTemplate(
     name="chatml",

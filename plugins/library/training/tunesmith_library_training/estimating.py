@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tunesmith.types import Estimate, Memory
+from tunesmith_library_estimates.estimation import Estimate, Memory
 
 _CHUNK_NUMBERS = 2**25  # logits at a time, as in `head`
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from tunesmith.types import Estimate
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_testing.parts import estimate_of, load_plain
 from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_model_transformers import Transformers
@@ -45,7 +45,7 @@ def test_weights_that_are_stored_in_few_bits(tiny_llama, tmp_path):
 def test_no_torch(tiny_llama):
     program = (
         "import sys\n"
-        "from tunesmith.types import Estimate\n"
+        "from tunesmith_library_estimates.estimation import Estimate\n"
         "from tunesmith_model_transformers import Transformers\n"
         "assert Transformers(path=sys.argv[1]).estimate(Estimate('bf16')).parameters\n"
         "print(sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))"

@@ -10,7 +10,8 @@ from tunesmith import hookimpl, plugin
 from tunesmith.addresses import is_path
 from tunesmith.errors import choices
 from tunesmith.traits import ModelTraits
-from tunesmith.types import Estimate, ModelSource, Precision, Problem
+from tunesmith.types import ModelSource, Precision, Problem
+from tunesmith_library_estimates.estimation import Estimate
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan

@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from tunesmith.types import Estimate
 from tunesmith_library_estimates.architectures import decoder
+from tunesmith_library_estimates.estimation import Estimate
 
 
 def estimate_model(estimate: Estimate, path: str) -> Estimate:

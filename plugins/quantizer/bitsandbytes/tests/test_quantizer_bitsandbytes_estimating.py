@@ -21,7 +21,9 @@ def held(model):
     return total
 
 
-@pytest.mark.parametrize("options", [{}, {"double_quant": False}, {"bits": 8}, {"skip_modules": ["layers.0.self_attn"]}])
+@pytest.mark.parametrize(
+    "options", [{}, {"double_quant": False}, {"bits": 8}, {"skip_modules": ["layers.0.self_attn"]}]
+)
 @pytest.mark.parametrize("architecture", ["llama", "qwen3_moe"])
 def test_equals_what_the_layers_hold(options, architecture, tmp_path):
     """Of a mixture of experts the fused experts keep their numbers."""

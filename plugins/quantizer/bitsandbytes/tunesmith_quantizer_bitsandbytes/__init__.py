@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tunesmith import TunesmithError, announce, hookimpl, plugin
 from tunesmith.ranges import at_least
 from tunesmith.traits import QuantizerTraits
-from tunesmith.types import Estimate, ModelSource, Problem
+from tunesmith.types import ModelSource, Problem
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_weights.patterns import as_regex, refuse_unknown
 
 if TYPE_CHECKING:

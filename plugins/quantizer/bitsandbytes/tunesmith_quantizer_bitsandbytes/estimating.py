@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tunesmith.types import Estimate, Weight
 from tunesmith_library_estimates.bits import in_few_bits
+from tunesmith_library_estimates.estimation import Estimate, Weight
 
 _BLOCK = 64  # weights of 4 bits that share a scale
 _SCALES = 256  # scales that share one of their own, with double quantisation

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
 from tunesmith.traits import QuantizerTraits
-from tunesmith.types import Estimate, Problem
+from tunesmith.types import Problem
+from tunesmith_library_estimates.estimation import Estimate
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tunesmith.types import Estimate, Weight
 from tunesmith_library_estimates.bits import in_few_bits
+from tunesmith_library_estimates.estimation import Estimate, Weight
 
 
 def estimate_bits(estimate: Estimate, bits: int, group_size: int, skip: Sequence[str]) -> Estimate:

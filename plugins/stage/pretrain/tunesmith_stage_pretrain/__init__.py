@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
 from tunesmith.traits import StageTraits
-from tunesmith.types import Batch, Estimate, LossOutput, Problem, Row
+from tunesmith.types import Batch, LossOutput, Problem, Row
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_training.rows import Advise, other_stages, require
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import Range, above, at_least
 from tunesmith.traits import TrainerTraits
-from tunesmith.types import Estimate, Problem, TrainingJob
+from tunesmith.types import Problem, TrainingJob
+from tunesmith_library_estimates.estimation import Estimate
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tunesmith.planning import Plan
-from tunesmith.types import Estimate
 from tunesmith_library_estimates.activations import activations
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.training import gradients, optimizer_states, passes
 
 if TYPE_CHECKING:

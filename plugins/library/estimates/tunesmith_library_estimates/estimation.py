@@ -1,4 +1,4 @@
-"""What a run will need, figured out from `config.json` alone. `tunesmith.types` has all of these names."""
+"""What a run will need, figured out from `config.json` alone: what the hook `estimate` gives from plugin to plugin."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tunesmith.types import Estimate, Phase
+from tunesmith_library_estimates.estimation import Estimate, Phase
 
 _WHEN: dict[Phase, str] = {
     "load": "loading",

@@ -10,7 +10,8 @@ from tunesmith.catalog import Catalog
 from tunesmith.compose import Overrides, compose
 from tunesmith.kinds import COSTLY
 from tunesmith.planning import Plan, refuse
-from tunesmith.types import Estimate
+
+from tunesmith_library_estimates.estimation import Estimate
 
 if TYPE_CHECKING:
     from tunesmith.pipeline import Config

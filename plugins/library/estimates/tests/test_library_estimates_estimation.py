@@ -1,0 +1,36 @@
+"""Estimates: their sums, and how they read."""
+
+from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
+from tunesmith_library_estimates.wording import in_words, lines
+
+
+def test_sums():
+    """A worked example: two weights, memory that grows with the tokens, and a peak where the most comes together."""
+    weights = (Weight("a", (10, 10), "linear", 4.5), Weight("b", (10,), "norm", 32, trained=True))
+    made = Estimate("bf16", weights, sequences=2, length=5, flops_per_token=100, flops_per_pair=4, passes=3)
+    made = made.plus("activations", Memory(bytes_per_token=7, phases=("forward",)))
+    made = made.plus("gradients", Memory(40, phases=("backward", "step"))).plus("optimizer", Memory(80, 0, ("step",)))
+    assert made.parameters == 110 and made.trained == 10
+    assert made.bytes("load") == {"weights": 100 * 4.5 / 8 + 40}
+    assert made.bytes("forward") == {"weights": 96.25, "activations": 70}
+    assert made.peak == ("step", 96.25 + 40 + 80)
+    assert made.flops == 3 * (100 + 4 * 3), "a token of 5 looks at 3 on average, itself included"
+    assert made.plus("optimizer", Memory()).peak == ("forward", 166.25)
+    assert made.without("x", "y").unknown == ("x", "y")
+
+
+def test_in_words():
+    weights = (Weight("a", (1024, 1024), "linear", 16), Weight("b", (1024,), "norm", 32, trained=True))
+    made = Estimate("bf16", weights, sequences=8, length=2048, flops_per_token=1e9, passes=3).without("the rest")
+    made = made.plus("activations", Memory(bytes_per_token=2**17, phases=("forward",))).plus("states", Memory(2**30))
+    assert list(lines(made)) == [
+        "parameters: 1,049,600, 1,024 of them trained",
+        "weights: 2 MB",
+        "activations: 2 GB (8 × 2,048 tokens at most)",
+        "states: 1 GB",
+        "peak: 3 GB in a forward pass (1 GB in loading, 1 GB in a backward pass, 1 GB in a step)",
+        "a token costs 3 GFLOP",
+        "not in it: the rest",
+    ]
+    assert list(lines(Estimate("bf16", unknown=("the model",)))) == ["not in it: the model"]
+    assert [in_words(size) for size in (0, 999, 1000, 7.9 * 2**30)] == ["0 B", "999 B", "0.977 KB", "7.9 GB"]
