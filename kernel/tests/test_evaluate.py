@@ -8,7 +8,8 @@ import tunesmith
 from tunesmith import hookimpl, plugin
 from tunesmith.catalog import Catalog
 from tunesmith.errors import ConfigError
-from tunesmith.types import DatasetSplits, Evaluation, Measured
+from tunesmith.types import DatasetSplits
+from tunesmith_library_evaluating import Evaluation, Measured
 
 CONFIG = {"model": {"path": "org/tiny"}}
 
@@ -141,7 +142,7 @@ def test_a_plugin_without_the_hook_is_refused(catalog):
 
 def test_a_function_in_a_file_is_an_evaluator(catalog):
     Path("mine.py").write_text(
-        "from tunesmith.types import Evaluation, Measured\n\n"
+        "from tunesmith_library_evaluating import Evaluation, Measured\n\n"
         "def rows(data):\n"
         "    return Evaluation({name: {'rows': Measured(len(rows))} for name, rows in data.rows().items()})\n",
         encoding="utf-8",

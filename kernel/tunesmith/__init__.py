@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     from tunesmith.hookspecs import hookimpl as hookimpl
     from tunesmith.messages import announce as announce
     from tunesmith.options import plugin as plugin
-    from tunesmith.pipeline import ChatSession as ChatSession
-    from tunesmith.pipeline import chat as chat
-    from tunesmith.pipeline import evaluate as evaluate
     from tunesmith.pipeline import export as export
     from tunesmith.pipeline import open_model as open_model
     from tunesmith.pipeline import plan as plan
     from tunesmith.pipeline import show as show
     from tunesmith.pipeline import train as train
+    from tunesmith_library_engine.sessions import ChatSession as ChatSession
+    from tunesmith_library_engine.sessions import chat as chat
     from tunesmith_library_estimates.estimating import estimate as estimate
+    from tunesmith_library_evaluating.measuring import evaluate as evaluate
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "ChatSession": "tunesmith.pipeline",
+    "ChatSession": "tunesmith_library_engine.sessions",
     "DataError": "tunesmith.errors",
     "TunesmithError": "tunesmith.errors",
     "announce": "tunesmith.messages",
-    "chat": "tunesmith.pipeline",
+    "chat": "tunesmith_library_engine.sessions",
     "estimate": "tunesmith_library_estimates.estimating",
-    "evaluate": "tunesmith.pipeline",
+    "evaluate": "tunesmith_library_evaluating.measuring",
     "export": "tunesmith.pipeline",
     "hookimpl": "tunesmith.hookspecs",
     "open_model": "tunesmith.pipeline",

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from tunesmith.chatting import Chat
     from tunesmith.keys import Origin
     from tunesmith.planning import Plan
     from tunesmith.types import (
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
         DatasetSplits,
         Encoder,
         Engine,
-        Evaluation,
-        EvaluationData,
         Event,
         Fetch,
         LoadModel,
@@ -48,7 +45,9 @@ if TYPE_CHECKING:
         TrainingJob,
         Translation,
     )
+    from tunesmith_library_engine.chatting import Chat
     from tunesmith_library_estimates.estimation import Estimate
+    from tunesmith_library_evaluating import Evaluation, EvaluationData
 
 hookspec = pluggy.HookspecMarker("tunesmith")
 hookimpl = pluggy.HookimplMarker("tunesmith")

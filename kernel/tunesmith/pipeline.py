@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,27 +13,21 @@ from tunesmith import runs
 from tunesmith.addresses import hub_of
 from tunesmith.assemble import Assembly, assemble, examine
 from tunesmith.catalog import Catalog
-from tunesmith.chatting import Chat
 from tunesmith.compose import Composition, Overrides, compose
-from tunesmith.errors import ConfigError, Interrupted, choices
+from tunesmith.errors import ConfigError, Interrupted
 from tunesmith.launching import launch
-from tunesmith.measuring import evaluations
 from tunesmith.planning import Plan
 from tunesmith.types import (
     Batch,
     ChatTemplate,
-    Conversation,
     DatasetSplits,
     Encoder,
-    Evaluation,
     Event,
     LoadModel,
-    Message,
     ModelHandle,
     ModelSource,
     Problem,
     RunStarted,
-    Sampling,
     TrainingJob,
 )
 from tunesmith_library_configuration.secrets import redacted
@@ -60,9 +54,9 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
         return folder
     runs.open_folder(folder, run.plan)
 
-    source = _source(run, training=True)
-    processor, template = _reader(run, source)
-    data = _data(run, source, processor, template)
+    source = model_source(run, training=True)
+    processor, template = reader_of(run, source)
+    data = encoded_data(run, source, processor, template)
     model = _model(run, source, processor, data)
     job = TrainingJob(
         model=model,
@@ -87,39 +81,6 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
     return folder
 
 
-def chat(
-    config: Config,
-    conversations: Sequence[Conversation | Sequence[Message]],
-    overrides: Overrides = None,
-    *,
-    sampling: Sampling | None = None,
-    stop: Sequence[str] = (),
-    catalog: Catalog | None = None,
-) -> list[str]:
-    """Answer conversations together.
-
-    Args:
-        config: a run's folder, or a configuration that names a model.
-        conversations: `[[{"role": "user", "content": "Who are you?"}]]`.
-
-    Returns: the answers, one per conversation.
-    """
-    answers = [""] * len(conversations)
-    with ChatSession(config, overrides, catalog=catalog) as session:
-        for piece in session.answer(conversations, sampling, stop=stop):
-            answers[piece.index] += piece.text
-    return answers
-
-
-class ChatSession(Chat):
-    """A model that stays loaded: `with ChatSession(run) as session: for piece in session.answer([messages]): …`."""
-
-    def __init__(self, config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> None:
-        composition = compose(config, overrides, catalog)
-        run = assemble(composition, "chat", catalog)
-        super().__init__(_handle(run, composition), run.hook.open_engine)
-
-
 def export(
     config: Config,
     overrides: Overrides = None,
@@ -136,23 +97,8 @@ def export(
     target = Path(output_dir) if output_dir else _export_folder(run, composition)
     if target.exists():
         raise ConfigError(f"{target} exists already.\nremove it, or choose another with --output")
-    exported: Path = run.hook.export(handle=_handle(run, composition), output_dir=target)
+    exported: Path = run.hook.export(handle=model_handle(run, composition), output_dir=target)
     return exported
-
-
-def evaluate(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> list[Evaluation]:
-    """Measure a run's trained model, or the plain one that a configuration names, on the sets of `data.eval`.
-
-    Returns: what each evaluator found out, in the order of the configuration.
-    Raises: ConfigError when no evaluator is selected.
-    """
-    composition = compose(config, overrides, catalog)
-    run = assemble(composition, "eval", catalog)
-    if not run.plan.uses("evaluator"):
-        listed = choices("", run.plan.installed("evaluator"), "installed")
-        raise ConfigError(f"evaluator: nothing is selected to measure with.\n{listed}\nwrite evaluator=[NAME]")
-    handle = _handle(run, composition)
-    return evaluations(run, handle, lambda: _data(run, handle.source, handle.processor, handle.template).eval)
 
 
 def open_model(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> ModelHandle:
@@ -162,15 +108,15 @@ def open_model(config: Config, overrides: Overrides = None, *, catalog: Catalog 
     Raises: ConfigError when the run holds no trained model yet.
     """
     composition = compose(config, overrides, catalog)
-    return _handle(assemble(composition, "load", catalog), composition)
+    return model_handle(assemble(composition, "load", catalog), composition)
 
 
 def show(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> tuple[Any, DatasetSplits]:
     """Encode the data as a training run would, without loading the model: the tokenizer and the encoded examples."""
     run = assemble(compose(config, overrides, catalog), "show", catalog)
-    source = _source(run, training=True)
-    processor, template = _reader(run, source)
-    return processor, _data(run, source, processor, template)
+    source = model_source(run, training=True)
+    processor, template = reader_of(run, source)
+    return processor, encoded_data(run, source, processor, template)
 
 
 def plan(
@@ -184,7 +130,7 @@ def plan(
 # ---- the parts that several commands share ---------------------------------------------------------------------------
 
 
-def _source(run: Assembly, training: bool, folder: Path | None = None) -> ModelSource:
+def model_source(run: Assembly, training: bool, folder: Path | None = None) -> ModelSource:
     """Fetch the model's files, or take a folder that is at hand, and decide on the precision."""
     model, options = run.plan.plugin("model"), run.plan.run
     path = folder or run.fetch(model.path, getattr(model, "revision", None))
@@ -193,7 +139,7 @@ def _source(run: Assembly, training: bool, folder: Path | None = None) -> ModelS
     return ModelSource(path, model.path, precision, options.seed, training, run.fetch)
 
 
-def _reader(run: Assembly, source: ModelSource) -> tuple[Any, ChatTemplate]:
+def reader_of(run: Assembly, source: ModelSource) -> tuple[Any, ChatTemplate]:
     """The tokenizer and the template, which goes into the tokenizer so that whatever is saved carries it."""
     processor = run.hook.load_processor(source=source)
     template = run.hook.chat_template(processor=processor, source=source).bind(processor)
@@ -216,7 +162,8 @@ def _described(run: Assembly, event: Event) -> Event:
     return replace(event, config=redacted(run.plan.config)) if isinstance(event, RunStarted) else event
 
 
-def _data(run: Assembly, source: ModelSource, processor: Any, template: ChatTemplate) -> DatasetSplits:
+def encoded_data(run: Assembly, source: ModelSource, processor: Any, template: ChatTemplate) -> DatasetSplits:
+    """The data sets of a run, encoded by its stage."""
     encoder = Encoder(run.hook.encode, processor, template, _fingerprint(run.plan, source, template))
     data: DatasetSplits = run.hook.build_dataset(fetch=run.fetch, to_rows=run.to_rows, encode=encoder)
     return data
@@ -281,16 +228,16 @@ def _export_folder(run: Assembly, composition: Composition) -> Path:
     return folder.with_name(f"{folder.name}-{run.plan.name('exporter')}")
 
 
-def _handle(run: Assembly, composition: Composition) -> ModelHandle:
+def model_handle(run: Assembly, composition: Composition) -> ModelHandle:
     """A trained run's model, or the plain model that a configuration names."""
     folder = composition.run_folder
     whole = folder is not None and runs.holds_model(folder)
     adapter = folder if folder and runs.holds_adapter(folder) else None
     if folder and not (whole or adapter):
         raise ConfigError(f"{folder} holds no trained model yet.\nfinish it: tunesmith train {folder} resume=true")
-    source = _source(run, training=False, folder=folder if whole else None)
+    source = model_source(run, training=False, folder=folder if whole else None)
     reader_source = replace(source, path=folder) if folder else source
-    processor, template = _reader(run, reader_source)
+    processor, template = reader_of(run, reader_source)
     return ModelHandle(
         source=source,
         adapter=adapter,

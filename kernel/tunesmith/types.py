@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from tunesmith.evaluation import Evaluation as Evaluation
-from tunesmith.evaluation import EvaluationData as EvaluationData
-from tunesmith.evaluation import Measured as Measured
 from tunesmith.generation import Answer as Answer
 from tunesmith.generation import Conversation as Conversation
 from tunesmith.generation import Delta as Delta

@@ -48,9 +48,9 @@ def chat(config: str | None, overrides: list[str], messages: tuple[str, ...], sy
     CONFIG is a run's folder, or a YAML file that names a model. Without --message it reads questions from the
     terminal: /clear starts anew, /exit ends.
     """
-    from tunesmith.pipeline import ChatSession
+    import tunesmith
 
-    session = ChatSession(config, overrides)
+    session = tunesmith.ChatSession(config, overrides)
     start = [{"role": "system", "content": system}] if system else []
     if messages:
         _ask_all(session, start, messages)

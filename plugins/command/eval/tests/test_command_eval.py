@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from tunesmith import hookimpl, plugin
 from tunesmith.catalog import Catalog
 from tunesmith.errors import ConfigError
-from tunesmith.types import DatasetSplits, Evaluation, Measured
+from tunesmith.types import DatasetSplits
 from tunesmith_command_eval import Eval
 from tunesmith_command_eval.results import rows_of, write
+from tunesmith_library_evaluating import Evaluation, Measured
 from tunesmith_library_testing import CommandSuite
 from tunesmith_library_testing.parts import CHATML, load_plain
 

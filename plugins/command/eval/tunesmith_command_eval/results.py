@@ -12,7 +12,7 @@ from typing import Any
 from tunesmith.compose import compose
 from tunesmith.errors import ConfigError
 from tunesmith.files import replacing
-from tunesmith.types import Evaluation, Measured
+from tunesmith_library_evaluating import Evaluation, Measured
 
 COLUMNS = ("evaluator", "data set", "metric", "value", "standard error", "examples")
 

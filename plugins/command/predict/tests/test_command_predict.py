@@ -70,8 +70,8 @@ def test_answers_each_prompt(given: dict[str, Any], tmp_path: Path) -> None:
 
 def test_goes_on_where_it_was_cut(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """What was done is not answered again, and a line that is half there is; draws are the same."""
-    from tunesmith.pipeline import ChatSession
     from tunesmith_command_predict.predicting import predict
+    from tunesmith_library_engine.sessions import ChatSession
 
     answer, asked = ChatSession.answer, []
 

@@ -15,9 +15,10 @@ from tunesmith import announce
 from tunesmith.compose import compose
 from tunesmith.errors import ConfigError, Interrupted
 from tunesmith.messages import is_quiet
-from tunesmith.pipeline import ChatSession, plan
+from tunesmith.pipeline import plan
 from tunesmith.runs import is_run
 from tunesmith.types import Conversation, Sampling
+from tunesmith_library_engine.sessions import ChatSession
 
 from tunesmith_command_predict.prompts import Prompt, prompts_of
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.chatting import Chat
 from tunesmith.types import Conversation, Piece, Request, Sampling
 from tunesmith.validate import structured
 from tunesmith_engine_transformers import Transformers
 from tunesmith_engine_transformers.settings import Drawing, choice_of, generation_config
+from tunesmith_library_engine.chatting import Chat
 from tunesmith_library_testing import EngineSuite
 from tunesmith_library_testing.parts import CHATML, handle_of, load_plain, source_of
 from tunesmith_library_testing.tiny import save_tiny_model

@@ -15,13 +15,13 @@ import pytest
 import torch
 from transformers import GenerationConfig
 from tunesmith import TunesmithError
-from tunesmith.chatting import Chat
 from tunesmith.types import Conversation, Request, Sampling
 from tunesmith_engine_transformers import Transformers
 from tunesmith_engine_transformers.generating import _Batch
 from tunesmith_engine_transformers.rows import Row
 from tunesmith_engine_transformers.settings import choice_of
 from tunesmith_engine_transformers.weights import move
+from tunesmith_library_engine.chatting import Chat
 from tunesmith_library_testing.parts import CHATML, handle_of, load_plain
 
 LONG = Sampling(max_new_tokens=1500, temperature=0.0)

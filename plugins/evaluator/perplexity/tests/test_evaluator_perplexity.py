@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from tunesmith import DataError
-from tunesmith.types import EvaluationData
 from tunesmith_evaluator_perplexity import Perplexity
 from tunesmith_evaluator_perplexity.scores import Loss, measured, sequences_of
+from tunesmith_library_evaluating import EvaluationData
 from tunesmith_library_testing import EvaluatorSuite
 from tunesmith_library_testing.engine import chat_of
 from tunesmith_library_testing.parts import examples, handle_of, load_plain

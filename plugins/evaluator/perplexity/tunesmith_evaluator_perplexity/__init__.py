@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tunesmith import DataError, hookimpl, plugin
 from tunesmith.ranges import at_least
-from tunesmith.types import Evaluation, EvaluationData, ModelHandle
+from tunesmith.types import ModelHandle
+from tunesmith_library_evaluating import Evaluation, EvaluationData
 
 if TYPE_CHECKING:
-    from tunesmith.chatting import Chat
+    from tunesmith_library_engine.chatting import Chat
 
 
 @plugin

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith import DataError
-from tunesmith.types import IGNORED, Measured
+from tunesmith.types import IGNORED
+from tunesmith_library_evaluating import Measured
 from tunesmith_library_training.batches import Arrays, unpack
 
 

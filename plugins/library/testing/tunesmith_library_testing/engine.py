@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tunesmith.chatting import Chat
 from tunesmith.types import Delta, EngineStats, LogProb, ModelHandle, Request
 from tunesmith_library_engine import StreamedAnswer
+from tunesmith_library_engine.chatting import Chat
 from tunesmith_library_engine.checks import check_request
 
 

@@ -14,9 +14,10 @@ from typing import Any
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.kinds import KINDS
 from tunesmith.planning import Plan, RunOptions, Selected
-from tunesmith.types import Batch, EvaluationData, LossOutput, ModelHandle, ModelSource, Row, model_inputs
+from tunesmith.types import Batch, LossOutput, ModelHandle, ModelSource, Row, model_inputs
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_evaluating import EvaluationData
 
 CHATML = ChatTemplate(
     name="chatml",

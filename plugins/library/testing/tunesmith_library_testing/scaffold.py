@@ -21,6 +21,7 @@ _NEEDS = {
     "template": ("tunesmith-library-chat>=0.1",),
     "adapter": (*_TORCH, "peft>=0.18"),
     "engine": ("tunesmith-library-chat>=0.1", "tunesmith-library-engine>=0.1", *_TORCH),
+    "evaluator": ("tunesmith-library-engine>=0.1", "tunesmith-library-evaluating>=0.1"),
     "exporter": (*_TORCH, "safetensors>=0.5"),
     "loss": _TORCH,
     "model": (*_TORCH, "transformers>=5"),

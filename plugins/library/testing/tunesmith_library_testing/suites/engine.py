@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from tunesmith import TunesmithError
-from tunesmith.chatting import Chat
 from tunesmith.types import Conversation, Delta, Engine, ModelHandle, Piece, Request, Sampling
+from tunesmith_library_engine.chatting import Chat
 
 from tunesmith_library_testing.parts import load_plain
 from tunesmith_library_testing.suites.engine_model import CONVERSATIONS, EngineModelSuite, greedy_tokens, requests_of

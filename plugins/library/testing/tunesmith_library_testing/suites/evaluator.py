@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import pytest
 from tunesmith import DataError
-from tunesmith.types import Evaluation, Row
+from tunesmith.types import Row
+from tunesmith_library_evaluating import Evaluation
 
 from tunesmith_library_testing.engine import chat_of
 from tunesmith_library_testing.parts import CHAT, evaluation_data, handle_of, load_plain

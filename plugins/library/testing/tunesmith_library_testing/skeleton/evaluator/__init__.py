@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import DataError, hookimpl, plugin
 from tunesmith.ranges import at_least
-from tunesmith.types import Evaluation, EvaluationData, Measured, Row, Sampling
+from tunesmith.types import Row, Sampling
+from tunesmith_library_evaluating import Evaluation, EvaluationData, Measured
 
 if TYPE_CHECKING:
-    from tunesmith.chatting import Chat
+    from tunesmith_library_engine.chatting import Chat
 
 
 @plugin

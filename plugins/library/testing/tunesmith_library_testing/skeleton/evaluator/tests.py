@@ -1,6 +1,7 @@
 import pytest
-from tunesmith.types import EvaluationData, Piece
+from tunesmith.types import Piece
 from tunesmith_evaluator_placeholder import Placeholder, share
+from tunesmith_library_evaluating import EvaluationData
 from tunesmith_library_testing import EvaluatorSuite
 
 

@@ -1,4 +1,4 @@
-"""Measuring a model: what the evaluators are called with, made when they ask for it."""
+"""Measuring a model: `tunesmith.evaluate`, and what evaluators are called with, made when they ask for it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,30 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.assemble import Assembly
-from tunesmith.chatting import Chat
-from tunesmith.types import DatasetSplits, Encoder, Evaluation, EvaluationData, ModelHandle, Row
+from tunesmith.assemble import Assembly, assemble
+from tunesmith.catalog import Catalog
+from tunesmith.compose import Overrides, compose
+from tunesmith.errors import ConfigError, choices
+from tunesmith.pipeline import Config, encoded_data, model_handle
+from tunesmith.types import DatasetSplits, Encoder, ModelHandle, Row
+from tunesmith_library_engine.chatting import Chat
+
+from tunesmith_library_evaluating.evaluation import Evaluation, EvaluationData
+
+
+def evaluate(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> list[Evaluation]:
+    """Measure a run's trained model, or the plain one that a configuration names, on the sets of `data.eval`.
+
+    Returns: what each evaluator found out, in the order of the configuration.
+    Raises: ConfigError when no evaluator is selected.
+    """
+    composition = compose(config, overrides, catalog)
+    run = assemble(composition, "eval", catalog)
+    if not run.plan.uses("evaluator"):
+        listed = choices("", run.plan.installed("evaluator"), "installed")
+        raise ConfigError(f"evaluator: nothing is selected to measure with.\n{listed}\nwrite evaluator=[NAME]")
+    handle = model_handle(run, composition)
+    return evaluations(run, handle, lambda: encoded_data(run, handle.source, handle.processor, handle.template).eval)
 
 
 def evaluations(run: Assembly, handle: ModelHandle, examples: Callable[[], Mapping[str, Any]]) -> list[Evaluation]:

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 from tunesmith import TunesmithError
-from tunesmith.chatting import Chat
 from tunesmith.types import Conversation, Delta, Piece, Request, Sampling
+from tunesmith_library_engine.chatting import Chat
 
 
 class Template:

@@ -1,4 +1,4 @@
-"""What crosses between whoever measures a model and an evaluator. `tunesmith.types` has all of these names."""
+"""What crosses between whoever measures a model and an evaluator. They are what the hook `evaluate` takes and gives."""
 
 from __future__ import annotations
 
