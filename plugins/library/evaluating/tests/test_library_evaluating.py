@@ -1,4 +1,4 @@
-"""Evaluators are called one after the other on a model that is loaded once, with data that is read when it is asked for."""
+"""Evaluators are called one after the other on a model that is loaded once, with data that is read when asked for."""
 
 import json
 from types import SimpleNamespace
