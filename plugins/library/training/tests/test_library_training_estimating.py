@@ -1,7 +1,7 @@
 """What a token loss is said to cost: as many logits as the loss takes at a time."""
 
 import pytest
-from tunesmith.types import Estimate, Weight
+from tunesmith_library_estimates.estimation import Estimate, Weight
 from tunesmith_library_training import head
 from tunesmith_library_training.estimating import _CHUNK_NUMBERS, estimate_token_loss
 

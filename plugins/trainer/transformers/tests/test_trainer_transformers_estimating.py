@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from tunesmith.types import Estimate, Weight
+from tunesmith_library_estimates.estimation import Estimate, Weight
 from tunesmith_library_testing.parts import StubPlan, estimate_of, load_plain
 from tunesmith_trainer_transformers import Transformers
 
