@@ -186,10 +186,11 @@ class Catalog:
         """
         from tunesmith import __version__
         from tunesmith.options import is_plugin
+        from tunesmith_library_configuration.versions import suits
 
         label = f"{entry.kind}={entry.name} ({entry.origin})"
         again = "mend the file" if entry.private else f"pip install --upgrade --force-reinstall {entry.distribution}"
-        if not _suits(entry.kernel, __version__):
+        if not suits(__version__, entry.kernel):
             raise PluginError(
                 f"{label} needs tunesmith {entry.kernel}, installed is {__version__}.\n"
                 f"pip install --upgrade tunesmith {entry.distribution}"
@@ -239,16 +240,6 @@ def _kernel_specifier(requires: Iterable[str]) -> str:
         if found and "extra" not in (found[2] or ""):
             return found[1].strip()
     return ""
-
-
-def _suits(kernel: str, version: str) -> bool:
-    """Whether a kernel of this version is what a specifier asks for."""
-    least = re.fullmatch(r">=\s*(\d+)\.(\d+)", kernel)
-    if least:  # what nearly all ask for, and packaging takes long to import
-        return tuple(map(int, re.findall(r"\d+", version)[:2])) >= (int(least[1]), int(least[2]))
-    from packaging.specifiers import SpecifierSet
-
-    return not kernel or SpecifierSet(kernel).contains(version, prereleases=True)
 
 
 @functools.cache

@@ -15,13 +15,15 @@ from tunesmith.addresses import hub_of
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Composition
 from tunesmith.errors import TunesmithError, choices, noted
-from tunesmith.keys import Key, Origin, Origins, nearest_origin
+from tunesmith.keys import Key, Origins
 from tunesmith.kinds import CONFIGURED, KINDS
 from tunesmith.options import options
 from tunesmith.planning import RunOptions, Selected, problem_of
 from tunesmith.selection import Choice, Selection, Wanted
 from tunesmith.types import Problem, Requirement
 from tunesmith.validate import instance, resolve, structured
+from tunesmith_library_configuration.validate import together
+from tunesmith_library_configuration.versions import renamed
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def checked_options(
     problems, notices, origins = list(former.problems), list(former.notices), dict(former.origins)
     for choice in selection.choices:
         item = choice.wanted
-        given, moved, told, twice = _renamed(choice, _given(composition, item), composition.origins)
+        former_names = getattr(choice.cls, "renamed", {})
+        given, moved, told, twice = renamed(former_names, _given(composition, item), item.where, composition.origins)
         origins |= moved
         notices += told
         try:
@@ -105,31 +108,9 @@ def _given(composition: Composition, item: Wanted) -> dict[str, Any]:
     return {option: given for option, given in value.items() if option != "name"}
 
 
-def _renamed(
-    choice: Choice, given: Mapping[str, Any], origins: Origins
-) -> tuple[dict[str, Any], dict[Key, Origin], list[str], list[Problem]]:
-    """The options under their present names: a class says in `renamed` which ones had others.
-
-    Returns: the options, where those that were renamed are written, notices, and options that are there twice.
-    """
-    options, moved, notices, problems = dict(given), dict[Key, Origin](), [], []
-    for old, new in getattr(choice.cls, "renamed", {}).items():
-        former, present = choice.wanted.where / old, choice.wanted.where / new
-        if old not in options:
-            continue
-        value = options.pop(old)
-        if new in options:
-            problems.append(Problem(former, f"{former} and {present} are the same option.", f"write {present} alone"))
-            continue
-        options[new] = value
-        moved |= {Key(*present, *key[len(former) :]): at for key, at in origins.items() if key.within(former)}
-        notices.append(f"{former} is called {present} now; write that ({nearest_origin(former, origins)})")
-    return options, moved, notices, problems
-
-
 def make(former: Instances, choices: tuple[Choice, ...], catalog: Catalog) -> Instances:
     """Fill in the interpolations of checked options, and make the plugins of them."""
-    tree = _tree(former.nodes)
+    tree = together(former.nodes)
     data, found = resolve(tree, Key(), [option.name for option in options(RunOptions)])
     run, problems, config = RunOptions() if found else RunOptions(**data), list(found), dict(former.config)
     selected = []
@@ -152,18 +133,6 @@ def make(former: Instances, choices: tuple[Choice, ...], catalog: Catalog) -> In
         required=required,
         problems=(*former.problems, *problems),
     )
-
-
-def _tree(nodes: Mapping[Key, DictConfig]) -> DictConfig:
-    """All options in one tree, so that interpolations find what they name."""
-    root = nodes[Key()].copy()
-    with open_dict(root):
-        for key, node in nodes.items():
-            if len(key) == 1:
-                root[key[0]] = node
-            elif key:
-                root[key[0]] = {**root.get(key[0], {}), key[1]: node}
-    return root
 
 
 def _make(choice: Choice, data: Mapping[str, Any]) -> tuple[Any, list[Problem]]:

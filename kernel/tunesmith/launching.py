@@ -14,6 +14,7 @@ from tunesmith.assemble import Assembly
 from tunesmith.compose import Composition, Overrides
 from tunesmith.errors import RESUMABLE, Interrupted, WorkersFailed
 from tunesmith.messages import is_quiet
+from tunesmith_library_configuration.layers import written_overrides
 
 
 def launch(run: Assembly, composition: Composition, config: Any, overrides: Overrides, folder: Path) -> None:
@@ -41,12 +42,4 @@ def _words(composition: Composition, config: Any, overrides: Overrides, desk: Pa
         file = desk / "config.yaml"
         file.write_text(yaml.safe_dump(dict(composition.tree), sort_keys=False, allow_unicode=True), encoding="utf-8")
         return [str(file)]
-    if isinstance(overrides, Mapping):
-        overrides = [f"{key}={_flow(value)}" for key, value in overrides.items()]
-    return [*([] if config is None else [os.fspath(config)]), *(overrides or ())]
-
-
-def _flow(value: Any) -> str:
-    """A value as YAML in one line."""
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
-    return text.strip().removesuffix("...").strip()
+    return [*([] if config is None else [os.fspath(config)]), *written_overrides(overrides)]

@@ -1,7 +1,8 @@
 """The root of all mistakes that a user can mend, and what a message says is possible."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _LISTED = 12  # names that a message lists at most
 _LISTED_BESIDE_NEAREST = 5  # of a longer list, when one of the names is likely meant
@@ -42,3 +43,18 @@ def choices(asked: str, possible: Iterable[str], label: str = "possible") -> str
 
 def _likeness(asked: str, name: str) -> float:
     return difflib.SequenceMatcher(None, asked.lower(), name.lower()).ratio()
+
+
+@contextlib.contextmanager
+def noted(label: str) -> Iterator[None]:
+    """Add to an exception in which work it arose: `while LABEL`; the innermost one is named."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, TunesmithError) and not any(note.startswith("while ") for note in _notes(error)):
+            error.add_note(f"while {label}")
+        raise
+
+
+def _notes(error: Exception) -> list[str]:
+    return getattr(error, "__notes__", [])

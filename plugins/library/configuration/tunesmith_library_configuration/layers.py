@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import yaml
+
 from tunesmith_library_configuration.errors import ConfigError, choices
 from tunesmith_library_configuration.keys import Key, Origin, Origins, everywhere
 from tunesmith_library_configuration.reading import parse_value, read_yaml
@@ -184,6 +186,18 @@ def read_overrides(overrides: Overrides) -> list[Override]:
     items = overrides.items() if isinstance(overrides, Mapping) else map(_split, overrides or ())
     origin = Origin("overrides" if isinstance(overrides, Mapping) else "command line")
     return [Override(Key.parse(text), copy.deepcopy(value), origin) for text, value in items]
+
+
+def written_overrides(overrides: Overrides) -> list[str]:
+    """Overrides as a command line takes them, values as YAML in one line: what `read_overrides` reads as the same."""
+    if isinstance(overrides, Mapping):
+        return [f"{key}={_flow(value)}" for key, value in overrides.items()]
+    return list(overrides or ())
+
+
+def _flow(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
+    return text.strip().removesuffix("...").strip()
 
 
 def _split(text: str) -> tuple[str, Any]:

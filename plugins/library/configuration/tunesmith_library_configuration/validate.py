@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from tunesmith_library_configuration.errors import OptionsError, choices
@@ -154,3 +154,19 @@ def resolve(node: DictConfig, key: Key, names: Iterable[str] | None = None) -> t
             message = f"{place} cannot be resolved: {str(error).splitlines()[0]}."
             problems.append(Problem(place, message, "write ${adapter.rank} for the value of another key"))
     return data, problems
+
+
+def together(nodes: Mapping[Key, DictConfig]) -> DictConfig:
+    """Validated nodes in one tree, so that interpolations find what they name.
+
+    Args:
+        nodes: by the key that they stand under, of one part or two; the root's under the empty key.
+    """
+    root = nodes[Key()].copy()
+    with open_dict(root):
+        for key, node in nodes.items():
+            if len(key) == 1:
+                root[key[0]] = node
+            elif key:
+                root[key[0]] = {**root.get(key[0], {}), key[1]: node}
+    return root

@@ -1,12 +1,15 @@
-"""Versions: what a file of an older version said otherwise is put into the words of this one."""
+"""Versions: what an older version said otherwise, a file or an option, is put into the words of this one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tunesmith_library_configuration.errors import ConfigError
+from tunesmith_library_configuration.keys import Key, Origin, Origins, nearest_origin
+from tunesmith_library_configuration.problems import Problem
 
 Values = dict[str, Any]
 
@@ -47,3 +50,40 @@ def upgraded(tree: Values, source: str, steps: Sequence[Step], program: str, pre
     if version > Version(present):
         told.append(f"{source} was written by {program} {written}; this one is {present}")
     return tree, told
+
+
+def renamed(
+    names: Mapping[str, str], values: Mapping[str, Any], key: Key, origins: Origins
+) -> tuple[Values, dict[Key, Origin], list[str], list[Problem]]:
+    """Options under their present names.
+
+    Args:
+        names: of options that had another one: the former, and the present.
+        values: options as they are written.
+        key: where they stand.
+
+    Returns: the options, where those that were renamed are written, notices, and options that are there twice.
+    """
+    options, moved, notices, problems = dict(values), dict[Key, Origin](), [], []
+    for old, new in names.items():
+        former, present = key / old, key / new
+        if old not in options:
+            continue
+        value = options.pop(old)
+        if new in options:
+            problems.append(Problem(former, f"{former} and {present} are the same option.", f"write {present} alone"))
+            continue
+        options[new] = value
+        moved |= {Key(*present, *place[len(former) :]): at for place, at in origins.items() if place.within(former)}
+        notices.append(f"{former} is called {present} now; write that ({nearest_origin(former, origins)})")
+    return options, moved, notices, problems
+
+
+def suits(version: str, specifier: str) -> bool:
+    """Whether a version is what a specifier asks for: `>=0.2,<1`; "" asks for nothing."""
+    least = re.fullmatch(r">=\s*(\d+)\.(\d+)", specifier)
+    if least:  # what nearly all ask for, and packaging takes long to import
+        return tuple(map(int, re.findall(r"\d+", version)[:2])) >= (int(least[1]), int(least[2]))
+    from packaging.specifiers import SpecifierSet
+
+    return not specifier or SpecifierSet(specifier).contains(version, prereleases=True)
