@@ -7,23 +7,23 @@ but by the plugins that the tree selects.
 
 from __future__ import annotations
 
-import copy
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tunesmith.catalog import Catalog, find_recipe, recipe_folders, recipes
 from tunesmith.dialects import OURS, read_foreign
 from tunesmith.errors import ConfigError, choices
-from tunesmith.keys import Key, Origin, everywhere
+from tunesmith.keys import Key, Origin
 from tunesmith.kinds import KINDS
 from tunesmith.messages import announce
 from tunesmith.types import Problem
 from tunesmith.upgrades import upgraded
-from tunesmith_library_configuration.layers import Layer, Layers, Override, read_overrides
+from tunesmith_library_configuration.layers import Layers, read_overrides
 from tunesmith_library_configuration.layers import Overrides as Overrides
-from tunesmith_library_configuration.trees import Tree
+from tunesmith_library_configuration.translation import Words
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def compose(
     Raises: ConfigError for a file that is missing or is not YAML, and for an override that cannot be read.
     """
     given = read_overrides(overrides)
-    words, file = _Words(given, catalog), None
-    made = Layers(named=KINDS, folders=recipe_folders, change=words.ours)
+    words = Words(OURS, given, functools.partial(read_foreign, catalog=catalog), upgraded)
+    file, made = None, Layers(named=KINDS, folders=recipe_folders, change=words.ours)
     if isinstance(config, Mapping):
         made.add(config, Origin("the given mapping"))
     elif config is not None:
@@ -79,39 +79,6 @@ def compose(
         made.add({}, given[0].origin)
     made.override(item for item in given if item.key not in words.taken)
     return Composition(made.tree, made.origins, tuple(made.notices), file, words.command, tuple(words.problems))
-
-
-@dataclass
-class _Words:
-    """Puts layers into our words: those of older versions, and of other programs."""
-
-    overrides: list[Override]  # those in a foreign file's words go into it
-    catalog: Catalog | None  # where dialects are; None for all that are installed
-    taken: set[Key] = field(default_factory=set)  # overrides that went into a file, and are not put over it again
-    command: str | None = None  # of what was translated; None when all is ours
-    problems: list[Problem] = field(default_factory=list)
-
-    def ours(self, layer: Layer) -> tuple[Layer, list[str]]:
-        """A layer in our words, and what is to be said of that."""
-        tree, told = upgraded(layer.tree, str(layer.source))
-        origins = {**everywhere(Key(), tree, layer.source), **layer.origins} if told else layer.origins
-        if tree and not tree.keys() - OURS:
-            return Layer(tree, origins, layer.source), told
-        theirs = [item for item in self.overrides if self._is_theirs(item.key, tree)]
-        foreign = Tree(copy.deepcopy(tree), dict(origins))
-        for item in theirs:
-            foreign.put(item.key, item.value, item.origin)
-        reading = read_foreign(foreign.tree, foreign.origins, layer.source, self.catalog)
-        if reading is None:
-            return Layer(tree, origins, layer.source), told
-        self.command = reading.command
-        self.taken |= {item.key for item in theirs}
-        self.problems += reading.problems
-        return Layer(reading.tree, reading.origins, layer.source), [*told, *reading.notices]
-
-    def _is_theirs(self, key: Key, tree: Mapping[str, Any]) -> bool:
-        """Whether an override is in the words of a file: not ours, or written in it."""
-        return key[0] not in OURS or (len(key) == 1 and key[0] in tree)
 
 
 def _config_file(path: Path) -> Path:

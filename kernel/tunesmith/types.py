@@ -20,9 +20,9 @@ from tunesmith.generation import LogProb as LogProb
 from tunesmith.generation import Piece as Piece
 from tunesmith.generation import Request as Request
 from tunesmith.generation import Sampling as Sampling
-from tunesmith.translation import Note as Note
-from tunesmith.translation import Translation as Translation
 from tunesmith_library_configuration.problems import Problem as Problem
+from tunesmith_library_configuration.translation import Note as Note
+from tunesmith_library_configuration.translation import Translation as Translation
 
 Message = dict[str, Any]
 """One turn: `role`, `content`, and optionally `reasoning`, `tool_calls`, `tool_call_id`, `weight`."""
