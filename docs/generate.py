@@ -198,7 +198,7 @@ def hooks() -> Files:
             parts.append(f"## {sections.pop(number).capitalize()}\n")
         answer = ast.unparse(node.returns) if node.returns else "Any"
         parts += [
-            f"### `{node.name}({ast.unparse(node.args)}) -> {answer}`\n",
+            f"### `{node.name}({ast.unparse(node.args)}) -> {answer}`\n".replace("types.", ""),
             as_markdown(ast.get_docstring(node) or "") + "\n",
         ]
     parts += ["## Who implements what\n", _owners()]

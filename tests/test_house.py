@@ -26,9 +26,9 @@ PLUGINS = [folder for folder in FOLDERS if folder not in LIBRARIES]
 KERNEL = ROOT / "kernel" / "tunesmith"
 # The order of the kernel's modules: each imports only from those before it. The command line stands on top of all.
 ORDER = (
-    *("errors", "messages", "files", "keys", "ranges", "types", "generation", "traits", "kinds", "addresses"),
-    *("options", "hookspecs", "private", "catalog", "compose", "planning", "validate", "selection"),
-    *("instances", "runs", "wiring", "assemble", "pipeline"),
+    *("errors", "messages", "files", "keys", "ranges", "validate", "generation", "types", "traits", "kinds"),
+    *("addresses", "options", "hookspecs", "private", "catalog", "planning", "dialects", "upgrades", "compose"),
+    *("selection", "instances", "runs", "wiring", "assemble", "launching", "pipeline"),
 )
 
 

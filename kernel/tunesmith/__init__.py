@@ -24,22 +24,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "ChatSession": "tunesmith_library_engine.sessions",
-    "DataError": "tunesmith.errors",
-    "TunesmithError": "tunesmith.errors",
-    "announce": "tunesmith.messages",
-    "chat": "tunesmith_library_engine.sessions",
-    "estimate": "tunesmith_library_estimates.estimating",
-    "evaluate": "tunesmith_library_evaluating.measuring",
-    "export": "tunesmith.pipeline",
-    "hookimpl": "tunesmith.hookspecs",
-    "open_model": "tunesmith.pipeline",
-    "plan": "tunesmith.pipeline",
-    "plugin": "tunesmith.options",
-    "show": "tunesmith.pipeline",
-    "train": "tunesmith.pipeline",
+_HOMES = {
+    "tunesmith.errors": ("DataError", "TunesmithError"),
+    "tunesmith.hookspecs": ("hookimpl",),
+    "tunesmith.messages": ("announce",),
+    "tunesmith.options": ("plugin",),
+    "tunesmith.pipeline": ("export", "open_model", "plan", "show", "train"),
+    "tunesmith_library_engine.sessions": ("ChatSession", "chat"),
+    "tunesmith_library_estimates.estimating": ("estimate",),
+    "tunesmith_library_evaluating.measuring": ("evaluate",),
 }
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_HOME]
 
 

@@ -21,30 +21,9 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from tunesmith import types
     from tunesmith.keys import Origin
     from tunesmith.planning import Plan
-    from tunesmith.types import (
-        Batch,
-        ChatTemplate,
-        DatasetSplits,
-        Encoder,
-        Engine,
-        Event,
-        Fetch,
-        LoadModel,
-        LossOutput,
-        Message,
-        ModelHandle,
-        ModelSource,
-        OptimizerSettings,
-        Precision,
-        Problem,
-        Requirement,
-        Row,
-        ToRows,
-        TrainingJob,
-        Translation,
-    )
     from tunesmith_library_engine.chatting import Chat
     from tunesmith_library_estimates.estimation import Estimate
     from tunesmith_library_evaluating import Evaluation, EvaluationData
@@ -57,7 +36,7 @@ hookimpl = pluggy.HookimplMarker("tunesmith")
 
 
 @hookspec(firstresult=True)
-def translate_config(config: Mapping[str, Any], origin: Origin) -> Translation | None:
+def translate_config(config: Mapping[str, Any], origin: Origin) -> types.Translation | None:
     """Translate the configuration of another program into ours.
 
     Called: for a mapping with keys that are not ours: where none of them is, on every installed dialect, by name, until
@@ -75,7 +54,7 @@ def translate_config(config: Mapping[str, Any], origin: Origin) -> Translation |
 
 
 @hookspec
-def requires(installed: Callable[[str], Mapping[str, type]]) -> list[Requirement]:
+def requires(installed: Callable[[str], Mapping[str, type]]) -> list[types.Requirement]:
     """Name other plugins that this one calls by name, so that they are found, loaded and checked beforehand.
 
     Called: once per selected plugin, right after its options were validated.
@@ -89,7 +68,7 @@ def requires(installed: Callable[[str], Mapping[str, type]]) -> list[Requirement
 
 
 @hookspec
-def check(plan: Plan) -> list[Problem]:
+def check(plan: Plan) -> list[types.Problem]:
     """Say what is wrong with this combination of plugins and options.
 
     Called: once, with the whole plan, before any heavy import. Must be fast and must not import torch.
@@ -170,7 +149,7 @@ def fetch(address: str, revision: str | None) -> Path:
 
 
 @hookspec(firstresult=True)
-def resolve_precision(requested: str) -> Precision:
+def resolve_precision(requested: str) -> types.Precision:
     """Decide in which numbers this machine computes.
 
     Called: once, before the model is loaded.
@@ -184,7 +163,7 @@ def resolve_precision(requested: str) -> Precision:
 
 
 @hookspec(firstresult=True)
-def load_processor(source: ModelSource) -> Any:
+def load_processor(source: types.ModelSource) -> Any:
     """Load the tokenizer, or the processor of a multimodal model.
 
     Called: once, before the data is read.
@@ -196,7 +175,7 @@ def load_processor(source: ModelSource) -> Any:
 
 
 @hookspec(firstresult=True)
-def chat_template(processor: Any, source: ModelSource) -> ChatTemplate:
+def chat_template(processor: Any, source: types.ModelSource) -> types.ChatTemplate:
     """Say how a conversation becomes text, and which of that text is the assistant's.
 
     Called: once, after the tokenizer is loaded.
@@ -211,7 +190,7 @@ def chat_template(processor: Any, source: ModelSource) -> ChatTemplate:
 
 
 @hookspec(firstresult=True)
-def to_rows(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[Row]:
+def to_rows(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[types.Row]:
     """Turn a data set's records into canonical rows.
 
     Called: for each batch of records, on the format that the data set's entry names.
@@ -226,7 +205,7 @@ def to_rows(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) ->
 
 
 @hookspec(firstresult=True)
-def build_dataset(fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:
+def build_dataset(fetch: types.Fetch, to_rows: types.ToRows, encode: types.Encoder) -> types.DatasetSplits:
     """Read, convert, mix, split and encode the data sets.
 
     Called: once, before the model is loaded.
@@ -244,7 +223,7 @@ def build_dataset(fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSpli
 
 
 @hookspec(firstresult=True)
-def encode(rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
+def encode(rows: Sequence[types.Row], processor: Any, template: types.ChatTemplate) -> dict[str, list[Any]]:
     """Turn canonical rows into the columns that this objective trains on.
 
     Called: for batches of rows, possibly in several processes.
@@ -259,7 +238,7 @@ def encode(rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[
 
 
 @hookspec(firstresult=True)
-def quantization_config(source: ModelSource) -> Any:
+def quantization_config(source: types.ModelSource) -> Any:
     """Give the `quantization_config` with which transformers quantises while it loads.
 
     Called: before `load_model`, when a quantizer is selected.
@@ -270,7 +249,7 @@ def quantization_config(source: ModelSource) -> Any:
 
 
 @hookspec(firstresult=True)
-def load_model(source: ModelSource, processor: Any, quantization: Any) -> Any:
+def load_model(source: types.ModelSource, processor: Any, quantization: Any) -> Any:
     """Load the weights.
 
     Called: once per model. Seeds the random numbers with `source.seed` first.
@@ -290,7 +269,7 @@ def load_model(source: ModelSource, processor: Any, quantization: Any) -> Any:
 
 
 @hookspec(firstresult=True)
-def quantize(model: Any, calibration: Callable[[], Iterator[Batch]] | None) -> Any:
+def quantize(model: Any, calibration: Callable[[], Iterator[types.Batch]] | None) -> Any:
     """Replace the linear layers of the loaded model by quantised ones.
 
     Called: after `load_model`, before `apply_adapter`, when a quantizer is selected.
@@ -303,7 +282,7 @@ def quantize(model: Any, calibration: Callable[[], Iterator[Batch]] | None) -> A
 
 
 @hookspec(firstresult=True)
-def apply_adapter(model: Any, trained: Path | None, source: ModelSource) -> Any:
+def apply_adapter(model: Any, trained: Path | None, source: types.ModelSource) -> Any:
     """Choose what is trained: add an adapter, freeze, or leave all weights trainable.
 
     Called: after the model was loaded and quantised. Not called for a whole model that is only served or exported.
@@ -334,7 +313,7 @@ def merge_adapter(model: Any) -> Any:
 
 
 @hookspec(firstresult=True)
-def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
+def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> types.Batch:
     """Make a batch of encoded examples.
 
     Called: for every batch, in the data loader's workers.
@@ -350,7 +329,7 @@ def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
 
 
 @hookspec(firstresult=True)
-def compute_loss(model: Any, batch: Batch) -> LossOutput:
+def compute_loss(model: Any, batch: types.Batch) -> types.LossOutput:
     """Compute the objective of a batch.
 
     Called: for every batch in training and evaluation.
@@ -364,7 +343,7 @@ def compute_loss(model: Any, batch: Batch) -> LossOutput:
 
 
 @hookspec(firstresult=True)
-def build_optimizer(model: Any, settings: OptimizerSettings) -> Any:
+def build_optimizer(model: Any, settings: types.OptimizerSettings) -> Any:
     """Make the optimizer of the trainable weights.
 
     Called: once by the trainer, when an optimizer is selected.
@@ -375,7 +354,7 @@ def build_optimizer(model: Any, settings: OptimizerSettings) -> Any:
 
 
 @hookspec
-def prepare(job: TrainingJob, load: LoadModel) -> TrainingJob | None:
+def prepare(job: types.TrainingJob, load: types.LoadModel) -> types.TrainingJob | None:
     """Get ready for training what an objective needs beside the model: a reference model, its log-probabilities.
 
     Called: once, right before `fit`, with the model on the CPU or where `load_model` put it.
@@ -391,7 +370,7 @@ def prepare(job: TrainingJob, load: LoadModel) -> TrainingJob | None:
 
 @hookspec
 def score(
-    prompts: Sequence[Sequence[Message]], completions: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    prompts: Sequence[Sequence[types.Message]], completions: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> list[float]:
     """Judge answers.
 
@@ -407,7 +386,7 @@ def score(
 
 
 @hookspec(firstresult=True)
-def place(model: Any, job: TrainingJob) -> Any:
+def place(model: Any, job: types.TrainingJob) -> Any:
     """Spread a model over the processes of a run.
 
     Called: once in each process, right before `fit`.
@@ -421,7 +400,7 @@ def place(model: Any, job: TrainingJob) -> Any:
 
 
 @hookspec(firstresult=True)
-def fit(job: TrainingJob) -> bool:
+def fit(job: types.TrainingJob) -> bool:
     """Train, and save what was trained in `job.output_dir`.
 
     Called: once.
@@ -435,7 +414,7 @@ def fit(job: TrainingJob) -> bool:
 
 
 @hookspec
-def on_event(event: Event) -> None:
+def on_event(event: types.Event) -> None:
     """Hear what happens in a run.
 
     Called: on the main process: RunStarted, StepEnded, Evaluated, Saved, RunEnded. RunEnded always comes, also after
@@ -449,7 +428,7 @@ def on_event(event: Event) -> None:
 
 
 @hookspec(firstresult=True)
-def open_engine(handle: ModelHandle) -> Engine:
+def open_engine(handle: types.ModelHandle) -> types.Engine:
     """Load the model, and make it ready to answer.
 
     Called: once for each use of a model: a chat, a whole data set, a server; its user closes it.
@@ -463,7 +442,7 @@ def open_engine(handle: ModelHandle) -> Engine:
 
 
 @hookspec(firstresult=True)
-def evaluate(handle: ModelHandle, chat: Chat, data: EvaluationData) -> Evaluation:
+def evaluate(handle: types.ModelHandle, chat: Chat, data: EvaluationData) -> Evaluation:
     """Measure a model.
 
     Called: on every selected evaluator, in the order of the configuration: by `tunesmith eval`, or between two steps
@@ -483,7 +462,7 @@ def evaluate(handle: ModelHandle, chat: Chat, data: EvaluationData) -> Evaluatio
 
 
 @hookspec(firstresult=True)
-def export(handle: ModelHandle, output_dir: Path) -> Path:
+def export(handle: types.ModelHandle, output_dir: Path) -> Path:
     """Write a finished model.
 
     Called: once.

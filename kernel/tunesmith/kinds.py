@@ -37,14 +37,7 @@ KINDS: dict[str, Kind] = {
         Kind("adapter", "one", "chooses what is trained", ("lora",), _ALL),
         Kind("patch", "any", "wraps loading or the loss", commands=_ALL),
         Kind("trainer", "one", "the training loop", ("transformers",)),
-        Kind(
-            "stage",
-            "one",
-            "encoding, batches and loss of a training objective",
-            ("sft",),
-            _DATA,
-            shapes="load_model",
-        ),
+        Kind("stage", "one", "encoding, batches and loss of an objective", ("sft",), _DATA, shapes="load_model"),
         Kind("loss", "optional", "replaces the stage's loss", function="compute_loss"),
         Kind("optimizer", "optional", "replaces the trainer's optimizer", function="build_optimizer"),
         Kind("reward", "any", "scores answers, for stages that learn from rewards", function="score"),
@@ -86,9 +79,6 @@ EXCLUSIVE: dict[str, tuple[str, ...]] = {
 
 # Routed hooks: called on the one plugin that is named, by an address, by a data set entry, or by the configuration.
 ROUTED: dict[str, str] = {"fetch": "hub", "to_rows": "format", "evaluate": "evaluator"}
-
-# The kinds whose plugins decide what a run needs; one that does not implement `estimate` leaves a gap that is named.
-COSTLY = frozenset({"model", "quantizer", "adapter", "trainer", "stage", "optimizer"})
 
 # Exclusive hooks that a run can do without.
 OPTIONAL = frozenset({"quantization_config", "quantize", "build_optimizer", "place"})

@@ -8,13 +8,15 @@ import pluggy
 from tunesmith.assemble import examine
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Overrides, compose
-from tunesmith.kinds import COSTLY
 from tunesmith.planning import Plan, refuse
 
 from tunesmith_library_estimates.estimation import Estimate
 
 if TYPE_CHECKING:
     from tunesmith.pipeline import Config
+
+# The kinds whose plugins decide what a run needs; one that does not implement `estimate` leaves a gap that is named.
+COSTLY = frozenset({"model", "quantizer", "adapter", "trainer", "stage", "optimizer"})
 
 
 def estimate(
