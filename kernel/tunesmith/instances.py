@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tunesmith.addresses import hub_of
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Composition
-from tunesmith.errors import TunesmithError, choices, noted
+from tunesmith.errors import TunesmithError, noted
 from tunesmith.keys import Key, Origins
 from tunesmith.kinds import CONFIGURED, KINDS
 from tunesmith.options import options
@@ -22,7 +22,7 @@ from tunesmith.planning import RunOptions, Selected, problem_of
 from tunesmith.selection import Choice, Selection, Wanted
 from tunesmith.types import Problem, Requirement
 from tunesmith.validate import instance, resolve, structured
-from tunesmith_library_configuration.validate import together
+from tunesmith_library_configuration.validate import together, unknown_key
 from tunesmith_library_configuration.versions import renamed
 
 
@@ -51,20 +51,8 @@ def checked_run(composition: Composition, command: str) -> Instances:
             with contextlib.suppress(OmegaConfBaseException):  # not this command's business
                 nodes[Key(name)] = OmegaConf.create(value)
         elif name not in CONFIGURED and name not in known:
-            problems.append(_unknown_key(str(name), known))
+            problems.append(unknown_key(str(name), [*known, "defaults"], CONFIGURED))
     return Instances(nodes, problems=tuple(problems))
-
-
-def _unknown_key(name: str, known: list[str]) -> Problem:
-    """A key of the top level that is neither a kind nor one of the run's options."""
-    head, dot, rest = name.partition(".")
-    if dot and head in CONFIGURED:
-        return Problem(
-            Key(name), f"{name} is not a key of a file.", f"write {head}: {{{rest}: …}}; dots are for overrides"
-        )
-    return Problem(
-        Key(name), f"{name} is not a key of a configuration.", choices(name, [*known, *CONFIGURED, "defaults"])
-    )
 
 
 def checked_options(

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tunesmith.assemble import Assembly
 from tunesmith.compose import Composition, Overrides
 from tunesmith.errors import RESUMABLE, Interrupted, WorkersFailed
 from tunesmith.messages import is_quiet
 from tunesmith_library_configuration.layers import written_overrides
+from tunesmith_library_configuration.reading import to_yaml
 
 
 def launch(run: Assembly, composition: Composition, config: Any, overrides: Overrides, folder: Path) -> None:
@@ -40,6 +40,6 @@ def _words(composition: Composition, config: Any, overrides: Overrides, desk: Pa
     """A configuration and its overrides as the command line takes them; a mapping is written to a file."""
     if isinstance(config, Mapping):
         file = desk / "config.yaml"
-        file.write_text(yaml.safe_dump(dict(composition.tree), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        file.write_text(to_yaml(dict(composition.tree)), encoding="utf-8")
         return [str(file)]
     return [*([] if config is None else [os.fspath(config)]), *written_overrides(overrides)]

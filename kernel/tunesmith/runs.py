@@ -11,20 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import itertools
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
 from tunesmith import __version__
 from tunesmith.errors import ConfigError, TunesmithError
-from tunesmith.files import replacing
+from tunesmith.files import numbered, replacing
 from tunesmith.messages import announce
 from tunesmith.planning import Plan
 from tunesmith.types import Problem
 from tunesmith.upgrades import VERSION
+from tunesmith_library_configuration.reading import to_yaml
 from tunesmith_library_configuration.secrets import without_secrets
 
 _LIBRARIES = (
@@ -77,9 +77,9 @@ def output_folder(plan: Plan, config_file: Path | None) -> Path:
     if plan.run.resume and config_file and config_file.name == "run.yaml":
         return config_file.parent
     base = _base(plan, config_file)
-    free = next(folder for folder in _numbered(base) if not folder.exists())
-    taken = [folder for folder in _numbered_until(base, free) if is_run(folder)]
-    return taken[-1] if plan.run.resume and taken else free
+    taken = list(itertools.takewhile(Path.exists, numbered(base)))
+    former = [folder for folder in taken if is_run(folder)]
+    return former[-1] if plan.run.resume and former else next(itertools.islice(numbered(base), len(taken), None))
 
 
 def _base(plan: Plan, config_file: Path | None) -> Path:
@@ -109,21 +109,6 @@ def folder_problems(plan: Plan, config_file: Path | None) -> list[Problem]:
         message = f"output_dir={folder} cannot be made: {parent} {reason}."
         problems.append(Problem("output_dir", message, "choose another: output_dir=FOLDER"))
     return problems
-
-
-def _numbered(base: Path) -> Iterator[Path]:
-    yield base
-    number = 2
-    while True:
-        yield base.with_name(f"{base.name}-{number}")
-        number += 1
-
-
-def _numbered_until(base: Path, end: Path) -> Iterator[Path]:
-    for folder in _numbered(base):
-        if folder == end:
-            return
-        yield folder
 
 
 def open_folder(folder: Path, plan: Plan) -> None:
@@ -178,7 +163,7 @@ def run_yaml(plan: Plan) -> str:
     run would take a placeholder for one."""
     own = {"output_dir", "resume", "overwrite"}
     config = {key: value for key, value in without_secrets(plan.config).items() if key not in own}
-    return yaml.safe_dump({VERSION: __version__, **config}, sort_keys=False, allow_unicode=True, width=100)
+    return to_yaml({VERSION: __version__, **config})
 
 
 def lock_lines(plan: Plan) -> list[str]:

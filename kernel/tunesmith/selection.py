@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tunesmith.addresses import hub_of
@@ -142,10 +143,8 @@ def select(named: tuple[Wanted, ...], composition: Composition, catalog: Catalog
     return Selection(tuple(found), tuple(missing), tuple(absent), tuple(problems))
 
 
-def _folder(composition: Composition, key: Key) -> Any:
+def _folder(composition: Composition, key: Key) -> Path | None:
     """The folder of the file in which a value is written; None for a value of the command line."""
-    from pathlib import Path
-
     origin = composition.origins.get(key)
     return Path(origin.source).parent if origin and origin.line is not None else None
 

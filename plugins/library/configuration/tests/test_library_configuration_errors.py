@@ -1,7 +1,7 @@
 """How errors read."""
 
 import pytest
-from tunesmith_library_configuration.errors import choices, nearest
+from tunesmith_library_configuration.errors import TunesmithError, choices, nearest, noted
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,12 @@ def test_of_many_names_the_nearest_are_listed():
     assert line.count(",") == 5
     assert choices("xyz!", names).count(",") == 12 and choices("xyz!", names).endswith(", …")
     assert "…" not in choices("x", names[:12])
+
+
+def test_an_error_is_noted_once_unless_the_user_can_mend_it():
+    with pytest.raises(ValueError) as caught, noted("the whole"), noted("a part"):
+        raise ValueError
+    assert caught.value.__notes__ == ["while a part"]
+    with pytest.raises(TunesmithError) as caught, noted("a part"):
+        raise TunesmithError("mend it")
+    assert not hasattr(caught.value, "__notes__")

@@ -1,7 +1,7 @@
 """Finished files are never half written."""
 
 import pytest
-from tunesmith_library_configuration.files import filling, replacing
+from tunesmith_library_configuration.files import filling, numbered, replacing
 
 
 def test_a_file_is_replaced_at_once(tmp_path):
@@ -86,3 +86,8 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError), replacing(tmp_path / "file" / "below"):
         pass
+
+
+def test_folders_are_numbered(tmp_path):
+    names = numbered(tmp_path / "run")
+    assert [next(names).name for _ in range(3)] == ["run", "run-2", "run-3"]

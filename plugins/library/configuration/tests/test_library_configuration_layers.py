@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from tunesmith_library_configuration.errors import ConfigError
 from tunesmith_library_configuration.keys import Key, Origin
-from tunesmith_library_configuration.layers import Layer, Layers, read_overrides
+from tunesmith_library_configuration.layers import Layer, Layers, read_overrides, written_overrides
 
 NAMED = {
     "adapter": SimpleNamespace(many=False, default=("lora",)),
@@ -237,3 +237,10 @@ def test_each_layer_may_be_changed_before_it_is_put(write):
     made = compose(path, ["b=3"], change=louder)
     assert made.tree == {"A": 1, "B": 2, "b": 3}
     assert made.notices == [f"{path} is louder", f"{base} is louder"]
+
+
+def test_overrides_are_written_as_they_are_read():
+    values = {"adapter.rank": 3, "data.train": ["a b.json", {"path": "ü"}], "tracker": None, "text": "1e-4"}
+    again = read_overrides(written_overrides(values))
+    assert {str(item.key): item.value for item in again} == values
+    assert written_overrides(["a=1"]) == ["a=1"] and written_overrides(None) == []

@@ -3,7 +3,7 @@
 import pytest
 from tunesmith_library_configuration.errors import ConfigError
 from tunesmith_library_configuration.keys import Key, Origin
-from tunesmith_library_configuration.reading import parse_value, read_yaml
+from tunesmith_library_configuration.reading import parse_value, read_yaml, to_yaml
 
 
 @pytest.fixture
@@ -120,3 +120,10 @@ def test_a_value_that_is_no_yaml_says_how_to_quote_it():
         parse_value("*bold*", "stage.system=*bold*")
     assert "'stage.system=*bold*': the value is not YAML" in str(caught.value)
     assert """'stage.system="*bold*"'""" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["1e-4", "2026-01-31", "no", "true", "null", "a: b", "ü", 1e-5, 0.1, None, True, [], {}]
+)
+def test_what_is_written_is_read_as_the_same(file, value):
+    assert read_yaml(file(to_yaml({"key": value, "many": [value]})))[0] == {"key": value, "many": [value]}

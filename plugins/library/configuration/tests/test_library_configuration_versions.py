@@ -2,7 +2,8 @@
 
 import pytest
 from tunesmith_library_configuration.errors import ConfigError
-from tunesmith_library_configuration.versions import Step, upgraded
+from tunesmith_library_configuration.keys import Key, Origin
+from tunesmith_library_configuration.versions import Step, renamed, suits, upgraded
 
 
 def test_steps_are_applied_in_their_order_and_named():
@@ -35,3 +36,20 @@ def test_a_newer_version_is_said():
 def test_a_version_that_is_none():
     with pytest.raises(ConfigError, match=r"old\.yaml: program: soon is not a version"):
         upgraded({"program": "soon"}, "old.yaml", (), "program", "1.0")
+
+
+def test_former_names_of_options():
+    origins = {Key("thing", "r"): Origin("c.yaml", 2)}
+    options, moved, notices, problems = renamed({"r": "rank", "a": "alpha"}, {"r": 4}, Key("thing"), origins)
+    assert options == {"rank": 4} and moved == {Key("thing", "rank"): Origin("c.yaml", 2)} and problems == []
+    assert notices == ["thing.r is called thing.rank now; write that (c.yaml:2)"]
+    options, _, _, (problem,) = renamed({"r": "rank"}, {"r": 4, "rank": 2}, Key("thing"), origins)
+    assert options == {"rank": 2} and problem.message == "thing.r and thing.rank are the same option."
+
+
+@pytest.mark.parametrize(
+    ("version", "specifier", "fits"),
+    [("0.2.1", ">=0.1", True), ("0.1", ">=0.2", False), ("1.5", ">=1,<2", True), ("2.0", "<2", False)],
+)
+def test_versions_that_suit(version, specifier, fits):
+    assert suits(version, specifier) is fits and suits(version, "")

@@ -1,6 +1,7 @@
 """Finished files are never half written: write beside, then rename."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -59,3 +60,9 @@ def _move(source: Path, target: Path, workshop: Path) -> None:
     except OSError:
         os.replace(aside, target)
         raise
+
+
+def numbered(base: Path) -> Iterator[Path]:
+    """Names for one folder after the other: `sft`, `sft-2`, `sft-3`, without end."""
+    yield base
+    yield from (base.with_name(f"{base.name}-{number}") for number in itertools.count(2))

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import yaml
-
 from tunesmith_library_configuration.errors import ConfigError, choices
 from tunesmith_library_configuration.keys import Key, Origin, Origins, everywhere
-from tunesmith_library_configuration.reading import parse_value, read_yaml
+from tunesmith_library_configuration.reading import parse_value, read_yaml, to_yaml
 from tunesmith_library_configuration.trees import Tree
 
 Overrides = Mapping[str, Any] | Sequence[str] | None
@@ -196,8 +194,7 @@ def written_overrides(overrides: Overrides) -> list[str]:
 
 
 def _flow(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
-    return text.strip().removesuffix("...").strip()
+    return to_yaml(value, flow=True, width=float("inf")).strip().removesuffix("...").strip()
 
 
 def _split(text: str) -> tuple[str, Any]:

@@ -1,4 +1,4 @@
-"""Reading YAML with the line of every value, and the values of overrides."""
+"""Reading and writing YAML: with the line of every value, and the values of overrides."""
 
 from __future__ import annotations
 
@@ -24,11 +24,15 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+_SCIENTIFIC = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _SCIENTIFIC, list("-+0123456789."))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around a text that the loader would take for a number."""
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _SCIENTIFIC, list("-+0123456789."))
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, Origin]]:
@@ -111,3 +115,10 @@ def parse_value(text: str, written: str) -> Any:
         key, _, value = written.partition("=")
         advice = f"if it is a text, put it in quotes: '{key}=\"{value}\"'"
         raise ConfigError(f"{written!r}: the value is not YAML: {reason}.\n{advice}") from error
+
+
+def to_yaml(value: Any, *, flow: bool = False, width: float = 100) -> str:
+    """Plain data as YAML, which `read_yaml` and `parse_value` read as the same; `flow` is in one line if `width` is."""
+    return str(
+        yaml.dump(value, Dumper=_Dumper, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=width)
+    )
