@@ -21,9 +21,9 @@ from tunesmith.kinds import KINDS
 from tunesmith.messages import announce
 from tunesmith.types import Problem
 from tunesmith.upgrades import upgraded
+from tunesmith_library_configuration.foreign import Words
 from tunesmith_library_configuration.layers import Layers, read_overrides
 from tunesmith_library_configuration.layers import Overrides as Overrides
-from tunesmith_library_configuration.translation import Words
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tunesmith.errors import noted
 from tunesmith.keys import Origin, Origins
 from tunesmith.kinds import CONFIGURED
 from tunesmith.planning import RunOptions
-from tunesmith_library_configuration.translation import Reading, reading
+from tunesmith_library_configuration.foreign import Reading, reading
 
 OURS = frozenset({*CONFIGURED, *(option.name for option in dataclasses.fields(RunOptions)), "defaults"})
 """The keys of a configuration of ours."""

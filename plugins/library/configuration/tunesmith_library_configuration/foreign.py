@@ -1,0 +1,92 @@
+"""Configurations of other programs: how they become layers in words of ours."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith_library_configuration.keys import Key, Origin, Origins, everywhere, nearest_origin
+from tunesmith_library_configuration.layers import Layer, Override
+from tunesmith_library_configuration.problems import Problem
+from tunesmith_library_configuration.translation import Note, Translation
+from tunesmith_library_configuration.trees import Tree
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A foreign configuration in our words, and what is to be said of it."""
+
+    tree: dict[str, Any]
+    origins: Origins
+    command: str
+    notices: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def reading(made: Translation, origins: Origins, dialect: str, read_by: str) -> Reading:
+    """What a translation says, with the origins of the values that it was made of.
+
+    Args:
+        origins: of the foreign configuration.
+        dialect: what it is a configuration of.
+        read_by: who translated it, as it is told.
+    """
+    config = copy.deepcopy(dict(made.config))
+    placed = everywhere(Key(), config, Origin(f"default of {dialect}"))
+    sources = [(Key.of(ours), Key.of(theirs)) for ours, theirs in made.sources.items()]
+    for ours, theirs in sorted(sources, key=lambda item: len(item[0])):
+        inside = [(key, nearest_origin(Key(*theirs, *key[len(ours) :]), origins)) for key in placed if key.within(ours)]
+        placed |= {key: origin for key, origin in inside if origin}
+    told = [_told(note, origins) for note in made.notes if note.outcome != "refused"]
+    problems = [_refused(note, origins) for note in made.notes if note.outcome == "refused"]
+    return Reading(config, placed, made.command, (read_by, *told), tuple(problems))
+
+
+def _told(note: Note, origins: Origins) -> str:
+    place = nearest_origin(Key.of(note.key), origins)
+    happened = f"{note.key} is dropped" if note.outcome == "dropped" else note.key
+    return f"{f'{place}: ' if place else ''}{happened}: {note.reason}"
+
+
+def _refused(note: Note, origins: Origins) -> Problem:
+    """An error under no key of ours, for the foreign one may be called like one of them."""
+    place = nearest_origin(Key.of(note.key), origins)
+    return Problem(Key(), f"{note.key}: {note.reason}", "\n".join(filter(None, [note.advice, str(place or "")])))
+
+
+@dataclass
+class Words:
+    """Puts layers into our words; `ours` is what `Layers.change` takes."""
+
+    known: frozenset[str]  # the keys of the top level that are ours
+    overrides: list[Override]  # those in a foreign file's words go into it
+    # makes ours of a foreign mapping; None for one that nobody knows
+    translate: Callable[[Mapping[str, Any], Origins, Origin], Reading | None]
+    upgrade: Callable[[dict[str, Any], str], tuple[dict[str, Any], list[str]]]  # of a file of ours, by its name
+    taken: set[Key] = field(default_factory=set)  # overrides that went into a file, and are not put over it again
+    command: str | None = None  # of what was translated; None when all is ours
+    problems: list[Problem] = field(default_factory=list)
+
+    def ours(self, layer: Layer) -> tuple[Layer, list[str]]:
+        """A layer in our words, and what is to be said of that."""
+        tree, told = self.upgrade(layer.tree, str(layer.source))
+        origins = {**everywhere(Key(), tree, layer.source), **layer.origins} if told else layer.origins
+        if tree and not tree.keys() - self.known:
+            return Layer(tree, origins, layer.source), told
+        theirs = [item for item in self.overrides if self._is_theirs(item.key, tree)]
+        foreign = Tree(copy.deepcopy(tree), dict(origins))
+        for item in theirs:
+            foreign.put(item.key, item.value, item.origin)
+        reading = self.translate(foreign.tree, foreign.origins, layer.source)
+        if reading is None:
+            return Layer(tree, origins, layer.source), told
+        self.command = reading.command
+        self.taken |= {item.key for item in theirs}
+        self.problems += reading.problems
+        return Layer(reading.tree, reading.origins, layer.source), [*told, *reading.notices]
+
+    def _is_theirs(self, key: Key, tree: Mapping[str, Any]) -> bool:
+        """Whether an override is in the words of a file: not ours, or written in it."""
+        return key[0] not in self.known or (len(key) == 1 and key[0] in tree)
