@@ -10,7 +10,16 @@ from typing import Any
 
 from tunesmith.assemble import Assembly
 from tunesmith.chatting import Chat
-from tunesmith.types import DatasetSplits, Encoder, Evaluation, EvaluationData, ModelHandle, Row
+from tunesmith.errors import ConfigError, choices
+from tunesmith.planning import Plan
+from tunesmith.types import DatasetSplits, Encoder, Evaluation, EvaluationData, ModelHandle, ModelSource, Row
+
+
+def refuse_no_evaluator(plan: Plan) -> None:
+    """Raises: ConfigError when no evaluator is selected."""
+    if not plan.uses("evaluator"):
+        listed = choices("", plan.installed("evaluator"), "installed")
+        raise ConfigError(f"evaluator: nothing is selected to measure with.\n{listed}\nwrite evaluator=[NAME]")
 
 
 def evaluations(run: Assembly, handle: ModelHandle, examples: Callable[[], Mapping[str, Any]]) -> list[Evaluation]:
@@ -20,12 +29,33 @@ def evaluations(run: Assembly, handle: ModelHandle, examples: Callable[[], Mappi
         examples: reads the evaluation sets, encoded by the stage.
     """
     handle = replace(handle, load=functools.cache(handle.load))
-    data = EvaluationData(functools.cache(lambda: _rows(run, handle)), functools.cache(examples))
+    return _found(run, handle, _data(run, handle, examples))
+
+
+def in_training(
+    run: Assembly, source: ModelSource, processor: Any, template: Any, data: DatasetSplits
+) -> Callable[[Any], list[Evaluation]]:
+    """What measures a model between two steps of its training: takes the model, gives what the evaluators find out.
+
+    Args:
+        run: the assembly of the command `eval`.
+        data: that of the training, whose evaluation sets are encoded already.
+    """
+    handle = ModelHandle(replace(source, training=False), None, processor, template, lambda: None, lambda model: model)
+    sets = _data(run, handle, lambda: data.eval)
+    return lambda model: _found(run, replace(handle, load=lambda: model), sets)
+
+
+def _found(run: Assembly, handle: ModelHandle, data: EvaluationData) -> list[Evaluation]:
     with Chat(handle, run.hook.open_engine) as chat:
         return [
             replace(run.routed("evaluate", name)(handle=handle, chat=chat, data=data), name=name)
             for name in run.plan.names("evaluator")
         ]
+
+
+def _data(run: Assembly, handle: ModelHandle, examples: Callable[[], Mapping[str, Any]]) -> EvaluationData:
+    return EvaluationData(functools.cache(lambda: _rows(run, handle)), functools.cache(examples))
 
 
 def _rows(run: Assembly, handle: ModelHandle) -> dict[str, list[Row]]:

@@ -15,9 +15,9 @@ from tunesmith.assemble import Assembly, assemble, examine
 from tunesmith.catalog import Catalog
 from tunesmith.chatting import Chat
 from tunesmith.compose import Composition, Overrides, compose
-from tunesmith.errors import ConfigError, Interrupted, choices
+from tunesmith.errors import ConfigError, Interrupted
 from tunesmith.launching import launch
-from tunesmith.measuring import evaluations
+from tunesmith.measuring import evaluations, in_training, refuse_no_evaluator
 from tunesmith.planning import Plan
 from tunesmith.types import (
     Batch,
@@ -53,10 +53,12 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
     """
     composition = compose(config, overrides, catalog)
     run = assemble(composition, "train", catalog)
+    measures = assemble(composition, "eval", catalog) if composition.tree.get("evaluator") else None
     folder = runs.output_folder(run.plan, composition.file)
     if runs.launches(run.plan):
         launch(run, composition, config, overrides, folder)
         return folder
+    measures = assemble(composition, "eval", catalog) if composition.tree.get("evaluator") else None
     runs.open_folder(folder, run.plan)
 
     source = _source(run, training=True)
@@ -77,6 +79,7 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
         emit=lambda event: run.hook.on_event(event=_described(run, event)),
         template=template,
         score=lambda **asked: _scores(run, asked),
+        evaluate=in_training(measures, source, processor, template, data) if measures else None,
     )
     (job,) = run.hook.prepare(job=job, load=_loader(run, source, processor)) or [job]
     placed = run.hook.place(model=job.model, job=job)
@@ -147,9 +150,7 @@ def evaluate(config: Config, overrides: Overrides = None, *, catalog: Catalog | 
     """
     composition = compose(config, overrides, catalog)
     run = assemble(composition, "eval", catalog)
-    if not run.plan.uses("evaluator"):
-        listed = choices("", run.plan.installed("evaluator"), "installed")
-        raise ConfigError(f"evaluator: nothing is selected to measure with.\n{listed}\nwrite evaluator=[NAME]")
+    refuse_no_evaluator(run.plan)
     handle = _handle(run, composition)
     return evaluations(run, handle, lambda: _data(run, handle.source, handle.processor, handle.template).eval)
 
