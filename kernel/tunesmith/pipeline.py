@@ -58,7 +58,6 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
     if runs.launches(run.plan):
         launch(run, composition, config, overrides, folder)
         return folder
-    measures = assemble(composition, "eval", catalog) if composition.tree.get("evaluator") else None
     runs.open_folder(folder, run.plan)
 
     source = _source(run, training=True)
