@@ -137,7 +137,7 @@ def config(tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_third_partys_format_is_told_by_its_records(config: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     """It reads three columns, the built-in ones that say yes two and one; what decided is announced."""
-    from tunesmith.pipeline import show
+    from tunesmith import show
 
     with caplog.at_level(logging.INFO, "tunesmith"):
         _, splits = show(config, ["data.train=[mine.json]"], catalog=catalog(*BUILT_IN, mine=Mine))

@@ -47,7 +47,7 @@ def test_the_answers_and_nothing_else_are_trained(setup: tuple[str, dict], real_
     import tunesmith.pipeline
 
     name, config = setup
-    tokenizer, splits = tunesmith.pipeline.show(config)
+    tokenizer, splits = tunesmith.show(config)
     answers = {
         row["output"]
         for file in ("alpaca_en_demo.json", "identity.json")

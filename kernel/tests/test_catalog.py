@@ -5,8 +5,9 @@ import sys
 
 import pytest
 from tunesmith import __version__
-from tunesmith.catalog import Catalog, MissingPluginError, recipe_folders
+from tunesmith.catalog import Catalog, MissingPluginError
 from tunesmith.errors import PluginError
+from tunesmith_library_configuration.recipes import recipe_folders
 
 GOOD = "from tunesmith import plugin\n\n\n@plugin\nclass Thing:\n    '''A thing.'''\n\n\nplain = object()\n"
 

@@ -44,8 +44,8 @@ def test_a_file_that_is_not_there(write, tmp_path):
 def test_recipes_of_installed_packages(write, tmp_path, monkeypatch, caplog):
     write("recipes/sft.yaml", "defaults: [base.yaml]\n")
     write("recipes/base.yaml", "seed: 9\n")
-    for module in ("compose", "catalog"):
-        monkeypatch.setattr(f"tunesmith.{module}.recipe_folders", lambda: [tmp_path / "recipes"])
+    for module in ("tunesmith.compose", "tunesmith_library_configuration.recipes"):
+        monkeypatch.setattr(f"{module}.recipe_folders", lambda: [tmp_path / "recipes"])
     with caplog.at_level("INFO", "tunesmith"):
         for name in ("sft.yaml", "sft", "conf/sft.yaml", "conf/sft"):
             assert compose(name).tree == {"seed": 9}

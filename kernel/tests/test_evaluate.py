@@ -151,7 +151,37 @@ def test_a_function_in_a_file_is_an_evaluator(catalog):
     assert found.metrics == {"held": {"rows": Measured(2)}} and found.name.endswith("mine.py:rows")
 
 
-def test_training_needs_no_evaluator_and_keeps_it_for_later(catalog):
+def test_a_plan_of_training_keeps_evaluators_for_later(catalog):
     plan, problems = tunesmith.plan(CONFIG, {"evaluator": ["reads"]}, catalog=catalog)
     assert problems == [] and not plan.uses("evaluator")
     assert plan.get("evaluator") == {"reads": {}}
+
+
+def test_a_model_in_training_is_measured_by_the_same_evaluators(catalog, calls, monkeypatch):
+    """The loop gives its model; the training's examples are taken, and rows are read once for all evaluations."""
+    seen = []
+
+    def fit(self, job):
+        seen.extend(job.evaluate(f"model after step {step}") for step in (1, 2))
+        return True
+
+    trainer = next(entry.load() for entry in catalog.entries() if entry.kind == "trainer")
+    monkeypatch.setattr(trainer, "fit", hookimpl(fit))
+    tunesmith.train(CONFIG, {"evaluator": ["reads"], "data.train": ["x"], "output_dir": "out"}, catalog=catalog)
+    assert [call[1] for call in calls.of("evaluate")] == ["model after step 1", "model after step 2"]
+    assert [call[1] for call in calls.of("open_engine")] == ["model after step 1", "model after step 2"]
+    assert calls.names().count("close") == 2 and calls.names().count("load_model") == 1
+    assert calls.of("build_dataset") == [("build_dataset", False), ("build_dataset", True)]
+    assert [found[0].metrics["held"]["examples"].value for found in seen] == [2, 2]
+
+
+def test_training_without_evaluators_measures_nothing(catalog, calls, monkeypatch):
+    trainer = next(entry.load() for entry in catalog.entries() if entry.kind == "trainer")
+    monkeypatch.setattr(trainer, "fit", hookimpl(lambda self, job: job.evaluate is None))
+    tunesmith.train(CONFIG, {"data.train": ["x"], "output_dir": "out"}, catalog=catalog)
+
+
+def test_wrong_options_of_an_evaluator_are_found_before_the_training(catalog, calls):
+    with pytest.raises(ConfigError, match="shtos"):
+        tunesmith.train(CONFIG, {"evaluator.reads.shtos": 5, "data.train": ["x"]}, catalog=catalog)
+    assert "load_model" not in calls.names() and not Path("runs").exists()

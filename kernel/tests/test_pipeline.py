@@ -184,7 +184,7 @@ def test_export_of_the_current_folder_is_beside_it(catalog, monkeypatch):
 
 
 def test_show_encodes_without_loading_the_model(catalog, calls):
-    processor, splits = pipeline.show(CONFIG, catalog=catalog)
+    processor, splits = tunesmith.show(CONFIG, catalog=catalog)
     assert splits.train == [[1]] and processor.chat_template == "{{ messages }} for others"
     assert "load_model" not in calls.names()
 

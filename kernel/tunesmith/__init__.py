@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from tunesmith.pipeline import export as export
     from tunesmith.pipeline import open_model as open_model
     from tunesmith.pipeline import plan as plan
-    from tunesmith.pipeline import show as show
     from tunesmith.pipeline import train as train
+    from tunesmith_command_data.encoded import show as show
     from tunesmith_library_engine.sessions import ChatSession as ChatSession
     from tunesmith_library_engine.sessions import chat as chat
     from tunesmith_library_estimates.estimating import estimate as estimate
     from tunesmith_library_evaluating.measuring import evaluate as evaluate
+    from tunesmith_library_evaluating.measuring import measuring as measuring
 
 __version__ = "0.1.0"
 
@@ -29,10 +30,11 @@ _HOMES = {
     "tunesmith.hookspecs": ("hookimpl",),
     "tunesmith.messages": ("announce",),
     "tunesmith.options": ("plugin",),
-    "tunesmith.pipeline": ("export", "open_model", "plan", "show", "train"),
+    "tunesmith.pipeline": ("export", "open_model", "plan", "train"),
+    "tunesmith_command_data.encoded": ("show",),
     "tunesmith_library_engine.sessions": ("ChatSession", "chat"),
     "tunesmith_library_estimates.estimating": ("estimate",),
-    "tunesmith_library_evaluating.measuring": ("evaluate",),
+    "tunesmith_library_evaluating.measuring": ("evaluate", "measuring"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_HOME]

@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import importlib.metadata
 import importlib.resources
-import importlib.util
 import json
 import os
 import re
@@ -19,9 +18,9 @@ from typing import Any
 
 from tunesmith.errors import PluginError, choices, nearest
 from tunesmith.kinds import KINDS
+from tunesmith_library_configuration.recipes import GROUP as RECIPES
 
 _PREFIX = "tunesmith."
-_RECIPES = "tunesmith.recipes"
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Catalog:
                     strays += [
                         Stray(point.group, point.name, f"{name} {distribution.version}")
                         for point in points
-                        if point.group.removeprefix(_PREFIX) not in KINDS and point.group != _RECIPES
+                        if point.group.removeprefix(_PREFIX) not in KINDS and point.group != RECIPES
                     ]
         entries = [entry for entries in found.values() for entry in entries]
         shown, restriction = _restricted(entries, os.environ.get("TUNESMITH_PLUGINS", ""))
@@ -248,23 +247,3 @@ def known_distributions() -> Mapping[str, str]:
     text = importlib.resources.files("tunesmith").joinpath("known_plugins.json").read_text(encoding="utf-8")
     known: Mapping[str, str] = json.loads(text)
     return known
-
-
-def recipe_folders() -> list[Path]:
-    """Folders of installed recipes: packages that offer an entry point of the group `tunesmith.recipes`."""
-    points = importlib.metadata.entry_points(group=_RECIPES)
-    specs = [importlib.util.find_spec(point.value) for point in points]
-    return [Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ()]
-
-
-def recipes() -> dict[str, Path]:
-    """The installed recipes by file name; of two with one name the first is found."""
-    files = [file for folder in recipe_folders() for file in sorted(folder.glob("*.yaml"))]
-    return {file.name: file for file in reversed(files)}
-
-
-def find_recipe(name: Path) -> Path | None:
-    """The installed recipe that people call `sft_lora`, `sft_lora.yaml` or `conf/sft_lora.yaml`."""
-    if name.parent not in (Path(), Path("conf")):
-        return None
-    return recipes().get(name.name if name.suffix else f"{name.name}.yaml")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunesmith.catalog import Catalog, find_recipe, recipe_folders, recipes
+from tunesmith.catalog import Catalog
 from tunesmith.dialects import OURS, read_foreign
 from tunesmith.errors import ConfigError, choices
 from tunesmith.keys import Key, Origin
@@ -24,6 +24,7 @@ from tunesmith.upgrades import upgraded
 from tunesmith_library_configuration.foreign import Words
 from tunesmith_library_configuration.layers import Layers, read_overrides
 from tunesmith_library_configuration.layers import Overrides as Overrides
+from tunesmith_library_configuration.recipes import find_recipe, recipe_folders, recipes
 
 
 @dataclass(frozen=True)

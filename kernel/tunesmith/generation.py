@@ -7,14 +7,13 @@ these names.
 
 from __future__ import annotations
 
-import functools
-import typing
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
 from tunesmith.errors import TunesmithError
-from tunesmith.ranges import Range, above, at_least, between, range_of
+from tunesmith.ranges import above, at_least, between
+from tunesmith_library_configuration.ranges import outside
 
 FinishReason = Literal["stop", "length", "cancelled"]
 """Why an answer ended: at a token or string that ends answers, at its limit or the context's, or by somebody's wish."""
@@ -40,16 +39,8 @@ class Sampling:
     seed: int | None = None  # the same request with the same seed gets the same answer; None: another each time
 
     def __post_init__(self) -> None:
-        for name, allowed in _ranges().items():
-            value = getattr(self, name)
-            if value is not None and value not in allowed:
-                raise TunesmithError(f"{name}={value} is out of range: {allowed}")
-
-
-@functools.cache
-def _ranges() -> dict[str, Range]:
-    hints = typing.get_type_hints(Sampling, include_extras=True)
-    return {name: allowed for name, hint in hints.items() if (allowed := range_of(hint)) is not None}
+        for name, (value, allowed) in outside(self).items():
+            raise TunesmithError(f"{name}={value} is out of range: {allowed}")
 
 
 @dataclass(frozen=True)

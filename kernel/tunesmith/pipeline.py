@@ -1,4 +1,4 @@
-"""The pipeline: train, chat, export, evaluate, open_model and show, each a list of hook calls from top to bottom."""
+"""The pipeline: train, export and open_model, each a list of hook calls from top to bottom."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import tunesmith
 from tunesmith import runs
 from tunesmith.addresses import hub_of
 from tunesmith.assemble import Assembly, assemble, examine
@@ -48,6 +49,7 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
     """
     composition = compose(config, overrides, catalog)
     run = assemble(composition, "train", catalog)
+    measures = tunesmith.measuring(composition, catalog) if composition.tree.get("evaluator") else None
     folder = runs.output_folder(run.plan, composition.file)
     if runs.launches(run.plan):
         launch(run, composition, config, overrides, folder)
@@ -72,6 +74,7 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
         emit=lambda event: run.hook.on_event(event=_described(run, event)),
         template=template,
         score=lambda **asked: _scores(run, asked),
+        evaluate=measures(source, processor, template, data) if measures else None,
     )
     (job,) = run.hook.prepare(job=job, load=_loader(run, source, processor)) or [job]
     placed = run.hook.place(model=job.model, job=job)
@@ -109,14 +112,6 @@ def open_model(config: Config, overrides: Overrides = None, *, catalog: Catalog 
     """
     composition = compose(config, overrides, catalog)
     return model_handle(assemble(composition, "load", catalog), composition)
-
-
-def show(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> tuple[Any, DatasetSplits]:
-    """Encode the data as a training run would, without loading the model: the tokenizer and the encoded examples."""
-    run = assemble(compose(config, overrides, catalog), "show", catalog)
-    source = model_source(run, training=True)
-    processor, template = reader_of(run, source)
-    return processor, encoded_data(run, source, processor, template)
 
 
 def plan(

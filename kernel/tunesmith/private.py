@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import PluginError, choices
 from tunesmith.kinds import KINDS
+from tunesmith_library_configuration.files import imported
 
 
 def find_in_file(
@@ -40,17 +39,7 @@ def _load(kind: str, file: Path, attribute: str, digest: str) -> Any:
     from tunesmith.options import is_plugin, plugin
 
     module_name = f"tunesmith_private_{file.stem}_{digest[:12]}"
-    if module_name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(module_name, file)
-        assert spec is not None and spec.loader is not None, "a file that ends in .py has a loader"
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module  # where a dataclass looks for the types of its fields
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[module_name]
-            raise
-    members = vars(sys.modules[module_name])
+    members = vars(imported(file, module_name))
     if attribute not in members:
         possible = [name for name, value in members.items() if is_plugin(value) or callable(value)]
         raise PluginError(f"{file} has no {attribute}; {choices(attribute, possible)}")

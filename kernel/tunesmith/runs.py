@@ -28,16 +28,8 @@ from tunesmith_library_configuration.reading import to_yaml
 from tunesmith_library_configuration.secrets import without_secrets
 
 _LIBRARIES = (
-    "torch",
-    "transformers",
-    "peft",
-    "trl",
-    "datasets",
-    "accelerate",
-    "tokenizers",
-    "safetensors",
-    "pluggy",
-    "omegaconf",
+    *("torch", "transformers", "peft", "trl", "datasets", "accelerate", "tokenizers", "safetensors"),
+    *("pluggy", "omegaconf"),
 )
 
 

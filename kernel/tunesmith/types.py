@@ -200,6 +200,8 @@ class TrainingJob:
     emit: Callable[[Event], None]  # tells the trackers; call it on the main process only
     template: ChatTemplate | None = None  # for stages that generate
     score: Callable[..., list[list[float]]] | None = None  # score(prompts=..., completions=..., rows=...), per reward
+    # evaluate(model) measures the model, not wrapped for training, with the run's evaluators; None where it has none
+    evaluate: Callable[[Any], Sequence[Any]] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ CONVERSATIONS = 20_000
 
 def encode(tokenizer: Path, file: Path, workers: int, rows: int) -> tuple[int, float]:
     """Encode rows of a file; how many tokens came out, and the seconds."""
-    from tunesmith.pipeline import show
+    from tunesmith import show
 
     entry = {"path": str(file), "format": "alpaca", "max_samples": rows}
     config = {

@@ -64,7 +64,7 @@ def run_trainer(scratch: Path, precision: str) -> None:
     """The same with transformers' Trainer as its documentation shows it: padded batches, labels in the model."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, Trainer, TrainingArguments
-    from tunesmith.pipeline import show
+    from tunesmith import show
 
     tokenizer, splits = show(configuration(scratch, precision))
     rows = [
@@ -94,7 +94,7 @@ def run_trainer(scratch: Path, precision: str) -> None:
 
 
 def count_tokens(scratch: Path) -> int:
-    from tunesmith.pipeline import show
+    from tunesmith import show
 
     _, splits = show(configuration(scratch, "fp32"))
     return sum(len(splits.train[index]["input_ids"]) for index in range(len(splits.train)))

@@ -85,7 +85,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[s
     )
     entries = [*made.entries(), Entry("adapter", "sad", "acme", "1.0", "x:X", "", broken)]
     monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: Catalog(entries)))
-    monkeypatch.setattr("tunesmith.catalog.recipe_folders", lambda: [tmp_path / "package"])
+    monkeypatch.setattr("tunesmith_library_configuration.recipes.recipe_folders", lambda: [tmp_path / "package"])
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "qlora.yaml").write_text("seed: 1\n")
     here = tmp_path / "here"

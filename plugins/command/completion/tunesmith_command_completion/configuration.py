@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.catalog import Catalog, recipes
+from tunesmith.catalog import Catalog
 from tunesmith.errors import TunesmithError
 from tunesmith.kinds import CONFIGURED, Kind
 from tunesmith.options import Option, options
+from tunesmith_library_configuration.recipes import recipes
 
 from tunesmith_command_completion.answers import Answer
 

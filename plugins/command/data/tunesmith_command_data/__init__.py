@@ -37,8 +37,8 @@ class Data:
             labels, such as prompts, are plain text; other columns that the stage makes are shown by name and value.
             """
             from rich.console import Console
-            from tunesmith.pipeline import show as encoded
 
+            from tunesmith_command_data.encoded import show as encoded
             from tunesmith_command_data.showing import print_examples
 
             processor, splits = encoded(config, overrides)

@@ -24,7 +24,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "sft.yaml").write_text("# Supervised fine-tuning.\n#   tunesmith train conf/sft.yaml\nseed: 1\n")
     (folder / "qlora.yaml").write_text("# In four bits.\ndefaults: [sft.yaml, base.yaml]\n")
     (folder / "plain.yaml").write_text("seed: 3\n")
-    monkeypatch.setattr("tunesmith.catalog.recipe_folders", lambda: [folder])
+    monkeypatch.setattr("tunesmith_library_configuration.recipes.recipe_folders", lambda: [folder])
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return folder
@@ -66,7 +66,7 @@ def test_one_that_is_not_there(installed: Path, monkeypatch: pytest.MonkeyPatch)
         read("stf.yaml")
     with pytest.raises(TunesmithError, match="no installed recipe is called"):
         read("elsewhere/sft.yaml")
-    monkeypatch.setattr("tunesmith.catalog.recipe_folders", list)
+    monkeypatch.setattr("tunesmith_library_configuration.recipes.recipe_folders", list)
     for action in (summaries, lambda: read("sft")):
         with pytest.raises(TunesmithError, match=r"\npip install tunesmith-suite"):
             action()

@@ -18,7 +18,7 @@ class Recipes:
         from tunesmith.cli.group import Group
 
         def names(context: Any, parameter: Any, incomplete: str) -> list[str]:
-            from tunesmith.catalog import recipes
+            from tunesmith_library_configuration.recipes import recipes
 
             return [name for name in sorted(recipes()) if name.startswith(incomplete)]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 from tunesmith import TunesmithError
-from tunesmith.catalog import find_recipe, recipes
 from tunesmith.errors import choices
+from tunesmith_library_configuration.recipes import find_recipe, recipes
 
 _INSTALL = "pip install tunesmith-suite"
 

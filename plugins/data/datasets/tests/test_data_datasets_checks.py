@@ -165,7 +165,7 @@ def test_the_registry_among_the_installed_recipes(place, monkeypatch):
     """Recipes name their data sets outside a checkout too."""
     (place / "installed").mkdir()
     (place / "installed" / "datasets.yaml").write_text("qa: {path: qa.json, format: alpaca, columns: {output: a}}\n")
-    monkeypatch.setattr("tunesmith.catalog.recipe_folders", lambda: [place / "installed"])
+    monkeypatch.setattr("tunesmith_library_configuration.recipes.recipe_folders", lambda: [place / "installed"])
     (source,) = Datasets(train=[Entry(path="qa")])._sources("train")
     assert source.name == "qa" and source.entry.columns == {"output": "a"}
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith import DataError
 from tunesmith.addresses import hub_of
-from tunesmith.catalog import find_recipe
 from tunesmith.ranges import above, at_least
 from tunesmith.types import Problem
+from tunesmith_library_configuration.recipes import find_recipe
 
 _GLOB = frozenset("*?[")
 

@@ -1,12 +1,15 @@
-"""Finished files are never half written: write beside, then rename."""
+"""Files: finished ones are never half written (write beside, then rename); Python ones are imported by their path."""
 
 import contextlib
+import importlib.util
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 
 @contextlib.contextmanager
@@ -66,3 +69,21 @@ def numbered(base: Path) -> Iterator[Path]:
     """Names for one folder after the other: `sft`, `sft-2`, `sft-3`, without end."""
     yield base
     yield from (base.with_name(f"{base.name}-{number}") for number in itertools.count(2))
+
+
+def imported(file: Path, name: str) -> ModuleType:
+    """The module of a Python file under a name of its own; one that is imported already is not run again.
+
+    Raises: what the file raises, and then it is not imported.
+    """
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None and spec.loader is not None, "a file that ends in .py has a loader"
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # where a dataclass looks for the types of its fields
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]

@@ -6,6 +6,7 @@ finite are in no range.
 
 from __future__ import annotations
 
+import functools
 import math
 import types
 import typing
@@ -90,3 +91,18 @@ def numbers_in(value: Any, key: tuple[str | int, ...] = ()) -> Iterator[tuple[tu
     items: Any = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for name, item in items:
         yield from numbers_in(item, (*key, name))
+
+
+def outside(thing: Any) -> dict[str, tuple[Any, Range]]:
+    """The fields of a dataclass's instance whose value is out of the range that they declare, and that range."""
+    allowed = _ranges_of(thing.__class__)
+    values = {name: (getattr(thing, name), within) for name, within in allowed.items()}
+    return {
+        name: (value, within) for name, (value, within) in values.items() if value is not None and value not in within
+    }
+
+
+@functools.cache
+def _ranges_of(cls: type) -> dict[str, Range]:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {name: allowed for name, hint in hints.items() if (allowed := range_of(hint)) is not None}

@@ -26,7 +26,7 @@ def estimate(
 
     Raises: ConfigError that lists all problems of the configuration.
     """
-    plan, problems, manager = examine(compose(config, overrides), command, catalog)
+    plan, problems, manager = examine(compose(config, overrides, catalog), command, catalog)
     refuse(problems, plan.origins)
     return estimated(plan, manager)
 

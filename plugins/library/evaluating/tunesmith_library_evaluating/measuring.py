@@ -10,10 +10,10 @@ from typing import Any
 
 from tunesmith.assemble import Assembly, assemble
 from tunesmith.catalog import Catalog
-from tunesmith.compose import Overrides, compose
+from tunesmith.compose import Composition, Overrides, compose
 from tunesmith.errors import ConfigError, choices
 from tunesmith.pipeline import Config, encoded_data, model_handle
-from tunesmith.types import DatasetSplits, Encoder, ModelHandle, Row
+from tunesmith.types import DatasetSplits, Encoder, ModelHandle, ModelSource, Row
 from tunesmith_library_engine.chatting import Chat
 
 from tunesmith_library_evaluating.evaluation import Evaluation, EvaluationData
@@ -41,12 +41,39 @@ def evaluations(run: Assembly, handle: ModelHandle, examples: Callable[[], Mappi
         examples: reads the evaluation sets, encoded by the stage.
     """
     handle = replace(handle, load=functools.cache(handle.load))
-    data = EvaluationData(functools.cache(lambda: _rows(run, handle)), functools.cache(examples))
+    return _found(run, handle, _data(run, handle, examples))
+
+
+def measuring(
+    composition: Composition, catalog: Catalog | None = None
+) -> Callable[[ModelSource, Any, Any, DatasetSplits], Callable[[Any], list[Evaluation]]]:
+    """Assemble a training's evaluators, so that what is wrong with them is told before anything is loaded.
+
+    Returns: what takes the training's source, processor, template and data, whose evaluation sets are encoded already,
+        and gives what measures a model between two steps: takes the model, gives what the evaluators find out.
+    Raises: ConfigError that lists all problems.
+    """
+    return functools.partial(_between_steps, assemble(composition, "eval", catalog))
+
+
+def _between_steps(
+    run: Assembly, source: ModelSource, processor: Any, template: Any, data: DatasetSplits
+) -> Callable[[Any], list[Evaluation]]:
+    handle = ModelHandle(replace(source, training=False), None, processor, template, lambda: None, lambda model: model)
+    sets = _data(run, handle, lambda: data.eval)
+    return lambda model: _found(run, replace(handle, load=lambda: model), sets)
+
+
+def _found(run: Assembly, handle: ModelHandle, data: EvaluationData) -> list[Evaluation]:
     with Chat(handle, run.hook.open_engine) as chat:
         return [
             replace(run.routed("evaluate", name)(handle=handle, chat=chat, data=data), name=name)
             for name in run.plan.names("evaluator")
         ]
+
+
+def _data(run: Assembly, handle: ModelHandle, examples: Callable[[], Mapping[str, Any]]) -> EvaluationData:
+    return EvaluationData(functools.cache(lambda: _rows(run, handle)), functools.cache(examples))
 
 
 def _rows(run: Assembly, handle: ModelHandle) -> dict[str, list[Row]]:

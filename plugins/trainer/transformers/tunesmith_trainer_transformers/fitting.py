@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunesmith import TunesmithError
+from tunesmith import TunesmithError, announce
 from tunesmith.types import TrainingJob
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
 from tunesmith_library_training.isolation import TOLERANCE, isolates_sequences
@@ -48,6 +48,13 @@ def _train(options: Transformers, run: Run) -> Outcome:
 
 def _refuse_missing_data(options: Transformers, job: TrainingJob) -> None:
     refuse_no_data(job, "example")
+    if job.evaluate is not None and is_sharded(options):
+        raise TunesmithError(
+            "Evaluators measure a whole model, and trainer.fsdp or trainer.deepspeed spreads it over processes.\n"
+            "  measure the result: tunesmith eval RUN, and here evaluator=[]"
+        )
+    if job.evaluate is not None and not job.data.eval:
+        announce("evaluators", "not asked during training", "there is no evaluation data")
     if not hasattr(job.data.train, "__len__") and options.max_steps <= 0:
         raise TunesmithError("The training data is a stream without end.\n  write trainer.max_steps=1000")
     if job.data.eval:

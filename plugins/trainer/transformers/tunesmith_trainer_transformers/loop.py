@@ -14,6 +14,7 @@ from transformers import PrinterCallback, Trainer
 from tunesmith.types import Evaluated, OptimizerSettings, StepEnded
 from tunesmith_library_training import processes
 from tunesmith_library_training.envelope import Outcome, Run
+from tunesmith_library_training.evaluations import as_metrics
 from tunesmith_library_training.stopping import require_best_metric
 
 from tunesmith_trainer_transformers.arguments import Arguments
@@ -196,12 +197,25 @@ class Loop(Trainer):
             (name,) = datasets
             start = f"{metric_key_prefix}_{name}_"
             metrics |= {f"{metric_key_prefix}_{key.removeprefix(start)}": value for key, value in metrics.items()}
+        metrics |= self._measured(metric_key_prefix)
         require_best_metric(self.args, metrics)
         self.last_evaluation = dict(metrics)
         self.run.emit(Evaluated(self.state.global_step, dict(metrics)))
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _measured(self, prefix: str) -> dict[str, float]:
+        """What the run's evaluators find out: the first process measures, and all take its numbers."""
+        if self.job.evaluate is None:
+            return {}
+        self._show_weights()
+        found: dict[str, float] = {}
+        if processes.is_main():
+            with self.compute_loss_context_manager():
+                found = as_metrics(self.job.evaluate(self.model), prefix)
+        numbers: dict[str, float] = processes.gathered(found, self.group)[0]
+        return numbers
 
     def _means(self, dataset: Any) -> dict[str, float]:
         """The mean of the loss and of each metric over the items of a data set."""

@@ -1,0 +1,30 @@
+"""Recipes: configurations that installed packages bring, found by the names that people call them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+
+GROUP = "tunesmith.recipes"
+"""The group of entry points by which a package says that it holds recipes."""
+
+
+def recipe_folders() -> list[Path]:
+    """Folders of installed recipes: packages that offer an entry point of the group `tunesmith.recipes`."""
+    points = importlib.metadata.entry_points(group=GROUP)
+    specs = [importlib.util.find_spec(point.value) for point in points]
+    return [Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ()]
+
+
+def recipes() -> dict[str, Path]:
+    """The installed recipes by file name; of two with one name the first is found."""
+    files = [file for folder in recipe_folders() for file in sorted(folder.glob("*.yaml"))]
+    return {file.name: file for file in reversed(files)}
+
+
+def find_recipe(name: Path) -> Path | None:
+    """The installed recipe that people call `sft_lora`, `sft_lora.yaml` or `conf/sft_lora.yaml`."""
+    if name.parent not in (Path(), Path("conf")):
+        return None
+    return recipes().get(name.name if name.suffix else f"{name.name}.yaml")
