@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tunesmith_library_estimates.activations import first_trained, layer_of
@@ -39,8 +39,13 @@ def optimizer_states(estimate: Estimate, copies: float) -> Estimate:
     Args:
         copies: how many numbers as wide as the weight: 2 for Adam's mean and mean square.
     """
-    states = Memory(copies * _trained_bytes(estimate), phases=("forward", "backward", "step"))
-    return estimate.plus("optimizer states", states)
+    return optimizer_bytes(estimate, lambda weight: copies * weight.bytes)
+
+
+def optimizer_bytes(estimate: Estimate, of: Callable[[Weight], float]) -> Estimate:
+    """What an optimizer remembers of each trained weight, in bytes; it is there from the first step on."""
+    states = sum(of(weight) for weight in estimate.weights if weight.trained)
+    return estimate.plus("optimizer states", Memory(states, phases=("forward", "backward", "step")))
 
 
 def passes(estimate: Estimate, recomputes: bool) -> float:

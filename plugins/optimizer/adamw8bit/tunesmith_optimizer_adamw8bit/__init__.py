@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
-from tunesmith.types import OptimizerSettings, Problem
+from tunesmith.types import Estimate, OptimizerSettings, Problem
 from tunesmith_library_optimizing.checks import needs_whole_weights
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ class AdamW8bit:
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         return needs_whole_weights(plan, "optimizer=adamw8bit scales blocks of whole tensors", ["fsdp"])
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_moments
+
+        return estimate_moments(estimate, self.min_8bit_size, self.embeddings_in_32_bit)
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

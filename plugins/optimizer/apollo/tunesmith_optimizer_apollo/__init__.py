@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import above, at_least
 from tunesmith.traits import OptimizerTraits
-from tunesmith.types import OptimizerSettings, Problem
+from tunesmith.types import Estimate, OptimizerSettings, Problem
 from tunesmith_library_optimizing.checks import needs_projected_gradients
 
 if TYPE_CHECKING:
@@ -36,6 +36,18 @@ class Apollo:
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         return needs_projected_gradients(plan, "apollo", layerwise=self.layerwise)
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from tunesmith_library_optimizing.estimating import estimate_low_rank
+
+        return estimate_low_rank(
+            estimate,
+            target_modules=self.target_modules,
+            rank=self.rank,
+            layerwise=self.layerwise,
+            numbers=lambda rows, columns: 2 * self.rank * max(rows, columns) + 1,
+        )
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

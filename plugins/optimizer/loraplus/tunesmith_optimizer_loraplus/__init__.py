@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
 from tunesmith.ranges import above
-from tunesmith.types import OptimizerSettings, Problem
+from tunesmith.types import Estimate, OptimizerSettings, Problem
 from tunesmith_library_weights.plans import suitable
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ class LoraPlus:
         name = plan.name("adapter")
         message = f"optimizer=loraplus gives LoRA's two matrices different rates, and adapter={name} has none."
         return [Problem("optimizer", message, f"{found}, or leave the optimizer out")]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from tunesmith_library_estimates.training import optimizer_states
+
+        return optimizer_states(estimate, copies=2)
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
