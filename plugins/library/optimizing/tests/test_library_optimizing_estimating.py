@@ -1,6 +1,6 @@
 """States of a low-rank optimizer as they are said, by hand."""
 
-from tunesmith.types import Estimate, Weight
+from tunesmith_library_estimates.estimation import Estimate, Weight
 from tunesmith_library_optimizing.estimating import estimate_low_rank
 
 WEIGHTS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tunesmith.types import Estimate, Memory, Weight
+from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 from tunesmith_library_estimates.training import optimizer_bytes
 from tunesmith_library_weights.patterns import matches_any
 

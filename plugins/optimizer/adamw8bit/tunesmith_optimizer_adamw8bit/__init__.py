@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
-from tunesmith.types import Estimate, OptimizerSettings, Problem
+from tunesmith.types import OptimizerSettings, Problem
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_optimizing.checks import needs_whole_weights
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tunesmith.types import Estimate, Weight
+from tunesmith_library_estimates.estimation import Estimate, Weight
 from tunesmith_library_estimates.training import optimizer_bytes
 
 _BLOCK = 256  # numbers of a moment that share a scale

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import above, at_least
 from tunesmith.traits import OptimizerTraits
-from tunesmith.types import Estimate, OptimizerSettings, Problem
+from tunesmith.types import OptimizerSettings, Problem
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_optimizing.checks import needs_projected_gradients
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
 from tunesmith.ranges import above
-from tunesmith.types import Estimate, OptimizerSettings, Problem
+from tunesmith.types import OptimizerSettings, Problem
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_weights.plans import suitable
 
 if TYPE_CHECKING:
