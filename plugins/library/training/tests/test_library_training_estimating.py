@@ -1,9 +1,20 @@
-"""What a token loss is said to cost: as many logits as the loss takes at a time."""
+"""What stages are said to cost: as many logits as the loss takes at a time, both answers of a pair, a reference."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
+from tunesmith.traits import AdapterTraits
 from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_testing.parts import StubPlan
 from tunesmith_library_training import head
-from tunesmith_library_training.estimating import _CHUNK_NUMBERS, estimate_token_loss
+from tunesmith_library_training.estimating import (
+    _CHUNK_NUMBERS,
+    estimate_answers,
+    estimate_token_loss,
+    with_second_model,
+)
+from tunesmith_library_training.reference_stage import ReferenceStage
 
 
 def test_the_chunk_is_that_of_the_loss():
@@ -29,3 +40,45 @@ def test_an_output_layer_that_is_trained():
 
 def test_a_model_that_is_not_known():
     assert estimate_token_loss(Estimate("bf16"), 10, 0).memory == {}
+
+
+def test_answers_of_a_row_learn_together():
+    one, two = (estimate_answers(Estimate("bf16", vocabulary=100, sequences=4), 32, 0, count) for count in (1, 2))
+    assert (one.tokens, two.tokens) == (4 * 32, 8 * 32)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "options", "expected"),
+    [
+        (AdapterTraits(whole=True), {}, 4 * 800 + 4 * 64),
+        (AdapterTraits(), {}, 4 * 800 + 4 * 64),
+        (AdapterTraits(beside=True), {}, None),
+        (AdapterTraits(beside=True), {"reference_adapter": "runs/sft"}, 4 * 800 + 4 * 64),
+        (AdapterTraits(whole=True), {"precompute_reference": True}, None),
+        (AdapterTraits(whole=True), {"reference": "org/other"}, None),
+    ],
+)
+def test_a_reference_is_a_second_model_where_no_adapter_can_be_switched_off(adapter, options, expected):
+    @dataclass(kw_only=True, eq=False)
+    class Stage(ReferenceStage):
+        NAME = "mine"
+
+    weights = (
+        Weight("model.embed_tokens.weight", (100, 8), "embedding", 32),
+        Weight("model.layers.0.mlp.up_proj.weight", (8, 8), "linear", 32, trained=True),
+    )
+    plan = StubPlan({"adapter": {"mine": SimpleNamespace(traits=adapter)}})
+    found = Stage(max_length=10, **options).estimate(Estimate("fp32", weights, 8, 100), plan)
+    assert found.length == 10
+    assert found.bytes("step").get("reference model") == expected
+    assert found.unknown == (("the reference model org/other",) if "reference" in options else ())
+
+
+def test_a_reference_is_no_wider_than_the_embeddings():
+    """Where some layers are trained in float32 over a model in 16 bits, the reference is in 16 bits."""
+    frozen = Weight("model.embed_tokens.weight", (100, 8), "embedding", 16)
+    trained = Weight("model.layers.0.mlp.up_proj.weight", (8, 8), "linear", 32, trained=True)
+    few = Weight("model.layers.0.mlp.down_proj.weight", (8, 8), "linear", 4)
+    found = with_second_model(Estimate("bf16", (frozen, trained, few)))
+    assert found.bytes("forward")["reference model"] == 2 * 864 + 32
+    assert with_second_model(Estimate("bf16")) == Estimate("bf16")

@@ -16,6 +16,7 @@ from tunesmith_library_training.rows import Advise, other_stages, require, warn_
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 Answers = Mapping[str, Sequence[Sequence[Message]]]
 """Prefix of columns, such as `chosen_`: the answer of every row."""
@@ -29,6 +30,7 @@ class CompletionStage:
     longer: Literal["cut", "drop"] = "cut"  # what is over max_length loses its end, or its row is left out
 
     NAME: ClassVar[str]
+    SEQUENCES: ClassVar[int] = 1  # answers of a row that learn together
     traits: ClassVar[StageTraits]
 
     _advise: Advise | None = field(default=None, init=False, repr=False)
@@ -83,6 +85,12 @@ class LogProbStage(CompletionStage):
 
     # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
     loss_chunk_size: Annotated[int, at_least(0)] = 0
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_training.estimating import estimate_answers
+
+        return estimate_answers(estimate, self.max_length, self.loss_chunk_size, self.SEQUENCES)
 
 
 def _chat(row: Row, answer: Sequence[Message]) -> Row:

@@ -27,3 +27,22 @@ def estimate_token_loss(estimate: Estimate, max_length: int, chunk_size: int) ->
     of_output = 8 * sum(weight.count for weight in outputs if weight.trained)
     hidden = (8 if estimate.precision == "fp32" else 4) * estimate.hidden_size
     return made.plus("logits", Memory(12 * tokens * estimate.vocabulary + of_output, hidden, ("forward",)))
+
+
+def estimate_answers(estimate: Estimate, max_length: int, chunk_size: int, sequences: int) -> Estimate:
+    """The same for a loss of answers.
+
+    Args:
+        sequences: answers of a row, all of which are in the batch.
+    """
+    rows = replace(estimate, sequences=sequences * estimate.sequences)
+    return estimate_token_loss(rows, max_length, chunk_size)
+
+
+def with_second_model(estimate: Estimate) -> Estimate:
+    """Add a frozen model like the one that is trained, to compare with: no weight is wider than the embeddings' are."""
+    embeddings = [weight.bits for weight in estimate.weights if weight.kind == "embedding"]
+    if not embeddings:
+        return estimate
+    size = sum(weight.count * min(weight.bits, *embeddings) / 8 for weight in estimate.weights)
+    return estimate.plus("reference model", Memory(size))

@@ -20,6 +20,7 @@ PREFIXES = ("chosen_", "rejected_")
 class PairStage(CompletionStage):
     """Rows with `prompt`, `chosen` and `rejected`; batches of all chosen sequences, then all rejected ones."""
 
+    SEQUENCES: ClassVar[int] = 2
     traits: ClassVar[StageTraits] = StageTraits(reads=("prompt", "chosen", "rejected"))
 
     @hookimpl

@@ -14,6 +14,7 @@ from tunesmith_library_training.reference import Reference, use_numbers_of
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 Columns = dict[str, Any]
 """Name of a column, such as `chosen_reference_log_prob`: one log-probability per example, (P,) fp32."""
@@ -56,6 +57,19 @@ class ReferenceStage(LogProbStage):
             padding_free=plan.get("trainer.padding_free", True),
             use_cpu=plan.get("trainer.use_cpu", False),
         )
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_training.estimating import with_second_model
+
+        made = super().estimate(estimate, plan)
+        if self.precompute_reference:
+            return made
+        if self.reference is not None:
+            return made.without(f"the reference model {self.reference}")
+        adapter = plan.traits("adapter")
+        beside = adapter is not None and adapter.beside
+        return made if beside and self.reference_adapter is None else with_second_model(made)
 
     def reference_log_probs(self, model: Any, batch: Batch) -> Columns:
         """The log-probabilities that a reference model gives the answers of a batch; without gradients."""
