@@ -27,8 +27,8 @@ KERNEL = ROOT / "kernel" / "tunesmith"
 # The order of the kernel's modules: each imports only from those before it. The command line stands on top of all.
 ORDER = (
     *("errors", "messages", "files", "keys", "ranges", "validate", "generation", "types", "traits", "kinds"),
-    *("addresses", "options", "hookspecs", "private", "catalog", "planning", "dialects", "upgrades", "compose"),
-    *("selection", "instances", "runs", "wiring", "assemble", "launching", "pipeline"),
+    *("addresses", "options", "markers", "private", "catalog", "planning", "hookspecs", "dialects", "upgrades"),
+    *("compose", "selection", "instances", "runs", "wiring", "assemble", "launching", "pipeline"),
 )
 
 
@@ -85,12 +85,12 @@ def test_libraries_stand_on_each_other_without_circles() -> None:
 
 @pytest.mark.parametrize("package", [KERNEL, *map(package_of, FOLDERS)], ids=lambda package: package.name)
 def test_no_module_stands_on_one_that_stands_on_it(package: Path) -> None:
-    """Imports at the top of modules, those for types included; a light class imports its parts in its hooks."""
+    """Imports for types and inside functions included; only a package's light class imports its parts in its hooks."""
     files = {".".join(file.relative_to(package.parent).with_suffix("").parts): file for file in modules(package)}
     graph = {}
     for name, file in files.items():
         plain = name.removesuffix(".__init__")
-        found = {other.removesuffix(".__init__") for other in imported(file, deep=False)}
+        found = {other.removesuffix(".__init__") for other in imported(file)}
         graph[plain] = {other for other in found if other in files or f"{other}.__init__" in files} - {plain}
         if not name.endswith("__init__"):
             graph[plain].discard(package.name)  # a name of the light class, for its type

@@ -4,24 +4,7 @@ tunesmith.train("conf/sft_lora.yaml", {"adapter.rank": 16})
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from tunesmith.errors import DataError as DataError
-    from tunesmith.errors import TunesmithError as TunesmithError
-    from tunesmith.hookspecs import hookimpl as hookimpl
-    from tunesmith.messages import announce as announce
-    from tunesmith.options import plugin as plugin
-    from tunesmith.pipeline import export as export
-    from tunesmith.pipeline import open_model as open_model
-    from tunesmith.pipeline import plan as plan
-    from tunesmith.pipeline import train as train
-    from tunesmith_command_data.encoded import show as show
-    from tunesmith_library_engine.sessions import ChatSession as ChatSession
-    from tunesmith_library_engine.sessions import chat as chat
-    from tunesmith_library_estimates.estimating import estimate as estimate
-    from tunesmith_library_evaluating.measuring import evaluate as evaluate
-    from tunesmith_library_evaluating.measuring import measuring as measuring
+from typing import Any
 
 __version__ = "0.1.0"
 

@@ -18,18 +18,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pluggy
+from tunesmith.markers import hookimpl as hookimpl
+from tunesmith.markers import hookspec
 
 if TYPE_CHECKING:
     from tunesmith import types
     from tunesmith.keys import Origin
     from tunesmith.planning import Plan
-    from tunesmith_library_engine.chatting import Chat
-    from tunesmith_library_estimates.estimation import Estimate
-    from tunesmith_library_evaluating import Evaluation, EvaluationData
-
-hookspec = pluggy.HookspecMarker("tunesmith")
-hookimpl = pluggy.HookimplMarker("tunesmith")
 
 
 # ---- before anything heavy is imported ------------------------------------------------------------------------------
@@ -82,7 +77,7 @@ def check(plan: Plan) -> list[types.Problem]:
 
 
 @hookspec
-def estimate(estimate: Estimate, plan: Plan) -> Estimate:
+def estimate(estimate: Any, plan: Plan) -> Any:
     """Say what this plugin costs.
 
     Called: once per selected plugin, by `tunesmith plan` and `tunesmith.estimate`, when nothing is wrong with the plan.
@@ -90,9 +85,9 @@ def estimate(estimate: Estimate, plan: Plan) -> Estimate:
     Composition: one after the other, in the order of the kinds of a run: model, quantizer, adapter, patch, trainer,
         stage, optimizer, …. Each gets what the one before returned; none sees those after it.
     Args:
-        estimate: what is known so far. The model has put its weights into it; a quantizer gives them fewer bits, an
-            adapter marks those that are trained and adds its own, a trainer adds gradients and optimizer states, a
-            stage the length of a sequence.
+        estimate: a `tunesmith_library_estimates.estimation.Estimate`, what is known so far. The model has put its
+            weights into it; a quantizer gives them fewer bits, an adapter marks those that are trained and adds its
+            own, a trainer adds gradients and optimizer states, a stage the length of a sequence.
         plan: as in `check`; a trainer leaves the optimizer states to an optimizer that `plan.uses("optimizer")`.
     Returns: a changed estimate: `dataclasses.replace(estimate, …)`, `estimate.plus("reference", Memory(…))`, or where
         something cannot be told, `estimate.without("what, and why")`.
@@ -442,7 +437,7 @@ def open_engine(handle: types.ModelHandle) -> types.Engine:
 
 
 @hookspec(firstresult=True)
-def evaluate(handle: types.ModelHandle, chat: Chat, data: EvaluationData) -> Evaluation:
+def evaluate(handle: types.ModelHandle, chat: Any, data: Any) -> Any:
     """Measure a model.
 
     Called: on every selected evaluator, in the order of the configuration: by `tunesmith eval`, or between two steps
@@ -451,11 +446,11 @@ def evaluate(handle: types.ModelHandle, chat: Chat, data: EvaluationData) -> Eva
     Args:
         handle: `handle.load()` gives the module, the same one at every call, for what needs its logits. It may be one
             that is being trained: put it into evaluation mode, and leave it in the mode in which it was.
-        chat: `chat.answer(conversations, sampling)` lets the model answer, `chat.engine` goes on from token ids and
-            scores them; the engine is opened when it is first asked for.
-        data: the evaluation sets, as rows and as the stage's examples.
-    Returns: numbers with their standard errors, and a record of each example. Neither depends on how the examples were
-        put into batches.
+        chat: a `tunesmith_library_engine.chatting.Chat`: `chat.answer(conversations, sampling)` lets the model answer,
+            `chat.engine` goes on from token ids and scores them; the engine is opened when it is first asked for.
+        data: a `tunesmith_library_evaluating.EvaluationData`: the evaluation sets, as rows and as the stage's examples.
+    Returns: a `tunesmith_library_evaluating.Evaluation`: numbers with their standard errors, and a record of each
+        example. Neither depends on how the examples were put into batches.
     Raises: DataError when there is no data to measure on, or it is of another shape than is needed.
     Since: 0.2
     """

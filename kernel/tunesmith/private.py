@@ -10,6 +10,8 @@ from typing import Any
 
 from tunesmith.errors import PluginError, choices
 from tunesmith.kinds import KINDS
+from tunesmith.markers import hookimpl
+from tunesmith.options import is_plugin, plugin
 from tunesmith_library_configuration.files import imported
 
 
@@ -35,9 +37,6 @@ def find_in_file(
 
 def _load(kind: str, file: Path, attribute: str, digest: str) -> Any:
     """Import a file under a name of its own; a function becomes a plugin with its kind's one hook."""
-    from tunesmith.hookspecs import hookimpl
-    from tunesmith.options import is_plugin, plugin
-
     module_name = f"tunesmith_private_{file.stem}_{digest[:12]}"
     members = vars(imported(file, module_name))
     if attribute not in members:

@@ -18,7 +18,8 @@ from tunesmith.catalog import Catalog, Entry
 from tunesmith.cli import cli
 from tunesmith.ranges import at_least
 from tunesmith_command_completion import Completion
-from tunesmith_command_completion.answers import Answer, answers
+from tunesmith_command_completion.answer import Answer
+from tunesmith_command_completion.answers import answers
 from tunesmith_command_completion.shells import reply, script
 from tunesmith_library_testing import CommandSuite
 

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import click
 from click.shell_completion import ShellComplete
 from tunesmith.cli.arguments import ConfigCommand
 from tunesmith.cli.group import catalog_of
 
-
-@dataclass(frozen=True)
-class Answer:
-    """One word that can come next; it ends with `=`, `.` or `/` where more follows without a space."""
-
-    value: str
-    help: str = ""
+from tunesmith_command_completion.answer import Answer
 
 
 def answers(context: click.Context, words: Sequence[str], written: str) -> list[Answer]:

@@ -17,7 +17,7 @@ from tunesmith.kinds import CONFIGURED, Kind
 from tunesmith.options import Option, options
 from tunesmith_library_configuration.recipes import recipes
 
-from tunesmith_command_completion.answers import Answer
+from tunesmith_command_completion.answer import Answer
 
 
 def completed(words: Sequence[str], written: str, catalog: Catalog) -> Iterator[Answer]:

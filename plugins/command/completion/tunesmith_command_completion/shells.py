@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import click
 from click.shell_completion import split_arg_string
 
-from tunesmith_command_completion.answers import Answer, answers
+from tunesmith_command_completion.answer import Answer
+from tunesmith_command_completion.answers import answers
 
 _UNSAFE = re.compile(r"[^\w@%+=:,./~-]")
 
