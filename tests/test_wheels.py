@@ -50,7 +50,7 @@ def test_trains_chats_and_exports_from_wheels_alone(
 ) -> None:
     """In an environment that knows nothing of the repository, with the extra that the README names."""
     links = os.environ.get("UV_FIND_LINKS", os.environ.get("PIP_FIND_LINKS", ""))
-    monkeypatch.setenv("UV_FIND_LINKS", " ".join(filter(None, (str(dist), links))))
+    monkeypatch.setenv("UV_FIND_LINKS", ",".join(filter(None, (str(dist), links))))
     python = environment(tmp_path / "venv", "tunesmith-suite[default]")
     code = "import importlib.metadata as m; print([d.read_text('direct_url.json') for d in m.distributions()])"
     assert "editable" not in call(python, "-c", code, cwd=tmp_path).stdout
