@@ -25,7 +25,7 @@ _DOCUMENTS = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.m
 # What authors of plugins call, by module; hooks have a page of their own.
 _KERNEL = (
     *("pipeline", "options", "traits", "planning", "types", "generation"),
-    *("estimation", "translation", "errors", "messages", "files", "keys", "catalog"),
+    *("errors", "messages", "files", "keys", "catalog"),
 )
 
 

@@ -120,6 +120,6 @@ def test_the_site_can_be_built(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     pages = {path.parent.relative_to(tmp_path / "site").as_posix() for path in tmp_path.glob("site/**/index.html")}
     assert {"hooks", "architecture", "contributing", "plugins/adapter/lora", "api/types"} <= pages
-    text = (tmp_path / "site/api/ranges/index.html").read_text(encoding="utf-8")
+    text = (tmp_path / "site/api/tunesmith_library_configuration/index.html").read_text(encoding="utf-8")
     assert "and everything above it" in text, "the API shows docstrings"
     shutil.rmtree(tmp_path / "site")

@@ -54,7 +54,7 @@ def test_trains_chats_and_exports_from_wheels_alone(
     python = environment(tmp_path / "venv", "tunesmith-suite[default]")
     code = "import importlib.metadata as m; print([d.read_text('direct_url.json') for d in m.distributions()])"
     assert "editable" not in call(python, "-c", code, cwd=tmp_path).stdout
-    (tmp_path / "train.json").write_text(json.dumps([{"instruction": "Who are you?", "output": "A smith."}] * 8))
+    (tmp_path / "train.json").write_text(json.dumps([{"instruction": "Who are you?", "output": "A smith."}] * 100))
     words = (f"model.path={tiny_llama}", "data.train=[train.json]", "output_dir=out", "trainer.max_steps=2")
     call(python, "-m", "tunesmith", "train", "conf/sft_lora.yaml", *words, cwd=tmp_path)
     assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
