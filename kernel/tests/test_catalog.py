@@ -109,6 +109,14 @@ def test_two_distributions_with_the_name_of_a_default_break_nobody(site, monkeyp
     assert list(Catalog.discover().classes("adapter")) == ["x"]
 
 
+def test_only_the_projects_own_are_told_to_be_installed_anew(site, monkeypatch):
+    monkeypatch.setattr("tunesmith.catalog.known_distributions", lambda: {"adapter.x": "tunesmith-adapter-x"})
+    site("tunesmith-adapter-x", {"adapter.x": "tunesmith_adapter_x:Thing"}, "2.0", code="1 / 0")
+    catalog = Catalog.discover()
+    with pytest.raises(PluginError, match="pip install --upgrade --force-reinstall tunesmith-adapter-x"):
+        catalog.load(catalog.find("adapter", "x"))
+
+
 @pytest.mark.parametrize(
     ("code", "cause"),
     [
@@ -123,8 +131,7 @@ def test_a_plugin_that_cannot_be_imported(site, code, cause):
     with pytest.raises(PluginError) as caught:
         catalog.load(catalog.find("adapter", "x"))
     assert str(caught.value) == (
-        f"adapter=x (tunesmith-adapter-x 2.0) cannot be imported: {cause}\n"
-        "pip install --upgrade --force-reinstall tunesmith-adapter-x"
+        f"adapter=x (tunesmith-adapter-x 2.0) cannot be imported: {cause}\ntell the authors of the plugin"
     )
     assert caught.value.__cause__ is not None
 

@@ -414,7 +414,7 @@ def test_a_broken_plugin_that_is_not_selected_does_not_matter(monkeypatch, catal
     assert run("train", config)[0] == 0
     code, _, err = run("train", config, "adapter=sad")
     assert code == 2 and "cannot be imported: ImportError: no module named nothing" in err
-    assert "pip install --upgrade --force-reinstall tunesmith-adapter-sad" in err
+    assert "tell the authors of the plugin" in err and "pip install" not in err
 
 
 def test_plugins_show(run):
@@ -502,7 +502,7 @@ def test_a_broken_command_is_listed_and_says_its_cause(monkeypatch, run):
     monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: some))
     assert "  api  broken: no fastapi\n" in run("--help")[1]
     code, _, err = run("api")
-    assert code == 2 and "no fastapi" in err and "--force-reinstall tunesmith-command-api" in err
+    assert code == 2 and "no fastapi" in err and "tell the authors" in err
 
 
 def test_a_command_that_cannot_be_made_says_whose_it_is(monkeypatch, plugins, run):

@@ -188,7 +188,9 @@ class Catalog:
         from tunesmith_library_configuration.versions import suits
 
         label = f"{entry.kind}={entry.name} ({entry.origin})"
-        again = "mend the file" if entry.private else f"pip install --upgrade --force-reinstall {entry.distribution}"
+        own = entry.distribution in known_distributions().values()
+        elsewhere = "mend the file" if entry.private else "tell the authors of the plugin"
+        again = f"pip install --upgrade --force-reinstall {entry.distribution}" if own else elsewhere
         if not suits(__version__, entry.kernel):
             raise PluginError(
                 f"{label} needs tunesmith {entry.kernel}, installed is {__version__}.\n"

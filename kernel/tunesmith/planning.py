@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.keys import Key, Origin, Origins, nearest_origin
+from tunesmith.ranges import between
 from tunesmith.traits import traits_of
 from tunesmith_library_configuration.problems import problem_of as problem_of
 from tunesmith_library_configuration.problems import refuse as refuse
@@ -21,7 +22,7 @@ class RunOptions:
 
     # folder of the run; null chooses runs/NAME, NAME being the configuration's file name
     output_dir: str | None = None
-    seed: int = 42  # of everything random
+    seed: Annotated[int, between(0, 2**32 - 1)] = 42  # of everything random
     # numbers to compute in; auto is bf16 wherever the hardware computes in it, else fp32
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     resume: bool = False  # continue the run in output_dir from its newest checkpoint

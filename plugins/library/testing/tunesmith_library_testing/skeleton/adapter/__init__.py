@@ -1,9 +1,11 @@
 """An adapter through peft: LoHa, low-rank Hadamard products (Hyeon-Woo et al. 2022, arXiv 2108.06098)."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import above, at_least
+from tunesmith.traits import AdapterTraits
 from tunesmith.types import ModelSource
 
 
@@ -11,8 +13,10 @@ from tunesmith.types import ModelSource
 class Placeholder:
     """ΔW = (B1 A1) ∘ (B2 A2): of rank up to r² with the weights of two matrices of rank r."""
 
-    rank: int = 8  # r of each of the two products
-    alpha: float = 16.0  # ΔW is scaled by alpha / rank
+    traits: ClassVar[AdapterTraits] = AdapterTraits(beside=True)
+
+    rank: Annotated[int, at_least(1)] = 8  # r of each of the two products
+    alpha: Annotated[float, above(0)] = 16.0  # ΔW is scaled by alpha / rank
 
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:

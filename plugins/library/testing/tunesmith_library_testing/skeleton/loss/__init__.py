@@ -1,8 +1,9 @@
 """Focal loss on tokens: those that the model is sure of weigh less (Lin et al. 2017, arXiv 1708.02002, eq. 4)."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import at_least
 from tunesmith.types import Batch, LossOutput, model_inputs
 
 
@@ -10,7 +11,7 @@ from tunesmith.types import Batch, LossOutput, model_inputs
 class Placeholder:
     """Cross entropy of each token, times (1 - its probability) ** gamma."""
 
-    gamma: float = 2.0  # 0 is plain cross entropy; the larger, the less the sure tokens count
+    gamma: Annotated[float, at_least(0)] = 2.0  # 0 is plain cross entropy; the larger, the less the sure tokens count
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:

@@ -1,8 +1,9 @@
 """Signum: gradient descent by the sign of the momentum (Bernstein et al. 2018, arXiv 1802.04434)."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import Range
 from tunesmith.types import OptimizerSettings
 
 
@@ -10,7 +11,7 @@ from tunesmith.types import OptimizerSettings
 class Placeholder:
     """Every weight moves by the learning rate, in the direction of its momentum."""
 
-    momentum: float = 0.9  # share of the former direction that is kept, 0 to 1
+    momentum: Annotated[float, Range(0, 1, high_excluded=True)] = 0.9  # share of the former direction that is kept
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

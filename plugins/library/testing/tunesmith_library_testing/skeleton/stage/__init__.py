@@ -1,9 +1,10 @@
 """A training objective: the next token of plain text."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from tunesmith import DataError, hookimpl, plugin
+from tunesmith.ranges import at_least
 from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Row, model_inputs
 from tunesmith_library_chat import tokenizer_of
@@ -15,7 +16,7 @@ class Placeholder:
 
     traits: ClassVar[StageTraits] = StageTraits(reads=("text",), token_loss=True, streams=True)
 
-    max_length: int = 2048  # tokens of an example; what is longer is cut
+    max_length: Annotated[int, at_least(2)] = 2048  # tokens of an example; what is longer is cut
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any) -> dict[str, list[Any]]:

@@ -2,7 +2,6 @@
 
 import csv
 from pathlib import Path
-from typing import ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.types import Evaluated, Event, RunStarted, StepEnded
@@ -14,7 +13,7 @@ class Placeholder:
 
     file: str = "placeholder.csv"  # name of the file
 
-    _path: ClassVar[Path | None] = None
+    _path: Path | None = None
 
     @hookimpl
     def on_event(self, event: Event) -> None:
