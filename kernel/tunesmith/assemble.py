@@ -66,7 +66,7 @@ def assemble(composition: Composition, command: str, catalog: Catalog | None = N
 
     Args:
         composition: what `compose` gave.
-        command: one of `kinds.COMMANDS`; only the kinds that it needs are selected.
+        command: train, chat, export, eval, load or show; only the kinds that it needs are selected.
         catalog: where to look for plugins; by default all that are installed.
 
     Raises: ConfigError that lists all problems.
@@ -100,26 +100,30 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
     wave, lacking = wanted(composition, command, catalog)
     made = checked_run(composition, command)
     known: set[tuple[str, str]] = set()
-    missing: dict[Wanted, str] = {}
-    absent: list[Selected] = []
+    absent: dict[Wanted, str] = {}
     problems = [*composition.problems, *lacking]
-    while wave or not known:
-        known |= {(item.kind, item.name) for item in wave} or {("", "")}
+    notices: list[str] = []
+    while True:
+        known |= {(item.kind, item.name) for item in wave}
         selection = select(wave, composition, catalog)
         made, choices = checked_options(made, selection, composition)
         made = make(made, choices, catalog)
-        missing |= {item.wanted: item.distribution for item in selection.missing}
-        absent += [Selected(Entry(item.kind, item.name, "", "", "", "", dict), None) for item in selection.absent]
+        absent |= selection.absent
         wave, conflicts = required(made, known)
         problems += [*selection.problems, *conflicts]
+        notices += selection.notices
+        if not wave:
+            break
     problems = [*made.problems, *problems]
+    missing = {item: distribution for item, distribution in absent.items() if distribution}
     if missing:
         problems.append(missing_problem(missing, composition, catalog.restriction))
     order = {kind: number for number, kind in enumerate(KINDS)}
-    selected = tuple(sorted((*made.selected, *absent), key=lambda item: order[item.entry.kind]))
+    unknown = (Selected(Entry(item.kind, item.name), None) for item in absent)
+    selected = tuple(sorted((*made.selected, *unknown), key=lambda item: order[item.entry.kind]))
     config, origins = _resolved(composition, command, made), {**composition.origins, **made.origins}
-    notices = (*composition.notices, *_of_another_command(composition, command), *made.notices)
-    return Plan(command, made.run, selected, config, origins, notices, catalog), problems
+    told = (*composition.notices, *_of_another_command(composition, command), *notices, *made.notices)
+    return Plan(command, made.run, selected, config, origins, told, catalog), problems
 
 
 def _of_another_command(composition: Composition, command: str) -> Iterator[str]:

@@ -29,11 +29,11 @@ class Entry:
 
     kind: str
     name: str  # as the configuration has it: `console`, or `acme:console` where several distributions offer that
-    distribution: str  # or the file of a private plugin
-    version: str
-    target: str  # module:attribute
-    kernel: str  # the kernel versions that the distribution asks for, as a specifier; "" for any
-    load: Callable[[], Any]
+    distribution: str = ""  # or the file of a private plugin; "" for one that is not installed
+    version: str = ""
+    target: str = ""  # module:attribute
+    kernel: str = ""  # the kernel versions that the distribution asks for, as a specifier; "" for any
+    load: Callable[[], Any] = lambda: None
     private: bool = False  # it is one file that the user named, and its version is the file's hash
 
     @property
@@ -145,7 +145,8 @@ class Catalog:
         if separator and file.endswith(".py"):
             from tunesmith.private import find_in_file
 
-            return Entry(*find_in_file(kind, name, Path(file), attribute, folder), private=True)
+            found, digest, load = find_in_file(kind, name, Path(file), attribute, folder)
+            return Entry(kind, f"{found}:{attribute}", str(found), f"sha256:{digest}", name, load=load, private=True)
         plain = attribute if separator else name
         entries = self._entries.get(f"{kind}.{plain}", [])
         if separator:
@@ -188,9 +189,6 @@ class Catalog:
         from tunesmith_library_configuration.versions import suits
 
         label = f"{entry.kind}={entry.name} ({entry.origin})"
-        own = entry.distribution in known_distributions().values()
-        elsewhere = "mend the file" if entry.private else "tell the authors of the plugin"
-        again = f"pip install --upgrade --force-reinstall {entry.distribution}" if own else elsewhere
         if not suits(__version__, entry.kernel):
             raise PluginError(
                 f"{label} needs tunesmith {entry.kernel}, installed is {__version__}.\n"
@@ -199,11 +197,21 @@ class Catalog:
         try:
             loaded = entry.load()
         except Exception as error:
-            raise PluginError(f"{label} cannot be imported: {type(error).__name__}: {error}\n{again}") from error
+            cause = f"{type(error).__name__}: {error}"
+            raise PluginError(f"{label} cannot be imported: {cause}\n{_mended(entry)}") from error
         if not is_plugin(loaded):
             advice = "put @plugin above it." if entry.private else "tell the authors of the plugin."
             raise PluginError(f"{label}: {entry.target} is not a class with @plugin; {advice}")
         return typing.cast(type, loaded)
+
+
+def _mended(entry: Entry) -> str:
+    """What to do with a plugin that cannot be imported; only the project's own names are told to pip."""
+    if entry.private:
+        return "mend the file"
+    own = entry.distribution in known_distributions().values()
+    command = f"pip install --upgrade --force-reinstall {entry.distribution}"
+    return command if own else "tell the authors of the plugin"
 
 
 def _entries(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,6 @@ class Composition:
     def run_folder(self) -> Path | None:
         """The run that the configuration was read from."""
         return self.file.parent if self.file and self.file.name == "run.yaml" else None
-
-    def replaced(self, kind: str, options: Mapping[str, Any]) -> Composition:
-        """The same configuration with other options of a kind."""
-        return replace(self, tree={**self.tree, kind: options})
 
 
 def compose(

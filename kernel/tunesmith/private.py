@@ -17,13 +17,14 @@ from tunesmith_library_configuration.files import imported
 
 def find_in_file(
     kind: str, name: str, file: Path, attribute: str, folder: Path | None
-) -> tuple[str, str, str, str, str, str, Callable[[], Any]]:
-    """What the catalog's entry of a private plugin says, whose version is the hash of its file.
+) -> tuple[Path, str, Callable[[], Any]]:
+    """Find the file of a private plugin.
 
     Args:
         name: as it was written, `my_loss.py:Mine`.
         folder: that relative files are looked for in first, before the current one.
 
+    Returns: the file, the SHA-256 of what it holds, and what imports the plugin.
     Raises: PluginError when there is no such file.
     """
     places = [place / file for place in (folder, Path()) if place is not None]
@@ -31,8 +32,7 @@ def find_in_file(
     if found is None:
         raise PluginError(f"{kind}={name}: there is no file {places[0]}.\nwrite FILE.py:CLASS")
     digest = hashlib.sha256(found.read_bytes()).hexdigest()
-    load = functools.partial(_load, kind, found, attribute, digest)
-    return kind, f"{found}:{attribute}", str(found), f"sha256:{digest}", name, "", load
+    return found, digest, functools.partial(_load, kind, found, attribute, digest)
 
 
 def _load(kind: str, file: Path, attribute: str, digest: str) -> Any:

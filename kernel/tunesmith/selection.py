@@ -13,7 +13,6 @@ from tunesmith.compose import Composition
 from tunesmith.errors import PluginError, choices
 from tunesmith.keys import Key
 from tunesmith.kinds import CONFIGURED, KINDS, Kind
-from tunesmith.messages import announce
 from tunesmith.planning import problem_of
 from tunesmith.types import Problem
 
@@ -47,21 +46,13 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Missing:
-    """A plugin that is not installed, and the distribution that has it."""
-
-    wanted: Wanted
-    distribution: str
-
-
-@dataclass(frozen=True)
 class Selection:
     """What became of the plugins that are wanted."""
 
     choices: tuple[Choice, ...]
-    missing: tuple[Missing, ...]
-    absent: tuple[Wanted, ...]  # all that were not found, or cannot be imported
+    absent: Mapping[Wanted, str]  # what was not found, or cannot be imported; the distribution to install, "" for none
     problems: tuple[Problem, ...]
+    notices: tuple[str, ...]
 
 
 def wanted(composition: Composition, command: str, catalog: Catalog) -> tuple[tuple[Wanted, ...], tuple[Problem, ...]]:
@@ -121,26 +112,25 @@ def _hub(composition: Composition) -> Iterator[Wanted]:
 
 def select(named: tuple[Wanted, ...], composition: Composition, catalog: Catalog) -> Selection:
     """Find and import plugins; what is not installed, ambiguous or broken is left out, with its reason."""
-    found, missing, absent, problems = [], [], [], []
+    found, problems, notices = [], [], []
+    absent: dict[Wanted, str] = {}
     for item in named:
         try:
             entry = catalog.find(item.kind, item.name, folder=_folder(composition, item.key), asked=item.asked)
             if entry.private:
-                _admit(item, entry, composition)
+                notices.append(_admitted(item, entry, composition))
             found.append(Choice(item, entry, catalog.load(entry)))
-            continue
         except MissingPluginError as error:
             locked = _locked(item, composition)
+            absent[item] = "" if locked else error.distribution or ""
             if locked:
                 problems.append(Problem(item.key, f"no installed plugin provides {item.label}.", locked))
             elif error.distribution is None:
                 problems.append(problem_of(error, item.key))
-            else:
-                missing.append(Missing(item, error.distribution))
         except PluginError as error:
+            absent[item] = ""
             problems.append(problem_of(error, item.key))
-        absent.append(item)
-    return Selection(tuple(found), tuple(missing), tuple(absent), tuple(problems))
+    return Selection(tuple(found), absent, tuple(problems), tuple(notices))
 
 
 def _folder(composition: Composition, key: Key) -> Path | None:
@@ -149,8 +139,8 @@ def _folder(composition: Composition, key: Key) -> Path | None:
     return Path(origin.source).parent if origin and origin.line is not None else None
 
 
-def _admit(item: Wanted, entry: Entry, composition: Composition) -> None:
-    """Announce a plugin in a file, unless it is the record of a run, not its user, that names it.
+def _admitted(item: Wanted, entry: Entry, composition: Composition) -> str:
+    """What to say of a plugin in a file, unless it is the record of a run, not its user, that names it.
 
     Raises: PluginError: whoever made a run's folder chose what stands in it.
     """
@@ -160,7 +150,7 @@ def _admit(item: Wanted, entry: Entry, composition: Composition) -> None:
             f"{item.label}: a run's folder names this file, which is not run for that reason alone.\n"
             f"if you know the file, say so: {item.label}"
         )
-    announce(f"{item.kind}", item.name, f"your file, {entry.version[:19]}")
+    return f"{item.kind}: {item.name} (your file, {entry.version[:19]})"
 
 
 def _locked(item: Wanted, composition: Composition) -> str:

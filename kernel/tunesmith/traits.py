@@ -96,19 +96,7 @@ class ParallelTraits:
     processes: int | None = None  # how many with these options, on all machines; None: known only where they start
 
 
-Traits = (
-    StageTraits
-    | AdapterTraits
-    | QuantizerTraits
-    | OptimizerTraits
-    | TrainerTraits
-    | ModelTraits
-    | PatchTraits
-    | EngineTraits
-    | ParallelTraits
-)
-
-TRAITS: dict[str, type[Traits]] = {
+TRAITS: dict[str, type] = {
     "stage": StageTraits,
     "adapter": AdapterTraits,
     "quantizer": QuantizerTraits,

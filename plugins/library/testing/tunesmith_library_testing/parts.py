@@ -76,7 +76,7 @@ class StubPlan(Plan):
         selected = []
         for kind, instances in plugins.items():
             for name, instance in instances.items():
-                entry = Entry(kind, name, f"tunesmith-{kind}-{name}", "0", "", "", lambda: None)
+                entry = Entry(kind, name, f"tunesmith-{kind}-{name}", "0")
                 selected.append(Selected(entry, object() if instance is None else instance))
                 options = (
                     dataclasses.asdict(instance)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tunesmith import DataError
 from tunesmith.messages import logger
 from tunesmith.traits import traits_of
-from tunesmith.types import Row
+from tunesmith.types import Problem, Row
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -35,6 +35,14 @@ def _suited(plan: Plan, row: Row) -> str:
     if not names:
         return _NONE_SUITS
     return "stage=" + " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def packed_in_vain(plan: Plan) -> list[Problem]:
+    """The warning of a stage that packs rows, where the trainer pads each of their sequences again."""
+    if plan.get("trainer.padding_free", True):
+        return []
+    message = "rows are taken apart and padded again: packing saves nothing without trainer.padding_free"
+    return [Problem("stage.packing", message, "stage.packing=false", severity="warning")]
 
 
 def require(row: Row, columns: Sequence[str], stage: str, advise: Advise | None = None) -> None:

@@ -10,7 +10,7 @@ from tunesmith.ranges import at_least
 from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Problem, Row
 from tunesmith_library_estimates.estimation import Estimate
-from tunesmith_library_training.rows import Advise, other_stages, require
+from tunesmith_library_training.rows import Advise, other_stages, packed_in_vain, require
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -33,10 +33,7 @@ class Pretraining:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        if not (self.packing and self.isolate_documents) or plan.get("trainer.padding_free", True):
-            return []
-        message = "rows are taken apart and padded again: packing saves nothing without trainer.padding_free"
-        return [Problem("stage.packing", message, "stage.packing=false", severity="warning")]
+        return packed_in_vain(plan) if self.packing and self.isolate_documents else []
 
     @hookimpl
     def configured(self, plan: Plan) -> None:

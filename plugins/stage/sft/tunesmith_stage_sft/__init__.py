@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
@@ -12,7 +11,7 @@ from tunesmith.traits import StageTraits
 from tunesmith.types import IGNORED, Batch, LossOutput, Problem, Row
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_estimates.estimation import Estimate
-from tunesmith_library_training.rows import Advise, other_stages, require, warn_once
+from tunesmith_library_training.rows import Advise, other_stages, packed_in_vain, require, warn_once
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -34,14 +33,11 @@ class SupervisedFineTuning:
     traits: ClassVar[StageTraits] = StageTraits(reads=("messages",), token_loss=True, streams=True)
 
     _advise: Advise | None = None
-    _said: set[str] = field(default_factory=set, init=False, repr=False)
+    _said: set[str] = set()
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        if not self.packing or plan.get("trainer.padding_free", True):
-            return []
-        message = "rows are taken apart and padded again: packing saves nothing without trainer.padding_free"
-        return [Problem("stage.packing", message, "stage.packing=false", severity="warning")]
+        return packed_in_vain(plan) if self.packing else []
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
