@@ -12,13 +12,19 @@ PROGRAM = """
 import sys
 from tunesmith_library_loading.importing import import_transformers
 import_transformers(training=True, needed=sys.argv[1:])
-print(*sorted({"hqq", "torchao"} & set(sys.modules)))
+import peft
+torch = sys.modules["torch"]
+model = torch.nn.Sequential(torch.nn.Linear(4, 4))
+peft.get_peft_model(model, peft.LoraConfig(target_modules=["0"]))
+print(*sorted({"bitsandbytes", "hqq", "torchao"} & set(sys.modules)))
 import importlib.util
 from transformers.utils import import_utils
-for name in ("hqq", "torchao"):
+for name in ("bitsandbytes", "hqq", "torchao"):
     installed = importlib.util.find_spec(name) is not None
     assert getattr(import_utils, f"is_{name}_available")() is installed, name
-import_transformers(training=True)
+import_transformers(training=True, needed=["bitsandbytes"])
+from peft.import_utils import is_bnb_available
+assert is_bnb_available() is (importlib.util.find_spec("bitsandbytes") is not None)
 import transformers.models.llama.modeling_llama
 """
 
@@ -26,11 +32,11 @@ import transformers.models.llama.modeling_llama
 @pytest.mark.parametrize("needed", [("", "gptq"), *(pytest.param((name,), marks=pytest.mark.slow) for name in HIDDEN)])
 def test_only_what_is_needed_is_imported(needed: tuple[str, ...]) -> None:
     for name in needed:
-        if name in ("torchao", "hqq"):
+        if name in HIDDEN:
             pytest.importorskip(name)
     done = subprocess.run([sys.executable, "-c", PROGRAM, *needed], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == {name for name in needed if name in ("torchao", "hqq")}
+    assert set(done.stdout.split()) == {name for name in needed if name in HIDDEN}
 
 
 def test_how_a_folder_was_quantised(tmp_path: Path) -> None:

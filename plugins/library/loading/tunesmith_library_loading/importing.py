@@ -1,8 +1,8 @@
 """transformers, imported without what a run does not use.
 
 transformers imports some installed packages only because they are there, which costs every start a second and more:
-hqq, whose layers are decorated with torch's compiler, and torchao. They are out of sight while transformers is
-imported, unless they are needed.
+hqq, whose layers are decorated with torch's compiler, and torchao; peft does the same with bitsandbytes, which brings
+torch's code generator. They are out of sight while both are imported, unless they are needed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-HIDDEN = ("hqq", "torchao")
-"""Packages that transformers imports when it finds them."""
+HIDDEN = ("bitsandbytes", "hqq", "torchao")
+"""Packages that transformers or peft import when they find them."""
 
 _MODULES = ("transformers.modeling_utils", "transformers.generation")
 _OF_TRAINING = ("transformers.trainer", "peft", "peft.tuners.lora.model")
@@ -28,6 +28,8 @@ def import_transformers(*, training: bool, needed: Collection[str] = ()) -> None
         training: also its trainer, and peft.
         needed: packages of `HIDDEN` that transformers is to see, such as the one that stores a model's weights.
     """
+    if "bitsandbytes" in needed:
+        _show_to_peft()
     if "transformers.modeling_utils" in sys.modules:
         return
     from transformers.utils import import_utils
@@ -36,8 +38,17 @@ def import_transformers(*, training: bool, needed: Collection[str] = ()) -> None
         for name in (*_MODULES, *(_OF_TRAINING if training else ())):
             with contextlib.suppress(ModuleNotFoundError):  # not every run has peft
                 importlib.import_module(name)
+        if "peft" in sys.modules:  # it asks anew whenever it places an adapter, and remembers the first answer
+            sys.modules["peft"].import_utils.is_bnb_available()
     for name in HIDDEN:  # what transformers remembers of their absence
         getattr(import_utils, f"is_{name}_available").cache_clear()
+
+
+def _show_to_peft() -> None:
+    """An earlier run of this process may have let peft remember that there is no bitsandbytes."""
+    if "peft" in sys.modules:
+        sys.modules["peft"].import_utils.is_bnb_available.cache_clear()
+        sys.modules["peft"].import_utils.is_bnb_4bit_available.cache_clear()
 
 
 def stored_with(folder: Path) -> tuple[str, ...]:
