@@ -16,10 +16,10 @@ from tunesmith.addresses import hub_of
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.compose import Composition
 from tunesmith.errors import PluginError
-from tunesmith.instances import Instances, checked_options, checked_run, make, required
+from tunesmith.instances import checked_options, checked_run, make, required, resolved
 from tunesmith.kinds import KINDS, ROUTED
 from tunesmith.messages import logger
-from tunesmith.planning import Plan, Selected, refuse, report
+from tunesmith.planning import Plan, Selected, refuse, report, untrainable
 from tunesmith.runs import folder_problems, launches
 from tunesmith.selection import Wanted, missing_problem, select, wanted
 from tunesmith.types import Problem, Row
@@ -87,10 +87,10 @@ def examine(
 ) -> tuple[Plan, list[Problem], pluggy.PluginManager]:
     """Do all of `assemble` but refuse: for `tunesmith plan`."""
     plan, problems = _plan(composition, command, catalog or Catalog.discover())
+    if command == "train":
+        problems += [*folder_problems(plan, composition.file), *untrainable(plan)]
     manager, unfit = connect(plan)
     problems += [*unfit, *wrong_hooks(plan, manager)]
-    if command == "train":
-        problems += [*folder_problems(plan, composition.file), *_untrainable(plan)]
     problems += checked(plan, manager, broken=bool(problems))
     return plan, problems, manager
 
@@ -121,7 +121,7 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
     order = {kind: number for number, kind in enumerate(KINDS)}
     unknown = (Selected(Entry(item.kind, item.name), None) for item in absent)
     selected = tuple(sorted((*made.selected, *unknown), key=lambda item: order[item.entry.kind]))
-    config, origins = _resolved(composition, command, made), {**composition.origins, **made.origins}
+    config, origins = resolved(made, composition, command), {**composition.origins, **made.origins}
     told = (*composition.notices, *_of_another_command(composition, command), *notices, *made.notices)
     return Plan(command, made.run, selected, config, origins, told, catalog), problems
 
@@ -130,30 +130,3 @@ def _of_another_command(composition: Composition, command: str) -> Iterator[str]
     """What to say of a foreign configuration that is called with another command than the one it is for."""
     if composition.command not in (None, command) and command not in ("load", "show"):
         yield f"{composition.file or 'the configuration'} is for: tunesmith {composition.command}"
-
-
-def _resolved(composition: Composition, command: str, made: Instances) -> dict[str, Any]:
-    """The whole configuration: run options, and per kind the name and all options."""
-    config: dict[str, Any] = dict(vars(made.run))
-    for kind in KINDS.values():
-        of_kind = {key: value for key, value in made.config.items() if key[0] == kind.name}
-        emptied = kind.many and kind.default and command in kind.commands  # no trackers is a choice too
-        if of_kind or emptied:
-            by_name = {str(key[-1]): value for key, value in of_kind.items()}
-            config[kind.name] = by_name if kind.many else _name_first(by_name[kind.name])
-        elif kind.name in composition.tree and command not in kind.commands:
-            config[kind.name] = composition.tree[kind.name]  # for the commands that take the run afterwards
-    return config
-
-
-def _name_first(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": options["name"], **options}
-
-
-def _untrainable(plan: Plan) -> list[Problem]:
-    """The problem of training over weights that pass no gradient; [] where adapters learn."""
-    can = plan.traits("quantizer")
-    if can is None or can.trains:
-        return []
-    message = f"nothing can be trained over the weights of quantizer={plan.name('quantizer')}, which pass no gradient."
-    return [Problem("quantizer.name", message, "another quantizer, or quantizer=null; it may serve what was trained")]

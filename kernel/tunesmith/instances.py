@@ -176,3 +176,21 @@ def required(made: Instances, known: Set[tuple[str, str]]) -> tuple[tuple[Wanted
         elif (kind, name) not in known:
             wanted[kind, name] = Wanted(kind, name, Key.of(requirement.key))
     return tuple(wanted.values()), problems
+
+
+def resolved(made: Instances, composition: Composition, command: str) -> dict[str, Any]:
+    """The whole configuration: run options, and per kind the name and all options."""
+    config: dict[str, Any] = dict(vars(made.run))
+    for kind in KINDS.values():
+        of_kind = {key: value for key, value in made.config.items() if key[0] == kind.name}
+        emptied = kind.many and kind.default and command in kind.commands  # no trackers is a choice too
+        if of_kind or emptied:
+            by_name = {str(key[-1]): value for key, value in of_kind.items()}
+            config[kind.name] = by_name if kind.many else _name_first(by_name[kind.name])
+        elif kind.name in composition.tree and command not in kind.commands:
+            config[kind.name] = composition.tree[kind.name]  # for the commands that take the run afterwards
+    return config
+
+
+def _name_first(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": options["name"], **options}

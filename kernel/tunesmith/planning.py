@@ -11,6 +11,7 @@ from tunesmith.catalog import Catalog, Entry
 from tunesmith.keys import Key, Origin, Origins, nearest_origin
 from tunesmith.ranges import between
 from tunesmith.traits import traits_of
+from tunesmith.types import Problem
 from tunesmith_library_configuration.problems import problem_of as problem_of
 from tunesmith_library_configuration.problems import refuse as refuse
 from tunesmith_library_configuration.problems import report as report
@@ -101,3 +102,12 @@ class Plan:
     def origin(self, key: Key) -> Origin | None:
         """Where a value was written, or the nearest value that contains it; None for a default."""
         return nearest_origin(key, self.origins)
+
+
+def untrainable(plan: Plan) -> list[Problem]:
+    """The problem of training over weights that pass no gradient; [] where adapters learn."""
+    can = plan.traits("quantizer")
+    if can is None or can.trains:
+        return []
+    message = f"nothing can be trained over the weights of quantizer={plan.name('quantizer')}, which pass no gradient."
+    return [Problem("quantizer.name", message, "another quantizer, or quantizer=null; it may serve what was trained")]
