@@ -156,6 +156,7 @@ def test_all_mistakes_are_reported_together(project: Path) -> None:
     says(result, "3 problems", "rnak", "many", "optimizer=adamw")
 
 
+@pytest.mark.slow
 def test_the_configuration_without_mistakes_trains(project: Path) -> None:
     command = [sys.executable, "-c", "from tunesmith.cli import main; main()", "train", "run.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

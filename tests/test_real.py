@@ -80,6 +80,7 @@ def test_the_viewer_marks_the_trained_tokens(setup: tuple[str, dict], tmp_path: 
     assert "Describe a process of making crepes." in marked
 
 
+@pytest.mark.slow
 def test_training_runs_and_padding_changes_nothing(setup: tuple[str, dict], tmp_path: Path) -> None:
     import tunesmith
 

@@ -34,6 +34,7 @@ def run_interpreted(*arguments: str) -> int:
     return int(re.search(r"(\d+) passed", done.stdout)[1])
 
 
+@pytest.mark.slow
 def test_kernels_in_the_interpreter() -> None:
     assert run_interpreted("-m", "not gpu and not slow") >= 30
 

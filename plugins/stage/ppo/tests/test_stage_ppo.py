@@ -124,6 +124,7 @@ def test_answers_end(tiny_llama):
         assert all(token >= 100 for token in answer[:-1])
 
 
+@pytest.mark.slow
 def test_the_reward_rises(tiny_llama, tiny_bpe, tmp_path):
     job, events = job_of(tiny_llama, tiny_bpe, tmp_path)
     assert run({"total_steps": 50, "init_kl_coef": 0.01, "save_steps": 0, "ppo_epochs": 4}, job, tiny_llama)

@@ -76,6 +76,7 @@ def test_packing_fills_its_rows(real_files: Path) -> None:
     assert len(packed["input_ids"]) == -(-tokens // 4096)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama3", "qwen"])
 def test_padded_and_concatenated_losses_agree(real_files: Path, name: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
