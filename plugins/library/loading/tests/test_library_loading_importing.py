@@ -1,12 +1,13 @@
 """What is installed and not used is not imported, and is there when it is."""
 
+import gc
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tunesmith_library_loading.importing import HIDDEN, stored_with
+from tunesmith_library_loading.importing import HIDDEN, collector_at_rest, stored_with
 
 PROGRAM = """
 import sys
@@ -37,6 +38,19 @@ def test_only_what_is_needed_is_imported(needed: tuple[str, ...]) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM, *needed], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == {name for name in needed if name in HIDDEN}
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_the_collector_is_left_as_it_was(running: bool) -> None:
+    before = gc.isenabled()
+    (gc.enable if running else gc.disable)()
+    try:
+        with pytest.raises(ZeroDivisionError), collector_at_rest():
+            assert not gc.isenabled()
+            raise ZeroDivisionError
+        assert gc.isenabled() is running
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_how_a_folder_was_quantised(tmp_path: Path) -> None:

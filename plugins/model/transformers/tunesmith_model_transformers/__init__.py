@@ -80,7 +80,10 @@ class Transformers:
 
     @hookimpl
     def resolve_precision(self, requested: str) -> Precision:
-        from tunesmith_library_loading.precision import resolve
+        from tunesmith_library_loading.importing import collector_at_rest
+
+        with collector_at_rest():
+            from tunesmith_library_loading.precision import resolve
 
         return resolve(requested)
 

@@ -56,6 +56,19 @@ def test_refreshed_at_saves_and_evaluations(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["loss.png"]
 
 
+def test_nothing_new_is_not_drawn_again(tmp_path: Path) -> None:
+    """The end of a run often follows its last checkpoint at once."""
+    tracker, path = Plot(), tmp_path / "loss.png"
+    tell(tracker, tmp_path, range(1, 11))
+    tracker.on_event(Saved(10, tmp_path / "checkpoint-10"))
+    path.unlink()
+    tracker.on_event(RunEnded("finished"))
+    assert not path.exists()
+    tell(tracker, tmp_path, range(11, 21))
+    tracker.on_event(RunEnded("finished"))
+    assert path.exists()
+
+
 def test_resumed_run_continues_the_curves(tmp_path: Path) -> None:
     """With what `jsonl` kept, an interrupted and resumed run draws the picture of one that was not interrupted."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -26,6 +26,7 @@ class Plot:
 
     _folder: Path | None = None
     _curves: Curves = {}
+    _drawn: bool = False  # as the curves are now
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -40,6 +41,7 @@ class Plot:
             case RunStarted():
                 self._folder = event.output_dir
                 self._curves = recorded(event.output_dir, event.resumed_from)
+                self._drawn = False
             case StepEnded() if event.metrics:
                 self._add(event.step, event.metrics)
             case Evaluated():
@@ -54,9 +56,11 @@ class Plot:
     def _add(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in shown(metrics).items():
             self._curves.setdefault(name, {})[step] = value
+            self._drawn = False
 
     def _draw(self) -> None:
-        if self._folder is not None:
+        if self._folder is not None and not self._drawn:
             from .drawing import draw
 
             draw(self._curves, self._folder / self.filename, self.smoothing)
+            self._drawn = True
