@@ -3,5 +3,6 @@
 from tunesmith_library_chat.spans import Span
 from tunesmith_library_chat.template import ChatTemplate, Rendered, find_stop
 from tunesmith_library_chat.tokenizers import tokenizer_of
+from tunesmith_library_chat.tokenizing import tokenize
 
-__all__ = ["ChatTemplate", "Rendered", "Span", "find_stop", "tokenizer_of"]
+__all__ = ["ChatTemplate", "Rendered", "Span", "find_stop", "tokenize", "tokenizer_of"]

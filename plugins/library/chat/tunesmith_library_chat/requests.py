@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import DataError, TunesmithError
-from tunesmith.types import ChatTemplate, Conversation, Request, Sampling
+from tunesmith.types import Conversation, Request, Sampling
 
 from tunesmith_library_chat.endings import end_tokens
 from tunesmith_library_chat.tokenizers import tokenizer_of
+from tunesmith_library_chat.tokenizing import tokenize
+
+if TYPE_CHECKING:
+    from tunesmith_library_chat.template import ChatTemplate
 
 
 def request_of(
@@ -27,7 +31,7 @@ def request_of(
         conversation.messages, conversation.tools, add_generation_prompt=True, **conversation.variables
     )
     tokenizer = tokenizer_of(processor)
-    prompt: list[int] = tokenizer.encode(rendered.text, add_special_tokens=False)
+    prompt = list(tokenize(tokenizer, [rendered], control=template.control)[0].ids)
     if not prompt:
         raise DataError(f"template {template.name} renders this conversation to no text at all")
     ends = end_tokens(template, tokenizer, stop=stop)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from tunesmith.errors import DataError
 from tunesmith.types import Answer, Conversation, Message, Piece, Request, Sampling
@@ -23,7 +23,9 @@ from tunesmith_library_chat.messages import canonical, content_form, content_in
 from tunesmith_library_chat.reading import read, reading_of
 from tunesmith_library_chat.requests import request_of
 from tunesmith_library_chat.spans import Marks, Search, Span, assign, clip, cut_after
+from tunesmith_library_chat.spelling import Ranges, Tokens, Unmarked, free_mark, marked, spells
 from tunesmith_library_chat.tokenizers import tokenizer_of
+from tunesmith_library_chat.tokenizing import added_tokens, special_tokens
 
 _GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 _MARKS = "generation_marks"  # the variable that carries a rendering's `Marks` to the tag
@@ -35,6 +37,7 @@ class Rendered:
 
     text: str
     spans: tuple[Span, ...]
+    literal: Ranges = ()  # where the conversation spells control tokens, which are text there
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,9 @@ class ChatTemplate:
     jinja: str
     stop: tuple[str, ...]  # strings that end the assistant's turn
     variables: Mapping[str, Any] = field(default_factory=dict)  # for the template: bos_token, enable_thinking, …
+    # whether a control token that a conversation spells is text, or that token
+    special_tokens: Literal["text", "parse"] = "text"
+    control: Tokens = ()  # what a conversation may not forge: special tokens, and what else marks turns; see `bind`
 
     @classmethod
     def packaged(cls, package: str, file: str, name: str, *stop: str) -> ChatTemplate:
@@ -52,11 +58,17 @@ class ChatTemplate:
         return cls(name, resources.files(package).joinpath(file).read_text(encoding="utf-8"), stop)
 
     def bind(self, processor: Any) -> ChatTemplate:
-        """The same template with the special tokens of a tokenizer as variables (its own variables win)."""
+        """The same template with the special tokens of a tokenizer as variables (its own variables win).
+
+        They are also what conversations cannot write from now on, unless `special_tokens` is `parse`.
+        """
         tokenizer = tokenizer_of(processor)
         names = ("bos_token", "eos_token", "unk_token", "pad_token")
         tokens = {name: str(getattr(tokenizer, name)) for name in names if getattr(tokenizer, name, None) is not None}
-        return replace(self, variables={**tokens, **self.variables})
+        bound = replace(self, variables={**tokens, **self.variables}, control=())
+        if self.special_tokens == "parse":
+            return bound
+        return replace(bound, control=(*special_tokens(tokenizer), *_turn_marks(bound, tokenizer)))
 
     def with_variables(self, **variables: Any) -> ChatTemplate:
         """The same template with further variables; those of value None are left to the template."""
@@ -121,15 +133,14 @@ class ChatTemplate:
         Raises: DataError when the template refuses the conversation, with the template's reason.
         """
         turns = [canonical(message, content_form(self.jinja)) for message in messages]
-        variables = {**self.variables, **variables, "tools": list(tools) if tools else None}
-        rendered = self._render(turns, add_generation_prompt, variables)
+        rendered = self._guarded(turns, add_generation_prompt, {**variables, "tools": list(tools) if tools else None})
         if not continue_final_message:
             return rendered
         last = len(turns) - 1
         if not rendered.spans or rendered.spans[-1].message != last or add_generation_prompt:
             raise DataError("only a conversation that ends with the assistant, and without prompt, can be continued")
         text = cut_after(rendered.spans[-1], rendered.text, str(content_in(turns[-1]["content"], "text")))
-        return Rendered(text, clip(rendered.spans, len(text)))
+        return Rendered(text, clip(rendered.spans, len(text)), rendered.literal)
 
     def request(
         self,
@@ -171,6 +182,20 @@ class ChatTemplate:
         strings = tuple(dict.fromkeys((*self.stop, *stop)))
         return read(answers, reading_of(processor, strings, skip_special_tokens))
 
+    def _guarded(self, turns: list[Message], prompt: bool, given: Mapping[str, Any]) -> Rendered:
+        """Render what is not the template's own with a mark in each control token that it spells."""
+        try:
+            if not spells((turns, given), self.control):
+                return self._render(turns, prompt, {**self.variables, **given})
+            mark = free_mark((turns, given))
+            turns, given = marked((turns, given), mark, self.control)
+        except RecursionError as error:
+            raise DataError("a conversation is nested too deep to be rendered") from error
+        rendered = self._render(turns, prompt, {**self.variables, **given})
+        found = Unmarked(rendered.text, mark, self.control)
+        spans = (replace(s, start=found.place(s.start), end=found.place(s.end)) for s in rendered.spans)
+        return Rendered(found.text, tuple(spans), found.literal)
+
     def _render(self, turns: list[Message], prompt: bool, variables: Mapping[str, Any]) -> Rendered:
         marks = Marks()
         text = self._fill(turns, prompt, {**variables, _MARKS: marks})
@@ -196,7 +221,7 @@ class ChatTemplate:
         try:
             values = {"documents": None, **variables, "messages": list(turns), "add_generation_prompt": prompt}
             return str(_compile(self.jinja).render(values))
-        except (TemplateError, TypeError, ValueError, AttributeError, LookupError) as error:
+        except (TemplateError, TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
             raise DataError(f"template {self.name} cannot render this conversation: {error}") from error
 
 
@@ -209,6 +234,22 @@ def find_stop(template: ChatTemplate) -> str | None:
         return None
     behind = text.rpartition(answer)[2].strip()
     return behind.splitlines()[0].rstrip() if behind else None
+
+
+def _turn_marks(template: ChatTemplate, tokenizer: Any) -> Tokens:
+    """Tokens of a tokenizer that the template writes around turns, though they are not special there.
+
+    The conversation ends with a question, so that nothing of an answer's own marks, such as `<think>`, is among them.
+    """
+    others = [token for token in added_tokens(tokenizer) if token not in special_tokens(tokenizer)]
+    if not others:
+        return ()
+    said = [{"role": role, "content": "a"} for role in ("user", "assistant", "user")]
+    try:
+        text = template.render(said).text
+    except DataError:
+        return ()
+    return tuple(token for token in others if token in text)
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,0 +1,147 @@
+"""Rendered conversations to tokens, with special tokens where the template wrote them and nowhere else."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tunesmith_library_chat.spelling import Ranges, Tokens, find_tokens
+
+if TYPE_CHECKING:
+    from tunesmith_library_chat.template import Rendered
+
+_PRIVATE = range(0xF0000, 0x10FFFE)  # characters for private use, of which some stand for the first one of a token
+_COPIES = 4  # of a tokenizer, each with other characters
+
+
+class Encoding(Protocol):
+    """The tokens of a text, as `tokenizers.Encoding` has them."""
+
+    ids: list[int]
+
+    def __len__(self) -> int: ...
+    def char_to_token(self, character: int) -> int | None: ...
+    def token_to_chars(self, token: int) -> Any: ...
+
+
+def special_tokens(tokenizer: Any) -> Tokens:
+    """The strings that a tokenizer takes for control tokens, in ascending order."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return tuple(sorted({token.content for token in added.values() if token.special and token.content}))
+
+
+def added_tokens(tokenizer: Any) -> Tokens:
+    """All strings that a tokenizer takes for one token each, whether they are special or not."""
+    return tuple(sorted({token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values()} - {""}))
+
+
+def tokenize(
+    tokenizer: Any, rendered: Sequence[Rendered], *, control: Tokens, add_special_tokens: bool = False
+) -> list[Encoding]:
+    """Tokenise texts at once; where one spells control tokens (`Rendered.literal`), those become tokens of text.
+
+    Args:
+        tokenizer: a fast one of transformers.
+        control: what is spelt, `ChatTemplate.control`.
+        add_special_tokens: begin and end each text as the tokenizer does.
+    """
+    texts = [item.text for item in rendered if not item.literal]
+    found = tokenizer(texts, add_special_tokens=add_special_tokens, return_attention_mask=False) if texts else None
+    plain = iter(found.encodings if found is not None else ())
+    return [
+        _tokens_of(tokenizer, item.text, item.literal, control, add_special_tokens) if item.literal else next(plain)
+        for item in rendered
+    ]
+
+
+def _tokens_of(tokenizer: Any, text: str, literal: Ranges, control: Tokens, add_special_tokens: bool) -> Encoding:
+    """The tokens of a text that spells control tokens.
+
+    A copy of the tokenizer does not know them, but stand-ins of the same length, which take the places of those that
+    the template wrote. So all else is as ever: what is split where, and in which pass.
+    """
+    copy = _copy_for(tokenizer, control, text)
+    pieces, end = [], 0
+    for token in find_tokens(text, control, literal):
+        pieces += [text[end : token.start()], copy.stand_ins[token[0]]]
+        end = token.end()
+    return copy.encode("".join([*pieces, text[end:]]), add_special_tokens)
+
+
+class _Copy:
+    """A tokenizer to which control tokens are text, unless they are written by their stand-ins.
+
+    Args:
+        characters: that no text holds; they replace the first character of tokens.
+    """
+
+    def __init__(self, tokenizer: Any, control: Tokens, characters: Sequence[str]) -> None:
+        from tokenizers import AddedToken, Tokenizer
+
+        described = json.loads(tokenizer.backend_tokenizer.to_str())
+        for token in described["added_tokens"]:
+            token["special"] = token["special"] or token["content"] in control
+        self.characters = frozenset(characters)
+        self._tokenizer = Tokenizer.from_str(json.dumps(described))
+        self._tokenizer.encode_special_tokens = True
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self.stand_ins = _stand_ins(control, characters)
+        flags = {token["content"]: token for token in described["added_tokens"]}
+        names = ("single_word", "lstrip", "rstrip", "normalized")
+        self._tokenizer.add_tokens(
+            [AddedToken(new, **{name: flags[old][name] for name in names}) for old, new in self.stand_ins.items()]
+        )
+        self._ids = {self._tokenizer.token_to_id(new): flags[old]["id"] for old, new in self.stand_ins.items()}
+
+    def encode(self, text: str, add_special_tokens: bool) -> Encoding:
+        encoding = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        return _Restored(encoding, [self._ids.get(token, token) for token in encoding.ids])
+
+
+class _Restored:
+    """An encoding under other ids."""
+
+    def __init__(self, encoding: Any, ids: list[int]) -> None:
+        self.ids = ids
+        self.char_to_token, self.token_to_chars = encoding.char_to_token, encoding.token_to_chars
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+_copies: weakref.WeakKeyDictionary[Any, dict[Any, _Copy]] = weakref.WeakKeyDictionary()
+
+
+def _copy_for(tokenizer: Any, control: Tokens, text: str) -> _Copy:
+    """A copy whose characters the text does not hold; made once per tokenizer, for it takes a second."""
+    held = set(text)
+    copies = _copies.setdefault(tokenizer, {})
+    for (tokens, size), copy in copies.items():
+        if tokens == control and size[0] == len(tokenizer) and not copy.characters & held:
+            return copy
+    needed = max(map(len, _by_ending(control).values()))
+    characters = list(itertools.islice((char for char in map(chr, _PRIVATE) if char not in held), needed))
+    if len(copies) >= _COPIES:
+        copies.clear()
+    copies[control, (len(tokenizer), characters[0])] = made = _Copy(tokenizer, control, characters)
+    return made
+
+
+def _stand_ins(control: Tokens, characters: Sequence[str]) -> dict[str, str]:
+    """For each token a string of its length, with another first character; no two alike."""
+    return {
+        token: characters[number] + ending
+        for ending, tokens in _by_ending(control).items()
+        for number, token in enumerate(tokens)
+    }
+
+
+def _by_ending(control: Tokens) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for token in control:
+        found.setdefault(token[1:], []).append(token)
+    return found
