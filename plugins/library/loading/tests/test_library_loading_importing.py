@@ -30,7 +30,8 @@ import transformers.models.llama.modeling_llama
 """
 
 
-@pytest.mark.parametrize("needed", [("", "gptq"), *(pytest.param((name,), marks=pytest.mark.slow) for name in HIDDEN)])
+@pytest.mark.slow
+@pytest.mark.parametrize("needed", [("", "gptq"), *((name,) for name in HIDDEN)])
 def test_only_what_is_needed_is_imported(needed: tuple[str, ...]) -> None:
     for name in needed:
         if name in HIDDEN:
