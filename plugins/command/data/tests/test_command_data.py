@@ -182,6 +182,32 @@ def test_prompts_and_other_columns(show: Any, arrays: str) -> None:
     ]
 
 
+def test_an_adapter_that_adds_tokens_counts(show: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What training encodes with is shown; an adapter without options of its own is not asked for."""
+
+    @plugin
+    class Adding:
+        """Makes the tokenizer write `<` for a token."""
+
+        tokens: str = ""  # what stands for a token
+
+        @hookimpl(wrapper=True)
+        def load_processor(self) -> Any:
+            processor = yield
+            processor.decode = lambda tokens, skip_special_tokens: self.tokens * len(tokens)
+            return processor
+
+        @hookimpl
+        def apply_adapter(self, model: Any, trained: Any, source: Any) -> Any:
+            raise AssertionError("nothing of the model is needed to show data")
+
+    made = Catalog.of
+    monkeypatch.setattr(Catalog, "of", lambda classes: made({**classes, "adapter.lora": Adding}))
+    columns = {"input_ids": [ids("abc")], "labels": [ids("abc")]}
+    assert show(columns)[1] == "⟦abc⟧"
+    assert show(columns, "adapter.tokens=<")[1] == "⟦<<<⟧"
+
+
 def test_columns_of_no_stage_that_is_known(show: Any) -> None:
     """Nothing is left out: labels of another length, tokens that are none, mappings, null."""
     columns = {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -86,8 +87,78 @@ def test_cache_answers_until_something_changes(tmp_path):
     assert encoded(to_rows=lambda n, r, c: ({"text": x["text"] * 2} for x in r)) == 100, "an edited format"
     assert encoded(stage=Reversed()) == 100, "an edited stage"
     os.utime(file, ns=(1, 1))
-    assert encoded() == 100, "a touched file"
+    assert encoded() == 0, "a touched file has the same content"
+    file.write_text(file.read_text().replace("text 17", "TEXT 17"))
+    os.utime(file, ns=(1, 1))
+    assert encoded() == 100, "another row beyond the first 16, of the same size at the same time"
     assert not list((tmp_path / "cache").glob(".*")), "no drafts are left"
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    for place in range(len(content) // 2, len(content) // 2 + 40):
+        content[place] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "flipped bytes": lambda folder: flipped(folder / "data.arrow"),
+    "cut": lambda folder: os.truncate(folder / "data.arrow", 100),
+    "data missing": lambda folder: (folder / "data.arrow").unlink(),
+    "about missing": lambda folder: (folder / "about.json").unlink(),
+    "about empty": lambda folder: (folder / "about.json").write_text(""),
+    "about a list": lambda folder: (folder / "about.json").write_text("[]"),
+    "about altered": lambda folder: flipped(folder / "about.json"),
+    "another's data": lambda folder: (folder / "data.arrow").write_bytes(b""),
+    "a file": lambda folder: (shutil.rmtree(folder), folder.write_text("")),
+}
+
+
+def test_damaged_cache_is_made_anew(tmp_path, caplog):
+    texts = [f"text {i}" for i in range(100)]
+    file = write(tmp_path / "a.jsonl", texts)
+    build(tmp_path, file)
+    (folder,) = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
+    for name, damage in DAMAGES.items():
+        damage(folder)
+        caplog.clear()
+        assert texts_of(build(tmp_path, file).train) == texts, name
+        assert "is damaged" in caplog.text and str(folder) in caplog.text, name
+        caplog.clear()
+        assert texts_of(build(tmp_path, file).train) == texts and not caplog.records, name
+
+
+def test_drafts_of_killed_processes_are_deleted(tmp_path, caplog):
+    from filelock import FileLock
+
+    cache = tmp_path / "cache"
+    left, held = (cache / f".{letter * 32}-x1y2z3" for letter in "ab")
+    for draft in (left, held):
+        (draft / draft.name).mkdir(parents=True)
+    with FileLock(cache / f"{'b' * 32}.lock"):
+        build(tmp_path, write(tmp_path / "a.jsonl", ["one"]))
+    assert not left.exists() and held.exists() and str(left) in caplog.text
+
+
+def test_no_row_is_encoded_alone_that_has_others(tmp_path):
+    sizes = []
+
+    def count(rows, processor, template):
+        sizes.append(len(rows))
+        return Stage()(rows=rows, processor=processor, template=template)
+
+    file = write(tmp_path / "a.jsonl", [str(i) for i in range(41)])
+    assert len(build(tmp_path, file, stage=count, batch_size=10, cache=False, num_proc=1).train) == 41
+    assert sizes == [10, 10, 10, 11]
+
+
+def test_lists_that_are_all_empty_at_first(tmp_path):
+    def encode(rows, processor, template):
+        return {"input_ids": [[7] for _ in rows], "kl_input_ids": [[5] if row["text"] > "3" else [] for row in rows]}
+
+    file = write(tmp_path / "a.jsonl", [str(i) for i in range(8)])
+    found = build(tmp_path, file, stage=encode, batch_size=2, cache=False).train
+    assert [row["kl_input_ids"].tolist() for row in found] == [[]] * 4 + [[5]] * 4
 
 
 def test_interrupted_encoding_leaves_no_cache(tmp_path):

@@ -161,7 +161,7 @@ class Datasets:
         )
 
     def _encode(self, source: Source, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Dataset:
-        from .encoding import encode_cached, encode_in_memory
+        from .caching import encode_cached, encode_in_memory
 
         work = self._work(source, fetch, to_rows, encode)
         encoded = encode_cached(work, self._cache_folder()) if self.cache else encode_in_memory(work)

@@ -1,4 +1,4 @@
-"""Encoding rows to Arrow files, in several processes where asked, once per data set and tokenizer."""
+"""Encoding rows to Arrow tables, in several processes where asked."""
 
 from __future__ import annotations
 
@@ -8,29 +8,27 @@ import itertools
 import json
 import multiprocessing
 import os
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import DataError
-from tunesmith.files import replacing
 from tunesmith.messages import is_quiet
 from tunesmith.types import Encoder, Row, ToRows
+from tunesmith_library_configuration.files import digest
 
 from .entries import Source
-from .reading import read_records
+from .reading import read_records, suffix_of
 
 if TYPE_CHECKING:
-    import datasets
     import pyarrow
 
 _MEDIA = ("images", "videos", "audios")
 _PROBED = 16  # rows of each data set that its cache key is made of
 _FEW_BATCHES = 4  # with fewer, no other process is started
-_LAYOUT = 1  # of the cache; to be raised when the same key would mean other files
+_LAYOUT = 2  # of the cache; to be raised when the same key would mean other files
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,8 @@ class Work:
     def key(self) -> str:
         """What the encoded data set depends on, as the name of its place in the cache.
 
-        The first rows, converted and encoded, are part of it: an edited format, stage or tokenizer is noticed.
+        Files count by their content. The first rows, converted and encoded, are part of it: an edited format, stage or
+        tokenizer is noticed.
         """
         entry = self.source.entry
         probe = list(itertools.islice(self.rows(), _PROBED))
@@ -90,80 +89,54 @@ class Work:
             "encode": self.encode.fingerprint,
             "format": [self.format, entry.columns, entry.tags, entry.sample_by],
             "size": [self.max_samples, self.batch_size],
-            "files": [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in self.files],
+            # media are looked for beside a file
+            "files": [(str(file.parent.resolve()), suffix_of(file), digest(file)) for file in self.files],
             "rows": [probe, self.table_of(probe).to_pydict() if probe else None],
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """An encoded data set and what became of its records."""
+def encode(work: Work, write: Callable[[Iterator[pyarrow.Table]], int]) -> int:
+    """Encode a data set and hand the tables to `write`, which gives how many examples they have.
 
-    examples: datasets.Dataset
-    records: int
-    cached: bool  # whether it was there already
-
-
-def encode_cached(work: Work, cache_dir: Path) -> Encoded:
-    """Encode a data set unless the cache has it; other processes that want the same one wait for it."""
-    from filelock import FileLock
-
-    folder = cache_dir / work.key()
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        cached = (folder / "about.json").is_file()
-        if not cached:
-            with replacing(folder) as draft:
-                _write(work, draft)
-    return _read(folder, cached=cached, in_memory=False)
-
-
-def encode_in_memory(work: Work) -> Encoded:
-    """Encode a data set and keep nothing on disk."""
-    with tempfile.TemporaryDirectory() as folder:
-        _write(work, Path(folder) / "encoded")
-        return _read(Path(folder) / "encoded", cached=False, in_memory=True)
-
-
-def _read(folder: Path, *, cached: bool, in_memory: bool) -> Encoded:
-    import datasets
-
-    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    examples = datasets.Dataset.from_file(str(folder / "data.arrow"), in_memory=in_memory)
-    return Encoded(examples, about["records"], cached)
-
-
-def _write(work: Work, folder: Path) -> None:
-    """Write `data.arrow`, a stream of the examples, and `about.json`, what it was made of."""
-    folder.mkdir()
+    Returns: how many records were read.
+    Raises: DataError when there is nothing to train on.
+    """
     records = 0
 
-    def batches() -> Iterator[list[Row]]:
+    def counted() -> Iterator[list[Row]]:
         nonlocal records
-        rows = work.rows()
-        while batch := list(itertools.islice(rows, work.batch_size)):
+        for batch in batches_of(work.rows(), work.batch_size):
             records += len(batch)
             yield batch
 
-    examples = _write_stream(_shown(_encoded(batches(), work), work.source.name), folder / "data.arrow")
+    examples = write(_shown(_encoded(counted(), work), work.source.name))
     if not examples:
         reason = "it has no records" if not records else f"the stage made no example of its {records} records"
         raise DataError(f"{work.source.key}: {work.source.entry.path} has nothing to train on: {reason}")
-    about = {"path": work.source.entry.path, "format": work.format, "records": records, "examples": examples}
-    (folder / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    return records
 
 
-def _write_stream(batches: Iterable[pyarrow.Table], path: Path) -> int:
-    """Write tables one after the other. Returns: how many rows they have."""
+def batches_of(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
+    """Rows, `size` at a time; a last one by itself joins those before it, for stages compare rows with each other."""
+    batch = list(itertools.islice(rows, size))
+    while batch:
+        following = list(itertools.islice(rows, size))
+        if len(following) == 1 < size:
+            batch, following = batch + following, []
+        yield batch
+        batch = following
+
+
+def write_stream(batches: Iterator[pyarrow.Table], sink: Any) -> int:
+    """Write tables one after the other to a file or buffer of Arrow's. Returns: how many rows they have."""
     import pyarrow
 
-    batches = iter(batches)
     first = next((table for table in batches if table.num_rows), None)
     if first is None:
         return 0
     count = 0
-    with pyarrow.OSFile(str(path), "wb") as sink, pyarrow.ipc.new_stream(sink, first.schema) as writer:
+    with pyarrow.ipc.new_stream(sink, first.schema) as writer:
         for table in itertools.chain([first], batches):
             if table.num_rows:
                 writer.write_table(table.select(first.column_names).cast(first.schema))
@@ -231,12 +204,13 @@ def _encode_in_worker(rows: list[Row]) -> pyarrow.Table:
 
 
 def _to_table(columns: dict[str, list[Any]]) -> pyarrow.Table:
-    """Columns as Arrow, token ids in 32 bits."""
+    """Columns as Arrow, token ids in 32 bits, also where all lists are empty and nothing tells what they would hold."""
     import pyarrow
 
-    wide, narrow = pyarrow.list_(pyarrow.int64()), pyarrow.list_(pyarrow.int32())
+    narrow = pyarrow.list_(pyarrow.int32())
+    wide = (pyarrow.list_(pyarrow.int64()), pyarrow.list_(pyarrow.null()))
     arrays = {name: pyarrow.array(values) for name, values in columns.items()}
-    return pyarrow.table({name: array.cast(narrow) if array.type == wide else array for name, array in arrays.items()})
+    return pyarrow.table({name: array.cast(narrow) if array.type in wide else array for name, array in arrays.items()})
 
 
 def _with_media(row: Row, folder: Path) -> Row:

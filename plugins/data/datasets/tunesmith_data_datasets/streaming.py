@@ -15,7 +15,7 @@ import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 from tunesmith import DataError
 
-from .encoding import Work
+from .encoding import Work, batches_of
 
 Example = dict[str, Any]
 
@@ -63,7 +63,7 @@ def examples(work: Work, number: int = 0, workers: int = 1, named: bool = False)
     Raises: DataError that names the entry.
     """
     rows = itertools.islice(work.rows(), number, None, workers)
-    while batch := list(itertools.islice(rows, work.batch_size)):
+    for batch in batches_of(rows, work.batch_size):
         columns = work.columns_of(batch)
         name_of_set = {"dataset": work.source.name} if named else {}
         for values in zip(*columns.values(), strict=True):

@@ -1,6 +1,7 @@
 """Files: finished ones are never half written (write beside, then rename); Python ones are imported by their path."""
 
 import contextlib
+import hashlib
 import importlib.util
 import itertools
 import os
@@ -63,6 +64,12 @@ def _move(source: Path, target: Path, workshop: Path) -> None:
     except OSError:
         os.replace(aside, target)
         raise
+
+
+def digest(file: Path) -> str:
+    """What is in a file, as 32 hexadecimal digits of BLAKE2b, at about 1 GB/s; another content has another digest."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def numbered(base: Path) -> Iterator[Path]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -258,3 +260,13 @@ def test_a_loss_that_knows_more(tiny_llama: Path) -> None:
     losses = F.cross_entropy(logits.flatten(0, 1), labels[:, positions].flatten(), reduction="none")
     for part in parts:
         torch.testing.assert_close(part, (losses * known).sum())
+
+
+def test_a_collapsed_model_is_not_right_everywhere(tiny_llama: Path) -> None:
+    """Where all logits are equal, greedy decoding says token 0, and the loss is ln V."""
+    model = load(tiny_llama)
+    torch.nn.init.zeros_(model.get_output_embeddings().weight)
+    ids = np.array([5, 0, 7, 3, 0, 2, 9, 4, 1])
+    output = token_loss(model, collate([{"input_ids": ids, "labels": ids}], padding_free=True))
+    assert output.loss.item() / 8 == pytest.approx(math.log(model.config.vocab_size), rel=1e-5)
+    assert output.metrics["accuracy"] == 2

@@ -53,12 +53,7 @@ class CompletionStage:
         Returns: per prefix the columns `PREFIXinput_ids` and `PREFIXlabels`, whose trained tokens are what the
             assistant says in the answer; and the indices of the rows that they are of: others are left out.
         """
-        from tunesmith_library_training.encoding import Spans, encode_conversations
-
-        encoded: dict[str, list[dict[str, list[Any]]]] = {}
-        for prefix, answer_of in answers.items():
-            chats = [_chat(row, answer) for row, answer in zip(rows, answer_of, strict=True)]
-            encoded[prefix] = encode_conversations(chats, processor, template, Spans())
+        encoded = {prefix: answered(rows, processor, template, answer_of) for prefix, answer_of in answers.items()}
         lengths = [max(len(every[index]["input_ids"]) for every in encoded.values()) for index in range(len(rows))]
         kept = [index for index, length in enumerate(lengths) if length <= self.max_length or self.longer == "cut"]
         fate = "lose their end" if self.longer == "cut" else "are left out"
@@ -68,7 +63,7 @@ class CompletionStage:
         for every in encoded.values():
             for sequence in every:
                 sequence.update({name: values[: self.max_length] for name, values in sequence.items()})
-        whole = [index for index in kept if all(_is_trained(every[index]) for every in encoded.values())]
+        whole = [index for index in kept if all(is_trained(every[index]) for every in encoded.values())]
         without = len(kept) - len(whole)
         warn_once(self._said, self.NAME, without, rows, "have no token of an answer and are left out")
         columns = {
@@ -99,7 +94,18 @@ def _chat(row: Row, answer: Sequence[Message]) -> Row:
     return {"messages": [*prompt, *answer], "tools": row.get("tools")}
 
 
-def _is_trained(sequence: Mapping[str, Sequence[int]]) -> bool:
+def answered(
+    rows: Sequence[Row], processor: Any, template: ChatTemplate, answers: Sequence[Sequence[Message]]
+) -> list[dict[str, list[Any]]]:
+    """Each row's prompt with one answer, tokenised whole: `input_ids`, and `labels` of which the answer is trained."""
+    from tunesmith_library_training.encoding import Spans, encode_conversations
+
+    chats = [_chat(row, answer) for row, answer in zip(rows, answers, strict=True)]
+    return encode_conversations(chats, processor, template, Spans())
+
+
+def is_trained(sequence: Mapping[str, Sequence[int]]) -> bool:
+    """Whether a tokenised sequence has a token to learn: the first is predicted by none."""
     return any(label != IGNORED for label in sequence["labels"][1:])
 
 

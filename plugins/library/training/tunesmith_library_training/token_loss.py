@@ -142,8 +142,8 @@ class _Sum:
 
 
 def is_highest(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Whether no logit is higher than the label's: (K, V), (K,) -> (K,) of 0 and 1."""
-    return (logits.gather(1, labels[:, None])[:, 0] >= logits.amax(dim=1)).float()
+    """Whether a label is what greedy decoding would say, of equal logits the first: (K, V), (K,) -> (K,) of 0 and 1."""
+    return (logits.argmax(dim=1) == labels).float()
 
 
 def next_tokens(values: torch.Tensor, last: float) -> torch.Tensor:

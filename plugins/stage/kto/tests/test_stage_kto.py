@@ -65,10 +65,58 @@ def test_mismatched_answers(tiny_bpe: Any) -> None:
     assert "kl_input_ids" not in encoded(tiny_bpe, KahnemanTversky(loss="apo_zero_unpaired"))[0]
 
 
-def test_labels_follow_the_rows_that_are_kept(tiny_bpe: Any) -> None:
+def test_only_a_rows_own_answer_decides_on_it(tiny_bpe: Any) -> None:
+    """The length of the mismatched answer leaves no row out: it is cut where it has too little room."""
     rows = [row("a", "b " * 60, True), *ROWS[1:]]
     kept = encoded(tiny_bpe, KahnemanTversky(max_length=60, longer="drop"), rows)
-    assert [example["label"] for example in kept] == [False, True]  # the last row's mismatched answer is the long one
+    lengths = [len(tiny_bpe.encode(CHATML.render([*one["prompt"], *one["completion"]]).text)) for one in rows]
+    assert [length > 60 for length in lengths] == [True, False, False, False]
+    assert [example["label"] for example in kept] == [False, True, False]
+    assert [len(example["input_ids"]) for example in kept] == lengths[1:]
+    assert len(kept[-1]["kl_input_ids"]) == 60  # the answer of the row that is left out, cut
+
+
+def test_no_answer_is_compared_with_its_own_prompt(tiny_bpe: Any, caplog: Any) -> None:
+    """Rows of one prompt follow each other, and the last batch may be of one row."""
+    rows = [row("a", "good", True), row("a", "bad", False), row("b", "fine", True)]
+    found = [tiny_bpe.decode(example["kl_input_ids"]) for example in encoded(tiny_bpe, KahnemanTversky(), rows)]
+    pairs = zip(rows, (rows[2], rows[2], rows[0]), strict=True)
+    assert found == [CHATML.render([*one["prompt"], *other["completion"]]).text for one, other in pairs]
+    alone = encoded(tiny_bpe, KahnemanTversky(), ROWS[:1])
+    assert alone[0]["kl_input_ids"] == alone[0]["kl_labels"] == [] and len(alone[0]["input_ids"])
+    assert "1 of the first 1 rows have no answer to another prompt" in caplog.text
+
+
+@pytest.mark.parametrize("padding_free", [True, False])
+def test_what_has_no_mismatched_answer_does_not_count_in_the_baseline(
+    tiny_llama: Path, tiny_bpe: Any, padding_free: bool
+) -> None:
+    reference, model = two_models(tiny_llama)
+    stage = KahnemanTversky(beta=0.3)
+    stage._reference = Reference(reference)
+    examples = encoded(tiny_bpe, stage)
+    for example in examples[1:]:
+        example["kl_input_ids"] = example["kl_labels"] = []
+    with torch.no_grad():
+        logged = stage.compute_loss(model, stage.collate(examples=examples, padding_free=padding_free)).metrics["kl"]
+        ids = torch.tensor([examples[0]["kl_input_ids"]])
+        labels = torch.tensor(examples[0]["kl_labels"])[1:]
+        means = []
+        for one in (model, reference):
+            tokens = one(input_ids=ids).logits[0, :-1].log_softmax(-1)
+            means.append(sum(tokens[at, label] for at, label in enumerate(labels) if label != -100))
+    assert logged.item() / 4 == pytest.approx(max(0.3 * (means[0] - means[1]).item(), 0), rel=1e-4, abs=1e-5)
+
+
+def test_rewards_that_have_not_moved_are_not_right() -> None:
+    """At the first step all rewards and the baseline are 0: no answer is told from any other."""
+    from tunesmith_stage_kto import _metrics
+
+    desirable = torch.tensor([True, False, True, False])
+    zeros = torch.zeros(4)
+    assert _metrics(zeros, zeros, desirable, torch.tensor(0.0))["rewards/accuracies"] == 0
+    moved = torch.tensor([0.3, -0.1, 0.1, 0.5])
+    assert _metrics(moved, zeros, desirable, torch.tensor(0.2))["rewards/accuracies"] == 2
 
 
 def two_models(folder: Path) -> tuple[Any, Any]:

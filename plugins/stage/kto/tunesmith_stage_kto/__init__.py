@@ -13,8 +13,9 @@ from tunesmith.ranges import above, at_least
 from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Row
 from tunesmith_library_chat import ChatTemplate
-from tunesmith_library_training.answers import collate_answers
+from tunesmith_library_training.answers import answered, collate_answers, is_trained
 from tunesmith_library_training.reference_stage import Columns, ReferenceStage, collate_columns
+from tunesmith_library_training.rows import warn_once
 
 _PREFIXES = ("", "kl_")  # the answer, and the answer to another prompt
 
@@ -37,19 +38,50 @@ class KahnemanTversky(ReferenceStage):
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
         self.check_rows(rows)
         answers = [row["completion"] for row in rows]
-        others = {"kl_": answers[1:] + answers[:1]} if self._measures_kl else {}
-        columns, kept = self.encode_answers(rows, processor, template, {"": answers, **others})
+        columns, kept = self.encode_answers(rows, processor, template, {"": answers})
+        if self._measures_kl:
+            columns |= self._mismatched(rows, kept, processor, template)
         return {**columns, "label": [bool(rows[index]["label"]) for index in kept]}
+
+    def _mismatched(
+        self, rows: Sequence[Row], kept: Sequence[int], processor: Any, template: ChatTemplate
+    ) -> dict[str, list[Any]]:
+        """The columns `kl_input_ids` and `kl_labels`: prompts with the answer to another one, cut at `max_length`.
+
+        They decide on no row: where there is no such answer, or no token of it has room, they are empty.
+        """
+        from tunesmith_stage_kto.mismatching import other_rows
+
+        others = other_rows([row["prompt"] for row in rows])
+        pairs = {index: other for index in kept if (other := others[index]) is not None}
+        replies = [rows[other]["completion"] for other in pairs.values()]
+        found = dict(zip(pairs, answered([rows[index] for index in pairs], processor, template, replies), strict=True))
+        sequences: list[dict[str, list[Any]]] = []
+        for index in kept:
+            cut = {name: values[: self.max_length] for name, values in found.get(index, {"labels": []}).items()}
+            sequences.append(cut if is_trained(cut) else {"input_ids": [], "labels": []})
+        without = sum(not sequence["labels"] for sequence in sequences)
+        warn_once(self._said, self.NAME, without, rows, "have no answer to another prompt and do not count in the KL")
+        return {f"kl_{name}": [sequence[name] for sequence in sequences] for name in ("input_ids", "labels")}
 
     @hookimpl
     def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
-        """Returns: a batch of the answers, with `desirable` (B,) bool, and `kl`, a batch of the mismatched answers."""
+        """
+        Returns: a batch of the answers, with `desirable` (B,) bool, and `kl`, a batch of the mismatched answers, of
+            which those count that are `mismatched` (B,) bool; in the others' place stands the answer itself.
+        """
         import torch
 
         batch = collate_answers(examples, ("",), padding_free)
         batch["desirable"] = torch.tensor([bool(example["label"]) for example in examples])
         if self._measures_kl:
-            batch["kl"] = collate_answers(examples, ("kl_",), padding_free)
+            mismatched = [len(example["kl_input_ids"]) > 0 for example in examples]
+            batch["mismatched"] = torch.tensor(mismatched)
+            filled = [
+                example if counts else {**example, "kl_input_ids": example["input_ids"], "kl_labels": example["labels"]}
+                for example, counts in zip(examples, mismatched, strict=True)
+            ]
+            batch["kl"] = collate_answers(filled, ("kl_",), padding_free)
         return {**batch, **collate_columns(examples, self._columns)}
 
     @hookimpl
@@ -67,7 +99,7 @@ class KahnemanTversky(ReferenceStage):
         if kl is not None:
             with torch.no_grad():
                 moved = sequence_log_probs(model, kl, self.loss_chunk_size).sums - reference[self._columns[1]]
-                baseline = mean_over_processes(moved).clamp(min=0)
+                baseline = mean_over_processes(moved[batch["mismatched"]]).clamp(min=0)
         policy = sequence_log_probs(model, answers, self.loss_chunk_size)
         ratios = policy.sums - reference[self._columns[0]]
         weights = torch.where(desirable, self.desirable_weight, self.undesirable_weight)
@@ -97,7 +129,8 @@ class KahnemanTversky(ReferenceStage):
 
 def _apart(batch: Batch) -> tuple[Batch, Any, Batch | None]:
     """The batch of the answers, which of them are desirable, and the batch of the mismatched answers if any."""
-    answers = {name: value for name, value in batch.items() if name not in ("desirable", "kl", "reference")}
+    ours = ("desirable", "kl", "mismatched", "reference")
+    answers = {name: value for name, value in batch.items() if name not in ours}
     return answers, batch["desirable"], batch.get("kl")
 
 
@@ -112,6 +145,7 @@ def _metrics(rewards: Any, log_probs: Any, desirable: Any, baseline: Any) -> dic
         for side, mask in sides.items()
     }
     metrics["rewards/margins"] = torch.stack([metrics["rewards/chosen"], metrics["rewards/rejected"]])
-    metrics["rewards/accuracies"] = ((rewards > baseline) == desirable).float().sum()
+    right = torch.where(desirable, rewards > baseline, rewards < baseline)  # one that has not moved is neither
+    metrics["rewards/accuracies"] = right.float().sum()
     metrics["kl"] = baseline * len(rewards)
     return metrics

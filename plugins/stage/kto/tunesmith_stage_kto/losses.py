@@ -22,8 +22,8 @@ def kto(ratios: torch.Tensor, desirable: torch.Tensor, beta: float, baseline: to
 
 
 def mean_over_processes(values: torch.Tensor) -> torch.Tensor:
-    """The mean of all processes' values (B,), each of which may have another number of them."""
+    """The mean of all processes' values (n,), each of which may have another number of them; 0 where none has any."""
     sums = torch.stack([values.sum(), values.new_tensor(float(values.numel()))])
     total, number = processes.total(sums)
-    mean: torch.Tensor = total / number
+    mean: torch.Tensor = total / number.clamp(min=1)
     return mean
