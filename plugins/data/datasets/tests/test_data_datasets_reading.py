@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from tunesmith import DataError
-from tunesmith_data_datasets import reading
+from tunesmith_data_datasets import json_values
 from tunesmith_data_datasets.entries import Entry, Source, split_pattern
 from tunesmith_data_datasets.locating import find_files
 from tunesmith_data_datasets.reading import read_records
+from tunesmith_library_formats import tallying
 
 RECORDS = [{"a": 1, "b": {"x": None}}, {"a": "海\n", "c": [1, {"y": "]},{"}]}, {"d": 1.5e3}]
 
@@ -24,7 +25,7 @@ def records_of(path, content, **options):
 @pytest.mark.parametrize("indent", [None, 2])
 def test_json_in_pieces(tmp_path, monkeypatch, chunk, indent):
     """However the stream is cut, the same values come out."""
-    monkeypatch.setattr(reading, "_CHUNK", chunk)
+    monkeypatch.setattr(json_values, "_CHUNK", chunk)
     as_list = json.dumps(RECORDS, indent=indent, ensure_ascii=False)
     assert records_of(tmp_path / "a.json", f" \n{as_list}\n ") == RECORDS
     assert records_of(tmp_path / "b.json", "\ufeff[]") == []
@@ -37,7 +38,7 @@ def test_json_in_pieces(tmp_path, monkeypatch, chunk, indent):
 
 @pytest.mark.real
 def test_real_json_in_pieces(real_files: Path, monkeypatch):
-    monkeypatch.setattr(reading, "_CHUNK", 10_000)
+    monkeypatch.setattr(json_values, "_CHUNK", 10_000)
     for name in ("alpaca_zh_demo.json", "glaive_toolcall_en_demo.json"):
         file = real_files / "data" / name
         assert list(read_records(file)) == json.loads(file.read_text(encoding="utf-8"))
@@ -51,10 +52,33 @@ def test_real_json_in_pieces(real_files: Path, monkeypatch):
         ("a.json", '[\n{"a": 1},\n', "a.json, line 3: Expecting value"),
         ("a.json", '[{"a": 1}\n', "a.json, line 2: the list has no end"),
         ("a.json", '[{"a": 1}]\n]', "a.json, line 2: something follows"),
-        ("a.json", "[1]", "a.json: record 0 must be a mapping, found '1'"),
+        ("a.json", "[1]", "a.json, line 1: a record must be a mapping, found 1"),
         ("a.jsonl", '{"a": 1}\n\n{"a": \n{"a": 3}\n', "a.jsonl, line 3: Expecting value"),
         ("a.csv", "a,b\n1,2\n1,2,3\n", "a.csv, line 3: more values than the 2 columns"),
-        ("a.txt", b"fine\n\xff\xfe", "a.txt is not UTF-8"),
+        ("a.txt", b"fine\n\xff\xfe", "a.txt, line 2, byte 1 of it (0xff: invalid start byte): this is not UTF-8"),
+        ("a.txt", b"gr\xc3\xbcn\r\nbl\xe4u\r\n", "line 2, byte 3 of it (0xe4: invalid continuation byte)"),
+        ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n{"a": "\xff"}\n'), "line 2, byte 8 of it (0xff"),
+        ("a.jsonl", '{"a": 1}\n'.encode("utf-16"), "a.jsonl is UTF-16; convert it: iconv -f UTF-16"),
+        ("a.json", gzip.compress(b"[]"), "a.json is no text but gzip, whose name ends in .gz"),
+        ("a.jsonl", '{"a": 1}\n{"a": [1, {"b": NaN}]}\n', "a.jsonl, line 2: NaN is not JSON; write null"),
+        ("a.json", '[{"a": 1},\n\n {"a": -Infinity}]', "a.json, line 3: -Infinity is not JSON"),
+        (
+            "a.jsonl",
+            '{"a": 1}\n{"b": [{"c": "x\\ud83d"}]}\n',
+            "line 2: half of a surrogate pair, which is no character",
+        ),
+        (
+            "a.json",
+            '[{"a": 1},\n{"b": [{"c": "\\uDE00"}]}]',
+            "which is no character, in `b[0].c`",
+        ),
+        ("a.jsonl", '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "a.jsonl, line 1: it is nested too deep"),
+        ("a.json", '[\n{"a": ' + "9" * 5000 + "}]", "a.json, line 2: a number has too many digits"),
+        ("a.jsonl", '{"a": 1}\r{"a": 2}\r\n\n{"a":', "a.jsonl, line 4: Expecting value"),
+        ("a.jsonl", '{"a": 1}\n{"a": 2} {"a": 3}\n', "a.jsonl, line 2: something follows after the value (column 9)"),
+        ("a.jsonl", "12\n", "a.jsonl, line 1: a record must be a mapping, found 12"),
+        ("a.csv", "a,b,a\n1,2,3\n", "a.csv has 2 columns with the name 'a'"),
+        ("a.csv", 'a,b\n1,"2\n3"\n4,"5\n', "a.csv, line 4: unexpected end of data"),
         ("a.parquet", "nothing", "a.parquet cannot be read"),
         ("a.arrow", "nothing at all", "a.arrow cannot be read"),
         ("a.json.gz", "nothing", "a.json.gz cannot be read"),
@@ -69,10 +93,37 @@ def test_malformed(tmp_path, name, content, message):
 
 @pytest.mark.parametrize("chunk", [1, 1 << 20])
 def test_line_of_an_error_far_in(tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr(reading, "_CHUNK", chunk)
+    monkeypatch.setattr(json_values, "_CHUNK", chunk)
     good = ",\n".join(json.dumps({"a": i}) for i in range(50))
     with pytest.raises(DataError, match="line 52: "):
         records_of(tmp_path / "a.json", f"[\n{good},\n{{'a': 1}}]")
+
+
+def test_places(tmp_path):
+    """Each record has the line in which it begins, however lines end and the file is laid out."""
+    laid_out = json.dumps([{"a": 1}, {"a": 2}, {"a": 3}], indent=1)
+    for name, content, places in (
+        ("a.json", laid_out, [2, 5, 8]),
+        ("a.json", laid_out.replace("\n", "\r\n"), [2, 5, 8]),
+        ("a.json", '{"a": 1}\n\n{"a": 2}{"a": 3}', [1, 3, 3]),
+        ("a.jsonl", '\ufeff\n{"a": 1}\r\n\r{"a": 2}\n{"a": 3}', [2, 4, 5]),
+        ("a.csv", 'a,b\n1,2\n\n3,"4\n5"\n6,7\n', [2, 4, 6]),
+        ("a.txt", "one\n\ntwo\r\nthree", [1, 3, 4]),
+    ):
+        (tmp_path / name).write_bytes(content.encode())
+        records = read_records(tmp_path / name)
+        assert [records.place for _ in records] == [f"line {line}" for line in places], content
+
+
+def test_what_is_read_otherwise_is_counted(tmp_path):
+    with tallying() as tally:
+        found = records_of(tmp_path / "a.jsonl", '{"a": 1}\n{"a": 1, "b": {"c": 1, "c": 2}}\n{"a": 1, "a": 2}\n')
+        found += records_of(tmp_path / "a.csv", "a,b\n1,2\n3\n")
+    assert found[1:] == [{"a": 1, "b": {"c": 2}}, {"a": 2}, {"a": "1", "b": "2"}, {"a": "3", "b": None}]
+    assert [share.of(5) for share in tally.shares.values()] == [
+        "2 of 5 give a key twice, of which the last value counts; the first is `c` in line 2",
+        "1 of 5 have fewer values than there are columns, which are null then; the first is line 3",
+    ]
 
 
 def test_reading_is_lazy(tmp_path):

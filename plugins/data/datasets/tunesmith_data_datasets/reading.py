@@ -1,4 +1,4 @@
-"""Records of data files, one at a time and exactly as they stand there.
+"""Records of data files, one at a time and exactly as they stand there, each with its place.
 
 JSON is read without Arrow: Arrow gives all records the same keys at every depth, so that the arguments of one tool call
 would get the keys of all others, with null, and prompts would show them.
@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import itertools
-import json
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from tunesmith import DataError
+from tunesmith_library_formats import count, shorten
+
+from .json_values import json_records
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
-_CHUNK = 1 << 20  # characters
-_SPACE = re.compile(r"\s*")
+_JSON, _TABLES, _ARROW = SUFFIXES[:3], SUFFIXES[3:5], SUFFIXES[6:]
+_MAGIC = {b"\x1f\x8b": "gzip, whose name ends in .gz", b"PAR1": "Parquet", b"ARROW1": "Arrow", b"PK": "a zip archive"}
+
+Numbered = Iterator[tuple[int, dict[str, Any]]]
+"""Records with the number of their line or row."""
 
 
 def is_data_file(path: Path) -> bool:
@@ -34,34 +37,35 @@ def suffix_of(path: Path) -> str:
     return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
 
 
-def read_records(path: Path, sample_by: str = "line") -> Iterator[dict[str, Any]]:
-    """Read a data file lazily.
+class Records(Iterator[dict[str, Any]]):
+    """The records of a data file, read lazily.
 
     Args:
         path: JSON (a list, or values one after the other), JSON Lines, CSV, TSV, text, Parquet or Arrow; all but the
             last two may be gzipped.
         sample_by: whether a `line` of a text file is a record, blank ones left out, or the whole `document`.
-
-    Raises: DataError that names the file and the line.
+        most: how many are read; None reads all.
     """
-    suffix = suffix_of(path)
-    if suffix in (".parquet", ".arrow"):
-        yield from _arrow_records(path)
-        return
-    try:
-        with _open(path) as stream:
-            if suffix in (".json", ".jsonl", ".ndjson"):
-                yield from _json_records(stream, path)
-            elif suffix in (".csv", ".tsv"):
-                yield from _csv_records(stream, path)
-            elif suffix == ".txt":
-                yield from _text_records(stream, sample_by)
-            else:
-                raise DataError(f"{path}: cannot read {suffix or 'a file without suffix'}\n  possible: {names()}")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); convert it with iconv") from error
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+
+    def __init__(self, path: Path, sample_by: str = "line", most: int | None = None) -> None:
+        self.path = path
+        self._number = 0
+        self._records = itertools.islice(_numbered(path, sample_by), most)
+        self._unit = "row" if suffix_of(path) in _ARROW else "line"
+
+    @property
+    def place(self) -> str:
+        """Where the last record is: `line 7`, or `row 7` where there are no lines; both count from 1."""
+        return f"{self._unit} {self._number}"
+
+    def __next__(self) -> dict[str, Any]:
+        self._number, record = next(self._records)
+        return record
+
+
+def read_records(path: Path, sample_by: str = "line", most: int | None = None) -> Records:
+    """Read a data file lazily, see `Records`. While it is read: DataError that names the file and the line."""
+    return Records(path, sample_by, most)
 
 
 def names() -> str:
@@ -69,129 +73,105 @@ def names() -> str:
     return ", ".join(SUFFIXES)
 
 
-def _open(path: Path) -> TextIO:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return open(path, encoding="utf-8-sig", newline="")
-
-
-def _text_records(stream: TextIO, sample_by: str) -> Iterator[dict[str, Any]]:
-    if sample_by == "document":
-        yield {"text": stream.read()}
-        return
-    for line in stream:
-        if line.strip():
-            yield {"text": line.rstrip("\r\n")}
-
-
-def _csv_records(stream: TextIO, path: Path) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(sys.maxsize)
-    reader = csv.DictReader(stream, delimiter="\t" if suffix_of(path) == ".tsv" else ",", strict=True)
+def _numbered(path: Path, sample_by: str) -> Numbered:
+    suffix = suffix_of(path)
     try:
-        for record in reader:
-            if None in record:
-                raise DataError(f"{path}, line {reader.line_num}: more values than the {len(record) - 1} columns")
-            yield record
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}") from error
-
-
-def _json_records(stream: TextIO, path: Path) -> Iterator[dict[str, Any]]:
-    values = _JsonValues(stream, path)
-    if values.next_character() == "[":
-        found = values.items()
-    elif suffix_of(path) == ".json":
-        found = values.sequence()
-    else:
-        found = values.lines()
-    for index, value in enumerate(found):
-        if not isinstance(value, dict):
-            raise DataError(f"{path}: record {index} must be a mapping, found {str(value)[:60]!r}")
-        yield value
-
-
-class _JsonValues:
-    """JSON values out of a stream, with little more than one of them in memory."""
-
-    def __init__(self, stream: TextIO, path: Path) -> None:
-        self._stream, self._path = stream, path
-        self._text, self._at = "", 0
-        self._lines = 0  # in what was dropped from the text
-        self._decode = json.JSONDecoder().raw_decode
-
-    def next_character(self) -> str:
-        """Move to the next character that is not white space; "" at the end."""
-        while True:
-            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._read_more():
-                return ""
-
-    def items(self) -> Iterator[Any]:
-        """The items of a list that starts here."""
-        self._at += 1
-        if self.next_character() == "]":
+        if suffix in _ARROW:
+            yield from enumerate(_arrow_records(path), start=1)
             return
-        while True:
-            self.next_character()
-            yield self._value()
-            separator = self.next_character()
-            if separator not in (",", "]"):
-                raise self._error("the list goes on without a comma" if separator else "the list has no end", self._at)
-            self._at += 1
-            if separator == "]":
-                break
-        if self.next_character():
-            raise self._error("something follows after the list", self._at)
+        with _open(path, suffix) as stream:
+            if suffix in _JSON:
+                yield from json_records(stream, path, lines=suffix != ".json")
+            elif suffix in _TABLES:
+                yield from _csv_records(stream, path, suffix)
+            elif suffix == ".txt":
+                yield from _text_records(stream, sample_by)
+            else:
+                raise DataError(f"{path}: cannot read {suffix or 'a file without suffix'}\n  possible: {names()}")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error) from error
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
 
-    def sequence(self) -> Iterator[Any]:
-        """Values one after the other."""
-        while self.next_character():
-            yield self._value()
 
-    def lines(self) -> Iterator[Any]:
-        """One value per line."""
-        rest = self._text[self._at :] + self._stream.readline()
-        first = self._lines + self._text.count("\n", 0, self._at) + 1
-        lines = itertools.chain(io.StringIO(rest), self._stream)
-        for number, line in enumerate(lines, start=first):
-            if line.strip():
-                try:
-                    yield json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise DataError(f"{self._path}, line {number}: {error.msg} (column {error.colno})") from error
+def _open(path: Path, suffix: str) -> TextIO:
+    """A stream of text. Line ends inside of JSON are white space, and read as one kind; elsewhere they stay."""
+    newline = None if suffix in _JSON else ""
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline=newline)
+    return open(path, encoding="utf-8-sig", newline=newline)
 
-    def _value(self) -> Any:
-        while True:
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> DataError:
+    """What to say of a file that is no UTF-8: the line and the byte, or what it is instead."""
+    with gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb") as stream:
+        start = stream.read(8)
+        for magic, what in _MAGIC.items():
+            if start.startswith(magic):
+                return DataError(f"{path} is no text but {what}; name it so")
+        if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return DataError(f"{path} is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path.name}")
+        stream.seek(0)
+        for number, line in enumerate(stream, start=1):
             try:
-                value, self._at = self._decode(self._text, self._at)
-                return value
-            except json.JSONDecodeError as error:
-                if not self._read_more():
-                    raise self._error(error.msg, error.pos) from error
+                line.decode()
+            except UnicodeDecodeError as found:
+                byte = line[found.start]
+                where = f"line {number}, byte {found.start + 1} of it (0x{byte:02x}: {found.reason})"
+                return DataError(f"{path}, {where}: this is not UTF-8; convert the file with iconv, or mend the line")
+    return DataError(f"{path} is not UTF-8 ({error.reason}); convert it with iconv")
 
-    def _read_more(self) -> bool:
-        chunk = self._stream.read(max(_CHUNK, len(self._text)))
-        if not chunk:
-            return False
-        self._lines += self._text.count("\n", 0, self._at)
-        self._text, self._at = self._text[self._at :] + chunk, 0
-        return True
 
-    def _error(self, message: str, position: int) -> DataError:
-        line = self._lines + self._text.count("\n", 0, position) + 1
-        return DataError(f"{self._path}, line {line}: {message}")
+def _text_records(stream: TextIO, sample_by: str) -> Numbered:
+    if sample_by == "document":
+        text = stream.read()
+        if text.strip():
+            yield 1, {"text": text}
+        return
+    for number, line in enumerate(stream, start=1):
+        if line.strip():
+            yield number, {"text": line.rstrip("\r\n")}
+
+
+def _csv_records(stream: TextIO, path: Path, suffix: str) -> Numbered:
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(stream, delimiter="\t" if suffix == ".tsv" else ",", strict=True)
+    last = 0
+    try:
+        columns = next(filter(None, reader), [])
+        last = reader.line_num
+        _refuse_repeated(columns, path)
+        while (values := next(reader, None)) is not None:
+            last, line = reader.line_num, last + 1
+            if len(values) > len(columns):
+                raise DataError(f"{path}, line {line}: more values than the {len(columns)} columns")
+            if not values:
+                continue
+            if len(values) < len(columns):
+                count("have fewer values than there are columns, which are null then", first=f"line {line}")
+                values += [None] * (len(columns) - len(values))  # type: ignore[list-item]
+            yield line, dict(zip(columns, values, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {last + 1}: {error}") from error
+
+
+def _refuse_repeated(columns: list[str], path: Path) -> None:
+    """Raises: DataError for columns of one name: only the last would be read."""
+    for name in columns:
+        if columns.count(name) > 1:
+            raise DataError(f"{path} has {columns.count(name)} columns with the name {shorten(name)!r}\n  rename them")
 
 
 def _arrow_records(path: Path) -> Iterator[dict[str, Any]]:
     import pyarrow
 
     try:
-        for batch in _arrow_batches(path):
+        for number, batch in enumerate(_arrow_batches(path)):
+            if not number:
+                _refuse_repeated(batch.schema.names, path)
             for record in batch.to_pylist():
                 yield {name: _without_null(value) for name, value in record.items()}
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
@@ -199,7 +179,7 @@ def _arrow_batches(path: Path) -> Iterator[Any]:
     import pyarrow.ipc
     import pyarrow.parquet
 
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         yield from pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1000)
         return
     with pyarrow.memory_map(str(path)) as source:

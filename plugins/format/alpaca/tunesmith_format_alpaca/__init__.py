@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from itertools import chain
+from typing import ClassVar
 
-from tunesmith import DataError, hookimpl, plugin
+from tunesmith import hookimpl, plugin
 from tunesmith.types import Message, Row
-from tunesmith_library_formats import MEDIA, Columns, Record, convert, finish, label_of, shorten
+from tunesmith_library_formats import (
+    ANYTHING,
+    BESIDE,
+    TEXT,
+    Columns,
+    Fields,
+    ListOf,
+    Record,
+    convert,
+    finish,
+    label_of,
+)
 
-FIELDS = ("instruction", "input", "output", "history", "system", "tools", "chosen", "rejected", "label", *MEDIA)
+SHAPE = Fields(
+    {
+        **dict.fromkeys(("instruction", "input", "output", "chosen", "rejected"), TEXT),
+        "history": ListOf(ListOf(TEXT, 2)),
+        "label": ANYTHING,
+        **BESIDE,
+    }
+)
 ALIASES = {"prompt": "instruction", "query": "input", "response": "output", "kto_tag": "label"}
 
 
@@ -34,8 +53,8 @@ class Alpaca:
 
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:
-        where = Columns("alpaca", FIELDS, columns, ALIASES)
-        return convert(records, partial(_row, where=where))
+        where = Columns("alpaca", SHAPE.fields, columns, ALIASES)
+        return convert(records, partial(_row, where=where), SHAPE, where)
 
 
 def _row(record: Record, where: Columns) -> Row:
@@ -46,36 +65,23 @@ def _row(record: Record, where: Columns) -> Row:
         where.need(record, "instruction", "output")
     else:
         where.need(record, "instruction")
-    question = "\n".join(filter(None, (_text(get("instruction"), "instruction"), _text(get("input"), "input"))))
+    question = "\n".join(filter(None, (get("instruction"), get("input"))))
     prompt = [*_history(get("history")), {"role": "user", "content": question}]
     if chosen is not None and rejected is not None:
-        row: Row = {"prompt": prompt, "chosen": _answer(chosen, "chosen"), "rejected": _answer(rejected, "rejected")}
+        row: Row = {"prompt": prompt, "chosen": [_answer(chosen)], "rejected": [_answer(rejected)]}
     elif not output:
         row = {"prompt": prompt}
     elif label is not None:
-        row = {"prompt": prompt, "completion": _answer(output, "output"), "label": label}
+        row = {"prompt": prompt, "completion": [_answer(output)], "label": label}
     else:
-        row = {"messages": [*prompt, *_answer(output, "output")]}
+        row = {"messages": [*prompt, _answer(output)]}
     return finish(row, record, where)
 
 
-def _text(value: Any, field: str) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise DataError(f"{field} must be text, found {shorten(value)}")
-    return value
+def _answer(text: str) -> Message:
+    return {"role": "assistant", "content": text}
 
 
-def _answer(value: Any, field: str) -> list[Message]:
-    return [{"role": "assistant", "content": _text(value, field)}]
-
-
-def _history(pairs: Any) -> list[Message]:
-    messages: list[Message] = []
-    for pair in pairs or ():
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise DataError(f"history must be a list of [question, answer], found {shorten(pair)}")
-        messages.append({"role": "user", "content": _text(pair[0], "history")})
-        messages += _answer(pair[1], "history")
-    return messages
+def _history(pairs: Sequence[Sequence[str]] | None) -> list[Message]:
+    said = [({"role": "user", "content": question}, _answer(answer)) for question, answer in pairs or ()]
+    return list(chain.from_iterable(said))

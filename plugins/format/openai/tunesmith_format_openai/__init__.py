@@ -6,11 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from tunesmith import hookimpl, plugin
+from tunesmith import DataError, hookimpl, plugin
 from tunesmith.types import Message, Row
 from tunesmith_library_formats import (
-    MEDIA,
+    ANYTHING,
+    BESIDE,
+    CONVERSATION,
     Columns,
+    Fields,
     Record,
     convert,
     finish,
@@ -19,9 +22,11 @@ from tunesmith_library_formats import (
     labelled,
     parse_answer,
     parse_messages,
+    shorten,
 )
 
-FIELDS = ("messages", "prompt", "completion", "chosen", "rejected", "label", "system", "tools", *MEDIA)
+_CONVERSATIONS = ("messages", "prompt", "completion", "chosen", "rejected")
+SHAPE = Fields({**dict.fromkeys(_CONVERSATIONS, CONVERSATION), "label": ANYTHING, **BESIDE})
 
 
 @plugin
@@ -52,8 +57,8 @@ class OpenAI:
 
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:
-        where = Columns("openai", FIELDS, columns, {"kto_tag": "label"})
-        return convert(records, partial(_row, where=where))
+        where = Columns("openai", SHAPE.fields, columns, {"kto_tag": "label"})
+        return convert(records, partial(_row, where=where), SHAPE, where)
 
 
 def _is_conversation(value: Any) -> bool:
@@ -86,6 +91,8 @@ def _row(record: Record, where: Columns) -> Row:
 def _flatten(record: Record) -> dict[str, Any]:
     """OpenAI's preference format in TRL's names."""
     asked = record.get("input") or {}
+    if not isinstance(asked, Mapping):
+        raise DataError(f"`input` must be a mapping with messages, found {shorten(asked)}")
     made = {"prompt": asked.get("messages"), "tools": asked.get("tools")}
     return {**made, "chosen": record["preferred_output"], "rejected": record.get("non_preferred_output")}
 

@@ -93,7 +93,7 @@ def test_turns_need_not_alternate():
         ([HUMAN, {"from": "function_call", "value": "count()"}], "turn 1: a tool call is not JSON"),
         ([HUMAN, {"from": "function_call", "value": "{}"}], "turn 1: a tool call needs name and arguments"),
         ([], "must be a list of turns"),
-        ([HUMAN, "Hello"], "turn 1: a turn must be a mapping"),
+        ([HUMAN, "Hello"], "record 0: `conversations[1]` must be a mapping, found Hello"),
     ],
 )
 def test_errors_name_record_and_turn(turns, message):

@@ -11,14 +11,20 @@ from tunesmith import DataError, hookimpl, plugin
 from tunesmith.errors import choices
 from tunesmith.types import Message, Row
 from tunesmith_library_formats import (
-    MEDIA,
+    ANYTHING,
+    BESIDE,
+    MAPPING,
     Columns,
+    Fields,
+    JsonText,
+    ListOf,
     Record,
     convert,
     finish,
     first_message,
     label_of,
     labelled,
+    one_of,
     parse_json,
     parse_message,
     parse_tool_calls,
@@ -43,7 +49,10 @@ TAGS = {
     "observation_tag": "tool",
     "function_tag": FUNCTION_CALL,
 }
-FIELDS = ("conversations", "system", "tools", "chosen", "rejected", "label", *MEDIA, "role_tag", "content_tag", *TAGS)
+_ANSWER = JsonText(one_of(MAPPING, ListOf(MAPPING)))
+_OWN = {"conversations": JsonText(ListOf(MAPPING)), "chosen": _ANSWER, "rejected": _ANSWER, "label": ANYTHING}
+SHAPE = Fields({**_OWN, **BESIDE})
+FIELDS = (*SHAPE.fields, "role_tag", "content_tag", *TAGS)
 _THOUGHT = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 
 
@@ -75,7 +84,7 @@ class ShareGPT:
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:
         where = Columns("sharegpt", FIELDS, columns, {"messages": "conversations", "kto_tag": "label"})
         roles = ROLES | {where.of(tag): role for tag, role in TAGS.items() if where.mapped(tag)}
-        return convert(records, partial(_row, where=where, roles=roles))
+        return convert(records, partial(_row, where=where, roles=roles), SHAPE, where)
 
 
 def _row(record: Record, where: Columns, roles: Mapping[str, str]) -> Row:

@@ -8,7 +8,9 @@ from typing import ClassVar
 
 from tunesmith import DataError, hookimpl, plugin
 from tunesmith.types import Row
-from tunesmith_library_formats import Columns, Record, convert, shorten
+from tunesmith_library_formats import TEXT, Columns, Fields, Record, convert
+
+SHAPE = Fields({"text": TEXT})
 
 
 @plugin
@@ -24,12 +26,12 @@ class Text:
 
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:
-        where = Columns("text", ("text",), columns, {"prompt": "text"})
-        return convert(records, partial(_row, where=where))
+        where = Columns("text", SHAPE.fields, columns, {"prompt": "text"})
+        return convert(records, partial(_row, where=where), SHAPE, where)
 
 
 def _row(record: Record, where: Columns) -> Row:
     (text,) = where.need(record, "text")
-    if not isinstance(text, str):
-        raise DataError(f"`{where.of('text')}` must be text, found {shorten(text)}")
+    if text is None:
+        raise DataError(f"`{where.of('text')}` must be text, found None")
     return {"text": text}

@@ -5,12 +5,20 @@ and optionally `reasoning`, `tool_calls` (with `arguments` as a mapping), `tool_
 """
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from tunesmith import DataError
 from tunesmith.errors import choices
 from tunesmith.types import Message
+
+from tunesmith_library_formats.json_text import JsonDecoder, JsonError
+from tunesmith_library_formats.shapes import MESSAGE, shorten
+from tunesmith_library_formats.tally import count
+
+REPEATED_KEY = "give a key twice, of which the last value counts"
+_ANY_CONTENT = ("tool", "function")  # what a tool gives may be any JSON
 
 ROLES = {
     "system": "system",
@@ -29,16 +37,15 @@ def parse_json(value: Any, what: str) -> Any:
     """
     if not isinstance(value, str):
         return value
+    decoder = JsonDecoder()
     try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{what} is not JSON ({error}): {shorten(value)}") from error
-
-
-def shorten(value: Any) -> str:
-    """A value as it may stand in an error message."""
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+        parsed = decoder.decode(value)
+    except JsonError as error:
+        place = f"character {error.position}"
+        raise DataError(f"{what} is not JSON ({error}, {place}): {shorten(value)}") from error
+    if decoder.repeated:
+        count(REPEATED_KEY, first=f"`{decoder.repeated[0]}` in the JSON text of {what}")
+    return parsed
 
 
 def parse_tools(value: Any) -> list[dict[str, Any]] | None:
@@ -54,6 +61,8 @@ def parse_tools(value: Any) -> list[dict[str, Any]] | None:
     tools = parse_json(value, "tools")
     if not tools:
         return None
+    if not isinstance(tools, list | tuple | Mapping):
+        raise DataError(f"tools must be a list of mappings, found {shorten(tools)}")
     made = []
     for tool in [tools] if isinstance(tools, Mapping) else tools:
         tool = parse_json(tool, "a tool")
@@ -102,18 +111,23 @@ def parse_message(item: Any) -> Message:
     """
     if not isinstance(item, Mapping):
         raise DataError(f"a message must be a mapping with role and content, found {shorten(item)}")
+    if not MESSAGE.fits(item):
+        raise DataError(MESSAGE.fault(item, ""))
     role = ROLES.get(str(item.get("role")))
     if role is None:
         raise DataError(f"unknown role {item.get('role')!r}; {choices(str(item.get('role')), ROLES)}")
     message: Message = {"role": role}
-    parts = _Parts(item.get("content"))
+    content = item.get("content")
+    if not isinstance(content, str | list | None) and item["role"] not in _ANY_CONTENT:
+        raise DataError(f"`content` of {role} must be text or a list of parts, found {shorten(content)}")
+    parts = _Parts(content)
     message["content"] = parts.content
     reasoning = parts.reasoning or item.get("reasoning_content") or item.get("reasoning")
     if reasoning:
         message["reasoning"] = reasoning
-    calls = [*parts.tool_calls, *(item.get("tool_calls") or ()), *filter(None, [item.get("function_call")])]
+    calls = [*parts.tool_calls, *_calls(item.get("tool_calls")), *_calls(item.get("function_call"))]
     if calls:
-        message["tool_calls"] = parse_tool_calls(calls)
+        message["tool_calls"] = calls
     elif "content" not in item:
         raise DataError(f"a message of {role} has no content: {shorten(dict(item))}")
     for name in ("tool_call_id", "name"):
@@ -125,11 +139,18 @@ def parse_message(item: Any) -> Message:
     return message
 
 
+def _calls(value: Any) -> list[dict[str, Any]]:
+    return parse_tool_calls(value) if value else []
+
+
 def _number(weight: Any) -> float:
     try:
-        return float(weight)
-    except (TypeError, ValueError):
-        raise DataError(f"the weight of a message must be a number, found {shorten(weight)}") from None
+        number = float(weight)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"the weight of a message must be a number, found {shorten(weight)}")
+    return number
 
 
 class _Parts:

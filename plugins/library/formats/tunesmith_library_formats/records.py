@@ -1,5 +1,7 @@
 """Finding fields in records whose columns may be named otherwise, and saying which record is wrong."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -7,19 +9,37 @@ from tunesmith import DataError
 from tunesmith.errors import choices
 from tunesmith.types import Row
 
+from tunesmith_library_formats.shapes import Fields
+
 Record = Mapping[str, Any]
 
 
-def convert(records: Iterable[Record], to_row: Callable[[Record], Row]) -> Iterator[Row]:
+def convert(
+    records: Iterable[Record],
+    to_row: Callable[[Record], Row],
+    shape: Fields | None = None,
+    columns: Columns | None = None,
+) -> Iterator[Row]:
     """Turn each record into a row.
 
-    Raises: DataError with the record's index, counted from 0.
+    Args:
+        records: where they have a `place`, such as `line 7`, messages name it.
+        shape: what the fields of a record may hold; records of another shape do not come to `to_row`.
+        columns: where the record has those fields.
+
+    Raises: DataError with the record's place, or its index, counted from 0.
     """
+    fault_of = shape.checker(columns.of if columns else str) if shape else None
     for index, record in enumerate(records):
         try:
+            fault = fault_of(record) if fault_of else ""
+            if fault:
+                raise DataError(fault)
             row = to_row(record)
-        except DataError as error:
-            raise DataError(f"record {index}: {error}") from error
+        except (DataError, RecursionError) as error:
+            place = getattr(records, "place", f"record {index}")
+            said = "it is nested too deep" if isinstance(error, RecursionError) else error
+            raise DataError(f"{place}: {said}") from error
         yield row
 
 

@@ -6,8 +6,9 @@ from typing import Any
 from tunesmith import DataError
 from tunesmith.types import Message, Row
 
-from tunesmith_library_formats.messages import parse_tools, shorten
+from tunesmith_library_formats.messages import parse_tools
 from tunesmith_library_formats.records import Columns, Record
+from tunesmith_library_formats.shapes import shorten
 
 MEDIA = ("images", "videos", "audios")
 

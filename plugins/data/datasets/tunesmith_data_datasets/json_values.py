@@ -1,0 +1,124 @@
+"""JSON values out of a stream, with little more than one of them in memory, each with the line where it begins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from tunesmith import DataError
+from tunesmith_library_formats import REPEATED_KEY, JsonDecoder, JsonError, count, shorten
+
+_CHUNK = 1 << 20  # characters
+_SPACE = re.compile(r"\s*")
+
+
+def json_records(stream: TextIO, path: Path, lines: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The mappings of a JSON file, with the line that each begins in.
+
+    Args:
+        stream: the text, with `\\n` at the end of lines.
+        lines: whether each line is a value; a file that begins with `[` is a list all the same.
+
+    Raises: DataError that names the line.
+    """
+    values = _Values(stream, path)
+    listed = values.next_character() == "["
+    for line, value in values.items() if listed else values.lines() if lines else values.sequence():
+        if values.decoder.repeated:
+            count(REPEATED_KEY, first=f"`{values.decoder.repeated[0]}` in line {line}")
+            values.decoder.repeated.clear()
+        if not isinstance(value, dict):
+            raise DataError(f"{path}, line {line}: a record must be a mapping, found {shorten(value)}")
+        yield line, value
+
+
+class _Values:
+    """The values of a stream."""
+
+    def __init__(self, stream: TextIO, path: Path) -> None:
+        self.decoder = JsonDecoder()
+        self._stream, self._path = stream, path
+        self._text, self._at = "", 0
+        self._line, self._counted = 1, 0  # the line of the character up to which lines were counted
+
+    def next_character(self) -> str:
+        """Move to the next character that is not white space; "" at the end."""
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._read_more():
+                return ""
+
+    def items(self) -> Iterator[tuple[int, Any]]:
+        """The items of a list that starts here."""
+        self._at += 1
+        if self.next_character() != "]":
+            while True:
+                self.next_character()
+                yield self._value()
+                separator = self.next_character()
+                if separator not in (",", "]"):
+                    missing = "the list goes on without a comma" if separator else "the list has no end"
+                    raise self._error(missing, self._at)
+                if separator == "]":
+                    break
+                self._at += 1
+        self._at += 1
+        if self.next_character():
+            raise self._error("something follows after the list", self._at)
+
+    def sequence(self) -> Iterator[tuple[int, Any]]:
+        """Values one after the other."""
+        while self.next_character():
+            yield self._value()
+
+    def lines(self) -> Iterator[tuple[int, Any]]:
+        """One value per line."""
+        number = self._line_of(self._at)
+        rest = (self._text[self._at :] + self._stream.readline()).split("\n")
+        self._text, self._at = "", 0
+        for line in self._lines_of(rest):
+            if line.strip():
+                try:
+                    yield number, self.decoder.decode(line)
+                except JsonError as error:
+                    where = f"{self._path}, line {number}"
+                    raise DataError(f"{where}: {error} (column {error.position + 1})") from error
+            number += 1
+
+    def _lines_of(self, first: list[str]) -> Iterator[str]:
+        if first and not first[-1]:  # what is behind the last end of a line
+            first.pop()
+        yield from first
+        yield from self._stream
+
+    def _value(self) -> tuple[int, Any]:
+        while True:
+            try:
+                line = self._line_of(self._at)
+                value, self._at = self.decoder.decode_at(self._text, self._at)
+                return line, value
+            except JsonError as error:
+                self.decoder.repeated.clear()
+                if not error.open or not self._read_more():
+                    raise self._error(str(error), error.position) from error
+
+    def _read_more(self) -> bool:
+        chunk = self._stream.read(max(_CHUNK, len(self._text)))
+        if not chunk:
+            return False
+        self._line_of(self._at)
+        self._text, self._at, self._counted = self._text[self._at :] + chunk, 0, 0
+        return True
+
+    def _line_of(self, position: int) -> int:
+        """The line of a character; positions must not go back."""
+        self._line += self._text.count("\n", self._counted, position)
+        self._counted = position
+        return self._line
+
+    def _error(self, message: str, position: int) -> DataError:
+        return DataError(f"{self._path}, line {self._line_of(position)}: {message}")
