@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,6 +44,31 @@ def test_asking_does_not_import_torch() -> None:
     environment = {**os.environ, "WORLD_SIZE": "2", "RANK": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2", "False", "False"]
+
+
+def test_groups_end_after_the_models_that_hold_them_from_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that ends with a wrapped model keeps Python's lock, for which its own thread waits: a hang at exit."""
+
+    class Group:
+        pass
+
+    world, made, order = Group(), Group(), []
+    alive = [weakref.ref(world), weakref.ref(made)]
+    fake = SimpleNamespace(
+        group=SimpleNamespace(WORLD=world),
+        is_available=lambda: True,
+        is_initialized=lambda: True,
+        destroy_process_group=lambda: (order.append("left"), delattr(fake.group, "WORLD")),
+    )
+    monkeypatch.setattr(processes, "_group", lambda: fake)
+    monkeypatch.setattr(processes, "_made", [made])
+    monkeypatch.setattr(
+        processes.gc, "collect", lambda: order.append([reference() is not None for reference in alive])
+    )
+    del world, made
+    processes._leave()
+    assert order == [[True, True], "left"]
+    assert [reference() for reference in alive] == [None, None]
 
 
 @pytest.fixture(scope="module")

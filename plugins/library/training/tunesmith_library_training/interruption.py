@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -42,6 +43,7 @@ class Interruption:
             return
         if not self.requested:
             self.requested, self._since = True, time.monotonic()
-            logger.warning("interrupted: finishing this step and saving a checkpoint (again: stop at once)")
+            with contextlib.suppress(RuntimeError):  # the signal came while the same stream was being written to
+                logger.warning("interrupted: finishing this step and saving a checkpoint (again: stop at once)")
         elif time.monotonic() - self._since > TOGETHER:
             raise KeyboardInterrupt

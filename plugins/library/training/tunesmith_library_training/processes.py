@@ -11,6 +11,7 @@ import atexit
 import gc
 import os
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,7 @@ def numbers_group() -> ProcessGroup | None:
         return None
     leave_at_exit()
     made: ProcessGroup = _group().new_group(backend="gloo")
+    _made.append(made)
     return made
 
 
@@ -84,10 +86,24 @@ def leave_at_exit() -> None:
     atexit.register(_leave)
 
 
+_made: list[ProcessGroup] = []  # by `numbers_group`
+_LETTING_GO = 0.1  # seconds without Python's lock, in which threads let go of the tensors of the last collective
+
+
 def _leave() -> None:
+    """Let go of the groups, and be the last who does.
+
+    A group's end waits for its threads, and a thread that has just finished waits for Python's lock to let go of its
+    tensors. A group that ends when Python deletes it gives the lock away first; one that ends with a wrapped model,
+    which has it from C++, does not, and both wait for ever.
+    """
+    held = [*_made, *([_group().group.WORLD] if _joined() else [])]
+    _made.clear()
+    time.sleep(_LETTING_GO)
+    gc.collect()  # a trainer and its wrapped model refer to each other, and hold the groups
     if _joined():
         _group().destroy_process_group()
-    gc.collect()  # a trainer and its wrapped model refer to each other, and hold the groups
+    held.clear()
 
 
 # ---- what they do together; all of them call it, after they have found together --------------------------------------

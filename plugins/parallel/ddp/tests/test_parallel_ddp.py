@@ -194,6 +194,32 @@ sys.exit(75)
     assert (tmp_path / "saved").exists()
 
 
+_LAUNCHES = """
+import sys
+from tunesmith_parallel_ddp import Ddp
+program = (
+    "import os, pathlib, sys, time; draft = pathlib.Path(sys.argv[1], 'draft-' + os.environ['RANK']);"
+    "draft.write_text(str(os.getpid())); draft.rename(draft.with_name(os.environ['RANK'])); time.sleep(300)"
+)
+Ddp(processes=2).launch([sys.executable, "-c", program, sys.argv[1]])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a killed parent is not noticed")
+def test_none_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", _LAUNCHES, str(tmp_path)])
+    try:
+        wait_for(tmp_path / "0", tmp_path / "1")
+    finally:
+        process.kill()
+        process.wait()
+    workers = [int((tmp_path / str(rank)).read_text()) for rank in (0, 1)]
+    deadline = time.monotonic() + 10
+    while any(map(_runs, workers)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(_runs, workers))
+
+
 _COUNTS_SIGNALS = """
 import os, pathlib, signal, sys, time
 heard = []

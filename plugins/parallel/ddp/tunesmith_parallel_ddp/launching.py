@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -14,9 +15,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from tunesmith.errors import RESUMABLE
 from tunesmith.messages import logger
+from tunesmith_library_configuration.owners import end_with_parent
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MISTAKE = 2  # exit code of a process that has said what its user is to mend
@@ -95,12 +98,14 @@ def _start(command: Sequence[str], group: Group, local_rank: int, master: tuple[
         "MASTER_ADDR": master[0],
         "MASTER_PORT": master[1],
     }
+    # whoever kills this process without asking means the run, which nobody would end then
+    bound = functools.partial(end_with_parent, os.getpid()) if os.name == "posix" else None
+    options: dict[str, Any] = {"env": environment, "start_new_session": True, "preexec_fn": bound}
     if rank == 0:
-        return Worker(rank, subprocess.Popen(command, env=environment, start_new_session=True), None)
+        return Worker(rank, subprocess.Popen(command, **options), None)
     said = desk / f"rank-{rank}"
     with said.open("wb") as file:
-        silent = subprocess.DEVNULL
-        process = subprocess.Popen(command, env=environment, stdout=silent, stderr=file, start_new_session=True)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file, **options)
     return Worker(rank, process, said)
 
 
