@@ -34,7 +34,8 @@ class Lora:
     alpha: Annotated[int, at_least(1)] | None = None  # scale: alpha / rank (rsLoRA: alpha / √rank); null is 2 × rank
     # probability with which an input of the trained matrices is dropped in training
     dropout: Annotated[float, Range(0, 1, high_excluded=True)] = 0.0
-    # layers to adapt: names, parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
+    # layers to adapt: names, parts of dotted names, or patterns with `*`; `all`: all linear layers and fused experts,
+    # but neither the output head nor a router of experts
     target_modules: list[str] | str = "all"
     exclude_modules: list[str] = []  # layers to leave out again, written the same way
     # ranks of single layers instead of `rank`: {down_proj: 32}; names are written as in target_modules, the last counts
@@ -165,27 +166,22 @@ class Lora:
         return adapted
 
     def _make(self, model: Any, source: ModelSource) -> Any:
-        """Put fresh matrices beside the chosen layers."""
+        """Put fresh matrices beside the chosen layers, and on the chosen experts."""
         from peft import EvaConfig, LoraConfig
         from tunesmith_library_adapting.adapters import adapt
-        from tunesmith_library_adapting.targets import (
-            keeps_tied,
-            per_layer,
-            pick_targets,
-            refuse_unknown_modules,
-            token_layers,
-        )
+        from tunesmith_library_adapting.targets import keeps_tied, per_layer, token_layers
 
         from .starting import read_start
 
-        refuse_unknown_modules("modules_to_save", self.modules_to_save, model)
-        targets = pick_targets(model, self.target_modules, [*self.exclude_modules, *self.modules_to_save])
+        layers, parameters = self._targets(model)
+        targets = [*layers, *parameters]
         start: Any = f"pissa_niter_{self.pissa_iterations}" if self.pissa_iterations else self.init
         config = LoraConfig(
             r=self.rank,
             lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
             lora_dropout=self.dropout,
-            target_modules=targets,
+            target_modules=layers,
+            target_parameters=parameters or None,
             rank_pattern=per_layer("rank_pattern", self.rank_pattern, targets, model),
             alpha_pattern=per_layer("rank_pattern", self._following_alphas(), targets, model)
             | per_layer("alpha_pattern", self.alpha_pattern, targets, model),
@@ -207,6 +203,23 @@ class Lora:
 
             self._rounding = start_from_rounding(adapted, source.path)
         return adapted
+
+    def _targets(self, model: Any) -> tuple[list[str], list[str]]:
+        """Names of layers, and of the parameters of fused experts, as peft takes them."""
+        from tunesmith_library_adapting.targets import (
+            pick_parameters,
+            pick_targets,
+            refuse_unknown_modules,
+            shortened_parameters,
+        )
+
+        from .experts import refuse_options
+
+        refuse_unknown_modules("modules_to_save", self.modules_to_save, model)
+        exclude = [*self.exclude_modules, *self.modules_to_save]
+        parameters = pick_parameters(model, self.target_modules, exclude)
+        refuse_options(self, parameters)
+        return pick_targets(model, self.target_modules, exclude), shortened_parameters(model, parameters)
 
     def _following_alphas(self) -> dict[str, int]:
         """Where alpha follows the rank, it follows the ranks of single layers too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
 from tunesmith_library_estimates.estimation import Estimate, Weight
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def estimate_lora(lora: Lora, estimate: Estimate) -> Estimate:
-    """Freeze the model, and add what is trained beside it, in float32."""
+    """Freeze the model, and add what is trained beside it, in float32; and say what share of it that reaches."""
     if lora.path is not None:
         return estimate.without("the adapter that adapter.path names")
     layers = _layers(estimate)
@@ -26,13 +27,17 @@ def estimate_lora(lora: Lora, estimate: Estimate) -> Estimate:
             lora.bias == "all" or (lora.bias == "lora_only" and weight.name in biased)
         )
         weights.append(replace(weight, trained=learns, bits=32.0 if learns else weight.bits))
-    beside = [*_beside(lora, adapted), *_whole(lora, estimate), *_tokens(lora, estimate)]
-    return replace(estimate, weights=(*weights, *beside))
+    whole = list(_whole(lora, estimate))
+    reached = {name for layer in adapted for name in (layer, f"{layer}.weight")}
+    reached |= {weight.name.removesuffix(".modules_to_save") for weight in whole}
+    beside = [*_beside(lora, adapted), *whole, *_tokens(lora, estimate)]
+    found = replace(estimate, weights=tuple(weights)).reaching("adapter, LoRA", reached)
+    return replace(found, weights=(*weights, *beside))
 
 
 def _layers(estimate: Estimate) -> dict[str, tuple[int, ...]]:
     """Layers that can get an adapter, with the shapes of their matrices; a tied output layer has the embeddings'."""
-    kinds = ("linear", "head", "embedding")
+    kinds = ("linear", "head", "embedding", "experts")
     found = {weight.name.removesuffix(".weight"): weight for weight in estimate.weights if weight.kind in kinds}
     layers = {name: weight.shape for name, weight in found.items()}
     embeddings = next((weight for weight in found.values() if weight.kind == "embedding"), None)
@@ -45,15 +50,19 @@ def _is_adapted(lora: Lora, name: str, estimate: Estimate) -> bool:
     if matches_any(name, [*lora.exclude_modules, *lora.modules_to_save]):
         return False
     asked = [lora.target_modules] if isinstance(lora.target_modules, str) else lora.target_modules
-    linear = any(weight.kind == "linear" and weight.name == f"{name}.weight" for weight in estimate.weights)
-    return any(linear if pattern == "all" else matches(name, pattern) for pattern in asked)
+    names = {weight.name for weight in estimate.weights if weight.kind in ("linear", "experts")}
+    every = name in names or f"{name}.weight" in names
+    return any(every if pattern == "all" else matches(name, pattern) for pattern in asked)
 
 
 def _beside(lora: Lora, adapted: dict[str, tuple[int, ...]]) -> Iterator[Weight]:
-    """The matrices A (rank, in) and B (out, rank) of each layer, and with DoRA its magnitudes (out,)."""
-    for name, (out, into) in adapted.items():
+    """The matrices A (rank, in) and B (out, rank) of each layer, and with DoRA its magnitudes (out,).
+
+    Of fused experts (experts, out, in) those of all experts are one: (experts · rank, in) and (out, experts · rank).
+    """
+    for name, (*experts, out, into) in adapted.items():
         ranks = [rank for pattern, rank in lora.rank_pattern.items() if matches(name, pattern)]
-        rank = ranks[-1] if ranks else lora.rank
+        rank = (ranks[-1] if ranks else lora.rank) * prod(experts)
         yield Weight(f"{name}.lora_A.weight", (rank, into), "other", 32.0, True)
         yield Weight(f"{name}.lora_B.weight", (out, rank), "other", 32.0, True)
         if lora.use_dora:

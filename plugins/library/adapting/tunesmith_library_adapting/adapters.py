@@ -12,6 +12,10 @@ from peft import PeftConfig, PeftModel, get_peft_model
 from tunesmith import TunesmithError, announce
 from tunesmith.messages import logger
 from tunesmith.types import ModelSource
+from tunesmith_library_publishing.adapters import as_loaded, names_for
+from tunesmith_library_weights.experts import shown_whole
+
+from tunesmith_library_adapting.experts import adapted_share, over_packed
 
 
 def adapt(model: Any, config: Any) -> Any:
@@ -22,8 +26,8 @@ def adapt(model: Any, config: Any) -> Any:
     whole = list(config.modules_to_save or [])
     config.modules_to_save = [*whole, *(name for name in fresh_modules(model) if name not in whole)] or None
     try:
-        with quiet():
-            return get_peft_model(model, config)
+        with quiet(), shown_whole(model):
+            return over_packed(get_peft_model(model, config))
     except (ValueError, TypeError) as error:
         raise TunesmithError(f"peft cannot adapt this model: {error}") from error
 
@@ -50,10 +54,11 @@ def load(model: Any, folder: Path, source: ModelSource) -> Any:
     config = PeftConfig.from_pretrained(str(folder))
     if not model.can_generate():  # a classifier, over which an adapter that was trained to write can be put too
         config.task_type = None
-    with quiet():
-        return PeftModel.from_pretrained(
-            model, str(folder), is_trainable=source.training, autocast_adapter_dtype=source.training, config=config
-        )
+    key_mapping = as_loaded(config, names_for(model)) or None
+    options = {"autocast_adapter_dtype": source.training, "config": config, "key_mapping": key_mapping}
+    with quiet(), shown_whole(model):
+        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=source.training, **options)
+    return over_packed(adapted)
 
 
 def fresh_modules(model: Any) -> list[str]:
@@ -80,6 +85,7 @@ def ready_to_train(model: Any, what: str) -> Any:
     if not trained:
         logger.warning("this adapter has no trainable weights")
     announce("trained", f"{trained:,} of {total:,} parameters ({trained / total:.2%})", what)
+    announce("adapted", *adapted_share(model))
     return model
 
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from peft.tuners.lora.layer import ParamWrapper
 from peft.tuners.trainable_tokens import TrainableTokensLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 from tunesmith import TunesmithError
+
+from tunesmith_library_adapting.experts import is_packed
 
 _PLAIN_LAYERS = (nn.Linear, nn.Embedding, Conv1D)
 
@@ -30,7 +33,7 @@ def merge(model: Any) -> Any:
     if not isinstance(model, PeftModel):
         return model
     for name, module in model.named_modules():
-        if _is_adapted(module) and not is_plain(module.get_base_layer()):
+        if _is_adapted(module) and not _takes_sum(module):
             raise TunesmithError(
                 f"the adapter cannot be merged: {name.removeprefix('base_model.model.')} is a "
                 f"{type(module.get_base_layer()).__name__}, and the sum would be rounded to its few bits.\n"
@@ -50,10 +53,17 @@ def _separate_tied(model: Any) -> None:
     """
     owners = Counter(id(module.weight) for module in model.modules() if isinstance(module, _PLAIN_LAYERS))
     for module in model.modules():
-        layer = module.get_base_layer() if _is_adapted(module) else None
+        layer = module.get_base_layer() if _is_adapted(module) and not isinstance(module, ParamWrapper) else None
         if layer is not None and owners[id(layer.weight)] > 1:
             layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
             model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = False
+
+
+def _takes_sum(module: Any) -> bool:
+    """Whether what an adapter adds can be added to the numbers beneath it."""
+    if isinstance(module, ParamWrapper):
+        return not is_packed(module) and module.get_param().is_floating_point()
+    return is_plain(module.get_base_layer())
 
 
 def _is_adapted(module: Any) -> bool:

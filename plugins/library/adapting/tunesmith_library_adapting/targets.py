@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith import TunesmithError
 from tunesmith.errors import choices
+from tunesmith_library_weights.experts import block_of, fused_experts, routers
 from tunesmith_library_weights.patterns import matches, matches_any, parts_of, refuse_unknown
 
 
@@ -15,33 +19,89 @@ def pick_targets(model: Any, include: Sequence[str] | str, exclude: Sequence[str
 
     Args:
         include: patterns as `tunesmith_library_weights.matches` reads them; `all` is every linear layer but the
-            output head.
+            output head, the routers of a mixture of experts, and layers that are `bypassed`.
         exclude: patterns of layers to leave out again, as the model's `fresh_modules` are, which are trained whole.
 
-    Returns: names for peft, as short as they can be without fitting another module.
+    Returns: names for peft, as short as they can be without fitting another module; none where the patterns fit fused
+        experts alone, which `pick_parameters` gives.
 
     Raises: TunesmithError when a pattern fits nothing, with the names there are.
     """
     layers = adaptable_layers(model)
     patterns = [include] if isinstance(include, str) else list(include)
-    refuse_unknown("adapter.target_modules", [name for name in patterns if name != "all"], layers, "layer")
-    refuse_unknown("adapter.exclude_modules", exclude, [name for name, _ in model.named_modules()], "layer")
-    linear = set(linear_layers(model))
-    picked = [
-        name
-        for name in layers
-        if any(name in linear if pattern == "all" else matches(name, pattern) for pattern in patterns)
-        and not matches_any(name, [*exclude, *getattr(model, "fresh_modules", ())])
-    ]
-    if not picked:
+    modules = [name for name, _ in model.named_modules()]
+    known = [*layers, *adaptable_parameters(model)]
+    refuse_unknown("adapter.target_modules", [name for name in patterns if name != "all"], known, "layer")
+    refuse_unknown("adapter.exclude_modules", exclude, [*modules, *known], "layer")
+    linear = set(linear_layers(model)) - set(routers(model)) - bypassed(model)
+    picked = _picked(model, layers, patterns, exclude, linear)
+    if not picked and not pick_parameters(model, include, exclude):
         raise TunesmithError(f"adapter.target_modules={patterns} without {list(exclude)} leaves no layer to adapt")
-    return _shortened(picked, [name for name, _ in model.named_modules()])
+    return shortened(picked, modules) if picked else []
+
+
+def pick_parameters(model: Any, include: Sequence[str] | str, exclude: Sequence[str]) -> list[str]:
+    """Choose the fused experts that get an adapter, as `pick_targets` chooses layers.
+
+    Returns: dotted names of parameters. `all` is every one of them; a router's weight has to be named.
+    """
+    patterns = [include] if isinstance(include, str) else list(include)
+    experts = {item.name for item in fused_experts(model)}
+    return _picked(model, adaptable_parameters(model), patterns, exclude, experts)
+
+
+def adaptable_parameters(model: Any) -> list[str]:
+    """Names of the parameters outside of linear layers that can be asked for: fused experts, and their routers."""
+    layers = set(adaptable_layers(model))
+    chosen = [f"{name}.weight" for name in routers(model) if name not in layers]
+    return [*(item.name for item in fused_experts(model)), *chosen]
+
+
+def _picked(
+    model: Any, names: Sequence[str], patterns: Sequence[str], exclude: Sequence[str], every: set[str]
+) -> list[str]:
+    """The names that a pattern fits and no exclusion does; `all` fits those of `every`.
+
+    A router is not meant where the block around it is named: it stays as it is unless it is named itself.
+    """
+    left = [*exclude, *getattr(model, "fresh_modules", ())]
+    blocks = {name: block_of(name) for name in routers(model)}
+
+    def fits(name: str, pattern: str) -> bool:
+        block = blocks.get(name.removesuffix(".weight"))
+        if pattern == "all":
+            return name in every
+        return matches(name, pattern) and (block is None or not matches(block, pattern))
+
+    return [name for name in names if any(fits(name, asked) for asked in patterns) and not matches_any(name, left)]
 
 
 def linear_layers(model: Any) -> list[str]:
     """Names of the linear layers, quantised ones included, without the output head."""
     head = model.get_output_embeddings()
     return [name for name, module in model.named_modules() if _is_linear(module) and module is not head]
+
+
+def bypassed(model: Any) -> set[str]:
+    """Names of the linear layers whose weight the module around them reads itself, so that an adapter is passed over.
+
+    Mixers of state spaces hand such weights to fused kernels; it shows in their source alone.
+    """
+    found = set()
+    for path, module in model.named_modules():
+        layers = [name for name, child in module.named_children() if _is_linear(child)]
+        source = _source(type(module)) if layers else ""
+        read = [name for name in layers if re.search(rf"self\.{name}\.weight(?!\.(dtype|device|shape|size))\b", source)]
+        found |= {f"{path}.{name}".lstrip(".") for name in read}
+    return found
+
+
+@functools.cache
+def _source(module_class: type) -> str:
+    try:
+        return inspect.getsource(module_class)
+    except (OSError, TypeError):
+        return ""
 
 
 def adaptable_layers(model: Any) -> list[str]:
@@ -53,8 +113,9 @@ def adaptable_layers(model: Any) -> list[str]:
 
 
 def targeted(model: Any, targets: Sequence[str]) -> list[str]:
-    """Names of the layers that names for peft, as `pick_targets` gives them, stand for."""
-    return [name for name in adaptable_layers(model) if any(_ends_with(name, target) for target in targets)]
+    """Names of the layers that names for peft, as `pick_targets` gives them, stand for, and of the parameters."""
+    named = [*adaptable_layers(model), *adaptable_parameters(model)]
+    return [name for name in named if any(_ends_with(name, target) for target in targets)]
 
 
 def refuse_unknown_modules(option: str, names: Sequence[str], model: Any) -> None:
@@ -94,7 +155,7 @@ def per_layer(option: str, patterns: Mapping[str, int], targets: Sequence[str], 
 
     Args:
         patterns: pattern -> value; of several that fit a layer the last one counts.
-        targets: what `pick_targets` gave.
+        targets: what `pick_targets` and `pick_parameters` gave.
 
     Raises: TunesmithError when a pattern fits no adapted layer.
     """
@@ -116,8 +177,17 @@ def _is_linear(module: Any) -> bool:
     return isinstance(module, Conv1D) or (sized and not any(map(_is_linear, module.children())))
 
 
-def _shortened(picked: Sequence[str], modules: Sequence[str]) -> list[str]:
+def shortened(picked: Sequence[str], modules: Sequence[str]) -> list[str]:
     """Last parts instead of whole names where they fit the same modules: easier to read, and what other tools know."""
     lasts = {name.rpartition(".")[2] for name in picked}
     fitting = {name for name in modules if name.rpartition(".")[2] in lasts}
     return sorted(lasts) if fitting == set(picked) else sorted(picked)
+
+
+def shortened_parameters(model: Any, picked: Sequence[str]) -> list[str]:
+    """Ends of names instead of whole names where they fit the same parameters: `mlp.experts.down_proj`."""
+    ends = {".".join(part for part in name.split(".")[-3:]) for name in picked}
+    ends = {end.partition(".")[2] if end[0].isdigit() else end for end in ends}
+    named = [*adaptable_parameters(model), *(name for name, _ in model.named_parameters())]
+    fitting = {name for name in named if any(_ends_with(name, end) for end in ends)}
+    return sorted(ends) if fitting == set(picked) else sorted(picked)

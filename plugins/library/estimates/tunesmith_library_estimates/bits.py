@@ -11,22 +11,34 @@ from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 
 
 def in_few_bits(
-    estimate: Estimate, bits: Callable[[Weight], float], skip: Iterable[str] = (), *, loads_whole: bool = False
+    estimate: Estimate,
+    bits: Callable[[Weight], float],
+    skip: Iterable[str] = (),
+    *,
+    what: str = "in few bits",
+    experts: bool = True,
+    loads_whole: bool = False,
 ) -> Estimate:
-    """The estimate with the matrices of the linear layers in few bits: not the output layer's, and no fused experts'.
+    """The estimate with the matrices of linear layers and fused experts in few bits, but not the output layer's.
 
     Args:
         bits: of one number of a weight, with its share of the scales.
         skip: patterns of layers that stay as they are, as `tunesmith_library_weights.matches` reads them.
+        what: how many bits, for the share of the weights that is said.
+        experts: whether fused experts are among them.
         loads_whole: the model is loaded as it is and quantised afterwards.
     """
-    patterns = list(skip)
+    patterns, kinds = list(skip), ("linear", "experts") if experts else ("linear",)
+    covered = {
+        weight.name
+        for weight in estimate.weights
+        if weight.kind in kinds and not matches_any(weight.name.removesuffix(".weight"), patterns)
+    }
 
     def fewer(weight: Weight) -> Weight:
-        covered = weight.kind == "linear" and not matches_any(weight.name.removesuffix(".weight"), patterns)
-        return replace(weight, bits=bits(weight)) if covered else weight
+        return replace(weight, bits=bits(weight)) if weight.name in covered else weight
 
-    made = replace(estimate, weights=tuple(map(fewer, estimate.weights)))
+    made = replace(estimate, weights=tuple(map(fewer, estimate.weights))).reaching(f"quantizer, {what}", covered)
     if not loads_whole:
         return made
     saved = sum(weight.bytes for weight in estimate.weights) - sum(weight.bytes for weight in made.weights)

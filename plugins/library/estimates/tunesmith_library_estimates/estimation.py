@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from tunesmith_library_weights.shares import share
 
 Phase = Literal["load", "forward", "backward", "step"]
 """A moment of a run: when the model is loaded, at the end of a forward pass, of a backward pass, in the step."""
@@ -34,6 +36,11 @@ class Weight:
     def bytes(self) -> float:
         return self.count * self.bits / 8
 
+    @property
+    def is_matrix(self) -> bool:
+        """Whether it is multiplied with hidden states: not a table, a norm or a bias."""
+        return len(self.shape) > 1 and self.kind != "embedding" and not self.name.endswith("bias")
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -60,6 +67,7 @@ class Estimate:
     passes: float = 1.0  # what a token costs in all, in forward passes: 3 where every weight is trained
     memory: Mapping[str, Memory] = field(default_factory=dict)  # beside the weights, by what it is for
     unknown: tuple[str, ...] = ()  # what is not in these figures, and why
+    shares: tuple[str, ...] = ()  # how much of the weights each choice reaches, and what it does not
 
     def plus(self, what: str, memory: Memory) -> Estimate:
         """The estimate with room for something more; `what` that is there already is replaced."""
@@ -68,6 +76,21 @@ class Estimate:
     def without(self, *unknown: str) -> Estimate:
         """The estimate, saying that these things are not in it."""
         return replace(self, unknown=(*self.unknown, *unknown))
+
+    def reaching(self, what: str, names: Collection[str], of: Iterable[Weight] | None = None) -> Estimate:
+        """The estimate, saying what share of the numbers in matrices a choice reaches.
+
+        Args:
+            what: the choice, and what it does, as in `quantizer: in 4 bits`.
+            names: weights that are reached.
+            of: the weights that could be; those of the model where it is None.
+        """
+        among = self.weights if of is None else of
+        counts = {weight.name: weight.count for weight in among if of is not None or weight.is_matrix}
+        if not counts:
+            return self
+        reached, rest = share(counts, names)
+        return replace(self, shares=(*self.shares, f"{what}: {reached} ({rest})"))
 
     @property
     def parameters(self) -> int:

@@ -15,7 +15,8 @@ _WHEN: dict[Phase, str] = {
 
 
 def lines(estimate: Estimate) -> Iterator[str]:
-    """Parameters, bytes of the phase that needs the most, what a token costs, and what is not in the figures."""
+    """Parameters, bytes of the phase that needs the most, what a token costs, what share of the
+    weights each choice reaches, and what is not in the figures."""
     if estimate.weights:
         phase, peak = estimate.peak
         yield f"parameters: {estimate.parameters:,}, {estimate.trained:,} of them trained"
@@ -31,6 +32,7 @@ def lines(estimate: Estimate) -> Iterator[str]:
         yield f"peak: {in_words(peak)} in {_WHEN[phase]} ({', '.join(rest)})"
         if estimate.length:
             yield f"a token costs {estimate.flops / 1e9:,.3g} GFLOP"
+    yield from estimate.shares
     for unknown in estimate.unknown:
         yield f"not in it: {unknown}"
 

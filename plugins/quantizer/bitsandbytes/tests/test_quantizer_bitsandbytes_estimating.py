@@ -5,6 +5,7 @@ import torch
 from tunesmith_library_testing.parts import estimate_of, load_plain, source_of
 from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_quantizer_bitsandbytes import Bitsandbytes
+from tunesmith_quantizer_bitsandbytes.experts import EightBitExperts, FourBitExperts
 
 
 def held(model):
@@ -18,6 +19,13 @@ def held(model):
             total += sum(scale.numel() * scale.element_size() for scale in scales)
         rows = getattr(weight, "SCB", None)
         total += 0 if rows is None else rows.numel() * rows.element_size()
+    for layer in model.modules():
+        if isinstance(layer, FourBitExperts):
+            total += sum(
+                part.absmax.numel() * part.absmax.element_size() for part in (layer.state, layer.state.state2) if part
+            )
+        elif isinstance(layer, EightBitExperts):
+            total += layer.scale.numel() * layer.scale.element_size()
     return total
 
 
@@ -26,7 +34,7 @@ def held(model):
 )
 @pytest.mark.parametrize("architecture", ["llama", "qwen3_moe"])
 def test_equals_what_the_layers_hold(options, architecture, tmp_path):
-    """Of a mixture of experts the fused experts keep their numbers."""
+    """Of a mixture of experts the fused experts too."""
     experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
     extra = experts if architecture == "qwen3_moe" else {}
     folder = save_tiny_model(tmp_path, architecture=architecture, hidden_size=128, **extra)

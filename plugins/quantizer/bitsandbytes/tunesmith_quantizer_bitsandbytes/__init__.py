@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
@@ -89,9 +90,24 @@ class Bitsandbytes:
             llm_int8_skip_modules=skip,
         )
 
+    @hookimpl(wrapper=True)
+    def load_model(self) -> Generator[None, Any, Any]:
+        """Let fused experts be quantised while they are read, as transformers does it with linear layers."""
+        from .experts import packed_while_read
+
+        with packed_while_read(self._pack(), self.skip_modules):
+            return (yield)
+
+    def _pack(self) -> Any:
+        from .experts import packing
+
+        return packing(self.bits, self.quant_type, self.double_quant, self.storage)
+
     @hookimpl
     def quantize(self, model: Any) -> Any:
-        """Keep 4-bit weights on a CPU in the layout in which they were quantised, unless `cpu_kernel` is wanted.
+        """Quantise fused experts that are in full still, and say what share of the model is in few bits.
+
+        Keep 4-bit weights on a CPU in the layout in which they were quantised, unless `cpu_kernel` is wanted.
 
         On a CPU with avx512_bf16, bitsandbytes repacks a layer when it is first evaluated, for a kernel that knows no
         gradient and rounds the scales to bfloat16: whatever is trained after an evaluation would get wrong gradients,
@@ -99,11 +115,17 @@ class Bitsandbytes:
 
         Raises: TunesmithError when `skip_modules` names no layer of the model.
         """
-        from bitsandbytes.nn.modules import Linear4bit
+        from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
         from torch.nn import Linear
+        from tunesmith_library_weights.experts import fused_experts
+        from tunesmith_library_weights.packing import pack_experts
+        from tunesmith_library_weights.shares import say_bits
 
         linear = {name: module for name, module in model.named_modules() if isinstance(module, Linear)}
-        refuse_unknown("quantizer.skip_modules", self.skip_modules, list(linear), "layer")
+        named = [*linear, *(item.name for item in fused_experts(model))]
+        refuse_unknown("quantizer.skip_modules", self.skip_modules, named, "layer")
+        pack_experts(model, self.skip_modules, self._pack())
+        say_bits(model, f"in {self.bits} bits", (Linear4bit, Linear8bitLt))
         for module in linear.values():
             if isinstance(module, Linear4bit):
                 module.support_avx512bf16_for_cpu = self.cpu_kernel and module.support_avx512bf16_for_cpu

@@ -12,11 +12,11 @@ _SCALES = 256  # scales that share one of their own, with double quantisation
 
 
 def estimate_bits(estimate: Estimate, bits: int, double_quant: bool, skip: Sequence[str]) -> Estimate:
-    """Give the linear layers few bits: while they are loaded, so that the whole model is never there."""
+    """Give linear layers and experts few bits: while they are loaded, so that the whole model is never there."""
 
     def per_number(weight: Weight) -> float:
         if bits == 8:
-            return 8 + 32 / weight.shape[1]  # a scale in float32 for each row
+            return 8 + 32 / weight.shape[-1]  # a scale in float32 for each row
         return 4 + ((8 + 32 / _SCALES) if double_quant else 32) / _BLOCK
 
-    return in_few_bits(estimate, per_number, skip)
+    return in_few_bits(estimate, per_number, skip, what=f"in {bits} bits")

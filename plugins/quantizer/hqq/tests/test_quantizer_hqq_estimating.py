@@ -4,6 +4,7 @@ import pytest
 from hqq.core.quantize import HQQLinear
 from tunesmith_library_testing.parts import estimate_of, load_plain
 from tunesmith_library_testing.tiny import save_tiny_model
+from tunesmith_library_weights.experts import Packed
 from tunesmith_quantizer_hqq import Hqq
 
 
@@ -13,6 +14,8 @@ def held(model):
     for layer in model.modules():
         if isinstance(layer, HQQLinear):
             total += sum(layer.meta[name].numel() * layer.meta[name].element_size() for name in ("scale", "zero"))
+        elif isinstance(layer, Packed):
+            total += sum(buffer.numel() * buffer.element_size() for buffer in layer.buffers())
     return total
 
 
@@ -29,7 +32,7 @@ def test_equals_what_the_layers_hold(bits, dtype, tiny_llama):
     assert sum(found.bytes("load").values()) == pytest.approx(before_it), "the whole model is loaded first"
 
 
-def test_fused_experts_are_not_quantised(tmp_path):
+def test_fused_experts_too(tmp_path):
     sizes = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
     folder = save_tiny_model(tmp_path, architecture="qwen3_moe", **sizes)
     found = Hqq().estimate(estimate_of(load_plain(folder)))

@@ -1,0 +1,38 @@
+"""Whether numbers are finite: what has become infinite or NaN is no result, and nothing of it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+
+def trained_weights(model: Any) -> list[tuple[str, torch.Tensor]]:
+    """The weights of a model that are trained, by name; none of what is no module."""
+    named = getattr(model, "named_parameters", None)
+    return [(name, weight) for name, weight in named() if weight.requires_grad] if callable(named) else []
+
+
+@torch.no_grad()
+def non_finite(tensors: Iterable[tuple[str, torch.Tensor]]) -> list[str]:
+    """The names of the tensors that hold NaN or infinity.
+
+    Each tensor is read once, without a copy; the device is waited for once per device. Integers, and tensors without
+    data, such as those whose shard is elsewhere, are finite.
+    """
+    names: dict[torch.device, list[str]] = {}
+    largest: dict[torch.device, list[torch.Tensor]] = {}
+    for name, tensor in tensors:
+        part = tensor.to_local() if hasattr(tensor, "to_local") else tensor  # of a DTensor this process's
+        if not part.is_floating_point() or not part.numel() or part.is_meta:
+            continue
+        if part.element_size() == 1:  # torch has no norms of numbers in 8 bits
+            part = part.float()
+        names.setdefault(part.device, []).append(name)
+        largest.setdefault(part.device, []).append(torch.linalg.vector_norm(part.detach(), torch.inf).float())
+    found = []
+    for device, values in largest.items():
+        finite = torch.isfinite(torch.stack(values)).tolist()
+        found += [name for name, is_finite in zip(names[device], finite, strict=True) if not is_finite]
+    return found
