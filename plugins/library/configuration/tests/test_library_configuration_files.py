@@ -1,7 +1,11 @@
 """Finished files are never half written."""
 
+import subprocess
+import sys
+
 import pytest
 from tunesmith_library_configuration.files import filling, numbered, replacing
+from tunesmith_library_configuration.owners import this_process
 
 
 def test_a_file_is_replaced_at_once(tmp_path):
@@ -91,3 +95,36 @@ def test_a_place_that_cannot_be_written(tmp_path):
 def test_folders_are_numbered(tmp_path):
     names = numbered(tmp_path / "run")
     assert [next(names).name for _ in range(3)] == ["run", "run-2", "run-3"]
+
+
+def test_what_killed_processes_left_is_removed(tmp_path, caplog):
+    """Folders of living processes, of other machines, and what only looks alike stay."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    place, number, started = this_process().mark.split(".")
+    left = f".model-abcd_123.{place}.{ended.pid}.{started}"
+    earlier = f".filling-abcdefgh.{place}.{number}.{int(started) + 1}"  # the number was another process's then
+    others = [
+        f".model-abcdefgh.{place}.{number}.{started}",
+        f".model-abcdefgh.{int(place, 16) ^ 1:08x}.{ended.pid}.1",
+        f".model.{place}.{ended.pid}.1",
+    ]
+    for name in (left, earlier, *others):
+        (tmp_path / name / "deep").mkdir(parents=True)
+    with replacing(tmp_path / "a.txt") as draft:
+        draft.write_text("a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.txt", *others])
+    assert sorted(record.args[0].name for record in caplog.records) == sorted([left, earlier])
+
+
+def test_a_killed_writer_leaves_what_the_next_one_removes(tmp_path):
+    program = (
+        "import os, sys; from pathlib import Path; from tunesmith_library_configuration.files import filling, replacing\n"
+        "with replacing(Path(sys.argv[1], 'model')) as draft, filling(Path(sys.argv[1])):\n"
+        "    os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    with filling(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())

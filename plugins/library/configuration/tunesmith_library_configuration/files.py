@@ -4,13 +4,20 @@ import contextlib
 import hashlib
 import importlib.util
 import itertools
+import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+
+from tunesmith_library_configuration.owners import left_behind, this_process
+
+_MARKED = re.compile(r"\..+-[a-z0-9_]{8}\.([0-9a-f]{8}\.\d+\.\d+)")  # a workshop's name, with the mark of its process
+_logger = logging.getLogger("tunesmith")
 
 
 @contextlib.contextmanager
@@ -25,7 +32,7 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises: OSError when the folder cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    workshop = _workshop(target.name, target.parent)
     try:
         draft = workshop / target.name
         yield draft
@@ -43,13 +50,28 @@ def filling(folder: Path, last: tuple[str, ...] = ()) -> Iterator[Path]:
         last: names that move after all others, such as the one whose presence says that the rest is complete.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=".filling-", dir=folder))
+    workshop = _workshop("filling", folder)
     try:
         yield workshop
         for entry in sorted(workshop.iterdir(), key=lambda entry: (entry.name in last, entry.name)):
             _move(entry, folder / entry.name, workshop)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _workshop(name: str, folder: Path) -> Path:
+    """A new folder to write in, which carries the mark of this process; those of killed processes are removed."""
+    remove_leftovers(folder)
+    return Path(tempfile.mkdtemp(prefix=f".{name}-", suffix=f".{this_process().mark}", dir=folder))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what `replacing` and `filling` of processes that were killed left in a folder, and say so."""
+    for entry in folder.glob(".*-*.*.*.*"):
+        marked = _MARKED.fullmatch(entry.name)
+        if marked and left_behind(marked[1]) and entry.is_dir():
+            _logger.warning("removed %s, which a process that was killed left half written", entry)
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _move(source: Path, target: Path, workshop: Path) -> None:

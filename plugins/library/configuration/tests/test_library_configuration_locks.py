@@ -1,0 +1,120 @@
+"""One process at a time writes to a folder; a dead one's lock is taken over, another machine's respected."""
+
+import dataclasses
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from tunesmith_library_configuration import locks
+from tunesmith_library_configuration.errors import ConfigError
+from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, refuse_locked
+from tunesmith_library_configuration.owners import this_process
+
+HOLDS = """
+import sys, time; from pathlib import Path; from tunesmith_library_configuration.locks import locked
+with locked(Path(sys.argv[1]), Path(sys.argv[1]).parent, "training"):
+    print("held", flush=True); time.sleep(60)
+"""
+
+
+def write(lock, **changed):
+    """A lock as another process would have left it."""
+    owner = {**dataclasses.asdict(this_process()), **changed}
+    lock.write_text(json.dumps({"owner": owner, "work": "training", "since": "2026-01-02 03:04:05"}))
+
+
+def test_held_and_let_go(tmp_path):
+    lock = tmp_path / "deep" / IN_FOLDER
+    with pytest.raises(ZeroDivisionError), locked(lock, lock.parent, "training"):
+        with pytest.raises(ConfigError, match=rf"is in use: process {os.getpid()} writes there \(training, since "):
+            locked(lock, lock.parent, "an export").__enter__()
+        with pytest.raises(ConfigError, match=f"kill {os.getpid()}"):
+            refuse_locked(lock, lock.parent)
+        assert lock.exists(), "whoever is refused takes nothing away"
+        1 / 0  # noqa: B018
+    assert not lock.exists()
+    refuse_locked(lock, lock.parent)
+
+
+def test_a_living_process_is_respected_and_a_killed_one_is_not(tmp_path, caplog):
+    lock = tmp_path / IN_FOLDER
+    process = subprocess.Popen([sys.executable, "-c", HOLDS, str(lock)], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"held\n"
+    with pytest.raises(ConfigError, match=f"process {process.pid} writes there"):
+        locked(lock, tmp_path, "training").__enter__()
+    process.kill()
+    process.communicate()
+    refuse_locked(lock, tmp_path)
+    with caplog.at_level(logging.WARNING, logger="tunesmith"), locked(lock, tmp_path, "training"):
+        assert json.loads(lock.read_text())["owner"]["process"] == os.getpid()
+    assert f"process {process.pid} (training since" in caplog.text and "was killed" in caplog.text
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("changed", [{"boot": "an earlier one"}, {"started": "1"}])
+def test_a_number_that_came_again_is_another_process(tmp_path, changed):
+    lock = tmp_path / IN_FOLDER
+    write(lock, **changed)
+    with locked(lock, tmp_path, "training"):
+        assert json.loads(lock.read_text())["owner"]["started"] == this_process().started
+
+
+@pytest.mark.parametrize("changed", [{"host": "elsewhere"}, {"place": "a container", "process": 1}])
+def test_another_machine_cannot_be_asked(tmp_path, changed):
+    lock = tmp_path / IN_FOLDER
+    write(lock, **changed, started="1")
+    kept = lock.read_text()
+    with pytest.raises(ConfigError, match="whether it still runs cannot be seen from here") as error:
+        locked(lock, tmp_path, "training").__enter__()
+    assert f"rm {lock}" in str(error.value) and lock.read_text() == kept
+
+
+def test_a_lock_without_an_owner(tmp_path, caplog):
+    """A process was killed between making the file and writing it; one that has just made it is waited for."""
+    lock = tmp_path / IN_FOLDER
+    lock.touch()
+    threading.Timer(0.1, write, (lock,)).start()
+    with pytest.raises(ConfigError, match="is in use"):
+        locked(lock, tmp_path, "training").__enter__()
+    lock.write_text("{")
+    os.utime(lock, (time.time() - 60, time.time() - 60))
+    with caplog.at_level(logging.WARNING, logger="tunesmith"), locked(lock, tmp_path, "training"):
+        assert "names no process" in caplog.text
+
+
+def test_of_many_that_take_over_one_gets_it(tmp_path):
+    lock = tmp_path / IN_FOLDER
+    write(lock, started="1")
+    barrier, held, refused = threading.Barrier(8), [], []
+
+    def try_it():
+        barrier.wait()
+        try:
+            with locked(lock, tmp_path, "training"):
+                held.append(lock.read_text())
+                time.sleep(0.3)
+        except ConfigError:
+            refused.append(1)
+
+    threads = [threading.Thread(target=try_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(held), len(refused)) == (1, 7)
+
+
+def test_a_lock_that_cannot_be_written_is_not_left_half(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(locks.os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        locked(tmp_path / IN_FOLDER, tmp_path, "training").__enter__()
+    assert not list(tmp_path.iterdir())
+    assert beside(tmp_path / "model") == tmp_path / ".model.lock"

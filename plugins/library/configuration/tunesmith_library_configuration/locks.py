@@ -1,0 +1,134 @@
+"""A folder that one process at a time writes to.
+
+The lock is a file that only one process can make. It says whose it is, so that one which a killed process left is taken
+over, and one of a living process, or of a machine that cannot be asked, is respected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tunesmith_library_configuration.errors import ConfigError
+from tunesmith_library_configuration.owners import Owner, this_process
+
+IN_FOLDER = "run.lock"
+"""The lock of a folder to which files are added one by one; it stands in it."""
+
+_HALF_WRITTEN = 10.0  # seconds after which a lock without an owner was left by a process killed while it wrote that
+_logger = logging.getLogger("tunesmith")
+
+
+def beside(folder: Path) -> Path:
+    """The lock of a folder that comes to its place as a whole; it stands beside that place."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
+@contextlib.contextmanager
+def locked(lock: Path, folder: Path, work: str) -> Iterator[None]:
+    """Hold a lock, and let go of it at the end, whatever that is.
+
+    Args:
+        lock: the file, whose folder is made.
+        folder: what it guards, for messages.
+        work: what is done there: `training`, `an export`.
+
+    Raises: ConfigError when another process has it, with that process and what to do; OSError when the file cannot be
+        made.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    _acquire(lock, folder, work)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def refuse_locked(lock: Path, folder: Path) -> None:
+    """Raise ConfigError when another process holds a lock; one that a killed process left does not count."""
+    found = _read(lock) if lock.exists() else None
+    if found is not None and not found[0].is_dead:
+        raise _refusal(lock, folder, *found)
+
+
+def _acquire(lock: Path, folder: Path, work: str) -> None:
+    while not _made(lock, work):
+        found = _read(lock)
+        if found is None:
+            if not _is_half_written(lock):
+                time.sleep(0.05)
+                continue
+            _logger.warning("%s names no process, for the one that made it was killed; it is taken over", lock)
+        elif found[0].is_dead:
+            told = f"{found[1].get('work', 'work')} since {found[1].get('since', 'an unknown time')}"
+            _logger.warning("%s: process %s (%s) was killed; its lock is taken over", folder, found[0].process, told)
+        else:
+            raise _refusal(lock, folder, *found)
+        _take_away(lock, found)
+
+
+def _made(lock: Path, work: str) -> bool:
+    """Whether the lock's file was made by this call; of several processes that try, one makes it, also over NFS."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    text = json.dumps({"owner": dataclasses.asdict(this_process()), "work": work, "since": since}) + "\n"
+    try:
+        descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    except FileExistsError:
+        return False
+    try:
+        os.write(descriptor, text.encode())
+        os.fsync(descriptor)
+    except OSError:  # such as no space: the next one must not find half a lock
+        lock.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _read(lock: Path) -> tuple[Owner, dict[str, Any]] | None:
+    """Whose a lock is, and what it says beside that; None when it says nothing that can be read."""
+    try:
+        told = json.loads(lock.read_text(encoding="utf-8"))
+        return Owner(**told["owner"]), told
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _is_half_written(lock: Path) -> bool:
+    try:
+        return time.time() - lock.stat().st_mtime > _HALF_WRITTEN
+    except FileNotFoundError:
+        return False
+
+
+def _take_away(lock: Path, seen: tuple[Owner, dict[str, Any]] | None) -> None:
+    """Remove a lock that nobody holds. Several may try: whoever finds that it was another lock puts that one back."""
+    aside = lock.with_name(f"{lock.name}.{this_process().mark}")
+    try:
+        os.rename(lock, aside)
+    except FileNotFoundError:
+        return
+    if _read(aside) != seen:
+        with contextlib.suppress(OSError):
+            os.link(aside, lock)
+    aside.unlink(missing_ok=True)
+
+
+def _refusal(lock: Path, folder: Path, owner: Owner, told: dict[str, Any]) -> ConfigError:
+    work, since = told.get("work", "work"), told.get("since", "an unknown time")
+    where = "" if owner.is_here else f" on {owner.host}"
+    heading = f"{folder} is in use: process {owner.process}{where} writes there ({work}, since {since})."
+    if owner.is_here:
+        return ConfigError(f"{heading}\nwait for its end, end it with: kill {owner.process}, or choose another folder")
+    return ConfigError(
+        f"{heading}\nwhether it still runs cannot be seen from here. If it does not: rm {lock}\n"
+        "else wait for its end, or choose another folder"
+    )
