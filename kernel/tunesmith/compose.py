@@ -22,8 +22,9 @@ from tunesmith.messages import announce
 from tunesmith.types import Problem
 from tunesmith.upgrades import upgraded
 from tunesmith_library_configuration.foreign import Words
-from tunesmith_library_configuration.layers import Layers, read_overrides
-from tunesmith_library_configuration.layers import Overrides as Overrides
+from tunesmith_library_configuration.layers import Layers
+from tunesmith_library_configuration.overrides import Overrides as Overrides
+from tunesmith_library_configuration.overrides import read_overrides
 from tunesmith_library_configuration.recipes import find_recipe, recipe_folders, recipes
 
 

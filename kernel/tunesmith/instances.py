@@ -22,7 +22,7 @@ from tunesmith.planning import RunOptions, Selected, problem_of
 from tunesmith.selection import Choice, Selection, Wanted
 from tunesmith.types import Problem, Requirement
 from tunesmith.validate import instance, resolve, structured
-from tunesmith_library_configuration.validate import together, unknown_key
+from tunesmith_library_configuration.validate import in_range, together, unknown_key
 from tunesmith_library_configuration.versions import renamed
 
 
@@ -44,7 +44,7 @@ def checked_run(composition: Composition, command: str) -> Instances:
     """Check the keys of the top level; the options of kinds that a command does not need are taken as they are."""
     known = [option.name for option in options(RunOptions)]
     given = {name: value for name, value in composition.tree.items() if name in known}
-    node, problems = structured(RunOptions, given, Key(), "a run")
+    node, problems = structured(RunOptions, given, Key(), "a run", composition.origins)
     nodes = {Key(): node}
     for name, value in composition.tree.items():
         if name in CONFIGURED and command not in CONFIGURED[name].commands:
@@ -71,7 +71,7 @@ def checked_options(
         origins |= moved
         notices += told
         try:
-            node, found = structured(choice.cls, given, item.where, item.label)
+            node, found = structured(choice.cls, given, item.where, item.label, {**composition.origins, **moved})
         except TunesmithError as error:
             problems.append(problem_of(error, item.key))
             continue
@@ -100,11 +100,13 @@ def make(former: Instances, choices: tuple[Choice, ...], catalog: Catalog) -> In
     """Fill in the interpolations of checked options, and make the plugins of them."""
     tree = together(former.nodes)
     data, found = resolve(tree, Key(), [option.name for option in options(RunOptions)])
+    found += in_range(RunOptions, data, Key())
     run, problems, config = RunOptions() if found else RunOptions(**data), list(found), dict(former.config)
     selected = []
     for choice in choices:
         where = choice.wanted.where
         data, found = resolve(functools.reduce(lambda holder, part: holder[part], where, tree), where)
+        found += in_range(choice.cls, data, where)
         made, found = (None, found) if found else _make(choice, data)
         problems += found
         selected.append(Selected(choice.entry, made))

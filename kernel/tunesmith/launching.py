@@ -13,7 +13,7 @@ from tunesmith.assemble import Assembly
 from tunesmith.compose import Composition, Overrides
 from tunesmith.errors import RESUMABLE, Interrupted, WorkersFailed
 from tunesmith.messages import is_quiet
-from tunesmith_library_configuration.layers import written_overrides
+from tunesmith_library_configuration.overrides import written_overrides
 from tunesmith_library_configuration.reading import to_yaml
 
 

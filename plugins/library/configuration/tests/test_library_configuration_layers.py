@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import pytest
 from tunesmith_library_configuration.errors import ConfigError
 from tunesmith_library_configuration.keys import Key, Origin
-from tunesmith_library_configuration.layers import Layer, Layers, read_overrides, written_overrides
+from tunesmith_library_configuration.layers import Layer, Layers
+from tunesmith_library_configuration.overrides import read_overrides, written_overrides
+from tunesmith_library_configuration.trees import Added
 
 NAMED = {
     "adapter": SimpleNamespace(many=False, default=("lora",)),
@@ -132,6 +134,9 @@ def test_null_takes_a_plugin_away():
         ("tracker: [plot, console]", {"plot": {}, "console": {}}),
         ("tracker: {plot: {x: 1}, console: }", {"plot": {"x": 1}, "console": {}}),
         ("tracker: {plot: true, console: false}", {"plot": {}}),
+        ("tracker: {console: false}", {"plot": {}}),
+        ("tracker: {console: null}", {"plot": {}}),
+        ("tracker: {console: ~, plot: false}", {}),
         *(("tracker:", {}), ("tracker: {}", {}), ("tracker: []", {})),
     ],
 )
@@ -148,6 +153,13 @@ def test_forms_of_a_kind_of_which_there_are_many(write, written, tree):
         ("tracker=[console]", {"console": {}}),
         ("tracker={console: {}}", {"wandb": {"project": "x"}, "plot": {}, "console": {}}),
         ("tracker.plot=false", {"wandb": {"project": "x"}}),
+        ("tracker.plot=null", {"wandb": {"project": "x"}}),
+        ("tracker={plot: null}", {"wandb": {"project": "x"}}),
+        ("tracker=[wandb, console]", {"wandb": {"project": "x"}, "console": {}}),
+        ("tracker+=[console]", {"wandb": {"project": "x"}, "plot": {}, "console": {}}),
+        ("tracker+=console", {"wandb": {"project": "x"}, "plot": {}, "console": {}}),
+        ("tracker+={console: {y: 1}}", {"wandb": {"project": "x"}, "plot": {}, "console": {"y": 1}}),
+        ("tracker+=[wandb]", {"wandb": {"project": "x"}, "plot": {}}),
         ("tracker.wandb.group=y", {"wandb": {"project": "x", "group": "y"}, "plot": {}}),
     ],
 )
@@ -237,6 +249,84 @@ def test_each_layer_may_be_changed_before_it_is_put(write):
     made = compose(path, ["b=3"], change=louder)
     assert made.tree == {"A": 1, "B": 2, "b": 3}
     assert made.notices == [f"{path} is louder", f"{base} is louder"]
+
+
+@pytest.mark.parametrize("word", ["tracker.plto=null", "tracker.plto=false"])
+def test_dropping_what_is_not_there_is_told(word):
+    made = compose(None, [word])
+    assert set(made.tree["tracker"]) == {"console", "plot"}
+    assert made.notices == ["tracker.plto is not there to be dropped; there: console, plot   did you mean plot?"]
+
+
+def test_names_that_go_take_their_options_with_them_and_say_so():
+    made = compose({"tracker": {"wandb": {"project": "x"}, "plot": {"size": 3}}}, ["tracker=[plot]"])
+    assert made.tree["tracker"] == {"plot": {"size": 3}}
+    assert made.notices == ["tracker=[plot] drops tracker.wandb.project"]
+    assert "tracker.wandb.project" not in origins(made)
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("data.train+=[c, d]", ["a", "b", "c", "d"]),
+        ("data.train+=c", ["a", "b", "c"]),
+        ("data.train+={path: c}", ["a", "b", {"path": "c"}]),
+        ("data.train+=[]", ["a", "b"]),
+    ],
+)
+def test_lists_are_added_to(write, word, found):
+    path = write("c.yaml", "data:\n  train:\n  - a\n  - b\n")
+    made = compose(path, [word])
+    assert made.tree["data"]["train"] == found
+    where = origins(made)
+    assert where["data.train[1]"] == f"{path}:4"
+    assert all(where[f"data.train[{index}]"] == "command line" for index in range(2, len(found)))
+
+
+def test_items_behind_those_of_a_default_are_marked_for_who_knows_it():
+    made = compose(None, ["data.train+=[a]", "data.train+=[b]", "data.sets[0].x+=1"][:2])
+    assert isinstance(made.tree["data"]["train"], Added) and made.tree["data"]["train"] == ["a", "b"]
+    (again,) = read_overrides(written_overrides({"data": made.tree["data"]}))
+    assert isinstance(again.value["train"], Added)
+    inner = compose({"data": {"train": [{"x": ["p"]}]}}, {"data.train[0].x+": ["q"]})
+    assert inner.tree["data"]["train"] == [{"x": ["p", "q"]}]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("data.rows+=[a]", r"data\.rows\+=… adds to a list, but data\.rows is \{'x': 1\}"),
+        ("data.other+=[a]", r"adds to a list, but data\.other is '\$\{data\.rows\}'"),
+        ("data.train+=[a", r"this is not YAML: .*\nwrite data\.train\+=\[ITEM\]"),
+        ("adapter+=[lora]", r"adapter holds one.*\nwrite adapter=NAME"),
+        ("adapter=[lora", r"adapter=\[lora: the value is not YAML"),
+    ],
+)
+def test_what_nothing_is_added_to(word, message):
+    with pytest.raises(ConfigError, match=message):
+        compose({"data": {"rows": {"x": 1}, "other": "${data.rows}"}}, [word])
+
+
+@pytest.mark.parametrize("word", ["quantizer=false", "quantizer=null"])
+def test_one_thing_is_taken_away(word):
+    assert compose({"quantizer": {"name": "hqq"}}, [word]).tree["quantizer"] == {"name": None}
+
+
+def test_names_are_what_was_typed():
+    assert compose(None, ["adapter=0123"]).tree["adapter"] == {"name": "0123"}
+
+
+def test_a_file_is_the_same_by_any_path_and_keeps_its_options(write, tmp_path):
+    write("own/loss.py", "")
+    whole = f"{tmp_path}/own/loss.py:Mine"
+    made = compose({"quantizer": {"name": whole, "bits": 2}}, ["quantizer=own/loss.py:Mine"])
+    assert made.tree["quantizer"] == {"name": "own/loss.py:Mine", "bits": 2} and made.notices == []
+    other = compose({"quantizer": {"name": whole, "bits": 2}}, ["quantizer=own/loss.py:Other"])
+    assert other.tree["quantizer"] == {"name": "own/loss.py:Other"}
+    path = write("own/c.yaml", "tracker: {'loss.py:Mine': {x: 1}, plot: {}}\n")
+    many = compose(path, ["tracker+=[own/loss.py:Mine]"])
+    assert many.tree["tracker"] == {"plot": {}, "own/loss.py:Mine": {"x": 1}}
+    assert origins(many)["tracker.own/loss.py:Mine"] == "command line"
 
 
 def test_overrides_are_written_as_they_are_read():

@@ -3,7 +3,7 @@
 import pytest
 from tunesmith_library_configuration.errors import ConfigError
 from tunesmith_library_configuration.keys import Key, Origin
-from tunesmith_library_configuration.reading import parse_value, read_yaml, to_yaml
+from tunesmith_library_configuration.reading import read_value, read_yaml, to_yaml
 
 
 @pytest.fixture
@@ -40,6 +40,17 @@ def test_every_value_knows_its_line(file):
     [
         *(("1e-4", 1e-4), ("2E5", 2e5), ("-.5e3", -500.0), ("1_000", 1000), ("true", True), ("null", None)),
         *(
+            ("0123", 123),
+            ("0x10", 16),
+            ("0o17", 15),
+            ("0b11", 3),
+            ("-0x1", -1),
+            ("+7", 7),
+            ("1_0.5", 10.5),
+            ("5.", 5.0),
+        ),
+        *(("1:30", "1:30"), ("1:30.5", "1:30.5"), ("0x", "0x"), (".", "."), ("_1", "_1"), ("9" * 5000, "9" * 5000)),
+        *(
             ("2026-01-31", "2026-01-31"),
             ("4e", "4e"),
             ("no", "no"),
@@ -51,7 +62,7 @@ def test_every_value_knows_its_line(file):
     ],
 )
 def test_values_are_what_people_mean(file, written, value):
-    assert parse_value(written, f"key={written}") == value
+    assert read_value(written, "command line")[0] == value
     assert read_yaml(file(f"key: {written}"))[0] == {"key": value}
 
 
@@ -115,15 +126,111 @@ def test_what_is_no_key(text):
         Key.parse(text)
 
 
-def test_a_value_that_is_no_yaml_says_how_to_quote_it():
+@pytest.mark.parametrize("text", ["*bold*", "a: b: c", "@x", "%x", "`x`", "[a", "a\tb: c: d", "!important", "\udcff"])
+def test_an_override_that_is_no_yaml_is_the_text_that_was_typed(text):
+    value, origins = read_value(text, "command line")
+    assert value == text and origins[Key()].text == text and origins[Key()].fault
+
+
+@pytest.mark.parametrize("text", ["a # b", "# a", "8 # eight", "[a] # b", '"a" # b', "---", "a\n..."])
+def test_a_command_line_has_no_comments_and_no_documents(text):
+    assert read_value(text, "command line")[0] == text
+
+
+def test_an_override_knows_what_was_typed():
+    _, origins = read_value("{a: [0123, 1_000, '5'], b: true}", "command line")
+    typed = {str(key): origin.text for key, origin in origins.items() if key}
+    assert typed == {"a": "[0123, 1_000, '5']", "a[0]": "0123", "a[1]": "1_000", "a[2]": None, "b": "true"}
+    assert all(origin.line is None and not origin.fault for origin in origins.values())
+
+
+def test_a_line_of_a_file_that_needs_quotes_says_which(file):
     with pytest.raises(ConfigError) as caught:
-        parse_value("*bold*", "stage.system=*bold*")
-    assert "'stage.system=*bold*': the value is not YAML" in str(caught.value)
-    assert """'stage.system="*bold*"'""" in str(caught.value)
+        read_yaml(file('a: 1\nsystem: say: "yes"\n'))
+    assert "c.yaml:2: this is not YAML: mapping values are not allowed here." in str(caught.value)
+    assert "put it in quotes: system: 'say: \"yes\"'" in str(caught.value)
+
+
+def laughs(levels, width=9):
+    """Aliases that multiply: width ** levels values of a few lines."""
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, levels))]
+    return "\n".join(lines)
+
+
+def merges(levels, width=9):
+    lines = [
+        "a0: &a0 {x: 1}",
+        *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * width)}]}}" for n in range(1, levels)),
+    ]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("text", [laughs(30), merges(30), "{a: &a [1], b: [*a, &b [*b]]}"])
+def test_aliases_that_multiply_are_refused_at_once(file, text):
+    with pytest.raises(ConfigError, match=r"c\.yaml:\d+: (this stands for more than 100,000 values|an alias )"):
+        read_yaml(file(text))
+
+
+def test_aliases_that_people_write_are_read(file):
+    data, _ = read_yaml(file(laughs(5)))
+    assert data["a1"] == [["x"]] * 9 and len(data["a4"]) == 9
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 100_000, "a: " + "{b: " * 5_000, "a: " + "[" * 101 + "]" * 101])
+def test_deep_nesting_is_called_what_it_is(file, text):
+    with pytest.raises(ConfigError, match=r"c\.yaml:1: this is not YAML: it is nested more than 100 levels deep"):
+        read_yaml(file(text))
+
+
+def test_a_file_that_is_no_configuration_by_its_size(file):
+    with pytest.raises(ConfigError, match=r"c\.yaml is 11 MB large; a configuration has at most 10.\nis it data\?"):
+        read_yaml(file("#" * 11_000_000))
 
 
 @pytest.mark.parametrize(
-    "value", ["1e-4", "2026-01-31", "no", "true", "null", "a: b", "ü", 1e-5, 0.1, None, True, [], {}]
+    ("text", "message"),
+    [
+        ("a: 1\nb: !!int abc\n", r"c\.yaml:2: b is no int: 'abc'"),
+        ("a: !!timestamp x\n", r"c\.yaml:1: a is a timestamp, not plain data"),
+        ("a: !!binary aGk=\n", r"a is a binary, not plain data"),
+        ("a: !!set {b}\n", r"a is a set, not plain data"),
+        ("a: !!python/name:os.system\n", r"a is a python/name:os\.system, not plain data"),
+        ("? [a, b]\n: 1\n", r"c\.yaml:1: a key is a text"),
+        ('a: "\\UFFFFFFFF"\n', r"is no character"),
+    ],
+)
+def test_what_yaml_has_and_a_configuration_does_not(file, text, message):
+    with pytest.raises(ConfigError, match=message):
+        read_yaml(file(text))
+
+
+def test_keys_are_texts_as_they_are_written(file):
+    assert list(read_yaml(file("0123: a\nnull: b\ntrue: c\n1e3: d\n"))[0]) == ["0123", "null", "true", "1e3"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "1e-4",
+            "2026-01-31",
+            "no",
+            "true",
+            "null",
+            "a: b",
+            "ü",
+            1e-5,
+            0.1,
+            None,
+            True,
+            [],
+            {},
+            "0o17",
+            "0123",
+            "1_0",
+        ),
+        *("a # b", "[a", "", " x ", "1:30", "*x*", float("inf"), -float("inf")),
+    ],
 )
 def test_what_is_written_is_read_as_the_same(file, value):
     assert read_yaml(file(to_yaml({"key": value, "many": [value]})))[0] == {"key": value, "many": [value]}

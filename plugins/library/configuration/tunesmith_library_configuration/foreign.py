@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith_library_configuration.keys import Key, Origin, Origins, everywhere, nearest_origin
-from tunesmith_library_configuration.layers import Layer, Override
+from tunesmith_library_configuration.layers import Layer
+from tunesmith_library_configuration.overrides import Override
 from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.translation import Note, Translation
 from tunesmith_library_configuration.trees import Tree
@@ -78,7 +79,7 @@ class Words:
         theirs = [item for item in self.overrides if self._is_theirs(item.key, tree)]
         foreign = Tree(copy.deepcopy(tree), dict(origins))
         for item in theirs:
-            foreign.put(item.key, item.value, item.origin)
+            (foreign.lengthen if item.adds else foreign.put)(item.key, item.value, item.where)
         reading = self.translate(foreign.tree, foreign.origins, layer.source)
         if reading is None:
             return Layer(tree, origins, layer.source), told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith_library_configuration.errors import ConfigError
@@ -64,6 +64,8 @@ class Origin:
 
     source: str  # a file, "command line", …
     line: int | None = None
+    text: str | None = field(default=None, compare=False)  # what was typed, where YAML may make another value of it
+    fault: str = field(default="", compare=False)  # why what was typed is no YAML, so that it is a text
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}" if self.line else self.source

@@ -14,10 +14,9 @@ from typing import Any, Protocol
 
 from tunesmith_library_configuration.errors import ConfigError, choices
 from tunesmith_library_configuration.keys import Key, Origin, Origins, everywhere
-from tunesmith_library_configuration.reading import parse_value, read_yaml, to_yaml
+from tunesmith_library_configuration.overrides import Override
+from tunesmith_library_configuration.reading import read_yaml
 from tunesmith_library_configuration.trees import Tree
-
-Overrides = Mapping[str, Any] | Sequence[str] | None
 
 
 class Named(Protocol):
@@ -38,15 +37,6 @@ class Layer:
     tree: dict[str, Any]
     origins: Origins
     source: Origin
-
-
-@dataclass(frozen=True)
-class Override:
-    """A value that is put over all files."""
-
-    key: Key
-    value: Any
-    origin: Origin
 
 
 def _as_written(layer: Layer) -> tuple[Layer, Iterable[str]]:
@@ -117,15 +107,31 @@ class Layers(Tree):
 
     def _override(self, item: Override) -> None:
         key, held = item.key, self.named.get(str(item.key[0]))
+        if self._names(key) and item.origin.fault:
+            raise ConfigError(f"{key}={item.origin.text}: the value is not YAML: {item.origin.fault}.")
         if any(isinstance(part, int) for part in key):
-            self.put(key, item.value, item.origin)
+            (self.lengthen if item.adds else self.put)(key, item.value, item.where)
             return
-        if held and held.many and held.default and len(key) > 1 and key[0] not in self.tree:
+        if held and held.many and held.default and (len(key) > 1 or item.adds) and key[0] not in self.tree:
             self.tree[str(key[0])] = {name: {} for name in held.default}  # tracker.plot=false leaves the others
-        layer: Any = item.value
-        for part in reversed(key):
-            layer = {part: layer}
-        self._overlay(layer, everywhere(key, item.value, item.origin))
+        if item.adds and held and len(key) == 1:
+            self._add_names(item, held)
+        elif item.adds:
+            self.lengthen(key, item.value, item.where)
+        else:
+            layer: Any = item.value
+            for part in reversed(key):
+                layer = {part: layer}
+            self._overlay(layer, item.where)
+
+    def _add_names(self, item: Override, held: Named) -> None:
+        """Put things beside those that a key holds: `tracker+=[jsonl]`."""
+        if not held.many:
+            raise ConfigError(f"{item.key} holds one, so nothing can be added to it.\nwrite {item.key}=NAME")
+        value = item.value
+        if not isinstance(value, Mapping):
+            value = dict.fromkeys(_names_in(str(item.key), value, item.origin), True)
+        self._overlay_many(str(item.key), value, {**everywhere(item.key, value, item.origin), **item.where})
 
     def _overlay(self, layer: Mapping[str, Any], origins: Mapping[Key, Origin]) -> None:
         for name, value in layer.items():
@@ -139,10 +145,14 @@ class Layers(Tree):
 
     def _overlay_one(self, held: str, value: Any, where: Mapping[Key, Origin]) -> None:
         if not isinstance(value, Mapping):
-            value, where = {"name": value}, {Key(held, "name"): _first(where)}
+            origin = _first(where)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            value = origin.text or str(value) if number else None if value is False else value
+            value, where = {"name": value}, {Key(held, "name"): origin}
         former = self.tree.setdefault(held, {})
         former_name = former.get("name", next(iter(self.named[held].default), None))
-        if "name" in value and former_name not in (None, value["name"]):
+        place = where.get(Key(held, "name"))
+        if "name" in value and former_name is not None and not self._same(held, former_name, value["name"], place):
             dropped = [f"{held}.{name}" for name in former if name != "name"]
             if dropped:
                 chosen = "null" if value["name"] is None else value["name"]
@@ -153,55 +163,82 @@ class Layers(Tree):
 
     def _overlay_many(self, held: str, value: Any, where: Mapping[Key, Origin]) -> None:
         if isinstance(value, str | list) or not value:
-            names: list[Any] = [value] if isinstance(value, str) else value or []
-            strange = [name for name in names if not isinstance(name, str)]
-            if strange:
-                advice = f"write {held}: [name, …], or with options {held}: {{name: {{option: value}}}}"
-                raise ConfigError(f"{held}: {strange[0]!r} is not a name.\n{advice}\n{_first(where)}")
-            self.forget(Key(held))
-            self.origins[Key(held)] = _first(where)
-            value, where = {name: {} for name in names}, {Key(held, name): _first(where) for name in names}
+            self._replace_names(held, _names_in(held, value, _first(where)), _first(where))
+            return
         if not isinstance(value, Mapping):
             raise ConfigError(f"{held} cannot be {value!r}.\nwrite names, like {held}: [name]\n{_first(where)}")
-        self.tree.setdefault(held, {})
+        places = {name: where.get(Key(held, name), _first(where)) for name in value}
+        # `plot: false` and `plot: null` drop it, `plot:` does not
+        drops = {name for name in value if value[name] is False or (value[name] is None and places[name].text != "")}
+        defaults = self.named[held].default if drops == set(value) else ()  # those are what is dropped from
+        self.tree.setdefault(held, {name: {} for name in defaults})
         for name, options in value.items():
-            inside = {key: at for key, at in where.items() if key[1:2] == (name,)}
-            if options is False:
-                self.forget(Key(held, name))
+            place, inside = places[name], {key: at for key, at in where.items() if key[1:2] == (name,)}
+            if name in drops:
+                self._drop(held, name, place)
             elif options is None or options is True or isinstance(options, Mapping):
+                self._move(held, self._called(held, name, place), name)
                 self.merge(Key(held, name), options if isinstance(options, Mapping) else {}, inside)
-                self.origins.setdefault(Key(held, name), _first(inside))
+                self.origins[Key(held, name)] = place if options is True else self.origins.get(Key(held, name), place)
             else:
-                place = inside.get(Key(held, name), _first(where))
                 raise ConfigError(f"{held}.{name} cannot be {options!r}.\nwrite its options as a mapping\n{place}")
 
+    def _replace_names(self, held: str, names: Sequence[str], origin: Origin) -> None:
+        """Put other things in the place of those that a key holds; those that stay keep their options."""
+        there = self.tree.setdefault(held, {})
+        for name in names:
+            self._move(held, self._called(held, name, origin), name)
+        dropped = [f"{held}.{name}.{option}" for name in there if name not in names for option in there[name] or ()]
+        if dropped:
+            self.notices.append(f"{held}=[{', '.join(names)}] drops {', '.join(dropped)}")
+        for name in [name for name in there if name not in names]:
+            self.forget(Key(held, name))
+        self.tree[held] = {name: there.get(name) or {} for name in names}
+        self.origins.update({Key(held): origin, **{Key(held, name): origin for name in names}})
 
-def read_overrides(overrides: Overrides) -> list[Override]:
-    """Overrides as they are given: `{"adapter.rank": 16}` or `["adapter.rank=16"]`.
+    def _drop(self, held: str, name: str, origin: Origin) -> None:
+        former = self._called(held, name, origin)
+        if former not in self.tree[held] and origin.line is None:
+            self.notices.append(f"{held}.{name} is not there to be dropped; {choices(name, self.tree[held], 'there')}")
+        self.forget(Key(held, former))
 
-    Raises: ConfigError for one that cannot be read.
+    def _same(self, held: str, former: Any, name: Any, origin: Origin | None) -> bool:
+        """Whether two names mean one thing: files are known by where they are."""
+        where = self.origins.get(Key(held, "name"), self.origins.get(Key(held, str(former))))
+        return bool(former == name or _file(former, where) == _file(name, origin) is not None)
+
+    def _called(self, held: str, name: str, origin: Origin | None) -> str:
+        """The name by which a thing is there already; its own where it is not."""
+        return next((former for former in self.tree[held] if self._same(held, former, name, origin)), name)
+
+    def _move(self, held: str, former: str, name: str) -> None:
+        """Call a thing by another name."""
+        if former != name:
+            self.tree[held][name] = self.tree[held].pop(former)
+            at_former = [key for key in self.origins if key.within((held, former))]
+            self.origins.update({Key(held, name, *key[2:]): self.origins.pop(key) for key in at_former})
+
+
+def _names_in(held: str, value: Any, origin: Origin) -> list[str]:
+    """The names in what a key is set to.
+
+    Raises: ConfigError for an item that is none.
     """
-    items = overrides.items() if isinstance(overrides, Mapping) else map(_split, overrides or ())
-    origin = Origin("overrides" if isinstance(overrides, Mapping) else "command line")
-    return [Override(Key.parse(text), copy.deepcopy(value), origin) for text, value in items]
+    names = [value] if isinstance(value, str) else value or []
+    strange = [name for name in names if not isinstance(name, str)]
+    if strange:
+        advice = f"write {held}: [name, …], or with options {held}: {{name: {{option: value}}}}"
+        raise ConfigError(f"{held}: {strange[0]!r} is not a name.\n{advice}\n{origin}")
+    return list(dict.fromkeys(names))
 
 
-def written_overrides(overrides: Overrides) -> list[str]:
-    """Overrides as a command line takes them, values as YAML in one line: what `read_overrides` reads as the same."""
-    if isinstance(overrides, Mapping):
-        return [f"{key}={_flow(value)}" for key, value in overrides.items()]
-    return list(overrides or ())
-
-
-def _flow(value: Any) -> str:
-    return to_yaml(value, flow=True, width=float("inf")).strip().removesuffix("...").strip()
-
-
-def _split(text: str) -> tuple[str, Any]:
-    key, separator, value = text.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"{text!r} is not an override.\nwrite key=value, like adapter.rank=16")
-    return key, parse_value(value, text)
+def _file(name: Any, origin: Origin | None) -> tuple[Path, str] | None:
+    """Where the file of `my_loss.py:Mine` is, and what of it is meant; None for another name."""
+    file, _, attribute = str(name).rpartition(":")
+    if not file.endswith(".py"):
+        return None
+    beside = Path(origin.source).parent / file if origin and origin.line is not None else Path(file)
+    return (beside if beside.is_file() else Path(file)).resolve(), attribute
 
 
 def _first(where: Mapping[Key, Origin]) -> Origin:

@@ -13,6 +13,7 @@ import typing
 from typing import Any, TypeVar, dataclass_transform
 
 from tunesmith_library_configuration.ranges import Range, range_of
+from tunesmith_library_configuration.texts import Text, text_of
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class Option:
     default: Any  # dataclasses.MISSING when the user must give it
     doc: str
     range: Range | None = None  # of its number, or of the numbers in it
+    text: Text | None = None  # what its text, or the texts in it, may be
 
     @property
     def required(self) -> bool:
@@ -96,7 +98,8 @@ def options(cls: type) -> list[Option]:
         default = item.default
         if item.default_factory is not dataclasses.MISSING:
             default = item.default_factory()
-        found.append(Option(item.name, hints[item.name], default, docs.get(item.name, ""), range_of(ranges[item.name])))
+        name, full = item.name, ranges[item.name]
+        found.append(Option(name, hints[name], default, docs.get(name, ""), range_of(full), text_of(full)))
     return found
 
 

@@ -25,7 +25,7 @@ class Range:
     high_excluded: bool = False
 
     def __contains__(self, value: float) -> bool:
-        if not math.isfinite(value):
+        if not (isinstance(value, int) or math.isfinite(value)):
             return False
         above = self.low is None or value > self.low or (value == self.low and not self.low_excluded)
         below = self.high is None or value < self.high or (value == self.high and not self.high_excluded)

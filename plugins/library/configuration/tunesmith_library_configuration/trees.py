@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith_library_configuration.errors import ConfigError
-from tunesmith_library_configuration.keys import Key, Origin, everywhere
+from tunesmith_library_configuration.keys import Key, Origin, Origins, everywhere
+
+
+class Added(list[Any]):
+    """Items that stand behind those of an option's default, which a tree does not know."""
 
 
 @dataclass
@@ -17,17 +21,46 @@ class Tree:
     tree: dict[str, Any] = field(default_factory=dict)
     origins: dict[Key, Origin] = field(default_factory=dict)
 
-    def put(self, key: Key, value: Any, origin: Origin) -> None:
+    def put(self, key: Key, value: Any, where: Origins) -> None:
         """Set a value, of a list's element or of a key; mappings merge, everything else replaces.
+
+        Args:
+            where: the origins of the value and of all in it.
 
         Raises: ConfigError when there is no such element.
         """
         if any(isinstance(part, int) for part in key):
-            self.replace_element(key, value, origin)
+            self.replace_element(key, value, where)
         else:
-            self.merge(key, value, everywhere(key, value, origin))
+            self.merge(key, value, where)
 
-    def replace_element(self, key: Key, value: Any, origin: Origin) -> None:
+    def lengthen(self, key: Key, value: Any, where: Origins) -> None:
+        """Put items, or one, behind those of a list; where none is written, behind those of the option's default.
+
+        Raises: ConfigError when what is there is no list.
+        """
+        items, former, origin = value if isinstance(value, list) else [value], self.find(key), where[key]
+        if origin.fault:
+            raise ConfigError(f"{key}+={origin.text}: this is not YAML: {origin.fault}.\nwrite {key}+=[ITEM]")
+        if isinstance(former, dict) or (isinstance(former, str) and "${" in former):
+            raise ConfigError(f"{key}+=… adds to a list, but {key} is {former!r}.\n{origin}")
+        first = former if isinstance(former, list) else Added() if former is None else [former]
+        places = {at: there for at, there in self.origins.items() if at.within(key)} or {key: origin}
+        for number, item in enumerate(items, len(first)):
+            inside = (key / (number - len(first)), key / number)
+            moved = {Key(*inside[1], *at[len(key) + 1 :]): there for at, there in where.items() if at.within(inside[0])}
+            places |= moved or everywhere(inside[1], item, origin)
+        self.put(key, type(first)([*first, *items]), places)
+
+    def find(self, key: Key) -> Any:
+        """What is written under a key; None for nothing."""
+        node: Any = self.tree
+        for part in key:
+            there = len(node) > part if isinstance(node, list) and isinstance(part, int) else isinstance(node, dict)
+            node = (node[part] if isinstance(node, list) else node.get(part)) if there else None
+        return node
+
+    def replace_element(self, key: Key, value: Any, where: Origins) -> None:
         """Set a value inside a list: `data.train[0].path`.
 
         Raises: ConfigError when there is no such element.
@@ -38,13 +71,13 @@ class Tree:
             holder = list if isinstance(part, int) else dict
             if not isinstance(node, holder) or (isinstance(part, int) and part >= len(node)):
                 found = f"a list of {len(node)}" if isinstance(node, list) else repr(node)
-                raise ConfigError(f"{key} cannot be set: {Key(*key[:depth])} is {found}.\n{origin}")
+                raise ConfigError(f"{key} cannot be set: {Key(*key[:depth])} is {found}.\n{where[key]}")
             if depth == len(key) - 1:
                 node[part] = value
             else:
                 node = node.get(part) if isinstance(node, dict) else node[part]
         self.origins = {at: former for at, former in self.origins.items() if not at.within(key)}
-        self.origins.update(everywhere(key, value, origin))
+        self.origins.update(where)
 
     def merge(self, key: Key, value: Any, where: Mapping[Key, Origin]) -> None:
         """Set a value; mappings merge, everything else replaces."""

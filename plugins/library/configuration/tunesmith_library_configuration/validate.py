@@ -13,18 +13,25 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from tunesmith_library_configuration.errors import OptionsError, choices
-from tunesmith_library_configuration.keys import Key, Part
-from tunesmith_library_configuration.options import fields_of, options, shorthand, type_name
+from tunesmith_library_configuration.keys import Key, Origin, Origins, Part
+from tunesmith_library_configuration.options import Option, fields_of, options, plain, shorthand, type_name
 from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.ranges import Range, numbers_in
+from tunesmith_library_configuration.reading import quoted
+from tunesmith_library_configuration.texts import Text, faults
+from tunesmith_library_configuration.trees import Added
+from tunesmith_library_configuration.typed import as_typed, members_of
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 _MISSING = "???"  # how OmegaConf writes a value that is still to be given
+_NOWHERE: Origins = types.MappingProxyType({})
+_POSSIBLE = Range(-(2**63), 2**63 - 1)  # what fits into 64 bits
+_TEXTS = "write a text that is not empty, of characters that a file can hold"
 
 
 def structured(
-    cls: type, values: Mapping[str, Any], key: Sequence[Part], label: str
+    cls: type, values: Mapping[str, Any], key: Sequence[Part], label: str, origins: Origins = _NOWHERE
 ) -> tuple[DictConfig, list[Problem]]:
     """Put values over the defaults of a dataclass.
 
@@ -33,8 +40,10 @@ def structured(
         values: the user's, as plain data.
         key: where they stand in the configuration.
         label: what they belong to, for the messages: `adapter=lora`.
+        origins: of the values; an option that is a text is what was typed.
 
-    Returns: the merged configuration node, interpolations unresolved, and everything that is wrong.
+    Returns: the merged configuration node, interpolations unresolved, with the default for what is wrong; and
+        everything that is wrong.
     """
     node, key = schema_of(cls), Key(*key)
     known = {option.name: option for option in options(cls)}
@@ -44,25 +53,39 @@ def structured(
         if name not in known:
             message = f"{label} has no option {name}."
             problems.append(Problem(place, message, choices(str(name), known)))
-            continue
-        checked, nested = _nested(known[name].type, value, place, label)
-        problems += nested
-        if nested or value == _MISSING:
-            continue
-        problems += _out_of_range(place, known[name].range, value)
-        if type(checked) is int and known[name].type in (float, float | None):
-            checked = float(checked)
-        try:
-            OmegaConf.update(node, name, checked, merge=False)
-        except OmegaConfBaseException:
-            problems.append(_wrong_type(place, known[name].type, value))
+        elif value != _MISSING:
+            problems += _put(node, known[name], value, place, origins)
     for name, option in known.items():
-        if option.required and values.get(name, _MISSING) == _MISSING:
+        if values.get(name) == _MISSING or (option.required and name not in values):
             needed = key / name
             shown = name if label == str(key) else needed
             message = f"{label} needs {shown}{': ' if option.doc else ''}{option.doc.rstrip('.')}."
             problems.append(Problem(needed, message, f"type: {option.type_name}"))
     return node, problems
+
+
+def _put(node: DictConfig, option: Option, value: Any, place: Key, origins: Origins) -> list[Problem]:
+    """Put a value into a node; what is wrong with it, and then the node stays as it was."""
+    origin, asked = origins.get(place), members_of(option.type)
+    if isinstance(value, Added):
+        value = [*plain(option.default or []), *value]
+    several = str not in asked and isinstance(value, str) and "," in value and not (origin and origin.fault)
+    if several and any(typing.get_origin(member) is list for member in asked):
+        return [Problem(place, f"{place} is a list, {_shown(value)} is one text.", f"write {place}=[{value}]")]
+    value = as_typed(option.type, value, place, origins)
+    checked, problems = _nested(option.type, value, place, origins)
+    problems = problems or _out_of_range(place, option.range, value) or _no_texts(place, option.text, value)
+    if problems:
+        return problems
+    if type(value) in (bool, float) and str in asked and type(value) not in asked:  # given by a program
+        return [_wrong_type(place, option.type, value, origin)]
+    try:
+        if type(checked) is int and float in asked and int not in asked:
+            checked = float(checked)
+        OmegaConf.update(node, option.name, checked, merge=False)
+    except (OmegaConfBaseException, ValueError, OverflowError, RecursionError):
+        return [_wrong_type(place, option.type, value, origin)]
+    return []
 
 
 def schema_of(cls: type) -> DictConfig:
@@ -81,10 +104,36 @@ def schema_of(cls: type) -> DictConfig:
 
 
 def _out_of_range(key: Key, allowed: Range | None, value: Any) -> list[Problem]:
-    if allowed is None:
-        return []
-    found = [(Key(*key, *inside), number) for inside, number in numbers_in(value) if number not in allowed]
-    return [Problem(at, f"{at} cannot be {number}.", f"possible: {allowed}") for at, number in found]
+    """The numbers in a value that its option, or any computer, cannot take."""
+    within = [_POSSIBLE] if allowed is None else [allowed, _POSSIBLE]
+    found = [
+        (Key(*key, *inside), number, next((limit for limit in within if number not in limit), None))
+        for inside, number in numbers_in(value)
+    ]
+    return [
+        Problem(at, f"{at} cannot be {_shown(number)}.", f"possible: {limit}")
+        for at, number, limit in found
+        if limit is not None
+    ]
+
+
+def _no_texts(key: Key, allowed: Text | None, value: Any) -> list[Problem]:
+    return [Problem(at, f"{at} {fault}.", _TEXTS) for at, fault in faults(value, key, allowed)]
+
+
+def in_range(cls: type, values: Mapping[str, Any], key: Key) -> list[Problem]:
+    """What interpolations brought in that is out of the range of its option."""
+    problems: list[Problem] = []
+    for option in options(cls):
+        value = values.get(option.name)
+        problems += _out_of_range(key / option.name, option.range, value)
+        problems += _no_texts(key / option.name, option.text, value)
+        inner = _dataclass_in(option.type)
+        items = [value] if isinstance(value, Mapping) else value if isinstance(value, list) else []
+        for index, item in enumerate(items if inner else []):
+            place = key / option.name if item is value else key / option.name / index
+            problems += in_range(inner, item, place) if isinstance(item, Mapping) else []
+    return problems
 
 
 def instance(cls: type, values: Mapping[str, Any]) -> Any:
@@ -96,27 +145,27 @@ def instance(cls: type, values: Mapping[str, Any]) -> Any:
     return cls(**vars(fields))
 
 
-def _nested(annotation: Any, value: Any, key: Key, label: str) -> tuple[Any, list[Problem]]:
+def _nested(annotation: Any, value: Any, key: Key, origins: Origins) -> tuple[Any, list[Problem]]:
     """Validate the dataclasses inside a value, so that a mistake in them has its full path."""
     inner = _dataclass_in(annotation)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if inner is None or value is None or value == _MISSING:
         return value, []
     if origin in (typing.Union, types.UnionType):
-        return _nested(next(filter(_dataclass_in, arguments)), value, key, label)
+        return _nested(next(filter(_dataclass_in, arguments)), value, key, origins)
     if origin is list and isinstance(value, list):
-        made = [_nested(arguments[0], item, key / index, label) for index, item in enumerate(value)]
+        made = [_nested(arguments[0], item, key / index, origins) for index, item in enumerate(value)]
         return [item for item, _ in made], [problem for _, problems in made for problem in problems]
     if origin is dict and isinstance(value, Mapping):
-        items = {name: _nested(arguments[1], item, key / name, label) for name, item in value.items()}
+        items = {name: _nested(arguments[1], item, key / name, origins) for name, item in value.items()}
         return {name: item for name, (item, _) in items.items()}, [p for _, found in items.values() for p in found]
     if origin is None and isinstance(value, str) and shorthand(inner):
         value = {shorthand(inner): value}
     if isinstance(value, str) and "${" in value:
         return value, []
     if origin is None and isinstance(value, Mapping):
-        return structured(inner, value, key, str(key))
-    return value, [_wrong_type(key, annotation, value)]
+        return structured(inner, value, key, str(key), origins)
+    return value, [_wrong_type(key, annotation, value, origins.get(key))]
 
 
 def _dataclass_in(annotation: Any) -> Any:
@@ -128,14 +177,30 @@ def _dataclass_in(annotation: Any) -> Any:
     return None
 
 
-def _wrong_type(key: Key, annotation: Any, value: Any) -> Problem:
-    literal = typing.get_origin(annotation) is typing.Literal
-    if literal:
-        advice = choices(str(value), map(str, typing.get_args(annotation)))
+def _wrong_type(key: Key, annotation: Any, value: Any, origin: Origin | None) -> Problem:
+    literals = [name for member in members_of(annotation) for name in _literals(member)]
+    if literals:
+        advice = choices(str(value), map(str, literals))
     else:
         short = shorthand(_dataclass_in(annotation))
         advice = f"type: {type_name(annotation)}{f', or a string for its {short}' if short else ''}"
-    return Problem(key, f"{key} cannot be {_SHORT.repr(value)}.", advice)
+    if origin and origin.fault:
+        advice += f"\nthis is not YAML: {origin.fault}"
+    elif isinstance(value, list | Mapping) and str in members_of(annotation):
+        text = origin.text if origin and origin.text else "…"
+        advice += f"\nif it is a text, put it in quotes: {key[-1]}: {quoted(text)}"
+    return Problem(key, f"{key} cannot be {_shown(value)}.", advice)
+
+
+def _literals(member: Any) -> tuple[Any, ...]:
+    return typing.get_args(member) if typing.get_origin(member) is typing.Literal else ()
+
+
+def _shown(value: Any) -> str:
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python writes no numbers of so many digits
+        return "a number of thousands of digits"
 
 
 def resolve(node: DictConfig, key: Key, names: Iterable[str] | None = None) -> tuple[dict[str, Any], list[Problem]]:

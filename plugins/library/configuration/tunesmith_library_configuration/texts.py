@@ -1,0 +1,62 @@
+"""Texts: what a text option may hold, declared beside it: `path: Annotated[str, path_like]`."""
+
+from __future__ import annotations
+
+import os
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith_library_configuration.keys import Key
+
+_LONGEST_NAME, _LONGEST_PATH = 255, 4_095  # bytes, as file systems have it
+_WRONG = re.compile("[\0\ud800-\udfff]")
+_HOLDS = (list, dict, tuple, typing.Union, types.UnionType)
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a text may be, beside Unicode without NUL."""
+
+    empty: bool = False
+    path: bool = False  # a file system must be able to hold it
+
+    def fault(self, text: str) -> str:
+        """What is wrong with a text, ready to stand behind its key; "" for nothing."""
+        if not self.empty and not text.strip():
+            return "cannot be empty"
+        parts = [os.fsencode(part) for part in text.split("/")] if self.path else []
+        if any(len(part) > _LONGEST_NAME for part in parts) or sum(len(part) + 1 for part in parts) > _LONGEST_PATH:
+            return f"is too long for a path: {len(text):,} characters"
+        return ""
+
+
+filled = Text()
+"""A text that is not empty: `column: Annotated[str, filled] = "answer"`."""
+
+path_like = Text(path=True)
+"""A file, a folder, or an address: not empty, and no longer than file systems take."""
+
+
+def text_of(annotation: Any) -> Text | None:
+    """What a type declares of its text, or of the texts in it."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        declared = (item for item in annotation.__metadata__ if isinstance(item, Text))
+        return next(declared, None) or text_of(annotation.__origin__)
+    inner = typing.get_args(annotation) if typing.get_origin(annotation) in _HOLDS else ()
+    return next(filter(None, map(text_of, inner)), None)
+
+
+def faults(value: Any, key: Key, allowed: Text | None) -> Iterator[tuple[Key, str]]:
+    """The texts in a value that cannot be, each with what is wrong with it."""
+    if isinstance(value, str):
+        if _WRONG.search(value):
+            yield key, "holds a character that is none: NUL, or half of a pair"
+        elif allowed and "${" not in value and allowed.fault(value):
+            yield key, allowed.fault(value)
+    items: Any = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        yield from faults(item, key / name, allowed)
