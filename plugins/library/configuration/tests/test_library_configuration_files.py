@@ -119,7 +119,8 @@ def test_what_killed_processes_left_is_removed(tmp_path, caplog):
 
 def test_a_killed_writer_leaves_what_the_next_one_removes(tmp_path):
     program = (
-        "import os, sys; from pathlib import Path; from tunesmith_library_configuration.files import filling, replacing\n"
+        "import os, sys; from pathlib import Path\n"
+        "from tunesmith_library_configuration.files import filling, replacing\n"
         "with replacing(Path(sys.argv[1], 'model')) as draft, filling(Path(sys.argv[1])):\n"
         "    os.kill(os.getpid(), 9)"
     )
