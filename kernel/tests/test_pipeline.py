@@ -1,6 +1,7 @@
 """The order of the hook calls, and what they are given."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -210,10 +211,14 @@ def test_the_fingerprint_follows_what_the_encoding_depends_on(catalog, plugins):
     watched = Catalog.of({**plugins, "data.datasets": Watching})
     for changed in ({}, {"stage.max_length": 7}, {"model.path": "org/other"}, {"trainer.learning_rate": 1.0}):
         tunesmith.train(CONFIG, changed, catalog=watched)
-    Path("fetched/org/tiny/tokenizer.json").write_text("{}")
-    tunesmith.train(CONFIG, catalog=watched)
-    first, *others = seen
-    assert [fingerprint == first for fingerprint in others] == [False, False, True, False]
+    file = Path("fetched/org/tiny/tokenizer.json")
+    for content in ("{}", "[]"):  # of the same size at the same time
+        file.write_text(content)
+        os.utime(file, ns=(1, 1))
+        tunesmith.train(CONFIG, catalog=watched)
+    first, *others, former, latter = seen
+    assert [fingerprint == first for fingerprint in others] == [False, False, True]
+    assert len({first, former, latter}) == 3
 
 
 def test_a_run_remembers_how_to_answer(catalog):

@@ -13,7 +13,7 @@ class Kind:
     summary: str
     default: tuple[str, ...] = ()
     commands: tuple[str, ...] = ("train",)  # the commands that need this kind
-    shapes: str = ""  # the hook by which a plugin of this kind shapes the model: if it has it, all commands need it
+    shapes: str = ""  # a hook that shapes model or tokenizer: where a plugin of this kind has it, all commands need it
     function: str = ""  # the hook that a plain function in a user's file implements: reward=[rewards.py:polite]
 
     @property
@@ -34,7 +34,7 @@ KINDS: dict[str, Kind] = {
         Kind("format", "routed", "turns a data set's records into canonical rows", (), _DATA),
         Kind("hub", "routed", "fetches a model or data set by its address", (), (*_ALL, "show")),
         Kind("quantizer", "optional", "stores the base model in fewer bits", commands=_ALL),
-        Kind("adapter", "one", "chooses what is trained", ("lora",), _ALL),
+        Kind("adapter", "one", "chooses what is trained", ("lora",), _ALL, shapes="load_processor"),
         Kind("patch", "any", "wraps loading or the loss", commands=_ALL),
         Kind("trainer", "one", "the training loop", ("transformers",)),
         Kind("stage", "one", "encoding, batches and loss of an objective", ("sft",), _DATA, shapes="load_model"),

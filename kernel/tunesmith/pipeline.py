@@ -31,6 +31,7 @@ from tunesmith.types import (
     RunStarted,
     TrainingJob,
 )
+from tunesmith_library_configuration.files import digest
 from tunesmith_library_configuration.secrets import redacted
 
 Config = str | Path | Mapping[str, Any] | None
@@ -159,17 +160,19 @@ def _described(run: Assembly, event: Event) -> Event:
 
 def encoded_data(run: Assembly, source: ModelSource, processor: Any, template: ChatTemplate) -> DatasetSplits:
     """The data sets of a run, encoded by its stage."""
-    encoder = Encoder(run.hook.encode, processor, template, _fingerprint(run.plan, source, template))
+    encoder = Encoder(run.hook.encode, processor, template, _fingerprint(run.plan, source, processor, template))
     data: DatasetSplits = run.hook.build_dataset(fetch=run.fetch, to_rows=run.to_rows, encode=encoder)
     return data
 
 
-def _fingerprint(plan: Plan, source: ModelSource, template: ChatTemplate) -> str:
+def _fingerprint(plan: Plan, source: ModelSource, processor: Any, template: ChatTemplate) -> str:
     """What the encoding of a row depends on beside the row: tokenizer, template, format, stage, and their versions."""
-    files = [path for path in sorted(source.path.iterdir()) if path.suffix in (".json", ".model", ".txt", ".jinja")]
+    suffixes = (".json", ".model", ".txt", ".jinja", ".tiktoken", ".py")
+    files = [path for path in sorted(source.path.iterdir()) if path.suffix in suffixes and path.is_file()]
     parts = {
         "config": [plan.config.get(kind) for kind in ("model", "format", "stage")],
-        "tokenizer": [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files],
+        "tokenizer": [(path.name, digest(path)) for path in files],
+        "added": getattr(getattr(processor, "tokenizer", processor), "get_added_vocab", dict)(),
         "template": [template.jinja, dict(template.variables)],
         "versions": runs.lock_lines(plan),
     }

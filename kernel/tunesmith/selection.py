@@ -86,11 +86,11 @@ def _named(kind: Kind, value: Any, composition: Composition, catalog: Catalog) -
 
 
 def _shapes_model(kind: Kind, value: Any, composition: Composition, catalog: Catalog) -> bool:
-    """Whether the plugin that a configuration names shapes the model, so that it counts after training too.
+    """Whether the plugin whose options a configuration has shapes model or tokenizer, so that it always counts.
 
     False for one that is not installed; True for one that cannot be imported, whose cause is then told.
     """
-    name = value.get("name") if kind.shapes and value else None
+    name = value.get("name", next(iter(kind.default), None)) if kind.shapes and value else None
     if name is None:
         return False
     try:
@@ -105,9 +105,11 @@ def _shapes_model(kind: Kind, value: Any, composition: Composition, catalog: Cat
 def _hub(composition: Composition) -> Iterator[Wanted]:
     """The hub of the model's address, also when the model's own plugin is missing or wrong."""
     path = (composition.tree.get("model") or {}).get("path")
-    default = composition.tree.get("default_hub", "huggingface")
+    default = str(composition.tree.get("default_hub") or "huggingface")
     if isinstance(path, str) and "${" not in f"{path}{default}":
-        yield Wanted("hub", hub_of(path, str(default))[0], Key("model", "path"))
+        yield Wanted("hub", hub_of(path, default)[0], Key("model", "path"))
+    if "default_hub" in composition.tree and "${" not in default:
+        yield Wanted("hub", default, Key("default_hub"))
 
 
 def select(named: tuple[Wanted, ...], composition: Composition, catalog: Catalog) -> Selection:

@@ -201,6 +201,9 @@ def test_an_adapter_that_adds_tokens_counts(show: Any, monkeypatch: pytest.Monke
         def apply_adapter(self, model: Any, trained: Any, source: Any) -> Any:
             raise AssertionError("nothing of the model is needed to show data")
 
+        @hookimpl
+        def merge_adapter(self, model: Any) -> Any: ...
+
     made = Catalog.of
     monkeypatch.setattr(Catalog, "of", lambda classes: made({**classes, "adapter.lora": Adding}))
     columns = {"input_ids": [ids("abc")], "labels": [ids("abc")]}

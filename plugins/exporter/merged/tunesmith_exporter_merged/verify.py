@@ -9,8 +9,20 @@ import torch
 from tunesmith import TunesmithError, announce
 from tunesmith.types import ModelHandle
 from tunesmith_library_chat import tokenizer_of
+from tunesmith_library_weights.finite import non_finite
 
 _QUESTION = "The tide table for Tuesday says 3:07, 9:41 and 15:26. Which is high water? 哪一次是高潮？"
+
+
+def refuse_non_finite(model: Any) -> None:
+    """Raises: TunesmithError when a weight holds NaN or infinity, also where no probe would meet it."""
+    names = non_finite(model.named_parameters())
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        raise TunesmithError(
+            f"{len(names)} tensors of the model hold NaN or infinity: {', '.join(names[:3])}{more}.\n"
+            "  nothing was written; train again from a checkpoint before, or look at the base"
+        )
 
 
 class Probe:

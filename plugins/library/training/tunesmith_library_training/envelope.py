@@ -11,16 +11,20 @@ A loop is a function that is given a `Run` and returns an `Outcome`:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunesmith import TunesmithError
+from transformers import PreTrainedModel
+from tunesmith import TunesmithError, announce
 from tunesmith.files import filling
 from tunesmith.types import Event, RunEnded, Saved, TrainingJob
 
 from tunesmith_library_training import checkpoints, processes
+from tunesmith_library_training.finite import Guard, NonFinite
 from tunesmith_library_training.interruption import Interruption
 
 _LAST = ("adapter_config.json", "config.json")  # their presence says that a result is whole
@@ -41,11 +45,15 @@ class Outcome:
 
 
 class Run:
-    """A training while it goes on: its events, its interruption and its checkpoints. Every process has one."""
+    """A training while it goes on: its events, its interruption, its checkpoints, and the guard of its numbers.
+
+    Every process has one.
+    """
 
     def __init__(self, job: TrainingJob) -> None:
         self.job = job
         self.interruption = Interruption()
+        self.guard = Guard(job)
 
     def emit(self, event: Event) -> None:
         """Tell the trackers, which live on the main process."""
@@ -95,35 +103,69 @@ def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
         train: makes the steps; its `RunStarted` and `StepEnded` are its own.
 
     Returns: whether training reached its end; False when it was interrupted and can be resumed.
+    Raises: NonFinite when its numbers are not finite any more, and nothing of it was saved.
     """
     run = Run(job)
     use_cache = getattr(getattr(job.model, "config", None), "use_cache", None)
     try:
-        with run.interruption:
+        with run.interruption, _own_names(job.model):
             outcome = train(run)
         if outcome.finished:
+            run.guard.check(job.model if outcome.model is None else outcome.model)
             if use_cache is not None:  # loops turn it off, and the result is saved with its configuration
                 job.model.config.use_cache = use_cache
             _save(job, outcome)
             run.emit(Saved(outcome.step, job.output_dir))
     except BaseException as error:
-        run.emit(RunEnded("interrupted" if isinstance(error, KeyboardInterrupt) else "failed"))
+        by_hand = isinstance(error, KeyboardInterrupt) and not isinstance(error, NonFinite)
+        run.emit(RunEnded("interrupted" if by_hand else "failed"))
         raise
     run.emit(RunEnded("finished" if outcome.finished else "interrupted", outcome.metrics))
     return outcome.finished
 
 
+@contextlib.contextmanager
+def _own_names(model: Any) -> Iterator[None]:
+    """Let checkpoints hold a whole model's weights under the names that they have in it.
+
+    They are loaded into it by these names; those of the base's files, in which experts are many tensors, would fit
+    none, and be passed over.
+    """
+    whole = isinstance(model, PreTrainedModel) and getattr(model, "hf_quantizer", None) is None
+    if whole:
+        model.save_pretrained = functools.partial(model.save_pretrained, save_original_format=False)
+    try:
+        yield
+    finally:
+        if whole:
+            del model.save_pretrained
+
+
 def _save(job: TrainingJob, outcome: Outcome) -> None:
     """Write the adapter or the whole model, and the processor, into the run's folder; never half of them."""
-    model = job.model if outcome.model is None else outcome.model
-    options = {} if outcome.weights is None else {"state_dict": outcome.weights}
     if processes.is_main():
         with filling(job.output_dir, last=_LAST) as draft:
-            job.processor.save_pretrained(draft)
-            model.save_pretrained(draft, **options)
+            _write(job, outcome, draft)
             if outcome.beside is not None:
                 outcome.beside(draft)
     processes.wait()
+
+
+def _write(job: TrainingJob, outcome: Outcome, folder: Path) -> None:
+    """Write a whole model as it was published, an adapter with the names of the published class."""
+    from tunesmith_library_publishing import adapters, whole
+
+    model = job.model if outcome.model is None else outcome.model
+    base = whole.base_of(model)
+    if base is None:
+        options = {} if outcome.weights is None else {"state_dict": outcome.weights}
+        job.processor.save_pretrained(folder)
+        model.save_pretrained(folder, **options)
+        adapters.publish(model, folder)
+        return
+    result = whole.save_whole(model, job.processor, job.template, base, folder, weights=outcome.weights)
+    if result.tensors.unloaded:
+        announce("tensors", result.tensors.described(), f"written as {result.class_name}")
 
 
 def refuse_no_data(job: TrainingJob, item: str) -> None:

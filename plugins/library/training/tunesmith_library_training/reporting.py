@@ -43,6 +43,7 @@ class Reporter(TrainerCallback):
             self.stopped = True
         if control.should_training_stop or control.should_save or control.should_evaluate:
             control.should_log = True
+        self._check_numbers(control, kwargs.get("model"))
         if not control.should_log:
             self.run.emit(StepEnded(state.global_step, state.max_steps, state.epoch or 0.0, {}))
 
@@ -51,6 +52,14 @@ class Reporter(TrainerCallback):
     ) -> None:
         if self.stopped or not self.trained:  # not the end of an epoch, and the checkpoint is written already
             control.should_save = control.should_evaluate = control.should_log = False
+        self._check_numbers(control, kwargs.get("model"))
+
+    def _check_numbers(self, control: TrainerControl, model: Any) -> None:
+        """Stop before numbers that are not finite are logged, measured or saved."""
+        if control.should_training_stop or control.should_save or control.should_evaluate:
+            self.run.guard.check(model)
+        elif control.should_log:
+            self.run.guard.check()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         facts = order_of_data(self.run.job, args)

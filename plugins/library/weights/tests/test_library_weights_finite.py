@@ -9,7 +9,11 @@ from tunesmith_library_weights.finite import non_finite, trained_weights
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.float8_e4m3fn])
 def test_names_what_is_not_finite(dtype):
-    values = {"zero": torch.zeros(3), "largest": torch.tensor([torch.finfo(dtype).max, 1.0]), "nan": torch.ones(2, 2)}
+    values = {
+        "zero": torch.zeros(3),
+        "largest": torch.tensor([torch.finfo(dtype).max, 1.0], dtype=torch.float64),
+        "nan": torch.ones(2, 2),
+    }
     values["nan"][1, 0] = math.nan
     if dtype != torch.float8_e4m3fn:  # which has no infinity
         values["infinite"] = torch.tensor(-math.inf)

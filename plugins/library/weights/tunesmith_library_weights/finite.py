@@ -22,17 +22,19 @@ def non_finite(tensors: Iterable[tuple[str, torch.Tensor]]) -> list[str]:
     data, such as those whose shard is elsewhere, are finite.
     """
     names: dict[torch.device, list[str]] = {}
-    largest: dict[torch.device, list[torch.Tensor]] = {}
+    finite: dict[torch.device, list[torch.Tensor]] = {}
     for name, tensor in tensors:
         part = tensor.to_local() if hasattr(tensor, "to_local") else tensor  # of a DTensor this process's
         if not part.is_floating_point() or not part.numel() or part.is_meta:
             continue
-        if part.element_size() == 1:  # torch has no norms of numbers in 8 bits
+        if part.element_size() == 1:  # torch does not compare numbers in 8 bits
             part = part.float()
         names.setdefault(part.device, []).append(name)
-        largest.setdefault(part.device, []).append(torch.linalg.vector_norm(part.detach(), torch.inf).float())
+        bounds = torch.stack(torch.aminmax(part.detach()))  # NaN where one is
+        finite.setdefault(part.device, []).append(torch.isfinite(bounds).all())
     found = []
-    for device, values in largest.items():
-        finite = torch.isfinite(torch.stack(values)).tolist()
-        found += [name for name, is_finite in zip(names[device], finite, strict=True) if not is_finite]
+    for device, values in finite.items():
+        found += [
+            name for name, is_finite in zip(names[device], torch.stack(values).tolist(), strict=True) if not is_finite
+        ]
     return found

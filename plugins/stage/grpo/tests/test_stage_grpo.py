@@ -1,5 +1,6 @@
 """The plugin, from prompts to a reward that rises, and its interruptions."""
 
+import itertools
 import os
 import signal
 from dataclasses import replace
@@ -12,10 +13,11 @@ from safetensors.torch import load_file
 from tunesmith import DataError, TunesmithError, plugin
 from tunesmith.keys import Key
 from tunesmith.traits import StageTraits, TrainerTraits
-from tunesmith.types import DatasetSplits, Evaluated, RunStarted, Saved, StepEnded, TrainingJob
+from tunesmith.types import DatasetSplits, Evaluated, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith.validate import structured
 from tunesmith_library_testing import StageSuite
 from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain
+from tunesmith_library_training.finite import NonFinite
 from tunesmith_stage_grpo import Grpo, Rloo
 from tunesmith_trainer_transformers import Transformers
 
@@ -296,6 +298,17 @@ def test_interrupted_and_resumed_is_the_same_run(tiny_llama, tmp_path):
     assert rewards[0] == {step: rewards[1][step] for step in (3, 4)}
     whole, parts = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(whole[key], parts[key]) for key in whole | parts)
+
+
+def test_numbers_that_are_not_finite_end_the_run(tiny_llama, tmp_path):
+    job, events = job_of(tiny_llama, tmp_path)
+    calls = itertools.count(1)
+    weight = next(job.model.parameters())
+    weight.register_hook(lambda gradient: gradient * (float("nan") if next(calls) == 2 else 1.0))
+    with pytest.raises(NonFinite, match=r"^step 2: the gradient is nan.*\n.*: “(Sing!|Who\?|Count!)") as caught:
+        run(job, max_steps=3, save_strategy="steps", save_steps=1, logging_steps=50)
+    assert f"continue after checkpoint-1: tunesmith train {tmp_path}" in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"] and events[-1] == RunEnded("failed")
 
 
 def test_what_is_refused(tiny_llama, tmp_path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
-from tunesmith.ranges import Range, above, at_least
+from tunesmith.ranges import Range, above, at_least, between
 from tunesmith.types import Problem
 
 from tunesmith_stage_grpo.groups import AnswerGroups
@@ -33,7 +33,7 @@ class Grpo(AnswerGroups):
     scale_rewards: Literal["group", "batch", "none"] = "group"  # by whose standard deviation advantages are divided
     importance_sampling_level: Literal["token", "sequence"] = "token"  # of the ratio; sequence: GSPO, arXiv 2507.18071
     # largest ratio for answers worse than the mean (two-sided clipping); null has none
-    delta: Annotated[float, above(1)] | None = None
+    delta: Annotated[float, above(1, most=1_000_000)] | None = None
     # learn from this share of the tokens, the most uncertain (arXiv 2506.01939)
     top_entropy_quantile: Annotated[float, Range(0, 1, low_excluded=True)] = 1.0
 
@@ -59,9 +59,9 @@ class Rloo(AnswerGroups):
 
     normalize_advantages: bool = False  # give the advantages of a batch mean 0 and standard deviation 1
     # least and greatest reward of an answer, such as [-1, 1]; beyond it the reward is cut; null does not cut
-    reward_clip_range: list[float] | None = None
+    reward_clip_range: Annotated[list[float] | None, between(-1_000_000, 1_000_000)] = None
     # reward taken off per nat by which an answer is likelier than before training; 0 needs none
-    beta: Annotated[float, at_least(0)] = 0.05
+    beta: Annotated[float, at_least(0, most=1_000_000)] = 0.05
 
     NAME: ClassVar[str] = "rloo"
 

@@ -13,6 +13,7 @@ from tunesmith.types import Evaluated
 from tunesmith_library_training import scoring
 from tunesmith_library_training.drawing import answer_ends, draw
 from tunesmith_library_training.envelope import Run
+from tunesmith_library_training.finite import watch_gradients
 from tunesmith_library_training.one_device import OneDevice
 from tunesmith_library_training.stopping import require_best_metric
 
@@ -44,6 +45,8 @@ class Joined(Trainer):
     def join(self, run: Run, options: GroupOptions) -> None:
         """Say what is trained and who hears of it; before training begins."""
         self.run, self.options, self.last_evaluation = run, options, {}
+        self.prompts: list[str] = []  # of the step
+        watch_gradients(self.accelerator, lambda norm: self._see("gradient", norm))
 
     def computing(self) -> Any:
         """Compute in bf16 where that was asked for.
@@ -54,10 +57,16 @@ class Joined(Trainer):
         in_bf16 = self.run.job.precision == "bf16"
         return torch.autocast(self.args.device.type, torch.bfloat16, enabled=in_bf16, cache_enabled=False)
 
-    def training_step(self, *arguments: Any, **options: Any) -> Any:
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         """Draw answers, where they are due, and learn from them."""
+        self.prompts = list(dict.fromkeys(str(example["prompt"][-1]["content"]) for example in inputs))
         with self.computing():
-            return super().training_step(*arguments, **options)
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        self._see("loss", loss)
+        return loss
+
+    def _see(self, what: str, value: Any) -> None:
+        self.run.guard.see(what, value, self.state.global_step + 1, self.prompts)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"

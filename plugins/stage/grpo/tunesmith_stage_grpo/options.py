@@ -16,26 +16,28 @@ if TYPE_CHECKING:
 class GroupOptions:
     """The options of a stage that draws a group of answers to each prompt. They keep TRL's names."""
 
-    num_generations: Annotated[int, at_least(2)] = 8  # answers to each prompt; must divide the answers of a step
-    max_completion_length: Annotated[int, at_least(1)] = 256  # tokens of an answer, at most
-    max_prompt_length: Annotated[int, at_least(1)] = 1024  # tokens of a prompt; rows with a longer one are left out
+    # answers to each prompt; must divide the answers of a step
+    num_generations: Annotated[int, at_least(2, most=1_000_000)] = 8
+    max_completion_length: Annotated[int, at_least(1, most=100_000_000)] = 256  # tokens of an answer, at most
+    # tokens of a prompt; rows with a longer one are left out
+    max_prompt_length: Annotated[int, at_least(1, most=100_000_000)] = 1024
 
-    temperature: Annotated[float, above(0)] = 1.0  # of the drawing of answers
+    temperature: Annotated[float, above(0, most=100)] = 1.0  # of the drawing of answers
     # draw from the likeliest tokens that have this probability together
     top_p: Annotated[float, Range(0, 1, low_excluded=True)] = 1.0
-    top_k: Annotated[int, at_least(0)] = 0  # draw from this many likeliest tokens; 0 is all
+    top_k: Annotated[int, at_least(0, most=10_000_000)] = 0  # draw from this many likeliest tokens; 0 is all
     # draw from tokens at least this share as likely as the likeliest
     min_p: Annotated[float, between(0, 1)] | None = None
-    repetition_penalty: Annotated[float, above(0)] = 1.0  # above 1 makes tokens that occurred less likely
+    repetition_penalty: Annotated[float, above(0, most=100)] = 1.0  # above 1 makes tokens that occurred less likely
 
-    num_iterations: Annotated[int, at_least(1)] = 1  # optimizer passes over each batch of answers
+    num_iterations: Annotated[int, at_least(1, most=1_000_000)] = 1  # optimizer passes over each batch of answers
     # how far the ratio of new to old probability counts
     epsilon: Annotated[float, Range(0, 1, low_excluded=True)] = 0.2
-    epsilon_high: Annotated[float, above(0)] | None = None  # the same upwards; null is epsilon
+    epsilon_high: Annotated[float, above(0, most=1_000_000)] | None = None  # the same upwards; null is epsilon
     mask_truncated_completions: bool = False  # do not learn from answers that were cut at max_completion_length
 
     # strength of the KL penalty to the model before training; 0 needs no reference
-    beta: Annotated[float, at_least(0)] = 0.0
+    beta: Annotated[float, at_least(0, most=1_000_000)] = 0.0
 
     NAME: ClassVar[str]  # of the stage
 

@@ -29,6 +29,11 @@ class Reporter(reporting.Reporter):
         requested = processes.any_of(self.run.interruption.requested)  # a signal may reach them one by one
         return requested and step % self.passes == 0
 
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Look at the weights at each step: answers cannot be drawn with such as are not finite."""
+        self.run.guard.check(kwargs.get("model"))
+        super().on_step_end(args, state, control, **kwargs)
+
     def on_log(
         self,
         args: TrainingArguments,

@@ -1,5 +1,6 @@
 """The plugin, from prompts to a reward that rises, and its interruptions."""
 
+import itertools
 import os
 import signal
 from dataclasses import replace
@@ -14,6 +15,7 @@ from tunesmith.types import DatasetSplits, Evaluated, RunEnded, RunStarted, Save
 from tunesmith.validate import structured
 from tunesmith_library_testing import StageSuite
 from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain
+from tunesmith_library_training.finite import NonFinite
 from tunesmith_library_training.prompts import read
 from tunesmith_stage_ppo import Ppo
 from tunesmith_stage_ppo.policy import Policy
@@ -232,6 +234,29 @@ def test_interrupted_and_resumed_is_the_same_run(tiny_llama, tiny_bpe, tmp_path)
     for name in ("model.safetensors", "value_head.safetensors"):
         whole, parts = (load_file(tmp_path / run / name) for run in ("whole", "parts"))
         assert all(torch.equal(whole[key], parts[key]) for key in whole | parts)
+
+
+def test_numbers_that_are_not_finite_end_the_run(tiny_llama, tiny_bpe, tmp_path):
+    """Before the optimizer's step; and where the optimizer itself makes such weights, before answers are drawn."""
+    job, events = job_of(tiny_llama, tiny_bpe, tmp_path)
+    calls = itertools.count(1)
+    weight = next(job.model.parameters())
+    weight.register_hook(lambda gradient: gradient * (float("nan") if next(calls) == 6 else 1.0))
+    with pytest.raises(NonFinite, match=r"^step 2: the gradient is nan.*\n  examples, .*: \d \(“<\|im_start") as caught:
+        run({"total_steps": 3, "batch_size": 8, "mini_batch_size": 4, "save_steps": 1}, job, tiny_llama)
+    assert f"continue after checkpoint-1: tunesmith train {tmp_path}" in str(caught.value)
+    assert torch.isfinite(weight).all() and events[-1] == RunEnded("failed")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]
+
+    class Diverging(torch.optim.SGD):
+        def step(self, closure=None):
+            with torch.no_grad():
+                self.param_groups[0]["params"][0].view(-1)[0] = float("inf")
+
+    made = {"build_optimizer": lambda model, settings: Diverging(model.parameters(), lr=1e-3)}
+    job, _ = job_of(tiny_llama, tiny_bpe, tmp_path / "other", **made)
+    with pytest.raises(NonFinite, match="trained weights are not finite"):
+        run({"total_steps": 2, "batch_size": 4, "mini_batch_size": 4, "ppo_epochs": 1}, job, tiny_llama)
 
 
 def test_what_is_refused(tiny_llama, tiny_bpe, tmp_path):

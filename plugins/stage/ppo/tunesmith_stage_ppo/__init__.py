@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import announce, hookimpl, plugin
-from tunesmith.ranges import Range, above, at_least, between
+from tunesmith.ranges import Range, above, at_least, between, path_like
 from tunesmith.traits import StageTraits
 from tunesmith.types import LoadModel, Problem, Row, TrainingJob
 from tunesmith_library_chat import ChatTemplate
@@ -31,52 +31,57 @@ class Ppo:
     the rewards.
     """
 
-    total_steps: Annotated[int, at_least(1)] = 200  # each generates batch_size answers and learns from them
-    batch_size: Annotated[int, at_least(1)] = 64  # answers of a step, over all processes
+    # each generates batch_size answers and learns from them
+    total_steps: Annotated[int, at_least(1, most=1_000_000_000)] = 200
+    batch_size: Annotated[int, at_least(1, most=1_000_000)] = 64  # answers of a step, over all processes
     # answers in a forward pass and an optimizer step, over all processes; also generated together
-    mini_batch_size: Annotated[int, at_least(1)] = 8
-    ppo_epochs: Annotated[int, at_least(1)] = 4  # passes over the answers of a step
+    mini_batch_size: Annotated[int, at_least(1, most=1_000_000)] = 8
+    ppo_epochs: Annotated[int, at_least(1, most=1_000_000)] = 4  # passes over the answers of a step
 
-    learning_rate: Annotated[float, above(0)] = 1e-5  # of the model
-    value_learning_rate: Annotated[float, above(0)] = 1e-4  # of the value head
+    learning_rate: Annotated[float, above(0, most=100)] = 1e-5  # of the model
+    value_learning_rate: Annotated[float, above(0, most=100)] = 1e-4  # of the value head
     lr_scheduler_type: Literal["linear", "constant"] = "linear"  # course of both: to 0 at the last step, or level
-    weight_decay: Annotated[float, at_least(0)] = 0.0  # decoupled weight decay
+    weight_decay: Annotated[float, at_least(0, most=10)] = 0.0  # decoupled weight decay
     # longest gradient (2-norm over all trained weights); 0 does not clip
-    max_grad_norm: Annotated[float, at_least(0)] = 1.0
+    max_grad_norm: Annotated[float, at_least(0, most=1_000_000)] = 1.0
 
-    max_prompt_length: Annotated[int, at_least(1)] = 1024  # tokens of a prompt; rows with a longer one are left out
-    max_new_tokens: Annotated[int, at_least(1)] = 128  # tokens of an answer, at most
-    temperature: Annotated[float, above(0)] = 1.0  # of the drawing of answers; the objective counts with it, too
+    # tokens of a prompt; rows with a longer one are left out
+    max_prompt_length: Annotated[int, at_least(1, most=100_000_000)] = 1024
+    max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 128  # tokens of an answer, at most
+    # of the drawing of answers; the objective counts with it, too
+    temperature: Annotated[float, above(0, most=100)] = 1.0
     # taken off the reward of an answer that was cut at max_new_tokens
-    missing_end_penalty: Annotated[float, at_least(0)] = 0.0
+    missing_end_penalty: Annotated[float, at_least(0, most=1_000_000)] = 0.0
 
     # ε: how far the ratio of new to old probability of a token counts
     clip_range: Annotated[float, Range(0, 1, low_excluded=True)] = 0.2
-    value_clip_range: Annotated[float, at_least(0)] = 0.2  # how far a value may move from the old one; 0 does not clip
-    value_coef: Annotated[float, at_least(0)] = 0.1  # weight of the value loss
-    entropy_coef: Annotated[float, at_least(0)] = 0.0  # weight of the entropy, which is made larger
+    # how far a value may move from the old one; 0 does not clip
+    value_clip_range: Annotated[float, at_least(0, most=1_000_000)] = 0.2
+    value_coef: Annotated[float, at_least(0, most=1_000_000)] = 0.1  # weight of the value loss
+    entropy_coef: Annotated[float, at_least(0, most=1_000_000)] = 0.0  # weight of the entropy, which is made larger
     gamma: Annotated[float, between(0, 1)] = 1.0  # discount of later rewards
     lam: Annotated[float, between(0, 1)] = 0.95  # λ of generalized advantage estimation (arXiv 1506.02438)
     whiten_rewards: bool = False  # divide the rewards of tokens by their standard deviation over the batch
     whiten_advantages: bool = True  # give the advantages of the batch mean 0 and standard deviation 1
     # end a step's passes when a token's policy moved this far (nats); null never
-    target_kl: Annotated[float, above(0)] | None = None
+    target_kl: Annotated[float, above(0, most=1_000_000)] | None = None
 
     # penalty per nat by which a token is likelier than with the reference; 0 needs none
-    init_kl_coef: Annotated[float, at_least(0)] = 0.05
+    init_kl_coef: Annotated[float, at_least(0, most=1_000_000)] = 0.05
     # nats per answer to which the penalty adapts (6 in the paper); null keeps it
-    kl_target: Annotated[float, above(0)] | None = None
-    kl_horizon: Annotated[float, at_least(1)] = 10000.0  # answers over which the penalty adapts
+    kl_target: Annotated[float, above(0, most=1_000_000)] | None = None
+    kl_horizon: Annotated[float, at_least(1, most=1_000_000_000)] = 10000.0  # answers over which the penalty adapts
     # model of the KL penalty, on a hub or a folder; null is the model as it is before training
-    reference: str | None = None
-    reference_adapter: str | None = None  # folder of the adapter that the reference model has
+    reference: Annotated[str | None, path_like] = None
+    reference_adapter: Annotated[str | None, path_like] = None  # folder of the adapter that the reference model has
 
-    logging_steps: Annotated[int, at_least(1)] = 1  # steps from one logged step to the next
+    logging_steps: Annotated[int, at_least(1, most=1_000_000_000)] = 1  # steps from one logged step to the next
     # steps from one evaluation of the held-out prompts to the next, and one after the last step; 0 never
-    eval_steps: Annotated[int, at_least(0)] = 50
+    eval_steps: Annotated[int, at_least(0, most=1_000_000_000)] = 50
     # steps from one checkpoint to the next; 0 saves none but at an interruption
-    save_steps: Annotated[int, at_least(0)] = 50
-    save_total_limit: Annotated[int, at_least(1)] | None = 2  # newest checkpoints to keep; null keeps all
+    save_steps: Annotated[int, at_least(0, most=1_000_000_000)] = 50
+    # newest checkpoints to keep; null keeps all
+    save_total_limit: Annotated[int, at_least(1, most=1_000_000)] | None = 2
     use_cpu: bool = False  # train on the CPU although there is an accelerator
 
     _model: str | None = None  # address of the trained model

@@ -7,13 +7,15 @@ whitening and the penalty are those of all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from tunesmith.types import OptimizerSettings, TrainingJob
+from tunesmith.types import OptimizerSettings
 from tunesmith_library_training import processes, scoring
 from tunesmith_library_training.drawing import answer_ends
+from tunesmith_library_training.envelope import Run
 from tunesmith_library_training.processes import total
 
 from tunesmith_stage_ppo import loss
@@ -29,8 +31,9 @@ Metrics = dict[str, float]
 class Learner:
     """A policy, its optimizers, and one step of both."""
 
-    def __init__(self, options: Ppo, job: TrainingJob, reference: Any) -> None:
-        self.options, self.job = options, job
+    def __init__(self, options: Ppo, run: Run, reference: Any) -> None:
+        self.options, self.job, self.guard = options, run.job, run.guard
+        job = run.job
         device = device_of(options.use_cpu)
         if job.model.device.type != device.type:
             job.model.to(device)
@@ -63,7 +66,8 @@ class Learner:
         means: dict[str, list[float]] = {}
         for _ in range(options.ppo_epochs):
             for chosen in torch.randperm(len(prompts)).split(self.mini_batch_size):
-                moved = self._learn(rollouts.select(chosen), means)
+                examples = [share[place] for place in chosen.tolist()]
+                moved = self._learn(rollouts.select(chosen), means, number, examples)
             if options.target_kl is not None and moved > options.target_kl:
                 break
         if options.kl_target is not None:
@@ -81,8 +85,11 @@ class Learner:
 
         return scoring.evaluate(self.job, draw, self.mini_batch_size, self.policy.model.device)
 
-    def _learn(self, batch: Rollouts, means: dict[str, list[float]]) -> float:
-        """One optimizer step; gives how far the policy has moved from the one that drew the answers."""
+    def _learn(self, batch: Rollouts, means: dict[str, list[float]], step: int, examples: list[int]) -> float:
+        """One optimizer step; gives how far the policy has moved from the one that drew the answers.
+
+        Raises: NonFinite before the step when the loss or the gradient is not finite.
+        """
         options, mask = self.options, batch.mask
         count = total(mask.sum())  # the losses are this process's parts of means over all
         log_probs, entropies, values = self.policy.evaluate(batch.sequences)
@@ -92,7 +99,13 @@ class Learner:
         of_value = loss.value_loss(values, batch.values, batch.returns, mask, options.value_clip_range, count)
         entropy = loss.masked_mean(entropies, mask, count)
         objective = of_policy + options.value_coef * of_value - options.entropy_coef * entropy
-        norm = self._descend(objective)
+        norm = self._gradient(objective)
+        if not math.isfinite(norm):  # on all processes, whose gradients are added up
+            self.guard.see("loss", objective, step, examples)
+            self.guard.see("gradient", norm, step, examples)
+            self.guard.check()
+        for optimizer in self.optimizers:
+            optimizer.step()
         moved = loss.approximate_kl(log_probs.detach(), batch.log_probs, mask, count)
         told = {
             "loss": objective, "policy_loss": of_policy, "value_loss": of_value, "entropy": entropy,
@@ -104,16 +117,13 @@ class Learner:
             means.setdefault(name, []).append(value)
         return found["approx_kl"]
 
-    def _descend(self, objective: torch.Tensor) -> float:
-        """A step of both optimizers along the gradient of all processes; its norm before clipping."""
+    def _gradient(self, objective: torch.Tensor) -> float:
+        """The gradient of all processes, clipped; its norm before that."""
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         objective.backward()
         processes.add_gradients(self.weights)
-        norm = torch.nn.utils.clip_grad_norm_(self.weights, self.options.max_grad_norm or float("inf"))
-        for optimizer in self.optimizers:
-            optimizer.step()
-        return float(norm)
+        return float(torch.nn.utils.clip_grad_norm_(self.weights, self.options.max_grad_norm or math.inf))
 
     def _set_rates(self, number: int) -> float:
         """Set the learning rates of a step, a function of its number alone; the model's."""

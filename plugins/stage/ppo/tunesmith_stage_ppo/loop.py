@@ -37,7 +37,7 @@ def _train(options: Ppo, run: Run, reference: Any) -> Outcome:
     if job.precision == "fp16":
         raise TunesmithError("stage.ppo does not train in fp16.\n  precision=bf16 or precision=fp32")
     processes.join(options.use_cpu)
-    learner = Learner(options, job, reference)
+    learner = Learner(options, run, reference)
     facts = {"num_examples": len(job.data.train), "seed": job.seed, "batch_size": options.batch_size}
     start = _resume(learner, run, facts)
     run.emit(RunStarted(job.output_dir, options.total_steps, {}, resumed_from=start))
@@ -46,6 +46,7 @@ def _train(options: Ppo, run: Run, reference: Any) -> Outcome:
     with without_dropout(job.model):
         for step in range(start + 1, options.total_steps + 1):
             metrics = learner.step(step)
+            run.guard.check(learner.policy.model, learner.policy.head)  # answers cannot be drawn with NaN
             last = step == options.total_steps
             stop = processes.any_of(run.interruption.requested) and not last
             logged = stop or last or step == 1 or step % options.logging_steps == 0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 from tunesmith.types import Batch
 
 
@@ -26,6 +26,36 @@ class Collator:
         mask = batch.get("attention_mask")
         batch["num_tokens"] = float(batch["input_ids"].numel() if mask is None else mask.sum())
         return batch
+
+
+class Numbered(Dataset[tuple[int, Mapping[str, Any]]]):
+    """A data set whose examples come with their place in it, so that a batch can say what it is made of."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[int, Mapping[str, Any]]:
+        return int(index), self.dataset[index]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[int, Mapping[str, Any]]]:
+        """Several at once, which is faster where the data set can do that."""
+        several = getattr(self.dataset, "__getitems__", None)
+        examples = several(indices) if several else [self.dataset[index] for index in indices]
+        return list(zip(map(int, indices), examples, strict=True))
+
+
+class NumberedCollator:
+    """Batches of `Numbered` examples, with their places as `examples`, a list of int."""
+
+    def __init__(self, collator: Collator) -> None:
+        self.collator = collator
+
+    def __call__(self, numbered: Sequence[tuple[int, Mapping[str, Any]]]) -> Batch:
+        places, examples = zip(*numbered, strict=True)
+        return {**self.collator(examples), "examples": list(places)}
 
 
 def worker_context(num_workers: int) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,11 +16,15 @@ from tunesmith.types import Evaluated, OptimizerSettings, StepEnded
 from tunesmith_library_training import processes
 from tunesmith_library_training.envelope import Outcome, Run
 from tunesmith_library_training.evaluations import as_metrics
+from tunesmith_library_training.finite import watch_gradients
 from tunesmith_library_training.stopping import require_best_metric
 
 from tunesmith_trainer_transformers.arguments import Arguments
-from tunesmith_trainer_transformers.batches import Collator, evaluation_batches
+from tunesmith_trainer_transformers.batches import Collator, Numbered, NumberedCollator, evaluation_batches
 from tunesmith_trainer_transformers.sums import Sums, Totals, joined, means
+
+SMALLEST_SCALE = 2.0**-10
+"""Of the loss in fp16: gradients that overflow at this scale do so in any numbers that are trained with."""
 
 
 class Loop(Trainer):
@@ -45,16 +50,21 @@ class Loop(Trainer):
         self.trained = {"loss": 0.0, "items": 0.0, "tokens": 0.0, "seconds": 0.0}  # since the start or resumption
         self.last_evaluation: dict[str, float] = {}
         self.agreed = False  # of several processes: they all stop after this step
+        self.examples: list[list[int]] = []  # places of those of each forward pass of the step; none of a stream
+        self.pending = iter(self.examples)
+        train = job.data.train
+        counted = hasattr(train, "__len__")
         super().__init__(
             model=job.model,
             args=arguments,
-            data_collator=collator,
-            train_dataset=job.data.train,
+            data_collator=NumberedCollator(collator) if counted else collator,
+            train_dataset=Numbered(train) if counted else train,
             eval_dataset=dict(job.data.eval) or None,
         )
         self.model_accepts_loss_kwargs = True  # the same as loss_is_scaled_for_ga, for earlier transformers
         self.remove_callback(PrinterCallback)
         self.group = processes.numbers_group()
+        watch_gradients(self.accelerator, self._see_gradient)
 
     def join_processes(self, totals: Totals) -> Totals:
         """Add up the totals of all processes."""
@@ -70,6 +80,8 @@ class Loop(Trainer):
             return [], 1.0
         self.step_began = time.perf_counter()
         batches = list(itertools.islice(epoch_iterator, num_batches))
+        self.examples = [batch.pop("examples", []) for batch in batches]
+        self.pending = iter(self.examples)
         items, tokens, stops = processes.summed(
             [
                 sum(float(batch["num_items"]) for batch in batches),
@@ -89,8 +101,13 @@ class Loop(Trainer):
         """This process's sum of the loss over the items of the whole step; gradients are averaged over processes."""
         output = self.job.compute_loss(model=model, batch=inputs)
         self.sums.add(output)
+        self.run.guard.see("loss", output.loss, self.state.global_step + 1, next(self.pending, []))
         share: torch.Tensor = output.loss * (self.accelerator.num_processes / num_items_in_batch)
         return share
+
+    def _see_gradient(self, norm: Any) -> None:
+        examples = list(itertools.chain.from_iterable(self.examples))
+        self.run.guard.see("gradient", norm, self.state.global_step + 1, examples)
 
     def compute_loss_context_manager(self) -> contextlib.ExitStack:
         """Compute the model and the loss in bf16 where that was asked for, without copying its outputs to fp32."""
@@ -163,12 +180,21 @@ class Loop(Trainer):
         metrics = means(totals, self.items)
         metrics["tokens_per_second"] = self.tokens / self.seconds
         metrics["trained_tokens_per_second"] = self.items / self.seconds
+        self._refuse_vanishing_scale()
         if self.args.device.type == "cuda":
             metrics["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         window = {"loss": totals["loss"][0], "items": self.items, "tokens": self.tokens, "seconds": self.seconds}
         self.trained = {name: value + window[name] for name, value in self.trained.items()}
         self.items = self.tokens = self.seconds = 0.0
         return metrics
+
+    def _refuse_vanishing_scale(self) -> None:
+        """An overflow in fp16 makes the loss's scale smaller; where it does at any scale, the gradient is no number."""
+        scaler = self.accelerator.scaler
+        if scaler is not None and scaler.get_scale() < SMALLEST_SCALE:
+            self.run.guard.see(
+                f"gradient, at a loss scale of {scaler.get_scale():g},", math.inf, self.state.global_step
+            )
 
     def summary(self) -> dict[str, float]:
         """What was trained since the start or resumption, and the last evaluation."""
