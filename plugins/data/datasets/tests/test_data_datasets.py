@@ -188,9 +188,11 @@ def test_error_of_the_stage_names_the_data_set(tmp_path, num_proc):
     file = write(tmp_path / "a.jsonl", [str(i) for i in range(50)])
 
     def fail(rows, processor, template):
-        raise DataError("no such row")
+        if {"text": "30"} in rows:
+            raise DataError("no such row")
+        return Stage()(rows=rows, processor=processor, template=template)
 
-    with pytest.raises(DataError, match=r"data.train\[0\] \(.*a.jsonl, format text\): no such row"):
+    with pytest.raises(DataError, match=r"data.train\[0\] \(.*a.jsonl, format text\), a.jsonl, line 31: no such row"):
         build(tmp_path, file, stage=fail, batch_size=5, num_proc=num_proc, cache=False)
 
 

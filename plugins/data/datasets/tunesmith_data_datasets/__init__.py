@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import DataError, announce, hookimpl, plugin
 from tunesmith.errors import choices
-from tunesmith.ranges import at_least
+from tunesmith.messages import logger
+from tunesmith.ranges import at_least, between, path_like
 from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement, ToRows
 
 from .checking import problems_of, stream_problems
@@ -37,19 +39,25 @@ class Datasets:
     train: list[Entry] = []  # training sets: paths, or mappings with path, format, columns …
     eval: list[Entry] = []  # evaluation sets, each measured by itself under its name
     # held out of the training sets: below 1 a share, from 1 on a number of examples
-    val_size: Annotated[float, at_least(0)] = 0.0
-    max_samples: Annotated[int | None, at_least(1)] = None  # use only the first records of each data set
+    val_size: Annotated[float, at_least(0, most=1_000_000_000)] = 0.0
+    # use only the first records of each data set
+    max_samples: Annotated[int | None, at_least(1, most=1_000_000_000)] = None
     mix: Literal["concat", "interleave_under", "interleave_over"] = "concat"  # how several training sets become one
-    shuffle_seed: int = 42  # of the choice of held-out examples and of the interleaving
-    registry: str = "conf/datasets.yaml"  # file of named data sets; paths in it start at its folder
-    batch_size: Annotated[int, at_least(1)] = 1000  # rows that are encoded at a time
+    # of the choice of held-out examples and of the interleaving
+    shuffle_seed: Annotated[int, between(0, 2**32 - 1)] = 42
+    # file of named data sets; paths in it start at its folder
+    registry: Annotated[str, path_like] = "conf/datasets.yaml"
+    batch_size: Annotated[int, at_least(1, most=1_000_000)] = 1000  # rows that are encoded at a time
     # processes that encode; null is one per core, at most 8; few rows need no other
-    num_proc: Annotated[int | None, at_least(1)] = None
+    num_proc: Annotated[int | None, at_least(1, most=1_024)] = None
     streaming: bool = False  # encode training data while it is trained on, for large sets; needs trainer.max_steps
     # with streaming: examples held back, of which the next one is drawn; 1 keeps the order
-    shuffle_buffer: Annotated[int, at_least(1)] = 1000
+    shuffle_buffer: Annotated[int, at_least(1, most=1_000_000_000)] = 1000
+    # control tokens such as <|im_end|> that the data spell: text, or those tokens, for data that were rendered before
+    special_tokens: Literal["text", "parse"] = "text"
     cache: bool = True  # keep encoded data sets for the next run
-    cache_dir: str | None = None  # folder of encoded data sets; null is ~/.cache/tunesmith/datasets
+    # folder of encoded data sets; null is ~/.cache/tunesmith/datasets
+    cache_dir: Annotated[str | None, path_like] = None
 
     _default_hub: str = "huggingface"  # the run's
     _peeks: bool = False  # whether some examples are enough, for they are only shown
@@ -106,6 +114,14 @@ class Datasets:
             if told.name and told.matches:
                 self._formats[source.key] = told.name
                 announce(f"{source.key}.format", told.name, f"by {in_words(told.matches[0], source.entry)}")
+
+    @hookimpl(wrapper=True)
+    def chat_template(self) -> Generator[None, Any, Any]:
+        template = yield
+        if self.special_tokens == "parse":
+            announce("special tokens", "parsed", "what the data spell becomes control tokens, by data.special_tokens")
+            return replace(template, special_tokens="parse")
+        return template
 
     @hookimpl
     def build_dataset(self, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:
@@ -165,11 +181,15 @@ class Datasets:
 
         work = self._work(source, fetch, to_rows, encode)
         encoded = encode_cached(work, self._cache_folder()) if self.cache else encode_in_memory(work)
-        examples = len(encoded.examples)
+        examples, lost = len(encoded.examples), encoded.tally.lost
         made = f"{work.format}, {encoded.records:,} records"
-        if examples < encoded.records:
-            made += f"; the stage joined or left out {encoded.records - examples:,}"
+        if lost:
+            made += f"; {lost:,} left out"
+        if examples < encoded.records - lost:
+            made += f"; the stage joined or left out {encoded.records - lost - examples:,}"
         announce(f"data {source.name}", f"{examples:,} examples", made + (", from the cache" if encoded.cached else ""))
+        for share in encoded.tally.shares.values():
+            logger.warning("data %s: %s", source.name, share.of(encoded.records))
         return encoded.examples
 
     def _format(self, source: Source) -> str:

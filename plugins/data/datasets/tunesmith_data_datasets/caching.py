@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.files import replacing
 from tunesmith.messages import logger
 from tunesmith_library_configuration.files import digest
+from tunesmith_library_formats import Share, Tally
 
 from .encoding import Work, encode, write_stream
 
@@ -31,6 +32,7 @@ class Encoded:
 
     examples: datasets.Dataset
     records: int
+    tally: Tally  # of records that are not trained on as they stand
     cached: bool  # whether it was there already
 
 
@@ -51,7 +53,9 @@ def encode_cached(work: Work, cache_dir: Path) -> Encoded:
             if about is None:
                 about = _made(work, folder, damage)
     examples = datasets.Dataset.from_file(str(folder / _DATA))
-    return Encoded(examples, int(about["records"]), cached)
+    tally = Tally()
+    tally.add(Share(**share) for share in about["shares"])
+    return Encoded(examples, int(about["records"]), tally, cached)
 
 
 def encode_in_memory(work: Work) -> Encoded:
@@ -60,8 +64,8 @@ def encode_in_memory(work: Work) -> Encoded:
     import pyarrow
 
     sink = pyarrow.BufferOutputStream()
-    records = encode(work, lambda tables: write_stream(tables, sink))
-    return Encoded(datasets.Dataset.from_buffer(sink.getvalue()), records, cached=False)
+    records, tally = encode(work, lambda tables: write_stream(tables, sink))
+    return Encoded(datasets.Dataset.from_buffer(sink.getvalue()), records, tally, cached=False)
 
 
 def _made(work: Work, folder: Path, damage: str | None) -> Mapping[str, Any]:
@@ -75,8 +79,9 @@ def _made(work: Work, folder: Path, damage: str | None) -> Mapping[str, Any]:
     with replacing(folder) as draft:
         draft.mkdir()
         with pyarrow.OSFile(str(draft / _DATA), "wb") as sink:
-            records = encode(work, lambda tables: write_stream(tables, sink))
-        about = {"path": work.source.entry.path, "format": work.format, "records": records}
+            records, tally = encode(work, lambda tables: write_stream(tables, sink))
+        about: dict[str, Any] = {"path": work.source.entry.path, "format": work.format, "records": records}
+        about["shares"] = tally.to_json()
         about["digest"] = digest(draft / _DATA)
         (draft / _ABOUT).write_text(json.dumps({**about, "seal": _seal(about)}, indent=1), encoding="utf-8")
     return about

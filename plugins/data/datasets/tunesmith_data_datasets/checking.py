@@ -11,7 +11,7 @@ from tunesmith.errors import choices, nearest
 from tunesmith.traits import traits_of
 from tunesmith.types import Problem
 
-from .detecting import Told, first_file, first_records, format_of, in_words, listed, look_at
+from .detecting import Told, first_file, first_records, format_of, in_words, listed, look_at, peek
 from .entries import Source
 from .reading import is_data_file, names
 
@@ -94,16 +94,16 @@ def _tied(source: Source, told: Told) -> Iterator[Problem]:
 
 def _problems_of_records(source: Source, name: str, plan: Plan, records: list[dict[str, Any]]) -> Iterator[Problem]:
     """Try the format on the first records, and look for mapped columns that none of them has."""
-    entry, key, format = source.entry, source.key, plan.plugin("format", name)
+    entry, key, format, file = source.entry, source.key, plan.plugin("format", name), first_file(source)
     found = list(dict.fromkeys(column for record in records for column in record))
     for field, column in entry.columns.items():
         if column not in found:
             message = f"{key}.columns.{field}={column}: {first_file(source)} has no such column."
             yield Problem(f"{key}.columns.{field}", message, choices(column, found), "warning")
-    if format is None:  # not installed, which the kernel says
+    if format is None or file is None:  # not installed, which the kernel says
         return
     try:
-        for _ in format.to_rows(records=records, columns={**entry.columns, **entry.tags}):
+        for _ in format.to_rows(records=peek(file, source), columns={**entry.columns, **entry.tags}):
             pass
     except DataError as error:
         message, _, advice = str(error).partition("\n")

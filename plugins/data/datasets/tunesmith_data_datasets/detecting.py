@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from tunesmith_library_formats import Match, matches, reads_of
 
 from .entries import Entry, Source
-from .reading import is_data_file, read_records
+from .reading import Records, is_data_file, read_records
 
 _PEEKED = 20  # records
 _METADATA = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}  # beside saved data sets
@@ -80,7 +79,12 @@ def first_file(source: Source) -> Path | None:
     return None
 
 
+def peek(file: Path, source: Source) -> Records:
+    """The first records of a file, with their places. While it is read: DataError."""
+    return read_records(file, source.entry.sample_by, _PEEKED)
+
+
 def first_records(source: Source) -> list[dict[str, Any]]:
     """The first records of a local data set, [] when it has none. Raises: DataError."""
     file = first_file(source)
-    return list(itertools.islice(read_records(file, source.entry.sample_by), _PEEKED)) if file else []
+    return list(peek(file, source)) if file else []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import collections
 import hashlib
 import itertools
 import json
 import multiprocessing
 import os
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from tunesmith import DataError
 from tunesmith.messages import is_quiet
 from tunesmith.types import Encoder, Row, ToRows
+from tunesmith_library_chat.spelling import first_spelt
 from tunesmith_library_configuration.files import digest
+from tunesmith_library_formats import Share, Tally, count, tallying
 
 from .entries import Source
 from .reading import read_records, suffix_of
@@ -29,6 +31,13 @@ _MEDIA = ("images", "videos", "audios")
 _PROBED = 16  # rows of each data set that its cache key is made of
 _FEW_BATCHES = 4  # with fewer, no other process is started
 _LAYOUT = 2  # of the cache; to be raised when the same key would mean other files
+
+
+class PlacedRow(dict[str, Any]):
+    """A canonical row that knows where it is from."""
+
+    file: Path
+    place: str  # line 7
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,9 @@ class Work:
             try:
                 records = read_records(file, entry.sample_by)
                 for row in self.to_rows(self.format, records, {**entry.columns, **entry.tags}):
-                    yield _with_media(row, file.parent)
+                    placed = PlacedRow(_with_media(row, file.parent))
+                    placed.file, placed.place = file, records.place
+                    yield placed
             except DataError as error:
                 place = "" if str(error).startswith(str(file)) else f"{file}: "
                 raise DataError(f"{self.source.key}: {place}{error}") from error
@@ -69,12 +80,36 @@ class Work:
     def columns_of(self, rows: list[Row]) -> dict[str, list[Any]]:
         """Rows encoded.
 
-        Raises: DataError that names the entry, when the stage cannot use such rows.
+        Raises: DataError that names the entry and the row, when the stage cannot use it.
         """
+        self._count_spelt(rows)
         try:
             return self.encode(rows)
-        except DataError as error:
-            raise DataError(f"{self.source.key} ({self.source.entry.path}, format {self.format}): {error}") from error
+        except (DataError, RecursionError) as error:
+            said = error if isinstance(error, DataError) else "a row is nested too deep"
+            entry = f"{self.source.entry.path}, format {self.format}"
+            raise DataError(f"{self.source.key} ({entry}){self._where(rows)}: {said}") from error
+
+    def _count_spelt(self, rows: list[Row]) -> None:
+        """Count rows that spell control tokens, which are read as text."""
+        control = getattr(self.encode.template, "control", ())
+        found = [token for row in rows if (token := first_spelt(row, control))]
+        if found:
+            count(
+                "spell control tokens, which are read as text (data.special_tokens=parse reads them as tokens)",
+                len(found),
+                first=found[0],
+            )
+
+    def _where(self, rows: list[Row]) -> str:
+        """The first row that cannot be encoded by itself, in words; nothing when each can."""
+        with tallying():
+            for row in rows:
+                try:
+                    self.encode([row])
+                except (DataError, RecursionError):
+                    return f", {row.file.name}, {row.place}" if isinstance(row, PlacedRow) else ""
+        return ""
 
     def key(self) -> str:
         """What the encoded data set depends on, as the name of its place in the cache.
@@ -83,7 +118,9 @@ class Work:
         tokenizer is noticed.
         """
         entry = self.source.entry
-        probe = list(itertools.islice(self.rows(), _PROBED))
+        with tallying():  # what is counted here is counted again
+            probe = list(itertools.islice(self.rows(), _PROBED))
+            columns = self.table_of(probe).to_pydict() if probe else None
         parts = {
             "layout": _LAYOUT,
             "encode": self.encode.fingerprint,
@@ -91,30 +128,45 @@ class Work:
             "size": [self.max_samples, self.batch_size],
             # media are looked for beside a file
             "files": [(str(file.parent.resolve()), suffix_of(file), digest(file)) for file in self.files],
-            "rows": [probe, self.table_of(probe).to_pydict() if probe else None],
+            "rows": [probe, columns],
+            "control": getattr(self.encode.template, "control", ()),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def encode(work: Work, write: Callable[[Iterator[pyarrow.Table]], int]) -> int:
+def encode(work: Work, write: Callable[[Iterator[pyarrow.Table]], int]) -> tuple[int, Tally]:
     """Encode a data set and hand the tables to `write`, which gives how many examples they have.
 
-    Returns: how many records were read.
+    Returns: how many records were read, and what became of those that are not trained on as they stand.
     Raises: DataError when there is nothing to train on.
     """
     records = 0
+    labels = Counter[bool]()
 
     def counted() -> Iterator[list[Row]]:
         nonlocal records
         for batch in batches_of(work.rows(), work.batch_size):
             records += len(batch)
+            labels.update(row["label"] for row in batch if isinstance(row.get("label"), bool))
             yield batch
 
-    examples = write(_shown(_encoded(counted(), work), work.source.name))
+    with tallying() as tally:
+        examples = write(_shown(_encoded(counted(), work, tally), work.source.name))
+        if len(labels) == 1 and records > 1:
+            kind, other = ("desirable", "undesirable") if True in labels else ("undesirable", "desirable")
+            count(f"are marked {kind} and none {other}, so that there is nothing to tell apart", sum(labels.values()))
     if not examples:
-        reason = "it has no records" if not records else f"the stage made no example of its {records} records"
-        raise DataError(f"{work.source.key}: {work.source.entry.path} has nothing to train on: {reason}")
-    return records
+        raise DataError(_nothing(work, records, tally))
+    return records, tally
+
+
+def _nothing(work: Work, records: int, tally: Tally) -> str:
+    """What to say of a data set without an example."""
+    shares = [share.of(records) for share in tally.shares.values()]
+    advice = [share.advice for share in tally.shares.values() if share.advice]
+    unknown = f"the stage made no example of its {records} records"
+    reason = "it has no records" if not records else "; ".join(shares) or unknown
+    return "\n  ".join([f"{work.source.key}: {work.source.entry.path} has nothing to train on: {reason}", *advice])
 
 
 def batches_of(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
@@ -166,8 +218,11 @@ def _shown(tables: Iterator[pyarrow.Table], name: str) -> Iterator[pyarrow.Table
             progress.update(task, advance=table.num_rows, refresh=True)
 
 
-def _encoded(batches: Iterator[list[Row]], work: Work) -> Iterator[pyarrow.Table]:
-    """Encode batches in order; with several processes a few batches ahead of the one that is asked for."""
+def _encoded(batches: Iterator[list[Row]], work: Work, tally: Tally) -> Iterator[pyarrow.Table]:
+    """Encode batches in order; with several processes a few batches ahead of the one that is asked for.
+
+    What the processes count is added to `tally`, which is that of this one.
+    """
     first = list(itertools.islice(batches, _FEW_BATCHES))
     batches = itertools.chain(first, batches)
     if work.num_proc == 1 or len(first) < _FEW_BATCHES:
@@ -176,15 +231,21 @@ def _encoded(batches: Iterator[list[Row]], work: Work) -> Iterator[pyarrow.Table
         return
     # Forked workers inherit the encoder: tokenizers and templates need not be picklable.
     context = multiprocessing.get_context("fork")
-    waiting: collections.deque[Future[pyarrow.Table]] = collections.deque()
+    waiting: deque[Future[tuple[pyarrow.Table, list[Share]]]] = deque()
+
+    def next_table() -> pyarrow.Table:
+        table, shares = waiting.popleft().result()
+        tally.add(shares)
+        return table
+
     with ProcessPoolExecutor(work.num_proc, context, _start_worker, (work,)) as pool:
         try:
             for batch in batches:
                 waiting.append(pool.submit(_encode_in_worker, batch))
                 if len(waiting) > 2 * work.num_proc:
-                    yield waiting.popleft().result()
+                    yield next_table()
             while waiting:
-                yield waiting.popleft().result()
+                yield next_table()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -198,9 +259,12 @@ def _start_worker(work: Work) -> None:
     _inherited = work
 
 
-def _encode_in_worker(rows: list[Row]) -> pyarrow.Table:
+def _encode_in_worker(rows: list[Row]) -> tuple[pyarrow.Table, list[Share]]:
+    """The table of rows, and what was counted on the way."""
     assert _inherited is not None
-    return _inherited.table_of(rows)
+    with tallying() as tally:
+        table = _inherited.table_of(rows)
+    return table, list(tally.shares.values())
 
 
 def _to_table(columns: dict[str, list[Any]]) -> pyarrow.Table:

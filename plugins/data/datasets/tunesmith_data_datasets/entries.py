@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith import DataError
 from tunesmith.addresses import hub_of
-from tunesmith.ranges import above, at_least
+from tunesmith.ranges import above, at_least, filled, path_like
 from tunesmith.types import Problem
 from tunesmith_library_configuration.recipes import find_recipe
 
@@ -23,17 +23,20 @@ class Entry:
 
     SHORTHAND: ClassVar[str] = "path"
 
-    path: str  # file, folder, pattern (data/*.jsonl), hub address (org/name), or name in the registry
-    name: str | None = None  # in messages and metrics; null takes it from the path
-    format: str = "auto"  # an installed format's name; auto asks them all about the first record of a local file
-    split: str | None = None  # of a folder or hub data set; null is train, or the only one
-    subset: str | None = None  # configuration of a hub data set
-    revision: str | None = None  # branch, tag or commit of a hub data set; null is the hub's default
+    # file, folder, pattern (data/*.jsonl), hub address (org/name), or name in the registry
+    path: Annotated[str, path_like]
+    name: Annotated[str | None, filled] = None  # in messages and metrics; null takes it from the path
+    # an installed format's name; auto asks them all about the first record of a local file
+    format: Annotated[str, filled] = "auto"
+    split: Annotated[str | None, filled] = None  # of a folder or hub data set; null is train, or the only one
+    subset: Annotated[str | None, filled] = None  # configuration of a hub data set
+    revision: Annotated[str | None, filled] = None  # branch, tag or commit of a hub data set; null is the hub's default
     columns: dict[str, str] = field(default_factory=dict)  # the format's field: the data set's column
     tags: dict[str, str] = field(default_factory=dict)  # names inside a conversation: role_tag, user_tag …
     sample_by: Literal["line", "document"] = "line"  # what of a text file is one record
-    max_samples: Annotated[int | None, at_least(1)] = None  # use only the first records; null goes by data.max_samples
-    weight: Annotated[float, above(0)] = 1.0  # share in an interleaved mix, relative to the other sets
+    # use only the first records; null goes by data.max_samples
+    max_samples: Annotated[int | None, at_least(1, most=1_000_000_000)] = None
+    weight: Annotated[float, above(0, most=1_000_000)] = 1.0  # share in an interleaved mix, relative to the other sets
 
 
 @dataclass(frozen=True)

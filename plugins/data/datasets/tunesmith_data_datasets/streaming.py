@@ -9,11 +9,14 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 from tunesmith import DataError
+from tunesmith.messages import logger
+from tunesmith_library_formats import Tally, tallying
 
 from .encoding import Work, batches_of
 
@@ -40,7 +43,7 @@ class Stream(IterableDataset[Example]):
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         random = np.random.default_rng([self.seed, number])
         several = len({work.source.name for work in self.works}) > 1
-        sets = [functools.partial(examples, work, number, workers, named=several) for work in self.works]
+        sets = [functools.partial(examples, work, number, workers, several, Heard()) for work in self.works]
         if self.weights is None:
             mixed = repeated(lambda: itertools.chain.from_iterable(make() for make in sets), self._nothing)
         else:
@@ -53,21 +56,47 @@ class Stream(IterableDataset[Example]):
         return DataError(f"{names}: the stage made no example of a whole pass")
 
 
-def examples(work: Work, number: int = 0, workers: int = 1, named: bool = False) -> Iterator[Example]:
+@dataclass
+class Heard:
+    """What was said of a data set, which is read again and again."""
+
+    shares: set[str] = field(default_factory=set)
+    whole: bool = False  # a whole pass was summed up
+
+
+def examples(
+    work: Work, number: int = 0, workers: int = 1, named: bool = False, heard: Heard | None = None
+) -> Iterator[Example]:
     """One pass over a data set, of whose rows every `workers`-th is encoded, from `number` on.
 
     Args:
         named: give each example the data set's name as `dataset`, as several training sets have it.
+        heard: what the user was told before of rows that are not trained on as they stand.
 
     Returns: examples with their lists of numbers as arrays of 32 bits.
     Raises: DataError that names the entry.
     """
-    rows = itertools.islice(work.rows(), number, None, workers)
-    for batch in batches_of(rows, work.batch_size):
-        columns = work.columns_of(batch)
+    batches = batches_of(itertools.islice(work.rows(), number, None, workers), work.batch_size)
+    heard, whole, records = heard or Heard(), Tally(), 0
+    while True:
+        with tallying() as tally:  # never across a yield: others count meanwhile
+            batch = next(batches, None)
+            columns = work.columns_of(batch) if batch else {}
+        if batch is None:
+            break
+        records += len(batch)
+        whole.add(tally.shares.values())
+        for share in whole.shares.values():
+            if share.what not in heard.shares:  # at once, for a stream may have no end
+                heard.shares.add(share.what)
+                logger.warning("data %s: of the first rows, %s", work.source.name, share.of(records))
         name_of_set = {"dataset": work.source.name} if named else {}
         for values in zip(*columns.values(), strict=True):
             yield {**name_of_set, **{name: _compact(value) for name, value in zip(columns, values, strict=True)}}
+    if not heard.whole:
+        heard.whole = True
+        for share in whole.shares.values():
+            logger.warning("data %s: of a whole pass, %s", work.source.name, share.of(records))
 
 
 def repeated(make: Callable[[], Iterator[Example]], nothing: Callable[[], Exception]) -> Iterator[Example]:

@@ -27,6 +27,19 @@ def spells(value: Any, tokens: Tokens) -> bool:
     return bool(tokens) and any(_spells(text, tokens) for text in _texts(value))
 
 
+def spelt(text: str, tokens: Tokens) -> Ranges:
+    """Where a text holds control tokens."""
+    if not tokens or not any(first in text for first in _firsts(tokens)):
+        return ()
+    return tuple(match.span() for match in _anywhere(tokens).finditer(text))
+
+
+def first_spelt(value: Any, tokens: Tokens) -> str | None:
+    """A control token that a text anywhere in a value holds."""
+    found = (text[start:end] for text in _texts(value) for start, end in spelt(text, tokens)[:1])
+    return next(found, None) if tokens else None
+
+
 def free_mark(value: Any) -> str:
     """A string that stands in no text of a value, and in none as JSON escapes it."""
     texts = list(_texts(value))

@@ -21,23 +21,15 @@ from tunesmith.types import Answer, Conversation, Message, Piece, Request, Sampl
 
 from tunesmith_library_chat.messages import canonical, content_form, content_in
 from tunesmith_library_chat.reading import read, reading_of
+from tunesmith_library_chat.rendering import Rendered
 from tunesmith_library_chat.requests import request_of
-from tunesmith_library_chat.spans import Marks, Search, Span, assign, clip, cut_after
-from tunesmith_library_chat.spelling import Ranges, Tokens, Unmarked, free_mark, marked, spells
+from tunesmith_library_chat.spans import Marks, Search, assign, clip, cut_after
+from tunesmith_library_chat.spelling import Tokens, Unmarked, free_mark, marked, spells
 from tunesmith_library_chat.tokenizers import tokenizer_of
 from tunesmith_library_chat.tokenizing import added_tokens, special_tokens
 
 _GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 _MARKS = "generation_marks"  # the variable that carries a rendering's `Marks` to the tag
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """A conversation as text."""
-
-    text: str
-    spans: tuple[Span, ...]
-    literal: Ranges = ()  # where the conversation spells control tokens, which are text there
 
 
 @dataclass(frozen=True)
@@ -103,10 +95,12 @@ class ChatTemplate:
         tokenizer.
         """
         settings = "".join(
-            f"{{%- set {name} = {name} | default({json.dumps(value, ensure_ascii=False)}) %}}"
+            f"{{%- set {name} = {name} | default({_literal(value)}) %}}"
             for name, value in self.variables.items()
             if value is not None and not name.endswith("_token")
         )
+        if settings and self.jinja.startswith("\n"):  # Jinja trims a line break behind a statement, not an expression
+            settings += "{{ '' }}"
         return settings + _GENERATION_TAG.sub(
             lambda tag: f"{{%{tag[1]} {'endif' if tag[2] else 'if true'} {tag[3]}%}}", self.jinja
         )
@@ -223,6 +217,18 @@ class ChatTemplate:
             return str(_compile(self.jinja).render(values))
         except (TemplateError, TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
             raise DataError(f"template {self.name} cannot render this conversation: {error}") from error
+
+
+def _literal(value: Any) -> str:
+    """A value as Jinja writes it; JSON but for its three words."""
+    words = {None: "none", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(str(key))}: {_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def find_stop(template: ChatTemplate) -> str | None:

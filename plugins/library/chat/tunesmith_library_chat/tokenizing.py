@@ -6,12 +6,10 @@ import itertools
 import json
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from tunesmith_library_chat.rendering import Rendered
 from tunesmith_library_chat.spelling import Ranges, Tokens, find_tokens
-
-if TYPE_CHECKING:
-    from tunesmith_library_chat.template import Rendered
 
 _PRIVATE = range(0xF0000, 0x10FFFE)  # characters for private use, of which some stand for the first one of a token
 _COPIES = 4  # of a tokenizer, each with other characters

@@ -12,7 +12,7 @@ from tunesmith.traits import StageTraits
 from tunesmith.types import IGNORED, Batch, Message, Row
 from tunesmith_library_chat import ChatTemplate
 
-from tunesmith_library_training.rows import Advise, other_stages, require, warn_once
+from tunesmith_library_training.rows import Advise, other_stages, usable, warn_once
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -26,7 +26,7 @@ Answers = Mapping[str, Sequence[Sequence[Message]]]
 class CompletionStage:
     """Encodes and batches rows of a `prompt` and one or more answers to it, of which the answers are trained."""
 
-    max_length: Annotated[int, at_least(2)] = 2048  # tokens of a prompt with its answer
+    max_length: Annotated[int, at_least(2, most=100_000_000)] = 2048  # tokens of a prompt with its answer
     longer: Literal["cut", "drop"] = "cut"  # what is over max_length loses its end, or its row is left out
 
     NAME: ClassVar[str]
@@ -40,10 +40,9 @@ class CompletionStage:
     def configured(self, plan: Plan) -> None:
         self._advise = other_stages(plan)
 
-    def check_rows(self, rows: Sequence[Row]) -> None:
-        """Raise a DataError for rows without the columns that this stage reads."""
-        for row in rows:
-            require(row, self.traits.reads, self.NAME, self._advise)
+    def usable_rows(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows that have answers. Raises: DataError for rows without the columns that this stage reads."""
+        return usable(rows, self.traits.reads, self.NAME, self._said, self._advise)
 
     def encode_answers(
         self, rows: Sequence[Row], processor: Any, template: ChatTemplate, answers: Answers
@@ -59,13 +58,13 @@ class CompletionStage:
         fate = "lose their end" if self.longer == "cut" else "are left out"
         longer = sum(length > self.max_length for length in lengths)
         what = f"are over {self.max_length} tokens and {fate} (stage.max_length)"
-        warn_once(self._said, self.NAME, longer, rows, what)
+        warn_once(self._said, self.NAME, longer, rows, what, lost=self.longer == "drop")
         for every in encoded.values():
             for sequence in every:
                 sequence.update({name: values[: self.max_length] for name, values in sequence.items()})
         whole = [index for index in kept if all(is_trained(every[index]) for every in encoded.values())]
         without = len(kept) - len(whole)
-        warn_once(self._said, self.NAME, without, rows, "have no token of an answer and are left out")
+        warn_once(self._said, self.NAME, without, rows, "have no token of an answer and are left out", lost=True)
         columns = {
             f"{prefix}{name}": [every[index][name] for index in whole]
             for prefix, every in encoded.items()
@@ -79,7 +78,7 @@ class LogProbStage(CompletionStage):
     """A stage whose loss is made of the answers' log-probabilities (`log_probs.sequence_log_probs`)."""
 
     # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
-    loss_chunk_size: Annotated[int, at_least(0)] = 0
+    loss_chunk_size: Annotated[int, at_least(0, most=100_000_000)] = 0
 
     @hookimpl
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tunesmith import DataError
 from tunesmith.types import IGNORED, Row
-from tunesmith_library_chat import ChatTemplate, Rendered, tokenizer_of
+from tunesmith_library_chat import ChatTemplate, Rendered, tokenize, tokenizer_of
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ def encode_conversations(
     rendered = [template.render(row["messages"], row.get("tools")) for row in rows]
     if not rendered:
         return []
-    tokenizer = tokenizer_of(processor)
-    texts = [item.text for item in rendered]
-    encodings = tokenizer(texts, add_special_tokens=False, return_attention_mask=False).encodings
+    encodings = tokenize(tokenizer_of(processor), rendered, control=template.control)
     return [
         _label(encoding, len(item.text), spans.of(row, item), spans.weighted)
         for row, item, encoding in zip(rows, rendered, encodings, strict=True)

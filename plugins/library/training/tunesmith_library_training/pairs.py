@@ -25,7 +25,7 @@ class PairStage(CompletionStage):
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
-        self.check_rows(rows)
+        rows = self.usable_rows(rows)
         answers = {f"{name}_": [row[name] for row in rows] for name in ("chosen", "rejected")}
         return self.encode_answers(rows, processor, template, answers)[0]
 

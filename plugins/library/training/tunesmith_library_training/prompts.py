@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith import DataError
 from tunesmith.types import Message, Problem, Row
-from tunesmith_library_chat import ChatTemplate, tokenizer_of
+from tunesmith_library_chat import ChatTemplate, tokenize, tokenizer_of
 
 from tunesmith_library_training.rows import Advise, require, warn_once
 
@@ -50,14 +50,15 @@ def encode_prompts(
     prompts = [prompt_of(row, stage, advise) for row in rows]
     if not prompts:
         return {"prompt_input_ids": [], "prompt": [], "row": []}
-    texts = [
-        template.render(messages, row.get("tools"), add_generation_prompt=True).text
+    rendered = [
+        template.render(messages, row.get("tools"), add_generation_prompt=True)
         for (messages, _), row in zip(prompts, rows, strict=True)
     ]
-    ids = tokenizer_of(processor)(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    encodings = tokenize(tokenizer_of(processor), rendered, control=template.control)
+    ids = [encoding.ids for encoding in encodings]
     kept = [index for index, tokens in enumerate(ids) if 0 < len(tokens) <= max_length]
     what = f"have a prompt that is empty or over {max_length} tokens (stage.max_prompt_length) and are left out"
-    warn_once(said, stage, len(ids) - len(kept), rows, what)
+    warn_once(said, stage, len(ids) - len(kept), rows, what, lost=True)
     return {
         "prompt_input_ids": [list(ids[index]) for index in kept],
         "prompt": [json.dumps(prompts[index][0], ensure_ascii=False) for index in kept],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tunesmith import DataError
 from tunesmith.messages import logger
 from tunesmith.traits import traits_of
-from tunesmith.types import Problem, Row
+from tunesmith.types import Message, Problem, Row
+from tunesmith_library_formats import count
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -19,6 +21,9 @@ Advise = Callable[[Row], str]
 
 _MEDIA = ("images", "videos", "audios")
 _NONE_SUITS = "choose another format"
+_ANSWERS = {"messages", "completion", "chosen", "rejected", "text", "label"}
+_UNANSWERED = "have no answer and are left out"
+_SILENT = "have an empty answer and are left out"
 
 
 def other_stages(plan: Plan) -> Advise:
@@ -64,16 +69,90 @@ def require(row: Row, columns: Sequence[str], stage: str, advise: Advise | None 
         raise DataError(f"stage.{stage} trains on text; this row has {', '.join(media)}")
 
 
-def warn_once(said: set[str], stage: str, count: int, rows: Sequence[Row], what: str) -> None:
-    """Warn of rows that are not used as they are, the first time that it happens.
+def usable(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    stage: str,
+    said: set[str],
+    advise: Advise | None = None,
+    *,
+    last_only: bool = False,
+) -> list[Row]:
+    """The rows that a stage can learn from answers of. Others are counted, and so are those that teach little.
+
+    Left out are rows that have only a `prompt`, and rows with an empty answer, of which a model learns to say nothing.
+
+    Args:
+        columns, stage, advise: see `require`.
+        said: see `warn_once`.
+        last_only: of a conversation only the last answer is trained.
+
+    Raises: DataError for rows of another shape.
+    """
+    kept, found = [], Counter[str]()
+    for row in rows:
+        if _asks_only(row):
+            found[_UNANSWERED] += 1
+            continue
+        require(row, columns, stage, advise)
+        faults = list(_faults(row, last_only))
+        found.update(faults)
+        if _SILENT not in faults:
+            kept.append(row)
+    for what, number in found.items():
+        unanswered = what == _UNANSWERED
+        advice = advise({"prompt": []}) if unanswered and advise else ""
+        warn_once(said, stage, number, rows, what, lost=unanswered or what == _SILENT, advice=advice)
+    return kept
+
+
+def _asks_only(row: Row) -> bool:
+    return "prompt" in row and not row.keys() & _ANSWERS
+
+
+def _faults(row: Row, last_only: bool) -> Iterator[str]:
+    """What is the matter with the answers of a row."""
+    chosen, rejected = row.get("chosen"), row.get("rejected")
+    answers = chosen or row.get("completion") or row.get("messages") or []
+    said = [message for message in answers if message["role"] == "assistant" and message.get("weight") != 0]
+    if any(map(_is_empty, said[-1:] if last_only else said)) or not answers:
+        yield _SILENT
+    if rejected is not None and chosen == rejected:
+        yield "have the same chosen and rejected answer, which tells nothing"
+    elif rejected is not None and all(map(_is_empty, rejected)):
+        yield "have an empty rejected answer"
+    asked = row.get("prompt") or row.get("messages") or []
+    if any(message["role"] == "user" and _is_empty(message) for message in asked):
+        yield "have an empty question"
+
+
+def _is_empty(message: Message) -> bool:
+    content = message.get("content")
+    said = content.strip() if isinstance(content, str) else content
+    return not (said or message.get("tool_calls") or message.get("reasoning"))
+
+
+def warn_once(
+    said: set[str],
+    stage: str,
+    number: int,
+    rows: Sequence[Row],
+    what: str,
+    *,
+    lost: bool = False,
+    advice: str = "",
+) -> None:
+    """Count rows that are not used as they are; where nobody collects the counts, warn the first time it happens.
 
     Args:
         said: what was said before; it is added to.
         stage: its name.
-        count: how many of the rows.
+        number: how many of the rows.
         rows: that are encoded at a time.
         what: is the matter with them: `have no token to learn and are left out`.
+        lost: whether they give no example.
+        advice: what to do where no example is left.
     """
-    if count and what not in said:
+    if number and not count(what, number, lost=lost, advice=advice) and what not in said:
         said.add(what)
-        logger.warning("stage.%s: %d of the first %d rows %s", stage, count, len(rows), what)
+        logger.warning("stage.%s: %d of the first %d rows %s", stage, number, len(rows), what)

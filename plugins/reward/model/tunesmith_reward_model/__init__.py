@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import hookimpl, plugin
-from tunesmith.ranges import above, at_least
+from tunesmith.ranges import above, at_least, between, filled, path_like
 from tunesmith.types import LoadModel, Message, TrainingJob
 
 if TYPE_CHECKING:
@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 class RewardModel:
     """The output of a model for sequence classification, for the conversation with its answer."""
 
-    weight: float = 1.0  # multiplies the score
-    path: str  # folder of a run of stage=reward or of another reward model, or a name on the Hugging Face hub
-    output: Annotated[int, at_least(0)] = 0  # which of the model's outputs is the score
-    batch_size: Annotated[int, at_least(1)] = 8  # conversations computed together
-    max_length: Annotated[int, at_least(1)] = 4096  # tokens of a conversation; longer ones lose their beginning
-    clip: Annotated[float, above(0)] | None = None  # largest size of a score, before the weight; null does not clip
+    weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
+    # folder of a run of stage=reward or of another reward model, or a name on the Hugging Face hub
+    path: Annotated[str, path_like]
+    output: Annotated[int, at_least(0, most=65_536)] = 0  # which of the model's outputs is the score
+    batch_size: Annotated[int, at_least(1, most=1_000_000)] = 8  # conversations computed together
+    # tokens of a conversation; longer ones lose their beginning
+    max_length: Annotated[int, at_least(1, most=100_000_000)] = 4096
+    # largest size of a score, before the weight; null does not clip
+    clip: Annotated[float, above(0, most=1_000_000)] | None = None
     # numbers of its weights; auto: as they are saved, and with an adapter as its run computes
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    device: str = "auto"  # where it computes: cpu, cuda:1, …; auto: beside the model that is trained
+    device: Annotated[str, filled] = "auto"  # where it computes: cpu, cuda:1, …; auto: beside the model that is trained
 
     _judge: Any = None  # the loaded model
 

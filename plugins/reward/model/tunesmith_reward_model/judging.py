@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from tunesmith import TunesmithError, announce, open_model
 from tunesmith.runs import holds_adapter, holds_model, is_run
 from tunesmith.types import Message, TrainingJob
-from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_chat import ChatTemplate, tokenize
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -42,7 +42,7 @@ class Judge:
         self.output, self.batch_size, self.max_length = output, batch_size, max_length
         self.model.to(_device(device, job)).requires_grad_(False).eval()
         self.template = self._template(path, job)
-        self.tokenizer.padding_side, self.tokenizer.truncation_side = "right", "left"
+        self.tokenizer.padding_side = "right"
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         if self.model.config.get_text_config().pad_token_id is None:  # by it the model finds a sequence's last token
@@ -58,28 +58,23 @@ class Judge:
 
     def scores(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[float]:
         """One number per answer; batches of similar length, whose padding the model does not see."""
-        texts = [
-            self.template.render([*prompt, {"role": "assistant", "content": answer}]).text
+        rendered = [
+            self.template.render([*prompt, {"role": "assistant", "content": answer}])
             for prompt, answer in zip(prompts, completions, strict=True)
         ]
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        found = [0.0] * len(texts)
+        encodings = tokenize(self.tokenizer, rendered, control=self.template.control)
+        ids = [list(encoding.ids[-self.max_length :]) for encoding in encodings]
+        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+        found = [0.0] * len(ids)
         for start in range(0, len(order), self.batch_size):
             some = order[start : start + self.batch_size]
-            for index, value in zip(some, self._outputs([texts[index] for index in some]), strict=True):
+            for index, value in zip(some, self._outputs([ids[index] for index in some]), strict=True):
                 found[index] = value
         return found
 
     @torch.inference_mode()
-    def _outputs(self, texts: list[str]) -> list[float]:
-        batch = self.tokenizer(
-            texts,
-            add_special_tokens=False,
-            padding=True,
-            truncation=True,
-            max_length=self.max_length,
-            return_tensors="pt",
-        ).to(self.model.device)
+    def _outputs(self, ids: list[list[int]]) -> list[float]:
+        batch = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self.model.device)
         logits = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits  # (B, outputs)
         scores: list[float] = logits[:, self.output].float().tolist()
         return scores

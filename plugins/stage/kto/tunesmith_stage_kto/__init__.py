@@ -26,17 +26,18 @@ class KahnemanTversky(ReferenceStage):
 
     # kto measures answers against how far the model has moved on others; apo_zero_unpaired (arXiv 2408.06266) against 0
     loss: Literal["kto", "apo_zero_unpaired"] = "kto"
-    beta: Annotated[float, above(0)] = 0.1  # strength of the tie to the reference; smaller lets the model go further
+    # strength of the tie to the reference; smaller lets the model go further
+    beta: Annotated[float, above(0, most=1_000_000)] = 0.1
     # of desirable answers; weight × number of both kinds should be in ratio 1:1 to 4:3
-    desirable_weight: Annotated[float, at_least(0)] = 1.0
-    undesirable_weight: Annotated[float, at_least(0)] = 1.0  # of undesirable answers
+    desirable_weight: Annotated[float, at_least(0, most=1_000_000)] = 1.0
+    undesirable_weight: Annotated[float, at_least(0, most=1_000_000)] = 1.0  # of undesirable answers
 
     NAME: ClassVar[str] = "kto"
     traits: ClassVar[StageTraits] = StageTraits(reads=("prompt", "completion", "label"), reference=True)
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
-        self.check_rows(rows)
+        rows = self.usable_rows(rows)
         answers = [row["completion"] for row in rows]
         columns, kept = self.encode_answers(rows, processor, template, {"": answers})
         if self._measures_kl:

@@ -12,6 +12,7 @@ import torch
 from tunesmith import DataError, TunesmithError
 from tunesmith.errors import ConfigError
 from tunesmith_library_testing import StageSuite
+from tunesmith_library_testing.parts import CHATML
 from tunesmith_stage_pretrain import Pretraining
 
 TEXTS = ["Whales sing.", "你好，鲸鱼 🐋", "x", "The tide turns, and nobody counts the waves twice. " * 5, ""]
@@ -31,7 +32,7 @@ class TestStageOfOneDocument(StageSuite):
 
 
 def encode(tokenizer: Any, **options: Any) -> dict[str, list[Any]]:
-    return Pretraining(**options).encode(rows=ROWS, processor=tokenizer)
+    return Pretraining(**options).encode(rows=ROWS, processor=tokenizer, template=CHATML)
 
 
 def documents(tokenizer: Any) -> list[list[int]]:
@@ -71,9 +72,9 @@ def test_a_row_of_one_document(tiny_bpe: Any) -> None:
 
 def test_rows_and_tokenizers_that_do_not_fit() -> None:
     with pytest.raises(DataError, match=r"needs rows with `text`; these have messages\."):
-        Pretraining().encode(rows=[{"messages": []}], processor=None)
+        Pretraining().encode(rows=[{"messages": []}], processor=None, template=CHATML)
     with pytest.raises(TunesmithError, match="no eos_token"):
-        Pretraining().encode(rows=[{"text": "a"}], processor=SimpleNamespace(eos_token_id=None))
+        Pretraining().encode(rows=[{"text": "a"}], processor=SimpleNamespace(eos_token_id=None), template=CHATML)
 
 
 @pytest.mark.parametrize("padding_free", [True, False])
@@ -83,7 +84,7 @@ def test_loss_is_that_of_each_document_alone(tiny_llama: Path, tiny_bpe: Any, pa
 
     model = AutoModelForCausalLM.from_pretrained(tiny_llama, attn_implementation="sdpa")
     stage = Pretraining(max_length=512)
-    columns = stage.encode(rows=ROWS, processor=tiny_bpe)
+    columns = stage.encode(rows=ROWS, processor=tiny_bpe, template=CHATML)
     batch = stage.collate(examples=[{name: values[0] for name, values in columns.items()}], padding_free=padding_free)
     output = stage.compute_loss(model=model, batch=batch)
     expected, count = torch.zeros(()), 0
@@ -104,7 +105,9 @@ def test_real_documents(real_files: Path, name: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(real_files / "tokenizers" / name)
     texts = (real_files / "data" / "wiki_demo.txt").read_text().splitlines()[:40]
     texts = [text for text in texts if text.strip()]
-    columns = Pretraining(max_length=300).encode(rows=[{"text": text} for text in texts], processor=tokenizer)
+    columns = Pretraining(max_length=300).encode(
+        rows=[{"text": text} for text in texts], processor=tokenizer, template=CHATML
+    )
     stream = list(chain.from_iterable(columns["input_ids"]))
     assert stream.count(tokenizer.eos_token_id) == len(texts)
     documents = tokenizer.decode(stream).split(tokenizer.eos_token)[:-1]

@@ -9,8 +9,9 @@ from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
 from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Problem, Row
+from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_estimates.estimation import Estimate
-from tunesmith_library_training.rows import Advise, other_stages, packed_in_vain, require
+from tunesmith_library_training.rows import Advise, other_stages, packed_in_vain, require, warn_once
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -20,16 +21,17 @@ if TYPE_CHECKING:
 class Pretraining:
     """Learn whole documents (rows with `text`), each ended by the tokenizer's end-of-text token."""
 
-    max_length: Annotated[int, at_least(2)] = 2048  # tokens of a row
+    max_length: Annotated[int, at_least(2, most=100_000_000)] = 2048  # tokens of a row
     packing: bool = True  # join documents and cut them into rows of max_length tokens; false: a row is of one document
     isolate_documents: bool = True  # with packing: the documents of a row do not see each other
     longer: Literal["split", "cut"] = "split"  # without packing: long documents become several rows, or lose their end
     # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
-    loss_chunk_size: Annotated[int, at_least(0)] = 0
+    loss_chunk_size: Annotated[int, at_least(0, most=100_000_000)] = 0
 
     traits: ClassVar[StageTraits] = StageTraits(reads=("text",), token_loss=True, streams=True)
 
     _advise: Advise | None = None
+    _said: set[str] = set()
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -46,14 +48,20 @@ class Pretraining:
         return estimate_token_loss(estimate, self.max_length, self.loss_chunk_size)
 
     @hookimpl
-    def encode(self, rows: Sequence[Row], processor: Any) -> dict[str, list[Any]]:
-        from tunesmith_stage_pretrain.encode import join, split, tokenize
+    def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
+        from tunesmith_stage_pretrain.encode import documents_of, join, split
 
         for row in rows:
             require(row, self.traits.reads, "pretrain", self._advise)
-        documents = tokenize(rows, processor)
+        documents = documents_of(rows, processor, template)
+        empty = len(rows) - len(documents)
+        warn_once(self._said, "pretrain", empty, rows, "are empty and left out", lost=True)
         if self.packing:
             return join(documents, self.max_length, self.isolate_documents)
+        if self.longer == "cut":
+            longer = sum(len(document) > self.max_length for document in documents)
+            what = f"are over {self.max_length} tokens and lose their end (stage.max_length)"
+            warn_once(self._said, "pretrain", longer, rows, what)
         return split(documents, self.max_length, keep_rest=self.longer == "split")
 
     @hookimpl

@@ -9,13 +9,15 @@ from typing import Any
 
 from tunesmith import TunesmithError
 from tunesmith.types import Row
-from tunesmith_library_chat import tokenizer_of
+from tunesmith_library_chat import ChatTemplate, tokenize, tokenizer_of, written
 
 Documents = Sequence[list[int]]
 
 
-def tokenize(rows: Sequence[Row], processor: Any) -> list[list[int]]:
+def documents_of(rows: Sequence[Row], processor: Any, template: ChatTemplate) -> list[list[int]]:
     """Token ids of each document (rows with `text`) as its tokenizer begins it, with a learned end-of-text token.
+
+    Special tokens that a document spells are text, unless the template takes them for tokens.
 
     Raises: TunesmithError when the tokenizer has no end-of-text token.
     """
@@ -23,8 +25,9 @@ def tokenize(rows: Sequence[Row], processor: Any) -> list[list[int]]:
     end = tokenizer.eos_token_id
     if end is None:
         raise TunesmithError("stage.pretrain: the tokenizer has no eos_token to end a document with")
-    texts = [row["text"] for row in rows if row["text"]]
-    ids = [encoding.ids for encoding in tokenizer(texts).encodings] if texts else []
+    texts = [written(row["text"], template.control) for row in rows if row["text"]]
+    encodings = tokenize(tokenizer, texts, control=template.control, add_special_tokens=True)
+    ids = [encoding.ids for encoding in encodings]
     return [document if document[-1:] == [end] else [*document, end] for document in ids]
 
 

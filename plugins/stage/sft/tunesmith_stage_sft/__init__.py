@@ -11,7 +11,7 @@ from tunesmith.traits import StageTraits
 from tunesmith.types import IGNORED, Batch, LossOutput, Problem, Row
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_estimates.estimation import Estimate
-from tunesmith_library_training.rows import Advise, other_stages, packed_in_vain, require, warn_once
+from tunesmith_library_training.rows import Advise, other_stages, packed_in_vain, usable, warn_once
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class SupervisedFineTuning:
     """Learn the assistant's turns of conversations (rows with `messages`)."""
 
-    max_length: Annotated[int, at_least(2)] = 2048  # tokens of a conversation, or of a packed row
+    max_length: Annotated[int, at_least(2, most=100_000_000)] = 2048  # tokens of a conversation, or of a packed row
     longer: Literal["cut", "drop"] = "cut"  # conversations over max_length lose their end, or are left out
     packing: bool = False  # put several conversations in a row of up to max_length tokens; they do not see each other
     train_on_prompt: bool = False  # learn all tokens, not only the assistant's
     last_turn_only: bool = False  # learn only the assistant's last turn
     message_weights: bool = False  # multiply the loss by each message's weight; a weight of 0 always means not trained
     # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
-    loss_chunk_size: Annotated[int, at_least(0)] = 0
+    loss_chunk_size: Annotated[int, at_least(0, most=100_000_000)] = 0
 
     traits: ClassVar[StageTraits] = StageTraits(reads=("messages",), token_loss=True, streams=True)
 
@@ -55,22 +55,21 @@ class SupervisedFineTuning:
 
         from tunesmith_stage_sft.packing import pack
 
-        for row in rows:
-            require(row, self.traits.reads, "sft", self._advise)
+        rows = usable(rows, self.traits.reads, "sft", self._said, self._advise, last_only=self.last_turn_only)
         spans = Spans(self.train_on_prompt, self.last_turn_only, self.message_weights)
         encoded = encode_conversations(rows, processor, template, spans)
         lengths = [len(item["input_ids"]) for item in encoded]
         if longer := sum(length > self.max_length for length in lengths):
             fate = "lose their end" if self.longer == "cut" else "are left out"
             what = f"are over {self.max_length} tokens and {fate} (stage.max_length)"
-            warn_once(self._said, "sft", longer, rows, what)
+            warn_once(self._said, "sft", longer, rows, what, lost=self.longer == "drop")
         if longer and self.longer == "drop":
             encoded = [item for item, length in zip(encoded, lengths, strict=True) if length <= self.max_length]
         elif longer:
             encoded = [{name: values[: self.max_length] for name, values in item.items()} for item in encoded]
         trained = [item for item in encoded if item["labels"][1:].count(IGNORED) < len(item["labels"]) - 1]
         without = len(encoded) - len(trained)
-        warn_once(self._said, "sft", without, rows, "have no token to learn and are left out")
+        warn_once(self._said, "sft", without, rows, "have no token to learn and are left out", lost=True)
         columns = ("input_ids", "labels", *(("weights",) if self.message_weights else ()))
         if self.packing:
             return pack(trained, self.max_length, columns)

@@ -1,0 +1,43 @@
+"""What a chat template is, beside its Jinja: data on a plugin's class, from which options, detection, reading of
+answers, tables and checks come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.traits import TemplateTraits
+
+from tunesmith_library_chat.calls import CallFormat
+
+
+@dataclass(frozen=True)
+class Thinking:
+    """How a model's thoughts are told from its answer."""
+
+    open: str = "<think>"
+    close: str = "</think>"
+    switch: str | None = None  # the template's variable that switches thoughts on and off; None: nothing does
+
+
+@dataclass(frozen=True)
+class TemplateFacts(TemplateTraits):
+    """One chat template of a family.
+
+    `name`, `models` and `model_types`, by which it is chosen, are the kernel's.
+    """
+
+    file: str = ""  # the Jinja, a file in the package of the class
+    stop: tuple[str, ...] = ()  # strings that end the assistant's turn; none: the tokenizer's end of sequence
+    default_system: str | None = None  # what the Jinja writes where a conversation has no system message
+    calls: CallFormat | None = None  # in what form it writes the calls of tools; None: it knows no tools
+    thinking: Thinking | None = None  # None: it has no form for thoughts
+    media: Mapping[str, str] = field(default_factory=dict)  # what stands for an `image`, `video` or `audio`
+    variables: Mapping[str, Any] = field(default_factory=dict)  # that the Jinja is rendered with, always
+    system: bool = True  # whether it has a place for a system message; else one is refused
+    # why earlier turns are rendered otherwise once the conversation goes on; "": they never are
+    rewrites: str = ""
+    # further names, former ones above all, and what to say to whoever uses one
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""  # where the official format is published
