@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from tunesmith import TunesmithError
 from tunesmith_exporter_merged import Merged
-from tunesmith_exporter_merged.writing import base_dtype, standalone
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_publishing.inventory import numbers_of
 from tunesmith_library_testing import ExporterSuite
 from tunesmith_library_testing.parts import CHAT, CHATML, StubPlan, handle_of, load_plain, logits_of
 from tunesmith_library_testing.tiny import save_tiny_model
@@ -135,6 +135,21 @@ def test_not_a_number_is_no_small_difference(base: Path, tiny_bpe, tmp_path: Pat
         Merged().export(handle(base, tiny_bpe, lambda model: fold(model, float("nan"))), tmp_path / "out")
 
 
+def test_a_weight_that_is_not_finite_is_named(base: Path, tiny_bpe, tmp_path: Path) -> None:
+    """Also where the probe does not meet it: in the row of a token that its text has not."""
+
+    def ruin(model):
+        merged = fold(model)
+        merged.get_input_embeddings().weight.data[-1, 0] = float("inf")
+        return merged
+
+    with pytest.raises(
+        TunesmithError, match=r"1 tensors of the model hold NaN or infinity: model\.embed_tokens\.weight"
+    ):
+        Merged(verify=False).export(handle(base, tiny_bpe, merge=ruin), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_float16_overflow_is_named(base: Path, tiny_bpe, tmp_path: Path) -> None:
     model = load_plain(base)
     model.model.norm.weight.data[0] = 1e6
@@ -188,13 +203,12 @@ def test_the_exported_tokenizer_renders_what_was_trained(base: Path, tiny_bpe, t
         text = served.apply_chat_template(list(CHAT), tokenize=False, add_generation_prompt=prompt)
         assert text == template.bind(tiny_bpe).render(CHAT, add_generation_prompt=prompt).text
     assert served.chat_template.count("generation") == served.chat_template.count("add_generation_prompt")
+    assert all(served.chat_template.count(f"set {name} =") == 1 for name in template.variables)
 
 
 def test_variables_are_only_defaults(tiny_bpe) -> None:
     template = TALKATIVE.bind(tiny_bpe)
-    text = tiny_bpe.apply_chat_template(
-        list(CHAT), tokenize=False, chat_template=standalone(template, tiny_bpe), polite=False
-    )
+    text = tiny_bpe.apply_chat_template(list(CHAT), tokenize=False, chat_template=template.exported, polite=False)
     assert text == template.render(CHAT, polite=False).text
 
 
@@ -212,12 +226,12 @@ def test_variables_are_only_defaults(tiny_bpe) -> None:
 )
 def test_base_dtype(tmp_path: Path, config, expected: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert base_dtype(tmp_path) == expected
+    assert numbers_of(tmp_path).common == expected
 
 
 def test_base_dtype_from_the_weights(base: Path, tmp_path: Path) -> None:
     shutil.copy(base / "model.safetensors", tmp_path)
-    assert base_dtype(tmp_path) == "bfloat16"
+    assert numbers_of(tmp_path).common == "bfloat16"
 
 
 @pytest.mark.parametrize(

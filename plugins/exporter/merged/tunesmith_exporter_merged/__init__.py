@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tunesmith import TunesmithError, announce, hookimpl, plugin
+from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.files import replacing
+from tunesmith.ranges import between, filled
 from tunesmith.types import ModelHandle, Problem
 from tunesmith_library_weights.plans import unmergeable
 
@@ -19,12 +20,15 @@ _ADVICE = "quantizer=null merges into the base's 16-bit weights"
 
 @plugin
 class Merged:
-    """Merges in float32, rounds once, verifies, and writes safetensors with tokenizer and template."""
+    """Merges in float32, rounds once, verifies, and writes the model as its base was published."""
 
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # numbers of the weights; auto is the base's
-    max_shard_size: str = "5GB"  # a weights file holds at most this much: KB, MB, GB
-    verify: bool = True  # compare logits before and after merging, and of what was written
-    tolerance: float = 1e-3  # largest difference of a logit that merging, or writing, may make
+    # numbers of the weights; auto is the base's, tensor by tensor
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    max_shard_size: Annotated[str, filled] = "5GB"  # a weights file holds at most this much: KB, MB, GB
+    # compare logits before and after merging and of what was written, and tensors, class and files with the base's
+    verify: bool = True
+    # largest difference of a logit that merging, or writing, may make
+    tolerance: Annotated[float, between(0, 1_000_000)] = 1e-3
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -38,32 +42,37 @@ class Merged:
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:
         """Raises: TunesmithError when the base is quantised, or when merging or writing changes the model."""
-        from .verify import Probe
-        from .writing import base_dtype, cast, read_config, save
+        from tunesmith_library_publishing.inventory import read_json
+        from tunesmith_library_publishing.whole import save_whole
 
-        if "quantization_config" in read_config(handle.source.path):
+        from .verify import Probe, refuse_non_finite
+        from .writing import chosen_numbers, compare_inventory, round_weights
+
+        base = handle.source.path
+        if "quantization_config" in read_json(base / "config.json"):
             raise TunesmithError(
                 f"{handle.source.address} is stored in few bits (its config.json has a quantization_config); merged "
                 "weights would be rounded to them again.\n  train and export with the model's 16-bit version"
             )
-        dtype = base_dtype(handle.source.path) if self.dtype == "auto" else self.dtype
-        announce("dtype", dtype, "the base's" if self.dtype == "auto" else "exporter.dtype")
+        numbers = chosen_numbers(base, self.dtype)
         model = handle.load().float()
         probe = Probe(model, handle) if self.verify else None
         if handle.adapter:
             model = handle.merge(model)
             if probe:
                 probe.compare("merging", model, self.tolerance)
-        cast(model, dtype)
+        round_weights(model, numbers)
+        refuse_non_finite(model)
         if probe:
-            cast(model, "float32")  # computed in float32, so that only the rounding of the weights shows
-            probe.compare(f"rounding to {dtype}", model)
-            cast(model, dtype)
+            probe.compare(f"rounding to {numbers.common}", model)
         with replacing(output_dir) as draft:
-            save(model, handle, draft, self.max_shard_size)
+            draft.mkdir()
+            options: dict[str, Any] = {"numbers": numbers, "max_shard_size": self.max_shard_size}
+            result = save_whole(model, handle.processor, handle.template, base, draft, **options)
             load_again, device = type(model).from_pretrained, model.device
             del model  # its memory is for the written one
             if probe:
+                compare_inventory(base, draft, result)
                 probe.compare("writing", load_again(draft, dtype="float32").to(device), self.tolerance)
                 probe.compare_template(type(handle.processor).from_pretrained(draft))
         return output_dir

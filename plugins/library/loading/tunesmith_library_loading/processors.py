@@ -25,12 +25,7 @@ def load_processor(folder: Path, trust_remote_code: bool) -> Any:
         raise TunesmithError(f"{folder}: no tokenizer here.\n  looked for: tokenizer.json, …\n  found: {found}")
     if not sys.stderr.isatty():  # bars of seconds are noise in a log
         transformers.utils.logging.disable_progress_bar()
-    multimodal = any((folder / name).is_file() for name in _PROCESSOR_FILES)
-    try:
-        loader = AutoProcessor if multimodal else AutoTokenizer
-        processor = loader.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except (ImportError, OSError, ValueError) as error:
-        raise TunesmithError(f"{folder}: the tokenizer cannot be loaded: {error}") from error
+    processor = _load(folder, trust_remote_code)
     tokenizer = tokenizer_of(processor)
     if not getattr(tokenizer, "is_fast", False):
         raise TunesmithError(
@@ -41,6 +36,25 @@ def load_processor(folder: Path, trust_remote_code: bool) -> Any:
         tokenizer.pad_token = tokenizer.eos_token
         announce("pad token", tokenizer.pad_token, "the tokenizer has none; masked wherever it stands")
     return processor
+
+
+def _load(folder: Path, trust_remote_code: bool) -> Any:
+    """The processor where there is one and its packages are, else the tokenizer, with which text is trained."""
+    missing = ""
+    if any((folder / name).is_file() for name in _PROCESSOR_FILES):
+        try:
+            return AutoProcessor.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        except ImportError as error:
+            missing = " ".join(str(error).split())
+        except (OSError, ValueError) as error:
+            raise TunesmithError(f"{folder}: the processor cannot be loaded: {error}") from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except (ImportError, OSError, ValueError) as error:
+        raise TunesmithError(f"{folder}: the tokenizer cannot be loaded: {error}") from error
+    if missing:
+        announce("processor", "the tokenizer alone, for text", missing.partition(". ")[0])
+    return tokenizer
 
 
 def fit_embeddings(model: Any, processor: Any) -> None:

@@ -22,8 +22,9 @@ from transformers.modeling_outputs import SequenceClassifierOutputWithPast
 from tunesmith import TunesmithError, announce
 from tunesmith.types import Batch
 
-# What transformers knows of a model that it quantised while loading.
+# What transformers knows of a model that it loaded: how it quantised it, and how it renamed tensors.
 _QUANTISED = ("hf_quantizer", "is_quantized", "is_loaded_in_4bit", "is_loaded_in_8bit", "quantization_method")
+_LOADED = (*_QUANTISED, "_weight_conversions")
 
 
 def to_classifier(model: Any, tokenizer: Any) -> Any:
@@ -60,7 +61,7 @@ def to_classifier(model: Any, tokenizer: Any) -> Any:
     head.to(model.dtype)
     for parameter in head.parameters():
         nn.init.normal_(parameter, std=config.get_text_config().initializer_range)
-    for name in _QUANTISED:
+    for name in _LOADED:
         if hasattr(model, name):
             setattr(classifier, name, getattr(model, name))
     classifier.fresh_modules = [head_name(classifier)]

@@ -1,0 +1,81 @@
+"""A whole model as it was published, with what a run changed: its weights, its class and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from tunesmith.types import ChatTemplate
+
+from tunesmith_library_publishing.configs import class_name, write_config, write_generation_config
+from tunesmith_library_publishing.endings import set_endings, set_template, untie
+from tunesmith_library_publishing.files import Files, keep_files, record_files
+from tunesmith_library_publishing.inventory import RECORD, Numbers, numbers_of, record_numbers, tensors_of
+from tunesmith_library_publishing.naming import head_names
+from tunesmith_library_publishing.weights import Kept, compose, published_tensors, write
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was written."""
+
+    tensors: Kept
+    files: Files
+    class_name: str  # as config.json says it
+
+
+def base_of(model: Any) -> Path | None:
+    """The folder whose weights a model was loaded from, as transformers remembers it.
+
+    None for a model that is not transformers', that is quantised, has an adapter or random weights.
+    """
+    if not isinstance(model, PreTrainedModel) or getattr(model, "hf_quantizer", None) is not None:
+        return None
+    folder = Path(model.name_or_path) if model.name_or_path else None
+    if folder is None or not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        return None
+    plain = all(type(weight.data) is torch.Tensor for weight in model.parameters())
+    return folder if plain and "quantization_config" not in (folder / "config.json").read_text("utf-8") else None
+
+
+def save_whole(
+    model: Any,
+    processor: Any,
+    template: ChatTemplate | None,
+    base: Path,
+    folder: Path,
+    *,
+    weights: Mapping[str, torch.Tensor] | None = None,
+    numbers: Numbers | None = None,
+    max_shard_size: str = "50GB",
+) -> Result:
+    """Write a model that was loaded from a base, as other programs load the base.
+
+    Args:
+        base: the folder that it was loaded from; tensors and files that the model does not have are taken from it.
+        weights: of a model that is spread over processes, gathered.
+        numbers: what every tensor is rounded to; None writes the model's as they are, and a record of what the base's
+            were, for the export.
+
+    Raises: TunesmithError when a file of the base cannot be read; OSError when one cannot be written.
+    """
+    stored = tensors_of(base)
+    untie(model)
+    tensors = published_tensors(model, stored, weights)
+    entries, kept = compose(tensors, stored, () if model.can_generate() else head_names(base))
+    write(entries, folder, max_shard_size, numbers)
+    write_config(model, base, folder, numbers.common if numbers else str(model.dtype).removeprefix("torch."))
+    if template is not None:
+        set_endings(model, template, processor)
+        set_template(processor, template)
+    write_generation_config(model, base, folder)
+    processor.save_pretrained(folder)
+    files = keep_files(base, folder)
+    if numbers is None:
+        record_numbers(folder, numbers_of(base))
+        record_files(folder / RECORD, files)
+    return Result(kept, files, class_name(model, base))
