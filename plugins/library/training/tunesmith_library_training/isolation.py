@@ -5,12 +5,44 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from tunesmith.messages import logger
+from tunesmith import announce
+
+from tunesmith_library_training.stateful import stateful_layers
 
 TOLERANCE = 1e-3
 """A larger answer of `isolates_sequences` means that sequences leak into each other."""
 
+STATEFUL_TOLERANCE = 1e-5
+"""The same for a model that carries a state: a short convolution that leaks is below what kernels may round to."""
+
 _LENGTHS = (5, 7)
+
+
+def takes_concatenated(model: Any, *, announced: bool = True) -> bool:
+    """Whether a model can be trained on concatenated batches.
+
+    Args:
+        model: not wrapped for data parallelism; on its device.
+        announced: say why where it cannot.
+    """
+    leak, reason = _measured(model)
+    stateful = carries_state(model)
+    if leak <= (STATEFUL_TOLERANCE if stateful else TOLERANCE):
+        return True
+    if announced:
+        found = reason or f"its sequences would see each other, by {leak:.0e}"
+        announce("batches", "padded", f"{stateful or type(model).__name__}: {found}")
+    return False
+
+
+def carries_state(model: Any) -> str | None:
+    """What carries a state from token to token in a model: by its configuration, or a convolution over tokens."""
+    config = getattr(model, "config", None)
+    named = stateful_layers(config.to_dict()) if config is not None else None
+    if named:
+        return named
+    found = (name for name, module in model.named_modules() if isinstance(module, torch.nn.Conv1d))
+    return next(found, None)
 
 
 def isolates_sequences(model: Any) -> float:
@@ -26,13 +58,17 @@ def isolates_sequences(model: Any) -> float:
     Returns: the largest change of the second sequence's logits over the largest change of the first's; 0 when
         nothing leaks, of the order of 1 when everything does; infinite for a model that takes no such batch.
     """
+    return _measured(model)[0]
+
+
+def _measured(model: Any) -> tuple[float, str]:
+    """The leak, and why a model takes no concatenated batch."""
     try:
         change = (_logits(model, shift=1) - _logits(model, shift=0)).abs()
     except (TypeError, ValueError) as error:
-        logger.warning("%s takes no concatenated batch: %s", type(model).__name__, error)
-        return float("inf")
+        return float("inf"), " ".join(str(error).split())
     own, other = change[: _LENGTHS[0]].max(), change[_LENGTHS[0] :].max()
-    return (other / own).item() if own > 0 else other.item()
+    return (other / own).item() if own > 0 else other.item(), ""
 
 
 @torch.no_grad()

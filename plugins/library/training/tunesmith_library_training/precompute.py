@@ -14,6 +14,7 @@ from tunesmith.types import Batch, DatasetSplits, TrainingJob
 from tunesmith_library_weights.switching import without_dropout
 
 from tunesmith_library_training import processes
+from tunesmith_library_training.isolation import takes_concatenated
 
 
 class WithColumns:
@@ -44,7 +45,7 @@ def with_reference_columns(
         reference: a model, or None for the one to be trained: it has not changed yet.
         log_probs: of a model and a batch, by name of the column: one number per example, (P,) fp32.
         batch_size: examples that are asked about at a time.
-        padding_free: whether the model takes batches without padding.
+        padding_free: batches without padding, for a model that takes them.
     """
     model = job.model if reference is None else reference
     count = len(job.data.train) + sum(map(len, job.data.eval.values()))
@@ -65,6 +66,7 @@ def with_reference_columns(
     with _on_accelerator(model, use_cpu), torch.no_grad(), without_dropout(model):
         device = _device_of(model).type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=job.precision == "bf16"):
+            padding_free = padding_free and takes_concatenated(model, announced=False)
             data = DatasetSplits(
                 extended(job.data.train), {name: extended(dataset) for name, dataset in job.data.eval.items()}
             )

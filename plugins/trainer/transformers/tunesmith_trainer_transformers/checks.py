@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from tunesmith.types import Problem
+from tunesmith_library_training.stateful import stateful_layers_of
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def problems(options: Transformers, plan: Plan) -> list[Problem]:
     """Everything that can be said before the data and the model are there."""
-    return [*_length(options), *_saving(options), *_machine(options, plan)]
+    return [*_length(options), *_saving(options), *_machine(options, plan), *_batches(options, plan)]
 
 
 def _changed(options: Transformers, name: str) -> bool:
@@ -82,3 +83,14 @@ def _machine(options: Transformers, plan: Plan) -> list[Problem]:
     if options.fsdp_config and not options.fsdp:
         found.append(Problem("trainer.fsdp_config", "fsdp_config has no effect without fsdp.", "", "warning"))
     return found
+
+
+def _batches(options: Transformers, plan: Plan) -> list[Problem]:
+    """What the model's config.json tells, where it is at hand; the model itself is asked before it is trained."""
+    path = plan.get("model.path")
+    state = stateful_layers_of(path) if options.padding_free and isinstance(path, str) else None
+    if state is None or plan.command != "train":
+        return []
+    message = f"The model carries a state along ({state}); batches are padded unless its kernels are told bounds."
+    advice = "trainer.padding_free=false pads in any case"
+    return [Problem("trainer.padding_free", message, advice, "warning")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith import TunesmithError, announce
 from tunesmith.types import TrainingJob
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
-from tunesmith_library_training.isolation import TOLERANCE, isolates_sequences
+from tunesmith_library_training.isolation import carries_state, takes_concatenated
 from tunesmith_library_training.reporting import Reporter, checkpoint_of
 from tunesmith_library_training.stopping import EarlyStopping
 
@@ -39,9 +39,8 @@ def _train(options: Transformers, run: Run) -> Outcome:
     loop.add_callback(reporter)
     if options.early_stopping_patience is not None:
         loop.add_callback(EarlyStopping(options.early_stopping_patience, options.early_stopping_threshold))
-    if options.padding_free and not sharded:
-        with loop.compute_loss_context_manager():
-            _refuse_leaks(job.model)
+    if options.padding_free:
+        loop.collator.padding_free = _stays_padding_free(loop, job.model, sharded)
     loop.train(resume_from_checkpoint=checkpoint_of(run, arguments))
     return loop.outcome(finished=not reporter.stopped)
 
@@ -71,11 +70,12 @@ def _refuse_missing_data(options: Transformers, job: TrainingJob) -> None:
         )
 
 
-def _refuse_leaks(model: Any) -> None:
-    """Raise when this model lets one sequence of a concatenated batch see another."""
-    leak = isolates_sequences(model)
-    if not leak <= TOLERANCE:
-        raise TunesmithError(
-            f"{type(model).__name__} lets the sequences of a concatenated batch see each other "
-            f"(by {leak:.0e}).\n  pad the batches instead: trainer.padding_free=false"
-        )
+def _stays_padding_free(loop: Loop, model: Any, sharded: bool) -> bool:
+    """Whether this model keeps the sequences of a concatenated batch apart; one that is spread cannot be asked."""
+    if sharded:
+        state = carries_state(model)
+        if state:
+            announce("batches", "padded", f"{state}, in a model that is spread over processes")
+        return state is None
+    with loop.compute_loss_context_manager():
+        return takes_concatenated(model)
