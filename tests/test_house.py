@@ -6,15 +6,16 @@ import pkgutil
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import MISSING
+from dataclasses import MISSING, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import tunesmith
 from tunesmith.kinds import KINDS
 from tunesmith.options import options
+from tunesmith.planning import RunOptions
 from tunesmith.traits import TRAITS
 from tunesmith_library_testing.parts import StubPlan
 
@@ -272,6 +273,51 @@ def test_a_twin_of_another_name_gets_the_same_answer(address: tuple[str, str]) -
         for command in ("train", "chat"):
             here, there = (answers(address, (kind, made(cls)), called, command) for called in (name, "twin"))
             assert here == there, f"{'.'.join(address)} on {kind}.{name}"
+
+
+@cache
+def fields() -> list[tuple[str, Any]]:
+    """Every option of every plugin, of a run, and of the dataclasses within."""
+    found: list[tuple[str, Any]] = []
+
+    def add(where: str, cls: type) -> None:
+        for option in options(cls):
+            found.append((f"{where}.{option.name}", option))
+            for inner in filter(is_dataclass, _within(option.type)):
+                add(f"{where}.{option.name}", inner)
+
+    add("run", RunOptions)
+    for (kind, name), cls in classes().items():
+        add(f"{kind}.{name}", cls)
+    return found
+
+
+def _within(annotation: Any) -> Iterator[Any]:
+    """A type, and those that it is made of."""
+    yield annotation
+    for inner in () if get_origin(annotation) is Literal else get_args(annotation):
+        yield from _within(inner)
+
+
+def test_every_number_has_a_range_with_two_ends() -> None:
+    for where, option in fields():
+        if {int, float} & set(filter(_is_type, _within(option.type))):
+            assert option.range is not None, f"{where}: between which numbers can it be?"
+            assert None not in (option.range.low, option.range.high), f"{where}: {option.range} has one end only"
+
+
+def _is_type(annotation: Any) -> bool:
+    return isinstance(annotation, type)
+
+
+def test_texts_that_name_files_are_held_to_what_files_are_called() -> None:
+    """A text whose documentation says that it is a file or folder, or names one, is declared as such."""
+    for where, option in fields():
+        of_text = str in set(filter(_is_type, _within(option.type)))
+        if of_text and re.match(
+            r"(path of|folder|where the|file\b|model (on|to)\b|address of the (model|ref))", option.doc
+        ):
+            assert option.text is not None and option.text.path, f"{where}: {option.doc}"
 
 
 def test_every_kind_with_traits_has_somebody_who_says_something() -> None:

@@ -1,5 +1,6 @@
 """Addresses of models and data sets: which hub fetches them."""
 
+import os
 from pathlib import Path
 
 _SCHEMES = {"hf": "huggingface", "file": "local"}
@@ -21,9 +22,9 @@ def hub_of(address: str, default: str = "huggingface") -> tuple[str, str]:
 
 def is_path(address: str) -> bool:
     """Whether an address without scheme means a file or folder, there or not: hub ids have at most one slash."""
-    path = Path(address).expanduser()
+    path = Path(address)
     return (
-        path.exists()
+        os.path.exists(os.path.expanduser(address))  # which no text is too long, or too strange, for
         or address.startswith((".", "/", "~"))
         or path.suffix.lower() in _FILE_SUFFIXES
         or address.strip("/").count("/") > 1

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.keys import Key, Origin, Origins, nearest_origin
-from tunesmith.ranges import between
+from tunesmith.ranges import between, filled, path_like
 from tunesmith.traits import traits_of
 from tunesmith.types import Problem
 from tunesmith_library_configuration.problems import problem_of as problem_of
@@ -22,13 +22,13 @@ class RunOptions:
     """The options at the top level of a configuration, beside the kinds."""
 
     # folder of the run; null chooses runs/NAME, NAME being the configuration's file name
-    output_dir: str | None = None
+    output_dir: Annotated[str | None, path_like] = None
     seed: Annotated[int, between(0, 2**32 - 1)] = 42  # of everything random
     # numbers to compute in; auto is bf16 wherever the hardware computes in it, else fp32
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     resume: bool = False  # continue the run in output_dir from its newest checkpoint
     overwrite: bool = False  # delete a run that is already in output_dir
-    default_hub: str = "huggingface"  # hub of an address without scheme, such as org/name
+    default_hub: Annotated[str, filled] = "huggingface"  # hub of an address without scheme, such as org/name
 
 
 @dataclass(frozen=True)

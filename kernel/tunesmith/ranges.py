@@ -1,4 +1,4 @@
-"""Ranges of numbers beside a field, for plugins: `rank: Annotated[int, at_least(1)] = 8`; from the library."""
+"""What a number, or a text, beside a field may be: `rank: Annotated[int, at_least(1)] = 8`; from the library."""
 
 from tunesmith_library_configuration.ranges import Range as Range
 from tunesmith_library_configuration.ranges import above as above
@@ -7,3 +7,5 @@ from tunesmith_library_configuration.ranges import below as below
 from tunesmith_library_configuration.ranges import between as between
 from tunesmith_library_configuration.ranges import numbers_in as numbers_in
 from tunesmith_library_configuration.ranges import range_of as range_of
+from tunesmith_library_configuration.texts import filled as filled
+from tunesmith_library_configuration.texts import path_like as path_like

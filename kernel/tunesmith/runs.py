@@ -15,17 +15,24 @@ import itertools
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tunesmith import __version__
 from tunesmith.errors import ConfigError, TunesmithError
 from tunesmith.files import numbered, replacing
+from tunesmith.kinds import KINDS
 from tunesmith.messages import announce
 from tunesmith.planning import Plan
 from tunesmith.types import Problem
 from tunesmith.upgrades import VERSION
+from tunesmith_library_configuration.files import remove_leftovers
+from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, refuse_locked
 from tunesmith_library_configuration.reading import to_yaml
+from tunesmith_library_configuration.records import changes, newest_record
 from tunesmith_library_configuration.secrets import without_secrets
+from tunesmith_library_configuration.space import unwritable
 
 _LIBRARIES = (
     *("torch", "transformers", "peft", "trl", "datasets", "accelerate", "tokenizers", "safetensors"),
@@ -65,7 +72,7 @@ def output_folder(plan: Plan, config_file: Path | None) -> Path:
     name for its `run.yaml`; a new run takes the next free number, a resumed one the newest folder that is there.
     """
     if plan.run.output_dir:
-        return Path(plan.run.output_dir)
+        return Path(plan.run.output_dir).expanduser()
     if plan.run.resume and config_file and config_file.name == "run.yaml":
         return config_file.parent
     base = _base(plan, config_file)
@@ -95,12 +102,48 @@ def folder_problems(plan: Plan, config_file: Path | None) -> list[Problem]:
         message = "a run of several processes needs output_dir, which all of them share."
         problems.append(Problem("output_dir", message, "write output_dir=runs/NAME"))
     folder = output_folder(plan, config_file)
-    parent = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
-        reason = "may not be written to" if parent.is_dir() else "is not a folder"
-        message = f"output_dir={folder} cannot be made: {parent} {reason}."
+    if reason := unwritable(folder):
+        message = f"output_dir={folder} cannot be made: {reason}."
         problems.append(Problem("output_dir", message, "choose another: output_dir=FOLDER"))
-    return problems
+    return problems + _changed_problems(plan, folder)
+
+
+def _changed_problems(plan: Plan, folder: Path) -> list[Problem]:
+    """The options that a run which goes on cannot change, and now has otherwise than its newest checkpoint."""
+    record = newest_record(folder) if plan.run.resume else None
+    advice = "leave it as it was, or start a new run: output_dir=FOLDER"
+    return [
+        Problem(".".join(key), f"{'.'.join(key)} was {was} when {record[0]} was written, and is {now} now.", advice)
+        for key, was, now in (changes(record[1], _recorded(plan)) if record else ())
+        if not _is_free(plan, key)
+    ]
+
+
+def _is_free(plan: Plan, key: tuple[str, ...]) -> bool:
+    """Whether an option may change when a run goes on: its kind is free, or its plugin's class says so."""
+    kind = KINDS.get(key[0])
+    if kind is None or kind.free:
+        return kind is not None or key[0] in (VERSION, "default_hub")
+    name, option = (key[1:3] if kind.many else (None, key[1])) if len(key) > 1 + kind.many else (None, None)
+    return option in getattr(plan.plugin(kind.name, name), "changeable", ())
+
+
+@contextlib.contextmanager
+def opened(folder: Path, plan: Plan) -> Iterator[None]:
+    """Hold a run's folder while it is written to, with `run.yaml` and `plugins.lock` in it; on the main process only.
+
+    Raises: as `open_folder`; ConfigError when another process writes there.
+    """
+    if not is_main_process():
+        yield
+        return
+    if plan.run.resume and not is_run(folder):
+        raise ConfigError(f"resume=true: there is no run in {folder}.\nstart it without resume, or name its output_dir")
+    refuse_locked(beside(folder), folder)
+    with locked(folder / IN_FOLDER, folder, "training"):
+        remove_leftovers(folder)
+        open_folder(folder, plan)
+        yield
 
 
 def open_folder(folder: Path, plan: Plan) -> None:
@@ -113,12 +156,12 @@ def open_folder(folder: Path, plan: Plan) -> None:
         return
     if not plan.run.output_dir:
         announce("output_dir", folder, "not given")
-    if plan.run.resume and not is_run(folder):
-        raise ConfigError(f"resume=true: there is no run in {folder}.\nstart it without resume, or name its output_dir")
     try:
         if not plan.run.resume:
             _clear(folder, plan.run.overwrite)
         folder.mkdir(parents=True, exist_ok=True)
+        for key, was, now in changes((newest_record(folder) or ("", {}))[1], _recorded(plan)) if plan.run.resume else ():
+            announce(".".join(key), now, f"was {was}")
         _write(folder / "run.yaml", run_yaml(plan))
         _write(folder / "plugins.lock", "\n".join(lock_lines(plan)) + "\n")
     except OSError as error:
@@ -137,12 +180,14 @@ def _clear(folder: Path, overwrite: bool) -> None:
         )
     if not is_run(folder):
         raise ConfigError(f"overwrite=true: {folder} is not a run, so it is not deleted.\nchoose another output_dir")
-    shutil.rmtree(folder)
+    for entry in folder.iterdir():
+        if entry.name != IN_FOLDER:
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def _in_use(folder: Path) -> bool:
     """Whether a folder holds anything that would be lost; a run that failed before it trained leaves nothing such."""
-    return folder.exists() and any(entry.name not in ("run.yaml", "plugins.lock") for entry in folder.iterdir())
+    return folder.exists() and any(entry.name not in ("run.yaml", "plugins.lock", IN_FOLDER) for entry in folder.iterdir())
 
 
 def _write(path: Path, text: str) -> None:
@@ -153,9 +198,12 @@ def _write(path: Path, text: str) -> None:
 def run_yaml(plan: Plan) -> str:
     """The resolved configuration as YAML, without what belongs to one run only; secrets are left out, for a repeated
     run would take a placeholder for one."""
+    return to_yaml({VERSION: __version__, **_recorded(plan)})
+
+
+def _recorded(plan: Plan) -> dict[str, Any]:
     own = {"output_dir", "resume", "overwrite"}
-    config = {key: value for key, value in without_secrets(plan.config).items() if key not in own}
-    return to_yaml({VERSION: __version__, **config})
+    return {key: value for key, value in without_secrets(plan.config).items() if key not in own}
 
 
 def lock_lines(plan: Plan) -> list[str]:

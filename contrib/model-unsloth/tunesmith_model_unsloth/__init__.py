@@ -12,7 +12,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import hookimpl, plugin
-from tunesmith.ranges import at_least
+from tunesmith.ranges import at_least, filled, path_like
 from tunesmith.types import ModelSource, Precision, Problem
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class Unsloth:
     """A language model through unsloth's FastLanguageModel: LoRA training on one NVIDIA GPU, also over 4 or 8 bits."""
 
-    path: str  # model on a hub or a local folder
-    revision: str | None = None  # branch, tag or commit on the hub; null is the hub's default
+    path: Annotated[str, path_like]  # model on a hub or a local folder
+    revision: Annotated[str | None, filled] = None  # branch, tag or commit on the hub; null is the hub's default
     # longest sequence in tokens; beyond the model's own context unsloth stretches positions
-    max_seq_length: Annotated[int, at_least(1)] = 2048
+    max_seq_length: Annotated[int, at_least(1, most=100_000_000)] = 2048
     # which activations are computed again in the backward pass: unsloth moves them to the CPU's memory, true is torch's
     # way, false keeps them
     gradient_checkpointing: bool | Literal["unsloth"] = "unsloth"

@@ -17,7 +17,7 @@ class Absmax:
 
     bits: Literal[2, 3, 4, 5, 6, 8] = 4  # bits per weight
     # weights that share one scale; it must divide the width of every layer
-    group_size: Annotated[int, at_least(1)] = 64
+    group_size: Annotated[int, at_least(1, most=65_536)] = 64
 
     @hookimpl
     def quantize(self, model: Any) -> Any:

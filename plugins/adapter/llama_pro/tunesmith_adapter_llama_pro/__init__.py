@@ -24,7 +24,7 @@ class LlamaPro:
     """LLaMA Pro: trains new layers between the frozen layers of a model."""
 
     # layers to add, spread evenly; at most as many as the model has
-    new_layers: Annotated[int, at_least(1)] = 4
+    new_layers: Annotated[int, at_least(1, most=65_536)] = 4
     # projections that end a layer's attention and MLP, zero in new layers: dotted parts of names, with `*` for anything
     zero_modules: list[str] = _OUTPUTS
 

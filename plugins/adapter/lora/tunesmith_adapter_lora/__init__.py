@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
-from tunesmith.ranges import Range, at_least
+from tunesmith.ranges import Range, at_least, path_like
 from tunesmith.traits import AdapterTraits
 from tunesmith.types import ModelSource, Problem, Requirement, TrainingJob
 from tunesmith_library_chat import tokenizer_of
@@ -30,8 +30,9 @@ class Lora:
 
     traits: ClassVar[AdapterTraits] = AdapterTraits(beside=True, low_rank=True)
 
-    rank: Annotated[int, at_least(1)] = 8  # rank r of the trained matrices
-    alpha: Annotated[int, at_least(1)] | None = None  # scale: alpha / rank (rsLoRA: alpha / √rank); null is 2 × rank
+    rank: Annotated[int, at_least(1, most=65_536)] = 8  # rank r of the trained matrices
+    # scale: alpha / rank (rsLoRA: alpha / √rank); null is 2 × rank
+    alpha: Annotated[int, at_least(1, most=1_000_000)] | None = None
     # probability with which an input of the trained matrices is dropped in training
     dropout: Annotated[float, Range(0, 1, high_excluded=True)] = 0.0
     # layers to adapt: names, parts of dotted names, or patterns with `*`; `all`: all linear layers and fused experts,
@@ -39,8 +40,9 @@ class Lora:
     target_modules: list[str] | str = "all"
     exclude_modules: list[str] = []  # layers to leave out again, written the same way
     # ranks of single layers instead of `rank`: {down_proj: 32}; names are written as in target_modules, the last counts
-    rank_pattern: dict[str, Annotated[int, at_least(1)]] = {}
-    alpha_pattern: dict[str, Annotated[int, at_least(1)]] = {}  # alphas of single layers, written the same way
+    rank_pattern: dict[str, Annotated[int, at_least(1, most=65_536)]] = {}
+    # alphas of single layers, written the same way
+    alpha_pattern: dict[str, Annotated[int, at_least(1, most=1_000_000)]] = {}
     # modules trained and saved whole beside the adapter, such as embed_tokens and lm_head
     modules_to_save: list[str] = []
     # tokens whose embeddings and output rows are trained beside the adapter; those that the tokenizer lacks are added
@@ -52,10 +54,10 @@ class Lora:
     # (arXiv 2410.07170) from the training data, loftq (arXiv 2310.08659) from what the quantizer rounded away
     init: bool | Literal["gaussian", "orthogonal", "pissa", "olora", "eva", "loftq"] = True
     # steps of the fast SVD of init=pissa, such as 16; 0 is the exact SVD, slow when large
-    pissa_iterations: Annotated[int, at_least(0)] = 0
+    pissa_iterations: Annotated[int, at_least(0, most=1_000_000)] = 0
     # adapter to go on training, a folder or hub address; its rank, alpha and targets hold. Of several, all but the last
     # are merged into the base first
-    path: list[str] | str | None = None
+    path: Annotated[list[str] | str | None, path_like] = None
     restart: bool = False  # merge all adapters of path into the base and train a fresh one
 
     _start: Any = None  # what a fresh adapter took out of the base
@@ -148,9 +150,12 @@ class Lora:
 
             save_start(job.output_dir, self._rounding)
         if finished and self._start and is_main_process():
+            from tunesmith_library_publishing.adapters import names_for, published_key
+
             from .starting import give_back
 
-            give_back(job.output_dir, self._start)
+            names = names_for(job.model)
+            give_back(job.output_dir, {published_key(names, name): start for name, start in self._start.items()})
         return finished
 
     def _load(self, model: Any, folder: Path, source: ModelSource, follows: bool = False) -> Any:

@@ -28,12 +28,13 @@ class Oft:
     traits: ClassVar[AdapterTraits] = AdapterTraits(beside=True)
 
     # inputs that one block rotates; null is 32, or what `rank` leaves
-    block_size: Annotated[int, at_least(2)] | None = None
-    rank: Annotated[int, at_least(1)] | None = None  # number of blocks of each layer, instead of block_size
+    block_size: Annotated[int, at_least(2, most=65_536)] | None = None
+    # number of blocks of each layer, instead of block_size
+    rank: Annotated[int, at_least(1, most=65_536)] | None = None
     cayley_neumann: bool = True  # a series instead of a solved equation: faster, orthogonal only while R is near I
-    cayley_neumann_terms: Annotated[int, at_least(2)] = 5  # terms of the series
+    cayley_neumann_terms: Annotated[int, at_least(2, most=65_536)] = 5  # terms of the series
     constrained: bool = False  # keep R near I (COFT)
-    eps: Annotated[float, above(0)] = 6e-5  # how near: the largest norm of Q, of a layer with one block
+    eps: Annotated[float, above(0, most=1_000)] = 6e-5  # how near: the largest norm of Q, of a layer with one block
     block_share: bool = False  # one block per layer, used for all its inputs
     # layers to adapt: names, parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
     target_modules: list[str] | str = "all"

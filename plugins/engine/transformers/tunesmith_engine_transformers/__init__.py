@@ -19,13 +19,15 @@ class Transformers:
 
     traits: ClassVar[EngineTraits] = EngineTraits(runs_modules=True)
 
-    max_new_tokens: Annotated[int, at_least(1)] = 512  # tokens of an answer, at most
-    temperature: Annotated[float, at_least(0)] | None = None  # 0 is greedy, 1 the model's own probabilities
+    max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 512  # tokens of an answer, at most
+    temperature: Annotated[float, at_least(0, most=100)] | None = None  # 0 is greedy, 1 the model's own probabilities
     top_p: Annotated[float, between(0, 1)] | None = None  # draw from the likeliest that have this probability together
-    top_k: Annotated[int, at_least(0)] | None = None  # draw from this many likeliest tokens; 0 is all
+    top_k: Annotated[int, at_least(0, most=10_000_000)] | None = None  # draw from this many likeliest tokens; 0 is all
     min_p: Annotated[float, between(0, 1)] | None = None  # draw from tokens this likely beside the likeliest one
-    repetition_penalty: Annotated[float, above(0)] | None = None  # above 1 makes tokens that occurred less likely
-    batch_size: Annotated[int, at_least(1)] = 16  # answers computed together; more wait until there is room
+    # above 1 makes tokens that occurred less likely
+    repetition_penalty: Annotated[float, above(0, most=100)] | None = None
+    # answers computed together; more wait until there is room
+    batch_size: Annotated[int, at_least(1, most=1_000_000)] = 16
 
     @hookimpl
     def open_engine(self, handle: ModelHandle) -> Engine:

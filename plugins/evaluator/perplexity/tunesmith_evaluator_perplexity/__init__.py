@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Perplexity:
     """Perplexity and mean loss of each evaluation set, every token counted alike, with standard errors by example."""
 
-    batch_tokens: Annotated[int, at_least(1)] = 8192  # tokens computed at a time; a longer example is computed alone
+    # tokens computed at a time; a longer example is computed alone
+    batch_tokens: Annotated[int, at_least(1, most=100_000_000)] = 8192
     # what computes the log-probabilities: the model in this process, or the engine as it would answer
     through: Literal["model", "engine"] = "model"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tunesmith import TunesmithError, hookimpl, plugin
+from tunesmith.ranges import filled, path_like
 
 # What a model's repository holds beside safetensors: the same weights for other programs.
 OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.ot", "*.onnx*", "*.gguf", "*.tflite")
@@ -20,8 +21,9 @@ class HuggingFace:
     or `hf auth login`; `HF_HUB_OFFLINE=1` uses the cache alone.
     """
 
-    endpoint: str | None = None  # address of the server or of a mirror; null is HF_ENDPOINT, else huggingface.co
-    cache_dir: str | None = None  # folder of downloads; null is the hub's own (HF_HOME)
+    # address of the server or of a mirror; null is HF_ENDPOINT, else huggingface.co
+    endpoint: Annotated[str | None, filled] = None
+    cache_dir: Annotated[str | None, path_like] = None  # folder of downloads; null is the hub's own (HF_HOME)
 
     @hookimpl
     def fetch(self, address: str, revision: str | None) -> Path:

@@ -51,14 +51,14 @@ def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else f"{value:g}"
 
 
-def above(low: float) -> Range:
-    """Numbers greater than `low`."""
-    return Range(low=low, low_excluded=True)
+def above(low: float, most: float | None = None) -> Range:
+    """Numbers greater than `low`, up to `most`."""
+    return Range(low=low, high=most, low_excluded=True)
 
 
-def at_least(low: float) -> Range:
-    """`low` and everything above it."""
-    return Range(low=low)
+def at_least(low: float, most: float | None = None) -> Range:
+    """`low` and everything above it, up to `most`."""
+    return Range(low=low, high=most)
 
 
 def below(high: float) -> Range:

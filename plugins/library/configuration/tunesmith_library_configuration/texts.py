@@ -28,6 +28,8 @@ class Text:
         """What is wrong with a text, ready to stand behind its key; "" for nothing."""
         if not self.empty and not text.strip():
             return "cannot be empty"
+        if self.path and text.startswith("~") and os.path.expanduser(text).startswith("~"):
+            return f"begins with the home folder of nobody here: {text.partition('/')[0]}"
         parts = [os.fsencode(part) for part in text.split("/")] if self.path else []
         if any(len(part) > _LONGEST_NAME for part in parts) or sum(len(part) + 1 for part in parts) > _LONGEST_PATH:
             return f"is too long for a path: {len(text):,} characters"

@@ -27,7 +27,6 @@ _SHORT.maxstring = _SHORT.maxother = 60
 _MISSING = "???"  # how OmegaConf writes a value that is still to be given
 _NOWHERE: Origins = types.MappingProxyType({})
 _POSSIBLE = Range(-(2**63), 2**63 - 1)  # what fits into 64 bits
-_TEXTS = "write a text that is not empty, of characters that a file can hold"
 
 
 def structured(
@@ -118,7 +117,7 @@ def _out_of_range(key: Key, allowed: Range | None, value: Any) -> list[Problem]:
 
 
 def _no_texts(key: Key, allowed: Text | None, value: Any) -> list[Problem]:
-    return [Problem(at, f"{at} {fault}.", _TEXTS) for at, fault in faults(value, key, allowed)]
+    return [Problem(at, f"{at} {fault}.") for at, fault in faults(value, key, allowed)]
 
 
 def in_range(cls: type, values: Mapping[str, Any], key: Key) -> list[Problem]:

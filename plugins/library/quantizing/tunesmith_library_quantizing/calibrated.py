@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 FOLDER = "quantized"
 
-GroupSize = Annotated[int, at_least(-1)]
+GroupSize = Annotated[int, at_least(-1, most=65_536)]
 """Weights of a row that share one scale and zero point: -1 for the whole row, else a multiple of 8."""
-Count = Annotated[int, at_least(1)]
+Count = Annotated[int, at_least(1, most=100_000_000)]
 
 
 class Calibrated:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import announce, hookimpl
+from tunesmith.ranges import path_like
 from tunesmith.types import Batch, LoadModel, TrainingJob
 
 from tunesmith_library_training.answers import LogProbStage
@@ -39,8 +40,8 @@ class ReferenceStage(LogProbStage):
     """
 
     # model to compare with, on a hub or a folder; null is the model as it is before training
-    reference: str | None = None
-    reference_adapter: str | None = None  # folder of the adapter that the reference model has
+    reference: Annotated[str | None, path_like] = None
+    reference_adapter: Annotated[str | None, path_like] = None  # folder of the adapter that the reference model has
     # compute the reference's log-probabilities once before training, not in every step; frees its memory
     precompute_reference: bool = False
 

@@ -10,7 +10,7 @@ import functools
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import announce, hookimpl, plugin
-from tunesmith.ranges import at_least
+from tunesmith.ranges import at_least, path_like
 from tunesmith.types import Batch, LoadModel, LossOutput, Problem, TrainingJob
 from tunesmith_library_training.token_loss_plugin import TokenLossPlugin
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class AnchoredFineTuning(TokenLossPlugin):
     """Dynamic fine-tuning plus the divergence of each trained token from a frozen reference model."""
 
-    alpha: Annotated[float, at_least(0)] = 0.1  # how much the divergence counts
+    alpha: Annotated[float, at_least(0, most=1_000_000)] = 0.1  # how much the divergence counts
     # address of the reference model; null is the model as it is before training
-    reference: str | None = None
-    reference_adapter: str | None = None  # folder of a run whose adapter the reference has
+    reference: Annotated[str | None, path_like] = None
+    reference_adapter: Annotated[str | None, path_like] = None  # folder of a run whose adapter the reference has
 
     _trained: str = ""  # address of the model that is trained
     _trained_adapter: str | None = None  # folder of the adapter whose training goes on

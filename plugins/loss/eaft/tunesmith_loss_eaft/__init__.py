@@ -24,8 +24,8 @@ class EntropyAdaptiveFineTuning(TokenLossPlugin):
     """Cross entropy of each trained token times the entropy of the likeliest tokens, which is taken as a constant."""
 
     # exponent of the entropy; 0 is plain cross entropy, more hushes sure tokens more
-    alpha: Annotated[float, at_least(0)] = 1.0
-    top_k: Annotated[int, at_least(2)] = 20  # likeliest tokens of which the entropy is taken
+    alpha: Annotated[float, at_least(0, most=1_000_000)] = 1.0
+    top_k: Annotated[int, at_least(2, most=10_000_000)] = 20  # likeliest tokens of which the entropy is taken
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:

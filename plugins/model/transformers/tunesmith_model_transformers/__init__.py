@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.addresses import is_path
 from tunesmith.errors import choices
+from tunesmith.ranges import at_least, filled, path_like
 from tunesmith.traits import ModelTraits
-from tunesmith.types import ModelSource, Precision, Problem
+from tunesmith.types import ModelSource, Precision, Problem, TrainingJob
 from tunesmith_library_estimates.estimation import Estimate
+
+from .checking import check_balance
+from .overrides import check_keys
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -25,19 +30,28 @@ class Transformers:
 
     traits: ClassVar[ModelTraits] = ModelTraits(attention_interface=True, plain_layers=True)
 
-    path: str  # model on a hub (Qwen/Qwen3-4B, modelscope://…) or a local folder
-    revision: str | None = None  # branch, tag or commit on the hub; null is the hub's default
+    path: Annotated[str, path_like]  # model on a hub (Qwen/Qwen3-4B, modelscope://…) or a local folder
+    revision: Annotated[str | None, filled] = None  # branch, tag or commit on the hub; null is the hub's default
     # how attention is computed; auto is per_sequence: within each sequence of a batch, by the varlen kernel of
     # flash-attn or torch on a GPU, by SDPA elsewhere; the others are transformers' own
     attention: Literal["auto", "per_sequence", "sdpa", "eager", "flash_attention_2", "flash_attention_3"] = "auto"
     initialize: Literal["pretrained", "random"] = "pretrained"  # random ignores the weights: training from scratch
     trust_remote_code: bool = False  # run the Python code that comes with the model
+    # the loss that keeps the routers of a mixture of experts in balance, in training: on (true), off (false), or auto:
+    # where routers are trained, and where the model's own configuration asks for it
+    router_aux_loss: bool | Literal["auto"] = "auto"
+    # by how much it counts beside the stage's loss; null is what the model's configuration says
+    router_aux_loss_coef: Annotated[float | None, at_least(0)] = None
+    # values of the model's own config.json, over those that it comes with: {num_experts_per_tok: 4}
+    config: dict[str, Any] = {}
 
     _method: str = ""  # with which the quantizer stores weights; transformers must see its package
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems = [*self._check_path(), *self._check_attention(plan)]
+        folder = Path(self.path).expanduser()
+        problems = [*self._check_path(), *self._check_attention(plan), *check_keys(folder, self.config)]
+        problems += check_balance(self.router_aux_loss, self.router_aux_loss_coef, plan)
         if self.initialize == "random" and plan.uses("quantizer"):
             problems.append(
                 Problem(
@@ -72,7 +86,7 @@ class Transformers:
     def estimate(self, estimate: Estimate) -> Estimate:
         from .estimating import estimate_model
 
-        return estimate_model(estimate, self.path)
+        return estimate_model(estimate, self.path, self.config)
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
@@ -103,11 +117,25 @@ class Transformers:
     def load_model(self, source: ModelSource, processor: Any, quantization: Any) -> Any:
         from tunesmith_model_transformers.loading import load_model
 
-        return load_model(
+        model = load_model(
             source,
             processor,
             quantization,
             attention=self.attention,
             random=self.initialize == "random",
             trust_remote_code=self.trust_remote_code,
+            overrides=self.config,
         )
+        if source.training and self.router_aux_loss is True:
+            from tunesmith_library_training.routing import refuse_without_balance
+
+            refuse_without_balance(model)
+        return model
+
+    @hookimpl(wrapper=True)
+    def fit(self, job: TrainingJob) -> Generator[None, Any, Any]:
+        """Decide on the balance loss of a mixture of experts, when it is known what is trained."""
+        from tunesmith_library_training.routing import choose_balance
+
+        choose_balance(job.model, self.router_aux_loss, self.router_aux_loss_coef)
+        return (yield)

@@ -22,7 +22,8 @@ class AdamW8bit:
     """AdamW with its moments in 8 bits: a quarter of the state."""
 
     paged: bool = False  # on a GPU: keep the state in memory that moves to the machine's when the GPU is full
-    min_8bit_size: Annotated[int, at_least(0)] = 4096  # weights of fewer numbers keep moments in 32 bits
+    # weights of fewer numbers keep moments in 32 bits
+    min_8bit_size: Annotated[int, at_least(0, most=1_000_000_000)] = 4096
     embeddings_in_32_bit: bool = True  # embeddings too; their gradients are uneven, and few rows change in a step
 
     @hookimpl

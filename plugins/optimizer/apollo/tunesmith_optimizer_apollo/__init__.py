@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 class Apollo:
     """Gradient descent whose step sizes are AdamW's, estimated per channel in a random subspace of low rank."""
 
-    rank: Annotated[int, at_least(1)] = 256  # rank of the random subspace
-    update_proj_gap: Annotated[int, at_least(1)] = 200  # optimizer steps from one random projection to the next
-    scale: Annotated[float, above(0)] = 1.0  # the updates are multiplied by its root
+    rank: Annotated[int, at_least(1, most=65_536)] = 256  # rank of the random subspace
+    # optimizer steps from one random projection to the next
+    update_proj_gap: Annotated[int, at_least(1, most=1_000_000_000)] = 200
+    scale: Annotated[float, above(0, most=1_000_000)] = 1.0  # the updates are multiplied by its root
     scale_type: Literal["channel", "tensor"] = "channel"  # one step size per row or column, or one per matrix
     # layers to project: parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
     target_modules: list[str] | str = "all"
@@ -75,6 +76,6 @@ class Apollo:
 class ApolloMini(Apollo):
     """APOLLO in a subspace of rank 1 with one step size per matrix: the memory of SGD."""
 
-    rank: Annotated[int, at_least(1)] = 1  # rank of the random subspace
-    scale: Annotated[float, above(0)] = 128.0  # the updates are multiplied by its root
+    rank: Annotated[int, at_least(1, most=65_536)] = 1  # rank of the random subspace
+    scale: Annotated[float, above(0, most=1_000_000)] = 128.0  # the updates are multiplied by its root
     scale_type: Literal["channel", "tensor"] = "tensor"  # one step size per row or column, or one per matrix

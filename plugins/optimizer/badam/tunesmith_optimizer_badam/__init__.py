@@ -25,11 +25,12 @@ class BAdam:
     traits: ClassVar[OptimizerTraits] = OptimizerTraits(one_process=True)
 
     mode: Literal["layer", "ratio"] = "layer"  # a block is a transformer layer, or a share of every matrix
-    switch_interval: Annotated[int, at_least(1)] = 50  # optimizer steps from one block to the next, K of the paper
+    # optimizer steps from one block to the next, K of the paper
+    switch_interval: Annotated[int, at_least(1, most=1_000_000_000)] = 50
     # order of the blocks: shuffled anew in each round, from the first, from the last, or always the same
     switch_mode: Literal["random", "ascending", "descending", "fixed"] = "random"
     # block to begin with, counted from 0; null is the first of the order
-    start_block: Annotated[int, at_least(0)] | None = None
+    start_block: Annotated[int, at_least(0, most=65_536)] | None = None
     include_embedding: bool = False  # mode layer: the embeddings are a block too, else they stay frozen
     include_lm_head: bool = False  # mode layer: output head and last norm are a block too, else they stay frozen
     # mode ratio: share of each matrix that is trained at a time

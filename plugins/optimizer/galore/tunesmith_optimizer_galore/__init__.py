@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class GaLore:
     """AdamW whose state lives in a low-rank subspace of each layer's gradient."""
 
-    rank: Annotated[int, at_least(1)] = 128  # rank of the subspace that a gradient is projected to
+    rank: Annotated[int, at_least(1, most=65_536)] = 128  # rank of the subspace that a gradient is projected to
     # optimizer steps from one computation of the subspaces (an SVD) to the next
-    update_proj_gap: Annotated[int, at_least(1)] = 200
-    scale: Annotated[float, above(0)] = 0.25  # factor of the projected updates, α of the paper
+    update_proj_gap: Annotated[int, at_least(1, most=1_000_000_000)] = 200
+    scale: Annotated[float, above(0, most=1_000_000)] = 0.25  # factor of the projected updates, α of the paper
     # which side of a gradient (out × in) is projected; std: the smaller, reverse_std: the larger, full: both
     proj_type: Literal["std", "reverse_std", "left", "right", "full"] = "std"
     # layers to project: parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head

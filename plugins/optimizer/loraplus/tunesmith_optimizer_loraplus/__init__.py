@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 class LoraPlus:
     """AdamW that trains LoRA's matrices B faster than A."""
 
-    ratio: Annotated[float, above(0)] = 16.0  # learning rate of the matrices B over that of A, λ of the paper
+    # learning rate of the matrices B over that of A, λ of the paper
+    ratio: Annotated[float, above(0, most=1_000_000)] = 16.0
     # peak learning rate of LoRA's matrices of embeddings
-    embedding_learning_rate: Annotated[float, above(0)] = 1e-6
+    embedding_learning_rate: Annotated[float, above(0, most=100)] = 1e-6
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

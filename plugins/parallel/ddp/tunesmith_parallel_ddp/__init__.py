@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.planning import Plan
-from tunesmith.ranges import at_least
+from tunesmith.ranges import at_least, filled
 from tunesmith.traits import ParallelTraits
 from tunesmith.types import Problem
 
@@ -20,10 +20,12 @@ class Ddp:
     is given on each, with its own `node_rank`.
     """
 
-    processes: Annotated[int | None, at_least(1)] = None  # on this machine; null is one for each of its GPUs
-    nodes: Annotated[int, at_least(1)] = 1  # machines
-    node_rank: Annotated[int, at_least(0)] = 0  # which of them this one is, counted from 0
-    master: str | None = None  # HOST:PORT on the first machine, where they find together; null: a free port of this one
+    # on this machine; null is one for each of its GPUs
+    processes: Annotated[int | None, at_least(1, most=1_024)] = None
+    nodes: Annotated[int, at_least(1, most=65_536)] = 1  # machines
+    node_rank: Annotated[int, at_least(0, most=65_536)] = 0  # which of them this one is, counted from 0
+    # HOST:PORT on the first machine, where they find together; null: a free port of this one
+    master: Annotated[str | None, filled] = None
 
     @property
     def traits(self) -> ParallelTraits:

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
-from tunesmith.ranges import at_least
+from tunesmith.ranges import at_least, filled
 from tunesmith.traits import PatchTraits
 from tunesmith.types import ModelSource, Problem
 from tunesmith_library_training.attention_patches import check_alone
@@ -30,8 +30,10 @@ class FlashAttention:
     # flash_attn is that package, kernels a build of the Hugging Face Hub, torch_varlen torch's own; auto is the first
     # of flash_attn, torch_varlen, kernels that is there and can compute this model
     implementation: Literal["auto", "flash_attn", "kernels", "torch_varlen"] = "auto"
-    kernel: str = "kernels-community/flash-attn2"  # for implementation=kernels: repository on the Hugging Face Hub
-    kernel_version: Annotated[int, at_least(1)] = 4  # of this repository; 4 is for torch from 2.10 on, 3 for older ones
+    # for implementation=kernels: repository on the Hugging Face Hub
+    kernel: Annotated[str, filled] = "kernels-community/flash-attn2"
+    # of this repository; 4 is for torch from 2.10 on, 3 for older ones
+    kernel_version: Annotated[int, at_least(1, most=1_000_000)] = 4
 
     traits: ClassVar[PatchTraits] = PatchTraits(attention=True)
 

@@ -29,7 +29,7 @@ class LongLora:
     # size of a group, as a part of stage.max_length; a quarter in the paper
     group_size_ratio: Annotated[float, Range(0, 1, low_excluded=True, high_excluded=True)] = 0.25
     # size of a group in tokens; null is group_size_ratio · stage.max_length
-    group_size: Annotated[int | None, at_least(2)] = None
+    group_size: Annotated[int | None, at_least(2, most=65_536)] = None
 
     traits: ClassVar[PatchTraits] = PatchTraits(attention=True)
 

@@ -26,11 +26,11 @@ class MixtureOfDepths:
 
     # share of each sequence's tokens that a routed layer processes; 0.125 in the paper
     capacity: Annotated[float, Range(0, 1, low_excluded=True)] = 0.125
-    every: Annotated[int, at_least(1)] = 2  # 2 routes the second, fourth, … layer, as the paper does
+    every: Annotated[int, at_least(1, most=65_536)] = 2  # 2 routes the second, fourth, … layer, as the paper does
     # what decides outside training: the sign of the router's own score, or a small network that disturbs nothing
     decide: Literal["router", "predictor"] = "router"
     # weight in the loss of the cross entropy between these decisions and training's choice
-    aux_weight: Annotated[float, above(0)] = 0.01
+    aux_weight: Annotated[float, above(0, most=1_000_000)] = 0.01
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

@@ -38,28 +38,30 @@ class RopeScaling:
     # longrope each by its own; dynamic raises the base for texts longer than the original length
     type: Literal["linear", "dynamic", "yarn", "llama3", "longrope"] = "yarn"
     # times the original length; null is max_length / original_max_position_embeddings
-    factor: Annotated[float | None, above(1)] = None
-    max_length: Annotated[int | None, at_least(1)] = None  # tokens that the model shall read; null is stage.max_length
+    factor: Annotated[float | None, above(1, most=1_000_000)] = None
+    # tokens that the model shall read; null is stage.max_length
+    max_length: Annotated[int | None, at_least(1, most=100_000_000)] = None
     # tokens that the model read before any scaling; null is what its config.json says
-    original_max_position_embeddings: Annotated[int | None, at_least(1)] = None
+    original_max_position_embeddings: Annotated[int | None, at_least(1, most=100_000_000)] = None
     # yarn, longrope: multiplies cos and sin; null is the papers': 0.1·ln(factor) + 1, √(1 + ln(factor) / ln(original))
-    attention_factor: Annotated[float | None, above(0)] = None
+    attention_factor: Annotated[float | None, above(0, most=1_000_000)] = None
     # yarn: dimensions of more turns over the original length stay as they are; null is 32
-    beta_fast: Annotated[float | None, above(0)] = None
+    beta_fast: Annotated[float | None, above(0, most=1_000_000)] = None
     # yarn: dimensions of fewer turns are divided by the factor; null is 1
-    beta_slow: Annotated[float | None, above(0)] = None
+    beta_slow: Annotated[float | None, above(0, most=1_000_000)] = None
     # yarn: weight of ln(factor) in the attention factor's numerator (DeepSeek)
-    mscale: Annotated[float | None, at_least(0)] = None
+    mscale: Annotated[float | None, at_least(0, most=1_000_000)] = None
     # yarn: weight of ln(factor) in its denominator (DeepSeek)
-    mscale_all_dim: Annotated[float | None, at_least(0)] = None
+    mscale_all_dim: Annotated[float | None, at_least(0, most=1_000_000)] = None
     truncate: bool | None = None  # yarn: round the bounds of the ramp to whole dimensions; null is true
     # llama3: fewer turns over the original length are divided; null is 1
-    low_freq_factor: Annotated[float | None, above(0)] = None
+    low_freq_factor: Annotated[float | None, above(0, most=1_000_000)] = None
     # llama3: more turns over the original length stay; null is 4
-    high_freq_factor: Annotated[float | None, above(0)] = None
+    high_freq_factor: Annotated[float | None, above(0, most=1_000_000)] = None
     # longrope: divisor of each frequency up to the original length
-    short_factor: Annotated[list[float] | None, above(0)] = None
-    long_factor: Annotated[list[float] | None, above(0)] = None  # longrope: divisor of each frequency in longer texts
+    short_factor: Annotated[list[float] | None, above(0, most=1_000_000)] = None
+    # longrope: divisor of each frequency in longer texts
+    long_factor: Annotated[list[float] | None, above(0, most=1_000_000)] = None
 
     _stage_length: int | None = None  # tokens of the stage's texts
 

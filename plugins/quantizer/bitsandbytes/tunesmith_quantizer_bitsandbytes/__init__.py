@@ -37,7 +37,7 @@ class Bitsandbytes:
     # 4 bits: numbers that hold the packed bits; FSDP shards only weights that look like the model's other numbers
     storage: Literal["uint8", "bfloat16", "float16", "float32"] = "uint8"
     # 8 bits: columns of the input with a magnitude above this are computed in 16 bits (LLM.int8); 0 computes all in 8
-    threshold: Annotated[float, at_least(0)] = 6.0
+    threshold: Annotated[float, at_least(0, most=1_000_000)] = 6.0
     # 4 bits on a CPU: repack for a kernel without gradients, for chat only: about 3 times faster, scales in bfloat16
     cpu_kernel: bool = False
     # layers that keep their numbers, beside the output head: names, parts of dotted names, or patterns with `*`

@@ -29,7 +29,7 @@ class Hqq:
 
     bits: Literal[1, 2, 3, 4, 8] = 4  # bits per weight
     # weights that share one scale and zero point, a multiple of 8; fewer are more exact and cost more memory
-    group_size: Annotated[int, at_least(8)] = 64
+    group_size: Annotated[int, at_least(8, most=65_536)] = 64
     # what a group is cut from: 1 is along the inputs of one output (what inference kernels expect), 0 across outputs
     axis: Literal[0, 1] = 1
     # layers that keep their numbers, beside the output head: names, parts of dotted names, or patterns with `*`

@@ -42,7 +42,8 @@ class Torchao:
         "int8_dynamic_intx",
     ] = "int8_weight_only"
     bits: Literal[2, 3, 4, 5, 6, 7, 8] = 4  # bits per weight of the intx schemes
-    group_size: Annotated[int, at_least(1)] = 32  # weights that share one scale in the int4 and intx schemes
+    # weights that share one scale in the int4 and intx schemes
+    group_size: Annotated[int, at_least(1, most=65_536)] = 32
     # train for the rounding of an intx scheme: the weights stay whole and are rounded in every step (quantisation-aware
     # training); the run saves them whole, and they are stored in few bits whenever it is loaded afterwards
     qat: bool = False

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 from tunesmith import DataError, hookimpl, plugin
-from tunesmith.ranges import at_least
+from tunesmith.ranges import at_least, between, filled
 from tunesmith.types import Problem
 
 
@@ -24,11 +24,12 @@ class Code:
     program is wrong (`assert add(1, 2) == 3`), or a list of such codes, each run after a fresh start of the program.
     """
 
-    weight: float = 1.0  # multiplies the score
-    column: str = "tests"  # of the row, with the tests
-    timeout: Annotated[float, at_least(0.1)] = 5.0  # seconds for the program and one test
-    memory: Annotated[int, at_least(64)] = 512  # MiB of address space that a program may take; not on Windows
-    workers: Annotated[int, at_least(1)] = 4  # programs that run at the same time
+    weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
+    column: Annotated[str, filled] = "tests"  # of the row, with the tests
+    timeout: Annotated[float, at_least(0.1, most=86_400)] = 5.0  # seconds for the program and one test
+    # MiB of address space that a program may take; not on Windows
+    memory: Annotated[int, at_least(64, most=16_777_216)] = 512
+    workers: Annotated[int, at_least(1, most=1_024)] = 4  # programs that run at the same time
     all_or_nothing: bool = False  # score 1 only when all tests pass, else 0
 
     @hookimpl

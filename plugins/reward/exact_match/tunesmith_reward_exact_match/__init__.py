@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from tunesmith import DataError, hookimpl, plugin
+from tunesmith.ranges import between, filled
 from tunesmith.types import Problem
 
 
@@ -18,8 +19,8 @@ class ExactMatch:
     What is expected stands in a column of the row, as a text, or as a list of texts any of which will do.
     """
 
-    weight: float = 1.0  # multiplies the score
-    column: str = "answer"  # of the row, with what is expected
+    weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
+    column: Annotated[str, filled] = "answer"  # of the row, with what is expected
     extract: str | None = None  # regular expression whose first group is the answer proper; its last match counts
     ignore_case: bool = True  # "Paris" is "paris"
     ignore_space: bool = True  # white space around the answer, and how much of it stands inside, do not matter

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import between
 from tunesmith.types import Problem
 
 THINKING = r"<think>(?:(?!</?think>).)*</think>\s*<answer>(?:(?!</?answer>).)*</answer>"
@@ -16,7 +17,7 @@ THINKING = r"<think>(?:(?!</?think>).)*</think>\s*<answer>(?:(?!</?answer>).)*</
 class Format:
     """1 for an answer that a regular expression matches, else 0."""
 
-    weight: float = 1.0  # multiplies the score
+    weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
     # regular expression (Python's; a dot also matches the end of a line); null: <think>…</think><answer>…</answer>
     pattern: str | None = None
     whole: bool = True  # the whole answer must match, without the white space around it; false: some part of it

@@ -8,10 +8,11 @@ import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.errors import choices
+from tunesmith.ranges import between, path_like
 from tunesmith.types import Message, Problem
 
 _KEY = "reward.function.path"
@@ -25,8 +26,8 @@ class Function:
     `prompts` are conversations (lists of messages), `completions` texts, `rows` the other columns of each prompt.
     """
 
-    weight: float = 1.0  # multiplies the score
-    path: str  # where the function is: rewards.py:brevity, or package.module:brevity
+    weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
+    path: Annotated[str, path_like]  # where the function is: rewards.py:brevity, or package.module:brevity
 
     _function: Callable[..., Any] | None = None
 

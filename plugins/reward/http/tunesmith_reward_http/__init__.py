@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.messages import logger
-from tunesmith.ranges import above, at_least, between
+from tunesmith.ranges import above, at_least, between, filled
 from tunesmith.types import Message, Problem
 
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers after which another attempt may do better
@@ -32,12 +32,12 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 class Http:
     """Posts `{"prompts", "completions", "rows"}` and reads `{"scores": [number, …]}`, one per completion."""
 
-    weight: float = 1.0  # multiplies the score
-    url: str  # of the service, http:// or https://
-    timeout: Annotated[float, above(0)] = 60.0  # seconds to wait for an answer
+    weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
+    url: Annotated[str, filled]  # of the service, http:// or https://
+    timeout: Annotated[float, above(0, most=86_400)] = 60.0  # seconds to wait for an answer
     # further attempts when the service cannot be reached or is busy, 1, 2, 4, … seconds apart
     retries: Annotated[int, between(0, 12)] = 3
-    batch_size: Annotated[int, at_least(1)] = 64  # completions in one request
+    batch_size: Annotated[int, at_least(1, most=1_000_000)] = 64  # completions in one request
     # headers of the request, each with the name of the environment variable that holds its value
     headers: dict[str, str] = {}
 

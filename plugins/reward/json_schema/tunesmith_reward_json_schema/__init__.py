@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tunesmith import DataError, hookimpl, plugin
-from tunesmith.ranges import between
+from tunesmith.ranges import between, filled, path_like
 from tunesmith.types import Problem
 
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
@@ -23,10 +23,10 @@ class JsonSchema:
     An answer is JSON as a whole, or in its last code block. The schema is given here, in a file, or with each row.
     """
 
-    weight: float = 1.0  # multiplies the score
+    weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
     schema: dict[str, Any] = {}  # the schema itself: {type: object, …}
-    file: str | None = None  # path of a JSON file that holds the schema
-    column: str | None = None  # of the row, which holds its schema as JSON or as text
+    file: Annotated[str | None, path_like] = None  # path of a JSON file that holds the schema
+    column: Annotated[str | None, filled] = None  # of the row, which holds its schema as JSON or as text
     partial: Annotated[float, between(0, 1)] = 0.0  # score of JSON that is not of the schema
 
     @hookimpl

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from tunesmith import DataError, hookimpl, plugin
-from tunesmith.ranges import at_least
+from tunesmith.ranges import at_least, between, filled
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 _PLAIN = rf"(?:{_DIGITS})(?:[eE][-+]?\d+)?"
@@ -28,10 +28,11 @@ class Numeric:
     \frac{2}{3}.
     """
 
-    weight: float = 1.0  # multiplies the score
-    column: str = "answer"  # of the row, with the expected number or a text that ends with it
-    tolerance: Annotated[float, at_least(0)] = 1e-6  # how far from the expected number, as a share of it
-    absolute_tolerance: Annotated[float, at_least(0)] = 1e-9  # how far from it in any case
+    weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
+    column: Annotated[str, filled] = "answer"  # of the row, with the expected number or a text that ends with it
+    # how far from the expected number, as a share of it
+    tolerance: Annotated[float, at_least(0, most=1_000_000)] = 1e-6
+    absolute_tolerance: Annotated[float, at_least(0, most=1_000_000)] = 1e-9  # how far from it in any case
 
     @hookimpl
     def score(self, completions: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[float]:

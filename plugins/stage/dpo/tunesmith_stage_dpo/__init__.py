@@ -41,16 +41,17 @@ class DirectPreference(ReferenceStage, PairStage):
         "nca_pair",
         "sppo_hard",
     ] = "sigmoid"
-    beta: Annotated[float, above(0)] = 0.1  # strength of the tie to the reference; smaller lets the model go further
+    # strength of the tie to the reference; smaller lets the model go further
+    beta: Annotated[float, above(0, most=1_000_000)] = 0.1
     # probability that a pair is labelled the wrong way round (sigmoid, robust, exo_pair)
     label_smoothing: Annotated[float, Range(0, 0.5, high_excluded=True)] = 0.0
     # weight of the chosen answers' own loss per token beside it (RPO, arXiv 2404.19733)
-    rpo_alpha: Annotated[float, at_least(0)] = 0.0
+    rpo_alpha: Annotated[float, at_least(0, most=1_000_000)] = 0.0
     # weight of the tokens by which an answer is longer than the other (LD-DPO, arXiv 2409.06411); 1 is plain DPO
     ld_alpha: Annotated[float, between(0, 1)] = 1.0
 
     NAME: ClassVar[str] = "dpo"
-    traits: ClassVar[StageTraits] = StageTraits(reads=PairStage.traits.reads, reference=True)
+    traits: ClassVar[StageTraits] = StageTraits(reads=PairStage.traits.reads, reference=True, balances_experts=True)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -93,7 +94,7 @@ class DirectPreference(ReferenceStage, PairStage):
             own = -policy.means.chunk(2)[0]
             losses = losses + self.rpo_alpha * own
             metrics["nll_loss"] = own.detach().sum()
-        metrics |= losses_by_dataset(losses, batch)
+        metrics |= {**losses_by_dataset(losses, batch), **policy.routing}
         loss = losses.sum() + policy.routing_loss * batch["num_items"]
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
 

@@ -14,6 +14,7 @@ from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Row
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_training.answers import answered, collate_answers, is_trained
+from tunesmith_library_training.metrics import PAIR_METRICS
 from tunesmith_library_training.reference_stage import Columns, ReferenceStage, collate_columns
 from tunesmith_library_training.rows import warn_once
 
@@ -33,7 +34,9 @@ class KahnemanTversky(ReferenceStage):
     undesirable_weight: Annotated[float, at_least(0, most=1_000_000)] = 1.0  # of undesirable answers
 
     NAME: ClassVar[str] = "kto"
-    traits: ClassVar[StageTraits] = StageTraits(reads=("prompt", "completion", "label"), reference=True)
+    traits: ClassVar[StageTraits] = StageTraits(
+        reads=("prompt", "completion", "label"), reference=True, balances_experts=True
+    )
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
@@ -107,7 +110,7 @@ class KahnemanTversky(ReferenceStage):
         losses = weights * kto(ratios, desirable, self.beta, baseline)
         loss = losses.sum() + policy.routing_loss * batch["num_items"]
         metrics = _metrics(self.beta * ratios.detach(), policy.sums.detach(), desirable, baseline * self.beta)
-        metrics |= losses_by_dataset(losses, batch)
+        metrics |= {**losses_by_dataset(losses, batch), **policy.routing}
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
 
     def reference_log_probs(self, model: Any, batch: Batch) -> Columns:

@@ -19,7 +19,7 @@ class OddsRatioPreference(PairStage, LogProbStage):
     """Learn chosen answers and avoid rejected ones (rows with `chosen` and `rejected`), without a reference model."""
 
     # weight of the odds ratio beside the chosen answer's own loss; the paper's λ
-    beta: Annotated[float, at_least(0)] = 0.1
+    beta: Annotated[float, at_least(0, most=1_000_000)] = 0.1
 
     NAME: ClassVar[str] = "orpo"
 
@@ -37,6 +37,7 @@ class OddsRatioPreference(PairStage, LogProbStage):
         loss = losses.sum() + policy.routing_loss * batch["num_items"]
         metrics = {
             **losses_by_dataset(losses, batch),
+            **policy.routing,
             **pair_metrics(self.beta * policy.means, policy.means),
             "nll_loss": -chosen.detach().sum(),
             "log_odds_ratio": -ratio.detach().sum(),

@@ -11,6 +11,7 @@ from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Problem, Row
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_training.metrics import TOKEN_METRICS
 from tunesmith_library_training.rows import Advise, other_stages, packed_in_vain, require, warn_once
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Pretraining:
     # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
     loss_chunk_size: Annotated[int, at_least(0, most=100_000_000)] = 0
 
-    traits: ClassVar[StageTraits] = StageTraits(reads=("text",), token_loss=True, streams=True)
+    traits: ClassVar[StageTraits] = StageTraits(reads=("text",), token_loss=True, streams=True, balances_experts=True, metrics=TOKEN_METRICS)
 
     _advise: Advise | None = None
     _said: set[str] = set()

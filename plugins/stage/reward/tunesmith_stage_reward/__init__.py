@@ -23,7 +23,7 @@ class RewardModelling(PairStage):
     """Train a sequence classifier of one label to score chosen answers above rejected ones."""
 
     # weight of (sum of both scores)², which holds scores around 0 (arXiv 2312.09244); 0.01 is usual
-    center_coefficient: Annotated[float, at_least(0)] = 0.0
+    center_coefficient: Annotated[float, at_least(0, most=1_000_000)] = 0.0
 
     NAME: ClassVar[str] = "reward"
 

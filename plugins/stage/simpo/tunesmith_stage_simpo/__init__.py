@@ -23,11 +23,12 @@ class SimplePreference(PairStage, LogProbStage):
     """Make chosen answers likelier than rejected ones (rows with both), without a reference model."""
 
     loss: Literal["simpo", "cpo"] = "simpo"  # compare log-probabilities per token with a margin, or their sums
-    beta: Annotated[float | None, above(0)] = None  # scale of the difference; null is 2.0 for simpo, 0.1 for cpo
+    # scale of the difference; null is 2.0 for simpo, 0.1 for cpo
+    beta: Annotated[float | None, above(0, most=1_000_000)] = None
     # simpo: margin by which the scaled difference must be above 0; half of beta is usual
-    gamma: Annotated[float, at_least(0)] = 1.0
+    gamma: Annotated[float, at_least(0, most=1_000_000)] = 1.0
     # weight of the chosen answer's own loss per token; null is 0 for simpo, 1 for cpo
-    sft_alpha: Annotated[float | None, at_least(0)] = None
+    sft_alpha: Annotated[float | None, at_least(0, most=1_000_000)] = None
     # probability that a pair is labelled the wrong way round
     label_smoothing: Annotated[float, Range(0, 0.5, high_excluded=True)] = 0.0
 
@@ -49,5 +50,5 @@ class SimplePreference(PairStage, LogProbStage):
         losses = losses + sft_alpha * own
         loss = losses.sum() + policy.routing_loss * batch["num_items"]
         metrics = {**pair_metrics(beta * scores, scores), "nll_loss": own.detach().sum()}
-        metrics |= losses_by_dataset(losses, batch)
+        metrics |= {**losses_by_dataset(losses, batch), **policy.routing}
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import announce, hookimpl, plugin
 from tunesmith.messages import logger
+from tunesmith.ranges import path_like
 from tunesmith.types import Problem
 from tunesmith_library_chat import ChatTemplate, find_stop, tokenizer_of
 from tunesmith_library_chat.chatml import CHATML
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Auto:
     """The tokenizer's own chat template; ChatML where it has none."""
 
-    file: str | None = None  # Jinja file to take instead of the tokenizer's template
+    file: Annotated[str | None, path_like] = None  # Jinja file to take instead of the tokenizer's template
     default_system: str | None = None  # system message of conversations that have none
     enable_thinking: bool | None = None  # for templates that know this switch; null leaves it to the template
     variables: dict[str, Any] = field(default_factory=dict)  # further variables that the template reads

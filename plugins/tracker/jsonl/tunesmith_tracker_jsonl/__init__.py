@@ -7,10 +7,11 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
 from tunesmith import hookimpl, plugin
 from tunesmith.files import replacing
+from tunesmith.ranges import path_like
 from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, StepEnded
 
 
@@ -18,7 +19,7 @@ from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, StepEnded
 class Jsonl:
     """Writes `metrics.jsonl`: a line per logged step and per evaluation, each at once."""
 
-    filename: str = "metrics.jsonl"  # in the run's folder
+    filename: Annotated[str, path_like] = "metrics.jsonl"  # in the run's folder
 
     _file: TextIO | None = None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tunesmith import hookimpl, plugin
-from tunesmith.ranges import Range
+from tunesmith.ranges import Range, path_like
 from tunesmith.types import Evaluated, Event, Problem, RunEnded, RunStarted, Saved, StepEnded
 
 from tunesmith_tracker_plot.curves import Curves, recorded, shown
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Plot:
     """Draws `loss.png`: losses over the steps, and beside them rewards and accuracies, of training and evaluations."""
 
-    filename: str = "loss.png"  # in the run's folder; the ending chooses the format: png, svg, pdf
+    # in the run's folder; the ending chooses the format: png, svg, pdf
+    filename: Annotated[str, path_like] = "loss.png"
     # share of the past in the smoothed curves of training; 0 draws the raw ones only
     smoothing: Annotated[float, Range(0, 1, high_excluded=True)] = 0.9
 

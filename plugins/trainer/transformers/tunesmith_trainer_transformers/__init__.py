@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
-from tunesmith.ranges import Range, above, at_least
+from tunesmith.ranges import Range, above, at_least, filled, path_like
 from tunesmith.traits import TrainerTraits
 from tunesmith.types import Problem, TrainingJob
 from tunesmith_library_estimates.estimation import Estimate
@@ -41,67 +41,72 @@ class Transformers:
     processes. An interrupted run continues as if it had not been interrupted.
     """
 
-    num_train_epochs: Annotated[float, above(0)] = 3.0  # passes over the training data
-    max_steps: Annotated[int, at_least(-1)] = -1  # optimizer steps in place of num_train_epochs; -1 leaves it to them
+    num_train_epochs: Annotated[float, above(0, most=1_000_000)] = 3.0  # passes over the training data
+    # optimizer steps in place of num_train_epochs; -1 leaves it to them
+    max_steps: Annotated[int, at_least(-1, most=1_000_000_000)] = -1
 
-    per_device_train_batch_size: Annotated[int, at_least(1)] = 8  # examples in a forward pass, per process
+    # examples in a forward pass, per process
+    per_device_train_batch_size: Annotated[int, at_least(1, most=1_000_000)] = 8
     # examples in a forward pass of an evaluation, per process
-    per_device_eval_batch_size: Annotated[int, at_least(1)] = 8
-    gradient_accumulation_steps: Annotated[int, at_least(1)] = 1  # forward passes in an optimizer step
+    per_device_eval_batch_size: Annotated[int, at_least(1, most=1_000_000)] = 8
+    # forward passes in an optimizer step
+    gradient_accumulation_steps: Annotated[int, at_least(1, most=1_000_000_000)] = 1
     padding_free: bool = True  # concatenate the sequences of a batch instead of padding them to one length
     train_sampling_strategy: Literal["random", "sequential"] = "random"  # order of the examples in an epoch
 
     # peak of the schedule; 1e-4 suits LoRA, 1e-5 to 5e-5 suit training all weights (transformers: 5e-5)
-    learning_rate: Annotated[float, above(0)] = 1e-4
+    learning_rate: Annotated[float, above(0, most=100)] = 1e-4
     lr_scheduler_type: Scheduler = "cosine"  # course of the learning rate (transformers: linear)
     lr_scheduler_kwargs: dict[str, Any] = {}  # e.g. {min_lr_rate: 0.1}
     warmup_ratio: Share = 0.03  # share of all steps in which the learning rate rises from 0 (transformers: 0)
     # steps in which the learning rate rises; takes the place of warmup_ratio
-    warmup_steps: Annotated[int, at_least(0)] | None = None
+    warmup_steps: Annotated[int, at_least(0, most=1_000_000_000)] | None = None
 
-    optim: str = "adamw_torch_fused"  # transformers' name of an optimizer; an optimizer plugin takes its place
+    # transformers' name of an optimizer; an optimizer plugin takes its place
+    optim: Annotated[str, filled] = "adamw_torch_fused"
     optim_args: str | None = None  # further arguments of that optimizer, "rank=64,scale=0.25"
     optim_target_modules: list[str] = []  # modules that GaLore or APOLLO project
-    weight_decay: Annotated[float, at_least(0)] = 0.0  # decoupled weight decay; biases and norms have none
+    weight_decay: Annotated[float, at_least(0, most=10)] = 0.0  # decoupled weight decay; biases and norms have none
     adam_beta1: Share = 0.9  # decay of the mean of the gradient
     adam_beta2: Share = 0.999  # decay of the mean of the squared gradient
-    adam_epsilon: Annotated[float, above(0)] = 1e-8  # added to the root of the squared gradient
+    adam_epsilon: Annotated[float, above(0, most=1)] = 1e-8  # added to the root of the squared gradient
     # longest gradient (2-norm over all trained weights); 0 does not clip
-    max_grad_norm: Annotated[float, at_least(0)] = 1.0
+    max_grad_norm: Annotated[float, at_least(0, most=1_000_000)] = 1.0
 
     # optimizer steps from one logged step to the next (transformers: 500)
-    logging_steps: Annotated[int, at_least(1)] = 10
+    logging_steps: Annotated[int, at_least(1, most=1_000_000_000)] = 10
     logging_first_step: bool = True  # log step 1 too (transformers: false)
 
     save_strategy: Literal["no", "steps", "epoch", "best"] = "steps"  # when to write a checkpoint to resume from
     # optimizer steps from one checkpoint to the next, with save_strategy steps
-    save_steps: Annotated[int, at_least(1)] = 500
+    save_steps: Annotated[int, at_least(1, most=1_000_000_000)] = 500
     # newest checkpoints to keep, besides the best; null (transformers) keeps all
-    save_total_limit: Annotated[int, at_least(1)] | None = 2
+    save_total_limit: Annotated[int, at_least(1, most=1_000_000)] | None = 2
 
     # when to evaluate; auto is epoch when there is evaluation data, else no (transformers: no)
     eval_strategy: Literal["auto", "no", "steps", "epoch"] = "auto"
     # optimizer steps from one evaluation to the next, with eval_strategy steps
-    eval_steps: Annotated[int, at_least(1)] = 500
+    eval_steps: Annotated[int, at_least(1, most=1_000_000_000)] = 500
     eval_on_start: bool = False  # evaluate before the first step too
 
     load_best_model_at_end: bool = False  # save the best checkpoint's weights as the result, not the last step's
-    metric_for_best_model: str | None = None  # what is best; null is the (first) evaluation loss
+    metric_for_best_model: Annotated[str | None, filled] = None  # what is best; null is the (first) evaluation loss
     greater_is_better: bool | None = None  # of that metric; null is false for a loss, else true
     # evaluations in a row without a better metric that end the training
-    early_stopping_patience: Annotated[int, at_least(1)] | None = None
+    early_stopping_patience: Annotated[int, at_least(1, most=1_000_000)] | None = None
     # by how much a metric must be better than the best so far to count
-    early_stopping_threshold: Annotated[float, at_least(0)] = 0.0
+    early_stopping_threshold: Annotated[float, at_least(0, most=1_000_000)] = 0.0
 
     gradient_checkpointing: bool = False  # compute activations again in the backward pass: less memory, 30 % slower
     torch_compile: bool = False  # compile the model with torch.compile; the first steps take minutes
     # processes that make batches; 0 makes them in the training process
-    dataloader_num_workers: Annotated[int, at_least(0)] = 0
+    dataloader_num_workers: Annotated[int, at_least(0, most=1_024)] = 0
     use_cpu: bool = False  # train on the CPU although there is a GPU
 
     fsdp: str | None = None  # transformers' fsdp argument, "full_shard auto_wrap"; needs torchrun
     fsdp_config: dict[str, Any] = {}  # transformers' fsdp_config argument
-    deepspeed: str | None = None  # path of a DeepSpeed configuration (JSON); needs torchrun or deepspeed
+    # path of a DeepSpeed configuration (JSON); needs torchrun or deepspeed
+    deepspeed: Annotated[str | None, path_like] = None
     ddp_find_unused_parameters: bool | None = False  # true for models of which a step may leave trained weights unused
 
     traits: ClassVar[TrainerTraits] = TrainerTraits(training_arguments=True)

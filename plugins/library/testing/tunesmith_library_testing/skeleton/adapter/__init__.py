@@ -15,8 +15,8 @@ class Placeholder:
 
     traits: ClassVar[AdapterTraits] = AdapterTraits(beside=True)
 
-    rank: Annotated[int, at_least(1)] = 8  # r of each of the two products
-    alpha: Annotated[float, above(0)] = 16.0  # ΔW is scaled by alpha / rank
+    rank: Annotated[int, at_least(1, most=65_536)] = 8  # r of each of the two products
+    alpha: Annotated[float, above(0, most=1_000_000)] = 16.0  # ΔW is scaled by alpha / rank
 
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:

@@ -11,9 +11,9 @@ from tunesmith.types import Engine, ModelHandle
 class Placeholder:
     """The shortest engine that streams."""
 
-    max_new_tokens: Annotated[int, at_least(1)] = 512  # of an answer
-    temperature: Annotated[float, at_least(0)] = 0.0  # 0 takes the likeliest token, 1 draws as the model says
-    top_k: Annotated[int, at_least(0)] = 0  # draw from so many likeliest tokens; 0 is all
+    max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 512  # of an answer
+    temperature: Annotated[float, at_least(0, most=100)] = 0.0  # 0 takes the likeliest token, 1 draws as the model says
+    top_k: Annotated[int, at_least(0, most=10_000_000)] = 0  # draw from so many likeliest tokens; 0 is all
 
     @hookimpl
     def open_engine(self, handle: ModelHandle) -> Engine:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Placeholder:
     """The share of conversations in which the model's answer has the last one of the data in it."""
 
-    max_new_tokens: Annotated[int, at_least(1)] = 64  # of an answer
+    max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 64  # of an answer
     ignore_case: bool = True  # whether Sea and sea are the same
 
     @hookimpl

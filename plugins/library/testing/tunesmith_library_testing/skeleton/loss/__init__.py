@@ -11,7 +11,8 @@ from tunesmith.types import Batch, LossOutput, model_inputs
 class Placeholder:
     """Cross entropy of each token, times (1 - its probability) ** gamma."""
 
-    gamma: Annotated[float, at_least(0)] = 2.0  # 0 is plain cross entropy; the larger, the less the sure tokens count
+    # 0 is plain cross entropy; the larger, the less the sure tokens count
+    gamma: Annotated[float, at_least(0, most=1_000_000)] = 2.0
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:

@@ -19,7 +19,7 @@ from tunesmith.ranges import at_least
 class Placeholder:
     """Starts processes on this machine, and ends them together."""
 
-    processes: Annotated[int, at_least(1)] = 2  # how many
+    processes: Annotated[int, at_least(1, most=1_024)] = 2  # how many
 
     @hookimpl
     def launch(self, command: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ class Placeholder:
     """1 for an answer of up to `words` words, words / length for a longer one, 0 for none."""
 
     weight: float = 1.0  # multiplies the score
-    words: Annotated[int, at_least(1)] = 50  # how long an answer may be
+    words: Annotated[int, at_least(1, most=1_000_000)] = 50  # how long an answer may be
 
     @hookimpl
     def score(self, completions: Sequence[str]) -> list[float]:

@@ -16,7 +16,7 @@ class Placeholder:
 
     traits: ClassVar[StageTraits] = StageTraits(reads=("text",), token_loss=True, streams=True)
 
-    max_length: Annotated[int, at_least(2)] = 2048  # tokens of an example; what is longer is cut
+    max_length: Annotated[int, at_least(2, most=100_000_000)] = 2048  # tokens of an example; what is longer is cut
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any) -> dict[str, list[Any]]:
