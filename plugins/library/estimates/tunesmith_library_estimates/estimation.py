@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -77,19 +77,26 @@ class Estimate:
         """The estimate, saying that these things are not in it."""
         return replace(self, unknown=(*self.unknown, *unknown))
 
-    def reaching(self, what: str, names: Collection[str], of: Iterable[Weight] | None = None) -> Estimate:
-        """The estimate, saying what share of the numbers in matrices a choice reaches.
+    def reaching(self, what: str, names: Collection[str]) -> Estimate:
+        """The estimate, saying what share of the numbers in the model's matrices a choice reaches.
 
         Args:
-            what: the choice, and what it does, as in `quantizer: in 4 bits`.
+            what: the choice, and what it does, as in `quantizer, in 4 bits`.
             names: weights that are reached.
-            of: the weights that could be; those of the model where it is None.
         """
-        among = self.weights if of is None else of
-        counts = {weight.name: weight.count for weight in among if of is not None or weight.is_matrix}
-        if not counts:
-            return self
-        reached, rest = share(counts, names)
+        counts = {weight.name: weight.count for weight in self.weights if weight.is_matrix}
+        return self._saying(what, *share(counts, names)) if counts else self
+
+    def updating(self, what: str, names: Collection[str]) -> Estimate:
+        """The estimate, saying what share of the trained numbers an optimizer updates in its own way.
+
+        Args:
+            names: of the weights that it does not leave to AdamW.
+        """
+        counts = {weight.name: weight.count for weight in self.weights if weight.trained}
+        return self._saying(what, *share(counts, names, "the trained weights", "by AdamW")) if counts else self
+
+    def _saying(self, what: str, reached: str, rest: str) -> Estimate:
         return replace(self, shares=(*self.shares, f"{what}: {reached} ({rest})"))
 
     @property

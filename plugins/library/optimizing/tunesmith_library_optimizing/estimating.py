@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 from tunesmith_library_estimates.training import optimizer_bytes
@@ -26,16 +27,18 @@ def estimate_low_rank(
     patterns = [target_modules] if isinstance(target_modules, str) else list(target_modules)
 
     def is_projected(weight: Weight) -> bool:
-        if weight.kind not in ("linear", "head") or min(weight.shape) <= rank:
+        if weight.kind not in ("linear", "head", "experts") or min(weight.shape[-2:]) <= rank:
             return False
-        chosen = weight.kind == "linear" if patterns == ["all"] else False
+        chosen = weight.kind != "head" if patterns == ["all"] else False
         return chosen or matches_any(weight.name.removesuffix(".weight"), patterns)
 
     def state(weight: Weight) -> float:
-        count = numbers(*weight.shape) if is_projected(weight) else 2 * weight.count
+        *experts, rows, columns = weight.shape if is_projected(weight) else (0, 0)
+        count = prod(experts) * numbers(rows, columns) if is_projected(weight) else 2 * weight.count
         return count * weight.bits / 8
 
-    made = optimizer_bytes(estimate, state)
+    own = {weight.name for weight in estimate.weights if weight.trained and is_projected(weight)}
+    made = optimizer_bytes(estimate, state).updating(f"optimizer, gradients projected to rank {rank}", own)
     if not layerwise:
         return made
     largest = max((weight.bytes for weight in estimate.weights if weight.trained), default=0.0)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from tunesmith import announce
 from tunesmith.types import OptimizerSettings
+from tunesmith_library_weights.experts import fused_experts
 from tunesmith_library_weights.patterns import matches_any, refuse_unknown
+
+from tunesmith_library_optimizing.stacks import say_updates
 
 
 def adam_defaults(settings: OptimizerSettings) -> dict[str, Any]:
@@ -56,7 +58,8 @@ def low_rank_optimizer(
     optimizer = make(groups, adam_defaults(settings))
     if layerwise:
         optimizer.update_in_backward()
-    announce(name, f"{projected} matrices projected to rank {rank}", "the others are trained by AdamW")
+    own = {id(weight) for group in groups if "rank" in group for weight in group["params"]}
+    say_updates(name, model, own, f"{projected} matrices projected to rank {rank}")
     return optimizer
 
 
@@ -70,28 +73,37 @@ def weight_groups(
     """Divide the trainable weights: projected matrices, other matrices, and vectors without weight decay.
 
     Args:
-        target_modules: patterns of layers, or `all`: the linear layers but the output head.
+        target_modules: patterns of layers, or `all`: the linear layers but the output head, and fused experts.
         rank: matrices whose smaller side is no larger are not projected.
-        projection: what the group of the projected matrices carries beside Adam's settings.
+        projection: what the groups of the projected matrices carry beside Adam's settings; of experts that are held
+            as (experts, in, out) also `transposed`.
 
-    Returns: the groups that are not empty, and the number of projected matrices.
+    Returns: the groups that are not empty, and the number of projected matrices, of which experts have one each.
 
     Raises: TunesmithError when a pattern fits no layer.
     """
     targets = {id(weight) for weight in _target_weights(model, target_modules)}
     trainable = [weight for weight in model.parameters() if weight.requires_grad]
-    projected = [weight for weight in trainable if id(weight) in targets and min(weight.shape) > rank]
+    projected = [weight for weight in trainable if id(weight) in targets and min(weight.shape[-2:]) > rank]
     chosen = {id(weight) for weight in projected}
     others = [weight for weight in trainable if id(weight) not in chosen]
-    groups = by_decay(others, settings.weight_decay)
-    return [{"params": projected, **projection}, *groups] if projected else groups, len(projected)
+    turned = {id(item.value) for item in fused_experts(model) if item.transposed and not item.packed}
+    groups = [
+        {"params": [weight for weight in projected if id(weight) not in turned], **projection},
+        {"params": [weight for weight in projected if id(weight) in turned], "transposed": True, **projection},
+        *by_decay(others, settings.weight_decay),
+    ]
+    count = sum(weight.shape[:-2].numel() for weight in projected)
+    return [group for group in groups if group["params"]], count
 
 
 def _target_weights(model: Any, target_modules: Sequence[str] | str) -> list[Tensor]:
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     linear = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+    weights = {name: layer.weight for name, layer in linear.items()}
+    weights |= {item.name: item.value for item in fused_experts(model) if not item.packed}
     if target_modules == "all":
-        return [layer.weight for layer in linear.values() if layer is not head]
+        return [weight for name, weight in weights.items() if linear.get(name) is not head or head is None]
     patterns = [target_modules] if isinstance(target_modules, str) else list(target_modules)
-    refuse_unknown("optimizer.target_modules", patterns, list(linear), "linear layer")
-    return [layer.weight for name, layer in linear.items() if matches_any(name, patterns)]
+    refuse_unknown("optimizer.target_modules", patterns, list(weights), "linear layer")
+    return [weight for name, weight in weights.items() if matches_any(name, patterns)]

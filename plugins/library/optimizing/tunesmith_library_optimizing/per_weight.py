@@ -19,8 +19,18 @@ class PerWeight(torch.optim.Optimizer):
     """
 
     def update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        """Change `weight` in place; called without autograd."""
+        """Change `weight` in place; called without autograd.
+
+        Args:
+            weight: as the model has it; of a group with `transposed` its matrices the other way round, (…, out, in).
+        """
         raise NotImplementedError
+
+    def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[weight]
+        if group.get("transposed"):
+            weight, gradient = weight.mT, gradient.mT
+        self.update(weight, gradient, group, state)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -31,7 +41,7 @@ class PerWeight(torch.optim.Optimizer):
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
-                    self.update(weight, weight.grad, group, self.state[weight])
+                    self._update(weight, weight.grad, group)
         return loss
 
     def update_in_backward(self) -> None:
@@ -44,7 +54,7 @@ class PerWeight(torch.optim.Optimizer):
     def _update_and_free(self, number: int, weight: Tensor) -> None:
         gradient = weight.grad
         assert gradient is not None, "the hook runs behind its accumulation"
-        self.update(weight, gradient, self.param_groups[number], self.state[weight])
+        self._update(weight, gradient, self.param_groups[number])
         weight.grad = None
 
 

@@ -16,6 +16,15 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_mixtures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tiny mixtures of experts by model type, one for each layout of experts. Read only."""
+    from tunesmith_library_testing.tiny import MIXTURES, save_tiny_mixture
+
+    folder = tmp_path_factory.mktemp("mixtures")
+    return {name: save_tiny_mixture(folder / name, name) for name in MIXTURES}
+
+
+@pytest.fixture(scope="session")
 def tiny_bpe() -> Any:
     """A tiny byte-level BPE tokenizer with the ChatML tokens, without chat template."""
     from tunesmith_library_testing.tiny import tiny_tokenizer

@@ -45,25 +45,29 @@ def matrices(model: Any) -> dict[str, int]:
     return found
 
 
-def share(counts: Mapping[str, int], reached: Collection[str]) -> tuple[str, str]:
-    """How much of what is counted is reached: `96% of the weights`, and what is not: `not: lm_head (4%)`, or `all`.
+def share(
+    counts: Mapping[str, int], reached: Collection[str], of: str = "the weights", rest: str = "not"
+) -> tuple[str, str]:
+    """How much of what is counted is reached, `96% of the weights`, and what is not: `not: lm_head (4%)`.
 
     Args:
         counts: numbers by dotted name.
         reached: names of those that are.
+        of: what is counted.
+        rest: what becomes of the others.
     """
     total = sum(counts.values()) or 1
-    rest: dict[str, int] = defaultdict(int)
+    others: dict[str, int] = defaultdict(int)
     for name, count in counts.items():
         if name not in reached:
-            rest[_place(name)] += count
-    missed = sum(rest.values())
+            others[_place(name)] += count
+    missed = sum(others.values())
     if not missed:
-        return "100% of the weights", "all linear layers and experts" if any("experts" in n for n in counts) else "all"
-    largest = sorted(rest, key=lambda place: (-rest[place], place))
-    named = [f"{place} ({percent(rest[place], total)})" for place in largest[:_FEW]]
-    named += [f"{len(largest) - _FEW} others"] if len(largest) > _FEW else []
-    return f"{percent(total - missed, total)} of the weights", f"not: {', '.join(named)}"
+        return f"100% of {of}", "none is left out"
+    largest = sorted(others, key=lambda place: (-others[place], place))
+    named = [f"{place} ({percent(others[place], total)})" for place in largest[:_FEW]]
+    named += [f"{len(largest) - _FEW} more"] if len(largest) > _FEW else []
+    return f"{percent(total - missed, total)} of {of}", f"{rest}: {', '.join(named)}"
 
 
 def say_bits(model: Any, what: str, kinds: tuple[type, ...] = (), names: Collection[str] = ()) -> None:

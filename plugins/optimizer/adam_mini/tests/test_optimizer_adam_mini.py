@@ -96,3 +96,25 @@ def test_state_is_half_of_adamws(shape) -> None:
 def test_sharding_is_reported() -> None:
     (problem,) = AdamMini().check(StubPlan({}, values={"trainer.fsdp": "full_shard"}))
     assert problem.key == "trainer.fsdp" and "cuts them in pieces" in problem.message
+
+
+@pytest.mark.parametrize("architecture", ["qwen3_moe", "gpt_oss"])
+def test_a_block_of_experts_is_a_neuron_of_one_of_them(tiny_mixtures, architecture) -> None:
+    """Three steps of a stack against AdamMiniW on each expert's matrix (out, in), whose rows are its neurons."""
+    model = load_plain(tiny_mixtures[architecture])
+    stack, turned = model.model.layers[0].mlp.experts.down_proj, model.model.layers[0].mlp.experts.is_transposed
+    apart = [torch.nn.Parameter((matrix.mT if turned else matrix).detach().clone()) for matrix in stack]
+    settings = OptimizerSettings(1e-2, 0.1, 0.9, 0.95, 1e-8)
+    optimizer = AdamMini().build_optimizer(model=model, settings=settings)
+    defaults = {"lr": 1e-2, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
+    reference = AdamMiniW([{"params": apart, "block_size": 32}], defaults)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        for weight in apart:
+            weight.grad = torch.randn(weight.shape, generator=generator)
+        made = torch.stack([weight.grad for weight in apart])
+        stack.grad = made.mT.contiguous() if turned else made
+        optimizer.step()
+        reference.step()
+    assert optimizer.state[stack]["exp_avg_sq"].numel() == 4 * 64
+    torch.testing.assert_close(stack.mT if turned else stack, torch.stack(list(apart)), rtol=0, atol=1e-6)

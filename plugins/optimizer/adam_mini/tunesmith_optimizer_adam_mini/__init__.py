@@ -26,6 +26,7 @@ class AdamMini:
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
         from tunesmith_library_optimizing.groups import adam_defaults
+        from tunesmith_library_optimizing.stacks import stacked
 
         from .blocks import head_dim_of, weight_groups
         from .optimizer import AdamMiniW
@@ -34,4 +35,6 @@ class AdamMini:
         announce(
             "adam_mini", f"attention heads of {head_dim}" if head_dim else "no attention heads", "the model's config"
         )
-        return AdamMiniW(weight_groups(model, head_dim, settings.weight_decay), adam_defaults(settings))
+        views = stacked(model)
+        groups = weight_groups(model, head_dim, settings.weight_decay, views)
+        return AdamMiniW(groups, adam_defaults(settings), views)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from tunesmith_library_optimizing.stacks import Matrices
 
 _PER_HEAD = ("q_proj", "k_proj", "wq", "wk", "query", "key")  # what models call the projections of queries and keys
 
@@ -21,7 +23,7 @@ def head_dim_of(model: Any) -> int | None:
 def block_size(name: str, weight: Tensor, head_dim: int | None) -> int:
     """How many consecutive numbers of a weight, row by row, share one second moment."""
     module, _, kind = name.rpartition(".")
-    if kind == "bias":
+    if kind.endswith("bias"):
         return 1
     if weight.ndim < 2:
         return weight.numel()
@@ -30,12 +32,20 @@ def block_size(name: str, weight: Tensor, head_dim: int | None) -> int:
     return weight.shape[-1]
 
 
-def weight_groups(model: nn.Module, head_dim: int | None, weight_decay: float) -> list[dict[str, Any]]:
-    """One parameter group per block size and weight decay; vectors have no decay."""
+def weight_groups(
+    model: nn.Module, head_dim: int | None, weight_decay: float, views: Mapping[int, Matrices]
+) -> list[dict[str, Any]]:
+    """One parameter group per block size and weight decay; vectors have no decay.
+
+    Args:
+        views: of weights that are stacks of matrices, by their identity; a block is a row of one of these.
+    """
     groups: dict[tuple[int, bool], list[Tensor]] = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:
-            groups.setdefault((block_size(name, weight, head_dim), weight.ndim > 1), []).append(weight)
+            matrices = views.get(id(weight))
+            size = block_size(name, weight, head_dim) if matrices is None else matrices(weight).shape[-1]
+            groups.setdefault((size, weight.ndim > 1), []).append(weight)
     return [
         {"params": weights, "block_size": size, "weight_decay": weight_decay if decayed else 0.0}
         for (size, decayed), weights in groups.items()

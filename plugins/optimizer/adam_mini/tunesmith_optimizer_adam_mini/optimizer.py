@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from tunesmith_library_optimizing.stacks import Matrices
 
 
 class AdamMiniW(torch.optim.Optimizer):
-    """AdamW whose groups carry `block_size`: so many consecutive numbers of a weight share a second moment."""
+    """AdamW whose groups carry `block_size`: so many consecutive numbers of a weight share a second moment.
+
+    Of a stack of matrices, as of fused experts, they are consecutive in the view (N, out, in) that `views` has of it.
+    """
+
+    def __init__(
+        self, groups: list[dict[str, Any]], defaults: dict[str, Any], views: Mapping[int, Matrices] | None = None
+    ) -> None:
+        super().__init__(groups, defaults)
+        self.views = dict(views or {})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -22,11 +32,16 @@ class AdamMiniW(torch.optim.Optimizer):
             for weight in group["params"]:
                 if weight.grad is not None:
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    view = self.views.get(id(weight), _as_it_is)
                     direction = block_direction(
-                        weight.grad, self.state[weight], group["block_size"], group["betas"], group["eps"]
+                        view(weight.grad), self.state[weight], group["block_size"], group["betas"], group["eps"]
                     )
-                    weight.add_(direction, alpha=-group["lr"])
+                    view(weight).add_(direction, alpha=-group["lr"])
         return loss
+
+
+def _as_it_is(weight: Tensor) -> Tensor:
+    return weight
 
 
 def block_direction(
@@ -40,7 +55,11 @@ def block_direction(
     """
     blocks = gradient.reshape(-1, block_size)
     if not state:
-        state.update(step=0, exp_avg=torch.zeros_like(gradient), exp_avg_sq=torch.zeros_like(blocks[:, :1]))
+        state.update(
+            step=0,
+            exp_avg=torch.zeros_like(gradient, memory_format=torch.contiguous_format),
+            exp_avg_sq=torch.zeros_like(blocks[:, :1]),
+        )
     beta1, beta2 = betas
     state["step"] += 1
     mean: Tensor = state["exp_avg"].lerp_(gradient, 1 - beta1)

@@ -129,3 +129,37 @@ def test_ranges(plugin, values) -> None:
 
 def test_updates_inside_the_backward_pass_are_for_one_process() -> None:
     assert Apollo(layerwise=True).traits.one_process and not Apollo().traits.one_process
+
+
+@pytest.mark.parametrize("scale_type", ["channel", "tensor"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_experts_are_projected_one_by_one(scale_type, transposed, monkeypatch) -> None:
+    """A stack of three goes where the matrices go, each by itself with its part of the random numbers; the limiter of
+    their growth is at work, and one expert meets no token in two steps."""
+
+    def of_the_stack(gradient: torch.Tensor, rank: int, seed: int) -> torch.Tensor:
+        period, number = divmod(seed, 1_000_003)
+        drawn = torch.Generator().manual_seed(seed_of(1, period))
+        matrices = torch.randn(3, rank, 10, generator=drawn) / rank**0.5
+        return gradient @ (matrices[number - 1] if gradient.ndim == 2 else matrices).mT
+
+    projection = {"rank": 4, "update_proj_gap": 3, "scale": 1.0, "scale_type": scale_type}
+    apart = [torch.nn.Parameter(torch.ones(24, 10)) for _ in range(3)]
+    stack = torch.nn.Parameter(torch.ones(3, 10, 24) if transposed else torch.ones(3, 24, 10))
+    single = ApolloAdamW([{"params": apart, **projection}], ADAM)
+    optimizer = ApolloAdamW([{"params": [stack], "transposed": transposed, **projection}], ADAM)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(8):
+        made = [
+            torch.randn(24, 10, generator=generator) * 2**step * (index or step not in (0, 4)) for index in range(3)
+        ]
+        stack.grad = torch.stack(made).mT.contiguous() if transposed else torch.stack(made)
+        optimizer.step()
+        with monkeypatch.context() as patched:
+            patched.setattr("tunesmith_optimizer_apollo.optimizer.random_projection", of_the_stack)
+            for weight, gradient in zip(apart, made, strict=True):
+                weight.grad = gradient
+            single.step()
+    expected = torch.stack(list(apart))
+    assert (expected - 1).abs().amax(dim=(1, 2)).min() > 0.01
+    torch.testing.assert_close(stack.mT if transposed else stack, expected, rtol=0, atol=1e-5)

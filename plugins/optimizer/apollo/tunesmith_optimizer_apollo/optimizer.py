@@ -15,13 +15,18 @@ class ApolloAdamW(PerWeight):
     """AdamW; groups that carry `rank`, `update_proj_gap`, `scale` and `scale_type` are projected.
 
     The state of a projected weight (m, n), m ≤ n, is two moments (r, n) and the norm of its last update: 2nr + 1
-    numbers (table 1). The projection is drawn anew in each step from a seed that follows from weight and step.
+    numbers (table 1). The projection is drawn anew in each step from a seed that follows from weight and step. Of
+    fused experts (E, m, n) each has a projection and a norm of its own.
     """
 
     def __init__(self, groups: list[dict[str, Any]], defaults: dict[str, Any]) -> None:
         super().__init__(groups, defaults)
         weights = (weight for group in self.param_groups for weight in group["params"])
         self._numbers = {weight: number for number, weight in enumerate(weights, 1)}
+
+    def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        self.state[weight]["number"] = self._numbers[weight]
+        super()._update(weight, gradient, group)
 
     def update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         step = state.get("step", 0)  # steps taken before this one
@@ -31,9 +36,7 @@ class ApolloAdamW(PerWeight):
             direction = adam_direction(gradient, state, group["betas"], group["eps"])
             weight.add_(direction, alpha=-group["lr"])
             return
-        small = random_projection(
-            gradient, group["rank"], seed_of(self._numbers[weight], step // group["update_proj_gap"])
-        )
+        small = random_projection(gradient, group["rank"], seed_of(state["number"], step // group["update_proj_gap"]))
         direction = adam_direction(small, state, group["betas"], group["eps"])
         # The limiter compares updates before Adam's bias correction, as the authors' code does.
         beta1, beta2 = group["betas"]
@@ -49,34 +52,45 @@ def seed_of(number: int, period: int) -> int:
 
 
 def random_projection(gradient: Tensor, rank: int, seed: int) -> Tensor:
-    """The smaller side of a gradient (m, n) projected by a Gaussian matrix of variance 1 / rank.
+    """The smaller side of a gradient (…, m, n) projected by a Gaussian matrix of variance 1 / rank.
 
-    Returns: (rank, n) when m < n, else (m, rank).
+    Returns: (…, rank, n) when m < n, else (…, m, rank).
     """
-    wide = gradient.shape[0] < gradient.shape[1]
-    shape = (gradient.shape[0], rank) if wide else (rank, gradient.shape[1])
+    *experts, rows, columns = gradient.shape
+    wide = rows < columns
+    shape = (*experts, rows, rank) if wide else (*experts, rank, columns)
     generator = torch.Generator(gradient.device).manual_seed(seed)
     matrix: Tensor = torch.randn(shape, generator=generator, device=gradient.device, dtype=gradient.dtype) / rank**0.5
-    return matrix.T @ gradient if wide else gradient @ matrix.T
+    return matrix.mT @ gradient if wide else gradient @ matrix.mT
 
 
 def step_sizes(small: Tensor, direction: Tensor, scale_type: str) -> Tensor:
     """How much longer Adam's direction is than the projected gradient, per channel or for the matrix (alg. 1, step 3).
 
-    Returns: (1, n) or (m, 1) to multiply the whole gradient with; a scalar for `tensor`.
+    Returns: (…, 1, n) or (…, m, 1) to multiply the whole gradient with; for `tensor` a scalar, (E, 1, 1) of experts.
     """
     if scale_type == "tensor":
-        whole: Tensor = direction.norm() / (small.norm() + 1e-8)
+        whole: Tensor = length(direction) / (length(small) + 1e-8)
         return whole
-    channel = 0 if small.shape[0] < small.shape[1] else 1
+    channel = -2 if small.shape[-2] < small.shape[-1] else -1
     each: Tensor = direction.norm(dim=channel, keepdim=True) / (small.norm(dim=channel, keepdim=True) + 1e-8)
     return each
 
 
 def limit_growth(update: Tensor, last_norm: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Shorten an update to `GROWTH` times the norm of the last one, if it is longer; its norm is returned too."""
-    norm = update.norm()
+    """Shorten an update to `GROWTH` times the norm of the last one, if it is longer; its norm is returned too.
+
+    A step without gradient, as of an expert that no token met, is none to grow from: the norm before it stays.
+    """
+    norm = length(update)
     if last_norm is None:
         return update, norm
     excess = (norm / (last_norm + 1e-8)).clamp(min=GROWTH) / GROWTH
-    return update / excess, norm / excess
+    excess = torch.where(last_norm > 0, excess, 1.0)
+    return update / excess, torch.where(norm > 0, norm / excess, last_norm)
+
+
+def length(matrices: Tensor) -> Tensor:
+    """The norm of a matrix, a scalar; of each of several, (E, 1, 1)."""
+    norm: Tensor = torch.linalg.matrix_norm(matrices, keepdim=True) if matrices.ndim > 2 else matrices.norm()
+    return norm

@@ -175,3 +175,34 @@ def test_layerwise_on_several_processes_is_reported(monkeypatch) -> None:
 
 def test_updates_inside_the_backward_pass_are_for_one_process() -> None:
     assert GaLore(layerwise=True).traits.one_process and not GaLore().traits.one_process
+
+
+@pytest.mark.parametrize("proj_type", ["std", "reverse_std", "full"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_experts_are_projected_one_by_one(proj_type, transposed) -> None:
+    """A stack of three goes where the matrices of its experts go, each by itself, over three subspaces."""
+    projection = {"rank": 4, "update_proj_gap": 3, "scale": 2.0, "proj_type": proj_type}
+    adam = {**ADAM, "eps": 1e-3}  # above the rounding of products, of which Adam would take the sign
+    apart = [torch.nn.Parameter(torch.ones(24, 10)) for _ in range(3)]
+    stack = torch.nn.Parameter(torch.ones(3, 10, 24) if transposed else torch.ones(3, 24, 10))
+    single = GaLoreAdamW([{"params": apart, **projection}], adam)
+    optimizer = GaLoreAdamW([{"params": [stack], "transposed": transposed, **projection}], adam)
+    for step in range(7):
+        made = [gradients((24, 10), 1, seed=10 * step + index)[0] for index in range(3)]
+        for weight, gradient in zip(apart, made, strict=True):
+            weight.grad = gradient
+        stack.grad = torch.stack(made).mT.contiguous() if transposed else torch.stack(made)
+        single.step()
+        optimizer.step()
+    expected = torch.stack(list(apart))
+    assert (expected - 1).abs().max() > 0.01
+    torch.testing.assert_close(stack.mT if transposed else stack, expected, rtol=0, atol=1e-5)
+
+
+def test_experts_are_among_all(tiny_mixtures) -> None:
+    """Each of 2 layers has 4 linear layers and 2 stacks of 4 matrices; those held as (experts, in, out) are marked."""
+    for name, marked in (("qwen3_moe", 0), ("gpt_oss", 4)):
+        optimizer = GaLore(rank=8).build_optimizer(model=load_plain(tiny_mixtures[name]), settings=SETTINGS)
+        projected = [group for group in optimizer.param_groups if "rank" in group]
+        assert sum(weight.shape[:-2].numel() for group in projected for weight in group["params"]) == 2 * (4 + 2 * 4)
+        assert sum(len(group["params"]) for group in projected if group.get("transposed")) == marked

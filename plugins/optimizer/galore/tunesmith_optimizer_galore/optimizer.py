@@ -13,7 +13,8 @@ class GaLoreAdamW(PerWeight):
     """AdamW; groups that carry `rank`, `update_proj_gap`, `scale` and `proj_type` are projected.
 
     The state of a projected weight (m, n), m ≤ n, is P (m, r) and two moments (r, n): mr + 2nr numbers instead of
-    Adam's 2mn (table 1). The moments stay when the subspace changes, as in the paper.
+    Adam's 2mn (table 1). The moments stay when the subspace changes, as in the paper. Of fused experts (E, m, n) each
+    has a subspace of its own.
     """
 
     def update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
@@ -37,27 +38,28 @@ def projected_sides(shape: torch.Size, proj_type: str) -> tuple[bool, bool]:
     """Whether the left (rows) and the right side (columns) of a matrix are projected."""
     if proj_type == "full":
         return True, True
-    wide = shape[0] < shape[1]
+    wide = shape[-2] < shape[-1]
     left = {"std": wide, "reverse_std": not wide, "left": True, "right": False}[proj_type]
     return left, not left
 
 
 def subspace(gradient: Tensor, rank: int, left: bool, right: bool) -> tuple[Tensor | None, Tensor | None]:
-    """The first singular vectors of a gradient (m, n): left (m, rank) and right (rank, n), None for a side not asked.
+    """The first singular vectors of a gradient (…, m, n): left (…, m, rank) and right (…, rank, n), None for a side
+    not asked.
 
     They are copies: a view would keep all singular vectors in memory and in checkpoints.
     """
     u, _, vh = torch.linalg.svd(gradient.float(), full_matrices=False)
     return (
-        u[:, :rank].to(gradient.dtype).clone(memory_format=torch.contiguous_format) if left else None,
-        vh[:rank].to(gradient.dtype).clone(memory_format=torch.contiguous_format) if right else None,
+        u[..., :rank].to(gradient.dtype).clone(memory_format=torch.contiguous_format) if left else None,
+        vh[..., :rank, :].to(gradient.dtype).clone(memory_format=torch.contiguous_format) if right else None,
     )
 
 
 def project(gradient: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
     """R = Pᵀ G, or G Qᵀ, or both."""
-    small = gradient if left is None else left.T @ gradient
-    return small if right is None else small @ right.T
+    small = gradient if left is None else left.mT @ gradient
+    return small if right is None else small @ right.mT
 
 
 def project_back(small: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from tunesmith.types import OptimizerSettings
 from tunesmith.validate import structured
 from tunesmith_library_testing import OptimizerSuite
@@ -119,3 +120,55 @@ def test_conflicts_are_reported(options, values, key, text) -> None:
 def test_ranges(values) -> None:
     _, problems = structured(Muon, values, ("optimizer",), "optimizer=muon")
     assert [str(problem.key) for problem in problems] == [f"optimizer.{name}" for name in values]
+
+
+@pytest.mark.parametrize("scaling", ["match_rms_adamw", "original"])
+@pytest.mark.parametrize("architecture", ["qwen3_moe", "gpt_oss"])
+def test_experts_go_where_torchs_muon_takes_each_of_their_matrices(tiny_mixtures, architecture, scaling) -> None:
+    """The reference: torch.optim.Muon on matrices (out, in) of single experts; one of them meets no token at first."""
+    model = load_plain(tiny_mixtures[architecture])
+    experts = model.model.layers[0].mlp.experts
+    turned = experts.is_transposed
+    apart = {
+        (name, index): torch.nn.Parameter((matrix.mT if turned else matrix).detach().clone())
+        for name in ("gate_up_proj", "down_proj")
+        for index, matrix in enumerate(getattr(experts, name))
+    }
+    optimizer = Muon(scaling=scaling).build_optimizer(
+        model=model, settings=OptimizerSettings(1e-2, 0.1, 0.9, 0.999, 1e-8)
+    )
+    reference = torch.optim.Muon(list(apart.values()), lr=1e-2, weight_decay=0.1, adjust_lr_fn=scaling)
+    before = {key: weight.detach().clone() for key, weight in apart.items()}
+    generator = torch.Generator().manual_seed(0)
+    for step in range(3):
+        for (name, index), weight in apart.items():
+            stack = getattr(experts, name)
+            stack.grad = torch.zeros_like(stack) if stack.grad is None else stack.grad
+            gradient = torch.randn(weight.shape, generator=generator) * (step > 0 or index != 2)
+            weight.grad = gradient
+            stack.grad[index] = gradient.mT if turned else gradient
+        optimizer.step()
+        reference.step()
+    for (name, index), weight in apart.items():
+        ours = getattr(experts, name)[index]
+        moved = (weight - before[name, index]).norm()
+        assert ((ours.mT if turned else ours) - weight).norm() < 0.01 * moved, (name, index)
+
+
+def test_lora_on_experts_is_made_orthogonal_expert_by_expert(tiny_mixtures) -> None:
+    """Muon's own definition: singular values of each expert's update near 1, in A and in B."""
+    config = LoraConfig(r=4, target_modules=[], target_parameters=["mlp.experts.down_proj"])
+    model = get_peft_model(load_plain(tiny_mixtures["qwen3_moe"]), config)
+    layer = model.base_model.model.model.layers[0].mlp.experts
+    a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    settings = OptimizerSettings(1.0, 0.0, 0.9, 0.999, 1e-8)
+    optimizer = Muon(scaling="original").build_optimizer(model=model, settings=settings)
+    before = a.detach().clone(), b.detach().clone()
+    for weight in (a, b):
+        weight.grad = torch.randn_like(weight)
+    optimizer.step()
+    of_a = (a - before[0]).unflatten(0, (4, 4))
+    of_b = (b - before[1]).unflatten(1, (4, 4)).permute(2, 0, 1)
+    for moved, scale in ((of_a, 1.0), (of_b, (64 / 4) ** 0.5)):
+        values = torch.linalg.svdvals(moved.detach()) / scale
+        assert values.min() > 0.6 and values.max() < 1.3

@@ -7,15 +7,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tunesmith_library_weights.experts import fused_experts
 
 
 def divide(model: Any) -> tuple[list[Tensor], list[Tensor]]:
-    """The trainable weights: of hidden linear layers, and all others."""
+    """The trainable weights: of hidden linear layers and fused experts, and all others."""
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     layers = (layer for layer in model.modules() if isinstance(layer, nn.Linear) and layer is not head)
     inside = {id(layer.weight) for layer in layers}
+    inside |= {id(item.value) for item in fused_experts(model) if not item.packed}
     trainable = [weight for weight in model.parameters() if weight.requires_grad]
-    hidden = [weight for weight in trainable if id(weight) in inside and weight.ndim == 2]
+    hidden = [weight for weight in trainable if id(weight) in inside and weight.ndim > 1]
     chosen = {id(weight) for weight in hidden}
     return hidden, [weight for weight in trainable if id(weight) not in chosen]
 
