@@ -8,7 +8,8 @@ third party's plugin answers as the built-in ones do. What another plugin needs 
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -21,6 +22,10 @@ class StageTraits:
     streams: bool = False  # rows are encoded one by one in a single pass, so that they may be read as a stream
     reference: bool = False  # with these options it compares the model with a reference
     generates: bool = False  # it learns from answers that the model gives while it is trained
+    # all that its evaluations measure, by name, the first of them what models are compared by where nothing was chosen:
+    # whether greater is better, None for neither; empty where it does not say
+    metrics: Mapping[str, bool | None] = field(default_factory=dict, compare=False)
+    balances_experts: bool = False  # it adds a mixture's balance loss (`output_router_logits`) to its own
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,16 @@ class ModelTraits:
 
 
 @dataclass(frozen=True)
+class TemplateTraits:
+    """What a chat template is chosen by."""
+
+    name: str = ""  # the first of its names
+    # regular expressions of the names of the models that were trained with it; upper and lower case are the same
+    models: tuple[str, ...] = ()
+    model_types: tuple[str, ...] = ()  # transformers' `model_type` of models of which all were trained with it
+
+
+@dataclass(frozen=True)
 class PatchTraits:
     """What a patch changes."""
 
@@ -96,6 +111,14 @@ class ParallelTraits:
     processes: int | None = None  # how many with these options, on all machines; None: known only where they start
 
 
+@dataclass(frozen=True)
+class EvaluatorTraits:
+    """What an evaluator finds out."""
+
+    # all its metrics, under the names that a training gives them: whether greater is better; empty: it does not say
+    metrics: Mapping[str, bool] = field(default_factory=dict, compare=False)
+
+
 TRAITS: dict[str, type] = {
     "stage": StageTraits,
     "adapter": AdapterTraits,
@@ -103,9 +126,11 @@ TRAITS: dict[str, type] = {
     "optimizer": OptimizerTraits,
     "trainer": TrainerTraits,
     "model": ModelTraits,
+    "template": TemplateTraits,
     "patch": PatchTraits,
     "engine": EngineTraits,
     "parallel": ParallelTraits,
+    "evaluator": EvaluatorTraits,
 }
 """The class of traits that a plugin of each kind may have; other kinds have none."""
 

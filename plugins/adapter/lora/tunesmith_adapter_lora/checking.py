@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 from tunesmith.addresses import is_path
 from tunesmith.types import Problem
+from tunesmith_library_estimates.architectures import experts_at
+from tunesmith_library_weights.patterns import matches, matches_any
 from tunesmith_library_weights.plans import unmergeable
+
+from .experts import unfit
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -23,7 +27,12 @@ def check(lora: Lora, plan: Plan, changes_base: Sequence[str], paths: Sequence[s
         changes_base: the values of `init` that change the base weights.
         paths: addresses of the adapters that this command reads.
     """
-    return [*_check_start(lora), *_check_paths(lora, plan, paths), *_check_quantizer(lora, plan, changes_base)]
+    return [
+        *_check_start(lora),
+        *_check_paths(lora, plan, paths),
+        *_check_quantizer(lora, plan, changes_base),
+        *_check_experts(lora, plan),
+    ]
 
 
 def _check_start(lora: Lora) -> list[Problem]:
@@ -77,3 +86,22 @@ def _check_quantizer(lora: Lora, plan: Plan, changes_base: Sequence[str]) -> lis
         )
         problems.append(Problem("adapter.use_dora", message, "adapter.use_dora=false, or other bits or another scheme"))
     return problems
+
+
+def _check_experts(lora: Lora, plan: Plan) -> list[Problem]:
+    """Options that fused experts cannot have, where the model's config.json is at hand and says that it has some."""
+    wrong = unfit(lora) if plan.command == "train" and lora.path is None else []
+    experts = experts_at(Path(str(plan.get("model.path", ""))).expanduser()) if wrong else []
+    asked = [lora.target_modules] if isinstance(lora.target_modules, str) else lora.target_modules
+    left = [*lora.exclude_modules, *lora.modules_to_save]
+    if not any(pattern == "all" or matches(name, pattern) for pattern in asked for name in experts):
+        return []
+    if all(matches_any(name, left) for name in experts):
+        return []
+    instead = "or adapter.exclude_modules=[experts] to adapt the other layers alone"
+    return [
+        Problem(
+            key, f"{option} cannot be had on fused experts, whose matrices share a parameter.", f"{advice}, {instead}"
+        )
+        for key, option, advice in wrong
+    ]

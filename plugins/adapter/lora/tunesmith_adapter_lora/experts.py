@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from tunesmith_adapter_lora import Lora
 
 
-def unfit(lora: Lora) -> list[tuple[str, str]]:
-    """The options that experts cannot have, as they are written, each with what could be there instead.
+def unfit(lora: Lora) -> list[tuple[str, str, str]]:
+    """The options that experts cannot have: the key, how it is written, and what could be there instead.
 
     On experts the sum W + s B A is made before anything is multiplied with it, which leaves no input to drop numbers
     of and no output to scale; and starts are computed from the matrix of a layer.
     """
     found = []
     if lora.dropout:
-        found.append((f"adapter.dropout={lora.dropout:g}", "adapter.dropout=0"))
+        found.append(("adapter.dropout", f"adapter.dropout={lora.dropout:g}", "adapter.dropout=0"))
     if lora.use_dora:
-        found.append(("adapter.use_dora=true", "adapter.use_dora=false"))
+        found.append(("adapter.use_dora", "adapter.use_dora=true", "adapter.use_dora=false"))
     if lora.init not in (True, False, "gaussian"):
-        found.append((f"adapter.init={lora.init}", "adapter.init=true"))
+        found.append(("adapter.init", f"adapter.init={lora.init}", "adapter.init=true"))
     return found
 
 
@@ -31,7 +31,7 @@ def refuse_options(lora: Lora, parameters: Sequence[str]) -> None:
     """Raises: TunesmithError when parameters of experts were chosen together with an option that they cannot have."""
     wrong = unfit(lora) if parameters else []
     if wrong:
-        options, instead = zip(*wrong, strict=True)
+        _, options, instead = zip(*wrong, strict=True)
         kinds = sorted({".".join(part for part in name.split(".")[-3:] if not part.isdigit()) for name in parameters})
         raise TunesmithError(
             f"{' and '.join(options)} cannot be had on fused experts ({', '.join(kinds)}), whose matrices share a "

@@ -14,6 +14,7 @@ from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.ranges import above, at_least
 from tunesmith.traits import AdapterTraits
 from tunesmith.types import ModelSource, Problem
+from tunesmith_library_estimates.estimation import Estimate
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -51,6 +52,12 @@ class Oft:
         return [Problem("adapter.rank", message, "leave one of them out")]
 
     @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_oft
+
+        return estimate_oft(estimate, self.target_modules, [*self.exclude_modules, *self.modules_to_save])
+
+    @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:
         """Raises: TunesmithError when blocks do not divide a layer, names fit none, or `trained` holds no OFT."""
         from tunesmith_library_adapting.adapters import load, read_config, ready_to_train
@@ -73,10 +80,12 @@ class Oft:
         """Put fresh rotations, which are the identity, before the chosen layers."""
         from peft import OFTConfig
         from tunesmith_library_adapting.adapters import adapt
-        from tunesmith_library_adapting.targets import pick_targets, refuse_unknown_modules, targeted
+        from tunesmith_library_adapting.targets import pick_targets, refuse_experts, refuse_unknown_modules, targeted
 
         refuse_unknown_modules("modules_to_save", self.modules_to_save, model)
-        targets = pick_targets(model, self.target_modules, [*self.exclude_modules, *self.modules_to_save])
+        exclude = [*self.exclude_modules, *self.modules_to_save]
+        refuse_experts(model, self.target_modules, exclude, "oft")
+        targets = pick_targets(model, self.target_modules, exclude)
         self._refuse_remainders(model, targeted(model, targets))
         config = OFTConfig(
             r=self.rank or 0,

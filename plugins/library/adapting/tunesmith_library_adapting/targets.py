@@ -50,6 +50,21 @@ def pick_parameters(model: Any, include: Sequence[str] | str, exclude: Sequence[
     return _picked(model, adaptable_parameters(model), patterns, exclude, experts)
 
 
+def refuse_experts(model: Any, include: Sequence[str] | str, exclude: Sequence[str], adapter: str) -> None:
+    """Check that nobody asks an adapter for fused experts that knows linear layers alone; `all` leaves them out.
+
+    Raises: TunesmithError when a pattern fits fused experts and no layer.
+    """
+    layers, patterns = adaptable_layers(model), [include] if isinstance(include, str) else list(include)
+    for pattern in patterns:
+        found = [] if pattern == "all" else pick_parameters(model, [pattern], exclude)
+        if found and not any(matches(name, pattern) for name in layers):
+            raise TunesmithError(
+                f"adapter.target_modules={pattern}: adapter={adapter} adapts linear layers, and {found[0]} is a "
+                "parameter of fused experts.\n  leave it out, or an adapter of low-rank matrices, which adapts both"
+            )
+
+
 def adaptable_parameters(model: Any) -> list[str]:
     """Names of the parameters outside of linear layers that can be asked for: fused experts, and their routers."""
     layers = set(adaptable_layers(model))

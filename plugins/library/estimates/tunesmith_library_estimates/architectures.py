@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tunesmith_library_estimates.estimation import Weight
@@ -33,6 +35,7 @@ class _Family:
     expert_width: str = ""  # the key of an expert's width, where layers have experts
 
 
+_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")  # what configurations call it
 _FOUR_NORMS = (*_Family.norms, "pre_feedforward_layernorm", "post_feedforward_layernorm")
 _FAMILIES = {
     "llama": _Family(),
@@ -65,6 +68,20 @@ def decoder(config: Mapping[str, Any], bits: int) -> Decoder | None:
         return _decoder(config, family, bits)
     except (KeyError, TypeError):
         return None
+
+
+def experts_at(folder: Path) -> list[str]:
+    """The names of the fused experts of a model in a folder, by its config.json; [] where it has none, or no such file.
+
+    Of an architecture that is not known here they are called by what all of them have in their names.
+    """
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    text = config.get("text_config") or config
+    found = decoder(text, 16)
+    if found is not None:
+        return [weight.name for weight in found.weights if weight.kind == "experts"]
+    return ["experts"] if any(isinstance(text.get(key), int) and text[key] > 1 for key in _COUNTS) else []
 
 
 def _decoder(config: Mapping[str, Any], family: _Family, bits: int) -> Decoder:

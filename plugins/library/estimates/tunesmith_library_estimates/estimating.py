@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 from tunesmith.assemble import examine
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Overrides, compose
 from tunesmith.planning import Plan, refuse
+from tunesmith_library_weights.patterns import matches_any
 
 from tunesmith_library_estimates.estimation import Estimate
 
@@ -44,4 +45,14 @@ def estimated(plan: Plan, manager: pluggy.PluginManager) -> Estimate:
             made = answer
         if not answers and item.entry.kind in COSTLY:
             made = made.without(f"{item.entry.address} does not say what it costs")
+            if item.entry.kind == "quantizer":
+                made = _linear_layers_alone(made, item.instance)
     return made
+
+
+def _linear_layers_alone(estimate: Estimate, quantizer: Any) -> Estimate:
+    """Say the share of a quantizer of which nothing is known but that it takes linear layers, and leaves some out."""
+    skip = [str(pattern) for pattern in getattr(quantizer, "skip_modules", ())]
+    linear = [weight.name for weight in estimate.weights if weight.kind == "linear"]
+    covered = {name for name in linear if not matches_any(name.removesuffix(".weight"), skip)}
+    return estimate.reaching("quantizer, in few bits", covered)

@@ -65,6 +65,9 @@ class Calibrated:
 
         Raises: TunesmithError when the layers cannot be cut into groups, or the data gives no activations.
         """
+        from tunesmith_library_weights.shares import say_bits
+
+        from tunesmith_library_quantizing.linear import PackedLinear
         from tunesmith_library_quantizing.quantising import is_packed
 
         if is_packed(model):
@@ -73,6 +76,8 @@ class Calibrated:
             self._quantised = self.calibrate(model, calibration())
         else:
             self._waiting = (model, model.register_forward_pre_hook(self._refuse))
+        if self._waiting is None:
+            say_bits(model, "in few bits", (PackedLinear,))
         return model
 
     @hookimpl(wrapper=True)
@@ -82,7 +87,10 @@ class Calibrated:
         if trained is not None and source.path.resolve() == (trained / FOLDER).resolve():
             self._refuse_scaled(trained)
         if waiting is not None and trained is not None:
+            from tunesmith_library_weights.shares import say_bits
+
             from tunesmith_library_quantizing.checkpoint import restore
+            from tunesmith_library_quantizing.linear import PackedLinear
 
             if not (trained / FOLDER).is_dir():
                 raise TunesmithError(
@@ -90,6 +98,7 @@ class Calibrated:
                     "  leave the quantizer out to load the run as it was trained"
                 )
             restore(model, trained / FOLDER)
+            say_bits(model, "in few bits", (PackedLinear,))
             waiting[1].remove()
         elif waiting is not None and source.training:
             self._refuse()

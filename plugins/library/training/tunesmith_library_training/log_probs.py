@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch.nn.functional as F
 from tunesmith.types import IGNORED, Batch, model_inputs
 
 from tunesmith_library_training import head
-from tunesmith_library_training.token_loss import next_tokens, routing_loss, trained_positions
+from tunesmith_library_training.routing import routing_loss, routing_metrics
+from tunesmith_library_training.token_loss import next_tokens, trained_positions
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class SequenceLogProbs:
     weighted: torch.Tensor  # the same, each term times the batch's `weights`; `sums` when there are none
     counts: torch.Tensor  # trained tokens, at least 1
     routing_loss: Any  # of a mixture of experts, per item of the batch: scalar tensor, or 0.0
+    routing: Mapping[str, torch.Tensor]  # what is logged of it, as a sum over the items of the batch
 
     @property
     def means(self) -> torch.Tensor:
@@ -57,7 +60,8 @@ def sequence_log_probs(model: Any, batch: Batch, chunk_size: int = 0) -> Sequenc
     if "weights" in batch:
         weighted = summed(values * next_tokens(batch["weights"], 0.0)[:, keep].reshape(-1))
     counts = summed(trained.to(values.dtype)).clamp(min=1.0)
-    return SequenceLogProbs(sums, weighted, counts, routing_loss(model, outputs, 1.0))
+    routing = routing_metrics(outputs, batch.get("num_items", 1.0))
+    return SequenceLogProbs(sums, weighted, counts, routing_loss(model, outputs, 1.0), routing)
 
 
 def sequence_numbers(batch: Batch) -> tuple[torch.Tensor, int]:

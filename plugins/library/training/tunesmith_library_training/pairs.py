@@ -12,6 +12,7 @@ from tunesmith.types import Batch, Row
 from tunesmith_library_chat import ChatTemplate
 
 from tunesmith_library_training.answers import CompletionStage, collate_answers
+from tunesmith_library_training.metrics import PAIR_METRICS
 
 PREFIXES = ("chosen_", "rejected_")
 
@@ -21,7 +22,9 @@ class PairStage(CompletionStage):
     """Rows with `prompt`, `chosen` and `rejected`; batches of all chosen sequences, then all rejected ones."""
 
     SEQUENCES: ClassVar[int] = 2
-    traits: ClassVar[StageTraits] = StageTraits(reads=("prompt", "chosen", "rejected"))
+    traits: ClassVar[StageTraits] = StageTraits(
+        reads=("prompt", "chosen", "rejected"), balances_experts=True, metrics=PAIR_METRICS
+    )
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:

@@ -13,6 +13,7 @@ from tunesmith.types import IGNORED, Batch, LossOutput, model_inputs
 
 from tunesmith_library_training import head
 from tunesmith_library_training.by_dataset import named, sums_by_dataset
+from tunesmith_library_training.routing import routing_loss, routing_metrics
 
 TokenLoss = Callable[..., torch.Tensor]
 """Logits (K, V) in fp32 and labels (K,) in, the loss of each token (K,) out, differentiable in the logits."""
@@ -72,7 +73,7 @@ def token_loss(
 
     Returns: with the metrics `accuracy`, the (weighted) number of tokens whose label has the highest logit, and
         `loss_NAME`, `function` over the tokens of a data set, where there are several; not with a kernel (`fused`), and
-        without what a mixture of experts adds.
+        without what a mixture of experts adds; and of that `router_aux_loss`.
     """
     targets = next_tokens(batch["labels"], IGNORED)
     keep = trained_positions(targets)
@@ -85,7 +86,7 @@ def token_loss(
     return LossOutput(
         loss=loss + routing_loss(model, outputs, batch["num_items"]),
         num_items=batch["num_items"],
-        metrics=total.metrics(),
+        metrics=total.metrics() | routing_metrics(outputs, batch["num_items"]),
     )
 
 
@@ -171,12 +172,3 @@ def of_tokens(
     losses = function(logits.float(), labels.clamp(min=0))
     losses = losses if weights is None else losses * weights
     return losses.masked_fill(~trained, 0.0)
-
-
-def routing_loss(model: Any, outputs: Any, num_items: float) -> Any:
-    """The load-balancing loss of a mixture of experts with `output_router_logits`, as a sum over items."""
-    auxiliary = getattr(outputs, "aux_loss", None)
-    if auxiliary is None:
-        return 0.0
-    coefficient = getattr(head.unwrap(model).config.get_text_config(), "router_aux_loss_coef", 0.0)
-    return coefficient * auxiliary * num_items

@@ -81,8 +81,10 @@ def fused_experts(model: nn.Module) -> list[ExpertWeight]:
 
 def routers(model: nn.Module) -> dict[str, nn.Module]:
     """The modules that choose among fused experts, by name: `gate` or `router` beside them, with a row for each."""
-    blocks = {item.name.rpartition(".")[0].rpartition(".")[0]: item.shape[0] for item in fused_experts(model)}
-    found = {}
+    blocks, found = {}, {}
+    for item in fused_experts(model):
+        parts = [part for part in item.name.split(".")[:-1] if part != "base_layer"]  # of an adapter's wrappers
+        blocks[".".join(parts[:-1])] = item.shape[0]
     for block, count in blocks.items():
         for path, module in model.get_submodule(block).named_modules():
             weight = module._parameters.get("weight")

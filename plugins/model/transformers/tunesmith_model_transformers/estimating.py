@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tunesmith_library_estimates.architectures import decoder
 from tunesmith_library_estimates.estimation import Estimate
 
 
-def estimate_model(estimate: Estimate, path: str) -> Estimate:
+def estimate_model(estimate: Estimate, path: str, overrides: Mapping[str, Any]) -> Estimate:
     """Put the weights of a model into an estimate, in the numbers that are computed in."""
     file = Path(path).expanduser() / "config.json"
     if not file.is_file():
         return estimate.without(f"the model: the config.json of {path} is not at hand")
-    config = json.loads(file.read_text(encoding="utf-8"))
+    config = json.loads(file.read_text(encoding="utf-8")) | dict(overrides)
     found = decoder(config, bits=32 if estimate.precision == "fp32" else 16)
     if found is None:
         return estimate.without(f"the model: the weights of model_type={config.get('model_type')} are not known")

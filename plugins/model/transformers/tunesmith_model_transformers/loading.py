@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 from tunesmith import TunesmithError, announce
+from tunesmith.messages import logger
 from tunesmith.types import ModelSource
 from tunesmith_library_loading.precision import DTYPES
 from tunesmith_library_loading.processors import fit_embeddings
 from tunesmith_library_training import attention as per_sequence
 from tunesmith_library_training import processes, varlen
+
+from .overrides import override
 
 
 def load_model(
@@ -23,6 +27,7 @@ def load_model(
     attention: str,
     random: bool,
     trust_remote_code: bool,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Any:
     """Load a causal language model, or make one with random weights from its configuration.
 
@@ -31,13 +36,16 @@ def load_model(
             of the one that the model is stored with.
         attention: the option `model.attention`.
         random: take only the configuration from the folder.
+        overrides: values of the model's configuration, over its own.
 
-    Raises: TunesmithError when the folder holds no model, no safetensors weights, or a kind transformers does not know.
+    Raises: TunesmithError when the folder holds no model, no safetensors weights, or a kind transformers does not know,
+        and when the overrides are of something that it is not.
     """
     transformers.set_seed(source.seed)
     per_sequence.register()
     try:
         config = AutoConfig.from_pretrained(source.path, trust_remote_code=trust_remote_code)
+        override(config, overrides or {})
         options = {
             "attn_implementation": _choose_attention(attention, source.precision, config),
             "dtype": DTYPES[source.precision],
@@ -46,16 +54,34 @@ def load_model(
         if random:
             announce("weights", "random", "model.initialize=random")
             model = _loader(config).from_config(config, **options)
+            model.name_or_path = model.config.name_or_path = ""  # of the folder nothing is in it that could be kept
         else:
             if getattr(quantization, "replaces_stored", False):  # a quantizer reads the stored layers in its own way
                 del config.quantization_config
             options |= {"quantization_config": quantization, "use_safetensors": True}
             options["device_map"] = _placement(source.training, quantization is not None)
-            model = _loader(config).from_pretrained(source.path, config=config, **options)
+            model = _read(source, config, options, overrides or {})
     except (OSError, ValueError, ImportError) as error:
         raise TunesmithError(f"{source.address}: transformers cannot load this model: {error}") from error
     per_sequence.watch(model.base_model)
     fit_embeddings(model, processor)
+    return model
+
+
+def _read(source: ModelSource, config: Any, options: dict[str, Any], overrides: Mapping[str, Any]) -> Any:
+    """The stored weights, in a model of this configuration; one that was changed must be one that they fit."""
+    if not overrides:
+        return _loader(config).from_pretrained(source.path, config=config, **options)
+    keys = ", ".join(f"model.config.{key}" for key in overrides)
+    try:
+        model, found = _loader(config).from_pretrained(source.path, config=config, output_loading_info=True, **options)
+    except RuntimeError as error:
+        raise TunesmithError(f"with {keys} the stored weights do not fit: {error}") from error
+    if found["missing_keys"]:
+        missing = sorted(found["missing_keys"])
+        raise TunesmithError(f"with {keys} the model has {len(missing)} weights that are not stored: {missing[0]}, …")
+    if found["unexpected_keys"]:
+        logger.warning("with %s %d stored weights have no place", keys, len(found["unexpected_keys"]))
     return model
 
 

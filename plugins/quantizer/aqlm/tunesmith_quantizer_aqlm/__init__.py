@@ -44,9 +44,12 @@ class Aqlm:
     @hookimpl
     def quantize(self, model: Any) -> Any:
         """Freeze codebooks and scales: they were read as any other weight."""
+        from tunesmith_library_weights.shares import say_bits
+
         from .linear import AqlmLinear
 
         for layer in model.modules():
             if isinstance(layer, AqlmLinear):
                 layer.requires_grad_(False)
+        say_bits(model, "in few bits", (AqlmLinear,))
         return model

@@ -60,6 +60,10 @@ class Eetq:
     @hookimpl
     def quantize(self, model: Any) -> Any:
         """Put layers around those that transformers made, which adapters know and whose gradient is right."""
-        from .linear import replace_linears
+        from tunesmith_library_weights.shares import say_bits
 
-        return replace_linears(model)
+        from .linear import EetqLinear, replace_linears
+
+        model = replace_linears(model)
+        say_bits(model, "in 8 bits", (EetqLinear,))
+        return model

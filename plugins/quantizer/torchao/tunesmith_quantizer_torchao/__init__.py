@@ -98,9 +98,12 @@ class Torchao:
 
         Raises: TunesmithError when `skip_modules` names no layer of the model, or the groups do not fill a row.
         """
+        from tunesmith_library_weights.shares import say_bits
+
         from .layers import chosen_layers, freeze, quantise, round_in_training
 
         layers = chosen_layers(model, self.skip_modules)
+        say_bits(model, "in few bits", names=layers)
         if self.scheme in _BY_TRANSFORMERS:
             freeze(layers)
         elif self.qat and self._training:

@@ -7,6 +7,7 @@ Rafailov et al. 2023, "Direct Preference Optimization: Your Language Model is Se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
@@ -14,6 +15,7 @@ from tunesmith.ranges import Range, above, at_least, between
 from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Problem
 from tunesmith_library_training.answers import collate_answers
+from tunesmith_library_training.metrics import PAIR_METRICS, Directions
 from tunesmith_library_training.pairs import PREFIXES, PairStage, pair_metrics
 from tunesmith_library_training.reference_stage import Columns, ReferenceStage, collate_columns
 
@@ -51,7 +53,11 @@ class DirectPreference(ReferenceStage, PairStage):
     ld_alpha: Annotated[float, between(0, 1)] = 1.0
 
     NAME: ClassVar[str] = "dpo"
-    traits: ClassVar[StageTraits] = StageTraits(reads=PairStage.traits.reads, reference=True, balances_experts=True)
+
+    @property
+    def traits(self) -> StageTraits:
+        own: Directions = {"nll_loss": False} if self.rpo_alpha else {}
+        return replace(PairStage.traits, reference=True, metrics={**PAIR_METRICS, **own})
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

@@ -35,7 +35,10 @@ class KahnemanTversky(ReferenceStage):
 
     NAME: ClassVar[str] = "kto"
     traits: ClassVar[StageTraits] = StageTraits(
-        reads=("prompt", "completion", "label"), reference=True, balances_experts=True
+        reads=("prompt", "completion", "label"),
+        reference=True,
+        balances_experts=True,
+        metrics={**PAIR_METRICS, "kl": False},
     )
 
     @hookimpl

@@ -5,12 +5,15 @@ Hong et al. 2024, "ORPO: Monolithic Preference Optimization without Reference Mo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
+from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput
 from tunesmith_library_training.answers import LogProbStage
+from tunesmith_library_training.metrics import PAIR_METRICS
 from tunesmith_library_training.pairs import PairStage, pair_metrics
 
 
@@ -22,6 +25,10 @@ class OddsRatioPreference(PairStage, LogProbStage):
     beta: Annotated[float, at_least(0, most=1_000_000)] = 0.1
 
     NAME: ClassVar[str] = "orpo"
+    traits: ClassVar[StageTraits] = replace(
+        PairStage.traits,
+        metrics={**PAIR_METRICS, "nll_loss": False, "log_odds_ratio": True, "log_odds_chosen": True},
+    )
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:

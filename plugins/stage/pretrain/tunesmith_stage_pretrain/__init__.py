@@ -29,7 +29,9 @@ class Pretraining:
     # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
     loss_chunk_size: Annotated[int, at_least(0, most=100_000_000)] = 0
 
-    traits: ClassVar[StageTraits] = StageTraits(reads=("text",), token_loss=True, streams=True, balances_experts=True, metrics=TOKEN_METRICS)
+    traits: ClassVar[StageTraits] = StageTraits(
+        reads=("text",), token_loss=True, streams=True, balances_experts=True, metrics=TOKEN_METRICS
+    )
 
     _advise: Advise | None = None
     _said: set[str] = set()

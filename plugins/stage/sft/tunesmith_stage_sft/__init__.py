@@ -32,7 +32,7 @@ class SupervisedFineTuning:
     loss_chunk_size: Annotated[int, at_least(0, most=100_000_000)] = 0
 
     traits: ClassVar[StageTraits] = StageTraits(
-        reads=("messages",), token_loss=True, streams=True, balances_experts=True
+        reads=("messages",), token_loss=True, streams=True, balances_experts=True, metrics=TOKEN_METRICS
     )
 
     _advise: Advise | None = None

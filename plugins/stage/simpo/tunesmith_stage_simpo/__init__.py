@@ -6,12 +6,15 @@ Meng et al. 2024, "SimPO: Simple Preference Optimization with a Reference-Free R
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import Range, above, at_least
+from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput
 from tunesmith_library_training.answers import LogProbStage
+from tunesmith_library_training.metrics import PAIR_METRICS
 from tunesmith_library_training.pairs import PairStage, pair_metrics
 
 _BETA = {"simpo": 2.0, "cpo": 0.1}
@@ -33,6 +36,10 @@ class SimplePreference(PairStage, LogProbStage):
     label_smoothing: Annotated[float, Range(0, 0.5, high_excluded=True)] = 0.0
 
     NAME: ClassVar[str] = "simpo"
+    traits: ClassVar[StageTraits] = replace(
+        PairStage.traits,
+        metrics={**PAIR_METRICS, "nll_loss": False},
+    )
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:
