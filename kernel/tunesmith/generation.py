@@ -185,6 +185,21 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
+class ToolCall:
+    """A call of a tool, or more of one: the arguments of all pieces with the same index, joined, are its JSON."""
+
+    index: int  # which of the answer's calls
+    name: str = ""  # with the first piece of a call
+    arguments: str = ""  # a part of the JSON text
+    id: str = ""  # with the first piece, where the model gives one
+
+    def as_message(self) -> dict[str, Any]:
+        """A whole call as messages have it."""
+        call = {"type": "function", "function": {"name": self.name, "arguments": self.arguments}}
+        return {"id": self.id, **call} if self.id else call
+
+
+@dataclass(frozen=True)
 class Piece:
     """New text of one answer."""
 
@@ -193,6 +208,8 @@ class Piece:
     token_ids: tuple[int, ...] = ()  # what it was read from, with the tokens that give no text
     log_probs: tuple[LogProb, ...] = ()
     finish_reason: FinishReason | None = None  # set on an answer's last piece, and on no other
+    thought: str = ""  # these two are told from the text where the reader of the answer asked for it
+    calls: tuple[ToolCall, ...] = ()
 
     @property
     def num_tokens(self) -> int:

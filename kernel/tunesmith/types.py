@@ -20,6 +20,7 @@ from tunesmith.generation import LogProb as LogProb
 from tunesmith.generation import Piece as Piece
 from tunesmith.generation import Request as Request
 from tunesmith.generation import Sampling as Sampling
+from tunesmith.generation import ToolCall as ToolCall
 from tunesmith_library_configuration.problems import Problem as Problem
 from tunesmith_library_configuration.translation import Note as Note
 from tunesmith_library_configuration.translation import Translation as Translation
@@ -158,6 +159,7 @@ class DatasetSplits:
 
     train: Any
     eval: Mapping[str, Any] = field(default_factory=dict)  # by name; empty when nothing is held out
+    fingerprint: str = ""  # of the contents that the training examples are made of; empty when it is not known
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,7 @@ class TrainingJob:
     score: Callable[..., list[list[float]]] | None = None  # score(prompts=..., completions=..., rows=...), per reward
     # evaluate(model) measures the model, not wrapped for training, with the run's evaluators; None where it has none
     evaluate: Callable[[Any], Sequence[Any]] | None = None
+    made_of: Mapping[str, str] = field(default_factory=dict)  # fingerprints of model and data; checkpoints keep them
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class CallFormat:
     begins: Begins | None = None  # for calls without a mark, which the whole answer is
     keeps: bool = False  # the opening mark is part of what is read
     skips: tuple[str, ...] = ()  # marks between the parts of an answer, which are no text
+    inner: tuple[str, ...] = ()  # marks that the reader looks for within a block
 
 
 def starting(*starts: str) -> Begins:
@@ -46,6 +47,7 @@ def naming(text: str) -> bool | None:
     return rest.startswith("{") if line_break and rest else None
 
 
+_DEEPSEEK = ("<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>")
 _DSML = "｜DSML｜"
 _XML_PARAMETER = r"<parameter=(?P<key>[^>\n]+)>(?P<value>.*?)</parameter>"
 _XML_FUNCTION = r"<function=(?P<name>[^>\n]+)>(?P<body>.*?)</function>"
@@ -60,17 +62,19 @@ MISTRAL_NAMED = CallFormat(
     "mistral_named",
     headed(r"(?:\[TOOL_CALLS\])?(?P<name>[^\[\]{}\s]+)(?:\[CALL_ID\](?P<id>[^\[\]{}\s]+))?(?:\[ARGS\])?"),
     ("[TOOL_CALLS]",),
+    inner=("[CALL_ID]", "[ARGS]"),
 )
 GLM4 = CallFormat("glm4", headed(r"(?P<name>[\w.\-]+)\n"), begins=naming)
 GLM = CallFormat(
     "glm",
     elements(
-        r"^(?P<name>[^<\n]+?)\s*(?P<body>(?:<arg_key>.*)?)\s*$",
+        r"^\s*(?P<name>[^<\n]+?)\s*(?P<body>(?:<arg_key>.*)?)\s*$",
         r"<arg_key>(?P<key>.*?)</arg_key>\s*<arg_value>(?P<value>.*?)</arg_value>",
         strip="",
     ),
     ("<tool_call>",),
     ("</tool_call>",),
+    inner=("<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"),
 )
 QWEN_XML = CallFormat("qwen_xml", elements(_XML_FUNCTION, _XML_PARAMETER), ("<tool_call>",), ("</tool_call>",))
 SEED = CallFormat("seed", elements(_XML_FUNCTION, _XML_PARAMETER), ("<seed:tool_call>",), ("</seed:tool_call>",))
@@ -92,12 +96,14 @@ DEEPSEEK_3 = CallFormat(
     ),
     ("<｜tool▁calls▁begin｜>",),
     ("<｜tool▁calls▁end｜>",),
+    inner=_DEEPSEEK,
 )
 DEEPSEEK_3_1 = CallFormat(
     "deepseek_3_1",
     headed(r"<｜tool▁call▁begin｜>(?P<name>[^<]+)<｜tool▁sep｜>", r"<｜tool▁call▁end｜>"),
     ("<｜tool▁calls▁begin｜>",),
     ("<｜tool▁calls▁end｜>",),
+    inner=_DEEPSEEK,
 )
 DEEPSEEK_3_2 = CallFormat(
     "deepseek_3_2",
@@ -108,6 +114,7 @@ DEEPSEEK_3_2 = CallFormat(
     ),
     (f"<{_DSML}function_calls>",),
     (f"</{_DSML}function_calls>",),
+    inner=(_DSML,),
 )
 KIMI = CallFormat(
     "kimi",
@@ -117,6 +124,7 @@ KIMI = CallFormat(
     ),
     ("<|tool_calls_section_begin|>",),
     ("<|tool_calls_section_end|>",),
+    inner=("<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>"),
 )
 HARMONY = CallFormat(
     "harmony",
@@ -129,6 +137,7 @@ HARMONY = CallFormat(
         "<|channel|>commentary<|message|>",
         "<|end|>",
     ),
+    inner=("<|channel|>", "<|constrain|>", "<|message|>"),
 )
 COMMAND = CallFormat(
     "command",
@@ -138,23 +147,25 @@ COMMAND = CallFormat(
     skips=("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
 )
 COMMAND_R = CallFormat(
-    "command_r", objects(name="tool_name", arguments="parameters"), ("Action: ```json\n", "Action:```json\n"), ("\n```",)
+    "command_r",
+    objects(name="tool_name", arguments="parameters"),
+    ("Action: ```json\n", "Action:```json\n"),
+    ("\n```",),
 )
 GRANITE = CallFormat("granite", objects(), ("<|tool_call|>", "<tool_call>"))
 PHI = CallFormat("phi", objects(), ("<|tool_call|>",), ("<|/tool_call|>",))
-INTERNLM = CallFormat(
-    "internlm", objects(arguments="parameters"), ("<|action_start|><|plugin|>",), ("<|action_end|>",)
-)
+INTERNLM = CallFormat("internlm", objects(arguments="parameters"), ("<|action_start|><|plugin|>",), ("<|action_end|>",))
 NEMOTRON = CallFormat("nemotron", objects(), ("<TOOLCALL>",), ("</TOOLCALL>",))
 HUNYUAN = CallFormat(
     "hunyuan",
     headed(r"<tool_call>function<tool_sep>(?P<name>[^\n]+)\n```json\n", r"\n?```</tool_call>"),
     ("<tool_calls>",),
     ("</tool_calls>",),
+    inner=("<tool_call>", "<tool_sep>", "</tool_call>"),
 )
-GEMMA = CallFormat("gemma", braced('<|"|>'), ("<|tool_call>",), ("<tool_call|>",))
+GEMMA = CallFormat("gemma", braced('<|"|>'), ("<|tool_call>",), ("<tool_call|>",), inner=('<|"|>',))
 FUNCTION_GEMMA = CallFormat(
-    "function_gemma", braced("<escape>"), ("<start_function_call>",), ("<end_function_call>",)
+    "function_gemma", braced("<escape>"), ("<start_function_call>",), ("<end_function_call>",), inner=("<escape>",)
 )
 REACT = CallFormat(
     "react", headed(r"(?:Action:\s*)?(?P<name>[^\n]+?)\s*\nAction Input:\s*"), ("Action: ",), ("\nObservation:",)

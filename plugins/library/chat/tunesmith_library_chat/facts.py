@@ -10,15 +10,7 @@ from typing import Any
 from tunesmith.traits import TemplateTraits
 
 from tunesmith_library_chat.calls import CallFormat
-
-
-@dataclass(frozen=True)
-class Thinking:
-    """How a model's thoughts are told from its answer."""
-
-    open: str = "<think>"
-    close: str = "</think>"
-    switch: str | None = None  # the template's variable that switches thoughts on and off; None: nothing does
+from tunesmith_library_chat.thoughts import Thinking
 
 
 @dataclass(frozen=True)

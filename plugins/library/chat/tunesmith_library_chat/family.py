@@ -11,6 +11,7 @@ from tunesmith import announce, hookimpl
 
 from tunesmith_library_chat.facts import TemplateFacts
 from tunesmith_library_chat.template import ChatTemplate
+from tunesmith_library_chat.thoughts import Thinking
 from tunesmith_library_chat.tokenizers import tokenizer_of
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ class FamilyTemplate:
             _jinja_of(type(self)),
             facts.stop or (str(tokenizer_of(processor).eos_token),),
             calls=facts.calls,
-            thinking=facts.thinking,
+            thinking=facts.thinking or Thinking(),
         )
+        template = template if facts.thinking else template.with_written_thoughts()
         template = template.with_variables(**facts.variables).with_variables(**self._variables())
         return template.with_default_system(self.default_system)
 

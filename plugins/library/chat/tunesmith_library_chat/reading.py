@@ -1,7 +1,6 @@
 """From the tokens of answers to text, while they arrive.
 
-This is where a template that tells thoughts and tool calls from text reads them: between the text that is certain and
-the pieces.
+Where thoughts and calls of tools are told from text, it is done between the text that is certain and the pieces.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 
 from tunesmith.types import Answer, Delta, FinishReason, LogProb, Piece
 
+from tunesmith_library_chat.answers import AnswerReader
 from tunesmith_library_chat.detokenizing import Detokenizer, StopFinder
 from tunesmith_library_chat.tokenizers import tokenizer_of
 
@@ -25,21 +25,26 @@ class Reading:
     decode: Callable[[Sequence[int]], str]
     stop: Sequence[str] = ()  # strings that end an answer, for ends of several tokens
     skipped: Collection[int] = ()  # ids that are left out of the text
+    split: Callable[[], AnswerReader] | None = None  # tells thoughts and calls from the text; None: all is text
 
 
-def reading_of(processor: Any, stop: Sequence[str], skip_special_tokens: bool) -> Reading:
+def reading_of(
+    processor: Any, stop: Sequence[str], skip_special_tokens: bool, split: Callable[[], AnswerReader] | None = None
+) -> Reading:
     """How a tokenizer's tokens are read.
 
-    A special token inside a stop string of several tokens is not skipped: it must be seen, or the string would not be
-    found.
+    A special token inside a stop string of several tokens, or inside a mark, is not skipped: it must be seen, or the
+    string would not be found.
     """
     tokenizer = tokenizer_of(processor)
     special = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
-    skipped = {index for index, token in special if not any(token in string for string in stop)}
+    sought = (*stop, *(split().marks if split else ()))
+    skipped = {index for index, token in special if not any(token in string for string in sought)}
     return Reading(
         decode=functools.partial(tokenizer.decode, skip_special_tokens=False, clean_up_tokenization_spaces=False),
         stop=stop,
         skipped=frozenset(skipped) if skip_special_tokens else frozenset(),
+        split=split,
     )
 
 
@@ -49,6 +54,7 @@ class Reader:
     def __init__(self, index: int, reading: Reading) -> None:
         self._index, self._skipped = index, reading.skipped
         self._text, self._stop = Detokenizer(reading.decode), StopFinder(reading.stop)
+        self._split = reading.split() if reading.split else None
         self._tokens: list[int] = []  # since the last piece
         self._log_probs: list[LogProb] = []
 
@@ -74,7 +80,11 @@ class Reader:
     def _piece(self, text: str, reason: FinishReason | None = None) -> Piece:
         tokens, self._tokens = tuple(self._tokens), []
         log_probs, self._log_probs = tuple(self._log_probs), []
-        return Piece(self._index, text, tokens, log_probs, reason)
+        if self._split is None:
+            return Piece(self._index, text, tokens, log_probs, reason)
+        parts = self._split.push(text)
+        parts = parts + self._split.finish() if reason else parts
+        return Piece(self._index, parts.text, tokens, log_probs, reason, parts.thought, parts.calls)
 
 
 def read(answers: Sequence[Answer], reading: Reading) -> Iterator[Piece]:

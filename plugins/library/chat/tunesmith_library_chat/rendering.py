@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tunesmith_library_chat.spans import Span
-from tunesmith_library_chat.spelling import Ranges, Tokens, spelt
+from tunesmith_library_chat.spelling import Control, Ranges, spelt
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,6 @@ class Rendered:
     literal: Ranges = ()  # where the conversation spells control tokens, which are text there
 
 
-def written(text: str, control: Tokens) -> Rendered:
+def written(text: str, control: Control) -> Rendered:
     """A text by itself, of which nothing is a template's; `control` are the tokens that are text in it."""
     return Rendered(text, (), spelt(text, control))

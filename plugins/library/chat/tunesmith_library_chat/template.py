@@ -9,27 +9,26 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from importlib import resources
 from typing import Any, Literal
 
 from tunesmith.errors import DataError
 from tunesmith.types import Answer, Conversation, Message, Piece, Request, Sampling
 
+from tunesmith_library_chat.answers import AnswerReader, declared, message_of
+from tunesmith_library_chat.calls import CallFormat
 from tunesmith_library_chat.messages import canonical, content_form, content_in
 from tunesmith_library_chat.reading import read, reading_of
 from tunesmith_library_chat.rendering import Rendered
 from tunesmith_library_chat.requests import request_of
+from tunesmith_library_chat.sources import GENERATION_TAG, MARKS, compiled, exported_source
 from tunesmith_library_chat.spans import Marks, Search, assign, clip, cut_after
-from tunesmith_library_chat.spelling import Tokens, Unmarked, free_mark, marked, spells
+from tunesmith_library_chat.spelling import NOTHING, Control, Unmarked, free_mark, marked, spells
+from tunesmith_library_chat.thoughts import WRITTEN_THOUGHTS, Thinking, behind_empty_thoughts
 from tunesmith_library_chat.tokenizers import tokenizer_of
 from tunesmith_library_chat.tokenizing import added_tokens, special_tokens
-
-_GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
-_MARKS = "generation_marks"  # the variable that carries a rendering's `Marks` to the tag
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,12 @@ class ChatTemplate:
     variables: Mapping[str, Any] = field(default_factory=dict)  # for the template: bos_token, enable_thinking, …
     # whether a control token that a conversation spells is text, or that token
     special_tokens: Literal["text", "parse"] = "text"
-    control: Tokens = ()  # what a conversation may not forge: special tokens, and what else marks turns; see `bind`
+    control: Control = (
+        NOTHING  # what a conversation may not forge: special tokens, and what else marks turns; see `bind`
+    )
+    calls: CallFormat | None = None  # how it writes calls of tools, to tell them from text; None: not known
+    thinking: Thinking | None = None  # how it writes thoughts; None: not known
+    train_empty_thought: bool = True  # whether the empty thought of an answer without one is trained
 
     @classmethod
     def packaged(cls, package: str, file: str, name: str, *stop: str) -> ChatTemplate:
@@ -57,10 +61,10 @@ class ChatTemplate:
         tokenizer = tokenizer_of(processor)
         names = ("bos_token", "eos_token", "unk_token", "pad_token")
         tokens = {name: str(getattr(tokenizer, name)) for name in names if getattr(tokenizer, name, None) is not None}
-        bound = replace(self, variables={**tokens, **self.variables}, control=())
+        bound = replace(self, variables={**tokens, **self.variables}, control=NOTHING)
         if self.special_tokens == "parse":
             return bound
-        return replace(bound, control=(*special_tokens(tokenizer), *_turn_marks(bound, tokenizer)))
+        return replace(bound, control=Control({*special_tokens(tokenizer), *_turn_marks(bound, tokenizer)}))
 
     def with_variables(self, **variables: Any) -> ChatTemplate:
         """The same template with further variables; those of value None are left to the template."""
@@ -82,10 +86,17 @@ class ChatTemplate:
         )
         return replace(self, jinja=head + self.jinja)
 
+    def with_written_thoughts(self) -> ChatTemplate:
+        """The same template, which writes thoughts in `<think>` blocks before the content, for it has no form for them.
+
+        It is part of the Jinja too. A template that reads them itself stays as it is.
+        """
+        return self if "reasoning" in self.jinja else replace(self, jinja=WRITTEN_THOUGHTS + self.jinja)
+
     @property
     def marked(self) -> bool:
         """Whether the template marks what the assistant says."""
-        return _GENERATION_TAG.search(self.jinja) is not None
+        return GENERATION_TAG.search(self.jinja) is not None
 
     @property
     def exported(self) -> str:
@@ -94,16 +105,7 @@ class ChatTemplate:
         The generation marks become `{% if true %}`. The variables become defaults; special tokens are left to the
         tokenizer.
         """
-        settings = "".join(
-            f"{{%- set {name} = {name} | default({_literal(value)}) %}}"
-            for name, value in self.variables.items()
-            if value is not None and not name.endswith("_token")
-        )
-        if settings and self.jinja.startswith("\n"):  # Jinja trims a line break behind a statement, not an expression
-            settings += "{{ '' }}"
-        return settings + _GENERATION_TAG.sub(
-            lambda tag: f"{{%{tag[1]} {'endif' if tag[2] else 'if true'} {tag[3]}%}}", self.jinja
-        )
+        return exported_source(self.jinja, self.variables)
 
     def render(
         self,
@@ -127,7 +129,10 @@ class ChatTemplate:
         Raises: DataError when the template refuses the conversation, with the template's reason.
         """
         turns = [canonical(message, content_form(self.jinja)) for message in messages]
-        rendered = self._guarded(turns, add_generation_prompt, {**variables, "tools": list(tools) if tools else None})
+        given = {**self._switched(variables), "tools": list(tools) if tools else None}
+        rendered = self._guarded(turns, add_generation_prompt, given)
+        if self.thinking and not self.train_empty_thought:
+            rendered = replace(rendered, spans=behind_empty_thoughts(rendered.text, rendered.spans, self.thinking))
         if not continue_final_message:
             return rendered
         last = len(turns) - 1
@@ -159,7 +164,13 @@ class ChatTemplate:
         return request_of(self, processor, conversation, sampling, stop, context_length)
 
     def read(
-        self, processor: Any, answers: Sequence[Answer], *, stop: Sequence[str] = (), skip_special_tokens: bool = True
+        self,
+        processor: Any,
+        answers: Sequence[Answer],
+        *,
+        stop: Sequence[str] = (),
+        skip_special_tokens: bool = True,
+        conversation: Conversation | None = None,
     ) -> Iterator[Piece]:
         """Read answers of an engine as text while they are given, each without the string that ends it.
 
@@ -170,11 +181,31 @@ class ChatTemplate:
             answers: the place of an answer is the `index` of its pieces.
             stop: strings that end an answer, beside the template's.
             skip_special_tokens: leave special tokens out of the text.
+            conversation: what these are answers to: thoughts and calls of tools are told from text. None: all is text.
 
         Raises: what went wrong in the engine.
         """
         strings = tuple(dict.fromkeys((*self.stop, *stop)))
-        return read(answers, reading_of(processor, strings, skip_special_tokens))
+        split = functools.partial(self.reader, conversation) if conversation else None
+        return read(answers, reading_of(processor, strings, skip_special_tokens, split))
+
+    def reader(self, conversation: Conversation) -> AnswerReader:
+        """What takes the text of an answer to a conversation apart, while it arrives: thoughts, text, calls of tools."""
+        prompt = self.render(conversation.messages, add_generation_prompt=True, **conversation.variables).text
+        begun = bool(self.thinking and self.thinking.begun(prompt))
+        return AnswerReader(self.calls, self.thinking, declared(conversation.tools), thought=begun)
+
+    def parse(self, text: str, conversation: Conversation) -> Message:
+        """A whole answer to a conversation as a message: `content`, `reasoning`, `tool_calls`."""
+        reader = self.reader(conversation)
+        return message_of(reader.push(text) + reader.finish())
+
+    def _switched(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Variables of one rendering, `enable_thinking` under the template's own name for it."""
+        given = dict(variables)
+        if self.thinking and self.thinking.switch and "enable_thinking" in given:
+            given[self.thinking.switch] = given.pop("enable_thinking")
+        return {name: value for name, value in given.items() if value is not None}
 
     def _guarded(self, turns: list[Message], prompt: bool, given: Mapping[str, Any]) -> Rendered:
         """Render what is not the template's own with a mark in each control token that it spells."""
@@ -192,10 +223,10 @@ class ChatTemplate:
 
     def _render(self, turns: list[Message], prompt: bool, variables: Mapping[str, Any]) -> Rendered:
         marks = Marks()
-        text = self._fill(turns, prompt, {**variables, _MARKS: marks})
+        text = self._fill(turns, prompt, {**variables, MARKS: marks})
         if marks.forged_in(text):
             marks = marks.absent_from(text)
-            text = self._fill(turns, prompt, {**variables, _MARKS: marks})
+            text = self._fill(turns, prompt, {**variables, MARKS: marks})
         text, ranges = marks.read(text)
 
         def fill(some: Sequence[Message], add_generation_prompt: bool) -> str | None:
@@ -214,21 +245,9 @@ class ChatTemplate:
 
         try:
             values = {"documents": None, **variables, "messages": list(turns), "add_generation_prompt": prompt}
-            return str(_compile(self.jinja).render(values))
+            return str(compiled(self.jinja).render(values))
         except (TemplateError, TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
             raise DataError(f"template {self.name} cannot render this conversation: {error}") from error
-
-
-def _literal(value: Any) -> str:
-    """A value as Jinja writes it; JSON but for its three words."""
-    words = {None: "none", True: "true", False: "false"}
-    if value is None or isinstance(value, bool):
-        return words[value]
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(str(key))}: {_literal(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_literal, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def find_stop(template: ChatTemplate) -> str | None:
@@ -242,55 +261,17 @@ def find_stop(template: ChatTemplate) -> str | None:
     return behind.splitlines()[0].rstrip() if behind else None
 
 
-def _turn_marks(template: ChatTemplate, tokenizer: Any) -> Tokens:
+def _turn_marks(template: ChatTemplate, tokenizer: Any) -> list[str]:
     """Tokens of a tokenizer that the template writes around turns, though they are not special there.
 
     The conversation ends with a question, so that nothing of an answer's own marks, such as `<think>`, is among them.
     """
-    others = [token for token in added_tokens(tokenizer) if token not in special_tokens(tokenizer)]
+    others = added_tokens(tokenizer) - special_tokens(tokenizer)
     if not others:
-        return ()
+        return []
     said = [{"role": role, "content": "a"} for role in ("user", "assistant", "user")]
     try:
         text = template.render(said).text
     except DataError:
-        return ()
-    return tuple(token for token in others if token in text)
-
-
-@functools.lru_cache(maxsize=64)
-def _compile(source: str) -> Any:
-    """Compile a template in a sandbox with the names that transformers gives to chat templates."""
-    import jinja2
-    from jinja2 import nodes
-    from jinja2.ext import Extension, loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(Extension):
-        tags = {"generation"}
-
-        def parse(self, parser: Any) -> nodes.Node:
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            call = self.call_method("_mark", [nodes.Name(_MARKS, "load")])
-            return nodes.CallBlock(call, [], [], body).set_lineno(line)
-
-        def _mark(self, marks: Any, caller: Any) -> str:
-            return marks.wrap(caller()) if isinstance(marks, Marks) else caller()
-
-    def refuse(message: str) -> None:
-        raise jinja2.TemplateError(message)
-
-    def to_json(value: Any, ensure_ascii: bool = False, **arguments: Any) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, **arguments)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
-    )
-    environment.filters["tojson"] = to_json
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda pattern: datetime.now().strftime(pattern)
-    try:
-        return environment.from_string(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise DataError(f"line {error.lineno} of the chat template is not Jinja: {error}") from error
+        return []
+    return [token for token in others if token in text]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from tunesmith_library_chat.rendering import Rendered
-from tunesmith_library_chat.spelling import Ranges, Tokens, find_tokens
+from tunesmith_library_chat.spelling import Control, Ranges, find_tokens
 
 _PRIVATE = range(0xF0000, 0x10FFFE)  # characters for private use, of which some stand for the first one of a token
 _COPIES = 4  # of a tokenizer, each with other characters
@@ -25,19 +25,23 @@ class Encoding(Protocol):
     def token_to_chars(self, token: int) -> Any: ...
 
 
-def special_tokens(tokenizer: Any) -> Tokens:
-    """The strings that a tokenizer takes for control tokens, in ascending order."""
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    return tuple(sorted({token.content for token in added.values() if token.special and token.content}))
+def special_tokens(tokenizer: Any) -> frozenset[str]:
+    """The strings that a tokenizer takes for control tokens."""
+    return frozenset(token.content for token in _added(tokenizer) if token.special)
 
 
-def added_tokens(tokenizer: Any) -> Tokens:
+def added_tokens(tokenizer: Any) -> frozenset[str]:
     """All strings that a tokenizer takes for one token each, whether they are special or not."""
-    return tuple(sorted({token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values()} - {""}))
+    return frozenset(token.content for token in _added(tokenizer))
+
+
+def _added(tokenizer: Any) -> Iterable[Any]:
+    found: Iterable[Any] = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    return found
 
 
 def tokenize(
-    tokenizer: Any, rendered: Sequence[Rendered], *, control: Tokens, add_special_tokens: bool = False
+    tokenizer: Any, rendered: Sequence[Rendered], *, control: Control, add_special_tokens: bool = False
 ) -> list[Encoding]:
     """Tokenise texts at once; where one spells control tokens (`Rendered.literal`), those become tokens of text.
 
@@ -55,7 +59,7 @@ def tokenize(
     ]
 
 
-def _tokens_of(tokenizer: Any, text: str, literal: Ranges, control: Tokens, add_special_tokens: bool) -> Encoding:
+def _tokens_of(tokenizer: Any, text: str, literal: Ranges, control: Control, add_special_tokens: bool) -> Encoding:
     """The tokens of a text that spells control tokens.
 
     A copy of the tokenizer does not know them, but stand-ins of the same length, which take the places of those that
@@ -76,12 +80,12 @@ class _Copy:
         characters: that no text holds; they replace the first character of tokens.
     """
 
-    def __init__(self, tokenizer: Any, control: Tokens, characters: Sequence[str]) -> None:
+    def __init__(self, tokenizer: Any, control: Control, characters: Sequence[str]) -> None:
         from tokenizers import AddedToken, Tokenizer
 
         described = json.loads(tokenizer.backend_tokenizer.to_str())
         for token in described["added_tokens"]:
-            token["special"] = token["special"] or token["content"] in control
+            token["special"] = token["special"] or token["content"] in control.tokens
         self.characters = frozenset(characters)
         self._tokenizer = Tokenizer.from_str(json.dumps(described))
         self._tokenizer.encode_special_tokens = True
@@ -114,7 +118,7 @@ class _Restored:
 _copies: weakref.WeakKeyDictionary[Any, dict[Any, _Copy]] = weakref.WeakKeyDictionary()
 
 
-def _copy_for(tokenizer: Any, control: Tokens, text: str) -> _Copy:
+def _copy_for(tokenizer: Any, control: Control, text: str) -> _Copy:
     """A copy whose characters the text does not hold; made once per tokenizer, for it takes a second."""
     held = set(text)
     copies = _copies.setdefault(tokenizer, {})
@@ -129,7 +133,7 @@ def _copy_for(tokenizer: Any, control: Tokens, text: str) -> _Copy:
     return made
 
 
-def _stand_ins(control: Tokens, characters: Sequence[str]) -> dict[str, str]:
+def _stand_ins(control: Control, characters: Sequence[str]) -> dict[str, str]:
     """For each token a string of its length, with another first character; no two alike."""
     return {
         token: characters[number] + ending
@@ -138,8 +142,8 @@ def _stand_ins(control: Tokens, characters: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _by_ending(control: Tokens) -> dict[str, list[str]]:
+def _by_ending(control: Control) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for token in control:
+    for token in control.tokens:
         found.setdefault(token[1:], []).append(token)
     return found

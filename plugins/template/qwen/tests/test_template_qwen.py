@@ -65,18 +65,18 @@ def random_chat(rng: random.Random, thoughts: bool) -> list[dict[str, Any]]:
 
 
 def test_qwen_text() -> None:
-    rendered = Qwen().chat_template().render(THOUGHTS[:2])
+    rendered = Qwen().chat_template(None).render(THOUGHTS[:2])
     assert rendered.text == (
         "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
         "<|im_start|>user\n1?<|im_end|>\n<|im_start|>assistant\n<think>\neasy\n</think>\n\none<|im_end|>\n"
     )
-    two = Qwen(default_system="You are a helpful assistant.").chat_template()
+    two = Qwen(default_system="You are a helpful assistant.").chat_template(None)
     assert two.render(THOUGHTS[:1]).text.startswith("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n")
 
 
 def test_qwen3_drops_the_thoughts_before_the_last_question() -> None:
     call = '<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": "ü"}}\n</tool_call>'
-    rendered = Qwen3().chat_template().render(THOUGHTS)
+    rendered = Qwen3().chat_template(None).render(THOUGHTS)
     assert rendered.text == (
         "<|im_start|>user\n1?<|im_end|>\n<|im_start|>assistant\none<|im_end|>\n<|im_start|>user\n2?<|im_end|>\n"
         f"<|im_start|>assistant\n<think>\nhard\n</think>\n\n{call}<|im_end|>\n"
@@ -93,7 +93,7 @@ def test_qwen3_drops_the_thoughts_before_the_last_question() -> None:
 def test_preserved_thoughts_make_every_answer_what_the_model_says() -> None:
     """Then each prompt is a prefix of the whole conversation, and each span begins where its prompt ends."""
     for plugin in (Qwen3(preserve_thinking=True), Qwen3Thinking(preserve_thinking=True)):
-        template = plugin.chat_template()
+        template = plugin.chat_template(None)
         rendered = template.render(THOUGHTS)
         for span in rendered.spans:
             asked = template.render(THOUGHTS[: span.message], add_generation_prompt=True).text
@@ -104,16 +104,20 @@ def test_preserved_thoughts_make_every_answer_what_the_model_says() -> None:
 @pytest.mark.parametrize(
     ("plugin", "prompt", "trained"),
     [
-        (Qwen3(), "", "<think>\n\n</think>\n\nHi<|im_end|>"),
-        (Qwen3(enable_thinking=True), "", "<think>\n\n</think>\n\nHi<|im_end|>"),
-        (Qwen3(enable_thinking=False), "<think>\n\n</think>\n\n", "Hi<|im_end|>"),
-        (Qwen3Thinking(), "<think>\n", "\n</think>\n\nHi<|im_end|>"),
+        (Qwen3(train_empty_thought=True), "", "<think>\n\n</think>\n\nHi<|im_end|>"),
+        (Qwen3(train_empty_thought=True, enable_thinking=True), "", "<think>\n\n</think>\n\nHi<|im_end|>"),
+        (Qwen3(train_empty_thought=True, enable_thinking=False), "<think>\n\n</think>\n\n", "Hi<|im_end|>"),
+        (Qwen3Thinking(train_empty_thought=True), "<think>\n", "\n</think>\n\nHi<|im_end|>"),
         (Qwen3NoThink(), "", "Hi<|im_end|>"),
     ],
 )
 def test_an_answer_without_thought(plugin: Any, prompt: str, trained: str) -> None:
-    """What the prompt writes is not trained."""
-    template = plugin.chat_template()
+    """What the prompt writes is not trained, and of the rest the empty thought only if that is wanted."""
+    if "train_empty_thought" in vars(plugin):
+        default = type(plugin)(enable_thinking=plugin.enable_thinking) if isinstance(plugin, Qwen3) else Qwen3Thinking()
+        rendered = default.chat_template(None).render([THOUGHTS[0], {"role": "assistant", "content": "Hi"}])
+        assert said(rendered) == ["Hi<|im_end|>"]
+    template = plugin.chat_template(None)
     asked = template.render(THOUGHTS[:1], add_generation_prompt=True).text
     rendered = template.render([THOUGHTS[0], {"role": "assistant", "content": "Hi"}])
     assert asked == "<|im_start|>user\n1?<|im_end|>\n<|im_start|>assistant\n" + prompt
@@ -124,11 +128,11 @@ def test_an_answer_without_thought(plugin: Any, prompt: str, trained: str) -> No
 def test_thought_inside_the_content() -> None:
     inside = [THOUGHTS[0], {"role": "assistant", "content": "<think>\neasy\n</think>\n\none"}]
     for plugin in (Qwen3(), Qwen3Thinking()):
-        assert plugin.chat_template().render(inside) == plugin.chat_template().render(THOUGHTS[:2])
+        assert plugin.chat_template(None).render(inside) == plugin.chat_template(None).render(THOUGHTS[:2])
 
 
 def test_options_travel_in_the_exported_template(tiny_bpe: Any) -> None:
-    template = Qwen3(enable_thinking=False, default_system="Be brief.").chat_template()
+    template = Qwen3(enable_thinking=False, default_system="Be brief.").chat_template(None)
     theirs = tiny_bpe.apply_chat_template(
         THOUGHTS[:1], chat_template=template.exported, tokenize=False, add_generation_prompt=True
     )
@@ -140,7 +144,7 @@ def test_options_travel_in_the_exported_template(tiny_bpe: Any) -> None:
     ("plugin", "file", "thoughts", "variables"),
     [
         (Qwen(), "qwen2_5", False, {}),
-        (Qwen3(), "qwen3", True, {}),
+        (Qwen3(train_empty_thought=True), "qwen3", True, {}),
         (Qwen3(enable_thinking=False), "qwen3", False, {"enable_thinking": False}),
         (Qwen3NoThink(), "qwen3_instruct_2507", True, {}),
     ],
@@ -152,7 +156,7 @@ def test_official_template_renders_the_same(
     """TRL keeps copies of the official templates; they have no marks, so their spans are searched for."""
     trl = pytest.importorskip("trl")
     official = (Path(trl.__file__).parent / "chat_templates" / f"{file}.jinja").read_text(encoding="utf-8")
-    ours, searched = plugin.chat_template(), ChatTemplate("official", official, ("<|im_end|>",), variables)
+    ours, searched = plugin.chat_template(None), ChatTemplate("official", official, ("<|im_end|>",), variables)
     rng = random.Random(0)
     for _ in range(60):
         chat = random_chat(rng, thoughts)
@@ -165,9 +169,17 @@ def test_official_template_renders_the_same(
         assert searched.render(chat, tools).spans == ours.render(chat, tools).spans
 
 
-@pytest.mark.parametrize("plugin", [Qwen(), Qwen3(), Qwen3NoThink(), Qwen3Thinking(preserve_thinking=True)])
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        Qwen(),
+        Qwen3(train_empty_thought=True),
+        Qwen3NoThink(),
+        Qwen3Thinking(preserve_thinking=True, train_empty_thought=True),
+    ],
+)
 def test_transformers_renders_and_masks_the_same(plugin: Any, tiny_bpe: Any) -> None:
-    template = plugin.chat_template()
+    template = plugin.chat_template(None)
     rng = random.Random(1)
     for _ in range(20):
         chat = random_chat(rng, thoughts=True)
@@ -191,7 +203,9 @@ def test_real_tokens(real_files: Path) -> None:
     transformers = pytest.importorskip("transformers")
     tokenizer = transformers.AutoTokenizer.from_pretrained(real_files / "tokenizers" / "qwen")
     for plugin in (Qwen(), Qwen3NoThink()):
-        rendered = plugin.chat_template().render([THOUGHTS[0], {"role": "assistant", "content": "Three, of course"}])
+        rendered = plugin.chat_template(None).render(
+            [THOUGHTS[0], {"role": "assistant", "content": "Three, of course"}]
+        )
         encoded = tokenizer(rendered.text, add_special_tokens=False, return_offsets_mapping=True)
         tokens = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
         (span,) = rendered.spans
@@ -204,7 +218,7 @@ def test_real_tokens(real_files: Path) -> None:
 @pytest.mark.real
 def test_search_agrees_with_marks_on_real_tool_conversations(real_files: Path) -> None:
     roles = {"human": "user", "gpt": "assistant", "function_call": "assistant", "observation": "tool"}
-    template = Qwen3().chat_template()
+    template = Qwen3(train_empty_thought=True).chat_template(None)
     unmarked = ChatTemplate("unmarked", template.exported, template.stop)
     for row in json.loads((real_files / "data" / "glaive_toolcall_en_demo.json").read_text(encoding="utf-8"))[:100]:
         chat = [{"role": roles[turn["from"]], "content": turn["value"]} for turn in row["conversations"]]

@@ -1,0 +1,86 @@
+"""The Jinja of chat templates: compiled in a sandbox, and written for other programs."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from tunesmith.errors import DataError
+
+from tunesmith_library_chat.spans import Marks
+
+GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
+MARKS = "generation_marks"  # the variable that carries a rendering's `Marks` to the tag
+
+
+def now() -> datetime:
+    """The time by which templates write the date."""
+    return datetime.now()
+
+
+def exported_source(source: str, variables: Mapping[str, Any]) -> str:
+    """A template for other programs, with its variables as defaults; special tokens are left to the tokenizer."""
+    settings = "".join(
+        f"{{%- set {name} = {name} | default({_literal(value)}) %}}"
+        for name, value in variables.items()
+        if value is not None and not name.endswith("_token")
+    )
+    if settings and source.startswith("\n"):  # Jinja trims a line break behind a statement, not an expression
+        settings += "{{ '' }}"
+    return settings + GENERATION_TAG.sub(
+        lambda tag: f"{{%{tag[1]} {'endif' if tag[2] else 'if true'} {tag[3]}%}}", source
+    )
+
+
+def _literal(value: Any) -> str:
+    """A value as Jinja writes it; JSON but for its three words."""
+    words = {None: "none", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(str(key))}: {_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+@functools.lru_cache(maxsize=64)
+def compiled(source: str) -> Any:
+    """Compile a template in a sandbox with the names that transformers gives to chat templates."""
+    import jinja2
+    from jinja2 import nodes
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        tags = {"generation"}
+
+        def parse(self, parser: Any) -> nodes.Node:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            call = self.call_method("_mark", [nodes.Name(MARKS, "load")])
+            return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+        def _mark(self, marks: Any, caller: Any) -> str:
+            return marks.wrap(caller()) if isinstance(marks, Marks) else caller()
+
+    def refuse(message: str) -> None:
+        raise jinja2.TemplateError(message)
+
+    def to_json(value: Any, ensure_ascii: bool = False, **arguments: Any) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, **arguments)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
+    environment.filters["tojson"] = to_json
+    environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = lambda pattern: now().strftime(pattern)
+    try:
+        return environment.from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise DataError(f"line {error.lineno} of the chat template is not Jinja: {error}") from error
