@@ -36,7 +36,8 @@ def give_back(folder: Path, start: Start) -> None:
     """Rewrite a saved adapter of a changed base as a plain LoRA of the untouched one, of twice the rank.
 
     W - s B0 A0 + s B A = W + [s B, -s B0] [A; A0]  (Meng et al. 2024, PiSSA, arXiv 2404.02948, appendix on the
-    conversion to LoRA). The scale goes into B, so that alpha / rank is 1.
+    conversion to LoRA). The scale goes into B, so that alpha / rank is 1. A layer with fewer outputs than the rank had
+    as many as it has.
     """
     config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     weights = load_file(folder / _WEIGHTS)
@@ -44,8 +45,9 @@ def give_back(folder: Path, start: Start) -> None:
         a, b = f"{name}.lora_A.weight", f"{name}.lora_B.weight"
         weights[a] = torch.cat([weights[a].float(), first_a])
         weights[b] = torch.cat([weights[b].float() * scale, first_b * -scale], dim=1)
-    ranks = {layer: 2 * rank for layer, rank in (config["rank_pattern"] or {}).items()}
     rank = 2 * config["r"]
+    found = {name.removeprefix("base_model.model."): len(weights[f"{name}.lora_A.weight"]) for name in start}
+    ranks = {layer: width for layer, width in found.items() if width != rank}
     changes = {"r": rank, "lora_alpha": rank, "rank_pattern": ranks, "alpha_pattern": ranks}
     config |= {**changes, "use_rslora": False, "init_lora_weights": True}
     with filling(folder, last=(_CONFIG,)) as draft:

@@ -45,7 +45,7 @@ class Merged:
         from tunesmith_library_publishing.inventory import read_json
         from tunesmith_library_publishing.whole import save_whole
 
-        from .verify import Probe, refuse_non_finite
+        from .verify import Probe, load_again, refuse_non_finite
         from .writing import chosen_numbers, compare_inventory, round_weights
 
         base = handle.source.path
@@ -69,10 +69,10 @@ class Merged:
             draft.mkdir()
             options: dict[str, Any] = {"numbers": numbers, "max_shard_size": self.max_shard_size}
             result = save_whole(model, handle.processor, handle.template, base, draft, **options)
-            load_again, device = type(model).from_pretrained, model.device
+            model_class, device = type(model), model.device
             del model  # its memory is for the written one
             if probe:
                 compare_inventory(base, draft, result)
-                probe.compare("writing", load_again(draft, dtype="float32").to(device), self.tolerance)
+                probe.compare("writing", load_again(model_class, draft).to(device), self.tolerance)
                 probe.compare_template(type(handle.processor).from_pretrained(draft))
         return output_dir

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +25,20 @@ def refuse_non_finite(model: Any) -> None:
             f"{len(names)} tensors of the model hold NaN or infinity: {', '.join(names[:3])}{more}.\n"
             "  nothing was written; train again from a checkpoint before, or look at the base"
         )
+
+
+def load_again(model_class: Any, folder: Path) -> Any:
+    """The written model in float32, as the class that was merged: of a published one that holds more, its part.
+
+    transformers reports every tensor that this class does not have; the inventory has told of them.
+    """
+    log = logging.getLogger("transformers.modeling_utils")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        return model_class.from_pretrained(folder, dtype="float32")
+    finally:
+        log.setLevel(level)
 
 
 class Probe:

@@ -17,7 +17,9 @@ from tunesmith.messages import logger
 from tunesmith_library_publishing.inventory import read_json
 from tunesmith_library_publishing.naming import published_class
 
-_IGNORED = frozenset({"_name_or_path", "name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"})
+# What is said of every file anew, and what a loop asks of a model for the time of the training.
+_FILE = ("_name_or_path", "name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
+_IGNORED = frozenset({*_FILE, "use_cache", "output_router_logits"})
 # What a model with a text part reads from its own configuration, and not from that part's.
 _OUTER = ("tie_word_embeddings", "id2label", "label2id", "problem_type", "pad_token_id")
 # The older words for what is one mapping now; both together would contradict each other.
@@ -115,7 +117,8 @@ def _is_config(value: Any) -> bool:
 
 def _own(model: Any, raw: Mapping[str, Any]) -> dict[str, Any]:
     """transformers' words for a configuration, and what it does not know of."""
-    return {**raw, **model.config.to_dict(), "architectures": raw["architectures"]}
+    own = {name: value for name, value in model.config.to_dict().items() if name not in _IGNORED}
+    return raw | own
 
 
 def _write(file: Path, values: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ RECORD = "base_weights.json"
 """The file in which a run says what its base held."""
 
 _DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
-_INDEX = "model.safetensors.index.json"
+_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,13 @@ class Stored:
 
 
 def tensors_of(folder: Path) -> dict[str, Stored]:
-    """The tensors of a folder by name, those that an index leaves out excepted; no tensor is read.
+    """The tensors of the model in a folder by name, of the files that transformers loads; no tensor is read.
 
     Raises: TunesmithError when a file cannot be read, or lacks a tensor that the index says it holds.
     """
     indexed = _indexed(folder)
-    files = sorted(set(indexed.values())) if indexed else sorted(file.name for file in folder.glob("*.safetensors"))
+    single = [_SINGLE] if (folder / _SINGLE).is_file() else []
+    files = single or sorted(set(indexed.values())) or sorted(file.name for file in folder.glob("*.safetensors"))
     found: dict[str, Stored] = {}
     for name in files:
         try:
@@ -61,7 +62,7 @@ def tensors_of(folder: Path) -> dict[str, Stored]:
 def _indexed(folder: Path) -> dict[str, str]:
     """The file of each tensor as the index says it; {} for a model in one file."""
     file = folder / _INDEX
-    if (folder / "model.safetensors").is_file() or not file.is_file():
+    if (folder / _SINGLE).is_file() or not file.is_file():
         return {}
     named: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))["weight_map"]
     return named

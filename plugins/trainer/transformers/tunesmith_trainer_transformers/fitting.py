@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import TunesmithError, announce
 from tunesmith.types import TrainingJob
+from tunesmith_library_publishing.inventory import tensors_of
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
 from tunesmith_library_training.isolation import carries_state, takes_concatenated
+from tunesmith_library_training.metrics import settle_best
 from tunesmith_library_training.reporting import Reporter, checkpoint_of
 from tunesmith_library_training.stopping import EarlyStopping
 
@@ -35,13 +38,19 @@ def _train(options: Transformers, run: Run) -> Outcome:
     sharded = is_sharded(options)
     arguments = training_arguments(options, job)
     loop = Loop(run, arguments, collator=Collator(job.collate, options.padding_free), sharded=sharded)
-    reporter = Reporter(run, options.save_total_limit, loop.must_stop)
+    sets = {name: examples for name, examples in job.data.eval.items() if len(examples)}
+    if arguments.metric_for_best_model and sets:
+        greater = options.greater_is_better
+        settle_best(arguments, sets, options._declared, greater_is_better=greater, look=loop.directions)
+    reporter = Reporter(run, loop, options.save_total_limit, loop.must_stop)
     loop.add_callback(reporter)
     if options.early_stopping_patience is not None:
         loop.add_callback(EarlyStopping(options.early_stopping_patience, options.early_stopping_threshold))
     if options.padding_free:
         loop.collator.padding_free = _stays_padding_free(loop, job.model, sharded)
-    loop.train(resume_from_checkpoint=checkpoint_of(run, arguments))
+    checkpoint = checkpoint_of(run, arguments)
+    _refuse_other_names(job.model, checkpoint)
+    loop.train(resume_from_checkpoint=checkpoint)
     return loop.outcome(finished=not reporter.stopped)
 
 
@@ -79,3 +88,19 @@ def _stays_padding_free(loop: Loop, model: Any, sharded: bool) -> bool:
         return state is None
     with loop.compute_loss_context_manager():
         return takes_concatenated(model)
+
+
+def _refuse_other_names(model: Any, checkpoint: str | None) -> None:
+    """Raise for a whole model's checkpoint with names that the model does not have: they would be passed over.
+
+    Earlier versions wrote them as the base's files name them, where each expert is a tensor of its own.
+    """
+    if checkpoint is None or not (Path(checkpoint) / "config.json").is_file():
+        return
+    own = model.state_dict().keys()
+    strange = [name for name in tensors_of(Path(checkpoint)) if name not in own]
+    if strange:
+        raise TunesmithError(
+            f"{checkpoint} holds {len(strange)} weights under names that the loaded {type(model).__name__} does not "
+            f"have, such as {strange[0]}.\n  it cannot be resumed; train on from its weights: model.path={checkpoint}"
+        )
