@@ -44,16 +44,16 @@ def refuse_without_balance(model: Any) -> None:
     if not hasattr(text, "output_router_logits") or not routers(model):
         what = "is no mixture of experts" if not routers(model) else "keeps its routers in balance in another way"
         raise TunesmithError(
-            f"model.router_aux_loss=true: {type(model).__name__} {what}.\n  leave model.router_aux_loss out"
+            f"model.router_aux_loss=on: {type(model).__name__} {what}.\n  leave model.router_aux_loss out"
         )
 
 
-def choose_balance(model: Any, wanted: bool | str, coefficient: float | None) -> None:
+def choose_balance(model: Any, wanted: str, coefficient: float | None) -> None:
     """Switch the balance loss of a model that is about to be trained on or off, and say which.
 
     Args:
         model: as the trainer gets it, with the adapter in it.
-        wanted: True, False, or `auto`: on where routers are trained, and where the model's own configuration says so.
+        wanted: `on`, `off`, or `auto`: on where routers are trained, and where the model's own configuration says so.
         coefficient: in place of the one that the model's configuration has.
     """
     base = head.unwrap(model)
@@ -68,7 +68,7 @@ def choose_balance(model: Any, wanted: bool | str, coefficient: float | None) ->
         on = trained or bool(text.output_router_logits)
         why = "routers are trained" if trained else "the model's config" if on else "no router is trained"
     else:
-        on, why = bool(wanted), "model.router_aux_loss"
+        on, why = wanted == "on", "model.router_aux_loss"
     text.output_router_logits = base.config.output_router_logits = on
     announce("balance loss of the routers", f"times {coefficient_of(base.config):g}" if on else "off", why)
 

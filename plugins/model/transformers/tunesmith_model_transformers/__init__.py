@@ -28,6 +28,12 @@ _FLASH_PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flas
 class Transformers:
     """Any causal language model that transformers can load, from a hub or a folder."""
 
+    changeable: ClassVar[tuple[str, ...]] = (
+        "path",
+        "revision",
+        "attention",
+        "trust_remote_code",
+    )
     traits: ClassVar[ModelTraits] = ModelTraits(attention_interface=True, plain_layers=True)
 
     path: Annotated[str, path_like]  # model on a hub (Qwen/Qwen3-4B, modelscope://…) or a local folder
@@ -37,9 +43,9 @@ class Transformers:
     attention: Literal["auto", "per_sequence", "sdpa", "eager", "flash_attention_2", "flash_attention_3"] = "auto"
     initialize: Literal["pretrained", "random"] = "pretrained"  # random ignores the weights: training from scratch
     trust_remote_code: bool = False  # run the Python code that comes with the model
-    # the loss that keeps the routers of a mixture of experts in balance, in training: on (true), off (false), or auto:
-    # where routers are trained, and where the model's own configuration asks for it
-    router_aux_loss: bool | Literal["auto"] = "auto"
+    # the loss that keeps the routers of a mixture of experts in balance, in training; auto is on where
+    # routers are trained, and where the model's own configuration asks for it
+    router_aux_loss: Literal["auto", "on", "off"] = "auto"
     # by how much it counts beside the stage's loss; null is what the model's configuration says
     router_aux_loss_coef: Annotated[float | None, at_least(0)] = None
     # values of the model's own config.json, over those that it comes with: {num_experts_per_tok: 4}
@@ -126,7 +132,7 @@ class Transformers:
             trust_remote_code=self.trust_remote_code,
             overrides=self.config,
         )
-        if source.training and self.router_aux_loss is True:
+        if source.training and self.router_aux_loss == "on":
             from tunesmith_library_training.routing import refuse_without_balance
 
             refuse_without_balance(model)

@@ -84,17 +84,20 @@ def _source_of(model_type: str) -> Path | None:
 
 
 def _fields(source: Path) -> Iterator[str]:
-    """The fields of the classes in a file, those of all configurations included."""
+    """The fields of the classes in a file and of all configurations: annotated, mapped, or with a setter."""
     for file in (source, source.parents[2] / "configuration_utils.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             for statement in node.body if isinstance(node, ast.ClassDef) else ():
-                if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                    yield statement.target.id
-                elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Dict):
-                    mapped = any(
-                        isinstance(target, ast.Name) and target.id == "attribute_map" for target in statement.targets
-                    )
-                    keys = statement.value.keys if mapped else ()
-                    yield from (
-                        key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)
-                    )
+                yield from _names_of(statement)
+
+
+def _names_of(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+        yield statement.target.id
+    elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Dict):
+        mapped = any(isinstance(target, ast.Name) and target.id == "attribute_map" for target in statement.targets)
+        keys = statement.value.keys if mapped else ()
+        yield from (key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str))
+    elif isinstance(statement, ast.FunctionDef):
+        settable = any(isinstance(mark, ast.Attribute) and mark.attr == "setter" for mark in statement.decorator_list)
+        yield from (statement.name,) if settable else ()
