@@ -1,17 +1,19 @@
 """Perplexity against transformers in float64, whatever the batches; its standard error against the bootstrap."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from tunesmith import DataError
+from tunesmith.traits import StageTraits
 from tunesmith_evaluator_perplexity import Perplexity
 from tunesmith_evaluator_perplexity.scores import Loss, measured, sequences_of
 from tunesmith_library_evaluating import EvaluationData
 from tunesmith_library_testing import EvaluatorSuite
 from tunesmith_library_testing.engine import chat_of
-from tunesmith_library_testing.parts import examples, handle_of, load_plain
+from tunesmith_library_testing.parts import StubPlan, examples, handle_of, load_plain
 from tunesmith_library_testing.tiny import save_tiny_model
 
 TEXTS = ("Whales sing.", "The tide turns, and nobody counts the waves twice. 鲸鱼", "A", "Who are you? " * 9)
@@ -115,3 +117,23 @@ def test_examples_without_a_token_to_predict_keep_their_places():
 def test_preferences_are_refused():
     with pytest.raises(DataError, match=r"pairs has no tokens with labels, but chosen_input_ids\.\n.*stage=sft"):
         sequences_of("pairs", [{"chosen_input_ids": [1]}])
+
+
+@pytest.mark.parametrize(
+    ("traits", "refused"),
+    [
+        (StageTraits(reads=("messages",), token_loss=True), False),
+        (StageTraits(), False),
+        (StageTraits(reads=("prompt",), generates=True), True),
+        (StageTraits(reads=("prompt", "chosen", "rejected")), True),
+    ],
+)
+def test_examples_without_labels_are_refused_in_the_plan(traits: StageTraits, refused: bool) -> None:
+    plan = StubPlan({"stage": {"mine": SimpleNamespace(traits=traits)}}, command="eval")
+    assert bool(Perplexity().check(plan=plan)) == refused
+
+
+def test_traits_say_which_way_its_numbers_are_better() -> None:
+    found = {name: number.greater_is_better for name, number in measured([Loss(2.0, 1), Loss(3.0, 2)]).items()}
+    assert found == {"perplexity": False, "loss": False}
+    assert Perplexity.traits.metrics == {"perplexity": False, "perplexity_loss": False}

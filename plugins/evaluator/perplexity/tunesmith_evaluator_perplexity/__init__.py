@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tunesmith import DataError, hookimpl, plugin
 from tunesmith.ranges import at_least
-from tunesmith.types import ModelHandle
+from tunesmith.traits import EvaluatorTraits
+from tunesmith.types import ModelHandle, Problem
 from tunesmith_library_evaluating import Evaluation, EvaluationData
 
 if TYPE_CHECKING:
+    from tunesmith.planning import Plan
     from tunesmith_library_engine.chatting import Chat
 
 
@@ -21,6 +23,18 @@ class Perplexity:
     batch_tokens: Annotated[int, at_least(1, most=100_000_000)] = 8192
     # what computes the log-probabilities: the model in this process, or the engine as it would answer
     through: Literal["model", "engine"] = "model"
+
+    traits: ClassVar[EvaluatorTraits] = EvaluatorTraits(metrics={"perplexity": False, "perplexity_loss": False})
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        stage = plan.traits("stage")
+        if stage is None or not (stage.generates or {"chosen", "label"} & set(stage.reads)):
+            return []
+        message = f"perplexity is of tokens with labels, and stage={plan.name('stage')} makes other examples."
+        return [
+            Problem("evaluator.perplexity", message, "measure with stage=sft or stage=pretrain, or another evaluator")
+        ]
 
     @hookimpl
     def evaluate(self, handle: ModelHandle, chat: Chat, data: EvaluationData) -> Evaluation:

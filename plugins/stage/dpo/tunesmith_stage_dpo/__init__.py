@@ -54,6 +54,13 @@ class DirectPreference(ReferenceStage, PairStage):
 
     NAME: ClassVar[str] = "dpo"
 
+    changeable: ClassVar[tuple[str, ...]] = (
+        "beta",
+        "label_smoothing",
+        "rpo_alpha",
+        "ld_alpha",
+    )
+
     @property
     def traits(self) -> StageTraits:
         own: Directions = {"nll_loss": False} if self.rpo_alpha else {}

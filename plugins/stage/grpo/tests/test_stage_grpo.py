@@ -15,6 +15,7 @@ from tunesmith.keys import Key
 from tunesmith.traits import StageTraits, TrainerTraits
 from tunesmith.types import DatasetSplits, Evaluated, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith.validate import structured
+from tunesmith_library_evaluating import Evaluation, Measured
 from tunesmith_library_testing import StageSuite
 from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain
 from tunesmith_library_training.finite import NonFinite
@@ -247,7 +248,13 @@ def test_held_out_prompts_are_evaluated(tiny_llama, tmp_path):
         return [calls[-1][1]]
 
     held_out = {"two": job.data.train[:2], "five": job.data.train[:5]}
-    job = replace(job, data=replace(job.data, eval=held_out), score=score)
+    found = Evaluation({"two": {"distance": Measured(0.5, greater_is_better=False)}}, name="mine")
+
+    def evaluate(model):
+        torch.rand(3)  # which does not change what is drawn in training
+        return [found]
+
+    job = replace(job, data=replace(job.data, eval=held_out), score=score, evaluate=evaluate)
     options = {"eval_strategy": "steps", "eval_steps": 2, "per_device_eval_batch_size": 4, "save_strategy": "steps",
                "save_steps": 2, "load_best_model_at_end": True}  # fmt: skip
     assert run(job, max_steps=4, **options)
@@ -259,6 +266,7 @@ def test_held_out_prompts_are_evaluated(tiny_llama, tmp_path):
         assert event.metrics["eval_two_reward"] == pytest.approx(sum(two) / 2)
         assert event.metrics["eval_five_reward"] == pytest.approx(sum(map(sum, five)) / 5)
         assert {"eval_two_ended", "eval_five_answer_tokens"} <= event.metrics.keys()
+        assert event.metrics["eval_two_mine_distance"] == event.metrics["eval_mine_distance"] == 0.5
     best = max(evaluations, key=lambda event: event.metrics["eval_two_reward"]).step
     saved = load_file(tmp_path / "evaluated" / "model.safetensors")
     kept = load_file(tmp_path / "evaluated" / f"checkpoint-{best}" / "model.safetensors")

@@ -9,13 +9,15 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import PrinterCallback, TrainingArguments
-from tunesmith import TunesmithError
+from tunesmith import TunesmithError, announce
 from tunesmith.types import OptimizerSettings, TrainingJob
 from tunesmith_library_training import processes
 from tunesmith_library_training.drawing import answer_ends
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
+from tunesmith_library_training.metrics import Declared, settle_best
 from tunesmith_library_training.prompts import read
 from tunesmith_library_training.reporting import checkpoint_of
+from tunesmith_library_training.routing import coefficient_in_use
 from tunesmith_library_training.scoring import scores_of
 from tunesmith_library_training.stopping import EarlyStopping
 
@@ -26,42 +28,51 @@ from tunesmith_stage_grpo.reporting import Reporter
 _OURS = frozenset({"max_prompt_length"})  # options that TRL does not have
 
 
-def fit(options: GroupOptions, trainer: Any, following: TrainerOptions, job: TrainingJob) -> bool:
+def fit(options: GroupOptions, trainer: Any, following: TrainerOptions, declared: Declared, job: TrainingJob) -> bool:
     """Train and save; gives whether training reached its end.
 
     Args:
         trainer: a plugin whose traits promise `training_arguments`.
         following: which of its options the loop follows besides.
+        declared: the metrics of the run's evaluations.
     """
     held_out = {name: dataset for name, dataset in job.data.eval.items() if len(dataset)}
     job = dataclasses.replace(job, data=dataclasses.replace(job.data, eval=held_out))
 
     def train(run: Run) -> Outcome:
-        return _train(options, trainer, following, run)
+        return _train(options, trainer, following, declared, run)
 
     return train_to_end(job, train)
 
 
-def _train(options: GroupOptions, trainer: Any, following: TrainerOptions, run: Run) -> Outcome:
+def _train(options: GroupOptions, trainer: Any, following: TrainerOptions, declared: Declared, run: Run) -> Outcome:
     """Train until the end or an interruption."""
     job = run.job
     refuse_no_data(job, "prompt")
     processes.join(following.use_cpu)
-    arguments = trainer.training_arguments(job, **_best_is_most_rewarded(following, job))
+    metric = following.metric_for_best_model or (declared.first(job.data.eval) if job.data.eval else None)
+    arguments = trainer.training_arguments(job, metric_for_best_model=metric)
     _refuse_evaluation_without_prompts(arguments, following, job)
     job.model.generation_config.eos_token_id = answer_ends(job)
+    settings = config(options, arguments)
+    settings.router_aux_loss_coef = coefficient_in_use(job.model)
     loop = LOOPS[options.NAME][1](
         model=job.model,
         reward_funcs=_reward_function(job),
-        args=config(options, arguments),
+        args=settings,
         train_dataset=_dataset(job.data.train),
         eval_dataset={name: _dataset(dataset) for name, dataset in job.data.eval.items()} or None,
         processing_class=job.processor,
         optimizers=(_optimizer(arguments, job), None),
     )
     loop.join(run, options)
+    if job.data.eval:
+        greater = following.greater_is_better
+        settle_best(loop.args, job.data.eval, declared, greater_is_better=greater, look=loop.measured_directions)
+    elif job.evaluate is not None:
+        announce("evaluators", "not asked during training", "there is no evaluation data")
     loop.remove_callback(PrinterCallback)
-    reporter = Reporter(run, following.save_total_limit, passes=options.num_iterations)
+    reporter = Reporter(run, loop, following.save_total_limit, passes=options.num_iterations)
     loop.add_callback(reporter)
     if following.early_stopping_patience is not None:
         loop.add_callback(EarlyStopping(following.early_stopping_patience, following.early_stopping_threshold))
@@ -69,14 +80,6 @@ def _train(options: GroupOptions, trainer: Any, following: TrainerOptions, run: 
     if "ref" in getattr(job.model, "peft_config", {}):  # TRL's copy of the adapter as it was
         job.model.delete_adapter("ref")
     return Outcome(loop.state.global_step, not reporter.stopped, {**reporter.metrics, **loop.last_evaluation})
-
-
-def _best_is_most_rewarded(following: TrainerOptions, job: TrainingJob) -> dict[str, Any]:
-    """Evaluations are compared by the (first) mean reward when nothing was chosen."""
-    if following.metric_for_best_model is not None or not job.data.eval:
-        return {}
-    name = "eval_reward" if len(job.data.eval) == 1 else f"eval_{next(iter(job.data.eval))}_reward"
-    return {"metric_for_best_model": name, "greater_is_better": True}
 
 
 def _refuse_evaluation_without_prompts(arguments: Any, following: TrainerOptions, job: TrainingJob) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunesmith import DataError, hookimpl
 from tunesmith.traits import StageTraits
 from tunesmith.types import Problem, Row, TrainingJob
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_training.metrics import REWARD_METRICS, Declared
 from tunesmith_library_training.prompts import missing_reward
 from tunesmith_library_training.rows import Advise, other_stages
 from tunesmith_library_weights.plans import suitable
@@ -26,12 +27,25 @@ class AnswerGroups(GroupOptions):
 
     _trainer: Any = field(default=None, init=False, repr=False)  # makes TRL's arguments of its options
     _trainer_options: TrainerOptions = field(default=TrainerOptions(), init=False, repr=False)
+    _declared: Declared = field(default_factory=Declared, init=False, repr=False)  # of the run's metrics
     _advise: Advise | None = field(default=None, init=False, repr=False)
     _said: set[str] = field(default_factory=set, init=False, repr=False)
 
+    # fmt: off
+    changeable: ClassVar[tuple[str, ...]] = (
+        "max_completion_length", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "epsilon",
+        "epsilon_high", "mask_truncated_completions",
+    )
+    # fmt: on
     @property
     def traits(self) -> StageTraits:
-        return StageTraits(reads=("prompt",), generates=True, reference=self.beta > 0)
+        return StageTraits(
+            reads=("prompt",),
+            generates=True,
+            reference=self.beta > 0,
+            balances_experts=True,
+            metrics=REWARD_METRICS,
+        )
 
     def problems(self, plan: Plan) -> list[Problem]:
         """What is wrong with a plan for all such stages; call it from `check`."""
@@ -77,6 +91,7 @@ class AnswerGroups(GroupOptions):
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._trainer, self._trainer_options = plan.plugin("trainer"), TrainerOptions.of(plan)
+        self._declared = replace(Declared.of(plan), stage=self.traits.metrics)
         self._advise = other_stages(plan)
 
     @hookimpl
@@ -100,4 +115,4 @@ class AnswerGroups(GroupOptions):
     def fit(self, job: TrainingJob) -> bool:
         from tunesmith_stage_grpo.fitting import fit
 
-        return fit(self, self._trainer, self._trainer_options, job)
+        return fit(self, self._trainer, self._trainer_options, self._declared, job)

@@ -5,7 +5,7 @@ Both draw answers in the numbers they train in, and write no model card into the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
@@ -13,16 +13,14 @@ from tunesmith.types import Evaluated
 from tunesmith_library_training import scoring
 from tunesmith_library_training.drawing import answer_ends, draw
 from tunesmith_library_training.envelope import Run
+from tunesmith_library_training.evaluations import measured
 from tunesmith_library_training.finite import watch_gradients
+from tunesmith_library_training.metrics import warn_of_non_finite
 from tunesmith_library_training.one_device import OneDevice
+from tunesmith_library_training.own_checkpoints import OwnCheckpoints
 from tunesmith_library_training.stopping import require_best_metric
 
 from tunesmith_stage_grpo.options import GroupOptions
-
-if TYPE_CHECKING:
-    from transformers import Trainer
-else:
-    Trainer = object
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
@@ -35,7 +33,7 @@ class RlooConfig(OneDevice, RLOOConfig):
     """RLOOConfig of one device."""
 
 
-class Joined(Trainer):
+class Joined(OwnCheckpoints):
     """A loop that is joined to a run: `class Loop(Joined, GRPOTrainer)`."""
 
     run: Run
@@ -83,6 +81,8 @@ class Joined(Trainer):
         model.eval()
         with self.computing():
             metrics = scoring.evaluate(job, answer, self.args.per_device_eval_batch_size, self.args.device)
+        metrics |= measured(job, self.model, metric_key_prefix, computing=self.computing())[0]
+        warn_of_non_finite(metrics, self.state.global_step)
         require_best_metric(self.args, metrics)
         self.last_evaluation = metrics
         self.run.emit(Evaluated(self.state.global_step, dict(metrics)))
@@ -90,6 +90,10 @@ class Joined(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         model.train()
         return metrics
+
+    def measured_directions(self) -> dict[str, bool]:
+        """Whether greater is better, for each number that the run's evaluators find out now."""
+        return measured(self.run.job, self.model, computing=self.computing())[1]
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         return None

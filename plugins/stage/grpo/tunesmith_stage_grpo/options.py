@@ -50,6 +50,7 @@ class TrainerOptions:
     early_stopping_patience: int | None = None
     early_stopping_threshold: float = 0.0
     metric_for_best_model: str | None = None
+    greater_is_better: bool | None = None
     use_cpu: bool = False
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.types import StepEnded
 from tunesmith_library_training import processes, reporting
 from tunesmith_library_training.envelope import Run
+from tunesmith_library_training.own_checkpoints import OwnCheckpoints
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 class Reporter(reporting.Reporter):
     """Joins TRL's loop to a run."""
 
-    def __init__(self, run: Run, save_total_limit: int | None, passes: int) -> None:
+    def __init__(self, run: Run, trainer: OwnCheckpoints, save_total_limit: int | None, passes: int) -> None:
         """
         Args:
             passes: over the same answers, between which the run cannot be interrupted.
         """
-        super().__init__(run, save_total_limit, self._must_stop)
+        super().__init__(run, trainer, save_total_limit, self._must_stop)
         self.passes = passes
         self.metrics: dict[str, float] = {}  # of the last logged step
 

@@ -34,6 +34,11 @@ class KahnemanTversky(ReferenceStage):
     undesirable_weight: Annotated[float, at_least(0, most=1_000_000)] = 1.0  # of undesirable answers
 
     NAME: ClassVar[str] = "kto"
+    changeable: ClassVar[tuple[str, ...]] = (
+        "beta",
+        "desirable_weight",
+        "undesirable_weight",
+    )
     traits: ClassVar[StageTraits] = StageTraits(
         reads=("prompt", "completion", "label"),
         reference=True,

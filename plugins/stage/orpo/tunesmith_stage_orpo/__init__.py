@@ -25,6 +25,7 @@ class OddsRatioPreference(PairStage, LogProbStage):
     beta: Annotated[float, at_least(0, most=1_000_000)] = 0.1
 
     NAME: ClassVar[str] = "orpo"
+    changeable: ClassVar[tuple[str, ...]] = ("beta",)
     traits: ClassVar[StageTraits] = replace(
         PairStage.traits,
         metrics={**PAIR_METRICS, "nll_loss": False, "log_odds_ratio": True, "log_odds_chosen": True},

@@ -13,6 +13,7 @@ from tunesmith import TunesmithError
 from tunesmith.keys import Key
 from tunesmith.types import DatasetSplits, Evaluated, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith.validate import structured
+from tunesmith_library_evaluating import Evaluation, Measured
 from tunesmith_library_testing import StageSuite
 from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain
 from tunesmith_library_training.finite import NonFinite
@@ -154,7 +155,8 @@ def test_held_out_prompts_are_evaluated(tiny_llama, tiny_bpe, tmp_path):
 
     job, events = job_of(tiny_llama, tiny_bpe, tmp_path / "evaluated", score)
     held_out = {"ten": job.data.train * 3 + job.data.train[:1], "none": []}
-    job = replace(job, data=DatasetSplits(job.data.train, held_out))
+    found = Evaluation({"ten": {"distance": Measured(0.5)}}, name="mine")
+    job = replace(job, data=DatasetSplits(job.data.train, held_out), evaluate=lambda model: [found])
     assert run(options, job, tiny_llama)
     evaluations = [event for event in events if isinstance(event, Evaluated)]
     assert [event.step for event in evaluations] == [2, 4, 5]
@@ -163,6 +165,7 @@ def test_held_out_prompts_are_evaluated(tiny_llama, tiny_bpe, tmp_path):
     for number, event in enumerate(evaluations):
         scores = [score for part in answers[2 * number : 2 * number + 2] for score in part]
         assert event.metrics["eval_ten_reward"] == event.metrics["eval_reward"] == pytest.approx(sum(scores) / 10)
+        assert event.metrics["eval_ten_mine_distance"] == 0.5, "what evaluators find out comes along"
         assert 1 <= event.metrics["eval_answer_tokens"] <= 6 and 0 <= event.metrics["eval_ended"] <= 1
     assert events[-1].metrics["eval_reward"] == evaluations[-1].metrics["eval_reward"]
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "evaluated"))
@@ -275,6 +278,9 @@ def test_what_is_refused(tiny_llama, tiny_bpe, tmp_path):
 def test_check(monkeypatch):
     assert [problem.key for problem in Ppo().check(plan=StubPlan({}))] == ["reward"]
     assert Ppo().check(plan=StubPlan({"reward": {"numeric": None}})) == []
+    chosen = {"trainer.load_best_model_at_end": True, "trainer.early_stopping_patience": 3}
+    problems = Ppo().check(plan=StubPlan({"reward": {"numeric": None}}, values=chosen))
+    assert [problem.key for problem in problems] == list(chosen)
     monkeypatch.setenv("WORLD_SIZE", "3")
     problems = Ppo(batch_size=64, mini_batch_size=6).check(plan=StubPlan({"reward": {"numeric": None}}))
     assert [(problem.key, problem.advice) for problem in problems] == [("stage.batch_size", "66")]

@@ -7,13 +7,14 @@ The plugin is this light class; the loop is in `loop`, its mathematics in `loss`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import announce, hookimpl, plugin
 from tunesmith.ranges import Range, above, at_least, between, path_like
 from tunesmith.traits import StageTraits
 from tunesmith.types import LoadModel, Problem, Row, TrainingJob
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_training.metrics import REWARD_METRICS
 from tunesmith_library_training.prompts import missing_reward
 from tunesmith_library_training.rows import Advise, other_stages
 
@@ -84,6 +85,14 @@ class Ppo:
     save_total_limit: Annotated[int, at_least(1, most=1_000_000)] | None = 2
     use_cpu: bool = False  # train on the CPU although there is an accelerator
 
+    # fmt: off
+    changeable: ClassVar[tuple[str, ...]] = (
+        "total_steps", "learning_rate", "value_learning_rate", "lr_scheduler_type", "weight_decay", "max_grad_norm",
+        "max_new_tokens", "temperature", "missing_end_penalty", "clip_range", "value_clip_range", "value_coef",
+        "entropy_coef", "gamma", "lam", "target_kl", "kl_target", "kl_horizon", "logging_steps", "eval_steps",
+        "save_steps", "save_total_limit", "use_cpu",
+    )
+    # fmt: on
     _model: str | None = None  # address of the trained model
     _adapter: str | None = None  # folder of the adapter whose training goes on
     _advise: Advise | None = None
@@ -92,11 +101,12 @@ class Ppo:
 
     @property
     def traits(self) -> StageTraits:
-        return StageTraits(reads=("prompt",), generates=True, reference=self.init_kl_coef > 0)
+        reference = self.init_kl_coef > 0
+        return StageTraits(reads=("prompt",), generates=True, reference=reference, metrics=REWARD_METRICS)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        return [*missing_reward(plan, "ppo"), *self._unequal_shares(plan)]
+        return [*missing_reward(plan, "ppo"), *self._unequal_shares(plan), *_best_of_trainer(plan)]
 
     def _unequal_shares(self, plan: Plan) -> list[Problem]:
         """Every process must get as many answers as the others."""
@@ -154,3 +164,15 @@ class Ppo:
         from tunesmith_stage_ppo.loop import fit
 
         return fit(self, job, self._reference)
+
+
+_CHOOSING = ("load_best_model_at_end", "metric_for_best_model", "greater_is_better", "early_stopping_patience")
+
+
+def _best_of_trainer(plan: Plan) -> list[Problem]:
+    """What the trainer is told of choosing a model, which this loop does not do; its other options do not count."""
+    if plan.command != "train":
+        return []
+    chosen = [name for name in _CHOOSING if plan.get(f"trainer.{name}") not in (None, False)]
+    message = "stage.ppo keeps the last model: it compares none, and stops at total_steps."
+    return [Problem(f"trainer.{name}", message, f"leave {name} out, or stage=grpo") for name in chosen]

@@ -16,6 +16,7 @@ from tunesmith.types import OptimizerSettings
 from tunesmith_library_training import processes, scoring
 from tunesmith_library_training.drawing import answer_ends
 from tunesmith_library_training.envelope import Run
+from tunesmith_library_training.evaluations import measured
 from tunesmith_library_training.processes import total
 
 from tunesmith_stage_ppo import loss
@@ -78,12 +79,15 @@ class Learner:
         return {**learned, **rollouts.metrics, "learning_rate": rate}
 
     def evaluate(self) -> Metrics:
-        """The mean reward of answers to each set of held-out prompts."""
+        """The mean reward of answers to each set of held-out prompts, and what the run's evaluators find out."""
 
         def draw(prompts: list[list[int]]) -> list[list[int]]:
             return self.policy.answers(prompts, self.options.max_new_tokens, self.ends)
 
-        return scoring.evaluate(self.job, draw, self.mini_batch_size, self.policy.model.device)
+        if not any(map(len, self.job.data.eval.values())):
+            return {}
+        rewards = scoring.evaluate(self.job, draw, self.mini_batch_size, self.policy.model.device)
+        return rewards | measured(self.job, self.policy.model, computing=self.policy.autocast())[0]
 
     def _learn(self, batch: Rollouts, means: dict[str, list[float]], step: int, examples: list[int]) -> float:
         """One optimizer step; gives how far the policy has moved from the one that drew the answers.

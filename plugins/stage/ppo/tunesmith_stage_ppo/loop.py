@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith import TunesmithError
+from tunesmith import TunesmithError, announce
 from tunesmith.types import Evaluated, RunStarted, StepEnded, TrainingJob
 from tunesmith_library_training import processes
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
+from tunesmith_library_training.metrics import warn_of_non_finite
 from tunesmith_library_weights.switching import without_dropout
 
 from tunesmith_stage_ppo import state
@@ -36,6 +38,8 @@ def _train(options: Ppo, run: Run, reference: Any) -> Outcome:
     refuse_no_data(job, "prompt")
     if job.precision == "fp16":
         raise TunesmithError("stage.ppo does not train in fp16.\n  precision=bf16 or precision=fp32")
+    if job.evaluate is not None and not (job.data.eval and options.eval_steps):
+        announce("evaluators", "not asked during training", "there is no evaluation data, or stage.eval_steps is 0")
     processes.join(options.use_cpu)
     learner = Learner(options, run, reference)
     facts = {"num_examples": len(job.data.train), "seed": job.seed, "batch_size": options.batch_size}
@@ -55,6 +59,7 @@ def _train(options: Ppo, run: Run, reference: Any) -> Outcome:
             if not stop and options.eval_steps and (last or step % options.eval_steps == 0):
                 evaluation = learner.evaluate()
                 if evaluation:
+                    warn_of_non_finite(evaluation, step)
                     run.emit(Evaluated(step, evaluation))
             if stop or (options.save_steps and step % options.save_steps == 0):
                 _checkpoint(learner, run, step, facts)
@@ -77,7 +82,9 @@ def _resume(learner: Learner, run: Run, facts: dict[str, Any]) -> int:
 
 def _checkpoint(learner: Learner, run: Run, step: int, facts: dict[str, Any]) -> None:
     """Write a checkpoint, which holds for all processes."""
-    if processes.is_main():
-        folder = run.job.output_dir / f"checkpoint-{step}"
-        state.save(folder, learner.policy, learner.optimizers, state.Progress(step, learner.kl_coef))
-    run.keep_checkpoint(step, facts, learner.options.save_total_limit)
+    progress = state.Progress(step, learner.kl_coef)
+
+    def write(folder: Path) -> None:
+        state.save(folder, learner.policy, learner.optimizers, progress)
+
+    run.keep_checkpoint(step, facts, learner.options.save_total_limit, write=write)

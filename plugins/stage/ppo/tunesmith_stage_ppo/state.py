@@ -6,15 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError
-from tunesmith.files import replacing
+from tunesmith_library_training import states
 
 from tunesmith_stage_ppo.policy import Policy
 
-WEIGHTS, VALUE_HEAD, OPTIMIZERS, STATE = "trained.safetensors", "value_head.safetensors", "optimizers.pt", "state.json"
+WEIGHTS, VALUE_HEAD, STATE = "trained.safetensors", "value_head.safetensors", "state.json"
+OPTIMIZERS, EARLIER_OPTIMIZERS = "optimizers.safetensors", "optimizers.pt"
 
 Optimizers = Sequence[torch.optim.Optimizer]
 
@@ -28,13 +30,11 @@ class Progress:
 
 
 def save(folder: Path, policy: Policy, optimizers: Optimizers, progress: Progress) -> None:
-    """Write a checkpoint; whoever asked for it says that it is whole."""
-    with replacing(folder) as draft:
-        draft.mkdir()
-        save_file(_contiguous(_trained(policy)), draft / WEIGHTS)
-        save_value_head(draft, policy)
-        torch.save([optimizer.state_dict() for optimizer in optimizers], draft / OPTIMIZERS)
-        (draft / STATE).write_text(json.dumps(asdict(progress)) + "\n")
+    """Write a checkpoint's files into a folder."""
+    save_file(_contiguous(_trained(policy)), folder / WEIGHTS)
+    save_value_head(folder, policy)
+    states.write(folder / OPTIMIZERS, [optimizer.state_dict() for optimizer in optimizers])
+    (folder / STATE).write_text(json.dumps(asdict(progress)) + "\n")
 
 
 def load(folder: Path, policy: Policy, optimizers: Optimizers) -> Progress:
@@ -49,10 +49,19 @@ def load(folder: Path, policy: Policy, optimizers: Optimizers) -> Progress:
         for name, weight in trained.items():
             weight.copy_(saved[name])
     policy.head.load_state_dict(load_file(folder / VALUE_HEAD))
-    states = torch.load(folder / OPTIMIZERS, map_location="cpu", weights_only=True)
-    for optimizer, state in zip(optimizers, states, strict=True):
+    for optimizer, state in zip(optimizers, _optimizer_states(folder), strict=True):
+        asked = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
         optimizer.load_state_dict(state)
+        for group, options in zip(optimizer.param_groups, asked, strict=True):
+            group.update({name: options[name] for name in ("weight_decay", "betas", "eps") if name in options})
     return Progress(**json.loads((folder / STATE).read_text()))
+
+
+def _optimizer_states(folder: Path) -> Any:
+    """Their states; an earlier version's, written with pickle, by torch's restricted loader."""
+    if (folder / OPTIMIZERS).is_file():
+        return states.read(folder / OPTIMIZERS)
+    return torch.load(folder / EARLIER_OPTIMIZERS, map_location="cpu", weights_only=True)
 
 
 def save_value_head(folder: Path, policy: Policy) -> None:

@@ -29,6 +29,7 @@ class Pretraining:
     # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
     loss_chunk_size: Annotated[int, at_least(0, most=100_000_000)] = 0
 
+    changeable: ClassVar[tuple[str, ...]] = ("loss_chunk_size",)
     traits: ClassVar[StageTraits] = StageTraits(
         reads=("text",), token_loss=True, streams=True, balances_experts=True, metrics=TOKEN_METRICS
     )

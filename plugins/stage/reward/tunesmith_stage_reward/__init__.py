@@ -7,10 +7,12 @@ human feedback" (arXiv 2203.02155), equation 1.
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
+from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, ModelSource, Problem, model_inputs
 from tunesmith_library_training.pairs import PairStage
 
@@ -26,6 +28,10 @@ class RewardModelling(PairStage):
     center_coefficient: Annotated[float, at_least(0, most=1_000_000)] = 0.0
 
     NAME: ClassVar[str] = "reward"
+    changeable: ClassVar[tuple[str, ...]] = ("center_coefficient",)
+    traits: ClassVar[StageTraits] = replace(
+        PairStage.traits, metrics={"loss": False, "accuracy": True, "margin": True, "mean_reward": None}
+    )
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

@@ -36,6 +36,12 @@ class SimplePreference(PairStage, LogProbStage):
     label_smoothing: Annotated[float, Range(0, 0.5, high_excluded=True)] = 0.0
 
     NAME: ClassVar[str] = "simpo"
+    changeable: ClassVar[tuple[str, ...]] = (
+        "beta",
+        "gamma",
+        "sft_alpha",
+        "label_smoothing",
+    )
     traits: ClassVar[StageTraits] = replace(
         PairStage.traits,
         metrics={**PAIR_METRICS, "nll_loss": False},

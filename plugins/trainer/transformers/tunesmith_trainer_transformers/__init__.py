@@ -5,6 +5,7 @@ The plugin is this light class; the loop itself is in `fitting` and `loop`, whic
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
@@ -12,6 +13,7 @@ from tunesmith.ranges import Range, above, at_least, filled, path_like
 from tunesmith.traits import TrainerTraits
 from tunesmith.types import Problem, TrainingJob
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_training.metrics import Declared
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -90,8 +92,8 @@ class Transformers:
     eval_on_start: bool = False  # evaluate before the first step too
 
     load_best_model_at_end: bool = False  # save the best checkpoint's weights as the result, not the last step's
-    metric_for_best_model: Annotated[str | None, filled] = None  # what is best; null is the (first) evaluation loss
-    greater_is_better: bool | None = None  # of that metric; null is false for a loss, else true
+    metric_for_best_model: Annotated[str | None, filled] = None  # what is best; null is the (first) loss, or reward
+    greater_is_better: bool | None = None  # of that metric; null is as the stage or the evaluator says
     # evaluations in a row without a better metric that end the training
     early_stopping_patience: Annotated[int, at_least(1, most=1_000_000)] | None = None
     # by how much a metric must be better than the best so far to count
@@ -109,13 +111,29 @@ class Transformers:
     deepspeed: Annotated[str | None, path_like] = None
     ddp_find_unused_parameters: bool | None = False  # true for models of which a step may leave trained weights unused
 
+    # fmt: off
+    changeable: ClassVar[tuple[str, ...]] = (
+        "num_train_epochs", "max_steps", "per_device_eval_batch_size", "padding_free", "learning_rate",
+        "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_ratio", "warmup_steps", "weight_decay", "adam_beta1",
+        "adam_beta2", "adam_epsilon", "max_grad_norm", "logging_steps", "logging_first_step", "save_strategy",
+        "save_steps", "save_total_limit", "eval_strategy", "eval_steps", "eval_on_start", "load_best_model_at_end",
+        "early_stopping_patience", "early_stopping_threshold", "gradient_checkpointing", "torch_compile",
+        "dataloader_num_workers", "use_cpu", "ddp_find_unused_parameters",
+    )
+    # fmt: on
     traits: ClassVar[TrainerTraits] = TrainerTraits(training_arguments=True)
+
+    _declared: Declared = field(default_factory=Declared)  # the metrics of the run's evaluations
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         from .checks import problems
 
         return problems(self, plan)
+
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._declared = Declared.of(plan)
 
     @hookimpl
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:

@@ -69,7 +69,7 @@ def _translated(options: Transformers, job: TrainingJob, known: set[str]) -> dic
     compares = compares or options.early_stopping_patience is not None
     best = options.metric_for_best_model
     if best is None and compares and job.data.eval:
-        best = evaluation_metric(job)
+        best = options._declared.first(job.data.eval)
     return {
         "output_dir": str(job.output_dir),
         "seed": job.seed,
@@ -90,11 +90,6 @@ def _translated(options: Transformers, job: TrainingJob, known: set[str]) -> dic
         **({"gradient_checkpointing": None} if checkpointing == "activation" else {}),
         "dataloader_multiprocessing_context": worker_context(options.dataloader_num_workers),
     }
-
-
-def evaluation_metric(job: TrainingJob) -> str:
-    """The metric that evaluations are compared by when none was chosen: the (first) evaluation loss."""
-    return "eval_loss" if len(job.data.eval) == 1 else f"eval_{next(iter(job.data.eval))}_loss"
 
 
 def _fixed() -> dict[str, Any]:

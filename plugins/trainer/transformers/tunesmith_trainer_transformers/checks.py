@@ -6,7 +6,10 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from tunesmith.types import Problem
+from tunesmith_library_training.metrics import unknown_metric
 from tunesmith_library_training.stateful import stateful_layers_of
+
+from tunesmith_trainer_transformers.schedules import schedule_problems
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -16,7 +19,14 @@ if TYPE_CHECKING:
 
 def problems(options: Transformers, plan: Plan) -> list[Problem]:
     """Everything that can be said before the data and the model are there."""
-    return [*_length(options), *_saving(options), *_machine(options, plan), *_batches(options, plan)]
+    return [
+        *unknown_metric(plan, options.metric_for_best_model),
+        *schedule_problems(options),
+        *_length(options),
+        *_saving(options),
+        *_machine(options, plan),
+        *_batches(options, plan),
+    ]
 
 
 def _changed(options: Transformers, name: str) -> bool:
@@ -56,7 +66,7 @@ def _saving(options: Transformers) -> list[Problem]:
         message = f"load_best_model_at_end: save_steps={options.save_steps} is no multiple of {options.eval_steps}."
         found.append(Problem("trainer.save_steps", message, f"trainer.save_steps={options.eval_steps}"))
     if options.lr_scheduler_type == "reduce_lr_on_plateau" and not evaluates:
-        message = "reduce_lr_on_plateau follows the evaluation loss, and eval_strategy does not evaluate for certain."
+        message = "reduce_lr_on_plateau follows a metric of evaluations, and eval_strategy may make none."
         found.append(Problem("trainer.eval_strategy", message, "trainer.eval_strategy=steps, or epoch"))
     return found + _stopping(options)
 

@@ -15,8 +15,10 @@ from transformers import PrinterCallback, Trainer
 from tunesmith.types import Evaluated, OptimizerSettings, StepEnded
 from tunesmith_library_training import processes
 from tunesmith_library_training.envelope import Outcome, Run
-from tunesmith_library_training.evaluations import as_metrics
+from tunesmith_library_training.evaluations import measured
 from tunesmith_library_training.finite import watch_gradients
+from tunesmith_library_training.metrics import warn_of_non_finite
+from tunesmith_library_training.own_checkpoints import OwnCheckpoints
 from tunesmith_library_training.stopping import require_best_metric
 
 from tunesmith_trainer_transformers.arguments import Arguments
@@ -27,7 +29,7 @@ SMALLEST_SCALE = 2.0**-10
 """Of the loss in fp16: gradients that overflow at this scale do so in any numbers that are trained with."""
 
 
-class Loop(Trainer):
+class Loop(OwnCheckpoints, Trainer):
     """A Trainer whose step is the gradient of the mean over the trained tokens of the whole accumulated batch."""
 
     loss_is_scaled_for_ga = True  # compute_loss divides by the tokens of all forward passes of the step
@@ -223,7 +225,10 @@ class Loop(Trainer):
             (name,) = datasets
             start = f"{metric_key_prefix}_{name}_"
             metrics |= {f"{metric_key_prefix}_{key.removeprefix(start)}": value for key, value in metrics.items()}
-        metrics |= self._measured(metric_key_prefix)
+        self._show_weights()
+        group, computing = self.group, self.compute_loss_context_manager()
+        metrics |= measured(self.job, self.model, metric_key_prefix, computing=computing, group=group)[0]
+        warn_of_non_finite(metrics, self.state.global_step)
         require_best_metric(self.args, metrics)
         self.last_evaluation = dict(metrics)
         self.run.emit(Evaluated(self.state.global_step, dict(metrics)))
@@ -231,17 +236,21 @@ class Loop(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _measured(self, prefix: str) -> dict[str, float]:
-        """What the run's evaluators find out: the first process measures, and all take its numbers."""
-        if self.job.evaluate is None:
-            return {}
-        self._show_weights()
-        found: dict[str, float] = {}
-        if processes.is_main():
-            with self.compute_loss_context_manager():
-                found = as_metrics(self.job.evaluate(self.model), prefix)
-        numbers: dict[str, float] = processes.gathered(found, self.group)[0]
-        return numbers
+    def directions(self) -> dict[str, bool | None]:
+        """The metrics that the stage's loss has on a first batch of each set, and what the evaluators find out now.
+
+        Whether greater is better: the evaluators say it, of a loss it is known, and of the stage's others nothing is.
+        """
+        given: Any = self.eval_dataset
+        found: dict[str, bool | None] = {}
+        sets = {name: data for name, data in given.items() if len(data)}
+        for name, dataset in sets.items():
+            first = [dataset[place] for place in range(min(len(dataset), self.args.per_device_eval_batch_size))]
+            for metric in self._means(first):
+                starts = (f"eval_{name}_", "eval_") if len(sets) == 1 else (f"eval_{name}_",)
+                found |= {f"{start}{metric}": False if metric == "loss" else None for start in starts}
+        group, computing = self.group, self.compute_loss_context_manager()
+        return found | measured(self.job, self.model, computing=computing, group=group)[1]
 
     def _means(self, dataset: Any) -> dict[str, float]:
         """The mean of the loss and of each metric over the items of a data set."""
