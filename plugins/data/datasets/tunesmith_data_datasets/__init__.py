@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import DataError, announce, hookimpl, plugin
 from tunesmith.errors import choices
@@ -59,9 +59,17 @@ class Datasets:
     # folder of encoded data sets; null is ~/.cache/tunesmith/datasets
     cache_dir: Annotated[str | None, path_like] = None
 
+    changeable: ClassVar[tuple[str, ...]] = (
+        "eval",
+        "registry",
+        "num_proc",
+        "cache",
+        "cache_dir",
+    )
     _default_hub: str = "huggingface"  # the run's
     _peeks: bool = False  # whether some examples are enough, for they are only shown
     _command: str = "train"  # the run's
+    _files: dict[str, list[Path]] = {}  # of the data sets that were looked for, by the entry's key
     _formats: dict[str, str] = {}  # those that the first record told, by the entry's key
 
     @hookimpl
@@ -125,6 +133,7 @@ class Datasets:
 
     @hookimpl
     def build_dataset(self, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:
+        from .locating import contents_of
         from .mixing import hold_out, mix_sets, with_names
 
         measures = self._command == "eval"
@@ -137,7 +146,9 @@ class Datasets:
         if measures and not train:
             return DatasetSplits([], _in_numpy(held_out))
         if self.streaming and not (self._peeks or measures):
-            return DatasetSplits(self._stream(train, fetch, to_rows, encode), _in_numpy(held_out))
+            stream = self._stream(train, fetch, to_rows, encode)
+            contents = contents_of([self._files[source.key] for source in train], whole=False)
+            return DatasetSplits(stream, _in_numpy(held_out), contents)
         encoded = [self._encode(source, fetch, to_rows, encode) for source in train]
         sets = with_names(encoded, [source.name for source in train])
         if self.val_size:
@@ -146,7 +157,8 @@ class Datasets:
         mixed = mix_sets(sets, self.mix, weights, self.shuffle_seed)
         if len(sets) > 1 or self.val_size:
             announce("training examples", f"{len(mixed):,}", f"{self.mix} of {len(sets)}, val_size={self.val_size:g}")
-        return DatasetSplits(mixed.with_format("numpy"), _in_numpy(held_out))
+        contents = contents_of([self._files[source.key] for source in train], whole=True)
+        return DatasetSplits(mixed.with_format("numpy"), _in_numpy(held_out), contents)
 
     def _stream(self, sources: list[Source], fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Any:
         from .streaming import Stream
@@ -161,7 +173,7 @@ class Datasets:
         from .encoding import Work
         from .locating import find_files
 
-        files = find_files(source, fetch, self._default_hub)
+        files = self._files[source.key] = find_files(source, fetch, self._default_hub)
         most = self.max_samples if source.entry.max_samples is None else source.entry.max_samples
         if self.streaming and self._peeks and source.key.startswith("data.train"):
             most = min(most or _PEEKED, _PEEKED)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith import DataError
 from tunesmith.messages import is_quiet
 from tunesmith.types import Encoder, Row, ToRows
-from tunesmith_library_chat.spelling import first_spelt
+from tunesmith_library_chat.spelling import NOTHING, first_spelt
 from tunesmith_library_configuration.files import digest
 from tunesmith_library_formats import Share, Tally, count, tallying
 
@@ -92,7 +92,7 @@ class Work:
 
     def _count_spelt(self, rows: list[Row]) -> None:
         """Count rows that spell control tokens, which are read as text."""
-        control = getattr(self.encode.template, "control", ())
+        control = getattr(self.encode.template, "control", NOTHING)
         found = [token for row in rows if (token := first_spelt(row, control))]
         if found:
             count(
@@ -129,7 +129,7 @@ class Work:
             # media are looked for beside a file
             "files": [(str(file.parent.resolve()), suffix_of(file), digest(file)) for file in self.files],
             "rows": [probe, columns],
-            "control": getattr(self.encode.template, "control", ()),
+            "control": getattr(self.encode.template, "control", NOTHING).tokens,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith import DataError
 from tunesmith.errors import choices
 from tunesmith.types import Fetch
+from tunesmith_library_configuration.files import digest
 
 from .entries import Source
 from .reading import is_data_file, names
@@ -67,3 +70,16 @@ def _split(source: Source, splits: list[str]) -> str:
     if wanted not in splits:
         raise DataError(f"{source.key}: {source.entry.path} has no split {wanted}\n  {choices(wanted, splits)}")
     return wanted
+
+
+def contents_of(sets: Sequence[Sequence[Path]], whole: bool) -> str:
+    """What data sets are made of, as a fingerprint of their files' contents, wherever the files stand.
+
+    Args:
+        whole: read the files; False takes their sizes and times for it, where reading takes as long as a pass.
+    """
+    parts = [
+        [(path.name, digest(path) if whole else [path.stat().st_size, path.stat().st_mtime_ns]) for path in files]
+        for files in sets
+    ]
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()

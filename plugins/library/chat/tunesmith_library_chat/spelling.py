@@ -61,7 +61,7 @@ def first_spelt(value: Any, control: Control) -> str | None:
 
 def free_mark(value: Any) -> str:
     """A string that stands in no text of a value, and in none as JSON escapes it."""
-    texts = list(_texts(value))
+    texts = _texts(value)
     marks = (f"\ufdef{number}." if number else "\ufdef" for number in itertools.count())
     return next(mark for mark in marks if not any(form in text for text in texts for form in _forms(mark)))
 
@@ -107,32 +107,27 @@ def find_tokens(text: str, control: Control, literal: Ranges) -> Iterator[re.Mat
             yield match
 
 
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(key)
-            yield from _texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)
+def _texts(value: Any) -> list[str]:
+    """All texts in a value, keys included."""
+    found, waiting = [], [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            found.append(item)
+        elif isinstance(item, dict | Mapping):
+            waiting.extend(item)
+            waiting.extend(item.values())
+        elif isinstance(item, list | tuple):
+            waiting.extend(item)
+    return found
 
 
-def _suspect(value: Any, control: Control) -> Iterator[str]:
+def _suspect(value: Any, control: Control) -> list[str]:
     """The texts that hold the first character of a token: most conversations have none."""
-    if isinstance(value, str):
-        for first in control.firsts:
-            if first in value:
-                yield value
-                break
-    elif isinstance(value, dict | Mapping):
-        for key, item in value.items():
-            yield from _suspect(key, control)
-            yield from _suspect(item, control)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _suspect(item, control)
+    firsts = control.firsts
+    if len(firsts) == 1:
+        return [text for text in _texts(value) if firsts[0] in text]
+    return [text for text in _texts(value) if any(first in text for first in firsts)]
 
 
 def _spells(text: str, control: Control) -> bool:

@@ -85,7 +85,7 @@ class _Copy:
 
         described = json.loads(tokenizer.backend_tokenizer.to_str())
         for token in described["added_tokens"]:
-            token["special"] = token["special"] or token["content"] in control.tokens
+            token["special"] = token["content"] in control.tokens
         self.characters = frozenset(characters)
         self._tokenizer = Tokenizer.from_str(json.dumps(described))
         self._tokenizer.encode_special_tokens = True
