@@ -7,7 +7,7 @@ import torch
 from tunesmith import TunesmithError
 from tunesmith_library_testing.parts import collate, examples, load_plain
 from tunesmith_library_training.log_probs import sequence_log_probs
-from tunesmith_library_training.routing import choose_balance, refuse_without_balance
+from tunesmith_library_training.routing import choose_balance, coefficient_in_use, refuse_without_balance
 from tunesmith_library_training.token_loss import token_loss
 from tunesmith_library_weights.experts import routers
 
@@ -107,6 +107,21 @@ def test_when_it_is_on(model, caplog, wanted, routers_learn, own, on, why) -> No
         choose_balance(model, wanted, None)
     assert model.config.output_router_logits is on
     assert f"balance loss of the routers: {'times 0.001' if on else 'off'} ({why})" in caplog.text
+
+
+def test_what_another_loop_is_told(model, tiny_llama) -> None:
+    found = []
+    for wanted in ("on", "off"):
+        choose_balance(model, wanted, 0.2)
+        found.append(coefficient_in_use(model))
+    assert [*found, coefficient_in_use(load_plain(tiny_llama))] == [0.2, 0.0, None]
+
+
+def test_a_stage_that_has_no_place_for_it(model, caplog) -> None:
+    with caplog.at_level(logging.INFO, logger="tunesmith"):
+        choose_balance(model, "auto", None, has_place=False)
+    assert not model.config.output_router_logits
+    assert "balance loss of the routers: none (the stage's loss has no place for it)" in caplog.text
 
 
 def test_models_without_one(tiny_llama, caplog) -> None:

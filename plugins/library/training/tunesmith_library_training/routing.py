@@ -38,6 +38,15 @@ def coefficient_of(config: Any) -> float:
     return float(next((getattr(text, name) for name in _COEFFICIENTS if getattr(text, name, None) is not None), 0.0))
 
 
+def coefficient_in_use(model: Any) -> float | None:
+    """The coefficient of a model's balance loss, 0.0 where it is off, None where it has none; for other loops."""
+    config = head.unwrap(model).config
+    text = config.get_text_config()
+    if not hasattr(text, "output_router_logits"):
+        return None
+    return coefficient_of(config) if text.output_router_logits else 0.0
+
+
 def refuse_without_balance(model: Any) -> None:
     """Raises: TunesmithError when a model has no balance loss that could be switched on."""
     text = model.config.get_text_config()
@@ -48,17 +57,21 @@ def refuse_without_balance(model: Any) -> None:
         )
 
 
-def choose_balance(model: Any, wanted: str, coefficient: float | None) -> None:
+def choose_balance(model: Any, wanted: str, coefficient: float | None, has_place: bool = True) -> None:
     """Switch the balance loss of a model that is about to be trained on or off, and say which.
 
     Args:
         model: as the trainer gets it, with the adapter in it.
         wanted: `on`, `off`, or `auto`: on where routers are trained, and where the model's own configuration says so.
         coefficient: in place of the one that the model's configuration has.
+        has_place: whether the stage adds it to its own loss; where not, nothing is changed.
     """
     base = head.unwrap(model)
     text, found = base.config.get_text_config(), routers(base)
     if not found or not hasattr(text, "output_router_logits"):
+        return
+    if not has_place:
+        announce("balance loss of the routers", "none", "the stage's loss has no place for it")
         return
     if coefficient is not None:
         name = next((name for name in _COEFFICIENTS if hasattr(text, name)), _COEFFICIENTS[0])

@@ -51,6 +51,7 @@ class Transformers:
     # values of the model's own config.json, over those that it comes with: {num_experts_per_tok: 4}
     config: dict[str, Any] = {}
 
+    _balances: bool = False  # whether the stage adds the balance loss of a mixture of experts
     _method: str = ""  # with which the quantizer stores weights; transformers must see its package
 
     @hookimpl
@@ -97,6 +98,7 @@ class Transformers:
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._method = getattr(plan.traits("quantizer"), "method", "")
+        self._balances = getattr(plan.traits("stage"), "balances_experts", False)
 
     @hookimpl
     def resolve_precision(self, requested: str) -> Precision:
@@ -143,5 +145,5 @@ class Transformers:
         """Decide on the balance loss of a mixture of experts, when it is known what is trained."""
         from tunesmith_library_training.routing import choose_balance
 
-        choose_balance(job.model, self.router_aux_loss, self.router_aux_loss_coef)
+        choose_balance(job.model, self.router_aux_loss, self.router_aux_loss_coef, self._balances)
         return (yield)

@@ -346,7 +346,7 @@ def test_values_out_of_range_are_refused(stage):
 
 
 def test_traits():
-    assert Grpo().traits == StageTraits(reads=("prompt",), generates=True)
+    assert Grpo().traits == StageTraits(reads=("prompt",), generates=True, balances_experts=True)
     assert Grpo(beta=0.1).traits.reference and Rloo().traits.reference and not Rloo(beta=0.0).traits.reference
 
 
