@@ -87,9 +87,12 @@ class AnswerReader:
                 return Parts(), False
         marks = self._marks()
         places = [(self._held.find(mark), -len(mark), mark) for mark in marks if mark in self._held]
+        places = [place for place in places if not self._thinks_late(place[0], place[2])]
         if not places:
             return self._release(marks, final), False
         at, _, mark = min(places)
+        if not final and any(mark != longer and longer.startswith(self._held[at:]) for longer in marks):
+            return self._release(marks, final), False
         before, rest = self._held[:at].rstrip(), self._held[at + len(mark) :]
         if self._thinking and mark == self._thinking.open:
             self._mode, self._held, self._trims = "thought", rest, True
@@ -99,6 +102,10 @@ class AnswerReader:
             self._held, self._trims = rest, True
         self._said = False
         return Parts(text=before), True
+
+    def _thinks_late(self, at: int, mark: str) -> bool:
+        """Whether a mark of thoughts stands behind text, where it is text itself."""
+        return bool(self._thinking and mark == self._thinking.open and self._held[:at].strip())
 
     def _thought(self, final: bool) -> tuple[Parts, bool]:
         assert self._thinking is not None

@@ -109,7 +109,8 @@ DEEPSEEK_3_2 = CallFormat(
     "deepseek_3_2",
     elements(
         rf'<{_DSML}invoke name="(?P<name>[^"]+)">(?P<body>.*?)</{_DSML}invoke>',
-        rf'<{_DSML}parameter name="(?P<key>[^"]+)"(?: string="(?P<string>true|false)")?>(?P<value>.*?)</{_DSML}parameter>',
+        rf'<{_DSML}parameter name="(?P<key>[^"]+)"(?: string="(?P<string>true|false)")?>'
+        rf"(?P<value>.*?)</{_DSML}parameter>",
         strip="",
     ),
     (f"<{_DSML}function_calls>",),
@@ -129,7 +130,7 @@ KIMI = CallFormat(
 HARMONY = CallFormat(
     "harmony",
     headed(r"(?P<name>[\w.\-]+)(?:<\|channel\|>\w+)?\s*(?:<\|constrain\|>)?(?:json)?\s*<\|message\|>"),
-    ("<|start|>assistant to=functions.", "<|channel|>commentary to=functions.", " to=functions."),
+    ("<|start|>assistant to=functions.", "<|channel|>commentary to=functions.", "to=functions."),
     ("<|call|>",),
     skips=(
         "<|start|>assistant",

@@ -190,7 +190,7 @@ class ChatTemplate:
         return read(answers, reading_of(processor, strings, skip_special_tokens, split))
 
     def reader(self, conversation: Conversation) -> AnswerReader:
-        """What takes the text of an answer to a conversation apart, while it arrives: thoughts, text, calls of tools."""
+        """What takes the text of an answer to a conversation apart, while it arrives: thoughts, text, calls."""
         prompt = self.render(conversation.messages, add_generation_prompt=True, **conversation.variables).text
         begun = bool(self.thinking and self.thinking.begun(prompt))
         return AnswerReader(self.calls, self.thinking, declared(conversation.tools), thought=begun)

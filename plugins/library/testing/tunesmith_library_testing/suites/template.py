@@ -179,7 +179,7 @@ class TemplateSuite(PluginSuite):
         assert calls and "Rügen" in calls[0], "the call is not part of what the assistant says"
 
     def test_calls_are_read_back(self) -> None:
-        """What a model was trained to call with is read as the same calls: one, several, beside text, with a thought."""
+        """What a model was trained to call with is read as the same calls: one, several, beside text or thoughts."""
         template = self.template()
         if template.calls is None:
             pytest.skip("this template knows no tools")
