@@ -62,9 +62,15 @@ def test_the_current_folder_as_a_run(plan, monkeypatch, tmp_path):
     assert runs.output_folder(plan(), Path("run.yaml")) == tmp_path / "runs" / "x-2"
 
 
+def opened(folder, plan):
+    with runs.opened(folder, plan):
+        assert (folder / "run.lock").exists() == runs.is_main_process()
+    assert not (folder / "run.lock").exists()
+
+
 def test_a_folder_is_opened(plan):
     folder = Path("out/deep")
-    runs.open_folder(folder, plan("adapter.rank=3"))
+    opened(folder, plan("adapter.rank=3"))
     assert runs.is_run(folder) and not runs.holds_model(folder) and not runs.holds_adapter(folder)
     written = yaml.safe_load((folder / "run.yaml").read_text())
     assert written["adapter"]["rank"] == 3 and written["seed"] == 42
@@ -73,14 +79,14 @@ def test_a_folder_is_opened(plan):
 
 def test_an_empty_folder_is_fine(plan):
     Path("out").mkdir()
-    runs.open_folder(Path("out"), plan())
+    opened(Path("out"), plan())
     assert runs.is_run(Path("out"))
 
 
 def test_a_run_that_failed_before_it_trained_is_not_in_the_way(plan):
     folder = run_in("out")
     (folder / "plugins.lock").write_text("unheard==1\n")
-    runs.open_folder(folder, plan())
+    opened(folder, plan())
     assert "unheard" not in (folder / "plugins.lock").read_text()
 
 
@@ -88,10 +94,10 @@ def test_a_run_that_is_there_is_left_alone(plan):
     folder = run_in("out")
     (folder / "precious").touch()
     with pytest.raises(ConfigError, match=r"output_dir=out: a run is already there\.\nresume=true continues"):
-        runs.open_folder(folder, plan())
-    runs.open_folder(folder, plan("resume=true"))
+        opened(folder, plan())
+    opened(folder, plan("resume=true"))
     assert (folder / "precious").exists() and (folder / "run.yaml").read_text()
-    runs.open_folder(folder, plan("overwrite=true"))
+    opened(folder, plan("overwrite=true"))
     assert not (folder / "precious").exists() and runs.is_run(folder)
 
 
@@ -99,20 +105,20 @@ def test_what_is_no_run_is_never_deleted(plan):
     Path("out").mkdir()
     Path("out/thesis.tex").touch()
     with pytest.raises(ConfigError, match="files are already there"):
-        runs.open_folder(Path("out"), plan())
+        opened(Path("out"), plan())
     with pytest.raises(ConfigError, match=r"out is not a run, so it is not deleted\.\nchoose another output_dir"):
-        runs.open_folder(Path("out"), plan("overwrite=true"))
+        opened(Path("out"), plan("overwrite=true"))
     assert Path("out/thesis.tex").exists()
 
 
 def test_nothing_to_resume(plan):
     with pytest.raises(ConfigError, match=r"resume=true: there is no run in out\.\nstart it without resume"):
-        runs.open_folder(Path("out"), plan("resume=true"))
+        opened(Path("out"), plan("resume=true"))
 
 
 def test_only_the_main_process_writes(plan, monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    runs.open_folder(Path("out"), plan())
+    opened(Path("out"), plan())
     assert not Path("out").exists() and not runs.is_main_process()
 
 
@@ -128,8 +134,8 @@ def test_a_folder_that_cannot_be_made_is_a_problem_of_the_plan(catalog, plan):
     assert problem.key == "output_dir"
     (problem,) = problems_of(catalog, "output_dir=file")
     assert problem.message.endswith("is not a folder.")
-    with pytest.raises(TunesmithError, match="output_dir=file/run cannot be written: "):
-        runs.open_folder(Path("file/run"), plan())
+    with pytest.raises(TunesmithError, match="file/run cannot be written to: "):
+        opened(Path("file/run"), plan())
 
 
 def test_a_folder_that_may_not_be_written_is_a_problem_of_the_plan(catalog, monkeypatch, tmp_path):

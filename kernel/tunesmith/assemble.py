@@ -22,7 +22,7 @@ from tunesmith.messages import logger
 from tunesmith.planning import Plan, Selected, refuse, report, untrainable
 from tunesmith.runs import folder_problems, launches
 from tunesmith.selection import Wanted, missing_problem, select, wanted
-from tunesmith.types import Problem, Row
+from tunesmith.types import Event, Problem, Row
 from tunesmith.wiring import checked, connect, overridden, wrong_hooks
 
 
@@ -33,6 +33,7 @@ class Assembly:
         self.plan = plan
         self.hook = manager.hook
         self._manager = manager
+        self._failed: set[str] = set()  # trackers
 
     def of(self, hook: str, address: str) -> pluggy.HookCaller:
         """The caller of a hook on one plugin alone: `of("to_rows", "format.alpaca")`."""
@@ -59,6 +60,20 @@ class Assembly:
         """Turn records into canonical rows, through the format of this name."""
         rows: Iterator[Row] = self.routed("to_rows", name)(records=records, columns=columns)
         return rows
+
+    def tell(self, event: Event) -> None:
+        """Tell all who listen what happened. A tracker that fails is reported once, and told further on."""
+        for implementation in reversed(self.hook.on_event.get_hookimpls()):
+            address = implementation.plugin_name
+            try:
+                self.of("on_event", address)(event=event)
+            except Exception as error:
+                if not address.startswith("tracker."):
+                    raise
+                if address not in self._failed:
+                    cause = f"{type(error).__name__}: {error}"
+                    logger.warning("%s failed at %s, the run goes on: %s", address, type(event).__name__, cause)
+                self._failed.add(address)
 
 
 def assemble(composition: Composition, command: str, catalog: Catalog | None = None) -> Assembly:
@@ -91,14 +106,14 @@ def examine(
         problems += [*folder_problems(plan, composition.file), *untrainable(plan)]
     manager, unfit = connect(plan)
     problems += [*unfit, *wrong_hooks(plan, manager)]
-    problems += checked(plan, manager, broken=bool(problems))
+    problems += checked(plan, manager, problems)
     return plan, problems, manager
 
 
 def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Plan, list[Problem]]:
     """Select, check and make plugins, and then those that they call by name, until nobody calls for more."""
     wave, lacking = wanted(composition, command, catalog)
-    made = checked_run(composition, command)
+    made = checked_run(composition, command, catalog)
     known: set[tuple[str, str]] = set()
     absent: dict[Wanted, str] = {}
     problems = [*composition.problems, *lacking]
@@ -117,7 +132,7 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
     problems = [*made.problems, *problems]
     missing = {item: distribution for item, distribution in absent.items() if distribution}
     if missing:
-        problems.append(missing_problem(missing, composition, catalog.restriction))
+        problems.append(missing_problem(missing, composition))
     order = {kind: number for number, kind in enumerate(KINDS)}
     unknown = (Selected(Entry(item.kind, item.name), None) for item in absent)
     selected = tuple(sorted((*made.selected, *unknown), key=lambda item: order[item.entry.kind]))

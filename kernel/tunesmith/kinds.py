@@ -14,6 +14,7 @@ class Kind:
     default: tuple[str, ...] = ()
     commands: tuple[str, ...] = ("train",)  # the commands that need this kind
     shapes: str = ""  # a hook that shapes model or tokenizer: where a plugin of this kind has it, all commands need it
+    free: bool = False  # whether its plugins may be others, with other options, when a run goes on
     function: str = ""  # the hook that a plain function in a user's file implements: reward=[rewards.py:polite]
 
     @property
@@ -32,7 +33,7 @@ KINDS: dict[str, Kind] = {
         Kind("template", "one", "how a conversation becomes text", ("auto",), (*_ALL, "show")),
         Kind("data", "one", "reads, mixes and splits data sets", ("datasets",), _DATA),
         Kind("format", "routed", "turns a data set's records into canonical rows", (), _DATA),
-        Kind("hub", "routed", "fetches a model or data set by its address", (), (*_ALL, "show")),
+        Kind("hub", "routed", "fetches a model or data set by its address", (), (*_ALL, "show"), free=True),
         Kind("quantizer", "optional", "stores the base model in fewer bits", commands=_ALL),
         Kind("adapter", "one", "chooses what is trained", ("lora",), _ALL, shapes="load_processor"),
         Kind("patch", "any", "wraps loading or the loss", commands=_ALL),
@@ -40,12 +41,12 @@ KINDS: dict[str, Kind] = {
         Kind("stage", "one", "encoding, batches and loss of an objective", ("sft",), _DATA, shapes="load_model"),
         Kind("loss", "optional", "replaces the stage's loss", function="compute_loss"),
         Kind("optimizer", "optional", "replaces the trainer's optimizer", function="build_optimizer"),
-        Kind("reward", "any", "scores answers, for stages that learn from rewards", function="score"),
-        Kind("parallel", "optional", "starts the processes of a run, and spreads the model over them"),
-        Kind("tracker", "any", "records what happens in a run", ("console", "jsonl", "plot")),
-        Kind("engine", "one", "generates answers", ("transformers",), ("chat", "eval")),
+        Kind("reward", "any", "scores answers, for stages that learn from rewards", free=True, function="score"),
+        Kind("parallel", "optional", "starts the processes of a run, and spreads the model over them", free=True),
+        Kind("tracker", "any", "records what happens in a run", ("console", "jsonl", "plot"), free=True),
+        Kind("engine", "one", "generates answers", ("transformers",), ("chat", "eval"), free=True),
         Kind("exporter", "one", "writes a finished model", ("merged",), ("export",)),
-        Kind("evaluator", "any", "measures a model", commands=("eval",), function="evaluate"),
+        Kind("evaluator", "any", "measures a model", commands=("eval",), free=True, function="evaluate"),
         Kind("dialect", "installed", "reads the configurations of another program", commands=()),
         Kind("command", "installed", "a command of its own: its method command() gives a click command", commands=()),
     )

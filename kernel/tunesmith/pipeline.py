@@ -32,6 +32,8 @@ from tunesmith.types import (
     TrainingJob,
 )
 from tunesmith_library_configuration.files import digest
+from tunesmith_library_configuration.locks import writing
+from tunesmith_library_configuration.records import fingerprint, refuse_other
 from tunesmith_library_configuration.secrets import redacted
 
 Config = str | Path | Mapping[str, Any] | None
@@ -55,11 +57,19 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
     if runs.launches(run.plan):
         launch(run, composition, config, overrides, folder)
         return folder
-    runs.open_folder(folder, run.plan)
+    with runs.opened(folder, run.plan):
+        _train(run, folder, measures)
+    return folder
 
+
+def _train(run: Assembly, folder: Path, measures: Any) -> None:
+    """Train into a folder that is held; `measures` makes the run's evaluations, if it has evaluators."""
     source = model_source(run, training=True)
     processor, template = reader_of(run, source)
     data = encoded_data(run, source, processor, template)
+    made_of = {"model": fingerprint(source.path), "data": data.fingerprint}
+    if run.plan.run.resume:
+        refuse_other(folder, made_of)
     model = _model(run, source, processor, data)
     job = TrainingJob(
         model=model,
@@ -72,17 +82,17 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
         collate=run.hook.collate,
         compute_loss=run.hook.compute_loss,
         build_optimizer=run.hook.build_optimizer,
-        emit=lambda event: run.hook.on_event(event=_described(run, event)),
+        emit=lambda event: run.tell(_described(run, event)),
         template=template,
         score=lambda **asked: _scores(run, asked),
         evaluate=measures(source, processor, template, data) if measures else None,
+        made_of=made_of,
     )
     (job,) = run.hook.prepare(job=job, load=_loader(run, source, processor)) or [job]
     placed = run.hook.place(model=job.model, job=job)
     job = job if placed is None else replace(job, model=placed)
     if not run.hook.fit(job=job):
         raise Interrupted(f"continue with: tunesmith train {folder} resume=true")
-    return folder
 
 
 def export(
@@ -94,14 +104,15 @@ def export(
 ) -> Path:
     """Write the finished model of a run, by default beside it as `RUN-EXPORTER`.
 
-    Raises: ConfigError when there is something at the target already.
+    Raises: ConfigError when there is something at the target already, or it cannot be written.
     """
     composition = compose(config, overrides, catalog)
     run = assemble(composition, "export", catalog)
     target = Path(output_dir) if output_dir else _export_folder(run, composition)
     if target.exists():
         raise ConfigError(f"{target} exists already.\nremove it, or choose another with --output")
-    exported: Path = run.hook.export(handle=model_handle(run, composition), output_dir=target)
+    with writing(target, "an export"):
+        exported: Path = run.hook.export(handle=model_handle(run, composition), output_dir=target)
     return exported
 
 

@@ -10,34 +10,28 @@ RUN/config.json, …    a whole model; or RUN/adapter_config.json, …    an ada
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import itertools
 import os
 import re
-import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tunesmith import __version__
-from tunesmith.errors import ConfigError, TunesmithError
-from tunesmith.files import numbered, replacing
+from tunesmith.files import numbered
 from tunesmith.kinds import KINDS
 from tunesmith.messages import announce
 from tunesmith.planning import Plan
 from tunesmith.types import Problem
 from tunesmith.upgrades import VERSION
-from tunesmith_library_configuration.files import remove_leftovers
-from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, refuse_locked
+from tunesmith_library_configuration import folders
+from tunesmith_library_configuration.folders import RECORD, REQUIREMENTS, changed_problems
+from tunesmith_library_configuration.folders import is_run as is_run
 from tunesmith_library_configuration.reading import to_yaml
-from tunesmith_library_configuration.records import changes, newest_record
+from tunesmith_library_configuration.requirements import requirements
 from tunesmith_library_configuration.secrets import without_secrets
 from tunesmith_library_configuration.space import unwritable
-
-_LIBRARIES = (
-    *("torch", "transformers", "peft", "trl", "datasets", "accelerate", "tokenizers", "safetensors"),
-    *("pluggy", "omegaconf"),
-)
 
 
 def is_main_process() -> bool:
@@ -48,11 +42,6 @@ def is_main_process() -> bool:
 def launches(plan: Plan) -> bool:
     """Whether this process only starts those that train."""
     return plan.command == "train" and plan.uses("parallel") and "WORLD_SIZE" not in os.environ
-
-
-def is_run(folder: Path) -> bool:
-    """Whether a folder holds a run."""
-    return (folder / "run.yaml").is_file()
 
 
 def holds_model(folder: Path) -> bool:
@@ -105,18 +94,7 @@ def folder_problems(plan: Plan, config_file: Path | None) -> list[Problem]:
     if reason := unwritable(folder):
         message = f"output_dir={folder} cannot be made: {reason}."
         problems.append(Problem("output_dir", message, "choose another: output_dir=FOLDER"))
-    return problems + _changed_problems(plan, folder)
-
-
-def _changed_problems(plan: Plan, folder: Path) -> list[Problem]:
-    """The options that a run which goes on cannot change, and now has otherwise than its newest checkpoint."""
-    record = newest_record(folder) if plan.run.resume else None
-    advice = "leave it as it was, or start a new run: output_dir=FOLDER"
-    return [
-        Problem(".".join(key), f"{'.'.join(key)} was {was} when {record[0]} was written, and is {now} now.", advice)
-        for key, was, now in (changes(record[1], _recorded(plan)) if record else ())
-        if not _is_free(plan, key)
-    ]
+    return problems + (changed_problems(folder, _recorded(plan), partial(_is_free, plan)) if plan.run.resume else [])
 
 
 def _is_free(plan: Plan, key: tuple[str, ...]) -> bool:
@@ -130,69 +108,18 @@ def _is_free(plan: Plan, key: tuple[str, ...]) -> bool:
 
 @contextlib.contextmanager
 def opened(folder: Path, plan: Plan) -> Iterator[None]:
-    """Hold a run's folder while it is written to, with `run.yaml` and `plugins.lock` in it; on the main process only.
+    """Hold a run's folder while it is written to, with `run.yaml` and `plugins.lock`; on the main process only.
 
-    Raises: as `open_folder`; ConfigError when another process writes there.
+    Raises: as `tunesmith_library_configuration.folders.opened`.
     """
     if not is_main_process():
         yield
-        return
-    if plan.run.resume and not is_run(folder):
-        raise ConfigError(f"resume=true: there is no run in {folder}.\nstart it without resume, or name its output_dir")
-    refuse_locked(beside(folder), folder)
-    with locked(folder / IN_FOLDER, folder, "training"):
-        remove_leftovers(folder)
-        open_folder(folder, plan)
-        yield
-
-
-def open_folder(folder: Path, plan: Plan) -> None:
-    """Make a run's folder and write `run.yaml` and `plugins.lock`; on the main process only.
-
-    Raises: ConfigError when another run is there and neither `resume` nor `overwrite` is set, or nothing to resume;
-        TunesmithError when the folder cannot be written.
-    """
-    if not is_main_process():
         return
     if not plan.run.output_dir:
         announce("output_dir", folder, "not given")
-    try:
-        if not plan.run.resume:
-            _clear(folder, plan.run.overwrite)
-        folder.mkdir(parents=True, exist_ok=True)
-        for key, was, now in changes((newest_record(folder) or ("", {}))[1], _recorded(plan)) if plan.run.resume else ():
-            announce(".".join(key), now, f"was {was}")
-        _write(folder / "run.yaml", run_yaml(plan))
-        _write(folder / "plugins.lock", "\n".join(lock_lines(plan)) + "\n")
-    except OSError as error:
-        raise TunesmithError(f"output_dir={folder} cannot be written: {error}") from error
-
-
-def _clear(folder: Path, overwrite: bool) -> None:
-    """Make sure that nothing is in a new run's folder."""
-    if not _in_use(folder):
-        return
-    if not overwrite:
-        kind = "a run is" if is_run(folder) else "files are"
-        raise ConfigError(
-            f"output_dir={folder}: {kind} already there.\n"
-            "resume=true continues the run, overwrite=true deletes it, or choose another output_dir"
-        )
-    if not is_run(folder):
-        raise ConfigError(f"overwrite=true: {folder} is not a run, so it is not deleted.\nchoose another output_dir")
-    for entry in folder.iterdir():
-        if entry.name != IN_FOLDER:
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-
-
-def _in_use(folder: Path) -> bool:
-    """Whether a folder holds anything that would be lost; a run that failed before it trained leaves nothing such."""
-    return folder.exists() and any(entry.name not in ("run.yaml", "plugins.lock", IN_FOLDER) for entry in folder.iterdir())
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+    files = {RECORD: run_yaml(plan), REQUIREMENTS: "\n".join(lock_lines(plan)) + "\n"}
+    with folders.opened(folder, files, resume=plan.run.resume, overwrite=plan.run.overwrite):
+        yield
 
 
 def run_yaml(plan: Plan) -> str:
@@ -207,19 +134,7 @@ def _recorded(plan: Plan) -> dict[str, Any]:
 
 
 def lock_lines(plan: Plan) -> list[str]:
-    """What made a run, as `name==version` lines that pip can install, the kernel and plugins first, and behind each
-    distribution the plugins that it gave; a plugin in a file of the user's is a comment with the hash of the file."""
-    gave: dict[str, list[str]] = {"tunesmith": []}
-    files = []
-    for item in plan.selected:
-        label = f"{item.entry.kind}={item.entry.name}"
-        if item.entry.private:
-            files.append(f"# {label} {item.entry.version}")
-        else:
-            gave.setdefault(item.entry.distribution, []).append(label)
-    lines = []
-    for name in (*sorted(gave), *_LIBRARIES):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            plugins = f"  # {' '.join(sorted(gave[name]))}" if gave.get(name) else ""
-            lines.append(f"{name}=={importlib.metadata.version(name)}{plugins}")
-    return lines + files
+    """What made a run, as lines that pip can install, and behind each distribution the plugins that it gave."""
+    plugins = [(f"{item.entry.kind}={item.entry.name}", item.entry) for item in plan.selected]
+    gave = [(entry.distribution, label) for label, entry in plugins if not entry.private]
+    return requirements([("tunesmith", ""), *gave]) + [f"# {label} {e.version}" for label, e in plugins if e.private]

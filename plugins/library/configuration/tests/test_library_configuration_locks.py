@@ -114,7 +114,7 @@ def test_a_lock_that_cannot_be_written_is_not_left_half(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(locks.os, "write", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ConfigError, match=r"cannot be written to: No space left on device \(.* are free in "):
         locked(tmp_path / IN_FOLDER, tmp_path, "training").__enter__()
     assert not list(tmp_path.iterdir())
     assert beside(tmp_path / "model") == tmp_path / ".model.lock"

@@ -18,6 +18,7 @@ from typing import Any
 
 from tunesmith_library_configuration.errors import ConfigError
 from tunesmith_library_configuration.owners import Owner, this_process
+from tunesmith_library_configuration.space import is_of_disk, shortage, unwritable
 
 IN_FOLDER = "run.lock"
 """The lock of a folder to which files are added one by one; it stands in it."""
@@ -40,15 +41,37 @@ def locked(lock: Path, folder: Path, work: str) -> Iterator[None]:
         folder: what it guards, for messages.
         work: what is done there: `training`, `an export`.
 
-    Raises: ConfigError when another process has it, with that process and what to do; OSError when the file cannot be
-        made.
+    Raises: ConfigError when another process has it, with that process and what to do, or the file cannot be made.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    _acquire(lock, folder, work)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        _acquire(lock, folder, work)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written to: {shortage(error, lock.parent)}") from error
     try:
         yield
     finally:
         lock.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(target: Path, work: str) -> Iterator[None]:
+    """Hold the place to which a folder comes as a whole.
+
+    Raises: ConfigError when it cannot be written to, another process writes to it, or the disk fails meanwhile.
+    """
+    if reason := unwritable(target):
+        raise ConfigError(f"{target} cannot be written: {reason}.\nchoose another: --output FOLDER")
+    with locked(beside(target), target, work):
+        try:
+            yield
+        except Exception as error:
+            if not is_of_disk(error):
+                raise
+            raise ConfigError(
+                f"{target} cannot be written: {shortage(error, target.parent)}; nothing of it is left.\n"
+                "free some, or write it elsewhere: --output FOLDER"
+            ) from error
 
 
 def refuse_locked(lock: Path, folder: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,9 @@ from typing import Any
 from transformers import PreTrainedModel
 from tunesmith import TunesmithError, announce
 from tunesmith.files import filling
+from tunesmith.messages import logger
 from tunesmith.types import Event, RunEnded, Saved, TrainingJob
+from tunesmith_library_configuration import space
 
 from tunesmith_library_training import checkpoints, processes
 from tunesmith_library_training.finite import Guard, NonFinite
@@ -54,6 +57,7 @@ class Run:
         self.job = job
         self.interruption = Interruption()
         self.guard = Guard(job)
+        self.resumed: Path | None = None  # the checkpoint that it goes on from
 
     def emit(self, event: Event) -> None:
         """Tell the trackers, which live on the main process."""
@@ -63,37 +67,79 @@ class Run:
     def newest_checkpoint(self, facts: Mapping[str, Any]) -> Path | None:
         """The checkpoint that the run goes on from, the same on all processes; None for a start from scratch.
 
-        What a killed run left of a checkpoint is deleted. All processes call it.
+        What a killed run left of a checkpoint is deleted, and one that is damaged set aside. All processes call it.
 
         Args:
             facts: what decides which examples a step sees, as given to `keep_checkpoint`.
+
+        Raises: TunesmithError when there are checkpoints and none of them is whole.
         """
         if not self.job.resume:
             return None
-        found = checkpoints.newest(self.job.output_dir, facts)
-        processes.wait()
+        found: Path | TunesmithError | None = None
         if processes.is_main():
-            checkpoints.discard_incomplete(self.job.output_dir)
-        processes.wait()
+            try:
+                found = checkpoints.newest(self.job.output_dir, facts)
+                checkpoints.discard_incomplete(self.job.output_dir)
+            except TunesmithError as error:
+                found = error
+        found = processes.gathered(found)[0]
+        if isinstance(found, TunesmithError):
+            raise found
+        self.resumed = found
         return found
 
     def keep_checkpoint(
-        self, step: int, facts: Mapping[str, Any], save_total_limit: int | None, best: str | None = None
-    ) -> None:
-        """Declare `checkpoint-STEP` whole when all processes have written their part, and delete older ones.
+        self,
+        step: int,
+        facts: Mapping[str, Any],
+        save_total_limit: int | None,
+        best: str | None = None,
+        write: Callable[[Path], None] | None = None,
+    ) -> bool:
+        """Make `checkpoint-STEP` a whole one, and delete older ones.
 
-        All processes call it.
+        All processes call it. Where the disk does not take it, that is told, those before are kept, and the run may go
+        on.
 
         Args:
             save_total_limit: how many to keep, the newest; None keeps all.
             best: a checkpoint that is kept in any case.
+            write: writes its files into a folder, on the main process; None when all processes have written their part
+                into its place themselves.
+
+        Returns: whether it was made.
         """
         folder = self.job.output_dir / f"checkpoint-{step}"
         processes.wait()
+        made = True
         if processes.is_main():
-            checkpoints.mark_complete(folder, facts)
-            checkpoints.rotate(self.job.output_dir, save_total_limit, best)
-        self.emit(Saved(step, folder))
+            made = self._make_checkpoint(folder, {"facts": dict(facts), "made_of": dict(self.job.made_of)}, write)
+            if made:
+                checkpoints.rotate(self.job.output_dir, save_total_limit, best)
+        made = processes.gathered(made)[0]
+        if made:
+            self.emit(Saved(step, folder))
+        return made
+
+    def _make_checkpoint(self, folder: Path, told: Mapping[str, Any], write: Callable[[Path], None] | None) -> bool:
+        """Whether the disk took a checkpoint."""
+        try:
+            if write is None:
+                checkpoints.mark_complete(folder, told)
+            else:
+                checkpoints.write(folder, told, write)
+        except Exception as error:
+            if not (isinstance(error, OSError) or space.is_of_disk(error)):
+                raise
+            if write is None:
+                shutil.rmtree(folder, ignore_errors=True)
+            reason = space.shortage(error, folder.parent, checkpoint_size(self.job.model))
+            kept = checkpoints.complete(folder.parent)
+            last = f"{kept[-1].name} is kept" if kept else "there is none before it"
+            logger.warning("%s was not written, and the run goes on: %s; %s", folder, reason, last)
+            return False
+        return True
 
 
 def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
@@ -106,6 +152,7 @@ def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
     Raises: NonFinite when its numbers are not finite any more, and nothing of it was saved.
     """
     run = Run(job)
+    _warn_of_space(job)
     use_cache = getattr(getattr(job.model, "config", None), "use_cache", None)
     try:
         with run.interruption, _own_names(job.model):
@@ -114,7 +161,8 @@ def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
             run.guard.check(job.model if outcome.model is None else outcome.model)
             if use_cache is not None:  # loops turn it off, and the result is saved with its configuration
                 job.model.config.use_cache = use_cache
-            _save(job, outcome)
+            with _told_of_disks(job):
+                _save(job, outcome)
             run.emit(Saved(outcome.step, job.output_dir))
     except BaseException as error:
         by_hand = isinstance(error, KeyboardInterrupt) and not isinstance(error, NonFinite)
@@ -122,6 +170,22 @@ def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
         raise
     run.emit(RunEnded("finished" if outcome.finished else "interrupted", outcome.metrics))
     return outcome.finished
+
+
+@contextlib.contextmanager
+def _told_of_disks(job: TrainingJob) -> Iterator[None]:
+    """Say what to do when the disk does not take the result; what it was made from stays."""
+    try:
+        yield
+    except Exception as error:
+        if not space.is_of_disk(error):
+            raise
+        kept = checkpoints.complete(job.output_dir)
+        then = f"goes on from {kept[-1].name}" if kept else "begins anew, for there is no checkpoint"
+        raise TunesmithError(
+            f"{job.output_dir}: the result cannot be written: {space.shortage(error, job.output_dir)}.\n"
+            f"free some; then this {then}: tunesmith train {job.output_dir} resume=true"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -166,6 +230,22 @@ def _write(job: TrainingJob, outcome: Outcome, folder: Path) -> None:
     result = whole.save_whole(model, job.processor, job.template, base, folder, weights=outcome.weights)
     if result.tensors.unloaded:
         announce("tensors", result.tensors.described(), f"written as {result.class_name}")
+
+
+def checkpoint_size(model: Any) -> int:
+    """About how many bytes a checkpoint takes: what is trained, and two states of an optimizer for each weight."""
+    weights = getattr(model, "parameters", list)()
+    return sum(weight.numel() * (weight.element_size() + 8) for weight in weights if weight.requires_grad)
+
+
+def _warn_of_space(job: TrainingJob) -> None:
+    """Say before the first step that the disk will not hold a checkpoint beside the one before it."""
+    needed, there = 2 * checkpoint_size(job.model), space.free(job.output_dir)
+    if processes.is_main() and there is not None and there < needed:
+        logger.warning(
+            "%s: checkpoints take about %s, the one before included, and %s are free",
+            *(job.output_dir, space.in_words(needed), space.in_words(there)),
+        )
 
 
 def refuse_no_data(job: TrainingJob, item: str) -> None:

@@ -18,3 +18,14 @@ class OneDevice(Base):
         """At most 1: nn.DataParallel, which transformers would take for more, splits concatenated batches wrongly."""
         found: int = super().n_gpu
         return min(1, found)
+
+    @property
+    def holds_whole_model(self) -> bool:
+        """Whether a process has the whole model; it may be spread over processes by FSDP or DeepSpeed."""
+        return not (self.fsdp or self.deepspeed)
+
+    @property
+    def should_save(self) -> bool:
+        """Whether transformers writes checkpoints from this process; those of a whole model are `OwnCheckpoints`."""
+        found: bool = super().should_save
+        return found and not self.holds_whole_model

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 from tunesmith.types import RunStarted, StepEnded, TrainingJob
 
+from tunesmith_library_training import processes, states
 from tunesmith_library_training.envelope import Run
+from tunesmith_library_training.own_checkpoints import RANDOM, OwnCheckpoints
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
@@ -20,20 +23,48 @@ class Reporter(TrainerCallback):
     It tells of steps that are not logged; the Trainer's `log` tells of the others.
     """
 
-    def __init__(self, run: Run, save_total_limit: int | None, interrupted: Callable[[int], bool]) -> None:
+    def __init__(
+        self, run: Run, trainer: OwnCheckpoints, save_total_limit: int | None, interrupted: Callable[[int], bool]
+    ) -> None:
         """
         Args:
+            trainer: whose callback it is.
             save_total_limit: how many checkpoints to keep, the newest beside the best; None keeps all.
             interrupted: whether all processes are to stop after a step that has just been made. Asked once per step.
         """
-        self.run, self.save_total_limit, self.interrupted = run, save_total_limit, interrupted
+        self.run, self.trainer = run, trainer
+        self.save_total_limit, self.interrupted = save_total_limit, interrupted
         self.stopped = False  # by an interruption
         self.trained = False  # since the start or resumption
+        self.random: Any = None  # state of the random numbers, of a resumed run that has not begun its first step
+        self.kept_best: tuple[Any, ...] = ()  # of the newest checkpoint
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        if self.run.resumed is not None and self.trainer.args.holds_whole_model:
+            self.trainer.restore_checkpoint(self.run.resumed)
+            if (self.run.resumed / RANDOM).is_file():
+                every = states.read(self.run.resumed / RANDOM)
+                self.random = every[processes.rank()] if processes.rank() < len(every) else None
+        self.kept_best = _best(state)
         self.run.emit(RunStarted(self.run.job.output_dir, state.max_steps, {}, resumed_from=state.global_step))
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if float(state.epoch or 0.0).is_integer():  # else batches are skipped first, which draws numbers
+            self._restore_random()
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._restore_random()
+
+    def _restore_random(self) -> None:
+        if self.random is not None:
+            states.set_random_state(self.random)
+            self.random = None
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.trained = True
@@ -63,14 +94,30 @@ class Reporter(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         facts = order_of_data(self.run.job, args)
-        self.run.keep_checkpoint(state.global_step, facts, self.save_total_limit, state.best_model_checkpoint)
+        write = None
+        if self.trainer.args.holds_whole_model:
+            if state.best_global_step == state.global_step:
+                state.best_model_checkpoint = str(self.run.job.output_dir / f"checkpoint-{state.global_step}")
+            random = processes.gathered(states.random_state())
+            write = partial(self.trainer.write_checkpoint, random=random)
+        limit, best = self.save_total_limit, state.best_model_checkpoint
+        if self.run.keep_checkpoint(state.global_step, facts, limit, best, write):
+            self.kept_best = _best(state)
+        elif state.best_global_step == state.global_step:  # the best of those that are there is the one before
+            state.best_metric, state.best_global_step, state.best_model_checkpoint = self.kept_best
+
+
+def _best(state: TrainerState) -> tuple[Any, ...]:
+    return state.best_metric, state.best_global_step, state.best_model_checkpoint
 
 
 def order_of_data(job: TrainingJob, arguments: TrainingArguments) -> dict[str, int]:
     """What decides which examples a step sees; a resumed run compares it. A stream has 0 examples."""
     train = job.data.train
+    counted = hasattr(train, "__len__")
     return {
-        "num_examples": len(train) if hasattr(train, "__len__") else 0,
+        "num_examples": len(train) if counted else 0,
+        **({} if counted else {"dataloader_num_workers": arguments.dataloader_num_workers}),
         "seed": arguments.seed,
         "world_size": arguments.world_size,
         "per_device_train_batch_size": arguments.per_device_train_batch_size,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from datasets import Dataset
 from transformers import PrinterCallback, TrainingArguments
 from tunesmith import TunesmithError, announce
 from tunesmith.types import OptimizerSettings, TrainingJob
+from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_training import processes
 from tunesmith_library_training.drawing import answer_ends
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
@@ -21,6 +22,7 @@ from tunesmith_library_training.routing import coefficient_in_use
 from tunesmith_library_training.scoring import scores_of
 from tunesmith_library_training.stopping import EarlyStopping
 
+from tunesmith_stage_grpo.asking import asking
 from tunesmith_stage_grpo.loops import LOOPS
 from tunesmith_stage_grpo.options import GroupOptions, TrainerOptions
 from tunesmith_stage_grpo.reporting import Reporter
@@ -62,7 +64,7 @@ def _train(options: GroupOptions, trainer: Any, following: TrainerOptions, decla
         args=settings,
         train_dataset=_dataset(job.data.train),
         eval_dataset={name: _dataset(dataset) for name, dataset in job.data.eval.items()} or None,
-        processing_class=job.processor,
+        processing_class=asking(job.processor, cast(ChatTemplate | None, job.template)),
         optimizers=(_optimizer(arguments, job), None),
     )
     loop.join(run, options)

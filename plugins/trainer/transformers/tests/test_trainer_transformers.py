@@ -476,7 +476,7 @@ def test_a_checkpoint_with_other_names_is_refused(tmp_path: Path) -> None:
     (checkpoint / "model.safetensors").unlink()
     for name in ("config.json", "model.safetensors"):  # as earlier versions wrote it: under the names of the base
         shutil.copy(folder / name, checkpoint / name)
-    (checkpoint / checkpoints.MARKER).write_text('{"num_examples": 8}')
+    (checkpoint / checkpoints.MARKER).write_text('{"seed": 0}')
     with pytest.raises(TunesmithError, match=r"24 weights under names .* such as model\.layers\.0\.mlp\.experts\.0"):
         Transformers(**{**SHORT, "max_steps": 2, "save_steps": 1}).fit(again)
 

@@ -1,0 +1,94 @@
+"""The folder of a run: held by one process while it is written to, and never cleared of what is no run."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from tunesmith_library_configuration.errors import ConfigError, TunesmithError
+from tunesmith_library_configuration.files import remove_leftovers, replacing
+from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, refuse_locked
+from tunesmith_library_configuration.problems import Problem
+from tunesmith_library_configuration.records import changes, newest_record
+from tunesmith_library_configuration.space import shortage
+
+RECORD, REQUIREMENTS = "run.yaml", "plugins.lock"
+_LEFT_BY_A_START = (RECORD, REQUIREMENTS, IN_FOLDER)  # a run that failed before it trained leaves nothing else
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run."""
+    return (folder / RECORD).is_file()
+
+
+@contextlib.contextmanager
+def opened(folder: Path, files: Mapping[str, str], *, resume: bool, overwrite: bool) -> Iterator[None]:
+    """Hold a run's folder, which is made, with its first files in it; let go of it at the end, whatever that is.
+
+    Args:
+        files: their names and texts, `RECORD` among them.
+
+    Raises: ConfigError when there is nothing to resume, another process writes there, or what is there would be lost;
+        TunesmithError when it cannot be written.
+    """
+    if resume and not is_run(folder):
+        raise ConfigError(f"resume=true: there is no run in {folder}.\nstart it without resume, or name its output_dir")
+    refuse_locked(beside(folder), folder)
+    with locked(folder / IN_FOLDER, folder, "training"):
+        try:
+            remove_leftovers(folder)
+            if not resume:
+                _clear(folder, overwrite)
+            for name, text in files.items():
+                with replacing(folder / name) as draft:
+                    draft.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise TunesmithError(f"output_dir={folder} cannot be written: {shortage(error, folder)}") from error
+        yield
+
+
+def _clear(folder: Path, overwrite: bool) -> None:
+    """Make sure that nothing is in a new run's folder."""
+    if all(entry.name in _LEFT_BY_A_START for entry in folder.iterdir()):
+        return
+    if not overwrite:
+        kind = "a run is" if is_run(folder) else "files are"
+        raise ConfigError(
+            f"output_dir={folder}: {kind} already there.\n"
+            "resume=true continues the run, overwrite=true deletes it, or choose another output_dir"
+        )
+    if not is_run(folder):
+        raise ConfigError(f"overwrite=true: {folder} is not a run, so it is not deleted.\nchoose another output_dir")
+    for entry in folder.iterdir():
+        if entry.name != IN_FOLDER:
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+def changed_problems(
+    folder: Path, now: Mapping[str, object], is_free: Callable[[tuple[str, ...]], bool]
+) -> list[Problem]:
+    """What a run that goes on has otherwise than its newest checkpoint; of what takes effect, warnings.
+
+    Args:
+        now: its configuration as it would be recorded.
+        is_free: whether an option, by the parts of its key, may change.
+    """
+    record = newest_record(folder)
+    problems = []
+    for key, was, value in changes(record[1], now) if record else ():
+        message = f"{'.'.join(key)} was {_shown(was)} when {record[0]} was written, and is {_shown(value)} now."
+        if is_free(key):
+            problems.append(Problem(".".join(key), message, "from here on it is the new one", "warning"))
+        else:
+            advice = f"a run that goes on keeps it: {_shown(was)}; or start a new run: output_dir=FOLDER"
+            problems.append(Problem(".".join(key), message, advice))
+    return problems
+
+
+def _shown(value: object) -> str:
+    """A value as an override has it, of a plugin with options its name."""
+    if isinstance(value, Mapping) and "name" in value:
+        return str(value["name"])
+    return "null" if value is None else str(value)

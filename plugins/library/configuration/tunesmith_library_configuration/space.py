@@ -1,0 +1,58 @@
+"""Room on a disk: what is free where something is to be written, and what it means that writing failed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from pathlib import Path
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+_OF_LIBRARIES = re.compile(rf"os error ({'|'.join(map(str, _OF_DISKS))})\)|PytorchStreamWriter failed")
+
+
+def is_of_disk(error: BaseException) -> bool:
+    """Whether an error means that a disk is full, read-only or broken, also one of libraries that write themselves."""
+    return (isinstance(error, OSError) and error.errno in _OF_DISKS) or bool(_OF_LIBRARIES.search(str(error)))
+
+
+def free(folder: Path) -> int | None:
+    """The bytes that may still be written into a folder, or to where it would be made; None when nobody knows."""
+    place = next((place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()), None)
+    try:
+        return None if place is None else shutil.disk_usage(place).free
+    except OSError:
+        return None
+
+
+def unwritable(folder: Path) -> str | None:
+    """Why a folder cannot be made or written to: `/data may not be written to`; None when it can."""
+    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not place.is_dir():
+        return f"{place} is not a folder"
+    return None if os.access(place, os.W_OK | os.X_OK) else f"{place} may not be written to"
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of all files in a folder; 0 when there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def in_words(count: float) -> str:
+    """A number of bytes as `1.5 GiB`."""
+    for unit in _UNITS:
+        if count < 1024 or unit == _UNITS[-1]:
+            break
+        count /= 1024
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def shortage(error: BaseException, folder: Path, needed: int | None = None) -> str:
+    """Why something could not be written, with what it takes and what is free."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    there = free(folder)
+    parts = [f"about {in_words(needed)} are needed"] if needed else []
+    parts += [] if there is None else [f"{in_words(there)} are free in {folder}"]
+    return f"{reason} ({', '.join(parts)})" if parts else reason
