@@ -36,6 +36,12 @@ WRITTEN: list[tuple[CallFormat, str, str | None]] = [
     (calls.LLAMA, f'<|python_tag|>{{"name": "add", "parameters": {ARGUMENTS}}}', None),
     (calls.PYTHON, "[add(a=1, b='2 <é> \"q\"')]", "[add(a=1, b='2 <é> \"q\"'), now()]"),
     (
+        calls.LLAMA_4,
+        f'<|python_start|><|python_end|>{{"name": "add", "parameters": {ARGUMENTS}}}',
+        f'<|python_start|><|python_end|>{{"name": "add", "parameters": {ARGUMENTS}}}{{"name": "now", "parameters": {{}}}}',
+    ),
+    (calls.LLAMA_4, "<|python_start|>[add(a=1, b='2 <é> \"q\"')]<|python_end|>", "[add(a=1, b='2 <é> \"q\"'), now()]"),
+    (
         calls.LFM,
         "<|tool_call_start|>[add(a=1, b='2 <é> \"q\"')]<|tool_call_end|>",
         "<|tool_call_start|>[add(a=1, b='2 <é> \"q\"'), now()]<|tool_call_end|>",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tunesmith_library_chat.shapes import Reader, braced, elements, headed, objects, python_calls
+from tunesmith_library_chat.shapes import Reader, braced, either, elements, headed, objects, python_calls
 
 Begins = Callable[[str], bool | None]
 """Whether an answer that begins so is calls from there to its end; None: not to be said yet."""
@@ -55,6 +55,14 @@ _XML_FUNCTION = r"<function=(?P<name>[^>\n]+)>(?P<body>.*?)</function>"
 HERMES = CallFormat("hermes", objects(), ("<tool_call>",), ("</tool_call>",))
 LLAMA = CallFormat("llama", objects(arguments="parameters"), ("<|python_tag|>",), (), starting('{"name"', '{"type"'))
 PYTHON = CallFormat("python", python_calls, ("<|python_start|>",), ("<|python_end|>",), starting("["))
+LLAMA_4 = CallFormat(
+    "llama_4",
+    either(objects(arguments="parameters"), python_calls),
+    ("<|python_end|>",),
+    ("<|python_end|>",),
+    starting('{"name"', '{"type"', "["),
+    skips=("<|python_start|>",),
+)
 LFM = CallFormat("lfm", python_calls, ("<|tool_call_start|>",), ("<|tool_call_end|>",))
 OLMO = CallFormat("olmo", python_calls, ("<function_calls>",), ("</function_calls>",))
 MISTRAL = CallFormat("mistral", objects(), ("[TOOL_CALLS]",))

@@ -209,6 +209,15 @@ def braced(quote: str) -> Reader:
     return read
 
 
+def either(*readers: Reader) -> Reader:
+    """Any of several shapes, the first that fits."""
+
+    def read(body: str, types: Types) -> list[Call] | None:
+        return next((calls for reader in readers if (calls := reader(body, types))), None)
+
+    return read
+
+
 def _mapping(value: Any) -> Mapping[str, Any] | None:
     """Arguments, which some models write as a text of JSON."""
     if isinstance(value, str):

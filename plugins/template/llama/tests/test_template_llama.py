@@ -33,12 +33,10 @@ WITHOUT_TOOLS = [
 
 class TestLlama2(TemplateSuite):
     plugin = Llama2
-    has_tools = False
 
 
 class TestLlama3(TemplateSuite):
     plugin = Llama3
-    has_tools = False
 
 
 class TestLlama31(TemplateSuite):
@@ -58,8 +56,7 @@ class TestLlama4(TemplateSuite):
 
 
 def template(plugin: Any, tokenizer: Any) -> ChatTemplate:
-    given = plugin.chat_template(tokenizer) if isinstance(plugin, Llama2) else plugin.chat_template()
-    return given.bind(tokenizer)
+    return plugin.chat_template(tokenizer).bind(tokenizer)
 
 
 def said(rendered: Rendered) -> list[str]:

@@ -1,56 +1,68 @@
 """The formats that Meta's Llama models were trained on, as their model cards publish them.
 
 Llama 2 and 3.0 know no tools; 3.1 and later describe them in the first user turn and answer one call per turn.
-Thoughts, which Meta's formats do not have, are written in `<think>` blocks where a message holds them.
 """
 
-from typing import Any
+from tunesmith import plugin
+from tunesmith_library_chat import FamilyTemplate, TemplateFacts
+from tunesmith_library_chat.calls import LLAMA, LLAMA_4
 
-from tunesmith import hookimpl, plugin
-from tunesmith_library_chat import ChatTemplate, tokenizer_of
+_EOT = ("<|eot_id|>",)
 
 
 @plugin
-class Llama2:
+class Llama2(FamilyTemplate):
     """Llama 2: `[INST] … [/INST]`, the system message inside the first user turn, no tools."""
 
-    default_system: str | None = None  # system message of conversations that have none
-
-    @hookimpl
-    def chat_template(self, processor: Any) -> ChatTemplate:
-        eos_token = tokenizer_of(processor).eos_token
-        template = ChatTemplate.packaged(__name__, "llama2.jinja", "llama2", eos_token)
-        return template.with_default_system(self.default_system)
+    traits = TemplateFacts(
+        name="llama2",
+        file="llama2.jinja",
+        models=(r"llama-2-.*chat", r"codellama-(7|13|34)b-instruct"),
+        source="meta-llama/Llama-2-7b-chat-hf",
+    )
 
 
 @plugin
-class Llama3:
+class Llama3(FamilyTemplate):
     """Llama 3.0: header and `<|eot_id|>`, no tools."""
 
-    default_system: str | None = None  # system message of conversations that have none
-
-    @hookimpl
-    def chat_template(self) -> ChatTemplate:
-        template = ChatTemplate.packaged(__name__, "llama3.jinja", "llama3", "<|eot_id|>")
-        return template.with_default_system(self.default_system)
+    traits = TemplateFacts(
+        name="llama3",
+        file="llama3.jinja",
+        models=(r"llama-3-\d+b", r"llama-3-"),
+        stop=_EOT,
+        source="meta-llama/Meta-Llama-3-8B-Instruct",
+    )
 
 
 @plugin
-class Llama31:
+class Llama31(FamilyTemplate):
     """Llama 3.1: the format of 3.0 with tools, and a system turn with dates in every conversation."""
 
-    date_string: str | None = "26 Jul 2024"  # today's date as the system turn gives it; null is the day of the run
-    default_system: str | None = None  # system message of conversations that have none
+    traits = TemplateFacts(
+        name="llama3_1",
+        file="llama3_1.jinja",
+        models=(r"llama-3\.1",),
+        stop=_EOT,
+        calls=LLAMA,
+        source="meta-llama/Llama-3.1-8B-Instruct",
+    )
 
-    @hookimpl
-    def chat_template(self) -> ChatTemplate:
-        template = ChatTemplate.packaged(__name__, "llama3_1.jinja", "llama3_1", "<|eot_id|>")
-        return template.with_variables(date_string=self.date_string).with_default_system(self.default_system)
+    date_string: str | None = "26 Jul 2024"  # today's date as the system turn gives it; null is the day of the run
 
 
 @plugin
-class Llama32(Llama31):
+class Llama32(FamilyTemplate):
     """Llama 3.2: the format of 3.1 with the current date."""
+
+    traits = TemplateFacts(
+        name="llama3_2",
+        file="llama3_1.jinja",
+        models=(r"llama-3\.2-\d+b",),
+        stop=_EOT,
+        calls=LLAMA,
+        source="meta-llama/Llama-3.2-3B-Instruct",
+    )
 
     date_string: str | None = None  # today's date as the system turn gives it; null is the day of the run
 
@@ -59,14 +71,27 @@ class Llama32(Llama31):
 class Llama33(Llama31):
     """Llama 3.3: the format of 3.1."""
 
+    traits = TemplateFacts(
+        name="llama3_3",
+        file="llama3_1.jinja",
+        models=(r"llama-3\.3",),
+        stop=_EOT,
+        calls=LLAMA,
+        source="meta-llama/Llama-3.3-70B-Instruct",
+    )
+
 
 @plugin
-class Llama4:
-    """Llama 4, text: header and `<|eot|>`, with tools."""
+class Llama4(FamilyTemplate):
+    """Llama 4: header and `<|eot|>`, with tools."""
 
-    default_system: str | None = None  # system message of conversations that have none
-
-    @hookimpl
-    def chat_template(self) -> ChatTemplate:
-        template = ChatTemplate.packaged(__name__, "llama4.jinja", "llama4", "<|eot|>")
-        return template.with_default_system(self.default_system)
+    traits = TemplateFacts(
+        name="llama4",
+        file="llama4.jinja",
+        models=(r"llama-4",),
+        model_types=("llama4", "llama4_text"),
+        stop=("<|eot|>",),
+        calls=LLAMA_4,
+        media={"image": "<|image|>"},
+        source="meta-llama/Llama-4-Scout-17B-16E-Instruct",
+    )
