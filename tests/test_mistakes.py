@@ -81,17 +81,19 @@ def test_unknown_plugin(project: Path) -> None:
     says(plan("run.yaml", "adapter=loar"), "no installed plugin provides adapter=loar", "did you mean lora?")
 
 
-def test_missing_plugin(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_plugins(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNESMITH_PLUGINS", "tunesmith-model-transformers,tunesmith-hub-local")
+    result = plan("run.yaml")
     says(
-        plan("run.yaml"),
-        "not installed: template=chatml (run.yaml:3)",
+        result,
+        "TUNESMITH_PLUGINS=tunesmith-model-transformers,tunesmith-hub-local hides other plugins",
+        "template=chatml (run.yaml:3)",
         "adapter=lora (run.yaml:9)",
-        "pip install",
-        "tunesmith-adapter-lora",
-        "tunesmith-stage-sft",
-        "tunesmith-template-chatml",
+        "unset it, or add ",
+        "adapter.lora",
+        "stage.sft",
     )
+    assert "pip install" not in result.stderr, "what is hidden is installed"
 
 
 def test_missing_file(project: Path) -> None:

@@ -1,6 +1,7 @@
 """From a composition to live plugins; everything that is wrong in one report."""
 
 import logging
+from typing import Annotated
 
 import pytest
 from tunesmith import DataError, TunesmithError, hookimpl, plugin
@@ -8,6 +9,7 @@ from tunesmith.assemble import assemble, examine
 from tunesmith.catalog import Catalog
 from tunesmith.compose import compose
 from tunesmith.errors import ConfigError, PluginError
+from tunesmith.ranges import between
 from tunesmith.types import LossOutput, Problem, Requirement
 
 CONFIG = {"model": {"path": "org/tiny"}, "data": {"train": ["train.json"]}}
@@ -251,6 +253,70 @@ def test_checks_are_reported_with_everything_else(plugins):
     assert messages(problems) == ["adapter.rank cannot be 'x'.", "too few.", "hm."]
     with pytest.raises(ConfigError, match="2 problems"):
         assemble(compose(CONFIG, ["tracker=checks", "adapter.rank=x"]), "train", checking(plugins, answer))
+
+
+def test_a_plugin_with_a_wrong_option_tells_all_else(plugins):
+    @plugin
+    class Checking(plugins["adapter.lora"]):
+        """Looks at itself."""
+
+        size: Annotated[int, between(1, 9)] = 3
+        other: str = "a"
+
+        @hookimpl
+        def check(self, plan):
+            assert plan.plugin("adapter") is None, "nobody else sees what is not the user's"
+            if self.other == "stumbles":
+                raise ValueError(self.other)
+            found = [Problem("adapter.other", f"other cannot be {self.other} here.")] if self.other == "b" else []
+            return [*found, Problem("adapter.name", f"size={self.size} does not go with it."), Problem("", "hm.")]
+
+    catalog = Catalog.of({**plugins, "adapter.lora": Checking})
+    for wrong in ("adapter.size=0", "adapter.size=x", "adapter.sizes=3"):
+        _, problems = plan_of(catalog, wrong, "adapter.other=b")
+        told = messages(problems)
+        assert told[0].startswith(("adapter.size cannot be", "adapter=lora has no option sizes"))
+        assert "other cannot be b here." in told and "hm." in told
+        assert ("size=3 does not go with it." in told) == (wrong == "adapter.sizes=3"), "3 is not what was written"
+    assert len(plan_of(catalog, "adapter.size=0", "adapter.other=stumbles")[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [
+        ("learning_rate=1e-4", "write trainer.learning_rate=1e-4"),
+        ("learning_rat=1e-4", "write trainer.learning_rate=1e-4"),
+        ("rank=0x10", "write adapter.rank=0x10"),
+        ("bits=4", "write quantizer.bits=4 with quantizer=hqq"),
+        ("defaults=[a.yaml]", "defaults stands in a file, and names the files that it inherits"),
+        ("max_steps=a b", "write 'trainer.max_steps=a b'"),
+    ],
+)
+def test_names_of_options_alone_are_answered_with_the_line_to_write(catalog, word, advice):
+    _, problems = plan_of(catalog, word)
+    (problem,) = (problem for problem in problems if "is not a key of a" in problem.message)
+    assert problem.advice == advice
+
+
+def test_in_a_file_the_line_to_write_is_that_of_a_file(catalog, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("model: {path: org/tiny}\nlearning_rate: 1e-4\n")
+    _, (problem, *_) = plan_of(catalog, config=path)
+    assert problem.advice == "write trainer: {learning_rate: 1e-4}"
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("default_hub=nowhere", "no installed plugin provides hub=nowhere."),
+        ("default_hub=", "default_hub cannot be empty."),
+        ("output_dir=", "output_dir cannot be empty."),
+        (f"output_dir={'x' * 5000}", "output_dir is too long for a path: 5,000 characters."),
+        ("output_dir=~nobody_of_this_name/x", "begins with the home folder of nobody here: ~nobody_of_this_name"),
+    ],
+)
+def test_what_no_path_and_no_hub_can_be(catalog, word, message):
+    assert any(message in told for told in messages(plan_of(catalog, word)[1]))
 
 
 def test_warnings_do_not_stop_a_run(plugins, caplog):

@@ -96,8 +96,15 @@ def test_two_distributions_with_one_name(site):
     )
     assert catalog.find("adapter", "other:x").distribution == catalog.find("adapter", "other-thing:x").distribution
     assert catalog.find("adapter", "tunesmith:x").address == "adapter.tunesmith:x"
-    with pytest.raises(MissingPluginError, match="adapter=oth:x"):
+    with pytest.raises(MissingPluginError, match=r"adapter=oth:x\.\nx is offered by .*other-thing 0\.3"):
         catalog.find("adapter", "oth:x")
+
+
+def test_of_many_one_distributions_is_chosen_in_a_list(site):
+    site("tunesmith-tracker-x", {"tracker.x": "tunesmith_tracker_x:Thing"}, "2.0")
+    site("other-thing", {"tracker.x": "other_thing:Thing"}, "0.3")
+    with pytest.raises(PluginError, match=r"tracker=\[other-thing:x\] or tracker=\[tunesmith-tracker-x:x\]"):
+        Catalog.discover().find("tracker", "x")
 
 
 def test_two_distributions_with_the_name_of_a_default_break_nobody(site, monkeypatch):
@@ -191,6 +198,11 @@ def test_the_environment_restricts_the_plugins(site, monkeypatch, chosen, names,
     assert catalog.restriction == restriction
     with pytest.raises(MissingPluginError) as caught:
         catalog.find("adapter", "zzz")
+    for name in {"a", "b"} - set(names):
+        with pytest.raises(MissingPluginError) as hidden:
+            catalog.find("adapter", name)
+        assert f"adapter={name} is installed, but hidden.\n{restriction}" in str(hidden.value)
+        assert hidden.value.distribution == ""
     assert (restriction in str(caught.value)) and ("hides" in str(caught.value)) == bool(restriction)
 
 

@@ -14,8 +14,11 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 from tunesmith import __version__, announce, hookimpl, plugin
+from tunesmith.assemble import examine
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.cli import cli, main
+from tunesmith.cli.soundness import faults
+from tunesmith.compose import compose
 from tunesmith.messages import is_quiet
 from tunesmith.ranges import at_least
 from tunesmith.traits import QuantizerTraits
@@ -258,12 +261,24 @@ def test_a_misspelt_command_gets_a_suggestion(run):
 def test_nothing_installed_is_one_command_to_run(tmp_path):
     file = tmp_path / "x.yaml"
     file.write_text("model: {path: org/tiny}\nadapter: lora\n")
-    done = shell("train", str(file), TUNESMITH_PLUGINS="none")
-    assert done.returncode == 2
-    commands = [line.strip() for line in done.stderr.splitlines() if line.strip().startswith("pip install")]
-    assert len(commands) == 1 and "tunesmith-adapter-lora" in commands[0]
-    assert f"adapter=lora ({file}:2)" in done.stderr
-    assert "TUNESMITH_PLUGINS=none hides other plugins" in done.stderr
+    _, (problem,), _ = examine(compose(file), "train", Catalog([]))
+    command, *rest = problem.advice.splitlines()
+    assert command.startswith("pip install ") and "tunesmith-adapter-lora" in command.split() and not rest
+    assert problem.message.startswith("not installed: ") and f"adapter=lora ({file}:2)" in problem.message
+
+
+def test_what_the_environment_hides_is_not_to_be_installed(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("model: {path: org/tiny}\nadapter: lora\n")
+    addresses = ["model.transformers", "adapter.lora", "stage.sft", "hub.huggingface"]
+    hiding = Catalog([], "TUNESMITH_PLUGINS=none hides other plugins", hidden=addresses)
+    _, problems, _ = examine(compose(file), "train", hiding)
+    (hidden,) = (problem for problem in problems if "hides" in problem.message)
+    (missing,) = (problem for problem in problems if "hides" not in problem.message)
+    assert hidden.message.startswith("TUNESMITH_PLUGINS=none hides other plugins: ")
+    assert f"adapter=lora ({file}:2)" in hidden.message and hidden.advice.startswith("unset it, or add ")
+    assert set(hidden.advice.removeprefix("unset it, or add ").split(",")) == set(addresses)
+    assert "lora" not in missing.advice and "tunesmith-trainer-transformers" in missing.advice
 
 
 def test_a_closed_pipe_has_a_code_of_its_own():
@@ -406,6 +421,60 @@ def test_plugins_lists_a_broken_one_with_its_cause(monkeypatch, catalog):
     }
     table = CliRunner().invoke(cli, ["plugins"]).stdout
     assert "no module named nothing" in table and table.splitlines()[0].split()[:2] == ["kind", "name"]
+
+
+@plugin
+class Unsound:
+    """A stage with one mistake of each kind."""
+
+    wrong: "Nowhere" = 1  # noqa: F821
+
+    @hookimpl
+    def colate(self, examples):
+        return {}
+
+    @hookimpl
+    def encode(self, rows, procesor):
+        return {}
+
+    @hookimpl
+    def load_model(self, source):
+        return None
+
+    @hookimpl(wrapper=True)
+    def apply_adapter(self, model):
+        return (yield)
+
+
+def test_what_is_wrong_with_a_class_is_told_without_an_instance(monkeypatch, catalog, plugins, run):
+    found = faults("stage", Unsound)
+    assert len(found) == 4, found
+    assert "Nowhere" in found[0]
+    assert "implements the hook colate, which does not exist; " in found[1] and "did you mean collate?" in found[1]
+    assert "asks in encode for procesor, which the hook does not have; " in found[2]
+    assert "did you mean processor?" in found[2]
+    assert "implements load_model, which belongs to the kind model" in found[3]
+    assert faults("hub", Unsound)[-1] == "does not implement fetch"
+    monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: Catalog.of({**plugins, "stage.bad": Unsound})))
+    rows = {(row["kind"], row["name"]): row["status"] for row in json.loads(run("plugins", "--json")[1])}
+    assert rows["stage", "bad"].startswith("broken: ") and "colate" in rows["stage", "bad"]
+    assert {status for (_, name), status in rows.items() if name != "bad"} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["acme:console"], "tracker.console  (acme 2)"),
+        (["my_loss.py:Mine"], "of what kind is the plugin?\n  write KIND=FILE, like loss=my_loss.py:Mine"),
+        (["nobody:console"], "no plugin is called nobody:console."),
+    ],
+)
+def test_a_plugin_of_one_distribution_is_shown(monkeypatch, plugins, run, words, expected):
+    entries = [
+        Entry("tracker", "console", name, "2", "", "", lambda: plugins["tracker.console"]) for name in ("acme", "b")
+    ]
+    monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: Catalog(entries)))
+    assert expected in "".join(run("plugins", "show", *words)[1:])
 
 
 def test_a_broken_plugin_that_is_not_selected_does_not_matter(monkeypatch, catalog, config, run):

@@ -76,7 +76,13 @@ def test_a_file_is_looked_for_beside_the_configuration_that_names_it(catalog, tm
     ("content", "name", "expected"),
     [
         (LOSS, "nowhere.py:Mine", "there is no file nowhere.py"),
-        (LOSS, "my_loss.py:Mien", "has no Mien; possible: "),
+        (LOSS, "my_loss.py:Mien", "the file has no Mien.\n  possible: Mine, ours   did you mean Mine?"),
+        (
+            LOSS,
+            "my_loss.py",
+            "names a file, and not what of it is meant.\n  possible: my_loss.py:Mine, my_loss.py:ours",
+        ),
+        ("def (", "my_loss.py", "not what of it is meant.\n  possible: nothing"),
         (LOSS, "my_loss.py:SIZE", "is not a class with @plugin; put @plugin above it."),
         ("1 / 0", "my_loss.py:Mine", "ZeroDivisionError: division by zero\n  mend the file"),
         ("class Mine: pass", "my_loss.py:Mine", "is not a class with @plugin; put @plugin above it."),
@@ -87,6 +93,14 @@ def test_what_is_wrong_with_a_file(catalog, file, content, name, expected):
     with pytest.raises(ConfigError) as caught:
         assemble(compose(CONFIG, [f"loss={name}"]), "train", catalog)
     assert expected in str(caught.value) and str(caught.value).startswith("1 problem")
+
+
+def test_a_file_named_by_another_path_keeps_its_options(plugins, calls, file, monkeypatch):
+    catalog = Catalog.of(plugins)
+    folder = train(CONFIG, ["loss=my_loss.py:Mine", "loss.scale=3"], catalog=catalog)
+    monkeypatch.chdir(file.parent)
+    plan, problems, _ = examine(compose(folder, ["loss=my_loss.py:Mine"]), "train", catalog)
+    assert problems == [] and plan.get("loss.scale") == 3.0
 
 
 def test_a_changed_file_is_read_anew(catalog, file):

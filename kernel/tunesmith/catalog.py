@@ -19,8 +19,11 @@ from typing import Any
 from tunesmith.errors import PluginError, choices, nearest
 from tunesmith.kinds import KINDS
 from tunesmith_library_configuration.recipes import GROUP as RECIPES
+from tunesmith_library_configuration.restricting import restricted
+from tunesmith_library_configuration.versions import specifier_of
 
 _PREFIX = "tunesmith."
+_OTHERS = "https://github.com/tunesmith-dev/tunesmith/blob/main/docs/third-party.md"
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Stray:
 
 
 class MissingPluginError(PluginError):
-    """No installed plugin has the name; `distribution` is what to install, None when nobody knows."""
+    """No plugin has the name; `distribution` is what to install, None when nobody knows, "" where one is hidden."""
 
     def __init__(self, message: str, distribution: str | None) -> None:
         super().__init__(message)
@@ -70,8 +73,11 @@ class MissingPluginError(PluginError):
 class Catalog:
     """The installed plugins, by kind and name."""
 
-    def __init__(self, entries: list[Entry], restriction: str = "", strays: Iterable[Stray] = ()) -> None:
+    def __init__(
+        self, entries: list[Entry], restriction: str = "", strays: Iterable[Stray] = (), hidden: Iterable[str] = ()
+    ) -> None:
         self.restriction = restriction  # what hides installed plugins, for the messages; "" when nothing does
+        self.hidden = frozenset(hidden)  # the addresses of those
         self.strays = tuple(strays)
         self._entries: dict[str, list[Entry]] = {}
         for entry in entries:
@@ -98,8 +104,10 @@ class Catalog:
                         if point.group.removeprefix(_PREFIX) not in KINDS and point.group != RECIPES
                     ]
         entries = [entry for entries in found.values() for entry in entries]
-        shown, restriction = _restricted(entries, os.environ.get("TUNESMITH_PLUGINS", ""))
-        return cls(shown, restriction, strays)
+        chosen = os.environ.get("TUNESMITH_PLUGINS", "")
+        shown, restriction = restricted(entries, _called, "TUNESMITH_PLUGINS", chosen)
+        hidden = {entry.address for entry in entries} - {entry.address for entry in shown}
+        return cls(shown, restriction, strays, hidden)
 
     @classmethod
     def of(cls, plugins: Mapping[str, type]) -> Catalog:
@@ -141,7 +149,7 @@ class Catalog:
 
         Raises: PluginError when there is none, or when several distributions offer what was asked for.
         """
-        file, separator, attribute = name.rpartition(":")
+        file, separator, attribute = (name, ":", "") if name.endswith(".py") else name.rpartition(":")
         if separator and file.endswith(".py"):
             from tunesmith.private import find_in_file
 
@@ -156,27 +164,33 @@ class Catalog:
             entries = [entry for entry in entries if entry.distribution == own] or entries[:1]
         if len(entries) > 1:
             offers = ", ".join(sorted(entry.origin for entry in entries))
+            names = sorted(f"{entry.distribution}:{plain}" for entry in entries)
+            named = [f"{kind}=[{one}]" if KINDS[kind].many else f"{kind}={one}" for one in names]
             raise PluginError(
-                f"{kind}={name} is offered by {len(entries)} distributions: {offers}.\n"
-                f"choose one: {' or '.join(sorted(f'{kind}={entry.distribution}:{plain}' for entry in entries))}"
+                f"{kind}={name} is offered by {len(entries)} distributions: {offers}.\nchoose one: {' or '.join(named)}"
             )
         if not entries:
-            raise self._missing(kind, name)
+            raise self._missing(kind, name, plain)
         return dataclasses.replace(entries[0], name=name)
 
-    def _missing(self, kind: str, name: str) -> MissingPluginError:
-        known = known_distributions()
+    def _missing(self, kind: str, name: str, plain: str) -> MissingPluginError:
+        if f"{kind}.{plain}" in self.hidden:
+            advice = f"{self.restriction}\nunset it, or add {kind}.{plain}"
+            return MissingPluginError(f"{kind}={name} is installed, but hidden.\n{advice}", "")
+        known, offers = known_distributions(), self._entries.get(f"{kind}.{plain}", [])
         distribution = known.get(f"{kind}.{name}")
-        if distribution:
+        if name != plain and offers:
+            advice = f"{plain} is offered by {', '.join(entry.origin for entry in offers)}"
+        elif distribution:
             advice = f"pip install {distribution}"
         else:
             names = {address.partition(".")[2] for address in known if address.startswith(f"{kind}.")}
             names |= set(self.names(kind))
             advice = choices(name, names, "installed or known")
             if not nearest(name, names):
-                advice += f"\nwrite your own: tunesmith new {kind} {name}   other people's: docs/third-party.md"
+                advice += f"\nwrite your own: tunesmith new {kind} {plain}   other people's: {_OTHERS}"
         advice += "".join(f"\n{stray}" for stray in self.strays if stray.name == name)
-        hidden = f"\n{self.restriction}" if self.restriction else ""
+        hidden = f"\n{self.restriction}" if self.restriction and not distribution else ""
         return MissingPluginError(f"no installed plugin provides {kind}={name}.\n{advice}{hidden}", distribution)
 
     def load(self, entry: Entry) -> type:
@@ -196,6 +210,8 @@ class Catalog:
             )
         try:
             loaded = entry.load()
+        except PluginError:
+            raise
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
             raise PluginError(f"{label} cannot be imported: {cause}\n{_mended(entry)}") from error
@@ -217,38 +233,17 @@ def _mended(entry: Entry) -> str:
 def _entries(
     name: str, distribution: importlib.metadata.Distribution, points: list[importlib.metadata.EntryPoint]
 ) -> Iterator[Entry]:
-    version, kernel = distribution.version, _kernel_specifier(distribution.requires or ())
+    version, kernel = distribution.version, specifier_of("tunesmith", distribution.requires or ())
     for point in points:
         kind = point.group.removeprefix(_PREFIX)
         if kind in KINDS:
             yield Entry(kind, point.name, name, version, point.value, kernel, point.load)
 
 
-def _restricted(entries: list[Entry], chosen: str) -> tuple[list[Entry], str]:
-    """The entries that `TUNESMITH_PLUGINS` leaves, and what to say of it."""
-    only = [item.strip() for item in chosen.split(",") if item.strip()]
-    if not only:
-        return entries, ""
-    meant = {item: [entry for entry in entries if item in _called(entry)] for item in only}
-    shown = [entry for entry in entries if any(entry in found for found in meant.values())]
-    nothing = [item for item, found in meant.items() if not found]
-    said = f"TUNESMITH_PLUGINS={chosen} hides other plugins" if len(shown) < len(entries) else ""
-    return shown, f"{said}; nothing is called {', '.join(nothing)}" if nothing else said
-
-
 def _called(entry: Entry) -> tuple[str, ...]:
     """What people call a plugin."""
     short = entry.distribution.removeprefix("tunesmith-")
     return entry.name, entry.kind, entry.address, f"{entry.kind}={entry.name}", entry.distribution, short
-
-
-def _kernel_specifier(requires: Iterable[str]) -> str:
-    """What the metadata of a distribution asks of the kernel: the specifier of its requirement on `tunesmith`."""
-    for requirement in requires:
-        found = re.fullmatch(r"tunesmith\s*(?:\[[^]]*\])?\s*\(?\s*([<>=!~][^;)]*|)\)?\s*(;.*)?", requirement)
-        if found and "extra" not in (found[2] or ""):
-            return found[1].strip()
-    return ""
 
 
 @functools.cache

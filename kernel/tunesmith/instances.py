@@ -22,7 +22,8 @@ from tunesmith.planning import RunOptions, Selected, problem_of
 from tunesmith.selection import Choice, Selection, Wanted
 from tunesmith.types import Problem, Requirement
 from tunesmith.validate import instance, resolve, structured
-from tunesmith_library_configuration.validate import in_range, together, unknown_key
+from tunesmith_library_configuration.unknown import unknown_key
+from tunesmith_library_configuration.validate import in_range, together
 from tunesmith_library_configuration.versions import renamed
 
 
@@ -40,7 +41,7 @@ class Instances:
     origins: Origins = field(default_factory=dict)  # of options that had another name
 
 
-def checked_run(composition: Composition, command: str) -> Instances:
+def checked_run(composition: Composition, command: str, catalog: Catalog) -> Instances:
     """Check the keys of the top level; the options of kinds that a command does not need are taken as they are."""
     known = [option.name for option in options(RunOptions)]
     given = {name: value for name, value in composition.tree.items() if name in known}
@@ -51,7 +52,8 @@ def checked_run(composition: Composition, command: str) -> Instances:
             with contextlib.suppress(OmegaConfBaseException):  # not this command's business
                 nodes[Key(name)] = OmegaConf.create(value)
         elif name not in CONFIGURED and name not in known:
-            problems.append(unknown_key(str(name), [*known, "defaults"], CONFIGURED))
+            origin, tree = composition.origins.get(Key(name)), composition.tree
+            problems.append(unknown_key(str(name), tree, origin, [*known, "defaults"], CONFIGURED, catalog.classes))
     return Instances(nodes, problems=tuple(problems))
 
 
@@ -60,7 +62,8 @@ def checked_options(
 ) -> tuple[Instances, tuple[Choice, ...]]:
     """Check the options of selected plugins against their fields.
 
-    Returns: what was there before with these options, and the plugins whose options are right.
+    Returns: what was there before with these options, and the plugins of which all that they need is there; those that
+        have something wrong are made with its default, so that they can say what else is wrong.
     """
     nodes, right, wrong = dict(former.nodes), [], []
     problems, notices, origins = list(former.problems), list(former.notices), dict(former.origins)
@@ -76,7 +79,7 @@ def checked_options(
             problems.append(problem_of(error, item.key))
             continue
         problems += [*twice, *found]
-        if twice or found:
+        if any(OmegaConf.is_missing(node, name) for name in node):
             wrong.append(Selected(choice.entry, None))
             continue
         if not KINDS[item.kind].many:
@@ -107,10 +110,11 @@ def make(former: Instances, choices: tuple[Choice, ...], catalog: Catalog) -> In
         where = choice.wanted.where
         data, found = resolve(functools.reduce(lambda holder, part: holder[part], where, tree), where)
         found += in_range(choice.cls, data, where)
+        wrong = any(Key.of(problem.key).within(where) for problem in former.problems)
         made, found = (None, found) if found else _make(choice, data)
-        problems += found
-        selected.append(Selected(choice.entry, made))
-        if made is not None:
+        problems += [] if wrong and made is None else found
+        selected.append(Selected(choice.entry, *((None, made) if wrong else (made,))))
+        if made is not None and not wrong:
             config[Key(where[0], choice.entry.name) if len(where) > 1 else where] = data
     required, found = _requirements(selected, catalog)
     known = {(str(problem.key), problem.message) for problem in former.problems}
@@ -143,7 +147,8 @@ def _requirements(
     for item in selected:
         try:
             with noted(f"requires of {item.entry.address}"):
-                found += [(requirement, item) for requirement in _called(item.instance, catalog)]
+                plugin = item.draft if item.instance is None else item.instance
+                found += [(requirement, item) for requirement in _called(plugin, catalog)]
         except TunesmithError as error:
             problems.append(problem_of(error, Key(item.entry.kind)))
         if item.entry.kind == "model" and hasattr(item.instance, "path"):

@@ -37,6 +37,7 @@ class Selected:
 
     entry: Entry
     instance: Any  # None when it is not installed, or its options are wrong
+    draft: Any = None  # of one whose options are wrong: with defaults in their place, to be asked what else is wrong
 
 
 @dataclass(frozen=True)

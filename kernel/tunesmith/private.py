@@ -11,8 +11,9 @@ from typing import Any
 from tunesmith.errors import PluginError, choices
 from tunesmith.kinds import KINDS
 from tunesmith.markers import hookimpl
-from tunesmith.options import is_plugin, plugin
+from tunesmith.options import plugin
 from tunesmith_library_configuration.files import imported
+from tunesmith_library_configuration.sources import defined_in
 
 
 def find_in_file(
@@ -25,12 +26,15 @@ def find_in_file(
         folder: that relative files are looked for in first, before the current one.
 
     Returns: the file, the SHA-256 of what it holds, and what imports the plugin.
-    Raises: PluginError when there is no such file.
+    Raises: PluginError when there is no such file, or nothing of it is named.
     """
     places = [place / file for place in (folder, Path()) if place is not None]
     found = next((place.resolve() for place in places if place.is_file()), None)
     if found is None:
         raise PluginError(f"{kind}={name}: there is no file {places[0]}.\nwrite FILE.py:CLASS")
+    if not attribute:
+        possible = choices("", [f"{name}:{thing}" for thing in defined_in(found)])
+        raise PluginError(f"{kind}={name} names a file, and not what of it is meant.\n{possible}")
     digest = hashlib.sha256(found.read_bytes()).hexdigest()
     return found, digest, functools.partial(_load, kind, found, attribute, digest)
 
@@ -40,8 +44,8 @@ def _load(kind: str, file: Path, attribute: str, digest: str) -> Any:
     module_name = f"tunesmith_private_{file.stem}_{digest[:12]}"
     members = vars(imported(file, module_name))
     if attribute not in members:
-        possible = [name for name, value in members.items() if is_plugin(value) or callable(value)]
-        raise PluginError(f"{file} has no {attribute}; {choices(attribute, possible)}")
+        own = [name for name, value in members.items() if getattr(value, "__module__", None) == module_name]
+        raise PluginError(f"{kind}={file}:{attribute}: the file has no {attribute}.\n{choices(attribute, own)}")
     thing, hook = members[attribute], KINDS[kind].function
     if not hook or isinstance(thing, type) or not callable(thing):
         return thing

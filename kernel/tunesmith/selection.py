@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def _hub(composition: Composition) -> Iterator[Wanted]:
 
 def select(named: tuple[Wanted, ...], composition: Composition, catalog: Catalog) -> Selection:
     """Find and import plugins; what is not installed, ambiguous or broken is left out, with its reason."""
-    found, problems, notices = [], [], []
+    found, problems, notices, hidden = [], [], [], []
     absent: dict[Wanted, str] = {}
     for item in named:
         try:
@@ -129,9 +129,14 @@ def select(named: tuple[Wanted, ...], composition: Composition, catalog: Catalog
                 problems.append(Problem(item.key, f"no installed plugin provides {item.label}.", locked))
             elif error.distribution is None:
                 problems.append(problem_of(error, item.key))
+            elif not error.distribution:
+                hidden.append(item)
         except PluginError as error:
             absent[item] = ""
             problems.append(problem_of(error, item.key))
+    if hidden:
+        advice = f"unset it, or add {','.join(f'{item.kind}.{item.name}' for item in hidden)}"
+        problems.append(Problem(Key(), f"{catalog.restriction}: {_placed(hidden, composition)}.", advice))
     return Selection(tuple(found), absent, tuple(problems), tuple(notices))
 
 
@@ -148,9 +153,10 @@ def _admitted(item: Wanted, entry: Entry, composition: Composition) -> str:
     """
     origin = composition.origins.get(item.key)
     if composition.run_folder is not None and origin and origin.source == str(composition.file):
+        say = f"{item.kind}+=[{item.name}]" if KINDS[item.kind].many else item.label
         raise PluginError(
             f"{item.label}: a run's folder names this file, which is not run for that reason alone.\n"
-            f"if you know the file, say so: {item.label}"
+            f"if you know the file, say so: {say}"
         )
     return f"{item.kind}: {item.name} (your file, {entry.version[:19]})"
 
@@ -166,16 +172,17 @@ def _locked(item: Wanted, composition: Composition) -> str:
     return ""
 
 
-def missing_problem(missing: Mapping[Wanted, str], composition: Composition, restriction: str) -> Problem:
+def missing_problem(missing: Mapping[Wanted, str], composition: Composition) -> Problem:
     """All that is to be installed, in one line and one command.
 
     Args:
         missing: what is wanted, and the distribution that has it.
     """
-    told = []
-    for item in missing:
-        origin = composition.origins.get(item.key)
-        told.append(f"{item.label} ({origin})" if origin else item.label)
     command = f"pip install {' '.join(sorted(set(missing.values())))}"
-    hidden = f"\n{restriction}" if restriction else ""
-    return Problem(Key(), f"not installed: {', '.join(told)}.", command + hidden)
+    return Problem(Key(), f"not installed: {_placed(missing, composition)}.", command)
+
+
+def _placed(items: Iterable[Wanted], composition: Composition) -> str:
+    """Plugins, each with where it is named."""
+    origins = [(item.label, composition.origins.get(item.key)) for item in items]
+    return ", ".join(f"{label} ({origin})" if origin else label for label, origin in origins)

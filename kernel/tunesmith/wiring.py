@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import inspect
 import os
-import sys
-import time
-from collections.abc import Generator
-from typing import Any
 
 import pluggy
 from tunesmith import hookspecs
-from tunesmith.errors import choices, noted
+from tunesmith.errors import choices
 from tunesmith.kinds import EXCLUSIVE, OF_THE_LOOP, OPTIONAL, ROUTED
 from tunesmith.planning import Plan, Selected
 from tunesmith.types import Problem
+from tunesmith_library_configuration.observing import observed
+from tunesmith_library_configuration.problems import without_secondary
 
 _MARK = "tunesmith_impl"  # the attribute by which pluggy knows an implementation
 
@@ -64,17 +62,30 @@ def _registered(plan: Plan, manager: pluggy.PluginManager) -> list[Selected]:
     return [item for item in _made(plan) if manager.has_plugin(item.entry.address)]
 
 
-def checked(plan: Plan, manager: pluggy.PluginManager, broken: bool) -> list[Problem]:
-    """Ask every plugin what is wrong; one that stumbles over a plan that is known to be broken is not to blame."""
-    problems = []
+def checked(plan: Plan, manager: pluggy.PluginManager, known: list[Problem]) -> list[Problem]:
+    """Ask every plugin what else is wrong; one that stumbles over a plan that is known to be broken is not to blame."""
+    problems = _of_drafts(plan, known)
     for item in _registered(plan, manager):
         others = [plugin for plugin in manager.get_plugins() if plugin is not item.instance]
         try:
             for found in manager.subset_hook_caller("check", others)(plan=plan):
                 problems += found
         except Exception:
-            if not broken:
+            if not any(problem.severity == "error" for problem in known):
                 raise
+    return problems
+
+
+def _of_drafts(plan: Plan, known: list[Problem]) -> list[Problem]:
+    """What else is wrong with plugins of which something is, beside what follows from it."""
+    problems = []
+    for item in (item for item in plan.selected if item.draft is not None):
+        alone = pluggy.PluginManager("tunesmith")
+        with contextlib.suppress(Exception):  # the plan is known to be broken
+            alone.add_hookspecs(hookspecs)
+            alone.register(item.draft)
+            for found in alone.hook.check(plan=plan):
+                problems += without_secondary(found, known)
     return problems
 
 
@@ -159,21 +170,5 @@ def _label(item: Selected) -> str:
 
 def _observe(implementation: pluggy.HookImpl, label: str) -> None:
     """Note exceptions of a hook, also while its generator runs; with TUNESMITH_TRACE=1 print each call and its time."""
-    function, trace = implementation.function, os.environ.get("TUNESMITH_TRACE") == "1"
-
-    def rest_of(pieces: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        with noted(label):
-            return (yield from pieces)
-
-    @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
-        start = time.perf_counter()
-        try:
-            with noted(label):
-                result = function(*arguments)
-            return rest_of(result) if inspect.isgenerator(result) else result
-        finally:
-            if trace:
-                print(f"[tunesmith] {label}: {(time.perf_counter() - start) * 1e3:.1f} ms", file=sys.stderr)
-
+    call = observed(implementation.function, label, os.environ.get("TUNESMITH_TRACE") == "1")
     setattr(implementation, "function", call)  # noqa: B010  (pluggy declares the attribute final, but reads it)

@@ -96,13 +96,14 @@ class Commands(Group):
         return [CompletionItem(name, help=summary) for name, summary in rows if name.startswith(incomplete)]
 
     def advice(self, context: click.Context, name: str) -> str:
-        known = _known_commands()
-        hidden = f"\n{catalog_of(context).restriction}".rstrip()
+        known, catalog = _known_commands(), catalog_of(context)
+        if f"command.{name}" in catalog.hidden:
+            return f"it is installed, but hidden: {catalog.restriction}"
         if name in known:
-            return f"pip install {known[name]}{hidden}"
+            return f"pip install {known[name]}"
         if name.endswith((".yaml", ".yml")):
             return f"did you mean tunesmith train {name}?"
-        return choices(name, {*self.list_commands(context), *known}, "commands") + hidden
+        return choices(name, {*self.list_commands(context), *known}, "commands")
 
 
 def catalog_of(context: click.Context) -> Catalog:

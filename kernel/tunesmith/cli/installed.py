@@ -9,6 +9,7 @@ import json
 import click
 from tunesmith.catalog import Catalog, Entry, known_distributions
 from tunesmith.cli.group import Group, catalog_of, hidden_by_built_in
+from tunesmith.cli.soundness import faults
 from tunesmith.errors import PluginError, TunesmithError, choices
 from tunesmith.kinds import KINDS
 from tunesmith.traits import TRAITS, traits_of
@@ -46,9 +47,11 @@ def plugins(context: click.Context, as_json: bool) -> None:
 
 def _status(catalog: Catalog, entry: Entry) -> str:
     try:
-        catalog.load(entry)
+        wrong = faults(entry.kind, catalog.load(entry))
     except TunesmithError as error:
-        return f"broken: {str(error).splitlines()[0]}"
+        wrong = [str(error).splitlines()[0]]
+    if wrong:
+        return f"broken: {'; '.join(wrong)}"
     return f"hidden: {entry.name} is a command of the kernel" if hidden_by_built_in(entry) else "ok"
 
 
@@ -85,6 +88,12 @@ def _meant(catalog: Catalog, address: str) -> Entry | list[Entry]:
     if separator and kind in KINDS:
         return catalog.find(kind, name)
     installed = catalog.entries()
+    of, colon, plain = address.rpartition(":")  # acme:console
+    offered = [entry for entry in installed if entry.name == plain and f"{entry.distribution}-".startswith(f"{of}-")]
+    if colon and offered:
+        return offered[0] if len(offered) == 1 else offered
+    if of.endswith(".py") or address.endswith(".py"):
+        raise PluginError(f"{address} is a file: of what kind is the plugin?\nwrite KIND=FILE, like loss={address}")
     found = [entry for entry in installed if address in (entry.kind, entry.name)]
     kinds = {entry.kind for entry in found}
     if len(kinds) == 1 and address not in kinds:
@@ -92,6 +101,8 @@ def _meant(catalog: Catalog, address: str) -> Entry | list[Entry]:
     if found:
         return found
     known = {key.partition(".")[2]: distribution for key, distribution in known_distributions().items()}
+    if any(key.partition(".")[2] == address for key in catalog.hidden):
+        raise PluginError(f"{address} is installed, but hidden.\n{catalog.restriction}")
     if address in known:
         raise PluginError(f"{address} is not installed.\npip install {known[address]}")
     names = {*KINDS, *known, *(entry.name for entry in installed)}

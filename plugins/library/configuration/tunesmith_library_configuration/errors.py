@@ -20,10 +20,10 @@ class OptionsError(TunesmithError):
     """A class has a field that no configuration can hold."""
 
 
-def nearest(asked: str, possible: Iterable[str]) -> str | None:
+def nearest(asked: str, possible: Iterable[str], likeness: float = 0.6) -> str | None:
     """The member of `possible` that looks most like `asked`, in any case of letters; None when nothing does."""
     names = {name.lower(): name for name in possible}
-    matches = difflib.get_close_matches(asked.lower(), names, n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(asked.lower(), names, n=1, cutoff=likeness)
     return names[matches[0]] if matches else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -24,6 +25,19 @@ def problem_of(error: TunesmithError, key: Key) -> Problem:
     """An error as one problem of several: its first line says what is wrong, the rest what to do."""
     message, _, advice = str(error).partition("\n")
     return Problem(key, message, advice)
+
+
+def without_secondary(found: Iterable[Problem], known: Iterable[Problem]) -> list[Problem]:
+    """Problems but those of values that are wrong already: defaults stood in their place when these were found."""
+    keys = [Key.of(problem.key) for problem in known if problem.severity == "error"]
+    wrong = [key for key in keys if len(key) > 1]
+    names = [str(key[-1]) for key in wrong if isinstance(key[-1], str)]
+    return [
+        problem
+        for problem in found
+        if not any(Key.of(problem.key).within(key) for key in wrong)
+        and not any(re.search(rf"\b{re.escape(name)}\b", problem.message) for name in names)
+    ]
 
 
 def report(problems: Iterable[Problem], origins: Origins) -> str:

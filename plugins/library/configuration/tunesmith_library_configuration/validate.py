@@ -234,17 +234,3 @@ def together(nodes: Mapping[Key, DictConfig]) -> DictConfig:
             elif key:
                 root[key[0]] = {**root.get(key[0], {}), key[1]: node}
     return root
-
-
-def unknown_key(name: str, known: Iterable[str], named: Iterable[str]) -> Problem:
-    """A key of the top level that is none.
-
-    Args:
-        known: the keys that hold plain values.
-        named: the keys that hold options of things.
-    """
-    head, dot, rest = name.partition(".")
-    if dot and head in named:
-        advice = f"write {head}: {{{rest}: …}}; dots are for overrides"
-        return Problem(Key(name), f"{name} is not a key of a file.", advice)
-    return Problem(Key(name), f"{name} is not a key of a configuration.", choices(name, [*known, *named]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,3 +87,13 @@ def suits(version: str, specifier: str) -> bool:
     from packaging.specifiers import SpecifierSet
 
     return not specifier or SpecifierSet(specifier).contains(version, prereleases=True)
+
+
+def specifier_of(name: str, requires: Iterable[str]) -> str:
+    """What the metadata of a distribution asks of another one: the specifier of its requirement on it; "" for any."""
+    asked = rf"{re.escape(name)}\s*(?:\[[^]]*\])?\s*\(?\s*([<>=!~][^;)]*|)\)?\s*(;.*)?"
+    for requirement in requires:
+        found = re.fullmatch(asked, requirement)
+        if found and "extra" not in (found[2] or ""):
+            return found[1].strip()
+    return ""
