@@ -65,7 +65,9 @@ def detected(record: dict[str, Any], columns: dict[str, str] | None = None) -> s
         ({"text": "", "url": ""}, {}, "text"),
         ({"content": ""}, {"text": "content"}, "text"),
         ({"q": ""}, {}, None),
-        ({"prompt": ""}, {}, None),
+        ({"prompt": ""}, {}, "openai"),
+        ({"prompt": "", "solution": "3"}, {}, "openai"),
+        ({"prompt": "", "text": ""}, {}, "text"),
         ({}, {}, None),
     ],
 )

@@ -38,11 +38,11 @@ class OpenAI:
     `prompt` alone. Beside it `tools`, `images`, `videos`, `audios`, `system`.
     """
 
-    reads: ClassVar[str] = "messages; prompt, completion; prompt, chosen, rejected; chosen, rejected"
+    reads: ClassVar[str] = "messages; prompt, completion; prompt, chosen, rejected; chosen, rejected; prompt"
 
     @staticmethod
     def looks_like(record: Record) -> bool:
-        """Whether there are messages with roles, or TRL's columns; a `prompt` of plain text alone says too little."""
+        """Whether there are messages with roles, or TRL's columns; a `prompt` beside a `text` says too little."""
         if "preferred_output" in record:
             return "non_preferred_output" in record
         if "messages" in record:
@@ -53,7 +53,8 @@ class OpenAI:
             return all(map(_is_answer, answers)) and ("prompt" in record or not texts)
         if {"prompt", "completion"} <= record.keys():
             return True
-        return isinstance(record.get("prompt"), list) and _is_conversation(record["prompt"])
+        prompt = record.get("prompt")
+        return prompt is not None and "text" not in record and _is_answer(prompt)
 
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:

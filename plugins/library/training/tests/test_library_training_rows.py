@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tunesmith import DataError
 from tunesmith.traits import StageTraits
-from tunesmith_library_training.rows import other_stages, require, warn_once
+from tunesmith_library_formats import tallying
+from tunesmith_library_training.rows import other_stages, require, usable, warn_once
 
 
 def stage(*reads: str) -> type:
@@ -82,3 +83,50 @@ def test_warn_once(caplog: pytest.LogCaptureFixture) -> None:
         "stage.mine: 2 of the first 3 rows are left out",
         "stage.mine: 1 of the first 3 rows lose their end",
     ]
+
+
+def said(role: str, content: str | None, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+ASKED, GOOD = said("user", "Who?"), said("assistant", "A whale.")
+EMPTY, BLANK = said("assistant", ""), said("assistant", " \n")
+CALL = said("assistant", "", tool_calls=[{"function": {"name": "look"}}])
+
+
+def counted(rows: list[dict[str, Any]], *reads: str, **options: Any) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The rows that are left, and the counts by their first words and whether they are lost."""
+    with tallying() as tally:
+        kept = usable(rows, reads, "mine", set(), lambda row: "stage=prompts", **options)
+    assert len(kept) == len(rows) - tally.lost
+    return kept, {share.what: share.count for share in tally.shares.values()}
+
+
+def test_rows_without_an_answer_are_left_out() -> None:
+    """One among many must not end the run, nor teach the model to say nothing."""
+    good = [{"messages": [ASKED, GOOD]}, {"messages": [ASKED, CALL, said("tool", ""), GOOD]}]
+    bad = [{"prompt": [ASKED]}, {"messages": [ASKED, EMPTY]}, {"messages": [ASKED, BLANK, ASKED, GOOD]}]
+    untrained = {"messages": [ASKED, {**EMPTY, "weight": 0.0}, ASKED, GOOD]}
+    kept, counts = counted([*good, *bad, untrained], "messages")
+    assert kept == [*good, untrained]
+    assert counts == {"have no answer and are left out": 1, "have an empty answer and are left out": 2}
+    assert counted(bad[2:], "messages", last_only=True) == (bad[2:], {})
+    assert counted([{"messages": [said("user", ""), GOOD]}], "messages")[1] == {"have an empty question": 1}
+
+
+def test_pairs_that_teach_little() -> None:
+    def pair(chosen: dict[str, Any], rejected: dict[str, Any]) -> dict[str, Any]:
+        return {"prompt": [ASKED], "chosen": [chosen], "rejected": [rejected]}
+
+    same, none, unsaid = pair(GOOD, GOOD), pair(EMPTY, GOOD), pair(GOOD, EMPTY)
+    kept, counts = counted([same, none, unsaid, pair(GOOD, CALL)], "prompt", "chosen", "rejected")
+    assert kept == [same, unsaid, pair(GOOD, CALL)]
+    assert counts == {
+        "have the same chosen and rejected answer, which tells nothing": 1,
+        "have an empty answer and are left out": 1,
+        "have an empty rejected answer": 1,
+    }
+    labelled = {"prompt": [ASKED], "completion": [EMPTY], "label": True}
+    assert counted([labelled], "prompt", "completion", "label")[0] == []
+    with pytest.raises(DataError, match="needs rows with `chosen`"):
+        usable([{"messages": [ASKED, GOOD]}], ("chosen",), "mine", set())

@@ -1,4 +1,4 @@
-"""Prompts as tokens in TRL's loops: as the run's template tokenises them, where control tokens that they spell are text.
+"""Prompts as tokens in TRL's loops: as the run's template tokenises them, where control tokens they spell are text.
 
 TRL asks the tokenizer for rendered and tokenised conversations at once, which takes what they spell for those tokens.
 """
