@@ -1,24 +1,34 @@
 """Answers whose program passes tests, as in HumanEval (arXiv 2107.03374): the program is run.
 
-Code that a model wrote runs on this machine, as the user who trains. It runs in a process of its own, with limits of
-time, memory and file size, without the environment's variables; that keeps accidents small. It is no sandbox: files
-can be read and written and the network used. Train in a container that may be lost.
+The program is code that a model wrote, and whoever is rewarded for passing tests learns every way to pass them. So the
+test runs in one process and the program in another, which is asked for values and decides nothing; and both run apart
+from the rest of the machine, as far as it allows that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import DataError, hookimpl, plugin
+from tunesmith.messages import announce
 from tunesmith.ranges import at_least, between, filled
 from tunesmith.types import Problem
+
+if TYPE_CHECKING:
+    from .running import Isolation
+
+_MEANING = {
+    "namespaces": "namespaces of Linux: no network, no files beside Python's, no other process",
+    "bubblewrap": "bubblewrap: no network, no files beside Python's, no other process",
+    "process": "plain processes, with limits of time and memory only",
+}
 
 
 @plugin
 class Code:
-    """The share of tests that an answer's Python program passes. RUNS CODE THAT A MODEL WROTE, without a sandbox.
+    """The share of tests that an answer's Python program passes. Runs code that a model wrote, isolated where possible.
 
     The program is the answer's last code block. The tests are a column of the row: Python code that raises when the
     program is wrong (`assert add(1, 2) == 3`), or a list of such codes, each run after a fresh start of the program.
@@ -32,24 +42,44 @@ class Code:
     workers: Annotated[int, at_least(1, most=1_024)] = 4  # programs that run at the same time
     all_or_nothing: bool = False  # score 1 only when all tests pass, else 0
 
+    # auto: in namespaces of Linux, else by bubblewrap, else in plain processes; required: no run in plain processes
+    isolation: Literal["auto", "required", "none"] = "auto"
+
     @hookimpl
     def check(self, plan: Any) -> list[Problem]:
+        if self._isolation() != "process":
+            return []
         message = "runs programs that the model writes on this machine, with your rights and without a sandbox."
-        advice = "train in a container without secrets and, if you can, without network"
-        return [Problem("reward.code", message, advice, severity="warning")]
+        if self.isolation == "none":
+            return [Problem("reward.code.isolation", message, "choose isolation=auto", severity="warning")]
+        reason = "neither namespaces of users nor bubblewrap can be used here"
+        advice = f"{reason}; train in a container without secrets and, if you can, without network"
+        severity: Literal["error", "warning"] = "error" if self.isolation == "required" else "warning"
+        return [Problem("reward.code", message, advice, severity=severity)]
+
+    @hookimpl
+    def configured(self, plan: Any) -> None:
+        announce("isolation of programs", _MEANING[self._isolation()], f"reward.code.isolation={self.isolation}")
 
     @hookimpl
     def score(self, completions: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[float]:
         from .running import Limits, passes, program_of
 
-        limits = Limits(self.timeout, self.memory)
+        limits, isolation = Limits(self.timeout, self.memory), self._isolation()
         tests = [self._tests(row) for row in rows]
         programs = [program_of(answer) for answer in completions]
         runs = [(p, test) for p, some in zip(programs, tests, strict=True) for test in some]
         with ThreadPoolExecutor(self.workers) as pool:
-            passed = iter(list(pool.map(lambda run: run[0] is not None and passes(run[0], run[1], limits), runs)))
+            passed = iter(
+                list(pool.map(lambda run: run[0] is not None and passes(run[0], run[1], limits, isolation), runs))
+            )
         shares = [sum(next(passed) for _ in some) / len(some) for some in tests]
         return [float(share == 1.0) if self.all_or_nothing else share for share in shares]
+
+    def _isolation(self) -> Isolation:
+        from .running import best_isolation
+
+        return "process" if self.isolation == "none" else best_isolation()
 
     def _tests(self, row: Mapping[str, Any]) -> list[str]:
         value = row.get(self.column)

@@ -1,57 +1,38 @@
-"""One program and one test in a process of their own, with limits."""
+"""Programs of answers, each tried by one test in processes of its own; which isolation this machine allows."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import os
 import re
-import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from typing import Literal
+
+from .isolation import visible
+from .launching import PASSED, command
+
+Isolation = Literal["namespaces", "bubblewrap", "process"]
 
 _BLOCK = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)```", re.DOTALL)
 _PYTHON = ("", "py", "python", "python3")
-
-# Reads program, test and a password from its input; says the password when the test has passed. A program that ends
-# the process, with whatever status, has not said it.
-_HARNESS = """
-import os, sys
-memory, seconds = int(sys.argv[1]), int(sys.argv[2])
-try:
-    import resource
-except ImportError:
-    resource = None
-if resource is not None:
-    limits = {"RLIMIT_CPU": seconds, "RLIMIT_FSIZE": 16 << 20, "RLIMIT_CORE": 0, "RLIMIT_NOFILE": 64}
-    if sys.platform == "linux":
-        limits["RLIMIT_AS"] = memory << 20
-    for name, value in limits.items():
-        hard = resource.getrlimit(getattr(resource, name))[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(getattr(resource, name), (value, value))
-password, size, text = sys.stdin.buffer.read().split(b"\\n", 2)
-program, test = text[:int(size)].decode(), text[int(size):].decode()
-answer = os.dup(1)
-os.dup2(os.open(os.devnull, os.O_RDWR), 1)
-def run(program, test):
-    names = {"__name__": "__main__"}
-    exec(compile(program, "answer.py", "exec"), names)
-    exec(compile(test, "test.py", "exec"), names)
-run(program, test)
-os.write(answer, password)
-os._exit(0)
-"""
 
 
 @dataclass(frozen=True)
 class Limits:
     """What a program may take."""
 
-    seconds: float  # of wall clock, the interpreter's start included
-    memory: int  # MiB
+    seconds: float  # of wall clock, the interpreters' start included
+    memory: int  # MiB, of each process
+
+
+_TRIAL = Limits(10.0, 512)
 
 
 def program_of(answer: str) -> str | None:
@@ -61,34 +42,55 @@ def program_of(answer: str) -> str | None:
     return program if program.strip() else None
 
 
-def passes(program: str, test: str, limits: Limits) -> bool:
-    """Whether the test runs to its end after the program, in time; all processes it started are ended."""
-    password = secrets.token_hex(16).encode()
-    source = program.encode(errors="replace")
-    message = b"\n".join((password, str(len(source)).encode(), source + test.encode(errors="replace")))
-    # -I: neither the user's packages nor the current folder nor PYTHON* variables
-    command = [sys.executable, "-I", "-c", _HARNESS, str(limits.memory), str(int(limits.seconds) + 1)]
+@functools.cache
+def best_isolation() -> Isolation:
+    """The first that works on this machine, found by trying."""
+    possible: list[Isolation] = ["namespaces"] if sys.platform == "linux" else []
+    possible += ["bubblewrap"] if shutil.which("bwrap") else []
+    return next((one for one in possible if passes("x = 1", "assert x == 1", _TRIAL, one)), "process")
+
+
+def passes(program: str, test: str, limits: Limits, isolation: Isolation) -> bool:
+    """Whether the test runs to its end with the program, in time; all processes that were started are ended."""
     with tempfile.TemporaryDirectory(prefix="tunesmith-code-", ignore_cleanup_errors=True) as folder:
+        arguments = (isolation, str(limits.memory), str(int(limits.seconds) + 1), folder)
         process = subprocess.Popen(
-            command,
+            [*(_bubblewrap() if isolation == "bubblewrap" else ()), *command("launching", *arguments)],
             cwd=folder,
-            env={"PATH": os.defpath, "HOME": folder, "TMPDIR": folder, "OMP_NUM_THREADS": "1"},
+            env={"PATH": os.defpath, "HOME": "/tmp" if isolation != "process" else folder, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            said, _ = process.communicate(message, timeout=limits.seconds)
-            return said == password
+            said, _ = process.communicate(json.dumps({"program": program, "test": test}).encode(), limits.seconds)
+            return said == PASSED
         except subprocess.TimeoutExpired:
             return False
         finally:
             _end(process)
 
 
+def _bubblewrap() -> list[str]:
+    """The words of bubblewrap before a command: everything of its own, Python and the system to be read."""
+    words = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent", "--new-session"]
+    words += ["--cap-drop", "ALL", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--chdir", "/tmp"]
+    for path in visible():
+        words += ["--ro-bind", path, path]
+    return words
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it started, as far as that stayed in its group."""
+    """End a process and what it started.
+
+    In namespaces the kernel ends all with the first. Otherwise the launcher is asked first, which finds those that
+    have left its session; then the session is ended.
+    """
+    if process.poll() is None and hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError, subprocess.TimeoutExpired):
+            process.terminate()
+            process.wait(1.0)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
     process.wait()

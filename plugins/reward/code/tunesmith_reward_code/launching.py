@@ -1,0 +1,85 @@
+"""The first of the processes that try a program: it isolates, starts the judge, and says the verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from .isolation import in_namespaces, limit, protect
+from .judging import judge
+from .reaping import adopt, end_children
+
+PASSED = b"passed"
+_PROCESSES = 64  # at the same time, threads included
+# A package of this name without what imports the kernel; installed packages without what `site` does at each start.
+_START = """
+import sys, types, site
+site.setquit()
+sys.path += sys.argv.pop(2).split(":::")
+package = types.ModuleType("tunesmith_reward_code")
+package.__path__ = [sys.argv[1]]
+sys.modules[package.__name__] = package
+from tunesmith_reward_code.{module} import main
+main()
+"""
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """A Python of its own that runs a module of this package.
+
+    -I: neither the user's packages nor the current folder nor PYTHON* variables.
+    """
+    installed = ":::".join(path for path in sys.path if path.endswith("-packages"))
+    start = _START.format(module=module)
+    return [sys.executable, "-I", "-S", "-c", start, str(Path(__file__).parent), installed, *arguments]
+
+
+def main() -> None:
+    """Arguments: isolation, MiB of memory, seconds, folder; program and test come on the standard input."""
+    isolation, memory, seconds, folder = sys.argv[2:]
+    asked = json.load(sys.stdin.buffer)
+    verdict = _silenced()
+
+    def work() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        limit(int(memory), int(seconds), None if isolation == "process" else _PROCESSES)
+        if judge(asked["program"], asked["test"], command("answering")):
+            os.write(verdict, PASSED)
+
+    if isolation == "namespaces":
+        in_namespaces(Path(folder), work)
+    else:
+        protect()
+        with _children_ended():
+            work()
+    os._exit(0)
+
+
+def _silenced() -> int:
+    """Give the test no input and no output; returns the former output, on which the verdict goes."""
+    kept, nothing = os.dup(1), os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    sys.stdin, sys.stdout = os.fdopen(0, "r", encoding="utf-8"), os.fdopen(1, "w", encoding="utf-8", errors="replace")
+    return kept
+
+
+@contextlib.contextmanager
+def _children_ended() -> Iterator[None]:
+    """End everything that was started in the block and is still there; on Linux also what has left its session."""
+
+    def stop(*_: object) -> None:
+        end_children()
+        os._exit(1)
+
+    adopt()
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        end_children()
