@@ -38,7 +38,8 @@ WRITTEN: list[tuple[CallFormat, str, str | None]] = [
     (
         calls.LLAMA_4,
         f'<|python_start|><|python_end|>{{"name": "add", "parameters": {ARGUMENTS}}}',
-        f'<|python_start|><|python_end|>{{"name": "add", "parameters": {ARGUMENTS}}}{{"name": "now", "parameters": {{}}}}',
+        f'<|python_start|><|python_end|>{{"name": "add", "parameters": {ARGUMENTS}}}'
+        '{"name": "now", "parameters": {}}',
     ),
     (calls.LLAMA_4, "<|python_start|>[add(a=1, b='2 <é> \"q\"')]<|python_end|>", "[add(a=1, b='2 <é> \"q\"'), now()]"),
     (

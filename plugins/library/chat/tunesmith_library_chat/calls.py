@@ -26,6 +26,11 @@ class CallFormat:
     skips: tuple[str, ...] = ()  # marks between the parts of an answer, which are no text
     inner: tuple[str, ...] = ()  # marks that the reader looks for within a block
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What a template of this format writes, of several openings and ends the first."""
+        return (*self.open[:1], *self.close[:1], *self.inner)
+
 
 def starting(*starts: str) -> Begins:
     """An answer that begins with one of these strings, behind white space."""
@@ -84,7 +89,13 @@ GLM = CallFormat(
     ("</tool_call>",),
     inner=("<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"),
 )
-QWEN_XML = CallFormat("qwen_xml", elements(_XML_FUNCTION, _XML_PARAMETER), ("<tool_call>",), ("</tool_call>",))
+QWEN_XML = CallFormat(
+    "qwen_xml",
+    elements(_XML_FUNCTION, _XML_PARAMETER),
+    ("<tool_call>",),
+    ("</tool_call>",),
+    inner=("<function=", "<parameter="),
+)
 SEED = CallFormat("seed", elements(_XML_FUNCTION, _XML_PARAMETER), ("<seed:tool_call>",), ("</seed:tool_call>",))
 MINIMAX = CallFormat(
     "minimax",

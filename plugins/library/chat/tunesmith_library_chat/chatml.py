@@ -4,6 +4,14 @@ Tools are described in the system turn and called in `<tool_call>` blocks of JSO
 the forms of the Hermes and Qwen models, which inference servers know how to parse.
 """
 
-from tunesmith_library_chat.template import ChatTemplate
+from dataclasses import replace
 
-CHATML = ChatTemplate.packaged("tunesmith_library_chat", "chatml.jinja", "chatml", "<|im_end|>")
+from tunesmith_library_chat.calls import HERMES
+from tunesmith_library_chat.template import ChatTemplate
+from tunesmith_library_chat.thoughts import Thinking
+
+CHATML = replace(
+    ChatTemplate.packaged("tunesmith_library_chat", "chatml.jinja", "chatml", "<|im_end|>"),
+    calls=HERMES,
+    thinking=Thinking(),
+)

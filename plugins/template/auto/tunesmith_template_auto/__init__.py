@@ -1,10 +1,13 @@
 """The chat template that the tokenizer brings along, so that a model is trained as it is asked.
 
-Where that template has no generation marks, the kernel finds the assistant's words by comparing renderings.
+Where an installed template of that model writes the same, it is taken: it marks what the assistant says, and knows how
+calls and thoughts are read. Else the assistant's words are found by comparing renderings. A tokenizer without template
+gets the installed one of its model, and ChatML where nobody knows the model.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,9 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tunesmith import announce, hookimpl, plugin
 from tunesmith.messages import logger
 from tunesmith.ranges import path_like
-from tunesmith.types import Problem
+from tunesmith.types import ModelSource, Problem
 from tunesmith_library_chat import ChatTemplate, find_stop, tokenizer_of
 from tunesmith_library_chat.chatml import CHATML
+from tunesmith_library_chat.detection import Detected, detect, read_facts, same_format
+
+from .open_thoughts import open_thought, with_open_thought
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -22,12 +28,14 @@ if TYPE_CHECKING:
 
 @plugin
 class Auto:
-    """The tokenizer's own chat template; ChatML where it has none."""
+    """The tokenizer's own chat template; where it has none, that of the model's name or type, else ChatML."""
 
     file: Annotated[str | None, path_like] = None  # Jinja file to take instead of the tokenizer's template
     default_system: str | None = None  # system message of conversations that have none
     enable_thinking: bool | None = None  # for templates that know this switch; null leaves it to the template
     variables: dict[str, Any] = field(default_factory=dict)  # further variables that the template reads
+    train_empty_thought: bool = False  # train the empty thought of an answer without one: a model may unlearn to think
+    _plan: Any = None  # by which installed templates are found
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -37,22 +45,61 @@ class Auto:
         return [Problem("template.file", f"there is no file {where}", "give a Jinja file, or null for the tokenizer's")]
 
     @hookimpl
-    def chat_template(self, processor: Any) -> ChatTemplate:
-        template = self._chosen(processor).with_default_system(self.default_system)
-        return template.with_variables(enable_thinking=self.enable_thinking).with_variables(**self.variables)
+    def configured(self, plan: Plan) -> None:
+        self._plan = plan
 
-    def _chosen(self, processor: Any) -> ChatTemplate:
+    @hookimpl
+    def chat_template(self, processor: Any, source: ModelSource) -> ChatTemplate:
+        template = self._chosen(processor, source).with_default_system(self.default_system)
+        template = template.with_variables(enable_thinking=self.enable_thinking).with_variables(**self.variables)
+        template = _answering_in_thought(template, processor)
+        return replace(template, train_empty_thought=self.train_empty_thought)
+
+    def _chosen(self, processor: Any, source: ModelSource) -> ChatTemplate:
         if self.file is not None:
             announce("template", self.file, "from template.file")
             jinja = Path(self.file).read_text(encoding="utf-8")
-            return _ending(ChatTemplate(Path(self.file).stem, jinja, ()), processor)
-        own = own_template(processor)
+            return _ending(read_facts(ChatTemplate(Path(self.file).stem, jinja, ())), processor)
+        own, known = own_template(processor), self._known(processor, source)
         if own is None:
-            announce("template", "chatml", "the tokenizer has no chat template")
-            return CHATML
-        template = _ending(ChatTemplate("auto", own, ()), processor)
+            if known is None:
+                announce("template", "chatml", "the tokenizer has no chat template")
+                return CHATML
+            found, template = known
+            announce("template", found.name, f"{found.why}; the tokenizer has no chat template")
+            return template
+        template = ChatTemplate("auto", own, ())
+        if known and same_format(known[1].bind(processor), template.bind(processor)):
+            announce("template", known[0].name, f"{known[0].why}; it writes what the tokenizer's own does")
+            return known[1]
+        template = _ending(read_facts(template), processor)
         announce("template", "the tokenizer's own", f"its turns end with {' or '.join(template.stop) or 'nothing'}")
         return template
+
+    def _known(self, processor: Any, source: ModelSource) -> tuple[Detected, ChatTemplate] | None:
+        """The installed template that says it is this model's."""
+        installed = self._plan.installed("template") if self._plan else {}
+        config = _config(source)
+        found = detect(installed, (source.address, str(config.get("_name_or_path") or "")), config.get("model_type"))
+        return (found, found.template(processor, source)) if found else None
+
+
+def _config(source: ModelSource) -> dict[str, Any]:
+    """The model's config.json; {} where it has none."""
+    try:
+        found: dict[str, Any] = json.loads((source.path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _answering_in_thought(template: ChatTemplate, processor: Any) -> ChatTemplate:
+    """The template with thoughts in its answers, where its prompts open them and it would cut them out."""
+    thought = open_thought(template.bind(processor))
+    if thought is None:
+        return template
+    announce("template", f"its prompts open {thought.open}", "so the last answer is trained with its thought behind it")
+    return replace(template, jinja=with_open_thought(template, thought))
 
 
 def own_template(processor: Any) -> str | None:

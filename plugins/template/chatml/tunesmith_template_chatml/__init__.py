@@ -1,13 +1,16 @@
 """ChatML as a choice; the template itself is the library's, for `auto` falls back on it too."""
 
 from tunesmith import hookimpl, plugin
-from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_chat import ChatTemplate, TemplateFacts, Thinking
+from tunesmith_library_chat.calls import HERMES
 from tunesmith_library_chat.chatml import CHATML
 
 
 @plugin
 class ChatML:
     """ChatML, with tools and thoughts."""
+
+    traits = TemplateFacts(name="chatml", stop=("<|im_end|>",), calls=HERMES, thinking=Thinking())
 
     default_system: str | None = None  # system message of conversations that have none
 
