@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -102,17 +101,22 @@ def bypassed(model: Any) -> set[str]:
 
     Mixers of state spaces hand such weights to fused kernels; it shows in their source alone.
     """
-    found = set()
+    found: set[str] = set()
+    sources: dict[str, str] = {}
     for path, module in model.named_modules():
         layers = [name for name, child in module.named_children() if _is_linear(child)]
-        source = _source(type(module)) if layers else ""
+        if not layers:
+            continue
+        kind = type(module)
+        if kind.__qualname__ not in sources:
+            sources[kind.__qualname__] = _source(kind)
+        source = sources[kind.__qualname__]
         read = [name for name in layers if re.search(rf"self\.{name}\.weight(?!\.(dtype|device|shape|size))\b", source)]
         found |= {f"{path}.{name}".lstrip(".") for name in read}
     return found
 
 
-@functools.cache
-def _source(module_class: type) -> str:
+def _source(module_class: Any) -> str:
     try:
         return inspect.getsource(module_class)
     except (OSError, TypeError):

@@ -118,7 +118,7 @@ def _is_config(value: Any) -> bool:
 def _own(model: Any, raw: Mapping[str, Any]) -> dict[str, Any]:
     """transformers' words for a configuration, and what it does not know of."""
     own = {name: value for name, value in model.config.to_dict().items() if name not in _IGNORED}
-    return raw | own
+    return {**raw, **own}
 
 
 def _write(file: Path, values: Mapping[str, Any]) -> None:

@@ -82,10 +82,14 @@ class Reader:
         self._open.close()
 
     def __call__(self, name: str) -> torch.Tensor:
+        """Raises: TunesmithError when the file is gone or damaged."""
         file = self._stored[name].file
-        if file not in self._files:
-            self._files[file] = self._open.enter_context(safe_open(file, "pt"))
-        tensor: torch.Tensor = self._files[file].get_tensor(name)
+        try:
+            if file not in self._files:
+                self._files[file] = self._open.enter_context(safe_open(file, "pt"))
+            tensor: torch.Tensor = self._files[file].get_tensor(name)
+        except Exception as error:  # safetensors raises an error of its own, and OSError
+            raise TunesmithError(f"{name} cannot be read from {file}: {error}") from error
         return tensor
 
 

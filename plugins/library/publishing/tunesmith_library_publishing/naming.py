@@ -53,7 +53,7 @@ def published_class(folder: Path, loaded: type) -> type:
     config = type(AutoConfig.from_pretrained(folder))
     if config is described.config_class or config not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
         return loaded
-    classifier: type = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[config]
+    classifier: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[config]
     return loaded if described.can_generate() else classifier
 
 

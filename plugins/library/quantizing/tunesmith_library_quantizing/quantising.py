@@ -60,13 +60,19 @@ class Quantised:
             self.model.save_pretrained(draft, state_dict=tensors)
             processor.save_pretrained(draft)
             write_scales(self.layers, draft)
+        self._is_base(folder)
         announce("quantised base", str(folder), f"stored as {layout}, with which this run is loaded again")
 
     def read(self, folder: Path) -> None:
         """Take the layers from what an earlier process of this run wrote."""
         for name, layer in read_layers(folder, {name: layer.weight for name, layer in self.layers.items()}):
             self.layers[name].take(layer)
+        self._is_base(folder)
         announce("quantised base", str(folder), "of the run that is resumed")
+
+    def _is_base(self, folder: Path) -> None:
+        """What is trained over the model from now on has the names of what is stored there."""
+        self.model.name_or_path = str(folder)
 
 
 @torch.no_grad()

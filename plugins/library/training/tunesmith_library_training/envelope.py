@@ -221,15 +221,19 @@ def _write(job: TrainingJob, outcome: Outcome, folder: Path) -> None:
 
     model = job.model if outcome.model is None else outcome.model
     base = whole.base_of(model)
-    if base is None:
-        options = {} if outcome.weights is None else {"state_dict": outcome.weights}
-        job.processor.save_pretrained(folder)
-        model.save_pretrained(folder, **options)
-        adapters.publish(model, folder)
-        return
-    result = whole.save_whole(model, job.processor, job.template, base, folder, weights=outcome.weights)
-    if result.tensors.unloaded:
-        announce("tensors", result.tensors.described(), f"written as {result.class_name}")
+    if base is not None:
+        try:
+            result = whole.save_whole(model, job.processor, job.template, base, folder, weights=outcome.weights)
+        except TunesmithError as error:  # what was trained is saved all the same
+            logger.warning("what the run did not load of its base is left out of the result: %s", error)
+        else:
+            if result.tensors.unloaded:
+                announce("tensors", result.tensors.described(), f"written as {result.class_name}")
+            return
+    options = {} if outcome.weights is None else {"state_dict": outcome.weights}
+    job.processor.save_pretrained(folder)
+    model.save_pretrained(folder, **options)
+    adapters.publish(model, folder)
 
 
 def checkpoint_size(model: Any) -> int:
