@@ -348,7 +348,7 @@ def test_notices_a_format_that_reads_everything_first() -> None:
         (CHATML.jinja + "{#- -#}", "tools"),
     ],
 )
-def test_notices_faults_of_templates(jinja: str, test: str, tiny_bpe: Any, tiny_llama: Path) -> None:
+def test_notices_faults_of_templates(jinja: str, test: str) -> None:
     @plugin
     class Faulty:
         """A faulty template."""
@@ -358,7 +358,7 @@ def test_notices_faults_of_templates(jinja: str, test: str, tiny_bpe: Any, tiny_
             return ChatTemplate("faulty", jinja, CHATML.stop)
 
     with pytest.raises(Fails):
-        getattr(suite_of(TemplateSuite, Faulty), f"test_{test}")(tiny_bpe, tiny_llama)
+        getattr(suite_of(TemplateSuite, Faulty), f"test_{test}")()
 
 
 def test_notices_a_tracker_that_needs_a_beginning(tmp_path: Path) -> None:

@@ -56,8 +56,11 @@ def test_names_follow_the_rule(kind: str, tmp_path: Path) -> None:
     assert described["name"] == f"tunesmith-{kind}-half_life"
     assert described["entry-points"] == {f"tunesmith.{kind}": {"half_life": f"tunesmith_{kind}_half_life:HalfLife"}}
     package = project / f"tunesmith_{kind}_half_life"
-    assert "class HalfLife:" in (package / "__init__.py").read_text(encoding="utf-8")
+    assert "class HalfLife" in (package / "__init__.py").read_text(encoding="utf-8")
     assert (project / "tests" / f"test_{kind}_half_life.py").is_file()
+    assert described["license-files"] == ["LICENSE"]
+    licence = (project / "LICENSE").read_text(encoding="utf-8")
+    assert licence.lstrip().startswith("Apache License") and "END OF TERMS AND CONDITIONS" in licence
     for file in project.rglob("*.*"):
         text = file.read_text(encoding="utf-8")
         assert not [word for word in ("laceholder", "KIND", "SUMMARY", "COMMAND", "DEPENDENCIES") if word in text]

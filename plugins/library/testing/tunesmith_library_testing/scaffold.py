@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import ast
 import builtins
+import importlib.metadata
 import importlib.resources
 import re
 from pathlib import Path
 
+import tunesmith
 from tunesmith.errors import TunesmithError, choices
 from tunesmith.files import replacing
 from tunesmith.kinds import KINDS
@@ -66,6 +68,7 @@ def _write(kind: str, name: str, target: Path) -> None:
         for file in skeleton.joinpath(kind).iterdir()
         if file.name.endswith(".py")
     }
+    others = [file for file in skeleton.joinpath(kind).iterdir() if file.name.endswith(".jinja")]
     class_name = _class_name(kind, name, sources.values())
     package = target / f"tunesmith_{kind}_{name}"
     tests = target / "tests"
@@ -74,13 +77,26 @@ def _write(kind: str, name: str, target: Path) -> None:
     for file_name, source in sources.items():
         path = tests / f"test_{kind}_{name}.py" if file_name == "tests.py" else package / file_name
         path.write_text(_named(source, name, class_name), encoding="utf-8")
+    for file in others:
+        text = _named(file.read_text(encoding="utf-8"), name, class_name)
+        (package / _named(file.name, name, class_name)).write_text(text, encoding="utf-8")
     (package / "py.typed").touch()
+    (target / "LICENSE").write_text(_licence(), encoding="utf-8")
     requirements = ", ".join(f'"{requirement}"' for requirement in ("tunesmith>=0.1", *_NEEDS.get(kind, ())))
     summary = _summary(sources["__init__.py"])
     for file_name in ("pyproject.toml", "README.md"):
         text = skeleton.joinpath(f"{file_name}.in").read_text(encoding="utf-8")
         text = text.replace("DEPENDENCIES", requirements).replace("SUMMARY", summary).replace("COMMAND", _use(kind))
         (target / file_name).write_text(_named(text.replace("KIND", kind), name, class_name), encoding="utf-8")
+
+
+def _licence() -> str:
+    """The text of the licence that a new plugin has, which is the kernel's."""
+    files = importlib.metadata.files("tunesmith") or ()
+    path = next((file for file in files if file.name == "LICENSE"), None)
+    if path is not None:
+        return path.read_text(encoding="utf-8")
+    return (Path(tunesmith.__file__).parents[1] / "LICENSE").read_text(encoding="utf-8")  # of a checkout
 
 
 def _named(text: str, name: str, class_name: str) -> str:
