@@ -119,6 +119,14 @@ class EvaluatorTraits:
     metrics: Mapping[str, bool] = field(default_factory=dict, compare=False)
 
 
+@dataclass(frozen=True)
+class TrackerTraits:
+    """What a tracker leaves behind."""
+
+    # file in a run's folder that has a JSON object per line: `step`, and what was measured there, by name
+    metrics_file: str | None = None
+
+
 TRAITS: dict[str, type] = {
     "stage": StageTraits,
     "adapter": AdapterTraits,
@@ -131,6 +139,7 @@ TRAITS: dict[str, type] = {
     "engine": EngineTraits,
     "parallel": ParallelTraits,
     "evaluator": EvaluatorTraits,
+    "tracker": TrackerTraits,
 }
 """The class of traits that a plugin of each kind may have; other kinds have none."""
 

@@ -4,13 +4,23 @@ tokens are found from the template's character spans: no Python runs per token.
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tunesmith import DataError
-from tunesmith.types import IGNORED, Row
+from tunesmith.messages import logger
+from tunesmith.types import IGNORED, Message, Row
 from tunesmith_library_chat import ChatTemplate, Rendered, tokenize, tokenizer_of
+from tunesmith_library_formats import count
+
+_THOUGHT = re.compile(r"^\s*(?:<think>)?(.*?)</think>", re.DOTALL)
+_LAST_THOUGHT = "lose the thought of their last answer, for which the template has no place; another writes it"
+_EARLIER_THOUGHT = (
+    "lose the thoughts of earlier answers, which the template leaves out as it does when the model is asked"
+)
 
 
 @dataclass(frozen=True)
@@ -50,11 +60,40 @@ def encode_conversations(
     rendered = [template.render(row["messages"], row.get("tools")) for row in rows]
     if not rendered:
         return []
+    _count_lost_thoughts(rows, rendered, template.name)
     encodings = tokenize(tokenizer_of(processor), rendered, control=template.control)
     return [
         _label(encoding, len(item.text), spans.of(row, item), spans.weighted)
         for row, item, encoding in zip(rows, rendered, encodings, strict=True)
     ]
+
+
+def _count_lost_thoughts(rows: Sequence[Row], rendered: Sequence[Rendered], name: str) -> None:
+    """Count the rows with a thought that the template does not write, of the last answer and of those before it."""
+    losses = {_LAST_THOUGHT: 0, _EARLIER_THOUGHT: 0}
+    for row, item in zip(rows, rendered, strict=True):
+        answers = [message for message in row["messages"] if message["role"] == "assistant"]
+        lost = [(thought := _thought_of(message)) != "" and thought not in item.text for message in answers]
+        losses[_LAST_THOUGHT] += any(lost[-1:])
+        losses[_EARLIER_THOUGHT] += any(lost[:-1])
+    for what, number in losses.items():
+        if number and not count(what, number):
+            _warn_of_thoughts(name, what)
+
+
+@functools.cache
+def _warn_of_thoughts(name: str, what: str) -> None:
+    logger.warning("template %s: some rows %s", name, what)
+
+
+def _thought_of(message: Message) -> str:
+    """The thought before an answer, in a field of its own or in its text; "" without one."""
+    apart = next((message[key] for key in ("reasoning", "reasoning_content", "thinking") if message.get(key)), None)
+    if isinstance(apart, str):
+        return apart.strip()
+    content = message.get("content")
+    within = _THOUGHT.search(content) if isinstance(content, str) and "</think>" in content else None
+    return within[1].strip() if within else ""
 
 
 def _label(

@@ -166,9 +166,8 @@ def test_an_answer_without_thought_closes_it_at_once(tiny_bpe: Any, caplog: pyte
 
 
 def test_marks_and_line_breaks_stay(tiny_bpe: Any) -> None:
-    own = "\n" + R1.replace(
-        "content + '</s>'}}", "''}}{% generation %}{{ content + '</s>' }}{% endgeneration %}{{ '\\n'}}"
-    )
+    marked = "''}}{% generation %}{{ content + '</s>' }}{% endgeneration %}{{ '\\n'}}"
+    own = "\n" + R1.replace("content + '</s>'}}", marked)
     rendered = made(tiny_bpe, own).render([*CHAT, CHAT[0], THOUGHTS["apart"]])
     assert rendered.text == (
         "\n<s>[User]你好?[Assistant]Hi!</s>\n[User]你好?[Assistant]<think>\nThey greet\nme.\n</think>\n\nHi!</s>\n"

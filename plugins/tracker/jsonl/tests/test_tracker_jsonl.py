@@ -64,3 +64,7 @@ def test_nan_is_valid_json(tmp_path: Path) -> None:
     text = (tmp_path / "metrics.jsonl").read_text()
     assert "NaN" not in text and "Infinity" not in text
     assert json.loads(text)["loss"] is None
+
+
+def test_says_where_its_record_is() -> None:
+    assert Jsonl(filename="numbers.jsonl").traits.metrics_file == "numbers.jsonl"

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TextIO
 from tunesmith import hookimpl, plugin
 from tunesmith.files import replacing
 from tunesmith.ranges import path_like
+from tunesmith.traits import TrackerTraits
 from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, StepEnded
 
 
@@ -22,6 +23,10 @@ class Jsonl:
     filename: Annotated[str, path_like] = "metrics.jsonl"  # in the run's folder
 
     _file: TextIO | None = None
+
+    @property
+    def traits(self) -> TrackerTraits:
+        return TrackerTraits(metrics_file=self.filename)
 
     @hookimpl
     def on_event(self, event: Event) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tunesmith.keys import Key
+from tunesmith.traits import TrackerTraits
 from tunesmith.types import Evaluated, RunEnded, RunStarted, Saved, StepEnded
 from tunesmith.validate import structured
 from tunesmith_library_testing import TrackerSuite
+from tunesmith_library_testing.parts import StubPlan
 from tunesmith_tracker_plot import Plot
 from tunesmith_tracker_plot.curves import parts, recorded, shown
 
@@ -92,9 +95,20 @@ def test_recorded_keeps_evaluations_apart(tmp_path: Path) -> None:
         {"step": 1, "loss": None},
         {"step": 9, "loss": 1},
     ]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    assert recorded(tmp_path, until=5) == {"loss": {1: 2.0}, "eval_a_loss": {1: 3.0}}
-    assert recorded(tmp_path, until=0) == {}
+    file = tmp_path / "metrics.jsonl"
+    broken = b'[1]\n{"loss": 7}\n{"step": "2", "loss": 7}\n\xff\n{"step": 3, "lo'
+    file.write_bytes("".join(json.dumps(record) + "\n" for record in records).encode() + broken)
+    assert recorded(file, until=5) == {"loss": {1: 2.0}, "eval_a_loss": {1: 3.0}}
+    assert recorded(file, until=0) == recorded(tmp_path / "absent", until=5) == {}
+
+
+def test_the_record_is_found_under_the_name_that_its_tracker_says(tmp_path: Path) -> None:
+    keeps = SimpleNamespace(traits=TrackerTraits(metrics_file="numbers.txt"))
+    (tmp_path / "numbers.txt").write_text('{"step": 1, "loss": 2.0}\n')
+    tracker = Plot()
+    tracker.configured(StubPlan({"tracker": {"plot": tracker, "silent": object(), "mine": keeps}}))
+    tracker.on_event(RunStarted(tmp_path, 10, {}, resumed_from=5))
+    assert tracker._curves == {"loss": {1: 2.0}}
 
 
 @pytest.mark.parametrize(

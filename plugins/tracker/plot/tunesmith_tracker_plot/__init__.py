@@ -25,6 +25,7 @@ class Plot:
     # share of the past in the smoothed curves of training; 0 draws the raw ones only
     smoothing: Annotated[float, Range(0, 1, high_excluded=True)] = 0.9
 
+    _record: str = "metrics.jsonl"  # what the run's trackers keep of its metrics, or former ones did
     _folder: Path | None = None
     _curves: Curves = {}
     _drawn: bool = False  # as the curves are now
@@ -37,11 +38,16 @@ class Plot:
         return [Problem("tracker.plot.filename", message, "end it with .png, .svg or .pdf")]
 
     @hookimpl
+    def configured(self, plan: Plan) -> None:
+        files = [plan.traits("tracker", name) for name in plan.names("tracker")]
+        self._record = next((kept.metrics_file for kept in files if kept and kept.metrics_file), self._record)
+
+    @hookimpl
     def on_event(self, event: Event) -> None:
         match event:
             case RunStarted():
                 self._folder = event.output_dir
-                self._curves = recorded(event.output_dir, event.resumed_from)
+                self._curves = recorded(event.output_dir / self._record, event.resumed_from)
                 self._drawn = False
             case StepEnded() if event.metrics:
                 self._add(event.step, event.metrics)

@@ -44,16 +44,19 @@ def shown(metrics: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-def recorded(folder: Path, until: int) -> Curves:
-    """The curves up to a step, as the tracker `jsonl` wrote them; none for a new run (step 0), or without its file."""
+def recorded(file: Path, until: int) -> Curves:
+    """The curves up to a step, from a tracker's JSON Lines; none for a new run (step 0), or without the file.
+
+    Lines that are no records, such as what a killed run left of one, are passed over.
+    """
     curves: Curves = {}
-    path = folder / "metrics.jsonl"
-    for line in path.read_text(encoding="utf-8").splitlines() if until and path.is_file() else []:
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if until and file.is_file() else []:
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:
+        except ValueError:
             continue
-        step = record.pop("step", until + 1)
-        for name, value in shown(record).items() if step <= until else ():
-            curves.setdefault(name, {})[step] = value
+        step = record.pop("step", None) if isinstance(record, dict) else None
+        if isinstance(step, int) and step <= until:
+            for name, value in shown(record).items():
+                curves.setdefault(name, {})[step] = value
     return curves

@@ -1,0 +1,43 @@
+"""Thoughts of a conversation that a template does not write are counted, those of the last answer by themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_formats import tallying
+from tunesmith_library_training.encoding import Spans, encode_conversations
+
+SILENT = "{% for message in messages %}[{{ message.role }}]{{ message.content.split('</think>')[-1] }}</s>{% endfor %}"
+LAST = (
+    "{% for message in messages %}[{{ message.role }}]"
+    "{% if loop.last and message.reasoning %}<think>{{ message.reasoning }}</think>{% endif %}{{ message.content }}</s>"
+    "{% endfor %}"
+)
+ASK = {"role": "user", "content": "Hi?"}
+APART = {"role": "assistant", "content": "Hi!", "reasoning": " They greet. "}
+WITHIN = {"role": "assistant", "content": "<think>They greet.</think>Hi!"}
+BEGUN = {"role": "assistant", "content": "They greet.</think>Hi!"}
+PLAIN = {"role": "assistant", "content": "Hi!"}
+
+
+@pytest.mark.parametrize(
+    ("jinja", "last", "earlier"),
+    [(SILENT, 3, 2), (LAST, 0, 1), ("{% for message in messages %}{{ message | tojson }}</s>{% endfor %}", 0, 0)],
+)
+def test_rows_that_lose_thoughts_are_counted(jinja: str, last: int, earlier: int, tiny_bpe: Any) -> None:
+    chats = [[ASK, APART], [ASK, WITHIN], [ASK, APART, ASK, PLAIN], [ASK, WITHIN, ASK, BEGUN], [ASK, PLAIN], [ASK]]
+    template = ChatTemplate("mine", jinja, ("</s>",)).bind(tiny_bpe)
+    with tallying() as tally:
+        encode_conversations([{"messages": chat} for chat in chats], tiny_bpe, template, Spans(whole=True))
+    counts = {what.partition(",")[0]: share.count for what, share in tally.shares.items()}
+    found = {"lose the thought of their last answer": last, "lose the thoughts of earlier answers": earlier}
+    assert counts == {what: number for what, number in found.items() if number}
+
+
+def test_without_a_tally_it_is_said_once(tiny_bpe: Any, caplog: Any) -> None:
+    template = ChatTemplate("once", SILENT, ("</s>",)).bind(tiny_bpe)
+    for _ in range(2):
+        encode_conversations([{"messages": [ASK, APART]}], tiny_bpe, template, Spans())
+    assert caplog.text.count("template once: some rows lose the thought of their last answer") == 1
