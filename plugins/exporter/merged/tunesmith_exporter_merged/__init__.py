@@ -61,7 +61,7 @@ class Merged:
             model = handle.merge(model)
             if probe:
                 probe.compare("merging", model, self.tolerance)
-        round_weights(model, numbers)
+        round_weights(model, base, numbers)
         refuse_non_finite(model)
         if probe:
             probe.compare(f"rounding to {numbers.common}", model)

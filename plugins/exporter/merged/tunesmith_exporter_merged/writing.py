@@ -31,12 +31,12 @@ def chosen_numbers(folder: Path, dtype: str) -> Numbers:
 _HEADER_NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
-def round_weights(model: Any, numbers: Numbers) -> None:
+def round_weights(model: Any, base: Path, numbers: Numbers) -> None:
     """Round the weights as they will be written, in place; their dtype and the buffers stay.
 
     Raises: TunesmithError when a weight is too large for float16.
     """
-    overflown = round_like(model, numbers)
+    overflown = round_like(model, base, numbers)
     if overflown:
         raise TunesmithError(f"{overflown[0]} holds values beyond float16's 65504.\n  exporter.dtype=bfloat16")
 

@@ -184,14 +184,14 @@ def test_weights_are_rounded_as_their_tensors_will_be(made) -> None:
         weight.data += torch.rand_like(weight) * 1e-3
     exact = {name: weight.clone() for name, weight in model.state_dict().items()}
     expert = "model.layers.0.mlp.experts.0.down_proj.weight"
-    assert round_like(model, Numbers("bfloat16", {**numbers_of(base).tensors, expert: "F32"})) == []
+    assert round_like(model, base, Numbers("bfloat16", {**numbers_of(base).tensors, expert: "F32"})) == []
     after = model.state_dict()
     assert torch.equal(after["lm_head.weight"], exact["lm_head.weight"].bfloat16().float())
     for layer, whole in (("0", True), ("1", False)):  # experts make up one weight, which is as precise as the best
         name = f"model.layers.{layer}.mlp.experts.down_proj"
         assert torch.equal(after[name], exact[name]) == whole
     model.lm_head.weight.data[0] = 1e6
-    assert round_like(model, Numbers("float16", {})) == ["lm_head.weight"]
+    assert round_like(model, base, Numbers("float16", {})) == ["lm_head.weight"]
 
 
 # ---- adapters ------------------------------------------------------------------------------------------------------
@@ -307,8 +307,8 @@ def test_an_index_that_names_what_is_not_there(made, tmp_path: Path) -> None:
 def test_a_buffer_that_the_base_lacks_is_not_written(made) -> None:
     model = loaded(made("dense"))
     model.model.register_buffer("counted", torch.ones(2))
-    assert "model.counted" not in published_tensors(model, tensors_of(made("dense")))
-    assert "model.counted" in published_tensors(model, {"model.counted"})
+    assert "model.counted" not in published_tensors(model, made("dense"), tensors_of(made("dense")))
+    assert "model.counted" in published_tensors(model, made("dense"), {*tensors_of(made("dense")), "model.counted"})
 
 
 def test_random_weights_have_no_base(made) -> None:

@@ -116,7 +116,7 @@ def numbers_of(folder: Path) -> Numbers:
         said = json.loads(record.read_text(encoding="utf-8"))
         return Numbers(said["dtype"], said["tensors"])
     stored = tensors_of(folder)
-    return Numbers(_configured(folder) or _most(stored), {name: tensor.dtype for name, tensor in stored.items()})
+    return Numbers(_configured(folder) or most(stored), {name: tensor.dtype for name, tensor in stored.items()})
 
 
 def record_numbers(folder: Path, numbers: Numbers) -> None:
@@ -141,7 +141,8 @@ def _said(config: Mapping[str, Any]) -> Iterator[str]:
         yield str(part.get("dtype") or part.get("torch_dtype"))
 
 
-def _most(stored: Mapping[str, Stored]) -> str:
+def most(stored: Mapping[str, Stored]) -> str:
+    """The floating-point numbers of most values of these tensors, as torch names them."""
     counts: dict[str, int] = {}
     for tensor in stored.values():
         if tensor.dtype in _DTYPES:

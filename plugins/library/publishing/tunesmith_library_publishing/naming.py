@@ -7,13 +7,13 @@ Of a model that reads images too, a run that trains on text loads the text part:
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig
+from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig, PreTrainedModel
 
 from tunesmith_library_publishing.inventory import read_json
 
@@ -25,10 +25,13 @@ class Names:
     ours: str  # a prefix with its dot, "" for the whole model
     theirs: str  # what takes its place
     modules: frozenset[str]  # of the published class
+    skeleton: Any = field(compare=False, repr=False)  # a model of the published class, without weights
 
     def published(self, name: str) -> str:
         """The published name of a module or weight, given without a wrapper's prefix."""
-        return self.theirs + name.removeprefix(self.ours) if f"{name}.".startswith(self.ours) else name
+        if f"{name}." == self.ours:
+            return self.theirs.removesuffix(".")
+        return self.theirs + name.removeprefix(self.ours) if name.startswith(self.ours) else name
 
     def loaded(self, name: str) -> str:
         """The name in the loaded model; one that is not of its part, or is its own already, comes back as it is."""
@@ -76,12 +79,13 @@ def names_of(model: Any, folder: Path) -> Names | None:
     if published is type(model):
         return None
     skeleton = on_meta(published, folder)
-    prefix = f"{model.base_model_prefix}."
-    places = [(type(model), ""), (type(model.base_model), prefix)]
-    for kind, ours in places:
-        theirs = next((name for name, module in skeleton.named_modules() if type(module) is kind), None)
+    parts = {name: module for name, module in skeleton.named_modules() if isinstance(module, PreTrainedModel)}
+    own = {"": model, **dict(model.named_children())}
+    for ours, module in own.items():
+        theirs = next((name for name, part in parts.items() if type(part) is type(module)), None)
         if theirs is not None:
-            return Names(ours, f"{theirs}.", frozenset(name for name, _ in skeleton.named_modules()))
+            modules = frozenset(name for name, _ in skeleton.named_modules())
+            return Names(f"{ours}." if ours else "", f"{theirs}.", modules, skeleton)
     return None
 
 

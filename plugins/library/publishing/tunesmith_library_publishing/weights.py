@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.modeling_utils import remove_tied_weights_from_state_dict
 
-from tunesmith_library_publishing.inventory import Numbers, Reader, Stored
+from tunesmith_library_publishing.inventory import Numbers, Reader, Stored, tensors_of
+from tunesmith_library_publishing.naming import names_of
 
 Entry = torch.Tensor | Stored
 """A tensor to write: the model's, or one of the base's files."""
@@ -50,8 +51,42 @@ class Kept:
         return "; ".join(parts)
 
 
+Renaming = Callable[[Mapping[str, torch.Tensor]], dict[str, torch.Tensor]]
+"""From tensors under the names of a model to tensors under the names of its base's files."""
+
+
+def renaming(model: Any, base: Path, known: Collection[str]) -> Renaming:
+    """How the tensors of a model are called in the files of its base.
+
+    transformers remembers most of what it changed on the way in. Not so the prefix that it finds for itself where the
+    model is a part of the published one; there the names go through the published class.
+
+    Args:
+        known: names in the base's files.
+    """
+
+    def own(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return dict(revert_weight_conversion(model, dict(tensors)))
+
+    shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in model.state_dict().items()}
+    found = own(shapes)
+    if 2 * len(found.keys() & set(known)) >= len(found):
+        return own
+    names = names_of(model, base)
+    if names is None:
+        return own
+    part = names
+
+    def published(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        renamed = {part.published(name): tensor for name, tensor in tensors.items()}
+        return dict(revert_weight_conversion(part.skeleton, renamed))
+
+    better = len(published(shapes).keys() & set(known)) > len(found.keys() & set(known))
+    return published if better else own
+
+
 def published_tensors(
-    model: Any, known: Collection[str], weights: Mapping[str, torch.Tensor] | None = None
+    model: Any, base: Path, known: Collection[str], weights: Mapping[str, torch.Tensor] | None = None
 ) -> dict[str, torch.Tensor]:
     """A model's tensors under the names that they have in the files of its base.
 
@@ -61,14 +96,13 @@ def published_tensors(
             given that the base has, and one at least; a buffer that the base does not have is left out.
         weights: of a model that is spread over processes, gathered; None: the model's own.
     """
+    rename = renaming(model, base, known)
     state: dict[str, torch.Tensor] = dict(model.state_dict() if weights is None else weights)
     single = remove_tied_weights_from_state_dict(dict(state), model)
     tied = {name: tensor for name, tensor in state.items() if name not in single}
-    published: dict[str, torch.Tensor] = dict(revert_weight_conversion(model, single))
+    published = rename(single)
     for name, tensor in tied.items():
-        for alias in revert_weight_conversion(model, {name: tensor}):
-            if alias in known:
-                published[alias] = tensor
+        published |= {alias: tensor for alias in rename({name: tensor}) if alias in known}
     buffers = {id(state[name]) for name, _ in model.named_buffers() if name in state}
     return {name: tensor for name, tensor in published.items() if name in known or id(tensor) not in buffers}
 
@@ -134,26 +168,29 @@ def write(entries: Mapping[str, Entry], folder: Path, max_shard_size: str, numbe
         (folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
 
 
-def round_like(model: Any, numbers: Numbers) -> list[str]:
+def round_like(model: Any, base: Path, numbers: Numbers) -> list[str]:
     """Round a model's weights to the numbers of the tensors that they will be written as; their dtype stays.
+
+    Args:
+        base: the folder that it was loaded from.
 
     Returns: the names of the weights that are not finite afterwards.
     """
-    overflown = []
+    rename, overflown = renaming(model, base, tensors_of(base)), []
     for name, parameter in model.named_parameters():
         if not parameter.is_floating_point():
             continue
-        target = _numbers_of(model, name, parameter, numbers)
+        target = _numbers_of(rename, name, parameter, numbers)
         parameter.data = parameter.data.to(target).to(parameter.dtype)
         if target is torch.float16 and not parameter.isfinite().all():
             overflown.append(name)
     return overflown
 
 
-def _numbers_of(model: Any, name: str, parameter: torch.Tensor, numbers: Numbers) -> torch.dtype:
+def _numbers_of(rename: Renaming, name: str, parameter: torch.Tensor, numbers: Numbers) -> torch.dtype:
     """The numbers of a weight, which several tensors of a file may make up (experts); the most precise of theirs."""
     try:
-        names = revert_weight_conversion(model, {name: torch.empty_like(parameter, device="meta")})
+        names = rename({name: torch.empty_like(parameter, device="meta")})
     except (KeyError, ValueError, RuntimeError):  # one tensor of the file is several weights, and needs them all
         names = {name: parameter}
     found = [numbers.of(tensor) for tensor in names] or [numbers.of(name)]

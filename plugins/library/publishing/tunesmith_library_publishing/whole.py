@@ -14,7 +14,7 @@ from tunesmith.types import ChatTemplate
 from tunesmith_library_publishing.configs import class_name, write_config, write_generation_config
 from tunesmith_library_publishing.endings import set_endings, set_template, untie
 from tunesmith_library_publishing.files import Files, keep_files, record_files
-from tunesmith_library_publishing.inventory import RECORD, Numbers, numbers_of, record_numbers, tensors_of
+from tunesmith_library_publishing.inventory import RECORD, Numbers, most, numbers_of, record_numbers, tensors_of
 from tunesmith_library_publishing.naming import head_names
 from tunesmith_library_publishing.weights import Kept, compose, published_tensors, write
 
@@ -65,10 +65,10 @@ def save_whole(
     """
     stored = tensors_of(base)
     untie(model)
-    tensors = published_tensors(model, stored, weights)
+    tensors = published_tensors(model, base, stored, weights)
     entries, kept = compose(tensors, stored, () if model.can_generate() else head_names(base))
     write(entries, folder, max_shard_size, numbers)
-    write_config(model, base, folder, numbers.common if numbers else str(model.dtype).removeprefix("torch."))
+    write_config(model, base, folder, numbers.common if numbers else most(tensors_of(folder)))
     if template is not None:
         set_endings(model, template, processor)
         set_template(processor, template)
