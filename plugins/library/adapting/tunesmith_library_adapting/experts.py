@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import ModulesToSaveWrapper
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from tunesmith_library_weights.forgetting import forgetting, mark_layers
 from tunesmith_library_weights.shares import matrices, share
 
 _BESIDE = ("lora_", "oft_", "modules_to_save", "token_adapter")  # where peft keeps what it trains
@@ -35,7 +36,8 @@ class OverPacked(ParamWrapper):
     @contextmanager
     def _activate_lora(self, active_adapters: list[str]) -> Iterator[None]:
         if not is_packed(self):
-            with super()._activate_lora(active_adapters):
+            innermost = self.base_layer is self.get_base_layer()  # all that is upon the parameters is there by now
+            with super()._activate_lora(active_adapters), forgetting(self.base_layer) if innermost else nullcontext():
                 yield
             return
         chain, before = self._chain(), len(self._chain())
@@ -67,9 +69,11 @@ class _Sum(nn.Module):
 
 def over_packed(model: Any) -> Any:
     """Make every wrapper of a parameter in a peft model one that packed parameters can be beneath."""
-    for module in model.modules():
-        if type(module) is ParamWrapper:
-            module.__class__ = OverPacked
+    wrappers = [module for module in model.modules() if type(module) is ParamWrapper]
+    for wrapper in wrappers:
+        wrapper.__class__ = OverPacked
+    if wrappers:
+        mark_layers(model)
     return model
 
 

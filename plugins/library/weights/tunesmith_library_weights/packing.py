@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tunesmith_library_weights.experts import ExpertWeight, Packed, fused_experts, siblings
+from tunesmith_library_weights.forgetting import let_forget, mark_layers
 from tunesmith_library_weights.patterns import matches_any
 
 Pack = Callable[[ExpertWeight, Tensor], tuple[Tensor, Packed]]
@@ -34,12 +35,15 @@ def pack_experts(model: nn.Module, skip: Iterable[str], pack: Pack) -> list[str]
             stored, parametrization = pack(item, item.value.detach())
             hold(item.owner, item.parameter, stored, parametrization)
             done.append(item.name)
+    mark_layers(model)
     return done
 
 
 def hold(owner: nn.Module, parameter: str, stored: Tensor, parametrization: Packed) -> None:
     """Let a module compute with what `parametrization` reads out of `stored` in the place of one of its parameters."""
     parametrization.siblings = siblings(owner)
+    if not parametrize.is_parametrized(owner):
+        let_forget(owner)
     setattr(owner, parameter, nn.Parameter(stored, requires_grad=False))
     parametrize.register_parametrization(owner, parameter, parametrization, unsafe=True)
     owner.parametrizations[parameter].original.requires_grad_(False)  # type: ignore[union-attr,index]
