@@ -17,6 +17,7 @@ from tunesmith.catalog import Catalog
 from tunesmith.compose import Composition, Overrides, compose
 from tunesmith.errors import ConfigError, Interrupted
 from tunesmith.launching import launch
+from tunesmith.messages import logger
 from tunesmith.planning import Plan
 from tunesmith.types import (
     Batch,
@@ -31,10 +32,10 @@ from tunesmith.types import (
     RunStarted,
     TrainingJob,
 )
-from tunesmith_library_configuration.files import digest
 from tunesmith_library_configuration.locks import writing
 from tunesmith_library_configuration.records import fingerprint, refuse_other
 from tunesmith_library_configuration.secrets import redacted
+from tunesmith_library_configuration.telling import once
 
 Config = str | Path | Mapping[str, Any] | None
 
@@ -51,8 +52,9 @@ def train(config: Config = None, overrides: Overrides = None, *, catalog: Catalo
         interrupted and can be resumed; WorkersFailed when one of several processes failed.
     """
     composition = compose(config, overrides, catalog)
-    run = assemble(composition, "train", catalog)
-    measures = tunesmith.measuring(composition, catalog) if composition.tree.get("evaluator") else None
+    with once(logger):
+        run = assemble(composition, "train", catalog)
+        measures = tunesmith.measuring(composition, catalog) if composition.tree.get("evaluator") else None
     folder = runs.output_folder(run.plan, composition.file)
     if runs.launches(run.plan):
         launch(run, composition, config, overrides, folder)
@@ -178,11 +180,9 @@ def encoded_data(run: Assembly, source: ModelSource, processor: Any, template: C
 
 def _fingerprint(plan: Plan, source: ModelSource, processor: Any, template: ChatTemplate) -> str:
     """What the encoding of a row depends on beside the row: tokenizer, template, format, stage, and their versions."""
-    suffixes = (".json", ".model", ".txt", ".jinja", ".tiktoken", ".py")
-    files = [path for path in sorted(source.path.iterdir()) if path.suffix in suffixes and path.is_file()]
     parts = {
-        "config": [plan.config.get(kind) for kind in ("model", "format", "stage")],
-        "tokenizer": [(path.name, digest(path)) for path in files],
+        "config": [plan.config.get(kind) for kind in ("model", "format", "stage", "template")],
+        "tokenizer": fingerprint(source.path),
         "added": getattr(getattr(processor, "tokenizer", processor), "get_added_vocab", dict)(),
         "template": [template.jinja, dict(template.variables)],
         "versions": runs.lock_lines(plan),
