@@ -161,6 +161,19 @@ def test_a_run_says_what_comes_next(run, config):
     )
 
 
+def test_a_run_names_only_commands_that_can_be_called(run, config, plugins, monkeypatch):
+    some = {address: cls for address, cls in plugins.items() if not address.startswith(("engine.", "tracker."))}
+    monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: Catalog.of(some)))
+    _, out, _ = run("train", config)
+    assert out.splitlines() == [
+        "tracker: none, for console, jsonl, plot are not installed",
+        "output_dir: runs/sft (not given)",
+        "done: runs/sft",
+        "  tunesmith export runs/sft",
+    ]
+    assert "tracker: none" not in run("train", config, "tracker=[]")[1], "that is a choice"
+
+
 @pytest.mark.parametrize("words", [("--quiet", "train"), ("-q", "train"), ("train", "--quiet"), ("train", "-q")])
 def test_quiet_leaves_results_and_warnings(run, config, words, plugins, monkeypatch):
     class Warns(plugins["model.transformers"]):

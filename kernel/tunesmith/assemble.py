@@ -21,7 +21,7 @@ from tunesmith.kinds import KINDS, ROUTED
 from tunesmith.messages import logger
 from tunesmith.planning import Plan, Selected, refuse, report, untrainable
 from tunesmith.runs import folder_problems, launches
-from tunesmith.selection import Wanted, missing_problem, select, wanted
+from tunesmith.selection import Wanted, missing_problem, select, unrecorded, wanted
 from tunesmith.types import Event, Problem, Row
 from tunesmith.wiring import checked, connect, overridden, wrong_hooks
 
@@ -138,6 +138,7 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
     selected = tuple(sorted((*made.selected, *unknown), key=lambda item: order[item.entry.kind]))
     config, origins = resolved(made, composition, command), {**composition.origins, **made.origins}
     told = (*composition.notices, *_of_another_command(composition, command), *notices, *made.notices)
+    told = (*told, *unrecorded(composition, command, catalog))
     return Plan(command, made.run, selected, config, origins, told, catalog), problems
 
 

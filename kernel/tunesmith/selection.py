@@ -85,6 +85,15 @@ def _named(kind: Kind, value: Any, composition: Composition, catalog: Catalog) -
             yield Wanted(kind.name, name, Key(kind.name, name), asked)
 
 
+def unrecorded(composition: Composition, command: str, catalog: Catalog) -> Iterator[str]:
+    """What to say of kinds whose defaults are left out because none of them is installed."""
+    for kind in CONFIGURED.values():
+        value = composition.tree.get(kind.name)
+        names = (kind.default if value is None else value) if kind.many and command in kind.commands else ()
+        if names and not any(_named(kind, value, composition, catalog)):
+            yield f"{kind.name}: none, for {', '.join(names)} {'is' if len(names) == 1 else 'are'} not installed"
+
+
 def _shapes_model(kind: Kind, value: Any, composition: Composition, catalog: Catalog) -> bool:
     """Whether the plugin whose options a configuration has shapes model or tokenizer, so that it always counts.
 

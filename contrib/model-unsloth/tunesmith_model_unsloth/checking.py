@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunesmith.types import Problem
+from tunesmith_library_weights.folders import model_problems
 from tunesmith_library_weights.plans import suitable
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def check(model: Unsloth, plan: Plan, installed: bool) -> list[Problem]:
     if plan.command == "export":
         return _check_export()
     training = _check_training(model, plan) if plan.command == "train" else []
-    return [*_check_package(installed), *_check_quantizer(plan), *_check_patches(plan), *training]
+    found = model_problems(model.path, "model.path")
+    return [*found, *_check_package(installed), *_check_quantizer(plan), *_check_patches(plan), *training]
 
 
 def _check_package(installed: bool) -> list[Problem]:

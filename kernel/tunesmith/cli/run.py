@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 from tunesmith.cli.arguments import ConfigCommand, configured
 from tunesmith.cli.output import report_to_stdout
-from tunesmith.errors import RESUMABLE, Interrupted
+from tunesmith.errors import RESUMABLE, Interrupted, TunesmithError
 from tunesmith.messages import is_quiet
 
 
@@ -31,9 +32,20 @@ def train(config: str | None, overrides: list[str], launched: bool) -> int | Non
             raise
         return RESUMABLE
     if is_main_process() and not launched:
-        then = "" if is_quiet() else f"\n  tunesmith chat {folder}\n  tunesmith export {folder}"
-        click.echo(f"done: {folder}{then}")
+        possible = [] if is_quiet() else [command for command in ("chat", "export") if _can(command, folder)]
+        click.echo("\n".join([f"done: {folder}", *(f"  tunesmith {command} {folder}" for command in possible)]))
     return None
+
+
+def _can(command: str, folder: Path) -> bool:
+    """Whether all that a command needs for a run is installed, and nothing is wrong with it."""
+    import tunesmith
+
+    try:
+        _, problems = tunesmith.plan(folder, command=command)
+    except TunesmithError:
+        return False
+    return not any(problem.severity == "error" for problem in problems)
 
 
 @click.command(cls=ConfigCommand)

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 import click
 import pytest
-from tunesmith import plugin
+from click.testing import CliRunner
+from tunesmith import TunesmithError, plugin
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.cli import cli
 from tunesmith.ranges import at_least
@@ -106,6 +107,19 @@ def test_commands(ask: Any) -> None:
     assert {"train", "chat", "plugins", "serve"} <= set(ask(""))
     assert ask("config", "s") == ["schema", "show"]
     assert ask("help", "tra") == ["train"]
+
+
+@pytest.mark.parametrize(("shell", "nearest"), [("tcsh", ""), ("Zhs", "did you mean zsh?"), ("powershell", "")])
+def test_a_shell_that_has_none_is_told_which_have(shell: str, nearest: str) -> None:
+    result = CliRunner().invoke(cli, ["completion", shell])
+    assert isinstance(result.exception, TunesmithError)
+    assert f"{shell} has no completion.\npossible: bash, fish, zsh" in str(result.exception)
+    assert nearest in str(result.exception)
+
+
+@pytest.mark.parametrize("shell", ["bash", "/usr/bin/zsh", "FISH"])
+def test_shells_that_have_one(shell: str) -> None:
+    assert "tunesmith" in CliRunner().invoke(cli, ["completion", shell]).output
 
 
 def test_options_and_their_values(ask: Any) -> None:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunesmith import plugin
+from tunesmith import TunesmithError, plugin
+from tunesmith.errors import choices
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+def _shell(name: str) -> str:
+    """A shell that can be given a script.
+
+    Raises: TunesmithError for another.
+    """
+    shell = name.rpartition("/")[2].lower()  # tunesmith completion $SHELL
+    if shell not in _SHELLS:
+        raise TunesmithError(f"{name} has no completion.\n{choices(shell, _SHELLS)}\nwrite tunesmith completion bash")
+    return shell
 
 
 @plugin
@@ -16,7 +30,7 @@ class Completion:
         import click
 
         @click.command("completion")
-        @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+        @click.argument("shell", type=_shell, metavar="bash|zsh|fish")
         @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="")
         @click.pass_context
         def command(context: click.Context, shell: str, words: tuple[str, ...]) -> None:

@@ -1,5 +1,11 @@
 """Estimates: their sums, and how they read."""
 
+import pluggy
+import pytest
+from tunesmith import hookimpl, hookspecs, plugin
+from tunesmith.catalog import Entry
+from tunesmith.planning import Plan, RunOptions, Selected
+from tunesmith_library_estimates.estimating import estimated
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 from tunesmith_library_estimates.wording import in_words, lines
 
@@ -34,3 +40,40 @@ def test_in_words():
     ]
     assert list(lines(Estimate("bf16", unknown=("the model",)))) == ["not in it: the model"]
     assert [in_words(size) for size in (0, 999, 1000, 7.9 * 2**30)] == ["0 B", "999 B", "0.977 KB", "7.9 GB"]
+
+
+@plugin
+class Model:
+    @hookimpl
+    def estimate(self, estimate):
+        return Estimate("bf16", (Weight("a", (10, 10), "linear", 16),))
+
+
+@plugin
+class Silent:
+    """An adapter that says nothing of what it trains."""
+
+
+@plugin
+class Unchanged:
+    """An adapter that says no more of it."""
+
+    @hookimpl
+    def estimate(self, estimate):
+        return estimate
+
+
+@pytest.mark.parametrize("adapter", [Silent, Unchanged])
+@pytest.mark.parametrize("command", ["train", "chat"])
+def test_what_is_trained_is_unknown_where_nobody_says(adapter, command):
+    manager = pluggy.PluginManager("tunesmith")
+    manager.add_hookspecs(hookspecs)
+    selected = tuple(Selected(Entry(kind, "x"), cls()) for kind, cls in (("model", Model), ("adapter", adapter)))
+    for item in selected:
+        manager.register(item.instance, item.entry.address)
+    first, *_, last = lines(estimated(Plan(command, RunOptions(), selected, {}), manager))
+    if command == "train":
+        assert first == "parameters: 100, an unknown number of them trained"
+        assert last == "not in it: gradients and optimizer states: no plugin says which weights are trained"
+    else:
+        assert first == "parameters: 100, 0 of them trained"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -47,6 +48,9 @@ def estimated(plan: Plan, manager: pluggy.PluginManager) -> Estimate:
             made = made.without(f"{item.entry.address} does not say what it costs")
             if item.entry.kind == "quantizer":
                 made = _linear_layers_alone(made, item.instance)
+    if plan.command == "train" and made.weights and not made.trained:
+        made = replace(made, knows_trained=False)
+        made = made.without("gradients and optimizer states: no plugin says which weights are trained")
     return made
 
 

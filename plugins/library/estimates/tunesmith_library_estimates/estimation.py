@@ -66,6 +66,7 @@ class Estimate:
     flops_per_pair: float = 0.0  # of a forward pass, for each token that a token looks at
     passes: float = 1.0  # what a token costs in all, in forward passes: 3 where every weight is trained
     memory: Mapping[str, Memory] = field(default_factory=dict)  # beside the weights, by what it is for
+    knows_trained: bool = True  # whether any plugin said which weights are trained
     unknown: tuple[str, ...] = ()  # what is not in these figures, and why
     shares: tuple[str, ...] = ()  # how much of the weights each choice reaches, and what it does not
 

@@ -19,7 +19,8 @@ def lines(estimate: Estimate) -> Iterator[str]:
     weights each choice reaches, and what is not in the figures."""
     if estimate.weights:
         phase, peak = estimate.peak
-        yield f"parameters: {estimate.parameters:,}, {estimate.trained:,} of them trained"
+        trained = f"{estimate.trained:,} of them" if estimate.knows_trained else "an unknown number of them"
+        yield f"parameters: {estimate.parameters:,}, {trained} trained"
         tokens = f" ({estimate.sequences:,} × {estimate.length:,} tokens at most)" if estimate.length else ""
         for what, size in estimate.bytes(phase).items():
             by_token = what in estimate.memory and estimate.memory[what].bytes_per_token

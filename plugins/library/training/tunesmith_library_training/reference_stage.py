@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import announce, hookimpl
 from tunesmith.ranges import path_like
-from tunesmith.types import Batch, LoadModel, TrainingJob
+from tunesmith.types import Batch, LoadModel, Problem, Requirement, TrainingJob
+from tunesmith_library_weights.folders import fetched, reference_problems
 
 from tunesmith_library_training.answers import LogProbStage
 from tunesmith_library_training.reference import Reference, use_numbers_of
@@ -47,6 +48,14 @@ class ReferenceStage(LogProbStage):
 
     _reference: Reference = field(default=Reference(None), init=False, repr=False)
     _settings: Settings = field(default=Settings(), init=False, repr=False)
+
+    @hookimpl
+    def requires(self) -> list[Requirement]:
+        return fetched({"stage.reference": self.reference, "stage.reference_adapter": self.reference_adapter})
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        return reference_problems(self.reference, self.reference_adapter, "stage")
 
     @hookimpl
     def configured(self, plan: Plan) -> None:

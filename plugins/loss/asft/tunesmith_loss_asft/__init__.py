@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import announce, hookimpl, plugin
 from tunesmith.ranges import at_least, path_like
-from tunesmith.types import Batch, LoadModel, LossOutput, Problem, TrainingJob
+from tunesmith.types import Batch, LoadModel, LossOutput, Problem, Requirement, TrainingJob
 from tunesmith_library_training.token_loss_plugin import TokenLossPlugin
+from tunesmith_library_weights.folders import fetched, reference_problems
 
 if TYPE_CHECKING:
     import torch
@@ -33,8 +34,12 @@ class AnchoredFineTuning(TokenLossPlugin):
     _loaded: Any = None  # the reference, when it is a model of its own
 
     @hookimpl
+    def requires(self) -> list[Requirement]:
+        return fetched({"loss.reference": self.reference, "loss.reference_adapter": self.reference_adapter})
+
+    @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems = super().check(plan)
+        problems = [*super().check(plan), *reference_problems(self.reference, self.reference_adapter, "loss")]
         if plan.get("trainer.fsdp") or plan.get("trainer.deepspeed"):
             message = "loss=asft asks the reference outside of the model that fsdp or deepspeed spreads out."
             problems.append(Problem("loss", message, "loss=dft, or train with torchrun alone"))

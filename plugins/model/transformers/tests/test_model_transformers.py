@@ -132,6 +132,9 @@ def test_check(tmp_path: Path) -> None:
     [problem] = Transformers(path=str(tmp_path / "qwen3-4B")).check(plan=plan())
     assert problem.key == "model.path" and "did you mean qwen3-4b" in problem.advice
     assert Transformers(path="Qwen/Qwen3-4B").check(plan=plan()) == []
+    [problem] = Transformers(path=str(tmp_path / "qwen3-4b")).check(plan=plan())
+    assert "holds no config.json, so no model" in problem.message
+    (tmp_path / "qwen3-4b" / "config.json").write_text("{}")
     assert Transformers(path=str(tmp_path / "qwen3-4b")).check(plan=plan()) == []
     flash = Transformers(path="Qwen/Qwen3-4B", attention="flash_attention_3").check(plan=plan(precision="fp32"))
     assert [problem.key for problem in flash] == ["model.attention", "model.attention"]

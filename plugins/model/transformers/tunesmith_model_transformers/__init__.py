@@ -7,13 +7,12 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from tunesmith import hookimpl, plugin
-from tunesmith.addresses import is_path
-from tunesmith.errors import choices
+from tunesmith import announce, hookimpl, plugin
 from tunesmith.ranges import at_least, filled, path_like
 from tunesmith.traits import ModelTraits
 from tunesmith.types import ModelSource, Precision, Problem, TrainingJob
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_weights.folders import model_problems
 
 from .checking import check_balance
 from .overrides import check_keys
@@ -34,6 +33,7 @@ class Transformers:
         "attention",
         "trust_remote_code",
     )
+    guarded: ClassVar[tuple[str, ...]] = ("trust_remote_code",)
     traits: ClassVar[ModelTraits] = ModelTraits(attention_interface=True, plain_layers=True)
 
     path: Annotated[str, path_like]  # model on a hub (Qwen/Qwen3-4B, modelscope://…) or a local folder
@@ -47,7 +47,7 @@ class Transformers:
     # routers are trained, and where the model's own configuration asks for it
     router_aux_loss: Literal["auto", "on", "off"] = "auto"
     # by how much it counts beside the stage's loss; null is what the model's configuration says
-    router_aux_loss_coef: Annotated[float | None, at_least(0)] = None
+    router_aux_loss_coef: Annotated[float | None, at_least(0, most=1_000)] = None
     # values of the model's own config.json, over those that it comes with: {num_experts_per_tok: 4}
     config: dict[str, Any] = {}
 
@@ -56,8 +56,8 @@ class Transformers:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        folder = Path(self.path).expanduser()
-        problems = [*self._check_path(), *self._check_attention(plan), *check_keys(folder, self.config)]
+        problems = [*model_problems(self.path, "model.path"), *self._check_attention(plan)]
+        problems += check_keys(Path(self.path).expanduser(), self.config)
         problems += check_balance(self.router_aux_loss, self.router_aux_loss_coef, plan)
         if self.initialize == "random" and plan.uses("quantizer"):
             problems.append(
@@ -66,15 +66,6 @@ class Transformers:
                 )
             )
         return problems
-
-    def _check_path(self) -> list[Problem]:
-        """A path that can only be a local one must be there, as a folder with a configuration."""
-        folder = Path(self.path).expanduser()
-        if folder.is_dir() or "://" in self.path or not is_path(self.path):
-            return []
-        siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        where = f"in {folder.parent}: {choices(folder.name, siblings, 'there is')}" if siblings else ""
-        return [Problem("model.path", f"there is no folder {self.path}", where or f"{folder.parent} does not exist")]
 
     def _check_attention(self, plan: Plan) -> list[Problem]:
         package = _FLASH_PACKAGES.get(self.attention)
@@ -97,6 +88,8 @@ class Transformers:
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
+        if self.trust_remote_code:
+            announce("code of the model", f"that of {self.path} is run", "model.trust_remote_code=true")
         self._method = getattr(plan.traits("quantizer"), "method", "")
         self._balances = getattr(plan.traits("stage"), "balances_experts", False)
 

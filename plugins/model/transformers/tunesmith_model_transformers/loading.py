@@ -12,7 +12,7 @@ from tunesmith import TunesmithError, announce
 from tunesmith.messages import logger
 from tunesmith.types import ModelSource
 from tunesmith_library_loading.precision import DTYPES
-from tunesmith_library_loading.processors import fit_embeddings
+from tunesmith_library_loading.processors import code_refused, fit_embeddings
 from tunesmith_library_training import attention as per_sequence
 from tunesmith_library_training import processes, varlen
 
@@ -62,7 +62,8 @@ def load_model(
             options["device_map"] = _placement(source.training, quantization is not None)
             model = _read(source, config, options, overrides or {})
     except (OSError, ValueError, ImportError) as error:
-        raise TunesmithError(f"{source.address}: transformers cannot load this model: {error}") from error
+        refused = code_refused(source.path, error)
+        raise TunesmithError(refused or f"{source.address}: transformers cannot load this model: {error}") from error
     per_sequence.watch(model.base_model)
     fit_embeddings(model, processor)
     return model

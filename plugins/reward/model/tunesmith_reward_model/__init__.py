@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith.addresses import is_path
 from tunesmith.ranges import above, at_least, between, filled, path_like
-from tunesmith.types import LoadModel, Message, TrainingJob
+from tunesmith.types import LoadModel, Message, Problem, TrainingJob
 
 if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
     from tunesmith_reward_model.judging import Judge
 
 
@@ -31,6 +36,14 @@ class RewardModel:
     device: Annotated[str, filled] = "auto"  # where it computes: cpu, cuda:1, …; auto: beside the model that is trained
 
     _judge: Any = None  # the loaded model
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        folder = Path(os.path.expanduser(self.path))
+        if not is_path(self.path) or any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+            return []
+        message = f"reward.model.path={self.path} holds no model: neither config.json nor adapter_config.json."
+        return [Problem("reward.model.path", message, "the folder of a run of stage=reward, or org/name")]
 
     @hookimpl
     def prepare(self, job: TrainingJob, load: LoadModel) -> None:

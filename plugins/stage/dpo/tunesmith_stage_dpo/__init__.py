@@ -68,13 +68,14 @@ class DirectPreference(ReferenceStage, PairStage):
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
+        problems = super().check(plan)
         if self.loss == "exo_pair" and not self.label_smoothing:
             message = "stage.loss=exo_pair is infinite without label smoothing."
-            return [Problem("stage.label_smoothing", message, "stage.label_smoothing=0.001")]
+            problems.append(Problem("stage.label_smoothing", message, "stage.label_smoothing=0.001"))
         if self.label_smoothing and self.loss not in ("sigmoid", "robust", "exo_pair"):
             message = f"stage.label_smoothing has no effect with stage.loss={self.loss}."
-            return [Problem("stage.label_smoothing", message, "stage.loss=robust", "warning")]
-        return []
+            problems.append(Problem("stage.label_smoothing", message, "stage.loss=robust", "warning"))
+        return problems
 
     @hookimpl
     def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:

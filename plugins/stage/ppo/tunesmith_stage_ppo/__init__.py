@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import announce, hookimpl, plugin
 from tunesmith.ranges import Range, above, at_least, between, path_like
 from tunesmith.traits import StageTraits
-from tunesmith.types import LoadModel, Problem, Row, TrainingJob
+from tunesmith.types import LoadModel, Problem, Requirement, Row, TrainingJob
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_training.metrics import REWARD_METRICS
 from tunesmith_library_training.prompts import missing_reward
 from tunesmith_library_training.rows import Advise, other_stages
+from tunesmith_library_weights.folders import fetched, reference_problems
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -105,8 +106,13 @@ class Ppo:
         return StageTraits(reads=("prompt",), generates=True, reference=reference, metrics=REWARD_METRICS)
 
     @hookimpl
+    def requires(self) -> list[Requirement]:
+        return fetched({"stage.reference": self.reference, "stage.reference_adapter": self.reference_adapter})
+
+    @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        return [*missing_reward(plan, "ppo"), *self._unequal_shares(plan), *_best_of_trainer(plan)]
+        others = reference_problems(self.reference, self.reference_adapter, "stage")
+        return [*others, *missing_reward(plan, "ppo"), *self._unequal_shares(plan), *_best_of_trainer(plan)]
 
     def _unequal_shares(self, plan: Plan) -> list[Problem]:
         """Every process must get as many answers as the others."""

@@ -1,0 +1,45 @@
+"""Folders that are to hold a model, and what they hold instead."""
+
+import pytest
+from tunesmith_library_weights.folders import adapter_problems, model_problems
+
+
+@pytest.mark.parametrize(
+    ("files", "advice"),
+    [
+        (["adapter_config.json", "run.yaml"], "it holds an adapter: write adapter.path={folder}, and model.path for"),
+        (["run.yaml"], "it is a run that has no result yet: tunesmith train {folder} resume=true"),
+        (["a/config.json", "b/x"], "there are models inside: model.path={folder}/a"),
+        (["confg.json"], "there is: confg.json   did you mean confg.json?"),
+        ([], "there is: nothing"),
+    ],
+)
+def test_a_folder_without_a_model_says_what_it_is(tmp_path, files, advice):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (problem,) = model_problems(str(tmp_path), "model.path")
+    assert problem.key == "model.path" and problem.message == f"{tmp_path} holds no config.json, so no model."
+    assert problem.advice.startswith(advice.format(folder=tmp_path))
+    (tmp_path / "config.json").touch()
+    assert model_problems(str(tmp_path), "model.path") == []
+
+
+@pytest.mark.parametrize("address", ["org/name", "modelscope://org/name", None])
+def test_what_is_not_here_is_not_looked_at(address):
+    assert model_problems(address, "stage.reference") == adapter_problems(address, "stage.reference_adapter") == []
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    (tmp_path / "models").mkdir()
+    (problem,) = model_problems(f"{tmp_path}/model", "stage.reference")
+    assert problem.key == "stage.reference" and problem.message == f"there is no folder {tmp_path}/model"
+    assert problem.advice == f"in {tmp_path}: there is: models   did you mean models?"
+    assert model_problems(f"{tmp_path}/a/b", "x")[0].advice == f"{tmp_path}/a does not exist"
+
+
+def test_a_folder_without_an_adapter(tmp_path):
+    (problem,) = adapter_problems(str(tmp_path), "stage.reference_adapter")
+    assert problem.message == f"stage.reference_adapter={tmp_path} holds no adapter (no adapter_config.json)."
+    (tmp_path / "adapter_config.json").touch()
+    assert adapter_problems(str(tmp_path), "stage.reference_adapter") == []

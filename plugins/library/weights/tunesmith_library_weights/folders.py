@@ -1,0 +1,55 @@
+"""Addresses of models and adapters, looked at before anything is loaded: what is wrong with those that are here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tunesmith.addresses import is_path
+from tunesmith.errors import choices
+from tunesmith.types import Problem, Requirement
+
+
+def model_problems(address: str | None, key: str) -> list[Problem]:
+    """What is wrong with a model's address that can only be a local one, by what is there instead; [] for any other."""
+    if address is None or "://" in address or not is_path(address):
+        return []
+    folder = Path(os.path.expanduser(address))
+    if not folder.is_dir():
+        siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        where = f"in {folder.parent}: {choices(folder.name, siblings, 'there is')}" if siblings else ""
+        return [Problem(key, f"there is no folder {address}", where or f"{folder.parent} does not exist")]
+    if (folder / "config.json").is_file():
+        return []
+    names = sorted(entry.name for entry in folder.iterdir())
+    inside = [name for name in names if (folder / name / "config.json").is_file()]
+    if "adapter_config.json" in names:
+        advice = f"it holds an adapter: write adapter.path={folder}, and {key} for the model that it belongs to"
+    elif inside:
+        advice = f"there are models inside: {', '.join(f'{key}={folder / name}' for name in inside[:3])}"
+    elif "run.yaml" in names:
+        advice = f"it is a run that has no result yet: tunesmith train {folder} resume=true"
+    else:
+        advice = choices("config.json", names, "there is")
+    return [Problem(key, f"{folder} holds no config.json, so no model.", advice)]
+
+
+def adapter_problems(address: str | None, key: str) -> list[Problem]:
+    """What is wrong with an adapter's address that can only be a local one; [] for any other."""
+    if address is None or "://" in address or not is_path(address):
+        return []
+    if (Path(os.path.expanduser(address)) / "adapter_config.json").is_file():
+        return []
+    message = f"{key}={address} holds no adapter (no adapter_config.json)."
+    return [Problem(key, message, "the folder of a run that trained an adapter")]
+
+
+def reference_problems(model: str | None, adapter: str | None, kind: str) -> list[Problem]:
+    """What is wrong with the options `reference` and `reference_adapter` of a plugin of a kind."""
+    return [*model_problems(model, f"{kind}.reference"), *adapter_problems(adapter, f"{kind}.reference_adapter")]
+
+
+def fetched(addresses: Mapping[str, str | None]) -> list[Requirement]:
+    """The hubs that addresses need, by the keys that they stand under; None needs none."""
+    return [Requirement("hub", address, key) for key, address in addresses.items() if address is not None]
