@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunesmith.errors import DataError, TunesmithError
-from tunesmith.types import Conversation, Request, Sampling
+from tunesmith.types import ChatTemplate, Conversation, Request, Sampling
 
 from tunesmith_library_chat.endings import end_tokens
+from tunesmith_library_chat.spelling import Control
 from tunesmith_library_chat.tokenizers import tokenizer_of
 from tunesmith_library_chat.tokenizing import tokenize
-
-if TYPE_CHECKING:
-    from tunesmith_library_chat.template import ChatTemplate
 
 
 def request_of(
@@ -24,14 +22,15 @@ def request_of(
     sampling: Sampling,
     stop: Sequence[str],
     context_length: int | None,
+    control: Control,
 ) -> Request:
-    """See `ChatTemplate.request`."""
+    """See `ChatTemplate.request`; `control` is what the conversation may spell as text only."""
     _refuse_media(conversation)
     rendered = template.render(
         conversation.messages, conversation.tools, add_generation_prompt=True, **conversation.variables
     )
     tokenizer = tokenizer_of(processor)
-    prompt = list(tokenize(tokenizer, [rendered], control=template.control)[0].ids)
+    prompt = list(tokenize(tokenizer, [rendered], control=control)[0].ids)
     if not prompt:
         raise DataError(f"template {template.name} renders this conversation to no text at all")
     ends = end_tokens(template, tokenizer, stop=stop)

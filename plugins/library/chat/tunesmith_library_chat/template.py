@@ -161,7 +161,7 @@ class ChatTemplate:
         Raises: DataError when the template refuses the conversation, and for images, sound and video; TunesmithError
             for a conversation that leaves no room for an answer.
         """
-        return request_of(self, processor, conversation, sampling, stop, context_length)
+        return request_of(self, processor, conversation, sampling, stop, context_length, self.control)
 
     def read(
         self,
