@@ -125,12 +125,13 @@ def opened(folder: Path, plan: Plan) -> Iterator[None]:
 def run_yaml(plan: Plan) -> str:
     """The resolved configuration as YAML, without what belongs to one run only; secrets are left out, for a repeated
     run would take a placeholder for one."""
-    return to_yaml({VERSION: __version__, **_recorded(plan)})
+    return to_yaml(_recorded(plan))
 
 
 def _recorded(plan: Plan) -> dict[str, Any]:
     own = {"output_dir", "resume", "overwrite"}
-    return {key: value for key, value in without_secrets(plan.config).items() if key not in own}
+    config = {key: value for key, value in without_secrets(plan.config).items() if key not in own}
+    return {VERSION: __version__, **config}
 
 
 def lock_lines(plan: Plan) -> list[str]:

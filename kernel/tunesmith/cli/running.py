@@ -11,9 +11,11 @@ import sys
 from collections.abc import Sequence
 
 import click
+from tunesmith.cli.ending import Terminated, disks_in_words, ended_in_order
 from tunesmith.cli.group import cli
 from tunesmith.cli.output import Output
-from tunesmith.errors import RESUMABLE, Interrupted, TunesmithError, WorkersFailed, choices
+from tunesmith.errors import Interrupted, TunesmithError, WorkersFailed, choices
+from tunesmith_library_configuration.secrets import hidden
 
 DONE, CRASHED, MISTAKEN = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT  # as shells have it
@@ -31,9 +33,12 @@ def run(words: Sequence[str]) -> int:
     """
     output = Output(debug=os.environ.get("TUNESMITH_DEBUG") == "1")
     try:
-        with cli.make_context("tunesmith", list(words), obj=output) as context:
+        with ended_in_order(), disks_in_words(), cli.make_context("tunesmith", list(words), obj=output) as context:
             result = cli.invoke(context)
         return result if isinstance(result, int) else DONE
+    except Terminated as stop:
+        click.echo("terminated.", err=True)
+        return 128 + stop.number
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
@@ -45,7 +50,7 @@ def run(words: Sequence[str]) -> int:
         if output.debug:
             import traceback
 
-            traceback.print_exc()
+            click.echo(hidden(traceback.format_exc()), err=True, nl=False)
         else:
             _tell(str(error))
         return MISTAKEN
@@ -54,7 +59,7 @@ def run(words: Sequence[str]) -> int:
         return PIPE_CLOSED
     except Interrupted as stop:
         click.echo(f"interrupted. {stop}", err=True)
-        return RESUMABLE
+        return stop.code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted.", err=True)
         return INTERRUPTED
@@ -62,7 +67,7 @@ def run(words: Sequence[str]) -> int:
 
 def _tell(message: str) -> None:
     """Print an error: what is wrong, and indented below it what to do. A report of several is indented already."""
-    first, *rest = message.splitlines() or [""]
+    first, *rest = hidden(message).splitlines() or [""]
     if "" not in rest:
         rest = [line if line.startswith(" ") else f"  {line}" for line in rest]
     click.echo("\n".join([f"error: {first}", *rest]), err=True)

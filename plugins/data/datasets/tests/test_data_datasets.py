@@ -394,3 +394,38 @@ def test_a_column_of_the_stage_stays(tmp_path):
 
     files = [write(tmp_path / f"{name}.jsonl", ["one"]) for name in "ab"]
     assert names_of(build(tmp_path, *files, stage=encode).train) == ["theirs", "theirs"]
+
+
+@pytest.mark.parametrize(("name", "number"), [("_made", 28), ("FileLock", 30), ("_remove_leftovers", 13)])
+def test_a_cache_that_cannot_be_written_is_done_without(name, number, tmp_path, monkeypatch, caplog):
+    """Full in the middle of it, or read-only from the start: the data is encoded in memory, and it is said why."""
+    import filelock
+    from tunesmith_data_datasets import caching
+
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(filelock if name == "FileLock" else caching, name, fail)
+    data = build(tmp_path, write(tmp_path / "a.jsonl", ["x", "y"]))
+    assert texts_of(data.train) == ["x", "y"]
+    assert (
+        f"is encoded for this run only: {tmp_path / 'cache'} cannot be written: {os.strerror(number)} (" in caplog.text
+    )
+
+
+def test_what_the_training_data_is_made_of(tmp_path):
+    """The contents of its files count, not where they stand or when they were written; of a stream sizes and times."""
+    file = write(tmp_path / "a.jsonl", [f"text {i}" for i in range(40)])
+    first = build(tmp_path, file).fingerprint
+    moved = tmp_path / "elsewhere" / "a.jsonl"
+    moved.parent.mkdir()
+    shutil.copy(file, moved)
+    assert first and build(tmp_path, moved, cache=False).fingerprint == first
+    times = file.stat()
+    file.write_text(file.read_text().replace("text 17", "text 71"))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert build(tmp_path, file).fingerprint != first
+    assert build(tmp_path, moved, file).fingerprint != build(tmp_path, file, moved).fingerprint
+    assert (
+        build(tmp_path, moved, streaming=True).fingerprint == build(tmp_path, moved, streaming=True).fingerprint != ""
+    )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.files import replacing
 from tunesmith.messages import logger
 from tunesmith_library_configuration.files import digest
+from tunesmith_library_configuration.space import shortage
 from tunesmith_library_formats import Share, Tally
 
 from .encoding import Work, encode, write_stream
@@ -37,6 +38,18 @@ class Encoded:
 
 
 def encode_cached(work: Work, cache_dir: Path) -> Encoded:
+    """Encode a data set unless the cache has it whole; in memory where the cache cannot be written."""
+    try:
+        return _encode_cached(work, cache_dir)
+    except OSError as error:
+        reason = shortage(error, cache_dir)
+        logger.warning(
+            "data %s is encoded for this run only: %s cannot be written: %s", work.source.name, cache_dir, reason
+        )
+        return encode_in_memory(work)
+
+
+def _encode_cached(work: Work, cache_dir: Path) -> Encoded:
     """Encode a data set unless the cache has it whole; other processes that want the same one wait for it."""
     import datasets
     from filelock import FileLock

@@ -19,6 +19,7 @@ from tunesmith.messages import is_quiet
 from tunesmith.types import Encoder, Row, ToRows
 from tunesmith_library_chat.spelling import NOTHING, first_spelt
 from tunesmith_library_configuration.files import digest
+from tunesmith_library_configuration.owners import end_with_parent
 from tunesmith_library_formats import Share, Tally, count, tallying
 
 from .entries import Source
@@ -238,7 +239,7 @@ def _encoded(batches: Iterator[list[Row]], work: Work, tally: Tally) -> Iterator
         tally.add(shares)
         return table
 
-    with ProcessPoolExecutor(work.num_proc, context, _start_worker, (work,)) as pool:
+    with ProcessPoolExecutor(work.num_proc, context, _start_worker, (work, os.getpid())) as pool:
         try:
             for batch in batches:
                 waiting.append(pool.submit(_encode_in_worker, batch))
@@ -253,8 +254,9 @@ def _encoded(batches: Iterator[list[Row]], work: Work, tally: Tally) -> Iterator
 _inherited: Work | None = None  # in a worker process
 
 
-def _start_worker(work: Work) -> None:
+def _start_worker(work: Work, parent: int) -> None:
     global _inherited
+    end_with_parent(parent)  # a killed one closes no queue
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads of the parent do not survive the fork
     _inherited = work
 

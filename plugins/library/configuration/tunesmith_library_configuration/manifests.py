@@ -53,6 +53,16 @@ def is_listed(folder: Path, name: str) -> bool:
     return listed is None or _names_files(listed)
 
 
+def is_intact(folder: Path, name: str, path: str) -> bool:
+    """Whether one file is as the list has it; also when the list names none, for nothing can be said then."""
+    listed = _read(folder / name)
+    if listed is None or not _names_files(listed):
+        return listed is not None
+    if listed.pop("digest", None) != _digest(listed) or path not in listed["files"]:
+        return False
+    return _damage(folder / path, *listed["files"][path]) is None
+
+
 def damages(folder: Path, name: str) -> Iterator[str]:
     """What is wrong with a folder, one file after the other; nothing can be said of one without names in its list."""
     listed = _read(folder / name)

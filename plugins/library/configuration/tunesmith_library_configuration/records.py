@@ -14,7 +14,7 @@ from typing import Any
 
 from tunesmith_library_configuration.errors import ConfigError
 from tunesmith_library_configuration.files import digest
-from tunesmith_library_configuration.manifests import told
+from tunesmith_library_configuration.manifests import is_intact, is_listed, told
 from tunesmith_library_configuration.reading import read_yaml
 
 MARKER = "complete.json"
@@ -42,6 +42,8 @@ def newest_record(output_dir: Path) -> tuple[Path, dict[str, Any]] | None:
     }
     for _, folder in sorted(numbered.items(), reverse=True):
         own = folder / CONFIGURATION
+        if is_listed(folder, MARKER) and own.is_file() and not is_intact(folder, MARKER, CONFIGURATION):
+            continue
         file = own if own.is_file() else output_dir / "run.yaml"
         try:
             return folder, read_yaml(file)[0]

@@ -1,0 +1,82 @@
+"""Commands that are told to end, or that a full disk stops: what they began is tidied away, and it is said."""
+
+import errno
+import os
+import signal
+import threading
+
+import pytest
+from tunesmith.cli.ending import Terminated, disks_in_words, ended_in_order
+from tunesmith.errors import ConfigError, TunesmithError
+from tunesmith.files import replacing
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_what_was_begun(number, tmp_path):
+    former = signal.getsignal(number)
+    with pytest.raises(Terminated) as stop, ended_in_order(), replacing(tmp_path / "model") as draft:
+        draft.mkdir()
+        (draft / "weights").touch()
+        os.kill(os.getpid(), number)
+    assert stop.value.number == number and not list(tmp_path.iterdir())
+    assert signal.getsignal(number) == former
+
+
+def test_what_is_ignored_stays_ignored():
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_in_order():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
+def test_a_forked_process_ends_as_it_would():
+    with ended_in_order():
+        child = os.fork()
+        if child == 0:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                os._exit(7)
+        _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGTERM
+
+
+def test_outside_the_main_thread_nothing_is_changed():
+    found = []
+
+    def work():
+        with ended_in_order():
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [signal.getsignal(signal.SIGTERM)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/somewhere/a.txt"),
+        OSError(errno.EROFS, "Read-only file system"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"),
+    ],
+)
+def test_a_full_disk_is_told_with_what_is_free(error):
+    expected = r"cannot be written: .*iB are free in .*\)\.\nfree some"
+    with pytest.raises(TunesmithError, match=expected) as told, disks_in_words():
+        raise error
+    assert told.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(2, "No such file", "a"), ValueError("os error 2"), ConfigError("no")]
+)
+def test_other_errors_stay_what_they_are(error):
+    with pytest.raises(type(error)) as caught, disks_in_words():
+        raise error
+    assert caught.value is error
