@@ -23,6 +23,8 @@ from tunesmith.types import Problem
 from tunesmith.upgrades import upgraded
 from tunesmith_library_configuration.foreign import Words
 from tunesmith_library_configuration.layers import Layers
+from tunesmith_library_configuration.models import with_known_model
+from tunesmith_library_configuration.models import with_known_model
 from tunesmith_library_configuration.overrides import Overrides as Overrides
 from tunesmith_library_configuration.overrides import read_overrides
 from tunesmith_library_configuration.recipes import find_recipe, recipe_folders, recipes
@@ -76,7 +78,9 @@ def compose(
     elif any(item.key[0] not in OURS for item in given):
         made.add({}, given[0].origin)
     made.override(item for item in given if item.key not in words.taken)
-    return Composition(made.tree, made.origins, tuple(made.notices), file, words.command, tuple(words.problems))
+    made.notices += with_known_model(made.tree)
+    problems = [*words.problems, *made.reference_problems()]
+    return Composition(made.tree, made.origins, tuple(made.notices), file, words.command, tuple(problems))
 
 
 def _config_file(path: Path) -> Path:

@@ -193,11 +193,6 @@ class ToolCall:
     arguments: str = ""  # a part of the JSON text
     id: str = ""  # with the first piece, where the model gives one
 
-    def as_message(self) -> dict[str, Any]:
-        """A whole call as messages have it."""
-        call = {"type": "function", "function": {"name": self.name, "arguments": self.arguments}}
-        return {"id": self.id, **call} if self.id else call
-
 
 @dataclass(frozen=True)
 class Piece:

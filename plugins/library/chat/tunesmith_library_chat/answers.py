@@ -182,5 +182,10 @@ def message_of(parts: Parts) -> Message:
     if parts.thought:
         message["reasoning"] = parts.thought
     if parts.calls:
-        message["tool_calls"] = [call.as_message() for call in parts.calls]
+        message["tool_calls"] = [_as_message(call) for call in parts.calls]
     return message
+
+
+def _as_message(call: ToolCall) -> dict[str, Any]:
+    made = {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+    return {"id": call.id, **made} if call.id else made
