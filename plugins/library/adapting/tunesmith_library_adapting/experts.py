@@ -29,7 +29,7 @@ class OverPacked(ParamWrapper):
     def get_param(self) -> Any:
         """The parameter, or the numbers that its few bits stand for; never with what adapters add."""
         if not is_packed(self):
-            return super().get_param()
+            return super().get_param()  # type: ignore[no-untyped-call]  # peft does not annotate it
         chain: Any = self._chain()
         return chain[0](chain.original)
 
@@ -44,7 +44,7 @@ class OverPacked(ParamWrapper):
         held = self.get_param()  # the same numbers for all who ask, until the pass is over
         for adapter in active_adapters:
             if adapter in self.lora_A:
-                chain.append(_Sum(*self.get_delta_factors(adapter)))
+                chain.append(_Sum(*self.get_delta_factors(adapter)))  # type: ignore[no-untyped-call]
         try:
             with parametrize.cached():
                 yield
@@ -52,7 +52,8 @@ class OverPacked(ParamWrapper):
             del chain[before:], held
 
     def _chain(self) -> Any:
-        return self.get_base_layer().parametrizations[self.parameter_name]
+        base: Any = self.get_base_layer()
+        return base.parametrizations[self.parameter_name]
 
 
 class _Sum(nn.Module):

@@ -62,7 +62,8 @@ def _separate_tied(model: Any) -> None:
 def _takes_sum(module: Any) -> bool:
     """Whether what an adapter adds can be added to the numbers beneath it."""
     if isinstance(module, ParamWrapper):
-        return not is_packed(module) and module.get_param().is_floating_point()
+        parameter: torch.Tensor = module.get_param()  # type: ignore[no-untyped-call]  # peft does not annotate it
+        return not is_packed(module) and parameter.is_floating_point()
     return is_plain(module.get_base_layer())
 
 

@@ -35,6 +35,9 @@ CASES = [
     ("gemma2", {}),
     ("gemma3_text", {}),
     ("mixtral", EXPERTS),
+    ("qwen2_moe", EXPERTS | {"shared_expert_intermediate_size": 40}),
+    ("olmoe", EXPERTS | {"head_dim": 16}),
+    ("gpt_oss", EXPERTS | {"intermediate_size": 40, "attention_bias": True}),
     ("qwen3_moe", EXPERTS | {"decoder_sparse_step": 2}),
     ("qwen3_moe", EXPERTS | {"mlp_only_layers": [1]}),
 ]
@@ -61,9 +64,7 @@ def test_names_shapes_and_kinds(model_type, options, tmp_path):
     }
     modules = dict(model.named_modules())
     for weight in found.weights:
-        owner = (
-            modules[weight.name.removesuffix(".weight").removesuffix(".bias")] if "experts" not in weight.name else None
-        )
+        owner = modules.get(weight.name.removesuffix(".weight").removesuffix(".bias"))  # of a bare parameter none
         linear = isinstance(owner, torch.nn.Linear) and weight.name.endswith(".weight")
         expected = "head" if owner is model.get_output_embeddings() else "linear"
         assert (weight.kind == expected) if linear else (weight.kind not in ("linear", "head")), weight.name

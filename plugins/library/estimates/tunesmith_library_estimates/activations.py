@@ -115,5 +115,7 @@ def _feed_forward(estimate: Estimate, weights: Mapping[str, Weight], learning: s
     experts = weights.get("mlp.experts.down_proj")
     if experts is None:
         return (3.0 + ("down_proj" in learning)) * _rows(weights, "mlp.gate_proj.weight")
-    _, hidden, width = experts.shape
-    return estimate.experts_per_token * (4.0 * width + 2.0 * hidden)
+    hidden = estimate.hidden_size
+    width = experts.shape[1] if experts.shape[2] == hidden else experts.shape[2]  # (…, out, in), or (…, in, out)
+    shared = 3.0 * _rows(weights, "mlp.shared_expert.gate_proj.weight")
+    return estimate.experts_per_token * (4.0 * width + 2.0 * hidden) + shared

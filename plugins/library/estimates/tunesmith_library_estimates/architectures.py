@@ -29,10 +29,15 @@ class _Family:
 
     norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
     head_norms: bool = False  # queries and keys are normalised head by head
+    whole_norms: bool = False  # queries and keys are normalised over all heads at once
     biased: bool = False  # queries, keys and values have a bias whatever the configuration says
+    sinks: bool = False  # each head has a number that attention may go to
     tied: bool = False  # the output layer is the embeddings
     head_dim: int | None = None
     expert_width: str = ""  # the key of an expert's width, where layers have experts
+    router: str = "gate"  # what chooses among them
+    shared_width: str = ""  # the key of the width of an expert that every token meets beside them
+    transposed: bool = False  # experts are (experts, in, out), and they and their router have biases
 
 
 _COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")  # what configurations call it
@@ -48,7 +53,12 @@ _FAMILIES = {
     "gemma2": _Family(_FOUR_NORMS, tied=True, head_dim=256),
     "gemma3_text": _Family(_FOUR_NORMS, head_norms=True, tied=True, head_dim=256),
     "mixtral": _Family(expert_width="intermediate_size"),
+    "qwen2_moe": _Family(
+        biased=True, expert_width="moe_intermediate_size", shared_width="shared_expert_intermediate_size"
+    ),
     "qwen3_moe": _Family(head_norms=True, expert_width="moe_intermediate_size"),
+    "olmoe": _Family(whole_norms=True, expert_width="intermediate_size"),
+    "gpt_oss": _Family(sinks=True, expert_width="intermediate_size", router="router", transposed=True),
 }
 
 
@@ -128,8 +138,12 @@ def _layer(config: Mapping[str, Any], family: _Family, layer: int, bits: int) ->
     }
     for name, (rows, columns, biased) in projections.items():
         yield from _linear(f"{prefix}.self_attn.{name}", rows, columns, biased, bits)
-    for name in ("q_norm", "k_norm") if family.head_norms else ():
-        yield Weight(f"{prefix}.self_attn.{name}.weight", (width,), "norm", bits)
+    if family.head_norms or family.whole_norms:
+        for name, count in (("q_norm", heads), ("k_norm", of_keys)):
+            size = width * (count if family.whole_norms else 1)
+            yield Weight(f"{prefix}.self_attn.{name}.weight", (size,), "norm", bits)
+    if family.sinks:
+        yield Weight(f"{prefix}.self_attn.sinks", (heads,), "other", bits)
     yield from _feed_forward(config, family, layer, bits)
     for name in family.norms:
         yield Weight(f"{prefix}.{name}.weight", (hidden,), "norm", bits)
@@ -139,15 +153,31 @@ def _feed_forward(config: Mapping[str, Any], family: _Family, layer: int, bits: 
     hidden, prefix = int(config["hidden_size"]), f"model.layers.{layer}.mlp"
     count = _experts(config, layer) if family.expert_width else 0
     if count:
-        width = int(config[family.expert_width])
-        yield Weight(f"{prefix}.gate.weight", (count, hidden), "other", bits)
-        yield Weight(f"{prefix}.experts.gate_up_proj", (count, 2 * width, hidden), "experts", bits)
-        yield Weight(f"{prefix}.experts.down_proj", (count, hidden, width), "experts", bits)
+        yield from _mixture(family, prefix, (count, hidden, int(config[family.expert_width])), bits)
+        if family.shared_width:
+            yield from _gated(f"{prefix}.shared_expert", int(config[family.shared_width]), hidden, False, bits)
+            yield from _linear(f"{prefix}.shared_expert_gate", 1, hidden, False, bits)
         return
-    width, biased = int(config["intermediate_size"]), bool(config.get("mlp_bias"))
+    yield from _gated(prefix, int(config["intermediate_size"]), hidden, bool(config.get("mlp_bias")), bits)
+
+
+def _gated(prefix: str, width: int, hidden: int, biased: bool, bits: int) -> Iterator[Weight]:
     yield from _linear(f"{prefix}.gate_proj", width, hidden, biased, bits)
     yield from _linear(f"{prefix}.up_proj", width, hidden, biased, bits)
     yield from _linear(f"{prefix}.down_proj", hidden, width, biased, bits)
+
+
+def _mixture(family: _Family, prefix: str, sizes: tuple[int, int, int], bits: int) -> Iterator[Weight]:
+    """The router, and the experts in two parameters. Args: sizes: experts, width of the stream, width of one."""
+    count, hidden, width = sizes
+    yield Weight(f"{prefix}.{family.router}.weight", (count, hidden), "other", bits)
+    if family.transposed:
+        yield Weight(f"{prefix}.{family.router}.bias", (count,), "other", bits)
+    for name, rows, columns in (("gate_up_proj", 2 * width, hidden), ("down_proj", hidden, width)):
+        shape = (count, columns, rows) if family.transposed else (count, rows, columns)
+        yield Weight(f"{prefix}.experts.{name}", shape, "experts", bits)
+        if family.transposed:
+            yield Weight(f"{prefix}.experts.{name}_bias", (count, rows), "other", bits)
 
 
 def _experts(config: Mapping[str, Any], layer: int) -> int:

@@ -110,7 +110,7 @@ def shown_whole(model: nn.Module) -> Iterator[None]:
 
     For whoever puts something around them by their names, shapes and order and reads no number, as peft does.
     """
-    hidden = []
+    hidden: list[tuple[nn.Module, type, Any]] = []
     for module in model.modules():
         packed = _packed(module)
         if packed:
@@ -161,13 +161,10 @@ def _packed(module: nn.Module) -> dict[str, _Store]:
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:
     """The shapes of a module's own parameters, as they are computed with."""
-    own = {name: item.shape for name, item in module._parameters.items() if _is_float(item)}
+    items = module._parameters.items()
+    own = {name: item.shape for name, item in items if item is not None and item.is_floating_point()}
     found = own | {name: store.shape for name, store in _packed(module).items()}
     return {name: found[name] for name in siblings(module) if name in found}
-
-
-def _is_float(parameter: Tensor | None) -> bool:
-    return parameter is not None and parameter.is_floating_point()
 
 
 def _is_of_experts(module: nn.Module, shape: torch.Size) -> bool:

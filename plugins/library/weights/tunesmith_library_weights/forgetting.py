@@ -86,11 +86,12 @@ class _Use:
 
 def let_forget(module: nn.Module) -> None:
     """Let every forward pass of a module be one within `forgetting`."""
-    module.__class__ = _forgetful(type(module))
+    kind: Any = type(module)
+    module.__class__ = _forgetful(kind)
 
 
 @cache
-def _forgetful(kind: type) -> type:
+def _forgetful(kind: Any) -> type:
     def forward(self: Any, *args: Any, **named: Any) -> Any:
         with forgetting(self):
             return kind.forward(self, *args, **named)  # type: ignore[attr-defined]

@@ -29,12 +29,11 @@ def matrices(model: Any) -> dict[str, int]:
     found = {item.name: item.shape.numel() for item in fused_experts(model)}
     inside: tuple[str, ...] = tuple(f"{name.rpartition('.')[0]}.parametrizations." for name in found)
     for path, module in model.named_modules():
-        sized = [getattr(module, side, None) for side in ("in_features", "out_features")]
-        if all(isinstance(size, int) for size in sized) and not any(
-            hasattr(child, "in_features") for child in module.children()
-        ):
-            if id(getattr(module, "weight", None)) not in tables:
-                found[path] = sized[0] * sized[1]
+        sizes: tuple[Any, Any] = (getattr(module, "in_features", None), getattr(module, "out_features", None))
+        around = any(hasattr(child, "in_features") for child in module.children())  # a wrapper
+        if all(isinstance(size, int) for size in sizes) and not around:
+            if id(module._parameters.get("weight")) not in tables:
+                found[path] = sizes[0] * sizes[1]
             continue
         for name, parameter in module._parameters.items():
             whole = f"{path}.{name}".lstrip(".")

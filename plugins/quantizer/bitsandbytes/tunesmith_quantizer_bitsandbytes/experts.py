@@ -28,7 +28,7 @@ class FourBitExperts(Packed):
 
     def dequantise(self, packed: Tensor) -> Tensor:
         if self.state.absmax.device != packed.device:
-            self.state.to(packed.device)  # type: ignore[no-untyped-call]
+            self.state.to(packed.device)
         return functional.dequantize_4bit(packed, self.state)
 
 
@@ -84,7 +84,7 @@ def packed_while_read(pack: Pack, skip: Sequence[str]) -> Iterator[None]:
         AUTO_QUANTIZER_MAPPING.update(theirs)
 
 
-def _with_experts(reader: Any, pack: Pack, skip: Sequence[str]) -> type:
+def _with_experts(reader: Any, pack: Pack, skip: Sequence[str]) -> Any:
     """A reader of transformers that packs experts too."""
 
     class Reader(reader):  # type: ignore[misc]

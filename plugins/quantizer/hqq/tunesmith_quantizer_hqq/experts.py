@@ -35,7 +35,7 @@ class HqqExperts(Packed):
         count, rows, columns = self.shape
         if self.bits == 3:  # ten numbers in 32 bits: the last rows are filled up
             numbers = numbers[: self.shape.numel() // numbers.shape[1]]
-        values = numbers.sub_(self.zero).mul_(self.scale)
+        values: Tensor = numbers.sub_(self.zero).mul_(self.scale)
         if self.axis == 0:
             values = values.unflatten(1, (count, -1)).transpose(0, 1)
         if self.transposed:
