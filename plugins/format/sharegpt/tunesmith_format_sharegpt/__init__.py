@@ -51,7 +51,12 @@ TAGS = {
     "function_tag": FUNCTION_CALL,
 }
 _ANSWER = JsonText(one_of(MAPPING, ListOf(MAPPING)))
-_OWN: dict[str, Shape] = {"conversations": JsonText(ListOf(MAPPING)), "chosen": _ANSWER, "rejected": _ANSWER, "label": ANYTHING}
+_OWN: dict[str, Shape] = {
+    "conversations": JsonText(ListOf(MAPPING)),
+    "chosen": _ANSWER,
+    "rejected": _ANSWER,
+    "label": ANYTHING,
+}
 SHAPE = Fields({**_OWN, **BESIDE})
 FIELDS = (*SHAPE.fields, "role_tag", "content_tag", *TAGS)
 _THOUGHT = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
