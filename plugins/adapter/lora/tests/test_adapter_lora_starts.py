@@ -61,6 +61,7 @@ VARIANTS = [
     {"init": "olora", "use_rslora": True, "rank": 4},
     {"init": "pissa", "use_dora": True, "alpha": 3},
     {"init": "pissa", "rank_pattern": {"q_proj": 4, "layers.1.mlp": 2}, "alpha_pattern": {"up_proj": 9}},
+    {"init": "pissa", "rank": 40},  # more than the 32 outputs of k_proj and v_proj
 ]
 
 

@@ -15,6 +15,7 @@ from tunesmith import TunesmithError
 from tunesmith_library_adapting.adapters import adapt, load, read_config, ready_to_train
 from tunesmith_library_adapting.merging import merge
 from tunesmith_library_adapting.targets import (
+    bypassed,
     keeps_tied,
     linear_layers,
     per_layer,
@@ -24,7 +25,7 @@ from tunesmith_library_adapting.targets import (
     token_layers,
 )
 from tunesmith_library_testing.parts import collate, examples, load_plain, logits_of, source_of, train
-from tunesmith_library_testing.tiny import save_tiny_model
+from tunesmith_library_testing.tiny import save_published_model, save_tiny_model
 
 ATTENTION = ["k_proj", "o_proj", "q_proj", "v_proj"]
 MLP = ["down_proj", "gate_proj", "up_proj"]
@@ -89,6 +90,15 @@ def test_modules_with_fresh_weights_get_no_adapter(tiny_llama: Path) -> None:
     model = load_plain(tiny_llama)
     model.fresh_modules = ["layers.0.mlp"]
     assert "model.layers.0.mlp.up_proj" not in targeted(model, pick_targets(model, "all", []))
+
+
+def test_layers_whose_weight_is_read_past_an_adapter_are_left_out(tmp_path: Path) -> None:
+    """A mixer of state spaces hands `out_proj.weight` to a kernel; in its attention `o_proj` is called."""
+    model = load_plain(save_published_model(tmp_path / "model", "hybrid"))
+    assert bypassed(model) == {f"model.layers.{number}.mamba.out_proj" for number in (0, 1)}
+    picked = pick_targets(model, "all", [])
+    assert "out_proj" not in picked and {"in_proj", "o_proj", "down_proj"} <= set(picked)
+    adapt(model, LoraConfig(r=2, target_modules=picked))
 
 
 def test_what_fits_nothing_is_refused(tiny_llama: Path) -> None:

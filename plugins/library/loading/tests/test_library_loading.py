@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,27 @@ def test_every_token_has_an_embedding(tiny_llama: Path) -> None:
     tokenizer.add_tokens(["<new>", "<newer>"])
     fit_embeddings(model, tokenizer)
     assert model.get_input_embeddings().weight.shape[0] == len(tokenizer) == rows + 2
+
+
+def test_without_the_packages_of_a_processor_text_is_still_read(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The reason is told; a processor that is broken in another way stays an error."""
+    from tunesmith_library_loading import processors
+
+    folder = shutil.copytree(tiny_llama, tmp_path / "model")
+    (folder / "preprocessor_config.json").write_text("{}")
+
+    def fail(error: Exception) -> None:
+        def load(*_: Any, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(processors.AutoProcessor, "from_pretrained", load)
+
+    fail(ImportError("\nThis needs the Torchvision library.\nSee the installation page."))
+    with caplog.at_level(logging.INFO, "tunesmith"):
+        assert load_processor(folder, False).encode("tide")
+    assert "processor: the tokenizer alone, for text (This needs the Torchvision library" in caplog.text
+    fail(ValueError("no such size"))
+    with pytest.raises(TunesmithError, match="the processor cannot be loaded: no such size"):
+        load_processor(folder, False)

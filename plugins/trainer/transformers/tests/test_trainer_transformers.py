@@ -781,3 +781,14 @@ def test_defaults_are_fine() -> None:
 
 if __name__ == "__main__":
     main(**json.loads(sys.argv[1]))
+
+
+def test_the_plan_says_that_batches_will_be_padded(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"layer_types": ["linear_attention", "full_attention"]}))
+    plan = {"values": {"model.path": str(tmp_path)}}
+    trainer = Transformers()
+    (problem,) = trainer.check(StubPlan({"trainer": {"transformers": trainer}}, **plan))
+    assert (problem.key, problem.severity) == ("trainer.padding_free", "warning")
+    assert "linear_attention in 1 of 2 layers" in problem.message
+    asked = Transformers(padding_free=False)
+    assert asked.check(StubPlan({"trainer": {"transformers": asked}}, **plan)) == []

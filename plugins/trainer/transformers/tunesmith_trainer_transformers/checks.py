@@ -99,7 +99,8 @@ def _batches(options: Transformers, plan: Plan) -> list[Problem]:
     """What the model's config.json tells, where it is at hand; the model itself is asked before it is trained."""
     path = plan.get("model.path")
     state = stateful_layers_of(path) if options.padding_free and isinstance(path, str) else None
-    if state is None or plan.command != "train":
+    stage = plan.traits("stage")
+    if state is None or plan.command != "train" or (stage is not None and stage.generates):
         return []
     message = f"The model carries a state along ({state}); batches are padded unless its kernels are told bounds."
     advice = "trainer.padding_free=false pads in any case"
