@@ -1,5 +1,6 @@
 """A base that is loaded and written again: every tensor, the class, the configuration and the files are still there."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -247,8 +248,8 @@ def test_short_targets_that_would_fit_other_parts_are_written_whole(made, tmp_pa
     names = names_of(model, base)
     assert names is not None and "model.visual.blocks.0.attn.proj" in names.modules
     keys = ["base_model.model.model.language_model.layers.1.self_attn.q_proj.lora_A.weight"]
-    assert adapters._targets(["q_proj"], keys, names.modules) == ["q_proj"]
-    both = frozenset({*names.modules, "model.visual.blocks.0.attn.q_proj"})
+    assert adapters._targets(["q_proj"], keys, names) == ["q_proj"]
+    both = dataclasses.replace(names, modules=frozenset({*names.modules, "model.visual.blocks.0.attn.q_proj"}))
     assert adapters._targets(["q_proj"], keys, both) == ["model.language_model.layers.1.self_attn.q_proj"]
 
 

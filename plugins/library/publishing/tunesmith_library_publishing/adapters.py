@@ -59,7 +59,7 @@ def publish(model: Any, folder: Path) -> None:
         return
     config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     translated = _translated(config, functools.partial(_whole_name, names))
-    translated["target_modules"] = _targets(translated.get("target_modules"), renamed, names.modules)
+    translated["target_modules"] = _targets(translated.get("target_modules"), renamed, names)
     save_file(renamed, folder / _WEIGHTS, metadata)
     (folder / _CONFIG).write_text(json.dumps(translated, indent=2, sort_keys=True), encoding="utf-8")
 
@@ -107,13 +107,19 @@ def _whole_name(names: Names, name: str) -> str:
     return published if published in names.modules or published.rpartition(".")[0] in names.modules else name
 
 
-def _targets(targets: Any, keys: Collection[str], modules: Collection[str]) -> Any:
-    """Names that fit the adapted modules alone: short ones may fit others in the published class, such as a tower's."""
-    if not isinstance(targets, list):
+def _targets(targets: Any, keys: Collection[str], names: Names) -> Any:
+    """Names that fit the adapted layers alone: short ones may fit others in the published class, such as a tower's.
+
+    Args:
+        targets: peft's, of layers; fused experts are targets of another kind.
+        keys: of the adapter's weights.
+    """
+    if not isinstance(targets, list) or not targets:
         return targets
-    places = [_place(key, modules) for key in keys]
+    places = [_place(key, names.modules) for key in keys]
     adapted = {module for module, rest in places if rest and rest[0] not in _NO_ADAPTER}
-    fitting = {module for module in modules if any(f".{module}".endswith(f".{target}") for target in targets)}
+    adapted = {module for module in adapted if hasattr(names.skeleton.get_submodule(module), "weight")}
+    fitting = {module for module in names.modules if any(f".{module}".endswith(f".{target}") for target in targets)}
     return targets if fitting <= adapted or not adapted else sorted(adapted)
 
 
