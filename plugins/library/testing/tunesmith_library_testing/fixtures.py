@@ -1,10 +1,19 @@
 """pytest fixtures for plugin tests; installed as a pytest plugin with the kernel."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _records_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs of tests are not remembered as runs of the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,6 @@ _SPECIAL = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _Added:
-    content: str
-    special: bool = True
-
-
 class PlainTokenizer:
     """Bytes are tokens, and so are the special tokens.
 
@@ -39,13 +33,10 @@ class PlainTokenizer:
         for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
             setattr(self, name, tokens.get(name))
         self.all_special_tokens = list(dict.fromkeys([*filter(None, tokens.values()), *special_tokens]))
-        self.backend_tokenizer.add_special_tokens(
-            [AddedToken(token, special=True, normalized=False) for token in self.all_special_tokens]
-        )
+        added = [AddedToken(token, special=True, normalized=False) for token in self.all_special_tokens]
+        self.backend_tokenizer.add_special_tokens(added)
         self.all_special_ids = [self.backend_tokenizer.token_to_id(token) for token in self.all_special_tokens]
-        self.added_tokens_decoder = {
-            i: _Added(token) for i, token in zip(self.all_special_ids, self.all_special_tokens, strict=True)
-        }
+        self.added_tokens_decoder = dict(zip(self.all_special_ids, added, strict=True))
 
     @property
     def eos_token_id(self) -> int | None:

@@ -62,10 +62,13 @@ _THOUGHT = {**_ANSWERED, "reasoning": "They are many."}
 _THOUGHT_TOO = {**_BYE, "reasoning": "He leaves.\nSo do I."}
 _IMAGE = {"role": "user", "content": [{"type": "image", "image": "sea.png"}, {"type": "text", "text": "What is it?"}]}
 
+TALK: Messages = (_ASKED, _ANSWERED, _AGAIN, _BYE)
+"""Two turns; every content occurs once, one has a line break, some is Chinese."""
+
 CASES: Mapping[str, Case] = {
     "single": Case((_ASKED,), prompt=True),
     "single_answer": Case((_ASKED, _ANSWERED)),
-    "multi": Case((_ASKED, _ANSWERED, _AGAIN, _BYE)),
+    "multi": Case(TALK),
     "multi_prompt": Case((_ASKED, _ANSWERED, _AGAIN), prompt=True),
     "system": Case((_SYSTEM, _ASKED), prompt=True),
     "system_multi": Case((_SYSTEM, _ASKED, _ANSWERED, _AGAIN, _BYE)),
