@@ -19,6 +19,7 @@ from tunesmith.catalog import Catalog, Entry
 from tunesmith.cli import cli, main
 from tunesmith.cli.soundness import faults
 from tunesmith.compose import compose
+from tunesmith.errors import Interrupted
 from tunesmith.messages import is_quiet
 from tunesmith.ranges import at_least
 from tunesmith.traits import QuantizerTraits
@@ -126,6 +127,17 @@ def test_an_interrupted_run_that_can_go_on_is_code_75(run, calls, config):
     calls.interrupted = True
     code, _, err = run("train", config)
     assert code == 75 and "interrupted. continue with: tunesmith train runs/sft resume=true" in err
+
+
+def test_an_interruption_whose_cause_would_come_again_has_a_code_of_its_own(plugins, monkeypatch, run, config):
+    class Diverged(Interrupted):
+        code = 76
+
+    def diverge(self, job):
+        raise Diverged("step 4: the loss is nan\n  look at it")
+
+    monkeypatch.setattr(plugins["trainer.transformers"], "fit", hookimpl(diverge))
+    assert run("train", config)[::2] == (76, "interrupted. step 4: the loss is nan\n  look at it\n")
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, click.Abort])

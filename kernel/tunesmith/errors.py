@@ -26,4 +26,9 @@ class WorkersFailed(TunesmithError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user stopped a command that can go on where it was; the message is how."""
+    """The user stopped a command that can go on where it was; the message is how.
+
+    A subclass whose cause would come again has another `code`, so that scripts do not repeat it for ever.
+    """
+
+    code = RESUMABLE  # exit code of the command

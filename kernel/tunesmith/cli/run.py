@@ -27,10 +27,10 @@ def train(config: str | None, overrides: list[str], launched: bool) -> int | Non
     report_to_stdout()
     try:
         folder = tunesmith.train(config, overrides)
-    except Interrupted:
-        if not launched:
+    except Interrupted as stop:
+        if not launched or (stop.code != RESUMABLE and is_main_process()):  # the launcher tells of the others
             raise
-        return RESUMABLE
+        return stop.code
     if is_main_process() and not launched:
         possible = [] if is_quiet() else [command for command in ("chat", "export") if _can(command, folder)]
         click.echo("\n".join([f"done: {folder}", *(f"  tunesmith {command} {folder}" for command in possible)]))

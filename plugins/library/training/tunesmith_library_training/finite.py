@@ -28,7 +28,12 @@ _ADVICE = (
 
 
 class NonFinite(Interrupted):
-    """A run ended because its numbers are not finite any more; it can go on from its last checkpoint."""
+    """A run ended because its numbers are not finite any more; it can go on from its last checkpoint.
+
+    Unchanged it would end there again, so that its exit code is not that of runs to be continued as they are.
+    """
+
+    code = 76
 
 
 @dataclass(frozen=True)
