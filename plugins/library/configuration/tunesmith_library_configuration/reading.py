@@ -134,8 +134,9 @@ def _not_yaml(error: yaml.YAMLError, path: Path, text: str) -> str:
         return f"{path}:{text.count(chr(10), 0, position) + 1}: this is not YAML: {getattr(error, 'reason', error)}."
     lines = text.splitlines()
     written = lines[mark.line].strip() if mark.line < len(lines) else ""
-    found = re.fullmatch(r"((?:- )?[\w.-]+): +([^\"'|>].*)", written)
-    advice = f"\n  if it is a text, put it in quotes: {found[1]}: {quoted(found[2])}" if found else ""
+    found = re.fullmatch(r"((?:- )?[\w.-]+): +([^\"'|>#].*?)( +#.*)?", written)
+    odd = found is not None and (": " in found[2] or found[2][0] in "@`%*&!{[,")
+    advice = f"\n  if it is a text, put it in quotes: {found[1]}: {quoted(found[2])}" if found and odd else ""
     return f"{path}:{mark.line + 1}: this is not YAML: {getattr(error, 'problem', error)}.\n  {written[:200]}{advice}"
 
 

@@ -71,7 +71,9 @@ class Tree:
             holder = list if isinstance(part, int) else dict
             if not isinstance(node, holder) or (isinstance(part, int) and part >= len(node)):
                 found = f"a list of {len(node)}" if isinstance(node, list) else repr(node)
-                raise ConfigError(f"{key} cannot be set: {Key(*key[:depth])} is {found}.\n{where[key]}")
+                inside = isinstance(node, str) and isinstance(key[depth - 1], int)
+                whole = f"\nwrite it whole: {Key(*key[:depth])}={{{key[depth]}: …, …}}" if inside else ""
+                raise ConfigError(f"{key} cannot be set: {Key(*key[:depth])} is {found}.{whole}\n{where[key]}")
             if depth == len(key) - 1:
                 node[part] = value
             else:

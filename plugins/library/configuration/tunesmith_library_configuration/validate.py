@@ -15,9 +15,11 @@ from omegaconf.errors import OmegaConfBaseException
 from tunesmith_library_configuration.errors import OptionsError, choices
 from tunesmith_library_configuration.keys import Key, Origin, Origins, Part
 from tunesmith_library_configuration.options import Option, fields_of, options, plain, shorthand, type_name
+from tunesmith_library_configuration.ownership import unsaid_problems
 from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.ranges import Range, numbers_in
 from tunesmith_library_configuration.reading import quoted
+from tunesmith_library_configuration.references import References, plainly
 from tunesmith_library_configuration.texts import Text, faults
 from tunesmith_library_configuration.trees import Added
 from tunesmith_library_configuration.typed import as_typed, members_of
@@ -54,6 +56,8 @@ def structured(
             problems.append(Problem(place, message, choices(str(name), known)))
         elif value != _MISSING:
             problems += _put(node, known[name], value, place, origins)
+    defaults = {name: plain(option.default) for name, option in known.items() if not option.required}
+    problems += unsaid_problems(cls, values, defaults, key, origins)
     for name, option in known.items():
         if values.get(name) == _MISSING or (option.required and name not in values):
             needed = key / name
@@ -67,13 +71,18 @@ def _put(node: DictConfig, option: Option, value: Any, place: Key, origins: Orig
     """Put a value into a node; what is wrong with it, and then the node stays as it was."""
     origin, asked = origins.get(place), members_of(option.type)
     if isinstance(value, Added):
-        value = [*plain(option.default or []), *value]
+        if not any(typing.get_origin(member) is list for member in asked):
+            advice = f"type: {option.type_name}\nwrite {place}=VALUE"
+            return [Problem(place, f"{place} is no list, so nothing can be added to it.", advice)]
+        former = [] if option.required or option.default is None else plain(option.default)
+        value = [*(former if isinstance(former, list) else [former]), *value]
     several = str not in asked and isinstance(value, str) and "," in value and not (origin and origin.fault)
     if several and any(typing.get_origin(member) is list for member in asked):
         return [Problem(place, f"{place} is a list, {_shown(value)} is one text.", f"write {place}=[{value}]")]
     value = as_typed(option.type, value, place, origins)
     checked, problems = _nested(option.type, value, place, origins)
-    problems = problems or _out_of_range(place, option.range, value) or _no_texts(place, option.text, value)
+    numbers = _out_of_range(place, option.range, value) if _takes_numbers(option.type) else []
+    problems = problems or numbers or _no_texts(place, option.text, value)
     if problems:
         return problems
     if type(value) in (bool, float) and str in asked and type(value) not in asked:  # given by a program
@@ -100,6 +109,12 @@ def schema_of(cls: type) -> DictConfig:
         place = f"{cls.__name__}.{field}" if field else cls.__name__
         raise OptionsError(f"{place} is not an option that a configuration can hold: {what}") from error
     return node
+
+
+def _takes_numbers(annotation: Any) -> bool:
+    if annotation in (int, float, Any):
+        return True
+    return any(map(_takes_numbers, typing.get_args(annotation)))
 
 
 def _out_of_range(key: Key, allowed: Range | None, value: Any) -> list[Problem]:
@@ -140,7 +155,8 @@ def instance(cls: type, values: Mapping[str, Any]) -> Any:
 
     Raises: what the class raises, and OmegaConf's errors.
     """
-    fields = OmegaConf.to_object(OmegaConf.merge(schema_of(cls), values))
+    given = values if OmegaConf.is_config(values) else plainly(dict(values))
+    fields = OmegaConf.to_object(OmegaConf.merge(schema_of(cls), given))
     return cls(**vars(fields))
 
 
@@ -209,10 +225,13 @@ def resolve(node: DictConfig, key: Key, names: Iterable[str] | None = None) -> t
     """
     data: dict[str, Any] = {}
     problems = []
+    as_written: Any = OmegaConf.to_container(node, resolve=False)
+    written = References(as_written, lambda: OmegaConf.to_container(node._get_root(), resolve=False))
     for name in node if names is None else names:
         try:
             value = None if OmegaConf.is_missing(node, name) else node[name]
-            data[str(name)] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            value = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            data[str(name)] = written.kept(str(name), value)
         except OmegaConfBaseException as error:
             place = str(getattr(error, "full_key", "") or key / str(name))
             message = f"{place} cannot be resolved: {str(error).splitlines()[0]}."
