@@ -80,6 +80,7 @@ def _translated(options: Transformers, job: TrainingJob, known: set[str]) -> dic
         "fp16": job.precision == "fp16",
         "bf16": job.precision == "bf16" and is_sharded(options),  # elsewhere the loop computes in bf16 itself
         "metric_for_best_model": best,
+        "save_only_model": not is_sharded(options),  # the loop writes the rest itself, without pickle
         "save_total_limit": None,  # the loop deletes old checkpoints itself, once the new one is whole
         "lr_scheduler_kwargs": options.lr_scheduler_kwargs or None,
         "optim_target_modules": list(options.optim_target_modules) or None,
