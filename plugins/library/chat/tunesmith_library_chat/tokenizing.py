@@ -81,21 +81,21 @@ class _Copy:
     """
 
     def __init__(self, tokenizer: Any, control: Control, characters: Sequence[str]) -> None:
-        backend = tokenizer.backend_tokenizer
-        described = json.loads(backend.to_str())
+        from tokenizers import AddedToken, Tokenizer
+
+        described = json.loads(tokenizer.backend_tokenizer.to_str())
         for token in described["added_tokens"]:
             token["special"] = token["content"] in control.tokens
         self.characters = frozenset(characters)
-        self._tokenizer = type(backend).from_str(json.dumps(described))
+        self._tokenizer = Tokenizer.from_str(json.dumps(described))
         self._tokenizer.encode_special_tokens = True
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self.stand_ins = _stand_ins(control, characters)
         flags = {token["content"]: token for token in described["added_tokens"]}
         names = ("single_word", "lstrip", "rstrip", "normalized")
-        added_token = type(next(iter(_added(tokenizer))))  # the class that this tokenizer has it from
         self._tokenizer.add_tokens(
-            [added_token(new, **{name: flags[old][name] for name in names}) for old, new in self.stand_ins.items()]
+            [AddedToken(new, **{name: flags[old][name] for name in names}) for old, new in self.stand_ins.items()]
         )
         self._ids = {self._tokenizer.token_to_id(new): flags[old]["id"] for old, new in self.stand_ins.items()}
 
