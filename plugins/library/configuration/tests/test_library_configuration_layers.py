@@ -193,7 +193,7 @@ def test_elements_of_lists_are_overridden(write):
     ("word", "found"),
     [
         ("data.train[1].path=x", r"data\.train is a list of 1"),
-        ("data.train[0].path=x", r"data\.train\[0\] is 'a'"),
+        ("data.train[0].path=x", r"data\.train\[0\] is 'a'\.\nwrite it whole: data\.train\[0\]=\{path: …, …\}"),
         ("data[0]=x", r"data is \{'train': \['a'\]\}"),
         ("stage[0]=x", r"stage is None"),
     ],
