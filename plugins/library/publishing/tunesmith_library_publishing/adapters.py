@@ -104,7 +104,9 @@ def _translated(config: Mapping[str, Any], translate: Callable[[str], str]) -> d
 def _whole_name(names: Names, name: str) -> str:
     """The published name of a module or parameter that is named whole; the last part of one, or a pattern, stays."""
     published = names.published(name)
-    return published if published in names.modules or published.rpartition(".")[0] in names.modules else name
+    owner, _, parameter = published.rpartition(".")
+    whole = owner in names.modules and hasattr(names.skeleton.get_submodule(owner), parameter)
+    return published if whole else name
 
 
 def _targets(targets: Any, keys: Collection[str], names: Names) -> Any:
