@@ -7,7 +7,7 @@ from tunesmith_library_chat.rendering import Rendered, written
 from tunesmith_library_chat.spans import Span
 from tunesmith_library_chat.template import ChatTemplate, find_stop
 from tunesmith_library_chat.thoughts import Thinking
-from tunesmith_library_chat.tokenizers import tokenizer_of
+from tunesmith_library_chat.tokenizers import own_template, tokenizer_of
 from tunesmith_library_chat.tokenizing import tokenize
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Thinking",
     "ThinkingTemplate",
     "find_stop",
+    "own_template",
     "tokenize",
     "tokenizer_of",
     "written",

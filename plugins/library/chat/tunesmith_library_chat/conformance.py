@@ -230,6 +230,22 @@ def is_the_official_format(subject: Subject) -> Iterator[Finding]:
             yield Finding("not as the official template writes it", name, text, ours)
 
 
+def whole_renderings(template: ChatTemplate) -> dict[str, str]:
+    """What a template makes of `CASES`, by name, without those that it refuses, or whose tools, thoughts or images it
+    leaves out in silence."""
+    found = {}
+    for name, case in CASES.items():
+        try:
+            text = template.render(case.messages, **case.arguments).text
+        except DataError:
+            continue
+        tools = "Count the waves" in text or not case.tools
+        thoughts = [message["reasoning"] for message in case.messages if "reasoning" in message]
+        if tools and (not thoughts or any(thought in text for thought in thoughts)) and "'type'" not in text:
+            found[name] = text
+    return found
+
+
 def _or_refused(subject: Subject, name: str) -> Rendered | None:
     try:
         return subject.render(CASES[name].messages, **CASES[name].arguments)

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, TunesmithError
 
 from tunesmith_library_chat.spans import Marks
 
 GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
+_DEEPEST = 64  # spaces that JSON is indented by
 MARKS = "generation_marks"  # the variable that carries a rendering's `Marks` to the tag
 
 
@@ -54,7 +55,8 @@ def compiled(source: str) -> Any:
     import jinja2
     from jinja2 import nodes
     from jinja2.ext import Extension, loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from tunesmith_library_chat.sandbox import LimitedEnvironment, TooMuch
 
     class Generation(Extension):
         tags = {"generation"}
@@ -72,11 +74,11 @@ def compiled(source: str) -> Any:
         raise jinja2.TemplateError(message)
 
     def to_json(value: Any, ensure_ascii: bool = False, **arguments: Any) -> str:
+        if isinstance(arguments.get("indent"), int) and arguments["indent"] > _DEEPEST:
+            raise TooMuch(f"it indents JSON by {arguments['indent']:,}")
         return json.dumps(value, ensure_ascii=ensure_ascii, **arguments)
 
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
-    )
+    environment = LimitedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
     environment.filters["tojson"] = to_json
     environment.globals["raise_exception"] = refuse
     environment.globals["strftime_now"] = lambda pattern: now().strftime(pattern)
@@ -84,3 +86,21 @@ def compiled(source: str) -> Any:
         return environment.from_string(source)
     except jinja2.TemplateSyntaxError as error:
         raise DataError(f"line {error.lineno} of the chat template is not Jinja: {error}") from error
+    except (SyntaxError, RecursionError, MemoryError, ValueError, OverflowError) as error:  # of Python's own compiler
+        raise DataError(f"the chat template is too deep, or too large, to be compiled: {error}") from error
+
+
+def fill_in(source: str, values: Mapping[str, Any]) -> str:
+    """What a template makes of values, within limits of time and size.
+
+    Raises: DataError for what is not Jinja; TunesmithError for a template that goes past the limits, which no other
+        conversation mends; and what templates raise.
+    """
+    template = compiled(source)
+    from tunesmith_library_chat.sandbox import TooMuch
+
+    try:
+        text: str = template.environment.rendered(template, values)
+    except TooMuch as error:
+        raise TunesmithError(f"the chat template was stopped: {error}.\nchoose another: template=NAME") from error
+    return text

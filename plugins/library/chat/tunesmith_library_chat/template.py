@@ -23,7 +23,7 @@ from tunesmith_library_chat.messages import canonical, content_form, content_in
 from tunesmith_library_chat.reading import read, reading_of
 from tunesmith_library_chat.rendering import Rendered
 from tunesmith_library_chat.requests import request_of
-from tunesmith_library_chat.sources import GENERATION_TAG, MARKS, compiled, exported_source
+from tunesmith_library_chat.sources import GENERATION_TAG, MARKS, exported_source, fill_in
 from tunesmith_library_chat.spans import Marks, Search, assign, clip, cut_after
 from tunesmith_library_chat.spelling import NOTHING, Control, Unmarked, free_mark, marked, spells
 from tunesmith_library_chat.thoughts import WRITTEN_THOUGHTS, Thinking, behind_empty_thoughts
@@ -245,8 +245,16 @@ class ChatTemplate:
 
         try:
             values = {"documents": None, **variables, "messages": list(turns), "add_generation_prompt": prompt}
-            return str(compiled(self.jinja).render(values))
-        except (TemplateError, TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
+            return fill_in(self.jinja, values)
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            ArithmeticError,
+        ) as error:
             raise DataError(f"template {self.name} cannot render this conversation: {error}") from error
 
 

@@ -16,7 +16,7 @@ from tunesmith import announce, hookimpl, plugin
 from tunesmith.messages import logger
 from tunesmith.ranges import path_like
 from tunesmith.types import ModelSource, Problem
-from tunesmith_library_chat import ChatTemplate, find_stop, tokenizer_of
+from tunesmith_library_chat import ChatTemplate, find_stop, own_template, tokenizer_of
 from tunesmith_library_chat.chatml import CHATML
 from tunesmith_library_chat.detection import Detected, detect, read_facts, same_format
 
@@ -100,23 +100,6 @@ def _answering_in_thought(template: ChatTemplate, processor: Any) -> ChatTemplat
         return template
     announce("template", f"its prompts open {thought.open}", "so the last answer is trained with its thought behind it")
     return replace(template, jinja=with_open_thought(template, thought))
-
-
-def own_template(processor: Any) -> str | None:
-    """The template of a processor or of its tokenizer.
-
-    Where there are several by name, `default` serves, and `tool_use` conversations with tools.
-    """
-    tokenizer = tokenizer_of(processor)
-    own: str | dict[str, str] | None = getattr(processor, "chat_template", None)
-    own = own or getattr(tokenizer, "chat_template", None)
-    if not isinstance(own, dict):
-        return own or None
-    default: str = own.get("default") or next(iter(own.values()))
-    with_tools = own.get("tool_use", default)
-    if with_tools == default:
-        return default
-    return f"{{% if tools %}}{with_tools.removesuffix(chr(10))}{{% else %}}{default.removesuffix(chr(10))}{{% endif %}}"
 
 
 def _ending(template: ChatTemplate, processor: Any) -> ChatTemplate:
