@@ -158,7 +158,16 @@ def test_registry(place):
     assert "did you mean format?" in one("wrong").advice
     assert "did you mean short?" in one("shrot").advice
     (place / "conf" / "datasets.yaml").write_text("- a\n")
-    assert one("qa").key == "data.registry"
+    assert str(one("qa").key) == "data.registry"
+    lines = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
+    (place / "conf" / "datasets.yaml").write_text(f"a0: &a0 [x]\n{lines}")
+    assert "stands for more than 100,000 values" in one("qa").message
+    (place / "conf" / "datasets.yaml").write_text("qa:\n  path: qa.json\n  split: 0123\n  max_samples: -1\n")
+    wrong = one("qa")
+    assert "qa.max_samples cannot be -1." in wrong.message and "datasets.yaml:4" in wrong.advice
+    (place / "conf" / "datasets.yaml").write_text("qa:\n  path: qa.json\n  split: 0123\n")
+    assert Datasets(train=[Entry(path="qa")])._sources("train")[0].entry.split == "0123"
+    assert "there is no file nowhere.yaml" in one("alpaca.json", registry="nowhere.yaml").message
 
 
 def test_the_registry_among_the_installed_recipes(place, monkeypatch):

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import DataError, announce, hookimpl, plugin
-from tunesmith.errors import choices
+from tunesmith.errors import ConfigError, choices
+from tunesmith.keys import Key
 from tunesmith.messages import logger
+from tunesmith.planning import problem_of
 from tunesmith.ranges import at_least, between, path_like
 from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement, ToRows
 
 from .checking import problems_of, stream_problems
 from .detecting import format_of, in_words
-from .entries import Entry, Source, read_registry, resolve
+from .entries import Entry, Registry, Source, find_registry, read_registry, resolve
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -90,6 +92,10 @@ class Datasets:
     def check(self, plan: Plan) -> list[Problem]:
         default_hub = plan.get("default_hub", self._default_hub)
         sources, problems = self._all_sources(default_hub, plan.command)
+        told = any(self.registry in problem.advice for problem in problems)
+        if self.registry != type(self).registry and find_registry(self.registry) is None and not told:
+            message = f"data.registry: there is no file {self.registry} (looked from {Path.cwd()})."
+            problems.append(Problem("data.registry", message, "leave it out where no data set is named"))
         if plan.command == "train" and not self.train:
             problems.append(Problem("data.train", "There is no training data.", "write data.train=[data/train.json]"))
         for source in sources:
@@ -235,8 +241,8 @@ class Datasets:
         """The data sets that a command reads. A model is measured on `eval`, or else on what is held out of `train`."""
         try:
             registry = read_registry(self.registry)
-        except DataError as error:
-            return [], [Problem("data.registry", f"data.registry: {error}")]
+        except ConfigError as error:
+            return [], [problem_of(error, Key("data", "registry"))]
         sources: list[Source] = []
         problems: list[Problem] = []
         measured = command == "eval" and (self.eval or not self.val_size)
@@ -250,7 +256,7 @@ class Datasets:
                 sources += [] if found else [source]
         return sources, problems
 
-    def _unknown_name(self, source: Source, registry: Mapping[str, Any]) -> Problem:
+    def _unknown_name(self, source: Source, registry: Registry) -> Problem:
         path = source.entry.path
         missing = f"there is no {self.registry} (looked from {Path.cwd()})"
         known = choices(path, registry, f"in {self.registry}") if registry else missing

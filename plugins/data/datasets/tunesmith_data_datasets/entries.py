@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from tunesmith import DataError
 from tunesmith.addresses import hub_of
+from tunesmith.keys import Key, Origins, nearest_origin
 from tunesmith.ranges import above, at_least, filled, path_like
 from tunesmith.types import Problem
+from tunesmith_library_configuration.reading import read_yaml
 from tunesmith_library_configuration.recipes import find_recipe
 
 _GLOB = frozenset("*?[")
@@ -71,27 +73,33 @@ def split_pattern(path: str) -> tuple[str, str | None]:
     return base or ("/" if path.startswith("/") else "."), "/".join(parts[wild:])
 
 
-def read_registry(path: str) -> dict[str, Any]:
+class Registry(dict[str, Any]):
+    """Entries by name, and where each value is written."""
+
+    origins: Origins = types.MappingProxyType({})
+
+
+def find_registry(path: str) -> Path | None:
+    """A registry's file, or that of its name among the installed recipes; None where there is none."""
+    here = Path(path).expanduser()
+    return here if here.is_file() else find_recipe(here)
+
+
+def read_registry(path: str) -> Registry:
     """The entries of a registry file by name, or of the one of that name among the installed recipes; else none.
 
-    Raises: DataError when it is not a YAML mapping.
+    Raises: ConfigError when it is not a YAML mapping.
     """
-    import yaml
-
-    here = Path(path).expanduser()
-    file = here if here.is_file() else find_recipe(here)
+    file = find_registry(path)
     if file is None:
-        return {}
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise DataError(f"{path} is not YAML: {error}") from error
-    if not isinstance(content or {}, Mapping):
-        raise DataError(f"{path} must be a mapping of names to data sets")
-    return {str(name): value for name, value in (content or {}).items()}
+        return Registry()
+    content, origins = read_yaml(file)
+    registry = Registry(content)
+    registry.origins = origins
+    return registry
 
 
-def resolve(entry: Entry, key: str, registry: Mapping[str, Any], file: str) -> tuple[Source, list[Problem]]:
+def resolve(entry: Entry, key: str, registry: Registry, file: str) -> tuple[Source, list[Problem]]:
     """Look an entry up in the registry; what the user wrote wins over what stands there.
 
     Args:
@@ -102,7 +110,7 @@ def resolve(entry: Entry, key: str, registry: Mapping[str, Any], file: str) -> t
     """
     if entry.path not in registry or Path(entry.path).exists():
         return Source(key, entry.name or _name_of(entry.path), entry), []
-    found, problems = _registered(entry.path, registry[entry.path], file)
+    found, problems = _registered(entry.path, registry, file)
     if found is None:
         return Source(key, entry.name or entry.path, entry), problems
     defaults = Entry(path=entry.path)
@@ -112,16 +120,21 @@ def resolve(entry: Entry, key: str, registry: Mapping[str, Any], file: str) -> t
     return Source(key, merged.name or entry.path, merged), problems
 
 
-def _registered(name: str, values: Any, file: str) -> tuple[Entry | None, list[Problem]]:
+def _registered(name: str, registry: Registry, file: str) -> tuple[Entry | None, list[Problem]]:
     from omegaconf import OmegaConf
     from tunesmith.validate import structured
 
+    values = registry[name]
     values = {Entry.SHORTHAND: values} if isinstance(values, str) else values
     if not isinstance(values, Mapping):
         return None, [Problem("data.registry", f"{file}: {name} must be a path or a mapping.")]
-    node, problems = structured(Entry, values, (name,), f"{file}: {name}")
+    node, problems = structured(Entry, values, (name,), f"{file}: {name}", registry.origins)
     if problems:
-        return None, problems
+        places = [nearest_origin(Key.of(problem.key), registry.origins) for problem in problems]
+        return None, [
+            dataclasses.replace(problem, key="data.registry", advice=f"{problem.advice}\n{place or file}")
+            for problem, place in zip(problems, places, strict=True)
+        ]
     entry: Any = OmegaConf.to_object(node)
     beside = Path(file).expanduser().parent / split_pattern(entry.path)[0]
     if "://" not in entry.path and (beside.exists() or hub_of(entry.path)[0] == "local"):

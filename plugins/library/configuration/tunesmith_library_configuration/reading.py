@@ -39,7 +39,7 @@ class _Loader(yaml.SafeLoader):
         """Compose a node, unless it stands too deep for anything to be done with it."""
         self.depth += 1
         if self.depth > _DEEPEST:
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(problem=f"it is nested more than {_DEEPEST} levels deep", problem_mark=mark)
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
@@ -220,7 +220,7 @@ class _Reader:
         except (ValueError, KeyError, AttributeError, OverflowError):  # `!!int abc`
             kind = node.tag.removeprefix(_TAG)
             raise ConfigError(f"{self._place(node)}: {key} is no {kind}: {node.value!r}.") from None
-        if not (isinstance(value, str) or node.style):
+        if not (isinstance(value, str) or getattr(node, "style", None)):
             self.origins[key] = self._origin(node, node.value)
         return value
 

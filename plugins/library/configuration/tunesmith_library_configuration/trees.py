@@ -56,8 +56,10 @@ class Tree:
         """What is written under a key; None for nothing."""
         node: Any = self.tree
         for part in key:
-            there = len(node) > part if isinstance(node, list) and isinstance(part, int) else isinstance(node, dict)
-            node = (node[part] if isinstance(node, list) else node.get(part)) if there else None
+            if isinstance(node, list):
+                node = node[part] if isinstance(part, int) and part < len(node) else None
+            else:
+                node = node.get(part) if isinstance(node, dict) else None
         return node
 
     def replace_element(self, key: Key, value: Any, where: Origins) -> None:
