@@ -70,7 +70,7 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         tree.set_environment(self)
         return tree
 
-    def concat(self, parts: Iterable[str]) -> str:  # type: ignore[override]
+    def concat(self, parts: Iterable[str]) -> str:
         """Put a rendering together, as long as it is not too long."""
         found, length = [], 0
         for part in parts:
