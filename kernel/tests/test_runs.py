@@ -10,6 +10,7 @@ from tunesmith import runs
 from tunesmith.assemble import examine
 from tunesmith.compose import compose
 from tunesmith.errors import ConfigError, TunesmithError
+from tunesmith_library_configuration.secrets import redacted
 
 CONFIG = {"model": {"path": "org/tiny"}}
 
@@ -163,6 +164,24 @@ def test_secrets_are_not_written(plan):
     text = runs.run_yaml(plan("model.api_token=hf_12345"))
     assert "12345" not in text
     assert "api_token" not in yaml.safe_load(text)["model"], "a repeated run takes its default, not a placeholder"
+
+
+def test_what_came_from_the_environment_is_not_written_out(plan, monkeypatch):
+    monkeypatch.setenv("SOME_PLACE", "nobody-shall-see-this")
+    monkeypatch.setenv("SOME_TOKEN", "nor-this-here")
+    monkeypatch.setenv("SOME_SEED", "77123")
+    made = plan(
+        "tracker={plot: {project: 'a ${oc.env:SOME_PLACE}'}}",
+        "model.revision=${tracker.plot.project}",
+        "seed=${oc.env:SOME_SEED}",
+        "model.path=x/nor-this-here",
+    )
+    assert made.get("tracker.plot.project") == "a nobody-shall-see-this" and made.run.seed == 77123
+    text = runs.run_yaml(made)
+    assert "nobody-shall" not in text and "nor-this" not in text and "77123" not in text
+    assert "nobody-shall" not in str(redacted(made.config))
+    again = compose_text(text)
+    assert again["tracker"]["plot"]["project"] == "a ${oc.env:SOME_PLACE}" and again["model"]["path"] == "x/${oc.env:SOME_TOKEN}"
 
 
 def test_run_yaml_keeps_text_as_it_is(plan):

@@ -24,7 +24,6 @@ from tunesmith.upgrades import upgraded
 from tunesmith_library_configuration.foreign import Words
 from tunesmith_library_configuration.layers import Layers
 from tunesmith_library_configuration.models import with_known_model
-from tunesmith_library_configuration.models import with_known_model
 from tunesmith_library_configuration.overrides import Overrides as Overrides
 from tunesmith_library_configuration.overrides import read_overrides
 from tunesmith_library_configuration.recipes import find_recipe, recipe_folders, recipes

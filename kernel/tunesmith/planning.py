@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.keys import Key, Origin, Origins, nearest_origin
@@ -20,6 +20,8 @@ from tunesmith_library_configuration.problems import report as report
 @dataclass(kw_only=True)
 class RunOptions:
     """The options at the top level of a configuration, beside the kinds."""
+
+    guarded: ClassVar[tuple[str, ...]] = ("output_dir", "resume", "overwrite")
 
     # folder of the run; null chooses runs/NAME, NAME being the configuration's file name
     output_dir: Annotated[str | None, path_like] = None

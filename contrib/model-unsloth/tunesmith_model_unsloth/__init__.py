@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least, filled, path_like
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 @plugin
 class Unsloth:
     """A language model through unsloth's FastLanguageModel: LoRA training on one NVIDIA GPU, also over 4 or 8 bits."""
+
+    guarded: ClassVar[tuple[str, ...]] = ("trust_remote_code",)
 
     path: Annotated[str, path_like]  # model on a hub or a local folder
     revision: Annotated[str | None, filled] = None  # branch, tag or commit on the hub; null is the hub's default

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from tunesmith.messages import logger
+from tunesmith_library_configuration.secrets import hidden
 
 _CHATTERERS = ("torchao", "bitsandbytes", "numexpr", "torch.utils._pytree")
 """Loggers of libraries that tell at import what they found, or what they will change."""
@@ -86,7 +87,7 @@ class _Handler(logging.Handler):
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        return prefix + super().format(record)
+        return prefix + hidden(super().format(record))
 
 
 def _handler(stream: str, low: int, high: int | None = None) -> _Handler:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.ranges import filled, path_like
@@ -20,6 +20,8 @@ class HuggingFace:
     name. Of a model that has safetensors, the same weights in other forms are left out. The token comes from `HF_TOKEN`
     or `hf auth login`; `HF_HUB_OFFLINE=1` uses the cache alone.
     """
+
+    guarded: ClassVar[tuple[str, ...]] = ("endpoint", "cache_dir")  # the token is sent there, files are written there
 
     # address of the server or of a mirror; null is HF_ENDPOINT, else huggingface.co
     endpoint: Annotated[str | None, filled] = None

@@ -10,6 +10,7 @@ from pathlib import Path
 from tunesmith_library_configuration.errors import ConfigError, TunesmithError
 from tunesmith_library_configuration.files import remove_leftovers, replacing
 from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, refuse_locked
+from tunesmith_library_configuration.ownership import remember
 from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.records import changes, newest_record
 from tunesmith_library_configuration.space import shortage
@@ -44,6 +45,7 @@ def opened(folder: Path, files: Mapping[str, str], *, resume: bool, overwrite: b
             for name, text in files.items():
                 with replacing(folder / name) as draft:
                     draft.write_text(text, encoding="utf-8")
+            remember(folder / RECORD)
         except OSError as error:
             raise TunesmithError(f"output_dir={folder} cannot be written: {shortage(error, folder)}") from error
         yield

@@ -35,7 +35,8 @@ def reading(made: Translation, origins: Origins, dialect: str, read_by: str) -> 
         read_by: who translated it, as it is told.
     """
     config = copy.deepcopy(dict(made.config))
-    placed = everywhere(Key(), config, Origin(f"default of {dialect}"))
+    strange = any(origin.strange for origin in origins.values())
+    placed = everywhere(Key(), config, Origin(f"default of {dialect}", strange=strange))
     sources = [(Key.of(ours), Key.of(theirs)) for ours, theirs in made.sources.items()]
     for ours, theirs in sorted(sources, key=lambda item: len(item[0])):
         inside = [(key, nearest_origin(Key(*theirs, *key[len(ours) :]), origins)) for key in placed if key.within(ours)]

@@ -66,6 +66,7 @@ class Origin:
     line: int | None = None
     text: str | None = field(default=None, compare=False)  # what was typed, where YAML may make another value of it
     fault: str = field(default="", compare=False)  # why what was typed is no YAML, so that it is a text
+    strange: bool = field(default=False, compare=False)  # in the record of a run that is not one of the user's own
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}" if self.line else self.source

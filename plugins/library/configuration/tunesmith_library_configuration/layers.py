@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from tunesmith_library_configuration.errors import ConfigError, choices
 from tunesmith_library_configuration.keys import Key, Origin, Origins, everywhere
 from tunesmith_library_configuration.overrides import Override
+from tunesmith_library_configuration.ownership import is_strange, reference_problems
+from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.reading import read_yaml
 from tunesmith_library_configuration.trees import Tree
 
@@ -72,11 +74,16 @@ class Layers(Tree):
 
         Raises: as `add`.
         """
-        if path.resolve() in including:
+        place = path.parent.resolve() / path.name
+        if place in including:
             chain = " → ".join(file.name for file in (*including, path))
             raise ConfigError(f"{path} inherits itself: {chain}")
         tree, origins = read_yaml(path)
-        self._add_layer(Layer(tree, origins, Origin(str(path))), path.parent, (*including, path.resolve()))
+        source, files = Origin(str(path)), (*including, place)
+        if any(map(is_strange, files)):
+            source = replace(source, strange=True)
+            origins = {key: replace(origin, strange=True) for key, origin in origins.items()}
+        self._add_layer(Layer(tree, origins, source), path.parent, files)
 
     def override(self, overrides: Iterable[Override]) -> None:
         """Put overrides over what is there, in their order, but those that name things before those that set options.
@@ -85,6 +92,10 @@ class Layers(Tree):
         """
         for item in sorted(overrides, key=lambda item: not self._names(item.key)):
             self._override(item)
+
+    def reference_problems(self) -> list[Problem]:
+        """What a strange record of a run reads of the environment that is not its business."""
+        return list(reference_problems(self.tree, self.origins))
 
     def _add_layer(self, layer: Layer, folder: Path, including: tuple[Path, ...]) -> None:
         """Put a layer over what is there, after the files that it inherits."""

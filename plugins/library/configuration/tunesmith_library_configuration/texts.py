@@ -6,6 +6,7 @@ import os
 import re
 import types
 import typing
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ class Text:
 
     empty: bool = False
     path: bool = False  # a file system must be able to hold it
+    in_run: bool = False  # the name of a file in a run's folder, and of none that the run itself writes
 
     def fault(self, text: str) -> str:
         """What is wrong with a text, ready to stand behind its key; "" for nothing."""
@@ -30,6 +32,8 @@ class Text:
             return "cannot be empty"
         if self.path and text.startswith("~") and os.path.expanduser(text).startswith("~"):
             return f"begins with the home folder of nobody here: {text.partition('/')[0]}"
+        if self.in_run and (wrong := fault_in_run(text)):
+            return wrong
         parts = [os.fsencode(part) for part in text.split("/")] if self.path else []
         if any(len(part) > _LONGEST_NAME for part in parts) or sum(len(part) + 1 for part in parts) > _LONGEST_PATH:
             return f"is too long for a path: {len(text):,} characters"
@@ -41,6 +45,31 @@ filled = Text()
 
 path_like = Text(path=True)
 """A file, a folder, or an address: not empty, and no longer than file systems take."""
+
+
+file_in_run = Text(path=True, in_run=True)
+"""A file that a plugin, such as a tracker, writes into a run's folder: a plain name, and none of the run's own."""
+
+_OWN = re.compile(
+    r"run\.yaml|plugins\.lock|tunesmith\..*|checkpoint-.*|.*\.(safetensors|bin|pt|pth|ckpt|gguf|index\.json|lock)"
+    r"|(adapter_|generation_|tokenizer_|processor_|preprocessor_|video_preprocessor_)?config\.json|base_weights\.json"
+    r"|tokenizer\..*|special_tokens_map\.json|added_tokens\.json|vocab\..*|merges\.txt|chat_template.*|trainer_state\.json"
+    r"|modelfile|.*\.py"
+)
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+
+
+def fault_in_run(name: str) -> str:
+    """What is wrong with the name of a file that is to be written into a run's folder; "" for nothing.
+
+    Names are compared as file systems that know no case, and Windows, would have them.
+    """
+    if re.search(r'[/\\:*?"<>|\x00-\x1f]', name) or name.startswith((".", "~")) or name != name.strip().rstrip("."):
+        return f"has to be a plain name of a file in the run's folder, without folders and not hidden, not {name}"
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    if _OWN.fullmatch(plain) or _DEVICE.fullmatch(plain):
+        return f"cannot be {name}, which the run writes itself, or which no file can be called"
+    return ""
 
 
 def text_of(annotation: Any) -> Text | None:

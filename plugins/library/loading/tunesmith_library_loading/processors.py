@@ -47,14 +47,29 @@ def _load(folder: Path, trust_remote_code: bool) -> Any:
         except ImportError as error:
             missing = " ".join(str(error).split())
         except (OSError, ValueError) as error:
-            raise TunesmithError(f"{folder}: the processor cannot be loaded: {error}") from error
+            raise TunesmithError(
+                code_refused(folder, error) or f"{folder}: the processor cannot be loaded: {error}"
+            ) from error
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except (ImportError, OSError, ValueError) as error:
-        raise TunesmithError(f"{folder}: the tokenizer cannot be loaded: {error}") from error
+        raise TunesmithError(
+            code_refused(folder, error) or f"{folder}: the tokenizer cannot be loaded: {error}"
+        ) from error
     if missing:
         announce("processor", "the tokenizer alone, for text", missing.partition(". ")[0])
     return tokenizer
+
+
+def code_refused(folder: Path, error: Exception) -> str:
+    """What to say when transformers will not run the Python code that comes with a model; "" for another error."""
+    if "trust_remote_code" not in str(error):
+        return ""
+    files = ", ".join(sorted(path.name for path in folder.glob("*.py"))) or "code of another repository"
+    return (
+        f"{folder}: this model comes with Python code of its own ({files}), which is not run.\n"
+        "  read it, and if you trust it: model.trust_remote_code=true"
+    )
 
 
 def fit_embeddings(model: Any, processor: Any) -> None:

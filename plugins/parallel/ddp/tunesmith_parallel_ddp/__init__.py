@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.planning import Plan
@@ -19,6 +19,8 @@ class Ddp:
     The trainer wraps the model; this starts the processes and sees to their end. On several machines the same command
     is given on each, with its own `node_rank`.
     """
+
+    guarded: ClassVar[tuple[str, ...]] = ("master",)  # another machine, that this one would follow
 
     # on this machine; null is one for each of its GPUs
     processes: Annotated[int | None, at_least(1, most=1_024)] = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import DataError, hookimpl, plugin
 from tunesmith.messages import announce
@@ -33,6 +33,8 @@ class Code:
     The program is the answer's last code block. The tests are a column of the row: Python code that raises when the
     program is wrong (`assert add(1, 2) == 3`), or a list of such codes, each run after a fresh start of the program.
     """
+
+    guarded: ClassVar[tuple[str, ...]] = ("isolation",)
 
     weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
     column: Annotated[str, filled] = "tests"  # of the row, with the tests

@@ -8,7 +8,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.errors import choices
@@ -25,6 +25,8 @@ class Function:
 
     `prompts` are conversations (lists of messages), `completions` texts, `rows` the other columns of each prompt.
     """
+
+    guarded: ClassVar[tuple[str, ...]] = ("path",)
 
     weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
     path: Annotated[str, path_like]  # where the function is: rewards.py:brevity, or package.module:brevity

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 from tunesmith import TunesmithError, hookimpl, plugin
@@ -31,6 +31,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 @plugin
 class Http:
     """Posts `{"prompts", "completions", "rows"}` and reads `{"scores": [number, …]}`, one per completion."""
+
+    guarded: ClassVar[tuple[str, ...]] = ("url", "headers")
 
     weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
     url: Annotated[str, filled]  # of the service, http:// or https://

@@ -88,8 +88,9 @@ def _load(path: str, precision: str) -> tuple[Any, Any]:
             "  name the run's folder, or what `tunesmith export RUN` made of it"
         )
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(path, dtype=_DTYPES.get(precision, "auto"))
-        return AutoTokenizer.from_pretrained(path), model
+        dtype = _DTYPES.get(precision, "auto")
+        model = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False), model
     except (OSError, ValueError) as error:
         raise TunesmithError(f"reward.model.path={path} cannot be loaded as a reward model: {error}") from error
 

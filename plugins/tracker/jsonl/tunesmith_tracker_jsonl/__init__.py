@@ -11,7 +11,7 @@ from typing import Annotated, Any, TextIO
 
 from tunesmith import hookimpl, plugin
 from tunesmith.files import replacing
-from tunesmith.ranges import path_like
+from tunesmith.ranges import file_in_run
 from tunesmith.traits import TrackerTraits
 from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, StepEnded
 
@@ -20,7 +20,7 @@ from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, StepEnded
 class Jsonl:
     """Writes `metrics.jsonl`: a line per logged step and per evaluation, each at once."""
 
-    filename: Annotated[str, path_like] = "metrics.jsonl"  # in the run's folder
+    filename: Annotated[str, file_in_run] = "metrics.jsonl"  # in the run's folder
 
     _file: TextIO | None = None
 

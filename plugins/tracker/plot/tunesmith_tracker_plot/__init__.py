@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tunesmith import hookimpl, plugin
-from tunesmith.ranges import Range, path_like
+from tunesmith.ranges import Range, file_in_run
 from tunesmith.types import Evaluated, Event, Problem, RunEnded, RunStarted, Saved, StepEnded
 
 from tunesmith_tracker_plot.curves import Curves, recorded, shown
@@ -21,7 +21,7 @@ class Plot:
     """Draws `loss.png`: losses over the steps, and beside them rewards and accuracies, of training and evaluations."""
 
     # in the run's folder; the ending chooses the format: png, svg, pdf
-    filename: Annotated[str, path_like] = "loss.png"
+    filename: Annotated[str, file_in_run] = "loss.png"
     # share of the past in the smoothed curves of training; 0 draws the raw ones only
     smoothing: Annotated[float, Range(0, 1, high_excluded=True)] = 0.9
 
