@@ -109,6 +109,8 @@ ERRORS: list[tuple[str, str | bytes, str, str]] = [
     ("a.csv", "text,text\na,b\n", "pretrain", r"a\.csv has 2 columns with the name 'text'"),
     ("a.csv", "text\na,b\n", "pretrain", r"a\.csv, line 2: more values than the 1 columns"),
     ("a.xls", b"\x00", "pretrain", r"a\.xls|cannot read \.xls"),
+    ("a.jsonl", lines({"text": 5}), "pretrain", r"has the columns of text, but line 1: `text` must be text, found 5"),
+    ("a.jsonl", lines({"messages": "Who?"}), "sft", r"has the columns of openai, but line 1: messages is not JSON"),
     ("a.jsonl", lines({"question": "Who?"}), "sft", r"is of no known format; found: question"),
     ("a.jsonl", lines(*[{**ALPACA, "output": ""}] * 2), "sft", r"nothing to train on: 2 of 2 have no answer"),
     ("a.jsonl", lines(*[{"prompt": "Who?"}] * 2), "sft", r"nothing to train on: 2 of 2 have no answer"),

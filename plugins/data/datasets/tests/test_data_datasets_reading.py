@@ -227,3 +227,18 @@ def test_patterns():
     assert split_pattern("*.json") == (".", "*.json")
     assert split_pattern("/*.json") == ("/", "*.json")
     assert split_pattern("huggingface://datasets/o/n/en/*.parquet") == ("huggingface://datasets/o/n/en", "*.parquet")
+
+
+def test_arrow_that_cannot_be_read(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    offsets = pyarrow.py_buffer(pyarrow.array([0, 1, 2, 4], pyarrow.int32()).buffers()[1])
+    broken = pyarrow.StringArray.from_buffers(3, offsets, pyarrow.py_buffer(b"ab\xff\xfe"))
+    pyarrow.parquet.write_table(pyarrow.table({"text": broken}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet, row 3 cannot be read: .*0xff"):
+        list(read_records(tmp_path / "a.parquet"))
+    twice = pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 2, names=["text", "text"])
+    pyarrow.parquet.write_table(twice, tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"b\.parquet has 2 columns with the name 'text'"):
+        list(read_records(tmp_path / "b.parquet"))

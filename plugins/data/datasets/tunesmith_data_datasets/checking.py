@@ -10,6 +10,7 @@ from tunesmith import DataError
 from tunesmith.errors import choices, nearest
 from tunesmith.traits import traits_of
 from tunesmith.types import Problem
+from tunesmith_library_formats.detection import shapes_of
 
 from .detecting import Told, first_file, first_records, format_of, in_words, listed, look_at, peek
 from .entries import Source
@@ -76,10 +77,24 @@ def _problems_of_files(source: Source, plan: Plan) -> Iterator[Problem]:
         found = ", ".join(records[0])
         advice = f"write {key}.format=NAME and say with {key}.columns where its fields are"
         advice += f"\n{listed(plan.installed('format'))}"
-        yield Problem(f"{key}.format", f"{key}: {source.entry.path} is of no known format; found: {found}.", advice)
+        message = f"{key}: {source.entry.path} is of no known format; found: {found}."
+        yield Problem(f"{key}.format", "\n".join([message, *_nearly(source, plan, records)]), advice)
     else:
         yield from _tied(source, told)
         yield from _problems_of_records(source, told.name, plan, records)
+
+
+def _nearly(source: Source, plan: Plan, records: list[dict[str, Any]]) -> Iterator[str]:
+    """Why a file whose columns a format reads is not of it, as that format says."""
+    entry, file = source.entry, first_file(source)
+    fields = {*records[0], *entry.columns}
+    for name, format in plan.installed("format").items():
+        if file and any(set(shape) <= fields for shape in shapes_of(getattr(format, "reads", ""))):
+            try:
+                for _ in format().to_rows(records=peek(file, source), columns={**entry.columns, **entry.tags}):
+                    pass
+            except DataError as error:
+                yield f"it has the columns of {name}, but {error}".partition("\n")[0]
 
 
 def _tied(source: Source, told: Told) -> Iterator[Problem]:
@@ -123,9 +138,9 @@ def _missing(source: Source, more: str = "") -> Problem:
         lines.append(f"there is no folder {folder} (looked from {Path.cwd()})")
     else:
         there = sorted(item.name for item in folder.iterdir() if item.is_dir() or is_data_file(item))
-        near = nearest(path.name, there)
+        near = nearest(path.name, [name for name in there if name != path.name])
         listed = ", ".join(there[:10]) + (", …" if len(there) > 10 else "")
         lines.append(f"in {folder}: {listed or 'nothing to read'}" + (f"   did you mean {near}?" if near else ""))
         if path.is_dir():
-            lines.append(f"files that can be read: {names()}")
+            lines.append(f"{path} is a folder without files that can be read: {names()}")
     return Problem(f"{source.key}.path", f"{source.key}: no data at {source.entry.path}.", "\n".join(lines))

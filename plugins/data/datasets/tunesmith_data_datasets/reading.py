@@ -165,14 +165,27 @@ def _refuse_repeated(columns: list[str], path: Path) -> None:
 def _arrow_records(path: Path) -> Iterator[dict[str, Any]]:
     import pyarrow
 
+    rows = 0
     try:
         for number, batch in enumerate(_arrow_batches(path)):
             if not number:
                 _refuse_repeated(batch.schema.names, path)
-            for record in batch.to_pylist():
+            for record in _rows_of(batch):
+                rows += 1
                 yield {name: _without_null(value) for name, value in record.items()}
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+    except pyarrow.ArrowException as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+    except (UnicodeDecodeError, ValueError, OverflowError) as error:
+        raise DataError(f"{path}, row {rows + 1} cannot be read: {error}") from error
+
+
+def _rows_of(batch: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a batch; where one cannot be read, those before it, one by one."""
+    try:
+        yield from batch.to_pylist()
+    except (UnicodeDecodeError, ValueError, OverflowError):
+        for index in range(batch.num_rows):
+            yield from batch.slice(index, 1).to_pylist()
 
 
 def _arrow_batches(path: Path) -> Iterator[Any]:
