@@ -1,8 +1,10 @@
 """Against a real server of the standard library."""
 
+import contextlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -29,7 +31,7 @@ class Service(BaseHTTPRequestHandler):
         if status == 302:
             self.send_header("Location", "http://127.0.0.1:9/elsewhere")
         self.end_headers()
-        self.wfile.write(answer.encode())
+        self.wfile.write(answer.encode(errors="surrogateescape"))
 
     def log_message(self, *_: Any) -> None: ...
 
@@ -125,3 +127,71 @@ def test_values_out_of_range_are_refused():
     values = {"url": "http://localhost", "timeout": 0.0, "retries": -1, "batch_size": 0}
     _, problems = structured(Http, values, Key("reward", "http"), "reward=http")
     assert [str(problem.key) for problem in problems] == [f"reward.http.{name}" for name in values if name != "url"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ('{"scores": [true]}', "True for completion 0"),
+        ('{"scores": ["1.0"]}', "1.0 for completion 0"),
+        ('{"scores": [null]}', "None for completion 0"),
+        ('{"scores": [NaN]}', "nan for completion 0"),
+        ('{"scores": [1e999]}', "inf for completion 0"),
+        (f'{{"scores": [{10**400}]}}', "answered"),
+        (f'{{"scores": [{"9" * 5000}]}}', "answered"),
+        ('{"scores": {"0": 1.0}}', "answered"),
+        ("[" * 200_000, "answered"),
+        ('{"scores":' + "[" * 200_000 + "]" * 200_000 + "}", "answered"),
+        ("\udcff", "answered"),
+    ],
+)
+def test_scores_are_finite_numbers(service, answer, found):
+    service.replies = [(200, answer)]
+    with pytest.raises(TunesmithError, match=rf"{found}.*(\n.*)*expected: "):
+        ask(service, ["a"])
+
+
+class Dripping(BaseHTTPRequestHandler):
+    """Sends a byte now and then, for ever: of the answer, or of its headers."""
+
+    def do_POST(self) -> None:
+        if self.path == "/body":
+            self.send_response(200)
+            self.end_headers()
+        with contextlib.suppress(OSError):
+            while not self.server.stopped.wait(0.02):
+                self.wfile.write(b"a")
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.mark.parametrize("path", ["body", "head"])
+def test_a_dripping_service_has_a_time(path):
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
+    server.stopped = threading.Event()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    began = time.monotonic()
+    try:
+        plugin = Http(url=f"http://127.0.0.1:{server.server_port}/{path}", timeout=0.3, retries=0)
+        with pytest.raises(TunesmithError, match=r"no whole answer within|timed out"):
+            plugin.score(prompts=[[]], completions=["a"], rows=[{}])
+    finally:
+        server.stopped.set()
+        server.shutdown()
+        server.server_close()
+    assert time.monotonic() - began < 2
+
+
+def test_an_answer_has_a_size(service, monkeypatch):
+    monkeypatch.setattr("tunesmith_reward_http._LARGEST", 1 << 10)
+    service.replies = [(200, '{"scores": [' + " " * 2000 + "1.0]}")] * 5
+    with pytest.raises(TunesmithError, match="more than 0 MiB"):
+        ask(service, ["a"])
+    assert len(service.heard) == 1, "another attempt would not help"
+
+
+def test_a_header_that_cannot_be_sent_is_not_shown(service, monkeypatch):
+    monkeypatch.setenv("MY_SECRET", "hush\r\nhush")
+    with pytest.raises(TunesmithError, match="cannot be sent") as raised:
+        ask(service, ["a"], headers={"X-Secret": "MY_SECRET"})
+    assert "hush" not in str(raised.value) and service.heard == []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import os
+import queue
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -36,7 +39,7 @@ class Http:
 
     weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score
     url: Annotated[str, filled]  # of the service, http:// or https://
-    timeout: Annotated[float, above(0, most=86_400)] = 60.0  # seconds to wait for an answer
+    timeout: Annotated[float, above(0, most=86_400)] = 60.0  # seconds for a whole answer
     # further attempts when the service cannot be reached or is busy, 1, 2, 4, … seconds apart
     retries: Annotated[int, between(0, 12)] = 3
     batch_size: Annotated[int, at_least(1, most=1_000_000)] = 64  # completions in one request
@@ -82,19 +85,20 @@ class Http:
         Raises: TunesmithError that names the host, never a header.
         """
         headers = {"Content-Type": "application/json"}
-        headers |= {header: os.environ.get(variable, "") for header, variable in self.headers.items()}
+        headers |= {header: os.environ.get(variable, "").strip() for header, variable in self.headers.items()}
         request = urllib.request.Request(self.url, data=body, headers=headers, method="POST")
-        opener = urllib.request.build_opener(_NoRedirect)
         for attempt in range(self.retries + 1):
             try:
-                with opener.open(request, timeout=self.timeout) as response:
-                    answer: bytes = response.read(_LARGEST)
-                    return answer
+                return within(self.timeout, lambda: _answer(request, self.timeout))
             except urllib.error.HTTPError as error:
                 reason, helpful = f"status {error.code}", error.code in _LATER
                 error.close()
-            except (OSError, ValueError) as error:
+            except TooLarge as error:
+                reason, helpful = str(error), False
+            except (OSError, http.client.HTTPException) as error:
                 reason, helpful = str(getattr(error, "reason", error)) or type(error).__name__, True
+            except ValueError:  # whose message may hold the value of a header
+                reason, helpful = "the request cannot be sent; is a header's value one line of Latin letters?", False
             if not helpful or attempt == self.retries:
                 raise TunesmithError(
                     f"reward.http: {self._host()} gave no scores: {reason}.\n  is the service running?"
@@ -111,15 +115,65 @@ class Http:
     def _scores(self, answer: bytes, count: int) -> list[float]:
         """Raises: TunesmithError when the answer is not one finite number per completion."""
         try:
-            scores = [float(value) for value in json.loads(answer)["scores"]]
-        except (ValueError, KeyError, TypeError) as error:
+            found = json.loads(answer)["scores"]
+            if not isinstance(found, list):
+                raise TypeError
+            odd = [index for index, item in enumerate(found) if not _is_number(item)]
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             shown = answer[:80].decode(errors="replace")
             raise TunesmithError(
                 f'reward.http: {self._host()} answered {shown!r}.\n  expected: {{"scores": [number, …]}}'
             ) from error
-        if len(scores) != count or not all(map(math.isfinite, scores)):
-            raise TunesmithError(
-                f"reward.http: {self._host()} gave {len(scores)} scores for {count} completions, or some that are no "
-                "finite number"
-            )
-        return scores
+        if len(found) != count or odd:
+            what = f"{len(found)} scores for {count} completions"
+            if odd:
+                what = f"{str(found[odd[0]])[:40]} for completion {odd[0]} of {count}, which is no finite number"
+            raise TunesmithError(f'reward.http: {self._host()} gave {what}.\n  expected: {{"scores": [number, …]}}')
+        return [float(item) for item in found]
+
+
+def _is_number(item: Any) -> bool:
+    """Whether a score is a finite number: no text, no truth value, and none that a float cannot hold."""
+    return type(item) in (int, float) and math.isfinite(item)
+
+
+class TooLarge(Exception):
+    """An answer of more bytes than are read."""
+
+
+def _answer(request: urllib.request.Request, seconds: float) -> bytes:
+    """Post, and read an answer for as long as it may take, however slowly it comes."""
+    until = time.monotonic() + seconds
+    parts, length = [], 0
+    with urllib.request.build_opener(_NoRedirect).open(request, timeout=seconds) as response:
+        while part := response.read1(1 << 16):
+            parts.append(part)
+            length += len(part)
+            if length > _LARGEST:
+                raise TooLarge(f"the answer has more than {_LARGEST >> 20} MiB")
+            if time.monotonic() > until:
+                raise TimeoutError("timed out")
+    return b"".join(parts)
+
+
+def within(seconds: float, work: Callable[[], bytes]) -> bytes:
+    """Do something that has a time, which a socket's own limit is not: that one counts from byte to byte.
+
+    Raises: what the work raises; TimeoutError when it takes longer, and then it is left behind.
+    """
+    done: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            done.put(work())
+        except BaseException as error:
+            done.put(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        result = done.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no whole answer within {seconds:g} s") from None
+    if isinstance(result, BaseException):
+        raise result
+    return result
