@@ -11,7 +11,16 @@ from tunesmith import TunesmithError
 from tunesmith.validate import structured
 from tunesmith_adapter_oft import Oft
 from tunesmith_library_testing import AdapterSuite
-from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, logits_of, source_of, train
+from tunesmith_library_testing.parts import (
+    StubPlan,
+    collate,
+    estimate_of,
+    examples,
+    load_plain,
+    logits_of,
+    source_of,
+    train,
+)
 from tunesmith_library_testing.tiny import save_tiny_model
 
 
@@ -198,3 +207,18 @@ def test_check(options, key) -> None:
 def test_ranges(values) -> None:
     _, problems = structured(Oft, values, ("adapter",), "adapter=oft")
     assert [str(problem.key) for problem in problems] == [f"adapter.{name}" for name in values]
+
+
+def test_fused_experts_are_left_out_and_said(tiny_mixtures, caplog) -> None:
+    """Asked for by name they are refused; a plan says the same share as the run."""
+    folder = tiny_mixtures["qwen3_moe"]
+    with caplog.at_level(logging.INFO, logger="tunesmith"):
+        model = Oft(block_size=8).apply_adapter(load_plain(folder), None, source_of(folder))
+    assert not any("experts" in name for name, weight in model.named_parameters() if weight.requires_grad)
+    share = 100 * 2 * 12288 / (64 * model.config.vocab_size + 2 * (12288 + 24576 + 256))
+    said = f"{share:.0f}% of the weights (not: mlp.experts.gate_up_proj"
+    assert f"adapted: {said}" in caplog.text
+    (planned,) = Oft(block_size=8).estimate(estimate_of(load_plain(folder))).shares
+    assert planned.startswith(f"adapter, OFT: {said}")
+    with pytest.raises(TunesmithError, match=r"target_modules=down_proj: adapter=oft adapts linear layers"):
+        Oft(target_modules=["q_proj", "down_proj"]).apply_adapter(load_plain(folder), None, source_of(folder))

@@ -55,7 +55,7 @@ class Oft:
     def estimate(self, estimate: Estimate) -> Estimate:
         from .estimating import estimate_oft
 
-        return estimate_oft(estimate, self.target_modules, [*self.exclude_modules, *self.modules_to_save])
+        return estimate_oft(self, estimate)
 
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:

@@ -77,3 +77,47 @@ def test_what_is_trained_is_unknown_where_nobody_says(adapter, command):
         assert last == "not in it: gradients and optimizer states: no plugin says which weights are trained"
     else:
         assert first == "parameters: 100, 0 of them trained"
+
+
+@plugin
+class LinearLayersAlone:
+    """A quantizer that says nothing of what it covers."""
+
+    skip_modules: list[str] = []
+
+
+@pytest.mark.parametrize(("skip", "covered"), [([], 60), (["down"], 40)])
+def test_a_quantizer_that_says_nothing_is_taken_to_leave_experts_as_they_are(skip, covered):
+    """40 and 20 numbers in linear layers, 100 in experts, 40 in the head, and embeddings that do not count."""
+
+    @plugin
+    class Mixture:
+        @hookimpl
+        def estimate(self, estimate):
+            sizes = {"layers.0.up.weight": (4, 10), "layers.0.down.weight": (2, 10), "embed.weight": (100, 4)}
+            kinds = ("linear", "linear", "embedding")
+            weights = [Weight(name, size, kind, 16) for (name, size), kind in zip(sizes.items(), kinds, strict=True)]
+            weights += [
+                Weight("layers.0.experts.w", (5, 4, 5), "experts", 16),
+                Weight("head.weight", (10, 4), "head", 16),
+            ]
+            return Estimate("bf16", tuple(weights))
+
+    manager = pluggy.PluginManager("tunesmith")
+    manager.add_hookspecs(hookspecs)
+    pairs = (("model", Mixture()), ("quantizer", LinearLayersAlone(skip_modules=skip)))
+    selected = tuple(Selected(Entry(kind, "x"), instance) for kind, instance in pairs)
+    for item in selected:
+        manager.register(item.instance, item.entry.address)
+    (said,) = estimated(Plan("chat", RunOptions(), selected, {}), manager).shares
+    assert said.startswith(
+        f"quantizer, in few bits: {covered / 2:.0f}% of the weights (not: experts.w (50%), head (20%)"
+    )
+
+
+def test_no_share_that_is_not_whole_is_called_100():
+    weights = (Weight("a.weight", (1000, 1000), "linear", 16), Weight("b.weight", (2, 2), "linear", 16))
+    (said,) = Estimate("bf16", weights).reaching("adapter", {"a.weight"}).shares
+    assert said == "adapter: 99.99% of the weights (not: b (0.01%))"
+    (said,) = Estimate("bf16", weights).reaching("adapter", {"a.weight", "b.weight"}).shares
+    assert said == "adapter: 100% of the weights (none is left out)"

@@ -88,14 +88,15 @@ class Estimate:
         counts = {weight.name: weight.count for weight in self.weights if weight.is_matrix}
         return self._saying(what, *share(counts, names)) if counts else self
 
-    def updating(self, what: str, names: Collection[str]) -> Estimate:
+    def updating(self, what: str, names: Collection[str], rest: str = "by AdamW") -> Estimate:
         """The estimate, saying what share of the trained numbers an optimizer updates in its own way.
 
         Args:
             names: of the weights that it does not leave to AdamW.
+            rest: what becomes of the others.
         """
         counts = {weight.name: weight.count for weight in self.weights if weight.trained}
-        return self._saying(what, *share(counts, names, "the trained weights", "by AdamW")) if counts else self
+        return self._saying(what, *share(counts, names, "the trained weights", rest)) if counts else self
 
     def _saying(self, what: str, reached: str, rest: str) -> Estimate:
         return replace(self, shares=(*self.shares, f"{what}: {reached} ({rest})"))

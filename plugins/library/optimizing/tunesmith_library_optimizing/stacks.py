@@ -33,19 +33,20 @@ def stacked(model: nn.Module) -> dict[int, Matrices]:
     return found
 
 
-def say_updates(name: str, model: nn.Module, chosen: Collection[int], how: str) -> None:
+def say_updates(name: str, model: nn.Module, chosen: Collection[int], how: str, rest: str = "by AdamW") -> None:
     """Announce what share of the trained weights an optimizer updates in its own way, and which it leaves to AdamW.
 
     Args:
         name: of the optimizer's plugin.
         chosen: identities of its own weights.
         how: what it does with them: `14 matrices made orthogonal`.
+        rest: what becomes of the others.
     """
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     counts = {name: weight.numel() for name, weight in trained.items()}
     own = {name for name, weight in trained.items() if id(weight) in chosen}
-    reached, rest = share(counts, own, "the trained weights", "by AdamW")
-    announce(name, f"{reached}, {how}", rest)
+    reached, others = share(counts, own, "the trained weights", rest)
+    announce(name, f"{reached}, {how}", others)
 
 
 def _as_it_is(tensor: Tensor) -> Tensor:

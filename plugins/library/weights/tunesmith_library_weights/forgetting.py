@@ -94,7 +94,7 @@ def let_forget(module: nn.Module) -> None:
 def _forgetful(kind: Any) -> type:
     def forward(self: Any, *args: Any, **named: Any) -> Any:
         with forgetting(self):
-            return kind.forward(self, *args, **named)  # type: ignore[attr-defined]
+            return kind.forward(self, *args, **named)
 
     return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
 

@@ -38,10 +38,16 @@ class AdamW8bit:
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
+        from tunesmith_library_optimizing.stacks import say_updates
+
         from .optimizer import PerGroupAdamW8bit, weight_groups
 
+        groups = weight_groups(model, settings.weight_decay, self.embeddings_in_32_bit)
+        rounded = [weight for group in groups if group.get("optim_bits") != 32 for weight in group["params"]]
+        own = {id(weight) for weight in rounded if weight.numel() >= self.min_8bit_size}
+        say_updates("adamw8bit", model, own, "with moments in 8 bits", "in 32")
         return PerGroupAdamW8bit(  # type: ignore[no-untyped-call]
-            weight_groups(model, settings.weight_decay, self.embeddings_in_32_bit),
+            groups,
             lr=settings.learning_rate,
             betas=(settings.adam_beta1, settings.adam_beta2),
             eps=settings.adam_epsilon,

@@ -13,10 +13,14 @@ _BLOCK = 256  # numbers of a moment that share a scale
 def estimate_moments(estimate: Estimate, min_8bit_size: int, embeddings_in_32_bit: bool) -> Estimate:
     """Two moments of each weight: a byte for each number and a scale for each block, or 32 bits for small weights."""
 
-    def moments(weight: Weight) -> float:
+    def is_rounded(weight: Weight) -> bool:
         exact = weight.kind == "embedding" and embeddings_in_32_bit
-        if exact or weight.count < min_8bit_size:
+        return not exact and weight.count >= min_8bit_size
+
+    def moments(weight: Weight) -> float:
+        if not is_rounded(weight):
             return 8.0 * weight.count
         return 2.0 * weight.count + 8.0 * math.ceil(weight.count / _BLOCK)
 
-    return optimizer_bytes(estimate, moments)
+    own = {weight.name for weight in estimate.weights if weight.trained and is_rounded(weight)}
+    return optimizer_bytes(estimate, moments).updating("optimizer, moments in 8 bits", own, "in 32")

@@ -27,7 +27,8 @@ class Apollo:
     update_proj_gap: Annotated[int, at_least(1, most=1_000_000_000)] = 200
     scale: Annotated[float, above(0, most=1_000_000)] = 1.0  # the updates are multiplied by its root
     scale_type: Literal["channel", "tensor"] = "channel"  # one step size per row or column, or one per matrix
-    # layers to project: parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
+    # layers to project: parts of dotted names, or patterns with `*`; `all`: all linear layers and fused experts, but
+    # not the output head
     target_modules: list[str] | str = "all"
     layerwise: bool = False  # update each weight inside the backward pass, so that gradients need no memory
 

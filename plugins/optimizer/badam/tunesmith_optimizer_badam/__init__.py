@@ -56,13 +56,20 @@ class BAdam:
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
         """Raises: TunesmithError when no layer is found, or `start_block` is no block."""
         from tunesmith_library_optimizing.groups import adam_defaults
+        from tunesmith_library_weights.shares import share
 
         from .blocks import Order, layer_blocks, share_blocks
         from .optimizer import BlockAdamW
 
         if self.mode == "layer":
+            learning = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
             groups, names = layer_blocks(model, self.include_embedding, self.include_lm_head)
             announce("badam", f"{len(names)} blocks, {names[0]} to {names[-1]}", "one is trained at a time")
+            held = {id(weight) for group in groups for weight in group["params"]}
+            counts = {name: weight.numel() for name, weight in learning.items()}
+            own = {name for name, weight in learning.items() if id(weight) in held}
+            reached, frozen = share(counts, own, rest="frozen")
+            announce("badam", f"{reached} are in blocks", frozen)
         else:
             groups, names = share_blocks(model, self.update_ratio, self.mask_mode)
             announce("badam", f"1/{len(names)} of each matrix", "is trained at a time")

@@ -28,7 +28,8 @@ class GaLore:
     scale: Annotated[float, above(0, most=1_000_000)] = 0.25  # factor of the projected updates, α of the paper
     # which side of a gradient (out × in) is projected; std: the smaller, reverse_std: the larger, full: both
     proj_type: Literal["std", "reverse_std", "left", "right", "full"] = "std"
-    # layers to project: parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
+    # layers to project: parts of dotted names, or patterns with `*`; `all`: all linear layers and fused experts, but
+    # not the output head
     target_modules: list[str] | str = "all"
     layerwise: bool = False  # update each weight inside the backward pass, so that gradients need no memory
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from tunesmith.types import OptimizerSettings
 from tunesmith.validate import structured
 from tunesmith_library_testing import OptimizerSuite
-from tunesmith_library_testing.parts import StubPlan, load_plain
+from tunesmith_library_testing.parts import StubPlan, estimate_of, load_plain
 from tunesmith_optimizer_muon import Muon
 from tunesmith_optimizer_muon.together import divide
 
@@ -172,3 +174,23 @@ def test_lora_on_experts_is_made_orthogonal_expert_by_expert(tiny_mixtures) -> N
     for moved, scale in ((of_a, 1.0), (of_b, (64 / 4) ** 0.5)):
         values = torch.linalg.svdvals(moved.detach()) / scale
         assert values.min() > 0.6 and values.max() < 1.3
+
+
+def test_what_it_remembers_and_which_share_is_its_own(tiny_mixtures, caplog) -> None:
+    """The estimate of a whole training against the state after a step; the share in the run as in the plan."""
+    model = load_plain(tiny_mixtures["qwen3_moe"])
+    before = estimate_of(model)
+    trained = replace(before, weights=tuple(replace(weight, trained=True) for weight in before.weights))
+    found = Muon().estimate(trained)
+    with caplog.at_level(logging.INFO, logger="tunesmith"):
+        optimizer = Muon().build_optimizer(model=model, settings=OptimizerSettings(1e-3, 0.0, 0.9, 0.999, 1e-8))
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    held = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, torch.Tensor)]
+    expected = sum(value.numel() * value.element_size() for value in held if value.ndim > 0)
+    assert found.bytes("step")["optimizer states"] == expected
+    own, total = 2 * (12288 + 24576), sum(weight.numel() for weight in model.parameters())
+    said = f"{100 * own / total:.0f}% of the trained weights"
+    assert f"muon: {said}, 24 matrices made orthogonal (by AdamW: embed_tokens" in caplog.text
+    assert found.shares[0].startswith(f"optimizer, muon: {said} (by AdamW: embed_tokens")
