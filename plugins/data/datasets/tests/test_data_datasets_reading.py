@@ -242,3 +242,11 @@ def test_arrow_that_cannot_be_read(tmp_path):
     pyarrow.parquet.write_table(twice, tmp_path / "b.parquet")
     with pytest.raises(DataError, match=r"b\.parquet has 2 columns with the name 'text'"):
         list(read_records(tmp_path / "b.parquet"))
+
+
+def test_empty_files_among_others_are_named(tmp_path, caplog):
+    (tmp_path / "a.jsonl").write_text('{"a": 1}')
+    (tmp_path / "b.jsonl").write_text("")
+    source = Source("data.train[0]", "d", Entry(path=f"{tmp_path}/*.jsonl"))
+    assert len(find_files(source, lambda path, revision: Path(path), "local")) == 2
+    assert f"data.train[0]: empty files: {tmp_path / 'b.jsonl'}" in caplog.text

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tunesmith import DataError
 from tunesmith.errors import choices
+from tunesmith.messages import logger
 from tunesmith.types import Fetch
 from tunesmith_library_configuration.files import digest
 
@@ -38,6 +39,9 @@ def find_files(source: Source, fetch: Fetch, default_hub: str) -> list[Path]:
     if unreadable is not None or not files:
         what = f"cannot read {unreadable}" if unreadable else f"no files at {source.entry.path}"
         raise DataError(f"{source.key}: {what}\n  possible: {names()}")
+    empty = [str(path) for path in files if not path.stat().st_size]
+    if empty:
+        logger.warning("%s: empty files: %s", source.key, ", ".join(empty))
     return files
 
 
