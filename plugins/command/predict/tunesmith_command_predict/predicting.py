@@ -68,7 +68,7 @@ def predict(
 def _answered(session: ChatSession, prompts: Sequence[Prompt], seed: int) -> Iterator[str]:
     """The lines of prompts that are answered together, in their order: each when those before it are answered too."""
     predictions, ended, written = [""] * len(prompts), set(), 0
-    conversations = [Conversation(prompt.messages, prompt.tools) for prompt in prompts]
+    conversations = [Conversation(prompt.messages, prompt.tools, prompt.variables) for prompt in prompts]
     for piece in session.answer(conversations, Sampling(seed=seed)):
         predictions[piece.index] += piece.text
         if piece.finish_reason:

@@ -22,6 +22,7 @@ class Prompt:
     messages: list[Message]
     answer: str | None  # the expected one, where the data has it
     tools: list[Any] | None
+    variables: dict[str, Any]  # for the template
 
 
 def prompts_of(composition: Composition) -> list[Prompt]:
@@ -71,4 +72,5 @@ def prompt_of(name: str, row: Row) -> Prompt:
     else:
         raise DataError(f"it has no conversation, but {', '.join(sorted(row))}")
     answer = "\n".join(str(message.get("content") or "") for message in expected or []) if expected else None
-    return Prompt(name, messages, answer, row.get("tools"))
+    variables = {"enable_thinking": row["enable_thinking"]} if row.get("enable_thinking") is not None else {}
+    return Prompt(name, messages, answer, row.get("tools"), variables)

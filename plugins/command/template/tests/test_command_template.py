@@ -33,7 +33,8 @@ class Mine:
 GOOD = (
     "{{- greeting }}{% if tools %}{{- raise_exception('no tools') }}{% endif %}{%- for message in messages %}"
     "{{- '[' ~ message.role ~ ']' }}{% if message.role == 'assistant' %}"
-    "{% generation %}{{- message.content ~ '[END]' }}{% endgeneration %}{% else %}{{- message.content ~ '[END]' }}{% endif %}{{- '\\n' }}{%- endfor %}"
+    "{% generation %}{{- message.content ~ '[END]' }}{% endgeneration %}"
+    "{% else %}{{- message.content ~ '[END]' }}{% endif %}{{- '\\n' }}{%- endfor %}"
     "{{- '[assistant]' if add_generation_prompt }}"
 )
 

@@ -99,6 +99,11 @@ class ChatTemplate:
         return GENERATION_TAG.search(self.jinja) is not None
 
     @property
+    def switches_thinking(self) -> bool:
+        """Whether `enable_thinking` means something to the template."""
+        return bool(self.thinking and self.thinking.switch) or "enable_thinking" in self.jinja
+
+    @property
     def exported(self) -> str:
         """The Jinja for other programs, which renders the same there.
 

@@ -93,6 +93,15 @@ def test_tools_of_every_shape():
         parse_tools([{"description": "nothing"}])
 
 
+def test_whether_to_think_stands_beside_a_conversation():
+    where = Columns("any", ("enable_thinking",), {"enable_thinking": "think"})
+    for value, expected in ((True, True), (False, False), ("False", False), (None, None), ("", None)):
+        assert finish({"messages": []}, {"think": value}, where).get("enable_thinking") is expected
+    for wrong in (1, "yes", [True]):
+        with pytest.raises(DataError, match="enable_thinking must be true or false"):
+            finish({"messages": []}, {"think": wrong}, where)
+
+
 def test_tool_calls_that_are_wrong():
     for wrong in ("count()", {"arguments": {}}, ["count"], {"name": "count", "arguments": [1]}):
         with pytest.raises(DataError):

@@ -21,7 +21,7 @@ def label_of(record: Record, where: Columns) -> bool | None:
 
 
 def finish(row: Row, record: Record, where: Columns) -> Row:
-    """Add what stands beside the conversation: a system message where it has none, tools, media."""
+    """Add what stands beside the conversation: a system message where it has none, tools, whether to think, media."""
     first = row.get("messages") or row.get("prompt") or []
     system = where.get(record, "system")
     if system and not (first and first[0]["role"] == "system"):
@@ -29,6 +29,9 @@ def finish(row: Row, record: Record, where: Columns) -> Row:
     tools = parse_tools(where.get(record, "tools"))
     if tools:
         row["tools"] = tools
+    thinks = _switch(where.get(record, "enable_thinking"))
+    if thinks is not None:
+        row["enable_thinking"] = thinks
     return row | {field: media for field in MEDIA if (media := as_list(where.get(record, field)))}
 
 
@@ -49,6 +52,15 @@ def parse_label(value: Any, mapped: bool) -> bool | None:
             return bool(value)
         raise DataError(f"a label must be true or false, found {shorten(value)}")
     return None
+
+
+def _switch(value: Any) -> bool | None:
+    """Whether the model is to think in a row; None where it says nothing. Raises: DataError for anything else."""
+    if value is None or value == "" or isinstance(value, bool):
+        return value if isinstance(value, bool) else None
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    raise DataError(f"enable_thinking must be true or false, found {shorten(value)}")
 
 
 def labelled(messages: Sequence[Message], label: bool) -> Row:

@@ -181,6 +181,7 @@ TEXT = Of("text", (str,))
 MAPPING = Of("a mapping", (dict, Mapping))
 ANYTHING = Of("anything", (object,))
 NUMBER = Number()
+SWITCH = Of("true or false", (bool,))
 
 MEDIUM = Of("a path or bytes", (str, bytes, dict, Mapping))
 PARTS = ListOf(one_of(TEXT, Fields({"type": TEXT}, "a part with a type")))
@@ -202,6 +203,7 @@ CONVERSATION = JsonText(one_of(MESSAGE, ListOf(MESSAGE)))
 BESIDE: Mapping[str, Shape] = {
     "system": TEXT,
     "tools": TOOLS,
+    "enable_thinking": one_of(SWITCH, TEXT),
     **dict.fromkeys(("images", "videos", "audios"), one_of(MEDIUM, ListOf(MEDIUM))),
 }
 """What may stand beside a conversation, see `finish`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_chat import ChatTemplate, Thinking
 from tunesmith_library_formats import tallying
 from tunesmith_library_training.encoding import Spans, encode_conversations
 
@@ -34,6 +34,18 @@ def test_rows_that_lose_thoughts_are_counted(jinja: str, last: int, earlier: int
     counts = {what.partition(",")[0]: share.count for what, share in tally.shares.items()}
     found = {"lose the thought of their last answer": last, "lose the thoughts of earlier answers": earlier}
     assert counts == {what: number for what, number in found.items() if number}
+
+
+def test_a_row_switches_thoughts_for_itself(tiny_bpe: Any) -> None:
+    """Hybrid data; the template hears it under its own name, and rows that no template asks are counted."""
+    jinja = "{% for message in messages %}{{ message.content }}{% endfor %}{{ '!' if thinking is false else '' }}"
+    rows = [{"messages": [ASK], "enable_thinking": value} for value in (True, False, None)] + [{"messages": [ASK]}]
+    for thinking, ends, counted in ((Thinking(switch="thinking"), ["?", "!", "?", "?"], 0), (None, ["?"] * 4, 2)):
+        template = ChatTemplate("hybrid", jinja, ("</s>",), thinking=thinking).bind(tiny_bpe)
+        with tallying() as tally:
+            encoded = encode_conversations(rows, tiny_bpe, template, Spans(whole=True))
+        assert [tiny_bpe.decode(example["input_ids"])[-1] for example in encoded] == ends
+        assert sum(share.count for share in tally.shares.values()) == counted
 
 
 def test_without_a_tally_it_is_said_once(tiny_bpe: Any, caplog: Any) -> None:

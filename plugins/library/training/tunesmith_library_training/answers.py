@@ -90,7 +90,8 @@ class LogProbStage(CompletionStage):
 def _chat(row: Row, answer: Sequence[Message]) -> Row:
     """A conversation of which only the answer is trained."""
     prompt = [{**message, "weight": 0} for message in row["prompt"]]
-    return {"messages": [*prompt, *answer], "tools": row.get("tools")}
+    said = {name: row[name] for name in ("tools", "enable_thinking") if name in row}
+    return {"messages": [*prompt, *answer], **said}
 
 
 def answered(

@@ -16,11 +16,14 @@ from tunesmith.types import IGNORED, Message, Row
 from tunesmith_library_chat import ChatTemplate, Rendered, tokenize, tokenizer_of
 from tunesmith_library_formats import count
 
+from tunesmith_library_training.rows import variables_of
+
 _THOUGHT = re.compile(r"^\s*(?:<think>)?(.*?)</think>", re.DOTALL)
 _LAST_THOUGHT = "lose the thought of their last answer, for which the template has no place; another writes it"
 _EARLIER_THOUGHT = (
     "lose the thoughts of earlier answers, which the template leaves out as it does when the model is asked"
 )
+_NO_SWITCH = "say with enable_thinking whether to think, which the template has no switch for"
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,16 @@ class Spans:
 def encode_conversations(
     rows: Sequence[Row], processor: Any, template: ChatTemplate, spans: Spans
 ) -> list[dict[str, list[Any]]]:
-    """Tokenise conversations: rows with `messages`, and `tools` if any.
+    """Tokenise conversations: rows with `messages`, and `tools` and `enable_thinking` if any.
 
     Returns: one sequence per row: `input_ids`, `labels` (the token itself, or -100), and with `spans.weighted` the
         `weights` of the labels (0 where not trained).
     Raises: DataError for rows that the template refuses.
     """
-    rendered = [template.render(row["messages"], row.get("tools")) for row in rows]
+    rendered = [template.render(row["messages"], row.get("tools"), **variables_of(row)) for row in rows]
     if not rendered:
         return []
-    _count_lost_thoughts(rows, rendered, template.name)
+    _count_lost_thoughts(rows, rendered, template)
     encodings = tokenize(tokenizer_of(processor), rendered, control=template.control)
     return [
         _label(encoding, len(item.text), spans.of(row, item), spans.weighted)
@@ -68,9 +71,11 @@ def encode_conversations(
     ]
 
 
-def _count_lost_thoughts(rows: Sequence[Row], rendered: Sequence[Rendered], name: str) -> None:
-    """Count the rows with a thought that the template does not write, of the last answer and of those before it."""
-    losses = {_LAST_THOUGHT: 0, _EARLIER_THOUGHT: 0}
+def _count_lost_thoughts(rows: Sequence[Row], rendered: Sequence[Rendered], template: ChatTemplate) -> None:
+    """Count the rows with a thought that the template does not write, of the last answer and of those before it, and
+    those that say whether to think to a template that is not asked."""
+    switched = 0 if template.switches_thinking else sum(bool(variables_of(row)) for row in rows)
+    losses = {_LAST_THOUGHT: 0, _EARLIER_THOUGHT: 0, _NO_SWITCH: switched}
     for row, item in zip(rows, rendered, strict=True):
         answers = [message for message in row["messages"] if message["role"] == "assistant"]
         lost = [(thought := _thought_of(message)) != "" and thought not in item.text for message in answers]
@@ -78,7 +83,7 @@ def _count_lost_thoughts(rows: Sequence[Row], rendered: Sequence[Rendered], name
         losses[_EARLIER_THOUGHT] += any(lost[:-1])
     for what, number in losses.items():
         if number and not count(what, number):
-            _warn_of_thoughts(name, what)
+            _warn_of_thoughts(template.name, what)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from tunesmith import DataError
 from tunesmith.types import Message, Problem, Row
 from tunesmith_library_chat import ChatTemplate, tokenize, tokenizer_of
 
-from tunesmith_library_training.rows import Advise, require, warn_once
+from tunesmith_library_training.rows import Advise, require, variables_of, warn_once
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -51,7 +51,7 @@ def encode_prompts(
     if not prompts:
         return {"prompt_input_ids": [], "prompt": [], "row": []}
     rendered = [
-        template.render(messages, row.get("tools"), add_generation_prompt=True)
+        template.render(messages, row.get("tools"), add_generation_prompt=True, **variables_of(row))
         for (messages, _), row in zip(prompts, rows, strict=True)
     ]
     encodings = tokenize(tokenizer_of(processor), rendered, control=template.control)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunesmith import DataError
 from tunesmith.messages import logger
@@ -24,6 +24,11 @@ _NONE_SUITS = "choose another format"
 _ANSWERS = {"messages", "completion", "chosen", "rejected", "text", "label"}
 _UNANSWERED = "have no answer and are left out"
 _SILENT = "have an empty answer and are left out"
+
+
+def variables_of(row: Row) -> dict[str, Any]:
+    """What a row says of its own rendering: whether the model is to think in it."""
+    return {"enable_thinking": row["enable_thinking"]} if row.get("enable_thinking") is not None else {}
 
 
 def other_stages(plan: Plan) -> Advise:
