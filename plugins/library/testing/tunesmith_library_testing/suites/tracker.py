@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from tunesmith.options import options
 from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, Saved, StepEnded
+from tunesmith.validate import structured
 
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
@@ -74,6 +76,14 @@ class TrackerSuite(PluginSuite):
         self.tell([*events_of(first), *events_of(second)], tmp_path)
         missing = [name for name in self.writes if not (second / name).is_file()]
         assert not missing, f"not written for the second run: {', '.join(missing)}"
+
+    def test_its_files_stay_in_the_run(self) -> None:
+        """An option that names a file in the run's folder takes no other place, and no name of the run's own."""
+        named = [option.name for option in options(self.plugin) if "file" in option.name and option.type is str]
+        for name in named:
+            for wrong in ("../elsewhere", "/elsewhere", "run.yaml", "model.safetensors"):
+                _, problems = structured(self.plugin, {**self.options, name: wrong}, (self.kind,), "this tracker")
+                assert problems, f"{name}={wrong} is taken; declare {name}: Annotated[str, file_in_run]"
 
     def test_does_not_keep_the_run_waiting(self, tmp_path: Path) -> None:
         """A thousand steps without metrics take less than a second."""
