@@ -120,6 +120,7 @@ class Command:
         code = 1
         try:
             os.setsid()
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have had ignored
             descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)

@@ -31,15 +31,16 @@ class Eval:
             import tunesmith
             from tunesmith.cli.tables import print_table
 
-            from tunesmith_command_eval.results import COLUMNS, folder_of, model_of, rows_of, write
+            from tunesmith_command_eval.results import COLUMNS, folder_of, model_of, rows_of, seen_in, write
 
             config, overrides = model_of(config, overrides)
             folder = folder_of(config, overrides)
-            found = tunesmith.evaluate(config, overrides)
-            print_table(COLUMNS, rows_of(found))
-            if folder is None:
-                click.echo("nothing is written; output_dir=FOLDER keeps the numbers", err=True)
-            else:
-                click.echo(f"done: {write(found, folder)}")
+            with seen_in(folder):
+                found = tunesmith.evaluate(config, overrides)
+                print_table(COLUMNS, rows_of(found))
+                if folder is None:
+                    click.echo("nothing is written; output_dir=FOLDER keeps the numbers", err=True)
+                else:
+                    click.echo(f"done: {write(found, folder)}")
 
         return command

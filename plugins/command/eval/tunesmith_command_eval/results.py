@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -12,7 +13,10 @@ from typing import Any
 from tunesmith.compose import compose
 from tunesmith.errors import ConfigError
 from tunesmith.files import replacing
+from tunesmith_library_configuration.locks import at_work, beside, locked
 from tunesmith_library_evaluating import Evaluation, Measured
+
+_PATIENCE = 60.0  # seconds for which another evaluation may be writing its numbers
 
 COLUMNS = ("evaluator", "data set", "metric", "value", "standard error", "examples")
 
@@ -38,6 +42,12 @@ def folder_of(config: str | None, overrides: Sequence[str]) -> Path | None:
     return folder
 
 
+def seen_in(folder: Path | None) -> contextlib.AbstractContextManager[None]:
+    """While entered, nobody deletes a folder that is there, and nobody has it for himself."""
+    there = folder is not None and folder.exists()
+    return at_work(folder, "evaluations", "an evaluation") if folder and there else contextlib.nullcontext()
+
+
 def rows_of(evaluations: Sequence[Evaluation]) -> list[tuple[str, ...]]:
     """The rows of a table under `COLUMNS`."""
     return [
@@ -58,6 +68,12 @@ def write(evaluations: Sequence[Evaluation], folder: Path) -> Path:
     Returns: the file of the numbers.
     """
     target = folder / "evaluations.json"
+    with locked(beside(target), target, "an evaluation", patience=_PATIENCE):
+        _write(evaluations, folder, target)
+    return target
+
+
+def _write(evaluations: Sequence[Evaluation], folder: Path, target: Path) -> None:
     numbers = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {}
     for evaluation in evaluations:
         name = _short(evaluation.name)
@@ -67,7 +83,6 @@ def write(evaluations: Sequence[Evaluation], folder: Path) -> Path:
         numbers[name] = {"metrics": _metrics(evaluation), "settings": dict(evaluation.settings)}
     with replacing(target) as draft:
         draft.write_text(json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    return target
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, dict[str, dict[str, Any]]]:

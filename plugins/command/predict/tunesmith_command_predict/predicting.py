@@ -18,6 +18,7 @@ from tunesmith.messages import is_quiet
 from tunesmith.pipeline import plan
 from tunesmith.runs import is_run
 from tunesmith.types import Conversation, Sampling
+from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, refuse_locked
 from tunesmith_library_engine.sessions import ChatSession
 
 from tunesmith_command_predict.prompts import Prompt, prompts_of
@@ -47,11 +48,19 @@ def predict(
     session = ChatSession(config, overrides)  # refuses what cannot answer before the data is read
     prompts = prompts_of(compose(config, overrides))
     part = _part(target, config, overrides, prompts)
+    seed = plan(config, overrides, command="chat")[0].run.seed
+    with locked(beside(part), target, "answers"):
+        refuse_locked(target.parent / IN_FOLDER, target.parent)
+        _answer(session, prompts, part, seed)
+        os.replace(part, target)
+    return target
+
+
+def _answer(session: ChatSession, prompts: Sequence[Prompt], part: Path, seed: int) -> None:
+    """Add to a file the answers that it lacks."""
     done = _completed_lines(part)
     if done:
         announce("predictions", f"{done} of {len(prompts)} are there", f"in {part}, from an interrupted call")
-    seed = plan(config, overrides, command="chat")[0].run.seed
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with session, open(part, "a", encoding="utf-8") as file, _progress() as progress:
             task = progress.add_task("answering", total=len(prompts), completed=done)
@@ -61,8 +70,6 @@ def predict(
                 progress.advance(task)
     except KeyboardInterrupt as stop:
         raise Interrupted(f"the same command goes on from {part}") from stop
-    os.replace(part, target)
-    return target
 
 
 def _answered(session: ChatSession, prompts: Sequence[Prompt], seed: int) -> Iterator[str]:

@@ -12,7 +12,8 @@ import time
 import pytest
 from tunesmith_library_configuration import locks
 from tunesmith_library_configuration.errors import ConfigError
-from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, refuse_locked
+from tunesmith_library_configuration.folders import opened
+from tunesmith_library_configuration.locks import IN_FOLDER, at_work, beside, locked, refuse_locked
 from tunesmith_library_configuration.owners import this_process
 
 HOLDS = """
@@ -118,3 +119,29 @@ def test_a_lock_that_cannot_be_written_is_not_left_half(tmp_path, monkeypatch):
         locked(tmp_path / IN_FOLDER, tmp_path, "training").__enter__()
     assert not list(tmp_path.iterdir())
     assert beside(tmp_path / "model") == tmp_path / ".model.lock"
+
+
+def test_those_who_add_are_seen_by_whoever_wants_the_folder(tmp_path):
+    """Several may add something at once; a run that would delete it is refused, and refuses them while it is there."""
+    files = {"run.yaml": "a: 1\n"}
+    with opened(tmp_path, files, resume=False, overwrite=False):
+        (tmp_path / "result").touch()
+        with pytest.raises(ConfigError, match="training"), at_work(tmp_path, "evaluations", "an evaluation"):
+            pass
+    with at_work(tmp_path, "evaluations", "an evaluation"), at_work(tmp_path, "predictions", "answers"):
+        with pytest.raises(ConfigError, match="in use"), opened(tmp_path, files, resume=False, overwrite=True):
+            pass
+        assert (tmp_path / "result").exists()
+    with opened(tmp_path, files, resume=False, overwrite=True):
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["run.lock", "run.yaml"]
+
+
+def test_a_lock_may_be_waited_for(tmp_path):
+    lock = tmp_path / ".a.lock"
+    held = locked(lock, tmp_path, "an evaluation")
+    held.__enter__()
+    threading.Timer(0.2, held.__exit__, (None, None, None)).start()
+    with locked(lock, tmp_path, "an evaluation", patience=30):
+        assert lock.exists()
+    with locked(lock, tmp_path, "an evaluation"), pytest.raises(ConfigError):
+        locked(lock, tmp_path, "an evaluation", patience=0.1).__enter__()

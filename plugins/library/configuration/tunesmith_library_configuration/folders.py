@@ -40,6 +40,8 @@ def opened(folder: Path, files: Mapping[str, str], *, resume: bool, overwrite: b
     with locked(folder / IN_FOLDER, folder, "training"):
         try:
             remove_leftovers(folder)
+            for lock in folder.glob(".*.lock"):  # of those who add something to what a run left
+                refuse_locked(lock, folder)
             if not resume:
                 _clear(folder, overwrite)
             for name, text in files.items():

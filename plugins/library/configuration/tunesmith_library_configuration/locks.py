@@ -33,10 +33,11 @@ def beside(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def locked(lock: Path, folder: Path, work: str) -> Iterator[None]:
+def locked(lock: Path, folder: Path, work: str, patience: float = 0.0) -> Iterator[None]:
     """Hold a lock, and let go of it at the end, whatever that is.
 
     Args:
+        patience: seconds to wait for another process that has it.
         lock: the file, whose folder is made.
         folder: what it guards, for messages.
         work: what is done there: `training`, `an export`.
@@ -45,7 +46,7 @@ def locked(lock: Path, folder: Path, work: str) -> Iterator[None]:
     """
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        _acquire(lock, folder, work)
+        _acquire(lock, folder, work, time.monotonic() + patience)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written to: {shortage(error, lock.parent)}") from error
     try:
@@ -74,6 +75,24 @@ def writing(target: Path, work: str) -> Iterator[None]:
             ) from error
 
 
+def at_work(folder: Path, name: str, work: str) -> contextlib.AbstractContextManager[None]:
+    """Be seen while files are added to a folder, so that nobody deletes it; others may do the same.
+
+    Args:
+        name: of what is added.
+
+    Raises: ConfigError, when it is entered, while a process has the folder for itself.
+    """
+    return _seen(folder, folder / f".{name}.{this_process().mark}.lock", work)
+
+
+@contextlib.contextmanager
+def _seen(folder: Path, lock: Path, work: str) -> Iterator[None]:
+    with locked(lock, folder, work):
+        refuse_locked(folder / IN_FOLDER, folder)
+        yield
+
+
 def refuse_locked(lock: Path, folder: Path) -> None:
     """Raise ConfigError when another process holds a lock; one that a killed process left does not count."""
     found = _read(lock) if lock.exists() else None
@@ -81,7 +100,7 @@ def refuse_locked(lock: Path, folder: Path) -> None:
         raise _refusal(lock, folder, *found)
 
 
-def _acquire(lock: Path, folder: Path, work: str) -> None:
+def _acquire(lock: Path, folder: Path, work: str, deadline: float) -> None:
     while not _made(lock, work):
         found = _read(lock)
         if found is None:
@@ -92,6 +111,9 @@ def _acquire(lock: Path, folder: Path, work: str) -> None:
         elif found[0].is_dead:
             told = f"{found[1].get('work', 'work')} since {found[1].get('since', 'an unknown time')}"
             _logger.warning("%s: process %s (%s) was killed; its lock is taken over", folder, found[0].process, told)
+        elif time.monotonic() < deadline:
+            time.sleep(0.05)
+            continue
         else:
             raise _refusal(lock, folder, *found)
         _take_away(lock, found)
