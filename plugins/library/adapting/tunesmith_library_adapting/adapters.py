@@ -13,7 +13,7 @@ from tunesmith import TunesmithError, announce
 from tunesmith.messages import logger
 from tunesmith.types import ModelSource
 from tunesmith_library_publishing.adapters import as_loaded, names_for
-from tunesmith_library_weights.experts import shown_whole
+from tunesmith_library_weights.experts import packed_away, shown_whole
 
 from tunesmith_library_adapting.experts import adapted_share, over_packed
 
@@ -82,6 +82,7 @@ def ready_to_train(model: Any, what: str) -> Any:
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     trained, total = model.get_nb_trainable_parameters()
+    total += packed_away(model)
     if not trained:
         logger.warning("this adapter has no trainable weights")
     announce("trained", f"{trained:,} of {total:,} parameters ({trained / total:.2%})", what)

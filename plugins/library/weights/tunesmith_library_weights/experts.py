@@ -79,6 +79,14 @@ def fused_experts(model: nn.Module) -> list[ExpertWeight]:
     ]
 
 
+def packed_away(model: nn.Module) -> int:
+    """How many more numbers packed experts stand for than are stored of them."""
+    packed = [item for item in fused_experts(model) if item.packed]
+    chains: list[Any] = [item.owner._modules["parametrizations"] for item in packed]
+    stored = (chain[item.parameter].original for chain, item in zip(chains, packed, strict=True))
+    return sum(item.shape.numel() for item in packed) - sum(original.numel() for original in stored)
+
+
 def routers(model: nn.Module) -> dict[str, nn.Module]:
     """The modules that choose among fused experts, by name: `gate` or `router` beside them, with a row for each."""
     blocks, found = {}, {}
