@@ -46,12 +46,14 @@ lint: setup  ## style, types, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/template_table.py --check
 
 bench: setup  ## speed and memory, as docs/benchmarks.md reports them
 	$(BIN)/python tests/bench
 
 generate: setup  ## write the generated files anew
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/template_table.py
 
 wheels: setup  ## every distribution as a wheel, into dist/
 	@rm -rf dist

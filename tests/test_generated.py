@@ -20,6 +20,14 @@ def test_nothing_is_stale() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
+def test_the_table_of_templates_is_not_stale() -> None:
+    """Every template passes its checks, and the page says with which models' own texts it was compared."""
+    program = ROOT / "docs/template_table.py"
+    done = subprocess.run([sys.executable, str(program), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_hook_is_a_heading() -> None:
     headings = [
         line for line in (ROOT / "docs/hooks.md").read_text(encoding="utf-8").splitlines() if line[:4] == "### "

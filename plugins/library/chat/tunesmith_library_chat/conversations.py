@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Messages = tuple[dict[str, Any], ...]
@@ -92,3 +95,19 @@ CASES: Mapping[str, Case] = {
     "thought_off_answer": Case((_ASKED, _ANSWERED), variables={"enable_thinking": False}),
     "image": Case((_IMAGE,), prompt=True),
 }
+
+
+@functools.cache
+def read_renderings(file: Path) -> Mapping[str, Any]:
+    """What official templates make of `CASES`: by template `source`, `tokens`, `variables`, and `cases` by name.
+
+    A text that begins as another does is written `[that one's case, how many characters they share, the rest]`; here
+    all are whole. A file that is not there holds nothing.
+    """
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for official in found.values():
+        texts: dict[str, str] = {}
+        for case, text in official["cases"].items():
+            texts[case] = text if isinstance(text, str) else texts[text[0]][: text[1]] + text[2]
+        official["cases"] = texts
+    return found

@@ -6,7 +6,6 @@ import datetime
 import functools
 import importlib.metadata
 import inspect
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,27 +13,13 @@ from typing import Any, ClassVar
 import pytest
 from tunesmith_library_chat import ChatTemplate, TemplateFacts, conformance
 from tunesmith_library_chat.conformance import Check, Subject
+from tunesmith_library_chat.conversations import read_renderings
 from tunesmith_library_chat.plain_tokenizer import PlainTokenizer, special_tokens_in
 
 from tunesmith_library_testing.parts import CHAT, source_of
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
 _DAY = datetime.datetime(2026, 1, 2)  # on which the official renderings were made
-
-
-@functools.cache
-def _renderings(file: Path) -> Mapping[str, Any]:
-    """What a file of renderings holds, with its texts whole.
-
-    A text that begins as another does is written `[that one's case, how many characters they share, the rest]`.
-    """
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    for official in found.values():
-        texts: dict[str, str] = {}
-        for case, text in official["cases"].items():
-            texts[case] = text if isinstance(text, str) else texts[text[0]][: text[1]] + text[2]
-        official["cases"] = texts
-    return found
 
 
 class TemplateSuite(PluginSuite):
@@ -66,7 +51,7 @@ class TemplateSuite(PluginSuite):
     def official(self) -> Mapping[str, Any]:
         """The renderings of the official template: tokens, variables, cases."""
         file = Path(inspect.getfile(type(self))).parent / "renderings.json"
-        found: Mapping[str, Any] = _renderings(file).get(self.facts.name, {})
+        found: Mapping[str, Any] = read_renderings(file).get(self.facts.name, {})
         return found
 
     def processor(self) -> Any:
