@@ -414,7 +414,7 @@ def on_event(event: types.Event) -> None:
 
     Called: on the main process: RunStarted, StepEnded, Evaluated, Saved, RunEnded. RunEnded always comes, also after
         an error; StepEnded comes at every step and must return quickly.
-    Composition: event, all trackers.
+    Composition: event, all trackers; one that raises is reported once, the others and the run go on.
     Since: 0.1
     """
 
