@@ -70,7 +70,11 @@ def test_the_share_that_is_reached_is_said(folders):
     before = estimate_of(load_plain(folders["experts"]))
     head = next(weight.count for weight in before.weights if weight.kind == "head")
     total = attention + experts + router + head
-    (every,) = Lora().estimate(before).shares
+    # one layer's experts are added up at a time, here in float32
+    found = Lora().estimate(before)
+    assert found.bytes("forward")["experts of a layer, with what LoRA adds"] == 4 * 24576
+    assert set(found.bytes("step")) == {"weights"}
+    (every,) = found.shares
     assert every.startswith(f"adapter, LoRA: {100 * (attention + experts) / total:.0f}% of the weights (not: lm_head")
     (attention_alone,) = Lora(exclude_modules=["experts"]).estimate(before).shares
     assert f"{100 * attention / total:.0f}% of the weights (not: mlp.experts.gate_up_proj" in attention_alone

@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
+from tunesmith_library_estimates.activations import computed_experts
 from tunesmith_library_estimates.estimation import Estimate, Weight
 from tunesmith_library_weights.patterns import matches, matches_any
 
@@ -32,6 +33,7 @@ def estimate_lora(lora: Lora, estimate: Estimate) -> Estimate:
     reached |= {weight.name.removesuffix(".modules_to_save") for weight in whole}
     beside = [*_beside(lora, adapted), *whole, *_tokens(lora, estimate)]
     found = replace(estimate, weights=tuple(weights)).reaching("adapter, LoRA", reached)
+    found = computed_experts(found, "experts of a layer, with what LoRA adds", reached)
     return replace(found, weights=(*weights, *beside))
 
 

@@ -10,7 +10,7 @@ such an input for each of the layers.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 
@@ -45,6 +45,22 @@ def activations(estimate: Estimate, recomputes: bool) -> Estimate:
         made = made.plus("activations of one layer", Memory(bytes_per_token=max(kept), phases=("backward",)))
     copies = sum(2 * weight.count for weight in estimate.weights if _is_cast(estimate, weight))
     return made.plus("weights in 16 bits", Memory(copies, phases=("forward", "backward"))) if copies else made
+
+
+def computed_experts(estimate: Estimate, what: str, names: Collection[str]) -> Estimate:
+    """Add the fused experts of one layer in the numbers that are computed in: those that are made anew at each use.
+
+    Args:
+        what: they are, as in `experts of a layer, dequantised`.
+        names: of the weights.
+    """
+    layers: dict[int | None, int] = defaultdict(int)
+    for weight in estimate.weights:
+        if weight.kind == "experts" and weight.name in names:
+            layers[layer_of(weight)] += weight.count
+    if not layers:
+        return estimate
+    return estimate.plus(what, Memory(max(layers.values()) * _computed(estimate), phases=("forward", "backward")))
 
 
 def layer_of(weight: Weight) -> int | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tunesmith_library_weights.patterns import matches_any
 
+from tunesmith_library_estimates.activations import computed_experts
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 
 
@@ -39,6 +40,7 @@ def in_few_bits(
         return replace(weight, bits=bits(weight)) if weight.name in covered else weight
 
     made = replace(estimate, weights=tuple(map(fewer, estimate.weights))).reaching(f"quantizer, {what}", covered)
+    made = computed_experts(made, "experts of a layer, dequantised", covered)
     if not loads_whole:
         return made
     saved = sum(weight.bytes for weight in estimate.weights) - sum(weight.bytes for weight in made.weights)

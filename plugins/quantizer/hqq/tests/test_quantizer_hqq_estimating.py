@@ -37,3 +37,4 @@ def test_fused_experts_too(tmp_path):
     folder = save_tiny_model(tmp_path, architecture="qwen3_moe", **sizes)
     found = Hqq().estimate(estimate_of(load_plain(folder)))
     assert found.bytes("step")["weights"] == pytest.approx(held(Hqq().quantize(load_plain(folder))), rel=2e-3)
+    assert found.bytes("forward")["experts of a layer, dequantised"] == 4 * 4 * 3 * 64 * 64
