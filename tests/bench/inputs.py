@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ SHARED = Path(os.environ.get("TUNESMITH_SHARED", Path(__file__).parents[3] / "sh
 
 
 def tokenizer_folder(name: str, scratch: Path) -> tuple[Path, str]:
-    """The folder of a real tokenizer, or of a tiny one, and what to call it."""
+    """A folder with a real tokenizer, or with a tiny one, and the config of a model; and what to call it."""
     folder = SHARED / "tokenizers" / name
+    scratch.mkdir(parents=True, exist_ok=True)
+    (scratch / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}))
     if folder.is_dir():
-        return folder, name
+        shutil.copytree(folder, scratch, dirs_exist_ok=True)
+        return scratch, name
     from tunesmith_library_testing.tiny import tiny_tokenizer
 
     tiny_tokenizer([json.dumps(row) for row in instructions(2000)], vocab_size=8000).save_pretrained(scratch)
