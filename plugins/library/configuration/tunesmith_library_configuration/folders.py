@@ -79,10 +79,10 @@ def changed_problems(
         now: its configuration as it would be recorded.
         is_free: whether an option, by the parts of its key, may change.
     """
-    record = newest_record(folder)
+    checkpoint, former = newest_record(folder) or (folder, now)
     problems = []
-    for key, was, value in changes(record[1], now) if record else ():
-        message = f"{'.'.join(key)} was {_shown(was)} when {record[0]} was written, and is {_shown(value)} now."
+    for key, was, value in changes(former, now):
+        message = f"{'.'.join(key)} was {_shown(was)} when {checkpoint} was written, and is {_shown(value)} now."
         if is_free(key):
             problems.append(Problem(".".join(key), message, "from here on it is the new one", "warning"))
         else:

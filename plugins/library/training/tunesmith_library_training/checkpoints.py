@@ -62,7 +62,7 @@ def newest(output_dir: Path, facts: Mapping[str, Any]) -> Path | None:
 
     Raises: TunesmithError when all are damaged, or the training data has another size.
     """
-    damaged = []
+    damaged: list[tuple[Path, str]] = []
     for folder in reversed(_all(output_dir)):
         found = _damage(folder)
         if found is None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ class Run:
             made = self._make_checkpoint(folder, {"facts": dict(facts), "made_of": dict(self.job.made_of)}, write)
             if made:
                 checkpoints.rotate(self.job.output_dir, save_total_limit, best)
-        made = processes.gathered(made)[0]
+        made = bool(processes.gathered(made)[0])
         if made:
             self.emit(Saved(step, folder))
         return made
@@ -238,7 +238,7 @@ def _write(job: TrainingJob, outcome: Outcome, folder: Path) -> None:
 
 def checkpoint_size(model: Any) -> int:
     """About how many bytes a checkpoint takes: what is trained, and two states of an optimizer for each weight."""
-    weights = getattr(model, "parameters", list)()
+    weights: Iterable[Any] = getattr(model, "parameters", list)()
     return sum(weight.numel() * (weight.element_size() + 8) for weight in weights if weight.requires_grad)
 
 

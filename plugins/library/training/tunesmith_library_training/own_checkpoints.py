@@ -14,6 +14,8 @@ from tunesmith_library_training import states
 
 if TYPE_CHECKING:
     from transformers import Trainer
+
+    from tunesmith_library_training.envelope import Run
 else:
     Trainer = object
 
@@ -29,6 +31,10 @@ class OwnCheckpoints(Trainer):
     A sharded model's are left to transformers, which gathers or spreads them.
     """
 
+    run: Run
+    args: Any  # of `OneDevice`
+    optimizer: Any
+    lr_scheduler: Any
     asked: list[dict[str, Any]]  # the optimizer's options by group, as the run's configuration has them
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
