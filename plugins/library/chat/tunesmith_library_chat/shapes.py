@@ -132,7 +132,7 @@ def python_calls(body: str, types: Types) -> list[Call] | None:
     try:
         if text.startswith("["):
             parsed: Any = ast.parse(text, mode="eval").body
-            nodes = parsed.elts if isinstance(parsed, ast.List) else [None]
+            nodes: list[Any] = parsed.elts if isinstance(parsed, ast.List) else [None]
         else:
             nodes = [statement.value if isinstance(statement, ast.Expr) else None for statement in ast.parse(text).body]
         return _all([_python_call(node) for node in nodes])

@@ -90,8 +90,8 @@ class LogProbStage(CompletionStage):
 def _chat(row: Row, answer: Sequence[Message]) -> Row:
     """A conversation of which only the answer is trained."""
     prompt = [{**message, "weight": 0} for message in row["prompt"]]
-    said = {name: row[name] for name in ("tools", "enable_thinking") if name in row}
-    return {"messages": [*prompt, *answer], **said}
+    made: Row = {name: row[name] for name in ("tools", "enable_thinking") if name in row}
+    return {**made, "messages": [*prompt, *answer]}
 
 
 def answered(
