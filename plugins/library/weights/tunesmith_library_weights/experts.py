@@ -83,7 +83,7 @@ def packed_away(model: nn.Module) -> int:
     """How many more numbers packed experts stand for than are stored of them."""
     packed = [item for item in fused_experts(model) if item.packed]
     chains: list[Any] = [item.owner._modules["parametrizations"] for item in packed]
-    stored = (chain[item.parameter].original for chain, item in zip(chains, packed, strict=True))
+    stored: list[Tensor] = [chain[item.parameter].original for chain, item in zip(chains, packed, strict=True)]
     return sum(item.shape.numel() for item in packed) - sum(original.numel() for original in stored)
 
 
