@@ -11,7 +11,7 @@ from tunesmith import announce, hookimpl
 
 from tunesmith_library_chat.facts import TemplateFacts
 from tunesmith_library_chat.template import ChatTemplate
-from tunesmith_library_chat.thoughts import Thinking
+from tunesmith_library_chat.thoughts import Thinking, announce_empty_thoughts
 from tunesmith_library_chat.tokenizers import tokenizer_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class FamilyTemplate:
             thinking=facts.thinking or Thinking(),
         )
         template = template if facts.thinking else template.with_written_thoughts()
-        template = template.with_variables(**facts.variables).with_variables(**self._variables())
+        template = template.with_variables(**facts.variables)
+        template = template.with_variables(**template.switched(self._variables()))
         return template.with_default_system(self.default_system)
 
     def _variables(self) -> dict[str, Any]:
@@ -62,6 +63,12 @@ class ThinkingTemplate(FamilyTemplate):
     """A template with a form for thoughts."""
 
     train_empty_thought: bool = False  # train the empty thought of an answer without one: a model may unlearn to think
+
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        super().configured(plan)
+        if plan.command == "train":
+            announce_empty_thoughts(self.train_empty_thought)
 
     @hookimpl
     def chat_template(self, processor: Any) -> ChatTemplate:

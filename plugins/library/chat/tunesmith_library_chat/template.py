@@ -134,7 +134,7 @@ class ChatTemplate:
         Raises: DataError when the template refuses the conversation, with the template's reason.
         """
         turns = [canonical(message, content_form(self.jinja)) for message in messages]
-        given = {**self._switched(variables), "tools": list(tools) if tools else None}
+        given = {**self.switched(variables), "tools": list(tools) if tools else None}
         rendered = self._guarded(turns, add_generation_prompt, given)
         if self.thinking and not self.train_empty_thought:
             rendered = replace(rendered, spans=behind_empty_thoughts(rendered.text, rendered.spans, self.thinking))
@@ -205,8 +205,8 @@ class ChatTemplate:
         reader = self.reader(conversation)
         return message_of(reader.push(text) + reader.finish())
 
-    def _switched(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Variables of one rendering, `enable_thinking` under the template's own name for it."""
+    def switched(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Variables that are given, `enable_thinking` under the template's own name for it."""
         given = dict(variables)
         if self.thinking and self.thinking.switch and "enable_thinking" in given:
             given[self.thinking.switch] = given.pop("enable_thinking")

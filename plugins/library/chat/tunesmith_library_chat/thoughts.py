@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tunesmith.messages import announce
+
 from tunesmith_library_chat.spans import Span
 
 WRITTEN_THOUGHTS = """\
@@ -37,6 +39,12 @@ class Thinking:
     def begun(self, prompt: str) -> bool:
         """Whether a prompt ends inside a thought, which the answer goes on with."""
         return prompt.rstrip().endswith(self.open.rstrip())
+
+
+def announce_empty_thoughts(trained: bool) -> None:
+    """Say what becomes of the empty thoughts that a template writes."""
+    why = "an answer without thought teaches" if trained else "data without thoughts would teach"
+    announce("template.train_empty_thought", str(trained).lower(), f"{why} the model not to think")
 
 
 def behind_empty_thoughts(text: str, spans: Sequence[Span], thinking: Thinking) -> tuple[Span, ...]:

@@ -19,6 +19,7 @@ from tunesmith.types import ModelSource, Problem
 from tunesmith_library_chat import ChatTemplate, find_stop, own_template, tokenizer_of
 from tunesmith_library_chat.chatml import CHATML
 from tunesmith_library_chat.detection import Detected, detect, read_facts, same_format
+from tunesmith_library_chat.thoughts import announce_empty_thoughts
 
 from .open_thoughts import open_thought, with_open_thought
 
@@ -51,8 +52,12 @@ class Auto:
     @hookimpl
     def chat_template(self, processor: Any, source: ModelSource) -> ChatTemplate:
         template = self._chosen(processor, source).with_default_system(self.default_system)
-        template = template.with_variables(enable_thinking=self.enable_thinking).with_variables(**self.variables)
+        template = template.with_variables(
+            **template.switched({"enable_thinking": self.enable_thinking, **self.variables})
+        )
         template = _answering_in_thought(template, processor)
+        if source.training and template.thinking:
+            announce_empty_thoughts(self.train_empty_thought)
         return replace(template, train_empty_thought=self.train_empty_thought)
 
     def _chosen(self, processor: Any, source: ModelSource) -> ChatTemplate:

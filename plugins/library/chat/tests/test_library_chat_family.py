@@ -1,0 +1,118 @@
+"""What families of templates are made of: options, aliases, thoughts, announcements."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from tunesmith import plugin
+from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
+from tunesmith_library_chat.plain_tokenizer import PlainTokenizer
+
+JINJA = (
+    "{%- for message in messages %}{{- '<' ~ message.role ~ '>' }}{%- if message.role == 'assistant' %}"
+    "{%- generation %}{{- '<think>' ~ (message.THOUGHT or '') ~ '</think>' if THINKS }}"
+    "{{- message.content ~ eos_token }}{%- endgeneration %}{%- else %}{{- message.content }}{%- endif %}{%- endfor %}"
+    "{{- '<assistant>' ~ (mood or '') ~ ('!' if thinking is false else '') if add_generation_prompt }}"
+)
+ASK = {"role": "user", "content": "Hi?"}
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package with the Jinja files of the two templates below."""
+    folder = tmp_path / "tunesmith_template_mine"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "thinks.jinja").write_text(JINJA.replace("THOUGHT", "reasoning").replace("THINKS", "true"))
+    (folder / "plain.jinja").write_text(JINJA.replace("message.THOUGHT", "''").replace("THINKS", "false"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tunesmith_template_mine", raising=False)
+    for cls in (Plain, Hybrid):
+        monkeypatch.setattr(cls, "__module__", "tunesmith_template_mine.family")
+
+
+@plugin
+class Plain(FamilyTemplate):
+    """Without thoughts."""
+
+    traits: ClassVar = TemplateFacts(
+        name="plain", file="plain.jinja", aliases={"old": "template=hybrid thinks", "older": ""}
+    )
+
+    mood: str | None = None  # in the prompt
+
+
+@plugin
+class Hybrid(SwitchedTemplate):
+    """With thoughts."""
+
+    traits: ClassVar = TemplateFacts(
+        name="hybrid", file="thinks.jinja", stop=("</s>",), thinking=Thinking(switch="thinking")
+    )
+
+
+def template(made: Any) -> Any:
+    tokenizer = PlainTokenizer(eos_token="</s>")
+    return made.chat_template(tokenizer).bind(tokenizer)
+
+
+def said(made: Any, **message: Any) -> list[str]:
+    rendered = template(made).render([ASK, {"role": "assistant", "content": "Yes.", **message}])
+    return [rendered.text[span.start : span.end] for span in rendered.spans]
+
+
+def test_options_are_variables_of_the_jinja() -> None:
+    for made, prompt in ((Plain(), ""), (Plain(mood="glad"), "glad"), (Hybrid(enable_thinking=False), "!")):
+        assert template(made).render([ASK], add_generation_prompt=True).text == f"<user>Hi?<assistant>{prompt}"
+    assert template(Plain()).stop == ("</s>",), "no stop is the tokenizer's end of sequence"
+    assert template(Plain(default_system="Hm.")).render([ASK]).text == "<system>Hm.<user>Hi?"
+
+
+def test_a_conversation_switches_thoughts_under_its_own_name() -> None:
+    made = template(Hybrid())
+    for value, prompt in ((False, "!"), (True, ""), (None, "")):
+        text = made.render([ASK], add_generation_prompt=True, enable_thinking=value).text
+        assert text == f"<user>Hi?<assistant>{prompt}"
+    off = template(Hybrid(enable_thinking=False))
+    assert off.render([ASK], add_generation_prompt=True, enable_thinking=True).text.endswith("<assistant>")
+
+
+def test_thoughts() -> None:
+    """Empty ones are not trained unless that is wanted; families without a form write them before the content."""
+    assert said(Hybrid(), reasoning="Hm.") == ["<think>Hm.</think>Yes.</s>"]
+    assert said(Hybrid()) == ["Yes.</s>"]
+    assert said(Hybrid(train_empty_thought=True)) == ["<think></think>Yes.</s>"]
+    assert said(Plain()) == ["Yes.</s>"]
+    assert said(Plain(), reasoning="\nHm.") == ["<think>\nHm.\n</think>\n\nYes.</s>"]
+
+
+def test_a_thought_before_parts_and_calls() -> None:
+    """What a template without thoughts is given is put before content of every kind, and other turns stay."""
+    parts = [{"type": "text", "text": "Yes."}]
+    jinja = (
+        "{%- for message in messages %}{{- message.content | tojson }}{%- endfor %}{# for part in message.content #}"
+    )
+
+    made = replace(template(Plain()), jinja=jinja).with_written_thoughts()
+    chat = [{**ASK, "reasoning": "no"}, {"role": "assistant", "content": parts, "reasoning": "Hm."}]
+    written = [{"type": "text", "text": "<think>\nHm.\n</think>\n\n"}, *parts]
+    assert made.render(chat).text == json.dumps([{"type": "text", "text": "Hi?"}]) + json.dumps(written)
+
+
+def test_what_is_announced(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "tunesmith")
+    for made, name, command in ((Plain(), "old", "train"), (Plain(), "plain", "train"), (Hybrid(), "hybrid", "train")):
+        plan: Any = SimpleNamespace(name=lambda kind, name=name: name, command=command)
+        made.configured(plan)
+    Hybrid().configured(SimpleNamespace(name=lambda kind: "hybrid", command="chat"))  # type: ignore[arg-type]
+    assert [record.getMessage() for record in caplog.records] == [
+        "template: plain (old is another name of it; template=hybrid thinks)",
+        "template.train_empty_thought: false (data without thoughts would teach the model not to think)",
+    ]
