@@ -137,8 +137,8 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
     unknown = (Selected(Entry(item.kind, item.name), None) for item in absent)
     selected = tuple(sorted((*made.selected, *unknown), key=lambda item: order[item.entry.kind]))
     config, origins = resolved(made, composition, command), {**composition.origins, **made.origins}
-    told = (*composition.notices, *_of_another_command(composition, command), *notices, *made.notices)
-    told = (*told, *unrecorded(composition, command, catalog))
+    notices += [*made.notices, *unrecorded(composition, command, catalog)]
+    told = (*composition.notices, *_of_another_command(composition, command), *notices)
     return Plan(command, made.run, selected, config, origins, told, catalog), problems
 
 

@@ -8,7 +8,6 @@ import functools
 import importlib.metadata
 import importlib.resources
 import json
-import os
 import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ from tunesmith.errors import PluginError, choices, nearest
 from tunesmith.kinds import KINDS
 from tunesmith_library_configuration.recipes import GROUP as RECIPES
 from tunesmith_library_configuration.restricting import restricted
+from tunesmith_library_configuration.strays import Stray, strays
 from tunesmith_library_configuration.versions import specifier_of
 
 _PREFIX = "tunesmith."
@@ -46,20 +46,6 @@ class Entry:
     @property
     def origin(self) -> str:
         return f"{self.distribution} {self.version}"
-
-
-@dataclass(frozen=True)
-class Stray:
-    """An entry point in a group that is no kind's, which is nobody's plugin until its author mends it."""
-
-    group: str
-    name: str
-    origin: str
-
-    def __str__(self) -> str:
-        meant = nearest(self.group.removeprefix(_PREFIX), KINDS)
-        advice = f"{_PREFIX}{meant} is meant?" if meant else f"possible: {', '.join(_PREFIX + kind for kind in KINDS)}"
-        return f"{self.origin} offers {self.name} in the group {self.group}, which is no kind's; {advice}"
 
 
 class MissingPluginError(PluginError):
@@ -91,23 +77,17 @@ class Catalog:
         (`adapter.lora`, `adapter=lora`) or a distribution (`tunesmith-adapter-lora`).
         """
         found: dict[str, list[Entry]] = {}
-        strays = []
+        astray: list[Stray] = []
         for distribution in importlib.metadata.distributions():
             points = [point for point in distribution.entry_points if point.group.startswith(_PREFIX)]
             if points:
                 name = re.sub(r"[-_.]+", "-", distribution.name).lower()
                 if name not in found:  # the first on the path is the one that is imported
                     found[name] = list(_entries(name, distribution, points))
-                    strays += [
-                        Stray(point.group, point.name, f"{name} {distribution.version}")
-                        for point in points
-                        if point.group.removeprefix(_PREFIX) not in KINDS and point.group != RECIPES
-                    ]
+                    astray += strays(distribution, name, _PREFIX, KINDS, (RECIPES,))
         entries = [entry for entries in found.values() for entry in entries]
-        chosen = os.environ.get("TUNESMITH_PLUGINS", "")
-        shown, restriction = restricted(entries, _called, "TUNESMITH_PLUGINS", chosen)
-        hidden = {entry.address for entry in entries} - {entry.address for entry in shown}
-        return cls(shown, restriction, strays, hidden)
+        shown, restriction = restricted(entries, _called, "TUNESMITH_PLUGINS")
+        return cls(shown, restriction, astray, {entry.address for entry in entries if entry not in shown})
 
     @classmethod
     def of(cls, plugins: Mapping[str, type]) -> Catalog:

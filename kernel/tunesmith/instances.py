@@ -147,8 +147,8 @@ def _requirements(
     for item in selected:
         try:
             with noted(f"requires of {item.entry.address}"):
-                plugin = item.draft if item.instance is None else item.instance
-                found += [(requirement, item) for requirement in _called(plugin, catalog)]
+                called = _called(item.draft if item.instance is None else item.instance, catalog)
+                found += [(requirement, item) for requirement in called]
         except TunesmithError as error:
             problems.append(problem_of(error, Key(item.entry.kind)))
         if item.entry.kind == "model" and hasattr(item.instance, "path"):

@@ -3,6 +3,4 @@
 from tunesmith_library_configuration.keys import Key as Key
 from tunesmith_library_configuration.keys import Origin as Origin
 from tunesmith_library_configuration.keys import Origins as Origins
-from tunesmith_library_configuration.keys import Part as Part
-from tunesmith_library_configuration.keys import everywhere as everywhere
 from tunesmith_library_configuration.keys import nearest_origin as nearest_origin

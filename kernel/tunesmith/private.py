@@ -33,8 +33,8 @@ def find_in_file(
     if found is None:
         raise PluginError(f"{kind}={name}: there is no file {places[0]}.\nwrite FILE.py:CLASS")
     if not attribute:
-        possible = choices("", [f"{name}:{thing}" for thing in defined_in(found)])
-        raise PluginError(f"{kind}={name} names a file, and not what of it is meant.\n{possible}")
+        possible = [f"{name}:{thing}" for thing in defined_in(found)]
+        raise PluginError(f"{kind}={name} names a file, and not what of it is meant.\n{choices('', possible)}")
     digest = hashlib.sha256(found.read_bytes()).hexdigest()
     return found, digest, functools.partial(_load, kind, found, attribute, digest)
 

@@ -5,8 +5,6 @@ from tunesmith_library_configuration.ranges import above as above
 from tunesmith_library_configuration.ranges import at_least as at_least
 from tunesmith_library_configuration.ranges import below as below
 from tunesmith_library_configuration.ranges import between as between
-from tunesmith_library_configuration.ranges import numbers_in as numbers_in
-from tunesmith_library_configuration.ranges import range_of as range_of
 from tunesmith_library_configuration.texts import file_in_run as file_in_run
 from tunesmith_library_configuration.texts import filled as filled
 from tunesmith_library_configuration.texts import path_like as path_like

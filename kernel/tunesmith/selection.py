@@ -15,6 +15,7 @@ from tunesmith.keys import Key
 from tunesmith.kinds import CONFIGURED, KINDS, Kind
 from tunesmith.planning import problem_of
 from tunesmith.types import Problem
+from tunesmith_library_configuration.requirements import locked
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,10 @@ def select(named: tuple[Wanted, ...], composition: Composition, catalog: Catalog
                 notices.append(_admitted(item, entry, composition))
             found.append(Choice(item, entry, catalog.load(entry)))
         except MissingPluginError as error:
-            locked = _locked(item, composition)
-            absent[item] = "" if locked else error.distribution or ""
-            if locked:
-                problems.append(Problem(item.key, f"no installed plugin provides {item.label}.", locked))
+            made_with = locked(composition.run_folder, item.label)
+            absent[item] = "" if made_with else error.distribution or ""
+            if made_with:
+                problems.append(Problem(item.key, f"no installed plugin provides {item.label}.", made_with))
             elif error.distribution is None:
                 problems.append(problem_of(error, item.key))
             elif not error.distribution:
@@ -168,17 +169,6 @@ def _admitted(item: Wanted, entry: Entry, composition: Composition) -> str:
             f"if you know the file, say so: {say}"
         )
     return f"{item.kind}: {item.name} (your file, {entry.version[:19]})"
-
-
-def _locked(item: Wanted, composition: Composition) -> str:
-    """What the lock file of a run says of the plugin that made it; "" outside a run, or without a word of it."""
-    lock = composition.run_folder / "plugins.lock" if composition.run_folder else None
-    lines = lock.read_text(encoding="utf-8").splitlines() if lock and lock.is_file() else []
-    for line in lines:
-        requirement, _, plugins = line.partition("#")
-        if item.label in plugins.split() and requirement.strip():
-            return f"this run was made with {requirement.strip()}: pip install -r {lock}"
-    return ""
 
 
 def missing_problem(missing: Mapping[Wanted, str], composition: Composition) -> Problem:

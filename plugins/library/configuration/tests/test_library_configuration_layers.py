@@ -199,7 +199,7 @@ def test_elements_of_lists_are_overridden(write):
     ],
 )
 def test_an_element_that_is_not_there(word, found):
-    with pytest.raises(ConfigError, match=rf"cannot be set: {found}\.\ncommand line"):
+    with pytest.raises(ConfigError, match=rf"cannot be set: {found}\.?\ncommand line"):
         compose({"data": {"train": ["a"]}}, [word])
 
 

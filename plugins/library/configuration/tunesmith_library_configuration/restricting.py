@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def restricted(
-    things: Sequence[T], called: Callable[[T], Sequence[str]], variable: str, chosen: str
-) -> tuple[list[T], str]:
+def restricted(things: Sequence[T], called: Callable[[T], Sequence[str]], variable: str) -> tuple[list[T], str]:
     """The things that are meant by a list of names, all where it is empty, and what to say of it.
 
     Args:
         called: what people call a thing.
-        variable: the environment variable that has the list, for what is said.
-        chosen: names, separated by commas.
+        variable: the environment variable that has the list, names separated by commas.
     """
+    chosen = os.environ.get(variable, "")
     only = [item.strip() for item in chosen.split(",") if item.strip()]
     if not only:
         return list(things), ""
