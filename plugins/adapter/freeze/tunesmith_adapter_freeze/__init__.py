@@ -6,9 +6,10 @@ Lee et al. 2019, "What Would Elsa Do? Freezing Layers During Transformer Fine-Tu
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import TunesmithError, hookimpl, plugin
+from tunesmith.ranges import between
 from tunesmith.types import ModelSource, Problem
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_weights.patterns import matches_any, refuse_unknown
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class Freeze:
     """Trains the last or first layers of a model, and modules outside them that are named."""
 
-    trainable_layers: int = 2  # so many of the last layers are trained; a negative number counts the first ones
+    # so many of the last layers are trained; a negative number counts the first ones
+    trainable_layers: Annotated[int, between(-65_536, 65_536)] = 2
     # what is trained in those layers: dotted parts of names, with `*` for anything (mlp, self_attn.q_*); [] is all
     trainable_modules: list[str] = []
     # what is trained outside the layers, written the same way: embed_tokens, norm, lm_head
