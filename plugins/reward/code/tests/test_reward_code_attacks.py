@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -81,33 +82,49 @@ def test_nothing_is_compared_by_the_program():
     assert passed(OBJECT + shadows, tried), "one of the comparisons held, or the program could not be asked"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
-def test_what_a_program_sees(monkeypatch, tmp_path):
-    if best_isolation() == "process":
-        pytest.skip("this machine allows neither namespaces nor bubblewrap")
+@pytest.fixture
+def listening():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux isolates")
+@pytest.mark.parametrize("isolation", ["namespaces", "bubblewrap", "landlock"])
+def test_what_a_program_sees(isolation, listening, monkeypatch, tmp_path):
+    if not passed("x = 1", "assert x == 1", isolation=isolation):
+        pytest.skip(f"this machine does not allow {isolation}")
     monkeypatch.setenv("MY_TOKEN", "hush")
     (tmp_path / "secret").write_text("hush")
     program = """
 import os, socket
-def interfaces(): return [name for _, name in socket.if_nameindex() if name != 'lo']
-def readable(path):
-    try: return open(path).read() and path
+def connected(port):
+    try: return socket.create_connection(('127.0.0.1', port), 1) and 'connected'
     except OSError: return ''
-def environments():
-    paths = [f'/proc/{p}/environ' for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()]
-    return [path for path in paths if readable(path)]
-def writable():
-    return [path for path in ('/', '/usr', '/etc', os.__file__) if os.access(path, os.W_OK)]
+def sent():
+    try: return socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))
+    except OSError: return 0
+def tried(do, path):
+    try: return do(path) and path
+    except OSError: return ''
+def read(path): return open(path).read(1)
+def write(path): return open(path, 'a').write('x')
+def insides():
+    others = [p for p in os.listdir('/proc') if p.isdigit() and int(p) not in (1, os.getpid())]
+    return [p for p in others for name in ('environ', 'mem', 'maps') if tried(read, f'/proc/{p}/{name}')]
+def own():
+    write('mine')
+    return tried(read, 'mine')
 def environment(): return sorted(os.environ)
-def descriptors(): return [n for n in os.listdir('/proc/self/fd') if int(n) > 2]
 """
+    folder = str(tmp_path)
     test = f"""
-assert interfaces() == []
-assert readable({str(tmp_path / "secret")!r}) == '' and readable('/etc/passwd') == ''
-assert environments() == [] and writable() == []
-assert 'MY_TOKEN' not in environment()
+assert connected({listening}) == ''
+assert tried(read, {folder!r} + '/secret') == tried(read, '/etc/passwd') == tried(write, {folder!r} + '/new') == ''
+assert tried(write, os.__file__) == tried(lambda path: os.chmod(path, 0) or 1, {folder!r}) == ''
+assert insides() == [] and 'MY_TOKEN' not in environment() and own() == 'mine'
 """
-    assert passed(program, test)
+    assert passed(program, "import os\n" + test, isolation=isolation)
+    assert passed(program, "assert sent() == 0", isolation=isolation) or isolation != "landlock"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux")

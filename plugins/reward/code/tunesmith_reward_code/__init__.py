@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MEANING = {
     "namespaces": "namespaces of Linux: no network, no files beside Python's, no other process",
     "bubblewrap": "bubblewrap: no network, no files beside Python's, no other process",
+    "landlock": "Landlock and seccomp: no network, no files beside Python's and a folder; other processes can be seen",
     "process": "plain processes, with limits of time and memory only",
 }
 
@@ -44,7 +45,7 @@ class Code:
     workers: Annotated[int, at_least(1, most=1_024)] = 4  # programs that run at the same time
     all_or_nothing: bool = False  # score 1 only when all tests pass, else 0
 
-    # auto: in namespaces of Linux, else by bubblewrap, else in plain processes; required: no run in plain processes
+    # auto: in namespaces of Linux, else by bubblewrap or Landlock, else in plain processes; required: not in those
     isolation: Literal["auto", "required", "none"] = "auto"
 
     @hookimpl
@@ -54,7 +55,7 @@ class Code:
         message = "runs programs that the model writes on this machine, with your rights and without a sandbox."
         if self.isolation == "none":
             return [Problem("reward.code.isolation", message, "choose isolation=auto", severity="warning")]
-        reason = "neither namespaces of users nor bubblewrap can be used here"
+        reason = "neither namespaces of users nor bubblewrap nor Landlock can be used here"
         advice = f"{reason}; train in a container without secrets and, if you can, without network"
         severity: Literal["error", "warning"] = "error" if self.isolation == "required" else "warning"
         return [Problem("reward.code", message, advice, severity=severity)]

@@ -11,6 +11,7 @@ import ctypes
 import os
 import platform
 import signal
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,10 +23,10 @@ _NOSUID, _NODEV, _NOEXEC = 2, 4, 8
 _DETACH = 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 _MOUNT_SETATTR, _HERE, _RECURSIVE = 442, -100, 0x8000
-_DEATH_SIGNAL, _DUMPABLE, _SUBREAPER, _NO_NEW_PRIVILEGES = 1, 4, 36, 38
+_DEATH_SIGNAL, _DUMPABLE, _DROP, _SUBREAPER, _NO_NEW_PRIVILEGES = 1, 4, 24, 36, 38
 _NOBODY = 65534
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+DEVICES = ("null", "zero", "full", "random", "urandom")
 _FOLDER_SIZE = "size=64m,nr_inodes=4k"
 
 
@@ -35,7 +36,7 @@ class _Attributes(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "namespace")]
 
 
-def _called(function: str, *arguments: Any) -> int:
+def called(function: str, *arguments: Any) -> int:
     """Raises: OSError when a function of the C library fails."""
     library = ctypes.CDLL(None, use_errno=True)
     result: int = getattr(library, function)(*arguments)
@@ -47,7 +48,7 @@ def _called(function: str, *arguments: Any) -> int:
 
 def _mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
     texts = [None if text is None else text.encode() for text in (source, target, kind, options)]
-    _called("mount", *texts[:3], ctypes.c_ulong(flags), texts[3])
+    called("mount", *texts[:3], ctypes.c_ulong(flags), texts[3])
 
 
 def protect() -> None:
@@ -55,7 +56,17 @@ def protect() -> None:
     if sys.platform != "linux":
         return
     for option, value in ((_NO_NEW_PRIVILEGES, 1), (_DEATH_SIGNAL, signal.SIGKILL), (_DUMPABLE, 0)):
-        _called("prctl", option, ctypes.c_ulong(value), 0, 0, 0)
+        called("prctl", option, ctypes.c_ulong(value), 0, 0, 0)
+
+
+def give_up_rights() -> None:
+    """Give up all capabilities, root's too, for good: root without them looks into no process that has some."""
+    if sys.platform != "linux":
+        return
+    for right in range(64):
+        with contextlib.suppress(OSError):  # a user who has none, and numbers that the kernel does not have
+            called("prctl", _DROP, ctypes.c_ulong(right), 0, 0, 0)
+    called("capset", struct.pack("Ii", 0x20080522, 0), bytes(24))
 
 
 def limit(memory: int, seconds: int, processes: int | None) -> None:
@@ -90,9 +101,9 @@ def in_namespaces(folder: Path, work: Callable[[], None]) -> None:
     asked, answered = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
-        with _leaving():
+        with leaving():
             protect()
-            _called("unshare", _NEW)
+            called("unshare", _NEW)
             os.write(asked[1], b"!")
             if os.read(answered[0], 1):
                 _first_process(folder, work)
@@ -106,7 +117,7 @@ def in_namespaces(folder: Path, work: Callable[[], None]) -> None:
 
 
 @contextlib.contextmanager
-def _leaving() -> Any:
+def leaving() -> Any:
     """End this process behind the block, whatever happens in it."""
     status = 1
     try:
@@ -119,13 +130,12 @@ def _leaving() -> Any:
 def _first_process(folder: Path, work: Callable[[], None]) -> None:
     first = os.fork()
     if first == 0:
-        with _leaving():
+        with leaving():
             _build_root(folder)
             if os.getuid() == 0:
                 os.setgroups([])
                 os.setresgid(_NOBODY, _NOBODY, _NOBODY)
                 os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-            protect()
             work()
     if os.waitpid(first, 0)[1]:
         raise OSError("the first process failed")
@@ -156,7 +166,7 @@ def _build_root(folder: Path) -> None:
     """A file system of what is visible, unchangeable, and of an empty folder, which is the current one then."""
     _mount("none", "/", None, _REC | _PRIVATE)
     _mount("tmpfs", str(folder), "tmpfs", _NOSUID | _NODEV, "size=1m,mode=755")
-    for path in (*visible(), *(f"/dev/{name}" for name in _DEVICES)):
+    for path in (*visible(), *(f"/dev/{name}" for name in DEVICES)):
         _bind(path, f"{folder}{path}")
     for place in ("/tmp", "/dev/shm"):
         os.makedirs(f"{folder}{place}")
@@ -165,8 +175,8 @@ def _build_root(folder: Path) -> None:
     with contextlib.suppress(OSError):  # not allowed where a container hides part of its own
         _mount("proc", f"{folder}/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
     os.chdir(folder)
-    _called("syscall", _PIVOT_ROOT[platform.machine()], b".", b".")
-    _called("umount2", b".", _DETACH)
+    called("syscall", _PIVOT_ROOT[platform.machine()], b".", b".")
+    called("umount2", b".", _DETACH)
     _mount("none", "/", None, _REMOUNT | _BIND | _READ_ONLY | _NOSUID | _NODEV)
     os.chdir("/tmp")
 
@@ -185,9 +195,9 @@ def _bind(path: str, target: str) -> None:
     _mount(path, target, None, _BIND | _REC)
     attributes = _Attributes(set=_READ_ONLY | _NOSUID)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
-    _called("syscall", _MOUNT_SETATTR, _HERE, target.encode(), _RECURSIVE, ctypes.byref(attributes), size)
+    called("syscall", _MOUNT_SETATTR, _HERE, target.encode(), _RECURSIVE, ctypes.byref(attributes), size)
 
 
 def adopt_orphans() -> None:
     """Become the parent of descendants that lose theirs."""
-    _called("prctl", _SUBREAPER, ctypes.c_ulong(1), 0, 0, 0)
+    called("prctl", _SUBREAPER, ctypes.c_ulong(1), 0, 0, 0)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from .isolation import in_namespaces, limit, protect
+from .isolation import DEVICES, give_up_rights, in_namespaces, leaving, limit, protect, visible
 from .judging import judge
 from .reaping import adopt, end_children
+from .restriction import restrict
 
 PASSED = b"passed"
 _PROCESSES = 64  # at the same time, threads included
@@ -47,16 +47,21 @@ def main() -> None:
 
     def work() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        limit(int(memory), int(seconds), None if isolation == "process" else _PROCESSES)
+        limit(int(memory), int(seconds), _PROCESSES if isolation in ("namespaces", "bubblewrap") else None)
+        give_up_rights()
+        protect()  # again, for a change of rights undoes it
+        if isolation == "landlock":
+            restrict([*visible(), "/proc"], [folder, *(f"/dev/{name}" for name in DEVICES)])
         if judge(asked["program"], asked["test"], command("answering")):
             os.write(verdict, PASSED)
 
+    protect()
     if isolation == "namespaces":
         in_namespaces(Path(folder), work)
+    elif hasattr(os, "fork"):
+        _supervised(work)
     else:
-        protect()
-        with _children_ended():
-            work()
+        work()
     os._exit(0)
 
 
@@ -69,9 +74,11 @@ def _silenced() -> int:
     return kept
 
 
-@contextlib.contextmanager
-def _children_ended() -> Iterator[None]:
-    """End everything that was started in the block and is still there; on Linux also what has left its session."""
+def _supervised(work: Callable[[], None]) -> None:
+    """Do something in a process of its own, and end everything that it started and that is still there.
+
+    On Linux that is also what has left its session, and what goes on when its parent was killed.
+    """
 
     def stop(*_: object) -> None:
         end_children()
@@ -79,7 +86,10 @@ def _children_ended() -> Iterator[None]:
 
     adopt()
     signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        end_children()
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with leaving():
+            work()
+    os.waitpid(child, 0)
+    end_children()

@@ -18,7 +18,7 @@ from typing import Literal
 from .isolation import visible
 from .launching import PASSED, command
 
-Isolation = Literal["namespaces", "bubblewrap", "process"]
+Isolation = Literal["namespaces", "bubblewrap", "landlock", "process"]
 
 _BLOCK = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)```", re.DOTALL)
 _PYTHON = ("", "py", "python", "python3")
@@ -47,17 +47,19 @@ def best_isolation() -> Isolation:
     """The first that works on this machine, found by trying."""
     possible: list[Isolation] = ["namespaces"] if sys.platform == "linux" else []
     possible += ["bubblewrap"] if shutil.which("bwrap") else []
+    possible += ["landlock"] if sys.platform == "linux" else []
     return next((one for one in possible if passes("x = 1", "assert x == 1", _TRIAL, one)), "process")
 
 
 def passes(program: str, test: str, limits: Limits, isolation: Isolation) -> bool:
     """Whether the test runs to its end with the program, in time; all processes that were started are ended."""
     with tempfile.TemporaryDirectory(prefix="tunesmith-code-", ignore_cleanup_errors=True) as folder:
+        place = "/tmp" if isolation in ("namespaces", "bubblewrap") else folder
         arguments = (isolation, str(limits.memory), str(int(limits.seconds) + 1), folder)
         process = subprocess.Popen(
             [*(_bubblewrap() if isolation == "bubblewrap" else ()), *command("launching", *arguments)],
             cwd=folder,
-            env={"PATH": os.defpath, "HOME": "/tmp" if isolation != "process" else folder, "OMP_NUM_THREADS": "1"},
+            env={"PATH": os.defpath, "HOME": place, "TMPDIR": place, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

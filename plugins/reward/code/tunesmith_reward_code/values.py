@@ -12,6 +12,7 @@ import collections
 import datetime
 import decimal
 import fractions
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -220,8 +221,7 @@ def _array(value: Any) -> list[Any] | None:
 
 
 def _read_array(kind: str, shape: list[int], content: str, number: bool) -> Any:
-    import numpy
-
+    numpy: Any = importlib.import_module("numpy")  # there, or the program would have none either
     if numpy.dtype(kind).hasobject:
         raise ValueError("an array of objects is not data")
     array = numpy.frombuffer(bytes.fromhex(content), kind).reshape(shape).copy()
