@@ -28,7 +28,7 @@ import yaml
 CASES = ("sft", "dpo", "ppo", "grpo", "export", "encoding")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 PATIENCE = 240.0  # seconds after which a process that was told to end hangs
-_ROWS = 6000  # of the encoded data set
+_ROWS = 3000  # of the encoded data set
 _IMPORTED = (
     *("peft", "datasets", "transformers.models.llama.modeling_llama", "tunesmith_data_datasets.caching"),
     *("tunesmith_trainer_transformers.fitting", "tunesmith_stage_ppo.loop", "tunesmith_exporter_merged.writing"),

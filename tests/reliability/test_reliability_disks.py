@@ -136,7 +136,7 @@ def test_little_room_is_said_before_the_first_step(
     with pytest.raises(KeyboardInterrupt):
         config = {**whole[0], "output_dir": str(tmp_path / "run"), "tracker": {"listener0": {}}}
         tunesmith.train(None, config, catalog=listening(hear))
-    assert "checkpoints take about" in began[0] and "97.7 KiB are free" in began[0]
+    assert "two checkpoints take about" in began[0] and "97.7 KiB are free in" in began[0]
 
 
 def test_a_tracker_never_stops_a_run(whole: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

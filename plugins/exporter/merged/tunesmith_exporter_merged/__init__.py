@@ -10,6 +10,7 @@ from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.files import replacing
 from tunesmith.ranges import between, filled
 from tunesmith.types import ModelHandle, Problem
+from tunesmith_library_configuration.space import warn_of_little
 from tunesmith_library_weights.plans import unmergeable
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Merged:
                 "weights would be rounded to them again.\n  train and export with the model's 16-bit version"
             )
         numbers = chosen_numbers(base, self.dtype)
+        weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
+        warn_of_little(output_dir, weights, "an export of this model takes")
         model = handle.load().float()
         probe = Probe(model, handle) if self.verify else None
         if handle.adapter:

@@ -106,7 +106,7 @@ def refuse_other(output_dir: Path, made_of: Mapping[str, str]) -> None:
     """
     record = newest_record(output_dir)
     former = told(record[0], MARKER).get("made_of", {}) if record else {}
-    other = [name for name, value in made_of.items() if value and former.get(name, value) != value]
+    other = [name for name, value in made_of.items() if value and former.get(name) not in (None, "", value)]
     if record and other:
         raise ConfigError(
             f"resume=true: {' and '.join(other)} {'is' if len(other) == 1 else 'are'} not what {record[0]} was made "

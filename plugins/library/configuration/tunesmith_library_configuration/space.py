@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
 from pathlib import Path
+
+_logger = logging.getLogger("tunesmith")
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
@@ -56,3 +59,14 @@ def shortage(error: BaseException, folder: Path, needed: int | None = None) -> s
     parts = [f"about {in_words(needed)} are needed"] if needed else []
     parts += [] if there is None else [f"{in_words(there)} are free in {folder}"]
     return f"{reason} ({', '.join(parts)})" if parts else reason
+
+
+def warn_of_little(folder: Path, needed: int, what: str) -> None:
+    """Say that a folder's disk will not hold what is about to be written.
+
+    Args:
+        what: with its verb: `checkpoints take`.
+    """
+    there = free(folder)
+    if there is not None and there < needed:
+        _logger.warning("%s about %s, and %s are free in %s", what, in_words(needed), in_words(there), folder)

@@ -152,7 +152,8 @@ def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
     Raises: NonFinite when its numbers are not finite any more, and nothing of it was saved.
     """
     run = Run(job)
-    _warn_of_space(job)
+    if processes.is_main():
+        space.warn_of_little(job.output_dir, 2 * checkpoint_size(job.model), "two checkpoints take")
     use_cache = getattr(getattr(job.model, "config", None), "use_cache", None)
     try:
         with run.interruption, _own_names(job.model):
@@ -240,16 +241,6 @@ def checkpoint_size(model: Any) -> int:
     """About how many bytes a checkpoint takes: what is trained, and two states of an optimizer for each weight."""
     weights: Iterable[Any] = getattr(model, "parameters", list)()
     return sum(weight.numel() * (weight.element_size() + 8) for weight in weights if weight.requires_grad)
-
-
-def _warn_of_space(job: TrainingJob) -> None:
-    """Say before the first step that the disk will not hold a checkpoint beside the one before it."""
-    needed, there = 2 * checkpoint_size(job.model), space.free(job.output_dir)
-    if processes.is_main() and there is not None and there < needed:
-        logger.warning(
-            "%s: checkpoints take about %s, the one before included, and %s are free",
-            *(job.output_dir, space.in_words(needed), space.in_words(there)),
-        )
 
 
 def refuse_no_data(job: TrainingJob, item: str) -> None:
