@@ -1,0 +1,130 @@
+"""The formats of Google's Gemma models: turns of `user` and `model`.
+
+Gemma 1 and 2 have no place for a system message; Gemma 3 writes it before the first question; Gemma 4 has a system
+turn, thinks in a channel, calls tools, and answers behind their results in the same turn.
+"""
+
+from tunesmith import plugin
+from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
+from tunesmith_library_chat.calls import GEMMA
+
+_STOP = ("<end_of_turn>",)
+_THINKING = Thinking("<|channel>thought\n", "<channel|>", switch="enable_thinking")
+_DROPPED = "thoughts before the last question are dropped"
+
+
+@plugin
+class Gemma(FamilyTemplate):
+    """Gemma 1, 1.1 and 2, and CodeGemma, which know no system message."""
+
+    traits = TemplateFacts(
+        name="gemma",
+        file="gemma.jinja",
+        models=(r"gemma-\d+b", r"gemma-1\.1-\d+b", r"gemma-2-\d+b"),
+        model_types=("gemma", "gemma2"),
+        stop=_STOP,
+        system=False,
+        aliases={"gemma2": "Gemma 3, of every size, is template=gemma3", "codegemma": ""},
+        source="google/gemma-2-9b-it",
+    )
+
+
+@plugin
+class Gemma3(FamilyTemplate):
+    """Gemma 3 and MedGemma, with images."""
+
+    traits = TemplateFacts(
+        name="gemma3",
+        file="gemma.jinja",
+        models=(r"gemma-3-\d+(b|m)", r"medgemma", r"shieldgemma-2", r"t5gemma-2"),
+        model_types=("gemma3", "gemma3_text"),
+        stop=_STOP,
+        variables={"with_system": True, "image_mark": "<start_of_image>"},
+        media={"image": "<start_of_image>"},
+        source="google/gemma-3-4b-it",
+    )
+
+
+@plugin
+class Gemma3n(FamilyTemplate):
+    """Gemma 3n, with images and sound."""
+
+    traits = TemplateFacts(
+        name="gemma3n",
+        file="gemma.jinja",
+        models=(r"gemma-3n-",),
+        model_types=("gemma3n",),
+        stop=_STOP,
+        variables={"with_system": True, "image_mark": "<image_soft_token>", "audio_mark": "<audio_soft_token>"},
+        media={"image": "<image_soft_token>", "audio": "<audio_soft_token>"},
+        source="google/gemma-3n-E4B-it",
+    )
+
+
+@plugin
+class PaliGemmaChat(FamilyTemplate):
+    """PaliGemma and PaliGemma 2 trained on conversations, in Gemma's turns; the models themselves know none."""
+
+    traits = TemplateFacts(
+        name="paligemma_chat",
+        file="gemma.jinja",
+        stop=_STOP,
+        variables={"with_system": True, "image_mark": "<image>"},
+        media={"image": "<image>"},
+    )
+
+
+@plugin
+class PaliGemma(FamilyTemplate):
+    """PaliGemma and PaliGemma 2: images, a prefix, a line break and what follows it."""
+
+    traits = TemplateFacts(
+        name="paligemma",
+        file="paligemma.jinja",
+        models=(r"paligemma",),
+        model_types=("paligemma",),
+        system=False,
+        variables={"image_mark": "<image>"},
+        media={"image": "<image>"},
+        source="google/paligemma-3b-mix-224",
+    )
+
+
+@plugin
+class Gemma4(SwitchedTemplate):
+    """Gemma 4, which thinks if it is told to, with tools, images, sound and videos."""
+
+    traits = TemplateFacts(
+        name="gemma4",
+        file="gemma4.jinja",
+        models=(r"gemma-4-",),
+        model_types=("gemma4", "gemma4_text"),
+        stop=("<turn|>", "<|tool_response>"),
+        calls=GEMMA,
+        thinking=_THINKING,
+        media={"image": "<|image|>", "audio": "<|audio|>", "video": "<|video|>"},
+        rewrites=_DROPPED,
+        aliases={"gemma4n": ""},
+        source="google/gemma-4-E4B-it",
+    )
+
+    preserve_thinking: bool | None = None  # write, and train, the thoughts of earlier answers that call tools too
+
+
+@plugin
+class DiffusionGemma(Gemma4):
+    """DiffusionGemma: the format of Gemma 4, with a turn of its own for the answer behind results."""
+
+    traits = TemplateFacts(
+        name="diffusion_gemma",
+        file="gemma4.jinja",
+        models=(r"diffusion-?gemma",),
+        model_types=("diffusion_gemma",),
+        stop=("<turn|>", "<|tool_response>"),
+        calls=GEMMA,
+        variables={"new_turn_behind_results": True},
+        thinking=_THINKING,
+        media={"image": "<|image|>", "audio": "<|audio|>", "video": "<|video|>"},
+        rewrites=_DROPPED,
+        source="google/diffusiongemma",
+    )
