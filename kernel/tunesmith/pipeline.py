@@ -180,7 +180,7 @@ def encoded_data(run: Assembly, source: ModelSource, processor: Any, template: C
 
 def _fingerprint(plan: Plan, source: ModelSource, processor: Any, template: ChatTemplate) -> str:
     """What the encoding of a row depends on beside the row: tokenizer, template, format, stage, and their versions."""
-    parts = {
+    parts: dict[str, Any] = {
         "config": [plan.config.get(kind) for kind in ("model", "format", "stage", "template")],
         "tokenizer": fingerprint(source.path),
         "added": getattr(getattr(processor, "tokenizer", processor), "get_added_vocab", dict)(),

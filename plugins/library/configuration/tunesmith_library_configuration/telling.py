@@ -13,8 +13,9 @@ def once(logger: logging.Logger) -> Iterator[None]:
     told: set[tuple[int, str]] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
-        key = (record.levelno, record.getMessage())
-        return key not in told and not told.add(key)
+        known = len(told)
+        told.add((record.levelno, record.getMessage()))
+        return len(told) > known
 
     logger.addFilter(is_new)
     try:

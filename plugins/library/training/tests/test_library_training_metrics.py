@@ -132,3 +132,12 @@ def test_an_unknown_metric_is_a_problem_of_the_plan() -> None:
 def test_numbers_that_are_none_are_said(caplog: Any) -> None:
     warn_of_non_finite({"eval_loss": float("nan"), "eval_accuracy": 0.5, "eval_b": float("inf")}, 7)
     assert "evaluation at step 7: eval_loss, eval_b is not finite" in caplog.text
+
+
+def test_early_steps_are_forgotten_and_evaluations_kept() -> None:
+    from tunesmith_library_training.reporting import forget_early_steps
+
+    history = [{"step": step, "loss": 1.0} if step % 3 else {"step": step, "eval_loss": 2.0} for step in range(30)]
+    forget_early_steps(history, most=5)
+    assert [entry["step"] for entry in history if "loss" in entry] == [23, 25, 26, 28, 29]
+    assert [entry["step"] for entry in history if "eval_loss" in entry] == list(range(0, 30, 3))

@@ -92,6 +92,9 @@ class Reporter(TrainerCallback):
         elif control.should_log:
             self.run.guard.check()
 
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        forget_early_steps(state.log_history)
+
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         facts = order_of_data(self.run.job, args)
         write = None
@@ -109,6 +112,16 @@ class Reporter(TrainerCallback):
 
 def _best(state: TrainerState) -> tuple[Any, ...]:
     return state.best_metric, state.best_global_step, state.best_model_checkpoint
+
+
+def forget_early_steps(history: list[dict[str, Any]], most: int = 500) -> None:
+    """Keep the newest logged steps of a Trainer's history, and all evaluations, in which early stopping counts.
+
+    It is in memory, and in every checkpoint, for as long as a run lasts; trackers keep the steps.
+    """
+    steps = [place for place, entry in enumerate(history) if "loss" in entry]
+    for place in reversed(steps[:-most]):
+        del history[place]
 
 
 def order_of_data(job: TrainingJob, arguments: TrainingArguments) -> dict[str, int]:

@@ -62,7 +62,7 @@ class DirectPreference(ReferenceStage, PairStage):
     )
 
     @property
-    def traits(self) -> StageTraits:
+    def traits(self) -> StageTraits:  # type: ignore[override]
         own: Directions = {"nll_loss": False} if self.rpo_alpha else {}
         return replace(PairStage.traits, reference=True, metrics={**PAIR_METRICS, **own})
 

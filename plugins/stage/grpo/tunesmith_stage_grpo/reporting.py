@@ -43,6 +43,7 @@ class Reporter(reporting.Reporter):
         logs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        super().on_log(args, state, control, **kwargs)
         if not logs or "loss" not in logs:
             return
         numbers = {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}

@@ -130,3 +130,25 @@ def test_stream_of_data(tiny_llama: Path, tmp_path: Path) -> None:
 
 def test_a_script_that_continues_interrupted_runs_does_not_repeat_it_for_ever() -> None:
     assert issubclass(NonFinite, Interrupted) and NonFinite.code != RESUMABLE == Interrupted.code
+
+
+def test_overflows_of_fp16_are_left_to_its_scaler_until_the_scale_is_gone() -> None:
+    """A gradient that overflows at the smallest scale is none; above it, the scaler leaves the step out."""
+    from types import SimpleNamespace
+
+    from tunesmith_library_training.finite import Guard
+    from tunesmith_trainer_transformers.loop import SMALLEST_SCALE, Loop
+
+    for scale, ends in ((65536.0, False), (SMALLEST_SCALE, False), (SMALLEST_SCALE / 2, True)):
+        guard = Guard(SimpleNamespace(output_dir=Path("none")))  # type: ignore[arg-type]
+        scaler = SimpleNamespace(get_scale=lambda scale=scale: scale)
+        state = SimpleNamespace(global_step=9)
+        loop: Any = SimpleNamespace(
+            accelerator=SimpleNamespace(scaler=scaler), run=SimpleNamespace(guard=guard), state=state
+        )
+        Loop._refuse_vanishing_scale(loop)
+        if ends:
+            with pytest.raises(NonFinite, match=r"^step 9: the gradient, at a loss scale of 0.000488281, is inf"):
+                guard.check()
+        else:
+            guard.check()
