@@ -42,6 +42,7 @@ def opened(folder: Path, files: Mapping[str, str], *, resume: bool, overwrite: b
             remove_leftovers(folder)
             for lock in folder.glob(".*.lock"):  # of those who add something to what a run left
                 refuse_locked(lock, folder)
+                lock.unlink(missing_ok=True)
             if not resume:
                 _clear(folder, overwrite)
             for name, text in files.items():

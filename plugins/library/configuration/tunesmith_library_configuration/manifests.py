@@ -125,7 +125,7 @@ def _digest(listed: Mapping[str, Any]) -> str:
 
 def _settle(path: Path) -> None:
     """Wait until a file or folder is on the disk, and not only on its way."""
-    if os.name == "nt" and path.is_dir():  # which does not open folders
+    if os.name == "nt":  # where it takes the right to write, and folders are not opened
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
