@@ -1,0 +1,16 @@
+"""The templates of Solar against their official renderings."""
+
+from tunesmith_library_testing import TemplateSuite
+from tunesmith_template_solar import Solar
+
+
+class TestSolar(TemplateSuite):
+    plugin = Solar
+    expected_differences = {
+        "single_answer": "ours ends an answer, which the official text does not, so that it is learnt",
+        "multi": "ours ends an answer, which the official text does not, so that it is learnt",
+        "multi_prompt": "ours ends an answer, which the official text does not, so that it is learnt",
+        "system_multi": "ours ends an answer, which the official text does not, so that it is learnt",
+        "white": "ours ends an answer, which the official text does not, so that it is learnt",
+        "thought_off_answer": "ours ends an answer, which the official text does not, so that it is learnt",
+    }
