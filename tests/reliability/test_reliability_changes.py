@@ -9,19 +9,15 @@ from typing import Any
 
 import pytest
 import yaml
-from short_runs import CUT, STEPS, config_of, cut_short, trained
+from short_runs import CUT, STEPS, trained
 from tunesmith import TunesmithError
 from tunesmith_library_testing.parts import records
 
 
-@pytest.fixture(scope="module")
-def cut(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    """A configuration and the folder of an interrupted run; its model is a copy that may be changed."""
-    folder = tmp_path_factory.mktemp("changes")
-    model = Path(shutil.copytree(tiny_llama, folder / "model"))
-    config = config_of("sft", model, folder / "data")
-    config["trainer"] |= {"lr_scheduler_type": "linear", "warmup_steps": 0, "weight_decay": 0.5}
-    return config, cut_short(config, folder / "cut")
+@pytest.fixture
+def cut(short_runs: Any) -> tuple[dict[str, Any], Path]:
+    """A configuration and the folder of an interrupted run; its model is a copy that may be changed for a moment."""
+    return short_runs.config, short_runs.cut
 
 
 def test_a_learning_rate_takes_effect(cut: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -66,12 +62,12 @@ OTHER_PLUGINS = {"adapter=full": "adapter.name was lora", "optimizer=adam_mini":
 TAKE_EFFECT = {"trainer.learning_rate=1": "trainer.learning_rate was 0.001", "tracker=[console]": "tracker.jsonl was {"}
 
 
-def test_what_cannot_change_is_a_problem_of_the_plan(cut: Any) -> None:
+def test_what_cannot_change_is_a_problem_of_the_plan(cut: Any, tmp_path: Path) -> None:
     """All of them at once, before anything is loaded; of what takes effect, warnings."""
     import tunesmith
 
     config, folder = cut
-    file = folder.parent / "config.yaml"
+    file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump({key: value for key, value in config.items() if "." not in key}))
     dotted = [f"{key}={value}" for key, value in config.items() if "." in key]
     for changed, severity in ((TOGETHER, "error"), (OTHER_PLUGINS, "error"), (TAKE_EFFECT, "warning")):
@@ -85,7 +81,7 @@ def test_what_cannot_change_is_a_problem_of_the_plan(cut: Any) -> None:
     assert not [problem for problem in problems if " when " in problem.message], "nothing was changed"
 
 
-@pytest.mark.parametrize("what", ["model", "data"])
+@pytest.mark.parametrize("what", [pytest.param("model", marks=pytest.mark.slow), "data"])
 def test_other_contents_under_the_same_name(what: str, cut: Any, tmp_path: Path) -> None:
     """One number of a weight, one letter of a row, with the size and time of before."""
     import os

@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from short_runs import CUT, bits, config_of, cut_short, left_behind, trained
+from short_runs import CUT, bits, cut_short, left_behind, trained
 from tunesmith import TunesmithError
 
 
-@pytest.fixture(scope="module")
-def runs(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path, dict[str, str]]:
+@pytest.fixture
+def runs(short_runs: Any) -> tuple[dict[str, Any], Path, dict[str, str]]:
     """A configuration, the folder of an interrupted run, and the bits of an uninterrupted one."""
-    folder = tmp_path_factory.mktemp("damage")
-    config = config_of("sft", tiny_llama, folder / "data")
-    whole = bits(trained(config, folder / "whole"))
-    return config, cut_short(config, folder / "cut"), whole
+    return short_runs.config, short_runs.cut, bits(short_runs.whole)
 
 
 def missing(file: Path) -> None:

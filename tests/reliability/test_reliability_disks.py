@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import tunesmith
-from short_runs import CUT, STEPS, bits, config_of, left_behind, trained
+from short_runs import CUT, STEPS, bits, left_behind
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.catalog import Catalog
 from tunesmith.errors import ConfigError
@@ -52,12 +52,10 @@ def listening(*listeners: Any) -> Catalog:
     return Catalog([*Catalog.discover().entries(), *Catalog.of(made).entries()])
 
 
-@pytest.fixture(scope="module")
-def whole(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+@pytest.fixture
+def whole(short_runs: Any) -> tuple[dict[str, Any], Path]:
     """A configuration and the folder of a run of it."""
-    folder = tmp_path_factory.mktemp("disks")
-    config = config_of("sft", tiny_llama, folder / "data")
-    return config, trained(config, folder / "whole")
+    return short_runs.config, short_runs.whole
 
 
 def test_a_checkpoint_that_the_disk_does_not_take(whole: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -139,6 +137,7 @@ def test_little_room_is_said_before_the_first_step(
     assert "two checkpoints take about" in began[0] and "97.7 KiB are free in" in began[0]
 
 
+@pytest.mark.slow
 def test_a_tracker_never_stops_a_run(whole: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """In whatever event it fails, and with whatever; it is said once, with the cause, and others hear all."""
     config, expected = whole
