@@ -8,7 +8,33 @@ from typing import Any
 import pytest
 from tunesmith_library_chat import ChatTemplate, Rendered
 from tunesmith_library_testing import TemplateSuite
-from tunesmith_template_qwen import Qwen, Qwen3, Qwen3NoThink, Qwen3Thinking
+from tunesmith_template_qwen import (
+    Qwen,
+    Qwen2,
+    Qwen3,
+    Qwen3Coder,
+    Qwen3NoThink,
+    Qwen3Thinking,
+    Qwen25Long,
+    Qwen25Math,
+    QwQ,
+)
+from tunesmith_template_qwen.derived import Marco, Sailor
+from tunesmith_template_qwen.multimodal import (
+    QVQ,
+    Qwen2Audio,
+    Qwen2Omni,
+    Qwen2VL,
+    Qwen3Omni,
+    Qwen3OmniNoThink,
+    Qwen3VL,
+    Qwen3VLNoThink,
+    Qwen35,
+    Qwen35NoThink,
+    Qwen36,
+    Qwen38,
+    Qwen38Max,
+)
 
 ADD = {
     "type": "function",
@@ -39,6 +65,90 @@ class TestQwen3NoThink(TemplateSuite):
 
 class TestQwen3Thinking(TemplateSuite):
     plugin = Qwen3Thinking
+
+
+class TestQwen25Long(TemplateSuite):
+    plugin = Qwen25Long
+
+
+class TestQwen25Math(TemplateSuite):
+    plugin = Qwen25Math
+
+
+class TestQwen2(TemplateSuite):
+    plugin = Qwen2
+
+
+class TestQwQ(TemplateSuite):
+    plugin = QwQ
+    expected_differences = dict.fromkeys(
+        ("single_answer", "multi", "system_multi", "call", "call_last", "parallel", "thought_off_answer"),
+        "the last answer stands behind the prompt that asks for it, its thought first",
+    )
+
+
+class TestQwen3Coder(TemplateSuite):
+    plugin = Qwen3Coder
+
+
+class TestQwen2VL(TemplateSuite):
+    plugin = Qwen2VL
+
+
+class TestQVQ(TemplateSuite):
+    plugin = QVQ
+
+
+class TestQwen2Audio(TemplateSuite):
+    plugin = Qwen2Audio
+
+
+class TestQwen2Omni(TemplateSuite):
+    plugin = Qwen2Omni
+
+
+class TestQwen3VL(TemplateSuite):
+    plugin = Qwen3VL
+
+
+class TestQwen3VLNoThink(TemplateSuite):
+    plugin = Qwen3VLNoThink
+
+
+class TestQwen3Omni(TemplateSuite):
+    plugin = Qwen3Omni
+
+
+class TestQwen3OmniNoThink(TemplateSuite):
+    plugin = Qwen3OmniNoThink
+
+
+class TestQwen35(TemplateSuite):
+    plugin = Qwen35
+
+
+class TestQwen35NoThink(TemplateSuite):
+    plugin = Qwen35NoThink
+
+
+class TestQwen36(TemplateSuite):
+    plugin = Qwen36
+
+
+class TestQwen38(TemplateSuite):
+    plugin = Qwen38
+
+
+class TestQwen38Max(TemplateSuite):
+    plugin = Qwen38Max
+
+
+class TestMarco(TemplateSuite):
+    plugin = Marco
+
+
+class TestSailor(TemplateSuite):
+    plugin = Sailor
 
 
 def said(rendered: Rendered) -> list[str]:

@@ -1,0 +1,48 @@
+"""The formats of models that others built on Qwen: ChatML with words of their own."""
+
+from tunesmith import plugin
+from tunesmith_library_chat import FamilyTemplate, TemplateFacts
+
+_MARCO = (
+    "\n"
+    "你是一个经过良好训练的AI助手，你的名字是Marco-o1.由阿里国际数字商业集团的AI Business创造.\n"
+    "        \n"
+    "## 重要！！！！！\n"
+    "当你回答问题时，你的思考应该在<Thought>内完成，<Output>内输出你的结果。\n"
+    "<Thought>应该尽可能是英文，但是有2个特例，一个是对原文中的引用，另一个是是数学应该使用markdown格式，<Output>内的输出需要遵循用户输入的语言。\n"
+    "        "
+)
+_SAILOR = (
+    "You are an AI assistant named Sailor created by Sea AI Lab. Your answer should be friendly, unbiased, faithful, "
+    "informative and detailed."
+)
+
+
+@plugin
+class Marco(FamilyTemplate):
+    """Marco-o1, which writes `<Thought>` and `<Output>` into its answers."""
+
+    traits = TemplateFacts(
+        name="marco",
+        file="chatml.jinja",
+        models=(r"marco-o1",),
+        stop=("<|im_end|>",),
+        default_system=_MARCO,
+        variables={"standing_system": _MARCO, "name": "Marco-o1", "user": "user", "assistant": "assistant"},
+        source="AIDC-AI/Marco-o1",
+    )
+
+
+@plugin
+class Sailor(FamilyTemplate):
+    """Sailor, whose turns are questions and answers."""
+
+    traits = TemplateFacts(
+        name="sailor",
+        file="chatml.jinja",
+        models=(r"sailor-",),
+        stop=("<|im_end|>",),
+        default_system=_SAILOR,
+        variables={"standing_system": _SAILOR, "name": "Sailor", "user": "question", "assistant": "answer"},
+        source="sail/Sailor-7B-Chat",
+    )
