@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunesmith_library_chat.shapes import Reader, braced, either, elements, headed, objects, python_calls
 
@@ -136,6 +136,7 @@ DEEPSEEK_3_2 = CallFormat(
     (f"</{_DSML}function_calls>",),
     inner=(_DSML,),
 )
+DEEPSEEK_4 = replace(DEEPSEEK_3_2, name="deepseek_4", open=(f"<{_DSML}tool_calls>",), close=(f"</{_DSML}tool_calls>",))
 KIMI = CallFormat(
     "kimi",
     headed(

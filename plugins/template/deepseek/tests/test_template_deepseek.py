@@ -1,0 +1,59 @@
+"""The the DeepSeek models templates against their official renderings."""
+
+from tunesmith_library_testing import TemplateSuite
+from tunesmith_template_deepseek import (
+    DeepSeek,
+    DeepSeek2,
+    DeepSeek3,
+    DeepSeek4,
+    DeepSeek31,
+    DeepSeek32,
+    DeepSeekCoder,
+    DeepSeekR1,
+    DeepSeekR10528,
+)
+
+
+class TestDeepSeek(TemplateSuite):
+    plugin = DeepSeek
+
+
+class TestDeepSeek2(TemplateSuite):
+    plugin = DeepSeek2
+
+
+class TestDeepSeek3(TemplateSuite):
+    plugin = DeepSeek3
+
+
+class TestDeepSeekR1(TemplateSuite):
+    plugin = DeepSeekR1
+    expected_differences = dict.fromkeys(
+        ("single_answer", "multi", "system_multi", "thought_off_answer"),
+        "the last answer stands behind the prompt that asks for it, its thought first",
+    )
+
+
+class TestDeepSeekR10528(TemplateSuite):
+    plugin = DeepSeekR10528
+
+
+class TestDeepSeek31(TemplateSuite):
+    plugin = DeepSeek31
+
+
+class TestDeepSeek32(TemplateSuite):
+    plugin = DeepSeek32
+    expected_differences = dict.fromkeys(
+        ("single", "multi_prompt", "system", "white", "tools", "tools_system", "tools_multi", "call_prompt")
+        + ("call_beside", "parallel_prompt", "call_again", "thought_off"),
+        "prompts end with </think>, as in DeepSeek's own encoder: what answers are trained behind",
+    )
+
+
+class TestDeepSeek4(TemplateSuite):
+    plugin = DeepSeek4
+
+
+class TestDeepSeekCoder(TemplateSuite):
+    plugin = DeepSeekCoder
