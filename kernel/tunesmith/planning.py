@@ -21,7 +21,8 @@ from tunesmith_library_configuration.problems import report as report
 class RunOptions:
     """The options at the top level of a configuration, beside the kinds."""
 
-    guarded: ClassVar[tuple[str, ...]] = ("output_dir", "resume", "overwrite")
+    guarded: ClassVar[tuple[str, ...]] = ("overwrite",)
+    guarded_outside: ClassVar[tuple[str, ...]] = ("output_dir",)
 
     # folder of the run; null chooses runs/NAME, NAME being the configuration's file name
     output_dir: Annotated[str | None, path_like] = None

@@ -61,7 +61,6 @@ class Datasets:
     # folder of encoded data sets; null is ~/.cache/tunesmith/datasets
     cache_dir: Annotated[str | None, path_like] = None
 
-    guarded: ClassVar[tuple[str, ...]] = ("cache_dir",)
     changeable: ClassVar[tuple[str, ...]] = (
         "eval",
         "registry",

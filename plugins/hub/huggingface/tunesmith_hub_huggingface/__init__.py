@@ -21,7 +21,7 @@ class HuggingFace:
     or `hf auth login`; `HF_HUB_OFFLINE=1` uses the cache alone.
     """
 
-    guarded: ClassVar[tuple[str, ...]] = ("endpoint", "cache_dir")  # the token is sent there, files are written there
+    guarded: ClassVar[tuple[str, ...]] = ("endpoint",)  # the token is sent there
 
     # address of the server or of a mirror; null is HF_ENDPOINT, else huggingface.co
     endpoint: Annotated[str | None, filled] = None

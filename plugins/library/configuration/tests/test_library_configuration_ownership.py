@@ -10,7 +10,7 @@ from tunesmith_library_configuration.layers import Layers
 from tunesmith_library_configuration.overrides import read_overrides
 from tunesmith_library_configuration.ownership import is_strange, remember
 from tunesmith_library_configuration.secrets import hidden, names_secret
-from tunesmith_library_configuration.texts import file_in_run, fault_in_run, faults
+from tunesmith_library_configuration.texts import fault_in_run, faults, file_in_run
 from tunesmith_library_configuration.validate import structured
 
 
@@ -19,10 +19,12 @@ class Trusting:
     """A thing with options that count on the user's word only."""
 
     guarded: ClassVar[tuple[str, ...]] = ("code", "headers", "path")
+    guarded_outside: ClassVar[tuple[str, ...]] = ("folder",)
 
     code: bool = False  # to be run
     headers: dict[str, str] = field(default_factory=dict)  # to be sent
     path: str = "here"  # to be asked
+    folder: str | None = None  # to be written to
     size: int = 1  # that anybody may choose
 
 
@@ -61,6 +63,27 @@ def test_a_strangers_record_does_not_count_for_all(tmp_path: Path) -> None:
     assert unsaid(written(tmp_path / "run", "thing: {code: false, path: there}\n")) == ["thing.path"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "refused"),
+    [
+        ("runs/x", False),
+        ("./x", False),
+        ("../x", True),
+        ("/x", True),
+        ("~/x", True),
+        ("a/../../x", True),
+        ("link/x", True),
+    ],
+)
+def test_a_strangers_record_writes_below_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, refused: bool
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("link").symlink_to("/")
+    assert unsaid(written(Path("run"), f"thing: {{folder: {folder}}}\n")) == ["thing.folder"] * refused
+
+
 def test_ones_own_file_counts_and_what_it_inherits_of_a_record_does_not(tmp_path: Path) -> None:
     assert unsaid(written(tmp_path, ASKED, "mine.yaml")) == []
     written(tmp_path, ASKED)
@@ -78,9 +101,7 @@ def test_ones_own_record_counts_where_it_was_written_as_it_was_written(tmp_path:
     assert unsaid(written(tmp_path / "run", ASKED + "seed: 1\n")) == ["thing.code", "thing.headers"]
 
 
-def test_a_record_is_written_without_a_place_to_remember_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_is_written_without_a_place_to_remember_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path, "", "file")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     record = written(tmp_path / "run", ASKED)
@@ -108,7 +129,15 @@ def test_a_strangers_record_reads_no_secret(tmp_path: Path, text: str, refused: 
     "name",
     [
         *("../x", "/etc/x", "a/b", "..", ".", "", "a\\b", "C:x", "~x", ".hidden", "x\n", "x ", "x.", "NUL", "con.txt"),
-        *("run.yaml", "RUN.YAML", "plugins.lock", "config.json", "model.safetensors", "adapter_config.json", "run.lock"),
+        *(
+            "run.yaml",
+            "RUN.YAML",
+            "plugins.lock",
+            "config.json",
+            "model.safetensors",
+            "adapter_config.json",
+            "run.lock",
+        ),
         *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "checkpoint-10", "modeling_x.py"),
         *("generation_config.json", "pytorch_model.bin", "model.safetensors.index.json", "ｒun.yaml"),
     ],

@@ -61,11 +61,15 @@ def unsaid_problems(
     """The options that count on the user's word only, and that a strange record sets.
 
     Args:
-        cls: a dataclass; `guarded` names these options of it.
+        cls: a dataclass; `guarded` names these options of it, `guarded_outside` those that may name a place below the
+            current folder, and none elsewhere.
         values: what was given, under `key`.
         defaults: of the options that have one; setting them says nothing.
     """
-    for name in getattr(cls, "guarded", ()):
+    outside = getattr(cls, "guarded_outside", ())
+    for name in (*getattr(cls, "guarded", ()), *outside):
+        if name in outside and _is_below(str(values.get(name) or "")):
+            continue
         place = key / name
         origin = _strange_origin(place, origins)
         if name in values and origin and values[name] != defaults.get(name, _NOTHING):
@@ -79,6 +83,11 @@ def unsaid_problems(
 
 
 _NOTHING = object()
+
+
+def _is_below(path: str) -> bool:
+    """Whether a path leads below the current folder, also by way of links."""
+    return not path.startswith("~") and "${" not in path and Path(path).resolve().is_relative_to(Path.cwd())
 
 
 def _said(value: Any) -> str:
