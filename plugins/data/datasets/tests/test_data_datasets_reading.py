@@ -47,12 +47,12 @@ def test_real_json_in_pieces(real_files: Path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.json", '[\n{"a": 1},\n{"a": }\n]', "a.json, line 3: Expecting value"),
-        ("a.json", '[\n{"a": 1}\n{"a": 2}]', "a.json, line 3: the list goes on without a comma"),
-        ("a.json", '[\n{"a": 1},\n', "a.json, line 3: Expecting value"),
-        ("a.json", '[{"a": 1}\n', "a.json, line 2: the list has no end"),
+        ("a.json", '[\n{"a": 1},\n{"a": }\n]', "a.json, line 3 (record 2): Expecting value"),
+        ("a.json", '[\n{"a": 1}\n{"a": 2}]', "a.json, line 3 (record 1): the list goes on without a comma"),
+        ("a.json", '[\n{"a": 1},\n', "a.json, line 3 (record 2): Expecting value"),
+        ("a.json", '[{"a": 1}\n', "a.json, line 2 (record 1): the list has no end"),
         ("a.json", '[{"a": 1}]\n]', "a.json, line 2: something follows"),
-        ("a.json", "[1]", "a.json, line 1: a record must be a mapping, found 1"),
+        ("a.json", "[1]", "a.json, line 1 (record 1): a record must be a mapping, found 1"),
         ("a.jsonl", '{"a": 1}\n\n{"a": \n{"a": 3}\n', "a.jsonl, line 3: Expecting value"),
         ("a.csv", "a,b\n1,2\n1,2,3\n", "a.csv, line 3: more values than the 2 columns"),
         ("a.txt", b"fine\n\xff\xfe", "a.txt, line 2, byte 1 of it (0xff: invalid start byte): this is not UTF-8"),
@@ -61,7 +61,7 @@ def test_real_json_in_pieces(real_files: Path, monkeypatch):
         ("a.jsonl", '{"a": 1}\n'.encode("utf-16"), "a.jsonl is UTF-16; convert it: iconv -f UTF-16"),
         ("a.json", gzip.compress(b"[]"), "a.json is no text but gzip, whose name ends in .gz"),
         ("a.jsonl", '{"a": 1}\n{"a": [1, {"b": NaN}]}\n', "a.jsonl, line 2: NaN is not JSON; write null"),
-        ("a.json", '[{"a": 1},\n\n {"a": -Infinity}]', "a.json, line 3: -Infinity is not JSON"),
+        ("a.json", '[{"a": 1},\n\n {"a": -Infinity}]', "a.json, line 3 (record 2): -Infinity is not JSON"),
         (
             "a.jsonl",
             '{"a": 1}\n{"b": [{"c": "x\\ud83d"}]}\n',
@@ -73,7 +73,7 @@ def test_real_json_in_pieces(real_files: Path, monkeypatch):
             "which is no character, in `b[0].c`",
         ),
         ("a.jsonl", '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "a.jsonl, line 1: it is nested too deep"),
-        ("a.json", '[\n{"a": ' + "9" * 5000 + "}]", "a.json, line 2: a number has too many digits"),
+        ("a.json", '[\n{"a": ' + "9" * 5000 + "}]", "a.json, line 2 (record 1): a number has too many digits"),
         ("a.jsonl", '{"a": 1}\r{"a": 2}\r\n\n{"a":', "a.jsonl, line 4: Expecting value"),
         ("a.jsonl", '{"a": 1}\n{"a": 2} {"a": 3}\n', "a.jsonl, line 2: something follows after the value (column 9)"),
         ("a.jsonl", "12\n", "a.jsonl, line 1: a record must be a mapping, found 12"),
@@ -95,7 +95,7 @@ def test_malformed(tmp_path, name, content, message):
 def test_line_of_an_error_far_in(tmp_path, monkeypatch, chunk):
     monkeypatch.setattr(json_values, "_CHUNK", chunk)
     good = ",\n".join(json.dumps({"a": i}) for i in range(50))
-    with pytest.raises(DataError, match="line 52: "):
+    with pytest.raises(DataError, match=r"line 52 \(record 51\): "):
         records_of(tmp_path / "a.json", f"[\n{good},\n{{'a': 1}}]")
 
 
@@ -105,6 +105,7 @@ def test_places(tmp_path):
     for name, content, places in (
         ("a.json", laid_out, [2, 5, 8]),
         ("a.json", laid_out.replace("\n", "\r\n"), [2, 5, 8]),
+        ("a.json", json.dumps([{"a": 1}, {"a": 2}, {"a": 3}]), [1, 1, 1]),
         ("a.json", '{"a": 1}\n\n{"a": 2}{"a": 3}', [1, 3, 3]),
         ("a.jsonl", '\ufeff\n{"a": 1}\r\n\r{"a": 2}\n{"a": 3}', [2, 4, 5]),
         ("a.csv", 'a,b\n1,2\n\n3,"4\n5"\n6,7\n', [2, 4, 6]),
@@ -112,7 +113,10 @@ def test_places(tmp_path):
     ):
         (tmp_path / name).write_bytes(content.encode())
         records = read_records(tmp_path / name)
-        assert [records.place for _ in records] == [f"line {line}" for line in places], content
+        found = [
+            f"line {line} (record {n})" if name == "a.json" else f"line {line}" for n, line in enumerate(places, 1)
+        ]
+        assert [records.place for _ in records] == found, content
 
 
 def test_what_is_read_otherwise_is_counted(tmp_path):

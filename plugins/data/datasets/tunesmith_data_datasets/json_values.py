@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,13 +26,20 @@ def json_records(stream: TextIO, path: Path, lines: bool) -> Iterator[tuple[int,
     """
     values = _Values(stream, path)
     listed = values.next_character() == "["
-    for line, value in values.items() if listed else values.lines() if lines else values.sequence():
+    found = values.items() if listed else values.lines() if lines else values.sequence()
+    for number, (line, value) in enumerate(found, start=1):
+        where = place(line, number if listed else None)
         if values.decoder.repeated:
-            count(REPEATED_KEY, first=f"`{values.decoder.repeated[0]}` in line {line}")
+            count(REPEATED_KEY, first=f"`{values.decoder.repeated[0]}` in {where}")
             values.decoder.repeated.clear()
         if not isinstance(value, dict):
-            raise DataError(f"{path}, line {line}: a record must be a mapping, found {shorten(value)}")
+            raise DataError(f"{path}, {where}: a record must be a mapping, found {shorten(value)}")
         yield line, value
+
+
+def place(line: int, item: int | None) -> str:
+    """Where a record is, for messages; of a list, all of whose records may stand in one line, also which item it is."""
+    return f"line {line}" if item is None else f"line {line} (record {item})"
 
 
 class _Values:
@@ -41,6 +49,7 @@ class _Values:
         self.decoder = JsonDecoder()
         self._stream, self._path = stream, path
         self._text, self._at = "", 0
+        self._item: int | None = None  # which one of a list is read
         self._line, self._counted = 1, 0  # the line of the character up to which lines were counted
 
     def next_character(self) -> str:
@@ -56,7 +65,7 @@ class _Values:
         """The items of a list that starts here."""
         self._at += 1
         if self.next_character() != "]":
-            while True:
+            for self._item in itertools.count(1):
                 self.next_character()
                 yield self._value()
                 separator = self.next_character()
@@ -66,7 +75,7 @@ class _Values:
                 if separator == "]":
                     break
                 self._at += 1
-        self._at += 1
+        self._at, self._item = self._at + 1, None
         if self.next_character():
             raise self._error("something follows after the list", self._at)
 
@@ -121,4 +130,4 @@ class _Values:
         return self._line
 
     def _error(self, message: str, position: int) -> DataError:
-        return DataError(f"{self._path}, line {self._line_of(position)}: {message}")
+        return DataError(f"{self._path}, {place(self._line_of(position), self._item)}: {message}")

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from tunesmith import DataError
 from tunesmith_library_formats import count, shorten
 
-from .json_values import json_records
+from .json_values import json_records, place
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 _JSON, _TABLES, _ARROW = SUFFIXES[:3], SUFFIXES[3:5], SUFFIXES[6:]
@@ -49,17 +49,23 @@ class Records(Iterator[dict[str, Any]]):
 
     def __init__(self, path: Path, sample_by: str = "line", most: int | None = None) -> None:
         self.path = path
-        self._number = 0
+        self._number = self._item = 0
         self._records = itertools.islice(_numbered(path, sample_by), most)
-        self._unit = "row" if suffix_of(path) in _ARROW else "line"
 
     @property
     def place(self) -> str:
-        """Where the last record is: `line 7`, or `row 7` where there are no lines; both count from 1."""
-        return f"{self._unit} {self._number}"
+        """Where the last record is: `line 7`, `line 7 (record 2)` of a JSON file, or `row 7` where there are no lines;
+        all count from 1."""
+        suffix = suffix_of(self.path)
+        return (
+            f"row {self._number}"
+            if suffix in _ARROW
+            else place(self._number, self._item if suffix == ".json" else None)
+        )
 
     def __next__(self) -> dict[str, Any]:
         self._number, record = next(self._records)
+        self._item += 1
         return record
 
 
