@@ -84,7 +84,9 @@ def marks_what_the_assistant_says(subject: Subject) -> Iterator[Finding]:
         ]
         if subject.talk[span.message]["content"] not in said:
             yield Finding(f"the span {said!r} does not hold what the assistant says")
-        if not said.endswith(subject.template.stop):
+        # What becomes of earlier answers may be without the end that each had while it was the last.
+        ended = not subject.facts.rewrites or span is rendered.spans[-1]
+        if ended and not said.endswith(subject.template.stop):
             yield Finding(f"the span {said!r} ends with none of {subject.template.stop}")
         if others:
             yield Finding(f"the span {said!r} holds other people's words: {others}")

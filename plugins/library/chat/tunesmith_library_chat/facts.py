@@ -20,7 +20,7 @@ class TemplateFacts(TemplateTraits):
     `name`, `models` and `model_types`, by which it is chosen, are the kernel's.
     """
 
-    file: str = ""  # the Jinja, a file in the package of the class
+    file: str = ""  # the Jinja, a file in the package of the class, or turns.jinja of this library
     stop: tuple[str, ...] = ()  # strings that end the assistant's turn; none: the tokenizer's end of sequence
     default_system: str | None = None  # what the Jinja writes where a conversation has no system message
     calls: CallFormat | None = None  # in what form it writes the calls of tools; None: it knows no tools

@@ -84,7 +84,8 @@ class SwitchedTemplate(ThinkingTemplate):
 
 
 def _jinja_of(cls: type) -> str:
-    """The Jinja of the class that declares the facts."""
+    """The Jinja of the class that declares the facts: a file beside it, or one that families share, of this library."""
     owner = next(base for base in cls.__mro__ if "traits" in vars(base))
-    file = resources.files(owner.__module__.partition(".")[0]).joinpath(owner.traits.file)  # type: ignore[attr-defined]
-    return file.read_text(encoding="utf-8")
+    packages = (resources.files(owner.__module__.partition(".")[0]), resources.files("tunesmith_library_chat"))
+    files = [package.joinpath(owner.traits.file) for package in packages]  # type: ignore[attr-defined]
+    return next((file for file in files if file.is_file()), files[0]).read_text(encoding="utf-8")

@@ -87,11 +87,12 @@ class PluginSuite:
 
     @classmethod
     def entry_point(cls) -> importlib.metadata.EntryPoint:
-        """The entry point that names the plugin (the first, if there are several)."""
+        """The entry point that names the plugin (if there are several, the first that is no alias)."""
         package = cls.plugin.__module__.split(".")[0]
         group = f"tunesmith.{cls.kind}"
+        aliases = getattr(getattr(cls.plugin, "traits", None), "aliases", ())
         found = [point for point in importlib.metadata.entry_points(group=group) if point.module.startswith(package)]
-        for point in found:
+        for point in sorted(found, key=lambda point: point.name in aliases):
             if point.load() is cls.plugin:
                 return point
         names = ", ".join(f"{point.name} = {point.value}" for point in found) or "none of this package"

@@ -1,0 +1,183 @@
+"""The formats of early models against their official renderings."""
+
+from tunesmith_library_testing import TemplateSuite
+from tunesmith_template_early import (
+    CPM,
+    Alpaca,
+    Aquila,
+    Atom,
+    Baichuan,
+    Baichuan2,
+    Belle,
+    BlueLM,
+    Breeze,
+    Breeze01,
+    CodeShell,
+    Default,
+    Empty,
+    Fewshot,
+    Index,
+    Llama2Chinese,
+    Openchat,
+    Openchat36,
+    Orion,
+    SeaLLM,
+    SeaLLM3,
+    Starchat,
+    Tulu,
+    Tulu3,
+    Vicuna,
+    WizardLM2,
+    Wukong,
+    XuanYuan,
+    Xverse,
+    Yayi,
+    YiVL,
+    Yuan,
+    Zephyr,
+    Ziya,
+)
+
+ENDED = "the official template writes nothing behind the last answer; ours ends it, to train where to stop"
+HEADED = "the official template writes the head of an answer behind the last one too"
+
+
+class TestDefault(TemplateSuite):
+    plugin = Default
+
+
+class TestEmpty(TemplateSuite):
+    plugin = Empty
+
+
+class TestFewshot(TemplateSuite):
+    plugin = Fewshot
+
+
+class TestAlpaca(TemplateSuite):
+    plugin = Alpaca
+
+
+class TestVicuna(TemplateSuite):
+    plugin = Vicuna
+
+
+class TestWizardLM2(TemplateSuite):
+    plugin = WizardLM2
+
+
+class TestZephyr(TemplateSuite):
+    plugin = Zephyr
+
+
+class TestStarchat(TemplateSuite):
+    plugin = Starchat
+
+
+class TestTulu(TemplateSuite):
+    plugin = Tulu
+
+
+class TestTulu3(TemplateSuite):
+    plugin = Tulu3
+
+
+class TestOpenchat(TemplateSuite):
+    plugin = Openchat
+
+
+class TestOpenchat36(TemplateSuite):
+    plugin = Openchat36
+
+
+class TestSeaLLM(TemplateSuite):
+    plugin = SeaLLM
+
+
+class TestSeaLLM3(TemplateSuite):
+    plugin = SeaLLM3
+
+
+class TestBreeze(TemplateSuite):
+    plugin = Breeze
+    expected_differences = dict.fromkeys(("single_answer", "multi", "system_multi", "thought_off_answer"), ENDED)
+
+
+class TestBreeze01(TemplateSuite):
+    plugin = Breeze01
+    expected_differences = dict.fromkeys(("single_answer", "multi", "system_multi", "thought_off_answer"), ENDED)
+
+
+class TestAquila(TemplateSuite):
+    plugin = Aquila
+
+
+class TestAtom(TemplateSuite):
+    plugin = Atom
+
+
+class TestBelle(TemplateSuite):
+    plugin = Belle
+
+
+class TestCodeShell(TemplateSuite):
+    plugin = CodeShell
+    expected_differences = dict.fromkeys(("single_answer", "multi", "thought_off_answer"), HEADED)
+
+
+class TestLlama2Chinese(TemplateSuite):
+    plugin = Llama2Chinese
+
+
+class TestOrion(TemplateSuite):
+    plugin = Orion
+
+
+class TestXuanYuan(TemplateSuite):
+    plugin = XuanYuan
+
+
+class TestXverse(TemplateSuite):
+    plugin = Xverse
+
+
+class TestYiVL(TemplateSuite):
+    plugin = YiVL
+
+
+class TestZiya(TemplateSuite):
+    plugin = Ziya
+
+
+class TestBaichuan(TemplateSuite):
+    plugin = Baichuan
+
+
+class TestBaichuan2(TemplateSuite):
+    plugin = Baichuan2
+    expected_differences = dict.fromkeys(("single_answer", "multi", "system_multi", "thought_off_answer"), ENDED)
+
+
+class TestBlueLM(TemplateSuite):
+    plugin = BlueLM
+
+
+class TestCPM(TemplateSuite):
+    plugin = CPM
+    expected_differences = dict.fromkeys(("single_answer", "multi", "system_multi", "thought_off_answer"), ENDED)
+
+
+class TestIndex(TemplateSuite):
+    plugin = Index
+
+
+class TestWukong(TemplateSuite):
+    plugin = Wukong
+
+
+class TestYayi(TemplateSuite):
+    plugin = Yayi
+
+
+class TestYuan(TemplateSuite):
+    plugin = Yuan

@@ -1,0 +1,68 @@
+"""The formats of early models: words or a few marks around turns, no tools, no form for thoughts.
+
+Each is data for the Jinja `turns.jinja` of tunesmith_library_chat.
+"""
+
+from tunesmith_template_early.chinese_marks import CPM, Baichuan, Baichuan2, BlueLM, Index, Wukong, Yayi, Yuan
+from tunesmith_template_early.chinese_words import (
+    Aquila,
+    Atom,
+    Belle,
+    CodeShell,
+    Llama2Chinese,
+    Orion,
+    XuanYuan,
+    Xverse,
+    YiVL,
+    Ziya,
+)
+from tunesmith_template_early.marked import (
+    Breeze,
+    Breeze01,
+    Openchat,
+    Openchat36,
+    SeaLLM,
+    SeaLLM3,
+    Starchat,
+    Tulu,
+    Tulu3,
+    Zephyr,
+)
+from tunesmith_template_early.plain import Alpaca, Default, Empty, Fewshot, Vicuna, WizardLM2
+
+__all__ = [
+    "CPM",
+    "Alpaca",
+    "Aquila",
+    "Atom",
+    "Baichuan",
+    "Baichuan2",
+    "Belle",
+    "BlueLM",
+    "Breeze",
+    "Breeze01",
+    "CodeShell",
+    "Default",
+    "Empty",
+    "Fewshot",
+    "Index",
+    "Llama2Chinese",
+    "Openchat",
+    "Openchat36",
+    "Orion",
+    "SeaLLM",
+    "SeaLLM3",
+    "Starchat",
+    "Tulu",
+    "Tulu3",
+    "Vicuna",
+    "WizardLM2",
+    "Wukong",
+    "XuanYuan",
+    "Xverse",
+    "Yayi",
+    "YiVL",
+    "Yuan",
+    "Zephyr",
+    "Ziya",
+]
