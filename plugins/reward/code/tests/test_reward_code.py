@@ -9,6 +9,7 @@ from tunesmith_library_testing import RewardSuite
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_reward_code import Code
 from tunesmith_reward_code.running import program_of
+from tunesmith_reward_code.soundness import fault_of
 
 GOOD = "Of course:\n```python\ndef add(a, b):\n    return a + b\n```\nIt adds."
 TESTS = ["assert add(1, 2) == 3", "assert add('a', 'b') == 'ab'", "assert add(0, 0) is None"]
@@ -75,6 +76,39 @@ def test_the_environment_is_not_seen(monkeypatch):
 def test_rows_without_tests():
     with pytest.raises(DataError, match="no tests in tests"):
         Code().score(completions=["x"], rows=[{"answer": 1}])
+
+
+@pytest.mark.parametrize(
+    ("test", "fault"),
+    [
+        ("", "is empty"),
+        ("# nothing\n'nothing'", "is empty"),
+        ("import math\nLIMIT = [1, 2]", "is empty"),
+        ("META = {'author': 'x'}\n\ndef check(candidate):\n    assert candidate(1) == 2", "only defines check"),
+        ("class T:\n    def test(self): assert add(1, 2) == 3", "only defines T"),
+        ("x = 1\nassert add(1) == (", r"is no Python: .* in line 2: assert add\(1\) == \("),
+        ("return add(1, 2) == 3", "is no Python: 'return' outside function, in line 1: return add"),
+        ("assert add('\0', '') == ''", "is no Python"),
+        ("assert add('\ud800', '') == ''", "is no Python"),
+        ("assert " + "-" * 100_000 + "1", "is no Python"),
+    ],
+)
+def test_tests_that_judge_nothing(test, fault):
+    with pytest.raises(DataError, match=rf"test 2 of 2 in tests of a row {fault}(.|\n)*first test: 'assert add\(1, 2"):
+        Code().score(completions=["x = 1"], rows=[{"tests": [TESTS[0], test]}])
+
+
+def test_tests_that_judge():
+    for test in (
+        "pass",
+        "x = add",
+        "x = add(1, 2)",
+        "@add\ndef f(): pass",
+        "if add: pass",
+        "def g(): add\ng()",
+        "x: int = add",
+    ):
+        assert fault_of(test) == ""
 
 
 @pytest.mark.parametrize(

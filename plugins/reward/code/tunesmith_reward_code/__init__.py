@@ -85,6 +85,9 @@ class Code:
         return "process" if self.isolation == "none" else best_isolation()
 
     def _tests(self, row: Mapping[str, Any]) -> list[str]:
+        """Raises: DataError for a row without tests, or with one that tells no program from another."""
+        from .soundness import fault_of
+
         value = row.get(self.column)
         tests = [value] if isinstance(value, str) else value
         if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
@@ -92,4 +95,11 @@ class Code:
             raise DataError(
                 f"reward.code: a row has no tests in {self.column} (text or list of texts); it has {found}."
             )
+        for number, test in enumerate(tests, start=1):
+            if fault := fault_of(test):
+                raise DataError(
+                    f"reward.code: test {number} of {len(tests)} in {self.column} of a row {fault}.\n"
+                    f"  the row's first test: {tests[0][:200]!a}\n"
+                    "  mend or leave out the row; a test that is to see only whether the program starts is: pass"
+                )
         return tests

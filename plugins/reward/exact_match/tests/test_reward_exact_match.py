@@ -36,6 +36,12 @@ def test_missing_column():
         ExactMatch(column="solution").score(completions=["4"], rows=[{"answer": "4"}])
 
 
+@pytest.mark.parametrize("expected", ["", " \n", [], ["4", ""], [None], "?!"])
+def test_nothing_expected(expected):
+    with pytest.raises(DataError, match="nothing is expected in answer"):
+        ExactMatch(ignore_punctuation=True).score(completions=[""], rows=[{"answer": expected}])
+
+
 def test_a_pattern_that_is_none():
     (problem,) = ExactMatch(extract="(").check(plan=StubPlan({}))
     assert problem.key == "reward.exact_match.extract"

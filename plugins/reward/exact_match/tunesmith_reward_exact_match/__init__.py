@@ -47,7 +47,13 @@ class ExactMatch:
         if value is None:
             found = ", ".join(sorted(row)) or "no columns"
             raise DataError(f"reward.exact_match: a row has no {self.column}; it has {found}.\n  set .column")
-        return [str(item) for item in (value if isinstance(value, list) else [value])]
+        expected = ["" if item is None else str(item) for item in (value if isinstance(value, list) else [value])]
+        if not expected or not all(map(self._normal, expected)):
+            raise DataError(
+                f"reward.exact_match: nothing is expected in {self.column} of a row: {ascii(value)[:80]}\n"
+                "  an answer in which nothing is found would be right; mend or leave out the row"
+            )
+        return expected
 
     def _said(self, answer: str) -> str:
         if self.extract is None:
