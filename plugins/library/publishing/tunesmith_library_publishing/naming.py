@@ -53,7 +53,7 @@ def published_class(folder: Path, loaded: type) -> type:
         return loaded
     if found.can_generate() == described.can_generate():
         return found  # type: ignore[no-any-return]
-    config = type(AutoConfig.from_pretrained(folder))
+    config = type(AutoConfig.from_pretrained(folder, trust_remote_code=False))
     if config is described.config_class or config not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
         return loaded
     classifier: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[config]
