@@ -97,6 +97,17 @@ QWEN_XML = CallFormat(
     inner=("<function=", "<parameter="),
 )
 SEED = CallFormat("seed", elements(_XML_FUNCTION, _XML_PARAMETER), ("<seed:tool_call>",), ("</seed:tool_call>",))
+MINICPM = CallFormat(
+    "minicpm",
+    elements(
+        r'^(?P<name>[^"]+)">(?P<body>.*)$',
+        r'<param name="(?P<key>[^"]+)">(?:<!\[CDATA\[)?(?P<value>.*?)(?:\]\]>)?</param>',
+        strip="",
+    ),
+    ('<function name="',),
+    ("</function>",),
+    inner=("<param name=",),
+)
 MINIMAX = CallFormat(
     "minimax",
     elements(
@@ -170,8 +181,8 @@ COMMAND = CallFormat(
 COMMAND_R = CallFormat(
     "command_r",
     objects(name="tool_name", arguments="parameters"),
-    ("Action: ```json\n", "Action:```json\n"),
-    ("\n```",),
+    ("Action:\n```json\n", "Action: ```json\n", "Action:```json\n"),
+    ("```",),
 )
 GRANITE = CallFormat("granite", objects(), ("<|tool_call|>", "<tool_call>"))
 PHI = CallFormat("phi", objects(), ("<|tool_call|>",), ("<|/tool_call|>",))

@@ -1,0 +1,51 @@
+"""The formats of ByteDance's Seed models."""
+
+from tunesmith import plugin
+from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
+from tunesmith_library_chat.calls import SEED
+
+_CODER = (
+    "You are an AI programming assistant, utilizing the Seed-Coder model, developed by ByteDance Seed, "
+    "and you only answer questions related to computer science. For politically sensitive questions, "
+    "security and privacy issues, and other non-computer science questions, you will refuse to answer."
+)
+
+
+@plugin
+class SeedCoder(FamilyTemplate):
+    """Seed-Coder: turns between the begin and the end of sentence, with a system message of its own"""
+
+    traits = TemplateFacts(
+        name="seed_coder",
+        file="turns.jinja",
+        models=("seed-coder",),
+        stop=("<[end▁of▁sentence]>",),
+        variables={
+            "system_open": "<[begin▁of▁sentence]>system\n",
+            "system_close": "\n\n<[end▁of▁sentence]>",
+            "user_open": "<[begin▁of▁sentence]>user\n",
+            "user_close": "<[end▁of▁sentence]>",
+            "answer_open": "<[begin▁of▁sentence]>assistant\n",
+            "answer_end": "<[end▁of▁sentence]>",
+            "own_system": _CODER,
+        },
+        source="ByteDance-Seed/Seed-Coder-8B-Instruct",
+    )
+
+
+@plugin
+class SeedOSS(SwitchedTemplate):
+    """Seed-OSS: tools as Python signatures, thoughts in `<seed:think>`, told how long they may be"""
+
+    traits = TemplateFacts(
+        name="seed_oss",
+        file="seed_oss.jinja",
+        models=("seed-oss",),
+        model_types=("seed_oss",),
+        stop=("<seed:eos>",),
+        calls=SEED,
+        thinking=Thinking("<seed:think>", "</seed:think>", switch="enable_thinking"),
+        source="ByteDance-Seed/Seed-OSS-36B-Instruct",
+    )
+
+    thinking_budget: int | None = None  # how many tokens of thought the model is told; 0: none; null says nothing
