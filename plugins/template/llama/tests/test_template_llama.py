@@ -8,7 +8,17 @@ import pytest
 from tunesmith import DataError
 from tunesmith_library_chat import ChatTemplate, Rendered
 from tunesmith_library_testing import TemplateSuite
-from tunesmith_template_llama import Llama2, Llama3, Llama4, Llama31, Llama32, Llama33
+from tunesmith_template_llama import (
+    CodeLlama70,
+    Llama2,
+    Llama2Chinese,
+    Llama3,
+    Llama4,
+    Llama31,
+    Llama32,
+    Llama33,
+    Mllama,
+)
 
 ADD = {
     "type": "function",
@@ -53,6 +63,22 @@ class TestLlama33(TemplateSuite):
 
 class TestLlama4(TemplateSuite):
     plugin = Llama4
+
+
+class TestMllama(TemplateSuite):
+    plugin = Mllama
+
+
+class TestLlama2Chinese(TemplateSuite):
+    plugin = Llama2Chinese
+
+
+class TestCodeLlama70(TemplateSuite):
+    plugin = CodeLlama70
+    expected_differences = dict.fromkeys(
+        ("single_answer", "multi", "thought_off_answer"),
+        "the last answer stands behind the words that ask for it, which officially follow it once more",
+    )
 
 
 def template(plugin: Any, tokenizer: Any) -> ChatTemplate:

@@ -8,6 +8,7 @@ from tunesmith_library_chat import FamilyTemplate, TemplateFacts
 from tunesmith_library_chat.calls import LLAMA, LLAMA_4
 
 _EOT = ("<|eot_id|>",)
+_HELPFUL_CHINESE = "You are a helpful assistant. 你是一个乐于助人的助手。"
 
 
 @plugin
@@ -17,8 +18,37 @@ class Llama2(FamilyTemplate):
     traits = TemplateFacts(
         name="llama2",
         file="llama2.jinja",
-        models=(r"llama-2-.*chat", r"codellama-(7|13|34)b-instruct"),
+        models=(r"llama-2-", r"codellama-(7|13|34)b-instruct"),
+        aliases={"codellama": "CodeLlama 70B is template=codellama_70b"},
         source="meta-llama/Llama-2-7b-chat-hf",
+    )
+
+
+@plugin
+class Llama2Chinese(FamilyTemplate):
+    """Chinese-LLaMA-2 and Chinese-Alpaca-2: the format of Llama 2 with a system message of their own."""
+
+    traits = TemplateFacts(
+        name="llama2_zh",
+        file="llama2.jinja",
+        models=(r"chinese-(llama|alpaca)-2",),
+        default_system=_HELPFUL_CHINESE,
+        variables={"own_system": _HELPFUL_CHINESE},
+        source="hfl/chinese-alpaca-2-7b",
+    )
+
+
+@plugin
+class CodeLlama70(FamilyTemplate):
+    """CodeLlama 70B: `Source:` before each turn, `<step>` behind it."""
+
+    traits = TemplateFacts(
+        name="codellama_70b",
+        file="codellama_70b.jinja",
+        models=(r"codellama-70b-instruct",),
+        stop=("<step>",),
+        rewrites="only the last answer stands behind the words that ask for it",
+        source="codellama/CodeLlama-70b-Instruct-hf",
     )
 
 
@@ -62,6 +92,24 @@ class Llama32(FamilyTemplate):
         stop=_EOT,
         calls=LLAMA,
         source="meta-llama/Llama-3.2-3B-Instruct",
+    )
+
+    date_string: str | None = None  # today's date as the system turn gives it; null is the day of the run
+
+
+@plugin
+class Mllama(FamilyTemplate):
+    """Llama 3.2 Vision: the format of 3.2 with images, and white space as it is given."""
+
+    traits = TemplateFacts(
+        name="mllama",
+        file="mllama.jinja",
+        models=(r"llama-3\.2-.*vision",),
+        model_types=("mllama",),
+        stop=_EOT,
+        calls=LLAMA,
+        media={"image": "<|image|>"},
+        source="meta-llama/Llama-3.2-11B-Vision-Instruct",
     )
 
     date_string: str | None = None  # today's date as the system turn gives it; null is the day of the run

@@ -1,0 +1,18 @@
+"""The templates of Nemotron against their official renderings."""
+
+from tunesmith_library_testing import TemplateSuite
+from tunesmith_template_nemotron import Nemotron3, Nemotron3Ultra, NemotronH
+
+
+class TestNemotronH(TemplateSuite):
+    plugin = NemotronH
+
+
+class TestNemotron3(TemplateSuite):
+    plugin = Nemotron3
+    variables = {"enable_thinking": False}
+
+
+class TestNemotron3Ultra(TemplateSuite):
+    plugin = Nemotron3Ultra
+    variables = {"enable_thinking": False}

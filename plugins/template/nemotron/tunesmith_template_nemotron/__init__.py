@@ -1,0 +1,55 @@
+"""The formats of NVIDIA's Nemotron models: ChatML; Nemotron 3 lists tools and writes calls as XML, and thinks."""
+
+from tunesmith import plugin
+from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
+from tunesmith_library_chat.calls import QWEN_XML
+
+_STOP = ("<|im_end|>",)
+
+
+@plugin
+class NemotronH(FamilyTemplate):
+    """Nemotron-H, without tools."""
+
+    traits = TemplateFacts(
+        name="nemotron_h",
+        file="nemotron_h.jinja",
+        models=(r"nemotron-h",),
+        stop=_STOP,
+        source="nvidia/Nemotron-H-8B-Reasoning-128K",
+    )
+
+
+@plugin
+class Nemotron3(SwitchedTemplate):
+    """Nemotron 3 Nano and Super, which think or do not, with tools."""
+
+    traits = TemplateFacts(
+        name="nemotron3",
+        file="nemotron3.jinja",
+        models=(r"nemotron-3", r"nemotron-nano-3"),
+        stop=_STOP,
+        calls=QWEN_XML,
+        thinking=Thinking(switch="enable_thinking"),
+        rewrites="thoughts before the last question are dropped",
+        source="nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+    )
+
+    truncate_history_thinking: bool | None = None  # false writes, and trains, the thoughts of earlier answers too
+
+
+@plugin
+class Nemotron3Ultra(Nemotron3):
+    """Nemotron 3 Ultra: the format of Nano without line breaks at the end of a thought."""
+
+    traits = TemplateFacts(
+        name="nemotron3_ultra",
+        file="nemotron3.jinja",
+        models=(r"nemotron-3-ultra",),
+        stop=_STOP,
+        calls=QWEN_XML,
+        thinking=Thinking(switch="enable_thinking"),
+        variables={"tight": True},
+        rewrites="thoughts before the last question are dropped",
+        source="nvidia/NVIDIA-Nemotron-3-Ultra",
+    )
