@@ -145,7 +145,7 @@ class Ministral3(FamilyTemplate):
     traits = TemplateFacts(
         name="ministral3",
         file="mistral_system.jinja",
-        models=(r"ministral-3-", r"mistral-large-3", r"mistral-large-instruct-2411"),
+        models=(r"ministral-3-", r"mistral-large-3"),
         model_types=("ministral3",),
         calls=MISTRAL_NAMED,
         variables={"tools_first": True},
