@@ -16,6 +16,7 @@ ASK, SAY = {"role": "user", "content": "Who?"}, {"role": "assistant", "content":
 ALPACA = {"instruction": "Who?", "output": "A whale."}
 CHAT = {"messages": [ASK, SAY]}
 PAIR = {"prompt": "Who?", "chosen": "A whale.", "rejected": "A boat."}
+TUNED = {"instruction": "Who?", "chosen": "A whale.", "rejected": "A boat."}
 SHARE = {"conversations": [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "A whale."}]}
 LABELLED = {"prompt": "Who?", "completion": "A whale.", "label": True}
 TEXT = {"text": "The tide turns."}
@@ -111,6 +112,7 @@ ERRORS: list[tuple[str, str | bytes, str, str]] = [
     ("a.xls", b"\x00", "pretrain", r"a\.xls|cannot read \.xls"),
     ("a.jsonl", lines({"text": 5}), "pretrain", r"has the columns of text, but line 1: `text` must be text, found 5"),
     ("a.jsonl", lines({"messages": "Who?"}), "sft", r"has the columns of openai, but line 1: messages is not JSON"),
+    ("a.jsonl", "{}", "sft", r"is of no known format; found: nothing"),
     ("a.jsonl", lines({"question": "Who?"}), "sft", r"is of no known format; found: question"),
     ("a.jsonl", lines(*[{**ALPACA, "output": ""}] * 2), "sft", r"nothing to train on: 2 of 2 have no answer"),
     ("a.jsonl", lines(*[{"prompt": "Who?"}] * 2), "sft", r"nothing to train on: 2 of 2 have no answer"),
@@ -131,6 +133,8 @@ SAID: list[tuple[str, str, int, str]] = [
     (lines(PAIR, {**PAIR, "rejected": PAIR["chosen"]}), "dpo", 2, "1 of 2 have the same chosen and rejected answer"),
     (lines(PAIR, {**PAIR, "chosen": ""}), "dpo", 1, "1 of 2 have an empty answer and are left out"),
     (lines(PAIR, {**PAIR, "chosen": None}), "dpo", 1, "1 of 2 have no answer and are left out"),
+    (lines({**TUNED, "chosen": None}, TUNED), "dpo", 1, "1 of 2 have no answer and are left out"),
+    (lines(TUNED, {**TUNED, "rejected": None}), "dpo", 1, "1 of 2 have no answer and are left out"),
     (lines(PAIR, {**PAIR, "rejected": ""}), "dpo", 2, "1 of 2 have an empty rejected answer"),
     (lines(*[LABELLED] * 3), "kto", 3, "3 of 3 are marked desirable and none undesirable"),
     (lines(*[{**LABELLED, "label": False}] * 3), "kto", 3, "3 of 3 are marked undesirable and none desirable"),

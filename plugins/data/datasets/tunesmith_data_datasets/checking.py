@@ -74,7 +74,7 @@ def _problems_of_files(source: Source, plan: Plan) -> Iterator[Problem]:
     if not records:
         yield Problem(key, f"{key}: {first_file(source)} has no records.", "leave it out")
     elif told.name is None:
-        found = ", ".join(records[0])
+        found = ", ".join(name if name.strip() else repr(name) for name in records[0]) or "nothing"
         advice = f"write {key}.format=NAME and say with {key}.columns where its fields are"
         advice += f"\n{listed(plan.installed('format'))}"
         message = f"{key}: {source.entry.path} is of no known format; found: {found}."

@@ -33,6 +33,8 @@ class TestAlpaca(FormatSuite):
         {"instruction": "Add.", "output": "4", "kto_tag": False},
         {"instruction": "Write.", "output": ""},
         {"instruction": "Count.", "output": "1", "tools": json.dumps([TOOL]), "images": "a.png"},
+        {"instruction": "Add.", "chosen": None, "rejected": "4"},
+        {"instruction": "Add.", "chosen": "3", "rejected": None},
     ]
     rows = [
         {"messages": [user("Add.\n1 2"), assistant("3")]},
@@ -50,6 +52,8 @@ class TestAlpaca(FormatSuite):
         {"prompt": [user("Add.")], "completion": [assistant("4")], "label": False},
         {"prompt": [user("Write.")]},
         {"messages": [user("Count."), assistant("1")], "tools": [TOOL], "images": ["a.png"]},
+        {"prompt": [user("Add.")]},
+        {"prompt": [user("Add.")]},
     ]
     renamed = {"instruction": "question", "output": "answer", "kto_tag": "liked"}
 
@@ -66,6 +70,12 @@ def test_missing_columns():
     assert str(raised.value) == (
         "record 0: alpaca needs `instruction`, `output`; found `question`, `answer`; "
         "map them with columns={instruction: COLUMN, output: COLUMN}"
+    )
+    with pytest.raises(DataError) as raised:
+        row({"instruction": "a", "chosen": "b"})
+    assert str(raised.value) == (
+        "record 0: alpaca needs `instruction`, `chosen`, `rejected`; found `instruction`, `chosen`; "
+        "map them with columns={rejected: COLUMN}"
     )
 
 

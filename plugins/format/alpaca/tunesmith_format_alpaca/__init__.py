@@ -38,7 +38,7 @@ class Alpaca:
     """`instruction`, `input` and `output`; earlier turns as pairs in `history`; `system`; `tools`; media.
 
     The user says the instruction, and the input on a new line. `chosen`+`rejected` instead of `output` make a
-    preference, a true or false `label` (or `kto_tag`) a labelled answer; a record with an empty `output` is a prompt.
+    preference, a true or false `label` (or `kto_tag`) a labelled answer; a record without an answer is a prompt.
     """
 
     reads: ClassVar[str] = "instruction, output; instruction, chosen, rejected"
@@ -48,8 +48,9 @@ class Alpaca:
         """Whether there is an instruction with an answer or two, also under the names that `columns` may use."""
         if "instruction" not in record:
             return {"prompt", "response"} <= record.keys()
-        pair = isinstance(record.get("chosen"), str) and isinstance(record.get("rejected"), str)
-        return pair or "output" in record or "response" in record
+        pair = [record[name] for name in ("chosen", "rejected") if name in record]
+        pairs = len(pair) == 2 and all(answer is None or isinstance(answer, str) for answer in pair)
+        return pairs or "output" in record or "response" in record
 
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:
@@ -61,10 +62,11 @@ def _row(record: Record, where: Columns) -> Row:
     get = partial(where.get, record)
     chosen, rejected, output = get("chosen"), get("rejected"), get("output")
     label = label_of(record, where)
-    if chosen is None or rejected is None:
-        where.need(record, "instruction", "output")
+    if where.of("output") not in record and any(where.of(name) in record for name in ("chosen", "rejected")):
+        where.need(record, "instruction", "chosen", "rejected")
     else:
-        where.need(record, "instruction")
+        paired = chosen is not None and rejected is not None
+        where.need(record, "instruction", *(() if paired else ("output",)))
     question = "\n".join(filter(None, (get("instruction"), get("input"))))
     prompt = [*_history(get("history")), {"role": "user", "content": question}]
     if chosen is not None and rejected is not None:

@@ -119,6 +119,22 @@ def test_prompt_and_completion():
     assert row({"prompt": [ASK]}) == {"prompt": [ASK]}
 
 
+def test_answers_that_are_null():
+    """They are prompts, which stages that learn from answers count and leave out."""
+    for answers in ({"chosen": None, "rejected": "b"}, {"chosen": "a", "rejected": None}, {"completion": None}):
+        assert row({"prompt": [ASK], **answers}) == {"prompt": [ASK]}
+    assert row({"chosen": None, "rejected": [ASK, BAD]}) == {"prompt": [ASK]}
+    assert row({"input": {"messages": [ASK]}, "preferred_output": None, "non_preferred_output": [BAD]}) == {
+        "prompt": [ASK]
+    }
+
+
+def test_a_question_that_is_null():
+    asked = {"role": "user", "content": ""}
+    assert row({"prompt": None, "completion": "b"}) == {"messages": [asked, {"role": "assistant", "content": "b"}]}
+    assert row({"prompt": None, "chosen": [GOOD], "rejected": [BAD]})["prompt"] == [asked]
+
+
 def test_label_of_another_meaning():
     assert row({"messages": [ASK, GOOD], "label": "geography"}) == {"messages": [ASK, GOOD]}
     assert row({"messages": [ASK, GOOD], "label": 1}) == {"messages": [ASK, GOOD]}
@@ -136,6 +152,12 @@ def test_label_of_another_meaning():
         ({"messages": "not json"}, "messages is not JSON"),
         ({"question": "a", "answer": "b"}, "openai needs `messages`; found `question`, `answer`; map them"),
         ({"messages": [BAD], "label": True}, "must end with an answer"),
+        ({"chosen": None, "rejected": None}, "`chosen` and `rejected` must be text or messages, found null"),
+        ({"prompt": None}, "`prompt` must be text or messages, found null"),
+        ({"prompt": None, "chosen": None, "rejected": "b"}, "`prompt` and `chosen` must be text or messages"),
+        ({"chosen": "a", "rejected": "b"}, "openai needs `prompt`, `chosen`, `rejected`; found `chosen`, `rejected`"),
+        ({"chosen": "a"}, "openai needs `chosen`, `rejected`; found `chosen`; map them with columns={rejected"),
+        ({"completion": "a"}, "openai needs `prompt`, `completion`; found `completion`"),
     ],
 )
 def test_errors_name_the_record(record, message):

@@ -25,7 +25,8 @@ from tunesmith_library_formats import (
     shorten,
 )
 
-_CONVERSATIONS = ("messages", "prompt", "completion", "chosen", "rejected")
+_ASKED = ("prompt", "completion", "chosen", "rejected")
+_CONVERSATIONS = ("messages", *_ASKED)
 SHAPE = Fields({**dict.fromkeys(_CONVERSATIONS, CONVERSATION), "label": ANYTHING, **BESIDE})
 
 
@@ -78,11 +79,13 @@ def _row(record: Record, where: Columns) -> Row:
     get = partial(where.get, record)
     label = label_of(record, where)
     if get("chosen") is not None and get("rejected") is not None:
-        row = _preference(get("prompt"), get("chosen"), get("rejected"))
-    elif get("completion") is not None and get("prompt") is not None:
+        row = _preference(record, where)
+    elif get("completion") is not None and where.of("prompt") in record:
         row = _completion(_question(get("prompt")), parse_answer(get("completion")), label)
     elif get("messages") is None and get("prompt") is not None:
         row = {"prompt": _question(get("prompt"))}
+    elif get("messages") is None and any(where.of(name) in record for name in _ASKED):
+        row = {"prompt": _unanswered(record, where)}
     else:
         messages = parse_messages(where.need(record, "messages")[0])
         row = {"messages": messages} if label is None else labelled(messages, label)
@@ -94,20 +97,37 @@ def _flatten(record: Record) -> dict[str, Any]:
     asked = record.get("input") or {}
     if not isinstance(asked, Mapping):
         raise DataError(f"`input` must be a mapping with messages, found {shorten(asked)}")
-    made = {"prompt": asked.get("messages"), "tools": asked.get("tools")}
+    made = {name: asked[key] for name, key in (("prompt", "messages"), ("tools", "tools")) if key in asked}
     return {**made, "chosen": record["preferred_output"], "rejected": record.get("non_preferred_output")}
 
 
+def _unanswered(record: Record, where: Columns) -> list[Message]:
+    """What is asked where an answer is null: the other one of a pair may say it. Raises: DataError."""
+    if where.of("completion") in record:
+        where.need(record, "prompt", "completion")
+    if where.of("prompt") not in record:
+        where.need(record, "chosen", "rejected")
+    for answer in (where.get(record, "chosen"), where.get(record, "rejected")):
+        asked = [] if answer is None else parse_answer(answer)[:-1]
+        if asked:
+            return asked
+    null = [f"`{where.of(name)}`" for name in _ASKED if record.get(where.of(name), "") is None]
+    raise DataError(f"{' and '.join(null)} must be text or messages, found null")
+
+
 def _question(prompt: Any) -> list[Message]:
+    if prompt is None:  # as an empty question, which stages count
+        return [{"role": "user", "content": ""}]
     is_text = isinstance(prompt, str) and not prompt.lstrip().startswith("[{")
     return [{"role": "user", "content": prompt}] if is_text else parse_messages(prompt)
 
 
-def _preference(prompt: Any, chosen: Any, rejected: Any) -> Row:
-    better, worse = parse_answer(chosen), parse_answer(rejected)
-    common = _common_start(better, worse)
+def _preference(record: Record, where: Columns) -> Row:
+    better, worse = (parse_answer(where.get(record, name)) for name in ("chosen", "rejected"))
+    common, prompt = _common_start(better, worse), where.get(record, "prompt")
     if common and (prompt is None or isinstance(prompt, str)):
         return {"prompt": better[:common], "chosen": better[common:], "rejected": worse[common:]}
+    prompt, *_ = where.need(record, "prompt", "chosen", "rejected")
     return {"prompt": _question(prompt), "chosen": better, "rejected": worse}
 
 

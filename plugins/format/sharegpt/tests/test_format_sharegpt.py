@@ -38,6 +38,7 @@ class TestShareGPT(FormatSuite):
         {"conversations": [HUMAN], "chosen": GPT, "rejected": {"from": "gpt", "value": "No"}},
         {"conversations": [HUMAN, GPT], "label": True},
         {"conversations": [HUMAN]},
+        {"conversations": [HUMAN, GPT, HUMAN], "chosen": None, "rejected": GPT},
     ]
     rows = [
         {"messages": [{"role": "system", "content": "Be brief."}, ASK, ANSWER, ASK, ANSWER]},
@@ -54,6 +55,7 @@ class TestShareGPT(FormatSuite):
         {"prompt": [ASK], "chosen": [ANSWER], "rejected": [{"role": "assistant", "content": "No"}]},
         {"prompt": [ASK], "completion": [ANSWER], "label": True},
         {"prompt": [ASK]},
+        {"prompt": [ASK, ANSWER, ASK]},
     ]
     renamed = {"conversations": "talk", "label": "liked"}
 
@@ -93,6 +95,7 @@ def test_turns_need_not_alternate():
         ([HUMAN, {"from": "function_call", "value": "count()"}], "turn 1: a tool call is not JSON"),
         ([HUMAN, {"from": "function_call", "value": "{}"}], "turn 1: a tool call needs name and arguments"),
         ([], "must be a list of turns"),
+        ([{}], "needs `role` and `content`; found nothing"),
         ([HUMAN, "Hello"], "record 0: `conversations[1]` must be a mapping, found Hello"),
     ],
 )

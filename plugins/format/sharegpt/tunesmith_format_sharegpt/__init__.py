@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -107,11 +107,16 @@ def _row(record: Record, where: Columns, roles: Mapping[str, str]) -> Row:
         row: Row = {"prompt": messages, **dict(zip(("chosen", "rejected"), answers, strict=True))}
     elif label is not None:
         row = labelled(messages, label)
-    elif any(message["role"] == "assistant" for message in messages):
+    elif any(message["role"] == "assistant" for message in messages) and not _lacks_one(chosen, rejected, messages):
         row = {"messages": messages}
     else:
         row = {"prompt": messages}
     return finish(row, record, where)
+
+
+def _lacks_one(chosen: Any, rejected: Any, messages: Sequence[Message]) -> bool:
+    """Whether a conversation asks for a pair of answers, of which one is null: then it has none to learn from."""
+    return (chosen is None) != (rejected is None) and messages[-1]["role"] != "assistant"
 
 
 def _conversation(turns: Any, where: Columns, roles: Mapping[str, str]) -> list[Message]:
@@ -154,7 +159,7 @@ def _turn(turn: Any, where: Columns, roles: Mapping[str, str]) -> Message:
     role_key = where.of("role_tag", "from" if "from" in turn else "role")
     content_key = where.of("content_tag", "value" if "value" in turn else "content")
     if role_key not in turn or (content_key not in turn and "tool_calls" not in turn):
-        found = ", ".join(f"`{key}`" for key in turn)
+        found = ", ".join(f"`{key}`" for key in turn) or "nothing"
         raise DataError(f"needs `{role_key}` and `{content_key}`; found {found}; name them by role_tag, content_tag")
     said, content = turn[role_key], turn.get(content_key)
     role = roles.get(str(said))
