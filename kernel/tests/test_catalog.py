@@ -237,3 +237,14 @@ def test_recipes_are_found_through_their_package(site, tmp_path):
     (folder / "__init__.py").touch()
     site("tunesmith-more", {"recipes.more": "tunesmith_more"})
     assert recipe_folders() == [folder]
+
+
+def test_a_distribution_that_is_half_installed_is_none(tmp_path, monkeypatch):
+    """While pip is at work, and where it was killed, entry points stand there without a name."""
+    folder = tmp_path / "half-1.0.dist-info"
+    folder.mkdir()
+    (folder / "entry_points.txt").write_text("[tunesmith.stage]\nhalf = half:Half\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "half" not in Catalog.discover().names("stage")
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: half\nVersion: 1.0\n")
+    assert "half" in Catalog.discover().names("stage")

@@ -80,7 +80,7 @@ class Catalog:
         astray: list[Stray] = []
         for distribution in importlib.metadata.distributions():
             points = [point for point in distribution.entry_points if point.group.startswith(_PREFIX)]
-            if points:
+            if points and distribution.name:  # none while pip is at work, or where it was killed
                 name = re.sub(r"[-_.]+", "-", distribution.name).lower()
                 if name not in found:  # the first on the path is the one that is imported
                     found[name] = list(_entries(name, distribution, points))
