@@ -1,0 +1,120 @@
+"""The formats of the Hunyuan models."""
+
+from tunesmith import plugin
+from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
+from tunesmith_library_chat.calls import CallFormat
+from tunesmith_library_chat.shapes import elements
+
+_LARGE = {
+    "begin": "<|startoftext|>",
+    "every": True,
+    "after_system": "<|extra_4|>",
+    "behind_user": "<|extra_0|>",
+    "stop": "<|eos|>",
+}
+_SMALL = {
+    "begin": "<｜hy_begin▁of▁sentence｜>",
+    "after_system": "<｜hy_place▁holder▁no▁3｜>",
+    "before_user": "<｜hy_User｜>",
+    "before_answer": "<｜hy_Assistant｜>",
+    "stop": "<｜hy_place▁holder▁no▁2｜>",
+}
+
+
+def _calls(mark: str) -> CallFormat:
+    """Calls between special tokens that all hold this mark."""
+    return CallFormat(
+        f"hy3{mark}",
+        elements(
+            rf"<tool_call{mark}>(?P<name>[^<]+)<tool_sep{mark}>\s*(?P<body>.*?)</tool_call{mark}>",
+            rf"<arg_key{mark}>(?P<key>.*?)</arg_key{mark}>\s*<arg_value{mark}>(?P<value>.*?)</arg_value{mark}>",
+            strip="",
+        ),
+        (f"<tool_calls{mark}>",),
+        (f"</tool_calls{mark}>",),
+        inner=(f"<tool_sep{mark}>", f"<arg_key{mark}>"),
+    )
+
+
+@plugin
+class Hunyuan(FamilyTemplate):
+    """Hunyuan-A13B, Hunyuan-7B and their translating models."""
+
+    traits = TemplateFacts(
+        name="hunyuan",
+        file="hunyuan.jinja",
+        models=(r"hunyuan", r"hy-mt.*-7b"),
+        stop=("<|eos|>",),
+        variables=_LARGE,
+        aliases={"hy_dense_7b": ""},
+        source="tencent/Hunyuan-A13B-Instruct",
+    )
+
+
+@plugin
+class HunyuanSmall(FamilyTemplate):
+    """Hunyuan-0.5B, 1.8B and 4B, HY-MT1.5-1.8B."""
+
+    traits = TemplateFacts(
+        name="hunyuan_small",
+        file="hunyuan.jinja",
+        models=(r"hunyuan-(0\.5|1\.8|4)b", r"hy-mt1\.5-1\.8b"),
+        stop=("<｜hy_place▁holder▁no▁2｜>",),
+        variables=_SMALL,
+        source="tencent/Hunyuan-1.8B-Instruct",
+    )
+
+
+@plugin
+class HyDense(FamilyTemplate):
+    """Hy-MT2, which writes a mark behind conversations that ask for nothing."""
+
+    traits = TemplateFacts(
+        name="hy_dense_1_8b",
+        file="hunyuan.jinja",
+        models=(r"hy-mt2",),
+        stop=("<｜hy_place▁holder▁no▁2｜>",),
+        variables={**_SMALL, "closes": "<｜hy_place▁holder▁no▁8｜>"},
+        rewrites="a mark closes a conversation that ends",
+        source="tencent/Hy-MT2-1.8B",
+    )
+
+
+@plugin
+class Hy3(SwitchedTemplate):
+    """Hy3, which thinks if it is told to, as hard as `reasoning_effort` says."""
+
+    traits = TemplateFacts(
+        name="hy3",
+        file="hy3.jinja",
+        models=(r"hy3",),
+        stop=("<｜hy_eos:opensource｜>",),
+        calls=_calls(":opensource"),
+        thinking=Thinking("<think:opensource>", "</think:opensource>", switch="enable_thinking"),
+        variables={"mark": ":opensource", "joint": "_"},
+        rewrites="without tools thoughts before the last question are dropped",
+        source="tencent/Hy3",
+    )
+
+    reasoning_effort: str | None = None  # no_think, low or high; null is no_think, or high with enable_thinking=true
+    preserved_thinking: bool | None = None  # whether earlier answers keep their thoughts; null: where there are tools
+
+
+@plugin
+class Hy3Preview(SwitchedTemplate):
+    """Hy3-preview, whose special tokens are without `:opensource`."""
+
+    traits = TemplateFacts(
+        name="hy3_preview",
+        file="hy3.jinja",
+        models=(r"hy3-preview",),
+        stop=("<｜hy_eos｜>",),
+        calls=_calls(""),
+        thinking=Thinking(switch="enable_thinking"),
+        variables={"mark": "", "joint": "▁"},
+        rewrites="without tools thoughts before the last question are dropped",
+        source="tencent/Hy3-preview",
+    )
+
+    reasoning_effort: str | None = None  # no_think, low or high; null is no_think, or high with enable_thinking=true
+    preserved_thinking: bool | None = None  # whether earlier answers keep their thoughts; null: where there are tools
