@@ -18,9 +18,9 @@ class Letters:
         return "".join(map(chr, tokens))
 
 
-def guard(tmp_path: Path) -> Guard:
+def guard(tmp_path: Path, model: Any = None) -> Guard:
     train = [{"chosen_input_ids": [ord(letter) for letter in f"row\n {place}"]} for place in range(100)]
-    job: Any = SimpleNamespace(output_dir=tmp_path, processor=Letters(), data=SimpleNamespace(train=train))
+    job: Any = SimpleNamespace(model=model, output_dir=tmp_path, processor=Letters(), data=SimpleNamespace(train=train))
     return Guard(job)
 
 
@@ -57,7 +57,7 @@ def test_of_several_processes_the_one_whose_loss_it_was(tmp_path: Path, monkeypa
     mine.see("gradient", math.nan, 4, [1, 2])
     others.see("loss", math.nan, 4, [7])
     others._read()
-    monkeypatch.setattr(processes, "gathered", lambda item: [item, (others._bad, [])])
+    monkeypatch.setattr(processes, "gathered", lambda item: [item, (others._bad, [], [])])
     with pytest.raises(NonFinite, match=r"^step 4: the loss is nan.*\n.*: 7 \(“row 7”\)\n"):
         mine.check()
 
@@ -69,6 +69,21 @@ def test_weights(tmp_path: Path) -> None:
         model.bias[1] = math.nan
     with pytest.raises(NonFinite, match=r"^trained weights are not finite: bias"):
         guard(tmp_path).check(model)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_weights_that_were_broken_before(tmp_path: Path, frozen: bool) -> None:
+    """No learning rate is blamed for what the base brought, trained or not; nor the base for what a run broke."""
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2).requires_grad_(False))
+    whole = guard(tmp_path, model)
+    with torch.no_grad():
+        model[int(frozen)].bias[1] = math.inf
+    for watching, base in ((guard(tmp_path, model), True), (whole, frozen)):
+        watching.see("loss", math.nan, 1, [0])
+        with pytest.raises(NonFinite, match=r"^step 1: the loss is nan") as caught:
+            watching.check()
+        assert (f"before the first step: {int(frozen)}.bias\n" in str(caught.value)) == base
+        assert ("try a lower learning rate" in str(caught.value)) != base
 
 
 def test_a_scaler_sees_to_overflows_itself() -> None:

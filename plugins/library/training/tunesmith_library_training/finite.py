@@ -25,6 +25,10 @@ _ADVICE = (
     "try a lower learning rate, a longer warm-up, a smaller max_grad_norm, bf16 or fp32 in place of fp16, and look at "
     "the examples: tunesmith data show"
 )
+_BASE = (
+    "no learning rate mends that: fetch the model anew, or take another one, another revision, or bf16 or fp32 in "
+    "place of fp16, in which large weights become infinite"
+)
 
 
 class NonFinite(Interrupted):
@@ -59,6 +63,7 @@ class Guard:
         self.job = job
         self._seen: list[_Seen] = []
         self._bad: _Bad | None = None  # the first
+        self._broken = _weights_of(getattr(job, "model", None))  # of those to be trained, before the first step
 
     def see(self, what: str, value: Any, step: int, examples: Sequence[int | str] = ()) -> None:
         """Take note of a value of the step that is being made; nothing is waited for.
@@ -83,16 +88,22 @@ class Guard:
         """
         self._read()
         weights = [] if self._bad else [name for model in models for name in _weights_of(model)]
-        every = processes.gathered((self._bad, weights))
-        seen = [bad for bad, _ in every if bad is not None]
+        every = processes.gathered((self._bad, weights, self._broken_in_the_base() if self._bad else []))
+        seen = [bad for bad, *_ in every if bad is not None]
         if seen:
             first = min(seen)
             alike = [bad for bad in seen if (bad.step, bad.follows) == (first.step, first.follows)]
             examples = [text for bad in alike for text in bad.examples]
-            raise NonFinite(self._message(f"step {first.step}: the {first.what}", examples))
-        names = next((names for _, names in every if names), None)
+            base = dict.fromkeys(name for *_, names in every for name in names)
+            raise NonFinite(self._message(f"step {first.step}: the {first.what}", examples, list(base)))
+        names = next((names for _, names, _ in every if names), None)
         if names:
             raise NonFinite(self._message(f"trained weights are not finite: {_listed(names)}", []))
+
+    def _broken_in_the_base(self) -> list[str]:
+        """The weights that were not finite before the run changed any: those not trained are the base's still."""
+        names = _weights_of(getattr(self.job, "model", None), trained=False)
+        return [name.removeprefix("base_model.model.").replace(".base_layer.", ".") for name in self._broken + names]
 
     def _read(self) -> None:
         """Find the first value that is not finite, and forget the others."""
@@ -118,14 +129,16 @@ class Guard:
         tokens = [int(token) for token in columns[name][:_TOKENS]]
         return f"{example} ({_shortened(tokenizer_of(self.job.processor).decode(tokens))})"
 
-    def _message(self, what: str, examples: list[str]) -> str:
+    def _message(self, what: str, examples: list[str], base: Sequence[str] = ()) -> str:
         folder = self.job.output_dir
         lines = [f"{what}. The run ends here; nothing of it is saved."]
         if examples:
             hidden = len(examples) - 4 * _SHOWN
             more = f" and {hidden} more" if hidden > 0 else ""
             lines.append(f"examples, by their place in the training data: {', '.join(examples[: 4 * _SHOWN])}{more}")
-        lines.append(_ADVICE)
+        if base:
+            lines.append(f"the model held weights that are not finite before the first step: {_listed(base)}")
+        lines.append(_BASE if base else _ADVICE)
         whole = checkpoints.complete(folder)
         if whole:
             lines.append(f"continue after {whole[-1].name}: tunesmith train {folder} resume=true")
@@ -152,10 +165,11 @@ def watch_gradients(accelerator: Any, see: Callable[[Any], None]) -> None:
     accelerator.clip_grad_norm_ = clip_and_see
 
 
-def _weights_of(model: Any) -> list[str]:
-    from tunesmith_library_weights.finite import non_finite, trained_weights
+def _weights_of(model: Any, trained: bool = True) -> list[str]:
+    """The weights of a model that are not finite, of those that are trained or of the others."""
+    from tunesmith_library_weights.finite import frozen_weights, non_finite, trained_weights
 
-    return non_finite(trained_weights(model))
+    return non_finite(trained_weights(model) if trained else frozen_weights(model))
 
 
 def _floats(values: Sequence[Any]) -> list[float]:

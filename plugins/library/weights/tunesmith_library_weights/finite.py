@@ -10,8 +10,17 @@ import torch
 
 def trained_weights(model: Any) -> list[tuple[str, torch.Tensor]]:
     """The weights of a model that are trained, by name; none of what is no module."""
+    return [(name, weight) for name, weight in _weights(model) if weight.requires_grad]
+
+
+def frozen_weights(model: Any) -> list[tuple[str, torch.Tensor]]:
+    """The weights of a model that stay as they are, by name; none of what is no module."""
+    return [(name, weight) for name, weight in _weights(model) if not weight.requires_grad]
+
+
+def _weights(model: Any) -> Iterable[tuple[str, torch.Tensor]]:
     named = getattr(model, "named_parameters", None)
-    return [(name, weight) for name, weight in named() if weight.requires_grad] if callable(named) else []
+    return named() if callable(named) else ()
 
 
 @torch.no_grad()
