@@ -50,7 +50,7 @@ class Exaone4(SwitchedTemplate):
     traits = TemplateFacts(
         name="exaone4",
         file="exaone4.jinja",
-        models=(r"exaone-4"),
+        models=(r"exaone-4",),
         model_types=("exaone4",),
         stop=_STOP,
         calls=HERMES,

@@ -37,7 +37,7 @@ class Falcon3(FamilyTemplate):
     traits = TemplateFacts(
         name="falcon3",
         file="falcon3.jinja",
-        models=(r"falcon3-"),
+        models=(r"falcon3-",),
         source="tiiuae/Falcon3-7B-Instruct",
     )
 
