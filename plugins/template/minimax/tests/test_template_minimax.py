@@ -1,7 +1,8 @@
 """The MiniMax templates against their official renderings."""
 
 from tunesmith_library_testing import TemplateSuite
-from tunesmith_template_minimax import MiniMax1, MiniMax2, MiniMax21, MiniMax25, MiniMax27, MiniMaxText
+from tunesmith_template_minimax import MiniMax1, MiniMax2, MiniMax3, MiniMax21, MiniMax25, MiniMax27, MiniMaxText
+from tunesmith_template_minimax.nested import read_nested
 
 _LAST = ("single_answer", "multi", "system_multi", "call", "call_last", "parallel", "thought_off_answer")
 _OPENED = "an answer behind the question stands behind the <think> of the prompt that asks for it"
@@ -33,3 +34,17 @@ class TestMiniMax25(TemplateSuite):
 class TestMiniMax27(TemplateSuite):
     plugin = MiniMax27
     expected_differences = dict.fromkeys(_LAST, _OPENED)
+
+
+class TestMiniMax3(TemplateSuite):
+    plugin = MiniMax3
+
+
+def test_nested_arguments_are_read() -> None:
+    """As the example in the official template nests them."""
+    mark = "]<]minimax[>["
+    item = f"{mark}<item>{mark}<key-a>val-a{mark}</key-a>{mark}<key-b>2{mark}</key-b>{mark}</item>"
+    body = f'\n{mark}<invoke name="f">{mark}<a>1{mark}</a>{mark}<b>{item}{mark}</b>{mark}</invoke>\n'
+    (call,) = read_nested(body, {"f": {"a": "string"}}) or []
+    assert (call.name, call.arguments) == ("f", {"a": "1", "b": [{"key-a": "val-a", "key-b": 2}]})
+    assert read_nested(body + "and more", {}) is None

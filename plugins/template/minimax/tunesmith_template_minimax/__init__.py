@@ -1,8 +1,10 @@
 """The formats of the MiniMax models: sentences with roles in M1 and Text-01, marks and calls in XML in M2."""
 
 from tunesmith import plugin
-from tunesmith_library_chat import FamilyTemplate, TemplateFacts, Thinking, ThinkingTemplate
+from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking, ThinkingTemplate
 from tunesmith_library_chat.calls import MINIMAX, MINIMAX_1
+
+from tunesmith_template_minimax.nested import MINIMAX_3
 
 _M1 = "You are a helpful assistant created by Minimax based on MiniMax-M1 model."
 _HELPFUL = "You are a helpful assistant."
@@ -108,4 +110,23 @@ class MiniMax27(ThinkingTemplate):
         variables={"standing_system": _HELPFUL + " Your name is MiniMax-M2.7 and is built by MiniMax."},
         rewrites=_DROPPED,
         source="MiniMaxAI/MiniMax-M2.7",
+    )
+
+
+@plugin
+class MiniMax3(SwitchedTemplate):
+    """MiniMax-M3, which decides whether it thinks unless told."""
+
+    traits = TemplateFacts(
+        name="minimax3",
+        file="minimax3.jinja",
+        models=(r"minimax-m3",),
+        stop=("[e~[",),
+        default_system=_HELPFUL,
+        calls=MINIMAX_3,
+        thinking=Thinking("<mm:think>", "</mm:think>", switch="enable_thinking"),
+        media={"image": "]<]image[>[", "video": "]<]video[>["},
+        variables={"standing_system": _HELPFUL},
+        rewrites="with enable_thinking=true the last answer alone has an empty thought where it has none",
+        source="MiniMaxAI/MiniMax-M3",
     )
