@@ -12,6 +12,7 @@ from tunesmith_template_early import (
     BlueLM,
     Breeze,
     Breeze01,
+    ChatMLDe,
     CodeShell,
     Default,
     Empty,
@@ -56,6 +57,10 @@ class TestFewshot(TemplateSuite):
 
 class TestAlpaca(TemplateSuite):
     plugin = Alpaca
+
+
+class TestChatMLDe(TemplateSuite):
+    plugin = ChatMLDe
 
 
 class TestVicuna(TemplateSuite):

@@ -28,7 +28,7 @@ from tunesmith_template_early.marked import (
     Tulu3,
     Zephyr,
 )
-from tunesmith_template_early.plain import Alpaca, Default, Empty, Fewshot, Vicuna, WizardLM2
+from tunesmith_template_early.plain import Alpaca, ChatMLDe, Default, Empty, Fewshot, Vicuna, WizardLM2
 
 __all__ = [
     "CPM",
@@ -41,6 +41,7 @@ __all__ = [
     "BlueLM",
     "Breeze",
     "Breeze01",
+    "ChatMLDe",
     "CodeShell",
     "Default",
     "Empty",

@@ -51,7 +51,7 @@ class Baichuan2(FamilyTemplate):
     traits = TemplateFacts(
         name="baichuan2",
         file="turns.jinja",
-        models=(r"baichuan2-\d+b-chat",),
+        models=(r"baichuan2[-_]\d+b[-_]chat",),
         variables={
             "trim_system": True,
             "user_open": "<reserved_106>",
@@ -83,7 +83,7 @@ class CPM(FamilyTemplate):
     traits = TemplateFacts(
         name="cpm",
         file="turns.jinja",
-        models=("minicpm-[12]b", "minicpm-moe"),
+        models=("minicpm-([12]b|bf16)", "minicpm-moe"),
         variables={"trim": True, "user_open": "<用户>", "user_close": "<AI>", "history_end": ""},
         rewrites=_BARE,
         aliases={"minicpm": ""},
@@ -98,7 +98,7 @@ class Index(FamilyTemplate):
     traits = TemplateFacts(
         name="index",
         file="turns.jinja",
-        models=(r"index-1\.9b",),
+        models=(r"index-1\.9b-(chat|character)",),
         variables={"system_open": "<unk>", "user_open": "reserved_0", "answer_open": "reserved_1", "history_end": ""},
         rewrites=_BARE,
         source="IndexTeam/Index-1.9B-Chat",

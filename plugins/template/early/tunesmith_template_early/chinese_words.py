@@ -129,7 +129,7 @@ class Orion(FamilyTemplate):
     traits = TemplateFacts(
         name="orion",
         file="turns.jinja",
-        models=("orion-14b",),
+        models=("orion-14b-(chat|longchat)",),
         stop=("</s>",),
         variables={
             "begin": "<s>",
@@ -150,7 +150,7 @@ class XuanYuan(FamilyTemplate):
     traits = TemplateFacts(
         name="xuanyuan",
         file="turns.jinja",
-        models=("xuanyuan",),
+        models=("xuanyuan.*chat",),
         variables={
             "system_close": " ",
             "user_open": "Human: ",

@@ -17,7 +17,7 @@ class Zephyr(FamilyTemplate):
     traits = TemplateFacts(
         name="zephyr",
         file="turns.jinja",
-        models=(r"zephyr-\d+b", "tinyllama.*chat"),
+        models=(r"zephyr-(orpo-)?\d+b", "tinyllama.*chat"),
         variables={
             "system_open": "<|system|>\n",
             "system_close": "\n",
@@ -197,7 +197,7 @@ class Breeze(FamilyTemplate):
     traits = TemplateFacts(
         name="breeze",
         file="turns.jinja",
-        models=("breeze-7b",),
+        models=("breeze-7b-instruct",),
         variables={
             "bos": True,
             "begin": " ",

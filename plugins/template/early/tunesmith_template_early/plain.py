@@ -1,8 +1,10 @@
 """The formats of Alpaca, Vicuna and their like, and those of models that know none."""
 
 from tunesmith import plugin
-from tunesmith_library_chat import FamilyTemplate, TemplateFacts
+from tunesmith_library_chat import FamilyTemplate, TemplateFacts, Thinking, ThinkingTemplate
+from tunesmith_library_chat.calls import HERMES
 
+_GERMAN = "Du bist ein freundlicher und hilfsbereiter KI-Assistent."
 _BARE = "only the last answer is followed by the end of sequence, as the official format has it"
 _INSTRUCTED = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request."
@@ -74,6 +76,22 @@ class Alpaca(FamilyTemplate):
         },
         source="tatsu-lab/stanford_alpaca",
     )
+
+
+@plugin
+class ChatMLDe(ThinkingTemplate):
+    """ChatML with a German system message"""
+
+    traits = TemplateFacts(
+        name="chatml_de",
+        file="chatml.jinja",
+        stop=("<|im_end|>",),
+        default_system=_GERMAN,
+        calls=HERMES,
+        thinking=Thinking(),
+    )
+
+    default_system: str | None = _GERMAN  # system message of conversations that have none
 
 
 @plugin

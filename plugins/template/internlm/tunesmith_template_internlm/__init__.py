@@ -28,7 +28,7 @@ class Intern(FamilyTemplate):
     traits = TemplateFacts(
         name="intern",
         file="turns.jinja",
-        models=(r"internlm-(chat-)?\d+b",),
+        models=(r"internlm-chat-\d+b", r"internlm-\d+b-chat"),
         stop=("<eoa>",),
         variables={
             "bos": True,
@@ -53,7 +53,7 @@ class Intern2(FamilyTemplate):
     traits = TemplateFacts(
         name="intern2",
         file="turns.jinja",
-        models=("internlm[23]",),
+        models=("internlm[23].*(chat|instruct)",),
         stop=("<|im_end|>",),
         variables={**_CHATML, "bos": True},
         aliases={"internlm2": "", "intern3": ""},

@@ -18,7 +18,7 @@ class SeedCoder(FamilyTemplate):
     traits = TemplateFacts(
         name="seed_coder",
         file="turns.jinja",
-        models=("seed-coder",),
+        models=("seed-coder.*(instruct|reasoning|thinking)",),
         stop=("<[end▁of▁sentence]>",),
         variables={
             "system_open": "<[begin▁of▁sentence]>system\n",
@@ -40,7 +40,7 @@ class SeedOSS(SwitchedTemplate):
     traits = TemplateFacts(
         name="seed_oss",
         file="seed_oss.jinja",
-        models=("seed-oss",),
+        models=("seed-oss.*instruct",),
         model_types=("seed_oss",),
         stop=("<seed:eos>",),
         calls=SEED,

@@ -21,7 +21,7 @@ class Yi(FamilyTemplate):
     traits = TemplateFacts(
         name="yi",
         file="turns.jinja",
-        models=(r"^yi-\d+b",),
+        models=(r"^yi-\d+b-chat",),
         stop=("<|im_end|>",),
         variables=_CHATML,
         source="01-ai/Yi-34B-Chat",
@@ -35,7 +35,7 @@ class Yi15(FamilyTemplate):
     traits = TemplateFacts(
         name="yi1_5",
         file="turns.jinja",
-        models=(r"yi-1\.5",),
+        models=(r"yi-1\.5.*chat",),
         stop=("<|im_end|>",),
         variables={**_CHATML, "system_open": "", "system_close": ""},
         source="01-ai/Yi-1.5-34B-Chat",
@@ -49,7 +49,7 @@ class YiCoder(FamilyTemplate):
     traits = TemplateFacts(
         name="yi_coder",
         file="turns.jinja",
-        models=("yi-coder",),
+        models=("yi-coder.*chat",),
         stop=("<|im_end|>",),
         variables=_CHATML,
         source="01-ai/Yi-Coder-9B-Chat",
