@@ -45,8 +45,10 @@ class TestDeepSeek31(TemplateSuite):
 class TestDeepSeek32(TemplateSuite):
     plugin = DeepSeek32
     expected_differences = dict.fromkeys(
-        ("single", "multi_prompt", "system", "white", "tools", "tools_system", "tools_multi", "call_prompt")
-        + ("call_beside", "parallel_prompt", "call_again", "thought_off"),
+        (
+            *("single", "multi_prompt", "system", "white", "tools", "tools_system", "tools_multi", "call_prompt"),
+            *("call_beside", "parallel_prompt", "call_again", "thought_off"),
+        ),
         "prompts end with </think>, as in DeepSeek's own encoder: what answers are trained behind",
     )
 
