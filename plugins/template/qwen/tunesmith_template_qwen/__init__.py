@@ -21,7 +21,7 @@ class Qwen(FamilyTemplate):
     traits = TemplateFacts(
         name="qwen",
         file="qwen.jinja",
-        models=(r"qwen2\.5", r"qwq-32b-preview"),
+        models=(r"qwen2\.5", r"qwq-32b-preview", r"kimi-dev"),
         stop=("<|im_end|>",),
         default_system=_QWEN,
         calls=HERMES,

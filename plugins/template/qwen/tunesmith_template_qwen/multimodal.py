@@ -32,7 +32,7 @@ class Qwen2VL(FamilyTemplate):
     traits = TemplateFacts(
         name="qwen2_vl",
         file="media.jinja",
-        models=(r"qwen2-vl", r"qwen2\.5-vl"),
+        models=(r"qwen2-vl", r"qwen2\.5-vl", r"mimo-vl-7b-sft", r"mimo-7b-vl-instruct"),
         model_types=("qwen2_vl", "qwen2_5_vl"),
         stop=_STOP,
         default_system=_HELPFUL,
