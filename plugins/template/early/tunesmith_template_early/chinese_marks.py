@@ -98,7 +98,7 @@ class Index(FamilyTemplate):
     traits = TemplateFacts(
         name="index",
         file="turns.jinja",
-        models=(r"index-1\.9b-(chat|character)",),
+        models=(r"index-1\.9b-(chat|character|32k)",),
         variables={"system_open": "<unk>", "user_open": "reserved_0", "answer_open": "reserved_1", "history_end": ""},
         rewrites=_BARE,
         source="IndexTeam/Index-1.9B-Chat",
@@ -157,7 +157,7 @@ class Yuan(FamilyTemplate):
     traits = TemplateFacts(
         name="yuan",
         file="turns.jinja",
-        models=("yuan2",),
+        models=("^yuan2",),
         stop=("<eod>",),
         variables={"user_close": "<sep>", "answer_end": "<eod>", "answer_close": "\n"},
         source="IEITYuan/Yuan2-2B-hf",

@@ -129,7 +129,7 @@ class Orion(FamilyTemplate):
     traits = TemplateFacts(
         name="orion",
         file="turns.jinja",
-        models=("orion-14b-(chat|longchat)",),
+        models=("orion-14b-.*chat",),
         stop=("</s>",),
         variables={
             "begin": "<s>",
