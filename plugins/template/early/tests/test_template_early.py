@@ -18,7 +18,6 @@ from tunesmith_template_early import (
     Empty,
     Fewshot,
     Index,
-    Llama2Chinese,
     Openchat,
     Openchat36,
     Orion,
@@ -128,10 +127,6 @@ class TestBelle(TemplateSuite):
 class TestCodeShell(TemplateSuite):
     plugin = CodeShell
     expected_differences = dict.fromkeys(("single_answer", "multi", "thought_off_answer"), HEADED)
-
-
-class TestLlama2Chinese(TemplateSuite):
-    plugin = Llama2Chinese
 
 
 class TestOrion(TemplateSuite):

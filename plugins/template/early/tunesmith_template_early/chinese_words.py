@@ -103,26 +103,6 @@ class CodeShell(FamilyTemplate):
 
 
 @plugin
-class Llama2Chinese(FamilyTemplate):
-    """Chinese-Alpaca-2: the format of Llama 2 with a system message of its own and without spaces around answers"""
-
-    traits = TemplateFacts(
-        name="llama2_zh",
-        file="turns.jinja",
-        models=("chinese-(alpaca|llama)-2",),
-        variables={
-            "begin": "<s>[INST] ",
-            "system_open": "<<SYS>>\n",
-            "system_close": "\n<</SYS>>\n\n",
-            "next_user_open": "<s>[INST] ",
-            "user_close": " [/INST]",
-            "own_system": "You are a helpful assistant. 你是一个乐于助人的助手。",
-        },
-        source="hfl/chinese-alpaca-2-7b",
-    )
-
-
-@plugin
 class Orion(FamilyTemplate):
     """Orion: `Human: …\n\nAssistant: </s>…</s>`"""
 

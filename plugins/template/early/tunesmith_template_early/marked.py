@@ -17,7 +17,7 @@ class Zephyr(FamilyTemplate):
     traits = TemplateFacts(
         name="zephyr",
         file="turns.jinja",
-        models=(r"zephyr-(orpo-)?\d+b", "tinyllama.*chat"),
+        models=(r"zephyr-(orpo-)?\d+b",),
         variables={
             "system_open": "<|system|>\n",
             "system_close": "\n",
