@@ -26,6 +26,14 @@ for name in ("bitsandbytes", "hqq", "torchao"):
 import_transformers(training=True, needed=["bitsandbytes"])
 from peft.import_utils import is_bnb_available
 assert is_bnb_available() is (importlib.util.find_spec("bitsandbytes") is not None)
+if importlib.util.find_spec("hqq"):
+    import_transformers(training=True, needed=["hqq"])
+    from hqq.core.quantize import BaseQuantizeConfig, HQQLinear
+    config = BaseQuantizeConfig(nbits=4, group_size=64)
+    stored = HQQLinear(torch.nn.Linear(64, 64), config, compute_dtype=torch.float32, device="cpu")
+    for layer in (stored, torch.nn.Linear(64, 64)):
+        made = peft.get_peft_model(torch.nn.Sequential(layer), peft.LoraConfig(target_modules=["0"]))
+        assert type(made.base_model.model[0]).__name__ == ("HqqLoraLinear" if layer is stored else "Linear")
 import transformers.models.llama.modeling_llama
 """
 

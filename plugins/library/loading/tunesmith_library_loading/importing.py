@@ -26,6 +26,9 @@ _ASKED_BY_PEFT = {
 }
 """How peft asks for them whenever it places an adapter; it remembers the first answer."""
 
+_MODULE_OF_PEFT = {"bitsandbytes": "bnb", "hqq": "hqq", "torchao": "torchao"}
+"""What a method's module for it is called, as in `peft.tuners.lora.hqq`."""
+
 _MODULES = ("transformers.modeling_utils", "transformers.generation")
 _OF_TRAINING = ("transformers.trainer", "peft", "peft.tuners.lora.model")
 
@@ -56,10 +59,21 @@ def import_transformers(*, training: bool, needed: Collection[str] = ()) -> None
 
 
 def _show_to_peft(name: str) -> None:
-    """An earlier run of this process may have let peft remember that there is no such package."""
-    if "peft" in sys.modules:
-        for question in _ASKED_BY_PEFT.get(name, ()):
-            getattr(sys.modules["peft"].import_utils, question).cache_clear()
+    """An earlier run of this process may have let peft remember that there is no such package.
+
+    Its modules for that package then lack what they take from it, and are run anew, in place: who has a function of
+    theirs sees the new names.
+    """
+    if "peft" not in sys.modules:
+        return
+    questions = [getattr(sys.modules["peft"].import_utils, question) for question in _ASKED_BY_PEFT.get(name, ())]
+    denied = [question for question in questions if question.cache_info().currsize and not question()]
+    for question in questions:
+        question.cache_clear()
+    if any(question() for question in denied):
+        ending = f".{_MODULE_OF_PEFT[name]}"
+        for module in [key for key in sys.modules if key.startswith("peft.tuners.") and key.endswith(ending)]:
+            importlib.reload(sys.modules[module])
 
 
 def stored_with(folder: Path) -> tuple[str, ...]:
