@@ -90,6 +90,7 @@ ERRORS: list[tuple[str, str | bytes, str, str]] = [
         )
     ),
     ("a.jsonl", second(LABELLED, label=None), "kto", r"a\.jsonl, line 2: stage\.kto needs rows with"),
+    ("a.jsonl", second({**CHAT, "label": True}, label="maybe"), "kto", r"line 2: stage\.kto needs rows with `label`"),
     ("a.jsonl", lines(*[{"input": "Who?", "preferred_output": [SAY], "non_preferred_output": [SAY]}] * 2), "dpo", r"a\.jsonl: line 1: `input` must be a mapping"),  # noqa: E501
     ("a.jsonl", '{"text": "a"}\n{"text": "\\ud83d"}\n', "pretrain", r"line 2: half of a surrogate pair.*`text`"),
     ("a.jsonl", '{"text": "a"}\n{"text": ' + "[" * 100_000, "pretrain", r"a\.jsonl, line 2: it is nested too deep"),

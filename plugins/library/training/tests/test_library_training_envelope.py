@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from pathlib import Path
@@ -9,10 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from tunesmith import TunesmithError
-from tunesmith.types import DatasetSplits, RunEnded, Saved, TrainingJob
+from tunesmith.types import DatasetSplits, RunEnded, Saved, StepEnded, TrainingJob
 from tunesmith_library_training import checkpoints
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
+from tunesmith_library_training.finite import NonFinite
 
 FACTS = {"num_examples": 3}
 
@@ -59,6 +62,20 @@ def test_the_end(tmp_path: Path) -> None:
     assert told == [Saved(7, tmp_path), RunEnded("finished", {"loss": 1.0})]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "head", "tokenizer.json"]
     assert (tmp_path / "config.json").read_text() == "True {}"
+
+
+def test_a_model_that_can_draw_nothing(tmp_path: Path) -> None:
+    """Its probabilities are not finite, which torch says in words of its own."""
+    job, told = make_job(tmp_path)
+
+    def train(run: Run) -> Outcome:
+        run.emit(StepEnded(3, 9, 0.5, {}))
+        torch.multinomial(torch.tensor([math.nan, 0.5]), 1)
+        return Outcome(9, True)
+
+    with pytest.raises(NonFinite, match=r"^step 4: no token can be drawn.*\n  try a lower learning rate"):
+        train_to_end(job, train)
+    assert told[-1] == RunEnded("failed") and not list(tmp_path.iterdir())
 
 
 def test_another_model_and_its_gathered_weights(tmp_path: Path) -> None:

@@ -67,6 +67,10 @@ def test_require() -> None:
     with pytest.raises(DataError) as raised:
         require({"prompt": [], "text": "a"}, ("prompt", "answer"), "mine", lambda row: f"stage={len(row)}")
     assert str(raised.value) == "stage.mine needs rows with `answer`; these have prompt, text.\n  stage=2"
+    with pytest.raises(
+        DataError, match=r"needs rows with `label`; these have messages\.\n  the label of a record must"
+    ):
+        require({"messages": []}, ("prompt", "completion", "label"), "mine")
     with pytest.raises(DataError, match="choose another format"):
         require({"text": "a"}, ("prompt",), "mine")
     with pytest.raises(DataError, match=r"stage\.mine trains on text; this row has images"):

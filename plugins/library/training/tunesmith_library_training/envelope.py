@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 from tunesmith import TunesmithError, announce
 from tunesmith.files import filling
 from tunesmith.messages import logger
-from tunesmith.types import Event, RunEnded, Saved, TrainingJob
+from tunesmith.types import Event, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith_library_configuration import space
 
 from tunesmith_library_training import checkpoints, processes
@@ -58,9 +58,13 @@ class Run:
         self.interruption = Interruption()
         self.guard = Guard(job)
         self.resumed: Path | None = None  # the checkpoint that it goes on from
+        self.step = 0  # the last one that was told
 
     def emit(self, event: Event) -> None:
         """Tell the trackers, which live on the main process."""
+        match event:
+            case RunStarted(resumed_from=step) | StepEnded(step=step):
+                self.step = step
         if processes.is_main():
             self.job.emit(event)
 
@@ -157,7 +161,7 @@ def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
     use_cache = getattr(getattr(job.model, "config", None), "use_cache", None)
     try:
         with run.interruption, _own_names(job.model):
-            outcome = train(run)
+            outcome = _drawn(run, train)
         if outcome.finished:
             run.guard.check(job.model if outcome.model is None else outcome.model)
             if use_cache is not None:  # loops turn it off, and the result is saved with its configuration
@@ -171,6 +175,16 @@ def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
         raise
     run.emit(RunEnded("finished" if outcome.finished else "interrupted", outcome.metrics))
     return outcome.finished
+
+
+def _drawn(run: Run, train: Callable[[Run], Outcome]) -> Outcome:
+    """Train; a model that can draw no token, for its logits are not finite, ends the run as a loss would."""
+    try:
+        return train(run)
+    except RuntimeError as error:
+        if "probability tensor contains either" not in str(error):
+            raise
+        raise run.guard.ended("no token can be drawn, for the model's logits are not finite", run.step + 1) from error
 
 
 @contextlib.contextmanager

@@ -100,6 +100,10 @@ class Guard:
         if names:
             raise NonFinite(self._message(f"trained weights are not finite: {_listed(names)}", []))
 
+    def ended(self, what: str, step: int) -> NonFinite:
+        """The end of a run in which something that is not finite has kept a step from being made, in this process."""
+        return NonFinite(self._message(f"step {step}: {what}", [], self._broken_in_the_base()))
+
     def _broken_in_the_base(self) -> list[str]:
         """The weights that were not finite before the run changed any: those not trained are the base's still."""
         names = _weights_of(getattr(self.job, "model", None), trained=False)

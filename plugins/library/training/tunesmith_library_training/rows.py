@@ -20,6 +20,7 @@ Advise = Callable[[Row], str]
 """What to do about a row that a stage does not train on."""
 
 _MEDIA = ("images", "videos", "audios")
+_LABEL = "the label of a record must be true or false; null, and 0 or 1 where columns do not name it, are none"
 _NONE_SUITS = "choose another format"
 _ANSWERS = {"messages", "completion", "chosen", "rejected", "text", "label"}
 _UNANSWERED = "have no answer and are left out"
@@ -65,10 +66,13 @@ def require(row: Row, columns: Sequence[str], stage: str, advise: Advise | None 
 
     Raises: DataError.
     """
-    missing = next((column for column in columns if column not in row), None)
-    if missing is not None:
+    missing = [column for column in columns if column not in row]
+    if missing:
         found, advice = ", ".join(sorted(row)), advise(row) if advise else _NONE_SUITS
-        raise DataError(f"stage.{stage} needs rows with `{missing}`; these have {found}.\n  {advice}")
+        needed = missing[0]
+        if "label" in missing:  # a record may have one that says nothing, and is of other columns then
+            needed, advice = "label", f"{_LABEL}\n  {advice}"
+        raise DataError(f"stage.{stage} needs rows with `{needed}`; these have {found}.\n  {advice}")
     media = [name for name in _MEDIA if row.get(name)]
     if media:
         raise DataError(f"stage.{stage} trains on text; this row has {', '.join(media)}")
