@@ -34,6 +34,7 @@ from tunesmith.types import (
 )
 from tunesmith_library_configuration.locks import writing
 from tunesmith_library_configuration.records import fingerprint, refuse_other
+from tunesmith_library_configuration.scoring import numbers
 from tunesmith_library_configuration.secrets import redacted
 from tunesmith_library_configuration.telling import once
 
@@ -159,7 +160,7 @@ def reader_of(run: Assembly, source: ModelSource) -> tuple[Any, ChatTemplate]:
 def _scores(run: Assembly, asked: Mapping[str, Any]) -> list[list[float]]:
     """What each reward gives to answers, times its `weight` option."""
     return [
-        [getattr(reward, "weight", 1.0) * score for score in scores]
+        [getattr(reward, "weight", 1.0) * score for score in numbers(scores, asked["completions"], f"reward.{name}")]
         for name in run.plan.names("reward")
         if (reward := run.plan.plugin("reward", name)) is not None
         for scores in run.of("score", f"reward.{name}")(**asked)

@@ -133,7 +133,8 @@ def test_values_out_of_range_are_refused():
     ("answer", "found"),
     [
         ('{"scores": [true]}', "True for completion 0"),
-        ('{"scores": ["1.0"]}', "1.0 for completion 0"),
+        ('{"scores": ["1.0"]}', "'1.0' for completion 0"),
+        ('{"scores": ["\\ud800"]}', r"'\\ud800' for completion 0"),
         ('{"scores": [null]}', "None for completion 0"),
         ('{"scores": [NaN]}', "nan for completion 0"),
         ('{"scores": [1e999]}', "inf for completion 0"),

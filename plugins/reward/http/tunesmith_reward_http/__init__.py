@@ -127,7 +127,7 @@ class Http:
         if len(found) != count or odd:
             what = f"{len(found)} scores for {count} completions"
             if odd:
-                what = f"{str(found[odd[0]])[:40]} for completion {odd[0]} of {count}, which is no finite number"
+                what = f"{ascii(found[odd[0]])[:40]} for completion {odd[0]} of {count}, which is no finite number"
             raise TunesmithError(f'reward.http: {self._host()} gave {what}.\n  expected: {{"scores": [number, …]}}')
         return [float(item) for item in found]
 
