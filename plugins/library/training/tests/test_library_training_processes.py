@@ -62,9 +62,7 @@ def test_groups_end_after_the_models_that_hold_them_from_c(monkeypatch: pytest.M
     )
     monkeypatch.setattr(processes, "_group", lambda: fake)
     monkeypatch.setattr(processes, "_made", [made])
-    monkeypatch.setattr(
-        processes.gc, "collect", lambda: order.append([reference() is not None for reference in alive])
-    )
+    monkeypatch.setattr(processes.gc, "collect", lambda: order.append([reference() is not None for reference in alive]))
     del world, made
     processes._leave()
     assert order == [[True, True], "left"]
