@@ -23,7 +23,9 @@ def numbers(scores: Any, answers: Sequence[str], label: str) -> list[float]:
     Raises: TunesmithError that names the reward, the answer, and what it was given.
     """
     try:
-        given = list(None if isinstance(scores, str | bytes | dict) else scores)
+        if isinstance(scores, str | bytes | dict):
+            raise TypeError("it is no list")
+        given = list(scores)
     except TypeError as error:
         raise TunesmithError(f"{label} gave {_short(scores)} for {len(answers)} answers.\n  {_EXPECTED}") from error
     if len(given) != len(answers):
