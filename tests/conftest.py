@@ -27,7 +27,11 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {
             "model": {"path": str(folder / "base")},
             "template": "chatml",
-            "data": {"train": [{"path": str(folder / "corpus.jsonl"), "format": "text"}], "cache": False, "special_tokens": "parse"},
+            "data": {
+                "train": [{"path": str(folder / "corpus.jsonl"), "format": "text"}],
+                "cache": False,
+                "special_tokens": "parse",
+            },
             "stage": {"name": "pretrain", "max_length": 128},
             "adapter": "full",
             "tracker": [],

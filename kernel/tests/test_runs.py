@@ -181,7 +181,10 @@ def test_what_came_from_the_environment_is_not_written_out(plan, monkeypatch):
     assert "nobody-shall" not in text and "nor-this" not in text and "77123" not in text
     assert "nobody-shall" not in str(redacted(made.config))
     again = compose_text(text)
-    assert again["tracker"]["plot"]["project"] == "a ${oc.env:SOME_PLACE}" and again["model"]["path"] == "x/${oc.env:SOME_TOKEN}"
+    assert (
+        again["tracker"]["plot"]["project"] == "a ${oc.env:SOME_PLACE}"
+        and again["model"]["path"] == "x/${oc.env:SOME_TOKEN}"
+    )
 
 
 def test_run_yaml_keeps_text_as_it_is(plan):

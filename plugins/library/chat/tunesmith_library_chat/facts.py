@@ -27,6 +27,8 @@ class TemplateFacts(TemplateTraits):
     thinking: Thinking | None = None  # None: it has no form for thoughts
     media: Mapping[str, str] = field(default_factory=dict)  # what stands for an `image`, `video` or `audio`
     variables: Mapping[str, Any] = field(default_factory=dict)  # that the Jinja is rendered with, always
+    # with which an answer that holds no thought is asked for, where the model thinks unless it is told not to
+    plain: Mapping[str, Any] = field(default_factory=dict)
     system: bool = True  # whether it has a place for a system message; else one is refused
     # why earlier turns are rendered otherwise once the conversation goes on; "": they never are
     rewrites: str = ""

@@ -6,7 +6,6 @@ from tunesmith_template_kwai import Kat, KeyeVL, KeyeVL15
 
 class TestKat(TemplateSuite):
     plugin = Kat
-    variables = {"judge": False}  # plain answers have no judgement
 
 
 class TestKeyeVL(TemplateSuite):

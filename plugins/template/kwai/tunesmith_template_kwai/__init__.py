@@ -30,6 +30,7 @@ class Kat(FamilyTemplate):
         stop=("<|im_end|>",),
         default_system="You are a helpful assistant.",
         calls=HERMES,
+        plain={"judge": False},
         rewrites="earlier answers are written without judgement and thoughts",
         source="Kwaipilot/KAT-V1-40B",
     )

@@ -10,9 +10,7 @@ class TestNemotronH(TemplateSuite):
 
 class TestNemotron3(TemplateSuite):
     plugin = Nemotron3
-    variables = {"enable_thinking": False}
 
 
 class TestNemotron3Ultra(TemplateSuite):
     plugin = Nemotron3Ultra
-    variables = {"enable_thinking": False}

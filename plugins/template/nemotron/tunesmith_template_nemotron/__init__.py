@@ -31,6 +31,7 @@ class Nemotron3(SwitchedTemplate):
         stop=_STOP,
         calls=QWEN_XML,
         thinking=Thinking(switch="enable_thinking"),
+        plain={"enable_thinking": False},
         rewrites="thoughts before the last question are dropped",
         source="nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
     )
@@ -49,6 +50,7 @@ class Nemotron3Ultra(Nemotron3):
         stop=_STOP,
         calls=QWEN_XML,
         thinking=Thinking(switch="enable_thinking"),
+        plain={"enable_thinking": False},
         variables={"tight": True},
         rewrites="thoughts before the last question are dropped",
         source="nvidia/NVIDIA-Nemotron-3-Ultra",

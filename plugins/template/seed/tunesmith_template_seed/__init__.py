@@ -1,6 +1,9 @@
 """The formats of ByteDance's Seed models."""
 
+from typing import Annotated
+
 from tunesmith import plugin
+from tunesmith.ranges import between
 from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
 from tunesmith_library_chat.calls import SEED
 
@@ -48,4 +51,5 @@ class SeedOSS(SwitchedTemplate):
         source="ByteDance-Seed/Seed-OSS-36B-Instruct",
     )
 
-    thinking_budget: int | None = None  # how many tokens of thought the model is told; 0: none; null says nothing
+    # how many tokens of thought the model is told; 0: none; null says nothing
+    thinking_budget: Annotated[int, between(0, 10**6)] | None = None

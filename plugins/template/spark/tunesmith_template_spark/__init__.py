@@ -17,6 +17,7 @@ class Spark25(SwitchedTemplate):
         default_system="you are a helpful assistant.",
         calls=GLM,
         thinking=Thinking(switch="enable_thinking"),
+        plain={"enable_thinking": False},
         aliases={"spark": ""},
         source="iflytek/Spark2.5",
     )
