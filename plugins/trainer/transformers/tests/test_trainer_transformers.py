@@ -745,6 +745,8 @@ CONFLICTS = [
     ({"early_stopping_patience": 2, "eval_strategy": "no"}, "trainer.eval_strategy", "error"),
     ({"early_stopping_threshold": 0.1}, "trainer.early_stopping_threshold", "warning"),
     ({"fsdp": "full_shard", "deepspeed": "zero.json"}, "trainer.fsdp", "error"),
+    ({"dataloader_num_workers": (os.cpu_count() or 1) + 1}, "trainer.dataloader_num_workers", "warning"),
+    ({"dataloader_num_workers": 4 * (os.cpu_count() or 1) + 1}, "trainer.dataloader_num_workers", "error"),
 ]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Literal
 
 from tunesmith.types import Problem
 from tunesmith_library_training.metrics import unknown_metric
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
     from tunesmith_trainer_transformers import Transformers
+
+_MOST_PER_CORE = 4  # workers
 
 
 def problems(options: Transformers, plan: Plan) -> list[Problem]:
@@ -92,7 +95,16 @@ def _machine(options: Transformers, plan: Plan) -> list[Problem]:
         found.append(Problem("trainer.fsdp", "fsdp and deepspeed exclude each other.", "leave one of them out"))
     if options.fsdp_config and not options.fsdp:
         found.append(Problem("trainer.fsdp_config", "fsdp_config has no effect without fsdp.", "", "warning"))
-    return found
+    return [*found, *_workers(options.dataloader_num_workers, os.cpu_count() or 1)]
+
+
+def _workers(count: int, cores: int) -> list[Problem]:
+    """Each worker is a process that holds what the run has loaded: a few per core help, hundreds take the memory."""
+    if count <= cores:
+        return []
+    message = f"dataloader_num_workers={count}: this machine has {cores} cores."
+    severity: Literal["error", "warning"] = "error" if count > _MOST_PER_CORE * cores else "warning"
+    return [Problem("trainer.dataloader_num_workers", message, f"write {cores} or less", severity)]
 
 
 def _batches(options: Transformers, plan: Plan) -> list[Problem]:
