@@ -141,6 +141,8 @@ class Stage:
 class Lora:
     """Low rank."""
 
+    known_as: ClassVar[dict[str, str]] = {"lora_rank": "rank"}
+
     rank: int = 8  # rank of the update
     alpha: float | None = None  # scale; null is twice the rank
     target: Literal["all", "attention"] = "all"  # which layers

@@ -288,6 +288,7 @@ def test_a_plugin_with_a_wrong_option_tells_all_else(plugins):
         ("learning_rat=1e-4", "write trainer.learning_rate=1e-4"),
         ("rank=0x10", "write adapter.rank=0x10"),
         ("bits=4", "write quantizer.bits=4 with quantizer=hqq"),
+        ("lora_rank=4", "write adapter.rank=4"),
         ("defaults=[a.yaml]", "defaults stands in a file, and names the files that it inherits"),
         ("max_steps=a b", "write 'trainer.max_steps=a b'"),
     ],

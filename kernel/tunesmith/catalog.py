@@ -167,7 +167,7 @@ class Catalog:
             names = {address.partition(".")[2] for address in known if address.startswith(f"{kind}.")}
             names |= set(self.names(kind))
             advice = choices(name, names, "installed or known")
-            if not nearest(name, names):
+            if not nearest(name, names) and plain.replace("-", "_").isidentifier():
                 advice += f"\nwrite your own: tunesmith new {kind} {plain}   other people's: {_OTHERS}"
         advice += "".join(f"\n{stray}" for stray in self.strays if stray.name == name)
         hidden = f"\n{self.restriction}" if self.restriction and not distribution else ""

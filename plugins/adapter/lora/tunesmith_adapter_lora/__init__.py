@@ -29,6 +29,11 @@ class Lora:
     """LoRA with its variants rsLoRA, DoRA, PiSSA, OLoRA, EVA and LoftQ."""
 
     traits: ClassVar[AdapterTraits] = AdapterTraits(beside=True, low_rank=True)
+    known_as: ClassVar[dict[str, str]] = {
+        **{"r": "rank", "lora_r": "rank", "lora_rank": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout"},
+        **{"lora_target": "target_modules", "lora_target_modules": "target_modules", "adapter_name_or_path": "path"},
+        **{"additional_target": "modules_to_save", "init_lora_weights": "init"},
+    }
 
     rank: Annotated[int, at_least(1, most=65_536)] = 8  # rank r of the trained matrices
     # scale: alpha / rank (rsLoRA: alpha / √rank); null is 2 × rank

@@ -61,6 +61,10 @@ class Datasets:
     # folder of encoded data sets; null is ~/.cache/tunesmith/datasets
     cache_dir: Annotated[str | None, path_like] = None
 
+    known_as: ClassVar[dict[str, str]] = {
+        **{"dataset": "train", "datasets": "train", "dataset_name": "train", "train_file": "train"},
+        **{"eval_dataset": "eval", "validation_file": "eval", "preprocessing_num_workers": "num_proc"},
+    }
     changeable: ClassVar[tuple[str, ...]] = (
         "eval",
         "registry",

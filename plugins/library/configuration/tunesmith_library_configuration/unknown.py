@@ -57,7 +57,8 @@ def unknown_key(
 def _homes(
     tree: Mapping[str, Any], named: Mapping[str, Named], classes: Callable[[str], Mapping[str, type]]
 ) -> Iterator[tuple[str, str, str]]:
-    """Every option, its key, and what must be selected for it; "" where it is."""
+    """Every option, under its name and those that it has elsewhere (`known_as`), its key, and what must be selected
+    for it; "" where it is."""
     for key, held in named.items():
         written = tree.get(key)
         selected = {*(written or {})} if held.many else {(written or {}).get("name")} - {None}
@@ -67,6 +68,8 @@ def _homes(
                 where = f"{key}.{thing}" if held.many else key
                 needs = "" if thing in selected else f"{key}={thing}"
                 yield from ((option.name, f"{where}.{option.name}", needs) for option in options(cls))
+                others: Mapping[str, str] = getattr(cls, "known_as", {})
+                yield from ((elsewhere, f"{where}.{ours}", needs) for elsewhere, ours in others.items())
 
 
 def _line(where: str, value: Any, origin: Origin | None) -> str:

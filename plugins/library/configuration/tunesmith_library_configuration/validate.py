@@ -53,7 +53,9 @@ def structured(
         place = key / str(name)
         if name not in known:
             message = f"{label} has no option {name}."
-            problems.append(Problem(place, message, choices(str(name), known)))
+            meant = getattr(cls, "known_as", {}).get(name)
+            advice = f"it is called {meant} here: {key / meant}" if meant else choices(str(name), known)
+            problems.append(Problem(place, message, advice))
         elif value != _MISSING:
             problems += _put(node, known[name], value, place, origins)
     defaults = {name: plain(option.default) for name, option in known.items() if not option.required}

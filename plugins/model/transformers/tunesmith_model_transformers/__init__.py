@@ -35,6 +35,10 @@ class Transformers:
     )
     guarded: ClassVar[tuple[str, ...]] = ("trust_remote_code",)
     traits: ClassVar[ModelTraits] = ModelTraits(attention_interface=True, plain_layers=True)
+    known_as: ClassVar[dict[str, str]] = {
+        **{"model_name_or_path": "path", "model_name": "path", "base_model": "path", "model_revision": "revision"},
+        **{"attn_implementation": "attention", "flash_attn": "attention"},
+    }
 
     path: Annotated[str, path_like]  # model on a hub (Qwen/Qwen3-4B, modelscope://…) or a local folder
     revision: Annotated[str | None, filled] = None  # branch, tag or commit on the hub; null is the hub's default

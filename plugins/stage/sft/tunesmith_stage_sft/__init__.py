@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 class SupervisedFineTuning:
     """Learn the assistant's turns of conversations (rows with `messages`)."""
 
+    known_as: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("cutoff_len", "max_seq_length", "max_seq_len", "sequence_len"), "max_length"),
+        **{"sample_packing": "packing", "mask_history": "last_turn_only"},
+    }
+
     max_length: Annotated[int, at_least(2, most=100_000_000)] = 2048  # tokens of a conversation, or of a packed row
     longer: Literal["cut", "drop"] = "cut"  # conversations over max_length lose their end, or are left out
     packing: bool = False  # put several conversations in a row of up to max_length tokens; they do not see each other
