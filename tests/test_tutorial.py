@@ -40,7 +40,9 @@ def test_create_gives_these_files(tmp_path: Path) -> None:
     assert project.name == "quantizer-absmax"
     written = {path.relative_to(project) for path in project.rglob("*") if path.is_file()}
     assert written == {
-        path.relative_to(PLUGIN) for path in PLUGIN.rglob("*") if path.suffix in (".py", ".toml", ".md", ".typed")
+        path.relative_to(PLUGIN)
+        for path in PLUGIN.rglob("*")
+        if path.suffix in (".py", ".toml", ".md", ".typed") or path.name == "LICENSE"
     }
 
 

@@ -2,8 +2,10 @@
 
 import csv
 from pathlib import Path
+from typing import Annotated
 
 from tunesmith import hookimpl, plugin
+from tunesmith.ranges import file_in_run
 from tunesmith.types import Evaluated, Event, RunStarted, StepEnded
 
 
@@ -11,7 +13,7 @@ from tunesmith.types import Evaluated, Event, RunStarted, StepEnded
 class Placeholder:
     """One line per metric and step, in a file of the output folder."""
 
-    file: str = "placeholder.csv"  # name of the file
+    file: Annotated[str, file_in_run] = "placeholder.csv"  # name of the file
 
     _path: Path | None = None
 
