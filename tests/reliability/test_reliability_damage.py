@@ -136,7 +136,7 @@ def test_an_earlier_versions_checkpoint_is_resumed(
     runs: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Written by transformers itself, with pickle and without digests: it is read, and that is said."""
-    from transformers import Trainer
+    from transformers import Trainer, TrainingArguments
     from tunesmith_library_training import checkpoints, own_checkpoints, reporting
     from tunesmith_library_training.one_device import OneDevice
 
@@ -144,6 +144,7 @@ def test_an_earlier_versions_checkpoint_is_resumed(
     with monkeypatch.context() as earlier:
         earlier.setattr(OneDevice, "holds_whole_model", property(lambda self: False))
         earlier.setattr(own_checkpoints.OwnCheckpoints, "save_model", Trainer.save_model)
+        earlier.setattr(TrainingArguments, "save_only_model", property(lambda self: False, lambda self, given: None))
         run = cut_short(config, tmp_path / "run")
     folder = run / f"checkpoint-{CUT}"
     assert (folder / "optimizer.pt").is_file() and (folder / "rng_state.pth").is_file()
