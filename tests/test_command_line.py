@@ -53,7 +53,7 @@ def test_the_log_has_what_a_run_reports(start: Any, tmp_path: Path) -> None:
     steps = ("step 1/2  epoch ", "step 2/2  epoch ", "finished after step 2")
     for line in ("precision: ", "trained: ", *steps, "done: run"):
         assert f"\n{line}" in f"\n{log}"
-    ours = ("data", "precision", "attention", "trained", "step", "finished", "done: run", "  tunesmith ", "pad token")
+    ours = ("data", "precision", "adapted", "attention", "trained", "step", "finished", "done: run", "  tunesmith ", "pad token")
     assert [line for line in log.splitlines() if not line.startswith(ours)] == []
     assert (tmp_path / "errors").read_text() == ""
 
