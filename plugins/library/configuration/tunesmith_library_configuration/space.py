@@ -38,11 +38,6 @@ def unwritable(folder: Path) -> str | None:
     return None if os.access(place, os.W_OK | os.X_OK) else f"{place} may not be written to"
 
 
-def size_of(folder: Path) -> int:
-    """The bytes of all files in a folder; 0 when there is none."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
 def in_words(count: float) -> str:
     """A number of bytes as `1.5 GiB`."""
     for unit in _UNITS:

@@ -184,7 +184,6 @@ NUMBER = Number()
 SWITCH = Of("true or false", (bool,))
 
 MEDIUM = Of("a path or bytes", (str, bytes, dict, Mapping))
-PARTS = ListOf(one_of(TEXT, Fields({"type": TEXT}, "a part with a type")))
 CALLS = JsonText(one_of(MAPPING, ListOf(one_of(MAPPING, TEXT))))
 TOOLS = JsonText(one_of(MAPPING, ListOf(one_of(MAPPING, TEXT))))
 MESSAGE = Fields(

@@ -3,7 +3,8 @@
 transformers imports some installed packages only because they are there, which costs every start a second and more:
 hqq, whose layers are decorated with torch's compiler, and torchao; peft does the same with bitsandbytes, which brings
 torch's code generator. They are out of sight while both are imported, unless they are needed. And Python's collector
-of garbage, which an import of 4,000 modules sets off hundreds of times, finds none in them: it rests meanwhile.
+of garbage, which an import of 4,000 modules sets off hundreds of times, finds none in them: it rests meanwhile. (A
+Ctrl-C that falls into what the collector calls is lost.)
 """
 
 from __future__ import annotations
@@ -44,8 +45,6 @@ def import_transformers(*, training: bool, needed: Collection[str] = ()) -> None
         _show_to_peft(name)
     if "transformers.modeling_utils" in sys.modules:
         return
-    from transformers.utils import import_utils
-
     hidden = [name for name in HIDDEN if name not in needed]
     with collector_at_rest(), _out_of_sight(hidden):
         for name in (*_MODULES, *(_OF_TRAINING if training else ())):
@@ -55,7 +54,7 @@ def import_transformers(*, training: bool, needed: Collection[str] = ()) -> None
             for question in (question for name in hidden for question in _ASKED_BY_PEFT[name]):
                 getattr(sys.modules["peft"].import_utils, question)()
     for name in HIDDEN:  # what transformers remembers of their absence
-        getattr(import_utils, f"is_{name}_available").cache_clear()
+        getattr(sys.modules["transformers.utils.import_utils"], f"is_{name}_available").cache_clear()
 
 
 def _show_to_peft(name: str) -> None:

@@ -1,14 +1,14 @@
 """The names under which trackers, and `metric_for_best_model`, find what evaluators measured."""
 
 from tunesmith_library_evaluating import Evaluation, Measured
-from tunesmith_library_training.evaluations import as_metrics
+from tunesmith_library_training.evaluations import named
 
 
 def test_names():
     one = Evaluation({"test": {"perplexity": Measured(8.0), "loss": Measured(2.0)}}, name="perplexity")
     several = Evaluation({"STEM": {"accuracy": Measured(0.5)}, "all": {"accuracy": Measured(0.4)}}, name="choices")
     whole = Evaluation({"": {"zero": Measured(0.0)}}, name="idle")
-    assert as_metrics([one, several, whole]) == {
+    assert {name: number.value for name, number in named([one, several, whole], "eval")} == {
         "eval_test_perplexity": 8.0,
         "eval_perplexity": 8.0,
         "eval_test_perplexity_loss": 2.0,

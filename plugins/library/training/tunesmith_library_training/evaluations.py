@@ -15,14 +15,6 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 
-def as_metrics(evaluations: Iterable[Evaluation], prefix: str = "eval") -> dict[str, float]:
-    """Numbers by `PREFIX_PART_EVALUATOR_METRIC`, and where there is one part only, without it too.
-
-    A part is a data set or a subject. A metric that is called like its evaluator is not named twice: `eval_perplexity`.
-    """
-    return {name: number.value for name, number in _named(evaluations, prefix)}
-
-
 def measured(
     job: TrainingJob,
     model: Any,
@@ -47,13 +39,17 @@ def measured(
     if processes.is_main():
         devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
         with torch.random.fork_rng(devices), computing or nullcontext():
-            found = list(_named(job.evaluate(model), prefix))
+            found = list(named(job.evaluate(model), prefix))
     shared = ({name: it.value for name, it in found}, {name: it.greater_is_better for name, it in found})
     numbers: tuple[dict[str, float], dict[str, bool]] = processes.gathered(shared, group)[0]
     return numbers
 
 
-def _named(evaluations: Iterable[Evaluation], prefix: str) -> Iterator[tuple[str, Measured]]:
+def named(evaluations: Iterable[Evaluation], prefix: str) -> Iterator[tuple[str, Measured]]:
+    """Numbers by `PREFIX_PART_EVALUATOR_METRIC`, and where there is one part only, without it too.
+
+    A part is a data set or a subject. A metric that is called like its evaluator is not named twice: `eval_perplexity`.
+    """
     for evaluation in evaluations:
         for part, metrics in evaluation.metrics.items():
             for metric, number in metrics.items():

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from . import Torchao
 
-GROUPS = ("int4_weight_only", "intx_weight_only", "int8_dynamic_intx")
 TRAINED_FOR = ("intx_weight_only", "int8_dynamic_intx")  # the schemes whose rounding `qat` can show to training
 # why a scheme passes no gradient to what is below a layer, and what to do
 _NO_GRADIENT = {

@@ -224,7 +224,7 @@ class GLM47(SwitchedTemplate):
 
 
 @plugin
-class GLM51(SwitchedTemplate):
+class GLM51(GLM47):
     """GLM-5.1."""
 
     traits = TemplateFacts(
@@ -239,11 +239,9 @@ class GLM51(SwitchedTemplate):
         source="zai-org/GLM-5.1",
     )
 
-    clear_thinking: bool | None = None  # false: write, and train, the thoughts of answers before the last question too
-
 
 @plugin
-class GLM52(SwitchedTemplate):
+class GLM52(GLM47):
     """GLM-5.2, which is told how hard to think."""
 
     traits = TemplateFacts(
@@ -258,5 +256,4 @@ class GLM52(SwitchedTemplate):
         source="zai-org/GLM-5.2",
     )
 
-    clear_thinking: bool | None = None  # false: write, and train, the thoughts of answers before the last question too
     reasoning_effort: str | None = None  # high or max; null is max
