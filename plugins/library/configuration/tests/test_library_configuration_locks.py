@@ -1,5 +1,6 @@
 """One process at a time writes to a folder; a dead one's lock is taken over, another machine's respected."""
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -88,26 +89,40 @@ def test_a_lock_without_an_owner(tmp_path, caplog):
         assert "names no process" in caplog.text
 
 
-def test_of_many_that_take_over_one_gets_it(tmp_path):
-    lock = tmp_path / IN_FOLDER
+def test_of_many_that_take_over_one_gets_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks.time, "sleep", lambda _: None)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # threads meet inside the taking over
+    try:
+        assert [_holders_of(tmp_path / IN_FOLDER) for _ in range(50)] == [1] * 50
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _holders_of(lock):
     write(lock, started="1")
-    barrier, held, refused = threading.Barrier(8), [], []
+    start, all_answered, held, answered = threading.Barrier(8), threading.Event(), [], []
 
     def try_it():
-        barrier.wait()
-        try:
-            with locked(lock, tmp_path, "training"):
-                held.append(lock.read_text())
-                time.sleep(0.3)
-        except ConfigError:
-            refused.append(1)
+        start.wait()
+        with contextlib.suppress(ConfigError), locked(lock, lock.parent, "training"):
+            held.append(1)
+            tell()
+            all_answered.wait(30)
+            return
+        tell()
+
+    def tell():
+        answered.append(1)
+        if len(answered) == 8:
+            all_answered.set()
 
     threads = [threading.Thread(target=try_it) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (len(held), len(refused)) == (1, 7)
+    return len(held)
 
 
 def test_a_lock_that_cannot_be_written_is_not_left_half(tmp_path, monkeypatch):

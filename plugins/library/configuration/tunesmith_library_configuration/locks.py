@@ -155,16 +155,27 @@ def _is_half_written(lock: Path) -> bool:
 
 
 def _take_away(lock: Path, seen: tuple[Owner, dict[str, Any]] | None) -> None:
-    """Remove a lock that nobody holds. Several may try: whoever finds that it was another lock puts that one back."""
-    aside = lock.with_name(f"{lock.name}.{this_process().mark}")
+    """Remove a lock that nobody holds. Several may try: each removes only the very file that it judged, under a lock on
+    that file, so that none takes away what another has made in its place meanwhile.
+    """
     try:
-        os.rename(lock, aside)
+        file = lock.open("r+b")  # for writing, without which NFS gives no exclusive lock
     except FileNotFoundError:
         return
-    if _read(aside) != seen:
-        with contextlib.suppress(OSError):
-            os.link(aside, lock)
-    aside.unlink(missing_ok=True)
+    with file:
+        with contextlib.suppress(ImportError, OSError):  # a system, or a file system, without locks
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if _is_at(lock, file.fileno()) and _read(lock) == seen:
+            lock.unlink(missing_ok=True)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _refusal(lock: Path, folder: Path, owner: Owner, told: dict[str, Any]) -> ConfigError:
