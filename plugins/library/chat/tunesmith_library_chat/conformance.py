@@ -50,7 +50,9 @@ class Subject:
     has_system: bool = True  # False: a system message is refused
 
     def render(self, messages: Sequence[Message], **arguments: Any) -> Rendered:
-        return self.template.render(messages, **{**arguments, **self.facts.plain, **self.variables})
+        """A conversation as a model is trained on it, without a thought."""
+        given = {"training": True, **arguments, **self.facts.plain, **self.variables}
+        return self.template.render(messages, **given)
 
     @property
     def whole(self) -> Subject:
@@ -214,10 +216,11 @@ def exported_renders_the_same(subject: Subject) -> Iterator[Finding]:
     """Other programs, given the exported Jinja, render the same text: what was trained is what is served."""
     template = subject.template
     served = ChatTemplate(template.name, template.exported, template.stop).bind(subject.tokenizer)
-    for talk, prompt in ((subject.talk, False), (subject.talk[:-1], True)):
-        ours = subject.render(talk, add_generation_prompt=prompt).text
+    whole, begun = subject.talk, subject.talk[:-1]
+    for talk, prompt, training in ((whole, False, True), (whole, False, False), (begun, True, False)):
+        ours = subject.render(talk, add_generation_prompt=prompt, training=training).text
         given = {**template.variables, **subject.facts.plain, **subject.variables}
-        theirs = served.render(talk, add_generation_prompt=prompt, **given).text
+        theirs = served.render(talk, add_generation_prompt=prompt, training=training, **given).text
         if ours != theirs:
             yield Finding("the exported template writes otherwise", expected=ours, found=theirs)
 

@@ -119,6 +119,7 @@ class ChatTemplate:
         *,
         add_generation_prompt: bool = False,
         continue_final_message: bool = False,
+        training: bool = False,
         **variables: Any,
     ) -> Rendered:
         """Render a conversation.
@@ -129,12 +130,16 @@ class ChatTemplate:
             add_generation_prompt: end with what precedes an answer. Such a text is a prompt: only a template with
                 marks gives its spans.
             continue_final_message: end inside the last message, which the assistant began and is to continue.
+            training: write the last answer as a model learns it: behind the prompt that asks for it, and with an end
+                to stop at, where the family's own format lacks them. The Jinja sees it as the variable `training`.
             variables: for the template, over its own.
 
         Raises: DataError when the template refuses the conversation, with the template's reason.
         """
         turns = [canonical(message, content_form(self.jinja)) for message in messages]
         given = {**self.switched(variables), "tools": list(tools) if tools else None}
+        if training or continue_final_message:
+            given["training"] = True
         rendered = self._guarded(turns, add_generation_prompt, given)
         if self.thinking and not self.train_empty_thought:
             rendered = replace(rendered, spans=behind_empty_thoughts(rendered.text, rendered.spans, self.thinking))
@@ -267,7 +272,8 @@ def find_stop(template: ChatTemplate) -> str | None:
     """The string with which a template ends the assistant's turn, such as `<|im_end|>`; None when it writes none."""
     answer = "answer\ufddf"
     try:
-        text = template.render([{"role": "user", "content": "question"}, {"role": "assistant", "content": answer}]).text
+        talk = [{"role": "user", "content": "question"}, {"role": "assistant", "content": answer}]
+        text = template.render(talk, training=True).text
     except DataError:
         return None
     behind = text.rpartition(answer)[2].strip()

@@ -59,7 +59,7 @@ class Judge:
     def scores(self, prompts: Sequence[Sequence[Message]], completions: Sequence[str]) -> list[float]:
         """One number per answer; batches of similar length, whose padding the model does not see."""
         rendered = [
-            self.template.render([*prompt, {"role": "assistant", "content": answer}])
+            self.template.render([*prompt, {"role": "assistant", "content": answer}], training=True)
             for prompt, answer in zip(prompts, completions, strict=True)
         ]
         encodings = tokenize(self.tokenizer, rendered, control=self.template.control)

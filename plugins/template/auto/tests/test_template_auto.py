@@ -143,7 +143,7 @@ THOUGHTS = {
 def test_an_answer_stands_in_the_thought_that_its_prompt_opens(answer: Any, earlier: Any, tiny_bpe: Any) -> None:
     """What is trained goes on with the prompt, character by character; earlier turns are those of the template."""
     template = made(tiny_bpe, R1)
-    rendered = template.render([*earlier, CHAT[0], answer])
+    rendered = template.render([*earlier, CHAT[0], answer], training=True)
     before = "[User]你好?[Assistant]\n\nWhat?</s>" if earlier else ""
     prompt = f"<s>{before}[User]你好?[Assistant]<think>\n"
     assert rendered.text == f"{prompt}They greet\nme.\n</think>\n\nHi!</s>"
@@ -151,7 +151,10 @@ def test_an_answer_stands_in_the_thought_that_its_prompt_opens(answer: Any, earl
     said = [rendered.text[span.start : span.end] for span in rendered.spans]
     assert said[-1] == "They greet\nme.\n</think>\n\nHi!</s>" and len(said) == 1 + bool(earlier)
     exported = {"chat_template": template.exported, "tokenize": False}
-    assert tiny_bpe.apply_chat_template([*earlier, CHAT[0], answer], **exported) == rendered.text
+    talk = [*earlier, CHAT[0], answer]
+    assert tiny_bpe.apply_chat_template(talk, training=True, **exported) == rendered.text
+    published = tiny_bpe.apply_chat_template(talk, chat_template=R1, tokenize=False)
+    assert tiny_bpe.apply_chat_template(talk, **exported) == published == template.render(talk).text
     assert tiny_bpe.apply_chat_template([*earlier, CHAT[0]], add_generation_prompt=True, **exported) == prompt
 
 
@@ -160,7 +163,7 @@ def test_an_answer_without_thought_closes_it_at_once(tiny_bpe: Any, caplog: pyte
     for trains, said in ((True, "\n</think>\n\nHi!</s>"), (False, "Hi!</s>")):
         template = made(tiny_bpe, R1, default_system="Be brief.", train_empty_thought=trains)
         assert template.stop == ("</s>",) and "its prompts open <think>" in caplog.text
-        rendered = template.render(CHAT)
+        rendered = template.render(CHAT, training=True)
         assert rendered.text == "<s>Be brief.[User]你好?[Assistant]<think>\n\n</think>\n\nHi!</s>"
         assert [rendered.text[span.start : span.end] for span in rendered.spans] == [said]
 
@@ -168,7 +171,7 @@ def test_an_answer_without_thought_closes_it_at_once(tiny_bpe: Any, caplog: pyte
 def test_marks_and_line_breaks_stay(tiny_bpe: Any) -> None:
     marked = "''}}{% generation %}{{ content + '</s>' }}{% endgeneration %}{{ '\\n'}}"
     own = "\n" + R1.replace("content + '</s>'}}", marked)
-    rendered = made(tiny_bpe, own).render([*CHAT, CHAT[0], THOUGHTS["apart"]])
+    rendered = made(tiny_bpe, own).render([*CHAT, CHAT[0], THOUGHTS["apart"]], training=True)
     assert rendered.text == (
         "\n<s>[User]你好?[Assistant]Hi!</s>\n[User]你好?[Assistant]<think>\nThey greet\nme.\n</think>\n\nHi!</s>\n"
     )

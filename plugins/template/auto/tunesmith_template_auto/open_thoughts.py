@@ -21,7 +21,7 @@ _THOUGHT, _ANSWER = "a thought\ufdde", "an answer\ufddf"
 _EXTENDED = """\
 {{%- macro published(messages, add_generation_prompt) %}}{start}{own}{{% endmacro %}}
 {{%- set last = messages[-1] if messages else none %}}
-{{%- if not add_generation_prompt and last and last.role == 'assistant' and not last.tool_calls %}}
+{{%- if training and not add_generation_prompt and last and last.role == 'assistant' and not last.tool_calls %}}
 {{%- set thought = last.reasoning or last.reasoning_content or '' %}}
 {{%- set said = last.content or '' %}}
 {{%- if '{close}' in said %}}
@@ -64,7 +64,7 @@ def open_thought(template: ChatTemplate) -> OpenThought | None:
         ends = f"{begins[0]}/{begins[1:]}"
         marks = {"open": begins, "close": ends}
         answers = [{**form, "content": form["content"].format(**marks)} for form in forms]
-        texts = [template.render([_QUESTION, answer]).text for answer in answers]
+        texts = [template.render([_QUESTION, answer], training=True).text for answer in answers]
     except DataError:
         return None
     if any(text.startswith(prompt) and _THOUGHT in text for text in texts):
@@ -73,7 +73,7 @@ def open_thought(template: ChatTemplate) -> OpenThought | None:
 
 
 def with_open_thought(template: ChatTemplate, thought: OpenThought) -> str:
-    """The Jinja of a template that writes an answer at the end behind the prompt that asks for it.
+    """The Jinja of a template that, for training, writes an answer at the end behind the prompt that asks for it.
 
     Its thought comes from the message's `reasoning`, or out of its content; without one it is an empty thought.
     """
