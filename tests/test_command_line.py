@@ -96,3 +96,13 @@ def test_an_interruption_before_the_first_step_is_another_code(start: Any, tmp_p
     assert process.wait(120) == 130
     errors = (tmp_path / "errors").read_text()
     assert errors.endswith("interrupted.\n") and "Traceback" not in errors and "resume" not in errors
+
+
+@pytest.mark.parametrize("seconds", [0.4, 0.8, 1.2, 1.6, 2.4, 3.6])
+def test_a_ctrl_c_at_any_moment_of_the_start_is_one_line(start: Any, tmp_path: Path, seconds: float) -> None:
+    process = start("x.yaml", "trainer.max_steps=100000", "trainer.logging_steps=1")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    code, errors = process.wait(120), (tmp_path / "errors").read_text()
+    words = {130: "interrupted.\n", 75: "interrupted. continue with: tunesmith train run resume=true\n"}
+    assert errors == words[code]

@@ -642,3 +642,18 @@ def test_the_version_is_told_without_click():
     program += "finally: print(sorted({'click', 'omegaconf', 'rich', 'yaml'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout == f"tunesmith {__version__}\n[]\n" and done.stderr == ""
+
+
+def test_a_ctrl_c_while_the_command_line_itself_is_imported_is_code_130(run, monkeypatch):
+    def interrupted(words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tunesmith.cli._run", interrupted)
+    assert run("train") == (130, "", "interrupted.\n")
+
+
+def test_nothing_slow_is_imported_before_a_ctrl_c_is_heard():
+    program = f"import sys; sys.path[:0] = {sys.path!r}; before = {{*sys.modules}}\nimport tunesmith.cli\n"
+    program += "print(*sorted(name for name in {*sys.modules} - before if '.' not in name))"
+    done = subprocess.run([sys.executable, "-S", "-E", "-c", program], capture_output=True, text=True, timeout=60)
+    assert "tunesmith" in done.stdout and {*done.stdout.split()} <= {"__future__", "importlib", "warnings", "tunesmith"}

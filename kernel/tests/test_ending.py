@@ -3,10 +3,11 @@
 import errno
 import os
 import signal
+import sys
 import threading
 
 import pytest
-from tunesmith.cli.ending import Terminated, disks_in_words, ended_in_order
+from tunesmith.cli.ending import Terminated, disks_in_words, ended_in_order, heard_in_imports
 from tunesmith.errors import ConfigError, TunesmithError
 from tunesmith.files import replacing
 
@@ -48,13 +49,13 @@ def test_outside_the_main_thread_nothing_is_changed():
     found = []
 
     def work():
-        with ended_in_order():
-            found.append(signal.getsignal(signal.SIGTERM))
+        with ended_in_order(), heard_in_imports():
+            found.extend([signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)])
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == [signal.getsignal(signal.SIGTERM)]
+    assert found == [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)]
 
 
 @pytest.mark.parametrize(
@@ -80,3 +81,51 @@ def test_other_errors_stay_what_they_are(error):
     with pytest.raises(type(error)) as caught, disks_in_words():
         raise error
     assert caught.value is error
+
+
+@pytest.fixture
+def swallows(tmp_path, monkeypatch):
+    """Names of modules of which the first is interrupted while it is imported, catches that, and goes on as told."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(rest):
+        pressed = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    for _ in range(9_999): pass\n"
+        (tmp_path / "pressed_once.py").write_text(f"{pressed}except BaseException:\n    pass\n{rest}\n")
+        (tmp_path / "imported_next.py").write_text("import a_further_one\n")
+        (tmp_path / "a_further_one.py").write_text("")
+
+    yield write
+    for name in ("pressed_once", "imported_next", "a_further_one"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("rest", ["import a_further_one", "raise RecursionError('half a numpy')"])
+def test_a_ctrl_c_that_an_import_swallows_is_heard(swallows, rest):
+    swallows(rest)
+    finders = list(sys.meta_path)
+    with pytest.raises(KeyboardInterrupt), heard_in_imports():
+        import pressed_once  # noqa: F401  (made above)
+    assert sys.meta_path == finders and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_is_tidied_away_after_a_ctrl_c_may_import(swallows):
+    swallows("")
+    with pytest.raises(KeyboardInterrupt), heard_in_imports():
+        import pressed_once  # noqa: F401
+
+        try:
+            import imported_next  # noqa: F401
+        finally:
+            import a_further_one  # noqa: F401
+
+
+def test_another_error_and_another_handler_stay_what_they_are():
+    with pytest.raises(ZeroDivisionError), heard_in_imports():
+        raise ZeroDivisionError
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with heard_in_imports():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, former)

@@ -4,7 +4,6 @@ tunesmith.train("conf/sft_lora.yaml", {"adapter.rank": 16})
 """
 
 import importlib
-from typing import Any
 
 __version__ = "0.1.0"
 
@@ -23,7 +22,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_HOME]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import on first use, so that `import tunesmith` and `tunesmith --help` stay quick.
 
     Raises: PluginError for a name that is in a library of its own, which is not installed.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as type checkers know it: importing typing takes longer than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from tunesmith.cli.group import cli as cli
 
 _VERSION = (["--version"], ["-V"], ["version"])
@@ -13,14 +15,23 @@ _VERSION = (["--version"], ["-V"], ["version"])
 
 def main() -> None:
     """Run the command line and end the process; `tunesmith.cli.running` has the exit codes."""
-    if sys.argv[1:] in _VERSION:  # before click is imported, which takes most of the time
+    try:
+        code = _run(sys.argv[1:])
+    except KeyboardInterrupt:  # before or after there was a command to be interrupted
+        print("interrupted.", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    if words in _VERSION:  # before click is imported, which takes most of the time
         from tunesmith import __version__
 
         print(f"tunesmith {__version__}")
-        sys.exit()
+        return 0
     from tunesmith.cli.running import run
 
-    sys.exit(run(sys.argv[1:]))
+    return run(words)
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ from tunesmith.errors import TunesmithError
 from tunesmith_library_configuration.space import is_of_disk, shortage
 
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def _hears_signals() -> bool:
+    """Whether this is the thread that Python delivers signals to."""
+    return threading.current_thread() is threading.main_thread()
 
 
 class Terminated(KeyboardInterrupt):
@@ -31,7 +37,7 @@ def ended_in_order() -> Iterator[None]:
     Signals that are ignored, as `nohup` has it, stay ignored. In processes that are forked meanwhile a signal does what
     it does by default.
     """
-    if threading.current_thread() is not threading.main_thread():  # Python delivers no signals there
+    if not _hears_signals():
         yield
         return
     process = os.getpid()
@@ -52,6 +58,54 @@ def ended_in_order() -> Iterator[None]:
     finally:
         for number in heard:
             signal.signal(number, former[number])
+
+
+class _Refusal:
+    """A finder of modules that finds none: once Ctrl-C was pressed in an import, no module imports another."""
+
+    def find_spec(self, *_: object) -> None:
+        if _depth_of_imports(sys._getframe()) > 1:  # tidying up may import
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def heard_in_imports() -> Iterator[None]:
+    """While entered, a Ctrl-C that falls into an import ends the command, whatever a library makes of it.
+
+    Some catch what their imports raise, and in torch a half imported numpy stays behind. So further imports raise it
+    again, and another exception counts as the interruption that it comes from.
+    """
+    if not _hears_signals() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    refusal, fell = _Refusal(), False
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal fell
+        if _depth_of_imports(frame):
+            fell = True
+            sys.meta_path.insert(0, refusal)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, hear)
+    try:
+        yield
+    except Exception as error:
+        if fell:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not refusal]
+
+
+def _depth_of_imports(frame: FrameType | None) -> int:
+    """How many imports inside each other a frame is in."""
+    depth = 0
+    while frame is not None:
+        depth += frame.f_code.co_name == "_find_and_load"
+        frame = frame.f_back
+    return depth
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 import click
-from tunesmith.cli.ending import Terminated, disks_in_words, ended_in_order
+from tunesmith.cli.ending import Terminated, disks_in_words, ended_in_order, heard_in_imports
 from tunesmith.cli.group import cli
 from tunesmith.cli.output import Output
 from tunesmith.errors import Interrupted, TunesmithError, WorkersFailed, choices
@@ -33,7 +33,7 @@ def run(words: Sequence[str]) -> int:
     """
     output = Output(debug=os.environ.get("TUNESMITH_DEBUG") == "1")
     try:
-        with ended_in_order(), disks_in_words(), cli.make_context("tunesmith", list(words), obj=output) as context:
+        with ended_in_order(), heard_in_imports(), disks_in_words(), _context(words, output) as context:
             result = cli.invoke(context)
         return result if isinstance(result, int) else DONE
     except Terminated as stop:
@@ -63,6 +63,10 @@ def run(words: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted.", err=True)
         return INTERRUPTED
+
+
+def _context(words: Sequence[str], output: Output) -> click.Context:
+    return cli.make_context("tunesmith", list(words), obj=output)
 
 
 def _tell(message: str) -> None:
