@@ -3,12 +3,9 @@
 from tunesmith_library_testing import TemplateSuite
 from tunesmith_template_bailing import Bailing, BailingV2, Ling3, Ring2
 
-ENDED = "the official template writes nothing behind the last answer; ours ends it, to train where to stop"
-
 
 class TestBailing(TemplateSuite):
     plugin = Bailing
-    expected_differences = dict.fromkeys(("single_answer", "multi", "system_multi", "thought_off_answer"), ENDED)
 
 
 class TestBailingV2(TemplateSuite):

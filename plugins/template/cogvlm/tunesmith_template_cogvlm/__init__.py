@@ -11,7 +11,7 @@ class CogVLM2(FamilyTemplate):
     traits = TemplateFacts(
         name="cogvlm2",
         file="turns.jinja",
-        models=("cogvlm2",),
+        models=("cogvlm2", "cogvlm2-.*llama3"),
         stop=("<|eot_id|>",),
         variables={
             "bos": True,

@@ -1,4 +1,4 @@
-"""The the DeepSeek models templates against their official renderings."""
+"""The templates of the DeepSeek models against their official renderings."""
 
 from tunesmith_library_testing import TemplateSuite
 from tunesmith_template_deepseek import (
@@ -6,6 +6,7 @@ from tunesmith_template_deepseek import (
     DeepSeek2,
     DeepSeek3,
     DeepSeek4,
+    DeepSeek25,
     DeepSeek31,
     DeepSeek32,
     DeepSeekCoder,
@@ -22,16 +23,16 @@ class TestDeepSeek2(TemplateSuite):
     plugin = DeepSeek2
 
 
+class TestDeepSeek25(TemplateSuite):
+    plugin = DeepSeek25
+
+
 class TestDeepSeek3(TemplateSuite):
     plugin = DeepSeek3
 
 
 class TestDeepSeekR1(TemplateSuite):
     plugin = DeepSeekR1
-    expected_differences = dict.fromkeys(
-        ("single_answer", "multi", "system_multi", "thought_off_answer"),
-        "the last answer stands behind the prompt that asks for it, its thought first",
-    )
 
 
 class TestDeepSeekR10528(TemplateSuite):

@@ -1,8 +1,8 @@
 """The formats of the DeepSeek models.
 
 The official templates of R1, V3.1 and later drop the thoughts of all answers, for they were written for conversations
-that go on. These write the last answer's thought behind the prompt that asks for it: that of R1 always, those of V3.1
-and later with `enable_thinking=true`.
+that go on. For training these write the last answer's thought behind the prompt that asks for it: that of R1 always,
+those of V3.1 and later with `enable_thinking=true`.
 """
 
 from tunesmith import plugin
@@ -46,17 +46,32 @@ class DeepSeek2(FamilyTemplate):
 
 
 @plugin
+class DeepSeek25(FamilyTemplate):
+    """DeepSeek-V2.5: spaces precede a conversation with a system message."""
+
+    traits = TemplateFacts(
+        name="deepseek2_5",
+        file="deepseek3.jinja",
+        models=(r"deepseek-v2\.5",),
+        stop=_STOP,
+        calls=DEEPSEEK_3,
+        variables={"opened": "", "indented": True},
+        source="deepseek-ai/DeepSeek-V2.5",
+    )
+
+
+@plugin
 class DeepSeek3(FamilyTemplate):
-    """DeepSeek-V2.5, V3, V3-0324 and Prover-V2."""
+    """DeepSeek-V3, V3-0324 and Prover-V2."""
 
     traits = TemplateFacts(
         name="deepseek3",
         file="deepseek3.jinja",
-        models=(r"deepseek-v2\.5", r"deepseek-v3", r"deepseek-prover"),
+        models=(r"deepseek-v3", r"deepseek-prover"),
         stop=_STOP,
         calls=DEEPSEEK_3,
         variables={"opened": ""},
-        aliases={"deepseek2_5": "", "deepseek_prover": ""},
+        aliases={"deepseek_prover": ""},
         source="deepseek-ai/DeepSeek-V3-0324",
     )
 
@@ -68,7 +83,7 @@ class DeepSeekR1(ThinkingTemplate):
     traits = TemplateFacts(
         name="deepseekr1",
         file="deepseek3.jinja",
-        models=(r"deepseek-r1", r"skywork-or1", r"qwenlong-l1"),
+        models=(r"deepseek-r1", r"skywork-or1-.*preview", r"qwenlong-l1"),
         stop=_STOP,
         calls=DEEPSEEK_3,
         thinking=Thinking(),

@@ -22,6 +22,7 @@ class DotsOCR(FamilyTemplate):
             "user_close": "<|endofuser|>",
             "answer_open": "<|assistant|>",
             "answer_end": "<|endofassistant|>",
+            "open_end": True,
         },
         media={"image": "<|imgpad|>"},
         source="rednote-hilab/dots.ocr",

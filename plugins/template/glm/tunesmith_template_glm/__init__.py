@@ -1,7 +1,7 @@
 """The formats of the GLM models.
 
 An answer ends with the mark of the turn that follows it, `<|user|>` or `<|observation|>`. The official templates write
-none behind the last answer, for they were written for prompts; these write one, that the model learns to stop.
+none behind the last answer, for they were written for prompts; for training these do, that the model learns to stop.
 """
 
 from tunesmith import plugin
@@ -90,7 +90,7 @@ class GLM40414(FamilyTemplate):
         file="glm4.jinja",
         models=(
             r"glm-?4-0414",
-            r"glm-4-\d+b-0414",
+            r"glm-4-\d+b-(base-)?0414",
         ),
         model_types=("glm4",),
         stop=_STOP,
@@ -128,6 +128,21 @@ class GLMEdge(FamilyTemplate):
         stop=_STOP,
         variables={**_PLAIN, "name": "GLM-Edge", "prefix": "", "prompted": "\n"},
         source="THUDM/glm-edge-4b-chat",
+    )
+
+
+@plugin
+class GLMEdgeV(FamilyTemplate):
+    """GLM-Edge-V, with pictures."""
+
+    traits = TemplateFacts(
+        name="glm_edge_v",
+        file="glm_edge_v.jinja",
+        models=(r"glm-edge-v",),
+        stop=_STOP,
+        media={"image": "<|begin_of_image|>"},
+        system=False,
+        source="THUDM/glm-edge-v-2b",
     )
 
 
@@ -257,3 +272,22 @@ class GLM52(GLM47):
     )
 
     reasoning_effort: str | None = None  # high or max; null is max
+
+
+@plugin
+class GLM53(ThinkingTemplate):
+    """GLM-5.3, which always thinks, is told how hard, and keeps the thoughts of every answer."""
+
+    traits = TemplateFacts(
+        name="glm5_3",
+        file="glm4_7.jinja",
+        models=(r"glm-5\.3",),
+        stop=_STOP,
+        calls=GLM,
+        thinking=Thinking(),
+        variables={"version": 5.3},
+        source="zai-org/GLM-5.3",
+    )
+
+    clear_thinking: bool | None = None  # true: the thoughts of answers before the last question are dropped
+    reasoning_effort: str | None = None  # low, high or max; null is max

@@ -1,7 +1,7 @@
 """The formats of Skywork's reasoning models."""
 
 from tunesmith import plugin
-from tunesmith_library_chat import FamilyTemplate, TemplateFacts
+from tunesmith_library_chat import FamilyTemplate, TemplateFacts, Thinking, ThinkingTemplate
 
 _SKYWORK_O1 = (
     "You are Skywork-o1, a thinking model developed by Skywork AI, specializing in solving complex "
@@ -37,19 +37,15 @@ class SkyworkO1(FamilyTemplate):
 
 
 @plugin
-class SkyworkOR1(FamilyTemplate):
-    """Skywork-OR1: the turns of DeepSeek-R1"""
+class SkyworkOR1(ThinkingTemplate):
+    """Skywork-OR1: the turns of DeepSeek-R1; its answers open their thoughts themselves"""
 
     traits = TemplateFacts(
         name="skywork_or1",
-        file="turns.jinja",
+        file="skywork_or1.jinja",
         models=("skywork-or1",),
         stop=("<｜end▁of▁sentence｜>",),
-        variables={
-            "bos": True,
-            "user_open": "<｜User｜>",
-            "answer_open": "<｜Assistant｜>",
-            "answer_end": "<｜end▁of▁sentence｜>",
-        },
+        thinking=Thinking(),
+        rewrites="only the last answer keeps its thought",
         source="Skywork/Skywork-OR1-7B",
     )
