@@ -24,7 +24,7 @@ _SECRET_VARIABLE = re.compile(
     re.IGNORECASE,
 )
 _SHORTEST = 8  # characters of a value that is looked for in texts; shorter ones are in any text
-_PASSWORD = re.compile(r"(\b[a-zA-Z][\w+.-]*://[^/\s:@'\"]*):[^/\s@'\"]+(?=@)")
+_PASSWORD = re.compile(r"(\b[a-zA-Z][\w+.-]*://[^/\s:@'\"]*):[^/\s'\"]+(?=@)")
 _SIGNED = re.compile(
     r"([?&](?:[\w-]*(?:token|signature|credential|password|secret|api_?key)|key|sig)=)[^&\s'\"#]+", re.IGNORECASE
 )

@@ -116,6 +116,38 @@ def test_nobody_there():
     assert "secret" not in str(raised.value) and "hidden" not in str(raised.value)
 
 
+def test_user_and_password_of_an_address_are_basic_authorization(service):
+    """The example of RFC 7617, section 2."""
+    url = url_of(service).replace("http://", "http://Aladdin:open%20sesame@")
+    assert Http(url=url).check(plan=StubPlan({})) == []
+    assert Http(url=url).score(prompts=[[]], completions=["ab"], rows=[{}]) == [0.02]
+    assert service.heard[0][1]["Authorization"] == "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+    assert "@" not in service.heard[0][1]["Host"]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://ghp_token@localhost/score", "without a password"),  # which a record would keep
+        ("http://ghp_token:@localhost/score", "without a password"),
+        ("http://:hush@localhost/score", "without a password"),
+        ("http://u:hu@sh@localhost/score", "%40"),
+        ("http://u:hu/sh@localhost/score", "no address"),
+        ("http://localhost:port/score", "no address"),
+        ("http://localhost/a score", "no address"),
+    ],
+)
+def test_addresses_that_say_half_of_who_asks_are_refused(url, said):
+    (problem,) = Http(url=url).check(plan=StubPlan({}))
+    assert said in f"{problem.message} {problem.advice}" and "hu" not in f"{problem.message} {problem.advice}"
+
+
+def test_two_authorizations_are_one_too_many(monkeypatch):
+    monkeypatch.setenv("MINE", "Bearer x")
+    (problem,) = Http(url="http://u:p@localhost/", headers={"authorization": "MINE"}).check(plan=StubPlan({}))
+    assert "Authorization" in problem.message
+
+
 def test_what_is_wrong_beforehand(monkeypatch):
     monkeypatch.delenv("NOT_SET", raising=False)
     reward = Http(url="localhost:8080", headers={"Authorization": "NOT_SET"})

@@ -20,6 +20,8 @@ from tunesmith.messages import logger
 from tunesmith.ranges import above, at_least, between, filled
 from tunesmith.types import Message, Problem
 
+from .address import authorization, fault, without_user
+
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers after which another attempt may do better
 _LARGEST = 64 * 2**20  # bytes of an answer
 
@@ -49,14 +51,12 @@ class Http:
     @hookimpl
     def check(self, plan: Any) -> list[Problem]:
         problems = []
-        try:
-            parts = urlsplit(self.url)
-            named = parts.scheme in ("http", "https") and bool(parts.hostname)
-        except ValueError:
-            named = False
-        if not named:
-            message, advice = "is no address of a service.", "for example: http://localhost:8080/score"
-            problems.append(Problem("reward.http.url", message, advice))
+        message, advice = fault(self.url)
+        if message:
+            problems.append(Problem("reward.http.url", f"reward.http.url {message}", advice))
+        elif authorization(self.url) and "authorization" in map(str.lower, self.headers):
+            message = "reward.http.url has a user and password, and reward.http.headers an Authorization."
+            problems.append(Problem("reward.http.url", message, "leave one of them out"))
         for header, variable in self.headers.items():
             if variable not in os.environ:
                 message = f"the environment variable of the header {header} is not set."
@@ -84,9 +84,9 @@ class Http:
 
         Raises: TunesmithError that names the host, never a header.
         """
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **authorization(self.url)}
         headers |= {header: os.environ.get(variable, "").strip() for header, variable in self.headers.items()}
-        request = urllib.request.Request(self.url, data=body, headers=headers, method="POST")
+        request = urllib.request.Request(without_user(self.url), data=body, headers=headers, method="POST")
         for attempt in range(self.retries + 1):
             try:
                 return within(self.timeout, lambda: _answer(request, self.timeout))
@@ -109,8 +109,8 @@ class Http:
 
     def _host(self) -> str:
         """The address without user, password and query."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        parts = urlsplit(without_user(self.url))
+        return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
     def _scores(self, answer: bytes, count: int) -> list[float]:
         """Raises: TunesmithError when the answer is not one finite number per completion."""
