@@ -1,6 +1,7 @@
 """pytest fixtures for plugin tests; installed as a pytest plugin with the kernel."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,17 @@ def _records_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _torch_is_left_as_it_was() -> Iterator[None]:
+    """A context that is never left, such as autocast with its cache of weights, changes every run after it."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "is_autocast_cache_enabled"):  # imported whole
+        assert not torch.is_autocast_enabled("cpu"), "autocast is on after the test"
+        assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled(), "gradients are off after the test"
+        assert torch.get_default_dtype() == torch.float32, "another default dtype after the test"
 
 
 @pytest.fixture(scope="session")

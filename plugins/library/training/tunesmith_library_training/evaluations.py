@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.types import TrainingJob
@@ -20,7 +19,6 @@ def measured(
     model: Any,
     prefix: str = "eval",
     *,
-    computing: AbstractContextManager[Any] | None = None,
     group: ProcessGroup | None = None,
 ) -> tuple[dict[str, float], dict[str, bool]]:
     """What the run's evaluators find out, and of each number whether greater is better. All processes call it.
@@ -28,7 +26,6 @@ def measured(
     The first process measures, and all take its numbers. Random numbers that an evaluator draws are not the training's.
 
     Args:
-        computing: in which the model computes, as it does in training.
         group: for numbers on the CPU, see `processes.numbers_group`.
     """
     if job.evaluate is None:
@@ -38,7 +35,7 @@ def measured(
     found: list[tuple[str, Measured]] = []
     if processes.is_main():
         devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
-        with torch.random.fork_rng(devices), computing or nullcontext():
+        with torch.random.fork_rng(devices):
             found = list(named(job.evaluate(model), prefix))
     shared = ({name: it.value for name, it in found}, {name: it.greater_is_better for name, it in found})
     numbers: tuple[dict[str, float], dict[str, bool]] = processes.gathered(shared, group)[0]

@@ -81,7 +81,7 @@ class Joined(OwnCheckpoints):
         model.eval()
         with self.computing():
             metrics = scoring.evaluate(job, answer, self.args.per_device_eval_batch_size, self.args.device)
-        metrics |= measured(job, self.model, metric_key_prefix, computing=self.computing())[0]
+            metrics |= measured(job, self.model, metric_key_prefix)[0]
         warn_of_non_finite(metrics, self.state.global_step)
         require_best_metric(self.args, metrics)
         self.last_evaluation = metrics
@@ -93,7 +93,8 @@ class Joined(OwnCheckpoints):
 
     def measured_directions(self) -> dict[str, bool]:
         """Whether greater is better, for each number that the run's evaluators find out now."""
-        return measured(self.run.job, self.model, computing=self.computing())[1]
+        with self.computing():
+            return measured(self.run.job, self.model)[1]
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         return None

@@ -87,7 +87,8 @@ class Learner:
         if not any(map(len, self.job.data.eval.values())):
             return {}
         rewards = scoring.evaluate(self.job, draw, self.mini_batch_size, self.policy.model.device)
-        return rewards | measured(self.job, self.policy.model, computing=self.policy.autocast())[0]
+        with self.policy.autocast():
+            return rewards | measured(self.job, self.policy.model)[0]
 
     def _learn(self, batch: Rollouts, means: dict[str, list[float]], step: int, examples: list[int]) -> float:
         """One optimizer step; gives how far the policy has moved from the one that drew the answers.

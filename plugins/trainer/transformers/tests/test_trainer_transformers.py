@@ -292,6 +292,17 @@ def test_bf16_computes_in_bf16(tiny_llama: Path, tmp_path: Path) -> None:
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=2e-2)
 
 
+def test_evaluations_leave_training_as_it_is(tiny_llama: Path, tmp_path: Path) -> None:
+    """In bf16, weights are cast anew at each step, also after an evaluation."""
+    evaluated, _ = make_job(
+        tiny_llama, tmp_path / "evaluated", precision="bf16", data=DatasetSplits(data(15), {"held": data(3)})
+    )
+    alone, _ = make_job(tiny_llama, tmp_path / "alone", precision="bf16")
+    Transformers(**SHORT, eval_steps=2).fit(evaluated)
+    Transformers(**SHORT).fit(alone)
+    assert difference(weights(evaluated.model), weights(alone.model)) == 0
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_gpu_trains_as_the_cpu(tiny_llama: Path, tmp_path: Path, precision: str) -> None:

@@ -226,8 +226,8 @@ class Loop(OwnCheckpoints, Trainer):
             start = f"{metric_key_prefix}_{name}_"
             metrics |= {f"{metric_key_prefix}_{key.removeprefix(start)}": value for key, value in metrics.items()}
         self._show_weights()
-        group, computing = self.group, self.compute_loss_context_manager()
-        metrics |= measured(self.job, self.model, metric_key_prefix, computing=computing, group=group)[0]
+        with self.compute_loss_context_manager():
+            metrics |= measured(self.job, self.model, metric_key_prefix, group=self.group)[0]
         warn_of_non_finite(metrics, self.state.global_step)
         require_best_metric(self.args, metrics)
         self.last_evaluation = dict(metrics)
@@ -249,8 +249,8 @@ class Loop(OwnCheckpoints, Trainer):
             for metric in self._means(first):
                 starts = (f"eval_{name}_", "eval_") if len(sets) == 1 else (f"eval_{name}_",)
                 found |= {f"{start}{metric}": False if metric == "loss" else None for start in starts}
-        group, computing = self.group, self.compute_loss_context_manager()
-        return found | measured(self.job, self.model, computing=computing, group=group)[1]
+        with self.compute_loss_context_manager():
+            return found | measured(self.job, self.model, group=self.group)[1]
 
     def _means(self, dataset: Any) -> dict[str, float]:
         """The mean of the loss and of each metric over the items of a data set."""
