@@ -83,7 +83,7 @@ class Tulu3(FamilyTemplate):
     traits = TemplateFacts(
         name="tulu3",
         file="turns.jinja",
-        models=("tulu-?3",),
+        models=(r"(llama-3\.1-)?tulu-?3",),
         variables={
             "system_open": "<|system|>\n",
             "system_close": "\n",

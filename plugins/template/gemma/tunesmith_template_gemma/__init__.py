@@ -36,7 +36,7 @@ class Gemma3(FamilyTemplate):
     traits = TemplateFacts(
         name="gemma3",
         file="gemma.jinja",
-        models=(r"gemma-3-\d+(b|m)", r"medgemma-\d+b", r"shieldgemma-2", r"t5gemma-2"),
+        models=(r"gemma-3-\d+(b|m)", r"medgemma-\d+b", r"shieldgemma-2-", r"t5gemma-2"),
         model_types=("gemma3", "gemma3_text"),
         stop=_STOP,
         variables={"with_system": True, "image_mark": "<start_of_image>"},

@@ -17,7 +17,7 @@ class Granite3(SwitchedTemplate):
     traits = TemplateFacts(
         name="granite3",
         file="granite3.jinja",
-        models=(r"granite-3",),
+        models=(r"granite-3", r"granite-4\.0-tiny-(base-)?preview"),
         stop=_STOP,
         default_system="Knowledge Cutoff Date: April 2024. … You are Granite, developed by IBM. …",
         calls=GRANITE,

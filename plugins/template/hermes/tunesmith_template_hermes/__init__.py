@@ -12,7 +12,7 @@ class Hermes(FamilyTemplate):
     traits = TemplateFacts(
         name="hermes",
         file="hermes.jinja",
-        models=("hermes-2-pro", "hermes-3", "hermes-2-(theta|mixtral)"),
+        models=("hermes-2-pro", r"hermes-3(-llama-3\.\d)?", "hermes-2-(theta|mixtral)"),
         stop=("<|im_end|>",),
         calls=HERMES,
         aliases={"hermes_2_pro": ""},

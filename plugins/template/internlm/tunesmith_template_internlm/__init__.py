@@ -53,7 +53,7 @@ class Intern2(FamilyTemplate):
     traits = TemplateFacts(
         name="intern2",
         file="turns.jinja",
-        models=("internlm[23].*(chat|instruct)",),
+        models=("internlm[23].*(chat|instruct|math-plus)",),
         stop=("<|im_end|>",),
         variables={**_CHATML, "bos": True},
         aliases={"internlm2": "", "intern3": ""},

@@ -59,7 +59,7 @@ class Llama3(FamilyTemplate):
     traits = TemplateFacts(
         name="llama3",
         file="llama3.jinja",
-        models=(r"llama-?3-", r"llama-3-\d+b", r"mobilellm-r1"),
+        models=(r"llama-?3-", r"llama-3-\d+b", r"llama-?3\.1-\d+b-chinese-chat", r"mobilellm-r1"),
         stop=_EOT,
         source="meta-llama/Meta-Llama-3-8B-Instruct",
     )

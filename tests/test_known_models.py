@@ -1,0 +1,168 @@
+"""The registry of known models, the names that other programs give to templates, and the templates of this repository
+agree: what a model is trained with is found by each of its names."""
+
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+import yaml
+from tunesmith.traits import traits_of
+from tunesmith_library_chat.detection import detect
+
+REGISTRY = Path(__file__).parents[1] / "conf" / "models.yaml"
+
+NAMES_ELSEWHERE = """
+    aeva alpaca aquila atom baichuan baichuan2 bailing bailing_v2 belle bluelm breeze chatglm2 chatglm3 chatml
+    chatml_de codegeex2 codegeex4 cohere cpm cpm3 cpm4 dbrx deepseek deepseek3 deepseekcoder deepseekr1 default
+    dots_ocr empty ernie ernie_nothink ernie_vl exaone falcon falcon_h1 fewshot gemma gemma2 gemma3 gemma3n gemma4
+    gemma4n glm4 glm4_5v glm4_7 glm4_moe glm4v glm_ocr glmz1 gpt_oss granite3 granite3_vision granite4 hunyuan
+    hunyuan_small hy3 hy_dense_1_8b hy_dense_7b index intern intern2 intern_s1 intern_vl keye_vl kimi_vl lfm2
+    lfm2_vl llama2 llama2_zh llama3 llama4 llava llava_next llava_next_llama3 llava_next_mistral llava_next_qwen
+    llava_next_video llava_next_video_mistral llava_next_video_yi llava_next_yi marco mimo mimo_v2 mimo_vl minicpm_o
+    minicpm_v minicpm_v_4_6 minimax1 minimax2 ministral ministral3 mistral mistral_small mllama moonlight moss_vl
+    olmo openchat openchat-3.6 opencoder orion paligemma paligemma_chat phi phi4 phi4_mini phi_small pixtral qwen
+    qwen2_audio qwen2_omni qwen2_vl qwen3 qwen3_5 qwen3_5_nothink qwen3_6 qwen3_nothink qwen3_omni
+    qwen3_omni_nothink qwen3_vl qwen3_vl_nothink sailor seed_coder seed_oss skywork_o1 smollm smollm2 solar starchat
+    telechat telechat2 vicuna video_llava xuanyuan xverse yayi yi yi_vl youtu youtu_vl yuan zephyr ziya
+"""
+"""What LLaMA-Factory calls its templates, today and in former releases."""
+
+FAMILIES = """
+    baichuan-inc/Baichuan2-13B-Chat baichuan2                 THUDM/chatglm3-6b-32k chatglm3
+    CohereForAI/c4ai-command-r-v01 cohere                     CohereLabs/c4ai-command-r-08-2024 cohere
+    deepseek-ai/deepseek-llm-7b-chat deepseek                 deepseek-ai/deepseek-moe-16b-chat deepseek
+    deepseek-ai/deepseek-coder-1.3b-instruct deepseekcoder    deepseek-ai/DeepSeek-V3-0324 deepseek3
+    deepseek-ai/DeepSeek-R1 deepseekr1                        deepseek-ai/DeepSeek-R1-Distill-Llama-70B deepseekr1
+    deepseek-ai/DeepSeek-V3.1-Terminus deepseek3_1            deepseek-ai/DeepSeek-V3.2 deepseek3_2
+    tiiuae/falcon-7b-instruct falcon                          tiiuae/Falcon3-7B-Instruct falcon3
+    google/gemma-2b-it gemma                                  google/gemma-2-27b-it gemma
+    google/codegemma-1.1-7b-it gemma                          google/shieldgemma-2b gemma
+    google/gemma-3-270m-it gemma3                             google/gemma-3-27b-it gemma3
+    THUDM/glm-4-9b-chat glm4                                  THUDM/GLM-4-32B-0414 glm4_0414
+    THUDM/GLM-4-32B-Base-0414 glm4_0414                       THUDM/GLM-Z1-32B-0414 glmz1
+    zai-org/GLM-4.5-Air-FP8 glm4_moe                          zai-org/GLM-4.7 glm4_7
+    ibm-granite/granite-3.0-8b-instruct granite3_0            ibm-granite/granite-3.3-8b-instruct granite3
+    ibm-granite/granite-4.0-tiny-preview granite3             ibm-granite/granite-4.0-h-small granite4
+    tencent/Hunyuan-7B-Instruct hunyuan                       tencent/Hunyuan-4B-Instruct hunyuan_small
+    IndexTeam/Index-1.9B-Chat index                           internlm/internlm2_5-7b-chat intern2
+    internlm/internlm2-math-plus-7b intern2                   internlm/internlm3-8b-instruct intern2
+    OpenGVLab/InternVL2_5-78B-MPO intern_vl                   OpenGVLab/InternVL3_5-8B intern_vl3
+    moonshotai/Kimi-VL-A3B-Thinking-2506 kimi_vl              moonshotai/Kimi-K2-Instruct-0905 kimi_k2
+    NousResearch/Llama-2-7b-chat-hf llama2                    unsloth/llama-3-8b-Instruct-bnb-4bit llama3
+    meta-llama/Meta-Llama-3.1-8B-Instruct llama3_1            meta-llama/Llama-3.2-3B-Instruct llama3_2
+    meta-llama/Llama-3.3-70B-Instruct llama3_3                meta-llama/Llama-3.2-11B-Vision-Instruct mllama
+    meta-llama/Llama-4-Maverick-17B-128E-Instruct-FP8 llama4  allenai/Llama-3.1-Tulu-3-8B tulu3
+    NousResearch/Hermes-3-Llama-3.1-8B hermes                 llava-hf/llava-1.5-13b-hf llava
+    llava-hf/llava-v1.6-vicuna-7b-hf llava_next               llava-hf/llava-v1.6-mistral-7b-hf llava_next_mistral
+    llava-hf/LLaVA-NeXT-Video-7B-DPO-hf llava_next_video      XiaomiMiMo/MiMo-7B-RL-0530 mimo
+    openbmb/MiniCPM-1B-sft-bf16 cpm                           openbmb/MiniCPM3-4B cpm3
+    openbmb/MiniCPM-o-2_6 minicpm_o                           openbmb/MiniCPM-V-2_6 minicpm_v
+    openbmb/MiniCPM-Llama3-V-2_5 minicpm_v_2_5                MiniMaxAI/MiniMax-M2 minimax2
+    mistralai/Ministral-8B-Instruct-2410 ministral            mistralai/Mistral-Nemo-Instruct-2407 ministral
+    TheBloke/Mistral-7B-Instruct-v0.2-AWQ mistral_v1          mistralai/Mixtral-8x7B-Instruct-v0.1 mistral_v1
+    mistralai/Mistral-7B-Instruct-v0.3 mistral                mistralai/Mixtral-8x22B-Instruct-v0.1 mistral
+    mistralai/Mistral-Small-24B-Instruct-2501 mistral_small_3 mistralai/Pixtral-12B-2409 pixtral
+    mistralai/Mistral-Small-3.2-24B-Instruct-2506 mistral_small
+    fnlp/moss-moon-003-sft moss                               allenai/OLMo-7B-0724-Instruct-hf olmo
+    google/paligemma-3b-mix-448 paligemma                     google/paligemma2-3b-mix-224 paligemma
+    microsoft/Phi-3-mini-4k-instruct phi                      microsoft/Phi-3.5-MoE-instruct phi
+    microsoft/Phi-3-medium-4k-instruct phi3_medium            microsoft/Phi-3-small-8k-instruct phi_small
+    microsoft/phi-4 phi4                                      microsoft/Phi-4-mini-instruct phi4_mini
+    Qwen/Qwen-7B-Chat qwen2                                   Qwen/CodeQwen1.5-7B-Chat qwen2
+    Qwen/Qwen2-Math-7B-Instruct qwen2                         Qwen/Qwen2.5-Coder-32B-Instruct qwen
+    Qwen/Qwen2.5-Math-7B-Instruct qwen2_5_math                Qwen/QwQ-32B qwq
+    Qwen/Qwen3-0.6B-FP8 qwen3                                 Qwen/Qwen3-4B-Instruct-2507 qwen3_nothink
+    Qwen/Qwen3-30B-A3B-Thinking-2507 qwen3_thinking           Qwen/Qwen3-Next-80B-A3B-Instruct qwen3_nothink
+    Qwen/Qwen2-Audio-7B-Instruct qwen2_audio                  Qwen/Qwen2.5-Omni-7B qwen2_omni
+    Qwen/Qwen2-VL-7B-Instruct qwen2_vl                        Qwen/Qwen2.5-VL-72B-Instruct-AWQ qwen2_vl
+    Qwen/QVQ-72B-Preview qvq                                  Qwen/Qwen3-VL-8B-Thinking qwen3_vl
+    ByteDance-Seed/Seed-Coder-8B-Instruct seed_coder          ByteDance-Seed/Seed-OSS-36B-Instruct seed_oss
+    Skywork/Skywork-o1-Open-Llama-3.1-8B skywork_o1           bigcode/starcoder2-15b-instruct-v0.1 starcoder2
+    Tele-AI/TeleChat2-7B telechat2                            lmsys/vicuna-13b-v1.5-16k vicuna
+    tatsu-lab/alpaca-7b-wdiff alpaca                          xverse/XVERSE-13B-Chat xverse
+    01-ai/Yi-34B-Chat yi                                      01-ai/Yi-1.5-9B-Chat-16K yi1_5
+    01-ai/Yi-VL-6B yi_vl                                      IEITYuan/Yuan2-2B-hf yuan
+    openai/gpt-oss-20b gpt_oss                                baidu/ERNIE-4.5-21B-A3B-PT ernie_nothink
+    google/gemma-4-E4B-it gemma4                              LiquidAI/LFM2-8B-A1B lfm2
+    HuggingFaceTB/SmolLM3-3B smollm3                          Qwen/Qwen3.5-9B qwen3_5
+"""
+"""Models as their publishers and those who convert them spell them, and the template that each was trained with."""
+
+WITHOUT = (
+    "bigscience/bloomz-7b1-mt",
+    "openai-community/gpt2",
+    "huggyllama/llama-7b",
+    "microsoft/phi-1_5",
+    "microsoft/phi-2",
+    "bigcode/starcoder2-7b",
+    "internlm/internlm2-7b",
+    "01-ai/Yi-34B",
+    "xverse/XVERSE-7B",
+    "me/my-finetune",
+)
+"""Models that were trained with no template, as far as anybody knows."""
+
+
+@pytest.fixture(scope="module")
+def installed() -> dict[str, type]:
+    """The templates of this environment by name."""
+    return {entry.name: entry.load() for entry in entry_points(group="tunesmith.template")}
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, dict[str, str]]:
+    """The repository's registry: by name the ids by hub, and the template."""
+    return yaml.load(REGISTRY.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+
+
+def found(installed: dict[str, type], name: str) -> str | None:
+    detected = detect(installed, [name], None)
+    return detected.name if detected else None
+
+
+def test_the_registry_names_templates_by_their_own_names(
+    installed: dict[str, type], models: dict[str, dict[str, str]]
+) -> None:
+    """An alias would be announced to whoever copies it from there."""
+    used = {entry["template"] for entry in models.values() if "template" in entry}
+    assert len(models) > 700 and len(used) > 100
+    assert {name: traits_of("template", installed[name]).name for name in used} == {name: name for name in used}
+
+
+def test_a_model_is_known_by_each_of_its_names(installed: dict[str, type], models: dict[str, dict[str, str]]) -> None:
+    wanted = {
+        known.rpartition("/")[2]: entry["template"]
+        for name, entry in models.items()
+        if "template" in entry
+        for known in (name, *(model for hub, model in entry.items() if hub != "template"))
+    }
+    assert {known: found(installed, known) for known in wanted} == wanted
+
+
+def test_the_names_of_other_programs(installed: dict[str, type]) -> None:
+    assert set(NAMES_ELSEWHERE.split()) <= set(installed)
+
+
+def test_models_of_every_family(installed: dict[str, type]) -> None:
+    words = FAMILIES.split()
+    wanted = dict(zip(words[::2], words[1::2], strict=True))
+    assert {model: found(installed, model) for model in wanted} == wanted
+
+
+def test_models_without_template(installed: dict[str, type]) -> None:
+    assert {model: found(installed, model) for model in WITHOUT} == dict.fromkeys(WITHOUT)
+
+
+@pytest.mark.real
+def test_all_names_of_the_facts(real_files: Path, models: dict[str, dict[str, str]]) -> None:
+    """Each template and model that is known of another program is one here."""
+    facts = real_files / "facts"
+    if not facts.is_dir():
+        pytest.skip(f"no facts at {facts}")
+    templates = json.loads((facts / "templates.json").read_text(encoding="utf-8"))
+    assert {*templates["templates"], *templates["legacy_templates"]} == set(NAMES_ELSEWHERE.split())
+    known = json.loads((facts / "models.json").read_text(encoding="utf-8"))
+    groups = {name for group in known["groups"].values() for name in group["models"]}
+    missing = {name.rpartition("/")[2] for name in groups} - set(models)
+    assert not missing
