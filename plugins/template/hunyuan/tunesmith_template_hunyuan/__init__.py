@@ -91,7 +91,7 @@ class Hy3(SwitchedTemplate):
         stop=("<｜hy_eos:opensource｜>",),
         calls=_calls(":opensource"),
         thinking=Thinking("<think:opensource>", "</think:opensource>", switch="enable_thinking"),
-        variables={"mark": ":opensource", "joint": "_"},
+        variables={"mark": ":opensource", "joint": "_", "open_end": True},
         rewrites="without tools thoughts before the last question are dropped",
         source="tencent/Hy3",
     )

@@ -22,15 +22,3 @@ class TestKimiK2Thinking(TemplateSuite):
 
 class TestKimiK25(TemplateSuite):
     plugin = KimiK25
-    expected_differences = dict.fromkeys(
-        (
-            "call",
-            "call_last",
-            "call_prompt",
-            "call_beside",
-            "parallel",
-            "parallel_prompt",
-            "call_again",
-        ),
-        "the name of a tool stands in the id alone, and an id of another model names none",
-    )
