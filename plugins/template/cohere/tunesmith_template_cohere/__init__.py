@@ -4,13 +4,16 @@ Command R lists tools as Python functions and asks for actions; later models hav
 thought, an action and a response.
 """
 
+from dataclasses import replace
+
 from tunesmith import plugin
-from tunesmith_library_chat import FamilyTemplate, TemplateFacts, Thinking, ThinkingTemplate
+from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking, ThinkingTemplate
 from tunesmith_library_chat.calls import COMMAND, COMMAND_R
 
-from tunesmith_template_cohere.prompts import COMMAND_A, TINY_AYA
+from tunesmith_template_cohere.prompts import COMMAND_A, COMMAND_R7B, NORTH, TINY_AYA
 
 _STOP = ("<|END_OF_TURN_TOKEN|>",)
+_THINKING = Thinking("<|START_THINKING|>", "<|END_THINKING|>")
 _OPEN = "every text ends with the beginning of a next turn"
 
 
@@ -33,20 +36,57 @@ class Cohere(FamilyTemplate):
 
 @plugin
 class CommandA(ThinkingTemplate):
-    """Command A and Command R7B, with tools."""
+    """Command A, with tools."""
 
     traits = TemplateFacts(
         name="command_a",
         file="command_a.jinja",
-        models=(r"command-a", r"command-?r7b"),
+        models=(r"command-a",),
         stop=_STOP,
         default_system="",
         calls=COMMAND,
-        thinking=Thinking("<|START_THINKING|>", "<|END_THINKING|>"),
+        thinking=_THINKING,
         variables={**COMMAND_A, "open_end": True},
         rewrites=_OPEN,
-        aliases={"command_r7b": ""},
         source="CohereForAI/c4ai-command-a-03-2025",
+    )
+
+
+@plugin
+class CommandR7B(SwitchedTemplate):
+    """Command R7B, with tools, which thinks if it is told to."""
+
+    traits = TemplateFacts(
+        name="command_r7b",
+        file="command_a.jinja",
+        models=(r"command-?r7b",),
+        stop=_STOP,
+        default_system="",
+        calls=COMMAND,
+        thinking=Thinking("<|START_THINKING|>", "<|END_THINKING|>", switch="enable_thinking"),
+        variables={**COMMAND_R7B, "open_end": True, "switched": True},
+        rewrites=_OPEN,
+        source="CohereForAI/c4ai-command-r7b-12-2024",
+    )
+
+
+@plugin
+class North(SwitchedTemplate):
+    """North Mini Code, a mixture of experts, which thinks or does not, with tools and images."""
+
+    traits = TemplateFacts(
+        name="north",
+        file="north.jinja",
+        models=(r"north-mini",),
+        model_types=("cohere2_moe",),
+        stop=_STOP,
+        calls=replace(COMMAND, skips=("<|START_TEXT|>", "<|END_TEXT|>")),
+        thinking=replace(_THINKING, switch="reasoning"),
+        media={"image": "<|IMG_PATCH|>"},
+        variables={"platform": NORTH},
+        plain={"reasoning": False},
+        rewrites="only the last answer is asked for with the beginning of a thought",
+        source="CohereLabs/North-Mini-Code",
     )
 
 

@@ -10,14 +10,6 @@ class TestFalcon(TemplateSuite):
 
 class TestFalcon2(TemplateSuite):
     plugin = Falcon2
-    expected_differences = {
-        "single_answer": "ours ends an answer, which the official text does not, so that it is learnt",
-        "multi": "ours ends an answer, which the official text does not, so that it is learnt",
-        "multi_prompt": "ours ends an answer, which the official text does not, so that it is learnt",
-        "system_multi": "ours ends an answer, which the official text does not, so that it is learnt",
-        "white": "ours ends an answer, which the official text does not, so that it is learnt",
-        "thought_off_answer": "ours ends an answer, which the official text does not, so that it is learnt",
-    }
 
 
 class TestFalcon3(TemplateSuite):

@@ -1,7 +1,16 @@
 """The templates of Gemma and PaliGemma against their official renderings."""
 
 from tunesmith_library_testing import TemplateSuite
-from tunesmith_template_gemma import DiffusionGemma, Gemma, Gemma3, Gemma3n, Gemma4, PaliGemma, PaliGemmaChat
+from tunesmith_template_gemma import (
+    DiffusionGemma,
+    Gemma,
+    Gemma3,
+    Gemma3n,
+    Gemma4,
+    Gemma431B,
+    PaliGemma,
+    PaliGemmaChat,
+)
 
 
 class TestGemma(TemplateSuite):
@@ -26,6 +35,10 @@ class TestPaliGemma(TemplateSuite):
 
 class TestGemma4(TemplateSuite):
     plugin = Gemma4
+
+
+class TestGemma431B(TemplateSuite):
+    plugin = Gemma431B
 
 
 class TestDiffusionGemma(TemplateSuite):

@@ -112,6 +112,24 @@ class Gemma4(SwitchedTemplate):
 
 
 @plugin
+class Gemma431B(Gemma4):
+    """The larger models of Gemma 4, whose prompts say with an empty thought that they are not to think."""
+
+    traits = TemplateFacts(
+        name="gemma4_31b",
+        file="gemma4.jinja",
+        models=(r"gemma-4-\d\d+b",),
+        stop=("<turn|>", "<|tool_response>"),
+        calls=GEMMA,
+        variables={"empty_thought": True},
+        thinking=_THINKING,
+        media={"image": "<|image|>", "audio": "<|audio|>", "video": "<|video|>"},
+        rewrites=_DROPPED,
+        source="google/gemma-4-31B-it",
+    )
+
+
+@plugin
 class DiffusionGemma(Gemma4):
     """DiffusionGemma: the format of Gemma 4, with a turn of its own for the answer behind results."""
 

@@ -22,14 +22,6 @@ class TestGranite41(TemplateSuite):
 
 class TestGraniteCode(TemplateSuite):
     plugin = GraniteCode
-    expected_differences = {
-        "single_answer": "ours ends an answer, which the official text does not, so that it is learnt",
-        "multi": "ours ends an answer, which the official text does not, so that it is learnt",
-        "multi_prompt": "ours ends an answer, which the official text does not, so that it is learnt",
-        "system_multi": "ours ends an answer, which the official text does not, so that it is learnt",
-        "white": "ours ends an answer, which the official text does not, so that it is learnt",
-        "thought_off_answer": "ours ends an answer, which the official text does not, so that it is learnt",
-    }
 
 
 class TestGranite3Vision(TemplateSuite):

@@ -10,16 +10,6 @@ class TestLfm2(TemplateSuite):
 
 class TestLfm25(TemplateSuite):
     plugin = Lfm25
-    expected_differences = {
-        "call": "quotes in strings are escaped, as LFM2 and LFM2.5-VL do, for calls to be read back",
-        "call_last": "quotes in strings are escaped, as LFM2 and LFM2.5-VL do, for calls to be read back",
-        "call_prompt": "quotes in strings are escaped, as LFM2 and LFM2.5-VL do, for calls to be read back",
-        "call_beside": "quotes in strings are escaped, as LFM2 and LFM2.5-VL do, for calls to be read back",
-        "parallel": "quotes in strings are escaped, as LFM2 and LFM2.5-VL do, for calls to be read back",
-        "parallel_prompt": "quotes in strings are escaped, as LFM2 and LFM2.5-VL do, for calls to be read back",
-        "call_again": "quotes in strings are escaped, as LFM2 and LFM2.5-VL do, for calls to be read back",
-        "thought_call": "quotes in strings are escaped, as LFM2 and LFM2.5-VL do, for calls to be read back",
-    }
 
 
 class TestLfm2Vl(TemplateSuite):

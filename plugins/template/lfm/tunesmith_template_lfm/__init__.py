@@ -37,7 +37,7 @@ class Lfm25(ThinkingTemplate):
         stop=_STOP,
         calls=LFM,
         thinking=Thinking(),
-        variables={"thinking": True},
+        variables={"thinking": True, "unescaped": True},
         media={"image": "<image>"},
         rewrites=_DROPPED,
         source="LiquidAI/LFM2.5-8B-A1B",

@@ -75,10 +75,6 @@ class TestLlama2Chinese(TemplateSuite):
 
 class TestCodeLlama70(TemplateSuite):
     plugin = CodeLlama70
-    expected_differences = dict.fromkeys(
-        ("single_answer", "multi", "thought_off_answer"),
-        "the last answer stands behind the words that ask for it, which officially follow it once more",
-    )
 
 
 def template(plugin: Any, tokenizer: Any) -> ChatTemplate:

@@ -15,15 +15,6 @@ from tunesmith_template_llava import (
 
 class TestLlava(TemplateSuite):
     plugin = Llava
-    expected_differences = {
-        "single_answer": "ours ends an answer, which the official text does not, so that it is learnt",
-        "multi": "ours ends an answer, which the official text does not, so that it is learnt",
-        "multi_prompt": "ours ends an answer, which the official text does not, so that it is learnt",
-        "white": "ours ends an answer, which the official text does not, so that it is learnt",
-        "thought_off_answer": "ours ends an answer, which the official text does not, so that it is learnt",
-        "system_multi": "ours ends an answer, which the official text does not, so that it is learnt",
-        "system": "the system message is written, officially it is dropped",
-    }
 
 
 class TestVideoLlava(TemplateSuite):

@@ -19,6 +19,7 @@ class Llava(FamilyTemplate):
         name="llava",
         file="vicuna.jinja",
         models=(r"llava-1\.5", r"llava-v1\.5"),
+        variables={"unended": True},
         media=_MEDIA,
         source="llava-hf/llava-1.5-7b-hf",
     )

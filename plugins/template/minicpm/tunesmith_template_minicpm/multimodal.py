@@ -49,6 +49,7 @@ class MiniCPMV25(FamilyTemplate):
             "user_close": "<|eot_id|>",
             "answer_open": "<|start_header_id|>assistant<|end_header_id|>\n\n",
             "answer_end": "<|eot_id|>",
+            "asks": True,
             **_MEDIA,
         },
         media=_MEDIA,

@@ -17,11 +17,6 @@ from tunesmith_template_mistral import (
 
 class TestMistral(TemplateSuite):
     plugin = Mistral
-    expected_differences = {
-        "system_multi": "the system message stays, officially it is dropped unless a question is last",
-        "call_prompt": "the system message stays, officially it is dropped unless a question is last",
-        "call_beside": "the text beside a call stays, which the official template drops",
-    }
 
 
 class TestMistralV1(TemplateSuite):
@@ -34,25 +29,14 @@ class TestMistralFirst(TemplateSuite):
 
 class TestMinistral(TemplateSuite):
     plugin = Ministral
-    expected_differences = {
-        "system_multi": "the system message stays, officially it is dropped unless a question is last",
-        "call_prompt": "the system message stays, officially it is dropped unless a question is last",
-        "call_beside": "the text beside a call stays, which the official template drops",
-    }
 
 
 class TestPixtral(TemplateSuite):
     plugin = Pixtral
-    expected_differences = {
-        "system_multi": "the system message stays, officially it is dropped unless a question is last",
-    }
 
 
 class TestMistralSmall(TemplateSuite):
     plugin = MistralSmall
-    expected_differences = {
-        "call_beside": "the text beside a call stays, which the official template drops",
-    }
 
 
 class TestMistralSmall3(TemplateSuite):

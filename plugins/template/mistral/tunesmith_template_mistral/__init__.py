@@ -52,6 +52,7 @@ class MistralFirst(FamilyTemplate):
 
     traits = TemplateFacts(
         name="mistral_first",
+        models=(r"mixtral-8x7b-instruct-v0\.1-(gptq|awq)",),
         file="mistral_first.jinja",
         system=False,
         source="TheBloke/Mixtral-8x7B-Instruct-v0.1-GPTQ",

@@ -46,7 +46,7 @@ class Nemotron3Ultra(Nemotron3):
     traits = TemplateFacts(
         name="nemotron3_ultra",
         file="nemotron3.jinja",
-        models=(r"nemotron-3-ultra",),
+        models=(r"nemotron-3-ultra", r"nemotron-3\.5"),
         stop=_STOP,
         calls=QWEN_XML,
         thinking=Thinking(switch="enable_thinking"),

@@ -13,13 +13,15 @@ from tunesmith_template_qwen import (
     Qwen2,
     Qwen3,
     Qwen3Coder,
+    Qwen3CoderNext,
     Qwen3NoThink,
     Qwen3Thinking,
+    Qwen15Base,
     Qwen25Long,
     Qwen25Math,
     QwQ,
 )
-from tunesmith_template_qwen.derived import Marco, Sailor
+from tunesmith_template_qwen.derived import Marco, Sailor, XiYanSQL
 from tunesmith_template_qwen.multimodal import (
     QVQ,
     Qwen2Audio,
@@ -81,14 +83,22 @@ class TestQwen2(TemplateSuite):
 
 class TestQwQ(TemplateSuite):
     plugin = QwQ
-    expected_differences = dict.fromkeys(
-        ("single_answer", "multi", "system_multi", "call", "call_last", "parallel", "thought_off_answer"),
-        "the last answer stands behind the prompt that asks for it, its thought first",
-    )
 
 
 class TestQwen3Coder(TemplateSuite):
     plugin = Qwen3Coder
+
+
+class TestQwen3CoderNext(TemplateSuite):
+    plugin = Qwen3CoderNext
+
+
+class TestQwen15Base(TemplateSuite):
+    plugin = Qwen15Base
+
+
+class TestXiYanSQL(TemplateSuite):
+    plugin = XiYanSQL
 
 
 class TestQwen2VL(TemplateSuite):

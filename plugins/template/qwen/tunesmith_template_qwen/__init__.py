@@ -80,6 +80,21 @@ class Qwen2(FamilyTemplate):
 
 
 @plugin
+class Qwen15Base(FamilyTemplate):
+    """The base models of Qwen1.5, whose system message has no full stop."""
+
+    traits = TemplateFacts(
+        name="qwen1_5_base",
+        file="chatml.jinja",
+        models=(r"qwen1\.5-(moe-a)?[\d.]+b$",),
+        stop=("<|im_end|>",),
+        default_system=_HELPFUL[:-1],
+        variables={"standing_system": _HELPFUL[:-1], "name": "Qwen1.5", "user": "user", "assistant": "assistant"},
+        source="Qwen/Qwen1.5-0.5B",
+    )
+
+
+@plugin
 class QwQ(ThinkingTemplate):
     """QwQ-32B, which always thinks: prompts end with an open `<think>`."""
 
@@ -159,4 +174,19 @@ class Qwen3Coder(FamilyTemplate):
         stop=("<|im_end|>",),
         calls=QWEN_XML,
         source="Qwen/Qwen3-Coder-30B-A3B-Instruct",
+    )
+
+
+@plugin
+class Qwen3CoderNext(FamilyTemplate):
+    """Qwen3-Coder-Next: the format of Qwen3-Coder, which names tools otherwise."""
+
+    traits = TemplateFacts(
+        name="qwen3_coder_next",
+        file="qwen3_coder.jinja",
+        models=(r"qwen3-coder-next",),
+        stop=("<|im_end|>",),
+        calls=QWEN_XML,
+        variables={"later": True},
+        source="Qwen/Qwen3-Coder-Next",
     )

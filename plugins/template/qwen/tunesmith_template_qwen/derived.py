@@ -2,6 +2,7 @@
 
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts
+from tunesmith_library_chat.calls import HERMES
 
 _MARCO = (
     "\n"
@@ -12,6 +13,7 @@ _MARCO = (
     "<Thought>应该尽可能是英文，但是有2个特例，一个是对原文中的引用，另一个是是数学应该使用markdown格式，<Output>内的输出需要遵循用户输入的语言。\n"
     "        "
 )
+_HELPFUL = "You are a helpful assistant."
 _SAILOR = (
     "You are an AI assistant named Sailor created by Sea AI Lab. Your answer should be friendly, unbiased, faithful, "
     "informative and detailed."
@@ -45,4 +47,20 @@ class Sailor(FamilyTemplate):
         default_system=_SAILOR,
         variables={"standing_system": _SAILOR, "name": "Sailor", "user": "question", "assistant": "answer"},
         source="sail/Sailor-7B-Chat",
+    )
+
+
+@plugin
+class XiYanSQL(FamilyTemplate):
+    """XiYanSQL-QwenCoder: the first format of Qwen2.5-Coder."""
+
+    traits = TemplateFacts(
+        name="xiyan_sql",
+        file="qwen.jinja",
+        models=(r"xiyansql-qwencoder",),
+        stop=("<|im_end|>",),
+        default_system=_HELPFUL,
+        calls=HERMES,
+        variables={"standing_system": _HELPFUL, "braces_doubled": True},
+        source="XGenerationLab/XiYanSQL-QwenCoder-32B-2504",
     )
