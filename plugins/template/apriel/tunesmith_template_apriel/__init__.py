@@ -1,7 +1,7 @@
 """The format of ServiceNow's Apriel models: steps of reasoning, then the final response behind a marker."""
 
 from tunesmith import plugin
-from tunesmith_library_chat import FamilyTemplate, TemplateFacts
+from tunesmith_library_chat import FamilyTemplate, TemplateFacts, Thinking, ThinkingTemplate
 from tunesmith_library_chat.calls import MINIMAX_1
 
 
@@ -19,4 +19,22 @@ class Apriel(FamilyTemplate):
         media={"image": "[IMG]"},
         rewrites="calls of earlier turns have identifiers, the last turn's have none",
         source="ServiceNow-AI/Apriel-1.5-15b-Thinker",
+    )
+
+
+@plugin
+class Apriel16(ThinkingTemplate):
+    """Apriel 1.6, with tools and images; only the last answer keeps its steps of reasoning."""
+
+    traits = TemplateFacts(
+        name="apriel1_6",
+        file="apriel1_6.jinja",
+        models=(r"apriel-1\.6",),
+        stop=("<|end|>",),
+        default_system="You are a thoughtful, systematic AI assistant from ServiceNow … lab. …",
+        calls=MINIMAX_1,
+        thinking=Thinking("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"),
+        media={"image": "[IMG]"},
+        rewrites="only the last answer keeps its thought; calls of earlier turns have identifiers, the last turn's have none",
+        source="ServiceNow-AI/Apriel-1.6-15b-Thinker",
     )
