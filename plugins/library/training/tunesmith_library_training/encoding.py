@@ -60,9 +60,7 @@ def encode_conversations(
         `weights` of the labels (0 where not trained).
     Raises: DataError for rows that the template refuses.
     """
-    rendered = [
-        template.render(row["messages"], row.get("tools"), training=True, **variables_of(row)) for row in rows
-    ]
+    rendered = [template.render(row["messages"], row.get("tools"), training=True, **variables_of(row)) for row in rows]
     if not rendered:
         return []
     _count_lost_thoughts(rows, rendered, template)
