@@ -1,7 +1,8 @@
 """The Kimi and Moonlight templates against their official renderings."""
 
 from tunesmith_library_testing import TemplateSuite
-from tunesmith_template_kimi import KimiK2, KimiK2Thinking, KimiK25, KimiVL, Moonlight
+from tunesmith_template_kimi import KimiK2, KimiK2Thinking, KimiK3, KimiK25, KimiVL, Moonlight
+from tunesmith_template_kimi.tagged import read_tagged
 
 
 class TestMoonlight(TemplateSuite):
@@ -22,3 +23,21 @@ class TestKimiK2Thinking(TemplateSuite):
 
 class TestKimiK25(TemplateSuite):
     plugin = KimiK25
+
+
+class TestKimiK3(TemplateSuite):
+    plugin = KimiK3
+
+
+def test_calls_between_tags_are_read() -> None:
+    """A string stays one; other values are JSON; attributes are unescaped; arguments may be one object."""
+    argument = '<|open|>argument key="{}" type="{}"<|sep|>{}<|close|>argument<|sep|>'
+    values = argument.format("a&quot;b", "string", "1") + argument.format("n", "array", "[1, null]")
+    body = f'<|open|>call tool="f" index="1"<|sep|>{values}<|close|>call<|sep|>'
+    given = '<|open|>json type="object"<|sep|>{"x": 2}<|close|>json<|sep|>'
+    whole = f'<|open|>call tool="g" index="2"<|sep|>{given}<|close|>call<|sep|>'
+    first, second = read_tagged(body + whole, {}) or []
+    assert (first.name, first.arguments) == ("f", {'a"b': "1", "n": [1, None]})
+    assert (second.name, second.arguments) == ("g", {"x": 2})
+    assert read_tagged(body + "and more", {}) is None
+    assert read_tagged(body.replace("[1, null]", "[1"), {}) is None

@@ -1,8 +1,11 @@
-"""The formats of the Kimi models and Moonlight: roles between marks, calls with ids, thoughts in `<think>`."""
+"""The formats of the Kimi models and Moonlight: roles between marks, calls with ids, thoughts in `<think>`; tags
+with attributes in Kimi-K3."""
 
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking, ThinkingTemplate
 from tunesmith_library_chat.calls import KIMI
+
+from tunesmith_template_kimi.tagged import KIMI_3
 
 _STOP = ("<|im_end|>",)
 _HELPFUL = "You are a helpful assistant"
@@ -122,3 +125,21 @@ class KimiK25(SwitchedTemplate):
         rewrites="thoughts up to the last answer are dropped, once the conversation goes on",
         source="moonshotai/Kimi-K2.5",
     )
+
+
+@plugin
+class KimiK3(SwitchedTemplate):
+    """Kimi-K3: tags with attributes; every answer keeps its thought, unless thoughts are switched off."""
+
+    traits = TemplateFacts(
+        name="kimi_k3",
+        file="kimi3.jinja",
+        models=(r"kimi-k3",),
+        stop=("<|end_of_msg|>",),
+        calls=KIMI_3,
+        thinking=Thinking("<|open|>think<|sep|>", "<|close|>think<|sep|>", switch="thinking"),
+        media={"image": "<|kimi_image_placeholder|>"},
+        source="moonshotai/Kimi-K3",
+    )
+
+    thinking_effort: str | None = None  # low, high or max; null is max
