@@ -147,7 +147,7 @@ def tools_are_written(subject: Subject) -> Iterator[Finding]:
         if text not in rendered.text:
             yield Finding(f"the {what} is missing", "call", found=rendered.text)
     calls = [rendered.text[span.start : span.end] for span in rendered.spans if span.message == 1]
-    if not calls or "Rügen" not in calls[0]:
+    if not calls or not any(written in calls[0] for written in ("Rügen", r"R\u00fcgen")):
         yield Finding("the call is not part of what the assistant says", "call", found=rendered.text)
 
 
