@@ -2,14 +2,20 @@
 
 import importlib.metadata
 import os
+import shutil
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import yaml
-from tunesmith import runs
+from tunesmith import hookimpl, plugin, runs
 from tunesmith.assemble import examine
+from tunesmith.catalog import Catalog
 from tunesmith.compose import compose
 from tunesmith.errors import ConfigError, TunesmithError
+from tunesmith.ranges import file_in_run
+from tunesmith_library_configuration.manifests import seal
+from tunesmith_library_configuration.records import CONFIGURATION, MARKER
 from tunesmith_library_configuration.secrets import redacted
 
 CONFIG = {"model": {"path": "org/tiny"}}
@@ -151,6 +157,41 @@ def test_a_folder_that_may_not_be_written_is_a_problem_of_the_plan(catalog, monk
 def test_resume_and_overwrite_exclude_each_other(catalog):
     (problem,) = problems_of(catalog, "resume=true", "overwrite=true")
     assert problem.message == "resume=true and overwrite=true exclude each other."
+
+
+def test_one_mistake_of_a_run_that_goes_on_is_told_as_one(catalog, plan):
+    """What is wrong has no value, and is not said to have been another before."""
+    opened(Path("out"), plan("adapter.rank=3", "seed=7"))
+    folder = Path("out/checkpoint-2")
+    folder.mkdir()
+    shutil.copy("out/run.yaml", folder / CONFIGURATION)
+    seal(folder, MARKER, {})
+    resumed = ("output_dir=out", "resume=true", "adapter.rank=3", "seed=7")
+    assert problems_of(catalog, *resumed) == []
+    assert plan(*resumed).resumed == folder and plan("output_dir=out", "overwrite=true").resumed is None
+    for wrong in ("adapter.rank=many", "adapter=nobody", "precision=half"):
+        (problem,) = problems_of(catalog, *resumed, wrong)
+        assert wrong.partition("=")[2] in problem.message
+    Path("out/checkpoint-4").touch()
+    (problem,) = problems_of(catalog, *resumed)
+    assert problem.message == "out/checkpoint-4 is a file, where the run keeps a checkpoint."
+
+
+def test_two_trackers_that_write_one_file_are_a_problem_of_the_plan(plugins):
+    @plugin
+    class Mine:
+        """A stranger's, whose file is called as another's."""
+
+        into: Annotated[str, file_in_run] = "loss.png"  # written
+
+        @hookimpl
+        def on_event(self, event): ...
+
+    found = Catalog.of({**plugins, "tracker.mine": Mine, "tracker.yours": Mine})
+    assert problems_of(found, "tracker=[mine]") == []
+    (problem,) = problems_of(found, "tracker=[mine,yours]")
+    assert "tracker.mine.into and tracker.yours.into name one file, loss.png" in problem.message
+    assert problems_of(found, "tracker=[mine,yours]", "tracker.mine.into=a.png") == []
 
 
 def test_several_processes_need_one_folder(catalog, monkeypatch):

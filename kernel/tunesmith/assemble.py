@@ -8,6 +8,7 @@ at once; nothing heavy is imported.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from tunesmith.instances import checked_options, checked_run, make, required, re
 from tunesmith.kinds import KINDS, ROUTED
 from tunesmith.messages import logger
 from tunesmith.planning import Plan, Selected, refuse, report, untrainable
-from tunesmith.runs import folder_problems, launches
+from tunesmith.runs import folder_problems, launches, output_folder
 from tunesmith.selection import Wanted, missing_problem, select, unrecorded, wanted
 from tunesmith.types import Event, Problem, Row
 from tunesmith.wiring import checked, connect, overridden, wrong_hooks
+from tunesmith_library_configuration.records import newest_checkpoint
 
 
 class Assembly:
@@ -103,7 +105,8 @@ def examine(
     """Do all of `assemble` but refuse: for `tunesmith plan`."""
     plan, problems = _plan(composition, command, catalog or Catalog.discover())
     if command == "train":
-        problems += [*folder_problems(plan, composition.file), *untrainable(plan)]
+        plan = replace(plan, resumed=newest_checkpoint(plan.run.resume, output_folder(plan, composition.file)))
+        problems += [*folder_problems(plan, composition.file, problems), *untrainable(plan)]
     manager, unfit = connect(plan)
     problems += [*unfit, *wrong_hooks(plan, manager)]
     problems += checked(plan, manager, problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith.catalog import Catalog, Entry
@@ -54,6 +55,7 @@ class Plan:
     origins: Origins = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     catalog: Catalog | None = field(default=None, compare=False, repr=False)  # what is installed
+    resumed: Path | None = None  # the newest checkpoint, of a run that goes on
 
     def names(self, kind: str) -> list[str]:
         """The selected names of a kind."""

@@ -10,16 +10,14 @@ RUN/config.json, …    a whole model; or RUN/adapter_config.json, …    an ada
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tunesmith import __version__
-from tunesmith.files import numbered
+from tunesmith.keys import Key
 from tunesmith.kinds import KINDS
 from tunesmith.messages import announce
 from tunesmith.planning import Plan
@@ -28,10 +26,10 @@ from tunesmith.upgrades import VERSION
 from tunesmith_library_configuration import folders
 from tunesmith_library_configuration.folders import RECORD, REQUIREMENTS, changed_problems
 from tunesmith_library_configuration.folders import is_run as is_run
+from tunesmith_library_configuration.outputs import files_of, misplaced_problems, shared_problems
 from tunesmith_library_configuration.reading import to_yaml
 from tunesmith_library_configuration.requirements import requirements
 from tunesmith_library_configuration.secrets import without_secrets
-from tunesmith_library_configuration.space import unwritable
 
 
 def is_main_process() -> bool:
@@ -55,46 +53,34 @@ def holds_adapter(folder: Path) -> bool:
 
 
 def output_folder(plan: Plan, config_file: Path | None) -> Path:
-    """Where a training run goes.
-
-    `output_dir` when it is given. Otherwise `runs/NAME`, NAME being the configuration's file name, or the run's own
-    name for its `run.yaml`; a new run takes the next free number, a resumed one the newest folder that is there.
-    """
+    """Where a training run goes: `output_dir` when it is given, else as `folders.chosen_folder`."""
     if plan.run.output_dir:
         return Path(plan.run.output_dir).expanduser()
-    if plan.run.resume and config_file and config_file.name == "run.yaml":
-        return config_file.parent
-    base = _base(plan, config_file)
-    taken = list(itertools.takewhile(Path.exists, numbered(base)))
-    former = [folder for folder in taken if is_run(folder)]
-    return former[-1] if plan.run.resume and former else next(itertools.islice(numbered(base), len(taken), None))
+    return folders.chosen_folder(config_file, str(plan.name("stage")), plan.run.resume)
 
 
-def _base(plan: Plan, config_file: Path | None) -> Path:
-    """The folder that is counted up from."""
-    if config_file is None:
-        return Path("runs") / str(plan.name("stage"))
-    if config_file.name != "run.yaml":
-        return Path("runs") / config_file.stem
-    own = config_file.parent if config_file.parent.name else config_file.resolve().parent
-    first = own.with_name(re.sub(r"-\d+$", "", own.name))
-    return first if is_run(first) else own
-
-
-def folder_problems(plan: Plan, config_file: Path | None) -> list[Problem]:
-    """What would keep a run from having its folder, found before anything is loaded."""
-    problems = []
-    if plan.run.resume and plan.run.overwrite:
-        problems.append(Problem("overwrite", "resume=true and overwrite=true exclude each other.", "choose one"))
-    resumed = plan.run.resume and config_file is not None and config_file.name == "run.yaml"
+def folder_problems(plan: Plan, config_file: Path | None, known: Iterable[Problem]) -> list[Problem]:
+    """What would keep a run from having its folder, found before anything is loaded; `known` is wrong already."""
+    folder = output_folder(plan, config_file)
+    problems = folders.place_problems(folder, resume=plan.run.resume, overwrite=plan.run.overwrite)
+    resumed = plan.run.resume and config_file is not None and config_file.name == RECORD
     if plan.processes != 1 and not (plan.run.output_dir or resumed):
         message = "a run of several processes needs output_dir, which all of them share."
         problems.append(Problem("output_dir", message, "write output_dir=runs/NAME"))
-    folder = output_folder(plan, config_file)
-    if reason := unwritable(folder):
-        message = f"output_dir={folder} cannot be made: {reason}."
-        problems.append(Problem("output_dir", message, "choose another: output_dir=FOLDER"))
-    return problems + (changed_problems(folder, _recorded(plan), partial(_is_free, plan)) if plan.run.resume else [])
+    files = files_of({Key(i.entry.kind, i.entry.name): i.instance for i in plan.selected}, _said(plan))
+    problems += shared_problems(files, plan.origins)
+    if not plan.run.resume:
+        return problems
+    unsure = {item.entry.kind for item in plan.selected if item.instance is None}
+    unsure |= {str(key[0]) for problem in known if (key := Key.of(problem.key)) and problem.severity == "error"}
+    changed = changed_problems(folder, _recorded(plan), partial(_is_free, plan), unsure)
+    return [*problems, *misplaced_problems(folder, files), *changed]
+
+
+def _said(plan: Plan) -> dict[Key, str | None]:
+    """What trackers say of a file that they write."""
+    names = plan.names("tracker")
+    return {Key("tracker", name): getattr(plan.traits("tracker", name), "metrics_file", None) for name in names}
 
 
 def _is_free(plan: Plan, key: tuple[str, ...]) -> bool:

@@ -68,6 +68,19 @@ def test_what_may_change_is_a_warning_and_the_rest_an_error(tmp_path):
     assert changed_problems(tmp_path / "nothing", {"a": 2}, lambda key: False) == []
 
 
+def test_what_is_not_known_for_something_is_wrong_with_it_is_no_change(tmp_path):
+    """A plugin whose options are wrong has none; where a plain option is wrong, all of them have their defaults."""
+    checkpoint(tmp_path, 3, "seed: 1\nprecision: fp32\nadapter: {name: lora, rank: 4}\nstage: {name: sft, a: 1}\n")
+    now = {"seed": 42, "precision": "auto", "stage": {"name": "sft", "a": 2}}
+
+    def told(*unsure):
+        return [problem.key for problem in changed_problems(tmp_path, now, lambda key: False, unsure)]
+
+    assert told() == ["seed", "precision", "adapter", "stage.a"]
+    assert told("adapter") == ["seed", "precision", "stage.a"]
+    assert told("seed", "adapter") == ["stage.a"]
+
+
 def test_other_contents_are_refused(tmp_path):
     checkpoint(tmp_path, 1, "a: 1\n", {"model": "m", "data": ""})
     refuse_other(tmp_path, {"model": "m", "data": "d"})

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from tunesmith_library_configuration.errors import ConfigError, TunesmithError
-from tunesmith_library_configuration.files import remove_leftovers, replacing
+from tunesmith_library_configuration.files import numbered, remove_leftovers, replacing
 from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, refuse_locked
 from tunesmith_library_configuration.ownership import remember
 from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.records import changes, newest_record
-from tunesmith_library_configuration.space import shortage
+from tunesmith_library_configuration.space import shortage, unwritable
 
 RECORD, REQUIREMENTS = "run.yaml", "plugins.lock"
 _LEFT_BY_A_START = (RECORD, REQUIREMENTS, IN_FOLDER)  # a run that failed before it trained leaves nothing else
@@ -22,6 +24,31 @@ _LEFT_BY_A_START = (RECORD, REQUIREMENTS, IN_FOLDER)  # a run that failed before
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run."""
     return (folder / RECORD).is_file()
+
+
+def chosen_folder(config_file: Path | None, stage: str, resume: bool) -> Path:
+    """Where a run goes that was told no folder.
+
+    `runs/NAME`, NAME being the configuration's file name, or the run's own name for its `run.yaml`; a new run takes the
+    next free number, a resumed one the newest folder that is there.
+    """
+    if resume and config_file and config_file.name == RECORD:
+        return config_file.parent
+    base = _base(config_file, stage)
+    taken = list(itertools.takewhile(Path.exists, numbered(base)))
+    former = [folder for folder in taken if is_run(folder)]
+    return former[-1] if resume and former else next(itertools.islice(numbered(base), len(taken), None))
+
+
+def _base(config_file: Path | None, stage: str) -> Path:
+    """The folder that is counted up from."""
+    if config_file is None:
+        return Path("runs") / stage
+    if config_file.name != RECORD:
+        return Path("runs") / config_file.stem
+    own = config_file.parent if config_file.parent.name else config_file.resolve().parent
+    first = own.with_name(re.sub(r"-\d+$", "", own.name))
+    return first if is_run(first) else own
 
 
 @contextlib.contextmanager
@@ -71,18 +98,33 @@ def _clear(folder: Path, overwrite: bool) -> None:
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
+def place_problems(folder: Path, *, resume: bool, overwrite: bool) -> list[Problem]:
+    """What would keep a run from having its folder."""
+    problems = []
+    if resume and overwrite:
+        problems.append(Problem("overwrite", "resume=true and overwrite=true exclude each other.", "choose one"))
+    if reason := unwritable(folder):
+        message = f"output_dir={folder} cannot be made: {reason}."
+        problems.append(Problem("output_dir", message, "choose another: output_dir=FOLDER"))
+    return problems
+
+
 def changed_problems(
-    folder: Path, now: Mapping[str, object], is_free: Callable[[tuple[str, ...]], bool]
+    folder: Path, now: Mapping[str, object], is_free: Callable[[tuple[str, ...]], bool], unsure: Collection[object] = ()
 ) -> list[Problem]:
     """What a run that goes on has otherwise than its newest checkpoint; of what takes effect, warnings.
 
     Args:
         now: its configuration as it would be recorded.
         is_free: whether an option, by the parts of its key, may change.
+        unsure: keys of the top level of which something is wrong, so that `now` does not have what was given; where one
+            of them is a plain value, no plain value is known.
     """
     checkpoint, former = newest_record(folder) or (folder, now)
+    plain = {name for name, value in now.items() if not isinstance(value, Mapping)}
+    skipped = {*unsure, *(plain if plain & {*unsure} else ())}
     problems = []
-    for key, was, value in changes(former, now):
+    for key, was, value in (change for change in changes(former, now) if change[0][0] not in skipped):
         message = f"{'.'.join(key)} was {_shown(was)} when {checkpoint} was written, and is {_shown(value)} now."
         if is_free(key):
             problems.append(Problem(".".join(key), message, "from here on it is the new one", "warning"))

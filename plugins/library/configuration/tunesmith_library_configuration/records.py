@@ -52,6 +52,12 @@ def newest_record(output_dir: Path) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
+def newest_checkpoint(resume: bool, output_dir: Path) -> Path | None:
+    """The checkpoint that a run goes on from, as far as can be told at once; None for a run that begins anew."""
+    record = newest_record(output_dir) if resume else None
+    return record[0] if record else None
+
+
 def changes(former: Mapping[str, Any], now: Mapping[str, Any], key: tuple[str, ...] = ()) -> Iterator[Change]:
     """What differs between two configurations, lists as a whole.
 

@@ -136,5 +136,6 @@ def rotate(output_dir: Path, limit: int | None, best: str | None) -> None:
 
 
 def _all(output_dir: Path) -> list[Path]:
-    numbered = ((re.fullmatch(r"checkpoint-(\d+)", folder.name), folder) for folder in output_dir.glob("checkpoint-*"))
+    folders = [folder for folder in output_dir.glob("checkpoint-*") if folder.is_dir()]
+    numbered = ((re.fullmatch(r"checkpoint-(\d+)", folder.name), folder) for folder in folders)
     return [folder for _, folder in sorted((int(match[1]), folder) for match, folder in numbered if match)]

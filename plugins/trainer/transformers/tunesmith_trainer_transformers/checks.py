@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from tunesmith.types import Problem
+from tunesmith_library_training.ends import end_problems
 from tunesmith_library_training.metrics import unknown_metric
 from tunesmith_library_training.stateful import stateful_layers_of
 
@@ -26,6 +27,9 @@ def problems(options: Transformers, plan: Plan) -> list[Problem]:
         *unknown_metric(plan, options.metric_for_best_model),
         *schedule_problems(options),
         *_length(options),
+        *end_problems(
+            plan, ("trainer.max_steps", options.max_steps), ("trainer.num_train_epochs", options.num_train_epochs)
+        ),
         *_saving(options),
         *_machine(options, plan),
         *_batches(options, plan),

@@ -1,0 +1,41 @@
+"""The end of a run that goes on: it cannot be before where the run is already; free of torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunesmith.types import Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+
+def end_problems(plan: Plan, steps: tuple[str, int], epochs: tuple[str, float] | None = None) -> list[Problem]:
+    """A problem where a run that goes on has done more than it is to do in all: it would be over at once, with the
+    weights of its checkpoint, and a record that says otherwise.
+
+    Args:
+        steps: the option that ends the run, and its value; no more than 0 leaves the end to `epochs`.
+        epochs: likewise, in passes over the data.
+    """
+    if plan.resumed is None:
+        return []
+    if steps[1] > 0 or epochs is None:
+        (key, end), done, unit = steps, float(plan.resumed.name.rpartition("-")[2]), "steps"
+    else:
+        (key, end), done, unit = epochs, _epochs(plan.resumed), "epochs"
+    if not 0 < end < done:
+        return []
+    message = f"{key}={end:g}: the run has done {done:g} {unit} already, as {plan.resumed} has it."
+    advice = f"{key}={done:g} saves what it holds, more goes on; what ends earlier is a new run: output_dir=FOLDER"
+    return [Problem(key, message, advice)]
+
+
+def _epochs(checkpoint: Path) -> float:
+    """The passes over the data that a checkpoint has behind it, as transformers keeps them; 0 where nobody knows."""
+    try:
+        return float(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["epoch"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
