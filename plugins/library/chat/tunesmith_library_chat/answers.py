@@ -47,6 +47,7 @@ class AnswerReader:
         self._held = ""
         self._mark = ""  # what began the block of calls that is being read
         self._from = 0  # where in the block its end is looked for
+        self._starts = calls.starts if calls else ()  # what may still begin the answer
         self._trims = True  # white space that comes next is a mark's
         self._said = False  # whether there was text since the start or the last mark
         self._count = 0  # calls
@@ -78,6 +79,8 @@ class AnswerReader:
     def _text(self, final: bool) -> tuple[Parts, bool]:
         if self._trims and (self._calls or self._thinking):
             self._trim(final)
+        if self._starts and not self._started(final):
+            return Parts(), False
         if not self._said and self._calls and self._calls.begins:
             verdict = self._calls.begins(self._held)
             if verdict:
@@ -102,6 +105,14 @@ class AnswerReader:
             self._held, self._trims = rest, True
         self._said = False
         return Parts(text=before), True
+
+    def _started(self, final: bool) -> bool:
+        """Leave out what the answer begins with and is no text; whether that is certain."""
+        start = next((start for start in self._starts if self._held.startswith(start)), "")
+        if not start and not final and any(start.startswith(self._held) for start in self._starts):
+            return False
+        self._held, self._starts = self._held[len(start) :], ()
+        return True
 
     def _thinks_late(self, at: int, mark: str) -> bool:
         """Whether a mark of thoughts stands behind text, where it is text itself."""

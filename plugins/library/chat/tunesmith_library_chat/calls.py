@@ -24,6 +24,7 @@ class CallFormat:
     begins: Begins | None = None  # for calls without a mark, which the whole answer is
     keeps: bool = False  # the opening mark is part of what is read
     skips: tuple[str, ...] = ()  # marks between the parts of an answer, which are no text
+    starts: tuple[str, ...] = ()  # what an answer may begin with, which is no text: a mark that the prompt began
     inner: tuple[str, ...] = ()  # marks that the reader looks for within a block
 
     @property

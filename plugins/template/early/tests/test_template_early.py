@@ -21,6 +21,7 @@ from tunesmith_template_early import (
     Openchat,
     Openchat36,
     Orion,
+    RwkvWorld,
     SeaLLM,
     SeaLLM3,
     Starchat,
@@ -28,6 +29,7 @@ from tunesmith_template_early import (
     Tulu3,
     Vicuna,
     WizardLM2,
+    WizardMath,
     Wukong,
     XuanYuan,
     Xverse,
@@ -173,3 +175,11 @@ class TestYayi(TemplateSuite):
 
 class TestYuan(TemplateSuite):
     plugin = Yuan
+
+
+class TestRwkvWorld(TemplateSuite):
+    plugin = RwkvWorld
+
+
+class TestWizardMath(TemplateSuite):
+    plugin = WizardMath

@@ -1,6 +1,6 @@
 """The formats of early models: words or a few marks around turns, no tools, no form for thoughts.
 
-Each is data for the Jinja `turns.jinja` of tunesmith_library_chat.
+Each is data for the Jinja `turns.jinja` of tunesmith_library_chat, but for two whose prompts hold more.
 """
 
 from tunesmith_template_early.chinese_marks import CPM, Baichuan, Baichuan2, BlueLM, Index, Wukong, Yayi, Yuan
@@ -28,6 +28,7 @@ from tunesmith_template_early.marked import (
     Zephyr,
 )
 from tunesmith_template_early.plain import Alpaca, ChatMLDe, Default, Empty, Fewshot, Vicuna, WizardLM2
+from tunesmith_template_early.prompted import RwkvWorld, WizardMath
 
 __all__ = [
     "CPM",
@@ -49,6 +50,7 @@ __all__ = [
     "Openchat",
     "Openchat36",
     "Orion",
+    "RwkvWorld",
     "SeaLLM",
     "SeaLLM3",
     "Starchat",
@@ -56,6 +58,7 @@ __all__ = [
     "Tulu3",
     "Vicuna",
     "WizardLM2",
+    "WizardMath",
     "Wukong",
     "XuanYuan",
     "Xverse",

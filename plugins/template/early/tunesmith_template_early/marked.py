@@ -63,7 +63,9 @@ class Tulu(FamilyTemplate):
         name="tulu",
         file="turns.jinja",
         models=("tulu-?(v?2|1)", r"tulu-v\d"),
+        system=False,
         variables={
+            "drops_system": True,
             "system_open": "<|system|>\n",
             "system_close": "\n",
             "user_open": "<|user|>\n",

@@ -1,11 +1,15 @@
 """The templates of Nemotron against their official renderings."""
 
 from tunesmith_library_testing import TemplateSuite
-from tunesmith_template_nemotron import Nemotron3, Nemotron3Ultra, NemotronH
+from tunesmith_template_nemotron import Nemotron3, Nemotron3Ultra, NemotronH, NemotronNano2
 
 
 class TestNemotronH(TemplateSuite):
     plugin = NemotronH
+
+
+class TestNemotronNano2(TemplateSuite):
+    plugin = NemotronNano2
 
 
 class TestNemotron3(TemplateSuite):

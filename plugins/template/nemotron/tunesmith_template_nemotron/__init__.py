@@ -1,8 +1,8 @@
 """The formats of NVIDIA's Nemotron models: ChatML; Nemotron 3 lists tools and writes calls as XML, and thinks."""
 
 from tunesmith import plugin
-from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
-from tunesmith_library_chat.calls import QWEN_XML
+from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking, ThinkingTemplate
+from tunesmith_library_chat.calls import NEMOTRON, QWEN_XML
 
 _STOP = ("<|im_end|>",)
 
@@ -17,6 +17,22 @@ class NemotronH(FamilyTemplate):
         models=(r"nemotron-h",),
         stop=_STOP,
         source="nvidia/Nemotron-H-8B-Reasoning-128K",
+    )
+
+
+@plugin
+class NemotronNano2(ThinkingTemplate):
+    """Nemotron Nano v2, with tools, which thinks unless a message says `/no_think`."""
+
+    traits = TemplateFacts(
+        name="nemotron_nano2",
+        file="nemotron_nano2.jinja",
+        models=(r"nemotron-nano-\d+b-v2",),
+        stop=("<SPECIAL_12>",),
+        calls=NEMOTRON,
+        thinking=Thinking(),
+        rewrites="only the last answer keeps its thought",
+        source="nvidia/NVIDIA-Nemotron-Nano-9B-v2",
     )
 
 
