@@ -1,5 +1,6 @@
 """The templates of the DeepSeek models against their official renderings."""
 
+from tunesmith_library_chat.conversations import CASES
 from tunesmith_library_testing import TemplateSuite
 from tunesmith_template_deepseek import (
     DeepSeek,
@@ -56,6 +57,12 @@ class TestDeepSeek32(TemplateSuite):
 
 class TestDeepSeek4(TemplateSuite):
     plugin = DeepSeek4
+
+    def test_thoughts_of_earlier_answers_are_kept_if_told_to(self) -> None:
+        talk = CASES["thought_multi"].messages
+        texts = [self.subject().template.render(talk, thinking=True, drop_thinking=drop).text for drop in (None, False)]
+        assert ["They are many.</think>Nobody" in text for text in texts] == [False, True]
+        assert all("So do I.</think>Good bye" in text for text in texts)
 
 
 class TestDeepSeekCoder(TemplateSuite):

@@ -160,6 +160,7 @@ class DeepSeek4(SwitchedTemplate):
         source="deepseek-ai/DeepSeek-V4",
     )
 
+    drop_thinking: bool | None = None  # false: every answer keeps its thought
     reasoning_effort: str | None = None  # max asks for the longest thoughts; null says nothing
 
 

@@ -1,5 +1,6 @@
 """The templates of the GLM models against their official renderings."""
 
+from tunesmith_library_chat.conversations import CASES
 from tunesmith_library_testing import TemplateSuite
 from tunesmith_template_glm import (
     GLM4V,
@@ -83,6 +84,18 @@ class TestGLM52(TemplateSuite):
 
 class TestGLM53(TemplateSuite):
     plugin = GLM53
+
+    def test_results_of_tools_stand_in_the_order_of_the_calls(self) -> None:
+        """Where each result names a call of the turn before it; else they stay as they are."""
+        talk = CASES["parallel"].messages
+        asked, (waves, noon) = talk[:2], talk[2:4]
+        first, second = '<tool_response>{"waves": 7042}</tool_response>', "<tool_response>noon</tool_response>"
+        for results, text in (
+            ((noon, waves), first + second),
+            (({**noon, "tool_call_id": "other"}, waves), second + first),
+        ):
+            rendered = self.subject().template.render([*asked, *results])
+            assert rendered.text.endswith(f"<|observation|>{text}")
 
 
 class TestGLMEdgeV(TemplateSuite):
