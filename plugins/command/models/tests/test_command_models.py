@@ -42,7 +42,15 @@ def test_all_and_some(registry: Path) -> None:
         "Tide-7B-Chat  sea/tide-7b-chat         tide\n"
     )
     assert call("TIDE chat").stdout == "Tide-7B-Chat  sea/tide-7b-chat  tide\n"
+    for words in (["tide", "chat"], ["tide7bchat"], ["ti*-chat"]):
+        assert call(*words).stdout == call("TIDE chat").stdout
     assert call("tide chat", "--hub", "modelscope").stdout == "Tide-7B-Chat  Sea/tide  tide\n"
+
+
+def test_numbers_are_in_order(registry: Path) -> None:
+    registry.write_text("Tide-70B: sea/b\nTide-8B: sea/a\nTide-3.1-8B: sea/c\nTide-3-8B: sea/d\nTide: sea/e\n")
+    names = [line.split()[0] for line in call().stdout.splitlines()]
+    assert names == ["Tide", "Tide-3-8B", "Tide-3.1-8B", "Tide-8B", "Tide-70B"]
 
 
 def test_what_is_not_there(registry: Path) -> None:

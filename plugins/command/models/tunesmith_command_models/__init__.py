@@ -16,15 +16,16 @@ class Models:
         import click
 
         @click.command("models")
-        @click.argument("search", required=False, default="", metavar="[SEARCH]")
+        @click.argument("search", nargs=-1, metavar="[SEARCH]...")
         @click.option("--hub", default="huggingface", show_default=True, help="Hub whose ids are shown.")
-        def command(search: str, hub: str) -> None:
+        def command(search: tuple[str, ...], hub: str) -> None:
             """List the models that `model.path` takes by name.
 
-            SEARCH leaves those whose name, id or template holds it; several words must all be there.
+            SEARCH leaves those whose name, id or template holds it; several words must all be there. Hyphens may be
+            left out, and * stands for anything.
             """
             from tunesmith_command_models.listing import listed
 
-            click.echo(listed(search, hub))
+            click.echo(listed(" ".join(search), hub))
 
         return command

@@ -42,6 +42,8 @@ def path_for(asked: str, **tree: Any) -> tuple[str, list[str]]:
         ("Tide-7B-Instruct-2507", "sea/Tide-7B-Instruct-2507"),
         ("tide-7b-instruct", "sea/Tide-7B-Instruct-2507"),  # the only one that goes on so
         ("Tide-7B", "sea/Tide-7B"),  # the last part of an id, though three names go on so
+        ("tide7b_instruct2507", "sea/Tide-7B-Instruct-2507"),
+        ("tide_7b", "sea/Tide-7B"),
         ("lake", "modelscope://Lakes/lake"),
         ("Pond", "sea/pond"),
     ],
@@ -53,6 +55,12 @@ def test_a_known_name_becomes_its_id(asked: str, path: str) -> None:
 @pytest.mark.parametrize("asked", ["gpt2", "Tide-7", "sea/Tide-7B-Instruct", "./Tide-7B", "hf://Pond", "${x}", ""])
 def test_what_is_no_known_name_stays(asked: str) -> None:
     assert path_for(asked) == (asked, [])
+
+
+@pytest.mark.parametrize("asked", ["Tide-7B-Instrct-2507", "tide7B-Instrct"])
+def test_a_slip_is_told(asked: str) -> None:
+    notice = f"model.path={asked}: no known model is called so; did you mean Tide-7B-Instruct-2507?"
+    assert path_for(asked) == (asked, [notice])
 
 
 def test_a_folder_of_that_name_is_meant() -> None:

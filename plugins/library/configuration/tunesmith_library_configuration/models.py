@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from tunesmith_library_configuration.errors import ConfigError
 from tunesmith_library_configuration.recipes import recipe_folders
 
 FILE = "models.yaml"
+_LIKE = 0.8  # of a name that is told to whoever asks for one that nobody knows
+_ASKED = 8  # characters that such a one has at least
 
 
 @dataclass(frozen=True)
@@ -70,18 +73,39 @@ def find_model(asked: str) -> tuple[KnownModel | None, list[str]]:
     """The known model that people mean by a name, and the names that begin with it where they are several.
 
     It is the one with that name, else with an id that ends with it, else the only one whose name goes on behind it;
-    upper and lower case are the same.
+    upper and lower case are the same, and hyphens are left out or written where no name has them so.
     """
     models, low = known_models(), asked.lower()
-    for name, model in models.items():
-        if name.lower() == low:
-            return model, []
-    for hub in dict.fromkeys(hub for model in models.values() for hub in model.hubs):
-        for model in models.values():
-            if model.hubs.get(hub, "").rpartition("/")[2].lower() == low:
+    hubs = list(dict.fromkeys(hub for model in models.values() for hub in model.hubs))
+    for spelt in (str.lower, spelling):
+        sought = spelt(asked)
+        for name, model in models.items():
+            if spelt(name) == sought:
                 return model, []
+        for hub in hubs:
+            for model in models.values():
+                if spelt(model.hubs.get(hub, "").rpartition("/")[2]) == sought:
+                    return model, []
     longer = [name for name in models if name.lower().startswith((f"{low}-", f"{low}_", f"{low}."))]
     return (models[longer[0]], []) if len(longer) == 1 else (None, longer)
+
+
+def spelling(name: str) -> str:
+    """A name as it is compared: in lower case, without hyphens and underscores."""
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _alike(asked: str) -> str | None:
+    """The known model whose name, or its beginning, is most like one that nobody has; None where none is."""
+    sought = spelling(asked)
+
+    def likeness(name: str) -> float:
+        whole = spelling(name)
+        texts = (whole, whole[: len(sought) + 1])
+        return max(difflib.SequenceMatcher(None, sought, text).ratio() for text in texts)
+
+    near = max(known_models(), key=likeness, default="") if len(asked) >= _ASKED else ""
+    return near if near and likeness(near) >= _LIKE else None
 
 
 def with_known_model(tree: dict[str, Any]) -> list[str]:
@@ -96,7 +120,8 @@ def with_known_model(tree: dict[str, Any]) -> list[str]:
     known, several = find_model(path)
     if known is None:
         if not several:
-            return []
+            near = _alike(path)
+            return [f"model.path={path}: no known model is called so; did you mean {near}?"] if near else []
         shown = ", ".join(sorted(several)[:6]) + (", …" if len(several) > 6 else "")
         return [
             f"model.path={path}: {len(several)} known models begin so: {shown}; `tunesmith models {path}` lists them"
