@@ -103,3 +103,28 @@ def test_real(real_files: Path, name):
         question, answer = one["messages"]
         assert question == user(record["instruction"] + ("\n" + record["input"] if record["input"] else ""))
         assert answer == assistant(record["output"])
+
+
+def test_records_of_other_names():
+    made = row({"prompt": "Add.", "query": "1 2", "response": "3"})
+    assert made == {"messages": [user("Add.\n1 2"), assistant("3")]}
+    with pytest.raises(DataError, match="record 0: `response` must be text, found 3"):
+        row({"prompt": "Add.", "response": 3})
+    assert not Alpaca.looks_like({"prompt": [], "response": "3"})
+
+
+def test_ranked_outputs():
+    made = row({"instruction": "Add.", "input": "1 2", "output": ["3", "4"]})
+    assert made == {"prompt": [user("Add.\n1 2")], "chosen": [assistant("3")], "rejected": [assistant("4")]}
+    with pytest.raises(DataError, match="`output` must be text or a list of 2 × text"):
+        row({"instruction": "Add.", "output": ["3", "4", "5"]})
+
+
+def test_prompts_alone():
+    """A record whose columns hold no answer is a prompt; a column of another name may be its answer."""
+    record = {"instruction": "Add.", "input": "1 2", "system": "Brief."}
+    assert Alpaca.looks_like(record)
+    assert row(record)["prompt"] == [{"role": "system", "content": "Brief."}, user("Add.\n1 2")]
+    assert not Alpaca.looks_like({"instruction": "Add.", "answer": "3"})
+    with pytest.raises(DataError, match="needs `instruction`, `answer`; found `instruction`"):
+        row({"instruction": "Add."}, output="answer")

@@ -202,3 +202,13 @@ def test_real_tool_use(real_files: Path):
     calls = [call["function"] for one in made for m in one["messages"] for call in m.get("tool_calls", ())]
     assert calls == [{k: json.loads(p["value"])[k] for k in ("name", "arguments")} for p in wanted]
     assert sum("reasoning" in m for one in made for m in one["messages"]) == 112
+
+
+def test_preference_over_messages():
+    asked = {"role": "user", "content": "q"}
+    better, worse = ({"role": "assistant", "content": text} for text in "ab")
+    for answers in ({"chosen": better, "rejected": worse}, {"chosen": "a", "rejected": "b"}):
+        (made,) = OpenAI().to_rows([{"messages": [asked], **answers}], {})
+        assert made == {"prompt": [asked], "chosen": [better], "rejected": [worse]}
+    with pytest.raises(DataError, match="`messages` must end with what"):
+        list(OpenAI().to_rows([{"messages": [asked, better], "chosen": "a", "rejected": "b"}], {}))

@@ -34,12 +34,15 @@ SHAPE = Fields({**dict.fromkeys(_CONVERSATIONS, CONVERSATION), "label": ANYTHING
 class OpenAI:
     """Messages with `role` and `content`, tool calls, reasoning and weights; TRL's conversational preferences.
 
-    A record is one of `messages`; `messages`+`label`; `prompt`+`chosen`+`rejected`, or `chosen`+`rejected` that begin
-    alike; `prompt`+`completion`, with `label` or without; OpenAI's `input`+`preferred_output`+`non_preferred_output`;
-    `prompt` alone. Beside it `tools`, `images`, `videos`, `audios`, `system`.
+    A record is one of `messages`; `messages`+`label`; `prompt`+`chosen`+`rejected`, also with `messages` for a prompt,
+    or `chosen`+`rejected` that begin alike; `prompt`+`completion`, with `label` or without; OpenAI's
+    `input`+`preferred_output`+`non_preferred_output`; `prompt` alone. Beside it `tools`, `images`, `videos`, `audios`,
+    `system`.
     """
 
-    reads: ClassVar[str] = "messages; prompt, completion; prompt, chosen, rejected; chosen, rejected; prompt"
+    reads: ClassVar[str] = (
+        "messages; prompt, completion; prompt, chosen, rejected; messages, chosen, rejected; chosen, rejected; prompt"
+    )
 
     @staticmethod
     def looks_like(record: Record) -> bool:
@@ -127,6 +130,11 @@ def _preference(record: Record, where: Columns) -> Row:
     common, prompt = _common_start(better, worse), where.get(record, "prompt")
     if common and (prompt is None or isinstance(prompt, str)):
         return {"prompt": better[:common], "chosen": better[common:], "rejected": worse[common:]}
+    if where.of("prompt") not in record and where.get(record, "messages") is not None:
+        asked = parse_messages(where.get(record, "messages"))
+        if asked[-1]["role"] == "assistant":
+            raise DataError("`messages` must end with what `chosen` and `rejected` answer, found an answer")
+        return {"prompt": asked, "chosen": better, "rejected": worse}
     prompt, *_ = where.need(record, "prompt", "chosen", "rejected")
     return {"prompt": _question(prompt), "chosen": better, "rejected": worse}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tunesmith import DataError
 from tunesmith_format_sharegpt import ShareGPT
+from tunesmith_library_formats import tallying
 from tunesmith_library_testing import FormatSuite
 
 TOOL = {"name": "count", "parameters": {"type": "object", "properties": {"beach": {"type": "string"}}}}
@@ -148,3 +149,38 @@ def test_real_messages(real_files: Path, name):
         assert [(m["role"], m["content"]) for m in said] == [(m["role"], m["content"]) for m in record["messages"]]
         media = [key for key in ("images", "videos", "audios") if key in record]
         assert {key: one[key] for key in media} == {key: record[key] for key in media}
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        ([{"human": "Hi", "assistant": "Hello"}] * 2, [ASK, ANSWER, ASK, ANSWER]),
+        ([{"assistant": "Hello", "human": "Hi"}], [ASK, ANSWER]),
+        ([{"human": "Hi", "assistant": None}, {"human": None, "assistant": "Hello"}], [ASK, ANSWER]),
+        (
+            [{"system": "Brief.", "input": "Hi", "output": "Hello"}],
+            [{"role": "system", "content": "Brief."}, ASK, ANSWER],
+        ),
+        ([ASK, ANSWER], [ASK, ANSWER]),
+        ([HUMAN, GPT], [ASK, ANSWER]),
+        (json.dumps([{"human": "Hi", "assistant": "Hello"}]), [ASK, ANSWER]),
+    ],
+)
+@pytest.mark.parametrize("name", ["conversation", "conversations"])
+def test_turns_by_their_speakers(name, turns, said):
+    record = {name: turns}
+    assert ShareGPT.looks_like(record)
+    assert row(record) == {"messages": said}
+
+
+def test_speakers_by_tag_and_what_stands_beside_them():
+    tagged = {"conversation": [{"Q": "Hi", "A": "Hello"}]}
+    assert row(tagged, user_tag="Q", assistant_tag="A") == {"messages": [ASK, ANSWER]}
+    with tallying() as tally:
+        made = row({"conversation": [{"human": "Hi", "assistant": "Hello", "score": 3, "note": None}]})
+    assert made == {"messages": [ASK, ANSWER]}
+    assert [(share.count, share.first) for share in tally.shares.values()] == [(1, "`score`")]
+    assert not ShareGPT.looks_like({"conversation": "a talk"})
+    assert not ShareGPT.looks_like({"conversation": [{"topic": "tea", "human": 3}]})
+    with pytest.raises(DataError, match="turn 0: needs `role` and `content`; found `topic`"):
+        row({"conversation": [{"topic": "tea"}]})

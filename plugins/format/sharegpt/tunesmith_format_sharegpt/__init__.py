@@ -1,4 +1,7 @@
-"""Records of conversations as ShareGPT exported them: `conversations` of turns with `from` and `value`."""
+"""Records of conversations as ShareGPT exported them: `conversations` of turns with `from` and `value`.
+
+`conversation` of turns whose keys are the speakers, as MOSS and XTuner have them, are read too.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ from tunesmith_library_formats import (
     Record,
     Shape,
     convert,
+    count,
     finish,
     first_message,
     label_of,
@@ -50,6 +54,11 @@ TAGS = {
     "observation_tag": "tool",
     "function_tag": FUNCTION_CALL,
 }
+SPEAKERS = ROLES | {"input": "user", "output": "assistant", "bot": "assistant"}
+"""Keys of a turn that holds what each has said: `{"human": …, "assistant": …}`."""
+_ORDER = ("system", "user", "tool", FUNCTION_CALL, "assistant")  # of what one such turn holds: Arrow may sort its keys
+_CONVERSATIONS = ("conversations", "conversation", "messages")
+_ALIASES = {**dict.fromkeys(_CONVERSATIONS, "conversations"), "kto_tag": "label"}
 _ANSWER = JsonText(one_of(MAPPING, ListOf(MAPPING)))
 _OWN: dict[str, Shape] = {
     "conversations": JsonText(ListOf(MAPPING)),
@@ -64,31 +73,35 @@ _THOUGHT = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 
 @plugin
 class ShareGPT:
-    """`conversations` (or `messages`) of turns by human, gpt, system, function_call and observation.
+    """`conversations` (or `conversation`, `messages`) of turns by human, gpt, system, function_call and observation.
 
-    Turns hold `from` and `value`, or `role` and `content`; other names are given as tags: `role_tag`, `content_tag`,
-    `user_tag`, `assistant_tag`, `system_tag`, `observation_tag`, `function_tag`. A function call is JSON of
-    `{"name", "arguments"}`, or of a list of them. `chosen`+`rejected` make a preference, a true or false `label`
-    (or `kto_tag`) labels the last answer. Beside it `system`, `tools` (JSON), `images`, `videos`, `audios`.
+    Turns are `{"human": …, "assistant": …}` (also `input`, `output`, `system`), or hold `from` and `value`, or `role`
+    and `content`; other names are given as tags: `role_tag`, `content_tag`, `user_tag`, `assistant_tag`, `system_tag`,
+    `observation_tag`, `function_tag`. A function call is JSON of `{"name", "arguments"}`, or of a list of them.
+    `chosen`+`rejected` make a preference, a true or false `label` (or `kto_tag`) labels the last answer. Beside it
+    `system`, `tools` (JSON), `images`, `videos`, `audios`.
     """
 
-    reads: ClassVar[str] = "conversations"
+    reads: ClassVar[str] = "conversations; conversation"
 
     @staticmethod
     def looks_like(record: Record) -> bool:
-        """Whether there are turns with `from` and `value`; in `conversations` also with `role` and `content`."""
-        if not {"conversations", "messages"} & record.keys():
+        """Whether turns have `from` and `value`; in `conversation(s)` also `role` and `content`, or speakers."""
+        name = next((name for name in _CONVERSATIONS if name in record), None)
+        if name is None:
             return False
         if {"role_tag", "content_tag", *TAGS} & record.keys():  # the user says what is in the turns
             return True
-        turn = first_message(record.get("conversations", record.get("messages")))
+        turn = first_message(record[name])
         if turn is not None and {"from", "value"} <= turn.keys():
             return True
-        return "conversations" in record and (turn is None or {"role", "content"} <= turn.keys())
+        if name == "messages":
+            return False
+        return turn is None or {"role", "content"} <= turn.keys() or _speaks(turn, SPEAKERS)
 
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:
-        where = Columns("sharegpt", FIELDS, columns, {"messages": "conversations", "kto_tag": "label"})
+        where = Columns("sharegpt", FIELDS, columns, _ALIASES)
         roles = ROLES | {where.of(tag): role for tag, role in TAGS.items() if where.mapped(tag)}
         return convert(records, partial(_row, where=where, roles=roles), SHAPE, where)
 
@@ -96,7 +109,7 @@ class ShareGPT:
 def _row(record: Record, where: Columns, roles: Mapping[str, str]) -> Row:
     turns = where.get(record, "conversations")
     if turns is None and not where.mapped("conversations"):
-        turns = record.get("messages")
+        turns = next((record[name] for name in _CONVERSATIONS if record.get(name) is not None), None)
     if turns is None:
         raise DataError(where.complaint(record, ["conversations"], ["conversations"]))
     messages = _conversation(turns, where, roles)
@@ -126,14 +139,37 @@ def _conversation(turns: Any, where: Columns, roles: Mapping[str, str]) -> list[
     messages: list[Message] = []
     for index, turn in enumerate(turns):
         try:
-            message = _turn(turn, where, roles)
+            said = [_turn(part, where, roles) for part in _parts(turn, where, roles)]
         except DataError as error:
             raise DataError(f"turn {index}: {error}") from error
-        if _continues(message, messages):
-            messages[-1] |= {key: value for key, value in message.items() if key not in ("role", "content")}
-        else:
-            messages.append(message)
+        for message in said:
+            if _continues(message, messages):
+                messages[-1] |= {key: value for key, value in message.items() if key not in ("role", "content")}
+            else:
+                messages.append(message)
     return messages
+
+
+def _speaks(turn: Mapping[str, Any], speakers: Mapping[str, str]) -> bool:
+    """Whether a turn's keys are speakers, with what each has said; one says something, or it is no such turn."""
+    said = [turn[key] for key in turn if key in speakers]
+    return any(isinstance(value, str) for value in said) and all(isinstance(value, str | None) for value in said)
+
+
+def _parts(turn: Any, where: Columns, roles: Mapping[str, str]) -> list[Any]:
+    """The turns that a turn holds: itself, or one for each speaker that is a key of it."""
+    speakers = SPEAKERS | roles
+    marks = ("from", "role", where.of("role_tag", "role"))
+    if not isinstance(turn, Mapping) or any(mark in turn for mark in marks) or not _speaks(turn, speakers):
+        return [turn]
+    beside = [key for key, value in turn.items() if key not in speakers and value is not None]
+    if beside:
+        count("have something beside what the speakers of a turn say, which is left aside", first=f"`{beside[0]}`")
+    said = [key for key, value in turn.items() if key in speakers and value is not None]
+    keys = sorted(said, key=lambda key: _ORDER.index(speakers[key]))
+    role_key, content_key = where.of("role_tag", "from"), where.of("content_tag", "value")
+    names = {role: name for name, role in roles.items()}
+    return [{role_key: names[speakers[key]], content_key: turn[key]} for key in keys]
 
 
 def _continues(message: Message, before: list[Message]) -> bool:

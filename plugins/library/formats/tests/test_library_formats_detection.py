@@ -78,6 +78,18 @@ def test_who_needs_the_most_wins():
     assert [name for name, _ in found({"talk": {"who": "she"}, "text": "a"})] == ["talks", "text"]
 
 
+def test_a_declared_shape_decides_whole():
+    """The `says` beside a `talk` is part of a declared shape, though the talk would do; undeclared columns are not."""
+
+    @plugin
+    class Both(Talks):
+        reads = "talk; talk, says"
+
+    record = {"talk": TALK, "says": "x", "n": 1}
+    assert found(record, formats={"both": Both}) == [("both", (("talk",), ("talk", "who"), ("says",)))]
+    assert matches(record, {}, {"both": Both})[0].columns == ["talk", "says"]
+
+
 def test_who_needs_equally_much_goes_by_name():
     record = {"talk": TALK, "question": "a", "answer": "b"}
     assert [name for name, _ in found(record)] == ["pairs", "talks"]

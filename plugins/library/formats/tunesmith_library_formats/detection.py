@@ -3,7 +3,8 @@
 A record with `instruction`, `output` and `text` looks like Alpaca's and like plain text; Alpaca needs two parts of it,
 text one, so Alpaca wins. Parts are columns and the keys inside them. What a format needs is found by asking it again
 with parts taken away: whoever looks at all that it needs, at the `role` of a message too and not only for `messages`,
-wins over who does not.
+wins over who does not. Where the columns of a shape that a format declares in `reads` are all there, and it says yes to
+them alone, they have decided: a `prompt` with its `completion`, though the prompt would do.
 """
 
 from __future__ import annotations
@@ -66,17 +67,28 @@ def _looks_like(format: Any, record: Mapping[str, Any]) -> bool:
 
 
 def _needs(format: Any, record: Mapping[str, Any]) -> Iterator[Part]:
-    """A smallest choice of the record's columns with which the format still says yes, and the keys in them it needs."""
-    kept = dict(record)
-    for column in reversed(list(record)):
-        rest = {name: value for name, value in kept.items() if name != column}
+    """The columns that make the format say yes, see above, and the keys in them that it needs."""
+    kept = _declared(format, record)
+    for column in [] if kept else reversed(list(record)):
+        rest = {name: value for name, value in (kept or record).items() if name != column}
         if _looks_like(format, rest):
             kept = rest
+    kept = kept or dict(record)
     for column, value in kept.items():
         yield (column,)
         for key in _keys(value):
             if not _looks_like(format, {**kept, column: _without(value, key)}):
                 yield (column, key)
+
+
+def _declared(format: Any, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of the largest declared shape to which alone the format says yes; {} where there is none."""
+    shapes = shapes_of(getattr(format, "reads", ""))
+    for shape in sorted(shapes, key=len, reverse=True):
+        kept = {name: record[name] for name in record if name in shape}
+        if len(kept) == len(set(shape)) and _looks_like(format, kept):
+            return kept
+    return {}
 
 
 def _keys(value: Any) -> list[str]:
