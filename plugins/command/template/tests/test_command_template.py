@@ -107,6 +107,18 @@ def test_the_template_of_a_tokenizer_is_the_expectation(mine: Any, tiny_bpe: Any
     assert line.index("[ user]") < line.index("[user]")
 
 
+def test_what_could_not_be_compared_is_said(mine: Any, tiny_bpe: Any, tmp_path: Path) -> None:
+    """A tokenizer without template is no agreement with it; tokens that it does not have are named."""
+    name = mine(GOOD.replace("[END]", "<|the_end|>").replace("'[' ~ message.role ~ ']'", "'<|role|>'"))
+    Path("mine.py").write_text(Path("mine.py").read_text().replace("[END]", "<|the_end|>"))
+    tiny_bpe.save_pretrained(tmp_path / "bare")
+    bare, alone = call("check", name, "--tokenizer", "bare"), call("check", name)
+    assert "✓ is_the_official_format" not in bare.stdout + alone.stdout
+    assert "not compared, for this tokenizer brings no chat template along" in bare.stdout
+    assert "! this tokenizer has no token for, and reads as text: <|role|>, <|the_end|>" in bare.stdout
+    assert "not compared; --tokenizer FOLDER compares" in alone.stdout and "no token for" not in alone.stdout
+
+
 def test_list(mine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     mine(GOOD)
     cls = Catalog.of({}).load(Catalog.of({}).find("template", "mine.py:Mine"))

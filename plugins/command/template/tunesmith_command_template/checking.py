@@ -8,7 +8,10 @@ import itertools
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tunesmith_library_chat.conformance import CHECKS, Finding, Subject
+from tunesmith.errors import DataError
+from tunesmith_library_chat.conformance import CHECKS, Finding, Subject, is_the_official_format
+from tunesmith_library_chat.conversations import CASES
+from tunesmith_library_chat.plain_tokenizer import PlainTokenizer, special_tokens_in
 
 _AROUND = 2  # lines that are alike, shown before and behind those that differ
 
@@ -20,19 +23,42 @@ def print_checks(subject: Subject, console: Console) -> bool:
     """
     wrong = 0
     for check in CHECKS:
+        if check is is_the_official_format and not subject.official:
+            console.print(Text(f"– {check.__name__}: {_why_not_compared(subject)}"))
+            continue
         findings = list(check(subject))
         wrong += len(findings)
         summary = (check.__doc__ or "").strip().splitlines()[0]
         console.print(Text(f"{'✗' if findings else '✓'} {check.__name__}: {summary}", style="red" if findings else ""))
         for finding in findings:
             _print_finding(finding, console)
+    unknown = _unknown_tokens(subject)
+    if unknown:
+        listed = ", ".join(unknown)
+        console.print(Text(f"! this tokenizer has no token for, and reads as text: {listed}", style="yellow"))
     compared = (
         f"{len(subject.official)} conversations compared with the tokenizer's own template" if subject.official else ""
     )
     console.print(Text(", ".join(filter(None, (f"{wrong} findings" if wrong else "everything holds", compared)))))
-    if not subject.official:
-        console.print(Text("--tokenizer FOLDER compares with the template that a tokenizer brings along"))
     return not wrong
+
+
+def _why_not_compared(subject: Subject) -> str:
+    if isinstance(subject.tokenizer, PlainTokenizer):
+        return "not compared; --tokenizer FOLDER compares with the template that a tokenizer brings along"
+    return "not compared, for this tokenizer brings no chat template along"
+
+
+def _unknown_tokens(subject: Subject) -> list[str]:
+    """What the template writes that looks like a special token, and that the tokenizer cuts in pieces."""
+    written = set(special_tokens_in(*subject.template.stop))
+    for case in CASES.values():
+        try:
+            rendered = subject.template.render(case.messages, **case.arguments)
+        except DataError:
+            continue
+        written.update(special_tokens_in(rendered.text))
+    return sorted(token for token in written if len(subject.tokenizer.encode(token, add_special_tokens=False)) > 1)
 
 
 def _print_finding(finding: Finding, console: Console) -> None:
