@@ -1,5 +1,5 @@
-"""The formats of the Functionary models: Llama 3 with functions in the system turn; v3.1 writes calls in tags, v3.2 says
-before each part of an answer who it is for."""
+"""The formats of the Functionary models: Llama 3 with functions in the system turn; v3.1 writes calls in tags, v3.2
+says before each part of an answer who it is for."""
 
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts
