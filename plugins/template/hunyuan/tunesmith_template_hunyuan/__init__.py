@@ -3,7 +3,7 @@
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
 from tunesmith_library_chat.calls import CallFormat
-from tunesmith_library_chat.shapes import elements
+from tunesmith_library_chat.shapes import elements, headed
 
 _LARGE = {
     "begin": "<|startoftext|>",
@@ -19,6 +19,15 @@ _SMALL = {
     "before_answer": "<｜hy_Assistant｜>",
     "stop": "<｜hy_place▁holder▁no▁2｜>",
 }
+
+_CALLS_7B = CallFormat(
+    "hunyuan_7b",
+    headed(r"<tool_call>(?P<name>[^\n]+)\n```json\n", r"\n?```</tool_call>"),
+    ("<tool_calls>",),
+    ("</tool_calls>",),
+    skips=("<answer>\n", "<answer>", "\n</answer>", "</answer>"),
+    inner=("<tool_call>", "</tool_call>"),
+)
 
 
 def _calls(mark: str) -> CallFormat:
@@ -38,7 +47,7 @@ def _calls(mark: str) -> CallFormat:
 
 @plugin
 class Hunyuan(FamilyTemplate):
-    """Hunyuan-A13B, Hunyuan-7B and their translating models."""
+    """Hunyuan-A13B and the larger translating models."""
 
     traits = TemplateFacts(
         name="hunyuan",
@@ -48,6 +57,22 @@ class Hunyuan(FamilyTemplate):
         variables=_LARGE,
         aliases={"hy_dense_7b": ""},
         source="tencent/Hunyuan-A13B-Instruct",
+    )
+
+
+@plugin
+class Hunyuan7B(SwitchedTemplate):
+    """Hunyuan-7B, with tools; thinks unless it is told not to."""
+
+    traits = TemplateFacts(
+        name="hunyuan_7b",
+        file="hunyuan_7b.jinja",
+        models=(r"hunyuan-7b-instruct",),
+        stop=("<|eos|>",),
+        calls=_CALLS_7B,
+        thinking=Thinking(switch="enable_thinking"),
+        rewrites="only the last answer has its thought, and the end of a thought that is switched off",
+        source="tencent/Hunyuan-7B-Instruct",
     )
 
 
