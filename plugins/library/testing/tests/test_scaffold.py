@@ -94,6 +94,14 @@ def test_impossible_name(name: str, nearest: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("kind", "name"), [("template", "chatml"), ("adapter", "lora")])
+def test_a_name_that_is_taken(kind: str, name: str, tmp_path: Path) -> None:
+    """Its distribution would take the place of the project's when it is installed."""
+    with pytest.raises(TunesmithError, match=rf"{kind}={name} is what tunesmith-{kind}-{name} provides.*\n.*my_{name}"):
+        create(kind, name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_existing_folder_is_left_alone(tmp_path: Path) -> None:
     project = create("tracker", "mine", tmp_path)
     (project / "README.md").write_text("my own words", encoding="utf-8")

@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 import tunesmith
+from tunesmith.catalog import known_distributions
 from tunesmith.errors import TunesmithError, choices
 from tunesmith.files import replacing
 from tunesmith.kinds import KINDS
@@ -45,7 +46,8 @@ def create(kind: str, name: str, folder: Path) -> Path:
 
     Returns: the distribution's folder.
 
-    Raises: TunesmithError for an unknown kind, a name that cannot be one, and a folder that is already there.
+    Raises: TunesmithError for an unknown kind, a name that cannot be one or is that of a plugin of this project, and a
+        folder that is already there.
     """
     if kind not in KINDS:
         raise TunesmithError(f"{kind} is not a kind of plugin.\n{choices(kind, KINDS)}")
@@ -53,6 +55,12 @@ def create(kind: str, name: str, folder: Path) -> Path:
         wanted = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789")
         advice = f"   for example: {wanted}" if wanted else ""
         raise TunesmithError(f"{name!r} cannot be a plugin's name.\npossible: a-z, then a-z, 0-9 and _{advice}")
+    taken = known_distributions().get(f"{kind}.{name}")
+    if taken:
+        raise TunesmithError(
+            f"{kind}={name} is what {taken} provides, beside which another would have to be chosen in every run.\n"
+            f"choose another name, such as my_{name}"
+        )
     target = folder / f"{kind}-{name}"
     if target.exists():
         raise TunesmithError(f"{target} is already there.\nchoose another name, or remove it")
