@@ -18,6 +18,7 @@ from tunesmith_template_early import (
     Empty,
     Fewshot,
     Index,
+    Megrez,
     Openchat,
     Openchat36,
     Orion,
@@ -163,6 +164,10 @@ class TestCPM(TemplateSuite):
 
 class TestIndex(TemplateSuite):
     plugin = Index
+
+
+class TestMegrez(TemplateSuite):
+    plugin = Megrez
 
 
 class TestWukong(TemplateSuite):

@@ -3,7 +3,7 @@
 Each is data for the Jinja `turns.jinja` of tunesmith_library_chat, but for two whose prompts hold more.
 """
 
-from tunesmith_template_early.chinese_marks import CPM, Baichuan, Baichuan2, BlueLM, Index, Wukong, Yayi, Yuan
+from tunesmith_template_early.chinese_marks import CPM, Baichuan, Baichuan2, BlueLM, Index, Megrez, Wukong, Yayi, Yuan
 from tunesmith_template_early.chinese_words import (
     Aquila,
     Atom,
@@ -47,6 +47,7 @@ __all__ = [
     "Empty",
     "Fewshot",
     "Index",
+    "Megrez",
     "Openchat",
     "Openchat36",
     "Orion",

@@ -106,6 +106,28 @@ class Index(FamilyTemplate):
 
 
 @plugin
+class Megrez(FamilyTemplate):
+    """Megrez: `<|role_start|>user<|role_end|>…<|turn_end|>`, a system message of its own"""
+
+    traits = TemplateFacts(
+        name="megrez",
+        file="turns.jinja",
+        models=("megrez-3b-instruct",),
+        stop=("<|turn_end|>",),
+        variables={
+            "system_open": "<|role_start|>system<|role_end|>",
+            "system_close": "<|turn_end|>",
+            "user_open": "<|role_start|>user<|role_end|>",
+            "user_close": "<|turn_end|>",
+            "answer_open": "<|role_start|>assistant<|role_end|>",
+            "answer_end": "<|turn_end|>",
+            "own_system": "你是Megrez-3B-Instruct，将针对用户的问题给出详细的、积极的回答。",
+        },
+        source="Infinigence/Megrez-3B-Instruct",
+    )
+
+
+@plugin
 class Wukong(FamilyTemplate):
     """csg-wukong: the turns of Zephyr, a long system message of its own, another one bare"""
 

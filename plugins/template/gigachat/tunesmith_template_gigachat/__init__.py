@@ -12,6 +12,19 @@ _CALLS_3_1 = CallFormat("gigachat_3_1", objects(), ("<|function_call|>",))
 
 
 @plugin
+class GigaChat20B(FamilyTemplate):
+    """GigaChat-20B-A3B, without tools."""
+
+    traits = TemplateFacts(
+        name="gigachat_20b",
+        file="gigachat_20b.jinja",
+        models=(r"gigachat-20b-a3b-instruct",),
+        stop=("<|message_sep|>",),
+        source="ai-sage/GigaChat-20B-A3B-instruct",
+    )
+
+
+@plugin
 class GigaChat3(FamilyTemplate):
     """GigaChat 3, with one call of a tool in a turn."""
 
