@@ -5,7 +5,25 @@ from pathlib import Path
 
 _SCHEMES = {"hf": "huggingface", "file": "local"}
 _FILE_SUFFIXES = frozenset(
-    (".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".gz", ".zst", ".gguf", ".safetensors")
+    [
+        ".json",
+        ".jsonl",
+        ".ndjson",
+        ".csv",
+        ".tsv",
+        ".txt",
+        ".parquet",
+        ".arrow",
+        ".gz",
+        ".bz2",
+        ".xz",
+        ".zst",
+        ".zip",
+        ".tar",
+        ".tgz",
+        ".gguf",
+        ".safetensors",
+    ]
 )
 
 

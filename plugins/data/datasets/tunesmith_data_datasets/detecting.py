@@ -9,6 +9,7 @@ from typing import Any
 
 from tunesmith_library_formats import Match, matches, reads_of
 
+from .archives import is_archive, unpacked
 from .entries import Entry, Source
 from .reading import Records, is_data_file, read_records
 
@@ -66,7 +67,7 @@ def listed(formats: Mapping[str, type]) -> str:
 
 def first_file(source: Source) -> Path | None:
     """A file of a local data set to look into, of the wanted split where names tell; None when there is none."""
-    base = Path(source.base).expanduser()
+    base = unpacked(Path(source.base).expanduser())
     if base.is_file():
         return base
     if not base.is_dir():
@@ -74,6 +75,10 @@ def first_file(source: Source) -> Path | None:
     split = source.entry.split or "train"
     for pattern in [source.pattern] if source.pattern else ["*", "**/*"]:
         found = [path for path in base.glob(pattern) if is_data_file(path) and path.name not in _METADATA]
+        archives = [] if found else sorted(path for path in base.glob(pattern) if is_archive(path))
+        if archives:
+            base = unpacked(archives[0])
+            found = [path for path in base.rglob("*") if is_data_file(path) and path.name not in _METADATA]
         if found:
             return min(found, key=lambda path: (split not in str(path.relative_to(base)), path))
     return None

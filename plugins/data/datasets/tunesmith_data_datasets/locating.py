@@ -13,6 +13,7 @@ from tunesmith.messages import logger
 from tunesmith.types import Fetch
 from tunesmith_library_configuration.files import digest
 
+from .archives import is_archive, unpacked
 from .entries import Source
 from .reading import is_data_file, names
 
@@ -28,13 +29,14 @@ def find_files(source: Source, fetch: Fetch, default_hub: str) -> list[Path]:
     address, hub = source.base, source.hub(default_hub)
     if hub != "local" and "://" not in address:
         address = f"{hub}://datasets/{address}"  # hubs keep models and data sets apart under the same names
-    place = fetch(address, revision=source.entry.revision)
+    place = _fetched(address, source, fetch)
     if source.pattern is not None:
         files = sorted(path for path in place.glob(source.pattern) if path.is_file())
     elif place.is_file():
         files = [place]
     else:
         files = _files_of_folder(place, source)
+    files = [file for path in files for file in (_files_of_archive(path) if is_archive(path) else [path])]
     unreadable = next((path for path in files if not is_data_file(path)), None)
     if unreadable is not None or not files:
         what = f"cannot read {unreadable}" if unreadable else f"no files at {source.entry.path}"
@@ -43,6 +45,24 @@ def find_files(source: Source, fetch: Fetch, default_hub: str) -> list[Path]:
     if empty:
         logger.warning("%s: empty files: %s", source.key, ", ".join(empty))
     return files
+
+
+def _fetched(address: str, source: Source, fetch: Fetch) -> Path:
+    """What is at an address; where it leads into an archive, what is in that."""
+    inside = Path()
+    if "://" not in address:
+        path = Path(address).expanduser()
+        archive = next((place for place in path.parents if is_archive(place) and place.is_file()), None)
+        if archive is not None:
+            address, inside = str(archive), path.relative_to(archive)
+    place = unpacked(fetch(address, revision=source.entry.revision)) / inside
+    if not place.exists():
+        raise DataError(f"{source.key}: there is no {inside} in {address}")
+    return place
+
+
+def _files_of_archive(archive: Path) -> list[Path]:
+    return sorted(path for path in unpacked(archive).rglob("*") if is_data_file(path))
 
 
 def _files_of_folder(folder: Path, source: Source) -> list[Path]:

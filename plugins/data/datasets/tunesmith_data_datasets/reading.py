@@ -7,7 +7,7 @@ would get the keys of all others, with null, and prompts would show them.
 from __future__ import annotations
 
 import csv
-import gzip
+import io
 import itertools
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,11 +17,12 @@ from typing import Any, TextIO
 from tunesmith import DataError
 from tunesmith_library_formats import count, shorten
 
+from . import compressed
 from .json_values import json_records, place
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 _JSON, _TABLES, _ARROW = SUFFIXES[:3], SUFFIXES[3:5], SUFFIXES[6:]
-_MAGIC = {b"\x1f\x8b": "gzip, whose name ends in .gz", b"PAR1": "Parquet", b"ARROW1": "Arrow", b"PK": "a zip archive"}
+_MAGIC = {**compressed.MAGIC, b"PAR1": "Parquet", b"ARROW1": "Arrow", b"PK": "a zip archive"}
 
 Numbered = Iterator[tuple[int, dict[str, Any]]]
 """Records with the number of their line or row."""
@@ -34,7 +35,7 @@ def is_data_file(path: Path) -> bool:
 
 def suffix_of(path: Path) -> str:
     """The suffix that says what is in a file: `.json` of `a.json.gz`."""
-    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
+    return compressed.without_suffix(path).suffix.lower()
 
 
 class Records(Iterator[dict[str, Any]]):
@@ -42,7 +43,7 @@ class Records(Iterator[dict[str, Any]]):
 
     Args:
         path: JSON (a list, or values one after the other), JSON Lines, CSV, TSV, text, Parquet or Arrow; all but the
-            last two may be gzipped.
+            last two may be compressed, see `compressed`.
         sample_by: whether a `line` of a text file is a record, blank ones left out, or the whole `document`.
         most: how many are read; None reads all.
     """
@@ -76,7 +77,7 @@ def read_records(path: Path, sample_by: str = "line", most: int | None = None) -
 
 def names() -> str:
     """The suffixes of data files, for messages."""
-    return ", ".join(SUFFIXES)
+    return ", ".join(SUFFIXES) + "; compressed as .gz, .bz2, .xz, .zst; in archives .zip, .tar"
 
 
 def _numbered(path: Path, sample_by: str) -> Numbered:
@@ -96,21 +97,19 @@ def _numbered(path: Path, sample_by: str) -> Numbered:
                 raise DataError(f"{path}: cannot read {suffix or 'a file without suffix'}\n  possible: {names()}")
     except UnicodeDecodeError as error:
         raise _not_utf8(path, error) from error
-    except (OSError, EOFError) as error:
+    except compressed.ERRORS as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def _open(path: Path, suffix: str) -> TextIO:
     """A stream of text. Line ends inside of JSON are white space, and read as one kind; elsewhere they stay."""
     newline = None if suffix in _JSON else ""
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline=newline)
-    return open(path, encoding="utf-8-sig", newline=newline)
+    return io.TextIOWrapper(compressed.open_bytes(path), encoding="utf-8-sig", newline=newline)
 
 
 def _not_utf8(path: Path, error: UnicodeDecodeError) -> DataError:
     """What to say of a file that is no UTF-8: the line and the byte, or what it is instead."""
-    with gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb") as stream:
+    with compressed.open_bytes(path) as stream:
         start = stream.read(8)
         for magic, what in _MAGIC.items():
             if start.startswith(magic):
