@@ -12,6 +12,7 @@ _LARGE = {
     "behind_user": "<|extra_0|>",
     "stop": "<|eos|>",
 }
+_LAST = "only the last answer has its thought, and the end of a thought that is switched off"
 _SMALL = {
     "begin": "<｜hy_begin▁of▁sentence｜>",
     "after_system": "<｜hy_place▁holder▁no▁3｜>",
@@ -20,8 +21,8 @@ _SMALL = {
     "stop": "<｜hy_place▁holder▁no▁2｜>",
 }
 
-_CALLS_7B = CallFormat(
-    "hunyuan_7b",
+_CALLS = CallFormat(
+    "hunyuan_dense",
     headed(r"<tool_call>(?P<name>[^\n]+)\n```json\n", r"\n?```</tool_call>"),
     ("<tool_calls>",),
     ("</tool_calls>",),
@@ -66,26 +67,30 @@ class Hunyuan7B(SwitchedTemplate):
 
     traits = TemplateFacts(
         name="hunyuan_7b",
-        file="hunyuan_7b.jinja",
+        file="hunyuan_dense.jinja",
         models=(r"hunyuan-7b-instruct",),
         stop=("<|eos|>",),
-        calls=_CALLS_7B,
+        calls=_CALLS,
         thinking=Thinking(switch="enable_thinking"),
-        rewrites="only the last answer has its thought, and the end of a thought that is switched off",
+        variables=_LARGE,
+        rewrites=_LAST,
         source="tencent/Hunyuan-7B-Instruct",
     )
 
 
 @plugin
-class HunyuanSmall(FamilyTemplate):
-    """Hunyuan-0.5B, 1.8B and 4B, HY-MT1.5-1.8B."""
+class HunyuanSmall(SwitchedTemplate):
+    """Hunyuan-0.5B, 1.8B and 4B, as Hunyuan-7B with other tokens; HY-MT1.5-1.8B."""
 
     traits = TemplateFacts(
         name="hunyuan_small",
-        file="hunyuan.jinja",
+        file="hunyuan_dense.jinja",
         models=(r"hunyuan-(0\.5|1\.8|4)b", r"hy-mt1\.5-1\.8b"),
         stop=("<｜hy_place▁holder▁no▁2｜>",),
-        variables=_SMALL,
+        calls=_CALLS,
+        thinking=Thinking(switch="enable_thinking"),
+        variables={**_SMALL, "behind_user": _SMALL["before_answer"]},
+        rewrites=_LAST,
         source="tencent/Hunyuan-1.8B-Instruct",
     )
 
