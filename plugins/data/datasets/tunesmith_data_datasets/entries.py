@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith.addresses import hub_of
+from tunesmith.errors import ConfigError
 from tunesmith.keys import Key, Origins, nearest_origin
 from tunesmith.ranges import above, at_least, filled, path_like
 from tunesmith.types import Problem
 from tunesmith_library_configuration.reading import read_yaml
 from tunesmith_library_configuration.recipes import find_recipe
+
+from .dataset_info import beside, is_dataset_info, translate
 
 _GLOB = frozenset("*?[")
 
@@ -88,12 +91,16 @@ def find_registry(path: str) -> Path | None:
 def read_registry(path: str) -> Registry:
     """The entries of a registry file by name, or of the one of that name among the installed recipes; else none.
 
+    LLaMA-Factory's `dataset_info.json` is one, too.
+
     Raises: ConfigError when it is not a YAML mapping.
     """
     file = find_registry(path)
     if file is None:
         return Registry()
     content, origins = read_yaml(file)
+    if is_dataset_info(content):
+        content = {name: translate(values) for name, values in content.items()}
     registry = Registry(content)
     registry.origins = origins
     return registry
@@ -108,16 +115,32 @@ def resolve(entry: Entry, key: str, registry: Registry, file: str) -> tuple[Sour
         registry: what `read_registry` gave.
         file: where that is; relative paths in it start at its folder.
     """
-    if entry.path not in registry or Path(entry.path).exists():
+    name = entry.path
+    if name not in registry and not Path(name).exists():
+        name, registry, file = _beside(name, registry, file)
+    if name not in registry or Path(entry.path).exists():
         return Source(key, entry.name or _name_of(entry.path), entry), []
-    found, problems = _registered(entry.path, registry, file)
+    found, problems = _registered(name, registry, file)
     if found is None:
         return Source(key, entry.name or entry.path, entry), problems
     defaults = Entry(path=entry.path)
     written = {f.name: getattr(entry, f.name) for f in dataclasses.fields(Entry)}
     changed = {name: value for name, value in written.items() if value != getattr(defaults, name)}
     merged = dataclasses.replace(found, **changed)
-    return Source(key, merged.name or entry.path, merged), problems
+    return Source(key, merged.name or name, merged), problems
+
+
+def _beside(path: str, registry: Registry, file: str) -> tuple[str, Registry, str]:
+    """The name, the registry and its file, where a `dataset_info.json` knows what the registry does not."""
+    found = beside(path)
+    if found is None:
+        return path, registry, file
+    name = path.rsplit("/", 1)[-1]
+    try:
+        known = read_registry(str(found))
+    except ConfigError:  # another program's, or damaged: nobody asked for it
+        return path, registry, file
+    return (name, known, str(found)) if name in known else (path, registry, file)
 
 
 def _registered(name: str, registry: Registry, file: str) -> tuple[Entry | None, list[Problem]]:
@@ -126,6 +149,9 @@ def _registered(name: str, registry: Registry, file: str) -> tuple[Entry | None,
 
     values = registry[name]
     values = {Entry.SHORTHAND: values} if isinstance(values, str) else values
+    if isinstance(values, Mapping) and values.get("path") == "":
+        message = f"{file}: {name} is made by a script (script_url), which is not run."
+        return None, [Problem("data.registry", message, "save what it makes as JSON Lines, and name that file")]
     if not isinstance(values, Mapping):
         return None, [Problem("data.registry", f"{file}: {name} must be a path or a mapping.")]
     node, problems = structured(Entry, values, (name,), f"{file}: {name}", registry.origins)

@@ -1,0 +1,112 @@
+"""LLaMA-Factory's `dataset_info.json` as a registry: what each key of it becomes, and where it is found."""
+
+import json
+
+import pytest
+from tunesmith_data_datasets.dataset_info import is_dataset_info, translate
+from tunesmith_data_datasets.entries import Entry, read_registry, resolve
+
+INFO = {
+    "identity": {"file_name": "identity.json"},
+    "talks": {
+        "file_name": "talks.jsonl",
+        "formatting": "sharegpt",
+        "columns": {"messages": "dialog", "tools": None},
+        "tags": {"user_tag": "Q"},
+        "num_samples": 7,
+    },
+    "pairs": {"hf_hub_url": "org/pairs", "ms_hub_url": "ms/pairs", "ranking": True, "subset": "en", "split": "test"},
+    "cloud": {"cloud_file_name": "gcs://bucket/a.jsonl", "formatting": "openai", "columns": {"messages": "m"}},
+    "texts": {"hf_hub_url": "org/texts", "folder": "zh", "columns": {"prompt": "content"}},
+    "scripted": {"script_url": "belle"},
+    "odd": {"file_name": "odd.json", "colums": {}},
+}
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    for variable in ("USE_MODELSCOPE_HUB", "USE_OPENMIND_HUB"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dataset_info.json").write_text(json.dumps(INFO))
+    (tmp_path / "data" / "identity.json").write_text("[]")
+    return tmp_path
+
+
+def entry_of(path, registry="data/dataset_info.json", **options):
+    source, problems = resolve(Entry(path=path, **options), "data.train[0]", read_registry(registry), registry)
+    return source, problems
+
+
+def values(entry):
+    return {name: value for name, value in vars(entry).items() if value != getattr(Entry(path=""), name)}
+
+
+def test_entries():
+    expected = {
+        "identity": {"path": "data/identity.json", "format": "alpaca"},
+        "talks": {
+            "path": "data/talks.jsonl",
+            "format": "sharegpt",
+            "columns": {"messages": "dialog"},
+            "tags": {"user_tag": "Q"},
+            "max_samples": 7,
+        },
+        "pairs": {"path": "huggingface://datasets/org/pairs", "format": "alpaca", "subset": "en", "split": "test"},
+        "cloud": {"path": "gs://bucket/a.jsonl", "format": "openai", "columns": {"messages": "m"}},
+        "texts": {"path": "huggingface://datasets/org/texts/zh", "format": "text", "columns": {"prompt": "content"}},
+    }
+    for name, wanted in expected.items():
+        source, problems = entry_of(name)
+        assert (values(source.entry), problems, source.name) == (wanted, [], name)
+    source, _ = entry_of("talks", split="test", max_samples=3)
+    assert (source.entry.split, source.entry.max_samples) == ("test", 3), "what a configuration says wins"
+
+
+@pytest.mark.parametrize(
+    ("variable", "keys", "path"),
+    [
+        ("USE_MODELSCOPE_HUB", ("hf_hub_url", "ms_hub_url"), "modelscope://datasets/org/ms_hub_url"),
+        ("USE_OPENMIND_HUB", ("hf_hub_url", "om_hub_url"), "modelers://datasets/org/om_hub_url"),
+        ("USE_OPENMIND_HUB", ("hf_hub_url", "ms_hub_url"), "huggingface://datasets/org/hf_hub_url"),
+        ("NOTHING", ("ms_hub_url", "om_hub_url"), "modelscope://datasets/org/ms_hub_url"),
+        ("NOTHING", ("om_hub_url", "file_name"), "modelers://datasets/org/om_hub_url"),
+    ],
+)
+def test_which_hub(variable, keys, path, monkeypatch):
+    monkeypatch.setenv(variable, "1")
+    assert translate({key: f"org/{key}" for key in keys})["path"] == path
+
+
+def test_tags_over_openai():
+    made = translate({"file_name": "a.json", "formatting": "openai", "tags": {"role_tag": "who"}})
+    assert made == {"path": "./a.json", "format": "sharegpt", "tags": {"role_tag": "who"}}
+
+
+def test_found_beside_the_data(place):
+    """A registry of ours that does not know a name leaves it to the file in the data's folder."""
+    for name in ("identity", "data/identity"):
+        source, problems = entry_of(name, registry="conf/datasets.yaml")
+        assert (source.entry.path, source.entry.format, source.name, problems) == (
+            "data/identity.json",
+            "alpaca",
+            "identity",
+            [],
+        )
+    (place / "data" / "dataset_info.json").write_text("{")
+    source, problems = entry_of("data/identity", registry="conf/datasets.yaml")
+    assert (source.entry.path, problems) == ("data/identity", [])
+
+
+def test_what_is_wrong():
+    _, (problem,) = entry_of("scripted")
+    assert "scripted is made by a script (script_url), which is not run" in problem.message
+    _, (problem,) = entry_of("odd")
+    assert "colums" in problem.message and "columns" in problem.message + problem.advice
+
+
+def test_what_datasets_writes_under_that_name():
+    assert not is_dataset_info({"citation": "", "features": {"text": {"dtype": "string"}}, "splits": {}})
+    assert not is_dataset_info({})
+    assert is_dataset_info(INFO)
