@@ -33,11 +33,10 @@ class Granite30(FamilyTemplate):
 
     traits = TemplateFacts(
         name="granite3_0",
-        file="granite3.jinja",
+        file="granite3_0.jinja",
         models=(r"granite-3\.0",),
         stop=_STOP,
         calls=GRANITE,
-        variables={"without_default": True, "tools_role": "available_tools"},
         source="ibm-granite/granite-3.0-8b-instruct",
     )
 

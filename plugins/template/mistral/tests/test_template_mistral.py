@@ -8,6 +8,7 @@ from tunesmith_template_mistral import (
     Ministral3Reasoning,
     Mistral,
     MistralFirst,
+    MistralLarge2411,
     MistralSmall,
     MistralSmall3,
     MistralV1,
@@ -37,6 +38,10 @@ class TestPixtral(TemplateSuite):
 
 class TestMistralSmall(TemplateSuite):
     plugin = MistralSmall
+
+
+class TestMistralLarge2411(TemplateSuite):
+    plugin = MistralLarge2411
 
 
 class TestMistralSmall3(TemplateSuite):

@@ -109,6 +109,19 @@ class MistralSmall(FamilyTemplate):
 
 
 @plugin
+class MistralLarge2411(FamilyTemplate):
+    """Mistral Large of November 2024, without tools."""
+
+    traits = TemplateFacts(
+        name="mistral_large_2411",
+        file="mistral_system.jinja",
+        models=(r"mistral-large-.*2411",),
+        variables={"space": " ", "without_tools": True},
+        source="mistralai/Mistral-Large-Instruct-2411",
+    )
+
+
+@plugin
 class MistralSmall3(FamilyTemplate):
     """Mistral Small 3 and 3.1, without tools."""
 
