@@ -65,15 +65,16 @@ class Qwen25Math(FamilyTemplate):
 
 @plugin
 class Qwen2(FamilyTemplate):
-    """Qwen1, 1.5 and 2, without tools."""
+    """Qwen1, 1.5 and 2."""
 
     traits = TemplateFacts(
         name="qwen2",
-        file="chatml.jinja",
+        file="qwen2.jinja",
         models=(r"qwen2-", r"qwen1\.5", r"codeqwen", r"qwen-\d"),
         stop=("<|im_end|>",),
         default_system=_HELPFUL,
-        variables={"standing_system": _HELPFUL, "name": "Qwen2", "user": "user", "assistant": "assistant"},
+        calls=HERMES,
+        variables={"standing_system": _HELPFUL},
         aliases={"qwen1_5": ""},
         source="Qwen/Qwen2-7B-Instruct",
     )
