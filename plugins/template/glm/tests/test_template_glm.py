@@ -21,6 +21,9 @@ from tunesmith_template_glm import (
     GLMEdgeV,
 )
 
+_CALLS = ("call", "call_last", "call_prompt", "call_beside", "parallel", "parallel_prompt", "call_again")
+_LEFT_OUT = "the official template leaves calls and the results of tools out, or the model writes no such turn"
+
 
 class TestChatGLM2(TemplateSuite):
     plugin = ChatGLM2
@@ -40,14 +43,12 @@ class TestGLM4Chat(TemplateSuite):
 
 class TestGLM40414(TemplateSuite):
     plugin = GLM40414
-    expected_differences = dict.fromkeys(
-        ("call", "call_last", "call_prompt", "call_beside", "parallel", "parallel_prompt", "call_again"),
-        "the official template leaves calls and the results of tools out, or the model writes no such turn",
-    )
+    expected_differences = dict.fromkeys(_CALLS, _LEFT_OUT)
 
 
 class TestGLMZ1(TemplateSuite):
     plugin = GLMZ1
+    expected_differences = dict.fromkeys(_CALLS, _LEFT_OUT)
 
 
 class TestGLMEdge(TemplateSuite):

@@ -111,7 +111,14 @@ class GLMZ1(ThinkingTemplate):
         stop=_STOP,
         calls=GLM4,
         thinking=Thinking(),
-        variables={**_PLAIN, "name": "GLM-Z1", "tool_style": "0414", "prompted": "\n", "opened": "<think>"},
+        variables={
+            **_PLAIN,
+            "name": "GLM-Z1",
+            "tool_style": "z1",
+            "trims": True,
+            "prompted": "\n",
+            "opened": "<think>",
+        },
         rewrites="only the last answer keeps its thought",
         source="THUDM/GLM-Z1-9B-0414",
     )
