@@ -212,3 +212,21 @@ def test_preference_over_messages():
         assert made == {"prompt": [asked], "chosen": [better], "rejected": [worse]}
     with pytest.raises(DataError, match="`messages` must end with what"):
         list(OpenAI().to_rows([{"messages": [asked, better], "chosen": "a", "rejected": "b"}], {}))
+
+
+def test_a_pair_answers_one_question():
+    """Conversations without a `prompt` must begin alike, or nobody knows what the answers are to be weighed by."""
+    other, system = {"role": "user", "content": "OTHER"}, {"role": "system", "content": "s"}
+    alike = "`chosen` and `rejected` must begin with the same turns, found user: How many waves?, and "
+    for record, message in (
+        ({"chosen": [ASK, GOOD], "rejected": [other, BAD]}, f"message 0: {alike}user: OTHER"),
+        ({"prompt": None, "chosen": [ASK, GOOD], "rejected": [BAD]}, f"message 0: {alike}assistant: Seven."),
+        ({"chosen": [system, ASK, GOOD], "rejected": [system, other, BAD]}, f"message 1: {alike}user: OTHER"),
+        ({"chosen": [ASK], "rejected": [ASK, BAD]}, "`chosen` must end with an answer, found user: How many waves?"),
+    ):
+        with pytest.raises(DataError) as raised:
+            row(record)
+        assert message in str(raised.value) and "COLUMN" not in str(raised.value)
+    turns = [ASK, GOOD]
+    made = row({"chosen": [*turns, ASK, GOOD], "rejected": [*turns, other, BAD]})
+    assert made == {"prompt": turns, "chosen": [ASK, GOOD], "rejected": [other, BAD]}, "they part later on"

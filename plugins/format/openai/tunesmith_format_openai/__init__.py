@@ -128,6 +128,8 @@ def _question(prompt: Any) -> list[Message]:
 def _preference(record: Record, where: Columns) -> Row:
     better, worse = (parse_answer(where.get(record, name)) for name in ("chosen", "rejected"))
     common, prompt = _common_start(better, worse), where.get(record, "prompt")
+    if prompt is None or (common and isinstance(prompt, str)):
+        _need_same_question(better, worse, common)
     if common and (prompt is None or isinstance(prompt, str)):
         return {"prompt": better[:common], "chosen": better[common:], "rejected": worse[common:]}
     if where.of("prompt") not in record and where.get(record, "messages") is not None:
@@ -143,6 +145,24 @@ def _common_start(better: Sequence[Message], worse: Sequence[Message]) -> int:
     """How many messages both conversations begin with, leaving each at least one answer."""
     limit = min(len(better), len(worse)) - 1
     return next((index for index in range(limit) if better[index] != worse[index]), max(limit, 0))
+
+
+def _need_same_question(better: Sequence[Message], worse: Sequence[Message], common: int) -> None:
+    """Raises: DataError for two conversations that answer different questions, or do not answer the one they have."""
+    first = (better[common], worse[common])
+    if any(message["role"] == "user" for message in better[:common]) or "user" not in [said["role"] for said in first]:
+        return
+    if first[0] == first[1]:
+        without = " and ".join(
+            f"`{name}`" for name, said in (("chosen", better), ("rejected", worse)) if len(said) == common + 1
+        )
+        raise DataError(f"{without} must end with an answer, found {_in_words(first[0])}")
+    asked = f"must begin with the same turns, found {_in_words(first[0])}, and {_in_words(first[1])}"
+    raise DataError(f"message {common}: `chosen` and `rejected` {asked}; or say in `prompt` what they answer")
+
+
+def _in_words(message: Message) -> str:
+    return f"{message['role']}: {shorten(message['content'])}"
 
 
 def _completion(prompt: list[Message], completion: list[Message], label: bool | None) -> Row:

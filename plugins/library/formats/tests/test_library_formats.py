@@ -158,3 +158,37 @@ def test_what_stands_beside_a_conversation():
 )
 def test_the_first_message_of_what_may_be_a_conversation(value, first):
     assert first_message(value) == first
+
+
+def test_what_is_wrong_with_a_function_is_said_with_its_place():
+    """Every tool and call has a name, by which a model can call it."""
+    for tools, message in (
+        ([TOOL, {"type": "function", "function": {}}], "a tool has no name: `tools[1].function.name` is missing in {}"),
+        ([{"type": "function", "function": {"name": None}}], "`tools[0].function.name` is null"),
+        ([{"type": "function", "function": {"name": " "}}], "`tools[0].function.name` is empty"),
+        ([{"type": "function", "function": "count"}], "`tools[0].function` must be a mapping with a name, found count"),
+        ({"name": 5}, "`tools.name` must be text, found 5"),
+        ([5], "`tools[0]` must be a tool, a mapping with a name, found 5"),
+        ([{"name": "count", "parameters": 5}], "`tools[0].parameters` must be a mapping or a list of anything"),
+        ([{"name": "count", "parameters": "none"}], "tools[0].parameters is not JSON"),
+        ([{"name": "count", "description": ["a"]}], "`tools[0].description` must be text, found ['a']"),
+    ):
+        with pytest.raises(DataError) as raised:
+            parse_tools(tools)
+        assert message in str(raised.value)
+    for call, message in (
+        ({"function": {"arguments": {}}}, "`function.name` is missing"),
+        ({"name": "", "arguments": {}}, "`name` is empty"),
+        ({"name": 5, "arguments": {}}, "`name` must be text, found 5"),
+    ):
+        with pytest.raises(DataError) as raised:
+            parse_tool_calls([call])
+        assert f"a tool call needs name and arguments: {message}" in str(raised.value)
+
+
+def test_parameters_may_be_json_text():
+    schema = TOOL["function"]["parameters"]
+    text = {**TOOL["function"], "parameters": json.dumps(schema)}
+    assert parse_tools([text]) == [TOOL]
+    assert parse_tools([{"name": "a", "parameters": [{"name": "b"}]}])[0]["function"]["parameters"] == [{"name": "b"}]
+    assert parse_tools([{"name": "a", "parameters": ""}])[0]["function"]["parameters"] is None

@@ -14,7 +14,7 @@ from tunesmith.errors import choices
 from tunesmith.types import Message
 
 from tunesmith_library_formats.json_text import JsonDecoder, JsonError
-from tunesmith_library_formats.shapes import MESSAGE, shorten
+from tunesmith_library_formats.shapes import FUNCTION, MESSAGE, shorten
 from tunesmith_library_formats.tally import count
 
 REPEATED_KEY = "give a key twice, of which the last value counts"
@@ -63,15 +63,37 @@ def parse_tools(value: Any) -> list[dict[str, Any]] | None:
         return None
     if not isinstance(tools, list | tuple | Mapping):
         raise DataError(f"tools must be a list of mappings, found {shorten(tools)}")
-    made = []
-    for tool in [tools] if isinstance(tools, Mapping) else tools:
-        tool = parse_json(tool, "a tool")
-        if not isinstance(tool, Mapping):
-            raise DataError(f"a tool must be a mapping with a name, found {shorten(tool)}")
-        if "function" not in tool and "name" not in tool:
-            raise DataError(f"a tool has no name: {shorten(tool)}")
-        made.append(dict(tool) if "function" in tool else {"type": "function", "function": dict(tool)})
-    return made
+    if isinstance(tools, Mapping):
+        return [_tool(tools, "tools")]
+    return [_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
+
+
+def _tool(tool: Any, path: str) -> dict[str, Any]:
+    tool = parse_json(tool, path)
+    if not isinstance(tool, Mapping):
+        raise DataError(f"`{path}` must be a tool, a mapping with a name, found {shorten(tool)}")
+    wrapped = "function" in tool
+    function, path = (tool["function"], f"{path}.function") if wrapped else (tool, path)
+    if not isinstance(function, Mapping):
+        raise DataError(f"`{path}` must be a mapping with a name, found {shorten(function)}")
+    _need_name(function, f"{path}.name", "a tool has no name")
+    parameters = function.get("parameters")
+    if isinstance(parameters, str):
+        parsed = parse_json(parameters, f"{path}.parameters") if parameters.strip() else None
+        function = {**function, "parameters": parsed}
+    if not FUNCTION.fits(function):
+        raise DataError(FUNCTION.fault(function, path))
+    return {**tool, "function": dict(function)} if wrapped else {"type": "function", "function": dict(function)}
+
+
+def _need_name(function: Mapping[str, Any], path: str, what: str) -> None:
+    """Raises: DataError where a function has no name, by which a model could call it."""
+    name = function.get("name")
+    if name is None or (isinstance(name, str) and not name.strip()):
+        state = "is missing" if "name" not in function else "is null" if name is None else "is empty"
+        raise DataError(f"{what}: `{path}` {state} in {shorten(dict(function))}")
+    if not isinstance(name, str):
+        raise DataError(f"{what}: `{path}` must be text, found {shorten(name)}")
 
 
 def parse_tool_calls(value: Any) -> list[dict[str, Any]]:
@@ -88,8 +110,9 @@ def parse_tool_calls(value: Any) -> list[dict[str, Any]]:
 
 def _tool_call(call: Any) -> dict[str, Any]:
     function = call.get("function", call) if isinstance(call, Mapping) else None
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+    if not isinstance(function, Mapping):
         raise DataError(f"a tool call needs name and arguments, found {shorten(call)}")
+    _need_name(function, "function.name" if "function" in call else "name", "a tool call needs name and arguments")
     arguments = function.get("arguments")
     arguments = {} if arguments in (None, "") else parse_json(arguments, f"arguments of {function['name']}")
     if not isinstance(arguments, Mapping):

@@ -186,6 +186,10 @@ SWITCH = Of("true or false", (bool,))
 MEDIUM = Of("a path or bytes", (str, bytes, dict, Mapping))
 CALLS = JsonText(one_of(MAPPING, ListOf(one_of(MAPPING, TEXT))))
 TOOLS = JsonText(one_of(MAPPING, ListOf(one_of(MAPPING, TEXT))))
+FUNCTION = Fields(
+    {"name": TEXT, "description": TEXT, "parameters": one_of(MAPPING, ListOf(ANYTHING))}, "a mapping with a name"
+)
+"""What a tool offers; most have a JSON schema of `parameters`, some a list of them."""
 MESSAGE = Fields(
     {
         "role": TEXT,
