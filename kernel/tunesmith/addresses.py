@@ -1,41 +1,26 @@
 """Addresses of models and data sets: which hub fetches them."""
 
 import os
+import re
 from pathlib import Path
 
 _SCHEMES = {"hf": "huggingface", "file": "local"}
-_FILE_SUFFIXES = frozenset(
-    [
-        ".json",
-        ".jsonl",
-        ".ndjson",
-        ".csv",
-        ".tsv",
-        ".txt",
-        ".parquet",
-        ".arrow",
-        ".gz",
-        ".bz2",
-        ".xz",
-        ".zst",
-        ".zip",
-        ".tar",
-        ".tgz",
-        ".gguf",
-        ".safetensors",
-    ]
-)
+_SWITCHES = {"USE_MODELSCOPE_HUB": "modelscope", "USE_OPENMIND_HUB": "modelers"}  # of the environment
+_FILE = re.compile(r".+\.(jsonl?|ndjson|[ct]sv|txt|parquet|arrow|gz|bz2|xz|zst|zip|tar|tgz|gguf|safetensors)", re.I)
 
 
 def hub_of(address: str, default: str = "huggingface") -> tuple[str, str]:
     """Which hub an address belongs to, and the address without its scheme.
 
-    `scheme://rest` names the hub; a path is `local`; anything else, such as `org/name`, is for `default`.
+    `scheme://rest` names the hub; a path is `local`; anything else, such as `org/name`, is for `default`,
+    or the hub that the environment switches on in its place.
     """
     scheme, separator, rest = address.partition("://")
     if separator:
         return _SCHEMES.get(scheme, scheme), rest
-    return ("local" if is_path(address) else default), address
+    on = [hub for name, hub in _SWITCHES.items() if os.environ.get(name, "").lower() not in ("", "0", "false", "no")]
+    preferred = on[0] if on and default == "huggingface" else default
+    return ("local" if is_path(address) else preferred), address
 
 
 def is_path(address: str) -> bool:
@@ -44,6 +29,6 @@ def is_path(address: str) -> bool:
     return (
         os.path.exists(os.path.expanduser(address))  # which no text is too long, or too strange, for
         or address.startswith((".", "/", "~"))
-        or path.suffix.lower() in _FILE_SUFFIXES
+        or _FILE.fullmatch(path.name) is not None
         or address.strip("/").count("/") > 1
     )
