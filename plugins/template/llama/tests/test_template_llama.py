@@ -19,6 +19,7 @@ from tunesmith_template_llama import (
     Llama33,
     Mllama,
 )
+from tunesmith_template_llama.others import FireFunction
 
 ADD = {
     "type": "function",
@@ -67,6 +68,10 @@ class TestLlama4(TemplateSuite):
 
 class TestMllama(TemplateSuite):
     plugin = Mllama
+
+
+class TestFireFunction(TemplateSuite):
+    plugin = FireFunction
 
 
 class TestLlama2Chinese(TemplateSuite):
