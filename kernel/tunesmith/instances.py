@@ -53,7 +53,7 @@ def checked_run(composition: Composition, command: str, catalog: Catalog) -> Ins
                 nodes[Key(name)] = OmegaConf.create(value)
         elif name not in CONFIGURED and name not in known:
             origin, tree = composition.origins.get(Key(name)), composition.tree
-            problems.append(unknown_key(str(name), tree, origin, [*known, "defaults"], CONFIGURED, catalog.classes))
+            problems.append(unknown_key(str(name), tree, origin, RunOptions, CONFIGURED, catalog.classes))
     return Instances(nodes, problems=tuple(problems))
 
 

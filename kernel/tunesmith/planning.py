@@ -24,6 +24,10 @@ class RunOptions:
 
     guarded: ClassVar[tuple[str, ...]] = ("overwrite",)
     guarded_outside: ClassVar[tuple[str, ...]] = ("output_dir",)
+    known_as: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("output", "out", "output_path", "save_dir"), "output_dir"),
+        **{"dtype": "precision", "torch_dtype": "precision", "bf16": "precision=bf16", "fp16": "precision=fp16"},
+    }
 
     # folder of the run; null chooses runs/NAME, NAME being the configuration's file name
     output_dir: Annotated[str | None, path_like] = None

@@ -79,8 +79,7 @@ def folder_problems(plan: Plan, config_file: Path | None, known: Iterable[Proble
 
 def _said(plan: Plan) -> dict[Key, str | None]:
     """What trackers say of a file that they write."""
-    names = plan.names("tracker")
-    return {Key("tracker", name): getattr(plan.traits("tracker", name), "metrics_file", None) for name in names}
+    return {Key("tracker", n): getattr(plan.traits("tracker", n), "metrics_file", None) for n in plan.names("tracker")}
 
 
 def _is_free(plan: Plan, key: tuple[str, ...]) -> bool:

@@ -16,6 +16,7 @@ from tunesmith.kinds import CONFIGURED, KINDS, Kind
 from tunesmith.planning import problem_of
 from tunesmith.types import Problem
 from tunesmith_library_configuration.requirements import locked
+from tunesmith_library_configuration.unknown import with_line
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def select(named: tuple[Wanted, ...], composition: Composition, catalog: Catalog
             if made_with:
                 problems.append(Problem(item.key, f"no installed plugin provides {item.label}.", made_with))
             elif error.distribution is None:
-                problems.append(problem_of(error, item.key))
+                problems.append(with_line(problem_of(error, item.key), composition, CONFIGURED, catalog.classes))
             elif not error.distribution:
                 hidden.append(item)
         except PluginError as error:

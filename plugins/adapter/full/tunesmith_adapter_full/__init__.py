@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class Full:
     """Trains all weights, or all but some."""
 
+    also_called: ClassVar[tuple[str, ...]] = ("none", "full_finetuning", "full_parameter")
     traits: ClassVar[AdapterTraits] = AdapterTraits(whole=True)
 
     # parameters that stay as they are: dotted parts of their names, with `*` for anything (embed_tokens, layers.[0-9])

@@ -29,9 +29,11 @@ class Lora:
     """LoRA with its variants rsLoRA, DoRA, PiSSA, OLoRA, EVA and LoftQ."""
 
     traits: ClassVar[AdapterTraits] = AdapterTraits(beside=True, low_rank=True)
+    SHORTHAND: ClassVar[str] = "path"
     known_as: ClassVar[dict[str, str]] = {
         **{"r": "rank", "lora_r": "rank", "lora_rank": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout"},
         **{"lora_target": "target_modules", "lora_target_modules": "target_modules", "adapter_name_or_path": "path"},
+        **{"adapter_path": "path", "peft_model": "path", "lora_path": "path", "lora_rslora": "use_rslora"},
         **{"additional_target": "modules_to_save", "init_lora_weights": "init"},
     }
 

@@ -61,9 +61,12 @@ class Datasets:
     # folder of encoded data sets; null is ~/.cache/tunesmith/datasets
     cache_dir: Annotated[str | None, path_like] = None
 
+    SHORTHAND: ClassVar[str] = "train"
     known_as: ClassVar[dict[str, str]] = {
-        **{"dataset": "train", "datasets": "train", "dataset_name": "train", "train_file": "train"},
-        **{"eval_dataset": "eval", "validation_file": "eval", "preprocessing_num_workers": "num_proc"},
+        **dict.fromkeys(("dataset", "datasets", "dataset_name", "dataset_path", "data_path", "data_files"), "train"),
+        **dict.fromkeys(("train_file", "train_files", "train_data", "train_dataset", "train_path"), "train"),
+        **dict.fromkeys(("eval_dataset", "eval_file", "validation_file", "validation_data", "val_dataset"), "eval"),
+        **{"preprocessing_num_workers": "num_proc", "val_set_size": "val_size", "test_split_size": "val_size"},
     }
     changeable: ClassVar[tuple[str, ...]] = (
         "eval",

@@ -173,3 +173,11 @@ def type_name(annotation: Any) -> str:
 def shorthand(cls: Any) -> str | None:
     """The field that a plain string stands for in a nested dataclass: its `SHORTHAND` class attribute."""
     return getattr(cls, "SHORTHAND", None)
+
+
+def known_as(cls: type) -> dict[str, tuple[str, str | None]]:
+    """What options are called elsewhere, by the class attribute `known_as`: the option, and the value that such a name
+    stands for (`{"load_in_4bit": "bits=4"}`), None for whatever is written."""
+    said: dict[str, str] = getattr(cls, "known_as", {})
+    split = {elsewhere: ours.partition("=") for elsewhere, ours in said.items()}
+    return {elsewhere: (ours, value if sign else None) for elsewhere, (ours, sign, value) in split.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,19 @@ def written_overrides(overrides: Overrides) -> list[str]:
     if isinstance(overrides, Mapping):
         return [f"{key}={_flow(value)}" for key, value in overrides.items()]
     return list(overrides or ())
+
+
+def line_of(where: str, value: Any, origin: Origin | None) -> str:
+    """A key with its value as its writer would write it: in an override, or in a file."""
+    if origin is not None and origin.line is not None:
+        *outer, last = where.split(".")
+        text = f"{last}: {origin.text or written_overrides({last: value})[0].partition('=')[2]}"
+        for part in reversed(outer):
+            text = f"{part}: {{{text}}}"
+        return text
+    typed = origin.text if origin is not None else None
+    text = f"{where}={typed}" if typed is not None else written_overrides({where: value})[0]
+    return text if re.fullmatch(r"[\w.=/:,+@%-]+", text) else "'" + text.replace("'", "'\\''") + "'"
 
 
 def _given(name: str, value: Any) -> Override:

@@ -97,6 +97,12 @@ def _converted(members: tuple[Any, ...], value: str) -> Any:
     return value
 
 
+def literals_of(annotation: Any) -> tuple[Any, ...]:
+    """The values that are possible, of a type that says so and takes no other text; () for any other."""
+    members = members_of(annotation)
+    return () if str in members or Any in members else tuple(value for member in members for value in _literals(member))
+
+
 def _refers(value: Any) -> bool:
     return isinstance(value, str) and "${" in value
 

@@ -14,7 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tunesmith_library_configuration.errors import OptionsError, choices
 from tunesmith_library_configuration.keys import Key, Origin, Origins, Part
-from tunesmith_library_configuration.options import Option, fields_of, options, plain, shorthand, type_name
+from tunesmith_library_configuration.options import Option, fields_of, known_as, options, plain, shorthand, type_name
+from tunesmith_library_configuration.overrides import line_of
 from tunesmith_library_configuration.ownership import unsaid_problems
 from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.ranges import Range, numbers_in
@@ -53,8 +54,10 @@ def structured(
         place = key / str(name)
         if name not in known:
             message = f"{label} has no option {name}."
-            meant = getattr(cls, "known_as", {}).get(name)
-            advice = f"it is called {meant} here: {key / meant}" if meant else choices(str(name), known)
+            meant, said = known_as(cls).get(str(name), (None, None))
+            origin = origins.get(place) if said is None else None
+            line = line_of(f"{key / meant}", value if said is None else said, origin) if meant else ""
+            advice = f"it is called {meant} here: write {line}" if meant else choices(str(name), known)
             problems.append(Problem(place, message, advice))
         elif value != _MISSING:
             problems += _put(node, known[name], value, place, origins)

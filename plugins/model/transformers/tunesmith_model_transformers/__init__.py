@@ -35,8 +35,11 @@ class Transformers:
     )
     guarded: ClassVar[tuple[str, ...]] = ("trust_remote_code",)
     traits: ClassVar[ModelTraits] = ModelTraits(attention_interface=True, plain_layers=True)
+    SHORTHAND: ClassVar[str] = "path"
     known_as: ClassVar[dict[str, str]] = {
-        **{"model_name_or_path": "path", "model_name": "path", "base_model": "path", "model_revision": "revision"},
+        **dict.fromkeys(("model_name_or_path", "model_name", "name_or_path", "model_id", "model_path"), "path"),
+        **dict.fromkeys(("base_model", "base_model_name_or_path", "pretrained_model_name_or_path"), "path"),
+        **{"model_revision": "revision"},
         **{"attn_implementation": "attention", "flash_attn": "attention"},
     }
 

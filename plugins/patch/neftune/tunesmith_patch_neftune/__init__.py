@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Neftune:
     """Add noise to the embeddings in training, less to long sequences; evaluation and the result have none."""
 
+    known_as: ClassVar[dict[str, str]] = {"neftune_noise_alpha": "noise_alpha", "neftune_alpha": "noise_alpha"}
+
     noise_alpha: Annotated[float, above(0, most=1_000_000)] = 5.0  # size of the noise; 5 to 15 in the paper
 
     traits: ClassVar[PatchTraits] = PatchTraits(keeps_layers=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
 from tunesmith.ranges import at_least
@@ -30,6 +30,12 @@ _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 @plugin
 class Bitsandbytes:
     """NF4, FP4 and 8-bit weights by bitsandbytes, quantised while the model is loaded (QLoRA, LLM.int8)."""
+
+    also_called: ClassVar[tuple[str, ...]] = ("bnb", "4bit", "8bit", "nf4")
+    known_as: ClassVar[dict[str, str]] = {
+        **{"load_in_4bit": "bits=4", "load_in_8bit": "bits=8", "quantization_bit": "bits", "quant_bits": "bits"},
+        **{"bnb_4bit_quant_type": "quant_type", "bnb_4bit_use_double_quant": "double_quant"},
+    }
 
     bits: Literal[4, 8] = 4  # bits per weight
     quant_type: Literal["nf4", "fp4"] = "nf4"  # the 16 values of a 4-bit weight

@@ -37,6 +37,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 class Http:
     """Posts `{"prompts", "completions", "rows"}` and reads `{"scores": [number, …]}`, one per completion."""
 
+    SHORTHAND: ClassVar[str] = "url"
     guarded: ClassVar[tuple[str, ...]] = ("url", "headers")
 
     weight: Annotated[float, between(-1_000_000, 1_000_000)] = 1.0  # multiplies the score

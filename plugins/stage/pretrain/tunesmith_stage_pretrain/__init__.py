@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Pretraining:
     """Learn whole documents (rows with `text`), each ended by the tokenizer's end-of-text token."""
 
+    also_called: ClassVar[tuple[str, ...]] = ("pt", "cpt", "pretraining", "continued_pretraining")
+
     max_length: Annotated[int, at_least(2, most=100_000_000)] = 2048  # tokens of a row
     packing: bool = True  # join documents and cut them into rows of max_length tokens; false: a row is of one document
     isolate_documents: bool = True  # with packing: the documents of a row do not see each other

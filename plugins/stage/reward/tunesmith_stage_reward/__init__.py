@@ -27,6 +27,7 @@ class RewardModelling(PairStage):
     # weight of (sum of both scores)², which holds scores around 0 (arXiv 2312.09244); 0.01 is usual
     center_coefficient: Annotated[float, at_least(0, most=1_000_000)] = 0.0
 
+    also_called: ClassVar[tuple[str, ...]] = ("rm", "reward_model", "reward_modeling")
     NAME: ClassVar[str] = "reward"
     changeable: ClassVar[tuple[str, ...]] = ("center_coefficient",)
     traits: ClassVar[StageTraits] = replace(

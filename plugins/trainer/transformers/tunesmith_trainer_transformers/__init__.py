@@ -111,6 +111,19 @@ class Transformers:
     deepspeed: Annotated[str | None, path_like] = None
     ddp_find_unused_parameters: bool | None = False  # true for models of which a step may leave trained weights unused
 
+    known_as: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("epochs", "num_epochs", "n_epochs", "num_train_epoch"), "num_train_epochs"),
+        **{"steps": "max_steps", "num_steps": "max_steps", "max_train_steps": "max_steps", "lr": "learning_rate"},
+        **dict.fromkeys(("batch_size", "micro_batch_size", "train_batch_size"), "per_device_train_batch_size"),
+        **{"eval_batch_size": "per_device_eval_batch_size", "evaluation_strategy": "eval_strategy"},
+        **dict.fromkeys(("gradient_accumulation", "grad_accum", "accumulation_steps"), "gradient_accumulation_steps"),
+        **{"scheduler": "lr_scheduler_type", "lr_scheduler": "lr_scheduler_type", "warmup": "warmup_steps"},
+        **{
+            "activation_checkpointing": "gradient_checkpointing",
+            "use_gradient_checkpointing": "gradient_checkpointing",
+        },
+        **{"gradient_clipping": "max_grad_norm", "compile": "torch_compile"},
+    }
     # fmt: off
     changeable: ClassVar[tuple[str, ...]] = (
         "num_train_epochs", "max_steps", "per_device_eval_batch_size", "padding_free", "learning_rate",
