@@ -96,7 +96,7 @@ ERRORS: list[tuple[str, str | bytes, str, str]] = [
     ("a.jsonl", '{"text": "a"}\n{"text": ' + "[" * 100_000, "pretrain", r"a\.jsonl, line 2: it is nested too deep"),
     ("a.jsonl", '{"text": "a"}\n{"text": ' + "9" * 5000 + "}", "pretrain", r"line 2: a number has too many digits"),
     ("a.jsonl", '{"text": "a"}\n{"text": NaN}\n', "pretrain", r"a\.jsonl, line 2: NaN is not JSON"),
-    ("a.jsonl", '{"text": "a"}\n{"text": "b', "pretrain", r"a\.jsonl, line 2: Unterminated string"),
+    ("a.jsonl", '{"text": "a"}\n{"text": "b', "pretrain", r"a\.jsonl, line 2: a text begins and has no end .column 10.; the line ends"),
     ("a.jsonl", '{"text": "a"}\n["b"]\n', "pretrain", r"a\.jsonl, line 2: a record must be a mapping"),
     ("a.jsonl", b'{"text": "a"}\n{"text": "\xe4"}\n', "pretrain", r"a\.jsonl, line 2, byte 11 of it .0xe4"),
     ("a.json", '[{"text": "a"},\n{"text": "b"}', "pretrain", r"a\.json, line 2 .record 2.: the list has no end"),

@@ -47,13 +47,17 @@ def test_real_json_in_pieces(real_files: Path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.json", '[\n{"a": 1},\n{"a": }\n]', "a.json, line 3 (record 2): Expecting value"),
+        ("a.json", '[\n{"a": 1},\n{"a": }\n]', "line 3 (record 2): a value must stand where } stands (column 7)"),
         ("a.json", '[\n{"a": 1}\n{"a": 2}]', "a.json, line 3 (record 1): the list goes on without a comma"),
-        ("a.json", '[\n{"a": 1},\n', "a.json, line 3 (record 2): Expecting value"),
+        ("a.json", '[\n{"a": 1},\n', "a.json, line 3 (record 2): a value is missing at the end (column 1); the file"),
         ("a.json", '[{"a": 1}\n', "a.json, line 2 (record 1): the list has no end"),
         ("a.json", '[{"a": 1}]\n]', "a.json, line 2: something follows"),
         ("a.json", "[1]", "a.json, line 1 (record 1): a record must be a mapping, found 1"),
-        ("a.jsonl", '{"a": 1}\n\n{"a": \n{"a": 3}\n', "a.jsonl, line 3: Expecting value"),
+        (
+            "a.jsonl",
+            '{"a": 1}\n\n{"a": \n{"a": 3}\n',
+            "a.jsonl, line 3: a value is missing at the end (column 7); the line ends",
+        ),
         ("a.csv", "a,b\n1,2\n1,2,3\n", "a.csv, line 3: more values than the 2 columns"),
         ("a.txt", b"fine\n\xff\xfe", "a.txt, line 2, byte 1 of it (0xff: invalid start byte): this is not UTF-8"),
         ("a.txt", b"gr\xc3\xbcn\r\nbl\xe4u\r\n", "line 2, byte 3 of it (0xe4: invalid continuation byte)"),
@@ -74,7 +78,31 @@ def test_real_json_in_pieces(real_files: Path, monkeypatch):
         ),
         ("a.jsonl", '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "a.jsonl, line 1: it is nested too deep"),
         ("a.json", '[\n{"a": ' + "9" * 5000 + "}]", "a.json, line 2 (record 1): a number has too many digits"),
-        ("a.jsonl", '{"a": 1}\r{"a": 2}\r\n\n{"a":', "a.jsonl, line 4: Expecting value"),
+        ("a.jsonl", '{"a": 1}\r{"a": 2}\r\n\n{"a":', "a.jsonl, line 4: a value is missing at the end (column 6)"),
+        *(
+            (name, f"{before}{written}", f"{place}: {message}")
+            for name, before, place in (("a.jsonl", '{"a": 1}\n', "a.jsonl, line 2"), ("b.json", "\n\n ", "line 3"))
+            for written, message in (
+                ('{"a": "x', f"a text begins and has no end (column {7 + (name == 'b.json')}); the"),
+                ('{"a": 1,}', "a comma stands before the closing bracket; take it away (column"),
+                ('{"a": [1,]}', "a comma stands before the closing bracket; take it away (column"),
+                ("{'a': 1}", "a key in double quotes must stand where ' stands (column"),
+                ('{"a": None}', "a value must stand where None stands (column"),
+                ('{"a" 1}', "a colon must stand where 1 stands (column"),
+                ('{"a": 1 "b": 2}', 'a comma or the closing bracket must stand where " stands (column'),
+                ('{"a": "\x00"}', "a text holds the control character U+0000; write \\u0000 (column"),
+                ('{"a": "x\ty"}', "a text holds the control character U+0009; write \\t (column"),
+                ('{"a": "\\d"}', "\\d is no escape of JSON; a backslash itself is written \\\\ (column"),
+                ('{"a": "\\u12"}', "\\u12 is no escape of JSON; a backslash itself is written \\\\ (column"),
+                ('{"a": tr', "a value must stand where tr stands (column"),
+            )
+        ),
+        (
+            "a.json",
+            '[{"a": 1},\n]',
+            "line 2 (record 1): a comma stands behind the last record; take it away (column 1)",
+        ),
+        ("a.json", '[{"a": 1}, {"a": "b', "(record 2): a text begins and has no end (column 18); the file ends there"),
         ("a.jsonl", '{"a": 1}\n{"a": 2} {"a": 3}\n', "a.jsonl, line 2: something follows after the value (column 9)"),
         ("a.jsonl", "12\n", "a.jsonl, line 1: a record must be a mapping, found 12"),
         ("a.csv", "a,b,a\n1,2,3\n", "a.csv has 2 columns with the name 'a'"),
@@ -95,8 +123,10 @@ def test_malformed(tmp_path, name, content, message):
 def test_line_of_an_error_far_in(tmp_path, monkeypatch, chunk):
     monkeypatch.setattr(json_values, "_CHUNK", chunk)
     good = ",\n".join(json.dumps({"a": i}) for i in range(50))
-    with pytest.raises(DataError, match=r"line 52 \(record 51\): "):
-        records_of(tmp_path / "a.json", f"[\n{good},\n{{'a': 1}}]")
+    for before, column in (("", 2), ("  ", 4), ('{"a": 0}, ', 12)):
+        number = 52 if column > 9 else 51
+        with pytest.raises(DataError, match=rf"line 52 \(record {number}\): a key .* \(column {column}\)"):
+            records_of(tmp_path / "a.json", f"[\n{good},\n{before}{{'a': 1}}]")
 
 
 def test_places(tmp_path):

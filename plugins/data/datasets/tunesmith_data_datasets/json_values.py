@@ -51,6 +51,7 @@ class _Values:
         self._text, self._at = "", 0
         self._item: int | None = None  # which one of a list is read
         self._line, self._counted = 1, 0  # the line of the character up to which lines were counted
+        self._before = 0  # characters of the first line of `_text` that were dropped
 
     def next_character(self) -> str:
         """Move to the next character that is not white space; "" at the end."""
@@ -66,12 +67,14 @@ class _Values:
         self._at += 1
         if self.next_character() != "]":
             for self._item in itertools.count(1):
-                self.next_character()
+                if self.next_character() == "]":
+                    self._item -= 1
+                    raise self._error("a comma stands behind the last record; take it away", self._at)
                 yield self._value()
                 separator = self.next_character()
                 if separator not in (",", "]"):
                     missing = "the list goes on without a comma" if separator else "the list has no end"
-                    raise self._error(missing, self._at)
+                    raise self._error(missing, self._at, ended=not separator)
                 if separator == "]":
                     break
                 self._at += 1
@@ -95,7 +98,7 @@ class _Values:
                     yield number, self.decoder.decode(line)
                 except JsonError as error:
                     where = f"{self._path}, line {number}"
-                    raise DataError(f"{where}: {error} (column {error.position + 1})") from error
+                    raise DataError(f"{where}: {error}{_column(error.position + 1, error.ended, 'line')}") from error
             number += 1
 
     def _lines_of(self, first: list[str]) -> Iterator[str]:
@@ -113,13 +116,14 @@ class _Values:
             except JsonError as error:
                 self.decoder.repeated.clear()
                 if not error.open or not self._read_more():
-                    raise self._error(str(error), error.position) from error
+                    raise self._error(str(error), error.position, error.ended) from error
 
     def _read_more(self) -> bool:
         chunk = self._stream.read(max(_CHUNK, len(self._text)))
         if not chunk:
             return False
         self._line_of(self._at)
+        self._before = self._column_of(self._at) - 1
         self._text, self._at, self._counted = self._text[self._at :] + chunk, 0, 0
         return True
 
@@ -129,5 +133,16 @@ class _Values:
         self._counted = position
         return self._line
 
-    def _error(self, message: str, position: int) -> DataError:
-        return DataError(f"{self._path}, {place(self._line_of(position), self._item)}: {message}")
+    def _column_of(self, position: int) -> int:
+        """Which character of its line one is, counted from 1."""
+        begins = self._text.rfind("\n", 0, position) + 1
+        return position - begins + 1 + (0 if begins else self._before)
+
+    def _error(self, message: str, position: int, ended: bool = False) -> DataError:
+        column = _column(self._column_of(position), ended, "file")
+        return DataError(f"{self._path}, {place(self._line_of(position), self._item)}: {message}{column}")
+
+
+def _column(column: int, ended: bool, what: str) -> str:
+    """Where in its line something stands, and whether the line or file ends too early."""
+    return f" (column {column})" + (f"; the {what} ends there, as if it were cut short" if ended else "")

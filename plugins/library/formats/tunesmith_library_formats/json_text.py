@@ -7,19 +7,29 @@ object has twice is noted, for the parser keeps the last value without a word.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 _DEEP = "it is nested too deep"
+_WORD = re.compile(r"\w+|.", re.DOTALL)
+_MISSING = {  # what Python's parser says, and what should stand there
+    "Expecting value": "a value",
+    "Expecting property name enclosed in double quotes": "a key in double quotes",
+    "Expecting ':' delimiter": "a colon",
+    "Expecting ',' delimiter": "a comma or the closing bracket",
+}
+_BEGUN = ("true", "false", "null", "-", ".")  # values that may have been cut
 
 
 class JsonError(ValueError):
     """Text is not JSON; `position` is the character."""
 
-    def __init__(self, message: str, position: int, open: bool = False) -> None:
+    def __init__(self, message: str, position: int, open: bool = False, ended: bool = False) -> None:
         super().__init__(message)
         self.position = position
         self.open = open  # whether more text might make it JSON
+        self.ended = ended  # whether it is JSON up to where the text ends, as of a file that was cut
 
 
 class JsonDecoder:
@@ -37,7 +47,7 @@ class JsonDecoder:
         try:
             value, end = self._decode(text, start)
         except json.JSONDecodeError as error:
-            raise JsonError(error.msg, error.pos, open=True) from error
+            raise _explained(text, error) from error
         except RecursionError as error:
             raise JsonError(_DEEP, start) from error
         except ValueError as error:  # of `_refuse`, or of an integer that Python does not read
@@ -71,6 +81,37 @@ class _NotJson(ValueError):
 
 def _refuse(constant: str) -> NoReturn:
     raise _NotJson(f"{constant} is not JSON; write null")
+
+
+def _explained(text: str, error: json.JSONDecodeError) -> JsonError:
+    """What Python's parser found, in words that say what stands there."""
+    what, position = error.msg, error.pos
+    if what.startswith("Unterminated string"):
+        return JsonError("a text begins and has no end", position, open=True, ended=True)
+    if what.startswith("Invalid control character"):
+        code, escape = ord(text[position]), json.dumps(text[position])[1:-1]
+        return JsonError(f"a text holds the control character U+{code:04X}; write {escape}", position)
+    if what.startswith("Invalid \\"):
+        return _no_escape(text, text.rindex("\\", 0, position + 1))
+    found = _WORD.match(text, position)
+    if found is None or not text[position:].strip():
+        return JsonError(f"{_MISSING.get(what, 'more')} is missing at the end", position, open=True, ended=True)
+    word = found[0][:20]
+    ended = found.end() == len(text) and any(begun.startswith(word) for begun in _BEGUN)
+    trails = word in ("]", "}") and text[:position].rstrip().endswith(",")
+    if trails or what.startswith("Illegal trailing comma"):
+        said = "a comma stands before the closing bracket; take it away"
+    else:
+        said = f"{_MISSING.get(what, what)} must stand where {word} stands"
+    return JsonError(said, position, open=True, ended=ended and not trails)
+
+
+def _no_escape(text: str, position: int) -> JsonError:
+    """Of a backslash in a text, and what follows it."""
+    length = 6 if text[position + 1 : position + 2] == "u" else 2
+    escape = text[position : position + length].partition('"')[0]
+    said = f"{escape} is no escape of JSON; a backslash itself is written \\\\"
+    return JsonError(said, position, open=True, ended=position + length > len(text))
 
 
 def half_pair(value: Any, path: str = "") -> str | None:

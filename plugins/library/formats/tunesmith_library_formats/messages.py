@@ -41,7 +41,7 @@ def parse_json(value: Any, what: str) -> Any:
     try:
         parsed = decoder.decode(value)
     except JsonError as error:
-        place = f"character {error.position}"
+        place = f"character {error.position}" + (", as of a text that was cut" if error.ended else "")
         raise DataError(f"{what} is not JSON ({error}, {place}): {shorten(value)}") from error
     if decoder.repeated:
         count(REPEATED_KEY, first=f"`{decoder.repeated[0]}` in the JSON text of {what}")
