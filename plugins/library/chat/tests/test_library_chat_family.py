@@ -93,6 +93,37 @@ def test_thoughts() -> None:
     assert said(Plain(), reasoning="\nHm.") == ["<think>\nHm.\n</think>\n\nYes.</s>"]
 
 
+@pytest.mark.parametrize(
+    ("content", "written"),
+    [
+        ("<think>\nHm.\n</think>\n\nYes.", "<think>Hm.</think>Yes.</s>"),
+        ("<think>Hm.</think>Yes.", "<think>Hm.</think>Yes.</s>"),
+        ("<think>\n\n</think>\n\nYes.", "Yes.</s>"),  # the template's own empty one is enough
+        ("It is <think>Hm.</think>.", "It is <think>Hm.</think>.</s>"),  # no thought, but a text of one
+        ("<think>Hm.", "<think>Hm.</s>"),
+    ],
+)
+def test_the_thought_before_an_answer_is_trained_in_the_form_of_the_family(content: str, written: str) -> None:
+    """Data has it between marks in the content; the text that a template writes by itself is left as it is."""
+    chat = [ASK, {"role": "assistant", "content": content}]
+    rendered = template(Hybrid()).render(chat, training=True)
+    [span] = rendered.spans
+    assert rendered.text[span.start : span.end].removeprefix("<think></think>") == written
+    assert template(Hybrid()).render(chat).text == f"<user>Hi?<assistant><think></think>{content}</s>"
+    earlier = template(Hybrid()).render([*chat, ASK], training=True).text
+    assert earlier == f"<user>Hi?<assistant><think></think>{content}</s><user>Hi?"
+
+
+def test_nobody_is_trained_to_think_who_is_told_not_to() -> None:
+    for message in ({"content": "<think>Hm.</think>\nYes."}, {"content": "Yes.", "reasoning": "Hm."}):
+        chat = [ASK, {"role": "assistant", **message}] * 2
+        for made, given in ((Hybrid(enable_thinking=False), {}), (Hybrid(), {"enable_thinking": False})):
+            text = template(made).render(chat, training=True, **given).text
+            assert text == "<user>Hi?<assistant><think></think>Yes.</s>" * 2
+        assert "Hm." in template(Hybrid(enable_thinking=False)).render(chat, training=True, enable_thinking=True).text
+        assert "Hm." in template(Hybrid(enable_thinking=False)).render(chat).text
+
+
 def test_a_thought_before_parts_and_calls() -> None:
     """What a template without thoughts is given is put before content of every kind, and other turns stay."""
     parts = [{"type": "text", "text": "Yes."}]

@@ -26,7 +26,7 @@ from tunesmith_library_chat.requests import request_of
 from tunesmith_library_chat.sources import GENERATION_TAG, MARKS, exported_source, fill_in
 from tunesmith_library_chat.spans import Marks, Search, assign, clip, cut_after
 from tunesmith_library_chat.spelling import NOTHING, Control, Unmarked, free_mark, marked, spells
-from tunesmith_library_chat.thoughts import WRITTEN_THOUGHTS, Thinking, behind_empty_thoughts
+from tunesmith_library_chat.thoughts import WRITTEN_THOUGHTS, Thinking, as_learnt, behind_empty_thoughts
 from tunesmith_library_chat.tokenizers import tokenizer_of
 from tunesmith_library_chat.tokenizing import added_tokens, special_tokens
 
@@ -132,12 +132,15 @@ class ChatTemplate:
             continue_final_message: end inside the last message, which the assistant began and is to continue.
             training: write the last answer as a model learns it: behind the prompt that asks for it, and with an end
                 to stop at, where the family's own format lacks them. The Jinja sees it as the variable `training`.
+                A thought before its content is in the family's form; there are none where variables say not to think.
             variables: for the template, over its own.
 
         Raises: DataError when the template refuses the conversation, with the template's reason.
         """
         turns = [canonical(message, content_form(self.jinja)) for message in messages]
         given = {**self.switched(variables), "tools": list(tools) if tools else None}
+        if training and self.thinking:
+            turns = list(as_learnt(turns, self.thinking, self.jinja, {**self.variables, **given}))
         if training or continue_final_message:
             given["training"] = True
         rendered = self._guarded(turns, add_generation_prompt, given)

@@ -48,6 +48,28 @@ def test_a_row_switches_thoughts_for_itself(tiny_bpe: Any) -> None:
         assert sum(share.count for share in tally.shares.values()) == counted
 
 
+def test_rows_that_are_not_to_think_have_no_thoughts(tiny_bpe: Any) -> None:
+    """They are written as a model that is told not to think is asked, and counted by what was said of them."""
+    jinja = (
+        "{% for message in messages %}[{{ message.role }}]"
+        "{% if thinking and message.reasoning %}<think>{{ message.reasoning }}</think>{% endif %}{{ message.content }}"
+        "{% endfor %}"
+    )
+    template = ChatTemplate("hybrid", jinja, ("</s>",), thinking=Thinking(switch="thinking")).bind(tiny_bpe)
+    whole, bare = "[user]Hi?[assistant]<think>They greet.</think>Hi!", "[user]Hi?[assistant]Hi!"
+    for said, text, what in (
+        (True, whole, []),
+        (None, bare, ["lose the thought of their last answer, which the template writes with enable_thinking=true"]),
+        (False, bare, ["lose their thoughts, for enable_thinking=false says that the model does not think"]),
+    ):
+        answers = WITHIN, {**PLAIN, "reasoning": "They greet."}
+        rows = [{"messages": [ASK, answer], "enable_thinking": said} for answer in answers]
+        with tallying() as tally:
+            encoded = encode_conversations(rows, tiny_bpe, template, Spans(whole=True))
+        assert [tiny_bpe.decode(example["input_ids"]) for example in encoded] == [text] * 2
+        assert {name: share.count for name, share in tally.shares.items()} == dict.fromkeys(what, 2)
+
+
 def test_without_a_tally_it_is_said_once(tiny_bpe: Any, caplog: Any) -> None:
     template = ChatTemplate("once", SILENT, ("</s>",)).bind(tiny_bpe)
     for _ in range(2):

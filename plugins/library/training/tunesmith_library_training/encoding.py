@@ -20,9 +20,11 @@ from tunesmith_library_training.rows import variables_of
 
 _THOUGHT = re.compile(r"^\s*(?:<think>)?(.*?)</think>", re.DOTALL)
 _LAST_THOUGHT = "lose the thought of their last answer, for which the template has no place; another writes it"
+_NOT_ASKED = "lose the thought of their last answer, which the template writes with enable_thinking=true"
 _EARLIER_THOUGHT = (
     "lose the thoughts of earlier answers, which the template leaves out as it does when the model is asked"
 )
+_SWITCHED_OFF = "lose their thoughts, for enable_thinking=false says that the model does not think"
 _NO_SWITCH = "say with enable_thinking whether to think, which the template has no switch for"
 
 
@@ -75,15 +77,28 @@ def _count_lost_thoughts(rows: Sequence[Row], rendered: Sequence[Rendered], temp
     """Count the rows with a thought that the template does not write, of the last answer and of those before it, and
     those that say whether to think to a template that is not asked."""
     switched = 0 if template.switches_thinking else sum(bool(variables_of(row)) for row in rows)
-    losses = {_LAST_THOUGHT: 0, _EARLIER_THOUGHT: 0, _NO_SWITCH: switched}
+    losses = {_LAST_THOUGHT: 0, _NOT_ASKED: 0, _EARLIER_THOUGHT: 0, _SWITCHED_OFF: 0, _NO_SWITCH: switched}
     for row, item in zip(rows, rendered, strict=True):
         answers = [message for message in row["messages"] if message["role"] == "assistant"]
         lost = [(thought := _thought_of(message)) != "" and thought not in item.text for message in answers]
-        losses[_LAST_THOUGHT] += any(lost[-1:])
+        asked = _asked_to_think(template, row)
+        if asked is False:
+            losses[_SWITCHED_OFF] += any(lost)
+            continue
+        losses[_NOT_ASKED if asked is None else _LAST_THOUGHT] += any(lost[-1:])
         losses[_EARLIER_THOUGHT] += any(lost[:-1])
     for what, number in losses.items():
         if number and not count(what, number):
             _warn_of_thoughts(template.name, what)
+
+
+def _asked_to_think(template: ChatTemplate, row: Row) -> bool | None:
+    """Whether a row, or the run, says that the model is to think; True for a template that is not asked, None where
+    nothing is said."""
+    if template.thinking is None or template.thinking.switch is None:
+        return True
+    said = {**template.variables, **template.switched(variables_of(row))}.get(template.thinking.switch)
+    return said if said is None else bool(said)
 
 
 @functools.cache
