@@ -6,7 +6,7 @@ turn, thinks in a channel, calls tools, and answers behind their results in the 
 
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
-from tunesmith_library_chat.calls import GEMMA
+from tunesmith_library_chat.calls import FUNCTION_GEMMA, GEMMA
 
 _STOP = ("<end_of_turn>",)
 _THINKING = Thinking("<|channel>thought\n", "<channel|>", switch="enable_thinking")
@@ -126,6 +126,35 @@ class Gemma431B(Gemma4):
         media={"image": "<|image|>", "audio": "<|audio|>", "video": "<|video|>"},
         rewrites=_DROPPED,
         source="google/gemma-4-31B-it",
+    )
+
+
+@plugin
+class FunctionGemma(FamilyTemplate):
+    """FunctionGemma: the format of Gemma 4 with marks of its own, for calls of tools, without thoughts."""
+
+    traits = TemplateFacts(
+        name="function_gemma",
+        file="gemma4.jinja",
+        models=(r"functiongemma",),
+        stop=("<end_of_turn>", "<start_function_response>"),
+        calls=FUNCTION_GEMMA,
+        variables={
+            "marks": {
+                "quote": "<escape>",
+                "system": "developer",
+                "turn": "<start_of_turn>",
+                "end": "<end_of_turn>",
+                "tool": "<start_function_declaration>",
+                "tool_end": "<end_function_declaration>",
+                "call": "<start_function_call>",
+                "call_end": "<end_function_call>",
+                "result": "<start_function_response>",
+                "result_end": "<end_function_response>",
+            }
+        },
+        rewrites="an answer that ends with a call goes on behind its result",
+        source="google/functiongemma-270m-it",
     )
 
 

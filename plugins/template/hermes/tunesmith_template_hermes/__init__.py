@@ -12,7 +12,7 @@ class Hermes(FamilyTemplate):
     traits = TemplateFacts(
         name="hermes",
         file="hermes.jinja",
-        models=("hermes-2-pro", r"hermes-3(-llama-3\.\d)?", "hermes-2-(theta|mixtral)"),
+        models=("hermes-2-pro", r"hermes-3(-llama-3\.\d)?", "hermes-2-theta"),
         stop=("<|im_end|>",),
         calls=HERMES,
         aliases={"hermes_2_pro": ""},
@@ -27,7 +27,7 @@ class OpenHermes(FamilyTemplate):
     traits = TemplateFacts(
         name="openhermes",
         file="turns.jinja",
-        models=("openhermes-2", "hermes-2-(llama|mistral|yi|dpo)"),
+        models=("openhermes-2", "hermes-2-(llama|mistral|mixtral|yi|dpo)"),
         stop=("<|im_end|>",),
         variables={
             "user_open": "<|im_start|>user\n",
