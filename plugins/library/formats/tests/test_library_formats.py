@@ -192,3 +192,26 @@ def test_parameters_may_be_json_text():
     assert parse_tools([text]) == [TOOL]
     assert parse_tools([{"name": "a", "parameters": [{"name": "b"}]}])[0]["function"]["parameters"] == [{"name": "b"}]
     assert parse_tools([{"name": "a", "parameters": ""}])[0]["function"]["parameters"] is None
+
+
+def test_one_record_that_lacks_a_field_is_to_be_mended():
+    """Mapping columns would break the others; where all lack it, they are named otherwise."""
+    where = Columns("openai", ("prompt", "completion"), {})
+
+    def to_row(record):
+        return dict(zip("ab", where.need(record, "prompt", "completion"), strict=True))
+
+    good, bad = {"prompt": "a", "completion": "b"}, {"Prompt": "a", "completion": "b"}
+    mend = (
+        "found `Prompt`, `completion`; others have what is needed: mend this one, or take it out; did you mean `prompt`"
+    )
+    for records, message in (
+        ([good, bad], f"record 1: openai needs `prompt`, `completion`; {mend} by `Prompt`?"),
+        ([bad, bad, good], f"record 0: openai needs `prompt`, `completion`; {mend} by `Prompt`?"),
+        ([good, {}], "record 1: openai needs `prompt`, `completion`; found nothing; others have what is needed: mend"),
+        ([bad, bad], "record 0: openai needs `prompt`, `completion`; found `Prompt`, `completion`; map them with col"),
+    ):
+        for read in (records, iter(records)):
+            with pytest.raises(DataError) as raised:
+                list(convert(read, to_row))
+            assert str(raised.value).startswith(message)

@@ -11,7 +11,7 @@ from tunesmith_library_formats.messages import (
     parse_tool_calls,
     parse_tools,
 )
-from tunesmith_library_formats.records import Columns, Record, convert
+from tunesmith_library_formats.records import Columns, Lacking, Record, convert
 from tunesmith_library_formats.rows import MEDIA, finish, label_of, labelled
 from tunesmith_library_formats.shapes import (
     ANYTHING,
@@ -43,6 +43,7 @@ __all__ = [
     "JsonDecoder",
     "JsonError",
     "JsonText",
+    "Lacking",
     "ListOf",
     "Match",
     "Record",

@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tunesmith import DataError
-from tunesmith.errors import choices
+from tunesmith.errors import choices, nearest
 from tunesmith.types import Row
 
 from tunesmith_library_formats.shapes import Fields
 
 Record = Mapping[str, Any]
+_COMPARED = 20  # records that are tried, to see whether others have what one lacks
+
+
+class Lacking(DataError):
+    """A record or row has not what is needed: it may be one among many, or all may be made otherwise.
+
+    Args:
+        said: what is needed, and what was found.
+        advice: what to do where all are so.
+        fields: what is missing, by the names of the one who needs it.
+    """
+
+    def __init__(self, said: str, advice: str, fields: Iterable[str], separator: str = "; ") -> None:
+        super().__init__(f"{said}{separator}{advice}")
+        self.said, self.advice, self.fields = said, advice, tuple(fields)
+
+    def within(self, place: str) -> Lacking:
+        """The same of a part of the record: `turn 2`."""
+        return Lacking(f"{place}: {self.said}", self.advice, self.fields)
+
+    def alone(self, found: Iterable[str]) -> str:
+        """What to say where others are right.
+
+        Args:
+            found: names among which a missing one may be misspelt.
+        """
+        near = {field: name for field in self.fields if (name := nearest(field, found, likeness=0.8))}
+        renamed = "".join(f"; did you mean `{field}` by `{name}`?" for field, name in near.items())
+        return f"{self.said}; others have what is needed: mend this one, or take it out{renamed}"
 
 
 def convert(
@@ -38,9 +69,23 @@ def convert(
             row = to_row(record)
         except (DataError, RecursionError) as error:
             place = getattr(records, "place", f"record {index}")
-            said = "it is nested too deep" if isinstance(error, RecursionError) else error
+            said: Any = "it is nested too deep" if isinstance(error, RecursionError) else error
+            if isinstance(error, Lacking) and (index or _any_is_right(records, to_row)):
+                said = error.alone(record)
             raise DataError(f"{place}: {said}") from error
         yield row
+
+
+def _any_is_right(records: Iterable[Record], to_row: Callable[[Record], Row]) -> bool:
+    """Whether one of the next records can be turned into a row; of a list they are the first ones again."""
+    try:
+        for record in itertools.islice(records, _COMPARED):
+            with contextlib.suppress(DataError, RecursionError):
+                to_row(record)
+                return True
+    except DataError:  # the file cannot be read further
+        pass
+    return False
 
 
 class Columns:
@@ -86,12 +131,13 @@ class Columns:
         """
         missing = [field for field in fields if self.of(field) not in record]
         if missing:
-            raise DataError(self.complaint(record, fields, missing))
+            raise self.complaint(record, fields, missing)
         return [record[self.of(field)] for field in fields]
 
-    def complaint(self, record: Record, fields: Iterable[str], missing: Iterable[str]) -> str:
+    def complaint(self, record: Record, fields: Iterable[str], missing: Iterable[str]) -> Lacking:
         """What to say about a record without fields that it needs."""
         needed = ", ".join(f"`{self.of(field)}`" for field in fields)
         found = ", ".join(f"`{name}`" for name in record) or "nothing"
         mapping = ", ".join(f"{field}: COLUMN" for field in missing)
-        return f"{self._format} needs {needed}; found {found}; map them with columns={{{mapping}}}"
+        said, advice = f"{self._format} needs {needed}; found {found}", f"map them with columns={{{mapping}}}"
+        return Lacking(said, advice, [self.of(field) for field in missing])
