@@ -44,7 +44,7 @@ FAMILIES = """
     zai-org/GLM-4.5-Air-FP8 glm4_moe                          zai-org/GLM-4.7 glm4_7
     ibm-granite/granite-3.0-8b-instruct granite3_0            ibm-granite/granite-3.3-8b-instruct granite3
     ibm-granite/granite-4.0-tiny-preview granite3             ibm-granite/granite-4.0-h-small granite4
-    tencent/Hunyuan-7B-Instruct hunyuan                       tencent/Hunyuan-4B-Instruct hunyuan_small
+    tencent/Hunyuan-7B-Instruct hunyuan_7b                    tencent/Hunyuan-4B-Instruct hunyuan_small
     IndexTeam/Index-1.9B-Chat index                           internlm/internlm2_5-7b-chat intern2
     internlm/internlm2-math-plus-7b intern2                   internlm/internlm3-8b-instruct intern2
     OpenGVLab/InternVL2_5-78B-MPO intern_vl                   OpenGVLab/InternVL3_5-8B intern_vl3
@@ -113,7 +113,8 @@ def installed() -> dict[str, type]:
 @pytest.fixture(scope="module")
 def models() -> dict[str, dict[str, str]]:
     """The repository's registry: by name the ids by hub, and the template."""
-    return yaml.load(REGISTRY.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    found: dict[str, dict[str, str]] = yaml.load(REGISTRY.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return found
 
 
 def found(installed: dict[str, type], name: str) -> str | None:
