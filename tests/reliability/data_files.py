@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import csv
+import gzip
+import io
 import json
 import logging
+import lzma
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -134,7 +139,16 @@ GOOD: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
     ),
     "labelled": ("kto", lambda i: {"prompt": f"Who {i}?", "completion": "A whale.", "label": bool(i % 2)}),
     "text": ("pretrain", lambda i: {"text": f"The tide turned {i} times.", "meta": {"url": None}}),
+    "speakers": ("sft", lambda i: {"conversation": [{"human": f"Who {i}?", "assistant": "A whale."}]}),
+    "ranked": ("dpo", lambda i: {"instruction": f"Who {i}?", "output": ["A whale.", "A boat."]}),
+    "going on": (
+        "dpo",
+        lambda i: {"messages": [{"role": "user", "content": f"Who {i}?"}], "chosen": "A whale.", "rejected": "A boat."},
+    ),
+    "flat": ("sft", lambda i: {"instruction": f"Count to {i}.", "input": "", "output": f"1 to {i}"}),
 }
+_FLAT = ("flat", "labelled")  # records that a table of text may hold
+_COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 _ODD: tuple[Any, ...] = (
     None,
     "",
@@ -214,17 +228,40 @@ class Generated:
 
 
 def generate(seed: int) -> Generated:
-    """One malformed file: JSON Lines or a list of one kind of records, in which a record or the bytes are damaged."""
+    """One malformed file: JSON Lines, a list or a table of one kind of records, also compressed, in which a record or
+    the bytes are damaged."""
     rng = random.Random(seed)
-    stage, make = GOOD[rng.choice(sorted(GOOD))]
+    kind = rng.choice(sorted(GOOD))
+    stage, make = GOOD[kind]
     count = rng.choice((1, 2, 17, 40))
     records = [make(index) for index in range(count)]
-    suffix = rng.choice((".jsonl", ".json"))
+    suffix = rng.choice((".jsonl", ".json", *((".csv", ".tsv") if kind in _FLAT else ())))
     of_bytes = rng.random() < 0.3
     if not of_bytes:
         for index in rng.sample(range(count), rng.randint(1, min(3, count))):
             records[index] = _mutated(records[index], rng)
+    text = _written(records, suffix)
+    known = None if of_bytes or suffix in (".csv", ".tsv") else count
+    compression = rng.choice(("", "", "", *_COMPRESSIONS))
+    if not compression:
+        return Generated(f"data{suffix}", _damaged(text.encode(), rng) if of_bytes else text.encode(), stage, known)
+    content = _COMPRESSIONS[compression](text.encode())
+    if of_bytes:
+        place = rng.randrange(len(content))
+        content = rng.choice((content[:place], content[:place] + bytes([rng.randrange(256)]) + content[place + 1 :]))
+    return Generated(f"data{suffix}{compression}", content, stage, known)
+
+
+def _written(records: list[dict[str, Any]], suffix: str) -> str:
+    """The text of a file; in a table, what is no text stands as JSON."""
+    if suffix in (".csv", ".tsv"):
+        sink = io.StringIO()
+        writer = csv.writer(sink, delimiter="," if suffix == ".csv" else "\t")
+        columns = list(dict.fromkeys(name for record in records for name in record))
+        writer.writerow(columns)
+        for record in records:
+            values = (record.get(name) for name in columns)
+            writer.writerow([value if isinstance(value, str) else json.dumps(value) for value in values])
+        return sink.getvalue().encode(errors="replace").decode()
     texts = [json.dumps(record, ensure_ascii=True) for record in records]
-    text = "\n".join(texts) + "\n" if suffix == ".jsonl" else "[\n" + ",\n".join(texts) + "\n]"
-    content = _damaged(text.encode(), rng) if of_bytes else text.encode()
-    return Generated(f"data{suffix}", content, stage, None if of_bytes else count)
+    return "\n".join(texts) + "\n" if suffix == ".jsonl" else "[\n" + ",\n".join(texts) + "\n]"

@@ -429,3 +429,31 @@ def test_what_the_training_data_is_made_of(tmp_path):
     assert (
         build(tmp_path, moved, streaming=True).fingerprint == build(tmp_path, moved, streaming=True).fingerprint != ""
     )
+
+
+@pytest.mark.parametrize("mix", ["concat", "interleave_over"])
+def test_sets_of_other_columns(tmp_path, mix):
+    """What only one set has is null in the others; empty lists, and nulls inside of mappings, go with numbers."""
+
+    def encode(rows, processor, template):
+        made = [json.loads(row["text"]) for row in rows]
+        return {name: [one[name] for one in made] for name in made[0]}
+
+    sets = [
+        [{"input_ids": [1, 2], "weights": [0.5, 1.0], "spans": []}, {"input_ids": [3], "weights": [], "spans": []}],
+        [{"input_ids": [4], "spans": [7]}, {"input_ids": [5], "spans": []}],
+        [{"input_ids": [6], "media": {"a": None, "b": [1]}}, {"input_ids": [7], "media": None}],
+    ]
+    files = [write(tmp_path / f"{number}.jsonl", map(json.dumps, made)) for number, made in enumerate(sets)]
+    found = build(tmp_path, *files, stage=encode, mix=mix).train.with_format(None)
+    by_first = {row["input_ids"][0]: row for row in found}
+    assert sorted(by_first) == [1, 3, 4, 5, 6, 7]
+    names = ("weights", "spans", "media", "dataset")
+    assert [[by_first[first][name] for name in names] for first in sorted(by_first)] == [
+        [[0.5, 1.0], [], None, "0"],
+        [[], [], None, "0"],
+        [None, [7], None, "1"],
+        [None, [], None, "1"],
+        [None, None, {"a": None, "b": [1]}, "2"],
+        [None, None, None, "2"],
+    ]

@@ -124,3 +124,13 @@ def test_links_in_archives_are_left_aside(tmp_path):
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     assert list(unpacked(path).iterdir()) == []
+
+
+def test_damage_that_looks_like_another_encoding(tmp_path):
+    """What a damaged byte decompresses to may be no UTF-8, before the checksum at the end tells of the damage."""
+    path = tmp_path / "a.jsonl.gz"
+    made = bytearray(gzip.compress(b'{"text": "abc"}\n', compresslevel=0, mtime=0))
+    made[made.index(b"abc")] = 0xFF
+    path.write_bytes(made)
+    with pytest.raises(DataError, match=r"a\.jsonl\.gz cannot be read: CRC check failed"):
+        list(read_records(path))

@@ -96,7 +96,11 @@ def _numbered(path: Path, sample_by: str) -> Numbered:
             else:
                 raise DataError(f"{path}: cannot read {suffix or 'a file without suffix'}\n  possible: {names()}")
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, error) from error
+        try:
+            fault = _not_utf8(path, error)
+        except compressed.ERRORS as damage:  # further on: no UTF-8 is what came out of it
+            raise DataError(f"{path} cannot be read: {damage}") from damage
+        raise fault from error
     except compressed.ERRORS as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
