@@ -98,7 +98,8 @@ def _numbered(path: Path, sample_by: str) -> Numbered:
     except UnicodeDecodeError as error:
         try:
             fault = _not_utf8(path, error)
-        except compressed.ERRORS as damage:  # further on: no UTF-8 is what came out of it
+            compressed.verify(path)
+        except compressed.ERRORS as damage:  # of which what is no UTF-8 came
             raise DataError(f"{path} cannot be read: {damage}") from damage
         raise fault from error
     except compressed.ERRORS as error:
