@@ -11,7 +11,7 @@ from tunesmith_data_datasets.encoding import Work
 from tunesmith_data_datasets.entries import Entry, Source
 from tunesmith_data_datasets.streaming import Heard, examples
 from tunesmith_library_chat.spelling import Control
-from tunesmith_library_formats import count
+from tunesmith_library_formats import Lacking, count
 
 ROWS = 137
 
@@ -70,6 +70,62 @@ def test_one_kind_of_label(tmp_path, caplog):
         stream.write(json.dumps({"text": "3", "label": True}))
     build(tmp_path, file, cache=False)
     assert "marked" not in caplog.text
+
+
+def test_one_kind_of_label_is_left(tmp_path, caplog):
+    """What counts is what the stage keeps, in other processes and from the cache too."""
+
+    def keep_odd(rows, processor, template):
+        kept = [row for row in rows if int(row["text"].split()[0]) % 2]
+        count("are even and left out", len(rows) - len(kept), lost=True)
+        return {"input_ids": [[1] for _ in kept], "label": [row["label"] for row in kept]}
+
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(json.dumps({"text": f"{n} whales", "label": n % 2 == 1}) + "\n" for n in range(ROWS)))
+    for _ in ("encoded", "from the cache"):
+        caplog.clear()
+        build(tmp_path, file, keep_odd, batch_size=10, num_proc=2)
+        assert "data a: 68 of 137 are marked desirable and none that is left undesirable, so that" in caplog.text
+    caplog.clear()
+    write(file, [2], label=True)
+    with file.open("a") as stream:
+        stream.write('{"text": "3", "label": true}\n{"text": "5", "label": false}\n')
+    build(tmp_path, file, keep_odd)
+    assert "marked" not in caplog.text
+
+
+def test_a_row_that_the_stage_cannot_use(tmp_path):
+    """One among others is to be mended, and what stands there is said; where all are so, it is another stage's."""
+
+    def labelled(rows, processor, template):
+        for row in rows:
+            if not isinstance(row["label"], bool):
+                raise Lacking("stage.mine needs rows with `label`.", "stage=other", ("label", "mark"), "\n  ")
+        return {"input_ids": [[1] for _ in rows]}
+
+    def rows_of(name, records, columns):
+        return ({"label": record.get("label", record.get("mark"))} for record in records)
+
+    def said(*labels, **options):
+        file = tmp_path / "a.jsonl"
+        file.write_text("".join(json.dumps(label) + "\n" for label in labels))
+        data = Datasets(train=[Entry(path=str(file), format="text")], cache=False, **options)
+        encoder = Encoder(labelled, None, None, "fingerprint")
+        with pytest.raises(DataError) as raised:
+            data.build_dataset(fetch=lambda path, revision: file, to_rows=rows_of, encode=encoder)
+        return str(raised.value).partition("a.jsonl, ")[2]
+
+    good, mend = {"label": True}, "others have what is needed: mend this one, or take it out"
+    needs = "stage.mine needs rows with `label`."
+    assert said(good, good, {"label": "yes"}).endswith(f'line 3: {needs}\n  its `label` is "yes"\n  {mend}')
+    assert said({"label": 0.5}, good).endswith(f"line 1: {needs}\n  its `label` is 0.5\n  {mend}")
+    assert said(good, {"mark": None}).endswith(f"line 2: {needs}\n  its `mark` is null\n  {mend}")
+    assert said(good, {"text": "a"}).endswith(f"line 2: {needs}\n  it has no `label`, but `text`\n  {mend}")
+    assert said({"label": 1}, {"label": 1}).endswith(f"line 1: {needs}\n  its `label` is 1\n  stage=other")
+    many = [good] * 60
+    assert 'line 42: stage.mine needs rows with `label`.\n  its `label` is "no"' in said(
+        *many[:41], {"label": "no"}, *many, batch_size=10, num_proc=2
+    )
 
 
 def test_rows_that_spell_control_tokens(tmp_path, caplog):

@@ -24,6 +24,7 @@ from tunesmith_library_formats import Share, Tally, count, tallying
 
 from .entries import Source
 from .reading import read_records, suffix_of
+from .unusable import PlacedRow, unusable
 
 if TYPE_CHECKING:
     import pyarrow
@@ -31,14 +32,7 @@ if TYPE_CHECKING:
 _MEDIA = ("images", "videos", "audios")
 _PROBED = 16  # rows of each data set that its cache key is made of
 _FEW_BATCHES = 4  # with fewer, no other process is started
-_LAYOUT = 2  # of the cache; to be raised when the same key would mean other files
-
-
-class PlacedRow(dict[str, Any]):
-    """A canonical row that knows where it is from."""
-
-    file: Path
-    place: str  # line 7
+_LAYOUT = 3  # of the cache; to be raised when the same key would mean other files
 
 
 @dataclass(frozen=True)
@@ -87,9 +81,7 @@ class Work:
         try:
             return self.encode(rows)
         except (DataError, RecursionError) as error:
-            said = error if isinstance(error, DataError) else "a row is nested too deep"
-            entry = f"{self.source.entry.path}, format {self.format}"
-            raise DataError(f"{self.source.key} ({entry}){self._where(rows)}: {said}") from error
+            raise unusable(self, rows, error) from error
 
     def _count_spelt(self, rows: list[Row]) -> None:
         """Count rows that spell control tokens, which are read as text."""
@@ -101,16 +93,6 @@ class Work:
                 len(found),
                 first=found[0],
             )
-
-    def _where(self, rows: list[Row]) -> str:
-        """The first row that cannot be encoded by itself, in words; nothing when each can."""
-        with tallying():
-            for row in rows:
-                try:
-                    self.encode([row])
-                except (DataError, RecursionError):
-                    return f", {row.file.name}, {row.place}" if isinstance(row, PlacedRow) else ""
-        return ""
 
     def key(self) -> str:
         """What the encoded data set depends on, as the name of its place in the cache.
@@ -142,7 +124,7 @@ def encode(work: Work, write: Callable[[Iterator[pyarrow.Table]], int]) -> tuple
     Raises: DataError when there is nothing to train on.
     """
     records = 0
-    labels = Counter[bool]()
+    labels, kept = Counter[bool](), Counter[bool]()
 
     def counted() -> Iterator[list[Row]]:
         nonlocal records
@@ -151,14 +133,33 @@ def encode(work: Work, write: Callable[[Iterator[pyarrow.Table]], int]) -> tuple
             labels.update(row["label"] for row in batch if isinstance(row.get("label"), bool))
             yield batch
 
+    def encoded(tally: Tally) -> Iterator[pyarrow.Table]:
+        for table in _encoded(counted(), work, tally):
+            labelled = table["label"].to_pylist() if "label" in table.column_names else ()
+            kept.update(label for label in labelled if isinstance(label, bool))
+            yield table
+
     with tallying() as tally:
-        examples = write(_shown(_encoded(counted(), work, tally), work.source.name))
-        if len(labels) == 1 and records > 1:
-            kind, other = ("desirable", "undesirable") if True in labels else ("undesirable", "desirable")
-            count(f"are marked {kind} and none {other}, so that there is nothing to tell apart", sum(labels.values()))
+        examples = write(_shown(encoded(tally), work.source.name))
+        if records > 1:
+            _count_kinds(labels, kept)
     if not examples:
         raise DataError(_nothing(work, records, tally))
     return records, tally
+
+
+def _count_kinds(labels: Counter[bool], kept: Counter[bool]) -> None:
+    """Count answers that are all desirable, or all undesirable.
+
+    Args:
+        labels: how many records have which label.
+        kept: how many examples have; none where the stage does not keep labels.
+    """
+    left = kept or labels
+    if len(left) == 1:
+        kind, other = ("desirable", "undesirable") if True in left else ("undesirable", "desirable")
+        none = f"none {other}" if len(labels) == 1 else f"none that is left {other}"
+        count(f"are marked {kind} and {none}, so that there is nothing to tell apart", left.total())
 
 
 def _nothing(work: Work, records: int, tally: Tally) -> str:

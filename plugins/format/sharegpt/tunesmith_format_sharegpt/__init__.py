@@ -161,7 +161,7 @@ def _speaks(turn: Mapping[str, Any], speakers: Mapping[str, str]) -> bool:
 
 def _parts(turn: Any, where: Columns, roles: Mapping[str, str]) -> list[Any]:
     """The turns that a turn holds: itself, or one for each speaker that is a key of it."""
-    speakers = SPEAKERS | roles
+    speakers = {**SPEAKERS, **roles}
     marks = ("from", "role", where.of("role_tag", "role"))
     if not isinstance(turn, Mapping) or any(mark in turn for mark in marks) or not _speaks(turn, speakers):
         return [turn]

@@ -24,25 +24,29 @@ class Lacking(DataError):
         said: what is needed, and what was found.
         advice: what to do where all are so.
         fields: what is missing, by the names of the one who needs it.
+        separator: between the first two.
     """
 
     def __init__(self, said: str, advice: str, fields: Iterable[str], separator: str = "; ") -> None:
-        super().__init__(f"{said}{separator}{advice}")
-        self.said, self.advice, self.fields = said, advice, tuple(fields)
+        super().__init__(said, advice, tuple(fields), separator)  # so that it comes whole out of other processes
+        self.said, self.advice, self.fields, self.separator = said, advice, tuple(fields), separator
+
+    def __str__(self) -> str:
+        return f"{self.said}{self.separator}{self.advice}"
 
     def within(self, place: str) -> Lacking:
         """The same of a part of the record: `turn 2`."""
         return Lacking(f"{place}: {self.said}", self.advice, self.fields)
 
-    def alone(self, found: Iterable[str]) -> str:
-        """What to say where others are right.
+    def mending(self, found: Iterable[str] = ()) -> str:
+        """What to do where others have what is needed.
 
         Args:
             found: names among which a missing one may be misspelt.
         """
         near = {field: name for field in self.fields if (name := nearest(field, found, likeness=0.8))}
         renamed = "".join(f"; did you mean `{field}` by `{name}`?" for field, name in near.items())
-        return f"{self.said}; others have what is needed: mend this one, or take it out{renamed}"
+        return f"others have what is needed: mend this one, or take it out{renamed}"
 
 
 def convert(
@@ -71,7 +75,7 @@ def convert(
             place = getattr(records, "place", f"record {index}")
             said: Any = "it is nested too deep" if isinstance(error, RecursionError) else error
             if isinstance(error, Lacking) and (index or _any_is_right(records, to_row)):
-                said = error.alone(record)
+                said = f"{error.said}; {error.mending(record)}"
             raise DataError(f"{place}: {said}") from error
         yield row
 

@@ -11,7 +11,7 @@ from tunesmith import DataError
 from tunesmith.messages import logger
 from tunesmith.traits import traits_of
 from tunesmith.types import Message, Problem, Row
-from tunesmith_library_formats import count
+from tunesmith_library_formats import Lacking, count
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -64,15 +64,16 @@ def require(row: Row, columns: Sequence[str], stage: str, advise: Advise | None 
         stage: its name, for the message.
         advise: says which stages the row would suit; None where the stage was not configured by a plan.
 
-    Raises: DataError.
+    Raises: DataError, of a row without a column Lacking.
     """
     missing = [column for column in columns if column not in row]
     if missing:
         found, advice = ", ".join(sorted(row)), advise(row) if advise else _NONE_SUITS
-        needed = missing[0]
-        if "label" in missing:  # a record may have one that says nothing, and is of other columns then
-            needed, advice = "label", f"{_LABEL}\n  {advice}"
-        raise DataError(f"stage.{stage} needs rows with `{needed}`; these have {found}.\n  {advice}")
+        if "label" not in missing:
+            raise Lacking(f"stage.{stage} needs rows with `{missing[0]}`; these have {found}.", advice, (), "\n  ")
+        # a record may have one that says nothing, and is of other columns then
+        said = f"stage.{stage} needs rows with `label`; these have {found}.\n  {_LABEL}"
+        raise Lacking(said, advice, ("label", "kto_tag"), "\n  ")
     media = [name for name in _MEDIA if row.get(name)]
     if media:
         raise DataError(f"stage.{stage} trains on text; this row has {', '.join(media)}")
