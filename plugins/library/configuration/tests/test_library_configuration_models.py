@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tunesmith_library_configuration.errors import ConfigError
-from tunesmith_library_configuration.models import find_model, known_models, with_known_model
+from tunesmith_library_configuration.models import find_model, known_models, model_with_id, with_known_model
 
 REGISTRY = """
 Tide-7B-Instruct-2507: {huggingface: sea/Tide-7B-Instruct-2507, modelscope: Sea/tide-7b, template: tide}
@@ -61,6 +61,13 @@ def test_what_is_no_known_name_stays(asked: str) -> None:
 def test_a_slip_is_told(asked: str) -> None:
     notice = f"model.path={asked}: no known model is called so; did you mean Tide-7B-Instruct-2507?"
     assert path_for(asked) == (asked, [notice])
+
+
+def test_the_model_of_an_id() -> None:
+    for address in ("sea/Tide-7B-Instruct-2507", "modelscope://Sea/tide-7b", "hf://SEA/tide-7b-instruct-2507"):
+        model = model_with_id(address)
+        assert model and model.template == "tide"
+    assert model_with_id("sea/pond2") is model_with_id("") is None
 
 
 def test_a_folder_of_that_name_is_meant() -> None:

@@ -90,6 +90,12 @@ def find_model(asked: str) -> tuple[KnownModel | None, list[str]]:
     return (models[longer[0]], []) if len(longer) == 1 else (None, longer)
 
 
+def model_with_id(address: str) -> KnownModel | None:
+    """The known model that has an id on a hub: the address without its scheme; None where none has it."""
+    sought = address.rpartition("://")[2].lower()
+    return next((model for model in known_models().values() if sought in map(str.lower, model.hubs.values())), None)
+
+
 def spelling(name: str) -> str:
     """A name as it is compared: in lower case, without hyphens and underscores."""
     return name.lower().replace("-", "").replace("_", "")

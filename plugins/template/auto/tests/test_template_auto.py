@@ -224,14 +224,34 @@ class River(FamilyTemplate):
         ("org/Sea-2", None, "sea", "by the model's name, Sea-2"),
         ("org/sea-2-River-chat", "sea", "river", "by the model's name, sea-2-River-chat"),
         ("org/lake", "sea", "sea", "by the model's type, sea"),
-        ("org/lake", "lake", "chatml", "the tokenizer has no chat template"),
+        ("org/lake", "lake", "chatml", "the tokenizer has no chat template)"),
+        ("org/sea-9", "sea", "river", "as models.yaml says of Spring; the tokenizer has no chat template)"),
+        ("hf://org/bay", "sea", "sea", "by the model's type, sea"),
+        (
+            "org/bay",
+            None,
+            "chatml",
+            "the tokenizer has no chat template, and template=tide, which conf/",
+        ),
     ],
 )
 def test_an_installed_template_where_the_tokenizer_has_none(
-    address: str, kind: str | None, name: str, why: str, tiny_bpe: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    address: str,
+    kind: str | None,
+    name: str,
+    why: str,
+    tiny_bpe: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By what installed templates say of themselves: the longest match of the name, then the type."""
+    """By a registry of models, then by what installed templates say of themselves: the longest match of the name, then
+    the type."""
     caplog.set_level(logging.INFO, "tunesmith")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf").mkdir()
+    registry = "Spring: {huggingface: org/sea-9, template: river}\nBay: {huggingface: org/bay, template: tide}\n"
+    (tmp_path / "conf" / "models.yaml").write_text(registry, encoding="utf-8")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}), encoding="utf-8")
     auto = Auto()
     auto.configured(_Installed({}))

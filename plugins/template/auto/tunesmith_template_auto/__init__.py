@@ -2,12 +2,14 @@
 
 Where an installed template of that model writes the same, it is taken: it marks what the assistant says, and knows how
 calls and thoughts are read. Else the assistant's words are found by comparing renderings. A tokenizer without template
-gets the installed one of its model, and ChatML where nobody knows the model.
+gets the installed one of its model, as a registry of models or the templates themselves say, and ChatML where nobody
+knows the model.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +22,7 @@ from tunesmith_library_chat import ChatTemplate, find_stop, own_template, tokeni
 from tunesmith_library_chat.chatml import CHATML
 from tunesmith_library_chat.detection import Detected, detect, read_facts, same_format
 from tunesmith_library_chat.thoughts import announce_empty_thoughts
+from tunesmith_library_configuration.models import model_with_id
 
 from .open_thoughts import open_thought, with_open_thought
 
@@ -68,7 +71,7 @@ class Auto:
         own, known = own_template(processor), self._known(processor, source)
         if own is None:
             if known is None:
-                announce("template", "chatml", "the tokenizer has no chat template")
+                announce("template", "chatml", "the tokenizer has no chat template" + _not_installed(source.address))
                 return CHATML
             found, template = known
             announce("template", found.name, f"{found.why}; the tokenizer has no chat template")
@@ -85,8 +88,26 @@ class Auto:
         """The installed template that says it is this model's."""
         installed = self._plan.installed("template") if self._plan else {}
         config = _config(source)
-        found = detect(installed, (source.address, str(config.get("_name_or_path") or "")), config.get("model_type"))
+        found = _registered(installed, source.address) or detect(
+            installed, (source.address, str(config.get("_name_or_path") or "")), config.get("model_type")
+        )
         return (found, found.template(processor, source)) if found else None
+
+
+def _registered(installed: Mapping[str, type], address: str) -> Detected | None:
+    """The installed template that a registry of models names for this one."""
+    model = model_with_id(address)
+    if model is None or model.template is None or model.template not in installed:
+        return None
+    return Detected(model.template, installed[model.template], f"as {model.file.name} says of {model.name}")
+
+
+def _not_installed(address: str) -> str:
+    """What an announcement adds where a registry names a template and none was found."""
+    model = model_with_id(address)
+    if model is None or model.template is None:
+        return ""
+    return f", and template={model.template}, which {model.file} names, is not installed"
 
 
 def _config(source: ModelSource) -> dict[str, Any]:
