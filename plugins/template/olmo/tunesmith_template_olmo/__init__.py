@@ -25,7 +25,6 @@ class Olmo(FamilyTemplate):
         file="olmo.jinja",
         models=(r"olmo-(1b|7b)",),
         model_types=("olmo",),
-        stop=("<|endoftext|>",),
         system=False,
         source="allenai/OLMo-7B-Instruct",
     )
@@ -40,7 +39,6 @@ class Olmo2(FamilyTemplate):
         file="olmo2.jinja",
         models=(r"olmo-?2-", r"olmoe-"),
         model_types=("olmo2",),
-        stop=("<|endoftext|>",),
         rewrites="a line break stands behind all answers but the last",
         source="allenai/OLMo-2-1124-7B-Instruct",
     )
