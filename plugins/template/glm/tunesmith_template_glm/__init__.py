@@ -107,7 +107,7 @@ class GLMZ1(ThinkingTemplate):
     traits = TemplateFacts(
         name="glmz1",
         file="glm4.jinja",
-        models=(r"glm-z1",),
+        models=(r"glm-z1(?!-rumination)",),
         stop=_STOP,
         calls=GLM4,
         thinking=Thinking(),
@@ -231,7 +231,7 @@ class GLM47(SwitchedTemplate):
         file="glm4_7.jinja",
         models=(
             r"glm-4\.7",
-            r"glm-5",
+            r"glm-5(?!\.)",
         ),
         stop=_STOP,
         calls=GLM,
@@ -288,7 +288,7 @@ class GLM53(ThinkingTemplate):
     traits = TemplateFacts(
         name="glm5_3",
         file="glm4_7.jinja",
-        models=(r"glm-5\.3",),
+        models=(r"glm-5\.3(?!-flash)",),
         stop=_STOP,
         calls=GLM,
         thinking=Thinking(),

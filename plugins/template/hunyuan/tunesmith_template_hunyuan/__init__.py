@@ -53,7 +53,7 @@ class Hunyuan(FamilyTemplate):
     traits = TemplateFacts(
         name="hunyuan",
         file="hunyuan.jinja",
-        models=(r"hunyuan", r"hy-mt.*-7b"),
+        models=(r"hunyuan(?!-?(ocr|vl|image|video|3d|world))", r"hy-mt.*-7b"),
         stop=("<|eos|>",),
         variables=_LARGE,
         aliases={"hy_dense_7b": ""},

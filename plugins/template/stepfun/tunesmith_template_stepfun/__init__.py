@@ -12,7 +12,7 @@ class Step35(ThinkingTemplate):
     traits = TemplateFacts(
         name="step3_5",
         file="step3_5.jinja",
-        models=("step-?3",),
+        models=(r"step-?3\.",),
         stop=("<|im_end|>",),
         calls=QWEN_XML,
         thinking=Thinking(),
