@@ -43,3 +43,13 @@ def test_a_folder_without_an_adapter(tmp_path):
     assert problem.message == f"stage.reference_adapter={tmp_path} holds no adapter (no adapter_config.json)."
     (tmp_path / "adapter_config.json").touch()
     assert adapter_problems(str(tmp_path), "stage.reference_adapter") == []
+
+
+def test_what_no_hub_can_have_is_a_problem(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a_b_c").mkdir()
+    (problem,) = model_problems("a b c", "model.path")
+    assert "no id of a hub" in problem.message and "did you mean ./a_b_c?" in problem.advice
+    assert len(model_problems("modelscope://org/'name'", "model.path")) == 1
+    for fine in ("org/name", "hf://org/name-1.5_x", "gpt2"):
+        assert model_problems(fine, "model.path") == []

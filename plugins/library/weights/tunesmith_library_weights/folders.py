@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from tunesmith.addresses import is_path
-from tunesmith.errors import choices
+from tunesmith.errors import choices, nearest
 from tunesmith.types import Problem, Requirement
 
 
 def model_problems(address: str | None, key: str) -> list[Problem]:
     """What is wrong with a model's address that can only be a local one, by what is there instead; [] for any other."""
-    if address is None or "://" in address or not is_path(address):
+    if address is None:
         return []
+    if "://" in address or not is_path(address):
+        return _no_id(address, key)
     folder = Path(os.path.expanduser(address))
     if not folder.is_dir():
         siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
@@ -33,6 +36,19 @@ def model_problems(address: str | None, key: str) -> list[Problem]:
     else:
         advice = choices("config.json", names, "there is")
     return [Problem(key, f"{folder} holds no config.json, so no model.", advice)]
+
+
+_OF_NO_ID = re.compile(r"[\s\"'<>|\\^`]+")
+
+
+def _no_id(address: str, key: str) -> list[Problem]:
+    """What is wrong with an address that is no id of a hub: those have no spaces and quotes."""
+    if not _OF_NO_ID.search(address):
+        return []
+    message = f"{key}={address} is no folder that is there, and no id of a hub, which has no spaces and quotes."
+    here = [entry.name for entry in Path().iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    near = nearest(address, here)
+    return [Problem(key, message, f"write it as org/name, or a folder{f'; did you mean ./{near}?' if near else ''}")]
 
 
 def adapter_problems(address: str | None, key: str) -> list[Problem]:

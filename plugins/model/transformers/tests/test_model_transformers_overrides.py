@@ -11,6 +11,7 @@ from tunesmith.traits import StageTraits
 from tunesmith.validate import structured
 from tunesmith_library_testing.parts import StubPlan, source_of
 from tunesmith_model_transformers import Transformers
+from tunesmith_model_transformers.consistency import inconsistencies
 from tunesmith_model_transformers.overrides import known_keys
 
 
@@ -47,6 +48,40 @@ def test_an_unknown_key_is_a_problem_with_the_nearest(tiny_mixtures, tmp_path) -
     assert Transformers(path="org/on-a-hub", config={"anything": 1}).check(StubPlan({})) == []
     with pytest.raises(TunesmithError, match=r"model.config.num_expert_per_tok(.|\n)*did you mean num_experts_per_tok"):
         load(folder, config={"num_expert_per_tok": 1})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        ({"num_attention_heads": 3}, "num_attention_heads"),  # 2 heads of keys
+        ({"num_key_value_heads": 3}, "num_key_value_heads"),  # 4 heads
+        ({"num_attention_heads": 8, "num_key_value_heads": 2}, None),
+        ({"hidden_size": 62}, "hidden_size"),  # 4 heads
+        ({"hidden_size": 62, "head_dim": 16}, None),
+        ({"head_dim": 5}, "head_dim"),
+        ({"head_dim": 0}, "head_dim"),
+        ({"intermediate_size": -4}, "intermediate_size"),
+        ({"pad_token_id": 5000}, "pad_token_id"),
+        ({"vocab_size": 3000, "pad_token_id": 2999}, None),
+        ({"num_experts": 4, "num_experts_per_tok": 5}, "num_experts_per_tok"),
+        ({"hidden_act": "gelu"}, None),
+    ],
+)
+def test_values_that_do_not_go_together(overrides, key) -> None:
+    written = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 512}
+    config = {**written, "rope_parameters": {"rope_theta": 1e4}, **overrides}
+    found = {str(problem.key).removeprefix("model.config.") for problem in inconsistencies(config, overrides)}
+    assert found == ({key} if key else set())
+    assert inconsistencies({**written, "num_key_value_heads": 3}, ["hidden_act"]) == [], "what was published stays"
+
+
+def test_such_values_are_problems_of_the_plan_and_errors_in_words(tiny_llama) -> None:
+    """Those that no plan can know are told with their key, where a library ends in a traceback."""
+    problems = Transformers(path=str(tiny_llama), config={"num_attention_heads": 3}).check(StubPlan({}))
+    assert {"is no multiple of" in problem.message for problem in problems} == {True}
+    for config, text in (({"hidden_act": "foo"}, "hidden_act=foo .*KeyError"), ({"head_dim": 5}, "head_dim=5 is odd")):
+        with pytest.raises(TunesmithError, match=text):
+            load(tiny_llama, config=config, initialize="random")
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,14 @@ def load_model(
     except (OSError, ValueError, ImportError) as error:
         refused = code_refused(source.path, error)
         raise TunesmithError(refused or f"{source.address}: transformers cannot load this model: {error}") from error
+    except TunesmithError:
+        raise
+    except Exception as error:  # whatever a value does to the arithmetic of a model's parts
+        if not overrides:
+            raise
+        keys = ", ".join(f"model.config.{key}={value}" for key, value in overrides.items())
+        cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise TunesmithError(f"with {keys} transformers cannot make this model: {cause}") from error
     per_sequence.watch(model.base_model)
     fit_embeddings(model, processor)
     return model

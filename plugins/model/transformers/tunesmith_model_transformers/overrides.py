@@ -14,17 +14,23 @@ from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
 from tunesmith.types import Problem
 
+from .consistency import inconsistencies, refuse_inconsistent
+
 
 def check_keys(folder: Path, overrides: Mapping[str, Any]) -> list[Problem]:
-    """A problem for each key that the model's configuration does not have; [] where the folder is not at hand."""
+    """A problem for each key that the model's configuration does not have, and for values that do not go together; []
+    where the folder is not at hand."""
     known = known_keys(folder) if overrides else set()
     if not known:
         return []
     wrong = [key for key in overrides if key not in known]
-    return [
+    unknown = [
         Problem(f"model.config.{key}", f"the model's configuration has no {key}", _there_is(key, known))
         for key in wrong
     ]
+    written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    text = written.get("text_config")
+    return unknown + inconsistencies({**(text if isinstance(text, dict) else written), **overrides}, overrides)
 
 
 def known_keys(folder: Path) -> set[str]:
@@ -63,6 +69,8 @@ def override(config: Any, overrides: Mapping[str, Any]) -> None:
         except Exception as error:  # the kinds that configurations raise have no common class
             raise TunesmithError(f"model.config.{key}={value}: {' '.join(str(error).split())}") from error
         announce(f"config.{key}", value, f"model.config, instead of {before}")
+    if overrides:
+        refuse_inconsistent(vars(config.get_text_config()), overrides)
 
 
 def _there_is(key: str, known: set[str]) -> str:

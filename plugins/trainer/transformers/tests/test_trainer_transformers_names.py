@@ -1,0 +1,51 @@
+"""Names and files that options give: mistakes are told in the plan."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import pytest
+from tunesmith_library_testing.parts import StubPlan
+from tunesmith_trainer_transformers import Transformers
+from tunesmith_trainer_transformers.names import members
+
+PLAN: dict[str, Any] = {"stage": {"sft": None}}
+
+
+def problems(plan: dict[str, Any] = PLAN, **options: Any) -> list[tuple[str, str]]:
+    found = Transformers(**options).check(plan=StubPlan(plan))
+    return [(str(problem.key), f"{problem.message} {problem.advice}") for problem in found]
+
+
+def test_they_are_those_of_transformers() -> None:
+    from transformers.trainer_utils import FSDPOption
+    from transformers.training_args import OptimizerNames
+
+    assert set(members("training_args.py", "OptimizerNames")) == {name.value for name in OptimizerNames}
+    assert set(members("trainer_utils.py", "FSDPOption")) == {name.value for name in FSDPOption}
+    assert members("training_args.py", "Nothing") == members("nothing.py", "Nothing") == ()
+
+
+def test_an_optimizer_that_is_none() -> None:
+    ((key, text),) = problems(optim="adamw_torch_fusd")
+    assert key == "trainer.optim" and "did you mean adamw_torch_fused?" in text
+    assert problems(optim="adafactor") == []
+    assert problems({**PLAN, "optimizer": {"muon": None}}, optim="nope") == [], "a plugin takes its place"
+
+
+def test_sharding_in_words_that_mean_nothing() -> None:
+    ((key, text),) = problems(fsdp="full_shrd auto_wrap")
+    assert key == "trainer.fsdp" and "there is no full_shrd." in text and "did you mean full_shard?" in text
+    assert problems(fsdp="full_shard auto_wrap") == problems(fsdp="true") == []
+
+
+def test_a_deepspeed_configuration_that_is_not_there(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "zero3.json").write_text("{}")
+    ((key, text),) = problems(deepspeed=str(tmp_path / "zero_3.json"))
+    assert key == "trainer.deepspeed" and "no such file" in text and "did you mean zero3.json?" in text
+    assert [key for key, _ in problems(deepspeed="/nope")] == ["trainer.deepspeed"]
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "deepspeed" else find(name))
+    ((_, text),) = problems(deepspeed=str(tmp_path / "zero3.json"))
+    assert "pip install deepspeed" in text
