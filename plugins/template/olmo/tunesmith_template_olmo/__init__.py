@@ -1,4 +1,4 @@
-"""The formats of the OLMo models: OLMo 1 and 2 without tools, Olmo 3 with functions as Python calls or with thoughts."""
+"""The formats of the OLMo models: OLMo 1 and 2 without tools, Olmo 3 with functions as Python calls or thoughts."""
 
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts, Thinking, ThinkingTemplate
