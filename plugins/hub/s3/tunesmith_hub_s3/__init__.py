@@ -13,8 +13,8 @@ from tunesmith.ranges import filled, path_like
 class S3:
     """Downloads `s3://bucket/folder`, or one file; what has not changed since is taken from the cache.
 
-    A download that was cut goes on, and each file is compared with the MD5 sum that the store lists, where it lists one.
-    The keys are looked for as boto3 does: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, `AWS_PROFILE`, the machine's
+    A download that was cut goes on, and each file is compared with the MD5 sum that the store lists, if it does. The
+    keys are looked for as boto3 does: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, `AWS_PROFILE`, the machine's
     role. Needs the package s3fs.
     """
 
