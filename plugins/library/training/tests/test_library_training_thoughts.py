@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,6 +69,36 @@ def test_rows_that_are_not_to_think_have_no_thoughts(tiny_bpe: Any) -> None:
             encoded = encode_conversations(rows, tiny_bpe, template, Spans(whole=True))
         assert [tiny_bpe.decode(example["input_ids"]) for example in encoded] == [text] * 2
         assert {name: share.count for name, share in tally.shares.items()} == dict.fromkeys(what, 2)
+
+
+@pytest.mark.parametrize(
+    ("written", "prompt", "said", "number"),
+    [
+        ("", "{{ '' if thinking is false else '!' }}", None, 2),  # it thinks unless it is told not to
+        ("", "{{ '' if thinking is false else '!' }}", False, 0),
+        ("", "{{ '!' if thinking else '' }}", None, 0),  # it thinks if it is told to
+        ("", "{{ '!' if thinking else '' }}", True, 2),
+        ("<think></think>", "{{ '' if thinking is false else '!' }}", None, 0),  # the thought is empty, and not trained
+    ],
+)
+def test_answers_at_once_of_a_model_that_is_asked_to_think(
+    written: str, prompt: str, said: bool | None, number: int, tiny_bpe: Any
+) -> None:
+    """They teach a hybrid model not to think, and are counted."""
+    jinja = (
+        "{% for message in messages %}[{{ message.role }}]{% if message.role == 'assistant' %}{% generation %}"
+        "{{ '<think>' ~ message.reasoning ~ '</think>' if message.reasoning else 'EMPTY' }}{{ message.content }}"
+        "{% endgeneration %}{% else %}{{ message.content }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}PROMPT{% endif %}"
+    ).replace("PROMPT", prompt)
+    template = ChatTemplate("hybrid", jinja.replace("EMPTY", written), ("</s>",), thinking=Thinking(switch="thinking"))
+    template = replace(template, train_empty_thought=False).bind(tiny_bpe)
+    chats = [ASK, PLAIN], [ASK, APART], [ASK, APART, ASK, PLAIN]
+    rows = [{"messages": chat, "enable_thinking": said} for chat in chats]
+    with tallying() as tally:
+        encode_conversations(rows, tiny_bpe, template, Spans())
+    counts = [share.count for what, share in tally.shares.items() if what.startswith("answer without a thought")]
+    assert counts == [number] * bool(number)
 
 
 def test_without_a_tally_it_is_said_once(tiny_bpe: Any, caplog: Any) -> None:

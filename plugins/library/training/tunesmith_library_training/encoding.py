@@ -24,6 +24,10 @@ _NOT_ASKED = "lose the thought of their last answer, which the template writes w
 _EARLIER_THOUGHT = (
     "lose the thoughts of earlier answers, which the template leaves out as it does when the model is asked"
 )
+_UNTHOUGHT = (
+    "answer without a thought where the model is asked to think, which teaches it not to; "
+    "enable_thinking=false, of the run or in a column, asks it not to"
+)
 _SWITCHED_OFF = "lose their thoughts, for enable_thinking=false says that the model does not think"
 _NO_SWITCH = "say with enable_thinking whether to think, which the template has no switch for"
 
@@ -78,6 +82,7 @@ def _count_lost_thoughts(rows: Sequence[Row], rendered: Sequence[Rendered], temp
     those that say whether to think to a template that is not asked."""
     switched = 0 if template.switches_thinking else sum(bool(variables_of(row)) for row in rows)
     losses = {_LAST_THOUGHT: 0, _NOT_ASKED: 0, _EARLIER_THOUGHT: 0, _SWITCHED_OFF: 0, _NO_SWITCH: switched}
+    losses[_UNTHOUGHT] = _answers_at_once(rows, rendered, template)
     for row, item in zip(rows, rendered, strict=True):
         answers = [message for message in row["messages"] if message["role"] == "assistant"]
         lost = [(thought := _thought_of(message)) != "" and thought not in item.text for message in answers]
@@ -90,6 +95,33 @@ def _count_lost_thoughts(rows: Sequence[Row], rendered: Sequence[Rendered], temp
     for what, number in losses.items():
         if number and not count(what, number):
             _warn_of_thoughts(template.name, what)
+
+
+def _answers_at_once(rows: Sequence[Row], rendered: Sequence[Rendered], template: ChatTemplate) -> int:
+    """The rows whose answer begins where a thought was asked for, without an empty one before it."""
+    if template.thinking is None or template.thinking.switch is None:
+        return 0
+    unasked, close, number = _thinks_unasked(template), template.thinking.close.strip(), 0
+    for row, item in zip(rows, rendered, strict=True):
+        asked = _asked_to_think(template, row)
+        if (unasked if asked is None else asked) and item.spans and not _thought_of(row["messages"][-1]):
+            last = item.spans[-1]
+            begins = item.text[: last.start].rstrip().endswith(close) or close in item.text[last.start : last.end]
+            number += not begins and last.message == len(row["messages"]) - 1
+    return number
+
+
+def _thinks_unasked(template: ChatTemplate) -> bool:
+    """Whether a model thinks to which nothing is said of it: the prompt is that of one which is told to."""
+    asked: list[Message] = [{"role": "user", "content": "Why?"}]
+    try:
+        plain, told, not_to = (
+            template.render(asked, add_generation_prompt=True, enable_thinking=value).text
+            for value in (None, True, False)
+        )
+    except DataError:
+        return False
+    return plain == told != not_to
 
 
 def _asked_to_think(template: ChatTemplate, row: Row) -> bool | None:
