@@ -1,4 +1,4 @@
-"""A command: `tunesmith data show CONFIG`, the examples that a run would train on."""
+"""Commands about data: `tunesmith data show CONFIG`, and `check`, `convert`, `stats`, `sample`, `list` of data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tunesmith import plugin
 
 @plugin
 class Data:
-    """Show the examples that a run would train on."""
+    """Show the examples that a run would train on; check, convert, count and sample data sets."""
 
     def command(self) -> Any:
         """The click command; what it needs is imported when it is called."""
@@ -19,10 +19,11 @@ class Data:
 
         @click.group("data", cls=Group)
         def command() -> None:
-            """Show the examples that a run would train on, as the model will see them.
+            """Show the examples that a run would train on; check, convert, count and sample data sets.
 
             \b
             tunesmith data show my.yaml -n 10
+            tunesmith data check train.json
             """
 
         @command.command("show", cls=ConfigCommand)
@@ -44,4 +45,8 @@ class Data:
             processor, splits = encoded(config, overrides)
             print_examples(processor, splits, count, Console(soft_wrap=True, highlight=False))
 
+        from tunesmith_command_data.commands import COMMANDS
+
+        for one in COMMANDS:
+            command.add_command(one)
         return command

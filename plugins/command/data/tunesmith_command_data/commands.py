@@ -1,0 +1,109 @@
+"""The commands that look at data sets before a stage encodes them: check, convert, stats, sample, list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+words = click.argument("words", nargs=-1, required=True, metavar="DATA... [KEY=VALUE]...")
+tokenizer = click.option("--tokenizer", "--model", metavar="MODEL", help="Count tokens of this model, not characters.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command("check")
+@words
+@click.option("--eval", "held_out", multiple=True, metavar="DATA", help="Is measured on: no row may be in the others.")
+@click.option("--benchmark", multiple=True, metavar="DATA", help="The same, whatever its columns; not checked itself.")
+@tokenizer
+@click.option("--max-length", type=click.IntRange(min=1), help="How long rows may be: in tokens, or in characters.")
+@click.option("--only", multiple=True, metavar="CHECK", help="This check alone; may be repeated.")
+@click.option("--ignore", multiple=True, metavar="CHECK", help="Not this check; may be repeated.")
+@click.option("--show", type=click.IntRange(min=0), default=5, show_default=True, help="Findings of each check.")
+@click.option("--fix", "out", type=click.Path(path_type=Path), metavar="OUT", help="Write the rows without them here.")
+@as_json
+@click.pass_context
+def check(context: click.Context, words: tuple[str, ...], as_json: bool, show: int, **options: Any) -> None:
+    """Look for what is wrong with training data.
+
+    DATA are files, folders, patterns, hub addresses or known names, and what is written as KEY=VALUE is said of each:
+    format=alpaca, columns.prompt=question, split=test. The exit code is 1 where there are errors.
+
+    With --fix, rows with errors and rows that are there twice are left out, and secrets and personal data are masked.
+
+    \b
+    tunesmith data check train.json --eval test.json --tokenizer Qwen/Qwen3-4B --max-length 4096
+    """
+    from tunesmith_command_data import checking
+
+    lengths = checking.standard_lengths(options["tokenizer"], options["max_length"])
+    chosen, ignored = options["only"], options["ignore"]
+    linter = checking.lint(words, options["held_out"], options["benchmark"], lengths, chosen, ignored)
+    checking.report(linter, as_json, show)
+    if options["out"]:
+        checking.fix(linter, words, options["out"])
+    context.exit(1 if linter.errors else 0)
+
+
+@click.command("convert")
+@click.argument("data")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("words", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--to", "format", required=True, metavar="FORMAT", help="alpaca, openai, sharegpt, text, or another's.")
+@click.pass_context
+def convert(context: click.Context, data: str, out: Path, words: tuple[str, ...], format: str) -> None:
+    """Write a data set in another format, as .jsonl or .json, also with .gz.
+
+    Rows that the format has no place for are counted and left out, and the exit code is 1 then.
+
+    \b
+    tunesmith data convert alpaca.json chat.jsonl --to openai
+    """
+    from tunesmith_command_data import converting
+
+    context.exit(1 if converting.convert([data, *words], out, format) else 0)
+
+
+@click.command("stats")
+@words
+@tokenizer
+@as_json
+def stats(words: tuple[str, ...], tokenizer: str | None, as_json: bool) -> None:
+    """Count rows, messages, answers, calls, media, labels, languages and lengths.
+
+    \b
+    tunesmith data stats train.json --tokenizer Qwen/Qwen3-4B
+    """
+    from tunesmith_command_data import converting
+    from tunesmith_command_data.inputs import measuring
+
+    converting.stats(words, measuring(tokenizer), as_json)
+
+
+@click.command("sample")
+@words
+@click.option("-n", "--count", type=click.IntRange(min=1), default=3, show_default=True, help="How many rows.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another one draws other rows.")
+@as_json
+def sample(words: tuple[str, ...], count: int, seed: int, as_json: bool) -> None:
+    """Print rows drawn at random, in canonical form.
+
+    \b
+    tunesmith data sample train.json -n 5
+    """
+    from tunesmith_command_data import converting
+
+    converting.sample(words, count, seed, as_json)
+
+
+@click.command("list")
+@click.option("--registry", default="conf/datasets.yaml", show_default=True, help="The file of named data sets.")
+def listed(registry: str) -> None:
+    """List the data sets that are known by name."""
+    from tunesmith_command_data import converting
+
+    converting.known(registry)
+
+
+COMMANDS = (check, convert, stats, sample, listed)

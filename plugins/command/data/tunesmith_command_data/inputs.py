@@ -1,0 +1,57 @@
+"""Which data sets the words of a command line name, and what is counted of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tunesmith import TunesmithError
+from tunesmith.assemble import assemble
+from tunesmith.compose import compose
+from tunesmith.pipeline import model_source
+from tunesmith_library_chat import tokenizer_of
+from tunesmith_library_linting import Measure, Take, TooLong, read_set
+
+
+def entries_of(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Paths, and what is said of all of them: `train.json format=alpaca columns.prompt=question`.
+
+    Raises: TunesmithError when there is no path.
+    """
+    from omegaconf import OmegaConf
+
+    paths = [word for word in words if "=" not in word]
+    if not paths:
+        raise TunesmithError("no data set is named\n  write a file, a folder, a pattern, a hub address or a known name")
+    options = OmegaConf.to_container(OmegaConf.from_dotlist([word for word in words if "=" in word]))
+    assert isinstance(options, dict)
+    return paths, {str(name): value for name, value in options.items()}
+
+
+def named(paths: Iterable[str]) -> dict[str, str]:
+    """Paths by the name that they are given in what is printed: the last part, or all of it where two have the same."""
+    listed = list(dict.fromkeys(paths))
+    lasts = [path.rstrip("/").rsplit("/", 1)[-1] for path in listed]
+    return {last if lasts.count(last) == 1 else path: path for last, path in zip(lasts, listed, strict=True)}
+
+
+def read(path: str, name: str, options: Mapping[str, Any], take: Take, raw: bool = False) -> str:
+    """Read one data set, see `read_set`."""
+    return read_set({**options, "path": path}, name, take, raw=raw)
+
+
+def measuring(tokenizer: str | None, most: int | None = None) -> TooLong:
+    """What measures rows: in tokens where there is a tokenizer, else in characters."""
+    return TooLong(most=most) if tokenizer is None else TooLong("tokens", _tokens(tokenizer), most)
+
+
+def _tokens(path: str) -> Measure:
+    run = assemble(compose({"model": {"path": path}}), "load")
+    tokenizer = tokenizer_of(run.hook.load_processor(source=model_source(run, training=False)))
+
+    def count(texts: Sequence[str]) -> list[int]:
+        if not texts:
+            return []
+        return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+
+    return count
