@@ -145,9 +145,9 @@ os.wait()
 {ending}
 """
     began = time.monotonic()
-    assert passed(program, "assert f(2) == 4", 1.0, isolation) == (ending != "while True: pass")
-    assert time.monotonic() - began < 4
-    while time.monotonic() - began < 5 and running(word):
+    assert passed(program, "assert f(2) == 4", 3.0, isolation) == (ending != "while True: pass")
+    assert time.monotonic() - began < 30
+    while time.monotonic() - began < 30 and running(word):
         time.sleep(0.02)  # the kernel takes a moment
     assert not running(word)
 
