@@ -13,7 +13,7 @@ from tunesmith_library_training.ends import end_problems
         (3, 9.0, "steps=3: the run has done 4 steps already"),
         (4, 0.5, None),  # its result is saved
         (9, 0.5, None),
-        (-1, 1.0, "epochs=1: the run has done 1.5 epochs already"),
+        (-1, 1.0, "epochs=1.0: the run has done 1.5 epochs already"),
         (-1, 1.5, None),
         (3, None, "steps=3: the run has done 4 steps already"),
     ],

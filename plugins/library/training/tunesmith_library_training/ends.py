@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,14 +23,15 @@ def end_problems(plan: Plan, steps: tuple[str, int], epochs: tuple[str, float] |
     """
     if plan.resumed is None:
         return []
-    if steps[1] > 0 or epochs is None:
-        (key, end), done, unit = steps, float(plan.resumed.name.rpartition("-")[2]), "steps"
-    else:
-        (key, end), done, unit = epochs, _epochs(plan.resumed), "epochs"
+    chosen: tuple[str, float] = steps if steps[1] > 0 or epochs is None else epochs
+    in_steps = chosen is steps
+    done = float(plan.resumed.name.rpartition("-")[2]) if in_steps else _epochs(plan.resumed)
+    (key, end), unit = chosen, "steps" if in_steps else "epochs"
     if not 0 < end < done:
         return []
-    message = f"{key}={end:g}: the run has done {done:g} {unit} already, as {plan.resumed} has it."
-    advice = f"{key}={done:g} saves what it holds, more goes on; what ends earlier is a new run: output_dir=FOLDER"
+    enough = f"{done:.0f}" if in_steps else f"{math.ceil(done * 10_000) / 10_000:g}"
+    message = f"{key}={end}: the run has done {enough} {unit} already, as {plan.resumed} has it."
+    advice = f"{key}={enough} saves what it holds, more goes on; what ends earlier is a new run: output_dir=FOLDER"
     return [Problem(key, message, advice)]
 
 

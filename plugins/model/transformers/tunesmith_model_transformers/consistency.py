@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from tunesmith import TunesmithError
 from tunesmith.types import Problem
@@ -80,9 +80,9 @@ def _together(config: Mapping[str, Any], changed: Collection[str]) -> Iterator[t
         yield "head_dim", message, f"possible: {size - 1 or 2}, {size + 1}"
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: Any) -> TypeGuard[int]:
     return type(value) is int
 
 
-def _is_size(value: Any) -> bool:
+def _is_size(value: Any) -> TypeGuard[int]:
     return type(value) is int and value > 0

@@ -29,7 +29,7 @@ def name_problems(options: Transformers, plan: Plan) -> list[Problem]:
     if wrong and (options.fsdp or "").lower() not in ("true", "false"):
         message = f"trainer.fsdp={options.fsdp}: there is no {wrong[0]}."
         found.append(Problem("trainer.fsdp", message, choices(wrong[0], modes)))
-    return [*found, *_deepspeed(options.deepspeed)]
+    return found if options.fsdp else [*found, *_deepspeed(options.deepspeed)]  # they exclude each other
 
 
 def _deepspeed(path: str | None) -> list[Problem]:
