@@ -1,6 +1,8 @@
 """What is said before anything heavy is imported: registry, missing files, formats, columns, options."""
 
 import json
+import shlex
+import sys
 
 import pytest
 from tunesmith import DataError, hookimpl, plugin
@@ -93,6 +95,15 @@ def test_missing_files():
     assert "files that can be read: .json" in one("./*.parquet").advice
 
 
+def test_what_is_there_and_holds_no_data(place):
+    (place / "alpaca2.json").mkdir()
+    advice = one("alpaca2.json").advice
+    assert "in alpaca2.json: nothing to read\nalpaca2.json is a folder without data" in advice
+    assert "did you mean" not in advice, "the path is right"
+    (place / "link.json").symlink_to("gone.json")
+    assert "link.json is a link to gone.json, where nothing is" in one("link.json").advice
+
+
 def test_missing_folder_that_looks_like_a_hub_address(place):
     (place / "data" / "train").mkdir(parents=True)
     problem = one({"path": "data/trian", "format": "text"})
@@ -130,6 +141,32 @@ def test_unknown_format():
     for said in (problem.advice, one("org/name").advice):  # a data set on a hub cannot be looked at
         assert said.endswith("what each installed format reads:\n  alpaca  instruction, output\n  text    Plain text.")
     assert "(none is installed)" in one("qa.json", formats=Catalog.of({})).advice
+
+
+RECORDS = [{"instruction": f"a{n}", "output": f"b{n}"} for n in range(3)]
+UNKNOWN = [{"q": f"a{n}", "a": f"b{n}"} for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("records", "content", "said"),
+    [
+        (RECORDS, {"data": RECORDS}, "one mapping, whose `data` is a list of 3 mappings, which are its records"),
+        (RECORDS, {"version": "1", "sets": {"train": RECORDS}}, "whose `sets.train` is a list of 3 mappings"),
+        (RECORDS, {record["output"]: record for record in RECORDS}, "one mapping of 3 mappings by names"),
+        (UNKNOWN, {k: [r[k] for r in UNKNOWN] for k in "qa"}, "one mapping of 2 columns with 3 values each"),
+        (UNKNOWN, {k: {str(n): r[k] for n, r in enumerate(UNKNOWN)} for k in "qa"}, "2 columns with 3 values each"),
+    ],
+)
+def test_records_inside_of_one_value(place, monkeypatch, records, content, said):
+    """The command that is advised writes the records, whether a format was told or not."""
+    (place / "in side.json").write_text(json.dumps(content))
+    for format in ("auto", "alpaca"):
+        problem = one({"path": "in side.json", "format": format})
+        assert said in problem.message and "COLUMN" not in f"{problem.message}{problem.advice}"
+        program, source, target = shlex.split(problem.advice.partition("python -c ")[2])
+        monkeypatch.setattr(sys, "argv", ["-c", source, target])
+        exec(program, {})
+        assert json.loads((place / target).read_text()) == records
 
 
 def test_formats_that_a_record_looks_like_equally_much(place):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from tunesmith_library_formats.detection import shapes_of
 
 from .detecting import Told, first_file, first_records, format_of, in_words, listed, look_at, peek
 from .entries import Source
+from .layouts import layout_of
 from .reading import is_data_file, names
 
 if TYPE_CHECKING:
@@ -75,9 +77,13 @@ def _problems_of_files(source: Source, plan: Plan) -> Iterator[Problem]:
         yield Problem(key, f"{key}: {first_file(source)} has no records.", "leave it out")
     elif told.name is None:
         found = ", ".join(name if name.strip() else repr(name) for name in records[0]) or "nothing"
+        message = f"{key}: {source.entry.path} is of no known format; found: {found}."
+        laid_out = layout_of(records, first_file(source))
+        if laid_out:
+            yield Problem(key, f"{message}\n{laid_out.said}", laid_out.advice)
+            return
         advice = f"write {key}.format=NAME and say with {key}.columns where its fields are"
         advice += f"\n{listed(plan.installed('format'))}"
-        message = f"{key}: {source.entry.path} is of no known format; found: {found}."
         yield Problem(f"{key}.format", "\n".join([message, *_nearly(source, plan, records)]), advice)
     else:
         yield from _tied(source, told)
@@ -126,21 +132,29 @@ def _problems_of_records(source: Source, name: str, plan: Plan, records: list[di
         looks = look_at(records[0], source, lambda: plan.installed("format")).name
         if looks and looks != name:
             advice += f"\nits records look like {looks}: {key}.format={looks}"
+        laid_out = layout_of(records, file)
+        if laid_out and (
+            laid_out.inner is None or look_at(laid_out.inner, source, lambda: plan.installed("format")).name
+        ):
+            message, advice = f"{message.partition('; map them')[0]}\n{laid_out.said}", laid_out.advice
         yield Problem(f"{key}.columns", f"{key}: {first_file(source)}: {message}", advice.strip())
 
 
 def _missing(source: Source, more: str = "") -> Problem:
     """There is no such file: what there is in its folder."""
     path = Path(source.base).expanduser()
-    folder = path if source.pattern else path.parent
+    folder = path if source.pattern or path.is_dir() else path.parent
     lines = [more] if more else []
+    if path.is_symlink() and not path.exists():
+        lines.append(f"{path} is a link to {os.readlink(path)}, where nothing is")
     if not folder.is_dir():
         lines.append(f"there is no folder {folder} (looked from {Path.cwd()})")
     else:
         there = sorted(item.name for item in folder.iterdir() if item.is_dir() or is_data_file(item))
-        near = nearest(path.name, [name for name in there if name != path.name])
+        near = None if path.is_dir() else nearest(path.name, [name for name in there if name != path.name])
         listed = ", ".join(there[:10]) + (", …" if len(there) > 10 else "")
         lines.append(f"in {folder}: {listed or 'nothing to read'}" + (f"   did you mean {near}?" if near else ""))
         if path.is_dir():
-            lines.append(f"{path} is a folder without files that can be read: {names()}")
+            what = f"no file in {path} fits {source.pattern}" if source.pattern else f"{path} is a folder without data"
+            lines.append(f"{what}; files that can be read: {names()}")
     return Problem(f"{source.key}.path", f"{source.key}: no data at {source.entry.path}.", "\n".join(lines))

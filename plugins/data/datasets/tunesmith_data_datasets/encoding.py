@@ -81,7 +81,7 @@ class Work:
         try:
             return self.encode(rows)
         except (DataError, RecursionError) as error:
-            raise unusable(self, rows, error) from error
+            raise unusable(self.source, self.format, self.encode, rows, error) from error
 
     def _count_spelt(self, rows: list[Row]) -> None:
         """Count rows that spell control tokens, which are read as text."""

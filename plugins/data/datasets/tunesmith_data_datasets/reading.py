@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ from .json_values import json_records, place
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 _JSON, _TABLES, _ARROW = SUFFIXES[:3], SUFFIXES[3:5], SUFFIXES[6:]
+_SEPARATORS = ("\t", ";", "|", ",")  # of columns, those that are seldom in a name first
+_SUFFIX_OF = {",": ".csv", "\t": ".tsv"}
 _MAGIC = {**compressed.MAGIC, b"PAR1": "Parquet", b"ARROW1": "Arrow", b"PK": "a zip archive"}
 
 Numbered = Iterator[tuple[int, dict[str, Any]]]
@@ -151,6 +154,7 @@ def _csv_records(stream: TextIO, path: Path, suffix: str) -> Numbered:
         columns = next(filter(None, reader), [])
         last = reader.line_num
         _refuse_repeated(columns, path)
+        _refuse_separator(columns, path, reader.dialect.delimiter)
         while (values := next(reader, None)) is not None:
             last, line = reader.line_num, last + 1
             if len(values) > len(columns):
@@ -170,6 +174,23 @@ def _refuse_repeated(columns: list[str], path: Path) -> None:
     for name in columns:
         if columns.count(name) > 1:
             raise DataError(f"{path} has {columns.count(name)} columns with the name {shorten(name)!r}\n  rename them")
+
+
+def _refuse_separator(columns: list[str], path: Path, separator: str) -> None:
+    """Raises: DataError for a single column whose name is that of several, which something else separates."""
+    other = next((mark for mark in _SEPARATORS if mark in columns[0]), None) if len(columns) == 1 else None
+    if other is None or other == separator:
+        return
+    names = ", ".join(name.strip() for name in columns[0].split(other))
+    said = f"{path} has a single column, {shorten(columns[0])!r}: its columns {names} are separated by {other!r}"
+    if other in _SUFFIX_OF:
+        raise DataError(f"{said}\n  give the file a name that ends in {_SUFFIX_OF[other]}")
+    program = f"import csv, sys; csv.writer(sys.stdout).writerows(csv.reader(sys.stdin, delimiter={other!r}))"
+    rewritten = shlex.quote(f"{path.stem}_comma.csv")
+    raise DataError(
+        f"{said}, and not by {separator!r}; write commas instead:\n"
+        f"  python -c {shlex.quote(program)} < {shlex.quote(str(path))} > {rewritten}"
+    )
 
 
 def _arrow_records(path: Path) -> Iterator[dict[str, Any]]:

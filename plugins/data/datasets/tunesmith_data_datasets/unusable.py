@@ -6,16 +6,14 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunesmith import DataError
-from tunesmith.types import Row
+from tunesmith.types import Encoder, Row
 from tunesmith_library_formats import Lacking, shorten, tallying
 
+from .entries import Source
 from .reading import read_records
-
-if TYPE_CHECKING:
-    from .encoding import Work
 
 _COMPARED = 20  # rows behind the first bad one that are tried, to see whether others can be used
 
@@ -27,51 +25,51 @@ class PlacedRow(dict[str, Any]):
     place: str  # line 7
 
 
-def unusable(work: Work, rows: Sequence[Row], error: Exception) -> DataError:
+def unusable(source: Source, format: str, encode: Encoder, rows: Sequence[Row], error: Exception) -> DataError:
     """The error of rows that cannot be encoded: it names the entry, the first such row and its place.
 
     Args:
         error: that of all rows together.
     """
     with tallying():
-        faults = ((index, found) for index, row in enumerate(rows) if (found := _fault(work, row)))
+        faults = ((index, found) for index, row in enumerate(rows) if (found := _fault(encode, row)))
         index, error = next(faults, (None, error))
-        others = index is not None and (index > 0 or any(not _fault(work, row) for row in rows[1 : 1 + _COMPARED]))
+        others = index is not None and (index > 0 or any(not _fault(encode, row) for row in rows[1 : 1 + _COMPARED]))
     said = str(error) if isinstance(error, DataError) else "a row is nested too deep"
     where = ""
     row = None if index is None else rows[index]
     if isinstance(row, PlacedRow):
         where = f", {row.file.name}, {row.place}"
     if isinstance(error, Lacking):
-        there = _found(work, row, error.fields) if isinstance(row, PlacedRow) else ""
+        there = _found(source, row, error.fields) if isinstance(row, PlacedRow) else ""
         said = "\n  ".join(filter(None, [error.said, there, error.mending() if others else error.advice]))
-    entry = f"{work.source.entry.path}, format {work.format}"
-    return DataError(f"{work.source.key} ({entry}){where}: {said}")
+    entry = f"{source.entry.path}, format {format}"
+    return DataError(f"{source.key} ({entry}){where}: {said}")
 
 
-def _fault(work: Work, row: Row) -> Exception | None:
+def _fault(encode: Encoder, row: Row) -> Exception | None:
     """Why a row cannot be encoded by itself; None when it can."""
     try:
-        work.encode([row])
+        encode([row])
     except (DataError, RecursionError) as error:
         return error
     return None
 
 
-def _found(work: Work, row: PlacedRow, fields: Sequence[str]) -> str:
+def _found(source: Source, row: PlacedRow, fields: Sequence[str]) -> str:
     """What a row's record has under the names of fields that the row lacks, in words; "" where nothing is asked."""
-    record = _record_of(work, row)
+    record = _record_of(source, row)
     if not fields or record is None:
         return ""
-    names = [work.source.entry.columns.get(field, field) for field in fields]
+    names = [source.entry.columns.get(field, field) for field in fields]
     there = [f"its `{name}` is {_in_words(record[name])}" for name in names if name in record]
     columns = ", ".join(f"`{name}`" for name in record)
     return ", ".join(there) or f"it has no `{names[0]}`, but {columns}"
 
 
-def _record_of(work: Work, row: PlacedRow) -> Mapping[str, Any] | None:
+def _record_of(source: Source, row: PlacedRow) -> Mapping[str, Any] | None:
     """The record of a row, read once more."""
-    records = read_records(row.file, work.source.entry.sample_by)
+    records = read_records(row.file, source.entry.sample_by)
     with contextlib.suppress(DataError), tallying():
         for record in records:
             if records.place == row.place:

@@ -10,6 +10,9 @@ from tunesmith_library_configuration.errors import TunesmithError, choices, near
         ("lroa", ["lora", "oft"], "lora"),
         ("LoRA", ["lora", "oft"], "lora"),
         ("hf_model", ["HF_Model", "x"], "HF_Model"),
+        ("dir.json", ["dpo_missr.jsonl", "kto_two.jsonl", "mir.csv", "dr.json"], "dr.json"),  # by their stems
+        ("train.json", ["train.csv", "train.jsonl", "test.json"], "train.jsonl"),
+        ("loop.json", ["kto_two.jsonl", "poll.json.gz"], None),
         *(("xyz", ["lora"], None), ("", ["a"], None), ("a", [], None)),
     ],
 )

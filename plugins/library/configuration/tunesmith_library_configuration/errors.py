@@ -2,10 +2,12 @@
 
 import contextlib
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 
 _LISTED = 12  # names that a message lists at most
 _LISTED_BESIDE_NEAREST = 5  # of a longer list, when one of the names is likely meant
+_SUFFIX = re.compile(r"(?<=.)(\.(jsonl?|ndjson|csv|tsv|txt|parquet|arrow|ya?ml|py|gz|bz2|xz|zst|zip|tar|tgz))+$")
 
 
 class TunesmithError(Exception):
@@ -21,9 +23,16 @@ class OptionsError(TunesmithError):
 
 
 def nearest(asked: str, possible: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The member of `possible` that looks most like `asked`, in any case of letters; None when nothing does."""
-    names = {name.lower(): name for name in possible}
-    matches = difflib.get_close_matches(asked.lower(), names, n=1, cutoff=likeness)
+    """The member of `possible` that looks most like `asked`, in any case of letters; None when nothing does.
+
+    What files have in common by their suffix makes them no more alike.
+    """
+    names: dict[str, str] = {}
+    for name in possible:
+        stem = _stem(name)
+        if stem not in names or _likeness(asked, name) > _likeness(asked, names[stem]):
+            names[stem] = name
+    matches = difflib.get_close_matches(_stem(asked), names, n=1, cutoff=likeness)
     return names[matches[0]] if matches else None
 
 
@@ -39,6 +48,10 @@ def choices(asked: str, possible: Iterable[str], label: str = "possible") -> str
         names = [*sorted(names, key=lambda name: -_likeness(asked, name))[:shown], "…"]
     line = f"{label}: {', '.join(names) or 'nothing'}"
     return f"{line}   did you mean {near}?" if near else line
+
+
+def _stem(name: str) -> str:
+    return _SUFFIX.sub("", name.lower())
 
 
 def _likeness(asked: str, name: str) -> float:
