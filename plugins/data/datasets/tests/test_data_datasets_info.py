@@ -1,8 +1,10 @@
 """LLaMA-Factory's `dataset_info.json` as a registry: what each key of it becomes, and where it is found."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
+from tunesmith_data_datasets.checking import problems_of
 from tunesmith_data_datasets.dataset_info import is_dataset_info, translate
 from tunesmith_data_datasets.entries import Entry, read_registry, resolve
 
@@ -110,3 +112,10 @@ def test_what_datasets_writes_under_that_name():
     assert not is_dataset_info({"citation": "", "features": {"text": {"dtype": "string"}}, "splits": {}})
     assert not is_dataset_info({})
     assert is_dataset_info(INFO)
+
+
+def test_a_slip_is_told_with_the_names_there():
+    source, _ = entry_of("data/idnetity", registry="conf/datasets.yaml")
+    (problem,) = problems_of(source, SimpleNamespace(installed=lambda kind: {}), "local")
+    assert "data/dataset_info.json names others: " in problem.advice
+    assert "did you mean identity?" in problem.advice

@@ -13,8 +13,9 @@ from tunesmith.traits import traits_of
 from tunesmith.types import Problem
 from tunesmith_library_formats.detection import shapes_of
 
+from .dataset_info import beside
 from .detecting import Told, first_file, first_records, format_of, in_words, listed, look_at, peek
-from .entries import Source
+from .entries import Source, names_in
 from .layouts import layout_of
 from .reading import is_data_file, names
 
@@ -157,4 +158,7 @@ def _missing(source: Source, more: str = "") -> Problem:
         if path.is_dir():
             what = f"no file in {path} fits {source.pattern}" if source.pattern else f"{path} is a folder without data"
             lines.append(f"{what}; files that can be read: {names()}")
+    info = beside(source.entry.path)
+    if info is not None:
+        lines.append(f"{info} names others: {choices(path.name, names_in(info))}")
     return Problem(f"{source.key}.path", f"{source.key}: no data at {source.entry.path}.", "\n".join(lines))

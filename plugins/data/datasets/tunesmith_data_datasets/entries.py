@@ -132,15 +132,19 @@ def resolve(entry: Entry, key: str, registry: Registry, file: str) -> tuple[Sour
 
 def _beside(path: str, registry: Registry, file: str) -> tuple[str, Registry, str]:
     """The name, the registry and its file, where a `dataset_info.json` knows what the registry does not."""
-    found = beside(path)
-    if found is None:
+    found, name = beside(path), path.rsplit("/", 1)[-1]
+    if found is None or name not in names_in(found):
         return path, registry, file
-    name = path.rsplit("/", 1)[-1]
+    return name, read_registry(str(found)), str(found)
+
+
+def names_in(info: Path) -> list[str]:
+    """The data sets that a `dataset_info.json` names; none in one that is another program's, or damaged."""
     try:
-        known = read_registry(str(found))
-    except ConfigError:  # another program's, or damaged: nobody asked for it
-        return path, registry, file
-    return (name, known, str(found)) if name in known else (path, registry, file)
+        known = read_registry(str(info))
+        return [name for name, values in known.items() if isinstance(values, Mapping) and "path" in values]
+    except ConfigError:  # nobody asked for it
+        return []
 
 
 def _registered(name: str, registry: Registry, file: str) -> tuple[Entry | None, list[Problem]]:
