@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from tunesmith.cli import cli
+from tunesmith_library_linting import Item, read_set
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 THINGS = "river bridge lantern orchard compass violin glacier harbour meadow telescope kettle pigeon marble thunder "
@@ -64,7 +65,7 @@ def question(seed: int, answer: str, **beside: Any) -> dict[str, Any]:
 
 
 def changed(row: dict[str, Any], old: str, new: str) -> dict[str, Any]:
-    made = json.loads(json.dumps(row).replace(old, new))
+    made: dict[str, Any] = json.loads(json.dumps(row).replace(old, new))
     assert made != row
     return made
 
@@ -124,7 +125,7 @@ FAULTS: Sequence[tuple[str, dict[str, Any]]] = [
     ("personal", question(33, "My card is 4539 1488 0343 6467, if you need it.")),
     ("personal", question(34, "Send it to DE89 3704 0044 0532 0130 00, please.")),
 ]
-PAIRS = [
+PAIRS: Sequence[tuple[str, dict[str, Any]]] = [
     ("same_answers", {"prompt": "What is it?", "chosen": passage(40), "rejected": f"{passage(40)} "}),
     ("empty", {"prompt": "What is that?", "chosen": "", "rejected": passage(41)}),
     ("role_order", {"prompt": [user("What?"), said("That.")], "chosen": passage(42), "rejected": passage(43)}),
@@ -146,10 +147,12 @@ def seeded(tmp_path: Path) -> tuple[list[str], dict[tuple[str, int | None], str]
         rows.insert(122 - len(FAULTS) + 2 * number, row)  # between good ones, behind what they are copies of
     for check, row in FAULTS:
         expected["train.jsonl", rows.index(row, 60 if row == good(1) else 0) + 1] = check
-    pairs = [{"prompt": f"What about {n}?", "chosen": passage(n), "rejected": passage(n + 1)} for n in range(60, 80, 2)]
-    for check, row in PAIRS:
-        pairs.append(row)
-        expected["pairs.jsonl", len(pairs)] = check
+    pairs: list[dict[str, Any]] = []
+    for n in range(60, 80, 2):
+        pairs.append({"prompt": f"What about {n}?", "chosen": passage(n), "rejected": passage(n + 1)})
+    for fault, pair in PAIRS:
+        pairs.append(pair)
+        expected["pairs.jsonl", len(pairs)] = fault
     labels = [{"prompt": f"What of {n}?", "completion": passage(n), "label": n != 200} for n in range(200, 220)]
     expected["labels.jsonl", None] = "labels"
     words = [
@@ -182,11 +185,12 @@ def test_every_seeded_fault_is_found_at_its_row_and_nothing_else(seeded: Any) ->
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_on_the_demo_sets_the_only_error_is_one(tmp_path: Path) -> None:
+def test_on_the_demo_sets_the_only_error_is_one() -> None:
     """A call with a list for a number, which stands in the file so; the rest are warnings."""
-    names = ("alpaca_en_demo", "alpaca_zh_demo", "dpo_en_demo", "glaive_toolcall_en_demo", "kto_en_demo", "mllm_demo")
-    names += ("mllm_audio_demo", "mllm_video_demo", "mllm_video_audio_demo", "identity")
-    files = [*(f"{name}.json" for name in names), "reason_tool_use_demo_50.jsonl", "c4_demo.jsonl", "wiki_demo.txt"]
+    names = ["alpaca_en", "alpaca_zh", "dpo_en", "glaive_toolcall_en", "kto_en", "mllm"]
+    names += ["mllm_audio", "mllm_video", "mllm_video_audio"]
+    files = [*(f"{name}_demo.json" for name in names), "identity.json", "reason_tool_use_demo_50.jsonl"]
+    files += ["c4_demo.jsonl", "wiki_demo.txt"]
     code, report = check(*(str(SHARED / file) for file in files))
     errors = [one for one in report["findings"] if one["severity"] == "error"]
     assert [(one["data"], one["row"], one["check"]) for one in errors] == [
@@ -198,6 +202,60 @@ def test_on_the_demo_sets_the_only_error_is_one(tmp_path: Path) -> None:
     assert {data: about["rows"] for data, about in report["sets"].items()} == {
         file: _records(SHARED / file) for file in files
     }
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["alpaca", "openai", "sharegpt"])
+def test_a_converted_set_has_the_rows_that_it_had(tmp_path: Path, format: str) -> None:
+    for name in ("alpaca_en", "dpo_en", "glaive_toolcall_en", "kto_en", "mllm"):
+        before, after = rows_of(SHARED / f"{name}_demo.json"), tmp_path / f"{name}.jsonl"
+        done = CliRunner().invoke(
+            cli, ["data", "convert", str(SHARED / f"{name}_demo.json"), str(after), "--to", format]
+        )
+        calls_tools = format == "alpaca" and name == "glaive_toolcall_en"  # for which Alpaca's records have no place
+        assert done.exit_code == (1 if calls_tools else 0), done.output
+        if calls_tools:
+            before = [row for row in before if not any("tool_calls" in message for message in row["messages"])]
+        assert rows_of(after, format=format) == [_here(row) for row in before]
+
+
+def _here(row: Any) -> Any:
+    """A row whose images are named so that they are found from elsewhere."""
+    return row | {"images": [str(SHARED / image) for image in row["images"]]} if "images" in row else row
+
+
+def rows_of(path: Path, **options: Any) -> list[Any]:
+    items: list[Item] = []
+    assert read_set({"path": str(path), **options}, "a", items.extend) == ""
+    return [item.content for item in items]
+
+
+def test_a_format_of_ones_own_is_linted_too(tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(OWN, encoding="utf-8")
+    data = write(tmp_path / "a.jsonl", [{"q": "Who?", "a": "Me."}, {"q": "What?", "a": 3}, {"q": "Why?", "a": ""}])
+    code, report = check(data, f"format={own}:Own")
+    assert [(one["row"], one["check"]) for one in report["findings"]] == [(2, "format"), (3, "empty")]
+    assert code == 1
+
+
+OWN = """
+from tunesmith import DataError, hookimpl, plugin
+
+@plugin
+class Own:
+    \"\"\"`q` and `a`.\"\"\"
+
+    @hookimpl
+    def to_rows(self, records):
+        for record in records:
+            if not isinstance(record["a"], str):
+                raise DataError(f"{records.place}: `a` is no text")
+            yield {"messages": [
+                {"role": "user", "content": record["q"]}, {"role": "assistant", "content": record["a"]}
+            ]}
+"""
 
 
 def _records(path: Path) -> int:

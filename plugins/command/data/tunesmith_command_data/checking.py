@@ -13,7 +13,7 @@ from tunesmith.cli.tables import print_table
 from tunesmith_library_linting import Leaks, Lengths, Linter, TooLong, mended, where
 
 from .inputs import entries_of, measuring, named, read
-from .outputs import writing
+from .outputs import with_media, writing
 
 _WIDTH = 40  # characters of the longest bar
 
@@ -60,7 +60,7 @@ def fix(linter: Linter, words: Sequence[str], out: Path) -> None:
         raise TunesmithError(f"--fix writes one data set, and {len(paths)} are named\n  call it once for each")
     ((name, path),) = named(paths).items()
     with writing(out) as write:
-        done, take = mended(linter, write)
+        done, take = mended(linter, lambda item, record: write(with_media(record, item.file, out)))
         fault = read(path, name, options, take)
     click.echo(f"{out}: {done.kept:,} of {linter.rows[name]:,} rows", err=True)
     for what, counts in (

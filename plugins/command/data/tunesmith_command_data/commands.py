@@ -23,8 +23,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--show", type=click.IntRange(min=0), default=5, show_default=True, help="Findings of each check.")
 @click.option("--fix", "out", type=click.Path(path_type=Path), metavar="OUT", help="Write the rows without them here.")
 @as_json
-@click.pass_context
-def check(context: click.Context, words: tuple[str, ...], as_json: bool, show: int, **options: Any) -> None:
+def check(words: tuple[str, ...], as_json: bool, show: int, **options: Any) -> None:
     """Look for what is wrong with training data.
 
     DATA are files, folders, patterns, hub addresses or known names, and what is written as KEY=VALUE is said of each:
@@ -43,7 +42,7 @@ def check(context: click.Context, words: tuple[str, ...], as_json: bool, show: i
     checking.report(linter, as_json, show)
     if options["out"]:
         checking.fix(linter, words, options["out"])
-    context.exit(1 if linter.errors else 0)
+    click.get_current_context().exit(1 if linter.errors else 0)
 
 
 @click.command("convert")

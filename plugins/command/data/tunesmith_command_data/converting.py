@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from tunesmith.cli.tables import print_table
 from tunesmith.errors import choices
 from tunesmith_library_configuration.reading import read_yaml
 from tunesmith_library_configuration.recipes import find_recipe
-from tunesmith_library_formats import tallying
+from tunesmith_library_formats import Share, Tally, tallying
 from tunesmith_library_formats.writing import WRITERS
 from tunesmith_library_linting import Item, TooLong
 from tunesmith_library_linting.statistics import Statistics
 
 from .inputs import entries_of, named, read
-from .outputs import writing
+from .outputs import with_media, writing
 
 _WIDTH = 300  # characters of a message that is shown
 
@@ -35,34 +36,47 @@ def convert(words: Sequence[str], out: Path, format: str) -> int:
     paths, options = entries_of(words)
     if len(paths) > 1:
         raise TunesmithError(f"one data set is converted at a time, and {len(paths)} are named: {', '.join(paths)}")
-    to_record, ((name, path),) = writer_of(format), named(paths).items()
-    written, left_out, first = 0, 0, ""
-
-    with writing(out) as write, tallying() as tally:
-
-        def take(items: Sequence[Item]) -> None:
-            nonlocal written, left_out, first
-            for item in items:
-                try:
-                    if item.content is None:
-                        raise DataError(item.fault)
-                    record = to_record(item.content)
-                except DataError as error:
-                    left_out += 1
-                    first = first or f"row {item.row} ({item.place}): {error}"
-                    continue
-                write(record)
-                written += 1
-
-        fault = read(path, name, options, take)
+    ((name, path),) = named(paths).items()
+    made = _Conversion(writer_of(format), out)
+    with writing(out) as made.write:
+        fault = read(path, name, options, made.take)
         if fault:
             raise DataError(f"{path}: {fault}")
-    click.echo(f"{out}: {written:,} records of {format}")
-    if left_out:
-        click.echo(f"  {left_out:,} of {written + left_out:,} rows are left out; the first is {first}", err=True)
-    for share in tally.shares.values():
-        click.echo(f"  {share.of(written)}", err=True)
-    return left_out
+    click.echo(f"{out}: {made.written:,} records of {format}")
+    if made.left_out:
+        total = made.written + made.left_out
+        click.echo(f"  {made.left_out:,} of {total:,} rows are left out; the first is {made.first}", err=True)
+    for share in made.tally.shares.values():
+        click.echo(f"  {share.of(made.written)}", err=True)
+    return made.left_out
+
+
+@dataclass
+class _Conversion:
+    """Rows on their way to another format."""
+
+    to_record: Callable[[Any], dict[str, Any]]
+    out: Path
+    write: Callable[[Mapping[str, Any]], None] = print
+    written: int = 0
+    left_out: int = 0
+    first: str = ""  # the first row that is left out, and why
+    tally: Tally = field(default_factory=Tally)  # of rows that lose something
+
+    def take(self, items: Sequence[Item]) -> None:
+        for item in items:
+            try:
+                if item.content is None:
+                    raise DataError(item.fault)
+                with tallying() as of_row:
+                    record = self.to_record(item.content)
+            except DataError as error:
+                self.left_out += 1
+                self.first = self.first or f"row {item.row} ({item.place}): {error}"
+                continue
+            self.write(with_media(record, item.file, self.out))
+            self.written += 1
+            self.tally.add(Share(what, 1, first=f"row {item.row}") for what in of_row.shares)
 
 
 def writer_of(format: str) -> Callable[[Any], dict[str, Any]]:

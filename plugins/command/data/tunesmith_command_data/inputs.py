@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tunesmith import TunesmithError
@@ -46,12 +47,34 @@ def measuring(tokenizer: str | None, most: int | None = None) -> TooLong:
 
 
 def _tokens(path: str) -> Measure:
+    """Counts tokens of a text, without those that a template adds.
+
+    A tokenizer that is here is read by itself; a model's on a hub as a run reads it.
+    """
+    here = Path(path).expanduser()
+    file = here / "tokenizer.json" if here.is_dir() else here
+    if file.is_file() and file.suffix == ".json":
+        return _tokens_of_file(file)
     run = assemble(compose({"model": {"path": path}}), "load")
     tokenizer = tokenizer_of(run.hook.load_processor(source=model_source(run, training=False)))
 
     def count(texts: Sequence[str]) -> list[int]:
-        if not texts:
-            return []
-        return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+        return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]] if texts else []
+
+    return count
+
+
+def _tokens_of_file(file: Path) -> Measure:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # of no class of its own
+        raise TunesmithError(f"{file} is no tokenizer: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+
+    def count(texts: Sequence[str]) -> list[int]:
+        return [len(made.ids) for made in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     return count

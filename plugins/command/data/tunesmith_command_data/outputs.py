@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from tunesmith import DataError, TunesmithError
 from tunesmith.files import replacing
+from tunesmith_library_formats import MEDIA
 
 _POSSIBLE = ".jsonl, .json, .jsonl.gz, .json.gz"
 
@@ -30,6 +31,24 @@ def writing(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     opened: Any = gzip.open if path.suffix == ".gz" else open
     with replacing(path) as draft, opened(draft, "wt", encoding="utf-8", newline="\n") as stream:
         yield from _records(stream, path, listed=suffixes[0] == ".json")
+
+
+def with_media(record: Mapping[str, Any], file: Path | None, out: Path) -> Mapping[str, Any]:
+    """A record whose media, which are looked for beside its file, are also found from the file that is written."""
+    if file is None or file.parent.resolve() == out.parent.resolve():
+        return record
+    moved = {}
+    for name in MEDIA:
+        given = record.get(name)
+        if isinstance(given, str | list):
+            paths = [given] if isinstance(given, str) else given
+            made = [str((file.parent / path).resolve()) if _is_beside(path, file) else path for path in paths]
+            moved[name] = made[0] if isinstance(given, str) else made
+    return {**record, **moved} if moved else record
+
+
+def _is_beside(path: Any, file: Path) -> bool:
+    return isinstance(path, str) and bool(path) and (file.parent / path).is_file()
 
 
 def _records(stream: TextIO, path: Path, listed: bool) -> Iterator[Callable[[Mapping[str, Any]], None]]:

@@ -201,7 +201,7 @@ def test_mending_leaves_out_errors_and_copies_and_masks_secrets() -> None:
     linter.look(items(*rows))
     linter.finish()
     written: list[Any] = []
-    done, take = mended(linter, written.append)
+    done, take = mended(linter, lambda _, record: written.append(record))
     take(items(*rows))
     assert written == [rows[0], chat("Key?", "[AWS key]"), rows[4]]
     assert (done.kept, dict(done.left_out), dict(done.masked), dict(done.as_they_are)) == (

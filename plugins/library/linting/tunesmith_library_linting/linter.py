@@ -120,7 +120,7 @@ class Linter:
             )
             for (severity, check), found in grouped.items()
         ]
-        return sorted(made, key=lambda summary: (SEVERITIES.index(summary.severity), -summary.findings))  # type: ignore[arg-type]
+        return sorted(made, key=lambda summary: (SEVERITIES.index(summary.severity), -summary.findings))
 
     def to_json(self) -> dict[str, Any]:
         """The whole report."""

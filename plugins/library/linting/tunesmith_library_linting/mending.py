@@ -26,7 +26,7 @@ class Mended:
 
 
 def mended(
-    linter: Linter, write: Callable[[Mapping[str, Any]], None]
+    linter: Linter, write: Callable[[Item, Mapping[str, Any]], None]
 ) -> tuple[Mended, Callable[[Sequence[Item]], None]]:
     """What to do with the records of a set that was checked, when it is read again.
 
@@ -35,7 +35,7 @@ def mended(
 
     Args:
         linter: has seen the set.
-        write: is given the records that stay, as they stood in the file.
+        write: is given those that stay, and their records as they stood in the file, or masked.
     """
     by_row: dict[tuple[str, int], list[Finding]] = {}
     for finding in linter.findings:
@@ -56,7 +56,7 @@ def mended(
             done.masked.update(masking)
             done.as_they_are.update(names - set(masking))
             done.kept += 1
-            write(masked(item.record, _patterns(masking)) if masking else item.record)
+            write(item, masked(item.record, _patterns(masking)) if masking else item.record)
 
     return done, take
 

@@ -90,7 +90,7 @@ class _Reader:
             self._number += noted.number - seen
             seen = noted.number
             fault = "" if self._raw else row.get(_FAULT, "")
-            content = None if fault or self._raw else row
+            content = None if fault or self._raw else dict(row)
             self._items.append(Item(self._name, self._number, noted.place, noted.path, noted.record, content, fault))
             if len(self._items) == _BATCH:
                 self.flush()
