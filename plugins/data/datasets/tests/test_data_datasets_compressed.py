@@ -53,6 +53,7 @@ def test_compressed(tmp_path, suffix):
 
 
 def write_archive(path, files):
+    path.parent.mkdir(exist_ok=True)
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in files.items():
@@ -134,3 +135,10 @@ def test_damage_that_looks_like_another_encoding(tmp_path):
     path.write_bytes(made)
     with pytest.raises(DataError, match=r"a\.jsonl\.gz cannot be read: CRC check failed"):
         list(read_records(path))
+
+
+def test_a_folder_of_archives(tmp_path):
+    for split in ("test", "train"):
+        write_archive(tmp_path / "set" / f"{split}.zip", {"a.jsonl": json.dumps({"text": split}).encode()})
+    assert texts(tmp_path / "set") == ["train"]
+    assert texts(tmp_path / "set", split="test") == ["test"]

@@ -314,3 +314,21 @@ def test_a_hub_set_of_twelve_splits(folder):
         files_of(folder)
     with pytest.raises(DataError, match=r"no split test_stf\n.*did you mean test_sft"):
         files_of(folder, split="test_stf")
+
+
+def test_files_of_a_folder_that_are_left_out_are_named(folder, caplog):
+    """A folder is read as files of one kind; the others are said. A README leaves out on purpose."""
+    for name in ("a.jsonl", "b.jsonl", "c.csv", ".d.csv", "dataset_info.json"):
+        (folder / name).write_text("{}")
+    assert files_of(folder) == ["a.jsonl", "b.jsonl"]
+    assert f"data.train[0]: 1 files in {folder} are left out: c.csv; name them by a path" in caplog.text
+    caplog.clear()
+    (folder / "README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files: a.jsonl\n---\n")
+    assert files_of(folder) == ["a.jsonl"] and "left out" not in caplog.text
+
+
+def test_a_folder_of_names_in_capitals(folder):
+    (folder / "A.JSONL").write_text('{"text": "x"}')
+    assert files_of(folder) == ["A.JSONL"]
+    with pytest.raises(DataError, match="cannot be read as a data set"):
+        files_of(folder, split="test")

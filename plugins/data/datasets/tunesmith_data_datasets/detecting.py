@@ -14,7 +14,7 @@ from .entries import Entry, Source
 from .reading import Records, is_data_file, read_records
 
 _PEEKED = 20  # records
-_METADATA = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}  # beside saved data sets
+METADATA = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}  # beside saved data sets
 
 Formats = Callable[[], Mapping[str, type]]
 """The classes of the installed formats by name, which are imported when they are asked for."""
@@ -74,11 +74,12 @@ def first_file(source: Source) -> Path | None:
         return None
     split = source.entry.split or "train"
     for pattern in [source.pattern] if source.pattern else ["*", "**/*"]:
-        found = [path for path in base.glob(pattern) if is_data_file(path) and path.name not in _METADATA]
+        found = [path for path in base.glob(pattern) if source.pattern or not path.name.startswith(".")]
+        found = [path for path in found if is_data_file(path) and path.name not in METADATA]
         archives = [] if found else sorted(path for path in base.glob(pattern) if is_archive(path))
         if archives:
-            base = unpacked(archives[0])
-            found = [path for path in base.rglob("*") if is_data_file(path) and path.name not in _METADATA]
+            base = unpacked(min(archives, key=lambda path: (split not in path.name, path)))
+            found = [path for path in base.rglob("*") if is_data_file(path) and path.name not in METADATA]
         if found:
             return min(found, key=lambda path: (split not in str(path.relative_to(base)), path))
     return None

@@ -14,6 +14,7 @@ from tunesmith.types import Fetch
 from tunesmith_library_configuration.files import digest
 
 from .archives import is_archive, unpacked
+from .detecting import METADATA
 from .entries import Source
 from .reading import is_data_file, names
 
@@ -76,9 +77,36 @@ def _files_of_folder(folder: Path, source: Source) -> list[Path]:
     try:
         builder = datasets.load_dataset_builder(str(folder), name=entry.subset)
     except (ValueError, OSError, RuntimeError) as error:
+        files = _data_files(folder)
+        if files and entry.subset is None and entry.split in (None, "train"):  # named in capitals, say
+            return files
         raise DataError(f"{source.key}: {folder} cannot be read as a data set: {error}") from error
     splits = {str(split): list(files) for split, files in (builder.config.data_files or {}).items()}
+    if builder.config.name == "default" and "data_files:" not in _card(folder):
+        _say_left_out(source, folder, [file for files in splits.values() for file in files])
     return [Path(file) for file in splits[_split(source, list(splits))]]
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """The data files in a folder, at any depth, without hidden ones."""
+    found = (path for path in folder.rglob("*") if is_data_file(path) and path.name not in METADATA)
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _card(folder: Path) -> str:
+    """The README of a data set, which may say what belongs to it."""
+    card = folder / "README.md"
+    return card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+
+
+def _say_left_out(source: Source, folder: Path, taken: list[str]) -> None:
+    """Warn of data files that are in no split: a folder is read as files of one kind, the one that most of them are."""
+    known = {Path(file).resolve() for file in taken}
+    others = [str(path.relative_to(folder)) for path in _data_files(folder) if path.resolve() not in known]
+    if others:
+        named = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
+        advice = f"name them by a path or pattern of their own, such as {folder}/*{Path(others[0]).suffix}"
+        logger.warning("%s: %d files in %s are left out: %s; %s", source.key, len(others), folder, named, advice)
 
 
 def _saved_folder(folder: Path, source: Source) -> Path | None:
