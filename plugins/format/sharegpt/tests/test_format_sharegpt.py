@@ -161,6 +161,7 @@ def test_real_messages(real_files: Path, name):
             [{"system": "Brief.", "input": "Hi", "output": "Hello"}],
             [{"role": "system", "content": "Brief."}, ASK, ANSWER],
         ),
+        ([{"Human": "Hi", "Assistant": "Hello"}], [ASK, ANSWER]),
         ([ASK, ANSWER], [ASK, ANSWER]),
         ([HUMAN, GPT], [ASK, ANSWER]),
         (json.dumps([{"human": "Hi", "assistant": "Hello"}]), [ASK, ANSWER]),
@@ -182,5 +183,10 @@ def test_speakers_by_tag_and_what_stands_beside_them():
     assert [(share.count, share.first) for share in tally.shares.values()] == [(1, "`score`")]
     assert not ShareGPT.looks_like({"conversation": "a talk"})
     assert not ShareGPT.looks_like({"conversation": [{"topic": "tea", "human": 3}]})
+    assert row({"conversation": {"human": "Hi", "assistant": "Hello"}}) == {"messages": [ASK, ANSWER]}
+    with pytest.raises(DataError, match="nobody says anything"):
+        row({"conversation": [{"human": None, "assistant": None}]})
+    with pytest.raises(DataError, match="turn 1: `assistant` must be text, found 3"):
+        row({"conversation": [{"human": "Hi", "assistant": "Hello"}, {"human": "Hi", "assistant": 3}]})
     with pytest.raises(DataError, match="turn 0: needs `role` and `content`; found `topic`"):
         row({"conversation": [{"topic": "tea"}]})

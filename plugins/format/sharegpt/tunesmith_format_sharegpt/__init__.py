@@ -56,6 +56,7 @@ TAGS = {
     "function_tag": FUNCTION_CALL,
 }
 SPEAKERS = ROLES | {"input": "user", "output": "assistant", "bot": "assistant"}
+SPEAKERS |= {name.capitalize(): role for name, role in SPEAKERS.items()}
 """Keys of a turn that holds what each has said: `{"human": …, "assistant": …}`."""
 _ORDER = ("system", "user", "tool", FUNCTION_CALL, "assistant")  # of what one such turn holds: Arrow may sort its keys
 _CONVERSATIONS = ("conversations", "conversation", "messages")
@@ -135,6 +136,7 @@ def _lacks_one(chosen: Any, rejected: Any, messages: Sequence[Message]) -> bool:
 
 def _conversation(turns: Any, where: Columns, roles: Mapping[str, str]) -> list[Message]:
     turns = parse_json(turns, "the conversation")
+    turns = [turns] if isinstance(turns, Mapping) else turns
     if not turns or not isinstance(turns, list):
         raise DataError(f"a conversation must be a list of turns, found {shorten(turns)}")
     messages: list[Message] = []
@@ -150,6 +152,8 @@ def _conversation(turns: Any, where: Columns, roles: Mapping[str, str]) -> list[
                 messages[-1] |= {key: value for key, value in message.items() if key not in ("role", "content")}
             else:
                 messages.append(message)
+    if not messages:
+        raise DataError(f"nobody says anything in the conversation {shorten(turns)}")
     return messages
 
 
@@ -163,8 +167,11 @@ def _parts(turn: Any, where: Columns, roles: Mapping[str, str]) -> list[Any]:
     """The turns that a turn holds: itself, or one for each speaker that is a key of it."""
     speakers = {**SPEAKERS, **roles}
     marks = ("from", "role", where.of("role_tag", "role"))
-    if not isinstance(turn, Mapping) or any(mark in turn for mark in marks) or not _speaks(turn, speakers):
+    if not isinstance(turn, Mapping) or any(mark in turn for mark in marks) or not speakers.keys() & turn.keys():
         return [turn]
+    wrong = [key for key in turn if key in speakers and not isinstance(turn[key], str | None)]
+    if wrong:
+        raise DataError(f"`{wrong[0]}` must be text, found {shorten(turn[wrong[0]])}")
     beside = [key for key, value in turn.items() if key not in speakers and value is not None]
     if beside:
         count("have something beside what the speakers of a turn say, which is left aside", first=f"`{beside[0]}`")
