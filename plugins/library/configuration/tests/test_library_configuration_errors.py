@@ -12,6 +12,8 @@ from tunesmith_library_configuration.errors import TunesmithError, choices, near
         ("hf_model", ["HF_Model", "x"], "HF_Model"),
         ("dir.json", ["dpo_missr.jsonl", "kto_two.jsonl", "mir.csv", "dr.json"], "dr.json"),  # by their stems
         ("train.json", ["train.csv", "train.jsonl", "test.json"], "train.jsonl"),
+        ("elsewhere/sft.yaml", ["base.yaml", "sft.yaml"], "sft.yaml"),
+        ("data/en/a.yaml", ["conf/a.yaml", "data/de/a.yaml"], "data/de/a.yaml"),
         ("loop.json", ["kto_two.jsonl", "poll.json.gz"], None),
         *(("xyz", ["lora"], None), ("", ["a"], None), ("a", [], None)),
     ],

@@ -25,7 +25,7 @@ class OptionsError(TunesmithError):
 def nearest(asked: str, possible: Iterable[str], likeness: float = 0.6) -> str | None:
     """The member of `possible` that looks most like `asked`, in any case of letters; None when nothing does.
 
-    What files have in common by their suffix makes them no more alike.
+    What files have in common by their suffix makes them no more alike, and their folders make them no less.
     """
     names: dict[str, str] = {}
     for name in possible:
@@ -51,7 +51,9 @@ def choices(asked: str, possible: Iterable[str], label: str = "possible") -> str
 
 
 def _stem(name: str) -> str:
-    return _SUFFIX.sub("", name.lower())
+    """A name to compare: that of a file without its folders and suffix."""
+    stem, files = _SUFFIX.subn("", name.lower())
+    return stem.rpartition("/")[2] if files else stem
 
 
 def _likeness(asked: str, name: str) -> float:
