@@ -124,7 +124,7 @@ def test_a_file_that_ends_in_the_middle_is_checked_up_to_there(data: Path) -> No
     report = json.loads(out)
     assert report["sets"]["a.jsonl"]["rows"] == 5
     assert [one["message"].partition(", ")[2] for one in report["findings"] if one["row"] is None] == [
-        "line 6: no JSON"
+        "line 6: no JSON; the 5 rows before it were checked, the rest was not"
     ]
     assert code == 1
 

@@ -86,8 +86,10 @@ class Linter:
                 self.findings += [finding for finding in check.look(items) if finding.check in counted]
 
     def failed(self, data: str, fault: str) -> None:
-        """Note that a set could not be read, or not to its end."""
-        self.findings.append(Finding("format", "error", fault, data))
+        """Note that a set could not be read, or not to its end: what was not seen is not vouched for."""
+        seen = self.rows[data]
+        unseen = f"the {seen:,} rows before it were checked, the rest was not" if seen else "no row of it was checked"
+        self.findings.append(Finding("format", "error", f"{fault}; {unseen}", data))
 
     def finish(self) -> None:
         """Add what only all records together tell, and sort what was found by set and row."""

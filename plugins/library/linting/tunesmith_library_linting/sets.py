@@ -7,6 +7,7 @@ the format says of it is kept.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tunesmith.catalog import Catalog, Entry
 from tunesmith.compose import compose
 from tunesmith.messages import logger
 from tunesmith.planning import refuse, report
-from tunesmith.types import Encoder, Row
+from tunesmith.types import Encoder, Problem, Row
 
 from .findings import Item
 
@@ -66,11 +67,18 @@ def _assembled(entry: Mapping[str, Any], catalog: Catalog) -> Assembly | str:
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors and all(str(problem.key) == _ENTRY for problem in errors):
         return "\n".join(problem.message.replace(f"{_ENTRY}: ", "", 1) for problem in errors)
-    refuse(problems, plan.origins)
+    refuse([_in_words_of_the_call(problem) for problem in problems], plan.origins)
     for warning in problems:
         logger.warning(report([warning], plan.origins))
     manager.hook.configured(plan=plan)
     return Assembly(plan, manager)
+
+
+def _in_words_of_the_call(problem: Problem) -> Problem:
+    """A problem without the key of a configuration, for there is none: `write format=NAME`."""
+    named = re.sub(rf"{re.escape(_ENTRY)}={{path: (.*), format: NAME}}", r"\1 format=NAME", problem.advice)
+    named = named.replace(f"{_ENTRY}.", "")
+    return Problem("", problem.message.replace(f"{_ENTRY}: ", "").replace(f"{_ENTRY}.", ""), named, problem.severity)
 
 
 class _Reader:
