@@ -104,7 +104,7 @@ class DeepSeekR10528(ThinkingTemplate):
         stop=_STOP,
         calls=DEEPSEEK_3,
         thinking=Thinking(),
-        variables={"opened": "", "thinks": True},
+        variables={"opened": "", "thinks": True, "asks": True},
         rewrites=_LAST,
         source="deepseek-ai/DeepSeek-R1-0528",
     )
