@@ -108,6 +108,8 @@ ERRORS: list[tuple[str, str | bytes, str, str]] = [
     ("a.json", gzip.compress(b"[]", mtime=0), "pretrain", r"a\.json is no text but gzip"),
     ("a.json.gz", b"[]", "pretrain", r"a\.json\.gz cannot be read: Not a gzipped file"),
     ("a.json.gz", gzip.compress(b'[{"text": "a"}]', mtime=0)[:-9], "pretrain", r"a\.json\.gz cannot be read"),
+    ("a.zip", b"PK", "pretrain", r"a\.zip cannot be unpacked: File is not a zip file"),
+    ("a.tgz", gzip.compress(b"a" * 600, mtime=0), "pretrain", r"a\.tgz cannot be unpacked"),
     ("a.parquet", b"PAR1", "pretrain", r"a\.parquet cannot be read"),
     ("a.csv", "text,text\na,b\n", "pretrain", r"a\.csv has 2 columns with the name 'text'"),
     ("a.csv", "text\na,b\n", "pretrain", r"a\.csv, line 2: more values than the 1 columns"),

@@ -13,6 +13,7 @@ import pyarrow
 import pytest
 from tunesmith import DataError
 from tunesmith_data_datasets.archives import unpacked
+from tunesmith_data_datasets.checking import problems_of
 from tunesmith_data_datasets.detecting import first_file
 from tunesmith_data_datasets.entries import Entry, Source
 from tunesmith_data_datasets.locating import find_files
@@ -142,3 +143,9 @@ def test_a_folder_of_archives(tmp_path):
         write_archive(tmp_path / "set" / f"{split}.zip", {"a.jsonl": json.dumps({"text": split}).encode()})
     assert texts(tmp_path / "set") == ["train"]
     assert texts(tmp_path / "set", split="test") == ["test"]
+
+
+def test_an_archive_without_data(tmp_path):
+    write_archive(tmp_path / "a.zip", {"notes.docx": b"x"})
+    (problem,) = problems_of(source_of(tmp_path / "a.zip"), None, "local")
+    assert "a.zip is an archive without data" in problem.advice and f"in {tmp_path}: a.zip" in problem.advice

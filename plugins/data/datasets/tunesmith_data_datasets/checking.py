@@ -13,6 +13,7 @@ from tunesmith.traits import traits_of
 from tunesmith.types import Problem
 from tunesmith_library_formats.detection import shapes_of
 
+from .archives import is_archive
 from .dataset_info import beside
 from .detecting import Told, first_file, first_records, format_of, in_words, listed, look_at, peek
 from .entries import Source, names_in
@@ -64,10 +65,10 @@ def stream_problems(options: Datasets, plan: Plan) -> list[Problem]:
 
 def _problems_of_files(source: Source, plan: Plan) -> Iterator[Problem]:
     key = source.key
-    if first_file(source) is None:
-        yield _missing(source)
-        return
     try:
+        if first_file(source) is None:
+            yield _missing(source)
+            return
         records = first_records(source)
         told = format_of(source, lambda: plan.installed("format"))
     except DataError as error:
@@ -151,10 +152,13 @@ def _missing(source: Source, more: str = "") -> Problem:
     if not folder.is_dir():
         lines.append(f"there is no folder {folder} (looked from {Path.cwd()})")
     else:
-        there = sorted(item.name for item in folder.iterdir() if item.is_dir() or is_data_file(item))
+        readable = (item for item in folder.iterdir() if item.is_dir() or is_data_file(item) or is_archive(item))
+        there = sorted(item.name for item in readable)
         near = None if path.is_dir() else nearest(path.name, [name for name in there if name != path.name])
         listed = ", ".join(there[:10]) + (", …" if len(there) > 10 else "")
         lines.append(f"in {folder}: {listed or 'nothing to read'}" + (f"   did you mean {near}?" if near else ""))
+        if is_archive(path) and path.is_file():
+            lines.append(f"{path} is an archive without data; files that can be read: {names()}")
         if path.is_dir():
             what = f"no file in {path} fits {source.pattern}" if source.pattern else f"{path} is a folder without data"
             lines.append(f"{what}; files that can be read: {names()}")
