@@ -29,6 +29,8 @@ class Lines(Iterable[Mapping[str, Any]]):
 
     def __iter__(self) -> Any:
         for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), start=1):
+            if not line:
+                continue
             self.place = f"line {number}"
             try:
                 yield json.loads(line)
@@ -120,9 +122,10 @@ def test_a_record_that_cannot_be_read_is_told_and_the_rest_is_checked(data: Path
 def test_a_file_that_ends_in_the_middle_is_checked_up_to_there(data: Path) -> None:
     with data.open("a", encoding="utf-8") as stream:
         stream.write('{"asked": "Who')
+    data = data.rename(data.with_name("a.lines"))  # whose lines nobody else knows to be JSON
     code, out = run("check", data, "--json", "--only", "format")
     report = json.loads(out)
-    assert report["sets"]["a.jsonl"]["rows"] == 5
+    assert report["sets"]["a.lines"]["rows"] == 5
     assert [one["message"].partition(", ")[2] for one in report["findings"] if one["row"] is None] == [
         "line 6: no JSON; the 5 rows before it were checked, the rest was not"
     ]
@@ -176,6 +179,7 @@ def test_a_format_may_write_itself(data: Path) -> None:
 
 
 def test_a_conversion_that_fails_leaves_no_file(data: Path) -> None:
+    data = data.rename(data.with_name("a.lines"))
     data.write_text(json.dumps(ROWS[0]) + '\n{"asked', encoding="utf-8")
     out = data.with_name("out.jsonl")
     with pytest.raises(DataError, match="line 2: no JSON"):
@@ -221,3 +225,19 @@ def test_nothing_named_is_a_mistake() -> None:
 
 def test_formats_are_lenient_only_for_who_reads_past_faults(data: Path) -> None:
     assert list(sets._lenient_class(Said)().to_rows([{}], {})) == [{"\0fault": "needs `said`"}]
+
+
+def test_lines_that_are_no_json_are_told_each_and_the_others_are_checked(data: Path) -> None:
+    lines = [json.dumps(ROWS[0]), '{"asked": ', json.dumps(ROWS[1]), "", "[1]", json.dumps(ROWS[3])]
+    data.write_text("\n".join(lines), encoding="utf-8")
+    path = data.rename(data.with_name("b.jsonl"))
+    _, out = run("check", path, "--json")
+    report = json.loads(out)
+    assert [(one["row"], one["check"]) for one in report["findings"]] == [
+        (2, "format"),
+        (3, "empty"),
+        (4, "format"),
+        (5, "duplicate"),
+    ]
+    assert report["findings"][0]["message"].startswith("it is not JSON")
+    assert {one["file"] for one in report["findings"]} == {str(path)}

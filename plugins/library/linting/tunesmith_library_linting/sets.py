@@ -20,6 +20,7 @@ from tunesmith.messages import logger
 from tunesmith.planning import refuse, report
 from tunesmith.types import Encoder, Problem, Row
 
+from .damage import MARK, sound_copy
 from .findings import Item
 
 _BATCH = 1000
@@ -42,14 +43,30 @@ def read_set(entry: Mapping[str, Any], name: str, take: Take, *, raw: bool = Fal
     Returns: why it could not be read to its end; "" where it was.
     Raises: ConfigError when there is no such file, or nothing tells its format.
     """
+    fault, seen = _read(entry, name, take, raw, None, 0)
+    path = Path(str(entry["path"])).expanduser()
+    if fault:
+        with sound_copy(path) as copy:
+            if copy is not None:
+                fault, _ = _read({**entry, "path": str(copy)}, name, take, raw, path, seen)
+    return fault
+
+
+def _read(
+    entry: Mapping[str, Any], name: str, take: Take, raw: bool, original: Path | None, skipped: int
+) -> tuple[str, int]:
+    """Read a set; `original` is what it is a copy of, of which the first rows were seen before.
+
+    Returns: why it could not be read to its end, and how many records were.
+    """
     installed = Catalog.discover()
     catalog = _Lenient(installed.entries(), installed.restriction, installed.strays, installed.hidden)
     if raw:
         entry = {**entry, "format": catalog.names("format")[0]}
     run = _assembled(entry, catalog)
     if isinstance(run, str):
-        return run
-    reader = _Reader(run, name, take, raw)
+        return run, 0
+    reader = _Reader(run, name, take, raw, original, skipped)
     encoder = Encoder(_rows_alone, None, None, "rows")  # type: ignore[arg-type]
     fault = ""
     try:
@@ -57,7 +74,7 @@ def read_set(entry: Mapping[str, Any], name: str, take: Take, *, raw: bool = Fal
     except DataError as error:
         fault = str(error).replace(f"{_ENTRY}: ", "", 1)
     reader.flush()
-    return fault
+    return fault, reader.number
 
 
 def _assembled(entry: Mapping[str, Any], catalog: Catalog) -> Assembly | str:
@@ -84,10 +101,11 @@ def _in_words_of_the_call(problem: Problem) -> Problem:
 class _Reader:
     """Takes the records on their way to the data plugin."""
 
-    def __init__(self, run: Assembly, name: str, take: Take, raw: bool) -> None:
+    def __init__(self, run: Assembly, name: str, take: Take, raw: bool, original: Path | None, skipped: int) -> None:
         self._run, self._name, self._take, self._raw = run, name, take, raw
+        self._original, self._skipped = original, skipped
         self._items: list[Item] = []
-        self._number = 0
+        self.number = 0
 
     def to_rows(self, format: str, records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[Row]:
         """One row for each record, whether the format can read it or not."""
@@ -95,11 +113,13 @@ class _Reader:
         rows = noted if self._raw else self._run.to_rows(format, noted, columns)
         seen = 0
         for row in rows:
-            self._number += noted.number - seen
+            self.number += noted.number - seen
             seen = noted.number
-            fault = "" if self._raw else row.get(_FAULT, "")
+            fault = noted.record.get(MARK) or ("" if self._raw else row.get(_FAULT, ""))
             content = None if fault or self._raw else dict(row)
-            self._items.append(Item(self._name, self._number, noted.place, noted.path, noted.record, content, fault))
+            file = self._original or noted.path
+            if self.number > self._skipped:
+                self._items.append(Item(self._name, self.number, noted.place, file, noted.record, content, fault))
             if len(self._items) == _BATCH:
                 self.flush()
             yield {"text": ""}
