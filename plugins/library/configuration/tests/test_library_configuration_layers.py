@@ -172,7 +172,10 @@ def test_overriding_a_kind_of_which_there_are_many(override, tree):
     [
         ("tracker: 3", r"tracker cannot be 3\.\nwrite names, like tracker: \[name\]\n.*c\.yaml:1"),
         ("tracker:\n- plot: {x: 1}", r"tracker: \{'plot': .*\} is not a name\.\nwrite tracker: \[name, …\].*\n.*:1"),
-        ("tracker:\n  plot: 3", r"tracker\.plot cannot be 3\.\nwrite its options as a mapping\n.*c\.yaml:2"),
+        (
+            "tracker:\n  plot: 3",
+            r"tracker\.plot cannot be 3\.\nwrite .* as a mapping, or leave it out: tracker\.plot=null\n.*c\.yaml:2",
+        ),
     ],
 )
 def test_what_is_no_form_of_many(write, written, message):

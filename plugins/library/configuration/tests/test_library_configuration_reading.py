@@ -94,8 +94,11 @@ def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot be read: .*No such file"):
         read_yaml(tmp_path / "none.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00a")
-    with pytest.raises(ConfigError, match=r"bytes\.yaml cannot be read"):
+    with pytest.raises(ConfigError, match=r"bytes\.yaml is UTF-16\.\nconvert it: iconv -f UTF-16 -t UTF-8 bytes\.yaml"):
         read_yaml(tmp_path / "bytes.yaml")
+    (tmp_path / "latin.yaml").write_bytes("a: 1\nb:\n  c: é\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"latin\.yaml:3: this is not UTF-8 \(byte 0xe9\)"):
+        read_yaml(tmp_path / "latin.yaml")
 
 
 def test_merge_keys_override_and_are_no_duplicates(file):

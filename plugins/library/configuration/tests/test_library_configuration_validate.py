@@ -1,5 +1,6 @@
 """Values against fields: every mistake with its whole path and what is possible."""
 
+import itertools
 import warnings
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -7,8 +8,10 @@ from typing import ClassVar, Literal
 import pytest
 from omegaconf import OmegaConf
 from tunesmith_library_configuration.errors import OptionsError
+from tunesmith_library_configuration.keys import Key
 from tunesmith_library_configuration.options import configurable
-from tunesmith_library_configuration.validate import resolve, structured
+from tunesmith_library_configuration.secrets import without_secrets
+from tunesmith_library_configuration.validate import instance, resolve, structured
 
 
 @dataclass(kw_only=True)
@@ -45,6 +48,7 @@ class Thing:
     maybe: list[Entry] | None = None  # many or none
     by_name: dict[str, Entry] = field(default_factory=dict)  # by name
     grid: dict[str, list[Entry]] = field(default_factory=dict)  # by name, many each
+    texts: dict[str, str] = field(default_factory=dict)  # by name
 
 
 def check(values):
@@ -159,6 +163,33 @@ def test_interpolations_that_lead_nowhere(value, key, message):
     _, problems = resolve(OmegaConf.create({"thing": node}).thing, ("thing",))
     assert [str(problem.key) for problem in problems] == [key]
     assert f"{key} cannot be resolved" in problems[0].message and message in problems[0].message
+
+
+@pytest.mark.parametrize(
+    "step", ["${thing.texts.%s}", "${thing[texts][%s]}", "${.%s}"], ids=["whole keys", "brackets", "beside it"]
+)
+def test_references_that_multiply_are_not_followed(step):
+    """Ten times ten times … a text of ten characters, nine times over: 10 GB."""
+    texts = {"a": "x" * 10} | {new: step % old * 10 for old, new in itertools.pairwise("abcdefghij")}
+    node, problems = structured(Thing, {"path": "p", "texts": texts}, ("thing",), "thing=this")
+    assert problems == []
+    data, problems = resolve(OmegaConf.create({"thing": node}).thing, Key("thing"))
+    (problem,) = problems
+    assert str(problem.key) == "thing.texts" and "texts" not in data
+    length = int(problem.message.split("would have ")[1].split()[0].replace(",", ""))
+    assert 10**10 < length < 10**11
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [(r"\${price}", "${price}"), (r"\\\${x}", r"\${x}"), (r"a \${b", "a ${b"), (r"\$", r"\$")]
+)
+def test_what_is_no_reference_stays_text(written, meant):
+    node, problems = structured(Thing, {"path": written}, ("thing",), "thing=this")
+    data, more = resolve(OmegaConf.create({"thing": node}).thing, Key("thing"))
+    assert [*problems, *more] == [] and data["path"] == meant
+    assert instance(Thing, data).path == meant
+    again, _ = structured(Thing, without_secrets(data), ("thing",), "thing=this")  # as it stands in a record
+    assert resolve(OmegaConf.create({"thing": again}).thing, Key("thing"))[0]["path"] == meant
 
 
 def test_an_interpolation_that_cannot_be_read():

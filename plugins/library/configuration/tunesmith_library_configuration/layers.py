@@ -192,7 +192,8 @@ class Layers(Tree):
                 self.merge(Key(held, name), options if isinstance(options, Mapping) else {}, inside)
                 self.origins[Key(held, name)] = place if options is True else self.origins.get(Key(held, name), place)
             else:
-                raise ConfigError(f"{held}.{name} cannot be {options!r}.\nwrite its options as a mapping\n{place}")
+                advice = f"write its options as a mapping, or leave it out: {held}.{name}=null"
+                raise ConfigError(f"{held}.{name} cannot be {options!r}.\n{advice}\n{place}")
 
     def _replace_names(self, held: str, names: Sequence[str], origin: Origin) -> None:
         """Put other things in the place of those that a key holds; those that stay keep their options."""

@@ -5,6 +5,7 @@ What is read is plain data of a size that a person writes: aliases that multiply
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,10 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, Origin]]:
     try:
         size = path.stat().st_size
         text = path.read_text(encoding="utf-8") if size <= _MOST_BYTES else ""
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(_not_utf8(error, path)) from error
     if size > _MOST_BYTES:
         limit = f"a configuration has at most {_MOST_BYTES // 1_000_000}"
         raise ConfigError(f"{path} is {size / 1e6:,.0f} MB large; {limit}.\nis it data? write data.train=[{path}]")
@@ -124,6 +127,16 @@ def read_value(text: str, source: str) -> tuple[Any, dict[Key, Origin]]:
         return text, {Key(): Origin(source, text=text, fault=fault)}
     quoted = isinstance(value, str) and reader.quoted
     return value, {**reader.origins, Key(): Origin(source, text=None if quoted else text)}
+
+
+def _not_utf8(error: UnicodeDecodeError, path: Path) -> str:
+    """Which bytes are no text, and how they become it."""
+    content: bytes = error.object
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return f"{path} is UTF-16.\nconvert it: iconv -f UTF-16 -t UTF-8 {path.name}"
+    line = content.count(b"\n", 0, error.start) + 1
+    byte = f"byte 0x{content[error.start]:02x}"
+    return f"{path}:{line}: this is not UTF-8 ({byte}).\nconvert the file with iconv, or mend the line"
 
 
 def _not_yaml(error: yaml.YAMLError, path: Path, text: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tunesmith_library_configuration.references import reference_of
+from tunesmith_library_configuration.references import literally, reference_of
 
 _SECRET = re.compile(
     r"^token$|(^|_)(password|secret|credential|authorization)s?$"
@@ -71,4 +71,4 @@ def _inside(value: Any, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -
     reference = reference_of(value)
     if reference is not None:
         return reference
-    return hidden(value) if isinstance(value, str) else value
+    return hidden(literally(value)) if isinstance(value, str) else value

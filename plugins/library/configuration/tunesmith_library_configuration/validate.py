@@ -20,7 +20,7 @@ from tunesmith_library_configuration.ownership import unsaid_problems
 from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.ranges import Range, numbers_in
 from tunesmith_library_configuration.reading import quoted
-from tunesmith_library_configuration.references import References, plainly
+from tunesmith_library_configuration.references import TO_WRITE_IT, References, literally, plainly, too_long
 from tunesmith_library_configuration.texts import Text, faults
 from tunesmith_library_configuration.trees import Added
 from tunesmith_library_configuration.typed import as_typed, members_of
@@ -160,7 +160,7 @@ def instance(cls: type, values: Mapping[str, Any]) -> Any:
 
     Raises: what the class raises, and OmegaConf's errors.
     """
-    given = values if OmegaConf.is_config(values) else plainly(dict(values))
+    given = values if OmegaConf.is_config(values) else literally(plainly(dict(values)))
     fields = OmegaConf.to_object(OmegaConf.merge(schema_of(cls), given))
     return cls(**vars(fields))
 
@@ -204,7 +204,9 @@ def _wrong_type(key: Key, annotation: Any, value: Any, origin: Origin | None) ->
     else:
         short = shorthand(_dataclass_in(annotation))
         advice = f"type: {type_name(annotation)}{f', or a string for its {short}' if short else ''}"
-    if origin and origin.fault:
+    if isinstance(value, str) and "${" in value and str in members_of(annotation):
+        advice += f"\n{TO_WRITE_IT}"
+    elif origin and origin.fault:
         advice += f"\nthis is not YAML: {origin.fault}"
     elif isinstance(value, list | Mapping) and str in members_of(annotation):
         text = origin.text if origin and origin.text else "…"
@@ -233,6 +235,9 @@ def resolve(node: DictConfig, key: Key, names: Iterable[str] | None = None) -> t
     as_written: Any = OmegaConf.to_container(node, resolve=False)
     written = References(as_written, lambda: OmegaConf.to_container(node._get_root(), resolve=False))
     for name in node if names is None else names:
+        if long := too_long(written.whole, (*key, str(name))):
+            problems.append(Problem(key / str(name), f"{key / str(name)} {long}", "write what is meant"))
+            continue
         try:
             value = None if OmegaConf.is_missing(node, name) else node[name]
             value = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
@@ -240,7 +245,8 @@ def resolve(node: DictConfig, key: Key, names: Iterable[str] | None = None) -> t
         except OmegaConfBaseException as error:
             place = str(getattr(error, "full_key", "") or key / str(name))
             message = f"{place} cannot be resolved: {str(error).splitlines()[0]}."
-            problems.append(Problem(place, message, "write ${adapter.rank} for the value of another key"))
+            advice = f"write ${{adapter.rank}} for the value of another key; {TO_WRITE_IT}"
+            problems.append(Problem(place, message, advice))
     return data, problems
 
 
