@@ -187,6 +187,7 @@ class SeaLLM3(FamilyTemplate):
             "system_open": "<|im_start|>system\n",
             "system_close": "<|im_end|>\n",
             "own_system": "You are a helpful assistant.",
+            "question_asks": True,
         },
         source="SeaLLMs/SeaLLMs-v3-7B-Chat",
     )

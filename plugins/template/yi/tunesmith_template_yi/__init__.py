@@ -37,7 +37,7 @@ class Yi15(FamilyTemplate):
         file="turns.jinja",
         models=(r"yi-1\.5.*chat",),
         stop=("<|im_end|>",),
-        variables={**_CHATML, "system_open": "", "system_close": ""},
+        variables={**_CHATML, "system_open": "", "system_close": "", "question_asks": True},
         source="01-ai/Yi-1.5-34B-Chat",
     )
 
@@ -51,6 +51,6 @@ class YiCoder(FamilyTemplate):
         file="turns.jinja",
         models=("yi-coder.*chat",),
         stop=("<|im_end|>",),
-        variables=_CHATML,
+        variables={**_CHATML, "question_asks": True},
         source="01-ai/Yi-Coder-9B-Chat",
     )
