@@ -27,10 +27,10 @@ _HIDDEN = {"version": ("help", "")}
 
 CODES = {
     "0": "done",
-    "1": "the program crashed; its traceback is a bug report",
+    "1": "data check found errors; elsewhere the program crashed, and its traceback is a bug report",
     "2": "a mistake in the command line, the configuration or the data",
     "75": "interrupted; it can go on where it was, as the message says",
-    "76": "ended, for its numbers are not finite any more; it can go on after a change, as the message says",
+    "76": "ended on numbers that are not finite, or on a bad row; it can go on after a change, as the message says",
     "130": "interrupted, and there is nothing to go on from",
     "143": "terminated, likewise",
 }
