@@ -65,7 +65,7 @@ class PhiSmall(FamilyTemplate):
         models=(r"phi-3-small", r"phi-3-7b"),
         model_types=("phi3small",),
         stop=_STOP,
-        variables={"begins": True, "ends": True},
+        variables={"begins": True, "ends": True, "empty_system": True},
         rewrites=_END,
         source="microsoft/Phi-3-small-8k-instruct",
     )
@@ -81,6 +81,7 @@ class Phi3Vision(FamilyTemplate):
         models=(r"phi-3(\.5)?-vision",),
         model_types=("phi3_v",),
         stop=_STOP,
+        variables={"empty_system": True},
         source="microsoft/Phi-3-vision-128k-instruct",
     )
 
