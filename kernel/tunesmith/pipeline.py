@@ -32,7 +32,7 @@ from tunesmith.types import (
     RunStarted,
     TrainingJob,
 )
-from tunesmith_library_configuration.locks import writing
+from tunesmith_library_configuration.locks import unfinished, writing
 from tunesmith_library_configuration.records import fingerprint, refuse_other
 from tunesmith_library_configuration.scoring import numbers
 from tunesmith_library_configuration.secrets import redacted
@@ -244,7 +244,7 @@ def model_handle(run: Assembly, composition: Composition) -> ModelHandle:
     whole = folder is not None and runs.holds_model(folder)
     adapter = folder if folder and runs.holds_adapter(folder) else None
     if folder and not (whole or adapter):
-        raise ConfigError(f"{folder} holds no trained model yet.\nfinish it: tunesmith train {folder} resume=true")
+        raise unfinished(folder)
     source = model_source(run, training=False, folder=folder if whole else None)
     reader_source = replace(source, path=folder) if folder else source
     processor, template = reader_of(run, reader_source)

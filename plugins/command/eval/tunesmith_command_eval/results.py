@@ -14,8 +14,10 @@ from tunesmith.compose import compose
 from tunesmith.errors import ConfigError
 from tunesmith.files import replacing
 from tunesmith_library_configuration.locks import at_work, beside, locked
+from tunesmith_library_configuration.space import free, in_words, unwritable
 from tunesmith_library_evaluating import Evaluation, Measured
 
+_ROOM = 2**16  # bytes that the numbers and a few records take
 _PATIENCE = 60.0  # seconds for which another evaluation may be writing its numbers
 
 COLUMNS = ("evaluator", "data set", "metric", "value", "standard error", "examples")
@@ -32,13 +34,19 @@ def model_of(config: str | None, overrides: Sequence[str]) -> tuple[str | None, 
 def folder_of(config: str | None, overrides: Sequence[str]) -> Path | None:
     """Where to write: `output_dir`, else the run's folder, else nowhere.
 
-    Raises: ConfigError when it cannot be a folder.
+    Raises: ConfigError when it cannot be a folder, be written to, or has no room: before anything is measured.
     """
     composition = compose(config, overrides)
     asked = composition.tree.get("output_dir")
     folder = Path(asked).expanduser() if asked else composition.run_folder
     if folder is not None and folder.exists() and not folder.is_dir():
         raise ConfigError(f"output_dir={folder} is no folder.\nchoose another: output_dir=FOLDER")
+    reason = unwritable(folder) if folder is not None else None
+    room = free(folder) if folder is not None else None
+    if reason is None and room is not None and room < _ROOM:
+        reason = f"its disk is full ({in_words(room)} are free)"
+    if reason is not None:
+        raise ConfigError(f"{folder} cannot take the numbers: {reason}.\nwrite them elsewhere: output_dir=FOLDER")
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -9,13 +10,15 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from tunesmith_library_configuration import locks
 from tunesmith_library_configuration.errors import ConfigError
-from tunesmith_library_configuration.folders import opened
+from tunesmith_library_configuration.folders import opened, place_problems
 from tunesmith_library_configuration.locks import IN_FOLDER, at_work, beside, locked, refuse_locked
 from tunesmith_library_configuration.owners import this_process
+from tunesmith_library_configuration.space import shortage, unwritable
 
 HOLDS = """
 import sys, time; from pathlib import Path; from tunesmith_library_configuration.locks import locked
@@ -160,3 +163,33 @@ def test_a_lock_may_be_waited_for(tmp_path):
         assert lock.exists()
     with locked(lock, tmp_path, "an evaluation"), pytest.raises(ConfigError):
         locked(lock, tmp_path, "an evaluation", patience=0.1).__enter__()
+
+
+def test_a_place_inside_a_living_runs_folder_is_refused(tmp_path):
+    run = tmp_path / "p"
+    inside = run / "checkpoint-1000"
+    with locked(run / IN_FOLDER, run, "training"):
+        (problem,) = place_problems(inside, resume=False, overwrite=False)
+        assert f"process {os.getpid()} writes there (training" in problem.message and problem.key == "output_dir"
+        with pytest.raises(ConfigError, match="is in use"):
+            opened(inside, {"run.yaml": ""}, resume=False, overwrite=False).__enter__()
+        with pytest.raises(ConfigError, match="is in use"):
+            locks.writing(run / "deep" / "merged", "an export").__enter__()
+        assert f"process {os.getpid()} trains there" in str(locks.unfinished(run))
+        assert sorted(path.name for path in run.iterdir()) == [IN_FOLDER]
+        assert not place_problems(tmp_path / "q", resume=False, overwrite=False)
+    assert not place_problems(inside, resume=False, overwrite=False)
+    assert "finish it: tunesmith train" in str(locks.unfinished(run))
+
+
+def test_a_place_that_cannot_be_is_a_problem_that_says_what_it_is(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "gone")
+    (problem,) = place_problems(link / "run", resume=False, overwrite=False)
+    assert f"{link} is a link to {tmp_path / 'gone'}, which is not there" in problem.message
+    assert problem.advice == "choose another: output_dir=FOLDER"
+    assert unwritable(tmp_path / "a" / "b") is None
+    if os.path.isdir("/proc/self"):
+        assert unwritable(Path("/proc/x")) is not None
+    assert shortage(FileExistsError(errno.EEXIST, "File exists"), tmp_path) == "File exists"
+    assert "are free in" in shortage(OSError(errno.ENOSPC, "No space left on device"), tmp_path)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tunesmith_library_configuration.errors import ConfigError, TunesmithError
 from tunesmith_library_configuration.files import numbered, remove_leftovers, replacing
-from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, refuse_locked
+from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, refuse_inside, refuse_locked
 from tunesmith_library_configuration.ownership import remember
 from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.records import changes, newest_record
@@ -64,6 +64,7 @@ def opened(folder: Path, files: Mapping[str, str], *, resume: bool, overwrite: b
     if resume and not is_run(folder):
         raise ConfigError(f"resume=true: there is no run in {folder}.\nstart it without resume, or name its output_dir")
     refuse_locked(beside(folder), folder)
+    refuse_inside(folder)
     with locked(folder / IN_FOLDER, folder, "training"):
         try:
             remove_leftovers(folder)
@@ -77,7 +78,10 @@ def opened(folder: Path, files: Mapping[str, str], *, resume: bool, overwrite: b
                     draft.write_text(text, encoding="utf-8")
             remember(folder / RECORD)
         except OSError as error:
-            raise TunesmithError(f"output_dir={folder} cannot be written: {shortage(error, folder)}") from error
+            raise TunesmithError(
+                f"output_dir={folder} cannot be written: {shortage(error, folder)}.\n"
+                "free some, or choose another: output_dir=FOLDER"
+            ) from error
         yield
 
 
@@ -106,6 +110,11 @@ def place_problems(folder: Path, *, resume: bool, overwrite: bool) -> list[Probl
     if reason := unwritable(folder):
         message = f"output_dir={folder} cannot be made: {reason}."
         problems.append(Problem("output_dir", message, "choose another: output_dir=FOLDER"))
+    try:
+        refuse_inside(folder)
+    except ConfigError as error:
+        message, _, advice = str(error).partition("\n")
+        problems.append(Problem("output_dir", f"output_dir={folder} lies in a folder of another: {message}", advice))
     return problems
 
 

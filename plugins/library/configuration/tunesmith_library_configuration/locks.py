@@ -48,7 +48,8 @@ def locked(lock: Path, folder: Path, work: str, patience: float = 0.0) -> Iterat
         lock.parent.mkdir(parents=True, exist_ok=True)
         _acquire(lock, folder, work, time.monotonic() + patience)
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be written to: {shortage(error, lock.parent)}") from error
+        advice = "free some, or choose another folder" if is_of_disk(error) else "choose another folder"
+        raise ConfigError(f"{folder} cannot be written to: {shortage(error, lock.parent)}.\n{advice}") from error
     try:
         yield
     finally:
@@ -63,6 +64,7 @@ def writing(target: Path, work: str) -> Iterator[None]:
     """
     if reason := unwritable(target):
         raise ConfigError(f"{target} cannot be written: {reason}.\nchoose another: --output FOLDER")
+    refuse_inside(target)
     with locked(beside(target), target, work):
         try:
             yield
@@ -98,6 +100,28 @@ def refuse_locked(lock: Path, folder: Path) -> None:
     found = _read(lock) if lock.exists() else None
     if found is not None and not found[0].is_dead:
         raise _refusal(lock, folder, *found)
+
+
+def refuse_inside(folder: Path) -> None:
+    """Raise ConfigError when a folder lies in one that another process has for itself, as a run its own."""
+    for parent in folder.resolve().parents:
+        refuse_locked(parent / IN_FOLDER, parent)
+        if parent.name:
+            refuse_locked(beside(parent), parent)
+
+
+def unfinished(folder: Path) -> ConfigError:
+    """What is said of a run's folder without a result: who trains there, or how it gets one."""
+    found = _read(folder / IN_FOLDER)
+    if found is not None and not found[0].is_dead:
+        owner, told = found
+        where = "" if owner.is_here else f" on {owner.host}"
+        return ConfigError(
+            f"{folder} holds no trained model yet: process {owner.process}{where} trains there, since "
+            f"{told.get('since', 'an unknown time')}.\nwait for its end, or take a checkpoint of it: model.path="
+            f"{folder}/checkpoint-N"
+        )
+    return ConfigError(f"{folder} holds no trained model yet.\nfinish it: tunesmith train {folder} resume=true")
 
 
 def _acquire(lock: Path, folder: Path, work: str, deadline: float) -> None:

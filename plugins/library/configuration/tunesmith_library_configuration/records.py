@@ -5,6 +5,7 @@ A run that goes on is compared with it before anything is loaded.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -23,6 +24,7 @@ MARKER = "complete.json"
 CONFIGURATION = "configuration.yaml"
 """The run's configuration when a checkpoint was written."""
 
+_STATES = (("trainer_state.json", "global_step"), ("state.json", "step"))  # of the loops that write checkpoints
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 _PIECES, _PIECE = 64, 2**16  # of a large file that are looked at, and bytes of each
 
@@ -30,17 +32,34 @@ Change = tuple[tuple[str, ...], Any, Any]
 """A key's parts, its value when the checkpoint was written, and its value now; None where it has none."""
 
 
+def checkpoints_of(output_dir: Path) -> list[Path]:
+    """The folders of a run's checkpoints, whole or not, in the order of the steps that they have behind them."""
+    folders = [folder for folder in output_dir.glob("checkpoint-*") if folder.is_dir()]
+    named = [folder for folder in folders if re.fullmatch(r"checkpoint-\d+", folder.name)]
+    return sorted(named, key=lambda folder: (steps_of(folder), _named(folder) == steps_of(folder), _named(folder)))
+
+
+def steps_of(checkpoint: Path) -> int:
+    """The steps that a checkpoint has behind it, as its own state says; its name, where that cannot be read."""
+    for name, key in _STATES:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            if (checkpoint / name).is_file():
+                return int(json.loads((checkpoint / name).read_text(encoding="utf-8"))[key])
+    return _named(checkpoint)
+
+
+def _named(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def newest_record(output_dir: Path) -> tuple[Path, dict[str, Any]] | None:
     """The newest finished checkpoint of a run and its configuration; None when there is none that can be read.
 
     A checkpoint of an earlier version has no configuration; that of its run stands for it.
     """
-    numbered = {
-        int(match[1]): folder
-        for folder in output_dir.glob("checkpoint-*")
-        if (match := re.fullmatch(r"checkpoint-(\d+)", folder.name)) and (folder / MARKER).is_file()
-    }
-    for _, folder in sorted(numbered.items(), reverse=True):
+    for folder in reversed(checkpoints_of(output_dir)):
+        if not (folder / MARKER).is_file():
+            continue
         own = folder / CONFIGURATION
         if is_listed(folder, MARKER) and own.is_file() and not is_intact(folder, MARKER, CONFIGURATION):
             continue

@@ -7,12 +7,14 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 _logger = logging.getLogger("tunesmith")
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)  # of which what is free tells something
 _OF_LIBRARIES = re.compile(rf"os error ({'|'.join(map(str, _OF_DISKS))})\)|PytorchStreamWriter failed")
 
 
@@ -32,10 +34,27 @@ def free(folder: Path) -> int | None:
 
 def unwritable(folder: Path) -> str | None:
     """Why a folder cannot be made or written to: `/data may not be written to`; None when it can."""
-    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    places = (folder.absolute(), *folder.absolute().parents)
+    broken = next((place for place in places if place.is_symlink() and not place.exists()), None)
+    if broken is not None:
+        return f"{broken} is a link to {os.readlink(broken)}, which is not there"
+    place = next(place for place in places if place.exists())
     if not place.is_dir():
         return f"{place} is not a folder"
-    return None if os.access(place, os.W_OK | os.X_OK) else f"{place} may not be written to"
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f"{place} may not be written to"
+    return None if _takes_files(place) else f"{place} takes no files of ours"
+
+
+def _takes_files(place: Path) -> bool:
+    """Whether a file system keeps files; one of a system's own (`/proc`, `/sys`) has no room, and is asked with one."""
+    try:
+        if not hasattr(os, "statvfs") or os.statvfs(place).f_blocks:
+            return True
+        with tempfile.TemporaryFile(dir=place):
+            return True
+    except OSError:
+        return False
 
 
 def in_words(count: float) -> str:
@@ -48,8 +67,10 @@ def in_words(count: float) -> str:
 
 
 def shortage(error: BaseException, folder: Path, needed: int | None = None) -> str:
-    """Why something could not be written, with what it takes and what is free."""
+    """Why something could not be written; where it is for want of room, with what it takes and what is free."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno not in _OF_ROOM:
+        return reason
     there = free(folder)
     parts = [f"about {in_words(needed)} are needed"] if needed else []
     parts += [] if there is None else [f"{in_words(there)} are free in {folder}"]

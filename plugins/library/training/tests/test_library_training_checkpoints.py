@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tunesmith import TunesmithError
+from tunesmith_library_configuration.records import steps_of
 from tunesmith_library_training import checkpoints
 
 FACTS = {"num_examples": 7, "seed": 1}
@@ -61,3 +62,17 @@ def test_rotation(limit: int | None, best: int | None, expected: list[int], tmp_
     made(tmp_path, 11, whole=False)
     checkpoints.rotate(tmp_path, limit, None if best is None else str(tmp_path / f"checkpoint-{best}"))
     assert left(tmp_path) == sorted(f"checkpoint-{step}" for step in (*expected, 11))
+
+
+def test_a_checkpoint_has_the_steps_of_its_state_whatever_its_name(tmp_path: Path) -> None:
+    for name, step in ((4, 4), (6, 6), (9, 5), (7, 6)):
+        folder = tmp_path / f"checkpoint-{name}"
+        folder.mkdir()
+        (folder / "trainer_state.json").write_text(f'{{"global_step": {step}}}')
+        checkpoints.mark_complete(folder, FACTS)
+    (tmp_path / "checkpoint-2").mkdir()
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text("[")
+    names = ["checkpoint-4", "checkpoint-9", "checkpoint-7", "checkpoint-6"]
+    assert [folder.name for folder in checkpoints.complete(tmp_path)] == names
+    assert checkpoints.newest(tmp_path, FACTS) == tmp_path / "checkpoint-6"
+    assert [steps_of(tmp_path / f"checkpoint-{name}") for name in (2, 9)] == [2, 5]

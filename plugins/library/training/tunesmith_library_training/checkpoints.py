@@ -6,7 +6,6 @@ its place themselves leaves, when it is killed, a folder without the list.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from tunesmith import TunesmithError, announce
 from tunesmith.files import replacing
 from tunesmith.messages import logger
 from tunesmith_library_configuration.manifests import damages, is_listed, seal, told
-from tunesmith_library_configuration.records import CONFIGURATION, MARKER
+from tunesmith_library_configuration.records import CONFIGURATION, MARKER, checkpoints_of, steps_of
 
 
 def write(folder: Path, told_too: Mapping[str, Any], content: Callable[[Path], None]) -> None:
@@ -49,7 +48,7 @@ def mark_complete(folder: Path, told_too: Mapping[str, Any], run: Path | None = 
 
 def complete(output_dir: Path) -> list[Path]:
     """The checkpoints of a run that were finished, oldest first."""
-    return [folder for folder in _all(output_dir) if (folder / MARKER).is_file()]
+    return [folder for folder in checkpoints_of(output_dir) if (folder / MARKER).is_file()]
 
 
 def newest(output_dir: Path, facts: Mapping[str, Any]) -> Path | None:
@@ -63,11 +62,13 @@ def newest(output_dir: Path, facts: Mapping[str, Any]) -> Path | None:
     Raises: TunesmithError when all are damaged, or the training data has another size.
     """
     damaged: list[tuple[Path, str]] = []
-    for folder in reversed(_all(output_dir)):
+    for folder in reversed(checkpoints_of(output_dir)):
         found = _damage(folder)
         if found is None:
             _compare(folder, facts)
             why = "the newest that is whole" if damaged else "the newest complete checkpoint"
+            if steps_of(folder) != int(folder.name.rpartition("-")[2]):
+                why += f", after {steps_of(folder)} steps whatever its name"
             if not is_listed(folder, MARKER):
                 why += ", of an earlier version: whether its files are as they were cannot be seen"
             announce("resume", folder, why)
@@ -119,7 +120,7 @@ def _compare(folder: Path, facts: Mapping[str, Any]) -> None:
 
 def discard_incomplete(output_dir: Path) -> None:
     """Delete what a killed run left of a checkpoint."""
-    for folder in _all(output_dir):
+    for folder in checkpoints_of(output_dir):
         if not (folder / MARKER).is_file():
             logger.warning("%s is incomplete and is deleted", folder)
             shutil.rmtree(folder, ignore_errors=True)
@@ -133,9 +134,3 @@ def rotate(output_dir: Path, limit: int | None, best: str | None) -> None:
             (folder / CONFIGURATION).unlink(missing_ok=True)  # these first, so that a folder half deleted
             (folder / MARKER).unlink()  # is not taken for a whole one, nor for one that was damaged
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _all(output_dir: Path) -> list[Path]:
-    folders = [folder for folder in output_dir.glob("checkpoint-*") if folder.is_dir()]
-    numbered = ((re.fullmatch(r"checkpoint-(\d+)", folder.name), folder) for folder in folders)
-    return [folder for _, folder in sorted((int(match[1]), folder) for match, folder in numbered if match)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.types import Problem
+from tunesmith_library_configuration.records import steps_of
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -25,7 +26,7 @@ def end_problems(plan: Plan, steps: tuple[str, int], epochs: tuple[str, float] |
         return []
     chosen: tuple[str, float] = steps if steps[1] > 0 or epochs is None else epochs
     in_steps = chosen is steps
-    done = float(plan.resumed.name.rpartition("-")[2]) if in_steps else _epochs(plan.resumed)
+    done = float(steps_of(plan.resumed)) if in_steps else _epochs(plan.resumed)
     (key, end), unit = chosen, "steps" if in_steps else "epochs"
     if not 0 < end < done:
         return []
