@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 import pytest
 from tunesmith import plugin
-from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
+from tunesmith.types import Conversation, Sampling
+from tunesmith_library_chat import ChatTemplate, FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
 from tunesmith_library_chat.plain_tokenizer import PlainTokenizer
 
 JINJA = (
@@ -110,8 +111,12 @@ def test_the_thought_before_an_answer_is_trained_in_the_form_of_the_family(conte
     [span] = rendered.spans
     assert rendered.text[span.start : span.end].removeprefix("<think></think>") == written
     assert template(Hybrid()).render(chat).text == f"<user>Hi?<assistant><think></think>{content}</s>"
+    begins = "<user>Hi?<assistant>" + ("" if written.startswith("<think>Hm.</think>") else "<think></think>")
     earlier = template(Hybrid()).render([*chat, ASK], training=True).text
-    assert earlier == f"<user>Hi?<assistant><think></think>{content}</s><user>Hi?"
+    assert earlier == f"{begins}{written}<user>Hi?"
+    asked = PlainTokenizer(eos_token="</s>")
+    request = template(Hybrid()).request(asked, Conversation([*chat, ASK]), Sampling())
+    assert asked.decode(request.prompt) == f"{earlier}<assistant>", "as it was learnt, so it is asked"
 
 
 def test_nobody_is_trained_to_think_who_is_told_not_to() -> None:
@@ -147,3 +152,26 @@ def test_what_is_announced(caplog: pytest.LogCaptureFixture) -> None:
         "template: plain (old is another name of it; template=hybrid thinks)",
         "template.train_empty_thought: false (data without thoughts would teach the model not to think)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("jinja", "early"),
+    [
+        ("{{ message.content }}", "<thought>\nHm.\n</thought>\n\nYes."),  # reads no field, and keeps its own marks
+        ("{{ message.content.split('</thought>')[-1] }}", "\n\nYes."),
+        (
+            "{{ '<thought>' ~ message.reasoning ~ '</thought>' if message.reasoning else '' }}{{ message.content }}",
+            None,
+        ),
+        ("{{ message.reasoning if loop.last else '' }}{{ message.content }}", "Yes."),
+    ],
+)
+@pytest.mark.parametrize("marks", ["<think>", "<thought>"])
+def test_thoughts_in_earlier_answers_are_never_text(jinja: str, early: str | None, marks: str) -> None:
+    """They stand as the template has them, or not at all, in whichever marks the data has them."""
+    within = f"{marks}\nHm.\n{marks.replace('<', '</')}\n\nYes."
+    talk = [ASK, {"role": "assistant", "content": within}, ASK, {"role": "assistant", "content": "No."}]
+    jinja = f"{{% for message in messages %}}<{{{{ message.role }}}}>{jinja}{{% endfor %}}"
+    made = ChatTemplate("mine", jinja, ("</s>",), thinking=Thinking("<thought>", "</thought>"))
+    early = "<thought>Hm.</thought>Yes." if early is None else early
+    assert made.render(talk, training=True).text == f"<user>Hi?<assistant>{early}<user>Hi?<assistant>No."

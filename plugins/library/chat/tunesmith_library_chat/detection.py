@@ -69,6 +69,7 @@ def _name_of(plugin: type, traits: TemplateTraits, installed: Mapping[str, type]
     return traits.name or next(name for name, cls in installed.items() if cls is plugin)
 
 
+_CLOSE = re.compile(r"</[^<>\s'\"{}]*(?:think|thought|reason)[^<>\s'\"{}]*>|\[/(?:THINK|THOUGHT)\]")
 _CALL = {"type": "function", "id": "abc123def", "function": {"name": "add", "arguments": {"a": 1, "b": "ü"}}}
 _TOOL = {
     "type": "function",
@@ -129,8 +130,9 @@ def format_in(jinja: str) -> CallFormat | None:
 
 
 def thinking_in(jinja: str) -> Thinking | None:
-    """How a template that writes `</think>` thinks."""
-    if "</think>" not in jinja:
+    """How a template thinks that writes `</think>`, or another mark at the end of a thought."""
+    close = "</think>" if "</think>" in jinja else next((mark for mark in _CLOSE.findall(jinja)), None)
+    if close is None:
         return None
     switches = (name for name in ("enable_thinking", "thinking") if re.search(rf"\b{name}\b(?!\s*[=>])", jinja))
-    return Thinking(switch=next(switches, None))
+    return Thinking(close.replace("/", "", 1), close, next(switches, None))

@@ -26,7 +26,7 @@ from tunesmith_library_chat.requests import request_of
 from tunesmith_library_chat.sources import GENERATION_TAG, MARKS, exported_source, fill_in
 from tunesmith_library_chat.spans import Marks, Search, assign, clip, cut_after
 from tunesmith_library_chat.spelling import NOTHING, Control, Unmarked, free_mark, marked, spells
-from tunesmith_library_chat.thoughts import WRITTEN_THOUGHTS, Thinking, as_learnt, behind_empty_thoughts
+from tunesmith_library_chat.thoughts import WRITTEN_THOUGHTS, Thinking, as_asked, as_learnt, behind_empty_thoughts
 from tunesmith_library_chat.tokenizers import tokenizer_of
 from tunesmith_library_chat.tokenizing import added_tokens, special_tokens
 
@@ -41,9 +41,8 @@ class ChatTemplate:
     variables: Mapping[str, Any] = field(default_factory=dict)  # for the template: bos_token, enable_thinking, …
     # whether a control token that a conversation spells is text, or that token
     special_tokens: Literal["text", "parse"] = "text"
-    control: Control = (
-        NOTHING  # what a conversation may not forge: special tokens, and what else marks turns; see `bind`
-    )
+    # what a conversation may not forge: special tokens, and what else marks turns; see `bind`
+    control: Control = NOTHING
     calls: CallFormat | None = None  # how it writes calls of tools, to tell them from text; None: not known
     thinking: Thinking | None = None  # how it writes thoughts; None: not known
     train_empty_thought: bool = True  # whether the empty thought of an answer without one is trained
@@ -148,8 +147,7 @@ class ChatTemplate:
             rendered = replace(rendered, spans=behind_empty_thoughts(rendered.text, rendered.spans, self.thinking))
         if not continue_final_message:
             return rendered
-        last = len(turns) - 1
-        if not rendered.spans or rendered.spans[-1].message != last or add_generation_prompt:
+        if not rendered.spans or rendered.spans[-1].message != len(turns) - 1 or add_generation_prompt:
             raise DataError("only a conversation that ends with the assistant, and without prompt, can be continued")
         text = cut_after(rendered.spans[-1], rendered.text, str(content_in(turns[-1]["content"], "text")))
         return Rendered(text, clip(rendered.spans, len(text)), rendered.literal)
@@ -174,6 +172,9 @@ class ChatTemplate:
         Raises: DataError when the template refuses the conversation, and for images, sound and video; TunesmithError
             for a conversation that leaves no room for an answer.
         """
+        variables = {**self.variables, **self.switched(conversation.variables)}
+        messages = as_asked(conversation.messages, self.thinking, self.jinja, variables)
+        conversation = replace(conversation, messages=messages)
         return request_of(self, processor, conversation, sampling, stop, context_length, self.control)
 
     def read(

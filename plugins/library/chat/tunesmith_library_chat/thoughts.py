@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +12,8 @@ from typing import Any
 from tunesmith.messages import announce
 from tunesmith.types import Message
 
+from tunesmith_library_chat.messages import canonical, content_form
+from tunesmith_library_chat.sources import fill_in
 from tunesmith_library_chat.spans import Span
 
 WRITTEN_THOUGHTS = """\
@@ -30,6 +34,7 @@ WRITTEN_THOUGHTS = """\
 """Jinja before that of a template which has no form for thoughts: each is written at the beginning of its content."""
 
 
+_READS_THOUGHTS = re.compile(r"reasoning|\.thinking\b|\[['\"]thinking['\"]\]")
 _FIELDS = ("reasoning", "reasoning_content", "thinking")  # of messages, in which templates look for thoughts
 
 
@@ -61,13 +66,52 @@ def as_learnt(
 ) -> Sequence[Message]:
     """Messages with the thought of the last where the Jinja reads it, or without any, where variables say not to think.
 
-    Earlier ones stay as they are, for so they stand in the prompt.
+    Earlier ones are as they stand in the prompt; see `as_asked`.
     """
     if thinking.off(variables):
         return [_without_thought(message, thinking) for message in messages]
-    if not messages or "reasoning" not in jinja or WRITTEN_THOUGHTS in jinja:
+    asked = as_asked(messages, thinking, jinja, variables)
+    if not messages or WRITTEN_THOUGHTS in jinja:
+        return asked
+    return [*asked[:-1], _in_its_place(asked[-1], (thinking, Thinking()), thinking, jinja)]
+
+
+def as_asked(
+    messages: Sequence[Message], thinking: Thinking | None, jinja: str, variables: Mapping[str, Any]
+) -> Sequence[Message]:
+    """Messages whose content holds no thoughts that the Jinja would write down as text.
+
+    What it takes out of the content itself stays there: so it does when it is served.
+    """
+    if thinking is None or WRITTEN_THOUGHTS in jinja or not any(map(_may_think, messages)):
         return messages
-    return [*messages[:-1], _with_thought_apart(messages[-1], thinking)]
+    given = json.dumps({**variables, "tools": None}, sort_keys=True, default=str)
+    forms = tuple(form for form in (thinking, Thinking()) if _keeps(jinja, form.open, form.close, given))
+    return [_in_its_place(message, forms, thinking, jinja) for message in messages]
+
+
+def _may_think(message: Message) -> bool:
+    return message.get("role") == "assistant" and bool(message.get("content"))
+
+
+@functools.lru_cache(maxsize=256)
+def _keeps(jinja: str, opened: str, closed: str, variables: str) -> bool:
+    """Whether Jinja writes a thought within the content of an earlier answer as it stands there.
+
+    Args:
+        variables: of the Jinja, as JSON.
+    """
+    said = f"{opened}\nwhy\ufdde\n{closed}\n\nthis\ufddf"
+    turns = ("user", "1"), ("assistant", said), ("user", "2"), ("assistant", "3")
+    form = content_form(jinja)
+    talk = [canonical({"role": role, "content": content}, form) for role, content in turns]
+    values = {"documents": None, **json.loads(variables), "messages": talk, "add_generation_prompt": False}
+    from jinja2 import TemplateError
+
+    try:
+        return said in fill_in(jinja, values)
+    except (TemplateError, TypeError, ValueError, AttributeError, LookupError, RecursionError, ArithmeticError):
+        return False
 
 
 def _without_thought(message: Message, thinking: Thinking) -> Message:
@@ -79,17 +123,33 @@ def _without_thought(message: Message, thinking: Thinking) -> Message:
     return {**kept, "content": content.partition(closed)[2].lstrip("\n")} if closed else kept
 
 
-def _with_thought_apart(message: Message, thinking: Thinking) -> Message:
-    """A message with the thought that its content begins with in the field for it: families write it in other forms."""
-    content = message.get("content")
-    if message["role"] != "assistant" or not isinstance(content, str) or any(message.get(key) for key in _FIELDS):
+def _in_its_place(message: Message, forms: Sequence[Thinking], thinking: Thinking, jinja: str) -> Message:
+    """A message with the thought that its content begins with where the Jinja reads it: in the field for it, or between
+    the template's own marks.
+
+    Args:
+        forms: the marks between which a thought is taken for one.
+    """
+    content, parts = message.get("content"), []
+    if isinstance(content, list) and content and content[0].get("type") == "text":
+        content, parts = content[0]["text"], content[1:]
+    if message.get("role") != "assistant" or not isinstance(content, str) or any(message.get(key) for key in _FIELDS):
         return message
-    for form in (thinking, Thinking()):
+    for form in forms:
         before, opened, rest = content.partition(form.open.strip())
         thought, closed, said = rest.partition(form.close.strip())
-        if opened and closed and not before.strip():
-            apart = dict.fromkeys(_FIELDS, thought.strip("\n")) if thought.strip() else {}
-            return {**message, **apart, "content": said.lstrip("\n")}
+        if not (opened and closed and not before.strip()):
+            continue
+        reads = _READS_THOUGHTS.search(jinja) is not None
+        if not reads and (form.open, form.close) == (thinking.open, thinking.close):
+            return message
+        apart, said = {}, said.lstrip("\n")
+        if thought.strip() and reads:
+            apart = dict.fromkeys(_FIELDS, thought.strip("\n"))
+        elif thought.strip():
+            said = f"{thinking.open}{thought}{thinking.close}\n\n{said}"
+        written = [{"type": "text", "text": said}, *parts] if isinstance(message["content"], list) else said
+        return {**message, **apart, "content": written}
     return message
 
 

@@ -101,6 +101,30 @@ def test_answers_at_once_of_a_model_that_is_asked_to_think(
     assert counts == [number] * bool(number)
 
 
+@pytest.mark.parametrize(("opened", "number"), [("<think>", 2), ("", 0)])
+def test_answers_that_lack_the_thought_that_every_prompt_begins_are_counted(
+    opened: str, number: int, tiny_bpe: Any
+) -> None:
+    """Those that call a tool too: no template writes a thought before them by itself."""
+    jinja = LAST + "{% if add_generation_prompt %}[assistant]OPENED{% endif %}".replace("OPENED", opened)
+    template = ChatTemplate("always", jinja, ("</s>",), thinking=Thinking()).bind(tiny_bpe)
+    calls = {**PLAIN, "tool_calls": [{"type": "function", "function": {"name": "add", "arguments": {}}}]}
+    with tallying() as tally:
+        rows = [{"messages": chat} for chat in ([ASK, PLAIN], [ASK, APART], [ASK, calls])]
+        encode_conversations(rows, tiny_bpe, template, Spans())
+    counts = [share.count for what, share in tally.shares.items() if "the thought that the prompt begins" in what]
+    assert counts == [number] * bool(number)
+
+
+def test_a_lost_thought_between_the_marks_of_the_template_is_counted(tiny_bpe: Any) -> None:
+    jinja = "{% for message in messages %}{{ message.content.split('[/THINK]')[-1] }}</s>{% endfor %}"
+    template = ChatTemplate("other", jinja, ("</s>",), thinking=Thinking("[THINK]", "[/THINK]")).bind(tiny_bpe)
+    answers = ({**PLAIN, "content": text} for text in ("[THINK]They.[/THINK]Hi!", "<think>They.</think>Hi!", "Hi!"))
+    with tallying() as tally:
+        encode_conversations([{"messages": [ASK, answer]} for answer in answers], tiny_bpe, template, Spans())
+    assert [share.count for share in tally.shares.values()] == [2]
+
+
 def test_without_a_tally_it_is_said_once(tiny_bpe: Any, caplog: Any) -> None:
     template = ChatTemplate("once", SILENT, ("</s>",)).bind(tiny_bpe)
     for _ in range(2):

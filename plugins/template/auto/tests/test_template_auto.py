@@ -168,6 +168,46 @@ def test_an_answer_without_thought_closes_it_at_once(tiny_bpe: Any, caplog: pyte
         assert [rendered.text[span.start : span.end] for span in rendered.spans] == [said]
 
 
+_FORM = (
+    "{% for message in messages %}{% if message.role == 'user' %}<U>{{ message.content }}{% else %}<A>ANSWER</s>"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}<A>OPEN{% endif %}"
+)
+_GIVEN = (
+    "{% if message.reasoning_content %}<think>{{ message.reasoning_content }}</think>{% endif %}{{ message.content }}"
+)
+_LAST = "{{ message.content if loop.last else message.content.split('</think>')[-1] }}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "opened", "thought", "none"),
+    [
+        ("{{ message.content.split('[/THINK]')[-1] }}", "[THINK]", "Hm\n[/THINK]\n\n", "\n[/THINK]\n\n"),
+        (_GIVEN, "<think>", "Hm</think>", "</think>"),  # writes the thoughts that there are
+        (_LAST, "<think>\n", "Hm\n</think>\n\n", "\n</think>\n\n"),  # those of content only
+        ("{{ message.content[0].text.split('</think>')[-1] }}", "<think>", "Hm\n</think>\n\n", "\n</think>\n\n"),
+    ],
+)
+def test_every_answer_stands_behind_the_thought_that_its_prompt_opens(
+    answer: str, opened: str, thought: str, none: str, tiny_bpe: Any
+) -> None:
+    """In the marks of the template, wherever the data has its thought; the empty one of an answer is not trained."""
+    form = _FORM.replace("{{ message.content }}", "{{ message.content[0].text }}") if "[0]" in answer else _FORM
+    template = made(tiny_bpe, form.replace("ANSWER", answer).replace("OPEN", opened))
+    forms = [{"reasoning": "Hm", "content": "Hi!"}, {"content": "<think>\nHm\n</think>\n\nHi!"}, {"content": "Hi!"}]
+    for given, before, said in zip(forms, ["", "", none], [f"{thought}Hi!</s>"] * 2 + ["Hi!</s>"], strict=True):
+        rendered = template.render([CHAT[0], {"role": "assistant", **given}], training=True)
+        assert rendered.text == f"<U>你好?<A>{opened}{before}{said}"
+        assert [rendered.text[span.start : span.end] for span in rendered.spans] == [said]
+
+
+def test_an_answer_of_a_model_that_is_told_not_to_think_opens_no_thought(tiny_bpe: Any) -> None:
+    opened = "{{ '<think></think>' if enable_thinking is false else '<think>' }}"
+    answer = "{{ '<think></think>' if enable_thinking is false else '' }}{{ message.content.split('</think>')[-1] }}"
+    template = made(tiny_bpe, _FORM.replace("ANSWER", answer).replace("OPEN", opened))
+    for thinks, text in ((False, "<think></think>Hi!"), (True, "<think>\n</think>\n\nHi!")):
+        assert template.render(CHAT, training=True, enable_thinking=thinks).text == f"<U>你好?<A>{text}</s>"
+
+
 def test_marks_and_line_breaks_stay(tiny_bpe: Any) -> None:
     marked = "''}}{% generation %}{{ content + '</s>' }}{% endgeneration %}{{ '\\n'}}"
     own = "\n" + R1.replace("content + '</s>'}}", marked)
@@ -285,5 +325,8 @@ def test_calls_and_thoughts_of_the_tokenizers_template_are_read(tiny_bpe: Any) -
         assert name is None or format_in(jinja + more).name == name
     assert format_in("<tool_call>") is None
     assert thinking_in("x </think> {% if enable_thinking %}").switch == "enable_thinking"
+    for close, opened in (("[/THINK]", "[THINK]"), ("</thought>", "<thought>"), ("</seed:think>", "<seed:think>")):
+        assert (thinking_in(f"split('{close}')").open, thinking_in(f"split('{close}')").close) == (opened, close)
+    assert thinking_in("<b>{{ x }}</b>{# think #}") is None
     template = made(tiny_bpe, CHATML.jinja)
     assert template.calls is not None and template.calls.name == "hermes" and template.thinking is not None

@@ -125,7 +125,7 @@ def _answering_in_thought(template: ChatTemplate, processor: Any) -> ChatTemplat
     if thought is None:
         return template
     announce("template", f"its prompts open {thought.open}", "so the last answer is trained with its thought behind it")
-    return replace(template, jinja=with_open_thought(template, thought))
+    return with_open_thought(template, thought)
 
 
 def _ending(template: ChatTemplate, processor: Any) -> ChatTemplate:
