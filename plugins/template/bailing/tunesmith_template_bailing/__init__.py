@@ -18,6 +18,7 @@ class Bailing(FamilyTemplate):
         models=("ling-(lite|plus|coder)",),
         stop=("<|endoftext|>",),
         variables={
+            "systems": True,
             "system_open": "<role>SYSTEM</role>",
             "user_open": "<role>HUMAN</role>",
             "answer_open": "<role>ASSISTANT</role>",

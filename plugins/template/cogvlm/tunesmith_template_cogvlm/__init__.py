@@ -14,6 +14,7 @@ class CogVLM2(FamilyTemplate):
         models=("cogvlm2", "cogvlm2-.*llama3"),
         stop=("<|eot_id|>",),
         variables={
+            "systems": True,
             "bos": True,
             "trim": True,
             "system_open": "<|start_header_id|>system<|end_header_id|>\n\n",
@@ -39,6 +40,7 @@ class CogAgent(FamilyTemplate):
         models=("cogagent",),
         stop=("<|im_end|>",),
         variables={
+            "systems": True,
             "user_open": "<|im_start|>user\n",
             "user_close": "<|im_end|>\n",
             "answer_open": "<|im_start|>assistant\n",

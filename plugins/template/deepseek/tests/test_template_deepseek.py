@@ -39,6 +39,17 @@ class TestDeepSeekR1(TemplateSuite):
 class TestDeepSeekR10528(TemplateSuite):
     plugin = DeepSeekR10528
 
+    def test_every_question_ends_with_the_mark_of_its_answer(self) -> None:
+        """As officially; a greeting has none."""
+        chat = [
+            {"role": role, "content": content}
+            for role, content in (("assistant", "Ho."), ("user", "A?"), ("user", "B?"))
+        ]
+        text = self.template().render(chat, add_generation_prompt=True).text
+        assert text.endswith("Ho.<｜end▁of▁sentence｜><｜User｜>A?<｜Assistant｜><｜User｜>B?<｜Assistant｜>")
+        assert "<｜Assistant｜>Ho." not in text
+        assert "<｜Assistant｜>Ho." in self.template().render(chat, training=True).text
+
 
 class TestDeepSeek31(TemplateSuite):
     plugin = DeepSeek31

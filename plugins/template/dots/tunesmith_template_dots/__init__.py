@@ -15,6 +15,7 @@ class DotsOCR(FamilyTemplate):
         model_types=("dots_ocr",),
         stop=("<|endofassistant|>",),
         variables={
+            "systems": True,
             "image": "<|img|><|imgpad|><|endofimg|>",
             "system_open": "<|system|>",
             "system_close": "<|endofsystem|>\n",

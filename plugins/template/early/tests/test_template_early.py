@@ -4,6 +4,7 @@ from tunesmith_library_testing import TemplateSuite
 from tunesmith_template_early import (
     CPM,
     Alpaca,
+    AlphaMonarch,
     Aquila,
     Atom,
     Baichuan,
@@ -17,6 +18,7 @@ from tunesmith_template_early import (
     Default,
     Empty,
     Fewshot,
+    FusionNet,
     Index,
     Megrez,
     Openchat,
@@ -188,3 +190,11 @@ class TestRwkvWorld(TemplateSuite):
 
 class TestWizardMath(TemplateSuite):
     plugin = WizardMath
+
+
+class TestAlphaMonarch(TemplateSuite):
+    plugin = AlphaMonarch
+
+
+class TestFusionNet(TemplateSuite):
+    plugin = FusionNet

@@ -16,8 +16,10 @@ from tunesmith_template_early.chinese_words import (
     Ziya,
 )
 from tunesmith_template_early.marked import (
+    AlphaMonarch,
     Breeze,
     Breeze01,
+    FusionNet,
     Openchat,
     Openchat36,
     SeaLLM,
@@ -33,6 +35,7 @@ from tunesmith_template_early.prompted import RwkvWorld, WizardMath
 __all__ = [
     "CPM",
     "Alpaca",
+    "AlphaMonarch",
     "Aquila",
     "Atom",
     "Baichuan",
@@ -46,6 +49,7 @@ __all__ = [
     "Default",
     "Empty",
     "Fewshot",
+    "FusionNet",
     "Index",
     "Megrez",
     "Openchat",

@@ -84,7 +84,7 @@ class CPM(FamilyTemplate):
         name="cpm",
         file="turns.jinja",
         models=("minicpm-([12]b|bf16)", "minicpm-moe"),
-        variables={"trim": True, "user_open": "<用户>", "user_close": "<AI>", "history_end": ""},
+        variables={"trim": True, "user_open": "<用户>", "user_close": "<AI>", "history_end": "", "systems": True},
         rewrites=_BARE,
         aliases={"minicpm": ""},
         source="openbmb/MiniCPM-2B-dpo-bf16",
@@ -115,6 +115,7 @@ class Megrez(FamilyTemplate):
         models=("megrez-3b-instruct",),
         stop=("<|turn_end|>",),
         variables={
+            "systems": True,
             "system_open": "<|role_start|>system<|role_end|>",
             "system_close": "<|turn_end|>",
             "user_open": "<|role_start|>user<|role_end|>",

@@ -19,6 +19,7 @@ class Zephyr(FamilyTemplate):
         file="turns.jinja",
         models=(r"zephyr-(orpo-)?\d+b",),
         variables={
+            "systems": True,
             "system_open": "<|system|>\n",
             "system_close": "\n",
             "user_open": "<|user|>\n",
@@ -28,6 +29,41 @@ class Zephyr(FamilyTemplate):
             "answer_close": "\n",
         },
         source="HuggingFaceH4/zephyr-7b-beta",
+    )
+
+
+@plugin
+class AlphaMonarch(FamilyTemplate):
+    """AlphaMonarch: `<s>user` up to `</s>`, each on lines of its own"""
+
+    traits = TemplateFacts(
+        name="alpha_monarch",
+        file="turns.jinja",
+        models=("alphamonarch",),
+        stop=("</s>",),
+        variables={
+            "systems": True,
+            "system_open": "<s>system\n",
+            "system_close": "</s>\n",
+            "user_open": "<s>user\n",
+            "user_close": "</s>\n",
+            "answer_open": "<s>assistant\n",
+            "answer_end": "</s>",
+            "answer_close": "\n",
+        },
+        source="mlabonne/AlphaMonarch-7B",
+    )
+
+
+@plugin
+class FusionNet(FamilyTemplate):
+    """FusionNet: the marks of Llama 2, of which a first question without a system message has the last only"""
+
+    traits = TemplateFacts(
+        name="fusion_net",
+        file="fusion_net.jinja",
+        models=("fusionnet",),
+        source="TheBloke/FusionNet_34Bx2_MoE-AWQ",
     )
 
 
@@ -109,6 +145,7 @@ class Openchat(FamilyTemplate):
         models=(r"openchat[-_]?3\.5", "starling-lm"),
         stop=("<|end_of_turn|>",),
         variables={
+            "systems": True,
             "bos": True,
             "system_open": "GPT4 Correct System: ",
             "system_close": "<|end_of_turn|>",
@@ -132,6 +169,7 @@ class Openchat36(FamilyTemplate):
         models=(r"openchat[-_]?3\.6",),
         stop=("<|eot_id|>",),
         variables={
+            "systems": True,
             "bos": True,
             "trim": True,
             "system_open": "<|start_header_id|>System<|end_header_id|>\n\n",
@@ -156,6 +194,7 @@ class SeaLLM(FamilyTemplate):
         models=(r"seallm-.*v2\.5",),
         stop=("<eos>",),
         variables={
+            "systems": True,
             "bos": True,
             "user_open": "<|im_start|>user\n",
             "user_close": "<eos>\n",

@@ -55,7 +55,7 @@ class Intern2(FamilyTemplate):
         file="turns.jinja",
         models=("internlm[23].*(chat|instruct|math-plus)",),
         stop=("<|im_end|>",),
-        variables={**_CHATML, "bos": True},
+        variables={**_CHATML, "bos": True, "systems": True},
         aliases={"internlm2": "", "intern3": ""},
         source="internlm/internlm3-8b-instruct",
     )

@@ -25,7 +25,7 @@ class MiniCPMV(FamilyTemplate):
         file="turns_media.jinja",
         models=("minicpm-v-(2[._]6|4)",),
         stop=("<|im_end|>",),
-        variables={**_CHATML, **_MEDIA, "own_system": _ASSISTANT},
+        variables={**_CHATML, **_MEDIA, "own_system": _ASSISTANT, "systems": True},
         media=_MEDIA,
         source="openbmb/MiniCPM-V-2_6",
     )
@@ -41,6 +41,7 @@ class MiniCPMV25(FamilyTemplate):
         models=("minicpm-llama3-v",),
         stop=("<|eot_id|>",),
         variables={
+            "systems": True,
             "trim": True,
             "begin": "<|begin_of_text|>",
             "system_open": "<|start_header_id|>system<|end_header_id|>\n\n",

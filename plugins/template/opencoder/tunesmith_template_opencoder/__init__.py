@@ -14,6 +14,7 @@ class OpenCoder(FamilyTemplate):
         models=("opencoder.*instruct",),
         stop=("<|im_end|>",),
         variables={
+            "systems": True,
             "user_open": "<|im_start|>user\n",
             "user_close": "<|im_end|>\n",
             "answer_open": "<|im_start|>assistant\n",

@@ -23,7 +23,7 @@ class Yi(FamilyTemplate):
         file="turns.jinja",
         models=(r"^yi-\d+b-chat",),
         stop=("<|im_end|>",),
-        variables=_CHATML,
+        variables={**_CHATML, "systems": True},
         source="01-ai/Yi-34B-Chat",
     )
 
