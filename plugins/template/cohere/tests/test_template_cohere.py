@@ -22,3 +22,7 @@ class TestNorth(TemplateSuite):
 
 class TestTinyAya(TemplateSuite):
     plugin = TinyAya
+
+    def test_an_empty_system_message_is_a_turn(self) -> None:
+        text = self.template().render([{"role": "system", "content": ""}, {"role": "user", "content": "Hi"}]).text
+        assert "<|SYSTEM_TOKEN|><|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|USER_TOKEN|>Hi" in text

@@ -20,6 +20,11 @@ class TestKimiK2(TemplateSuite):
 class TestKimiK2Thinking(TemplateSuite):
     plugin = KimiK2Thinking
 
+    def test_the_last_answer_keeps_its_thought_for_training_only(self) -> None:
+        chat = [{"role": "user", "content": "A?"}, {"role": "assistant", "content": "4", "reasoning": "Add."}]
+        assert self.template().render(chat).text.endswith("<|im_middle|><think></think>4<|im_end|>")
+        assert self.template().render(chat, training=True).text.endswith("<think>Add.</think>4<|im_end|>")
+
 
 class TestKimiK25(TemplateSuite):
     plugin = KimiK25

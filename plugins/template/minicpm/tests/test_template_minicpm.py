@@ -24,6 +24,19 @@ class TestMiniCPM4(TemplateSuite):
 class TestMiniCPM5(TemplateSuite):
     plugin = MiniCPM5
 
+    def test_thoughts_within_contents(self) -> None:
+        """Earlier ones are dropped, and one behind the last question is the answer's own."""
+        chat = [
+            {"role": "user", "content": "A?"},
+            {"role": "assistant", "content": "<think>\nAdd.\n</think>\n\n4"},
+            {"role": "user", "content": "B?"},
+            {"role": "assistant", "content": "<think>\nAgain.\n</think>\n\n6"},
+        ]
+        text = self.template().render(chat).text
+        assert text.count("<think>") == 1
+        assert "assistant\n4<|im_end|>" in text
+        assert text.endswith("assistant\n<think>\nAgain.\n</think>\n\n6<|im_end|>\n")
+
 
 class TestMiniCPM52B(TemplateSuite):
     plugin = MiniCPM52B

@@ -12,6 +12,15 @@ class TestSeedCoder(TemplateSuite):
 class TestSeedOSS(TemplateSuite):
     plugin = SeedOSS
 
+    def test_a_tool_without_parameters(self) -> None:
+        function = {"name": "now", "description": "Time.", "parameters": {"type": "object", "properties": {}}}
+        text = (
+            self.template()
+            .render([{"role": "user", "content": "Hi"}], [{"type": "function", "function": function}])
+            .text
+        )
+        assert 'def now():\n    """\n    Time.\n\n\n\n    """\n' in text
+
     def test_a_budget_of_thought_is_told_on_a_line(self) -> None:
         """Behind the conversation's own system message, how often it reflects by how much it may think."""
         talk = CASES["system"].messages
