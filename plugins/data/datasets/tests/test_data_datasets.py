@@ -408,9 +408,20 @@ def test_a_cache_that_cannot_be_written_is_done_without(name, number, tmp_path, 
     monkeypatch.setattr(filelock if name == "FileLock" else caching, name, fail)
     data = build(tmp_path, write(tmp_path / "a.jsonl", ["x", "y"]))
     assert texts_of(data.train) == ["x", "y"]
-    assert (
-        f"is encoded for this run only: {tmp_path / 'cache'} cannot be written: {os.strerror(number)} (" in caplog.text
-    )
+    told = f"is encoded for this run only: {tmp_path / 'cache'} cannot be written: {os.strerror(number)}"
+    assert told in caplog.text
+    assert ("are free in" in caplog.text) == (number == 28), "what is free tells something of a full disk alone"
+
+
+def test_a_cache_that_cannot_be_is_a_warning_of_the_plan(tmp_path):
+    link = tmp_path / "cache"
+    link.symlink_to(tmp_path / "gone")
+    (problem,) = Datasets(cache_dir=str(link))._option_problems([])
+    assert (problem.key, problem.severity) == ("data.cache_dir", "warning")
+    assert f"{link} is a link to {tmp_path / 'gone'}, which is not there" in problem.message
+    assert "data.cache_dir=FOLDER" in problem.advice
+    assert not Datasets(cache_dir=str(tmp_path))._option_problems([])
+    assert not Datasets(cache_dir=str(link), cache=False)._option_problems([])
 
 
 def test_what_the_training_data_is_made_of(tmp_path):

@@ -16,6 +16,7 @@ from tunesmith.messages import logger
 from tunesmith.planning import problem_of
 from tunesmith.ranges import at_least, between, path_like
 from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement, ToRows
+from tunesmith_library_configuration.space import unwritable
 
 from .checking import problems_of, stream_problems
 from .detecting import format_of, in_words
@@ -111,6 +112,10 @@ class Datasets:
 
     def _option_problems(self, sources: list[Source]) -> list[Problem]:
         found = []
+        if self.cache and (reason := unwritable(self._cache_folder())):
+            message = f"data.cache_dir={self._cache_folder()} cannot be written: {reason}."
+            advice = "every run encodes its data anew; choose another: data.cache_dir=FOLDER, or none: data.cache=false"
+            found.append(Problem("data.cache_dir", message, advice, "warning"))
         if self.val_size > 1 and self.val_size % 1:
             advice = "below 1 it is a share, from 1 on a whole number of examples"
             found.append(Problem("data.val_size", f"data.val_size cannot be {self.val_size:g}.", advice))

@@ -21,12 +21,13 @@ from typing import Any
 
 from transformers import PreTrainedModel
 from tunesmith import TunesmithError, announce
+from tunesmith.errors import DataError
 from tunesmith.files import filling
 from tunesmith.messages import logger
 from tunesmith.types import Event, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith_library_configuration import space
 
-from tunesmith_library_training import checkpoints, processes
+from tunesmith_library_training import bad_data, checkpoints, processes
 from tunesmith_library_training.finite import Guard, NonFinite
 from tunesmith_library_training.interruption import Interruption
 
@@ -59,6 +60,8 @@ class Run:
         self.guard = Guard(job)
         self.resumed: Path | None = None  # the checkpoint that it goes on from
         self.step = 0  # the last one that was told
+        self.bad_data = ""  # what is wrong with the data, once they cannot be read on
+        self.made_of = dict(job.made_of)
 
     def emit(self, event: Event) -> None:
         """Tell the trackers, which live on the main process."""
@@ -67,6 +70,20 @@ class Run:
                 self.step = step
         if processes.is_main():
             self.job.emit(event)
+
+    def end_of_data(self, wrong: str, step: int) -> None:
+        """Note that the data cannot be read on; the next checkpoint takes mended ones. All processes call it.
+
+        Args:
+            wrong: with what this process read; empty when that was right.
+            step: the last one that was made.
+
+        Raises: DataError when there is no step to keep.
+        """
+        self.bad_data = next(filter(None, processes.gathered(wrong)), "")
+        if not step:
+            raise DataError(self.bad_data)
+        self.made_of.pop("data", None)
 
     def newest_checkpoint(self, facts: Mapping[str, Any]) -> Path | None:
         """The checkpoint that the run goes on from, the same on all processes; None for a start from scratch.
@@ -118,7 +135,7 @@ class Run:
         processes.wait()
         made = True
         if processes.is_main():
-            made = self._make_checkpoint(folder, {"facts": dict(facts), "made_of": dict(self.job.made_of)}, write)
+            made = self._make_checkpoint(folder, {"facts": dict(facts), "made_of": self.made_of}, write)
             if made:
                 checkpoints.rotate(self.job.output_dir, save_total_limit, best)
         made = bool(processes.gathered(made)[0])
@@ -153,7 +170,8 @@ def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
         train: makes the steps; its `RunStarted` and `StepEnded` are its own.
 
     Returns: whether training reached its end; False when it was interrupted and can be resumed.
-    Raises: NonFinite when its numbers are not finite any more, and nothing of it was saved.
+    Raises: NonFinite when its numbers are not finite any more, and nothing of it was saved; BadData when its data
+        cannot be read on, and a checkpoint holds the steps before.
     """
     run = Run(job)
     if processes.is_main():
@@ -170,7 +188,7 @@ def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
                 _save(job, outcome)
             run.emit(Saved(outcome.step, job.output_dir))
     except BaseException as error:
-        by_hand = isinstance(error, KeyboardInterrupt) and not isinstance(error, NonFinite)
+        by_hand = isinstance(error, KeyboardInterrupt) and not isinstance(error, NonFinite | bad_data.BadData)
         run.emit(RunEnded("interrupted" if by_hand else "failed"))
         raise
     run.emit(RunEnded("finished" if outcome.finished else "interrupted", outcome.metrics))
@@ -180,7 +198,10 @@ def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
 def _drawn(run: Run, train: Callable[[Run], Outcome]) -> Outcome:
     """Train; a model that can draw no token, for its logits are not finite, ends the run as a loss would."""
     try:
-        return train(run)
+        outcome = train(run)
+        if run.bad_data:
+            raise bad_data.ended(run.job.output_dir, run.bad_data)
+        return outcome
     except RuntimeError as error:
         if "probability tensor contains either" not in str(error):
             raise

@@ -81,7 +81,10 @@ class Reporter(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self.stopped or not self.trained:  # not the end of an epoch, and the checkpoint is written already
+        if self.run.bad_data:  # what was trained before is kept, now and not after a long evaluation
+            self._restore_random()
+            control.should_save, control.should_evaluate, control.should_log = True, False, self.trained
+        elif self.stopped or not self.trained:  # not the end of an epoch, and the checkpoint is written already
             control.should_save = control.should_evaluate = control.should_log = False
         self._check_numbers(control, kwargs.get("model"))
 

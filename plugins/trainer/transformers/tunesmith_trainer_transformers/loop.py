@@ -14,6 +14,7 @@ from accelerate.utils import send_to_device
 from transformers import PrinterCallback, Trainer
 from tunesmith.types import Evaluated, OptimizerSettings, StepEnded
 from tunesmith_library_training import processes
+from tunesmith_library_training.bad_data import fetched
 from tunesmith_library_training.envelope import Outcome, Run
 from tunesmith_library_training.evaluations import measured
 from tunesmith_library_training.finite import watch_gradients
@@ -81,17 +82,22 @@ class Loop(OwnCheckpoints, Trainer):
         if self.state.global_step >= self.state.max_steps:  # resumed at the end, where transformers goes on
             return [], 1.0
         self.step_began = time.perf_counter()
-        batches = list(itertools.islice(epoch_iterator, num_batches))
+        batches, wrong = fetched(epoch_iterator, num_batches)
         self.examples = [batch.pop("examples", []) for batch in batches]
         self.pending = iter(self.examples)
-        items, tokens, stops = processes.summed(
+        items, tokens, stops, failed = processes.summed(
             [
                 sum(float(batch["num_items"]) for batch in batches),
                 sum(batch.pop("num_tokens") for batch in batches),
                 float(self.run.interruption.requested),
+                float(bool(wrong)),
             ],
             self.group,
         )
+        if failed:
+            self.run.end_of_data(wrong, self.state.global_step)
+            self.control.should_training_stop = True
+            return [], 1.0
         self.items += items
         self.tokens += tokens
         self.agreed = stops > 0
