@@ -107,7 +107,7 @@ def random_chat(rng: random.Random, tools: bool) -> list[dict[str, Any]]:
 def test_llama2_text(tiny_bpe: Any) -> None:
     rendered = template(Llama2(), tiny_bpe).render(WITHOUT_TOOLS)
     assert rendered.text == (
-        "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\n1 + 2? [/INST] 三 </s><s>[INST] Bye [/INST] Bye. </s>"
+        "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\n 1 + 2? [/INST] 三 </s><s>[INST] Bye [/INST] Bye. </s>"
     )
     assert said(rendered) == [" 三 </s>", " Bye. </s>"]
 

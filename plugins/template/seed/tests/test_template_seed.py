@@ -21,6 +21,12 @@ class TestSeedOSS(TemplateSuite):
         )
         assert 'def now():\n    """\n    Time.\n\n\n\n    """\n' in text
 
+    def test_a_parameter_of_several_types(self) -> None:
+        parameters = {"type": "object", "properties": {"dry": {"type": ["boolean", "null"]}, "at": {"type": "string"}}}
+        tool = {"type": "function", "function": {"name": "wash", "description": "", "parameters": parameters}}
+        text = self.template().render([{"role": "user", "content": "Hi"}], [tool]).text
+        assert "def wash(dry: Any,at: str):" in text
+
     def test_a_budget_of_thought_is_told_on_a_line(self) -> None:
         """Behind the conversation's own system message, how often it reflects by how much it may think."""
         talk = CASES["system"].messages
