@@ -16,7 +16,9 @@ from tunesmith.types import Conversation, Message, Sampling
 from tunesmith_library_chat.answers import AnswerReader, declared, message_of
 from tunesmith_library_chat.conversations import CASES, TALK, Case
 from tunesmith_library_chat.facts import TemplateFacts
+from tunesmith_library_chat.messages import canonical, content_form
 from tunesmith_library_chat.rendering import Rendered
+from tunesmith_library_chat.sources import fill_in
 from tunesmith_library_chat.template import ChatTemplate
 from tunesmith_library_chat.tokenizing import tokenize
 
@@ -216,11 +218,13 @@ def exported_renders_the_same(subject: Subject) -> Iterator[Finding]:
     """Other programs, given the exported Jinja, render the same text: what was trained is what is served."""
     template = subject.template
     served = ChatTemplate(template.name, template.exported, template.stop).bind(subject.tokenizer)
+    form = content_form(template.exported)
     whole, begun = subject.talk, subject.talk[:-1]
     for talk, prompt, training in ((whole, False, True), (whole, False, False), (begun, True, False)):
         ours = subject.render(talk, add_generation_prompt=prompt, training=training).text
         given = {**template.variables, **subject.facts.plain, **subject.variables}
-        theirs = served.render(talk, add_generation_prompt=prompt, training=training, **given).text
+        values = {"messages": [canonical(message, form) for message in talk], "add_generation_prompt": prompt}
+        theirs = fill_in(served.jinja, {**served.variables, **template.switched(given), "training": training, **values})
         if ours != theirs:
             yield Finding("the exported template writes otherwise", expected=ours, found=theirs)
 

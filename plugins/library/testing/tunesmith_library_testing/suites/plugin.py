@@ -56,6 +56,12 @@ print(sorted(set(heavy) & set(sys.modules)))
 """
 
 
+@functools.cache
+def points_of(group: str) -> tuple[importlib.metadata.EntryPoint, ...]:
+    """The entry points of a group, found once: that reads the metadata of everything installed."""
+    return tuple(importlib.metadata.entry_points(group=group))
+
+
 def run_python(program: str, *arguments: str) -> str:
     """What a fresh interpreter prints for a program."""
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=120)
@@ -66,7 +72,7 @@ def run_python(program: str, *arguments: str) -> str:
 @functools.cache
 def _imported_by_modules(kind: str, path: tuple[str, ...]) -> dict[str, list[str]]:
     """What each module on a path that offers plugins of a kind imports of the heavy packages, found in one process."""
-    modules = sorted({point.module for point in importlib.metadata.entry_points(group=f"tunesmith.{kind}")})
+    modules = sorted({point.module for point in points_of(f"tunesmith.{kind}")})
     found: dict[str, list[str]] = json.loads(run_python(_SILENT_IMPORTS, json.dumps(modules), *HEAVY))
     return found
 
@@ -91,7 +97,7 @@ class PluginSuite:
         package = cls.plugin.__module__.split(".")[0]
         group = f"tunesmith.{cls.kind}"
         aliases = getattr(getattr(cls.plugin, "traits", None), "aliases", ())
-        found = [point for point in importlib.metadata.entry_points(group=group) if point.module.startswith(package)]
+        found = [point for point in points_of(group) if point.module.startswith(package)]
         for point in sorted(found, key=lambda point: point.name in aliases):
             if point.load() is cls.plugin:
                 return point

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import importlib.metadata
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from tunesmith_library_chat.conversations import read_renderings
 from tunesmith_library_chat.plain_tokenizer import PlainTokenizer, special_tokens_in
 
 from tunesmith_library_testing.parts import CHAT, source_of
-from tunesmith_library_testing.suites.plugin import PluginSuite
+from tunesmith_library_testing.suites.plugin import PluginSuite, points_of
 
 _DAY = datetime.datetime(2026, 1, 2)  # on which the official renderings were made
 
@@ -109,8 +108,8 @@ class TemplateSuite(PluginSuite):
         if not self.facts.name:
             pytest.skip("this template has no facts")
         package = self.plugin.__module__.split(".")[0]
-        points = importlib.metadata.entry_points(group="tunesmith.template")
-        mine = {point.name for point in points if point.module.startswith(package) and point.load() is self.plugin}
+        points = [point for point in points_of("tunesmith.template") if point.module.startswith(package)]
+        mine = {point.name for point in points if point.load() is self.plugin}
         assert mine == {self.facts.name, *self.facts.aliases}
 
     def test_renders_every_message(self) -> None:
