@@ -18,7 +18,8 @@ TOOLS = [
                 "properties": {"a": {"type": "integer"}, "b": {"type": "string"}, "c": {"type": "array"}},
             },
         },
-    }
+    },
+    {"type": "function", "function": {"name": "now"}},
 ]
 ADD: tuple[str, dict[str, Any]] = ("add", {"a": 1, "b": '2 <é> "q"'})
 NOW: tuple[str, dict[str, Any]] = ("now", {})
@@ -176,7 +177,8 @@ _IDS = [f"{format.name}-{number}" for number, (format, _, _) in enumerate(WRITTE
 
 def read(text: str, format: CallFormat | None, pieces: list[str] | None = None, **how: Any) -> dict[str, Any]:
     """An answer as a message, with what its pieces are when they are joined."""
-    reader, parts = AnswerReader(format, how.pop("thinking", Thinking()), declared(TOOLS), **how), Parts()
+    tools = declared(how.pop("tools", TOOLS))
+    reader, parts = AnswerReader(format, how.pop("thinking", Thinking()), tools, **how), Parts()
     for piece in [text] if pieces is None else pieces:
         parts += reader.push(piece)
     return message_of(parts + reader.finish())
@@ -299,3 +301,65 @@ def test_deep_and_wild_values() -> None:
     gemma = '<|tool_call>call:add{x:{y:[1,{z:null}],q:<|"|>a}b<|"|>},empty:{},list:[],f:1.5,t:true}<tool_call|>'
     expected = {"x": {"y": [1, {"z": None}], "q": "a}b"}, "empty": {}, "list": [], "f": 1.5, "t": True}
     assert called(read(gemma, calls.GEMMA)) == [("add", expected)]
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [
+        (calls.LLAMA, '{"name": "Max", "age": 3}'),
+        (calls.LLAMA, '{"name": "Max", "parameters": {"a": 1}}'),
+        (calls.LLAMA, '{"name": "add", "age": 3}'),
+        (calls.LLAMA_4, '{"name": "Max", "age": 3}'),
+        (calls.LLAMA_4, '[person(name="Max")]'),
+        (calls.LLAMA_4, "[1, 2]"),
+        (calls.PYTHON, '[person(name="Max")]'),
+        (calls.GLM4, 'config\n{"json": 1}'),
+        (calls.HERMES, '<tool_call>\n{"name": "Max", "age": 3}\n</tool_call>'),
+        (calls.MISTRAL, '[TOOL_CALLS] [{"name": "Max", "age": 3}]'),
+        (calls.GLM, "<tool_call>is a mark of mine</tool_call>"),
+    ],
+)
+@pytest.mark.parametrize("tools", [TOOLS, []], ids=["tools", "no tools"])
+def test_what_is_no_call_of_a_tool_stays_text(format: CallFormat, text: str, tools: list[Any]) -> None:
+    for pieces in ([text], list(text)):
+        assert read(text, format, pieces, tools=tools) == {"role": "assistant", "content": text}
+
+
+@pytest.mark.parametrize(("format", "one", "two"), WRITTEN, ids=_IDS)
+def test_calls_without_a_mark_need_declared_tools(format: CallFormat, one: str, two: str | None) -> None:
+    """Such an answer is text, whole and at once, where the conversation has no tools."""
+    message = read(one, format, tools=[])
+    if one.startswith(format.open or ("\0",)) or format.skips or not format.begins:
+        return
+    assert message == {"role": "assistant", "content": one}
+    assert AnswerReader(format, None).push(one).text == one
+
+
+@pytest.mark.parametrize(("format", "one", "two"), WRITTEN, ids=_IDS)
+def test_text_behind_calls_and_calls_cut_off(format: CallFormat, one: str, two: str | None) -> None:
+    """No complete call is lost by what comes behind it, and nothing of that either."""
+    behind = f"{one}\nAnd text, [1] (so)."
+    for pieces in ([behind], list(behind)):
+        message = read(behind, format, pieces)
+        assert called(message) == [ADD] and message["content"] == "And text, [1] (so).", message
+    whole = two or one
+    for end in range(len(whole)):
+        cut = whole[:end]
+        message = read(cut, format)
+        assert message == read(cut, format, list(cut))
+        got, content = called(message), message["content"]
+        assert got in ([], [ADD], [ADD, NOW]), cut
+        assert got or (cut.endswith(content) if format.skips else content == cut.lstrip()), cut
+        assert got or not two or end < whole.rindex("now"), cut
+
+
+def test_values_written_as_python_writes_them() -> None:
+    """Seed-OSS's template writes objects and lists so."""
+    value = {"unit": "C", "deep": [None, True, {"x": 1.5}], "it's": ()}
+    text = (
+        f"<seed:tool_call>\n<function=add>\n<parameter=c>{value!r}</parameter>\n<parameter=b>{{'x': 1}}</parameter>\n"
+        "<parameter=d>{1, 2}</parameter>\n<parameter=e>[x for x in y]</parameter>\n</function>\n</seed:tool_call>"
+    )
+    right = {"unit": "C", "deep": [None, True, {"x": 1.5}], "it's": []}
+    expected = {"c": right, "b": "{'x': 1}", "d": "{1, 2}", "e": "[x for x in y]"}
+    assert called(read(text, calls.SEED)) == [("add", expected)]

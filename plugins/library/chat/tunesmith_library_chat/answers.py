@@ -13,7 +13,7 @@ from typing import Any, Literal
 from tunesmith.types import Message, ToolCall
 
 from tunesmith_library_chat.calls import CallFormat
-from tunesmith_library_chat.shapes import Types
+from tunesmith_library_chat.shapes import Call, Types
 from tunesmith_library_chat.thoughts import Thinking
 
 
@@ -81,7 +81,7 @@ class AnswerReader:
             self._trim(final)
         if self._starts and not self._started(final):
             return Parts(), False
-        if not self._said and self._calls and self._calls.begins:
+        if not self._said and self._types and self._calls and self._calls.begins:
             verdict = self._calls.begins(self._held)
             if verdict:
                 self._begin_block("", self._held)
@@ -133,22 +133,30 @@ class AnswerReader:
         assert self._calls is not None
         while ends := [(at, mark) for mark in self._calls.close if (at := self._held.find(mark, self._from)) >= 0]:
             at, mark = min(ends)
-            if calls := self._calls.read(self._held[:at], self._types):
+            calls, end = self._read(self._held[:at])
+            if calls and not self._held[end:at].strip():
                 return self._end_block(calls, self._held[at + len(mark) :]), True
             self._from = at + 1
         if not final:
             longest = max(map(len, self._calls.close), default=1)
             self._from = max(self._from, len(self._held) - longest + 1)
             return Parts(), False
-        if calls := self._calls.read(self._held, self._types):
-            return self._end_block(calls, ""), True
+        calls, end = ([], 0) if self._calls.closes else self._read(self._held)  # no mark ends the block
+        if calls:
+            return self._end_block(calls, self._held[end:]), True
         self._mode, self._trims, self._said = "text", False, True  # no calls after all: what stands there was said
         return Parts(text=self._mark), True
+
+    def _read(self, body: str) -> tuple[list[Call], int]:
+        """The calls that a block begins with, and where they end; without a mark, of declared tools alone."""
+        assert self._calls is not None
+        calls, end = self._calls.read(body, self._types)
+        return (calls, end) if self._mark or all(call.name in self._types for call in calls) else ([], 0)
 
     def _begin_block(self, mark: str, body: str) -> None:
         self._mode, self._mark, self._held, self._from = "calls", mark, body, 0
 
-    def _end_block(self, calls: Sequence[Any], rest: str) -> Parts:
+    def _end_block(self, calls: Sequence[Call], rest: str) -> Parts:
         self._mode, self._held, self._trims, self._said = "text", rest, True, False
         told = [ToolCall(index, call.name, call.json, call.id) for index, call in enumerate(calls, start=self._count)]
         self._count += len(told)

@@ -21,7 +21,8 @@ class CallFormat:
     read: Reader  # what stands between the marks
     open: tuple[str, ...] = ()  # any of these begins a block of calls
     close: tuple[str, ...] = ()  # any of these ends it; none: the end of the answer
-    begins: Begins | None = None  # for calls without a mark, which the whole answer is
+    begins: Begins | None = None  # for calls without a mark, which only declared tools tell from text
+    closes: bool = False  # only the mark that ends a block tells a whole call from one that was cut off
     keeps: bool = False  # the opening mark is part of what is read
     skips: tuple[str, ...] = ()  # marks between the parts of an answer, which are no text
     starts: tuple[str, ...] = ()  # what an answer may begin with, which is no text: a mark that the prompt began
@@ -82,13 +83,14 @@ GLM4 = CallFormat("glm4", headed(r"(?P<name>[\w.\-]+)\n"), begins=naming)
 GLM = CallFormat(
     "glm",
     elements(
-        r"^\s*(?P<name>[^<\n]+?)\s*(?P<body>(?:<arg_key>.*)?)\s*$",
+        r"^\s*(?P<name>[^<\s]+?)\s*(?P<body>(?:<arg_key>.*)?)\s*$",
         r"<arg_key>(?P<key>.*?)</arg_key>\s*<arg_value>(?P<value>.*?)</arg_value>",
         strip="",
     ),
     ("<tool_call>",),
     ("</tool_call>",),
     inner=("<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"),
+    closes=True,
 )
 QWEN_XML = CallFormat(
     "qwen_xml",
@@ -108,6 +110,7 @@ MINICPM = CallFormat(
     ('<function name="',),
     ("</function>",),
     inner=("<param name=",),
+    closes=True,
 )
 MINIMAX = CallFormat(
     "minimax",

@@ -1,6 +1,7 @@
 """In what shapes models write calls of tools: one reader for each, which the formats of `calls` fill with their marks.
 
-A reader takes what stands between the marks of a block, whole, and gives its calls, or None where they are none.
+A reader takes what stands behind the mark that begins a block, and gives the calls that it begins with and where they
+end: what stands behind that is text, or a call that the end of the answer cut off.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Call:
 Types = Mapping[str, Mapping[str, str]]
 """By tool and parameter the JSON type that the tool declares: what formats that write values bare cannot tell."""
 
-Reader = Callable[[str, Types], list[Call] | None]
-"""(what stands in a block, declared types) -> its calls; None where it is no whole and right block."""
+Reader = Callable[[str, Types], tuple[list[Call], int]]
+"""(what stands in a block, declared types) -> the whole and right calls at its beginning, and where they end."""
 
 _DECODER = json.JSONDecoder()
 _BETWEEN = re.compile(r"[\s,;]*")
@@ -41,25 +42,37 @@ def objects(*, name: str = "name", arguments: str = "arguments", id: str = "id")
     """JSON objects, or lists of them: `{"name": …, "arguments": {…}}`, under these or other usual keys."""
     keys_of_name, keys_of_arguments = (name, "name", "tool_name"), (arguments, "arguments", "parameters")
 
-    def call(value: Any) -> Call | None:
+    def call(value: Any, types: Types) -> Call | None:
         if isinstance(value, Mapping) and isinstance(value.get("function"), Mapping):
             value = {id: value.get(id), **value["function"]}
         if not isinstance(value, Mapping):
             return None
         called = next((value[key] for key in keys_of_name if isinstance(value.get(key), str)), None)
+        if called is None or not any(key in value for key in keys_of_arguments):
+            alone = called in types and not value.keys() - {*keys_of_name, id, "type"}
+            return Call(str(called), {}, str(value.get(id) or "")) if alone else None
         given = _mapping(next((value[key] for key in keys_of_arguments if value.get(key) is not None), {}))
-        return None if called is None or given is None else Call(called, given, str(value.get(id) or ""))
+        return None if given is None else Call(called, given, str(value.get(id) or ""))
 
-    def read(body: str, types: Types) -> list[Call] | None:
-        values, at = [], _BETWEEN.match(body, 0).end()  # type: ignore[union-attr]
-        while at < len(body):
+    def read(body: str, types: Types) -> tuple[list[Call], int]:
+        calls, end, at, listed = [], 0, 0, False
+        while (at := _behind(_BETWEEN, body, at)) < len(body):
+            if body[at] == ("]" if listed else "["):
+                at, listed = at + 1, not listed
+                end = end if listed else at
+                continue
             try:
                 value, at = _DECODER.raw_decode(body, at)
-            except ValueError:
-                return None
-            values += value if isinstance(value, list) else [value]
-            at = _BETWEEN.match(body, at).end()  # type: ignore[union-attr]
-        return _all([call(value) for value in values])
+            except (ValueError, RecursionError):
+                break
+            made = call(value, types)
+            if made is None:
+                break
+            calls.append(made)
+            end = at
+        else:
+            end = len(body)
+        return calls, end
 
     return read
 
@@ -73,20 +86,19 @@ def headed(head: str, tail: str = "") -> Reader:
     """
     begin, end = re.compile(rf"\s*{head}"), re.compile(rf"\s*{tail}")
 
-    def read(body: str, types: Types) -> list[Call] | None:
+    def read(body: str, types: Types) -> tuple[list[Call], int]:
         calls, at = [], 0
-        while body[at:].strip():
-            found = begin.match(body, at)
+        while found := begin.match(body, at):
             try:
-                given, at = _DECODER.raw_decode(body, found.end()) if found else (None, 0)
-            except ValueError:
-                return None
-            closed = end.match(body, at)
-            if found is None or closed is None or not isinstance(given, Mapping):
-                return None
+                given, behind = _DECODER.raw_decode(body, found.end())
+            except (ValueError, RecursionError):
+                break
+            closed = end.match(body, behind)
+            if not isinstance(given, Mapping) or (closed is None and body[behind:].strip()):
+                break
             calls.append(Call(found["name"].strip(), given, found.groupdict().get("id") or ""))
-            at = closed.end()
-        return calls or None
+            at = closed.end() if closed else len(body)
+        return calls, at
 
     return read
 
@@ -99,7 +111,7 @@ def elements(call: str, parameter: str, *, strip: str = "\n") -> Reader:
         parameter: a pattern with the groups `key` and `value`, and perhaps `string`: whether the value is one.
         strip: what one of is taken off the start and the end of a value.
     """
-    calls, parameters = re.compile(call, re.DOTALL), re.compile(parameter, re.DOTALL)
+    calls, parameters = re.compile(rf"\s*(?:{call})", re.DOTALL), re.compile(parameter, re.DOTALL)
 
     def value(found: re.Match[str], declared: str | None) -> Any:
         text = found["value"]
@@ -108,36 +120,49 @@ def elements(call: str, parameter: str, *, strip: str = "\n") -> Reader:
         said = found.groupdict().get("string")
         return text if said == "true" or declared == "string" else _plain(text)
 
-    def read(body: str, types: Types) -> list[Call] | None:
-        found = list(calls.finditer(body))
-        if not found or calls.sub("", body).strip():
-            return None
-        made = []
-        for match in found:
+    def read(body: str, types: Types) -> tuple[list[Call], int]:
+        made: list[Call] = []
+        at = 0
+        while (match := calls.match(body, at)) and not parameters.sub("", match["body"]).strip():
             name, given = match["name"].strip(), {}
             for item in parameters.finditer(match["body"]):
                 key = item["key"].strip()
                 given[key] = value(item, types.get(name, {}).get(key))
-            if parameters.sub("", match["body"]).strip():
-                return None
             made.append(Call(name, given))
-        return made
+            at = match.end()
+        return made, at
 
     return read
 
 
-def python_calls(body: str, types: Types) -> list[Call] | None:
+def python_calls(body: str, types: Types) -> tuple[list[Call], int]:
     """Python: `[add(a=1, b="x"), today()]`, or one call to a line."""
-    text = body.strip()
-    try:
-        if text.startswith("["):
-            parsed: Any = ast.parse(text, mode="eval").body
-            nodes: list[Any] = parsed.elts if isinstance(parsed, ast.List) else [None]
-        else:
-            nodes = [statement.value if isinstance(statement, ast.Expr) else None for statement in ast.parse(text).body]
-        return _all([_python_call(node) for node in nodes])
-    except (SyntaxError, ValueError, RecursionError):
-        return None
+    calls, at = [], _behind(_BETWEEN, body, 0)
+    listed, end = body.startswith("[", at), 0
+    at += listed
+    while found := _PYTHON_HEAD.match(body, at):
+        call, at = _first_python_call(body, found.end(), found.start("name"))
+        if call is None:
+            break
+        calls.append(call)
+        end = at
+    closed = re.compile(r"[\s,]*\]").match(body, end) if listed and calls else None
+    return calls, closed.end() if closed else end
+
+
+_PYTHON_HEAD = re.compile(r"[\s,;]*(?P<name>[^\W\d][\w.]*)\s*\(")
+
+
+def _first_python_call(body: str, at: int, start: int) -> tuple[Call | None, int]:
+    """The call that starts at a place, and where it ends: behind the first bracket that makes it whole."""
+    while (at := body.find(")", at) + 1) > 0:
+        try:
+            return _python_call(ast.parse(body[start:at], mode="eval").body), at
+        except SyntaxError:
+            continue
+        except (ValueError, TypeError, RecursionError, MemoryError):
+            break
+    return None, start
 
 
 def _python_call(node: Any) -> Call | None:
@@ -195,16 +220,15 @@ def braced(quote: str) -> Reader:
         end = text.index(":", at)
         return text[at:end].strip(), end + 1
 
-    def read(body: str, types: Types) -> list[Call] | None:
-        found = head.match(body)
-        if found is None:
-            return None
-        try:
-            given, end = items(body, found.end() + 1, "{")
-        except (IndexError, ValueError):
-            return None
-        rest = read(body[end:], types) if body[end:].strip() else []
-        return None if rest is None else [Call(found["name"], given), *rest]
+    def read(body: str, types: Types) -> tuple[list[Call], int]:
+        calls, at = [], 0
+        while found := head.match(body, at):
+            try:
+                given, at = items(body, found.end() + 1, "{")
+            except (IndexError, ValueError, RecursionError):
+                break
+            calls.append(Call(found["name"], given))
+        return calls, at
 
     return read
 
@@ -212,10 +236,20 @@ def braced(quote: str) -> Reader:
 def either(*readers: Reader) -> Reader:
     """Any of several shapes, the first that fits."""
 
-    def read(body: str, types: Types) -> list[Call] | None:
-        return next((calls for reader in readers if (calls := reader(body, types))), None)
+    def read(body: str, types: Types) -> tuple[list[Call], int]:
+        return next((found for reader in readers if (found := reader(body, types))[0]), ([], 0))
 
     return read
+
+
+def whole(read: Callable[[str, Types], list[Call] | None]) -> Reader:
+    """A shape whose blocks are read whole or not at all."""
+
+    def reader(body: str, types: Types) -> tuple[list[Call], int]:
+        calls = read(body, types)
+        return (calls, len(body)) if calls else ([], 0)
+
+    return reader
 
 
 def _mapping(value: Any) -> Mapping[str, Any] | None:
@@ -229,14 +263,24 @@ def _mapping(value: Any) -> Mapping[str, Any] | None:
 
 
 def _plain(text: str) -> Any:
-    """A bare value: JSON where it is that, else text."""
+    """A bare value: JSON, or what Python writes for the same, where it is that; else text."""
     try:
         return json.loads(text)
-    except ValueError:
-        return {"None": None, "True": True, "False": False}.get(text, text)
+    except (ValueError, RecursionError):
+        return _literal(text.strip(), text)
 
 
-def _all(calls: list[Call | None]) -> list[Call] | None:
-    """The calls, if there are some and all are right."""
-    right = [call for call in calls if call is not None]
-    return right if right and len(right) == len(calls) else None
+def _literal(text: str, otherwise: str) -> Any:
+    """What Python's notation of a value of JSON stands for, such as `{'a': None}`."""
+    if not text.startswith(("{", "[", "None", "True", "False")):
+        return otherwise
+    try:
+        return json.loads(json.dumps(ast.literal_eval(text)))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return otherwise
+
+
+def _behind(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where a pattern that may be empty ends that is matched at a place."""
+    found = pattern.match(text, at)
+    return found.end() if found else at

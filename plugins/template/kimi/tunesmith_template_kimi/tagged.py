@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from tunesmith_library_chat.calls import CallFormat
-from tunesmith_library_chat.shapes import Call, Types
+from tunesmith_library_chat.shapes import Call, Types, whole
 
 _CALL = re.compile(
     r'<\|open\|>call tool="(?P<name>[^"]*)"[^<]*<\|sep\|>(?P<body>.*?)<\|close\|>call<\|sep\|>', re.DOTALL
@@ -50,7 +50,7 @@ def _value(argument: re.Match[str]) -> Any:
 
 KIMI_3 = CallFormat(
     "kimi_3",
-    read_tagged,
+    whole(read_tagged),
     ("<|open|>tools<|sep|>",),
     ("<|close|>tools<|sep|>",),
     skips=("<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|close|>message<|sep|>"),

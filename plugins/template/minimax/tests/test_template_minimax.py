@@ -41,3 +41,6 @@ def test_nested_arguments_are_read() -> None:
     (call,) = read_nested(body, {"f": {"a": "string"}}) or []
     assert (call.name, call.arguments) == ("f", {"a": "1", "b": [{"key-a": "val-a", "key-b": 2}]})
     assert read_nested(body + "and more", {}) is None
+    empty = f'{mark}<invoke name="f">{mark}<a>{mark}</a>{mark}<b>{mark}</b>{mark}<c>{mark}</c>{mark}</invoke>'
+    (call,) = read_nested(empty, {"f": {"a": "string", "b": "array", "c": "object"}}) or []
+    assert call.arguments == {"a": "", "b": [], "c": {}}

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from tunesmith_library_chat.calls import CallFormat
-from tunesmith_library_chat.shapes import Call, Types
+from tunesmith_library_chat.shapes import Call, Types, whole
 
 _MARK = re.escape("]<]minimax[>[")
 _INVOKE = re.compile(rf'{_MARK}<invoke name="(?P<name>[^"]+)">(?P<body>.*?){_MARK}</invoke>', re.DOTALL)
@@ -34,6 +34,8 @@ def _elements(text: str) -> list[re.Match[str]]:
 
 def _value(text: str, declared: str | None) -> Any:
     """Elements as an object, or a list where all are items; else the value itself, JSON where it is that."""
+    if declared in ("array", "object") and not text.strip():
+        return [] if declared == "array" else {}
     inner = _elements(text)
     if inner and not _ELEMENT.sub("", text).strip():
         values = [(item["key"], _value(item["value"], None)) for item in inner]
@@ -45,5 +47,9 @@ def _value(text: str, declared: str | None) -> Any:
 
 
 MINIMAX_3 = CallFormat(
-    "minimax_3", read_nested, ("]<]minimax[>[<tool_call>",), ("]<]minimax[>[</tool_call>",), inner=("]<]minimax[>[",)
+    "minimax_3",
+    whole(read_nested),
+    ("]<]minimax[>[<tool_call>",),
+    ("]<]minimax[>[</tool_call>",),
+    inner=("]<]minimax[>[",),
 )
