@@ -142,6 +142,42 @@ def test_a_thought_before_parts_and_calls() -> None:
     assert made.render(chat).text == json.dumps([{"type": "text", "text": "Hi?"}]) + json.dumps(written)
 
 
+@pytest.mark.parametrize(
+    ("jinja", "learnt", "plain"),
+    [
+        ("{{ message.reasoning if deep else '' }}{{ message.content }}", "<think>\nHm.\n</think>\n\n", ""),
+        ("{{ message.reasoning if training else '' }}{{ message.content }}", "Hm.", ""),
+        ("{{ message.reasoning }}{{ message.content }}", "Hm.", "Hm."),
+        ("{{ message.content }}", "<think>\nHm.\n</think>\n\n", "<think>\nHm.\n</think>\n\n"),
+    ],
+)
+def test_a_family_that_leaves_thoughts_out_writes_the_one_that_is_trained(jinja: str, learnt: str, plain: str) -> None:
+    """What counts is what it writes, not whether its Jinja, which families share, knows of thoughts."""
+    jinja = f"{{%- for message in messages -%}}<{{{{ message.role }}}}>{jinja}{{%- endfor -%}}"
+    made = replace(template(Plain()), jinja=jinja, variables={}).with_written_thoughts()
+    chat = [ASK, {"role": "assistant", "content": "Yes.", "reasoning": "Hm."}]
+    assert made.render(chat, training=True).text == f"<user>Hi?<assistant>{learnt}Yes."
+    assert made.render(chat).text == f"<user>Hi?<assistant>{plain}Yes."
+    within = [ASK, {"role": "assistant", "content": "<think>\nHm.\n</think>\n\nYes."}]
+    assert made.render(within, training=True).text == f"<user>Hi?<assistant>{learnt}Yes."
+
+
+def test_a_switch_is_what_changes_the_text() -> None:
+    """Not the word: the Jinja that families share names it for those that have it."""
+    heard = "{{ '<think>' if add_generation_prompt and enable_thinking }}"
+    trained = "{% for message in messages %}{{ message.reasoning if enable_thinking }}{{ message.content }}{% endfor %}"
+    unheard = "{{ '<think>' if hybrid and enable_thinking }}"
+    for jinja, variables, switches in (
+        (heard, {}, True),
+        (trained, {}, True),
+        (unheard, {}, False),
+        (unheard, {"hybrid": True}, True),
+        ("{{ '<think>' if add_generation_prompt }}", {}, False),
+    ):
+        made = ChatTemplate("mine", jinja, ("</s>",), variables, thinking=Thinking())
+        assert made.switches_thinking is switches, jinja
+
+
 def test_what_is_announced(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "tunesmith")
     for made, name, command in ((Plain(), "old", "train"), (Plain(), "plain", "train"), (Hybrid(), "hybrid", "train")):

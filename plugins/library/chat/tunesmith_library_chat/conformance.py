@@ -20,6 +20,7 @@ from tunesmith_library_chat.messages import canonical, content_form
 from tunesmith_library_chat.rendering import Rendered
 from tunesmith_library_chat.sources import fill_in
 from tunesmith_library_chat.template import ChatTemplate
+from tunesmith_library_chat.thoughts import LEARNT_THOUGHTS
 from tunesmith_library_chat.tokenizing import tokenize
 
 
@@ -110,14 +111,19 @@ def prompt_begins_what_is_trained(subject: Subject) -> Iterator[Finding]:
 
 
 def earlier_turns_stay(subject: Subject) -> Iterator[Finding]:
-    """A conversation that goes on begins as it did, or the facts say why not."""
+    """A conversation that goes on begins as it did, or the facts say why not.
+
+    A thought that is written for training alone is none that a prompt has.
+    """
     if subject.facts.rewrites:
         return
     for name in ("system_multi", "thought_multi", "parallel"):
         case = CASES[name]
+        learnt = name == "thought_multi" and LEARNT_THOUGHTS in subject.template.jinja
+        given = {"tools": case.tools, "training": not learnt}
         ends = [end for end, message in enumerate(case.messages, 1) if message["role"] == "assistant"]
         try:
-            texts = [subject.whole.render(case.messages[:end], tools=case.tools).text for end in ends]
+            texts = [subject.whole.render(case.messages[:end], **given).text for end in ends]
         except DataError:
             continue
         for text in texts[:-1]:

@@ -48,8 +48,8 @@ class FamilyTemplate:
             calls=facts.calls,
             thinking=facts.thinking or Thinking(),
         )
-        template = template if facts.thinking else template.with_written_thoughts()
         template = template.with_variables(**facts.variables)
+        template = template if facts.thinking else template.with_written_thoughts()
         template = template.with_variables(**template.switched(self._variables()))
         return template.with_default_system(self.default_system)
 

@@ -26,7 +26,15 @@ from tunesmith_library_chat.requests import request_of
 from tunesmith_library_chat.sources import GENERATION_TAG, MARKS, exported_source, fill_in
 from tunesmith_library_chat.spans import Marks, Search, assign, clip, cut_after
 from tunesmith_library_chat.spelling import NOTHING, Control, Unmarked, free_mark, marked, spells
-from tunesmith_library_chat.thoughts import WRITTEN_THOUGHTS, Thinking, as_asked, as_learnt, behind_empty_thoughts
+from tunesmith_library_chat.thoughts import (
+    RENDERING_FAULTS,
+    Thinking,
+    as_asked,
+    as_learnt,
+    behind_empty_thoughts,
+    heeds_switch,
+    with_written_thoughts,
+)
 from tunesmith_library_chat.tokenizers import tokenizer_of
 from tunesmith_library_chat.tokenizing import added_tokens, special_tokens
 
@@ -88,9 +96,9 @@ class ChatTemplate:
     def with_written_thoughts(self) -> ChatTemplate:
         """The same template, which writes thoughts in `<think>` blocks before the content, for it has no form for them.
 
-        It is part of the Jinja too. A template that reads them itself stays as it is.
+        It is part of the Jinja too. One that leaves them out does so on: only the thought that is trained is written.
         """
-        return self if "reasoning" in self.jinja else replace(self, jinja=WRITTEN_THOUGHTS + self.jinja)
+        return replace(self, jinja=with_written_thoughts(self.jinja, self.variables))
 
     @property
     def marked(self) -> bool:
@@ -100,7 +108,7 @@ class ChatTemplate:
     @property
     def switches_thinking(self) -> bool:
         """Whether `enable_thinking` means something to the template."""
-        return bool(self.thinking and self.thinking.switch) or "enable_thinking" in self.jinja
+        return bool(self.thinking and self.thinking.switch) or heeds_switch(self.jinja, self.variables)
 
     @property
     def exported(self) -> str:
@@ -260,15 +268,7 @@ class ChatTemplate:
         try:
             values = {"documents": None, **variables, "messages": list(turns), "add_generation_prompt": prompt}
             return fill_in(self.jinja, values)
-        except (
-            TemplateError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            LookupError,
-            RecursionError,
-            ArithmeticError,
-        ) as error:
+        except (TemplateError, *RENDERING_FAULTS) as error:
             raise DataError(f"template {self.name} cannot render this conversation: {error}") from error
 
 

@@ -16,22 +16,27 @@ from tunesmith_library_chat.messages import canonical, content_form
 from tunesmith_library_chat.sources import fill_in
 from tunesmith_library_chat.spans import Span
 
-WRITTEN_THOUGHTS = """\
-{%- set thoughtful = namespace(messages=[]) -%}
-{%- for message in messages -%}
-{%- set thought = message.reasoning or message.reasoning_content -%}
-{%- if thought and message.role == 'assistant' -%}
-{%- set written = '<think>\\n' ~ thought.strip('\\n') ~ '\\n</think>\\n\\n' -%}
-{%- if message.content and message.content is not string -%}
-{%- set message = dict(message, content=[{'type': 'text', 'text': written}] + message.content) -%}
-{%- else -%}
-{%- set message = dict(message, content=written ~ (message.content or '')) -%}
-{%- endif -%}
-{%- endif -%}
-{%- set thoughtful.messages = thoughtful.messages + [message] -%}
-{%- endfor -%}
-{%- set messages = thoughtful.messages %}"""
+_WRITTEN_THOUGHTS = """\
+{%%- set thoughtful = namespace(messages=[]) -%%}
+{%%- for message in messages -%%}
+{%%- set thought = message.reasoning or message.reasoning_content -%%}
+{%%- if thought and message.role == 'assistant'%s -%%}
+{%%- set written = '<think>\\n' ~ thought.strip('\\n') ~ '\\n</think>\\n\\n' -%%}
+{%%- if message.content and message.content is not string -%%}
+{%%- set message = dict(message, content=[{'type': 'text', 'text': written}] + message.content) -%%}
+{%%- else -%%}
+{%%- set message = dict(message, content=written ~ (message.content or '')) -%%}
+{%%- endif -%%}
+{%%- endif -%%}
+{%%- set thoughtful.messages = thoughtful.messages + [message] -%%}
+{%%- endfor -%%}
+{%%- set messages = thoughtful.messages %%}"""
+WRITTEN_THOUGHTS = _WRITTEN_THOUGHTS % ""
 """Jinja before that of a template which has no form for thoughts: each is written at the beginning of its content."""
+LEARNT_THOUGHTS = _WRITTEN_THOUGHTS % " and training and loop.last"
+"""The same before that of a template which leaves them out: only the one that is trained is written."""
+RENDERING_FAULTS = (TypeError, ValueError, AttributeError, LookupError, RecursionError, ArithmeticError)
+"""What templates raise over a conversation that they cannot write, beside Jinja's own errors."""
 
 
 _READS_THOUGHTS = re.compile(r"reasoning|\.thinking\b|\[['\"]thinking['\"]\]")
@@ -105,13 +110,58 @@ def _keeps(jinja: str, opened: str, closed: str, variables: str) -> bool:
     turns = ("user", "1"), ("assistant", said), ("user", "2"), ("assistant", "3")
     form = content_form(jinja)
     talk = [canonical({"role": role, "content": content}, form) for role, content in turns]
-    values = {"documents": None, **json.loads(variables), "messages": talk, "add_generation_prompt": False}
+    values = {**json.loads(variables), "messages": talk, "add_generation_prompt": False}
+    return said in (_filled(jinja, values) or "")
+
+
+def with_written_thoughts(jinja: str, variables: Mapping[str, Any]) -> str:
+    """Jinja that writes thoughts in `<think>` blocks before the content, where it does not write them itself.
+
+    One that knows of them leaves them out on purpose: it goes on to do so, but for the thought that is trained.
+    """
+    if "reasoning" not in jinja:
+        return WRITTEN_THOUGHTS + jinja
+    thought = "why\ufdde"
+    answer = {"role": "assistant", "content": "this", "reasoning": thought}
+    text = _sample(jinja, json.dumps({**variables, "training": True}, sort_keys=True, default=str), json.dumps(answer))
+    return jinja if text is None or thought in text else LEARNT_THOUGHTS + jinja
+
+
+def heeds_switch(jinja: str, variables: Mapping[str, Any]) -> bool:
+    """Whether `enable_thinking` changes what Jinja writes: a prompt, or an answer with a thought or without one."""
+    if "enable_thinking" not in jinja:
+        return False
+    answer = {"role": "assistant", "content": "this"}
+    for last in (None, answer, {**answer, "reasoning": "why"}):
+        switched = ({**variables, "training": True, "enable_thinking": value} for value in (True, False))
+        texts = {_sample(jinja, json.dumps(given, sort_keys=True, default=str), json.dumps(last)) for given in switched}
+        if len(texts) > 1 or texts == {None}:
+            return True
+    return False
+
+
+@functools.lru_cache(maxsize=256)
+def _sample(jinja: str, variables: str, answer: str) -> str | None:
+    """What Jinja makes of a question and an answer to it; None where it refuses them.
+
+    Args:
+        variables: of the Jinja, as JSON.
+        answer: a message, as JSON; null asks for one.
+    """
+    said = json.loads(answer)
+    talk = [canonical(message, content_form(jinja)) for message in ({"role": "user", "content": "1"}, said) if message]
+    tokens = {"bos_token": "", "eos_token": "", "tools": None}
+    values = {**tokens, **json.loads(variables), "messages": talk, "add_generation_prompt": said is None}
+    return _filled(jinja, values)
+
+
+def _filled(jinja: str, values: Mapping[str, Any]) -> str | None:
     from jinja2 import TemplateError
 
     try:
-        return said in fill_in(jinja, values)
-    except (TemplateError, TypeError, ValueError, AttributeError, LookupError, RecursionError, ArithmeticError):
-        return False
+        return fill_in(jinja, {"documents": None, **values})
+    except (TemplateError, *RENDERING_FAULTS):
+        return None
 
 
 def _without_thought(message: Message, thinking: Thinking) -> Message:
