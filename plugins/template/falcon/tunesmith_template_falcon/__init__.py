@@ -4,17 +4,43 @@ from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts
 from tunesmith_library_chat.calls import HERMES
 
+_BARE = "the end of sequence stands behind the last answer alone"
+
 
 @plugin
 class Falcon(FamilyTemplate):
-    """Falcon 7B and 40B Instruct, and Falcon 180B Chat: `User:` and `Assistant:`."""
+    """Falcon 7B and 40B Instruct: `User:` and `Assistant:`, a blank line between them."""
 
     traits = TemplateFacts(
         name="falcon",
         file="falcon.jinja",
-        models=(r"falcon-(7|40|180)b",),
-        aliases={"falcon1": ""},
+        models=(r"falcon-(7|40)b",),
+        rewrites=_BARE,
+        aliases={"falcon1": "Falcon 180B Chat has template=falcon_180b_chat"},
         source="tiiuae/falcon-7b-instruct",
+    )
+
+
+@plugin
+class Falcon180BChat(FamilyTemplate):
+    """Falcon 180B Chat: `User:` and `Falcon:`, one line each."""
+
+    traits = TemplateFacts(
+        name="falcon_180b_chat",
+        file="turns.jinja",
+        models=(r"falcon-180b",),
+        variables={
+            "system_open": "System: ",
+            "system_close": "\n",
+            "user_open": "User: ",
+            "user_close": "\n",
+            "answer_open": "Falcon: ",
+            "prompt": "Falcon:",
+            "history_end": "",
+            "answer_close": "\n",
+        },
+        rewrites=_BARE,
+        source="tiiuae/falcon-180B-chat, app.py of its demo",
     )
 
 
