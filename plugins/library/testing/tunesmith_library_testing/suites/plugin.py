@@ -56,9 +56,13 @@ print(sorted(set(heavy) & set(sys.modules)))
 """
 
 
-@functools.cache
 def points_of(group: str) -> tuple[importlib.metadata.EntryPoint, ...]:
     """The entry points of a group, found once: that reads the metadata of everything installed."""
+    return _points_on(tuple(sys.path), group)
+
+
+@functools.cache
+def _points_on(path: tuple[str, ...], group: str) -> tuple[importlib.metadata.EntryPoint, ...]:
     return tuple(importlib.metadata.entry_points(group=group))
 
 
