@@ -222,7 +222,7 @@ def test_a_converted_set_has_the_rows_that_it_had(tmp_path: Path, format: str) -
 
 def _here(row: Any) -> Any:
     """A row whose images are named so that they are found from elsewhere."""
-    return row | {"images": [str(SHARED / image) for image in row["images"]]} if "images" in row else row
+    return row | {"images": [str((SHARED / image).resolve()) for image in row["images"]]} if "images" in row else row
 
 
 def rows_of(path: Path, **options: Any) -> list[Any]:

@@ -35,6 +35,6 @@ class Apriel16(ThinkingTemplate):
         calls=MINIMAX_1,
         thinking=Thinking("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"),
         media={"image": "[IMG]"},
-        rewrites="only the last answer keeps its thought; calls of earlier turns have identifiers, the last turn's have none",
+        rewrites="only the last answer keeps its thought; earlier calls have identifiers, the last have none",
         source="ServiceNow-AI/Apriel-1.6-15b-Thinker",
     )
