@@ -96,7 +96,7 @@ class ChatTemplate:
     def with_written_thoughts(self) -> ChatTemplate:
         """The same template, which writes thoughts in `<think>` blocks before the content, for it has no form for them.
 
-        It is part of the Jinja too. One that leaves them out does so on: only the thought that is trained is written.
+        It is part of the Jinja too. One that leaves them out goes on to do so, but for the thought that is trained.
         """
         return replace(self, jinja=with_written_thoughts(self.jinja, self.variables))
 

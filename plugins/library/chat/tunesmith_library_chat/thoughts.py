@@ -88,15 +88,23 @@ def as_asked(
 
     What it takes out of the content itself stays there: so it does when it is served.
     """
-    if thinking is None or WRITTEN_THOUGHTS in jinja or not any(map(_may_think, messages)):
+    if thinking is None or WRITTEN_THOUGHTS in jinja:
+        return messages
+    closes = (thinking.close.strip(), Thinking.close)
+    if not any(_holds(message, closes) for message in messages):
         return messages
     given = json.dumps({**variables, "tools": None}, sort_keys=True, default=str)
     forms = tuple(form for form in (thinking, Thinking()) if _keeps(jinja, form.open, form.close, given))
     return [_in_its_place(message, forms, thinking, jinja) for message in messages]
 
 
-def _may_think(message: Message) -> bool:
-    return message.get("role") == "assistant" and bool(message.get("content"))
+def _holds(message: Message, closes: Sequence[str]) -> bool:
+    """Whether the assistant's content holds the end of a thought; most rows are told by this alone."""
+    if message.get("role") != "assistant":
+        return False
+    content = message.get("content")
+    parts = [part.get("text") for part in content] if isinstance(content, list) else [content]
+    return any(isinstance(text, str) and close in text for text in parts for close in closes)
 
 
 @functools.lru_cache(maxsize=256)
