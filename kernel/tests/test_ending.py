@@ -62,7 +62,6 @@ def test_outside_the_main_thread_nothing_is_changed():
     "error",
     [
         OSError(errno.ENOSPC, "No space left on device", "/somewhere/a.txt"),
-        OSError(errno.EROFS, "Read-only file system"),
         RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
         RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"),
     ],
@@ -72,6 +71,12 @@ def test_a_full_disk_is_told_with_what_is_free(error):
     with pytest.raises(TunesmithError, match=expected) as told, disks_in_words():
         raise error
     assert told.value.__cause__ is error
+
+
+def test_a_disk_that_may_only_be_read_is_told_without_room():
+    expected = r"cannot be written: Read-only file system\.\nwrite elsewhere$"
+    with pytest.raises(TunesmithError, match=expected), disks_in_words():
+        raise OSError(errno.EROFS, "Read-only file system")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from tunesmith.errors import TunesmithError
-from tunesmith_library_configuration.space import is_of_disk, shortage
+from tunesmith_library_configuration.space import is_of_disk, remedy, shortage
 
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -121,5 +121,5 @@ def disks_in_words() -> Iterator[None]:
         place = Path(getattr(error, "filename", None) or Path.cwd())
         folder = place if place.is_dir() else place.parent
         raise TunesmithError(
-            f"{place} cannot be written: {shortage(error, folder)}.\nfree some, or write elsewhere"
+            f"{place} cannot be written: {shortage(error, folder)}.\n{remedy(error, 'write elsewhere')}"
         ) from error

@@ -15,7 +15,7 @@ from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, ref
 from tunesmith_library_configuration.ownership import remember
 from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.records import changes, newest_record
-from tunesmith_library_configuration.space import shortage, unwritable
+from tunesmith_library_configuration.space import remedy, shortage, unwritable
 
 RECORD, REQUIREMENTS = "run.yaml", "plugins.lock"
 _LEFT_BY_A_START = (RECORD, REQUIREMENTS, IN_FOLDER)  # a run that failed before it trained leaves nothing else
@@ -80,7 +80,7 @@ def opened(folder: Path, files: Mapping[str, str], *, resume: bool, overwrite: b
         except OSError as error:
             raise TunesmithError(
                 f"output_dir={folder} cannot be written: {shortage(error, folder)}.\n"
-                "free some, or choose another: output_dir=FOLDER"
+                f"{remedy(error, 'choose another: output_dir=FOLDER')}"
             ) from error
         yield
 

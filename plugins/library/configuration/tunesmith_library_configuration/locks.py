@@ -18,7 +18,7 @@ from typing import Any
 
 from tunesmith_library_configuration.errors import ConfigError
 from tunesmith_library_configuration.owners import Owner, this_process
-from tunesmith_library_configuration.space import is_of_disk, shortage, unwritable
+from tunesmith_library_configuration.space import is_of_disk, remedy, shortage, unwritable
 
 IN_FOLDER = "run.lock"
 """The lock of a folder to which files are added one by one; it stands in it."""
@@ -48,8 +48,8 @@ def locked(lock: Path, folder: Path, work: str, patience: float = 0.0) -> Iterat
         lock.parent.mkdir(parents=True, exist_ok=True)
         _acquire(lock, folder, work, time.monotonic() + patience)
     except OSError as error:
-        advice = "free some, or choose another folder" if is_of_disk(error) else "choose another folder"
-        raise ConfigError(f"{folder} cannot be written to: {shortage(error, lock.parent)}.\n{advice}") from error
+        reason, advice = shortage(error, lock.parent), remedy(error, "choose another folder")
+        raise ConfigError(f"{folder} cannot be written to: {reason}.\n{advice}") from error
     try:
         yield
     finally:
@@ -73,7 +73,7 @@ def writing(target: Path, work: str) -> Iterator[None]:
                 raise
             raise ConfigError(
                 f"{target} cannot be written: {shortage(error, target.parent)}; nothing of it is left.\n"
-                "free some, or write it elsewhere: --output FOLDER"
+                f"{remedy(error, 'write it elsewhere: --output FOLDER')}"
             ) from error
 
 

@@ -69,12 +69,21 @@ def in_words(count: float) -> str:
 def shortage(error: BaseException, folder: Path, needed: int | None = None) -> str:
     """Why something could not be written; where it is for want of room, with what it takes and what is free."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.errno not in _OF_ROOM:
+    if not _is_of_room(error):
         return reason
     there = free(folder)
     parts = [f"about {in_words(needed)} are needed"] if needed else []
     parts += [] if there is None else [f"{in_words(there)} are free in {folder}"]
     return f"{reason} ({', '.join(parts)})" if parts else reason
+
+
+def remedy(error: BaseException, elsewhere: str) -> str:
+    """What to do about something that could not be written: `elsewhere`, or to make room where that is what lacks."""
+    return f"free some, or {elsewhere}" if _is_of_room(error) else elsewhere
+
+
+def _is_of_room(error: BaseException) -> bool:
+    return not isinstance(error, OSError) or error.errno in _OF_ROOM
 
 
 def warn_of_little(folder: Path, needed: int, what: str) -> None:
