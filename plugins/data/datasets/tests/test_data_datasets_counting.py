@@ -11,7 +11,7 @@ from tunesmith_data_datasets.encoding import Work
 from tunesmith_data_datasets.entries import Entry, Source
 from tunesmith_data_datasets.streaming import Heard, examples
 from tunesmith_library_chat.spelling import Control
-from tunesmith_library_formats import Lacking, count
+from tunesmith_library_formats import Lacking, Sizes, count, match, measure
 
 ROWS = 137
 
@@ -53,6 +53,39 @@ def test_exact_counts(tmp_path, caplog, num_proc):
         assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == said
         assert f"{ROWS - lost} examples (text, {ROWS} records; {lost} left out" in caplog.text
         assert "joined" not in caplog.text
+
+
+def measuring(rows, processor, template):
+    """Each number is a row's length; at most 40 tokens are kept, of which a third is trained; 17 is the user's rule."""
+    numbers = [int(row["text"].split()[0]) for row in rows]
+    for row, number in zip(rows, numbers, strict=True):
+        kept = min(number, 40)
+        measure(Sizes(kept, kept // 3, number > 40, number - kept, number, row.where))
+    match("rule 17", numbers.count(17))
+    match("rule none", 0)
+    return {"input_ids": [[1] * min(number, 40) for number in numbers]}
+
+
+@pytest.mark.parametrize("num_proc", [1, 2])
+def test_sizes_and_rules(tmp_path, caplog, num_proc):
+    """One line, the same from several processes and from the cache; the longest row is told by its place."""
+    numbers = [number * 13 % 101 for number in range(1, ROWS)]
+    file = write(tmp_path / "a.jsonl", numbers)
+    kept = [min(number, 40) for number in numbers]
+    tokens, trained = sum(kept), sum(number // 3 for number in kept)
+    cut = sum(number > 40 for number in numbers)
+    for _ in ("encoded", "from the cache"):
+        caplog.clear()
+        with caplog.at_level("INFO", "tunesmith"):
+            build(tmp_path, file, measuring, batch_size=10, num_proc=num_proc)
+        assert (
+            f"{tokens:,} tokens, {trained:,} of them trained ({trained / tokens:.1%}); "
+            f"{cut} rows cut ({cut / len(numbers):.1%}), which lose {sum(numbers) - tokens:,} tokens; "
+            f"the longest row has 100: a.jsonl, line {numbers.index(100) + 1}"
+        ) in caplog.text
+        assert f"data a: rule 17: {numbers.count(17)} of 136 rows" in caplog.text
+        warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert warned == ["data a: rule none: none of 136 rows"]
 
 
 def test_nothing_left(tmp_path):

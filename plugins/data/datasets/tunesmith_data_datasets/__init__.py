@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import DataError, announce, hookimpl, plugin
 from tunesmith.errors import ConfigError, choices
 from tunesmith.keys import Key
-from tunesmith.messages import logger
 from tunesmith.planning import problem_of
 from tunesmith.ranges import at_least, between, path_like
 from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement, ToRows
@@ -21,6 +20,7 @@ from tunesmith_library_configuration.space import unwritable
 from .checking import problems_of, stream_problems
 from .detecting import format_of, in_words
 from .entries import Entry, Registry, Source, find_registry, read_registry, resolve
+from .summing import sum_up
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -211,15 +211,8 @@ class Datasets:
 
         work = self._work(source, fetch, to_rows, encode)
         encoded = encode_cached(work, self._cache_folder()) if self.cache else encode_in_memory(work)
-        examples, lost = len(encoded.examples), encoded.tally.lost
-        made = f"{work.format}, {encoded.records:,} records"
-        if lost:
-            made += f"; {lost:,} left out"
-        if examples < encoded.records - lost:
-            made += f"; the stage joined or left out {encoded.records - lost - examples:,}"
-        announce(f"data {source.name}", f"{examples:,} examples", made + (", from the cache" if encoded.cached else ""))
-        for share in encoded.tally.shares.values():
-            logger.warning("data %s: %s", source.name, share.of(encoded.records))
+        examples = len(encoded.examples)
+        sum_up(source.name, work.format, encoded.records, examples, encoded.tally, encoded.cached)
         return encoded.examples
 
     def _format(self, source: Source) -> str:

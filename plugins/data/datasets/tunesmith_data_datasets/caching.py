@@ -16,7 +16,7 @@ from tunesmith.files import replacing
 from tunesmith.messages import logger
 from tunesmith_library_configuration.files import digest
 from tunesmith_library_configuration.space import shortage
-from tunesmith_library_formats import Share, Tally
+from tunesmith_library_formats import Tally
 
 from .encoding import Work, encode, write_stream
 
@@ -33,7 +33,7 @@ class Encoded:
 
     examples: datasets.Dataset
     records: int
-    tally: Tally  # of records that are not trained on as they stand
+    tally: Tally  # of what became of them
     cached: bool  # whether it was there already
 
 
@@ -66,9 +66,7 @@ def _encode_cached(work: Work, cache_dir: Path) -> Encoded:
             if about is None:
                 about = _made(work, folder, damage)
     examples = datasets.Dataset.from_file(str(folder / _DATA))
-    tally = Tally()
-    tally.add(Share(**share) for share in about["shares"])
-    return Encoded(examples, int(about["records"]), tally, cached)
+    return Encoded(examples, int(about["records"]), Tally.from_json(about["tally"]), cached)
 
 
 def encode_in_memory(work: Work) -> Encoded:
@@ -94,7 +92,7 @@ def _made(work: Work, folder: Path, damage: str | None) -> Mapping[str, Any]:
         with pyarrow.OSFile(str(draft / _DATA), "wb") as sink:
             records, tally = encode(work, lambda tables: write_stream(tables, sink))
         about: dict[str, Any] = {"path": work.source.entry.path, "format": work.format, "records": records}
-        about["shares"] = tally.to_json()
+        about["tally"] = tally.to_json()
         about["digest"] = digest(draft / _DATA)
         (draft / _ABOUT).write_text(json.dumps({**about, "seal": _seal(about)}, indent=1), encoding="utf-8")
     return about

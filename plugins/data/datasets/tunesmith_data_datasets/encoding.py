@@ -20,7 +20,7 @@ from tunesmith.types import Encoder, Row, ToRows
 from tunesmith_library_chat.spelling import NOTHING, first_spelt
 from tunesmith_library_configuration.files import digest
 from tunesmith_library_configuration.owners import end_with_parent
-from tunesmith_library_formats import Share, Tally, count, tallying
+from tunesmith_library_formats import Tally, count, tallying
 
 from .entries import Source
 from .reading import read_records, suffix_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MEDIA = ("images", "videos", "audios")
 _PROBED = 16  # rows of each data set that its cache key is made of
 _FEW_BATCHES = 4  # with fewer, no other process is started
-_LAYOUT = 3  # of the cache; to be raised when the same key would mean other files
+_LAYOUT = 4  # of the cache; to be raised when the same key would mean other files
 
 
 @dataclass(frozen=True)
@@ -233,11 +233,11 @@ def _encoded(batches: Iterator[list[Row]], work: Work, tally: Tally) -> Iterator
         return
     # Forked workers inherit the encoder: tokenizers and templates need not be picklable.
     context = multiprocessing.get_context("fork")
-    waiting: deque[Future[tuple[pyarrow.Table, list[Share]]]] = deque()
+    waiting: deque[Future[tuple[pyarrow.Table, Tally]]] = deque()
 
     def next_table() -> pyarrow.Table:
-        table, shares = waiting.popleft().result()
-        tally.add(shares)
+        table, counted = waiting.popleft().result()
+        tally.merge(counted)
         return table
 
     with ProcessPoolExecutor(work.num_proc, context, _start_worker, (work, os.getpid())) as pool:
@@ -262,12 +262,12 @@ def _start_worker(work: Work, parent: int) -> None:
     _inherited = work
 
 
-def _encode_in_worker(rows: list[Row]) -> tuple[pyarrow.Table, list[Share]]:
+def _encode_in_worker(rows: list[Row]) -> tuple[pyarrow.Table, Tally]:
     """The table of rows, and what was counted on the way."""
     assert _inherited is not None
     with tallying() as tally:
         table = _inherited.table_of(rows)
-    return table, list(tally.shares.values())
+    return table, tally
 
 
 def _to_table(columns: dict[str, list[Any]]) -> pyarrow.Table:

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
-from tunesmith import DataError
+from tunesmith import DataError, announce
 from tunesmith.messages import logger
 from tunesmith_library_formats import Tally, tallying
 
 from .encoding import Work, batches_of
+from .summing import say_counts
 
 Example = dict[str, Any]
 
@@ -61,6 +62,7 @@ class Heard:
     """What was said of a data set, which is read again and again."""
 
     shares: set[str] = field(default_factory=set)
+    begun: bool = False  # the first rows were
     whole: bool = False  # a whole pass was summed up
 
 
@@ -85,7 +87,10 @@ def examples(
         if batch is None:
             break
         records += len(batch)
-        whole.add(tally.shares.values())
+        whole.merge(tally)
+        if not heard.begun:
+            heard.begun = True
+            _say_sizes(work, whole, records, "the first ones")
         for share in whole.shares.values():
             if share.what not in heard.shares:  # at once, for a stream may have no end
                 heard.shares.add(share.what)
@@ -95,8 +100,13 @@ def examples(
             yield {**name_of_set, **{name: _compact(value) for name, value in zip(columns, values, strict=True)}}
     if not heard.whole:
         heard.whole = True
-        for share in whole.shares.values():
-            logger.warning("data %s: of a whole pass, %s", work.source.name, share.of(records))
+        _say_sizes(work, whole, records, "of a whole pass")
+        say_counts(work.source.name, records, whole, "of a whole pass, ")
+
+
+def _say_sizes(work: Work, tally: Tally, records: int, which: str) -> None:
+    if tally.sizes.longest:
+        announce(f"data {work.source.name}", f"{records:,} records", f"{which}; {tally.sizes.of(records)}")
 
 
 def repeated(make: Callable[[], Iterator[Example]], nothing: Callable[[], Exception]) -> Iterator[Example]:

@@ -24,6 +24,11 @@ class PlacedRow(dict[str, Any]):
     file: Path
     place: str  # line 7
 
+    @property
+    def where(self) -> str:
+        """Its place in words: `my.jsonl, line 7`."""
+        return f"{self.file.name}, {self.place}"
+
 
 def unusable(source: Source, format: str, encode: Encoder, rows: Sequence[Row], error: Exception) -> DataError:
     """The error of rows that cannot be encoded: it names the entry, the first such row and its place.
@@ -39,7 +44,7 @@ def unusable(source: Source, format: str, encode: Encoder, rows: Sequence[Row], 
     where = ""
     row = None if index is None else rows[index]
     if isinstance(row, PlacedRow):
-        where = f", {row.file.name}, {row.place}"
+        where = f", {row.where}"
     if isinstance(error, Lacking):
         there = _found(source, row, error.fields) if isinstance(row, PlacedRow) else ""
         said = "\n  ".join(filter(None, [error.said, there, error.mending() if others else error.advice]))

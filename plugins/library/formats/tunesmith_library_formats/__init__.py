@@ -27,7 +27,7 @@ from tunesmith_library_formats.shapes import (
     one_of,
     shorten,
 )
-from tunesmith_library_formats.tally import Share, Tally, count, tallying
+from tunesmith_library_formats.tally import Share, Sizes, Tally, count, match, measure, tallying
 
 __all__ = [
     "ANYTHING",
@@ -49,6 +49,7 @@ __all__ = [
     "Record",
     "Shape",
     "Share",
+    "Sizes",
     "Tally",
     "convert",
     "count",
@@ -56,7 +57,9 @@ __all__ = [
     "first_message",
     "label_of",
     "labelled",
+    "match",
     "matches",
+    "measure",
     "one_of",
     "parse_answer",
     "parse_json",

@@ -1,0 +1,34 @@
+"""What is said of a data set once it is encoded: what became of its records, and how many tokens they have."""
+
+from __future__ import annotations
+
+from tunesmith import announce
+from tunesmith.messages import logger
+from tunesmith_library_formats import Tally
+
+
+def sum_up(name: str, format: str, records: int, examples: int, tally: Tally, cached: bool) -> None:
+    """Say in one line what a data set has become, and then what is the matter with some of its records."""
+    lost = tally.lost
+    made = f"{format}, {records:,} records"
+    if lost:
+        made += f"; {lost:,} left out ({lost / records:.1%})"
+    if examples < records - lost:
+        made += f"; the stage joined or left out {records - lost - examples:,}"
+    if tally.sizes.longest:
+        made += f"; {tally.sizes.of(records)}"
+    announce(f"data {name}", f"{examples:,} examples", made + (", from the cache" if cached else ""))
+    say_counts(name, records, tally)
+
+
+def say_counts(name: str, records: int, tally: Tally, of: str = "") -> None:
+    """Say what is the matter with records, and what the user's rules hold of them.
+
+    Args:
+        of: begins each line: `of a whole pass, `.
+    """
+    for share in tally.shares.values():
+        logger.warning("data %s: %s%s", name, of, share.of(records))
+    for rule, rows in tally.matches.items():
+        level = logger.info if rows else logger.warning
+        level("data %s: %s%s: %s of %s rows", name, of, rule, f"{rows:,}" if rows else "none", f"{records:,}")
