@@ -27,6 +27,13 @@ RENDERED = {"llama2": {"llama": ["llama2"]}, "mistral": {"mistral": ["mistral", 
 DAY = {"date_string": "02 Jan 2026"}
 
 
+TRAINED = {
+    "llama3": ["Three", ",", "Ġof", "Ġcourse", "<|eot_id|>"],
+    "qwen": ["Three", ",", "Ġof", "Ġcourse", "<|im_end|>"],
+}
+"""By tokenizer the tokens of which its models learn the answer `Three, of course`, when they do not think."""
+
+
 def said(role: str, content: str, **more: Any) -> dict[str, Any]:
     return {"role": role, "content": content, **more}
 
@@ -111,12 +118,21 @@ def test_ids_are_those_of_the_official_template(folder: str, real_files: Path) -
             prompt = template.render(messages[:-1], tools, add_generation_prompt=True)
             wanted = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, **common)
             assert tokenize(tokenizer, [prompt], control=template.control)[0].ids == wanted, (name, case)
+        if template.thinking and template.thinking.switch:
+            continue
+        answer = [said("user", " 1 + 2? "), said("assistant", "Three, of course")]
+        [row] = encode_conversations([{"messages": answer}], tokenizer, template, Spans())
+        learnt = [label for label in row["labels"] if label >= 0]
+        assert tokenizer.convert_ids_to_tokens(learnt) == TRAINED[folder], name
+        starts = tokenizer.convert_ids_to_tokens(row["input_ids"]).count("<|begin_of_text|>")
+        assert starts == (folder == "llama3"), name
 
 
 @pytest.mark.parametrize("folder", sorted(RENDERED))
 def test_ids_are_those_of_official_renderings(folder: str, real_files: Path) -> None:
     """What transformers makes of a text that the official template has written, of at least eight conversations."""
     from tunesmith_library_chat import tokenize
+    from tunesmith_library_training.encoding import Spans, encode_conversations
 
     tokenizer = tokenizer_in(real_files / "tokenizers" / folder)
     plugins = Path(__file__).parents[1] / "plugins" / "template"
@@ -130,3 +146,12 @@ def test_ids_are_those_of_official_renderings(folder: str, real_files: Path) -> 
                 assert ids == tokenizer(text, add_special_tokens=False)["input_ids"], (name, case, rendered.text, text)
                 compared += 1
             assert compared >= 8, (name, compared)
+        if folder == "llama2":
+            turns = [said("user", " 1 + 2? "), said("assistant", "Yes")] * 2
+            [row] = encode_conversations([{"messages": turns}], tokenizer, template_of("llama2", tokenizer), Spans())
+            tokens, learnt = (
+                tokenizer.convert_ids_to_tokens([one for one in row[key] if one >= 0])
+                for key in ("input_ids", "labels")
+            )
+            assert tokens.count("<s>") == tokens.count("</s>") == 2
+            assert learnt.count("▁Yes") == learnt.count("</s>") == 2 and learnt[-1] == "</s>"

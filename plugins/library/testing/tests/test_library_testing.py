@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -23,6 +24,7 @@ from tunesmith_library_testing import (
     TemplateSuite,
     TrackerSuite,
 )
+from tunesmith_library_testing.fixtures import pytest_pycollect_makeitem
 from tunesmith_library_testing.parts import CHAT, CHATML, StubPlan, collate, compute_loss, examples, load_plain, train
 
 Fails = (AssertionError, pytest.fail.Exception)
@@ -84,6 +86,20 @@ def test_a_good_plugin_passes() -> None:
     for name in dir(suite):
         if name.startswith("test_") and name not in needs_installation:
             getattr(suite, name)()
+
+
+def test_what_says_nothing_of_a_plugin_is_not_collected() -> None:
+    """The tests of a `check` that it has not, and of names and renderings that are not there."""
+    bare = plugin(type("Bare", (), {"__doc__": "Does nothing."}))
+    of_check = {"test_check_is_light", "test_knows_nobody_by_name"}
+    for suite, idle in (
+        (GoodSuite, set()),
+        (type(suite_of(PluginSuite, bare)), of_check),
+        (type(suite_of(TemplateSuite, bare)), {*of_check, "test_names", "test_official_renderings"}),
+        (PluginSuite, set()),
+    ):
+        collector = SimpleNamespace(cls=suite)
+        assert {name for name in dir(suite) if pytest_pycollect_makeitem(collector, name) == []} == idle
 
 
 # ---- every plugin ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The Qwen templates against the official formats, transformers' rendering, and a real tokenizer."""
+"""The Qwen templates against the official formats and transformers' rendering."""
 
 import json
 import random
@@ -316,23 +316,6 @@ def test_transformers_renders_and_masks_the_same(plugin: Any, tiny_bpe: Any) -> 
         pairs = zip(theirs["input_ids"], theirs["assistant_masks"], strict=True)
         assert tiny_bpe.decode(theirs["input_ids"]) == rendered.text
         assert tiny_bpe.decode([token for token, mask in pairs if mask]) == "".join(said(rendered))
-
-
-@pytest.mark.real
-def test_real_tokens(real_files: Path) -> None:
-    transformers = pytest.importorskip("transformers")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(real_files / "tokenizers" / "qwen")
-    for plugin in (Qwen(), Qwen3NoThink()):
-        rendered = plugin.chat_template(None).render(
-            [THOUGHTS[0], {"role": "assistant", "content": "Three, of course"}]
-        )
-        encoded = tokenizer(rendered.text, add_special_tokens=False, return_offsets_mapping=True)
-        tokens = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
-        (span,) = rendered.spans
-        places = zip(tokens, encoded["offset_mapping"], strict=True)
-        trained = [token for token, (start, end) in places if span.start <= start and end <= span.end]
-        assert tokens.count("<|im_start|>") == tokens.count("<|im_end|>") >= 2
-        assert trained == ["Three", ",", "Ġof", "Ġcourse", "<|im_end|>"]
 
 
 @pytest.mark.real

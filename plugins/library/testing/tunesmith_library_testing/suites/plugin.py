@@ -23,6 +23,7 @@ from tunesmith.validate import instance, structured
 
 from tunesmith_library_testing.parts import StubPlan
 
+_OF_CHECK = ("test_knows_nobody_by_name", "test_check_is_light")  # of a plugin that has this hook
 HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "trl", "numpy", "pandas", "matplotlib")
 
 _SILENT_IMPORTS = """
@@ -81,6 +82,13 @@ def _imported_by_modules(kind: str, path: tuple[str, ...]) -> dict[str, list[str
     return found
 
 
+@functools.cache
+def _hooks_of(plugin: type) -> dict[str, Any]:
+    manager = pluggy.PluginManager("tunesmith")
+    found = {name: manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin)}
+    return {(made["specname"] or name): made for name, made in found.items() if made is not None}
+
+
 class PluginSuite:
     """The tests of every plugin; the suite of its kind adds to them."""
 
@@ -112,6 +120,11 @@ class PluginSuite:
         )
 
     @classmethod
+    def idle_tests(cls) -> frozenset[str]:
+        """The standard tests that say nothing of this plugin, and are not collected."""
+        return frozenset(_OF_CHECK if "check" not in _hooks_of(cls.plugin) else ())
+
+    @classmethod
     def make(cls, **overrides: Any) -> Any:
         """An instance, built as the kernel builds it: options merged into the fields and validated."""
         node, problems = structured(cls.plugin, {**cls.options, **overrides}, (cls.kind,), cls.plugin.__name__)
@@ -121,9 +134,7 @@ class PluginSuite:
     @classmethod
     def hooks(cls) -> dict[str, Any]:
         """The hooks that the class implements: name -> pluggy's options of the implementation."""
-        manager = pluggy.PluginManager("tunesmith")
-        found = {name: manager.parse_hookimpl_opts(cls.plugin, name) for name in dir(cls.plugin)}
-        return {(made["specname"] or name): made for name, made in found.items() if made is not None}
+        return dict(_hooks_of(cls.plugin))
 
     def manager(self, *others: Any, **overrides: Any) -> pluggy.PluginManager:
         """A manager in which an instance is registered, beside other plugins; overrides are options."""
@@ -223,8 +234,6 @@ class PluginSuite:
 
     def test_knows_nobody_by_name(self) -> None:
         """What it says of a plan does not hang on what another plugin is called, only on what that says of itself."""
-        if "check" not in self.hooks():
-            pytest.skip("this plugin checks nothing")
         instance = self.make()
         for address in known_distributions():
             kind, _, name = address.partition(".")
@@ -242,8 +251,6 @@ class PluginSuite:
 
     def test_check_is_light(self) -> None:
         """`check` answers with problems, without importing anything heavy."""
-        if "check" not in self.hooks():
-            pytest.skip("this plugin checks nothing")
         answer = self.make().check(plan=StubPlan({self.kind: {"this": self.make()}}))
         assert isinstance(answer, list) and all(isinstance(problem, Problem) for problem in answer), answer
         arguments = (self.plugin.__module__, self.plugin.__name__, self.kind, json.dumps(self.options), *HEAVY)

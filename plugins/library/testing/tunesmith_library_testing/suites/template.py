@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,9 +36,12 @@ class TemplateSuite(PluginSuite):
     variables: ClassVar[dict[str, Any]] = {}  # given to every rendering, e.g. enable_thinking
     expected_differences: ClassVar[dict[str, str]] = {}  # cases that are not as the official template has them: why
 
-    @pytest.fixture(autouse=True)
-    def _day(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tunesmith_library_chat.sources.now", lambda: _DAY)
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _day(cls) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tunesmith_library_chat.sources.now", lambda: _DAY)
+            yield
 
     @property
     def facts(self) -> TemplateFacts:
@@ -55,23 +58,28 @@ class TemplateSuite(PluginSuite):
 
     def processor(self) -> Any:
         """The tokenizer that the hook is called with: bytes, and what the Jinja writes of special tokens."""
-        tokens = self.official.get("tokens", {"bos_token": "<s>", "eos_token": "</s>"})
-        return self._tokenizer(tuple(sorted(tokens.items())), self.tokenizer_template)
-
-    @classmethod
-    @functools.lru_cache(maxsize=512)
-    def _tokenizer(cls, tokens: tuple[tuple[str, str], ...], own: str | None) -> Any:
-        first = PlainTokenizer(**dict(tokens))
-        first.chat_template = own
-        made = cls().manager().hook.chat_template(processor=first, source=source_of(Path()))
-        tokenizer = PlainTokenizer(special_tokens_in(made.jinja, *made.stop), **dict(tokens))
-        tokenizer.chat_template = own
-        return tokenizer
+        return self._made()[0]
 
     def template(self, **options: Any) -> ChatTemplate:
         """What the plugin gives, with the tokenizer's special tokens bound as the pipeline binds them."""
-        processor = self.processor()
-        given: ChatTemplate = self.manager(**options).hook.chat_template(processor=processor, source=source_of(Path()))
+        return self._bound(self.manager(**options), self.processor()) if options else self._made()[1]
+
+    @classmethod
+    @functools.cache
+    def _made(cls) -> tuple[Any, ChatTemplate]:
+        """The tokenizer, and the template with its default options: made once for all tests of a class."""
+        suite = cls()
+        tokens = suite.official.get("tokens", {"bos_token": "<s>", "eos_token": "</s>"})
+        manager, first = suite.manager(), PlainTokenizer(**tokens)
+        first.chat_template = cls.tokenizer_template
+        made = manager.hook.chat_template(processor=first, source=source_of(Path()))
+        tokenizer = PlainTokenizer(special_tokens_in(made.jinja, *made.stop), **tokens)
+        tokenizer.chat_template = cls.tokenizer_template
+        return tokenizer, suite._bound(manager, tokenizer)
+
+    @staticmethod
+    def _bound(manager: Any, processor: Any) -> ChatTemplate:
+        given: ChatTemplate = manager.hook.chat_template(processor=processor, source=source_of(Path()))
         return given.bind(processor)
 
     def subject(self, **changed: Any) -> Subject:
@@ -103,10 +111,15 @@ class TemplateSuite(PluginSuite):
         assert template.name and template.jinja
         assert template.stop and all(template.stop), "no string ends the assistant's turn"
 
+    @classmethod
+    def idle_tests(cls) -> frozenset[str]:
+        """Those of names and of official renderings too, where the class has no facts or no renderings."""
+        suite = cls()
+        idle = {"test_names": not suite.facts.name, "test_official_renderings": not suite.official}
+        return super().idle_tests().union(name for name, is_idle in idle.items() if is_idle)
+
     def test_names(self) -> None:
         """The name and the aliases of the facts are entry points of this class."""
-        if not self.facts.name:
-            pytest.skip("this template has no facts")
         package = self.plugin.__module__.split(".")[0]
         points = [point for point in points_of("tunesmith.template") if point.module.startswith(package)]
         mine = {point.name for point in points if point.load() is self.plugin}
@@ -155,8 +168,6 @@ class TemplateSuite(PluginSuite):
     def test_official_renderings(self) -> None:
         """The text is the model's own official format, white space included."""
         official = self.official
-        if not official:
-            pytest.skip("there is no renderings.json beside this test that names the template")
         unknown = set(self.expected_differences) - set(official["cases"])
         assert not unknown, f"`expected_differences` names cases that are not compared: {', '.join(sorted(unknown))}"
         cases = {name: text for name, text in official["cases"].items() if name not in self.expected_differences}
