@@ -10,6 +10,7 @@ import pytest
 from tunesmith import DataError
 from tunesmith.types import Encoder
 from tunesmith_data_datasets import Datasets
+from tunesmith_data_datasets.checking import option_problems
 from tunesmith_data_datasets.entries import Entry
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_testing import DataSuite
@@ -416,12 +417,12 @@ def test_a_cache_that_cannot_be_written_is_done_without(name, number, tmp_path, 
 def test_a_cache_that_cannot_be_is_a_warning_of_the_plan(tmp_path):
     link = tmp_path / "cache"
     link.symlink_to(tmp_path / "gone")
-    (problem,) = Datasets(cache_dir=str(link))._option_problems([])
+    (problem,) = option_problems(Datasets(cache_dir=str(link)), [])
     assert (problem.key, problem.severity) == ("data.cache_dir", "warning")
     assert f"{link} is a link to {tmp_path / 'gone'}, which is not there" in problem.message
     assert "data.cache_dir=FOLDER" in problem.advice
-    assert not Datasets(cache_dir=str(tmp_path))._option_problems([])
-    assert not Datasets(cache_dir=str(link), cache=False)._option_problems([])
+    assert not option_problems(Datasets(cache_dir=str(tmp_path)), [])
+    assert not option_problems(Datasets(cache_dir=str(link), cache=False), [])
 
 
 def test_what_the_training_data_is_made_of(tmp_path):

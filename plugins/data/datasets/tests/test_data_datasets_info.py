@@ -53,7 +53,7 @@ def test_entries():
             "format": "sharegpt",
             "columns": {"messages": "dialog"},
             "tags": {"user_tag": "Q"},
-            "max_samples": 7,
+            "samples": 7,
         },
         "pairs": {"path": "huggingface://datasets/org/pairs", "format": "alpaca", "subset": "en", "split": "test"},
         "cloud": {"path": "gs://bucket/a.jsonl", "format": "openai", "columns": {"messages": "m"}},

@@ -15,9 +15,10 @@ from tunesmith.keys import Key
 from tunesmith.planning import problem_of
 from tunesmith.ranges import at_least, between, path_like
 from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement, ToRows
-from tunesmith_library_configuration.space import unwritable
+from tunesmith_library_caching import DATASETS, kept_in
+from tunesmith_library_configuration.fingerprints import plugin_parts
 
-from .checking import problems_of, stream_problems
+from .checking import mix_problems, option_problems, problems_of, stream_problems
 from .detecting import format_of, in_words
 from .entries import Entry, Registry, Source, find_registry, read_registry, resolve
 from .summing import sum_up
@@ -45,8 +46,10 @@ class Datasets:
     val_size: Annotated[float, at_least(0, most=1_000_000_000)] = 0.0
     # use only the first records of each data set
     max_samples: Annotated[int | None, at_least(1, most=1_000_000_000)] = None
-    mix: Literal["concat", "interleave_under", "interleave_over"] = "concat"  # how several training sets become one
-    # of the choice of held-out examples and of the interleaving
+    # how several training sets become one: behind each other, or drawn by weight until the first, or all, are used up
+    mix: Literal["concat", "interleave_under", "interleave_over", "interleave_once"] = "concat"
+    resample: bool = False  # where an epoch has a part of a set, by samples or by weight: draw another in each epoch
+    # of the choice of held-out examples and of the mix
     shuffle_seed: Annotated[int, between(0, 2**32 - 1)] = 42
     # file of named data sets; paths in it start at its folder
     registry: Annotated[str, path_like] = "conf/datasets.yaml"
@@ -68,6 +71,7 @@ class Datasets:
         **dict.fromkeys(("train_file", "train_files", "train_data", "train_dataset", "train_path"), "train"),
         **dict.fromkeys(("eval_dataset", "eval_file", "validation_file", "validation_data", "val_dataset"), "eval"),
         **{"preprocessing_num_workers": "num_proc", "val_set_size": "val_size", "test_split_size": "val_size"},
+        **{"mix_strategy": "mix", "buffer_size": "shuffle_buffer"},
     }
     changeable: ClassVar[tuple[str, ...]] = (
         "eval",
@@ -81,6 +85,9 @@ class Datasets:
     _command: str = "train"  # the run's
     _files: dict[str, list[Path]] = {}  # of the data sets that were looked for, by the entry's key
     _formats: dict[str, str] = {}  # those that the first record told, by the entry's key
+    _parts: dict[str, dict[str, str]] = {}  # what the rows of each format depend on
+    _made_with: dict[str, str] = {}  # the plugins that take part, for who looks at the cache
+    _cache: Any = None  # where this run keeps what it encodes, and what it has there
 
     @hookimpl
     def requires(self, installed: Callable[[str], Mapping[str, type]]) -> list[Requirement]:
@@ -108,33 +115,18 @@ class Datasets:
         for source in sources:
             problems += problems_of(source, plan, default_hub)
         streams = self.streaming and plan.command != "eval"
-        return problems + self._option_problems(sources) + (stream_problems(self, plan) if streams else [])
-
-    def _option_problems(self, sources: list[Source]) -> list[Problem]:
-        found = []
-        if self.cache and (reason := unwritable(self._cache_folder())):
-            message = f"data.cache_dir={self._cache_folder()} cannot be written: {reason}."
-            advice = "every run encodes its data anew; choose another: data.cache_dir=FOLDER, or none: data.cache=false"
-            found.append(Problem("data.cache_dir", message, advice, "warning"))
-        if self.val_size > 1 and self.val_size % 1:
-            advice = "below 1 it is a share, from 1 on a whole number of examples"
-            found.append(Problem("data.val_size", f"data.val_size cannot be {self.val_size:g}.", advice))
-        names = [source.name for source in sources if source.key.startswith("data.eval")]
-        names += ["validation"] if self.val_size else []
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            message = f"Two evaluation sets are named {name}."
-            found.append(Problem("data.eval", message, "give each a name: {path: …, name: …}"))
-        weighted = [source for source in sources if source.entry.weight != 1 and source.key.startswith("data.train")]
-        if weighted and self.mix == "concat":
-            advice = "write data.mix=interleave_under or data.mix=interleave_over"
-            key = f"{weighted[0].key}.weight"
-            found.append(Problem(key, f"{key} has no meaning with data.mix=concat.", advice))
-        return found
+        problems += option_problems(self, sources) + mix_problems(self, sources, plan)
+        return problems + (stream_problems(self, plan) if streams else [])
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._default_hub = plan.get("default_hub", self._default_hub)
         self._peeks, self._command = plan.command == "show", plan.command
+        formats = {name: plan.plugin("format", name) for name in plan.names("format")}
+        self._parts = {name: plugin_parts({f"format {name}": format}) for name, format in formats.items()}
+        said = {"model": getattr(plan.plugin("model"), "path", None)}
+        said |= {kind: plan.name(kind) for kind in ("template", "stage")}
+        self._made_with = {kind: value for kind, value in said.items() if value}
         for source in self._all_sources(self._default_hub, plan.command)[0]:
             told = format_of(source, lambda: plan.installed("format"))
             if told.name and told.matches:
@@ -151,8 +143,9 @@ class Datasets:
 
     @hookimpl
     def build_dataset(self, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:
+        from .drawing import Mixture, Part
         from .locating import contents_of
-        from .mixing import hold_out, mix_sets, with_names
+        from .mixing import announce_mixture, hold_out, mixed, some_of, with_names
 
         measures = self._command == "eval"
         train, evaluation = self._sources("train"), self._sources("eval")
@@ -160,7 +153,10 @@ class Datasets:
             raise DataError("there is no evaluation data; write data.eval=[data/test.json]")
         if not measures and not train:
             raise DataError("there is no training data; write data.train=[data/train.json]")
-        held_out = {source.name: self._encode(source, fetch, to_rows, encode) for source in evaluation}
+        held_out = {
+            source.name: some_of(self._encode(source, fetch, to_rows, encode), source.entry.samples, self.shuffle_seed)
+            for source in evaluation
+        }
         if measures and not train:
             return DatasetSplits([], _in_numpy(held_out))
         if self.streaming and not (self._peeks or measures):
@@ -171,12 +167,16 @@ class Datasets:
         sets = with_names(encoded, [source.name for source in train])
         if self.val_size:
             sets, held_out["validation"] = hold_out(sets, self.val_size, self.shuffle_seed)
-        weights = [source.entry.weight for source in train]
-        mixed = mix_sets(sets, self.mix, weights, self.shuffle_seed)
-        if len(sets) > 1 or self.val_size:
-            announce("training examples", f"{len(mixed):,}", f"{self.mix} of {len(sets)}, val_size={self.val_size:g}")
+        parts = [
+            Part(source.name, len(examples), source.entry.samples, source.entry.weight)
+            for source, examples in zip(train, sets, strict=True)
+        ]
+        mixture = Mixture(parts, self.mix, self.shuffle_seed, self.resample)
+        if len(sets) > 1 or self.val_size or not mixture.is_plain:
+            announce_mixture(mixture)
+            announce("training examples", f"{len(mixture):,}", f"{self.mix} of {len(sets)}, val_size={self.val_size:g}")
         contents = contents_of([self._files[source.key] for source in train], whole=True)
-        return DatasetSplits(mixed.with_format("numpy"), _in_numpy(held_out), contents)
+        return DatasetSplits(mixed(sets, mixture), _in_numpy(held_out), contents)
 
     def _stream(self, sources: list[Source], fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Any:
         from .streaming import Stream
@@ -207,10 +207,12 @@ class Datasets:
         )
 
     def _encode(self, source: Source, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Dataset:
-        from .caching import encode_cached, encode_in_memory
+        from .caching import Cache, encode_cached, encode_in_memory
 
         work = self._work(source, fetch, to_rows, encode)
-        encoded = encode_cached(work, self._cache_folder()) if self.cache else encode_in_memory(work)
+        if self.cache and self._cache is None:
+            self._cache = Cache(self.cache_folder(), self._parts, self._made_with)
+        encoded = encode_in_memory(work) if self._cache is None else encode_cached(work, self._cache)
         examples = len(encoded.examples)
         sum_up(source.name, work.format, encoded.records, examples, encoded.tally, encoded.cached)
         return encoded.examples
@@ -228,11 +230,16 @@ class Datasets:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return self.num_proc or min(cores, _MOST_PROCESSES)
 
-    def _cache_folder(self) -> Path:
+    @property
+    def kept(self) -> tuple[Path, ...]:
+        """The encoded data sets of this run on disk."""
+        return () if self._cache is None else tuple(self._cache.kept)
+
+    def cache_folder(self) -> Path:
+        """Where encoded data sets are kept."""
         if self.cache_dir is not None:
             return Path(self.cache_dir).expanduser()
-        root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return Path(root).expanduser() / "tunesmith" / "datasets"
+        return kept_in(DATASETS)
 
     def _sources(self, which: Literal["train", "eval"]) -> list[Source]:
         """The data sets of `train` or `eval`. Raises: DataError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tarfile
 import zipfile
@@ -13,6 +12,7 @@ from typing import IO
 
 from tunesmith import DataError
 from tunesmith.files import replacing
+from tunesmith_library_caching import ARCHIVES, kept_in
 from tunesmith_library_configuration.space import shortage
 
 from . import compressed
@@ -41,7 +41,7 @@ def _folder_of(archive: Path) -> Path:
     """Where an archive is unpacked, which is done when it is new or has changed."""
     found = archive.resolve().stat()
     stamp = f"{archive.resolve()}\0{found.st_size}\0{found.st_mtime_ns}"
-    root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tunesmith" / "archives"
+    root = kept_in(ARCHIVES)
     folder = root / f"{archive.name.partition('.')[0]}-{hashlib.blake2b(stamp.encode(), digest_size=8).hexdigest()}"
     if folder.is_dir():
         return folder

@@ -11,6 +11,7 @@ from tunesmith import DataError
 from tunesmith.errors import choices, nearest
 from tunesmith.traits import traits_of
 from tunesmith.types import Problem
+from tunesmith_library_configuration.space import unwritable
 from tunesmith_library_formats.detection import shapes_of
 
 from .archives import is_archive
@@ -37,6 +38,70 @@ def problems_of(source: Source, plan: Plan, default_hub: str) -> Iterator[Proble
         advice = f"write {key}={{path: {entry.path}, format: NAME}}; {listed(plan.installed('format'))}"
         message = f"{key}: the format of {entry.path} is not known before it is fetched."
         yield Problem(f"{key}.format", message, advice)
+
+
+def option_problems(options: Datasets, sources: list[Source]) -> list[Problem]:
+    """What is wrong with options by themselves."""
+    found = []
+    if options.cache and (reason := unwritable(options.cache_folder())):
+        message = f"data.cache_dir={options.cache_folder()} cannot be written: {reason}."
+        advice = "every run encodes its data anew; choose another: data.cache_dir=FOLDER, or none: data.cache=false"
+        found.append(Problem("data.cache_dir", message, advice, "warning"))
+    if options.val_size > 1 and options.val_size % 1:
+        advice = "below 1 it is a share, from 1 on a whole number of examples"
+        found.append(Problem("data.val_size", f"data.val_size cannot be {options.val_size:g}.", advice))
+    names = [source.name for source in sources if source.key.startswith("data.eval")]
+    names += ["validation"] if options.val_size else []
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        message = f"Two evaluation sets are named {name}."
+        found.append(Problem("data.eval", message, "give each a name: {path: …, name: …}"))
+    return found
+
+
+def mix_problems(options: Datasets, sources: list[Source], plan: Plan) -> list[Problem]:
+    """Shares of sets that have no meaning as they are mixed, or for the stage."""
+    train = [source for source in sources if source.key.startswith("data.train")]
+    found = [_weight_problem(source) for source in train if source.entry.weight != 1 and options.mix == "concat"][:1]
+    for source in sources:
+        if source.entry.weight != 1 and source not in train:
+            message = f"{source.key}.weight has no effect: evaluation sets are not mixed."
+            found.append(Problem(f"{source.key}.weight", message, "leave it out", "warning"))
+    sampled = [source for source in train if source.entry.samples is not None]
+    if options.streaming and plan.command != "eval" and sampled:
+        key = f"{sampled[0].key}.samples"
+        message = f"{key} has no meaning with data.streaming=true: a stream has no epochs."
+        advice = "give shares by weight, with data.mix=interleave_under; max_samples takes the first records"
+        found.append(Problem(key, message, advice))
+    if options.streaming and options.mix == "interleave_once":
+        message = "data.mix=interleave_once ends when all sets are used up; a stream has no end."
+        found.append(Problem("data.mix", message, "data.mix=interleave_under"))
+    return found + _resample_problems(options, train, sampled, plan)
+
+
+def _weight_problem(source: Source) -> Problem:
+    key = f"{source.key}.weight"
+    advice = "write data.mix=interleave_under or data.mix=interleave_over, or say how many of the set with samples"
+    return Problem(key, f"{key} has no meaning with data.mix=concat.", advice)
+
+
+def _resample_problems(options: Datasets, train: list[Source], sampled: list[Source], plan: Plan) -> list[Problem]:
+    if not options.resample or plan.command != "train":
+        return []
+    stage, key = plan.traits("stage"), "data.resample"
+    if options.streaming:
+        message = "data.resample has no meaning with data.streaming=true: a stream has no epochs."
+        return [Problem(key, message, "leave it out")]
+    if plan.get("stage.precompute_reference"):
+        message = "data.resample gives each epoch other examples; stage.precompute_reference computes those of one."
+        return [Problem(key, message, "stage.precompute_reference=false, or data.resample=false")]
+    if stage is not None and stage.generates:
+        message = f"data.resample has no effect: stage={plan.name('stage')} reads its prompts once."
+        return [Problem(key, message, "leave it out; samples draws some of a set once")]
+    mixes = len(train) > 1 and options.mix not in ("concat", "interleave_once")
+    if not sampled and not mixes:
+        message = "data.resample has no effect: an epoch has all examples of every set."
+        return [Problem(key, message, "say with samples how many of a set an epoch has", "warning")]
+    return []
 
 
 def stream_problems(options: Datasets, plan: Plan) -> list[Problem]:

@@ -17,7 +17,7 @@ _HUBS = {  # in the order in which they are taken: key, hub, and the variable of
     "om_hub_url": ("modelers", "USE_OPENMIND_HUB"),
     "hf_hub_url": ("huggingface", ""),
 }
-_NAMES = {"num_samples": "max_samples", "formatting": "format"}
+_NAMES = {"num_samples": "samples", "formatting": "format"}
 _SILENT = ("ranking", "file_sha1", "folder", *_PLACES)  # what else says the same, or belongs to the place
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import multiprocessing
 import os
 from collections import Counter, deque
@@ -18,21 +16,18 @@ from tunesmith import DataError
 from tunesmith.messages import is_quiet
 from tunesmith.types import Encoder, Row, ToRows
 from tunesmith_library_chat.spelling import NOTHING, first_spelt
-from tunesmith_library_configuration.files import digest
 from tunesmith_library_configuration.owners import end_with_parent
 from tunesmith_library_formats import Tally, count, tallying
 
 from .entries import Source
-from .reading import read_records, suffix_of
+from .media import MEDIA
+from .reading import read_records
 from .unusable import PlacedRow, unusable
 
 if TYPE_CHECKING:
     import pyarrow
 
-_MEDIA = ("images", "videos", "audios")
-_PROBED = 16  # rows of each data set that its cache key is made of
 _FEW_BATCHES = 4  # with fewer, no other process is started
-_LAYOUT = 4  # of the cache; to be raised when the same key would mean other files
 
 
 @dataclass(frozen=True)
@@ -93,28 +88,6 @@ class Work:
                 len(found),
                 first=found[0],
             )
-
-    def key(self) -> str:
-        """What the encoded data set depends on, as the name of its place in the cache.
-
-        Files count by their content. The first rows, converted and encoded, are part of it: an edited format, stage or
-        tokenizer is noticed.
-        """
-        entry = self.source.entry
-        with tallying():  # what is counted here is counted again
-            probe = list(itertools.islice(self.rows(), _PROBED))
-            columns = self.table_of(probe).to_pydict() if probe else None
-        parts = {
-            "layout": _LAYOUT,
-            "encode": self.encode.fingerprint,
-            "format": [self.format, entry.columns, entry.tags, entry.sample_by],
-            "size": [self.max_samples, self.batch_size],
-            # media are looked for beside a file
-            "files": [(str(file.parent.resolve()), suffix_of(file), digest(file)) for file in self.files],
-            "rows": [probe, columns],
-            "control": getattr(self.encode.template, "control", NOTHING).tokens,
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 def encode(work: Work, write: Callable[[Iterator[pyarrow.Table]], int]) -> tuple[int, Tally]:
@@ -282,7 +255,7 @@ def _to_table(columns: dict[str, list[Any]]) -> pyarrow.Table:
 
 def _with_media(row: Row, folder: Path) -> Row:
     """The row with its media files found beside the data file where they are there."""
-    found = {name: [_beside(item, folder) for item in row[name]] for name in _MEDIA if name in row}
+    found = {name: [_beside(item, folder) for item in row[name]] for name in MEDIA if name in row}
     return row | found if found else row
 
 

@@ -27,6 +27,10 @@ class Entry:
     """One data set; a plain string is its path."""
 
     SHORTHAND: ClassVar[str] = "path"
+    known_as: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("num_samples", "samples_per_epoch", "size", "n_samples"), "samples"),
+        **dict.fromkeys(("probability", "interleave_probs", "fraction", "ratio", "proportion"), "weight"),
+    }
 
     # file, folder, pattern (data/*.jsonl), hub address (org/name), or name in the registry
     path: Annotated[str, path_like]
@@ -41,6 +45,8 @@ class Entry:
     sample_by: Literal["line", "document"] = "line"  # what of a text file is one record
     # use only the first records; null goes by data.max_samples
     max_samples: Annotated[int | None, at_least(1, most=1_000_000_000)] = None
+    # examples of it in an epoch: of a larger set some are drawn, a smaller one is repeated; null takes each once
+    samples: Annotated[int | None, at_least(1, most=1_000_000_000)] = None
     weight: Annotated[float, above(0, most=1_000_000)] = 1.0  # share in an interleaved mix, relative to the other sets
 
 

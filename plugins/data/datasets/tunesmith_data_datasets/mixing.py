@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
-from tunesmith import DataError
+from tunesmith import DataError, announce
+
+from .drawing import Mixture, drawn
 
 if TYPE_CHECKING:
     import datasets
-
-Mix = Literal["concat", "interleave_under", "interleave_over"]
 
 
 def with_names(sets: Sequence[datasets.Dataset], names: Sequence[str]) -> list[datasets.Dataset]:
@@ -71,25 +71,70 @@ def _shares(sizes: Sequence[int], total: int) -> list[int]:
     return shares
 
 
-def mix_sets(sets: Sequence[datasets.Dataset], mix: Mix, weights: Sequence[float], seed: int) -> datasets.Dataset:
-    """Make one training set.
+class Resampled:
+    """A training set whose examples are drawn anew for each epoch, as many in each.
 
     Args:
-        sets: at least one.
-        mix: `concat` puts them one behind the other; `interleave_under` draws from them by weight until one is used
-            up, `interleave_over` until all were used up, repeating the smaller ones.
-        weights: one per set, relative to each other.
-        seed: of the drawing.
+        examples: all sets, one behind the other.
+        mixture: which of them an epoch has.
+    """
+
+    def __init__(self, examples: datasets.Dataset, mixture: Mixture) -> None:
+        self.examples, self.mixture = examples, mixture
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the examples of an epoch, counted from 0. Loops call it before they read one."""
+        self.rows = self.mixture.rows(epoch)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        example: dict[str, Any] = self.examples[int(self.rows[index])]
+        return example
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """Several at once, which is faster."""
+        examples: list[dict[str, Any]] = self.examples.__getitems__([int(self.rows[index]) for index in indices])
+        return examples
+
+
+def mixed(sets: Sequence[datasets.Dataset], mixture: Mixture) -> Any:
+    """Make one training set, which gives its numbers as arrays.
+
+    Args:
+        sets: of the mixture's parts.
+
+    Returns: a data set, or Resampled where epochs have different examples.
     """
     import datasets
 
-    if len(sets) == 1:
-        return sets[0]
-    if mix == "concat":
-        return datasets.concatenate_datasets(list(sets))
-    return datasets.interleave_datasets(
-        list(sets),
-        probabilities=[weight / sum(weights) for weight in weights],
-        seed=seed,
-        stopping_strategy="first_exhausted" if mix == "interleave_under" else "all_exhausted",
-    )
+    examples = sets[0] if len(sets) == 1 else datasets.concatenate_datasets(list(sets))
+    if mixture.varies:
+        return Resampled(examples.with_format("numpy"), mixture)
+    if not mixture.is_plain:
+        examples = examples.select(mixture.rows())
+    return examples.with_format("numpy")
+
+
+def some_of(examples: datasets.Dataset, samples: int | None, seed: int) -> datasets.Dataset:
+    """An evaluation set, or as many of its examples as are asked for, drawn at random; none comes twice."""
+    if samples is None or samples >= len(examples):
+        return examples
+    return examples.select(drawn(len(examples), samples, 0, (seed,)))
+
+
+def announce_mixture(mixture: Mixture) -> None:
+    """Say of each set what an epoch has of it."""
+    for number, part in enumerate(mixture.parts):
+        taken = int(mixture.taken[number])
+        times = f"each {taken / part.size:.3g} times" if taken % part.size else f"each {_times(taken // part.size)}"
+        distinct = mixture.distinct(number)
+        fresh = ", drawn anew in each epoch" if mixture.varies_in(number) else ""
+        told = f"{taken:,} examples, of {distinct:,} of its {part.size:,}{fresh}"
+        announce(f"mix {part.name}", told, f"{taken / len(mixture):.1%} of an epoch; {times}")
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")

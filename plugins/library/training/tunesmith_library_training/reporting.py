@@ -53,6 +53,7 @@ class Reporter(TrainerCallback):
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        begin_epoch(self.run.job, int(state.epoch or 0.0))
         if float(state.epoch or 0.0).is_integer():  # else batches are skipped first, which draws numbers
             self._restore_random()
 
@@ -125,6 +126,12 @@ def forget_early_steps(history: list[dict[str, Any]], most: int = 500) -> None:
     steps = [place for place, entry in enumerate(history) if "loss" in entry]
     for place in reversed(steps[:-most]):
         del history[place]
+
+
+def begin_epoch(job: TrainingJob, epoch: int) -> None:
+    """Have the training data draw its examples of an epoch, counted from 0, where they differ between epochs."""
+    if hasattr(job.data.train, "set_epoch"):
+        job.data.train.set_epoch(epoch)
 
 
 def order_of_data(job: TrainingJob, arguments: TrainingArguments) -> dict[str, int]:

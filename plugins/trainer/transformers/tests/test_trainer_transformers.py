@@ -595,6 +595,49 @@ def test_stream_is_resumed_where_it_was(tiny_llama: Path, tmp_path: Path) -> Non
         Transformers(**{**SHORT, "max_steps": -1}).fit(job)
 
 
+class Fresh:
+    """Six examples of 15 in an epoch, others in each."""
+
+    def __init__(self, seen: list[tuple[int, int]]) -> None:
+        self.rows, self.seen, self.epoch = data(15), seen, -1
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> Any:
+        self.seen.append((self.epoch, index))
+        return self.rows[(7 * self.epoch + index) % 15]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_at", [4, 3])
+def test_an_epoch_of_fresh_examples_is_resumed_in_its_middle(stop_at: int, tiny_llama: Path, tmp_path: Path) -> None:
+    """Three steps an epoch: the data are told the epoch before they are read, also by a resumed run."""
+
+    def run(folder: Path, seen: list[tuple[int, int]], interrupted: int = 0, **changes: Any) -> None:
+        job, _ = make_job(tiny_llama, folder, data=DatasetSplits(Fresh(seen)), **changes)
+
+        def emit(event: Any) -> None:
+            if isinstance(event, StepEnded) and event.step == interrupted:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        options = {**SHORT, "max_steps": -1, "num_train_epochs": 3}
+        Transformers(**options).fit(TrainingJob(**{**vars(job), "emit": emit}))
+
+    whole: list[tuple[int, int]] = []
+    cut: list[tuple[int, int]] = []
+    run(tmp_path / "whole", whole)
+    run(tmp_path / "cut", cut, interrupted=stop_at)
+    rest: list[tuple[int, int]] = []
+    run(tmp_path / "cut", rest, resume=True)
+    assert sorted(whole) == [(epoch, index) for epoch in range(3) for index in range(6)]
+    assert whole[-len(rest) :] == rest and len(rest) < len(whole)
+    assert difference(saved_weights(tmp_path / "cut"), saved_weights(tmp_path / "whole")) == 0
+
+
 def test_second_interrupt_stops_at_once(tiny_llama: Path, tmp_path: Path) -> None:
     job, told = make_job(tiny_llama, tmp_path, compute_loss=interrupting(3, times=2))
     with pytest.raises(KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,9 @@ def _optimizer(job: TrainingJob, options: Placeholder) -> Any:
 def _batches(job: TrainingJob, options: Placeholder) -> Iterator[Batch]:
     """Batches without end, in an order that the seed decides, anew in each epoch."""
     size, generator = options.per_device_train_batch_size, torch.Generator().manual_seed(job.seed)
-    while True:
+    for epoch in itertools.count():
+        if hasattr(job.data.train, "set_epoch"):
+            job.data.train.set_epoch(epoch)
         order = torch.randperm(len(job.data.train), generator=generator).tolist()
         for start in range(0, len(order), size):
             examples = [job.data.train[index] for index in order[start : start + size]]

@@ -1,0 +1,72 @@
+"""The media files that encoded examples name: noticed while they are written, looked at again when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow
+
+MEDIA = ("images", "videos", "audios")
+"""Columns of rows and examples whose texts are places of files, beside the data file if they are there."""
+
+
+class Watch:
+    """Looks at tables on their way for the files that they name."""
+
+    def __init__(self) -> None:
+        self._paths: set[str] = set()
+
+    def passed(self, tables: Iterable[pyarrow.Table]) -> Iterator[pyarrow.Table]:
+        for table in tables:
+            self._paths |= _named(table)
+            yield table
+
+    def seen(self, files: Iterable[Path]) -> dict[str, Any] | None:
+        """What to remember; None where no media are named.
+
+        Args:
+            files: of the data set, beside which media are looked for.
+        """
+        if not self._paths:
+            return None
+        return {"folders": [str(file.parent.resolve()) for file in files], "state": _state(self._paths)}
+
+    @staticmethod
+    def changed(seen: Mapping[str, Any], data: Path, files: Iterable[Path]) -> str | None:
+        """What has become of the media since; None when they are as they were.
+
+        Args:
+            seen: what `seen` gave.
+            data: the examples, a stream of Arrow's.
+        """
+        import pyarrow
+
+        if seen["folders"] != [str(file.parent.resolve()) for file in files]:
+            return "its media are looked for in another folder"
+        with pyarrow.memory_map(str(data)) as source:
+            batches = pyarrow.ipc.open_stream(source)
+            paths = {path for batch in batches for path in _named(pyarrow.Table.from_batches([batch]))}
+        return None if _state(paths) == seen["state"] else "media files have changed"
+
+
+def _named(table: pyarrow.Table) -> set[str]:
+    columns = [table[name].to_pylist() for name in MEDIA if name in table.column_names]
+    items = (item for column in columns for value in column for item in (value if isinstance(value, list) else [value]))
+    return {item for item in items if isinstance(item, str)}
+
+
+def _state(paths: Iterable[str]) -> str:
+    """The digest of the files' sizes and times."""
+    found = hashlib.blake2b(digest_size=16)
+    for path in sorted(paths):
+        try:
+            there = os.stat(path)
+            found.update(f"{path}\0{there.st_size}\0{there.st_mtime_ns}\n".encode())
+        except OSError:
+            found.update(f"{path}\0\n".encode())
+    return found.hexdigest()
