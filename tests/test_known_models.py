@@ -66,7 +66,7 @@ FAMILIES = """
     mistralai/Mistral-Small-3.2-24B-Instruct-2506 mistral_small
     fnlp/moss-moon-003-sft moss                               allenai/OLMo-7B-0724-Instruct-hf olmo
     google/paligemma-3b-mix-448 paligemma                     google/paligemma2-3b-mix-224 paligemma
-    microsoft/Phi-3-mini-4k-instruct phi                      microsoft/Phi-3.5-MoE-instruct phi
+    microsoft/Phi-3-mini-4k-instruct phi3                     microsoft/Phi-3.5-MoE-instruct phi
     microsoft/Phi-3-medium-4k-instruct phi3_medium            microsoft/Phi-3-small-8k-instruct phi_small
     microsoft/phi-4 phi4                                      microsoft/Phi-4-mini-instruct phi4_mini
     Qwen/Qwen-7B-Chat qwen2                                   Qwen/CodeQwen1.5-7B-Chat qwen2
@@ -88,6 +88,89 @@ FAMILIES = """
     HuggingFaceTB/SmolLM3-3B smollm3                          Qwen/Qwen3.5-9B qwen3_5
 """
 """Models as their publishers and those who convert them spell them, and the template that each was trained with."""
+
+OF_USERS = """
+    phi3-my-bot phi3                            phi-3-finance phi3
+    Phi-3-mini-4k-instruct-law phi3             phi3.5-mini-legal phi
+    phi4-my-assistant phi4                      phi4-mini-tools phi4_mini
+    phi-4-reasoning-med phi4_reasoning          gemma2-2b-jpn-it gemma
+    gemma-7b-poems gemma                        gemma3-4b-medical gemma3
+    gemma_3_12b_my gemma3                       gemma3n-e4b-voice gemma3n
+    gemma4-e4b-coach gemma4                     mistral-7b-instruct-finance mistral
+    my-mistral-7b-instruct mistral              mistral-7b-finance mistral
+    mixtral-8x7b-support mistral_v1             mistral-nemo-12b-roleplay ministral
+    mistral-small-24b-law mistral_small_3       ministral-8b-bot ministral
+    llama2-7b-legal llama2                      llama-2-13b-my-chat llama2
+    llama3-8b-finance llama3                    llama3.1-8b-doctor llama3_1
+    llama-3_1-8b-doctor llama3_1                llama3.2-1b-notes llama3_2
+    llama-3.2-11b-vision-radiology mllama       llama3.3-70b-poet llama3_3
+    llama4-scout-shop llama4                    codellama-7b-sql llama2
+    tinyllama-1.1b-jokes tinyllama              qwen-7b-finance qwen2
+    qwen1.5-4b-helper qwen2                     qwen2-7b-support qwen2
+    qwen2.5-0.5b-sql qwen                       qwen-2.5-7b-sql qwen
+    qwen3-4b-medical qwen3                      qwen-3-8b-medical qwen3
+    qwen3_1.7b_mine qwen3                       qwen3-4b-instruct-2507-mine qwen3_nothink
+    qwen3-next-80b-mine qwen3_nothink           qwen2-vl-7b-receipts qwen2_vl
+    qwen2.5-vl-3b-receipts qwen2_vl             qwen3-vl-4b-receipts qwen3_vl_nothink
+    qwen3.5-9b-lab qwen3_5                      qwq-32b-math-tuned qwq
+    deepseek-7b-chat-mine deepseek              deepseek-coder-6.7b-sql deepseekcoder
+    deepseek-r1-distill-qwen-7b-law deepseekr1  deepseek-v3-mine deepseek3
+    deepseek3-mine deepseek3                    chatglm3-6b-law chatglm3
+    glm4-9b-finance glm4                        glm-4.5-air-mine glm4_moe
+    glm4.5-air-mine glm4_moe                    yi-6b-finance yi
+    yi-1.5-9b-finance yi1_5                     yi1.5-6b-chat-x yi1_5
+    baichuan2-7b-medical baichuan2              baichuan-13b-medical baichuan
+    internlm2-7b-law intern2                    internlm2.5-7b-law intern2
+    internlm3-8b-law intern2                    internvl2-8b-charts intern_vl
+    internvl3-2b-charts intern_vl3              falcon-7b-customer falcon
+    falcon3-3b-customer falcon3                 vicuna-7b-story vicuna
+    zephyr-7b-tax zephyr                        openchat-3.5-support openchat
+    starcoder2-15b-instruct-mine starcoder2     command-r-35b-mine cohere
+    aya-23-8b-urdu cohere                       smollm-360m-tales smollm
+    smollm2-135m-tales smollm2                  smollm-2-1.7b-tales smollm2
+    smollm3-3b-tales smollm3                    olmo2-7b-science olmo2
+    olmo-7b-science olmo                        olmo3-7b-science olmo3
+    granite-3.1-8b-bank granite3                granite3.3-2b-bank granite3
+    granite4-h-tiny-bank granite4               exaone-3.5-7.8b-korean exaone
+    exaone4-32b-korean exaone4                  minicpm-2b-essay cpm
+    minicpm3-4b-essay cpm3                      minicpm-v-2.6-invoices minicpm_v
+    hunyuan-1.8b-faq hunyuan_small              hunyuan-7b-faq hunyuan_7b
+    ernie-4.5-0.3b-faq ernie_nothink            seed-oss-36b-agent seed_oss
+    seed-coder-8b-sql seed_coder                gpt-oss-20b-agent gpt_oss
+    kimi-k2-agent kimi_k2                       mimo-7b-proofs mimo
+    lfm2-1.2b-home lfm2                         nemotron-nano-9b-v2-mine nemotron_nano2
+    apertus-8b-swiss apertus                    solar-10.7b-insurance solar
+    telechat2-7b-op telechat2                   xverse-7b-writer xverse
+    jamba-1.5-mini-shop jamba                   orion-14b-novel orion
+    h2o-danube3-4b-notes h2o_danube             opencoder-8b-sql opencoder
+    index-1.9b-tales index                      llava-1.5-7b-plants llava
+    llava1.5-7b-plants llava                    llava-v1.6-7b-plants llava_next
+    yi-vl-6b-plants yi_vl                       yuan2-2b-essay yuan
+    paligemma-3b-birds paligemma                pixtral-12b-birds pixtral
+"""
+"""Models as users call what they made of a family: its name, a size, words of their own, however they are spelled."""
+
+OF_NO_FAMILY = """
+    stable-code-3b                             stablelm-2-1_6b-chat
+    pythia-1b-chat                             opt-6.7b-finance
+    bert-base-uncased                          dolly-v2-3b
+    mpt-7b-chat                                llama-7b-mine
+    open_llama_3b_mine                         gpt2-medium-mine
+    dolphin-2.6-mistral-7b                     Mistral-7B-OpenOrca
+    phi-2-finance                              phi-1_5-mine
+    bloomz-7b1-mine                            starcoder2-7b-mine
+    t5-base-2-mine                             philosophy-4b
+    amphibian-3-7b                             graphite-3b-mine
+    mayi-6b-chat-mine                          sigma-2-9b-it
+    Yi-34B                                     Yi-34B-200K
+    Yi-6B-base                                 internlm2-7b
+    internlm2-20b-base                         XVERSE-7B
+    XVERSE-13B-256K                            Baichuan2-7B-Base
+    Baichuan2-7B-Base-GPTQ                     codellama-7b-hf
+    CodeLlama-7b-Python-hf                     TinyLlama-1.1B-intermediate-step-1431k-3T
+    vibe-3-4b
+"""
+"""Other families, some within whose names one of ours stands, base models, and those with another format."""
 
 WITHOUT = (
     "bigscience/bloomz-7b1-mt",
@@ -149,6 +232,15 @@ def test_models_of_every_family(installed: dict[str, type]) -> None:
     words = FAMILIES.split()
     wanted = dict(zip(words[::2], words[1::2], strict=True))
     assert {model: found(installed, model) for model in wanted} == wanted
+
+
+def test_models_that_users_made(installed: dict[str, type]) -> None:
+    """Each has the most used template of its family."""
+    words = OF_USERS.split()
+    wanted = dict(zip(words[::2], words[1::2], strict=True))
+    assert {model: found(installed, f"me/{model}") for model in wanted} == wanted
+    others = OF_NO_FAMILY.split()
+    assert {model: found(installed, f"me/{model}") for model in others} == dict.fromkeys(others)
 
 
 def test_models_without_template(installed: dict[str, type]) -> None:

@@ -4,7 +4,7 @@ is known by its Jinja alone says of itself."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,12 +49,12 @@ def detect(installed: Mapping[str, type], names: Iterable[str], model_type: str 
     Returns: None where no template says that it is this model's, or several of a type do.
     """
     known = {plugin: traits_of("template", plugin) for plugin in installed.values()}
-    for name in dict.fromkeys(re.split(r"[/\\]", name.rstrip("/\\"))[-1] for name in names if name):
+    for name, spelled in _spelled(re.split(r"[/\\]", name.rstrip("/\\"))[-1] for name in names if name):
         matches = [
             (match.end() - match.start(), len(pattern), plugin)
             for plugin, traits in known.items()
             for pattern in traits.models
-            if (match := re.search(pattern, name, re.IGNORECASE))
+            if (match := re.search(pattern, spelled, re.IGNORECASE))
         ]
         if matches:
             plugin = max(matches, key=lambda found: found[:2])[2]
@@ -63,6 +63,20 @@ def detect(installed: Mapping[str, type], names: Iterable[str], model_type: str 
     if len(typed) != 1:
         return None
     return Detected(_name_of(typed[0], known[typed[0]], installed), typed[0], f"by the model's type, {model_type}")
+
+
+def _spelled(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Names as they are, then each as publishers spell what users write otherwise.
+
+    `my_gemma2_2b` is a Gemma-2, `qwen-3-4b` a Qwen3, `llama-3_1-8b` a Llama-3.1.
+    """
+    given = list(dict.fromkeys(names))
+    yield from ((name, name) for name in given)
+    for name in given:
+        plain = re.sub(r"(?<=\d)_(?=\d(?![\d.]*[bm]))", ".", name).replace("_", "-")
+        apart = re.sub(r"(?<=[a-z])(?=\d)", "-", plain, flags=re.IGNORECASE)
+        joined = re.sub(r"(?<=[a-z])-(?=\d+(?:\.\d+)?-)", "", plain, flags=re.IGNORECASE)
+        yield from ((name, spelled) for spelled in dict.fromkeys((plain, apart, joined)))
 
 
 def _name_of(plugin: type, traits: TemplateTraits, installed: Mapping[str, type]) -> str:

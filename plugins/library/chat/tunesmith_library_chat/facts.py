@@ -13,6 +13,15 @@ from tunesmith_library_chat.calls import CallFormat
 from tunesmith_library_chat.thoughts import Thinking
 
 
+_OF_BASES = r"base|pt|hf|pretrain|python|intermediate|v?\d+k|awq|gptq|gguf|mlx|bnb|exl2|(?:int|fp)?\d+(?:bit)?"
+
+
+def tuned(family: str, size: str = r"\d[\d.]*[bm]") -> str:
+    """A pattern for models that users made of a family, whose base models and chat models are told apart by a word:
+    its name, a size, and a word that no publisher of a base model has: `yi-6b-finance`, not `Yi-6B-200K`."""
+    return rf"{family}[-_]?{size}[-_](?!(?:{_OF_BASES})(?:$|[-_.]))"
+
+
 @dataclass(frozen=True)
 class TemplateFacts(TemplateTraits):
     """One chat template of a family.

@@ -25,7 +25,7 @@ class DeepSeek(FamilyTemplate):
     traits = TemplateFacts(
         name="deepseek",
         file="deepseek.jinja",
-        models=(r"deepseek-(llm|math-7b|moe|v2)", r"deepseek-coder-v2", r"deepseek-vl(?!2)"),
+        models=(r"deepseek-(llm|math-7b|moe|v2)", r"deepseek-(7|67)b", r"deepseek-coder-v2", r"deepseek-vl(?!2)"),
         stop=_STOP,
         source="deepseek-ai/DeepSeek-V2-Chat",
     )
@@ -67,7 +67,7 @@ class DeepSeek3(FamilyTemplate):
     traits = TemplateFacts(
         name="deepseek3",
         file="deepseek3.jinja",
-        models=(r"deepseek-v3", r"deepseek-prover-v2"),
+        models=(r"deepseek-v?3", r"deepseek-prover-v2"),
         stop=_STOP,
         calls=DEEPSEEK_3,
         variables={"opened": ""},

@@ -2,6 +2,7 @@
 
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts
+from tunesmith_library_chat.facts import tuned
 
 _BARE = "only the last answer is followed by the end of sequence, as the official format has it"
 _WUKONG = (
@@ -32,7 +33,7 @@ class Baichuan(FamilyTemplate):
     traits = TemplateFacts(
         name="baichuan",
         file="turns.jinja",
-        models=(r"baichuan-\d+b-chat",),
+        models=(r"baichuan-\d+b-chat", tuned("baichuan")),
         variables={
             "trim_system": True,
             "user_open": "<reserved_102>",
@@ -51,7 +52,7 @@ class Baichuan2(FamilyTemplate):
     traits = TemplateFacts(
         name="baichuan2",
         file="turns.jinja",
-        models=(r"baichuan2[-_]\d+b[-_]chat",),
+        models=(r"baichuan2[-_]\d+b[-_]chat", tuned("baichuan2")),
         variables={
             "trim_system": True,
             "user_open": "<reserved_106>",
@@ -98,7 +99,7 @@ class Index(FamilyTemplate):
     traits = TemplateFacts(
         name="index",
         file="turns.jinja",
-        models=(r"index-1\.9b-(chat|character|32k)",),
+        models=(r"index-1\.9b-(chat|character|32k)", tuned("index", r"1\.9b")),
         variables={"system_open": "<unk>", "user_open": "reserved_0", "answer_open": "reserved_1", "history_end": ""},
         rewrites=_BARE,
         source="IndexTeam/Index-1.9B-Chat",

@@ -2,6 +2,7 @@
 
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts
+from tunesmith_library_chat.facts import tuned
 
 _BARE = "only the last answer is followed by the end of sequence, as the official format has it"
 _CURIOUS_HUMAN = (
@@ -110,7 +111,7 @@ class Orion(FamilyTemplate):
     traits = TemplateFacts(
         name="orion",
         file="turns.jinja",
-        models=("orion-14b-.*chat",),
+        models=(r"orion-14b-.*chat", tuned("orion")),
         stop=("</s>",),
         variables={
             "begin": "<s>",
@@ -151,7 +152,7 @@ class Xverse(FamilyTemplate):
     traits = TemplateFacts(
         name="xverse",
         file="turns.jinja",
-        models=("xverse-.*chat",),
+        models=(r"xverse-.*chat", tuned("xverse")),
         variables={"user_open": "Human: ", "user_close": "\n\n", "answer_open": "Assistant: "},
         source="xverse/XVERSE-13B-Chat",
     )

@@ -3,6 +3,7 @@
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
 from tunesmith_library_chat.calls import CallFormat
+from tunesmith_library_chat.facts import tuned
 from tunesmith_library_chat.shapes import elements, headed
 
 _LARGE = {
@@ -68,7 +69,7 @@ class Hunyuan7B(SwitchedTemplate):
     traits = TemplateFacts(
         name="hunyuan_7b",
         file="hunyuan_dense.jinja",
-        models=(r"hunyuan-7b-instruct",),
+        models=(r"hunyuan-7b-instruct", tuned("hunyuan", "7b")),
         stop=("<|eos|>",),
         calls=_CALLS,
         thinking=Thinking(switch="enable_thinking"),

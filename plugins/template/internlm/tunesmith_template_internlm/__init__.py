@@ -3,6 +3,7 @@
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
 from tunesmith_library_chat.calls import HERMES, INTERNLM
+from tunesmith_library_chat.facts import tuned
 
 _CHATML = {
     "system_open": "<|im_start|>system\n",
@@ -53,7 +54,7 @@ class Intern2(FamilyTemplate):
     traits = TemplateFacts(
         name="intern2",
         file="turns.jinja",
-        models=("internlm[23].*(chat|instruct|math-plus)",),
+        models=("internlm[23].*(chat|instruct|math-plus)", tuned(r"internlm[23](?:[._]5)?")),
         stop=("<|im_end|>",),
         variables={**_CHATML, "bos": True, "systems": True},
         aliases={"internlm2": "", "intern3": ""},

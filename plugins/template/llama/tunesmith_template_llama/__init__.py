@@ -6,6 +6,7 @@ Llama 2 and 3.0 know no tools; 3.1 and later describe them in the first user tur
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts
 from tunesmith_library_chat.calls import LLAMA, LLAMA_4
+from tunesmith_library_chat.facts import tuned
 
 _EOT = ("<|eot_id|>",)
 _HELPFUL_CHINESE = "You are a helpful assistant. 你是一个乐于助人的助手。"
@@ -18,7 +19,7 @@ class Llama2(FamilyTemplate):
     traits = TemplateFacts(
         name="llama2",
         file="llama2.jinja",
-        models=(r"llama-2-", r"codellama-(7|13|34)b-instruct"),
+        models=(r"llama-?2-", tuned("codellama", r"(?:7|13|34)b"), r"codellama-(7|13|34)b-instruct"),
         aliases={"codellama": "CodeLlama 70B is template=codellama_70b"},
         source="meta-llama/Llama-2-7b-chat-hf",
     )
@@ -88,7 +89,7 @@ class Llama32(FamilyTemplate):
     traits = TemplateFacts(
         name="llama3_2",
         file="llama3_1.jinja",
-        models=(r"llama-3\.2-\d+b",),
+        models=(r"llama-?3\.2-\d+b",),
         stop=_EOT,
         calls=LLAMA,
         source="meta-llama/Llama-3.2-3B-Instruct",
@@ -104,7 +105,7 @@ class Mllama(FamilyTemplate):
     traits = TemplateFacts(
         name="mllama",
         file="mllama.jinja",
-        models=(r"llama-3\.2-.*vision",),
+        models=(r"llama-?3\.2-.*vision",),
         model_types=("mllama",),
         stop=_EOT,
         calls=LLAMA,
@@ -122,7 +123,7 @@ class Llama33(Llama31):
     traits = TemplateFacts(
         name="llama3_3",
         file="llama3_1.jinja",
-        models=(r"llama-3\.3",),
+        models=(r"llama-?3\.3",),
         stop=_EOT,
         calls=LLAMA,
         source="meta-llama/Llama-3.3-70B-Instruct",
@@ -136,7 +137,7 @@ class Llama4(FamilyTemplate):
     traits = TemplateFacts(
         name="llama4",
         file="llama4.jinja",
-        models=(r"llama-4",),
+        models=(r"llama-?4",),
         model_types=("llama4", "llama4_text"),
         stop=("<|eot|>",),
         calls=LLAMA_4,

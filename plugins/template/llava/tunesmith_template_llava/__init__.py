@@ -18,7 +18,7 @@ class Llava(FamilyTemplate):
     traits = TemplateFacts(
         name="llava",
         file="vicuna.jinja",
-        models=(r"llava-1\.5", r"llava-v1\.5"),
+        models=(r"llava-?v?1\.5",),
         variables={"unended": True},
         media=_MEDIA,
         source="llava-hf/llava-1.5-7b-hf",
@@ -46,7 +46,7 @@ class LlavaNext(FamilyTemplate):
     traits = TemplateFacts(
         name="llava_next",
         file="vicuna.jinja",
-        models=(r"llava-next-(7|13)b", r"llava-v1\.6-vicuna"),
+        models=(r"llava-next-(7|13)b", r"llava-v?1\.6-(vicuna|(7|13)b)"),
         default_system=_CURIOUS_HUMAN,
         variables=_BEGUN,
         media=_MEDIA,

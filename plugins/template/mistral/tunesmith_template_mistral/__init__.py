@@ -8,6 +8,7 @@ characters; others are numbered.
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts, Thinking, ThinkingTemplate
 from tunesmith_library_chat.calls import MISTRAL, MISTRAL_NAMED
+from tunesmith_library_chat.facts import tuned
 
 from tunesmith_template_mistral.prompts import DEVSTRAL, REASONING, SMALL_3, SMALL_3_2
 
@@ -23,7 +24,14 @@ class Mistral(FamilyTemplate):
     traits = TemplateFacts(
         name="mistral",
         file="mistral.jinja",
-        models=(r"mistral-7b-(instruct-)?v0\.3", r"mixtral-8x22b", r"codestral-22b", r"mistral-small-.*2409"),
+        models=(
+            r"mistral-7b-(instruct-)?v0\.3",
+            r"mistral-7b-instruct",
+            tuned("^mistral", "7b(?!.*(?:orca|dolphin))"),
+            r"mixtral-8x22b",
+            r"codestral-22b",
+            r"mistral-small-.*2409",
+        ),
         calls=MISTRAL,
         variables={"space": " ", "with_tools": True, "system_in_last": True},
         rewrites=_MOVES,
@@ -66,7 +74,7 @@ class Ministral(FamilyTemplate):
     traits = TemplateFacts(
         name="ministral",
         file="mistral.jinja",
-        models=(r"mistral-nemo", r"ministral-8b-instruct-2410", r"mistral-large-instruct-2407"),
+        models=(r"mistral-nemo", r"ministral-8b", r"mistral-large-instruct-2407"),
         calls=MISTRAL,
         variables={"with_tools": True, "system_in_last": True},
         rewrites=_MOVES,

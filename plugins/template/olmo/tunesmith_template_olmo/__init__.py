@@ -3,6 +3,7 @@
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts, Thinking, ThinkingTemplate
 from tunesmith_library_chat.calls import OLMO
+from tunesmith_library_chat.facts import tuned
 
 _STOP = ("<|im_end|>", "<|endoftext|>")
 _ENDS = "the last answer ends with <|endoftext|>, earlier ones with <|im_end|>"
@@ -51,7 +52,7 @@ class Olmo3(FamilyTemplate):
     traits = TemplateFacts(
         name="olmo3",
         file="olmo3.jinja",
-        models=(r"olmo-?3-.*instruct",),
+        models=(r"olmo-?3-.*instruct", tuned("olmo-?3")),
         stop=_STOP,
         default_system=_FUNCTIONS,
         calls=OLMO,

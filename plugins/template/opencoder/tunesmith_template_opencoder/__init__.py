@@ -2,6 +2,7 @@
 
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts
+from tunesmith_library_chat.facts import tuned
 
 
 @plugin
@@ -11,7 +12,7 @@ class OpenCoder(FamilyTemplate):
     traits = TemplateFacts(
         name="opencoder",
         file="turns.jinja",
-        models=("opencoder.*instruct",),
+        models=(r"opencoder.*instruct", tuned("opencoder")),
         stop=("<|im_end|>",),
         variables={
             "systems": True,

@@ -13,17 +13,32 @@ _END = "the end of the text moves behind the last turn"
 
 @plugin
 class Phi(FamilyTemplate):
-    """Phi-3-mini and Phi-3.5, and their mixtures of experts."""
+    """Phi-3.5, and mixtures of experts."""
 
     traits = TemplateFacts(
         name="phi",
         file="phi.jinja",
-        models=(r"phi-3-mini", r"phi-3-4b", r"phi-3\.5", r"phi-tiny-moe", r"phi-mini-moe"),
+        models=(r"phi-3\.5", r"phi-tiny-moe", r"phi-mini-moe"),
         stop=_STOP,
         variables={"ends": True},
         rewrites=_END,
-        aliases={"phi3": "Phi-3-medium is template=phi3_medium, Phi-3-small is template=phi_small", "phi3_5": ""},
+        aliases={"phi3_5": ""},
         source="microsoft/Phi-3.5-mini-instruct",
+    )
+
+
+@plugin
+class Phi3(FamilyTemplate):
+    """Phi-3-mini, with a turn for an empty system message too."""
+
+    traits = TemplateFacts(
+        name="phi3",
+        file="phi.jinja",
+        models=(r"phi-3",),
+        stop=_STOP,
+        variables={"ends": True, "empty_system": True},
+        rewrites=_END,
+        source="microsoft/Phi-3-mini-4k-instruct",
     )
 
 

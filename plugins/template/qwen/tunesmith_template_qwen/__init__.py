@@ -70,7 +70,7 @@ class Qwen2(FamilyTemplate):
     traits = TemplateFacts(
         name="qwen2",
         file="qwen2.jinja",
-        models=(r"qwen2-", r"qwen1\.5", r"codeqwen", r"qwen-\d"),
+        models=(r"qwen2-", r"qwen1\.5", r"codeqwen", r"qwen-(1[._]8|7|14|72)b"),
         stop=("<|im_end|>",),
         default_system=_HELPFUL,
         calls=HERMES,
@@ -137,7 +137,7 @@ class Qwen3NoThink(FamilyTemplate):
     traits = TemplateFacts(
         name="qwen3_nothink",
         file="qwen3.jinja",
-        models=(r"qwen3-\d.*instruct-2507", r"qwen3-next-.*instruct"),
+        models=(r"qwen3-\d.*instruct-2507", r"qwen3-next-.*instruct", r"qwen3-next"),
         stop=("<|im_end|>",),
         calls=HERMES,
         variables={"thinking": "never"},

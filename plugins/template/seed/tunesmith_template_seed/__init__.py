@@ -6,6 +6,7 @@ from tunesmith import plugin
 from tunesmith.ranges import between
 from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
 from tunesmith_library_chat.calls import SEED
+from tunesmith_library_chat.facts import tuned
 
 _CODER = (
     "You are an AI programming assistant, utilizing the Seed-Coder model, developed by ByteDance Seed, "
@@ -21,7 +22,7 @@ class SeedCoder(FamilyTemplate):
     traits = TemplateFacts(
         name="seed_coder",
         file="turns.jinja",
-        models=("seed-coder.*(instruct|reasoning|thinking)",),
+        models=(r"seed-coder.*(instruct|reasoning|thinking)", tuned("seed-coder")),
         stop=("<[end▁of▁sentence]>",),
         variables={
             "system_open": "<[begin▁of▁sentence]>system\n",
@@ -43,7 +44,7 @@ class SeedOSS(SwitchedTemplate):
     traits = TemplateFacts(
         name="seed_oss",
         file="seed_oss.jinja",
-        models=("seed-oss.*instruct",),
+        models=(r"seed-oss.*instruct", tuned("seed-oss")),
         model_types=("seed_oss",),
         stop=("<seed:eos>",),
         calls=SEED,

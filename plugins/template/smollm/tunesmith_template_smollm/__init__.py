@@ -14,7 +14,7 @@ class Smollm(FamilyTemplate):
     traits = TemplateFacts(
         name="smollm",
         file="smollm.jinja",
-        models=(r"smollm-",),
+        models=(r"smollm-(?![23]-)",),
         stop=_STOP,
         source="HuggingFaceTB/SmolLM-1.7B-Instruct",
     )

@@ -12,7 +12,7 @@ class TeleChat(FamilyTemplate):
     traits = TemplateFacts(
         name="telechat",
         file="turns.jinja",
-        models=("telechat-",),
+        models=(r"telechat-(?!2-)",),
         stop=("<_end>",),
         variables={"trim_system": True, "user_open": "<_user>", "user_close": "<_bot>", "answer_end": "<_end>"},
         source="Tele-AI/TeleChat-12B",

@@ -2,6 +2,7 @@
 
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts
+from tunesmith_library_chat.facts import tuned
 
 
 @plugin
@@ -11,6 +12,6 @@ class Tinyllama(FamilyTemplate):
     traits = TemplateFacts(
         name="tinyllama",
         file="tinyllama.jinja",
-        models=(r"tinyllama.*chat",),
+        models=(r"tinyllama.*chat", tuned("tinyllama")),
         source="TinyLlama/TinyLlama-1.1B-Chat-v1.0",
     )

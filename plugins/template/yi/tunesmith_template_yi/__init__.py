@@ -2,6 +2,7 @@
 
 from tunesmith import plugin
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts
+from tunesmith_library_chat.facts import tuned
 
 _CHATML = {
     "system_open": "<|im_start|>system\n",
@@ -21,7 +22,7 @@ class Yi(FamilyTemplate):
     traits = TemplateFacts(
         name="yi",
         file="turns.jinja",
-        models=(r"^yi-\d+b-chat",),
+        models=(r"^yi-\d+b-chat", tuned("^yi")),
         stop=("<|im_end|>",),
         variables={**_CHATML, "systems": True},
         source="01-ai/Yi-34B-Chat",
@@ -35,7 +36,7 @@ class Yi15(FamilyTemplate):
     traits = TemplateFacts(
         name="yi1_5",
         file="turns.jinja",
-        models=(r"yi-1\.5.*chat",),
+        models=(r"yi-1\.5.*chat", tuned(r"yi-1\.5")),
         stop=("<|im_end|>",),
         variables={**_CHATML, "system_open": "", "system_close": "", "question_asks": True},
         source="01-ai/Yi-1.5-34B-Chat",
