@@ -217,7 +217,7 @@ def test_the_fingerprint_follows_what_the_encoding_depends_on(catalog, plugins):
         os.utime(file, ns=(1, 1))
         tunesmith.train(CONFIG, catalog=watched)
     first, *others, former, latter = seen
-    assert [fingerprint == first for fingerprint in others] == [False, False, True]
+    assert [fingerprint == first for fingerprint in others] == [False, True, True], "another place of the same files"
     assert len({first, former, latter}) == 3
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +30,7 @@ from tunesmith.types import (
     RunStarted,
     TrainingJob,
 )
+from tunesmith_library_configuration.fingerprints import encoding_parts, together
 from tunesmith_library_configuration.locks import unfinished, writing
 from tunesmith_library_configuration.records import fingerprint, refuse_other
 from tunesmith_library_configuration.scoring import numbers
@@ -174,21 +173,13 @@ def _described(run: Assembly, event: Event) -> Event:
 
 def encoded_data(run: Assembly, source: ModelSource, processor: Any, template: ChatTemplate) -> DatasetSplits:
     """The data sets of a run, encoded by its stage."""
-    encoder = Encoder(run.hook.encode, processor, template, _fingerprint(run.plan, source, processor, template))
+    hooks = (run.hook.chat_template, run.hook.encode)
+    plugins = {each.plugin_name: each.plugin for hook in hooks for each in hook.get_hookimpls()}
+    plugins.pop(f"data.{run.plan.name('data')}", None)  # which knows itself what it depends on
+    parts = encoding_parts(source.path, processor, template, plugins)
+    encoder = Encoder(run.hook.encode, processor, template, together(parts), parts)
     data: DatasetSplits = run.hook.build_dataset(fetch=run.fetch, to_rows=run.to_rows, encode=encoder)
     return data
-
-
-def _fingerprint(plan: Plan, source: ModelSource, processor: Any, template: ChatTemplate) -> str:
-    """What the encoding of a row depends on beside the row: tokenizer, template, format, stage, and their versions."""
-    parts: dict[str, Any] = {
-        "config": [plan.config.get(kind) for kind in ("model", "format", "stage", "template")],
-        "tokenizer": fingerprint(source.path),
-        "added": getattr(getattr(processor, "tokenizer", processor), "get_added_vocab", dict)(),
-        "template": [template.jinja, dict(template.variables)],
-        "versions": runs.lock_lines(plan),
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _model(

@@ -36,14 +36,15 @@ Batch = dict[str, Any]
 
 - `labels`: int64, -100 where not trained.
 - `num_items`: float, what the loss is divided by: trained tokens or pairs, weighted.
-- `weights`: fp32, shape of `labels`, where messages are weighted.
+- `weights`: fp32, shape of `labels`, where tokens are weighted; `length_weights`: further ones, for some stages.
+- `row_weights`: fp32 (B,), where whole examples are weighted.
 - `datasets`: with several training sets the number of the one that each token (shape of `labels`) or each example (B,)
   is of, int64; `dataset_names`: what those numbers stand for in this batch, a list of str.
 
 A stage may add keys of its own, which it takes out itself.
 """
 
-NOT_FOR_MODEL = frozenset({"labels", "num_items", "weights", "datasets", "dataset_names"})
+NOT_FOR_MODEL = frozenset("labels num_items weights row_weights length_weights datasets dataset_names".split())
 """The keys of a batch that are no arguments of the model."""
 
 IGNORED = -100
@@ -145,6 +146,7 @@ class Encoder:
     processor: Any
     template: ChatTemplate
     fingerprint: str  # changes when the same row would be encoded differently; the key of a cache
+    parts: Mapping[str, str] = field(default_factory=dict)  # what it is of: `options of stage.sft`, `tokenizer` …
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, list[Any]]:
         return self.encode(rows=rows, processor=self.processor, template=self.template)
@@ -154,7 +156,9 @@ class Encoder:
 class DatasetSplits:
     """Encoded data sets: each has `__len__` and `__getitem__` giving one example of `encode`'s columns.
 
-    With several training sets an example also has a column `dataset`, the name of its own.
+    With several training sets an example also has a column `dataset`, the name of its own. Training data of which each
+    epoch has others have `set_epoch(epoch)`, counted from 0, which a loop calls before it reads the first of them; their
+    number stays.
     """
 
     train: Any

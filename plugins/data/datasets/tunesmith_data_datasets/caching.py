@@ -26,6 +26,7 @@ from tunesmith_library_caching import (
     read_about,
     write_about,
 )
+from tunesmith_library_chat.spelling import NOTHING
 from tunesmith_library_configuration.files import digest
 from tunesmith_library_configuration.fingerprints import Parts, code_of
 from tunesmith_library_configuration.space import shortage
@@ -166,6 +167,7 @@ def _made_of(work: Work, cache: Cache) -> Parts:
         "options of data": _hashed(reading),
         "files": _hashed([[suffix_of(file), digest(file)] for file in work.files]),
         "first rows": _hashed(_probe(work)),
+        "control tokens": _hashed(getattr(work.encode.template, "control", NOTHING).tokens),
     }
 
 
@@ -191,14 +193,14 @@ def _say_why_anew(work: Work, cache_dir: Path, made_of: Parts, folder: Path, dam
     if damage:
         logger.warning("%s: the encoded data in %s is damaged (%s) and is made anew", work.source.key, folder, damage)
         return
-    former = []
+    former: list[list[str]] = []
     for about in cache_dir.glob("*/about.json"):
         with contextlib.suppress(OSError, ValueError):
             parts = read_about(about.parent).get("parts", {})
             if parts.get("files") == made_of["files"]:
                 former.append([other for other in differences(parts, made_of) if other != "first rows"])
     if former:
-        other = ", ".join(min(former, key=len)) or "code that was edited"
+        other = ", ".join(sorted(former, key=len)[0]) or "code that was edited"
         logger.info("data %s: the cache has these files encoded otherwise; what differs: %s", work.source.name, other)
 
 

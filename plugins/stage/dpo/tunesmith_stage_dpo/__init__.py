@@ -14,7 +14,7 @@ from tunesmith import hookimpl, plugin
 from tunesmith.ranges import Range, above, at_least, between
 from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Problem
-from tunesmith_library_training.answers import collate_answers
+from tunesmith_library_training.answers import collate_answers, weighed
 from tunesmith_library_training.metrics import PAIR_METRICS, Directions
 from tunesmith_library_training.pairs import PREFIXES, PairStage, pair_metrics
 from tunesmith_library_training.reference_stage import Columns, ReferenceStage, collate_columns
@@ -54,6 +54,7 @@ class DirectPreference(ReferenceStage, PairStage):
 
     NAME: ClassVar[str] = "dpo"
 
+    beside_encoding: ClassVar[tuple[str, ...]] = ("loss", "beta", "label_smoothing", "rpo_alpha", "ld_alpha")
     changeable: ClassVar[tuple[str, ...]] = (
         "beta",
         "label_smoothing",
@@ -103,13 +104,13 @@ class DirectPreference(ReferenceStage, PairStage):
         (chosen, rejected), counts = ratios.chunk(2), policy.counts.chunk(2)
         pairs = Ratios(chosen, rejected, counts[0], counts[1], self.beta, self.label_smoothing)
         losses = LOSSES[self.loss](pairs)
-        metrics = pair_metrics(self.beta * ratios, policy.weighted)
+        metrics = pair_metrics(self.beta * ratios, policy.weighted, batch)
         if self.rpo_alpha:
             own = -policy.means.chunk(2)[0]
             losses = losses + self.rpo_alpha * own
-            metrics["nll_loss"] = own.detach().sum()
+            metrics["nll_loss"] = weighed(own.detach(), batch).sum()
         metrics |= {**losses_by_dataset(losses, batch), **policy.routing}
-        loss = losses.sum() + policy.routing_loss * batch["num_items"]
+        loss = weighed(losses, batch).sum() + policy.routing_loss * batch["num_items"]
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
 
     def reference_log_probs(self, model: Any, batch: Batch) -> Columns:

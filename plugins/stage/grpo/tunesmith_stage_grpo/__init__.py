@@ -38,6 +38,13 @@ class Grpo(AnswerGroups):
     top_entropy_quantile: Annotated[float, Range(0, 1, low_excluded=True)] = 1.0
 
     NAME: ClassVar[str] = "grpo"
+    beside_encoding: ClassVar[tuple[str, ...]] = (
+        "loss_type",
+        "scale_rewards",
+        "importance_sampling_level",
+        "delta",
+        "top_entropy_quantile",
+    )
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -64,6 +71,7 @@ class Rloo(AnswerGroups):
     beta: Annotated[float, at_least(0, most=1_000_000)] = 0.05
 
     NAME: ClassVar[str] = "rloo"
+    beside_encoding: ClassVar[tuple[str, ...]] = ("normalize_advantages", "reward_clip_range", "beta")
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunesmith import DataError, hookimpl
@@ -37,6 +37,10 @@ class AnswerGroups(GroupOptions):
         "epsilon_high", "mask_truncated_completions",
     )
     # fmt: on
+    beside_encoding: ClassVar[tuple[str, ...]] = tuple(
+        option.name for option in fields(GroupOptions) if option.name != "max_prompt_length"
+    )
+
     @property
     def traits(self) -> StageTraits:
         return StageTraits(

@@ -13,7 +13,8 @@ from tunesmith.ranges import above, at_least
 from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Row
 from tunesmith_library_chat import ChatTemplate
-from tunesmith_library_training.answers import answered, collate_answers, is_trained
+from tunesmith_library_formats import tallying
+from tunesmith_library_training.answers import answered, collate_answers, weighed
 from tunesmith_library_training.metrics import PAIR_METRICS
 from tunesmith_library_training.reference_stage import Columns, ReferenceStage, collate_columns
 from tunesmith_library_training.rows import warn_once
@@ -34,6 +35,7 @@ class KahnemanTversky(ReferenceStage):
     undesirable_weight: Annotated[float, at_least(0, most=1_000_000)] = 1.0  # of undesirable answers
 
     NAME: ClassVar[str] = "kto"
+    beside_encoding: ClassVar[tuple[str, ...]] = ("beta", "desirable_weight", "undesirable_weight")
     changeable: ClassVar[tuple[str, ...]] = (
         "beta",
         "desirable_weight",
@@ -58,7 +60,7 @@ class KahnemanTversky(ReferenceStage):
     def _mismatched(
         self, rows: Sequence[Row], kept: Sequence[int], processor: Any, template: ChatTemplate
     ) -> dict[str, list[Any]]:
-        """The columns `kl_input_ids` and `kl_labels`: prompts with the answer to another one, cut at `max_length`.
+        """The columns `kl_input_ids`, `kl_labels` …: prompts with the answer to another one, cut at `max_length`.
 
         They decide on no row: where there is no such answer, or no token of it has room, they are empty.
         """
@@ -66,15 +68,14 @@ class KahnemanTversky(ReferenceStage):
 
         others = other_rows([row["prompt"] for row in rows])
         pairs = {index: other for index in kept if (other := others[index]) is not None}
-        replies = [rows[other]["completion"] for other in pairs.values()]
-        found = dict(zip(pairs, answered([rows[index] for index in pairs], processor, template, replies), strict=True))
-        sequences: list[dict[str, list[Any]]] = []
-        for index in kept:
-            cut = {name: values[: self.max_length] for name, values in found.get(index, {"labels": []}).items()}
-            sequences.append(cut if is_trained(cut) else {"input_ids": [], "labels": []})
-        without = sum(not sequence["labels"] for sequence in sequences)
+        asked, replies = [rows[index] for index in pairs], [rows[other]["completion"] for other in pairs.values()]
+        with tallying():  # what there is to say of these answers is said of them in their own place
+            sequences = answered(asked, processor, template, replies, self.spans(template), self.max_length)
+        found = {index: sequence for index, sequence in zip(pairs, sequences, strict=True) if sequence.trained}
+        without = len(kept) - len(found)
         warn_once(self._said, self.NAME, without, rows, "have no answer to another prompt and do not count in the KL")
-        return {f"kl_{name}": [sequence[name] for sequence in sequences] for name in ("input_ids", "labels")}
+        nothing: dict[str, list[Any]] = {"input_ids": [], "labels": [], "weights": [0.0]}  # whose numbers are fractions
+        return {f"kl_{name}": [found.get(index, nothing)[name] for index in kept] for name in self.columns}
 
     @hookimpl
     def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
@@ -90,7 +91,7 @@ class KahnemanTversky(ReferenceStage):
             mismatched = [len(example["kl_input_ids"]) > 0 for example in examples]
             batch["mismatched"] = torch.tensor(mismatched)
             filled = [
-                example if counts else {**example, "kl_input_ids": example["input_ids"], "kl_labels": example["labels"]}
+                example if counts else {**example, **{f"kl_{name}": example[name] for name in self.columns}}
                 for example, counts in zip(examples, mismatched, strict=True)
             ]
             batch["kl"] = collate_answers(filled, ("kl_",), padding_free)
@@ -116,8 +117,9 @@ class KahnemanTversky(ReferenceStage):
         ratios = policy.sums - reference[self._columns[0]]
         weights = torch.where(desirable, self.desirable_weight, self.undesirable_weight)
         losses = weights * kto(ratios, desirable, self.beta, baseline)
-        loss = losses.sum() + policy.routing_loss * batch["num_items"]
-        metrics = _metrics(self.beta * ratios.detach(), policy.sums.detach(), desirable, baseline * self.beta)
+        loss = weighed(losses, batch).sum() + policy.routing_loss * batch["num_items"]
+        rewards, by_row = self.beta * ratios.detach(), batch.get("row_weights", 1.0)
+        metrics = _metrics(rewards, policy.sums.detach(), desirable, baseline * self.beta, by_row)
         metrics |= {**losses_by_dataset(losses, batch), **policy.routing}
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
 
@@ -146,11 +148,15 @@ def _apart(batch: Batch) -> tuple[Batch, Any, Batch | None]:
     return answers, batch["desirable"], batch.get("kl")
 
 
-def _metrics(rewards: Any, log_probs: Any, desirable: Any, baseline: Any) -> dict[str, Any]:
-    """What is logged, under TRL's names: means over the desirable (chosen) or undesirable (rejected) answers alone."""
+def _metrics(rewards: Any, log_probs: Any, desirable: Any, baseline: Any, weights: Any = 1.0) -> dict[str, Any]:
+    """What is logged, under TRL's names: means over the desirable (chosen) or undesirable (rejected) answers alone.
+
+    Args:
+        weights: of the answers, (B,).
+    """
     import torch
 
-    sides = {"chosen": desirable.float(), "rejected": (~desirable).float()}
+    sides = {"chosen": desirable * weights, "rejected": ~desirable * weights}
     metrics = {
         f"{name}/{side}": torch.stack([(values * mask).sum(), mask.sum()])
         for name, values in (("rewards", rewards), ("logps", log_probs))
@@ -158,6 +164,6 @@ def _metrics(rewards: Any, log_probs: Any, desirable: Any, baseline: Any) -> dic
     }
     metrics["rewards/margins"] = torch.stack([metrics["rewards/chosen"], metrics["rewards/rejected"]])
     right = torch.where(desirable, rewards > baseline, rewards < baseline)  # one that has not moved is neither
-    metrics["rewards/accuracies"] = right.float().sum()
-    metrics["kl"] = baseline * len(rewards)
+    metrics["rewards/accuracies"] = (right * weights).sum()
+    metrics["kl"] = baseline * (torch.ones_like(rewards) * weights).sum()
     return metrics

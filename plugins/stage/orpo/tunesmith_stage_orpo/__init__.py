@@ -12,7 +12,7 @@ from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
 from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput
-from tunesmith_library_training.answers import LogProbStage
+from tunesmith_library_training.answers import LogProbStage, weighed
 from tunesmith_library_training.metrics import PAIR_METRICS
 from tunesmith_library_training.pairs import PairStage, pair_metrics
 
@@ -26,6 +26,7 @@ class OddsRatioPreference(PairStage, LogProbStage):
 
     NAME: ClassVar[str] = "orpo"
     changeable: ClassVar[tuple[str, ...]] = ("beta",)
+    beside_encoding: ClassVar[tuple[str, ...]] = ("beta",)
     traits: ClassVar[StageTraits] = replace(
         PairStage.traits,
         metrics={**PAIR_METRICS, "nll_loss": False, "log_odds_ratio": True, "log_odds_chosen": True},
@@ -42,13 +43,13 @@ class OddsRatioPreference(PairStage, LogProbStage):
         chosen, rejected = policy.means.chunk(2)
         ratio = odds_ratio_loss(chosen, rejected)
         losses = self.beta * ratio - chosen
-        loss = losses.sum() + policy.routing_loss * batch["num_items"]
+        loss = weighed(losses, batch).sum() + policy.routing_loss * batch["num_items"]
         metrics = {
             **losses_by_dataset(losses, batch),
             **policy.routing,
-            **pair_metrics(self.beta * policy.means, policy.means),
-            "nll_loss": -chosen.detach().sum(),
-            "log_odds_ratio": -ratio.detach().sum(),
-            "log_odds_chosen": (log_odds(chosen) - log_odds(rejected)).detach().sum(),
+            **pair_metrics(self.beta * policy.means, policy.means, batch),
+            "nll_loss": -weighed(chosen.detach(), batch).sum(),
+            "log_odds_ratio": -weighed(ratio.detach(), batch).sum(),
+            "log_odds_chosen": weighed((log_odds(chosen) - log_odds(rejected)).detach(), batch).sum(),
         }
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)

@@ -94,6 +94,10 @@ class Ppo:
         "entropy_coef", "gamma", "lam", "target_kl", "kl_target", "kl_horizon", "logging_steps", "eval_steps",
         "save_steps", "save_total_limit", "use_cpu",
     )
+    beside_encoding: ClassVar[tuple[str, ...]] = (
+        *changeable, "batch_size", "mini_batch_size", "ppo_epochs", "whiten_rewards", "whiten_advantages",
+        "init_kl_coef", "reference", "reference_adapter",
+    )
     # fmt: on
     _model: str | None = None  # address of the trained model
     _adapter: str | None = None  # folder of the adapter whose training goes on

@@ -32,6 +32,7 @@ class Pretraining:
     loss_chunk_size: Annotated[int, at_least(0, most=100_000_000)] = 0
 
     changeable: ClassVar[tuple[str, ...]] = ("loss_chunk_size",)
+    beside_encoding: ClassVar[tuple[str, ...]] = ("loss_chunk_size",)
     traits: ClassVar[StageTraits] = StageTraits(
         reads=("text",), token_loss=True, streams=True, balances_experts=True, metrics=TOKEN_METRICS
     )

@@ -14,6 +14,7 @@ from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
 from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, ModelSource, Problem, model_inputs
+from tunesmith_library_training.answers import weighed
 from tunesmith_library_training.pairs import PairStage
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class RewardModelling(PairStage):
     also_called: ClassVar[tuple[str, ...]] = ("rm", "reward_model", "reward_modeling")
     NAME: ClassVar[str] = "reward"
     changeable: ClassVar[tuple[str, ...]] = ("center_coefficient",)
+    beside_encoding: ClassVar[tuple[str, ...]] = ("center_coefficient",)
     traits: ClassVar[StageTraits] = replace(
         PairStage.traits, metrics={"loss": False, "accuracy": True, "margin": True, "mean_reward": None}
     )
@@ -70,9 +72,9 @@ class RewardModelling(PairStage):
         losses = -F.logsigmoid(chosen - rejected) + self.center_coefficient * (chosen + rejected) ** 2
         margins = (chosen - rejected).detach()
         metrics = {
-            "accuracy": (margins > 0).float().sum(),
-            "margin": margins.sum(),
-            "mean_reward": scores.detach().sum() / 2,
+            "accuracy": weighed((margins > 0).float(), batch).sum(),
+            "margin": weighed(margins, batch).sum(),
+            "mean_reward": weighed((chosen + rejected).detach(), batch).sum() / 2,
             **losses_by_dataset(losses, batch),
         }
-        return LossOutput(loss=losses.sum(), num_items=batch["num_items"], metrics=metrics)
+        return LossOutput(loss=weighed(losses, batch).sum(), num_items=batch["num_items"], metrics=metrics)

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
 from tunesmith.traits import StageTraits
-from tunesmith.types import IGNORED, Batch, LossOutput, Problem, Row
+from tunesmith.types import Batch, LossOutput, Problem, Row
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_training.metrics import TOKEN_METRICS
-from tunesmith_library_training.rows import Advise, other_stages, packed_in_vain, usable, warn_once
+from tunesmith_library_training.rows import Advise, other_stages, packed_in_vain, usable
+from tunesmith_library_training.weighing import TokenWeights, rule_problems
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
 
 @plugin
-class SupervisedFineTuning:
+class SupervisedFineTuning(TokenWeights):
     """Learn the assistant's turns of conversations (rows with `messages`)."""
 
     known_as: ClassVar[dict[str, str]] = {
@@ -32,11 +33,11 @@ class SupervisedFineTuning:
     packing: bool = False  # put several conversations in a row of up to max_length tokens; they do not see each other
     train_on_prompt: bool = False  # learn all tokens, not only the assistant's
     last_turn_only: bool = False  # learn only the assistant's last turn
-    message_weights: bool = False  # multiply the loss by each message's weight; a weight of 0 always means not trained
     # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
     loss_chunk_size: Annotated[int, at_least(0, most=100_000_000)] = 0
 
     changeable: ClassVar[tuple[str, ...]] = ("loss_chunk_size",)
+    beside_encoding: ClassVar[tuple[str, ...]] = ("loss_chunk_size",)
     traits: ClassVar[StageTraits] = StageTraits(
         reads=("messages",), token_loss=True, streams=True, balances_experts=True, metrics=TOKEN_METRICS
     )
@@ -46,7 +47,11 @@ class SupervisedFineTuning:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        return packed_in_vain(plan) if self.packing else []
+        problems = rule_problems(self.weights, self.last_turn_only)
+        if self.train_on_prompt and self.last_turn_only:
+            message = "stage.train_on_prompt learns all tokens, stage.last_turn_only one answer alone."
+            problems.append(Problem("stage.last_turn_only", message, "set one of them to false"))
+        return problems + (packed_in_vain(plan) if self.packing else [])
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
@@ -61,25 +66,22 @@ class SupervisedFineTuning:
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
         from tunesmith_library_training.encoding import Spans, encode_conversations
+        from tunesmith_library_training.fitting import Fitting
 
         from tunesmith_stage_sft.packing import pack
 
         rows = usable(rows, self.traits.reads, "sft", self._said, self._advise, last_only=self.last_turn_only)
-        spans = Spans(self.train_on_prompt, self.last_turn_only, self.message_weights)
-        encoded = encode_conversations(rows, processor, template, spans)
-        lengths = [len(item["input_ids"]) for item in encoded]
-        if longer := sum(length > self.max_length for length in lengths):
-            fate = "lose their end" if self.longer == "cut" else "are left out"
-            what = f"are over {self.max_length} tokens and {fate} (stage.max_length)"
-            warn_once(self._said, "sft", longer, rows, what, lost=self.longer == "drop")
-        if longer and self.longer == "drop":
-            encoded = [item for item, length in zip(encoded, lengths, strict=True) if length <= self.max_length]
-        elif longer:
-            encoded = [{name: values[: self.max_length] for name, values in item.items()} for item in encoded]
-        trained = [item for item in encoded if item["labels"][1:].count(IGNORED) < len(item["labels"]) - 1]
-        without = len(encoded) - len(trained)
-        warn_once(self._said, "sft", without, rows, "have no token to learn and are left out", lost=True)
-        columns = ("input_ids", "labels", *(("weights",) if self.message_weights else ()))
+        rows = self.weighed_rows(rows, "sft", self._said)
+        rules = self.weighing(template)
+        by = (self.message_weights, self.row_weights)
+        spans = Spans(self.train_on_prompt, self.last_turn_only, *by, rules, template)
+        most = self.max_length if self.longer == "cut" else None
+        encoded = encode_conversations(rows, processor, template, spans, most)
+        if rules is not None:
+            rules.count(len(rows))
+        fitting = Fitting(self.max_length, self.longer, "sft", self._said)
+        trained = [encoded[index] for index in fitting.kept(rows, [[item] for item in encoded])]
+        columns = ("input_ids", "labels", *(("weights",) if spans.weighted else ()))
         if self.packing:
             return pack(trained, self.max_length, columns)
         return {name: [item[name] for item in trained] for name in columns}

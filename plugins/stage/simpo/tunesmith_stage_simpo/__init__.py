@@ -13,7 +13,7 @@ from tunesmith import hookimpl, plugin
 from tunesmith.ranges import Range, above, at_least
 from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput
-from tunesmith_library_training.answers import LogProbStage
+from tunesmith_library_training.answers import LogProbStage, weighed
 from tunesmith_library_training.metrics import PAIR_METRICS
 from tunesmith_library_training.pairs import PairStage, pair_metrics
 
@@ -36,6 +36,7 @@ class SimplePreference(PairStage, LogProbStage):
     label_smoothing: Annotated[float, Range(0, 0.5, high_excluded=True)] = 0.0
 
     NAME: ClassVar[str] = "simpo"
+    beside_encoding: ClassVar[tuple[str, ...]] = ("loss", "beta", "gamma", "sft_alpha", "label_smoothing")
     changeable: ClassVar[tuple[str, ...]] = (
         "beta",
         "gamma",
@@ -61,7 +62,7 @@ class SimplePreference(PairStage, LogProbStage):
         losses = margin_loss(*scores.chunk(2), beta=beta, gamma=gamma, label_smoothing=self.label_smoothing)
         own = -policy.means.chunk(2)[0]
         losses = losses + sft_alpha * own
-        loss = losses.sum() + policy.routing_loss * batch["num_items"]
-        metrics = {**pair_metrics(beta * scores, scores), "nll_loss": own.detach().sum()}
+        loss = weighed(losses, batch).sum() + policy.routing_loss * batch["num_items"]
+        metrics = {**pair_metrics(beta * scores, scores, batch), "nll_loss": weighed(own.detach(), batch).sum()}
         metrics |= {**losses_by_dataset(losses, batch), **policy.routing}
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)

@@ -1,0 +1,114 @@
+"""Memory of data sets that grow: JSON Lines encoded into the cache, and streamed, each in a process of its own.
+
+python tests/bench/large.py [MEGABYTES]      # the larger of two files, 60 by default; the other is a tenth of it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from inputs import instructions, tokenizer_folder
+
+MEGABYTES = 60
+EVERY = 0.1  # seconds from one look at the memory to the next
+
+
+def write_rows(file: Path, size: int) -> int:
+    """Write Alpaca rows of at least `size` bytes; how many. No two are the same."""
+    rows = [json.dumps(row, ensure_ascii=False) for row in instructions(1000)]
+    written = 0
+    with file.open("w", encoding="utf-8") as stream:
+        for number in itertools.count():
+            if written >= size:
+                return number
+            line = rows[number % len(rows)].replace('"instruction": "', f'"instruction": "{number} ', 1) + "\n"
+            stream.write(line)
+            written += len(line.encode())
+    raise AssertionError
+
+
+def configuration(tokenizer: Path, file: Path, cache: Path, streaming: bool) -> dict:
+    data = {"train": [{"path": str(file), "format": "alpaca"}], "streaming": streaming, "cache_dir": str(cache)}
+    config = {"model": {"path": str(tokenizer)}, "template": "llama3", "data": data}
+    return config | ({"trainer": {"max_steps": 1}, "output_dir": str(cache / "run")} if streaming else {})
+
+
+def encode(config: dict) -> int:
+    """How many examples came out."""
+    from tunesmith import show
+
+    return len(show(config)[1].train)
+
+
+def stream(config: dict, rows: int) -> int:
+    """Read as many examples as the file has rows, as a training run does."""
+    from tunesmith.assemble import assemble
+    from tunesmith.compose import compose
+    from tunesmith.pipeline import encoded_data, model_source, reader_of
+
+    run = assemble(compose(config), "train")
+    source = model_source(run, training=True)
+    examples = encoded_data(run, source, *reader_of(run, source)).train
+    return sum(1 for _ in itertools.islice(examples, rows))
+
+
+def resident(process: int) -> int:
+    """Bytes of memory that a process and those below it hold; what they share counts once for each."""
+    import psutil
+
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(process)
+        for one in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += one.memory_info().rss
+    return total
+
+
+def measure(what: str, tokenizer: Path, file: Path, rows: int, cache: Path) -> None:
+    """Run one part in a process of its own, and print the most memory it held."""
+    command = [sys.executable, __file__, what, str(tokenizer), str(file), str(rows), str(cache)]
+    start, peak = time.perf_counter(), 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            peak = max(peak, resident(process.pid))
+            time.sleep(EVERY)
+        said = process.stdout.read().strip() if process.stdout else ""
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        raise SystemExit(f"{what} failed")
+    size = file.stat().st_size / 1e6
+    print(
+        f"  {what:7} {size:8,.0f} MB  {said:>10} examples  {peak / 1e6:8,.0f} MB at most   ({seconds:.0f} s)",
+        flush=True,
+    )
+
+
+def main(megabytes: float) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        tokenizer, name = tokenizer_folder("llama3", Path(scratch) / "tokenizer")
+        print(f"memory of a data set in all processes (RSS, every {EVERY:g} s), {name}, template llama3")
+        for size in (megabytes / 10, megabytes):
+            file = Path(scratch) / "train.jsonl"
+            rows = write_rows(file, int(size * 1e6))
+            for what in ("encode", "stream"):
+                measure(what, tokenizer, file, rows, Path(scratch) / f"cache-{size:g}")
+    print()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        config = configuration(*map(Path, (sys.argv[2], sys.argv[3], sys.argv[5])), streaming=sys.argv[1] == "stream")
+        with contextlib.redirect_stderr(io.StringIO()):
+            done = stream(config, int(sys.argv[4])) if sys.argv[1] == "stream" else encode(config)
+        print(f"{done:,}")
+    else:
+        main(float(sys.argv[1]) if len(sys.argv) > 1 else MEGABYTES)
