@@ -74,7 +74,7 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         """Put a rendering together, as long as it is not too long."""
         found, length = [], 0
         for part in parts:
-            length += len(part)
+            length += length_of(part)
             if length > LONGEST:
                 raise TooMuch(f"it writes more than {LONGEST:,} characters")
             found.append(part)
@@ -134,7 +134,7 @@ def measured(value: Any, deep: bool = True) -> Any:
 
     Raises: TooMuch.
     """
-    if isinstance(value, str | list | tuple | dict) and len(value) > LONGEST:
+    if isinstance(value, str | list | tuple | dict) and length_of(value) > LONGEST:
         raise TooMuch(f"it makes more than {LONGEST:,} characters or items")
     if deep and isinstance(value, list | tuple | dict):
         left, waiting = _NESTED, [value]
@@ -148,6 +148,11 @@ def measured(value: Any, deep: bool = True) -> Any:
     return value
 
 
+def length_of(value: Any) -> int:
+    """The length of a value, without asking a text that notes what it is asked."""
+    return str.__len__(value) if isinstance(value, str) else len(value)
+
+
 def _refuse_growth(operator: str, left: Any, right: Any) -> None:
     """Refuse an operation whose result would be too large, before it is computed."""
     if operator == "%" and isinstance(left, str) and _WIDTH.search(left):
@@ -158,20 +163,24 @@ def _refuse_growth(operator: str, left: Any, right: Any) -> None:
             raise TooMuch("it computes too large a number")
     elif operator == "*":
         times, repeated = (left, right) if isinstance(left, int) else (right, left)
-        if isinstance(times, int) and isinstance(repeated, str | list | tuple) and times * len(repeated) > LONGEST:
+        if (
+            isinstance(times, int)
+            and isinstance(repeated, str | list | tuple)
+            and times * length_of(repeated) > LONGEST
+        ):
             raise TooMuch(f"it makes more than {LONGEST:,} characters or items")
 
 
 def _refuse_method(text: str, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> None:
     """Refuse a method of a text whose result would be too long."""
     _refuse_numbers((*args, *named.values()))
-    length = len(text)
+    length = length_of(text)
     if name == "replace" and len(args) > 1 and isinstance(args[0], str) and isinstance(args[1], str):
-        length += text.count(args[0]) * len(args[1])
+        length += str.count(text, args[0]) * length_of(args[1])
     elif name == "join" and args and hasattr(args[0], "__len__"):
-        length = len(text) * len(args[0]) + sum(len(one) for one in args[0] if isinstance(one, str))
+        length = length * length_of(args[0]) + sum(length_of(one) for one in args[0] if isinstance(one, str))
     elif name == "expandtabs":
-        length += text.count("\t") * max((one for one in args if isinstance(one, int)), default=8)
+        length += str.count(text, "\t") * max((one for one in args if isinstance(one, int)), default=8)
     elif name in ("format", "format_map") and re.search(r"\d{6,}|:[^}]*\{", text):
         length = LONGEST + 1
     if length > LONGEST:
@@ -192,8 +201,8 @@ def _limited(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         value, options = values[first] if len(values) > first else None, (*values[first + 1 :], *named.values())
         _refuse_numbers(() if name in ("default", "d", "int", "float", "sum", "tojson") else options)
         if isinstance(value, str):
-            if len(value) > _SLOW.get(name, LONGEST):
-                raise TooMuch(f"it gives {len(value):,} characters to {name}")
+            if length_of(value) > _SLOW.get(name, LONGEST):
+                raise TooMuch(f"it gives {length_of(value):,} characters to {name}")
             if name == "replace":
                 _refuse_method(value, name, tuple(values[first + 1 : first + 3]), {})
             if name == "format" and _WIDTH.search(value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -53,10 +53,28 @@ def _literal(value: Any) -> str:
 def compiled(source: str) -> Any:
     """Compile a template in a sandbox with the names that transformers gives to chat templates."""
     import jinja2
+
+    from tunesmith_library_chat.sandbox import LimitedEnvironment
+
+    try:
+        return environment_of(LimitedEnvironment).from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise DataError(f"line {error.lineno} of the chat template is not Jinja: {error}") from error
+    except (SyntaxError, RecursionError, MemoryError, ValueError, OverflowError) as error:  # of Python's own compiler
+        raise DataError(f"the chat template is too deep, or too large, to be compiled: {error}") from error
+
+
+def environment_of(kind: Callable[..., Any]) -> Any:
+    """An environment for a template, with the names that transformers gives to chat templates.
+
+    Args:
+        kind: a `LimitedEnvironment`.
+    """
+    import jinja2
     from jinja2 import nodes
     from jinja2.ext import Extension, loopcontrols
 
-    from tunesmith_library_chat.sandbox import LimitedEnvironment, TooMuch
+    from tunesmith_library_chat.sandbox import TooMuch
 
     class Generation(Extension):
         tags = {"generation"}
@@ -78,16 +96,11 @@ def compiled(source: str) -> Any:
             raise TooMuch(f"it indents JSON by {arguments['indent']:,}")
         return json.dumps(value, ensure_ascii=ensure_ascii, **arguments)
 
-    environment = LimitedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+    environment = kind(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
     environment.filters["tojson"] = to_json
     environment.globals["raise_exception"] = refuse
     environment.globals["strftime_now"] = lambda pattern: now().strftime(pattern)
-    try:
-        return environment.from_string(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise DataError(f"line {error.lineno} of the chat template is not Jinja: {error}") from error
-    except (SyntaxError, RecursionError, MemoryError, ValueError, OverflowError) as error:  # of Python's own compiler
-        raise DataError(f"the chat template is too deep, or too large, to be compiled: {error}") from error
+    return environment
 
 
 def fill_in(source: str, values: Mapping[str, Any]) -> str:

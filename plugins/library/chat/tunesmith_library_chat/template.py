@@ -23,8 +23,8 @@ from tunesmith_library_chat.messages import canonical, content_form, content_in
 from tunesmith_library_chat.reading import read, reading_of
 from tunesmith_library_chat.rendering import Rendered
 from tunesmith_library_chat.requests import request_of
-from tunesmith_library_chat.sources import GENERATION_TAG, MARKS, exported_source, fill_in
-from tunesmith_library_chat.spans import Marks, Search, assign, clip, cut_after
+from tunesmith_library_chat.sources import GENERATION_TAG, exported_source
+from tunesmith_library_chat.spans import Search, assign, clip, cut_after
 from tunesmith_library_chat.spelling import NOTHING, Control, Unmarked, free_mark, marked, spells
 from tunesmith_library_chat.thoughts import (
     RENDERING_FAULTS,
@@ -244,16 +244,11 @@ class ChatTemplate:
         return Rendered(found.text, tuple(spans), found.literal)
 
     def _render(self, turns: list[Message], prompt: bool, variables: Mapping[str, Any]) -> Rendered:
-        marks = Marks()
-        text = self._fill(turns, prompt, {**variables, MARKS: marks})
-        if marks.forged_in(text):
-            marks = marks.absent_from(text)
-            text = self._fill(turns, prompt, {**variables, MARKS: marks})
-        text, ranges = marks.read(text)
+        text, ranges = self._fill(turns, prompt, variables, marks=True)
 
         def fill(some: Sequence[Message], add_generation_prompt: bool) -> str | None:
             try:
-                return self._fill(some, add_generation_prompt, variables)
+                return self._fill(some, add_generation_prompt, variables)[0]
             except DataError:
                 return None
 
@@ -262,12 +257,17 @@ class ChatTemplate:
             return Rendered(text, assign(ranges, turns, search))
         return Rendered(text, () if prompt else search.spans())
 
-    def _fill(self, turns: Sequence[Message], prompt: bool, variables: Mapping[str, Any]) -> str:
+    def _fill(
+        self, turns: Sequence[Message], prompt: bool, variables: Mapping[str, Any], *, marks: bool = False
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """The text, and with `marks` the ranges of it that are marked. Raises: DataError."""
         from jinja2 import TemplateError
 
+        from tunesmith_library_chat.repeating import render
+
         try:
-            values = {"documents": None, **variables, "messages": list(turns), "add_generation_prompt": prompt}
-            return fill_in(self.jinja, values)
+            values = {"documents": None, **variables, "add_generation_prompt": prompt}
+            return render(self.jinja, turns, values, marks=marks)
         except (TemplateError, *RENDERING_FAULTS) as error:
             raise DataError(f"template {self.name} cannot render this conversation: {error}") from error
 
