@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tunesmith import announce, hookimpl
 from tunesmith.ranges import path_like
@@ -46,6 +46,7 @@ class ReferenceStage(LogProbStage):
     # compute the reference's log-probabilities once before training, not in every step; frees its memory
     precompute_reference: bool = False
 
+    beside_encoding: ClassVar[tuple[str, ...]] = ("reference", "reference_adapter", "precompute_reference")
     _reference: Reference = field(default=Reference(None), init=False, repr=False)
     _settings: Settings = field(default=Settings(), init=False, repr=False)
 
@@ -55,7 +56,7 @@ class ReferenceStage(LogProbStage):
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        return reference_problems(self.reference, self.reference_adapter, "stage")
+        return super().check(plan) + reference_problems(self.reference, self.reference_adapter, "stage")
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
