@@ -45,6 +45,7 @@ FAMILIES = """
     ibm-granite/granite-3.0-8b-instruct granite3_0            ibm-granite/granite-3.3-8b-instruct granite3
     ibm-granite/granite-4.0-tiny-preview granite3             ibm-granite/granite-4.0-h-small granite4
     tencent/Hunyuan-7B-Instruct hunyuan_7b                    tencent/Hunyuan-4B-Instruct hunyuan_small
+    tencent/Hy-MT2-7B-FP8 hunyuan                             tencent/Hy-MT2-30B-A3B hy3_preview
     IndexTeam/Index-1.9B-Chat index                           internlm/internlm2_5-7b-chat intern2
     internlm/internlm2-math-plus-7b intern2                   internlm/internlm3-8b-instruct intern2
     OpenGVLab/InternVL2_5-78B-MPO intern_vl                   OpenGVLab/InternVL3_5-8B intern_vl3

@@ -12,7 +12,6 @@ from tunesmith.traits import TemplateTraits
 from tunesmith_library_chat.calls import CallFormat
 from tunesmith_library_chat.thoughts import Thinking
 
-
 _OF_BASES = r"base|pt|hf|pretrain|python|intermediate|v?\d+k|awq|gptq|gguf|mlx|bnb|exl2|(?:int|fp)?\d+(?:bit)?"
 
 

@@ -176,13 +176,13 @@ class Yayi(FamilyTemplate):
 
 @plugin
 class Yuan(FamilyTemplate):
-    """Yuan 2: `…<sep>…<eod>`"""
+    """Yuan 2: `…<n>…<n>…<sep>…<eod>`"""
 
     traits = TemplateFacts(
         name="yuan",
-        file="turns.jinja",
+        file="yuan.jinja",
         models=("^yuan2",),
         stop=("<eod>",),
-        variables={"user_close": "<sep>", "answer_end": "<eod>", "answer_close": "\n"},
-        source="IEITYuan/Yuan2-2B-hf",
+        rewrites="<sep> and the end stand at the last answer alone",
+        source="IEITYuan/Yuan2-2B-Janus-hf",
     )

@@ -27,7 +27,6 @@ _CALLS = CallFormat(
     headed(r"<tool_call>(?P<name>[^\n]+)\n```json\n", r"\n?```</tool_call>"),
     ("<tool_calls>",),
     ("</tool_calls>",),
-    skips=("<answer>\n", "<answer>", "\n</answer>", "</answer>"),
     inner=("<tool_call>", "</tool_call>"),
 )
 
@@ -49,7 +48,7 @@ def _calls(mark: str) -> CallFormat:
 
 @plugin
 class Hunyuan(FamilyTemplate):
-    """Hunyuan-A13B and the larger translating models."""
+    """Hunyuan-A13B and the translating models of 7B, Hy-MT2-7B too (as Tencent-Hunyuan/Hy-MT2 trains it)."""
 
     traits = TemplateFacts(
         name="hunyuan",
@@ -98,7 +97,7 @@ class HunyuanSmall(SwitchedTemplate):
 
 @plugin
 class HyDense(FamilyTemplate):
-    """Hy-MT2, which writes a mark behind conversations that ask for nothing."""
+    """Hy-MT2-1.8B, which writes a mark behind conversations that ask for nothing."""
 
     traits = TemplateFacts(
         name="hy_dense_1_8b",
@@ -133,12 +132,12 @@ class Hy3(SwitchedTemplate):
 
 @plugin
 class Hy3Preview(SwitchedTemplate):
-    """Hy3-preview, whose special tokens are without `:opensource`."""
+    """Hy3-preview and Hy-MT2-30B-A3B, whose special tokens are without `:opensource`."""
 
     traits = TemplateFacts(
         name="hy3_preview",
         file="hy3.jinja",
-        models=(r"hy3-preview",),
+        models=(r"hy3-preview", r"hy-mt2-30b"),
         stop=("<｜hy_eos｜>",),
         calls=_calls(""),
         thinking=Thinking(switch="enable_thinking"),

@@ -6,7 +6,6 @@ from tunesmith_library_chat.calls import MINIMAX, MINIMAX_1
 
 from tunesmith_template_minimax.nested import MINIMAX_3
 
-_M1 = "You are a helpful assistant created by Minimax based on MiniMax-M1 model."
 _HELPFUL = "You are a helpful assistant."
 _DROPPED = "thoughts before the last question are dropped"
 
@@ -34,9 +33,8 @@ class MiniMax1(FamilyTemplate):
         file="minimax1.jinja",
         models=(r"minimax-m1",),
         stop=("<end_of_sentence>",),
-        default_system=_M1,
         calls=MINIMAX_1,
-        variables={"begins": "<begin_of_document>", "standing_system": _M1},
+        variables={"begins": "<begin_of_document>"},
         source="MiniMaxAI/MiniMax-M1-80k",
     )
 
