@@ -1,51 +1,16 @@
-"""A translation while it is made: our configuration, what each of its keys came from, and notes."""
+"""A translation while it is made, of the configuration of one of TRL's trainers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from tunesmith.types import Note
+from tunesmith_library_configuration import drafting
 
 
-class Draft:
+class Draft(drafting.Draft):
     """Our configuration, filled key by key."""
 
     def __init__(self, trainer: str, written: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        super().__init__(written, defaults)
         self.trainer = trainer
-        self.written = written
-        self.config: dict[str, Any] = {}
-        self.sources: dict[str, str] = {}
-        self.notes: list[Note] = []
-        self._defaults = defaults
-
-    def get(self, key: str) -> Any:
-        """The value of one of TRL's keys, its default where it is not written."""
-        return self.written.get(key, self._defaults.get(key))
-
-    def put(self, ours: str, value: Any, theirs: str) -> None:
-        """Set a key of ours, `trainer.learning_rate`, that comes from one of TRL's."""
-        node = self.config
-        *path, last = ours.split(".")
-        for part in path:
-            node = node.setdefault(part, {})
-        node[last] = value
-        if theirs in self.written:
-            self.sources[ours] = theirs
-
-    def note(
-        self, key: str, outcome: Literal["translated", "dropped", "refused"], reason: str, advice: str = ""
-    ) -> None:
-        """Say what became of a key; nothing where the user did not write it, unless it is refused."""
-        if key in self.written or outcome == "refused":
-            self.notes.append(Note(key, outcome, reason, advice))
-
-    def say(self, key: str, reason: str) -> None:
-        """Say what a key means that may not be written."""
-        note = Note(key, "translated", reason)
-        if note not in self.notes:
-            self.notes.append(note)
-
-    def refuse(self, key: str, reason: str, advice: str = "") -> None:
-        """Say that a value cannot be had."""
-        self.note(key, "refused", f"{self.get(key)!r} cannot be had: {reason}", advice)

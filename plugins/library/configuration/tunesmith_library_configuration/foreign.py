@@ -24,6 +24,7 @@ class Reading:
     command: str
     notices: tuple[str, ...]
     problems: tuple[Problem, ...]
+    shared: frozenset[str] = frozenset()  # keys of ours that the other program has, too
 
 
 def reading(made: Translation, origins: Origins, dialect: str, read_by: str) -> Reading:
@@ -43,7 +44,7 @@ def reading(made: Translation, origins: Origins, dialect: str, read_by: str) -> 
         placed |= {key: origin for key, origin in inside if origin}
     told = [_told(note, origins) for note in made.notes if note.outcome != "refused"]
     problems = [_refused(note, origins) for note in made.notes if note.outcome == "refused"]
-    return Reading(config, placed, made.command, (read_by, *told), tuple(problems))
+    return Reading(config, placed, made.command, (read_by, *told), tuple(problems), made.shared)
 
 
 def _told(note: Note, origins: Origins) -> str:
@@ -78,16 +79,26 @@ class Words:
         if tree and not tree.keys() - self.known:
             return Layer(tree, origins, layer.source), told
         theirs = [item for item in self.overrides if self._is_theirs(item.key, tree)]
-        foreign = Tree(copy.deepcopy(tree), dict(origins))
-        for item in theirs:
-            (foreign.lengthen if item.adds else foreign.put)(item.key, item.value, item.where)
-        reading = self.translate(foreign.tree, foreign.origins, layer.source)
+        reading = self._read(tree, origins, layer.source, theirs)
         if reading is None:
             return Layer(tree, origins, layer.source), told
+        shared = [item for item in self.overrides if len(item.key) == 1 and item.key[0] in reading.shared - tree.keys()]
+        if shared:
+            theirs += shared
+            reading = self._read(tree, origins, layer.source, theirs) or reading
         self.command = reading.command
         self.taken |= {item.key for item in theirs}
         self.problems += reading.problems
         return Layer(reading.tree, reading.origins, layer.source), [*told, *reading.notices]
+
+    def _read(
+        self, tree: Mapping[str, Any], origins: Origins, source: Origin, theirs: list[Override]
+    ) -> Reading | None:
+        """A foreign mapping, with overrides in its words put over it, as its dialect reads it."""
+        foreign = Tree(copy.deepcopy(dict(tree)), dict(origins))
+        for item in theirs:
+            (foreign.lengthen if item.adds else foreign.put)(item.key, item.value, item.where)
+        return self.translate(foreign.tree, foreign.origins, source)
 
     def _is_theirs(self, key: Key, tree: Mapping[str, Any]) -> bool:
         """Whether an override is in the words of a file: not ours, or written in it."""

@@ -30,3 +30,5 @@ class Translation:
     sources: Mapping[str, str] = field(default_factory=dict)
     command: str = "train"  # what it is a configuration of: train, chat, export, …
     notes: tuple[Note, ...] = ()
+    # keys of ours that the program has, too: an override of one, as `stage=rm`, is in its words
+    shared: frozenset[str] = frozenset()

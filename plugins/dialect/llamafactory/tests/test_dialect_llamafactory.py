@@ -1,0 +1,247 @@
+"""LLaMA-Factory's files become runs of ours: what each key becomes, and that nothing is dropped in silence."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import tunesmith
+import yaml
+from tunesmith.types import Translation
+from tunesmith_dialect_llamafactory import LlamaFactory
+from tunesmith_dialect_llamafactory.environment import HONOURED, MEANINGLESS, without_meaning
+from tunesmith_dialect_llamafactory.translating import translate
+from tunesmith_library_testing import DialectSuite
+
+FOLDER = Path(__file__).parent
+
+
+@functools.cache
+def examples() -> Mapping[str, dict[str, Any]]:
+    """The keys and values of each of LLaMA-Factory's example files, by its path below `examples/`."""
+    read = yaml.load((FOLDER / "examples.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+    made = {path: {**read["common"][keys["like"]], **keys} for path, keys in read["files"].items()}
+    return {
+        path: {key: value for key, value in keys.items() if key not in ("like", "without", *keys.get("without", ()))}
+        for path, keys in made.items()
+    }
+
+
+REFUSED = {
+    "extras/fp8/llama3_fp8_deepspeed_sft.yaml": {"fp8"},
+    "extras/fp8/llama3_fp8_fsdp_sft.yaml": {"fp8"},
+    "ktransformers/": {"use_kt"},
+    "megatron/qwen2_vl_full.yaml": {"tensor_model_parallel_size", "pipeline_model_parallel_size"},
+    "megatron/qwen3_moe_full.yaml": {"pipeline_model_parallel_size", "expert_model_parallel_size"},
+    "merge_lora/qwen3_gptq.yaml": {"export_quantization_bit"},
+    "train_lora/qwen3_lora_sft_ray.yaml": {"dataset_dir", "ray_num_workers"},
+    "v1/train_full/train_full_qwen3_moe_fsdpturbo_ep_fsdp.yaml": {"dist_config.ep_size"},
+    "v1/train_full/train_full_ulysses_cp.yaml": {"cp_size"},
+}
+"""The files that ask for what cannot be had, and the keys."""
+
+
+def made_of(**keys: Any) -> dict[str, Any]:
+    """A configuration of ours from keys of theirs, beside those that every file has."""
+    return dict(translate({"model_name_or_path": "m", "dataset": "d", "do_train": True, **keys}).config)
+
+
+def notes(made: Translation, outcome: str) -> dict[str, str]:
+    return {str(note.key): note.reason for note in made.notes if note.outcome == outcome}
+
+
+def refused(**keys: Any) -> dict[str, str]:
+    return notes(translate({"model_name_or_path": "m", "dataset": "d", "do_train": True, **keys}), "refused")
+
+
+class TestPlugin(DialectSuite):
+    plugin = LlamaFactory
+    examples: ClassVar = {
+        path: examples()[path]
+        for path in (
+            "train_lora/qwen3_lora_sft.yaml",
+            "train_lora/qwen3_lora_dpo.yaml",
+            "extras/galore/llama3_full_sft.yaml",
+            "v1/train_qlora/quantization.yaml",
+        )
+    }
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_example_file_is_read() -> None:
+    """Each of the 83 is for the command of its folder, and refuses what is named in `REFUSED` alone."""
+    commands = {"inference": "chat", "merge_lora": "export"}
+    assert len(examples()) == 83
+    for path, keys in examples().items():
+        made = LlamaFactory().translate_config(keys)
+        assert made is not None, f"{path} is not read"
+        expected = next((found for place, found in REFUSED.items() if path.startswith(place)), set())
+        assert notes(made, "refused").keys() == expected, path
+        predicts, exports = path.endswith("predict.yaml"), path.endswith("export_lora.yaml")
+        usual = commands.get(path.partition("/")[0], "train")
+        assert made.command == ("predict" if predicts else "export" if exports else usual), path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", examples())
+def test_every_example_file_plans_without_an_unknown_key(path: str) -> None:
+    made = translate(examples()[path])
+    command = {"predict": "eval"}.get(made.command, made.command)
+    _, problems = tunesmith.plan(examples()[path], command=command)
+    unknown = [
+        problem.message for problem in problems if "has no option" in problem.message or "no key" in problem.message
+    ]
+    assert not unknown
+
+
+def test_the_file_of_the_readme() -> None:
+    """`train_lora/qwen3_lora_sft.yaml`: each value under our key, and LLaMA-Factory's defaults where ours differ."""
+    made = translate(examples()["train_lora/qwen3_lora_sft.yaml"])
+    assert made.config == {
+        "model": {"path": "Qwen/Qwen3-4B-Instruct-2507", "trust_remote_code": True},
+        "stage": {"name": "sft", "max_length": 2048},
+        "adapter": {"name": "lora", "rank": 8, "target_modules": "all"},
+        "data": {
+            "train": [{"path": "identity"}, {"path": "alpaca_en_demo"}],
+            "max_samples": 1000,
+            "num_proc": 16,
+        },
+        "template": {"name": "qwen3_nothink"},
+        "output_dir": "saves/model/lora/sft",
+        "overwrite": True,
+        "precision": "bf16",
+        "trainer": {
+            "per_device_train_batch_size": 1,
+            "gradient_accumulation_steps": 8,
+            "learning_rate": 1e-4,
+            "num_train_epochs": 3.0,
+            "lr_scheduler_type": "cosine",
+            "warmup_ratio": 0.1,
+            "gradient_checkpointing": True,
+            "logging_steps": 10,
+            "save_steps": 500,
+            "save_total_limit": None,
+            "dataloader_num_workers": 4,
+        },
+    }
+    assert (made.sources["adapter.rank"], made.sources["trainer.warmup_ratio"]) == ("lora_rank", "warmup_ratio")
+
+
+def test_defaults_are_theirs() -> None:
+    """LLaMA-Factory's own, as transformers' TrainingArguments and its arguments have them."""
+    trainer = made_of()["trainer"]
+    assert (trainer["learning_rate"], trainer["lr_scheduler_type"], trainer["warmup_ratio"]) == (5e-5, "linear", 0)
+    assert (trainer["logging_steps"], trainer["save_total_limit"], trainer["gradient_checkpointing"]) == (
+        500,
+        None,
+        True,
+    )
+    assert made_of()["adapter"] == {"name": "lora"} and made_of()["stage"] == {"name": "sft"}
+    assert made_of(val_size=0.1)["trainer"]["eval_strategy"] == "no"
+    assert made_of(val_size=0.1, do_eval=True)["trainer"]["eval_strategy"] == "epoch"
+    assert made_of(use_galore=True)["optimizer"] == {"name": "galore", "rank": 16, "scale": 2.0}
+    assert made_of(stage="dpo", pref_loss="simpo")["stage"] == {"name": "simpo", "beta": 0.1, "gamma": 0.5}
+    assert made_of(streaming=True)["data"]["shuffle_buffer"] == 16384
+
+
+def test_newer_files() -> None:
+    made = translate(
+        {
+            "model": "m",
+            "peft_config": {"name": "lora", "r": 16, "lora_alpha": 32, "target_modules": "all"},
+            "quant_config": {"name": "bnb", "quantization_bit": 4},
+            "kernel_config": {"name": "liger_kernel"},
+            "dist_config": {"name": "deepspeed", "config_file": "z3.json"},
+            "optim_config": {"name": "muon", "wd": 0.1},
+            "batching_strategy": "padding_free",
+            "train_dataset": "d",
+            "micro_batch_size": 2,
+            "global_batch_size": 8,
+            "cp_size": 1,
+        }
+    )
+    assert made.config["adapter"] == {"name": "lora", "rank": 16, "alpha": 32, "target_modules": "all"}
+    assert made.config["quantizer"] == {"name": "bitsandbytes", "bits": 4}
+    assert (made.config["patch"], made.config["optimizer"]) == ({"liger": {}}, {"name": "muon"})
+    trainer = made.config["trainer"]
+    assert (trainer["per_device_train_batch_size"], trainer["gradient_accumulation_steps"]) == (2, 4)
+    assert (trainer["deepspeed"], trainer["weight_decay"], trainer["lr_scheduler_type"]) == ("z3.json", 0.1, "constant")
+    assert made.sources["adapter.rank"] == "peft_config.r" and not notes(made, "refused")
+
+
+def test_a_newer_file_without_peft_config_trains_all_weights() -> None:
+    made = translate({"model": "m", "train_dataset": "d", "micro_batch_size": 1})
+    assert made.config["adapter"] == {"name": "full"} and made.config["trainer"]["learning_rate"] == 1e-4
+
+
+def test_a_list_of_data_sets_of_a_newer_file(tmp_path: Path) -> None:
+    (tmp_path / "demo.yaml").write_text(
+        "one:\n  path: a/b\n  source: hf_hub\n  converter: sharegpt\n  size: 5\n  weight: 0.5\ntwo:\n  path: two.json\n"
+    )
+    (tmp_path / "two.json").write_text("[]")
+    made = translate({"model": "m", "train_dataset": str(tmp_path / "demo.yaml"), "micro_batch_size": 1})
+    assert made.config["data"]["train"] == [
+        {
+            "path": "huggingface://datasets/a/b",
+            "name": "one",
+            "format": "sharegpt",
+            "max_samples": 5,
+            "weight": 0.5,
+        },
+        {"path": str(tmp_path / "two.json"), "name": "two"},
+    ]
+
+
+def test_what_tutorials_nest() -> None:
+    made = made_of(lora_config={"r": 64, "target_modules": ["q_proj", "v_proj"]}, train={"learning_rate": 3e-4})
+    assert made["adapter"] == {"name": "lora", "rank": 64, "target_modules": ["q_proj", "v_proj"]}
+    assert made["trainer"]["learning_rate"] == 3e-4
+
+
+# ---- environment -----------------------------------------------------------------------------------------------------
+
+
+def test_the_hub_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USE_MODELSCOPE_HUB", "1")
+    assert made_of()["default_hub"] == "modelscope"
+
+
+def test_extra_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOW_EXTRA_ARGS", "1")
+    assert not refused(learning_raet=1)
+
+
+def test_variables_without_meaning_are_said() -> None:
+    assert list(without_meaning({"DISABLE_VERSION_CHECK": "1", "USE_RAY": "0"})) == [
+        "DISABLE_VERSION_CHECK means nothing here: versions are checked when packages are installed."
+    ]
+    assert not HONOURED.keys() & MEANINGLESS.keys()
+
+
+# ---- what is theirs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_name_or_path": "m", "dataset_name": "d", "lora_alpha": 16, "use_peft": True},
+        {"model": {"path": "m"}, "stage": "sft", "lora_rank": 8, "lora_target": "all"},
+        {"lora_rank": 8},
+        {"base_model": "m", "datasets": []},
+    ],
+)
+def test_what_is_not_theirs_is_left(config: dict[str, Any]) -> None:
+    assert LlamaFactory().translate_config(config) is None
+
+
+def test_overrides_of_keys_that_both_have(tmp_path: Path) -> None:
+    """`stage=rm` over a file of theirs is in their words, though the file has no stage."""
+    (tmp_path / "x.yaml").write_text("model_name_or_path: m\ndataset: d\ndo_train: true\n")
+    found, _ = tunesmith.plan(tmp_path / "x.yaml", ["stage=rm", "cutoff_len=64", "trainer.optim=sgd"])
+    assert (found.name("stage"), found.config["stage"]["max_length"]) == ("reward", 64)
+    assert found.config["trainer"]["optim"] == "sgd"

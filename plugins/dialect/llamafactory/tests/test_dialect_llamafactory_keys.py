@@ -1,0 +1,183 @@
+"""What becomes of single keys of LLaMA-Factory's; that none is forgotten, and none dropped in silence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tunesmith.types import Translation
+from tunesmith_dialect_llamafactory.table import OLD, table
+from tunesmith_dialect_llamafactory.translating import translate
+
+FOLDER = Path(__file__).parent
+
+
+def made_of(**keys: Any) -> dict[str, Any]:
+    """A configuration of ours from keys of theirs, beside those that every file has."""
+    return dict(translate({"model_name_or_path": "m", "dataset": "d", "do_train": True, **keys}).config)
+
+
+def notes(made: Translation, outcome: str) -> dict[str, str]:
+    return {str(note.key): note.reason for note in made.notes if note.outcome == outcome}
+
+
+def refused(**keys: Any) -> dict[str, str]:
+    return notes(translate({"model_name_or_path": "m", "dataset": "d", "do_train": True, **keys}), "refused")
+
+
+@pytest.mark.parametrize(
+    ("keys", "ours"),
+    [
+        ({"stage": "pt"}, {"stage": {"name": "pretrain"}}),
+        ({"stage": "rm"}, {"stage": {"name": "reward"}}),
+        ({"stage": "dpo", "pref_loss": "ipo", "pref_ftx": 1.0}, {"stage": {"loss": "ipo", "rpo_alpha": 1.0}}),
+        ({"stage": "dpo", "dpo_beta": 0.2, "dpo_loss": "orpo"}, {"stage": {"name": "orpo", "beta": 0.2}}),
+        ({"stage": "kto", "kto_chosen_weight": 2.0}, {"stage": {"desirable_weight": 2.0, "beta": 0.1}}),
+        (
+            {"stage": "ppo", "reward_model": "r", "max_steps": 7, "per_device_train_batch_size": 2},
+            {
+                "stage": {
+                    "name": "ppo",
+                    "total_steps": 7,
+                    "batch_size": 2,
+                    "mini_batch_size": 2,
+                    "learning_rate": 5e-5,
+                },
+                "reward": {"model": {"path": "r"}},
+            },
+        ),
+        (
+            {"stage": "ppo", "reward_model": "http://x", "reward_model_type": "api"},
+            {"reward": {"http": {"url": "http://x"}}},
+        ),
+        ({"finetuning_type": "full", "pure_bf16": True}, {"adapter": {"dtype": "bfloat16"}, "precision": "bf16"}),
+        ({"finetuning_type": "freeze", "freeze_trainable_modules": "all"}, {"adapter": {"name": "freeze"}}),
+        (
+            {"finetuning_type": "freeze", "name_module_trainable": "mlp,self_attn"},
+            {"adapter": {"trainable_modules": ["mlp", "self_attn"]}},
+        ),
+        ({"finetuning_type": "oft", "oft_block_size": 16}, {"adapter": {"name": "oft", "block_size": 16}}),
+        ({"lora_target": "q_proj,v_proj"}, {"adapter": {"target_modules": ["q_proj", "v_proj"]}}),
+        ({"pissa_init": True}, {"adapter": {"init": "pissa", "pissa_iterations": 16}}),
+        ({"adapter_name_or_path": "a,b"}, {"adapter": {"path": ["a", "b"]}}),
+        ({"loraplus_lr_ratio": 8.0}, {"optimizer": {"name": "loraplus", "ratio": 8.0}}),
+        ({"quantization_bit": 4}, {"quantizer": {"name": "bitsandbytes", "bits": 4}}),
+        (
+            {"quantization_bit": 4, "quantization_method": "bitsandbytes", "no_double_quantization": True},
+            {"quantizer": {"double_quant": False}},
+        ),
+        ({"quantization_bit": 2, "quantization_method": "hqq"}, {"quantizer": {"name": "hqq", "bits": 2}}),
+        ({"flash_attn": "disabled"}, {"model": {"attention": "eager"}}),
+        ({"flash_attn": "fa2"}, {"model": {"attention": "auto"}}),
+        ({"moe_aux_loss_coef": 0.01}, {"model": {"router_aux_loss": "on", "router_aux_loss_coef": 0.01}}),
+        ({"use_badam": True, "badam_switch_interval": -1}, {"optimizer": {"name": "badam", "switch_mode": "fixed"}}),
+        ({"use_apollo": True, "apollo_layerwise": True, "max_grad_norm": 1.0}, {"trainer": {"max_grad_norm": 0.0}}),
+        (
+            {"use_asft_loss": True, "asft_alpha": 0.05, "ref_model": "r"},
+            {"loss": {"name": "asft", "alpha": 0.05, "reference": "r"}},
+        ),
+        ({"warmup_steps": 20}, {"trainer": {"warmup_steps": 20}}),
+        ({"warmup_steps": 0.1}, {"trainer": {"warmup_ratio": 0.1}}),
+        ({"bf16": False}, {"precision": "fp32"}),
+        ({"fp16": True}, {"precision": "fp16"}),
+        ({"neftune_noise_alpha": 5}, {"patch": {"neftune": {"noise_alpha": 5}}}),
+        (
+            {"mix_strategy": "interleave_over", "interleave_probs": "0.7,0.3", "dataset": "a,b"},
+            {"data": {"mix": "interleave_over", "train": [{"path": "a", "weight": 0.7}, {"path": "b", "weight": 0.3}]}},
+        ),
+        ({"dataset_dir": "sets"}, {"data": {"registry": "sets/dataset_info.json"}}),
+        ({"dataset_dir": "ONLINE", "dataset": "org/x"}, {"data": {"train": [{"path": "org/x", "format": "alpaca"}]}}),
+        ({"eval_dataset": "e,f"}, {"data": {"eval": [{"path": "e"}, {"path": "f"}]}}),
+        ({"mask_history": True, "neat_packing": True}, {"stage": {"last_turn_only": True, "packing": True}}),
+        ({"resume_from_checkpoint": "saves/x/checkpoint-5"}, {"resume": True, "output_dir": "saves/x"}),
+        ({"report_to": "wandb"}, {"tracker": {"console": {}, "jsonl": {}, "plot": {}, "wandb": {}}}),
+        ({"fsdp": ["full_shard", "auto_wrap"]}, {"trainer": {"fsdp": "full_shard auto_wrap"}}),
+        ({"template": "qwen3", "enable_thinking": False}, {"template": {"name": "qwen3", "enable_thinking": False}}),
+        ({"split_special_tokens": False}, {"data": {"special_tokens": "parse"}}),
+    ],
+)
+def test_what_becomes_of_keys(keys: dict[str, Any], ours: dict[str, Any]) -> None:
+    made = made_of(**keys)
+    for kind, options in ours.items():
+        if isinstance(options, dict):
+            assert {option: made[kind].get(option) for option in options} == options
+        else:
+            assert made[kind] == options
+
+
+def test_commands_of_the_other_kinds() -> None:
+    chat = translate({"model_name_or_path": "m", "adapter_name_or_path": "a", "template": "llama3", "temperature": 0.5})
+    assert chat.command == "chat" and chat.config["adapter"] == {"name": "lora", "path": "a"}
+    assert chat.config["engine"] == {"temperature": 0.5, "top_p": 0.7, "top_k": 50, "max_new_tokens": 1024}
+    export = translate({"model_name_or_path": "m", "export_dir": "out", "export_size": 2, "infer_dtype": "float16"})
+    assert (export.command, export.config["output_dir"], export.config["precision"]) == ("export", "out", "fp16")
+    assert export.config["exporter"] == {"max_shard_size": "2GB"}
+    greedy = translate({"model_name_or_path": "m", "infer_backend": "hf", "do_sample": False})
+    assert greedy.config["engine"]["temperature"] == 0 and greedy.config["engine"]["name"] == "transformers"
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"stage": "rlhf"}, "there is no such stage."),
+        ({"finetuning_type": "qlora"}, "there is no such method."),
+        ({"pref_bco_weight": 0.5}, "losses are not mixed"),
+        ({"stage": "kto", "pref_ftx": 0.1}, "the loss of kto is not mixed"),
+        ({"use_galore": True, "use_badam": True}, "a run has one optimizer"),
+        ({"dataset_dir": "REMOTE:a/b"}, "dataset_info.json is read from a folder."),
+        ({"interleave_probs": "1,2"}, "it belongs to mix_strategy"),
+        ({"hf_hub_token": "hf_x"}, "a token does not belong into a file."),
+        ({"export_quantization_bit": 4}, "an export has its base's numbers."),
+        ({"tensor_model_parallel_size": 2}, "Megatron is not run."),
+        ({"learning_raet": 1e-4}, "it is no key of LLaMA-Factory's."),
+        ({"eval_dataset": "e", "val_size": 0.1}, "eval_dataset is there, too."),
+    ],
+)
+def test_what_cannot_be_had(keys: dict[str, Any], told: str) -> None:
+    found = refused(**keys)
+    assert found and any(told in reason for reason in found.values()), found
+
+
+def test_what_belongs_to_something_that_is_off() -> None:
+    made = translate(
+        {
+            "model_name_or_path": "m",
+            "dataset": "d",
+            "finetuning_type": "full",
+            "lora_rank": 16,
+            "galore_rank": 4,
+            "pref_beta": 0.5,
+        }
+    )
+    assert notes(made, "dropped") == {
+        "lora_rank": "it belongs to finetuning_type lora.",
+        "galore_rank": "it belongs to use_galore.",
+        "pref_beta": "it belongs to stage dpo or kto.",
+    }
+
+
+def test_nothing_is_dropped_in_silence() -> None:
+    """Each of the 277 keys and of transformers' is ours, or says why it is not, when it has a value that is not theirs
+    by default."""
+    for key, entry in table().items():
+        if entry.ours or entry.by or entry.of or key in ("export_dir", "do_train"):
+            continue
+        value = {bool: not entry.default, int: 3, float: 0.3, str: "other"}.get(type(entry.default), "other")
+        made = translate({"model_name_or_path": "m", "dataset": "d", key: value})
+        said = {str(note.key) for note in made.notes}
+        assert key in said or value in entry.met, f"{key}={value} says nothing"
+
+
+def test_every_key_of_llamafactory_has_one_line() -> None:
+    """The names of its dataclasses, and their defaults, as the table has them."""
+    facts = json.loads((FOLDER / "keys.json").read_text(encoding="utf-8"))
+    assert len(facts) == 275 and facts.keys() <= table().keys()
+    other = {key: table()[key].default for key, default in facts.items() if table()[key].default != default}
+    assert other == {"enable_thinking": None, "preserve_thinking": None, "split_special_tokens": None}
+    for entry in table().values():
+        ways = [bool(entry.ours), bool(entry.by), entry.only is not None, bool(entry.none)]
+        assert sum(ways) == 1, f"{entry.key} has {sum(ways)} outcomes"
+        assert not entry.by or entry.means, entry.key
+    assert set(OLD.values()) <= table().keys() and not OLD.keys() & table().keys()

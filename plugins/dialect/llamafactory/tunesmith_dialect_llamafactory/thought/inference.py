@@ -1,0 +1,61 @@
+"""Answers, exports, measurements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunesmith.errors import choices
+
+from tunesmith_dialect_llamafactory.draft import Draft
+
+_ENGINES = {"huggingface": "transformers", "vllm": "vllm", "sglang": "sglang"}
+_PRECISIONS = {"auto": "auto", "float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
+
+
+def infer_backend(key: str, value: Any, draft: Draft) -> None:
+    if value == "ktransformers":
+        draft.refuse(key, "experts are not computed by KTransformers.", choices("", _ENGINES))
+    elif value not in _ENGINES:
+        draft.refuse(key, "there is no such engine.", choices(str(value), _ENGINES))
+    else:
+        draft.put("engine.name", _ENGINES[value], key)
+
+
+def infer_dtype(key: str, value: Any, draft: Draft) -> None:
+    if value not in _PRECISIONS:
+        draft.refuse(key, "there are no such numbers.", choices(str(value), _PRECISIONS))
+    elif draft.command != "train":
+        draft.put("precision", _PRECISIONS[value], key)
+    else:
+        draft.note(key, "dropped", "it belongs to chat and export; write bf16 or fp16.")
+
+
+def do_sample(key: str, value: Any, draft: Draft) -> None:
+    if value is False:
+        draft.put("engine.temperature", 0.0, key)
+
+
+def temperature(key: str, value: Any, draft: Draft) -> None:
+    if draft.get("do_sample") is not False:
+        draft.put("engine.temperature", value, key)
+    if draft.objective == "ppo" and key in draft.written:
+        draft.put("stage.temperature", value, key)
+
+
+def max_new_tokens(key: str, value: Any, draft: Draft) -> None:
+    draft.put("engine.max_new_tokens", value, key)
+    if draft.objective == "ppo" and key in draft.written:
+        draft.put("stage.max_new_tokens", value, key)
+
+
+def export_dir(key: str, value: Any, draft: Draft) -> None:
+    draft.put("output_dir", value, key)
+
+
+def export_size(key: str, value: Any, draft: Draft) -> None:
+    draft.put("exporter.max_shard_size", f"{value}GB", key)
+
+
+def task(key: str, value: Any, draft: Draft) -> None:
+    advice = "tunesmith eval RUN data.eval=[FILE]; evaluators of tasks: tunesmith plugins show evaluator"
+    draft.refuse(key, "LLaMA-Factory's tasks have no data of their own any more.", advice)

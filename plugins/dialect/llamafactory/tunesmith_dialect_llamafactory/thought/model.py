@@ -1,0 +1,113 @@
+"""The model, how it is loaded, and what is put around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunesmith.errors import choices
+
+from tunesmith_dialect_llamafactory.draft import Draft
+
+
+def model_revision(key: str, value: Any, draft: Draft) -> None:
+    if value != "main":
+        draft.put("model.revision", value, key)
+
+
+def train_from_scratch(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        draft.put("model.initialize", "random", key)
+
+
+def flash_attn(key: str, value: Any, draft: Draft) -> None:
+    ours = {"auto": "auto", "disabled": "eager", "sdpa": "sdpa", "fa2": "auto", "fa3": "auto"}
+    if value not in ours:
+        draft.refuse(key, "there is no such attention.", choices(str(value), ours))
+        return
+    draft.put("model.attention", ours[value], key)
+    if value in ("fa2", "fa3"):
+        draft.note(key, "translated", "model.attention=auto takes flash-attn where it is installed.")
+
+
+def rope_scaling(key: str, value: Any, draft: Draft) -> None:
+    kind = value.get("rope_type", value.get("type")) if isinstance(value, dict) else value
+    known = ("linear", "dynamic", "yarn", "llama3")
+    if kind not in known:
+        draft.refuse(key, "there is no such scaling.", choices(str(kind), known))
+        return
+    draft.put("patch.rope_scaling.type", kind, key)
+    if isinstance(value, dict) and value.get("factor"):
+        draft.put("patch.rope_scaling.factor", value["factor"], key)
+    else:
+        draft.note(key, "translated", "the factor is what stage.max_length needs, not rounded up to a whole number.")
+
+
+def use_unsloth(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        draft.put("model.name", "unsloth", key)
+        draft.put("model.max_seq_length", draft.get("cutoff_len"), "cutoff_len")
+
+
+def enable_liger_kernel(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        draft.put("patch.liger", {}, key)
+
+
+def shift_attn(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        draft.put("patch.longlora", {}, key)
+
+
+def mixture_of_depths(key: str, value: Any, draft: Draft) -> None:
+    if value == "convert":
+        draft.put("patch.mixture_of_depths", {}, key)
+    else:
+        draft.refuse(key, "a run that has it is a handle of its own.", "mixture_of_depths: convert")
+
+
+def moe_aux_loss_coef(key: str, value: Any, draft: Draft) -> None:
+    draft.put("model.router_aux_loss", "on", key)
+    draft.put("model.router_aux_loss_coef", value, key)
+
+
+def split_special_tokens(key: str, value: Any, draft: Draft) -> None:
+    draft.put("data.special_tokens", "text" if value else "parse", key)
+
+
+_QUANTIZERS = {"bnb": "bitsandbytes", "hqq": "hqq", "eetq": "eetq"}
+_STORED = ("gptq", "awq", "aqlm", "quanto", "mxfp4", "fp8")
+
+
+def quantization_bit(key: str, value: Any, draft: Draft) -> None:
+    method = draft.get("quantization_method")
+    if method in _STORED:
+        draft.note(key, "dropped", f"a model in {method} is stored quantised, and says itself how.")
+    elif method not in _QUANTIZERS:
+        advice = choices(str(method), _QUANTIZERS)
+        draft.refuse("quantization_method", "no model is quantised so when it is loaded.", advice)
+    elif method == "eetq":
+        draft.put("quantizer.name", "eetq", key)
+        if value != 8:
+            draft.refuse(key, "EETQ has 8 bits.", "quantization_bit: 8")
+    else:
+        draft.put("quantizer.name", _QUANTIZERS[method], key)
+        draft.put("quantizer.bits", value, key)
+
+
+def quantization_method(key: str, value: Any, draft: Draft) -> None:
+    if not draft.get("quantization_bit") and value not in _STORED:
+        draft.note(key, "dropped", "it belongs to quantization_bit.")
+
+
+def _of_bitsandbytes(draft: Draft) -> bool:
+    return draft.get("quantization_bit") == 4 and draft.get("quantization_method") == "bnb"
+
+
+def quantization_type(key: str, value: Any, draft: Draft) -> None:
+    if _of_bitsandbytes(draft):
+        draft.put("quantizer.quant_type", value, key)
+
+
+def double_quantization(key: str, value: Any, draft: Draft) -> None:
+    if _of_bitsandbytes(draft):
+        draft.put("quantizer.double_quant", value, key)

@@ -1,0 +1,181 @@
+"""The loop, its numbers, and where it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunesmith.kinds import KINDS
+
+from tunesmith_dialect_llamafactory.draft import Draft, listed
+
+
+def _mapping(key: str, value: Any, draft: Draft) -> dict[str, Any] | None:
+    """A mapping, also one that is written as JSON; None, and a refusal, for anything else."""
+    try:
+        read = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        read = value
+    if isinstance(read, Mapping):
+        return dict(read)
+    draft.refuse(key, "it is no mapping.")
+    return None
+
+
+def learning_rate(key: str, value: Any, draft: Draft) -> None:
+    draft.put("trainer.learning_rate", value, key)
+
+
+def max_grad_norm(key: str, value: Any, draft: Draft) -> None:
+    if not draft.config.get("optimizer", {}).get("layerwise"):
+        draft.put("trainer.max_grad_norm", value, key)
+
+
+def num_train_epochs(key: str, value: Any, draft: Draft) -> None:
+    if draft.objective == "ppo":
+        draft.note(key, "dropped", "stage ppo counts steps: write max_steps.")
+    else:
+        draft.put("trainer.num_train_epochs", value, key)
+
+
+def max_steps(key: str, value: Any, draft: Draft) -> None:
+    draft.put("stage.total_steps" if draft.objective == "ppo" and value > 0 else "trainer.max_steps", value, key)
+
+
+def lr_scheduler_type(key: str, value: Any, draft: Draft) -> None:
+    if draft.objective == "ppo" and value not in ("linear", "constant"):
+        draft.note(key, "translated", f"stage ppo has linear and constant, so {value} becomes linear.")
+        value = "linear"
+    draft.put("trainer.lr_scheduler_type", value, key)
+
+
+def lr_scheduler_kwargs(key: str, value: Any, draft: Draft) -> None:
+    given = _mapping(key, value, draft)
+    if given:
+        draft.put("trainer.lr_scheduler_kwargs", given, key)
+
+
+def warmup_ratio(key: str, value: Any, draft: Draft) -> None:
+    if not draft.get("warmup_steps"):
+        draft.put("trainer.warmup_ratio", value, key)
+
+
+def warmup_steps(key: str, value: Any, draft: Draft) -> None:
+    """Below 1 it is a share of all steps."""
+    if value and value >= 1:
+        draft.put("trainer.warmup_steps", int(value), key)
+    elif value or "warmup_ratio" not in draft.written:
+        draft.put("trainer.warmup_ratio", value, key)
+
+
+def pure_bf16(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        draft.put("precision", "bf16", key)
+        if draft.get("finetuning_type") == "full":
+            draft.put("adapter.dtype", "bfloat16", key)
+
+
+def bf16(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        draft.put("precision", "bf16", key)
+    elif not (draft.get("fp16") or draft.get("pure_bf16")):
+        draft.put("precision", "fp32", key)
+
+
+def fp16(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        draft.put("precision", "fp16", key)
+
+
+def disable_gradient_checkpointing(key: str, value: Any, draft: Draft) -> None:
+    if "gradient_checkpointing" not in draft.written:
+        draft.put("trainer.gradient_checkpointing", not value, key)
+
+
+def disable_shuffling(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        draft.put("trainer.train_sampling_strategy", "sequential", key)
+
+
+def group_by_length(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        draft.put("trainer.train_sampling_strategy", "group_by_length", key)
+
+
+def steps_of(key: str, value: Any, draft: Draft) -> None:
+    if isinstance(value, float) and 0 < value < 1:
+        draft.refuse(key, "a share of all steps is not counted.", f"{key}: a number of steps")
+    else:
+        draft.put(f"trainer.{key}", value, key)
+
+
+def save_total_limit(key: str, value: Any, draft: Draft) -> None:
+    draft.put("trainer.save_total_limit", value, key)
+
+
+def _has_evaluation(draft: Draft) -> bool:
+    return bool(draft.get("val_size") or draft.get("eval_dataset"))
+
+
+def eval_strategy(key: str, value: Any, draft: Draft) -> None:
+    if key in draft.written:
+        draft.put("trainer.eval_strategy", value, key)
+    elif _has_evaluation(draft) and not draft.get("do_eval"):
+        draft.put("trainer.eval_strategy", value, key)
+        draft.say(key, "not there: nothing is measured in training, as LLaMA-Factory does it; write eval_strategy.")
+
+
+def do_eval(key: str, value: Any, draft: Draft) -> None:
+    if value and draft.command == "train" and _has_evaluation(draft) and "eval_strategy" not in draft.written:
+        draft.put("trainer.eval_strategy", "epoch", key)
+
+
+def resume_from_checkpoint(key: str, value: Any, draft: Draft) -> None:
+    if value is False or str(value).lower() == "false":
+        return
+    if value is not True and str(value).lower() != "true":
+        folder, output = Path(str(value)).parent, draft.get("output_dir")
+        if output and folder.resolve() != Path(output).resolve():
+            draft.refuse(key, f"a run goes on in its own folder, and output_dir is {output}.", "output_dir: its folder")
+            return
+        draft.put("output_dir", str(folder), key)
+        draft.note(key, "translated", f"the run in {folder} goes on from its newest checkpoint.")
+    draft.forget("overwrite")
+    draft.put("resume", True, key)
+
+
+def report_to(key: str, value: Any, draft: Draft) -> None:
+    """Trackers beside those that are always there."""
+    others = [str(name) for name in listed(value) if str(name).lower() not in ("none", "all")]
+    if others:
+        there = draft.config.get("tracker", {})
+        draft.put("tracker", {**{name: {} for name in (*KINDS["tracker"].default, *others)}, **there}, key)
+
+
+def use_swanlab(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        there = draft.config.get("tracker") or {name: {} for name in KINDS["tracker"].default}
+        draft.put("tracker", {**there, "swanlab": {}}, key)
+
+
+def deepspeed(key: str, value: Any, draft: Draft) -> None:
+    if isinstance(value, Mapping):
+        draft.refuse(key, "its configuration is a file.", "write it to a JSON file, and its path here")
+    else:
+        draft.put("trainer.deepspeed", value, key)
+
+
+def fsdp(key: str, value: Any, draft: Draft) -> None:
+    draft.put("trainer.fsdp", " ".join(map(str, value)) if isinstance(value, list) else value, key)
+
+
+def fsdp_config(key: str, value: Any, draft: Draft) -> None:
+    given = _mapping(key, value, draft)
+    if given:
+        draft.put("trainer.fsdp_config", given, key)
+
+
+def fsdp_layer(key: str, value: Any, draft: Draft) -> None:
+    draft.put("trainer.fsdp_config.transformer_layer_cls_to_wrap", listed(value), key)
