@@ -36,7 +36,7 @@ Batch = dict[str, Any]
 
 - `labels`: int64, -100 where not trained.
 - `num_items`: float, what the loss is divided by: trained tokens or pairs, weighted.
-- `weights`: fp32, shape of `labels`, where tokens are weighted; `length_weights`: further ones, for some stages.
+- `weights`: fp32, shape of `labels`, where tokens are weighted.
 - `row_weights`: fp32 (B,), where whole examples are weighted.
 - `datasets`: with several training sets the number of the one that each token (shape of `labels`) or each example (B,)
   is of, int64; `dataset_names`: what those numbers stand for in this batch, a list of str.
@@ -44,7 +44,7 @@ Batch = dict[str, Any]
 A stage may add keys of its own, which it takes out itself.
 """
 
-NOT_FOR_MODEL = frozenset("labels num_items weights row_weights length_weights datasets dataset_names".split())
+NOT_FOR_MODEL = frozenset({"labels", "num_items", "weights", "row_weights", "datasets", "dataset_names"})
 """The keys of a batch that are no arguments of the model."""
 
 IGNORED = -100

@@ -9,21 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import hookimpl
 from tunesmith.ranges import at_least
 from tunesmith.traits import StageTraits
-from tunesmith.types import IGNORED, Batch, Message, Row
+from tunesmith.types import Batch, Message, Problem, Row
 from tunesmith_library_chat import ChatTemplate
 
-from tunesmith_library_training.rows import Advise, other_stages, usable, warn_once
+from tunesmith_library_training.rows import Advise, other_stages, usable
+from tunesmith_library_training.weighing import RowWeights, TokenWeights, checked, rule_problems
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
     from tunesmith_library_estimates.estimation import Estimate
+
+    from tunesmith_library_training.encoding import Encoded, Spans
+
+_OF_TOKENS = ("input_ids", "labels", "weights")
 
 Answers = Mapping[str, Sequence[Sequence[Message]]]
 """Prefix of columns, such as `chosen_`: the answer of every row."""
 
 
 @dataclass(kw_only=True, eq=False)
-class CompletionStage:
+class CompletionStage(RowWeights):
     """Encodes and batches rows of a `prompt` and one or more answers to it, of which the answers are trained."""
 
     max_length: Annotated[int, at_least(2, most=100_000_000)] = 2048  # tokens of a prompt with its answer
@@ -42,7 +47,19 @@ class CompletionStage:
 
     def usable_rows(self, rows: Sequence[Row]) -> list[Row]:
         """The rows that have answers. Raises: DataError for rows without the columns that this stage reads."""
-        return usable(rows, self.traits.reads, self.NAME, self._said, self._advise)
+        rows = usable(rows, self.traits.reads, self.NAME, self._said, self._advise)
+        return self.weighed_rows(rows, self.NAME, self._said)
+
+    def spans(self, template: ChatTemplate) -> Spans:
+        """What of answers is trained, for one call of `encode`; weights of their tokens mean nothing to this stage."""
+        from tunesmith_library_training.encoding import Spans
+
+        return Spans(by_message=True)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What an encoded answer has."""
+        return ("input_ids", "labels")
 
     def encode_answers(
         self, rows: Sequence[Row], processor: Any, template: ChatTemplate, answers: Answers
@@ -50,35 +67,51 @@ class CompletionStage:
         """Tokenise each row's prompt with each of its answers.
 
         Returns: per prefix the columns `PREFIXinput_ids` and `PREFIXlabels`, whose trained tokens are what the
-            assistant says in the answer; and the indices of the rows that they are of: others are left out.
+            assistant says in the answer, with weights also `PREFIXweights`; with weights of rows the column `weight`;
+            and the indices of the rows that they are of: others are left out.
         """
-        encoded = {prefix: answered(rows, processor, template, answer_of) for prefix, answer_of in answers.items()}
-        lengths = [max(len(every[index]["input_ids"]) for every in encoded.values()) for index in range(len(rows))]
-        kept = [index for index, length in enumerate(lengths) if length <= self.max_length or self.longer == "cut"]
-        fate = "lose their end" if self.longer == "cut" else "are left out"
-        longer = sum(length > self.max_length for length in lengths)
-        what = f"are over {self.max_length} tokens and {fate} (stage.max_length)"
-        warn_once(self._said, self.NAME, longer, rows, what, lost=self.longer == "drop")
-        for every in encoded.values():
-            for sequence in every:
-                sequence.update({name: values[: self.max_length] for name, values in sequence.items()})
-        whole = [index for index in kept if all(is_trained(every[index]) for every in encoded.values())]
-        without = len(kept) - len(whole)
-        warn_once(self._said, self.NAME, without, rows, "have no token of an answer and are left out", lost=True)
-        columns = {
-            f"{prefix}{name}": [every[index][name] for index in whole]
-            for prefix, every in encoded.items()
-            for name in ("input_ids", "labels")
+        from tunesmith_library_training.fitting import Fitting
+
+        spans, most = self.spans(template), self.max_length if self.longer == "cut" else None
+        encoded = {
+            prefix: answered(rows, processor, template, answer_of, spans, most) for prefix, answer_of in answers.items()
         }
-        return columns, whole
+        if spans.rules is not None:
+            spans.rules.count(len(rows))
+        fitting = Fitting(self.max_length, self.longer, self.NAME, self._said, "token of an answer")
+        kept = fitting.kept(rows, list(zip(*encoded.values(), strict=True)))
+        columns: dict[str, list[Any]] = {
+            f"{prefix}{name}": [every[index][name] for index in kept]
+            for prefix, every in encoded.items()
+            for name in self.columns
+        }
+        if self.row_weights:
+            columns["weight"] = [checked(rows[index].get("weight"), "a row") for index in kept]
+        return columns, kept
 
 
 @dataclass(kw_only=True, eq=False)
-class LogProbStage(CompletionStage):
+class LogProbStage(TokenWeights, CompletionStage):
     """A stage whose loss is made of the answers' log-probabilities (`log_probs.sequence_log_probs`)."""
 
     # trained tokens whose logits exist at a time; 0 is as many as fit 128 MiB
     loss_chunk_size: Annotated[int, at_least(0, most=100_000_000)] = 0
+
+    beside_encoding: ClassVar[tuple[str, ...]] = ("loss_chunk_size",)
+
+    def spans(self, template: ChatTemplate) -> Spans:
+        from tunesmith_library_training.encoding import Spans
+
+        return Spans(by_message=self.message_weights, rules=self.weighing(template))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        weighted = self.message_weights or self.weights
+        return ("input_ids", "labels", "weights") if weighted else ("input_ids", "labels")
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        return rule_problems(self.weights)
 
     @hookimpl
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
@@ -95,18 +128,24 @@ def _chat(row: Row, answer: Sequence[Message]) -> Row:
 
 
 def answered(
-    rows: Sequence[Row], processor: Any, template: ChatTemplate, answers: Sequence[Sequence[Message]]
-) -> list[dict[str, list[Any]]]:
-    """Each row's prompt with one answer, tokenised whole: `input_ids`, and `labels` of which the answer is trained."""
-    from tunesmith_library_training.encoding import Spans, encode_conversations
+    rows: Sequence[Row],
+    processor: Any,
+    template: ChatTemplate,
+    answers: Sequence[Sequence[Message]],
+    spans: Spans,
+    most: int | None,
+) -> list[Encoded]:
+    """Each row's prompt with one answer, of which the answer is trained; see `encoding.encode_conversations`."""
+    from tunesmith_library_training.encoding import encode_conversations
 
     chats = [_chat(row, answer) for row, answer in zip(rows, answers, strict=True)]
-    return encode_conversations(chats, processor, template, Spans())
+    return encode_conversations(chats, processor, template, spans, most)
 
 
-def is_trained(sequence: Mapping[str, Sequence[int]]) -> bool:
-    """Whether a tokenised sequence has a token to learn: the first is predicted by none."""
-    return any(label != IGNORED for label in sequence["labels"][1:])
+def weighed(values: Any, batch: Batch) -> Any:
+    """Values of the examples (B,) times their weights, where a batch of `collate_answers` has any."""
+    weights = batch.get("row_weights")
+    return values if weights is None else values * weights
 
 
 def collate_answers(
@@ -118,22 +157,27 @@ def collate_answers(
     """One batch of all examples' sequences: those of the first prefix, then those of the second, …
 
     Args:
-        weights: of the labels of each sequence in this order, float arrays; None for none.
+        weights: further ones of the labels of each sequence in this order, float arrays; None for none.
 
-    Returns: as `batch.concatenate` or `batch.pad`, with `num_items` the number of examples; where they say of which
-        data set they are, `datasets` (number of examples,) and `dataset_names` for `by_dataset.losses_by_dataset`.
+    Returns: as `batch.concatenate` or `batch.pad`, with `length_weights` where there are `weights`; `num_items`, the
+        number of examples; where they have a `weight`, `row_weights` (number of examples,) fp32, of which `num_items`
+        is the sum; where they say of which data set they are, `datasets` (number of examples,) and `dataset_names` for
+        `by_dataset.losses_by_dataset`.
     """
     import torch
 
     from tunesmith_library_training.batches import concatenate, dataset_numbers, pad, unpack
 
     sequences = [
-        unpack({name: example[f"{prefix}{name}"] for name in ("input_ids", "labels")})[0]
+        unpack({name: example[prefix + name] for name in _OF_TOKENS if prefix + name in example})[0]
         for prefix in prefixes
         for example in examples
     ]
     if weights is not None:
-        sequences = [{**sequence, "weights": values} for sequence, values in zip(sequences, weights, strict=True)]
+        sequences = [{**sequence, "length_weights": each} for sequence, each in zip(sequences, weights, strict=True)]
     batch = {**(concatenate(sequences) if padding_free else pad(sequences)), "num_items": float(len(examples))}
+    if "weight" in examples[0]:
+        batch["row_weights"] = torch.tensor([float(example["weight"]) for example in examples])
+        batch["num_items"] = sum(float(example["weight"]) for example in examples)
     names, numbers = dataset_numbers(examples)
     return {**batch, "datasets": torch.tensor(numbers), "dataset_names": names} if names else batch

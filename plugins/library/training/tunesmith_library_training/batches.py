@@ -14,8 +14,17 @@ import numpy as np
 import torch
 from tunesmith.types import IGNORED, Batch
 
-_FILL = {"input_ids": 0, "labels": IGNORED, "weights": 0.0, "datasets": 0}  # id 0 exists in every vocabulary
-_DTYPES = {"input_ids": np.int64, "labels": np.int64, "weights": np.float32, "datasets": np.int64}
+_FILL = {
+    "input_ids": 0,
+    "labels": IGNORED,
+    "weights": 0.0,
+    "length_weights": 0.0,
+    "datasets": 0,
+}  # id 0 exists in every vocabulary
+_DTYPES = {
+    **dict.fromkeys(("input_ids", "labels", "datasets"), np.int64),
+    **dict.fromkeys(("weights", "length_weights"), np.float32),
+}
 
 Arrays = dict[str, np.ndarray]
 

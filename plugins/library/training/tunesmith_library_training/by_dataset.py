@@ -12,15 +12,16 @@ def losses_by_dataset(losses: torch.Tensor, batch: Batch) -> dict[str, torch.Ten
     """The metrics `loss_NAME` of a loss that has one value per example.
 
     Args:
-        losses: (B,), in the order of the examples.
+        losses: (B,), in the order of the examples, without their weights.
         batch: from `collate_answers`.
 
-    Returns: per data set of the batch the sum of its losses and their number, (2,) fp32; {} when there is only one.
+    Returns: per data set of the batch the sum of its losses and their number, (2,) fp32, both by the weights of rows
+        where those have any; {} when there is only one.
     """
     if "datasets" not in batch:
         return {}
-    losses = losses.detach()
-    sums = sums_by_dataset(torch.stack([losses, torch.ones_like(losses)]), batch["datasets"], batch["dataset_names"])
+    weights = batch.get("row_weights", torch.ones_like(losses))
+    sums = sums_by_dataset(torch.stack([losses.detach() * weights, weights]), batch["datasets"], batch["dataset_names"])
     return named(sums, batch["dataset_names"])
 
 

@@ -9,42 +9,94 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith import DataError
-from tunesmith.types import IGNORED, Row
+from tunesmith.types import IGNORED, Message, Row
 from tunesmith_library_chat import ChatTemplate, Rendered, tokenize, tokenizer_of
 
+from tunesmith_library_training.cutting import cut_of
 from tunesmith_library_training.lost_thoughts import count_lost_thoughts
 from tunesmith_library_training.rows import variables_of
+from tunesmith_library_training.turns import contents_of
+from tunesmith_library_training.weighing import Weighing, checked, weight_of
+
+Weighted = list[tuple[int, int, float]]
+"""Ranges of characters, ends exclusive, and what their tokens weigh."""
 
 
 @dataclass(frozen=True)
 class Spans:
-    """Which parts of a conversation are trained."""
+    """Which parts of a conversation are trained, and what they weigh."""
 
     whole: bool = False  # all tokens
     last_only: bool = False  # of the assistant's turns only the last
-    weighted: bool = False  # read the messages' `weight`
+    by_message: bool = False  # read the messages' `weight`
+    by_row: bool = False  # read the row's `weight`
+    rules: Weighing | None = None  # of the user, for one call of `encode`
+    template: ChatTemplate | None = None  # by which others' messages are found where the whole is trained
 
-    def of(self, row: Row, rendered: Rendered) -> list[tuple[int, int, float]]:
-        """Ranges of characters and their weight, in the order of the text."""
-        if self.whole:
-            return [(0, len(rendered.text), 1.0)]
+    @property
+    def weighted(self) -> bool:
+        """Whether tokens have other weights than 0 and 1."""
+        return self.by_message or self.by_row or self.rules is not None
+
+    def of(self, row: Row, rendered: Rendered) -> Weighted:
+        """What is trained, without weights in the order of the text.
+
+        Where ranges share a token the last of them counts; of weight 0 is what is not trained.
+        Raises: DataError for weights that are not read, or none.
+        """
         messages = row["messages"]
-        spans = rendered.spans[-1:] if self.last_only else rendered.spans
-        ranges = []
-        for span in spans:
-            weight = messages[span.message].get("weight")
-            weight = 1.0 if weight is None else float(weight)
-            if weight not in (0.0, 1.0) and not self.weighted:
-                raise DataError(f"a message has the weight {weight:g}: set stage.message_weights=true to use it")
-            if weight:
-                ranges.append((span.start, span.end, weight))
+        scale = checked(row.get("weight"), "a row") if self.by_row else 1.0
+        spans = rendered.spans[-1:] if self.last_only and not self.whole else rendered.spans
+        said = [(span.start, span.end, scale * self._weight_of(messages[span.message])) for span in spans]
+        if self.whole:
+            ranges = [(0, len(rendered.text), scale), *(found for found in said if found[2] != scale)]
+            ranges += self._others(row, rendered, scale)
+        else:
+            ranges = [found for found in said if found[2]]
+        if self.rules is not None:
+            held = self.rules.ranges(row, rendered, spans)
+            ranges += [
+                (start, end, scale * weight * self._weight_of(messages[message]))
+                for start, end, weight, message in held
+            ]
         return ranges
+
+    def _others(self, row: Row, rendered: Rendered, scale: float) -> Weighted:
+        """What others than the assistant say, where it has a weight of its own."""
+        weights = {index: self._weight_of(message) for index, message in enumerate(row["messages"])}
+        if self.template is None or all(weight == 1 for weight in weights.values()):
+            return []
+        places = contents_of(row, rendered, self.template).items()
+        return [(start, end, scale * weights[index]) for index, (start, end) in places if weights[index] != 1]
+
+    def _weight_of(self, message: Message) -> float:
+        if message.get("weight") is None:
+            return 1.0
+        weight = weight_of(message)
+        if weight not in (0.0, 1.0) and not self.by_message:
+            raise DataError(f"a message has the weight {weight:g}: set stage.message_weights=true to use it")
+        return weight
+
+
+class Encoded(dict[str, list[Any]]):
+    """A tokenised conversation: its columns, and what was cut off of it."""
+
+    length: int  # tokens before it was cut
+    unfinished: bool = False  # whether it ends within an answer, of which the beginning is trained
+
+    @property
+    def trained(self) -> int:
+        """How many tokens are learned: the first one is predicted by none."""
+        return len(self["labels"]) - 1 - self["labels"][1:].count(IGNORED) if self["labels"] else 0
 
 
 def encode_conversations(
-    rows: Sequence[Row], processor: Any, template: ChatTemplate, spans: Spans
-) -> list[dict[str, list[Any]]]:
+    rows: Sequence[Row], processor: Any, template: ChatTemplate, spans: Spans, most: int | None = None
+) -> list[Encoded]:
     """Tokenise conversations: rows with `messages`, and `tools` and `enable_thinking` if any.
+
+    Args:
+        most: tokens, of which longer ones lose their end; None cuts none.
 
     Returns: one sequence per row: `input_ids`, `labels` (the token itself, or -100), and with `spans.weighted` the
         `weights` of the labels (0 where not trained).
@@ -55,21 +107,25 @@ def encode_conversations(
         return []
     count_lost_thoughts(rows, rendered, template)
     encodings = tokenize(tokenizer_of(processor), rendered, control=template.control)
-    return [
-        _label(encoding, len(item.text), spans.of(row, item), spans.weighted)
-        for row, item, encoding in zip(rows, rendered, encodings, strict=True)
-    ]
+    encoded = []
+    for row, item, encoding in zip(rows, rendered, encodings, strict=True):
+        sequence = Encoded(_label(encoding, len(item.text), spans.of(row, item), spans.weighted))
+        sequence.length = len(sequence["input_ids"])
+        if most is not None and sequence.length > most:
+            cut = cut_of(row, item, encoding, most, template)
+            sequence.unfinished = cut.unfinished and sequence["labels"][cut.tokens - 1] != IGNORED
+            sequence.update({name: values[: cut.tokens] for name, values in sequence.items()})
+        encoded.append(sequence)
+    return encoded
 
 
-def _label(
-    encoding: Any, characters: int, ranges: Sequence[tuple[int, int, float]], weighted: bool
-) -> dict[str, list[Any]]:
+def _label(encoding: Any, characters: int, ranges: Weighted, weighted: bool) -> dict[str, list[Any]]:
     ids = encoding.ids
     labels = [IGNORED] * len(ids)
     weights = [0.0] * len(ids) if weighted else None
     for start, end, weight in ranges:
         first, stop = token_range(encoding, start, end, characters)
-        labels[first:stop] = ids[first:stop]
+        labels[first:stop] = ids[first:stop] if weight else [IGNORED] * (stop - first)
         if weights is not None:
             weights[first:stop] = [weight] * (stop - first)
     sequence = {"input_ids": ids, "labels": labels}

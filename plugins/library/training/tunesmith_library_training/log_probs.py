@@ -19,15 +19,15 @@ from tunesmith_library_training.token_loss import next_tokens, trained_positions
 class SequenceLogProbs:
     """Of the trained tokens of N sequences, in the order of the batch: all (N,), fp32."""
 
-    sums: torch.Tensor  # Σ log p(token | before)
-    weighted: torch.Tensor  # the same, each term times the batch's `weights`; `sums` when there are none
-    counts: torch.Tensor  # trained tokens, at least 1
+    sums: torch.Tensor  # Σ w · log p(token | before), by the batch's `weights`; all 1 when there are none
+    weighted: torch.Tensor  # the same, each term times the batch's `length_weights`; `sums` when there are none
+    counts: torch.Tensor  # Σ w, 1 where nothing is trained
     routing_loss: Any  # of a mixture of experts, per item of the batch: scalar tensor, or 0.0
     routing: Mapping[str, torch.Tensor]  # what is logged of it, as a sum over the items of the batch
 
     @property
     def means(self) -> torch.Tensor:
-        """Per token, (N,)."""
+        """Per token, (N,): sums by the sum of the weights."""
         return self.sums / self.counts
 
 
@@ -48,18 +48,26 @@ def sequence_log_probs(model: Any, batch: Batch, chunk_size: int = 0) -> Sequenc
         log_probs = -F.cross_entropy(logits.float(), targets[rows].clamp(min=0), reduction="none")
         return log_probs.masked_fill(~trained[rows], 0.0)
 
-    values, outputs = head.run(model, model_inputs(batch), keep, values_of, chunk_size, head.chunked_values)
+    inputs = model_inputs(batch)
+    inputs.pop("length_weights", None)
+    values, outputs = head.run(model, inputs, keep, values_of, chunk_size, head.chunked_values)
     numbers, count = sequence_numbers(batch)
     numbers = numbers[:, keep].reshape(-1)
 
     def summed(values: torch.Tensor) -> torch.Tensor:
         return values.new_zeros(count).index_add(0, numbers, values)
 
-    sums = summed(values)
-    weighted = sums
+    def of_labels(name: str) -> torch.Tensor:
+        return next_tokens(batch[name], 0.0)[:, keep].reshape(-1)
+
+    weights = trained.to(values.dtype)
     if "weights" in batch:
-        weighted = summed(values * next_tokens(batch["weights"], 0.0)[:, keep].reshape(-1))
-    counts = summed(trained.to(values.dtype)).clamp(min=1.0)
+        weights = weights * of_labels("weights")
+        values = values * weights
+    sums = summed(values)
+    weighted = summed(values * of_labels("length_weights")) if "length_weights" in batch else sums
+    counts = summed(weights)
+    counts = torch.where(counts > 0, counts, torch.ones_like(counts))
     routing = routing_metrics(outputs, batch.get("num_items", 1.0))
     return SequenceLogProbs(sums, weighted, counts, routing_loss(model, outputs, 1.0), routing)
 

@@ -11,7 +11,7 @@ from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, Row
 from tunesmith_library_chat import ChatTemplate
 
-from tunesmith_library_training.answers import CompletionStage, collate_answers
+from tunesmith_library_training.answers import CompletionStage, collate_answers, weighed
 from tunesmith_library_training.metrics import PAIR_METRICS
 
 PREFIXES = ("chosen_", "rejected_")
@@ -37,20 +37,22 @@ class PairStage(CompletionStage):
         return collate_answers(examples, PREFIXES, padding_free)
 
 
-def pair_metrics(rewards: Any, log_probs: Any) -> dict[str, Any]:
-    """Sums over the pairs of what is logged, under TRL's names.
+def pair_metrics(rewards: Any, log_probs: Any, batch: Batch) -> dict[str, Any]:
+    """Sums over the pairs of what is logged, under TRL's names, by the weights of rows where they have any.
 
     Args:
         rewards: (2P,), those of the chosen answers first.
         log_probs: (2P,), likewise.
+        batch: of `collate_answers`.
     """
     chosen, rejected = rewards.detach().chunk(2)
     chosen_log_probs, rejected_log_probs = log_probs.detach().chunk(2)
-    return {
-        "rewards/chosen": chosen.sum(),
-        "rewards/rejected": rejected.sum(),
-        "rewards/accuracies": (chosen > rejected).float().sum(),
-        "rewards/margins": (chosen - rejected).sum(),
-        "logps/chosen": chosen_log_probs.sum(),
-        "logps/rejected": rejected_log_probs.sum(),
+    found = {
+        "rewards/chosen": chosen,
+        "rewards/rejected": rejected,
+        "rewards/accuracies": (chosen > rejected).float(),
+        "rewards/margins": chosen - rejected,
+        "logps/chosen": chosen_log_probs,
+        "logps/rejected": rejected_log_probs,
     }
+    return {name: weighed(values, batch).sum() for name, values in found.items()}

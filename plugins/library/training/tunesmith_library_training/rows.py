@@ -150,6 +150,7 @@ def warn_once(
     what: str,
     *,
     lost: bool = False,
+    first: str = "",
     advice: str = "",
 ) -> None:
     """Count rows that are not used as they are; where nobody collects the counts, warn the first time it happens.
@@ -161,8 +162,9 @@ def warn_once(
         rows: that are encoded at a time.
         what: is the matter with them: `have no token to learn and are left out`.
         lost: whether they give no example.
+        first: where the first of them is from.
         advice: what to do where no example is left.
     """
-    if number and not count(what, number, lost=lost, advice=advice) and what not in said:
+    if number and not count(what, number, lost=lost, first=first, advice=advice) and what not in said:
         said.add(what)
         logger.warning("stage.%s: %d of the first %d rows %s", stage, number, len(rows), what)
