@@ -102,6 +102,18 @@ def test_whether_to_think_stands_beside_a_conversation():
             finish({"messages": []}, {"think": wrong}, where)
 
 
+def test_what_a_row_weighs_stands_beside_a_conversation():
+    """A number in the column `weight`; text of a number, or an error, only where the user says what is the weight."""
+    plain, mapped = Columns("any", ("weight",), {}), Columns("any", ("weight",), {"weight": "score"})
+    for value, expected in ((2, 2.0), (0.5, 0.5), ("3", None), ("light", None), (True, None), ({}, None), (None, None)):
+        assert finish({"messages": []}, {"weight": value}, plain).get("weight") == expected
+    for value, expected in ((2, 2.0), ("0.25", 0.25), (None, None)):
+        assert finish({"messages": []}, {"score": value}, mapped).get("weight") == expected
+    for wrong in ("light", True, [1], {}):
+        with pytest.raises(DataError, match="the weight of a row must be a number"):
+            finish({"messages": []}, {"score": wrong}, mapped)
+
+
 def test_tool_calls_that_are_wrong():
     for wrong in ("count()", {"arguments": {}}, ["count"], {"name": "count", "arguments": [1]}):
         with pytest.raises(DataError):

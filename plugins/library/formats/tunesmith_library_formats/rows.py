@@ -21,7 +21,8 @@ def label_of(record: Record, where: Columns) -> bool | None:
 
 
 def finish(row: Row, record: Record, where: Columns) -> Row:
-    """Add what stands beside the conversation: a system message where it has none, tools, whether to think, media."""
+    """Add what stands beside the conversation: a system message where it has none, tools, whether to think, what the
+    row weighs, media."""
     first = row.get("messages") or row.get("prompt") or []
     system = where.get(record, "system")
     if system and not (first and first[0]["role"] == "system"):
@@ -32,6 +33,9 @@ def finish(row: Row, record: Record, where: Columns) -> Row:
     thinks = _switch(where.get(record, "enable_thinking"))
     if thinks is not None:
         row["enable_thinking"] = thinks
+    weight = parse_weight(where.get(record, "weight"), where.mapped("weight"))
+    if weight is not None:
+        row["weight"] = weight
     return row | {field: media for field in MEDIA if (media := as_list(where.get(record, field)))}
 
 
@@ -52,6 +56,24 @@ def parse_label(value: Any, mapped: bool) -> bool | None:
             return bool(value)
         raise DataError(f"a label must be true or false, found {shorten(value)}")
     return None
+
+
+def parse_weight(value: Any, mapped: bool) -> float | None:
+    """What a row weighs, None when the value says nothing about that.
+
+    Args:
+        value: a number; text of one only where the user said that this column is the weight.
+        mapped: whether the user said so.
+
+    Raises: DataError for what is no number, where the user said that it is one.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is None or not (mapped or number):
+        return None
+    try:
+        return float(str(value))
+    except ValueError:
+        raise DataError(f"the weight of a row must be a number, found {shorten(value)}") from None
 
 
 def _switch(value: Any) -> bool | None:

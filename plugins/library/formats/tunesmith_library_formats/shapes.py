@@ -207,6 +207,7 @@ BESIDE: Mapping[str, Shape] = {
     "system": TEXT,
     "tools": TOOLS,
     "enable_thinking": one_of(SWITCH, TEXT),
+    "weight": ANYTHING,
     **dict.fromkeys(("images", "videos", "audios"), one_of(MEDIUM, ListOf(MEDIUM))),
 }
 """What may stand beside a conversation, see `finish`."""

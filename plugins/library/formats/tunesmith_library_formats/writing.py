@@ -18,7 +18,7 @@ from .tally import count
 ToRecord = Callable[[Row], dict[str, Any]]
 """A row as a record. Raises: DataError where the format has no place for such a row."""
 
-_BESIDE = ("tools", "enable_thinking", *MEDIA)
+_BESIDE = ("tools", "enable_thinking", "weight", *MEDIA)
 _SPEAKERS = {"user": "human", "assistant": "gpt", "tool": "observation"}
 
 

@@ -27,23 +27,28 @@ def load(folder: Path) -> Any:
 
 
 def examples() -> list[dict[str, Any]]:
-    """Three sequences of different lengths, partly trained, with weights."""
+    """Three sequences of different lengths, partly trained, with weights, of which some sum to less than 1."""
     generator = torch.Generator().manual_seed(4)
     made = []
     for length, start, stop in ((12, 5, 12), (7, 0, 4), (20, 9, 15)):
         ids = torch.randint(5, 250, (length,), generator=generator).tolist()
         labels = [token if start <= at < stop else -100 for at, token in enumerate(ids)]
-        made.append({"input_ids": ids, "labels": labels, "weights": [0.5 + at % 3 for at in range(length)]})
+        weights = [(0.5 + at % 3) * (0.05 if start == 0 else 1.0) for at in range(length)]
+        further = [1.5 - at % 2 for at in range(length)]
+        made.append({"input_ids": ids, "labels": labels, "weights": weights, "length_weights": further})
     return made
 
 
-def plain(model: Any, example: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Sum, weighted sum and number of the trained tokens' log-probabilities."""
+def plain(model: Any, example: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Of the trained tokens' log-probabilities the sum by their weights, by both weights, and the sum of the former."""
     ids, labels = torch.tensor(example["input_ids"]), torch.tensor(example["labels"])[1:]
     log_probs = model(input_ids=ids[None], use_cache=False).logits[0, :-1].double().log_softmax(-1)
     trained = labels != -100
     values = log_probs[torch.arange(len(labels)), labels.clamp(min=0)][trained]
-    return values.sum(), (values * torch.tensor(example["weights"])[1:][trained]).sum(), int(trained.sum())
+    weights, further = (
+        torch.tensor(example[name], dtype=torch.float64)[1:][trained] for name in ("weights", "length_weights")
+    )
+    return (values * weights).sum(), (values * weights * further).sum(), float(weights.sum())
 
 
 def gradients(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -67,7 +72,7 @@ def test_equals_a_plain_forward(tmp_path: Path, architecture: str, head_is_train
         model, sum(factor * weighted for factor, (_, weighted, _) in zip(FACTORS, expected, strict=True))
     )
     found = sequence_log_probs(model, collate(rows, padding_free), chunk_size=3)
-    assert found.counts.tolist() == [count for _, _, count in expected]
+    assert found.counts.tolist() == pytest.approx([count for _, _, count in expected])
     torch.testing.assert_close(found.sums, torch.stack([total for total, _, _ in expected]).float(), rtol=1e-5, atol=0)
     torch.testing.assert_close(found.means, found.sums / torch.tensor([count for _, _, count in expected]))
     got = gradients(model, (found.weighted * torch.tensor(FACTORS)).sum())
@@ -76,6 +81,19 @@ def test_equals_a_plain_forward(tmp_path: Path, architecture: str, head_is_train
         torch.testing.assert_close(
             gradient, wanted[name], rtol=2e-4, atol=2e-6, msg=lambda text, name=name: name + text
         )
+
+
+def test_weights_of_one_are_none(tiny_llama: Path) -> None:
+    """To the last bit, and so is the number of tokens."""
+    rows = [{name: row[name] for name in ("input_ids", "labels")} for row in examples()]
+    ones = [
+        {**row, "weights": [1.0] * len(row["labels"]), "length_weights": [1.0] * len(row["labels"])} for row in rows
+    ]
+    model = load(tiny_llama)
+    with torch.no_grad():
+        without, by_one = (sequence_log_probs(model, collate(each, True)) for each in (rows, ones))
+    for name in ("sums", "weighted", "counts", "means"):
+        assert torch.equal(getattr(without, name), getattr(by_one, name)), name
 
 
 def test_no_graph_where_none_is_wanted(tiny_llama: Path) -> None:
