@@ -360,6 +360,11 @@ def test_config_show_has_the_origin_of_each_value(run, config):
     assert "abc" not in out and origins['api_token: "***"'] == "command line"
 
 
+def test_a_flag_is_an_override(run, config):
+    code, out, _ = run("config", "show", config, "--adapter.rank", "5", "--seed=7")
+    assert code == 0 and "rank: 5 " in out and "seed: 7 " in out
+
+
 def test_plan_shows_hooks_notices_and_problems(run, config):
     code, out, err = run("plan", config, "quantizer=hqq")
     assert code == 0 and err == ""

@@ -10,7 +10,14 @@ from tunesmith.errors import TunesmithError
 
 
 class ConfigCommand(click.Command):
-    """A command that takes CONFIG and KEY=VALUE; its help lists the kinds with what is installed of each."""
+    """A command that takes CONFIG and KEY=VALUE, also as flags; its help lists the kinds with what is installed of
+    each."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        from tunesmith.cli.flags import with_overrides
+
+        own = [name for parameter in self.get_params(context) for name in parameter.opts if name.startswith("--")]
+        return super().parse_args(context, with_overrides(args, own))
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         from tunesmith.catalog import Catalog

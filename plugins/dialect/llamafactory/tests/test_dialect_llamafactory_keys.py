@@ -107,6 +107,12 @@ def test_what_becomes_of_keys(keys: dict[str, Any], ours: dict[str, Any]) -> Non
             assert made[kind] == options
 
 
+@pytest.mark.parametrize("written", ["yes", "True", "on", 1, "1"])
+def test_switches_as_their_files_and_flags_have_them(written: Any) -> None:
+    assert made_of(bf16=written, streaming=written)["precision"] == "bf16"
+    assert made_of(streaming=written)["data"]["streaming"] is True
+
+
 def test_commands_of_the_other_kinds() -> None:
     chat = translate({"model_name_or_path": "m", "adapter_name_or_path": "a", "template": "llama3", "temperature": 0.5})
     assert chat.command == "chat" and chat.config["adapter"] == {"name": "lora", "path": "a"}

@@ -36,6 +36,13 @@ class LlamaFactory:
         )
     )
 
+    @staticmethod
+    def knows(key: str) -> bool:
+        """Whether a flag of this name is one of theirs."""
+        from tunesmith_dialect_llamafactory.translating import knows
+
+        return knows(key)
+
     @hookimpl
     def translate_config(self, config: Mapping[str, Any]) -> Translation | None:
         ours = {key for key in config.keys() & CONFIGURED.keys() if key not in _SHARED or isinstance(config[key], dict)}

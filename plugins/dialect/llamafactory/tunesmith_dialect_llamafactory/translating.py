@@ -13,16 +13,28 @@ from tunesmith.types import Note, Translation
 
 from tunesmith_dialect_llamafactory.draft import Draft, listed
 from tunesmith_dialect_llamafactory.environment import hub_of_the_environment, is_on
-from tunesmith_dialect_llamafactory.nested import flattened
+from tunesmith_dialect_llamafactory.nested import NESTED, flattened
 from tunesmith_dialect_llamafactory.table import GONE, OLD, VALUES, Entry, table
 
 SHARED = frozenset(("stage", "template", "model", "output_dir", "seed"))
 """Keys of ours that are theirs, too, so that an override of one is in their words."""
 
 
+_SWITCHES = {
+    **dict.fromkeys(("true", "yes", "on", "y", "t", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "n", "f", "0"), False),
+}
+"""What is true and false in a file of YAML 1.1 and on a command line of theirs."""
+
+
+def knows(key: str) -> bool:
+    """Whether a key is one of LLaMA-Factory's, in any of its versions."""
+    return _name(key) in table() or key in GONE or key in NESTED
+
+
 def knows_all(config: Mapping[str, Any]) -> bool:
     """Whether every key is one of LLaMA-Factory's."""
-    return config.keys() <= {*table(), *OLD, *GONE}
+    return all(map(knows, config))
 
 
 def translate(config: Mapping[str, Any]) -> Translation:
@@ -71,6 +83,8 @@ def _name(key: str) -> str:
 
 
 def _value(key: str, value: Any) -> Any:
+    if key in table() and (isinstance(table()[key].default, bool) or key in ("bf16", "fp16", "packing")):
+        return _SWITCHES.get(str(value).lower(), value)
     try:
         return VALUES.get(key, {}).get(value, value)
     except TypeError:  # a list or a mapping

@@ -22,7 +22,8 @@ def _entries(value: Any, draft: Draft) -> list[dict[str, Any]]:
 
 
 def dataset(key: str, value: Any, draft: Draft) -> None:
-    draft.put("data.train", _entries(value, draft), key)
+    measures = draft.command in ("predict", "eval") and not (draft.get("eval_dataset") or draft.get("val_size"))
+    draft.put("data.eval" if measures else "data.train", _entries(value, draft), key)
 
 
 def eval_dataset(key: str, value: Any, draft: Draft) -> None:
@@ -85,6 +86,7 @@ def _switch(key: str, value: Any, draft: Draft) -> None:
 
 def tokenized_path(key: str, value: Any, draft: Draft) -> None:
     if "dataset" in draft.written:
-        draft.note(key, "dropped", "encoded data are kept in the cache (data.cache_dir), and taken from there.")
+        draft.put("data.cache_dir", value, key)
+        draft.note(key, "translated", "encoded data are kept there, and taken from there while nothing has changed.")
     else:
         draft.refuse(key, "data sets that LLaMA-Factory encoded are not read.", "dataset: NAME, to encode it anew")

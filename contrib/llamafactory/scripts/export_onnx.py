@@ -1,0 +1,7 @@
+"""`python scripts/export_onnx.py --model_name_or_path M --export_dir OUT`: export as ONNX, by Tunesmith."""
+
+import sys
+
+from tunesmith_dialect_llamafactory.commands import main
+
+main(["export", *sys.argv[1:], "exporter=onnx"])

@@ -1,0 +1,7 @@
+"""`python src/train_bash.py --stage sft --do_train …`: what LLaMA-Factory's script of this name does, by Tunesmith."""
+
+import sys
+
+from tunesmith_dialect_llamafactory.commands import main
+
+main(["train", *sys.argv[1:]])

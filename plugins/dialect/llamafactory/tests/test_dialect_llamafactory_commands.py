@@ -1,0 +1,77 @@
+"""The command line of LLaMA-Factory: flags, and `llamafactory-cli`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tunesmith
+from tunesmith.cli.flags import with_overrides
+from tunesmith.compose import compose
+from tunesmith_dialect_llamafactory.commands import command_line, processes, run
+
+TUTORIAL = """
+--stage dpo --do_train True --model_name_or_path org/m --preprocessing_num_workers 16 --finetuning_type lora
+--template default --flash_attn auto --dataset_dir data --dataset dpo_en_demo --cutoff_len 1024
+--learning_rate 5e-06 --num_train_epochs 1.0 --max_samples 1000 --per_device_train_batch_size 2
+--gradient_accumulation_steps 8 --lr_scheduler_type cosine --max_grad_norm 1.0 --logging_steps 5 --save_steps
+100 --warmup_steps 0 --optim adamw_torch --packing False --report_to none --output_dir saves/dpo --bf16 True
+--plot_loss True --ddp_timeout 180000000 --include_num_input_tokens_seen True --lora_rank 8 --lora_alpha 16
+--lora_dropout 0 --lora_target all --pref_beta 0.1 --pref_ftx 0 --pref_loss sigmoid --overwrite_cache
+"""
+"""The flags of a tutorial on DPO."""
+
+
+def test_the_flags_of_a_tutorial() -> None:
+    words = with_overrides(TUTORIAL.split(), [])
+    assert len(words) == 36 and all("=" in word for word in words)
+    made = compose(None, words)
+    assert (made.command, made.problems) == ("train", ())
+    assert made.tree["stage"] == {
+        **{"name": "dpo", "max_length": 1024, "loss": "sigmoid", "beta": 0.1, "rpo_alpha": 0},
+    }
+    assert made.tree["adapter"] == {"name": "lora", "rank": 8, "alpha": 16, "dropout": 0, "target_modules": "all"}
+    assert made.tree["trainer"]["learning_rate"] == 5e-6 and made.tree["precision"] == "bf16"
+
+
+def test_flags_over_a_file(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("model_name_or_path: m\ndataset: d\ndo_train: true\nlora_rank: 4\n")
+    words = with_overrides(["--lora_rank", "16", "--no_double_quantization", "--stage=pt"], [])
+    made = compose(tmp_path / "x.yaml", words)
+    assert made.tree["adapter"]["rank"] == 16 and made.tree["stage"]["name"] == "pretrain"
+
+
+def test_a_misspelt_flag_gets_the_nearest_key() -> None:
+    made = compose(None, with_overrides(["--model_name_or_path", "m", "--dataset", "d", "--learning_raet", "1"], []))
+    assert [problem.message for problem in made.problems] == ["learning_raet: it is no key of LLaMA-Factory's."]
+    assert "learning_rate" in made.problems[0].advice
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, []),
+        ({"FORCE_TORCHRUN": "1"}, ["parallel=ddp"]),
+        ({"NPROC_PER_NODE": "2"}, ["parallel=ddp", "parallel.processes=2"]),
+        (
+            {"NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "5"},
+            ["parallel=ddp", "parallel.nodes=2", "parallel.node_rank=1", "parallel.master=a:5"],
+        ),
+        ({"FORCE_TORCHRUN": "1", "WORLD_SIZE": "2"}, []),
+    ],
+)
+def test_processes_of_the_environment(environment: dict[str, str], expected: list[str]) -> None:
+    assert processes({"CUDA_VISIBLE_DEVICES": "", **environment}) == expected
+
+
+def test_commands_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("model_name_or_path: m\neval_dataset: d\ndo_predict: true\noutput_dir: out\n")
+    none = {"CUDA_VISIBLE_DEVICES": ""}
+    written = ["-o", "out/generated_predictions.jsonl", "--overwrite"]
+    assert command_line("train", [str(file)], none) == ["predict", str(file), *written]
+    assert command_line("train", [str(file), "do_train=true"], none) == ["train", str(file), "do_train=true"]
+    assert command_line("api", ["x"], {"API_PORT": "1"}) == ["api", "x", "--port", "1"]
+    assert run(["help"]) == 0 and "tunesmith chat" in capsys.readouterr().out
+    assert run(["trian"]) == 2 and "did you mean train?" in capsys.readouterr().err
+    assert run(["version"]) == 0 and tunesmith.__version__ in capsys.readouterr().out

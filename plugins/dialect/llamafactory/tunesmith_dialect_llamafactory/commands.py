@@ -1,0 +1,140 @@
+"""`llamafactory-cli` and `lmf`: what its users type, done by Tunesmith's commands.
+
+The environment says as it does there how many processes train, and where servers listen.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+USAGE = """llamafactory-cli COMMAND [FILE] [KEY=VALUE | --KEY VALUE]...   (as tunesmith reads LLaMA-Factory's files)
+
+  train     tunesmith train; of a file with do_predict alone tunesmith predict
+  chat      tunesmith chat
+  export    tunesmith export
+  eval      tunesmith eval
+  api       tunesmith api
+  webui     tunesmith webui; webchat is the same
+  env       tunesmith env
+  version   tunesmith version
+  help      this
+"""
+_OURS = {"webchat": "webui"}
+_NAMES = ("train", "chat", "export", "eval", "api", "webui", "webchat", "env", "version", "help")
+_CONFIGURED = ("train", "chat", "export", "eval")
+_OPTIONS = {
+    "api": {"API_HOST": "--host", "API_PORT": "--port", "API_MODEL_NAME": "--model-name"},
+    "webui": {"GRADIO_SERVER_NAME": "--host", "GRADIO_SERVER_PORT": "--port"},
+}
+"""Variables that are options of a server's command."""
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run a command line of `llamafactory-cli`, by default that of this process, and end the process."""
+    sys.exit(run(list(sys.argv[1:] if words is None else words)))
+
+
+def run(words: list[str]) -> int:
+    """Run a command line of `llamafactory-cli`.
+
+    Returns: the exit code, as `tunesmith` has it.
+    """
+    name, *rest = words or ["help"]
+    if name in ("help", "-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    if name not in _NAMES:
+        from tunesmith.errors import choices
+
+        print(f"error: llamafactory-cli has no command {name}.\n  {choices(name, _NAMES)}", file=sys.stderr)
+        return 2
+    from tunesmith.cli.running import run as run_ours
+
+    from tunesmith_dialect_llamafactory.environment import without_meaning
+
+    for line in without_meaning() if name != "version" else ():
+        print(f"note: {line}", file=sys.stderr)
+    ours = _OURS.get(name, name)
+    missing = _missing(name, ours)
+    if missing:
+        print(missing, file=sys.stderr)
+        return 2
+    return run_ours([*_verbosity(os.environ), *command_line(ours, rest, os.environ)])
+
+
+def command_line(name: str, words: list[str], environment: Mapping[str, str]) -> list[str]:
+    """The command line of ours, with what the environment says."""
+    if name not in _CONFIGURED:
+        options = [(option, environment.get(variable)) for variable, option in _OPTIONS.get(name, {}).items()]
+        return [name, *words, *(word for option, value in options if value for word in (option, value))]
+    if name == "train" and not {"-h", "--help"} & set(words):
+        written = _translated(words)
+        if written.get("command") in ("predict", "eval"):
+            return _measuring(written, words)
+        return [name, *words, *processes(environment)]
+    return [name, *words]
+
+
+def _missing(name: str, ours: str) -> str:
+    """What to say where the command that does it is not installed; "" where it is."""
+    from tunesmith.catalog import Catalog, known_distributions
+    from tunesmith.cli.group import BUILT_IN
+
+    if ours in BUILT_IN or ours == "version" or ours in Catalog.discover().names("command"):
+        return ""
+    distribution = known_distributions().get(f"command.{ours}")
+    advice = f"pip install {distribution}" if distribution else "tunesmith --help lists what there is"
+    return f"error: llamafactory-cli {name} is tunesmith {ours}, which is not installed.\n  {advice}"
+
+
+def _verbosity(environment: Mapping[str, str]) -> list[str]:
+    level = environment.get("LLAMAFACTORY_VERBOSITY", "").upper()
+    return ["--debug"] if level == "DEBUG" else ["--quiet"] if level in ("WARN", "WARNING", "ERROR") else []
+
+
+def _translated(words: list[str]) -> Mapping[str, str | None]:
+    """What a command line is for, and where its output goes."""
+    from tunesmith.cli.flags import with_overrides
+    from tunesmith.compose import compose
+    from tunesmith.errors import TunesmithError
+
+    plain = with_overrides(words, ())
+    files = [word for word in plain if "=" not in word]
+    try:
+        made = compose(files[0] if files else None, [word for word in plain if "=" in word])
+    except TunesmithError:  # told by the command itself
+        return {}
+    return {"command": made.command, "output_dir": made.tree.get("output_dir")}
+
+
+def _measuring(written: Mapping[str, str | None], words: list[str]) -> list[str]:
+    if written["command"] == "eval":
+        return ["eval", *words]
+    folder = written.get("output_dir")
+    output = ["-o", str(Path(folder) / "generated_predictions.jsonl")] if folder else []
+    return ["predict", *words, *output, *(["--overwrite"] if folder else [])]
+
+
+def processes(environment: Mapping[str, str]) -> list[str]:
+    """Overrides for a run of several processes: where torchrun is asked for, or there are several GPUs."""
+    count, nodes = environment.get("NPROC_PER_NODE"), environment.get("NNODES", "1")
+    forced = environment.get("FORCE_TORCHRUN", "").lower() in ("1", "true", "y", "yes", "on")
+    if "WORLD_SIZE" in environment or not (forced or nodes != "1" or int(count or 1) > 1 or _gpus(environment) > 1):
+        return []
+    made = ["parallel=ddp", *([f"parallel.processes={count}"] if count else [])]
+    if nodes != "1":
+        made += [f"parallel.nodes={nodes}", f"parallel.node_rank={environment.get('NODE_RANK', '0')}"]
+    if "MASTER_ADDR" in environment or nodes != "1":
+        master = (environment.get("MASTER_ADDR", "127.0.0.1"), environment.get("MASTER_PORT", "29500"))
+        made.append(f"parallel.master={':'.join(master)}")
+    return made
+
+
+def _gpus(environment: Mapping[str, str]) -> int:
+    """How many NVIDIA GPUs this process may use, as the driver says it."""
+    there = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    chosen = environment.get("CUDA_VISIBLE_DEVICES")
+    return there if chosen is None else min(there, len([device for device in chosen.split(",") if device.strip()]))
