@@ -87,6 +87,7 @@ FAMILIES = """
     openai/gpt-oss-20b gpt_oss                                baidu/ERNIE-4.5-21B-A3B-PT ernie_nothink
     google/gemma-4-E4B-it gemma4                              LiquidAI/LFM2-8B-A1B lfm2
     HuggingFaceTB/SmolLM3-3B smollm3                          Qwen/Qwen3.5-9B qwen3_5
+    yandex/YandexGPT-5-Lite-8B-instruct yandexgpt5
 """
 """Models as their publishers and those who convert them spell them, and the template that each was trained with."""
 
