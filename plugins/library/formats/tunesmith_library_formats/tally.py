@@ -50,11 +50,11 @@ class Sizes:
 
     def of(self, records: int) -> str:
         """All of it in words, with shares of the tokens and of all records."""
-        share = f" ({self.trained / self.tokens:.1%})" if self.tokens else ""
+        trained = f", {self.trained:,} of them trained ({self.trained / self.tokens:.1%})" if self.trained else ""
         cut = f"{self.cut:,} rows cut ({self.cut / max(records, 1):.1%})"
         cut += f", which lose {self.removed:,} tokens" if self.removed else ""
         longest = f"the longest row has {self.longest:,}" + (f": {self.place}" if self.place else "")
-        return f"{self.tokens:,} tokens, {self.trained:,} of them trained{share}; {cut}; {longest}"
+        return f"{self.tokens:,} tokens{trained}; {cut}; {longest}"
 
 
 @dataclass

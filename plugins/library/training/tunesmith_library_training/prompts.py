@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith import DataError
 from tunesmith.types import Message, Problem, Row
 from tunesmith_library_chat import ChatTemplate, tokenize, tokenizer_of
+from tunesmith_library_formats import Sizes, measure
 
 from tunesmith_library_training.rows import Advise, require, variables_of, warn_once
 
@@ -59,6 +60,9 @@ def encode_prompts(
     kept = [index for index, tokens in enumerate(ids) if 0 < len(tokens) <= max_length]
     what = f"have a prompt that is empty or over {max_length} tokens (stage.max_prompt_length) and are left out"
     warn_once(said, stage, len(ids) - len(kept), rows, what, lost=True)
+    for row, tokens in zip(rows, ids, strict=True):
+        measure(Sizes(longest=len(tokens), place=str(getattr(row, "where", ""))))
+    measure(Sizes(tokens=sum(len(ids[index]) for index in kept)))
     return {
         "prompt_input_ids": [list(ids[index]) for index in kept],
         "prompt": [json.dumps(prompts[index][0], ensure_ascii=False) for index in kept],

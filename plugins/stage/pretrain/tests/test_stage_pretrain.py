@@ -11,6 +11,7 @@ import pytest
 import torch
 from tunesmith import DataError, TunesmithError
 from tunesmith.errors import ConfigError
+from tunesmith_library_formats import tallying
 from tunesmith_library_testing import StageSuite
 from tunesmith_library_testing.parts import CHATML
 from tunesmith_stage_pretrain import Pretraining
@@ -46,7 +47,8 @@ def test_joined_rows_lose_nothing(tiny_bpe: Any, max_length: int, isolate: bool)
     stream = list(chain.from_iterable(documents(tiny_bpe)))
     assert list(chain.from_iterable(columns["input_ids"])) == stream
     assert columns["labels"] == columns["input_ids"]
-    assert all(len(row) == max_length for row in columns["input_ids"][:-1])
+    assert all(len(row) == max_length for row in columns["input_ids"][:-2])
+    assert [len(row) for row in columns["input_ids"][-2:]] in ends_of(len(stream), max_length)
     assert ("sequence_lengths" in columns) == isolate
     if isolate:
         pieces = [
@@ -59,6 +61,39 @@ def test_joined_rows_lose_nothing(tiny_bpe: Any, max_length: int, isolate: bool)
         starts = [0, *(index + 1 for index in ends)]
         found = [list(chain.from_iterable(pieces[start:stop])) for start, stop in pairwise(starts)]
         assert found == documents(tiny_bpe)
+
+
+def ends_of(tokens: int, max_length: int) -> list[list[int]]:
+    """The lengths that the last two rows may have: one token alone would be predicted by none."""
+    rest = tokens % max_length or max_length
+    if tokens <= max_length:
+        return [[tokens]]
+    return [[max_length, rest]] if rest > 1 or max_length == 2 else [[max_length - 1, 2]]
+
+
+@pytest.mark.parametrize("longer", ["split", "cut"])
+def test_every_token_is_counted(tiny_bpe: Any, longer: Any) -> None:
+    """Of documents of each length around multiples of that of a row."""
+    rows = [{"text": "a " * count} for count in range(1, 40)]
+    lengths = [len(tiny_bpe(row["text"]).input_ids) + 1 for row in rows]
+    for max_length in (2, 3, 8, 13):
+        stage = Pretraining(packing=False, max_length=max_length, longer=longer)
+        with tallying() as tally:
+            found = stage.encode(rows=rows, processor=tiny_bpe, template=CHATML)["input_ids"]
+        kept = sum(map(len, found))
+        assert all(2 <= len(row) <= max_length for row in found) and tally.lost == 0
+        assert (tally.sizes.tokens, tally.sizes.trained) == (kept, kept - len(found))
+        assert tally.sizes.removed == sum(lengths) - kept and tally.sizes.longest == max(lengths)
+        if longer == "split" and max_length > 2:
+            assert kept == sum(lengths) and tally.sizes.cut == 0
+        if longer == "cut":
+            assert tally.sizes.cut == sum(length > max_length for length in lengths)
+    packed = Pretraining(max_length=13)
+    with tallying() as tally:
+        packed.encode(rows=rows, processor=tiny_bpe, template=CHATML)
+    assert (tally.sizes.tokens, tally.sizes.removed, tally.sizes.cut) == (sum(lengths), 0, 0)
+    edges = len({*accumulate(lengths, initial=0), *range(0, sum(lengths), 13)} - {sum(lengths)})
+    assert tally.sizes.trained == sum(lengths) - edges, "each piece of a document begins with one that is not"
 
 
 def test_a_row_of_one_document(tiny_bpe: Any) -> None:

@@ -11,6 +11,7 @@ from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, LossOutput, Problem, Row
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_formats import measure
 from tunesmith_library_training.metrics import TOKEN_METRICS
 from tunesmith_library_training.rows import Advise, other_stages, packed_in_vain, require, warn_once
 
@@ -56,20 +57,37 @@ class Pretraining:
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
-        from tunesmith_stage_pretrain.encode import documents_of, join, split
+        from tunesmith_stage_pretrain.encode import documents_of, join, sizes_of
 
         for row in rows:
             require(row, self.traits.reads, "pretrain", self._advise)
-        documents = documents_of(rows, processor, template)
-        empty = len(rows) - len(documents)
-        warn_once(self._said, "pretrain", empty, rows, "are empty and left out", lost=True)
-        if self.packing:
-            return join(documents, self.max_length, self.isolate_documents)
-        if self.longer == "cut":
-            longer = sum(len(document) > self.max_length for document in documents)
-            what = f"are over {self.max_length} tokens and lose their end (stage.max_length)"
-            warn_once(self._said, "pretrain", longer, rows, what)
-        return split(documents, self.max_length, keep_rest=self.longer == "split")
+        said = [row for row in rows if row["text"]]
+        warn_once(self._said, "pretrain", len(rows) - len(said), rows, "are empty and left out", lost=True)
+        documents = documents_of(said, processor, template)
+        if not self.packing:
+            return self._split(said, documents)
+        columns = join(documents, self.max_length, self.isolate_documents)
+        measure(sizes_of(said, documents, columns))
+        return columns
+
+    def _split(self, rows: Sequence[Row], documents: Sequence[list[int]]) -> dict[str, list[Any]]:
+        """Rows of one document each; documents that lose tokens are counted."""
+        from tunesmith_library_training.fitting import place_of
+
+        from tunesmith_stage_pretrain.encode import columns_of, sizes_of, split
+
+        pieces = [split(document, self.max_length, self.longer == "split") for document in documents]
+        removed = [len(document) - sum(map(len, some)) for document, some in zip(documents, pieces, strict=True)]
+        cut = [index for index, some in enumerate(pieces) if some and removed[index]]
+        what = f"are over {self.max_length} tokens and lose their end (stage.max_length)"
+        warn_once(self._said, "pretrain", len(cut), rows, what, first=place_of([rows[index] for index in cut[:1]]))
+        nothing = sum(not some for some in pieces)
+        warn_once(self._said, "pretrain", nothing, rows, "have no token to learn and are left out", lost=True)
+        columns = columns_of([piece for some in pieces for piece in some])
+        sizes = sizes_of(rows, documents, columns)
+        sizes.cut, sizes.removed = len(cut), sum(removed[index] for index in cut)
+        measure(sizes)
+        return columns
 
     @hookimpl
     def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
