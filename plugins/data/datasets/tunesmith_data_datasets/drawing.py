@@ -92,9 +92,8 @@ class Mixture:
             chosen = np.arange(once)
         else:
             chosen = drawn(part.size, once, epoch, (self.seed, number, 0))
-        if self.resample:
-            return chosen[drawn(once, taken, epoch, (self.seed, number, 1))]
-        return chosen[np.arange(taken) % once]
+        again = drawn(once, taken, epoch, (self.seed, number, 1)) if self.resample else np.arange(taken) % once
+        return np.asarray(chosen[again])
 
 
 def drawn(size: int, count: int, epoch: int, seeds: tuple[int, ...]) -> np.ndarray:
@@ -132,7 +131,8 @@ def _sets_in_order(counts: Sequence[int], weights: Sequence[float], mix: Mix, se
             f"data.mix={mix}: by these weights an epoch has about {longest:,.0f} examples\n"
             "  bring the weights nearer to the sizes, or say with samples how many of a set an epoch has"
         )
-    left, chunks = np.array(counts), []
+    left = np.array(counts)
+    chunks: list[np.ndarray] = []
     while True:
         chunk = random.choice(len(counts), size=_CHUNK, p=shares).astype(np.int32)
         ends = [_place_of(chunk == number, count) for number, count in enumerate(left)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tunesmith import DataError
 from tunesmith.messages import is_quiet
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     import pyarrow
 
 _FEW_BATCHES = 4  # with fewer, no other process is started
+
+
+class Placed(Protocol):
+    """Records, and where the last one is that was asked for: `line 7`."""
+
+    @property
+    def place(self) -> str: ...
+    def __iter__(self) -> Iterator[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -51,17 +60,29 @@ class Work:
         return itertools.islice(self._all_rows(), self.max_samples)
 
     def _all_rows(self) -> Iterator[Row]:
-        entry = self.source.entry
         for file in self.files:
-            try:
-                records = read_records(file, entry.sample_by)
-                for row in self.to_rows(self.format, records, {**entry.columns, **entry.tags}):
-                    placed = PlacedRow(_with_media(row, file.parent))
-                    placed.file, placed.place = file, records.place
-                    yield placed
-            except DataError as error:
-                place = "" if str(error).startswith(str(file)) else f"{file}: "
-                raise DataError(f"{self.source.key}: {place}{error}") from error
+            yield from self.rows_of(file, read_records(file, self.source.entry.sample_by))
+
+    def rows_of(self, file: Path, records: Placed) -> Iterator[Row]:
+        """The canonical rows of records of a file, which are asked for one by one.
+
+        Raises: DataError that names the entry and the file.
+        """
+        entry = self.source.entry
+        with self.naming(file):
+            for row in self.to_rows(self.format, records, {**entry.columns, **entry.tags}):
+                placed = PlacedRow(_with_media(row, file.parent))
+                placed.file, placed.place = file, records.place
+                yield placed
+
+    @contextlib.contextmanager
+    def naming(self, file: Path) -> Iterator[None]:
+        """Have errors of its records name the entry and the file."""
+        try:
+            yield
+        except DataError as error:
+            place = "" if str(error).startswith(str(file)) else f"{file}: "
+            raise DataError(f"{self.source.key}: {place}{error}") from error
 
     def table_of(self, rows: list[Row]) -> pyarrow.Table:
         """Rows encoded, as Arrow."""
@@ -144,7 +165,7 @@ def _nothing(work: Work, records: int, tally: Tally) -> str:
     return "\n  ".join([f"{work.source.key}: {work.source.entry.path} has nothing to train on: {reason}", *advice])
 
 
-def batches_of(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
+def batches_of(rows: Iterator[Any], size: int) -> Iterator[list[Any]]:
     """Rows, `size` at a time; a last one by itself joins those before it, for stages compare rows with each other."""
     batch = list(itertools.islice(rows, size))
     while batch:

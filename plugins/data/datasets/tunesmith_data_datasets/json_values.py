@@ -28,13 +28,30 @@ def json_records(stream: TextIO, path: Path, lines: bool) -> Iterator[tuple[int,
     listed = values.next_character() == "["
     found = values.items() if listed else values.lines() if lines else values.sequence()
     for number, (line, value) in enumerate(found, start=1):
-        where = place(line, number if listed else None)
-        if values.decoder.repeated:
-            count(REPEATED_KEY, first=f"`{values.decoder.repeated[0]}` in {where}")
-            values.decoder.repeated.clear()
-        if not isinstance(value, dict):
-            raise DataError(f"{path}, {where}: a record must be a mapping, found {shorten(value)}")
-        yield line, value
+        yield line, _record(value, values.decoder, path, place(line, number if listed else None))
+
+
+def json_line(text: str, decoder: JsonDecoder, path: Path, line: int) -> dict[str, Any]:
+    """The mapping in a line of a JSON Lines file. Raises: DataError that names the line."""
+    return _record(_decoded(text, decoder, path, line), decoder, path, place(line, None))
+
+
+def _record(value: Any, decoder: JsonDecoder, path: Path, where: str) -> dict[str, Any]:
+    """A value that must be a mapping."""
+    if decoder.repeated:
+        count(REPEATED_KEY, first=f"`{decoder.repeated[0]}` in {where}")
+        decoder.repeated.clear()
+    if not isinstance(value, dict):
+        raise DataError(f"{path}, {where}: a record must be a mapping, found {shorten(value)}")
+    return value
+
+
+def _decoded(text: str, decoder: JsonDecoder, path: Path, line: int) -> Any:
+    try:
+        return decoder.decode(text)
+    except JsonError as error:
+        column = _column(error.position + 1, error.ended, "line")
+        raise DataError(f"{path}, line {line}: {error}{column}") from error
 
 
 def place(line: int, item: int | None) -> str:
@@ -94,11 +111,7 @@ class _Values:
         self._text, self._at = "", 0
         for line in self._lines_of(rest):
             if line.strip():
-                try:
-                    yield number, self.decoder.decode(line)
-                except JsonError as error:
-                    where = f"{self._path}, line {number}"
-                    raise DataError(f"{where}: {error}{_column(error.position + 1, error.ended, 'line')}") from error
+                yield number, _decoded(line, self.decoder, self._path, number)
             number += 1
 
     def _lines_of(self, first: list[str]) -> Iterator[str]:

@@ -11,7 +11,7 @@ import io
 import itertools
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -49,12 +49,16 @@ class Records(Iterator[dict[str, Any]]):
             last two may be compressed, see `compressed`.
         sample_by: whether a `line` of a text file is a record, blank ones left out, or the whole `document`.
         most: how many are read; None reads all.
+        first: how many are passed over before; of Parquet and Arrow without reading them.
     """
 
-    def __init__(self, path: Path, sample_by: str = "line", most: int | None = None) -> None:
+    def __init__(self, path: Path, sample_by: str = "line", most: int | None = None, first: int = 0) -> None:
         self.path = path
-        self._number = self._item = 0
-        self._records = itertools.islice(_numbered(path, sample_by), most)
+        self._number, self._item = 0, first
+        seeks = suffix_of(path) in _ARROW
+        numbered = _numbered(path, sample_by, first if seeks else 0)
+        start = 0 if seeks else first
+        self._records = itertools.islice(numbered, start, None if most is None else start + most)
 
     @property
     def place(self) -> str:
@@ -73,9 +77,9 @@ class Records(Iterator[dict[str, Any]]):
         return record
 
 
-def read_records(path: Path, sample_by: str = "line", most: int | None = None) -> Records:
+def read_records(path: Path, sample_by: str = "line", most: int | None = None, first: int = 0) -> Records:
     """Read a data file lazily, see `Records`. While it is read: DataError that names the file and the line."""
-    return Records(path, sample_by, most)
+    return Records(path, sample_by, most, first)
 
 
 def names() -> str:
@@ -83,11 +87,11 @@ def names() -> str:
     return ", ".join(SUFFIXES) + "; compressed as .gz, .bz2, .xz, .zst; in archives .zip, .tar"
 
 
-def _numbered(path: Path, sample_by: str) -> Numbered:
+def _numbered(path: Path, sample_by: str, first: int = 0) -> Numbered:
     suffix = suffix_of(path)
     try:
         if suffix in _ARROW:
-            yield from enumerate(_arrow_records(path), start=1)
+            yield from enumerate(_arrow_records(path, first), start=first + 1)
             return
         with _open(path, suffix) as stream:
             if suffix in _JSON:
@@ -100,7 +104,7 @@ def _numbered(path: Path, sample_by: str) -> Numbered:
                 raise DataError(f"{path}: cannot read {suffix or 'a file without suffix'}\n  possible: {names()}")
     except UnicodeDecodeError as error:
         try:
-            fault = _not_utf8(path, error)
+            fault = not_utf8(path, error)
             compressed.verify(path)
         except compressed.ERRORS as damage:  # of which what is no UTF-8 came
             raise DataError(f"{path} cannot be read: {damage}") from damage
@@ -115,7 +119,7 @@ def _open(path: Path, suffix: str) -> TextIO:
     return io.TextIOWrapper(compressed.open_bytes(path), encoding="utf-8-sig", newline=newline)
 
 
-def _not_utf8(path: Path, error: UnicodeDecodeError) -> DataError:
+def not_utf8(path: Path, error: UnicodeDecodeError) -> DataError:
     """What to say of a file that is no UTF-8: the line and the byte, or what it is instead."""
     with compressed.open_bytes(path) as stream:
         start = stream.read(8)
@@ -193,12 +197,13 @@ def _refuse_separator(columns: list[str], path: Path, separator: str) -> None:
     )
 
 
-def _arrow_records(path: Path) -> Iterator[dict[str, Any]]:
+def _arrow_records(path: Path, first: int) -> Iterator[dict[str, Any]]:
+    """The records from the one at place `first` on."""
     import pyarrow
 
-    rows = 0
+    rows = first
     try:
-        for number, batch in enumerate(_arrow_batches(path)):
+        for number, batch in enumerate(_arrow_batches(path, first)):
             if not number:
                 _refuse_repeated(batch.schema.names, path)
             for record in _rows_of(batch):
@@ -219,20 +224,35 @@ def _rows_of(batch: Any) -> Iterator[dict[str, Any]]:
             yield from batch.slice(index, 1).to_pylist()
 
 
-def _arrow_batches(path: Path) -> Iterator[Any]:
+def _arrow_batches(path: Path, first: int) -> Iterator[Any]:
+    """The batches from the row at place `first` on."""
     import pyarrow.ipc
     import pyarrow.parquet
 
     if path.suffix.lower() == ".parquet":
-        yield from pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1000)
+        file = pyarrow.parquet.ParquetFile(path)
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        groups = range(file.num_row_groups)
+        while groups and first >= sizes[groups[0]]:
+            first -= sizes[groups[0]]
+            groups = groups[1:]
+        yield from _behind(file.iter_batches(batch_size=1000, row_groups=list(groups)), first)
         return
     with pyarrow.memory_map(str(path)) as source:
         if source.read(6) == b"ARROW1":
             reader = pyarrow.ipc.open_file(source)
-            yield from (reader.get_batch(index) for index in range(reader.num_record_batches))
+            yield from _behind((reader.get_batch(index) for index in range(reader.num_record_batches)), first)
         else:
             source.seek(0)
-            yield from pyarrow.ipc.open_stream(source)
+            yield from _behind(pyarrow.ipc.open_stream(source), first)
+
+
+def _behind(batches: Iterable[Any], first: int) -> Iterator[Any]:
+    """The batches without their first rows."""
+    for batch in batches:
+        if first < batch.num_rows:
+            yield batch.slice(first)
+        first = max(first - batch.num_rows, 0)
 
 
 def _without_null(value: Any) -> Any:

@@ -1,27 +1,23 @@
 """Training data that is read and encoded while it is trained on, again and again, with little of it in memory.
 
-Nothing is written to a cache. The order depends on the seed alone, so that a resumed run that reads on to where it was
-gets the examples that it would have got.
+Nothing is written to a cache. The order depends on the seed alone. A share of a stream says after each example where it
+is; from there it goes on exactly, and encodes again only what it holds back to be shuffled, not what is before that.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
-from tunesmith import DataError, announce
-from tunesmith.messages import logger
-from tunesmith_library_formats import Tally, tallying
+from tunesmith import DataError
 
-from .encoding import Work, batches_of
-from .summing import say_counts
+from .encoding import Work
+from .lanes import Batch, Example, Lane, Place
+from .shuffling import Draws
 
-Example = dict[str, Any]
+_MOST_STEPS = 64  # places that a state tells of a lane
 
 
 class Stream(IterableDataset[Example]):
@@ -39,107 +35,160 @@ class Stream(IterableDataset[Example]):
         self.works, self.weights, self.buffer_size, self.seed = works, weights, buffer_size, seed
 
     def __iter__(self) -> Iterator[Example]:
-        """The examples of this data loader's worker; each of several workers encodes its share of the rows."""
+        """The examples of this data loader's worker; each of several workers encodes its share of the records."""
         worker = get_worker_info()
-        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        random = np.random.default_rng([self.seed, number])
-        several = len({work.source.name for work in self.works}) > 1
-        sets = [functools.partial(examples, work, number, workers, several, Heard()) for work in self.works]
-        if self.weights is None:
-            mixed = repeated(lambda: itertools.chain.from_iterable(make() for make in sets), self._nothing)
-        else:
-            endless = [repeated(make, self._nothing) for make in sets]
-            mixed = drawn(endless, self.weights, random)
-        return shuffled(mixed, self.buffer_size, random)
+        return self.share(worker.id, worker.num_workers) if worker else self.share(0, 1)
 
-    def _nothing(self) -> DataError:
-        names = ", ".join(work.source.entry.path for work in self.works)
-        return DataError(f"{names}: the stage made no example of a whole pass")
+    def share(self, number: int, count: int, state: Mapping[str, Any] | None = None) -> Share:
+        """The examples of every `count`-th record, from `number` on.
+
+        Args:
+            state: of the same share, behind whose last example this one goes on.
+        """
+        return Share(self, number, count, state)
 
 
-@dataclass
-class Heard:
-    """What was said of a data set, which is read again and again."""
+class Share(Iterator[Example]):
+    """Examples without end, see `Stream.share`. While it is read: DataError that names file and line."""
 
-    shares: set[str] = field(default_factory=set)
-    begun: bool = False  # the first rows were
-    whole: bool = False  # a whole pass was summed up
+    def __init__(self, stream: Stream, number: int, count: int, state: Mapping[str, Any] | None) -> None:
+        named = len({work.source.name for work in stream.works}) > 1
+        sets = [stream.works] if stream.weights is None else [[work] for work in stream.works]
+        self._draws = Draws((stream.seed, number), stream.buffer_size, stream.weights or [1.0])
+        told = state["lanes"] if state else [{}] * len(sets)
+        self._readers = [
+            Reader(Lane(works, number, count, named), lane) for works, lane in zip(sets, told, strict=True)
+        ]
+        self._given: int = state["given"] if state else 0
+        self._buffer: list[Example] = []
+        self._lanes = self._numbers = np.empty(0, np.int64)  # by place in the buffer: where the example is from
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Where it is, as JSON has it: behind the example that was given last."""
+        return {"given": self._given, "lanes": [reader.state for reader in self._readers]}
+
+    def __next__(self) -> Example:
+        if not self._buffer:
+            self._fill()
+        slot = self._draws.slot(self._given)
+        example = self._buffer[slot]
+        self._take(slot)
+        self._given += 1
+        return example
+
+    def _fill(self) -> None:
+        """Hold the first examples back; of a share that goes on, those that it held."""
+        size = self._draws.size
+        if not self._given:
+            self._buffer = [{}] * size
+            self._lanes, self._numbers = np.full(size, -1, np.int64), np.zeros(size, np.int64)
+            try:
+                for slot in range(size):
+                    self._take(slot, slot)
+            except BaseException:
+                self._buffer = []
+                raise
+            return
+        self._lanes, self._numbers = self._draws.held(self._given, [reader.taken for reader in self._readers])
+        held = {}
+        for lane, reader in enumerate(self._readers):
+            wanted = self._numbers[self._lanes == lane]
+            held.update({(lane, number): example for number, example in reader.go_on(wanted).items()})
+        self._buffer = [held[place] for place in zip(self._lanes.tolist(), self._numbers.tolist(), strict=True)]
+
+    def _take(self, slot: int, number: int | None = None) -> None:
+        """Put the next example into a place of the buffer."""
+        lane = self._draws.lane(self._given + self._draws.size if number is None else number)
+        reader = self._readers[lane]
+        if not reader.has_one:
+            held = self._numbers[self._lanes == lane]
+            reader.read(oldest=int(held.min()) if held.size else reader.taken)
+        self._lanes[slot], self._numbers[slot] = lane, reader.taken
+        self._buffer[slot] = reader.take()
 
 
-def examples(
-    work: Work, number: int = 0, workers: int = 1, named: bool = False, heard: Heard | None = None
-) -> Iterator[Example]:
-    """One pass over a data set, of whose rows every `workers`-th is encoded, from `number` on.
+class Reader:
+    """Takes examples from a lane, and knows from where it would have to read to have those again that are held back.
 
     Args:
-        named: give each example the data set's name as `dataset`, as several training sets have it.
-        heard: what the user was told before of rows that are not trained on as they stand.
-
-    Returns: examples with their lists of numbers as arrays of 32 bits.
-    Raises: DataError that names the entry.
+        state: of such a one, to go on from: `go_on` is called first then. Empty to begin.
     """
-    batches = batches_of(itertools.islice(work.rows(), number, None, workers), work.batch_size)
-    heard, whole, records = heard or Heard(), Tally(), 0
-    while True:
-        with tallying() as tally:  # never across a yield: others count meanwhile
-            batch = next(batches, None)
-            columns = work.columns_of(batch) if batch else {}
-        if batch is None:
-            break
-        records += len(batch)
-        whole.merge(tally)
-        if not heard.begun:
-            heard.begun = True
-            _say_sizes(work, whole, records, "the first ones")
-        for share in whole.shares.values():
-            if share.what not in heard.shares:  # at once, for a stream may have no end
-                heard.shares.add(share.what)
-                logger.warning("data %s: of the first rows, %s", work.source.name, share.of(records))
-        name_of_set = {"dataset": work.source.name} if named else {}
-        for values in zip(*columns.values(), strict=True):
-            yield {**name_of_set, **{name: _compact(value) for name, value in zip(columns, values, strict=True)}}
-    if not heard.whole:
-        heard.whole = True
-        _say_sizes(work, whole, records, "of a whole pass")
-        say_counts(work.source.name, records, whole, "of a whole pass, ")
+
+    def __init__(self, lane: Lane, state: Mapping[str, Any]) -> None:
+        self._lane = lane
+        self.taken: int = state.get("taken", 0)  # examples
+        # the number of the first example, the place, and how many batches are read from there to the next step
+        self._steps: list[tuple[int, Place, int]] = [
+            (first, Place.from_json(place), batches) for first, place, batches in state.get("steps", ())
+        ]
+        self._batches = lane.batches()
+        self._made = -1  # the last pass that had an example
+        self._waiting: list[Example] = []  # of the batch that was read last, the next one at the end
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Where it is, as JSON has it."""
+        return {"taken": self.taken, "steps": [[first, place.to_json(), count] for first, place, count in self._steps]}
+
+    @property
+    def has_one(self) -> bool:
+        return bool(self._waiting)
+
+    def take(self) -> Example:
+        """The next example of those that were read."""
+        self.taken += 1
+        return self._waiting.pop()
+
+    def read(self, oldest: int) -> None:
+        """Read on until there is an example.
+
+        Args:
+            oldest: the number of the first one that is held back.
+        """
+        while not self._waiting:
+            batch = next(self._batches)
+            if batch.place.lap > self._made + 1:
+                raise self._lane.nothing()
+            self._waiting = self._lane.encode(batch)[::-1]
+            self._made = batch.place.lap if self._waiting else self._made
+            self._steps.append((self.taken, batch.place, 1))
+        past = sum(following[0] <= oldest for following in self._steps[1:])
+        self._steps = self._steps[min(past, len(self._steps) - 1) :]
+        if len(self._steps) > _MOST_STEPS:
+            self._steps = [_joined(self._steps[at : at + 2]) for at in range(0, len(self._steps), 2)]
+
+    def go_on(self, wanted: np.ndarray) -> dict[int, Example]:
+        """Begin where the state says, and give the examples of the wanted numbers, which are held back.
+
+        Raises: DataError when other examples are there.
+        """
+        found: dict[int, Example] = {}
+        if not self._steps:
+            return found
+        self._batches = self._lane.batches(self._steps[0][1])
+        ends = [first for first, _, _ in self._steps[1:]] + [None]
+        for (first, place, count), end in zip(self._steps, ends, strict=True):
+            batches: list[Batch] = [next(self._batches) for _ in range(count)]
+            own = wanted[(wanted >= first) & ((wanted < end) if end is not None else True)].tolist()
+            if not own and end is not None:
+                continue
+            examples = [example for batch in batches for example in self._lane.encode(batch)]
+            if (len(examples) != end - first) if end is not None else (first + len(examples) < self.taken):
+                raise self._changed(place)
+            found.update({number: examples[number - first] for number in own})
+            self._made = batches[-1].place.lap
+            self._waiting = [] if end is not None else examples[self.taken - first :][::-1]
+        return found
+
+    def _changed(self, place: Place) -> DataError:
+        work = self._lane.works[place.work]
+        return DataError(
+            f"{work.source.key}: {work.files[place.file]} has other examples than when it was streamed before\n"
+            "  a run is resumed with the data that it began with; train on from its weights: model.path=CHECKPOINT"
+        )
 
 
-def _say_sizes(work: Work, tally: Tally, records: int, which: str) -> None:
-    if tally.sizes.longest:
-        announce(f"data {work.source.name}", f"{records:,} records", f"{which}; {tally.sizes.of(records)}")
-
-
-def repeated(make: Callable[[], Iterator[Example]], nothing: Callable[[], Exception]) -> Iterator[Example]:
-    """Pass after pass without end. Raises: what `nothing` gives, when a pass has no example."""
-    while True:
-        empty = True
-        for example in make():
-            empty = False
-            yield example
-        if empty:
-            raise nothing()
-
-
-def drawn(
-    sets: Sequence[Iterator[Example]], weights: Sequence[float], random: np.random.Generator
-) -> Iterator[Example]:
-    """The next example of a set that is drawn by weight."""
-    shares = np.asarray(weights) / sum(weights)
-    while True:
-        yield next(sets[random.choice(len(sets), p=shares)])
-
-
-def shuffled(stream: Iterator[Example], buffer_size: int, random: np.random.Generator) -> Iterator[Example]:
-    """Keep `buffer_size` examples back, give one of them at random, and put the next one in its place."""
-    buffer = list(itertools.islice(stream, buffer_size))
-    for example in stream:
-        place = int(random.integers(len(buffer)))
-        yield buffer[place]
-        buffer[place] = example
-
-
-def _compact(value: Any) -> Any:
-    """Lists of numbers as arrays: a list of Python's own takes ten times the room."""
-    if not isinstance(value, list) or not value or not isinstance(value[0], int | float):
-        return value
-    return np.asarray(value, np.int32 if isinstance(value[0], int) else np.float32)
+def _joined(steps: Sequence[tuple[int, Place, int]]) -> tuple[int, Place, int]:
+    """Following steps as one."""
+    return steps[0][0], steps[0][1], sum(count for _, _, count in steps)

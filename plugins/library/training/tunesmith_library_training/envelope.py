@@ -30,6 +30,7 @@ from tunesmith_library_configuration import space
 from tunesmith_library_training import bad_data, checkpoints, processes
 from tunesmith_library_training.finite import Guard, NonFinite
 from tunesmith_library_training.interruption import Interruption
+from tunesmith_library_training.streams import STATE, Progress
 
 _LAST = ("adapter_config.json", "config.json")  # their presence says that a result is whole
 
@@ -61,6 +62,7 @@ class Run:
         self.resumed: Path | None = None  # the checkpoint that it goes on from
         self.step = 0  # the last one that was told
         self.bad_data = ""  # what is wrong with the data, once they cannot be read on
+        self.progress: Progress | None = None  # in training data that are read in shares
         self.made_of = dict(job.made_of)
 
     def emit(self, event: Event) -> None:
@@ -134,8 +136,11 @@ class Run:
         folder = self.job.output_dir / f"checkpoint-{step}"
         processes.wait()
         made = True
+        told = {"facts": dict(facts), "made_of": self.made_of}
+        if self.progress is not None:
+            told[STATE] = self.progress.gathered()
         if processes.is_main():
-            made = self._make_checkpoint(folder, {"facts": dict(facts), "made_of": self.made_of}, write)
+            made = self._make_checkpoint(folder, told, write)
             if made:
                 checkpoints.rotate(self.job.output_dir, save_total_limit, best)
         made = bool(processes.gathered(made)[0])

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 from tunesmith.types import RunStarted, StepEnded, TrainingJob
+from tunesmith_library_configuration import manifests
+from tunesmith_library_configuration.records import MARKER
 
 from tunesmith_library_training import processes, states
 from tunesmith_library_training.envelope import Run
 from tunesmith_library_training.own_checkpoints import RANDOM, OwnCheckpoints
+from tunesmith_library_training.streams import STATE, Progress
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
@@ -69,6 +72,8 @@ class Reporter(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.trained = True
+        if self.run.progress is not None:  # which transformers counts from where it was resumed
+            state.epoch = state.global_step / state.max_steps
         if self.interrupted(state.global_step) and not control.should_training_stop:
             control.should_training_stop = control.should_save = True
             control.should_evaluate = False  # it may take long, and the checkpoint waits for it
@@ -140,7 +145,7 @@ def order_of_data(job: TrainingJob, arguments: TrainingArguments) -> dict[str, i
     counted = hasattr(train, "__len__")
     return {
         "num_examples": len(train) if counted else 0,
-        **({} if counted else {"dataloader_num_workers": arguments.dataloader_num_workers}),
+        **({} if counted or hasattr(train, "share") else {"dataloader_num_workers": arguments.dataloader_num_workers}),
         "seed": arguments.seed,
         "world_size": arguments.world_size,
         "per_device_train_batch_size": arguments.per_device_train_batch_size,
@@ -152,3 +157,19 @@ def checkpoint_of(run: Run, arguments: TrainingArguments) -> str | None:
     """What `Trainer.train` is to resume from. All processes call it."""
     found = run.newest_checkpoint(order_of_data(run.job, arguments))
     return str(found) if found else None
+
+
+def progress_of(run: Run, workers: int) -> Progress | None:
+    """Where training data that are read in shares are gone on with; None for other data, which are read on to there.
+
+    Args:
+        workers: processes that read for this one.
+
+    Raises: TunesmithError when the shares of a checkpoint are not enough for all processes.
+    """
+    if not hasattr(run.job.data.train, "share"):
+        return None
+    if run.resumed is None:
+        return Progress.begin(workers)
+    told = manifests.told(run.resumed, MARKER).get(STATE)
+    return Progress.resumed(told) if told else None

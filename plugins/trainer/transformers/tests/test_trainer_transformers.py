@@ -595,6 +595,67 @@ def test_stream_is_resumed_where_it_was(tiny_llama: Path, tmp_path: Path) -> Non
         Transformers(**{**SHORT, "max_steps": -1}).fit(job)
 
 
+class Shared:
+    """Rows that are read in shares, and the numbers of those that were."""
+
+    class Share:
+        def __init__(self, rows: list[Any], seen: list[int], number: int, count: int, state: Any) -> None:
+            self.rows, self.seen, self.number, self.count = rows, seen, number, count
+            self.state = state or 0
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> Any:
+            row = self.number + self.count * self.state
+            self.seen.append(row)
+            self.state += 1
+            return self.rows[row % len(self.rows)]
+
+    def __init__(self) -> None:
+        self.rows, self.seen = data(11), list[int]()
+
+    def share(self, number: int, count: int, state: Any = None) -> Any:
+        return self.Share(self.rows, self.seen, number, count, state)
+
+    def __iter__(self) -> Any:
+        raise AssertionError("it is read in shares")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "then"), [(0, 0), (1, 1), (2, 2), (2, 0)])
+def test_a_stream_is_not_read_again(workers: int, then: int, tiny_llama: Path, tmp_path: Path) -> None:
+    """Data that are read in shares: the same numbers as without an interruption, dropout and all, and no row again."""
+    from torch.utils.data import IterableDataset
+
+    class Stream(Shared, IterableDataset[Any]):
+        pass
+
+    def run(folder: Path, number: int, stop_at: int = 0, **changes: Any) -> tuple[Any, list[Any]]:
+        stream = Stream()
+        job, told = make_job(tiny_llama, folder, data=DatasetSplits(stream), dropout=0.1, **changes)
+
+        def emit(event: Any) -> None:
+            told.append(event)
+            if isinstance(event, StepEnded) and event.step == stop_at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        options = {**SHORT, "gradient_accumulation_steps": 3, "dataloader_num_workers": number}
+        Transformers(**options).fit(TrainingJob(**{**vars(job), "emit": emit}))
+        return stream, told
+
+    _, whole = run(tmp_path / "whole", workers)
+    run(tmp_path / "cut", workers, stop_at=3)
+    stream, told = run(tmp_path / "cut", then, resume=True)
+    step = told[0].resumed_from
+    assert step in (3, 4) and told[-1].status == "finished"
+    if then == 0:  # in this process
+        assert min(stream.seen) == step * 6 and sorted(stream.seen) == list(range(step * 6, 36))
+    assert difference(saved_weights(tmp_path / "cut"), saved_weights(tmp_path / "whole")) == 0
+    epochs = [{event.step: event.epoch for event in events if isinstance(event, StepEnded)} for events in (whole, told)]
+    assert epochs[0][6] == epochs[1][6] == 1.0 and epochs[0][5] == epochs[1][5] == pytest.approx(5 / 6)
+
+
 class Fresh:
     """Six examples of 15 in an epoch, others in each."""
 

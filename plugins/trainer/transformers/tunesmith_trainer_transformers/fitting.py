@@ -11,7 +11,7 @@ from tunesmith_library_publishing.inventory import tensors_of
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
 from tunesmith_library_training.isolation import carries_state, takes_concatenated
 from tunesmith_library_training.metrics import settle_best
-from tunesmith_library_training.reporting import Reporter, checkpoint_of
+from tunesmith_library_training.reporting import Reporter, checkpoint_of, progress_of
 from tunesmith_library_training.stopping import EarlyStopping
 
 from tunesmith_trainer_transformers.arguments import is_sharded, training_arguments
@@ -50,6 +50,8 @@ def _train(options: Transformers, run: Run) -> Outcome:
         loop.collator.padding_free = _stays_padding_free(loop, job.model, sharded)
     checkpoint = checkpoint_of(run, arguments)
     _refuse_other_names(job.model, checkpoint)
+    run.progress = progress_of(run, options.dataloader_num_workers)
+    arguments.ignore_data_skip = run.progress is not None  # which goes on by itself
     loop.train(resume_from_checkpoint=checkpoint)
     return loop.outcome(finished=not reporter.stopped)
 

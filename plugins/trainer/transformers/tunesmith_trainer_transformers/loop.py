@@ -10,27 +10,24 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from accelerate.utils import send_to_device
-from transformers import PrinterCallback, Trainer
-from tunesmith.types import Evaluated, OptimizerSettings, StepEnded
+from transformers import PrinterCallback
+from tunesmith.types import OptimizerSettings, StepEnded
 from tunesmith_library_training import processes
 from tunesmith_library_training.bad_data import fetched
 from tunesmith_library_training.envelope import Outcome, Run
-from tunesmith_library_training.evaluations import measured
 from tunesmith_library_training.finite import watch_gradients
-from tunesmith_library_training.metrics import warn_of_non_finite
-from tunesmith_library_training.own_checkpoints import OwnCheckpoints
-from tunesmith_library_training.stopping import require_best_metric
+from tunesmith_library_training.streams import loader
 
 from tunesmith_trainer_transformers.arguments import Arguments
-from tunesmith_trainer_transformers.batches import Collator, Numbered, NumberedCollator, evaluation_batches
-from tunesmith_trainer_transformers.sums import Sums, Totals, joined, means
+from tunesmith_trainer_transformers.batches import Collator, Numbered, NumberedCollator, worker_context
+from tunesmith_trainer_transformers.measuring import Measuring
+from tunesmith_trainer_transformers.sums import Sums, means
 
 SMALLEST_SCALE = 2.0**-10
 """Of the loss in fp16: gradients that overflow at this scale do so in any numbers that are trained with."""
 
 
-class Loop(OwnCheckpoints, Trainer):
+class Loop(Measuring):
     """A Trainer whose step is the gradient of the mean over the trained tokens of the whole accumulated batch."""
 
     loss_is_scaled_for_ga = True  # compute_loss divides by the tokens of all forward passes of the step
@@ -69,11 +66,22 @@ class Loop(OwnCheckpoints, Trainer):
         self.group = processes.numbers_group()
         watch_gradients(self.accelerator, self._see_gradient)
 
-    def join_processes(self, totals: Totals) -> Totals:
-        """Add up the totals of all processes."""
-        return joined(processes.gathered(totals, self.group))
-
     # ---- a step ------------------------------------------------------------------------------------------------------
+
+    def get_train_dataloader(self) -> Any:
+        """The batches of this process; of data that are read in shares those behind the run's progress."""
+        if self.run.progress is None:
+            return super().get_train_dataloader()
+        workers = self.args.dataloader_num_workers
+        return loader(
+            self.job.data.train,
+            self.run.progress,
+            self.collator,
+            batch_size=self.args.per_device_train_batch_size,
+            workers=workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            context=worker_context(workers),
+        )
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -98,6 +106,8 @@ class Loop(OwnCheckpoints, Trainer):
             self.run.end_of_data(wrong, self.state.global_step)
             self.control.should_training_stop = True
             return [], 1.0
+        if self.run.progress is not None:
+            self.run.progress.trained(batches)
         self.items += items
         self.tokens += tokens
         self.agreed = stops > 0
@@ -152,17 +162,11 @@ class Loop(OwnCheckpoints, Trainer):
         """What came of the training; all processes call it."""
         weights, model = None, self.job.model
         if finished:
-            self._show_weights()
+            self.show_weights()
             if self.sharded:
                 weights = self.accelerator.get_state_dict(self.model_wrapped)  # gathers, on every process
                 model = self.accelerator.unwrap_model(self.model_wrapped)
         return Outcome(self.state.global_step, finished, self.summary(), model=model, weights=weights)
-
-    def _show_weights(self) -> None:
-        """Have the weights that are served in the model: schedule-free optimizers keep two sets of them."""
-        optimizer: Any = self.optimizer
-        if callable(getattr(optimizer, "eval", None)):
-            optimizer.eval()
 
     # ---- what is told ------------------------------------------------------------------------------------------------
 
@@ -214,71 +218,3 @@ class Loop(OwnCheckpoints, Trainer):
             "tokens_per_second": self.trained["tokens"] / self.trained["seconds"],
             **self.last_evaluation,
         }
-
-    # ---- evaluation --------------------------------------------------------------------------------------------------
-
-    def evaluate(
-        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
-    ) -> dict[str, float]:
-        """The mean over items of each named data set's loss and metrics, each example counted once."""
-        given: Any = eval_dataset or self.eval_dataset  # by name
-        datasets = {name: data for name, data in given.items() if len(data)}
-        metrics: dict[str, float] = {}
-        for name, dataset in datasets.items():
-            for metric, mean in self._means(dataset).items():
-                metrics[f"{metric_key_prefix}_{name}_{metric}"] = mean
-        if len(datasets) == 1:
-            (name,) = datasets
-            start = f"{metric_key_prefix}_{name}_"
-            metrics |= {f"{metric_key_prefix}_{key.removeprefix(start)}": value for key, value in metrics.items()}
-        self._show_weights()
-        with self.compute_loss_context_manager():
-            metrics |= measured(self.job, self.model, metric_key_prefix, group=self.group)[0]
-        warn_of_non_finite(metrics, self.state.global_step)
-        require_best_metric(self.args, metrics)
-        self.last_evaluation = dict(metrics)
-        self.run.emit(Evaluated(self.state.global_step, dict(metrics)))
-        self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def directions(self) -> dict[str, bool | None]:
-        """The metrics that the stage's loss has on a first batch of each set, and what the evaluators find out now.
-
-        Whether greater is better: the evaluators say it, of a loss it is known, and of the stage's others nothing is.
-        """
-        given: Any = self.eval_dataset
-        found: dict[str, bool | None] = {}
-        sets = {name: data for name, data in given.items() if len(data)}
-        for name, dataset in sets.items():
-            first = [dataset[place] for place in range(min(len(dataset), self.args.per_device_eval_batch_size))]
-            for metric in self._means(first):
-                starts = (f"eval_{name}_", "eval_") if len(sets) == 1 else (f"eval_{name}_",)
-                found |= {f"{start}{metric}": False if metric == "loss" else None for start in starts}
-        with self.compute_loss_context_manager():
-            return found | measured(self.job, self.model, group=self.group)[1]
-
-    def _means(self, dataset: Any) -> dict[str, float]:
-        """The mean of the loss and of each metric over the items of a data set."""
-        model: Any = self.model_wrapped if self.sharded else self.model
-        self._show_weights()
-        sums, items = Sums(), 0.0
-        model.eval()
-        batches = evaluation_batches(
-            dataset,
-            self.collator,
-            batch_size=self.args.per_device_eval_batch_size,
-            rank=self.args.process_index,
-            world_size=self.args.world_size,
-            num_workers=self.args.dataloader_num_workers,
-            pin=self.args.dataloader_pin_memory,
-        )
-        for batch, counts in batches:
-            del batch["num_tokens"]
-            batch = send_to_device(batch, self.args.device, non_blocking=True)
-            with torch.no_grad(), self.compute_loss_context_manager():
-                output = self.job.compute_loss(model=model, batch=batch)
-            sums.add(output, scale=float(counts))
-            items += float(batch["num_items"]) * counts
-        (items,) = processes.summed([items], self.group)
-        return means(self.join_processes(sums.take()), items)
