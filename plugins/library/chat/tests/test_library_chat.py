@@ -239,11 +239,11 @@ def test_default_system_message() -> None:
 )
 def test_find_stop(end: str, stop: str | None) -> None:
     jinja = f"{{%- for message in messages %}}{{{{- message.role ~ ': ' ~ message.content ~ {end!r} }}}}{{%- endfor %}}"
-    assert find_stop(ChatTemplate("t", jinja, ())) == stop
+    assert find_stop(jinja, {}) == stop
 
 
 def test_find_stop_of_a_template_that_refuses() -> None:
-    assert find_stop(ChatTemplate("t", "{{ raise_exception('no') }}", ())) is None
+    assert find_stop("{{ raise_exception('no') }}", {}) is None
 
 
 def test_messages_are_put_into_the_form_that_templates_read() -> None:

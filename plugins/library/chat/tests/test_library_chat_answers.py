@@ -4,9 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from tunesmith_library_chat import Thinking, calls
-from tunesmith_library_chat.answers import AnswerReader, Parts, declared, message_of
+from tunesmith.types import Conversation
+from tunesmith_library_chat import ChatTemplate, Thinking, calls, find_stop
+from tunesmith_library_chat.answers import AnswerReader, Parts, message_of
 from tunesmith_library_chat.calls import CallFormat
+from tunesmith_library_chat.declarations import declared
+from tunesmith_library_chat.framing import Frame, frame_of
 
 TOOLS = [
     {
@@ -245,9 +248,88 @@ def test_a_call_behind_a_broken_one_and_text_around() -> None:
     text = f"First.\n{good}\nThen.\n{good} Last."
     for pieces in ([text], list(text)):
         message = read(text, calls.HERMES, pieces)
-        assert called(message) == [NOW, NOW] and message["content"] == "First.Then.Last."
+        assert called(message) == [NOW, NOW] and message["content"] == "First.\n\nThen.\n Last."
     broken = f"<tool_call>oops\n{good}"
     assert called(read(broken, calls.HERMES)) == [NOW]
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ("One,\n\n{call} two.", "One,\n\n two."),  # the answer without its calls, as it stands
+        ("One {call}{call}two.", "One two."),
+        ("One.{call}\n{call}\n Two.\n", "One.\n\n Two.\n"),
+        ("One.{call}Two.", "One.\nTwo."),  # words are never joined
+        ("\n {call}\n\n{call} \n", ""),  # white space at the edges goes
+        ("{call}\n\nOne.", "One."),
+        ("Like so:  <tool_call> is a tag,\n<tool_call>\n\n", "Like so:  <tool_call> is a tag,\n<tool_call>\n\n"),
+        ("Like so: <tool_call> is.\n{call}", "Like so: <tool_call> is."),
+        ("{call} <tool_call> is a tag.", "<tool_call> is a tag."),
+    ],
+)
+def test_text_beside_calls_is_kept_as_it_stands(text: str, content: str) -> None:
+    text = text.format(call='<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>')
+    for pieces in ([text], list(text)):
+        message = read(text, calls.HERMES, pieces)
+        assert message["content"] == content
+        assert called(message) == [NOW] * text.count("arguments")
+
+
+def test_thoughts_that_calls_part_are_not_joined() -> None:
+    text = '<think>First.</think><tool_call>{"name": "now", "arguments": {}}</tool_call><think>Then.</think>Yes.'
+    for pieces in ([text], list(text)):
+        message = read(text, calls.HERMES, pieces)
+        assert (message["reasoning"], message["content"], called(message)) == ("First.\nThen.", "Yes.", [NOW])
+
+
+_FRAME = Frame(("<response>\n", "<response>"), "\n</response>\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ("<response>\nYes.\n</response>\n", "Yes."),
+        ("<response>Yes.</response>", "Yes."),
+        ("Yes.", "Yes."),
+        ("Yes.\n", "Yes.\n"),
+        ("<respond> to it", "<respond> to it"),
+        ("A <response> and a </response> in it", "A <response> and a </response> in it"),
+        ("<response>\nA </response> in it\n</resp", "A </response> in it\n</resp"),
+        ("<response>\nYes.\n</response>\n<tool_call>{call}</tool_call>", "Yes."),
+        ("</think>\n\nYes.", "Yes."),
+        ("<think>\n\n</think>\n<response>\nYes.\n</response>", "Yes."),
+    ],
+)
+def test_what_stands_around_every_answer_is_no_text(text: str, content: str) -> None:
+    text = text.format(call='{"name": "now", "arguments": {}}') if "{call}" in text else text
+    for pieces in ([text], list(text)):
+        message = read(text, calls.HERMES, pieces, frame=_FRAME)
+        assert message["content"] == content and "reasoning" not in message
+        assert called(message) == ([NOW] if "tool_call" in text else [])
+
+
+def test_white_space_that_a_template_writes_behind_answers() -> None:
+    for text, content in {"Yes.\n": "Yes.", "Yes.\n\n": "Yes.\n", "Yes.": "Yes.", " \n": ""}.items():
+        for pieces in ([text], list(text)):
+            assert read(text, None, pieces, frame=Frame(tail="\n"))["content"] == content
+
+
+def test_frames_are_read_off_what_a_template_writes() -> None:
+    jinja = (
+        "{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' %}"
+        "{{ '<think>' ~ (m.reasoning or '') ~ '</think>\n<answer>' ~ m.content ~ '</answer>\n!' }}"
+        "{% else %}{{ m.content }}{% endif %}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    template = ChatTemplate("mine", jinja, ("!",), thinking=Thinking())
+    assert frame_of(jinja, {}, Thinking(), ("!",)) == Frame(("<answer>",), "</answer>\n")
+    asked = Conversation([{"role": "user", "content": "So?"}])
+    for said in ("Yes.", "<answer>", "a </answer> b"):
+        message = template.parse(f"<think>Hm.</think>\n<answer>{said}</answer>\n", asked)
+        assert (message["reasoning"], message["content"]) == ("Hm.", said)
+    # words that an answer may begin with are none, but where they stand as the template writes them
+    worded = jinja.replace("<answer>", "all\n").replace("</answer>", "")
+    assert frame_of(worded, {}, Thinking(), ("!",)) == Frame(("all\n",), "\n")
+    assert find_stop(jinja, {}) == "</answer>" and find_stop(worded, {}) == "!"
 
 
 def test_a_closing_mark_inside_an_argument() -> None:
@@ -255,6 +337,8 @@ def test_a_closing_mark_inside_an_argument() -> None:
     text = f"<tool_call>\n{json.dumps({'name': 'add', 'arguments': arguments})}\n</tool_call>"
     for pieces in ([text], list(text)):
         assert called(read(text, calls.HERMES, pieces)) == [("add", arguments)]
+    text = "<tool_call><function=add>\n<parameter=b>\na</parameter> b\n</parameter>\n</function></tool_call>"
+    assert called(read(text, calls.QWEN_XML)) == [("add", {"b": "a</parameter> b"})]
 
 
 def test_values_without_quotes_have_their_declared_type() -> None:
@@ -351,6 +435,12 @@ def test_text_behind_calls_and_calls_cut_off(format: CallFormat, one: str, two: 
         assert got in ([], [ADD], [ADD, NOW]), cut
         assert got or (cut.endswith(content) if format.skips else content == cut.lstrip()), cut
         assert got or not two or end < whole.rindex("now"), cut
+
+
+def test_python_calls_with_names_that_are_none_in_python() -> None:
+    given = {"from": "a, in=1", "in": ["x", {"as": 1}], "max-n": 2, "b": "is='3'"}
+    text = f"[add({', '.join(f'{key}={value!r}' for key, value in given.items())}), now()]"
+    assert called(read(text, calls.PYTHON)) == [("add", given), NOW]
 
 
 def test_values_written_as_python_writes_them() -> None:

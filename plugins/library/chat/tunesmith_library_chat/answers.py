@@ -6,14 +6,16 @@ mark, or white space that a mark swallows, is held back until it is certain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tunesmith.types import Message, ToolCall
 
 from tunesmith_library_chat.calls import CallFormat
-from tunesmith_library_chat.shapes import Call, Types
+from tunesmith_library_chat.declarations import Types
+from tunesmith_library_chat.framing import NO_FRAME, Frame
+from tunesmith_library_chat.shapes import Call
 from tunesmith_library_chat.thoughts import Thinking
 
 
@@ -29,35 +31,60 @@ class Parts:
         return Parts(self.text + other.text, self.thought + other.thought, self.calls + other.calls)
 
 
+@dataclass
+class Joint:
+    """What stands between two pieces of what is said, or thought, where something else parts them."""
+
+    space: str = ""  # white space that was held back
+    parted: bool = False
+    begun: bool = False  # whether there is a piece before
+
+    def join(self, text: str) -> str:
+        """The next piece, behind the white space that parts it from the one before; a line break where none does."""
+        if not text:
+            return ""
+        between = (self.space or ("\n" if self.parted else "")) if self.begun else ""
+        self.space, self.parted, self.begun = "", False, True
+        return between + text
+
+
 class AnswerReader:
     """Reads one answer: text in, parts out.
 
     Args:
         calls: how the model calls tools; None: it does not.
         thinking: how it thinks; None: it does not.
-        types: of the tools' parameters; see `declared`.
+        types: what the tools declare; see `declared`.
         thought: whether the prompt began a thought, within which the answer starts.
+        frame: what stands around what it says.
     """
 
     def __init__(
-        self, calls: CallFormat | None, thinking: Thinking | None, types: Types | None = None, *, thought: bool = False
+        self,
+        calls: CallFormat | None,
+        thinking: Thinking | None,
+        types: Types | None = None,
+        *,
+        thought: bool = False,
+        frame: Frame = NO_FRAME,
     ) -> None:
-        self._calls, self._thinking, self._types = calls, thinking, types or {}
+        self._calls, self._thinking, self._types, self._frame = calls, thinking, types or {}, frame
         self._mode: Literal["text", "thought", "calls"] = "thought" if thought and thinking else "text"
         self._held = ""
         self._mark = ""  # what began the block of calls that is being read
         self._from = 0  # where in the block its end is looked for
-        self._starts = calls.starts if calls else ()  # what may still begin the answer
-        self._trims = True  # white space that comes next is a mark's
+        self._trims = bool(calls or thinking)  # white space that comes next stands behind a mark, or at the beginning
         self._said = False  # whether there was text since the start or the last mark
+        self._headed = False  # whether there was the head of a frame since then
+        self._text_before, self._thought_before = Joint(), Joint()
         self._count = 0  # calls
 
     @property
     def marks(self) -> tuple[str, ...]:
         """All strings that tell a part of an answer from another."""
-        calls = self._calls
+        calls, frame = self._calls, (*self._frame.heads, *filter(None, [self._frame.mark]))
         thoughts = (self._thinking.open, self._thinking.close) if self._thinking else ()
-        return (*thoughts, *((*calls.open, *calls.close, *calls.skips, *calls.inner) if calls else ()))
+        return (*thoughts, *frame, *((*calls.open, *calls.close, *calls.skips, *calls.inner) if calls else ()))
 
     def push(self, text: str) -> Parts:
         """Take new text; give what is certain by it."""
@@ -77,17 +104,12 @@ class AnswerReader:
                 return parts
 
     def _text(self, final: bool) -> tuple[Parts, bool]:
-        if self._trims and (self._calls or self._thinking):
-            self._trim(final)
-        if self._starts and not self._started(final):
+        if self._trims:
+            self._trim(self._text_before)
+        if not self._said and self._begins(final) is None:
             return Parts(), False
-        if not self._said and self._types and self._calls and self._calls.begins:
-            verdict = self._calls.begins(self._held)
-            if verdict:
-                self._begin_block("", self._held)
-                return Parts(), True
-            if verdict is None and self._held and not final:
-                return Parts(), False
+        if self._mode == "calls":
+            return Parts(), True
         marks = self._marks()
         places = [(self._held.find(mark), -len(mark), mark) for mark in marks if mark in self._held]
         places = [place for place in places if not self._thinks_late(place[0], place[2])]
@@ -96,23 +118,35 @@ class AnswerReader:
         at, _, mark = min(places)
         if not final and any(mark != longer and longer.startswith(self._held[at:]) for longer in marks):
             return self._release(marks, final), False
-        before, rest = self._held[:at].rstrip(), self._held[at + len(mark) :]
-        if self._thinking and mark == self._thinking.open:
-            self._mode, self._held, self._trims = "thought", rest, True
-        elif self._calls and mark in self._calls.open:
+        before, rest = self._unframed(self._held[:at]), self._held[at + len(mark) :]
+        parts = Parts(text=self._say(before.rstrip()))
+        self._text_before.space += before[len(before.rstrip()) :]
+        self._said = False
+        if self._calls and mark in self._calls.open:
             self._begin_block(mark, rest)
         else:
-            self._held, self._trims = rest, True
-        self._said = False
-        return Parts(text=before), True
+            self._mode = "thought" if self._thinking and mark == self._thinking.open else "text"
+            self._behind_mark(rest)
+        return parts, True
 
-    def _started(self, final: bool) -> bool:
-        """Leave out what the answer begins with and is no text; whether that is certain."""
-        start = next((start for start in self._starts if self._held.startswith(start)), "")
-        if not start and not final and any(start.startswith(self._held) for start in self._starts):
+    def _begins(self, final: bool) -> bool | None:
+        """Take off what stands before what is said, and see whether calls without a mark begin; None: not certain."""
+        close = self._thinking.close if self._thinking else ""
+        while close and self._held.startswith(close):
+            self._held = self._held.removeprefix(close)
+            self._trim(self._text_before)
+        heads = () if self._headed else self._frame.heads
+        if head := next((head for head in heads if self._held.startswith(head)), ""):
+            self._held, self._headed, heads = self._held.removeprefix(head), True, ()
+            self._trim(self._text_before)
+        if self._held and not final and any(mark.startswith(self._held) for mark in (close, *heads)):
+            return None
+        if not (self._types and self._calls and self._calls.begins):
             return False
-        self._held, self._starts = self._held[len(start) :], ()
-        return True
+        begun = self._calls.begins(self._held)
+        if begun:
+            self._begin_block("", self._held)
+        return begun if begun is not None or (self._held and not final) else False
 
     def _thinks_late(self, at: int, mark: str) -> bool:
         """Whether a mark of thoughts stands behind text, where it is text itself."""
@@ -121,13 +155,15 @@ class AnswerReader:
     def _thought(self, final: bool) -> tuple[Parts, bool]:
         assert self._thinking is not None
         if self._trims:
-            self._trim(final)
+            self._trim(self._thought_before)
         thought, close, rest = self._held.partition(self._thinking.close)
         if not close:
-            released = self._release((self._thinking.close,), final)
-            return Parts(thought=released.text), False
-        self._mode, self._held, self._trims, self._said = "text", rest, True, False
-        return Parts(thought=thought.rstrip()), True
+            return Parts(thought=self._thought_before.join(self._certain((self._thinking.close,), final))), False
+        self._mode, self._said = "text", False
+        self._behind_mark(rest)
+        parts = Parts(thought=self._thought_before.join(thought.rstrip()))
+        self._thought_before.parted = True
+        return parts, True
 
     def _block(self, final: bool) -> tuple[Parts, bool]:
         assert self._calls is not None
@@ -145,7 +181,7 @@ class AnswerReader:
         if calls:
             return self._end_block(calls, self._held[end:]), True
         self._mode, self._trims, self._said = "text", False, True  # no calls after all: what stands there was said
-        return Parts(text=self._mark), True
+        return Parts(text=self._say(self._mark)), True
 
     def _read(self, body: str) -> tuple[list[Call], int]:
         """The calls that a block begins with, and where they end; without a mark, of declared tools alone."""
@@ -157,42 +193,55 @@ class AnswerReader:
         self._mode, self._mark, self._held, self._from = "calls", mark, body, 0
 
     def _end_block(self, calls: Sequence[Call], rest: str) -> Parts:
-        self._mode, self._held, self._trims, self._said = "text", rest, True, False
+        self._mode, self._said = "text", False
+        self._behind_mark(rest)
         told = [ToolCall(index, call.name, call.json, call.id) for index, call in enumerate(calls, start=self._count)]
         self._count += len(told)
         return Parts(calls=tuple(told))
+
+    def _behind_mark(self, rest: str) -> None:
+        self._held, self._trims, self._headed, self._text_before.parted = rest, True, False, True
 
     def _marks(self) -> tuple[str, ...]:
         """What may come in the text here."""
         calls = (*self._calls.open, *self._calls.skips) if self._calls else ()
         return (*calls, self._thinking.open) if self._thinking and not self._said else calls
 
-    def _trim(self, final: bool) -> None:
-        self._held = self._held.lstrip()
-        self._trims = not self._held
+    def _trim(self, before: Joint) -> None:
+        text = self._held.lstrip()
+        before.space += self._held[: len(self._held) - len(text)]
+        self._held, self._trims = text, not text
+
+    def _say(self, text: str) -> str:
+        self._said = self._said or bool(text)
+        return self._text_before.join(text)
 
     def _release(self, marks: Sequence[str], final: bool) -> Parts:
-        """What cannot be the beginning of a mark, nor white space before one."""
+        """The text that is certain; at the end all of it but what stands behind every answer."""
+        if not final:
+            return Parts(text=self._say(self._certain((*marks, self._frame.mark), final)))
+        shown, self._held = self._unframed(self._held).removesuffix(self._frame.tail), ""
+        return Parts(text=self._say(shown))
+
+    def _unframed(self, text: str) -> str:
+        """Text without the mark that stands behind what is said."""
+        said = text.rstrip()
+        return (
+            said.removesuffix(self._frame.mark).rstrip()
+            if self._frame.mark and said.endswith(self._frame.mark)
+            else text
+        )
+
+    def _certain(self, marks: Sequence[str], final: bool) -> str:
+        """Take what cannot be the beginning of a mark, nor white space before one."""
         kept = 0
-        if not final and marks:
+        if not final:
             beginnings = (mark[:length] for mark in marks for length in range(1, len(mark)))
             kept = max((len(part) for part in beginnings if self._held.endswith(part)), default=0)
-            shown = self._held[: len(self._held) - kept]
-            kept += len(shown) - len(shown.rstrip())
+            shown = self._unframed(self._held[: len(self._held) - kept])
+            kept = len(self._held) - len(shown.rstrip() if marks else shown)
         shown, self._held = self._held[: len(self._held) - kept], self._held[len(self._held) - kept :]
-        self._said = self._said or bool(shown)
-        return Parts(text=shown)
-
-
-def declared(tools: Sequence[Mapping[str, Any]] | None) -> Types:
-    """The types that tools declare for their parameters."""
-    found = {}
-    for tool in tools or ():
-        function = tool.get("function") or tool
-        properties = (function.get("parameters") or {}).get("properties") or {}
-        types = {key: value.get("type") for key, value in properties.items() if isinstance(value, Mapping)}
-        found[str(function.get("name"))] = {key: kind for key, kind in types.items() if isinstance(kind, str)}
-    return found
+        return shown
 
 
 def message_of(parts: Parts) -> Message:

@@ -25,7 +25,6 @@ class CallFormat:
     closes: bool = False  # only the mark that ends a block tells a whole call from one that was cut off
     keeps: bool = False  # the opening mark is part of what is read
     skips: tuple[str, ...] = ()  # marks between the parts of an answer, which are no text
-    starts: tuple[str, ...] = ()  # what an answer may begin with, which is no text: a mark that the prompt began
     inner: tuple[str, ...] = ()  # marks that the reader looks for within a block
 
     @property

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import ast
 import json
+import keyword
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from tunesmith_library_chat.declarations import NOTHING_DECLARED, Declared, Types
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,8 @@ class Call:
         return json.dumps(self.arguments, ensure_ascii=False)
 
 
-Types = Mapping[str, Mapping[str, str]]
-"""By tool and parameter the JSON type that the tool declares: what formats that write values bare cannot tell."""
-
 Reader = Callable[[str, Types], tuple[list[Call], int]]
-"""(what stands in a block, declared types) -> the whole and right calls at its beginning, and where they end."""
+"""(what stands in a block, what tools declare) -> the whole and right calls at its beginning, and where they end."""
 
 _DECODER = json.JSONDecoder()
 _BETWEEN = re.compile(r"[\s,;]*")
@@ -80,6 +80,8 @@ def objects(*, name: str = "name", arguments: str = "arguments", id: str = "id")
 def headed(head: str, tail: str = "") -> Reader:
     """Calls of which each is a head, a JSON object with the arguments, and a tail.
 
+    One whose object is whole is whole, also where an answer ends within its tail.
+
     Args:
         head: a pattern with the group `name`, and perhaps `id`.
         tail: a pattern.
@@ -94,10 +96,10 @@ def headed(head: str, tail: str = "") -> Reader:
             except (ValueError, RecursionError):
                 break
             closed = end.match(body, behind)
-            if not isinstance(given, Mapping) or (closed is None and body[behind:].strip()):
+            if not isinstance(given, Mapping):
                 break
             calls.append(Call(found["name"].strip(), given, found.groupdict().get("id") or ""))
-            at = closed.end() if closed else len(body)
+            at = closed.end() if closed else behind
         return calls, at
 
     return read
@@ -111,14 +113,16 @@ def elements(call: str, parameter: str, *, strip: str = "\n") -> Reader:
         parameter: a pattern with the groups `key` and `value`, and perhaps `string`: whether the value is one.
         strip: what one of is taken off the start and the end of a value.
     """
-    calls, parameters = re.compile(rf"\s*(?:{call})", re.DOTALL), re.compile(parameter, re.DOTALL)
+    # A closing mark within a value is none: behind one stands the next parameter, or nothing.
+    opened = re.sub(r"\(\?P<\w+>", "(?:", parameter.partition("(?P<value>")[0])
+    parameters = re.compile(rf"{parameter}(?=\s*(?:{opened}|\Z))", re.DOTALL)
+    calls = re.compile(rf"\s*(?:{call})", re.DOTALL)
 
-    def value(found: re.Match[str], declared: str | None) -> Any:
+    def value(found: re.Match[str], declared: Declared) -> Any:
         text = found["value"]
         for character in strip:
             text = text.removeprefix(character).removesuffix(character)
-        said = found.groupdict().get("string")
-        return text if said == "true" or declared == "string" else _plain(text)
+        return text if found.groupdict().get("string") == "true" else declared.value(text)
 
     def read(body: str, types: Types) -> tuple[list[Call], int]:
         made: list[Call] = []
@@ -127,7 +131,7 @@ def elements(call: str, parameter: str, *, strip: str = "\n") -> Reader:
             name, given = match["name"].strip(), {}
             for item in parameters.finditer(match["body"]):
                 key = item["key"].strip()
-                given[key] = value(item, types.get(name, {}).get(key))
+                given[key] = value(item, types.get(name, NOTHING_DECLARED).inside(key))
             made.append(Call(name, given))
             at = match.end()
         return made, at
@@ -157,7 +161,7 @@ def _first_python_call(body: str, at: int, start: int) -> tuple[Call | None, int
     """The call that starts at a place, and where it ends: behind the first bracket that makes it whole."""
     while (at := body.find(")", at) + 1) > 0:
         try:
-            return _python_call(ast.parse(body[start:at], mode="eval").body), at
+            return _python_call(body[start:at]), at
         except SyntaxError:
             continue
         except (ValueError, TypeError, RecursionError, MemoryError):
@@ -165,10 +169,26 @@ def _first_python_call(body: str, at: int, start: int) -> tuple[Call | None, int
     return None, start
 
 
-def _python_call(node: Any) -> Call | None:
+_PYTHON_KEYWORD = re.compile(
+    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?<=[(,])(?P<space>\s*)(?P<name>[^\s'"(),=]+)(?=\s*=[^=])""", re.DOTALL
+)
+
+
+def _python_call(text: str) -> Call | None:
+    """One call with keywords, which may be words of Python's own, such as `from`, or no names of Python's at all."""
+    names: dict[str, str] = {}
+
+    def renamed(found: re.Match[str]) -> str:
+        if not found["name"] or (found["name"].isidentifier() and not keyword.iskeyword(found["name"])):
+            return found[0]
+        names[name := f"_keyword_{len(names)}"] = found["name"]
+        return found["space"] + name
+
+    node: Any = ast.parse(_PYTHON_KEYWORD.sub(renamed, text), mode="eval").body
     if not isinstance(node, ast.Call) or node.args or any(item.arg is None for item in node.keywords):
         return None
-    return Call(ast.unparse(node.func), {str(item.arg): _python_value(item.value) for item in node.keywords})
+    given = {str(item.arg): _python_value(item.value) for item in node.keywords}
+    return Call(ast.unparse(node.func), {names.get(key, key): value for key, value in given.items()})
 
 
 def _python_value(node: ast.expr) -> Any:
@@ -197,7 +217,7 @@ def braced(quote: str) -> Reader:
         found = re.compile(r"[^,\]}]+").match(text, at)
         if found is None:
             raise ValueError("no value")
-        return _plain(found[0].strip()), found.end()
+        return NOTHING_DECLARED.value(found[0].strip()), found.end()
 
     def items(text: str, at: int, opened: str) -> tuple[Any, int]:
         mapping: dict[str, Any] = {}
@@ -242,16 +262,6 @@ def either(*readers: Reader) -> Reader:
     return read
 
 
-def whole(read: Callable[[str, Types], list[Call] | None]) -> Reader:
-    """A shape whose blocks are read whole or not at all."""
-
-    def reader(body: str, types: Types) -> tuple[list[Call], int]:
-        calls = read(body, types)
-        return (calls, len(body)) if calls else ([], 0)
-
-    return reader
-
-
 def _mapping(value: Any) -> Mapping[str, Any] | None:
     """Arguments, which some models write as a text of JSON."""
     if isinstance(value, str):
@@ -260,24 +270,6 @@ def _mapping(value: Any) -> Mapping[str, Any] | None:
         except ValueError:
             return None
     return value if isinstance(value, Mapping) else None
-
-
-def _plain(text: str) -> Any:
-    """A bare value: JSON, or what Python writes for the same, where it is that; else text."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return _literal(text.strip(), text)
-
-
-def _literal(text: str, otherwise: str) -> Any:
-    """What Python's notation of a value of JSON stands for, such as `{'a': None}`."""
-    if not text.startswith(("{", "[", "None", "True", "False")):
-        return otherwise
-    try:
-        return json.loads(json.dumps(ast.literal_eval(text)))
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        return otherwise
 
 
 def _behind(pattern: re.Pattern[str], text: str, at: int) -> int:

@@ -17,17 +17,19 @@ from typing import Any, Literal
 from tunesmith.errors import DataError
 from tunesmith.types import Answer, Conversation, Message, Piece, Request, Sampling
 
-from tunesmith_library_chat.answers import AnswerReader, declared, message_of
+from tunesmith_library_chat.answers import AnswerReader, message_of
 from tunesmith_library_chat.calls import CallFormat
+from tunesmith_library_chat.declarations import declared
+from tunesmith_library_chat.framing import frame_of
 from tunesmith_library_chat.messages import canonical, content_form, content_in
 from tunesmith_library_chat.reading import read, reading_of
 from tunesmith_library_chat.rendering import Rendered
 from tunesmith_library_chat.requests import request_of
+from tunesmith_library_chat.samples import RENDERING_FAULTS
 from tunesmith_library_chat.sources import GENERATION_TAG, exported_source
 from tunesmith_library_chat.spans import Search, assign, clip, cut_after
 from tunesmith_library_chat.spelling import NOTHING, Control, Unmarked, free_mark, marked, spells
 from tunesmith_library_chat.thoughts import (
-    RENDERING_FAULTS,
     Thinking,
     as_asked,
     as_learnt,
@@ -215,7 +217,9 @@ class ChatTemplate:
         """What takes the text of an answer to a conversation apart, while it arrives: thoughts, text, calls."""
         prompt = self.render(conversation.messages, add_generation_prompt=True, **conversation.variables).text
         begun = bool(self.thinking and self.thinking.begun(prompt))
-        return AnswerReader(self.calls, self.thinking, declared(conversation.tools), thought=begun)
+        variables = {**self.variables, **self.switched(conversation.variables)}
+        frame = frame_of(self.jinja, variables, self.thinking, self.stop)
+        return AnswerReader(self.calls, self.thinking, declared(conversation.tools), thought=begun, frame=frame)
 
     def parse(self, text: str, conversation: Conversation) -> Message:
         """A whole answer to a conversation as a message: `content`, `reasoning`, `tool_calls`."""
@@ -270,18 +274,6 @@ class ChatTemplate:
             return render(self.jinja, turns, values, marks=marks)
         except (TemplateError, *RENDERING_FAULTS) as error:
             raise DataError(f"template {self.name} cannot render this conversation: {error}") from error
-
-
-def find_stop(template: ChatTemplate) -> str | None:
-    """The string with which a template ends the assistant's turn, such as `<|im_end|>`; None when it writes none."""
-    answer = "answer\ufddf"
-    try:
-        talk = [{"role": "user", "content": "question"}, {"role": "assistant", "content": answer}]
-        text = template.render(talk, training=True).text
-    except DataError:
-        return None
-    behind = text.rpartition(answer)[2].strip()
-    return behind.splitlines()[0].rstrip() if behind else None
 
 
 def _turn_marks(template: ChatTemplate, tokenizer: Any) -> list[str]:

@@ -13,7 +13,7 @@ from tunesmith.messages import announce
 from tunesmith.types import Message
 
 from tunesmith_library_chat.messages import canonical, content_form
-from tunesmith_library_chat.sources import fill_in
+from tunesmith_library_chat.samples import as_key, filled, sample
 from tunesmith_library_chat.spans import Span
 
 _WRITTEN_THOUGHTS = """\
@@ -35,8 +35,6 @@ WRITTEN_THOUGHTS = _WRITTEN_THOUGHTS % ""
 """Jinja before that of a template which has no form for thoughts: each is written at the beginning of its content."""
 LEARNT_THOUGHTS = _WRITTEN_THOUGHTS % " and training and loop.last"
 """The same before that of a template which leaves them out: only the one that is trained is written."""
-RENDERING_FAULTS = (TypeError, ValueError, AttributeError, LookupError, RecursionError, ArithmeticError)
-"""What templates raise over a conversation that they cannot write, beside Jinja's own errors."""
 
 
 _READS_THOUGHTS = re.compile(r"reasoning|\.thinking\b|\[['\"]thinking['\"]\]")
@@ -93,7 +91,7 @@ def as_asked(
     closes = (thinking.close.strip(), Thinking.close)
     if not any(_holds(message, closes) for message in messages):
         return messages
-    given = json.dumps({**variables, "tools": None}, sort_keys=True, default=str)
+    given = as_key({**variables, "tools": None})
     forms = tuple(form for form in (thinking, Thinking()) if _keeps(jinja, form.open, form.close, given))
     return [_in_its_place(message, forms, thinking, jinja) for message in messages]
 
@@ -119,7 +117,7 @@ def _keeps(jinja: str, opened: str, closed: str, variables: str) -> bool:
     form = content_form(jinja)
     talk = [canonical({"role": role, "content": content}, form) for role, content in turns]
     values = {**json.loads(variables), "messages": talk, "add_generation_prompt": False}
-    return said in (_filled(jinja, values) or "")
+    return said in (filled(jinja, values) or "")
 
 
 def with_written_thoughts(jinja: str, variables: Mapping[str, Any]) -> str:
@@ -131,7 +129,7 @@ def with_written_thoughts(jinja: str, variables: Mapping[str, Any]) -> str:
         return WRITTEN_THOUGHTS + jinja
     thought = "why\ufdde"
     answer = {"role": "assistant", "content": "this", "reasoning": thought}
-    text = _sample(jinja, json.dumps({**variables, "training": True}, sort_keys=True, default=str), json.dumps(answer))
+    text = sample(jinja, as_key({**variables, "training": True}), json.dumps(answer))
     return jinja if text is None or thought in text else LEARNT_THOUGHTS + jinja
 
 
@@ -142,34 +140,10 @@ def heeds_switch(jinja: str, variables: Mapping[str, Any]) -> bool:
     answer = {"role": "assistant", "content": "this"}
     for last in (None, answer, {**answer, "reasoning": "why"}):
         switched = ({**variables, "training": True, "enable_thinking": value} for value in (True, False))
-        texts = {_sample(jinja, json.dumps(given, sort_keys=True, default=str), json.dumps(last)) for given in switched}
+        texts = {sample(jinja, as_key(given), json.dumps(last)) for given in switched}
         if len(texts) > 1 or texts == {None}:
             return True
     return False
-
-
-@functools.lru_cache(maxsize=256)
-def _sample(jinja: str, variables: str, answer: str) -> str | None:
-    """What Jinja makes of a question and an answer to it; None where it refuses them.
-
-    Args:
-        variables: of the Jinja, as JSON.
-        answer: a message, as JSON; null asks for one.
-    """
-    said = json.loads(answer)
-    talk = [canonical(message, content_form(jinja)) for message in ({"role": "user", "content": "1"}, said) if message]
-    tokens = {"bos_token": "", "eos_token": "", "tools": None}
-    values = {**tokens, **json.loads(variables), "messages": talk, "add_generation_prompt": said is None}
-    return _filled(jinja, values)
-
-
-def _filled(jinja: str, values: Mapping[str, Any]) -> str | None:
-    from jinja2 import TemplateError
-
-    try:
-        return fill_in(jinja, {"documents": None, **values})
-    except (TemplateError, *RENDERING_FAULTS):
-        return None
 
 
 def _without_thought(message: Message, thinking: Thinking) -> Message:

@@ -131,7 +131,8 @@ def _answering_in_thought(template: ChatTemplate, processor: Any) -> ChatTemplat
 def _ending(template: ChatTemplate, processor: Any) -> ChatTemplate:
     """The template with the string that ends its turns; a tokenizer's end-of-sequence token where it writes none."""
     tokenizer = tokenizer_of(processor)
-    stop = find_stop(template.bind(processor))
+    bound = template.bind(processor)
+    stop = find_stop(bound.jinja, bound.variables)
     if stop is None:
         stop = getattr(tokenizer, "eos_token", None)
         logger.warning(

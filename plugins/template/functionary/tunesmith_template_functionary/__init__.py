@@ -14,7 +14,6 @@ _RECIPIENTS = CallFormat(
     (">>>",),
     begins=naming,
     skips=(">>>all\n",),
-    starts=("all\n",),
 )
 
 

@@ -41,8 +41,10 @@ def test_calls_between_tags_are_read() -> None:
     body = f'<|open|>call tool="f" index="1"<|sep|>{values}<|close|>call<|sep|>'
     given = '<|open|>json type="object"<|sep|>{"x": 2}<|close|>json<|sep|>'
     whole = f'<|open|>call tool="g" index="2"<|sep|>{given}<|close|>call<|sep|>'
-    first, second = read_tagged(body + whole, {}) or []
+    (first, second), end = read_tagged(body + whole, {})
     assert (first.name, first.arguments) == ("f", {'a"b': "1", "n": [1, None]})
     assert (second.name, second.arguments) == ("g", {"x": 2})
-    assert read_tagged(body + "and more", {}) is None
-    assert read_tagged(body.replace("[1, null]", "[1"), {}) is None
+    assert end == len(body + whole)
+    assert read_tagged(body + "and more", {}) == ([first], len(body))
+    assert read_tagged(body + whole[:-1], {}) == ([first], len(body))
+    assert read_tagged(body.replace("[1, null]", "[1"), {}) == ([], 0)

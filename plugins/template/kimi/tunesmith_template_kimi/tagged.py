@@ -8,10 +8,11 @@ import re
 from typing import Any
 
 from tunesmith_library_chat.calls import CallFormat
-from tunesmith_library_chat.shapes import Call, Types, whole
+from tunesmith_library_chat.declarations import Types
+from tunesmith_library_chat.shapes import Call
 
 _CALL = re.compile(
-    r'<\|open\|>call tool="(?P<name>[^"]*)"[^<]*<\|sep\|>(?P<body>.*?)<\|close\|>call<\|sep\|>', re.DOTALL
+    r'\s*<\|open\|>call tool="(?P<name>[^"]*)"[^<]*<\|sep\|>(?P<body>.*?)<\|close\|>call<\|sep\|>', re.DOTALL
 )
 _ARGUMENT = re.compile(
     r'<\|open\|>argument key="(?P<key>[^"]*)" type="(?P<type>\w+)"<\|sep\|>(?P<value>.*?)<\|close\|>argument<\|sep\|>',
@@ -20,14 +21,13 @@ _ARGUMENT = re.compile(
 _OBJECT = re.compile(r"\s*<\|open\|>json[^<]*<\|sep\|>(?P<value>.*?)<\|close\|>json<\|sep\|>\s*", re.DOTALL)
 
 
-def read_tagged(body: str, types: Types) -> list[Call] | None:
-    """The calls in a block; None where it is no whole and right block."""
-    found = list(_CALL.finditer(body))
-    if not found or _CALL.sub("", body).strip():
-        return None
-    calls = [_call(html.unescape(match["name"]), match["body"]) for match in found]
-    right = [call for call in calls if call is not None]
-    return right if len(right) == len(calls) else None
+def read_tagged(body: str, types: Types) -> tuple[list[Call], int]:
+    """The whole and right calls that a block begins with, and where they end."""
+    calls, at = [], 0
+    while (found := _CALL.match(body, at)) and (call := _call(html.unescape(found["name"]), found["body"])):
+        calls.append(call)
+        at = found.end()
+    return calls, at
 
 
 def _call(name: str, body: str) -> Call | None:
@@ -50,7 +50,7 @@ def _value(argument: re.Match[str]) -> Any:
 
 KIMI_3 = CallFormat(
     "kimi_3",
-    whole(read_tagged),
+    read_tagged,
     ("<|open|>tools<|sep|>",),
     ("<|close|>tools<|sep|>",),
     skips=("<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|close|>message<|sep|>"),

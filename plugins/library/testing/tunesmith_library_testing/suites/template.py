@@ -149,9 +149,9 @@ class TemplateSuite(PluginSuite):
         """Tools, a call and its result are rendered, or refused with a reason; they are never dropped."""
         self.holds(conformance.tools_are_written)
 
-    def test_calls_are_read_back(self) -> None:
-        """What a model was trained to call with is read as the same calls: one, several, beside text or thoughts."""
-        self.holds(conformance.calls_are_read_back)
+    def test_answers_are_read_back(self) -> None:
+        """What a model was trained to say is read as that: text, thoughts, calls; written again, it is the same text."""
+        self.holds(conformance.answers_are_read_back)
 
     def test_users_cannot_forge_turns(self) -> None:
         """What a user writes is text, also where it spells a special token."""
