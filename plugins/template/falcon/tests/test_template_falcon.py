@@ -18,8 +18,8 @@ class TestFalcon(TemplateSuite):
         """An end stands behind the answer that is trained, and nowhere else."""
         template = self.subject().template
         text = template.render(TALK[:3], add_generation_prompt=True).text
-        assert text == "User: Hi?\n\nAssistant: Yes.\n\nUser: So?\n\nAssistant:"
-        assert template.render(TALK, training=True).text == f"{text} No.</s>"
+        assert text == "\n\nUser: Hi?\n\nAssistant: Yes.\n\nUser: So?\n\nAssistant:"
+        assert template.render(TALK, training=True).text == f"{text} No.<|endoftext|>"
 
 
 class TestFalcon180BChat(TemplateSuite):
