@@ -26,7 +26,8 @@ class Merged:
     # numbers of the weights; auto is the base's, tensor by tensor
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_shard_size: Annotated[str, filled] = "5GB"  # a weights file holds at most this much: KB, MB, GB
-    # compare logits before and after merging and of what was written, and tensors, class and files with the base's
+    # compare what was written, as transformers loads it, with what was trained, and with the base: logits on the run's
+    # conversations, every tensor, class, configuration, files, text and tokens
     verify: bool = True
     # largest difference of a logit that merging, or writing, may make
     tolerance: Annotated[float, between(0, 1_000_000)] = 1e-3
@@ -43,11 +44,12 @@ class Merged:
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:
         """Raises: TunesmithError when the base is quantised, or when merging or writing changes the model."""
+        from tunesmith_library_proving.gate import skipped
         from tunesmith_library_publishing.inventory import read_json
         from tunesmith_library_publishing.whole import save_whole
 
-        from .verify import Probe, load_again, refuse_non_finite
-        from .writing import chosen_numbers, compare_inventory, round_weights
+        from .proof import Proof
+        from .writing import chosen_numbers, refuse_non_finite, round_weights
 
         base = handle.source.path
         if "quantization_config" in read_json(base / "config.json"):
@@ -58,24 +60,24 @@ class Merged:
         numbers = chosen_numbers(base, self.dtype)
         weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
         warn_of_little(output_dir, weights, "an export of this model takes")
+        if not self.verify:
+            skipped("merged")
         model = handle.load().float()
-        probe = Probe(model, handle) if self.verify else None
+        proof = Proof(model, handle, numbers, self.tolerance) if self.verify else None
         if handle.adapter:
             model = handle.merge(model)
-            if probe:
-                probe.compare("merging", model, self.tolerance)
+            if proof:
+                proof.merged(model)
         round_weights(model, base, numbers)
         refuse_non_finite(model)
-        if probe:
-            probe.compare(f"rounding to {numbers.common}", model)
+        if proof:
+            proof.rounded(model)
         with replacing(output_dir) as draft:
             draft.mkdir()
             options: dict[str, Any] = {"numbers": numbers, "max_shard_size": self.max_shard_size}
             result = save_whole(model, handle.processor, handle.template, base, draft, **options)
-            model_class, device = type(model), model.device
-            del model  # its memory is for the written one
-            if probe:
-                compare_inventory(base, draft, result)
-                probe.compare("writing", load_again(model_class, draft).to(device), self.tolerance)
-                probe.compare_template(type(handle.processor).from_pretrained(draft))
+            if proof:
+                proof.tensors(draft, model, result)
+                del model  # its memory is for the written one
+                proof.written(draft)
         return output_dir

@@ -1,4 +1,4 @@
-"""The numbers of an exported model, and whether what was written holds everything that the base holds."""
+"""The numbers of an exported model: what its tensors are rounded to, and whether they can be."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import TunesmithError, announce
-from tunesmith_library_publishing.inventory import Numbers, numbers_of, read_json, tensors_of
+from tunesmith_library_publishing.inventory import Numbers, numbers_of
 from tunesmith_library_publishing.weights import round_like
-from tunesmith_library_publishing.whole import Result
+from tunesmith_library_weights.finite import non_finite
+
+_HEADER_NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
 def chosen_numbers(folder: Path, dtype: str) -> Numbers:
@@ -28,9 +30,6 @@ def chosen_numbers(folder: Path, dtype: str) -> Numbers:
     return numbers
 
 
-_HEADER_NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
-
-
 def round_weights(model: Any, base: Path, numbers: Numbers) -> None:
     """Round the weights as they will be written, in place; their dtype and the buffers stay.
 
@@ -41,25 +40,12 @@ def round_weights(model: Any, base: Path, numbers: Numbers) -> None:
         raise TunesmithError(f"{overflown[0]} holds values beyond float16's 65504.\n  exporter.dtype=bfloat16")
 
 
-def compare_inventory(base: Path, written: Path, result: Result) -> None:
-    """Compare what was written with the base by its files: every tensor, with its shape, the class, further files.
-
-    Raises: TunesmithError when something of the base is missing.
-    """
-    before, after = tensors_of(base), tensors_of(written)
-    missing = [name for name in before if name not in after and name not in result.tensors.replaced]
-    if missing:
+def refuse_non_finite(model: Any) -> None:
+    """Raises: TunesmithError when a weight holds NaN or infinity, also where no conversation would meet it."""
+    names = non_finite(model.named_parameters())
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise TunesmithError(
-            f"{len(missing)} of the base's {len(before)} tensors are missing in what was written, such as "
-            f"{missing[0]}.\n  nothing was written; exporter.verify=false writes it all the same"
+            f"{len(names)} tensors of the model hold NaN or infinity: {', '.join(names[:3])}{more}.\n"
+            "  nothing was written; train again from a checkpoint before, or look at the base"
         )
-    found = read_json(written / "config.json").get("architectures")
-    if found != [result.class_name]:
-        raise TunesmithError(f"the written config.json names the class {found}, and the model is a {result.class_name}")
-    lost = [name for name in result.files.kept if not (written / name).is_file()]
-    if lost:
-        raise TunesmithError(f"{lost[0]} of the base is missing in what was written")
-    resized = [name for name in result.tensors.changed if name in before and before[name].shape != after[name].shape]
-    announce("tensors", result.tensors.described(), f"{len(resized)} of another size" if resized else "all there")
-    announce("class", result.class_name, f"the base's is {read_json(base / 'config.json').get('architectures')}")
-    announce("files", result.files.described(), "beside the weights")

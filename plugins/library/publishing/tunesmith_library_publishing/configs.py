@@ -70,6 +70,17 @@ def write_generation_config(model: Any, base: Path, folder: Path) -> None:
     _write(folder / "generation_config.json", kept | {key: changed[key] for key in changed.keys() - _IGNORED})
 
 
+def config_differences(model: Any, folder: Path) -> list[str]:
+    """How the configuration that a folder gives a model differs from the one that it has, by key; [] where nothing
+    does, and where the folder's is in words of its own that transformers does not read."""
+    try:
+        said, now = _described(_read(model, folder)), _described(model.config)
+    except (OSError, ValueError) as error:
+        return [f"config.json cannot be read: {error}"]
+    names = sorted(name for name in said.keys() | now.keys() if said.get(name) != now.get(name))
+    return [f"config.json says {name}={said.get(name)!r}, and the model has {now.get(name)!r}" for name in names]
+
+
 def _read(model: Any, folder: Path) -> Any:
     return type(model.config).from_pretrained(folder)
 

@@ -1,0 +1,115 @@
+"""The numbers of the gate by closed forms, float32 a layer at a time, tensors bit for bit, and the run's own rows."""
+
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tunesmith import TunesmithError
+from tunesmith_library_proving.computing import in_float32
+from tunesmith_library_proving.figures import Figures, Limits, compare
+from tunesmith_library_proving.gate import Gate
+from tunesmith_library_proving.inventory import take
+from tunesmith_library_proving.readers import ModelReader, load_folder
+from tunesmith_library_proving.texts import texts_of
+from tunesmith_library_testing.parts import CHATML, handle_of, load_plain, logits_of
+
+
+def test_figures_by_closed_forms() -> None:
+    """Two distributions over two tokens: (3/4, 1/4) and (1/4, 3/4)."""
+    sure = torch.tensor([[math.log(3.0), 0.0]])
+    figures = compare([torch.cat([sure, sure])], [torch.cat([sure, -sure])], [[1, 0]])
+    assert figures.largest == pytest.approx(2 * math.log(3))
+    assert figures.same_choice == 0.5
+    assert figures.divergence == pytest.approx((0.75 * math.log(3) - 0.25 * math.log(3)) / 2)
+    assert figures.perplexity_before == pytest.approx(4 / 3) and figures.perplexity_after == pytest.approx(4 / 3)
+    scores = compare([torch.tensor([1.0, 2.0])], [torch.tensor([1.5, 2.0])])
+    assert (scores.largest, scores.same_choice, scores.perplexity_before) == (0.5, 1.0, None)
+    forbidden = torch.tensor([[0.0, -math.inf]])
+    assert compare([forbidden], [forbidden], [[0]]).largest == 0
+    assert Limits().passed(compare([forbidden], [forbidden * math.nan], [[0]])) != []
+    with pytest.raises(ValueError, match="shapes"):
+        compare([sure], [torch.zeros(1, 3)], [[0]])
+
+
+def drifted(divergence: float) -> Figures:
+    return Figures(1.0, 0.9, divergence, 2.0, 2.1, 10)
+
+
+@pytest.mark.parametrize(
+    ("found", "base", "passes"),
+    [
+        (0.30, 0.25, True),  # four bits, of which the base suffers as much
+        (0.30, 0.001, False),  # eight bits, which the base does not feel
+        (0.01, None, True),
+        (0.30, None, False),
+    ],
+)
+def test_a_format_is_judged_beside_what_it_does_to_the_base(found: float, base: float | None, passes: bool) -> None:
+    limits = Limits(divergence=0.02, beside_base=3.0)
+    beside = None if base is None else drifted(base)
+    assert (limits.passed(drifted(found), beside) == []) is passes
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_float32_a_layer_at_a_time_is_float32(tiny_llama: Path, tiny_bpe, tied: bool) -> None:
+    narrow = load_plain(tiny_llama, "bfloat16")
+    if tied:
+        narrow.lm_head.weight = narrow.model.embed_tokens.weight
+    before = {name: weight.clone() for name, weight in narrow.state_dict().items()}
+    with in_float32(narrow):
+        found = logits_of(narrow, tiny_bpe)
+    assert all(torch.equal(weight, before[name]) for name, weight in narrow.state_dict().items())
+    assert narrow.dtype == torch.bfloat16 and not torch.equal(found, logits_of(narrow, tiny_bpe))
+    assert torch.equal(found, logits_of(narrow.float(), tiny_bpe))
+
+
+def test_the_inventory(tiny_llama: Path, tmp_path: Path) -> None:
+    model = load_plain(tiny_llama)
+    model.model.norm.weight.data += 1
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "out"))
+    weights = load_file(folder / "model.safetensors")
+    total = len(weights)
+    weights["model.norm.weight"] = weights["model.norm.weight"] + 1
+    weights["head.weight"] = weights.pop("lm_head.weight")
+    weights["model.embed_tokens.weight"][0, 0] += 1
+    weights["more"] = torch.zeros(3)
+    first = "model.layers.0.self_attn.q_proj.weight"
+    del weights[first]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    found = take(folder, tiny_llama, model)
+    assert (found.held, found.changed, found.copied) == (total, 1, total - 4)
+    assert (found.lost, found.renamed) == ((first,), (("lm_head.weight", "head.weight"),))
+    assert (found.new, found.wrong) == (("more",), ("model.embed_tokens.weight",))
+    assert len(found.problems()) == 4
+
+
+def test_conversations_without_a_run_are_our_own(tiny_llama: Path, tiny_bpe) -> None:
+    texts = texts_of(handle_of(tiny_llama, tiny_bpe, template=CHATML.bind(tiny_bpe)))
+    assert texts.origin == "our own; no run" and len(texts.texts) == 2
+    text = texts.texts[1]
+    assert text.prompt.startswith("<|im_start|>system\nAnswer in one line.")
+    assert tiny_bpe.decode(text.ids) == text.text and text.text.startswith(text.prompt)
+
+
+def test_another_answer_is_told(tiny_llama: Path, tiny_bpe) -> None:
+    """Here the head's rows are turned, so that every likeliest token is another."""
+    handle = handle_of(tiny_llama, tiny_bpe, template=CHATML.bind(tiny_bpe))
+    gate, model = Gate("merged", handle), load_plain(tiny_llama)
+    trained = gate.look(ModelReader(model))
+    model.lm_head.weight.data = model.lm_head.weight.data.roll(1, 0)
+    reader = ModelReader(model)
+    gate.expect(trained, gate.look(reader), Limits(largest=0.001), reader)
+    with pytest.raises(TunesmithError, match=r"(?s)logits differ by .*it answers '.*' where the trained model answers"):
+        gate.finish(None)
+
+
+def test_a_folder_that_lacks_a_weight_is_not_loaded(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "out"))
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(TunesmithError, match=r"lacks 1 weights of LlamaForCausalLM, such as model\.norm\.weight"):
+        load_folder(folder)

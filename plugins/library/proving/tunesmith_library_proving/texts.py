@@ -1,0 +1,153 @@
+"""What models are compared on: the conversations that a run was trained on, or our own where there are none."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith import TunesmithError
+from tunesmith.types import ModelHandle
+from tunesmith_library_chat import tokenizer_of
+
+COUNT = 8
+"""So many conversations of the run."""
+
+_LENGTH = 128  # tokens of each that are compared
+_PARTS = ("chosen", "completion")
+_OWN: tuple[list[dict[str, Any]], ...] = (
+    [
+        {
+            "role": "user",
+            "content": "The tide table for Tuesday says 3:07, 9:41 and 15:26. Which is high water? 哪一次是高潮？",
+        },
+        {"role": "assistant", "content": "9:41 is high water; 3:07 and 15:26 are low. 高潮是 9:41。"},
+    ],
+    [
+        {"role": "system", "content": "Answer in one line."},
+        {"role": "user", "content": "def area(r):\n    return 3.14159 * r ** 2  # what is missing?"},
+        {"role": "assistant", "content": "Nothing: `area(2)` is 12.57. \N{SLIGHTLY SMILING FACE}"},
+    ],
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """One conversation, as the trained template and tokenizer have it."""
+
+    text: str
+    ids: tuple[int, ...]  # of the whole text
+    messages: tuple[Mapping[str, Any], ...] = ()  # empty for a text that no template wrote
+    tools: tuple[Mapping[str, Any], ...] = ()
+    prompt: str = ""  # of the first question, up to where an answer begins
+
+    def compared(self, budget: int) -> tuple[int, ...]:
+        """The tokens that models are compared on."""
+        return self.ids[: min(_LENGTH, budget)]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The conversations, and whose they are."""
+
+    texts: tuple[Text, ...]
+    origin: str  # `the run's data`, or why it is not those
+
+
+def texts_of(handle: ModelHandle, count: int = COUNT) -> Texts:
+    """The first conversations of the run that a model is of; our own where it has none that can be read."""
+    folder = _run_folder(handle)
+    try:
+        rows = [] if folder is None else _rows(folder, handle, count)
+        why = "no run" if folder is None else "the run's data has no conversation of text"
+    except (TunesmithError, OSError, ValueError, ImportError) as error:
+        rows, why = [], f"the run's data is not at hand: {str(error).splitlines()[0]}"
+    found = tuple(_written(rows, handle))[:count]
+    if found:
+        return Texts(found, "the run's data")
+    return Texts(tuple(_written(({"messages": talk} for talk in _OWN), handle)), f"our own; {why}")
+
+
+def _run_folder(handle: ModelHandle) -> Path | None:
+    """The run that trained a model."""
+    folder = handle.adapter or handle.source.path
+    return folder if (folder / "run.yaml").is_file() else None
+
+
+def _rows(folder: Path, handle: ModelHandle, count: int) -> list[dict[str, Any]]:
+    """The first canonical rows of a run's training data, read as the run read them, before its stage encodes them."""
+    from tunesmith.assemble import assemble
+    from tunesmith.compose import compose
+    from tunesmith.types import DatasetSplits, Encoder
+
+    few = {
+        "data.max_samples": count,
+        "data.cache": False,
+        "data.streaming": False,
+        "data.val_size": 0,
+        "data.num_proc": 1,
+    }
+    with _quiet():
+        run = assemble(compose(folder, few), "rows")
+        encoder = Encoder(_as_json, handle.processor, handle.template, "rows")
+        splits: DatasetSplits = run.hook.build_dataset(fetch=run.fetch, to_rows=run.to_rows, encode=encoder)
+        return [json.loads(str(splits.train[at]["row"])) for at in range(min(count, len(splits.train)))]
+
+
+def _as_json(rows: Sequence[Mapping[str, Any]], processor: Any, template: Any) -> dict[str, list[str]]:
+    return {"row": [json.dumps(row, ensure_ascii=False) for row in rows]}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What is said of reading data was said when the run was trained."""
+    log = logging.getLogger("tunesmith")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _written(rows: Iterable[Mapping[str, Any]], handle: ModelHandle) -> Iterator[Text]:
+    """Rows as text and tokens; those that a template refuses, and those with pictures or sound, are passed over."""
+    tokenizer = tokenizer_of(handle.processor)
+    for row in rows:
+        if any(row.get(name) for name in ("images", "videos", "audios")):
+            continue
+        messages, tools = _messages(row), tuple(_listed(row.get("tools")))
+        try:
+            if messages:
+                text = handle.template.render(messages, tools or None).text
+                asked = next(at for at, message in enumerate(messages) if message["role"] == "user")
+                prompt = handle.template.render(messages[: asked + 1], tools or None, add_generation_prompt=True).text
+            else:
+                text, prompt = str(row.get("text") or ""), ""
+        except (TunesmithError, StopIteration):
+            continue
+        if text:
+            ids = tuple(tokenizer.encode(text, add_special_tokens=False))
+            yield Text(text, ids, tuple(messages), tools, prompt)
+
+
+def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The turns of a row of any stage."""
+    if row.get("messages"):
+        return list(row["messages"])
+    turns = list(row.get("prompt") or ())
+    for name in _PARTS:
+        said = row.get(name)
+        if said:
+            return [*turns, *(said if isinstance(said, list) else [said])]
+    return turns
+
+
+def _listed(tools: Any) -> list[Any]:
+    if isinstance(tools, str):
+        tools = json.loads(tools or "[]")
+    return list(tools or ())
