@@ -1,0 +1,71 @@
+"""Runs that go on in the middle of their data: fresh samples and streams, from files to weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tunesmith
+from tunesmith_library_testing.parts import records
+
+STREAM = {"data.streaming": True, "data.shuffle_buffer": 7, "data.batch_size": 3}
+KINDS = {
+    "fresh samples": {"data.resample": True},
+    "fresh samples, interleaved": {"data.resample": True, "data.mix": "interleave_over"},
+    "a stream": STREAM,
+    "a stream, interleaved": {**STREAM, "data.mix": "interleave_under", "data.train.0.weight": 3.0},
+    "a stream, two workers": {**STREAM, "trainer.dataloader_num_workers": 2},
+}
+
+
+def config(model: Path, folder: Path) -> dict[str, Any]:
+    sets = []
+    for name, number in (("tides", 17), ("whales", 30)):
+        rows = [{"instruction": f"Say {n}.", "output": f"{name} {n}" * (n % 3 + 1)} for n in range(number)]
+        path = folder / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        sets.append({"path": str(path), "format": "alpaca"})
+    return {
+        "model": {"path": str(model)},
+        "template": "chatml",
+        "data": {"train": sets, "cache": False},
+        "stage": {"name": "sft", "max_length": 128},
+        "adapter": "lora",
+        "tracker": ["jsonl"],
+        "precision": "fp32",
+        "trainer": {
+            "max_steps": 11,
+            "per_device_train_batch_size": 2,
+            "gradient_accumulation_steps": 2,
+            "learning_rate": 1e-2,
+            "logging_steps": 1,
+            "save_steps": 5,
+            "save_total_limit": None,
+        },
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_from_its_middle(kind: str, tiny_llama: Path, tmp_path: Path) -> None:
+    """The checkpoint of step 5 leads to the same weights and losses, byte by byte."""
+    settings = config(tiny_llama, tmp_path)
+    if "fresh" in kind:
+        settings["data"]["train"][0]["samples"] = 5
+        settings["data"]["train"][1]["samples"] = 8
+    changes = {name: value for name, value in KINDS[kind].items() if name != "data.train.0.weight"}
+    settings["data"]["train"][0]["weight"] = KINDS[kind].get("data.train.0.weight", 1.0)
+    whole = tunesmith.train(settings, {**changes, "output_dir": str(tmp_path / "whole")})
+    cut = tmp_path / "cut"
+    shutil.copytree(whole, cut)
+    for later in (cut / "checkpoint-10", cut / "checkpoint-11"):
+        shutil.rmtree(later, ignore_errors=True)
+    (cut / "adapter_model.safetensors").unlink()
+    tunesmith.train(settings, {**changes, "output_dir": str(cut), "resume": True})
+    made = [(folder / "adapter_model.safetensors").read_bytes() for folder in (whole, cut)]
+    assert made[0] == made[1]
+    losses = [{event["step"]: event["loss"] for event in records(folder) if "loss" in event} for folder in (whole, cut)]
+    assert losses[0] == losses[1] and len(losses[0]) == 11
