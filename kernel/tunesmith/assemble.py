@@ -83,7 +83,7 @@ def assemble(composition: Composition, command: str, catalog: Catalog | None = N
 
     Args:
         composition: what `compose` gave.
-        command: train, chat, export, eval, load or show; only the kinds that it needs are selected.
+        command: train, chat, export, eval, load, show or encode; only the kinds that it needs are selected.
         catalog: where to look for plugins; by default all that are installed.
 
     Raises: ConfigError that lists all problems.
@@ -147,5 +147,5 @@ def _plan(composition: Composition, command: str, catalog: Catalog) -> tuple[Pla
 
 def _of_another_command(composition: Composition, command: str) -> Iterator[str]:
     """What to say of a foreign configuration that is called with another command than the one it is for."""
-    if composition.command not in (None, command) and command not in ("load", "show"):
+    if composition.command not in (None, command) and command not in ("load", "show", "encode"):
         yield f"{composition.file or 'the configuration'} is for: tunesmith {composition.command}"

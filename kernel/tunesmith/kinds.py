@@ -24,16 +24,17 @@ class Kind:
 
 
 _ALL = ("train", "chat", "export", "eval", "load")  # `load`: a model for whoever calls `tunesmith.open_model`
-_DATA = ("train", "eval", "show")  # `show`: what a run would train on; `rows`: data sets before a stage encodes them
+_SHOWN = ("show", "encode")  # what a run would train on, a little of it or all
+_DATA = ("train", "eval", *_SHOWN)  # and `rows`: data sets before a stage encodes them
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("model", "one", "loads weights and tokenizer", ("transformers",), (*_ALL, "show")),
-        Kind("template", "one", "how a conversation becomes text", ("auto",), (*_ALL, "show")),
+        Kind("model", "one", "loads weights and tokenizer", ("transformers",), (*_ALL, *_SHOWN)),
+        Kind("template", "one", "how a conversation becomes text", ("auto",), (*_ALL, *_SHOWN)),
         Kind("data", "one", "reads, mixes and splits data sets", ("datasets",), (*_DATA, "rows")),
         Kind("format", "routed", "turns a data set's records into canonical rows", (), (*_DATA, "rows")),
-        Kind("hub", "routed", "fetches a model or data set by its address", (), (*_ALL, "show", "rows"), free=True),
+        Kind("hub", "routed", "fetches a model or data set by its address", (), (*_ALL, *_SHOWN, "rows"), free=True),
         Kind("quantizer", "optional", "stores the base model in fewer bits", commands=_ALL),
         Kind("adapter", "one", "chooses what is trained", ("lora",), _ALL, shapes="load_processor"),
         Kind("patch", "any", "wraps loading or the loss", commands=_ALL),

@@ -52,7 +52,7 @@ class Selected:
 class Plan:
     """What would happen. `check(plan)` hooks ask it; `tunesmith plan` prints it."""
 
-    command: str  # train, chat, export, eval, load, show
+    command: str  # train, chat, export, eval, load, show, encode
     run: RunOptions
     selected: tuple[Selected, ...]
     config: Mapping[str, Any]  # resolved: run options, and per kind the name and all options

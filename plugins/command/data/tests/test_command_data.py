@@ -261,5 +261,5 @@ def test_the_trained_tokens_are_green_on_a_terminal() -> None:
 
 def test_help_says_what_it_does() -> None:
     said = CliRunner().invoke(Data().command(), ["--help"]).stdout
-    assert "Show the examples that a run would train on" in said and "tunesmith data show my.yaml" in said
+    assert "Show and encode what a run would train on" in said and "tunesmith data show my.yaml" in said
     assert "show Render examples with all their columns." in " ".join(said.split())

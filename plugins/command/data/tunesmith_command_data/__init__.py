@@ -1,4 +1,5 @@
-"""Commands about data: `tunesmith data show CONFIG`, and `check`, `convert`, `stats`, `sample`, `list` of data sets."""
+"""Commands about data: `tunesmith data show` and `encode` of a configuration's; `check`, `convert`, `stats`, `sample`,
+`list` of data sets; and `cache`."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from tunesmith import plugin
 
 @plugin
 class Data:
-    """Show the examples that a run would train on; check, convert, count and sample data sets."""
+    """Show and encode what a run would train on; check, convert, count and sample data sets; look after the cache."""
 
     def command(self) -> Any:
         """The click command; what it needs is imported when it is called."""
@@ -19,7 +20,7 @@ class Data:
 
         @click.group("data", cls=Group)
         def command() -> None:
-            """Show the examples that a run would train on; check, convert, count and sample data sets.
+            """Show and encode what a run would train on; check, convert, count and sample data sets.
 
             \b
             tunesmith data show my.yaml -n 10
@@ -44,6 +45,25 @@ class Data:
 
             processor, splits = encoded(config, overrides)
             print_examples(processor, splits, count, Console(soft_wrap=True, highlight=False))
+
+        @command.command("encode", cls=ConfigCommand)
+        @configured
+        @click.option(
+            "--output", type=click.Path(file_okay=False), metavar="FOLDER", help="Keep it here; to be copied elsewhere."
+        )
+        def encode(config: str | None, overrides: list[str], output: str | None) -> None:
+            """Encode the data of a run beforehand: the run then takes them from the cache.
+
+            It needs no GPU, and of the model its tokenizer and config.json alone. What --output writes may be copied to
+            another machine: the run takes it with data.cache_dir=FOLDER, wherever its data files lie there.
+
+            \b
+            tunesmith data encode my.yaml
+            tunesmith data encode my.yaml --output encoded
+            """
+            from tunesmith_command_data.keeping import encode_and_tell
+
+            encode_and_tell(config, overrides, output)
 
         from tunesmith_command_data.commands import COMMANDS
 

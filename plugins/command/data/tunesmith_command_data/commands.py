@@ -1,4 +1,4 @@
-"""The commands that look at data sets before a stage encodes them: check, convert, stats, sample, list."""
+"""The commands that look at data sets before a stage encodes them: check, convert, stats, sample, list, cache."""
 
 from __future__ import annotations
 
@@ -105,4 +105,32 @@ def listed(registry: str) -> None:
     converting.known(registry)
 
 
-COMMANDS = (check, convert, stats, sample, listed)
+@click.command("cache")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--older", type=click.FloatRange(min=0), metavar="DAYS", help="What was not used for so long.")
+@click.option("--larger", metavar="SIZE", help="What takes more room: 500M, 2G.")
+@click.option("--damaged", is_flag=True, help="What is not as it was written; every byte is read.")
+@click.option("--leftovers", is_flag=True, help="What killed processes left half written.")
+@click.option("--unused", is_flag=True, help="What no run would take: of other versions, or of files that changed.")
+@click.option("--all", "everything", is_flag=True, help="Everything.")
+@click.option("--prune", is_flag=True, help="Delete what is chosen; without it, it is only shown.")
+@as_json
+def cache(folder: Path | None, larger: str | None, prune: bool, as_json: bool, **chosen: Any) -> None:
+    """List encoded data sets, unpacked archives and downloads from object stores; delete some.
+
+    FOLDER is one of encoded data sets, as data.cache_dir and --output name it; without it, it is the user's cache. What
+    a run reads or makes at the moment stays.
+
+    \b
+    tunesmith data cache
+    tunesmith data cache --unused --older 30 --prune
+    """
+    from tunesmith_library_caching.pruning import Choice
+
+    from tunesmith_command_data import keeping
+
+    choice = Choice(larger=keeping.size_in_bytes(larger) if larger else None, **chosen)
+    keeping.cache(folder, choice, prune, as_json)
+
+
+COMMANDS = (check, convert, stats, sample, listed, cache)

@@ -1,10 +1,12 @@
-"""`tunesmith.show`: the examples that a run would train on."""
+"""`tunesmith.show`: the examples that a run would train on; and `tunesmith data encode`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from tunesmith.assemble import assemble
+from tunesmith import TunesmithError
+from tunesmith.assemble import Assembly, assemble
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Overrides, compose
 from tunesmith.pipeline import Config, encoded_data, model_source, reader_of
@@ -13,7 +15,20 @@ from tunesmith.types import DatasetSplits
 
 def show(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> tuple[Any, DatasetSplits]:
     """Encode the data as a training run would, without loading the model: the tokenizer and the encoded examples."""
-    run = assemble(compose(config, overrides, catalog), "show", catalog)
+    return _encoded(assemble(compose(config, overrides, catalog), "show", catalog))
+
+
+def encode(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> tuple[Path, ...]:
+    """Encode all data of a run beforehand, for it to be found: the folders in which they are kept."""
+    run = assemble(compose(config, overrides, catalog), "encode", catalog)
+    _encoded(run)
+    kept = tuple(getattr(run.plan.plugin("data"), "kept", ()))
+    if not kept:
+        raise TunesmithError("nothing of the encoded data was kept\n  data.cache=true, and data.cache_dir=FOLDER")
+    return kept
+
+
+def _encoded(run: Assembly) -> tuple[Any, DatasetSplits]:
     source = model_source(run, training=True)
     processor, template = reader_of(run, source)
     return processor, encoded_data(run, source, processor, template)

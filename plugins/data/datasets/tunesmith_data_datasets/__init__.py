@@ -110,7 +110,7 @@ class Datasets:
         if self.registry != type(self).registry and find_registry(self.registry) is None and not told:
             message = f"data.registry: there is no file {self.registry} (looked from {Path.cwd()})."
             problems.append(Problem("data.registry", message, "leave it out where no data set is named"))
-        if plan.command == "train" and not self.train:
+        if plan.command in ("train", "encode") and not self.train:
             problems.append(Problem("data.train", "There is no training data.", "write data.train=[data/train.json]"))
         for source in sources:
             problems += problems_of(source, plan, default_hub)

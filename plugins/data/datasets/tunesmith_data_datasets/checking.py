@@ -107,6 +107,9 @@ def _resample_problems(options: Datasets, train: list[Source], sampled: list[Sou
 def stream_problems(options: Datasets, plan: Plan) -> list[Problem]:
     """What does not go with `streaming`: whatever must know all examples beforehand."""
     found = []
+    if plan.command == "encode" and options.train:
+        message = "data.streaming=true encodes training data while it is trained on, and keeps nothing of it."
+        found.append(Problem("data.streaming", message, "data.streaming=false, here and in the run"))
     if plan.command == "train" and plan.get("trainer.max_steps", -1) <= 0:
         message = "data.streaming=true: nobody knows how many examples there are, so the run needs a length."
         found.append(Problem("trainer.max_steps", message, "write trainer.max_steps=1000"))

@@ -21,7 +21,7 @@ KEY = re.compile(r"[0-9a-f]{32}")
 _DRAFT = re.compile(r"\.(?P<name>.+)-[a-z0-9_]{6,8}(\.(?P<mark>[0-9a-f]{8}\.\d+\.\d+))?")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kept:
     """One thing in the cache."""
 
