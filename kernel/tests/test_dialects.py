@@ -181,3 +181,14 @@ def test_a_foreign_configuration_trains(foreign, file, calls, in_tmp_path):
     file.write_text("base_model: ./m\nfiles: [{path: a, format: plain}]\nr: 2\n")
     folder = tunesmith.train(file, catalog=foreign)
     assert calls.of("fit") and "rank: 2" in (folder / "run.yaml").read_text()
+
+
+def test_the_plan_of_a_foreign_file_is_of_its_command(foreign, file, calls, monkeypatch):
+    from click.testing import CliRunner
+    from tunesmith.cli.group import cli
+
+    monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: foreign))
+    file.write_text("base_model: ./m\ntask: export\n")
+    file.with_name("m").mkdir()
+    shown = CliRunner().invoke(cli, ["plan", str(file)]).output
+    assert "is for: tunesmith export" not in shown and "exporter:" in shown and "trainer:" not in shown

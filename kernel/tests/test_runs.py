@@ -14,6 +14,7 @@ from tunesmith.catalog import Catalog
 from tunesmith.compose import compose
 from tunesmith.errors import ConfigError, TunesmithError
 from tunesmith.ranges import file_in_run
+from tunesmith_library_configuration.handles import holds_adapter, holds_model
 from tunesmith_library_configuration.manifests import seal
 from tunesmith_library_configuration.records import CONFIGURATION, MARKER
 from tunesmith_library_configuration.secrets import redacted
@@ -78,7 +79,7 @@ def opened(folder, plan):
 def test_a_folder_is_opened(plan):
     folder = Path("out/deep")
     opened(folder, plan("adapter.rank=3"))
-    assert runs.is_run(folder) and not runs.holds_model(folder) and not runs.holds_adapter(folder)
+    assert runs.is_run(folder) and not holds_model(folder) and not holds_adapter(folder)
     written = yaml.safe_load((folder / "run.yaml").read_text())
     assert written["adapter"]["rank"] == 3 and written["seed"] == 42
     assert not {"output_dir", "resume", "overwrite"} & set(written)

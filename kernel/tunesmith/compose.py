@@ -21,7 +21,9 @@ from tunesmith.kinds import KINDS
 from tunesmith.messages import announce
 from tunesmith.types import Problem
 from tunesmith.upgrades import upgraded
+from tunesmith_library_configuration.folders import RECORD
 from tunesmith_library_configuration.foreign import Words
+from tunesmith_library_configuration.handles import configuration_of
 from tunesmith_library_configuration.layers import Layers
 from tunesmith_library_configuration.models import with_known_model
 from tunesmith_library_configuration.overrides import Overrides as Overrides
@@ -47,7 +49,7 @@ class Composition:
     @property
     def run_folder(self) -> Path | None:
         """The run that the configuration was read from."""
-        return self.file.parent if self.file and self.file.name == "run.yaml" else None
+        return self.file.parent if self.file and self.file.name == RECORD else None
 
 
 def compose(
@@ -73,7 +75,10 @@ def compose(
         made.add(config, Origin("the given mapping"))
     elif config is not None:
         file = _config_file(Path(config))
-        made.add_file(file)
+        if file.name == RECORD and not file.is_file():
+            made.add(configuration_of(file.parent), Origin(str(file.parent)))
+        else:
+            made.add_file(file)
     elif any(item.key[0] not in OURS for item in given):
         made.add({}, given[0].origin)
     made.override(item for item in given if item.key not in words.taken)
@@ -84,9 +89,7 @@ def compose(
 
 def _config_file(path: Path) -> Path:
     if path.is_dir():
-        if not (path / "run.yaml").is_file():
-            raise ConfigError(f"{path} is a folder without run.yaml, so not a run.\ngive a YAML file or a run's folder")
-        return path / "run.yaml"
+        return path / RECORD
     if path.is_file():
         return path
     recipe = find_recipe(path)

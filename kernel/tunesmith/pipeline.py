@@ -31,6 +31,7 @@ from tunesmith.types import (
     TrainingJob,
 )
 from tunesmith_library_configuration.fingerprints import encoding_parts, together
+from tunesmith_library_configuration.handles import adapter_of, holds_model
 from tunesmith_library_configuration.locks import unfinished, writing
 from tunesmith_library_configuration.records import fingerprint, refuse_other
 from tunesmith_library_configuration.scoring import numbers
@@ -220,7 +221,9 @@ def _calibration(run: Assembly, data: DatasetSplits | None) -> Any:
 
 
 def _export_folder(run: Assembly, composition: Composition) -> Path:
-    """RUN-EXPORTER, or runs/MODEL-EXPORTER for a model that no run made."""
+    """RUN-EXPORTER, or runs/MODEL-EXPORTER for a model that no run made; the one that another program's file names."""
+    if composition.command == "export" and run.plan.run.output_dir:
+        return Path(run.plan.run.output_dir).expanduser()
     folder = composition.run_folder
     if folder is None:
         folder = Path("runs") / hub_of(run.plan.plugin("model").path)[1].rstrip("/").rpartition("/")[2]
@@ -232,8 +235,8 @@ def _export_folder(run: Assembly, composition: Composition) -> Path:
 def model_handle(run: Assembly, composition: Composition) -> ModelHandle:
     """A trained run's model, or the plain model that a configuration names."""
     folder = composition.run_folder
-    whole = folder is not None and runs.holds_model(folder)
-    adapter = folder if folder and runs.holds_adapter(folder) else None
+    whole = folder is not None and holds_model(folder)
+    adapter = adapter_of(folder, run.plan.plugin("adapter"), run.fetch)
     if folder and not (whole or adapter):
         raise unfinished(folder)
     source = model_source(run, training=False, folder=folder if whole else None)

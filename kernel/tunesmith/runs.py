@@ -42,16 +42,6 @@ def launches(plan: Plan) -> bool:
     return plan.command == "train" and plan.uses("parallel") and "WORLD_SIZE" not in os.environ
 
 
-def holds_model(folder: Path) -> bool:
-    """Whether a run's folder holds a whole model, not an adapter."""
-    return (folder / "config.json").is_file()
-
-
-def holds_adapter(folder: Path) -> bool:
-    """Whether a run's folder holds a trained adapter."""
-    return (folder / "adapter_config.json").is_file()
-
-
 def output_folder(plan: Plan, config_file: Path | None) -> Path:
     """Where a training run goes: `output_dir` when it is given, else as `folders.chosen_folder`."""
     if plan.run.output_dir:

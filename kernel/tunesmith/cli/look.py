@@ -20,15 +20,22 @@ if TYPE_CHECKING:
 
 @click.command(cls=ConfigCommand)
 @configured
-@click.option("--for", "command", type=click.Choice(["train", "chat", "export"]), default="train", show_default=True)
-def plan(config: str | None, overrides: list[str], command: str) -> int:
+@click.option(
+    "--for",
+    "command",
+    type=click.Choice(["train", "chat", "export", "eval"]),
+    help="train by default; of another program's file what it is for.",
+)
+def plan(config: str | None, overrides: list[str], command: str | None) -> int:
     """Show what would happen, and everything that is wrong, without loading anything."""
     from tunesmith.assemble import examine
     from tunesmith.cli.hooks import implementations
     from tunesmith.compose import compose
     from tunesmith.planning import report
 
-    found, problems, manager = examine(compose(config, overrides), command)
+    made = compose(config, overrides)
+    usual = "eval" if made.command == "predict" else made.command or "train"
+    found, problems, manager = examine(made, command or usual)
     _print_config(found)
     click.echo("\n# hooks, and who implements them; the first is called first")
     for hook, plugins in implementations(manager):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 import tunesmith
 import yaml
+from tunesmith.catalog import Catalog
 from tunesmith.compose import compose
 from tunesmith.types import Translation
 from tunesmith_dialect_llamafactory import LlamaFactory
@@ -18,6 +19,7 @@ from tunesmith_dialect_llamafactory.translating import translate
 from tunesmith_library_testing import DialectSuite
 
 FOLDER = Path(__file__).parent
+ONLY = Catalog.of({"dialect.llamafactory": LlamaFactory})
 
 
 @functools.cache
@@ -243,5 +245,5 @@ def test_what_is_not_theirs_is_left(config: dict[str, Any]) -> None:
 def test_overrides_of_keys_that_both_have(tmp_path: Path) -> None:
     """`stage=rm` over a file of theirs is in their words, though the file has no stage."""
     (tmp_path / "x.yaml").write_text("model_name_or_path: m\ndataset: d\ndo_train: true\n")
-    made = compose(tmp_path / "x.yaml", ["stage=rm", "cutoff_len=64", "trainer.optim=sgd"])
+    made = compose(tmp_path / "x.yaml", ["stage=rm", "cutoff_len=64", "trainer.optim=sgd"], ONLY)
     assert made.tree["stage"] == {"name": "reward", "max_length": 64} and made.tree["trainer"]["optim"] == "sgd"

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 import tunesmith
+from tunesmith.catalog import Catalog
 from tunesmith.cli.flags import with_overrides
 from tunesmith.compose import compose
+from tunesmith_dialect_llamafactory import LlamaFactory
 from tunesmith_dialect_llamafactory.commands import command_line, processes, run
+
+ONLY = Catalog.of({"dialect.llamafactory": LlamaFactory})
 
 TUTORIAL = """
 --stage dpo --do_train True --model_name_or_path org/m --preprocessing_num_workers 16 --finetuning_type lora
@@ -25,7 +29,7 @@ TUTORIAL = """
 def test_the_flags_of_a_tutorial() -> None:
     words = with_overrides(TUTORIAL.split(), [])
     assert len(words) == 36 and all("=" in word for word in words)
-    made = compose(None, words)
+    made = compose(None, words, ONLY)
     assert (made.command, made.problems) == ("train", ())
     assert made.tree["stage"] == {
         **{"name": "dpo", "max_length": 1024, "loss": "sigmoid", "beta": 0.1, "rpo_alpha": 0},
@@ -37,12 +41,14 @@ def test_the_flags_of_a_tutorial() -> None:
 def test_flags_over_a_file(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("model_name_or_path: m\ndataset: d\ndo_train: true\nlora_rank: 4\n")
     words = with_overrides(["--lora_rank", "16", "--no_double_quantization", "--stage=pt"], [])
-    made = compose(tmp_path / "x.yaml", words)
+    made = compose(tmp_path / "x.yaml", words, ONLY)
     assert made.tree["adapter"]["rank"] == 16 and made.tree["stage"]["name"] == "pretrain"
 
 
 def test_a_misspelt_flag_gets_the_nearest_key() -> None:
-    made = compose(None, with_overrides(["--model_name_or_path", "m", "--dataset", "d", "--learning_raet", "1"], []))
+    made = compose(
+        None, with_overrides(["--model_name_or_path", "m", "--dataset", "d", "--learning_raet", "1"], []), ONLY
+    )
     assert [problem.message for problem in made.problems] == ["learning_raet: it is no key of LLaMA-Factory's."]
     assert "learning_rate" in made.problems[0].advice
 

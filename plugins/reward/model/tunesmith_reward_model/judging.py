@@ -10,9 +10,10 @@ from typing import Any, cast
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from tunesmith import TunesmithError, announce, open_model
-from tunesmith.runs import holds_adapter, holds_model, is_run
+from tunesmith.runs import is_run
 from tunesmith.types import Message, TrainingJob
 from tunesmith_library_chat import ChatTemplate, tokenize
+from tunesmith_library_configuration.handles import holds_adapter, holds_model
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 

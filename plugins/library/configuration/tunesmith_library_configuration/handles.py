@@ -1,0 +1,56 @@
+"""What a folder holds that can be asked, measured or exported: what a run left, or a model that no run of ours made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tunesmith_library_configuration.errors import ConfigError
+
+_MODEL, _ADAPTER = "config.json", "adapter_config.json"
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder holds a whole model, not an adapter."""
+    return (folder / _MODEL).is_file()
+
+
+def holds_adapter(folder: Path) -> bool:
+    """Whether a folder holds a trained adapter."""
+    return (folder / _ADAPTER).is_file()
+
+
+def adapter_of(folder: Path | None, adapter: Any, fetch: Callable[[str], Path]) -> Path | None:
+    """The adapter that belongs to a handle: what a run trained, or without a run what the option `path` names.
+
+    Args:
+        folder: of the run.
+        adapter: the adapter's plugin. Of several paths the last is taken; the plugin merges those before.
+    """
+    if folder is not None:
+        return folder if holds_adapter(folder) else None
+    named = getattr(adapter, "path", None) or []
+    paths = [named] if isinstance(named, str) else list(named)
+    return fetch(paths[-1]) if paths else None
+
+
+def configuration_of(folder: Path) -> dict[str, Any]:
+    """A configuration for a model or an adapter that no run of ours made, from what its folder says.
+
+    Raises: ConfigError for a folder that holds neither, and for an adapter that does not name its base.
+    """
+    if holds_adapter(folder):
+        try:
+            said = json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{folder / _ADAPTER} cannot be read: {error}") from error
+        base = said.get("base_model_name_or_path")
+        if not base:
+            raise ConfigError(f"{folder / _ADAPTER} does not say which model it belongs to.\nwrite model.path=MODEL")
+        model = {"path": base, **({"revision": said["revision"]} if said.get("revision") else {})}
+        return {"model": model, "adapter": {"name": str(said.get("peft_type", "LORA")).lower()}}
+    if holds_model(folder):
+        return {"model": {"path": str(folder)}}
+    raise ConfigError(f"{folder} is a folder without run.yaml, so not a run.\ngive a YAML file or a run's folder")
