@@ -1,10 +1,10 @@
 """The formats of the Hunyuan models."""
 
 from tunesmith import plugin
-from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
+from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking, ThinkingTemplate
 from tunesmith_library_chat.calls import CallFormat
 from tunesmith_library_chat.facts import tuned
-from tunesmith_library_chat.shapes import elements, headed
+from tunesmith_library_chat.shapes import elements, headed, objects
 
 _LARGE = {
     "begin": "<|startoftext|>",
@@ -46,16 +46,28 @@ def _calls(mark: str) -> CallFormat:
     )
 
 
+_A13B_CALLS = CallFormat(
+    "hunyuan_a13b",
+    objects(),
+    ("<tool_calls>",),
+    ("</tool_calls>",),
+    skips=("<answer>\n", "<answer>", "\n</answer>", "</answer>", "助手："),
+)
+
+
 @plugin
-class Hunyuan(FamilyTemplate):
-    """Hunyuan-A13B and the translating models of 7B, Hy-MT2-7B too (as Tencent-Hunyuan/Hy-MT2 trains it)."""
+class Hunyuan(ThinkingTemplate):
+    """Hunyuan-A13B, with tools, and the translating models of 7B, Hy-MT2-7B too (as Tencent-Hunyuan/Hy-MT2 trains it)."""
 
     traits = TemplateFacts(
         name="hunyuan",
-        file="hunyuan.jinja",
+        file="hunyuan_a13b.jinja",
         models=(r"hunyuan(?!-?(ocr|vl|image|video|3d|world))", r"hy-mt.*-7b"),
         stop=("<|eos|>",),
+        calls=_A13B_CALLS,
+        thinking=Thinking(),
         variables=_LARGE,
+        rewrites="only the last answer has its thought",
         aliases={"hy_dense_7b": ""},
         source="tencent/Hunyuan-A13B-Instruct",
     )
