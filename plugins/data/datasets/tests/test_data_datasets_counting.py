@@ -9,7 +9,7 @@ from tunesmith.types import Encoder
 from tunesmith_data_datasets import Datasets
 from tunesmith_data_datasets.encoding import Work
 from tunesmith_data_datasets.entries import Entry, Source
-from tunesmith_data_datasets.streaming import Heard, examples
+from tunesmith_data_datasets.streaming import Stream
 from tunesmith_library_chat.spelling import Control
 from tunesmith_library_formats import Lacking, Sizes, count, match, measure
 
@@ -172,15 +172,32 @@ def test_rows_that_spell_control_tokens(tmp_path, caplog):
     assert not caplog.records, "parsed: another place in the cache"
 
 
-def test_streams_say_it_at_once_and_once(tmp_path, caplog):
-    file = write(tmp_path / "a.jsonl", range(ROWS))
+def streamed(tmp_path, stage):
+    file = write(tmp_path / "a.jsonl", range(1, ROWS + 1))
     source = Source("data.train[0]", "a", Entry(path=str(file)))
-    encoder = Encoder(encode, None, None, "")
-    work = Work(source, [file], "text", None, to_rows, encoder, batch_size=8, num_proc=1)
-    heard = Heard()
-    stream = examples(work, heard=heard)
+    work = Work(source, [file], "text", None, to_rows, Encoder(stage, None, None, ""), batch_size=8, num_proc=1)
+    return iter(Stream([work], None, buffer_size=1, seed=1))
+
+
+def test_streams_say_it_at_once_and_once(tmp_path, caplog):
+    stream = streamed(tmp_path, encode)
     next(stream)
-    assert "data a: of the first rows, 2 of 8 are left out" in caplog.text
-    passes = [len(list(stream)) + 1, len(list(examples(work, heard=heard)))]
-    assert passes == [109, 109]
-    assert caplog.text.count("data a: of a whole pass, 28 of 137 are left out") == 1
+    assert "data a: of the first rows, 1 of 8 are left out" in caplog.text
+    for _ in range(3 * ROWS):
+        next(stream)
+    assert caplog.text.count("data a: of a whole pass, 27 of 137 are left out") == 1
+
+
+def test_streams_say_sizes_of_the_first_rows_and_of_a_pass(tmp_path, caplog):
+    with caplog.at_level("INFO", "tunesmith"):
+        stream = streamed(tmp_path, measuring)
+        next(stream)
+        first = (
+            "data a: 8 records (the first ones; 36 tokens, 9 of them trained (25.0%); 0 rows cut (0.0%); the longest"
+        )
+        assert f"{first}the longest row has 8: a.jsonl, line 8)" in caplog.text
+        for _ in range(3 * ROWS):
+            next(stream)
+    assert caplog.text.count("data a: 137 records (of a whole pass; ") == 1
+    assert "97 rows cut (70.8%), which lose 4,753 tokens; the longest row has 137: a.jsonl, line 137)" in caplog.text
+    assert caplog.text.count("data a: of a whole pass, rule 17: 1 of 137 rows") == 1

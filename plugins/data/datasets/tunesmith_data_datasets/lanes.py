@@ -18,6 +18,7 @@ from tunesmith_library_formats import Tally, tallying
 
 from .encoding import Work, batches_of
 from .seeking import Mark, cursor
+from .summing import say_counts, say_sizes
 
 Example = dict[str, Any]
 
@@ -172,7 +173,7 @@ class Report:
         self._told: set[str] = set()
         self._tally, self._records = Tally(), 0
         self._whole = False  # whether this pass was read from its beginning
-        self._summed_up = False
+        self._begun = self._summed_up = False
 
     def begin(self) -> None:
         """A pass begins."""
@@ -182,6 +183,9 @@ class Report:
         """Tell what is new of some records; a stream may have no end."""
         self._records += records
         self._tally.merge(tally)
+        if not self._begun:
+            self._begun = True
+            say_sizes(self._name, self._records, self._tally, "the first ones")
         for share in self._tally.shares.values():
             if share.what not in self._told:
                 self._told.add(share.what)
@@ -191,8 +195,8 @@ class Report:
         """Sum the first whole pass up."""
         if self._whole and not self._summed_up:
             self._summed_up = True
-            for share in self._tally.shares.values():
-                logger.warning("data %s: of a whole pass, %s", self._name, share.of(self._records))
+            say_sizes(self._name, self._records, self._tally, "of a whole pass")
+            say_counts(self._name, self._records, self._tally, "of a whole pass, ")
 
 
 def _compact(value: Any) -> Any:

@@ -21,6 +21,12 @@ def sum_up(name: str, format: str, records: int, examples: int, tally: Tally, ca
     say_counts(name, records, tally)
 
 
+def say_sizes(name: str, records: int, tally: Tally, which: str) -> None:
+    """Say how many tokens some records of a stream have."""
+    if tally.sizes.longest:
+        announce(f"data {name}", f"{records:,} records", f"{which}; {tally.sizes.of(records)}")
+
+
 def say_counts(name: str, records: int, tally: Tally, of: str = "") -> None:
     """Say what is the matter with records, and what the user's rules hold of them.
 
