@@ -263,7 +263,7 @@ def test_libraries_are_silent_unless_debugging(plugins, monkeypatch, run):
         (["train", "--qiet"], "did you mean --quiet?\n  tunesmith train --help\n"),
         (["plan", "--for", "sing"], "error: invalid value for '--for'"),
         (["plugins", "show"], "error: missing argument '[KIND.]NAME'.\n  tunesmith plugins show --help\n"),
-        (["config", "shwo"], "error: no command shwo.\n  commands: schema, show   did you mean show?"),
+        (["config", "shwo"], "error: no command shwo.\n  commands: convert, schema, show   did you mean show?"),
         (["run.yaml"], "did you mean tunesmith train run.yaml?"),
         (["predict"], "error: no command predict.\n  pip install tunesmith-command-predict\n"),
         (["train", "a.yaml", "b.yaml"], "one configuration is possible, got 2: a.yaml, b.yaml"),

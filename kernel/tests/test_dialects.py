@@ -192,3 +192,27 @@ def test_the_plan_of_a_foreign_file_is_of_its_command(foreign, file, calls, monk
     file.with_name("m").mkdir()
     shown = CliRunner().invoke(cli, ["plan", str(file)]).output
     assert "is for: tunesmith export" not in shown and "exporter:" in shown and "trainer:" not in shown
+
+
+def test_a_foreign_file_is_converted_into_one_of_ours(foreign, file):
+    """Composed again it is the same, and each line says where its value came from."""
+    from tunesmith.cli.converting import converted
+
+    file.write_text(file.read_text() + "wandb: x\n")
+    made = compose(file, ["adapter.alpha=4", "tracker.plot.size=[1, 2]"], foreign)
+    text = converted(made, str(file))
+    ours = file.with_name("ours.yaml")
+    ours.write_text(text)
+    again = compose(ours, None, foreign)
+    assert (again.tree, again.command) == (made.tree, None)
+    lines = {line.partition("  # ")[0].strip(): line.partition("  # ")[2] for line in text.splitlines()}
+    assert lines["rank: 4"] == f"{file}:2" and lines["alpha: 4"] == "command line"
+    assert f"# {file}:7: wandb is dropped: trackers are chosen by name." in text.splitlines()
+
+
+def test_what_cannot_be_had_is_not_converted(foreign, file):
+    from tunesmith.cli.converting import converted
+
+    file.write_text("base_model: org/name\nrr: 4\n")
+    with pytest.raises(ConfigError, match="rr: it is no key of foreign's"):
+        converted(compose(file, None, foreign), "theirs.yaml")

@@ -17,7 +17,7 @@ BUILT_IN = {
     "chat": ("run", "Talk to a run's model, or to any model."),
     "export": ("run", "Write the finished model of a run."),
     "plan": ("look", "Show what would happen, and what is wrong, without loading anything."),
-    "config": ("look", "Show the resolved configuration, or its JSON Schema."),
+    "config": ("look", "Show the resolved configuration, or its JSON Schema; convert one of another program."),
     "plugins": ("installed", "List the installed plugins, or show one's options."),
     "help": ("help", "Show the help of a command."),
 }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from tunesmith.cli.arguments import ConfigCommand, configured
 from tunesmith.cli.group import Group
+from tunesmith.errors import TunesmithError
 from tunesmith.kinds import KINDS
 from tunesmith.options import shorthand
 
@@ -67,7 +69,30 @@ def _estimated(found: Plan, manager: pluggy.PluginManager) -> Iterator[str]:
 
 @click.group(cls=Group)
 def config() -> None:
-    """Show the resolved configuration, or its JSON Schema."""
+    """Show the resolved configuration, or its JSON Schema; convert one of another program."""
+
+
+@config.command(cls=ConfigCommand)
+@configured
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+def convert(config: str | None, overrides: list[str], output: Path | None) -> None:
+    """Write a configuration, of another program or our own, as one file of ours.
+
+    Each line says where its value came from. Values are as they are written; options that are not stay out.
+    """
+    from tunesmith.cli.converting import converted
+    from tunesmith.compose import compose
+    from tunesmith_library_configuration.files import replacing
+
+    text = converted(compose(config, overrides), config or "the command line")
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    if output.exists():
+        raise TunesmithError(f"{output} exists already.\nremove it, or choose another with --output")
+    with replacing(output) as draft:
+        draft.write_text(text, encoding="utf-8")
+    click.echo(f"done: {output}\n  tunesmith plan {output}")
 
 
 @config.command(cls=ConfigCommand)

@@ -109,13 +109,20 @@ def _read_line() -> str | None:
 
 @click.command(cls=ConfigCommand)
 @configured
-@click.option("-o", "--output", "output_dir", type=click.Path(), help="Folder to write; RUN-EXPORTER by default.")
+@click.option(
+    "-o",
+    "--output",
+    "output_dir",
+    type=click.Path(),
+    help="Folder to write (of several, each in it); RUN-EXPORTER by default.",
+)
 def export(config: str | None, overrides: list[str], output_dir: str | None) -> None:
     """Write the finished model of a run.
 
-    CONFIG is a run's folder; exporter=NAME chooses the form.
+    CONFIG is a run's folder; exporter=NAME chooses the form, exporter=[merged,adapter] several.
     """
     import tunesmith
 
     report_to_stdout()
-    click.echo(f"done: {tunesmith.export(config, overrides, output_dir=output_dir)}")
+    for written in tunesmith.exports(config, overrides, output_dir=output_dir):
+        click.echo(f"done: {written}")

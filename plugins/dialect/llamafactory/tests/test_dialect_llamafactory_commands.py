@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tunesmith
 from tunesmith.catalog import Catalog
+from tunesmith.cli.converting import converted
 from tunesmith.cli.flags import with_overrides
 from tunesmith.compose import compose
 from tunesmith_dialect_llamafactory import LlamaFactory
@@ -81,3 +82,18 @@ def test_commands_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(["help"]) == 0 and "tunesmith chat" in capsys.readouterr().out
     assert run(["trian"]) == 2 and "did you mean train?" in capsys.readouterr().err
     assert run(["version"]) == 0 and tunesmith.__version__ in capsys.readouterr().out
+
+
+def test_conversion(tmp_path: Path) -> None:
+    """A converted file composes to what the foreign one does."""
+    theirs, ours = tmp_path / "theirs.yaml", tmp_path / "ours.yaml"
+    theirs.write_text(
+        "model_name_or_path: m\nstage: dpo\ndataset: a,b\nmix_strategy: interleave_over\ninterleave_probs: 0.7,0.3\n"
+        "lora_target: q_proj,v_proj\ndefault_system: 'Say: \"no\" # always'\noutput_dir: saves/x\nuse_galore: true\n"
+    )
+    made = compose(theirs, ["adapter.dropout=0.1"], ONLY)
+    ours.write_text(converted(made, str(theirs)))
+    assert compose(ours, None, ONLY).tree == made.tree
+    theirs.write_text("model_name_or_path: m\nadapter_name_or_path: a\nexport_dir: out\n")
+    text = converted(compose(theirs, None, ONLY), "theirs.yaml")
+    assert "# For: tunesmith export THIS-FILE --output out" in text and "output_dir" not in text
