@@ -57,7 +57,7 @@ _A13B_CALLS = CallFormat(
 
 @plugin
 class Hunyuan(ThinkingTemplate):
-    """Hunyuan-A13B, with tools, and the translating models of 7B, Hy-MT2-7B too (as Tencent-Hunyuan/Hy-MT2 trains it)."""
+    """Hunyuan-A13B, with tools, and the translating models of 7B, Hy-MT2-7B too (as Tencent-Hunyuan/Hy-MT2 trains)."""
 
     traits = TemplateFacts(
         name="hunyuan",

@@ -8,6 +8,7 @@ _CURIOUS_HUMAN = (
     "and polite answers to the human's questions."
 )
 _MEDIA = {"image": "<image>", "video": "<video>"}
+_BREAKS = "a line break precedes every text but that of the answer which is trained"
 _BEGUN = {"begins": True, "own_system": _CURIOUS_HUMAN}
 
 
@@ -93,11 +94,12 @@ class LlavaNextLlama3(FamilyTemplate):
         models=(r"llava-next-llama3", r"llama3-llava-next"),
         stop=("<|eot_id|>",),
         variables={
-            "begins": True,
             "head": "<|start_header_id|>",
             "head_end": "<|end_header_id|>\n\n",
             "end": "<|eot_id|>",
+            "breaks": True,
         },
+        rewrites=_BREAKS,
         media=_MEDIA,
         source="llava-hf/llama3-llava-next-8b-hf",
     )
@@ -112,14 +114,8 @@ class LlavaNextQwen(FamilyTemplate):
         file="headers.jinja",
         models=(r"llava-next-(72|110)b",),
         stop=("<|im_end|>",),
-        default_system="You are a helpful assistant.",
-        variables={
-            "head": "<|im_start|>",
-            "head_end": "\n",
-            "end": "<|im_end|>",
-            "line": "\n",
-            "own_system": "You are a helpful assistant.",
-        },
+        variables={"head": "<|im_start|>", "head_end": "\n", "end": "<|im_end|>", "line": "\n", "breaks": True},
+        rewrites=_BREAKS,
         media=_MEDIA,
         source="llava-hf/llava-next-72b-hf",
     )
