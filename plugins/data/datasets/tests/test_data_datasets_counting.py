@@ -192,9 +192,7 @@ def test_streams_say_sizes_of_the_first_rows_and_of_a_pass(tmp_path, caplog):
     with caplog.at_level("INFO", "tunesmith"):
         stream = streamed(tmp_path, measuring)
         next(stream)
-        first = (
-            "data a: 8 records (the first ones; 36 tokens, 9 of them trained (25.0%); 0 rows cut (0.0%); the longest"
-        )
+        first = "data a: 8 records (the first ones; 36 tokens, 9 of them trained (25.0%); 0 rows cut (0.0%); "
         assert f"{first}the longest row has 8: a.jsonl, line 8)" in caplog.text
         for _ in range(3 * ROWS):
             next(stream)
