@@ -10,9 +10,11 @@ from typing import Any, Protocol
 
 from tunesmith_library_chat.rendering import Rendered
 from tunesmith_library_chat.spelling import Control, Ranges, find_tokens
+from tunesmith_library_chat.words import words_of
 
 _PRIVATE = range(0xF0000, 0x10FFFE)  # characters for private use, of which some stand for the first one of a token
 _COPIES = 4  # of a tokenizer, each with other characters
+_MANY = 32  # texts, for which it is worth while to look at the tokenizer
 
 
 class Encoding(Protocol):
@@ -50,13 +52,21 @@ def tokenize(
         control: what is spelt, `ChatTemplate.control`.
         add_special_tokens: begin and end each text as the tokenizer does.
     """
-    texts = [item.text for item in rendered if not item.literal]
-    found = tokenizer(texts, add_special_tokens=add_special_tokens, return_attention_mask=False) if texts else None
-    plain = iter(found.encodings if found is not None else ())
+    plain = iter(_plain(tokenizer, [item.text for item in rendered if not item.literal], add_special_tokens))
     return [
         _tokens_of(tokenizer, item.text, item.literal, control, add_special_tokens) if item.literal else next(plain)
         for item in rendered
     ]
+
+
+def _plain(tokenizer: Any, texts: list[str], add_special_tokens: bool) -> list[Encoding]:
+    """The tokens of texts; of many those that `words` proves itself for are put together from remembered ones."""
+    words = words_of(tokenizer) if len(texts) >= _MANY else None
+    found: list[Encoding | None] = [*words.encode(texts, add_special_tokens)] if words else [None] * len(texts)
+    left = [text for text, encoding in zip(texts, found, strict=True) if encoding is None]
+    batch = tokenizer(left, add_special_tokens=add_special_tokens, return_attention_mask=False) if left else None
+    rest = iter(batch.encodings if batch is not None else ())
+    return [next(rest) if encoding is None else encoding for encoding in found]
 
 
 def _tokens_of(tokenizer: Any, text: str, literal: Ranges, control: Control, add_special_tokens: bool) -> Encoding:
