@@ -47,6 +47,7 @@ lint: setup  ## style, types, generated files
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python docs/template_table.py --check
+	$(BIN)/python docs/llamafactory_table.py --check
 
 bench: setup  ## speed and memory, as docs/benchmarks.md reports them
 	$(BIN)/python tests/bench
@@ -54,6 +55,7 @@ bench: setup  ## speed and memory, as docs/benchmarks.md reports them
 generate: setup  ## write the generated files anew
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/template_table.py
+	$(BIN)/python docs/llamafactory_table.py
 
 wheels: setup  ## every distribution as a wheel, into dist/
 	@rm -rf dist

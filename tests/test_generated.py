@@ -28,6 +28,15 @@ def test_the_table_of_templates_is_not_stale() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_tables_of_llamafactory_are_not_stale() -> None:
+    """Keys, former names, variables and example files, as the translation itself has them."""
+    described = importlib.util.spec_from_file_location("llamafactory_table", ROOT / "docs/llamafactory_table.py")
+    assert described is not None and described.loader is not None
+    program = importlib.util.module_from_spec(described)
+    described.loader.exec_module(program)
+    assert program.main(check=True) == 0
+
+
 def test_every_hook_is_a_heading() -> None:
     headings = [
         line for line in (ROOT / "docs/hooks.md").read_text(encoding="utf-8").splitlines() if line[:4] == "### "

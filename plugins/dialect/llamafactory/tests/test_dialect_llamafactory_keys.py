@@ -113,6 +113,17 @@ def test_switches_as_their_files_and_flags_have_them(written: Any) -> None:
     assert made_of(streaming=written)["data"]["streaming"] is True
 
 
+def test_models_that_are_stored_in_few_bits(tmp_path: Path) -> None:
+    """By config.json where it is at hand, else by the name; what is quantised on loading goes by its own keys."""
+    assert made_of(model_name_or_path="org/Llama-3-8B-Instruct-AWQ")["quantizer"] == {"name": "awq"}
+    assert made_of(model_name_or_path="org/Llama-AQLM-2Bit-1x16")["quantizer"] == {"name": "aqlm"}
+    assert "quantizer" not in made_of(model_name_or_path="org/Llama-awqward")
+    (tmp_path / "config.json").write_text('{"quantization_config": {"quant_method": "gptq"}}')
+    assert made_of(model_name_or_path=str(tmp_path))["quantizer"] == {"name": "gptq"}
+    bits = {"quantization_bit": 4}
+    assert made_of(model_name_or_path="org/Llama-GPTQ", **bits)["quantizer"]["name"] == "bitsandbytes"
+
+
 def test_commands_of_the_other_kinds() -> None:
     chat = translate({"model_name_or_path": "m", "adapter_name_or_path": "a", "template": "llama3", "temperature": 0.5})
     assert chat.command == "chat" and chat.config["adapter"] == {"name": "lora", "path": "a"}

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import choices
 
 from tunesmith_dialect_llamafactory.draft import Draft
+
+_STORED_AS = ("gptq", "awq", "aqlm")
+"""Ways to store a model in few bits of which a quantizer must be told."""
+
+
+def model_name_or_path(key: str, value: Any, draft: Draft) -> None:
+    draft.put("model.path", value, key)
+    method = _stored_as(str(value))
+    if method and not draft.get("quantization_bit"):
+        draft.put("quantizer.name", method, key)
+        draft.say("quantization_method", f"not there: the model is stored in {method.upper()}, so quantizer={method}.")
+
+
+def _stored_as(path: str) -> str:
+    """How a model is stored in few bits: by its config.json where it is at hand, else by its name; "" for in full."""
+    file = Path(path).expanduser() / "config.json"
+    if file.is_file():
+        try:
+            said = json.loads(file.read_text(encoding="utf-8")).get("quantization_config") or {}
+        except ValueError:  # told by whoever reads the model
+            return ""
+        method = str(said.get("quant_method", ""))
+        return method if method in _STORED_AS else ""
+    found = re.search(rf"(?i)-({'|'.join(_STORED_AS)})(?![a-z])", path)
+    return found[1].lower() if found else ""
 
 
 def model_revision(key: str, value: Any, draft: Draft) -> None:
