@@ -18,10 +18,11 @@ from typing import Any
 import yaml
 from tunesmith.errors import DataError
 from tunesmith_library_chat import FamilyTemplate, TemplateFacts, sources
-from tunesmith_library_chat.conformance import CHECKS, Subject
+from tunesmith_library_chat.conformance import CHECKS
 from tunesmith_library_chat.conversations import CASES, read_renderings
 from tunesmith_library_chat.detection import detect
 from tunesmith_library_chat.plain_tokenizer import PlainTokenizer, special_tokens_in
+from tunesmith_library_chat.subjects import Subject
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/templates.md"

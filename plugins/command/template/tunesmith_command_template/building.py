@@ -15,8 +15,9 @@ from tunesmith.planning import refuse
 from tunesmith.types import ModelSource
 from tunesmith.validate import instance, structured
 from tunesmith_library_chat import ChatTemplate, TemplateFacts, own_template, tokenizer_of
-from tunesmith_library_chat.conformance import Subject, whole_renderings
+from tunesmith_library_chat.conformance import whole_renderings
 from tunesmith_library_chat.plain_tokenizer import PlainTokenizer, special_tokens_in
+from tunesmith_library_chat.subjects import Subject
 
 
 def subject_of(name: str, options: Sequence[str], folder: Path | None) -> Subject:

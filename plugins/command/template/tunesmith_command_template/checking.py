@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tunesmith.errors import DataError
-from tunesmith_library_chat.conformance import CHECKS, Finding, Subject, is_the_official_format
+from tunesmith_library_chat.conformance import CHECKS, is_the_official_format
 from tunesmith_library_chat.conversations import CASES
 from tunesmith_library_chat.plain_tokenizer import PlainTokenizer, special_tokens_in
+from tunesmith_library_chat.subjects import Finding, Subject
 
 _AROUND = 2  # lines that are alike, shown before and behind those that differ
 

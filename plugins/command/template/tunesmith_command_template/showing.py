@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.text import Text
 from tunesmith.errors import DataError
 from tunesmith_library_chat import Rendered
-from tunesmith_library_chat.conformance import Subject
 from tunesmith_library_chat.conversations import CASES
+from tunesmith_library_chat.subjects import Subject
 
 
 def print_example(subject: Subject, console: Console) -> None:

@@ -276,6 +276,37 @@ def test_templates_that_read_parts_get_them() -> None:
         chatml().render(chat)
 
 
+def test_results_and_system_messages_in_parts_of_text_are_one_text() -> None:
+    """Templates that tell parts from text would write a list of them as data; pictures stay where they are."""
+    jinja = "{%- for m in messages %}{{ m.content if m.content is string else m.content | tojson }};{%- endfor %}"
+    jinja += "{# for part in m.content #}"
+    parts = [{"type": "text", "text": "{1"}, {"type": "text", "text": "}"}]
+    picture = [*parts, {"type": "image"}]
+    chat = [
+        {"role": "system", "content": parts},
+        {"role": "tool", "content": parts},
+        {"role": "tool", "content": picture},
+    ]
+    written = "{1};{1};" + json.dumps(picture) + ";"
+    assert ChatTemplate("t", jinja, ()).render(chat).text == written
+    first = "{%- for m in messages %}{{ m.content[0].text }};{%- endfor %}"
+    assert ChatTemplate("t", first, ()).render(chat[:2]).text == "{1};{1};"
+
+
+def test_a_thought_is_written_into_the_text_that_content_in_parts_begins_with() -> None:
+    """Templates that trim each part would take away what stands between the two."""
+    jinja = (
+        "{%- for m in messages %}{%- if m.content is string %}{{ m.content | trim }}{%- else %}"
+        "{%- for part in m.content %}{{ part.text | trim if part.type == 'text' else '<image>' }}{%- endfor %}"
+        "{%- endif %}{%- endfor %}"
+    )
+    template = ChatTemplate("t", jinja, ()).with_written_thoughts()
+    text, picture = {"type": "text", "text": "Yes."}, {"type": "image"}
+    for content, said in (("Yes.", "Yes."), ([text], "Yes."), ([picture, text], "<image>Yes.")):
+        written = template.render([{"role": "assistant", "content": content, "reasoning": "Hm."}]).text
+        assert written == "<think>\nHm.\n</think>" + ("" if content == [picture, text] else "\n\n") + said
+
+
 @pytest.mark.parametrize(
     ("jinja", "chat", "message"),
     [

@@ -138,7 +138,7 @@ def test_a_thought_before_parts_and_calls() -> None:
 
     made = replace(template(Plain()), jinja=jinja).with_written_thoughts()
     chat = [{**ASK, "reasoning": "no"}, {"role": "assistant", "content": parts, "reasoning": "Hm."}]
-    written = [{"type": "text", "text": "<think>\nHm.\n</think>\n\n"}, *parts]
+    written = [{"type": "text", "text": "<think>\nHm.\n</think>\n\nYes."}]
     assert made.render(chat).text == json.dumps([{"type": "text", "text": "Hi?"}]) + json.dumps(written)
 
 

@@ -5,67 +5,20 @@ Each check is a function that takes a `Subject` and yields what it finds wrong.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterator
 
 from tunesmith.errors import DataError
 from tunesmith.types import Conversation, Message, Sampling
 
-from tunesmith_library_chat.answers import AnswerReader, message_of
-from tunesmith_library_chat.conversations import CASES, TALK, Case
-from tunesmith_library_chat.declarations import declared
-from tunesmith_library_chat.facts import TemplateFacts
-from tunesmith_library_chat.framing import frame_of
+from tunesmith_library_chat.conversations import CASES
 from tunesmith_library_chat.messages import canonical, content_form
 from tunesmith_library_chat.rendering import Rendered
+from tunesmith_library_chat.rereading import answers_are_read_back
 from tunesmith_library_chat.sources import fill_in
+from tunesmith_library_chat.subjects import Check, Finding, Subject
 from tunesmith_library_chat.template import ChatTemplate
 from tunesmith_library_chat.thoughts import LEARNT_THOUGHTS
 from tunesmith_library_chat.tokenizing import tokenize
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is not as it should be."""
-
-    message: str
-    case: str = ""  # of `CASES`
-    expected: str = ""  # two texts that should be the same
-    found: str = ""
-
-    def __str__(self) -> str:
-        where = f"{self.case}: " if self.case else ""
-        texts = f"\n--- expected\n{self.expected}⏎\n--- found\n{self.found}⏎" if self.expected or self.found else ""
-        return f"{where}{self.message}{texts}"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A template under test."""
-
-    template: ChatTemplate  # bound to the tokenizer
-    facts: TemplateFacts  # empty ones, without a name, where the plugin says nothing of itself
-    tokenizer: Any
-    talk: Sequence[Message] = TALK  # plain turns that end with the assistant; no content occurs twice
-    variables: Mapping[str, Any] = field(default_factory=dict)  # given to every rendering
-    official: Mapping[str, str] = field(default_factory=dict)  # what the model's own template makes of cases
-    has_tools: bool = True  # False: they are refused
-    has_system: bool = True  # False: a system message is refused
-
-    def render(self, messages: Sequence[Message], **arguments: Any) -> Rendered:
-        """A conversation as a model is trained on it, without a thought."""
-        given = {"training": True, **arguments, **self.facts.plain, **self.variables}
-        return self.template.render(messages, **given)
-
-    @property
-    def whole(self) -> Subject:
-        """The same, with spans that begin where prompts end: empty thoughts in them."""
-        return replace(self, template=replace(self.template, train_empty_thought=True))
-
-
-Check = Callable[[Subject], Iterator[Finding]]
 
 
 def renders_every_message(subject: Subject) -> Iterator[Finding]:
@@ -156,54 +109,20 @@ def tools_are_written(subject: Subject) -> Iterator[Finding]:
     for what, text in {"tool's description": "Count the waves on a beach.", "tool's result": "7042"}.items():
         if text not in rendered.text:
             yield Finding(f"the {what} is missing", "call", found=rendered.text)
+    parted = [_in_parts(message) if message["role"] == "tool" else message for message in CASES["call"].messages]
+    found = subject.render(parted, **CASES["call"].arguments).text
+    if found != rendered.text:
+        yield Finding("a result in two parts of text is written otherwise", "call", rendered.text, found)
     calls = [rendered.text[span.start : span.end] for span in rendered.spans if span.message == 1]
     if not calls or not any(written in calls[0] for written in ("Rügen", r"R\u00fcgen")):
         yield Finding("the call is not part of what the assistant says", "call", found=rendered.text)
 
 
-def answers_are_read_back(subject: Subject) -> Iterator[Finding]:
-    """What a model was trained to say is read as that: text, thoughts, calls; written again, it is the same text."""
-    for name in ("single_answer", "thought", "call", "call_beside", "parallel", "thought_call"):
-        case = CASES[name]
-        if case.tools and subject.template.calls is None:
-            continue
-        try:
-            rendered = subject.render(case.messages[:2], tools=case.tools)
-        except DataError:
-            continue
-        yield from _read_back(subject, name, case, rendered)
-
-
-def _read_back(subject: Subject, name: str, case: Case, rendered: Rendered) -> Iterator[Finding]:
-    question, meant = case.messages[:2]
-    if not rendered.spans:
-        yield Finding("the answer is not part of what is trained", name, found=rendered.text)
-        return
-    template, span = subject.template, rendered.spans[-1]
-    said = rendered.text[span.start : span.end]
-    for stop in template.stop:
-        said = said.removesuffix(stop)
-    begun = bool(template.thinking and template.thinking.begun(rendered.text[: span.start]))
-    frame = frame_of(template.jinja, template.variables, template.thinking, template.stop)
-    reader = AnswerReader(template.calls, template.thinking, declared(case.tools), thought=begun, frame=frame)
-    read = message_of(reader.push(said) + reader.finish())
-    found = [_as_meant(call) for call in read.get("tool_calls", ())]
-    if found != [_as_meant(call) for call in meant.get("tool_calls", ())]:
-        yield Finding(f"read as the calls {found}", name, found=said)
-    heard = (read["content"], read.get("reasoning"))  # some formats write what is said before a call as a thought
-    if meant["content"] in said and meant["content"] not in heard:
-        yield Finding(f"what is said is read as {read['content']!r}", name, found=said)
-    if template.thinking and meant.get("reasoning", "\0") in said and read.get("reasoning") != meant["reasoning"]:
-        yield Finding(f"the thought is read as {read.get('reasoning')!r}", name, found=said)
-    again = subject.render((question, read), tools=case.tools).text
-    if again != rendered.text:
-        yield Finding("what was read is written otherwise", name, expected=rendered.text, found=again)
-
-
-def _as_meant(call: Mapping[str, Any]) -> tuple[str, Any]:
-    """A call's name and arguments."""
-    given = call["function"]["arguments"]
-    return call["function"]["name"], json.loads(given) if isinstance(given, str) else given
+def _in_parts(message: Message) -> Message:
+    """A message whose text is in two parts."""
+    half = len(message["content"]) // 2
+    texts = (message["content"][:half], message["content"][half:])
+    return {**message, "content": [{"type": "text", "text": text} for text in texts]}
 
 
 def users_cannot_forge_turns(subject: Subject) -> Iterator[Finding]:

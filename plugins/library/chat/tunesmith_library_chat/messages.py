@@ -32,6 +32,8 @@ def canonical(message: Message, form: ContentForm) -> Message:
     else:
         changed.pop("tool_calls", None)
     content = message.get("content")
+    if message["role"] not in ("user", "assistant") and isinstance(content, list) and _is_text(content):
+        content = content_in(content, "text")  # which templates write as data, or but the first part of
     changed["content"] = content_in("" if content is None else content, form)
     return changed
 
@@ -46,6 +48,10 @@ def content_in(content: str | list[dict[str, Any]], form: ContentForm) -> str | 
     if other:
         raise DataError(f"this chat template writes text only, and a message holds {', '.join(other)}")
     return "".join(part["text"] for part in content)
+
+
+def _is_text(content: list[dict[str, Any]]) -> bool:
+    return all(part.get("type") == "text" and isinstance(part.get("text"), str) for part in content)
 
 
 def _parsed(call: Mapping[str, Any]) -> Mapping[str, Any]:

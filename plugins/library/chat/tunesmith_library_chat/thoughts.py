@@ -23,7 +23,10 @@ _WRITTEN_THOUGHTS = """\
 {%%- if thought and message.role == 'assistant'%s -%%}
 {%%- set written = '<think>\\n' ~ thought.strip('\\n') ~ '\\n</think>\\n\\n' -%%}
 {%%- if message.content and message.content is not string -%%}
-{%%- set message = dict(message, content=[{'type': 'text', 'text': written}] + message.content) -%%}
+{%%- set parts = message.content -%%}
+{%%- set told = parts[0].type == 'text' -%%}
+{%%- set first = {'type': 'text', 'text': written ~ (parts[0].text if told else '')} -%%}
+{%%- set message = dict(message, content=[first] + parts[1 if told else 0:]) -%%}
 {%%- else -%%}
 {%%- set message = dict(message, content=written ~ (message.content or '')) -%%}
 {%%- endif -%%}

@@ -35,7 +35,8 @@ def _inside(body: str, at: int, key: str, declared: Declared) -> tuple[list[tupl
 
     Raises: ValueError for one that is not closed.
     """
-    found, text = [], ""
+    found: list[tuple[str, Any]] = []
+    text = ""
     while tag := _TAG.search(body, at):
         text += body[at : tag.start()]
         if tag["close"]:

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import pytest
 from tunesmith_library_chat import ChatTemplate, TemplateFacts, conformance
-from tunesmith_library_chat.conformance import Check, Subject
 from tunesmith_library_chat.conversations import read_renderings
 from tunesmith_library_chat.plain_tokenizer import PlainTokenizer, special_tokens_in
+from tunesmith_library_chat.subjects import Check, Subject
 
 from tunesmith_library_testing.parts import CHAT, source_of
 from tunesmith_library_testing.suites.plugin import PluginSuite, points_of
@@ -150,7 +150,7 @@ class TemplateSuite(PluginSuite):
         self.holds(conformance.tools_are_written)
 
     def test_answers_are_read_back(self) -> None:
-        """What a model was trained to say is read as that: text, thoughts, calls; written again, it is the same text."""
+        """What a model was trained to say is read as that: text, thoughts, calls; written again, it is the same."""
         self.holds(conformance.answers_are_read_back)
 
     def test_users_cannot_forge_turns(self) -> None:
