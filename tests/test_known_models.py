@@ -86,6 +86,7 @@ FAMILIES = """
     01-ai/Yi-VL-6B yi_vl                                      IEITYuan/Yuan2-2B-hf yuan
     openai/gpt-oss-20b gpt_oss                                baidu/ERNIE-4.5-21B-A3B-PT ernie_nothink
     google/gemma-4-E4B-it gemma4                              LiquidAI/LFM2-8B-A1B lfm2
+    sail/Sailor-4B-Chat sailor                                sail/Sailor-14B-Chat sailor_14b
     HuggingFaceTB/SmolLM3-3B smollm3                          Qwen/Qwen3.5-9B qwen3_5
     yandex/YandexGPT-5-Lite-8B-instruct yandexgpt5
 """

@@ -21,7 +21,7 @@ from tunesmith_template_qwen import (
     Qwen25Math,
     QwQ,
 )
-from tunesmith_template_qwen.derived import Marco, Sailor, XiYanSQL
+from tunesmith_template_qwen.derived import Marco, Sailor, Sailor14B, XiYanSQL
 from tunesmith_template_qwen.multimodal import (
     QVQ,
     Qwen2Audio,
@@ -159,6 +159,10 @@ class TestMarco(TemplateSuite):
 
 class TestSailor(TemplateSuite):
     plugin = Sailor
+
+
+class TestSailor14B(TemplateSuite):
+    plugin = Sailor14B
 
 
 def said(rendered: Rendered) -> list[str]:

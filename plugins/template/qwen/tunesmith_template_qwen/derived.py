@@ -18,6 +18,11 @@ _SAILOR = (
     "You are an AI assistant named Sailor created by Sea AI Lab. Your answer should be friendly, unbiased, faithful, "
     "informative and detailed."
 )
+_SAILOR_14B = (
+    "You are an AI assistant named Sailor created by Sea AI Lab. As an AI assistant, you need to answer a series of "
+    "questions next, which may include languages such as English, Chinese, Thai, Vietnamese, Indonesian, Malay, and so "
+    "on. Your answer should be friendly, unbiased, faithful, informative and detailed."
+)
 
 
 @plugin
@@ -45,8 +50,30 @@ class Sailor(FamilyTemplate):
         models=(r"sailor-",),
         stop=("<|im_end|>",),
         default_system=_SAILOR,
-        variables={"standing_system": _SAILOR, "name": "Sailor", "user": "question", "assistant": "answer"},
+        variables={
+            "standing_system": _SAILOR,
+            "name": "Sailor",
+            "user": "question",
+            "assistant": "answer",
+            "open_end": True,
+        },
+        rewrites="the last message has an end only once another follows",
         source="sail/Sailor-7B-Chat",
+    )
+
+
+@plugin
+class Sailor14B(FamilyTemplate):
+    """Sailor of 14B, whose turns are called as ChatML's."""
+
+    traits = TemplateFacts(
+        name="sailor_14b",
+        file="chatml.jinja",
+        models=(r"sailor-14b",),
+        stop=("<|im_end|>",),
+        default_system=_SAILOR_14B,
+        variables={"standing_system": _SAILOR_14B, "name": "Sailor", "user": "user", "assistant": "assistant"},
+        source="sail/Sailor-14B-Chat",
     )
 
 
