@@ -44,6 +44,8 @@ class Datasets:
     eval: list[Entry] = []  # evaluation sets, each measured by itself under its name
     # held out of the training sets: below 1 a share, from 1 on a number of examples
     val_size: Annotated[float, at_least(0, most=1_000_000_000)] = 0.0
+    # leave out training examples that stand before in a training set, or in an evaluation set
+    deduplicate: bool = False
     # use only the first records of each data set
     max_samples: Annotated[int | None, at_least(1, most=1_000_000_000)] = None
     # how several training sets become one: behind each other, or drawn by weight until the first, or all, are used up
@@ -144,6 +146,7 @@ class Datasets:
     @hookimpl
     def build_dataset(self, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:
         from .drawing import Mixture, Part
+        from .duplicates import without_leaking, without_repeated
         from .locating import contents_of
         from .mixing import announce_mixture, hold_out, mixed, some_of, with_names
 
@@ -165,8 +168,13 @@ class Datasets:
             return DatasetSplits(stream, _in_numpy(held_out), contents)
         encoded = [self._encode(source, fetch, to_rows, encode) for source in train]
         sets = with_names(encoded, [source.name for source in train])
+        names = [source.name for source in train]
+        if self.deduplicate:
+            sets = without_repeated(sets, names)
         if self.val_size:
             sets, held_out["validation"] = hold_out(sets, self.val_size, self.shuffle_seed)
+        if held_out and self._command == "train":
+            sets = without_leaking(sets, names, held_out, self.deduplicate)
         parts = [
             Part(source.name, len(examples), source.entry.samples, source.entry.weight)
             for source, examples in zip(train, sets, strict=True)

@@ -72,6 +72,11 @@ def mix_problems(options: Datasets, sources: list[Source], plan: Plan) -> list[P
         message = f"{key} has no meaning with data.streaming=true: a stream has no epochs."
         advice = "give shares by weight, with data.mix=interleave_under; max_samples takes the first records"
         found.append(Problem(key, message, advice))
+    if options.deduplicate and plan.get("stage.packing"):
+        message = "data.deduplicate compares examples, and stage.packing makes one of several records."
+        found.append(
+            Problem("data.deduplicate", message, "stage.packing=false; or tunesmith data check FILE --fix OUT")
+        )
     if options.streaming and options.mix == "interleave_once":
         message = "data.mix=interleave_once ends when all sets are used up; a stream has no end."
         found.append(Problem("data.mix", message, "data.mix=interleave_under"))
@@ -116,6 +121,9 @@ def stream_problems(options: Datasets, plan: Plan) -> list[Problem]:
     if options.val_size:
         message = "data.streaming=true holds nothing out, for that needs all examples."
         found.append(Problem("data.val_size", message, "write data.eval=[held_out.jsonl]"))
+    if options.deduplicate:
+        message = "data.streaming=true remembers no example, and data.deduplicate compares each with all before."
+        found.append(Problem("data.deduplicate", message, "tunesmith data check FILE --fix OUT, before the run"))
     stage, quantizer = plan.traits("stage"), plan.traits("quantizer")
     if stage is not None and not stage.streams:
         message = f"data.streaming=true gives rows one by one; stage={plan.name('stage')} needs all of them beforehand."
