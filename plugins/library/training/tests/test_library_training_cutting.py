@@ -103,6 +103,21 @@ def test_an_answer_that_is_cut_is_not_ended(tiny_bpe: Any) -> None:
         assert "[[" not in said or said.endswith("[[/]]")
 
 
+def test_whole_turns_are_left(tiny_bpe: Any) -> None:
+    """As many as fit; the last of them is an answer."""
+    generator = random.Random(4)
+    for _ in range(20):
+        chat = conversation(generator)
+        text = TEMPLATE.render(chat, training=True).text
+        [all_of_it] = cut(tiny_bpe, [chat], 10**6)
+        most = generator.randint(2, all_of_it.length - 1)
+        [left] = encode_conversations([{"messages": chat}], tiny_bpe, TEMPLATE, Spans(), most, turns=True)
+        answers = [text[: span.end] for span in TEMPLATE.render(chat, training=True).spans]
+        fitting = [answer for answer in answers if len(tiny_bpe(answer, add_special_tokens=False).input_ids) <= most]
+        assert tiny_bpe.decode(left["input_ids"]) == (fitting[-1] if fitting else "")
+        assert not left.unfinished
+
+
 @pytest.mark.parametrize("longer", ["cut", "drop"])
 def test_every_row_is_counted_once(tiny_bpe: Any, longer: Any) -> None:
     """Rows are examples or counted as left out; tokens, what is trained and the longest row are what they are."""

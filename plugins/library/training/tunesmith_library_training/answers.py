@@ -11,6 +11,7 @@ from tunesmith.ranges import at_least
 from tunesmith.traits import StageTraits
 from tunesmith.types import Batch, Message, Problem, Row
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_formats import tallying
 
 from tunesmith_library_training.rows import Advise, other_stages, usable
 from tunesmith_library_training.weighing import RowWeights, TokenWeights, checked, rule_problems
@@ -32,7 +33,8 @@ class CompletionStage(RowWeights):
     """Encodes and batches rows of a `prompt` and one or more answers to it, of which the answers are trained."""
 
     max_length: Annotated[int, at_least(2, most=100_000_000)] = 2048  # tokens of a prompt with its answer
-    longer: Literal["cut", "drop"] = "cut"  # what is over max_length loses its end, or its row is left out
+    # what is over max_length loses its end, or the beginning of its prompt, or its row is left out
+    longer: Literal["cut", "cut_prompt", "drop"] = "cut"
 
     NAME: ClassVar[str]
     SEQUENCES: ClassVar[int] = 1  # answers of a row that learn together
@@ -76,6 +78,8 @@ class CompletionStage(RowWeights):
         encoded = {
             prefix: answered(rows, processor, template, answer_of, spans, most) for prefix, answer_of in answers.items()
         }
+        if self.longer == "cut_prompt":
+            self._shorten(rows, processor, template, answers, encoded)
         if spans.rules is not None:
             spans.rules.count(len(rows))
         fitting = Fitting(self.max_length, self.longer, self.NAME, self._said, "token of an answer")
@@ -88,6 +92,42 @@ class CompletionStage(RowWeights):
         if self.row_weights:
             columns["weight"] = [checked(rows[index].get("weight"), "a row") for index in kept]
         return columns, kept
+
+    def _shorten(
+        self,
+        rows: Sequence[Row],
+        processor: Any,
+        template: ChatTemplate,
+        answers: Answers,
+        encoded: Mapping[str, list[Encoded]],
+    ) -> None:
+        """Encode rows that are too long again, without the beginning of their prompts; answers that have no room even
+        so lose their end."""
+        from tunesmith_library_training.shortening import shorten_prompts
+
+        def again(rows: Sequence[Row], which: Sequence[int], most: int | None) -> list[list[Encoded]]:
+            return [
+                answered(rows, processor, template, [answers_of[index] for index in which], self.spans(template), most)
+                for answers_of in answers.values()
+            ]
+
+        def lengths(rows: Sequence[Row], which: Sequence[int]) -> list[int]:
+            return [max(item.length for item in group) for group in zip(*again(rows, which, None), strict=True)]
+
+        longest = {
+            index: max(encoded, key=lambda prefix, index=index: encoded[prefix][index].length)  # type: ignore[misc]
+            for index in range(len(rows))
+        }
+        long = [index for index, prefix in longest.items() if encoded[prefix][index].length > self.max_length]
+        with tallying():  # what there is to say of these rows was said
+            said = {index: answers[longest[index]][index] for index in long}
+            asked = {index: rows[index] for index in long}
+            made = shorten_prompts(asked, said, lengths, self.max_length, processor, template)
+            shorter = again(list(made.values()), list(made), self.max_length)
+        for sequences, found in zip(encoded.values(), shorter, strict=True):
+            for index, sequence in zip(made, found, strict=True):
+                sequence.length = sequences[index].length
+                sequences[index] = sequence
 
 
 @dataclass(kw_only=True, eq=False)

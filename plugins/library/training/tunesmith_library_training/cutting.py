@@ -24,7 +24,9 @@ class Cut:
     unfinished: bool = False  # whether they end within an answer
 
 
-def cut_of(row: Row, rendered: Rendered, encoding: Any, most: int, template: ChatTemplate) -> Cut:
+def cut_of(
+    row: Row, rendered: Rendered, encoding: Any, most: int, template: ChatTemplate, *, turns: bool = False
+) -> Cut:
     """Cut a conversation behind at most `most` tokens.
 
     The cut falls into what is said, or behind it, and through no character. Where only marks would be left of a turn it
@@ -33,8 +35,12 @@ def cut_of(row: Row, rendered: Rendered, encoding: Any, most: int, template: Cha
 
     Args:
         encoding: of the rendered text, more than `most` tokens, with offsets.
+        turns: cut behind the last answer that is whole.
     """
     place = _character(encoding, most)
+    if turns:
+        ends = [span.end for span in rendered.spans if span.end <= place]
+        return Cut(_tokens_before(encoding, max(ends, default=0), most))
     span = next((span for span in rendered.spans if span.start < place < span.end), None)
     if span is not None:
         place = _before_marks(rendered.text, span.start, place, template)

@@ -91,12 +91,19 @@ class Encoded(dict[str, list[Any]]):
 
 
 def encode_conversations(
-    rows: Sequence[Row], processor: Any, template: ChatTemplate, spans: Spans, most: int | None = None
+    rows: Sequence[Row],
+    processor: Any,
+    template: ChatTemplate,
+    spans: Spans,
+    most: int | None = None,
+    *,
+    turns: bool = False,
 ) -> list[Encoded]:
     """Tokenise conversations: rows with `messages`, and `tools` and `enable_thinking` if any.
 
     Args:
         most: tokens, of which longer ones lose their end; None cuts none.
+        turns: they lose all behind the last answer that is whole.
 
     Returns: one sequence per row: `input_ids`, `labels` (the token itself, or -100), and with `spans.weighted` the
         `weights` of the labels (0 where not trained).
@@ -112,7 +119,7 @@ def encode_conversations(
         sequence = Encoded(_label(encoding, len(item.text), spans.of(row, item), spans.weighted))
         sequence.length = len(sequence["input_ids"])
         if most is not None and sequence.length > most:
-            cut = cut_of(row, item, encoding, most, template)
+            cut = cut_of(row, item, encoding, most, template, turns=turns)
             sequence.unfinished = cut.unfinished and sequence["labels"][cut.tokens - 1] != IGNORED
             sequence.update({name: values[: cut.tokens] for name, values in sequence.items()})
         encoded.append(sequence)

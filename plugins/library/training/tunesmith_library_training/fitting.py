@@ -15,7 +15,8 @@ from tunesmith_library_formats import Sizes, measure
 from tunesmith_library_training.encoding import Encoded
 from tunesmith_library_training.rows import warn_once
 
-Longer = Literal["cut", "drop"]
+Longer = Literal["cut", "turns", "cut_prompt", "drop"]
+_LOSE = {"turns": "the turns that do not fit whole", "cut_prompt": "the beginning of their prompt"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Fitting:
             warn_once(self.said, self.stage, len(which), rows, what, lost=lost, first=place_of(which))
 
         limit = f"are over {self.most} tokens"
-        say(found.cut, f"{limit} and lose their end (stage.max_length)", lost=False)
+        say(found.cut, f"{limit} and lose {_LOSE.get(self.longer, 'their end')} (stage.max_length)", lost=False)
         say(found.unfinished, "end within an answer, whose beginning is trained, and no end of it", lost=False)
         say(found.dropped, f"{limit} and are left out (stage.max_length)", lost=True)
         say(

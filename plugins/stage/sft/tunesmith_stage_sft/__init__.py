@@ -29,7 +29,8 @@ class SupervisedFineTuning(TokenWeights):
     }
 
     max_length: Annotated[int, at_least(2, most=100_000_000)] = 2048  # tokens of a conversation, or of a packed row
-    longer: Literal["cut", "drop"] = "cut"  # conversations over max_length lose their end, or are left out
+    # conversations over max_length lose their end, the turns that do not fit whole, or are left out
+    longer: Literal["cut", "turns", "drop"] = "cut"
     packing: bool = False  # put several conversations in a row of up to max_length tokens; they do not see each other
     train_on_prompt: bool = False  # learn all tokens, not only the assistant's
     last_turn_only: bool = False  # learn only the assistant's last turn
@@ -75,8 +76,8 @@ class SupervisedFineTuning(TokenWeights):
         rules = self.weighing(template)
         by = (self.message_weights, self.row_weights)
         spans = Spans(self.train_on_prompt, self.last_turn_only, *by, rules, template)
-        most = self.max_length if self.longer == "cut" else None
-        encoded = encode_conversations(rows, processor, template, spans, most)
+        most = None if self.longer == "drop" else self.max_length
+        encoded = encode_conversations(rows, processor, template, spans, most, turns=self.longer == "turns")
         if rules is not None:
             rules.count(len(rows))
         fitting = Fitting(self.max_length, self.longer, "sft", self._said)
