@@ -153,10 +153,11 @@ class Hy3Preview(SwitchedTemplate):
         stop=("<｜hy_eos｜>",),
         calls=_calls(""),
         thinking=Thinking(switch="enable_thinking"),
-        variables={"mark": "", "joint": "▁"},
-        rewrites="without tools thoughts before the last question are dropped",
+        variables={"mark": "", "joint": "▁", "open_end": True, "sparing": True},
+        rewrites="only the answer that is trained has its thought, and an end while it is the last",
         source="tencent/Hy3-preview",
     )
 
     reasoning_effort: str | None = None  # no_think, low or high; null is no_think, or high with enable_thinking=true
-    preserved_thinking: bool | None = None  # whether earlier answers keep their thoughts; null: where there are tools
+    preserved_thinking: bool | None = None  # whether all answers keep their thoughts; null: none does
+    interleaved_thinking: bool | None = None  # whether those behind the last question keep them, where there are tools
