@@ -60,6 +60,19 @@ def test_parts_of_an_answer(tiny_bpe: Any) -> None:
     assert texts(tiny_bpe, encode(tiny_bpe, Rule(part="end", weight=7.0)))[7.0] == ["<|im_end|>", "<|im_end|>"]
 
 
+def test_calls_before_the_text_and_spelt_in_it(tiny_bpe: Any) -> None:
+    """As some families write them, and as data have them that were rendered before; no mark is calls by itself."""
+    jinja = JINJA.replace("{{ m.content }}{% for c in", "{% for c in")
+    turned = replace(TEMPLATE, jinja=jinja.replace("{% endfor %}<|im_end|>", "{% endfor %}{{ m.content }}<|im_end|>"))
+    weighing = Weighing([Rule(weight=0.0), Rule(part="calls", weight=1.0)], turned)
+    [found] = encode_conversations([{"messages": CHAT[:3]}], tiny_bpe, turned, Spans(rules=weighing))
+    call = '<tool_call>\n{"name": "tide", "arguments": {"at": "noon"}}\n</tool_call>'
+    assert texts(tiny_bpe, found) == {1.0: [call]}
+    spelt = [CHAT[1], {"role": "assistant", "content": f"See: {call} and so on"}]
+    only = [Rule(weight=0.0), Rule(part="calls", weight=1.0)]
+    assert texts(tiny_bpe, encode(tiny_bpe, *only, chat=spelt)) == {1.0: [call]}
+
+
 def test_a_thought_that_the_prompt_begins(tiny_bpe: Any) -> None:
     jinja = JINJA.replace("{% generation %}{% if m.reasoning %}<think>", "<think>{% generation %}{% if m.reasoning %}")
     opened = replace(TEMPLATE, jinja=jinja)

@@ -147,18 +147,33 @@ def _calls(text: str, rest: Range, message: Message, template: ChatTemplate) -> 
     """
     start, end = rest
     form, called = template.calls, message.get("tool_calls")
-    if called:
-        content = message.get("content")
-        said = content.strip() if isinstance(content, str) else ""
-        found = text.find(said, start, end) if said else -1
-        start = found + len(said) if found >= 0 else start
-    begins = min((at for mark in (form.open if form else ()) if (at := text.find(mark, start, end)) >= 0), default=-1)
-    if begins < 0:
-        if not called or not any(_name(call) in text[start:end] for call in called):
+    content = message.get("content")
+    said = content.strip() if isinstance(content, str) else ""
+    marks = form.open if form else ()
+    if not called and not any(mark in said for mark in marks):  # what looks like one is the template's
+        return None
+    found = text.find(said, start, end) if said and called else -1
+    behind = found + len(said) if found >= 0 else start
+    begins = _first(text, marks, behind, end)
+    if begins is None and found >= 0:
+        begins = _first(text, marks, start, found)  # calls come before the text
+        end = end if begins is None else found
+    if begins is None:
+        if not called or not any(_name(call) in text[behind:end] for call in called):
             return None
-        begins = start + len(text[start:end]) - len(text[start:end].lstrip())
-    closes = [at + len(mark) for mark in (form.close if form else ()) if (at := text.rfind(mark, begins, end)) >= 0]
+        begins = behind + len(text[behind:end]) - len(text[behind:end].lstrip())
+    opened = next((mark for mark in marks if text.startswith(mark, begins)), "")
+    closes = [
+        at + len(mark)
+        for mark in (form.close if form else ())
+        if (at := text.rfind(mark, begins + len(opened), end)) >= 0
+    ]
     return begins, max(closes) if closes else _before_stop(text, begins, end, template.stop)
+
+
+def _first(text: str, marks: Sequence[str], start: int, end: int) -> int | None:
+    """Where the first of some marks stands."""
+    return min((at for mark in marks if (at := text.find(mark, start, end)) >= 0), default=None)
 
 
 def _name(call: Mapping[str, Any]) -> str:
