@@ -226,7 +226,7 @@ def test_a_run_remembers_how_to_answer(catalog):
     folder = tunesmith.train(CONFIG, {"engine": {"temperature": 0}, "exporter.unheard": 3}, catalog=catalog)
     written = yaml.safe_load((folder / "run.yaml").read_text())
     assert written["engine"] == {"temperature": 0}
-    assert written["exporter"] == {"unheard": 3}
+    assert written["exporter"] == {"merged": {"unheard": 3}}
 
 
 def shaping(plugins):
@@ -389,3 +389,32 @@ def test_a_run_whose_plugin_is_gone_names_it_from_the_lock(plugins, calls, monke
     (problem,) = problems
     assert problem.message == "no installed plugin provides adapter=full."
     assert problem.advice == f"this run was made with acme-adapters==2.3: pip install -r {lock}"
+
+
+def test_several_exporters_share_one_handle(plugins):
+    """Each writes a folder of its own, in the order of the configuration, and what one made is there for the next."""
+    seen = []
+
+    class Second:
+        """Keeps what it is given."""
+
+        verify: bool = True
+
+        @hookimpl
+        def export(self, handle, output_dir):
+            seen.append((handle.shared.once("made", lambda: len(seen)), self.verify))
+            output_dir.mkdir(parents=True)
+            return output_dir
+
+    class Third(Second):
+        """The same."""
+
+    both = Catalog.of({**plugins, "exporter.second": plugin(Second), "exporter.third": plugin(Third)})
+    folder = trained(both, "adapter_config.json")
+    words = ["exporter=[third,second]", "exporter.verify=false"]
+    written = tunesmith.exports(folder, words, catalog=both)
+    assert written == [folder.with_name("sft-third"), folder.with_name("sft-second")]
+    assert seen == [(0, False), (0, False)]
+    assert tunesmith.export(folder, words, output_dir="all", catalog=both) == Path("all/second")
+    with pytest.raises(ConfigError, match=r"sft-third exists already"):
+        tunesmith.exports(folder, words, catalog=both)

@@ -12,7 +12,7 @@ _HOMES = {
     "tunesmith.hookspecs": ("hookimpl",),
     "tunesmith.messages": ("announce",),
     "tunesmith.options": ("plugin",),
-    "tunesmith.pipeline": ("export", "open_model", "plan", "train"),
+    "tunesmith.pipeline": ("export", "exports", "open_model", "plan", "train"),
     "tunesmith_command_data.encoded": ("show",),
     "tunesmith_library_engine.sessions": ("ChatSession", "chat"),
     "tunesmith_library_estimates.estimating": ("estimate",),

@@ -6,6 +6,7 @@ from tunesmith.hookspecs import hookimpl as hookimpl
 from tunesmith.messages import announce as announce
 from tunesmith.options import plugin as plugin
 from tunesmith.pipeline import export as export
+from tunesmith.pipeline import exports as exports
 from tunesmith.pipeline import open_model as open_model
 from tunesmith.pipeline import plan as plan
 from tunesmith.pipeline import train as train

@@ -70,7 +70,8 @@ def compose(
     """
     given = read_overrides(overrides)
     words = Words(OURS, given, functools.partial(read_foreign, catalog=catalog), upgraded)
-    file, made = None, Layers(named=KINDS, folders=recipe_folders, change=words.ours)
+    things = functools.cache(lambda kind: (catalog or Catalog.discover()).names(kind) if KINDS[kind].common else None)
+    file, made = None, Layers(named=KINDS, folders=recipe_folders, change=words.ours, things=things)
     if isinstance(config, Mapping):
         made.add(config, Origin("the given mapping"))
     elif config is not None:

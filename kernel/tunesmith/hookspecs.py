@@ -460,9 +460,10 @@ def evaluate(handle: types.ModelHandle, chat: Any, data: Any) -> Any:
 def export(handle: types.ModelHandle, output_dir: Path) -> Path:
     """Write a finished model.
 
-    Called: once.
-    Composition: exclusive, kind `exporter`.
+    Called: once, on every selected exporter, in the order of the configuration.
+    Composition: routed, kind `exporter`.
     Args:
+        handle: the same for all exporters of a command; `handle.shared` keeps what one of them made for the others.
         output_dir: does not exist yet; write beside it and rename, so that it is never half there.
     Returns: what was written.
     Raises: TunesmithError.

@@ -14,6 +14,7 @@ class Kind:
     default: tuple[str, ...] = ()
     commands: tuple[str, ...] = ("train",)  # the commands that need this kind
     shapes: str = ""  # a hook that shapes model or tokenizer: where a plugin of this kind has it, all commands need it
+    common: bool = False  # of many: whether exporter.verify=false is an option of all that are selected
     free: bool = False  # whether its plugins may be others, with other options, when a run goes on
     function: str = ""  # the hook that a plain function in a user's file implements: reward=[rewards.py:polite]
 
@@ -46,7 +47,7 @@ KINDS: dict[str, Kind] = {
         Kind("parallel", "optional", "starts the processes of a run, and spreads the model over them", free=True),
         Kind("tracker", "any", "records what happens in a run", ("console", "jsonl", "plot"), free=True),
         Kind("engine", "one", "generates answers", ("transformers",), ("chat", "eval"), free=True),
-        Kind("exporter", "one", "writes a finished model", ("merged",), ("export",)),
+        Kind("exporter", "any", "writes a finished model", ("merged",), ("export",), common=True),
         Kind("evaluator", "any", "measures a model", commands=("eval",), free=True, function="evaluate"),
         Kind("dialect", "installed", "reads the configurations of another program", commands=()),
         Kind("command", "installed", "a command of its own: its method command() gives a click command", commands=()),
@@ -76,11 +77,10 @@ EXCLUSIVE: dict[str, tuple[str, ...]] = {
     "place": ("parallel",),
     "fit": ("stage", "trainer"),
     "open_engine": ("engine",),
-    "export": ("exporter",),
 }
 
 # Routed hooks: called on the one plugin that is named, by an address, by a data set entry, or by the configuration.
-ROUTED: dict[str, str] = {"fetch": "hub", "to_rows": "format", "evaluate": "evaluator"}
+ROUTED: dict[str, str] = {"fetch": "hub", "to_rows": "format", "evaluate": "evaluator", "export": "exporter"}
 
 # Exclusive hooks that a run can do without.
 OPTIONAL = frozenset({"quantization_config", "quantize", "build_optimizer", "place"})

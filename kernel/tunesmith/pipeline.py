@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tunesmith.addresses import hub_of
 from tunesmith.assemble import Assembly, assemble, examine
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Composition, Overrides, compose
-from tunesmith.errors import ConfigError, Interrupted
+from tunesmith.errors import Interrupted
 from tunesmith.launching import launch
 from tunesmith.messages import logger
 from tunesmith.planning import Plan
@@ -36,6 +37,7 @@ from tunesmith_library_configuration.locks import unfinished, writing
 from tunesmith_library_configuration.records import fingerprint, refuse_other
 from tunesmith_library_configuration.scoring import numbers
 from tunesmith_library_configuration.secrets import redacted
+from tunesmith_library_configuration.targets import export_targets
 from tunesmith_library_configuration.telling import once
 
 Config = str | Path | Mapping[str, Any] | None
@@ -99,24 +101,37 @@ def _train(run: Assembly, folder: Path, measures: Any) -> None:
 
 
 def export(
-    config: Config,
-    overrides: Overrides = None,
-    *,
-    output_dir: str | Path | None = None,
-    catalog: Catalog | None = None,
+    config: Config, overrides: Overrides = None, *, output_dir: str | Path | None = None, catalog: Catalog | None = None
 ) -> Path:
-    """Write the finished model of a run, by default beside it as `RUN-EXPORTER`.
+    """Write the finished model of a run, by default beside it as `RUN-EXPORTER`; of several exporters the last's.
 
-    Raises: ConfigError when there is something at the target already, or it cannot be written.
+    Raises: as `exports`.
+    """
+    return exports(config, overrides, output_dir=output_dir, catalog=catalog)[-1]
+
+
+def exports(
+    config: Config, overrides: Overrides = None, *, output_dir: str | Path | None = None, catalog: Catalog | None = None
+) -> list[Path]:
+    """Write the finished model of a run in the form of each selected exporter; they share what they have in common.
+
+    Args:
+        output_dir: what is written; of several exporters a folder for them, each under its name.
+
+    Returns: what each has written, in the order of the configuration.
+    Raises: ConfigError when there is something at a target already, or it cannot be written.
     """
     composition = compose(config, overrides, catalog)
     run = assemble(composition, "export", catalog)
-    target = Path(output_dir) if output_dir else _export_folder(run, composition)
-    if target.exists():
-        raise ConfigError(f"{target} exists already.\nremove it, or choose another with --output")
-    with writing(target, "an export"):
-        exported: Path = run.hook.export(handle=model_handle(run, composition), output_dir=target)
-    return exported
+    given = output_dir or (run.plan.run.output_dir if composition.command == "export" else None)  # of another program
+    source = composition.run_folder or Path("runs", Path(hub_of(run.plan.plugin("model").path)[1]).name)
+    targets = export_targets(run.plan.names("exporter"), given, source)
+    with ExitStack() as held:
+        for target in targets.values():
+            held.enter_context(writing(target, "an export"))
+        handle = model_handle(run, composition)
+        held.enter_context(handle.shared)
+        return [run.routed("export", name)(handle=handle, output_dir=target) for name, target in targets.items()]
 
 
 def open_model(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> ModelHandle:
@@ -218,18 +233,6 @@ def _calibration(run: Assembly, data: DatasetSplits | None) -> Any:
             yield {name: value for name, value in batch.items() if name not in ("datasets", "dataset_names")}
 
     return batches
-
-
-def _export_folder(run: Assembly, composition: Composition) -> Path:
-    """RUN-EXPORTER, or runs/MODEL-EXPORTER for a model that no run made; the one that another program's file names."""
-    if composition.command == "export" and run.plan.run.output_dir:
-        return Path(run.plan.run.output_dir).expanduser()
-    folder = composition.run_folder
-    if folder is None:
-        folder = Path("runs") / hub_of(run.plan.plugin("model").path)[1].rstrip("/").rpartition("/")[2]
-    elif not folder.name:
-        folder = folder.resolve()
-    return folder.with_name(f"{folder.name}-{run.plan.name('exporter')}")
 
 
 def model_handle(run: Assembly, composition: Composition) -> ModelHandle:

@@ -22,6 +22,7 @@ from tunesmith.generation import Request as Request
 from tunesmith.generation import Sampling as Sampling
 from tunesmith.generation import ToolCall as ToolCall
 from tunesmith_library_configuration.problems import Problem as Problem
+from tunesmith_library_configuration.sharing import Shared
 from tunesmith_library_configuration.translation import Note as Note
 from tunesmith_library_configuration.translation import Translation as Translation
 
@@ -221,6 +222,7 @@ class ModelHandle:
     template: ChatTemplate
     load: Callable[[], Any]  # () -> the model in this process, quantised, with its adapter
     merge: Callable[[Any], Any]  # the loaded model -> the plain model with its adapter folded in
+    shared: Shared = field(default_factory=Shared, compare=False, repr=False)  # what exporters of one command share
 
 
 # Events: what trackers hear. All on the main process.

@@ -109,13 +109,7 @@ def _read_line() -> str | None:
 
 @click.command(cls=ConfigCommand)
 @configured
-@click.option(
-    "-o",
-    "--output",
-    "output_dir",
-    type=click.Path(),
-    help="Folder to write (of several, each in it); RUN-EXPORTER by default.",
-)
+@click.option("-o", "--output", "output_dir", type=click.Path(), help="Folder to write; RUN-EXPORTER by default.")
 def export(config: str | None, overrides: list[str], output_dir: str | None) -> None:
     """Write the finished model of a run.
 

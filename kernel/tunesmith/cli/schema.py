@@ -54,6 +54,9 @@ def _kind_schema(kind: Kind, plugins: dict[str, dict[str, Any]]) -> dict[str, An
     if kind.many:
         chosen = {"type": ["boolean", "null"]}  # true or nothing: with its defaults; false: without it
         possible = {name: {"anyOf": [schema, chosen]} for name, schema in plugins.items()}
+        if kind.common:  # beside the names stand options of all of them
+            every: Any = {name: option for schema in plugins.values() for name, option in schema["properties"].items()}
+            possible = {**every, "name": {"enum": names}, **possible}
         by_name = {"type": "object", "properties": possible, "additionalProperties": False}
         listed = {"type": "array", "items": {"enum": names}}
         return {"description": kind.summary, "anyOf": [{"enum": [*names, None]}, listed, by_name]}

@@ -238,7 +238,7 @@ def test_base_dtype_from_the_weights(base: Path, tmp_path: Path) -> None:
     [
         ({}, {}, []),
         ({"max_shard_size": "200MB"}, {}, []),
-        ({"max_shard_size": "lots"}, {}, ["exporter.max_shard_size"]),
+        ({"max_shard_size": "lots"}, {}, ["exporter.merged.max_shard_size"]),
         ({}, {"hqq": None}, ["quantizer"]),
     ],
 )

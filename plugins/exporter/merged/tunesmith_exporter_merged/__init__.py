@@ -37,8 +37,8 @@ class Merged:
         message = "exporter=merged cannot merge into the weights that quantizer={quantizer} rounds to few bits."
         problems = unmergeable(plan, "quantizer", message, _ADVICE)
         if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]i?B", self.max_shard_size):
-            message = f"exporter.max_shard_size={self.max_shard_size} is no size."
-            problems.append(Problem("exporter.max_shard_size", message, "such as 500MB or 5GB"))
+            message = f"exporter.merged.max_shard_size={self.max_shard_size} is no size."
+            problems.append(Problem("exporter.merged.max_shard_size", message, "such as 500MB or 5GB"))
         return problems
 
     @hookimpl

@@ -337,3 +337,37 @@ def test_overrides_are_written_as_they_are_read():
     again = read_overrides(written_overrides(values))
     assert {str(item.key): item.value for item in again} == values
     assert written_overrides(["a=1"]) == ["a=1"] and written_overrides(None) == []
+
+
+# ---- options that all things of a key have --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "words", "tree"),
+    [
+        ("", ["exporter.verify=false"], {"merged": {"verify": False}}),
+        (
+            "",
+            ["exporter=[merged, gguf]", "exporter.verify=false"],
+            {"merged": {"verify": False}, "gguf": {"verify": False}},
+        ),
+        ("", ["exporter.verify=false", "exporter=[gguf]"], {"gguf": {"verify": False}}),
+        ("", ["exporter=gguf", "exporter.gguf.bits=4"], {"gguf": {"bits": 4}}),
+        ("exporter: {name: gguf, bits: 4}", [], {"gguf": {"bits": 4}}),
+        ("exporter: {bits: 4}", [], {"merged": {"bits": 4}}),
+        (
+            "exporter: {merged: {bits: 8}, gguf: true, verify: false}",
+            [],
+            {"merged": {"bits": 8, "verify": False}, "gguf": {"verify": False}},
+        ),
+        ("exporter: {merged: {bits: 8}}", ["exporter.name=gguf"], {"gguf": {}}),
+        ("exporter: {merged: {bits: 8}, gguf: {}}", ["exporter.merged=false"], {"gguf": {}}),
+    ],
+)
+def test_what_names_no_thing_is_an_option_of_all(tmp_path, file: str, words: list[str], tree: object) -> None:
+    named = {"exporter": SimpleNamespace(many=True, default=("merged",))}
+    layers = Layers(named=named, things=lambda key: ["merged", "gguf"])
+    (tmp_path / "c.yaml").write_text(file)
+    layers.add_file(tmp_path / "c.yaml")
+    layers.override(read_overrides(words))
+    assert layers.tree["exporter"] == tree

@@ -18,6 +18,7 @@ from tunesmith_library_configuration.overrides import Override
 from tunesmith_library_configuration.ownership import is_strange, reference_problems
 from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.reading import read_yaml
+from tunesmith_library_configuration.sharing import apart, for_each
 from tunesmith_library_configuration.trees import Tree
 
 
@@ -41,6 +42,10 @@ class Layer:
     source: Origin
 
 
+def _nothing(key: str) -> None:
+    return None
+
+
 def _as_written(layer: Layer) -> tuple[Layer, Iterable[str]]:
     return layer, ()
 
@@ -55,6 +60,8 @@ class Layers(Tree):
     named: Mapping[str, Named] = field(default_factory=dict)  # the keys that hold named things
     folders: Callable[[], Sequence[Path]] = tuple  # where inherited files are looked for, after that of who inherits
     change: Callable[[Layer], tuple[Layer, Iterable[str]]] = _as_written  # each layer, and what to say of the change
+    # the names of the things that there are, for keys of many where what names none is an option of all that are held
+    things: Callable[[str], Sequence[str] | None] = _nothing
     notices: list[str] = field(default_factory=list)
     _inherited: set[Path] = field(default_factory=set)  # files that are in already; of two mentions the first counts
 
@@ -114,7 +121,9 @@ class Layers(Tree):
 
     def _names(self, key: Key) -> bool:
         """Whether an override names things: `adapter=…`, `adapter.name=…`, `tracker=…`."""
-        return key[0] in self.named and (len(key) == 1 or (key[1:] == ("name",) and not self.named[str(key[0])].many))
+        held = self.named.get(str(key[0]))
+        one = held is not None and (not held.many or self.things(str(key[0])) is not None)
+        return held is not None and (len(key) == 1 or (key[1:] == ("name",) and one))
 
     def _override(self, item: Override) -> None:
         key, held = item.key, self.named.get(str(item.key[0]))
@@ -178,6 +187,7 @@ class Layers(Tree):
             return
         if not isinstance(value, Mapping):
             raise ConfigError(f"{held} cannot be {value!r}.\nwrite names, like {held}: [name]\n{_first(where)}")
+        value = self._without_common(held, value, where)
         places = {name: where.get(Key(held, name), _first(where)) for name in value}
         # `plot: false` and `plot: null` drop it, `plot:` does not
         drops = {name for name in value if value[name] is False or (value[name] is None and places[name].text != "")}
@@ -194,6 +204,20 @@ class Layers(Tree):
             else:
                 advice = f"write its options as a mapping, or leave it out: {held}.{name}=null"
                 raise ConfigError(f"{held}.{name} cannot be {options!r}.\n{advice}\n{place}")
+
+    def _without_common(self, held: str, value: Mapping[str, Any], where: Mapping[Key, Origin]) -> Mapping[str, Any]:
+        """Put options that are written beside the names of things over each of those; the things, with their own."""
+        things = self.things(held)
+        if things is None:
+            return value
+        known = {*things, *self.tree.get(held, {})}
+        names, options = apart(value, lambda key, said: key in known or ":" in key or isinstance(said, Mapping | None))
+        if isinstance(value.get("name"), str):
+            self._replace_names(held, [value["name"]], where.get(Key(held, "name"), _first(where)))
+        if options:
+            chosen = list(names or self.tree.get(held) or self.named[held].default)
+            self._overlay_many(held, *for_each(held, options, chosen, where))
+        return names
 
     def _replace_names(self, held: str, names: Sequence[str], origin: Origin) -> None:
         """Put other things in the place of those that a key holds; those that stay keep their options."""

@@ -75,7 +75,7 @@ class ModelReader(Reader):
         if prompt:
             turns = turns[: next(at for at, turn in enumerate(turns) if turn["role"] == "user") + 1]
         form = content_form(self.processor.chat_template or tokenizer_of(self.processor).chat_template or "")
-        turns = [canonical(turn, form) for turn in turns]
+        turns = [canonical(dict(turn), form) for turn in turns]
         options: dict[str, Any] = {"tools": list(text.tools) or None, "add_generation_prompt": prompt}
         said: str = self.processor.apply_chat_template(turns, tokenize=False, **options)
         return said
@@ -103,7 +103,8 @@ def load_folder(folder: Path, device: Any = None, model_class: Any = None, proce
         loaded = known or model_class or transformers.AutoModelForCausalLM
         own = "auto_map" in read_json(folder / "tokenizer_config.json") and processor_class is not None
         with quiet_transformers():
-            model, found = loaded.from_pretrained(folder, dtype="auto", output_loading_info=True)
+            read: Any = loaded.from_pretrained
+            model, found = read(folder, dtype="auto", output_loading_info=True)
         processor = (processor_class if own else transformers.AutoTokenizer).from_pretrained(folder)
     except Exception as error:
         cause = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"

@@ -1,0 +1,31 @@
+"""Where the exports of one command go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tunesmith_library_configuration.errors import ConfigError
+
+
+def export_targets(names: Sequence[str], given: str | Path | None, source: Path) -> dict[str, Path]:
+    """The folder of each exporter, by its name.
+
+    Args:
+        given: what the user wants to be written; of several exporters a folder for them, each under its name.
+        source: of the model; where nothing is given they go beside it, as `SOURCE-EXPORTER`.
+
+    Raises: ConfigError when there is something already, or nothing to be written.
+    """
+    if not names:
+        raise ConfigError("exporter: nothing is selected to write.\nwrite exporter=[NAME]")
+    if given is not None:
+        place = Path(given).expanduser()
+        targets = {name: place / name for name in names} if len(names) > 1 else {names[0]: place}
+    else:
+        named = source if source.name else source.resolve()
+        targets = {name: named.with_name(f"{named.name}-{name}") for name in names}
+    taken = next((target for target in targets.values() if target.exists()), None)
+    if taken is not None:
+        raise ConfigError(f"{taken} exists already.\nremove it, or choose another with --output")
+    return targets
