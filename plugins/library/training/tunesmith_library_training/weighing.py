@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MOST = 1_000_000  # of a weight
 _SECONDS = 10.0  # that a pattern may take for what one message says
 _LATEX = re.compile(r"(?<!\\)(?:\\\\)*\\(boxed|begin|end|frac|dfrac|tfrac|text\w*|sqrt|right|left|nabla|theta)\b")
-_CONTROLS = {"\b": "b", "\f": "f", "\v": "v", "\a": "a"}  # what YAML reads in double quotes
+_CONTROLS = {"\b": "\\b", "\f": "\\f", "\v": "\\v", "\a": "\\a"}  # what YAML reads in double quotes
 
 
 @dataclass(kw_only=True)
@@ -74,17 +74,17 @@ def _is_everything(rule: Rule) -> bool:
 def _pattern_problems(pattern: str, key: str) -> list[Problem]:
     import regex
 
+    shown = "".join(_CONTROLS.get(character, character) for character in pattern)
     try:
         compiled = regex.compile(pattern)
     except regex.error as error:
         place = "" if error.pos is None else f" at character {error.pos + 1}"
-        message = f"{key}: {pattern} is no regular expression: {error.msg}{place}."
-        near = regex.escape(pattern, literal_spaces=True)
+        message = f"{key}: {shown} is no regular expression: {error.msg}{place}."
+        near = regex.escape(shown, literal_spaces=True)
         return [Problem(key, message, f"as plain text it is {near}\nin YAML write it in single quotes")]
-    control = next((letter for character, letter in _CONTROLS.items() if character in pattern), None)
-    if control:
-        message = f"{key} holds a control character: in double quotes YAML reads \\{control} as one."
-        return [Problem(key, message, "write it in single quotes", "warning")]
+    if shown != pattern:
+        message = f"{key}: {shown} holds a control character, as YAML reads a backslash in double quotes."
+        return [Problem(key, message, f"write it in single quotes; the text {shown} is found by \\{shown}", "warning")]
     latex = _LATEX.search(pattern)
     if latex:
         message = f"{key}: \\{latex[1]} is read as \\{latex[1][0]}, which has a meaning of its own, and {latex[1][1:]}."
