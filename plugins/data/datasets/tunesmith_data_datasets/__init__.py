@@ -13,7 +13,7 @@ from tunesmith import DataError, announce, hookimpl, plugin
 from tunesmith.errors import ConfigError, choices
 from tunesmith.keys import Key
 from tunesmith.planning import problem_of
-from tunesmith.ranges import at_least, between, path_like
+from tunesmith.ranges import at_least, between, filled, path_like
 from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement, ToRows
 from tunesmith_library_caching import DATASETS, kept_in
 from tunesmith_library_configuration.fingerprints import plugin_parts
@@ -44,6 +44,8 @@ class Datasets:
     eval: list[Entry] = []  # evaluation sets, each measured by itself under its name
     # held out of the training sets: below 1 a share, from 1 on a number of examples
     val_size: Annotated[float, at_least(0, most=1_000_000_000)] = 0.0
+    # hold out by the value of this column, such as a user: val_size of the values, and all records of each
+    split_by: Annotated[str | None, filled] = None
     # leave out training examples that stand before in a training set, or in an evaluation set
     deduplicate: bool = False
     # use only the first records of each data set
@@ -145,10 +147,9 @@ class Datasets:
 
     @hookimpl
     def build_dataset(self, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:
-        from .drawing import Mixture, Part
         from .duplicates import without_leaking, without_repeated
         from .locating import contents_of
-        from .mixing import announce_mixture, hold_out, mixed, some_of, with_names
+        from .mixing import announce_mixture, hold_out, mixed, mixture_of, some_of, with_names
 
         measures = self._command == "eval"
         train, evaluation = self._sources("train"), self._sources("eval")
@@ -156,30 +157,28 @@ class Datasets:
             raise DataError("there is no evaluation data; write data.eval=[data/test.json]")
         if not measures and not train:
             raise DataError("there is no training data; write data.train=[data/train.json]")
-        held_out = {
-            source.name: some_of(self._encode(source, fetch, to_rows, encode), source.entry.samples, self.shuffle_seed)
-            for source in evaluation
-        }
+        held_out = {}
+        for source in evaluation:
+            examples = self._encoded(self._work(source, fetch, to_rows, encode))
+            held_out[source.name] = some_of(examples, source.entry.samples, self.shuffle_seed)
         if measures and not train:
             return DatasetSplits([], _in_numpy(held_out))
         if self.streaming and not (self._peeks or measures):
             stream = self._stream(train, fetch, to_rows, encode)
             contents = contents_of([self._files[source.key] for source in train], whole=False)
             return DatasetSplits(stream, _in_numpy(held_out), contents)
-        encoded = [self._encode(source, fetch, to_rows, encode) for source in train]
-        sets = with_names(encoded, [source.name for source in train])
         names = [source.name for source in train]
+        works = [self._work(source, fetch, to_rows, encode) for source in train]
+        if self.split_by:
+            works, held_out["validation"] = self._held_out(works)
+        sets = with_names([self._encoded(work) for work in works], names)
         if self.deduplicate:
             sets = without_repeated(sets, names)
-        if self.val_size:
+        if self.val_size and not self.split_by:
             sets, held_out["validation"] = hold_out(sets, self.val_size, self.shuffle_seed)
         if held_out and self._command == "train":
             sets = without_leaking(sets, names, held_out, self.deduplicate)
-        parts = [
-            Part(source.name, len(examples), source.entry.samples, source.entry.weight)
-            for source, examples in zip(train, sets, strict=True)
-        ]
-        mixture = Mixture(parts, self.mix, self.shuffle_seed, self.resample)
+        mixture = mixture_of([source.entry for source in train], sets, names, self)
         if len(sets) > 1 or self.val_size or not mixture.is_plain:
             announce_mixture(mixture)
             announce("training examples", f"{len(mixture):,}", f"{self.mix} of {len(sets)}, val_size={self.val_size:g}")
@@ -214,15 +213,24 @@ class Datasets:
             num_proc=self._processes(),
         )
 
-    def _encode(self, source: Source, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Dataset:
+    def _held_out(self, works: list[Work]) -> tuple[list[Work], Dataset]:
+        """Both sides of sets that are split by a column: what is trained on of each, and what is held out of all."""
+        from .mixing import joined
+        from .splitting import Side, SidedWork
+
+        held, kept = (Side(str(self.split_by), self.val_size, self.shuffle_seed, side) for side in (True, False))
+        sides = [SidedWork.of(work, held) for work in works]
+        examples = joined([self._encoded(side, "held out of ") for side in sides if not side.is_empty], self.split_by)
+        return [SidedWork.of(work, kept) for work in works], examples
+
+    def _encoded(self, work: Work, what: str = "") -> Dataset:
         from .caching import Cache, encode_cached, encode_in_memory
 
-        work = self._work(source, fetch, to_rows, encode)
         if self.cache and self._cache is None:
             self._cache = Cache(self.cache_folder(), self._parts, self._made_with)
         encoded = encode_in_memory(work) if self._cache is None else encode_cached(work, self._cache)
         examples = len(encoded.examples)
-        sum_up(source.name, work.format, encoded.records, examples, encoded.tally, encoded.cached)
+        sum_up(what + work.source.name, work.format, encoded.records, examples, encoded.tally, encoded.cached)
         return encoded.examples
 
     def _format(self, source: Source) -> str:

@@ -50,12 +50,23 @@ def option_problems(options: Datasets, sources: list[Source]) -> list[Problem]:
     if options.val_size > 1 and options.val_size % 1:
         advice = "below 1 it is a share, from 1 on a whole number of examples"
         found.append(Problem("data.val_size", f"data.val_size cannot be {options.val_size:g}.", advice))
+    found += _split_problems(options)
     names = [source.name for source in sources if source.key.startswith("data.eval")]
     names += ["validation"] if options.val_size else []
     for name in sorted({name for name in names if names.count(name) > 1}):
         message = f"Two evaluation sets are named {name}."
         found.append(Problem("data.eval", message, "give each a name: {path: …, name: …}"))
     return found
+
+
+def _split_problems(options: Datasets) -> Iterator[Problem]:
+    """What is wrong with holding out by a column."""
+    if options.split_by and not options.val_size:
+        message = f"data.split_by={options.split_by} holds nothing out without data.val_size."
+        yield Problem("data.split_by", message, "data.val_size=0.05 holds out that share of the column's values")
+    elif options.split_by and options.val_size >= 1:
+        message = f"data.split_by={options.split_by} holds out a share of values, not {options.val_size:g} rows."
+        yield Problem("data.val_size", message, "a number below 1: data.val_size=0.05")
 
 
 def mix_problems(options: Datasets, sources: list[Source], plan: Plan) -> list[Problem]:
@@ -199,6 +210,10 @@ def _problems_of_records(source: Source, name: str, plan: Plan, records: list[di
         if column not in found:
             message = f"{key}.columns.{field}={column}: {first_file(source)} has no such column."
             yield Problem(f"{key}.columns.{field}", message, choices(column, found), "warning")
+    split_by = plan.get("data.split_by") if key.startswith("data.train") else None
+    if split_by is not None and split_by not in found:
+        message = f"data.split_by={split_by}: {file} has no such column."
+        yield Problem("data.split_by", message, choices(split_by, found))
     if format is None or file is None:  # not installed, which the kernel says
         return
     try:

@@ -119,7 +119,8 @@ def _digests(examples: datasets.Dataset) -> np.ndarray:
 
 
 def _tables(examples: datasets.Dataset, names: Sequence[str]) -> Iterable[Any]:
-    return examples.select_columns(list(names)).with_format("arrow").iter(batch_size=_ROWS)
+    tables: Iterable[Any] = examples.select_columns(list(names)).with_format("arrow").iter(batch_size=_ROWS)
+    return tables
 
 
 def _bytes_of(column: Any) -> list[bytes | None]:

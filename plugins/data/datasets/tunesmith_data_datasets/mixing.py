@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith import DataError, announce
 
-from .drawing import Mixture, drawn
+from .drawing import Mixture, Part, drawn
+from .entries import Entry
 
 if TYPE_CHECKING:
     import datasets
+
+    from . import Datasets
 
 
 def with_names(sets: Sequence[datasets.Dataset], names: Sequence[str]) -> list[datasets.Dataset]:
@@ -71,6 +74,18 @@ def _shares(sizes: Sequence[int], total: int) -> list[int]:
     return shares
 
 
+def joined(sets: Sequence[datasets.Dataset], column: str | None) -> datasets.Dataset:
+    """What was held out by a column of several sets. Raises: DataError when that is nothing."""
+    import datasets
+
+    if not sets:
+        raise DataError(
+            f"data.split_by={column}: no value of it is held out\n"
+            "  there are few: a larger data.val_size, another data.shuffle_seed, or another column"
+        )
+    return datasets.concatenate_datasets(list(sets))
+
+
 class Resampled:
     """A training set whose examples are drawn anew for each epoch, as many in each.
 
@@ -98,6 +113,17 @@ class Resampled:
         """Several at once, which is faster."""
         examples: list[dict[str, Any]] = self.examples.__getitems__([int(self.rows[index]) for index in indices])
         return examples
+
+
+def mixture_of(
+    entries: Sequence[Entry], sets: Sequence[datasets.Dataset], names: Sequence[str], options: Datasets
+) -> Mixture:
+    """What an epoch is made of, as the entries of the sets ask for it."""
+    parts = [
+        Part(name, len(examples), entry.samples, entry.weight)
+        for entry, examples, name in zip(entries, sets, names, strict=True)
+    ]
+    return Mixture(parts, options.mix, options.shuffle_seed, options.resample)
 
 
 def mixed(sets: Sequence[datasets.Dataset], mixture: Mixture) -> Any:
