@@ -72,6 +72,13 @@ def test_parallel_calls_with_a_thought():
     }
 
 
+def test_turns_and_rows_weigh():
+    turn = {"from": "function_call", "value": '{"name": "count", "arguments": {}}', "weight": 0.5}
+    made = row({"conversations": [HUMAN, turn, HUMAN, {**GPT, "loss": False}], "weight": 3})
+    assert [message.get("weight") for message in made["messages"]] == [None, 0.5, None, 0.0]
+    assert made["weight"] == 3.0
+
+
 def test_text_before_a_call_is_the_same_turn():
     turn = {"from": "function_call", "value": '{"name": "count", "arguments": {}}'}
     assert row({"conversations": [HUMAN, GPT, turn]})["messages"][1:] == [{**ANSWER, "tool_calls": [call()]}]

@@ -30,6 +30,7 @@ from tunesmith_library_formats import (
     first_message,
     label_of,
     labelled,
+    message_weight,
     one_of,
     parse_json,
     parse_message,
@@ -215,7 +216,8 @@ def _turn(turn: Any, where: Columns, roles: Mapping[str, str]) -> Message:
     if role is None:
         raise DataError(f"unknown role {said!r}; {choices(str(said), roles)}; name it by a tag such as user_tag={said}")
     if role == FUNCTION_CALL:
-        return _function_call(content)
+        weight = message_weight(turn)
+        return _function_call(content) | ({} if weight is None else {"weight": weight})
     rest = {key: value for key, value in turn.items() if key not in (role_key, content_key)}
     return parse_message({**rest, "role": role, "content": content})
 

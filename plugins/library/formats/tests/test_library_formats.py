@@ -114,6 +114,20 @@ def test_what_a_row_weighs_stands_beside_a_conversation():
             finish({"messages": []}, {"score": wrong}, mapped)
 
 
+def test_what_a_message_weighs_under_other_names():
+    said = {"role": "assistant", "content": "a"}
+    for more, expected in (
+        ({}, None),
+        ({"loss_weight": 0.5}, 0.5),
+        ({"loss": False}, 0.0),
+        ({"train": True}, 1.0),
+        ({"loss": 0.3}, None),  # what something else measured
+        ({"weight": None, "train": False}, 0.0),
+        ({"weight": 2, "loss": False}, 2.0),
+    ):
+        assert parse_message({**said, **more}).get("weight") == expected, more
+
+
 def test_tool_calls_that_are_wrong():
     for wrong in ("count()", {"arguments": {}}, ["count"], {"name": "count", "arguments": [1]}):
         with pytest.raises(DataError):

@@ -4,6 +4,7 @@ from tunesmith_library_formats.detection import Match, first_message, matches, r
 from tunesmith_library_formats.json_text import JsonDecoder, JsonError
 from tunesmith_library_formats.messages import (
     REPEATED_KEY,
+    message_weight,
     parse_answer,
     parse_json,
     parse_message,
@@ -60,6 +61,7 @@ __all__ = [
     "match",
     "matches",
     "measure",
+    "message_weight",
     "one_of",
     "parse_answer",
     "parse_json",

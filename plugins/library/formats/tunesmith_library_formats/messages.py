@@ -156,10 +156,20 @@ def parse_message(item: Any) -> Message:
     for name in ("tool_call_id", "name"):
         if item.get(name) is not None:
             message[name] = str(item[name])
-    weight = item.get("weight", item.get("loss_weight"))
-    if weight is not None:
-        message["weight"] = _number(weight)
-    return message
+    weight = message_weight(item)
+    return message if weight is None else {**message, "weight": weight}
+
+
+def message_weight(item: Mapping[str, Any]) -> float | None:
+    """What a message weighs: its `weight` or `loss_weight`, or 0 or 1 by a true or false `loss` or `train`.
+
+    Raises: DataError for a weight that is no number.
+    """
+    for name in ("weight", "loss_weight"):
+        if item.get(name) is not None:
+            return _number(item[name])
+    switches = (item.get(name) for name in ("loss", "train"))
+    return next((float(switch) for switch in switches if isinstance(switch, bool)), None)
 
 
 def _calls(value: Any) -> list[dict[str, Any]]:
