@@ -247,3 +247,26 @@ def test_overrides_of_keys_that_both_have(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("model_name_or_path: m\ndataset: d\ndo_train: true\n")
     made = compose(tmp_path / "x.yaml", ["stage=rm", "cutoff_len=64", "trainer.optim=sgd"], ONLY)
     assert made.tree["stage"] == {"name": "reward", "max_length": 64} and made.tree["trainer"]["optim"] == "sgd"
+
+
+def test_the_settings_that_llamaboard_saves(tmp_path: Path) -> None:
+    """The state of its form, which holds every element, also those of what is off."""
+    file = tmp_path / "board.yaml"
+    file.write_text(
+        "top.model_name: Qwen3-4B-Instruct-2507\ntop.finetuning_type: lora\ntop.checkpoint_path: [one]\n"
+        "top.quantization_bit: '4'\ntop.template: qwen3\ntop.rope_scaling: none\ntop.booster: liger_kernel\n"
+        "train.training_stage: DPO\ntrain.dataset_dir: data\ntrain.dataset: [dpo_en_demo]\ntrain.learning_rate: 5e-6\n"
+        "train.num_train_epochs: '3.0'\ntrain.max_samples: '1000'\ntrain.compute_type: bf16\ntrain.batch_size: 2\n"
+        "train.val_size: 0.1\ntrain.save_steps: 50\ntrain.use_galore: false\ntrain.galore_rank: 32\n"
+        'train.neftune_alpha: 0\ntrain.pref_loss: ipo\ntrain.extra_args: \'{"optim": "adamw_torch"}\'\n'
+    )
+    made = compose(file, None, ONLY)
+    assert (made.command, made.problems) == ("train", ())
+    assert made.tree["stage"] == {"name": "dpo", "beta": 0.1, "loss": "ipo"}
+    assert made.tree["adapter"] == {"name": "lora", "path": "saves/Qwen3-4B-Instruct-2507/lora/one"}
+    assert made.tree["quantizer"] == {"name": "bitsandbytes", "bits": 4} and made.tree["patch"] == {"liger": {}}
+    trainer = made.tree["trainer"]
+    assert (trainer["learning_rate"], trainer["eval_strategy"], trainer["eval_steps"]) == (5e-6, "steps", 50)
+    assert made.tree["data"]["train"] == [{"path": "dpo_en_demo"}] and "optimizer" not in made.tree
+    places = {str(key): str(origin) for key, origin in made.origins.items()}
+    assert places["stage.loss"] == f"{file}:21" and not any("belongs to" in told for told in made.notices)

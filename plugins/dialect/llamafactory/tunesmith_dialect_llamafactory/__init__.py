@@ -33,6 +33,7 @@ class LlamaFactory:
             *("max_samples", "eval_dataset", "ddp_timeout", "save_only_model", "overwrite_output_dir"),
             *("peft_config", "dist_config", "kernel_config", "quant_config", "init_config", "train_dataset"),
             *("batching_strategy", "micro_batch_size", "global_batch_size", "model_class", "sample_backend"),
+            *("top.model_name", "top.finetuning_type", "train.training_stage"),
         )
     )
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunesmith.errors import choices
+from tunesmith.keys import Key
 from tunesmith.types import Note
 
+from tunesmith_dialect_llamafactory.board import MARK, settings
 from tunesmith_dialect_llamafactory.registries import entries_of
 
 _NEWER = frozenset(
@@ -68,9 +70,11 @@ class Flat:
     """A flat configuration."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)  # of each key as it is written, where it is nested or renamed
+    # of each key as it is written, where it is nested or renamed
+    names: dict[str, str | Key] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)  # where they are not those of the table
     notes: list[Note] = field(default_factory=list)
+    complete: bool = False  # whether every key is there, also those of what is off
 
     def put(self, key: str, value: Any, name: str) -> None:
         self.values[key] = value
@@ -83,6 +87,9 @@ class Flat:
 
 def flattened(config: Mapping[str, Any]) -> Flat:
     """The keys of a file side by side, each with the name by which it stands there."""
+    if MARK in config:
+        values, names, notes = settings(config)
+        return Flat(values, dict(names), notes=notes, complete=True)
     flat = Flat(defaults=_DEFAULTS if _NEWER & config.keys() else {})
     for key, value in config.items():
         if key in _CONFIGS:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from tunesmith.errors import choices
+from tunesmith.keys import Key
 from tunesmith.types import Note, Translation
 
 from tunesmith_dialect_llamafactory.draft import Draft, listed
@@ -40,7 +41,7 @@ def knows_all(config: Mapping[str, Any]) -> bool:
 def translate(config: Mapping[str, Any]) -> Translation:
     """Translate what `llamafactory-cli` would do with a file."""
     flat = flattened(config)
-    names = dict(flat.names)  # as they are written
+    names: dict[str, str | Key] = dict(flat.names)  # as they are written
     written = {}
     for key, value in flat.values.items():
         name = _name(key)
@@ -52,7 +53,7 @@ def translate(config: Mapping[str, Any]) -> Translation:
     draft.notes += flat.notes
     for key, entry in table().items():
         if key in given or _is_kept(entry, draft) or key in flat.defaults:
-            _translate_key(entry, draft)
+            _translate_key(entry, draft, told=not flat.complete)
     for key in written.keys() - table().keys():
         _unknown(key, draft)
     hub_of_the_environment(draft)
@@ -95,10 +96,10 @@ def _is_kept(entry: Entry, draft: Draft) -> bool:
     return entry.kept is True or entry.kept == draft.command
 
 
-def _translate_key(entry: Entry, draft: Draft) -> None:
+def _translate_key(entry: Entry, draft: Draft, *, told: bool) -> None:
     key, value = entry.key, draft.get(entry.key)
     if not all(_holds(condition, draft) for condition in entry.of):
-        if value != entry.default:
+        if told and value != entry.default:
             draft.note(key, "dropped", f"it belongs to {' and '.join(_in_words(one) for one in entry.of)}.")
     elif entry.by:
         _function(entry.by)(key, value, draft)

@@ -27,7 +27,7 @@ class Translation:
     config: Mapping[str, Any]  # as a file of ours holds it
     # by each of our keys (`adapter.rank`) the foreign one that it, and what is in it, came from; one that is missing is
     # the program's own default, where ours is another
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str | Key] = field(default_factory=dict)
     command: str = "train"  # what it is a configuration of: train, chat, export, …
     notes: tuple[Note, ...] = ()
     # keys of ours that the program has, too: an override of one, as `stage=rm`, is in its words

@@ -1,0 +1,95 @@
+"""LlamaBoard's saved settings (`llamaboard_config/NAME.yaml`): the state of its form, by the names of its elements."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tunesmith.keys import Key
+from tunesmith.types import Note
+
+from tunesmith_dialect_llamafactory.table import table
+
+MARK = "top.model_name"
+"""The element by which the settings are known."""
+
+_STAGES = {
+    "Supervised Fine-Tuning": "sft",
+    "Reward Modeling": "rm",
+    "PPO": "ppo",
+    "DPO": "dpo",
+    "KTO": "kto",
+    "Pre-Training": "pt",
+}
+_RENAMED = {
+    "model_name": "model_name_or_path",
+    "batch_size": "per_device_train_batch_size",
+    "neftune_alpha": "neftune_noise_alpha",
+    "use_pissa": "pissa_init",
+}
+_NUMBERS = ("learning_rate", "num_train_epochs", "max_grad_norm")
+_EMPTY = ("", "none", None, [])
+_OFF_AT_ZERO = ("neftune_alpha", "loraplus_lr_ratio", "val_size")
+_SAYS_NOTHING = ("lang", "hub_name", "config_path", "device_count", "model_path", "output_dir", "visual_inputs")
+_BOOSTERS = {
+    "flashattn2": {"flash_attn": "fa2"},
+    "unsloth": {"use_unsloth": True},
+    "liger_kernel": {"enable_liger_kernel": True},
+}
+
+
+def settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Key], list[Note]]:
+    """What the form would write into a flat file: values, the element of each, and notes on elements nobody knows."""
+    values: dict[str, Any] = {"do_train": True}
+    names: dict[str, Key] = {}
+    notes: list[Note] = []
+    for element, value in config.items():
+        group, _, name = element.partition(".")
+        if group not in ("top", "train"):
+            notes.append(Note(Key(element), "dropped", "it is no setting of a training run."))
+            continue
+        if name in _SAYS_NOTHING or value in _EMPTY or (name in _OFF_AT_ZERO and not value):
+            continue
+        read = _read(name, value, config)
+        if read is None:
+            notes.append(Note(Key(element), "dropped", "it is no setting that is known."))
+        values |= read or {}
+        names |= dict.fromkeys(read or {}, Key(element))
+    if values.get("val_size"):
+        values |= {"eval_strategy": "steps", "eval_steps": values.get("save_steps", 100)}
+        names |= dict.fromkeys(("eval_strategy", "eval_steps"), Key("train.val_size"))
+    return values, names, notes
+
+
+def _read(name: str, value: Any, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The flat keys of one element; None for one that nobody knows."""
+    if name == "training_stage":
+        return {"stage": _STAGES.get(value, value)}
+    if name == "compute_type":
+        return {value: True} if value in ("bf16", "fp16", "pure_bf16") else {"bf16": False}
+    if name == "booster":
+        return dict(_BOOSTERS.get(value, {}))
+    if name in ("checkpoint_path", "reward_model"):
+        folder = f"saves/{config.get(MARK)}/{config.get('top.finetuning_type', 'lora')}"
+        chosen = value if isinstance(value, list) else [value]
+        key = "adapter_name_or_path" if name == "checkpoint_path" else name
+        return {key: ",".join(f"{folder}/{one}" for one in chosen)}
+    if name == "ds_stage":
+        offload = "offload_" if config.get("train.ds_offload") else ""
+        return {"deepspeed": f"llamaboard_cache/ds_z{value}_{offload}config.json"}
+    if name == "ds_offload":
+        return {}
+    if name == "extra_args":
+        return dict(json.loads(value))
+    if name == "report_to" and isinstance(value, bool):
+        return {name: "all" if value else "none"}
+    key = _RENAMED.get(name, name)
+    if key not in table():
+        return None
+    return {key: float(value) if name in _NUMBERS else _whole(value)}
+
+
+def _whole(value: Any) -> Any:
+    """A number that the form holds as a text."""
+    return int(value) if isinstance(value, str) and value.isdigit() else value
