@@ -19,7 +19,7 @@ def _records_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 def pytest_pycollect_makeitem(collector: Any, name: str) -> list[Any] | None:
     """The standard tests that say nothing of a plugin are none of its tests."""
-    suite = getattr(collector, "cls", None) if name.startswith("test_") else None
+    suite: Any = getattr(collector, "cls", None) if name.startswith("test_") else None
     return [] if hasattr(suite, "idle_tests") and hasattr(suite, "plugin") and name in suite.idle_tests() else None
 
 
