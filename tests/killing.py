@@ -31,7 +31,7 @@ PATIENCE = 240.0  # seconds after which a process that was told to end hangs
 _ROWS = 3000  # of the encoded data set
 _IMPORTED = (
     *("peft", "datasets", "transformers.models.llama.modeling_llama", "tunesmith_data_datasets.caching"),
-    *("tunesmith_trainer_transformers.fitting", "tunesmith_stage_ppo.loop", "tunesmith_exporter_merged.writing"),
+    *("tunesmith_trainer_transformers.fitting", "tunesmith_stage_ppo.loop", "tunesmith_library_proving.merging"),
 )
 """What the runs import, which takes most of their time."""
 

@@ -11,7 +11,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError
 from tunesmith_exporter_merged import Merged
-from tunesmith_library_publishing import whole
+from tunesmith_library_proving import merging
 from tunesmith_library_testing.parts import CHATML, handle_of
 from tunesmith_library_testing.tiny import save_published_model
 
@@ -99,7 +99,7 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
 
 def refused(handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """What is broken in these ways is refused with all of them named, and nothing is left."""
-    save_whole = whole.save_whole
+    save_whole = merging.save_whole
 
     def broken(*given, **options):
         result = save_whole(*given, **options)
@@ -107,7 +107,7 @@ def refused(handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *names: str
             BROKEN[name][0](given[4])
         return result
 
-    monkeypatch.setattr(whole, "save_whole", broken)
+    monkeypatch.setattr(merging, "save_whole", broken)
     with pytest.raises(TunesmithError, match=r"(?s)is not the model that was.*nothing of it is kept") as error:
         Merged().export(handle, tmp_path / "out")
     assert not list(tmp_path.iterdir())

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tunesmith import TunesmithError, hookimpl, plugin
-from tunesmith.files import replacing
+from tunesmith import hookimpl, plugin
 from tunesmith.ranges import between, filled
 from tunesmith.types import ModelHandle, Problem
-from tunesmith_library_configuration.space import warn_of_little
 from tunesmith_library_weights.plans import unmergeable
 
 if TYPE_CHECKING:
@@ -44,40 +42,7 @@ class Merged:
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:
         """Raises: TunesmithError when the base is quantised, or when merging or writing changes the model."""
-        from tunesmith_library_proving.gate import skipped
-        from tunesmith_library_publishing.inventory import read_json
-        from tunesmith_library_publishing.whole import save_whole
+        from tunesmith_library_proving.merging import Wanted, export_merged
 
-        from .proof import Proof
-        from .writing import chosen_numbers, refuse_non_finite, round_weights
-
-        base = handle.source.path
-        if "quantization_config" in read_json(base / "config.json"):
-            raise TunesmithError(
-                f"{handle.source.address} is stored in few bits (its config.json has a quantization_config); merged "
-                "weights would be rounded to them again.\n  train and export with the model's 16-bit version"
-            )
-        numbers = chosen_numbers(base, self.dtype)
-        weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
-        warn_of_little(output_dir, weights, "an export of this model takes")
-        if not self.verify:
-            skipped("merged")
-        model = handle.load().float()
-        proof = Proof(model, handle, numbers, self.tolerance) if self.verify else None
-        if handle.adapter:
-            model = handle.merge(model)
-            if proof:
-                proof.merged(model)
-        round_weights(model, base, numbers)
-        refuse_non_finite(model)
-        if proof:
-            proof.rounded(model)
-        with replacing(output_dir) as draft:
-            draft.mkdir()
-            options: dict[str, Any] = {"numbers": numbers, "max_shard_size": self.max_shard_size}
-            result = save_whole(model, handle.processor, handle.template, base, draft, **options)
-            if proof:
-                proof.tensors(draft, model, result)
-                del model  # its memory is for the written one
-                proof.written(draft)
+        export_merged(handle, output_dir, Wanted(self.dtype, self.max_shard_size, self.verify, self.tolerance))
         return output_dir

@@ -4,29 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Self
 
 
 class Shared(ExitStack):
-    """Things by name, for as long as the block lasts; `callback` and `enter_context` say how they are put away."""
+    """Things by name, for as long as the block lasts; outside of one nothing is kept.
+
+    `callback` and `enter_context` say how they are put away.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._held: dict[Hashable, Any] = {}
+        self._held: dict[Hashable, Any] | None = None
+
+    def __enter__(self) -> Self:
+        self._held = {}
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> bool:
+        self._held = None
+        return bool(super().__exit__(*error))
 
     def once(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """The thing of this name, made now where nobody has asked before."""
+        if self._held is None:
+            return make()
         if name not in self._held:
             self._held[name] = make()
         return self._held[name]
 
     def offer(self, name: Hashable, thing: Any) -> None:
         """Let others have what was made anyway; what is there already stays."""
-        self._held.setdefault(name, thing)
+        if self._held is not None:
+            self._held.setdefault(name, thing)
 
     def get(self, name: Hashable) -> Any:
         """The thing of this name, None where there is none."""
-        return self._held.get(name)
+        return (self._held or {}).get(name)
 
 
 def apart(value: Mapping[Any, Any], is_name: Callable[[str, Any], bool]) -> tuple[dict[str, Any], dict[str, Any]]:

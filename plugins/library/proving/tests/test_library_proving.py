@@ -98,7 +98,7 @@ def test_another_answer_is_told(tiny_llama: Path, tiny_bpe) -> None:
     """Here the head's rows are turned, so that every likeliest token is another."""
     handle = handle_of(tiny_llama, tiny_bpe, template=CHATML.bind(tiny_bpe))
     gate, model = Gate("merged", handle), load_plain(tiny_llama)
-    trained = gate.look(ModelReader(model))
+    trained = gate.trained(model)
     model.lm_head.weight.data = model.lm_head.weight.data.roll(1, 0)
     reader = ModelReader(model)
     gate.expect(trained, gate.look(reader), Limits(largest=0.001), reader)

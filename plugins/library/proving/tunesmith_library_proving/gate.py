@@ -16,8 +16,8 @@ from tunesmith_library_chat import tokenizer_of
 
 from tunesmith_library_proving.figures import Figures, Limits, compare
 from tunesmith_library_proving.inventory import Inventory
-from tunesmith_library_proving.readers import Reader
-from tunesmith_library_proving.texts import texts_of
+from tunesmith_library_proving.readers import ModelReader, Reader
+from tunesmith_library_proving.texts import Texts, texts_of
 from tunesmith_library_proving.wording import conversations
 
 REPORT = "export_report.json"
@@ -52,27 +52,33 @@ class Gate:
 
     def __init__(self, form: str, handle: ModelHandle) -> None:
         self._handle, self._form = handle, form
-        self._texts = texts_of(handle)
-        self._ids: list[tuple[int, ...]] = []  # what was compared of each text; the first look decides
+        self._texts: Texts = handle.shared.once("texts", lambda: texts_of(handle))
+        self._ids: list[tuple[int, ...]] = handle.shared.once("compared", list)  # of each text; the first look decides
         self._problems: list[str] = []
         self._report: dict[str, Any] = {"format": form, "program": None}
         self._line = ""
 
+    def trained(self, model: Any) -> Observation:
+        """What the trained model says, in memory, with its adapter: what everything else is compared with.
+
+        Exporters of one command ask it once.
+        """
+        observed: Observation = self._handle.shared.once("trained", lambda: self._look_at_trained(ModelReader(model)))
+        return observed
+
+    def _look_at_trained(self, reader: Reader) -> Observation:
+        said = self._first_look(reader)
+        return Observation(tuple(said), *(_greedy(reader, self._prompt()) if said[0].ndim > 1 else ((), ())))
+
     def look(self, reader: Reader, answers: bool = True) -> Observation:
-        """Let a model say something to every conversation.
+        """Let what became of a model say something to every conversation; `trained` comes before.
 
         Args:
-            reader: of the model in memory the first time, then of what became of it.
             answers: whether to continue the fixed prompt too.
         """
-        said = [reader.logits(ids) for ids in self._ids] if self._ids else self._first_look(reader)
-        prompt = self._prompt()
-        if not (answers and prompt and said[0].ndim > 1):
-            return Observation(tuple(said), (), ())
-        if "trained" not in self._report:
-            self._report["trained"] = reader.program
-            return Observation(tuple(said), *_greedy(reader, prompt))
-        return Observation(tuple(said), tuple(reader.answer(prompt, _ANSWER)), ())
+        said = tuple(reader.logits(ids) for ids in self._ids)
+        writes = answers and said[0].ndim > 1
+        return Observation(said, tuple(reader.answer(self._prompt(), _ANSWER)) if writes else (), ())
 
     def _first_look(self, reader: Reader) -> list[torch.Tensor]:
         """Choose how many tokens of each conversation are compared, by the size of what is said of one."""

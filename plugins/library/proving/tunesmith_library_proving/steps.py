@@ -1,4 +1,4 @@
-"""Whether the written folder is the trained model, at every step of the way: merged, rounded, written."""
+"""Whether a written folder of a whole model is the trained one, at every step of the way: merged, rounded, written."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from tunesmith import TunesmithError, announce
 from tunesmith.types import ModelHandle
+from tunesmith_library_publishing.inventory import Numbers, numbers_of
+from tunesmith_library_publishing.whole import Result
+
 from tunesmith_library_proving.figures import Figures, Limits
 from tunesmith_library_proving.folders import of_tokenizer, prove_folder
 from tunesmith_library_proving.gate import Gate
 from tunesmith_library_proving.inventory import take
 from tunesmith_library_proving.readers import ModelReader, load_folder
-from tunesmith_library_publishing.inventory import Numbers, numbers_of
-from tunesmith_library_publishing.whole import Result
-
-from .writing import round_weights
+from tunesmith_library_proving.rounding import round_weights
 
 _BITS = {"float32": 24, "float16": 11, "bfloat16": 8}  # that count
 # By how much rounding what was merged may change it: half a percent of a nat for float16's 11 bits, and more for 8.
@@ -36,7 +36,7 @@ class Proof:
     def __init__(self, model: Any, handle: ModelHandle, numbers: Numbers, tolerance: float) -> None:
         self._gate, self._handle, self._numbers = Gate("merged", handle), handle, numbers
         self._exact = Limits(largest=tolerance)
-        self._trained = self._last = self._gate.look(ModelReader(model))
+        self._trained = self._last = self._gate.trained(model)
         self._base: Figures | None = None
         self._model_class, self._device, self._writes = type(model), model.device, model.can_generate()
 

@@ -1,4 +1,4 @@
-"""The numbers of an exported model: what its tensors are rounded to, and whether they can be."""
+"""The numbers of a written model: what its tensors are rounded to, and whether they can be."""
 
 from __future__ import annotations
 

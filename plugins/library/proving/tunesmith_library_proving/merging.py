@@ -1,0 +1,119 @@
+"""The whole model of a run in a folder: its adapter folded in, rounded once, as its base was published, and proven.
+
+What `exporter=merged` writes, and what exporters of other formats start from. Those of one command share it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith import TunesmithError, announce
+from tunesmith.files import replacing
+from tunesmith.types import ModelHandle
+from tunesmith_library_configuration.owners import this_process
+from tunesmith_library_configuration.space import warn_of_little
+from tunesmith_library_publishing.inventory import read_json
+from tunesmith_library_publishing.whole import save_whole
+
+from tunesmith_library_proving.gate import skipped
+from tunesmith_library_proving.rounding import chosen_numbers, refuse_non_finite, round_weights
+from tunesmith_library_proving.steps import Proof
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a merged model is to be written."""
+
+    dtype: str = "auto"  # torch's name; auto is the base's, tensor by tensor
+    max_shard_size: str = "5GB"
+    verify: bool = True
+    tolerance: float = 1e-3  # largest difference of a logit that merging, or writing, may make
+
+
+def merged_folder(handle: ModelHandle, beside: Path, wanted: Wanted | None = None) -> Path:
+    """A folder with the merged model, for an exporter of another format: what another exporter of the command wrote,
+    or one beside its own that is removed when the command ends.
+
+    Args:
+        beside: what the exporter writes.
+
+    Raises: as `write_merged`.
+    """
+    wanted = wanted or Wanted()
+
+    def make() -> Path:
+        marked = {"prefix": f".{beside.name}-", "suffix": f".{this_process().mark}"}  # which a later command removes
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        workshop = handle.shared.enter_context(tempfile.TemporaryDirectory(dir=beside.parent, **marked))
+        write_merged(handle, Path(workshop) / "merged", wanted)
+        return Path(workshop) / "merged"
+
+    found: Path = handle.shared.once(("merged", wanted.dtype), make)
+    return found
+
+
+def export_merged(handle: ModelHandle, output_dir: Path, wanted: Wanted) -> None:
+    """Write the merged model where it stays, or take over the one that another exporter of the command has made.
+
+    Raises: as `write_merged`.
+    """
+    made = handle.shared.get(("merged", wanted.dtype))
+    if made is None:
+        with replacing(output_dir) as draft:
+            write_merged(handle, draft, wanted)
+    else:
+        announce("merged", "copied", "another exporter of this command has made it")
+        with replacing(output_dir) as draft:
+            shutil.copytree(made, draft, copy_function=_linked)
+    handle.shared.offer(("merged", wanted.dtype), output_dir)
+
+
+def write_merged(handle: ModelHandle, folder: Path, wanted: Wanted) -> None:
+    """Merge in float32, round once, write, and prove what was written.
+
+    Args:
+        folder: is made, where nothing is; the caller moves it to its place.
+
+    Raises: TunesmithError when the base is quantised, or when merging or writing changes the model.
+    """
+    base = handle.source.path
+    if "quantization_config" in read_json(base / "config.json"):
+        raise TunesmithError(
+            f"{handle.source.address} is stored in few bits (its config.json has a quantization_config); merged "
+            "weights would be rounded to them again.\n  train and export with the model's 16-bit version"
+        )
+    numbers = chosen_numbers(base, wanted.dtype)
+    weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
+    warn_of_little(folder, weights, "an export of this model takes")
+    if not wanted.verify:
+        skipped("merged")
+    model = handle.load().float()
+    proof = Proof(model, handle, numbers, wanted.tolerance) if wanted.verify else None
+    if handle.adapter:
+        model = handle.merge(model)
+        if proof:
+            proof.merged(model)
+    round_weights(model, base, numbers)
+    refuse_non_finite(model)
+    if proof:
+        proof.rounded(model)
+    folder.mkdir()
+    given = (handle.processor, handle.template, base, folder)
+    result = save_whole(model, *given, numbers=numbers, max_shard_size=wanted.max_shard_size)
+    if proof:
+        proof.tensors(folder, model, result)
+        del model  # its memory is for the written one
+        proof.written(folder)
+
+
+def _linked(source: str, target: str) -> str:
+    """A file under a second name where the disk has those, else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
