@@ -23,6 +23,7 @@ from tunesmith_library_formats import Tally, count, tallying
 from .entries import Source
 from .media import MEDIA
 from .reading import read_records
+from .tables import to_table
 from .unusable import PlacedRow, unusable
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Work:
 
     def table_of(self, rows: list[Row]) -> pyarrow.Table:
         """Rows encoded, as Arrow."""
-        return _to_table(self.columns_of(rows))
+        return to_table(self.columns_of(rows))
 
     def columns_of(self, rows: list[Row]) -> dict[str, list[Any]]:
         """Rows encoded.
@@ -262,16 +263,6 @@ def _encode_in_worker(rows: list[Row]) -> tuple[pyarrow.Table, Tally]:
     with tallying() as tally:
         table = _inherited.table_of(rows)
     return table, tally
-
-
-def _to_table(columns: dict[str, list[Any]]) -> pyarrow.Table:
-    """Columns as Arrow, token ids in 32 bits, also where all lists are empty and nothing tells what they would hold."""
-    import pyarrow
-
-    narrow = pyarrow.list_(pyarrow.int32())
-    wide = (pyarrow.list_(pyarrow.int64()), pyarrow.list_(pyarrow.null()))
-    arrays = {name: pyarrow.array(values) for name, values in columns.items()}
-    return pyarrow.table({name: array.cast(narrow) if array.type in wide else array for name, array in arrays.items()})
 
 
 def _with_media(row: Row, folder: Path) -> Row:
