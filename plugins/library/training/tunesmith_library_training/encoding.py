@@ -4,6 +4,7 @@ tokens are found from the template's character spans: no Python runs per token.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,9 +85,9 @@ class Encoded(dict[str, list[Any]]):
     length: int  # tokens before it was cut
     unfinished: bool = False  # whether it ends within an answer, of which the beginning is trained
 
-    @property
+    @functools.cached_property
     def trained(self) -> int:
-        """How many tokens are learned: the first one is predicted by none."""
+        """How many tokens are learned, once it is cut: the first one is predicted by none."""
         return len(self["labels"]) - 1 - self["labels"][1:].count(IGNORED) if self["labels"] else 0
 
 

@@ -86,8 +86,11 @@ def measure_rows(rows: Sequence[Row], sequences: Sequence[Sequence[Encoded]], ke
     """Count the tokens of rows, of which some are kept."""
     sizes = Sizes()
     for row, group in zip(rows, sequences, strict=True):
-        sizes.add(Sizes(longest=max(item.length for item in group), place=place_of([row])))
+        length = max(item.length for item in group)
+        if length > sizes.longest:
+            sizes.longest, sizes.place = length, place_of([row])
     for group in (sequences[index] for index in kept):
         tokens, length = (sum(len(item["input_ids"]) for item in group), sum(item.length for item in group))
-        sizes.add(Sizes(tokens, sum(item.trained for item in group), int(length > tokens), length - tokens))
+        sizes.tokens, sizes.trained = sizes.tokens + tokens, sizes.trained + sum(item.trained for item in group)
+        sizes.cut, sizes.removed = sizes.cut + (length > tokens), sizes.removed + length - tokens
     measure(sizes)
