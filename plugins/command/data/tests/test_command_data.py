@@ -143,6 +143,14 @@ def test_trained_tokens_are_marked(show: Any, arrays: str) -> None:
     ]
 
 
+def test_what_tokens_weigh_is_shown(show: Any) -> None:
+    said = "ask ANSWER"
+    weights = [0.0] * 4 + [1.0, 1.0, 2.5, 2.5, 0.25, 0.25]
+    lines = show({"input_ids": [ids(said)], "labels": [labels(said)], "weights": [weights]})
+    assert lines[:2] == ["example 0   10 tokens, 6 trained", "ask ⟦AN⟧⟦2.5×SW⟧⟦0.25×ER⟧"]
+    assert show({"input_ids": [ids(said)], "labels": [labels(said)], "weights": [[1.0]]})[2] == "weights: 1 number: 1"
+
+
 def test_several_sequences_of_one_example(show: Any) -> None:
     columns = {f"{name}_input_ids": [ids(f"ask {name.upper()}")] for name in ("chosen", "rejected")}
     columns |= {f"{name}_labels": [labels(f"ask {name.upper()}")] for name in ("chosen", "rejected")}

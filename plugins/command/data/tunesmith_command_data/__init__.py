@@ -35,8 +35,9 @@ class Data:
         def show(config: str | None, overrides: list[str], count: int) -> None:
             """Render examples with all their columns.
 
-            Tokens with labels are text in which the trained ones are green, or in ⟦ ⟧ without colour; tokens without
-            labels, such as prompts, are plain text; other columns that the stage makes are shown by name and value.
+            Tokens with labels are text in which the trained ones are green, or in ⟦ ⟧ without colour, behind what they
+            weigh (`2×`) where that is not 1; tokens without labels, such as prompts, are plain text; other columns that
+            the stage makes are shown by name and value.
             """
             from rich.console import Console
 

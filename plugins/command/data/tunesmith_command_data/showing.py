@@ -56,9 +56,14 @@ def _print_example(index: int, example: Mapping[str, Any], tokenizer: Any, conso
         title = f"example {index} {prefix.strip('_')}  {len(ids)} tokens"
         if _is_tokens(labels) and len(labels) == len(ids):
             shown.add(f"{prefix}labels")
+            weights = example.get(f"{prefix}weights")
+            if isinstance(weights, list) and len(weights) == len(ids):
+                shown.add(f"{prefix}weights")
+            else:
+                weights = [1.0] * len(ids)
             trained = sum(label != IGNORED for label in labels)
             console.rule(f"{title}, {trained} trained", align="left")
-            console.print(_marked(tokenizer, ids, labels, colour=console.is_terminal))
+            console.print(_marked(tokenizer, ids, labels, weights, colour=console.is_terminal))
         else:
             console.rule(title, align="left")
             console.print(Text(tokenizer.decode(ids, skip_special_tokens=False)))
@@ -86,13 +91,16 @@ def _cut(text: str) -> str:
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
 
 
-def _marked(tokenizer: Any, ids: list[int], labels: list[int], colour: bool) -> Text:
-    """The text of the tokens, run by run of trained and untrained ones."""
+def _marked(tokenizer: Any, ids: list[int], labels: list[int], weights: list[float], colour: bool) -> Text:
+    """The text of the tokens, run by run of those that weigh the same; before it what they weigh, if that is not 1."""
     text = Text()
-    for trained, run in itertools.groupby(zip(ids, labels, strict=True), key=lambda pair: pair[1] != IGNORED):
+    by_token = [weight if label != IGNORED else 0.0 for label, weight in zip(labels, weights, strict=True)]
+    for weight, run in itertools.groupby(zip(ids, by_token, strict=True), key=lambda pair: pair[1]):
         piece = tokenizer.decode([token for token, _ in run], skip_special_tokens=False)
+        mark = f"{weight:g}×" if weight not in (0, 1) else ""
         if colour:
-            text.append(piece, style="bold green" if trained else "dim")
+            text.append(mark, style="yellow")
+            text.append(piece, style="bold green" if weight else "dim")
         else:
-            text.append(f"⟦{piece}⟧" if trained else piece)
+            text.append(f"⟦{mark}{piece}⟧" if weight else piece)
     return text
