@@ -11,8 +11,8 @@ import pytest
 import tunesmith
 from tunesmith_library_testing.parts import records
 
-STREAM = {"data.streaming": True, "data.shuffle_buffer": 7, "data.batch_size": 3}
-KINDS = {
+STREAM: dict[str, Any] = {"data.streaming": True, "data.shuffle_buffer": 7, "data.batch_size": 3}
+KINDS: dict[str, dict[str, Any]] = {
     "fresh samples": {"data.resample": True},
     "fresh samples, interleaved": {"data.resample": True, "data.mix": "interleave_over"},
     "a stream": STREAM,
@@ -69,3 +69,13 @@ def test_a_run_from_its_middle(kind: str, tiny_llama: Path, tmp_path: Path) -> N
     assert made[0] == made[1]
     losses = [{event["step"]: event["loss"] for event in records(folder) if "loss" in event} for folder in (whole, cut)]
     assert losses[0] == losses[1] and len(losses[0]) == 11
+    last = [[event for event in records(folder) if "loss" in event][-1] for folder in (whole, cut)]
+    counts = [
+        {name: event[name] for name in event if name.startswith(("examples_of_", "tokens_of_"))} for event in last
+    ]
+    assert counts[0] == counts[1] and counts[0]["tokens_of_tides"] > 0
+    examples = counts[0]["examples_of_tides"], counts[0]["examples_of_whales"]
+    if "stream" in kind:
+        assert sum(examples) == 11 * 4
+    elif kind == "fresh samples":  # two epochs of 13, and three steps of 4
+        assert sum(examples) == 38 and examples[0] / examples[1] == pytest.approx(5 / 8, abs=0.15)

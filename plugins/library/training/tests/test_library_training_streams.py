@@ -67,7 +67,7 @@ def stored(*every: Progress) -> dict[str, Any]:
     parts = [(one.turn, {share: one.states.get(share) for share in one.shares}) for one in every]
     original = processes.gathered
     try:
-        processes.gathered = lambda item, group=None: parts  # type: ignore[assignment]
+        processes.gathered = lambda item, group=None: parts
         return dict(json.loads(json.dumps(every[0].gathered())))
     finally:
         processes.gathered = original
@@ -117,7 +117,8 @@ def test_another_number_of_processes(ranks: Any) -> None:
     before = [row for _, batches in every for row in itertools.chain(*batches)]
     told = stored(*(progress for progress, _ in every))
     for count in (1, 3, 4):
-        shares, after = [], []
+        shares: list[int] = []
+        after: list[int] = []
         for rank in range(count):
             ranks(rank, count)
             progress = Progress.resumed(told)

@@ -25,9 +25,11 @@ from tunesmith.errors import DataError
 from tunesmith.files import filling
 from tunesmith.messages import logger
 from tunesmith.types import Event, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
-from tunesmith_library_configuration import space
+from tunesmith_library_configuration import manifests, space
+from tunesmith_library_configuration.records import MARKER
 
 from tunesmith_library_training import bad_data, checkpoints, processes
+from tunesmith_library_training.counts import COUNTS, Counts
 from tunesmith_library_training.finite import Guard, NonFinite
 from tunesmith_library_training.interruption import Interruption
 from tunesmith_library_training.streams import STATE, Progress
@@ -63,6 +65,7 @@ class Run:
         self.step = 0  # the last one that was told
         self.bad_data = ""  # what is wrong with the data, once they cannot be read on
         self.progress: Progress | None = None  # in training data that are read in shares
+        self.counts = Counts()  # of what was trained on
         self.made_of = dict(job.made_of)
 
     def emit(self, event: Event) -> None:
@@ -110,6 +113,8 @@ class Run:
         if isinstance(found, TunesmithError):
             raise found
         self.resumed = found
+        if found is not None:
+            self.counts = Counts(manifests.told(found, MARKER).get(COUNTS))
         return found
 
     def keep_checkpoint(
@@ -136,7 +141,7 @@ class Run:
         folder = self.job.output_dir / f"checkpoint-{step}"
         processes.wait()
         made = True
-        told = {"facts": dict(facts), "made_of": self.made_of}
+        told = {"facts": dict(facts), "made_of": self.made_of, COUNTS: self.counts.totals()}
         if self.progress is not None:
             told[STATE] = self.progress.gathered()
         if processes.is_main():

@@ -45,6 +45,7 @@ def test_the_road(tiny_llama: Path, tmp_path: Path, changes: dict[str, Any]) -> 
     for name in files:
         course = [event[f"loss_{name}"] for event in steps if f"loss_{name}" in event]  # a step may have none of a set
         assert len(course) > 1 and course[-1] < course[0]
+    assert sum(steps[-1][f"examples_of_{name}"] for name in files) == 80 or changes.get("stage.packing")
     for event in steps:
         both = [event[f"loss_{name}"] for name in files if f"loss_{name}" in event]
         assert min(both) - 1e-4 <= event["loss"] <= max(both) + 1e-4

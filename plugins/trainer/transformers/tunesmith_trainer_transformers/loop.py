@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import PrinterCallback
 from tunesmith.types import OptimizerSettings, StepEnded
-from tunesmith_library_training import processes
+from tunesmith_library_training import counts, processes
 from tunesmith_library_training.bad_data import fetched
 from tunesmith_library_training.envelope import Outcome, Run
 from tunesmith_library_training.finite import watch_gradients
@@ -48,6 +48,7 @@ class Loop(Measuring):
         self.sums = Sums()
         self.items = self.tokens = self.seconds = self.step_began = 0.0  # since the last logged step, all processes
         self.trained = {"loss": 0.0, "items": 0.0, "tokens": 0.0, "seconds": 0.0}  # since the start or resumption
+        self.counted: dict[str, float] = {}  # examples and tokens by data set, since the beginning of the run
         self.last_evaluation: dict[str, float] = {}
         self.agreed = False  # of several processes: they all stop after this step
         self.examples: list[list[int]] = []  # places of those of each forward pass of the step; none of a stream
@@ -108,6 +109,7 @@ class Loop(Measuring):
             return [], 1.0
         if self.run.progress is not None:
             self.run.progress.trained(batches)
+        self.run.counts.trained(batches)
         self.items += items
         self.tokens += tokens
         self.agreed = stops > 0
@@ -189,7 +191,8 @@ class Loop(Measuring):
         """The metrics since the last logged step, over all processes."""
         self.step_ended()
         totals = self.join_processes(self.sums.take())
-        metrics = means(totals, self.items)
+        self.counted = counts.named(self.run.counts.totals(self.group))
+        metrics = {**means(totals, self.items), **self.counted}
         metrics["tokens_per_second"] = self.tokens / self.seconds
         metrics["trained_tokens_per_second"] = self.items / self.seconds
         self._refuse_vanishing_scale()
@@ -216,5 +219,6 @@ class Loop(Measuring):
             "train_loss": self.trained["loss"] / (self.trained["items"] or 1.0),
             "train_seconds": self.trained["seconds"],
             "tokens_per_second": self.trained["tokens"] / self.trained["seconds"],
+            **self.counted,
             **self.last_evaluation,
         }

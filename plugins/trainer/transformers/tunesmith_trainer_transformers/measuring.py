@@ -9,6 +9,7 @@ from accelerate.utils import send_to_device
 from transformers import Trainer
 from tunesmith.types import Evaluated, TrainingJob
 from tunesmith_library_training import processes
+from tunesmith_library_training.counts import COUNTS
 from tunesmith_library_training.evaluations import measured
 from tunesmith_library_training.metrics import warn_of_non_finite
 from tunesmith_library_training.own_checkpoints import OwnCheckpoints
@@ -94,7 +95,7 @@ class Measuring(OwnCheckpoints, Trainer):
             pin=self.args.dataloader_pin_memory,
         )
         for batch, counts in batches:
-            del batch["num_tokens"]
+            del batch["num_tokens"], batch[COUNTS]
             batch = send_to_device(batch, self.args.device, non_blocking=True)
             with torch.no_grad(), self.compute_loss_context_manager():
                 output = self.job.compute_loss(model=model, batch=batch)
