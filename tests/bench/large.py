@@ -18,7 +18,8 @@ from pathlib import Path
 from inputs import instructions, tokenizer_folder
 
 MEGABYTES = 60
-EVERY = 0.1  # seconds from one look at the memory to the next
+PARTS = ("encode-1", "encode-2", "stream")
+EVERY = 0.3  # seconds from one look at the memory to the next
 
 
 def write_rows(file: Path, size: int) -> int:
@@ -35,8 +36,11 @@ def write_rows(file: Path, size: int) -> int:
     raise AssertionError
 
 
-def configuration(tokenizer: Path, file: Path, cache: Path, streaming: bool) -> dict:
-    data = {"train": [{"path": str(file), "format": "alpaca"}], "streaming": streaming, "cache_dir": str(cache)}
+def configuration(what: str, tokenizer: Path, file: Path, cache: Path) -> dict:
+    """Of a part: `stream`, or `encode-2` in two processes."""
+    streaming, processes = what == "stream", int(what.partition("-")[2] or 1)
+    data = {"train": [{"path": str(file), "format": "alpaca"}], "streaming": streaming, "num_proc": processes}
+    data |= {"cache_dir": str(cache / what)}
     config = {"model": {"path": str(tokenizer)}, "template": "llama3", "data": data}
     return config | ({"trainer": {"max_steps": 1}, "output_dir": str(cache / "run")} if streaming else {})
 
@@ -60,53 +64,58 @@ def stream(config: dict, rows: int) -> int:
     return sum(1 for _ in itertools.islice(examples, rows))
 
 
-def resident(process: int) -> int:
-    """Bytes of memory that a process and those below it hold; what they share counts once for each."""
+def held(process: int) -> tuple[int, int]:
+    """Bytes of memory that a process and those below it hold: with what they share once for each, and once in all."""
     import psutil
 
-    total = 0
+    resident = proportional = 0
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(process)
         for one in (root, *root.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                total += one.memory_info().rss
-    return total
+            with contextlib.suppress(psutil.Error, OSError):
+                resident += one.memory_info().rss
+                proportional += _proportional(one.pid)
+    return resident, proportional
+
+
+def _proportional(process: int) -> int:
+    """The PSS of a process: what it shares with others counts by its part."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
 
 
 def measure(what: str, tokenizer: Path, file: Path, rows: int, cache: Path) -> None:
     """Run one part in a process of its own, and print the most memory it held."""
     command = [sys.executable, __file__, what, str(tokenizer), str(file), str(rows), str(cache)]
-    start, peak = time.perf_counter(), 0
+    start, peaks = time.perf_counter(), (0, 0)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
-            peak = max(peak, resident(process.pid))
+            peaks = tuple(map(max, peaks, held(process.pid)))
             time.sleep(EVERY)
         said = process.stdout.read().strip() if process.stdout else ""
     seconds = time.perf_counter() - start
     if process.returncode:
         raise SystemExit(f"{what} failed")
-    size = file.stat().st_size / 1e6
-    print(
-        f"  {what:7} {size:8,.0f} MB  {said:>10} examples  {peak / 1e6:8,.0f} MB at most   ({seconds:.0f} s)",
-        flush=True,
-    )
+    memory = "  ".join(f"{peak / 1e6:8,.0f}" for peak in peaks)
+    print(f"  {what:9} {file.stat().st_size / 1e6:8,.0f}  {said:>12}  {memory}  {seconds:8,.0f}", flush=True)
 
 
 def main(megabytes: float) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer, name = tokenizer_folder("llama3", Path(scratch) / "tokenizer")
-        print(f"memory of a data set in all processes (RSS, every {EVERY:g} s), {name}, template llama3")
+        print(f"memory of a data set in all processes, the most of it, {name}, template llama3")
+        print("                  MB      examples    RSS MB    PSS MB         s")
         for size in (megabytes / 10, megabytes):
             file = Path(scratch) / "train.jsonl"
             rows = write_rows(file, int(size * 1e6))
-            for what in ("encode", "stream"):
+            for what in PARTS:
                 measure(what, tokenizer, file, rows, Path(scratch) / f"cache-{size:g}")
     print()
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        config = configuration(*map(Path, (sys.argv[2], sys.argv[3], sys.argv[5])), streaming=sys.argv[1] == "stream")
+        config = configuration(sys.argv[1], *map(Path, (sys.argv[2], sys.argv[3], sys.argv[5])))
         with contextlib.redirect_stderr(io.StringIO()):
             done = stream(config, int(sys.argv[4])) if sys.argv[1] == "stream" else encode(config)
         print(f"{done:,}")

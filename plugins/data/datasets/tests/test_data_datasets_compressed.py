@@ -7,6 +7,7 @@ import json
 import lzma
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow
@@ -98,9 +99,20 @@ def test_archives(tmp_path, suffix, cache):
     assert texts(path / "set" / "test.jsonl") == ["b"]
     assert texts(f"{path}/set/*.jsonl") == ["b", "a"]
     assert texts(tmp_path / f"*.{suffix}") == ["b", "a"]
-    assert len(list(cache.iterdir())) == 1
+    assert len([entry for entry in cache.iterdir() if entry.is_dir()]) == 1
     write_archive(path, {"train.csv": b"text\nchanged\n"})
     assert texts(path) == ["changed"]
+
+
+def test_an_archive_that_two_want_is_unpacked_once(tmp_path, cache):
+    """Who comes second waits, and what the first one reads stays where it is."""
+    path = tmp_path / "set.zip"
+    write_archive(path, {"train.jsonl": b'{"text": "a"}\n'})
+    with ThreadPoolExecutor(4) as pool:
+        places = list(pool.map(unpacked, [path] * 4))
+    assert len(set(places)) == 1
+    numbers = {(places[0] / "train.jsonl").stat().st_ino, (unpacked(path) / "train.jsonl").stat().st_ino}
+    assert len(numbers) == 1 and texts(path) == ["a"]
 
 
 def test_archives_that_cannot_be_unpacked(tmp_path, cache):
@@ -116,7 +128,7 @@ def test_archives_that_cannot_be_unpacked(tmp_path, cache):
             path.write_bytes(content)
         with pytest.raises(DataError, match=rf"{path.name} cannot be unpacked"):
             unpacked(path)
-    assert not list(cache.iterdir()), "nothing half unpacked is left"
+    assert not [entry for entry in cache.iterdir() if entry.is_dir()], "nothing half unpacked is left"
 
 
 def test_links_in_archives_are_left_aside(tmp_path):

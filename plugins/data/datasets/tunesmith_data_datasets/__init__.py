@@ -15,7 +15,7 @@ from tunesmith.keys import Key
 from tunesmith.planning import problem_of
 from tunesmith.ranges import at_least, between, filled, path_like
 from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement, ToRows
-from tunesmith_library_caching import DATASETS, kept_in
+from tunesmith_library_caching import DATASETS, Hold, entries_of, kept_in
 from tunesmith_library_configuration.fingerprints import plugin_parts
 
 from .checking import mix_problems, option_problems, problems_of, stream_problems
@@ -91,6 +91,7 @@ class Datasets:
     _formats: dict[str, str] = {}  # those that the first record told, by the entry's key
     _parts: dict[str, dict[str, str]] = {}  # what the rows of each format depend on
     _made_with: dict[str, str] = {}  # the plugins that take part, for who looks at the cache
+    _holds: list[Hold] = []  # on archives and downloads that are read, until the run ends
     _cache: Any = None  # where this run keeps what it encodes, and what it has there
 
     @hookimpl
@@ -128,9 +129,8 @@ class Datasets:
         self._peeks, self._command = plan.command == "show", plan.command
         formats = {name: plan.plugin("format", name) for name in plan.names("format")}
         self._parts = {name: plugin_parts({f"format {name}": format}) for name, format in formats.items()}
-        said = {"model": getattr(plan.plugin("model"), "path", None)}
-        said |= {kind: plan.name(kind) for kind in ("template", "stage")}
-        self._made_with = {kind: value for kind, value in said.items() if value}
+        said = {"model": getattr(plan.plugin("model"), "path", None), "template": plan.name("template")}
+        self._made_with = {kind: name for kind, name in (said | {"stage": plan.name("stage")}).items() if name}
         for source in self._all_sources(self._default_hub, plan.command)[0]:
             told = format_of(source, lambda: plan.installed("format"))
             if told.name and told.matches:
@@ -199,6 +199,7 @@ class Datasets:
         from .locating import find_files
 
         files = self._files[source.key] = find_files(source, fetch, self._default_hub)
+        self._holds += [Hold(folder) for folder in entries_of(files)]
         most = self.max_samples if source.entry.max_samples is None else source.entry.max_samples
         if self.streaming and self._peeks and source.key.startswith("data.train"):
             most = min(most or _PEEKED, _PEEKED)

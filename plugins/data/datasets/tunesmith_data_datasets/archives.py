@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import shutil
 import tarfile
 import zipfile
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from filelock import FileLock
 from tunesmith import DataError
 from tunesmith.files import replacing
 from tunesmith_library_caching import ARCHIVES, kept_in
@@ -44,12 +47,17 @@ def _folder_of(archive: Path) -> Path:
     root = kept_in(ARCHIVES)
     folder = root / f"{archive.name.partition('.')[0]}-{hashlib.blake2b(stamp.encode(), digest_size=8).hexdigest()}"
     if folder.is_dir():
+        with contextlib.suppress(OSError):
+            os.utime(folder)  # when it was used
         return folder
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with replacing(folder) as draft:
-            draft.mkdir()
-            _unpack(archive, draft)
+        with FileLock(f"{folder}.lock"):
+            if folder.is_dir():  # meanwhile another process has done it, and may read there
+                return folder
+            with replacing(folder) as draft:
+                draft.mkdir()
+                _unpack(archive, draft)
     except _ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise DataError(f"{archive} cannot be unpacked to {root}: {shortage(error, root)}") from error

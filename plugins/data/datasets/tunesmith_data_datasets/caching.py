@@ -34,6 +34,7 @@ from tunesmith_library_formats import Tally, tallying
 
 from .encoding import Work, encode, write_stream
 from .media import MEDIA, Watch
+from .memory import shared
 from .reading import suffix_of
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def encode_in_memory(work: Work) -> Encoded:
     import pyarrow
 
     sink = pyarrow.BufferOutputStream()
-    records, tally = encode(work, lambda tables: write_stream(tables, sink))
+    with shared():
+        records, tally = encode(work, lambda tables: write_stream(tables, sink))
     return Encoded(datasets.Dataset.from_buffer(sink.getvalue()), records, tally, cached=False)
 
 
@@ -128,7 +130,8 @@ def _made(work: Work, folder: Path, about: About) -> About:
                 examples = write_stream(watch.passed(tables), sink)
                 return examples
 
-            records, tally = encode(work, write)
+            with shared():
+                records, tally = encode(work, write)
         made: dict[str, Any] = {"name": work.source.name, "path": work.source.entry.path, "format": work.format}
         made |= {"records": records, "examples": examples, "tally": tally.to_json()}
         made |= {"files": [_stamp(file) for file in work.files], "media": watch.seen(work.files)}
