@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -10,7 +10,9 @@ from tunesmith import DataError
 from tunesmith_library_chat import ChatTemplate, Thinking
 from tunesmith_library_chat.calls import HERMES
 from tunesmith_library_formats import tallying
+from tunesmith_library_training.answers import LogProbStage
 from tunesmith_library_training.encoding import Encoded, Spans, encode_conversations
+from tunesmith_library_training.pairs import PairStage
 from tunesmith_library_training.weighing import Rule, Weighing, rule_problems
 
 JINJA = (
@@ -175,3 +177,39 @@ def test_what_is_wrong_with_rules() -> None:
         rule_problems([Rule(pattern=r"\\boxed\{.*?\}", weight=2.0), Rule(weight=0.0), Rule(part="calls", weight=1)])
         == []
     )
+
+
+def test_rules_over_the_whole_and_over_the_last_answer(tiny_bpe: Any) -> None:
+    """`train_on_prompt` weighs all tokens 1 before the rules; with `last_turn_only` they hold the last answer alone."""
+    rules = [Rule(role="user", weight=0.1), Rule(part="thought", weight=0.0)]
+    runs = texts(tiny_bpe, encode(tiny_bpe, *rules, whole=True))
+    assert runs[0.1] == ["When is high tide?"]
+    assert "I ask the tool." not in str(runs[1.0]) and "<|im_start|>tool" in str(runs[1.0])
+    last = texts(tiny_bpe, encode(tiny_bpe, Rule(pattern="tide", weight=2.0), last_only=True))
+    assert last[2.0] == [" tide", " tide"] and "Let me see" not in str(last)
+
+
+@pytest.mark.parametrize("longer", ["cut", "cut_prompt"])
+def test_answers_of_a_pair_weigh(tiny_bpe: Any, longer: Any) -> None:
+    """By message and row; the prompt's messages have none, and a stage that scores answers whole reads rows' alone."""
+    said = [{"role": "assistant", "content": text, "weight": weight} for text, weight in (("low", 0.5), ("high", 2.0))]
+    rows = [{"prompt": [{**CHAT[1], "weight": 3.0}], "chosen": said[:1], "rejected": said[1:], "weight": 4.0}]
+    made = Weighed(message_weights=True, row_weights=True, longer=longer)
+    columns = made.encode(rows=rows, processor=tiny_bpe, template=TEMPLATE)
+    assert columns["weight"] == [4.0]
+    for name, weight in (("chosen", 0.5), ("rejected", 2.0)):
+        assert set(columns[f"{name}_weights"][0]) == {0.0, weight}
+    with pytest.raises(DataError, match=r"stage\.message_weights=true"):
+        Weighed().encode(rows=rows, processor=tiny_bpe, template=TEMPLATE)
+    scored = Scored(row_weights=True).encode(rows=rows, processor=tiny_bpe, template=TEMPLATE)
+    assert scored["weight"] == [4.0] and "chosen_weights" not in scored
+
+
+@dataclass(kw_only=True, eq=False)
+class Weighed(PairStage, LogProbStage):
+    NAME = "weighed"
+
+
+@dataclass(kw_only=True, eq=False)
+class Scored(PairStage):
+    NAME = "scored"
