@@ -18,7 +18,7 @@ _WUKONG = (
 )
 _YAYI = (
     "You are a helpful, respectful and honest assistant named YaYi developed by Beijing Wenge "
-    "Technology Co.,Ltd. Always answer as helpfully as possible, while being safe.  Your answers "
+    "Technology Co.,Ltd. Always answer as helpfully as possible, while being safe. Your answers "
     "should not include any harmful, unethical, racist, sexist, toxic, dangerous, or illegal content. "
     "Please ensure that your responses are socially unbiased and positive in nature.\n\nIf a question "
     "does not make any sense, or is not factually coherent, explain why instead of answering something "
@@ -165,12 +165,12 @@ class Yayi(FamilyTemplate):
             "system_close": "\n\n",
             "user_open": "<|Human|>:\n",
             "user_close": "\n\n",
-            "answer_open": "<|YaYi|>:",
+            "answer_open": "<|YaYi|>:\n",
             "answer_end": "<|End|>",
             "answer_close": "\n\n",
             "own_system": _YAYI,
         },
-        source="wenge-research/yayi-7b",
+        source="wenge-research/yayi-7b-llama2",
     )
 
 
