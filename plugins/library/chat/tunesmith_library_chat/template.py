@@ -25,6 +25,7 @@ from tunesmith_library_chat.messages import canonical, content_form, content_in
 from tunesmith_library_chat.reading import read, reading_of
 from tunesmith_library_chat.rendering import Rendered
 from tunesmith_library_chat.requests import request_of
+from tunesmith_library_chat.roles import Write, refuse_left_out, write_whole
 from tunesmith_library_chat.samples import RENDERING_FAULTS
 from tunesmith_library_chat.sources import GENERATION_TAG, exported_source
 from tunesmith_library_chat.spans import Search, assign, clip, cut_after
@@ -152,7 +153,8 @@ class ChatTemplate:
             turns = list(as_learnt(turns, self.thinking, self.jinja, {**self.variables, **given}))
         if training or continue_final_message:
             given["training"] = True
-        rendered = self._guarded(turns, add_generation_prompt, given)
+        write = functools.partial(self._guarded, prompt=add_generation_prompt, given=given)
+        rendered = write_whole(self.name, self.jinja, turns, write, training=training)
         if self.thinking and not self.train_empty_thought:
             rendered = replace(rendered, spans=behind_empty_thoughts(rendered.text, rendered.spans, self.thinking))
         if not continue_final_message:
@@ -185,6 +187,7 @@ class ChatTemplate:
         variables = {**self.variables, **self.switched(conversation.variables)}
         messages = as_asked(conversation.messages, self.thinking, self.jinja, variables)
         conversation = replace(conversation, messages=messages)
+        refuse_left_out(self.name, self.jinja, messages, self._asked(conversation))
         return request_of(self, processor, conversation, sampling, stop, context_length, self.control)
 
     def read(
@@ -215,7 +218,7 @@ class ChatTemplate:
 
     def reader(self, conversation: Conversation) -> AnswerReader:
         """What takes the text of an answer to a conversation apart, while it arrives: thoughts, text, calls."""
-        prompt = self.render(conversation.messages, add_generation_prompt=True, **conversation.variables).text
+        prompt = self._asked(conversation)(conversation.messages).text
         begun = bool(self.thinking and self.thinking.begun(prompt))
         variables = {**self.variables, **self.switched(conversation.variables)}
         frame = frame_of(self.jinja, variables, self.thinking, self.stop)
@@ -226,6 +229,11 @@ class ChatTemplate:
         reader = self.reader(conversation)
         return message_of(reader.push(text) + reader.finish())
 
+    def _asked(self, conversation: Conversation) -> Write:
+        """What writes messages as a prompt, as a conversation is."""
+        how = {"tools": conversation.tools, "add_generation_prompt": True, **conversation.variables}
+        return functools.partial(self.render, **how)
+
     def switched(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Variables that are given, `enable_thinking` under the template's own name for it."""
         given = dict(variables)
@@ -233,7 +241,7 @@ class ChatTemplate:
             given[self.thinking.switch] = given.pop("enable_thinking")
         return {name: value for name, value in given.items() if value is not None}
 
-    def _guarded(self, turns: list[Message], prompt: bool, given: Mapping[str, Any]) -> Rendered:
+    def _guarded(self, turns: Sequence[Message], prompt: bool, given: Mapping[str, Any]) -> Rendered:
         """Render what is not the template's own with a mark in each control token that it spells."""
         try:
             if not spells((turns, given), self.control):
