@@ -1,7 +1,7 @@
 """The formats of the Hunyuan models."""
 
 from tunesmith import plugin
-from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking, ThinkingTemplate
+from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
 from tunesmith_library_chat.calls import CallFormat
 from tunesmith_library_chat.facts import tuned
 from tunesmith_library_chat.shapes import elements, headed, objects
@@ -56,7 +56,7 @@ _A13B_CALLS = CallFormat(
 
 
 @plugin
-class Hunyuan(ThinkingTemplate):
+class Hunyuan(SwitchedTemplate):
     """Hunyuan-A13B, with tools, and the translating models of 7B, Hy-MT2-7B too (as Tencent-Hunyuan/Hy-MT2 trains)."""
 
     traits = TemplateFacts(
@@ -65,9 +65,9 @@ class Hunyuan(ThinkingTemplate):
         models=(r"hunyuan(?!-?(ocr|vl|image|video|3d|world))", r"hy-mt.*-7b"),
         stop=("<|eos|>",),
         calls=_A13B_CALLS,
-        thinking=Thinking(),
+        thinking=Thinking(switch="enable_thinking"),
         variables=_LARGE,
-        rewrites="only the last answer has its thought",
+        rewrites=_LAST,
         aliases={"hy_dense_7b": ""},
         source="tencent/Hunyuan-A13B-Instruct",
     )
