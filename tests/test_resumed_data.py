@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import tunesmith
 from tunesmith_library_testing.parts import records
+from tunesmith_library_training.bad_data import BadData
 
 STREAM: dict[str, Any] = {"data.streaming": True, "data.shuffle_buffer": 7, "data.batch_size": 3}
 KINDS: dict[str, dict[str, Any]] = {
@@ -79,3 +80,22 @@ def test_a_run_from_its_middle(kind: str, tiny_llama: Path, tmp_path: Path) -> N
         assert sum(examples) == 11 * 4
     elif kind == "fresh samples":  # two epochs of 13, and three steps of 4
         assert sum(examples) == 38 and examples[0] / examples[1] == pytest.approx(5 / 8, abs=0.15)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_mended_row(workers: int, tiny_llama: Path, tmp_path: Path) -> None:
+    """A run over a stream that met a row that is no JSON goes on as if it were right, wherever the lines stand now."""
+    settings = config(tiny_llama, tmp_path)
+    file = tmp_path / "whales.jsonl"
+    right = file.read_text().splitlines(keepends=True)
+    changes = {**STREAM, "trainer.dataloader_num_workers": workers}
+    whole = tunesmith.train(settings, {**changes, "output_dir": str(tmp_path / "whole")})
+    cut = tmp_path / "cut"
+    file.write_text("".join([*right[:20], right[20][:-5] + "\n", *right[21:]]))
+    with pytest.raises(BadData, match=r"whales\.jsonl, line 21: (?s:.*)mend the row"):
+        tunesmith.train(settings, {**changes, "output_dir": str(cut)})
+    file.write_text("\n".join(right))  # with a blank line between them
+    tunesmith.train(settings, {**changes, "output_dir": str(cut), "resume": True})
+    made = [(folder / "adapter_model.safetensors").read_bytes() for folder in (whole, cut)]
+    assert made[0] == made[1]

@@ -6,9 +6,10 @@ From such a place reading goes on without what is before it: what a resumed stre
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from tunesmith import DataError
@@ -21,6 +22,7 @@ from .seeking import Mark, cursor
 from .summing import say_counts, say_sizes
 
 Example = dict[str, Any]
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -111,19 +113,19 @@ class Lane:
         for number in range(start.file, len(work.files)):
             if index == most:
                 return
-            with work.naming(work.files[number]):
-                mark = start.mark if number == start.file else None
-                records = cursor(work.files[number], work.source.entry.sample_by, mark)
-                while index != most:
-                    if index % self.count != self.number:
-                        if not records.skip():
-                            break
-                    else:
-                        record = next(records, None)
-                        if record is None:
-                            break
-                        yield Item(record, index, number, records.mark(), records.place)
-                    index += 1
+            mark = start.mark if number == start.file else None
+            opened = partial(cursor, work.files[number], work.source.entry.sample_by, mark)
+            records = _done(work, number, opened)
+            while index != most:
+                if index % self.count != self.number:
+                    if not _done(work, number, records.skip):
+                        break
+                else:
+                    record = _done(work, number, partial(next, records, None))
+                    if record is None:
+                        break
+                    yield Item(record, index, number, records.mark(), records.place)
+                index += 1
 
     def encode(self, batch: Batch) -> list[Example]:
         """The examples of a batch, with their lists of numbers as arrays of 32 bits. Raises: DataError."""
@@ -197,6 +199,16 @@ class Report:
             self._summed_up = True
             say_sizes(self._name, self._records, self._tally, "of a whole pass")
             say_counts(self._name, self._records, self._tally, "of a whole pass, ")
+
+
+def _done(work: Work, number: int, act: Callable[[], Done]) -> Done:
+    """What is done with a file, whose errors name the entry. No generator waits within a `try`, for one that is left
+    when Python ends is told of things that are no more."""
+    try:
+        return act()
+    except DataError:
+        with work.naming(work.files[number]):
+            raise
 
 
 def _compact(value: Any) -> Any:

@@ -110,16 +110,19 @@ class _Lines(Cursor):
 
     def _every_line(self) -> Iterator[tuple[int, int, bytes]]:
         """The lines that are not blank: how many are before each, the byte where it begins, and the line."""
+        while raw := self._read():
+            offset, self._offset = self._offset, self._offset + len(raw)
+            if not offset and raw.startswith(_BOM):
+                raw, offset = raw[len(_BOM) :], len(_BOM)
+            for line in raw.splitlines(keepends=True):  # a carriage return alone ends a line, too
+                self._number += 1
+                if not _is_blank(line):
+                    yield self._number - 1, offset, line
+                offset += len(line)
+
+    def _read(self) -> bytes:
         try:
-            for raw in self._stream:
-                offset, self._offset = self._offset, self._offset + len(raw)
-                if not offset and raw.startswith(_BOM):
-                    raw, offset = raw[len(_BOM) :], len(_BOM)
-                for line in raw.splitlines(keepends=True):  # a carriage return alone ends a line, too
-                    self._number += 1
-                    if not _is_blank(line):
-                        yield self._number - 1, offset, line
-                    offset += len(line)
+            return self._stream.readline()
         except compressed.ERRORS as error:
             raise DataError(f"{self._path} cannot be read: {error}") from error
 
