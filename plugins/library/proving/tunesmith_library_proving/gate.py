@@ -193,7 +193,7 @@ class Gate:
         if folder is not None:
             text = json.dumps(self._report, indent=2, ensure_ascii=False) + "\n"
             (folder / REPORT).write_text(text, encoding="utf-8")
-        announce("proven", f"equal in {self._report['program']}", self._line)
+        announce("proven", self._report["program"], self._line)
 
 
 def skipped(form: str) -> None:

@@ -87,12 +87,15 @@ class ModelReader(Reader):
         return ids
 
 
-def load_folder(folder: Path, device: Any = None, model_class: Any = None, processor_class: Any = None) -> ModelReader:
+def load_folder(
+    folder: Path, device: Any = None, model_class: Any = None, processor_class: Any = None, *, dtype: str = "auto"
+) -> ModelReader:
     """What plain transformers makes of a folder: the class that its config.json names, its tokenizer and template.
 
     Args:
         device: where the model computes; None is the CPU.
         model_class, processor_class: of a model that transformers does not have, and that came with its own code.
+        dtype: of the weights, as torch names it; auto is what they are stored in.
 
     Raises: TunesmithError when it cannot be loaded, or weights of the class are missing in its files.
     """
@@ -104,7 +107,7 @@ def load_folder(folder: Path, device: Any = None, model_class: Any = None, proce
         own = "auto_map" in read_json(folder / "tokenizer_config.json") and processor_class is not None
         with quiet_transformers():
             read: Any = loaded.from_pretrained
-            model, found = read(folder, dtype="auto", output_loading_info=True)
+            model, found = read(folder, dtype=dtype, output_loading_info=True)
         processor = (processor_class if own else transformers.AutoTokenizer).from_pretrained(folder)
     except Exception as error:
         cause = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"

@@ -125,6 +125,12 @@ def _targets(targets: Any, keys: Collection[str], names: Names) -> Any:
     return targets if fitting <= adapted or not adapted else sorted(adapted)
 
 
+def rest_of(key: str, modules: Collection[str]) -> str:
+    """What follows the module that a weight of an adapter is at: `lora_A.weight`; all of it where it is at none."""
+    module, rest = _place(key, modules)
+    return ".".join(rest) if module else key
+
+
 def _place(key: str, modules: Collection[str]) -> tuple[str, list[str]]:
     """The module that a weight of an adapter is at, and the parts of its name after that."""
     parts = key.removeprefix(_PREFIX).split(".")

@@ -1,0 +1,114 @@
+"""Whether PEFT makes the trained model of base and adapter, and whether the published class has all its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import transformers
+from peft import PeftModel, __version__
+from tunesmith import TunesmithError, announce
+from tunesmith.types import ModelHandle
+from tunesmith_library_adapting.adapters import quiet
+from tunesmith_library_chat import tokenizer_of
+from tunesmith_library_proving.figures import Limits
+from tunesmith_library_proving.gate import Gate
+from tunesmith_library_proving.readers import ModelReader, load_folder, quiet_transformers
+from tunesmith_library_proving.wording import special_tokens
+from tunesmith_library_publishing.adapters import rest_of
+from tunesmith_library_publishing.inventory import read_json, tensors_of
+from tunesmith_library_publishing.naming import on_meta, published_class
+
+from .writing import CONFIG, WEIGHTS, limits_of_servers, rows_of
+
+
+class Proof:
+    """Takes what the trained model says before anything is written.
+
+    Args:
+        tolerance: largest difference of a logit, over the base in the numbers that it was trained in.
+        quantizer: that it was trained over; then the base is another where it is served, and the difference is told.
+    """
+
+    def __init__(self, handle: ModelHandle, tolerance: float, quantizer: str | None) -> None:
+        self._gate, self._handle, self._quantizer = Gate("adapter", handle), handle, quantizer
+        self._limits = Limits() if quantizer else Limits(largest=tolerance)
+        model = handle.load()
+        self._device, self._classifier = model.device, not model.can_generate()
+        plain: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+        self._class = type(plain)
+        self._trained = self._gate.trained(model)
+
+    def written(self, folder: Path) -> None:
+        """Load base and adapter as a program with PEFT does, and compare; write the report.
+
+        Raises: TunesmithError that lists everything that differs.
+        """
+        base = self._handle.source.path
+        before, after = (tensors_of_file(place / WEIGHTS) for place in (self._handle.adapter or folder, folder))
+        lost = sorted(before.keys() - after.keys())
+        self._gate.add("weights", [f"{name} is missing" for name in lost], held=len(after))
+        published = published_class(base, self._class)
+        config = read_json(folder / CONFIG)
+        lonely = list(strangers(after, on_meta(published, base), str(config.get("peft_type")).lower()))
+        self._gate.add("layers", lonely, published=published.__name__)
+        unserved = limits_of_servers(config)
+        self._gate.add("vllm", [], unserved=unserved)
+        if unserved:
+            announce("vLLM", f"serves no {', no '.join(unserved)}", "exporter=merged writes a model that it serves")
+        reader = self._loaded(folder, published)
+        self._gate.expect(self._trained, self._gate.look(reader), self._limits, reader)
+        trained = tokenizer_of(self._handle.processor)
+        self._gate.wording(reader, special_tokens(tokenizer_of(reader.processor), trained))
+        if self._quantizer:
+            announce("base", "in 16 bits here", f"it was trained over quantizer={self._quantizer}, which differs")
+        self._gate.finish(folder)
+
+    def _loaded(self, folder: Path, published: Any) -> ModelReader:
+        """The base by plain transformers, as large as the tokenizer asks for, with the adapter by peft."""
+        base, processor = self._handle.source.path, transformers.AutoTokenizer.from_pretrained(folder)
+        config = read_json(folder / CONFIG)  # peft would round what was trained whole to the base's numbers
+        dtype = "float32" if config.get("modules_to_save") or config.get("trainable_token_indices") else "auto"
+        try:
+            if self._classifier:  # its head is the adapter's
+                labels = self._trained.said[0].shape[-1]
+                with quiet_transformers():
+                    model = published.from_pretrained(base, dtype=dtype, num_labels=labels)
+                model.config.pad_token_id = tokenizer_of(processor).pad_token_id
+            else:
+                model = load_folder(base, None, self._class, type(self._handle.processor), dtype=dtype).model
+            if rows_of(processor) > model.get_input_embeddings().weight.shape[0]:
+                model.resize_token_embeddings(rows_of(processor), mean_resizing=False)
+                self._gate.add("tokens", [], base_must_be_resized_to=rows_of(processor))
+            with quiet():
+                adapted = PeftModel.from_pretrained(model, str(folder)).to(self._device)
+        except TunesmithError:
+            raise
+        except Exception as error:
+            raise TunesmithError(f"PEFT cannot load what was written: {type(error).__name__}: {error}") from error
+        reader = ModelReader(adapted, processor)
+        reader.program = f"transformers {transformers.__version__} with peft {__version__}"
+        return reader
+
+
+def tensors_of_file(file: Path) -> dict[str, tuple[int, ...]]:
+    """The tensors of one file, with their shapes."""
+    return {name: stored.shape for name, stored in tensors_of(file.parent).items() if stored.file == file}
+
+
+_BESIDE = ("weight", "bias", "base_layer", "token_adapter")  # of what is saved whole, or nested around experts
+
+
+def strangers(names: Iterable[str], skeleton: Any, kind: str) -> Iterator[str]:
+    """The weights of an adapter that belong to no module of the class that other programs load.
+
+    Args:
+        skeleton: a model of that class, without weights.
+        kind: peft's type of the adapter, in small letters, with which the names of its weights begin.
+    """
+    modules = frozenset(name for name, _ in skeleton.named_modules())
+    rests = {name: rest_of(name, modules) for name in names}
+    lonely = [name for name, rest in rests.items() if not rest.startswith((f"{kind}_", *_BESIDE))]
+    if lonely:
+        yield f"{len(lonely)} weights belong to no layer of {type(skeleton).__name__}, such as {lonely[0]}"
