@@ -112,13 +112,19 @@ def _texts(value: Any) -> list[str]:
     found, waiting = [], [value]
     while waiting:
         item = waiting.pop()
-        if isinstance(item, str):
+        kind = type(item)  # looked at first, for every row comes here
+        if kind is str:
             found.append(item)
-        elif isinstance(item, dict | Mapping):
-            waiting.extend(item)
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple):
-            waiting.extend(item)
+        elif kind is dict:
+            waiting += item
+            waiting += item.values()
+        elif kind is list or isinstance(item, (list, tuple)):
+            waiting += item
+        elif isinstance(item, str):
+            found.append(item)
+        elif isinstance(item, Mapping):
+            waiting += item
+            waiting += item.values()
     return found
 
 

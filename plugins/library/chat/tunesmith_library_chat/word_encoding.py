@@ -47,7 +47,8 @@ class WordEncoding:
 
     def _measure(self) -> None:
         self._starts = list(itertools.accumulate(map(len, self._parts), initial=0))
-        self._tokens = list(itertools.accumulate((len(piece) // ID for piece in self._pieces), initial=self._prefix))
+        bytes_before = itertools.accumulate(map(len, self._pieces), initial=self._prefix * ID)
+        self._tokens = [length // ID for length in bytes_before]
 
     def char_to_token(self, character: int) -> int | None:
         """The first token that holds a character; None for one behind the text."""

@@ -54,7 +54,7 @@ class Words:
         added = backend.get_added_tokens_decoder()
         self._added = {token.content: array("i", [number]).tobytes() for number, token in added.items()}
         odd = {token.content for token in added.values() if _is_odd(token)}
-        self._has_odd = re.compile(_any_of(odd)).search
+        self._has_odd = re.compile(_any_of(odd)).search if odd else lambda text: None
         self._split = re.compile(f"({_any_of(self._added)})").split
         self._model = Tokenizer(backend.model)
         self._model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
