@@ -87,6 +87,7 @@ FAMILIES = """
     openai/gpt-oss-20b gpt_oss                                baidu/ERNIE-4.5-21B-A3B-PT ernie_nothink
     google/gemma-4-E4B-it gemma4                              LiquidAI/LFM2-8B-A1B lfm2
     sail/Sailor-4B-Chat sailor                                sail/Sailor-14B-Chat sailor_14b
+    nvidia/Llama-3_3-Nemotron-Super-49B-v1_5 nemotron_super   nvidia/Nemotron-H-8B-Reasoning-128K nemotron_h
     HuggingFaceTB/SmolLM3-3B smollm3                          Qwen/Qwen3.5-9B qwen3_5
     yandex/YandexGPT-5-Lite-8B-instruct yandexgpt5
 """

@@ -37,6 +37,22 @@ class NemotronNano2(ThinkingTemplate):
 
 
 @plugin
+class NemotronSuper(ThinkingTemplate):
+    """Llama 3.3 Nemotron Super v1.5, with tools, which thinks unless its system message says `/no_think`."""
+
+    traits = TemplateFacts(
+        name="nemotron_super",
+        file="nemotron_super.jinja",
+        models=(r"llama-3[._]3-nemotron-super-49b-v1[._]5",),
+        stop=("<|eot_id|>",),
+        calls=NEMOTRON,
+        thinking=Thinking(),
+        rewrites="only the answer that is trained has its thought",
+        source="nvidia/Llama-3_3-Nemotron-Super-49B-v1_5",
+    )
+
+
+@plugin
 class Nemotron3(SwitchedTemplate):
     """Nemotron 3 Nano and Super, which think or do not, with tools."""
 
