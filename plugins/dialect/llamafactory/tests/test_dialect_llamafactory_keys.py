@@ -113,6 +113,23 @@ def test_switches_as_their_files_and_flags_have_them(written: Any) -> None:
     assert made_of(streaming=written)["data"]["streaming"] is True
 
 
+@pytest.mark.parametrize(("file", "ours"), [("adapter_config.json", "adapter"), ("config.json", "model")])
+def test_a_checkpoint_that_llamafactory_wrote_is_gone_on_with(tmp_path: Path, file: str, ours: str) -> None:
+    for step in (9, 10):
+        checkpoint = tmp_path / "x" / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+        (checkpoint / file).write_text("{}")
+    keys = {"output_dir": str(tmp_path / "x"), "overwrite_output_dir": True}
+    made = translate({"model_name_or_path": "m", "dataset": "d", "resume_from_checkpoint": True, **keys})
+    assert made.config[ours]["path"] == str(tmp_path / "x/checkpoint-10")
+    assert made.config["output_dir"] == str(tmp_path / "x-continued")
+    assert not made.config.keys() & {"resume", "overwrite"}
+    assert "the weights of its step 10" in notes(made, "translated")["resume_from_checkpoint"]
+    (tmp_path / "x/run.yaml").touch()  # a run of ours
+    assert made_of(resume_from_checkpoint=True, **keys)["resume"] is True
+
+
 def test_models_that_are_stored_in_few_bits(tmp_path: Path) -> None:
     """By config.json where it is at hand, else by the name; what is quantised on loading goes by its own keys."""
     assert made_of(model_name_or_path="org/Llama-3-8B-Instruct-AWQ")["quantizer"] == {"name": "awq"}

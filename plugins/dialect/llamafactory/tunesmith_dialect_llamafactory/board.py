@@ -29,10 +29,10 @@ _RENAMED = {
     "use_pissa": "pissa_init",
 }
 _NUMBERS = ("learning_rate", "num_train_epochs", "max_grad_norm")
-_EMPTY = ("", "none", None, [])
+_EMPTY: tuple[Any, ...] = ("", "none", None, [])
 _OFF_AT_ZERO = ("neftune_alpha", "loraplus_lr_ratio", "val_size")
 _SAYS_NOTHING = ("lang", "hub_name", "config_path", "device_count", "model_path", "output_dir", "visual_inputs")
-_BOOSTERS = {
+_BOOSTERS: Mapping[str, dict[str, Any]] = {
     "flashattn2": {"flash_attn": "fa2"},
     "unsloth": {"use_unsloth": True},
     "liger_kernel": {"enable_liger_kernel": True},
@@ -51,7 +51,11 @@ def settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Key],
             continue
         if name in _SAYS_NOTHING or value in _EMPTY or (name in _OFF_AT_ZERO and not value):
             continue
-        read = _read(name, value, config)
+        try:
+            read = _read(name, value, config)
+        except ValueError as error:
+            notes.append(Note(Key(element), "refused", f"{value!r} cannot be read: {error}."))
+            continue
         if read is None:
             notes.append(Note(Key(element), "dropped", "it is no setting that is known."))
         values |= read or {}
@@ -81,7 +85,8 @@ def _read(name: str, value: Any, config: Mapping[str, Any]) -> dict[str, Any] | 
     if name == "ds_offload":
         return {}
     if name == "extra_args":
-        return dict(json.loads(value))
+        read: dict[str, Any] = json.loads(value)
+        return read
     if name == "report_to" and isinstance(value, bool):
         return {name: "all" if value else "none"}
     key = _RENAMED.get(name, name)

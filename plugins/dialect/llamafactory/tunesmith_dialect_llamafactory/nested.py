@@ -99,7 +99,8 @@ def flattened(config: Mapping[str, Any]) -> Flat:
                 flat.refuse(key, "it is a mapping with a name.", f"{key}: {{name: ...}}")
         elif key in _PLAIN and isinstance(value, Mapping):
             for inner, item in value.items():
-                flat.put(_LORA.get(inner, inner) if key == "lora_config" else inner, item, f"{key}.{inner}")
+                name = str(inner)
+                flat.put(_LORA.get(name, name) if key == "lora_config" else name, item, f"{key}.{name}")
         elif key in _NONE:
             if value is not None:
                 flat.notes.append(Note(key, "dropped", _NONE[key]))

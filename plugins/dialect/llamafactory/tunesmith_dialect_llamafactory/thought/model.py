@@ -128,7 +128,7 @@ def quantization_method(key: str, value: Any, draft: Draft) -> None:
 
 
 def _of_bitsandbytes(draft: Draft) -> bool:
-    return draft.get("quantization_bit") == 4 and draft.get("quantization_method") == "bnb"
+    return bool(draft.get("quantization_bit") == 4 and draft.get("quantization_method") == "bnb")
 
 
 def quantization_type(key: str, value: Any, draft: Draft) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tunesmith.kinds import KINDS
@@ -130,20 +129,6 @@ def eval_strategy(key: str, value: Any, draft: Draft) -> None:
 def do_eval(key: str, value: Any, draft: Draft) -> None:
     if value and draft.command == "train" and _has_evaluation(draft) and "eval_strategy" not in draft.written:
         draft.put("trainer.eval_strategy", "epoch", key)
-
-
-def resume_from_checkpoint(key: str, value: Any, draft: Draft) -> None:
-    if value is False or str(value).lower() == "false":
-        return
-    if value is not True and str(value).lower() != "true":
-        folder, output = Path(str(value)).parent, draft.get("output_dir")
-        if output and folder.resolve() != Path(output).resolve():
-            draft.refuse(key, f"a run goes on in its own folder, and output_dir is {output}.", "output_dir: its folder")
-            return
-        draft.put("output_dir", str(folder), key)
-        draft.note(key, "translated", f"the run in {folder} goes on from its newest checkpoint.")
-    draft.forget("overwrite")
-    draft.put("resume", True, key)
 
 
 def report_to(key: str, value: Any, draft: Draft) -> None:
