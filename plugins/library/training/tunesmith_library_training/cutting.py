@@ -37,19 +37,52 @@ def cut_of(
         encoding: of the rendered text, more than `most` tokens, with offsets.
         turns: cut behind the last answer that is whole.
     """
-    place = _character(encoding, most)
+    place, spans = _character(encoding, most), rendered.spans
     if turns:
-        ends = [span.end for span in rendered.spans if span.end <= place]
-        return Cut(_tokens_before(encoding, max(ends, default=0), most))
-    span = next((span for span in rendered.spans if span.start < place < span.end), None)
+        return Cut(_through_answer(encoding, max((s.end for s in spans if s.end <= place), default=0), most))
+    span = next((span for span in spans if span.start < place < span.end), None)
     if span is not None:
-        place = _before_marks(rendered.text, span.start, place, template)
+        tokens, place = _within(rendered.text, span.start, place, encoding, most, template)
         if rendered.text[span.start : place].strip():
-            return Cut(_tokens_before(encoding, place, most), unfinished=True)
+            return Cut(tokens, unfinished=True)
         place = span.start
-    said = [*contents_of(row, rendered, template).values(), *((span.start, span.end) for span in rendered.spans)]
-    ends = [min(place, end) for start, end in said if start < place]
-    return Cut(_tokens_before(encoding, max(ends, default=0), most))
+    ranges = [(start, end, False) for start, end in contents_of(row, rendered, template).values()]
+    ranges += [(span.start, span.end, True) for span in spans]
+    for start, end, answer in sorted(ranges, reverse=True):
+        if start < place:
+            tokens = (_through_answer if answer else _tokens_before)(encoding, min(place, end), most)
+            if _end(encoding, tokens) > start:
+                return Cut(tokens)
+    return Cut(0)
+
+
+def _within(text: str, start: int, place: int, encoding: Any, most: int, template: ChatTemplate) -> tuple[int, int]:
+    """How many tokens are kept of a conversation that is cut within an answer, and the place behind them.
+
+    Args:
+        start: of the answer.
+        place: at which it is to be cut, or before.
+    """
+    while True:
+        place = _before_marks(text, start, place, template)
+        tokens = _tokens_before(encoding, place, most)
+        behind = _end(encoding, tokens)
+        if place <= start or behind >= place:
+            return tokens, place
+        place = behind  # a token goes across the place
+
+
+def _through_answer(encoding: Any, end: int, most: int) -> int:
+    """How many tokens hold an answer to its end: one that goes across it belongs to it."""
+    tokens = _tokens_before(encoding, end, most)
+    crosses = end and tokens < most and _end(encoding, tokens) < end
+    return tokens + 1 if crosses else tokens
+
+
+def _end(encoding: Any, tokens: int) -> int:
+    """The place behind the first tokens."""
+    characters = encoding.token_to_chars(tokens - 1) if tokens else None
+    return int(characters[1]) if characters else 0
 
 
 def _character(encoding: Any, token: int) -> int:
