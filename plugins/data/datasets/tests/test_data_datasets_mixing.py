@@ -174,6 +174,10 @@ def problems(*entries, values=None, **options):
 def test_what_has_no_meaning():
     assert problems({"samples": 3}) == problems({"samples": 3}, {}, mix="interleave_over", resample=True) == []
     assert problems({"samples": 3}, streaming=True) == [("data.train[0].samples", "error")]
+    interleaved = {"streaming": True, "mix": "interleave_under"}
+    assert problems({"samples": 3}, {"samples": 1}, **interleaved) == []
+    assert problems({"samples": 3}, {}, **interleaved) == [("data.train[1]", "error")]
+    assert problems({"samples": 3, "weight": 2.0}, {"samples": 3}, **interleaved) == [("data.train[0]", "error")]
     assert problems({}, streaming=True, mix="interleave_once") == [("data.mix", "error")]
     assert problems({}, resample=True) == [("data.resample", "warning")]
     assert problems({"samples": 3}, resample=True) == problems({}, {}, resample=True, mix="interleave_under") == []

@@ -77,6 +77,8 @@ def test_drawn_by_weight(tmp_path):
     found = first(stream(*weighted, mix="interleave_under", shuffle_buffer=1), 2000)
     assert found.count("a") / 2000 == pytest.approx(0.75, abs=0.04)
     assert [text for text in found if text != "a"] == [f"b{n}" for n in range(2000 - found.count("a"))]
+    sampled = [{"path": str(one), "samples": 300}, {"path": str(two), "samples": 100}]
+    assert first(stream(*sampled, mix="interleave_under", shuffle_buffer=1), 2000) == found, "samples are shares"
 
 
 @pytest.mark.parametrize("workers", [1, 3])

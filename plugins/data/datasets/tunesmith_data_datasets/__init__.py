@@ -160,7 +160,7 @@ class Datasets:
         held_out = {}
         for source in evaluation:
             examples = self._encoded(self._work(source, fetch, to_rows, encode))
-            held_out[source.name] = some_of(examples, source.entry.samples, self.shuffle_seed)
+            held_out[source.name] = some_of(source.name, examples, source.entry.samples, self.shuffle_seed)
         if measures and not train:
             return DatasetSplits([], _in_numpy(held_out))
         if self.streaming and not (self._peeks or measures):
@@ -180,8 +180,7 @@ class Datasets:
             sets = without_leaking(sets, names, held_out, self.deduplicate)
         mixture = mixture_of([source.entry for source in train], sets, names, self)
         if len(sets) > 1 or self.val_size or not mixture.is_plain:
-            announce_mixture(mixture)
-            announce("training examples", f"{len(mixture):,}", f"{self.mix} of {len(sets)}, val_size={self.val_size:g}")
+            announce_mixture(mixture, self.val_size)
         contents = contents_of([self._files[source.key] for source in train], whole=True)
         return DatasetSplits(mixed(sets, mixture), _in_numpy(held_out), contents)
 
@@ -189,8 +188,9 @@ class Datasets:
         from .streaming import Stream
 
         works = [self._work(source, fetch, to_rows, encode) for source in sources]
-        weights = None if self.mix == "concat" else [source.entry.weight for source in sources]
-        names = ", ".join(source.name for source in sources)
+        weights = None if self.mix == "concat" else [item.entry.samples or item.entry.weight for item in sources]
+        shares = [f" ({weight / sum(weights):.1%})" for weight in weights] if weights else [""] * len(sources)
+        names = ", ".join(source.name + share for source, share in zip(sources, shares, strict=True))
         announce("training examples", "a stream", f"{names}; {self.shuffle_buffer:,} at a time are shuffled")
         return Stream(works, weights, self.shuffle_buffer, self.shuffle_seed)
 

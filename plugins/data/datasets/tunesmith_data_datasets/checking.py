@@ -79,10 +79,7 @@ def mix_problems(options: Datasets, sources: list[Source], plan: Plan) -> list[P
             found.append(Problem(f"{source.key}.weight", message, "leave it out", "warning"))
     sampled = [source for source in train if source.entry.samples is not None]
     if options.streaming and plan.command != "eval" and sampled:
-        key = f"{sampled[0].key}.samples"
-        message = f"{key} has no meaning with data.streaming=true: a stream has no epochs."
-        advice = "give shares by weight, with data.mix=interleave_under; max_samples takes the first records"
-        found.append(Problem(key, message, advice))
+        found += _stream_sample_problems(options, train, sampled)
     if options.deduplicate and plan.get("stage.packing"):
         message = "data.deduplicate compares examples, and stage.packing makes one of several records."
         found.append(
@@ -92,6 +89,20 @@ def mix_problems(options: Datasets, sources: list[Source], plan: Plan) -> list[P
         message = "data.mix=interleave_once ends when all sets are used up; a stream has no end."
         found.append(Problem("data.mix", message, "data.mix=interleave_under"))
     return found + _resample_problems(options, train, sampled, plan)
+
+
+def _stream_sample_problems(options: Datasets, train: list[Source], sampled: list[Source]) -> list[Problem]:
+    """A stream has no epochs: samples are shares there, where sets are drawn."""
+    key = f"{sampled[0].key}.samples"
+    if options.mix == "concat":
+        message = f"{key} has no meaning with data.streaming=true and data.mix=concat: a stream has no epochs."
+        advice = "data.mix=interleave_under takes samples for shares; max_samples takes the first records"
+        return [Problem(key, message, advice)]
+    other = next((source for source in train if source.entry.samples is None or source.entry.weight != 1), None)
+    if other is None:
+        return []
+    message = f"With data.streaming=true samples are shares, and {other.key} has no samples, or a weight beside them."
+    return [Problem(other.key, message, "give samples to every set, or a weight to every set")]
 
 
 def _weight_problem(source: Source) -> Problem:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import DataError, announce
+from tunesmith.messages import logger
 
 from .drawing import Mixture, Part, drawn
 from .entries import Entry
@@ -144,15 +145,19 @@ def mixed(sets: Sequence[datasets.Dataset], mixture: Mixture) -> Any:
     return examples.with_format("numpy")
 
 
-def some_of(examples: datasets.Dataset, samples: int | None, seed: int) -> datasets.Dataset:
+def some_of(name: str, examples: datasets.Dataset, samples: int | None, seed: int) -> datasets.Dataset:
     """An evaluation set, or as many of its examples as are asked for, drawn at random; none comes twice."""
-    if samples is None or samples >= len(examples):
+    if samples is None or samples == len(examples):
+        return examples
+    if samples > len(examples):
+        told = f"{samples:,} samples of its {len(examples):,} examples are asked for"
+        logger.warning("data %s: %s; each is measured once", name, told)
         return examples
     return examples.select(drawn(len(examples), samples, 0, (seed,)))
 
 
-def announce_mixture(mixture: Mixture) -> None:
-    """Say of each set what an epoch has of it."""
+def announce_mixture(mixture: Mixture, val_size: float) -> None:
+    """Say of each set what an epoch has of it, and of them all."""
     for number, part in enumerate(mixture.parts):
         taken = int(mixture.taken[number])
         times = f"each {taken / part.size:.3g} times" if taken % part.size else f"each {_times(taken // part.size)}"
@@ -160,6 +165,7 @@ def announce_mixture(mixture: Mixture) -> None:
         fresh = ", drawn anew in each epoch" if mixture.varies_in(number) else ""
         told = f"{taken:,} examples, of {distinct:,} of its {part.size:,}{fresh}"
         announce(f"mix {part.name}", told, f"{taken / len(mixture):.1%} of an epoch; {times}")
+    announce("training examples", f"{len(mixture):,}", f"{mixture.mix} of {len(mixture.parts)}, val_size={val_size:g}")
 
 
 def _times(count: int) -> str:
