@@ -172,7 +172,9 @@ OF_NO_FAMILY = """
     XVERSE-13B-256K                            Baichuan2-7B-Base
     Baichuan2-7B-Base-GPTQ                     codellama-7b-hf
     CodeLlama-7b-Python-hf                     TinyLlama-1.1B-intermediate-step-1431k-3T
-    vibe-3-4b
+    vibe-3-4b                                  Llama-3_3-Nemotron-Super-49B-v1
+    Llama-3_1-Nemotron-Ultra-253B-v1           Llama-3.1-Nemotron-Nano-8B-v1
+    Mistral-NeMo-Minitron-8B-Instruct          Llama-3.1-Nemotron-Nano-4B-v1.1
 """
 """Other families, some within whose names one of ours stands, base models, and those with another format."""
 

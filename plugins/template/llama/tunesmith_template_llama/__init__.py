@@ -73,7 +73,7 @@ class Llama31(FamilyTemplate):
     traits = TemplateFacts(
         name="llama3_1",
         file="llama3_1.jinja",
-        models=(r"llama-?3\.1",),
+        models=(r"llama-?3\.1(?!-nemotron-(?:nano|ultra))",),
         stop=_EOT,
         calls=LLAMA,
         source="meta-llama/Llama-3.1-8B-Instruct",
@@ -123,7 +123,7 @@ class Llama33(Llama31):
     traits = TemplateFacts(
         name="llama3_3",
         file="llama3_1.jinja",
-        models=(r"llama-?3\.3",),
+        models=(r"llama-?3\.3(?!-nemotron-super)",),
         stop=_EOT,
         calls=LLAMA,
         source="meta-llama/Llama-3.3-70B-Instruct",

@@ -74,7 +74,7 @@ class Ministral(FamilyTemplate):
     traits = TemplateFacts(
         name="ministral",
         file="mistral.jinja",
-        models=(r"mistral-nemo", r"ministral-8b", r"mistral-large-instruct-2407"),
+        models=(r"mistral-nemo(?!-minitron)", r"ministral-8b", r"mistral-large-instruct-2407"),
         calls=MISTRAL,
         variables={"with_tools": True, "system_in_last": True},
         rewrites=_MOVES,
