@@ -58,7 +58,11 @@ def _in_conversation(messages: list[Message], tools: Mapping[str, Any]) -> Itera
                 yield "error", f"message {index}: no call before has the id {answered}"
         if message["role"] != "assistant":
             continue
-        for call in message.get("tool_calls") or []:
+        calls = message.get("tool_calls") or []
+        if len(calls) > 1:
+            refused = "which templates of models that call one at a time, such as Llama 3's, refuse"
+            yield "warning", f"message {index}: {len(calls)} tools are called at once, {refused}"
+        for call in calls:
             ids.update([str(call["id"])] if call.get("id") else [])
             yield from ((severity, f"message {index}: {fault}") for severity, fault in _of_call(call, tools))
         for spelt in _SPELT.findall(text_of(message)):
