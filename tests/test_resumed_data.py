@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tunesmith
+from tunesmith_library_configuration.manifests import told
+from tunesmith_library_configuration.records import MARKER
 from tunesmith_library_testing.parts import records
 from tunesmith_library_training.bad_data import BadData
 
@@ -99,3 +104,35 @@ def test_a_mended_row(workers: int, tiny_llama: Path, tmp_path: Path) -> None:
     tunesmith.train(settings, {**changes, "output_dir": str(cut), "resume": True})
     made = [(folder / "adapter_model.safetensors").read_bytes() for folder in (whole, cut)]
     assert made[0] == made[1]
+
+
+@pytest.mark.slow
+def test_two_processes(tiny_llama: Path, tmp_path: Path) -> None:
+    """Each process reads rows of its own, and goes on with them; one process alone goes on with the rows of both."""
+    settings = config(tiny_llama, tmp_path)
+    settings["trainer"] |= {"max_steps": 8, "use_cpu": True}
+    settings["data"] |= {name.removeprefix("data."): value for name, value in STREAM.items()}
+    (tmp_path / "run.yaml").write_text(json.dumps(settings))
+
+    def train(folder: Path, *more: str, processes: int = 2) -> str:
+        launcher = [sys.executable, "-m"]
+        if processes > 1:
+            launcher += ["torch.distributed.run", f"--nproc-per-node={processes}", "--standalone", "-m"]
+        command = [*launcher, "tunesmith", "train", str(tmp_path / "run.yaml"), f"output_dir={folder}", *more]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    train(tmp_path / "whole")
+    kept = told(tmp_path / "whole" / "checkpoint-5", MARKER)
+    assert kept["stream"]["count"] == 2 and kept["stream"]["states"].keys() == {"0", "1"}
+    assert sum(examples for examples, _ in kept["counts"].values()) == 5 * 8
+    for folder in (tmp_path / "cut", tmp_path / "alone"):
+        shutil.copytree(tmp_path / "whole", folder)
+        shutil.rmtree(folder / "checkpoint-8", ignore_errors=True)
+        (folder / "adapter_model.safetensors").unlink()
+    train(tmp_path / "cut", "resume=true")
+    made = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert made[0] == made[1]
+    assert "world_size was 2 and is 1" in train(tmp_path / "alone", "resume=true", processes=1)
