@@ -157,11 +157,12 @@ class Encoder:
 class DatasetSplits:
     """Encoded data sets: each has `__len__` and `__getitem__` giving one example of `encode`'s columns.
 
-    With several training sets an example also has a column `dataset`, the name of its own. Training data of which each
-    epoch has others have `set_epoch(epoch)`, counted from 0, which a loop calls before it reads the first of them; their
-    number stays. Data without length are iterated; they are gone on with
-    where they were if they have `share(number, count, state=None)`: an endless iterator over every `count`-th record,
-    with its `state` as JSON has it.
+    With several training sets an example also has a column `dataset`, the name of its own.
+
+    Training data of which each epoch has others have `set_epoch(epoch)`, counted from 0, which a loop calls before it
+    reads the first of them; their number stays. Data without length are iterated. They are gone on with where they were
+    if they have `share(number, count, state=None)`: an endless iterator over every `count`-th record, with its `state`
+    as JSON has it.
     """
 
     train: Any
