@@ -36,6 +36,8 @@ class WordEncoding:
         self._bytes = b"".join((prefix, *pieces, suffix))
         self._starts: list[int] = []
         self._tokens: list[int] = []
+        self._asked = -1  # the part of which the words were looked for last
+        self._found: list[tuple[int, int, list[tuple[int, int]]]] = []
 
     @property
     def ids(self) -> list[int]:
@@ -50,6 +52,12 @@ class WordEncoding:
         bytes_before = itertools.accumulate(map(len, self._pieces), initial=self._prefix * ID)
         self._tokens = [length // ID for length in bytes_before]
 
+    def _words(self, index: int) -> list[tuple[int, int, list[tuple[int, int]]]]:
+        """The words of a part; who asks for one place asks for those beside it, too."""
+        if self._asked != index:
+            self._asked, self._found = index, list(self._words_of(self._parts[index]))
+        return self._found
+
     def char_to_token(self, character: int) -> int | None:
         """The first token that holds a character; None for one behind the text."""
         if not self._starts:
@@ -60,7 +68,7 @@ class WordEncoding:
         if index % 2 or character == self._starts[index]:
             return self._tokens[index]
         place = character - self._starts[index]
-        for start, token, offsets in self._words_of(self._parts[index]):
+        for start, token, offsets in self._words(index):
             if place < start + offsets[-1][1]:
                 inside = next(number for number, (_, end) in enumerate(offsets) if place < start + end)
                 return self._tokens[index] + token + inside
@@ -77,7 +85,7 @@ class WordEncoding:
         if index % 2:
             return begins, begins + len(self._parts[index])
         wanted = token - self._tokens[index]
-        for start, before, offsets in self._words_of(self._parts[index]):
+        for start, before, offsets in self._words(index):
             if wanted < before + len(offsets):
                 first, last = offsets[wanted - before]
                 return begins + start + first, begins + start + last
