@@ -59,6 +59,7 @@ FAMILIES = """
     llava-hf/LLaVA-NeXT-Video-7B-DPO-hf llava_next_video      XiaomiMiMo/MiMo-7B-RL-0530 mimo
     openbmb/MiniCPM-1B-sft-bf16 cpm                           openbmb/MiniCPM3-4B cpm3
     openbmb/MiniCPM-o-2_6 minicpm_o                           openbmb/MiniCPM-V-2_6 minicpm_v
+    openbmb/MiniCPM-V-4_5 minicpm_v_4_5                       openbmb/MiniCPM-V-4 minicpm_v
     openbmb/MiniCPM-Llama3-V-2_5 minicpm_v_2_5                MiniMaxAI/MiniMax-M2 minimax2
     mistralai/Ministral-8B-Instruct-2410 ministral            mistralai/Mistral-Nemo-Instruct-2407 ministral
     TheBloke/Mistral-7B-Instruct-v0.2-AWQ mistral_v1          mistralai/Mixtral-8x7B-Instruct-v0.1 mistral_v1

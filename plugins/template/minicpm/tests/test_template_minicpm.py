@@ -9,6 +9,7 @@ from tunesmith_template_minicpm import (
     MiniCPMO,
     MiniCPMV,
     MiniCPMV25,
+    MiniCPMV45,
     MiniCPMV46,
 )
 
@@ -48,6 +49,10 @@ class TestMiniCPMV(TemplateSuite):
 
 class TestMiniCPMV25(TemplateSuite):
     plugin = MiniCPMV25
+
+
+class TestMiniCPMV45(TemplateSuite):
+    plugin = MiniCPMV45
 
 
 class TestMiniCPMV46(TemplateSuite):

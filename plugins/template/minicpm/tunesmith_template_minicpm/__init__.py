@@ -2,7 +2,17 @@
 tunesmith-template-early's `cpm`.
 """
 
-from tunesmith_template_minicpm.multimodal import MiniCPMO, MiniCPMV, MiniCPMV25, MiniCPMV46
+from tunesmith_template_minicpm.multimodal import MiniCPMO, MiniCPMV, MiniCPMV25, MiniCPMV45, MiniCPMV46
 from tunesmith_template_minicpm.text import MiniCPM3, MiniCPM4, MiniCPM5, MiniCPM52B
 
-__all__ = ["MiniCPM3", "MiniCPM4", "MiniCPM5", "MiniCPM52B", "MiniCPMO", "MiniCPMV", "MiniCPMV25", "MiniCPMV46"]
+__all__ = [
+    "MiniCPM3",
+    "MiniCPM4",
+    "MiniCPM5",
+    "MiniCPM52B",
+    "MiniCPMO",
+    "MiniCPMV",
+    "MiniCPMV25",
+    "MiniCPMV45",
+    "MiniCPMV46",
+]

@@ -1,7 +1,8 @@
 """The formats of MiniCPM-V and MiniCPM-o."""
 
 from tunesmith import plugin
-from tunesmith_library_chat import FamilyTemplate, TemplateFacts
+from tunesmith_library_chat import FamilyTemplate, SwitchedTemplate, TemplateFacts, Thinking
+from tunesmith_library_chat.calls import HERMES
 
 _CHATML = {
     "system_open": "<|im_start|>system\n",
@@ -18,7 +19,7 @@ _MEDIA = {"image": "(<image>./</image>)\n", "video": "(<video>./</video>)\n"}
 
 @plugin
 class MiniCPMV(FamilyTemplate):
-    """MiniCPM-V 2.6 to 4.5: ChatML with a system message of its own, images and videos"""
+    """MiniCPM-V 2.6 and 4: ChatML with a system message of its own, images and videos"""
 
     traits = TemplateFacts(
         name="minicpm_v",
@@ -55,6 +56,24 @@ class MiniCPMV25(FamilyTemplate):
         },
         media=_MEDIA,
         source="openbmb/MiniCPM-Llama3-V-2_5",
+    )
+
+
+@plugin
+class MiniCPMV45(SwitchedTemplate):
+    """MiniCPM-V 4.5: the format of Qwen3, thinks, or does not, with tools, images and videos"""
+
+    traits = TemplateFacts(
+        name="minicpm_v_4_5",
+        file="minicpm_v_4_5.jinja",
+        models=("minicpm-v-4[._]5",),
+        stop=("<|im_end|>",),
+        calls=HERMES,
+        thinking=Thinking(switch="enable_thinking"),
+        media=_MEDIA,
+        variables={"marks": _MEDIA},
+        rewrites="thoughts before the last question are dropped",
+        source="openbmb/MiniCPM-V-4_5",
     )
 
 
