@@ -158,7 +158,8 @@ def some_of(name: str, examples: datasets.Dataset, samples: int | None, seed: in
 
 def announce_mixture(mixture: Mixture, val_size: float) -> None:
     """Say of each set what an epoch has of it, and of them all."""
-    for number, part in enumerate(mixture.parts):
+    alone = len(mixture.parts) == 1 and mixture.is_plain
+    for number, part in enumerate(() if alone else mixture.parts):
         taken = int(mixture.taken[number])
         times = f"each {taken / part.size:.3g} times" if taken % part.size else f"each {_times(taken // part.size)}"
         distinct = mixture.distinct(number)
