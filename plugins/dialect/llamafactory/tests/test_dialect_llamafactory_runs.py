@@ -107,6 +107,64 @@ def test_trains_chats_and_merges(
         assert _changed(tiny_llama, merged), "the merged model is the base's"
 
 
+README = {
+    "train": "train_lora/qwen3_lora_sft.yaml",
+    "chat": "inference/qwen3_lora_sft.yaml",
+    "export": "merge_lora/qwen3_lora_sft.yaml",
+}
+"""The three files of LLaMA-Factory's README."""
+
+
+@pytest.mark.slow
+def test_the_three_lines_of_the_readme(
+    tiny_llama: Path, sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`llamafactory-cli train FILE`, `chat FILE`, `export FILE`: as they are, but for the model and how long."""
+    read = yaml.safe_load((Path(__file__).parent / "examples.yaml").read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    for command, path in README.items():
+        own = read["files"][path]
+        keys = {**read["common"][own.pop("like")], **own, "model_name_or_path": str(tiny_llama)}
+        keys = {key: value for key, value in keys.items() if key != "without"}
+        if command == "train":
+            keys |= {"output_dir": "saves/qwen3-4b/lora/sft", "dataset": "sft", "dataset_dir": str(sets)}
+        written(tmp_path, f"{command}.yaml", **keys)
+    assert run(["train", "train.yaml", "num_train_epochs=1", "use_cpu=true", "bf16=false"]) == 0, (
+        capsys.readouterr().err
+    )
+    assert (tmp_path / "saves/qwen3-4b/lora/sft/loss.png").is_file()
+    assert run(["chat", "chat.yaml", "--max_new_tokens", "4", "-m", "Say 1."]) == 0, capsys.readouterr().err
+    assert run(["export", "export.yaml"]) == 0, capsys.readouterr().err
+    assert (tmp_path / "saves/qwen3_sft_merged/model.safetensors").is_file()
+
+
+FLAGS = """--stage dpo --do_train True --finetuning_type lora --preprocessing_num_workers 2 --template chatml
+--flash_attn auto --dataset pairs --cutoff_len 64 --learning_rate 5e-06 --num_train_epochs 1.0 --max_samples 1000
+--per_device_train_batch_size 2 --gradient_accumulation_steps 1 --lr_scheduler_type cosine --max_grad_norm 1.0
+--logging_steps 1 --save_steps 100 --warmup_steps 0 --optim adamw_torch --packing False --report_to none --bf16 False
+--plot_loss True --ddp_timeout 180000000 --include_num_input_tokens_seen True --lora_rank 8 --lora_alpha 16
+--lora_dropout 0 --lora_target all --pref_beta 0.1 --pref_ftx 0 --pref_loss sigmoid --use_cpu True"""
+
+
+@pytest.mark.slow
+def test_the_flags_of_a_tutorial_train(tiny_llama: Path, sets: Path, tmp_path: Path) -> None:
+    places = [
+        "--model_name_or_path",
+        str(tiny_llama),
+        "--dataset_dir",
+        str(sets),
+        "--output_dir",
+        str(tmp_path / "run"),
+    ]
+    assert run(["train", *FLAGS.split(), *places]) == 0
+    record = yaml.safe_load((tmp_path / "run/run.yaml").read_text())
+    assert (record["stage"]["name"], record["adapter"]["alpha"], record["trainer"]["optim"]) == (
+        "dpo",
+        16,
+        "adamw_torch",
+    )
+
+
 def _changed(base: Path, merged: Path) -> bool:
     """Whether a weight of a layer differs."""
     from safetensors.torch import load_file

@@ -77,7 +77,10 @@ def pure_bf16(key: str, value: Any, draft: Draft) -> None:
 
 
 def bf16(key: str, value: Any, draft: Draft) -> None:
-    if value:
+    if value is None:
+        if not (draft.get("fp16") or draft.get("pure_bf16")):
+            draft.say(key, "not there: bf16 wherever the hardware computes in it, else fp32 (precision=auto).")
+    elif value:
         draft.put("precision", "bf16", key)
     elif not (draft.get("fp16") or draft.get("pure_bf16")):
         draft.put("precision", "fp32", key)
