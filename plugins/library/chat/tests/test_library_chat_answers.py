@@ -337,8 +337,22 @@ def test_a_closing_mark_inside_an_argument() -> None:
     text = f"<tool_call>\n{json.dumps({'name': 'add', 'arguments': arguments})}\n</tool_call>"
     for pieces in ([text], list(text)):
         assert called(read(text, calls.HERMES, pieces)) == [("add", arguments)]
-    text = "<tool_call><function=add>\n<parameter=b>\na</parameter> b\n</parameter>\n</function></tool_call>"
-    assert called(read(text, calls.QWEN_XML)) == [("add", {"b": "a</parameter> b"})]
+    for value in ("a</parameter> b", "</function>", "a\n</function>\n</tool_call>\nb", "<parameter=a>"):
+        text = f"<function=add>\n<parameter=b>\n{value}\n</parameter>\n<parameter=a>\n1\n</parameter>\n</function>"
+        text = f"<tool_call>\n{text}\n</tool_call>\n<tool_call>\n<function=now>\n</function>\n</tool_call>"
+        for pieces in ([text], list(text)):
+            assert called(read(text, calls.QWEN_XML, pieces)) == [("add", {"b": value, "a": 1}), NOW]
+
+
+def test_white_space_of_an_argument() -> None:
+    """What a template writes around values is taken off, and no more."""
+    value = "\n x \n\n"
+    qwen = f"<tool_call>\n<function=add>\n<parameter=b>\n{value}\n</parameter>\n</function>\n</tool_call>"
+    minimax = f'<minimax:tool_call>\n<invoke name="add">\n<parameter name="b">{value}</parameter>\n</invoke>'
+    seed = f"<seed:tool_call>\n<function=add>\n<parameter=b>{value}</parameter>\n</function>\n</seed:tool_call>"
+    glm = f"<tool_call>add\n<arg_key>b</arg_key>\n<arg_value>{value}</arg_value>\n</tool_call>"
+    for text, format in ((qwen, calls.QWEN_XML), (minimax, calls.MINIMAX), (seed, calls.SEED), (glm, calls.GLM)):
+        assert called(read(text, format)) == [("add", {"b": value})]
 
 
 def test_values_without_quotes_have_their_declared_type() -> None:
@@ -441,6 +455,9 @@ def test_python_calls_with_names_that_are_none_in_python() -> None:
     given = {"from": "a, in=1", "in": ["x", {"as": 1}], "max-n": 2, "b": "is='3'"}
     text = f"[add({', '.join(f'{key}={value!r}' for key, value in given.items())}), now()]"
     assert called(read(text, calls.PYTHON)) == [("add", given), NOW]
+    assert called(read("[get-now(a=1), import()]", calls.LFM)) == []
+    dashed = "<|tool_call_start|>[get-now(a=1), import()]<|tool_call_end|>"
+    assert called(read(dashed, calls.LFM)) == [("get-now", {"a": 1}), ("import", {})]
 
 
 def test_values_written_as_python_writes_them() -> None:

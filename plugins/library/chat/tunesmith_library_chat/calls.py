@@ -98,7 +98,9 @@ QWEN_XML = CallFormat(
     ("</tool_call>",),
     inner=("<function=", "<parameter="),
 )
-SEED = CallFormat("seed", elements(_XML_FUNCTION, _XML_PARAMETER), ("<seed:tool_call>",), ("</seed:tool_call>",))
+SEED = CallFormat(
+    "seed", elements(_XML_FUNCTION, _XML_PARAMETER, strip=""), ("<seed:tool_call>",), ("</seed:tool_call>",)
+)
 MINICPM = CallFormat(
     "minicpm",
     elements(
@@ -116,6 +118,7 @@ MINIMAX = CallFormat(
     elements(
         r'<invoke name="(?P<name>[^"]+)">(?P<body>.*?)</invoke>',
         r'<parameter name="(?P<key>[^"]+)">(?P<value>.*?)</parameter>',
+        strip="",
     ),
     ("<minimax:tool_call>",),
     ("</minimax:tool_call>",),

@@ -113,9 +113,13 @@ def elements(call: str, parameter: str, *, strip: str = "\n") -> Reader:
         parameter: a pattern with the groups `key` and `value`, and perhaps `string`: whether the value is one.
         strip: what one of is taken off the start and the end of a value.
     """
-    # A closing mark within a value is none: behind one stands the next parameter, or nothing.
+    # A closing mark within a value is none: behind one stands the next parameter, or the end of the call.
+    unnamed = re.sub(r"\(\?P<\w+>", "(?:", parameter)
     opened = re.sub(r"\(\?P<\w+>", "(?:", parameter.partition("(?P<value>")[0])
     parameters = re.compile(rf"{parameter}(?=\s*(?:{opened}|\Z))", re.DOTALL)
+    head, lazy, tail = call.partition(r"(?P<body>.*?)")
+    if lazy:
+        call = rf"{head}(?P<body>(?>(?:\s*{unnamed}(?=\s*(?:{opened}|{tail})))*)\s*){tail}"
     calls = re.compile(rf"\s*(?:{call})", re.DOTALL)
 
     def value(found: re.Match[str], declared: Declared) -> Any:
@@ -154,7 +158,7 @@ def python_calls(body: str, types: Types) -> tuple[list[Call], int]:
     return calls, closed.end() if closed else end
 
 
-_PYTHON_HEAD = re.compile(r"[\s,;]*(?P<name>[^\W\d][\w.]*)\s*\(")
+_PYTHON_HEAD = re.compile(r"[\s,;]*(?P<name>[^\W\d][\w.\-]*)\s*\(")
 
 
 def _first_python_call(body: str, at: int, start: int) -> tuple[Call | None, int]:
@@ -181,14 +185,15 @@ def _python_call(text: str) -> Call | None:
     def renamed(found: re.Match[str]) -> str:
         if not found["name"] or (found["name"].isidentifier() and not keyword.iskeyword(found["name"])):
             return found[0]
-        names[name := f"_keyword_{len(names)}"] = found["name"]
-        return found["space"] + name
+        names[new := f"_keyword_{len(names)}"] = found["name"]
+        return found["space"] + new
 
-    node: Any = ast.parse(_PYTHON_KEYWORD.sub(renamed, text), mode="eval").body
+    name, _, given = text.partition("(")
+    node: Any = ast.parse(_PYTHON_KEYWORD.sub(renamed, f"f({given}"), mode="eval").body
     if not isinstance(node, ast.Call) or node.args or any(item.arg is None for item in node.keywords):
         return None
-    given = {str(item.arg): _python_value(item.value) for item in node.keywords}
-    return Call(ast.unparse(node.func), {names.get(key, key): value for key, value in given.items()})
+    values = {str(item.arg): _python_value(item.value) for item in node.keywords}
+    return Call(name.strip(), {names.get(key, key): value for key, value in values.items()})
 
 
 def _python_value(node: ast.expr) -> Any:

@@ -255,7 +255,7 @@ class ChatTemplate:
         spans = (replace(s, start=found.place(s.start), end=found.place(s.end)) for s in rendered.spans)
         return Rendered(found.text, tuple(spans), found.literal)
 
-    def _render(self, turns: list[Message], prompt: bool, variables: Mapping[str, Any]) -> Rendered:
+    def _render(self, turns: Sequence[Message], prompt: bool, variables: Mapping[str, Any]) -> Rendered:
         text, ranges = self._fill(turns, prompt, variables, marks=True)
 
         def fill(some: Sequence[Message], add_generation_prompt: bool) -> str | None:

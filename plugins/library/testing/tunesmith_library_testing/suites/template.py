@@ -13,6 +13,7 @@ import pytest
 from tunesmith_library_chat import ChatTemplate, TemplateFacts, conformance
 from tunesmith_library_chat.conversations import read_renderings
 from tunesmith_library_chat.plain_tokenizer import PlainTokenizer, special_tokens_in
+from tunesmith_library_chat.rereading import answers_are_read_back
 from tunesmith_library_chat.subjects import Check, Subject
 
 from tunesmith_library_testing.parts import CHAT, source_of
@@ -151,7 +152,7 @@ class TemplateSuite(PluginSuite):
 
     def test_answers_are_read_back(self) -> None:
         """What a model was trained to say is read as that: text, thoughts, calls; written again, it is the same."""
-        self.holds(conformance.answers_are_read_back)
+        self.holds(answers_are_read_back)
 
     def test_users_cannot_forge_turns(self) -> None:
         """What a user writes is text, also where it spells a special token."""
