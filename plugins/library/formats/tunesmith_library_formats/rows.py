@@ -8,6 +8,7 @@ from tunesmith.types import Message, Row
 
 from tunesmith_library_formats.messages import parse_tools
 from tunesmith_library_formats.records import Columns, Record
+from tunesmith_library_formats.results import with_single_results
 from tunesmith_library_formats.shapes import shorten
 
 MEDIA = ("images", "videos", "audios")
@@ -36,7 +37,7 @@ def finish(row: Row, record: Record, where: Columns) -> Row:
     weight = parse_weight(where.get(record, "weight"), where.mapped("weight"))
     if weight is not None:
         row["weight"] = weight
-    return row | {field: media for field in MEDIA if (media := as_list(where.get(record, field)))}
+    return with_single_results(row) | {field: media for field in MEDIA if (media := as_list(where.get(record, field)))}
 
 
 def parse_label(value: Any, mapped: bool) -> bool | None:
