@@ -12,6 +12,7 @@ from tunesmith.files import replacing
 from tunesmith.types import ModelHandle
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_proving.gate import skipped
+from tunesmith_library_publishing.cards import Kind, write_card
 from tunesmith_library_publishing.endings import set_template
 from tunesmith_library_publishing.inventory import read_json
 
@@ -49,6 +50,7 @@ def export_adapter(
         announce("base", name, "exporter.adapter.base" if base else "the run's; exporter.adapter.base names another")
         if proof is not None:
             proof.written(draft)
+        write_card(handle, draft, Kind("peft", "adapter"))
 
 
 def _configured(folder: Path, base: str) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import between, filled
 from tunesmith.types import ModelHandle, Problem
+from tunesmith_library_publishing.pushing import push, push_problems
 from tunesmith_library_weights.plans import unmergeable
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ _ADVICE = "quantizer=null merges into the base's 16-bit weights"
 class Merged:
     """Merges in float32, rounds once, verifies, and writes the model as its base was published."""
 
+    guarded: ClassVar[tuple[str, ...]] = ("push_to", "private")
+
     # numbers of the weights; auto is the base's, tensor by tensor
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_shard_size: Annotated[str, filled] = "5GB"  # a weights file holds at most this much: KB, MB, GB
@@ -29,11 +32,13 @@ class Merged:
     verify: bool = True
     # largest difference of a logit that merging, or writing, may make
     tolerance: Annotated[float, between(0, 1_000_000)] = 1e-3
+    push_to: Annotated[str | None, filled] = None  # repository of the Hugging Face hub to upload to: org/name
+    private: bool = True  # whether nobody else may see what is uploaded
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         message = "exporter=merged cannot merge into the weights that quantizer={quantizer} rounds to few bits."
-        problems = unmergeable(plan, "quantizer", message, _ADVICE)
+        problems = [*unmergeable(plan, "quantizer", message, _ADVICE), *push_problems(plan, "merged")]
         if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]i?B", self.max_shard_size):
             message = f"exporter.merged.max_shard_size={self.max_shard_size} is no size."
             problems.append(Problem("exporter.merged.max_shard_size", message, "such as 500MB or 5GB"))
@@ -45,4 +50,6 @@ class Merged:
         from tunesmith_library_proving.merging import Wanted, export_merged
 
         export_merged(handle, output_dir, Wanted(self.dtype, self.max_shard_size, self.verify, self.tolerance))
+        if self.push_to:
+            push(output_dir, self.push_to, self.private)
         return output_dir

@@ -16,6 +16,7 @@ from tunesmith.files import replacing
 from tunesmith.types import ModelHandle
 from tunesmith_library_configuration.owners import this_process
 from tunesmith_library_configuration.space import warn_of_little
+from tunesmith_library_publishing.cards import write_card
 from tunesmith_library_publishing.inventory import read_json
 from tunesmith_library_publishing.whole import save_whole
 
@@ -108,6 +109,7 @@ def write_merged(handle: ModelHandle, folder: Path, wanted: Wanted) -> None:
         proof.tensors(folder, model, result)
         del model  # its memory is for the written one
         proof.written(folder)
+    write_card(handle, folder)
 
 
 def _linked(source: str, target: str) -> str:
