@@ -112,20 +112,20 @@ def test_samples_of_sets(tmp_path):
     assert count == {"a": 10, "b": 10, "c": 5} and len({text for text in found if text[0] == "a"}) == 10
     assert [f"a{n}" for n in range(10)] != found[:10]
     assert sorted(Counter(text for text in found if text[0] == "b").values()) == [2, 2, 3, 3]
-    assert texts(build(tmp_path, *sets).train) == found
-    assert texts(build(tmp_path, *sets, shuffle_seed=1).train) != found
+    parts = [Part("a", 100, 10), Part("b", 4, 10), Part("c", 5)]
+    rows = [Mixture(parts, "concat", seed).rows().tolist() for seed in (42, 42, 1)]
+    assert rows[0] == rows[1] != rows[2] and found[:10] == [f"a{row}" for row in rows[0][:10]]
     assert not hasattr(splits.train, "set_epoch")
 
 
-def test_samples_of_an_interleaved_mix(tmp_path):
+def test_samples_of_an_interleaved_mix():
     """The mix ends when as many as were asked for are used up."""
-    sets = named("a", 1000, samples=50, weight=1.0), named("b", 1000, weight=3.0)
-    found = texts(build(tmp_path, *sets, mix="interleave_under").train)
-    own = [text for text in found if text[0] == "a"]
-    assert len(set(own)) == len(own) == 50 and max(int(text[1:]) for text in own) > 50
-    over = texts(build(tmp_path, *sets, mix="interleave_over").train)
-    own = [text for text in over if text[0] == "a"]
-    assert len(set(own)) == 50 < len(own) and len({text for text in over if text[0] == "b"}) == 1000
+    parts = [Part("a", 1000, 50, 1.0), Part("b", 1000, None, 3.0)]
+    under, over = (Mixture(parts, mix, 42).rows() for mix in ("interleave_under", "interleave_over"))
+    own = under[under < 1000]
+    assert len(set(own)) == len(own) == 50 and max(own) > 50
+    own = over[over < 1000]
+    assert len(set(own)) == 50 < len(own) and set(over[over >= 1000]) == set(range(1000, 2000))
 
 
 @pytest.mark.parametrize("mix", ["concat", "interleave_under", "interleave_over"])

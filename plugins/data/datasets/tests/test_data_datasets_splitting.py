@@ -9,6 +9,7 @@ from tunesmith.types import Encoder
 from tunesmith_data_datasets import Datasets
 from tunesmith_data_datasets.checking import option_problems, problems_of
 from tunesmith_data_datasets.entries import Entry, Source
+from tunesmith_data_datasets.splitting import Side
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_testing.parts import StubPlan
 
@@ -59,12 +60,22 @@ def test_sides(tmp_path):
     train, held = build(tmp_path, *paths)
     assert not users_of(train) & users_of(held) and len(train) + len(held) == 800
     assert 35 <= len(users_of(held)) <= 85  # four standard deviations about 60
-    again = build(tmp_path, write(tmp_path / "a.jsonl", users[::-1], ["new", "newer"]), paths[1])
+    again = build(tmp_path, write(tmp_path / "a.jsonl", users[::-1], ["new", "newer"]), paths[1], size=2)
     assert users_of(again[1]) - {"new", "newer"} == users_of(held), "where it stands and what else is there is nothing"
-    assert users_of(build(tmp_path, *paths, shuffle_seed=1)[1]) != users_of(held)
-    larger = users_of(build(tmp_path, *paths, val_size=0.5)[1])
-    assert larger > users_of(held), "a larger share adds values"
-    assert build(tmp_path, *paths, size=2) == again, "what joins records joins those of one side"
+    assert not users_of(again[0]) & users_of(again[1]), "what joins records joins those of one side"
+    asked = {share: {user for user in users if Side("user", share, 42, True).holds(user)} for share in (0.3, 0.5)}
+    assert asked[0.5] > asked[0.3] == users_of(held), "a larger share adds values"
+    assert {user for user in users if Side("user", 0.3, 1, True).holds(user)} != asked[0.3]
+
+
+def test_sides_are_kept_apart(tmp_path):
+    """In the cache, also those of another share whose first rows are the same."""
+    users = [f"user{number}" for number in range(60)]
+    path = write(tmp_path / "a.jsonl", users)
+    wanted = [{user for user in users if Side("user", share, 42, True).holds(user)} for share in (0.3, 0.36)]
+    assert wanted[0] < wanted[1] and sorted(wanted[1] - wanted[0])[0] not in users[:16]
+    for share, held in zip((0.3, 0.36), wanted, strict=True):
+        assert users_of(build(tmp_path, path, val_size=share)[1]) == held
 
 
 def test_values_of_any_kind(tmp_path, caplog):
