@@ -33,6 +33,7 @@ class ConfigCommand(click.Command):
             formatter.write_dl(rows)
         formatter.write_paragraph()
         formatter.write_text("tunesmith plugins show KIND.NAME lists the options of one.")
+        formatter.write_text("KEY=VALUE may be a flag: --adapter.rank 16.")
 
 
 def configured(function: Callable[..., Any]) -> Callable[..., Any]:

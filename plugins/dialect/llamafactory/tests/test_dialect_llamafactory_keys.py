@@ -107,6 +107,51 @@ def test_what_becomes_of_keys(keys: dict[str, Any], ours: dict[str, Any]) -> Non
             assert made[kind] == options
 
 
+@pytest.mark.parametrize(
+    ("keys", "ours"),
+    [
+        ({"quantization_bit": "4"}, {"quantizer": {"name": "bitsandbytes", "bits": 4}}),
+        ({"quantization_bit": "none"}, {}),
+        ({"warmup_steps": "10"}, {"trainer": {"warmup_steps": 10}}),
+        ({"learning_rate": "5e-5"}, {"trainer": {"learning_rate": 5e-5}}),
+        ({"save_total_limit": "None"}, {"trainer": {"save_total_limit": None}}),
+        ({"resume_from_checkpoint": "None", "neftune_noise_alpha": 0, "fsdp": ""}, {}),
+        ({"add_tokens": "a,b", "add_special_tokens": ["c"]}, {"adapter": {"train_tokens": ["a", "b", "c"]}}),
+    ],
+)
+def test_values_as_they_are_meant(keys: dict[str, Any], ours: dict[str, Any]) -> None:
+    made, plain = made_of(**keys), made_of()
+    assert made.keys() - plain.keys() == ours.keys() - plain.keys()
+    assert all(made[kind] == {**plain.get(kind, {}), **options} or kind == "trainer" for kind, options in ours.items())
+    assert all(made["trainer"][option] == value for option, value in ours.get("trainer", {}).items())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("warmup_steps", [1], "it is no number."),
+        ("learning_rate", "1e-4x", "it is no number."),
+        ("export_size", "2GB", "it is no number."),
+        ("bf16", "maybe", "it is true or false."),
+        ("flash_attn", ["fa2"], "it is one word."),
+        ("dataset_dir", {"a": 1}, "it is one word."),
+    ],
+)
+def test_values_that_are_none(key: str, value: Any, told: str) -> None:
+    assert refused(**{key: value})[key].endswith(told)
+
+
+def test_a_key_in_two_spellings_is_said() -> None:
+    made = translate({"model_name_or_path": "m", "dataset": "d", "stage": "dpo", "pref_beta": 0.2, "dpo_beta": 0.1})
+    assert made.config["stage"]["beta"] == 0.2
+    assert notes(made, "dropped")["dpo_beta"] == "pref_beta is there, too, and counts."
+
+
+def test_a_key_that_is_no_word() -> None:
+    made = translate({"model_name_or_path": "m", "dataset": "d", 5: 2})  # type: ignore[dict-item]
+    assert notes(made, "refused") == {"[5]": "it is no key of LLaMA-Factory's."}
+
+
 @pytest.mark.parametrize("written", ["yes", "True", "on", 1, "1"])
 def test_switches_as_their_files_and_flags_have_them(written: Any) -> None:
     assert made_of(bf16=written, streaming=written)["precision"] == "bf16"

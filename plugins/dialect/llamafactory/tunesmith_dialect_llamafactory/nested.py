@@ -76,7 +76,7 @@ class Flat:
     notes: list[Note] = field(default_factory=list)
     complete: bool = False  # whether every key is there, also those of what is off
 
-    def put(self, key: str, value: Any, name: str) -> None:
+    def put(self, key: str, value: Any, name: str | Key) -> None:
         self.values[key] = value
         if name != key:
             self.names[key] = name
@@ -106,8 +106,10 @@ def flattened(config: Mapping[str, Any]) -> Flat:
                 flat.notes.append(Note(key, "dropped", _NONE[key]))
         elif key in _ALONE:
             _ALONE[key](key, value, flat, config)
-        else:
+        elif isinstance(key, str):
             flat.put(_RENAMED.get(key, key), value, key)
+        else:  # YAML has other keys, too
+            flat.put(str(key), value, Key(key))
     return flat
 
 

@@ -15,17 +15,11 @@ from tunesmith.types import Note, Translation
 from tunesmith_dialect_llamafactory.draft import Draft, listed
 from tunesmith_dialect_llamafactory.environment import hub_of_the_environment, is_on
 from tunesmith_dialect_llamafactory.nested import NESTED, flattened
-from tunesmith_dialect_llamafactory.table import GONE, OLD, VALUES, Entry, table
+from tunesmith_dialect_llamafactory.table import GONE, OLD, Entry, table
+from tunesmith_dialect_llamafactory.values import meant, unfit
 
 SHARED = frozenset(("stage", "template", "model", "output_dir", "seed"))
 """Keys of ours that are theirs, too, so that an override of one is in their words."""
-
-
-_SWITCHES = {
-    **dict.fromkeys(("true", "yes", "on", "y", "t", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "n", "f", "0"), False),
-}
-"""What is true and false in a file of YAML 1.1 and on a command line of theirs."""
 
 
 def knows(key: str) -> bool:
@@ -35,22 +29,28 @@ def knows(key: str) -> bool:
 
 def knows_all(config: Mapping[str, Any]) -> bool:
     """Whether every key is one of LLaMA-Factory's."""
-    return all(map(knows, config))
+    return all(isinstance(key, str) and knows(key) for key in config)
 
 
 def translate(config: Mapping[str, Any]) -> Translation:
     """Translate what `llamafactory-cli` would do with a file."""
     flat = flattened(config)
     names: dict[str, str | Key] = dict(flat.names)  # as they are written
-    written = {}
+    written: dict[str, Any] = {}
+    repeated: list[Note] = []
     for key, value in flat.values.items():
         name = _name(key)
+        if name in written:
+            told = f"{names[name]} is there, too, and counts."
+            repeated.append(Note(names.get(key, key), "dropped", told))
+            continue
         names[name] = names.get(key, key)
-        written[name] = _value(name, value if name == key or not key.startswith("no_") else not value)
+        given_value = meant(name, value)
+        written[name] = not given_value if name == key.removeprefix("no_") != key else given_value
     given = {key: value for key, value in written.items() if value is not None}
     defaults = {**{key: entry.default for key, entry in table().items()}, **flat.defaults}
     draft = Draft(command_of(given), given, defaults)
-    draft.notes += flat.notes
+    draft.notes += [*flat.notes, *repeated]
     for key, entry in table().items():
         if key in given or _is_kept(entry, draft) or key in flat.defaults:
             _translate_key(entry, draft, told=not flat.complete)
@@ -83,15 +83,6 @@ def _name(key: str) -> str:
     return OLD.get(key, key)
 
 
-def _value(key: str, value: Any) -> Any:
-    if key in table() and (isinstance(table()[key].default, bool) or key in ("bf16", "fp16", "packing")):
-        return _SWITCHES.get(str(value).lower(), value)
-    try:
-        return VALUES.get(key, {}).get(value, value)
-    except TypeError:  # a list or a mapping
-        return value
-
-
 def _is_kept(entry: Entry, draft: Draft) -> bool:
     return entry.kept is True or entry.kept == draft.command
 
@@ -101,6 +92,8 @@ def _translate_key(entry: Entry, draft: Draft, *, told: bool) -> None:
     if not all(_holds(condition, draft) for condition in entry.of):
         if told and value != entry.default:
             draft.note(key, "dropped", f"it belongs to {' and '.join(_in_words(one) for one in entry.of)}.")
+    elif key in draft.written and (reason := unfit(entry, value)):
+        draft.refuse(key, reason)
     elif entry.by:
         _function(entry.by)(key, value, draft)
     elif entry.ours:

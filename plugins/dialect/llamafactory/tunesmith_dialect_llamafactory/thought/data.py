@@ -59,7 +59,7 @@ def interleave_probs(key: str, value: Any, draft: Draft) -> None:
 
 
 def template(key: str, value: Any, draft: Draft) -> None:
-    draft.put("template.name", value, key)
+    draft.put("template.name", str(value), key)
 
 
 def enable_thinking(key: str, value: Any, draft: Draft) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tunesmith.errors import choices
 
-from tunesmith_dialect_llamafactory.draft import Draft
+from tunesmith_dialect_llamafactory.draft import Draft, listed
 
 _STAGES = ("pt", "sft", "rm", "ppo", "dpo", "kto")
 _LOSSES = ("sigmoid", "hinge", "ipo", "robust", "exo_pair", "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down")
@@ -90,7 +90,9 @@ def use_eaft_loss(key: str, value: Any, draft: Draft) -> None:
 
 
 def reward_model(key: str, value: Any, draft: Draft) -> None:
-    if draft.get("reward_model_type") == "api":
+    if len(listed(value)) > 1:
+        draft.refuse(key, "one model judges.", "reward_model: one of them")
+    elif draft.get("reward_model_type") == "api":
         draft.put("reward.http.url", value, key)
     else:
         draft.put("reward.model.path", value, key)

@@ -101,6 +101,11 @@ def disable_shuffling(key: str, value: Any, draft: Draft) -> None:
         draft.put("trainer.train_sampling_strategy", "sequential", key)
 
 
+def neftune_noise_alpha(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        draft.put("patch.neftune.noise_alpha", value, key)
+
+
 def group_by_length(key: str, value: Any, draft: Draft) -> None:
     if value:
         draft.put("trainer.train_sampling_strategy", "group_by_length", key)
@@ -156,7 +161,8 @@ def deepspeed(key: str, value: Any, draft: Draft) -> None:
 
 
 def fsdp(key: str, value: Any, draft: Draft) -> None:
-    draft.put("trainer.fsdp", " ".join(map(str, value)) if isinstance(value, list) else value, key)
+    if value:
+        draft.put("trainer.fsdp", " ".join(map(str, value)) if isinstance(value, list) else value, key)
 
 
 def fsdp_config(key: str, value: Any, draft: Draft) -> None:
