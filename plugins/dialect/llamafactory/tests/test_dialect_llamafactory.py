@@ -148,7 +148,12 @@ def test_defaults_are_theirs() -> None:
     assert made_of(val_size=0.1)["trainer"]["eval_strategy"] == "no"
     assert made_of(val_size=0.1, do_eval=True)["trainer"]["eval_strategy"] == "epoch"
     assert made_of(use_galore=True)["optimizer"] == {"name": "galore", "rank": 16, "scale": 2.0}
-    assert made_of(stage="dpo", pref_loss="simpo")["stage"] == {"name": "simpo", "beta": 0.1, "gamma": 0.5}
+    assert made_of(stage="dpo", pref_loss="simpo")["stage"] == {
+        "name": "simpo",
+        "longer": "cut_prompt",
+        "beta": 0.1,
+        "gamma": 0.5,
+    }
     assert made_of(streaming=True)["data"]["shuffle_buffer"] == 16384
 
 
@@ -246,7 +251,9 @@ def test_overrides_of_keys_that_both_have(tmp_path: Path) -> None:
     """`stage=rm` over a file of theirs is in their words, though the file has no stage."""
     (tmp_path / "x.yaml").write_text("model_name_or_path: m\ndataset: d\ndo_train: true\n")
     made = compose(tmp_path / "x.yaml", ["stage=rm", "cutoff_len=64", "trainer.optim=sgd"], ONLY)
-    assert made.tree["stage"] == {"name": "reward", "max_length": 64} and made.tree["trainer"]["optim"] == "sgd"
+    assert (made.tree["stage"]["name"], made.tree["stage"]["max_length"]) == ("reward", 64) and made.tree["trainer"][
+        "optim"
+    ] == "sgd"
 
 
 def test_the_settings_that_llamaboard_saves(tmp_path: Path) -> None:
@@ -262,7 +269,7 @@ def test_the_settings_that_llamaboard_saves(tmp_path: Path) -> None:
     )
     made = compose(file, None, ONLY)
     assert (made.command, made.problems) == ("train", ())
-    assert made.tree["stage"] == {"name": "dpo", "beta": 0.1, "loss": "ipo"}
+    assert made.tree["stage"] == {"name": "dpo", "longer": "cut_prompt", "beta": 0.1, "loss": "ipo"}
     assert made.tree["adapter"] == {"name": "lora", "path": "saves/Qwen3-4B-Instruct-2507/lora/one"}
     assert made.tree["quantizer"] == {"name": "bitsandbytes", "bits": 4} and made.tree["patch"] == {"liger": {}}
     trainer = made.tree["trainer"]

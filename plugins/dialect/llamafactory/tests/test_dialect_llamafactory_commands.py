@@ -33,7 +33,7 @@ def test_the_flags_of_a_tutorial() -> None:
     made = compose(None, words, ONLY)
     assert (made.command, made.problems) == ("train", ())
     assert made.tree["stage"] == {
-        **{"name": "dpo", "max_length": 1024, "loss": "sigmoid", "beta": 0.1, "rpo_alpha": 0},
+        **{"name": "dpo", "max_length": 1024, "loss": "sigmoid", "beta": 0.1, "rpo_alpha": 0, "longer": "cut_prompt"},
     }
     assert made.tree["adapter"] == {"name": "lora", "rank": 8, "alpha": 16, "dropout": 0, "target_modules": "all"}
     assert made.tree["trainer"]["learning_rate"] == 5e-6 and made.tree["precision"] == "bf16"

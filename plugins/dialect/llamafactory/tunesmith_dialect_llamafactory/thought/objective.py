@@ -9,6 +9,8 @@ from tunesmith.errors import choices
 from tunesmith_dialect_llamafactory.draft import Draft, listed
 
 _STAGES = ("pt", "sft", "rm", "ppo", "dpo", "kto")
+_COMPARING = ("reward", "dpo", "orpo", "simpo", "kto")
+"""Stages that compare answers, of which LLaMA-Factory shortens the prompt first."""
 _LOSSES = ("sigmoid", "hinge", "ipo", "robust", "exo_pair", "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down")
 
 
@@ -20,12 +22,22 @@ def stage(key: str, value: Any, draft: Draft) -> None:
         return
     if draft.command in ("train", "eval"):
         draft.put("stage.name", draft.objective, key)
+    if draft.command == "train" and draft.objective in _COMPARING:
+        draft.put("stage.longer", "cut_prompt", "cutoff_len")
+        draft.say("cutoff_len", "what is over it loses of its prompt, so that answers stay whole as far as they fit.")
     if value == "pt" and draft.get("packing") is not False:
         draft.say(key, "documents in one row do not see each other; as LLaMA-Factory does it: isolate_documents=false.")
 
 
 def cutoff_len(key: str, value: Any, draft: Draft) -> None:
     draft.put("stage.max_prompt_length" if draft.objective == "ppo" else "stage.max_length", value, key)
+
+
+def mask_history(key: str, value: Any, draft: Draft) -> None:
+    draft.put("stage.last_turn_only", value, key)
+    if value:
+        reason = "a conversation over cutoff_len loses its end, and with it what is learned."
+        draft.note(key, "translated", reason)
 
 
 def packing(key: str, value: Any, draft: Draft) -> None:
