@@ -1,7 +1,7 @@
 """The Step template against its official renderings."""
 
 from tunesmith_library_testing import TemplateSuite
-from tunesmith_template_stepfun import Step35
+from tunesmith_template_stepfun import Step35, Step37
 
 
 class TestStep35(TemplateSuite):
@@ -19,3 +19,15 @@ class TestStep35(TemplateSuite):
         assert text.count("<think>") == 1
         assert "assistant\n4<|im_end|>" in text
         assert text.endswith("assistant\n<think>\nAgain.\n</think>\n6<|im_end|>\n")
+
+
+class TestStep37(TemplateSuite):
+    plugin = Step37
+
+    def test_effort(self) -> None:
+        """It has a system turn to itself where there is none, and precedes what the system message says."""
+        made = self.template().with_variables(reasoning_effort="low")
+        chat = [{"role": "user", "content": "A?"}]
+        assert "<|im_start|>system\nReasoning: low\n\n<|im_end|>\n<|im_start|>user" in made.render(chat).text
+        told = made.render([{"role": "system", "content": "Be brief."}, *chat]).text
+        assert "<|im_start|>system\nReasoning: low\n\nBe brief.<|im_end|>" in told
