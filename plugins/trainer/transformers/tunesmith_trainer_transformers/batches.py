@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
-from tunesmith.types import Batch
+from tunesmith.types import IGNORED, Batch
 from tunesmith_library_training.counts import COUNTS, counted
 
 
 class Collator:
-    """The stage's `collate`, with `num_tokens` (float), the tokens of the batch that are not padding, and `counts` by
-    data set."""
+    """The stage's `collate`, with `num_tokens` and `num_trained` (float), the tokens of the batch that are not padding,
+    and those of them that are learned, and `counts` by data set."""
 
     def __init__(self, collate: Callable[..., Batch], padding_free: bool) -> None:
         self.collate = collate
@@ -27,6 +27,8 @@ class Collator:
         batch = dict(self.collate(examples=examples, padding_free=self.padding_free))
         mask = batch.get("attention_mask")
         batch["num_tokens"] = float(batch["input_ids"].numel() if mask is None else mask.sum())
+        labels = batch.get("labels")
+        batch["num_trained"] = float(batch["num_items"] if labels is None else (labels != IGNORED).sum())
         batch[COUNTS] = counted(examples)
         return batch
 

@@ -46,7 +46,9 @@ class Loop(Measuring):
         self.autocast = job.precision == "bf16" and not sharded
         self.collator = collator
         self.sums = Sums()
-        self.items = self.tokens = self.seconds = self.step_began = 0.0  # since the last logged step, all processes
+        self.items = self.tokens = self.learned = self.seconds = self.step_began = (
+            0.0  # since the last logged step, all processes
+        )
         self.trained = {"loss": 0.0, "items": 0.0, "tokens": 0.0, "seconds": 0.0}  # since the start or resumption
         self.counted: dict[str, float] = {}  # examples and tokens by data set, since the beginning of the run
         self.last_evaluation: dict[str, float] = {}
@@ -94,10 +96,11 @@ class Loop(Measuring):
         batches, wrong = fetched(epoch_iterator, num_batches)
         self.examples = [batch.pop("examples", []) for batch in batches]
         self.pending = iter(self.examples)
-        items, tokens, stops, failed = processes.summed(
+        items, tokens, learned, stops, failed = processes.summed(
             [
                 sum(float(batch["num_items"]) for batch in batches),
                 sum(batch.pop("num_tokens") for batch in batches),
+                sum(batch.pop("num_trained") for batch in batches),
                 float(self.run.interruption.requested),
                 float(bool(wrong)),
             ],
@@ -112,6 +115,7 @@ class Loop(Measuring):
         self.run.counts.trained(batches)
         self.items += items
         self.tokens += tokens
+        self.learned += learned
         self.agreed = stops > 0
         return batches, items or 1.0
 
@@ -194,13 +198,13 @@ class Loop(Measuring):
         self.counted = counts.named(self.run.counts.totals(self.group))
         metrics = {**means(totals, self.items), **self.counted}
         metrics["tokens_per_second"] = self.tokens / self.seconds
-        metrics["trained_tokens_per_second"] = self.items / self.seconds
+        metrics["trained_tokens_per_second"] = self.learned / self.seconds
         self._refuse_vanishing_scale()
         if self.args.device.type == "cuda":
             metrics["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         window = {"loss": totals["loss"][0], "items": self.items, "tokens": self.tokens, "seconds": self.seconds}
         self.trained = {name: value + window[name] for name, value in self.trained.items()}
-        self.items = self.tokens = self.seconds = 0.0
+        self.items = self.tokens = self.learned = self.seconds = 0.0
         return metrics
 
     def _refuse_vanishing_scale(self) -> None:
