@@ -183,6 +183,16 @@ def test_logs_means_over_items(tiny_llama: Path, tmp_path: Path) -> None:
     assert {"learning_rate", "grad_norm", "tokens_per_second", "trained_tokens_per_second"} <= logged[2].keys()
 
 
+def test_trained_tokens_are_counted_whatever_they_weigh() -> None:
+    from tunesmith_library_training.batches import collate
+    from tunesmith_trainer_transformers.batches import Collator
+
+    example = {"input_ids": [5, 6, 7, 8], "labels": [5, -100, 7, 8], "weights": [1.0, 0.0, 3.0, 0.25]}
+    for padding_free in (True, False):
+        batch = Collator(collate, padding_free)([example, {**example, "labels": [-100, 6, 7, 8]}])
+        assert (batch["num_items"], batch["num_trained"], batch["num_tokens"]) == (6.5, 5.0, 8.0)
+
+
 def sides(model: Any, batch: dict[str, Any]) -> Any:
     """Metrics with denominators of their own: the mean first token of sequences whose first token is odd, and even."""
     import dataclasses

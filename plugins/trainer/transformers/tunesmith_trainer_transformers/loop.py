@@ -46,9 +46,8 @@ class Loop(Measuring):
         self.autocast = job.precision == "bf16" and not sharded
         self.collator = collator
         self.sums = Sums()
-        self.items = self.tokens = self.learned = self.seconds = self.step_began = (
-            0.0  # since the last logged step, all processes
-        )
+        # since the last logged step, of all processes
+        self.items = self.tokens = self.learned = self.seconds = self.step_began = 0.0
         self.trained = {"loss": 0.0, "items": 0.0, "tokens": 0.0, "seconds": 0.0}  # since the start or resumption
         self.counted: dict[str, float] = {}  # examples and tokens by data set, since the beginning of the run
         self.last_evaluation: dict[str, float] = {}
