@@ -16,6 +16,7 @@ from tunesmith.errors import ConfigError
 from tunesmith.traits import StageTraits
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_testing import StageSuite
+from tunesmith_library_training.weighing import Rule
 from tunesmith_stage_sft import SupervisedFineTuning
 from tunesmith_stage_sft.packing import best_fit
 
@@ -235,6 +236,10 @@ def test_check() -> None:
     usual = SimpleNamespace(get=lambda key, default=None: default)
     assert SupervisedFineTuning(packing=True).check(plan=usual) == []
     assert [problem.severity for problem in SupervisedFineTuning(packing=True).check(plan=padded)] == ["warning"]
+    [problem] = SupervisedFineTuning(train_on_prompt=True, last_turn_only=True).check(plan=usual)
+    assert (problem.key, problem.severity) == ("stage.last_turn_only", "error")
+    [problem] = SupervisedFineTuning(weights=[Rule(pattern="a(", weight=2.0)]).check(plan=usual)
+    assert problem.key == "stage.weights[0].pattern" and r"a\(" in problem.advice
 
 
 @pytest.mark.parametrize(("option", "value"), [("max_length", 1), ("loss_chunk_size", -1)])
