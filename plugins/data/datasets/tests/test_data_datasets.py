@@ -344,6 +344,47 @@ def test_data_sets_on_a_hub_are_asked_for_as_data_sets(tmp_path):
     assert asked == [("huggingface://datasets/org/name", "v1"), ("s3://bucket/key", None)]
 
 
+class Texts:
+    """A format by its column alone."""
+
+    @staticmethod
+    def looks_like(record):
+        return "text" in record
+
+
+class Questions:
+    @staticmethod
+    def looks_like(record):
+        return "question" in record
+
+
+def test_the_format_of_a_hub_data_set_is_told_when_it_is_there(tmp_path, caplog):
+    write(tmp_path / "hub" / "train.jsonl", ["x", "y"])
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "train.jsonl").write_text('{"weather": "fair"}')
+    entry, formats = Entry(path="org/name"), {"other": Questions, "plain": Texts, "silent": object}
+    plugin = Datasets(train=[entry], cache=False)
+    plugin._installed = lambda: formats
+    needed = plugin.requires(lambda kind: formats)
+    assert [(one.kind, one.name) for one in needed] == [("hub", "org/name"), ("format", "other"), ("format", "plain")]
+    asked = []
+
+    def converted(name, records, columns):
+        asked.append(name)
+        return to_rows(name, records, columns)
+
+    encode = Encoder(Stage(), None, TEMPLATE, "1")
+    with caplog.at_level("INFO"):
+        found = plugin.build_dataset(fetch=lambda *a, **k: tmp_path / "hub", to_rows=converted, encode=encode)
+    assert texts_of(found.train) == ["x", "y"] and set(asked) == {"plain"}
+    assert "data.train[0].format: plain (by text)" in caplog.text
+    plugin = Datasets(train=[entry], cache=False)
+    plugin._installed = lambda: formats
+    told = r"org/name is of no known format; found: weather\n  write data\.train\[0\]\.format"
+    with pytest.raises(DataError, match=told):
+        plugin.build_dataset(fetch=lambda *a, **k: tmp_path / "odd", to_rows=converted, encode=encode)
+
+
 @pytest.mark.real
 def test_real_conversations_with_the_formats(tmp_path, real_files: Path):
     """Every text set is read as a data set of its own; Python's json is the reference."""

@@ -138,7 +138,8 @@ def test_mapped_column_that_is_not_there():
 def test_unknown_format():
     problem = one("qa.json")
     assert problem.key == "data.train[0].format" and "found: q, a" in problem.message
-    for said in (problem.advice, one("org/name").advice):  # a data set on a hub cannot be looked at
+    assert check("org/name") == [], "a data set on a hub cannot be looked at before it is there"
+    for said in (problem.advice,):
         assert said.endswith("what each installed format reads:\n  alpaca  instruction, output\n  text    Plain text.")
     assert "(none is installed)" in one("qa.json", formats=Catalog.of({})).advice
 

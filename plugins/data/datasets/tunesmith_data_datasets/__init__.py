@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -16,10 +17,9 @@ from tunesmith.planning import problem_of
 from tunesmith.ranges import at_least, between, filled, path_like
 from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement, ToRows
 from tunesmith_library_caching import DATASETS, Hold, entries_of, kept_in
-from tunesmith_library_configuration.fingerprints import plugin_parts
 
 from .checking import mix_problems, option_problems, problems_of, stream_problems
-from .detecting import format_of, in_words
+from .detecting import format_of, format_of_files, in_words, possible_formats, provenance
 from .entries import Entry, Registry, Source, find_registry, read_registry, resolve
 from .summing import sum_up
 
@@ -89,6 +89,7 @@ class Datasets:
     _command: str = "train"  # the run's
     _files: dict[str, list[Path]] = {}  # of the data sets that were looked for, by the entry's key
     _formats: dict[str, str] = {}  # those that the first record told, by the entry's key
+    _installed: Callable[[], Mapping[str, type]] = dict  # the formats, for data that are fetched first
     _parts: dict[str, dict[str, str]] = {}  # what the rows of each format depend on
     _made_with: dict[str, str] = {}  # the plugins that take part, for who looks at the cache
     _holds: list[Hold] = []  # on archives and downloads that are read, until the run ends
@@ -100,11 +101,10 @@ class Datasets:
         for source in self._all_sources(self._default_hub)[0]:
             needed.append(Requirement("hub", source.base, f"{source.key}.path"))
             try:
-                name = format_of(source, lambda: installed("format")).name
+                names = possible_formats(source, lambda: installed("format"))
             except DataError:  # check says what is wrong
                 continue
-            if name:
-                needed.append(Requirement("format", name, f"{source.key}.format"))
+            needed += [Requirement("format", name, f"{source.key}.format") for name in names]
         return needed
 
     @hookimpl
@@ -127,10 +127,8 @@ class Datasets:
     def configured(self, plan: Plan) -> None:
         self._default_hub = plan.get("default_hub", self._default_hub)
         self._peeks, self._command = plan.command == "show", plan.command
-        formats = {name: plan.plugin("format", name) for name in plan.names("format")}
-        self._parts = {name: plugin_parts({f"format {name}": format}) for name, format in formats.items()}
-        said = {"model": getattr(plan.plugin("model"), "path", None), "template": plan.name("template")}
-        self._made_with = {kind: name for kind, name in (said | {"stage": plan.name("stage")}).items() if name}
+        self._parts, self._made_with = provenance(plan)
+        self._installed = partial(plan.installed, "format")
         for source in self._all_sources(self._default_hub, plan.command)[0]:
             told = format_of(source, lambda: plan.installed("format"))
             if told.name and told.matches:
@@ -206,7 +204,7 @@ class Datasets:
         return Work(
             source=source,
             files=files,
-            format=self._format(source),
+            format=self._format(source, files),
             max_samples=most,
             to_rows=to_rows,
             encode=encode,
@@ -234,11 +232,10 @@ class Datasets:
         sum_up(what + work.source.name, work.format, encoded.records, examples, encoded.tally, encoded.cached)
         return encoded.examples
 
-    def _format(self, source: Source) -> str:
-        name = self._formats.get(source.key) if source.entry.format == "auto" else source.entry.format
-        if name is None:
-            raise DataError(f"{source.key}: nothing tells the format of {source.entry.path}; write {source.key}.format")
-        return name
+    def _format(self, source: Source, files: list[Path]) -> str:
+        if source.entry.format == "auto" and source.key not in self._formats:
+            self._formats[source.key] = format_of_files(source, files, self._installed)
+        return self._formats.get(source.key, source.entry.format)
 
     def _processes(self) -> int:
         """How many processes encode: one where they cannot be forked."""

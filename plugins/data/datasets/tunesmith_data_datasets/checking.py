@@ -29,15 +29,10 @@ if TYPE_CHECKING:
 
 def problems_of(source: Source, plan: Plan, default_hub: str) -> Iterator[Problem]:
     """Everything that is wrong with one data set."""
-    entry, key = source.entry, source.key
     if source.hub(default_hub) == "local":
         yield from _problems_of_files(source, plan)
-    elif Path(entry.path.split("/")[0]).is_dir():
-        yield _missing(source, f"for a data set on a hub write {default_hub}://{entry.path}")
-    elif entry.format == "auto":
-        advice = f"write {key}={{path: {entry.path}, format: NAME}}; {listed(plan.installed('format'))}"
-        message = f"{key}: the format of {entry.path} is not known before it is fetched."
-        yield Problem(f"{key}.format", message, advice)
+    elif Path(source.entry.path.split("/")[0]).is_dir():
+        yield _missing(source, f"for a data set on a hub write {default_hub}://{source.entry.path}")
 
 
 def option_problems(options: Datasets, sources: list[Source]) -> list[Problem]:

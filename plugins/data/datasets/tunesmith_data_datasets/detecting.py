@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tunesmith import DataError, announce
+from tunesmith.messages import logger
+from tunesmith_library_configuration.fingerprints import Parts, plugin_parts
 from tunesmith_library_formats import Match, matches, reads_of
 
 from .archives import is_archive, unpacked
 from .entries import Entry, Source
 from .reading import Records, is_data_file, read_records
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
 
 _PEEKED = 20  # records
 METADATA = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}  # beside saved data sets
@@ -43,6 +49,48 @@ def format_of(source: Source, formats: Formats) -> Told:
         return Told(source.entry.format)
     records = first_records(source)
     return look_at(records[0], source, formats) if records else Told(None)
+
+
+def possible_formats(source: Source, formats: Formats) -> list[str]:
+    """The formats that an entry may turn out to have: all that tell records, where it is to be fetched first.
+
+    Raises: DataError when a local file cannot be read.
+    """
+    name = format_of(source, formats).name
+    if name is None and source.hub("huggingface") != "local":
+        return [name for name, cls in formats().items() if hasattr(cls, "looks_like")]
+    return [name] if name else []
+
+
+def format_of_files(source: Source, files: Sequence[Path], formats: Formats) -> str:
+    """The format of a data set that was not there before it was fetched, by its first record; announced.
+
+    Raises: DataError when no installed format looks like it.
+    """
+    key, path = f"{source.key}.format", source.entry.path
+    record = next((record for file in files for record in peek(file, source)), None)
+    if record is None:
+        raise DataError(f"{source.key}: {path} has no records")
+    told = look_at(record, source, formats)
+    if told.name is None:
+        advice = f"write {key}=NAME and say with {source.key}.columns where its fields are\n{listed(formats())}"
+        raise DataError(f"{source.key}: {path} is of no known format; found: {', '.join(record)}\n  {advice}")
+    if not told.matches[0].installed:
+        raise DataError(f"{source.key}: {path} is of format {told.name}\n  pip install tunesmith-format-{told.name}")
+    if told.tied:
+        alike = " and ".join(f"{match.format} ({in_words(match, source.entry)})" for match in told.tied)
+        logger.warning("%s: %s looks as much like %s; %s is taken", source.key, path, alike, told.name)
+    announce(key, told.name, f"by {in_words(told.matches[0], source.entry)}")
+    return told.name
+
+
+def provenance(plan: Plan) -> tuple[dict[str, Parts], dict[str, str]]:
+    """What the rows of each format depend on, and the plugins that take part in words, for who looks at the cache."""
+    formats = {name: plan.plugin("format", name) for name in plan.names("format")}
+    said = {"model": getattr(plan.plugin("model"), "path", None)}
+    said |= {kind: plan.name(kind) for kind in ("template", "stage")}
+    parts = {name: plugin_parts({f"format {name}": format}) for name, format in formats.items()}
+    return parts, {kind: value for kind, value in said.items() if value}
 
 
 def look_at(record: Mapping[str, Any], source: Source, formats: Formats) -> Told:

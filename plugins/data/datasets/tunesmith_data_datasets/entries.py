@@ -35,7 +35,7 @@ class Entry:
     # file, folder, pattern (data/*.jsonl), hub address (org/name), or name in the registry
     path: Annotated[str, path_like]
     name: Annotated[str | None, filled] = None  # in messages and metrics; null takes it from the path
-    # an installed format's name; auto asks them all about the first record of a local file
+    # an installed format's name; auto asks them all about the first record, of a hub's when it is there
     format: Annotated[str, filled] = "auto"
     split: Annotated[str | None, filled] = None  # of a folder or hub data set; null is train, or the only one
     subset: Annotated[str | None, filled] = None  # configuration of a hub data set
