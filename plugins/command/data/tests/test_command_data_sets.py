@@ -205,6 +205,21 @@ def test_statistics_count_rows_messages_and_lengths(data: Path) -> None:
     assert "rows: 4 messages, 1 unreadable" in run("stats", data)[1]
 
 
+def test_data_sets_of_other_programs_are_listed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that a run finds by their bare names: of a `dataset_info.json` here, or in `data`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    info = {"talks": {"file_name": "t.json", "formatting": "sharegpt"}, "far": {"hf_hub_url": "org/name"}}
+    (tmp_path / "data" / "dataset_info.json").write_text(json.dumps(info))
+    (tmp_path / "dataset_info.json").write_text('{"features": {"text": {"dtype": "string"}}}')  # another program's
+    (tmp_path / "sets.yaml").write_text("mine: {path: m.json}")
+    for registry in ("sets.yaml", "data/dataset_info.json"):
+        _, out = run("list", "--registry", registry)
+        said = " ".join(out.split())
+        assert "talks ./t.json sharegpt" in said and "far huggingface://datasets/org/name alpaca" in said
+        assert "2 data sets of data/dataset_info.json" in said and ("mine m.json auto" in said) == ("yaml" in registry)
+
+
 def test_the_registry_is_listed(tmp_path: Path) -> None:
     registry = tmp_path / "sets.yaml"
     registry.write_text("a: some/where\nb: {path: b.json, format: openai, split: test}\n", encoding="utf-8")

@@ -97,9 +97,9 @@ def sample(words: tuple[str, ...], count: int, seed: int, as_json: bool) -> None
 
 
 @click.command("list")
-@click.option("--registry", default="conf/datasets.yaml", show_default=True, help="The file of named data sets.")
-def listed(registry: str) -> None:
-    """List the data sets that are known by name."""
+@click.option("--registry", metavar="FILE", help="The file of named data sets; conf/datasets.yaml where none is given.")
+def listed(registry: str | None) -> None:
+    """List the data sets that are known by name, also those of a dataset_info.json here or in data/."""
     from tunesmith_command_data import converting
 
     converting.known(registry)

@@ -13,10 +13,10 @@ import click
 from tunesmith import DataError, TunesmithError
 from tunesmith.catalog import Catalog
 from tunesmith.cli.tables import print_table
-from tunesmith.errors import choices
+from tunesmith.errors import ConfigError, choices
 from tunesmith_library_configuration.reading import read_yaml
 from tunesmith_library_configuration.recipes import find_recipe
-from tunesmith_library_formats import Share, Tally, tallying
+from tunesmith_library_formats import Share, Tally, dataset_info, tallying
 from tunesmith_library_formats.writing import WRITERS
 from tunesmith_library_linting import Item, TooLong
 from tunesmith_library_linting.statistics import Statistics
@@ -24,6 +24,7 @@ from tunesmith_library_linting.statistics import Statistics
 from .inputs import entries_of, named, read
 from .outputs import with_media, writing
 
+_REGISTRY = "conf/datasets.yaml"  # where nothing else is said
 _WIDTH = 300  # characters of a message that is shown
 
 
@@ -162,20 +163,38 @@ def stats(words: Sequence[str], lengths: TooLong, as_json: bool) -> None:
             raise DataError(f"{name}: {fault}")
 
 
-def known(registry: str) -> None:
-    """Print the data sets of a registry by name.
+def known(registry: str | None) -> None:
+    """Print the data sets of a registry by name, and those of the `dataset_info.json` that names are looked up in.
 
     Raises: TunesmithError when there is no such file.
     """
-    here = Path(registry).expanduser()
+    here = Path(registry or _REGISTRY).expanduser()
     file = here if here.is_file() else find_recipe(here)
-    if file is None:
-        raise TunesmithError(f"there is no file {registry} (looked from {Path.cwd()})\n  name another with --registry")
-    content, _ = read_yaml(file)
-    if not content:
-        raise TunesmithError(f"{file} has no entries")
-    print_table(("name", "path", "format", "more"), [_line(name, value) for name, value in content.items()])
-    click.echo(f"{len(content)} data sets of {file}; write data.train=[NAME]")
+    infos = [info for folder in (Path(), Path("data")) if (info := folder / dataset_info.FILE).is_file()]
+    tables = {found: entries for found in infos if (entries := _entries_of_info(found))}
+    if file is not None:
+        content, _ = read_yaml(file)
+        translated = _entries_of_info(file)
+        if not content:
+            raise TunesmithError(f"{file} has no entries")
+        tables = {file: translated or content, **{info: found for info, found in tables.items() if info != file}}
+    elif registry or not tables:
+        raise TunesmithError(f"there is no file {here} (looked from {Path.cwd()})\n  name another with --registry")
+    for found, entries in tables.items():
+        print_table(("name", "path", "format", "more"), [_line(name, value) for name, value in entries.items()])
+        folder = "" if found == file or found.parent in (Path(), Path("data")) else f"{found.parent}/"
+        click.echo(f"{len(entries)} data sets of {found}; write data.train=[{folder}NAME]")
+
+
+def _entries_of_info(file: Path) -> dict[str, Any]:
+    """The data sets of a `dataset_info.json` as entries of ours; none of another file."""
+    try:
+        content, _ = read_yaml(file)
+    except ConfigError:  # nobody asked for it
+        return {}
+    if not dataset_info.is_dataset_info(content):
+        return {}
+    return {name: dataset_info.translate(values) for name, values in content.items()}
 
 
 def _line(name: str, value: Any) -> tuple[str, str, str, str]:

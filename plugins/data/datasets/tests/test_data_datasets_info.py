@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 from tunesmith_data_datasets.checking import problems_of
-from tunesmith_data_datasets.dataset_info import is_dataset_info, translate
 from tunesmith_data_datasets.entries import Entry, read_registry, resolve
+from tunesmith_library_formats.dataset_info import is_dataset_info, translate
 
 INFO = {
     "identity": {"file_name": "identity.json"},

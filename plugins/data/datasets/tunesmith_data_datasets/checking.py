@@ -12,10 +12,10 @@ from tunesmith.errors import choices, nearest
 from tunesmith.traits import traits_of
 from tunesmith.types import Problem
 from tunesmith_library_configuration.space import unwritable
+from tunesmith_library_formats.dataset_info import beside
 from tunesmith_library_formats.detection import shapes_of
 
 from .archives import is_archive
-from .dataset_info import beside
 from .detecting import Told, first_file, first_records, format_of, in_words, listed, look_at, peek
 from .entries import Source, names_in
 from .layouts import layout_of

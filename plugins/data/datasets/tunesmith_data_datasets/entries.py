@@ -16,8 +16,7 @@ from tunesmith.ranges import above, at_least, filled, path_like
 from tunesmith.types import Problem
 from tunesmith_library_configuration.reading import read_yaml
 from tunesmith_library_configuration.recipes import find_recipe
-
-from .dataset_info import beside, is_dataset_info, translate
+from tunesmith_library_formats.dataset_info import beside, is_dataset_info, translate
 
 _GLOB = frozenset("*?[")
 
