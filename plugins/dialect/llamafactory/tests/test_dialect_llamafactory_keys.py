@@ -93,6 +93,15 @@ def refused(**keys: Any) -> dict[str, str]:
         ({"mask_history": True, "neat_packing": True}, {"stage": {"last_turn_only": True, "packing": True}}),
         ({"resume_from_checkpoint": "saves/x/checkpoint-5"}, {"resume": True, "output_dir": "saves/x"}),
         ({"report_to": "wandb"}, {"tracker": {"console": {}, "jsonl": {}, "plot": {}, "wandb": {}}}),
+        (
+            {"enable_torch_profiler": True, "profiler_active_steps": 3},
+            {
+                "tracker": {
+                    **{"console": {}, "jsonl": {}, "plot": {}},
+                    "profiler": {"active_steps": 3, "with_stack": True},
+                }
+            },
+        ),
         ({"fsdp": ["full_shard", "auto_wrap"]}, {"trainer": {"fsdp": "full_shard auto_wrap"}}),
         ({"template": "qwen3", "enable_thinking": False}, {"template": {"name": "qwen3", "enable_thinking": False}}),
         ({"split_special_tokens": False}, {"data": {"special_tokens": "parse"}}),

@@ -147,10 +147,19 @@ def report_to(key: str, value: Any, draft: Draft) -> None:
         draft.put("tracker", {**{name: {} for name in (*KINDS["tracker"].default, *others)}, **there}, key)
 
 
+def _beside_the_usual(name: str, key: str, draft: Draft) -> None:
+    there = draft.config.get("tracker") or {usual: {} for usual in KINDS["tracker"].default}
+    draft.put("tracker", {**there, name: {}}, key)
+
+
 def use_swanlab(key: str, value: Any, draft: Draft) -> None:
     if value:
-        there = draft.config.get("tracker") or {name: {} for name in KINDS["tracker"].default}
-        draft.put("tracker", {**there, "swanlab": {}}, key)
+        _beside_the_usual("swanlab", key, draft)
+
+
+def enable_torch_profiler(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        _beside_the_usual("profiler", key, draft)
 
 
 def deepspeed(key: str, value: Any, draft: Draft) -> None:
