@@ -140,7 +140,7 @@ class Phi4Mini(FamilyTemplate):
         models=(r"phi-4-mini", r"phi-4-multimodal", r"phi-4-3\.8b"),
         stop=_STOP,
         calls=PHI,
-        variables={"ends": True, "with_tools": True, "breaks": False},
+        variables={"ends": True, "with_tools": True, "breaks": False, "empty_system": True},
         rewrites=_END,
         source="microsoft/Phi-4-mini-instruct",
     )
