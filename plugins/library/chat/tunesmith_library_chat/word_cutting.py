@@ -24,7 +24,7 @@ _AROUND = (
     *("{}a", "1{}1", " {}", "{} ", "  {} a", "\n{}\n", "!{}!", " !{}", "'{}", "'l{}", "'{}l", "'{}e", "'r{}", "'v{}"),
     *("a'{}", "{}'s", "a{}b", "A{}A", "/{}/", "\t{}\r\n", "{}{}"),
 )
-_ONE_AROUND = ("{}", "\n;\n".join(_AROUND), "\n;\n".join((*_AROUND, "\u0301{}", "{}\u0301")))  # the second for ASCII
+_IN_ASCII, _IN_ANY = ";".join(_AROUND), ";".join((*_AROUND, "\u0301{}", "{}\u0301"))
 
 
 class Cutter:
@@ -85,7 +85,8 @@ class Cutter:
         """
         if self._composes and unicodedata.category(character) == "Cn":
             return False
-        return all(self._cuts_alike(around.replace("{}", character)) for around in _ONE_AROUND)
+        around = ("{}", _IN_ASCII, _IN_ANY) if character.isascii() else ("{}", _IN_ANY)
+        return all(self._cuts_alike(one.replace("{}", character)) for one in around)
 
     def _cuts_alike(self, text: str) -> bool:
         ends = list(itertools.accumulate(map(len, self.cut(text))))
