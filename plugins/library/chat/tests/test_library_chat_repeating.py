@@ -69,6 +69,7 @@ WRITES = {  # expressions over `c`, the content of a message: whether others can
     "c.__len__": True,
     "c | length + (['', 'a'] | random | length) * 0": False,
     "c ~ generation_marks.open": False,
+    "('' in c in 'Hello') ~ c": False,
 }
 
 

@@ -21,7 +21,7 @@ from tunesmith_library_chat import sources
 from tunesmith_library_chat.sandbox import LONGEST
 from tunesmith_library_chat.sources import MARKS, environment_of, fill_in
 from tunesmith_library_chat.spans import Marks
-from tunesmith_library_chat.traced import Edge, Guard, Made, Notes, Piece, Traced
+from tunesmith_library_chat.traced import Edge, Guard, Made, Notes, Piece, Traced, Untraceable
 from tunesmith_library_chat.tracing import TracedMarks, TracingEnvironment
 
 Found = tuple[str, list[tuple[int, int]]]
@@ -115,7 +115,7 @@ class _Kind:
 class _Renderings:
     """What was learned of one template."""
 
-    template: Any  # compiled in a TracingEnvironment
+    source: str
     shapes: dict[Shape, tuple[_Kind, ...] | None] = field(default_factory=dict)  # None: its texts cannot be traced
 
     def write(self, shape: Shape, texts: Sequence[str]) -> Found | None:
@@ -136,10 +136,11 @@ class _Renderings:
         """Trace a rendering that is of no known kind, `found`, when its shape comes again."""
         if shape not in self.shapes:  # what comes once is not traced
             if len(self.shapes) >= _SHAPES:
-                self.shapes.pop(next(iter(self.shapes), shape), None)
+                for oldest in list(self.shapes)[:1]:
+                    self.shapes.pop(oldest, None)
             self.shapes[shape] = ()
             return
-        kinds = self.shapes[shape]
+        kinds = self.shapes.get(shape)
         if kinds is None or len(kinds) >= _KINDS:
             return
         try:
@@ -149,22 +150,28 @@ class _Renderings:
             self.shapes[shape] = None
 
     def _trace(self, turns: Sequence[Message], variables: Mapping[str, Any], marked: bool) -> _Kind:
-        notes = Notes()
+        template, notes = _traceable(self.source), Notes()
+        if template is None:
+            raise Untraceable("the template cannot be compiled so")
         values = {**variables, "messages": _traced(turns, notes), **({MARKS: TracedMarks(notes)} if marked else {})}
-        text = self.template.environment.traced(self.template, values, notes)
+        text = template.environment.traced(template, values, notes)
         pieces = text._pieces if isinstance(text, Traced) else (text,) if text else ()
         return _Kind(pieces, tuple(notes.guards), notes.day)
 
 
 @functools.lru_cache(maxsize=64)
 def _renderings(source: str) -> _Renderings | None:
-    """What is learned of a template; None for one that cannot be traced."""
-    if MARKS in source:
-        return None
+    """What is learned of a template; None for one that could look at its marks."""
+    return None if MARKS in source else _Renderings(source)
+
+
+@functools.lru_cache(maxsize=64)
+def _traceable(source: str) -> Any:
+    """A template compiled for tracing; None for one that cannot be."""
     environment = environment_of(TracingEnvironment)
     environment.prepared()
     try:
-        return _Renderings(environment.from_string(source))
+        return environment.from_string(source)
     except Exception:  # the faults of templates are told where they are rendered
         return None
 

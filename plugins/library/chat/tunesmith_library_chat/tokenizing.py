@@ -20,8 +20,8 @@ _MANY = 32  # texts, for which it is worth while to look at the tokenizer
 class Encoding(Protocol):
     """The tokens of a text, as `tokenizers.Encoding` has them."""
 
-    ids: list[int]
-
+    @property
+    def ids(self) -> list[int]: ...
     def __len__(self) -> int: ...
     def char_to_token(self, character: int) -> int | None: ...
     def token_to_chars(self, token: int) -> Any: ...
@@ -62,7 +62,7 @@ def tokenize(
 def _plain(tokenizer: Any, texts: list[str], add_special_tokens: bool) -> list[Encoding]:
     """The tokens of texts; of many those that `words` proves itself for are put together from remembered ones."""
     words = words_of(tokenizer) if len(texts) >= _MANY else None
-    found: list[Encoding | None] = [*words.encode(texts, add_special_tokens)] if words else [None] * len(texts)
+    found: Sequence[Encoding | None] = words.encode(texts, add_special_tokens) if words else [None] * len(texts)
     left = [text for text, encoding in zip(texts, found, strict=True) if encoding is None]
     batch = tokenizer(left, add_special_tokens=add_special_tokens, return_attention_mask=False) if left else None
     rest = iter(batch.encodings if batch is not None else ())

@@ -75,9 +75,10 @@ class Words:
         for word in missing:
             if len(word) > _LONGEST_WORD:
                 self._words.pop(word, None)
-        if max(map(len, (self._words, self._parts, self._offsets))) > _MOST_WORDS:
-            for known in (self._words, self._parts, self._offsets):
-                known.clear()
+        if max(len(self._words), len(self._parts), len(self._offsets)) > _MOST_WORDS:
+            self._words.clear()
+            self._parts.clear()
+            self._offsets.clear()
         return found
 
     def _cut_out(self, text: str) -> Iterator[str]:
