@@ -297,6 +297,8 @@ _FRAME = Frame(("<response>\n", "<response>"), "\n</response>\n")
         ("<response>\nA </response> in it\n</resp", "A </response> in it\n</resp"),
         ("<response>\nYes.\n</response>\n<tool_call>{call}</tool_call>", "Yes."),
         ("</think>\n\nYes.", "Yes."),
+        ("<response></think> is a mark", "</think> is a mark"),
+        ("Well.<tool_call>{call}</tool_call><response>\n Yes.", "Well. Yes."),
         ("<think>\n\n</think>\n<response>\nYes.\n</response>", "Yes."),
     ],
 )

@@ -131,16 +131,17 @@ class AnswerReader:
 
     def _begins(self, final: bool) -> bool | None:
         """Take off what stands before what is said, and see whether calls without a mark begin; None: not certain."""
-        close = self._thinking.close if self._thinking else ""
+        heads = () if self._headed else self._frame.heads
+        close = self._thinking.close if self._thinking and not self._headed else ""
         while close and self._held.startswith(close):
             self._held = self._held.removeprefix(close)
             self._trim(self._text_before)
-        heads = () if self._headed else self._frame.heads
-        if head := next((head for head in heads if self._held.startswith(head)), ""):
-            self._held, self._headed, heads = self._held.removeprefix(head), True, ()
-            self._trim(self._text_before)
-        if self._held and not final and any(mark.startswith(self._held) for mark in (close, *heads)):
+        longer = [mark for mark in (close, *heads) if mark != self._held and mark.startswith(self._held)]
+        if longer and self._held and not final:
             return None
+        if head := next((head for head in heads if self._held.startswith(head)), ""):
+            self._held, self._headed = self._held.removeprefix(head), True
+            self._trim(self._text_before)
         if not (self._types and self._calls and self._calls.begins):
             return False
         begun = self._calls.begins(self._held)
