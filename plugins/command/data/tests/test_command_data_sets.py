@@ -19,6 +19,8 @@ from tunesmith import DataError, TunesmithError, hookimpl, plugin
 from tunesmith.catalog import Catalog
 from tunesmith.types import DatasetSplits, Requirement
 from tunesmith_command_data import Data
+from tunesmith_command_data.outputs import writing
+from tunesmith_library_configuration.locks import IN_FOLDER, locked
 
 
 class Lines(Iterable[Mapping[str, Any]]):
@@ -218,6 +220,21 @@ def test_data_sets_of_other_programs_are_listed_too(tmp_path: Path, monkeypatch:
         said = " ".join(out.split())
         assert "talks ./t.json sharegpt" in said and "far huggingface://datasets/org/name alpaca" in said
         assert "2 data sets of data/dataset_info.json" in said and ("mine m.json auto" in said) == ("yaml" in registry)
+
+
+def test_nothing_is_written_into_the_folder_of_a_run_that_is_trained(tmp_path: Path) -> None:
+    run_folder = tmp_path / "run"
+    run_folder.mkdir()
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
+    with locked(run_folder / IN_FOLDER, run_folder, "training"):
+        for out in (run_folder / "b.jsonl", run_folder / "deeper" / "b.jsonl"):
+            with pytest.raises(TunesmithError, match=f"{run_folder} is in use: process .* writes there"), writing(out):
+                pass
+        with pytest.raises(TunesmithError, match="is in use"):
+            run("encode", "--output", run_folder / "encoded")
+    with writing(run_folder / "b.jsonl") as write:
+        write({"text": "b"})
+    assert [path.name for path in run_folder.iterdir()] == ["b.jsonl"]
 
 
 def test_the_registry_is_listed(tmp_path: Path) -> None:

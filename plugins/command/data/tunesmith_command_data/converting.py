@@ -182,8 +182,7 @@ def known(registry: str | None) -> None:
         raise TunesmithError(f"there is no file {here} (looked from {Path.cwd()})\n  name another with --registry")
     for found, entries in tables.items():
         print_table(("name", "path", "format", "more"), [_line(name, value) for name, value in entries.items()])
-        folder = "" if found == file or found.parent in (Path(), Path("data")) else f"{found.parent}/"
-        click.echo(f"{len(entries)} data sets of {found}; write data.train=[{folder}NAME]")
+        click.echo(f"{len(entries)} data sets of {found}; write data.train=[NAME]")
 
 
 def _entries_of_info(file: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from tunesmith.cli.tables import print_table
 from tunesmith_library_caching import mark_used, read_about
 from tunesmith_library_caching.listing import Kept, listed
 from tunesmith_library_caching.pruning import Choice, prune
+from tunesmith_library_configuration.locks import refuse_inside
 from tunesmith_library_configuration.space import in_words
 
 from .encoded import encode
@@ -25,6 +26,8 @@ _SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 def encode_and_tell(config: str | None, overrides: Sequence[str], output: str | None) -> None:
     """Encode the data of a run, and print where they lie and how the run finds them."""
+    if output:
+        refuse_inside(Path(output))
     words = [*overrides, *([f"data.cache_dir={output}"] if output else [])]
     rows = []
     for folder in encode(config, words):

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from tunesmith import DataError, TunesmithError
 from tunesmith.files import replacing
+from tunesmith_library_configuration.locks import refuse_inside
 from tunesmith_library_formats import MEDIA
 
 _POSSIBLE = ".jsonl, .json, .jsonl.gz, .json.gz"
@@ -20,8 +21,8 @@ _POSSIBLE = ".jsonl, .json, .jsonl.gz, .json.gz"
 def writing(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Write records one by one; the file is there once all are.
 
-    Raises: TunesmithError when there is something already, or the name says no kind that is written; DataError for a
-    record that JSON has no place for.
+    Raises: TunesmithError when there is something already, a process trains into that folder, or the name says no kind
+    that is written; DataError for a record that JSON has no place for.
     """
     suffixes = path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:]
     if not suffixes or suffixes[0] not in (".json", ".jsonl"):
@@ -29,6 +30,7 @@ def writing(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     if path.exists():
         raise TunesmithError(f"{path} exists already\n  remove it, or choose another name")
     opened: Any = gzip.open if path.suffix == ".gz" else open
+    refuse_inside(path)
     with replacing(path) as draft, opened(draft, "wt", encoding="utf-8", newline="\n") as stream:
         yield from _records(stream, path, listed=suffixes[0] == ".json")
 

@@ -18,7 +18,7 @@ from tunesmith.messages import is_quiet
 from tunesmith.pipeline import plan
 from tunesmith.runs import is_run
 from tunesmith.types import Conversation, Sampling
-from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, refuse_locked
+from tunesmith_library_configuration.locks import beside, locked, refuse_inside
 from tunesmith_library_engine.sessions import ChatSession
 
 from tunesmith_command_predict.prompts import Prompt, prompts_of
@@ -40,17 +40,19 @@ def predict(
         output: file to write; by default `predictions.jsonl` in the run's folder, else in this one.
 
     Returns: the file, of one JSON object per prompt: `dataset`, `prompt`, `answer`, `prediction`.
-    Raises: ConfigError when the file is there already, or there is nothing to predict; Interrupted.
+    Raises: ConfigError when the file is there already, a process trains into its folder, or there is nothing to
+        predict; Interrupted.
     """
     target = output or (Path(config) if config and is_run(Path(config)) else Path()) / "predictions.jsonl"
     if target.exists() and not overwrite:
         raise ConfigError(f"{target} exists already.\n--overwrite replaces it, --output chooses another")
+    refuse_inside(target)
     session = ChatSession(config, overrides)  # refuses what cannot answer before the data is read
     prompts = prompts_of(compose(config, overrides))
     part = _part(target, config, overrides, prompts)
     seed = plan(config, overrides, command="chat")[0].run.seed
     with locked(beside(part), target, "answers"):
-        refuse_locked(target.parent / IN_FOLDER, target.parent)
+        refuse_inside(target)
         _answer(session, prompts, part, seed)
         os.replace(part, target)
     return target
