@@ -53,8 +53,8 @@ def test_across_sets(tmp_path, caplog):
     assert build(tmp_path, SETS)[0] == SETS[0][1] + SETS[1][1] and not caplog.records
     assert build(tmp_path, SETS, deduplicate=True)[0] == ["x", "y", "z", "q", "r"]
     assert [record.getMessage() for record in caplog.records] == [
-        "data a: 2 of 5 examples are left out: 2 stand before in it",
-        "data b: 3 of 5 examples are left out: 1 stand before in it, 2 in a",
+        "data a: 2 of 5 examples are left out, for they are: 2 before in it",
+        "data b: 3 of 5 examples are left out, for they are: 1 before in it, 2 in a",
     ]
     with pytest.raises(DataError, match=r"data b: nothing of it is left by data\.deduplicate: 2 in a"):
         build(tmp_path, [("a", ["x", "y"]), ("b", ["y", "x"])], deduplicate=True)
@@ -67,20 +67,21 @@ def test_evaluation_sets(tmp_path, caplog):
     assert train == SETS[0][1] + SETS[1][1]
     advice = "; data.deduplicate=true leaves them out of the training"
     assert [record.getMessage() for record in caplog.records] == [
-        f"data a: of 5 examples 1 stand in evaluation set held, too{advice}",
-        f"data b: of 5 examples 2 stand in evaluation set other, 1 stand in evaluation set held, too{advice}",
+        f"data a: 1 of 5 examples are in evaluation sets, too: 1 in held{advice}",
+        f"data b: 3 of 5 examples are in evaluation sets, too: 2 in other, 1 in held{advice}",
     ]
     caplog.clear()
     train, evaluation = build(tmp_path, SETS, held, deduplicate=True)
     assert train == ["x", "z", "r"] and evaluation == {"held": ["y", "s"], "other": ["q", "y"]}
-    assert caplog.records[-1].getMessage() == "data b: 1 of 2 examples are left out: 1 stand in evaluation set other"
+    said = "data b: 1 of 2 examples are left out, for they are: in evaluation sets, 1 in other"
+    assert caplog.records[-1].getMessage() == said
 
 
 def test_what_is_held_out(tmp_path, caplog):
     """Of a set with every text twice some stand on both sides, unless they are left out before."""
     texts = [f"text {number}" for number in range(40)]
     build(tmp_path, [("a", texts * 2)], val_size=20)
-    assert "stand in evaluation set validation, too" in caplog.text
+    assert "in evaluation sets, too" in caplog.text and "in validation" in caplog.text
     caplog.clear()
     train, evaluation = build(tmp_path, [("a", texts * 2)], val_size=20, deduplicate=True)
     assert sorted(train + evaluation["validation"]) == sorted(texts) and "validation" not in caplog.text

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import datasets
 
 _ROWS = 1000  # at a time
+_PRIME = 1_000_003  # more than an example has tokens, as a rule
 _NAMED = "dataset"  # the column that says which set an example is of
 
 
@@ -38,7 +39,7 @@ def without_repeated(sets: Sequence[datasets.Dataset], names: Sequence[str]) -> 
         new = own == np.arange(starts[number], starts[number + 1])
         owners = Counter((np.searchsorted(starts, own[~new], side="right") - 1).tolist())
         where = [
-            f"{count:,} stand before in it" if owner == number else f"{count:,} in {names[owner]}"
+            f"{count:,} before in it" if owner == number else f"{count:,} in {names[owner]}"
             for owner, count in sorted(owners.items(), key=lambda item: (item[0] != number, item[0]))
         ]
         kept.append(_kept(examples, new, names[number], ", ".join(where)))
@@ -59,23 +60,24 @@ def without_leaking(
     for name, examples in held_out.items():
         for one in _digests(examples):
             known.setdefault(one.tobytes(), name)
-    lengths = np.unique(np.concatenate([_lengths(examples) for examples in held_out.values()]))
+    sums = np.unique(np.concatenate([_sums(examples) for examples in held_out.values()]))
     kept = []
     for name, examples in zip(names, sets, strict=True):
-        likely = np.flatnonzero(np.isin(_lengths(examples), lengths))
+        likely = np.flatnonzero(np.isin(_sums(examples), sums))
         found = [known.get(one.tobytes()) for one in _digests(examples.select(likely))]
         leaking = likely[[owner is not None for owner in found]]
         new = np.ones(len(examples), bool)
         new[leaking] = False
         owners = Counter(owner for owner in found if owner is not None)
-        where = ", ".join(f"{count:,} stand in evaluation set {owner}" for owner, count in owners.items())
+        where = ", ".join(f"{count:,} in {owner}" for owner, count in owners.items())
         if removes:
-            kept.append(_kept(examples, new, name, where))
+            kept.append(_kept(examples, new, name, f"in evaluation sets, {where}"))
             continue
         kept.append(examples)
         if len(leaking):
             advice = "data.deduplicate=true leaves them out of the training"
-            logger.warning("data %s: of %s examples %s, too; %s", name, f"{len(examples):,}", where, advice)
+            share = f"{len(leaking):,} of {len(examples):,}"
+            logger.warning("data %s: %s examples are in evaluation sets, too: %s; %s", name, share, where, advice)
     return kept
 
 
@@ -86,7 +88,9 @@ def _kept(examples: datasets.Dataset, new: np.ndarray, name: str, where: str) ->
         return examples
     if not new.any():
         raise DataError(f"data {name}: nothing of it is left by data.deduplicate: {where}\n  take the set out")
-    logger.warning("data %s: %s of %s examples are left out: %s", name, f"{lost:,}", f"{len(new):,}", where)
+    logger.warning(
+        "data %s: %s of %s examples are left out, for they are: %s", name, f"{lost:,}", f"{len(new):,}", where
+    )
     return examples.select(np.flatnonzero(new))
 
 
@@ -149,12 +153,15 @@ def _bytes_of_value(value: Any) -> bytes | None:
     return json.dumps(value, default=repr, sort_keys=True).encode()
 
 
-def _lengths(examples: datasets.Dataset) -> np.ndarray:
-    """How many tokens each example has; where nothing tells, 0: int64 (N,)."""
-    import pyarrow.compute
-
+def _sums(examples: datasets.Dataset) -> np.ndarray:
+    """A number of each example's tokens that the same examples share, and few others: int64 (N,)."""
     name = next((name for name in sorted(examples.column_names) if name.endswith("input_ids")), None)
     if name is None:
         return np.zeros(len(examples), np.int64)
-    every = [pyarrow.compute.list_value_length(table[name]).to_numpy() for table in _tables(examples, [name])]
-    return np.concatenate([np.empty(0, np.int64), *every]).astype(np.int64)
+    found = [np.empty(0, np.int64)]
+    for table in _tables(examples, [name]):
+        column = table[name].combine_chunks()
+        bounds = column.offsets.to_numpy().astype(np.int64)
+        before = np.concatenate([[0], np.cumsum(column.flatten().to_numpy(), dtype=np.int64)])[bounds - bounds[0]]
+        found.append((before[1:] - before[:-1]) * _PRIME + np.diff(bounds))
+    return np.concatenate(found)
