@@ -246,6 +246,25 @@ def test_what_belongs_to_something_that_is_off() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("key", "keys"),
+    [
+        ("double_quantization", {"quantization_bit": 8, "double_quantization": False}),
+        ("quantization_type", {"quantization_bit": 4, "quantization_method": "hqq", "quantization_type": "fp4"}),
+        ("oft_block_size", {"finetuning_type": "oft", "oft_rank": 4, "oft_block_size": 16}),
+        ("warmup_ratio", {"warmup_steps": 10, "warmup_ratio": 0.1}),
+        ("disable_gradient_checkpointing", {"disable_gradient_checkpointing": True, "gradient_checkpointing": True}),
+        ("do_eval", {"do_eval": True}),
+        ("max_grad_norm", {"use_galore": True, "galore_layerwise": True, "max_grad_norm": 0.5}),
+        ("temperature", {"do_sample": False, "temperature": 0.5}),
+        ("dpo_label_smoothing", {"stage": "dpo", "pref_loss": "ipo", "dpo_label_smoothing": 0.1}),
+    ],
+)
+def test_what_does_not_count_beside_another_key_is_said(key: str, keys: dict[str, Any]) -> None:
+    made = translate({"model_name_or_path": "m", "dataset": "d", "do_train": True, **keys})
+    assert key in notes(made, "dropped"), made.notes
+
+
 def test_nothing_is_dropped_in_silence() -> None:
     """Each of the 277 keys and of transformers' is ours, or says why it is not, when it has a value that is not theirs
     by default."""

@@ -71,7 +71,9 @@ def oft_rank(key: str, value: Any, draft: Draft) -> None:
 
 
 def oft_block_size(key: str, value: Any, draft: Draft) -> None:
-    if value and not draft.get("oft_rank"):
+    if draft.get("oft_rank"):
+        draft.note(key, "dropped", "oft_rank is there, too, and counts.")
+    elif value:
         draft.put("adapter.block_size", value, key)
 
 

@@ -36,7 +36,9 @@ def do_sample(key: str, value: Any, draft: Draft) -> None:
 
 
 def temperature(key: str, value: Any, draft: Draft) -> None:
-    if draft.get("do_sample") is not False:
+    if draft.get("do_sample") is False:
+        draft.note(key, "dropped", "do_sample is false: the likeliest token is taken.")
+    else:
         draft.put("engine.temperature", value, key)
     if draft.objective == "ppo" and key in draft.written:
         draft.put("stage.temperature", value, key)

@@ -127,15 +127,16 @@ def quantization_method(key: str, value: Any, draft: Draft) -> None:
         draft.note(key, "dropped", "it belongs to quantization_bit.")
 
 
-def _of_bitsandbytes(draft: Draft) -> bool:
-    return bool(draft.get("quantization_bit") == 4 and draft.get("quantization_method") == "bnb")
+def _of_four_bits(option: str, key: str, value: Any, draft: Draft) -> None:
+    if draft.get("quantization_bit") == 4 and draft.get("quantization_method") == "bnb":
+        draft.put(f"quantizer.{option}", value, key)
+    else:
+        draft.note(key, "dropped", "it belongs to quantization_bit 4 of bnb.")
 
 
 def quantization_type(key: str, value: Any, draft: Draft) -> None:
-    if _of_bitsandbytes(draft):
-        draft.put("quantizer.quant_type", value, key)
+    _of_four_bits("quant_type", key, value, draft)
 
 
 def double_quantization(key: str, value: Any, draft: Draft) -> None:
-    if _of_bitsandbytes(draft):
-        draft.put("quantizer.double_quant", value, key)
+    _of_four_bits("double_quant", key, value, draft)

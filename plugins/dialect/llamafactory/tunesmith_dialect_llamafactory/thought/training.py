@@ -28,7 +28,9 @@ def learning_rate(key: str, value: Any, draft: Draft) -> None:
 
 
 def max_grad_norm(key: str, value: Any, draft: Draft) -> None:
-    if not draft.config.get("optimizer", {}).get("layerwise"):
+    if draft.config.get("optimizer", {}).get("layerwise"):
+        draft.note(key, "dropped", "an optimizer that is layerwise does not clip.")
+    else:
         draft.put("trainer.max_grad_norm", value, key)
 
 
@@ -57,7 +59,9 @@ def lr_scheduler_kwargs(key: str, value: Any, draft: Draft) -> None:
 
 
 def warmup_ratio(key: str, value: Any, draft: Draft) -> None:
-    if not draft.get("warmup_steps"):
+    if draft.get("warmup_steps"):
+        draft.note(key, "dropped", "warmup_steps is there, too, and counts.")
+    else:
         draft.put("trainer.warmup_ratio", value, key)
 
 
@@ -94,6 +98,8 @@ def fp16(key: str, value: Any, draft: Draft) -> None:
 def disable_gradient_checkpointing(key: str, value: Any, draft: Draft) -> None:
     if "gradient_checkpointing" not in draft.written:
         draft.put("trainer.gradient_checkpointing", not value, key)
+    else:
+        draft.note(key, "dropped", "gradient_checkpointing is there, too, and counts.")
 
 
 def disable_shuffling(key: str, value: Any, draft: Draft) -> None:
@@ -135,8 +141,12 @@ def eval_strategy(key: str, value: Any, draft: Draft) -> None:
 
 
 def do_eval(key: str, value: Any, draft: Draft) -> None:
-    if value and draft.command == "train" and _has_evaluation(draft) and "eval_strategy" not in draft.written:
+    if not value or draft.command != "train" or "eval_strategy" in draft.written:
+        return
+    if _has_evaluation(draft):
         draft.put("trainer.eval_strategy", "epoch", key)
+    else:
+        draft.note(key, "dropped", "there is nothing to evaluate with: write val_size or eval_dataset.")
 
 
 def report_to(key: str, value: Any, draft: Draft) -> None:
