@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tunesmith import TunesmithError
 from tunesmith_library_training import processes
+from tunesmith_library_training.reporting import progress_of
 from tunesmith_library_training.streams import Progress, loader
 
 
@@ -129,3 +132,14 @@ def test_another_number_of_processes(ranks: Any) -> None:
     ranks(0, 5)
     with pytest.raises(TunesmithError, match="read in 4 shares, and there are 5 processes"):
         Progress.resumed(told)
+
+
+def test_a_checkpoint_that_does_not_say(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of an earlier version: the loop reads on to there, and that is said. Other data have no progress."""
+    run: Any = SimpleNamespace(resumed=None, job=SimpleNamespace(data=SimpleNamespace(train=Rows())))
+    assert list(progress_of(run, 3).shares) == [0, 1, 2]  # type: ignore[union-attr]
+    run.resumed = tmp_path / "checkpoint-3"
+    assert progress_of(run, 3) is None and "checkpoint-3 does not say where it was in the stream" in caplog.text
+    run.job.data.train = [1, 2]
+    caplog.clear()
+    assert progress_of(run, 3) is None and not caplog.records

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
+from tunesmith.messages import logger
 from tunesmith.types import RunStarted, StepEnded, TrainingJob
 from tunesmith_library_configuration import manifests
 from tunesmith_library_configuration.records import MARKER
@@ -172,4 +173,9 @@ def progress_of(run: Run, workers: int) -> Progress | None:
     if run.resumed is None:
         return Progress.begin(workers)
     told = manifests.told(run.resumed, MARKER).get(STATE)
+    if not told and processes.is_main():
+        said = (
+            "does not say where it was in the stream, as those of earlier versions do not: as many batches are passed"
+        )
+        logger.warning("%s %s over from the beginning, in the order of now", run.resumed.name, said)
     return Progress.resumed(told) if told else None
