@@ -1,6 +1,6 @@
 """Memory of data sets that grow: JSON Lines encoded into the cache, and streamed, each in a process of its own.
 
-python tests/bench/large.py [MEGABYTES]      # the larger of two files, 60 by default; the other is a tenth of it
+python tests/bench/large.py [MEGABYTES]      # the larger of two files, 20 by default; the other is a tenth of it
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from inputs import instructions, tokenizer_folder
 
-MEGABYTES = 60
+MEGABYTES = 20
 PARTS = ("encode-1", "encode-2", "stream")
 EVERY = 0.3  # seconds from one look at the memory to the next
 
@@ -87,16 +87,17 @@ def _proportional(process: int) -> int:
 def measure(what: str, tokenizer: Path, file: Path, rows: int, cache: Path) -> None:
     """Run one part in a process of its own, and print the most memory it held."""
     command = [sys.executable, __file__, what, str(tokenizer), str(file), str(rows), str(cache)]
-    start, peaks = time.perf_counter(), (0, 0)
+    start, resident, proportional = time.perf_counter(), 0, 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
-            peaks = tuple(map(max, peaks, held(process.pid)))
+            now = held(process.pid)
+            resident, proportional = max(resident, now[0]), max(proportional, now[1])
             time.sleep(EVERY)
         said = process.stdout.read().strip() if process.stdout else ""
     seconds = time.perf_counter() - start
     if process.returncode:
         raise SystemExit(f"{what} failed")
-    memory = "  ".join(f"{peak / 1e6:8,.0f}" for peak in peaks)
+    memory = "  ".join(f"{peak / 1e6:8,.0f}" for peak in (resident, proportional))
     print(f"  {what:9} {file.stat().st_size / 1e6:8,.0f}  {said:>12}  {memory}  {seconds:8,.0f}", flush=True)
 
 

@@ -1,5 +1,6 @@
 """From files to encoded examples: reading, converting, caching, mixing, splitting. The stage is a stand-in of bytes."""
 
+import gc
 import json
 import os
 import shutil
@@ -93,6 +94,49 @@ def test_cache_answers_until_something_changes(tmp_path):
     os.utime(file, ns=(1, 1))
     assert encoded() == 100, "another row beyond the first 16, of the same size at the same time"
     assert not list((tmp_path / "cache").glob(".*")), "no drafts are left"
+
+
+class Pictures(Stage):
+    """Keeps the pictures of its rows."""
+
+    def __call__(self, rows, processor, template):
+        return {**super().__call__(rows, processor, template), "images": [row["images"] for row in rows]}
+
+
+def test_cache_looks_at_the_media_that_examples_name(tmp_path):
+    """Examples hold places of pictures: those beside another file are others, and one that changed is another."""
+    folder = tmp_path / "set"
+    file = write(folder / "a.jsonl", [f"text {i}" for i in range(40)])
+    rows = [{**json.loads(line), "images": ["a.png"]} for line in file.read_text().splitlines()]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    (folder / "a.png").write_bytes(b"picture")
+
+    def encoded(place):
+        """How many rows are encoded beyond the few that the key is made of, and where their pictures are."""
+        stage = Pictures()
+        found = build(tmp_path, place / "a.jsonl", stage=stage).train
+        return stage.rows - 16, str(found[0]["images"][0])
+
+    here = str(folder / "a.png")
+    assert [encoded(folder), encoded(folder)] == [(40, here), (0, here)]
+    (folder / "a.png").write_bytes(b"another picture")
+    assert [encoded(folder), encoded(folder)] == [(40, here), (0, here)]
+    shutil.copytree(folder, tmp_path / "copy")
+    assert encoded(tmp_path / "copy") == (40, str(tmp_path / "copy" / "a.png"))
+
+
+def test_what_exists_is_left_alone_while_rows_are_encoded(tmp_path):
+    """The collector writes into no object that was there before, so that forked processes share all of them."""
+    frozen = []
+
+    class Watching(Stage):
+        def __call__(self, rows, processor, template):
+            frozen.append(gc.get_freeze_count())
+            return super().__call__(rows, processor, template)
+
+    before = gc.get_freeze_count()
+    build(tmp_path, write(tmp_path / "a.jsonl", ["one", "two"]), stage=Watching())
+    assert frozen[-1] > 10_000 and gc.get_freeze_count() <= before
 
 
 def flipped(path):

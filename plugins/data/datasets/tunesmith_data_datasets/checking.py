@@ -40,7 +40,8 @@ def option_problems(options: Datasets, sources: list[Source]) -> list[Problem]:
     found = []
     if options.cache and (reason := unwritable(options.cache_folder())):
         message = f"data.cache_dir={options.cache_folder()} cannot be written: {reason}."
-        advice = "every run encodes its data anew; choose another: data.cache_dir=FOLDER, or none: data.cache=false"
+        advice = "what it does not hold is encoded anew in every run"
+        advice += "; choose another: data.cache_dir=FOLDER, or none: data.cache=false"
         found.append(Problem("data.cache_dir", message, advice, "warning"))
     if options.val_size > 1 and options.val_size % 1:
         advice = "below 1 it is a share, from 1 on a whole number of examples"

@@ -140,7 +140,9 @@ def _reader(folder: Path, processor: Any) -> dict[str, Any]:
 def _plain_values(template: Any) -> dict[str, Any]:
     fields = dataclasses.fields(template) if dataclasses.is_dataclass(template) else ()
     values = {field.name: getattr(template, field.name) for field in fields if field.name != "name"}
-    found = {name: value for name, value in values.items() if isinstance(value, str | int | float | tuple | Mapping)}
+    found: dict[str, Any] = {
+        name: value for name, value in values.items() if isinstance(value, str | int | float | tuple | Mapping)
+    }
     found |= {name: getattr(template, name, None) for name in ("jinja", "variables")}
     return found | {"control": getattr(getattr(template, "control", None), "tokens", ())}
 
