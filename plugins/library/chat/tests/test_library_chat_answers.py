@@ -454,7 +454,7 @@ def test_text_behind_calls_and_calls_cut_off(format: CallFormat, one: str, two: 
 
 
 def test_python_calls_with_names_that_are_none_in_python() -> None:
-    given = {"from": "a, in=1", "in": ["x", {"as": 1}], "max-n": 2, "b": "is='3'"}
+    given = {"from": "a, in=1", "in": ["x", {"as": 1}], "max-n": 2, "two words": 1, "b": "is='3'"}
     text = f"[add({', '.join(f'{key}={value!r}' for key, value in given.items())}), now()]"
     assert called(read(text, calls.PYTHON)) == [("add", given), NOW]
     assert called(read("[get-now(a=1), import()]", calls.LFM)) == []

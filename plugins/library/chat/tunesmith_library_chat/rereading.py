@@ -50,6 +50,8 @@ def _read_back(subject: Subject, name: str, case: Case, rendered: Rendered) -> I
         yield Finding(f"what is said is read as {read['content']!r}", name, found=said)
     if template.thinking and meant.get("reasoning", "\0") in said and read.get("reasoning") != meant["reasoning"]:
         yield Finding(f"the thought is read as {read.get('reasoning')!r}", name, found=said)
+    if heard == (meant["content"], meant.get("reasoning")):
+        return
     again = subject.render((question, read), tools=case.tools).text
     if again != rendered.text:
         yield Finding("what was read is written otherwise", name, expected=rendered.text, found=again)

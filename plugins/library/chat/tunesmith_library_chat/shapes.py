@@ -174,7 +174,8 @@ def _first_python_call(body: str, at: int, start: int) -> tuple[Call | None, int
 
 
 _PYTHON_KEYWORD = re.compile(
-    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?<=[(,])(?P<space>\s*)(?P<name>[^\s'"(),=]+)(?=\s*=[^=])""", re.DOTALL
+    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?<=[(,])(?P<space>\s*)(?P<name>[^\s'"(),=][^'"(),=]*?)(?=\s*=[^=])""",
+    re.DOTALL,
 )
 
 
