@@ -142,10 +142,10 @@ class ChatTemplate:
             continue_final_message: end inside the last message, which the assistant began and is to continue.
             training: write the last answer as a model learns it: behind the prompt that asks for it, and with an end
                 to stop at, where the family's own format lacks them. The Jinja sees it as the variable `training`.
-                A thought before its content is in the family's form; there are none where variables say not to think.
+                A thought is in the family's form, or absent where variables say not to think. No message is left out.
             variables: for the template, over its own.
 
-        Raises: DataError when the template refuses the conversation, with the template's reason.
+        Raises: DataError when the template refuses the conversation, with its reason; see `roles`.
         """
         turns = [canonical(message, content_form(self.jinja)) for message in messages]
         given = {**self.switched(variables), "tools": list(tools) if tools else None}
