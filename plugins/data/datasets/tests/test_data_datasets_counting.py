@@ -1,6 +1,7 @@
 """What becomes of rows: exact over a whole data set, in one process or several, from the cache, in a stream."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -85,7 +86,19 @@ def test_sizes_and_rules(tmp_path, caplog, num_proc):
         ) in caplog.text
         assert f"data a: rule 17: {numbers.count(17)} of 136 rows" in caplog.text
         warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-        assert warned == ["data a: rule none: none of 136 rows"]
+        assert "data a: rule none: none of 136 rows" in caplog.text
+        assert warned == ["rule none: it holds nothing of any row"]
+
+
+def test_a_rule_that_holds_something_of_one_set_is_not_idle(tmp_path, caplog):
+    files = [write(tmp_path / "a.jsonl", [17, 3]), write(tmp_path / "b.jsonl", [4, 5])]
+    data = Datasets(train=[Entry(path=str(file), format="text") for file in files], cache=False)
+    encoder = Encoder(measuring, None, SimpleNamespace(control=Control()), "fingerprint")
+    with caplog.at_level("INFO", "tunesmith"):
+        data.build_dataset(fetch=lambda path, revision: Path(path), to_rows=to_rows, encode=encoder)
+    assert "data a: rule 17: 1 of 2 rows" in caplog.text and "data b: rule 17: none of 2 rows" in caplog.text
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == ["rule none: it holds nothing of any row"]
 
 
 def test_nothing_left(tmp_path):

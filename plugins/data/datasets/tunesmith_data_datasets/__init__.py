@@ -21,7 +21,7 @@ from tunesmith_library_caching import DATASETS, Hold, entries_of, kept_in
 from .checking import mix_problems, option_problems, problems_of, stream_problems
 from .detecting import format_of, format_of_files, in_words, possible_formats, provenance
 from .entries import Entry, Registry, Source, find_registry, read_registry, resolve
-from .summing import sum_up
+from .summing import sum_up, warn_of_idle
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -87,6 +87,7 @@ class Datasets:
     _default_hub: str = "huggingface"  # the run's
     _peeks: bool = False  # whether some examples are enough, for they are only shown
     _command: str = "train"  # the run's
+    _held: dict[str, int] = {}  # the rows that each of the stage's rules holds something of
     _files: dict[str, list[Path]] = {}  # of the data sets that were looked for, by the entry's key
     _formats: dict[str, str] = {}  # those that the first record told, by the entry's key
     _installed: Callable[[], Mapping[str, type]] = dict  # the formats, for data that are fetched first
@@ -170,6 +171,7 @@ class Datasets:
         if self.split_by:
             works, held_out["validation"] = self._held_out(works)
         sets = with_names([self._encoded(work) for work in works], names)
+        warn_of_idle(self._held)
         if self.deduplicate:
             sets = without_repeated(sets, names)
         if self.val_size and not self.split_by:
@@ -228,8 +230,7 @@ class Datasets:
         if self.cache and self._cache is None:
             self._cache = Cache(self.cache_folder(), self._parts, self._made_with)
         encoded = encode_in_memory(work) if self._cache is None else encode_cached(work, self._cache)
-        examples = len(encoded.examples)
-        sum_up(what + work.source.name, work.format, encoded.records, examples, encoded.tally, encoded.cached)
+        sum_up(what + work.source.name, work.format, encoded, self._held)
         return encoded.examples
 
     def _format(self, source: Source, files: list[Path]) -> str:
