@@ -293,6 +293,11 @@ def test_an_old_name_keeps_its_line(tmp_path: Path) -> None:
     assert next(str(at) for key, at in found.origins.items() if str(key) == "stage.max_length").endswith("c.yaml:3")
 
 
+def test_flags_of_theirs_are_known() -> None:
+    assert all(map(Trl.knows, ("dataset_name", "use_peft", "max_seq_length", "num_generations", "trl")))
+    assert not Trl.knows("dataset_dir") and not Trl.knows("rank")
+
+
 def test_our_own_configurations_are_left() -> None:
     assert Trl().translate_config({"model": {"path": "x"}, "lora_r": 3}) is None
     assert Trl().translate_config({"learning_rate": 3}) is None

@@ -21,6 +21,13 @@ class Trl:
         )
     )
 
+    @staticmethod
+    def knows(key: str) -> bool:
+        """Whether a flag of this name is one of theirs."""
+        from tunesmith_dialect_trl.table import OLD, OWN, TRAINERS, defaults
+
+        return key in OLD or key in OWN or any(key in defaults(trainer) for trainer in TRAINERS)
+
     @hookimpl
     def translate_config(self, config: Mapping[str, Any]) -> Translation | None:
         if not self.claims & config.keys() or config.keys() & CONFIGURED.keys():
