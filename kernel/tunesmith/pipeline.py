@@ -32,7 +32,7 @@ from tunesmith.types import (
     TrainingJob,
 )
 from tunesmith_library_configuration.fingerprints import encoding_parts, together
-from tunesmith_library_configuration.handles import adapter_of, holds_model
+from tunesmith_library_configuration.handles import adapter_of, held_precision, holds_model
 from tunesmith_library_configuration.locks import unfinished, writing
 from tunesmith_library_configuration.records import fingerprint, refuse_other
 from tunesmith_library_configuration.scoring import numbers
@@ -159,7 +159,8 @@ def model_source(run: Assembly, training: bool, folder: Path | None = None) -> M
     """Fetch the model's files, or take a folder that is at hand, and decide on the precision."""
     model, options = run.plan.plugin("model"), run.plan.run
     path = folder or run.fetch(model.path, getattr(model, "revision", None))
-    exact = run.plan.command == "export" and options.precision == "auto"  # merging in fewer bits would round
+    exact = run.plan.command == "export" and (options.precision == "auto" or not run.plan.uses("quantizer"))
+    # computing in fewer bits would round what is merged
     precision = run.hook.resolve_precision(requested="fp32" if exact else options.precision)
     return ModelSource(path, model.path, precision, options.seed, training, run.fetch)
 
@@ -243,6 +244,7 @@ def model_handle(run: Assembly, composition: Composition) -> ModelHandle:
     if folder and not (whole or adapter):
         raise unfinished(folder)
     source = model_source(run, training=False, folder=folder if whole else None)
+    source = replace(source, held=held_precision(run.plan, source.path, adapter))
     reader_source = replace(source, path=folder) if folder else source
     processor, template = reader_of(run, reader_source)
     return ModelHandle(

@@ -137,6 +137,7 @@ class ModelSource:
     training: bool  # False for chat and export
     # gets other files that belong to the model, such as an adapter to start from; None outside a run
     fetch: Fetch | None = field(default=None, compare=False, repr=False)
+    held: Precision | None = None  # for an export: what the weights are held in, without loss; None: `precision`
 
 
 @dataclass(frozen=True)

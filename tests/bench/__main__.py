@@ -1,6 +1,6 @@
 """Speed and memory, measured: `make bench`. Each figure comes from a process of its own.
 
-python tests/bench [startup] [encoding] [large] [training] [memory] [optimizers] [preference] [behaviour]
+python tests/bench [startup] [encoding] [large] [training] [memory] [optimizers] [preference] [behaviour] [merging]
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("startup", "encoding", "large", "training", "memory", "optimizers", "preference", "behaviour")
+BENCHMARKS = ("startup", "encoding", "large", "training", "memory", "optimizers", "preference", "behaviour", "merging")
 
 
 def main() -> None:

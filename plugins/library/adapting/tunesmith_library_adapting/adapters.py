@@ -55,7 +55,8 @@ def load(model: Any, folder: Path, source: ModelSource) -> Any:
     if not model.can_generate():  # a classifier, over which an adapter that was trained to write can be put too
         config.task_type = None
     key_mapping = as_loaded(config, names_for(model)) or None
-    options = {"autocast_adapter_dtype": source.training, "config": config, "key_mapping": key_mapping}
+    wide = source.training or source.held is not None  # for an export it is added to the weights in all its digits
+    options = {"autocast_adapter_dtype": wide, "config": config, "key_mapping": key_mapping}
     with quiet(), shown_whole(model):
         adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=source.training, **options)
     return over_packed(adapted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -16,6 +17,7 @@ from tunesmith import TunesmithError
 
 from tunesmith_library_adapting.experts import is_packed
 
+_NARROW = (torch.bfloat16, torch.float16)
 _PLAIN_LAYERS = (nn.Linear, nn.Embedding, Conv1D)
 
 
@@ -41,9 +43,70 @@ def merge(model: Any) -> Any:
             )
     _separate_tied(model)
     try:
-        return model.merge_and_unload(safe_merge=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="(All adapters are already|Already following adapters were) merged"
+            )
+            _merge_in_float32(model)
+            return model.merge_and_unload(safe_merge=True)
     except ValueError as error:
         raise TunesmithError(f"the adapter cannot be merged: {error}") from error
+
+
+def _merge_in_float32(model: Any) -> None:
+    """Fold adapters into weights of 16 bits one layer at a time: the sum is float32, and rounded once.
+
+    Raises: TunesmithError for a layer that computes otherwise afterwards, before it is rounded.
+    """
+    for name, module in model.named_modules():
+        if not _is_adapted(module):
+            continue
+        narrow = {key: weight.dtype for key, weight in _own(module) if weight.dtype in _NARROW}
+        if not narrow:
+            continue
+        for key, weight in _own(module):
+            weight.data = weight.data.float() if key in narrow else weight.data
+        probe = _Probe(module)
+        module.merge(safe_merge=True)
+        probe.compare(name.removeprefix("base_model.model."))
+        for key, weight in _own(module):
+            weight.data = weight.data.to(narrow.get(key, weight.dtype))
+
+
+def _own(module: Any) -> list[tuple[str, nn.Parameter]]:
+    """The parameters of the layer beneath an adapter."""
+    return list(module.get_base_layer().named_parameters(recurse=False))
+
+
+class _Probe:
+    """What a linear layer with an adapter computes of noise, to be compared with what it computes after merging."""
+
+    def __init__(self, module: Any) -> None:
+        layer = module.get_base_layer()
+        self._module, self._input = module, None
+        if isinstance(layer, nn.Linear) and not isinstance(module, ParamWrapper):
+            generator = torch.Generator().manual_seed(0)
+            noise = torch.randn(2, layer.in_features, generator=generator)
+            self._input = noise.to(layer.weight.device)
+            self._before = self._output()
+
+    def _output(self) -> torch.Tensor:
+        training = self._module.training
+        with torch.no_grad():
+            said: torch.Tensor = self._module.eval()(self._input)
+        self._module.train(training)
+        return said
+
+    def compare(self, name: str) -> None:
+        """Raises: TunesmithError when the layer computes something else now."""
+        if self._input is None:
+            return
+        apart, size = (self._output() - self._before).abs().max(), self._before.abs().max()
+        if not apart <= 1e-3 * max(float(size), 1e-6):
+            raise TunesmithError(
+                f"the adapter cannot be merged: {name} computes something else afterwards, by {float(apart):.2g} of "
+                f"{float(size):.2g}.\n  serve the adapter alone: exporter=adapter"
+            )
 
 
 def _separate_tied(model: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith_library_configuration.errors import ConfigError
+from tunesmith_library_configuration.precisions import held_precision as held_precision
 
 _MODEL, _ADAPTER = "config.json", "adapter_config.json"
 

@@ -21,7 +21,7 @@ from tunesmith_library_publishing.inventory import read_json
 from tunesmith_library_publishing.whole import save_whole
 
 from tunesmith_library_proving.gate import skipped
-from tunesmith_library_proving.rounding import chosen_numbers, refuse_non_finite, round_weights
+from tunesmith_library_proving.rounding import chosen_numbers, held_narrower, refuse_non_finite, round_weights
 from tunesmith_library_proving.steps import Proof
 
 
@@ -92,7 +92,9 @@ def write_merged(handle: ModelHandle, folder: Path, wanted: Wanted) -> None:
     warn_of_little(folder, weights, "an export of this model takes")
     if not wanted.verify:
         skipped("merged")
-    model = handle.load().float()
+    model = handle.load()
+    if held_narrower(model, numbers):
+        model = model.float()
     proof = Proof(model, handle, numbers, wanted.tolerance) if wanted.verify else None
     if handle.adapter:
         model = handle.merge(model)

@@ -30,6 +30,16 @@ def chosen_numbers(folder: Path, dtype: str) -> Numbers:
     return numbers
 
 
+BITS = {"float32": 24, "float16": 11, "bfloat16": 8}
+"""How many digits of a number count."""
+
+
+def held_narrower(model: Any, numbers: Numbers) -> bool:
+    """Whether a model's numbers have fewer digits than those that it is to be written in, or another range."""
+    held = {str(weight.dtype).removeprefix("torch.") for weight in model.parameters() if weight.is_floating_point()}
+    return not held <= {numbers.common, "float32"}
+
+
 def round_weights(model: Any, base: Path, numbers: Numbers) -> None:
     """Round the weights as they will be written, in place; their dtype and the buffers stay.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from tunesmith import TunesmithError, announce
 from tunesmith.types import ModelHandle
 from tunesmith_library_publishing.inventory import Numbers, numbers_of
@@ -15,9 +16,8 @@ from tunesmith_library_proving.folders import of_tokenizer, prove_folder
 from tunesmith_library_proving.gate import Gate
 from tunesmith_library_proving.inventory import take
 from tunesmith_library_proving.readers import ModelReader, load_folder
-from tunesmith_library_proving.rounding import round_weights
+from tunesmith_library_proving.rounding import BITS, round_weights
 
-_BITS = {"float32": 24, "float16": 11, "bfloat16": 8}  # that count
 # By how much rounding what was merged may change it: half a percent of a nat for float16's 11 bits, and more for 8.
 _ROUNDED = {
     "float32": Limits(),
@@ -41,9 +41,13 @@ class Proof:
         self._model_class, self._device, self._writes = type(model), model.device, model.can_generate()
 
     def merged(self, model: Any) -> None:
-        """Raises: TunesmithError when the merged model computes something else than model and adapter."""
+        """Raises: TunesmithError when the merged model computes something else than model and adapter.
+
+        One that is held in 16 bits is rounded with that; the adapter has compared each layer before.
+        """
         now = self._gate.look(ModelReader(model), answers=False)
-        self._gate.refuse("merging", self._last, now, self._exact)
+        narrow = any(weight.dtype in (torch.bfloat16, torch.float16) for weight in model.parameters())
+        self._gate.refuse("merging", self._last, now, _ROUNDED[self._numbers.common] if narrow else self._exact)
         self._last, self._model_class = now, type(model)
 
     def rounded(self, model: Any) -> None:
@@ -52,15 +56,14 @@ class Proof:
         now = self._gate.look(ModelReader(model), answers=False)
         common = self._numbers.common
         limits = _ROUNDED[common]
-        found = self._gate.figures(self._last, now)
-        self._gate.refuse(f"rounding to {common}", self._last, now, _beside(limits, self._base))
+        found = self._gate.refuse(f"rounding to {common}", self._trained, now, _beside(limits, self._base))
         announce("rounding", common, found.described())
         self._last = now
 
     def _drift(self) -> Figures | None:
         """What rounding takes from the base, where it is to be rounded to fewer bits than it has."""
         base = self._handle.source.path
-        if self._numbers.tensors or _BITS[self._numbers.common] >= _BITS[numbers_of(base).common]:
+        if self._numbers.tensors or BITS[self._numbers.common] >= BITS[numbers_of(base).common]:
             return None
         reader = load_folder(base, self._device, self._model_class, type(self._handle.processor))
         before = self._gate.look(reader, answers=False)

@@ -48,7 +48,7 @@ def load_model(
         override(config, overrides or {})
         options = {
             "attn_implementation": _choose_attention(attention, source.precision, config),
-            "dtype": DTYPES[source.precision],
+            "dtype": DTYPES[source.held or source.precision],
             "trust_remote_code": trust_remote_code,
         }
         if random:
