@@ -185,8 +185,10 @@ class Datasets:
         return DatasetSplits(mixed(sets, mixture), _in_numpy(held_out), contents)
 
     def _stream(self, sources: list[Source], fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Any:
+        from .memory import give_back
         from .streaming import Stream
 
+        give_back()
         works = [self._work(source, fetch, to_rows, encode) for source in sources]
         weights = None if self.mix == "concat" else [item.entry.samples or item.entry.weight for item in sources]
         shares = [f" ({weight / sum(weights):.1%})" for weight in weights] if weights else [""] * len(sources)
