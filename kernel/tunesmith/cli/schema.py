@@ -53,7 +53,7 @@ def _kind_schema(kind: Kind, plugins: dict[str, dict[str, Any]]) -> dict[str, An
     names = list(plugins)
     if kind.many:
         chosen = {"type": ["boolean", "null"]}  # true or nothing: with its defaults; false: without it
-        possible = {name: {"anyOf": [schema, chosen]} for name, schema in plugins.items()}
+        possible: dict[str, Any] = {name: {"anyOf": [schema, chosen]} for name, schema in plugins.items()}
         if kind.common:  # beside the names stand options of all of them
             every: Any = {name: option for schema in plugins.values() for name, option in schema["properties"].items()}
             possible = {**every, "name": {"enum": names}, **possible}

@@ -38,7 +38,9 @@ def export_adapter(
         )
     from .proof import Proof
 
-    proof = Proof(handle, tolerance, quantizer) if tolerance is not None else skipped("adapter")
+    proof = Proof(handle, tolerance, quantizer) if tolerance is not None else None
+    if proof is None:
+        skipped("adapter")
     name = base or handle.source.address
     with replacing(output_dir) as draft:
         draft.mkdir()

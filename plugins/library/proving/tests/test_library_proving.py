@@ -12,6 +12,7 @@ from tunesmith_library_proving.computing import in_float32
 from tunesmith_library_proving.figures import Figures, Limits, compare
 from tunesmith_library_proving.gate import Gate
 from tunesmith_library_proving.inventory import take
+from tunesmith_library_proving.merging import Wanted, export_merged, merged_folder
 from tunesmith_library_proving.readers import ModelReader, load_folder
 from tunesmith_library_proving.texts import texts_of
 from tunesmith_library_testing.parts import CHATML, handle_of, load_plain, logits_of
@@ -113,3 +114,15 @@ def test_a_folder_that_lacks_a_weight_is_not_loaded(tiny_llama: Path, tmp_path: 
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(TunesmithError, match=r"lacks 1 weights of LlamaForCausalLM, such as model\.norm\.weight"):
         load_folder(folder)
+
+
+def test_the_merged_model_is_made_once_for_all_exporters(tiny_llama: Path, tiny_bpe, tmp_path: Path) -> None:
+    """One that needs it first has it beside its own until the command ends; `exporter=merged` then takes it over."""
+    handle = handle_of(tiny_llama, tiny_bpe, template=CHATML.bind(tiny_bpe))
+    with handle.shared:
+        made = merged_folder(handle, tmp_path / "out-gguf")
+        assert merged_folder(handle, tmp_path / "out-onnx") == made and made.parent.parent == tmp_path
+        export_merged(handle, tmp_path / "out-merged", Wanted())
+        assert {file.name for file in (tmp_path / "out-merged").iterdir()} == {file.name for file in made.iterdir()}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out-merged"]
+    assert torch.equal(logits_of(load_plain(tmp_path / "out-merged"), tiny_bpe), logits_of(handle.load(), tiny_bpe))

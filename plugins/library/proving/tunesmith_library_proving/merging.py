@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tunesmith import TunesmithError, announce
 from tunesmith.files import replacing
@@ -47,7 +48,11 @@ def merged_folder(handle: ModelHandle, beside: Path, wanted: Wanted | None = Non
     wanted = wanted or Wanted()
 
     def make() -> Path:
-        marked = {"prefix": f".{beside.name}-", "suffix": f".{this_process().mark}"}  # which a later command removes
+        # the mark of a workshop: one that a killed process leaves is removed by a later command
+        marked: Any = {
+            "prefix": f".{beside.name}-",
+            "suffix": f".{this_process().mark}",
+        }
         beside.parent.mkdir(parents=True, exist_ok=True)
         workshop = handle.shared.enter_context(tempfile.TemporaryDirectory(dir=beside.parent, **marked))
         write_merged(handle, Path(workshop) / "merged", wanted)
