@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 from tunesmith import TunesmithError
 from tunesmith_exporter_adapter import Adapter, writing
-from tunesmith_exporter_adapter.writing import limits_of_servers
+from tunesmith_exporter_adapter.layout import limits_of_servers
 from tunesmith_library_publishing.adapters import publish
 from tunesmith_library_testing import ExporterSuite
 from tunesmith_library_testing.parts import CHATML, handle_of, load_plain, logits_of

@@ -20,7 +20,7 @@ from tunesmith_library_publishing.adapters import rest_of
 from tunesmith_library_publishing.inventory import read_json, tensors_of
 from tunesmith_library_publishing.naming import on_meta, published_class
 
-from .writing import CONFIG, WEIGHTS, limits_of_servers, rows_of
+from .layout import CONFIG, WEIGHTS, limits_of_servers, rows_of
 
 
 class Proof:

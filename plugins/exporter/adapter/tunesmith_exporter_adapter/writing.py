@@ -10,13 +10,12 @@ from typing import Any
 from tunesmith import TunesmithError, announce
 from tunesmith.files import replacing
 from tunesmith.types import ModelHandle
-from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_proving.gate import skipped
 from tunesmith_library_publishing.cards import Kind, write_card
 from tunesmith_library_publishing.endings import set_template
 from tunesmith_library_publishing.inventory import read_json
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+from .layout import CONFIG, WEIGHTS
 
 
 def export_adapter(
@@ -58,26 +57,3 @@ def export_adapter(
 def _configured(folder: Path, base: str) -> dict[str, Any]:
     """An adapter's configuration, for those who serve it beside a base of this name."""
     return read_json(folder / CONFIG) | {"base_model_name_or_path": base, "inference_mode": True}
-
-
-def limits_of_servers(config: dict[str, Any]) -> list[str]:
-    """What of an adapter programs other than PEFT do not serve, in words; by vLLM's documentation of LoRA adapters."""
-    found = []
-    if config.get("peft_type") != "LORA":
-        found.append(f"adapters of type {config.get('peft_type')}")
-    if config.get("use_dora"):
-        found.append("DoRA")
-    if config.get("modules_to_save"):
-        found.append(f"modules that are trained whole ({', '.join(config['modules_to_save'])})")
-    if config.get("trainable_token_indices"):
-        found.append("trained rows of embeddings")
-    if config.get("bias", "none") != "none":
-        found.append("trained biases")
-    if config.get("target_parameters"):
-        found.append("adapters of fused experts")
-    return found
-
-
-def rows_of(processor: Any) -> int:
-    """How many tokens a tokenizer knows."""
-    return len(tokenizer_of(processor))
