@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tunesmith_library_chat import tokenize, tokenizing, written
 from tunesmith_library_chat.spelling import NOTHING
+from tunesmith_library_chat.word_encoding import WordEncoding
 from tunesmith_library_chat.words import words_of
 
 transformers = pytest.importorskip("transformers")
@@ -197,3 +199,17 @@ def test_few_texts_are_tokenised_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(tokenizing, "words_of", lambda _: pytest.fail("it looks at the tokenizer"))
     found = tokenize(tokenizer, [written("a", NOTHING)] * 31, control=NOTHING)
     assert [encoding.ids for encoding in found] == [tokenizer("a")["input_ids"]] * 31
+
+
+def test_words_are_looked_for_once_and_no_further_than_asked_for() -> None:
+    looked = []
+
+    def words_of(part: str) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+        for place in range(len(part)):
+            looked.append(place)
+            yield place, place, [(0, 1)]
+
+    encoding = WordEncoding(words_of, ["abcdefgh"], [bytes(4 * 8)])
+    assert [encoding.char_to_token(place) for place in (2, 1, 2, 3)] == [2, 1, 2, 3]
+    assert looked == [0, 1, 2, 3]
+    assert encoding.token_to_chars(5) == (5, 6) and looked == [0, 1, 2, 3, 4, 5]

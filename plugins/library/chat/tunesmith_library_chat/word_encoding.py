@@ -38,6 +38,7 @@ class WordEncoding:
         self._tokens: list[int] = []
         self._asked = -1  # the part of which the words were looked for last
         self._found: list[tuple[int, int, list[tuple[int, int]]]] = []
+        self._rest: Cut = iter(())
 
     @property
     def ids(self) -> list[int]:
@@ -52,11 +53,14 @@ class WordEncoding:
         bytes_before = itertools.accumulate(map(len, self._pieces), initial=self._prefix * ID)
         self._tokens = [length // ID for length in bytes_before]
 
-    def _words(self, index: int) -> list[tuple[int, int, list[tuple[int, int]]]]:
-        """The words of a part; who asks for one place asks for those beside it, too."""
+    def _words(self, index: int) -> Cut:
+        """The words of a part, looked for as far as they are asked for; who asks for one asks for others, too."""
         if self._asked != index:
-            self._asked, self._found = index, list(self._words_of(self._parts[index]))
-        return self._found
+            self._asked, self._found, self._rest = index, [], self._words_of(self._parts[index])
+        yield from self._found
+        for word in self._rest:
+            self._found.append(word)
+            yield word
 
     def char_to_token(self, character: int) -> int | None:
         """The first token that holds a character; None for one behind the text."""
