@@ -99,7 +99,8 @@ class Mixture:
 def drawn(size: int, count: int, epoch: int, seeds: tuple[int, ...]) -> np.ndarray:
     """Draw `count` of `size` places for an epoch, each as often as any other, or once more: sorted int64 (count,).
 
-    Following epochs go through a shuffled order, so that none repeats a place before the others have come.
+    Following epochs go through the places in a shuffled order, again and again, so that none comes a second time before
+    all have come once.
     """
     if not count:
         return np.empty(0, np.int64)
@@ -107,9 +108,30 @@ def drawn(size: int, count: int, epoch: int, seeds: tuple[int, ...]) -> np.ndarr
     every = np.tile(np.arange(size), whole)
     if not rest:
         return every
-    lap, window = divmod(epoch, size // rest)
-    order = np.random.default_rng([*seeds, lap]).permutation(size)
-    return np.concatenate([every, np.sort(order[window * rest : (window + 1) * rest])])
+    lap, start = divmod(epoch * rest, size)
+    chosen = _lap(size, rest, lap, seeds)[start : start + rest]
+    if len(chosen) < rest:
+        chosen = np.concatenate([chosen, _lap(size, rest, lap + 1, seeds)[: rest - len(chosen)]])
+    return np.concatenate([every, np.sort(chosen)])
+
+
+def _lap(size: int, rest: int, lap: int, seeds: tuple[int, ...]) -> np.ndarray:
+    """All places in the order of a lap, of which each epoch takes the next `rest`.
+
+    An epoch that begins in one lap and ends in the next has no place twice: the next one begins with others.
+    """
+    order = np.empty(0, np.int64)
+    for number in range(lap + 1):
+        before = order[size - number * size % rest :] if number else order  # of the epoch that goes on in this lap
+        order = np.random.default_rng([*seeds, number]).permutation(size)
+        if len(before):
+            had = np.zeros(size, bool)
+            had[before] = True
+            begins = order[~had[order]][: rest - len(before)]
+            had[:] = False
+            had[begins] = True
+            order = np.concatenate([begins, order[~had[order]]])
+    return order
 
 
 def _sets_in_order(counts: Sequence[int], weights: Sequence[float], mix: Mix, seed: int) -> np.ndarray:
