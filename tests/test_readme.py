@@ -70,8 +70,8 @@ def test_the_how_to_is_right(number: int, tiny_llama: Path, tmp_path: Path, monk
     from tunesmith.pipeline import plan
 
     monkeypatch.chdir(tmp_path)
-    row = '{"instruction": "a", "output": "b", "question": "c", "answer": "d"}'
-    for name in ("my.json", "instructions.json"):
+    row = '{"instruction": "a", "output": "b", "question": "c", "answer": "d", "user": "e"}'
+    for name in ("my.json", "instructions.json", "identity.json"):
         Path(name).write_text(f"[{row}]")
     Path("questions.jsonl").write_text(row)
     Path("chats.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}]}')
