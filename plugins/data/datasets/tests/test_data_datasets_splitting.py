@@ -80,13 +80,27 @@ def test_sides_are_kept_apart(tmp_path):
 
 def test_values_of_any_kind(tmp_path, caplog):
     path = tmp_path / "a.jsonl"
-    values = [1, 1.5, "1", None, [1, {"b": 2}], {"x": 1}, True] * 3 + list(range(40))
+    values = [1, 1.5, "one", None, [1, {"b": 2}], {"x": 1}, True] * 3 + list(range(40))
     path.write_text("".join(json.dumps({"text": f"t{n}", "user": value}) + "\n" for n, value in enumerate(values)))
     train, held = build(tmp_path, str(path), val_size=0.5)
     side = {text: text in held for text in train | held}
     for value in range(7):
         assert len({side[f"t{value + 7 * again}"] for again in range(3)}) == 1
-    assert not side["t3"] and "3 of " in caplog.text and "have no value in `user` and are not held out" in caplog.text
+    said = [line for line in caplog.messages if "have no value in `user` and are not held out" in line]
+    assert not side["t3"] and len(said) == 1 and "3 of " in said[0] and "the first is a.jsonl, line 4" in said[0]
+
+
+def test_a_value_is_the_same_in_files_of_every_kind(tmp_path, caplog):
+    """A number in one, a text in another, and with a point where a table has it among missing ones."""
+    ids = range(30)
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": f"{n}-a", "user": n}) + "\n" for n in ids))
+    rows = "".join(json.dumps({"text": f"{n}-b", "user": float(n)}) + "\n" for n in ids)
+    (tmp_path / "b.jsonl").write_text(json.dumps({"text": "none-b"}) + "\n" + rows + '{"text": "null-b", "user": null}\n')
+    (tmp_path / "c.csv").write_text("text,user\n" + "".join(f"{n}-c,{n}\n" for n in ids) + "empty-c,\n")
+    train, held = build(tmp_path, *map(str, sorted(tmp_path.glob("*.*"))), val_size=0.4)
+    assert not users_of(train) & users_of(held) and len(users_of(held)) > 4
+    assert {"none-b", "null-b", "empty-c"} <= train
+    assert sum("have no value in `user`" in line for line in caplog.messages) == 2
 
 
 def test_first_records(tmp_path):
@@ -101,7 +115,7 @@ def test_what_is_wrong(tmp_path):
     with pytest.raises(DataError, match=r"data\.split_by=user: no value of it is held out"):
         build(tmp_path, path, val_size=0.0001)
     with pytest.raises(
-        DataError, match=r"data\.train\[0\].*a\.jsonl.*line 1: there is no `usr`(?s:.*)did you mean user"
+        DataError, match=r"data\.train\[0\].*a\.jsonl.*of its first 4 records none has `usr`(?s:.*)did you mean user"
     ):
         build(tmp_path, path, split_by="usr")
     for options, key in (({}, "data.split_by"), ({"val_size": 3}, "data.val_size")):
