@@ -95,7 +95,9 @@ def test_a_value_is_the_same_in_files_of_every_kind(tmp_path, caplog):
     ids = range(30)
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": f"{n}-a", "user": n}) + "\n" for n in ids))
     rows = "".join(json.dumps({"text": f"{n}-b", "user": float(n)}) + "\n" for n in ids)
-    (tmp_path / "b.jsonl").write_text(json.dumps({"text": "none-b"}) + "\n" + rows + '{"text": "null-b", "user": null}\n')
+    (tmp_path / "b.jsonl").write_text(
+        json.dumps({"text": "none-b"}) + "\n" + rows + '{"text": "null-b", "user": null}\n'
+    )
     (tmp_path / "c.csv").write_text("text,user\n" + "".join(f"{n}-c,{n}\n" for n in ids) + "empty-c,\n")
     train, held = build(tmp_path, *map(str, sorted(tmp_path.glob("*.*"))), val_size=0.4)
     assert not users_of(train) & users_of(held) and len(users_of(held)) > 4

@@ -75,7 +75,8 @@ class Lane:
 
     def __init__(self, works: Sequence[Work], number: int = 0, count: int = 1, named: bool = False) -> None:
         self.works, self.number, self.count, self.named = works, number, count, named
-        self._reports = [Report(work.source.name) for work in works]
+        reader = f", reader {number + 1} of {count}" if count > 1 else ""
+        self._reports = [Report(work.source.name, reader) for work in works]
 
     def batches(self, place: Place | None = None) -> Iterator[Batch]:
         """The batches from a place on, without end.
@@ -168,10 +169,15 @@ class Given(Iterator[dict[str, Any]]):
 
 
 class Report:
-    """What is told of a set that is read again and again: what is the matter with its records, at once and once."""
+    """What is told of a set that is read again and again: what is the matter with its records, at once and once.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    Args:
+        name: of the set.
+        reader: says of which of several readers' records these are.
+    """
+
+    def __init__(self, name: str, reader: str) -> None:
+        self._name, self._reader = name, reader
         self._told: set[str] = set()
         self._tally, self._records = Tally(), 0
         self._whole = False  # whether this pass was read from its beginning
@@ -187,18 +193,18 @@ class Report:
         self._tally.merge(tally)
         if not self._begun:
             self._begun = True
-            say_sizes(self._name, self._records, self._tally, "the first ones")
+            say_sizes(self._name, self._records, self._tally, f"the first ones{self._reader}")
         for share in self._tally.shares.values():
             if share.what not in self._told:
                 self._told.add(share.what)
-                logger.warning("data %s: of the first rows, %s", self._name, share.of(self._records))
+                logger.warning("data %s: of the first rows%s, %s", self._name, self._reader, share.of(self._records))
 
     def end(self) -> None:
         """Sum the first whole pass up."""
         if self._whole and not self._summed_up:
             self._summed_up = True
-            say_sizes(self._name, self._records, self._tally, "of a whole pass")
-            say_counts(self._name, self._records, self._tally, "of a whole pass, ")
+            say_sizes(self._name, self._records, self._tally, f"of a whole pass{self._reader}")
+            say_counts(self._name, self._records, self._tally, f"of a whole pass{self._reader}, ")
 
 
 def _done(work: Work, number: int, act: Callable[[], Done]) -> Done:

@@ -95,3 +95,17 @@ def test_answers_without_room_lose_their_end(tiny_bpe: Any, most: int) -> None:
         columns = Stage(max_length=most, longer="cut_prompt").encode(rows=rows, processor=tiny_bpe, template=TEMPLATE)
     kept = columns["chosen_input_ids"]
     assert len(kept) + tally.lost == len(rows) and all(len(ids) <= most for ids in kept)
+
+
+def test_question_and_answers_without_room_lose_in_proportion(tiny_bpe: Any) -> None:
+    """A long question leaves room for a short answer beside one that has none, and no row is left out."""
+    asked, short, long = (" ".join(["moon"] * times) for times in (120, 8, 60))
+    answers = {name: [{"role": "assistant", "content": said}] for name, said in (("chosen", short), ("rejected", long))}
+    given = {"prompt": [{"role": "user", "content": asked}], **answers}
+    whole = tokens(tiny_bpe, text(given["prompt"]), given["rejected"])
+    most = tokens(tiny_bpe, "", given["rejected"]) - 10
+    columns = Stage(max_length=most, longer="cut_prompt").encode(rows=[given], processor=tiny_bpe, template=TEMPLATE)
+    left = tiny_bpe.decode(columns["rejected_input_ids"][0]).partition("<|im_start|>assistant")
+    assert left[0].count("moon") == pytest.approx(120 * most / whole, abs=2)
+    assert 0 < left[2].count("moon") < 60
+    assert tiny_bpe.decode(columns["chosen_input_ids"][0]).endswith(f"{short}<|im_end|>")

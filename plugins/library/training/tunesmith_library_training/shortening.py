@@ -30,7 +30,8 @@ def shorten_prompts(
 ) -> dict[int, Row]:
     """Rows with as much of the end of their prompt as `most` tokens hold beside the answers.
 
-    Where those alone have no room, the last question stays as it is.
+    Where those alone have no room, the last question keeps the share of its tokens that the whole could keep of all, so
+    that both lose something.
 
     Args:
         rows: that are too long, by their index.
@@ -40,11 +41,9 @@ def shorten_prompts(
     waiting = {index: row for index, row in made.items() if lengths([row], [index])[0] > most}
     for index, row in waiting.items():
         for _ in range(_TRIES):
-            shorter = _asking_less(row, answers[index], most, processor, template)
-            if shorter is None:
-                break
+            shorter, has_room = _asking_less(row, answers[index], most, processor, template)
             row = made[index] = shorter
-            if lengths([row], [index])[0] <= most:
+            if not has_room or lengths([row], [index])[0] <= most:
                 break
     return made
 
@@ -76,11 +75,13 @@ def _from(row: Row, start: int) -> Row:
     return {**row, "prompt": [*prompt[:first], *prompt[start:]]}
 
 
-def _asking_less(row: Row, answer: Sequence[Message], most: int, processor: Any, template: ChatTemplate) -> Row | None:
-    """A row whose last question lacks as many tokens of its beginning as are too many; None where it has no more."""
+def _asking_less(
+    row: Row, answer: Sequence[Message], most: int, processor: Any, template: ChatTemplate
+) -> tuple[Row, bool]:
+    """A row whose last question lacks as many tokens of its beginning as are too many, and whether it has so many."""
     asked = next(iter(_questions(row["prompt"])[-1:]), None)
     if asked is None or not isinstance(content := row["prompt"][asked]["content"], str):
-        return None
+        return row, False
     chat: Row = {**row, "messages": [*row["prompt"], *answer]}
     rendered = template.render(chat["messages"], row.get("tools"), training=True, **variables_of(row))
     [encoding] = tokenize(tokenizer_of(processor), [rendered], control=template.control)
@@ -91,14 +92,17 @@ def _asking_less(row: Row, answer: Sequence[Message], most: int, processor: Any,
         if (characters := encoding.token_to_chars(index)) and start <= characters[0] and characters[1] <= end
     ]
     over = len(encoding) - most
-    if not 0 < over < len(inside):
-        return None
+    has_room = over < len(inside)
+    if not has_room:
+        over = len(inside) - max(1, len(inside) * most // len(encoding))
+    if over <= 0:
+        return row, False
     begins = encoding.token_to_chars(inside[over])[0]
     if encoding.token_to_chars(inside[over - 1])[1] > begins:  # within a character
         begins += 1
     left = content.strip()[begins - start :]
     if not left.strip():
-        return None
+        return row, False
     prompt = [*row["prompt"]]
     prompt[asked] = {**prompt[asked], "content": left}
-    return {**row, "prompt": prompt}
+    return {**row, "prompt": prompt}, has_room
