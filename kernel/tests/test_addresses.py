@@ -13,7 +13,10 @@ from tunesmith.addresses import hub_of
         ("hf://org/name", ("huggingface", "org/name")),
         ("s3://bucket/a/b", ("s3", "bucket/a/b")),
         ("file:///data/x.json", ("local", "/data/x.json")),
-        *((path, ("local", path)) for path in ("./x", "../x", "/x", "~/x", "data/x.json", "X.JSONL", "a/b/c")),
+        *(
+            (path, ("local", path))
+            for path in ("./x", "../x", "/x", "~/x", "data/x.json", "X.JSONL", "a/b/c", "set.zip/en")
+        ),
     ],
 )
 def test_an_address_names_its_hub(address, hub):

@@ -29,6 +29,6 @@ def is_path(address: str) -> bool:
     return (
         os.path.exists(os.path.expanduser(address))  # which no text is too long, or too strange, for
         or address.startswith((".", "/", "~"))
-        or _FILE.fullmatch(path.name) is not None
+        or any(map(_FILE.fullmatch, path.parts))
         or address.strip("/").count("/") > 1
     )
