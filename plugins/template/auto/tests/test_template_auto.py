@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tunesmith import hookimpl, plugin
+from tunesmith.generation import Conversation
 from tunesmith_library_chat import ChatTemplate, FamilyTemplate, TemplateFacts
 from tunesmith_library_chat.chatml import CHATML
 from tunesmith_library_chat.detection import format_in, thinking_in
@@ -184,6 +185,7 @@ _LAST = "{{ message.content if loop.last else message.content.split('</think>')[
         ("{{ message.content.split('[/THINK]')[-1] }}", "[THINK]", "Hm\n[/THINK]\n\n", "\n[/THINK]\n\n"),
         (_GIVEN, "<think>", "Hm</think>", "</think>"),  # writes the thoughts that there are
         (_LAST, "<think>\n", "Hm\n</think>\n\n", "\n</think>\n\n"),  # those of content only
+        ("<think></think>{{ message.content }}", "<think>", "Hm</think>", "</think>"),  # closes it, and writes another
         ("{{ message.content[0].text.split('</think>')[-1] }}", "<think>", "Hm\n</think>\n\n", "\n</think>\n\n"),
     ],
 )
@@ -198,6 +200,18 @@ def test_every_answer_stands_behind_the_thought_that_its_prompt_opens(
         rendered = template.render([CHAT[0], {"role": "assistant", **given}], training=True)
         assert rendered.text == f"<U>你好?<A>{opened}{before}{said}"
         assert [rendered.text[span.start : span.end] for span in rendered.spans] == [said]
+
+
+def test_a_prompt_that_closes_the_thought_opens_none(tiny_bpe: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Such are DeepSeek-V3.1's, which does not think unless told so: all is written as the template has it."""
+    answer = "</think>{{ message.content.split('</think>')[-1] }}"
+    template = made(tiny_bpe, _FORM.replace("ANSWER", answer).replace("OPEN", "</think>"))
+    for given in ({"reasoning": "Hm", "content": "Hi!"}, {"content": "<think>Hm</think>Hi!"}, {"content": "Hi!"}):
+        rendered = template.render([CHAT[0], {"role": "assistant", **given}], training=True)
+        assert rendered.text == "<U>你好?<A></think>Hi!</s>"
+        assert [rendered.text[span.start : span.end] for span in rendered.spans] == ["Hi!</s>"]
+    assert "its prompts open" not in caplog.text
+    assert template.parse("Hi!", Conversation([CHAT[0]])) == {"role": "assistant", "content": "Hi!"}
 
 
 def test_an_answer_of_a_model_that_is_told_not_to_think_opens_no_thought(tiny_bpe: Any) -> None:

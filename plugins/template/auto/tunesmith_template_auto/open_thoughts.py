@@ -16,7 +16,7 @@ from tunesmith.types import Message
 from tunesmith_library_chat import ChatTemplate, Thinking
 from tunesmith_library_chat.messages import content_form
 
-_OPEN = re.compile(r"(<[^<>\s]*(?:think|thought|reason)[^<>\s]*>|\[(?:THINK|THOUGHT)\])\s*$", re.IGNORECASE)
+_OPEN = re.compile(r"(<(?!/)[^<>\s]*(?:think|thought|reason)[^<>\s]*>|\[(?:THINK|THOUGHT)\])\s*$", re.IGNORECASE)
 _QUESTION: Message = {"role": "user", "content": "question"}
 _THOUGHT, _ANSWER = "a thought\ufdde", "an answer\ufddf"
 
@@ -89,17 +89,26 @@ def open_thought(template: ChatTemplate) -> OpenThought | None:
     lost = [
         form
         for form, text in texts.items()
-        if not text.startswith(prompt) or ("not" not in form and _THOUGHT not in text)
+        if not text.startswith(prompt) or ("not" not in form and not _goes_on(text[len(prompt) :], ends))
     ]
     if not lost:
         return None
     before, between = "", f"\n{ends}\n\n"
+    none = texts["not apart and not within"]
+    if none.startswith(prompt) and ends in (closed := none[len(prompt) :].partition(_ANSWER)[0]):
+        between = closed  # as an empty thought is closed
     whole = next((text for form, text in texts.items() if form not in lost and _THOUGHT in text), None)
     if whole is not None:
         before, _, rest = whole[len(prompt) :].partition(_THOUGHT)
         between = rest.partition(_ANSWER)[0]
     kinds = tuple(dict.fromkeys(form.strip() for form in lost))
     return OpenThought(begins, ends, before, between, texts["apart"].rpartition(_ANSWER)[2], kinds)
+
+
+def _goes_on(text: str, ends: str) -> bool:
+    """Whether what stands behind a prompt goes on with the thought; some close it at once, and write another."""
+    before, thought, _ = text.partition(_THOUGHT)
+    return bool(thought) and ends not in before
 
 
 def with_open_thought(template: ChatTemplate, thought: OpenThought) -> ChatTemplate:
