@@ -54,35 +54,38 @@ class Auto:
 
     @hookimpl
     def chat_template(self, processor: Any, source: ModelSource) -> ChatTemplate:
-        template = self._chosen(processor, source).with_default_system(self.default_system)
+        chosen, is_of_family = self._chosen(processor, source)
+        template = chosen.with_default_system(self.default_system)
         template = template.with_variables(
             **template.switched({"enable_thinking": self.enable_thinking, **self.variables})
         )
-        template = _answering_in_thought(template, processor)
+        if not is_of_family:
+            template = _answering_in_thought(template, processor)
         if source.training and template.thinking:
             announce_empty_thoughts(self.train_empty_thought)
         return replace(template, train_empty_thought=self.train_empty_thought)
 
-    def _chosen(self, processor: Any, source: ModelSource) -> ChatTemplate:
+    def _chosen(self, processor: Any, source: ModelSource) -> tuple[ChatTemplate, bool]:
+        """A template, and whether it is an installed one, which writes itself what is trained."""
         if self.file is not None:
             announce("template", self.file, "from template.file")
             jinja = Path(self.file).read_text(encoding="utf-8")
-            return _ending(read_facts(ChatTemplate(Path(self.file).stem, jinja, ())), processor)
+            return _ending(read_facts(ChatTemplate(Path(self.file).stem, jinja, ())), processor), False
         own, known = own_template(processor), self._known(processor, source)
         if own is None:
             if known is None:
                 announce("template", "chatml", "the tokenizer has no chat template" + _not_installed(source.address))
-                return CHATML
+                return CHATML, True
             found, template = known
             announce("template", found.name, f"{found.why}; the tokenizer has no chat template")
-            return template
+            return template, True
         template = ChatTemplate("auto", own, ())
         if known and same_format(known[1].bind(processor), template.bind(processor)):
             announce("template", known[0].name, f"{known[0].why}; it writes what the tokenizer's own does")
-            return known[1]
+            return known[1], True
         template = _ending(read_facts(template), processor)
         announce("template", "the tokenizer's own", f"its turns end with {' or '.join(template.stop) or 'nothing'}")
-        return template
+        return template, False
 
     def _known(self, processor: Any, source: ModelSource) -> tuple[Detected, ChatTemplate] | None:
         """The installed template that says it is this model's."""

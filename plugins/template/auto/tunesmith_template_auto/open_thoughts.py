@@ -16,7 +16,7 @@ from tunesmith.types import Message
 from tunesmith_library_chat import ChatTemplate, Thinking
 from tunesmith_library_chat.messages import content_form
 
-_OPEN = re.compile(r"(<(?!/)[^<>\s]*(?:think|thought|reason)[^<>\s]*>|\[(?:THINK|THOUGHT)\])\s*$", re.IGNORECASE)
+_OPEN = re.compile(r"(<(?!/|\|END)[^<>\s]*(?:think|thought|reason)[^<>\s]*>|\[(?:THINK|THOUGHT)\])\s*$", re.IGNORECASE)
 _QUESTION: Message = {"role": "user", "content": "question"}
 _THOUGHT, _ANSWER = "a thought\ufdde", "an answer\ufddf"
 
@@ -79,7 +79,7 @@ def open_thought(template: ChatTemplate) -> OpenThought | None:
         if found is None:
             return None
         begins = found[1]
-        ends = f"{begins[0]}/{begins[1:]}"
+        ends = begins.replace("START", "END") if "START" in begins else f"{begins[0]}/{begins[1:]}"
         texts = {}
         for form, answer in forms.items():
             content = answer["content"].format(open=begins, close=ends)
