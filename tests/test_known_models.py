@@ -90,7 +90,15 @@ FAMILIES = """
     sail/Sailor-4B-Chat sailor                                sail/Sailor-14B-Chat sailor_14b
     nvidia/Llama-3_3-Nemotron-Super-49B-v1_5 nemotron_super   nvidia/Nemotron-H-8B-Reasoning-128K nemotron_h
     HuggingFaceTB/SmolLM3-3B smollm3                          Qwen/Qwen3.5-9B qwen3_5
-    yandex/YandexGPT-5-Lite-8B-instruct yandexgpt5
+    yandex/YandexGPT-5-Lite-8B-instruct yandexgpt5            google/translategemma-4b-it gemma3
+    mistralai/Mistral-Large-Instruct-2407 mistral             mistralai/Mistral-Large-Instruct-2411 mistral_large_2411
+    nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16 nemotron3      google/t5gemma-2-270m-270m gemma3
+    google/t5gemma-2b-2b-ul2-it gemma                         google/txgemma-9b-chat gemma
+    deepseek-ai/deepseek-vl-7b-chat deepseek                  deepseek-ai/deepseek-coder-33b-instruct deepseekcoder
+    baichuan-inc/Baichuan-M2-32B baichuan_m2                  google/paligemma2-3b-mix-448 paligemma
+    HuggingFaceH4/zephyr-7b-beta zephyr                       cognitivecomputations/dolphin-2.9-llama3-8b chatml
+    cognitivecomputations/dolphin-2.9.2-qwen2-7b chatml       cognitivecomputations/Dolphin3.0-Llama3.1-8B chatml
+    cognitivecomputations/dolphin-2.7-mixtral-8x7b chatml     cognitivecomputations/dolphin-2.6-mistral-7b chatml
 """
 """Models as their publishers and those who convert them spell them, and the template that each was trained with."""
 
@@ -152,6 +160,8 @@ OF_USERS = """
     llava1.5-7b-plants llava                    llava-v1.6-7b-plants llava_next
     yi-vl-6b-plants yi_vl                       yuan2-2b-essay yuan
     paligemma-3b-birds paligemma                pixtral-12b-birds pixtral
+    MyLlama3-8b llama3                          OpenOLMo-7B olmo
+    gemma-2-9b-chatml chatml                    PaliGemma-2-3b-birds paligemma
 """
 """Models as users call what they made of a family: its name, a size, words of their own, however they are spelled."""
 
@@ -161,7 +171,16 @@ OF_NO_FAMILY = """
     bert-base-uncased                          dolly-v2-3b
     mpt-7b-chat                                llama-7b-mine
     open_llama_3b_mine                         gpt2-medium-mine
-    dolphin-2.6-mistral-7b                     Mistral-7B-OpenOrca
+    Qwen3-Nemotron-32B-RLBFF                   Mistral-7B-OpenOrca
+    OpenReasoning-Nemotron-32B                 OpenMath-Nemotron-32B
+    OpenCodeReasoning-Nemotron-32B             nemotron-3-8b-chat-4k-sft
+    Molmo-7B-D-0924                            Molmo2-8B
+    Baichuan-M1-14B-Instruct                   deepseek-vl2-small
+    zephyr-7b-gemma-v0.1                       Nous-Hermes-Llama2-13b
+    Llama3-ChatQA-1.5-8B                       flexolmo-7b
+    phi-34b-mine                               llama-40b-mine
+    deepseek-vl2                               bling-plus-mine
+    granite-34b-code-base-8k                   dolphin-llama2-7b
     phi-2-finance                              phi-1_5-mine
     bloomz-7b1-mine                            starcoder2-7b-mine
     t5-base-2-mine                             philosophy-4b

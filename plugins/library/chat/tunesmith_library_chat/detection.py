@@ -54,7 +54,7 @@ def detect(installed: Mapping[str, type], names: Iterable[str], model_type: str 
             (match.end() - match.start(), len(pattern), plugin)
             for plugin, traits in known.items()
             for pattern in traits.models
-            if (match := re.search(pattern, spelled, re.IGNORECASE))
+            if (match := re.search(_whole(pattern), spelled, re.IGNORECASE))
         ]
         if matches:
             plugin = max(matches, key=lambda found: found[:2])[2]
@@ -63,6 +63,12 @@ def detect(installed: Mapping[str, type], names: Iterable[str], model_type: str 
     if len(typed) != 1:
         return None
     return Detected(_name_of(typed[0], known[typed[0]], installed), typed[0], f"by the model's type, {model_type}")
+
+
+def _whole(pattern: str) -> str:
+    """A pattern that takes words and numbers whole: `olmo-7b` is not in Molmo-7B but in OpenOLMo-7B, whose capital
+    begins a word, and `phi-3` is not in phi-34b."""
+    return rf"(?:(?<![a-z\d])|(?-i:(?<=[a-z])(?=[A-Z])))(?:{pattern})(?!(?<=\d)\d)"
 
 
 def _spelled(names: Iterable[str]) -> Iterator[tuple[str, str]]:

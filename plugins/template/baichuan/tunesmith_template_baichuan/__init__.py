@@ -12,7 +12,7 @@ class BaichuanM2(SwitchedTemplate):
     traits = TemplateFacts(
         name="baichuan_m2",
         file="baichuan_m2.jinja",
-        models=(r"baichuan-m\d",),
+        models=(r"baichuan-m[23]",),
         stop=("<|im_end|>",),
         calls=HERMES,
         thinking=Thinking(switch="enable_thinking"),

@@ -10,7 +10,13 @@ from tunesmith_library_chat.chatml import CHATML
 class ChatML:
     """ChatML, with tools and thoughts."""
 
-    traits = TemplateFacts(name="chatml", stop=("<|im_end|>",), calls=HERMES, thinking=Thinking())
+    traits = TemplateFacts(
+        name="chatml",
+        models=(r".*chatml.*", r".*dolphin-?[23]\.\d+.*"),  # whatever family they were made of
+        stop=("<|im_end|>",),
+        calls=HERMES,
+        thinking=Thinking(),
+    )
 
     default_system: str | None = None  # system message of conversations that have none
 

@@ -25,7 +25,7 @@ class DeepSeek(FamilyTemplate):
     traits = TemplateFacts(
         name="deepseek",
         file="deepseek.jinja",
-        models=(r"deepseek-(llm|math-7b|moe|v2)", r"deepseek-(7|67)b", r"deepseek-coder-v2", r"deepseek-vl(?!2)"),
+        models=(r"deepseek-(llm|math-7b|moe|v2)", r"deepseek-(7|67)b", r"deepseek-coder-v2", r"deepseek-vl(?!-?2)"),
         stop=_STOP,
         source="deepseek-ai/DeepSeek-V2-Chat",
     )
@@ -171,7 +171,7 @@ class DeepSeekCoder(FamilyTemplate):
     traits = TemplateFacts(
         name="deepseekcoder",
         file="deepseekcoder.jinja",
-        models=(r"deepseek-coder-\d",),
+        models=(r"deepseek-coder-\d+",),
         stop=("<|EOT|>",),
         default_system=_CODER,
         source="deepseek-ai/deepseek-coder-6.7b-instruct",

@@ -17,7 +17,7 @@ class Zephyr(FamilyTemplate):
     traits = TemplateFacts(
         name="zephyr",
         file="turns.jinja",
-        models=(r"zephyr-(orpo-)?\d+b",),
+        models=(r"zephyr-(orpo-)?\d+b(?!-gemma)",),
         variables={
             "systems": True,
             "system_open": "<|system|>\n",

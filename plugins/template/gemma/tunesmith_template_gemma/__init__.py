@@ -20,7 +20,11 @@ class Gemma(FamilyTemplate):
     traits = TemplateFacts(
         name="gemma",
         file="gemma.jinja",
-        models=(r"gemma-\d+b", r"gemma-1\.1-\d+b", r"gemma-2-\d+b"),
+        models=(
+            r"(?:code|shield|recurrent|tx|t5)?gemma-\d+b",
+            r"(?:code|recurrent)?gemma-1\.1-\d+b",
+            r"gemma-2-\d+b",
+        ),
         model_types=("gemma", "gemma2"),
         stop=_STOP,
         system=False,
@@ -36,7 +40,7 @@ class Gemma3(FamilyTemplate):
     traits = TemplateFacts(
         name="gemma3",
         file="gemma.jinja",
-        models=(r"gemma-3-\d+(b|m)", r"medgemma-\d+b", r"shieldgemma-2-", r"t5gemma-2"),
+        models=(r"gemma-3-\d+(b|m)", r"medgemma-\d+b", r"shieldgemma-2-", r"t5gemma-2-", r"translategemma-\d+b"),
         model_types=("gemma3", "gemma3_text"),
         stop=_STOP,
         variables={"with_system": True, "image_mark": "<start_of_image>"},
@@ -81,7 +85,7 @@ class PaliGemma(FamilyTemplate):
     traits = TemplateFacts(
         name="paligemma",
         file="paligemma.jinja",
-        models=(r"paligemma",),
+        models=(r"paligemma(?:-?2-\d+b)?",),
         model_types=("paligemma",),
         system=False,
         variables={"image_mark": "<image>"},

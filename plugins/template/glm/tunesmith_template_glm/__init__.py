@@ -73,7 +73,7 @@ class GLM4Chat(FamilyTemplate):
     traits = TemplateFacts(
         name="glm4",
         file="glm4.jinja",
-        models=(r"glm-?4-\d",),
+        models=(r"glm-?4-\d+",),
         stop=_STOP,
         calls=GLM4,
         variables={**_PLAIN, "name": "GLM-4", "tool_style": "glm4"},

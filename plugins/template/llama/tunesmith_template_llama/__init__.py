@@ -19,7 +19,11 @@ class Llama2(FamilyTemplate):
     traits = TemplateFacts(
         name="llama2",
         file="llama2.jinja",
-        models=(r"llama-?2-", tuned("codellama", r"(?:7|13|34)b"), r"codellama-(7|13|34)b-instruct"),
+        models=(
+            r"(?<!hermes-)(?<!dolphin-)llama-?2-",
+            tuned("codellama", r"(?:7|13|34)b"),
+            r"codellama-(7|13|34)b-instruct",
+        ),
         aliases={"codellama": "CodeLlama 70B is template=codellama_70b"},
         source="meta-llama/Llama-2-7b-chat-hf",
     )
@@ -60,7 +64,7 @@ class Llama3(FamilyTemplate):
     traits = TemplateFacts(
         name="llama3",
         file="llama3.jinja",
-        models=(r"llama-?3-", r"llama-3-\d+b", r"llama-?3\.1-\d+b-chinese-chat", r"mobilellm-r1"),
+        models=(r"llama-?3-(?!chatqa)", r"llama-3-\d+b", r"llama-?3\.1-\d+b-chinese-chat", r"mobilellm-r1"),
         stop=_EOT,
         source="meta-llama/Meta-Llama-3-8B-Instruct",
     )

@@ -19,7 +19,7 @@ _THINKING = Thinking("[THINK]", "[/THINK]")
 
 @plugin
 class Mistral(FamilyTemplate):
-    """Mistral 7B v0.3, Mixtral 8x22B, Codestral 22B and Mistral Small 2409, with tools."""
+    """Mistral 7B v0.3, Mixtral 8x22B, Codestral 22B, Mistral Small 2409 and Mistral Large 2407, with tools."""
 
     traits = TemplateFacts(
         name="mistral",
@@ -31,11 +31,15 @@ class Mistral(FamilyTemplate):
             r"mixtral-8x22b",
             r"codestral-22b",
             r"mistral-small-.*2409",
+            r"mistral-large-.*2407",
         ),
         calls=MISTRAL,
         variables={"space": " ", "with_tools": True, "system_in_last": True},
         rewrites=_MOVES,
-        aliases={"mistral_v3": "Mistral 7B v0.1 and v0.2 and Mixtral 8x7B are template=mistral_v1"},
+        aliases={
+            "mistral_v3": "Mistral 7B v0.1 and v0.2 and Mixtral 8x7B are template=mistral_v1",
+            "mistral_large": "that of Mistral Nemo, without spaces, is template=ministral",
+        },
         source="mistralai/Mistral-7B-Instruct-v0.3",
     )
 
@@ -69,16 +73,16 @@ class MistralFirst(FamilyTemplate):
 
 @plugin
 class Ministral(FamilyTemplate):
-    """Mistral Nemo, Ministral 8B and Mistral Large 2407, with tools."""
+    """Mistral Nemo and Ministral 8B, with tools."""
 
     traits = TemplateFacts(
         name="ministral",
         file="mistral.jinja",
-        models=(r"mistral-nemo(?!-minitron)", r"ministral-8b", r"mistral-large-instruct-2407"),
+        models=(r"mistral-nemo(?!-minitron)", r"ministral-8b"),
         calls=MISTRAL,
         variables={"with_tools": True, "system_in_last": True},
         rewrites=_MOVES,
-        aliases={"mistral_nemo": "", "mistral_large": ""},
+        aliases={"mistral_nemo": ""},
         source="mistralai/Mistral-Nemo-Instruct-2407",
     )
 

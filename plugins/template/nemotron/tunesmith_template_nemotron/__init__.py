@@ -59,7 +59,7 @@ class Nemotron3(SwitchedTemplate):
     traits = TemplateFacts(
         name="nemotron3",
         file="nemotron3.jinja",
-        models=(r"nemotron-3", r"nemotron-nano-3"),
+        models=(r"nemotron-3(?!-8b)", r"nemotron-nano-3"),
         stop=_STOP,
         calls=QWEN_XML,
         thinking=Thinking(switch="enable_thinking"),

@@ -87,7 +87,7 @@ class Qwen15Base(FamilyTemplate):
     traits = TemplateFacts(
         name="qwen1_5_base",
         file="chatml.jinja",
-        models=(r"qwen1\.5-(moe-a)?[\d.]+b$",),
+        models=(r"(?:code)?qwen1\.5-(moe-a)?[\d.]+b$",),
         stop=("<|im_end|>",),
         default_system=_HELPFUL[:-1],
         variables={"standing_system": _HELPFUL[:-1], "name": "Qwen1.5", "user": "user", "assistant": "assistant"},
@@ -118,7 +118,7 @@ class Qwen3(SwitchedTemplate):
     traits = TemplateFacts(
         name="qwen3",
         file="qwen3.jinja",
-        models=(r"qwen3-\d", r"qwen-agentworld"),
+        models=(r"qwen3-\d+", r"qwen-agentworld"),
         model_types=("qwen3", "qwen3_moe"),
         stop=("<|im_end|>",),
         calls=HERMES,
