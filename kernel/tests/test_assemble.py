@@ -562,6 +562,8 @@ def test_the_hub_of_the_model_must_be_there(catalog):
     _, problems = plan_of(catalog, "model.path=s4://bucket/x")
     assert messages(problems) == ["no installed plugin provides hub=s4."]
     assert plan_of(catalog, "default_hub=local")[0].names("hub") == ["local"]
+    as_recorded = plan_of(catalog, "default_hub=huggingface")[0]
+    assert as_recorded.names("hub") == plan_of(catalog)[0].names("hub"), "a record of a run selects nothing more"
 
 
 def test_a_routed_call_that_nobody_announced(catalog):

@@ -119,7 +119,7 @@ def _hub(composition: Composition) -> Iterator[Wanted]:
     default = str(composition.tree.get("default_hub") or "huggingface")
     if isinstance(path, str) and "${" not in f"{path}{default}":
         yield Wanted("hub", hub_of(path, default)[0], Key("model", "path"))
-    if "default_hub" in composition.tree and "${" not in default:
+    if default != "huggingface" and "${" not in default:  # the record of a run names the hub that it had no need of
         yield Wanted("hub", default, Key("default_hub"))
 
 

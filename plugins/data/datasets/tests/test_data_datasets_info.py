@@ -119,3 +119,11 @@ def test_a_slip_is_told_with_the_names_there():
     (problem,) = problems_of(source, SimpleNamespace(installed=lambda kind: {}), "local")
     assert "data/dataset_info.json names others: " in problem.advice
     assert "did you mean identity?" in problem.advice
+
+
+def test_a_pattern_in_the_working_folder_has_the_folders_name(tmp_path, monkeypatch):
+    (tmp_path / "talks").mkdir()
+    monkeypatch.chdir(tmp_path / "talks")
+    for path in ("*.jsonl", "./*.jsonl"):
+        source, problems = resolve(Entry(path=path), "data.train[0]", {}, "none")
+        assert source.name == "talks" and not problems

@@ -103,7 +103,9 @@ def _stream_sample_problems(options: Datasets, train: list[Source], sampled: lis
 
 def _weight_problem(source: Source) -> Problem:
     key = f"{source.key}.weight"
-    advice = "write data.mix=interleave_under or data.mix=interleave_over, or say how many of the set with samples"
+    advice = (
+        "write data.mix=interleave_under, interleave_over or interleave_once, or say how many of the set with samples"
+    )
     return Problem(key, f"{key} has no meaning with data.mix=concat.", advice)
 
 

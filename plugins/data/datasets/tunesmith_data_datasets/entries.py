@@ -179,7 +179,7 @@ def _registered(name: str, registry: Registry, file: str) -> tuple[Entry | None,
 
 def _name_of(path: str) -> str:
     base, pattern = split_pattern(path.rstrip("/"))
-    name = base.rsplit("/", 1)[-1]
+    name = Path(base).resolve().name if base in (".", "..") else base.rsplit("/", 1)[-1]
     if pattern is None and "." in name.strip("."):
         name = name[: name.index(".", 1)]
     return name

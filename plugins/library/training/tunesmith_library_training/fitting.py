@@ -16,7 +16,10 @@ from tunesmith_library_training.encoding import Encoded
 from tunesmith_library_training.rows import warn_once
 
 Longer = Literal["cut", "turns", "cut_prompt", "drop"]
-_LOSE = {"turns": "the turns that do not fit whole", "cut_prompt": "the beginning of their prompt"}
+_LOSE = {
+    "turns": "the turns that do not fit whole",
+    "cut_prompt": "what they can of their prompt, else the end of an answer",
+}
 
 
 @dataclass(frozen=True)
