@@ -130,3 +130,41 @@ def test_without_a_tally_it_is_said_once(tiny_bpe: Any, caplog: Any) -> None:
     for _ in range(2):
         encode_conversations([{"messages": [ASK, APART]}], tiny_bpe, template, Spans())
     assert caplog.text.count("template once: some rows lose the thought of their last answer") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        ({**PLAIN, "content": "Well. <think>They greet.</think> Hi!"}, "Hi!"),
+        ({**WITHIN, "reasoning": "Be kind."}, "Hi!"),
+        ({**PLAIN, "content": "<think>They greet.</think>Well.<think>So.</think>Hi!"}, "Hi!"),
+        ({**PLAIN, "content": "<think>Hi!</think>Hi! <think>So.</think>Hi!"}, "Hi!"),
+        ({**PLAIN, "content": [{"type": "text", "text": "Well. <think>They.</think>Hi!"}]}, "Hi!"),
+    ],
+)
+def test_text_of_an_answer_that_is_cut_as_thoughts_are_is_counted(
+    answer: dict[str, Any], kept: str, tiny_bpe: Any
+) -> None:
+    """One template leaves out all before the last mark, be it the thought or not; the other cuts nothing."""
+    whole = "{% for message in messages %}{{ message.reasoning }}{{ message.content }}</s>{% endfor %}"
+    for jinja, lost in ((SILENT, 1), (whole, 0)):
+        template = ChatTemplate("mine", jinja, ("</s>",)).bind(tiny_bpe)
+        with tallying() as tally:
+            (encoded,) = encode_conversations([{"messages": [ASK, answer]}], tiny_bpe, template, Spans(whole=True))
+        counts = [share.count for what, share in tally.shares.items() if what.startswith("lose text of an answer")]
+        assert counts == [1] * lost
+        assert tiny_bpe.decode(encoded["input_ids"]).count(kept) == (1 if lost else str(answer).count(kept))
+
+
+def test_text_of_others_that_is_cut_as_thoughts_are_is_counted(tiny_bpe: Any) -> None:
+    """They may write of the marks as of anything; an answer with a thought before it is whole, or counted as such."""
+    spelled = {**ASK, "content": "Is <think>this</think> XML?"}
+    chats = [[spelled, PLAIN], [{**spelled, "role": "system"}, ASK, PLAIN], [ASK, PLAIN], [ASK, WITHIN]]
+    whole = "{% for message in messages %}{{ message.content }}</s>{% endfor %}"
+    for jinja, lost in ((SILENT, [2]), (whole, [])):
+        template = ChatTemplate("mine", jinja, ("</s>",)).bind(tiny_bpe)
+        with tallying() as tally:
+            encode_conversations([{"messages": chat} for chat in chats], tiny_bpe, template, Spans(whole=True))
+        counts = {what: share.count for what, share in tally.shares.items()}
+        assert [number for what, number in counts.items() if what.startswith("lose text that users")] == lost
+        assert not [what for what in counts if what.startswith("lose text of an answer")]

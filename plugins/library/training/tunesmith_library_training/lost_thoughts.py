@@ -1,8 +1,10 @@
-"""Thoughts of rows that the text which is trained lacks, and answers without one where one is asked for, counted."""
+"""Thoughts of rows that the text which is trained lacks, text that is cut with them, and answers without one where one
+is asked for, counted."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 
 from tunesmith import DataError
@@ -11,6 +13,7 @@ from tunesmith.types import Message, Row
 from tunesmith_library_chat import ChatTemplate, Rendered, Thinking
 from tunesmith_library_formats import count
 
+from tunesmith_library_training.cut_text import cuts, marks_of
 from tunesmith_library_training.rows import variables_of
 
 _LAST_THOUGHT = "lose the thought of their last answer, for which the template has no place; another writes it"
@@ -27,6 +30,11 @@ _NOT_BEHIND = (
     "asked; give their answers thoughts, or choose a template that writes an empty one"
 )
 _SWITCHED_OFF = "lose their thoughts, for enable_thinking=false says that the model does not think"
+_CUT = (
+    "lose text of an answer, which the template cuts as it cuts thoughts, for one is not at the beginning, or is in "
+    "the text beside another apart; answers with one thought, before their text, are whole"
+)
+_SPELLED = "lose text that users or the system write around <think> or </think>, which the template cuts like a thought"
 _NO_SWITCH = "say with enable_thinking whether to think, which the template has no switch for"
 
 
@@ -37,9 +45,17 @@ def count_lost_thoughts(rows: Sequence[Row], rendered: Sequence[Rendered], templ
     losses = {_LAST_THOUGHT: 0, _NOT_ASKED: 0, _EARLIER_THOUGHT: 0, _SWITCHED_OFF: 0, _NO_SWITCH: switched}
     always = template.thinking is None or template.thinking.switch is None
     losses[_NOT_BEHIND if always else _UNTHOUGHT] = _answers_at_once(rows, rendered, template)
+    marks = marks_of(template.thinking)
+    losses.update({_CUT: 0, _SPELLED: 0})
     for row, item in zip(rows, rendered, strict=True):
-        answers = [message for message in row["messages"] if message["role"] == "assistant"]
-        thoughts = [_thought_of(message, template.thinking) for message in answers]
+        answers = [message["role"] == "assistant" for message in row["messages"]]
+        before = [
+            _thought_of(message, template.thinking) if answer else ""
+            for message, answer in zip(row["messages"], answers, strict=True)
+        ]
+        for what, cut in zip((_CUT, _SPELLED), cuts(row["messages"], before, item.text, marks), strict=True):
+            losses[what] += cut
+        thoughts = list(itertools.compress(before, answers))
         lost = [thought != "" and thought not in item.text for thought in thoughts]
         asked = _asked_to_think(template, row)
         if asked is False:
@@ -112,7 +128,8 @@ def _thought_of(message: Message, thinking: Thinking | None) -> str:
         return ""
     begins, closed, _ = content.partition("</think>")
     if closed:
-        return begins.lstrip().removeprefix("<think>").strip()
+        early, opened, thought = begins.partition("<think>")
+        return "" if opened and early.strip() else (thought if opened else early).strip()
     before, opened, rest = content.partition(thinking.open.strip()) if thinking else (content, "", "")
     thought, closed, _ = rest.partition(thinking.close.strip()) if thinking and opened else ("", "", "")
     return thought.strip() if closed and not before.strip() else ""
