@@ -66,7 +66,9 @@ def outcome_of(path: Path, stage: str, tokenizer: Any) -> Outcome:
     """
     source = Source("data.train[0]", path.stem, Entry(path=str(path)))
     plan: Any = SimpleNamespace(
-        installed=lambda kind: FORMATS if kind == "format" else {}, plugin=lambda kind, name: FORMATS[name]()
+        installed=lambda kind: FORMATS if kind == "format" else {},
+        plugin=lambda kind, name: FORMATS[name](),
+        get=lambda key, otherwise=None: otherwise,
     )
     problems = list(problems_of(source, plan, "local"))
     errors = [f"{problem.message}\n{problem.advice}" for problem in problems if problem.severity == "error"]

@@ -61,21 +61,16 @@ def _merge_in_float32(model: Any) -> None:
     for name, module in model.named_modules():
         if not _is_adapted(module):
             continue
-        narrow = {key: weight.dtype for key, weight in _own(module) if weight.dtype in _NARROW}
-        if not narrow:
+        if not any(weight.dtype in _NARROW for weight in module.get_base_layer().parameters(recurse=False)):
             continue
-        for key, weight in _own(module):
-            weight.data = weight.data.float() if key in narrow else weight.data
+        dtypes = [(weight, weight.dtype) for weight in module.parameters()]  # the adapter's own too, to be compared
+        for weight, dtype in dtypes:
+            weight.data = weight.data.float() if dtype in _NARROW else weight.data
         probe = _Probe(module)
         module.merge(safe_merge=True)
         probe.compare(name.removeprefix("base_model.model."))
-        for key, weight in _own(module):
-            weight.data = weight.data.to(narrow.get(key, weight.dtype))
-
-
-def _own(module: Any) -> list[tuple[str, nn.Parameter]]:
-    """The parameters of the layer beneath an adapter."""
-    return list(module.get_base_layer().named_parameters(recurse=False))
+        for weight, dtype in dtypes:
+            weight.data = weight.data.to(dtype)
 
 
 class _Probe:
