@@ -181,6 +181,7 @@ OF_NO_FAMILY = """
     phi-34b-mine                               llama-40b-mine
     deepseek-vl2                               bling-plus-mine
     granite-34b-code-base-8k                   dolphin-llama2-7b
+    stable-vicuna-13b                          llama-2-7b-guanaco
     phi-2-finance                              phi-1_5-mine
     bloomz-7b1-mine                            starcoder2-7b-mine
     t5-base-2-mine                             philosophy-4b

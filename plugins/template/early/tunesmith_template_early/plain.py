@@ -101,7 +101,7 @@ class Vicuna(FamilyTemplate):
     traits = TemplateFacts(
         name="vicuna",
         file="turns.jinja",
-        models=("vicuna", "xwin-lm", r"wizardlm-\d+b-v1\.[12]"),
+        models=("(?<!stable)(?<!stable-)vicuna", "xwin-lm", r"wizardlm-\d+b-v1\.[12]"),
         variables={
             "system_close": " ",
             "user_open": "USER: ",

@@ -20,7 +20,7 @@ class Llama2(FamilyTemplate):
         name="llama2",
         file="llama2.jinja",
         models=(
-            r"(?<!hermes-)(?<!dolphin-)llama-?2-",
+            r"(?<!hermes-)(?<!dolphin-)llama-?2-(?!.*(?:guanaco|alpaca|orca))",
             tuned("codellama", r"(?:7|13|34)b"),
             r"codellama-(7|13|34)b-instruct",
         ),
