@@ -136,6 +136,9 @@ def test_what_exists_is_left_alone_while_rows_are_encoded(tmp_path):
 
     before = gc.get_freeze_count()
     build(tmp_path, write(tmp_path / "a.jsonl", ["one", "two"]), stage=Watching())
+    assert frozen[-1] <= before, "looking through all of it takes longer than encoding two rows"
+    (tmp_path / "b.jsonl").write_text((tmp_path / "a.jsonl").read_text() + "\n" * 2**20)
+    build(tmp_path, str(tmp_path / "b.jsonl"), stage=Watching())
     assert frozen[-1] > 10_000 and gc.get_freeze_count() <= before
 
 

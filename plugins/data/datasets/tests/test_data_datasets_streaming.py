@@ -128,6 +128,7 @@ print(tokens, peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path):
     """20 MB of text are passed through; the process grows by a part of that (in MiB), although ids take 4 bytes."""
     file = write(tmp_path / "a.jsonl", ("x" * 1000 for _ in range(20_000)))

@@ -109,7 +109,7 @@ def encode_in_memory(work: Work) -> Encoded:
     import pyarrow
 
     sink = pyarrow.BufferOutputStream()
-    with shared():
+    with shared(work.files):
         records, tally = encode(work, lambda tables: write_stream(tables, sink))
     return Encoded(datasets.Dataset.from_buffer(sink.getvalue()), records, tally, cached=False)
 
@@ -130,7 +130,7 @@ def _made(work: Work, folder: Path, about: About) -> About:
                 examples = write_stream(watch.passed(tables), sink)
                 return examples
 
-            with shared():
+            with shared(work.files):
                 records, tally = encode(work, write)
         made: dict[str, Any] = {"name": work.source.name, "path": work.source.entry.path, "format": work.format}
         made |= {"records": records, "examples": examples, "tally": tally.to_json()}

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+_SMALL = 1 << 20  # bytes of files, for which looking through all objects takes longer than encoding
 
 
 def give_back() -> None:
@@ -19,8 +22,14 @@ def give_back() -> None:
 
 
 @contextlib.contextmanager
-def shared() -> Iterator[None]:
-    """Keep the collector from writing into all that exists, so that forked processes share it."""
+def shared(files: Sequence[Path]) -> Iterator[None]:
+    """Keep the collector from writing into all that exists, so that processes that are forked to encode files share it.
+
+    Small files are encoded as things are.
+    """
+    if sum(file.stat().st_size for file in files) < _SMALL:
+        yield
+        return
     give_back()
     gc.freeze()
     try:
