@@ -14,7 +14,8 @@ from tunesmith_library_adapting.adapters import quiet
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_proving.figures import Limits
 from tunesmith_library_proving.gate import Gate
-from tunesmith_library_proving.readers import ModelReader, load_folder, quiet_transformers
+from tunesmith_library_proving.quieting import errors_only
+from tunesmith_library_proving.readers import ModelReader, load_folder
 from tunesmith_library_proving.wording import special_tokens
 from tunesmith_library_publishing.adapters import rest_of
 from tunesmith_library_publishing.inventory import read_json, tensors_of
@@ -73,7 +74,7 @@ class Proof:
         try:
             if self._classifier:  # its head is the adapter's
                 labels = self._trained.said[0].shape[-1]
-                with quiet_transformers():
+                with errors_only("transformers"):
                     model = published.from_pretrained(base, dtype=dtype, num_labels=labels)
                 model.config.pad_token_id = tokenizer_of(processor).pad_token_id
             else:

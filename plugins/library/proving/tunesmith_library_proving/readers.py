@@ -5,10 +5,8 @@ An exporter of another format brings a reader of its own: llama.cpp for GGUF, on
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from tunesmith_library_chat.messages import canonical, content_form
 from tunesmith_library_publishing.inventory import read_json
 
 from tunesmith_library_proving.computing import in_float32
+from tunesmith_library_proving.quieting import errors_only
 from tunesmith_library_proving.texts import Text
 
 
@@ -105,7 +104,7 @@ def load_folder(
         known = None if "auto_map" in said else getattr(transformers, name, None)
         loaded = known or model_class or transformers.AutoModelForCausalLM
         own = "auto_map" in read_json(folder / "tokenizer_config.json") and processor_class is not None
-        with quiet_transformers():
+        with errors_only("transformers"):  # it reports tensors that a class lacks, as the inventory does
             read: Any = loaded.from_pretrained
             model, found = read(folder, dtype=dtype, output_loading_info=True)
         processor = (processor_class if own else transformers.AutoTokenizer).from_pretrained(folder)
@@ -117,15 +116,3 @@ def load_folder(
         what = f"lacks {len(missing)} weights" if missing else f"has {len(other)} weights of another shape"
         raise TunesmithError(f"what was written {what} of {loaded.__name__}, such as {(missing or other)[0]}")
     return ModelReader(model if device is None else model.to(device), processor)
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """transformers reports every tensor that a class does not have; the inventory tells of them."""
-    log = logging.getLogger("transformers")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)

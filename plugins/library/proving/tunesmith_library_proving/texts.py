@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,8 @@ from typing import Any
 from tunesmith import TunesmithError
 from tunesmith.types import ModelHandle
 from tunesmith_library_chat import tokenizer_of
+
+from tunesmith_library_proving.quieting import errors_only
 
 COUNT = 8
 """So many conversations of the run."""
@@ -91,7 +91,7 @@ def _rows(folder: Path, handle: ModelHandle, count: int) -> list[dict[str, Any]]
         "data.val_size": 0,
         "data.num_proc": 1,
     }
-    with _quiet():
+    with errors_only("tunesmith"):  # what is said of reading data was said when the run was trained
         run = assemble(compose(folder, few), "rows")
         encoder = Encoder(_as_json, handle.processor, handle.template, "rows")
         splits: DatasetSplits = run.hook.build_dataset(fetch=run.fetch, to_rows=run.to_rows, encode=encoder)
@@ -100,18 +100,6 @@ def _rows(folder: Path, handle: ModelHandle, count: int) -> list[dict[str, Any]]
 
 def _as_json(rows: Sequence[Mapping[str, Any]], processor: Any, template: Any) -> dict[str, list[str]]:
     return {"row": [json.dumps(row, ensure_ascii=False) for row in rows]}
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What is said of reading data was said when the run was trained."""
-    log = logging.getLogger("tunesmith")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def _written(rows: Iterable[Mapping[str, Any]], handle: ModelHandle) -> Iterator[Text]:
