@@ -184,6 +184,15 @@ def test_a_checkpoint_that_llamafactory_wrote_is_gone_on_with(tmp_path: Path, fi
     assert made_of(resume_from_checkpoint=True, **keys)["resume"] is True
 
 
+def test_a_run_that_would_be_deleted_is_said(tmp_path: Path) -> None:
+    keys = {"stage": "sft", "do_train": True, "model_name_or_path": "m", "dataset": "d", "output_dir": str(tmp_path)}
+    made = translate({**keys, "overwrite_output_dir": True})
+    assert made.config["overwrite"] is True and "overwrite_output_dir" not in notes(made, "translated")
+    (tmp_path / "run.yaml").touch()
+    made = translate({**keys, "overwrite_output_dir": True})
+    assert f"the run in {tmp_path} is deleted" in notes(made, "translated")["overwrite_output_dir"]
+
+
 def test_models_that_are_stored_in_few_bits(tmp_path: Path) -> None:
     """By config.json where it is at hand, else by the name; what is quantised on loading goes by its own keys."""
     assert made_of(model_name_or_path="org/Llama-3-8B-Instruct-AWQ")["quantizer"] == {"name": "awq"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tunesmith.kinds import KINDS
@@ -25,6 +26,13 @@ def _mapping(key: str, value: Any, draft: Draft) -> dict[str, Any] | None:
 
 def learning_rate(key: str, value: Any, draft: Draft) -> None:
     draft.put("trainer.learning_rate", value, key)
+
+
+def overwrite_output_dir(key: str, value: Any, draft: Draft) -> None:
+    folder = draft.get("output_dir")
+    if value and folder and (Path(str(folder)) / "run.yaml").is_file():
+        draft.note(key, "translated", f"the run in {folder} is deleted; LLaMA-Factory would write into its folder.")
+    draft.put("overwrite", value, key)
 
 
 def max_grad_norm(key: str, value: Any, draft: Draft) -> None:
