@@ -15,23 +15,12 @@ from tunesmith_data_datasets.checking import option_problems
 from tunesmith_data_datasets.entries import Entry
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_testing import DataSuite
+from tunesmith_library_testing.parts import ByteStage
 
 TEMPLATE = ChatTemplate("none", "", ())
 
 
-class Stage:
-    """Counts its rows and encodes a text as its bytes; what starts with `drop` becomes nothing."""
-
-    def __init__(self):
-        self.rows = 0
-
-    def __call__(self, rows, processor, template):
-        self.rows += len(rows)
-        kept = [list(row["text"].encode()) for row in rows if not row["text"].startswith("drop")]
-        return {"input_ids": kept, "labels": kept}
-
-
-class Reversed(Stage):
+class Reversed(ByteStage):
     def __call__(self, rows, processor, template):
         columns = super().__call__(rows, processor, template)
         return {name: [values[::-1] for values in column] for name, column in columns.items()}
@@ -52,7 +41,7 @@ def build(tmp_path, *train, stage=None, fingerprint="1", processor=None, to_rows
     ]
     evaluation = [Entry(**{"format": "text", **item}) for item in options.pop("eval", ())]
     plugin = Datasets(train=entries, eval=evaluation, cache_dir=str(tmp_path / "cache"), **options)
-    encode = Encoder(stage or Stage(), processor, TEMPLATE, fingerprint)
+    encode = Encoder(stage or ByteStage(), processor, TEMPLATE, fingerprint)
     return plugin.build_dataset(fetch=fetch, to_rows=to_rows, encode=encode)
 
 
@@ -78,7 +67,7 @@ def test_cache_answers_until_something_changes(tmp_path):
 
     def encoded(stage=None, **changes):
         """How many rows are encoded beyond the few that the key is made of."""
-        stage = stage or Stage()
+        stage = stage or ByteStage()
         build(tmp_path, file, stage=stage, **changes)
         return max(stage.rows - 16, 0)
 
@@ -96,7 +85,7 @@ def test_cache_answers_until_something_changes(tmp_path):
     assert not list((tmp_path / "cache").glob(".*")), "no drafts are left"
 
 
-class Pictures(Stage):
+class Pictures(ByteStage):
     """Keeps the pictures of its rows."""
 
     def __call__(self, rows, processor, template):
@@ -129,7 +118,7 @@ def test_what_exists_is_left_alone_while_rows_are_encoded(tmp_path):
     """The collector writes into no object that was there before, so that forked processes share all of them."""
     frozen = []
 
-    class Watching(Stage):
+    class Watching(ByteStage):
         def __call__(self, rows, processor, template):
             frozen.append(gc.get_freeze_count())
             return super().__call__(rows, processor, template)
@@ -193,7 +182,7 @@ def test_no_row_is_encoded_alone_that_has_others(tmp_path):
 
     def count(rows, processor, template):
         sizes.append(len(rows))
-        return Stage()(rows=rows, processor=processor, template=template)
+        return ByteStage()(rows=rows, processor=processor, template=template)
 
     file = write(tmp_path / "a.jsonl", [str(i) for i in range(41)])
     assert len(build(tmp_path, file, stage=count, batch_size=10, cache=False, num_proc=1).train) == 41
@@ -238,7 +227,7 @@ def test_error_of_the_stage_names_the_data_set(tmp_path, num_proc):
     def fail(rows, processor, template):
         if {"text": "30"} in rows:
             raise DataError("no such row")
-        return Stage()(rows=rows, processor=processor, template=template)
+        return ByteStage()(rows=rows, processor=processor, template=template)
 
     with pytest.raises(DataError, match=r"data.train\[0\] \(.*a.jsonl, format text\), a.jsonl, line 31: no such row"):
         build(tmp_path, file, stage=fail, batch_size=5, num_proc=num_proc, cache=False)
@@ -371,7 +360,7 @@ def test_media_are_found_beside_the_file(tmp_path):
 
     def remember(rows, processor, template):
         seen.extend(row["images"] for row in rows)
-        return Stage()(rows, processor, template)
+        return ByteStage()(rows, processor, template)
 
     build(tmp_path, file, stage=remember, cache=False)
     assert seen == [[str(tmp_path / "pictures" / "a.png"), "http://b.png"]]
@@ -387,7 +376,7 @@ def test_data_sets_on_a_hub_are_asked_for_as_data_sets(tmp_path):
 
     entry = Entry(path="org/name", format="text", revision="v1")
     plugin = Datasets(train=[entry, Entry(path="s3://bucket/key", format="text")], cache=False)
-    plugin.build_dataset(fetch=remember, to_rows=to_rows, encode=Encoder(Stage(), None, TEMPLATE, "1"))
+    plugin.build_dataset(fetch=remember, to_rows=to_rows, encode=Encoder(ByteStage(), None, TEMPLATE, "1"))
     assert asked == [("huggingface://datasets/org/name", "v1"), ("s3://bucket/key", None)]
 
 
@@ -420,7 +409,7 @@ def test_the_format_of_a_hub_data_set_is_told_when_it_is_there(tmp_path, caplog)
         asked.append(name)
         return to_rows(name, records, columns)
 
-    encode = Encoder(Stage(), None, TEMPLATE, "1")
+    encode = Encoder(ByteStage(), None, TEMPLATE, "1")
     with caplog.at_level("INFO"):
         found = plugin.build_dataset(fetch=lambda *a, **k: tmp_path / "hub", to_rows=converted, encode=encode)
     assert texts_of(found.train) == ["x", "y"] and set(asked) == {"plain"}

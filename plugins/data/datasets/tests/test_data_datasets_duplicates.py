@@ -13,13 +13,7 @@ from tunesmith_data_datasets.checking import mix_problems, stream_problems
 from tunesmith_data_datasets.duplicates import _digests, _first_places
 from tunesmith_data_datasets.entries import Entry
 from tunesmith_library_chat import ChatTemplate
-from tunesmith_library_testing.parts import StubPlan
-
-
-def encode(rows, processor, template):
-    """A text as its bytes."""
-    ids = [list(row["text"].encode()) for row in rows]
-    return {"input_ids": ids, "labels": ids}
+from tunesmith_library_testing.parts import ByteStage, StubPlan, text_rows
 
 
 def build(tmp_path, train, evaluation=(), **options):
@@ -35,8 +29,8 @@ def build(tmp_path, train, evaluation=(), **options):
     )
     splits = plugin.build_dataset(
         fetch=lambda address, revision=None: Path(address),
-        to_rows=lambda name, records, columns: ({"text": record["text"]} for record in records),
-        encode=Encoder(encode, None, ChatTemplate("none", "", ()), "1"),
+        to_rows=text_rows,
+        encode=Encoder(ByteStage(), None, ChatTemplate("none", "", ()), "1"),
     )
     return texts_of(splits.train), {name: texts_of(examples) for name, examples in splits.eval.items()}
 

@@ -14,13 +14,7 @@ from tunesmith_data_datasets.checking import mix_problems
 from tunesmith_data_datasets.drawing import Mixture, Part, drawn
 from tunesmith_data_datasets.entries import Entry, Source
 from tunesmith_library_chat import ChatTemplate
-from tunesmith_library_testing.parts import StubPlan
-
-
-def encode(rows, processor, template):
-    """A text as its bytes."""
-    ids = [list(row["text"].encode()) for row in rows]
-    return {"input_ids": ids, "labels": ids}
+from tunesmith_library_testing.parts import ByteStage, StubPlan, text_rows
 
 
 def build(tmp_path, *train, evaluation=(), **options):
@@ -35,13 +29,10 @@ def build(tmp_path, *train, evaluation=(), **options):
         train=[entry(*item) for item in train], eval=[entry(*item) for item in evaluation], cache=False, **options
     )
 
-    def to_rows(name, records, columns):
-        return ({"text": record["text"]} for record in records)
-
     return plugin.build_dataset(
         fetch=lambda address, revision=None: Path(address),
-        to_rows=to_rows,
-        encode=Encoder(encode, None, ChatTemplate("none", "", ()), "1"),
+        to_rows=text_rows,
+        encode=Encoder(ByteStage(), None, ChatTemplate("none", "", ()), "1"),
     )
 
 

@@ -17,22 +17,7 @@ from tunesmith_data_datasets.reading import read_records
 from tunesmith_data_datasets.seeking import cursor
 from tunesmith_data_datasets.shuffling import Draws
 from tunesmith_library_chat import ChatTemplate
-
-
-class Stage:
-    """A text as its bytes; counts the texts."""
-
-    def __init__(self):
-        self.rows = 0
-
-    def __call__(self, rows, processor, template):
-        self.rows += len(rows)
-        kept = [list(row["text"].encode()) for row in rows if not row["text"].startswith("drop")]
-        return {"input_ids": kept, "labels": kept}
-
-
-def to_rows(name, records, columns):
-    return ({"text": record["text"]} for record in records)
+from tunesmith_library_testing.parts import ByteStage, text_rows
 
 
 def stream(*train, stage=None, **options):
@@ -40,9 +25,9 @@ def stream(*train, stage=None, **options):
         Entry(**{"format": "text", **(item if isinstance(item, dict) else {"path": str(item)})}) for item in train
     ]
     plugin = Datasets(train=entries, streaming=True, cache=False, **options)
-    encoder = Encoder(stage or Stage(), None, ChatTemplate("none", "", ()), "1")
+    encoder = Encoder(stage or ByteStage(), None, ChatTemplate("none", "", ()), "1")
     return plugin.build_dataset(
-        fetch=lambda address, revision=None: Path(address), to_rows=to_rows, encode=encoder
+        fetch=lambda address, revision=None: Path(address), to_rows=text_rows, encode=encoder
     ).train
 
 
@@ -96,7 +81,7 @@ def test_little_is_read_again(tmp_path):
     next_texts(first, 5_000)
     state = first.state
     assert len(json.dumps(state)) < 4000
-    stage = Stage()
+    stage = ByteStage()
     rest = next_texts(stream(file, stage=stage, shuffle_buffer=50, batch_size=20).share(0, 1, state), 100)
     assert rest == next_texts(first, 100)
     assert stage.rows < 50 * 15 + 100

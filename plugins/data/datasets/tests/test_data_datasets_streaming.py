@@ -16,25 +16,15 @@ from tunesmith.types import Encoder
 from tunesmith_data_datasets import Datasets
 from tunesmith_data_datasets.entries import Entry
 from tunesmith_library_chat import ChatTemplate
-from tunesmith_library_testing.parts import StubPlan
-
-
-def encode(rows, processor, template):
-    """A text as its bytes; what starts with `drop` becomes nothing."""
-    kept = [list(row["text"].encode()) for row in rows if not row["text"].startswith("drop")]
-    return {"input_ids": kept, "labels": kept}
-
-
-def to_rows(name, records, columns):
-    return ({"text": record["text"]} for record in records)
+from tunesmith_library_testing.parts import ByteStage, StubPlan, text_rows
 
 
 def splits(*train, **options):
     evaluation = [Entry(path=str(path), format="text") for path in options.pop("eval", ())]
     entries = [Entry(**{"format": "text", **item}) for item in train]
     plugin = Datasets(train=entries, eval=evaluation, streaming=True, cache=False, **options)
-    encoder = Encoder(encode, None, ChatTemplate("none", "", ()), "1")
-    return plugin.build_dataset(fetch=lambda address, revision=None: Path(address), to_rows=to_rows, encode=encoder)
+    encoder = Encoder(ByteStage(), None, ChatTemplate("none", "", ()), "1")
+    return plugin.build_dataset(fetch=lambda address, revision=None: Path(address), to_rows=text_rows, encode=encoder)
 
 
 def stream(*train, **options):
@@ -148,8 +138,8 @@ def test_to_show_some_a_part_is_read(tmp_path, monkeypatch):
     entries = [[Entry(path=str(path), format="text")] for path in (file, held)]
     plugin = Datasets(train=entries[0], eval=entries[1], streaming=True, cache=False)
     plugin.configured(plan=StubPlan({"data": {"datasets": plugin}}, "show"))
-    encoder = Encoder(encode, None, ChatTemplate("none", "", ()), "1")
-    found = plugin.build_dataset(fetch=lambda address, revision=None: Path(address), to_rows=to_rows, encode=encoder)
+    encoder = Encoder(ByteStage(), None, ChatTemplate("none", "", ()), "1")
+    found = plugin.build_dataset(fetch=lambda address, revision=None: Path(address), to_rows=text_rows, encode=encoder)
     assert (len(found.train), len(found.eval["held"])) == (3, 5)
 
 

@@ -12,11 +12,11 @@ import tunesmith
 import yaml
 from tunesmith.catalog import Catalog
 from tunesmith.compose import compose
-from tunesmith.types import Translation
 from tunesmith_dialect_llamafactory import LlamaFactory
 from tunesmith_dialect_llamafactory.environment import HONOURED, MEANINGLESS, without_meaning
 from tunesmith_dialect_llamafactory.translating import translate
 from tunesmith_library_testing import DialectSuite
+from tunesmith_library_testing.suites.dialect import notes
 
 FOLDER = Path(__file__).parent
 ONLY = Catalog.of({"dialect.llamafactory": LlamaFactory})
@@ -50,10 +50,6 @@ REFUSED = {
 def made_of(**keys: Any) -> dict[str, Any]:
     """A configuration of ours from keys of theirs, beside those that every file has."""
     return dict(translate({"model_name_or_path": "m", "dataset": "d", "do_train": True, **keys}).config)
-
-
-def notes(made: Translation, outcome: str) -> dict[str, str]:
-    return {str(note.key): note.reason for note in made.notes if note.outcome == outcome}
 
 
 def refused(**keys: Any) -> dict[str, str]:

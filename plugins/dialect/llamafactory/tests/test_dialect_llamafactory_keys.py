@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunesmith.types import Translation
 from tunesmith_dialect_llamafactory.table import OLD, table
 from tunesmith_dialect_llamafactory.translating import translate
+from tunesmith_library_testing.suites.dialect import notes
 
 FOLDER = Path(__file__).parent
 
@@ -17,10 +17,6 @@ FOLDER = Path(__file__).parent
 def made_of(**keys: Any) -> dict[str, Any]:
     """A configuration of ours from keys of theirs, beside those that every file has."""
     return dict(translate({"model_name_or_path": "m", "dataset": "d", "do_train": True, **keys}).config)
-
-
-def notes(made: Translation, outcome: str) -> dict[str, str]:
-    return {str(note.key): note.reason for note in made.notes if note.outcome == outcome}
 
 
 def refused(**keys: Any) -> dict[str, str]:

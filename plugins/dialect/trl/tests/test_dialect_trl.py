@@ -15,6 +15,7 @@ from tunesmith.types import Translation
 from tunesmith_dialect_trl import Trl
 from tunesmith_dialect_trl.translating import trainer_of, translate
 from tunesmith_library_testing import DialectSuite
+from tunesmith_library_testing.suites.dialect import notes
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     # trl/scripts/sft.py, LoRA
@@ -115,10 +116,6 @@ def put(config: dict[str, Any], key: str) -> Any:
     for part in key.split("."):
         node = node[part]
     return node
-
-
-def notes(made: Translation, outcome: str) -> dict[str, str]:
-    return {str(note.key): note.reason for note in made.notes if note.outcome == outcome}
 
 
 def sft(**keys: Any) -> Translation:

@@ -10,7 +10,7 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def limits_of_servers(config: dict[str, Any]) -> list[str]:
-    """What of an adapter programs other than PEFT do not serve, in words; by vLLM's documentation of LoRA adapters."""
+    """What of an adapter programs other than PEFT do not serve, in words. It was written without vLLM at hand."""
     found = []
     if config.get("peft_type") != "LORA":
         found.append(f"adapters of type {config.get('peft_type')}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -49,6 +50,17 @@ class Draft:
         note = Note(key, "translated", reason)
         if note not in self.notes:
             self.notes.append(note)
+
+    def mapping(self, key: str, value: Any) -> dict[str, Any] | None:
+        """A value as a mapping, also one that is written as JSON; None, and a refusal, for anything else."""
+        try:
+            read = json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            read = value
+        if isinstance(read, Mapping):
+            return dict(read)
+        self.refuse(key, "it is no mapping.")
+        return None
 
     def refuse(self, key: str, reason: str, advice: str = "") -> None:
         """Say that a value cannot be had."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,23 @@ TOOLS = (
         },
     },
 )
+
+
+class ByteStage:
+    """What `Encoder` calls: a text is its bytes, and what starts with `drop` is left out. Counts the rows."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def __call__(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[list[int]]]:
+        self.rows += len(rows)
+        kept = [list(row["text"].encode()) for row in rows if not row["text"].startswith("drop")]
+        return {"input_ids": kept, "labels": kept}
+
+
+def text_rows(name: str, records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[Row]:
+    """The `to_rows` of records that are texts, whatever their format."""
+    return ({"text": record["text"]} for record in records)
 
 
 class StubPlan(Plan):

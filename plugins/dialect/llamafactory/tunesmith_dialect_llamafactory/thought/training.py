@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,6 @@ from typing import Any
 from tunesmith.kinds import KINDS
 
 from tunesmith_dialect_llamafactory.draft import Draft, listed
-
-
-def _mapping(key: str, value: Any, draft: Draft) -> dict[str, Any] | None:
-    """A mapping, also one that is written as JSON; None, and a refusal, for anything else."""
-    try:
-        read = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        read = value
-    if isinstance(read, Mapping):
-        return dict(read)
-    draft.refuse(key, "it is no mapping.")
-    return None
 
 
 def learning_rate(key: str, value: Any, draft: Draft) -> None:
@@ -61,7 +48,7 @@ def lr_scheduler_type(key: str, value: Any, draft: Draft) -> None:
 
 
 def lr_scheduler_kwargs(key: str, value: Any, draft: Draft) -> None:
-    given = _mapping(key, value, draft)
+    given = draft.mapping(key, value)
     if given:
         draft.put("trainer.lr_scheduler_kwargs", given, key)
 
@@ -193,7 +180,7 @@ def fsdp(key: str, value: Any, draft: Draft) -> None:
 
 
 def fsdp_config(key: str, value: Any, draft: Draft) -> None:
-    given = _mapping(key, value, draft)
+    given = draft.mapping(key, value)
     if given:
         draft.put("trainer.fsdp_config", given, key)
 

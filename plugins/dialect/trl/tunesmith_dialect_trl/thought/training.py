@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from tunesmith_dialect_trl.draft import Draft
 
 _TRACKERS = ("console", "jsonl", "plot")
-
-
-def _mapping(value: Any, key: str, draft: Draft) -> dict[str, Any] | None:
-    """A mapping, also one that is written as JSON; None, and a refusal, for anything else."""
-    try:
-        read = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        read = value
-    if isinstance(read, Mapping):
-        return dict(read)
-    draft.refuse(key, "it is no mapping.")
-    return None
 
 
 def warmup_steps(value: Any, draft: Draft) -> None:
@@ -44,13 +31,13 @@ def precision(value: Any, draft: Draft) -> None:
 
 
 def lr_scheduler_kwargs(value: Any, draft: Draft) -> None:
-    given = None if value is None else _mapping(value, "lr_scheduler_kwargs", draft)
+    given = None if value is None else draft.mapping("lr_scheduler_kwargs", value)
     if given:
         draft.put("trainer.lr_scheduler_kwargs", given, "lr_scheduler_kwargs")
 
 
 def fsdp_config(value: Any, draft: Draft) -> None:
-    given = None if value is None else _mapping(value, "fsdp_config", draft)
+    given = None if value is None else draft.mapping("fsdp_config", value)
     if given:
         draft.put("trainer.fsdp_config", given, "fsdp_config")
 

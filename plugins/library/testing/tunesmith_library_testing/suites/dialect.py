@@ -20,6 +20,11 @@ from tunesmith_library_testing.suites.plugin import PluginSuite
 _UNKNOWN = "no_key_of_anybody"
 
 
+def notes(made: Translation, outcome: str) -> dict[str, str]:
+    """The reasons of a translation's notes of one outcome, by key."""
+    return {str(note.key): note.reason for note in made.notes if note.outcome == outcome}
+
+
 class DialectSuite(PluginSuite):
     """The tests of a `dialect` plugin, on configurations of the program that it reads."""
 
