@@ -131,6 +131,9 @@ def test_gradient_checkpointing_keeps_inputs_and_one_layer():
     last_norm = 8 * 128 * TOKENS
     assert found.bytes("forward")["activations"] == LAYERS * 4 * 128 * TOKENS + last_norm
     assert found.bytes("backward")["activations of one layer"] == (every - last_norm) / LAYERS
+    moved = activations(estimate, recomputes=True, offloads=True)
+    assert moved.bytes("forward")["activations"] == last_norm
+    assert moved.bytes("backward")["activations of one layer"] == (every - last_norm) / LAYERS
 
 
 def test_a_model_without_layers_says_so():

@@ -18,13 +18,14 @@ _LAYERS = ".layers."
 _READ_THE_STREAM = ("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")  # those of a group have the same input
 
 
-def activations(estimate: Estimate, recomputes: bool) -> Estimate:
+def activations(estimate: Estimate, recomputes: bool, offloads: bool = False) -> Estimate:
     """Add the activations of the layers, and under autocast the copies in 16 bits of what is trained in float32.
 
     Layers below the first one that is trained keep nothing.
 
     Args:
         recomputes: gradient checkpointing: of each layer only its input is kept, and in the backward pass all of one.
+        offloads: of a GPU's run, with `recomputes`: these inputs are kept in the host's memory.
     """
     layers: dict[int, dict[str, Weight]] = defaultdict(dict)
     for weight in estimate.weights:
@@ -38,7 +39,7 @@ def activations(estimate: Estimate, recomputes: bool) -> Estimate:
     first = first_trained(estimate.weights)
     kept = [_kept(estimate, weights) for number, weights in layers.items() if number >= first]
     outside = {weight.name: weight for weight in estimate.weights if layer_of(weight) is None}
-    inputs = len(kept) * estimate.hidden_size * _stream(estimate)
+    inputs = 0 if offloads else len(kept) * estimate.hidden_size * _stream(estimate)
     per_token = (inputs if recomputes else sum(kept)) + (_of_norms(estimate, outside, {}) if kept else 0)
     made = estimate.plus("activations", Memory(bytes_per_token=per_token, phases=("forward",)))
     if recomputes and kept:

@@ -329,10 +329,15 @@ def test_what_is_refused(tiny_llama, tmp_path):
 
 
 def test_check():
-    trainer = {"transformers": Transformers(per_device_train_batch_size=6, save_steps=5, fsdp="full_shard")}
+    trainer = {
+        "transformers": Transformers(
+            per_device_train_batch_size=6, save_steps=5, fsdp="full_shard", gradient_checkpointing="offload"
+        )
+    }
     problems = Grpo(num_generations=4, num_iterations=2).check(plan=StubPlan({"trainer": trainer}))
     keys = {problem.key for problem in problems}
-    assert keys == {"trainer.fsdp", "stage.num_generations", "reward", "trainer.save_steps"}
+    named = {"trainer.fsdp", "trainer.save_steps", "trainer.gradient_checkpointing"}
+    assert keys == {"stage.num_generations", "reward", *named}
     plan = StubPlan({"reward": {"numeric": None}})
     assert [problem.key for problem in Rloo(reward_clip_range=[1.0]).check(plan=plan)] == ["stage.reward_clip_range"]
     assert Rloo(reward_clip_range=[-1.0, 1.0]).check(plan=plan) == []

@@ -56,7 +56,7 @@ class AnswerGroups(GroupOptions):
         if plan.command != "train":
             return []
         problems = [*missing_reward(plan, self.NAME), *self._wrong_trainer(plan), *self._sharded(plan)]
-        return [*problems, *self._wrong_groups(plan), *self._wrong_checkpoints(plan)]
+        return [*problems, *self._wrong_groups(plan), *self._wrong_checkpoints(plan), *self._offloaded(plan)]
 
     def _wrong_trainer(self, plan: Plan) -> list[Problem]:
         """TRL's loop is given the trainer's options."""
@@ -72,6 +72,13 @@ class AnswerGroups(GroupOptions):
         message = f"stage.{self.NAME} does not train sharded models."
         keys = (key for key in ("trainer.fsdp", "trainer.deepspeed") if plan.get(key))
         return [Problem(key, message, f"leave {key} out") for key in keys]
+
+    def _offloaded(self, plan: Plan) -> list[Problem]:
+        """TRL switches checkpointing off to draw answers, and on again without knowing where its inputs are kept."""
+        if plan.get("trainer.gradient_checkpointing") != "offload":
+            return []
+        message = f"stage.{self.NAME} does not keep the inputs of layers in the host's memory."
+        return [Problem("trainer.gradient_checkpointing", message, "trainer.gradient_checkpointing=true")]
 
     def _wrong_groups(self, plan: Plan) -> list[Problem]:
         """The answers of a step must be whole groups."""

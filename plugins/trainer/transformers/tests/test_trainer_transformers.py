@@ -330,11 +330,74 @@ def test_gpu_trains_as_the_cpu(tiny_llama: Path, tmp_path: Path, precision: str)
 
 
 def test_gradient_checkpointing_changes_no_number(tiny_llama: Path, tmp_path: Path) -> None:
-    """Gradient checkpointing, with LoRA, gives the same weights."""
-    jobs = [make_job(tiny_llama, tmp_path / str(number), lora=True)[0] for number in range(2)]
-    for job, chosen in zip(jobs, (False, True), strict=True):
+    """Gradient checkpointing, with LoRA, gives the same weights; on a CPU there is nowhere to move anything."""
+    jobs = [make_job(tiny_llama, tmp_path / str(number), lora=True)[0] for number in range(3)]
+    for job, chosen in zip(jobs, (False, True, "offload"), strict=True):
+        Transformers(**SHORT, gradient_checkpointing=chosen, use_cpu=True).fit(job)
+    plain, computed, moved = (weights(job.model) for job in jobs)
+    assert difference(plain, computed) < 1e-7
+    assert difference(computed, moved) == 0
+
+
+def test_inputs_of_layers_are_kept_on_the_host(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `offload` each layer's input is copied as it is saved, and its gradients are those of plain checkpointing.
+
+    Stands in for the host's pinned memory: torch's hook for it, on the CPU, where a copy is no other memory.
+    """
+    import torch
+    import transformers.modeling_utils
+    from tunesmith_trainer_transformers import arguments
+
+    copied: list[torch.Size] = []
+
+    class Copying(torch.autograd.graph.saved_tensors_hooks):
+        def __init__(self, **options: Any) -> None:
+            assert options["pin_memory"] is True
+
+            def pack(tensor: torch.Tensor) -> torch.Tensor:
+                copied.append(tensor.shape)
+                return tensor.clone()
+
+            super().__init__(pack, lambda tensor: tensor)
+
+    monkeypatch.setattr(transformers.modeling_utils, "save_on_cpu", Copying)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    passed = arguments._checkpointing(Transformers(gradient_checkpointing="offload"))
+    assert passed == {"use_reentrant": False, "offload": True}
+    gradients = []
+    for offload in (False, True):
+        model = load_plain(tiny_llama).train()
+        model.activation_checkpointing_enable({"use_reentrant": False}, offload=offload)
+        model(input_ids=torch.arange(5, 25)[None], use_cache=False).logits.logsumexp(-1).sum().backward()
+        gradients.append({name: weight.grad for name, weight in model.named_parameters()})
+    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
+    assert copied == [torch.Size((1, 20, model.config.hidden_size))] * model.config.num_hidden_layers
+
+
+@pytest.mark.gpu
+def test_offloaded_checkpoints_take_no_memory_of_the_gpu(tiny_llama: Path, tmp_path: Path) -> None:
+    """The weights are those of plain checkpointing to the bit, and the layers' inputs are not on the GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    found = []
+    for chosen in (True, "offload"):
+        job, _ = make_job(tiny_llama, tmp_path / str(chosen))
         Transformers(**SHORT, gradient_checkpointing=chosen).fit(job)
-    assert difference(*(weights(job.model) for job in jobs)) < 1e-7
+        found.append({name: weight.cpu() for name, weight in weights(job.model).items()})
+    assert difference(*found) == 0
+    kept = []
+    for offload in (False, True):
+        model = load_plain(tiny_llama).cuda().train()
+        model.activation_checkpointing_enable({"use_reentrant": False}, offload=offload)
+        ids = torch.arange(5, 250, device="cuda").repeat(64, 1)
+        before = torch.cuda.memory_allocated()
+        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
+        kept.append(torch.cuda.memory_allocated() - before)
+        del hidden
+    inputs = 64 * 245 * model.config.hidden_size * 4
+    assert kept[0] - kept[1] >= (model.config.num_hidden_layers - 1) * inputs
 
 
 # ---- what is written ------------------------------------------------------------------------------------------------

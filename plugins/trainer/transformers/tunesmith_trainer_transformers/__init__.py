@@ -99,7 +99,9 @@ class Transformers:
     # by how much a metric must be better than the best so far to count
     early_stopping_threshold: Annotated[float, at_least(0, most=1_000_000)] = 0.0
 
-    gradient_checkpointing: bool = False  # compute activations again in the backward pass: less memory, 30 % slower
+    # compute activations again in the backward pass: less memory, 30 % slower; offload also keeps the inputs of the
+    # layers, from which they are computed, in the host's memory
+    gradient_checkpointing: bool | Literal["offload"] = False
     torch_compile: bool = False  # compile the model with torch.compile; the first steps take minutes
     # processes that make batches; 0 makes them in the training process
     dataloader_num_workers: Annotated[int, at_least(0, most=1_024)] = 0

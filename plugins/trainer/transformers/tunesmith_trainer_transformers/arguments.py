@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import TrainingArguments
+import transformers
+from transformers import PreTrainedModel, TrainingArguments
 from transformers.training_args import OptimizerNames
 from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
@@ -86,11 +88,34 @@ def _translated(options: Transformers, job: TrainingJob, known: set[str]) -> dic
         "optim_target_modules": list(options.optim_target_modules) or None,
         "fsdp": options.fsdp or None,
         "fsdp_config": options.fsdp_config or None,
-        f"{checkpointing}_checkpointing": options.gradient_checkpointing,
-        f"{checkpointing}_checkpointing_kwargs": {"use_reentrant": False} if options.gradient_checkpointing else None,
+        f"{checkpointing}_checkpointing": bool(options.gradient_checkpointing),
+        f"{checkpointing}_checkpointing_kwargs": _checkpointing(options),
         **({"gradient_checkpointing": None} if checkpointing == "activation" else {}),
         "dataloader_multiprocessing_context": worker_context(options.dataloader_num_workers),
     }
+
+
+def _checkpointing(options: Transformers) -> dict[str, Any] | None:
+    """How activations are computed again; None where they are kept.
+
+    Raises: TunesmithError where the inputs of the layers should be kept in the host's memory, and the installed
+        transformers cannot.
+    """
+    if not options.gradient_checkpointing:
+        return None
+    if options.gradient_checkpointing is True:
+        return {"use_reentrant": False}
+    if options.use_cpu or not torch.accelerator.is_available():
+        announce("inputs of the layers", "stay where they are", "the host's memory is that of the device")
+        return {"use_reentrant": False}
+    enable = getattr(PreTrainedModel, "activation_checkpointing_enable", None)
+    if enable is None or "offload" not in inspect.signature(enable).parameters:
+        raise TunesmithError(
+            f"trainer.gradient_checkpointing=offload: transformers {transformers.__version__} does not move what it "
+            "keeps to the host.\n  pip install --upgrade transformers, or trainer.gradient_checkpointing=true"
+        )
+    announce("inputs of the layers", "kept in the host's memory", "trainer.gradient_checkpointing=offload")
+    return {"use_reentrant": False, "offload": True}
 
 
 def _fixed() -> dict[str, Any]:

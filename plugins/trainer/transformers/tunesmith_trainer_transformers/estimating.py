@@ -19,10 +19,10 @@ _STATES = {"adamw_torch": 2, "adamw_torch_fused": 2, "sgd": 0, "adagrad": 1, "rm
 
 def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> Estimate:
     """Add what the loop needs; the optimizer's states are its plugin's to tell where there is one."""
-    recomputes = options.gradient_checkpointing
+    recomputes, offloads = bool(options.gradient_checkpointing), options.gradient_checkpointing == "offload"
     made = replace(estimate, sequences=options.per_device_train_batch_size, passes=passes(estimate, recomputes))
     made = gradients(made, accumulates=options.gradient_accumulation_steps > 1)
-    made = activations(made, recomputes)
+    made = activations(made, recomputes, offloads)
     if options.optim in _STATES and not plan.uses("optimizer"):
         made = optimizer_states(made, _STATES[options.optim])
     elif not plan.uses("optimizer"):
