@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from tunesmith_exporter_adapter import Adapter, writing
 from tunesmith_exporter_adapter.layout import limits_of_servers
 from tunesmith_library_publishing.adapters import publish
 from tunesmith_library_testing import ExporterSuite
+from tunesmith_library_testing.damage import Break, Damage, flipped, lost, other_text, other_values, written_by
 from tunesmith_library_testing.parts import CHATML, handle_of, load_plain, logits_of
 from tunesmith_library_testing.tiny import save_published_model
 
@@ -37,6 +39,19 @@ def trained(base: Path, folder: Path, tokenizer: Any, load: Any = None, **option
 class TestAdapter(ExporterSuite):
     plugin = Adapter
     for_transformers: ClassVar[bool] = False
+    damages: ClassVar[dict[str, Damage]] = {
+        "a tensor": Damage(flipped("q_proj.lora_B"), r"logits differ by"),
+        "a lost tensor": Damage(lost("q_proj.lora_B"), r"q_proj\.lora_B\.weight is missing"),
+        "a special token": Damage(
+            other_values("tokenizer_config.json", eos_token="<pad>"), r"eos_token is '<pad>', and"
+        ),
+        "a character of the template": Damage(
+            other_text("chat_template.jinja", "assistant\\n", "assistant\\t"), r"the template writes"
+        ),
+    }
+
+    def damaged(self, happen: Break) -> AbstractContextManager[None]:
+        return written_by(writing, "_write", happen, lambda handle, adapter, folder, base: folder)
 
     def export(self, folder: Path, tokenizer: Any, output_dir: Path, load: Any = None) -> Path:
         handle = trained(folder, output_dir.parents[1] / "adapter", tokenizer, load)

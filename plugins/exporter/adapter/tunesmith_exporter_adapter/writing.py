@@ -42,16 +42,20 @@ def export_adapter(
         skipped("adapter")
     name = base or handle.source.address
     with replacing(output_dir) as draft:
-        draft.mkdir()
-        config = _configured(handle.adapter, name)
-        (draft / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        shutil.copyfile(handle.adapter / WEIGHTS, draft / WEIGHTS)
-        set_template(handle.processor, handle.template)
-        handle.processor.save_pretrained(draft)
+        _write(handle, handle.adapter, draft, name)
         announce("base", name, "exporter.adapter.base" if base else "the run's; exporter.adapter.base names another")
         if proof is not None:
             proof.written(draft)
         write_card(handle, draft, Kind("peft", "adapter"))
+
+
+def _write(handle: ModelHandle, adapter: Path, folder: Path, base: str) -> None:
+    folder.mkdir()
+    config = _configured(adapter, base)
+    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    shutil.copyfile(adapter / WEIGHTS, folder / WEIGHTS)
+    set_template(handle.processor, handle.template)
+    handle.processor.save_pretrained(folder)
 
 
 def _configured(folder: Path, base: str) -> dict[str, Any]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from tunesmith import TunesmithError
 
+from tunesmith_library_testing.damage import Break, Damage
 from tunesmith_library_testing.parts import CHAT, CHATML, handle_of, load_plain, logits_of
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
@@ -17,11 +22,18 @@ class ExporterSuite(PluginSuite):
     kind = "exporter"
     for_transformers: ClassVar[bool] = True  # False: what is written is not a folder that transformers loads
     tolerance: ClassVar[float] = 1e-5  # of logits, absolute, of the exported model
+    # what the exporter's gate has to name, by what is wrong; at least a tensor, a special token and a character of the
+    # template, where the format has them
+    damages: ClassVar[Mapping[str, Damage]] = {}
 
     def export(self, folder: Path, tokenizer: Any, output_dir: Path, load: Any = None) -> Path:
         """What the hook gives for the tiny model."""
         handle = handle_of(folder, tokenizer, load=load)
         return self.manager().hook.export(handle=handle, output_dir=output_dir)
+
+    def damaged(self, happen: Break) -> AbstractContextManager[None]:
+        """Let what the exporter writes be damaged before its gate looks; most often `damage.written_by`."""
+        raise NotImplementedError("an exporter with `damages` says how they come about")
 
     def test_writes_what_it_returns(self, tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
         """The path that comes back is the output folder or in it, holds something, and nothing else was written."""
@@ -48,6 +60,18 @@ class ExporterSuite(PluginSuite):
                 self.export(tiny_llama, tiny_bpe, tmp_path / "there" / "export", load)
             there = tmp_path / "there"
             assert not there.exists() or not list(there.iterdir()), f"left behind: {list(there.rglob('*'))}"
+
+    @pytest.mark.slow
+    def test_damage_is_named(self, tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
+        """What is broken on the way to the disk is named, one thing at a time, and nothing of it is kept."""
+        if not self.damages:
+            pytest.skip("without damages")
+        for at, (what, damage) in enumerate(self.damages.items()):
+            place = tmp_path / str(at) / "there"
+            with self.damaged(damage.happen), pytest.raises(TunesmithError) as error:
+                self.export(tiny_llama, tiny_bpe, place / "export")
+            assert re.search(damage.named, str(error.value)), f"{what}: {error.value}"
+            assert not list(place.iterdir()), f"{what}: left behind"
 
     def test_transformers_loads_it(self, tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
         """Plain transformers loads the model with the same logits, and the tokenizer with the trained template."""
