@@ -32,12 +32,14 @@ class Statistics:
     hessian: torch.Tensor = _ZERO  # Σ x xᵀ (in, in), float32
     magnitude: torch.Tensor = _ZERO  # Σ |x| (in,), float32
     tokens: int = 0
+    largest: torch.Tensor = _ZERO  # max |x| (), float32
 
     def add(self, x: torch.Tensor) -> None:
         x = x.float()
         self.hessian = self.hessian + x.T @ x
         self.magnitude = self.magnitude + x.abs().sum(0)
         self.tokens += len(x)
+        self.largest = torch.maximum(self.largest.to(x.device), x.abs().amax()) if len(x) else self.largest
 
 
 @dataclass

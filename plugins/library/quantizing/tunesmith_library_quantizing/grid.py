@@ -18,7 +18,7 @@ class Rounded:
     """
 
     codes: torch.Tensor  # (out, in), uint8
-    scales: torch.Tensor  # (out, number of groups), float16
+    scales: torch.Tensor  # (out, number of groups), of 16 bits
     zeros: torch.Tensor  # (out, number of groups), uint8
     groups: torch.Tensor  # (in,), int32: the group of each column
     input_scale: torch.Tensor | None = None  # c (in,), float32 of values that bfloat16 has
@@ -30,7 +30,9 @@ class Rounded:
         return scales * (self.codes.float() - zeros)
 
 
-def fit(weight: torch.Tensor, bits: int, sym: bool, shrink: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+def fit(
+    weight: torch.Tensor, bits: int, sym: bool, shrink: float = 1.0, scale_dtype: torch.dtype = torch.float16
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Choose scale and zero point for groups of weights from their extremes.
 
     Symmetric: s = 2 max|w| / (2^bits - 1), z = 2^(bits - 1). Otherwise s = (max w - min w) / (2^bits - 1) and
@@ -39,17 +41,18 @@ def fit(weight: torch.Tensor, bits: int, sym: bool, shrink: float = 1.0) -> tupl
     Args:
         weight: (..., G), float32; the G weights of a group share their grid.
         shrink: the part of the range that is kept; what is beyond is clipped.
+        scale_dtype: in which scales are stored.
 
-    Returns: scale (...), float32 of values that float16 has, and zero point (...), float32 of whole numbers.
+    Returns: scale (...), float32 of values that `scale_dtype` has, and zero point (...), float32 of whole numbers.
     """
     top = 2**bits - 1
     low, high = weight.amin(-1).clamp(max=0) * shrink, weight.amax(-1).clamp(min=0) * shrink
     if sym:
-        scale = _storable(2 * torch.maximum(-low, high) / top)
+        scale = _storable(2 * torch.maximum(-low, high) / top, scale_dtype)
         return scale, torch.full_like(scale, 2 ** (bits - 1))
-    scale = _storable((high - low) / top)
+    scale = _storable((high - low) / top, scale_dtype)
     zero = (-low / scale).round()
-    scale = torch.where(zero < 1, _storable((high - low) / (top - 1)), scale)
+    scale = torch.where(zero < 1, _storable((high - low) / (top - 1), scale_dtype), scale)
     return scale, zero.clamp(1, top)
 
 
@@ -77,6 +80,6 @@ def side_by_side(columns: int, groups: int, like: torch.Tensor) -> torch.Tensor:
     return torch.arange(columns, dtype=torch.int32, device=like.device) // (columns // groups)
 
 
-def _storable(scale: torch.Tensor) -> torch.Tensor:
-    """The nearest positive value that float16 has."""
-    return scale.clamp(_SMALLEST, _LARGEST).half().float()
+def _storable(scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The nearest positive value that a dtype of 16 bits has."""
+    return scale.clamp(_SMALLEST, _LARGEST).to(dtype).float()

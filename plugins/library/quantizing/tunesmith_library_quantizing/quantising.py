@@ -31,9 +31,15 @@ class Settings:
     samples: int  # batches to look at
     length: int  # tokens of a sequence to look at
     skip: Sequence[str]  # patterns of layers that stay as they are
+    key: str = "quantizer"  # of the options, for what is said of them
+    data: str = "the training data"  # what is looked at, in words
 
     def group_of(self, layer: nn.Linear) -> int:
         return layer.in_features if self.group_size == -1 else self.group_size
+
+    def fits(self, layer: nn.Linear) -> bool:
+        """Whether a layer comes out even: groups lie along the inputs, and 32 numbers are packed together."""
+        return not (layer.in_features % self.group_of(layer) or layer.in_features % 32 or layer.out_features % 32)
 
 
 Method = Callable[[Block], Iterator[tuple[str, Rounded]]]
@@ -93,14 +99,16 @@ def quantise(
 
     Raises: TunesmithError when a pattern fits nothing, sizes do not come out even, or the data gives no activations.
     """
-    linear = _linear_layers(model)
+    linear = linear_layers(model)
     chosen = _choose(linear, settings)
     tokens = 0
     for block in blocks(model, batches, chosen, settings.samples, settings.length):
         tokens = tokens or sum(call.hidden.shape[:2].numel() for call in block.calls)
         for name, weight in method(block):
             model.set_submodule(name, PackedLinear.of(weight, settings.bits, linear[name]))
-    announce("calibrated", f"{tokens:,} tokens of the training data", "quantizer.samples, quantizer.sample_length")
+    announce(
+        "calibrated", f"{tokens:,} tokens of {settings.data}", f"{settings.key}.samples, {settings.key}.sample_length"
+    )
     for name in chosen:
         layer = model.get_submodule(name)
         if type(layer) is nn.Linear:
@@ -116,7 +124,7 @@ def quantise(
 
 def kept(model: Any, skip: Sequence[str]) -> list[str]:
     """The dotted names of the linear layers within the decoder layers that are not quantised."""
-    return [name for name in _linear_layers(model) if matches_any(name, skip)]
+    return [name for name in linear_layers(model) if matches_any(name, skip)]
 
 
 def gptq_config(settings: Settings, left: list[str]) -> dict[str, Any]:
@@ -143,21 +151,23 @@ def is_packed(model: Any) -> bool:
     return any(isinstance(module, PackedLinear) for module in model.modules())
 
 
-def _linear_layers(model: Any) -> dict[str, nn.Linear]:
+def linear_layers(model: Any) -> dict[str, nn.Linear]:
+    """The linear layers within the decoder layers, by their dotted names."""
     inside = tuple(f"{name}." for name in decoder_layers(model))
     named = model.named_modules()
     return {name: layer for name, layer in named if type(layer) is nn.Linear and name.startswith(inside)}
 
 
 def _choose(linear: dict[str, nn.Linear], settings: Settings) -> list[str]:
-    refuse_unknown("quantizer.skip_modules", settings.skip, list(linear), "layer")
+    refuse_unknown(f"{settings.key}.skip_modules", settings.skip, list(linear), "layer")
     chosen = [name for name in linear if not matches_any(name, settings.skip)]
     for name in chosen:
         layer = linear[name]
-        if layer.in_features % settings.group_of(layer) or layer.in_features % 32 or layer.out_features % 32:
+        if not settings.fits(layer):
             raise TunesmithError(
-                f"quantizer.group_size={settings.group_size}: the {layer.out_features} × {layer.in_features} weights "
-                f"of {name} do not come out even (groups lie along the inputs; 32 numbers are packed together).\n"
-                f"  another group_size, or quantizer.skip_modules=[{name.rpartition('.')[2]}]"
+                f"{settings.key}.group_size={settings.group_size}: the {layer.out_features} × {layer.in_features} "
+                f"weights of {name} do not come out even (groups lie along the inputs, and 32 numbers are packed "
+                "together).\n"
+                f"  another group_size, or {settings.key}.skip_modules=[{name.rpartition('.')[2]}]"
             )
     return chosen

@@ -11,8 +11,10 @@ from tunesmith import TunesmithError
 from tunesmith.validate import structured
 from tunesmith_library_quantizing.calibration import blocks
 from tunesmith_library_quantizing.checkpoint import restore
+from tunesmith_library_quantizing.folding import Finder
 from tunesmith_library_quantizing.grid import round_to_nearest
 from tunesmith_library_quantizing.linear import PackedLinear
+from tunesmith_library_quantizing.search import find_scale, output_error, round_clipped
 from tunesmith_library_testing import QuantizerSuite
 from tunesmith_library_testing.parts import (
     StubPlan,
@@ -26,8 +28,6 @@ from tunesmith_library_testing.parts import (
 )
 from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_quantizer_awq import Awq
-from tunesmith_quantizer_awq.folding import Finder
-from tunesmith_quantizer_awq.search import find_scale, output_error, round_clipped
 
 ALL_BITS = (8, 4, 3, 2)
 LAYER = "model.layers.0.mlp.up_proj"

@@ -39,6 +39,8 @@ class Awq(Calibrated):
     skip_modules: list[str] = []
 
     def calibrate(self, model: Any, batches: Iterator[Batch]) -> Quantised:
-        from .method import quantise_by_awq
+        from tunesmith_library_quantizing.awq import quantise_by_awq
+        from tunesmith_library_quantizing.quantising import Settings
 
-        return quantise_by_awq(model, batches, self)
+        settings = Settings(self.bits, self.group_size, False, self.samples, self.sample_length, self.skip_modules)
+        return quantise_by_awq(model, batches, settings, clip=self.clip)

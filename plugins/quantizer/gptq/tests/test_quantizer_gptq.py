@@ -12,6 +12,7 @@ from tunesmith.validate import structured
 from tunesmith_library_quantizing.checkpoint import restore
 from tunesmith_library_quantizing.grid import round_to_nearest
 from tunesmith_library_quantizing.linear import PackedLinear
+from tunesmith_library_quantizing.solver import solve
 from tunesmith_library_testing import QuantizerSuite
 from tunesmith_library_testing.parts import (
     StubPlan,
@@ -25,7 +26,6 @@ from tunesmith_library_testing.parts import (
 )
 from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_quantizer_gptq import Gptq
-from tunesmith_quantizer_gptq.solver import solve
 
 ALL_BITS = (8, 4, 3, 2)
 LAYER = "model.layers.0.mlp.up_proj"

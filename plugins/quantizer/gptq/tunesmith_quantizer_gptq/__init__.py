@@ -43,6 +43,8 @@ class Gptq(Calibrated):
     skip_modules: list[str] = []
 
     def calibrate(self, model: Any, batches: Iterator[Batch]) -> Quantised:
-        from .method import quantise_by_gptq
+        from tunesmith_library_quantizing.gptq import quantise_by_gptq
+        from tunesmith_library_quantizing.quantising import Settings
 
-        return quantise_by_gptq(model, batches, self)
+        settings = Settings(self.bits, self.group_size, self.sym, self.samples, self.sample_length, self.skip_modules)
+        return quantise_by_gptq(model, batches, settings, desc_act=self.desc_act, damping=self.damping)

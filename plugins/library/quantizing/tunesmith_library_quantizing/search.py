@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+
 from tunesmith_library_quantizing.grid import Rounded, fit, round_to_nearest, rounded, to_grid
 
 _EXPONENTS = 20  # α = 0, 1/20, …

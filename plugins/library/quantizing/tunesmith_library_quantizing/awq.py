@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from tunesmith import announce
 from tunesmith.types import Batch
+
 from tunesmith_library_quantizing.calibration import Block
+from tunesmith_library_quantizing.folding import Finder, Place, divided
 from tunesmith_library_quantizing.grid import Rounded, round_to_nearest
 from tunesmith_library_quantizing.quantising import Quantised, Settings, gptq_config, kept, quantise
-
-from .folding import Finder, Place, divided
-from .search import find_scale, round_clipped
-
-if TYPE_CHECKING:
-    from . import Awq
+from tunesmith_library_quantizing.search import find_scale, round_clipped
 
 
-def quantise_by_awq(model: Any, batches: Iterator[Batch], options: Awq) -> Quantised:
+def quantise_by_awq(model: Any, batches: Iterable[Batch], settings: Settings, *, clip: bool) -> Quantised:
     """Scale what can be scaled, and round; 4 bits are stored in AWQ's layout, for which others have no place."""
-    settings = Settings(
-        options.bits, options.group_size, False, options.samples, options.sample_length, options.skip_modules
-    )
-    left = kept(model, options.skip_modules)
-    if options.bits != 4:
-        announce("stored", "in the layout of GPTQ", f"AWQ's has no {options.bits} bits")
-    config = awq_config(settings, left) if options.bits == 4 else gptq_config(settings, left)
+    left = kept(model, settings.skip)
+    if settings.bits != 4:
+        announce("stored", "in the layout of GPTQ", f"AWQ's has no {settings.bits} bits")
+    config = awq_config(settings, left) if settings.bits == 4 else gptq_config(settings, left)
     stored: dict[str, torch.Tensor] = {}
-    method = functools.partial(round_block, settings=settings, clip=options.clip, stored=stored)
+    method = functools.partial(round_block, settings=settings, clip=clip, stored=stored)
     return quantise(model, batches, settings, method, config, stored)
 
 

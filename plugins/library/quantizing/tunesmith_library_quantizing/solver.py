@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from tunesmith import TunesmithError
+
 from tunesmith_library_quantizing.grid import Rounded, fit, side_by_side, to_grid
 
 _BLOCK = 128
@@ -24,6 +25,7 @@ def solve(
     sym: bool,
     desc_act: bool,
     damping: float,
+    scale_dtype: torch.dtype = torch.float16,
 ) -> Rounded:
     """Round a weight (out, in), float32, so that its outputs change least.
 
@@ -32,6 +34,7 @@ def solve(
         group_size: columns that share a grid, chosen when the first of them is reached.
         desc_act: take columns in falling order of their input's mean square, and cut groups from that order.
         damping: part of the mean diagonal of the Hessian that is added to the diagonal.
+        scale_dtype: in which scales are stored.
     """
     columns = weight.shape[1]
     order = hessian.diagonal().argsort(descending=True) if desc_act else torch.arange(columns, device=weight.device)
@@ -43,7 +46,7 @@ def solve(
         errors = torch.empty_like(weight[:, start:end])
         for i in range(start, end):
             if i % group_size == 0:
-                scale, zero = fit(weight[:, i : i + group_size], bits, sym)
+                scale, zero = fit(weight[:, i : i + group_size], bits, sym, scale_dtype=scale_dtype)
                 scales.append(scale)
                 zeros.append(zero)
             codes[:, i] = to_grid(weight[:, i], scale, zero, bits)
@@ -53,7 +56,7 @@ def solve(
         weight[:, end:] -= errors @ factor[start:end, end:]
     back = order.argsort()
     groups = side_by_side(columns, len(scales), weight)[back]
-    return Rounded(codes[:, back].byte(), torch.stack(scales, 1).half(), torch.stack(zeros, 1).byte(), groups)
+    return Rounded(codes[:, back].byte(), torch.stack(scales, 1).to(scale_dtype), torch.stack(zeros, 1).byte(), groups)
 
 
 def _inverse_factor(hessian: torch.Tensor, damping: float) -> torch.Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+
 from tunesmith_library_quantizing.calibration import Block, Linears
 
 _TOLERANCE = 1e-4  # relative change of an output in float32 that is rounding
