@@ -28,7 +28,7 @@ from tunesmith.types import Event, RunEnded, RunStarted, Saved, StepEnded, Train
 from tunesmith_library_configuration import manifests, space
 from tunesmith_library_configuration.records import MARKER
 
-from tunesmith_library_training import bad_data, checkpoints, processes
+from tunesmith_library_training import bad_data, checkpoints, processes, remembering
 from tunesmith_library_training.counts import COUNTS, Counts
 from tunesmith_library_training.finite import Guard, NonFinite
 from tunesmith_library_training.interruption import Interruption
@@ -115,6 +115,7 @@ class Run:
         self.resumed = found
         if found is not None:
             self.counts = Counts(manifests.told(found, MARKER).get(COUNTS))
+            remembering.restore(self.job.model, found)
         return found
 
     def keep_checkpoint(
@@ -142,6 +143,7 @@ class Run:
         processes.wait()
         made = True
         told = {"facts": dict(facts), "made_of": self.made_of, COUNTS: self.counts.totals()}
+        told |= remembering.kept(self.job.model)
         if self.progress is not None:
             told[STATE] = self.progress.gathered()
         if processes.is_main():

@@ -182,3 +182,92 @@ def test_first_step_of_dpo_is_its_gradient(tiny_llama: Path, tiny_bpe: Any) -> N
     expected = gradients(model, -0.4 / 2 * difference)
     for name, values in found.items():
         torch.testing.assert_close(values, expected[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+# ---- BCO beside it: LLaMA-Factory's `pref_bco_weight`, which TRL has not ---------------------------------------------
+
+
+def reward(models: tuple[Any, Any], row: dict[str, Any], side: str, beta: float, *, per_token: bool) -> torch.Tensor:
+    """β r of one answer in float64, from a plain softmax over its sequence alone."""
+    ids, labels = torch.tensor([row[f"{side}_input_ids"]]), torch.tensor(row[f"{side}_labels"])[1:]
+    trained = labels != -100
+    sums = []
+    for model in models:
+        log_probs = model(input_ids=ids).logits[0, :-1].double().log_softmax(-1)
+        sums.append(log_probs[trained].gather(1, labels[trained][:, None]).sum())
+    return beta * (sums[0] - sums[1].detach()) / (trained.sum() if per_token else 1)
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "ipo"])
+def test_bco_beside_it(tiny_llama: Path, loss: str) -> None:
+    """(pairs + w · BCO) / (1 + w), δ the mean reward of all batches that were learned from, this one included."""
+    beta, weight, own_weight = 0.3, 0.7, 0.25
+    models = two_models(tiny_llama)
+    stage = DirectPreference(loss=loss, beta=beta, bco_weight=weight, rpo_alpha=own_weight)
+    stage._reference = Reference(models[1])
+    earlier, now = rows(2), rows(3)[1:]
+    with torch.no_grad():  # an evaluation, whose rewards do not count
+        before = stage.compute_loss(models[0], stage.collate(examples=earlier, padding_free=True))
+    stage.compute_loss(models[0], stage.collate(examples=earlier, padding_free=True))
+    output = stage.compute_loss(models[0], stage.collate(examples=now, padding_free=True))
+
+    def expected(some: list[dict[str, Any]], shift: float) -> tuple[Any, Any]:
+        total: Any = 0.0
+        classified: Any = 0.0
+        for row in some:
+            chosen, rejected = (
+                reward(models, row, side, beta, per_token=loss == "ipo") for side in ("chosen", "rejected")
+            )
+            pair = -torch.nn.functional.logsigmoid(chosen - rejected)
+            if loss == "ipo":
+                pair = ((chosen - rejected) / beta - 1 / (2 * beta)) ** 2
+            alone = -torch.sigmoid(chosen - shift).log() - torch.sigmoid(shift - rejected).log()
+            labels = torch.tensor(row["chosen_labels"])[1:]
+            log_probs = models[0](input_ids=torch.tensor([row["chosen_input_ids"]])).logits[0, :-1].log_softmax(-1)
+            mean = log_probs[labels != -100].gather(1, labels[labels != -100][:, None]).mean()
+            total = total + (pair + weight * alone) / (1 + weight) - own_weight * mean
+            classified = classified + alone
+        return total, classified
+
+    with torch.no_grad():
+        seen = [
+            reward(models, row, side, beta, per_token=loss == "ipo").item()
+            for row in [*earlier, *now]
+            for side in ("chosen", "rejected")
+        ]
+    total, classified = expected(now, sum(seen) / len(seen))
+    assert output.loss.item() == pytest.approx(total.item(), rel=1e-5)
+    assert output.metrics["bco_loss"].item() == pytest.approx(classified.item(), rel=1e-5)
+    assert before.loss.item() == pytest.approx(expected(earlier, 0.0)[0].item(), rel=1e-5)
+    found, wanted = gradients(models[0], output.loss), gradients(models[0], total)
+    scale = max(float(values.abs().max()) for values in wanted.values())
+    for name, values in found.items():
+        torch.testing.assert_close(values, wanted[name], rtol=1e-3, atol=1e-5 * scale, msg=name)
+
+
+def test_the_mean_reward_goes_on_with_the_run(tiny_llama: Path, tmp_path: Path) -> None:
+    from tunesmith.types import DatasetSplits, TrainingJob
+    from tunesmith_library_training import checkpoints, remembering
+
+    def prepared() -> tuple[DirectPreference, Any]:
+        model, reference = two_models(tiny_llama)
+        stage = DirectPreference(bco_weight=1.0, reference="m")
+        nothing = {"build_optimizer": lambda **_: None, "emit": lambda event: None, "compute_loss": stage.compute_loss}
+        data = DatasetSplits(rows(), {})
+        job = TrainingJob(
+            **{"model": model, "processor": None, "data": data, "output_dir": tmp_path, "seed": 0},
+            **{"precision": "fp32", "resume": False, "collate": stage.collate, **nothing},
+        )
+        stage.prepare(job=job, load=lambda address, adapter=None: reference)
+        return stage, model
+
+    stage, model = prepared()
+    batch = stage.collate(examples=rows(), padding_free=True)
+    stage.compute_loss(model, batch)
+    checkpoints.write(tmp_path / "checkpoint-1", remembering.kept(model), lambda folder: None)
+    again, loaded = prepared()
+    remembering.restore(loaded, tmp_path / "checkpoint-1")
+    assert again.compute_loss(loaded, batch).loss == stage.compute_loss(model, batch).loss
+    fresh, other = prepared()
+    fresh.compute_loss(other, batch)
+    assert again._rewards == stage._rewards and again._rewards.count == 2 * fresh._rewards.count == 12

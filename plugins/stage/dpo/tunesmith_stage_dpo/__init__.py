@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import Range, above, at_least, between
 from tunesmith.traits import StageTraits
-from tunesmith.types import Batch, LossOutput, Problem
+from tunesmith.types import Batch, LoadModel, LossOutput, Problem, TrainingJob
 from tunesmith_library_training.answers import collate_answers, weighed
 from tunesmith_library_training.metrics import PAIR_METRICS, Directions
 from tunesmith_library_training.pairs import PREFIXES, PairStage, pair_metrics
@@ -49,22 +49,28 @@ class DirectPreference(ReferenceStage, PairStage):
     label_smoothing: Annotated[float, Range(0, 0.5, high_excluded=True)] = 0.0
     # weight of the chosen answers' own loss per token beside it (RPO, arXiv 2404.19733)
     rpo_alpha: Annotated[float, at_least(0, most=1_000_000)] = 0.0
+    # weight w of a classifier of single answers beside the loss of pairs, (loss + w · BCO) / (1 + w): BCO with the mean
+    # reward of the run so far for its shift (arXiv 2404.04656), as in mixed preference optimisation (arXiv 2411.10442)
+    bco_weight: Annotated[float, at_least(0, most=1_000_000)] = 0.0
     # weight of the tokens by which an answer is longer than the other (LD-DPO, arXiv 2409.06411); 1 is plain DPO
     ld_alpha: Annotated[float, between(0, 1)] = 1.0
 
     NAME: ClassVar[str] = "dpo"
 
-    beside_encoding: ClassVar[tuple[str, ...]] = ("loss", "beta", "label_smoothing", "rpo_alpha", "ld_alpha")
     changeable: ClassVar[tuple[str, ...]] = (
         "beta",
         "label_smoothing",
         "rpo_alpha",
+        "bco_weight",
         "ld_alpha",
     )
+    beside_encoding: ClassVar[tuple[str, ...]] = ("loss", *changeable)
+    _rewards: Any = None  # moments of those of the run so far, for BCO's shift
 
     @property
     def traits(self) -> StageTraits:  # type: ignore[override]
-        own: Directions = {"nll_loss": False} if self.rpo_alpha else {}
+        parts = {"nll_loss": self.rpo_alpha, "bco_loss": self.bco_weight}
+        own: Directions = {name: False for name, weight in parts.items() if weight}
         return replace(PairStage.traits, reference=True, metrics={**PAIR_METRICS, **own})
 
     @hookimpl
@@ -105,6 +111,10 @@ class DirectPreference(ReferenceStage, PairStage):
         pairs = Ratios(chosen, rejected, counts[0], counts[1], self.beta, self.label_smoothing)
         losses = LOSSES[self.loss](pairs)
         metrics = pair_metrics(self.beta * ratios, policy.weighted, batch)
+        if self.bco_weight:
+            classified = self._classified(ratios / policy.counts if self.loss == "ipo" else ratios, batch)
+            losses = (losses + self.bco_weight * classified) / (1 + self.bco_weight)
+            metrics["bco_loss"] = weighed(classified.detach(), batch).sum()
         if self.rpo_alpha:
             own = -policy.means.chunk(2)[0]
             losses = losses + self.rpo_alpha * own
@@ -112,6 +122,34 @@ class DirectPreference(ReferenceStage, PairStage):
         metrics |= {**losses_by_dataset(losses, batch), **policy.routing}
         loss = weighed(losses, batch).sum() + policy.routing_loss * batch["num_items"]
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
+
+    @hookimpl
+    def prepare(self, job: TrainingJob, load: LoadModel) -> TrainingJob | None:
+        from tunesmith_library_training.moments import Moments
+        from tunesmith_library_training.remembering import remember
+
+        if self.bco_weight:
+            self._rewards = Moments()
+            remember(job.model, "the mean reward of stage.bco_weight", self._rewards.kept, self._rewards.restore)
+        return super().prepare(job, load)
+
+    def _classified(self, ratios: Any, batch: Batch) -> Any:
+        """BCO's loss of each pair, (P,); batches with gradients count in its shift, evaluations do not.
+
+        Args:
+            ratios: r of all chosen answers, then of all rejected ones, (2P,); per token where the loss is.
+        """
+        import torch
+        from tunesmith_library_training.moments import Moments
+
+        from tunesmith_stage_dpo.losses import shifted_bco
+
+        rewards = self.beta * ratios
+        self._rewards = self._rewards or Moments()
+        if torch.is_grad_enabled():
+            weights = batch.get("row_weights")
+            self._rewards.add(rewards, None if weights is None else weights.repeat(2))
+        return shifted_bco(*rewards.chunk(2), self._rewards.mean)
 
     def reference_log_probs(self, model: Any, batch: Batch) -> Columns:
         from tunesmith_library_training.log_probs import sequence_log_probs

@@ -80,7 +80,21 @@ def bco_pair(pairs: Ratios) -> torch.Tensor:
 
     Jung et al. 2024 (arXiv 2404.04656).
     """
-    return -F.logsigmoid(pairs.beta * pairs.chosen) - F.logsigmoid(-pairs.beta * pairs.rejected)
+    return shifted_bco(pairs.beta * pairs.chosen, pairs.beta * pairs.rejected, 0.0)
+
+
+def shifted_bco(chosen: torch.Tensor, rejected: torch.Tensor, shift: float) -> torch.Tensor:
+    """−log σ(β r(y_w) − δ) − log σ(δ − β r(y_l)), δ the mean reward of both sides.
+
+    Jung et al. 2024 (arXiv 2404.04656); beside DPO's it is a part of mixed preference optimisation (Wang et al. 2024,
+    arXiv 2411.10442).
+
+    Args:
+        chosen, rejected: β r of the answers, (P,) fp32; shift: δ.
+
+    Returns: (P,).
+    """
+    return -F.logsigmoid(chosen - shift) - F.logsigmoid(shift - rejected)
 
 
 def apo_zero(pairs: Ratios) -> torch.Tensor:

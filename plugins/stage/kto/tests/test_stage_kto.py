@@ -265,3 +265,26 @@ def test_precomputed_reference(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) 
 def test_ranges(option: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"stage\.{option} cannot be {value}"):
         TestKahnemanTversky.make(**{option: value})
+
+
+def test_the_desirable_answers_own_loss(tiny_llama: Path, tiny_bpe: Any) -> None:
+    """What it adds is the mean log-probability per token of each desirable answer, by a plain softmax."""
+    reference, model = two_models(tiny_llama)
+    found, own = [], 0.0
+    for alpha in (0.0, 0.4):
+        stage = KahnemanTversky(sft_alpha=alpha)
+        stage._reference = Reference(reference)
+        examples = encoded(tiny_bpe, stage)
+        with torch.no_grad():
+            found.append(stage.compute_loss(model, stage.collate(examples=examples, padding_free=True)))
+    for example in examples:
+        if example["label"]:
+            labels = torch.tensor(example["labels"])[1:]
+            with torch.no_grad():
+                log_probs = (
+                    model(input_ids=torch.tensor([example["input_ids"]])).logits[0, :-1].double().log_softmax(-1)
+                )
+            own -= log_probs[labels != -100].gather(1, labels[labels != -100][:, None]).mean().item()
+    assert (found[1].loss - found[0].loss).item() == pytest.approx(0.4 * own, rel=1e-4)
+    assert found[1].metrics["nll_loss"].tolist() == pytest.approx([own, 2.0], rel=1e-4)
+    assert stage.traits.metrics["nll_loss"] is False and "nll_loss" not in KahnemanTversky().traits.metrics

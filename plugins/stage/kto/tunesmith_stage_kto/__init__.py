@@ -15,7 +15,7 @@ from tunesmith.types import Batch, LossOutput, Row
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_formats import tallying
 from tunesmith_library_training.answers import answered, collate_answers, weighed
-from tunesmith_library_training.metrics import PAIR_METRICS
+from tunesmith_library_training.metrics import PAIR_METRICS, Directions
 from tunesmith_library_training.reference_stage import Columns, ReferenceStage, collate_columns
 from tunesmith_library_training.rows import warn_once
 
@@ -33,20 +33,27 @@ class KahnemanTversky(ReferenceStage):
     # of desirable answers; weight × number of both kinds should be in ratio 1:1 to 4:3
     desirable_weight: Annotated[float, at_least(0, most=1_000_000)] = 1.0
     undesirable_weight: Annotated[float, at_least(0, most=1_000_000)] = 1.0  # of undesirable answers
+    # weight of the desirable answers' own loss per token beside it
+    sft_alpha: Annotated[float, at_least(0, most=1_000_000)] = 0.0
 
     NAME: ClassVar[str] = "kto"
-    beside_encoding: ClassVar[tuple[str, ...]] = ("beta", "desirable_weight", "undesirable_weight")
     changeable: ClassVar[tuple[str, ...]] = (
         "beta",
         "desirable_weight",
         "undesirable_weight",
+        "sft_alpha",
     )
-    traits: ClassVar[StageTraits] = StageTraits(
-        reads=("prompt", "completion", "label"),
-        reference=True,
-        balances_experts=True,
-        metrics={**PAIR_METRICS, "kl": False},
-    )
+    beside_encoding: ClassVar[tuple[str, ...]] = changeable
+
+    @property
+    def traits(self) -> StageTraits:  # type: ignore[override]
+        own: Directions = {"nll_loss": False} if self.sft_alpha else {}
+        return StageTraits(
+            reads=("prompt", "completion", "label"),
+            reference=True,
+            balances_experts=True,
+            metrics={**PAIR_METRICS, "kl": False, **own},
+        )
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
@@ -117,9 +124,14 @@ class KahnemanTversky(ReferenceStage):
         ratios = policy.sums - reference[self._columns[0]]
         weights = torch.where(desirable, self.desirable_weight, self.undesirable_weight)
         losses = weights * kto(ratios, desirable, self.beta, baseline)
+        if self.sft_alpha:
+            losses = losses - self.sft_alpha * desirable * policy.means
         loss = weighed(losses, batch).sum() + policy.routing_loss * batch["num_items"]
         rewards, by_row = self.beta * ratios.detach(), batch.get("row_weights", 1.0)
         metrics = _metrics(rewards, policy.sums.detach(), desirable, baseline * self.beta, by_row)
+        if self.sft_alpha:
+            own = desirable * by_row
+            metrics["nll_loss"] = torch.stack([-(policy.means.detach() * own).sum(), own.sum()])
         metrics |= {**losses_by_dataset(losses, batch), **policy.routing}
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
 

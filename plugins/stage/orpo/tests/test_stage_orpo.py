@@ -99,3 +99,16 @@ def test_log_odds_of_certainty_are_finite() -> None:
 def test_ranges(option: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"stage\.{option} cannot be {value}"):
         TestOddsRatioPreference.make(**{option: value})
+
+
+def test_the_weight_of_the_answers_own_loss(tiny_llama: Path) -> None:
+    """What it adds is the mean log-probability per token of a chosen answer, by a plain softmax."""
+    model, batch = load_plain(tiny_llama), OddsRatioPreference().collate(examples=rows(), padding_free=True)
+    with torch.no_grad():
+        paper, more = (OddsRatioPreference(sft_alpha=alpha).compute_loss(model, batch).loss for alpha in (1.0, 1.5))
+        own = 0.0
+        for row in rows():
+            ids = torch.tensor([row["chosen_input_ids"]])
+            log_probs = model(input_ids=ids).logits[0, :-1].double().log_softmax(-1)
+            own -= log_probs.gather(1, ids[0, 1:, None]).mean().item()
+    assert (more - paper).item() == pytest.approx(0.5 * own, rel=1e-4)

@@ -23,10 +23,12 @@ class OddsRatioPreference(PairStage, LogProbStage):
 
     # weight of the odds ratio beside the chosen answer's own loss; the paper's λ
     beta: Annotated[float, at_least(0, most=1_000_000)] = 0.1
+    # weight of the chosen answer's own loss per token, 1 in the paper
+    sft_alpha: Annotated[float, at_least(0, most=1_000_000)] = 1.0
 
     NAME: ClassVar[str] = "orpo"
-    changeable: ClassVar[tuple[str, ...]] = ("beta",)
-    beside_encoding: ClassVar[tuple[str, ...]] = ("beta",)
+    changeable: ClassVar[tuple[str, ...]] = ("beta", "sft_alpha")
+    beside_encoding: ClassVar[tuple[str, ...]] = ("beta", "sft_alpha")
     traits: ClassVar[StageTraits] = replace(
         PairStage.traits,
         metrics={**PAIR_METRICS, "nll_loss": False, "log_odds_ratio": True, "log_odds_chosen": True},
@@ -42,7 +44,7 @@ class OddsRatioPreference(PairStage, LogProbStage):
         policy = sequence_log_probs(model, batch, self.loss_chunk_size)
         chosen, rejected = policy.means.chunk(2)
         ratio = odds_ratio_loss(chosen, rejected)
-        losses = self.beta * ratio - chosen
+        losses = self.beta * ratio - self.sft_alpha * chosen
         loss = weighed(losses, batch).sum() + policy.routing_loss * batch["num_items"]
         metrics = {
             **losses_by_dataset(losses, batch),

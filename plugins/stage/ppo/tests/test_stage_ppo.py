@@ -210,7 +210,7 @@ def test_an_adapter_is_its_own_reference_also_in_bf16(tiny_llama, tiny_bpe, tmp_
 
 
 def test_interrupted_and_resumed_is_the_same_run(tiny_llama, tiny_bpe, tmp_path):
-    options = {"total_steps": 4, "save_steps": 0, "kl_target": 0.5, "kl_horizon": 20.0}
+    options = {"total_steps": 4, "save_steps": 0, "kl_target": 0.5, "kl_horizon": 20.0, "normalize_scores": True}
     job, whole_events = job_of(tiny_llama, tiny_bpe, tmp_path / "whole")
     assert run(options, job, tiny_llama)
 

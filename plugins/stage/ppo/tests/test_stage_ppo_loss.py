@@ -158,3 +158,22 @@ def test_parts_of_a_mean_add_up_to_it(random, function):
     one, two, all_ = (item if isinstance(item, tuple) else (item,) for item in (*found, whole))
     for first, second, expected in zip(one, two, all_, strict=True):
         torch.testing.assert_close(first + second, expected)
+
+
+def test_scores_by_all_scores_of_the_run():
+    """(score - mean) / (standard deviation + eps) of those of all steps so far, as TRL's PPO has it."""
+    import statistics
+
+    from tunesmith_library_training.moments import Moments
+    from tunesmith_stage_ppo import Ppo
+    from tunesmith_stage_ppo.rollouts import Collector
+
+    collector = Collector(Ppo(normalize_scores=True), None, None, None, [], 1, Moments())
+    seen = []
+    for scores in ([1.0, 4.0, 2.5], [10.0, -3.0], [0.5, 0.5, 0.5, 7.0]):
+        seen += scores
+        mean, deviation = statistics.fmean(seen), statistics.stdev(seen)
+        found = collector._normalized(torch.tensor(scores)).tolist()
+        assert found == pytest.approx([(score - mean) / deviation for score in scores], rel=1e-5, abs=1e-6)
+    plain = Collector(Ppo(), None, None, None, [], 1, Moments())
+    assert plain._normalized(torch.tensor([3.0])).tolist() == [3.0] and plain.scored.count == 0

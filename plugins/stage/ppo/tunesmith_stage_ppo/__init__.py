@@ -64,6 +64,8 @@ class Ppo:
     entropy_coef: Annotated[float, at_least(0, most=1_000_000)] = 0.0  # weight of the entropy, which is made larger
     gamma: Annotated[float, between(0, 1)] = 1.0  # discount of later rewards
     lam: Annotated[float, between(0, 1)] = 0.95  # λ of generalized advantage estimation (arXiv 1506.02438)
+    # take the mean of all scores so far off each score, and divide by their standard deviation
+    normalize_scores: bool = False
     whiten_rewards: bool = False  # divide the rewards of tokens by their standard deviation over the batch
     whiten_advantages: bool = True  # give the advantages of the batch mean 0 and standard deviation 1
     # end a step's passes when a token's policy moved this far (nats); null never
@@ -95,8 +97,8 @@ class Ppo:
         "save_steps", "save_total_limit", "use_cpu",
     )
     beside_encoding: ClassVar[tuple[str, ...]] = (
-        *changeable, "batch_size", "mini_batch_size", "ppo_epochs", "whiten_rewards", "whiten_advantages",
-        "init_kl_coef", "reference", "reference_adapter",
+        *changeable, "batch_size", "mini_batch_size", "ppo_epochs", "normalize_scores", "whiten_rewards",
+        "whiten_advantages", "init_kl_coef", "reference", "reference_adapter",
     )
     # fmt: on
     _model: str | None = None  # address of the trained model

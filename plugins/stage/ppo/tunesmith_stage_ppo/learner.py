@@ -17,6 +17,7 @@ from tunesmith_library_training import processes, scoring
 from tunesmith_library_training.drawing import answer_ends
 from tunesmith_library_training.envelope import Run
 from tunesmith_library_training.evaluations import measured
+from tunesmith_library_training.moments import Moments
 from tunesmith_library_training.processes import total
 
 from tunesmith_stage_ppo import loss
@@ -47,7 +48,8 @@ class Learner:
         self.mini_batch_size = options.mini_batch_size // processes.count()  # of this process
         self.kl_coef = options.init_kl_coef
         self.ends = answer_ends(job)
-        self.collector = Collector(options, job, self.policy, reference, self.ends, self.mini_batch_size)
+        self.scored = Moments()
+        self.collector = Collector(options, job, self.policy, reference, self.ends, self.mini_batch_size, self.scored)
         settings = OptimizerSettings(options.learning_rate, options.weight_decay, 0.9, 0.999, 1e-8)
         own = job.build_optimizer(model=job.model, settings=settings)
         self.optimizers = [

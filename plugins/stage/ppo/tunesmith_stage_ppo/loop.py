@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import TunesmithError, announce
+from tunesmith.messages import logger
 from tunesmith.types import Evaluated, RunStarted, StepEnded, TrainingJob
 from tunesmith_library_training import processes
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
@@ -77,12 +78,16 @@ def _resume(learner: Learner, run: Run, facts: dict[str, Any]) -> int:
         return 0
     progress = state.load(checkpoint, learner.policy, learner.optimizers)
     learner.kl_coef = progress.kl_coef
+    if progress.scored is not None:
+        learner.scored.restore(progress.scored)
+    elif learner.options.normalize_scores:
+        logger.warning("%s does not hold the moments of the scores, which begin anew", checkpoint.name)
     return progress.step
 
 
 def _checkpoint(learner: Learner, run: Run, step: int, facts: dict[str, Any]) -> None:
     """Write a checkpoint, which holds for all processes."""
-    progress = state.Progress(step, learner.kl_coef)
+    progress = state.Progress(step, learner.kl_coef, learner.scored.kept())
 
     def write(folder: Path) -> None:
         state.save(folder, learner.policy, learner.optimizers, progress)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tunesmith.types import TrainingJob
 from tunesmith_library_training import processes
+from tunesmith_library_training.moments import Moments
 from tunesmith_library_training.processes import total
 from tunesmith_library_training.scoring import judge
 
@@ -59,6 +60,7 @@ class Collector:
     reference: Any  # a `Reference` of the KL penalty; None without penalty
     ends: list[int]  # the tokens that end an answer
     size: int  # answers that are computed together
+    scored: Moments  # of the scores of all steps, which count where scores are normalised
 
     def collect(self, examples: Sequence[Mapping[str, Any]], kl_coef: float) -> Rollouts:
         """Answer encoded prompts.
@@ -72,10 +74,11 @@ class Collector:
         for start in range(0, len(prompts), self.size):
             answers += policy.answers(prompts[start : start + self.size], options.max_new_tokens, self.ends)
         scores, ended = judge(self.job, examples, answers)
+        rated = self._normalized(torch.tensor(scores, device=policy.model.device)).cpu()
         sequences = policy.sequences(prompts, answers)
         mask = sequences.mask
         log_probs, values, reference = self._evaluate(sequences)
-        lowered = torch.tensor(scores) - options.missing_end_penalty * (~torch.tensor(ended)).float()
+        lowered = rated - options.missing_end_penalty * (~torch.tensor(ended)).float()
         rewards = loss.token_rewards(lowered.to(mask.device), log_probs, reference, mask, kl_coef)
         if options.whiten_rewards:
             rewards = loss.whiten(rewards, mask, shift_mean=False, total=total)
@@ -87,6 +90,13 @@ class Collector:
         value = total(loss.masked_mean(values, mask, total(mask.sum()))).item()
         metrics = {**told, "kl_coef": kl_coef, "value": value}
         return Rollouts(*sequences, log_probs, values, advantages, returns, metrics)
+
+    def _normalized(self, scores: Tensor) -> Tensor:
+        """(B,) fp32 as they count in the rewards: by all scores of the run, those of this step too."""
+        if not self.options.normalize_scores:
+            return scores
+        self.scored.add(scores)
+        return (scores - self.scored.mean) / (self.scored.deviation + torch.finfo(torch.float32).eps)
 
     def _evaluate(self, sequences: Sequences) -> tuple[Tensor, Tensor, Tensor | None]:
         """Log-probabilities and values by the policy, log-probabilities by the reference if any; (B, T) fp32."""

@@ -27,6 +27,7 @@ class Progress:
 
     step: int
     kl_coef: float  # the penalty, as it was adapted
+    scored: list[float] | None = None  # moments of the scores so far; None in checkpoints of earlier versions
 
 
 def save(folder: Path, policy: Policy, optimizers: Optimizers, progress: Progress) -> None:
