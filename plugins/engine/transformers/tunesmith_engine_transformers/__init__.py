@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import above, at_least, between
 from tunesmith.traits import EngineTraits
-from tunesmith.types import Engine, ModelHandle
+from tunesmith.types import Engine, ModelHandle, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
 
 
 @plugin
@@ -26,13 +29,25 @@ class Transformers:
     min_p: Annotated[float, between(0, 1)] | None = None  # draw from tokens this likely beside the likeliest one
     # above 1 makes tokens that occurred less likely
     repetition_penalty: Annotated[float, above(0, most=100)] | None = None
+    # continuations that are followed at a time, of which the likeliest as a whole is the answer, told at its end
+    num_beams: Annotated[int, at_least(1, most=1_000)] = 1
+    # with several beams: above 0 prefers longer answers, below 0 shorter ones
+    length_penalty: Annotated[float, between(-100, 100)] = 1.0
     # answers computed together; more wait until there is room
     batch_size: Annotated[int, at_least(1, most=1_000_000)] = 16
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        if self.num_beams > 1 or self.length_penalty == 1.0:
+            return []
+        message = "engine.length_penalty has no effect without engine.num_beams: one continuation is followed."
+        return [Problem("engine.length_penalty", message, "engine.num_beams=4", "warning")]
 
     @hookimpl
     def open_engine(self, handle: ModelHandle) -> Engine:
         from tunesmith.types import Sampling
 
+        from .beams import Beams
         from .engine import TransformersEngine
 
         defaults = Sampling(
@@ -43,4 +58,5 @@ class Transformers:
             min_p=self.min_p,
             repetition_penalty=self.repetition_penalty,
         )
-        return TransformersEngine(handle, defaults, self.batch_size)
+        beams = Beams(self.num_beams, self.length_penalty) if self.num_beams > 1 else None
+        return TransformersEngine(handle, defaults, self.batch_size, beams)

@@ -15,7 +15,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 from tunesmith import TunesmithError
-from tunesmith.types import LogProb
+from tunesmith.types import LogProb, Sampling
 
 from .rows import Row
 from .settings import Drawing
@@ -74,8 +74,16 @@ def _penalise(row: Row, ids: Any, scores: Any) -> None:
         scores[token] += bias
     if penalty != 1.0:
         scores[:] = RepetitionPenaltyLogitsProcessor(penalty)(ids[None], scores[None])[0]
-    if row.made and (asked.frequency_penalty or asked.presence_penalty):
-        made: Any = torch.tensor(row.made, device=scores.device)
+    count_off(asked, torch.tensor(row.made, device=scores.device), scores)
+
+
+def count_off(asked: Sampling, made: Any, scores: Any) -> None:
+    """Take a request's frequency and presence penalties off the scores of the tokens that its answer has.
+
+    Args:
+        made: int64 (n,), the answer so far; scores: fp32 (V,), changed in place.
+    """
+    if len(made) and (asked.frequency_penalty or asked.presence_penalty):
         tokens, counts = made.unique(return_counts=True)
         scores[tokens] -= asked.frequency_penalty * counts + asked.presence_penalty
 

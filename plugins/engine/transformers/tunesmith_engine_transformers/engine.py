@@ -13,6 +13,7 @@ from tunesmith_library_chat.endings import end_tokens
 from tunesmith_library_engine import Ledger, check_adapter, check_request
 
 from . import scoring, weights
+from .beams import Beams, search
 from .generating import generate_batch
 from .rows import Row
 from .settings import choice_of
@@ -28,15 +29,16 @@ class TransformersEngine:
     same order get the same answers.
     """
 
-    def __init__(self, handle: ModelHandle, defaults: Sampling, batch_size: int) -> None:
+    def __init__(self, handle: ModelHandle, defaults: Sampling, batch_size: int, beams: Beams | None = None) -> None:
         """
         Args:
             defaults: for what a request leaves open; with `max_new_tokens`.
+            beams: how to search for answers; None follows one continuation of each.
 
         Raises: TunesmithError for a model that does not write.
         """
         self._model = _refuse_classifier(handle.load(), handle).eval()
-        self._defaults, self._batch_size = defaults, batch_size
+        self._defaults, self._batch_size, self._beams = defaults, batch_size, beams
         self._seeds = random.Random(handle.source.seed)
         self._home = self._model.device
         self._asleep = False
@@ -95,7 +97,10 @@ class TransformersEngine:
 
     def _compute(self, rows: Sequence[Row]) -> None:
         with weights.adapted(self._model, rows[0].request.adapter):
-            generate_batch(self._model, rows, self.end_token_ids, self.context_length, self._worker.leaves)
+            if self._beams is not None:
+                search(self._model, rows, self._beams)
+            else:
+                generate_batch(self._model, rows, self.end_token_ids, self.context_length, self._worker.leaves)
 
     def _of_sequences(self, sequences: Sequence[Sequence[int]], adapter: str | None, compute: Callable[[], T]) -> T:
         """Compute something of sequences in the thread.

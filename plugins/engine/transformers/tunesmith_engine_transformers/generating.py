@@ -44,7 +44,7 @@ def generate_batch(
         generation_config=generation_config(model.generation_config, most, ends),
         logits_processor=LogitsProcessorList([_Choosing(batch)]),
         stopping_criteria=StoppingCriteriaList([_Reading(batch)]),
-        **{name: _moved(value, model.device) for name, value in rows[0].request.inputs.items()},
+        **{name: moved(value, model.device) for name, value in rows[0].request.inputs.items()},
     )
 
 
@@ -88,5 +88,6 @@ class _Reading(StoppingCriteria):
         return torch.full((len(input_ids),), left, device=input_ids.device)
 
 
-def _moved(value: Any, device: Any) -> Any:
+def moved(value: Any, device: Any) -> Any:
+    """A tensor on a device; anything else as it is."""
     return value.to(device) if isinstance(value, torch.Tensor) else value
