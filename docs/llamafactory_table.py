@@ -35,7 +35,8 @@ def keys() -> Iterator[str]:
 
 
 def _default(entry: Entry) -> str:
-    shown = {None: "", True: "true", False: "false"}.get(entry.default, entry.default)
+    switch = isinstance(entry.default, bool)
+    shown = str(entry.default).lower() if switch else "" if entry.default is None else entry.default
     kept = ", which holds" if entry.kept else ""
     return f"`{shown}`{kept}" if shown != "" else kept.removeprefix(", ")
 

@@ -16,7 +16,7 @@ from tunesmith_dialect_llamafactory import LlamaFactory
 from tunesmith_dialect_llamafactory.environment import HONOURED, MEANINGLESS, without_meaning
 from tunesmith_dialect_llamafactory.translating import translate
 from tunesmith_library_testing import DialectSuite
-from tunesmith_library_testing.suites.dialect import notes
+from tunesmith_library_testing.suites.dialect import Beside, notes
 
 FOLDER = Path(__file__).parent
 ONLY = Catalog.of({"dialect.llamafactory": LlamaFactory})
@@ -47,13 +47,8 @@ REFUSED = {
 """The files that ask for what cannot be had, and the keys."""
 
 
-def made_of(**keys: Any) -> dict[str, Any]:
-    """A configuration of ours from keys of theirs, beside those that every file has."""
-    return dict(translate({"model_name_or_path": "m", "dataset": "d", "do_train": True, **keys}).config)
-
-
-def refused(**keys: Any) -> dict[str, str]:
-    return notes(translate({"model_name_or_path": "m", "dataset": "d", "do_train": True, **keys}), "refused")
+BESIDE = Beside(translate, {"model_name_or_path": "m", "dataset": "d", "do_train": True})
+made_of, refused = BESIDE.made_of, BESIDE.refused
 
 
 class TestPlugin(DialectSuite):

@@ -9,18 +9,13 @@ from typing import Any
 import pytest
 from tunesmith_dialect_llamafactory.table import OLD, table
 from tunesmith_dialect_llamafactory.translating import translate
-from tunesmith_library_testing.suites.dialect import notes
+from tunesmith_library_testing.suites.dialect import Beside, notes
 
 FOLDER = Path(__file__).parent
 
 
-def made_of(**keys: Any) -> dict[str, Any]:
-    """A configuration of ours from keys of theirs, beside those that every file has."""
-    return dict(translate({"model_name_or_path": "m", "dataset": "d", "do_train": True, **keys}).config)
-
-
-def refused(**keys: Any) -> dict[str, str]:
-    return notes(translate({"model_name_or_path": "m", "dataset": "d", "do_train": True, **keys}), "refused")
+BESIDE = Beside(translate, {"model_name_or_path": "m", "dataset": "d", "do_train": True})
+made_of, refused = BESIDE.made_of, BESIDE.refused
 
 
 @pytest.mark.parametrize(
@@ -30,7 +25,20 @@ def refused(**keys: Any) -> dict[str, str]:
         ({"stage": "rm"}, {"stage": {"name": "reward"}}),
         ({"stage": "dpo", "pref_loss": "ipo", "pref_ftx": 1.0}, {"stage": {"loss": "ipo", "rpo_alpha": 1.0}}),
         ({"stage": "dpo", "dpo_beta": 0.2, "dpo_loss": "orpo"}, {"stage": {"name": "orpo", "beta": 0.2}}),
+        ({"stage": "dpo", "pref_bco_weight": 0.5}, {"stage": {"bco_weight": 0.5}}),
+        ({"stage": "dpo", "pref_loss": "orpo", "pref_ftx": 0.5}, {"stage": {"name": "orpo", "sft_alpha": 1.5}}),
+        ({"stage": "dpo", "pref_loss": "simpo", "pref_ftx": 0.5}, {"stage": {"name": "simpo", "sft_alpha": 0.5}}),
         ({"stage": "kto", "kto_chosen_weight": 2.0}, {"stage": {"desirable_weight": 2.0, "beta": 0.1}}),
+        ({"stage": "kto", "pref_ftx": 0.1}, {"stage": {"sft_alpha": 0.1}}),
+        (
+            {"stage": "ppo", "reward_model": "r", "learning_rate": 1e-6, "max_new_tokens": 64, "ppo_score_norm": True},
+            {
+                "stage": {
+                    **{"learning_rate": 1e-6, "value_learning_rate": 1e-6, "temperature": 0.95, "max_new_tokens": 64},
+                    **{"init_kl_coef": 0.2, "kl_target": 6.0, "normalize_scores": True},
+                }
+            },
+        ),
         (
             {"stage": "ppo", "reward_model": "r", "max_steps": 7, "per_device_train_batch_size": 2},
             {
@@ -82,6 +90,10 @@ def refused(**keys: Any) -> dict[str, str]:
         (
             {"mix_strategy": "interleave_over", "interleave_probs": "0.7,0.3", "dataset": "a,b"},
             {"data": {"mix": "interleave_over", "train": [{"path": "a", "weight": 0.7}, {"path": "b", "weight": 0.3}]}},
+        ),
+        (
+            {"mix_strategy": "interleave_once", "interleave_probs": [0.5, 0.5], "dataset": ["a", "b"]},
+            {"data": {"mix": "interleave_once", "train": [{"path": "a", "weight": 0.5}, {"path": "b", "weight": 0.5}]}},
         ),
         ({"dataset_dir": "sets"}, {"data": {"registry": "sets/dataset_info.json"}}),
         ({"dataset_dir": "ONLINE", "dataset": "org/x"}, {"data": {"train": [{"path": "org/x", "format": "alpaca"}]}}),
@@ -207,6 +219,11 @@ def test_commands_of_the_other_kinds() -> None:
     export = translate({"model_name_or_path": "m", "export_dir": "out", "export_size": 2, "infer_dtype": "float16"})
     assert (export.command, export.config["output_dir"], export.config["precision"]) == ("export", "out", "fp16")
     assert export.config["exporter"] == {"max_shard_size": "2GB"}
+    beams = {"model_name_or_path": "m", "num_beams": 4, "length_penalty": 0.5, "do_sample": False}
+    searched = translate(beams)
+    assert {"num_beams": 4, "length_penalty": 0.5, "temperature": 0.0}.items() <= searched.config["engine"].items()
+    assert "follows one" in notes(translate({**beams, "infer_backend": "vllm"}), "refused")["num_beams"]
+    assert "length_penalty" in notes(translate({**beams, "num_beams": 1}), "dropped")
     greedy = translate({"model_name_or_path": "m", "infer_backend": "hf", "do_sample": False})
     assert greedy.config["engine"]["temperature"] == 0 and greedy.config["engine"]["name"] == "transformers"
 
@@ -216,10 +233,7 @@ def test_commands_of_the_other_kinds() -> None:
     [
         ({"stage": "rlhf"}, "there is no such stage."),
         ({"finetuning_type": "qlora"}, "there is no such method."),
-        ({"pref_bco_weight": 0.5}, "losses are not mixed"),
-        ({"stage": "kto", "pref_ftx": 0.1}, "the loss of kto is not mixed"),
         ({"use_galore": True, "use_badam": True}, "a run has one optimizer"),
-        ({"dataset_dir": "REMOTE:a/b"}, "dataset_info.json is read from a folder."),
         ({"interleave_probs": "1,2"}, "it belongs to mix_strategy"),
         ({"hf_hub_token": "hf_x"}, "a token does not belong into a file."),
         ({"export_quantization_bit": 4}, "an export has its base's numbers."),
@@ -231,6 +245,56 @@ def test_commands_of_the_other_kinds() -> None:
 def test_what_cannot_be_had(keys: dict[str, Any], told: str) -> None:
     found = refused(**keys)
     assert found and any(told in reason for reason in found.values()), found
+
+
+INFO = {
+    "mine": {"file_name": "sub/mine.json", "columns": {"prompt": "q", "response": "a", "query": None}},
+    "theirs": {"hf_hub_url": "org/theirs", "formatting": "sharegpt", "subset": "en", "num_samples": 9},
+    "made": {"script_url": "made.py"},
+}
+
+
+def test_data_sets_of_a_repository_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """REMOTE: files that its dataset_info.json names are in the repository, too; it is fetched from the hub."""
+    asked = []
+
+    def downloaded(repository: str, **request: Any) -> str:
+        asked.append((repository, request["repo_type"], request["allow_patterns"][0], request["cache_dir"]))
+        if repository != "org/sets":
+            raise OSError("no network")
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", downloaded)
+    (tmp_path / "dataset_info.json").write_text(json.dumps(INFO))
+    keys = {"dataset_dir": "REMOTE:org/sets", "cache_dir": "there"}
+    made = made_of(**keys, dataset="mine", eval_dataset="theirs")["data"]
+    assert made["train"] == [
+        {
+            "path": "huggingface://datasets/org/sets/sub/mine.json",
+            "format": "alpaca",
+            "columns": {"prompt": "q", "response": "a"},
+            "name": "mine",
+        }
+    ]
+    assert made["eval"] == [
+        {
+            **{"path": "huggingface://datasets/org/theirs", "format": "sharegpt", "subset": "en"},
+            **{"samples": 9, "name": "theirs"},
+        }
+    ]
+    assert "registry" not in made and asked[0] == ("org/sets", "dataset", "dataset_info.json", "there")
+    assert refused(**keys, dataset="mime")["dataset"].endswith("the dataset_info.json of org/sets has no mime.")
+    assert "is made by a script" in refused(**keys, dataset="made")["dataset"]
+    told = refused(dataset_dir="REMOTE:org/none", dataset="a", eval_dataset="b")
+    assert list(told) == ["dataset_dir"] and "no network" in told["dataset_dir"]
+    (tmp_path / "dataset_info.json").write_text('{"features": {}}')
+    assert "names no data sets" in refused(**keys)["dataset_dir"]
+
+
+@pytest.mark.parametrize("value", ["all", "non_padding", True, "yes"])
+def test_tokens_are_counted_whichever_are_asked_for(value: Any) -> None:
+    assert not BESIDE.notes_on("dropped", include_num_input_tokens_seen=value)
+    assert not refused(include_num_input_tokens_seen=value)
 
 
 def test_what_belongs_to_something_that_is_off() -> None:
@@ -262,6 +326,7 @@ def test_what_belongs_to_something_that_is_off() -> None:
         ("do_eval", {"do_eval": True}),
         ("max_grad_norm", {"use_galore": True, "galore_layerwise": True, "max_grad_norm": 0.5}),
         ("temperature", {"do_sample": False, "temperature": 0.5}),
+        ("pref_bco_weight", {"stage": "dpo", "pref_loss": "simpo", "pref_bco_weight": 0.5}),
         ("dpo_label_smoothing", {"stage": "dpo", "pref_loss": "ipo", "dpo_label_smoothing": 0.1}),
     ],
 )

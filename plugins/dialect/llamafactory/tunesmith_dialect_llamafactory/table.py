@@ -98,6 +98,7 @@ VALUES: Mapping[str, Mapping[Any, Any]] = {
     "eval_strategy": {False: "no", "none": "no"},
     "save_strategy": {False: "no", "none": "no"},
     "report_to": {False: "none"},
+    "include_num_input_tokens_seen": {"all": True, "non_padding": True},
     "resume_from_checkpoint": {"null": None, "none": None, "None": None, "true": True, "True": True},
 }
 """Former values, and those that YAML makes of words."""

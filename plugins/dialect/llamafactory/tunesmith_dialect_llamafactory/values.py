@@ -28,7 +28,8 @@ def meant(key: str, value: Any) -> Any:
     if entry is None:
         return value
     if _is_switch(entry):
-        return _SWITCHES.get(str(value).lower(), None if value in ("None", "null", "none") else value)
+        other = VALUES.get(key, {}).get(value, value) if isinstance(value, str) else value
+        return _SWITCHES.get(str(value).lower(), None if value in ("None", "null", "none") else other)
     if _is_number(entry) and isinstance(value, str):
         return None if value.lower() in ("", "none", "null") else _number(value)
     if value in ("None", "null"):

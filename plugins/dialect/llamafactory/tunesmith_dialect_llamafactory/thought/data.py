@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.catalog import Catalog
-from tunesmith.errors import TunesmithError
+from tunesmith.errors import TunesmithError, choices
 from tunesmith.options import options
 
 from tunesmith_dialect_llamafactory.draft import Draft, listed
@@ -15,19 +15,42 @@ _ONLINE = "ONLINE"
 _REMOTE = "REMOTE:"
 
 
-def _entries(value: Any, draft: Draft) -> list[dict[str, Any]]:
-    online = draft.get("dataset_dir") == _ONLINE
-    entries = [dict(item) if isinstance(item, dict) else {"path": item} for item in listed(value)]
-    return [{"format": "alpaca", **entry} for entry in entries] if online else entries
+def _entries(key: str, value: Any, draft: Draft) -> list[dict[str, Any]]:
+    place, names = str(draft.get("dataset_dir")), listed(value)
+    if place.startswith(_REMOTE) and not any(isinstance(name, dict) for name in names):
+        return _of_repository(key, [str(name) for name in names], place.removeprefix(_REMOTE), draft)
+    entries = [dict(item) if isinstance(item, dict) else {"path": item} for item in names]
+    return [{"format": "alpaca", **entry} for entry in entries] if place == _ONLINE else entries
+
+
+def _of_repository(key: str, names: list[str], repository: str, draft: Draft) -> list[dict[str, Any]]:
+    """The data sets of these names, whose `dataset_info.json` is in a repository on the hub."""
+    from tunesmith_dialect_llamafactory.remote import sets_of
+
+    try:
+        known = sets_of(repository, draft.get("cache_dir"))
+    except TunesmithError as error:
+        told, _, advice = str(error).partition("\n")
+        found = draft.get("dataset_dir")
+        if not any(str(note.key) == "dataset_dir" for note in draft.notes):
+            draft.refuse("dataset_dir", told.strip().removesuffix(".") + ".", advice.strip() or f"{found}: another")
+        return []
+    for name in names:
+        if name not in known:
+            draft.refuse(key, f"the dataset_info.json of {repository} has no {name}.", choices(name, known))
+        elif not known[name]["path"]:
+            advice = "save what it makes as JSON Lines, and name that file"
+            draft.refuse(key, f"{name} is made by a script (script_url), which is not run.", advice)
+    return [{**known[name], "name": name} for name in names if name in known and known[name]["path"]]
 
 
 def dataset(key: str, value: Any, draft: Draft) -> None:
     measures = draft.command in ("predict", "eval") and not (draft.get("eval_dataset") or draft.get("val_size"))
-    draft.put("data.eval" if measures else "data.train", _entries(value, draft), key)
+    draft.put("data.eval" if measures else "data.train", _entries(key, value, draft), key)
 
 
 def eval_dataset(key: str, value: Any, draft: Draft) -> None:
-    draft.put("data.eval", _entries(value, draft), key)
+    draft.put("data.eval", _entries(key, value, draft), key)
     if draft.get("val_size"):
         draft.refuse("val_size", "eval_dataset is there, too.", "leave one of them out")
 
@@ -36,8 +59,7 @@ def dataset_dir(key: str, value: Any, draft: Draft) -> None:
     value = str(value)
     if value.startswith(_REMOTE):
         repository = value.removeprefix(_REMOTE)
-        advice = f"hf download --repo-type dataset {repository} --local-dir data, then dataset_dir: data"
-        draft.refuse(key, "dataset_info.json is read from a folder.", advice)
+        draft.note(key, "translated", f"the data sets are those that dataset_info.json of {repository} names now.")
     elif value != _ONLINE:
         draft.put("data.registry", str(Path(value) / "dataset_info.json"), key)
 
@@ -45,7 +67,9 @@ def dataset_dir(key: str, value: Any, draft: Draft) -> None:
 def interleave_probs(key: str, value: Any, draft: Draft) -> None:
     entries, weights = draft.config.get("data", {}).get("train", []), listed(value)
     if draft.get("mix_strategy") == "concat":
-        draft.refuse(key, "it belongs to mix_strategy interleave_under or interleave_over.", "leave it out")
+        draft.refuse(
+            key, "it belongs to mix_strategy interleave_under, interleave_over or interleave_once.", "leave it out"
+        )
     elif len(weights) != len(entries):
         draft.refuse(key, f"there are {len(entries)} data sets.", "one number for each, with commas")
     else:

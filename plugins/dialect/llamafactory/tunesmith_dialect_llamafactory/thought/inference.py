@@ -40,14 +40,20 @@ def temperature(key: str, value: Any, draft: Draft) -> None:
         draft.note(key, "dropped", "do_sample is false: the likeliest token is taken.")
     else:
         draft.put("engine.temperature", value, key)
-    if draft.objective == "ppo" and key in draft.written:
-        draft.put("stage.temperature", value, key)
 
 
-def max_new_tokens(key: str, value: Any, draft: Draft) -> None:
-    draft.put("engine.max_new_tokens", value, key)
-    if draft.objective == "ppo" and key in draft.written:
-        draft.put("stage.max_new_tokens", value, key)
+def num_beams(key: str, value: Any, draft: Draft) -> None:
+    if draft.get("infer_backend") == "huggingface":
+        draft.put("engine.num_beams", value, key)
+    elif value != 1:
+        draft.refuse(key, "this engine follows one continuation.", "infer_backend: huggingface")
+
+
+def length_penalty(key: str, value: Any, draft: Draft) -> None:
+    if draft.get("num_beams") == 1:
+        draft.note(key, "dropped", "it belongs to num_beams over 1.")
+    elif draft.get("infer_backend") == "huggingface":
+        draft.put("engine.length_penalty", value, key)
 
 
 def export_dir(key: str, value: Any, draft: Draft) -> None:

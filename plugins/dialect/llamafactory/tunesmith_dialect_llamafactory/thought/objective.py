@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from tunesmith.errors import choices
+from tunesmith.catalog import Catalog
+from tunesmith.errors import TunesmithError, choices
+from tunesmith.traits import StageTraits, traits_of
 
 from tunesmith_dialect_llamafactory.draft import Draft, listed
 
 _STAGES = ("pt", "sft", "rm", "ppo", "dpo", "kto")
-_COMPARING = ("reward", "dpo", "orpo", "simpo", "kto")
-"""Stages that compare answers, of which LLaMA-Factory shortens the prompt first."""
 _LOSSES = ("sigmoid", "hinge", "ipo", "robust", "exo_pair", "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down")
 
 
@@ -22,11 +23,33 @@ def stage(key: str, value: Any, draft: Draft) -> None:
         return
     if draft.command in ("train", "eval"):
         draft.put("stage.name", draft.objective, key)
-    if draft.command == "train" and draft.objective in _COMPARING:
+    if draft.command == "train" and _compares_answers(draft.objective):
         draft.put("stage.longer", "cut_prompt", "cutoff_len")
         draft.say("cutoff_len", "what is over it loses of its prompt, so that answers stay whole as far as they fit.")
+    if draft.command == "train" and draft.objective == "ppo":
+        _do_as_trl(key, draft)
     if value == "pt" and draft.get("packing") is not False:
         draft.say(key, "documents in one row do not see each other; as LLaMA-Factory does it: isolate_documents=false.")
+
+
+def _do_as_trl(key: str, draft: Draft) -> None:
+    """What LLaMA-Factory's PPO does without being told, by its own defaults and those of TRL's PPOConfig."""
+    draft.put("stage.init_kl_coef", 0.2, key)
+    draft.put("stage.value_learning_rate", draft.get("learning_rate"), "learning_rate")
+    for option in ("temperature", "max_new_tokens"):
+        draft.put(f"stage.{option}", draft.get(option), option)
+    draft.say(key, "answers are drawn from all tokens, as they are learned from: top_p and top_k do not count in it.")
+
+
+@functools.cache
+def _compares_answers(stage: str) -> bool:
+    """Whether a stage's rows have answers beside their prompt, which LLaMA-Factory then shortens first."""
+    try:
+        catalog = Catalog.discover()
+        traits: StageTraits = traits_of("stage", catalog.load(catalog.find("stage", stage)))
+    except TunesmithError:  # that there is no such stage is said elsewhere
+        return False
+    return traits.reads[:1] == ("prompt",) and len(traits.reads) > 1
 
 
 def cutoff_len(key: str, value: Any, draft: Draft) -> None:
@@ -71,7 +94,17 @@ def pref_ftx(key: str, value: Any, draft: Draft) -> None:
     if draft.objective == "dpo":
         draft.put("stage.rpo_alpha", value, key)
     elif value:
-        draft.refuse(key, f"the loss of {draft.objective} is not mixed with that of the answers.", "pref_ftx: 0")
+        draft.put("stage.sft_alpha", 1 + value if draft.objective == "orpo" else value, key)
+        if draft.objective == "kto":
+            reason = "each desirable answer counts alike; LLaMA-Factory weighs them by how few a batch has of them."
+            draft.note(key, "translated", reason)
+
+
+def pref_bco_weight(key: str, value: Any, draft: Draft) -> None:
+    if draft.objective == "dpo":
+        draft.put("stage.bco_weight", value, key)
+    elif value:
+        draft.note(key, "dropped", f"{draft.objective} has no reference; LLaMA-Factory leaves it out, too.")
 
 
 def ref_model(key: str, value: Any, draft: Draft) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +24,31 @@ _UNKNOWN = "no_key_of_anybody"
 def notes(made: Translation, outcome: str) -> dict[str, str]:
     """The reasons of a translation's notes of one outcome, by key."""
     return {str(note.key): note.reason for note in made.notes if note.outcome == outcome}
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Single keys of a program, translated beside those that all of its configurations have.
+
+    Args:
+        translate: the dialect's.
+        common: what every configuration has.
+    """
+
+    translate: Callable[[Mapping[str, Any]], Translation]
+    common: Mapping[str, Any]
+
+    def made_of(self, **keys: Any) -> dict[str, Any]:
+        """The configuration of ours that keys of theirs become."""
+        return dict(self.translate({**self.common, **keys}).config)
+
+    def notes_on(self, outcome: str, **keys: Any) -> dict[str, str]:
+        """The reasons of the notes of one outcome on keys of theirs, by key."""
+        return notes(self.translate({**self.common, **keys}), outcome)
+
+    def refused(self, **keys: Any) -> dict[str, str]:
+        """Why keys of theirs are refused."""
+        return self.notes_on("refused", **keys)
 
 
 class DialectSuite(PluginSuite):
