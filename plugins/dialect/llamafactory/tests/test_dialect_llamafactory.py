@@ -34,8 +34,6 @@ def examples() -> Mapping[str, dict[str, Any]]:
 
 
 REFUSED = {
-    "extras/fp8/llama3_fp8_deepspeed_sft.yaml": {"fp8"},
-    "extras/fp8/llama3_fp8_fsdp_sft.yaml": {"fp8"},
     "ktransformers/": {"use_kt"},
     "megatron/qwen2_vl_full.yaml": {"tensor_model_parallel_size", "pipeline_model_parallel_size"},
     "megatron/qwen3_moe_full.yaml": {"pipeline_model_parallel_size", "expert_model_parallel_size"},

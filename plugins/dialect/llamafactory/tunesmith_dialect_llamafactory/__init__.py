@@ -7,13 +7,19 @@ from typing import Any, ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.kinds import CONFIGURED
-from tunesmith.types import Translation
+from tunesmith.types import Note, Translation
 
 _SHARED = ("stage", "template", "model")
 """Kinds of ours that are keys of theirs, too, and hold a name there."""
 
 _COMMON = frozenset(("model_name_or_path", "lora_alpha", "lora_dropout", "use_rslora", "use_dora"))
 """Claimed keys that other programs have, too."""
+
+_OF_LAUNCHERS = {
+    "distributed_type": ("accelerate's file of how processes start", "tunesmith train RUN.yaml config_file=THIS.yaml"),
+    "zero_optimization": ("DeepSpeed's file", "tunesmith train RUN.yaml deepspeed=THIS.json"),
+}
+"""Keys by which files are known that stand beside LLaMA-Factory's examples and are not of a run."""
 
 
 @plugin
@@ -49,6 +55,8 @@ class LlamaFactory:
         ours = {key for key in config.keys() & CONFIGURED.keys() if key not in _SHARED or isinstance(config[key], dict)}
         claimed = self.claims & config.keys()
         named = "model_name_or_path" in config or isinstance(config.get("model"), str)
+        if not ours and not claimed and config.keys() & _OF_LAUNCHERS.keys():
+            return _refused_launcher(config)
         if ours or not claimed or not (named or len(claimed) > 1):
             return None
         from tunesmith_dialect_llamafactory.translating import knows_all, translate
@@ -56,3 +64,9 @@ class LlamaFactory:
         if claimed <= _COMMON and not knows_all(config):
             return None
         return translate(config)
+
+
+def _refused_launcher(config: Mapping[str, Any]) -> Translation:
+    key = next(key for key in _OF_LAUNCHERS if key in config)
+    what, advice = _OF_LAUNCHERS[key]
+    return Translation({}, notes=(Note(key, "refused", f"it is {what}, not of a run.", advice),))

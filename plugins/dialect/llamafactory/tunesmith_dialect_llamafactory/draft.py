@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tunesmith.keys import Origin
 from tunesmith_library_configuration import drafting
 
 _OF_PPO = (
@@ -24,6 +25,7 @@ class Draft(drafting.Draft):
     def __init__(self, command: str, written: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         super().__init__(written, defaults)
         self.command = command
+        self.places: dict[str, Origin] = {}  # of keys of ours that came from a file which the configuration names
 
     @property
     def objective(self) -> str:

@@ -38,9 +38,13 @@ def reading(made: Translation, origins: Origins, dialect: str, read_by: str) -> 
     config = copy.deepcopy(dict(made.config))
     strange = any(origin.strange for origin in origins.values())
     placed = everywhere(Key(), config, Origin(f"default of {dialect}", strange=strange))
-    sources = [(Key.of(ours), Key.of(theirs)) for ours, theirs in made.sources.items()]
+    sources = [(Key.of(ours), theirs) for ours, theirs in made.sources.items()]
     for ours, theirs in sorted(sources, key=lambda item: len(item[0])):
-        inside = [(key, nearest_origin(Key(*theirs, *key[len(ours) :]), origins)) for key in placed if key.within(ours)]
+        within = [key for key in placed if key.within(ours)]
+        if isinstance(theirs, Origin):
+            placed |= dict.fromkeys(within, theirs)
+            continue
+        inside = [(key, nearest_origin(Key(*Key.of(theirs), *key[len(ours) :]), origins)) for key in within]
         placed |= {key: origin for key, origin in inside if origin}
     told = [_told(note, origins) for note in made.notes if note.outcome != "refused"]
     problems = [_refused(note, origins) for note in made.notes if note.outcome == "refused"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tunesmith_library_configuration.keys import Key
+from tunesmith_library_configuration.keys import Key, Origin
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Translation:
     """A foreign configuration in our words."""
 
     config: Mapping[str, Any]  # as a file of ours holds it
-    # by each of our keys (`adapter.rank`) the foreign one that it, and what is in it, came from; one that is missing is
-    # the program's own default, where ours is another
-    sources: Mapping[str, str | Key] = field(default_factory=dict)
+    # by each of our keys (`adapter.rank`) the foreign one that it, and what is in it, came from, or the place in a file
+    # that the configuration names; one that is missing is the program's own default, where ours is another
+    sources: Mapping[str, str | Key | Origin] = field(default_factory=dict)
     command: str = "train"  # what it is a configuration of: train, chat, export, …
     notes: tuple[Note, ...] = ()
     # keys of ours that the program has, too: an override of one, as `stage=rm`, is in its words

@@ -40,11 +40,26 @@ def test_sharding_in_words_that_mean_nothing() -> None:
     assert problems(fsdp="full_shard auto_wrap") == problems(fsdp="true") == []
 
 
+def test_accelerate_shards_what_the_run_does_not_know_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    ((key, text),) = problems()
+    assert key == "trainer.fsdp" and "ACCELERATE_USE_FSDP is set" in text and "torchrun" in text
+    assert problems(fsdp="full_shard") == []
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    assert [key for key, _ in problems()] == ["trainer.fsdp", "trainer.deepspeed"]
+
+
 def test_a_deepspeed_configuration_that_is_not_there(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "zero3.json").write_text("{}")
     ((key, text),) = problems(deepspeed=str(tmp_path / "zero_3.json"))
     assert key == "trainer.deepspeed" and "no such file" in text and "did you mean zero3.json?" in text
     assert [key for key, _ in problems(deepspeed="/nope")] == ["trainer.deepspeed"]
+    (tmp_path / "broken.json").write_text('{\n"a": 1,\n}')
+    ((_, text),) = problems(deepspeed=str(tmp_path / "broken.json"))
+    assert "broken.json:3: it is no JSON" in text
+    (tmp_path / "list.json").write_text("[]")
+    ((_, text),) = problems(deepspeed=str(tmp_path / "list.json"))
+    assert "list.json: it holds no mapping" in text
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "deepspeed" else find(name))
     ((_, text),) = problems(deepspeed=str(tmp_path / "zero3.json"))

@@ -99,9 +99,24 @@ def _machine(options: Transformers, plan: Plan) -> list[Problem]:
         found.append(Problem("precision", "fp16 does not train on a CPU.", "precision=bf16, or fp32"))
     if options.fsdp and options.deepspeed:
         found.append(Problem("trainer.fsdp", "fsdp and deepspeed exclude each other.", "leave one of them out"))
+    found += _told_by_accelerate(options)
     if options.fsdp_config and not options.fsdp:
         found.append(Problem("trainer.fsdp_config", "fsdp_config has no effect without fsdp.", "", "warning"))
     return [*found, *_workers(options.dataloader_num_workers, os.cpu_count() or 1)]
+
+
+def _told_by_accelerate(options: Transformers) -> list[Problem]:
+    """What `accelerate launch` tells its processes of, and a run that was not told would train and save wrongly."""
+    advice = {
+        "fsdp": 'trainer.fsdp="full_shard auto_wrap", or start the processes with torchrun or parallel=ddp',
+        "deepspeed": "trainer.deepspeed=FILE.json, or start the processes with torchrun or parallel=ddp",
+    }
+    return [
+        Problem(f"trainer.{name}", f"{variable} is set, and trainer.{name} is not.", advice[name])
+        for name in advice
+        if os.environ.get(variable := f"ACCELERATE_USE_{name.upper()}", "").lower() in ("true", "1")
+        and not getattr(options, name)
+    ]
 
 
 def _workers(count: int, cores: int) -> list[Problem]:

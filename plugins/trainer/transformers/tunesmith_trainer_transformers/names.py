@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,9 +44,19 @@ def _deepspeed(path: str | None) -> list[Problem]:
             choices(file.name, beside, f"JSON files in {file.parent}") if beside else "give the path of a JSON file"
         )
         return [Problem("trainer.deepspeed", f"trainer.deepspeed={path}: there is no such file.", advice)]
+    try:
+        given = json.loads(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return [Problem("trainer.deepspeed", f"{_place(file, error)}: it is no JSON: {error}.", "mend the file")]
+    if not isinstance(given, dict):
+        return [Problem("trainer.deepspeed", f"{file}: it holds no mapping.", '{"zero_optimization": {"stage": 2}, …}')]
     if importlib.util.find_spec("deepspeed") is None:
         return [Problem("trainer.deepspeed", "trainer.deepspeed needs the package deepspeed.", "pip install deepspeed")]
     return []
+
+
+def _place(file: Path, error: ValueError) -> str:
+    return f"{file}:{error.lineno}" if isinstance(error, json.JSONDecodeError) else str(file)
 
 
 @cache

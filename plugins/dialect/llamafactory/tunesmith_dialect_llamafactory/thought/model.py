@@ -98,6 +98,22 @@ def moe_aux_loss_coef(key: str, value: Any, draft: Draft) -> None:
     draft.put("model.router_aux_loss_coef", value, key)
 
 
+def upcast_layernorm(key: str, value: Any, draft: Draft) -> None:
+    if value and draft.command == "train":
+        draft.put("patch.upcast.norms", True, key)
+    elif value:
+        draft.note(key, "dropped", "it is about training.")
+
+
+def upcast_lmhead_output(key: str, value: Any, draft: Draft) -> None:
+    if value and draft.command == "train":
+        draft.put("patch.upcast.logits", True, key)
+        if not draft.get("upcast_layernorm"):
+            draft.put("patch.upcast.norms", False, key)
+    elif value:
+        draft.note(key, "dropped", "it is about training.")
+
+
 def split_special_tokens(key: str, value: Any, draft: Draft) -> None:
     draft.put("data.special_tokens", "text" if value else "parse", key)
 

@@ -97,6 +97,13 @@ def disable_gradient_checkpointing(key: str, value: Any, draft: Draft) -> None:
         draft.note(key, "dropped", "gradient_checkpointing is there, too, and counts.")
 
 
+def use_unsloth_gc(key: str, value: Any, draft: Draft) -> None:
+    if value and not draft.config.get("trainer", {}).get("gradient_checkpointing"):
+        draft.note(key, "dropped", "gradient checkpointing is switched off.")
+    elif value:
+        draft.put("trainer.gradient_checkpointing", "offload", key)
+
+
 def disable_shuffling(key: str, value: Any, draft: Draft) -> None:
     if value:
         draft.put("trainer.train_sampling_strategy", "sequential", key)
@@ -165,6 +172,24 @@ def use_swanlab(key: str, value: Any, draft: Draft) -> None:
 def enable_torch_profiler(key: str, value: Any, draft: Draft) -> None:
     if value:
         _beside_the_usual("profiler", key, draft)
+
+
+def fp8(key: str, value: Any, draft: Draft) -> None:
+    if value and draft.command == "train":
+        draft.put("patch.fp8", {}, key)
+    elif value:
+        draft.note(key, "dropped", "it is about training.")
+
+
+def fp8_all_gather(key: str, value: Any, draft: Draft) -> None:
+    """Weights are sent in FP8 with one scale for each, where FSDP 2 spreads them; elsewhere nothing is sent."""
+    trainer = draft.config.get("trainer", {})
+    if value and trainer.get("fsdp") and str(trainer.get("fsdp_config", {}).get("version", 1)) == "2":
+        draft.put("patch.fp8.all_gather", True, key)
+        draft.put("patch.fp8.recipe", "tensorwise", key)
+        draft.note(key, "translated", "a weight that is sent in FP8 has one scale, so the products have it, too.")
+    elif value:
+        draft.note(key, "dropped", "it is about weights that FSDP 2 spreads: fsdp, and fsdp_config with version: 2.")
 
 
 def deepspeed(key: str, value: Any, draft: Draft) -> None:

@@ -1,0 +1,182 @@
+"""Numbers, memory and processes: what LLaMA-Factory leaves to accelerate, torchao and its own checkpointing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tunesmith.catalog import Catalog
+from tunesmith.compose import compose
+from tunesmith_dialect_llamafactory import LlamaFactory
+from tunesmith_dialect_llamafactory.translating import translate
+from tunesmith_library_testing.suites.dialect import Beside, notes
+
+ONLY = Catalog.of({"dialect.llamafactory": LlamaFactory})
+PLAIN = {"model_name_or_path": "m", "dataset": "d", "do_train": True}
+BESIDE = Beside(translate, PLAIN)
+made_of, refused = BESIDE.made_of, BESIDE.refused
+
+
+def dropped(**keys: Any) -> set[str]:
+    return set(notes(translate({**PLAIN, **keys}), "dropped"))
+
+
+# ---- numbers and memory ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "patch"),
+    [
+        ({"upcast_layernorm": True}, {"upcast": {"norms": True}}),
+        ({"upcast_lmhead_output": True}, {"upcast": {"logits": True, "norms": False}}),
+        ({"upcast_layernorm": True, "upcast_lmhead_output": True}, {"upcast": {"logits": True, "norms": True}}),
+        ({"fp8": True, "fp8_backend": "torchao"}, {"fp8": {}}),
+        (
+            {
+                "fp8": True,
+                "fp8_enable_fsdp_float8_all_gather": True,
+                "fsdp": "full_shard",
+                "fsdp_config": {"version": 2},
+            },
+            {"fp8": {"all_gather": True, "recipe": "tensorwise"}},
+        ),
+        ({"upcast_layernorm": False, "fp8": False}, None),
+    ],
+)
+def test_numbers(keys: dict[str, Any], patch: dict[str, Any] | None) -> None:
+    assert made_of(**keys).get("patch") == patch
+    assert not refused(**keys)
+
+
+def test_what_asks_for_nothing_is_said() -> None:
+    assert dropped(fp8_backend="torchao") == {"fp8_backend"}
+    assert dropped(fp8=True, fp8_enable_fsdp_float8_all_gather=True) == {"fp8_enable_fsdp_float8_all_gather"}
+    assert dropped(use_unsloth_gc=True, disable_gradient_checkpointing=True) == {"use_unsloth_gc"}
+    chat = translate({"model_name_or_path": "m", "upcast_layernorm": True, "fp8": True})
+    assert "patch" not in chat.config and set(notes(chat, "dropped")) == {"upcast_layernorm", "fp8"}
+    assert refused(fp8=True, fp8_backend="te").keys() == {"fp8_backend"}
+
+
+def test_inputs_of_layers_on_the_host() -> None:
+    assert made_of(use_unsloth_gc=True)["trainer"]["gradient_checkpointing"] == "offload"
+    assert made_of(use_unsloth_gc=False)["trainer"]["gradient_checkpointing"] is True
+
+
+# ---- processes -------------------------------------------------------------------------------------------------------
+
+# keys and values of LLaMA-Factory's files for accelerate, and of one that accelerate's own questions write
+DDP = """\
+compute_environment: LOCAL_MACHINE
+debug: false
+distributed_type: MULTI_GPU
+downcast_bf16: 'no'
+gpu_ids: all
+machine_rank: 1
+main_process_ip: 10.0.0.1
+main_process_port: 29555
+main_training_function: main
+mixed_precision: bf16
+num_machines: 2
+num_processes: 16
+rdzv_backend: static
+same_network: true
+tpu_env: []
+tpu_use_cluster: false
+tpu_use_sudo: false
+use_cpu: false
+"""
+FSDP = """\
+compute_environment: LOCAL_MACHINE
+distributed_type: FSDP
+fsdp_config:
+  fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP
+  fsdp_sharding_strategy: FULL_SHARD
+mixed_precision: bf16
+num_machines: 1
+num_processes: 2
+"""
+
+
+def composed(folder: Path, launcher: str, run: str = "", **named: str) -> Any:
+    (folder / "accelerate.yaml").write_text(launcher)
+    (folder / "run.yaml").write_text(f"model_name_or_path: m\ndataset: d\ndo_train: true\n{run}")
+    words = [f"config_file={folder / 'accelerate.yaml'}", *(f"{key}={value}" for key, value in named.items())]
+    return compose(folder / "run.yaml", words, ONLY)
+
+
+def test_accelerates_processes(tmp_path: Path) -> None:
+    """accelerate counts the processes of all machines, `parallel` those of one; each value has its line."""
+    made = composed(tmp_path, DDP)
+    assert made.problems == ()
+    assert made.tree["parallel"] == {
+        **{"name": "ddp", "processes": 8, "nodes": 2, "node_rank": 1, "master": "10.0.0.1:29555"},
+    }
+    assert made.tree["precision"] == "bf16"
+    file = tmp_path / "accelerate.yaml"
+    lines = {str(key): str(origin) for key, origin in made.origins.items() if origin.source == str(file)}
+    assert lines["parallel.processes"] == f"{file}:12" and lines["parallel.master"] == f"{file}:7"
+    assert lines["precision"] == f"{file}:10"
+
+
+def test_the_runs_own_precision_counts(tmp_path: Path) -> None:
+    assert composed(tmp_path, DDP, "fp16: true\n").tree["precision"] == "fp16"
+
+
+@pytest.mark.parametrize(("kind", "uses_cpu"), [("MULTI_CPU", True), ("MULTI_NPU", None)])
+def test_other_devices(kind: str, uses_cpu: bool | None, tmp_path: Path) -> None:
+    made = composed(tmp_path, f"distributed_type: {kind}\nnum_processes: 2\n")
+    assert made.tree["parallel"] == {"name": "ddp", "processes": 2}
+    assert made.tree["trainer"].get("use_cpu") is uses_cpu
+
+
+def test_one_process(tmp_path: Path) -> None:
+    made = composed(tmp_path, "distributed_type: 'NO'\nnum_processes: 1\nmixed_precision: 'no'\nuse_cpu: true\n")
+    assert "parallel" not in made.tree and made.tree["trainer"]["use_cpu"] is True and not made.problems
+
+
+@pytest.mark.parametrize(
+    ("launcher", "said"),
+    [
+        (FSDP, ("config_file.distributed_type", "parallel=fsdp", "accelerate.yaml:2", "fsdp: full_shard auto_wrap")),
+        (
+            "distributed_type: DEEPSPEED\ndeepspeed_config:\n  deepspeed_config_file: ds.json\nnum_processes: 2\n",
+            ("parallel=deepspeed", "accelerate.yaml:1", "deepspeed: ds.json"),
+        ),
+        ("distributed_type: MULTI_GPUS\n", ("MULTI_GPUS is no way", "did you mean MULTI_GPU?")),
+        ("distributed_type: MULTI_GPU\nnum_machines: 2\nnum_processes: 3\n", ("3 processes", "2 machines", ":3")),
+        ("distributed_type: 'NO'\nnum_proceses: 3\n", ("num_proceses", "did you mean num_processes?", ":2")),
+        ("distributed_type: 'NO'\nmixed_precision: fp8\n", ("mixed_precision", "fp8: true", ":2")),
+        ("a: [\n", ("config_file", "cannot be read", "accelerate.yaml:")),
+    ],
+)
+def test_what_accelerates_file_asks_for_in_vain(launcher: str, said: tuple[str, ...], tmp_path: Path) -> None:
+    problems = composed(tmp_path, launcher).problems
+    text = "\n".join(f"{problem.message}\n{problem.advice}" for problem in problems)
+    assert len(problems) == 1 and all(part in text for part in said), text
+
+
+def test_what_means_nothing_in_accelerates_file(tmp_path: Path) -> None:
+    made = composed(tmp_path, "distributed_type: 'NO'\ngpu_ids: '0,1'\nsame_network: true\n")
+    (said,) = (notice for notice in made.notices if "config_file" in notice)
+    assert "gpu_ids is dropped" in said and "CUDA_VISIBLE_DEVICES" in said and "accelerate.yaml:2" in said
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    (problem,) = refused(config_file=str(tmp_path / "no.yaml")).items()
+    assert problem[0] == "config_file" and "no such file" in problem[1]
+    chat = translate({"model_name_or_path": "m", "config_file": "no.yaml"})
+    assert set(notes(chat, "dropped")) == {"config_file"}
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (FSDP, "config_file=THIS.yaml"),
+        ('{"train_batch_size": "auto", "zero_optimization": {"stage": 2}}', "deepspeed="),
+    ],
+)
+def test_a_launchers_file_is_no_run(text: str, advice: str, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    (problem,) = compose(tmp_path / "x.yaml", None, ONLY).problems
+    assert "not of a run" in problem.message and advice in problem.advice and "x.yaml:" in problem.advice
