@@ -29,7 +29,8 @@ class ExporterSuite(PluginSuite):
     def export(self, folder: Path, tokenizer: Any, output_dir: Path, load: Any = None) -> Path:
         """What the hook gives for the tiny model."""
         handle = handle_of(folder, tokenizer, load=load)
-        return self.manager().hook.export(handle=handle, output_dir=output_dir)
+        with handle.shared:  # as a command does: what exporters share goes with it
+            return self.manager().hook.export(handle=handle, output_dir=output_dir)
 
     def damaged(self, happen: Break) -> AbstractContextManager[None]:
         """Let what the exporter writes be damaged before its gate looks; most often `damage.written_by`."""

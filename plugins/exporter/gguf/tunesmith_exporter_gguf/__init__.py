@@ -1,0 +1,60 @@
+"""Writes the model as GGUF files, which llama.cpp, Ollama, LM Studio and others run, or its adapter as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from tunesmith import hookimpl, plugin
+from tunesmith.ranges import filled, path_like
+from tunesmith.types import ModelHandle, Problem
+from tunesmith_library_gguf.plans import architecture_problems, kind_problems, program_problems
+from tunesmith_library_publishing.pushing import push, push_problems
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+
+@plugin
+class Gguf:
+    """Writes every tensor, the vocabulary and the chat template, rounds, and proves each file in llama.cpp."""
+
+    guarded: ClassVar[tuple[str, ...]] = ("push_to", "private", "converter")
+
+    # numbers of the weights: f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, q4_0, iq4_xs, q3_k_m, q2_k, …; of several,
+    # each has a file
+    type: list[str] | str = "q8_0"
+    adapter: bool = False  # write the trained LoRA adapter alone, as f32, f16 or bf16, to be put over the base's file
+    imatrix: bool = False  # let rounding go by an importance matrix, measured on the run's own conversations
+    # how text is cut before bytes are merged, in llama.cpp's name (llama-bpe, qwen2, gpt-2, …); null finds it
+    pre_tokenizer: Annotated[str | None, filled] = None
+    # folder of llama.cpp's source, whose converter writes architectures that are not known here
+    converter: Annotated[str | None, path_like] = None
+    # run what was written in llama.cpp, and compare it with what was trained, and with the base in the same numbers:
+    # logits on the run's conversations, every tensor, text and tokens, what ends an answer
+    verify: bool = True
+    push_to: Annotated[str | None, filled] = None  # repository of the Hugging Face hub to upload to: org/name
+    private: bool = True  # whether nobody else may see what is uploaded
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        key = "exporter.gguf"
+        problems = [*kind_problems(key, self._kinds(), self.imatrix, self.adapter), *push_problems(plan, "gguf")]
+        problems += program_problems(key, self._kinds(), self.verify, self.imatrix)
+        return problems + architecture_problems(plan, key, self.converter)
+
+    @hookimpl
+    def export(self, handle: ModelHandle, output_dir: Path) -> Path:
+        """Raises: TunesmithError when llama.cpp does not have such a model, or computes another with a file."""
+        from tunesmith_library_gguf.exporting import Wanted, export_gguf
+
+        converter = Path(self.converter).expanduser() if self.converter else None
+        wanted = Wanted(self._kinds(), self.verify, self.pre_tokenizer, converter, self.imatrix, self.adapter)
+        export_gguf(handle, output_dir, wanted)
+        if self.push_to:
+            push(output_dir, self.push_to, self.private)
+        return output_dir
+
+    def _kinds(self) -> tuple[str, ...]:
+        given = [self.type] if isinstance(self.type, str) else self.type
+        return tuple(dict.fromkeys(kind.lower() for kind in given))

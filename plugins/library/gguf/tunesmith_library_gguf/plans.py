@@ -1,0 +1,69 @@
+"""What of a plan keeps a model from becoming a GGUF file, said before anything is loaded. Nothing heavy is imported."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunesmith.errors import choices
+from tunesmith.types import Problem
+from tunesmith_library_llamacpp.program import INSTALL, is_installed
+
+from tunesmith_library_gguf.converting import FETCH, SCRIPT
+from tunesmith_library_gguf.families import family_of, unknown
+from tunesmith_library_gguf.kinds import KINDS
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+_OF_ADAPTERS = ("f32", "f16", "bf16")
+
+
+def kind_problems(key: str, kinds: Sequence[str], importance: bool, adapter: bool = False) -> list[Problem]:
+    """Names of numbers that there are none of, or that need something else.
+
+    Args:
+        key: of the exporter, as in `exporter.gguf`.
+        adapter: whether an adapter alone is written.
+    """
+    place, possible = f"{key}.type", _OF_ADAPTERS if adapter else tuple(KINDS)
+    problems = []
+    if not kinds:
+        problems.append(Problem(place, f"{place} names no numbers.", choices("", possible, "there are")))
+    for kind in kinds:
+        if kind not in possible:
+            what = "no numbers of an adapter" if adapter else "no numbers of a GGUF file"
+            problems.append(Problem(place, f"{place}={kind} is {what}.", choices(kind, possible, "there are")))
+        elif KINDS[kind].important and not importance:
+            message = f"{place}={kind} is too few bits for rounding that does not know what matters."
+            problems.append(Problem(place, message, f"{key}.imatrix=true measures it on the run's conversations"))
+    return problems
+
+
+def program_problems(key: str, kinds: Sequence[str], verify: bool, importance: bool) -> list[Problem]:
+    """llama.cpp is missing, and needed to prove, to round or to measure."""
+    by_llama = [kind for kind in kinds if kind in KINDS and not KINDS[kind].own]
+    if is_installed() or not (verify or by_llama or importance):
+        return []
+    needs = f"{key}.type={by_llama[0]} is rounded" if by_llama else "what is written is proven"
+    needs = f"{key}.imatrix is measured" if importance and not by_llama else needs
+    advice = INSTALL if by_llama or importance else f"{INSTALL}\nor {key}.verify=false, and the file stays unproven"
+    return [Problem(key, f"{needs} by llama.cpp, and llama-cpp-python is not installed.", advice)]
+
+
+def architecture_problems(plan: Plan, key: str, converter: str | None) -> list[Problem]:
+    """A model that is not written here, where its config.json is at hand, and no converter is."""
+    if converter is not None:
+        if (Path(converter).expanduser() / SCRIPT).is_file():
+            return []
+        return [Problem(f"{key}.converter", f"{converter} has no {SCRIPT}.", FETCH)]
+    path = plan.get("model.path")
+    file = Path(os.path.expanduser(path), "config.json") if isinstance(path, str) else None
+    said = json.loads(file.read_text(encoding="utf-8")) if file is not None and file.is_file() else {}
+    if not said or family_of(said):
+        return []
+    message, _, known = unknown(said).partition("\n")
+    return [Problem("model.path", message, f"{known}\nllama.cpp's own converter has more:\n{FETCH}")]
