@@ -188,6 +188,13 @@ def test_a_checkpoint_that_llamafactory_wrote_is_gone_on_with(tmp_path: Path, fi
     assert made.config["output_dir"] == str(tmp_path / "x-continued")
     assert not made.config.keys() & {"resume", "overwrite"}
     assert "the weights of its step 10" in notes(made, "translated")["resume_from_checkpoint"]
+    for name in ("optimizer.pt", "scheduler.pt"):
+        (tmp_path / "x/checkpoint-10" / name).touch()
+    made = translate({"model_name_or_path": "m", "dataset": "d", "resume_from_checkpoint": True, **keys})
+    assert made.config["trainer"]["resume_from"] == str(tmp_path / "x/checkpoint-10")
+    assert made.config["model"]["path"] == "m" and "path" not in made.config["adapter"]
+    assert made.config["output_dir"] == str(tmp_path / "x-continued")
+    assert "after its step 10, with its weights, optimizer" in notes(made, "translated")["resume_from_checkpoint"]
     (tmp_path / "x/run.yaml").touch()  # a run of ours
     assert made_of(resume_from_checkpoint=True, **keys)["resume"] is True
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tunesmith_library_configuration.errors import ConfigError, TunesmithError
 from tunesmith_library_configuration.files import numbered, remove_leftovers, replacing
+from tunesmith_library_configuration.leftovers import not_resumable
 from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, refuse_inside, refuse_locked
 from tunesmith_library_configuration.ownership import remember
 from tunesmith_library_configuration.problems import Problem
@@ -105,6 +106,8 @@ def _clear(folder: Path, overwrite: bool) -> None:
 def place_problems(folder: Path, *, resume: bool, overwrite: bool) -> list[Problem]:
     """What would keep a run from having its folder."""
     problems = []
+    if resume and not is_run(folder) and (foreign := not_resumable(folder)):
+        problems.append(foreign)
     if resume and overwrite:
         problems.append(Problem("overwrite", "resume=true and overwrite=true exclude each other.", "choose one"))
     if reason := unwritable(folder):

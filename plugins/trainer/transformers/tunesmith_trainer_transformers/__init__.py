@@ -102,6 +102,9 @@ class Transformers:
     # compute activations again in the backward pass: less memory, 30 % slower; offload also keeps the inputs of the
     # layers, from which they are computed, in the host's memory
     gradient_checkpointing: bool | Literal["offload"] = False
+    # checkpoint-N of another program that trains with transformers' Trainer: a new run begins after its steps, with its
+    # weights, optimizer and schedule
+    resume_from: Annotated[str | None, path_like] = None
     torch_compile: bool = False  # compile the model with torch.compile; the first steps take minutes
     # processes that make batches; 0 makes them in the training process
     dataloader_num_workers: Annotated[int, at_least(0, most=1_024)] = 0

@@ -11,6 +11,7 @@ from tunesmith_library_training.ends import end_problems
 from tunesmith_library_training.metrics import unknown_metric
 from tunesmith_library_training.stateful import stateful_layers_of
 
+from tunesmith_trainer_transformers.adopting import adopting_problems
 from tunesmith_trainer_transformers.names import name_problems
 from tunesmith_trainer_transformers.schedules import schedule_problems
 
@@ -28,6 +29,7 @@ def problems(options: Transformers, plan: Plan) -> list[Problem]:
         *unknown_metric(plan, options.metric_for_best_model),
         *schedule_problems(options),
         *name_problems(options, plan),
+        *adopting_problems(options, plan),
         *_length(options),
         *end_problems(
             plan, ("trainer.max_steps", options.max_steps), ("trainer.num_train_epochs", options.num_train_epochs)

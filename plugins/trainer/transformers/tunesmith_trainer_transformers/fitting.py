@@ -14,6 +14,7 @@ from tunesmith_library_training.metrics import settle_best
 from tunesmith_library_training.reporting import Reporter, checkpoint_of, progress_of
 from tunesmith_library_training.stopping import EarlyStopping
 
+from tunesmith_trainer_transformers.adopting import adopted
 from tunesmith_trainer_transformers.arguments import is_sharded, training_arguments
 from tunesmith_trainer_transformers.batches import Collator
 from tunesmith_trainer_transformers.loop import Loop
@@ -48,7 +49,7 @@ def _train(options: Transformers, run: Run) -> Outcome:
         loop.add_callback(EarlyStopping(options.early_stopping_patience, options.early_stopping_threshold))
     if options.padding_free:
         loop.collator.padding_free = _stays_padding_free(loop, job.model, sharded)
-    checkpoint = checkpoint_of(run, arguments)
+    checkpoint = checkpoint_of(run, arguments) or adopted(options, run, loop)
     _refuse_other_names(job.model, checkpoint)
     run.progress = progress_of(run, options.dataloader_num_workers)
     arguments.ignore_data_skip = run.progress is not None  # which goes on by itself

@@ -12,6 +12,7 @@ from tunesmith_library_configuration.handles import holds_adapter, holds_model
 from tunesmith_dialect_llamafactory.draft import Draft
 
 _STATE = "trainer_state.json"
+_OPTIMIZER = ("optimizer.pt", "scheduler.pt")
 
 
 def resume_from_checkpoint(key: str, value: Any, draft: Draft) -> None:
@@ -40,18 +41,25 @@ def _newest(folder: Path) -> Path | None:
 
 
 def _go_on_with(checkpoint: Path, key: str, draft: Draft) -> None:
-    """Train on the weights of a checkpoint that LLaMA-Factory wrote, in a folder of the new run's own."""
-    if holds_adapter(checkpoint):
-        draft.put("adapter.path", str(checkpoint), key)
-    elif holds_model(checkpoint):
-        draft.put("model.path", str(checkpoint), key)
-    else:
+    """Go on with a checkpoint that LLaMA-Factory wrote, in a folder of the new run's own.
+
+    Where it holds the state of its optimizer, the new run begins after its steps; else it trains on its weights.
+    """
+    whole = all((checkpoint / name).is_file() for name in _OPTIMIZER) and draft.objective != "ppo"
+    if not (holds_adapter(checkpoint) or holds_model(checkpoint)):
         draft.refuse(key, f"{checkpoint} holds neither an adapter nor a model.", "resume_from_checkpoint: FOLDER")
         return
+    if whole:
+        draft.put("trainer.resume_from", str(checkpoint), key)
+    else:
+        draft.put("adapter.path" if holds_adapter(checkpoint) else "model.path", str(checkpoint), key)
     draft.put("output_dir", f"{checkpoint.parent}-continued", key)
     step = json.loads((checkpoint / _STATE).read_text(encoding="utf-8")).get("global_step", "?")
-    reason = (
-        f"LLaMA-Factory wrote it: the weights of its step {step} are trained on as a new run in "
-        f"{checkpoint.parent}-continued; the state of its optimizer and schedule is not read."
+    does = (
+        f"a new run in {checkpoint.parent}-continued goes on after its step {step}, with its weights, optimizer and "
+        "schedule; the examples come in another order."
+        if whole
+        else f"the weights of its step {step} are trained on as a new run in {checkpoint.parent}-continued, for the "
+        "state of its optimizer was not kept."
     )
-    draft.note(key, "translated", reason)
+    draft.note(key, "translated", f"LLaMA-Factory wrote it: {does}")
