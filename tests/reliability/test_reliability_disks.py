@@ -19,6 +19,7 @@ from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.catalog import Catalog
 from tunesmith.errors import ConfigError
 from tunesmith.types import RunEnded, Saved, StepEnded
+from tunesmith_library_proving import merging
 
 
 @contextlib.contextmanager
@@ -104,11 +105,26 @@ def test_an_export_that_the_disk_does_not_take(whole: Any, tmp_path: Path) -> No
     target = tmp_path / "export"
     with (
         no_file_over(50_000),
-        pytest.raises(TunesmithError, match=r"(?s)export cannot be written: .*nothing of it is left"),
+        pytest.raises(
+            TunesmithError,
+            match=r"(?s)export cannot be written: .* are needed, .* are free in .*; nothing of it is left",
+        ),
     ):
         tunesmith.export(run, output_dir=target)
     assert not list(tmp_path.iterdir())
     assert tunesmith.export(run, output_dir=target) == target and left_behind(target) == []
+
+
+def test_an_export_for_which_there_is_no_room(whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused before the model is loaded, with what it takes and what is free."""
+    _, run = whole
+    little = shutil.disk_usage(tmp_path)._replace(free=10_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: little)
+    monkeypatch.setattr(merging, "_write", None)
+    wanted = r"an export of this model takes about [\d.]+ KiB, and 9\.8 KiB are free in .*\n.*--output FOLDER"
+    with pytest.raises(TunesmithError, match=wanted):
+        tunesmith.export(run, output_dir=tmp_path / "export")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_export_to_where_nobody_may_write(whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ import dataclasses
 import json
 import logging
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -13,14 +15,28 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from tunesmith import TunesmithError
 from tunesmith_exporter_merged import Merged
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_proving import merging
 from tunesmith_library_publishing.inventory import numbers_of
 from tunesmith_library_testing import ExporterSuite
+from tunesmith_library_testing.damage import Break, Damage, flipped, other_text, other_values, written_by
 from tunesmith_library_testing.parts import CHAT, CHATML, StubPlan, handle_of, load_plain, logits_of
 from tunesmith_library_testing.tiny import save_tiny_model
 
 
 class TestMerged(ExporterSuite):
     plugin = Merged
+    damages: ClassVar[dict[str, Damage]] = {
+        "a tensor": Damage(flipped("v_proj"), r"1 tensors have values.*v_proj\.weight"),
+        "a special token": Damage(
+            other_values("tokenizer_config.json", eos_token="<pad>"), r"eos_token is '<pad>', and"
+        ),
+        "a character of the template": Damage(
+            other_text("chat_template.jinja", "assistant\\n", "assistant\\t"), r"the template writes"
+        ),
+    }
+
+    def damaged(self, happen: Break) -> AbstractContextManager[None]:
+        return written_by(merging, "save_whole", happen, lambda *given, **options: given[4])
 
 
 class Low(torch.nn.Module):
@@ -156,12 +172,14 @@ def test_float16_overflow_is_named(base: Path, tiny_bpe, tmp_path: Path) -> None
         Merged(dtype="float16").export(handle_of(base, tiny_bpe, load=lambda: model), tmp_path / "out")
 
 
-def test_a_quantised_base_is_refused(base: Path, tiny_bpe, tmp_path: Path) -> None:
+def test_few_bits_that_nobody_reads_are_refused(base: Path, tiny_bpe, tmp_path: Path) -> None:
     folder = shutil.copytree(base, tmp_path / "base")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "gptq"}}))
-    with pytest.raises(TunesmithError, match=r"(?s)few bits.*16-bit version"):
-        Merged().export(handle(folder, tiny_bpe), tmp_path / "out")
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "mine"}}))
+    unread = dataclasses.replace(handle(folder, tiny_bpe), load=lambda: adapted(base))
+    with pytest.raises(TunesmithError, match=r"(?s)few bits \(mine\).*quantizer=NAME.*16-bit version"):
+        Merged().export(unread, tmp_path / "out")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["base"]
 
 
 # ---- what ends an answer, and the template -------------------------------------------------------------------------

@@ -10,12 +10,11 @@ from tunesmith import hookimpl, plugin
 from tunesmith.ranges import between, filled
 from tunesmith.types import ModelHandle, Problem
 from tunesmith_library_publishing.pushing import push, push_problems
-from tunesmith_library_weights.plans import unmergeable
+
+from .bases import base_problems, quantizer_of_full, refuse_on_the_fly
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
-
-_ADVICE = "quantizer=null merges into the base's 16-bit weights"
 
 
 @plugin
@@ -35,20 +34,26 @@ class Merged:
     push_to: Annotated[str | None, filled] = None  # repository of the Hugging Face hub to upload to: org/name
     private: bool = True  # whether nobody else may see what is uploaded
 
+    _quantizer: str | None = None  # that can merge into no base but one that is stored in few bits
+
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        message = "exporter=merged cannot merge into the weights that quantizer={quantizer} rounds to few bits."
-        problems = [*unmergeable(plan, "quantizer", message, _ADVICE), *push_problems(plan, "merged")]
+        problems = [*base_problems(plan), *push_problems(plan, "merged")]
         if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]i?B", self.max_shard_size):
             message = f"exporter.merged.max_shard_size={self.max_shard_size} is no size."
             problems.append(Problem("exporter.merged.max_shard_size", message, "such as 500MB or 5GB"))
         return problems
 
     @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._quantizer = quantizer_of_full(plan)
+
+    @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:
-        """Raises: TunesmithError when the base is quantised, or when merging or writing changes the model."""
+        """Raises: TunesmithError when few bits cannot be merged into, or when merging or writing changes the model."""
         from tunesmith_library_proving.merging import Wanted, export_merged
 
+        refuse_on_the_fly(handle.source.path, self._quantizer)
         export_merged(handle, output_dir, Wanted(self.dtype, self.max_shard_size, self.verify, self.tolerance))
         if self.push_to:
             push(output_dir, self.push_to, self.private)

@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from tunesmith_library_configuration.errors import ConfigError
+
 _logger = logging.getLogger("tunesmith")
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -84,6 +86,20 @@ def remedy(error: BaseException, elsewhere: str) -> str:
 
 def _is_of_room(error: BaseException) -> bool:
     return not isinstance(error, OSError) or error.errno in _OF_ROOM
+
+
+def refuse_little(folder: Path, needed: int, what: str) -> None:
+    """Raise ConfigError, before anything is done for it, where a folder's disk will not hold what is to be written.
+
+    Args:
+        what: with its verb: `an export takes`.
+    """
+    there = free(folder)
+    if there is not None and there < needed:
+        raise ConfigError(
+            f"{what} about {in_words(needed)}, and {in_words(there)} are free in {folder}.\n"
+            "free some, or write it elsewhere: --output FOLDER"
+        )
 
 
 def warn_of_little(folder: Path, needed: int, what: str) -> None:

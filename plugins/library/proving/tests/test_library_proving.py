@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError
+from tunesmith_library_proving import computing, gate
 from tunesmith_library_proving.computing import in_float32
 from tunesmith_library_proving.figures import Figures, Limits, compare
 from tunesmith_library_proving.gate import Gate
@@ -16,6 +17,7 @@ from tunesmith_library_proving.merging import Wanted, export_merged, merged_fold
 from tunesmith_library_proving.readers import ModelReader, load_folder
 from tunesmith_library_proving.texts import texts_of
 from tunesmith_library_testing.parts import CHATML, handle_of, load_plain, logits_of
+from tunesmith_library_testing.tiny import save_tiny_model
 
 
 def test_figures_by_closed_forms() -> None:
@@ -67,6 +69,41 @@ def test_float32_a_layer_at_a_time_is_float32(tiny_llama: Path, tiny_bpe, tied: 
     assert torch.equal(found, logits_of(narrow.float(), tiny_bpe))
 
 
+@pytest.mark.parametrize("architecture", ["llama", "gemma2"])  # whose embeddings are scaled, and have a padding token
+def test_a_large_vocabulary_is_float32_some_rows_at_a_time(
+    tmp_path: Path, tiny_bpe, monkeypatch: pytest.MonkeyPatch, architecture: str
+) -> None:
+    folder = save_tiny_model(tmp_path / "base", architecture=architecture, dtype="bfloat16", tie_word_embeddings=True)
+    model = load_plain(folder, "bfloat16")
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    monkeypatch.setattr(computing, "_NUMBERS", 64 * 100)  # of a hidden size of 64 100 rows, which do not come out even
+    with in_float32(model):
+        assert "forward" in vars(model.lm_head)
+        found = logits_of(model, tiny_bpe)
+        assert model.get_input_embeddings().weight.dtype == torch.bfloat16
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    assert "forward" not in vars(model.lm_head)
+    torch.testing.assert_close(found, logits_of(model.float(), tiny_bpe), atol=1e-5, rtol=1e-5)
+
+
+def test_what_was_said_is_kept_on_the_disk(
+    tiny_llama: Path, tiny_bpe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under no name, so that nothing can be left; what is kept is what was said."""
+    monkeypatch.setattr(gate, "_FEW", 10)
+    handle = handle_of(tiny_llama, tiny_bpe, template=CHATML.bind(tiny_bpe))
+    model = load_plain(tiny_llama)
+    on_disk, in_memory = (Gate("merged", handle, beside).trained(model) for beside in (tmp_path, None))
+    assert all(torch.equal(*pair) for pair in zip(on_disk.said, in_memory.said, strict=True))
+    assert on_disk.answer == in_memory.answer and not list(tmp_path.iterdir())
+
+
+def test_the_last_tokens_logits_alone(tiny_llama: Path, tiny_bpe) -> None:
+    reader = ModelReader(load_plain(tiny_llama))
+    ids = tiny_bpe.encode("Who counts the waves?")
+    torch.testing.assert_close(reader.last(ids), reader.logits(ids)[-1], atol=1e-6, rtol=0)
+
+
 def test_the_inventory(tiny_llama: Path, tmp_path: Path) -> None:
     model = load_plain(tiny_llama)
     model.model.norm.weight.data += 1
@@ -98,13 +135,13 @@ def test_conversations_without_a_run_are_our_own(tiny_llama: Path, tiny_bpe) -> 
 def test_another_answer_is_told(tiny_llama: Path, tiny_bpe) -> None:
     """Here the head's rows are turned, so that every likeliest token is another."""
     handle = handle_of(tiny_llama, tiny_bpe, template=CHATML.bind(tiny_bpe))
-    gate, model = Gate("merged", handle), load_plain(tiny_llama)
-    trained = gate.trained(model)
+    asked, model = Gate("merged", handle), load_plain(tiny_llama)
+    trained = asked.trained(model)
     model.lm_head.weight.data = model.lm_head.weight.data.roll(1, 0)
     reader = ModelReader(model)
-    gate.expect(trained, gate.look(reader), Limits(largest=0.001), reader)
+    asked.expect(trained, asked.look(reader), Limits(largest=0.001), reader)
     with pytest.raises(TunesmithError, match=r"(?s)logits differ by .*it answers '.*' where the trained model answers"):
-        gate.finish(None)
+        asked.finish(None)
 
 
 def test_a_folder_that_lacks_a_weight_is_not_loaded(tiny_llama: Path, tmp_path: Path) -> None:

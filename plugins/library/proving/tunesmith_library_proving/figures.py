@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy, kl_div
+
+_NUMBERS = 500_000  # logits that are compared at a time, in float64
 
 
 @dataclass(frozen=True)
@@ -94,16 +96,25 @@ def compare(
     for one, other in zip(before, after, strict=True):
         if one.shape != other.shape:
             raise ValueError(f"shapes {tuple(one.shape)} and {tuple(other.shape)}")
-    largest = max((_largest(one, other) for one, other in zip(before, after, strict=True)), default=0.0)
+    largest = max((_largest(*part) for part in _parts(before, after)), default=0.0)
     if ids is None:
         order = [torch.equal(a.argsort(), b.argsort()) for a, b in zip(before, after, strict=True)]
         return Figures(largest, sum(order) / max(len(order), 1), 0.0, None, None, len(order))
     positions = sum(map(len, before))
-    same = sum(int((a.argmax(-1) == b.argmax(-1)).sum()) for a, b in zip(before, after, strict=True))
-    apart = sum(_divergence(a, b) for a, b in zip(before, after, strict=True))
+    same = sum(int((a.argmax(-1) == b.argmax(-1)).sum()) for a, b in _parts(before, after))
+    apart = sum(_divergence(a, b) for a, b in _parts(before, after))
     return Figures(
         largest, same / positions, apart / positions, _perplexity(before, ids), _perplexity(after, ids), positions
     )
+
+
+def _parts(
+    before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """What two models say, some positions at a time: the differences of a whole text would take its memory thrice."""
+    for one, other in zip(before, after, strict=True):
+        rows = max(_NUMBERS // one.shape[-1], 1)
+        yield from zip(one.split(rows), other.split(rows), strict=True)
 
 
 def _largest(before: torch.Tensor, after: torch.Tensor) -> float:
@@ -121,7 +132,9 @@ def _perplexity(logits: Sequence[torch.Tensor], ids: Sequence[Sequence[int]]) ->
     total, count = 0.0, 0
     for said, tokens in zip(logits, ids, strict=True):
         wanted = torch.tensor(tokens[1 : len(said)])
-        total += float(cross_entropy(said[: len(wanted)].double(), wanted, reduction="sum")) if len(wanted) else 0.0
+        rows = max(_NUMBERS // said.shape[-1], 1)
+        for part, right in zip(said[: len(wanted)].split(rows), wanted.split(rows), strict=True):
+            total += float(cross_entropy(part.double(), right, reduction="sum")) if len(right) else 0.0
         count += len(wanted)
     return math.exp(min(total / count, 700.0)) if count else math.nan
 

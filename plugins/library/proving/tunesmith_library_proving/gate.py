@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,7 @@ REPORT = "export_report.json"
 _ANSWER = 8  # tokens of the answer to the fixed prompt
 _VALUES = 24_000_000  # logits that are kept of one model: 96 MB
 _FEWEST = 16  # positions, however large the vocabulary
+_FEW = 100_000  # logits that are no matter for the disk
 
 
 @dataclass(frozen=True)
@@ -48,22 +52,30 @@ class Gate:
     Args:
         form: the name of the format, for the report.
         handle: of the trained model.
+        beside: a folder in which what was said may be kept, without a name; None keeps it in memory.
     """
 
-    def __init__(self, form: str, handle: ModelHandle) -> None:
-        self._handle, self._form = handle, form
+    def __init__(self, form: str, handle: ModelHandle, beside: Path | None = None) -> None:
+        self._handle, self._form, self._beside = handle, form, beside
         self._texts: Texts = handle.shared.once("texts", lambda: texts_of(handle))
         self._ids: list[tuple[int, ...]] = handle.shared.once("compared", list)  # of each text; the first look decides
         self._problems: list[str] = []
         self._report: dict[str, Any] = {"format": form, "program": None}
         self._line = ""
 
-    def trained(self, model: Any) -> Observation:
+    def trained(self, model: Any = None) -> Observation:
         """What the trained model says, in memory, with its adapter: what everything else is compared with.
 
         Exporters of one command ask it once.
+
+        Args:
+            model: it; None loads it where nobody has asked before.
         """
-        observed: Observation = self._handle.shared.once("trained", lambda: self._look_at_trained(ModelReader(model)))
+
+        def look() -> Observation:
+            return self._look_at_trained(ModelReader(self._handle.load() if model is None else model))
+
+        observed: Observation = self._handle.shared.once("trained", look)
         return observed
 
     def _look_at_trained(self, reader: Reader) -> Observation:
@@ -76,7 +88,7 @@ class Gate:
         Args:
             answers: whether to continue the fixed prompt too.
         """
-        said = tuple(reader.logits(ids) for ids in self._ids)
+        said = tuple(self._kept(reader.logits(ids)) for ids in self._ids)
         writes = answers and said[0].ndim > 1
         return Observation(said, tuple(reader.answer(self._prompt(), _ANSWER)) if writes else (), ())
 
@@ -92,9 +104,23 @@ class Gate:
                 room = room if said else max(_VALUES // found.shape[-1], _FEWEST)
                 ids, found = ids[:room], found[:room]
                 room -= len(ids)
-            said.append(found)
+            said.append(self._kept(found))
             self._ids.append(ids)
         return said
+
+    def _kept(self, said: torch.Tensor) -> torch.Tensor:
+        """What was said, on the disk: a large vocabulary's logits of some conversations are a small model's size."""
+        if self._beside is None or said.numel() < _FEW or not self._beside.is_dir():
+            return said
+        with tempfile.NamedTemporaryFile(prefix=".said-", dir=self._beside, delete=False) as file:
+            try:
+                file.write(said.contiguous().numpy().data)
+                file.flush()
+                held = torch.from_file(file.name, shared=True, size=said.numel(), dtype=torch.float32)
+            finally:
+                with contextlib.suppress(OSError):  # as long as the tensor is there, so are its numbers
+                    os.unlink(file.name)
+        return held.view(said.shape)
 
     def _prompt(self) -> list[int]:
         text = next((text.prompt for text in self._texts.texts if text.prompt), "")
@@ -205,7 +231,7 @@ def _greedy(reader: Reader, prompt: Sequence[int]) -> tuple[tuple[int, ...], tup
     """The likeliest tokens after a prompt, and by how many logits each was likelier than the next."""
     ids, margins = list(prompt), []
     for _ in range(_ANSWER):
-        best = reader.logits(ids)[-1].topk(2)
+        best = reader.last(ids).topk(2)
         ids.append(int(best.indices[0]))
         margins.append(float(best.values[0] - best.values[1]))
     return tuple(ids[len(prompt) :]), tuple(margins)

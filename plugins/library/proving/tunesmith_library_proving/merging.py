@@ -16,10 +16,11 @@ from tunesmith import TunesmithError, announce
 from tunesmith.files import replacing
 from tunesmith.types import ModelHandle
 from tunesmith_library_configuration.owners import this_process
-from tunesmith_library_configuration.space import warn_of_little
+from tunesmith_library_configuration.space import is_of_disk, refuse_little, remedy, shortage
 from tunesmith_library_publishing.cards import write_card
-from tunesmith_library_publishing.inventory import read_json
+from tunesmith_library_publishing.inventory import Numbers, read_json, size_in, tensors_of
 from tunesmith_library_publishing.whole import save_whole
+from tunesmith_library_weights.dequantising import dequantised, in_full
 
 from tunesmith_library_proving.gate import skipped
 from tunesmith_library_proving.rounding import chosen_numbers, held_narrower, refuse_non_finite, round_weights
@@ -55,7 +56,7 @@ def merged_folder(handle: ModelHandle, beside: Path, wanted: Wanted | None = Non
         }
         beside.parent.mkdir(parents=True, exist_ok=True)
         workshop = handle.shared.enter_context(tempfile.TemporaryDirectory(dir=beside.parent, **marked))
-        write_merged(handle, Path(workshop) / "merged", wanted)
+        write_merged(handle, Path(workshop) / "merged", wanted, beside)
         return Path(workshop) / "merged"
 
     found: Path = handle.shared.once(("merged", wanted.dtype), make)
@@ -70,7 +71,7 @@ def export_merged(handle: ModelHandle, output_dir: Path, wanted: Wanted) -> None
     made = handle.shared.get(("merged", wanted.dtype))
     if made is None:
         with replacing(output_dir) as draft:
-            write_merged(handle, draft, wanted)
+            write_merged(handle, draft, wanted, output_dir)
     else:
         announce("merged", "copied", "another exporter of this command has made it")
         with replacing(output_dir) as draft:
@@ -78,29 +79,45 @@ def export_merged(handle: ModelHandle, output_dir: Path, wanted: Wanted) -> None
     handle.shared.offer(("merged", wanted.dtype), output_dir)
 
 
-def write_merged(handle: ModelHandle, folder: Path, wanted: Wanted) -> None:
+def write_merged(handle: ModelHandle, folder: Path, wanted: Wanted, place: Path) -> None:
     """Merge in float32, round once, write, and prove what was written.
 
     Args:
         folder: is made, where nothing is; the caller moves it to its place.
+        place: what the user wants to be written, for messages.
 
-    Raises: TunesmithError when the base is quantised, or when merging or writing changes the model.
+    Raises: TunesmithError when the base is quantised and nothing tells what its few bits stand for, or when merging or
+        writing changes the model.
     """
     base = handle.source.path
-    if "quantization_config" in read_json(base / "config.json"):
-        raise TunesmithError(
-            f"{handle.source.address} is stored in few bits (its config.json has a quantization_config); merged "
-            "weights would be rounded to them again.\n  train and export with the model's 16-bit version"
-        )
     numbers = chosen_numbers(base, wanted.dtype)
-    weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
-    warn_of_little(folder, weights, "an export of this model takes")
+    needed = size_in(numbers, tensors_of(base))
+    refuse_little(place.parent, needed, "an export of this model takes")
+    try:
+        _write(handle, folder, wanted, numbers)
+    except Exception as error:
+        if not is_of_disk(error):
+            raise
+        raise TunesmithError(
+            f"{place} cannot be written: {shortage(error, place.parent, needed)}; nothing of it is left.\n"
+            f"  {remedy(error, 'write it elsewhere: --output FOLDER')}"
+        ) from error
+
+
+def _write(handle: ModelHandle, folder: Path, wanted: Wanted, numbers: Numbers) -> None:
+    base = handle.source.path
+    few_bits = read_json(base / "config.json").get("quantization_config")
     if not wanted.verify:
         skipped("merged")
     model = handle.load()
-    if held_narrower(model, numbers):
+    if not few_bits and held_narrower(model, numbers):
         model = model.float()
-    proof = Proof(model, handle, numbers, wanted.tolerance) if wanted.verify else None
+    proof = Proof(model, handle, numbers, wanted.tolerance, folder.parent) if wanted.verify else None
+    if few_bits:
+        del model  # its memory is for the one in full
+        model = _in_full(handle, str(few_bits.get("quant_method")))
+        if proof:
+            proof.dequantised(model)
     if handle.adapter:
         model = handle.merge(model)
         if proof:
@@ -117,6 +134,25 @@ def write_merged(handle: ModelHandle, folder: Path, wanted: Wanted) -> None:
         del model  # its memory is for the written one
         proof.written(folder)
     write_card(handle, folder)
+
+
+def _in_full(handle: ModelHandle, method: str) -> Any:
+    """The model, its adapter beside it, with what the few bits that its base is stored in stand for, in float32.
+
+    Raises: TunesmithError when there are layers of which nobody tells that.
+    """
+    with in_full():
+        model = handle.load()
+    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if not dequantised(plain):
+        raise TunesmithError(
+            f"{handle.source.address} is stored in few bits ({method}), and no selected quantizer tells the numbers "
+            "that they stand for: merged weights would be rounded to them again.\n"
+            f"  quantizer=NAME of a plugin that reads {method}, the model's 16-bit version "
+            "(quantizer=null model.path=MODEL), or exporter=adapter"
+        )
+    announce("base", f"{len(dequantised(plain))} layers of few bits ({method}) in full", "computed in float32")
+    return model.float()
 
 
 def _linked(source: str, target: str) -> str:

@@ -5,6 +5,7 @@ An exporter of another format brings a reader of its own: llama.cpp for GGUF, on
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,10 @@ class Reader(ABC):
     def logits(self, ids: Sequence[int]) -> torch.Tensor:
         """Of a text's tokens: float32 on the CPU, (T, V), or the scores of a classifier, (labels,)."""
 
+    def last(self, ids: Sequence[int]) -> torch.Tensor:
+        """Of the token that comes after these: float32 on the CPU, (V,)."""
+        return self.logits(ids)[-1]
+
     def text(self, text: Text, prompt: bool) -> str | None:
         """A conversation as the artefact's own template writes it; None where the program renders nothing.
 
@@ -48,7 +53,7 @@ class Reader(ABC):
         """The tokens that are likeliest after these, one after the other."""
         found = list(ids)
         for _ in range(count):
-            found.append(int(self.logits(found)[-1].argmax()))
+            found.append(int(self.last(found).argmax()))
         return found[len(ids) :]
 
 
@@ -61,9 +66,18 @@ class ModelReader(Reader):
         self.model, self.processor = model.eval(), processor
 
     def logits(self, ids: Sequence[int]) -> torch.Tensor:
+        return self._said(ids)
+
+    def last(self, ids: Sequence[int]) -> torch.Tensor:
+        """A prompt may be long, and its other tokens' logits take more memory than the model."""
+        plain = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        takes = "logits_to_keep" in inspect.signature(plain.forward).parameters
+        return self._said(ids, **({"logits_to_keep": 1} if takes else {}))[-1]
+
+    def _said(self, ids: Sequence[int], **options: Any) -> torch.Tensor:
         inputs = torch.tensor([list(ids)], device=next(self.model.parameters()).device)
         with torch.no_grad(), in_float32(self.model):
-            said = self.model(input_ids=inputs, use_cache=False)
+            said = self.model(input_ids=inputs, use_cache=False, **options)
         logits = said.logits[0] if "logits" in said else said.last_hidden_state[0].mean(0)
         return logits.float().cpu()  # type: ignore[no-any-return]
 
@@ -87,7 +101,13 @@ class ModelReader(Reader):
 
 
 def load_folder(
-    folder: Path, device: Any = None, model_class: Any = None, processor_class: Any = None, *, dtype: str = "auto"
+    folder: Path,
+    device: Any = None,
+    model_class: Any = None,
+    processor_class: Any = None,
+    *,
+    dtype: str = "auto",
+    **options: Any,
 ) -> ModelReader:
     """What plain transformers makes of a folder: the class that its config.json names, its tokenizer and template.
 
@@ -95,6 +115,7 @@ def load_folder(
         device: where the model computes; None is the CPU.
         model_class, processor_class: of a model that transformers does not have, and that came with its own code.
         dtype: of the weights, as torch names it; auto is what they are stored in.
+        options: of `from_pretrained`.
 
     Raises: TunesmithError when it cannot be loaded, or weights of the class are missing in its files.
     """
@@ -106,7 +127,7 @@ def load_folder(
         own = "auto_map" in read_json(folder / "tokenizer_config.json") and processor_class is not None
         with errors_only("transformers"):  # it reports tensors that a class lacks, as the inventory does
             read: Any = loaded.from_pretrained
-            model, found = read(folder, dtype=dtype, output_loading_info=True)
+            model, found = read(folder, dtype=dtype, output_loading_info=True, **options)
         processor = (processor_class if own else transformers.AutoTokenizer).from_pretrained(folder)
     except Exception as error:
         cause = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"

@@ -31,14 +31,27 @@ class Proof:
 
     Args:
         tolerance: largest difference of a logit that merging, or writing, may make.
+        beside: the folder that the export's is made in.
     """
 
-    def __init__(self, model: Any, handle: ModelHandle, numbers: Numbers, tolerance: float) -> None:
-        self._gate, self._handle, self._numbers = Gate("merged", handle), handle, numbers
+    def __init__(self, model: Any, handle: ModelHandle, numbers: Numbers, tolerance: float, beside: Path) -> None:
+        self._gate, self._handle, self._numbers = Gate("merged", handle, beside), handle, numbers
         self._exact = Limits(largest=tolerance)
         self._trained = self._last = self._gate.trained(model)
         self._base: Figures | None = None
+        self._few_bits = False  # whether the base is stored in few bits
         self._model_class, self._device, self._writes = type(model), model.device, model.can_generate()
+
+    def dequantised(self, model: Any) -> None:
+        """Take what it does to the model that its base's few bits are computed in full.
+
+        Raises: TunesmithError when it is more than rounding to 16 bits may do.
+        """
+        now = self._gate.look(ModelReader(model), answers=False)
+        limits = _ROUNDED["bfloat16"]
+        found = self._gate.refuse("dequantising", self._trained, now, limits)
+        announce("dequantised", "the base", f"beside its few bits with the adapter: {found.described()}")
+        self._last, self._few_bits = now, True
 
     def merged(self, model: Any) -> None:
         """Raises: TunesmithError when the merged model computes something else than model and adapter.
@@ -63,7 +76,7 @@ class Proof:
     def _drift(self) -> Figures | None:
         """What rounding takes from the base, where it is to be rounded to fewer bits than it has."""
         base = self._handle.source.path
-        if self._numbers.tensors or BITS[self._numbers.common] >= BITS[numbers_of(base).common]:
+        if self._few_bits or self._numbers.tensors or BITS[self._numbers.common] >= BITS[numbers_of(base).common]:
             return None
         reader = load_folder(base, self._device, self._model_class, type(self._handle.processor))
         before = self._gate.look(reader, answers=False)

@@ -38,6 +38,8 @@ def write_config(model: Any, base: Path, folder: Path, dtype: str) -> None:
     for part in (raw, raw[key]) if key else (raw,):
         said = [name for name in ("dtype", "torch_dtype") if name in part]
         part |= dict.fromkeys(said or (["dtype"] if part is raw else []), dtype)
+    if getattr(model.config, "quantization_config", None) is None:  # it holds in full what its base stored in few bits
+        raw.pop("quantization_config", None)
     now = _described(model.config)
     _apply(_described(_read(model, base)), now, raw, raw[key] if key else raw)
     _write(folder / "config.json", raw)

@@ -39,12 +39,17 @@ class Files:
         return f"{len(self.kept)} of the base's copied ({', '.join(self.kept)}){left}" if self.kept or left else "none"
 
 
-def keep_files(base: Path, folder: Path) -> Files:
+OF_FEW_BITS = ("quantize_config.json", "quant_config.json")
+"""Files that say in what few bits the weights beside them are."""
+
+
+def keep_files(base: Path, folder: Path, without: Collection[str] = ()) -> Files:
     """Copy the files of a base that a result lacks, or holds in other words.
 
     Args:
         base: its folder, or the folder of a run that trained a whole model.
         folder: of the result, in which configuration, tokenizer and template are written.
+        without: names of files that say nothing of the result.
     """
     same_tokens = _same_tokens(base / "tokenizer.json", folder / "tokenizer.json")
     kept, left = [], []
@@ -52,7 +57,7 @@ def keep_files(base: Path, folder: Path) -> Files:
         name = entry.name
         if name.startswith(".") or _is_weights(entry) or name in _WRITTEN or not _belongs(name, base):
             continue
-        if entry.is_dir() or (name in _OF_TOKENIZER and not same_tokens):
+        if entry.is_dir() or name in without or (name in _OF_TOKENIZER and not same_tokens):
             left.append(f"{name}/" if entry.is_dir() else name)
         elif name == "chat_template.json":
             _write_template(folder)

@@ -7,6 +7,7 @@ which the base need not be at hand, can round to them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -117,6 +118,16 @@ def numbers_of(folder: Path) -> Numbers:
         return Numbers(said["dtype"], said["tensors"])
     stored = tensors_of(folder)
     return Numbers(_configured(folder) or most(stored), {name: tensor.dtype for name, tensor in stored.items()})
+
+
+def size_in(numbers: Numbers, stored: Mapping[str, Stored]) -> int:
+    """How many bytes tensors take on a disk in these numbers; of few bits, which stand for more, what they take now."""
+    return sum(torch.Size(tensor.shape).numel() * _width(numbers, name, tensor) for name, tensor in stored.items())
+
+
+def _width(numbers: Numbers, name: str, tensor: Stored) -> int:
+    bits = re.search(r"\d+", tensor.dtype)
+    return numbers.of(name).itemsize if tensor.dtype in _DTYPES else int(bits[0]) // 8 if bits else 1
 
 
 def record_numbers(folder: Path, numbers: Numbers) -> None:

@@ -107,6 +107,18 @@ def published_tensors(
     return {name: tensor for name, tensor in published.items() if name in known or id(tensor) not in buffers}
 
 
+def parts_of(model: Any, stored: Mapping[str, Stored], base: Path, layers: Collection[str]) -> list[str]:
+    """The tensors of a base's files that stand for layers which the model holds in full: few bits, and their scales.
+
+    Args:
+        layers: names in the model of those that were dequantised.
+    """
+    rename, state = renaming(model, base, stored), model.state_dict()
+    meta = {f"{layer}.weight": torch.empty_like(state[f"{layer}.weight"], device="meta") for layer in layers}
+    owners = tuple(name.removesuffix("weight") for name in (rename(meta) if meta else ()))
+    return [name for name in stored if name.startswith(owners)] if owners else []
+
+
 def compose(
     tensors: Mapping[str, torch.Tensor], stored: Mapping[str, Stored], replaced: Collection[str] = ()
 ) -> tuple[dict[str, Entry], Kept]:

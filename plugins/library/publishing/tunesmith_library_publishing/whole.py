@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 from tunesmith.types import ChatTemplate
+from tunesmith_library_weights.dequantising import dequantised
 
 from tunesmith_library_publishing.configs import class_name, write_config, write_generation_config
 from tunesmith_library_publishing.endings import set_endings, set_template, untie
-from tunesmith_library_publishing.files import Files, keep_files, record_files
+from tunesmith_library_publishing.files import OF_FEW_BITS, Files, keep_files, record_files
 from tunesmith_library_publishing.inventory import RECORD, Numbers, most, numbers_of, record_numbers, tensors_of
 from tunesmith_library_publishing.naming import head_names
-from tunesmith_library_publishing.weights import Kept, compose, published_tensors, write
+from tunesmith_library_publishing.weights import Kept, compose, parts_of, published_tensors, write
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def save_whole(
     stored = tensors_of(base)
     untie(model)
     tensors = published_tensors(model, base, stored, weights)
-    entries, kept = compose(tensors, stored, () if model.can_generate() else head_names(base))
+    layers = dequantised(model)
+    given_up = [*parts_of(model, stored, base, layers), *(() if model.can_generate() else head_names(base))]
+    entries, kept = compose(tensors, stored, given_up)
     write(entries, folder, max_shard_size, numbers)
     write_config(model, base, folder, numbers.common if numbers else most(tensors_of(folder)))
     if template is not None:
@@ -74,7 +77,7 @@ def save_whole(
         set_template(processor, template)
     write_generation_config(model, base, folder)
     processor.save_pretrained(folder)
-    files = keep_files(base, folder)
+    files = keep_files(base, folder, OF_FEW_BITS if layers else ())
     if numbers is None:
         record_numbers(folder, numbers_of(base))
         record_files(folder / RECORD, files)

@@ -65,11 +65,14 @@ class Calibrated:
 
         Raises: TunesmithError when the layers cannot be cut into groups, or the data gives no activations.
         """
+        from tunesmith_library_weights.dequantising import dequantise, is_wanted
         from tunesmith_library_weights.shares import say_bits
 
         from tunesmith_library_quantizing.linear import PackedLinear
         from tunesmith_library_quantizing.quantising import is_packed
 
+        if is_wanted() and is_packed(model):
+            return dequantise(model, {PackedLinear: PackedLinear.in_float32})
         if is_packed(model):
             announce("quantizer", "the bits that the model is stored in", "its config.json")
         elif calibration is not None:

@@ -76,6 +76,12 @@ class PackedLinear(nn.Linear):
         weight = weight if self.input_scale is None else weight / self.input_scale.to(self.dtype)
         return weight if self.output_scale is None else weight * self.output_scale[:, None].to(self.dtype)
 
+    def in_float32(self) -> torch.Tensor:
+        """The weight (out, in) as it is computed in float32, with the scales around it."""
+        weight = self.transposed(torch.float32).T
+        weight = weight if self.input_scale is None else weight / self.input_scale.float()
+        return weight if self.output_scale is None else weight * self.output_scale[:, None].float()
+
     def transposed(self, dtype: torch.dtype) -> torch.Tensor:
         """What is packed, as (in, out); computed in float32 or, for a `dtype` of 16 bits, in that of the scales."""
         scales = self.scales.float() if dtype == torch.float32 else self.scales

@@ -44,10 +44,13 @@ class Aqlm:
     @hookimpl
     def quantize(self, model: Any) -> Any:
         """Freeze codebooks and scales: they were read as any other weight."""
+        from tunesmith_library_weights.dequantising import dequantise, is_wanted
         from tunesmith_library_weights.shares import say_bits
 
         from .linear import AqlmLinear
 
+        if is_wanted():
+            return dequantise(model, {AqlmLinear: AqlmLinear.in_float32})
         for layer in model.modules():
             if isinstance(layer, AqlmLinear):
                 layer.requires_grad_(False)

@@ -55,6 +55,10 @@ class AqlmLinear(nn.Linear):
         """The weight (out, in), computed anew at each use."""
         return dequantise(self.codes, self.codebooks, self.scales)
 
+    def in_float32(self) -> Tensor:
+        """The weight (out, in) as it is computed in float32."""
+        return dequantise(self.codes, self.codebooks.float(), self.scales.float())
+
     def forward(self, x: Tensor) -> Tensor:
         # Backward computes the weight again instead of keeping it: that is what makes training small.
         output: Tensor = checkpoint(super().forward, x, use_reentrant=False, preserve_rng_state=False)

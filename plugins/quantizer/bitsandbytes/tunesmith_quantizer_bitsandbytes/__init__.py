@@ -123,10 +123,15 @@ class Bitsandbytes:
         """
         from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
         from torch.nn import Linear
+        from tunesmith_library_weights.dequantising import dequantise, is_wanted
         from tunesmith_library_weights.experts import fused_experts
         from tunesmith_library_weights.packing import pack_experts
         from tunesmith_library_weights.shares import say_bits
 
+        from .full import weight_of_4_bits, weight_of_8_bits
+
+        if is_wanted():
+            return dequantise(model, {Linear4bit: weight_of_4_bits, Linear8bitLt: weight_of_8_bits})
         linear = {name: module for name, module in model.named_modules() if isinstance(module, Linear)}
         named = [*linear, *(item.name for item in fused_experts(model))]
         refuse_unknown("quantizer.skip_modules", self.skip_modules, named, "layer")
