@@ -23,7 +23,7 @@ from tunesmith.types import Problem
 from tunesmith.upgrades import upgraded
 from tunesmith_library_configuration.folders import RECORD
 from tunesmith_library_configuration.foreign import Words
-from tunesmith_library_configuration.handles import configuration_of
+from tunesmith_library_configuration.handles import configuration_of, foreign_model
 from tunesmith_library_configuration.layers import Layers
 from tunesmith_library_configuration.models import with_known_model
 from tunesmith_library_configuration.overrides import Overrides as Overrides
@@ -76,8 +76,8 @@ def compose(
         made.add(config, Origin("the given mapping"))
     elif config is not None:
         file = _config_file(Path(config))
-        if file.name == RECORD and not file.is_file():
-            made.add(configuration_of(file.parent), Origin(str(file.parent)))
+        if (model := foreign_model(file)) is not None:
+            made.add(configuration_of(model), Origin(str(model)))
         else:
             made.add_file(file)
     elif any(item.key[0] not in OURS for item in given):

@@ -6,6 +6,7 @@ import itertools
 import json
 import weakref
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tunesmith_library_chat.rendering import Rendered
@@ -73,14 +74,42 @@ def _tokens_of(tokenizer: Any, text: str, literal: Ranges, control: Control, add
     """The tokens of a text that spells control tokens.
 
     A copy of the tokenizer does not know them, but stand-ins of the same length, which take the places of those that
-    the template wrote. So all else is as ever: what is split where, and in which pass.
+    the template wrote. So all else is as ever: what is split where, and in which pass. A tokenizer that is no Rust
+    object makes tokens of the parts itself (`encode_parts`).
     """
+    if hasattr(tokenizer, "encode_parts"):
+        return _Plain(tokenizer.encode_parts(_parts_of(text, literal, control), add_special_tokens))
     copy = _copy_for(tokenizer, control, text)
     pieces, end = [], 0
     for token in find_tokens(text, control, literal):
         pieces += [text[end : token.start()], copy.stand_ins[token[0]]]
         end = token.end()
     return copy.encode("".join([*pieces, text[end:]]), add_special_tokens)
+
+
+def _parts_of(text: str, literal: Ranges, control: Control) -> list[tuple[str, bool]]:
+    """A text in parts, each with whether it is a control token that the template wrote."""
+    parts, end = [], 0
+    for token in find_tokens(text, control, literal):
+        parts += [(text[end : token.start()], False), (token[0], True)]
+        end = token.end()
+    return [*parts, (text[end:], False)]
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """Tokens whose places in the text are not known."""
+
+    ids: list[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def char_to_token(self, character: int) -> int | None:
+        return None
+
+    def token_to_chars(self, token: int) -> Any:
+        return None
 
 
 class _Copy:

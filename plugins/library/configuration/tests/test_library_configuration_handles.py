@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from tunesmith_library_configuration.errors import ConfigError
-from tunesmith_library_configuration.handles import adapter_of, configuration_of
+from tunesmith_library_configuration.handles import adapter_of, configuration_of, foreign_model, holds_model
 
 
 def test_an_adapter_names_its_base(tmp_path):
@@ -21,6 +21,23 @@ def test_an_adapter_names_its_base(tmp_path):
 def test_a_whole_model(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     assert configuration_of(tmp_path) == {"model": {"path": str(tmp_path)}}
+
+
+def test_a_file_that_is_a_model_by_itself(tmp_path):
+    """It is named, or lies in a folder; a run that has one beside its own files stays a run."""
+    file, record = tmp_path / "tiny-Q4.GGUF", tmp_path / "run.yaml"
+    assert foreign_model(file) == file and foreign_model(record) == tmp_path
+    file.touch()
+    expected = {"model": {"name": "gguf", "path": str(file)}, "engine": {"name": "llamacpp"}}
+    assert configuration_of(file) == expected
+    file.rename(tmp_path / "tiny.gguf")
+    assert configuration_of(tmp_path) == {**expected, "model": {"name": "gguf", "path": str(tmp_path)}}
+    assert holds_model(tmp_path)
+    record.touch()
+    assert foreign_model(record) is None and not holds_model(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    record.unlink()
+    assert configuration_of(tmp_path) == {"model": {"path": str(tmp_path)}}, "it is transformers' too"
 
 
 @pytest.mark.parametrize(

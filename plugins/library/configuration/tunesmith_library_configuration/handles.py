@@ -8,14 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith_library_configuration.errors import ConfigError
+from tunesmith_library_configuration.folders import RECORD
 from tunesmith_library_configuration.precisions import held_precision as held_precision
 
 _MODEL, _ADAPTER = "config.json", "adapter_config.json"
+# files that are models by themselves, by their suffix: what reads and runs them
+_FILES: dict[str, dict[str, Any]] = {".gguf": {"model": {"name": "gguf"}, "engine": {"name": "llamacpp"}}}
 
 
 def holds_model(folder: Path) -> bool:
     """Whether a folder holds a whole model, not an adapter."""
-    return (folder / _MODEL).is_file()
+    return (folder / _MODEL).is_file() or (not (folder / RECORD).is_file() and _suffix_in(folder) is not None)
+
+
+def foreign_model(path: Path) -> Path | None:
+    """What no run of ours made: a file that is a model by itself, or the folder of a model; None for a configuration.
+
+    Args:
+        path: of a configuration, `run.yaml` in a run's folder; or of such a file.
+    """
+    if path.suffix.lower() in _FILES:
+        return path
+    return path.parent if path.name == RECORD and not path.is_file() else None
+
+
+def _suffix_in(folder: Path) -> str | None:
+    """The suffix of files in a folder that are models by themselves."""
+    return next((suffix for suffix in _FILES if any(folder.glob(f"*{suffix}"))), None)
 
 
 def holds_adapter(folder: Path) -> bool:
@@ -38,7 +57,7 @@ def adapter_of(folder: Path | None, adapter: Any, fetch: Callable[[str], Path]) 
 
 
 def configuration_of(folder: Path) -> dict[str, Any]:
-    """A configuration for a model or an adapter that no run of ours made, from what its folder says.
+    """A configuration for a model or an adapter that no run of ours made, from what its folder says; or its file.
 
     Raises: ConfigError for a folder that holds neither, and for an adapter that does not name its base.
     """
@@ -52,6 +71,10 @@ def configuration_of(folder: Path) -> dict[str, Any]:
             raise ConfigError(f"{folder / _ADAPTER} does not say which model it belongs to.\nwrite model.path=MODEL")
         model = {"path": base, **({"revision": said["revision"]} if said.get("revision") else {})}
         return {"model": model, "adapter": {"name": str(said.get("peft_type", "LORA")).lower()}}
-    if holds_model(folder):
+    if (folder / _MODEL).is_file():
         return {"model": {"path": str(folder)}}
+    suffix = folder.suffix.lower() if folder.is_file() else _suffix_in(folder)
+    if suffix in _FILES:
+        found = _FILES[suffix]
+        return {**found, "model": {**found["model"], "path": str(folder)}}
     raise ConfigError(f"{folder} is a folder without run.yaml, so not a run.\ngive a YAML file or a run's folder")

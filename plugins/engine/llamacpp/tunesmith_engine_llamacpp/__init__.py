@@ -1,0 +1,73 @@
+"""Answers with llama.cpp: GGUF files, on small machines and large ones, as they will be served."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tunesmith import hookimpl, plugin
+from tunesmith.ranges import above, at_least, between
+from tunesmith.types import Engine, ModelHandle, Problem
+from tunesmith_library_llamacpp.program import is_installed
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+_INSTALL = "pip install 'tunesmith-engine-llamacpp[program]'"
+
+
+@plugin
+class LlamaCpp:
+    """Generates with a GGUF file in llama.cpp, several answers at once, every one streamed.
+
+    null leaves a value to what the file says of sampling; where that says nothing, answers are greedy.
+    """
+
+    max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 512  # tokens of an answer, at most
+    temperature: Annotated[float, at_least(0, most=100)] | None = None  # 0 is greedy, 1 the model's own probabilities
+    top_p: Annotated[float, between(0, 1)] | None = None  # draw from the likeliest that have this probability together
+    top_k: Annotated[int, at_least(0, most=10_000_000)] | None = None  # draw from this many likeliest tokens; 0 is all
+    min_p: Annotated[float, between(0, 1)] | None = None  # draw from tokens this likely beside the likeliest one
+    # above 1 makes tokens that occurred less likely
+    repetition_penalty: Annotated[float, above(0, most=100)] | None = None
+    # answers computed together; more wait until there is room
+    batch_size: Annotated[int, at_least(1, most=256)] = 8
+    # tokens that there is memory for, which the answers that are computed together share; one prompt with its answer
+    # may have all of them; null is what the model was trained for, at most 16384
+    context_length: Annotated[int, at_least(1, most=100_000_000)] | None = None
+    # numbers that keys and values of attention are held in: f32 computes most exactly, q8_0 takes half of f16's memory
+    cache: Literal["f32", "f16", "bf16", "q8_0", "q4_0"] = "f16"
+    gpu_layers: Annotated[int, at_least(-1, most=1_000_000)] = -1  # layers that a GPU holds; -1 is all
+    threads: Annotated[int, at_least(1, most=10_000)] | None = None  # null is one for each processor
+    # GGUF files with LoRA weights; a request may choose one by its name, and the first acts where it does not
+    adapters: list[str] = []
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        if is_installed():
+            return []
+        return [Problem("engine", "engine=llamacpp runs llama-cpp-python, which is not installed", _INSTALL)]
+
+    @hookimpl
+    def open_engine(self, handle: ModelHandle) -> Engine:
+        from tunesmith.types import Sampling
+
+        from .engine import LlamaCppEngine
+        from .loading import Opening
+
+        defaults = Sampling(
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+        )
+        opening = Opening(
+            gpu_layers=self.gpu_layers,
+            threads=self.threads,
+            sequences=self.batch_size,
+            tokens=self.context_length,
+            cache=self.cache,
+            adapters=tuple(self.adapters),
+        )
+        return LlamaCppEngine(handle, defaults, opening)
