@@ -1,0 +1,80 @@
+"""Writes a folder that Ollama makes a model of: a GGUF file and a Modelfile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from tunesmith import hookimpl, plugin
+from tunesmith.errors import choices
+from tunesmith.ranges import filled, path_like
+from tunesmith.types import ModelHandle, Problem
+from tunesmith_library_gguf.plans import architecture_problems, kind_problems, program_problems
+from tunesmith_library_publishing.pushing import push, push_problems
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+# of Ollama's Modelfile
+_PARAMETERS = (
+    *("num_ctx", "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_penalty", "repeat_last_n", "seed"),
+    *("presence_penalty", "frequency_penalty", "num_predict", "num_keep", "num_batch", "num_gpu", "num_thread"),
+)
+
+
+@plugin
+class Ollama:
+    """Writes the model as a GGUF file with a Modelfile, and proves it in llama.cpp, and in Ollama where it runs."""
+
+    guarded: ClassVar[tuple[str, ...]] = ("push_to", "private", "converter")
+
+    # numbers of the weights: f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, q4_0, iq4_xs, q3_k_m, q2_k, …
+    type: str = "q8_0"
+    name: Annotated[str | None, filled] = None  # of the model in Ollama; null is the run's
+    system: Annotated[str | None, filled] = None  # message that Ollama puts before conversations that have none
+    parameters: dict[str, float] = {}  # of the Modelfile: num_ctx, temperature, top_p, repeat_penalty, …
+    # gguf leaves the template in the file to Ollama, which runs it since 0.30; go writes one for older versions too
+    template: Literal["gguf", "go"] = "gguf"
+    renderer: Annotated[str | None, filled] = None  # one that Ollama has inside, for models whose prompts it writes
+    parser: Annotated[str | None, filled] = None  # one that Ollama has inside, for answers with thoughts and calls
+    imatrix: bool = False  # let rounding go by an importance matrix, measured on the run's own conversations
+    pre_tokenizer: Annotated[str | None, filled] = None  # how text is cut, in llama.cpp's name; null finds it
+    # folder of llama.cpp's source, whose converter writes architectures that are not known here
+    converter: Annotated[str | None, path_like] = None
+    # run the file in llama.cpp and compare it with what was trained, then ask Ollama, where it runs
+    verify: bool = True
+    push_to: Annotated[str | None, filled] = None  # repository of the Hugging Face hub to upload to: org/name
+    private: bool = True  # whether nobody else may see what is uploaded
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        key, kinds = "exporter.ollama", (self.type.lower(),)
+        problems = [*kind_problems(key, kinds, self.imatrix), *push_problems(plan, "ollama")]
+        problems += program_problems(key, kinds, self.verify, self.imatrix)
+        problems += architecture_problems(plan, key, self.converter)
+        for name in self.parameters:
+            if name not in _PARAMETERS:
+                advice = choices(name, _PARAMETERS, "it has")
+                problems.append(Problem(f"{key}.parameters.{name}", f"Ollama has no parameter {name}.", advice))
+        if self.template == "go" and self.renderer:
+            message = f"{key}.renderer={self.renderer} writes prompts, and {key}.template=go too."
+            problems.append(Problem(f"{key}.template", message, "leave one of them out"))
+        return problems
+
+    @hookimpl
+    def export(self, handle: ModelHandle, output_dir: Path) -> Path:
+        """Raises: TunesmithError when llama.cpp does not have such a model, or what was written is another."""
+        from tunesmith_library_gguf.exporting import Wanted
+
+        from .exporting import Asked, export_ollama
+
+        converter = Path(self.converter).expanduser() if self.converter else None
+        kinds = (self.type.lower(),)
+        wanted = Wanted(kinds, self.verify, self.pre_tokenizer, converter, self.imatrix, form="ollama")
+        builtin = {"RENDERER": self.renderer, "PARSER": self.parser}
+        given = {key: name for key, name in builtin.items() if name}
+        asked = Asked(self.name, self.system, self.template == "go", given, self.parameters)
+        export_ollama(handle, output_dir, wanted, asked)
+        if self.push_to:
+            push(output_dir, self.push_to, self.private)
+        return output_dir
