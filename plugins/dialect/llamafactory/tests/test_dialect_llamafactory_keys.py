@@ -133,7 +133,13 @@ def test_what_becomes_of_keys(keys: dict[str, Any], ours: dict[str, Any]) -> Non
         ({"learning_rate": "5e-5"}, {"trainer": {"learning_rate": 5e-5}}),
         ({"save_total_limit": "None"}, {"trainer": {"save_total_limit": None}}),
         ({"resume_from_checkpoint": "None", "neftune_noise_alpha": 0, "fsdp": ""}, {}),
-        ({"add_tokens": "a,b", "add_special_tokens": ["c"]}, {"adapter": {"train_tokens": ["a", "b", "c"]}}),
+        (
+            {"add_tokens": "a,b", "add_special_tokens": ["c"]},
+            {
+                "adapter": {"train_tokens": ["a", "b", "c"]},
+                "patch": {"new_tokens": {"tokens": ["a", "b"], "special_tokens": ["c"], "start": "noise"}},
+            },
+        ),
     ],
 )
 def test_values_as_they_are_meant(keys: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -296,6 +302,29 @@ def test_data_sets_of_a_repository_on_the_hub(tmp_path: Path, monkeypatch: pytes
     assert list(told) == ["dataset_dir"] and "no network" in told["dataset_dir"]
     (tmp_path / "dataset_info.json").write_text('{"features": {}}')
     assert "names no data sets" in refused(**keys)["dataset_dir"]
+
+
+def test_tokens_that_start_from_what_they_stand_for(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.yaml"
+    file.write_text('"<|svg|>": the beginning of a drawing\n"<|end|>": its end\n')
+    keys = {"new_special_tokens_config": str(file), "add_special_tokens": "<|other|>", "finetuning_type": "full"}
+    described = {"<|svg|>": "the beginning of a drawing", "<|end|>": "its end"}
+    for theirs, start in (("desc_init", "description"), ("desc_init_w_noise", "description_noise")):
+        made = made_of(**keys, init_special_tokens=theirs)
+        expected = {"special_tokens": list(described), "descriptions": described, "start": start}
+        assert made["patch"]["new_tokens"] == expected and "train_tokens" not in made["adapter"]
+    assert list(BESIDE.notes_on("dropped", **keys)) == ["add_special_tokens"]
+    assert "additional_target" in BESIDE.notes_on("translated", finetuning_type="oft", add_tokens="a")["add_tokens"]
+    assert made_of(add_tokens="a", init_special_tokens="desc_init")["patch"]["new_tokens"]["start"] == "noise"
+    assert list(BESIDE.notes_on("dropped", init_special_tokens="desc_init")) == ["init_special_tokens"]
+    assert (
+        "there is no such file"
+        in refused(new_special_tokens_config=str(tmp_path / "token.yaml"))["new_special_tokens_config"]
+    )
+    file.write_text("a: [1]\n")
+    assert "a description is a text" in refused(new_special_tokens_config=str(file))["new_special_tokens_config"]
+    file.write_text("- a\n")
+    assert refused(new_special_tokens_config=str(file)).keys() == {"new_special_tokens_config"}
 
 
 @pytest.mark.parametrize("value", ["all", "non_padding", True, "yes"])

@@ -30,15 +30,6 @@ def adapter_name_or_path(key: str, value: Any, draft: Draft) -> None:
     draft.put("adapter.path", adapters[0] if len(adapters) == 1 else adapters, key)
 
 
-def add_tokens(key: str, value: Any, draft: Draft) -> None:
-    if draft.get("finetuning_type") != "lora":
-        advice = "finetuning_type: lora, or add them to the tokenizer before"
-        draft.refuse(key, "tokens are added by LoRA, which trains their rows.", advice)
-        return
-    there = draft.config.get("adapter", {}).get("train_tokens", [])
-    draft.put("adapter.train_tokens", [*there, *listed(value)], key)
-
-
 def pissa_init(key: str, value: Any, draft: Draft) -> None:
     if value:
         draft.put("adapter.init", "pissa", key)
