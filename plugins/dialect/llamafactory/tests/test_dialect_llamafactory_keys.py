@@ -229,6 +229,11 @@ def test_commands_of_the_other_kinds() -> None:
     chat = translate({"model_name_or_path": "m", "adapter_name_or_path": "a", "template": "llama3", "temperature": 0.5})
     assert chat.command == "chat" and chat.config["adapter"] == {"name": "lora", "path": "a"}
     assert chat.config["engine"] == {"temperature": 0.5, "top_p": 0.7, "top_k": 50, "max_new_tokens": 1024}
+    hub = {"model_name_or_path": "m", "export_hub_model_id": "org/mine"}
+    pushed = translate({**hub, "export_dir": "out"})
+    assert pushed.config["exporter"] == {"push_to": "org/mine"}
+    assert "private" in notes(pushed, "translated")["export_hub_model_id"]
+    assert "exporter" not in translate({**hub, "dataset": "d", "do_train": True}).config
     export = translate({"model_name_or_path": "m", "export_dir": "out", "export_size": 2, "infer_dtype": "float16"})
     assert (export.command, export.config["output_dir"], export.config["precision"]) == ("export", "out", "fp16")
     assert export.config["exporter"] == {"max_shard_size": "2GB"}

@@ -64,6 +64,14 @@ def export_size(key: str, value: Any, draft: Draft) -> None:
     draft.put("exporter.max_shard_size", f"{value}GB", key)
 
 
+def export_hub_model_id(key: str, value: Any, draft: Draft) -> None:
+    if draft.command == "export":
+        draft.put("exporter.push_to", value, key)
+        draft.note(key, "translated", "exporter.push_to; the repository is private unless exporter.private=false.")
+    else:
+        draft.note(key, "dropped", "it belongs to an export.")
+
+
 def task(key: str, value: Any, draft: Draft) -> None:
     advice = "tunesmith eval RUN data.eval=[FILE]; evaluators of tasks: tunesmith plugins show evaluator"
     draft.refuse(key, "LLaMA-Factory's tasks have no data of their own any more.", advice)
