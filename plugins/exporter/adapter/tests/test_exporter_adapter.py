@@ -60,7 +60,10 @@ class TestAdapter(ExporterSuite):
 
 def test_peft_loads_it_over_the_base(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     handle = trained(tiny_llama, tmp_path / "run", tiny_bpe, modules_to_save=["lm_head"])
+    save_file({"weight": torch.ones(1, 64)}, tmp_path / "run" / "value_head.safetensors")
     out = Adapter(base="org/tiny").export(handle, tmp_path / "out")
+    assert load_file(out / "heads" / "value_head.safetensors").keys() == {"weight"}
+    assert [file.name for file in out.glob("*.safetensors")] == ["adapter_model.safetensors"]
     loaded = PeftModel.from_pretrained(load_plain(tiny_llama), str(out))
     expected = logits_of(handle.load(), tiny_bpe)
     torch.testing.assert_close(logits_of(loaded, tiny_bpe), expected, atol=1e-5, rtol=0)

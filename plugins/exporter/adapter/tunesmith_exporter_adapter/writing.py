@@ -13,6 +13,7 @@ from tunesmith.types import ModelHandle
 from tunesmith_library_proving.gate import skipped
 from tunesmith_library_publishing.cards import Kind, write_card
 from tunesmith_library_publishing.endings import set_template
+from tunesmith_library_publishing.heads import keep_heads
 from tunesmith_library_publishing.inventory import read_json
 
 from .layout import CONFIG, WEIGHTS
@@ -56,6 +57,7 @@ def _write(handle: ModelHandle, adapter: Path, folder: Path, base: str) -> None:
     shutil.copyfile(adapter / WEIGHTS, folder / WEIGHTS)
     set_template(handle.processor, handle.template)
     handle.processor.save_pretrained(folder)
+    keep_heads(adapter, folder)
 
 
 def _configured(folder: Path, base: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from tunesmith import TunesmithError
 from tunesmith_exporter_merged import Merged
@@ -278,6 +278,7 @@ def test_a_trained_lora_over_the_transformers_loader(base: Path, tiny_bpe, tmp_p
     model = lora.apply_adapter(loader.load_model(source, tiny_bpe, None), None, source)
     train(model, collate(examples(tiny_bpe)), steps=5)
     model.save_pretrained(tmp_path / "adapter")
+    save_file({"weight": torch.ones(1, 64)}, tmp_path / "adapter" / "value_head.safetensors")
 
     serving = source_of(base, training=False)
 
@@ -291,6 +292,8 @@ def test_a_trained_lora_over_the_transformers_loader(base: Path, tiny_bpe, tmp_p
     expected = logits_of(model, tiny_bpe)
     torch.testing.assert_close(logits_of(load_plain(written), tiny_bpe), expected, atol=1e-4, rtol=0)
     assert "attn" not in (written / "config.json").read_text() and not list(written.glob("adapter*"))
+    assert load_file(written / "heads" / "value_head.safetensors").keys() == {"weight"}, "of PPO, not of the model"
+    assert [file.name for file in written.glob("*.safetensors")] == ["model.safetensors"]
 
 
 def test_a_classifier_is_compared_by_its_scores(tiny_llama: Path, tiny_bpe, tmp_path: Path, caplog) -> None:

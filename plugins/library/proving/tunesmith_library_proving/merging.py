@@ -18,6 +18,7 @@ from tunesmith.types import ModelHandle
 from tunesmith_library_configuration.owners import this_process
 from tunesmith_library_configuration.space import is_of_disk, refuse_little, remedy, shortage
 from tunesmith_library_publishing.cards import write_card
+from tunesmith_library_publishing.heads import keep_heads
 from tunesmith_library_publishing.inventory import Numbers, read_json, size_in, tensors_of
 from tunesmith_library_publishing.whole import save_whole
 from tunesmith_library_weights.dequantising import dequantised, in_full
@@ -129,6 +130,7 @@ def _write(handle: ModelHandle, folder: Path, wanted: Wanted, numbers: Numbers) 
     folder.mkdir()
     given = (handle.processor, handle.template, base, folder)
     result = save_whole(model, *given, numbers=numbers, max_shard_size=wanted.max_shard_size)
+    keep_heads(handle.adapter or base, folder)
     if proof:
         proof.tensors(folder, model, result)
         del model  # its memory is for the written one
