@@ -17,8 +17,10 @@ SUPPORTED = [folder for folder in PLUGINS if "plugins" in folder.parts]
 LIBRARIES = [folder for folder in SUPPORTED if folder.parent.name == "library"]
 # import names that differ from the name of their distribution
 IMPORT_NAMES = {
+    "compressed-tensors": "compressed_tensors",
     "flash-attn": "flash_attn",
     "liger-kernel": "liger_kernel",
+    "llama-cpp-python": "llama_cpp",
     "pyyaml": "yaml",
     "huggingface-hub": "huggingface_hub",
 }

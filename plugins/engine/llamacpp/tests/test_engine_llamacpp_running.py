@@ -63,7 +63,7 @@ class TestLlamaCpp(EngineSuite):
     def test_penalties_and_bias(self, tiny_llama, tiny_bpe):
         """Off the scores of transformers' model, written out, before the likeliest is taken."""
         prompt, model = requests_of(tiny_bpe, self.greedy)[0].prompt, load_plain(tiny_llama)
-        bias = {7: 0.05, 400: -3.0}
+        bias = {7: 0.05, 300: -3.0}
         asked = Sampling(
             max_new_tokens=16,
             temperature=0.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tunesmith import hookimpl, plugin
-from tunesmith.ranges import above, at_least, between
+from tunesmith.ranges import above, at_least, between, path_like
 from tunesmith.types import Engine, ModelHandle, Problem
 from tunesmith_library_llamacpp.program import is_installed
 
@@ -39,7 +39,7 @@ class LlamaCpp:
     gpu_layers: Annotated[int, at_least(-1, most=1_000_000)] = -1  # layers that a GPU holds; -1 is all
     threads: Annotated[int, at_least(1, most=10_000)] | None = None  # null is one for each processor
     # GGUF files with LoRA weights; a request may choose one by its name, and the first acts where it does not
-    adapters: list[str] = []
+    adapters: Annotated[list[str], path_like] = []
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

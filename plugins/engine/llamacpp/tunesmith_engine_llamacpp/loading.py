@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import TunesmithError, announce
+from tunesmith.messages import logger
 from tunesmith.types import ModelHandle
 from tunesmith_library_llamacpp.context import Cache, Context
 from tunesmith_library_llamacpp.files import adapter_file, gguf_file
@@ -73,6 +74,8 @@ class Loaded:
     def _room(self, wanted: int | None) -> int:
         trained = self.model.context_length
         if wanted is not None:
+            if wanted > trained:
+                logger.warning("engine.context_length=%d: the model was trained for %d tokens", wanted, trained)
             return wanted
         if trained > _LONGEST:
             announce("context", f"{_LONGEST} tokens", f"the model has {trained}; engine.context_length=N gives more")

@@ -17,7 +17,8 @@ from tunesmith_library_llamacpp.program import cause, default_threads, heard
 Cache = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 """The numbers that keys and values are held in."""
 
-_OFF, _ON = 0, 1  # flash attention
+_FLASH = {"f32": 0, "q8_0": 1, "q4_0": 1}  # attention in one piece: off where it would round, on where it must be
+_AS_IT_GOES = -1
 
 
 class Entry(NamedTuple):
@@ -36,7 +37,7 @@ class Context:
         tokens: that it remembers, of all sequences together.
         sequences: that there can be, numbered from 0.
         batch: tokens that are computed at a time, at most.
-        cache: f32 computes exactly what the weights say; of the others attention is computed in one piece.
+        cache: numbers of keys and values; f32 computes what the weights say, and rounds nowhere else.
         on_tensor: is asked of each step of the computation, as ggml's `cb_eval` is.
 
     Raises: TunesmithError when there is not enough memory, or the model has no such memory.
@@ -60,7 +61,7 @@ class Context:
         parameters.n_threads = parameters.n_threads_batch = threads or default_threads()
         parameters.kv_unified = True  # any sequence may have what the others leave
         parameters.type_k = parameters.type_v = getattr(self._native, f"GGML_TYPE_{cache.upper()}")
-        parameters.flash_attn_type = _OFF if cache == "f32" else _ON
+        parameters.flash_attn_type = _FLASH.get(cache, _AS_IT_GOES)
         parameters.no_perf = True
         if on_tensor is not None:
             parameters.cb_eval = on_tensor

@@ -124,6 +124,7 @@ class Model:
         Args:
             special: whether control tokens are written.
         """
+        self._refuse_unknown(tokens)
         given = (ctypes.c_int32 * len(tokens))(*tokens)
         room = 16 * len(tokens) + 32
         while True:
@@ -135,6 +136,7 @@ class Model:
 
     def spelling(self, token: int) -> str:
         """A token as the file writes it."""
+        self._refuse_unknown([token])
         return str(self.native.llama_vocab_get_text(self.vocabulary, token).decode(errors="replace"))
 
     # ---- adapters
@@ -154,6 +156,12 @@ class Model:
             if not found:
                 raise TunesmithError(f"llama.cpp cannot put {file} over {self.file}: {cause()}")
         return found
+
+    def _refuse_unknown(self, tokens: Sequence[int]) -> None:
+        """Raises: TunesmithError for a token that the file does not have; C++ would end the process."""
+        unknown = next((token for token in tokens if not 0 <= token < self.vocabulary_size), None)
+        if unknown is not None:
+            raise TunesmithError(f"{self.file.name} has no token {unknown}: it has {self.vocabulary_size}, from 0 on")
 
     def _said(self, ask: Callable[..., int], index: int) -> str:
         room = 256

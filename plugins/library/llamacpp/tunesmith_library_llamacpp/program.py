@@ -18,7 +18,7 @@ from typing import Any
 
 from tunesmith import TunesmithError
 
-_WARNING, _ERROR, _CONTINUED = 2, 3, 5  # ggml's levels of what it says
+_WARNING, _ERROR, _CONTINUED = 3, 4, 5  # ggml's levels of what it says
 _KEPT = 40  # complaints
 INSTALL = "pip install 'tunesmith-library-llamacpp[program]'"
 """How llama-cpp-python comes to be there."""
@@ -100,8 +100,7 @@ class _Journal:
 
     def cause(self) -> str:
         with self._lock:
-            errors = [said for said in self._complaints if "error" in said.lower() or "fail" in said.lower()]
-            told = errors or list(self._complaints)
+            told = [said for said in self._complaints if "error" in said.lower()] or list(self._complaints)
         return "; ".join(" ".join(said.split()) for said in dict.fromkeys(told[-3:])) or "it does not say why"
 
 

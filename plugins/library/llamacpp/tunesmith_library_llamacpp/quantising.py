@@ -108,7 +108,8 @@ def counted(file: Path) -> dict[str, str]:
 
 def _counted(file: Path, kind: str, said: str) -> Counted:
     tensors = counted(file)
-    fallbacks = {name: (wanted, got) for name, wanted, got in _FELL_BACK.findall(said) if name in tensors}
+    fell = {name: (wanted.lower(), got.lower()) for name, wanted, got in _FELL_BACK.findall(said)}
+    fallbacks = {name: types for name, types in fell.items() if name in tensors}
     # what llama.cpp rounds by importance where it has it; it has none for what is looked up
     unweighted = [name for name in dict.fromkeys(_UNWEIGHTED.findall(said)) if not name.startswith("token_embd")]
     return Counted(kind, tensors, fallbacks, tuple(unweighted))
@@ -126,5 +127,7 @@ def _array(functions: Any, weights: Mapping[str, Any]) -> Any:
 
 def _room(file: Path) -> str:
     """What is left of the disk, where that may be the reason."""
+    if not file.parent.is_dir():
+        return f"\n  there is no folder {file.parent}"
     free = shutil.disk_usage(file.parent).free
     return f"\n  {free / 2**20:.0f} MiB are left on the disk of {file.parent}" if free < 2**30 else ""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith import TunesmithError
+
 from tunesmith_library_llamacpp.model import Model
 
 _UNKNOWN, _CONTROL, _USER_DEFINED, _LSTRIP, _RSTRIP = 1, 8, 16, 128, 256  # llama.cpp's attributes of a token
@@ -61,6 +63,8 @@ class GGUFTokenizer:
         self.file, self.name_or_path = file, str(file)
         self._model = Model(file, only_vocabulary=True)
         self._native = self._model.native
+        if not self._native.llama_vocab_type(self._model.vocabulary):
+            raise TunesmithError(f"{file} has no vocabulary: text cannot be made tokens of")
         plain, tools = self._model.template(), self._model.template("tool_use")
         self.chat_template: Any = {"default": plain, "tool_use": tools} if plain and tools else plain
         self.bos_token_id = self._known("bos")
