@@ -1,4 +1,7 @@
-"""What models are compared on: the conversations that a run was trained on, or our own where there are none."""
+"""What models are compared on, and calibrated on: the conversations that a run was trained on.
+
+Where there are none, a few of our own do for comparing, and nothing does for calibrating.
+"""
 
 from __future__ import annotations
 
@@ -72,14 +75,50 @@ def texts_of(handle: ModelHandle, count: int = COUNT) -> Texts:
     return Texts(tuple(_written(({"messages": talk} for talk in _OWN), handle)), f"our own; {why}")
 
 
+def calibration_texts(handle: ModelHandle, count: int, data: str | None, key: str) -> Texts:
+    """Conversations of the run, or of a given data set, for whoever rounds a model by what goes through it.
+
+    Args:
+        count: at most so many, drawn evenly from the first ones of every data set.
+        data: a file, a name in the registry or a hub's address, instead of the run's data.
+        key: of the option that says `data`.
+
+    Raises: TunesmithError when there are none.
+    """
+    folder = _run_folder(handle)
+    if folder is None and data is None:
+        raise TunesmithError(
+            f"{handle.source.address} is no run, and has no data of its own to calibrate with.\n"
+            f"  {key}=FILE, a hub's address or a name in conf/datasets.yaml"
+        )
+    change = {} if data is None else {"data.train": [data], "data.eval": [], "data.split_by": None}
+    asked = f"{key}={data}" if data is not None else f"the data of {folder}"
+    try:
+        found = tuple(_written(_rows({} if folder is None else folder, handle, count, change), handle))
+    except (TunesmithError, OSError, ValueError, ImportError) as error:
+        raise TunesmithError(
+            f"{asked} cannot be read for calibrating: {error}\n  {key}=FILE names other data"
+        ) from error
+    if not found:
+        raise TunesmithError(f"{asked} has no conversation of text to calibrate with.\n  {key}=FILE names other data")
+    return Texts(found, "the run's data" if data is None else data)
+
+
 def _run_folder(handle: ModelHandle) -> Path | None:
     """The run that trained a model."""
     folder = handle.adapter or handle.source.path
     return folder if (folder / "run.yaml").is_file() else None
 
 
-def _rows(folder: Path, handle: ModelHandle, count: int) -> list[dict[str, Any]]:
-    """The first canonical rows of a run's training data, read as the run read them, before its stage encodes them."""
+def _rows(
+    config: Path | Mapping[str, Any], handle: ModelHandle, count: int, change: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Canonical rows of training data, read as the run read them, before its stage encodes them.
+
+    Args:
+        config: the run's folder.
+        change: options over the run's; with it the rows are drawn evenly, without it they are the first.
+    """
     from tunesmith.assemble import assemble
     from tunesmith.compose import compose
     from tunesmith.types import DatasetSplits, Encoder
@@ -92,10 +131,13 @@ def _rows(folder: Path, handle: ModelHandle, count: int) -> list[dict[str, Any]]
         "data.num_proc": 1,
     }
     with errors_only("tunesmith"):  # what is said of reading data was said when the run was trained
-        run = assemble(compose(folder, few), "rows")
+        run = assemble(compose(config, {**few, **(change or {})}), "rows")
         encoder = Encoder(_as_json, handle.processor, handle.template, "rows")
         splits: DatasetSplits = run.hook.build_dataset(fetch=run.fetch, to_rows=run.to_rows, encode=encoder)
-        return [json.loads(str(splits.train[at]["row"])) for at in range(min(count, len(splits.train)))]
+        total = len(splits.train)
+        taken = min(count, total)
+        chosen = range(taken) if change is None else (at * total // taken for at in range(taken))
+        return [json.loads(str(splits.train[at]["row"])) for at in chosen]
 
 
 def _as_json(rows: Sequence[Mapping[str, Any]], processor: Any, template: Any) -> dict[str, list[str]]:

@@ -2,6 +2,6 @@
 
 `calibrated` has the hooks, `calibration` what the layers see, `grid` the numbers, `linear` and `packing` the packed
 layer, `checkpoint` and `loading` the files in the layouts of GPTQ and AWQ; `gptq` and `awq` are the two algorithms,
-for quantizers and exporters, made of `solver`, `search` and `folding`. Importing this package and `calibrated` imports no
-torch.
+for quantizers and exporters, made of `solver`, `search` and `folding`. Importing this package and `calibrated` imports
+no torch.
 """
