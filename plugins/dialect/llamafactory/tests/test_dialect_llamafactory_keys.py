@@ -100,7 +100,13 @@ made_of, refused = BESIDE.made_of, BESIDE.refused
         ({"eval_dataset": "e,f"}, {"data": {"eval": [{"path": "e"}, {"path": "f"}]}}),
         ({"mask_history": True, "neat_packing": True}, {"stage": {"last_turn_only": True, "packing": True}}),
         ({"resume_from_checkpoint": "saves/x/checkpoint-5"}, {"resume": True, "output_dir": "saves/x"}),
-        ({"report_to": "wandb"}, {"tracker": {"console": {}, "jsonl": {}, "plot": {}, "wandb": {}}}),
+        ({"report_to": "profiler"}, {"tracker": {"console": {}, "jsonl": {}, "plot": {}, "profiler": {}}}),
+        ({"seed": 1}, {"seed": 1, "data": {"shuffle_seed": 1}}),
+        ({"eval_strategy": "steps", "logging_steps": 7}, {"trainer": {"eval_steps": 7}}),
+        ({"eval_strategy": "steps", "logging_steps": 7, "eval_steps": 3}, {"trainer": {"eval_steps": 3}}),
+        ({"eval_strategy": "epoch"}, {"trainer": {"eval_steps": None}}),
+        ({"train_sampling_strategy": "sequential"}, {"trainer": {"train_sampling_strategy": "sequential"}}),
+        ({"lr_scheduler_type": "warmup_stable_decay"}, {"trainer": {"lr_scheduler_type": "warmup_stable_decay"}}),
         (
             {"enable_torch_profiler": True, "profiler_active_steps": 3},
             {
@@ -242,6 +248,15 @@ def test_commands_of_the_other_kinds() -> None:
     assert {"num_beams": 4, "length_penalty": 0.5, "temperature": 0.0}.items() <= searched.config["engine"].items()
     assert "follows one" in notes(translate({**beams, "infer_backend": "vllm"}), "refused")["num_beams"]
     assert "length_penalty" in notes(translate({**beams, "num_beams": 1}), "dropped")
+    bits = {"export_quantization_bit": "4", "export_quantization_dataset": "data/c4_demo.jsonl", "export_size": 2}
+    rounded = translate({"model_name_or_path": "m", "adapter_name_or_path": "a", "export_dir": "out", **bits})
+    assert rounded.command == "export" and not notes(rounded, "refused")
+    assert rounded.config["exporter"] == {
+        **{"name": "gptq", "bits": 4, "data": "data/c4_demo.jsonl", "max_shard_size": "2GB"},
+        **{"samples": 128, "sample_length": 1024},
+    }
+    trained = translate({"model_name_or_path": "m", "dataset": "d", "do_train": True, "export_quantization_bit": 4})
+    assert "exporter" not in trained.config and "belongs to export_dir" in str(notes(trained, "dropped"))
     greedy = translate({"model_name_or_path": "m", "infer_backend": "hf", "do_sample": False})
     assert greedy.config["engine"]["temperature"] == 0 and greedy.config["engine"]["name"] == "transformers"
 
@@ -254,7 +269,7 @@ def test_commands_of_the_other_kinds() -> None:
         ({"use_galore": True, "use_badam": True}, "a run has one optimizer"),
         ({"interleave_probs": "1,2"}, "it belongs to mix_strategy"),
         ({"hf_hub_token": "hf_x"}, "a token does not belong into a file."),
-        ({"export_quantization_bit": 4}, "an export has its base's numbers."),
+        ({"export_dir": "out", "export_quantization_bit": 5}, "GPTQ has other numbers of bits."),
         ({"tensor_model_parallel_size": 2}, "Megatron is not run."),
         ({"learning_raet": 1e-4}, "it is no key of LLaMA-Factory's."),
         ({"eval_dataset": "e", "val_size": 0.1}, "eval_dataset is there, too."),
@@ -290,14 +305,14 @@ def test_data_sets_of_a_repository_on_the_hub(tmp_path: Path, monkeypatch: pytes
         {
             "path": "huggingface://datasets/org/sets/sub/mine.json",
             "format": "alpaca",
-            "columns": {"prompt": "q", "response": "a"},
+            "columns": {"prompt": "q", "response": "a", "*": ""},
             "name": "mine",
         }
     ]
     assert made["eval"] == [
         {
             **{"path": "huggingface://datasets/org/theirs", "format": "sharegpt", "subset": "en"},
-            **{"samples": 9, "name": "theirs"},
+            **{"samples": 9, "name": "theirs", "columns": {"*": ""}},
         }
     ]
     assert "registry" not in made and asked[0] == ("org/sets", "dataset", "dataset_info.json", "there")

@@ -9,6 +9,7 @@ from tunesmith.errors import choices
 from tunesmith_dialect_llamafactory.draft import Draft
 
 _ENGINES = {"huggingface": "transformers", "vllm": "vllm", "sglang": "sglang"}
+_BITS = (2, 3, 4, 8)
 _PRECISIONS = {"auto": "auto", "float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
 
 
@@ -62,6 +63,14 @@ def export_dir(key: str, value: Any, draft: Draft) -> None:
 
 def export_size(key: str, value: Any, draft: Draft) -> None:
     draft.put("exporter.max_shard_size", f"{value}GB", key)
+
+
+def export_quantization_bit(key: str, value: Any, draft: Draft) -> None:
+    if value not in _BITS:
+        draft.refuse(key, "GPTQ has other numbers of bits.", choices(str(value), map(str, _BITS)))
+    else:
+        draft.put("exporter.name", "gptq", key)
+        draft.put("exporter.bits", value, key)
 
 
 def export_hub_model_id(key: str, value: Any, draft: Draft) -> None:
