@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError
 from tunesmith_library_testing import QuantizerSuite
 from tunesmith_library_testing.parts import collate, examples, load_plain, logits_of, mean_loss, source_of, train
+from tunesmith_library_weights.dequantising import dequantised, in_full
 from tunesmith_quantizer_aqlm import Aqlm
 from tunesmith_quantizer_aqlm.linear import AqlmLinear, dequantise
 
@@ -167,6 +168,13 @@ def test_a_checkpoint_is_read_as_it_stands(checkpoint: Path, tiny_llama: Path, t
         parts = {part: tensors[f"{name}.{part}"] for part in ("codes", "codebooks", "scales")}
         plain.get_submodule(name).weight.data = decoded(parts).float()
     torch.testing.assert_close(logits_of(model, tiny_bpe), logits_of(plain, tiny_bpe), atol=1e-5, rtol=1e-5)
+    with in_full():
+        full = read(checkpoint)
+    assert dequantised(full) == tuple(names) and getattr(full.config, "quantization_config", None) is None
+    for name in names:
+        layer = full.get_submodule(name)
+        assert type(layer) is torch.nn.Linear
+        torch.testing.assert_close(layer.weight, plain.get_submodule(name).weight, atol=1e-6, rtol=1e-6)
 
 
 def test_codes_stay_and_other_tensors_take_the_precision(checkpoint: Path, tiny_bpe: Any) -> None:
