@@ -193,7 +193,7 @@ def _entries_of_info(file: Path) -> dict[str, Any]:
         return {}
     if not dataset_info.is_dataset_info(content):
         return {}
-    return {name: dataset_info.translate(values) for name, values in content.items()}
+    return dataset_info.sets_in(content)
 
 
 def _line(name: str, value: Any) -> tuple[str, str, str, str]:

@@ -12,7 +12,8 @@ from tunesmith.errors import choices, nearest
 from tunesmith.traits import traits_of
 from tunesmith.types import Problem
 from tunesmith_library_configuration.space import unwritable
-from tunesmith_library_formats.dataset_info import beside
+from tunesmith_library_formats import ALONE
+from tunesmith_library_formats.dataset_info import beside, by_default, unread
 from tunesmith_library_formats.detection import shapes_of
 
 from .archives import is_archive
@@ -216,9 +217,17 @@ def _problems_of_records(source: Source, name: str, plan: Plan, records: list[di
     entry, key, format, file = source.entry, source.key, plan.plugin("format", name), first_file(source)
     found = list(dict.fromkeys(column for record in records for column in record))
     for field, column in entry.columns.items():
-        if column not in found:
+        if field != ALONE and column not in found:
             message = f"{key}.columns.{field}={column}: {first_file(source)} has no such column."
             yield Problem(f"{key}.columns.{field}", message, choices(column, found), "warning")
+    for role, column in by_default(entry.columns, found).items():
+        message = f"{key}: {file}: {column} is read as {role}, a default, for its dataset_info.json names no {role}."
+        yield Problem(f"{key}.columns", message, f'without it: "{role}": "" under columns', "warning")
+    unnamed = unread(entry.columns, found)
+    if unnamed:
+        message = f"{key}: {file} has {', '.join(unnamed)}, which dataset_info.json does not name: not read."
+        advice = f"name it there to have it read, such as {unnamed[0]} under columns"
+        yield Problem(f"{key}.columns", message, advice, "warning")
     split_by = plan.get("data.split_by") if key.startswith("data.train") else None
     if split_by is not None and split_by not in found:
         message = f"data.split_by={split_by}: {file} has no such column."

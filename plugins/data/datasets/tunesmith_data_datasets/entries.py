@@ -16,7 +16,7 @@ from tunesmith.ranges import above, at_least, filled, path_like
 from tunesmith.types import Problem
 from tunesmith_library_configuration.reading import read_yaml
 from tunesmith_library_configuration.recipes import find_recipe
-from tunesmith_library_formats.dataset_info import beside, is_dataset_info, translate
+from tunesmith_library_formats.dataset_info import beside, is_dataset_info, sets_in
 
 _GLOB = frozenset("*?[")
 
@@ -105,7 +105,7 @@ def read_registry(path: str) -> Registry:
         return Registry()
     content, origins = read_yaml(file)
     if is_dataset_info(content):
-        content = {name: translate(values) for name, values in content.items()}
+        content = sets_in(content)
     registry = Registry(content)
     registry.origins = origins
     return registry

@@ -63,6 +63,18 @@ def test_inputs_of_layers_on_the_host() -> None:
     assert made_of(use_unsloth_gc=False)["trainer"]["gradient_checkpointing"] is True
 
 
+def test_orders_and_schedules_that_are_not_there() -> None:
+    for keys in ({"group_by_length": True}, {"sortish_sampler": True}, {"train_sampling_strategy": "group_by_length"}):
+        assert dropped(**keys) == set(keys) and "train_sampling_strategy" not in made_of(**keys)["trainer"]
+    assert "did you mean random?" in str(translate({**PLAIN, "train_sampling_strategy": "randm"}).notes)
+    assert refused(lr_scheduler_type="cosine_with_min_lrs").keys() == {"lr_scheduler_type"}
+    made = translate({**PLAIN, "report_to": ["wandb", "profiler"]})
+    assert "no installed plugin writes to wandb" in notes(made, "dropped")["report_to"]
+    assert "profiler" in made.config["tracker"] and "wandb" not in made.config["tracker"]
+    assert "tracker" not in made_of(report_to="tensorboard")
+    assert dropped(data_seed=1) == {"data_seed"} and not dropped(data_seed=1, seed=1)
+
+
 # ---- processes -------------------------------------------------------------------------------------------------------
 
 # keys and values of LLaMA-Factory's files for accelerate, and of one that accelerate's own questions write

@@ -207,6 +207,8 @@ def test_a_checkpoint_that_llamafactory_wrote_is_gone_on_with(tmp_path: Path, fi
     assert made.config["model"]["path"] == "m" and "path" not in made.config["adapter"]
     assert made.config["output_dir"] == str(tmp_path / "x-continued")
     assert "after its step 10, with its weights, optimizer" in notes(made, "translated")["resume_from_checkpoint"]
+    chosen = {"resume_from_checkpoint": str(tmp_path / "x/checkpoint-9"), "output_dir": "elsewhere"}
+    assert made_of(**chosen)["output_dir"] == "elsewhere"
     (tmp_path / "x/run.yaml").touch()  # a run of ours
     assert made_of(resume_from_checkpoint=True, **keys)["resume"] is True
 
@@ -305,7 +307,7 @@ def test_data_sets_of_a_repository_on_the_hub(tmp_path: Path, monkeypatch: pytes
         {
             "path": "huggingface://datasets/org/sets/sub/mine.json",
             "format": "alpaca",
-            "columns": {"prompt": "q", "response": "a", "*": ""},
+            "columns": {"prompt": "q", "response": "a", "query": "input", "*": "query"},
             "name": "mine",
         }
     ]

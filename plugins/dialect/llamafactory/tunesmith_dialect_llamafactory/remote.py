@@ -12,7 +12,7 @@ from typing import Any
 from tunesmith.catalog import Catalog
 from tunesmith.errors import TunesmithError
 from tunesmith_library_configuration.reading import read_yaml
-from tunesmith_library_formats.dataset_info import FILE, is_dataset_info, translate
+from tunesmith_library_formats.dataset_info import FILE, is_dataset_info, sets_in
 
 
 def sets_of(repository: str, cache_dir: str | None) -> Mapping[str, dict[str, Any]]:
@@ -27,7 +27,7 @@ def sets_of(repository: str, cache_dir: str | None) -> Mapping[str, dict[str, An
     content, _ = read_yaml(hub.fetch(address=f"datasets/{repository}/{FILE}", revision=None))
     if not is_dataset_info(content):
         raise TunesmithError(f"{FILE} of {repository} names no data sets\n  dataset_dir: a folder with one that does")
-    found = {str(name): translate(values) for name, values in content.items()}
+    found = sets_in(content)
     for entry in found.values():
         if entry["path"].startswith("./"):
             entry["path"] = f"huggingface://datasets/{repository}/{entry['path'].removeprefix('./')}"

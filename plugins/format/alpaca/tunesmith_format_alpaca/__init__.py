@@ -61,7 +61,7 @@ class Alpaca:
 
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:
-        where = Columns("alpaca", SHAPE.fields, columns, ALIASES)
+        where = Columns("alpaca", SHAPE.fields, columns, ALIASES, needed=("instruction", "output"))
         return convert(records, partial(_row, where=where), SHAPE, where)
 
 

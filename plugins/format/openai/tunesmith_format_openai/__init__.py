@@ -62,7 +62,7 @@ class OpenAI:
 
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:
-        where = Columns("openai", SHAPE.fields, columns, {"kto_tag": "label"})
+        where = Columns("openai", SHAPE.fields, columns, {"kto_tag": "label"}, needed=("messages",))
         return convert(records, partial(_row, where=where), SHAPE, where)
 
 

@@ -104,7 +104,7 @@ class ShareGPT:
 
     @hookimpl
     def to_rows(self, records: Iterable[Record], columns: Mapping[str, str]) -> Iterator[Row]:
-        where = Columns("sharegpt", FIELDS, columns, _ALIASES)
+        where = Columns("sharegpt", FIELDS, columns, _ALIASES, needed=("conversations",))
         roles = ROLES | {where.of(tag): role for tag, role in TAGS.items() if where.mapped(tag)}
         return convert(records, partial(_row, where=where, roles=roles), SHAPE, where)
 

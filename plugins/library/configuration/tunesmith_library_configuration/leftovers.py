@@ -13,7 +13,7 @@ _OPTIMIZER = ("optimizer.pt", "scheduler.pt")
 
 
 def not_resumable(folder: Path) -> Problem | None:
-    """Why `resume=true` cannot go on with a folder that no run of ours wrote; None where nothing is there to go on with.
+    """Why `resume=true` cannot go on with a folder that no run of ours wrote; None for nothing to go on with.
 
     Its weights can be gone on with, and the states of optimizer and schedule where a checkpoint has them; but what it
     was trained on is not in the folder.

@@ -12,7 +12,7 @@ from tunesmith_library_formats.messages import (
     parse_tool_calls,
     parse_tools,
 )
-from tunesmith_library_formats.records import Columns, Lacking, Record, convert
+from tunesmith_library_formats.records import ALONE, Columns, Lacking, Record, convert
 from tunesmith_library_formats.rows import MEDIA, finish, label_of, labelled
 from tunesmith_library_formats.shapes import (
     ANYTHING,
@@ -31,6 +31,7 @@ from tunesmith_library_formats.shapes import (
 from tunesmith_library_formats.tally import Share, Sizes, Tally, count, match, measure, tallying
 
 __all__ = [
+    "ALONE",
     "ANYTHING",
     "BESIDE",
     "CONVERSATION",

@@ -92,41 +92,57 @@ def _any_is_right(records: Iterable[Record], to_row: Callable[[Record], Row]) ->
     return False
 
 
+ALONE = "*"
+"""The key by which a mapping of columns says that it names all that are read."""
+
+
 class Columns:
     """Where a format's fields are: under their own names, or where the user's `columns` say.
 
     Args:
         format: name of the format, for messages.
         fields: the format's own names.
-        columns: the user's mapping, field to column.
+        columns: the user's mapping, field to column. With `ALONE` in it, other fields are in no column but those that
+            a record of the format cannot do without.
         aliases: other names for fields that `columns` may use.
+        needed: those fields.
 
     Raises: DataError for a field that the format does not have.
     """
 
     def __init__(
-        self, format: str, fields: Iterable[str], columns: Mapping[str, str], aliases: Mapping[str, str] | None = None
+        self,
+        format: str,
+        fields: Iterable[str],
+        columns: Mapping[str, str],
+        aliases: Mapping[str, str] | None = None,
+        needed: Iterable[str] = (),
     ) -> None:
         self._format = format
         self._columns: dict[str, str] = {}
         known, aliases = set(fields), aliases or {}
+        others = {field for field in known - set(needed) if not field.endswith("_tag")}
+        self._hidden: set[str] = others if ALONE in columns else set()
         for name, column in columns.items():
+            if name == ALONE:
+                continue
             field = aliases.get(name, name)
             if field not in known:
                 raise DataError(f"format {format} has no field {name}\n  {choices(name, known | set(aliases))}")
             self._columns[field] = column
+        self._hidden -= self._columns.keys()
 
     def mapped(self, field: str) -> bool:
-        """Whether the user said where this field is."""
-        return field in self._columns
+        """Whether the user said where this field is, or that it is nowhere."""
+        return field in self._columns or field in self._hidden
 
     def of(self, field: str, default: str | None = None) -> str:
-        """The column of a field."""
-        return self._columns.get(field, default or field)
+        """The column of a field; "" for one that is nowhere."""
+        return "" if field in self._hidden else self._columns.get(field, default or field)
 
     def get(self, record: Record, field: str) -> Any:
         """The value of a field, None when the record does not have it."""
-        return record.get(self.of(field))
+        return None if field in self._hidden else record.get(self.of(field))
 
     def need(self, record: Record, *fields: str) -> list[Any]:
         """The values of fields that a record must have, if only as None.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch.optim.lr_scheduler import LambdaLR
+from tunesmith import announce
 
 from tunesmith_library_training import states
 
@@ -25,6 +26,18 @@ SCALER, RANDOM, PROGRESS = f"{_STATE}/scaler.safetensors", f"{_STATE}/random.saf
 _OPTIONS = ("initial_lr", "weight_decay", "betas", "eps", "momentum")  # of an optimizer, that are no state of it
 
 
+def settle_decay(arguments: Any, steps: int) -> None:
+    """Have `warmup_stable_decay` fall over two thirds of the steps after the warm-up, where it is not told how many."""
+    given = dict(arguments.lr_scheduler_kwargs or {})
+    if str(getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type)) != "warmup_stable_decay":
+        return
+    if given.get("num_decay_steps") is None:
+        rest = max(steps - arguments.get_warmup_steps(steps), 0)
+        falling = given["num_decay_steps"] = rest - rest // 3
+        arguments.lr_scheduler_kwargs = given
+        announce("learning rate", f"falls over the last {falling} of {steps} steps", "num_decay_steps is not given")
+
+
 class OwnCheckpoints(Trainer):
     """A loop that writes its checkpoints itself: `class Loop(OwnCheckpoints, Trainer)`, with arguments of `OneDevice`.
 
@@ -39,6 +52,7 @@ class OwnCheckpoints(Trainer):
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The schedule; what the optimizer was asked for is noted, before a checkpoint's state takes its place."""
+        settle_decay(self.args, num_training_steps)
         made = super().create_scheduler(num_training_steps, optimizer)
         groups: Any = self.optimizer.param_groups if optimizer is None else optimizer.param_groups
         self.asked = [

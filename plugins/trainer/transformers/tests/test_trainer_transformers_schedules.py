@@ -38,6 +38,7 @@ GOOD = {
     "cosine": {"num_cycles": 0.5},
     "cosine_with_restarts": {"num_cycles": 2},
     "cosine_with_min_lr": {"min_lr_rate": 0.1},
+    "cosine_warmup_with_min_lr": {"min_lr_rate": 0.1, "warmup_lr_rate": 0.1},
     "polynomial": {"lr_end": 0, "power": 2.0},
     "inverse_sqrt": {"timescale": 5},
     "warmup_stable_decay": {"num_decay_steps": 3, "decay_type": "1-sqrt", "min_lr_ratio": 0.1},
@@ -58,6 +59,27 @@ def test_what_passes_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, 60), ({"num_stable_steps": 5}, 60), ({"num_decay_steps": 7}, 7), ({"min_lr_ratio": 0.1}, 60)],
+)
+def test_a_stable_rate_falls_over_two_thirds(given: dict[str, Any], expected: int) -> None:
+    """Of 100 steps after 10 of warm-up: 90 // 3 are stable, and the other 60 fall."""
+    from tunesmith_library_training.own_checkpoints import settle_decay
+
+    class Arguments:
+        lr_scheduler_type = "warmup_stable_decay"
+        lr_scheduler_kwargs = given
+
+        def get_warmup_steps(self, steps: int) -> int:
+            return 10
+
+    arguments = Arguments()
+    settle_decay(arguments, 100)
+    assert arguments.lr_scheduler_kwargs == {**given, "num_decay_steps": expected}
+    assert problems(lr_scheduler_type="warmup_stable_decay", lr_scheduler_kwargs=given) == []
+
+
+@pytest.mark.parametrize(
     ("name", "arguments", "key"),
     [
         ("cosine", {"num_cycle": 1}, "lr_scheduler_kwargs.num_cycle"),
@@ -70,7 +92,8 @@ def test_what_passes_is_taken() -> None:
         ("cosine_with_min_lr", {}, "lr_scheduler_kwargs"),
         ("cosine_with_min_lr", {"min_lr": 0, "min_lr_rate": 0}, "lr_scheduler_kwargs"),
         ("cosine_with_min_lr", {"min_lr": 1}, "lr_scheduler_kwargs.min_lr"),
-        ("warmup_stable_decay", {}, "lr_scheduler_kwargs"),
+        ("cosine_warmup_with_min_lr", {"warmup_lr_rate": 0.1}, "lr_scheduler_kwargs"),
+        ("cosine_warmup_with_min_lr", {"min_lr_rate": 0, "warmup_lr_rate": 2}, "lr_scheduler_kwargs.warmup_lr_rate"),
         ("warmup_stable_decay", {"num_decay_steps": 11}, "lr_scheduler_kwargs.num_decay_steps"),
         ("warmup_stable_decay", {"num_decay_steps": 1, "decay_type": "cosin"}, "lr_scheduler_kwargs.decay_type"),
         ("polynomial", {"lr_end": 1e-3}, "lr_scheduler_kwargs.lr_end"),

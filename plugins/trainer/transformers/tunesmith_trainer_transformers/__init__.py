@@ -24,6 +24,7 @@ Scheduler = Literal[
     "cosine",
     "cosine_with_restarts",
     "cosine_with_min_lr",
+    "cosine_warmup_with_min_lr",
     "polynomial",
     "constant",
     "constant_with_warmup",

@@ -142,7 +142,7 @@ def _refuse_other_optimizer(loop: Loop, folder: Path) -> None:
         for theirs, ours in zip(sizes, own, strict=True)
     )
     if not fits:
-        there, here = (" + ".join(str(len(group)) for group in every) for every in (sizes, own))
+        there, here = (" + ".join(str(len(group)) for group in every) or "no" for every in (sizes, own))
         raise TunesmithError(
             f"{_KEY}={folder}: its optimizer held {there} weights in groups, and this run's holds {here}, or they have "
             f"other sizes.\n  choose the optimizer that it was trained with, or {_alone(folder)}"

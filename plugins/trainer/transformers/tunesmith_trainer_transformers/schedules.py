@@ -42,6 +42,10 @@ ARGUMENTS: dict[str, dict[str, tuple[str, Callable[[Any], bool]]]] = {
     "cosine": {"num_cycles": _CYCLES},
     "cosine_with_restarts": {"num_cycles": _number(1, whole=True)},
     "cosine_with_min_lr": {"num_cycles": _CYCLES, "min_lr": _number(0), "min_lr_rate": _number(0, 1)},
+    "cosine_warmup_with_min_lr": {
+        **{"num_cycles": _CYCLES, "min_lr": _number(0), "min_lr_rate": _number(0, 1)},
+        "warmup_lr_rate": _number(0, 1),
+    },
     "polynomial": {"lr_end": _number(0), "power": _number(0)},
     "constant": {},
     "constant_with_warmup": {},
@@ -67,6 +71,8 @@ ARGUMENTS: dict[str, dict[str, tuple[str, Callable[[Any], bool]]]] = {
 }
 """By the name of a course: its arguments, and what each must be."""
 
+_WITH_FLOOR = ("cosine_with_min_lr", "cosine_warmup_with_min_lr")
+
 WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau")
 """The courses that begin at their peak."""
 
@@ -89,16 +95,14 @@ def schedule_problems(options: Transformers) -> list[Problem]:
 def _combination(options: Transformers) -> Iterator[Problem]:
     """What goes wrong between arguments that are right by themselves."""
     name, given = options.lr_scheduler_type, options.lr_scheduler_kwargs
-    if name == "cosine_with_min_lr" and ("min_lr" in given) == ("min_lr_rate" in given):
+    if name in _WITH_FLOOR and ("min_lr" in given) == ("min_lr_rate" in given):
         advice = f"{_KEY}={{min_lr_rate: 0.1}} ends at a tenth of learning_rate"
         yield Problem(_KEY, f"lr_scheduler_type={name} needs one of min_lr and min_lr_rate.", advice)
-    if name == "cosine_with_min_lr" and given.get("min_lr", 0) > options.learning_rate:
+    if name in _WITH_FLOOR and given.get("min_lr", 0) > options.learning_rate:
         message = f"min_lr={given['min_lr']:g} is above learning_rate={options.learning_rate:g}."
         yield Problem(f"{_KEY}.min_lr", message, "a smaller one, or min_lr_rate")
-    if name == "warmup_stable_decay" and "num_decay_steps" not in given:
-        advice = f"{_KEY}={{num_decay_steps: 100}}"
-        yield Problem(_KEY, f"lr_scheduler_type={name} needs num_decay_steps.", advice)
-    elif name == "warmup_stable_decay" and options.max_steps > 0 and "num_stable_steps" not in given:
+    falls = name == "warmup_stable_decay" and "num_decay_steps" in given
+    if falls and options.max_steps > 0 and "num_stable_steps" not in given:
         rising, falling = options.warmup_steps or 0, given["num_decay_steps"]
         if rising + falling > options.max_steps:
             message = (

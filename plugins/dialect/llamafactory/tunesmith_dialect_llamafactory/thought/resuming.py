@@ -53,13 +53,16 @@ def _go_on_with(checkpoint: Path, key: str, draft: Draft) -> None:
         draft.put("trainer.resume_from", str(checkpoint), key)
     else:
         draft.put("adapter.path" if holds_adapter(checkpoint) else "model.path", str(checkpoint), key)
-    draft.put("output_dir", f"{checkpoint.parent}-continued", key)
+    output = draft.get("output_dir")
+    own = not output or Path(str(output)).expanduser().resolve() == checkpoint.parent.resolve()
+    folder = f"{checkpoint.parent}-continued" if own else str(output)
+    draft.put("output_dir", folder, key if own else "output_dir")
     step = json.loads((checkpoint / _STATE).read_text(encoding="utf-8")).get("global_step", "?")
     does = (
-        f"a new run in {checkpoint.parent}-continued goes on after its step {step}, with its weights, optimizer and "
+        f"a new run in {folder} goes on after its step {step}, with its weights, optimizer and "
         "schedule; the examples come in another order."
         if whole
-        else f"the weights of its step {step} are trained on as a new run in {checkpoint.parent}-continued, for the "
+        else f"the weights of its step {step} are trained on as a new run in {folder}, for the "
         "state of its optimizer was not kept."
     )
     draft.note(key, "translated", f"LLaMA-Factory wrote it: {does}")

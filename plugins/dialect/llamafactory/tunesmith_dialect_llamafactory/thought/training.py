@@ -6,9 +6,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tunesmith.catalog import Catalog
+from tunesmith.errors import choices
 from tunesmith.kinds import KINDS
 
 from tunesmith_dialect_llamafactory.draft import Draft, listed
+
+_SCHEDULES = (
+    *("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"),
+    *("reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay"),
+)
+
+NO_PADDING = "batches have no padding, which examples of like length would spare; their order stays random."
+
+
+def seed(key: str, value: Any, draft: Draft) -> None:
+    """LLaMA-Factory holds out, mixes and shuffles by the seed of the training, too."""
+    draft.put("seed", value, key)
+    draft.put("data.shuffle_seed", value, key)
+
+
+def data_seed(key: str, value: Any, draft: Draft) -> None:
+    if value != draft.get("seed"):
+        draft.note(key, "dropped", "the order of examples goes by seed, as all that is random.")
 
 
 def learning_rate(key: str, value: Any, draft: Draft) -> None:
@@ -41,6 +61,9 @@ def max_steps(key: str, value: Any, draft: Draft) -> None:
 
 
 def lr_scheduler_type(key: str, value: Any, draft: Draft) -> None:
+    if value not in _SCHEDULES:
+        draft.refuse(key, "there is no such schedule.", choices(str(value), _SCHEDULES))
+        return
     if draft.objective == "ppo" and value not in ("linear", "constant"):
         draft.note(key, "translated", f"stage ppo has linear and constant, so {value} becomes linear.")
         value = "linear"
@@ -114,9 +137,13 @@ def neftune_noise_alpha(key: str, value: Any, draft: Draft) -> None:
         draft.put("patch.neftune.noise_alpha", value, key)
 
 
-def group_by_length(key: str, value: Any, draft: Draft) -> None:
-    if value:
-        draft.put("trainer.train_sampling_strategy", "group_by_length", key)
+def train_sampling_strategy(key: str, value: Any, draft: Draft) -> None:
+    if value == "group_by_length":
+        draft.note(key, "dropped", NO_PADDING)
+    elif value in ("random", "sequential"):
+        draft.put("trainer.train_sampling_strategy", value, key)
+    else:
+        draft.refuse(key, "there is no such order.", choices(str(value), ("random", "sequential")))
 
 
 def steps_of(key: str, value: Any, draft: Draft) -> None:
@@ -137,6 +164,9 @@ def _has_evaluation(draft: Draft) -> bool:
 def eval_strategy(key: str, value: Any, draft: Draft) -> None:
     if key in draft.written:
         draft.put("trainer.eval_strategy", value, key)
+        if value == "steps" and not draft.get("eval_steps"):
+            draft.put("trainer.eval_steps", draft.get("logging_steps"), "logging_steps")
+            draft.say("eval_steps", "not there: an evaluation each logging_steps, as transformers does it.")
     elif _has_evaluation(draft) and not draft.get("do_eval"):
         draft.put("trainer.eval_strategy", value, key)
         draft.say(key, "not there: nothing is measured in training, as LLaMA-Factory does it; write eval_strategy.")
@@ -154,6 +184,11 @@ def do_eval(key: str, value: Any, draft: Draft) -> None:
 def report_to(key: str, value: Any, draft: Draft) -> None:
     """Trackers beside those that are always there."""
     others = [str(name) for name in listed(value) if str(name).lower() not in ("none", "all")]
+    missing = [name for name in others if name not in Catalog.discover().names("tracker")]
+    if missing:
+        told = f"no installed plugin writes to {' or '.join(missing)}; the numbers and curves are in the run's folder."
+        draft.note(key, "dropped", told)
+    others = [name for name in others if name not in missing]
     if others:
         there = draft.config.get("tracker", {})
         draft.put("tracker", {**{name: {} for name in (*KINDS["tracker"].default, *others)}, **there}, key)
