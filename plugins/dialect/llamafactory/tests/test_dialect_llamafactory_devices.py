@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from tunesmith.catalog import Catalog
 from tunesmith.compose import compose
 from tunesmith_dialect_llamafactory import LlamaFactory
-from tunesmith_dialect_llamafactory.translating import translate
+from tunesmith_dialect_llamafactory.translating import knows, translate
 from tunesmith_library_testing.suites.dialect import Beside, notes
 
 ONLY = Catalog.of({"dialect.llamafactory": LlamaFactory})
@@ -73,6 +75,30 @@ def test_orders_and_schedules_that_are_not_there() -> None:
     assert "profiler" in made.config["tracker"] and "wandb" not in made.config["tracker"]
     assert "tracker" not in made_of(report_to="tensorboard")
     assert dropped(data_seed=1) == {"data_seed"} and not dropped(data_seed=1, seed=1)
+
+
+def test_every_argument_of_the_trainer_is_known() -> None:
+    """LLaMA-Factory's parser takes all of transformers' Seq2SeqTrainingArguments: none is called unknown."""
+    source = Path(str(importlib.util.find_spec("transformers").origin))  # type: ignore[union-attr]
+    fields = set()
+    for module, name in (
+        ("training_args.py", "TrainingArguments"),
+        ("training_args_seq2seq.py", "Seq2SeqTrainingArguments"),
+    ):
+        tree = ast.parse(source.with_name(module).read_text(encoding="utf-8"))
+        (made,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+        fields |= {item.target.id for item in made.body if isinstance(item, ast.AnnAssign)}  # type: ignore[union-attr]
+    assert len(fields) > 100 and not {name for name in fields if not name.startswith("_") and not knows(name)}
+    former = ("fp16_backend", "past_index", "use_ipex", "torchdynamo", "push_to_hub_token", "fsdp_min_num_params")
+    assert all(map(knows, former))
+
+
+def test_former_and_other_names_of_the_trainers() -> None:
+    assert made_of(use_liger_kernel=True)["patch"] == {"liger": {}}
+    assert made_of(activation_checkpointing=False)["trainer"]["gradient_checkpointing"] is False
+    assert made_of(fsdp="full_shard", fsdp_min_num_params=5)["trainer"]["fsdp_config"] == {"min_num_params": 5}
+    assert not dropped(save_on_each_node=False, half_precision_backend="auto", enable_jit_checkpoint=True)
+    assert refused(parallelism_config={"tp_size": 2}).keys() == {"parallelism_config"}
 
 
 # ---- processes -------------------------------------------------------------------------------------------------------

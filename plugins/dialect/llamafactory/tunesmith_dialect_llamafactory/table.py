@@ -84,6 +84,9 @@ OLD = {
     "quantization_bits": "quantization_bit",
     "load_best_model": "load_best_model_at_end",
     "use_mps_device": "device_map",
+    "activation_checkpointing": "gradient_checkpointing",
+    "activation_checkpointing_kwargs": "gradient_checkpointing_kwargs",
+    "use_liger_kernel": "enable_liger_kernel",
 }
 """Former names, and what tutorials write, which have the same values."""
 

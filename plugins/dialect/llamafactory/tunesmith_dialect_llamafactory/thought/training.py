@@ -245,5 +245,10 @@ def fsdp_config(key: str, value: Any, draft: Draft) -> None:
         draft.put("trainer.fsdp_config", given, key)
 
 
+def fsdp_min_num_params(key: str, value: Any, draft: Draft) -> None:
+    if value:
+        draft.put("trainer.fsdp_config.min_num_params", value, key)
+
+
 def fsdp_layer(key: str, value: Any, draft: Draft) -> None:
     draft.put("trainer.fsdp_config.transformer_layer_cls_to_wrap", listed(value), key)
