@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PROJECTS := pyproject.toml kernel/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
 
-.PHONY: help setup demo test test-slow test-gpu one lint bench generate wheels site clean
+.PHONY: help setup programs demo test test-slow test-gpu one lint bench generate wheels site clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -26,13 +26,21 @@ $(VENV)/.installed: constraints.txt plugins/requirements.txt $(PROJECTS)
 	    --group pyproject.toml:dev --editable kernel --requirement plugins/requirements.txt
 	touch $@
 
+programs: $(VENV)/.programs  ## install the programs that serve exports: llama.cpp (compiled), ONNX Runtime
+
+# a portable build, without what only llama.cpp's own tools need
+$(VENV)/.programs: $(VENV)/.installed
+	CMAKE_ARGS="$${CMAKE_ARGS:--DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF}" $(BIN)/uv pip install --quiet \
+	    --python $(BIN)/python --constraint constraints.txt --group pyproject.toml:programs
+	touch $@
+
 demo: setup  ## prepare data, train, chat, export, offline
 	$(BIN)/python contrib/demo/demo.py
 
 test: setup  ## the quick tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow and not gpu"
 
-test-slow: setup  ## the slow tests
+test-slow: setup programs  ## the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "slow and not gpu"
 
 one: setup  ## the quick tests of one folder: make one P=plugins/adapter/lora
