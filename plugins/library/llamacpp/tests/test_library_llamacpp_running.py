@@ -1,6 +1,7 @@
 """Tiny models in llama.cpp, beside transformers and numpy."""
 
 import re
+import resource
 
 import numpy
 import pytest
@@ -150,7 +151,15 @@ def test_nothing_is_left_of_what_cannot_be_written(model, tmp_path, monkeypatch)
         quantising.quantize(model[1], tmp_path / "x.gguf", "q8_0", threads=1)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
-    with pytest.raises(TunesmithError, match="cannot write"):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # a write fails, as on a full disk
+    try:
+        with pytest.raises(TunesmithError, match=r"cannot write wide\.gguf as q8_0.*\n.* MiB are left on the disk"):
+            quantising.quantize(model[1], tmp_path / "x.gguf", "q8_0", threads=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(TunesmithError, match="there is no folder"):
         quantising.quantize(model[1], tmp_path / "no" / "x.gguf", "q8_0", threads=1)
     with pytest.raises(TunesmithError, match=r"requires an imatrix|importance"):
         quantising.quantize(model[1], tmp_path / "x.gguf", "iq2_xxs", threads=1)
@@ -197,6 +206,35 @@ def test_importance(model, tmp_path):
     assert plain_file.read_bytes() != weighted.read_bytes()
     with pytest.raises(TunesmithError, match="there are none"):
         importance_matrix(file, [], target)
+
+
+def test_importance_of_experts(tmp_path, tiny_mixtures):
+    """Each expert's columns by the tokens that chose it; one that no token chose counts as one, and is told."""
+    from tunesmith_library_llamacpp.importance import importance_matrix, read_importance
+    from tunesmith_library_llamacpp.quantising import quantize
+
+    folder, ids = tiny_mixtures["mixtral"], [5, 9]
+    file = save_tiny_gguf(folder, tmp_path / "mixture.gguf")
+    given: list[tuple[torch.Tensor, torch.Tensor]] = []
+    plain = load_plain(folder)
+    for layer in plain.model.layers:
+        layer.mlp.experts.register_forward_pre_hook(lambda module, given_: given.append(given_[:2]))
+    with torch.no_grad():
+        expected = plain(torch.tensor([ids]), use_cache=False).logits[0]
+    with reader_of(file) as reader:
+        assert (reader.logits(ids) - expected).abs().max() < 1e-4
+    found = importance_matrix(file, [ids], tmp_path / "imatrix.gguf", threads=1)
+    read = read_importance(tmp_path / "imatrix.gguf")
+    for layer, (states, chosen) in enumerate(given):
+        unseen = 0
+        for expert, own in enumerate(read[f"blk.{layer}.ffn_gate_exps.weight"].reshape(4, 64)):
+            mine = states.reshape(-1, 64)[(chosen.reshape(len(ids), -1) == expert).any(1)]
+            unseen += len(mine) == 0
+            wanted = mine.double().square().mean(0) if len(mine) else torch.ones(64)
+            numpy.testing.assert_allclose(own, wanted.numpy(), rtol=1e-3)
+        assert found.unseen.get(f"blk.{layer}.ffn_gate_exps.weight") == (f"{unseen} of 4" if unseen else None)
+        assert f"blk.{layer}.ffn_gate_inp.weight" in read, "the router too"
+    assert quantize(file, tmp_path / "q.gguf", "q4_0", tmp_path / "imatrix.gguf", threads=1).types["q4_0"] > 6
 
 
 def test_the_tokenizer(model, tiny_bpe):

@@ -107,9 +107,8 @@ class Context:
         Raises: TunesmithError when it cannot be computed.
         """
         count = len(entries)
-        for array, values in zip(
-            (self._tokens, self._positions, self._sequences, self._wanted), zip(*entries, strict=True), strict=True
-        ):
+        arrays: tuple[NDArray[Any], ...] = (self._tokens, self._positions, self._sequences, self._wanted)
+        for array, values in zip(arrays, zip(*entries, strict=True), strict=True):
             array[:count] = values
         self._arrays.n_tokens = count
         with heard():

@@ -88,7 +88,9 @@ def quantize(
         why = cause() if code else ""
     try:
         if code:
-            raise TunesmithError(f"llama.cpp cannot write {source.name} as {name}: {why}{_room(target)}")
+            raise TunesmithError(
+                f"llama.cpp cannot write {source.name} as {name}: {why}{_room(target, 'iostream' in why)}"
+            )
         return _counted(target, name, "".join(said))
     except TunesmithError:
         target.unlink(missing_ok=True)
@@ -125,9 +127,9 @@ def _array(functions: Any, weights: Mapping[str, Any]) -> Any:
     return (functions.llama_model_imatrix_data * (len(entries) + 1))(*entries)
 
 
-def _room(file: Path) -> str:
-    """What is left of the disk, where that may be the reason."""
+def _room(file: Path, unwritten: bool = False) -> str:
+    """What is left of the disk, where that may be the reason; `unwritten`: it could not be written on."""
     if not file.parent.is_dir():
         return f"\n  there is no folder {file.parent}"
     free = shutil.disk_usage(file.parent).free
-    return f"\n  {free / 2**20:.0f} MiB are left on the disk of {file.parent}" if free < 2**30 else ""
+    return f"\n  {free / 2**20:.0f} MiB are left on the disk of {file.parent}" if free < 2**30 or unwritten else ""

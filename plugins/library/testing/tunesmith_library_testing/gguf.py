@@ -17,15 +17,17 @@ _NAMES = {
     "mlp.down_proj": "ffn_down",
     "input_layernorm": "attn_norm",
     "post_attention_layernorm": "ffn_norm",
+    "block_sparse_moe.gate": "ffn_gate_inp",
 }
+_EXPERTS = {"w1": "ffn_gate_exps", "w2": "ffn_down_exps", "w3": "ffn_up_exps"}
 _NORMAL, _CONTROL = 1, 3  # llama.cpp's types of a token
 
 
 def save_tiny_gguf(folder: Path, target: Path, *, template: str | None = None, **metadata: str) -> Path:
-    """Write a tiny Llama as a GGUF file in float32.
+    """Write a tiny Llama or Mixtral as a GGUF file in float32.
 
     Args:
-        folder: of `save_tiny_model`.
+        folder: of `save_tiny_model`, or `save_tiny_mixture`.
         template: the chat template in Jinja.
         metadata: further texts, by key; a dot is written as two underscores.
 
@@ -49,6 +51,9 @@ def save_tiny_gguf(folder: Path, target: Path, *, template: str | None = None, *
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    if hasattr(config, "num_local_experts"):
+        writer.add_expert_count(config.num_local_experts)
+        writer.add_expert_used_count(config.num_experts_per_tok)
     _add_vocabulary(writer, tokenizer, config.eos_token_id)
     if template is not None:
         writer.add_chat_template(template)
@@ -108,10 +113,20 @@ def _add_vocabulary(writer: Any, tokenizer: Any, end: int | None) -> None:
 
 
 def _tensors(weights: Mapping[str, Any], config: Any) -> Iterator[tuple[str, Any]]:
+    import numpy
+
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    experts: dict[str, dict[int, Any]] = {}
     for name, values in weights.items():
-        turned = heads.get(name.split(".")[-2])
+        parts = name.split(".")
+        if "experts" in parts:
+            stacked = experts.setdefault(f"blk.{parts[2]}.{_EXPERTS[parts[-2]]}.weight", {})
+            stacked[int(parts[-3])] = values
+            continue
+        turned = heads.get(parts[-2])
         yield _name(name), values if turned is None else _turned(values, turned)
+    for name, stacked in experts.items():
+        yield name, numpy.stack([stacked[number] for number in sorted(stacked)])
 
 
 def _turned(values: Any, heads: int) -> Any:
