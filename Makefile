@@ -10,6 +10,7 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 # some images forbid byte code, and every start then compiles what it imports
 unexport PYTHONDONTWRITEBYTECODE
 
+LEAN := $(CURDIR)/plugins/library/llamacpp/llama_cpp.cmake
 PROJECTS := pyproject.toml kernel/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
 
 .PHONY: help setup programs demo test test-slow test-gpu one lint bench generate wheels site clean
@@ -30,8 +31,9 @@ programs: $(VENV)/.programs  ## install the programs that serve exports: llama.c
 
 # a portable build, without what only llama.cpp's own tools need
 $(VENV)/.programs: $(VENV)/.installed
-	CMAKE_ARGS="$${CMAKE_ARGS:--DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF}" $(BIN)/uv pip install --quiet \
-	    --python $(BIN)/python --constraint constraints.txt --group pyproject.toml:programs
+	CMAKE_ARGS="$${CMAKE_ARGS:--DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_INCLUDE=$(LEAN)}" \
+	    $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+	    --group pyproject.toml:programs
 	touch $@
 
 demo: setup  ## prepare data, train, chat, export, offline
