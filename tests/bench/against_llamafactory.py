@@ -1,6 +1,6 @@
-"""The losses of the first steps, LLaMA-Factory's and ours, from the same YAML file: SFT, DPO and reward.
+"""The losses of the first steps, LLaMA-Factory's and ours, from the same YAML file: SFT, reward and preferences.
 
-python tests/bench/against_llamafactory.py PYTHON [sft] [dpo] [rm]
+python tests/bench/against_llamafactory.py PYTHON [sft] [dpo] [rm] [mixed] [orpo] [simpo]
 
 PYTHON is that of an environment with LLaMA-Factory, which is none of Tunesmith's dependencies:
 
@@ -23,6 +23,14 @@ import yaml
 from inputs import instructions
 
 STEPS, LARGEST = 10, 1e-3
+CASES: dict[str, dict[str, Any]] = {
+    "sft": {"stage": "sft"},
+    "dpo": {"stage": "dpo", "pref_beta": 0.1, "pref_loss": "sigmoid"},
+    "rm": {"stage": "rm"},
+    "mixed": {"stage": "dpo", "pref_bco_weight": 0.5, "pref_ftx": 0.25},
+    "orpo": {"stage": "dpo", "pref_loss": "orpo", "pref_ftx": 0.25},
+    "simpo": {"stage": "dpo", "pref_loss": "simpo", "pref_beta": 2.0, "simpo_gamma": 0.5, "pref_ftx": 0.25},
+}
 _TOKENS = ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"]
 
 
@@ -66,11 +74,11 @@ def prepare(scratch: Path) -> None:
     (scratch / "dataset_info.json").write_text(json.dumps(info))
 
 
-def configuration(scratch: Path, stage: str) -> dict[str, Any]:
+def configuration(scratch: Path, case: str) -> dict[str, Any]:
     """What both read."""
+    stage = CASES[case]["stage"]
     return {
         "model_name_or_path": str(scratch / ("judge" if stage == "rm" else "model")),
-        "stage": stage,
         "do_train": True,
         "finetuning_type": "full",
         "dataset": "asked" if stage == "sft" else "pairs",
@@ -78,7 +86,7 @@ def configuration(scratch: Path, stage: str) -> dict[str, Any]:
         "template": "llama3",
         "cutoff_len": 1024,
         "disable_shuffling": True,
-        "output_dir": str(scratch / stage),
+        "output_dir": str(scratch / case),
         "logging_steps": 1,
         "save_strategy": "no",
         "report_to": "none",
@@ -88,7 +96,7 @@ def configuration(scratch: Path, stage: str) -> dict[str, Any]:
         "lr_scheduler_type": "cosine",
         "bf16": False,
         "use_cpu": True,
-        **({"pref_beta": 0.1, "pref_loss": "sigmoid"} if stage == "dpo" else {}),
+        **CASES[case],
     }
 
 
@@ -118,18 +126,18 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    print("| stage | step | LLaMA-Factory | Tunesmith | difference |\n|---|---|---|---|---|")
+    print("| case | step | LLaMA-Factory | Tunesmith | difference |\n|---|---|---|---|---|")
     worst = 0.0
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         prepare(scratch)
-        for stage in sys.argv[2:] or ("sft", "dpo", "rm"):
-            file = scratch / f"{stage}.yaml"
-            file.write_text(yaml.safe_dump(configuration(scratch, stage)))
-            pairs = zip(theirs(sys.argv[1], file, scratch / stage), ours(file, scratch / f"{stage}-ours"), strict=True)
+        for case in sys.argv[2:] or CASES:
+            file = scratch / f"{case}.yaml"
+            file.write_text(yaml.safe_dump(configuration(scratch, case)))
+            pairs = zip(theirs(sys.argv[1], file, scratch / case), ours(file, scratch / f"{case}-ours"), strict=True)
             for step, (their, our) in enumerate(pairs, 1):
                 worst = max(worst, abs(their - our))
-                print(f"| {stage} | {step} | {their:.5f} | {our:.5f} | {abs(their - our):.1e} |")
+                print(f"| {case} | {step} | {their:.5f} | {our:.5f} | {abs(their - our):.1e} |")
     print(f"\nlargest difference: {worst:.1e}")
     sys.exit(worst > LARGEST)
 

@@ -269,6 +269,7 @@ def test_commands_of_the_other_kinds() -> None:
         ({"stage": "rlhf"}, "there is no such stage."),
         ({"finetuning_type": "qlora"}, "there is no such method."),
         ({"use_galore": True, "use_badam": True}, "a run has one optimizer"),
+        ({"stage": "ppo", "reward_model": "r", "do_sample": False}, "PPO learns from answers that are drawn."),
         ({"interleave_probs": "1,2"}, "it belongs to mix_strategy"),
         ({"hf_hub_token": "hf_x"}, "a token does not belong into a file."),
         ({"export_dir": "out", "export_quantization_bit": 5}, "GPTQ has other numbers of bits."),

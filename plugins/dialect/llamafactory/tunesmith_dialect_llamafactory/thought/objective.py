@@ -36,6 +36,8 @@ def _do_as_trl(key: str, draft: Draft) -> None:
     """What LLaMA-Factory's PPO does without being told, by its own defaults and those of TRL's PPOConfig."""
     draft.put("stage.init_kl_coef", 0.2, key)
     draft.put("stage.value_learning_rate", draft.get("learning_rate"), "learning_rate")
+    if draft.get("do_sample") is False:
+        draft.refuse("do_sample", "PPO learns from answers that are drawn.", "do_sample: true")
     for option in ("temperature", "max_new_tokens"):
         draft.put(f"stage.{option}", draft.get(option), option)
     draft.say(key, "answers are drawn from all tokens, as they are learned from: top_p and top_k do not count in it.")
