@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -32,7 +32,7 @@ def in_float32(model: nn.Module) -> Iterator[None]:
     handles, by_rows = [], []
     for unit, deep in list(_units(model)):
         if not deep and _is_head(unit):
-            unit.forward = partial(_by_rows, unit)
+            vars(unit)["forward"] = partial(_by_rows, unit)
             by_rows.append(unit)
             continue
         swap = _Rows(unit) if not deep and _is_table(unit) else _Swap(unit, deep)
@@ -44,15 +44,15 @@ def in_float32(model: nn.Module) -> Iterator[None]:
         for handle in handles:
             handle.remove()
         for unit in by_rows:
-            del unit.forward
+            del vars(unit)["forward"]
 
 
-def _is_head(module: nn.Module) -> bool:
+def _is_head(module: nn.Module) -> TypeGuard[nn.Linear]:
     """Whether a module computes as torch's linear layer does, and nobody has put something around that."""
     return isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward and "forward" not in vars(module)
 
 
-def _is_table(module: nn.Module) -> bool:
+def _is_table(module: nn.Module) -> TypeGuard[nn.Embedding]:
     """Whether what embeddings give for tokens depends on these tokens' rows alone, scaled or not."""
     if not isinstance(module, nn.Embedding) or module.max_norm is not None or len(list(module.parameters())) > 1:
         return False

@@ -22,4 +22,5 @@ def weight_of_8_bits(layer: Any) -> Tensor:
     """The weight (out, in): each whole number times its row's largest magnitude, over 127."""
     held = layer.weight if layer.weight.SCB is not None else layer.state  # where the first evaluation puts them
     whole = layer.weight.data if held.CB is None else held.CB
-    return whole.float() * (held.SCB.float() / 127)[:, None]
+    weight: Tensor = whole.float() * (held.SCB.float() / 127)[:, None]
+    return weight

@@ -30,7 +30,8 @@ class ExporterSuite(PluginSuite):
         """What the hook gives for the tiny model."""
         handle = handle_of(folder, tokenizer, load=load)
         with handle.shared:  # as a command does: what exporters share goes with it
-            return self.manager().hook.export(handle=handle, output_dir=output_dir)
+            written: Path = self.manager().hook.export(handle=handle, output_dir=output_dir)
+        return written
 
     def damaged(self, happen: Break) -> AbstractContextManager[None]:
         """Let what the exporter writes be damaged before its gate looks; most often `damage.written_by`."""
