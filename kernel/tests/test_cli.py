@@ -335,6 +335,11 @@ def test_chat_from_the_terminal(catalog, monkeypatch):
     result = CliRunner().invoke(cli, ["chat", "model.path=org/tiny"], input="one\n\n/clear\ntwo\n/exit\nthree\n")
     assert result.exit_code == 0, result.output
     assert "model one\nmodel two\n" in result.stdout and "three" not in result.stdout
+    words = "clear\none\nexit\nthree\n"
+    asked = CliRunner().invoke(cli, ["chat", "model.path=org/tiny"], input=words)
+    assert asked.stdout == "model clear\nmodel one\nmodel exit\nmodel three\n"
+    meant = CliRunner().invoke(cli, ["chat", "model.path=org/tiny", "--bare-words"], input=words)
+    assert meant.stdout == "model one\n"
 
 
 def test_export(run):

@@ -77,7 +77,7 @@ def compose(
     elif config is not None:
         file = _config_file(Path(config))
         if (model := foreign_model(file)) is not None:
-            made.add(configuration_of(model), Origin(str(model)))
+            made.add(configuration_of(model, words.translate), Origin(str(model)))
         else:
             made.add_file(file)
     elif any(item.key[0] not in OURS for item in given):

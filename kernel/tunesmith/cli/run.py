@@ -54,7 +54,10 @@ def _can(command: str, folder: Path) -> bool:
     "-m", "--message", "messages", multiple=True, help="Ask this and stop; several are separate conversations."
 )
 @click.option("--system", help="A system message.")
-def chat(config: str | None, overrides: list[str], messages: tuple[str, ...], system: str | None) -> None:
+@click.option("--bare-words", is_flag=True, help="In the terminal `clear` and `exit` mean /clear and /exit.")
+def chat(
+    config: str | None, overrides: list[str], messages: tuple[str, ...], system: str | None, bare_words: bool
+) -> None:
     """Talk to a model.
 
     CONFIG is a run's folder, or a YAML file that names a model. Without --message it reads questions from the
@@ -67,7 +70,7 @@ def chat(config: str | None, overrides: list[str], messages: tuple[str, ...], sy
     if messages:
         _ask_all(session, start, messages)
     else:
-        _converse(session, start)
+        _converse(session, start, "" if bare_words else "/")
 
 
 def _ask_all(session: Any, start: list[dict[str, Any]], questions: tuple[str, ...]) -> None:
@@ -78,13 +81,14 @@ def _ask_all(session: Any, start: list[dict[str, Any]], questions: tuple[str, ..
         click.echo(f"{click.style('>', bold=True)} {question}\n{answer}\n")
 
 
-def _converse(session: Any, start: list[dict[str, Any]]) -> None:
+def _converse(session: Any, start: list[dict[str, Any]], mark: str) -> None:
+    """Answer what the terminal says; `mark` is what may stand before `clear` and `exit`, as a slash always may."""
     history = list(start)
     while True:
         question = _read_line()
-        if question in (None, "/exit"):
+        if question in (None, "/exit", f"{mark}exit"):
             return
-        if question == "/clear":
+        if question in ("/clear", f"{mark}clear"):
             history = list(start)
             continue
         if not question:

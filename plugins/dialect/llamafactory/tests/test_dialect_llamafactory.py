@@ -187,8 +187,7 @@ def test_a_list_of_data_sets_of_a_newer_file(tmp_path: Path) -> None:
             "path": "huggingface://datasets/a/b",
             "name": "one",
             "format": "sharegpt",
-            "max_samples": 5,
-            "weight": 0.5,
+            "samples": 2,
         },
         {"path": str(tmp_path / "two.json"), "name": "two"},
     ]
@@ -254,6 +253,7 @@ def test_the_settings_that_llamaboard_saves(tmp_path: Path) -> None:
         "train.training_stage: DPO\ntrain.dataset_dir: data\ntrain.dataset: [dpo_en_demo]\ntrain.learning_rate: 5e-6\n"
         "train.num_train_epochs: '3.0'\ntrain.max_samples: '1000'\ntrain.compute_type: bf16\ntrain.batch_size: 2\n"
         "train.val_size: 0.1\ntrain.save_steps: 50\ntrain.use_galore: false\ntrain.galore_rank: 32\n"
+        "train.image_max_pixels: 768*768\ntrain.video_min_pixels: 16 * 16\n"
         'train.neftune_alpha: 0\ntrain.pref_loss: ipo\ntrain.extra_args: \'{"optim": "adamw_torch"}\'\n'
     )
     made = compose(file, None, ONLY)
@@ -265,4 +265,41 @@ def test_the_settings_that_llamaboard_saves(tmp_path: Path) -> None:
     assert (trainer["learning_rate"], trainer["eval_strategy"], trainer["eval_steps"]) == (5e-6, "steps", 50)
     assert made.tree["data"]["train"] == [{"path": "dpo_en_demo"}] and "optimizer" not in made.tree
     places = {str(key): str(origin) for key, origin in made.origins.items()}
-    assert places["stage.loss"] == f"{file}:21" and not any("belongs to" in told for told in made.notices)
+    assert places["stage.loss"] == f"{file}:23" and not any("belongs to" in told for told in made.notices)
+
+
+def test_the_template_of_a_folder_that_llamaboard_left(tmp_path: Path) -> None:
+    """A handle answers with the template that its `training_args.yaml` names, and with nothing else of it."""
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "org/m", "peft_type": "LORA"}')
+    plain = {"model": {"path": "org/m"}, "adapter": {"name": "lora"}}
+    assert compose(tmp_path, None, Catalog.discover()).tree == plain
+    left = "model_name_or_path: m\ndataset: d\ndo_train: true\nlora_rank: 4\ntemplate: "
+    (tmp_path / "training_args.yaml").write_text(f"{left}qwen\n")
+    made = compose(tmp_path, None, Catalog.discover())
+    assert made.tree == {**plain, "template": {"name": "qwen"}} and made.command is None
+    (tmp_path / "training_args.yaml").write_text(f"{left}nothing_of_that_name\n")
+    assert compose(tmp_path, None, Catalog.discover()).tree["template"] == {"name": "nothing_of_that_name"}
+    (tmp_path / "training_args.yaml").write_text("a: [")
+    assert compose(tmp_path, None, Catalog.discover()).tree == plain
+
+
+def test_shares_of_the_newer_data_files(tmp_path: Path) -> None:
+    """`size` examples are drawn, then `weight` times as many of them, as its loader does it."""
+    (tmp_path / "data.yaml").write_text(
+        "a: {path: a.json, source: local, converter: alpaca, size: 50, weight: 0.5}\n"
+        "b: {path: b.json, source: local, converter: alpaca, size: 7}\n"
+        "c: {path: c.json, source: local, converter: alpaca, weight: 1.0}\n"
+        "d:\n  path: d.json\n  weight: 2.0\n"
+    )
+    made = translate({"model": "m", "train_dataset": str(tmp_path / "data.yaml"), "peft_config": {"name": "lora"}})
+    assert [entry.get("samples") for entry in made.config["data"]["train"]] == [25, 7, None, None]
+    assert not any("weight" in entry or "max_samples" in entry for entry in made.config["data"]["train"])
+    (said,) = notes(made, "refused").values()
+    assert f"{tmp_path}/data.yaml:6: weight 2.0 of d" in said
+
+
+def test_misspelt_keys_of_the_newer_files() -> None:
+    made = translate({"model": "m", "train_datset": "x", "peft_confg": {"name": "lora"}, "max_steps": 1})
+    advice = {note.key: note.advice for note in made.notes if note.outcome == "refused"}
+    assert "did you mean train_dataset?" in advice["train_datset"]
+    assert "did you mean peft_config?" in advice["peft_confg"]

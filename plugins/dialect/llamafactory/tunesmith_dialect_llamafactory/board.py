@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,5 +97,6 @@ def _read(name: str, value: Any, config: Mapping[str, Any]) -> dict[str, Any] | 
 
 
 def _whole(value: Any) -> Any:
-    """A number that the form holds as a text."""
-    return int(value) if isinstance(value, str) and value.isdigit() else value
+    """A number that the form holds as a text, which may be a product, `768*768`."""
+    factors = [factor.strip() for factor in value.split("*")] if isinstance(value, str) else [""]
+    return math.prod(map(int, factors)) if all(map(str.isdecimal, factors)) else value

@@ -75,7 +75,7 @@ def command_line(name: str, words: list[str], environment: Mapping[str, str]) ->
         if written.get("command") in ("predict", "eval"):
             return _measuring(written, words)
         return [name, *words, *processes(environment)]
-    return [name, *words]
+    return [name, *words, *(["--bare-words"] if name == "chat" else [])]
 
 
 def _missing(name: str, ours: str) -> str:

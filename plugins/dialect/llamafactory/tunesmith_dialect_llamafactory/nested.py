@@ -213,8 +213,10 @@ def _all_batches(key: str, value: Any, flat: Flat, config: Mapping[str, Any]) ->
 
 
 def _datasets(key: str, value: Any, flat: Flat, config: Mapping[str, Any]) -> None:
-    entries = entries_of(value)
-    flat.put("eval_dataset" if key == "eval_dataset" else "dataset", value if entries is None else entries, key)
+    entries, faults = entries_of(value) or (value, [])
+    flat.put("eval_dataset" if key == "eval_dataset" else "dataset", entries, key)
+    for fault in faults:
+        flat.refuse(key, f"{fault}.", "write size beside it: how many examples are drawn before")
 
 
 _CONFIGS: Mapping[str, Callable[[str, Mapping[str, Any], Flat], None]] = {

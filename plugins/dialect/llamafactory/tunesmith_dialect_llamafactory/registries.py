@@ -1,24 +1,44 @@
-"""The newer files' lists of data sets: YAML of `{NAME: {path, source, split, converter, size, weight}}`."""
+"""The newer files' lists of data sets: YAML of `{NAME: {path, source, split, converter, size, weight}}`.
+
+There `size` examples are drawn of a set, whatever it has, and of these `weight` times as many.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from tunesmith.keys import Key
+
 _FORMATS = {"alpaca": "alpaca", "sharegpt": "sharegpt", "pair": "openai"}
 _HUBS = {"hf_hub": "huggingface", "ms_hub": "modelscope", "om_hub": "modelers"}
-_SAME = ("split", "subset", "weight")
+_SAME = ("split", "subset")
 
 
-def entries_of(value: Any) -> list[dict[str, Any]] | None:
-    """The data sets of a list that is a file at hand, as entries of ours; None for any other value."""
+def entries_of(value: Any) -> tuple[list[dict[str, Any]], list[str]] | None:
+    """The data sets of a list that is a file at hand, as entries of ours; None for any other value.
+
+    Returns: them, and what of the file cannot be had, with its line.
+    """
     file = Path(str(value)).expanduser()
     if file.suffix not in (".yaml", ".yml") or not file.is_file():
         return None
     from tunesmith_library_configuration.reading import read_yaml
 
-    tree, _ = read_yaml(file)
-    return [_entry(str(name), options, file.parent) for name, options in tree.items() if isinstance(options, dict)]
+    tree, origins = read_yaml(file)
+    sets = {name: options for name, options in tree.items() if isinstance(options, dict)}
+    faults = [
+        f"{origins[Key(name, 'weight')]}: weight {options['weight']} of {name} is a share of a number that is not known"
+        for name, options in sets.items()
+        if options.get("weight", 1) != 1 and _size(options) is None
+    ]
+    return [_entry(str(name), options, file.parent) for name, options in sets.items()], faults
+
+
+def _size(options: dict[str, Any]) -> int | None:
+    """How many examples are drawn of a set; None for all that it has."""
+    size: int | None = options.get("size", options.get("num_samples"))
+    return size
 
 
 def _entry(name: str, options: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -27,10 +47,10 @@ def _entry(name: str, options: dict[str, Any], folder: Path) -> dict[str, Any]:
     entry: dict[str, Any] = {"path": _place(options, folder), "name": name}
     if options.get("converter"):
         entry["format"] = _FORMATS.get(options["converter"], options["converter"])
-    size = options.get("size", options.get("num_samples"))
+    size = _size(options)
     if size is not None:
-        entry["max_samples"] = size
-    own = known | {"dataset_dir", "streaming", *_SAME}
+        entry["samples"] = int(size * options.get("weight", 1))
+    own = known | {"dataset_dir", "streaming", "weight", *_SAME}
     return {**entry, **{key: value for key, value in options.items() if key in _SAME or key not in own}}
 
 

@@ -136,4 +136,6 @@ def _unknown(key: str, draft: Draft) -> None:
     elif key in GONE:
         draft.notes.append(Note(key, "dropped", GONE[key]))
     else:
-        draft.notes.append(Note(key, "refused", "it is no key of LLaMA-Factory's.", choices(key, {*table(), *OLD})))
+        draft.notes.append(
+            Note(key, "refused", "it is no key of LLaMA-Factory's.", choices(key, {*table(), *OLD, *NESTED}))
+        )

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tunesmith_library_configuration.errors import ConfigError
 from tunesmith_library_configuration.folders import RECORD
+from tunesmith_library_configuration.keys import Origin, Origins
 from tunesmith_library_configuration.precisions import held_precision as held_precision
+from tunesmith_library_configuration.reading import read_yaml
+
+_logger = logging.getLogger("tunesmith")
 
 _MODEL, _ADAPTER = "config.json", "adapter_config.json"
+_LEFT = "training_args.yaml"  # what programs that train in a folder call the configuration that they did it with
 # files that are models by themselves, by their suffix: what reads and runs them
 _FILES: dict[str, dict[str, Any]] = {".gguf": {"model": {"name": "gguf"}, "engine": {"name": "llamacpp"}}}
 
@@ -56,11 +62,30 @@ def adapter_of(folder: Path | None, adapter: Any, fetch: Callable[[str], Path]) 
     return fetch(paths[-1]) if paths else None
 
 
-def configuration_of(folder: Path) -> dict[str, Any]:
+Translate = Callable[[Mapping[str, Any], Origins, Origin], Any]
+"""What a configuration of another program says in words of ours: `None`, or its `tree` and its `problems`."""
+
+
+def configuration_of(folder: Path, translate: Translate | None = None) -> dict[str, Any]:
     """A configuration for a model or an adapter that no run of ours made, from what its folder says; or its file.
+
+    Where the program that trained it left its own configuration there, the template is what that names.
 
     Raises: ConfigError for a folder that holds neither, and for an adapter that does not name its base.
     """
+    left = folder / _LEFT
+    if translate is not None and left.is_file():
+        try:
+            found = translate(*read_yaml(left), Origin(str(left)))
+        except ConfigError:  # nobody asked for it
+            found = None
+        if found is not None and not found.problems and found.tree.get("template"):
+            _logger.info("template: as in %s", left)
+            return {**_configuration_of(folder), "template": found.tree["template"]}
+    return _configuration_of(folder)
+
+
+def _configuration_of(folder: Path) -> dict[str, Any]:
     if holds_adapter(folder):
         try:
             said = json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))
