@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.errors import choices
-from tunesmith.ranges import filled, path_like
+from tunesmith.ranges import between, filled, path_like
 from tunesmith.types import ModelHandle, Problem
 from tunesmith_library_gguf.plans import architecture_problems, kind_problems, program_problems
 from tunesmith_library_publishing.pushing import push, push_problems
@@ -32,7 +32,8 @@ class Ollama:
     type: str = "q8_0"
     name: Annotated[str | None, filled] = None  # of the model in Ollama; null is the run's
     system: Annotated[str | None, filled] = None  # message that Ollama puts before conversations that have none
-    parameters: dict[str, float] = {}  # of the Modelfile: num_ctx, temperature, top_p, repeat_penalty, …
+    # of the Modelfile: num_ctx, temperature, top_p, repeat_penalty, …
+    parameters: dict[str, Annotated[float, between(-1_000_000, 1_000_000)]] = {}
     # gguf leaves the template in the file to Ollama, which runs it since 0.30; go writes one for older versions too
     template: Literal["gguf", "go"] = "gguf"
     renderer: Annotated[str | None, filled] = None  # one that Ollama has inside, for models whose prompts it writes

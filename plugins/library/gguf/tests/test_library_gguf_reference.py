@@ -73,7 +73,8 @@ def test_keys_and_tensors_are_the_converters(models: Path, name: str) -> None:
     file = models / f"{name}.gguf"
     write_model(file, model_of(models / name, name), KINDS.get(name, "f16"))
     (ours, written), (theirs, expected) = contents(file), contents(models / f"{name}.reference")
-    assert ours.pop("general.name")[1] == name and theirs.pop("general.name")[1].lower() == name
+    assert ours.pop("general.name")[1] == name.replace("phi3", "phi 3")  # by which llama.cpp tells what its tokens do
+    assert theirs.pop("general.name")[1].lower() == name
     assert ours.pop("tokenizer.ggml.pre") and theirs.pop("tokenizer.ggml.pre")  # which is not found out above
     for key in ("add_bos_token", "add_space_prefix"):  # which the converter leaves to llama.cpp's defaults
         said = ours.pop(f"tokenizer.ggml.{key}", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from tunesmith_library_gguf.parameters import parameters
 from tunesmith_library_gguf.tensors import layout
 from tunesmith_library_gguf.tokens import vocabulary
 from tunesmith_library_gguf.writing import Model
+
+_PHI3 = re.compile(r"phi-?3", re.IGNORECASE)
 
 
 def model_of(folder: Path, name: str, pre_tokenizer: str | None = None) -> Model:
@@ -32,7 +35,21 @@ def model_of(folder: Path, name: str, pre_tokenizer: str | None = None) -> Model
     refuse(config, family)
     stored = tensors_of(folder)
     metadata = parameters(config, family) | vocabulary(folder, int(config["vocab_size"]), pre_tokenizer)
-    return Model(family.architecture, name, folder, stored, layout(stored, config, family), metadata)
+    return Model(family.architecture, shown(name, folder), folder, stored, layout(stored, config, family), metadata)
+
+
+def shown(name: str, folder: Path) -> str:
+    """The name of a model, by which llama.cpp knows whether special tokens take the white space behind them along.
+
+    It does so for names with `phi-3` or `phi3` in them, and a file has no other way to say it.
+    """
+    added = read_json(folder / "tokenizer.json").get("added_tokens") or ()
+    takes, named = any(token.get("rstrip") for token in added), bool(_PHI3.search(name))
+    if takes == named:
+        return name
+    found = f"{name} phi-3" if takes else _PHI3.sub("phi 3", name)
+    announce("general.name", found, "llama.cpp knows by it how special tokens are found")
+    return found
 
 
 def known_family(folder: Path) -> Family:

@@ -1,0 +1,41 @@
+"""What llama.cpp computes with the files: transformers' logits, of every architecture, and its tokens."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tunesmith_library_gguf.models import model_of, shown
+from tunesmith_library_gguf.writing import write_model
+from tunesmith_library_proving.figures import compare
+from tunesmith_library_testing.gguf_models import MODELS, save_gguf_model
+from tunesmith_library_testing.parts import load_plain
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("llama_cpp", reason="the program that runs the files is not installed")
+
+TEXT = "<|im_start|>user\nWhales sing, the tide turns, né 12 345.<|im_end|>\n<|im_start|>assistant\n  Who?<|im_end|>\n"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_llama_cpp_computes_what_transformers_does(tmp_path: Path, name: str) -> None:
+    from transformers import AutoTokenizer
+    from tunesmith_library_llamacpp.reader import GGUFReader
+
+    folder, file = save_gguf_model(name, tmp_path / name), tmp_path / "model.gguf"
+    write_model(file, model_of(folder, name), "f32")
+    ids = AutoTokenizer.from_pretrained(folder).encode(TEXT, add_special_tokens=False)
+    longer = (ids * 3)[:100]  # beyond the window of attention, where there is one
+    with torch.no_grad():
+        expected = load_plain(folder)(input_ids=torch.tensor([longer]), use_cache=False).logits[0].float()
+    with GGUFReader(file) as reader:
+        found = compare([expected], [reader.logits(longer)], [longer])
+        assert reader.tokens(TEXT) == ids
+    assert found.largest < 1e-3 and found.divergence < 1e-7 and found.same_choice > 0.98
+
+
+def test_a_name_tells_how_special_tokens_are_found(tmp_path: Path) -> None:
+    folder = save_gguf_model("phi3", tmp_path / "phi3")
+    assert shown("my Phi-3", folder) == "my phi 3", "none of its tokens takes the space behind it along"
+    file = folder / "tokenizer.json"
+    file.write_text(file.read_text().replace('"rstrip": false', '"rstrip": true', 1))
+    assert shown("mine", folder) == "mine phi-3" and shown("my Phi-3", folder) == "my Phi-3"
