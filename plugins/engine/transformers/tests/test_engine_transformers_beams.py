@@ -15,7 +15,7 @@ from tunesmith_engine_transformers import Transformers
 from tunesmith_engine_transformers.beams import Beams, search
 from tunesmith_engine_transformers.rows import Row
 from tunesmith_engine_transformers.settings import choice_of
-from tunesmith_library_testing.parts import StubPlan, load_plain
+from tunesmith_library_testing.parts import StubPlan, handle_of, load_plain
 
 PROMPTS = [[5, 9, 40], [7, 101, 33, 12, 88], [200, 3]]
 END = 2
@@ -49,8 +49,7 @@ def theirs(model: Any, prompt: list[int], **options: Any) -> list[int]:
         attention_mask=torch.ones_like(ids),
         max_new_tokens=6,
         pad_token_id=0,
-        eos_token_id=END,
-        **{"do_sample": False, **options},
+        **{"do_sample": False, "eos_token_id": END, **options},
     )[0, len(prompt) :].tolist()
     return found[: found.index(END) + 1] if END in found else found
 
@@ -152,3 +151,17 @@ def test_a_penalty_without_beams_is_said() -> None:
 
     assert problems(length_penalty=2.0) == ["engine.length_penalty"]
     assert not problems() and not problems(length_penalty=2.0, num_beams=2)
+
+
+def test_the_engine_searches_where_it_is_told(model: Any, tiny_llama: Path, tiny_bpe: Any) -> None:
+    """Requests that come together, each answered in one piece."""
+    handle = handle_of(tiny_llama, tiny_bpe, load=lambda: model)
+    engine = Transformers(num_beams=3, length_penalty=0.5).open_engine(handle=handle)
+    ends = sorted(engine.end_token_ids)
+    answers = [engine.submit(Request(prompt, Sampling(temperature=0, max_new_tokens=6))) for prompt in PROMPTS]
+    for prompt, answer in zip(PROMPTS, answers, strict=True):
+        (delta,) = list(answer)
+        expected = theirs(model, prompt, num_beams=3, length_penalty=0.5, eos_token_id=ends)
+        places = [place for place, token in enumerate(expected) if token in ends]
+        assert list(delta.token_ids) == expected[: places[0] + 1 if places else None]
+    engine.close()
