@@ -244,6 +244,38 @@ def test_overrides_of_keys_that_both_have(tmp_path: Path) -> None:
     ] == "sgd"
 
 
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a registry of models."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/models.yaml").write_text("Qwen3-4B-Instruct-2507: {huggingface: Qwen/Qwen3-4B-Instruct-2507}\n")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(
+    ("lines", "path"),
+    [
+        ("top.model_name: Qwen3-4B-Instruct-2507", "Qwen/Qwen3-4B-Instruct-2507"),
+        ("top.model_name: Custom\ntop.model_path: org/mine", "org/mine"),
+        ("top.model_name: Nobody-7B", ""),
+        ("top.model_name: Custom", ""),
+    ],
+)
+def test_models_by_the_names_of_llamaboard(lines: str, path: str, tmp_path: Path) -> None:
+    file = tmp_path / "board.yaml"
+    file.write_text(f"{lines}\ntop.finetuning_type: lora\ntrain.training_stage: DPO\ntrain.dataset: [d]\n")
+    made = compose(file, None, ONLY)
+    if path:
+        assert made.tree["model"]["path"] == path and not made.problems
+    else:
+        (problem,) = made.problems
+        assert "top.model_name" in problem.message and "write model_name_or_path=" in problem.message
+        over = compose(file, ["model_name_or_path=org/other", "lora_rank=4"], ONLY)
+        assert over.tree["model"]["path"] == "org/other" and over.tree["adapter"]["rank"] == 4 and not over.problems
+
+
+@pytest.mark.usefixtures("known")
 def test_the_settings_that_llamaboard_saves(tmp_path: Path) -> None:
     """The state of its form, which holds every element, also those of what is off."""
     file = tmp_path / "board.yaml"
@@ -263,6 +295,7 @@ def test_the_settings_that_llamaboard_saves(tmp_path: Path) -> None:
     assert made.tree["quantizer"] == {"name": "bitsandbytes", "bits": 4} and made.tree["patch"] == {"liger": {}}
     trainer = made.tree["trainer"]
     assert (trainer["learning_rate"], trainer["eval_strategy"], trainer["eval_steps"]) == (5e-6, "steps", 50)
+    assert trainer["per_device_eval_batch_size"] == trainer["per_device_train_batch_size"] == 2
     assert made.tree["data"]["train"] == [{"path": "dpo_en_demo"}] and "optimizer" not in made.tree
     places = {str(key): str(origin) for key, origin in made.origins.items()}
     assert places["stage.loss"] == f"{file}:23" and not any("belongs to" in told for told in made.notices)
@@ -303,3 +336,23 @@ def test_misspelt_keys_of_the_newer_files() -> None:
     advice = {note.key: note.advice for note in made.notes if note.outcome == "refused"}
     assert "did you mean train_dataset?" in advice["train_datset"]
     assert "did you mean peft_config?" in advice["peft_confg"]
+
+
+def test_muon_of_a_newer_file() -> None:
+    options = {
+        "wd": 0.1,
+        "momentum": 0.9,
+        "nesterov": False,
+        "ns_steps": 6,
+        "adamw_betas": [0.9, 0.95],
+        "adamw_eps": 1e-9,
+    }
+    keys = {"model": "m", "train_dataset": "d", "max_steps": 1}
+    made = translate({**keys, "optim_config": {"name": "muon", **options}})
+    assert made.config["optimizer"] == {"name": "muon", "momentum": 0.9, "nesterov": False, "ns_steps": 6}
+    trainer = made.config["trainer"]
+    assert (trainer["weight_decay"], trainer["adam_beta1"], trainer["adam_beta2"]) == (0.1, 0.9, 0.95)
+    assert trainer["adam_epsilon"] == 1e-9 and made.sources["optimizer.momentum"] == "optim_config.momentum"
+    assert not notes(made, "dropped") and not notes(made, "refused")
+    wrong = translate({**keys, "optim_config": {"name": "muon", "adamw_betas": 0.9, "momentun": 1}})
+    assert notes(wrong, "refused").keys() == {"optim_config.adamw_betas", "optim_config.momentun"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from tunesmith.keys import Key
 from tunesmith.types import Note
+from tunesmith_library_configuration.models import known_models
 
 from tunesmith_dialect_llamafactory.table import table
 
@@ -24,7 +25,6 @@ _STAGES = {
     "Pre-Training": "pt",
 }
 _RENAMED = {
-    "model_name": "model_name_or_path",
     "batch_size": "per_device_train_batch_size",
     "neftune_alpha": "neftune_noise_alpha",
     "use_pissa": "pissa_init",
@@ -46,6 +46,8 @@ def settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Key],
     names: dict[str, Key] = {}
     notes: list[Note] = []
     for element, value in config.items():
+        if element in table():  # of an override in its words, which counts over the form
+            continue
         group, _, name = element.partition(".")
         if group not in ("top", "train"):
             notes.append(Note(Key(element), "dropped", "it is no setting of a training run."))
@@ -62,13 +64,18 @@ def settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Key],
         values |= read or {}
         names |= dict.fromkeys(read or {}, Key(element))
     if values.get("val_size"):
-        values |= {"eval_strategy": "steps", "eval_steps": values.get("save_steps", 100)}
-        names |= dict.fromkeys(("eval_strategy", "eval_steps"), Key("train.val_size"))
-    return values, names, notes
+        size = values.get("per_device_train_batch_size", 2)
+        more = {"eval_strategy": "steps", "eval_steps": values.get("save_steps", 100)}
+        values |= {**more, "per_device_eval_batch_size": size}
+        names |= dict.fromkeys((*more, "per_device_eval_batch_size"), Key("train.val_size"))
+    overrides = {element: value for element, value in config.items() if element in table()}
+    return {**values, **overrides}, names | {element: Key(element) for element in overrides}, notes
 
 
 def _read(name: str, value: Any, config: Mapping[str, Any]) -> dict[str, Any] | None:
     """The flat keys of one element; None for one that nobody knows."""
+    if name == "model_name":
+        return {"model_name_or_path": _model(str(value), config)}
     if name == "training_stage":
         return {"stage": _STAGES.get(value, value)}
     if name == "compute_type":
@@ -94,6 +101,23 @@ def _read(name: str, value: Any, config: Mapping[str, Any]) -> dict[str, Any] | 
     if key not in table():
         return None
     return {key: float(value) if name in _NUMBERS else _whole(value)}
+
+
+def _model(name: str, config: Mapping[str, Any]) -> str:
+    """The model of a name in the board's list.
+
+    Raises: ValueError where it is in no installed `models.yaml`, or its path is not among the settings.
+    """
+    if "model_name_or_path" in config:
+        return str(config["model_name_or_path"])
+    if name == "Custom":
+        path = config.get("top.model_path")
+        if not path:
+            raise ValueError("the path of a model of one's own is not saved; write model_name_or_path=FOLDER")
+        return str(path)
+    if name not in known_models():
+        raise ValueError("no installed models.yaml knows a model of that name; write model_name_or_path=ORG/NAME")
+    return name
 
 
 def _whole(value: Any) -> Any:

@@ -74,6 +74,8 @@ class Flat:
     names: dict[str, str | Key] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)  # where they are not those of the table
     notes: list[Note] = field(default_factory=list)
+    # keys of ours that the flat files have nothing for: value, and the name by which it is written
+    ours: dict[str, tuple[Any, str]] = field(default_factory=dict)
     complete: bool = False  # whether every key is there, also those of what is off
 
     def put(self, key: str, value: Any, name: str | Key) -> None:
@@ -168,13 +170,21 @@ def _optimizer(key: str, value: Mapping[str, Any], flat: Flat) -> None:
     name = value["name"]
     if name == "muon":
         flat.put("use_muon", True, f"{key}.name")
-        known = {"wd": "weight_decay", "weight_decay": "weight_decay", "lr": "learning_rate"}
-        said = ("momentum", "nesterov", "ns_steps", "adamw_betas", "adamw_eps")
-        told = [inner for inner in said if inner in value]
-        if told:
-            reason = "Muon keeps its own; others are options of the optimizer (tunesmith plugins show optimizer.muon)."
-            flat.notes += [Note(f"{key}.{inner}", "dropped", reason) for inner in told]
-        _inner(key, value, flat, {**known, **dict.fromkeys(said, "")})
+        known = {
+            "wd": "weight_decay",
+            "weight_decay": "weight_decay",
+            "lr": "learning_rate",
+            "adamw_eps": "adam_epsilon",
+        }
+        own = ("momentum", "nesterov", "ns_steps")
+        flat.ours |= {f"optimizer.{inner}": (value[inner], f"{key}.{inner}") for inner in own if inner in value}
+        betas = value.get("adamw_betas")
+        if isinstance(betas, list) and len(betas) == 2:
+            for name_of_beta, beta in zip(("adam_beta1", "adam_beta2"), betas, strict=True):
+                flat.put(name_of_beta, beta, f"{key}.adamw_betas")
+        elif betas is not None:
+            flat.refuse(f"{key}.adamw_betas", f"{betas!r} is no pair of numbers.", "adamw_betas: [0.9, 0.95]")
+        _inner(key, value, flat, {**known, **dict.fromkeys((*own, "adamw_betas"), "")})
     else:
         flat.put("optim", name, f"{key}.name")
         _inner(key, value, flat, {"weight_decay": "weight_decay", "wd": "weight_decay", "lr": "learning_rate"})

@@ -57,7 +57,10 @@ def translate(config: Mapping[str, Any]) -> Translation:
     for key in written.keys() - table().keys():
         _unknown(key, draft)
     hub_of_the_environment(draft)
-    sources = {**{ours: names[theirs] for ours, theirs in draft.sources.items()}, **draft.places}
+    for ours, (value, _) in flat.ours.items():
+        draft.put(ours, value, "")
+    places = {**draft.places, **{ours: name for ours, (_, name) in flat.ours.items()}}
+    sources = {**{ours: names[theirs] for ours, theirs in draft.sources.items()}, **places}
     notes = tuple(replace(note, key=names.get(str(note.key), note.key)) for note in draft.notes)
     return Translation(draft.config, sources, draft.command, notes, SHARED)
 
