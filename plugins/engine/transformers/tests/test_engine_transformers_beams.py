@@ -44,7 +44,7 @@ def answers(model: Any, rows: list[Row], beams: Beams) -> list[list[int]]:
 def theirs(model: Any, prompt: list[int], **options: Any) -> list[int]:
     """What `model.generate` says, without what stands behind the end."""
     ids = torch.tensor([prompt])
-    found = model.generate(
+    found: list[int] = model.generate(
         ids,
         attention_mask=torch.ones_like(ids),
         max_new_tokens=6,
@@ -67,7 +67,7 @@ def test_enough_beams_find_the_best_answer(model: Any) -> None:
     """Of all answers of three tokens out of four, by their sums of log-probabilities without what repeating costs."""
     few, length = [4, 8, 15, 16], 3
     bias = {token: -1e4 for token in range(model.config.vocab_size) if token not in few}
-    penalties = {"presence_penalty": 2.0, "frequency_penalty": 1.5}
+    penalties: dict[str, Any] = {"presence_penalty": 2.0, "frequency_penalty": 1.5}
 
     def best(prompt: list[int], **penalty: float) -> list[int]:
         answers = list(itertools.product(few, repeat=length))
@@ -81,7 +81,8 @@ def test_enough_beams_find_the_best_answer(model: Any) -> None:
         return list(answers[max(range(len(answers)), key=sums.__getitem__)])
 
     prompts = [*PROMPTS, [4, 4, 4], [16, 8, 16, 8], [301, 15, 15]]
-    for penalty in ({}, penalties):
+    wanted: tuple[dict[str, Any], ...] = ({}, penalties)
+    for penalty in wanted:
         sampling = Sampling(temperature=0, logit_bias=bias, **penalty)
         found = answers(model, [row_of(prompt, sampling, length, (250,)) for prompt in prompts], Beams(16))
         with torch.no_grad():
@@ -147,7 +148,7 @@ def test_a_search_that_nobody_waits_for_ends(model: Any) -> None:
 def test_a_penalty_without_beams_is_said() -> None:
     def problems(**options: Any) -> list[str]:
         engine = Transformers(**options)
-        return [problem.key for problem in engine.check(plan=StubPlan({"engine": {"transformers": engine}}))]
+        return [str(problem.key) for problem in engine.check(plan=StubPlan({"engine": {"transformers": engine}}))]
 
     assert problems(length_penalty=2.0) == ["engine.length_penalty"]
     assert not problems() and not problems(length_penalty=2.0, num_beams=2)

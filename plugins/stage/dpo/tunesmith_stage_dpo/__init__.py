@@ -149,7 +149,8 @@ class DirectPreference(ReferenceStage, PairStage):
         if torch.is_grad_enabled():
             weights = batch.get("row_weights")
             self._rewards.add(rewards, None if weights is None else weights.repeat(2))
-        return shifted_bco(*rewards.chunk(2), self._rewards.mean)
+        chosen, rejected = rewards.chunk(2)
+        return shifted_bco(chosen, rejected, self._rewards.mean)
 
     def reference_log_probs(self, model: Any, batch: Batch) -> Columns:
         from tunesmith_library_training.log_probs import sequence_log_probs
