@@ -52,14 +52,22 @@ def trained(architecture: str, rows: Path, folder: Path, **adapter: Any) -> Path
     return Path(tunesmith.train(config))
 
 
-def answer(file: Path, adapter: Path | None = None) -> str:
+def answer(file: Path) -> str:
     """What llama-cpp-python's own chat answers, by the file's template."""
-    options = {} if adapter is None else {"lora_path": str(adapter)}
-    model = llama_cpp.Llama(str(file), n_ctx=256, verbose=False, **options)
+    model = llama_cpp.Llama(str(file), n_ctx=256, verbose=False)
     try:
-        asked = [{"role": "user", "content": QUESTION}]
-        said = model.create_chat_completion(asked, temperature=0.0, max_tokens=24)  # type: ignore[arg-type]
-        return str(said["choices"][0]["message"]["content"]).strip()  # type: ignore[index]
+        said = model.create_chat_completion([{"role": "user", "content": QUESTION}], temperature=0.0, max_tokens=24)
+        return str(said["choices"][0]["message"]["content"]).strip()
+    finally:
+        model.close()
+
+
+def answer_over(file: Path, adapter: Path | None) -> str:
+    """What a base answers with an adapter, or without, to a prompt as it was trained."""
+    model = llama_cpp.Llama(str(file), n_ctx=256, verbose=False, lora_path=adapter and str(adapter))
+    try:
+        prompt = f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n"
+        return str(model.create_completion(prompt, temperature=0.0, max_tokens=24)["choices"][0]["text"]).strip()
     finally:
         model.close()
 
@@ -88,6 +96,7 @@ def test_an_adapter_over_the_bases_file(rows: Path, tmp_path: Path) -> None:
     out = tunesmith.export(run, {"exporter": {"gguf": {"adapter": True, "type": "f16"}}}, output_dir=tmp_path / "sea")
     base = tmp_path / "base.gguf"
     write_model(base, model_of(tmp_path / "base", "base"), "f32")
-    assert answer(base, out / "sea-lora-F16.gguf") == ANSWER != answer(base)
+    assert answer_over(base, out / "sea-lora-F16.gguf") == ANSWER != answer_over(base, None)
+    assert "im_start" in (out / "chat_template.jinja").read_text()
     report = json.loads((out / "export_report.json").read_text())
     assert report["adapter"]["tensors"] == 14 and report["figures"]["same_choice"] > 0.9

@@ -30,6 +30,9 @@ from tunesmith_library_gguf.proof import Proof
 from tunesmith_library_gguf.rounding import importance, round_file
 from tunesmith_library_gguf.writing import Model, write_model
 
+TEMPLATE = "chat_template.jinja"
+"""The trained template, beside an adapter, whose file has no place for it."""
+
 _NUMBERS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
 
@@ -90,6 +93,10 @@ def export_adapter(handle: ModelHandle, folder: Path, beside: Path, wanted: Want
                 gate.add("adapter", [], tensors=count, over=exact_kind(base))
                 proof.file(gate, over, KINDS[kind].divergence + KINDS[exact_kind(base)].divergence, adapter=file)
                 proof.finish(gate, file.name, folder)
+    (folder / TEMPLATE).write_text(handle.template.exported, encoding="utf-8")
+    announce(
+        "template", TEMPLATE, f"the base's file has its own: llama-server --lora … --chat-template-file {TEMPLATE}"
+    )
 
 
 def exact_kind(folder: Path) -> str:

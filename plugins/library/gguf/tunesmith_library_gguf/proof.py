@@ -11,9 +11,17 @@ from tunesmith.types import ModelHandle
 from tunesmith_library_llamacpp.reader import GGUFReader
 from tunesmith_library_proving.figures import Figures, Limits
 from tunesmith_library_proving.gate import REPORT, Gate, Observation
+from tunesmith_library_proving.texts import Text
 from tunesmith_library_publishing.inventory import read_json
 
 _BESIDE_BASE = 5.0  # times what the base loses in the same numbers
+
+
+class _Over(GGUFReader):
+    """A base with an adapter: template and ends are the base's, and whoever serves them gives the trained ones."""
+
+    def text(self, text: Text, prompt: bool) -> str | None:
+        return None
 
 
 class Proof:
@@ -56,10 +64,10 @@ class Proof:
             base: what the format takes from the base.
             adapter: that is put over the file.
         """
-        with GGUFReader(file, adapter) as reader:
+        with GGUFReader(file) if adapter is None else _Over(file, adapter) as reader:
             limits = Limits(divergence=divergence, beside_base=_BESIDE_BASE if base else 0.0)
             gate.expect(self._trained, gate.look(reader), limits, reader, base)
-            gate.wording(reader, self._ends(reader))
+            gate.wording(reader, () if adapter else self._ends(reader))
 
     def finish(self, gate: Gate, name: str, folder: Path) -> None:
         """Write what was found of a file into the folder's report.
