@@ -4,4 +4,4 @@ import sys
 
 from tunesmith_dialect_llamafactory.commands import main
 
-main(["export", *sys.argv[1:], "exporter=onnx"])
+main(["export", "exporter=onnx", *sys.argv[1:]])

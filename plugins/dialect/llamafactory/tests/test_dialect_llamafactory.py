@@ -356,3 +356,18 @@ def test_muon_of_a_newer_file() -> None:
     assert not notes(made, "dropped") and not notes(made, "refused")
     wrong = translate({**keys, "optim_config": {"name": "muon", "adamw_betas": 0.9, "momentun": 1}})
     assert notes(wrong, "refused").keys() == {"optim_config.adamw_betas", "optim_config.momentun"}
+
+
+@pytest.mark.usefixtures("known")
+def test_misspelt_settings_of_llamaboard(tmp_path: Path) -> None:
+    file = tmp_path / "board.yaml"
+    file.write_text(
+        "top.model_name: Qwen3-4B-Instruct-2507\ntop.finetuning_type: lora\ntrain.training_stage: DPO\n"
+        'train.dataset: [d]\ntrain.neftun_alpha: 5\ntrain.extra_args: \'{"optm": "sgd"}\'\ntrain.buttons: 3\n'
+    )
+    made = compose(file, None, ONLY)
+    told = {problem.message.partition(":")[0]: problem.advice for problem in made.problems}
+    assert "did you mean neftune_alpha?" in told["train.neftun_alpha"] and f"{file}:5" in told["train.neftun_alpha"]
+    (name,) = told.keys() - {"train.neftun_alpha"}
+    assert name.endswith("optm") and "did you mean optim?" in told[name] and f"{file}:6" in told[name]
+    assert any("train.buttons is dropped" in notice for notice in made.notices)

@@ -78,7 +78,11 @@ def test_commands_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     written = ["-o", "out/generated_predictions.jsonl", "--overwrite"]
     assert command_line("train", [str(file)], none) == ["predict", str(file), *written]
     assert command_line("train", [str(file), "do_train=true"], none) == ["train", str(file), "do_train=true"]
-    assert command_line("chat", [str(file)], none) == ["chat", str(file), "--bare-words"]
+    assert command_line("chat", [str(file)], none) == ["chat", "--bare-words", str(file)]
+    several = command_line("train", ["--model_name_or_path", "m", "--do_train"], {"NPROC_PER_NODE": "2"})
+    assert several == ["train", "parallel=ddp", "parallel.processes=2", "--model_name_or_path", "m", "--do_train"]
+    made = compose(None, with_overrides(several[1:], ()), ONLY)
+    assert made.tree["parallel"] == {"name": "ddp", "processes": 2} and made.problems == ()
     assert command_line("api", ["x"], {"API_PORT": "1"}) == ["api", "x", "--port", "1"]
     assert run(["help"]) == 0 and "tunesmith chat" in capsys.readouterr().out
     assert run(["trian"]) == 2 and "did you mean train?" in capsys.readouterr().err

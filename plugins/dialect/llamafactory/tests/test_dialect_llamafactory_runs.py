@@ -29,6 +29,13 @@ SETS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
         {"columns": {"prompt": "instruction", "query": "input", "response": "output", "kto_tag": "kto_tag"}},
     ),
 }
+MORE: dict[str, dict[str, Any]] = {
+    "sft": {"add_special_tokens": "<|wave|>"},
+    "dpo": {"pref_bco_weight": 0.5},
+    "kto": {"pref_ftx": 0.1},
+    "ppo": {"ppo_score_norm": True},
+}
+"""Keys of a stage that change what is learned."""
 SET_OF = {"pt": "pt", "sft": "sft", "rm": "pairs", "dpo": "pairs", "kto": "kto", "ppo": "sft"}
 
 
@@ -68,6 +75,7 @@ def of_training(stage: str, method: str, model: Path, sets: Path, out: Path) -> 
         "bf16": False,
         "report_to": "none",
     }
+    keys |= MORE.get(stage, {})
     if method in ("lora", "qlora"):
         keys |= {"lora_rank": 4, "lora_target": "all"}
     if method == "qlora":
@@ -96,7 +104,7 @@ def test_trains_chats_and_merges(
     handle = {"template": "chatml", **(handle or {"model_name_or_path": str(out)})}
     capsys.readouterr()
     if stage != "rm":
-        chat = written(tmp_path, "chat.yaml", **handle, infer_backend="huggingface", max_new_tokens=4)
+        chat = written(tmp_path, "chat.yaml", **handle, infer_backend="huggingface", max_new_tokens=4, num_beams=2)
         assert run(["chat", chat, "-m", "Say 1."]) == 0, capsys.readouterr().err
         assert "> Say 1." in capsys.readouterr().out
     merged = tmp_path / "merged"

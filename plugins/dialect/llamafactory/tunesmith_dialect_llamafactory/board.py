@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from tunesmith.errors import choices
 from tunesmith.keys import Key
 from tunesmith.types import Note
 from tunesmith_library_configuration.models import known_models
@@ -60,9 +62,13 @@ def settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Key],
             notes.append(Note(Key(element), "refused", f"{value!r} cannot be read: {error}."))
             continue
         if read is None:
-            notes.append(Note(Key(element), "dropped", "it is no setting that is known."))
+            known = [key for key in (*_RENAMED, *table()) if difflib.get_close_matches(name, [key], 1, 0.8)]
+            near = choices(name, known) if known else ""
+            outcome: Literal["refused", "dropped"] = "refused" if near else "dropped"
+            notes.append(Note(Key(element), outcome, "it is no setting that is known.", near))
         values |= read or {}
-        names |= dict.fromkeys(read or {}, Key(element))
+        inside = name == "extra_args"  # a mapping that is written as JSON
+        names |= {key: Key(element, key) if inside else Key(element) for key in read or {}}
     if values.get("val_size"):
         size = values.get("per_device_train_batch_size", 2)
         more = {"eval_strategy": "steps", "eval_steps": values.get("save_steps", 100)}

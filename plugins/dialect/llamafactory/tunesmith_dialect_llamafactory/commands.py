@@ -66,7 +66,7 @@ def run(words: list[str]) -> int:
 
 
 def command_line(name: str, words: list[str], environment: Mapping[str, str]) -> list[str]:
-    """The command line of ours, with what the environment says."""
+    """The command line of ours, with what the environment says; that comes first, for the last word may be a flag."""
     if name not in _CONFIGURED:
         options = [(option, environment.get(variable)) for variable, option in _OPTIONS.get(name, {}).items()]
         return [name, *words, *(word for option, value in options if value for word in (option, value))]
@@ -74,8 +74,8 @@ def command_line(name: str, words: list[str], environment: Mapping[str, str]) ->
         written = _translated(words)
         if written.get("command") in ("predict", "eval"):
             return _measuring(written, words)
-        return [name, *words, *processes(environment)]
-    return [name, *words, *(["--bare-words"] if name == "chat" else [])]
+        return [name, *processes(environment), *words]
+    return [name, *(["--bare-words"] if name == "chat" else []), *words]
 
 
 def _missing(name: str, ours: str) -> str:
