@@ -41,7 +41,7 @@ class Scheme:
         return found.model_copy(update={"weights": QuantizationArgs.model_validate(weights)})
 
 
-_EIGHT, _FOUR = Limits(divergence=0.05, beside_base=5.0), Limits(divergence=0.2, beside_base=5.0)
+_EIGHT, _FOUR = Limits(divergence=0.1, beside_base=5.0), Limits(divergence=0.5, beside_base=5.0)
 SCHEMES = {
     "fp8": Scheme(8, "float-quantized", "FP8_DYNAMIC", _EIGHT),
     "fp8_tensor": Scheme(8, "float-quantized", "FP8_DYNAMIC", _EIGHT, whole=True),

@@ -11,7 +11,7 @@ from tunesmith import hookimpl
 from tunesmith.ranges import at_least, filled
 from tunesmith.types import ModelHandle, Problem
 from tunesmith_library_publishing.pushing import push, push_problems
-from tunesmith_library_weights.plans import unmergeable
+from tunesmith_library_weights.bases import base_problems, quantizer_of_full, refuse_on_the_fly
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from tunesmith_library_compressing.methods import Method
 
-_ADVICE = "quantizer=null merges into the base's 16-bit weights, which are then rounded"
 Data = Annotated[str | None, filled]
 """A file, a name in the registry or a hub's address; None: the run's own data."""
 GroupSize = Annotated[int, at_least(-1, most=65_536)]
@@ -42,6 +41,8 @@ class FewBits:
     push_to: str | None  # repository of the hub to upload to
     private: bool  # whether nobody else may see what is uploaded
 
+    _quantizer: str | None = None  # of the plan, that cannot be merged into where the base is in full
+
     @abstractmethod
     def method(self) -> Method:
         """How a model is rounded, and read."""
@@ -60,8 +61,7 @@ class FewBits:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        message = f"exporter={self.name} cannot merge into the weights that quantizer={{quantizer}} rounds to few bits."
-        problems = [*unmergeable(plan, "quantizer", message, _ADVICE), *push_problems(plan, self.name)]
+        problems = [*base_problems(plan, self.name), *push_problems(plan, self.name)]
         group_size = getattr(self, "group_size", -1)
         if group_size != -1 and (group_size < 8 or group_size % 8):
             message = f"{self.key}.group_size={group_size} is no size of a group."
@@ -72,11 +72,16 @@ class FewBits:
         return problems
 
     @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._quantizer = quantizer_of_full(plan, self.name)
+
+    @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:
         """Raises: TunesmithError when the base is quantised, there is nothing to calibrate on, or the result is not the
         model that was trained."""
         from tunesmith_library_compressing.steps import Wanted, export_in_few_bits
 
+        refuse_on_the_fly(handle.source.path, self._quantizer, self.name)
         wanted = Wanted(self.name, self.data, self.max_shard_size, self.verify)
         export_in_few_bits(handle, output_dir, self.method(), wanted)
         if self.push_to:

@@ -20,10 +20,10 @@ from tunesmith_library_quantizing.quantising import Quantised, Settings
 from tunesmith_library_compressing.methods import Method, Names, Stored
 
 LIMITS = {
-    8: Limits(divergence=0.02, beside_base=5.0),
-    4: Limits(divergence=0.1, beside_base=5.0),
-    3: Limits(divergence=0.3, beside_base=5.0),
-    2: Limits(divergence=1.0, beside_base=5.0),
+    8: Limits(divergence=0.05, beside_base=5.0),
+    4: Limits(divergence=0.3, beside_base=5.0),
+    3: Limits(divergence=1.0, beside_base=5.0),
+    2: Limits(divergence=3.0, beside_base=5.0),
 }
 """By bits: the mean divergence that rounding may make, in nats, or so many times the base's own."""
 

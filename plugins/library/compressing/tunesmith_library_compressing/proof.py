@@ -17,6 +17,7 @@ from tunesmith_library_proving.gate import Gate, Observation
 from tunesmith_library_proving.readers import ModelReader, load_folder
 from tunesmith_library_publishing.inventory import Reader, read_json, tensors_of
 from tunesmith_library_quantizing.calibration import compute_device
+from tunesmith_library_weights.bases import stored_by
 
 from tunesmith_library_compressing.methods import Method
 from tunesmith_library_compressing.writing import plain_files
@@ -44,6 +45,9 @@ class Proof:
         """Measure what this format takes from the base that the adapter was trained over."""
         folder = self._handle.source.path
         if self._handle.adapter is None:
+            return
+        if stored_by(folder) is not None:
+            announce("the base in this format", "not measured", "it is stored in few bits already")
             return
         plain = (folder, None, None, type(self._handle.processor))
         model = load_folder(*plain, dtype=self._method.dtype).model
