@@ -42,6 +42,15 @@ class TestGGUF(ModelSuite):
         assert problem.key == "engine" and "engine=llamacpp" in problem.advice
         assert self._said("chat", EngineTraits()) == []
 
+    def test_a_repository(self):
+        """Of the many files of a repository one is taken: that is said before all are fetched."""
+        for path, wanted in (("org/x-GGUF", "hf://org/x-GGUF/FILE.gguf"), ("s3://b/x", "s3://b/x/FILE.gguf")):
+            found = self.make(path=path).check(plan=StubPlan({}, command="chat"))
+            assert [problem.advice for problem in found if problem.key == "model.path"] == [f"model.path={wanted}"]
+        for path in ("hf://org/x/x-Q4.gguf", "./x-GGUF", "x.GGUF"):
+            found = self.make(path=path).check(plan=StubPlan({}, command="chat"))
+            assert not [problem for problem in found if problem.key == "model.path"]
+
     def _said(self, command, traits=None):
         engine = {} if traits is None else {"engine": {"mine": type("Mine", (), {"traits": traits})()}}
         plan = StubPlan({"model": {"gguf": self.make()}, **engine}, command=command)

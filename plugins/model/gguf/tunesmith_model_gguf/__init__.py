@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tunesmith import TunesmithError, hookimpl, plugin
+from tunesmith.addresses import hub_of
 from tunesmith.ranges import filled, path_like
 from tunesmith.types import ModelSource, Precision, Problem
 from tunesmith_library_llamacpp.program import is_installed
@@ -23,9 +24,9 @@ class GGUF:
 
     SHORTHAND: ClassVar[str] = "path"
 
-    path: Annotated[str, path_like]  # GGUF file, the folder that holds it, or a repository on a hub
+    path: Annotated[str, path_like]  # GGUF file, here or on a hub (hf://org/name/FILE.gguf), or its folder
     revision: Annotated[str | None, filled] = None  # branch, tag or commit on the hub; null is the hub's default
-    file: Annotated[str | None, filled] = None  # name of the file, where the folder or the repository holds several
+    file: Annotated[str | None, filled] = None  # name of the file, where the folder holds several
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -34,6 +35,9 @@ class GGUF:
             problems.append(
                 Problem("model", "model=gguf reads files with llama-cpp-python, which is not installed", _INSTALL)
             )
+        if hub_of(self.path)[0] != "local" and not self.path.lower().endswith(".gguf"):
+            message = f"model.path={self.path} is a repository, which holds the model in many sizes; one file is taken"
+            problems.append(Problem("model.path", message, f"model.path={_scheme(self.path)}/FILE.gguf"))
         if plan.command in ("train", "export"):
             message = (
                 f"{self.path} is a GGUF file, which llama.cpp runs: it can be asked, and not {_done(plan.command)}"
@@ -62,6 +66,11 @@ class GGUF:
             f"{source.address} is a GGUF file: llama.cpp runs it, and nothing loads it as a model of torch.\n  "
             f"ask it with engine=llamacpp; {_NEXT}"
         )
+
+
+def _scheme(address: str) -> str:
+    """An address that names its hub: one with a file in it would be taken for a path."""
+    return address if "://" in address else f"hf://{address}"
 
 
 def _done(command: str) -> str:
