@@ -154,6 +154,17 @@ def test_eva_starts_with_the_directions_of_the_inputs(tiny_llama: Path, tiny_bpe
     assert difference(model, again, tiny_bpe) == 0
 
 
+def test_eva_names_layers_that_see_no_data(tiny_llama: Path, tiny_bpe, tmp_path: Path) -> None:
+    """Such as those of a vision tower, where the data are text."""
+    plain = load_plain(tiny_llama)
+    plain.visual = torch.nn.ModuleDict({"proj": torch.nn.Linear(8, 8)})
+    lora = Lora(init="eva", rank=4, target_modules=["q_proj", "visual.proj"])
+    model = lora.apply_adapter(plain, None, source_of(tiny_llama))
+    told = r"goes through 1 of the 3 adapted layers, such as visual\.proj\.\n.*adapter\.exclude_modules=\[visual\]"
+    with pytest.raises(TunesmithError, match=told):
+        lora.prepare(job=job_of(model, tiny_bpe, tmp_path))
+
+
 # ---- other adapters -------------------------------------------------------------------------------------------------
 
 
@@ -256,7 +267,7 @@ def test_patterns_that_fit_no_adapted_layer(tiny_llama: Path) -> None:
 
 
 def with_tokens(lora: Lora, tokenizer) -> None:
-    around = lora.load_processor()
+    around = lora.load_processor(source=None)
     next(around)
     with pytest.raises(StopIteration) as stop:
         around.send(tokenizer)

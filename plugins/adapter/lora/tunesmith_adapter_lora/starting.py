@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from peft import initialize_lora_eva_weights
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
-from tunesmith import announce
+from tunesmith import TunesmithError, announce
 from tunesmith.files import filling
 from tunesmith.types import TrainingJob
 
@@ -66,6 +66,8 @@ def learn_from_activations(job: TrainingJob, batch_size: int = 4) -> None:
     Args:
         job: whose model is a peft model made with `init_lora_weights="eva"`; it is changed in place.
         batch_size: examples per step of the SVD.
+
+    Raises: TunesmithError when no example goes through a layer, such as those of a vision tower on data of text.
     """
     model = job.model
     if torch.accelerator.is_available():
@@ -75,9 +77,34 @@ def learn_from_activations(job: TrainingJob, batch_size: int = 4) -> None:
     def forward(model: Any, inputs: dict[str, torch.Tensor]) -> Any:
         return model(**{name: inputs[name] for name in ("input_ids", "attention_mask")}, use_cache=False)
 
+    batches = _Batches(job, batch_size)
+    _refuse_unreached(model, lambda: forward(model, next(iter(batches))))
     initialize_lora_eva_weights(
-        model, _Batches(job, batch_size), forward_fn=forward, gather_distributed_inputs=False, show_progress_bar=False
+        model, batches, forward_fn=forward, gather_distributed_inputs=False, show_progress_bar=False
     )
+
+
+def _refuse_unreached(model: Any, compute: Callable[[], Any]) -> None:
+    """Raise TunesmithError for adapted layers whose inputs cannot be looked at, for there are none."""
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    reached: set[str] = set()
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: reached.add(name)) for name, module in layers.items()
+    ]
+    try:
+        compute()
+    finally:
+        for handle in handles:
+            handle.remove()
+    rest = [name for name in layers if name not in reached]
+    if rest:
+        common = set.intersection(*(set(name.split(".")) for name in rest))
+        common -= {part for name in reached for part in name.split(".")}
+        named = next((part for part in rest[0].split(".") if part in common), rest[0].rpartition(".")[2])
+        raise TunesmithError(
+            f"adapter.init=eva: no training example goes through {len(rest)} of the {len(layers)} adapted layers, such "
+            f"as {rest[0].removeprefix('base_model.model.')}.\n  adapter.exclude_modules=[{named}], or another init"
+        )
 
 
 class _Batches:
