@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 _NUMBER = re.compile(r"-[\d.]")
+_NAME = re.compile(r"[A-Za-z_][\w.\[\]]*\+?")
 _PLAIN = re.compile(r"[\w./:@+-]+")
 _FILES = (".yaml", ".yml", ".json")
 
@@ -15,8 +16,8 @@ _FILES = (".yaml", ".yml", ".json")
 def with_overrides(words: Sequence[str], own: Collection[str]) -> list[str]:
     """A command line in which flags that are keys, of ours or of another program, are overrides.
 
-    A flag has the words behind it up to the next one, several as a list, none as true. What looks like an option of
-    the command is left, and all is where no flag is a key of anybody's.
+    A flag has the words behind it up to the next one, or up to an override of a key that somebody knows, several as a
+    list, none as true. What looks like an option of the command is left, and all is where no flag is anybody's key.
 
     Args:
         own: the options of the command, `--output`.
@@ -50,6 +51,12 @@ def _knowing(flags: Sequence[str]) -> bool:
     return any(knows(key) for knows in readers if knows for key in keys)
 
 
+def _is_override(word: str) -> bool:
+    """Whether a word is `KEY=VALUE` of a key that is ours or another program's, not a text with such a sign."""
+    key, separator, _ = word.partition("=")
+    return bool(separator) and _NAME.fullmatch(key) is not None and _knowing([key])
+
+
 def _rewritten(words: Sequence[str], flags: Collection[str]) -> Iterator[str]:
     rest = list(words)
     while rest:
@@ -65,7 +72,7 @@ def _rewritten(words: Sequence[str], flags: Collection[str]) -> Iterator[str]:
 def _values(rest: list[str]) -> list[str]:
     """Take the words that belong to a flag: the first one, and others that are neither overrides nor files."""
     taken: list[str] = []
-    while rest and (not rest[0].startswith("-") or _NUMBER.match(rest[0])):
+    while rest and (not rest[0].startswith("-") or _NUMBER.match(rest[0])) and not _is_override(rest[0]):
         if taken and ("=" in rest[0] or rest[0].endswith(_FILES)):
             break
         taken.append(rest.pop(0))

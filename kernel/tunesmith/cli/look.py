@@ -17,17 +17,21 @@ from tunesmith.options import shorthand
 
 if TYPE_CHECKING:
     import pluggy
+    from tunesmith.compose import Composition
     from tunesmith.planning import Plan
 
 
-@click.command(cls=ConfigCommand)
-@configured
-@click.option(
+_for = click.option(
     "--for",
     "command",
     type=click.Choice(["train", "chat", "export", "eval"]),
     help="train by default; of another program's file what it is for.",
 )
+
+
+@click.command(cls=ConfigCommand)
+@configured
+@_for
 def plan(config: str | None, overrides: list[str], command: str | None) -> int:
     """Show what would happen, and everything that is wrong, without loading anything."""
     from tunesmith.assemble import examine
@@ -36,8 +40,7 @@ def plan(config: str | None, overrides: list[str], command: str | None) -> int:
     from tunesmith.planning import report
 
     made = compose(config, overrides)
-    usual = "eval" if made.command == "predict" else made.command or "train"
-    found, problems, manager = examine(made, command or usual)
+    found, problems, manager = examine(made, command or _usual(made))
     _print_config(found)
     click.echo("\n# hooks, and who implements them; the first is called first")
     for hook, plugins in implementations(manager):
@@ -54,6 +57,11 @@ def plan(config: str | None, overrides: list[str], command: str | None) -> int:
         f"\n{len(problems)} problem{'s' if len(problems) > 1 else ''}:\n\n{report(problems, found.origins)}", err=True
     )
     return 2 if any(problem.severity == "error" for problem in problems) else 0
+
+
+def _usual(made: Composition) -> str:
+    """The command that a configuration is for, as far as it is said."""
+    return "eval" if made.command == "predict" else made.command or "train"
 
 
 def _estimated(found: Plan, manager: pluggy.PluginManager) -> Iterator[str]:
@@ -97,13 +105,15 @@ def convert(config: str | None, overrides: list[str], output: Path | None) -> No
 
 @config.command(cls=ConfigCommand)
 @configured
-def show(config: str | None, overrides: list[str]) -> None:
+@_for
+def show(config: str | None, overrides: list[str], command: str | None) -> None:
     """Show the resolved configuration with the origin of each value."""
     from tunesmith.assemble import examine
     from tunesmith.compose import compose
     from tunesmith.planning import refuse
 
-    found, problems, _ = examine(compose(config, overrides), "train")
+    made = compose(config, overrides)
+    found, problems, _ = examine(made, command or _usual(made))
     refuse(problems, found.origins)
     _print_config(found)
 

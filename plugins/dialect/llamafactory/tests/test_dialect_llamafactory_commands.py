@@ -46,6 +46,34 @@ def test_flags_over_a_file(tmp_path: Path) -> None:
     assert made.tree["adapter"]["rank"] == 16 and made.tree["stage"]["name"] == "pretrain"
 
 
+def test_switches_before_overrides(tmp_path: Path) -> None:
+    """A switch without a value does not take the override behind it; a text that has a sign of equality is a text."""
+    (tmp_path / "x.yaml").write_text("model_name_or_path: m\ndataset: d\n")
+    words = ["--bf16", "lora_rank=16", "--do_train", "adapter.dropout=0.1", "--optim_args", "rank=64,scale=0.25"]
+    given = with_overrides(words, [])
+    assert given[:4] == ["bf16=true", "lora_rank=16", "do_train=true", "adapter.dropout=0.1"]
+    made = compose(tmp_path / "x.yaml", given, ONLY)
+    assert (made.problems, made.tree["adapter"]["rank"], made.tree["precision"]) == ((), 16, "bf16")
+    assert made.tree["trainer"]["optim_args"] == "rank=64,scale=0.25"
+
+
+def test_a_text_that_is_missing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("model_name_or_path: m\ndataset: d\ndo_train: true\n")
+    words = with_overrides(["--default_system", "--lora_rank", "5", "--lora_target", "--resume_from_checkpoint"], [])
+    messages = sorted(problem.message for problem in compose(tmp_path / "x.yaml", words, ONLY).problems)
+    assert [message.partition(":")[0] for message in messages] == ["default_system", "lora_target"]
+    assert all("it is a text" in message for message in messages)
+
+
+def test_the_configuration_is_shown_for_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tunesmith.cli.running import run as run_ours
+
+    (tmp_path / "chat.yaml").write_text("model_name_or_path: org/m\ntemplate: qwen\nmax_new_tokens: 5\n")
+    assert run_ours(["config", "show", str(tmp_path / "chat.yaml")]) == 0
+    assert "max_new_tokens: 5" in capsys.readouterr().out
+    assert run_ours(["config", "show", "--for", "chat", "model.path=org/m"]) == 0
+
+
 def test_a_misspelt_flag_gets_the_nearest_key() -> None:
     made = compose(
         None, with_overrides(["--model_name_or_path", "m", "--dataset", "d", "--learning_raet", "1"], []), ONLY

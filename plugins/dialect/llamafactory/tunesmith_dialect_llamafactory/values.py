@@ -18,6 +18,13 @@ _NUMBERS_WITHOUT_DEFAULT = (
     *("loraplus_lr_ratio", "save_total_limit", "early_stopping_steps", "neftune_noise_alpha", "moe_aux_loss_coef"),
     *("ld_alpha", "badam_start_block", "export_quantization_bit"),
 )
+_TEXTS = (
+    *("model_name_or_path", "adapter_name_or_path", "template", "dataset", "eval_dataset", "output_dir", "export_dir"),
+    *("tokenized_path", "media_dir", "cache_dir", "default_system", "tool_format", "interleave_probs", "ref_model"),
+    *("ref_model_adapters", "reward_model", "reward_model_adapters", "add_tokens", "add_special_tokens", "deepspeed"),
+    *("additional_target", "freeze_extra_modules", "metric_for_best_model", "optim_args", "config_file", "run_name"),
+)
+"""Keys without a default that are texts, or lists of them."""
 _LISTS = ("freeze_trainable_modules", "oft_target")
 """Keys with a word as default that may be a list of words."""
 
@@ -48,6 +55,8 @@ def unfit(entry: Entry, value: Any) -> str:
         return "it is true or false."
     if _is_number(entry) and (isinstance(value, bool) or not isinstance(value, int | float)):
         return "it is no number."
+    if isinstance(value, bool) and (isinstance(entry.default, str) or entry.key in _TEXTS):
+        return "it is a text, and a flag of it needs one."
     if isinstance(entry.default, str) and isinstance(value, list | dict) and not (entry.reads or entry.key in _LISTS):
         return "it is one word."
     return ""
