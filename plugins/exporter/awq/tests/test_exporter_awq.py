@@ -24,7 +24,8 @@ def exported(folder: Path, tokenizer: Any, output_dir: Path, load: Any = None, *
     awq = Awq(**{"group_size": 32, "data": str(file), **options})
     handle = handle_of(folder, tokenizer, template=CHATML.bind(tokenizer), load=load)
     with handle.shared:
-        return awq.export(handle, output_dir)
+        written = awq.export(handle, output_dir)
+    return written
 
 
 class TestAwq(ExporterSuite):

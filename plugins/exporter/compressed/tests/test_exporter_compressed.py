@@ -30,7 +30,8 @@ def exported(folder: Path, tokenizer: Any, output_dir: Path, load: Any = None, *
     compressed = Compressed(**{"group_size": 32, "data": str(file), **options})
     handle = handle_of(folder, tokenizer, template=CHATML.bind(tokenizer), load=load)
     with handle.shared:
-        return compressed.export(handle, output_dir)
+        written = compressed.export(handle, output_dir)
+    return written
 
 
 class TestCompressed(ExporterSuite):
@@ -59,7 +60,8 @@ def decompressed(scheme: str, parts: Any, group_size: int = -1, sym: bool = True
     described = SCHEMES[scheme].described(group_size, sym)
     compressor = BaseCompressor.get_value_from_registry(SCHEMES[scheme].form)
     made = compressor.compress({"weight": parts.weight, **parts.scales}, described)
-    return compressor.decompress(made, described)["weight"].double()
+    weight: torch.Tensor = compressor.decompress(made, described)["weight"]
+    return weight.double()
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["a scale per row", "one scale"])

@@ -69,7 +69,8 @@ class CompressedMethod(Method):
             quantization_status=QuantizationStatus.COMPRESSED,
             ignore=[*names.head, *names.left, *names.outside, *inside],
         )
-        return said.model_dump(mode="json") | {"version": compressed_tensors.__version__}
+        described: dict[str, Any] = said.model_dump(mode="json")
+        return described | {"version": compressed_tensors.__version__}
 
     def read(self, folder: Any, device: Any) -> ModelReader:
         reader = load_folder(folder, device)

@@ -33,7 +33,8 @@ def exported(folder: Path, tokenizer: Any, output_dir: Path, load: Any = None, *
     gptq = Gptq(**{"group_size": 32, "data": questions(folder.parent), **options})
     handle = handle_of(folder, tokenizer, template=CHATML.bind(tokenizer), load=load)
     with handle.shared:
-        return gptq.export(handle, output_dir)
+        written = gptq.export(handle, output_dir)
+    return written
 
 
 def writing(happen: Break) -> AbstractContextManager[None]:
@@ -80,7 +81,8 @@ def weight_of(tensors: dict[str, torch.Tensor], layer: str, bits: int, lessened:
     qweight, qzeros, scales, order = (tensors[f"{layer}.{part}"] for part in ("qweight", "qzeros", "scales", "g_idx"))
     codes = unpacked(qweight, bits, len(order))
     zeros = (unpacked(qzeros.T, bits, scales.shape[1]).T + lessened) & (2**bits - 1)
-    return (scales.double()[order.long()] * (codes - zeros[order.long()])).T
+    weight: torch.Tensor = scales.double()[order.long()] * (codes - zeros[order.long()])
+    return weight.T
 
 
 @pytest.mark.parametrize(

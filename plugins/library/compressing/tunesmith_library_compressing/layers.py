@@ -66,7 +66,7 @@ def names_in_files(model: Any, whole: Path, layers: Layers, rounded: Collection[
     """
     done = [layers.files[f"{name}.weight"].removesuffix(".weight") for name in rounded]
     starts = {f"{_prefix(file, name, layers.blocks)}." for file, name in zip(done, rounded, strict=True)}
-    left, experts = [], []
+    left, experts = list[str](), list[str]()
     for name in (name for name, held in tensors_of(whole).items() if len(held.shape) > 1):
         start = next((start for start in starts if name.startswith(start)), None)
         layer = name.removesuffix(".weight")
