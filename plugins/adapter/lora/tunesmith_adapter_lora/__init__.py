@@ -95,9 +95,15 @@ class Lora:
         return self._paths() if self.restart else self._paths()[:-1]
 
     @hookimpl(wrapper=True)
-    def load_processor(self) -> Generator[None, Any, Any]:
-        """Add the tokens that are to be trained; a tokenizer that a run saved has them already."""
+    def load_processor(self, source: ModelSource) -> Generator[None, Any, Any]:
+        """Add the tokens of adapters that are named, and those to be trained; a run's tokenizer has them already."""
         processor = yield
+        # beside an adapter stands a run's own tokenizer, which has them
+        if self._paths() and not (source.path / "adapter_config.json").is_file():
+            from tunesmith_library_adapting.vocabulary import add_tokens_of
+
+            for address in self._paths():
+                add_tokens_of(_fetched(address, source), tokenizer_of(processor))
         if self.train_tokens:
             tokenizer = tokenizer_of(processor)
             added = tokenizer.add_tokens(list(self.train_tokens))
