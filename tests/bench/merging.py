@@ -72,7 +72,8 @@ def main() -> None:
         call([str(place), "make"])
         size = sum(file.stat().st_size for file in Path(place, "base").glob("*.safetensors")) / 1e6
         print(
-            f"peak memory of merging: a model of {size:,.0f} MB in bfloat16, shards of {SHARD}, LoRA over every layer"
+            f"peak memory of merging: a model of {size:,.0f} MB in bfloat16, shards of {SHARD}, LoRA over every layer; "
+            "the bound is the model and one shard"
         )
         for verify, name in (("false", "merged and written"), ("true", "and proven")):
             print(f"  {name:20} {call([str(place), verify]).strip().splitlines()[-1]}")

@@ -118,3 +118,9 @@ def test_room_in_words(tmp_path, monkeypatch, caplog):
         space.warn_of_little(tmp_path, 1, "this takes")
         space.warn_of_little(tmp_path, 2, "this takes")
     assert caplog.messages == [f"this takes about 2 B, and 1 B are free in {tmp_path}"]
+    space.refuse_little(tmp_path, 1, "this takes")
+    with pytest.raises(ConfigError, match="this takes about 2 B, and 1 B are free"):
+        space.refuse_little(tmp_path, 2, "this takes")
+    of_library = "I/O error: No space left on device (os error 28)"
+    assert space.is_of_disk(RuntimeError(of_library))
+    assert not space.is_of_disk(ConfigError(f"out cannot be written: {of_library}")), "that has been said already"

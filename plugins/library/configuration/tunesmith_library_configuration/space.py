@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tunesmith_library_configuration.errors import ConfigError
+from tunesmith_library_configuration.errors import ConfigError, TunesmithError
 
 _logger = logging.getLogger("tunesmith")
 
@@ -21,7 +21,12 @@ _OF_LIBRARIES = re.compile(rf"os error ({'|'.join(map(str, _OF_DISKS))})\)|Pytor
 
 
 def is_of_disk(error: BaseException) -> bool:
-    """Whether an error means that a disk is full, read-only or broken, also one of libraries that write themselves."""
+    """Whether an error means that a disk is full, read-only or broken, also one of libraries that write themselves.
+
+    One that says so itself, with what to do, is none of these.
+    """
+    if isinstance(error, TunesmithError):
+        return False
     return (isinstance(error, OSError) and error.errno in _OF_DISKS) or bool(_OF_LIBRARIES.search(str(error)))
 
 

@@ -112,15 +112,10 @@ class Gate:
         """What was said, on the disk: a large vocabulary's logits of some conversations are a small model's size."""
         if self._beside is None or said.numel() < _FEW or not self._beside.is_dir():
             return said
-        with tempfile.NamedTemporaryFile(prefix=".said-", dir=self._beside, delete=False) as file:
-            try:
-                file.write(said.contiguous().numpy().data)
-                file.flush()
-                held = torch.from_file(file.name, shared=True, size=said.numel(), dtype=torch.float32)
-            finally:
-                with contextlib.suppress(OSError):  # as long as the tensor is there, so are its numbers
-                    os.unlink(file.name)
-        return held.view(said.shape)
+        try:
+            return _on_disk(said, self._beside)
+        except OSError:  # what is written there next says that it is full
+            return said
 
     def _prompt(self) -> list[int]:
         text = next((text.prompt for text in self._texts.texts if text.prompt), "")
@@ -225,6 +220,19 @@ class Gate:
 def skipped(form: str) -> None:
     """Say that an artefact is not compared with anything."""
     logger.warning("exporter=%s: not proven, exporter.verify=false: nothing compares it with what was trained", form)
+
+
+def _on_disk(said: torch.Tensor, folder: Path) -> torch.Tensor:
+    """The same numbers in a file of a folder that has no name, and is gone with the tensor."""
+    with tempfile.NamedTemporaryFile(prefix=".said-", dir=folder, delete=False) as file:
+        try:
+            file.write(said.contiguous().numpy().data)
+            file.flush()
+            held = torch.from_file(file.name, shared=True, size=said.numel(), dtype=torch.float32)
+        finally:
+            with contextlib.suppress(OSError):  # of a system that keeps the name until the tensor is gone
+                os.unlink(file.name)
+    return held.view(said.shape)
 
 
 def _greedy(reader: Reader, prompt: Sequence[int]) -> tuple[tuple[int, ...], tuple[float, ...]]:
