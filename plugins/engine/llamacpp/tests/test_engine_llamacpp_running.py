@@ -1,6 +1,7 @@
 """The engine with tiny models in llama.cpp."""
 
 import math
+import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -145,6 +146,21 @@ class TestLlamaCpp(EngineSuite):
             assert len({answer.token_ids for answer in alone}) == 3
             with pytest.raises(TunesmithError, match="did you mean one"):
                 engine.submit(Request(prompt, adapter="oen"))
+        (tmp_path / "two.gguf").unlink()
+        handle = replace(self.handle(tiny_llama, tiny_bpe), adapter=tmp_path)  # the one that the folder holds
+        with self.opened(handle) as engine:
+            assert engine.adapters == ("base", "one")
+            assert engine.submit(Request(prompt, self.greedy)).result().token_ids == alone[0].token_ids
+
+    def test_vectors(self, tiny_llama, tiny_bpe):
+        """The mean over the tokens of transformers' last hidden states, of a text that is longer than a batch too."""
+        model = load_plain(tiny_llama)
+        with self.opened(self.handle(tiny_llama, tiny_bpe)) as engine:
+            for ids in ([5, 9, 200], [5 + at % 300 for at in range(150)]):
+                with torch.no_grad():
+                    states = model(torch.tensor([ids]), output_hidden_states=True, use_cache=False).hidden_states
+                assert engine.embed([ids])[0] == pytest.approx(states[-1][0].mean(0).tolist(), abs=1e-4)
+            assert engine.submit(Request([5], self.greedy)).result().token_ids, "it answers behind it"
 
     def test_a_conversation_that_goes_on(self, tiny_llama, tiny_bpe):
         """What is remembered changes no answer; several answers that have no room together take turns."""
@@ -160,6 +176,35 @@ class TestLlamaCpp(EngineSuite):
                 assert answer.result().token_ids == told.token_ids
                 for one, other in zip(answer.result().log_probs, told.log_probs, strict=True):
                     assert one.value == pytest.approx(other.value, abs=1e-4)
+
+    def test_noise(self, tiny_llama, tiny_bpe):
+        """Whoever cancels, asks for scores or waits for room beside it, an answer is the one that comes alone."""
+        chance = random.Random(0)
+        asked = [
+            Request(
+                [chance.randrange(5, 370) for _ in range(chance.choice((3, 40, 200)))],
+                Sampling(max_new_tokens=chance.choice((1, 20)), temperature=chance.choice((0.0, 0.8)), seed=number),
+            )
+            for number in range(24)
+        ]
+        with self.opened(self.handle(tiny_llama, tiny_bpe), context_length=400, batch_size=5) as engine:
+            alone = [engine.submit(request).result() for request in asked]
+
+            def ask(number):
+                answer = engine.submit(asked[number])
+                if number % 3 == 0:
+                    next(iter(answer))
+                    answer.cancel()
+                if number % 5 == 0:
+                    engine.score([asked[number].prompt])
+                return answer.result()
+
+            with ThreadPoolExecutor(12) as threads:
+                told = list(threads.map(ask, range(24)))
+            for number, (one, other) in enumerate(zip(told, alone, strict=True)):
+                cut = len(one.token_ids) if number % 3 == 0 else None
+                assert one.token_ids == other.token_ids[:cut]
+            assert engine.stats().waiting == engine.stats().running == 0
 
     def test_what_is_refused(self, tiny_llama, tiny_bpe, tmp_path):
         """Tokens that the model does not have, pictures, and a handle without such a file; the engine goes on."""

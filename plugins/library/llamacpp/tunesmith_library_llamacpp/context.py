@@ -19,6 +19,7 @@ Cache = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 
 _FLASH = {"f32": 0, "q8_0": 1, "q4_0": 1}  # attention in one piece: off where it would round, on where it must be
 _AS_IT_GOES = -1
+_OUTPUTS = 64  # tokens of a batch behind which logits are wanted; llama.cpp holds memory for the logits of all of them
 
 
 class Entry(NamedTuple):
@@ -55,9 +56,11 @@ class Context:
         on_tensor: Any = None,
     ) -> None:
         self.model, self._native, self.batch = model, model.native, batch
+        self._outputs = max(min(_OUTPUTS, batch), sequences)
         parameters = self._native.llama_context_default_params()
         parameters.n_ctx, parameters.n_seq_max = tokens, sequences
         parameters.n_batch = parameters.n_ubatch = batch
+        parameters.n_outputs_max = parameters.n_outputs_max_per_seq = self._outputs
         parameters.n_threads = parameters.n_threads_batch = threads or default_threads()
         parameters.kv_unified = True  # any sequence may have what the others leave
         parameters.type_k = parameters.type_v = getattr(self._native, f"GGML_TYPE_{cache.upper()}")
@@ -107,6 +110,8 @@ class Context:
         Raises: TunesmithError when it cannot be computed.
         """
         count = len(entries)
+        if count > self.batch or sum(entry.wanted for entry in entries) > self._outputs:
+            raise ValueError(f"a batch of {count} tokens: more than there is room for")  # C++ would end the process
         arrays: tuple[NDArray[Any], ...] = (self._tokens, self._positions, self._sequences, self._wanted)
         for array, values in zip(arrays, zip(*entries, strict=True), strict=True):
             array[:count] = values
@@ -129,10 +134,10 @@ class Context:
         return found
 
     def read(self, ids: Sequence[int], sequence: int = 0) -> Iterator[range]:
-        """Compute a text anew, a batch at a time; the places of its tokens, each batch when it is computed."""
+        """Compute a text anew, with what is said behind each token; their places, a batch at a time."""
         self.forget(sequence)
-        for start in range(0, len(ids), self.batch):
-            places = range(start, min(start + self.batch, len(ids)))
+        for start in range(0, len(ids), self._outputs):
+            places = range(start, min(start + self._outputs, len(ids)))
             self.decode([Entry(ids[place], place, sequence, True) for place in places])
             yield places
 
