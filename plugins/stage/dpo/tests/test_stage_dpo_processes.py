@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 # name -> (options of the stage, adapter)
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "dpo": ({}, "lora"),
-    "dpo-second-model": ({"rpo_alpha": 0.5}, "full"),
+    "dpo-second-model": ({"rpo_alpha": 0.5, "bco_weight": 0.5}, "full"),
     "dpo-precomputed": ({"precompute_reference": True}, "lora"),
     "dpo-precomputed-full": ({"precompute_reference": True, "ld_alpha": 0.5}, "full"),
     "kto-precomputed": ({"precompute_reference": True}, "lora"),
