@@ -17,11 +17,15 @@ from tunesmith_library_proving.gate import Gate
 from tunesmith_library_proving.quieting import errors_only
 from tunesmith_library_proving.readers import ModelReader, load_folder
 from tunesmith_library_proving.wording import special_tokens
-from tunesmith_library_publishing.adapters import rest_of
+from tunesmith_library_publishing.adapters import names_for, rest_of
 from tunesmith_library_publishing.inventory import read_json, tensors_of
 from tunesmith_library_publishing.naming import on_meta, published_class
+from tunesmith_library_weights.bases import stored_by
 
 from .layout import CONFIG, WEIGHTS, limits_of_servers, rows_of
+
+_OF_KERNELS = 0.05
+"""KL divergence, in nats, that two programs may have which multiply with the same few bits, each in its own numbers."""
 
 
 class Proof:
@@ -34,7 +38,9 @@ class Proof:
 
     def __init__(self, handle: ModelHandle, tolerance: float, quantizer: str | None) -> None:
         self._gate, self._handle, self._quantizer = Gate("adapter", handle), handle, quantizer
-        self._limits = Limits() if quantizer else Limits(largest=tolerance)
+        self._stored, self._exact = stored_by(handle.source.path), Limits(largest=tolerance)
+        few_bits = Limits(divergence=_OF_KERNELS) if self._stored else Limits()
+        self._limits = few_bits if quantizer or self._stored else self._exact
         model = handle.load()
         self._device, self._classifier = model.device, not model.can_generate()
         plain: Any = model.get_base_model() if isinstance(model, PeftModel) else model
@@ -62,7 +68,7 @@ class Proof:
         self._gate.expect(self._trained, self._gate.look(reader), self._limits, reader)
         trained = tokenizer_of(self._handle.processor)
         self._gate.wording(reader, special_tokens(tokenizer_of(reader.processor), trained))
-        if self._quantizer:
+        if self._quantizer and self._stored is None:
             announce("base", "in 16 bits here", f"it was trained over quantizer={self._quantizer}, which differs")
         self._gate.finish(folder)
 
@@ -84,13 +90,36 @@ class Proof:
                 self._gate.add("tokens", [], base_must_be_resized_to=rows_of(processor))
             with quiet():
                 adapted = PeftModel.from_pretrained(model, str(folder)).to(self._device)
-        except TunesmithError:
-            raise
+        except TunesmithError as error:
+            if self._stored is None:
+                raise
+            return self._over_few_bits(folder, processor, error)
         except Exception as error:
             raise TunesmithError(f"PEFT cannot load what was written: {type(error).__name__}: {error}") from error
-        reader = ModelReader(adapted, processor)
-        reader.program = f"transformers {transformers.__version__} with peft {__version__}"
-        return reader
+        return _named(ModelReader(adapted, processor), "")
+
+    def _over_few_bits(self, folder: Path, processor: Any, error: TunesmithError) -> ModelReader:
+        """The written adapter over a base that plain transformers does not load here, as the run's quantizer reads it.
+
+        Args:
+            error: why it does not.
+        """
+        model = self._handle.load()
+        if not isinstance(model, PeftModel) or names_for(model) is not None:
+            raise error
+        with quiet():
+            found = model.load_adapter(str(folder), "written")
+            model.set_adapter("written")
+        self._limits = self._exact
+        lost = [name for name in found.missing_keys if ".written." in name]
+        self._gate.add("base", [f"{name} is missing" for name in lost], few_bits=self._stored)
+        announce("base", f"{self._stored}, as the run's quantizer reads it", str(error).splitlines()[0])
+        return _named(ModelReader(model, processor), f" over {self._stored} as the run reads it")
+
+
+def _named(reader: ModelReader, more: str) -> ModelReader:
+    reader.program = f"transformers {transformers.__version__} with peft {__version__}{more}"
+    return reader
 
 
 def tensors_of_file(file: Path) -> dict[str, tuple[int, ...]]:

@@ -11,6 +11,7 @@ import tunesmith
 from safetensors.torch import load_file
 from tunesmith import TunesmithError
 from tunesmith_exporter_merged import Merged
+from tunesmith_library_testing.damage import flipped, written_by
 from tunesmith_library_testing.parts import StubPlan, load_plain
 from tunesmith_library_testing.tiny import save_tiny_model
 
@@ -133,6 +134,21 @@ def test_a_base_that_is_stored_in_few_bits(tmp_path: Path, tiny_bpe: Any, form: 
     report = json.loads((written / "export_report.json").read_text())
     assert 0 <= report["stages"]["dequantising"]["divergence"] < 0.01
     assert report["tensors"]["held"] == len(tensors) and "lost" not in report["tensors"]
+
+
+@pytest.mark.slow
+def test_the_adapter_alone_over_few_bits_that_transformers_does_not_load(tmp_path: Path, tiny_bpe: Any) -> None:
+    """It is compared over the bits as the run reads them, to the last digit."""
+    writing = pytest.importorskip("tunesmith_exporter_adapter.writing")
+    plain = save_tiny_model(tmp_path / "plain", dtype="bfloat16", tokenizer=tiny_bpe)
+    base = stored(tmp_path / "base", "gptq", plain, tiny_bpe)
+    run_over(base, "gptq", tmp_path / "run", tiny_bpe, plain)
+    written = tunesmith.export(tmp_path / "run", ["exporter=adapter"])
+    report = json.loads((written / "export_report.json").read_text())
+    assert report["program"].endswith("over gptq as the run reads it") and report["figures"]["largest"] < 1e-3
+    broken = written_by(writing, "_write", flipped("lora_B"), lambda handle, adapter, folder, base: folder)
+    with broken, pytest.raises(TunesmithError, match="logits differ by"):
+        tunesmith.export(tmp_path / "run", ["exporter=adapter"], output_dir=tmp_path / "broken")
 
 
 @pytest.mark.slow
