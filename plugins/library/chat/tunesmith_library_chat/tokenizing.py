@@ -6,7 +6,6 @@ import itertools
 import json
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tunesmith_library_chat.rendering import Rendered
@@ -78,7 +77,8 @@ def _tokens_of(tokenizer: Any, text: str, literal: Ranges, control: Control, add
     object makes tokens of the parts itself (`encode_parts`).
     """
     if hasattr(tokenizer, "encode_parts"):
-        return _Plain(tokenizer.encode_parts(_parts_of(text, literal, control), add_special_tokens))
+        parted: Encoding = tokenizer.encode_parts(_parts_of(text, literal, control), add_special_tokens)
+        return parted
     copy = _copy_for(tokenizer, control, text)
     pieces, end = [], 0
     for token in find_tokens(text, control, literal):
@@ -94,22 +94,6 @@ def _parts_of(text: str, literal: Ranges, control: Control) -> list[tuple[str, b
         parts += [(text[end : token.start()], False), (token[0], True)]
         end = token.end()
     return [*parts, (text[end:], False)]
-
-
-@dataclass(frozen=True)
-class _Plain:
-    """Tokens whose places in the text are not known."""
-
-    ids: list[int]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def char_to_token(self, character: int) -> int | None:
-        return None
-
-    def token_to_chars(self, token: int) -> Any:
-        return None
 
 
 class _Copy:

@@ -263,4 +263,6 @@ def test_the_tokenizer(model, tiny_bpe):
         for made, template in zip((tiny_bpe, tokenizer), spelt, strict=True)
     )
     assert own == theirs
+    with pytest.raises(TunesmithError, match="the model that the GGUF file was written from"):
+        tokenizer(["a"]).encodings[0].char_to_token(0)
     assert own.count(tiny_bpe.convert_tokens_to_ids("<|im_end|>")) == 1

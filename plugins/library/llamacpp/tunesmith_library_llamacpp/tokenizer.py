@@ -31,12 +31,23 @@ class Special:
 
 @dataclass(frozen=True)
 class Encoding:
-    """The tokens of a text."""
+    """The tokens of a text, without their places in it."""
 
     ids: list[int]
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def char_to_token(self, character: int) -> int | None:
+        """Raises: TunesmithError, for llama.cpp does not say where in the text a token is."""
+        raise TunesmithError(
+            "llama.cpp does not say where in a text its tokens are, so nothing can be learnt or measured by token.\n"
+            "  take the model that the GGUF file was written from"
+        )
+
+    def token_to_chars(self, token: int) -> Any:
+        """Raises: as `char_to_token`."""
+        return self.char_to_token(token)
 
 
 class Encodings(dict[str, list[list[int]]]):
@@ -123,15 +134,16 @@ class GGUFTokenizer:
     def encode(self, text: str, add_special_tokens: bool = True, **_: Any) -> list[int]:
         return self._model.tokens(text, add_special=add_special_tokens)
 
-    def encode_parts(self, parts: Iterable[tuple[str, bool]], add_special_tokens: bool) -> list[int]:
+    def encode_parts(self, parts: Iterable[tuple[str, bool]], add_special_tokens: bool) -> Encoding:
         """The tokens of a text in parts.
 
         Args:
             parts: each with whether it is a control token; what is written like one in other parts is text.
         """
         listed = [part for part in parts if part[0]]
-        begun = self._model.tokens("", add_special=True) if add_special_tokens else []
-        found = begun[:1] if begun and begun[0] == self.bos_token_id else []
+        around = self._model.tokens("", add_special=True) if add_special_tokens else []
+        begins = around[:1] == [self.bos_token_id]
+        found, end = (around[:1], around[1:]) if begins else ([], around)
         for at, (text, is_token) in enumerate(listed):
             if is_token:
                 found += self._model.tokens(text)
@@ -140,7 +152,7 @@ class GGUFTokenizer:
             text = text.lstrip() if self._attributes.get(before, 0) & _RSTRIP else text
             text = text.rstrip() if self._attributes.get(behind, 0) & _LSTRIP else text
             found += self._model.tokens(text, special=False)
-        return found + begun[1:]
+        return Encoding(found + end)
 
     def decode(self, ids: int | Sequence[int], skip_special_tokens: bool = False, **_: Any) -> str:
         tokens = [ids] if isinstance(ids, int) else list(map(int, ids))
