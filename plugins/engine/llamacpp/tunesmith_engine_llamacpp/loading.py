@@ -12,6 +12,7 @@ from tunesmith.messages import logger
 from tunesmith.types import ModelHandle
 from tunesmith_library_llamacpp.context import Cache, Context
 from tunesmith_library_llamacpp.files import adapter_file, gguf_file
+from tunesmith_library_llamacpp.memory import refuse_too_many
 from tunesmith_library_llamacpp.model import Model
 
 BASE = "base"
@@ -49,6 +50,8 @@ class Loaded:
         self.adapters = {name: self.model.adapter(file) for name, file in _named(files).items()}
         self.default = next(iter(self.adapters), BASE)
         self.context_length = self._room(opening.tokens)
+        if opening.gpu_layers == 0 or not self.model.native.llama_supports_gpu_offload():
+            refuse_too_many(self.model.metadata, opening.cache, self.context_length)
         self.context = Context(
             self.model,
             tokens=self.context_length,

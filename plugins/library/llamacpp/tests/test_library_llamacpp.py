@@ -5,7 +5,7 @@ import struct
 import numpy
 import pytest
 from tunesmith import TunesmithError
-from tunesmith_library_llamacpp import program
+from tunesmith_library_llamacpp import memory, program
 from tunesmith_library_llamacpp.files import adapter_file, gguf_file, head
 from tunesmith_library_llamacpp.importance import read_importance
 
@@ -98,3 +98,25 @@ def test_threads(monkeypatch):
     assert program.default_threads() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     assert program.default_threads() >= 1
+
+
+LLAMA3 = {  # 8B: 32 layers, 8 groups of heads of 128 numbers: 128 KiB a token in 16 bits
+    "general.architecture": "llama",
+    "llama.block_count": "32",
+    "llama.embedding_length": "4096",
+    "llama.attention.head_count": "32",
+    "llama.attention.head_count_kv": "8",
+}
+
+
+def test_the_memory_of_keys_and_values(monkeypatch):
+    """By the head of the file; more than the machine has is refused before llama.cpp takes it."""
+    assert memory.cache_bytes(LLAMA3, "f16") == 128 * 1024
+    wide = {**LLAMA3, "llama.attention.key_length": "192", "llama.attention.value_length": "64"}
+    assert memory.cache_bytes(wide, "f32") == 2 * 128 * 1024
+    assert memory.cache_bytes(LLAMA3, "q8_0") == 128 * 1024 * 17 / 32
+    assert memory.cache_bytes({"general.architecture": "mamba"}, "f16") is None
+    monkeypatch.setattr(memory, "physical_memory", lambda: 16 * 2**30)
+    memory.refuse_too_many(LLAMA3, "f16", 131_072)
+    with pytest.raises(TunesmithError, match=r"take 16\.1 GiB in f16.* has 16\.0 GiB\.\n  65,536 tokens"):
+        memory.refuse_too_many(LLAMA3, "f16", 132_000)
