@@ -86,7 +86,7 @@ def learn_from_activations(job: TrainingJob, batch_size: int = 4) -> None:
 
 def _refuse_unreached(model: Any, compute: Callable[[], Any]) -> None:
     """Raise TunesmithError for adapted layers whose inputs cannot be looked at, for there are none."""
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    layers: dict[str, Any] = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
     reached: set[str] = set()
     handles = [
         module.register_forward_pre_hook(lambda *_, name=name: reached.add(name)) for name, module in layers.items()
