@@ -314,6 +314,17 @@ def test_new_tokens_are_trained_alone(tmp_path: Path, tied: bool, dtype: str) ->
     assert (merged.lm_head.weight is rows) == tied
 
 
+def test_tokens_that_are_there_stay_what_they_are(tiny_llama: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A control token that something else added is not shown in texts, trained or not."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    tokenizer.add_tokens(["<|sea|>"], special_tokens=True)
+    with caplog.at_level("INFO", "tunesmith"):
+        with_tokens(Lora(train_tokens=["<|sea|>", "<wave>"]), tokenizer)
+    assert "trained tokens: 2, 1 of them new" in caplog.text
+    ids = tokenizer("a<|sea|><wave>")["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "a<wave>"
+
+
 def test_tokens_need_the_tokenizer(tiny_llama: Path) -> None:
     with pytest.raises(TunesmithError, match="needs the tokenizer"):
         adapt(tiny_llama, train_tokens=["<wave>"])

@@ -106,7 +106,8 @@ class Lora:
                 add_tokens_of(_fetched(address, source), tokenizer_of(processor))
         if self.train_tokens:
             tokenizer = tokenizer_of(processor)
-            added = tokenizer.add_tokens(list(self.train_tokens))
+            known = tokenizer.get_vocab()  # added once more, a control token would become an ordinary one
+            added = tokenizer.add_tokens([token for token in self.train_tokens if token not in known])
             self._token_ids = [int(tokenizer.convert_tokens_to_ids(token)) for token in self.train_tokens]
             announce("trained tokens", f"{len(self.train_tokens)}, {added} of them new", "adapter.train_tokens")
         return processor

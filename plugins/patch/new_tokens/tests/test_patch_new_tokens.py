@@ -50,10 +50,15 @@ def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("untied"), architecture="llama", tie_word_embeddings=False)
 
 
-def test_tokens_are_added_once(untied: Path) -> None:
+def test_tokens_are_added_once(untied: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tokenizer, model = loaded(untied, **TOKENS)
+    model.save_pretrained(tmp_path)
     base = AutoTokenizer.from_pretrained(untied)
     assert len(tokenizer) == len(base) + 3 == len(model.get_input_embeddings().weight)
+    with caplog.at_level("INFO", "tunesmith"):
+        tokenizer.save_pretrained(tmp_path)
+        loaded(tmp_path, **TOKENS)  # a run's folder, whose tokenizer has them
+    assert "new tokens: 3, 0 of them new to the tokenizer" in caplog.text
     ids = tokenizer("a<wave><|sea|>")["input_ids"]
     assert tokenizer.decode(ids) == "a<wave><|sea|>"
     assert tokenizer.decode(ids, skip_special_tokens=True) == "a<wave>"

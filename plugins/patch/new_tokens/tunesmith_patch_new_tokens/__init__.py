@@ -81,8 +81,10 @@ class NewTokens:
             from tunesmith_library_chat import tokenizer_of
 
             tokenizer = tokenizer_of(processor)
-            added = tokenizer.add_tokens(list(self.tokens))
-            added += tokenizer.add_tokens(list(self.special_tokens), special_tokens=True)
+            known = tokenizer.get_vocab()
+            added = tokenizer.add_tokens([token for token in self.tokens if token not in known])
+            special = [token for token in self.special_tokens if token not in known]
+            added += tokenizer.add_tokens(special, special_tokens=True)
             announce("new tokens", f"{len(self._all)}, {added} of them new to the tokenizer", _KEY)
         return processor
 
