@@ -87,6 +87,20 @@ def test_each_file_gives_the_trained_answer(architecture: str, rows: Path, tmp_p
     assert small["program"].startswith("llama.cpp") and small["compared_on"]["origin"] == "the run's data"
 
 
+def test_a_writer_that_mistakes_the_heads_is_found_out(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is what was to be written, and only llama.cpp shows that it is another model."""
+    import tunesmith
+    from tunesmith_library_gguf import tensors
+
+    run = trained("llama", rows, tmp_path)
+    monkeypatch.setattr(tensors, "interleaved", lambda weight, heads: weight)
+    with pytest.raises(tunesmith.TunesmithError, match=r"in llama\.cpp .* the KL divergence is .* allowed is"):
+        tunesmith.export(run, {"exporter": {"gguf": {"type": "f16"}}}, output_dir=tmp_path / "sea")
+    assert not (tmp_path / "sea").exists()
+
+
 def test_an_adapter_over_the_bases_file(rows: Path, tmp_path: Path) -> None:
     import tunesmith
     from tunesmith_library_gguf.models import model_of

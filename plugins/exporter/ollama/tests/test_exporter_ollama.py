@@ -86,7 +86,7 @@ def _run(tree: list[Any], names: dict[str, Any]) -> str:
 
 def _value(said: str, names: dict[str, Any]) -> Any:
     words = re.findall(r"\(|\)|\"[^\"]*\"|[^\s()]+", said)
-    calls = {
+    calls: dict[str, Any] = {
         "eq": lambda a, b: a == b,
         "ne": lambda a, b: a != b,
         "and": lambda a, b: a and b,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tunesmith import TunesmithError
-from tunesmith_library_chat import ChatTemplate
+from tunesmith.types import ChatTemplate
 
 Turn = Mapping[str, str]
 Around = tuple[str, str]
@@ -141,7 +141,7 @@ def family_of(template: ChatTemplate) -> Found:
 def _rendered(template: ChatTemplate, talk: Sequence[Turn]) -> str | None:
     """A conversation by the trained template; None where it refuses it."""
     try:
-        return template.render(talk, add_generation_prompt=True).text
+        return str(template.render([dict(turn) for turn in talk], add_generation_prompt=True).text)
     except TunesmithError:
         return None
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError
-from tunesmith_library_gguf import writing
 from tunesmith_library_gguf.checking import held
 from tunesmith_library_gguf.families import FAMILIES, refuse
 from tunesmith_library_gguf.kinds import KINDS
@@ -23,7 +22,7 @@ from tunesmith_library_gguf.pieces import pieces_of
 from tunesmith_library_gguf.plans import architecture_problems, kind_problems
 from tunesmith_library_gguf.pretokenizers import pre_tokenizer_of, pre_tokenizers
 from tunesmith_library_gguf.tensors import interleaved, llama3_factors
-from tunesmith_library_gguf.tokens import vocabulary
+from tunesmith_library_gguf.tokens import unnormalised, vocabulary
 from tunesmith_library_gguf.writing import write_model
 from tunesmith_library_testing.parts import StubPlan
 
@@ -114,7 +113,7 @@ def test_a_full_disk_is_said(tiny_llama: Path, tmp_path: Path, monkeypatch: pyte
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing.gguf.GGUFWriter, "write_tensor_data", full)
+    monkeypatch.setattr(gguf.GGUFWriter, "write_tensor_data", full)
     with pytest.raises(TunesmithError, match=r"model\.gguf could not be written: No space left .*are needed"):
         write_model(tmp_path / "model.gguf", model_of(tiny_llama, "tiny"), "f32")
 
@@ -229,7 +228,7 @@ def test_pieces_score_by_their_merges(tmp_path: Path) -> None:
     said = vocabulary(tmp_path, len(tokenizer))
     assert said["tokenizer.ggml.model"] == "llama" and said["tokenizer.ggml.add_space_prefix"] is False
     merges = json.loads((tmp_path / "tokenizer.json").read_text())["model"]["merges"]
-    ranks = {}
+    ranks: dict[str, int] = {}
     for rank, pair in enumerate(merges):
         ranks.setdefault("".join(pair), rank)
     scores = said["tokenizer.ggml.scores"]
@@ -238,6 +237,14 @@ def test_pieces_score_by_their_merges(tmp_path: Path) -> None:
     assert by_score == sorted(ranks, key=ranks.__getitem__)
     types = said["tokenizer.ggml.token_type"]
     assert isinstance(types, list) and types.count(6) == 256
+
+
+def test_what_llama_cpp_does_not_normalise_is_said(tmp_path: Path) -> None:
+    said = {"model": {"type": "BPE"}, "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}]}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(said))
+    assert str(unnormalised(tmp_path)).endswith("(NFC)")
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**said, "normalizer": None}))
+    assert unnormalised(tmp_path) is None
 
 
 # ---- plans ---------------------------------------------------------------------------------------------------------

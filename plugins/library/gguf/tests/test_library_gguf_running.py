@@ -1,6 +1,8 @@
 """What llama.cpp computes with the files: transformers' logits, of every architecture, and its tokens."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from tunesmith_library_gguf.writing import write_model
 from tunesmith_library_proving.figures import compare
 from tunesmith_library_testing.gguf_models import MODELS, save_gguf_model
 from tunesmith_library_testing.parts import load_plain
+from tunesmith_library_testing.tiny import save_tiny_model
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("llama_cpp", reason="the program that runs the files is not installed")
@@ -39,3 +42,32 @@ def test_a_name_tells_how_special_tokens_are_found(tmp_path: Path) -> None:
     file = folder / "tokenizer.json"
     file.write_text(file.read_text().replace('"rstrip": false', '"rstrip": true', 1))
     assert shown("mine", folder) == "mine phi-3" and shown("my Phi-3", folder) == "my Phi-3"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "architecture"), [("llama2", "llama"), ("qwen", "qwen2")])
+def test_published_tokenizers_cut_in_llama_cpp_as_in_training(
+    real_files: Path, tmp_path: Path, name: str, architecture: str
+) -> None:
+    """Real conversations in two languages, code, spaces and emojis, between special tokens."""
+    from transformers import AutoTokenizer
+    from tunesmith_library_llamacpp.reader import GGUFReader
+
+    tokenizer = AutoTokenizer.from_pretrained(real_files / "tokenizers" / name)
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    options: dict[str, Any] = {"hidden_size": 32, "layers": 1, "dtype": "float16"}
+    folder = save_tiny_model(tmp_path / name, architecture=architecture, tokenizer=tokenizer, **options)
+    write_model(tmp_path / "model.gguf", model_of(folder, name), "f16")
+    texts = [
+        "  two spaces\t\ttabs \n\n\n lines  ",
+        "\U0001f999\U0001f999 1234567 don't I'LL",
+        "def f(x):\n    return x**2  # \u4f60",
+    ]
+    for file in ("alpaca_en_demo.json", "alpaca_zh_demo.json"):
+        rows = json.loads((real_files / "data" / file).read_text())[:80]
+        texts += [f"{row['instruction']}\n{row['output']}" for row in rows]
+    served, first = AutoTokenizer.from_pretrained(folder), tokenizer.bos_token or "<|im_start|>"
+    with GGUFReader(tmp_path / "model.gguf") as reader:
+        for text in texts:
+            written = f"{first}user\n{text}{tokenizer.eos_token}\n"
+            assert reader.tokens(written) == served.encode(written, add_special_tokens=False), text

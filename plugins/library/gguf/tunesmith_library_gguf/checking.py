@@ -50,7 +50,7 @@ def held(file: Path, model: Model | None) -> Held:
         problems += _named("are none of the model's", [name for name in there if name not in wanted])
         problems += [*_wrong(there, model), *_unsaid(reader, model)]
     experts = [tensor for tensor in roundable if len(tensor.shape) == 3]
-    return Held(*map(_counted, (reader.tensors, roundable, experts)), tuple(problems))
+    return Held(_counted(reader.tensors), _counted(roundable), _counted(experts), tuple(problems))
 
 
 def _counted(tensors: Iterable[Any]) -> dict[str, int]:
@@ -62,14 +62,15 @@ def _unsaid(reader: gguf.GGUFReader, model: Model) -> Iterator[str]:
     for key, value in model.metadata.items():
         field = reader.get_field(key)
         found = None if field is None else field.contents()
-        same = np.float32(value) == found if isinstance(value, float) else _same(value, found)
-        if not same:
+        if not _same(value, found):
             yield f"{key} is another in the file: {_first(value, found)}"
 
 
 def _same(value: Value, found: Any) -> bool:
+    if isinstance(value, float):
+        return bool(np.float32(value) == found)
     if isinstance(value, list) and value and isinstance(value[0], float):
-        return isinstance(found, list) and np.array_equal(np.float32(value), np.float32(found))
+        return isinstance(found, list) and np.array_equal(np.asarray(value, np.float32), np.asarray(found, np.float32))
     return bool(value == found)
 
 

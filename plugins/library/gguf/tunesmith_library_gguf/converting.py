@@ -13,9 +13,9 @@ SCRIPT = "convert_hf_to_gguf.py"
 FETCH = (
     "pip download --no-deps --no-binary :all: llama-cpp-python==0.3.36\n"
     "tar xzf llama_cpp_python-0.3.36.tar.gz\n"
-    "exporter.gguf.converter=llama_cpp_python-0.3.36/vendor/llama.cpp uses the converter in it"
+    "{key}.converter=llama_cpp_python-0.3.36/vendor/llama.cpp uses the converter in it"
 )
-"""The two commands that fetch a converter, and the option that takes it."""
+"""The two commands that fetch a converter, and the option of `{key}` that takes it."""
 
 _SHOWN = 6  # lines of what it says
 
@@ -32,7 +32,7 @@ def convert(folder: Path, model: Path, file: Path, kind: str) -> None:
     """
     script = folder / SCRIPT
     if not script.is_file():
-        raise TunesmithError(f"{folder} has no {SCRIPT}, which converts models.\n" + FETCH)
+        raise TunesmithError(f"{folder} has no {SCRIPT}, which converts models.\n" + FETCH.format(key="exporter.gguf"))
     command = [sys.executable, str(script), str(model), "--outfile", str(file), "--outtype", kind]
     announce("converter", str(script), "exporter.gguf.converter")
     done = subprocess.run(command, capture_output=True, text=True, check=False)

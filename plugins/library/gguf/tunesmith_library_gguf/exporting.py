@@ -26,7 +26,7 @@ from tunesmith_library_gguf.checking import Held, held
 from tunesmith_library_gguf.converting import convert
 from tunesmith_library_gguf.kinds import KINDS
 from tunesmith_library_gguf.models import known_family, model_of, tell
-from tunesmith_library_gguf.proof import Proof
+from tunesmith_library_gguf.proof import Proof, limits_of
 from tunesmith_library_gguf.rounding import importance, round_file
 from tunesmith_library_gguf.writing import Model, write_model
 
@@ -91,7 +91,7 @@ def export_adapter(handle: ModelHandle, folder: Path, beside: Path, wanted: Want
                     write_model(over, model_of(base, "base", wanted.pre_tokenizer), exact_kind(base))
                 gate = proof.gate()
                 gate.add("adapter", [], tensors=count, over=exact_kind(base))
-                proof.file(gate, over, KINDS[kind].divergence + KINDS[exact_kind(base)].divergence, adapter=file)
+                proof.file(gate, over, limits_of(kind, exact_kind(base)), adapter=file)
                 proof.finish(gate, file.name, folder)
     (folder / TEMPLATE).write_text(handle.template.exported, encoding="utf-8")
     announce(
@@ -178,7 +178,7 @@ class Export:
             return
         gate = self._proof.gate()
         gate.add("tensors", list(found.problems), **found.as_json(), **facts)
-        self._proof.file(gate, file, KINDS[kind].divergence, self._drift(kind, base))
+        self._proof.file(gate, file, limits_of(kind), self._drift(kind, base))
         self._proof.finish(gate, file.name, self._folder)
 
     def _drift(self, kind: str, base: Source | None) -> Figures | None:

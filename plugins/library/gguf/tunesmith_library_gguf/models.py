@@ -14,7 +14,7 @@ from tunesmith_library_publishing.inventory import read_json, tensors_of
 from tunesmith_library_gguf.families import Family, family_of, refuse, unapplied, unknown
 from tunesmith_library_gguf.parameters import parameters
 from tunesmith_library_gguf.tensors import layout
-from tunesmith_library_gguf.tokens import vocabulary
+from tunesmith_library_gguf.tokens import unnormalised, vocabulary
 from tunesmith_library_gguf.writing import Model
 
 _PHI3 = re.compile(r"phi-?3", re.IGNORECASE)
@@ -79,7 +79,8 @@ def configuration(folder: Path) -> dict[str, Any]:
 def tell(model: Model) -> dict[str, Any]:
     """Say what of a model is not in its file, and what llama.cpp computes without; the same for the report."""
     family, config = known_family(model.folder), configuration(model.folder)
-    left, limits = model.layout.left, list(unapplied(config, family))
+    normalised = unnormalised(model.folder)
+    left, limits = model.layout.left, [*unapplied(config, family), *([normalised] if normalised else [])]
     if left:
         part = left[0].removeprefix("model.").partition(".")[0]
         logger.warning(

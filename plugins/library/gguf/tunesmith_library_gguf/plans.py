@@ -59,11 +59,11 @@ def architecture_problems(plan: Plan, key: str, converter: str | None) -> list[P
     if converter is not None:
         if (Path(converter).expanduser() / SCRIPT).is_file():
             return []
-        return [Problem(f"{key}.converter", f"{converter} has no {SCRIPT}.", FETCH)]
+        return [Problem(f"{key}.converter", f"{converter} has no {SCRIPT}.", FETCH.format(key=key))]
     path = plan.get("model.path")
     file = Path(os.path.expanduser(path), "config.json") if isinstance(path, str) else None
     said = json.loads(file.read_text(encoding="utf-8")) if file is not None and file.is_file() else {}
     if not said or family_of(said):
         return []
     message, _, known = unknown(said).partition("\n")
-    return [Problem("model.path", message, f"{known}\nllama.cpp's own converter has more:\n{FETCH}")]
+    return [Problem("model.path", message, f"{known}\nllama.cpp's own converter has more:\n{FETCH.format(key=key)}")]

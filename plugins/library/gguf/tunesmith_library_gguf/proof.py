@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tunesmith import TunesmithError
 from tunesmith.types import ModelHandle
 from tunesmith_library_llamacpp.reader import GGUFReader
 from tunesmith_library_proving.figures import Figures, Limits
@@ -14,7 +15,23 @@ from tunesmith_library_proving.gate import REPORT, Gate, Observation
 from tunesmith_library_proving.texts import Text
 from tunesmith_library_publishing.inventory import read_json
 
+from tunesmith_library_gguf.kinds import KINDS
+
 _BESIDE_BASE = 5.0  # times what the base loses in the same numbers
+_EXACT = 0.05  # largest difference of a logit in float32, where only the order of sums is another
+
+
+def limits_of(kind: str, over: str = "f32") -> Limits:
+    """What a file may differ by from the trained model.
+
+    Args:
+        kind: its numbers.
+        over: of an adapter, the numbers of the base's file.
+    """
+    if kind == over == "f32":
+        return Limits(divergence=KINDS[kind].divergence, largest=_EXACT)
+    divergence = KINDS[kind].divergence + (KINDS[over].divergence if over != "f32" else 0.0)
+    return Limits(divergence=divergence, beside_base=_BESIDE_BASE if KINDS[kind].lossy else 0.0)
 
 
 class _Over(GGUFReader):
@@ -55,19 +72,23 @@ class Proof:
             return gate.figures(before, gate.look(reader, answers=False))
 
     def file(
-        self, gate: Gate, file: Path, divergence: float, base: Figures | None = None, adapter: Path | None = None
+        self, gate: Gate, file: Path, limits: Limits, base: Figures | None = None, adapter: Path | None = None
     ) -> None:
         """Compare a file with the trained model; raises when it is finished and something differs.
 
         Args:
-            divergence: that the format may have, in nats.
+            limits: of the format.
             base: what the format takes from the base.
             adapter: that is put over the file.
         """
-        with GGUFReader(file) if adapter is None else _Over(file, adapter) as reader:
-            limits = Limits(divergence=divergence, beside_base=_BESIDE_BASE if base else 0.0)
+        try:
+            reader = GGUFReader(file) if adapter is None else _Over(file, adapter)
+        except TunesmithError as error:
+            return gate.add("loading", [str(error)])
+        with reader:
             gate.expect(self._trained, gate.look(reader), limits, reader, base)
             gate.wording(reader, () if adapter else self._ends(reader))
+        return None
 
     def finish(self, gate: Gate, name: str, folder: Path) -> None:
         """Write what was found of a file into the folder's report.

@@ -176,7 +176,11 @@ def _extra(config: Mapping[str, Any], family: Family) -> Iterator[Tensor]:
         factors = {}
     for name, values in factors.items():
         tensor = torch.tensor(values, dtype=torch.float32)
-        yield Tensor(name, tuple(tensor.shape), (), lambda read, tensor=tensor: tensor)
+        yield Tensor(name, tuple(tensor.shape), (), _given(tensor))
+
+
+def _given(tensor: torch.Tensor) -> Callable[[Read], torch.Tensor]:
+    return lambda read: tensor
 
 
 def llama3_factors(rope: Mapping[str, Any], dimensions: int) -> list[float]:

@@ -148,6 +148,15 @@ def _prefixed(said: Mapping[str, Any]) -> bool:
     )
 
 
+def unnormalised(folder: Path) -> str | None:
+    """What is done to a text in training before it is cut, and not in llama.cpp, which merges bytes as they are."""
+    said = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    kinds = [str(part.get("type")) for part in _parts(said.get("normalizer")) if part.get("type") != "Sequence"]
+    if not kinds or (said.get("model") or {}).get("byte_fallback"):
+        return None
+    return f"text is taken as it is written; the tokenizer normalises it first ({', '.join(kinds)})"
+
+
 def _parts(*given: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
     for part in given:
         if part:
