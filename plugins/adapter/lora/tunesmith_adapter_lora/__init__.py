@@ -6,7 +6,6 @@ Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models" (arXiv 2106
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -14,6 +13,7 @@ from tunesmith import TunesmithError, announce, hookimpl, plugin
 from tunesmith.ranges import Range, at_least, path_like
 from tunesmith.traits import AdapterTraits
 from tunesmith.types import ModelSource, Problem, Requirement, TrainingJob
+from tunesmith_library_adapting.following import Following, fetched
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_estimates.estimation import Estimate
 
@@ -73,13 +73,13 @@ class Lora:
 
     @hookimpl
     def requires(self) -> list[Requirement]:
-        return [Requirement("hub", address, "adapter.path") for address in self._paths()]
+        return [Requirement("hub", address, "adapter.path") for address in self.following.paths]
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         from .checking import check
 
-        return check(self, plan, _CHANGES_BASE, self._paths() if plan.command == "train" else self._merged_paths())
+        return check(self, plan, _CHANGES_BASE)
 
     @hookimpl
     def estimate(self, estimate: Estimate) -> Estimate:
@@ -87,23 +87,21 @@ class Lora:
 
         return estimate_lora(self, estimate)
 
-    def _paths(self) -> list[str]:
-        return [self.path] if isinstance(self.path, str) else list(self.path or [])
-
-    def _merged_paths(self) -> list[str]:
-        """The adapters that become part of the base, for training and ever after."""
-        return self._paths() if self.restart else self._paths()[:-1]
+    @property
+    def following(self) -> Following:
+        """The adapters that it begins from."""
+        return Following(self.path, self.restart)
 
     @hookimpl(wrapper=True)
     def load_processor(self, source: ModelSource) -> Generator[None, Any, Any]:
         """Add the tokens of adapters that are named, and those to be trained; a run's tokenizer has them already."""
         processor = yield
         # beside an adapter stands a run's own tokenizer, which has them
-        if self._paths() and not (source.path / "adapter_config.json").is_file():
+        if self.following.paths and not (source.path / "adapter_config.json").is_file():
             from tunesmith_library_adapting.vocabulary import add_tokens_of
 
-            for address in self._paths():
-                add_tokens_of(_fetched(address, source), tokenizer_of(processor))
+            for address in self.following.paths:
+                add_tokens_of(fetched(address, source), tokenizer_of(processor))
         if self.train_tokens:
             tokenizer = tokenizer_of(processor)
             known = tokenizer.get_vocab()  # added once more, a control token would become an ordinary one
@@ -116,15 +114,10 @@ class Lora:
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:
         """Raises: TunesmithError when names fit no layer, or a folder holds no adapter or contradicts an option."""
         from tunesmith_library_adapting.adapters import read_config, ready_to_train
-        from tunesmith_library_adapting.merging import merge
 
-        for address in self._merged_paths():
-            earlier = _fetched(address, source)
-            read_config(earlier, "LORA", "LoRA")
-            model = merge(self._load(model, earlier, replace(source, training=True)))
-            announce("adapter", f"{address} is merged into the base", "adapter.path")
-        followed = self._paths()[len(self._merged_paths()) :]
-        folder = trained or (_fetched(followed[0], source) if followed else None)
+        model = self.following.merge_earlier(model, source, ("LORA", "LoRA"), self._load)
+        followed = self.following.followed
+        folder = trained or (fetched(followed, source) if followed else None)
         if folder is None:
             adapted = self._make(model, source)
         else:
@@ -145,7 +138,7 @@ class Lora:
     @hookimpl
     def prepare(self, job: TrainingJob) -> None:
         """Start from the training data (EVA)."""
-        if self.init == "eva" and not job.resume and not (self._paths() and not self.restart):
+        if self.init == "eva" and not job.resume and not self.following.followed:
             from .starting import learn_from_activations
 
             learn_from_activations(job)
@@ -260,8 +253,3 @@ class Lora:
                     f"  leave adapter.{name} out, or leave adapter.path out for a fresh adapter"
                 )
         announce("adapter", f"rank {config.r}, alpha {config.lora_alpha}", f"from {folder}")
-
-
-def _fetched(address: str, source: ModelSource) -> Path:
-    """A folder at hand, or what the hub of the address gives."""
-    return source.fetch(address) if source.fetch else Path(address).expanduser()

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunesmith.addresses import is_path
 from tunesmith.types import Problem
 from tunesmith_library_estimates.architectures import experts_at
 from tunesmith_library_weights.patterns import matches, matches_any
-from tunesmith_library_weights.plans import unmergeable
 
 from .experts import unfit
 
@@ -20,16 +18,15 @@ if TYPE_CHECKING:
     from . import Lora
 
 
-def check(lora: Lora, plan: Plan, changes_base: Sequence[str], paths: Sequence[str]) -> list[Problem]:
+def check(lora: Lora, plan: Plan, changes_base: Sequence[str]) -> list[Problem]:
     """All problems of the options by themselves and with other plugins.
 
     Args:
         changes_base: the values of `init` that change the base weights.
-        paths: addresses of the adapters that this command reads.
     """
     return [
         *_check_start(lora),
-        *_check_paths(lora, plan, paths),
+        *lora.following.problems(plan),
         *_check_quantizer(lora, plan, changes_base),
         *_check_experts(lora, plan),
     ]
@@ -45,22 +42,6 @@ def _check_start(lora: Lora) -> list[Problem]:
     if lora.pissa_iterations and lora.init != "pissa":
         message = f"adapter.pissa_iterations={lora.pissa_iterations} does not go with adapter.init={lora.init}."
         problems.append(Problem("adapter.pissa_iterations", message, "adapter.init=pissa, or leave it out"))
-    return problems
-
-
-def _check_paths(lora: Lora, plan: Plan, paths: Sequence[str]) -> list[Problem]:
-    problems = []
-    for path in paths:
-        if is_path(path) and not (Path(path).expanduser() / "adapter_config.json").is_file():
-            message = f"adapter.path={path} holds no adapter (no adapter_config.json)."
-            problems.append(Problem("adapter.path", message, "the folder of a run that trained an adapter"))
-    if lora.restart and not lora.path:
-        message = "adapter.restart=true merges the adapters of adapter.path, and there is none."
-        problems.append(Problem("adapter.restart", message, "adapter.path=RUN, or adapter.restart=false"))
-    merges = lora.restart or (not isinstance(lora.path, str | None) and len(lora.path) > 1)
-    if merges:
-        message = "adapters cannot be merged into the weights that quantizer={quantizer} rounds."
-        problems += unmergeable(plan, "adapter.path", message, "quantizer=null, or one adapter to go on with")
     return problems
 
 

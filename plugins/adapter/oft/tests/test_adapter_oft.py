@@ -222,3 +222,46 @@ def test_fused_experts_are_left_out_and_said(tiny_mixtures, caplog) -> None:
     assert planned.startswith(f"adapter, OFT: {said}")
     with pytest.raises(TunesmithError, match=r"target_modules=down_proj: adapter=oft adapts linear layers"):
         Oft(target_modules=["q_proj", "down_proj"]).apply_adapter(load_plain(folder), None, source_of(folder))
+
+
+def trained_adapter(folder: Path, model: Path, seed: int, **options) -> torch.Tensor:
+    """Save a rotation of a model, and give its logits."""
+    adapted = adapt(model, target_modules=["q_proj", "down_proj"], **options)
+    torch.manual_seed(seed)
+    randomize(adapted, 0.05)
+    adapted.save_pretrained(folder)
+    return adapted
+
+
+def test_goes_on_with_an_adapter(tiny_llama: Path, tiny_bpe, tmp_path: Path) -> None:
+    """What peft's own loading of the folder computes, all of it trained; its blocks hold."""
+    made = trained_adapter(tmp_path, tiny_llama, 1, block_size=16)
+    followed = adapt(tiny_llama, path=str(tmp_path))
+    torch.testing.assert_close(logits_of(followed, tiny_bpe), logits_of(made, tiny_bpe))
+    names = {name for name, weight in followed.named_parameters() if weight.requires_grad}
+    assert names == {name for name, weight in made.named_parameters() if weight.requires_grad}
+    with pytest.raises(TunesmithError, match=r"adapter\.block_size=32: the adapter to go on with has 16"):
+        adapt(tiny_llama, path=str(tmp_path), block_size=32)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
+    with pytest.raises(TunesmithError, match="of type LORA, not OFT"):
+        adapt(tiny_llama, path=str(tmp_path))
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_earlier_adapters_become_part_of_the_base(restart: bool, tiny_llama: Path, tiny_bpe, tmp_path: Path) -> None:
+    """Of several all but the last are merged in their order, as peft alone merges them; with `restart` all."""
+    places = [tmp_path / name for name in ("one", "two")]
+    for seed, place in enumerate(places):
+        trained_adapter(place, tiny_llama, seed)
+    model = load_plain(tiny_llama)
+    for place in places:
+        model = PeftModel.from_pretrained(model, str(place)).merge_and_unload()
+    found = adapt(tiny_llama, path=[str(place) for place in places], restart=restart)
+    torch.testing.assert_close(logits_of(found, tiny_bpe), logits_of(model, tiny_bpe), atol=1e-4, rtol=1e-4)
+
+
+def test_check_of_paths(tmp_path: Path) -> None:
+    plan = StubPlan({})
+    assert [problem.key for problem in Oft(path=str(tmp_path)).check(plan)] == ["adapter.path"]
+    assert [problem.key for problem in Oft(restart=True).check(plan)] == ["adapter.restart"]
+    assert [item.name for item in Oft(path=["org/a", "org/b"]).requires()] == ["org/a", "org/b"]

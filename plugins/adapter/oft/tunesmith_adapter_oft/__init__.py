@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, hookimpl, plugin
-from tunesmith.ranges import above, at_least
+from tunesmith.ranges import above, at_least, path_like
 from tunesmith.traits import AdapterTraits
-from tunesmith.types import ModelSource, Problem
+from tunesmith.types import ModelSource, Problem, Requirement
+from tunesmith_library_adapting.following import Following, fetched
 from tunesmith_library_estimates.estimation import Estimate
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Oft:
     """Orthogonal fine-tuning: trains rotations of the inputs of frozen layers."""
 
     traits: ClassVar[AdapterTraits] = AdapterTraits(beside=True)
+    SHORTHAND: ClassVar[str] = "path"
+    known_as: ClassVar[dict[str, str]] = {"adapter_name_or_path": "path", "adapter_path": "path", "oft_rank": "rank"}
 
     # inputs that one block rotates; null is 32, or what `rank` leaves
     block_size: Annotated[int, at_least(2, most=65_536)] | None = None
@@ -43,13 +46,27 @@ class Oft:
     # modules trained and saved whole beside the adapter, such as embed_tokens and lm_head
     modules_to_save: list[str] = []
     bias: Literal["none", "all", "oft_only"] = "none"  # which biases of the base are trained too
+    # adapter to go on training, a folder or hub address; its blocks and targets hold. Of several, all but the last are
+    # merged into the base first
+    path: Annotated[list[str] | str | None, path_like] = None
+    restart: bool = False  # merge all adapters of path into the base and train a fresh one
+
+    @hookimpl
+    def requires(self) -> list[Requirement]:
+        return [Requirement("hub", address, "adapter.path") for address in self.following.paths]
+
+    @property
+    def following(self) -> Following:
+        """The adapters that it begins from."""
+        return Following(self.path, self.restart)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
+        found = self.following.problems(plan)
         if self.block_size is None or self.rank is None:
-            return []
+            return found
         message = "adapter.block_size and adapter.rank say the same: their product is a layer's number of inputs."
-        return [Problem("adapter.rank", message, "leave one of them out")]
+        return [*found, Problem("adapter.rank", message, "leave one of them out")]
 
     @hookimpl
     def estimate(self, estimate: Estimate) -> Estimate:
@@ -59,22 +76,43 @@ class Oft:
 
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:
-        """Raises: TunesmithError when blocks do not divide a layer, names fit none, or `trained` holds no OFT."""
+        """Raises: TunesmithError when blocks do not divide a layer, names fit none, or a folder holds no OFT or one
+        that contradicts an option."""
         from tunesmith_library_adapting.adapters import load, read_config, ready_to_train
 
-        if trained is not None:
-            read_config(trained, "OFT", "OFT")
-            adapted = load(model, trained, source)
-        else:
+        model = self.following.merge_earlier(model, source, ("OFT", "OFT"), load)
+        followed = self.following.followed
+        folder = trained or (fetched(followed, source) if followed else None)
+        if folder is None:
             adapted = self._make(model)
-        what = f"OFT with {self.rank} blocks" if self.rank else f"OFT in blocks of {self.block_size or _BLOCK_SIZE}"
-        return ready_to_train(adapted, what) if source.training else adapted
+        else:
+            config = read_config(folder, "OFT", "OFT")
+            if trained is None:
+                self._refuse_contradictions(config, folder)
+            adapted = load(model, folder, source)
+        if not source.training:
+            return adapted
+        made = adapted.peft_config[adapted.active_adapter]
+        what = f"OFT with {made.r} blocks" if made.r else f"OFT in blocks of {made.oft_block_size}"
+        return ready_to_train(adapted, what)
 
     @hookimpl
     def merge_adapter(self, model: Any) -> Any:
         from tunesmith_library_adapting.merging import merge
 
         return merge(model)
+
+    def _refuse_contradictions(self, config: Any, folder: Path) -> None:
+        """An option that was given must be what the adapter to go on with has."""
+        for name, asked, found in (
+            ("rank", self.rank, config.r),
+            ("block_size", self.block_size, config.oft_block_size),
+        ):
+            if asked is not None and asked != found:
+                raise TunesmithError(
+                    f"adapter.{name}={asked}: the adapter to go on with has {found or 'none'} ({folder}).\n"
+                    f"  leave adapter.{name} out, or leave adapter.path out for a fresh adapter"
+                )
 
     def _make(self, model: Any) -> Any:
         """Put fresh rotations, which are the identity, before the chosen layers."""

@@ -63,6 +63,10 @@ made_of, refused = BESIDE.made_of, BESIDE.refused
             {"adapter": {"trainable_modules": ["mlp", "self_attn"]}},
         ),
         ({"finetuning_type": "oft", "oft_block_size": 16}, {"adapter": {"name": "oft", "block_size": 16}}),
+        (
+            {"finetuning_type": "oft", "adapter_name_or_path": "a,b", "create_new_adapter": True},
+            {"adapter": {"name": "oft", "path": ["a", "b"], "restart": True}},
+        ),
         ({"lora_target": "q_proj,v_proj"}, {"adapter": {"target_modules": ["q_proj", "v_proj"]}}),
         ({"pissa_init": True}, {"adapter": {"init": "pissa", "pissa_iterations": 16}}),
         ({"adapter_name_or_path": "a,b"}, {"adapter": {"path": ["a", "b"]}}),

@@ -45,7 +45,8 @@ def read_config(folder: Path, peft_type: str, name: str) -> Any:
         raise TunesmithError(f"{folder} holds no adapter (no adapter_config.json)")
     config = PeftConfig.from_pretrained(str(folder))
     if config.peft_type != peft_type:
-        raise TunesmithError(f"{folder} holds an adapter of type {config.peft_type}, not {name}")
+        kind = getattr(config.peft_type, "value", config.peft_type)
+        raise TunesmithError(f"{folder} holds an adapter of type {kind}, not {name}")
     return config
 
 

@@ -22,9 +22,6 @@ def adapter_name_or_path(key: str, value: Any, draft: Draft) -> None:
     if draft.get("finetuning_type") not in ("lora", "oft"):
         draft.refuse(key, "adapters are trained on with finetuning_type lora or oft.", "model_name_or_path: FOLDER")
         return
-    if draft.get("finetuning_type") != "lora" and draft.command == "train":
-        draft.refuse(key, "OFT does not go on with an adapter.", "resume_from_checkpoint: true")
-        return
     adapters = listed(value)
     draft.put("adapter.name", draft.get("finetuning_type"), key)
     draft.put("adapter.path", adapters[0] if len(adapters) == 1 else adapters, key)
