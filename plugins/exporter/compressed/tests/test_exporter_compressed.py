@@ -1,6 +1,7 @@
 """The compressed-tensors format: its schemes by their formulas, decompressed by its package, loaded by transformers."""
 
 import json
+import re
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from tunesmith_library_quantizing.quantising import Settings
 from tunesmith_library_testing import ExporterSuite
 from tunesmith_library_testing.damage import Break, Damage, flipped, written_by
 from tunesmith_library_testing.parts import CHATML, handle_of, load_plain, logits_of
+from tunesmith_library_testing.tiny import save_tiny_mixture
 
 FP4 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6], dtype=torch.float64)
 LAYER = "model.layers.0.self_attn.k_proj"
@@ -153,3 +155,13 @@ def test_each_scheme_is_loaded_by_transformers(tiny_llama: Path, tiny_bpe: Any, 
     plain = load_plain(out, str(numbers).removeprefix("torch."))
     difference = logits_of(plain, tiny_bpe).float() - logits_of(load_plain(tiny_llama), tiny_bpe)
     assert 0 < difference.abs().max() < 0.3
+
+
+def test_experts_that_transformers_could_not_read(tmp_path: Path, tiny_bpe: Any) -> None:
+    folder = save_tiny_mixture(tmp_path / "base", "qwen3_moe", tokenizer=tiny_bpe, layers=1)
+    model = load_plain(folder)
+    files = load_file(folder / "model.safetensors")
+    said = Compressed(scheme="w4a16").method().unreadable(model, files)
+    assert re.search(r"experts\.0\.\w+\.weight(?s:.*)\n  exporter\.compressed\.scheme=fp8, or exporter=gptq", said)
+    assert Compressed(scheme="fp8").method().unreadable(model, files) == ""
+    assert Compressed(scheme="w4a16").method().unreadable(model, [name for name, _ in model.named_parameters()]) == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import compressed_tensors
@@ -25,6 +25,7 @@ from tunesmith_library_weights.patterns import matches_any
 from .rounding import Parts, round_by_gptq, to_fp4, to_fp8
 from .schemes import Scheme
 
+_EXPERT = re.compile(r"\.experts\.\d+\.\w+\.weight$")
 _SIDE = 16  # sizes of the layers that kernels for 8 bits and for NVFP4 take are multiples of it
 
 
@@ -49,6 +50,18 @@ class CompressedMethod(Method):
         if self._scheme.preset == "W4A16":
             return self.settings.fits(layer)
         return not (layer.in_features % _SIDE or layer.out_features % _SIDE)
+
+    def unreadable(self, model: Any, files: Collection[str]) -> str:
+        """transformers merges experts while it loads them, and beside other schemes than FP8 takes all for packed."""
+        held = {name for name, _ in model.named_parameters()}
+        merged = next((name for name in files if _EXPERT.search(name) and name not in held), None)
+        if merged is None or self._scheme.form == "float-quantized":
+            return ""
+        return (
+            f"transformers {transformers.__version__} reads no experts in full, such as {merged}, beside layers of "
+            f"this scheme, and experts in one tensor are not rounded.\n  {self.settings.key}.scheme=fp8, or "
+            f"exporter=gptq; {self.settings.key}.verify=false writes it all the same, for vLLM"
+        )
 
     def round(self, model: Any, batches: Sequence[Batch], skip: Sequence[str]) -> Stored:
         chosen = {name: layer for name, layer in linear_layers(model).items() if not matches_any(name, skip)}

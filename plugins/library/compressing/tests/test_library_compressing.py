@@ -47,6 +47,7 @@ def test_experts_stay_and_are_named(tmp_path: Path, tiny_bpe: Any, caplog: pytes
     assert patterns[-1] == r"-:^model\.layers\.0\.block_sparse_moe\.experts(\.|$)" and len(patterns) == 3
     awq = method(config={"quant_method": "awq", "version": "gemm", "bits": 4}).config(names)
     assert awq["modules_to_not_convert"] == [*names.left, "model.layers.0.block_sparse_moe.experts"]
+    assert [name for name in names.left if "experts" in name] == []
     held = load_file(folder / "model.safetensors")
     counts = {name: weight.numel() for name, weight in held.items() if weight.ndim > 1}
     reached = sum(counts[f"{name}.weight"] for name in names.rounded) / sum(counts.values())

@@ -73,7 +73,12 @@ def names_in_files(model: Any, whole: Path, layers: Layers, rounded: Collection[
         if start is None or layer in done:
             continue
         numbered = re.match(r"(.+?)\.\d+\.", layer.removeprefix(start))
-        (experts if numbered else left).append(start + numbered[1] if numbered else layer)
+        if numbered:
+            experts.append(start + numbered[1])
+        elif layer == name:  # a parameter of its own, such as experts in one tensor: its module is what servers know
+            experts.append(name.rpartition(".")[0])
+        else:
+            left.append(layer)
     own = tuple(f"{name}." for name in layers.blocks)
     head = model.get_output_embeddings() if model.can_generate() else None
     heads, outside = list[str](), list[str]()

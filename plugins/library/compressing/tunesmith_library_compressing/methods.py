@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,14 @@ class Method(ABC):
     def fits(self, layer: nn.Linear) -> bool:
         """Whether the format has a place for a layer."""
         return self.settings.fits(layer)
+
+    def unreadable(self, model: Any, files: Collection[str]) -> str:
+        """Why the program of `read` cannot load such a model in this format, and what to do; "" where it can.
+
+        Args:
+            files: the names of the tensors in the files that the model was loaded from.
+        """
+        return ""
 
     @abstractmethod
     def round(self, model: Any, batches: Sequence[Batch], skip: Sequence[str]) -> Stored:

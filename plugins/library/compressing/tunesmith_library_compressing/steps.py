@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tunesmith import TunesmithError
 from tunesmith.files import replacing
 from tunesmith.messages import logger
 from tunesmith.types import Batch, ModelHandle
@@ -17,6 +18,7 @@ from tunesmith_library_proving.merging import merged_folder
 from tunesmith_library_proving.readers import load_folder
 from tunesmith_library_proving.texts import calibration_texts
 from tunesmith_library_publishing.cards import Kind, write_card
+from tunesmith_library_publishing.inventory import tensors_of
 
 from tunesmith_library_compressing.layers import Layers, layers_of, names_in_files, say_share
 from tunesmith_library_compressing.methods import Method, Stored
@@ -46,14 +48,15 @@ def export_in_few_bits(handle: ModelHandle, output_dir: Path, method: Method, wa
     whole = merged_folder(handle, output_dir, Merged(method.dtype, verify=wanted.verify))
     proof = Proof(handle, method, wanted.form, whole.parent) if wanted.verify else None
     if proof is not None:
-        proof.base(lambda model, folder: _round(model, folder, method, batches))
+        proof.base(lambda model, folder: _round(model, folder, method, batches, proven=True))
     model = load_folder(whole, None, None, type(handle.processor)).model
     _warn_of_little(model, batches)
-    stored, layers = _round(model, whole, method, batches)
+    stored, layers = _round(model, whole, method, batches, proven=proof is not None)
     names = names_in_files(model, whole, layers, stored.layers)
     few, full = say_share(whole, names, f"in {method.settings.bits} bits")
     if proof is not None:
-        counts = {"share": few, "in_full": full, "uneven": list(layers.unfit), "calibrated_on": method.settings.data}
+        data = method.settings.data if method.looks else None
+        counts = {"share": few, "in_full": full, "uneven": list(layers.unfit), "calibrated_on": data}
         proof.rounded(model, counts)
     tensors, gone = tensors_to_write(stored, layers), {f"{name}.weight" for name in names.rounded}
     del model
@@ -64,7 +67,12 @@ def export_in_few_bits(handle: ModelHandle, output_dir: Path, method: Method, wa
         write_card(handle, draft, Kind(relation="quantized"))
 
 
-def _round(model: Any, folder: Path, method: Method, batches: Sequence[Batch]) -> tuple[Stored, Layers]:
+def _round(
+    model: Any, folder: Path, method: Method, batches: Sequence[Batch], *, proven: bool
+) -> tuple[Stored, Layers]:
+    why = method.unreadable(model, tensors_of(folder)) if proven else ""
+    if why:
+        raise TunesmithError(why)
     layers = layers_of(model, folder, method)
     with torch.no_grad():
         return method.round(model, batches, layers.skip), layers
