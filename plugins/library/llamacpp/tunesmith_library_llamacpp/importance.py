@@ -91,10 +91,10 @@ class _Collector:
         """
         experts = weight.shape[1]
         held = self._sum(weight.name, experts, values.shape[-1], counts=experts)
-        for place in range(chosen.shape[1]):
-            squares = numpy.square(values[:, place % values.shape[1]])
-            numpy.add.at(held.squares, chosen[:, place], squares)
-            numpy.add.at(held.counts, chosen[:, place], 1)
+        for expert in numpy.unique(chosen):
+            tokens, places = numpy.nonzero(chosen == expert)
+            held.squares[expert] += numpy.square(values[tokens, places % values.shape[1]]).sum(0)
+            held.counts[expert] += len(tokens)
 
     def _sum(self, name: str, matrices: int, columns: int, counts: int) -> _Sum:
         if name not in self.sums:
