@@ -17,10 +17,11 @@ def base(tiny_llama: Path) -> Any:
 
 def test_tokens_of_an_adapter_come_to_their_places(base: Any, tiny_llama: Path, tmp_path: Path) -> None:
     trained = AutoTokenizer.from_pretrained(tiny_llama)
-    trained.add_tokens(["<wave>"])
     trained.add_tokens(["<|sea|>"], special_tokens=True)
+    trained.add_tokens(["<wave>"])
     trained.save_pretrained(tmp_path)
-    assert add_tokens_of(tmp_path, base) == ["<wave>", "<|sea|>"]
+    assert add_tokens_of(tmp_path, base) == ["<|sea|>", "<wave>"]
+    assert "<|sea|>" in base.all_special_tokens and "<wave>" not in base.all_special_tokens
     ids = trained("a<wave><|sea|>b")["input_ids"]
     assert base("a<wave><|sea|>b")["input_ids"] == ids
     assert base.decode(ids, skip_special_tokens=True) == "a<wave>b"

@@ -36,7 +36,11 @@ def add_tokens_of(folder: Path, tokenizer: Any) -> list[str]:
     if not in_order or any(name in tokenizer.get_vocab() for name in names):
         logger.warning("%s: its tokenizer is not the base's with more tokens; %d are not added", folder, len(more))
         return []
-    made = [AddedToken(entry["content"], **{kind: entry[kind] for kind in _KINDS if kind in entry}) for entry in more]
-    tokenizer.add_tokens(made)
+    for entry in more:  # one by one, for their order
+        token = AddedToken(entry["content"], **{kind: entry[kind] for kind in _KINDS if kind in entry})
+        if entry.get("special"):
+            tokenizer.add_special_tokens({"extra_special_tokens": [token]}, replace_extra_special_tokens=False)
+        else:
+            tokenizer.add_tokens([token])
     announce("tokens", f"{len(names)} of the adapter's own: {', '.join(names[:5])}", folder)
     return names

@@ -62,6 +62,8 @@ def test_tokens_are_added_once(untied: Path, tmp_path: Path, caplog: pytest.LogC
     ids = tokenizer("a<wave><|sea|>")["input_ids"]
     assert tokenizer.decode(ids) == "a<wave><|sea|>"
     assert tokenizer.decode(ids, skip_special_tokens=True) == "a<wave>"
+    assert [*base.all_special_tokens, "<|sea|>", "<|end|>"] == tokenizer.all_special_tokens
+    assert AutoTokenizer.from_pretrained(tmp_path).all_special_tokens == tokenizer.all_special_tokens
 
 
 @pytest.mark.parametrize("start", ["mean", "description"])

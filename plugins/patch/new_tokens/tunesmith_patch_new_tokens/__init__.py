@@ -84,7 +84,9 @@ class NewTokens:
             known = tokenizer.get_vocab()
             added = tokenizer.add_tokens([token for token in self.tokens if token not in known])
             special = [token for token in self.special_tokens if token not in known]
-            added += tokenizer.add_tokens(special, special_tokens=True)
+            added += tokenizer.add_special_tokens(  # among the tokenizer's own, which whoever reads answers leaves out
+                {"extra_special_tokens": special}, replace_extra_special_tokens=False
+            )
             announce("new tokens", f"{len(self._all)}, {added} of them new to the tokenizer", _KEY)
         return processor
 
