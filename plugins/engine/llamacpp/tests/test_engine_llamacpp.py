@@ -1,9 +1,28 @@
 """What the engine decides without llama.cpp: where answers have their place, and how tokens are chosen."""
 
 import pytest
+import tunesmith_engine_llamacpp
 from tunesmith.types import Sampling
+from tunesmith_engine_llamacpp import LlamaCpp
 from tunesmith_engine_llamacpp.places import Places
 from tunesmith_engine_llamacpp.settings import chosen, own_sampling
+from tunesmith_library_testing.parts import StubPlan
+from tunesmith_library_testing.suites.plugin import PluginSuite
+
+
+class TestPlugin(PluginSuite):
+    """What needs no llama.cpp; the suite of engines is in `test_engine_llamacpp_running`."""
+
+    kind = "engine"
+    plugin = LlamaCpp
+
+    def test_without_the_program(self, monkeypatch):
+        """It is told before anything is loaded, with the command that installs it."""
+        monkeypatch.setattr(tunesmith_engine_llamacpp, "is_installed", lambda: False)
+        (problem,) = self.make().check(plan=StubPlan({}, command="chat"))
+        assert "not installed" in problem.message and "tunesmith-engine-llamacpp[program]" in problem.advice
+        monkeypatch.setattr(tunesmith_engine_llamacpp, "is_installed", lambda: True)
+        assert self.make().check(plan=StubPlan({}, command="chat")) == []
 
 
 class Memory:
