@@ -171,6 +171,23 @@ def test_a_folder(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, caplog: pytes
     assert f"ollama create sea -f {out / 'Modelfile'}" in caplog.text
 
 
+def test_a_file_that_is_there_already_is_taken(
+    tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As exporter=[gguf,ollama] makes them: one file under two names."""
+    from tunesmith_library_gguf.exporting import Wanted, export_gguf
+
+    handle = handle_of(tiny_llama, tiny_bpe, template=CHATML.bind(tiny_bpe))
+    with handle.shared, caplog.at_level("INFO", "tunesmith"):
+        export_gguf(handle, tmp_path / "sea" / "gguf", Wanted(("f16", "q8_0"), verify=False))
+        out = Ollama(type="q8_0", verify=False).export(handle, tmp_path / "sea" / "ollama")
+        assert (out / "sea-Q8_0.gguf").samefile(tmp_path / "sea" / "gguf" / "sea-Q8_0.gguf")
+        assert "which another exporter of this command has made" in caplog.text
+        other = Ollama(type="q8_0", pre_tokenizer="gpt-2", verify=False).export(handle, tmp_path / "other")
+        assert not (other / "other-Q8_0.gguf").samefile(out / "sea-Q8_0.gguf")
+    assert "ollama create sea -f" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("options", "keys"),
     [

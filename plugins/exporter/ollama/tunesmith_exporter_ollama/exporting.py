@@ -13,7 +13,7 @@ from tunesmith.files import replacing
 from tunesmith.messages import logger
 from tunesmith.types import ModelHandle
 from tunesmith_library_chat import tokenizer_of
-from tunesmith_library_gguf.exporting import Export, Wanted
+from tunesmith_library_gguf.exporting import Wanted, named, write_files
 from tunesmith_library_gguf.kinds import KINDS
 from tunesmith_library_gguf.reading import adds_beginning
 from tunesmith_library_proving.gate import REPORT
@@ -49,10 +49,10 @@ def export_ollama(handle: ModelHandle, output_dir: Path, wanted: Wanted, asked: 
         another model of the folder.
     """
     found = family_of(handle.template) if asked.go else None  # before anything is loaded
-    name = asked.name or output_dir.name.removesuffix("-ollama").lower()
+    name = asked.name or named(output_dir, wanted.form).lower()
     with replacing(output_dir) as draft:
         draft.mkdir()
-        (file,) = Export(handle, draft, output_dir, wanted).write()
+        (file,) = write_files(handle, draft, output_dir, wanted)
         template = found.family.go(beginning=not adds_beginning(file)) if found else None
         text = modelfile(
             file.name,

@@ -4,6 +4,7 @@
 """
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -13,9 +14,12 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+from tunesmith_library_gguf.exporting import Wanted, export_gguf
 from tunesmith_library_gguf.models import model_of
 from tunesmith_library_gguf.writing import write_model
 from tunesmith_library_testing.gguf_models import MODELS, save_gguf_model
+from tunesmith_library_testing.parts import CHATML, handle_of
+from tunesmith_library_testing.tiny import save_tiny_model
 
 pytestmark = pytest.mark.slow
 
@@ -89,3 +93,22 @@ def test_keys_and_tensors_are_the_converters(models: Path, name: str) -> None:
             np.testing.assert_allclose(held.data, expected[tensor].data, rtol=1e-6)
         else:
             assert np.array_equal(held.data, expected[tensor].data), tensor
+
+
+@pytest.mark.real
+def test_other_architectures_take_the_converter(real_files: Path, tmp_path: Path) -> None:
+    """One that is not written here, with a tokenizer that the converter knows, proven in llama.cpp as others are."""
+    pytest.importorskip("llama_cpp", reason="the program that runs the files is not installed")
+    source = os.environ.get("TUNESMITH_LLAMA_CPP")
+    if source is None or importlib.util.find_spec("sentencepiece") is None:
+        pytest.skip("TUNESMITH_LLAMA_CPP names no folder of llama.cpp, or its converter lacks sentencepiece")
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(real_files / "tokenizers" / "qwen")
+    tokenizer.bos_token = tokenizer.pad_token = tokenizer.eos_token
+    folder = save_tiny_model(tmp_path / "base", architecture="olmo2", tokenizer=tokenizer, layers=1)
+    handle = handle_of(folder, tokenizer, template=CHATML.bind(tokenizer))
+    with handle.shared:
+        export_gguf(handle, tmp_path / "out", Wanted(("f16",), converter=Path(source)))
+    report = json.loads((tmp_path / "out" / "export_report.json").read_text())
+    assert report["figures"]["divergence"] < 1e-4 and report["tensors"]["types"]["F16"] == 9

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from tunesmith_library_gguf.models import model_of, shown
+from tunesmith_library_gguf.models import model_of, shown, tell
 from tunesmith_library_gguf.writing import write_model
 from tunesmith_library_proving.figures import compare
-from tunesmith_library_testing.gguf_models import MODELS, save_gguf_model
+from tunesmith_library_testing.gguf_models import MODELS, piece_tokenizer, save_gguf_model
 from tunesmith_library_testing.parts import load_plain
 from tunesmith_library_testing.tiny import save_tiny_model
 
@@ -34,6 +34,32 @@ def test_llama_cpp_computes_what_transformers_does(tmp_path: Path, name: str) ->
         found = compare([expected], [reader.logits(longer)], [longer])
         assert reader.tokens(TEXT) == ids
     assert found.largest < 1e-3 and found.divergence < 1e-7 and found.same_choice > 0.98
+
+
+def test_the_language_model_of_one_that_reads_pictures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Gemma 3 with a tower: its text is computed as before, and what is left out is counted."""
+    import transformers
+    from safetensors.torch import load_file
+    from tunesmith_library_llamacpp.reader import GGUFReader
+
+    tokenizer, folder = piece_tokenizer(), tmp_path / "gemma3"
+    text = {"vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+    text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "query_pre_attn_scalar": 16}
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision |= {"image_size": 28, "patch_size": 14}
+    config = transformers.Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)
+    torch.manual_seed(0)
+    model = transformers.Gemma3ForConditionalGeneration(config).eval()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    planned, ids = model_of(folder, "gemma3"), list(range(4, 60))
+    outside = [name for name in load_file(folder / "model.safetensors") if "language_model" not in name]
+    assert tell(planned)["left_out"] == len(outside) > 10 and f"{len(outside)} tensors are left out" in caplog.text
+    write_model(tmp_path / "model.gguf", planned, "f32")
+    with torch.no_grad(), GGUFReader(tmp_path / "model.gguf") as reader:
+        torch.testing.assert_close(
+            reader.logits(ids), model(input_ids=torch.tensor([ids])).logits[0], atol=1e-3, rtol=0
+        )
 
 
 def test_a_name_tells_how_special_tokens_are_found(tmp_path: Path) -> None:

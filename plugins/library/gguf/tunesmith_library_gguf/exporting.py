@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from tunesmith_library_gguf.kinds import KINDS
 from tunesmith_library_gguf.models import known_family, model_of, tell
 from tunesmith_library_gguf.proof import Proof, limits_of
 from tunesmith_library_gguf.rounding import importance, round_file
+from tunesmith_library_gguf.taking import offer, taken
 from tunesmith_library_gguf.writing import Model, write_model
 
 TEMPLATE = "chat_template.jinja"
@@ -48,6 +49,10 @@ class Wanted:
     adapter: bool = False  # the adapter alone
     form: str = "gguf"  # the exporter's name
 
+    def file_of(self, kind: str) -> Hashable:
+        """All that a file of a kind depends on."""
+        return ("gguf", kind, self.verify, self.pre_tokenizer, self.converter, self.importance)
+
 
 def export_gguf(handle: ModelHandle, output_dir: Path, wanted: Wanted) -> None:
     """Write a folder with the files, their report and a card.
@@ -59,9 +64,32 @@ def export_gguf(handle: ModelHandle, output_dir: Path, wanted: Wanted) -> None:
         if wanted.adapter:
             export_adapter(handle, draft, output_dir, wanted)
         else:
-            Export(handle, draft, output_dir, wanted).write()
+            files = write_files(handle, draft, output_dir, wanted)
         lossy = any(KINDS[kind].lossy for kind in wanted.kinds)
         write_card(handle, draft, Kind("gguf", "adapter" if wanted.adapter else "quantized" if lossy else "finetune"))
+    for kind, file in zip(wanted.kinds, () if wanted.adapter else files, strict=False):
+        offer(handle, wanted.file_of(kind), output_dir / file.name)
+
+
+def write_files(handle: ModelHandle, folder: Path, beside: Path, wanted: Wanted) -> list[Path]:
+    """Write a file of each kind, or take over the one that another exporter of the command has made.
+
+    Args:
+        folder: where they come.
+        beside: what the exporter writes in the end.
+
+    Raises: as `export_gguf`.
+    """
+    if len(wanted.kinds) == 1:
+        target = folder / f"{named(beside, wanted.form)}-{wanted.kinds[0].upper()}.gguf"
+        if taken(handle, wanted.file_of(wanted.kinds[0]), target, wanted.form):
+            return [target]
+    return Export(handle, folder, beside, wanted).write()
+
+
+def named(folder: Path, form: str) -> str:
+    """The name of a model, by the folder that it is exported to: `qwen3` of `qwen3-gguf`, and of `qwen3/gguf`."""
+    return folder.parent.name if folder.name == form else folder.name.removesuffix(f"-{form}")
 
 
 def export_adapter(handle: ModelHandle, folder: Path, beside: Path, wanted: Wanted) -> None:
@@ -74,7 +102,7 @@ def export_adapter(handle: ModelHandle, folder: Path, beside: Path, wanted: Want
             f"{handle.source.address} is a whole model: this run trained no adapter that could be written alone.\n"
             "  exporter.gguf.adapter=false writes the model"
         )
-    base, name = handle.source.path, beside.name.removesuffix(f"-{wanted.form}")
+    base, name = handle.source.path, named(beside, wanted.form)
     proof = Proof(wanted.form, handle) if wanted.verify else None
     if proof is None:
         skipped(wanted.form)
@@ -118,7 +146,7 @@ class Export:
             known_family(handle.source.path)  # before anything is loaded
         self._merged = merged_folder(handle, beside, Merging(verify=wanted.verify))
         self._proof = Proof(wanted.form, handle) if wanted.verify else None
-        self._name = beside.name.removesuffix(f"-{wanted.form}")
+        self._name = named(beside, wanted.form)
         self._workshop = folder / ".workshop"
 
     def write(self) -> list[Path]:
