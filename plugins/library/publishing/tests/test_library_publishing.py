@@ -312,6 +312,31 @@ def test_a_buffer_that_the_base_lacks_is_not_written(made) -> None:
     assert "model.counted" in published_tensors(model, made("dense"), {*tensors_of(made("dense")), "model.counted"})
 
 
+def test_few_bits_that_the_model_holds_in_full_are_replaced(made, tmp_path: Path) -> None:
+    """With their scales, the configuration and the file that speak of them; other few bits cannot stand beside them."""
+    base, layer = Path(shutil.copytree(made("dense"), tmp_path / "base")), "model.layers.0.self_attn.q_proj"
+    weights = load_file(base / "model.safetensors")
+    weights |= {f"{layer}.weight": torch.zeros(9, 1, dtype=torch.uint8), f"{layer}.weight.absmax": torch.ones(4)}
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    (base / "quantize_config.json").write_text("{}")
+    said = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**said, "quantization_config": {"quant_method": "mine"}}))
+    model, tokenizer = loaded(made("dense")), AutoTokenizer.from_pretrained(base)
+    model.dequantised = (layer,)
+    (tmp_path / "out").mkdir()
+    result = save_whole(model, tokenizer, None, base, tmp_path / "out", numbers=Numbers("bfloat16", {}))
+    written = held(tmp_path / "out")
+    assert written.keys() == held(made("dense")).keys() and torch.equal(
+        written[f"{layer}.weight"], model.get_submodule(layer).weight
+    )
+    assert result.tensors.replaced == (f"{layer}.weight.absmax",)
+    assert json.loads((tmp_path / "out" / "config.json").read_text()) == said
+    assert "quantize_config.json" in result.files.left and not (tmp_path / "out" / "quantize_config.json").exists()
+    save_file(weights | {"visual.proj.weight": torch.zeros(9, 1, dtype=torch.uint8)}, base / "model.safetensors")
+    with pytest.raises(TunesmithError, match=r"1 tensors in few bits that this run never loaded, such as visual\.proj"):
+        save_whole(model, tokenizer, None, base, tmp_path / "out", numbers=Numbers("bfloat16", {}))
+
+
 def test_random_weights_have_no_base(made) -> None:
     config = AutoConfig.from_pretrained(made("dense"))
     config.name_or_path = ""

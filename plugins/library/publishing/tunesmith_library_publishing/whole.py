@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
+from tunesmith import TunesmithError
 from tunesmith.types import ChatTemplate
 from tunesmith_library_weights.dequantising import dequantised
 
@@ -62,7 +63,8 @@ def save_whole(
         numbers: what every tensor is rounded to; None writes the model's as they are, and a record of what the base's
             were, for the export.
 
-    Raises: TunesmithError when a file of the base cannot be read; OSError when one cannot be written.
+    Raises: TunesmithError when a file of the base cannot be read, or what was never loaded of one that is stored in few
+        bits is in few bits too; OSError when a file cannot be written.
     """
     stored = tensors_of(base)
     untie(model)
@@ -70,6 +72,8 @@ def save_whole(
     layers = dequantised(model)
     given_up = [*parts_of(model, stored, base, layers), *(() if model.can_generate() else head_names(base))]
     entries, kept = compose(tensors, stored, given_up)
+    if layers:
+        _refuse_few_bits(base, [name for name in kept.unloaded if stored[name].dtype.startswith(("I", "U"))])
     write(entries, folder, max_shard_size, numbers)
     write_config(model, base, folder, numbers.common if numbers else most(tensors_of(folder)))
     if template is not None:
@@ -82,3 +86,13 @@ def save_whole(
         record_numbers(folder, numbers_of(base))
         record_files(folder / RECORD, files)
     return Result(kept, files, class_name(model, base))
+
+
+def _refuse_few_bits(base: Path, names: Sequence[str]) -> None:
+    """Raise TunesmithError for tensors of a base in few bits that would stand in a model which is in full otherwise."""
+    if names:
+        raise TunesmithError(
+            f"{base} holds {len(names)} tensors in few bits that this run never loaded, such as {names[0]}, and "
+            "nothing computes them in full.\n  quantizer=null model.path=MODEL merges into the 16-bit version; "
+            "exporter=adapter writes what was trained"
+        )
