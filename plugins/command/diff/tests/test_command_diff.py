@@ -1,0 +1,196 @@
+"""Models with known changes: each is found under its name and with its size, and nothing else is."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from tunesmith import TunesmithError
+from tunesmith_command_diff import Diff
+from tunesmith_command_diff.comparing import compared
+from tunesmith_command_diff.showing import shown
+from tunesmith_library_testing import CommandSuite
+
+
+class TestDiff(CommandSuite):
+    plugin = Diff
+
+
+def diff(*words: Any) -> Result:
+    return CliRunner().invoke(Diff().command(), [str(word) for word in words])
+
+
+def parts_of(*words: Any) -> dict[str, Any]:
+    result = diff(*words, "--json")
+    assert result.exit_code == 1, result.output
+    found: dict[str, Any] = json.loads(result.stdout)["parts"]
+    return found
+
+
+@pytest.fixture
+def two(tiny_llama: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A model and a copy of it."""
+    for package in ("model_transformers", "hub_local", "template_auto", "template_chatml"):
+        pytest.importorskip(f"tunesmith_{package}")
+    return tiny_llama, Path(shutil.copytree(tiny_llama, tmp_path / "other"))
+
+
+def reweighted(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model.safetensors"
+    save_file({name: each.contiguous() for name, each in change(load_file(file)).items()}, file, {"format": "pt"})
+
+
+def rewritten(file: Path, **change: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | change, indent=2))
+
+
+def test_equal_folders_are_said_to_be(two: tuple[Path, Path]) -> None:
+    result = diff(*two)
+    assert result.exit_code == 0 and "bit for bit" in result.output and result.output.rstrip().endswith("equal")
+
+
+def test_a_key_and_a_tensor_by_how_much(two: tuple[Path, Path]) -> None:
+    rewritten(two[1] / "config.json", rms_norm_eps=0.25, transformers_version="9")
+
+    def moved(weights: dict[str, Any]) -> dict[str, Any]:
+        name = "model.layers.1.mlp.up_proj.weight"
+        weights[name][3, 4] = weights[name].abs().max() * 3  # so that the largest number differs by a known amount
+        return weights
+
+    from safetensors.torch import load_file
+
+    before = load_file(two[0] / "model.safetensors")["model.layers.1.mlp.up_proj.weight"]
+    apart = float(before.abs().max() * 3 - before[3, 4])
+    reweighted(two[1], moved)
+    said = compared(str(two[0]), str(two[1]), outputs=False)
+    text = shown(said)
+    assert "rms_norm_eps" in text and "→ 0.25" in text and "they differ: configuration, tensors" in text
+    assert max(map(len, text.splitlines())) <= 80
+    found = said.as_json()["parts"]
+    assert found["tensors"]["tensors"]["differ"] == 1
+    (layer,) = found["tensors"]["layers"]
+    assert (layer["layer"], layer["tensor"]) == ("model.layers.1", "mlp.up_proj.weight")
+    assert layer["largest"] == pytest.approx(apart, rel=1e-6)
+    assert layer["relative"] == pytest.approx(apart / float(before.abs().max()), rel=1e-6)
+    assert [name for name, part in found.items() if part["equal"] is not True] == ["configuration", "tensors"]
+
+
+def test_tensors_lost_new_renamed_reshaped_of_other_numbers(two: tuple[Path, Path]) -> None:
+    import torch
+
+    def other(weights: dict[str, Any]) -> dict[str, Any]:
+        del weights["lm_head.weight"]
+        weights["mtp.fc.weight"] = torch.ones(2, 2)
+        weights["model.lm.layers.0.mlp.up_proj.weight"] = weights.pop("model.layers.0.mlp.up_proj.weight")
+        weights["model.lm.layers.1.mlp.up_proj.weight"] = weights.pop("model.layers.1.mlp.up_proj.weight") + 0.5
+        weights["model.norm.weight"] = weights["model.norm.weight"][:-1]
+        weights["model.layers.0.input_layernorm.weight"] = weights["model.layers.0.input_layernorm.weight"].bfloat16()
+        weights["model.layers.0.self_attn.q_proj.weight"][0, 0] = float("nan")
+        return weights
+
+    reweighted(two[1], other)
+    found = parts_of(*two, "--no-outputs")["tensors"]
+    assert found["only_a"] == ["lm_head.weight"] and found["only_b"] == ["mtp.fc.weight"]
+    assert found["renamed"] == {
+        f"model.layers.{layer}.mlp.up_proj.weight": f"model.lm.layers.{layer}.mlp.up_proj.weight" for layer in (0, 1)
+    }
+    assert found["shapes"] == {"model.norm.weight": {"a": [64], "b": [63]}}
+    assert found["dtypes"] == {"model.layers.0.input_layernorm.weight": {"a": "F32", "b": "BF16"}}
+    sizes = {layer["layer"]: layer["largest"] for layer in found["layers"]}
+    assert sizes["model.layers.0"] == "infinite" and sizes["model.layers.1"] == pytest.approx(0.5, rel=1e-5)
+
+
+def test_words(two: tuple[Path, Path]) -> None:
+    """A merge, a flag of a token and a character of the template; the tensors are told equal."""
+    file = two[1] / "tokenizer.json"
+    said = json.loads(file.read_text())
+    said["model"]["merges"] = said["model"]["merges"][:5] + said["model"]["merges"][6:]
+    said["added_tokens"][-1]["lstrip"] = True
+    file.write_text(json.dumps(said))
+    for folder, mark in zip(two, ("", "!"), strict=True):
+        template = "{% for m in messages %}<|im_start|>{{ m.role }}MARK\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        if folder is two[1]:
+            (folder / "chat_template.jinja").write_text(template.replace("MARK", mark))
+    found = parts_of(*two, "--no-outputs")
+    assert [name for name, part in found.items() if not part["equal"]] == ["tokenizer", "template"]
+    told = "\n".join(found["tokenizer"]["differences"])
+    assert "the first that differs is number 5" in told and "lstrip is False in A, True in B" in told
+    assert found["template"]["renderings_that_differ"] == found["template"]["renderings"] > 0
+
+
+@pytest.mark.slow
+def test_outputs_beside_numbers_of_torch(two: tuple[Path, Path]) -> None:
+    """The last norm doubled doubles the logits, which says how far they are apart."""
+
+    def doubled(weights: dict[str, Any]) -> dict[str, Any]:
+        return {**weights, "model.norm.weight": weights["model.norm.weight"] * 2}
+
+    reweighted(two[1], doubled)
+    found = parts_of(*two)
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    assert [name for name, part in found.items() if not part["equal"]] == ["tensors", "outputs"]
+    assert found["outputs"]["same_choice"] == 1 and found["outputs"]["divergence"] > 0
+    assert found["outputs"]["origin"].startswith("our own")
+    import tunesmith
+    from tunesmith_library_proving.texts import texts_of
+
+    texts = texts_of(tunesmith.open_model(str(two[0]))).texts
+    model = AutoModelForCausalLM.from_pretrained(two[0])
+    assert AutoTokenizer.from_pretrained(two[0])(texts[0].text)["input_ids"] == list(texts[0].ids)
+    with torch.no_grad():
+        largest = max(float(model(torch.tensor([text.ids[:128]])).logits.abs().max()) for text in texts)
+    assert found["outputs"]["largest"] == pytest.approx(largest, rel=1e-2)
+
+
+def test_shards_and_one_file_are_the_same_tensors(two: tuple[Path, Path]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(two[1] / "model.safetensors")
+    (two[1] / "model.safetensors").unlink()
+    names = sorted(weights)
+    files = {"model-1.safetensors": names[::2], "model-2.safetensors": names[1::2]}
+    for file, part in files.items():
+        save_file({name: weights[name] for name in part}, two[1] / file, {"format": "pt"})
+    index = {"metadata": {}, "weight_map": {name: file for file, part in files.items() for name in part}}
+    (two[1] / "model.safetensors.index.json").write_text(json.dumps(index))
+    result = diff(*two, "--no-outputs")
+    assert result.exit_code == 0 and result.output.rstrip().endswith("equal"), result.output
+    (two[1] / "model-2.safetensors").write_bytes(b"cut")
+    result = diff(*two, "--no-outputs")
+    assert result.exit_code == 1 and "not compared: tensors" in result.output
+
+
+@pytest.mark.slow
+def test_an_adapter_beside_another_and_beside_a_model(two: tuple[Path, Path], tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    pytest.importorskip("tunesmith_adapter_lora")
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(two[0])
+    one, other = tmp_path / "one", tmp_path / "two"
+    peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(one)
+    shutil.copytree(one, other)
+    file = other / "adapter_model.safetensors"
+    weights = load_file(file)
+    changed = next(name for name in weights if ".0." in name and "lora_B" in name)
+    save_file({**weights, changed: weights[changed] + 0.25}, file)
+    found = parts_of(one, other)
+    assert found["tensors"]["layers"][0]["largest"] == 0.25 and found["configuration"]["equal"]
+    assert not found["outputs"]["equal"] and found["outputs"]["largest"] > 0
+    found = parts_of(one, two[0])  # its B is zero: it changes nothing
+    assert found["tensors"]["equal"] is None and found["outputs"]["equal"], found
+
+
+def test_what_is_no_model(tmp_path: Path, tiny_llama: Path) -> None:
+    result = diff(tiny_llama, tmp_path)
+    assert isinstance(result.exception, TunesmithError) and str(tmp_path) in str(result.exception)
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    assert "GGUF" in str(diff(tiny_llama, tmp_path / "x.gguf").exception)

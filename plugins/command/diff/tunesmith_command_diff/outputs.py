@@ -1,0 +1,45 @@
+"""What two models say to the same conversations."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+
+from tunesmith.types import ModelHandle
+from tunesmith_library_proving.gate import Gate, Observation
+from tunesmith_library_proving.readers import ModelReader
+from tunesmith_library_proving.texts import Texts
+
+from tunesmith_command_diff.findings import Part
+
+
+def outputs(first: ModelHandle, second: ModelHandle, texts: Texts) -> Part:
+    """Load one model after the other, and compare what they say to the same tokens.
+
+    Raises: TunesmithError when a model cannot be loaded, or one gives scores and the other text.
+    """
+    with first.shared:
+        first.shared.offer("texts", texts)
+        gate = Gate("diff", first)
+        before = gate.trained()
+        gc.collect()  # the first model is gone before the second comes
+        model = second.load()
+        rows = model.get_input_embeddings().num_embeddings
+        largest = max(max(text.ids) for text in texts.texts)
+        if largest >= rows:
+            return Part("outputs", None, f"B has {rows} tokens, and the conversations have number {largest}")
+        after = gate.look(ModelReader(model), answers=False)
+        lines = []
+        widths = before.said[0].shape[-1], after.said[0].shape[-1]
+        if before.writes and after.writes and widths[0] != widths[1]:
+            lines = [f"A tells {widths[0]} tokens apart, B {widths[1]}; the first {min(widths)} are compared"]
+            before, after = (_narrowed(each, min(widths)) for each in (before, after))
+        found = gate.figures(before, after)
+    equal = found.largest == 0 and not lines
+    origin = f"{len(texts.texts)} conversations, {found.positions} positions, {texts.origin}"
+    facts = {**found.as_json(), "origin": texts.origin, "widths": widths}
+    return Part("outputs", equal, "equal" if equal else "differ", [found.described(), origin, *lines], facts)
+
+
+def _narrowed(observed: Observation, width: int) -> Observation:
+    return dataclasses.replace(observed, said=tuple(said[:, :width] for said in observed.said))
