@@ -117,6 +117,8 @@ def _write(handle: ModelHandle, folder: Path, wanted: Wanted, numbers: Numbers) 
     if few_bits:
         del model  # its memory is for the one in full
         model = _in_full(handle, str(few_bits.get("quant_method")))
+        size = sum(weight.numel() for weight in model.parameters()) * numbers.of("").itemsize
+        refuse_little(folder.parents[1], size, "this model in full takes")
         if proof:
             proof.dequantised(model)
     if handle.adapter:
