@@ -5,14 +5,14 @@ It is read when the configuration is, for it decides what a run has to fetch; th
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
-from tunesmith.catalog import Catalog
 from tunesmith.errors import TunesmithError
 from tunesmith_library_configuration.reading import read_yaml
 from tunesmith_library_formats.dataset_info import FILE, is_dataset_info, sets_in
+
+from tunesmith_dialect_llamafactory.installed import plugin
 
 
 def sets_of(repository: str, cache_dir: str | None) -> Mapping[str, dict[str, Any]]:
@@ -23,7 +23,7 @@ def sets_of(repository: str, cache_dir: str | None) -> Mapping[str, dict[str, An
 
     Raises: TunesmithError when there is no such file, or it is of another kind.
     """
-    hub = _hub()(cache_dir=cache_dir)
+    hub: Any = plugin("hub", "huggingface")(cache_dir=cache_dir)
     content, _ = read_yaml(hub.fetch(address=f"datasets/{repository}/{FILE}", revision=None))
     if not is_dataset_info(content):
         raise TunesmithError(f"{FILE} of {repository} names no data sets\n  dataset_dir: a folder with one that does")
@@ -32,10 +32,3 @@ def sets_of(repository: str, cache_dir: str | None) -> Mapping[str, dict[str, An
         if entry["path"].startswith("./"):
             entry["path"] = f"huggingface://datasets/{repository}/{entry['path'].removeprefix('./')}"
     return found
-
-
-@functools.cache
-def _hub() -> Any:
-    """The class of the plugin that fetches from it."""
-    catalog = Catalog.discover()
-    return catalog.load(catalog.find("hub", "huggingface"))

@@ -101,7 +101,8 @@ def test_starts_with_noise(tiny_llama: Path, start: str) -> None:
     assert abs(noise.mean().item()) < 5 / math.sqrt(count)
     assert abs(noise.std().item() - 1) < 5 / math.sqrt(2 * count)
     assert (noise.abs() < 1).float().mean().item() == pytest.approx(math.erf(1 / math.sqrt(2)), abs=0.02)
-    assert torch.equal(weight, loaded(tiny_llama, **options)[1].get_input_embeddings().weight)
+    if start == "noise":
+        assert torch.equal(weight, loaded(tiny_llama, **options)[1].get_input_embeddings().weight)
     head = model.get_output_embeddings().weight
     assert head is weight or not torch.equal(head[ids], weight[ids])
 

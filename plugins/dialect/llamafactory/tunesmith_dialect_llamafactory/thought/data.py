@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tunesmith.catalog import Catalog
 from tunesmith.errors import TunesmithError, choices
 from tunesmith.options import options
 
 from tunesmith_dialect_llamafactory.draft import Draft, listed
+from tunesmith_dialect_llamafactory.installed import plugin
 
 _ONLINE = "ONLINE"
 _REMOTE = "REMOTE:"
@@ -98,8 +98,7 @@ def _switch(key: str, value: Any, draft: Draft) -> None:
     """A switch of a template; LLaMA-Factory reads it with all, and only some know it."""
     name = str(draft.get("template") or "auto")
     try:
-        catalog = Catalog.discover()
-        known = {option.name for option in options(catalog.load(catalog.find("template", name)))}
+        known = {option.name for option in options(plugin("template", name))}
     except TunesmithError:  # that there is no such template is said elsewhere
         return
     if key in known:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-from tunesmith.catalog import Catalog
 from tunesmith.errors import TunesmithError, choices
 from tunesmith.traits import StageTraits, traits_of
 
 from tunesmith_dialect_llamafactory.draft import Draft, listed
+from tunesmith_dialect_llamafactory.installed import plugin
 
 _STAGES = ("pt", "sft", "rm", "ppo", "dpo", "kto")
 _LOSSES = ("sigmoid", "hinge", "ipo", "robust", "exo_pair", "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down")
@@ -43,12 +42,10 @@ def _do_as_trl(key: str, draft: Draft) -> None:
     draft.say(key, "answers are drawn from all tokens, as they are learned from: top_p and top_k do not count in it.")
 
 
-@functools.cache
 def _compares_answers(stage: str) -> bool:
     """Whether a stage's rows have answers beside their prompt, which LLaMA-Factory then shortens first."""
     try:
-        catalog = Catalog.discover()
-        traits: StageTraits = traits_of("stage", catalog.load(catalog.find("stage", stage)))
+        traits: StageTraits = traits_of("stage", plugin("stage", stage))
     except TunesmithError:  # that there is no such stage is said elsewhere
         return False
     return traits.reads[:1] == ("prompt",) and len(traits.reads) > 1

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunesmith.catalog import Catalog
 from tunesmith.errors import choices
 from tunesmith.kinds import KINDS
 
 from tunesmith_dialect_llamafactory.draft import Draft, listed
+from tunesmith_dialect_llamafactory.installed import catalog
 
 _SCHEDULES = (
     *("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"),
@@ -184,7 +184,7 @@ def do_eval(key: str, value: Any, draft: Draft) -> None:
 def report_to(key: str, value: Any, draft: Draft) -> None:
     """Trackers beside those that are always there."""
     others = [str(name) for name in listed(value) if str(name).lower() not in ("none", "all")]
-    missing = [name for name in others if name not in Catalog.discover().names("tracker")]
+    missing = [name for name in others if name not in catalog().names("tracker")]
     if missing:
         told = f"no installed plugin writes to {' or '.join(missing)}; the numbers and curves are in the run's folder."
         draft.note(key, "dropped", told)
