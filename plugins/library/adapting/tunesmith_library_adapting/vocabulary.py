@@ -42,5 +42,5 @@ def add_tokens_of(folder: Path, tokenizer: Any) -> list[str]:
             tokenizer.add_special_tokens({"extra_special_tokens": [token]}, replace_extra_special_tokens=False)
         else:
             tokenizer.add_tokens([token])
-    announce("tokens", f"{len(names)} of the adapter's own: {', '.join(names[:5])}", folder)
+    announce("tokens", f"{len(names)} of the adapter's own: {', '.join(names[:5])}", str(folder))
     return names
