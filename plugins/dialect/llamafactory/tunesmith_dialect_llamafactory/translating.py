@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from tunesmith.errors import choices
-from tunesmith.keys import Key
+from tunesmith.keys import Key, Origin
 from tunesmith.types import Note, Translation
 
 from tunesmith_dialect_llamafactory.draft import Draft, listed
@@ -59,8 +59,8 @@ def translate(config: Mapping[str, Any]) -> Translation:
     hub_of_the_environment(draft)
     for ours, (value, _) in flat.ours.items():
         draft.put(ours, value, "")
-    places = {**draft.places, **{ours: name for ours, (_, name) in flat.ours.items()}}
-    sources = {**{ours: names[theirs] for ours, theirs in draft.sources.items()}, **places}
+    sources: dict[str, str | Key | Origin] = {ours: names[theirs] for ours, theirs in draft.sources.items()}
+    sources |= {**draft.places, **{ours: name for ours, (_, name) in flat.ours.items()}}
     notes = tuple(replace(note, key=names.get(str(note.key), note.key)) for note in draft.notes)
     return Translation(draft.config, sources, draft.command, notes, SHARED)
 
