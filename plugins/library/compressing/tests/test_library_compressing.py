@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError
 from tunesmith.types import Batch
-from tunesmith_library_compressing.layers import layers_of, names_in_files, say_share
+from tunesmith_library_compressing.layers import layers_of, names_in_files, say_share, warn_of_torn
 from tunesmith_library_compressing.packed import LIMITS, Packed
 from tunesmith_library_compressing.proof import files_differ, tensors_differ
 from tunesmith_library_compressing.writing import write_folder
@@ -54,6 +54,15 @@ def test_experts_stay_and_are_named(tmp_path: Path, tiny_bpe: Any, caplog: pytes
     with caplog.at_level("INFO", "tunesmith"):
         few, full = say_share(folder, names, "in 4 bits")
     assert few == f"{100 * reached:.0f}% of the weights" and "block_sparse_moe.experts.w1" in full
+
+
+def test_layers_that_servers_fuse(tiny_llama: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = load_plain(tiny_llama)
+    layers, linear = layers_of(model, tiny_llama, method()), linear_layers(model)
+    warn_of_torn(layers, [name for name in linear if "o_proj" not in name and "down" not in name])
+    assert caplog.text == ""
+    warn_of_torn(layers, [name for name in linear if "v_proj" not in name and "0.mlp.up" not in name])
+    assert "3 layers stay in full" in caplog.text and "model.layers.0.self_attn.v_proj" in caplog.text
 
 
 def test_what_the_user_asks_for_must_be_there(tiny_llama: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 from tunesmith import TunesmithError, announce
+from tunesmith.messages import logger
 from tunesmith_library_publishing.inventory import Stored as InFile
 from tunesmith_library_publishing.inventory import tensors_of
 from tunesmith_library_publishing.weights import renaming
@@ -20,6 +21,8 @@ from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 from tunesmith_library_weights.shares import share
 
 from tunesmith_library_compressing.methods import Method, Names
+
+_FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,24 @@ def names_in_files(model: Any, whole: Path, layers: Layers, rounded: Collection[
             place = heads if module is head or "." not in name else outside
             place += [name, layers.files.get(f"{name}.weight", name).removesuffix(".weight")]
     return Names(done, left, *(tuple(dict.fromkeys(found)) for found in (experts, heads, outside)))
+
+
+def warn_of_torn(layers: Layers, rounded: Collection[str]) -> None:
+    """Warn of layers that servers compute as one, and of which only a part is in few bits."""
+    torn = []
+    for name in rounded:
+        owner, _, own = name.rpartition(".")
+        others = next((group for group in _FUSED if own in group), ())
+        full = [other for other in others if f"{owner}.{other}.weight" in layers.files]
+        torn += [f"{owner}.{other}" for other in full if f"{owner}.{other}" not in rounded]
+    torn = list(dict.fromkeys(torn))
+    if torn:
+        logger.warning(
+            "%d layers stay in full beside rounded ones that vLLM and SGLang compute together with them (%s): these "
+            "load q_proj, k_proj and v_proj, or gate_proj and up_proj, all in one form",
+            len(torn),
+            torn[0],
+        )
 
 
 def say_share(whole: Path, names: Names, what: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from tunesmith_library_proving.texts import calibration_texts
 from tunesmith_library_publishing.cards import Kind, write_card
 from tunesmith_library_publishing.inventory import tensors_of
 
-from tunesmith_library_compressing.layers import Layers, layers_of, names_in_files, say_share
+from tunesmith_library_compressing.layers import Layers, layers_of, names_in_files, say_share, warn_of_torn
 from tunesmith_library_compressing.methods import Method, Stored
 from tunesmith_library_compressing.proof import Proof
 from tunesmith_library_compressing.writing import tensors_to_write, write_folder
@@ -52,6 +52,7 @@ def export_in_few_bits(handle: ModelHandle, output_dir: Path, method: Method, wa
     model = load_folder(whole, None, None, type(handle.processor)).model
     _warn_of_little(model, batches)
     stored, layers = _round(model, whole, method, batches, proven=proof is not None)
+    warn_of_torn(layers, stored.layers)
     names = names_in_files(model, whole, layers, stored.layers)
     few, full = say_share(whole, names, f"in {method.settings.bits} bits")
     if proof is not None:
