@@ -177,6 +177,18 @@ class TestLlamaCpp(EngineSuite):
                 for one, other in zip(answer.result().log_probs, told.log_probs, strict=True):
                     assert one.value == pytest.approx(other.value, abs=1e-4)
 
+    def test_memory_apart(self, tiny_llama, tiny_bpe):
+        """Each answer has as much memory as one alone, and they are computed together."""
+        asked = [Request([5 + number] * 50, Sampling(max_new_tokens=14, temperature=0.0)) for number in range(6)]
+        with self.opened(self.handle(tiny_llama, tiny_bpe)) as engine:
+            alone = [engine.submit(request).result().token_ids for request in asked]
+        options = {"context_length": 64, "batch_size": 3, "memory": "apart"}
+        with self.opened(self.handle(tiny_llama, tiny_bpe), **options) as engine:
+            assert engine.context_length == 64
+            begun = [engine.submit(request) for request in asked]
+            told = [answer.result().token_ids for answer in begun]
+        assert told == alone
+
     def test_noise(self, tiny_llama, tiny_bpe):
         """Whoever cancels, asks for scores or waits for room beside it, an answer is the one that comes alone."""
         chance = random.Random(0)

@@ -34,6 +34,9 @@ class LlamaCpp:
     # tokens that there is memory for, which the answers that are computed together share; one prompt with its answer
     # may have all of them; null is what the model was trained for, at most 16384
     context_length: Annotated[int, at_least(1, most=100_000_000)] | None = None
+    # whether the answers share that memory, or each has as much apart: batch_size times the memory, and less to compute
+    # for several long prompts
+    memory: Literal["shared", "apart"] = "shared"
     # numbers that keys and values of attention are held in: f32 computes most exactly, q8_0 takes half of f16's memory
     cache: Literal["f32", "f16", "bf16", "q8_0", "q4_0"] = "f16"
     gpu_layers: Annotated[int, at_least(-1, most=1_000_000)] = -1  # layers that a GPU holds; -1 is all
@@ -67,6 +70,7 @@ class LlamaCpp:
             threads=self.threads,
             sequences=self.batch_size,
             tokens=self.context_length,
+            shared=self.memory == "shared",
             cache=self.cache,
             adapters=tuple(self.adapters),
         )

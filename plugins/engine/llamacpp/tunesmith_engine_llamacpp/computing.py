@@ -28,7 +28,7 @@ class Computation:
         """Compute with a model from now on."""
         self.loaded: Loaded | None = loaded
         self._adapter: str | None = None
-        self._places = Places(self._sequences, loaded.context_length, loaded.context.forget)
+        self._places = Places(self._sequences, loaded.tokens, loaded.context.forget)
         loaded.context.adapt(loaded.adapter(None))
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class Computation:
     def lose(self) -> None:
         loaded = self._at_hand
         self._running = 0
-        self._places = Places(self._sequences, loaded.context_length, loaded.context.forget)
+        self._places = Places(self._sequences, loaded.tokens, loaded.context.forget)
         for sequence in range(self._sequences):
             loaded.context.forget(sequence)
 

@@ -30,6 +30,7 @@ class Opening:
     threads: int | None
     sequences: int  # answers that are computed together
     tokens: int | None  # of memory
+    shared: bool  # whether the answers have it together, or each so much
     cache: Cache
     adapters: Sequence[str]  # files
 
@@ -50,12 +51,14 @@ class Loaded:
         self.adapters = {name: self.model.adapter(file) for name, file in _named(files).items()}
         self.default = next(iter(self.adapters), BASE)
         self.context_length = self._room(opening.tokens)
+        self.tokens = self.context_length * (1 if opening.shared else opening.sequences)
         if opening.gpu_layers == 0 or not self.model.native.llama_supports_gpu_offload():
-            refuse_too_many(self.model.metadata, opening.cache, self.context_length)
+            refuse_too_many(self.model.metadata, opening.cache, self.tokens)
         self.context = Context(
             self.model,
-            tokens=self.context_length,
+            tokens=self.tokens,
             sequences=opening.sequences,
+            shared=opening.shared,
             batch=_BATCH,
             threads=opening.threads,
             cache=opening.cache,

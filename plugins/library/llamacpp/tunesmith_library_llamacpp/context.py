@@ -38,6 +38,8 @@ class Context:
         tokens: that it remembers, of all sequences together.
         sequences: that there can be, numbered from 0.
         batch: tokens that are computed at a time, at most.
+        shared: whether a sequence may have what the others leave, else each has its share; attention looks at all of
+            the tokens that share a memory, and passes over those of others.
         cache: numbers of keys and values; f32 computes what the weights say, and rounds nowhere else.
         on_tensor: is asked of each step of the computation, as ggml's `cb_eval` is.
 
@@ -53,6 +55,7 @@ class Context:
         batch: int = 512,
         threads: int | None = None,
         cache: Cache = "f16",
+        shared: bool = True,
         on_tensor: Any = None,
     ) -> None:
         self.model, self._native, self.batch = model, model.native, batch
@@ -62,7 +65,7 @@ class Context:
         parameters.n_batch = parameters.n_ubatch = batch
         parameters.n_outputs_max = parameters.n_outputs_max_per_seq = self._outputs
         parameters.n_threads = parameters.n_threads_batch = threads or default_threads()
-        parameters.kv_unified = True  # any sequence may have what the others leave
+        parameters.kv_unified = shared
         parameters.type_k = parameters.type_v = getattr(self._native, f"GGML_TYPE_{cache.upper()}")
         parameters.flash_attn_type = _FLASH.get(cache, _AS_IT_GOES)
         parameters.no_perf = True
