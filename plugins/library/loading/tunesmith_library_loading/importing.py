@@ -75,6 +75,16 @@ def _show_to_peft(name: str) -> None:
             importlib.reload(sys.modules[module])
 
 
+def show_to_transformers(name: str) -> None:
+    """Let transformers see a package of `HIDDEN` that was out of sight when it was imported.
+
+    Its modules for that package are run anew, in place: who has a class of theirs sees the new names.
+    """
+    modules = [key for key in sys.modules if key.startswith("transformers.") and key.endswith(name)]
+    for module in sorted(modules):  # what is integrated before the quantizer, which takes from it
+        importlib.reload(sys.modules[module])
+
+
 def stored_with(folder: Path) -> tuple[str, ...]:
     """The package that the weights in a folder were quantised with, as its config.json says; none for plain ones."""
     file = folder / "config.json"
