@@ -88,9 +88,18 @@ class Average:
         """Raises: TunesmithError when there is nothing to be averaged, or the parts do not fit each other."""
         from .writing import Wanted, export_average
 
-        chosen = {"runs": tuple(self.runs), "last": self.last, "steps": tuple(self.steps)}
-        how = {"density": self.density, "sign": self.sign, "rank": self.rank, "verify": self.verify}
-        export_average(handle, output_dir, Wanted(**chosen, **how, method=self.method, weights=tuple(self.weights)))
+        wanted = Wanted(
+            runs=tuple(self.runs),
+            last=self.last,
+            steps=tuple(self.steps),
+            method=self.method,
+            weights=tuple(self.weights),
+            density=self.density,
+            sign=self.sign,
+            rank=self.rank,
+            verify=self.verify,
+        )
+        export_average(handle, output_dir, wanted)
         if self.push_to:
             push(output_dir, self.push_to, self.private)
         return output_dir

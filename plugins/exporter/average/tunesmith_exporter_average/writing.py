@@ -61,7 +61,9 @@ def export_average(handle: ModelHandle, output_dir: Path, wanted: Wanted) -> Non
         refuse_unlike(handle, members)
     else:
         refuse_uncombinable(members, wanted.method)
-    proof = Proof(handle, wanted.method, members) if wanted.verify else skipped("average")
+    proof = Proof(handle, wanted.method, members) if wanted.verify else None
+    if proof is None:
+        skipped("average")
     with replacing(output_dir) as draft:
         draft.mkdir()
         model = (_whole if handle.adapter is None else _adapter)(handle, members, wanted, draft)
