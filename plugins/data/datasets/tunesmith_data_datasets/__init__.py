@@ -176,7 +176,7 @@ class Datasets:
             sets = without_repeated(sets, names)
         if self.val_size and not self.split_by:
             sets, held_out["validation"] = hold_out(sets, self.val_size, self.shuffle_seed)
-        if held_out and not measures:
+        if held_out and not (measures or self._peeks):  # nothing of what is shown or asked is learned
             sets = without_leaking(sets, names, held_out, self.deduplicate)
         mixture = mixture_of([source.entry for source in train], sets, names, self)
         if len(sets) > 1 or self.val_size or not mixture.is_plain:

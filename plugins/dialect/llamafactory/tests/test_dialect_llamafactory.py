@@ -216,6 +216,8 @@ def test_variables_without_meaning_are_said() -> None:
     assert list(without_meaning({"DISABLE_VERSION_CHECK": "1", "USE_RAY": "0"})) == [
         "DISABLE_VERSION_CHECK means nothing here: versions are checked when packages are installed."
     ]
+    (said,) = without_meaning({"RAY_ADDRESS": "auto"})
+    assert said.startswith("RAY_ADDRESS means nothing here: Ray does not start")
     assert not HONOURED.keys() & MEANINGLESS.keys()
 
 

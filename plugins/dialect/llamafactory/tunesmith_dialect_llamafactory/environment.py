@@ -94,3 +94,5 @@ def without_meaning(environment: Mapping[str, str] = os.environ) -> Iterator[str
     for name, reason in MEANINGLESS.items():
         if environment.get(name, "") not in ("", "0", "false", "False"):
             yield f"{name} means nothing here: {reason}"
+    for name in sorted(name for name in environment if name.startswith("RAY_")):
+        yield f"{name} means nothing here: {MEANINGLESS['USE_RAY']}"

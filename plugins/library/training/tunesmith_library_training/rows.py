@@ -21,6 +21,7 @@ Advise = Callable[[Row], str]
 
 _MEDIA = ("images", "videos", "audios")
 _LABEL = "the label of a record must be true or false; null, and 0 or 1 where columns do not name it, are none"
+_AS_TEXT = "format: text with columns: {text: COLUMN} in the data set's entry learns one column as it stands"
 _NONE_SUITS = "choose another format"
 _ANSWERS = {"messages", "completion", "chosen", "rejected", "text", "label"}
 _UNANSWERED = "have no answer and are left out"
@@ -69,6 +70,8 @@ def require(row: Row, columns: Sequence[str], stage: str, advise: Advise | None 
     missing = [column for column in columns if column not in row]
     if missing:
         found, advice = ", ".join(sorted(row)), advise(row) if advise else _NONE_SUITS
+        if missing[0] == "text":
+            advice += f"; {_AS_TEXT}"
         if "label" not in missing:
             raise Lacking(f"stage.{stage} needs rows with `{missing[0]}`; these have {found}.", advice, (), "\n  ")
         # a record may have one that says nothing, and is of other columns then
