@@ -1,7 +1,9 @@
 """GGUF files of a run: as the suite asks, and in llama.cpp what was trained."""
 
+import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -67,6 +69,22 @@ def test_check(options: dict[str, Any], keys: list[str], monkeypatch: pytest.Mon
     exporter = Gguf(**options)
     problems = exporter.check(StubPlan({"exporter": {"gguf": exporter}}, "export"))
     assert [str(problem.key) for problem in problems] == keys
+
+
+def test_few_bits_are_not_merged_into() -> None:
+    exporter = Gguf(verify=False)
+    plan = StubPlan({"exporter": {"gguf": exporter}, "quantizer": {"hqq": None}}, "export")
+    (problem,) = exporter.check(plan)
+    assert problem.key == "quantizer" and "quantizer=null" in problem.advice
+
+
+def test_an_adapter_over_a_stored_base_of_few_bits(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_llama, tmp_path / "base")
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**said, "quantization_config": {"quant_method": "gptq"}}))
+    handle = dataclasses.replace(handle_of(folder, tiny_bpe), adapter=tmp_path)
+    with pytest.raises(TunesmithError, match=r"(?s)stored in few bits.*adapter=false"):
+        Gguf(adapter=True, type="f16", verify=False).export(handle, tmp_path / "out")
 
 
 # ---- in llama.cpp --------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from tunesmith.ranges import filled, path_like
 from tunesmith.types import ModelHandle, Problem
 from tunesmith_library_gguf.plans import architecture_problems, kind_problems, program_problems
 from tunesmith_library_publishing.pushing import push, push_problems
+from tunesmith_library_weights.bases import base_problems, quantizer_of_full, refuse_on_the_fly
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -36,18 +37,25 @@ class Gguf:
     push_to: Annotated[str | None, filled] = None  # repository of the Hugging Face hub to upload to: org/name
     private: bool = True  # whether nobody else may see what is uploaded
 
+    _quantizer: str | None = None  # of the plan, where it cannot be merged into
+
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         key = "exporter.gguf"
         problems = [*kind_problems(key, self._kinds(), self.imatrix, self.adapter), *push_problems(plan, "gguf")]
         problems += program_problems(key, self._kinds(), self.verify, self.imatrix)
-        return problems + architecture_problems(plan, key, self.converter)
+        return [*problems, *base_problems(plan, "gguf"), *architecture_problems(plan, key, self.converter)]
+
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._quantizer = quantizer_of_full(plan, "gguf")
 
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:
         """Raises: TunesmithError when llama.cpp does not have such a model, or computes another with a file."""
         from tunesmith_library_gguf.exporting import Wanted, export_gguf
 
+        refuse_on_the_fly(handle.source.path, self._quantizer, "gguf")
         converter = Path(self.converter).expanduser() if self.converter else None
         wanted = Wanted(self._kinds(), self.verify, self.pre_tokenizer, converter, self.imatrix, self.adapter)
         export_gguf(handle, output_dir, wanted)

@@ -11,6 +11,7 @@ from tunesmith.ranges import between, filled, path_like
 from tunesmith.types import ModelHandle, Problem
 from tunesmith_library_gguf.plans import architecture_problems, kind_problems, program_problems
 from tunesmith_library_publishing.pushing import push, push_problems
+from tunesmith_library_weights.bases import base_problems, quantizer_of_full, refuse_on_the_fly
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -47,12 +48,14 @@ class Ollama:
     push_to: Annotated[str | None, filled] = None  # repository of the Hugging Face hub to upload to: org/name
     private: bool = True  # whether nobody else may see what is uploaded
 
+    _quantizer: str | None = None  # of the plan, where it cannot be merged into
+
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         key, kinds = "exporter.ollama", (self.type.lower(),)
         problems = [*kind_problems(key, kinds, self.imatrix), *push_problems(plan, "ollama")]
         problems += program_problems(key, kinds, self.verify, self.imatrix)
-        problems += architecture_problems(plan, key, self.converter)
+        problems += [*base_problems(plan, "ollama"), *architecture_problems(plan, key, self.converter)]
         for name in self.parameters:
             if name not in _PARAMETERS:
                 advice = choices(name, _PARAMETERS, "it has")
@@ -63,12 +66,17 @@ class Ollama:
         return problems
 
     @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._quantizer = quantizer_of_full(plan, "ollama")
+
+    @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:
         """Raises: TunesmithError when llama.cpp does not have such a model, or what was written is another."""
         from tunesmith_library_gguf.exporting import Wanted
 
         from .exporting import Asked, export_ollama
 
+        refuse_on_the_fly(handle.source.path, self._quantizer, "ollama")
         converter = Path(self.converter).expanduser() if self.converter else None
         kinds = (self.type.lower(),)
         wanted = Wanted(kinds, self.verify, self.pre_tokenizer, converter, self.imatrix, form="ollama")

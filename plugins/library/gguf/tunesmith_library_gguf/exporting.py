@@ -19,13 +19,13 @@ from tunesmith_library_proving.gate import skipped
 from tunesmith_library_proving.merging import Wanted as Merging
 from tunesmith_library_proving.merging import merged_folder
 from tunesmith_library_publishing.cards import Kind, write_card
-from tunesmith_library_publishing.inventory import numbers_of
+from tunesmith_library_publishing.inventory import numbers_of, read_json
 
 from tunesmith_library_gguf.adapters import write_adapter
 from tunesmith_library_gguf.checking import Held, held
 from tunesmith_library_gguf.converting import convert
 from tunesmith_library_gguf.kinds import KINDS
-from tunesmith_library_gguf.models import known_family, model_of, tell
+from tunesmith_library_gguf.models import configuration, known_family, model_of, tell
 from tunesmith_library_gguf.proof import Proof, limits_of
 from tunesmith_library_gguf.rounding import importance, round_file
 from tunesmith_library_gguf.taking import offer, taken
@@ -103,6 +103,11 @@ def export_adapter(handle: ModelHandle, folder: Path, beside: Path, wanted: Want
             "  exporter.gguf.adapter=false writes the model"
         )
     base, name = handle.source.path, named(beside, wanted.form)
+    if "quantization_config" in read_json(base / "config.json"):
+        raise TunesmithError(
+            f"{handle.source.address} is stored in few bits, and llama.cpp puts adapters over a file of the base.\n"
+            "  exporter.gguf.adapter=false writes the whole model"
+        )
     proof = Proof(wanted.form, handle) if wanted.verify else None
     if proof is None:
         skipped(wanted.form)
@@ -178,16 +183,13 @@ class Export:
             return None
         if not any(KINDS[kind].lossy for kind in self._wanted.kinds):
             return None
-        base = Source(folder, self._workshop / "base", self._wanted, "base")
-        rows = [
-            model.metadata["tokenizer.ggml.tokens"]
-            for model in (base.model, model_of(self._merged, "", self._wanted.pre_tokenizer))
-            if model
-        ]
-        if len({len(tokens) for tokens in rows if isinstance(tokens, list)}) > 1:
+        if "quantization_config" in read_json(folder / "config.json"):
+            announce("base", "not put through the same", "it is stored in few bits")
+            return None
+        if configuration(folder)["vocab_size"] != configuration(self._merged)["vocab_size"]:
             announce("base", "not put through the same", "it has fewer tokens than the trained model")
             return None
-        return base
+        return Source(folder, self._workshop / "base", self._wanted, "base")
 
     def _matrix(self, trained: Source) -> Path | None:
         if not self._wanted.importance:
