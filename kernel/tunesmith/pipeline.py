@@ -37,7 +37,7 @@ from tunesmith_library_configuration.locks import unfinished, writing
 from tunesmith_library_configuration.records import fingerprint, refuse_other
 from tunesmith_library_configuration.scoring import numbers
 from tunesmith_library_configuration.secrets import redacted
-from tunesmith_library_configuration.targets import export_targets
+from tunesmith_library_configuration.targets import each_written, export_targets
 from tunesmith_library_configuration.telling import once
 
 Config = str | Path | Mapping[str, Any] | None
@@ -119,7 +119,8 @@ def exports(
         output_dir: what is written; of several exporters a folder for them, each under its name.
 
     Returns: what each has written, in the order of the configuration.
-    Raises: ConfigError when there is something at a target already, or it cannot be written.
+    Raises: ConfigError when there is something at a target already, or it cannot be written; TunesmithError when an
+        exporter failed, after the others were tried.
     """
     composition = compose(config, overrides, catalog)
     run = assemble(composition, "export", catalog)
@@ -131,7 +132,7 @@ def exports(
             held.enter_context(writing(target, "an export"))
         handle = model_handle(run, composition)
         held.enter_context(handle.shared)
-        return [run.routed("export", name)(handle=handle, output_dir=target) for name, target in targets.items()]
+        return each_written(targets, lambda name, at: run.routed("export", name)(handle=handle, output_dir=at))
 
 
 def open_model(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> ModelHandle:

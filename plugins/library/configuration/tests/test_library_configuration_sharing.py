@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tunesmith_library_configuration.errors import ConfigError
+from tunesmith_library_configuration.errors import ConfigError, TunesmithError
 from tunesmith_library_configuration.sharing import Shared
-from tunesmith_library_configuration.targets import export_targets
+from tunesmith_library_configuration.targets import each_written, export_targets
 
 
 def test_things_are_made_once_and_put_away_at_the_end() -> None:
@@ -35,3 +35,21 @@ def test_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         export_targets(["merged", "gguf"], None, run)
     with pytest.raises(ConfigError, match="nothing is selected"):
         export_targets([], None, run)
+
+
+def test_an_exporter_that_fails_keeps_none_of_the_others_from_being_tried(tmp_path: Path) -> None:
+    targets = {name: tmp_path / name for name in ("merged", "gguf", "adapter")}
+
+    def write(name: str, target: Path) -> Path:
+        if name == "gguf":
+            raise TunesmithError("llama.cpp knows no such model")
+        target.mkdir()
+        return target
+
+    with pytest.raises(TunesmithError) as failed:
+        each_written(targets, write)
+    written = f"{tmp_path / 'merged'}, {tmp_path / 'adapter'}"
+    assert str(failed.value) == f"exporter=gguf: llama.cpp knows no such model\nthe others are written: {written}"
+    assert targets["adapter"].is_dir()
+    with pytest.raises(TunesmithError, match="^llama.cpp knows no such model$"):
+        each_written({"gguf": tmp_path / "x"}, write)

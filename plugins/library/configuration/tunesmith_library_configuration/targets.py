@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tunesmith_library_configuration.errors import ConfigError
+from tunesmith_library_configuration.errors import ConfigError, TunesmithError
 
 
 def export_targets(names: Sequence[str], given: str | Path | None, source: Path) -> dict[str, Path]:
@@ -29,3 +29,23 @@ def export_targets(names: Sequence[str], given: str | Path | None, source: Path)
     if taken is not None:
         raise ConfigError(f"{taken} exists already.\nremove it, or choose another with --output")
     return targets
+
+
+def each_written(targets: Mapping[str, Path], write: Callable[[str, Path], Path]) -> list[Path]:
+    """What each exporter writes; one that fails keeps none of the others from being tried.
+
+    Raises: TunesmithError when one failed, with what the others have written.
+    """
+    done, failed = [], {}
+    for name, target in targets.items():
+        try:
+            done.append(write(name, target))
+        except TunesmithError as error:
+            if len(targets) == 1:
+                raise
+            failed[name] = error
+    if failed:
+        words = [f"exporter={name}: {error}" for name, error in failed.items()]
+        words += [f"the others are written: {', '.join(map(str, done))}"] if done else []
+        raise TunesmithError("\n".join(words)) from next(iter(failed.values()))
+    return done
