@@ -192,6 +192,17 @@ def test_it_says_what_transformers_says(what: str, tiny_bpe: Any, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_what_the_builder_gets_wrong_is_not_written(tiny_bpe: Any, tmp_path: Path) -> None:
+    """For Llama it passes over YaRN without a word; what it writes is another model."""
+    rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512, "rope_theta": 10000.0}
+    base = save_tiny_model(tmp_path / "base", tokenizer=tiny_bpe, rope_parameters=rope)
+    handle = handle_of(base, tiny_bpe, template=CHATML.bind(tiny_bpe))
+    with handle.shared, pytest.raises(TunesmithError, match=r"building the graph changes(?s:.*)rope_type=yarn"):
+        Onnx().export(handle, tmp_path / "out")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["base"]
+
+
+@pytest.mark.slow
 def test_a_classifier(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     import numpy
     import onnxruntime

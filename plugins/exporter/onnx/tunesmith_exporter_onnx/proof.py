@@ -48,7 +48,10 @@ def prove(handle: ModelHandle, merged: Path, folder: Path, wanted: Wanted) -> No
     now = gate.look(reader)
     if wanted.precision == "fp32":
         before = gate.look(load_folder(merged), answers=False)
-        gate.refuse("building the graph", before, now, Limits(largest=wanted.tolerance))
+        try:
+            gate.refuse("building the graph", before, now, Limits(largest=wanted.tolerance))
+        except TunesmithError as error:
+            raise TunesmithError(f"{error}{_of_positions(merged)}") from error
     base = _drift(gate, handle, folder, wanted) if trained.writes else None
     gate.expect(trained, now, _limits(merged, wanted), reader, base)
     special = special_tokens(tokenizer_of(reader.processor), tokenizer_of(handle.processor))
@@ -59,6 +62,16 @@ def prove(handle: ModelHandle, merged: Path, folder: Path, wanted: Wanted) -> No
         gate.wording(reader, special)
         gate.add("batches", list(_batches(reader, handle, 10 * wanted.tolerance)))
     gate.finish(folder)
+
+
+def _of_positions(merged: Path) -> str:
+    """What may be the cause of a graph that says something else; "" where a model turns positions in the plain way."""
+    config = read_json(merged / "config.json")
+    rope = (config.get("text_config") or config).get("rope_parameters") or {}
+    parts = [part for part in (rope, *rope.values()) if isinstance(part, dict)]
+    scaled = {str(part["rope_type"]) for part in parts if part.get("rope_type", "default") != "default"}
+    said = f"\n  positions are scaled here (rope_type={', '.join(sorted(scaled))}), which the builder gets wrong for"
+    return f"{said} some models;\n  exporter=merged writes this one" if scaled else ""
 
 
 def _tokenizer(folder: Path) -> Any:
