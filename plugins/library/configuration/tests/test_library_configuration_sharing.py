@@ -51,5 +51,5 @@ def test_an_exporter_that_fails_keeps_none_of_the_others_from_being_tried(tmp_pa
     written = f"{tmp_path / 'merged'}, {tmp_path / 'adapter'}"
     assert str(failed.value) == f"exporter=gguf: llama.cpp knows no such model\nthe others are written: {written}"
     assert targets["adapter"].is_dir()
-    with pytest.raises(TunesmithError, match="^llama.cpp knows no such model$"):
+    with pytest.raises(TunesmithError, match=r"^llama\.cpp knows no such model$"):
         each_written({"gguf": tmp_path / "x"}, write)
