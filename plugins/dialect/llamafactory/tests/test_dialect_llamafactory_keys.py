@@ -80,6 +80,7 @@ made_of, refused = BESIDE.made_of, BESIDE.refused
         ({"flash_attn": "disabled"}, {"model": {"attention": "eager"}}),
         ({"flash_attn": "fa2"}, {"model": {"attention": "auto"}}),
         ({"moe_aux_loss_coef": 0.01}, {"model": {"router_aux_loss": "on", "router_aux_loss_coef": 0.01}}),
+        ({"use_apollo": True, "apollo_proj": "svd"}, {"optimizer": {"name": "apollo", "proj": "svd", "rank": 16}}),
         ({"use_badam": True, "badam_switch_interval": -1}, {"optimizer": {"name": "badam", "switch_mode": "fixed"}}),
         ({"use_apollo": True, "apollo_layerwise": True, "max_grad_norm": 1.0}, {"trainer": {"max_grad_norm": 0.0}}),
         (

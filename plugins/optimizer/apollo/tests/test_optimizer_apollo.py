@@ -36,8 +36,10 @@ class TestApolloMini(OptimizerSuite):
     [
         {"rank": 6, "scale": 1.0, "scale_type": "channel"},
         {"rank": 1, "scale": 128.0, "scale_type": "tensor"},
+        {"rank": 6, "scale": 32.0, "scale_type": "channel", "proj": "svd"},
+        {"rank": 6, "scale": 32.0, "scale_type": "channel", "scale_front": True},
     ],
-    ids=["apollo", "mini"],
+    ids=["apollo", "mini", "svd", "front"],
 )
 @pytest.mark.parametrize("shape", [(24, 10), (10, 24)])
 def test_equals_apollo_torch(shape, projection, monkeypatch) -> None:
@@ -49,8 +51,9 @@ def test_equals_apollo_torch(shape, projection, monkeypatch) -> None:
     group = {**projection, "update_proj_gap": 3}
     theirs, mine = (torch.nn.Parameter(torch.ones(shape)) for _ in range(2))
     reference = original.APOLLOAdamW(
-        [{"params": [theirs], **group, "proj": "random", "proj_type": "std"}], **ADAM, no_deprecation_warning=True
+        [{"params": [theirs], "proj": "random", "proj_type": "std", **group}], **ADAM, no_deprecation_warning=True
     )
+    group.pop("scale_front", None)  # which only moves a factor to the other side of a ratio
     optimizer = ApolloAdamW([{"params": [mine], **group}], ADAM)
     generator = torch.Generator().manual_seed(0)
     for step in range(8):

@@ -9,7 +9,9 @@ from tunesmith_library_testing.parts import estimate_of, load_plain
 from tunesmith_optimizer_apollo import Apollo, ApolloMini
 
 
-@pytest.mark.parametrize("plugin", [Apollo(rank=5), ApolloMini(), Apollo(rank=50, target_modules=["mlp"])])
+@pytest.mark.parametrize(
+    "plugin", [Apollo(rank=5), ApolloMini(), Apollo(rank=50, target_modules=["mlp"]), Apollo(rank=5, proj="svd")]
+)
 def test_equals_what_it_holds(plugin, tiny_llama):
     model = load_plain(tiny_llama)
     optimizer = plugin.build_optimizer(model, OptimizerSettings(1e-3, 0.0, 0.9, 0.999, 1e-8))

@@ -25,6 +25,8 @@ class Apollo:
     rank: Annotated[int, at_least(1, most=65_536)] = 256  # rank of the random subspace
     # optimizer steps from one random projection to the next
     update_proj_gap: Annotated[int, at_least(1, most=1_000_000_000)] = 200
+    # subspace: drawn at random, which takes no memory, or the gradient's singular vectors, which are kept
+    proj: Literal["random", "svd"] = "random"
     scale: Annotated[float, above(0, most=1_000_000)] = 1.0  # the updates are multiplied by its root
     scale_type: Literal["channel", "tensor"] = "channel"  # one step size per row or column, or one per matrix
     # layers to project: parts of dotted names, or patterns with `*`; `all`: all linear layers and fused experts, but
@@ -49,8 +51,15 @@ class Apollo:
             target_modules=self.target_modules,
             rank=self.rank,
             layerwise=self.layerwise,
-            numbers=lambda rows, columns: 2 * self.rank * max(rows, columns) + 1,
+            numbers=self._numbers,
         )
+
+    def _numbers(self, rows: int, columns: int) -> int:
+        """The numbers that a projected weight's state has."""
+        if self.proj == "random":
+            return 2 * self.rank * max(rows, columns) + 1
+        rank = min(self.rank, rows, columns)
+        return 2 * rank * max(rows, columns) + 1 + rank * min(rows, columns)
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:
@@ -68,6 +77,7 @@ class Apollo:
             layerwise=self.layerwise,
             rank=self.rank,
             update_proj_gap=self.update_proj_gap,
+            proj=self.proj,
             scale=self.scale,
             scale_type=self.scale_type,
         )

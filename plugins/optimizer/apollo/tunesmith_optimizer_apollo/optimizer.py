@@ -15,8 +15,8 @@ class ApolloAdamW(PerWeight):
     """AdamW; groups that carry `rank`, `update_proj_gap`, `scale` and `scale_type` are projected.
 
     The state of a projected weight (m, n), m ≤ n, is two moments (r, n) and the norm of its last update: 2nr + 1
-    numbers (table 1). The projection is drawn anew in each step from a seed that follows from weight and step. Of
-    fused experts (E, m, n) each has a projection and a norm of its own.
+    numbers (table 1). The projection is drawn anew in each step from a seed that follows from weight and step; with
+    `proj` svd it is kept, rm numbers more. Of fused experts (E, m, n) each has a projection and a norm of its own.
     """
 
     def __init__(self, groups: list[dict[str, Any]], defaults: dict[str, Any]) -> None:
@@ -36,7 +36,7 @@ class ApolloAdamW(PerWeight):
             direction = adam_direction(gradient, state, group["betas"], group["eps"])
             weight.add_(direction, alpha=-group["lr"])
             return
-        small = random_projection(gradient, group["rank"], seed_of(state["number"], step // group["update_proj_gap"]))
+        small = self._projected(gradient, group, state, step)
         direction = adam_direction(small, state, group["betas"], group["eps"])
         # The limiter compares updates before Adam's bias correction, as the authors' code does.
         beta1, beta2 = group["betas"]
@@ -44,6 +44,15 @@ class ApolloAdamW(PerWeight):
         factors = step_sizes(small, direction, group["scale_type"]) / correction
         scaled, state["norm"] = limit_growth(gradient * factors, state.get("norm"))
         weight.add_(scaled, alpha=-group["lr"] * correction * group["scale"] ** 0.5)
+
+    def _projected(self, gradient: Tensor, group: dict[str, Any], state: dict[str, Any], step: int) -> Tensor:
+        """The gradient in the subspace of this step."""
+        period = step // group["update_proj_gap"]
+        if group.get("proj", "random") == "random":
+            return random_projection(gradient, group["rank"], seed_of(state["number"], period))
+        if step % group["update_proj_gap"] == 0 or "projection" not in state:
+            state["projection"] = singular_vectors(gradient, group["rank"])
+        return project(gradient, state["projection"])
 
 
 def seed_of(number: int, period: int) -> int:
@@ -61,7 +70,24 @@ def random_projection(gradient: Tensor, rank: int, seed: int) -> Tensor:
     shape = (*experts, rows, rank) if wide else (*experts, rank, columns)
     generator = torch.Generator(gradient.device).manual_seed(seed)
     matrix: Tensor = torch.randn(shape, generator=generator, device=gradient.device, dtype=gradient.dtype) / rank**0.5
-    return matrix.mT @ gradient if wide else gradient @ matrix.mT
+    return project(gradient, matrix)
+
+
+def singular_vectors(gradient: Tensor, rank: int) -> Tensor:
+    """The first singular vectors of the smaller side of a gradient (…, m, n).
+
+    Returns: (…, m, rank) when m < n, else (…, rank, n).
+    """
+    left, _, right = torch.linalg.svd(gradient.float(), full_matrices=False)
+    wide = gradient.shape[-2] < gradient.shape[-1]
+    vectors: Tensor = left[..., :rank] if wide else right[..., :rank, :]
+    return vectors.to(gradient.dtype).contiguous()
+
+
+def project(gradient: Tensor, matrix: Tensor) -> Tensor:
+    """A gradient (…, m, n) on a matrix (…, m, rank) of its left side when m < n, else (…, rank, n) of its right one."""
+    small: Tensor = matrix.mT @ gradient if gradient.shape[-2] < gradient.shape[-1] else gradient @ matrix.mT
+    return small
 
 
 def step_sizes(small: Tensor, direction: Tensor, scale_type: str) -> Tensor:
