@@ -74,6 +74,10 @@ class _Plain(nn.Module):
 
 
 def _loaded(source: Path, dtype: str) -> Any:
-    name = next(iter(read_json(source / "config.json").get("architectures") or ()), "")
-    model_class = getattr(transformers, name, transformers.AutoModel)
-    return model_class.from_pretrained(source, dtype=dtype, attn_implementation="eager").eval()
+    config = read_json(source / "config.json")
+    name = next(iter(config.get("architectures") or ()), "")
+    model_class: Any = getattr(transformers, name, transformers.AutoModel)
+    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "eager"}
+    if any("experts" in key for key in (config.get("text_config") or config)):
+        options["experts_implementation"] = "batched_mm"  # grouped products are nothing that ONNX has
+    return model_class.from_pretrained(source, **options).eval()
