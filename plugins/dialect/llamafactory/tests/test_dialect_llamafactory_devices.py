@@ -60,6 +60,14 @@ def test_what_asks_for_nothing_is_said() -> None:
     assert refused(fp8=True, fp8_backend="te").keys() == {"fp8_backend"}
 
 
+def test_the_layers_of_oft_are_said() -> None:
+    made = translate({**PLAIN, "finetuning_type": "oft", "oft_target": "q_proj"})
+    assert made.config["adapter"]["target_modules"] == ["q_proj"]
+    assert "does not read it" in notes(made, "translated")["oft_target"]
+    plain = translate({**PLAIN, "finetuning_type": "oft", "oft_target": "all"})
+    assert "oft_target" not in notes(plain, "translated")
+
+
 def test_inputs_of_layers_on_the_host() -> None:
     assert made_of(use_unsloth_gc=True)["trainer"]["gradient_checkpointing"] == "offload"
     assert made_of(use_unsloth_gc=False)["trainer"]["gradient_checkpointing"] is True

@@ -70,3 +70,6 @@ def oft_target(key: str, value: Any, draft: Draft) -> None:
         draft.note(key, "dropped", "lora_target is there, too, which is what LLaMA-Factory reads.")
     else:
         draft.put("adapter.target_modules", "all" if listed(value) == ["all"] else listed(value), key)
+        if listed(value) != ["all"]:
+            told = "it chooses the layers; LLaMA-Factory does not read it, and goes by lora_target, all by default."
+            draft.note(key, "translated", told)
