@@ -12,7 +12,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 from tunesmith import TunesmithError
-from tunesmith_exporter_adapter import Adapter, writing
+from tunesmith_exporter_adapter import Adapter, proof, writing
 from tunesmith_exporter_adapter.layout import limits_of_servers
 from tunesmith_library_publishing.adapters import publish
 from tunesmith_library_testing import ExporterSuite
@@ -98,6 +98,29 @@ def test_what_differs_is_named(
     with pytest.raises(TunesmithError, match=rf"(?s)is not the model that was trained.*{named}"):
         Adapter().export(handle, tmp_path / "out")
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+def test_over_few_bits_it_is_judged_beside_what_they_do_to_the_base(
+    tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the base's few bits are its weights with some noise, over which the adapter was trained."""
+    monkeypatch.setattr(proof, "_OF_KERNELS", 0.0)  # a random model is sure of nothing, whatever is broken
+
+    def load() -> Any:
+        base = load_plain(tiny_llama)
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(2)
+            for weight in base.model.layers.parameters():
+                weight += torch.randn_like(weight) * 0.01
+        return PeftModel.from_pretrained(base, str(tmp_path / "run"))
+
+    handle, exporter = trained(tiny_llama, tmp_path / "run", tiny_bpe, load), Adapter()
+    exporter._quantizer = "mine"
+    report = json.loads((exporter.export(handle, tmp_path / "out") / "export_report.json").read_text())
+    assert 0 < report["base_in_this_format"]["divergence"] < 0.01 > report["figures"]["divergence"] > 0
+    broken = written_by(writing, "_write", flipped("down_proj.lora_B", by=3000.0), lambda *given: given[2])
+    with broken, pytest.raises(TunesmithError, match=r"the KL divergence is"):
+        exporter.export(handle, tmp_path / "broken")
 
 
 def test_a_whole_model_has_no_adapter(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:

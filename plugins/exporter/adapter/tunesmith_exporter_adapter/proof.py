@@ -12,8 +12,8 @@ from tunesmith import TunesmithError, announce
 from tunesmith.types import ModelHandle
 from tunesmith_library_adapting.adapters import quiet
 from tunesmith_library_chat import tokenizer_of
-from tunesmith_library_proving.figures import Limits
-from tunesmith_library_proving.gate import Gate
+from tunesmith_library_proving.figures import Figures, Limits
+from tunesmith_library_proving.gate import Gate, Observation
 from tunesmith_library_proving.quieting import errors_only
 from tunesmith_library_proving.readers import ModelReader, load_folder
 from tunesmith_library_proving.wording import special_tokens
@@ -27,6 +27,9 @@ from .layout import CONFIG, WEIGHTS, limits_of_servers, rows_of
 _OF_KERNELS = 0.05
 """KL divergence, in nats, that two programs may have which multiply with the same few bits, each in its own numbers."""
 
+_BESIDE_BASE = 5.0
+"""How many times the divergence of the quantised base from the served one an adapter over it may have."""
+
 
 class Proof:
     """Takes what the trained model says before anything is written.
@@ -39,13 +42,17 @@ class Proof:
     def __init__(self, handle: ModelHandle, tolerance: float, quantizer: str | None) -> None:
         self._gate, self._handle, self._quantizer = Gate("adapter", handle), handle, quantizer
         self._stored, self._exact = stored_by(handle.source.path), Limits(largest=tolerance)
-        few_bits = Limits(divergence=_OF_KERNELS) if self._stored else Limits()
+        few_bits = Limits(divergence=_OF_KERNELS, beside_base=0.0 if self._stored else _BESIDE_BASE)
         self._limits = few_bits if quantizer or self._stored else self._exact
         model = handle.load()
         self._device, self._classifier = model.device, not model.can_generate()
         plain: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         self._class = type(plain)
         self._trained = self._gate.trained(model)
+        self._base: Observation | None = None  # the quantised base alone, where another one is served
+        if quantizer and self._stored is None and isinstance(model, PeftModel):
+            with model.disable_adapter():
+                self._base = self._gate.look(ModelReader(model), answers=False)
 
     def written(self, folder: Path) -> None:
         """Load base and adapter as a program with PEFT does, and compare; write the report.
@@ -65,12 +72,19 @@ class Proof:
         if unserved:
             announce("vLLM", f"serves no {', no '.join(unserved)}", "exporter=merged writes a model that it serves")
         reader = self._loaded(folder, published)
-        self._gate.expect(self._trained, self._gate.look(reader), self._limits, reader)
+        self._gate.expect(self._trained, self._gate.look(reader), self._limits, reader, self._drift(reader))
         trained = tokenizer_of(self._handle.processor)
         self._gate.wording(reader, special_tokens(tokenizer_of(reader.processor), trained))
         if self._quantizer and self._stored is None:
             announce("base", "in 16 bits here", f"it was trained over quantizer={self._quantizer}, which differs")
         self._gate.finish(folder)
+
+    def _drift(self, reader: ModelReader) -> Figures | None:
+        """How far the base that is served is from the quantised one, both without the adapter."""
+        if self._base is None:
+            return None
+        with reader.model.disable_adapter():
+            return self._gate.figures(self._base, self._gate.look(reader, answers=False))
 
     def _loaded(self, folder: Path, published: Any) -> ModelReader:
         """The base by plain transformers, as large as the tokenizer asks for, with the adapter by peft."""
