@@ -19,7 +19,7 @@ PLACES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "mlp.down_
 def adapter(folder: Path, **more: Any) -> dict[str, torch.Tensor]:
     """A folder of peft with two matrices for each of the layers, of ranks 4 and, for keys, 2."""
     torch.manual_seed(0)
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for name, (rows, columns) in LAYERS.items():
         rank = 2 if "k_proj" in name else 4
         place = f"base_model.model.model.layers.1.{name}.lora_"
