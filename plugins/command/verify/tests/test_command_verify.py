@@ -68,12 +68,14 @@ def serving(respond: Any) -> Iterator[Any]:
 class Transformers:
     """Speaks the protocol with a folder's model, whose ChatML it writes itself."""
 
-    def __init__(self, folder: Path, log_probs: bool = True, line: str = "\n", cut: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, log_probs: bool = True, line: str = "\n", cut: int | None = None, late: bool = False
+    ) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self.model = AutoModelForCausalLM.from_pretrained(folder)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.log_probs, self.line, self.cut = log_probs, line, cut
+        self.log_probs, self.line, self.cut, self.late = log_probs, line, cut, late
 
     def __call__(self, path: str, question: dict[str, Any]) -> tuple[int, Any]:
         if path == "/v1/models":
@@ -120,7 +122,8 @@ class Transformers:
 
         with torch.no_grad():
             said = self.model(torch.tensor([ids])).logits[0].log_softmax(-1)
-        values = [None, *(float(said[at, token]) for at, token in enumerate(ids[1:])), float(said[-1].max())]
+        values = [None, *(float(said[at + self.late, token]) for at, token in enumerate(ids[1:]))]
+        values.append(float(said[-1].max()))
         return {"choices": [{"logprobs": {"token_logprobs": values}}], "usage": {"prompt_tokens": len(ids)}}
 
 
@@ -178,6 +181,13 @@ def test_words_alone(folder: Path) -> None:
         found = found_at(folder, server.url)
     assert found.problems() == [] and found.same_choice == 1
     assert "no log-probabilities" in found.described() and not found.echoed
+
+
+def test_log_probabilities_one_place_late(folder: Path) -> None:
+    """As llama-cpp-python gives them."""
+    with serving(Transformers(folder, late=True)) as server:
+        found = found_at(folder, server.url)
+    assert found.problems() == [] and "one place late" in found.described()
 
 
 def test_another_template(folder: Path) -> None:
