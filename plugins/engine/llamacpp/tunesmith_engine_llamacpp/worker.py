@@ -3,18 +3,11 @@ the model for themselves."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
-from tunesmith import TunesmithError
+from tunesmith_library_engine.working import Call, QueueWorker
 
 from .rows import Row
-
-T = TypeVar("T")
 
 
 class Computing(Protocol):
@@ -33,74 +26,12 @@ class Computing(Protocol):
         """Forget what answers had whose computation failed."""
 
 
-@dataclass(eq=False)
-class Call:
-    """Something that is done when all answers before it have ended, and before those behind it begin."""
-
-    function: Callable[[], Any]
-    done: Future[Any] = field(default_factory=Future)
-
-    def run(self) -> None:
-        if not self.done.set_running_or_notify_cancel():
-            return
-        try:
-            self.done.set_result(self.function())
-        except BaseException as error:
-            self.done.set_exception(error)
-
-
-class Worker:
-    """The queue and its thread, which starts with the first answer or call. Whoever is first in the queue is next."""
+class Worker(QueueWorker[Row]):
+    """Rows get their places in the order in which they come, and are computed together."""
 
     def __init__(self, computing: Computing) -> None:
+        super().__init__()
         self._computing = computing
-        self._queue: deque[Row | Call] = deque()
-        self._changed = threading.Condition()
-        self._rows: list[Row] = []  # that have a place
-        self._thread: threading.Thread | None = None
-        self._closed = False
-
-    @property
-    def running(self) -> int:
-        """Answers that are computed now."""
-        with self._changed:
-            return sum(not row.answer.ended for row in self._rows)
-
-    def add(self, item: Row | Call) -> None:
-        """Raises: TunesmithError when the worker is closed."""
-        with self._changed:
-            if self._closed:
-                raise TunesmithError("this engine is closed")
-            self._queue.append(item)
-            self._changed.notify()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
-                self._thread.start()
-
-    def call(self, function: Callable[[], T]) -> T:
-        """Do something in the thread, and wait for what it gives or raises."""
-        call = Call(function)
-        self.add(call)
-        try:
-            result: T = call.done.result()
-        except CancelledError:
-            raise TunesmithError("this engine was closed") from None
-        return result
-
-    def close(self) -> None:
-        """End everything, and the thread."""
-        with self._changed:
-            self._closed = True
-            left = [*self._rows, *self._queue]
-            self._queue.clear()
-            self._changed.notify()
-        for item in left:
-            if isinstance(item, Row):
-                item.answer.cancel()
-            else:
-                item.done.cancel()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
 
     def _work(self) -> None:
         while self._wait():
