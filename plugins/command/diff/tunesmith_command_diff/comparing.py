@@ -63,7 +63,7 @@ def _opened(a: Subject, b: Subject, outputs: bool) -> Iterator[Part]:
     names = ("tokenizer", "template", *(("outputs",) if outputs else ()))
     try:
         first, second = a.handle, b.handle
-    except TunesmithError as error:
+    except Exception as error:  # of whatever reads a tokenizer or a configuration that is damaged
         yield from (Part(name, None, _why(error)) for name in names)
         return
     from tunesmith_library_proving.texts import texts_of
@@ -89,10 +89,11 @@ def _tensors(name: str, first: Path, second: Path) -> Part:
 def _tried(name: str, work: Callable[[], Part]) -> Part:
     try:
         return work()
-    except TunesmithError as error:
+    except Exception as error:  # of whatever reads files that are damaged: the other parts are still compared
         return Part(name, None, _why(error))
 
 
-def _why(error: TunesmithError) -> str:
+def _why(error: Exception) -> str:
     """An error in one line."""
-    return " ".join(str(error).split())[:_LONGEST]
+    kind = "" if isinstance(error, TunesmithError) else f"{type(error).__name__}: "
+    return f"{kind}{' '.join(str(error).split())}"[:_LONGEST]

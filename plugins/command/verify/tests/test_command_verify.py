@@ -172,7 +172,7 @@ def test_other_weights(folder: Path, tmp_path: Path, log_probs: bool) -> None:
     other = louder(folder, tmp_path / "other", 1)
     with serving(Transformers(other, log_probs)) as server:
         told = "\n".join(found_at(folder, server.url).problems())
-    assert "the answers: " in told and ("the weights: log-probabilities" in told) is log_probs
+    assert "the answers: " in told and ("the weights: log-probabilities of the answers" in told) is log_probs
     assert "template" not in told
 
 
@@ -192,8 +192,9 @@ def test_log_probabilities_one_place_late(folder: Path) -> None:
 
 def test_another_template(folder: Path) -> None:
     with serving(Transformers(folder, line="\n\n")) as server:
-        first, *_ = found_at(folder, server.url).problems()
+        first, *others = found_at(folder, server.url).problems()
     assert "the template or the tokenizer: 2 of 2 prompts" in first
+    assert "the prompts, not the weights: log-probabilities of the answers" in "\n".join(others)
 
 
 def test_a_server_that_cuts_answers(folder: Path) -> None:

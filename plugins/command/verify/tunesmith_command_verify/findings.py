@@ -61,16 +61,25 @@ class Findings:
                 f"the answers: {self.same_choice:.1%} of the tokens are the trained model's first choice, such as not"
                 f" all of {worst.answer[:40]!r} to {worst.question!r}"
             )
-        for what, apart in (("answers", self._apart), ("conversations", self.echoed)):
-            if apart and not _mean(apart) <= self.tolerance:
-                found.append(
-                    f"the weights: log-probabilities of the {what} differ by {_mean(apart):.2g} nats on the mean,"
-                    f" allowed is {self.tolerance:g}"
-                )
+        if wrong := [part for part in self._log_probabilities() if not part[1] <= self.tolerance]:
+            told = " and ".join(f"of the {what} differ by {mean:.2g} nats" for what, mean in wrong)
+            cause = self._cause(bool(other))
+            found.append(f"{cause}: log-probabilities {told} on the mean, allowed is {self.tolerance:g}")
         faults = [each for each in self.asked if each.fault]
         if faults:
             found.append(f"the end of {len(faults)} answers: {faults[0].fault}, to {faults[0].question!r}")
         return found
+
+    def _cause(self, other_prompts: bool) -> str:
+        """Why log-probabilities differ; those of the conversations' own tokens depend on no template."""
+        if self.echoed:
+            return "the weights" if _mean(self.echoed) > self.tolerance else "the prompts, not the weights"
+        return "the prompts, or the weights" if other_prompts else "the weights, or a template with as many tokens"
+
+    def _log_probabilities(self) -> list[tuple[str, float]]:
+        """Of which tokens log-probabilities were compared, and how far they are apart on the mean."""
+        both = (("answers", self._apart), ("conversations", self.echoed))
+        return [(what, _mean(apart)) for what, apart in both if apart]
 
     @property
     def _apart(self) -> tuple[float, ...]:

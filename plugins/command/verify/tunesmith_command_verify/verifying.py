@@ -120,7 +120,7 @@ class _Server:
 
     def __init__(self, client: Client, model: str) -> None:
         self._client, self._model = client, model
-        self._log_probs, self._late = True, False
+        self._log_probs, self._late, self._unechoed = True, False, 0
         self._echo: list[str] = ["ids", "text"]  # in which forms a text may still be asked back
 
     def chat(self, turns: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> Reply:
@@ -144,6 +144,7 @@ class _Server:
 
         theirs = self._echoed(ids, handle) if len(ids) > 1 else None
         if theirs is None:
+            self._unechoed += 1
             return []
         said = trained.log_probs(ids, len(ids))
         own = torch.tensor([list(ids[1:])]).T
@@ -174,6 +175,10 @@ class _Server:
         if not own and not any(each.apart for each in asked):
             notes.append(
                 "the server gives no log-probabilities: the words of its answers are compared, not the weights"
+            )
+        elif self._unechoed:
+            notes.append(
+                f"the server does not give the log-probabilities of {self._unechoed} conversations' own tokens"
             )
         if own and self._late:
             notes.append("the server gives the conversations' log-probabilities one place late, and is read so")
