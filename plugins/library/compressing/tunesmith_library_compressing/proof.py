@@ -14,6 +14,7 @@ from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_proving.figures import Figures
 from tunesmith_library_proving.folders import of_tokenizer
 from tunesmith_library_proving.gate import Gate, Observation
+from tunesmith_library_proving.quieting import errors_only
 from tunesmith_library_proving.readers import ModelReader, load_folder
 from tunesmith_library_publishing.inventory import Reader, read_json, tensors_of
 from tunesmith_library_quantizing.calibration import compute_device
@@ -55,7 +56,8 @@ class Proof:
         device = self._device if known else "cpu"
         try:
             before = self._gate.look(ModelReader(model.to(device)), answers=False)
-            round_(model.to("cpu"), folder)
+            with errors_only("tunesmith"):  # what is said of rounding is said of the trained model
+                round_(model.to("cpu"), folder)
         except IndexError:  # the embeddings of a token that the run has added
             announce("the base in this format", "not measured", "it lacks tokens that were added")
             return

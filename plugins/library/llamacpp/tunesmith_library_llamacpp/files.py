@@ -62,7 +62,7 @@ def adapter_file(path: Path) -> Path:
     there = ", ".join(file.name for file in found) or "none"
     raise TunesmithError(
         f"llama.cpp puts one adapter in a GGUF file over a model; those in {path}: {there}.\n"
-        "  write one: tunesmith export RUN exporter=gguf exporter.adapter=true"
+        "  write one: tunesmith export RUN exporter=gguf exporter.gguf.adapter=true"
     )
 
 

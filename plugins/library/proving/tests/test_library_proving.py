@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError
 from tunesmith_library_proving import computing, gate
+from tunesmith_library_proving import texts as texts_module
 from tunesmith_library_proving.computing import in_float32
 from tunesmith_library_proving.figures import Figures, Limits, compare
 from tunesmith_library_proving.gate import Gate
@@ -130,6 +131,18 @@ def test_conversations_without_a_run_are_our_own(tiny_llama: Path, tiny_bpe) -> 
     text = texts.texts[1]
     assert text.prompt.startswith("<|im_start|>system\nAnswer in one line.")
     assert tiny_bpe.decode(text.ids) == text.text and text.text.startswith(text.prompt)
+
+
+def test_why_the_runs_data_are_not_at_hand_is_said_not_its_heading(tiny_llama: Path, tiny_bpe, monkeypatch) -> None:
+    handle = handle_of(tiny_llama, tiny_bpe, template=CHATML.bind(tiny_bpe))
+    monkeypatch.setattr(texts_module, "_run_folder", lambda handle: tiny_llama)
+    for said, shown in (
+        ("2 problems in the configuration:\n\ndata.train[0]: no data at a.json.\n  in .: b.json", "no data at a.json."),
+        ("no such folder\n  another line", "no such folder"),
+        ("", "OSError"),
+    ):
+        monkeypatch.setattr(texts_module, "_rows", lambda *_, said=said: (_ for _ in ()).throw(OSError(said)))
+        assert texts_of(handle).origin.endswith(shown)
 
 
 def test_another_answer_is_told(tiny_llama: Path, tiny_bpe) -> None:

@@ -68,7 +68,7 @@ def texts_of(handle: ModelHandle, count: int = COUNT) -> Texts:
         rows = [] if folder is None else _rows(folder, handle, count)
         why = "no run" if folder is None else "the run's data has no conversation of text"
     except (TunesmithError, OSError, ValueError, ImportError) as error:
-        rows, why = [], f"the run's data is not at hand: {str(error).splitlines()[0]}"
+        rows, why = [], f"the run's data is not at hand: {_reason(error)}"
     found = tuple(_written(rows, handle))[:count]
     if found:
         return Texts(found, "the run's data")
@@ -102,6 +102,14 @@ def calibration_texts(handle: ModelHandle, count: int, data: str | None, key: st
     if not found:
         raise TunesmithError(f"{asked} has no conversation of text to calibrate with.\n  {key}=FILE names other data")
     return Texts(found, "the run's data" if data is None else data)
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line: its first, and the next where that is the heading of a list."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 def _run_folder(handle: ModelHandle) -> Path | None:
