@@ -52,7 +52,8 @@ def llama(run: Path) -> Iterator[Any]:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             name = "create_chat_completion" if "messages" in asked else "create_completion"
             try:
-                self._send(getattr(self.server.model, name)(**asked))
+                server: Any = self.server
+                self._send(getattr(server.model, name)(**asked))
             except Exception as error:
                 self._send({"error": {"message": str(error)}}, 500)
 

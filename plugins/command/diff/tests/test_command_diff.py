@@ -190,6 +190,30 @@ def test_an_adapter_beside_another_and_beside_a_model(two: tuple[Path, Path], tm
     assert found["tensors"]["equal"] is None and found["outputs"]["equal"], found
 
 
+@pytest.mark.slow
+def test_classifiers_by_their_scores(two: tuple[Path, Path], tmp_path: Path) -> None:
+    """Their heads are those of the files, which nothing else has; a model that writes has nothing to compare."""
+    import torch
+    import tunesmith
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from tunesmith_library_proving.texts import texts_of
+
+    config = AutoConfig.from_pretrained(two[0], num_labels=1)
+    one, other = tmp_path / "one", tmp_path / "doubled"
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(one)
+    AutoTokenizer.from_pretrained(two[0]).save_pretrained(one)
+    shutil.copytree(one, other)
+    reweighted(other, lambda weights: {**weights, "score.weight": weights["score.weight"] * 2})
+    found = parts_of(one, other)
+    assert not found["outputs"]["equal"] and "perplexity_before" not in found["outputs"]
+    model, doubled = (AutoModelForSequenceClassification.from_pretrained(folder) for folder in (one, other))
+    ids = [text.ids[:128] for text in texts_of(tunesmith.open_model(str(two[0]))).texts]
+    with torch.no_grad():
+        apart = [abs(float(model(torch.tensor([i])).logits - doubled(torch.tensor([i])).logits)) for i in ids]
+    assert found["outputs"]["largest"] == pytest.approx(max(apart), rel=1e-2)
+    assert parts_of(one, two[0])["outputs"]["equal"] is None
+
+
 def test_what_is_no_model(tmp_path: Path, tiny_llama: Path) -> None:
     result = diff(tiny_llama, tmp_path)
     assert isinstance(result.exception, TunesmithError) and str(tmp_path) in str(result.exception)

@@ -77,7 +77,7 @@ def _opened(a: Subject, b: Subject, outputs: bool) -> Iterator[Part]:
     yield _tried("tokenizer", lambda: words.tokenizers(first, second, told))
     yield _tried("template", lambda: words.templates(first, second, told))
     if outputs:
-        yield _tried("outputs", lambda: said(first, second, of_second if told is of_second.texts else texts))
+        yield _tried("outputs", lambda: said(a, b, of_second if told is of_second.texts else texts))
 
 
 def _tensors(name: str, first: Path, second: Path) -> Part:

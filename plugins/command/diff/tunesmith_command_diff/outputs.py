@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+from typing import Any
 
-from tunesmith.types import ModelHandle
+from tunesmith_library_configuration.folders import is_run
 from tunesmith_library_proving.gate import Gate, Observation
-from tunesmith_library_proving.readers import ModelReader
+from tunesmith_library_proving.readers import ModelReader, load_folder
 from tunesmith_library_proving.texts import Texts
+from tunesmith_library_publishing.inventory import read_json
 
 from tunesmith_command_diff.findings import Part
+from tunesmith_command_diff.subjects import Subject
 
 
-def outputs(first: ModelHandle, second: ModelHandle, texts: Texts) -> Part:
+def outputs(a: Subject, b: Subject, texts: Texts) -> Part:
     """Load one model after the other, and compare what they say to the same tokens.
 
     Raises: TunesmithError when a model cannot be loaded, or one gives scores and the other text.
     """
-    with first.shared:
-        first.shared.offer("texts", texts)
-        gate = Gate("diff", first)
-        before = gate.trained()
+    with a.handle.shared as shared:
+        shared.offer("texts", texts)
+        gate = Gate("diff", a.handle)
+        before = gate.trained(_model(a))
         gc.collect()  # the first model is gone before the second comes
-        model = second.load()
+        model = _model(b)
         rows = model.get_input_embeddings().num_embeddings
         largest = max(max(text.ids) for text in texts.texts)
         if largest >= rows:
@@ -43,3 +46,10 @@ def outputs(first: ModelHandle, second: ModelHandle, texts: Texts) -> Part:
 
 def _narrowed(observed: Observation, width: int) -> Observation:
     return dataclasses.replace(observed, said=tuple(said[:, :width] for said in observed.said))
+
+
+def _model(subject: Subject) -> Any:
+    """A model in memory; a folder that no run made and that holds a classifier is loaded as one, with its head."""
+    named = read_json(subject.folder / "config.json").get("architectures") or [""]
+    is_classifier = str(named[0]).endswith("ForSequenceClassification") and not is_run(subject.folder)
+    return load_folder(subject.folder).model if is_classifier else subject.handle.load()

@@ -34,5 +34,6 @@ def _shown(part: Part) -> Iterator[str]:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    wrapped = textwrap.wrap(text, _WIDTH, subsequent_indent=indent, drop_whitespace=False)
-    return [line.rstrip() for line in wrapped] or [text]
+    words = text.lstrip()
+    first = text[: len(text) - len(words)]
+    return textwrap.wrap(words, _WIDTH, initial_indent=first, subsequent_indent=indent) or [text]

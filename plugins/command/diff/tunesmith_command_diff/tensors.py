@@ -133,8 +133,8 @@ def _unique(names: list[str]) -> list[str]:
 
 def _told(name: str, pairs: list[Pair], lost: list[str], new: list[str], renamed: Mapping[str, str]) -> Part:
     other = [pair for pair in pairs if not pair.equal]
-    lines = [f"only A has {some(lost)} ({len(lost)})"] if lost else []
-    lines += [f"only B has {some(new)} ({len(new)})"] if new else []
+    lines = [f"only A has {len(lost)}: {some(lost)}"] if lost else []
+    lines += [f"only B has {len(new)}: {some(new)}"] if new else []
     lines += [f"{a} is {b} in B" for a, b in list(renamed.items())[:3]]
     lines += [f"{len(renamed)} tensors have another name in B"] if renamed else []
     lines += _reshaped(other)

@@ -101,7 +101,7 @@ class Transformers:
         from transformers.convert_slow_tokenizer import bytes_to_unicode
 
         said = {shown: byte for byte, shown in bytes_to_unicode().items()}
-        piece = self.tokenizer.convert_ids_to_tokens(token)
+        piece = str(self.tokenizer.convert_ids_to_tokens(token))
         return [said[each] for each in piece] if token not in self.tokenizer.all_special_ids else list(piece.encode())
 
     def greedy(self, ids: list[int], count: int) -> tuple[list[tuple[int, float]], bool]:
