@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.metadata
-import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,65 +19,10 @@ from tunesmith.planning import refuse
 from tunesmith.types import Problem
 from tunesmith.validate import instance, structured
 
+from tunesmith_library_testing.light import imported_by_check, imported_by_modules, points_of
 from tunesmith_library_testing.parts import StubPlan
 
 _OF_CHECK = ("test_knows_nobody_by_name", "test_check_is_light")  # of a plugin that has this hook
-HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "trl", "numpy", "pandas", "matplotlib")
-
-_SILENT_IMPORTS = """
-import importlib, json, sys
-modules, heavy = json.loads(sys.argv[1]), set(sys.argv[2:])
-found = {}
-class Refusing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in heavy:
-            found[module].append(name.partition(".")[0])
-            raise ImportError(f"{name} is heavy")
-sys.meta_path.insert(0, Refusing())
-for module in modules:
-    found[module] = []
-    try:
-        importlib.import_module(module)
-    except Exception as error:
-        found[module] = found[module] or [f"{type(error).__name__}: {error}"]
-print(json.dumps(found))
-"""
-
-_SILENT_CHECK = """
-import importlib, json, sys
-from tunesmith_library_testing.parts import StubPlan
-from tunesmith.validate import instance, structured
-module, name, kind, options, *heavy = sys.argv[1:]
-cls = getattr(importlib.import_module(module), name)
-made = instance(cls, structured(cls, json.loads(options), (), name)[0])
-made.check(plan=StubPlan({kind: {"this": made}}))
-print(sorted(set(heavy) & set(sys.modules)))
-"""
-
-
-def points_of(group: str) -> tuple[importlib.metadata.EntryPoint, ...]:
-    """The entry points of a group, found once: that reads the metadata of everything installed."""
-    return _points_on(tuple(sys.path), group)
-
-
-@functools.cache
-def _points_on(path: tuple[str, ...], group: str) -> tuple[importlib.metadata.EntryPoint, ...]:
-    return tuple(importlib.metadata.entry_points(group=group))
-
-
-def run_python(program: str, *arguments: str) -> str:
-    """What a fresh interpreter prints for a program."""
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, f"the program failed:\n{done.stderr}"
-    return done.stdout.strip()
-
-
-@functools.cache
-def _imported_by_modules(kind: str, path: tuple[str, ...]) -> dict[str, list[str]]:
-    """What each module on a path that offers plugins of a kind imports of the heavy packages, found in one process."""
-    modules = sorted({point.module for point in points_of(f"tunesmith.{kind}")})
-    found: dict[str, list[str]] = json.loads(run_python(_SILENT_IMPORTS, json.dumps(modules), *HEAVY))
-    return found
 
 
 @functools.cache
@@ -177,7 +120,7 @@ class PluginSuite:
 
     def test_import_is_light(self) -> None:
         """Importing the package imports nothing heavy: `tunesmith --help` stays quick."""
-        imported = _imported_by_modules(self.kind, tuple(sys.path))[self.entry_point().module]
+        imported = imported_by_modules(self.kind, tuple(sys.path))[self.entry_point().module]
         assert not imported, f"importing {self.entry_point().module} imports {imported}; move it into the hooks"
 
     def test_readme(self) -> None:
@@ -253,9 +196,8 @@ class PluginSuite:
         """`check` answers with problems, without importing anything heavy."""
         answer = self.make().check(plan=StubPlan({self.kind: {"this": self.make()}}))
         assert isinstance(answer, list) and all(isinstance(problem, Problem) for problem in answer), answer
-        arguments = (self.plugin.__module__, self.plugin.__name__, self.kind, json.dumps(self.options), *HEAVY)
-        imported = run_python(_SILENT_CHECK, *arguments)
-        assert imported == "[]", f"check imports {imported}"
+        imported = imported_by_check(self.plugin, self.kind, self.options)
+        assert not imported, f"check imports {imported}"
 
 
 def _undocumented(cls: type, prefix: str = "") -> Any:
