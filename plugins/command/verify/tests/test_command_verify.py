@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from tunesmith import TunesmithError
 from tunesmith_command_verify import Verify
 from tunesmith_command_verify.client import Client
+from tunesmith_command_verify.replies import reply_of, tokens_of
 from tunesmith_command_verify.verifying import chosen, verified
 from tunesmith_library_testing import CommandSuite
 
@@ -227,6 +228,24 @@ def test_what_is_no_such_server(reply: tuple[int, Any], told: str) -> None:
     with serving(lambda *_: reply) as server, pytest.raises(TunesmithError, match=told) as caught:
         Client(server.url, KEY).models()
     assert KEY not in str(caught.value)
+
+
+def test_answers_in_the_forms_that_servers_give(tiny_bpe: Any) -> None:
+    """End tokens that are listed, bytes that are not, white space that is taken away, thoughts, no counts."""
+    likeliest = tiny_bpe.encode("\n\nHello there", add_special_tokens=False)
+    texts = [tiny_bpe.decode([token]) for token in likeliest]
+    listed = [{"token": text, "logprob": -0.5} for text in [*texts, "<|im_end|>"]]
+    choice: dict[str, Any] = {"message": {"content": "Hello there"}, "logprobs": {"content": listed}}
+    reply = reply_of({"choices": [choice]})
+    assert reply.prompt_tokens is None and not reply.hidden
+    assert tokens_of(reply, tiny_bpe, likeliest, {"<|im_end|>"}) == (likeliest, (-0.5,) * len(likeliest))
+    words = reply_of({"choices": [{"message": {"content": "Hello there"}}]})
+    assert tokens_of(words, tiny_bpe, likeliest, set()) == (likeliest, ())
+    other = tiny_bpe.encode("Hello where", add_special_tokens=False)
+    words = reply_of({"choices": [{"message": {"content": "Hello where", "reasoning_content": "hm"}}]})
+    assert tokens_of(words, tiny_bpe, likeliest, set()) == (other, ()) and words.hidden
+    with pytest.raises(TunesmithError, match="not one of chat/completions"):
+        reply_of({"choices": []})
 
 
 def test_nobody_is_there(folder: Path) -> None:
