@@ -128,8 +128,12 @@ def test_whole_numbers(scheme: str, group_size: int, sym: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["fp8_tensor", "w8a8", "w4a16", "nvfp4"])
-def test_each_scheme_is_loaded_by_transformers(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, scheme: str) -> None:
+def test_each_scheme_is_loaded_by_transformers(
+    tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, scheme: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     out = exported(tiny_llama, tiny_bpe, tmp_path / "out", scheme=scheme)
+    bars = capfd.readouterr().err
+    assert not any(what in bars for what in ("Applying", "ompressing", "Dispatching")), "the package shows bars"
     said = json.loads((out / "config.json").read_text())["quantization_config"]
     assert (said["quant_method"], said["format"], said["ignore"]) == (
         *("compressed-tensors", SCHEMES[scheme].form),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from compressed_tensors.compressors import BaseCompressor
 from compressed_tensors.quantization import QuantizationConfig, QuantizationStatus
 from compressed_tensors.quantization.lifecycle.forward import set_forward_quantized
 from torch import nn
+from tqdm import tqdm
 from tunesmith import announce
 from tunesmith.types import Batch
 from tunesmith_library_compressing.methods import Method, Names, Stored
@@ -86,8 +88,9 @@ class CompressedMethod(Method):
         return described | {"version": compressed_tensors.__version__}
 
     def read(self, folder: Any, device: Any) -> ModelReader:
-        reader = load_folder(folder, device)
-        with torch.no_grad():  # the first pass decompresses the weights, which it can do of a model as it was loaded
+        with _without_bars(), torch.no_grad():
+            reader = load_folder(folder, device)
+            # the first pass decompresses the weights, which it can do of a model as it was loaded
             reader.model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=reader.model.device), use_cache=False)
         version = compressed_tensors.__version__
         reader.program = f"transformers {transformers.__version__} with compressed-tensors {version}"
@@ -134,6 +137,21 @@ class CompressedMethod(Method):
             stored["weight_scale"] = stored["weight_scale"].to(dtype)
         layer.weight.data = self._compressor.decompress(dict(stored), self._described)["weight"].to(dtype)
         return {name: tensor.cpu().contiguous() for name, tensor in stored.items()}
+
+
+@contextlib.contextmanager
+def _without_bars() -> Iterator[None]:
+    """Let the package count its layers in silence; it has no option for that."""
+    shown: Any = tqdm.__init__
+
+    def hidden(bar: Any, *given: Any, **options: Any) -> None:
+        shown(bar, *given, **{**options, "disable": True})
+
+    setattr(tqdm, "__init__", hidden)  # noqa: B010 - mypy lets no method be set
+    try:
+        yield
+    finally:
+        setattr(tqdm, "__init__", shown)  # noqa: B010
 
 
 def _compute_rounded(layer: nn.Linear, described: Any, stored: Mapping[str, torch.Tensor]) -> None:

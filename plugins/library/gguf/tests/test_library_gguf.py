@@ -275,3 +275,26 @@ def test_problems_of_architectures(tmp_path: Path) -> None:
     assert problem.key == "exporter.gguf.converter"
     (tmp_path / "convert_hf_to_gguf.py").write_text("")
     assert not architecture_problems(plan, "exporter.gguf", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("said", "changed", "fault"),
+    [
+        ({"model_type": "qwen3_moe", "norm_topk_prob": False}, {}, "norm_topk_prob is False, and True there"),
+        ({"model_type": "qwen3_moe", "norm_topk_prob": False}, {"norm_topk_prob": True}, ""),
+        (
+            {"model_type": "qwen3_moe", "norm_topk_prob": True, "mlp_only_layers": [0]},
+            {},
+            "some layers have no experts",
+        ),
+        ({"model_type": "llama", "hidden_act": "relu"}, {}, "the activation is relu"),
+        ({"model_type": "gemma3", "text_config": {"hidden_size": 64, "query_pre_attn_scalar": 256}}, {}, ""),
+        ({"model_type": "gemma2", "tie_word_embeddings": False}, {}, "the output layer is another"),
+    ],
+)
+def test_problems_of_what_llama_cpp_computes_otherwise(tmp_path: Path, said, changed, fault: str) -> None:
+    """Known before training; what a config.json leaves out is not judged."""
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    values = {"model.path": str(tmp_path), "model.config": changed}
+    problems = architecture_problems(StubPlan({"model": {"transformers": None}}, values=values), "exporter.gguf", None)
+    assert [fault in problem.message for problem in problems] == ([True] if fault else [])

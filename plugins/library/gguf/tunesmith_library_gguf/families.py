@@ -14,6 +14,8 @@ from typing import Any, Literal
 from tunesmith import TunesmithError
 from tunesmith.errors import choices
 
+INSTEAD = "exporter=merged writes the model for transformers and vLLM"
+
 
 @dataclass(frozen=True)
 class Family:
@@ -32,6 +34,7 @@ class Family:
 
 
 _GELU = ("gelu_pytorch_tanh", "gelu")
+_OF_HEADS = ("head_dim", "hidden_size", "num_attention_heads", "num_hidden_layers")
 _VISION = ("vision_tower.", "multi_modal_projector.", "vision_model.")
 _LLAMA = Family("llama", interleaved=True, scalings=("default", "linear", "yarn", "llama3"))
 
@@ -68,16 +71,21 @@ def refuse(config: Mapping[str, Any], family: Family) -> None:
     Args:
         config: of the language model, with transformers' defaults.
     """
-    found = list(_otherwise(config, family))
+    found = list(otherwise(config, family))
     if found:
         raise TunesmithError(
             f"llama.cpp computes {family.architecture} otherwise than this model:\n"
             + "\n".join(f"  {line}" for line in found)
-            + "\n  nothing was written; exporter=merged writes the model for transformers and vLLM"
+            + f"\n  nothing was written; {INSTEAD}"
         )
 
 
-def _otherwise(config: Mapping[str, Any], family: Family) -> Iterator[str]:
+def otherwise(config: Mapping[str, Any], family: Family) -> Iterator[str]:
+    """What llama.cpp would compute otherwise than a model does, in words.
+
+    Args:
+        config: of the language model. A key that a config.json leaves out is not judged.
+    """
     activation = config.get("hidden_activation") or config.get("hidden_act") or family.activations[0]
     if activation not in family.activations:
         yield f"the activation is {activation}, and {family.activations[0]} there"
@@ -103,7 +111,7 @@ def _experts(config: Mapping[str, Any], family: Family) -> Iterator[str]:
 def _attention(config: Mapping[str, Any], family: Family) -> Iterator[str]:
     """How the heads of Gemma are scaled is no number of a GGUF file, but follows from others."""
     asked = config.get("query_pre_attn_scalar")
-    if asked is None or not family.norm_offset:
+    if asked is None or not family.norm_offset or not all(config.get(key) for key in _OF_HEADS):
         return
     large = family.large and int(config["num_hidden_layers"]) == family.large
     there = config["hidden_size"] // config["num_attention_heads"] if large else head_size(config)

@@ -13,7 +13,7 @@ from tunesmith.types import Problem
 from tunesmith_library_llamacpp.program import INSTALL, is_installed
 
 from tunesmith_library_gguf.converting import FETCH, SCRIPT
-from tunesmith_library_gguf.families import family_of, unknown
+from tunesmith_library_gguf.families import INSTEAD, family_of, otherwise, unknown
 from tunesmith_library_gguf.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ def program_problems(key: str, kinds: Sequence[str], verify: bool, importance: b
 
 
 def architecture_problems(plan: Plan, key: str, converter: str | None) -> list[Problem]:
-    """A model that is not written here, where its config.json is at hand, and no converter is."""
+    """A model that is not written here, or that llama.cpp computes otherwise.
+
+    Where its config.json is at hand, and no converter is.
+    """
     if converter is not None:
         if (Path(converter).expanduser() / SCRIPT).is_file():
             return []
@@ -63,7 +66,13 @@ def architecture_problems(plan: Plan, key: str, converter: str | None) -> list[P
     path = plan.get("model.path")
     file = Path(os.path.expanduser(path), "config.json") if isinstance(path, str) else None
     said = json.loads(file.read_text(encoding="utf-8")) if file is not None and file.is_file() else {}
-    if not said or family_of(said):
+    if not said:
         return []
+    family = family_of(said)
+    if family is not None:
+        asked = plan.get("model.config") or {}
+        found = list(otherwise(said | (said.get("text_config") or {}) | asked, family))
+        message = f"llama.cpp computes {family.architecture} otherwise than this model: {'; '.join(found)}."
+        return [Problem("model.path", message, INSTEAD)] if found else []
     message, _, known = unknown(said).partition("\n")
     return [Problem("model.path", message, f"{known}\nllama.cpp's own converter has more:\n{FETCH.format(key=key)}")]
