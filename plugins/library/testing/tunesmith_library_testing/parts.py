@@ -5,7 +5,9 @@ Nothing here needs another plugin: models are plain transformers models, the cha
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -71,6 +73,12 @@ def text_rows(name: str, records: Iterable[Mapping[str, Any]], columns: Mapping[
     return ({"text": record["text"]} for record in records)
 
 
+@functools.cache
+def _run_options() -> dict[str, Any]:
+    """The options of a run that nobody has set."""
+    return dataclasses.asdict(RunOptions())
+
+
 class StubPlan(Plan):
     """A plan of instances at hand, for `check(plan)`: no configuration, no discovery.
 
@@ -89,7 +97,7 @@ class StubPlan(Plan):
         values: Mapping[str, Any] | None = None,
         catalog: Catalog | None = None,
     ) -> None:
-        config: dict[str, Any] = dataclasses.asdict(RunOptions())
+        config = {key: copy.deepcopy(value) for key, value in _run_options().items()}
         selected = []
         for kind, instances in plugins.items():
             for name, instance in instances.items():
