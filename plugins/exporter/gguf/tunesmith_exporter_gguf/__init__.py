@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import filled, path_like
 from tunesmith.types import ModelHandle, Problem
-from tunesmith_library_gguf.plans import architecture_problems, kind_problems, program_problems
+from tunesmith_library_gguf.plans import architecture_problems, cutting_problems, kind_problems, program_problems
+from tunesmith_library_gguf.towers import projector_problems
 from tunesmith_library_publishing.pushing import push, push_problems
 from tunesmith_library_weights.bases import base_problems, quantizer_of_full, refuse_on_the_fly
 
@@ -26,10 +28,11 @@ class Gguf:
     # each has a file
     type: list[str] | str = "q8_0"
     adapter: bool = False  # write the trained LoRA adapter alone, as f32, f16 or bf16, to be put over the base's file
+    mmproj: bool = False  # write what reads pictures too, in f16, in a file of its own; takes `converter`
     imatrix: bool = False  # let rounding go by an importance matrix, measured on the run's own conversations
     # how text is cut before bytes are merged, in llama.cpp's name (llama-bpe, qwen2, gpt-2, …); null finds it
     pre_tokenizer: Annotated[str | None, filled] = None
-    # folder of llama.cpp's source, whose converter writes architectures that are not known here
+    # folder of llama.cpp's source, whose converter writes architectures that are not known here, and projectors
     converter: Annotated[str | None, path_like] = None
     # run what was written in llama.cpp, and compare it with what was trained, and with the base in the same numbers:
     # logits on the run's conversations, every tensor, text and tokens, what ends an answer
@@ -44,6 +47,8 @@ class Gguf:
         key = "exporter.gguf"
         problems = [*kind_problems(key, self._kinds(), self.imatrix, self.adapter), *push_problems(plan, "gguf")]
         problems += program_problems(key, self._kinds(), self.verify, self.imatrix)
+        problems += cutting_problems(key, self.pre_tokenizer)
+        problems += projector_problems(plan, key, self.converter, self.adapter) if self.mmproj else []
         return [*problems, *base_problems(plan, "gguf"), *architecture_problems(plan, key, self.converter)]
 
     @hookimpl
@@ -58,7 +63,7 @@ class Gguf:
         refuse_on_the_fly(handle.source.path, self._quantizer, "gguf")
         converter = Path(self.converter).expanduser() if self.converter else None
         wanted = Wanted(self._kinds(), self.verify, self.pre_tokenizer, converter, self.imatrix, self.adapter)
-        export_gguf(handle, output_dir, wanted)
+        export_gguf(handle, output_dir, replace(wanted, projector=self.mmproj))
         if self.push_to:
             push(output_dir, self.push_to, self.private)
         return output_dir

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,14 @@ from tunesmith_library_publishing.inventory import numbers_of, read_json
 from tunesmith_library_gguf.adapters import write_adapter
 from tunesmith_library_gguf.checking import Held, held
 from tunesmith_library_gguf.converting import convert
-from tunesmith_library_gguf.kinds import KINDS
+from tunesmith_library_gguf.families import family_of
+from tunesmith_library_gguf.kinds import KINDS, merged_in
 from tunesmith_library_gguf.models import configuration, known_family, model_of, tell
+from tunesmith_library_gguf.projectors import KIND, refuse_projector, write_projector
 from tunesmith_library_gguf.proof import Proof, limits_of
 from tunesmith_library_gguf.rounding import importance, round_file
 from tunesmith_library_gguf.taking import offer, taken
+from tunesmith_library_gguf.towers import ADVICE, has_tower
 from tunesmith_library_gguf.writing import Model, write_model
 
 TEMPLATE = "chat_template.jinja"
@@ -48,10 +51,14 @@ class Wanted:
     importance: bool = False  # whether rounding goes by an importance matrix of the run's conversations
     adapter: bool = False  # the adapter alone
     form: str = "gguf"  # the exporter's name
+    projector: bool = False  # what reads pictures too, in a file of its own, by the converter
 
     def file_of(self, kind: str) -> Hashable:
         """All that a file of a kind depends on."""
         return ("gguf", kind, self.verify, self.pre_tokenizer, self.converter, self.importance)
+
+    def merging(self, base: Path) -> Merging:
+        return Merging(merged_in(self.kinds, numbers_of(base).common), verify=self.verify)
 
 
 def export_gguf(handle: ModelHandle, output_dir: Path, wanted: Wanted) -> None:
@@ -59,12 +66,18 @@ def export_gguf(handle: ModelHandle, output_dir: Path, wanted: Wanted) -> None:
 
     Raises: TunesmithError when llama.cpp does not have such a model or adapter, or computes another with it.
     """
+    if wanted.projector:
+        refuse_projector(handle.source.path, wanted.converter)
     with replacing(output_dir) as draft:
         draft.mkdir()
         if wanted.adapter:
             export_adapter(handle, draft, output_dir, wanted)
         else:
             files = write_files(handle, draft, output_dir, wanted)
+        if wanted.projector and wanted.converter:
+            merged = merged_folder(handle, output_dir, wanted.merging(handle.source.path))
+            projector = draft / f"{named(output_dir, wanted.form)}-mmproj-{KIND.upper()}.gguf"
+            write_projector(merged, projector, wanted.converter, wanted.verify)
         lossy = any(KINDS[kind].lossy for kind in wanted.kinds)
         write_card(handle, draft, Kind("gguf", "adapter" if wanted.adapter else "quantized" if lossy else "finetune"))
     for kind, file in zip(wanted.kinds, () if wanted.adapter else files, strict=False):
@@ -147,9 +160,14 @@ class Export:
 
     def __init__(self, handle: ModelHandle, folder: Path, beside: Path, wanted: Wanted) -> None:
         self._handle, self._folder, self._wanted = handle, folder, wanted
+        said = read_json(handle.source.path / "config.json")
+        if wanted.projector and family_of(said):  # the converter is for the projector, the language model known here
+            self._wanted = wanted = replace(wanted, converter=None)
         if wanted.converter is None:
             known_family(handle.source.path)  # before anything is loaded
-        self._merged = merged_folder(handle, beside, Merging(verify=wanted.verify))
+        elif has_tower(said) and not wanted.projector:
+            logger.warning("GGUF: what reads pictures (mmproj) is not written; %s", ADVICE)
+        self._merged = merged_folder(handle, beside, wanted.merging(handle.source.path))
         self._proof = Proof(wanted.form, handle) if wanted.verify else None
         self._name = named(beside, wanted.form)
         self._workshop = folder / ".workshop"
@@ -165,7 +183,7 @@ class Export:
         try:
             trained = Source(self._merged, self._workshop / "trained", self._wanted, self._name)
             base = self._base()
-            facts = tell(trained.model) if trained.model else {}
+            facts = tell(trained.model, self._wanted.projector) if trained.model else {}
             files = []
             for kind in self._wanted.kinds:
                 file = self._folder / f"{self._name}-{kind.upper()}.gguf"

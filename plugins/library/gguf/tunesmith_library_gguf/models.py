@@ -15,6 +15,7 @@ from tunesmith_library_gguf.families import Family, family_of, refuse, unapplied
 from tunesmith_library_gguf.parameters import parameters
 from tunesmith_library_gguf.tensors import layout
 from tunesmith_library_gguf.tokens import unnormalised, vocabulary
+from tunesmith_library_gguf.towers import ADVICE
 from tunesmith_library_gguf.writing import Model
 
 _PHI3 = re.compile(r"phi-?3", re.IGNORECASE)
@@ -76,18 +77,23 @@ def configuration(folder: Path) -> dict[str, Any]:
     return said | (said.get("text_config") or {})
 
 
-def tell(model: Model) -> dict[str, Any]:
-    """Say what of a model is not in its file, and what llama.cpp computes without; the same for the report."""
+def tell(model: Model, projector: bool = False) -> dict[str, Any]:
+    """Say what of a model is not in its file, and what llama.cpp computes without; the same for the report.
+
+    Args:
+        projector: whether what reads pictures is written too.
+    """
     family, config = known_family(model.folder), configuration(model.folder)
     normalised = unnormalised(model.folder)
     left, limits = model.layout.left, [*unapplied(config, family), *([normalised] if normalised else [])]
-    if left:
+    if left and not projector:
         part = left[0].removeprefix("model.").partition(".")[0]
         logger.warning(
             "GGUF: %d tensors are left out, such as those of %s: the file is of the language model, and what reads "
-            "pictures, which llama.cpp has in a file of its own (mmproj), is not written",
+            "pictures, which llama.cpp has in a file of its own (mmproj), is not written; %s",
             len(left),
             part,
+            ADVICE,
         )
     for limit in limits:
         announce("in llama.cpp", limit, f"what {family.architecture} computes there")

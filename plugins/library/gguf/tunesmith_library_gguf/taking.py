@@ -22,6 +22,7 @@ def offer(handle: ModelHandle, key: Hashable, file: Path) -> None:
         key: all that it depends on.
     """
     said = read_json(file.parent / REPORT)
+    said.pop("projector", None)  # a file of its own, which is not taken over
     handle.shared.offer(key, (file, said.get("files", {}).get(file.name, said)))
 
 
