@@ -37,7 +37,7 @@ def overrides(folder: Path, model: Path, **more: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("through", ["model", "engine"])
+@pytest.mark.parametrize("through", ["model", pytest.param("engine", marks=pytest.mark.slow)])
 def test_a_model_is_measured_in_training_as_it_is_afterwards(through: str, tiny_llama: Path, tmp_path: Path) -> None:
     """The perplexity of the held-out set is that of the loss that the loop computes; measuring changes no step."""
     evaluator = {"evaluator": {"perplexity": {"through": through}}}
