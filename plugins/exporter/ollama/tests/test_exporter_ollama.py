@@ -194,6 +194,12 @@ def test_a_file_that_is_there_already_is_taken(
         ({}, []),
         ({"parameters": {"temprature": 1.0}}, ["exporter.ollama.parameters.temprature"]),
         ({"type": "q4_km"}, ["exporter.ollama.type"]),
+        (
+            {"pre_tokenizer": "qwen_2", "renderer": "qwen3\nFROM x"},
+            ["exporter.ollama.pre_tokenizer", "exporter.ollama.renderer"],
+        ),
+        ({"parser": "a b"}, ["exporter.ollama.parser"]),
+        ({"parameters": {"seed": 12345678, "num_ctx": 2**20}, "parser": "qwen3-coder"}, []),
         ({"template": "go", "renderer": "olmo3"}, ["exporter.ollama.template"]),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -9,7 +10,7 @@ from tunesmith import hookimpl, plugin
 from tunesmith.errors import choices
 from tunesmith.ranges import between, filled, path_like
 from tunesmith.types import ModelHandle, Problem
-from tunesmith_library_gguf.plans import architecture_problems, kind_problems, program_problems
+from tunesmith_library_gguf.plans import architecture_problems, cutting_problems, kind_problems, program_problems
 from tunesmith_library_publishing.pushing import push, push_problems
 from tunesmith_library_weights.bases import base_problems, quantizer_of_full, refuse_on_the_fly
 
@@ -21,6 +22,8 @@ _PARAMETERS = (
     *("num_ctx", "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_penalty", "repeat_last_n", "seed"),
     *("presence_penalty", "frequency_penalty", "num_predict", "num_keep", "num_batch", "num_gpu", "num_thread"),
 )
+_BUILT_IN = re.compile(r"[\w.-]+", re.ASCII)
+_LARGEST = 2**31 - 1  # whole numbers are of 32 bits there
 
 
 @plugin
@@ -31,10 +34,10 @@ class Ollama:
 
     # numbers of the weights: f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, q4_0, iq4_xs, q3_k_m, q2_k, …
     type: str = "q8_0"
-    name: Annotated[str | None, filled] = None  # of the model in Ollama; null is the run's
+    name: Annotated[str | None, filled] = None  # of the model in Ollama; null is the output folder's, in small letters
     system: Annotated[str | None, filled] = None  # message that Ollama puts before conversations that have none
     # of the Modelfile: num_ctx, temperature, top_p, repeat_penalty, …
-    parameters: dict[str, Annotated[float, between(-1_000_000, 1_000_000)]] = {}
+    parameters: dict[str, Annotated[float, between(-_LARGEST, _LARGEST)]] = {}
     # gguf leaves the template in the file to Ollama, which runs it since 0.30; go writes one for older versions too
     template: Literal["gguf", "go"] = "gguf"
     renderer: Annotated[str | None, filled] = None  # one that Ollama has inside, for models whose prompts it writes
@@ -55,11 +58,17 @@ class Ollama:
         key, kinds = "exporter.ollama", (self.type.lower(),)
         problems = [*kind_problems(key, kinds, self.imatrix), *push_problems(plan, "ollama")]
         problems += program_problems(key, kinds, self.verify, self.imatrix)
+        problems += cutting_problems(key, self.pre_tokenizer)
         problems += [*base_problems(plan, "ollama"), *architecture_problems(plan, key, self.converter)]
         for name in self.parameters:
             if name not in _PARAMETERS:
                 advice = choices(name, _PARAMETERS, "it has")
                 problems.append(Problem(f"{key}.parameters.{name}", f"Ollama has no parameter {name}.", advice))
+        for option in ("renderer", "parser"):
+            named = getattr(self, option)
+            if named is not None and not _BUILT_IN.fullmatch(named):
+                message = f"{key}.{option}={named!r} is no name of what Ollama has inside."
+                problems.append(Problem(f"{key}.{option}", message, "such as qwen3-coder: letters, digits, - _ ."))
         if self.template == "go" and self.renderer:
             message = f"{key}.renderer={self.renderer} writes prompts, and {key}.template=go too."
             problems.append(Problem(f"{key}.template", message, "leave one of them out"))

@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError
 from tunesmith_library_gguf.checking import held
 from tunesmith_library_gguf.families import FAMILIES, refuse
-from tunesmith_library_gguf.kinds import KINDS
+from tunesmith_library_gguf.kinds import KINDS, merged_in
 from tunesmith_library_gguf.models import model_of
 from tunesmith_library_gguf.parameters import parameters
 from tunesmith_library_gguf.pieces import pieces_of
-from tunesmith_library_gguf.plans import architecture_problems, kind_problems
+from tunesmith_library_gguf.plans import architecture_problems, cutting_problems, kind_problems
 from tunesmith_library_gguf.pretokenizers import pre_tokenizer_of, pre_tokenizers
 from tunesmith_library_gguf.tensors import interleaved, llama3_factors
 from tunesmith_library_gguf.tokens import unnormalised, vocabulary
@@ -257,6 +257,12 @@ def test_kinds_are_llama_cpps() -> None:
         assert math.isfinite(kind.divergence) and (not kind.own or kind.own in gguf.GGMLQuantizationType.__members__)
 
 
+def test_a_model_is_merged_in_what_its_files_can_hold() -> None:
+    assert merged_in(["q8_0", "f16"], "bfloat16") == merged_in(["f32"], "float16") == "float32"
+    for kinds, numbers in ((["f16", "q8_0"], "float16"), (["bf16", "q4_k_m"], "bfloat16"), (["f32"], "float32")):
+        assert merged_in(kinds, numbers) == "auto"
+
+
 def test_problems_of_kinds() -> None:
     assert not kind_problems("exporter.gguf", ["q4_k_m", "f16"], False)
     (wrong,) = kind_problems("exporter.gguf", ["q4km"], False)
@@ -298,3 +304,9 @@ def test_problems_of_what_llama_cpp_computes_otherwise(tmp_path: Path, said, cha
     values = {"model.path": str(tmp_path), "model.config": changed}
     problems = architecture_problems(StubPlan({"model": {"transformers": None}}, values=values), "exporter.gguf", None)
     assert [fault in problem.message for problem in problems] == ([True] if fault else [])
+
+
+def test_problems_of_a_way_to_cut_text_that_llama_cpp_has_not() -> None:
+    assert not cutting_problems("exporter.gguf", None) and not cutting_problems("exporter.gguf", "qwen2")
+    (problem,) = cutting_problems("exporter.gguf", "qwen_2")
+    assert problem.key == "exporter.gguf.pre_tokenizer" and "did you mean qwen2?" in problem.advice

@@ -34,7 +34,6 @@ class Family:
 
 
 _GELU = ("gelu_pytorch_tanh", "gelu")
-_OF_HEADS = ("head_dim", "hidden_size", "num_attention_heads", "num_hidden_layers")
 _VISION = ("vision_tower.", "multi_modal_projector.", "vision_model.")
 _LLAMA = Family("llama", interleaved=True, scalings=("default", "linear", "yarn", "llama3"))
 
@@ -84,7 +83,7 @@ def otherwise(config: Mapping[str, Any], family: Family) -> Iterator[str]:
     """What llama.cpp would compute otherwise than a model does, in words.
 
     Args:
-        config: of the language model. A key that a config.json leaves out is not judged.
+        config: of the language model. What it leaves out is not judged.
     """
     activation = config.get("hidden_activation") or config.get("hidden_act") or family.activations[0]
     if activation not in family.activations:
@@ -111,7 +110,7 @@ def _experts(config: Mapping[str, Any], family: Family) -> Iterator[str]:
 def _attention(config: Mapping[str, Any], family: Family) -> Iterator[str]:
     """How the heads of Gemma are scaled is no number of a GGUF file, but follows from others."""
     asked = config.get("query_pre_attn_scalar")
-    if asked is None or not family.norm_offset or not all(config.get(key) for key in _OF_HEADS):
+    if asked is None or not family.norm_offset:
         return
     large = family.large and int(config["num_hidden_layers"]) == family.large
     there = config["hidden_size"] // config["num_attention_heads"] if large else head_size(config)

@@ -5,6 +5,7 @@ This module imports nothing, so that a plan can ask it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -64,3 +65,15 @@ ERRORS = {
     **{"Q4_K": 0.2, "Q4_1": 0.2, "Q4_0": 0.25, "IQ4_NL": 0.2, "IQ4_XS": 0.2, "Q3_K": 0.4, "IQ3_S": 0.4},
     **{"IQ3_XXS": 0.5, "Q2_K": 0.7, "IQ2_S": 0.7, "IQ2_XS": 0.7, "IQ2_XXS": 0.8, "IQ1_M": 0.9, "IQ1_S": 0.9},
 }
+
+_FINER = {"float16": {"f32"}, "bfloat16": {"f32", "f16"}}
+
+
+def merged_in(kinds: Iterable[str], held: str) -> str:
+    """In what a model is merged, so that it is rounded once: float32 where a file holds more than the base's numbers,
+    else auto, which is these.
+
+    Args:
+        held: the base's numbers, as torch names them.
+    """
+    return "float32" if _FINER.get(held, set()) & set(kinds) else "auto"

@@ -15,11 +15,13 @@ from tunesmith_library_llamacpp.program import INSTALL, is_installed
 from tunesmith_library_gguf.converting import FETCH, SCRIPT
 from tunesmith_library_gguf.families import INSTEAD, family_of, otherwise, unknown
 from tunesmith_library_gguf.kinds import KINDS
+from tunesmith_library_gguf.pretokenizers import pre_tokenizers
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
 _OF_ADAPTERS = ("f32", "f16", "bf16")
+_OF_HEADS = {"head_dim", "hidden_size", "num_attention_heads", "num_hidden_layers"}
 
 
 def kind_problems(key: str, kinds: Sequence[str], importance: bool, adapter: bool = False) -> list[Problem]:
@@ -54,6 +56,18 @@ def program_problems(key: str, kinds: Sequence[str], verify: bool, importance: b
     return [Problem(key, f"{needs} by llama.cpp, and llama-cpp-python is not installed.", advice)]
 
 
+def cutting_problems(key: str, asked: str | None) -> list[Problem]:
+    """A way to cut text into words that llama.cpp does not know.
+
+    Args:
+        asked: its name; None is found in the tokenizer.
+    """
+    if asked is None or asked in pre_tokenizers():
+        return []
+    message = f"{key}.pre_tokenizer={asked} is none that llama.cpp knows."
+    return [Problem(f"{key}.pre_tokenizer", message, choices(asked, pre_tokenizers(), "it knows"))]
+
+
 def architecture_problems(plan: Plan, key: str, converter: str | None) -> list[Problem]:
     """A model that is not written here, or that llama.cpp computes otherwise.
 
@@ -70,8 +84,10 @@ def architecture_problems(plan: Plan, key: str, converter: str | None) -> list[P
         return []
     family = family_of(said)
     if family is not None:
-        asked = plan.get("model.config") or {}
-        found = list(otherwise(said | (said.get("text_config") or {}) | asked, family))
+        config = said | (said.get("text_config") or {}) | (plan.get("model.config") or {})
+        if not config.keys() >= _OF_HEADS:  # transformers has defaults for them
+            config.pop("query_pre_attn_scalar", None)
+        found = list(otherwise(config, family))
         message = f"llama.cpp computes {family.architecture} otherwise than this model: {'; '.join(found)}."
         return [Problem("model.path", message, INSTEAD)] if found else []
     message, _, known = unknown(said).partition("\n")

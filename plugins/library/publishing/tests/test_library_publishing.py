@@ -22,7 +22,7 @@ from tunesmith_library_publishing import adapters
 from tunesmith_library_publishing.files import keep_files
 from tunesmith_library_publishing.inventory import Numbers, numbers_of, tensors_of
 from tunesmith_library_publishing.naming import head_names, names_of
-from tunesmith_library_publishing.weights import published_tensors, round_like
+from tunesmith_library_publishing.weights import published_tensors, round_like, write
 from tunesmith_library_publishing.whole import Result, base_of, save_whole
 from tunesmith_library_testing.parts import CHATML
 from tunesmith_library_testing.tiny import save_published_model
@@ -211,11 +211,29 @@ def adapted(base: Path):
     return model
 
 
+def usual_mode(folder: Path) -> set[int]:
+    """Of a file that this process makes."""
+    (folder / "usual").write_text("")
+    return {(folder / "usual").stat().st_mode}
+
+
+def modes_in(folder: Path) -> set[int]:
+    return {file.stat().st_mode for file in folder.iterdir()}
+
+
+def test_weights_are_read_by_whoever_reads_the_other_files(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    write({"a": torch.ones(300), "b": torch.ones(300)}, tmp_path / "out", "1KB")
+    assert len(list((tmp_path / "out").glob("*.safetensors"))) == 2
+    assert modes_in(tmp_path / "out") == usual_mode(tmp_path)
+
+
 def test_an_adapter_is_read_by_the_published_class(made, tmp_path: Path) -> None:
     base = made("vision_hybrid")
     model = adapted(base)
     model.save_pretrained(tmp_path / "adapter")
     adapters.publish(model, tmp_path / "adapter")
+    assert modes_in(tmp_path / "adapter") == usual_mode(tmp_path)
     keys = load_file(tmp_path / "adapter/adapter_model.safetensors").keys()
     assert "base_model.model.model.language_model.layers.1.self_attn.q_proj.lora_A.weight" in keys
     assert "base_model.model.lm_head.weight" in keys

@@ -114,6 +114,12 @@ def test_what_is_public_already_is_not_published_by_chance(hub: type[Hub], folde
     assert set(hub.files) == {"config.json", "README.md"}
 
 
+def test_a_hub_that_cannot_be_reached(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(TunesmithError, match=r"me/tiny could not be uploaded: .*\n.*out is complete; upload it with"):
+        push(folder, "me/tiny", private=True)
+
+
 def test_what_the_hub_refuses_is_told_without_the_token(
     hub: type[Hub], folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

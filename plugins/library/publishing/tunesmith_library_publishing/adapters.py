@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tunesmith.messages import logger
 
+from tunesmith_library_publishing.files import open_to_readers
 from tunesmith_library_publishing.naming import Names, names_of
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -46,6 +47,7 @@ def publish(model: Any, folder: Path) -> None:
     """
     if not (folder / _CONFIG).is_file() or not (folder / _WEIGHTS).is_file():
         return
+    open_to_readers(folder / _WEIGHTS)
     names = names_for(model)
     if names is None:
         return
@@ -61,6 +63,7 @@ def publish(model: Any, folder: Path) -> None:
     translated = _translated(config, functools.partial(_whole_name, names))
     translated["target_modules"] = _targets(translated.get("target_modules"), renamed, names)
     save_file(renamed, folder / _WEIGHTS, metadata)
+    open_to_readers(folder / _WEIGHTS)
     (folder / _CONFIG).write_text(json.dumps(translated, indent=2, sort_keys=True), encoding="utf-8")
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
+import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,3 +135,12 @@ def _template(folder: Path, tokenizer_config: dict[str, Any]) -> Any:
     """The trained template, as the tokenizer was saved with it."""
     file = folder / "chat_template.jinja"
     return file.read_text(encoding="utf-8") if file.is_file() else tokenizer_config.get("chat_template")
+
+
+def open_to_readers(file: Path) -> None:
+    """Let a file of weights be read by whoever may read other new files: safetensors leaves it to its owner alone, and
+    what serves a model is often another user."""
+    with tempfile.TemporaryDirectory(dir=file.parent) as workshop:
+        usual = Path(workshop) / "usual"
+        usual.touch()
+        file.chmod(stat.S_IMODE(usual.stat().st_mode))

@@ -46,7 +46,8 @@ def push(folder: Path, repository: str, private: bool) -> str:
         private: whether nobody else may see it; one that others see already is then refused.
 
     Returns: its address.
-    Raises: TunesmithError when it is refused, by the hub or because it is public; the folder stays as it is.
+    Raises: TunesmithError when it is refused, by the hub or because it is public, and when the hub cannot be reached;
+        the folder stays as it is.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
@@ -64,8 +65,10 @@ def push(folder: Path, repository: str, private: bool) -> str:
             )
         url = str(api.create_repo(repository, private=private, exist_ok=True))
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Exported with Tunesmith")
-    except (OSError, ValueError) as error:
-        cause = " ".join(hidden(str(error)).split())
+    except TunesmithError:
+        raise
+    except Exception as error:  # of the hub's client, whose errors of a network that is not there are its own
+        cause = " ".join(hidden(str(error) or type(error).__name__).split())
         raise TunesmithError(
             f"{repository} could not be uploaded: {cause}\n"
             f"  {folder} is complete; upload it with: hf upload {repository} {folder}"

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.modeling_utils import remove_tied_weights_from_state_dict
 
+from tunesmith_library_publishing.files import open_to_readers
 from tunesmith_library_publishing.inventory import Numbers, Reader, Stored, tensors_of
 from tunesmith_library_publishing.naming import names_of
 
@@ -174,6 +175,7 @@ def write(entries: Mapping[str, Entry], folder: Path, max_shard_size: str, numbe
         for file, names in split.filename_to_tensors.items():
             part = {name: _rounded(name, entries[name], read, numbers) for name in names}
             save_file(part, folder / file, {"format": "pt"})
+            open_to_readers(folder / file)
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         text = json.dumps(index, indent=2, sort_keys=True) + "\n"
