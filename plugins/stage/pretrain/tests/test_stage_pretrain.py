@@ -106,7 +106,8 @@ def test_a_row_of_one_document(tiny_bpe: Any) -> None:
 
 
 def test_rows_and_tokenizers_that_do_not_fit() -> None:
-    with pytest.raises(DataError, match=r"needs rows with `text`; these have messages\.[\s\S]*format: text with columns"):
+    said = r"needs rows with `text`; these have messages\.[\s\S]*format: text with columns"
+    with pytest.raises(DataError, match=said):
         Pretraining().encode(rows=[{"messages": []}], processor=None, template=CHATML)
     with pytest.raises(TunesmithError, match="no eos_token"):
         Pretraining().encode(rows=[{"text": "a"}], processor=SimpleNamespace(eos_token_id=None), template=CHATML)

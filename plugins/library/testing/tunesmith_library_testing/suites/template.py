@@ -16,8 +16,9 @@ from tunesmith_library_chat.plain_tokenizer import PlainTokenizer, special_token
 from tunesmith_library_chat.rereading import answers_are_read_back
 from tunesmith_library_chat.subjects import Check, Subject
 
+from tunesmith_library_testing.light import points_of
 from tunesmith_library_testing.parts import CHAT, source_of
-from tunesmith_library_testing.suites.plugin import PluginSuite, points_of
+from tunesmith_library_testing.suites.plugin import PluginSuite
 
 _DAY = datetime.datetime(2026, 1, 2)  # on which the official renderings were made
 
