@@ -6,6 +6,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,32 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         problems = list(placed(folder, held | {"further": np.ones(3, np.float32)}, weights).problems())
         assert len(problems) == 1, what
         assert re.search(expected, problems[0]), f"{what}: {problems}"
+
+
+def test_values_beyond_float16_are_wrong(tmp_path: Path) -> None:
+    weights = tower()
+    weights["audio_tower.conv.weight"][0, 0] = 1e5
+    weights["vision_tower.vision_model.encoder.layers.0.self_attn.k_proj.weight"][0, 0] = 1e5
+    with np.errstate(over="ignore"):
+        tensors = converted(weights)
+    (problem,) = placed(tmp_path, tensors, weights).problems()
+    assert re.search(r"^1 tensors have other values in it: vision_tower.*k_proj\.weight$", problem)
+
+
+def test_how_a_projector_is_written_is_said_where_none_is_asked_for(
+    tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a model that the converter writes; it is loaded after that."""
+    folder = shutil.copytree(tiny_llama, tmp_path / "base")
+    (folder / "config.json").write_text(json.dumps({**json.loads((folder / "config.json").read_text()), **READS}))
+
+    def load() -> Any:
+        raise InterruptedError
+
+    handle = handle_of(folder, tiny_bpe, load=load)
+    with pytest.raises(InterruptedError), caplog.at_level("INFO", "tunesmith"):
+        export_gguf(handle, tmp_path / "out", Wanted(verify=False, converter=tmp_path))
+    assert re.search(r"reads pictures \(mmproj\) is not written; exporter\.gguf\.mmproj=true", caplog.text)
 
 
 def script(folder: Path, body: str) -> Path:

@@ -55,6 +55,7 @@ def test_the_language_model_of_one_that_reads_pictures(tmp_path: Path, caplog: p
     planned, ids = model_of(folder, "gemma3"), list(range(4, 60))
     outside = [name for name in load_file(folder / "model.safetensors") if "language_model" not in name]
     assert tell(planned)["left_out"] == len(outside) > 10 and f"{len(outside)} tensors are left out" in caplog.text
+    assert "exporter.gguf.mmproj=true with exporter.gguf.converter" in caplog.text
     write_model(tmp_path / "model.gguf", planned, "f32")
     with torch.no_grad(), GGUFReader(tmp_path / "model.gguf") as reader:
         torch.testing.assert_close(
