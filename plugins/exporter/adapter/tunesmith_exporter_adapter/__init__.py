@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import between, filled
 from tunesmith.types import ModelHandle, Problem
-from tunesmith_library_publishing.pushing import push, push_problems
+from tunesmith_library_publishing.pushing import push, push_problems, refuse_unpushable
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -44,6 +44,7 @@ class Adapter:
         """Raises: TunesmithError when the run trained no adapter, or when PEFT makes another model of it."""
         from .writing import export_adapter
 
+        refuse_unpushable(self.push_to, self.private)
         export_adapter(handle, output_dir, self.base, self.tolerance if self.verify else None, self._quantizer)
         if self.push_to:
             push(output_dir, self.push_to, self.private)

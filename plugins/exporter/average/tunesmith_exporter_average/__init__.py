@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import Range, at_least, between, filled
 from tunesmith.types import ModelHandle, Problem, Requirement
-from tunesmith_library_publishing.pushing import push, push_problems
+from tunesmith_library_publishing.pushing import push, push_problems, refuse_unpushable
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -88,6 +88,7 @@ class Average:
         """Raises: TunesmithError when there is nothing to be averaged, or the parts do not fit each other."""
         from .writing import Wanted, export_average
 
+        refuse_unpushable(self.push_to, self.private)
         wanted = Wanted(
             runs=tuple(self.runs),
             last=self.last,

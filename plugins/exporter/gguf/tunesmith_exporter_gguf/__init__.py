@@ -11,7 +11,7 @@ from tunesmith.ranges import filled, path_like
 from tunesmith.types import ModelHandle, Problem
 from tunesmith_library_gguf.plans import architecture_problems, cutting_problems, kind_problems, program_problems
 from tunesmith_library_gguf.towers import projector_problems
-from tunesmith_library_publishing.pushing import push, push_problems
+from tunesmith_library_publishing.pushing import push, push_problems, refuse_unpushable
 from tunesmith_library_weights.bases import base_problems, quantizer_of_full, refuse_on_the_fly
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Gguf:
         """Raises: TunesmithError when llama.cpp does not have such a model, or computes another with a file."""
         from tunesmith_library_gguf.exporting import Wanted, export_gguf
 
+        refuse_unpushable(self.push_to, self.private)
         refuse_on_the_fly(handle.source.path, self._quantizer, "gguf")
         converter = Path(self.converter).expanduser() if self.converter else None
         wanted = Wanted(self._kinds(), self.verify, self.pre_tokenizer, converter, self.imatrix, self.adapter)

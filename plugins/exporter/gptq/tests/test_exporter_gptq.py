@@ -169,5 +169,5 @@ def test_what_cannot_be_rounded_is_refused(tiny_llama: Path, tiny_bpe: Any, tmp_
 
 
 def test_what_the_plan_says() -> None:
-    found = Gptq(group_size=12, max_shard_size="many").check(StubPlan({"exporter": {"gptq": Gptq()}}, "export"))
+    found = Gptq(group_size=12, max_shard_size="0.0GB").check(StubPlan({"exporter": {"gptq": Gptq()}}, "export"))
     assert [problem.key for problem in found] == ["exporter.gptq.group_size", "exporter.gptq.max_shard_size"]

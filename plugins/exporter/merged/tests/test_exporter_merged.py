@@ -257,6 +257,7 @@ def test_base_dtype_from_the_weights(base: Path, tmp_path: Path) -> None:
         ({}, {}, []),
         ({"max_shard_size": "200MB"}, {}, []),
         ({"max_shard_size": "lots"}, {}, ["exporter.merged.max_shard_size"]),
+        ({"max_shard_size": "0KB"}, {}, ["exporter.merged.max_shard_size"]),
         ({}, {"hqq": None}, ["quantizer"]),
     ],
 )

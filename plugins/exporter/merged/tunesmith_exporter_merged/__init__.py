@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import between, filled
 from tunesmith.types import ModelHandle, Problem
-from tunesmith_library_publishing.pushing import push, push_problems
+from tunesmith_library_publishing.pushing import push, push_problems, refuse_unpushable
 from tunesmith_library_weights.bases import base_problems, quantizer_of_full, refuse_on_the_fly
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Merged:
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         problems = [*base_problems(plan, "merged"), *push_problems(plan, "merged")]
-        if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]i?B", self.max_shard_size):
+        if not re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)?\s*[KMGT]i?B", self.max_shard_size):
             message = f"exporter.merged.max_shard_size={self.max_shard_size} is no size."
             problems.append(Problem("exporter.merged.max_shard_size", message, "such as 500MB or 5GB"))
         return problems
@@ -52,6 +52,7 @@ class Merged:
         """Raises: TunesmithError when few bits cannot be merged into, or when merging or writing changes the model."""
         from tunesmith_library_proving.merging import Wanted, export_merged
 
+        refuse_unpushable(self.push_to, self.private)
         refuse_on_the_fly(handle.source.path, self._quantizer, "merged")
         export_merged(handle, output_dir, Wanted(self.dtype, self.max_shard_size, self.verify, self.tolerance))
         if self.push_to:

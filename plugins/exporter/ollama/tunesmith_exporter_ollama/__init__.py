@@ -11,7 +11,7 @@ from tunesmith.errors import choices
 from tunesmith.ranges import between, filled, path_like
 from tunesmith.types import ModelHandle, Problem
 from tunesmith_library_gguf.plans import architecture_problems, cutting_problems, kind_problems, program_problems
-from tunesmith_library_publishing.pushing import push, push_problems
+from tunesmith_library_publishing.pushing import push, push_problems, refuse_unpushable
 from tunesmith_library_weights.bases import base_problems, quantizer_of_full, refuse_on_the_fly
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Ollama:
 
         from .exporting import Asked, export_ollama
 
+        refuse_unpushable(self.push_to, self.private)
         refuse_on_the_fly(handle.source.path, self._quantizer, "ollama")
         converter = Path(self.converter).expanduser() if self.converter else None
         kinds = (self.type.lower(),)

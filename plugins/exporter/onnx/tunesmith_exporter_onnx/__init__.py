@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import between, filled
 from tunesmith.types import ModelHandle, Problem
-from tunesmith_library_publishing.pushing import push, push_problems
+from tunesmith_library_publishing.pushing import push, push_problems, refuse_unpushable
 from tunesmith_library_weights.plans import unmergeable
 
 from .knowing import missing_packages, unknown_architecture
@@ -53,6 +53,7 @@ class Onnx:
         from .building import Wanted
         from .writing import export_onnx
 
+        refuse_unpushable(self.push_to, self.private)
         device = self.device if self.device != "auto" else "cuda" if self.precision == "fp16" else "cpu"
         wanted = Wanted(self.precision, device, self.block_size, self.verify, self.tolerance)
         export_onnx(handle, output_dir, wanted)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import filled
 from tunesmith.types import ModelHandle, Problem
-from tunesmith_library_publishing.pushing import push, push_problems
+from tunesmith_library_publishing.pushing import push, push_problems, refuse_unpushable
 from tunesmith_library_weights.plans import unmergeable
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Torchao:
         """Raises: TunesmithError when torchao rounds nothing of it, or what it makes is another model."""
         from .writing import export_torchao
 
+        refuse_unpushable(self.push_to, self.private)
         export_torchao(handle, output_dir, self.scheme, self.max_shard_size, self.verify)
         if self.push_to:
             push(output_dir, self.push_to, self.private)

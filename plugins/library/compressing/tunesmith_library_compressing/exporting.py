@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from tunesmith import hookimpl
 from tunesmith.ranges import at_least, filled
 from tunesmith.types import ModelHandle, Problem
-from tunesmith_library_publishing.pushing import push, push_problems
+from tunesmith_library_publishing.pushing import push, push_problems, refuse_unpushable
 from tunesmith_library_weights.bases import base_problems, quantizer_of_full, refuse_on_the_fly
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class FewBits:
         if group_size != -1 and (group_size < 8 or group_size % 8):
             message = f"{self.key}.group_size={group_size} is no size of a group."
             problems.append(Problem(f"{self.key}.group_size", message, "32, 64 or 128; -1 for one group per row"))
-        if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]i?B", self.max_shard_size):
+        if not re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)?\s*[KMGT]i?B", self.max_shard_size):
             message = f"{self.key}.max_shard_size={self.max_shard_size} is no size."
             problems.append(Problem(f"{self.key}.max_shard_size", message, "such as 500MB or 5GB"))
         return problems
@@ -81,6 +81,7 @@ class FewBits:
         model that was trained."""
         from tunesmith_library_compressing.steps import Wanted, export_in_few_bits
 
+        refuse_unpushable(self.push_to, self.private)
         refuse_on_the_fly(handle.source.path, self._quantizer, self.name)
         wanted = Wanted(self.name, self.data, self.max_shard_size, self.verify)
         export_in_few_bits(handle, output_dir, self.method(), wanted)

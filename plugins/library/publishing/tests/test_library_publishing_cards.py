@@ -15,7 +15,7 @@ import yaml
 from huggingface_hub import ModelCard
 from tunesmith import TunesmithError
 from tunesmith_library_publishing.cards import Kind, front_matter, write_card
-from tunesmith_library_publishing.pushing import push, push_problems
+from tunesmith_library_publishing.pushing import push, push_problems, refuse_unpushable
 from tunesmith_library_testing.parts import StubPlan, handle_of
 
 TOKEN = "hf_abcdefghijklmnopqrstuvwxyz012345"
@@ -116,8 +116,23 @@ def test_what_is_public_already_is_not_published_by_chance(hub: type[Hub], folde
 
 def test_a_hub_that_cannot_be_reached(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
     with pytest.raises(TunesmithError, match=r"me/tiny could not be uploaded: .*\n.*out is complete; upload it with"):
         push(folder, "me/tiny", private=True)
+    with pytest.raises(TunesmithError, match=r"me/tiny could not be asked for: .*\n.*nothing was written"):
+        refuse_unpushable("me/tiny", private=True)
+
+
+def test_what_cannot_be_uploaded_is_known_before_the_work(hub: type[Hub], monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_unpushable(None, private=True)
+    refuse_unpushable("me/tiny", private=True)
+    hub.repositories["me/tiny"] = False
+    refuse_unpushable("me/tiny", private=False)
+    with pytest.raises(TunesmithError, match=r"(?s)there and public.*nothing was written"):
+        refuse_unpushable("me/tiny", private=True)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    with pytest.raises(TunesmithError, match="without a token"):
+        refuse_unpushable("me/tiny", private=False)
 
 
 def test_what_the_hub_refuses_is_told_without_the_token(
