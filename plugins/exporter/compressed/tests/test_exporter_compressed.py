@@ -10,6 +10,7 @@ import pytest
 import torch
 from compressed_tensors.compressors import BaseCompressor
 from safetensors.torch import load_file
+from tunesmith import TunesmithError
 from tunesmith_exporter_compressed import Compressed
 from tunesmith_exporter_compressed.rounding import round_by_gptq, to_fp4, to_fp8
 from tunesmith_exporter_compressed.schemes import SCHEMES
@@ -167,5 +168,8 @@ def test_experts_that_transformers_could_not_read(tmp_path: Path, tiny_bpe: Any)
     files = load_file(folder / "model.safetensors")
     said = Compressed(scheme="w4a16").method().unreadable(model, files)
     assert re.search(r"experts\.0\.\w+\.weight(?s:.*)\n  exporter\.compressed\.scheme=fp8, or exporter=gptq", said)
+    with pytest.raises(TunesmithError, match="reads no experts in full"):
+        steps.refuse_unreadable(folder, Compressed(scheme="w4a16").method())
+    steps.refuse_unreadable(folder, Compressed(scheme="fp8").method())
     assert Compressed(scheme="fp8").method().unreadable(model, files) == ""
     assert Compressed(scheme="w4a16").method().unreadable(model, [name for name, _ in model.named_parameters()]) == ""

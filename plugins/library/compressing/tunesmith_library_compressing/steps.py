@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from tunesmith import TunesmithError
 from tunesmith.files import replacing
 from tunesmith.messages import logger
@@ -15,10 +16,11 @@ from tunesmith.types import Batch, ModelHandle
 from tunesmith_library_proving.gate import skipped
 from tunesmith_library_proving.merging import Wanted as Merged
 from tunesmith_library_proving.merging import merged_folder
+from tunesmith_library_proving.quieting import errors_only
 from tunesmith_library_proving.readers import load_folder
 from tunesmith_library_proving.texts import calibration_texts
 from tunesmith_library_publishing.cards import Kind, write_card
-from tunesmith_library_publishing.inventory import tensors_of
+from tunesmith_library_publishing.inventory import read_json, tensors_of
 
 from tunesmith_library_compressing.layers import Layers, layers_of, names_in_files, say_share, warn_of_torn
 from tunesmith_library_compressing.methods import Method, Stored
@@ -42,9 +44,11 @@ def export_in_few_bits(handle: ModelHandle, output_dir: Path, method: Method, wa
     Raises: TunesmithError when the base is quantised, there is nothing to calibrate on, no layer can be rounded, or
         what was written is not the model that was trained.
     """
-    batches = _batches(handle, method, wanted)
-    if not wanted.verify:
+    if wanted.verify:
+        refuse_unreadable(handle.source.path, method)
+    else:
         skipped(wanted.form)
+    batches = _batches(handle, method, wanted)
     whole = merged_folder(handle, output_dir, Merged(method.dtype, verify=wanted.verify))
     proof = Proof(handle, method, wanted.form, whole.parent) if wanted.verify else None
     if proof is not None:
@@ -66,6 +70,21 @@ def export_in_few_bits(handle: ModelHandle, output_dir: Path, method: Method, wa
         if proof is not None:
             proof.written(draft, whole, tensors, sorted(gone))
         write_card(handle, draft, Kind(relation="quantized"))
+
+
+def refuse_unreadable(base: Path, method: Method) -> None:
+    """Raise TunesmithError, before anything is merged, for a model that the format's program could not load.
+
+    A class that transformers does not have is judged when it is rounded.
+    """
+    said = read_json(base / "config.json")
+    known = getattr(transformers, next(iter(said.get("architectures") or ()), ""), None)
+    if known is None or "auto_map" in said:
+        return
+    with torch.device("meta"), errors_only("transformers"):
+        outline = known(transformers.AutoConfig.from_pretrained(base))
+    if why := method.unreadable(outline, tensors_of(base)):
+        raise TunesmithError(why)
 
 
 def _round(
