@@ -182,7 +182,7 @@ def converter() -> Path:
     return Path(source)
 
 
-def saved(model: torch.nn.Module, folder: Path) -> Path:
+def saved(model: Any, folder: Path) -> Path:
     """A model with a tower in a folder, its vectors other than zeros and ones, and what its pictures are made to."""
     for weight in model.parameters():
         if weight.ndim == 1:
