@@ -12,9 +12,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError
 from tunesmith_exporter_average import Average
+from tunesmith_exporter_average.apart import distance
 from tunesmith_exporter_average.averaging import mean
 from tunesmith_library_configuration.manifests import seal
 from tunesmith_library_configuration.records import MARKER
+from tunesmith_library_publishing.inventory import tensors_of
 from tunesmith_library_testing.parts import CHATML, StubPlan, handle_of, load_plain, logits_of
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
@@ -129,11 +131,42 @@ def test_checkpoints(
     assert report["stages"]["writing"]["largest"] < 1e-4
 
 
+def test_a_mean_of_matrices_beside_the_mean_of_what_they_do(runs: list[Path]) -> None:
+    """Over all layers, by the products themselves in float64; the same adapter twice is no distance from itself."""
+    weights, apart, whole = [3.0, 1.0], 0.0, 0.0
+    parts = [load_file(folder / WEIGHTS) for folder in runs[:2]]
+    for name in (name for name in parts[0] if ".lora_A." in name):
+        pairs = [(part[name].double(), part[name.replace("lora_A", "lora_B")].double()) for part in parts]
+        a, b = (0.75 * one + 0.25 * other for one, other in zip(*pairs, strict=True))
+        wanted = 0.75 * pairs[0][1] @ pairs[0][0] + 0.25 * pairs[1][1] @ pairs[1][0]
+        apart, whole = apart + float((b @ a - wanted).square().sum()), whole + float(wanted.square().sum())
+    stored = [tensors_of(folder) for folder in runs[:2]]
+    assert distance(stored, weights) == pytest.approx((apart / whole) ** 0.5, rel=1e-9)
+    assert distance([stored[0], stored[0]], weights) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_cat_over_a_base_of_16_bits_keeps_every_digit(
+    runs: list[Path], tiny_llama: Path, tiny_bpe: Any, tmp_path: Path
+) -> None:
+    own = handle(tiny_llama, runs[0], tiny_bpe)
+    own = dataclasses.replace(
+        own, load=lambda: PeftModel.from_pretrained(load_plain(tiny_llama).bfloat16(), str(runs[0]))
+    )
+    options = {"runs": [str(runs[1])], "weights": [0.7, -0.3], "method": "cat", "verify": False}
+    written = Average(**options).export(own, tmp_path / "out")
+    assert {weight.dtype for weight in load_file(written / WEIGHTS).values()} == {torch.float32}
+    expected = sum(w * delta(folder, scale_of(folder)) for w, folder in zip([0.7, -0.3], runs, strict=False))
+    torch.testing.assert_close(delta(written, 1.0), expected, atol=1e-6, rtol=1e-5)
+
+
 @pytest.mark.slow
-def test_results_of_runs(runs: list[Path], tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
+def test_results_of_runs(runs: list[Path], tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, caplog: Any) -> None:
     """Plain peft loads the result over the base, and computes what the mean of the weights computes."""
+    caplog.set_level("INFO", "tunesmith")
     options = {"runs": [str(runs[1]), str(runs[2])], "weights": [1.0, 2.0, 3.0]}
     written = Average(**options).export(handle(tiny_llama, runs[0], tiny_bpe), tmp_path / "out")
+    assert "off the mean of what they do" in caplog.text and "(3 runs)" in caplog.text
+    assert json.loads((written / "export_report.json").read_text())["averaged"]["apart"] > 0.01
     expected = closed_form(runs, [1, 2, 3])
     assert all(torch.equal(weight, expected[name]) for name, weight in load_file(written / WEIGHTS).items())
     loaded = PeftModel.from_pretrained(load_plain(tiny_llama), str(written))
@@ -203,13 +236,19 @@ def test_what_does_not_fit(
     assert [entry.name for entry in tmp_path.iterdir()] == ["second"]
 
 
-def test_other_bases_and_missing_checkpoints(runs: list[Path], tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
+def test_other_bases_and_missing_checkpoints(
+    runs: list[Path], tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, caplog: Any
+) -> None:
+    caplog.set_level("INFO", "tunesmith")
     second = adapter(tiny_llama, tmp_path / "second", 5)
     config = json.loads((second / CONFIG).read_text())
     (second / CONFIG).write_text(json.dumps({**config, "base_model_name_or_path": "org/other"}))
     own = handle(tiny_llama, runs[0], tiny_bpe)
-    with pytest.raises(TunesmithError, match=r"was trained over .*llama.*, and .*second over org/other"):
-        Average(runs=[str(second)], method="cat").export(own, tmp_path / "out")
+    for method in ("cat", "average"):
+        with pytest.raises(TunesmithError, match=r"was trained over .*llama.*, and .*second over org/other") as refused:
+            Average(runs=[str(second)], method=method).export(own, tmp_path / "out")
+        assert f"leave out {second}" in str(refused.value) and "method=" not in str(refused.value)
+    assert "averaged" not in caplog.text
     with pytest.raises(TunesmithError, match=r"no whole checkpoint after 15 steps(?s:.*)checkpoint-10"):
         Average(steps=[15]).export(own, tmp_path / "out")
     with pytest.raises(TunesmithError, match=r"has no whole checkpoint(?s:.*)exporter\.average\.runs"):

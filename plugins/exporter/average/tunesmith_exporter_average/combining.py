@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tunesmith_library_adapting.adapters import quiet
 from tunesmith_library_publishing.adapters import as_loaded, names_for
 from tunesmith_library_publishing.inventory import read_json
 
-from .members import CONFIG, WEIGHTS, Member, other_base
+from .members import CONFIG, WEIGHTS, Member, of_one_base, other_base
 
 RESULT = "result"
 """The name of the adapter that comes out, in the model."""
@@ -81,9 +82,9 @@ def refuse_uncombinable(members: Sequence[Member], method: str) -> None:
         problems.append(f"method={method} takes adapters of one rank, and the ranks are {said}")
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
+        advice = "exporter.average.method=cat or svd takes any ranks, method=average any adapters of one form"
         raise TunesmithError(
-            f"what is to be averaged does not fit.\n{listed}\n"
-            "  exporter.average.method=cat or svd takes any ranks, method=average any adapters of one form"
+            f"what is to be averaged does not fit.\n{listed}\n  {of_one_base(first, members) or advice}"
         )
 
 
@@ -124,7 +125,7 @@ def combine(
     for name, member in zip(names, members, strict=True):
         put_beside(model, member.folder, name)
     try:
-        with quiet(), torch.random.fork_rng():
+        with quiet(), _float32(model.base_model), torch.random.fork_rng():
             torch.manual_seed(seed)
             model.add_weighted_adapter(names, list(weights), RESULT, combination_type=method, **how)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -137,3 +138,22 @@ def combine(
     model.set_adapter(RESULT)
     for name in names:
         model.delete_adapter(name)
+
+
+@contextmanager
+def _float32(tuner: Any) -> Iterator[None]:
+    """Let the result be float32, as its members are: peft takes the numbers of the base's weights for it, and `cat`
+    would be rounded to them."""
+    inject = tuner.inject_adapter
+
+    def widened(model: Any, name: str) -> None:
+        inject(model, name)
+        for key, parameter in model.named_parameters():
+            if f".{name}." in f"{key}." and parameter.dtype in (torch.bfloat16, torch.float16):
+                parameter.data = parameter.data.float()
+
+    vars(tuner)["inject_adapter"] = widened
+    try:
+        yield
+    finally:
+        del vars(tuner)["inject_adapter"]

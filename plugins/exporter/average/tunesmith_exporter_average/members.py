@@ -37,7 +37,7 @@ class Member:
 def members_of(
     handle: ModelHandle, runs: Sequence[str], last: int | None, steps: Sequence[int], weights: Sequence[float]
 ) -> list[Member]:
-    """What is to be averaged, announced.
+    """What is to be averaged.
 
     Args:
         weights: as given; none: 1 for each.
@@ -51,9 +51,13 @@ def members_of(
         raise TunesmithError(
             f"exporter.average.weights has {len(weights)} numbers, for {len(found)} that are averaged.\n  {names}"
         )
-    members = [Member(*pair, weight) for pair, weight in zip(found, weights or [1.0] * len(found), strict=True)]
-    announce("averaged", ", ".join(member.name for member in members), f"{len(members)} of {own}" if not runs else "")
-    return members
+    return [Member(*pair, weight) for pair, weight in zip(found, weights or [1.0] * len(found), strict=True)]
+
+
+def announce_members(handle: ModelHandle, members: Sequence[Member], of_runs: bool) -> None:
+    """Say what is averaged, once it is known that it fits."""
+    whose = "runs" if of_runs else f"of {run_of(handle)}"
+    announce("averaged", ", ".join(member.name for member in members), f"{len(members)} {whose}")
 
 
 def run_of(handle: ModelHandle) -> Path:
@@ -105,8 +109,10 @@ def refuse_unlike(handle: ModelHandle, members: Sequence[Member]) -> None:
     problems = [problem for other in others for problem in _unlike(handle, first, other)]
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
-        advice = "" if handle.adapter is None else "\n  exporter.average.method=cat or svd adds adapters of other ranks"
-        raise TunesmithError(f"what is to be averaged does not fit.\n{listed}{advice}")
+        advice = "" if handle.adapter is None else "exporter.average.method=cat or svd adds adapters of other ranks"
+        if handle.adapter is not None:
+            advice = of_one_base(first, members) or advice
+        raise TunesmithError(f"what is to be averaged does not fit.\n{listed}" + (f"\n  {advice}" if advice else ""))
 
 
 def _unlike(handle: ModelHandle, first: Member, other: Member) -> Iterator[str]:
@@ -145,6 +151,12 @@ def other_base(first: Member, other: Member) -> Iterator[str]:
     one, two = (base_of(member.folder) for member in (first, other))
     if one != two:
         yield f"{first.name} was trained over {one}, and {other.name} over {two}"
+
+
+def of_one_base(first: Member, members: Sequence[Member]) -> str:
+    """What to do where some adapters stand over another base than the first; "" where none does."""
+    strange = [member.name for member in members if any(other_base(first, member))]
+    return f"leave out {', '.join(strange)}: adapters are added only over one base" if strange else ""
 
 
 def base_of(folder: Path) -> str:

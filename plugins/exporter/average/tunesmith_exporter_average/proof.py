@@ -30,7 +30,13 @@ class Proof:
         self._gate, self._handle = Gate("average", handle), handle
         self._trained = self._gate.trained()
         parts = {member.name: member.weight for member in members}
-        self._gate.add("averaged", [], method=method, members=parts)
+        self._averaged = {"method": method, "members": parts}
+        self._gate.add("averaged", [], **self._averaged)
+
+    def of_matrices(self, apart: float) -> None:
+        """Report how far the mean of LoRA's matrices is from the mean of what they do, as a share of that."""
+        self._averaged["apart"] = float(f"{apart:.3g}")
+        self._gate.add("averaged", [], **self._averaged)
 
     def written(self, model: Any, folder: Path) -> None:
         """Load what was written, compare it with what was computed, and say how far that is from the run's result.

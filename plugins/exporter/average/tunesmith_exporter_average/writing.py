@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from tunesmith import TunesmithError
 from tunesmith.files import replacing
+from tunesmith.messages import logger
 from tunesmith.types import ModelHandle
 from tunesmith_library_configuration.ownership import is_strange, remember
 from tunesmith_library_proving.gate import skipped
@@ -22,12 +23,14 @@ from tunesmith_library_publishing.endings import set_template
 from tunesmith_library_publishing.inventory import read_json
 from tunesmith_library_publishing.whole import save_whole
 
+from .apart import distance
 from .averaging import averaged
 from .combining import RESULT, combine, fill, refuse_uncombinable
-from .members import CONFIG, WEIGHTS, Member, members_of, refuse_unlike, run_of, tensors_in
+from .members import CONFIG, WEIGHTS, Member, announce_members, members_of, refuse_unlike, run_of, tensors_in
 from .proof import Proof
 
 _RECORDS = ("run.yaml", "plugins.lock")
+_FAR = 0.01  # share of what adapters do that a mean of their matrices may miss unsaid
 _MEANS = ("ties", "dare_ties")  # that divide by the number of the values that they add up
 
 
@@ -61,9 +64,12 @@ def export_average(handle: ModelHandle, output_dir: Path, wanted: Wanted) -> Non
         refuse_unlike(handle, members)
     else:
         refuse_uncombinable(members, wanted.method)
+    announce_members(handle, members, bool(wanted.runs))
     proof = Proof(handle, wanted.method, members) if wanted.verify else None
     if proof is None:
         skipped("average")
+    if handle.adapter is not None and wanted.method == "average":
+        _warn_of_distance(handle, members, proof)
     with replacing(output_dir) as draft:
         draft.mkdir()
         model = (_whole if handle.adapter is None else _adapter)(handle, members, wanted, draft)
@@ -74,6 +80,24 @@ def export_average(handle: ModelHandle, output_dir: Path, wanted: Wanted) -> Non
     record = output_dir / _RECORDS[0]
     if record.is_file() and not is_strange(run_of(handle) / _RECORDS[0]):
         remember(record)
+
+
+def _warn_of_distance(handle: ModelHandle, members: list[Member], proof: Proof | None) -> None:
+    """Say how far the mean of the adapters' matrices is from the mean of what they do, where that is far."""
+    weights = [member.weight for member in members]
+    apart = distance([tensors_in(member, handle) for member in members], weights)
+    if apart is None:
+        return
+    if proof is not None:
+        proof.of_matrices(apart)
+    if apart > _FAR:
+        logger.warning(
+            "exporter.average.method=average takes the mean of the adapters' matrices A and B, which is %.0f%% off the "
+            "mean of what they do (B A): their trainings began apart.\n  exporter.average.method=cat gives that mean "
+            "exactly, svd in one rank%s",
+            100 * apart,
+            "" if sum(weights) in (1.0, len(weights)) else ", with weights that sum to 1",
+        )
 
 
 def _adapter(handle: ModelHandle, members: list[Member], wanted: Wanted, draft: Path) -> Any:
