@@ -24,7 +24,7 @@ from tunesmith.upgrades import upgraded
 from tunesmith_library_configuration.folders import RECORD
 from tunesmith_library_configuration.foreign import Words
 from tunesmith_library_configuration.handles import configuration_of, foreign_model
-from tunesmith_library_configuration.layers import Layers
+from tunesmith_library_configuration.layers import Layers, Things
 from tunesmith_library_configuration.models import with_known_model
 from tunesmith_library_configuration.overrides import Overrides as Overrides
 from tunesmith_library_configuration.overrides import read_overrides
@@ -70,7 +70,7 @@ def compose(
     """
     given = read_overrides(overrides)
     words = Words(OURS, given, functools.partial(read_foreign, catalog=catalog), upgraded)
-    things = functools.cache(lambda kind: (catalog or Catalog.discover()).names(kind) if KINDS[kind].common else None)
+    things = functools.cache(lambda kind: Things(kind, catalog or Catalog.discover()) if KINDS[kind].common else None)
     file, made = None, Layers(named=KINDS, folders=recipe_folders, change=words.ours, things=things)
     if isinstance(config, Mapping):
         made.add(config, Origin("the given mapping"))

@@ -1,12 +1,13 @@
 """Files, what they inherit, and overrides become one tree whose values know where they came from."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from tunesmith_library_configuration.errors import ConfigError
 from tunesmith_library_configuration.keys import Key, Origin
-from tunesmith_library_configuration.layers import Layer, Layers
+from tunesmith_library_configuration.layers import Layer, Layers, Things
 from tunesmith_library_configuration.overrides import read_overrides, written_overrides
 from tunesmith_library_configuration.trees import Added
 
@@ -342,6 +343,19 @@ def test_overrides_are_written_as_they_are_read():
 # ---- options that all things of a key have --------------------------------------------------------------------------
 
 
+@dataclass(kw_only=True)
+class Merged:
+    bits: int = 16
+    verify: bool = True
+
+
+@dataclass(kw_only=True)
+class Gguf(Merged):
+    name: str | None = None
+    keys: dict[str, int] | None = None
+    adapter: bool = False
+
+
 @pytest.mark.parametrize(
     ("file", "words", "tree"),
     [
@@ -362,11 +376,37 @@ def test_overrides_are_written_as_they_are_read():
         ),
         ("exporter: {merged: {bits: 8}}", ["exporter.name=gguf"], {"gguf": {}}),
         ("exporter: {merged: {bits: 8}, gguf: {}}", ["exporter.merged=false"], {"gguf": {}}),
+        # options that are mappings, or null
+        (
+            "",
+            ["exporter=gguf", "exporter.keys.a=4", "exporter.keys.c=1"],
+            {"gguf": {"keys": {"a": 4, "c": 1}}},
+        ),
+        ("exporter: {gguf: {}, keys: {a: 1}}", [], {"gguf": {"keys": {"a": 1}}}),
+        ("exporter: {name: gguf, keys: {a: 1}}", ["exporter.keys=null"], {"gguf": {"keys": None}}),
+        ("", ["exporter=gguf", "exporter.other.a=1"], {"gguf": {}, "other": {"a": 1}}),
+        # options that are called as a thing is
+        ("", ["exporter=gguf", "exporter.adapter=true", "exporter.bits=4"], {"gguf": {"adapter": True, "bits": 4}}),
+        ("", ["exporter=gguf", "exporter.adapter=false"], {"gguf": {"adapter": False}}),
+        ("exporter: {name: gguf, adapter: true}", [], {"gguf": {"adapter": True}}),
+        ("exporter: {gguf: {}, adapter: true}", [], {"gguf": {}, "adapter": {}}),
+        ("", ["exporter=gguf", "exporter+=[adapter]"], {"gguf": {}, "adapter": {}}),
+        ("", ["exporter=gguf", "exporter.adapter.bits=2"], {"gguf": {}, "adapter": {"bits": 2}}),
+        ("", ["exporter=[gguf,adapter]", "exporter.adapter=false"], {"gguf": {}}),
+        ("", ["exporter=[gguf,merged]", "exporter.adapter=true"], {"gguf": {}, "merged": {}, "adapter": {}}),
+        ("", ["exporter.adapter=true"], {"merged": {}, "adapter": {}}),
+        # a name in what is made
+        ("", ["exporter=gguf", "exporter.name=My/Waves:v1"], {"gguf": {"name": "My/Waves:v1"}}),
+        ("", ["exporter=gguf", "exporter.name=merged"], {"merged": {}}),
+        ("", ["exporter=gguf", "exporter.name=acme:merged"], {"acme:merged": {}}),
+        ("", ["exporter=merged", "exporter.name=Waves"], {"Waves": {}}),
     ],
 )
 def test_what_names_no_thing_is_an_option_of_all(tmp_path, file: str, words: list[str], tree: object) -> None:
     named = {"exporter": SimpleNamespace(many=True, default=("merged",))}
-    layers = Layers(named=named, things=lambda key: ["merged", "gguf"])
+    classes = {"merged": Merged, "gguf": Gguf, "adapter": Merged}
+    catalog = SimpleNamespace(names=lambda key: list(classes), find=lambda key, name: name, load=classes.__getitem__)
+    layers = Layers(named=named, things=lambda key: Things(key, catalog))
     (tmp_path / "c.yaml").write_text(file)
     layers.add_file(tmp_path / "c.yaml")
     layers.override(read_overrides(words))

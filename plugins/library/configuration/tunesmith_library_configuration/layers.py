@@ -18,6 +18,7 @@ from tunesmith_library_configuration.overrides import Override
 from tunesmith_library_configuration.ownership import is_strange, reference_problems
 from tunesmith_library_configuration.problems import Problem
 from tunesmith_library_configuration.reading import read_yaml
+from tunesmith_library_configuration.sharing import Things as Things
 from tunesmith_library_configuration.sharing import apart, for_each
 from tunesmith_library_configuration.trees import Tree
 
@@ -61,7 +62,7 @@ class Layers(Tree):
     folders: Callable[[], Sequence[Path]] = tuple  # where inherited files are looked for, after that of who inherits
     change: Callable[[Layer], tuple[Layer, Iterable[str]]] = _as_written  # each layer, and what to say of the change
     # the names of the things that there are, for keys of many where what names none is an option of all that are held
-    things: Callable[[str], Sequence[str] | None] = _nothing
+    things: Callable[[str], Things | None] = _nothing
     notices: list[str] = field(default_factory=list)
     _inherited: set[Path] = field(default_factory=set)  # files that are in already; of two mentions the first counts
 
@@ -150,7 +151,7 @@ class Layers(Tree):
             raise ConfigError(f"{item.key} holds one, so nothing can be added to it.\nwrite {item.key}=NAME")
         value = item.value
         if not isinstance(value, Mapping):
-            value = dict.fromkeys(_names_in(str(item.key), value, item.origin), True)
+            value = {name: {} for name in _names_in(str(item.key), value, item.origin)}
         self._overlay_many(str(item.key), value, {**everywhere(item.key, value, item.origin), **item.where})
 
     def _overlay(self, layer: Mapping[str, Any], origins: Mapping[Key, Origin]) -> None:
@@ -210,10 +211,17 @@ class Layers(Tree):
         things = self.things(held)
         if things is None:
             return value
-        known = {*things, *self.tree.get(held, {})}
-        names, options = apart(value, lambda key, said: key in known or ":" in key or isinstance(said, Mapping | None))
-        if isinstance(value.get("name"), str):
-            self._replace_names(held, [value["name"]], where.get(Key(held, "name"), _first(where)))
+        there, name = list(self.tree.get(held) or self.named[held].default), value.get("name")
+        if isinstance(name, str) and len(there) == 1 and things.has(there[0], "name") and not things.meant_by(name):
+            self.notices.append(f"{held}.name={name} is an option of {there[0]}; {held}=[{name}] selects another")
+            own = {Key(held, there[0], *key[1:]): origin for key, origin in where.items() if key[1:2] == ("name",)}
+            self.merge(Key(held, there[0]), {"name": name}, own)
+        elif isinstance(name, str):
+            self._replace_names(held, [name], where.get(Key(held, "name"), _first(where)))
+            there = [name]
+        names, options, both = apart(value, things, there)
+        for key in both:
+            self.notices.append(f"{held}.{key} is an option of {there[0]}; {held}+=[{key}] adds the {held} {key}")
         if options:
             chosen = list(names or self.tree.get(held) or self.named[held].default)
             self._overlay_many(held, *for_each(held, options, chosen, where))

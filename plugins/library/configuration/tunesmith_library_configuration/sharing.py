@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import Any, Protocol, Self
+
+from tunesmith_library_configuration.errors import TunesmithError, nearest
+from tunesmith_library_configuration.options import options as options_of
 
 
 class Shared(ExitStack):
@@ -43,14 +46,67 @@ class Shared(ExitStack):
         return (self._held or {}).get(name)
 
 
-def apart(value: Mapping[Any, Any], is_name: Callable[[str, Any], bool]) -> tuple[dict[str, Any], dict[str, Any]]:
+class Catalogued(Protocol):
+    """Where things are found by name."""
+
+    def names(self, held: str, /) -> list[str]: ...
+
+    def find(self, held: str, name: str, /) -> Any: ...
+
+    def load(self, entry: Any, /) -> type: ...
+
+
+class Things:
+    """The things that there are for a key; the class of one is loaded when its options are asked for.
+
+    Args:
+        held: the key.
+    """
+
+    def __init__(self, held: str, catalog: Catalogued) -> None:
+        self.names = catalog.names(held)
+        self._held, self._catalog = held, catalog
+
+    def has(self, name: str, option: str) -> bool:
+        """Whether a thing has an option of this name; of one that is not there or is broken nobody knows."""
+        if name not in self.names:
+            return False
+        try:
+            cls = self._catalog.load(self._catalog.find(self._held, name))
+        except TunesmithError:  # is told where it is selected
+            return False
+        return any(known.name == option for known in options_of(cls))
+
+    def meant_by(self, name: str) -> bool:
+        """Whether a text is or may be meant as the name of a thing: installed, misspelt, or in a file."""
+        return ".py:" in name or name.rpartition(":")[2] in self.names or bool(nearest(name, self.names))
+
+
+def apart(
+    value: Mapping[Any, Any], things: Things, there: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
     """Take a mapping apart into things by their names, and options that are written beside them.
 
     Args:
-        is_name: whether a key with its value names a thing.
+        there: the things that are selected.
+
+    Returns: things, options, and which options could be the names of things too: those that the only thing which is
+        selected has, where no other is named beside them.
     """
+    sure = [key for key in value if key in there or key in things.names or ":" in str(key)]
+    both = [
+        key
+        for key in (sure if len(sure) == len(there) == 1 else ())
+        if key not in there and not isinstance(value[key], Mapping | None) and things.has(there[0], key)
+    ]
+
+    def is_name(key: str, said: Any) -> bool:
+        if key in sure:
+            return key not in both
+        return isinstance(said, Mapping | None) and not any(things.has(name, key) for name in sure or there)
+
     names = {key: given for key, given in value.items() if is_name(key, given)}
-    return names, {key: given for key, given in value.items() if key not in names and key != "name"}
+    return names, {key: given for key, given in value.items() if key not in names and key != "name"}, both
 
 
 def for_each(held: str, options: Mapping[str, Any], things: Iterator[str] | list[str], where: Mapping[Any, Any]) -> Any:
