@@ -16,7 +16,7 @@ from tunesmith_library_proving.gate import Gate
 from tunesmith_library_proving.inventory import take
 from tunesmith_library_proving.merging import Wanted, export_merged, merged_folder
 from tunesmith_library_proving.readers import ModelReader, load_folder
-from tunesmith_library_proving.texts import texts_of
+from tunesmith_library_proving.texts import refuse_other_data, texts_of
 from tunesmith_library_testing.parts import CHATML, handle_of, load_plain, logits_of
 from tunesmith_library_testing.tiny import save_tiny_model
 
@@ -143,6 +143,16 @@ def test_why_the_runs_data_are_not_at_hand_is_said_not_its_heading(tiny_llama: P
     ):
         monkeypatch.setattr(texts_module, "_rows", lambda *_, said=said: (_ for _ in ()).throw(OSError(said)))
         assert texts_of(handle).origin.endswith(shown)
+
+
+def test_other_data_are_not_the_runs(tmp_path: Path) -> None:
+    refuse_other_data(tmp_path, "b")
+    (tmp_path / "checkpoint-20").mkdir()
+    (tmp_path / "checkpoint-20" / "complete.json").write_text('{"told": {"made_of": {"data": "a"}}}')
+    refuse_other_data(tmp_path, "a")
+    refuse_other_data(tmp_path, "")
+    with pytest.raises(TunesmithError, match="is not what the run was trained on, by checkpoint-20"):
+        refuse_other_data(tmp_path, "b")
 
 
 def test_another_answer_is_told(tiny_llama: Path, tiny_bpe) -> None:

@@ -142,10 +142,25 @@ def _rows(
         run = assemble(compose(config, {**few, **(change or {})}), "rows")
         encoder = Encoder(_as_json, handle.processor, handle.template, "rows")
         splits: DatasetSplits = run.hook.build_dataset(fetch=run.fetch, to_rows=run.to_rows, encode=encoder)
+        if isinstance(config, Path) and not change and not (compose(config).tree.get("data") or {}).get("streaming"):
+            refuse_other_data(config, splits.fingerprint)
         total = len(splits.train)
         taken = min(count, total)
         chosen = range(taken) if change is None else (at * total // taken for at in range(taken))
         return [json.loads(str(splits.train[at]["row"])) for at in chosen]
+
+
+def refuse_other_data(run: Path, found: str) -> None:
+    """Raise TunesmithError for data whose contents are no longer those that a run's checkpoints were made of.
+
+    Args:
+        found: the fingerprint of what is there now; "" where nobody knows.
+    """
+    for file in run.glob("checkpoint-*/complete.json"):
+        told = json.loads(file.read_text(encoding="utf-8")).get("told") or {}
+        trained = (told.get("made_of") or {}).get("data")
+        if trained and found and trained != found:
+            raise TunesmithError(f"what data.train names is not what the run was trained on, by {file.parent.name}")
 
 
 def _as_json(rows: Sequence[Mapping[str, Any]], processor: Any, template: Any) -> dict[str, list[str]]:
