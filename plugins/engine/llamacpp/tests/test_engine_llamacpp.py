@@ -1,9 +1,13 @@
 """What the engine decides without llama.cpp: where answers have their place, and how tokens are chosen."""
 
+from pathlib import Path
+
 import pytest
 import tunesmith_engine_llamacpp
+from tunesmith import TunesmithError
 from tunesmith.types import Sampling
 from tunesmith_engine_llamacpp import LlamaCpp
+from tunesmith_engine_llamacpp.loading import named
 from tunesmith_engine_llamacpp.places import Places
 from tunesmith_engine_llamacpp.settings import chosen, own_sampling
 from tunesmith_library_testing.parts import StubPlan
@@ -118,3 +122,16 @@ def test_what_is_chosen(asked, options, said, expected):
     assert made.max_new_tokens == 9
     assert {name: getattr(made, name) for name in expected} == expected
     assert made.logit_bias == asked.get("logit_bias", {})
+
+
+def test_names_of_adapters():
+    """Files' names, folders' where those are alike; a file that is given twice is told by its name."""
+    assert list(named([Path("a/x.gguf"), Path("b/y.gguf")])) == ["x", "y"]
+    assert list(named([Path("a/x.gguf"), Path("b/x.gguf")])) == ["a", "b"]
+    for files, told in (
+        (["gg/x-lora.gguf", "gg/../gg/x-lora.gguf"], r"x-lora\.gguf is given twice"),
+        (["a/x.gguf", "c/a/x.gguf"], r"of a/x\.gguf, c/a/x\.gguf two have one name"),
+        (["a/base.gguf"], "is called base"),
+    ):
+        with pytest.raises(TunesmithError, match=told):
+            named([Path(file) for file in files])

@@ -224,6 +224,7 @@ class TestLlamaCpp(EngineSuite):
             for request, told in (
                 (Request([5, 100_000]), "the token 100000"),
                 (Request([5], Sampling(logit_bias={-1: 2.0})), "logit_bias has the token -1"),
+                (Request([5], Sampling(logit_bias=dict.fromkeys(range(len(tiny_bpe)), -math.inf))), "forbids all"),
                 (Request([5], inputs={"pixel_values": 1}), "pixel_values"),
             ):
                 with pytest.raises(TunesmithError, match=told):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -54,6 +55,8 @@ class LlamaCppEngine:
         check_request(self, request)
         self._refuse_unknown(request.prompt, "the prompt")
         self._refuse_unknown(request.sampling.logit_bias, "logit_bias")
+        if sum(bias == -math.inf for bias in request.sampling.logit_bias.values()) == self._vocabulary:
+            raise TunesmithError(f"logit_bias forbids all {self._vocabulary} tokens of the model: none is left")
         if request.inputs:
             raise TunesmithError(f"llama.cpp takes token ids here, and nothing else: not {', '.join(request.inputs)}")
         sampling = request.sampling

@@ -48,7 +48,7 @@ class Loaded:
             raise TunesmithError(f"{self.model.file} is of a model that gives vectors or scores: it cannot answer")
         own = [] if handle.adapter is None else [adapter_file(handle.adapter)]
         files = [*own, *map(Path, opening.adapters)]
-        self.adapters = {name: self.model.adapter(file) for name, file in _named(files).items()}
+        self.adapters = {name: self.model.adapter(file) for name, file in named(files).items()}
         self.default = next(iter(self.adapters), BASE)
         self.context_length = self._room(opening.tokens)
         self.tokens = self.context_length * (1 if opening.shared else opening.sequences)
@@ -88,16 +88,21 @@ class Loaded:
         return min(trained, _LONGEST)
 
 
-def _named(files: Sequence[Path]) -> dict[str, Path]:
+def named(files: Sequence[Path]) -> dict[str, Path]:
     """Adapters by the names of their files, or of their folders where those are alike.
 
-    Raises: TunesmithError for two of the same name.
+    Raises: TunesmithError for two of the same name, and for a file that is given twice.
     """
+    places = [file.resolve() for file in files]
+    twice = next((file for at, file in enumerate(files) if places[at] in places[:at]), None)
+    if twice is not None:
+        raise TunesmithError(f"the adapter {twice} is given twice.\n  engine.adapters names each file once")
     stems = [file.stem for file in files]
     names = stems if len(set(stems)) == len(stems) else [file.absolute().parent.name for file in files]
     found = dict(zip(names, files, strict=True))
     if len(found) < len(files) or BASE in found:
         raise TunesmithError(
-            f"adapters are called by their files, and of {', '.join(names)} two are alike, or one is base"
+            "adapters are called by their files, or by the folders of those where the files are called alike, and of "
+            f"{', '.join(map(str, files))} two have one name, or one is called {BASE}.\n  give one of them another name"
         )
     return found

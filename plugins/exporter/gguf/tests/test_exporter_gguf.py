@@ -57,6 +57,7 @@ def test_a_whole_model_has_no_adapter(tiny_llama: Path, tiny_bpe: Any, tmp_path:
         ({"type": "f16", "verify": False}, []),
         ({"type": "q9", "verify": False}, ["exporter.gguf.type"]),
         ({"type": "q8_0", "adapter": True, "verify": False}, ["exporter.gguf.type"]),
+        ({"adapter": True, "verify": False}, []),
         ({"type": ["f16", "iq2_xs"]}, ["exporter.gguf.type", "exporter.gguf"]),
         ({"type": "f16"}, ["exporter.gguf"]),
         ({"type": "f16", "verify": False, "imatrix": True}, ["exporter.gguf"]),

@@ -25,8 +25,8 @@ class Gguf:
     guarded: ClassVar[tuple[str, ...]] = ("push_to", "private", "converter")
 
     # numbers of the weights: f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, q4_0, iq4_xs, q3_k_m, q2_k, …; of several,
-    # each has a file
-    type: list[str] | str = "q8_0"
+    # each has a file; null is q8_0, and of an adapter f16
+    type: list[str] | str | None = None
     adapter: bool = False  # write the trained LoRA adapter alone, as f32, f16 or bf16, to be put over the base's file
     mmproj: bool = False  # write what reads pictures too, in f16, in a file of its own; takes `converter`
     imatrix: bool = False  # let rounding go by an importance matrix, measured on the run's own conversations
@@ -70,5 +70,6 @@ class Gguf:
         return output_dir
 
     def _kinds(self) -> tuple[str, ...]:
-        given = [self.type] if isinstance(self.type, str) else self.type
+        given = ("f16" if self.adapter else "q8_0") if self.type is None else self.type
+        given = [given] if isinstance(given, str) else given
         return tuple(dict.fromkeys(kind.lower() for kind in given))

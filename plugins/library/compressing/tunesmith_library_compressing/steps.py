@@ -49,7 +49,7 @@ def export_in_few_bits(handle: ModelHandle, output_dir: Path, method: Method, wa
     else:
         skipped(wanted.form)
     batches = _batches(handle, method, wanted)
-    whole = merged_folder(handle, output_dir, Merged(method.dtype, verify=wanted.verify))
+    whole = merged_folder(handle, output_dir, Merged(method.dtype, verify=wanted.verify, reason="the scheme's"))
     proof = Proof(handle, method, wanted.form, whole.parent) if wanted.verify else None
     if proof is not None:
         proof.base(lambda model, folder: _round(model, folder, method, batches, proven=True))

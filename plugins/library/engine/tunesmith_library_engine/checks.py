@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tunesmith.errors import TunesmithError, choices
 from tunesmith.types import Engine, Request, Sampling
 
@@ -9,7 +11,8 @@ from tunesmith.types import Engine, Request, Sampling
 def check_request(engine: Engine, request: Request) -> None:
     """Refuse a request that cannot be answered whatever the engine.
 
-    Raises: TunesmithError for an empty prompt, one that leaves no room for an answer, and an unknown adapter.
+    Raises: TunesmithError for an empty prompt, one that leaves no room for an answer, a logit_bias that leaves no
+        probabilities, and an unknown adapter.
     """
     if not request.prompt:
         raise TunesmithError("the prompt is empty; an engine needs at least one token to go on from")
@@ -19,6 +22,10 @@ def check_request(engine: Engine, request: Request) -> None:
             f"the prompt has {len(request.prompt)} tokens; the model's context ends at {limit}.\n"
             "  shorten it, or start a new conversation"
         )
+    for token, bias in request.sampling.logit_bias.items():
+        if math.isnan(bias) or bias == math.inf:
+            advice = "a finite number, or -inf, which forbids the token"
+            raise TunesmithError(f"logit_bias={bias} of token {token} leaves no probabilities.\n  possible: {advice}")
     check_adapter(engine, request.adapter)
 
 

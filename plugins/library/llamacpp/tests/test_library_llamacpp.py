@@ -8,6 +8,7 @@ from tunesmith import TunesmithError
 from tunesmith_library_llamacpp import memory, program
 from tunesmith_library_llamacpp.files import adapter_file, gguf_file, head
 from tunesmith_library_llamacpp.importance import read_importance
+from tunesmith_library_llamacpp.model import Model
 
 
 def write(path, *pairs, magic=b"GGUF", version=3):
@@ -30,6 +31,19 @@ def test_a_head(tmp_path):
     pairs = [("general.architecture", "llama"), ("llama.block_count", 2), ("tokenizer.ids", [1]), ("later", "x")]
     said = head(write(tmp_path / "a.gguf", *pairs))
     assert said == {"general.architecture": "llama", "llama.block_count": 2}
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ([("general.type", "adapter")], r"(?s)LoRA adapter.*chat BASE\.gguf engine\.adapters=\[.*lora\.gguf\]"),
+        ([("general.architecture", "clip")], "reads pictures"),
+        ([("general.type", "imatrix")], "importance matrix"),
+    ],
+)
+def test_a_file_beside_models_is_not_loaded_as_one(tmp_path, said, told):
+    with pytest.raises(TunesmithError, match=told):
+        Model(write(tmp_path / "lora.gguf", *said), only_vocabulary=True)
 
 
 @pytest.mark.parametrize(

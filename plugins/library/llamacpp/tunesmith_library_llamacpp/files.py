@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -81,6 +81,25 @@ def head(file: Path) -> dict[str, Any]:
             return dict(_pairs(stream, count))
     except (OSError, EOFError, struct.error, UnicodeDecodeError) as error:
         raise TunesmithError(f"{file} is cut off or broken: {error}") from error
+
+
+def refuse_other_kinds(file: Path, said: Mapping[str, Any]) -> None:
+    """Refuse a file that is put beside a model, and is none.
+
+    Args:
+        said: its head.
+
+    Raises: TunesmithError with where it belongs.
+    """
+    kind = said.get("general.type", "model")
+    if kind == "adapter":
+        raise TunesmithError(
+            f"{file} is a LoRA adapter, which llama.cpp puts over a model, and no model itself.\n"
+            f"  give the base's file, and it as an adapter: tunesmith chat BASE.gguf engine.adapters=[{file}]"
+        )
+    if kind in ("mmproj", "imatrix") or said.get("general.architecture") == "clip":
+        what = "an importance matrix" if kind == "imatrix" else "what reads pictures beside a model"
+        raise TunesmithError(f"{file} is {what}, and no model itself.\n  give the model's own file")
 
 
 def _pairs(stream: BinaryIO, count: int) -> Iterator[tuple[str, Any]]:

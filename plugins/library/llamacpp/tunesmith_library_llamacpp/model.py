@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from tunesmith import TunesmithError
 
-from tunesmith_library_llamacpp.files import head
+from tunesmith_library_llamacpp.files import head, refuse_other_kinds
 from tunesmith_library_llamacpp.program import cause, heard, native
 
 EVERY_LAYER = -1
@@ -36,6 +36,7 @@ class Model:
         if not file.is_file():
             raise TunesmithError(f"there is no file {file}")
         said = head(file)
+        refuse_other_kinds(file, said)
         self.file, self.native = file, native()
         parameters = self.native.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers

@@ -36,6 +36,7 @@ class Wanted:
     max_shard_size: str = "5GB"
     verify: bool = True
     tolerance: float = 1e-3  # largest difference of a logit that merging, or writing, may make
+    reason: str = "exporter.dtype"  # why it is that dtype, where it is not the base's
 
 
 def merged_folder(handle: ModelHandle, beside: Path, wanted: Wanted | None = None) -> Path:
@@ -91,7 +92,7 @@ def write_merged(handle: ModelHandle, folder: Path, wanted: Wanted, place: Path)
         writing changes the model.
     """
     base = handle.source.path
-    numbers = chosen_numbers(base, wanted.dtype)
+    numbers = chosen_numbers(base, wanted.dtype, wanted.reason)
     needed = size_in(numbers, tensors_of(base))
     refuse_little(place.parent, needed, "an export of this model takes")
     try:

@@ -13,15 +13,16 @@ from tunesmith_library_weights.finite import non_finite
 _HEADER_NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
-def chosen_numbers(folder: Path, dtype: str) -> Numbers:
+def chosen_numbers(folder: Path, dtype: str, reason: str) -> Numbers:
     """What each tensor is rounded to, announced: one dtype for all of them, or what the base has.
 
     Args:
         folder: of the base, or of a run that trained a whole model, which remembers what its base had.
         dtype: torch's name of one, or `auto`.
+        reason: who chose that one.
     """
     if dtype != "auto":
-        announce("dtype", dtype, "exporter.dtype")
+        announce("dtype", dtype, reason)
         return Numbers(dtype, {})
     numbers = numbers_of(folder)
     others = sorted({found for found in numbers.tensors.values() if found != _HEADER_NAMES.get(numbers.common)})
