@@ -32,7 +32,7 @@ from tunesmith.types import (
     TrainingJob,
 )
 from tunesmith_library_configuration.fingerprints import encoding_parts, together
-from tunesmith_library_configuration.handles import adapter_of, held_precision, holds_model
+from tunesmith_library_configuration.handles import adapter_of, held_precision, holds_model, words_of
 from tunesmith_library_configuration.locks import unfinished, writing
 from tunesmith_library_configuration.records import fingerprint, refuse_other
 from tunesmith_library_configuration.scoring import numbers
@@ -246,7 +246,7 @@ def model_handle(run: Assembly, composition: Composition) -> ModelHandle:
         raise unfinished(folder)
     source = model_source(run, training=False, folder=folder if whole else None)
     source = replace(source, held=held_precision(run.plan, source.path, adapter))
-    reader_source = replace(source, path=folder) if folder else source
+    reader_source = replace(source, path=words_of(folder, source.path))
     processor, template = reader_of(run, reader_source)
     return ModelHandle(
         source=source,

@@ -1,12 +1,13 @@
 """What a folder that no run of ours made says of itself."""
 
 import json
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from tunesmith_library_configuration.errors import ConfigError
-from tunesmith_library_configuration.handles import adapter_of, configuration_of, foreign_model, holds_model
+from tunesmith_library_configuration.handles import adapter_of, configuration_of, foreign_model, holds_model, words_of
 
 
 def test_an_adapter_names_its_base(tmp_path):
@@ -63,3 +64,15 @@ def test_the_adapter_of_a_handle(tmp_path):
     assert adapter_of(None, SimpleNamespace(path=["a", "b"]), Path) == Path("b")
     assert adapter_of(None, SimpleNamespace(path="a"), Path) == Path("a")
     assert adapter_of(None, SimpleNamespace(), Path) is None
+
+
+def test_an_adapter_that_was_saved_without_a_tokenizer_has_its_bases(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "tunesmith")
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    adapter.mkdir()
+    assert words_of(None, base) == base
+    assert words_of(adapter, base) == adapter, "it is told of what it lacks when it is read"
+    (adapter / "adapter_config.json").write_text("{}")
+    assert words_of(adapter, base) == base and "tokenizer: the base's" in caplog.text
+    (adapter / "tokenizer.json").write_text("{}")
+    assert words_of(adapter, base) == adapter

@@ -18,6 +18,7 @@ _logger = logging.getLogger("tunesmith")
 
 _MODEL, _ADAPTER = "config.json", "adapter_config.json"
 _LEFT = "training_args.yaml"  # what programs that train in a folder call the configuration that they did it with
+_TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
 # files that are models by themselves, by their suffix: what reads and runs them
 _FILES: dict[str, dict[str, Any]] = {".gguf": {"model": {"name": "gguf"}, "engine": {"name": "llamacpp"}}}
 
@@ -46,6 +47,16 @@ def _suffix_in(folder: Path) -> str | None:
 def holds_adapter(folder: Path) -> bool:
     """Whether a folder holds a trained adapter."""
     return (folder / _ADAPTER).is_file()
+
+
+def words_of(folder: Path | None, base: Path) -> Path:
+    """Where tokenizer and template of a handle are: in its folder; with the base, of an adapter that others saved alone."""
+    if folder is None:
+        return base
+    if holds_adapter(folder) and not any((folder / name).is_file() for name in (RECORD, *_TOKENIZER)):
+        _logger.info("tokenizer: the base's (%s holds an adapter alone)", folder)
+        return base
+    return folder
 
 
 def adapter_of(folder: Path | None, adapter: Any, fetch: Callable[[str], Path]) -> Path | None:
