@@ -50,7 +50,7 @@ def holds_adapter(folder: Path) -> bool:
 
 
 def words_of(folder: Path | None, base: Path) -> Path:
-    """Where tokenizer and template of a handle are: in its folder; with the base, of an adapter that others saved alone."""
+    """Where tokenizer and template of a handle are: its folder; the base, for an adapter that others saved alone."""
     if folder is None:
         return base
     if holds_adapter(folder) and not any((folder / name).is_file() for name in (RECORD, *_TOKENIZER)):
