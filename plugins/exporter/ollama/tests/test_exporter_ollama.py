@@ -12,6 +12,7 @@ import pytest
 from tunesmith import TunesmithError
 from tunesmith_exporter_ollama import Ollama, exporting
 from tunesmith_exporter_ollama.families import FAMILIES, family_of
+from tunesmith_exporter_ollama.limits import parameter_problems, plain_name
 from tunesmith_exporter_ollama.modelfile import modelfile
 from tunesmith_exporter_ollama.program import Program, Told, running
 from tunesmith_library_chat import ChatTemplate
@@ -188,6 +189,9 @@ def test_a_file_that_is_there_already_is_taken(
     assert "ollama create sea -f" in caplog.text
 
 
+PARAMETERS = "exporter.ollama.parameters"
+
+
 @pytest.mark.parametrize(
     ("options", "keys"),
     [
@@ -199,6 +203,24 @@ def test_a_file_that_is_there_already_is_taken(
             ["exporter.ollama.pre_tokenizer", "exporter.ollama.renderer"],
         ),
         ({"parser": "a b"}, ["exporter.ollama.parser"]),
+        (
+            {"parameters": {"num_ctx": 8192.5, "temperature": -5.0}},
+            [f"{PARAMETERS}.num_ctx", f"{PARAMETERS}.temperature"],
+        ),
+        ({"parameters": {"stop": 3.0, "top_p": 1.1}}, [f"{PARAMETERS}.stop", f"{PARAMETERS}.top_p"]),
+        (
+            {"parameters": {"repeat_penalty": 0.0, "seed": -1.0, "num_ctx": 0.0}},
+            [f"{PARAMETERS}.repeat_penalty", f"{PARAMETERS}.num_ctx"],
+        ),
+        ({"parameters": {"num_predict": -2.0, "top_p": 1.0, "top_k": 0.0, "repeat_last_n": -1.0}}, []),
+        ({"system": 'Say "hi"'}, ["exporter.ollama.system"]),
+        ({"system": '"""x'}, ["exporter.ollama.system"]),
+        ({"system": 'Say "hi".\nTwice.', "name": "My/Model:v1"}, []),
+        ({"name": "registry.example:5000/me/sea.2:latest"}, []),
+        ({"name": "My Model:lat est"}, ["exporter.ollama.name"]),
+        ({"name": "a/b/c/d"}, ["exporter.ollama.name"]),
+        ({"name": "sea:"}, ["exporter.ollama.name"]),
+        ({"name": "-sea"}, ["exporter.ollama.name"]),
         ({"parameters": {"seed": 12345678, "num_ctx": 2**20}, "parser": "qwen3-coder"}, []),
         ({"template": "go", "renderer": "olmo3"}, ["exporter.ollama.template"]),
     ],
@@ -207,6 +229,17 @@ def test_check(options: dict[str, Any], keys: list[str]) -> None:
     exporter = Ollama(**options, verify=False)
     problems = exporter.check(StubPlan({"exporter": {"ollama": exporter}}, "export"))
     assert [str(problem.key) for problem in problems] == keys
+
+
+def test_what_is_said_of_parameters() -> None:
+    stop, high = parameter_problems("exporter.ollama", {"stop": 3, "top_p": 1.5})
+    assert "comes of the template" in stop.message and "top_p" not in f"{stop.message}{stop.advice}"
+    assert high.message == "exporter.ollama.parameters.top_p=1.5 is none that Ollama takes."
+    assert high.advice == "possible: numbers from 0 to 1"
+
+
+def test_the_name_of_a_folder() -> None:
+    assert [plain_name(text) for text in ("Sea", "My Model (2)", "\u6d77")] == ["sea", "my-model-2", "model"]
 
 
 # ---- Ollama itself, of which a server stands here that says what Ollama says ---------------------------------------

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
-from tunesmith.errors import choices
 from tunesmith.ranges import between, filled, path_like
 from tunesmith.types import ModelHandle, Problem
 from tunesmith_library_gguf.plans import architecture_problems, cutting_problems, kind_problems, program_problems
 from tunesmith_library_publishing.pushing import push, push_problems, refuse_unpushable
 from tunesmith_library_weights.bases import base_problems, quantizer_of_full, refuse_on_the_fly
 
+from .limits import name_problems, parameter_problems, system_problems
+
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
-# of Ollama's Modelfile
-_PARAMETERS = (
-    *("num_ctx", "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_penalty", "repeat_last_n", "seed"),
-    *("presence_penalty", "frequency_penalty", "num_predict", "num_keep", "num_batch", "num_gpu", "num_thread"),
-)
-_BUILT_IN = re.compile(r"[\w.-]+", re.ASCII)
 _LARGEST = 2**31 - 1  # whole numbers are of 32 bits there
 
 
@@ -60,15 +54,8 @@ class Ollama:
         problems += program_problems(key, kinds, self.verify, self.imatrix)
         problems += cutting_problems(key, self.pre_tokenizer)
         problems += [*base_problems(plan, "ollama"), *architecture_problems(plan, key, self.converter)]
-        for name in self.parameters:
-            if name not in _PARAMETERS:
-                advice = choices(name, _PARAMETERS, "it has")
-                problems.append(Problem(f"{key}.parameters.{name}", f"Ollama has no parameter {name}.", advice))
-        for option in ("renderer", "parser"):
-            named = getattr(self, option)
-            if named is not None and not _BUILT_IN.fullmatch(named):
-                message = f"{key}.{option}={named!r} is no name of what Ollama has inside."
-                problems.append(Problem(f"{key}.{option}", message, "such as qwen3-coder: letters, digits, - _ ."))
+        problems += [*parameter_problems(key, self.parameters), *system_problems(key, self.system)]
+        problems += name_problems(key, self.name, {"renderer": self.renderer, "parser": self.parser})
         if self.template == "go" and self.renderer:
             message = f"{key}.renderer={self.renderer} writes prompts, and {key}.template=go too."
             problems.append(Problem(f"{key}.template", message, "leave one of them out"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from tunesmith_library_publishing.cards import Kind, write_card
 from tunesmith_library_publishing.inventory import read_json
 
 from .families import family_of
+from .limits import plain_name
 from .modelfile import modelfile
 from .program import Program, running
 
@@ -49,7 +51,7 @@ def export_ollama(handle: ModelHandle, output_dir: Path, wanted: Wanted, asked: 
         another model of the folder.
     """
     found = family_of(handle.template) if asked.go else None  # before anything is loaded
-    name = asked.name or named(output_dir, wanted.form).lower()
+    name = asked.name or plain_name(named(output_dir, wanted.form))
     with replacing(output_dir) as draft:
         draft.mkdir()
         (file,) = write_files(handle, draft, output_dir, wanted)
@@ -66,7 +68,8 @@ def export_ollama(handle: ModelHandle, output_dir: Path, wanted: Wanted, asked: 
         if wanted.verify:
             _prove(draft, handle)
         write_card(handle, draft, Kind("gguf", "quantized" if KINDS[wanted.kinds[0]].lossy else "finetune"))
-    announce("ollama", f"ollama create {name} -f {output_dir / 'Modelfile'}", f"then: ollama run {name}")
+    command = shlex.join(["ollama", "create", name, "-f", str(output_dir / "Modelfile")])
+    announce("ollama", command, f"then: ollama run {name}")
 
 
 def _sampling(folder: Path) -> dict[str, int | float]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tunesmith import TunesmithError
 
+from .limits import holds_quotes
+
 
 def modelfile(
     source: str,
@@ -44,6 +46,6 @@ def _stops(stop: Sequence[str]) -> Iterator[str]:
 
 def _quoted(what: str, text: str) -> str:
     """Text between three quotes, which it cannot hold itself."""
-    if '"""' in text or text.endswith('"'):
+    if holds_quotes(text):
         raise TunesmithError(f'the {what} text holds """ or ends with ", which a Modelfile has no way to write')
     return f'"""{text}"""'
