@@ -165,7 +165,7 @@ def test_shards_and_one_file_are_the_same_tensors(two: tuple[Path, Path]) -> Non
     (two[1] / "model-2.safetensors").write_bytes(b"cut")
     result = diff(*two)
     assert result.exit_code == 1, result.output
-    assert result.output.rstrip().endswith("no difference was found; not compared: tensors, outputs")
+    assert result.output.rstrip().endswith("not compared: tensors, outputs; the other parts are equal")
 
 
 @pytest.mark.slow
@@ -186,8 +186,97 @@ def test_an_adapter_beside_another_and_beside_a_model(two: tuple[Path, Path], tm
     found = parts_of(one, other)
     assert found["tensors"]["layers"][0]["largest"] == 0.25 and found["configuration"]["equal"]
     assert not found["outputs"]["equal"] and found["outputs"]["largest"] > 0
-    found = parts_of(one, two[0])  # its B is zero: it changes nothing
-    assert found["tensors"]["equal"] is None and found["outputs"]["equal"], found
+    result = diff(one, two[0])  # its B is zero: it changes nothing
+    assert result.exit_code == 0 and result.output.rstrip().endswith("equal"), result.output
+
+
+def merged_by_hand(base: Path, adapter: Path, folder: Path) -> None:
+    """W + s B A in float64, rounded to bfloat16, written as the base is."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(base, folder)
+    config, pairs = (
+        json.loads((adapter / "adapter_config.json").read_text()),
+        load_file(adapter / "adapter_model.safetensors"),
+    )
+    weights = {name: weight.double() for name, weight in load_file(base / "model.safetensors").items()}
+    for name in (name for name in pairs if ".lora_A." in name):
+        product = pairs[name.replace("lora_A", "lora_B")].double() @ pairs[name].double()
+        layer = name.removeprefix("base_model.model.").replace(".lora_A", "")
+        weights[layer] += config["lora_alpha"] / config["r"] * product
+    save_file({n: w.to(torch.bfloat16) for n, w in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+
+
+@pytest.mark.slow
+def test_an_adapter_beside_what_it_was_merged_into(two: tuple[Path, Path], tmp_path: Path) -> None:
+    """Rounding alone is no difference; one number that is a little further off is, by its size."""
+    import torch
+
+    peft = pytest.importorskip("peft")
+    pytest.importorskip("tunesmith_adapter_lora")
+    from transformers import AutoModelForCausalLM
+
+    made = peft.get_peft_model(
+        AutoModelForCausalLM.from_pretrained(two[0]), peft.LoraConfig(r=2, target_modules=["q_proj"])
+    )
+    with torch.no_grad():
+        for name, weight in made.named_parameters():
+            if "lora_B" in name:
+                weight.copy_(torch.linspace(-0.3, 0.4, weight.numel()).view_as(weight))
+    made.save_pretrained(tmp_path / "adapter")
+    merged_by_hand(two[0], tmp_path / "adapter", tmp_path / "merged")
+    result = diff(tmp_path / "adapter", tmp_path / "merged", "--json")
+    found = json.loads(result.stdout)["parts"]
+    assert result.exit_code == 0, found
+    assert found["tensors"]["equal"] and found["tensors"]["rounded"]["bfloat16"] > 2
+    assert found["outputs"]["summary"] == "equal within rounding to bfloat16" and found["outputs"]["largest"] > 0
+
+    def moved(weights: dict[str, Any]) -> dict[str, Any]:
+        changed = weights["model.layers.1.self_attn.q_proj.weight"]
+        changed[0, 0] += 2**-5 * changed.abs().max()
+        return weights
+
+    reweighted(tmp_path / "merged", moved)
+    (layer,) = parts_of(tmp_path / "merged", tmp_path / "adapter", "--no-outputs")["tensors"]["layers"]
+    assert (layer["layer"], layer["tensor"]) == ("model.layers.1", "self_attn.q_proj.weight")
+    assert layer["relative"] == pytest.approx(2**-5, rel=0.3)
+
+
+def test_rounding_is_the_nearest_number_of_the_file_and_nothing_beyond() -> None:
+    """1 + 2⁻⁹ lies between bfloat16's 1 and 1 + 2⁻⁷, nearer to 1; 1 + 2⁻⁷ is no rounding of it."""
+    import torch
+    from tunesmith_command_diff.holding import Held
+    from tunesmith_command_diff.tensors import tensors
+
+    merged = Held({"w": torch.tensor([1 + 2**-9, 3.0])}, computed=True)
+    near, far = (Held({"w": torch.tensor([value, 3.0]).bfloat16()}) for value in (1.0, 1 + 2**-7))
+    for pair in ((merged, near), (near, merged)):
+        found = tensors("tensors", *pair)
+        assert found.equal and found.facts["rounded"] == {"bfloat16": 1} and "within rounding" in found.summary
+    found = tensors("tensors", merged, far)
+    assert not found.equal and found.facts["layers"][0]["largest"] == 2**-7 - 2**-9
+    assert not tensors("tensors", Held(merged.entries), near).equal  # two files of other numbers do differ
+
+
+def test_packed_numbers_are_not_compared_as_plain_ones(two: tuple[Path, Path]) -> None:
+    """Codes that nothing here reads; the same codes on both sides are equal, whatever they stand for."""
+    packed = {"quant_method": "strange-codes", "bits": 8}
+    rewritten(two[1] / "config.json", quantization_config=packed)
+    found = parts_of(*two, "--no-outputs")["tensors"]
+    assert found["equal"] is None and "B is packed as strange-codes: compared by outputs only" in found["summary"]
+    rewritten(two[0] / "config.json", quantization_config=packed)
+    rewritten(two[0] / "generation_config.json", top_k=7)
+    assert parts_of(*two, "--no-outputs")["tensors"]["equal"]
+
+
+def test_a_damaged_file_is_named(two: tuple[Path, Path]) -> None:
+    (two[1] / "config.json").write_text("{cut")
+    result = diff(*two, "--no-outputs")
+    assert result.exit_code == 1
+    text = "".join(result.output.split())
+    assert text.count(f"{two[1] / 'config.json'}cannotberead") >= 2, result.output
+    assert result.output.rstrip().splitlines()[-1].startswith("not compared: ") or "not compared:" in result.output
 
 
 @pytest.mark.slow
@@ -218,4 +307,6 @@ def test_what_is_no_model(tmp_path: Path, tiny_llama: Path) -> None:
     result = diff(tiny_llama, tmp_path)
     assert isinstance(result.exception, TunesmithError) and str(tmp_path) in str(result.exception)
     (tmp_path / "x.gguf").write_bytes(b"GGUF")
-    assert "GGUF" in str(diff(tiny_llama, tmp_path / "x.gguf").exception)
+    for address in (tmp_path / "x.gguf", tmp_path):
+        said = str(diff(tiny_llama, address).exception)
+        assert "is GGUF" in said and "export_report.json" in said

@@ -18,7 +18,7 @@ class Diff:
         @click.command("diff")
         @click.argument("first", metavar="A")
         @click.argument("second", metavar="B")
-        @click.option("--no-outputs", is_flag=True, help="Do not load the models, and leave out what they answer.")
+        @click.option("--no-outputs", is_flag=True, help="Leave out what the models answer.")
         @click.option("--json", "as_json", is_flag=True, help="Print everything that was found as JSON.")
         @click.pass_context
         def command(context: click.Context, first: str, second: str, no_outputs: bool, as_json: bool) -> None:
@@ -26,6 +26,9 @@ class Diff:
 
             A and B are folders of runs, models or adapters, or names on a hub. Compared are configurations, every
             tensor, the tokenizers, the chat templates, and what the models say to the run's own conversations.
+
+            A run that trained an adapter is merged in memory to be compared with a whole model; what rounding the
+            merged numbers to the file's makes is told, and is no difference.
 
             Ends with 0 when they are equal, with 1 when they differ or a part could not be compared, and with 2 when
             nothing could.

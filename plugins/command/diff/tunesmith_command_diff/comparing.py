@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tunesmith import TunesmithError
 
 from tunesmith_command_diff.findings import Found, Part
-from tunesmith_command_diff.folders import json_files, same_files
+from tunesmith_command_diff.folders import json_files, same_files, unreadable
+from tunesmith_command_diff.generating import generation
 from tunesmith_command_diff.subjects import Subject, subject_of
 
 _LONGEST = 400  # characters of why a part could not be compared
@@ -31,40 +32,37 @@ def compared(first: str, second: str, *, outputs: bool = True) -> Found:
 
 
 def _parts(a: Subject, b: Subject, outputs: bool) -> Iterator[Part]:
-    if a.is_adapter != b.is_adapter:
-        kinds = {True: "an adapter", False: "a whole model"}
-        told = f"A is {kinds[a.is_adapter]}, B {kinds[b.is_adapter]}"
-        yield Part("tensors", None, f"{told}: tunesmith export writes the whole model of an adapter")
-    else:
-        yield _tried(
-            "configuration", lambda: json_files("configuration", a.folder / a.config_file, b.folder / b.config_file)
-        )
-        yield _tried("tensors", lambda: _tensors("tensors", a.folder, b.folder))
-        if any((each.folder / "heads").is_dir() for each in (a, b)):
-            yield _tried("heads", lambda: _tensors("heads", a.folder / "heads", b.folder / "heads"))
-    files = [_generation(each) for each in (a, b)]
-    yield _tried("generation", lambda: json_files("generation", *files))
-    yield from _opened(a, b, outputs)
+    yield _tried("configuration", lambda: json_files("configuration", *_configurations(a, b)))
+    numbers = _tried("tensors", lambda: _tensors(a, b))
+    yield numbers
+    if any((each.folder / "heads").is_dir() for each in (a, b)):
+        yield _tried("heads", lambda: _heads(a.folder / "heads", b.folder / "heads"))
+    yield _tried("generation", lambda: generation(a, b))
+    # an adapter computes beside its base what the merged model holds rounded
+    merged = bool(numbers.equal) and a.is_adapter != b.is_adapter
+    yield from _opened(a, b, outputs, [*numbers.facts["rounded"], "float32"] if merged else [])
 
 
-def _generation(subject: Subject) -> Path:
-    """What an adapter does not say its base does."""
-    own = subject.folder / "generation_config.json"
-    if own.is_file() or not subject.is_adapter:
-        return own
-    try:
-        return subject.handle.source.path / own.name
-    except TunesmithError:
-        return own
+def _configurations(a: Subject, b: Subject) -> tuple[Path, Path]:
+    """An adapter beside a whole model has the configuration of its base."""
+    if a.is_adapter == b.is_adapter:
+        return a.folder / a.config_file, b.folder / b.config_file
+    one, two = ((each.handle.source.path if each.is_adapter else each.folder) / "config.json" for each in (a, b))
+    return one, two
 
 
-def _opened(a: Subject, b: Subject, outputs: bool) -> Iterator[Part]:
-    """The parts for which the models have to be opened."""
+def _opened(a: Subject, b: Subject, outputs: bool, rounded: Sequence[str]) -> Iterator[Part]:
+    """The parts for which the models have to be opened.
+
+    Args:
+        rounded: the numbers that rounding to is all that their tensors differ by; [] where there is more, or nothing.
+    """
     names = ("tokenizer", "template", *(("outputs",) if outputs else ()))
     try:
         first, second = a.handle, b.handle
     except Exception as error:  # of whatever reads a tokenizer or a configuration that is damaged
-        yield from (Part(name, None, _why(error)) for name in names)
+        damaged = [problem for each in (a, b) for problem in unreadable(each.folder)]
+        yield from (Part(name, None, "; ".join(damaged)[:_LONGEST] or _why(error)) for name in names)
         return
     from tunesmith_library_proving.texts import texts_of
 
@@ -77,13 +75,34 @@ def _opened(a: Subject, b: Subject, outputs: bool) -> Iterator[Part]:
     yield _tried("tokenizer", lambda: words.tokenizers(first, second, told))
     yield _tried("template", lambda: words.templates(first, second, told))
     if outputs:
-        yield _tried("outputs", lambda: said(a, b, of_second if told is of_second.texts else texts))
+        yield _tried("outputs", lambda: said(a, b, of_second if told is of_second.texts else texts, rounded))
 
 
-def _tensors(name: str, first: Path, second: Path) -> Part:
+def _tensors(a: Subject, b: Subject) -> Part:
+    from tunesmith_command_diff.holding import in_folder, packing_of, whole
     from tunesmith_command_diff.tensors import tensors
 
-    return tensors(name, first, second)
+    packed = {name: packing_of(each) for name, each in (("A", a), ("B", b))}
+    if any(packed.values()):
+        if all(packed.values()):
+            codes = tensors("tensors", in_folder(a.folder), in_folder(b.folder))
+            if codes.equal:
+                return codes
+        try:
+            return tensors("tensors", whole(a), whole(b))
+        except Exception as error:  # of whatever loads few bits
+            told = ", ".join(f"{name} is packed as {how}" for name, how in packed.items() if how)
+            return Part("tensors", None, f"{told}: compared by outputs only ({_why(error)})")
+    if a.is_adapter != b.is_adapter:
+        return tensors("tensors", whole(a), whole(b))
+    return tensors("tensors", in_folder(a.folder), in_folder(b.folder))
+
+
+def _heads(first: Path, second: Path) -> Part:
+    from tunesmith_command_diff.holding import in_folder
+    from tunesmith_command_diff.tensors import tensors
+
+    return tensors("heads", in_folder(first), in_folder(second))
 
 
 def _tried(name: str, work: Callable[[], Part]) -> Part:

@@ -69,6 +69,17 @@ def _read(file: Path) -> Any:
         raise TunesmithError(f"{file} cannot be read: {error}") from error
 
 
+def unreadable(folder: Path) -> list[str]:
+    """Which JSON files of a folder are none, and where they stop being one: whoever loads them may not say it."""
+    found = []
+    for file in sorted(folder.glob("*.json")):
+        try:
+            _read(file)
+        except TunesmithError as error:
+            found.append(str(error))
+    return found
+
+
 def _flat(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
     """The values of nested mappings by dotted keys; the older name of a number's kind is the newer one."""
     if isinstance(value, Mapping) and (value or not at):

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+from collections.abc import Sequence
 from typing import Any
 
 from tunesmith_library_configuration.folders import is_run
+from tunesmith_library_proving.figures import Limits
 from tunesmith_library_proving.gate import Gate, Observation
 from tunesmith_library_proving.readers import ModelReader, load_folder
+from tunesmith_library_proving.rounding import BITS
 from tunesmith_library_proving.texts import Texts
 from tunesmith_library_publishing.inventory import read_json
 
 from tunesmith_command_diff.findings import Part
 from tunesmith_command_diff.subjects import Subject
 
+# what rounding the weights once may do to what a model says; the limits of an export
+_ROUNDED = {
+    "float32": Limits(largest=1e-3),
+    "float16": Limits(divergence=0.01),
+    "bfloat16": Limits(divergence=0.05),
+}
 
-def outputs(a: Subject, b: Subject, texts: Texts) -> Part:
+
+def outputs(a: Subject, b: Subject, texts: Texts, rounded: Sequence[str] = ()) -> Part:
     """Load one model after the other, and compare what they say to the same tokens.
+
+    Args:
+        rounded: the numbers that rounding to is all that their tensors differ by, the coarsest of them named; () where
+            outputs are equal only to the last digit.
 
     Raises: TunesmithError when a model cannot be loaded, or one gives scores and the other text.
     """
@@ -38,10 +52,19 @@ def outputs(a: Subject, b: Subject, texts: Texts) -> Part:
             lines = [f"A tells {widths[0]} tokens apart, B {widths[1]}; the first {min(widths)} are compared"]
             before, after = (_narrowed(each, min(widths)) for each in (before, after))
         found = gate.figures(before, after)
-    equal = found.largest == 0 and not lines
+    exact = found.largest == 0 and not lines
+    within = bool(rounded) and not lines and not _ROUNDED[min(rounded, key=BITS.__getitem__)].passed(found)
     origin = f"{len(texts.texts)} conversations, {found.positions} positions, {texts.origin}"
     facts = {**found.as_json(), "origin": texts.origin, "widths": widths}
-    return Part("outputs", equal, "equal" if equal else "differ", [found.described(), origin, *lines], facts)
+    return Part(
+        "outputs", exact or within, _summary(exact, within, rounded), [found.described(), origin, *lines], facts
+    )
+
+
+def _summary(exact: bool, within: bool, rounded: Sequence[str]) -> str:
+    if exact or not within:
+        return "equal" if exact else "differ"
+    return f"equal within rounding to {min(rounded, key=BITS.__getitem__)}"
 
 
 def _narrowed(observed: Observation, width: int) -> Observation:

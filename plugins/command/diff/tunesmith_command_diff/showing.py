@@ -19,8 +19,11 @@ def shown(found: Found) -> str:
         lines += _shown(part)
     unknown = [part.name for part in found.parts if part.equal is None]
     other = [part.name for part in found.parts if part.equal is False]
-    verdict = f"they differ: {', '.join(other)}" if other else "equal" if found.equal else "no difference was found"
-    lines += _wrapped(verdict + (f"; not compared: {', '.join(unknown)}" if unknown else ""), "  ")
+    verdicts = [f"they differ: {', '.join(other)}"] if other else []
+    verdicts += [f"not compared: {', '.join(unknown)}"] if unknown else []
+    if not other:
+        verdicts.append("the other parts are equal" if unknown else "equal")
+    lines += _wrapped("; ".join(verdicts), "  ")
     return "\n".join(lines)
 
 

@@ -8,16 +8,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from tunesmith import TunesmithError
-from tunesmith_library_publishing.inventory import Reader, Stored, tensors_of
 
 from tunesmith_command_diff.findings import Part, some
+from tunesmith_command_diff.holding import Held, Reading
 
 _NUMBERS = 4_000_000  # that are compared at a time, in float64: 32 MB
+_NOISE = 1e-6  # of a tensor's largest number, that float32 makes in another order of the same sums
 _LAYER = re.compile(r"^(?:.*?\.)?\d+(?=\.)")
 
 
@@ -26,11 +25,12 @@ class Pair:
     """A tensor of A beside that of B."""
 
     name: str  # in A
-    equal: bool  # bit for bit
+    equal: bool  # bit for bit, or within rounding where one side is computed
     largest: float  # difference of two numbers; infinite where one of them is not finite
     relative: float  # that, by the largest number of A's tensor
     dtypes: tuple[str, str]
     shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    rounded: str | None = None  # the numbers that rounding to makes all of the difference
 
     @property
     def layer(self) -> str:
@@ -39,46 +39,52 @@ class Pair:
         return found[0] if found else self.name.rpartition(".")[0] or self.name
 
 
-def tensors(name: str, first: Path, second: Path) -> Part:
-    """Compare the tensors of two folders.
+def tensors(name: str, before: Held, after: Held) -> Part:
+    """Compare the tensors of two models.
 
-    Raises: TunesmithError when a file cannot be read, or a folder has no safetensors.
+    Where one side is computed, what rounding it to the numbers of the other's file makes is no difference.
+
+    Raises: TunesmithError when a file cannot be read.
     """
-    before, after = _held(first), _held(second)
-    gone = [tensor for tensor in before if tensor not in after]
-    new = [tensor for tensor in after if tensor not in before]
-    with Reader(before) as ours, Reader(after) as theirs:
+    gone = [tensor for tensor in before.entries if tensor not in after.entries]
+    new = [tensor for tensor in after.entries if tensor not in before.entries]
+    with Reading(before) as ours, Reading(after) as theirs:
         renamed = dict(_renamed(gone, new, before, after, ours, theirs))
-        same = {tensor: tensor for tensor in before if tensor in after}
-        pairs = [_pair(a, ours, theirs, before[a], after[b], b) for a, b in sorted({**same, **renamed}.items())]
+        same = {tensor: tensor for tensor in before.entries if tensor in after.entries}
+        pairs = [_pair(a, b, before, after, ours, theirs) for a, b in sorted({**same, **renamed}.items())]
     lost = [tensor for tensor in gone if tensor not in renamed]
     added = sorted(set(new) - set(renamed.values()))
     return _told(name, pairs, lost, added, renamed)
 
 
-def _held(folder: Path) -> dict[str, Stored]:
-    found = tensors_of(folder)
-    if not found:
-        held = some(sorted(file.name for file in folder.iterdir()), 5)
-        raise TunesmithError(f"{folder} has no tensors in safetensors files.\n  it has: {held or 'nothing'}")
-    return found
-
-
-def _pair(name: str, ours: Reader, theirs: Reader, a: Stored, b: Stored, other: str) -> Pair:
-    dtypes, shapes = (a.dtype, b.dtype), (a.shape, b.shape)
-    if a.shape != b.shape:
+def _pair(name: str, other: str, before: Held, after: Held, ours: Reading, theirs: Reading) -> Pair:
+    dtypes, shapes = (before.dtype(name), after.dtype(other)), (before.shape(name), after.shape(other))
+    if shapes[0] != shapes[1]:
         return Pair(name, False, math.nan, math.nan, dtypes, shapes)
     one, two = ours(name), theirs(other)
-    if a.dtype == b.dtype and torch.equal(_bits(one), _bits(two)):
+    if dtypes[0] == dtypes[1] and torch.equal(_bits(one), _bits(two)):
         return Pair(name, True, 0.0, 0.0, dtypes, shapes)
-    largest, scale = 0.0, 0.0
+    if before.computed != after.computed:
+        dtypes = (dtypes[1], dtypes[1]) if before.computed else (dtypes[0], dtypes[0])
+    target = two.dtype if before.computed or _digits(two) < _digits(one) else one.dtype
+    largest, scale, rounded = 0.0, 0.0, True
+    room = _NOISE * float(one.double().abs().nan_to_num(posinf=0.0).max()) if one.numel() else 0.0
     for left, right in zip(one.reshape(-1).split(_NUMBERS), two.reshape(-1).split(_NUMBERS), strict=True):
         x, y = left.double(), right.double()
         apart = torch.where((x == y) | (x.isnan() & y.isnan()), 0.0, (x - y).abs()).nan_to_num(nan=math.inf)
         largest = max(largest, float(apart.max()))
         scale = max(scale, float(x.abs().nan_to_num(nan=0.0, posinf=0.0).max()))
+        full = x if target == right.dtype else y
+        rounded = rounded and bool((apart <= (full.to(target).double() - full).abs().nan_to_num() + room).all())
     relative = largest / scale if scale else (math.inf if largest else 0.0)
-    return Pair(name, False, largest, relative, dtypes, shapes)
+    is_rounding = rounded and (before.computed != after.computed or one.dtype != two.dtype)
+    by = str(target).removeprefix("torch.") if is_rounding else None
+    return Pair(name, by is not None and before.computed != after.computed, largest, relative, dtypes, shapes, by)
+
+
+def _digits(tensor: torch.Tensor) -> float:
+    """How many digits of its numbers count, as the distance of 1 from the next; whole numbers have all."""
+    return -math.log2(torch.finfo(tensor.dtype).eps) if tensor.is_floating_point() else math.inf
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
@@ -89,10 +95,10 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
 def _renamed(
     gone: list[str],
     new: list[str],
-    before: Mapping[str, Stored],
-    after: Mapping[str, Stored],
-    ours: Reader,
-    theirs: Reader,
+    before: Held,
+    after: Held,
+    ours: Reading,
+    theirs: Reading,
 ) -> Iterator[tuple[str, str]]:
     """Pairs of a tensor that is gone and a new one: those with the same bits, then those that only the beginning of
     the name tells apart."""
@@ -100,10 +106,10 @@ def _renamed(
         return
     prints: dict[tuple[Any, ...], list[str]] = {}
     for name in new:
-        prints.setdefault(_print(theirs, name, after[name]), []).append(name)
+        prints.setdefault(_print(theirs, name, after), []).append(name)
     found = dict[str, str]()
     for name in gone:
-        if alike := prints.get(_print(ours, name, before[name])):
+        if alike := prints.get(_print(ours, name, before)):
             alike.sort(key=lambda other: _tail(other) != _tail(name))
             found[name] = alike.pop(0)
     taken = set(found.values())
@@ -111,13 +117,13 @@ def _renamed(
     tails = {_tail(name): name for name in _unique(free)}
     for name in _unique(left):
         other = tails.get(_tail(name))
-        if other is not None and before[name].shape == after[other].shape:
+        if other is not None and before.shape(name) == after.shape(other):
             found[name] = other
     yield from found.items()
 
 
-def _print(read: Reader, name: str, stored: Stored) -> tuple[Any, ...]:
-    return stored.dtype, stored.shape, hashlib.sha256(_bits(read(name)).numpy().data).digest()
+def _print(read: Reading, name: str, held: Held) -> tuple[Any, ...]:
+    return held.dtype(name), held.shape(name), hashlib.sha256(_bits(read(name)).numpy().data).digest()
 
 
 def _tail(name: str) -> str:
@@ -140,10 +146,15 @@ def _told(name: str, pairs: list[Pair], lost: list[str], new: list[str], renamed
     lines += _reshaped(other)
     layers = [_layer(group) for group in _grouped(pair for pair in other if pair.shapes[0] == pair.shapes[1])]
     lines += map(_layer_line, layers)
+    within = Counter(pair.rounded for pair in pairs if pair.rounded)
+    merely = sum(pair.equal for pair in pairs if pair.rounded)
     equal = not (other or lost or new or renamed)
-    summary = f"{len(pairs) - len(other)} of {len(pairs) + len(lost) + len(new)} are equal bit for bit"
+    exact = len(pairs) - len(other) - merely
+    summary = f"{exact} of {len(pairs) + len(lost) + len(new)} are equal bit for bit"
+    summary += "".join(f", {count} equal within rounding to {dtype}" for dtype, count in within.items())
     facts = {
-        "tensors": {"equal": len(pairs) - len(other), "differ": len(other)},
+        "tensors": {"equal": exact, "differ": len(other)},
+        "rounded": dict(within),
         "only_a": lost,
         "only_b": new,
         "renamed": dict(renamed),
