@@ -152,7 +152,7 @@ def test_cat_over_a_base_of_16_bits_keeps_every_digit(
     own = dataclasses.replace(
         own, load=lambda: PeftModel.from_pretrained(load_plain(tiny_llama).bfloat16(), str(runs[0]))
     )
-    options = {"runs": [str(runs[1])], "weights": [0.7, -0.3], "method": "cat", "verify": False}
+    options: dict[str, Any] = {"runs": [str(runs[1])], "weights": [0.7, -0.3], "method": "cat", "verify": False}
     written = Average(**options).export(own, tmp_path / "out")
     assert {weight.dtype for weight in load_file(written / WEIGHTS).values()} == {torch.float32}
     expected = sum(w * delta(folder, scale_of(folder)) for w, folder in zip([0.7, -0.3], runs, strict=False))

@@ -30,7 +30,7 @@ class Proof:
         self._gate, self._handle = Gate("average", handle), handle
         self._trained = self._gate.trained()
         parts = {member.name: member.weight for member in members}
-        self._averaged = {"method": method, "members": parts}
+        self._averaged: dict[str, Any] = {"method": method, "members": parts}
         self._gate.add("averaged", [], **self._averaged)
 
     def of_matrices(self, apart: float) -> None:
