@@ -58,9 +58,7 @@ class Wanted:
         return ("gguf", kind, self.verify, self.pre_tokenizer, self.converter, self.importance)
 
     def merging(self, base: Path) -> Merging:
-        return Merging(
-            merged_in(self.kinds, numbers_of(base).common), verify=self.verify, reason="rounded once, in the file"
-        )
+        return Merging(merged_in(self.kinds, numbers_of(base).common), verify=self.verify, reason="to round once")
 
 
 def export_gguf(handle: ModelHandle, output_dir: Path, wanted: Wanted) -> None:
