@@ -262,7 +262,7 @@ class Source:
         Returns: how many tensors got another type than they were to have, by both.
         """
         if not KINDS[kind].own:
-            return round_file(self.exact(), file, kind, matrix)
+            return round_file(self.exact(), file, kind, matrix, told=self._place.name != "base")
         self._plain(file, kind)
         return {}
 

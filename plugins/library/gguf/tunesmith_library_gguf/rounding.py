@@ -15,17 +15,20 @@ from tunesmith_library_proving.texts import texts_of
 _CONVERSATIONS = 256  # of the run, that an importance matrix is made of
 
 
-def round_file(source: Path, target: Path, kind: str, matrix: Path | None) -> dict[str, int]:
+def round_file(source: Path, target: Path, kind: str, matrix: Path | None, told: bool = True) -> dict[str, int]:
     """Round the tensors of a file to fewer bits.
+
+    Args:
+        told: say which tensors the matrix has nothing of; False for a file beside one of which that was said.
 
     Returns: how many tensors were to have one type and got another, for the lengths of their rows: `q4_K, now q5_0`.
     Raises: TunesmithError with llama.cpp's reason.
     """
     found = quantize(source, target, kind, matrix)
-    if found.unweighted:
-        logger.warning(
-            "GGUF: %d tensors were rounded without importance: %s", len(found.unweighted), found.unweighted[0]
-        )
+    if found.unweighted and told:
+        count = len(found.unweighted)
+        what = "1 tensor was" if count == 1 else f"{count} tensors were"
+        logger.warning("GGUF: %s rounded without importance: %s", what, found.unweighted[0])
     return dict(Counter(f"{wanted}, now {got}" for wanted, got in found.fallbacks.values()))
 
 

@@ -1,7 +1,10 @@
 """A GGUF file as a model to be asked: what is known before llama.cpp is there."""
 
+from types import SimpleNamespace
+
 import pytest
 from tunesmith import TunesmithError
+from tunesmith.keys import Key, Origin
 from tunesmith.traits import EngineTraits
 from tunesmith_library_testing import ModelSuite
 from tunesmith_library_testing.parts import StubPlan, source_of
@@ -56,3 +59,14 @@ class TestGGUF(ModelSuite):
         plan = StubPlan({"model": {"gguf": self.make()}, **engine}, command=command)
         installed = [problem for problem in self.make().check(plan=plan) if "not installed" not in problem.message]
         return installed
+
+
+@pytest.mark.parametrize(
+    ("path", "written", "refused"), [(None, True, True), ("x.gguf", True, False), (None, False, False)]
+)
+def test_an_adapter_without_a_file(path, written, refused):
+    """One that is asked for and would do nothing is told; the default, and one with a file, are not."""
+    plan = StubPlan({"adapter": {"lora": SimpleNamespace(path=path)}}, command="chat")
+    object.__setattr__(plan, "origins", {Key("adapter", "name"): Origin("command line")} if written else {})
+    told = [problem.advice for problem in GGUF(path="x.gguf").check(plan=plan) if problem.key == "adapter.name"]
+    assert len(told) == refused and all("engine.adapters=" in advice for advice in told)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.addresses import hub_of
+from tunesmith.keys import Key
 from tunesmith.ranges import filled, path_like
 from tunesmith.types import ModelSource, Precision, Problem
 from tunesmith_library_llamacpp.program import is_installed
@@ -46,6 +47,10 @@ class GGUF:
         elif plan.uses("engine") and getattr(plan.traits("engine"), "runs_modules", False):
             message = f"{self.path} is a GGUF file, and engine={plan.name('engine')} runs models of transformers"
             problems.append(Problem("engine", message, "engine=llamacpp runs it"))
+        elif plan.origin(Key("adapter", "name")) and plan.get("adapter.path", "") is None:
+            message = f"adapter={plan.name('adapter')} has nothing to put over {self.path}, a GGUF file."
+            advice = "engine.adapters=[LORA.gguf] puts an adapter over it; or leave it out"
+            problems.append(Problem("adapter.name", message, advice))
         return problems
 
     @hookimpl
