@@ -62,11 +62,17 @@ class TestGGUF(ModelSuite):
 
 
 @pytest.mark.parametrize(
-    ("path", "written", "refused"), [(None, True, True), ("x.gguf", True, False), (None, False, False)]
+    ("path", "origin", "refused"),
+    [
+        (None, Origin("command line"), True),
+        ("x.gguf", Origin("command line"), False),
+        (None, Origin("run.yaml", 3), False),
+        (None, None, False),
+    ],
 )
-def test_an_adapter_without_a_file(path, written, refused):
-    """One that is asked for and would do nothing is told; the default, and one with a file, are not."""
+def test_an_adapter_without_a_file(path, origin, refused):
+    """One that is asked for and would do nothing is told; the default, a file's, and one with a path, are not."""
     plan = StubPlan({"adapter": {"lora": SimpleNamespace(path=path)}}, command="chat")
-    object.__setattr__(plan, "origins", {Key("adapter", "name"): Origin("command line")} if written else {})
+    object.__setattr__(plan, "origins", {Key("adapter", "name"): origin} if origin else {})
     told = [problem.advice for problem in GGUF(path="x.gguf").check(plan=plan) if problem.key == "adapter.name"]
     assert len(told) == refused and all("engine.adapters=" in advice for advice in told)

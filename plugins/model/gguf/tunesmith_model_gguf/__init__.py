@@ -47,7 +47,9 @@ class GGUF:
         elif plan.uses("engine") and getattr(plan.traits("engine"), "runs_modules", False):
             message = f"{self.path} is a GGUF file, and engine={plan.name('engine')} runs models of transformers"
             problems.append(Problem("engine", message, "engine=llamacpp runs it"))
-        elif plan.origin(Key("adapter", "name")) and plan.get("adapter.path", "") is None:
+        asked = plan.origin(Key("adapter", "name"))
+        typed = asked is not None and asked.line is None  # a file may be of the training, whose adapter is meant
+        if typed and plan.command not in ("train", "export") and plan.get("adapter.path", "") is None:
             message = f"adapter={plan.name('adapter')} has nothing to put over {self.path}, a GGUF file."
             advice = "engine.adapters=[LORA.gguf] puts an adapter over it; or leave it out"
             problems.append(Problem("adapter.name", message, advice))
