@@ -8,7 +8,7 @@ from pathlib import Path
 from tunesmith import TunesmithError
 
 from tunesmith_command_diff.findings import Found, Part
-from tunesmith_command_diff.folders import json_files, same_files, unreadable
+from tunesmith_command_diff.folders import json_files, missing, same_files, unreadable
 from tunesmith_command_diff.generating import generation
 from tunesmith_command_diff.subjects import Subject, subject_of
 
@@ -62,6 +62,7 @@ def _opened(a: Subject, b: Subject, outputs: bool, rounded: Sequence[str]) -> It
         first, second = a.handle, b.handle
     except Exception as error:  # of whatever reads a tokenizer or a configuration that is damaged
         damaged = [problem for each in (a, b) for problem in unreadable(each.folder)]
+        damaged = damaged or missing(a.folder, b.folder, "tokenizer*")
         yield from (Part(name, None, "; ".join(damaged)[:_LONGEST] or _why(error)) for name in names)
         return
     from tunesmith_library_proving.texts import texts_of

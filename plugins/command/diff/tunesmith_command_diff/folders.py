@@ -80,6 +80,16 @@ def unreadable(folder: Path) -> list[str]:
     return found
 
 
+def missing(first: Path, second: Path, pattern: str) -> list[str]:
+    """Which files only one of two folders has, in words."""
+    ours, theirs = ({file.name for file in folder.glob(pattern)} for folder in (first, second))
+    return [
+        f"{folder} has no {name}, which {who} has"
+        for folder, who, names in ((first, "B", theirs - ours), (second, "A", ours - theirs))
+        for name in sorted(names)
+    ]
+
+
 def _flat(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
     """The values of nested mappings by dotted keys; the older name of a number's kind is the newer one."""
     if isinstance(value, Mapping) and (value or not at):

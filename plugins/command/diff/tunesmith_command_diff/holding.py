@@ -63,7 +63,10 @@ def in_folder(folder: Any) -> Held:
 
 def packing_of(subject: Subject) -> str | None:
     """How a whole model holds its numbers in few bits, by its configuration; None where it does not."""
-    said = None if subject.is_adapter else read_json(subject.folder / "config.json").get("quantization_config")
+    try:
+        said = None if subject.is_adapter else read_json(subject.folder / "config.json").get("quantization_config")
+    except ValueError:  # a damaged file, which the part of the configuration names; the tensors are still compared
+        return None
     return str(said.get("quant_method", "few bits")) if said else None
 
 
