@@ -150,6 +150,17 @@ def test_a_key_that_is_claimed_makes_a_mixture_foreign(foreign):
     assert compose({"seed": 1, "base_model": "x"}, None, foreign).tree["model"] == {"path": "x"}
 
 
+def test_an_option_of_ours_in_a_foreign_file_is_one_problem(monkeypatch, foreign, file):
+    monkeypatch.setattr(Foreign, "claims", frozenset())
+    file.write_text(file.read_text().replace("seed: 3", "adapter: {rank: 8}"))
+    made = compose(file, None, foreign)
+    assert made.tree["model"] == {"path": "org/name"} and made.tree["adapter"]["rank"] == 4
+    _, problems, _ = examine(made, "train", foreign)
+    ours = [problem for problem in problems if "in words of ours" in problem.message]
+    assert [problem.message.partition(" ")[0] for problem in ours] == ["adapter"]
+    assert "adapter.OPTION=VALUE" in ours[0].advice and "theirs.yaml:6" in ours[0].advice
+
+
 def test_what_no_dialect_knows_stays_an_unknown_key(foreign):
     _, problems, _ = examine(compose({"modle": {"path": "x"}}, None, foreign), "train", foreign)
     assert [problem.message for problem in problems if "modle" in problem.message] == [

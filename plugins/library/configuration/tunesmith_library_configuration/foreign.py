@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunesmith_library_configuration.keys import Key, Origin, Origins, everywhere, nearest_origin
@@ -83,7 +83,7 @@ class Words:
         if tree and not tree.keys() - self.known:
             return Layer(tree, origins, layer.source), told
         theirs = [item for item in self.overrides if self._is_theirs(item.key, tree)]
-        reading = self._read(tree, origins, layer.source, theirs)
+        reading = self._read(tree, origins, layer.source, theirs) or self._mixed(tree, origins, layer.source, theirs)
         if reading is None:
             return Layer(tree, origins, layer.source), told
         shared = [item for item in self.overrides if len(item.key) == 1 and item.key[0] in reading.shared - tree.keys()]
@@ -103,6 +103,20 @@ class Words:
         for item in theirs:
             (foreign.lengthen if item.adds else foreign.put)(item.key, item.value, item.where)
         return self.translate(foreign.tree, foreign.origins, source)
+
+    def _mixed(
+        self, tree: Mapping[str, Any], origins: Origins, source: Origin, theirs: list[Override]
+    ) -> Reading | None:
+        """A file most of which is another program's, without the keys of ours in it, which are a problem."""
+        own = [key for key, value in tree.items() if key in self.known and isinstance(value, Mapping)]
+        others = {key: value for key, value in tree.items() if key not in own}
+        reading = self._read(others, origins, source, theirs) if own and len(others) > len(own) else None
+        if reading is None:
+            return None
+        message = f"{', '.join(own)} in words of ours, in a configuration that is otherwise another program's."
+        advice = f"write an override on the command line, {own[0]}.OPTION=VALUE, or all of the file in our words\n"
+        advice += f"(tunesmith config convert writes the others so)\n{nearest_origin(Key(own[0]), origins) or ''}"
+        return replace(reading, problems=(Problem(Key(), message, advice), *reading.problems))
 
     def _is_theirs(self, key: Key, tree: Mapping[str, Any]) -> bool:
         """Whether an override is in the words of a file: not ours, or written in it."""
