@@ -125,5 +125,5 @@ def test_two_runs(run: Path, tmp_path: Path) -> None:
     merged = tunesmith.export(run, {"exporter": "merged"}, output_dir=tmp_path / "merged")
     parts = {part.name: part for part in compared(str(run), str(merged)).parts}
     assert parts["tensors"].equal and parts["template"].equal and parts["tokenizer"].equal, parts
-    assert parts["tensors"].facts["only_a"] == parts["tensors"].facts["only_b"] == [], "the run is merged to be compared"
+    assert parts["tensors"].facts["only_a"] == parts["tensors"].facts["only_b"] == [], "a run is merged for it"
     assert parts["outputs"].facts["same_choice"] == 1 and parts["outputs"].facts["largest"] < 1e-3
