@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 from pathlib import Path
@@ -258,9 +259,10 @@ def test_padded_batches_of_transformers(tiny_llama: Path, tiny_bpe: Any, tmp_pat
 
 
 def test_a_tokenizer_without_padding(tiny_llama: Path, tiny_bpe: Any) -> None:
-    tiny_bpe.pad_token = None
+    tokenizer = copy.deepcopy(tiny_bpe)
+    tokenizer.pad_token = None
     with pytest.raises(TunesmithError, match="neither a pad_token nor an eos_token"):
-        to_classifier(load_plain(tiny_llama), tiny_bpe)
+        to_classifier(load_plain(tiny_llama), tokenizer)
 
 
 ADAPTERS = {"lora": "Lora", "oft": "Oft", "freeze": "Freeze", "llama_pro": "LlamaPro", "full": "Full"}
