@@ -93,10 +93,15 @@ def test_a_stage_that_says_nothing(tiny_llama: Path, tmp_path: Path) -> None:
     assert "data.streaming" in report
 
 
+ONE_COLUMN = (
+    "stage=sft; format: text with columns: {text: COLUMN} in the data set's entry learns one column as it stands"
+)
+
+
 @pytest.mark.parametrize(
     ("stage", "row", "suited"),
     [
-        ("pretrain", {"messages": [{"role": "user", "content": "a"}]}, "stage=sft; "),
+        ("pretrain", {"messages": [{"role": "user", "content": "a"}]}, ONE_COLUMN),
         ("sft", {"text": "a"}, "stage=pretrain"),
         ("sft", {"prompt": [], "chosen": [], "rejected": []}, "stage=dpo, orpo, reward or simpo"),
         ("dpo", {"prompt": [], "completion": [], "label": True}, "stage=kto"),
@@ -116,5 +121,4 @@ def test_rows_of_another_stage(stage: str, row: dict[str, Any], suited: str, tin
     manager.register(instance)
     with pytest.raises(DataError) as raised:
         manager.hook.encode(rows=[row], processor=tiny_bpe, template=CHATML)
-    advice = str(raised.value).splitlines()[-1].strip()
-    assert advice == suited or (advice.startswith("stage=sft; format: text") and suited == "stage=sft; ")
+    assert str(raised.value).splitlines()[-1].strip() == suited

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import math
@@ -297,6 +298,7 @@ def test_factor_follows_the_length(short_model: Path, caplog: pytest.LogCaptureF
     manager = TestRopeScaling().manager(Loader(), factor=None, type="linear")
     (registered,) = [each for each in manager.get_plugins() if isinstance(each, RopeScaling)]
     registered.configured(plan=StubPlan({}, values={"stage.max_length": 640}))
+    tiny_bpe = copy.deepcopy(tiny_bpe)
     tiny_bpe.model_max_length = ORIGINAL
     model = manager.hook.load_model(source=source_of(short_model), processor=tiny_bpe, quantization=None)
     assert model.config.rope_parameters["factor"] == 2.5

@@ -234,6 +234,7 @@ def test_padded_batches_of_transformers(tiny_llama: Path, tiny_bpe: Any, tmp_pat
     """
     from transformers import AutoModelForSequenceClassification
 
+    tiny_bpe = copy.deepcopy(tiny_bpe)
     for pad in (tiny_bpe.pad_token, "<|im_end|>"):
         tiny_bpe.pad_token = pad
         torch.manual_seed(0)
