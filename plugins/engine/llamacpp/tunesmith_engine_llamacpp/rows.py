@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tunesmith.types import Delta, FinishReason, LogProb, Request, Sampling
+from tunesmith.types import Request, Sampling
 from tunesmith_library_engine import StreamedAnswer
+from tunesmith_library_engine.working import Growing
 from tunesmith_library_llamacpp.sampling import Sampler
 
 
 @dataclass(eq=False)
-class Row:
+class Row(Growing):
     """A request, how far its answer is, and what ends it."""
 
     request: Request
@@ -38,13 +39,3 @@ class Row:
         """A token of the prompt, or behind it of the answer."""
         prompt = self.request.prompt
         return prompt[place] if place < len(prompt) else self.made[place - len(prompt)]
-
-    def push(self, token: int, log_prob: LogProb | None) -> None:
-        """Take the next token, and end the answer if it is the last."""
-        self.made.append(token)
-        reason: FinishReason | None = None
-        if token in self.ends:
-            reason = "stop"
-        elif len(self.made) >= self.limit:
-            reason = "length"
-        self.answer.put(Delta((token,), (log_prob,) if log_prob else (), reason))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from tunesmith.types import Delta, FinishReason, LogProb, Request
+from tunesmith.types import Request
 from tunesmith_library_engine import StreamedAnswer
+from tunesmith_library_engine.working import Growing
 
 from .settings import Choice
 
 
 @dataclass(eq=False)
-class Row:
+class Row(Growing):
     """A request, how far its answer is, and what ends it. A row can be taken out of a batch and go on in another."""
 
     request: Request
@@ -31,13 +32,3 @@ class Row:
     def goes_with(self, other: Row) -> bool:
         """Whether both can be computed in one batch: with the same weights, and without tensors of their own."""
         return self.request.adapter == other.request.adapter and not (self.request.inputs or other.request.inputs)
-
-    def push(self, token: int, log_prob: LogProb | None) -> None:
-        """Take the next token, and end the answer if it is the last."""
-        self.made.append(token)
-        reason: FinishReason | None = None
-        if token in self.ends:
-            reason = "stop"
-        elif len(self.made) >= self.limit:
-            reason = "length"
-        self.answer.put(Delta((token,), (log_prob,) if log_prob else (), reason))

@@ -8,22 +8,33 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tunesmith import TunesmithError
+from tunesmith.types import Delta, FinishReason, LogProb
 
 from tunesmith_library_engine.answers import StreamedAnswer
 
 T = TypeVar("T")
 
 
-class HasAnswer(Protocol):
-    """What a worker has to know of a row."""
+class Growing:
+    """What rows have in common: an answer that grows by tokens until one ends it, or it has as many as it may have."""
 
     answer: StreamedAnswer
+    made: list[int]  # the tokens of the answer
+    ends: frozenset[int]  # tokens that end it
+    limit: int  # tokens that it may have
 
-
-R = TypeVar("R", bound=HasAnswer)
+    def push(self, token: int, log_prob: LogProb | None) -> None:
+        """Take the next token, and end the answer if it is the last."""
+        self.made.append(token)
+        reason: FinishReason | None = None
+        if token in self.ends:
+            reason = "stop"
+        elif len(self.made) >= self.limit:
+            reason = "length"
+        self.answer.put(Delta((token,), (log_prob,) if log_prob else (), reason))
 
 
 @dataclass(eq=False)
@@ -41,6 +52,9 @@ class Call:
             self.done.set_result(self.function())
         except BaseException as error:
             self.done.set_exception(error)
+
+
+R = TypeVar("R", bound=Growing)
 
 
 class QueueWorker(ABC, Generic[R]):
