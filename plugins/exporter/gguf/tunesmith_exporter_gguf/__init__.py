@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import filled, path_like
 from tunesmith.types import ModelHandle, Problem
-from tunesmith_library_gguf.plans import architecture_problems, cutting_problems, kind_problems, program_problems
+from tunesmith_library_gguf.plans import file_problems
 from tunesmith_library_gguf.towers import projector_problems
-from tunesmith_library_publishing.pushing import push, push_problems, refuse_unpushable
-from tunesmith_library_weights.bases import base_problems, quantizer_of_full, refuse_on_the_fly
+from tunesmith_library_publishing.pushing import push, refuse_unpushable
+from tunesmith_library_weights.bases import quantizer_of_full, refuse_on_the_fly
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -44,12 +44,19 @@ class Gguf:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        key = "exporter.gguf"
-        problems = [*kind_problems(key, self._kinds(), self.imatrix, self.adapter), *push_problems(plan, "gguf")]
-        problems += program_problems(key, self._kinds(), self.verify, self.imatrix)
-        problems += cutting_problems(key, self.pre_tokenizer)
-        problems += projector_problems(plan, key, self.converter, self.adapter) if self.mmproj else []
-        return [*problems, *base_problems(plan, "gguf"), *architecture_problems(plan, key, self.converter)]
+        problems = file_problems(
+            plan,
+            "gguf",
+            self._kinds(),
+            importance=self.imatrix,
+            verify=self.verify,
+            pre_tokenizer=self.pre_tokenizer,
+            converter=self.converter,
+            adapter=self.adapter,
+        )
+        if self.mmproj:
+            problems += projector_problems(plan, "exporter.gguf", self.converter, self.adapter)
+        return problems
 
     @hookimpl
     def configured(self, plan: Plan) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import between, filled, path_like
 from tunesmith.types import ModelHandle, Problem
-from tunesmith_library_gguf.plans import architecture_problems, cutting_problems, kind_problems, program_problems
-from tunesmith_library_publishing.pushing import push, push_problems, refuse_unpushable
-from tunesmith_library_weights.bases import base_problems, quantizer_of_full, refuse_on_the_fly
+from tunesmith_library_gguf.plans import file_problems
+from tunesmith_library_publishing.pushing import push, refuse_unpushable
+from tunesmith_library_weights.bases import quantizer_of_full, refuse_on_the_fly
 
 from .limits import name_problems, parameter_problems, system_problems
 
@@ -49,11 +49,16 @@ class Ollama:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        key, kinds = "exporter.ollama", (self.type.lower(),)
-        problems = [*kind_problems(key, kinds, self.imatrix), *push_problems(plan, "ollama")]
-        problems += program_problems(key, kinds, self.verify, self.imatrix)
-        problems += cutting_problems(key, self.pre_tokenizer)
-        problems += [*base_problems(plan, "ollama"), *architecture_problems(plan, key, self.converter)]
+        key = "exporter.ollama"
+        problems = file_problems(
+            plan,
+            "ollama",
+            (self.type.lower(),),
+            importance=self.imatrix,
+            verify=self.verify,
+            pre_tokenizer=self.pre_tokenizer,
+            converter=self.converter,
+        )
         problems += [*parameter_problems(key, self.parameters), *system_problems(key, self.system)]
         problems += name_problems(key, self.name, {"renderer": self.renderer, "parser": self.parser})
         if self.template == "go" and self.renderer:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from tunesmith.errors import choices
 from tunesmith.types import Problem
 from tunesmith_library_llamacpp.program import INSTALL, is_installed
+from tunesmith_library_publishing.pushing import push_problems
+from tunesmith_library_weights.bases import base_problems
 
 from tunesmith_library_gguf.converting import FETCH, SCRIPT
 from tunesmith_library_gguf.families import INSTEAD, family_of, otherwise, unknown
@@ -92,3 +94,26 @@ def architecture_problems(plan: Plan, key: str, converter: str | None) -> list[P
         return [Problem("model.path", message, INSTEAD)] if found else []
     message, _, known = unknown(said).partition("\n")
     return [Problem("model.path", message, f"{known}\nllama.cpp's own converter has more:\n{FETCH.format(key=key)}")]
+
+
+def file_problems(
+    plan: Plan,
+    exporter: str,
+    kinds: Sequence[str],
+    *,
+    importance: bool,
+    verify: bool,
+    pre_tokenizer: str | None,
+    converter: str | None,
+    adapter: bool = False,
+) -> list[Problem]:
+    """All that is known beforehand to keep an exporter from writing its GGUF files, or from uploading them."""
+    key = f"exporter.{exporter}"
+    return [
+        *kind_problems(key, kinds, importance, adapter),
+        *push_problems(plan, exporter),
+        *program_problems(key, kinds, verify, importance),
+        *cutting_problems(key, pre_tokenizer),
+        *base_problems(plan, exporter),
+        *architecture_problems(plan, key, converter),
+    ]
