@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pluggy
-from tunesmith.addresses import hub_of
 from tunesmith.catalog import Catalog, Entry
 from tunesmith.compose import Composition
 from tunesmith.errors import PluginError
@@ -25,6 +24,7 @@ from tunesmith.runs import folder_problems, launches, output_folder
 from tunesmith.selection import Wanted, missing_problem, select, unrecorded, wanted
 from tunesmith.types import Event, Problem, Row
 from tunesmith.wiring import checked, connect, overridden, wrong_hooks
+from tunesmith_library_configuration.addresses import hub_of
 from tunesmith_library_configuration.records import newest_checkpoint
 
 

@@ -36,6 +36,8 @@ class Sampling:
     presence_penalty: Annotated[float, between(-2, 2)] = 0.0  # off a token's score, if the answer has it
     logit_bias: Mapping[int, float] = field(default_factory=dict)  # onto the scores of these tokens
     stop_token_ids: tuple[int, ...] = ()  # they end the answer, beside the engine's own end tokens
+    # what the answer's text must follow: a grammar in llguidance's Lark, of which `start: %json {…}` is a JSON Schema
+    grammar: str | None = None
     seed: int | None = None  # the same request with the same seed gets the same answer; None: another each time
 
     def __post_init__(self) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
-from tunesmith.addresses import hub_of
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Composition
 from tunesmith.errors import TunesmithError, noted
@@ -22,6 +21,7 @@ from tunesmith.planning import RunOptions, Selected, problem_of
 from tunesmith.selection import Choice, Selection, Wanted
 from tunesmith.types import Problem, Requirement
 from tunesmith.validate import instance, resolve, structured
+from tunesmith_library_configuration.addresses import hub_of
 from tunesmith_library_configuration.unknown import unknown_key
 from tunesmith_library_configuration.validate import in_range, together
 from tunesmith_library_configuration.versions import renamed

@@ -10,7 +10,6 @@ from typing import Any
 
 import tunesmith
 from tunesmith import runs
-from tunesmith.addresses import hub_of
 from tunesmith.assemble import Assembly, assemble, examine
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Composition, Overrides, compose
@@ -31,6 +30,7 @@ from tunesmith.types import (
     RunStarted,
     TrainingJob,
 )
+from tunesmith_library_configuration.addresses import hub_of
 from tunesmith_library_configuration.fingerprints import encoding_parts, together
 from tunesmith_library_configuration.handles import adapter_of, held_precision, holds_model, words_of
 from tunesmith_library_configuration.locks import unfinished, writing

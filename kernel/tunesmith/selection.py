@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.addresses import hub_of
 from tunesmith.catalog import Catalog, Entry, MissingPluginError
 from tunesmith.compose import Composition
 from tunesmith.errors import PluginError, choices
@@ -15,6 +14,7 @@ from tunesmith.keys import Key
 from tunesmith.kinds import CONFIGURED, KINDS, Kind
 from tunesmith.planning import problem_of
 from tunesmith.types import Problem
+from tunesmith_library_configuration.addresses import hub_of
 from tunesmith_library_configuration.requirements import locked
 from tunesmith_library_configuration.unknown import with_line
 

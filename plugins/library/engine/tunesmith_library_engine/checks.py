@@ -60,4 +60,5 @@ _NEUTRAL = {  # the values that change nothing
     "presence_penalty": 0.0,
     "logit_bias": {},
     "stop_token_ids": (),
+    "grammar": None,
 }

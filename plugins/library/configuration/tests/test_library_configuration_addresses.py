@@ -1,7 +1,7 @@
 """Which hub an address belongs to."""
 
 import pytest
-from tunesmith.addresses import hub_of
+from tunesmith_library_configuration.addresses import hub_of
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,7 @@ def test_an_address_names_its_hub(address, hub):
 
 
 def test_a_folder_that_is_there_is_local_and_the_default_can_be_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "org" / "name").mkdir(parents=True)
     assert hub_of("org/name") == ("local", "org/name")
     assert hub_of("org/other", "modelscope") == ("modelscope", "org/other")
