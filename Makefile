@@ -27,7 +27,7 @@ $(VENV)/.installed: constraints.txt plugins/requirements.txt $(PROJECTS)
 	    --group pyproject.toml:dev --editable kernel --requirement plugins/requirements.txt
 	touch $@
 
-programs: $(VENV)/.programs  ## install the programs that serve exports: llama.cpp (compiled), ONNX Runtime
+programs: $(VENV)/.programs  ## install the programs of slow tests: llama.cpp (compiled), ONNX Runtime, lm-eval
 
 # a portable build, without what only llama.cpp's own tools need
 $(VENV)/.programs: $(VENV)/.installed
