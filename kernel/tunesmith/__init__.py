@@ -13,6 +13,7 @@ _HOMES = {
     "tunesmith.messages": ("announce",),
     "tunesmith.options": ("plugin",),
     "tunesmith.pipeline": ("export", "exports", "open_model", "plan", "train"),
+    "tunesmith_command_api.server": ("Server",),
     "tunesmith_command_data.encoded": ("show",),
     "tunesmith_library_engine.sessions": ("ChatSession", "chat"),
     "tunesmith_library_estimates.estimating": ("estimate",),

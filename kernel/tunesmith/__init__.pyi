@@ -1,4 +1,4 @@
-"""The types of the names that `__init__.py` imports on first use; four are at home in libraries above the kernel."""
+"""The types of the names that `__init__.py` imports on first use; five are at home in libraries above the kernel."""
 
 from tunesmith.errors import DataError as DataError
 from tunesmith.errors import TunesmithError as TunesmithError
@@ -10,6 +10,7 @@ from tunesmith.pipeline import exports as exports
 from tunesmith.pipeline import open_model as open_model
 from tunesmith.pipeline import plan as plan
 from tunesmith.pipeline import train as train
+from tunesmith_command_api.server import Server as Server
 from tunesmith_command_data.encoded import show as show
 from tunesmith_library_engine.sessions import ChatSession as ChatSession
 from tunesmith_library_engine.sessions import chat as chat

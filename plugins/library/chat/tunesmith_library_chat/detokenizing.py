@@ -45,13 +45,15 @@ class StopFinder:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stop for stop in stops if stop)
         self._held = ""
+        self.found: str | None = None  # the stop string, once it was found
 
     def push(self, text: str) -> tuple[str, bool]:
         """Take new text; give what may be shown, and whether a stop string was found."""
         self._held += text
-        found = [at for at in map(self._held.find, self._stops) if at >= 0]
+        found = [(at, -len(stop), stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
-            return self._release(min(found)), True
+            at, _, self.found = min(found)
+            return self._release(at), True
         beginnings = (stop[:length] for stop in self._stops for length in range(1, len(stop)))
         kept = max((len(part) for part in beginnings if self._held.endswith(part)), default=0)
         return self._release(len(self._held) - kept), False

@@ -57,6 +57,13 @@ class Reader:
         self._split = reading.split() if reading.split else None
         self._tokens: list[int] = []  # since the last piece
         self._log_probs: list[LogProb] = []
+        self._decode, self._ended_by = reading.decode, ""  # the text of the token that ended the answer
+        self._stops = reading.stop
+
+    @property
+    def stopped_by(self) -> str | None:
+        """The stop string that ended the answer, found in its text or said by its last token; None: none did."""
+        return self._stop.found or (self._ended_by if self._ended_by in self._stops else None)
 
     def push(self, delta: Delta) -> Piece | None:
         """Take what is new; give the text that is certain by it, and the last piece when it ends the answer."""
@@ -65,6 +72,8 @@ class Reader:
             self._tokens.append(token)
             self._log_probs += delta.log_probs[place : place + 1]
             ends = delta.finish_reason == "stop" and place == last
+            if ends:
+                self._ended_by = self._decode([token])
             if ends or token in self._skipped:
                 continue
             more, stopped = self._stop.push(self._text.push(token))

@@ -1,0 +1,59 @@
+"""The application: all routes, and errors in the shape of the routes that they come from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from tunesmith.errors import TunesmithError
+
+from . import routes_chat, routes_models
+from .errors import ApiError, openai_shape
+from .fields import validation_error
+from .service import Service
+from .streaming import HungUp
+
+logger = logging.getLogger("tunesmith")
+
+ROUTES = (routes_chat, routes_models)
+
+
+def make_app(service: Service) -> FastAPI:
+    """What answers requests to a service."""
+    app = FastAPI(title=f"Tunesmith: {service.name}")
+    for routes in ROUTES:
+        app.include_router(routes.router(service))
+    for kind in (ApiError, RequestValidationError, HTTPException, TunesmithError, HungUp, Exception):
+        app.add_exception_handler(kind, _told)
+    return app
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    """An error as a response."""
+    if isinstance(error, HungUp):
+        return Response(status_code=499)  # nobody reads it
+    found = _as_api_error(error)
+    return JSONResponse(shape_of(request.url.path)(found), found.status, headers=found.headers)
+
+
+def shape_of(path: str) -> Callable[[ApiError], dict[str, Any]]:
+    """How the routes of a path write errors."""
+    return openai_shape
+
+
+def _as_api_error(error: Exception) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return validation_error(error.errors())
+    if isinstance(error, HTTPException):
+        return ApiError(error.status_code, str(error.detail), headers=error.headers)
+    if isinstance(error, TunesmithError):
+        return ApiError(400, str(error))
+    logger.error("a request failed", exc_info=error)
+    return ApiError(500, "the server failed to answer this request")

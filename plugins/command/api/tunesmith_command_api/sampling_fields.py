@@ -1,0 +1,83 @@
+"""The fields by which requests say how tokens are chosen, and where answers end: the same for all completions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from tunesmith.errors import TunesmithError
+from tunesmith.types import Sampling
+
+from .errors import invalid
+from .fields import Fields
+
+
+class SamplingFields(Fields):
+    """How to choose tokens, in the names of OpenAI's API and, where it has none, of vLLM's."""
+
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: int | None = None  # 0 and -1 are all
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
+    logit_bias: dict[str, float] | None = None  # by token id, written as text
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    stop_token_ids: list[int] | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    skip_special_tokens: bool | None = None
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The strings that end an answer."""
+        given = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return tuple(string for string in given if string)
+
+    @property
+    def count(self) -> int:
+        """How many answers are wanted to each prompt."""
+        return self.n or 1
+
+
+def sampling_of(request: SamplingFields, limit: int | None, vocabulary: int) -> Sampling:
+    """How tokens are chosen for a request.
+
+    Args:
+        limit: tokens of an answer, from the field that this route has for it.
+        vocabulary: how many tokens the model knows.
+
+    Raises: ApiError for a value out of its range.
+    """
+    top_k = None if request.top_k is None else max(request.top_k, 0) if request.top_k >= -1 else request.top_k
+    given: dict[str, Any] = {
+        "max_new_tokens": limit,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "top_k": top_k,
+        "min_p": request.min_p,
+        "repetition_penalty": request.repetition_penalty,
+        "frequency_penalty": request.frequency_penalty or 0.0,
+        "presence_penalty": request.presence_penalty or 0.0,
+        "logit_bias": _biases(request.logit_bias or {}, vocabulary),
+        "stop_token_ids": tuple(request.stop_token_ids or ()),
+        "seed": request.seed,
+    }
+    try:
+        return Sampling(**given)
+    except TunesmithError as error:
+        raise invalid(error, str(error).partition("=")[0]) from error
+
+
+def _biases(given: dict[str, float], vocabulary: int) -> dict[int, float]:
+    biases: dict[int, float] = {}
+    for token, bias in given.items():
+        if not (token.isascii() and token.isdecimal() and int(token) < vocabulary):
+            message = f"logit_bias: {token!r} is no token id; possible: 0 to {vocabulary - 1}, written as text"
+            raise invalid(message, "logit_bias")
+        if not -100 <= bias <= 100:
+            raise invalid(f"logit_bias: {bias} of token {token} is out of range: -100 to 100", "logit_bias")
+        biases[int(token)] = -float("inf") if bias == -100 else bias
+    return biases
