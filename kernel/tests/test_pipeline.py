@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import tunesmith
@@ -11,6 +12,7 @@ from tunesmith import hookimpl, pipeline, plugin
 from tunesmith.catalog import Catalog
 from tunesmith.errors import ConfigError
 from tunesmith.pipeline import plan, train
+from tunesmith.traits import StageTraits
 from tunesmith.types import Conversation, Problem
 
 CONFIG = {"model": {"path": "org/tiny"}, "data": {"train": ["train.json"]}}
@@ -258,6 +260,45 @@ def test_a_stage_that_shapes_the_model_belongs_to_the_run_for_good(plugins, call
     assert handle.load() == "model+head+lora" and handle.adapter == folder
     with pytest.raises(ConfigError, match="it does not write"):
         tunesmith.chat(folder, [[{"role": "user", "content": "one"}]], catalog=catalog)
+
+
+def test_a_stage_that_generates_has_an_engine_over_the_model_that_is_trained(plugins, catalog, calls):
+    """Its options are checked then, and recorded; other trainings take no notice of an engine."""
+    stage = plugins["stage.sft"]
+
+    @plugin
+    class Generating(stage):
+        """A stage that learns from answers."""
+
+        traits: ClassVar[StageTraits] = StageTraits(generates=True)
+
+    jobs = []
+
+    @plugin
+    class Keeping(plugins["trainer.transformers"]):
+        """A loop that shows its job."""
+
+        @hookimpl
+        def fit(self, job):
+            jobs.append(job)
+            return True
+
+    both = Catalog.of({**plugins, "stage.drawn": Generating, "trainer.transformers": Keeping})
+    run = pipeline.assemble(pipeline.compose(CONFIG, {"stage": "drawn"}, both), "train", both)
+    assert run.plan.name("engine") == "transformers" and run.plan.name("stage") == "drawn"
+    folder = tunesmith.train(CONFIG, {"stage": "drawn"}, catalog=both)
+    assert yaml.safe_load((folder / "run.yaml").read_text())["engine"] == {"name": "transformers"}
+    (job,) = jobs
+    assert job.handle.load() is job.model == "model+lora" and job.handle.merge("model") == "merged"
+    engine = job.open_engine(handle=job.handle)
+    assert (engine.model, engine.calls) == (job.model, calls)
+    with pytest.raises(ConfigError, match="engine=transformers has no option unheard"):
+        tunesmith.train(CONFIG, {"stage": "drawn", "engine.unheard": 3, "output_dir": "other"}, catalog=both)
+    plain, problems = pipeline.plan(CONFIG, {"engine.unheard": 3}, catalog=both)
+    assert problems == [] and not plain.uses("engine")
+    for missing in ("nobody", "my_stage.py:Mine"):
+        found, problems = pipeline.plan(CONFIG, {"stage": missing}, catalog=both)
+        assert problems and not found.uses("engine"), "which is told of the stage, and of nothing else"
 
 
 def test_a_stage_that_does_not_shape_the_model_is_not_needed_afterwards(plugins, catalog, calls):

@@ -119,14 +119,8 @@ def make(former: Instances, choices: tuple[Choice, ...], catalog: Catalog) -> In
     required, found = _requirements(selected, catalog)
     known = {(str(problem.key), problem.message) for problem in former.problems}
     problems = [problem for problem in (*problems, *found) if (str(problem.key), problem.message) not in known]
-    return replace(
-        former,
-        run=run,
-        selected=(*former.selected, *selected),
-        config=config,
-        required=required,
-        problems=(*former.problems, *problems),
-    )
+    made, told = (*former.selected, *selected), (*former.problems, *problems)
+    return replace(former, run=run, selected=made, config=config, required=required, problems=told)
 
 
 def _make(choice: Choice, data: Mapping[str, Any]) -> tuple[Any, list[Problem]]:

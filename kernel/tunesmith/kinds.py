@@ -13,6 +13,7 @@ class Kind:
     summary: str
     default: tuple[str, ...] = ()
     commands: tuple[str, ...] = ("train",)  # the commands that need this kind
+    trait: str = ""  # that a stage has with which training needs this kind, too
     shapes: str = ""  # a hook that shapes model or tokenizer: where a plugin of this kind has it, all commands need it
     common: bool = False  # of many: whether exporter.verify=false is an option of all that are selected
     free: bool = False  # whether its plugins may be others, with other options, when a run goes on
@@ -46,7 +47,7 @@ KINDS: dict[str, Kind] = {
         Kind("reward", "any", "scores answers, for stages that learn from rewards", free=True, function="score"),
         Kind("parallel", "optional", "starts the processes of a run, and spreads the model over them", free=True),
         Kind("tracker", "any", "records what happens in a run", ("console", "jsonl", "plot"), free=True),
-        Kind("engine", "one", "generates answers", ("transformers",), ("chat", "eval"), free=True),
+        Kind("engine", "one", "generates answers", ("transformers",), ("chat", "eval"), "generates", free=True),
         Kind("exporter", "any", "writes a finished model", ("merged",), ("export",), common=True),
         Kind("evaluator", "any", "measures a model", commands=("eval",), free=True, function="evaluate"),
         Kind("dialect", "installed", "reads the configurations of another program", commands=()),

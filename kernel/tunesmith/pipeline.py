@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,8 @@ def _train(run: Assembly, folder: Path, measures: Any) -> None:
         score=lambda **asked: _scores(run, asked),
         evaluate=measures(source, processor, template, data) if measures else None,
         made_of=made_of,
+        handle=ModelHandle(source, None, processor, template, lambda: model, partial(_merged, run)),
+        open_engine=run.hook.open_engine,
     )
     (job,) = run.hook.prepare(job=job, load=_loader(run, source, processor)) or [job]
     placed = run.hook.place(model=job.model, job=job)
@@ -213,6 +216,11 @@ def _model(
     return model
 
 
+def _merged(run: Assembly, model: Any) -> Any:
+    """The plain model, with its adapter folded in."""
+    return run.hook.merge_adapter(model=model)
+
+
 def _loader(run: Assembly, source: ModelSource, processor: Any) -> LoadModel:
     """What `prepare` loads other models with."""
 
@@ -248,11 +256,5 @@ def model_handle(run: Assembly, composition: Composition) -> ModelHandle:
     source = replace(source, held=held_precision(run.plan, source.path, adapter))
     reader_source = replace(source, path=words_of(folder, source.path))
     processor, template = reader_of(run, reader_source)
-    return ModelHandle(
-        source=source,
-        adapter=adapter,
-        processor=processor,
-        template=template,
-        load=lambda: _model(run, source, processor, None, adapter),
-        merge=lambda model: run.hook.merge_adapter(model=model),
-    )
+    load = partial(_model, run, source, processor, None, adapter)
+    return ModelHandle(source, adapter, processor, template, load, partial(_merged, run))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from tunesmith.errors import PluginError, choices
 from tunesmith.keys import Key
 from tunesmith.kinds import CONFIGURED, KINDS, Kind
 from tunesmith.planning import problem_of
+from tunesmith.traits import traits_of
 from tunesmith.types import Problem
 from tunesmith_library_configuration.addresses import hub_of
 from tunesmith_library_configuration.requirements import locked
@@ -63,7 +65,8 @@ def wanted(composition: Composition, command: str, catalog: Catalog) -> tuple[tu
     problems = []
     for kind in CONFIGURED.values():
         value = composition.tree.get(kind.name)
-        if command not in kind.commands and not _shapes_model(kind, value, composition, catalog):
+        of_stage = command == "train" and kind.trait and _stage_says(kind.trait, composition, catalog)
+        if not (command in kind.commands or of_stage or _shapes_model(kind, value, composition, catalog)):
             continue
         if kind.many:
             found += _named(kind, value, composition, catalog)
@@ -94,6 +97,15 @@ def unrecorded(composition: Composition, command: str, catalog: Catalog) -> Iter
         names = (kind.default if value is None else value) if kind.many and command in kind.commands else ()
         if names and not any(_named(kind, value, composition, catalog)):
             yield f"{kind.name}: none, for {', '.join(names)} {'is' if len(names) == 1 else 'are'} not installed"
+
+
+def _stage_says(trait: str, composition: Composition, catalog: Catalog) -> bool:
+    """Whether the stage that a configuration names has a trait; False for one that is missing or broken."""
+    name = str((composition.tree.get("stage") or {}).get("name"))
+    with contextlib.suppress(PluginError):
+        stage = catalog.load(catalog.find("stage", name, folder=_folder(composition, Key("stage", "name"))))
+        return bool(getattr(traits_of("stage", stage), trait))
+    return False
 
 
 def _shapes_model(kind: Kind, value: Any, composition: Composition, catalog: Catalog) -> bool:

@@ -102,6 +102,8 @@ class EngineTraits:
     """What an engine answers with."""
 
     runs_modules: bool = False  # with the module that `ModelHandle.load` gives, and so with what patches changed in it
+    loads_weights: bool = False  # it has weights of its own, which `load_weights` exchanges while it runs
+    searches: bool = False  # with these options an answer is the best of several, not drawn token by token
 
 
 @dataclass(frozen=True)

@@ -214,6 +214,8 @@ class TrainingJob:
     # evaluate(model) measures the model, not wrapped for training, with the run's evaluators; None where it has none
     evaluate: Callable[[Any], Sequence[Any]] | None = None
     made_of: Mapping[str, str] = field(default_factory=dict)  # fingerprints of model and data; checkpoints keep them
+    handle: ModelHandle | None = None  # of the model, which its `load` gives as it is while it is trained
+    open_engine: Callable[..., Engine] | None = None  # open_engine(handle=...), for stages that generate
 
 
 @dataclass(frozen=True)
