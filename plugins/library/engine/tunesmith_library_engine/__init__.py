@@ -3,5 +3,15 @@
 from tunesmith_library_engine.answers import StreamedAnswer, joined
 from tunesmith_library_engine.checks import check_adapter, check_request, check_sampling
 from tunesmith_library_engine.ledger import Ledger
+from tunesmith_library_engine.together import submit_all, submitted
 
-__all__ = ["Ledger", "StreamedAnswer", "check_adapter", "check_request", "check_sampling", "joined"]
+__all__ = [
+    "Ledger",
+    "StreamedAnswer",
+    "check_adapter",
+    "check_request",
+    "check_sampling",
+    "joined",
+    "submit_all",
+    "submitted",
+]

@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tunesmith import TunesmithError
 from tunesmith.types import Delta, FinishReason, LogProb
 
 from tunesmith_library_engine.answers import StreamedAnswer
+
+if TYPE_CHECKING:
+    from tunesmith_library_engine.constraints import Constraint
 
 T = TypeVar("T")
 
@@ -25,6 +29,7 @@ class Growing:
     made: list[int]  # the tokens of the answer
     ends: frozenset[int]  # tokens that end it
     limit: int  # tokens that it may have
+    constraint: Constraint | None  # the grammar that it follows
 
     def push(self, token: int, log_prob: LogProb | None) -> None:
         """Take the next token, and end the answer if it is the last."""
@@ -34,6 +39,8 @@ class Growing:
             reason = "stop"
         elif len(self.made) >= self.limit:
             reason = "length"
+        if self.constraint is not None and reason is None:
+            self.constraint.push(token)
         self.answer.put(Delta((token,), (log_prob,) if log_prob else (), reason))
 
 
@@ -70,6 +77,13 @@ class QueueWorker(ABC, Generic[R]):
         self._rows: list[R] = []  # that are computed now
         self._thread: threading.Thread | None = None
         self._closed = False
+        self.surroundings: Callable[[], AbstractContextManager[Any]] = nullcontext  # in which the thread works
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Begin nothing meanwhile, so that all that is added is there when the next is begun."""
+        with self._changed:
+            yield
 
     @property
     def running(self) -> int:
@@ -85,7 +99,7 @@ class QueueWorker(ABC, Generic[R]):
             self._queue.append(item)
             self._changed.notify()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
                 self._thread.start()
 
     def call(self, function: Callable[[], T]) -> T:
@@ -112,6 +126,10 @@ class QueueWorker(ABC, Generic[R]):
                 item.answer.cancel()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
+
+    def _run(self) -> None:
+        with self.surroundings():
+            self._work()
 
     @abstractmethod
     def _work(self) -> None:
