@@ -23,7 +23,7 @@ class StubTemplate:
     def request(self, processor, conversation, sampling, *, stop, context_length):
         return Request([ord(letter) for letter in conversation.messages[-1]["content"]], sampling)
 
-    def read(self, processor, answers, *, stop, skip_special_tokens):
+    def read(self, processor, answers, *, stop, skip_special_tokens=True, conversation=None):
         for index, answer in enumerate(answers):
             for delta in answer:
                 text = "".join(map(chr, delta.token_ids))

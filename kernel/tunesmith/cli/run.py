@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,61 +53,28 @@ def _can(command: str, folder: Path) -> bool:
     "-m", "--message", "messages", multiple=True, help="Ask this and stop; several are separate conversations."
 )
 @click.option("--system", help="A system message.")
+@click.option("--image", "images", multiple=True, type=Path, help="An image that --message is about.")
+@click.option("--verbose", is_flag=True, help="Tell tokens and tokens/s on stderr.")
+@click.option("--history", type=Path, help="File to keep what is entered at the terminal in; without it, nowhere.")
 @click.option("--bare-words", is_flag=True, help="In the terminal `clear` and `exit` mean /clear and /exit.")
-def chat(
-    config: str | None, overrides: list[str], messages: tuple[str, ...], system: str | None, bare_words: bool
-) -> None:
+def chat(config: str | None, overrides: list[str], messages: tuple[str, ...], system: str | None, **how: Any) -> None:
     """Talk to a model.
 
     CONFIG is a run's folder, or a YAML file that names a model. Without --message it reads questions from the
-    terminal: /clear starts anew, /exit ends.
+    terminal: /help lists what else can be entered there, /clear starts anew, /exit ends.
     """
     import tunesmith
 
-    session = tunesmith.ChatSession(config, overrides)
-    start = [{"role": "system", "content": system}] if system else []
-    if messages:
-        _ask_all(session, start, messages)
-    else:
-        _converse(session, start, "" if bare_words else "/")
+    with tunesmith.ChatSession(config, overrides) as session:
+        from tunesmith_library_engine import conversing
 
-
-def _ask_all(session: Any, start: list[dict[str, Any]], questions: tuple[str, ...]) -> None:
-    answers = [""] * len(questions)
-    for piece in session.answer([[*start, {"role": "user", "content": question}] for question in questions]):
-        answers[piece.index] += piece.text
-    for question, answer in zip(questions, answers, strict=True):
-        click.echo(f"{click.style('>', bold=True)} {question}\n{answer}\n")
-
-
-def _converse(session: Any, start: list[dict[str, Any]], mark: str) -> None:
-    """Answer what the terminal says; `mark` is what may stand before `clear` and `exit`, as a slash always may."""
-    history = list(start)
-    while True:
-        question = _read_line()
-        if question in (None, "/exit", f"{mark}exit"):
-            return
-        if question in ("/clear", f"{mark}clear"):
-            history = list(start)
-            continue
-        if not question:
-            continue
-        history.append({"role": "user", "content": question})
-        answer = ""
-        for piece in session.answer([history]):
-            answer += piece.text
-            click.echo(piece.text, nl=False)
-        click.echo()
-        history.append({"role": "assistant", "content": answer})
-
-
-def _read_line() -> str | None:
-    """The next question; None at the end of the input."""
-    prompt = "> " if sys.stdin.isatty() else ""
-    try:
-        return input(prompt).strip()
-    except EOFError:
-        return None
+        images = how.pop("images")
+        if messages:
+            conversing.ask_all(session, messages, system=system, images=images, verbose=how["verbose"])
+        elif images:
+            raise TunesmithError("--image goes with --message.\nin the conversation: /image PATH")
+        else:
+            conversing.converse(session, system=system, **how)
 
 
 @click.command(cls=ConfigCommand)

@@ -6,9 +6,9 @@ import threading
 import weakref
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
-from tunesmith.types import Conversation, Engine, Message, ModelHandle, Piece, Sampling
+from tunesmith.types import Answer, Conversation, Engine, Message, ModelHandle, Piece, Request, Sampling
 
 
 class Chat:
@@ -23,6 +23,11 @@ class Chat:
         self._engine: Engine | None = None
         self._closing: Callable[[], object]  # once
         self._opening = threading.Lock()
+
+    @property
+    def handle(self) -> ModelHandle:
+        """What is answered with, loaded or not."""
+        return self._handle
 
     @property
     def engine(self) -> Engine:
@@ -50,14 +55,34 @@ class Chat:
 
         Raises: TunesmithError for a conversation that cannot be answered, before any is.
         """
-        template, processor, requests = self._handle.template, self._handle.processor, []
+        requests = []
         for index, asked in enumerate(conversations):
             prompt = asked if isinstance(asked, Conversation) else Conversation(asked)
-            wanted = _seeded(sampling or Sampling(), index)
-            limit = self.engine.context_length
-            requests.append(template.request(processor, prompt, wanted, stop=stop, context_length=limit))
+            requests.append(self.request(prompt, _seeded(sampling or Sampling(), index), stop=stop))
         answers = [self.engine.submit(request) for request in requests]
+        template, processor = self._handle.template, self._handle.processor
         yield from template.read(processor, answers, stop=stop, skip_special_tokens=skip_special_tokens)
+
+    def request(self, conversation: Conversation, sampling: Sampling, *, stop: Sequence[str] = ()) -> Request:
+        """What the engine is to be asked, to answer a conversation.
+
+        Raises: TunesmithError for a conversation that cannot be answered.
+        """
+        template, processor = self._handle.template, self._handle.processor
+        limit = self.engine.context_length
+        return template.request(processor, conversation, sampling, stop=stop, context_length=limit)
+
+    def read(
+        self, answer: Answer, conversation: Conversation | None = None, *, stop: Sequence[str] = ()
+    ) -> Generator[Piece]:
+        """The pieces of an answer.
+
+        Args:
+            conversation: what it answers: what is thought and which tools are called is told from what is said.
+            stop: strings that end it, beside the template's.
+        """
+        template: Any = self._handle.template  # which tells them apart where it is given the conversation
+        yield from template.read(self._handle.processor, [answer], stop=stop, conversation=conversation)
 
     def close(self) -> None:
         """End all answers, and let the model go."""
