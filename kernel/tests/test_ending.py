@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import subprocess
 import sys
 import threading
 
@@ -134,3 +135,10 @@ def test_another_error_and_another_handler_stay_what_they_are():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, former)
+
+
+def test_a_ctrl_c_in_code_that_was_text_ends_with_its_code():
+    """As it falls into the making of a dataclass."""
+    pressed = 'from tunesmith import cli\ncli._run = lambda words: exec("raise KeyboardInterrupt")\ncli.main()'
+    ended = subprocess.run([sys.executable, "-c", pressed], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted.\n")

@@ -20,7 +20,17 @@ def main() -> None:
     except KeyboardInterrupt:  # before or after there was a command to be interrupted
         print("interrupted.", file=sys.stderr)
         code = 130
+    _forget_interruption()
     sys.exit(code)
+
+
+def _forget_interruption() -> None:
+    """See that the process ends with the code that it is told.
+
+    Where Ctrl-C fell into code that was compiled from text, as dataclasses do it, Python ends itself by the signal at
+    its end, also when the exception was caught. It forgets that as soon as other such code is run.
+    """
+    exec("")
 
 
 def _run(words: list[str]) -> int:
