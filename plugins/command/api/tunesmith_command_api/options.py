@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .guarding import KEY_NAMES
+
 
 def told(default: Any, help: str, **more: Any) -> Any:
     """A field that is a flag: `max_body` is `--max-body`.
@@ -13,7 +15,7 @@ def told(default: Any, help: str, **more: Any) -> Any:
         help: what `--help` says of it.
         more: `env`, environment variables to take it from; `metavar`. A tuple is a flag that may be given again.
     """
-    return field(default=default, metadata={"help": help, **more})
+    return field(default=default, metadata={"help": help, **more}, repr="secret" not in more)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,3 +26,24 @@ class ServerOptions:
     port: int = told(8000, "Port to listen on; 0 is any that is free.")
     model_name: str | None = told(None, "What clients call the model; the name of the run or model by default.")
     strict: bool = told(False, "Refuse requests with fields that are not known, instead of passing over them.")
+    # ---- who may ask
+    api_key: str | None = told(
+        None,
+        "Key that clients must send; everybody on this machine sees a command line, so set it in the environment.",
+        env=KEY_NAMES,
+        metavar="KEY",
+        secret=True,
+    )
+    insecure: bool = told(False, "Listen where other machines reach the server without asking them for a key.")
+    allow_host: tuple[str, ...] = told((), "Name that requests may call the server by, such as a proxy's.")
+    allow_origin: tuple[str, ...] = told((), "Site whose pages may ask in a browser: https://example.org; * is all.")
+    # ---- how much
+    max_body_bytes: int = told(64 * 2**20, "Bytes of a request.")
+    max_nesting: int = told(100, "Levels of brackets in a request.")
+    max_messages: int = told(10_000, "Messages of a conversation.")
+    max_queue: int = told(512, "Requests that are answered or wait; more are turned away.")
+    max_tokens_per_request: int | None = told(None, "Tokens that a request may ask for in one answer.")
+    timeout: float | None = told(None, "Seconds that an answer may take; it ends then as at its limit of tokens.")
+    client_timeout: float = told(30.0, "Seconds for a client to send its request, and to take what is sent to it.")
+    keep_alive: float = told(30.0, "Seconds that a connection is kept for a further request.")
+    drain: float = told(30.0, "Seconds for open requests to end when the server is told to stop.")

@@ -1,0 +1,55 @@
+"""What a request hears that is refused before a route sees it, in the shape of the family that its path belongs to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from tunesmith_command_api.errors import ApiError, openai_shape
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_ANTHROPIC = "/v1/messages"
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def body_of(path: str, error: ApiError) -> bytes:
+    """The JSON of a refusal: OpenAI's shape, or Anthropic's for a path of theirs."""
+    if path.startswith(_ANTHROPIC):
+        kind = _ANTHROPIC_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
+        return json.dumps({"type": "error", "error": {"type": kind, "message": error.message}}).encode()
+    return json.dumps(openai_shape(error)).encode()
+
+
+async def refuse(
+    scope: Scope,
+    send: Send,
+    status: int,
+    message: str,
+    code: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Answer a request with a refusal."""
+    body = body_of(scope["path"], ApiError(status, message, code=code))
+    told = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
+    listed = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
+    await send({"type": "http.response.start", "status": status, "headers": listed})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def header(scope: Scope, name: str) -> str | None:
+    """A header of a request; None where it has none, and the first of several."""
+    wanted = name.encode("latin-1")
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == wanted), None)
