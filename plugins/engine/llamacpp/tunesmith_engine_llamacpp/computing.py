@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from tunesmith import TunesmithError
-from tunesmith_library_llamacpp.context import Entry
+from tunesmith_library_llamacpp.context import Context, Entry
 from tunesmith_library_llamacpp.sampling import Sampler
 
 from .loading import Loaded
@@ -72,10 +74,7 @@ class Computation:
         context.decode(entries)
         for entry, row in asking.items():
             if not row.answer.ended and row.sampler:
-                logits = context.logits(entry)
-                told = row.request.log_probs
-                token = row.sampler.choose(context, entry)
-                row.push(token, None if told is None else log_prob_of(logits, token, told))
+                say(row, context, row.sampler, entry)
 
     def end(self, row: Row) -> None:
         computed = [row.token(place) for place in range(row.computed)]
@@ -101,3 +100,25 @@ class Computation:
         if self.loaded is None:
             raise TunesmithError("this engine has let its model go: it sleeps, or is closed")
         return self.loaded
+
+
+def say(row: Row, context: Context, sampler: Sampler, entry: int) -> None:
+    """Choose the next token of an answer, of those that its grammar allows; one that cannot go on fails alone.
+
+    Args:
+        entry: of the last batch, behind which the answer goes on.
+    """
+    logits, told, allowed = context.logits(entry), row.request.log_probs, None
+    own = logits.copy() if told is not None and row.constraint else logits  # how likely the model alone has them
+    if row.constraint is not None:
+        try:
+            allowed = row.constraint.allowed()
+        except TunesmithError as error:
+            row.answer.fail(error)
+            return
+        logits[~allowed] = -math.inf
+    token = sampler.choose(context, entry)
+    if allowed is not None and not allowed[token]:
+        row.answer.fail(TunesmithError("the answer cannot go on: its grammar allows only what logit_bias forbids"))
+        return
+    row.push(token, None if told is None else log_prob_of(own, token, told))

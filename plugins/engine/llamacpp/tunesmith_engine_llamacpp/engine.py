@@ -12,12 +12,14 @@ from tunesmith.types import Answer, EngineStats, LogProb, ModelHandle, Request, 
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
 from tunesmith_library_engine import Ledger, check_adapter, check_request
+from tunesmith_library_engine.constraints import Constraints
 
 from . import scoring
 from .computing import Computation
 from .loading import Loaded, Opening
 from .rows import Row
 from .settings import chosen, own_sampling
+from .vocabulary import vocabulary_of
 from .worker import Worker
 
 T = TypeVar("T")
@@ -47,7 +49,9 @@ class LlamaCppEngine:
         self._worker = Worker(self._computation)
         self._asleep = False
         self.context_length: int | None = loaded.context_length
-        self.end_token_ids = loaded.model.end_tokens | frozenset(end_tokens(None, tokenizer_of(handle.processor)))
+        tokenizer, file = tokenizer_of(handle.processor), loaded.model.file
+        self.end_token_ids = loaded.model.end_tokens | frozenset(end_tokens(None, tokenizer))
+        self._constraints = Constraints(lambda: vocabulary_of(file, tokenizer), self.end_token_ids)
         self.adapters = loaded.names
 
     def submit(self, request: Request) -> Answer:
@@ -64,7 +68,9 @@ class LlamaCppEngine:
         limit = min(wanted, (self.context_length or wanted) - len(request.prompt))
         seed = self._seeds.getrandbits(64) if sampling.seed is None else sampling.seed
         filled = chosen(sampling, self._defaults, self._own, limit)
-        row = Row(request, filled, seed, limit, ends=self.end_token_ids | set(sampling.stop_token_ids))
+        ends = self.end_token_ids | set(sampling.stop_token_ids)
+        constraint = self._constraints.constraint(sampling.grammar, ends)
+        row = Row(request, filled, seed, limit, ends=ends, constraint=constraint)
         self._worker.add(row)
         self._ledger.follow(request, row.answer)
         return row.answer

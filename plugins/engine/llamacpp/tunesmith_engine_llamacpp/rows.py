@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tunesmith.types import Request, Sampling
 from tunesmith_library_engine import StreamedAnswer
+from tunesmith_library_engine.constraints import Constraint
 from tunesmith_library_engine.working import Growing
 from tunesmith_library_llamacpp.sampling import Sampler
 
@@ -19,6 +20,7 @@ class Row(Growing):
     seed: int
     limit: int  # tokens that the answer may have
     ends: frozenset[int]  # tokens that end it
+    constraint: Constraint | None = None  # the grammar that it follows
     answer: StreamedAnswer = field(default_factory=StreamedAnswer)
     made: list[int] = field(default_factory=list)  # the tokens of the answer
     computed: int = 0  # tokens of prompt and answer that the memory has

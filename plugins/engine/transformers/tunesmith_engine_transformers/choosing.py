@@ -33,6 +33,7 @@ class Chooser:
             if drawing
         ]
         self._changed = [index for index, row in enumerate(rows) if row.choice.penalises]
+        self._bound = [index for index, row in enumerate(rows) if row.constraint]
         self._told = [index for index, row in enumerate(rows) if row.request.log_probs is not None]
         self._log_probs: Any = None
 
@@ -46,8 +47,12 @@ class Chooser:
         """
         if self._told:
             self._log_probs = scores[self._told].log_softmax(-1)
+        for index in self._bound:
+            constrain(self._rows[index], scores[index])
         for index in self._changed:
             _penalise(self._rows[index], input_ids[index], scores[index])
+        for index in self._bound:
+            _refuse_none_left(self._rows[index], scores[index])
         for members, processors in self._groups:
             narrowed = processors(input_ids[members], scores[members])
             chosen = draw(narrowed, [self._rows[index].random.random() for index in members])
@@ -60,6 +65,40 @@ class Chooser:
             index: log_prob_of(self._log_probs[place], tokens[index], self._rows[index].request.log_probs or 0)
             for place, index in enumerate(self._told)
         }
+
+
+def constrain(row: Row, scores: Any) -> None:
+    """Leave of one row's scores those of the tokens that its grammar allows; a row that cannot go on fails alone.
+
+    Args:
+        scores: fp32 (V,), changed in place.
+    """
+    if row.constraint is None or row.answer.ended:
+        return
+    try:
+        allowed = torch.from_numpy(row.constraint.allowed()[: len(scores)]).to(scores.device)
+    except TunesmithError as error:
+        row.answer.fail(error)
+        return
+    scores[len(allowed) :] = -torch.inf
+    scores[: len(allowed)].masked_fill_(~allowed, -torch.inf)
+
+
+def _refuse_none_left(row: Row, scores: Any) -> None:
+    """Fail a row whose grammar allows only what is forbidden otherwise; its scores become any that can be drawn.
+
+    Args:
+        scores: fp32 (V,), changed in place.
+    """
+    if scores.max() > -torch.inf or scores.isnan().any():
+        return
+    row.answer.fail(
+        TunesmithError(
+            "the answer cannot go on: its grammar allows only tokens that logit_bias or the model's "
+            "generation_config.json forbid"
+        )
+    )
+    scores.zero_()
 
 
 def _penalise(row: Row, ids: Any, scores: Any) -> None:

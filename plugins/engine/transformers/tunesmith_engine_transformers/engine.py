@@ -11,6 +11,8 @@ from tunesmith.types import Answer, EngineStats, LogProb, ModelHandle, Request, 
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
 from tunesmith_library_engine import Ledger, check_adapter, check_request
+from tunesmith_library_engine.constraints import Constraints
+from tunesmith_library_engine.vocabularies import vocabulary_of
 
 from . import scoring, weights
 from .beams import Beams, search
@@ -46,7 +48,9 @@ class TransformersEngine:
         self._worker = Worker(self._compute, batch_size)
         self.context_length: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         self._own = self._model.generation_config
-        self.end_token_ids = frozenset(end_tokens(None, tokenizer_of(handle.processor), self._own))
+        tokenizer, text = tokenizer_of(handle.processor), self._model.config.get_text_config()
+        self.end_token_ids = frozenset(end_tokens(None, tokenizer, self._own))
+        self._constraints = Constraints(lambda: vocabulary_of(tokenizer, text.vocab_size), self.end_token_ids)
         self.adapters = weights.adapters_of(self._model)
 
     def submit(self, request: Request) -> Answer:
@@ -55,12 +59,17 @@ class TransformersEngine:
         sampling = request.sampling
         wanted = sampling.max_new_tokens or self._defaults.max_new_tokens or 1
         room = wanted if self.context_length is None else self.context_length - len(request.prompt)
+        ends = self.end_token_ids | set(sampling.stop_token_ids)
+        if sampling.grammar is not None and self._beams is not None:
+            raise TunesmithError("beams follow no grammar.\n  engine.num_beams=1 follows one continuation, and can")
+        constraint = self._constraints.constraint(sampling.grammar, ends)
         row = Row(
             request,
             choice_of(sampling, self._defaults, self._own),
             limit=min(wanted, room),
-            ends=self.end_token_ids | set(sampling.stop_token_ids),
+            ends=ends,
             random=random.Random(self._seeds.getrandbits(64) if sampling.seed is None else sampling.seed),
+            constraint=constraint,
         )
         self._worker.add(row)
         self._ledger.follow(request, row.answer)

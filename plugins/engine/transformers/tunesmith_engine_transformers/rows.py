@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tunesmith.types import Request
 from tunesmith_library_engine import StreamedAnswer
+from tunesmith_library_engine.constraints import Constraint
 from tunesmith_library_engine.working import Growing
 
 from .settings import Choice
@@ -21,6 +22,7 @@ class Row(Growing):
     limit: int  # tokens that the answer may have
     ends: frozenset[int]  # tokens that end it
     random: random.Random  # its own random numbers, the same on every device
+    constraint: Constraint | None = None  # the grammar that it follows
     answer: StreamedAnswer = field(default_factory=StreamedAnswer)
     made: list[int] = field(default_factory=list)  # the tokens of the answer
 

@@ -140,6 +140,17 @@ class Model:
         self._refuse_unknown([token])
         return str(self.native.llama_vocab_get_text(self.vocabulary, token).decode(errors="replace"))
 
+    def piece(self, token: int) -> bytes:
+        """A token as text, which may be a part of a character; a control token as it is written."""
+        self._refuse_unknown([token])
+        room = 64
+        while True:
+            found = ctypes.create_string_buffer(room)
+            count = self.native.llama_token_to_piece(self.vocabulary, token, found, room, 0, True)
+            if count >= 0:
+                return found.raw[:count]
+            room = -count
+
     # ---- adapters
 
     def adapter(self, file: Path) -> Any:
