@@ -29,7 +29,7 @@ class Growing:
     made: list[int]  # the tokens of the answer
     ends: frozenset[int]  # tokens that end it
     limit: int  # tokens that it may have
-    constraint: Constraint | None  # the grammar that it follows
+    constraint: Constraint | None = None  # the grammar that it follows
 
     def push(self, token: int, log_prob: LogProb | None) -> None:
         """Take the next token, and end the answer if it is the last."""
