@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from tunesmith.cli.ending import Terminated, disks_in_words, ended_in_order, heard_in_imports
@@ -87,6 +88,46 @@ def test_other_errors_stay_what_they_are(error):
     with pytest.raises(type(error)) as caught, disks_in_words():
         raise error
     assert caught.value is error
+
+
+def test_a_ctrl_c_in_a_finalizer_comes_once_more():
+    class Pressed:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+
+    former, ended = sys.unraisablehook, []
+    with pytest.raises(KeyboardInterrupt), heard_in_imports():
+        Pressed()
+        ended.append("the finalizer")
+        time.sleep(10)
+    assert ended and sys.unraisablehook is former
+
+
+def test_another_error_of_a_finalizer_is_told_as_ever(monkeypatch):
+    lost = []
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+
+    class Broken:
+        def __del__(self):
+            raise ValueError("broken")
+
+    with heard_in_imports():
+        Broken()
+    assert [type(each.exc_value) for each in lost] == [ValueError]
+
+
+@pytest.mark.parametrize("cause", [True, False])
+def test_an_error_that_comes_of_a_ctrl_c_is_one(cause):
+    """As a library makes it that catches everything."""
+    with pytest.raises(KeyboardInterrupt), heard_in_imports():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+        except BaseException as error:
+            if cause:
+                raise TunesmithError("in words of its own") from error
+            raise TunesmithError("in words of its own")  # noqa: B904
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -70,15 +72,16 @@ class _Refusal:
 
 @contextlib.contextmanager
 def heard_in_imports() -> Iterator[None]:
-    """While entered, a Ctrl-C that falls into an import ends the command, whatever a library makes of it.
+    """While entered, a Ctrl-C ends the command wherever it falls, whatever a library makes of it.
 
     Some catch what their imports raise, and in torch a half imported numpy stays behind. So further imports raise it
-    again, and another exception counts as the interruption that it comes from.
+    again, and another exception counts as the interruption that it comes from. Finalizers can raise nothing at all, so
+    one that falls there comes once more.
     """
     if not _hears_signals() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    refusal, fell = _Refusal(), False
+    refusal, fell, told = _Refusal(), False, sys.unraisablehook
 
     def hear(number: int, frame: FrameType | None) -> None:
         nonlocal fell
@@ -87,16 +90,40 @@ def heard_in_imports() -> Iterator[None]:
             sys.meta_path.insert(0, refusal)
         raise KeyboardInterrupt
 
+    def tell(lost: sys.UnraisableHookArgs) -> None:
+        if isinstance(lost.exc_value, KeyboardInterrupt):
+            _thread.start_new_thread(_press_again, ())
+        else:
+            told(lost)
+
     signal.signal(signal.SIGINT, hear)
+    sys.unraisablehook = tell
     try:
         yield
     except Exception as error:
-        if fell:
+        if fell or _comes_of_interruption(error):
             raise KeyboardInterrupt from error
         raise
     finally:
+        sys.unraisablehook = told
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not refusal]
+
+
+def _press_again() -> None:
+    """Let the finalizer end, and interrupt again."""
+    time.sleep(0.01)
+    if hasattr(signal, "pthread_kill"):  # Windows has none, nor a way to wake what sleeps
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _comes_of_interruption(error: BaseException | None) -> bool:
+    """Whether an exception was raised because of an interruption, or while one was dealt with."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _depth_of_imports(frame: FrameType | None) -> int:
