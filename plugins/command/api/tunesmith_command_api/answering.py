@@ -18,6 +18,8 @@ from .mailbox import Mailbox
 Watcher = Callable[["Answers", Piece], None]
 """Is told of each piece of all answers, in the event loop."""
 
+_BEFORE = 8  # tokens of a prompt that are decoded with the first of its answer, which may be a part of a word
+
 
 class Answers:
     """The answers to one request of a client, as pieces in the order in which they come; iterate once.
@@ -32,13 +34,24 @@ class Answers:
         reading: Reading,
         mailbox: Mailbox,
         watchers: Sequence[Watcher] = (),
+        seconds: float | None = None,
+        *,
+        goes_on: bool = False,
+        single_call: bool = False,
     ) -> None:
+        """
+        Args:
+            seconds: after which all answers end where they are, see `cut`.
+            goes_on: whether an answer goes on within the text of its prompt.
+            single_call: an answer ends with its first call of a tool.
+        """
         self.requests = tuple(requests)
         self._answers, self._watchers = answers, watchers
-        self._readers = {index: Reader(index, reading) for index in range(len(answers))}
+        ends = [request.prompt[-_BEFORE:] if goes_on else () for request in requests]
+        self._readers = {index: Reader(index, reading, ends[index]) for index in range(len(answers))}
         self._news: deque[tuple[int, Delta | BaseException]] = deque()
         self._told = asyncio.Event()
-        self._cut = False
+        self._cut, self._seconds, self._single_call = False, seconds, single_call
         self.stopped_by: dict[int, str] = {}  # the stop strings that ended answers, by their index
         for index, answer in enumerate(answers):
             answer.listen(partial(mailbox.put, partial(self._hear, index)))
@@ -65,6 +78,7 @@ class Answers:
 
         Raises: what went wrong in the engine; ApiError when the answer was cancelled there.
         """
+        late = asyncio.get_running_loop().call_later(self._seconds, self.cut) if self._seconds else None
         try:
             while self._readers:
                 while not self._news:
@@ -78,11 +92,15 @@ class Answers:
                         watcher(self, piece)
                     yield piece
         finally:
+            if late is not None:
+                late.cancel()
             self.cancel()
 
     def _read(self, index: int, delta: Delta) -> Piece | None:
         reader = self._readers.get(index)
         piece = reader.push(delta) if reader is not None else None
+        if piece is not None and piece.calls and self._single_call:
+            piece = replace(piece, calls=piece.calls[:1], finish_reason="stop")
         if reader is None or piece is None or piece.finish_reason is None:
             return piece
         del self._readers[index]

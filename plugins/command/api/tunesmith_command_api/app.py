@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -12,15 +10,17 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from tunesmith.errors import TunesmithError
 
-from . import routes_chat, routes_models
-from .errors import ApiError, openai_shape
+from . import routes_chat, routes_completions, routes_messages, routes_models, routes_tokens
+from .errors import ApiError
 from .fields import validation_error
+from .refusals import shape_of
 from .service import Service
 from .streaming import HungUp
+from .surrounding import surround
 
 logger = logging.getLogger("tunesmith")
 
-ROUTES = (routes_chat, routes_models)
+ROUTES = (routes_chat, routes_messages, routes_models, routes_completions, routes_tokens)
 
 
 def make_app(service: Service) -> FastAPI:
@@ -28,6 +28,7 @@ def make_app(service: Service) -> FastAPI:
     app = FastAPI(title=f"Tunesmith: {service.name}")
     for routes in ROUTES:
         app.include_router(routes.router(service))
+    surround(app, service)
     for kind in (ApiError, RequestValidationError, HTTPException, TunesmithError, HungUp, Exception):
         app.add_exception_handler(kind, _told)
     return app
@@ -39,11 +40,6 @@ async def _told(request: Request, error: Exception) -> Response:
         return Response(status_code=499)  # nobody reads it
     found = _as_api_error(error)
     return JSONResponse(shape_of(request.url.path)(found), found.status, headers=found.headers)
-
-
-def shape_of(path: str) -> Callable[[ApiError], dict[str, Any]]:
-    """How the routes of a path write errors."""
-    return openai_shape
 
 
 def _as_api_error(error: Exception) -> ApiError:

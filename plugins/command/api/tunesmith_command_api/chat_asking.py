@@ -2,21 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tunesmith.types import Conversation, Message
 
 from .chat_fields import Call, ChatMessage, ChatRequest, Part
 from .errors import invalid
+from .fields import refuse
+from .service import Ending
 
 _ROLES = {"developer": "system", "function": "tool"}
 
 
-def conversation_of(request: ChatRequest) -> Conversation:
-    """Raises: ApiError for what cannot be said."""
+_NO_SUCH_OUTPUT = "answers are text"
+_NOT_COUNTED = "tokens that end an answer are not held back for a number of tokens; ignore_eos holds them back for all"
+_IMPOSSIBLE = {
+    "best_of": "it is a field of /v1/completions",
+    "echo": "it is a field of /v1/completions",
+    "prompt_logprobs": "ask /v1/completions with echo and logprobs",
+    "min_tokens": _NOT_COUNTED,
+    "use_beam_search": "beams are an option of the engine",
+    "length_penalty": "it is for beams, which are an option of the engine",
+    "bad_words": "logit_bias with -100 forbids tokens",
+    "chat_template": "the model's own template is used",
+    "include_stop_str_in_output": "the text ends before it",
+    "audio": _NO_SUCH_OUTPUT,
+    "web_search_options": "this server searches nothing",
+}
+_NEUTRAL = {"best_of": (1,), "length_penalty": (1.0,)}
+
+
+def refuse_impossible(request: ChatRequest) -> None:
+    """Raises: ApiError for a field that is known and cannot be honoured."""
+    refuse(request, _IMPOSSIBLE, _NEUTRAL)
+    if other := sorted({*(request.modalities or ())} - {"text"}):
+        raise invalid(f"modalities: {_NO_SUCH_OUTPUT}, not {', '.join(other)}", "modalities", "unsupported_parameter")
+    if request.top_logprobs and not request.logprobs:
+        raise invalid("top_logprobs needs logprobs: true", "top_logprobs")
+    if request.stream_options is not None and not request.stream:
+        raise invalid("stream_options needs stream: true", "stream_options")
+
+
+def ending_of(request: ChatRequest) -> Ending:
+    """How the conversation ends as a prompt.
+
+    Raises: ApiError for two ways at a time.
+    """
+    if not request.continue_final_message:
+        return "none" if request.add_generation_prompt is False else "prompt"
+    if request.add_generation_prompt:
+        message = "continue_final_message goes on within the last message, and add_generation_prompt begins a new one"
+        raise invalid(f"{message}: one is possible", "continue_final_message")
+    return "continue"
+
+
+def conversation_of(request: ChatRequest, allowed: Collection[str] | None = None) -> Conversation:
+    """
+    Args:
+        allowed: the names of the tools that may be called; None: all.
+
+    Raises: ApiError for what cannot be said.
+    """
     messages = [message_of(message, f"messages[{index}]") for index, message in enumerate(request.messages)]
-    return Conversation(messages, tools_of(request) or None, variables_of(request))
+    tools = [tool for tool in tools_of(request) if allowed is None or tool["function"]["name"] in allowed]
+    return Conversation(messages, tools or None, variables_of(request))
 
 
 def message_of(message: ChatMessage, path: str) -> Message:
@@ -69,7 +119,7 @@ def tools_of(request: ChatRequest) -> list[Mapping[str, Any]]:
             raise invalid(
                 f"{field}[{index}]: only tools of type function are possible, not {kind}", f"{field}[{index}]"
             )
-        made = function.model_dump(include={"name", "description", "parameters"}, exclude_none=True)
+        made = function.model_dump(include={"name", "description", "parameters", "strict"}, exclude_none=True)
         made.setdefault("parameters", {"type": "object", "properties": {}})
         tools.append({"type": "function", "function": made})
     return tools

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from .fields import Fields
-from .sampling_fields import SamplingFields
+from .constraint_fields import ConstraintFields
+from .fields import Fields, StreamOptions
 
 
 class Part(Fields):
@@ -72,53 +72,6 @@ class Tool(Fields):
     function: Declaration | None = None
 
 
-class Schema(Fields):
-    """A JSON Schema by name."""
-
-    name: str | None = None
-    description: str | None = None
-    json_schema: dict[str, Any] | bool | None = Field(default=None, alias="schema")
-    strict: bool | None = None
-
-
-class ResponseFormat(Fields):
-    """What the text of an answer must be."""
-
-    type: str
-    json_schema: Schema | None = None
-    grammar: str | None = None
-
-
-class StreamOptions(Fields):
-    """How to stream."""
-
-    include_usage: bool | None = None
-    continuous_usage_stats: bool | None = None
-    include_obfuscation: bool | None = None
-
-
-class StructuredOutputs(Fields):
-    """What the text of an answer must be, as vLLM has it."""
-
-    json_schema: dict[str, Any] | str | None = Field(default=None, alias="json")
-    regex: str | None = None
-    choice: list[str] | None = None
-    grammar: str | None = None
-    json_object: bool | None = None
-
-
-class ConstraintFields(SamplingFields):
-    """What the text of an answer must be, in all ways that clients say it."""
-
-    response_format: ResponseFormat | None = None
-    structured_outputs: StructuredOutputs | None = None
-    guided_json: dict[str, Any] | str | None = None
-    guided_regex: str | None = None
-    guided_choice: list[str] | None = None
-    guided_grammar: str | None = None
-    guided_decoding_backend: str | None = None
-
-
 class ChatRequest(ConstraintFields):
     """The body of /v1/chat/completions."""
 
@@ -141,11 +94,10 @@ class ChatRequest(ConstraintFields):
     documents: list[dict[str, Any]] | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
-    # known, and not honoured where they would make a difference
+    # known, and refused where they would make a difference; see `refuse_impossible`
     best_of: int | None = None
     echo: bool | None = None
     min_tokens: int | None = None
-    ignore_eos: bool | None = None
     use_beam_search: bool | None = None
     length_penalty: float | None = None
     bad_words: list[str] | None = None
@@ -165,3 +117,5 @@ class ChatRequest(ConstraintFields):
     prediction: Any = None
     verbosity: str | None = None
     include_reasoning: bool | None = None
+    include_stop_str_in_output: bool | None = None
+    spaces_between_special_tokens: bool | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +22,14 @@ class Fields(BaseModel):
     """A part of a request. Fields that it does not declare are kept in `model_extra`, see `unknown_fields`."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False, protected_namespaces=())
+
+
+class StreamOptions(Fields):
+    """How to stream."""
+
+    include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+    include_obfuscation: bool | None = None
 
 
 def unknown_fields(part: Any, path: str = "") -> Iterator[str]:
@@ -54,18 +62,18 @@ def passed_over(service: Service, request: Fields) -> dict[str, str]:
     return {IGNORED_FIELDS: ", ".join("".join(c if c.isprintable() else "?" for c in name) for name in shown)}
 
 
-def refuse(request: Fields, reasons: dict[str, str], neutral: Sequence[Any] = (None, False, [], {}, 0, "")) -> None:
+def refuse(request: Fields, reasons: Mapping[str, str], neutral: Mapping[str, Sequence[Any]] | None = None) -> None:
     """Refuse known fields that cannot be honoured and would make a difference.
 
     Args:
         reasons: by field what is to be said of it.
-        neutral: values that ask for nothing.
+        neutral: by field the values that ask for nothing, beside null, false, and what is empty.
 
     Raises: ApiError that names the field.
     """
     for name, reason in reasons.items():
         value = getattr(request, name)
-        if not any(value is each or (value == each and type(value) is type(each)) for each in neutral):
+        if value and value not in (neutral or {}).get(name, ()):
             raise invalid(f"{name} is not supported: {reason}", name, "unsupported_parameter")
 
 

@@ -77,5 +77,9 @@ def chat_log_probs(words: Words, tokens: Sequence[int], log_probs: Sequence[LogP
 
 def _said(words: Words, token: int, value: float) -> dict[str, Any]:
     said = words.bytes_of(token)
-    # JSON has no infinity; this is what OpenAI's API gives for what cannot be
-    return {"token": said.decode("utf-8", "replace"), "logprob": max(value, -9999.0), "bytes": list(said)}
+    return {"token": said.decode("utf-8", "replace"), "logprob": finite(value), "bytes": list(said)}
+
+
+def finite(value: float) -> float:
+    """A log-probability as JSON can say it; -9999 is what OpenAI's API says of what cannot be."""
+    return max(value, -9999.0)

@@ -27,10 +27,18 @@ _ANTHROPIC_TYPES = {
 
 def body_of(path: str, error: ApiError) -> bytes:
     """The JSON of a refusal: OpenAI's shape, or Anthropic's for a path of theirs."""
-    if path.startswith(_ANTHROPIC):
-        kind = _ANTHROPIC_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
-        return json.dumps({"type": "error", "error": {"type": kind, "message": error.message}}).encode()
-    return json.dumps(openai_shape(error)).encode()
+    return json.dumps(shape_of(path)(error)).encode()
+
+
+def shape_of(path: str) -> Callable[[ApiError], dict[str, Any]]:
+    """How the routes of a path write errors."""
+    return anthropic_shape if path.startswith(_ANTHROPIC) else openai_shape
+
+
+def anthropic_shape(error: ApiError) -> dict[str, Any]:
+    """An error as Anthropic's API writes it."""
+    kind = _ANTHROPIC_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
+    return {"type": "error", "error": {"type": kind, "message": error.message}}
 
 
 async def refuse(

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from .answering import Answers, gathered
-from .chat_asking import conversation_of
+from .chat_asking import conversation_of, ending_of, refuse_impossible, tools_of
 from .chat_fields import ChatRequest
 from .chat_shapes import Chunks, completion
+from .constraining import grammar_of
+from .constraint_fields import constraint_of
 from .fields import passed_over
 from .sampling_fields import sampling_of
 from .service import Service
-from .streaming import DONE, data, event_stream, unless_hung_up, with_errors
+from .streaming import DONE, EventStream, data, unless_hung_up, with_errors
+from .tool_choices import choice_of
 
 
 def router(service: Service) -> APIRouter:
@@ -28,7 +32,7 @@ def router(service: Service) -> APIRouter:
         headers = passed_over(service, body)
         if body.stream:
             answers = await _asked(service, body)
-            return event_stream(with_errors(_events(service, body, answers)), headers)
+            return EventStream(with_errors(_events(service, body, answers)), headers, answers.cancel)
 
         async def whole() -> dict[str, Any]:
             answers = await _asked(service, body)
@@ -40,15 +44,25 @@ def router(service: Service) -> APIRouter:
 
 
 async def _asked(service: Service, body: ChatRequest) -> Answers:
+    """Begin to answer. Raises: ApiError."""
+    refuse_impossible(body)
+    adapter, ending = service.adapter_of(body.model), ending_of(body)
+    choice, allowed = choice_of(body, [tool["function"]["name"] for tool in tools_of(body)])
+    conversation = conversation_of(body, () if choice == "none" else allowed)
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+    sampling = sampling_of(body, limit or None, service)
+    parallel = body.parallel_tool_calls is not False and not body.functions
+    grammar = await grammar_of(service, conversation, choice, parallel=parallel, text=lambda: constraint_of(body))
     return await service.answers(
-        conversation_of(body),
-        sampling_of(body, limit or None, len(service.tokenizer)),
+        conversation,
+        replace(sampling, grammar=grammar),
         n=body.count,
         stop=body.stops,
-        adapter=service.adapter_of(body.model),
+        adapter=adapter,
         log_probs=(body.top_logprobs or 0) if body.logprobs else None,
+        ending=ending,
         skip_special_tokens=body.skip_special_tokens is not False,
+        single_call=not parallel,
     )
 
 

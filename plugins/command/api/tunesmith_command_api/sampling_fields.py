@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from tunesmith.types import Sampling
 
 from .errors import invalid
 from .fields import Fields
+from .service import Service
 
 
 class SamplingFields(Fields):
@@ -28,6 +30,7 @@ class SamplingFields(Fields):
     stop: str | list[str] | None = None
     stop_token_ids: list[int] | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
+    ignore_eos: bool | None = None
     skip_special_tokens: bool | None = None
 
     @property
@@ -42,15 +45,17 @@ class SamplingFields(Fields):
         return self.n or 1
 
 
-def sampling_of(request: SamplingFields, limit: int | None, vocabulary: int) -> Sampling:
+def sampling_of(request: SamplingFields, limit: int | None, service: Service) -> Sampling:
     """How tokens are chosen for a request.
 
     Args:
         limit: tokens of an answer, from the field that this route has for it.
-        vocabulary: how many tokens the model knows.
 
     Raises: ApiError for a value out of its range.
     """
+    biases = _biases(request.logit_bias or {}, service.vocabulary)
+    if request.ignore_eos:  # what is never chosen ends nothing
+        biases.update(dict.fromkeys(service.end_token_ids, -math.inf))
     top_k = None if request.top_k is None else max(request.top_k, 0) if request.top_k >= -1 else request.top_k
     given: dict[str, Any] = {
         "max_new_tokens": limit,
@@ -61,7 +66,7 @@ def sampling_of(request: SamplingFields, limit: int | None, vocabulary: int) -> 
         "repetition_penalty": request.repetition_penalty,
         "frequency_penalty": request.frequency_penalty or 0.0,
         "presence_penalty": request.presence_penalty or 0.0,
-        "logit_bias": _biases(request.logit_bias or {}, vocabulary),
+        "logit_bias": biases,
         "stop_token_ids": tuple(request.stop_token_ids or ()),
         "seed": request.seed,
     }
@@ -79,5 +84,5 @@ def _biases(given: dict[str, float], vocabulary: int) -> dict[int, float]:
             raise invalid(message, "logit_bias")
         if not -100 <= bias <= 100:
             raise invalid(f"logit_bias: {bias} of token {token} is out of range: -100 to 100", "logit_bias")
-        biases[int(token)] = -float("inf") if bias == -100 else bias
+        biases[int(token)] = -math.inf if bias == -100 else bias
     return biases

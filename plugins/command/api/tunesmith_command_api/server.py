@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from tunesmith.messages import announce
 from tunesmith.pipeline import Config, model_handle
 
 from .app import make_app
+from .connections import timed
+from .draining import DrainingServer
+from .guarding import check_key, refuse_open
 from .options import ServerOptions
 from .service import Service
 
@@ -42,6 +46,8 @@ class Server:
         Raises: ConfigError that lists all problems, before anything is loaded.
         """
         self.options = replace(options or ServerOptions(), **changed)
+        check_key(self.options.api_key)
+        refuse_open(self.options.host, self.options.api_key, self.options.insecure)
         self._composition = compose(config, overrides, catalog)
         self._assembly = assemble(self._composition, "chat", catalog)
         self._closing = contextlib.ExitStack()
@@ -51,7 +57,7 @@ class Server:
     def run(self) -> None:
         """Load the model, and serve it until the process is told to stop."""
         with self._opened() as (server, listening):
-            announce(f"serving {self.service.name} at {self.url}/v1")
+            announce("serving", self.service.name, f"at {self.url}/v1")
             server.run(sockets=[listening])
 
     def __enter__(self) -> Self:
@@ -70,7 +76,7 @@ class Server:
         self._closing.close()
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[tuple[_Uvicorn, socket.socket]]:
+    def _opened(self) -> Iterator[tuple[HttpServer, socket.socket]]:
         with contextlib.closing(_bound(self.options)) as listening:  # first: a model may take minutes to load
             host, port = listening.getsockname()[:2]
             self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -80,15 +86,26 @@ class Server:
             engine = self._assembly.hook.open_engine(handle=handle)
             self.service = Service(handle, engine, self.options, run=run)
             with contextlib.closing(self.service):
-                config = uvicorn.Config(make_app(self.service), log_level="warning", lifespan="on")
-                yield _Uvicorn(config), listening
+                yield HttpServer(self.service), listening
 
 
-class _Uvicorn(uvicorn.Server):
-    """Says when it listens."""
+class HttpServer(DrainingServer):
+    """Serves, and says when it listens. Requests are logged by `watching`, which knows what of them is no secret."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(self, service: Service) -> None:
+        options = service.options
+        config = uvicorn.Config(
+            make_app(service),
+            http=timed(options.client_timeout),
+            ws="none",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=math.ceil(options.keep_alive),
+            timeout_graceful_shutdown=1,
+        )
+        super().__init__(config, service.places, options.drain)
         self.begun = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from tunesmith.errors import DataError, TunesmithError, choices
-from tunesmith.types import Conversation, Engine, LogProb, ModelHandle, Request, Sampling
-from tunesmith_library_chat import ChatTemplate, tokenize, tokenizer_of
+from tunesmith.errors import TunesmithError, choices
+from tunesmith.types import Answer, Conversation, Engine, LogProb, ModelHandle, Request, Sampling
+from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
 from tunesmith_library_chat.reading import Reading, reading_of
+from tunesmith_library_engine import submit_all
 
 from .answering import Answers, Watcher
 from .errors import ApiError, invalid
+from .limits import Places, check_messages, check_tokens
 from .log_probs import Words
 from .mailbox import Mailbox
+from .metrics import Metrics
 from .options import ServerOptions
+from .prompting import Ending, reading_for, request_of
 
 T = TypeVar("T")
-
-Ending = Literal["prompt", "continue", "none"]
-"""How a conversation ends as a prompt: with what precedes an answer, inside its last message, or as it is."""
 
 _THREADS = 4  # that render, tokenise and score
 
@@ -50,11 +50,45 @@ class Service:
         self.words = Words(self.tokenizer)
         self.clock: Callable[[], float] = time.time
         self.started = int(self.clock())
-        self.watchers: list[Watcher] = []
+        self.places = Places(self.options.max_queue, lambda: self.engine.stats().waiting)
+        self.metrics = Metrics(self.places, lambda: self.engine.stats())
+        self.watchers: list[Watcher] = [self.metrics.watch]
         self.name = self.options.model_name or run or _name_of(handle)
         self._published = run is None
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="serving")
         self._mailbox: Mailbox | None = None
+
+    @functools.cached_property
+    def vocabulary(self) -> int:
+        """How many tokens the tokenizer has."""
+        return len(self.tokenizer)
+
+    @functools.cached_property
+    def end_token_ids(self) -> frozenset[int]:
+        """The tokens that end an answer by themselves: the engine's, and the template's."""
+        return self.engine.end_token_ids | frozenset(end_tokens(self.template, self.tokenizer))
+
+    @functools.cached_property
+    def special_token_ids(self) -> frozenset[int]:
+        """The tokens that are left out of texts, unless a request wants them."""
+        return frozenset(self.tokenizer.all_special_ids)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of tokens, special ones included."""
+        decoded = self.tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return str(decoded)
+
+    def tokens_of(self, text: str | Sequence[int], add_special_tokens: bool, param: str = "prompt") -> list[int]:
+        """The tokens of a plain text, or those that were given; for long texts not in an event loop.
+
+        Raises: ApiError for numbers that are no tokens.
+        """
+        if isinstance(text, str):
+            return list(self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
+        for token in text:
+            if not 0 <= token < self.vocabulary:
+                raise invalid(f"{token} is no token; possible: 0 to {self.vocabulary - 1}", param)
+        return list(text)
 
     # ---- which model
 
@@ -88,6 +122,7 @@ class Service:
         log_probs: int | None = None,
         ending: Ending = "prompt",
         skip_special_tokens: bool = True,
+        single_call: bool = False,
     ) -> Answers:
         """Begin to answer a conversation.
 
@@ -95,19 +130,29 @@ class Service:
             n: how many answers; the seed counts up from one to the next.
             stop: strings that end an answer, beside the template's.
             log_probs: as `Request.log_probs`.
+            single_call: an answer ends with its first call of a tool.
 
         Raises: ApiError for what cannot be answered.
         """
 
         def prepare() -> tuple[Request, Reading]:
-            request = self._request(conversation, sampling or Sampling(), stop, ending)
-            strings = tuple(dict.fromkeys((*self.template.stop, *stop)))
-            split = self.template.reader(conversation)
-            copies = functools.partial(copy.deepcopy, split)  # one rendering for all answers
-            return request, reading_of(self.processor, strings, skip_special_tokens, copies)
+            how = (self.template, self.processor, conversation)
+            request = request_of(*how, sampling or Sampling(), stop, ending)
+            return request, reading_for(*how, stop, ending, skip_special_tokens)
 
+        check_messages(len(conversation.messages), self.options)
         request, reading = await self.in_thread(prepare, "messages")
-        return await self._begun([replace(request, adapter=adapter, log_probs=log_probs)], n, reading, "messages")
+        asked = [replace(request, adapter=adapter, log_probs=log_probs)]
+        return await self._begun(asked, n, reading, "messages", goes_on=ending != "prompt", single_call=single_call)
+
+    async def prompt(self, conversation: Conversation, ending: Ending = "prompt") -> list[int]:
+        """The tokens that an answer to a conversation goes on from.
+
+        Raises: ApiError.
+        """
+        how = (self.template, self.processor, conversation, Sampling(), (), ending)
+        request = await self.in_thread(lambda: request_of(*how), "messages")
+        return list(request.prompt)
 
     async def completions(
         self,
@@ -125,9 +170,11 @@ class Service:
         Raises: ApiError, as `answers` does.
         """
         wanted = sampling or Sampling()
-        wanted = replace(wanted, stop_token_ids=tuple(dict.fromkeys((*wanted.stop_token_ids, *self._ends(None, stop)))))
+        ends = end_tokens(None, self.tokenizer, stop=stop)
+        wanted = replace(wanted, stop_token_ids=tuple(dict.fromkeys((*wanted.stop_token_ids, *ends))))
         requests = [Request(prompt, wanted, adapter, log_probs) for prompt in prompts]
-        return await self._begun(requests, n, reading_of(self.processor, tuple(stop), skip_special_tokens), "prompt")
+        reading = reading_of(self.processor, tuple(stop), skip_special_tokens)
+        return await self._begun(requests, n, reading, "prompt", goes_on=True)
 
     async def score(
         self, sequences: Sequence[Sequence[int]], *, alternatives: int = 0, adapter: str | None = None
@@ -146,46 +193,26 @@ class Service:
         except TunesmithError as error:
             raise invalid(error, param) from error
 
-    async def _begun(self, requests: Sequence[Request], n: int, reading: Reading, param: str) -> Answers:
+    async def _begun(self, requests: Sequence[Request], n: int, reading: Reading, param: str, **how: bool) -> Answers:
         asked = [_seeded(request, number) for request in requests for number in range(n)]
         limit = self.engine.context_length
         for request in requests:
             self._check_room(len(request.prompt), limit, param)
+            check_tokens(request.sampling, self.options)
 
-        def submit() -> list[Any]:
-            begun: list[Any] = []
-            try:
-                for request in asked:
-                    begun.append(self.engine.submit(request))
-            except BaseException:
-                for answer in begun:
-                    answer.cancel()
-                raise
-            return begun
-
-        begun = await self.in_thread(submit, param)
-        return Answers(asked, begun, reading, self._box(), self.watchers)
+        submitting = asyncio.ensure_future(self.in_thread(lambda: submit_all(self.engine, asked), param))
+        try:
+            begun = await asyncio.shield(submitting)
+        except asyncio.CancelledError:  # the client is gone, and the thread goes on
+            submitting.add_done_callback(_cancel_all)
+            raise
+        return Answers(asked, begun, reading, self._box(), self.watchers, self.options.timeout, **how)
 
     @staticmethod
     def _check_room(tokens: int, limit: int | None, param: str) -> None:
         if limit is not None and tokens >= limit:
             message = f"the prompt has {tokens} tokens; the model's context ends at {limit}, and an answer needs room"
             raise invalid(message, param, "context_length_exceeded")
-
-    def _request(self, conversation: Conversation, sampling: Sampling, stop: Sequence[str], ending: Ending) -> Request:
-        template: ChatTemplate = self.template
-        if ending == "prompt":
-            return template.request(self.processor, conversation, sampling, stop=stop)
-        how: Mapping[str, Any] = {"continue_final_message": ending == "continue", **conversation.variables}
-        rendered = template.render(conversation.messages, conversation.tools, **how)
-        prompt = list(tokenize(self.tokenizer, [rendered], control=template.control)[0].ids)
-        if not prompt:
-            raise DataError(f"template {template.name} renders this conversation to no text at all")
-        ends = tuple(dict.fromkeys((*sampling.stop_token_ids, *self._ends(template, stop))))
-        return Request(prompt, replace(sampling, stop_token_ids=ends))
-
-    def _ends(self, template: Any, stop: Sequence[str]) -> list[int]:
-        return end_tokens(template, self.tokenizer, stop=stop)
 
     def _box(self) -> Mailbox:
         loop = asyncio.get_running_loop()
@@ -210,3 +237,10 @@ def _seeded(request: Request, number: int) -> Request:
     if seed is None or number == 0:
         return request
     return replace(request, sampling=replace(request.sampling, seed=seed + number))
+
+
+def _cancel_all(submitting: asyncio.Future[list[Answer]]) -> None:
+    """Cancel answers that were begun for nobody."""
+    if not submitting.cancelled() and submitting.exception() is None:
+        for answer in submitting.result():
+            answer.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -19,10 +19,31 @@ logger = logging.getLogger("tunesmith")
 T = TypeVar("T")
 
 
-def event_stream(events: AsyncIterator[bytes], headers: Mapping[str, str] | None = None) -> StreamingResponse:
+class EventStream(StreamingResponse):
     """Server-sent events. A client that hangs up closes the iterator."""
-    unbuffered = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events, media_type="text/event-stream", headers={**unbuffered, **(headers or {})})
+
+    def __init__(
+        self,
+        events: AsyncIterator[bytes],
+        headers: Mapping[str, str] | None = None,
+        when_closed: Callable[[], object] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            when_closed: is called at the end, also where the client was gone before the first event.
+        """
+        unbuffered = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **(headers or {})}
+        super().__init__(events, media_type="text/event-stream", headers=unbuffered)
+        self._when_closed = when_closed
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._when_closed()
+
+
+event_stream = EventStream
 
 
 def data(value: Any) -> bytes:
@@ -33,18 +54,24 @@ def data(value: Any) -> bytes:
 DONE = b"data: [DONE]\n\n"
 
 
-async def with_errors(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """A stream in which an error, once it has begun, is its last event, in OpenAI's shape."""
+def _as_data(error: ApiError) -> bytes:
+    return data(openai_shape(error))
+
+
+async def with_errors(
+    events: AsyncIterator[bytes], written: Callable[[ApiError], bytes] = _as_data
+) -> AsyncIterator[bytes]:
+    """A stream in which an error, once it has begun, is its last event; `written` makes one of it."""
     try:
         async for event in events:
             yield event
     except ApiError as error:
-        yield data(openai_shape(error))
+        yield written(error)
     except TunesmithError as error:
-        yield data(openai_shape(ApiError(500, str(error))))
+        yield written(ApiError(500, str(error)))
     except Exception:
         logger.exception("a request failed while it was streamed")
-        yield data(openai_shape(ApiError(500, "the server failed to answer this request")))
+        yield written(ApiError(500, "the server failed to answer this request"))
 
 
 class HungUp(Exception):

@@ -14,10 +14,14 @@ class Detokenizer:
     window is decoded, from the former piece on, and it is shown when its last character is whole.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+    def __init__(self, decode: Callable[[Sequence[int]], str], before: Sequence[int] = ()) -> None:
+        """
+        Args:
+            before: the tokens that the text goes on from, the last of them; half a character there is made whole.
+        """
         self._decode = decode
-        self._window: list[int] = []
-        self._shown = 0  # tokens at the start of the window that were shown already
+        self._window: list[int] = list(before)
+        self._shown = len(before)  # tokens at the start of the window that were shown already
 
     def push(self, token: int) -> str:
         """Take one token; give the text that is certain now, often none."""
@@ -36,7 +40,7 @@ class Detokenizer:
         return text
 
     def _rest(self) -> str:
-        return self._decode(self._window)[len(self._decode(self._window[: self._shown])) :]
+        return self._decode(self._window)[len(self._decode(self._window[: self._shown]).rstrip(_HALF)) :]
 
 
 class StopFinder:

@@ -51,9 +51,13 @@ def reading_of(
 class Reader:
     """Reads one answer: deltas in, pieces of text out, until it is done."""
 
-    def __init__(self, index: int, reading: Reading) -> None:
+    def __init__(self, index: int, reading: Reading, before: Sequence[int] = ()) -> None:
+        """
+        Args:
+            before: the last tokens of a text that the answer goes on from within; an answer of its own has none.
+        """
         self._index, self._skipped = index, reading.skipped
-        self._text, self._stop = Detokenizer(reading.decode), StopFinder(reading.stop)
+        self._text, self._stop = Detokenizer(reading.decode, before), StopFinder(reading.stop)
         self._split = reading.split() if reading.split else None
         self._tokens: list[int] = []  # since the last piece
         self._log_probs: list[LogProb] = []
