@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from tunesmith import hookimpl, plugin
 from tunesmith.addresses import is_path
@@ -14,8 +14,8 @@ from tunesmith.types import LoadModel, Message, Problem, TrainingJob
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
-
-    from tunesmith_reward_model.judging import Judge
+    from tunesmith_library_chat import ChatTemplate
+    from tunesmith_library_judging.judge import Judge
 
 
 @plugin
@@ -60,16 +60,18 @@ class RewardModel:
         return scores
 
     def _load(self, job: TrainingJob | None) -> Judge:
-        from .judging import Judge
+        from tunesmith_library_judging.loading import load_judge
 
-        made = Judge(
+        beside = job.model.device if job is not None and job.model.device.type != "cpu" else None
+        made = load_judge(
             self.path,
+            named="reward.model.path",
             output=self.output,
             batch_size=self.batch_size,
             max_length=self.max_length,
             precision=self.precision,
-            device=self.device,
-            job=job,
+            device=beside if self.device == "auto" else self.device,
+            template=cast("ChatTemplate | None", job.template) if job is not None else None,
         )
         self._judge = made
         return made
