@@ -33,7 +33,7 @@ from tunesmith.types import (
 )
 from tunesmith_library_configuration.addresses import hub_of
 from tunesmith_library_configuration.fingerprints import encoding_parts, together
-from tunesmith_library_configuration.handles import adapter_of, held_precision, holds_model, words_of
+from tunesmith_library_configuration.handles import absent, adapter_of, held_precision, holds_model, words_of
 from tunesmith_library_configuration.locks import unfinished, writing
 from tunesmith_library_configuration.records import fingerprint, refuse_other
 from tunesmith_library_configuration.scoring import numbers
@@ -247,6 +247,8 @@ def _calibration(run: Assembly, data: DatasetSplits | None) -> Any:
 
 def model_handle(run: Assembly, composition: Composition) -> ModelHandle:
     """A trained run's model, or the plain model that a configuration names."""
+    if not run.plan.uses("model"):  # the engine brings it
+        return ModelHandle(ModelSource(Path(), "", "fp32", run.plan.run.seed, False), None, *[absent] * 4)
     folder = composition.run_folder
     whole = folder is not None and holds_model(folder)
     adapter = adapter_of(folder, run.plan.plugin("adapter"), run.fetch)

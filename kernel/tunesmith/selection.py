@@ -63,9 +63,12 @@ def wanted(composition: Composition, command: str, catalog: Catalog) -> tuple[tu
     """The plugins that a configuration names for a command, defaults included, and the kinds that lack a name."""
     found: list[Wanted] = []
     problems = []
+    elsewhere = not composition.tree.get("model") and _says("engine", "brings_model", composition, catalog)
     for kind in CONFIGURED.values():
         value = composition.tree.get(kind.name)
-        of_stage = command == "train" and kind.trait and _stage_says(kind.trait, composition, catalog)
+        if elsewhere and command in ("chat", "eval") and "load" in kind.commands:  # what a model needs that is here
+            continue
+        of_stage = command == "train" and kind.trait and _says("stage", kind.trait, composition, catalog)
         if not (command in kind.commands or of_stage or _shapes_model(kind, value, composition, catalog)):
             continue
         if kind.many:
@@ -99,12 +102,12 @@ def unrecorded(composition: Composition, command: str, catalog: Catalog) -> Iter
             yield f"{kind.name}: none, for {', '.join(names)} {'is' if len(names) == 1 else 'are'} not installed"
 
 
-def _stage_says(trait: str, composition: Composition, catalog: Catalog) -> bool:
-    """Whether the stage that a configuration names has a trait; False for one that is missing or broken."""
-    name = str((composition.tree.get("stage") or {}).get("name"))
+def _says(kind: str, trait: str, composition: Composition, catalog: Catalog) -> bool:
+    """Whether the plugin that a configuration names has a trait; False for one that is missing or broken."""
+    name = str((composition.tree.get(kind) or {}).get("name"))
     with contextlib.suppress(PluginError):
-        stage = catalog.load(catalog.find("stage", name, folder=_folder(composition, Key("stage", "name"))))
-        return bool(getattr(traits_of("stage", stage), trait))
+        found = catalog.load(catalog.find(kind, name, folder=_folder(composition, Key(kind, "name"))))
+        return bool(getattr(traits_of(kind, found), trait))
     return False
 
 

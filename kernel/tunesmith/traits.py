@@ -102,6 +102,7 @@ class EngineTraits:
     """What an engine answers with."""
 
     runs_modules: bool = False  # with the module that `ModelHandle.load` gives, and so with what patches changed in it
+    brings_model: bool = False  # its model may run elsewhere, so that none has to be named, and none is fetched then
     loads_weights: bool = False  # it has weights of its own, which `load_weights` exchanges while it runs
     searches: bool = False  # with these options an answer is the best of several, not drawn token by token
 

@@ -131,7 +131,7 @@ class ModelSource:
     """Where a model's files are, and the numbers it is to be loaded in."""
 
     path: Path  # local folder: config.json, weights, tokenizer
-    address: str  # as the user wrote it
+    address: str  # as the user wrote it; empty where the engine brings a model, of which nothing is here
     precision: Precision
     seed: int  # of everything random from here on
     training: bool  # False for chat and export

@@ -23,6 +23,24 @@ _TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "voc
 _FILES: dict[str, dict[str, Any]] = {".gguf": {"model": {"name": "gguf"}, "engine": {"name": "llamacpp"}}}
 
 
+class Absent:
+    """What stands for tokenizer, template and weights of a model that runs elsewhere: whatever is asked of it raises."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # of the language, such as copy's
+            raise AttributeError(name)
+        raise ConfigError(
+            f"{name} is asked of a model that runs elsewhere, and nothing of it is here.\n"
+            "  model.path=MODEL names what it is, for its tokenizer and its template"
+        )
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise ConfigError("the weights are asked of a model that runs elsewhere.\n  engine=transformers runs it here")
+
+
+absent: Any = Absent()
+
+
 def holds_model(folder: Path) -> bool:
     """Whether a folder holds a whole model, not an adapter."""
     return (folder / _MODEL).is_file() or (not (folder / RECORD).is_file() and _suffix_in(folder) is not None)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from tunesmith.types import Answer, Conversation, Engine, Message, ModelHandle, Piece, Request, Sampling
+from tunesmith.types import Answer, ChatTemplate, Conversation, Engine, Message, ModelHandle, Piece, Request, Sampling
 
 
 class Chat:
@@ -59,8 +59,10 @@ class Chat:
         for index, asked in enumerate(conversations):
             prompt = asked if isinstance(asked, Conversation) else Conversation(asked)
             requests.append(self.request(prompt, _seeded(sampling or Sampling(), index), stop=stop))
+        if not requests:
+            return
         answers = [self.engine.submit(request) for request in requests]
-        template, processor = self._handle.template, self._handle.processor
+        template, processor = template_of(self.engine, self._handle), self._handle.processor
         yield from template.read(processor, answers, stop=stop, skip_special_tokens=skip_special_tokens)
 
     def request(self, conversation: Conversation, sampling: Sampling, *, stop: Sequence[str] = ()) -> Request:
@@ -68,7 +70,7 @@ class Chat:
 
         Raises: TunesmithError for a conversation that cannot be answered.
         """
-        template, processor = self._handle.template, self._handle.processor
+        template, processor = template_of(self.engine, self._handle), self._handle.processor
         limit = self.engine.context_length
         return template.request(processor, conversation, sampling, stop=stop, context_length=limit)
 
@@ -81,7 +83,7 @@ class Chat:
             conversation: what it answers: what is thought and which tools are called is told from what is said.
             stop: strings that end it, beside the template's.
         """
-        template: Any = self._handle.template  # which tells them apart where it is given the conversation
+        template: Any = template_of(self.engine, self._handle)  # told the conversation, it tells them apart
         yield from template.read(self._handle.processor, [answer], stop=stop, conversation=conversation)
 
     def close(self) -> None:
@@ -94,6 +96,12 @@ class Chat:
 
     def __exit__(self, *raised: object) -> None:
         self.close()
+
+
+def template_of(engine: Engine, handle: ModelHandle) -> ChatTemplate:
+    """What conversations are put to an engine with: the handle's template, or that of an engine that brings one."""
+    own: ChatTemplate | None = getattr(engine, "template", None)
+    return own or handle.template
 
 
 def _seeded(sampling: Sampling, index: int) -> Sampling:

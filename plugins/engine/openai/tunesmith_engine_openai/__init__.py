@@ -1,0 +1,72 @@
+"""Answers with a model that runs elsewhere, behind any server that speaks OpenAI's protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from tunesmith import hookimpl, plugin
+from tunesmith.ranges import above, at_least, between, filled
+from tunesmith.traits import EngineTraits
+from tunesmith.types import Engine, ModelHandle, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+
+@plugin
+class OpenAI:
+    """Generates at an OpenAI-compatible server: vLLM, SGLang, llama.cpp's, `tunesmith api`, or a service.
+
+    Beside `model.path` the server is sent tokens, and says tokens; without it conversations, and nothing of a model is
+    needed here. null leaves a value to the server.
+    """
+
+    traits: ClassVar[EngineTraits] = EngineTraits(brings_model=True)
+
+    base_url: Annotated[str, filled]  # of the server, with the path that its routes are under: http://localhost:8000/v1
+    model: Annotated[str | None, filled] = None  # its name there; null is the only one, or the first that is no adapter
+    api_key_env: Annotated[str | None, filled] = None  # environment variable that holds the key; null sends none
+    # which fields the server knows beside OpenAI's own; auto asks it who it is
+    server: Literal["auto", "openai", "vllm", "sglang", "llamacpp", "tunesmith"] = "auto"
+    max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 512  # tokens of an answer, at most
+    temperature: Annotated[float, at_least(0, most=100)] | None = None  # 0 is greedy, 1 the model's own probabilities
+    top_p: Annotated[float, between(0, 1)] | None = None  # draw from the likeliest that have this probability together
+    top_k: Annotated[int, at_least(0, most=10_000_000)] | None = None  # draw from this many likeliest tokens; 0 is all
+    min_p: Annotated[float, between(0, 1)] | None = None  # draw from tokens this likely beside the likeliest one
+    # above 1 makes tokens that occurred less likely
+    repetition_penalty: Annotated[float, above(0, most=100)] | None = None
+    batch_size: Annotated[int, at_least(1, most=10_000)] = 16  # answers that are asked for at a time; more wait
+    timeout: Annotated[float, above(0, most=86_400)] = 600.0  # seconds without a word after which a request is given up
+    retries: Annotated[int, at_least(0, most=100)] = 5  # further attempts, where the server is busy or not reached
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        from .addresses import address_problems, key_problems
+
+        problems = [*address_problems(self.base_url), *key_problems(self.api_key_env)]
+        for kind in () if plan.uses("model") else dict.fromkeys(key[0] for key in plan.origins):
+            if kind in ("template", "quantizer", "adapter", "patch"):
+                message = (
+                    f"{kind} belongs to a model that is here, and none is named: the server's is its own business."
+                )
+                problems.append(Problem(str(kind), message, f"leave {kind} out, or name the model: model.path=MODEL"))
+        return problems
+
+    @hookimpl
+    def open_engine(self, handle: ModelHandle) -> Engine:
+        from tunesmith.types import Sampling
+
+        from .addresses import key_of
+        from .client import Client
+        from .engine import OpenAIEngine
+
+        defaults = Sampling(
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+        )
+        client = Client(self.base_url, key_of(self.api_key_env), timeout=self.timeout, retries=self.retries)
+        return OpenAIEngine(client, handle, defaults, model=self.model, server=self.server, most=self.batch_size)
