@@ -1,6 +1,7 @@
 """Speed and memory, measured: `make bench`. Each figure comes from a process of its own.
 
 python tests/bench [startup] [encoding] [large] [training] [memory] [optimizers] [preference] [behaviour] [merging]
+    [serving]
 """
 
 import os
@@ -10,7 +11,18 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("startup", "encoding", "large", "training", "memory", "optimizers", "preference", "behaviour", "merging")
+BENCHMARKS = (
+    "startup",
+    "encoding",
+    "large",
+    "training",
+    "memory",
+    "optimizers",
+    "preference",
+    "behaviour",
+    "merging",
+    "serving",
+)
 
 
 def main() -> None:
