@@ -21,7 +21,8 @@ class StageTraits:
     token_loss: bool = False  # the loss is a sum over next tokens, which a `loss` plugin may compute otherwise
     streams: bool = False  # rows are encoded one by one in a single pass, so that they may be read as a stream
     reference: bool = False  # with these options it compares the model with a reference
-    generates: bool = False  # it learns from answers that the model gives while it is trained
+    generates: bool = False  # it learns from answers that the model gives while it is trained, by the run's engine
+    scores: bool = False  # what it trains gives texts a score, and writes none
     # all that its evaluations measure, by name, the first of them what models are compared by where nothing was chosen:
     # whether greater is better, None for neither; empty where it does not say
     metrics: Mapping[str, bool | None] = field(default_factory=dict, compare=False)

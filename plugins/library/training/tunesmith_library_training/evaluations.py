@@ -23,7 +23,8 @@ def measured(
 ) -> tuple[dict[str, float], dict[str, bool]]:
     """What the run's evaluators find out, and of each number whether greater is better. All processes call it.
 
-    The first process measures, and all take its numbers. Random numbers that an evaluator draws are not the training's.
+    The first process measures, and all take its numbers. Random numbers that an evaluator draws are not the training's,
+    and the model is as it was afterwards.
 
     Args:
         group: for numbers on the CPU, see `processes.numbers_group`.
@@ -31,11 +32,12 @@ def measured(
     if job.evaluate is None:
         return {}, {}
     import torch
+    from tunesmith_library_weights.switching import evaluating
 
     found: list[tuple[str, Measured]] = []
     if processes.is_main():
         devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
-        with torch.random.fork_rng(devices):
+        with torch.random.fork_rng(devices), evaluating(model):
             found = list(named(job.evaluate(model), prefix))
     shared = ({name: it.value for name, it in found}, {name: it.greater_is_better for name, it in found})
     numbers: tuple[dict[str, float], dict[str, bool]] = processes.gathered(shared, group)[0]

@@ -35,6 +35,27 @@ def without_dropout(model: nn.Module) -> Iterator[None]:
             layer.training = True
 
 
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Let a model compute as it will be used: without dropout, noise and checkpoints; then be as it was.
+
+    Not `model.eval()`: some quantised layers repack their weights then, and what was switched off apart stays so.
+    Weights that are trained are so afterwards, though others were chosen meanwhile.
+    """
+    training = [module for module in model.modules() if module.training]
+    trained = [(weight, weight.requires_grad) for weight in model.parameters()]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+        for weight, requires_grad in trained:
+            if weight.requires_grad != requires_grad:
+                weight.requires_grad_(requires_grad)
+
+
 def begins_as_base(model: Any) -> bool:
     """Whether a model about to be trained is, with its adapter switched off, the model as it is now, and stays so.
 

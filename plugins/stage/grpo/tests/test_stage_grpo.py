@@ -15,9 +15,10 @@ from tunesmith.keys import Key
 from tunesmith.traits import StageTraits, TrainerTraits
 from tunesmith.types import DatasetSplits, Evaluated, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith.validate import structured
+from tunesmith_engine_transformers import Transformers as Engine
 from tunesmith_library_evaluating import Evaluation, Measured
 from tunesmith_library_testing import StageSuite
-from tunesmith_library_testing.parts import CHATML, StubPlan, load_plain
+from tunesmith_library_testing.parts import CHATML, StubPlan, handle_of, load_plain, source_of
 from tunesmith_library_training.finite import NonFinite
 from tunesmith_stage_grpo import Grpo, Rloo
 from tunesmith_trainer_transformers import Transformers
@@ -75,6 +76,8 @@ def job_of(folder: Path, output_dir: Path, score=share_of_e, **changes) -> tuple
         emit=events.append,
         template=CHATML,
         score=score,
+        handle=replace(handle_of(folder, tokenizer), source=source_of(folder)),
+        open_engine=Engine().open_engine,
     )
     return replace(job, **changes), events
 

@@ -13,7 +13,7 @@ from tunesmith import TunesmithError, announce
 from tunesmith.types import OptimizerSettings, TrainingJob
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_training import processes
-from tunesmith_library_training.drawing import answer_ends
+from tunesmith_library_training.drawing import Drawing, answer_ends
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
 from tunesmith_library_training.metrics import Declared, settle_best
 from tunesmith_library_training.prompts import read
@@ -23,6 +23,7 @@ from tunesmith_library_training.scoring import scores_of
 from tunesmith_library_training.stopping import EarlyStopping
 
 from tunesmith_stage_grpo.asking import asking
+from tunesmith_stage_grpo.drawing import generating_by, sampling_of
 from tunesmith_stage_grpo.loops import LOOPS
 from tunesmith_stage_grpo.options import GroupOptions, TrainerOptions
 from tunesmith_stage_grpo.reporting import Reporter
@@ -42,12 +43,15 @@ def fit(options: GroupOptions, trainer: Any, following: TrainerOptions, declared
     job = dataclasses.replace(job, data=dataclasses.replace(job.data, eval=held_out))
 
     def train(run: Run) -> Outcome:
-        return _train(options, trainer, following, declared, run)
+        with Drawing(run.job, sampling_of(options)) as drawing:
+            return _train(options, trainer, following, declared, run, drawing)
 
     return train_to_end(job, train)
 
 
-def _train(options: GroupOptions, trainer: Any, following: TrainerOptions, declared: Declared, run: Run) -> Outcome:
+def _train(
+    options: GroupOptions, trainer: Any, following: TrainerOptions, declared: Declared, run: Run, drawing: Drawing
+) -> Outcome:
     """Train until the end or an interruption."""
     job = run.job
     refuse_no_data(job, "prompt")
@@ -67,7 +71,7 @@ def _train(options: GroupOptions, trainer: Any, following: TrainerOptions, decla
         processing_class=asking(job.processor, cast(ChatTemplate | None, job.template)),
         optimizers=(_optimizer(arguments, job), None),
     )
-    loop.join(run, options)
+    loop.join(run, drawing)
     if job.data.eval:
         greater = following.greater_is_better
         settle_best(loop.args, job.data.eval, declared, greater_is_better=greater, look=loop.measured_directions)
@@ -78,7 +82,8 @@ def _train(options: GroupOptions, trainer: Any, following: TrainerOptions, decla
     loop.add_callback(reporter)
     if following.early_stopping_patience is not None:
         loop.add_callback(EarlyStopping(following.early_stopping_patience, following.early_stopping_threshold))
-    loop.train(resume_from_checkpoint=checkpoint_of(run, loop.args))
+    with generating_by(drawing, job.model):
+        loop.train(resume_from_checkpoint=checkpoint_of(run, loop.args))
     if "ref" in getattr(job.model, "peft_config", {}):  # TRL's copy of the adapter as it was
         job.model.delete_adapter("ref")
     return Outcome(loop.state.global_step, not reporter.stopped, {**reporter.metrics, **loop.last_evaluation})

@@ -10,6 +10,7 @@ from tunesmith import DataError, hookimpl
 from tunesmith.traits import StageTraits
 from tunesmith.types import Problem, Row, TrainingJob
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_training.engines import engine_problems
 from tunesmith_library_training.metrics import REWARD_METRICS, Declared
 from tunesmith_library_training.prompts import missing_reward
 from tunesmith_library_training.rows import Advise, other_stages
@@ -55,7 +56,8 @@ class AnswerGroups(GroupOptions):
         """What is wrong with a plan for all such stages; call it from `check`."""
         if plan.command != "train":
             return []
-        problems = [*missing_reward(plan, self.NAME), *self._wrong_trainer(plan), *self._sharded(plan)]
+        problems = [*missing_reward(plan, self.NAME), *engine_problems(plan, self.NAME)]
+        problems += [*self._wrong_trainer(plan), *self._sharded(plan)]
         return [*problems, *self._wrong_groups(plan), *self._wrong_checkpoints(plan), *self._offloaded(plan)]
 
     def _wrong_trainer(self, plan: Plan) -> list[Problem]:

@@ -1,17 +1,17 @@
 """TRL's loops, with our evaluation, and their configurations.
 
-Both draw answers in the numbers they train in, and write no model card into the run's folder.
+Both ask the run's engine for answers (`drawing`), and write no model card into the run's folder.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from tunesmith.types import Evaluated
 from tunesmith_library_training import scoring
-from tunesmith_library_training.drawing import answer_ends, draw
+from tunesmith_library_training.drawing import Drawing
 from tunesmith_library_training.envelope import Run
 from tunesmith_library_training.evaluations import measured
 from tunesmith_library_training.finite import watch_gradients
@@ -19,10 +19,6 @@ from tunesmith_library_training.metrics import warn_of_non_finite
 from tunesmith_library_training.one_device import OneDevice
 from tunesmith_library_training.own_checkpoints import OwnCheckpoints
 from tunesmith_library_training.stopping import require_best_metric
-
-from tunesmith_stage_grpo.options import GroupOptions
-
-_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
 
 class GrpoConfig(OneDevice, GRPOConfig):
@@ -37,20 +33,20 @@ class Joined(OwnCheckpoints):
     """A loop that is joined to a run: `class Loop(Joined, GRPOTrainer)`."""
 
     run: Run
-    options: GroupOptions
+    drawing: Drawing
     last_evaluation: dict[str, float]
 
-    def join(self, run: Run, options: GroupOptions) -> None:
-        """Say what is trained and who hears of it; before training begins."""
-        self.run, self.options, self.last_evaluation = run, options, {}
+    def join(self, run: Run, drawing: Drawing) -> None:
+        """Say what is trained, what answers and who hears of it; before training begins."""
+        self.run, self.drawing, self.last_evaluation = run, drawing, {}
         self.prompts: list[str] = []  # of the step
         watch_gradients(self.accelerator, lambda norm: self._see("gradient", norm))
 
     def computing(self) -> Any:
         """Compute in bf16 where that was asked for.
 
-        In bf16 answers are drawn, too: transformers' own switch leaves that out, and weights trained in fp32 would meet
-        others in bf16. Without a cache, which would keep weights that the drawing has cut off from their gradients.
+        transformers' own switch leaves out what is computed without learning, and weights trained in fp32 would meet
+        others in bf16. Without a cache, which would keep weights that this has cut off from their gradients.
         """
         in_bf16 = self.run.job.precision == "bf16"
         return torch.autocast(self.args.device.type, torch.bfloat16, enabled=in_bf16, cache_enabled=False)
@@ -70,17 +66,12 @@ class Joined(OwnCheckpoints):
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """The mean reward of one answer to each held-out prompt, drawn as in training."""
-        job, options = self.run.job, self.options
-        ends = answer_ends(job)
-        sampling = {name: getattr(options, name) for name in _SAMPLING}
-
-        def answer(prompts: list[list[int]]) -> list[list[int]]:
-            return draw(job.model, prompts, ends, max_new_tokens=options.max_completion_length, **sampling)
-
-        model: Any = self.model
+        job, model = self.run.job, cast(Any, self.model)
         model.eval()
         with self.computing():
-            metrics = scoring.evaluate(job, answer, self.args.per_device_eval_batch_size, self.args.device)
+            metrics = scoring.evaluate(
+                job, self.drawing.answers, self.args.per_device_eval_batch_size, self.args.device
+            )
             metrics |= measured(job, self.model, metric_key_prefix)[0]
         warn_of_non_finite(metrics, self.state.global_step)
         require_best_metric(self.args, metrics)

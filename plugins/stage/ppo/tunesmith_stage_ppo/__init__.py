@@ -15,6 +15,7 @@ from tunesmith.traits import StageTraits
 from tunesmith.types import LoadModel, Problem, Requirement, Row, TrainingJob
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_training.ends import end_problems
+from tunesmith_library_training.engines import engine_problems
 from tunesmith_library_training.metrics import REWARD_METRICS
 from tunesmith_library_training.prompts import missing_reward
 from tunesmith_library_training.rows import Advise, other_stages
@@ -120,7 +121,8 @@ class Ppo:
     def check(self, plan: Plan) -> list[Problem]:
         others = reference_problems(self.reference, self.reference_adapter, "stage")
         others += end_problems(plan, ("stage.total_steps", self.total_steps))
-        return [*others, *missing_reward(plan, "ppo"), *self._unequal_shares(plan), *_best_of_trainer(plan)]
+        others += [*missing_reward(plan, "ppo"), *engine_problems(plan, "ppo")]
+        return [*others, *self._unequal_shares(plan), *_best_of_trainer(plan)]
 
     def _unequal_shares(self, plan: Plan) -> list[Problem]:
         """Every process must get as many answers as the others."""

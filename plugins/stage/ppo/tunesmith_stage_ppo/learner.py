@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tunesmith.types import OptimizerSettings
 from tunesmith_library_training import processes, scoring
-from tunesmith_library_training.drawing import answer_ends
+from tunesmith_library_training.drawing import Drawing
 from tunesmith_library_training.envelope import Run
 from tunesmith_library_training.evaluations import measured
 from tunesmith_library_training.moments import Moments
@@ -33,7 +33,7 @@ Metrics = dict[str, float]
 class Learner:
     """A policy, its optimizers, and one step of both."""
 
-    def __init__(self, options: Ppo, run: Run, reference: Any) -> None:
+    def __init__(self, options: Ppo, run: Run, reference: Any, drawing: Drawing) -> None:
         self.options, self.job, self.guard = options, run.job, run.guard
         job = run.job
         device = device_of(options.use_cpu)
@@ -47,9 +47,9 @@ class Learner:
         processes.start_alike(self.weights)
         self.mini_batch_size = options.mini_batch_size // processes.count()  # of this process
         self.kl_coef = options.init_kl_coef
-        self.ends = answer_ends(job)
+        self.drawing = drawing
         self.scored = Moments()
-        self.collector = Collector(options, job, self.policy, reference, self.ends, self.mini_batch_size, self.scored)
+        self.collector = Collector(options, job, self.policy, drawing, reference, self.mini_batch_size, self.scored)
         settings = OptimizerSettings(options.learning_rate, options.weight_decay, 0.9, 0.999, 1e-8)
         own = job.build_optimizer(model=job.model, settings=settings)
         self.optimizers = [
@@ -82,13 +82,9 @@ class Learner:
 
     def evaluate(self) -> Metrics:
         """The mean reward of answers to each set of held-out prompts, and what the run's evaluators find out."""
-
-        def draw(prompts: list[list[int]]) -> list[list[int]]:
-            return self.policy.answers(prompts, self.options.max_new_tokens, self.ends)
-
         if not any(map(len, self.job.data.eval.values())):
             return {}
-        rewards = scoring.evaluate(self.job, draw, self.mini_batch_size, self.policy.model.device)
+        rewards = scoring.evaluate(self.job, self.drawing.answers, self.mini_batch_size, self.policy.model.device)
         with self.policy.autocast():
             return rewards | measured(self.job, self.policy.model)[0]
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith import TunesmithError, announce
 from tunesmith.messages import logger
-from tunesmith.types import Evaluated, RunStarted, StepEnded, TrainingJob
+from tunesmith.types import Evaluated, RunStarted, Sampling, StepEnded, TrainingJob
 from tunesmith_library_training import processes
+from tunesmith_library_training.drawing import Drawing
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
 from tunesmith_library_training.metrics import warn_of_non_finite
 from tunesmith_library_weights.switching import without_dropout
@@ -27,13 +28,24 @@ def fit(options: Ppo, job: TrainingJob, reference: Any) -> bool:
         reference: a `Reference` of the KL penalty, or None without penalty.
     """
 
+    # the objective is that of all tokens at their temperature, whatever the engine's options narrow
+    sampling = Sampling(
+        max_new_tokens=options.max_new_tokens,
+        temperature=options.temperature,
+        top_p=1.0,
+        top_k=0,
+        min_p=0.0,
+        repetition_penalty=1.0,
+    )
+
     def train(run: Run) -> Outcome:
-        return _train(options, run, reference)
+        with Drawing(run.job, sampling) as drawing:
+            return _train(options, run, reference, drawing)
 
     return train_to_end(job, train)
 
 
-def _train(options: Ppo, run: Run, reference: Any) -> Outcome:
+def _train(options: Ppo, run: Run, reference: Any, drawing: Drawing) -> Outcome:
     """Train until the end or an interruption."""
     job = run.job
     refuse_no_data(job, "prompt")
@@ -42,7 +54,7 @@ def _train(options: Ppo, run: Run, reference: Any) -> Outcome:
     if job.evaluate is not None and not (job.data.eval and options.eval_steps):
         announce("evaluators", "not asked during training", "there is no evaluation data, or stage.eval_steps is 0")
     processes.join(options.use_cpu)
-    learner = Learner(options, run, reference)
+    learner = Learner(options, run, reference, drawing)
     facts = {"num_examples": len(job.data.train), "seed": job.seed, "batch_size": options.batch_size}
     start = _resume(learner, run, facts)
     run.emit(RunStarted(job.output_dir, options.total_steps, {}, resumed_from=start))

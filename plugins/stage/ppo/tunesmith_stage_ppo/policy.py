@@ -1,4 +1,4 @@
-"""The model with its value head: answers drawn from it, and the log-probabilities, entropies and values of tokens."""
+"""The model with its value head: the log-probabilities, entropies and values of tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 from tunesmith import TunesmithError
-from tunesmith_library_training.drawing import draw
 
 Tensor = torch.Tensor
 
@@ -42,11 +41,6 @@ class Policy:
     def autocast(self) -> Any:
         """Compute in bf16 where that was asked for."""
         return torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-
-    def answers(self, prompts: Sequence[list[int]], max_new_tokens: int, ends: list[int]) -> list[list[int]]:
-        """Draw an answer to each prompt: its token ids, with the token that ended it, if one did."""
-        with self.autocast():
-            return draw(self.model, prompts, ends, max_new_tokens=max_new_tokens, temperature=self.temperature)
 
     def sequences(self, prompts: Sequence[list[int]], answers: Sequence[list[int]]) -> Sequences:
         """Prompts with their answers as tensors on the model's device."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tunesmith.types import TrainingJob
 from tunesmith_library_training import processes
+from tunesmith_library_training.drawing import Drawing
 from tunesmith_library_training.moments import Moments
 from tunesmith_library_training.processes import total
 from tunesmith_library_training.scoring import judge
@@ -57,8 +58,8 @@ class Collector:
     options: Ppo
     job: TrainingJob
     policy: Policy
+    drawing: Drawing  # what answers
     reference: Any  # a `Reference` of the KL penalty; None without penalty
-    ends: list[int]  # the tokens that end an answer
     size: int  # answers that are computed together
     scored: Moments  # of the scores of all steps, which count where scores are normalised
 
@@ -72,7 +73,7 @@ class Collector:
         prompts = [list(example["prompt_input_ids"]) for example in examples]
         answers: list[list[int]] = []
         for start in range(0, len(prompts), self.size):
-            answers += policy.answers(prompts[start : start + self.size], options.max_new_tokens, self.ends)
+            answers += self.drawing.answers(prompts[start : start + self.size])
         scores, ended = judge(self.job, examples, answers)
         rated = self._normalized(torch.tensor(scores, device=policy.model.device)).cpu()
         sequences = policy.sequences(prompts, answers)
