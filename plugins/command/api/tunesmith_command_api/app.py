@@ -8,9 +8,20 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from tunesmith import __version__
 from tunesmith.errors import TunesmithError
 
-from . import routes_chat, routes_completions, routes_messages, routes_models, routes_tokens
+from . import (
+    routes_adapters,
+    routes_chat,
+    routes_completions,
+    routes_docs,
+    routes_messages,
+    routes_models,
+    routes_scores,
+    routes_tokens,
+    routes_vectors,
+)
 from .errors import ApiError
 from .fields import validation_error
 from .refusals import shape_of
@@ -20,12 +31,22 @@ from .surrounding import surround
 
 logger = logging.getLogger("tunesmith")
 
-ROUTES = (routes_chat, routes_messages, routes_models, routes_completions, routes_tokens)
+ROUTES = (
+    routes_chat,
+    routes_completions,
+    routes_messages,
+    routes_models,
+    routes_tokens,
+    routes_vectors,
+    routes_scores,
+    routes_adapters,
+    routes_docs,
+)
 
 
 def make_app(service: Service) -> FastAPI:
     """What answers requests to a service."""
-    app = FastAPI(title=f"Tunesmith: {service.name}")
+    app = FastAPI(title=f"Tunesmith: {service.name}", version=__version__, docs_url=None, redoc_url=None)
     for routes in ROUTES:
         app.include_router(routes.router(service))
     surround(app, service)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tunesmith.types import Conversation, Message
+from tunesmith.types import ChatTemplate, Conversation, Message
 
 from .chat_fields import Call, ChatMessage, ChatRequest, Part
 from .errors import invalid
@@ -57,21 +57,29 @@ def ending_of(request: ChatRequest) -> Ending:
     return "continue"
 
 
-def conversation_of(request: ChatRequest, allowed: Collection[str] | None = None) -> Conversation:
+def conversation_of(
+    request: ChatRequest, template: ChatTemplate, allowed: Collection[str] | None = None
+) -> Conversation:
     """
     Args:
         allowed: the names of the tools that may be called; None: all.
 
     Raises: ApiError for what cannot be said.
     """
-    messages = [message_of(message, f"messages[{index}]") for index, message in enumerate(request.messages)]
+    own = frozenset({"developer"}) if "developer" in template.jinja else frozenset[str]()
+    messages = [message_of(message, f"messages[{index}]", own) for index, message in enumerate(request.messages)]
     tools = [tool for tool in tools_of(request) if allowed is None or tool["function"]["name"] in allowed]
-    return Conversation(messages, tools or None, variables_of(request))
+    return Conversation(messages, tools or None, variables_of(request, template))
 
 
-def message_of(message: ChatMessage, path: str) -> Message:
-    """A message in canonical form."""
-    said: Message = {"role": _ROLES.get(message.role, message.role), "content": _content(message, path)}
+def message_of(message: ChatMessage, path: str, own: Collection[str] = ()) -> Message:
+    """A message in canonical form.
+
+    Args:
+        own: roles beside the usual ones that the template writes.
+    """
+    role = message.role if message.role in own else _ROLES.get(message.role, message.role)
+    said: Message = {"role": role, "content": _content(message, path)}
     if message.name is not None:
         said["name"] = message.name
     if message.role == "assistant":
@@ -125,10 +133,31 @@ def tools_of(request: ChatRequest) -> list[Mapping[str, Any]]:
     return tools
 
 
-def variables_of(request: ChatRequest) -> dict[str, Any]:
-    """What a request says to the template."""
-    named = {name: getattr(request, name) for name in ("reasoning_effort", "enable_thinking", "documents")}
-    return {
-        **{name: value for name, value in named.items() if value is not None},
-        **(request.chat_template_kwargs or {}),
-    }
+def variables_of(request: ChatRequest, template: ChatTemplate) -> dict[str, Any]:
+    """What a request says to the template.
+
+    Raises: ApiError, as `effort_variables` does.
+    """
+    given: dict[str, Any] = {} if request.documents is None else {"documents": request.documents}
+    given.update(effort_variables(template, request.reasoning_effort))
+    if request.enable_thinking is not None:
+        given["enable_thinking"] = request.enable_thinking
+    return {**given, **(request.chat_template_kwargs or {})}
+
+
+def effort_variables(template: ChatTemplate, effort: str | None) -> dict[str, Any]:
+    """How much to think, in the variables of a template.
+
+    Raises: ApiError where the template knows of no way to think more or less.
+    """
+    if effort is None:
+        return {}
+    if "reasoning_effort" in template.jinja:
+        return {"reasoning_effort": effort}
+    little = effort in ("none", "minimal")
+    if getattr(template, "switches_thinking", False):
+        return {"enable_thinking": not little}
+    if little and not getattr(template, "thinking", None):
+        return {}
+    message = f"reasoning_effort is not supported: template {template.name} cannot be told how much to think"
+    raise invalid(message, "reasoning_effort", "unsupported_parameter")

@@ -48,8 +48,12 @@ def unknown_fields(part: Any, path: str = "") -> Iterator[str]:
 def passed_over(service: Service, request: Fields) -> dict[str, str]:
     """Headers of a response that name the fields that are passed over; they are logged too.
 
-    Raises: ApiError with `--strict`.
+    Raises: ApiError with `--strict`, and for text that is none.
     """
+    try:
+        request.model_dump_json()
+    except ValueError as error:  # JSON can spell half a character, which nothing can write down again
+        raise invalid("the request holds text that is no Unicode: one half of a surrogate pair") from error
     unknown = sorted(unknown_fields(request))
     if not unknown:
         return {}

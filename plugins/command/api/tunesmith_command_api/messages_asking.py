@@ -18,6 +18,7 @@ _IMPOSSIBLE = {
     "mcp_servers": "this server calls no other servers; declare tools, and call them yourself",
     "container": "this server runs no code",
     "context_management": "the whole conversation is read",
+    "diagnostics": "prompts are not compared; usage.cache_read_input_tokens tells what was computed before",
 }
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 

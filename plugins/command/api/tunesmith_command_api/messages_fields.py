@@ -48,6 +48,8 @@ class ToolDeclaration(Fields):
     cache_control: Any = None
     input_examples: Any = None
     eager_input_streaming: Any = None
+    allowed_callers: Any = None
+    defer_loading: Any = None
 
 
 class ToolChoice(Fields):
@@ -63,7 +65,7 @@ class ThinkingChoice(Fields):
 
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: Annotated[int, Field(ge=1)] | None = None
-    display: str | None = None
+    display: Literal["summarized", "omitted"] | None = None
 
 
 class OutputFormat(Fields):
@@ -97,6 +99,7 @@ class CountRequest(SamplingFields):
     mcp_servers: list[Any] | None = None
     container: Any = None
     context_management: Any = None
+    diagnostics: Any = None
 
 
 class MessagesRequest(CountRequest):
@@ -110,3 +113,5 @@ class MessagesRequest(CountRequest):
     service_tier: str | None = None
     inference_geo: str | None = None
     speed: str | None = None
+    user_profile_id: str | None = None
+    workspace_id: str | None = None

@@ -28,7 +28,8 @@ def message(service: Service, body: MessagesRequest, answers: Answers, whole: Wh
     """A whole message."""
     ids, content = CallIds(), list[dict[str, Any]]()
     if whole.thought:
-        content.append({"type": "thinking", "thinking": whole.thought, "signature": ""})
+        shown = "" if _omits(body) else whole.thought
+        content.append({"type": "thinking", "thinking": shown, "signature": ""})
     if whole.text or not (whole.calls or whole.thought):
         content.append({"type": "text", "text": whole.text, "citations": None})
     content += [{**_begun(call, ids), "input": _mapping(call.arguments)} for call in whole.calls.values()]
@@ -38,7 +39,7 @@ def message(service: Service, body: MessagesRequest, answers: Answers, whole: Wh
         "content": content,
         "stop_reason": reason,
         "stop_sequence": stopped_by,
-        "usage": {**_input_usage(answers), "output_tokens": len(whole.token_ids)},
+        "usage": {**_input_usage(answers), **_output_usage(whole)},
     }
 
 
@@ -64,7 +65,8 @@ class Events:
         self._whole.add(piece)
         if piece.thought:
             yield from self._into("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-            yield self._delta({"type": "thinking_delta", "thinking": piece.thought})
+            if not _omits(self._body):
+                yield self._delta({"type": "thinking_delta", "thinking": piece.thought})
         if piece.text:
             yield from self._into("text", {"type": "text", "text": "", "citations": None})
             yield self._delta({"type": "text_delta", "text": piece.text})
@@ -80,7 +82,7 @@ class Events:
             yield from self._into("text", {"type": "text", "text": "", "citations": None})
         yield from self._close()
         reason, stopped_by = _ending(self._service, self._body, self._answers, self._whole)
-        usage = {**_input_usage(self._answers), "output_tokens": len(self._whole.token_ids)}
+        usage = {**_input_usage(self._answers), **_output_usage(self._whole)}
         yield {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": stopped_by}, "usage": usage}
         yield {"type": "message_stop"}
 
@@ -130,10 +132,23 @@ def _input_usage(answers: Answers) -> dict[str, Any]:
     }
 
 
+def _output_usage(whole: Whole) -> dict[str, Any]:
+    return {
+        "output_tokens": len(whole.token_ids),
+        "output_tokens_details": {"thinking_tokens": whole.thought_tokens},
+    }
+
+
+def _omits(body: MessagesRequest) -> bool:
+    """Whether thoughts are to be marked, and not shown."""
+    return body.thinking is not None and body.thinking.display == "omitted"
+
+
 def _ending(service: Service, body: MessagesRequest, answers: Answers, whole: Whole) -> tuple[str, str | None]:
     """Why a message ended, and by which of the request's strings."""
     if whole.finish_reason == "length":
-        return "max_tokens", None
+        limit, tokens = service.engine.context_length, answers.prompt_tokens + len(whole.token_ids)
+        return ("max_tokens" if limit is None or tokens < limit else "model_context_window_exceeded"), None
     if whole.calls:
         return "tool_use", None
     stopped_by = _stop_sequence(service, body.stop_sequences or (), answers, whole.token_ids[-1:])

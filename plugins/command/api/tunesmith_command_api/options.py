@@ -26,6 +26,10 @@ class ServerOptions:
     port: int = told(8000, "Port to listen on; 0 is any that is free.")
     model_name: str | None = told(None, "What clients call the model; the name of the run or model by default.")
     strict: bool = told(False, "Refuse requests with fields that are not known, instead of passing over them.")
+    adapter: tuple[str, ...] = told((), "Adapter that requests may choose in `model` by its name.", metavar="NAME=PATH")
+    allow_adapters: str | None = told(
+        None, "Folder of adapters that clients may have loaded and let go while the server runs.", metavar="FOLDER"
+    )
     # ---- who may ask
     api_key: str | None = told(
         None,
@@ -43,6 +47,7 @@ class ServerOptions:
     max_messages: int = told(10_000, "Messages of a conversation.")
     max_queue: int = told(512, "Requests that are answered or wait; more are turned away.")
     max_tokens_per_request: int | None = told(None, "Tokens that a request may ask for in one answer.")
+    max_stored_responses: int = told(1000, "Responses of /v1/responses that are kept in memory to go on from.")
     timeout: float | None = told(None, "Seconds that an answer may take; it ends then as at its limit of tokens.")
     client_timeout: float = told(30.0, "Seconds for a client to send its request, and to take what is sent to it.")
     keep_alive: float = told(30.0, "Seconds that a connection is kept for a further request.")

@@ -15,6 +15,7 @@ from .chat_fields import ChatRequest
 from .chat_shapes import Chunks, completion
 from .constraining import grammar_of
 from .constraint_fields import constraint_of
+from .errors import invalid
 from .fields import passed_over
 from .sampling_fields import sampling_of
 from .service import Service
@@ -48,9 +49,11 @@ async def _asked(service: Service, body: ChatRequest) -> Answers:
     refuse_impossible(body)
     adapter, ending = service.adapter_of(body.model), ending_of(body)
     choice, allowed = choice_of(body, [tool["function"]["name"] for tool in tools_of(body)])
-    conversation = conversation_of(body, () if choice == "none" else allowed)
+    conversation = conversation_of(body, service.template, () if choice == "none" else allowed)
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    sampling = sampling_of(body, limit or None, service)
+    if limit == 0:
+        raise invalid("max_tokens: an answer has at least one token", "max_tokens")
+    sampling = sampling_of(body, limit, service)
     parallel = body.parallel_tool_calls is not False and not body.functions
     grammar = await grammar_of(service, conversation, choice, parallel=parallel, text=lambda: constraint_of(body))
     return await service.answers(

@@ -80,4 +80,4 @@ async def _tokens(service: Service, body: TokenizeRequest) -> list[int]:
         continue_final_message=body.continue_final_message,
         chat_template_kwargs=body.chat_template_kwargs,
     )
-    return await service.prompt(conversation_of(asked), ending_of(asked))
+    return await service.prompt(conversation_of(asked, service.template), ending_of(asked))

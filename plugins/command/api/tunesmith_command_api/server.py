@@ -17,12 +17,15 @@ from tunesmith.compose import Overrides, compose
 from tunesmith.errors import TunesmithError
 from tunesmith.messages import announce
 from tunesmith.pipeline import Config, model_handle
+from tunesmith.types import Engine, ModelHandle
 
 from .app import make_app
 from .connections import timed
 from .draining import DrainingServer
+from .adapters import adapters_of, load_adapter
 from .guarding import check_key, refuse_open
 from .options import ServerOptions
+from .scoring import ScoringEngine
 from .service import Service
 
 
@@ -49,7 +52,11 @@ class Server:
         check_key(self.options.api_key)
         refuse_open(self.options.host, self.options.api_key, self.options.insecure)
         self._composition = compose(config, overrides, catalog)
-        self._assembly = assemble(self._composition, "chat", catalog)
+        self._assembly = assemble(self._composition, "load", catalog)
+        self._scores = self._assembly.plan.traits("stage").scores
+        if not self._scores:
+            self._assembly = assemble(self._composition, "chat", catalog)
+        self._adapters = adapters_of(self.options.adapter)
         self._closing = contextlib.ExitStack()
         self.service: Service
         self.url = ""  # where it listens, such as `http://127.0.0.1:8000`
@@ -83,10 +90,19 @@ class Server:
             handle = model_handle(self._assembly, self._composition)
             folder = self._composition.run_folder
             run = folder.resolve().name if folder else None
-            engine = self._assembly.hook.open_engine(handle=handle)
+            engine = self._engine(handle)
             self.service = Service(handle, engine, self.options, run=run)
             with contextlib.closing(self.service):
                 yield HttpServer(self.service), listening
+
+    def _engine(self, handle: ModelHandle) -> Engine:
+        """What answers, or gives scores."""
+        if self._scores:
+            return ScoringEngine(handle, handle.load())
+        engine: Engine = self._assembly.hook.open_engine(handle=handle)
+        for name, folder in self._adapters.items():
+            load_adapter(engine, name, folder)
+        return engine
 
 
 class HttpServer(DrainingServer):

@@ -1,0 +1,190 @@
+"""Completions and tokens: what of a request reaches the engine, and what of its tokens reaches a client."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from tunesmith.types import Delta, LogProb
+
+COMPLETIONS = "/v1/completions"
+TEXT = "Grüße 数字"
+
+
+def tokens(served: Any, text: str) -> list[int]:
+    found: list[int] = served.service.tokens_of(text, False)
+    return found
+
+
+def saying(*said: tuple[int, ...], log_prob: float = -1.0) -> Any:
+    """An engine whose answers, one after the other, are these tokens."""
+    left = list(said)
+
+    def on_submit(request: Any, answer: Any) -> None:
+        ids = left.pop(0) if len(left) > 1 else left[0]
+        for place, token in enumerate(ids):
+            found = (LogProb(log_prob * token, {token: log_prob}),) if request.log_probs is not None else ()
+            answer.put(Delta((token,), found, "length" if place == len(ids) - 1 else None))
+
+    return on_submit
+
+
+def scored(served: Any) -> None:
+    """An engine that scores: token t has -t, and the likeliest is 40."""
+
+    def score(sequences: Any, *, alternatives: int = 0, adapter: Any = None) -> Any:
+        top = {40: -0.5} if alternatives else {}
+        return [tuple(LogProb(-float(token), top) for token in sequence[1:]) for sequence in sequences]
+
+    served.engine.score = score
+
+
+def test_prompts_in_all_forms(serving: Any) -> None:
+    served = serving()
+    served.engine.on_submit = saying((40, 41))
+    ids = tokens(served, TEXT)
+    forms = (TEXT, [TEXT], ids, [ids], [TEXT, "more"], [ids, ids[:1]])
+    for form, count in zip(forms, (1, 1, 1, 1, 2, 2), strict=True):
+        del served.engine.requests[:]
+        reply = served.client.post(COMPLETIONS, json={"prompt": form, "add_special_tokens": False}).json()
+        assert len(served.engine.requests) == len(reply["choices"]) == count
+        assert list(served.engine.requests[0].prompt) == ids
+        assert served.engine.requests[0].sampling.max_new_tokens == 16, "the default of OpenAI's API"
+        assert [choice["index"] for choice in reply["choices"]] == list(range(count))
+        assert reply["object"] == "text_completion"
+        prompts = sum(len(request.prompt) for request in served.engine.requests)
+        assert reply["usage"]["prompt_tokens"] == prompts and reply["usage"]["completion_tokens"] == 2 * count
+
+
+def test_echo_and_log_probabilities_of_a_prompt(serving: Any) -> None:
+    served = serving()
+    scored(served)
+    ids = tokens(served, TEXT)
+    new = tokens(served, "数")
+    served.engine.on_submit = saying(tuple(new))
+    body = {"prompt": ids, "echo": True, "logprobs": 1, "max_tokens": 9}
+    (choice,) = served.client.post(COMPLETIONS, json=body).json()["choices"]
+    assert choice["text"] == TEXT + "数"
+    found = choice["logprobs"]
+    assert found["token_logprobs"] == [None, *(-float(token) for token in [*ids[1:], *new])]
+    assert found["top_logprobs"][0] is None
+    words = served.service.words
+    assert found["top_logprobs"][1] == {words.text_of(40): -0.5, words.text_of(ids[1]): -float(ids[1])}
+    assert found["tokens"] == [words.text_of(token) for token in [*ids, *new]]
+    whole, at = (TEXT + "数").encode(), 0
+    for token, offset in zip([*ids, *new], found["text_offset"], strict=True):
+        assert offset == len(whole[:at].decode("utf-8", "ignore"))
+        at += len(words.bytes_of(token))
+    del served.engine.requests[:]
+    alone = served.client.post(COMPLETIONS, json={**body, "max_tokens": 0}).json()
+    assert alone["choices"][0]["text"] == TEXT and alone["choices"][0]["finish_reason"] == "length"
+    assert alone["choices"][0]["logprobs"]["token_logprobs"] == found["token_logprobs"][: len(ids)]
+    assert not served.engine.requests and alone["usage"]["completion_tokens"] == 0
+
+
+def test_streams_of_several_prompts(serving: Any, events: Any) -> None:
+    served = serving()
+    scored(served)
+    new = tokens(served, "数字")
+    served.engine.on_submit = saying(tuple(new))
+    body = {"prompt": [TEXT, "b"], "n": 2, "stream": True, "echo": True, "logprobs": 0}
+    response = served.client.post(COMPLETIONS, json={**body, "stream_options": {"include_usage": True}})
+    *chunks, usage = events(response)
+    assert usage["choices"] == [] and usage["usage"]["completion_tokens"] == 4 * len(new)
+    whole = served.client.post(COMPLETIONS, json={**body, "stream": False}).json()
+    for index in range(4):
+        own = [choice for chunk in chunks for choice in chunk["choices"] if choice["index"] == index]
+        assert "".join(choice["text"] for choice in own) == (TEXT if index < 2 else "b") + "数字"
+        assert [choice["finish_reason"] for choice in own] == [None] * (len(own) - 1) + ["length"]
+        parts = [choice["logprobs"] for choice in own if choice["logprobs"]]
+        joined = {name: [value for part in parts for value in part[name]] for name in parts[0]}
+        assert joined == whole["choices"][index]["logprobs"], "offsets go on from chunk to chunk"
+
+
+def test_the_best_of_several_are_the_likeliest(serving: Any) -> None:
+    served = serving()
+    served.engine.on_submit = saying((50,), (40, 40), (45,), (41,), log_prob=-1.0)
+    reply = served.client.post(COMPLETIONS, json={"prompt": "x", "best_of": 4, "n": 2}).json()
+    words = served.service.words
+    assert [choice["text"] for choice in reply["choices"]] == [words.text_of(40) * 2, words.text_of(41)]
+    assert reply["usage"]["completion_tokens"] == 5, "all that were computed"
+    assert all(choice["logprobs"] is None for choice in reply["choices"])
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"suffix": "x"}, "suffix"),
+    ({"best_of": 1, "n": 2}, "best_of"),
+    ({"best_of": 2, "stream": True}, "best_of"),
+    ({"min_tokens": 1}, "min_tokens"),
+    ({"prompt_logprobs": 1}, "prompt_logprobs"),
+    ({"truncate_prompt_tokens": 1}, "truncate_prompt_tokens"),
+    ({"prompt_embeds": "x"}, "prompt_embeds"),
+    ({"logprobs": 21}, "logprobs"),
+    ({"prompt": ""}, "prompt"),
+    ({"prompt": []}, "prompt"),
+    ({"prompt": [[]]}, "prompt"),
+    ({"prompt": [-1]}, "prompt"),
+    ({"prompt": [10**9]}, "prompt"),
+    ({"prompt": [40] * 3000}, "prompt"),
+    ({"prompt": None}, "prompt"),
+    ({"guided_regex": "("}, "guided_regex"),
+]
+
+
+def test_what_cannot_be_honoured_is_refused_by_name(serving: Any) -> None:
+    served = serving()
+    for changed, param in REFUSED:
+        body = {"prompt": "x", "add_special_tokens": False, **changed}
+        reply = served.client.post(COMPLETIONS, json=body)
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, param), changed
+    assert not served.engine.requests
+    known = {"prompt": "x", "user": "ann", "suffix": "", "best_of": 1}
+    served.engine.on_submit = saying((40,))
+    reply = served.client.post(COMPLETIONS, json={**known, "other": 1})
+    assert reply.status_code == 200 and reply.headers["x-tunesmith-ignored-fields"] == "other"
+
+
+def test_tokens_of_texts_and_conversations_and_back(serving: Any) -> None:
+    served = serving()
+    post = served.client.post
+    found = post("/tokenize", json={"prompt": TEXT, "add_special_tokens": False, "return_token_strs": True}).json()
+    assert found["tokens"] == tokens(served, TEXT) and found["count"] == len(found["tokens"])
+    assert found["max_model_len"] == served.engine.context_length
+    assert found["token_strs"] == [served.service.words.text_of(token) for token in found["tokens"]]
+    assert post("/detokenize", json={"tokens": found["tokens"]}).json() == {"prompt": TEXT}
+    served.engine.on_submit = saying((40,))
+    post("/v1/chat/completions", json=served.chat())
+    assert post("/tokenize", json=served.chat()).json()["tokens"] == list(served.engine.requests[0].prompt)
+    for body, param in (({}, "prompt"), ({"prompt": "x", "messages": served.chat()["messages"]}, "prompt")):
+        assert post("/tokenize", json=body).json()["error"]["param"] == param
+    assert post("/detokenize", json={"tokens": [-1]}).json()["error"]["param"] == "tokens"
+
+
+def test_the_page_of_routes_needs_nothing_from_elsewhere(serving: Any) -> None:
+    served = serving()
+    page = served.client.get("/docs").text
+    assert "/v1/chat/completions" in page and "frequency_penalty" in page
+    assert "http:" not in page and "https:" not in page and "<script" not in page
+    assert "/v1/completions" in served.client.get("/openapi.json").json()["paths"]
+
+
+@pytest.mark.parametrize("written", ["▁数", "<0xE6>", "Ġx"])
+def test_the_bytes_of_tokens_of_other_tokenizers(written: str) -> None:
+    """Llama's kind: a mark for spaces, and bytes by their number."""
+    from tokenizers import Tokenizer, decoders, models
+    from transformers import PreTrainedTokenizerFast
+    from tunesmith_command_api.log_probs import Words
+
+    backend = Tokenizer(models.BPE({written: 0, "<unk>": 1}, [], unk_token="<unk>", byte_fallback=True))
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    backend.decoder = decoders.Sequence(steps)
+    words = Words(PreTrainedTokenizerFast(tokenizer_object=backend))
+    expected = {"▁数": " 数".encode(), "<0xE6>": b"\xe6", "Ġx": "Ġx".encode()}
+    assert words.bytes_of(0) == expected[written] and words.bytes_of(99) == b""
+
+
+def test_what_cannot_be_is_a_number_all_the_same() -> None:
+    from tunesmith_command_api.log_probs import finite
+
+    assert finite(-math.inf) == -9999.0 and finite(-2.5) == -2.5
