@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from tunesmith import TunesmithError
 from tunesmith.types import Conversation, Piece, Request, Sampling
 from tunesmith.validate import structured
 from tunesmith_engine_transformers import Transformers
+from tunesmith_engine_transformers.choosing import Chooser
 from tunesmith_engine_transformers.settings import Drawing, choice_of, generation_config
 from tunesmith_library_engine.chatting import Chat
 from tunesmith_library_testing import EngineSuite
@@ -33,31 +34,25 @@ def prompt_ids(tokenizer: Any, question: str) -> list[int]:
     return list(CHATML.request(tokenizer, Conversation([{"role": "user", "content": question}]), Sampling()).prompt)
 
 
-def scripted(folder: Path, tokenizer: Any, *texts: str) -> Any:
+@pytest.fixture
+def scripted(tiny_llama: Path, tiny_bpe: Any, monkeypatch: Any) -> Callable[..., Any]:
     """A tiny model that says the texts, one per question: real generation, known words."""
-    model = load_plain(folder)
-    script = {
-        tuple(prompt_ids(tokenizer, question)): tokenizer.encode(text, add_special_tokens=False)
-        for question, text in zip(QUESTIONS, texts, strict=False)
-    }
-    rows: list[list[int]] = []
-    computed = model.forward
+    script: dict[tuple[int, ...], list[int]] = {}
+    choose = Chooser.choose
 
-    def forward(input_ids: Any = None, attention_mask: Any = None, past_key_values: Any = None, **inputs: Any) -> Any:
-        nonlocal rows
-        if past_key_values.get_seq_length() == 0:
-            masks = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-            rows = [row[mask.bool()].tolist() for row, mask in zip(input_ids, masks, strict=True)]
-        else:
-            rows = [[*row, token] for row, token in zip(rows, input_ids[:, -1].tolist(), strict=True)]
-        output = computed(input_ids, attention_mask=attention_mask, past_key_values=past_key_values, **inputs)
-        for index, row in enumerate(rows):
-            prompt, said = next(item for item in script.items() if tuple(row[: len(item[0])]) == item[0])
-            output.logits[index, -1, said[min(len(row) - len(prompt), len(said) - 1)]] += 1000.0
-        return output
+    def scripted_choose(self: Chooser, input_ids: Any, scores: Any) -> Any:
+        for row, of_row in zip(self._rows, scores, strict=True):
+            said = script[tuple(row.request.prompt)]
+            of_row[said[min(len(row.made), len(said) - 1)]] += 1000.0
+        return choose(self, input_ids, scores)
 
-    model.forward = forward
-    return handle_of(folder, tokenizer, load=lambda: model)
+    def made(*texts: str) -> Any:
+        for question, text in zip(QUESTIONS, texts, strict=False):
+            script[tuple(prompt_ids(tiny_bpe, question))] = tiny_bpe.encode(text, add_special_tokens=False)
+        return handle_of(tiny_llama, tiny_bpe)
+
+    monkeypatch.setattr(Chooser, "choose", scripted_choose)
+    return made
 
 
 @contextlib.contextmanager
@@ -93,36 +88,36 @@ def test_a_classifier_is_refused(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path
 # ---- endings --------------------------------------------------------------------------------------------------------
 
 
-def test_the_template_ends_the_answer(tiny_llama: Path, tiny_bpe: Any) -> None:
-    pieces = say(scripted(tiny_llama, tiny_bpe, "你好 🐋!<|im_end|>\nmore"))
+def test_the_template_ends_the_answer(tiny_bpe: Any, scripted: Callable[..., Any]) -> None:
+    pieces = say(scripted("你好 🐋!<|im_end|>\nmore"))
     assert joined(pieces) == "你好 🐋!"
     assert pieces[-1].finish_reason == "stop" and not any(piece.finish_reason for piece in pieces[:-1])
     assert not any("\ufffd" in piece.text for piece in pieces) and len(pieces) > 3
     assert sum(piece.num_tokens for piece in pieces) == len(tiny_bpe.encode("你好 🐋!<|im_end|>"))
 
 
-def test_the_end_of_text_ends_the_answer(tiny_llama: Path, tiny_bpe: Any) -> None:
-    assert joined(say(scripted(tiny_llama, tiny_bpe, "yes</s>no"))) == "yes"
+def test_the_end_of_text_ends_the_answer(scripted: Callable[..., Any]) -> None:
+    assert joined(say(scripted("yes</s>no"))) == "yes"
 
 
-def test_a_stop_string_of_several_tokens_ends_the_answer(tiny_llama: Path, tiny_bpe: Any) -> None:
-    handle = scripted(tiny_llama, tiny_bpe, "one STOPped two STOP three")
+def test_a_stop_string_of_several_tokens_ends_the_answer(scripted: Callable[..., Any]) -> None:
+    handle = scripted("one STOPped two STOP three")
     pieces = say(handle, Sampling(max_new_tokens=60), stop=("STOP ",))
     assert joined(pieces) == "one STOPped two " and pieces[-1].finish_reason == "stop"
 
 
-def test_length_ends_the_answer_with_everything_held_back(tiny_llama: Path, tiny_bpe: Any) -> None:
+def test_length_ends_the_answer_with_everything_held_back(tiny_bpe: Any, scripted: Callable[..., Any]) -> None:
     text = "one STO"
-    handle = scripted(tiny_llama, tiny_bpe, text)
+    handle = scripted(text)
     length = len(tiny_bpe.encode(text))
     pieces = say(handle, stop=("STOP",), max_new_tokens=length)
     assert joined(pieces) == text and pieces[-1].finish_reason == "length"
     assert sum(piece.num_tokens for piece in pieces) == length
 
 
-def test_answers_of_a_batch_end_one_by_one(tiny_llama: Path, tiny_bpe: Any) -> None:
+def test_answers_of_a_batch_end_one_by_one(scripted: Callable[..., Any]) -> None:
     texts = ("a<|im_end|>", "鲸鱼 sing for a long while<|im_end|>", "b</s>")
-    pieces = say(scripted(tiny_llama, tiny_bpe, *texts), count=3)
+    pieces = say(scripted(*texts), count=3)
     assert [joined(pieces, index) for index in range(3)] == ["a", "鲸鱼 sing for a long while", "b"]
     assert [piece.index for piece in pieces if piece.finish_reason] == [0, 2, 1]
 

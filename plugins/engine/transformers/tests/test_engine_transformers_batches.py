@@ -282,7 +282,7 @@ def test_closing_ends_calls_that_wait_and_lets_the_model_go(tiny_llama: Path, ti
     running = engine.submit(Request([5], LONG))
     next(iter(running))
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(engine.score, [[5, 6]])
+        waiting = threads.submit(engine.load_weights, [])
         while not engine._worker._queue and not running.ended:
             pass
         engine.close()

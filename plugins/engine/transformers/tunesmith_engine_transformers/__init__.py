@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import above, at_least, between
@@ -12,6 +12,9 @@ from tunesmith.types import Engine, ModelHandle, Problem
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
+_SERVED = 16  # answers computed together
+_OF_A_STEP = 1_000_000  # the same where a training step asks for so many as it wants at a time
+
 
 @plugin
 class Transformers:
@@ -19,8 +22,6 @@ class Transformers:
 
     null leaves a value to the model's generation_config.json; where that says nothing, answers are greedy.
     """
-
-    traits: ClassVar[EngineTraits] = EngineTraits(runs_modules=True)
 
     max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 512  # tokens of an answer, at most
     temperature: Annotated[float, at_least(0, most=100)] | None = None  # 0 is greedy, 1 the model's own probabilities
@@ -33,8 +34,15 @@ class Transformers:
     num_beams: Annotated[int, at_least(1, most=1_000)] = 1
     # with several beams: above 0 prefers longer answers, below 0 shorter ones
     length_penalty: Annotated[float, between(-100, 100)] = 1.0
-    # answers computed together; more wait until there is room
-    batch_size: Annotated[int, at_least(1, most=1_000_000)] = 16
+    # answers computed together, more wait until there is room; null is 16, and in training all that a step asks for
+    # at a time
+    batch_size: Annotated[int, at_least(1, most=1_000_000)] | None = None
+    # tokens that are kept of answers that have ended, for prompts that begin alike; 0 keeps none
+    prefix_cache: Annotated[int, at_least(0, most=1_000_000_000)] = 8192
+
+    @property
+    def traits(self) -> EngineTraits:
+        return EngineTraits(runs_modules=True, searches=self.num_beams > 1)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -59,4 +67,5 @@ class Transformers:
             repetition_penalty=self.repetition_penalty,
         )
         beams = Beams(self.num_beams, self.length_penalty) if self.num_beams > 1 else None
-        return TransformersEngine(handle, defaults, self.batch_size, beams)
+        size = self.batch_size or (_OF_A_STEP if handle.source.training else _SERVED)
+        return TransformersEngine(handle, defaults, size, beams, self.prefix_cache)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from tunesmith import TunesmithError
+from tunesmith.messages import announce
 from tunesmith.types import Answer, EngineStats, LogProb, ModelHandle, Request, Sampling
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
-from tunesmith_library_engine import Ledger, check_adapter, check_request
+from tunesmith_library_engine import Ledger, check_adapter, check_request, submitted
 from tunesmith_library_engine.constraints import Constraints
 from tunesmith_library_engine.vocabularies import vocabulary_of
 
 from . import scoring, weights
 from .beams import Beams, search
-from .generating import generate_batch
+from .computation import Computation
+from .forwarding import Forward
+from .generating import Leaves, generate_batch
 from .rows import Row
+from .running import Running
 from .settings import choice_of
+from .surroundings import as_here
 from .worker import Worker
 
 T = TypeVar("T")
@@ -31,27 +37,40 @@ class TransformersEngine:
     same order get the same answers.
     """
 
-    def __init__(self, handle: ModelHandle, defaults: Sampling, batch_size: int, beams: Beams | None = None) -> None:
+    def __init__(
+        self,
+        handle: ModelHandle,
+        defaults: Sampling,
+        batch_size: int,
+        beams: Beams | None = None,
+        prefix_cache: int = 0,
+    ) -> None:
         """
         Args:
             defaults: for what a request leaves open; with `max_new_tokens`.
+            prefix_cache: tokens that are kept of answers that have ended.
             beams: how to search for answers; None follows one continuation of each.
 
         Raises: TunesmithError for a model that does not write.
         """
         self._model = _refuse_classifier(handle.load(), handle).eval()
-        self._defaults, self._batch_size, self._beams = defaults, batch_size, beams
+        self._defaults, self._beams = defaults, beams
         self._seeds = random.Random(handle.source.seed)
         self._home = self._model.device
         self._asleep = False
         self._ledger = Ledger()
-        self._worker = Worker(self._compute, batch_size)
         self.context_length: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         self._own = self._model.generation_config
         tokenizer, text = tokenizer_of(handle.processor), self._model.config.get_text_config()
         self.end_token_ids = frozenset(end_tokens(None, tokenizer, self._own))
         self._constraints = Constraints(lambda: vocabulary_of(tokenizer, text.vocab_size), self.end_token_ids)
         self.adapters = weights.adapters_of(self._model)
+        self._opened_as = weights.opened_as(self._model)
+        self._computation = self._joining(prefix_cache)
+        self._worker: Running | Worker = (
+            Running(self._computation, batch_size) if self._computation else Worker(self._compute, batch_size)
+        )
+        self._worker.surroundings = as_here(self._home)
 
     def submit(self, request: Request) -> Answer:
         self._refuse_asleep()
@@ -64,7 +83,7 @@ class TransformersEngine:
             raise TunesmithError("beams follow no grammar.\n  engine.num_beams=1 follows one continuation, and can")
         constraint = self._constraints.constraint(sampling.grammar, ends)
         row = Row(
-            request,
+            replace(request, adapter=request.adapter or self._opened_as),
             choice_of(sampling, self._defaults, self._own),
             limit=min(wanted, room),
             ends=ends,
@@ -75,43 +94,68 @@ class TransformersEngine:
         self._ledger.follow(request, row.answer)
         return row.answer
 
+    def submit_all(self, requests: Sequence[Request]) -> list[Answer]:
+        """Begin none before all are there, so that the same requests are computed in the same batches."""
+        with self._worker.held():
+            return submitted(self, requests)
+
     def score(
         self, sequences: Sequence[Sequence[int]], *, alternatives: int = 0, adapter: str | None = None
     ) -> list[tuple[LogProb, ...]]:
-        return self._of_sequences(
-            sequences, adapter, lambda: scoring.score(self._model, sequences, alternatives, self._batch_size)
-        )
+        return self._of_sequences(sequences, adapter, lambda: scoring.score(self._model, sequences, alternatives))
 
     def embed(self, sequences: Sequence[Sequence[int]], *, adapter: str | None = None) -> list[list[float]]:
         """The mean over the tokens of the model's last hidden states."""
-        return self._of_sequences(sequences, adapter, lambda: scoring.embed(self._model, sequences, self._batch_size))
+        return self._of_sequences(sequences, adapter, lambda: scoring.embed(self._model, sequences))
 
     def load_weights(self, weights_: Iterable[tuple[str, Any]]) -> None:
-        self._worker.call(lambda: weights.load_weights(self._model, weights_))
+        self._worker.call(lambda: self._changed(lambda: weights.load_weights(self._model, weights_)))
 
     def sleep(self) -> None:
         self._asleep = True
-        self._worker.call(lambda: weights.move(self._model, "cpu"))
+        self._worker.call(lambda: self._changed(lambda: weights.move(self._model, "cpu")))
 
     def wake(self) -> None:
         self._worker.call(lambda: weights.move(self._model, self._home))
         self._asleep = False
 
     def stats(self) -> EngineStats:
-        return self._ledger.stats(self._worker.running, self._asleep)
+        cached = self._computation.cached_tokens if self._computation else 0
+        return self._ledger.stats(self._worker.running, self._asleep, cached)
 
     def close(self) -> None:
         self._worker.close()
-        self._model = None
+        if self._computation:
+            self._computation.acting.adapter(None)  # the model may go on without the engine
+        self._model = self._computation = None
 
-    def _compute(self, rows: Sequence[Row]) -> None:
+    def _joining(self, prefix_cache: int) -> Computation | None:
+        """What computes rows that join and leave; None for searches, and for models whose rows cannot."""
+        if self._beams is not None:
+            return None
+        forward = Forward(self._model)
+        reason = forward.why_not()
+        if reason:
+            announce("engine", "answers in batches that others cannot join", reason)
+            return None
+        return Computation(forward, self.end_token_ids, self.context_length, prefix_cache)
+
+    def _changed(self, change: Callable[[], None]) -> None:
+        """Change the weights, in the thread: what was computed with the former ones is forgotten."""
+        if self._computation:
+            self._computation.prefixes.forget()
+        change()
+
+    def _compute(self, rows: Sequence[Row], leaves: Leaves) -> None:
         with weights.adapted(self._model, rows[0].request.adapter):
             if self._beams is not None:
                 search(self._model, rows, self._beams)
             else:
-                generate_batch(self._model, rows, self.end_token_ids, self.context_length, self._worker.leaves)
+                generate_batch(self._model, rows, self.end_token_ids, self.context_length, leaves)
 
-    def _of_sequences(self, sequences: Sequence[Sequence[int]], adapter: str | None, compute: Callable[[], T]) -> T:
+    def _of_sequences(
+        self, sequences: Sequence[Sequence[int]], adapter: str | None, compute: Callable[[], Generator[None, None, T]]
+    ) -> T:
         """Compute something of sequences in the thread.
 
         Raises: TunesmithError for what cannot be computed.
@@ -125,12 +169,22 @@ class TransformersEngine:
                 raise TunesmithError(
                     f"sequence {index} has {len(sequence)} tokens; the model's context ends at {self.context_length}"
                 )
+        return self._worker.in_parts(lambda: self._adapted(adapter or self._opened_as, compute()))
 
-        def adapted() -> T:
-            with weights.adapted(self._model, adapter):
-                return compute()
-
-        return self._worker.call(adapted)
+    def _adapted(self, adapter: str | None, parts: Generator[None, None, T]) -> Generator[None, None, T]:
+        """The same with an adapter, which others may change between two parts."""
+        acting = self._computation.acting if self._computation else weights.Acting(self._model)
+        while True:
+            acting.adapter(adapter)
+            try:
+                next(parts)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            finally:
+                if not self._computation:
+                    acting.adapter(None)
+            yield
 
     def _refuse_asleep(self) -> None:
         if self._asleep:

@@ -1,27 +1,36 @@
-"""One thread that works off a queue: batches of rows, and calls that want the model for themselves."""
+"""One thread that works off a queue: batches of rows that are computed as a whole, for searches with several beams and
+models whose rows cannot join, and calls that want the model for themselves."""
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TypeGuard
+from collections.abc import Callable, Generator, Sequence
+from typing import TypeGuard, TypeVar
 
 from tunesmith_library_engine.working import Call, QueueWorker
 
+from .generating import Leaves
+from .parts import all_of
 from .rows import Row
+
+T = TypeVar("T")
 
 
 class Worker(QueueWorker[Row]):
     """The oldest row in the queue begins a batch, in which younger ones that go with it have a place."""
 
-    def __init__(self, compute: Callable[[Sequence[Row]], None], batch_size: int) -> None:
+    def __init__(self, compute: Callable[[Sequence[Row], Leaves], None], batch_size: int) -> None:
         """
         Args:
-            compute: computes a batch until all of its rows have ended, or it had better be left (`leaves`).
+            compute: computes a batch until all of its rows have ended, or it had better be left.
         """
         super().__init__()
         self._compute, self._batch_size = compute, batch_size
+
+    def in_parts(self, function: Callable[[], Generator[None, None, T]]) -> T:
+        """Do something that could be done in parts, in its turn."""
+        return self.call(lambda: all_of(function()))
 
     def leaves(self, rows: int, going: int) -> bool:
         """Whether the rows that go on of a batch had better do so in another one.
@@ -41,7 +50,7 @@ class Worker(QueueWorker[Row]):
                 item.run()
                 continue
             try:
-                self._compute(item)
+                self._compute(item, self.leaves)
             except BaseException as error:
                 for row in item:
                     row.answer.fail(error)

@@ -1,0 +1,128 @@
+"""The model as a function of tokens and a cache, and why there are models with which rows cannot join."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import torch
+from tunesmith_library_training.drawing import left_padded
+
+from .caching import RowCache, row_cache, unknown_layers
+from .generating import moved
+from .processors import unknown_processors
+from .rows import Row
+from .settings import generation_config
+
+
+class Forward:
+    """Computes the next tokens of rows of a cache.
+
+    Args:
+        model: with its adapters; which of them acts is said by whoever calls.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._known = frozenset(inspect.signature(type(self._inner).forward).parameters)
+        self.continues = True  # whether tokens may be computed in several parts, which `check_states` finds out
+
+    @property
+    def device(self) -> Any:
+        return self.model.device
+
+    def why_not(self) -> str:
+        """Why rows of this model cannot join and leave; empty where they can."""
+        config = self._inner.config
+        if config.is_encoder_decoder:
+            return "it has an encoder"
+        if "past_key_values" not in self._known:
+            return "it has a cache of its own kind"
+        if any(getattr(adapter, "is_prompt_learning", False) for adapter in _adapters(self.model)):
+            return "its adapter puts tokens before the prompt"
+        return unknown_layers(config) or unknown_processors(self.model.generation_config)
+
+    def new_cache(self) -> RowCache:
+        return row_cache(self._inner.config)
+
+    @torch.no_grad()
+    def __call__(self, input_ids: Any, lengths: Any, positions: Any, cache: RowCache) -> Any:
+        """Compute the next tokens of all rows of a cache, whose columns they become.
+
+        Args:
+            input_ids: int64 (n, q).
+            lengths: int64 (n,), the tokens of each row with these; what a row has less than q is padding.
+            positions: int64 (n, q) or (dimensions, n, q).
+
+        Returns: fp32 (n, V), the scores of the token behind the last, which may be changed.
+        """
+        columns = cache.span + input_ids.shape[1]
+        mask = torch.arange(columns, device=lengths.device) >= columns - lengths[:, None]
+        inputs = {"position_ids": positions, "logits_to_keep": 1}
+        output = self._inner(
+            input_ids=input_ids,
+            attention_mask=mask.long(),
+            past_key_values=cache,
+            use_cache=True,
+            **{name: value for name, value in inputs.items() if name in self._known},
+        )
+        scores = output.logits[:, -1]
+        return scores.float() if scores.dtype != torch.float32 else scores
+
+    def alone(self, row: Row, ends: Collection[int]) -> tuple[RowCache, Any, Any] | None:
+        """Compute the prompt of a row with tensors of its own, as transformers' own generation does it.
+
+        Returns: its cache, the scores fp32 (1, V) behind it, and int64 (1, 1) or (dimensions, 1, 1), the position of
+            its last token; None where others cannot join it.
+        """
+        cache, seen = self.new_cache(), list[tuple[Any, Any]]()
+
+        def see(module: Any, arguments: Any, inputs: dict[str, Any], output: Any) -> None:
+            seen.append((inputs.get("position_ids"), output.logits[:, -1].float()))
+
+        hook = self._inner.register_forward_hook(see, with_kwargs=True)
+        ids, mask = left_padded([list(row.request.prompt)], self.device)
+        try:
+            self.model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                past_key_values=cache,
+                generation_config=generation_config(self.model.generation_config, 1, ends),
+                **{name: moved(value, self.device) for name, value in row.request.inputs.items()},
+            )
+        finally:
+            hook.remove()
+        positions, scores = seen[-1]
+        if len(seen) > 1 or not cache.filled(ids.shape[1]) or (positions is None and "position_ids" in self._known):
+            return None
+        last = mask.sum(-1, keepdim=True) - 1 if positions is None else positions[..., -1:]
+        return cache, scores, last
+
+    def check_states(self) -> None:
+        """Find out whether the model goes on from states of several tokens before: `continues`.
+
+        Models without states do. Of the others some compute a prompt at once only.
+        """
+        if not self.new_cache().has_states:
+            return
+        tokens = torch.arange(8, device=self.device)[None] % self._inner.config.get_text_config().vocab_size
+        whole, parted = (self._said(tokens, parts) for parts in ((8,), (5, 3)))
+        spread = whole.std().clamp_min(torch.finfo(torch.float32).tiny)
+        exact = self._inner.dtype == torch.float32
+        self.continues = bool((whole - parted).abs().max() <= spread * (1e-3 if exact else 0.1))
+
+    def _said(self, tokens: Any, parts: Sequence[int]) -> Any:
+        cache, done, scores = self.new_cache(), 0, None
+        for count in parts:
+            positions = torch.arange(done, done + count, device=self.device)[None]
+            lengths = torch.tensor([done + count], device=self.device)
+            scores = self(tokens[:, done : done + count], lengths, positions, cache)
+            done += count
+        return scores
+
+
+def _adapters(model: Any) -> Collection[Any]:
+    found: Callable[[], Collection[Any]] = getattr(model, "peft_config", {}).values
+    return found()
