@@ -123,6 +123,7 @@ class EngineStats:
     prompt_tokens: int  # of the requests that were begun
     new_tokens: int
     asleep: bool
+    cached_tokens: int = 0  # of prompts, that need not be computed: they were those of former requests
 
 
 class Engine(Protocol):

@@ -40,11 +40,14 @@ class Ledger:
         for answer in left:
             answer.cancel()
 
-    def stats(self, running: int, asleep: bool) -> EngineStats:
+    def stats(self, running: int, asleep: bool, cached_tokens: int = 0) -> EngineStats:
         """
         Args:
             running: how many answers are computed now; the others that have not ended wait.
+            cached_tokens: of prompts, that were not computed since they were there.
         """
         with self._lock:
             waiting = max(len(self._open) - running, 0)
-            return EngineStats(running, waiting, self._answered, self._prompt_tokens, self._new_tokens, asleep)
+            return EngineStats(
+                running, waiting, self._answered, self._prompt_tokens, self._new_tokens, asleep, cached_tokens
+            )
