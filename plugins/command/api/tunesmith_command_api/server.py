@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,15 +19,17 @@ from tunesmith.errors import TunesmithError
 from tunesmith.messages import announce
 from tunesmith.pipeline import Config, model_handle
 from tunesmith.types import Engine, ModelHandle
+from tunesmith_library_judging.loading import is_classifier, load_classifier
 
+from .adapters import adapters_of, load_adapter
 from .app import make_app
 from .connections import timed
 from .draining import DrainingServer
-from .adapters import adapters_of, load_adapter
-from .guarding import check_key, refuse_open
+from .guarding import KEY_NAMES, check_key, refuse_open
 from .options import ServerOptions
 from .scoring import ScoringEngine
-from .service import Service
+from .service import Service, name_of
+from .snippets import snippet
 
 
 class Server:
@@ -53,13 +56,28 @@ class Server:
         refuse_open(self.options.host, self.options.api_key, self.options.insecure)
         self._composition = compose(config, overrides, catalog)
         self._assembly = assemble(self._composition, "load", catalog)
-        self._scores = self._assembly.plan.traits("stage").scores
+        stage = self._assembly.plan.traits("stage")  # None for a model that comes from no run
+        self._scores = stage is not None and stage.scores
         if not self._scores:
             self._assembly = assemble(self._composition, "chat", catalog)
         self._adapters = adapters_of(self.options.adapter)
         self._closing = contextlib.ExitStack()
         self.service: Service
         self.url = ""  # where it listens, such as `http://127.0.0.1:8000`
+
+    def snippet(self, language: str) -> str:
+        """Client code for this server, which need not run; see `snippets`.
+
+        Raises: TunesmithError for a port that is not known yet.
+        """
+        options, plan = self.options, self._assembly.plan
+        if not options.port:
+            raise TunesmithError("the port is not known before the server runs.\n  name it: --port 8000")
+        run = self._run_name
+        model = options.model_name or run or name_of(str(getattr(plan.plugin("model"), "path", "")))
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)
+        key = next((name for name in KEY_NAMES if os.environ.get(name)), KEY_NAMES[0]) if options.api_key else None
+        return snippet(language, _address(host, options.port), model, key)
 
     def run(self) -> None:
         """Load the model, and serve it until the process is told to stop."""
@@ -86,19 +104,24 @@ class Server:
     def _opened(self) -> Iterator[tuple[HttpServer, socket.socket]]:
         with contextlib.closing(_bound(self.options)) as listening:  # first: a model may take minutes to load
             host, port = listening.getsockname()[:2]
-            self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            self.url = _address(host, port)
             handle = model_handle(self._assembly, self._composition)
-            folder = self._composition.run_folder
-            run = folder.resolve().name if folder else None
-            engine = self._engine(handle)
-            self.service = Service(handle, engine, self.options, run=run)
+            self.service = Service(handle, self._engine(handle), self.options, run=self._run_name)
             with contextlib.closing(self.service):
                 yield HttpServer(self.service), listening
+
+    @property
+    def _run_name(self) -> str | None:
+        folder = self._composition.run_folder
+        return folder.resolve().name if folder else None
 
     def _engine(self, handle: ModelHandle) -> Engine:
         """What answers, or gives scores."""
         if self._scores:
             return ScoringEngine(handle, handle.load())
+        if handle.adapter is None and is_classifier(handle.source.path):
+            _, model = load_classifier(str(handle.source.path), "PATH", handle.source.precision)
+            return ScoringEngine(handle, model)
         engine: Engine = self._assembly.hook.open_engine(handle=handle)
         for name, folder in self._adapters.items():
             load_adapter(engine, name, folder)
@@ -129,6 +152,10 @@ class HttpServer(DrainingServer):
             await super().startup(sockets)
         finally:
             self.begun.set()
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _bound(options: ServerOptions) -> socket.socket:

@@ -40,7 +40,9 @@ def load_judge(
 
     Raises: TunesmithError when it cannot be loaded, has no chat template, or fewer outputs.
     """
-    tokenizer, model = _load_run(path, named, precision) if is_run(Path(path)) else _load(path, named, precision)
+    tokenizer, model = (
+        _load_run(path, named, precision) if is_run(Path(path)) else load_classifier(path, named, precision)
+    )
     if isinstance(tokenizer.chat_template, str):
         template = ChatTemplate("of the reward model", tokenizer.chat_template, ()).bind(tokenizer)
     elif template is not None:
@@ -58,8 +60,14 @@ def is_classifier(folder: Path) -> bool:
     return any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or ())
 
 
-def _load(path: str, named: str, precision: str) -> tuple[Any, Any]:
-    """The tokenizer and the model of a folder or hub name, by transformers."""
+def load_classifier(path: str, named: str, precision: str = "auto") -> tuple[Any, Any]:
+    """The tokenizer and the model of a folder or hub name, by transformers.
+
+    Args:
+        named, precision: as in `load_judge`.
+
+    Raises: TunesmithError when it cannot be loaded.
+    """
     if holds_adapter(Path(path)):
         raise TunesmithError(
             f"{named}={path} is an adapter without its run.\n"
@@ -76,7 +84,7 @@ def _load(path: str, named: str, precision: str) -> tuple[Any, Any]:
 def _load_run(path: str, named: str, precision: str) -> tuple[Any, Any]:
     """The tokenizer and the model of a run, with its adapter and its head."""
     if holds_model(Path(path)) and is_classifier(Path(path)):
-        return _load(path, named, precision)
+        return load_classifier(path, named, precision)
     handle = open_model(path, {} if precision == "auto" else {"precision": precision})
     model = handle.load()
     if model.can_generate():
