@@ -268,6 +268,29 @@ def test_commands_of_the_other_kinds() -> None:
     assert greedy.config["engine"]["temperature"] == 0 and greedy.config["engine"]["name"] == "transformers"
 
 
+def test_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each engine gets its own options, with LLaMA-Factory's defaults; those of another are said to be passed over."""
+    counts = iter((2, 3, 0))
+    monkeypatch.setattr("tunesmith_dialect_llamafactory.thought.inference.gpus", lambda _: next(counts))
+    drawn = {"temperature": 0.95, "top_p": 0.7, "top_k": 50, "max_new_tokens": 1024}
+    keys = {"vllm_gpu_util": 0.5, "vllm_enforce_eager": True, "vllm_max_lora_rank": 64, "sglang_maxlen": 9}
+    made = translate({"model_name_or_path": "m", "infer_backend": "vllm", **keys, "vllm_config": '{"max_num_seqs": 4}'})
+    assert made.config["engine"] == {
+        **{"name": "vllm", **drawn, "max_model_len": 4096, "gpu_memory_utilization": 0.5, "enforce_eager": True},
+        **{"max_lora_rank": 64, "options": {"max_num_seqs": 4}, "tensor_parallel_size": 2},
+    }
+    assert notes(made, "dropped") == {"sglang_maxlen": "it belongs to infer_backend sglang."}
+    keys = {"sglang_mem_fraction": 0.4, "sglang_lora_backend": "flashinfer", "vllm_config": "{}"}
+    for tp_size in (3, 1):
+        made = translate({"model_name_or_path": "m", "infer_backend": "sglang", **keys})
+        assert made.config["engine"] == {
+            **{"name": "sglang", **drawn, "context_length": 4096, "mem_fraction_static": 0.4, "tp_size": tp_size},
+            **{"lora_backend": "flashinfer"},
+        }
+    assert refused(model_name_or_path="m", infer_backend="vllm", vllm_config="[1]")
+    assert "engine" not in translate({"model_name_or_path": "m", "dataset": "d", "do_train": True}).config
+
+
 @pytest.mark.parametrize(
     ("keys", "told"),
     [

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tunesmith_dialect_llamafactory.environment import gpus, without_meaning
+
 USAGE = """llamafactory-cli COMMAND [FILE] [KEY=VALUE | --KEY VALUE]...   (as tunesmith reads LLaMA-Factory's files)
 
   train     tunesmith train; of a file with do_predict alone tunesmith predict
@@ -52,8 +54,6 @@ def run(words: list[str]) -> int:
         print(f"error: llamafactory-cli has no command {name}.\n  {choices(name, _NAMES)}", file=sys.stderr)
         return 2
     from tunesmith.cli.running import run as run_ours
-
-    from tunesmith_dialect_llamafactory.environment import without_meaning
 
     for line in without_meaning() if name != "version" else ():
         print(f"note: {line}", file=sys.stderr)
@@ -122,7 +122,7 @@ def processes(environment: Mapping[str, str]) -> list[str]:
     """Overrides for a run of several processes: where torchrun is asked for, or there are several GPUs."""
     count, nodes = environment.get("NPROC_PER_NODE"), environment.get("NNODES", "1")
     forced = environment.get("FORCE_TORCHRUN", "").lower() in ("1", "true", "y", "yes", "on")
-    if "WORLD_SIZE" in environment or not (forced or nodes != "1" or int(count or 1) > 1 or _gpus(environment) > 1):
+    if "WORLD_SIZE" in environment or not (forced or nodes != "1" or int(count or 1) > 1 or gpus(environment) > 1):
         return []
     made = ["parallel=ddp", *([f"parallel.processes={count}"] if count else [])]
     if nodes != "1":
@@ -131,10 +131,3 @@ def processes(environment: Mapping[str, str]) -> list[str]:
         master = (environment.get("MASTER_ADDR", "127.0.0.1"), environment.get("MASTER_PORT", "29500"))
         made.append(f"parallel.master={':'.join(master)}")
     return made
-
-
-def _gpus(environment: Mapping[str, str]) -> int:
-    """How many NVIDIA GPUs this process may use, as the driver says it."""
-    there = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-    chosen = environment.get("CUDA_VISIBLE_DEVICES")
-    return there if chosen is None else min(there, len([device for device in chosen.split(",") if device.strip()]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from tunesmith.types import Note
 
@@ -73,6 +74,13 @@ MEANINGLESS = {
     "DEMO_BACKEND": "a command takes its engine.",
 }
 """What is not read, and why."""
+
+
+def gpus(environment: Mapping[str, str]) -> int:
+    """How many NVIDIA GPUs this process may use, as the driver says it."""
+    there = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    chosen = environment.get("CUDA_VISIBLE_DEVICES")
+    return there if chosen is None else min(there, len([device for device in chosen.split(",") if device.strip()]))
 
 
 def is_on(name: str, environment: Mapping[str, str] = os.environ) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 from typing import Any
 
 from tunesmith.errors import choices
 
 from tunesmith_dialect_llamafactory.draft import Draft
+from tunesmith_dialect_llamafactory.environment import gpus
 
 _ENGINES = {"huggingface": "transformers", "vllm": "vllm", "sglang": "sglang"}
 _BITS = (2, 3, 4, 8)
@@ -20,6 +23,23 @@ def infer_backend(key: str, value: Any, draft: Draft) -> None:
         draft.refuse(key, "there is no such engine.", choices(str(value), _ENGINES))
     else:
         draft.put("engine.name", _ENGINES[value], key)
+        if value == "vllm" and draft.command != "train" and (count := gpus(os.environ)) > 1:
+            draft.put("engine.tensor_parallel_size", count, key)
+
+
+def vllm_config(key: str, value: Any, draft: Draft) -> None:
+    try:
+        options = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        options = None
+    if isinstance(options, dict):
+        draft.put("engine.options", options, key)
+    else:
+        draft.refuse(key, "it is no mapping of vLLM's arguments.", "vllm_config: {kv_cache_dtype: fp8}")
+
+
+def sglang_tp_size(key: str, value: Any, draft: Draft) -> None:
+    draft.put("engine.tp_size", max(gpus(os.environ), 1) if value == -1 else value, key)
 
 
 def infer_dtype(key: str, value: Any, draft: Draft) -> None:
