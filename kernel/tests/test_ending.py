@@ -132,11 +132,12 @@ def test_an_error_that_comes_of_a_ctrl_c_is_one(cause):
 
 @pytest.fixture
 def swallows(tmp_path, monkeypatch):
-    """Names of modules of which the first is interrupted while it is imported, catches that, and goes on as told."""
+    """Writes modules of which the first is interrupted while it is imported, catches that, and goes on as told."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def write(rest):
-        pressed = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    for _ in range(9_999): pass\n"
+    def write(rest, times=2):
+        press = "    os.kill(os.getpid(), signal.SIGINT)\n    for _ in range(9_999): pass\n"
+        pressed = f"import os, signal\ntry:\n{press * times}"
         (tmp_path / "pressed_once.py").write_text(f"{pressed}except BaseException:\n    pass\n{rest}\n")
         (tmp_path / "imported_next.py").write_text("import a_further_one\n")
         (tmp_path / "a_further_one.py").write_text("")
@@ -146,9 +147,20 @@ def swallows(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
+def test_a_ctrl_c_lets_an_import_end(swallows):
+    """Torch's own initialisation would end the process if it were stopped."""
+    swallows("whole = True", times=1)
+    with pytest.raises(KeyboardInterrupt), heard_in_imports():
+        import pressed_once  # noqa: F401
+    assert sys.modules["pressed_once"].whole
+    with heard_in_imports():
+        time.sleep(0.1)  # it is not heard once more
+
+
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("rest", ["import a_further_one", "raise RecursionError('half a numpy')"])
-def test_a_ctrl_c_that_an_import_swallows_is_heard(swallows, rest):
-    swallows(rest)
+def test_a_ctrl_c_that_an_import_swallows_is_heard(swallows, rest, times):
+    swallows(rest, times)
     finders = list(sys.meta_path)
     with pytest.raises(KeyboardInterrupt), heard_in_imports():
         import pressed_once  # noqa: F401  (made above)

@@ -63,60 +63,90 @@ def ended_in_order() -> Iterator[None]:
 
 
 class _Refusal:
-    """A finder of modules that finds none: once Ctrl-C was pressed in an import, no module imports another."""
+    """A finder of modules that finds none: once Ctrl-C stopped an import, no module imports another."""
 
     def find_spec(self, *_: object) -> None:
         if _depth_of_imports(sys._getframe()) > 1:  # tidying up may import
             raise KeyboardInterrupt
 
 
+class _Presses:
+    """Hears Ctrl-C, and lets it raise where that does no harm."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None  # when one was pressed that has not raised yet
+        self.fell = False  # whether an import was stopped
+        self.refusal = _Refusal()
+        self._echo = False
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """What the signal does."""
+        first, echo, self._echo = self.since is None, self._echo, False
+        if _depth_of_imports(frame):
+            if first:
+                self.since = time.monotonic()
+            if (first or echo) and time.monotonic() - (self.since or 0.0) < _PATIENCE:
+                _thread.start_new_thread(self._press_again, ())
+                return
+            self.fell = True
+            sys.meta_path.insert(0, self.refusal)
+        self.since = None
+        raise KeyboardInterrupt
+
+    def lost(self) -> None:
+        """It raised where nothing can be raised, and is pressed once more."""
+        self.since = time.monotonic()
+        _thread.start_new_thread(self._press_again, ())
+
+    def _press_again(self) -> None:
+        time.sleep(0.02)
+        if self.since is None:
+            return
+        self._echo = True
+        if hasattr(signal, "pthread_kill"):  # Windows has none, nor a way to wake what sleeps
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        else:
+            signal.raise_signal(signal.SIGINT)
+
+
+_PATIENCE = 10.0  # seconds that an import may go on for; a second Ctrl-C stops it at once
+
+
 @contextlib.contextmanager
 def heard_in_imports() -> Iterator[None]:
     """While entered, a Ctrl-C ends the command wherever it falls, whatever a library makes of it.
 
-    Some catch what their imports raise, and in torch a half imported numpy stays behind. So further imports raise it
-    again, and another exception counts as the interruption that it comes from. Finalizers can raise nothing at all, so
-    one that falls there comes once more.
+    In an import it waits for the import's end: some libraries catch what it raises there, a half imported numpy stays
+    behind in torch, and torch's own initialisation ends the process. One that stops an import after all is raised again
+    by further imports, and another exception counts as the interruption that it comes from. Finalizers can raise
+    nothing at all, so one that falls there comes once more.
     """
     if not _hears_signals() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    refusal, fell, told = _Refusal(), False, sys.unraisablehook
+    presses, told = _Presses(), sys.unraisablehook
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        nonlocal fell
-        if _depth_of_imports(frame):
-            fell = True
-            sys.meta_path.insert(0, refusal)
-        raise KeyboardInterrupt
-
-    def tell(lost: sys.UnraisableHookArgs) -> None:
-        if isinstance(lost.exc_value, KeyboardInterrupt):
-            _thread.start_new_thread(_press_again, ())
+    def tell(unraised: sys.UnraisableHookArgs) -> None:
+        if isinstance(unraised.exc_value, KeyboardInterrupt):
+            presses.lost()
         else:
-            told(lost)
+            told(unraised)
 
-    signal.signal(signal.SIGINT, hear)
+    signal.signal(signal.SIGINT, presses.hear)
     sys.unraisablehook = tell
     try:
         yield
+        if presses.since is not None:
+            raise KeyboardInterrupt
     except Exception as error:
-        if fell or _comes_of_interruption(error):
+        if presses.fell or presses.since is not None or _comes_of_interruption(error):
             raise KeyboardInterrupt from error
         raise
     finally:
+        presses.since = None
         sys.unraisablehook = told
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not refusal]
-
-
-def _press_again() -> None:
-    """Let the finalizer end, and interrupt again."""
-    time.sleep(0.01)
-    if hasattr(signal, "pthread_kill"):  # Windows has none, nor a way to wake what sleeps
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-    else:
-        signal.raise_signal(signal.SIGINT)
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not presses.refusal]
 
 
 def _comes_of_interruption(error: BaseException | None) -> bool:
