@@ -17,11 +17,13 @@ class Api:
         from tunesmith.cli.arguments import ConfigCommand, configured
 
         from .flags import with_flags
+        from .snippets import LANGUAGES
 
         @click.command("api", cls=ConfigCommand)
         @configured
         @with_flags
-        def command(config: str | None, overrides: list[str], **flags: Any) -> None:
+        @click.option("--snippet", type=click.Choice(LANGUAGES), help="Print client code for this server, and stop.")
+        def command(config: str | None, overrides: list[str], snippet: str | None, **flags: Any) -> None:
             """Serve a model over HTTP.
 
             CONFIG is a run's folder, or a YAML file that names a model.
@@ -33,6 +35,10 @@ class Api:
             from .options import ServerOptions
             from .server import Server
 
-            Server(config, overrides, options=ServerOptions(**flags)).run()
+            server = Server(config, overrides, options=ServerOptions(**flags))
+            if snippet:
+                click.echo(server.snippet(snippet), nl=False)
+            else:
+                server.run()
 
         return command

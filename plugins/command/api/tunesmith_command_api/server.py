@@ -68,9 +68,13 @@ class Server:
     def snippet(self, language: str) -> str:
         """Client code for this server, which need not run; see `snippets`.
 
-        Raises: TunesmithError for a port that is not known yet.
+        Raises: TunesmithError for a port that is not known yet, and for a model that answers nothing.
         """
         options, plan = self.options, self._assembly.plan
+        if self._scores:
+            raise TunesmithError(
+                "this model gives scores, and the code would ask for an answer.\n  see /score in /docs"
+            )
         if not options.port:
             raise TunesmithError("the port is not known before the server runs.\n  name it: --port 8000")
         run = self._run_name

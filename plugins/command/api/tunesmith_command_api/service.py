@@ -53,7 +53,7 @@ class Service:
         self.places = Places(self.options.max_queue, lambda: self.engine.stats().waiting)
         self.metrics = Metrics(self.places, lambda: self.engine.stats())
         self.watchers: list[Watcher] = [self.metrics.watch]
-        self.name = self.options.model_name or run or _name_of(handle)
+        self.name = self.options.model_name or run or name_of(handle.source.address)
         self._published = run is None
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="serving")
         self._mailbox: Mailbox | None = None
@@ -226,9 +226,8 @@ class Service:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _name_of(handle: ModelHandle) -> str:
+def name_of(address: str) -> str:
     """A model by its address; of a folder on this disk, which is nobody's business, by its name."""
-    address = handle.source.address
     return Path(address).resolve().name if Path(address).exists() else address
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from tunesmith.errors import TunesmithError
 from tunesmith.messages import logger
-from tunesmith.types import Piece
+from tunesmith.types import Message, Piece
 
 from tunesmith_library_engine.chatting import Chat
 from tunesmith_library_engine.commands import HELP, Commands
@@ -39,7 +39,7 @@ def ask_all(chat: Chat, questions: Sequence[str], *, system: str | None, images:
     """
     for image in images:
         check_image(chat.handle.processor, image)
-    start = [{"role": "system", "content": system}] if system else []
+    start: list[Message] = [{"role": "system", "content": system}] if system else []
     answers, speed = [""] * len(questions), Speed()
     asked = [[*start, {"role": "user", "content": with_images(question, images)}] for question in questions]
     for piece in chat.answer(asked):

@@ -114,8 +114,9 @@ class Terminal:
             return None
 
     def _completed(self, text: str, state: int) -> str | None:
-        found = [f"/{name}" for name in self._commands if f"/{name}".startswith(text)] if text[:1] == "/" else []
-        return (found or [*_paths(text), None])[state] if state <= len(found) else None
+        commands = [f"/{name}" for name in self._commands if f"/{name}".startswith(text)] if text[:1] == "/" else []
+        found = commands or _paths(text)
+        return found[state] if state < len(found) else None
 
 
 def coloured(stream: Any) -> bool:
