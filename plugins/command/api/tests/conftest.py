@@ -39,7 +39,7 @@ class StubEngine:
 
     def stats(self) -> Any:
         open_ = sum(not answer.ended for answer in self.answers)
-        return SimpleNamespace(running=open_, waiting=0)
+        return SimpleNamespace(running=open_, waiting=0, cached_tokens=7)
 
     def close(self) -> None:
         self.closed = True

@@ -58,6 +58,7 @@ def test_health_metrics_ids_and_the_log(serving, caplog):
     assert found["tunesmith_requests_total", "other", "404"] == 2
     assert found["tunesmith_prompt_tokens_total",] == prompt
     assert found["tunesmith_generated_tokens_total",] == 5
+    assert found["tunesmith_cached_prompt_tokens_total",] == 7
     assert found["tunesmith_time_to_first_token_seconds_count",] == 1
     assert found["tunesmith_time_per_output_token_seconds_count",] == 1
     assert found["tunesmith_requests_open",] == 0 and found["tunesmith_answers_running",] == 0
@@ -134,7 +135,7 @@ def test_a_body_that_does_not_come(serving):
 
 def test_too_much_is_refused(serving):
     served = serving(max_body_bytes=1000, max_nesting=10, max_messages=3, max_tokens_per_request=50, max_queue=2)
-    long, deep = served.chat(user="x" * 1000), served.chat(metadata={"a": [[[[[[[[[[1]]]]]]]]]]})
+    long, deep = served.chat(user="x" * 5_000_000), served.chat(metadata={"a": [[[[[[[[[[1]]]]]]]]]]})
     many = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}] * 2}
     for body, status, code in (
         (long, 413, "body_too_large"),
@@ -145,6 +146,18 @@ def test_too_much_is_refused(serving):
         reply = served.client.post(CHAT, json=body)
         assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
     assert not served.engine.requests
+
+
+def test_a_body_without_end_is_heard_for_some_time_only(serving):
+    served = serving(max_body_bytes=1000, client_timeout=0.3)
+    with socket.create_connection(("127.0.0.1", served.port)) as connection:
+        connection.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000000\r\n\r\n".encode())
+        assert b" 413 " in connection.recv(4096)
+        until = time.monotonic() + 10
+        with pytest.raises(OSError):
+            while time.monotonic() < until:
+                connection.sendall(b"x" * 10_000)
+                time.sleep(0.02)
 
 
 def test_more_than_there_are_places_for(serving, soon):

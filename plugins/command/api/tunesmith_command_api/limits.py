@@ -80,9 +80,12 @@ class Bodies:
         return b"".join(parts)
 
     async def _too_large(self, scope: Scope, send: Send) -> None:
-        """What is still to come of the body is not read, so the connection ends with the answer."""
+        """What is still to come of the body is dropped by uvicorn as it comes, for `client_timeout` at most.
+
+        A connection that is closed with bytes unread is reset, and the client would not hear why.
+        """
         message = f"the body has more than {self._most} bytes; start the server with --max-body-bytes to allow more"
-        await refuse(scope, send, 413, message, "body_too_large", {"connection": "close"})
+        await refuse(scope, send, 413, message, "body_too_large")
 
 
 def check_messages(count: int, options: ServerOptions) -> None:
@@ -179,7 +182,7 @@ class Admission:
         after = {"retry-after": str(places.retry_after())}
         if places.draining:
             message = "the server is ending and takes no more requests"
-            await refuse(scope, send, 503, message, "draining", {**after, "connection": "close"})
+            await refuse(scope, send, 503, message, "draining", after)
         elif places.full():
             message = f"{places.open} requests are open already; ask again later"
             await refuse(scope, send, 429, message, "queue_full", after)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 from tunesmith.types import EngineStats, Piece
 
 from tunesmith_command_api.limits import Places
@@ -29,6 +31,17 @@ class _Progress:
     def __init__(self, began: float) -> None:
         self.began = began
         self.answers: dict[int, tuple[float, float, int]] = {}
+
+
+class _Cached(Collector):
+    """What the engine counts itself."""
+
+    def __init__(self, stats: Callable[[], EngineStats]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        said = "Tokens of prompts that need not be computed: they were those of former requests."
+        yield CounterMetricFamily("tunesmith_cached_prompt_tokens", said, self._stats().cached_tokens)
 
 
 class Metrics:
@@ -51,9 +64,6 @@ class Metrics:
             **named,
         )
         self.prompt_tokens = Counter("prompt_tokens", "Tokens of the prompts that were answered.", **named)
-        self.cached_tokens = Counter(
-            "cached_prompt_tokens", "Those of them that were computed for a former request.", **named
-        )
         self.new_tokens = Counter("generated_tokens", "Tokens of answers.", **named)
         self.first_token = Histogram(
             "time_to_first_token_seconds",
@@ -73,6 +83,7 @@ class Metrics:
             running.set_function(lambda: stats().running)
             waiting = Gauge("answers_waiting", "Answers that are not yet begun.", **named)
             waiting.set_function(lambda: stats().waiting)
+            self.registry.register(_Cached(stats))
         self._progress: weakref.WeakKeyDictionary[Any, _Progress] = weakref.WeakKeyDictionary()
 
     def watch(self, answers: Any, piece: Piece) -> None:
@@ -82,7 +93,6 @@ class Metrics:
         if progress is None:
             progress = self._progress[answers] = _Progress(arrived.get() or now)
             self.prompt_tokens.inc(answers.prompt_tokens)
-            self.cached_tokens.inc(answers.cached_tokens)
         self.new_tokens.inc(piece.num_tokens)
         if piece.num_tokens and piece.index not in progress.answers:
             self.first_token.observe(now - progress.began)
