@@ -70,8 +70,8 @@ def test_echo_and_log_probabilities_of_a_prompt(serving: Any) -> None:
     assert found["token_logprobs"] == [None, *(-float(token) for token in [*ids[1:], *new])]
     assert found["top_logprobs"][0] is None
     words = served.service.words
-    assert found["top_logprobs"][1] == {words.text_of(40): -0.5, words.text_of(ids[1]): -float(ids[1])}
-    assert found["tokens"] == [words.text_of(token) for token in [*ids, *new]]
+    assert found["top_logprobs"][1] == {words.name_of(40): -0.5, words.name_of(ids[1]): -float(ids[1])}
+    assert found["tokens"] == [words.name_of(token) for token in [*ids, *new]]
     whole, at = (TEXT + "数").encode(), 0
     for token, offset in zip([*ids, *new], found["text_offset"], strict=True):
         assert offset == len(whole[:at].decode("utf-8", "ignore"))
@@ -182,6 +182,7 @@ def test_the_bytes_of_tokens_of_other_tokenizers(written: str) -> None:
     words = Words(PreTrainedTokenizerFast(tokenizer_object=backend))
     expected = {"▁数": " 数".encode(), "<0xE6>": b"\xe6", "Ġx": "Ġx".encode()}
     assert words.bytes_of(0) == expected[written] and words.bytes_of(99) == b""
+    assert words.name_of(0) == (r"bytes:\xe6" if written == "<0xE6>" else expected[written].decode())
 
 
 def test_what_cannot_be_is_a_number_all_the_same() -> None:

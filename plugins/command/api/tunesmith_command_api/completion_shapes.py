@@ -36,7 +36,7 @@ class TokenTable:
         Args:
             found: None for the first token of a prompt, to which nothing leads.
         """
-        self.tokens.append(words.text_of(token))
+        self.tokens.append(words.name_of(token))
         self.text_offset.append(offset)
         self.token_logprobs.append(None if found is None else finite(found.value))
         self.top_logprobs.append(None if found is None else _by_text(words, token, found))
@@ -55,7 +55,7 @@ def _by_text(words: Words, token: int, found: LogProb) -> dict[str, float]:
     """The likeliest tokens and the one that was taken, by their text; of two with one text the likelier."""
     told: dict[str, float] = {}
     for other, value in (*found.alternatives.items(), (token, found.value)):
-        text = words.text_of(other)
+        text = words.name_of(other)
         told[text] = max(told.get(text, -math.inf), finite(value))
     return told
 

@@ -33,24 +33,15 @@ async def grammar_of(
         said = text()
         if not conversation.tools or choice == "none":
             return said
-        asked = "required" if said is not None and choice == "auto" else choice
         grammar: Callable[..., str | None] | None = getattr(service.template, "tool_grammar", None)
-        if grammar is None and asked == "auto":
-            return None
+        if grammar is None and choice == "auto":
+            return said
         if grammar is None:
             message = f"template {service.template.name} does not know how calls look, so none can be demanded"
             raise invalid(message, "tool_choice", "unsupported_parameter")
         try:
-            called = grammar(service.processor, conversation, asked, parallel)
+            return grammar(service.processor, conversation, choice, parallel, said if choice == "auto" else None)
         except TunesmithError as error:
             raise invalid(error, "tool_choice") from error
-        if said is None or choice != "auto":
-            return called
-        return _either(called, said)
 
     return await service.in_thread(made, "response_format")
-
-
-def _either(called: str | None, said: str) -> str:
-    """A grammar of calls, or else of what is said."""
-    return f"start: calls | text\ncalls: %lark {{\n{called}\n}}\ntext: %lark {{\n{said}\n}}\n" if called else said

@@ -41,6 +41,14 @@ class Words:
         """The text of a token; a part of a character is U+FFFD."""
         return self.bytes_of(token).decode("utf-8", "replace")
 
+    def name_of(self, token: int) -> str:
+        """The text of a token; that of a part of a character are its bytes, as in `bytes:\\xe6\\x95`."""
+        said = self.bytes_of(token)
+        try:
+            return said.decode("utf-8")
+        except UnicodeDecodeError:
+            return "bytes:" + "".join(f"\\x{byte:02x}" for byte in said)
+
 
 def _kinds(decoder: Any) -> set[str]:
     """The names of the steps of a decoder."""
