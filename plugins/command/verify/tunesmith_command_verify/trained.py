@@ -1,4 +1,7 @@
-"""What the trained model says, in memory, to the tokens that a server gave."""
+"""What the trained model says, in memory, to the tokens that a server gave.
+
+Not by an engine: the server may be one, and what it is measured by is computed without it, in float32.
+"""
 
 from __future__ import annotations
 

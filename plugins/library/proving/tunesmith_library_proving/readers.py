@@ -50,7 +50,10 @@ class Reader(ABC):
         return None
 
     def answer(self, ids: Sequence[int], count: int) -> list[int]:
-        """The tokens that are likeliest after these, one after the other."""
+        """The tokens that are likeliest after these, one after the other.
+
+        Not by an engine: each program under proof is asked in the plainest way, without a cache, and all alike.
+        """
         found = list(ids)
         for _ in range(count):
             found.append(int(self.last(found).argmax()))

@@ -96,7 +96,7 @@ def main(model: Path, folder: Path) -> None:
     from test_stage_ppo import job_of, run, share_of_e
     from transformers import AutoTokenizer
     from tunesmith.types import DatasetSplits, Evaluated, StepEnded
-    from tunesmith_stage_ppo.policy import Policy
+    from tunesmith_library_training.drawing import Drawing
 
     rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -108,18 +108,18 @@ def main(model: Path, folder: Path) -> None:
         told = [dict(event.metrics) for event in events if isinstance(event, StepEnded | Evaluated)]
         return finished, told, whole.model
 
-    def fixed(self, prompts, max_new_tokens, ends):
+    def fixed(self, prompts):
         """Answers that depend on the prompt alone, of different lengths; some come to an end."""
-        letters = tokenizer.encode("a e e", add_special_tokens=False)
+        letters, ends = tokenizer.encode("a e e", add_special_tokens=False), [tokenizer.eos_token_id]
         return [(letters * 3)[: 2 + len(prompt) % 4] + ends[: len(prompt) % 2] for prompt in prompts]
 
     def write(name: str, content: object) -> None:
         if rank == 0:
             (folder / name).write_text(json.dumps(content))
 
-    drawing, Policy.answers = Policy.answers, fixed
+    drawing, Drawing.answers = Drawing.answers, fixed
     write(f"fixed-{count}.json", train(f"fixed-{count}", FIXED)[1])
-    Policy.answers = drawing
+    Drawing.answers = drawing
     if count == 1:
         return
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from tunesmith import TunesmithError
+from tunesmith.traits import traits_of
 from tunesmith.types import Conversation, Engine, ModelHandle, Request, Sampling
 
 from tunesmith_library_testing.parts import CHAT, CHATML, handle_of, load_plain
@@ -101,6 +102,23 @@ class EngineModelSuite(PluginSuite):
             with pytest.raises(TunesmithError, match=name):
                 engine.load_weights([(name, weight[:1])])
 
+    def test_a_model_that_is_trained(self, tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
+        """An engine that runs modules answers with the weights of the moment, and the module learns on."""
+        if not traits_of("engine", self.plugin).runs_modules:
+            pytest.skip("this engine has weights of its own")
+        model, other = load_plain(tiny_llama), load_plain(save_tiny_model(tmp_path / "other", seed=7))
+        (request, *_) = requests_of(tiny_bpe, self.greedy)
+        with self.opened(handle_of(tiny_llama, tiny_bpe, load=lambda: model)) as engine:
+            ends = {*engine.end_token_ids, *request.sampling.stop_token_ids}
+            before = list(engine.submit(request).result().token_ids)
+            engine.load_weights(())
+            model.load_state_dict(other.state_dict())
+            engine.load_weights(())
+            assert list(engine.submit(request).result().token_ids) == greedy_tokens(other, request, ends) != before
+            engine.load_weights(())
+        model(torch_ids(request.prompt)).logits.sum().backward()
+        assert not [name for name, weight in model.named_parameters() if weight.grad is None]
+
     def test_sleep(self, tiny_llama: Path, tiny_bpe: Any) -> None:
         """Asleep it answers nothing; awake again, it answers as before."""
         (request, *_) = requests_of(tiny_bpe, self.greedy)
@@ -136,14 +154,19 @@ def requests_of(tokenizer: Any, sampling: Sampling) -> list[Request]:
     return [CHATML.request(tokenizer, conversation, sampling) for conversation in CONVERSATIONS]
 
 
-def greedy_tokens(model: Any, request: Request, ends: set[int]) -> list[int]:
-    """The likeliest tokens, one after the other, up to one that ends the answer."""
+def torch_ids(tokens: Sequence[int]) -> Any:
+    """Token ids as a batch of one, int64 (1, T)."""
     import torch
 
-    ids = torch.tensor([request.prompt])
+    return torch.tensor([list(tokens)])
+
+
+def greedy_tokens(model: Any, request: Request, ends: set[int]) -> list[int]:
+    """The likeliest tokens, one after the other, up to one that ends the answer."""
+    ids = torch_ids(request.prompt)
     made: list[int] = model.generate(
         ids,
-        attention_mask=torch.ones_like(ids),
+        attention_mask=ids.new_ones(ids.shape),
         max_new_tokens=request.sampling.max_new_tokens,
         do_sample=False,
         eos_token_id=sorted(ends),
