@@ -108,6 +108,14 @@ def _sampling() -> Any:
     return Sampling()
 
 
+def test_usage_says_what_of_a_prompt_was_known(client: Any) -> None:
+    turns = [{"role": "user", "content": "Tell me of the sea, of its waves and of its winds."}]
+    first = ask(client, messages=turns, max_tokens=4)
+    turns += [{"role": "assistant", "content": first.choices[0].message.content}, {"role": "user", "content": "More."}]
+    second = ask(client, messages=turns, max_tokens=4).usage
+    assert first.usage.prompt_tokens - 8 <= second.prompt_tokens_details.cached_tokens < second.prompt_tokens
+
+
 def test_seeds_repeat_and_biases_count(server: Any, client: Any) -> None:
     def texts(**changed: Any) -> list[str]:
         reply = ask(client, temperature=1.0, max_tokens=8, **changed)

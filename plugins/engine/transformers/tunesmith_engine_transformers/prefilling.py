@@ -73,6 +73,12 @@ class Prefill:
         whole = sum(len(prompt.tokens) * len(prompt.rows) for prompt in self.prompts)
         return whole - sum(min(len(prompt.tokens), self._rest) for prompt in self.prompts)
 
+    def tell(self) -> None:
+        """Tell each answer how much of its prompt was known."""
+        for prompt in self.prompts:
+            for row in prompt.rows:
+                row.answer.cached_tokens = max(len(prompt.tokens) - self._rest, 0)
+
     def advance(self) -> Any | None:
         """Compute the next part.
 

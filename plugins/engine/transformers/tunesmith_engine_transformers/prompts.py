@@ -83,6 +83,7 @@ class Prompts:
             announce("engine", "answers in batches that others cannot join", "the model has a cache of its own")
             return None
         self.cached_tokens += prefill.cached_tokens
+        prefill.tell()
         places = [place for place, prompt in enumerate(prefill.prompts) for _ in prompt.rows]
         lengths = [len(prompt.tokens) for prompt in prefill.prompts for _ in prompt.rows]
         positions = torch.tensor(lengths, device=scores.device)[:, None] - 1

@@ -30,6 +30,7 @@ class StreamedAnswer:
         Args:
             when_cancelled: tells an engine that has to be told; called at most once, in the thread that cancels.
         """
+        self.cached_tokens = 0  # of the prompt, that the engine had computed before; told before the first delta
         self._when_cancelled = when_cancelled
         self._lock = threading.RLock()  # a listener may cancel
         self._told: list[Delta | BaseException] = []
