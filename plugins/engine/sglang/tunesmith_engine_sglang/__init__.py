@@ -1,0 +1,100 @@
+"""Answers with SGLang, in this process: many requests at once, on GPUs."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from tunesmith import hookimpl, plugin
+from tunesmith.ranges import above, at_least, between, path_like
+from tunesmith.traits import EngineTraits
+from tunesmith.types import Engine, ModelHandle, Problem
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
+_INSTALL = (
+    "pip install 'tunesmith-engine-sglang[program]', in an environment of its own: SGLang pins torch, transformers"
+)
+
+
+@plugin
+class SGLang:
+    """Generates with SGLang: continuous batching, shared prefixes, LoRA adapters by request, answers by a grammar.
+
+    null leaves a value of sampling to the model's own generation_config, and one of the engine to SGLang.
+    """
+
+    traits: ClassVar[EngineTraits] = EngineTraits(loads_weights=True)
+
+    max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 512  # tokens of an answer, at most
+    temperature: Annotated[float, at_least(0, most=100)] | None = None  # 0 is greedy, 1 the model's own probabilities
+    top_p: Annotated[float, between(0, 1)] | None = None  # draw from the likeliest that have this probability together
+    top_k: Annotated[int, at_least(0, most=10_000_000)] | None = None  # draw from this many likeliest tokens; 0 is all
+    min_p: Annotated[float, between(0, 1)] | None = None  # draw from tokens this likely beside the likeliest one
+    # above 1 makes tokens that occurred less likely
+    repetition_penalty: Annotated[float, above(0, most=2)] | None = None
+    context_length: Annotated[int, at_least(1)] | None = None  # tokens of a prompt and its answer; null is the model's
+    max_running_requests: Annotated[int, at_least(1)] | None = None  # answers that are computed together
+    mem_fraction_static: Annotated[float, between(0, 1)] | None = None  # share of a GPU's memory for weights and cache
+    tp_size: Annotated[int, at_least(1, most=4096)] = 1  # GPUs that share each layer
+    quantization: str | None = None  # how weights are stored in fewer bits: fp8, …; null is as they are
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"  # auto is what `precision` says
+    # the same seed gives the same answer, whatever is answered beside it; slower
+    enable_deterministic_inference: bool = False
+    enable_memory_saver: bool = False  # whether a sleeping engine keeps its weights in the machine's memory
+    # LoRA folders beside the run's; a request may choose one by its folder's name
+    adapters: Annotated[list[str], path_like] = []
+    lora_backend: str | None = None  # kernels that put adapters over the model: triton, csgmv, …
+    options: dict[str, Any] = {}  # further arguments of SGLang's ServerArgs: {attention_backend: triton}
+    _trusted: bool = False  # whether code that comes with the model is run
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        problems = []
+        if importlib.util.find_spec("sglang") is None:
+            problems.append(Problem("engine", "engine=sglang runs SGLang, which is not installed", _INSTALL))
+        if plan.uses("quantizer"):
+            message = "SGLang reads the model's files itself, and knows nothing of what a quantizer makes of them."
+            advice = "engine.quantization=fp8; or export the model in few bits, and ask that"
+            problems.append(Problem("quantizer", message, advice))
+        if plan.uses("patch"):
+            message = f"patch={','.join(plan.names('patch'))} shapes models of transformers, and SGLang runs its own"
+            problems.append(Problem("patch", message, "engine=transformers runs what was trained", "warning"))
+        return problems
+
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        self._trusted = bool(plan.get("model.trust_remote_code", False))
+
+    @hookimpl
+    def open_engine(self, handle: ModelHandle) -> Engine:
+        from pathlib import Path
+
+        from tunesmith.types import Sampling
+
+        from .engine import SGLangEngine
+        from .opening import Opening
+
+        defaults = Sampling(
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+        )
+        named = {
+            "context_length": self.context_length,
+            "max_running_requests": self.max_running_requests,
+            "mem_fraction_static": self.mem_fraction_static,
+            "tp_size": self.tp_size,
+            "quantization": self.quantization,
+            "dtype": None if self.dtype == "auto" else self.dtype,
+            "enable_deterministic_inference": self.enable_deterministic_inference,
+            "enable_memory_saver": self.enable_memory_saver,
+            "lora_backend": self.lora_backend,
+            "trust_remote_code": self._trusted,
+        }
+        given = {name: value for name, value in named.items() if value is not None}
+        return SGLangEngine(handle, defaults, Opening(given, self.options, [Path(name) for name in self.adapters]))
