@@ -123,7 +123,7 @@ async def sent(port: int, data: bytes, *, patience: float = 60.0) -> AsyncIterat
     try:
         writer.write(data)
         try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), patience)
+            head = await asyncio.wait_for(_head(reader), patience)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise Broken("no answer") from error
         first, *lines = head.decode("latin-1").split("\r\n")[:-2]
@@ -131,6 +131,14 @@ async def sent(port: int, data: bytes, *, patience: float = 60.0) -> AsyncIterat
         yield Response(int(first.split()[1]), {name.lower(): value.strip() for name, _, value in pairs}, reader)
     finally:
         writer.transport.abort()
+
+
+async def _head(reader: asyncio.StreamReader) -> bytes:
+    """The lines before the body of the answer itself, which others may come before: `100 Continue`."""
+    head = b"HTTP/1.1 1"
+    while head.split()[1].startswith(b"1"):
+        head = await reader.readuntil(b"\r\n\r\n")
+    return head
 
 
 async def ask(port: int, path: str, body: Any = None, *, patience: float = 60.0, **how: Any) -> Reply:
