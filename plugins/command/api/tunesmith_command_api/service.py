@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from tunesmith.errors import TunesmithError, choices
 from tunesmith.types import Answer, Conversation, Engine, LogProb, ModelHandle, Request, Sampling
 from tunesmith_library_chat import tokenizer_of
+from tunesmith_library_chat.decoding import decoder_of
 from tunesmith_library_chat.endings import end_tokens
 from tunesmith_library_chat.reading import Reading, reading_of
 from tunesmith_library_engine import submit_all
@@ -25,6 +26,7 @@ from .log_probs import Words
 from .mailbox import Mailbox
 from .metrics import Metrics
 from .options import ServerOptions
+from .picturing import with_images
 from .prompting import Ending, reading_for, request_of
 
 T = TypeVar("T")
@@ -75,8 +77,7 @@ class Service:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of tokens, special ones included."""
-        decoded = self.tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return str(decoded)
+        return decoder_of(self.tokenizer)(list(token_ids))
 
     def tokens_of(self, text: str | Sequence[int], add_special_tokens: bool, param: str = "prompt") -> list[int]:
         """The tokens of a plain text, or those that were given; for long texts not in an event loop.
@@ -141,6 +142,7 @@ class Service:
             return request, reading_for(*how, stop, ending, skip_special_tokens)
 
         check_messages(len(conversation.messages), self.options)
+        conversation = await with_images(conversation, self.processor, self.options)
         request, reading = await self.in_thread(prepare, "messages")
         asked = [replace(request, adapter=adapter, log_probs=log_probs)]
         return await self._begun(asked, n, reading, "messages", goes_on=ending != "prompt", single_call=single_call)
@@ -150,6 +152,7 @@ class Service:
 
         Raises: ApiError.
         """
+        conversation = await with_images(conversation, self.processor, self.options)
         how = (self.template, self.processor, conversation, Sampling(), (), ending)
         request = await self.in_thread(lambda: request_of(*how), "messages")
         return list(request.prompt)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
 from tunesmith.errors import TunesmithError
 
 from .errors import ApiError, openai_shape
@@ -48,7 +48,7 @@ event_stream = EventStream
 
 def data(value: Any) -> bytes:
     """An event of OpenAI's streams."""
-    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + to_json(value) + b"\n\n"
 
 
 DONE = b"data: [DONE]\n\n"

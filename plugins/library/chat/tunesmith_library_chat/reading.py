@@ -14,6 +14,7 @@ from typing import Any
 from tunesmith.types import Answer, Delta, FinishReason, LogProb, Piece
 
 from tunesmith_library_chat.answers import AnswerReader
+from tunesmith_library_chat.decoding import decoder_of
 from tunesmith_library_chat.detokenizing import Detokenizer, StopFinder
 from tunesmith_library_chat.tokenizers import tokenizer_of
 
@@ -41,7 +42,7 @@ def reading_of(
     sought = (*stop, *(split().marks if split else ()))
     skipped = {index for index, token in special if not any(token in string for string in sought)}
     return Reading(
-        decode=functools.partial(tokenizer.decode, skip_special_tokens=False, clean_up_tokenization_spaces=False),
+        decode=decoder_of(tokenizer),
         stop=stop,
         skipped=frozenset(skipped) if skip_special_tokens else frozenset(),
         split=split,
