@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tunesmith import TunesmithError
@@ -17,10 +18,12 @@ from tunesmith_library_engine.constraints import Constraints
 from tunesmith_library_engine.vocabularies import vocabulary_of
 
 from . import scoring, weights
+from .adapters import Beside
 from .beams import Beams, search
 from .computation import Computation
 from .forwarding import Forward
 from .generating import Leaves, generate_batch
+from .parts import all_of
 from .rows import Row
 from .running import Running
 from .settings import choice_of
@@ -64,8 +67,7 @@ class TransformersEngine:
         tokenizer, text = tokenizer_of(handle.processor), self._model.config.get_text_config()
         self.end_token_ids = frozenset(end_tokens(None, tokenizer, self._own))
         self._constraints = Constraints(lambda: vocabulary_of(tokenizer, text.vocab_size), self.end_token_ids)
-        self.adapters = weights.adapters_of(self._model)
-        self._opened_as = weights.opened_as(self._model)
+        self._beside = Beside(self._model)
         self._computation = self._joining(prefix_cache)
         self._worker: Running | Worker = (
             Running(self._computation, batch_size) if self._computation else Worker(self._compute, batch_size)
@@ -83,7 +85,7 @@ class TransformersEngine:
             raise TunesmithError("beams follow no grammar.\n  engine.num_beams=1 follows one continuation, and can")
         constraint = self._constraints.constraint(sampling.grammar, ends)
         row = Row(
-            replace(request, adapter=request.adapter or self._opened_as),
+            replace(request, adapter=self._beside.name(request.adapter)),
             choice_of(sampling, self._defaults, self._own),
             limit=min(wanted, room),
             ends=ends,
@@ -110,6 +112,28 @@ class TransformersEngine:
 
     def load_weights(self, weights_: Iterable[tuple[str, Any]]) -> None:
         self._worker.call(lambda: self._changed(lambda: weights.load_weights(self._model, weights_)))
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        return self._beside.names
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Put an adapter beside the model, which requests may choose from then on; answers that run go on.
+
+        Args:
+            folder: with adapter_config.json and adapter_model.safetensors.
+
+        Raises: TunesmithError for a name that is taken, and an adapter that does not fit; nothing is changed then.
+        """
+        self._refuse_asleep()
+        self._worker.in_parts(lambda: self._with_adapter(lambda: self._beside.load(name, Path(folder))))
+
+    def unload_adapter(self, name: str) -> None:
+        """Let an adapter go that was loaded, once the answers before have ended.
+
+        Raises: TunesmithError for one that was not loaded.
+        """
+        self._worker.call(lambda: all_of(self._with_adapter(lambda: self._beside.unload(name))))
 
     def sleep(self) -> None:
         self._asleep = True
@@ -140,6 +164,17 @@ class TransformersEngine:
             return None
         return Computation(forward, self.end_token_ids, self.context_length, prefix_cache)
 
+    def _with_adapter(self, change: Callable[[], Any]) -> Generator[None, None, None]:
+        """Change the adapters, in the thread, while none acts: one part."""
+        computation = self._computation
+        if computation:
+            computation.idle()
+            computation.prefixes.forget()
+        self._model = change()
+        if computation:
+            computation.acting.model = self._model
+        yield
+
     def _changed(self, change: Callable[[], None]) -> None:
         """Change the weights, in the thread: what was computed with the former ones is forgotten."""
         if self._computation:
@@ -169,7 +204,7 @@ class TransformersEngine:
                 raise TunesmithError(
                     f"sequence {index} has {len(sequence)} tokens; the model's context ends at {self.context_length}"
                 )
-        return self._worker.in_parts(lambda: self._adapted(adapter or self._opened_as, compute()))
+        return self._worker.in_parts(lambda: self._adapted(self._beside.name(adapter), compute()))
 
     def _adapted(self, adapter: str | None, parts: Generator[None, None, T]) -> Generator[None, None, T]:
         """The same with an adapter, which others may change between two parts."""
