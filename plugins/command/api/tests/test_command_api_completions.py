@@ -102,6 +102,24 @@ def test_streams_of_several_prompts(serving: Any, events: Any) -> None:
         assert joined == whole["choices"][index]["logprobs"], "offsets go on from chunk to chunk"
 
 
+def test_tokens_by_their_numbers(serving: Any, events: Any) -> None:
+    """As vLLM's clients ask for them: beside the text, and in log-probabilities in the place of their texts."""
+    served = serving()
+    scored(served)
+    ids, new = tokens(served, TEXT), tokens(served, "数")
+    served.engine.on_submit = saying(tuple(new))
+    body = {"prompt": ids, "echo": True, "logprobs": 1, "return_token_ids": True, "return_tokens_as_token_ids": True}
+    (choice,) = served.client.post(COMPLETIONS, json=body).json()["choices"]
+    assert choice["token_ids"] == new
+    assert choice["logprobs"]["tokens"] == [f"token_id:{token}" for token in [*ids, *new]]
+    assert choice["logprobs"]["top_logprobs"][1] == {"token_id:40": -0.5, f"token_id:{ids[1]}": -float(ids[1])}
+    plain = {"prompt": ids, "stream": True, "return_token_ids": True}
+    chunks = events(served.client.post(COMPLETIONS, json=plain))
+    told = [token for chunk in chunks for choice in chunk["choices"] for token in choice["token_ids"]]
+    assert told == new
+    assert "token_ids" not in served.client.post(COMPLETIONS, json={"prompt": ids}).json()["choices"][0]
+
+
 def test_the_best_of_several_are_the_likeliest(serving: Any) -> None:
     served = serving()
     served.engine.on_submit = saying((50,), (40, 40), (45,), (41,), log_prob=-1.0)

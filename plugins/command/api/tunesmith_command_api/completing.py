@@ -8,9 +8,10 @@ from typing import Any
 
 from .answering import Answers, Whole, gathered
 from .completion_fields import CompletionRequest
-from .completion_shapes import Echo, echo_of
+from .completion_shapes import Echo, Numbers, echo_of
 from .constraint_fields import constraint_of
 from .errors import invalid
+from .log_probs import Words
 from .sampling_fields import sampling_of
 from .service import Service
 
@@ -29,6 +30,11 @@ class Completing:
         self.texts: list[str | None] = []  # of the prompts; None where tokens were sent
         self.prompts: list[list[int]] = []
         self.echoes: list[Echo] = []  # by prompt, where they are wanted
+
+    @property
+    def words(self) -> Words | Numbers:
+        """What tokens are called in log-probabilities."""
+        return Numbers() if self.body.return_tokens_as_token_ids else self.service.words
 
     async def prepare(self) -> None:
         """Make tokens of the prompts, and see how likely they are where that is asked for.
@@ -76,11 +82,11 @@ class Completing:
         scores = None
         if self.body.logprobs is not None:
             scores = await self.service.score(self.prompts, alternatives=self.body.logprobs, adapter=self.adapter)
-        service, texts, prompts = self.service, self.texts, self.prompts
+        service, texts, prompts, words = self.service, self.texts, self.prompts, self.words
 
         def made() -> list[Echo]:
             return [
-                echo_of(service, prompt, texts[place], None if scores is None else scores[place])
+                echo_of(service, prompt, texts[place], None if scores is None else scores[place], words)
                 for place, prompt in enumerate(prompts)
             ]
 

@@ -23,6 +23,8 @@ class CompletionRequest(ConstraintFields):
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     best_of: Annotated[int, Field(ge=1, le=128)] | None = None
     add_special_tokens: bool | None = None
+    return_token_ids: bool | None = None  # beside the text of an answer its tokens, by their numbers
+    return_tokens_as_token_ids: bool | None = None  # in `logprobs`, in the place of their text: token_id:9
     # known, and refused where they would make a difference
     suffix: str | None = None
     min_tokens: int | None = None
@@ -32,7 +34,6 @@ class CompletionRequest(ConstraintFields):
     prompt_logprobs: int | None = None
     prompt_embeds: Any = None
     truncate_prompt_tokens: int | None = None
-    return_tokens_as_token_ids: bool | None = None
     include_stop_str_in_output: bool | None = None
     # known, and without effect on an answer
     user: str | None = None
@@ -48,7 +49,6 @@ _IMPOSSIBLE = {
     "prompt_logprobs": "echo with logprobs gives them",
     "prompt_embeds": "prompts are texts or token ids",
     "truncate_prompt_tokens": "a prompt is taken whole, or refused",
-    "return_tokens_as_token_ids": "/tokenize gives ids",
     "include_stop_str_in_output": "the text ends before it",
 }
 

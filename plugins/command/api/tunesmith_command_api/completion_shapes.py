@@ -22,6 +22,13 @@ class Echo:
     log_probs: TokenTable | None = None
 
 
+class Numbers:
+    """Names of tokens that are their numbers, as vLLM's clients ask for them; else `Words` names them by their text."""
+
+    def name_of(self, token: int) -> str:
+        return f"token_id:{token}"
+
+
 @dataclass
 class TokenTable:
     """The `logprobs` of a choice: columns, a row for each token."""
@@ -31,7 +38,7 @@ class TokenTable:
     top_logprobs: list[dict[str, float] | None] = field(default_factory=list)
     text_offset: list[int] = field(default_factory=list)  # in characters of the whole text
 
-    def add(self, words: Words, token: int, found: LogProb | None, offset: int) -> None:
+    def add(self, words: Words | Numbers, token: int, found: LogProb | None, offset: int) -> None:
         """
         Args:
             found: None for the first token of a prompt, to which nothing leads.
@@ -51,8 +58,8 @@ class TokenTable:
         }
 
 
-def _by_text(words: Words, token: int, found: LogProb) -> dict[str, float]:
-    """The likeliest tokens and the one that was taken, by their text; of two with one text the likelier."""
+def _by_text(words: Words | Numbers, token: int, found: LogProb) -> dict[str, float]:
+    """The likeliest tokens and the one that was taken, by their names; of two with one text the likelier."""
     told: dict[str, float] = {}
     for other, value in (*found.alternatives.items(), (token, found.value)):
         text = words.name_of(other)
@@ -84,12 +91,19 @@ class Offsets:
         return self._text.finish()
 
 
-def echo_of(service: Service, prompt: Sequence[int], text: str | None, log_probs: Sequence[LogProb] | None) -> Echo:
+def echo_of(
+    service: Service,
+    prompt: Sequence[int],
+    text: str | None,
+    log_probs: Sequence[LogProb] | None,
+    words: Words | Numbers,
+) -> Echo:
     """A prompt as it stands before its answers; takes time for long ones.
 
     Args:
         text: as it was sent; None where tokens were.
         log_probs: of its tokens but the first.
+        words: what its tokens are called.
     """
     offsets, table, shown = Offsets(service, 0), TokenTable(), ""
     found = (None, *(log_probs or ()))
@@ -97,6 +111,6 @@ def echo_of(service: Service, prompt: Sequence[int], text: str | None, log_probs
         at, more = offsets.of(token)
         shown += more
         if log_probs is not None:
-            table.add(service.words, token, found[place], at)
+            table.add(words, token, found[place], at)
     shown += offsets.finish()
     return Echo(shown if text is None else text, None if log_probs is None else table)

@@ -52,7 +52,7 @@ async def _whole(asked: Completing) -> dict[str, Any]:
         choice = _Choice(asked, index)
         text, tables = choice.echoed()
         tables += choice.table(whole.token_ids, whole.log_probs)
-        choices.append(choice.made(text + whole.text, tables, whole.finish_reason))
+        choices.append(choice.made(text + whole.text, tables, whole.finish_reason, whole.token_ids))
     return {**_base(asked), "choices": choices, "usage": usage}
 
 
@@ -80,14 +80,16 @@ async def _events(asked: Completing, answers: Answers | None) -> AsyncIterator[b
 
 
 def _said(choice: _Choice, piece: Piece) -> dict[str, Any]:
-    return choice.made(piece.text, choice.table(piece.token_ids, piece.log_probs), piece.finish_reason)
+    table = choice.table(piece.token_ids, piece.log_probs)
+    return choice.made(piece.text, table, piece.finish_reason, piece.token_ids)
 
 
 class _Choice:
     """One answer, whole or while it comes."""
 
     def __init__(self, asked: Completing, index: int) -> None:
-        self._index, self._service = index, asked.service
+        self._index, self._words = index, asked.words
+        self._numbered = bool(asked.body.return_token_ids)
         self._log_probs = asked.body.logprobs is not None
         place = index // asked.body.count
         self._echo = asked.echoes[place] if asked.echoes else None
@@ -108,16 +110,19 @@ class _Choice:
             return []
         table = TokenTable()
         for token, found in zip(tokens, log_probs, strict=False):
-            table.add(self._service.words, token, found, self._offsets.of(token)[0])
+            table.add(self._words, token, found, self._offsets.of(token)[0])
         return [table]
 
-    def made(self, text: str, tables: Sequence[TokenTable], reason: str | None) -> dict[str, Any]:
+    def made(
+        self, text: str, tables: Sequence[TokenTable], reason: str | None, tokens: Sequence[int] = ()
+    ) -> dict[str, Any]:
         """As it is sent."""
         found: dict[str, list[Any]] | None = None
         for table in tables:
             more = table.made()
             found = more if found is None else {name: [*found[name], *more[name]] for name in found}
-        return {"index": self._index, "text": text, "logprobs": found, "finish_reason": reason, "stop_reason": None}
+        said = {"index": self._index, "text": text, "logprobs": found, "finish_reason": reason, "stop_reason": None}
+        return {**said, "token_ids": list(tokens)} if self._numbered else said
 
 
 def _base(asked: Completing) -> dict[str, Any]:
