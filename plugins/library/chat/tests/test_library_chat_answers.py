@@ -472,3 +472,9 @@ def test_values_written_as_python_writes_them() -> None:
     right = {"unit": "C", "deep": [None, True, {"x": 1.5}], "it's": []}
     expected = {"c": right, "b": "{'x': 1}", "d": "{1, 2}", "e": "[x for x in y]"}
     assert called(read(text, calls.SEED)) == [("add", expected)]
+
+
+def test_half_a_character_in_a_call_can_still_be_sent() -> None:
+    said = '<tool_call>\n{"name": "a\\ud83d", "arguments": {"x": "\\ud83d", "y": "ü"}}\n</tool_call>'
+    (call,) = AnswerReader(calls.HERMES, None).push(said).calls
+    assert call.arguments.encode() == rb'{"x": "\ud83d", "y": "\u00fc"}' and call.name == "a?"

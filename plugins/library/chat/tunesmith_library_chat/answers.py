@@ -196,7 +196,10 @@ class AnswerReader:
     def _end_block(self, calls: Sequence[Call], rest: str) -> Parts:
         self._mode, self._said = "text", False
         self._behind_mark(rest)
-        told = [ToolCall(index, call.name, call.json, call.id) for index, call in enumerate(calls, start=self._count)]
+        told = [
+            ToolCall(index, _as_text(call.name), call.json, _as_text(call.id))
+            for index, call in enumerate(calls, start=self._count)
+        ]
         self._count += len(told)
         return Parts(calls=tuple(told))
 
@@ -243,6 +246,11 @@ class AnswerReader:
             kept = len(self._held) - len(shown.rstrip() if marks else shown)
         shown, self._held = self._held[: len(self._held) - kept], self._held[len(self._held) - kept :]
         return shown
+
+
+def _as_text(name: str) -> str:
+    """A name without halves of surrogate pairs, which nothing can send."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def message_of(parts: Parts) -> Message:

@@ -27,13 +27,15 @@ class Call:
 
     @property
     def json(self) -> str:
-        """The arguments as JSON."""
-        return json.dumps(self.arguments, ensure_ascii=False)
+        """The arguments as JSON; half a surrogate pair, which is no character, stays escaped."""
+        text = json.dumps(self.arguments, ensure_ascii=False)
+        return json.dumps(self.arguments) if _HALVES.search(text) else text
 
 
 Reader = Callable[[str, Types], tuple[list[Call], int]]
 """(what stands in a block, what tools declare) -> the whole and right calls at its beginning, and where they end."""
 
+_HALVES = re.compile("[\ud800-\udfff]")
 _DECODER = json.JSONDecoder()
 _BETWEEN = re.compile(r"[\s,;]*")
 

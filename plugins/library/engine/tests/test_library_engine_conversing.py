@@ -251,14 +251,19 @@ def test_saved_and_loaded(talk, tmp_path):
 
 def test_images_are_for_models_that_take_them(talk, tmp_path):
     picture, page = tmp_path / "sea.png", tmp_path / "sea.html"
-    picture.touch(), page.touch()
+    picture.write_bytes(b"waves")
+    page.touch()
     assert "this model takes no images" in talk([f"/image {picture}"])[1]
     eyes = SimpleNamespace(image_processor=object())
-    lines = [f"/image {page}", f"/image {tmp_path}/none.png", f"/image {picture}", "what?", "and?"]
+    rows = tmp_path / "rows.jsonl"
+    lines = [f"/image {page}", f"/image {tmp_path}/none.png", f"/image {picture}", "what?", "and?", f"/save {rows}"]
     _, err, template = talk(lines, said("1"), said("2"), processor=eyes)
     assert "is no image" in err and "no such file" in err
-    parts = [{"type": "image", "image": str(picture)}, {"type": "text", "text": "what?"}]
+    assert json.loads(rows.read_text())["images"] == [str(picture)]
+    parts = [{"type": "image", "image": b"waves"}, {"type": "text", "text": "what?"}]
     assert template.asked[1][0] == [user(parts), assistant("1"), user("and?")]
+    picture.unlink()
+    assert "sea.png cannot be read" in talk([f"/load {rows}", "and?"])[1]
     with pytest.raises(TunesmithError, match="takes no images"):
         chat = Chat(SimpleNamespace(template=template, processor=None), lambda handle: pytest.fail("loaded"))
         ask_all(chat, ["what?"], system=None, images=[picture], verbose=False)

@@ -113,7 +113,7 @@ class Commands:
     def _image(self, text: str) -> None:
         file = Path(text).expanduser()
         check_image(self._handle.processor, file)
-        self._talk.images.append(file)
+        self._talk.images.append(file.absolute())
         self._notice(f"{file} goes with the next question")
 
     def _help(self) -> None:

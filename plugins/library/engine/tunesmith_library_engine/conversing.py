@@ -17,7 +17,7 @@ from tunesmith.types import Message, Piece
 
 from tunesmith_library_engine.chatting import Chat
 from tunesmith_library_engine.commands import HELP, Commands
-from tunesmith_library_engine.talk import Talk, check_image, with_images
+from tunesmith_library_engine.talk import Talk, check_image, with_bytes, with_images
 from tunesmith_library_engine.terminal import Entered, Terminal, coloured
 
 _AFTER_ERROR = (
@@ -41,8 +41,8 @@ def ask_all(chat: Chat, questions: Sequence[str], *, system: str | None, images:
         check_image(chat.handle.processor, image)
     start: list[Message] = [{"role": "system", "content": system}] if system else []
     answers, speed = [""] * len(questions), Speed()
-    asked = [[*start, {"role": "user", "content": with_images(question, images)}] for question in questions]
-    for piece in chat.answer(asked):
+    told = [with_bytes({"role": "user", "content": with_images(question, images)}) for question in questions]
+    for piece in chat.answer([[*start, message] for message in told]):
         answers[piece.index] += piece.text
         speed.count(piece)
     for question, answer in zip(questions, answers, strict=True):

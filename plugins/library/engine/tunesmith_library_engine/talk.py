@@ -33,8 +33,8 @@ class Talk:
 
     @property
     def conversation(self) -> Conversation:
-        """What is to be answered."""
-        return Conversation(list(self.messages), self.tools, dict(self.variables))
+        """What is to be answered. Raises: TunesmithError for an image that cannot be read."""
+        return Conversation([with_bytes(each) for each in self.messages], self.tools, dict(self.variables))
 
     @property
     def sampling(self) -> Sampling:
@@ -165,6 +165,24 @@ def with_images(text: str, images: Sequence[Path]) -> str | list[dict[str, Any]]
     if not images:
         return text
     return [*({"type": "image", "image": str(image)} for image in images), {"type": "text", "text": text}]
+
+
+def with_bytes(message: Message) -> Message:
+    """A message whose images are the bytes of the files that it names. Raises: TunesmithError."""
+    if not isinstance(message["content"], list):
+        return message
+    return {**message, "content": [_shown(part) for part in message["content"]]}
+
+
+def _shown(part: dict[str, Any]) -> dict[str, Any]:
+    if part["type"] != "image":
+        return part
+    try:
+        return {"type": "image", "image": Path(part["image"]).read_bytes()}
+    except (KeyError, TypeError):
+        raise TunesmithError("an image of this conversation has no path") from None
+    except OSError as error:
+        raise TunesmithError(f"the image {part['image']} cannot be read: {error.strerror}") from error
 
 
 def check_image(processor: Any, file: Path) -> None:
