@@ -21,6 +21,7 @@ IMPORT_NAMES = {
     "flash-attn": "flash_attn",
     "liger-kernel": "liger_kernel",
     "llama-cpp-python": "llama_cpp",
+    "pillow": "PIL",
     "pyyaml": "yaml",
     "huggingface-hub": "huggingface_hub",
 }

@@ -10,6 +10,7 @@ from tunesmith.types import ChatTemplate, Conversation, Message
 from .chat_fields import Call, ChatMessage, ChatRequest, Part
 from .errors import invalid
 from .fields import refuse
+from .media import MEDIA_TYPES
 from .service import Ending
 
 _ROLES = {"developer": "system", "function": "tool"}
@@ -108,7 +109,9 @@ def _part(part: Part, path: str) -> dict[str, Any]:
         return {"type": "text", "text": part.text}
     if part.type == "refusal" and part.refusal is not None:
         return {"type": "text", "text": part.refusal}
-    raise invalid(f"{path}: this model takes text alone, not {part.type}", path)
+    if part.type in MEDIA_TYPES:
+        return part.model_dump(exclude_none=True)  # `picturing` has a look at it
+    raise invalid(f"{path}: a part of type {part.type!r} cannot be read; possible: text, image_url", path)
 
 
 def _call(call: Call) -> dict[str, Any]:
@@ -145,8 +148,11 @@ def variables_of(request: ChatRequest, template: ChatTemplate) -> dict[str, Any]
     return {**given, **(request.chat_template_kwargs or {})}
 
 
-def effort_variables(template: ChatTemplate, effort: str | None) -> dict[str, Any]:
+def effort_variables(template: ChatTemplate, effort: str | None, field: str = "reasoning_effort") -> dict[str, Any]:
     """How much to think, in the variables of a template.
+
+    Args:
+        field: where the request says so.
 
     Raises: ApiError where the template knows of no way to think more or less.
     """
@@ -159,5 +165,5 @@ def effort_variables(template: ChatTemplate, effort: str | None) -> dict[str, An
         return {"enable_thinking": not little}
     if little and not getattr(template, "thinking", None):
         return {}
-    message = f"reasoning_effort is not supported: template {template.name} cannot be told how much to think"
-    raise invalid(message, "reasoning_effort", "unsupported_parameter")
+    message = f"{field} is not supported: template {template.name} cannot be told how much to think"
+    raise invalid(message, field, "unsupported_parameter")

@@ -83,6 +83,10 @@ _KINDS: dict[str, Kind] = {
 }
 
 
+MEDIA_TYPES = frozenset(_KINDS) | {"file", "input_file", "document"}
+"""What parts that are no text are called."""
+
+
 def _address(part: Mapping[str, Any], kind: Kind, place: str) -> str:
     held = next((part[name] for name in (f"{kind}_url", f"input_{kind}", kind, "source", "url") if name in part), None)
     if isinstance(held, Mapping):

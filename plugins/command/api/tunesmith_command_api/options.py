@@ -24,6 +24,7 @@ class ServerOptions:
 
     host: str = told("127.0.0.1", "Address to listen on.")
     port: int = told(8000, "Port to listen on; 0 is any that is free.")
+    root_path: str = told("", "Path under which a proxy serves it, which it takes off; for the addresses in /docs.")
     model_name: str | None = told(None, "What clients call the model; the name of the run or model by default.")
     strict: bool = told(False, "Refuse requests with fields that are not known, instead of passing over them.")
     adapter: tuple[str, ...] = told((), "Adapter that requests may choose in `model` by its name.", metavar="NAME=PATH")
@@ -41,10 +42,17 @@ class ServerOptions:
     insecure: bool = told(False, "Listen where other machines reach the server without asking them for a key.")
     allow_host: tuple[str, ...] = told((), "Name that requests may call the server by, such as a proxy's.")
     allow_origin: tuple[str, ...] = told((), "Site whose pages may ask in a browser: https://example.org; * is all.")
+    allow_media_path: tuple[str, ...] = told((), "Folder that requests may name images in.", metavar="FOLDER")
+    allow_media_host: tuple[str, ...] = told(
+        (), "Host that images may be fetched from: example.org, *.example.org, * for all public ones.", metavar="HOST"
+    )
+    media_timeout: float = told(10.0, "Seconds that a host may take for an image.")
     # ---- how much
     max_body_bytes: int = told(64 * 2**20, "Bytes of a request.")
     max_nesting: int = told(100, "Levels of brackets in a request.")
     max_messages: int = told(10_000, "Messages of a conversation.")
+    max_media: int = told(16, "Images of a request.")
+    max_media_bytes: int = told(20 * 2**20, "Bytes of an image.")
     max_queue: int = told(512, "Requests that are answered or wait; more are turned away.")
     max_tokens_per_request: int | None = told(None, "Tokens that a request may ask for in one answer.")
     max_stored_responses: int = told(1000, "Responses of /v1/responses that are kept in memory to go on from.")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tunesmith import DataError, TunesmithError
 from tunesmith.types import Conversation, Sampling
+from tunesmith_library_chat.pictures import size_of
 from tunesmith_library_testing.parts import CHAT, CHATML, TOOLS
 
 CONVERSATION = Conversation(CHAT[:1])
@@ -49,9 +50,17 @@ def test_a_conversation_that_fills_the_context_is_refused(tiny_bpe: Any) -> None
 
 
 def test_images_are_refused(tiny_bpe: Any) -> None:
-    picture = Conversation([{"role": "user", "content": [{"type": "image", "url": "x.png"}]}])
-    with pytest.raises(DataError, match="only text can be answered, not image"):
-        CHATML.request(tiny_bpe, picture, Sampling())
+    """By a template that writes text alone, by a model that takes no other, and as paths: a stranger may name any."""
+    parts = replace(CHATML, jinja="{% for part in messages[0].content %}{{ part.type }}{% endfor %}")
+    for template, part, said in (
+        (CHATML, {"type": "image", "image": b""}, "writes text only"),
+        (parts, {"type": "image", "image": b""}, "takes text alone"),
+        (parts, {"type": "video", "video": b""}, "only text and images can be answered, not video"),
+    ):
+        with pytest.raises(DataError, match=said):
+            template.request(tiny_bpe, Conversation([{"role": "user", "content": [part]}]), Sampling())
+    with pytest.raises(DataError, match="the bytes of its file, not as str"):
+        size_of("/etc/passwd")
 
 
 def test_a_template_that_writes_nothing(tiny_bpe: Any) -> None:

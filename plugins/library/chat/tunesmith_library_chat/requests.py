@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from tunesmith.errors import DataError, TunesmithError
 from tunesmith.types import ChatTemplate, Conversation, Request, Sampling
 
 from tunesmith_library_chat.endings import end_tokens
+from tunesmith_library_chat.pictures import images_of, shown, without_images
 from tunesmith_library_chat.spelling import Control
 from tunesmith_library_chat.tokenizers import tokenizer_of
 from tunesmith_library_chat.tokenizing import tokenize
@@ -25,12 +26,15 @@ def request_of(
     control: Control,
 ) -> Request:
     """See `ChatTemplate.request`; `control` is what the conversation may spell as text only."""
-    _refuse_media(conversation)
-    rendered = template.render(
-        conversation.messages, conversation.tools, add_generation_prompt=True, **conversation.variables
-    )
+    images = images_of(conversation.messages)
+    messages = without_images(conversation.messages) if images else conversation.messages
+    rendered = template.render(messages, conversation.tools, add_generation_prompt=True, **conversation.variables)
     tokenizer = tokenizer_of(processor)
-    prompt = list(tokenize(tokenizer, [rendered], control=control)[0].ids)
+    inputs: dict[str, Any] = {}
+    if images:
+        prompt, inputs = shown(processor, rendered, images)
+    else:
+        prompt = list(tokenize(tokenizer, [rendered], control=control)[0].ids)
     if not prompt:
         raise DataError(f"template {template.name} renders this conversation to no text at all")
     ends = end_tokens(template, tokenizer, stop=stop)
@@ -41,16 +45,8 @@ def request_of(
             max_new_tokens=_limit(len(prompt), sampling.max_new_tokens, context_length),
             stop_token_ids=tuple(dict.fromkeys((*sampling.stop_token_ids, *ends))),
         ),
+        inputs=inputs,
     )
-
-
-def _refuse_media(conversation: Conversation) -> None:
-    for message in conversation.messages:
-        content = message.get("content")
-        parts = content if isinstance(content, list) else []
-        other = {str(part.get("type")) for part in parts if isinstance(part, Mapping)} - {"text"}
-        if other:
-            raise DataError(f"only text can be answered, not {', '.join(sorted(other))}")
 
 
 def _limit(prompt: int, wanted: int | None, context_length: int | None) -> int | None:
