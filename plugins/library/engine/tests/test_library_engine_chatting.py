@@ -8,7 +8,6 @@ import pytest
 from tunesmith import TunesmithError
 from tunesmith.types import Conversation, Delta, Piece, Request, Sampling
 from tunesmith_library_engine.chatting import Chat
-from tunesmith_library_engine.pictures import with_files_read
 
 
 class Template:
@@ -128,19 +127,3 @@ def test_a_chat_that_nobody_holds_closes_its_engine_but_not_before_its_answers_a
 def test_sampling_out_of_range(name, value, allowed):
     with pytest.raises(TunesmithError, match=f"{name}=.* is out of range: {allowed}"):
         Sampling(**{name: value})
-
-
-def test_images_of_a_user_are_read_from_their_files(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"picture")
-    text = {"type": "text", "text": "What is it?"}
-
-    def asked(image):
-        return [
-            {"role": "user", "content": [{"type": "image", "image": image}, text]},
-            {"role": "user", "content": "?"},
-        ]
-
-    for image in (str(tmp_path / "a.png"), tmp_path / "a.png", b"picture"):
-        assert with_files_read(asked(image)) == asked(b"picture")
-    with pytest.raises(TunesmithError, match=r"nothing\.png cannot be read"):
-        with_files_read(asked(str(tmp_path / "nothing.png")))

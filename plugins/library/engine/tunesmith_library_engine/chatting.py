@@ -10,8 +10,6 @@ from typing import Any, Self
 
 from tunesmith.types import Answer, ChatTemplate, Conversation, Engine, Message, ModelHandle, Piece, Request, Sampling
 
-from tunesmith_library_engine.pictures import with_files_read
-
 
 class Chat:
     """Answers conversations with a model that is loaded at the first of them."""
@@ -74,7 +72,6 @@ class Chat:
         """
         template, processor = template_of(self.engine, self._handle), self._handle.processor
         limit = self.engine.context_length
-        conversation = replace(conversation, messages=with_files_read(conversation.messages))
         return template.request(processor, conversation, sampling, stop=stop, context_length=limit)
 
     def read(
