@@ -23,7 +23,7 @@ def timed(seconds: float) -> type[asyncio.Protocol]:
     """
     base: Any = AutoHTTPProtocol  # loop, transport and cycle are in each that it may be
 
-    class Timed(base):
+    class Timed(base):  # type: ignore[misc]
         """A connection that ends when its client takes too long."""
 
         def connection_made(self, transport: Any) -> None:
@@ -37,8 +37,8 @@ def timed(seconds: float) -> type[asyncio.Protocol]:
             self._watch_headers()
 
         def connection_lost(self, error: Exception | None) -> None:
-            self._headers_timer = _stopped(self._headers_timer)
-            self._writing_timer = _stopped(self._writing_timer)
+            self._stop_headers_timer()
+            self._stop_writing_timer()
             super().connection_lost(error)
 
         def pause_writing(self) -> None:
@@ -46,15 +46,25 @@ def timed(seconds: float) -> type[asyncio.Protocol]:
             self._writing_timer = self.loop.call_later(seconds, self.transport.abort)
 
         def resume_writing(self) -> None:
-            self._writing_timer = _stopped(self._writing_timer)
+            self._stop_writing_timer()
             super().resume_writing()
 
         def _watch_headers(self) -> None:
             """Wait for the headers of a request while there is none that is answered."""
             if self.cycle is not None and not self.cycle.response_complete:
-                self._headers_timer = _stopped(self._headers_timer)
+                self._stop_headers_timer()
             elif self._headers_timer is None and not self.transport.is_closing():
                 self._headers_timer = self.loop.call_later(seconds, self._give_up)
+
+        def _stop_headers_timer(self) -> None:
+            if self._headers_timer is not None:
+                self._headers_timer.cancel()
+                self._headers_timer = None
+
+        def _stop_writing_timer(self) -> None:
+            if self._writing_timer is not None:
+                self._writing_timer.cancel()
+                self._writing_timer = None
 
         def _give_up(self) -> None:
             self._headers_timer = None
@@ -63,9 +73,3 @@ def timed(seconds: float) -> type[asyncio.Protocol]:
 
     timed_class: type[asyncio.Protocol] = Timed
     return timed_class
-
-
-def _stopped(timer: asyncio.TimerHandle | None) -> None:
-    """Stop a timer that runs."""
-    if timer is not None:
-        timer.cancel()

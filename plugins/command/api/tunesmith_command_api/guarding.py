@@ -17,7 +17,7 @@ from tunesmith import TunesmithError
 
 from tunesmith_command_api.refusals import App, Receive, Scope, Send, header, refuse
 
-KEY_NAMES = ("TUNESMITH_API_KEY", "API_KEY")
+KEY_NAMES: tuple[str, ...] = ("TUNESMITH_API_KEY", "API_KEY")
 """Variables of the environment that a key is read from; the first that is set counts."""
 
 PUBLIC = frozenset({"/health"})

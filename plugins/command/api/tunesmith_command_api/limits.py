@@ -31,6 +31,10 @@ def depth_of(body: bytes) -> int:
     return deepest
 
 
+FREE: frozenset[str] = frozenset({"/health", "/metrics", "/v1/models", "/docs", "/openapi.json"})
+"""Paths that are answered also when no request has a place: they cost nothing."""
+
+
 class Bodies:
     """Reads the body of a request whole, as far as it may go.
 
@@ -162,10 +166,6 @@ class Places:
         if not self._took:
             return 1
         return min(60, max(1, math.ceil(sum(self._took) / len(self._took) / max(1, self.open))))
-
-
-FREE = frozenset({"/health", "/metrics", "/v1/models", "/docs", "/openapi.json"})
-"""Paths that are answered also when no request has a place: they cost nothing."""
 
 
 class Admission:

@@ -112,6 +112,6 @@ def _sequences(service: Service, judge: ScoringEngine, given: Sequence[Any]) -> 
     """Texts and conversations in tokens; a text has the control tokens that it spells."""
     if isinstance(given[0], str):
         return [service.tokens_of(text, False) for text in given]
-    conversations = given if isinstance(given[0], list) else [given]
-    asked = [ChatRequest(messages=conversation) for conversation in conversations]
+    conversations: Sequence[Any] = given if isinstance(given[0], list) else [given]
+    asked = [ChatRequest(messages=list(conversation)) for conversation in conversations]
     return judge.tokens([list(conversation_of(each, service.template).messages) for each in asked])

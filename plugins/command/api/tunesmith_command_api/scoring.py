@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from tunesmith import TunesmithError
 from tunesmith.types import Answer, EngineStats, LogProb, ModelHandle, Request
-from tunesmith_library_chat import tokenizer_of
+from tunesmith_library_chat import ChatTemplate, tokenizer_of
 from tunesmith_library_judging.judge import Judge
 
 
@@ -23,7 +23,7 @@ class ScoringEngine:
         Args:
             model: a sequence classifier.
         """
-        self._judge: Any = Judge(model, tokenizer_of(handle.processor), handle.template)
+        self._judge: Any = Judge(model, tokenizer_of(handle.processor), cast(ChatTemplate, handle.template))
         self._lock = threading.Lock()  # one computes at a time
         self._address = handle.source.address
         self.context_length: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)

@@ -12,7 +12,8 @@ class Reply:
     """What an application sent."""
 
     def __init__(self, sent: Sequence[Mapping[str, Any]]) -> None:
-        start = next((each for each in sent if each["type"] == "http.response.start"), {"status": None, "headers": []})
+        nothing: Mapping[str, Any] = {"status": None, "headers": []}
+        start = next((each for each in sent if each["type"] == "http.response.start"), nothing)
         self.status = start["status"]
         self.headers = {name.decode(): value.decode() for name, value in start["headers"]}
         self.body = b"".join(each.get("body", b"") for each in sent)
