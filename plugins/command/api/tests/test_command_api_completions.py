@@ -185,6 +185,10 @@ def test_the_page_of_routes_needs_nothing_from_elsewhere(serving: Any) -> None:
     assert "/v1/chat/completions" in page and "frequency_penalty" in page
     assert "http:" not in page and "https:" not in page and "<script" not in page
     assert "/v1/completions" in served.client.get("/openapi.json").json()["paths"]
+    assert "servers" not in served.client.get("/openapi.json").json()
+    behind = serving(root_path="/model").client
+    assert behind.get("/openapi.json").json()["servers"] == [{"url": "/model"}]
+    assert behind.get("/v1/models").json()["data"], "a proxy takes the path off"
 
 
 @pytest.mark.parametrize("written", ["▁数", "<0xE6>", "Ġx"])

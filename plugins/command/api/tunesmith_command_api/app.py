@@ -48,7 +48,9 @@ ROUTES = (
 
 def make_app(service: Service) -> FastAPI:
     """What answers requests to a service."""
-    app = FastAPI(title=f"Tunesmith: {service.name}", version=__version__, docs_url=None, redoc_url=None)
+    title, root = f"Tunesmith: {service.name}", service.options.root_path
+    servers = [{"url": root}] if root else None
+    app = FastAPI(title=title, version=__version__, servers=servers, docs_url=None, redoc_url=None)
     for routes in ROUTES:
         app.include_router(routes.router(service))
     surround(app, service)

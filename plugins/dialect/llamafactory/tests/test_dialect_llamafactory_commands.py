@@ -111,7 +111,9 @@ def test_commands_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert several == ["train", "parallel=ddp", "parallel.processes=2", "--model_name_or_path", "m", "--do_train"]
     made = compose(None, with_overrides(several[1:], ()), ONLY)
     assert made.tree["parallel"] == {"name": "ddp", "processes": 2} and made.problems == ()
-    assert command_line("api", ["x"], {"API_PORT": "1"}) == ["api", "x", "--port", "1"]
+    served = {"API_HOST": "0.0.0.0", "API_PORT": "1", "API_MODEL_NAME": "m", "FASTAPI_ROOT_PATH": "/a", "API_KEY": "k"}
+    told = ["--host", "0.0.0.0", "--port", "1", "--model-name", "m", "--root-path", "/a"]
+    assert command_line("api", ["x"], served) == ["api", "x", *told], "the server reads API_KEY itself"
     assert run(["help"]) == 0 and "tunesmith chat" in capsys.readouterr().out
     assert run(["trian"]) == 2 and "did you mean train?" in capsys.readouterr().err
     assert run(["version"]) == 0 and tunesmith.__version__ in capsys.readouterr().out

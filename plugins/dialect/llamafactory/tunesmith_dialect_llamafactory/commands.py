@@ -28,7 +28,10 @@ _OURS = {"webchat": "webui"}
 _NAMES = ("train", "chat", "export", "eval", "api", "webui", "webchat", "env", "version", "help")
 _CONFIGURED = ("train", "chat", "export", "eval")
 _OPTIONS = {
-    "api": {"API_HOST": "--host", "API_PORT": "--port", "API_MODEL_NAME": "--model-name"},
+    "api": {
+        **{"API_HOST": "--host", "API_PORT": "--port"},
+        **{"API_MODEL_NAME": "--model-name", "FASTAPI_ROOT_PATH": "--root-path"},
+    },
     "webui": {"GRADIO_SERVER_NAME": "--host", "GRADIO_SERVER_PORT": "--port"},
 }
 """Variables that are options of a server's command."""
