@@ -1,10 +1,12 @@
 """Clients that hang up, take nothing, or come too late; answers that take too long; what is counted and logged."""
 
+import contextlib
 import logging
 import re
 import socket
 import time
 
+import httpx2 as httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tunesmith.types import Delta
@@ -210,6 +212,22 @@ def test_keys_hosts_and_pages(serving):
     good = served.client.post(CHAT, json=served.chat(), headers={**key, "origin": "https://page.example"})
     assert good.status_code == 200 and good.headers["access-control-allow-origin"] == "https://page.example"
     assert served.client.post(CHAT, json=served.chat(), headers={**key, "host": "evil.example"}).status_code == 403
+
+
+def test_a_server_that_is_not_ready_says_so(soon):
+    from tunesmith_command_api.loading import refusing_meanwhile
+
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        url = "http://{}:{}".format(*listening.getsockname())
+        with refusing_meanwhile(listening), socket.create_connection(listening.getsockname()) as silent:
+            for reply in (httpx.get(f"{url}/health"), httpx.post(f"{url}{CHAT}", json={"messages": []})):
+                assert reply.status_code == 503 and reply.headers["retry-after"]
+                assert reply.json()["status"] == "loading" and reply.json()["error"]["code"] == "loading"
+            silent.close()
+        late = socket.create_connection(listening.getsockname())  # is left to the server itself
+        accepted, _ = listening.accept()
+        accepted.close()
+        late.close()
 
 
 def test_a_server_that_ends_lets_what_runs_end(serving, soon):

@@ -26,6 +26,7 @@ from .app import make_app
 from .connections import timed
 from .draining import DrainingServer
 from .guarding import KEY_NAMES, check_key, refuse_open
+from .loading import refusing_meanwhile
 from .options import ServerOptions
 from .scoring import ScoringEngine
 from .service import Service, name_of
@@ -109,8 +110,9 @@ class Server:
         with contextlib.closing(_bound(self.options)) as listening:  # first: a model may take minutes to load
             host, port = listening.getsockname()[:2]
             self.url = _address(host, port)
-            handle = model_handle(self._assembly, self._composition)
-            self.service = Service(handle, self._engine(handle), self.options, run=self._run_name)
+            with refusing_meanwhile(listening):
+                handle = model_handle(self._assembly, self._composition)
+                self.service = Service(handle, self._engine(handle), self.options, run=self._run_name)
             with contextlib.closing(self.service):
                 yield HttpServer(self.service), listening
 
