@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from tunesmith.types import Answer, ChatTemplate, Conversation, Engine, Message, ModelHandle, Piece, Request, Sampling
 
+from tunesmith_library_engine.together import submit_all
+
 
 class Chat:
     """Answers conversations with a model that is loaded at the first of them."""
@@ -61,7 +63,7 @@ class Chat:
             requests.append(self.request(prompt, _seeded(sampling or Sampling(), index), stop=stop))
         if not requests:
             return
-        answers = [self.engine.submit(request) for request in requests]
+        answers = submit_all(self.engine, requests)
         template, processor = template_of(self.engine, self._handle), self._handle.processor
         yield from template.read(processor, answers, stop=stop, skip_special_tokens=skip_special_tokens)
 
