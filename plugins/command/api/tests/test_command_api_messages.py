@@ -220,31 +220,32 @@ def _result(id):
     return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": "5"}]}
 
 
-@pytest.mark.parametrize(
-    ("changed", "told"),
-    [
-        ({"max_tokens": None}, "max_tokens"),
-        ({"messages": []}, "messages"),
-        ({"messages": [_result("x")]}, r"messages\[0\].content\[0\].tool_use_id"),
-        (
-            {"messages": [{"role": "user", "content": [{"type": "document", "source": {}}]}]},
-            r"content\[0\].*'document'",
-        ),
-        ({"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "base64"}}]}]}, "image"),
-        ({"system": [{"type": "image"}]}, r"system\[0\]"),
-        ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, r"tools\[0\]"),
-        ({"tool_choice": {"type": "any"}}, "tool_choice"),
-        ({"tools": TOOLS, "tool_choice": {"type": "tool", "name": "sub"}}, "there is no tool 'sub'; declared: add"),
-        ({"mcp_servers": [{"type": "url"}]}, "mcp_servers is not supported"),
-        ({"temperature": -1}, "temperature"),
-    ],
-)
-def test_mistakes_are_told_in_anthropics_shape(asking, changed, told):
+MISTAKES = [
+    ({"max_tokens": None}, "max_tokens"),
+    ({"messages": []}, "messages"),
+    ({"messages": [_result("x")]}, r"messages\[0\].content\[0\].tool_use_id"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "document", "source": {}}]}]},
+        r"content\[0\].*'document'",
+    ),
+    ({"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "base64"}}]}]}, "image"),
+    ({"system": [{"type": "image"}]}, r"system\[0\]"),
+    ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, r"tools\[0\]"),
+    ({"tool_choice": {"type": "any"}}, "tool_choice"),
+    ({"tools": TOOLS, "tool_choice": {"type": "tool", "name": "sub"}}, "there is no tool 'sub'; declared: add"),
+    ({"mcp_servers": [{"type": "url"}]}, "mcp_servers is not supported"),
+    ({"temperature": -1}, "temperature"),
+]
+
+
+def test_mistakes_are_told_in_anthropics_shape(asking):
     client, _, served = asking("Four.")
-    body = {"model": "tiny", "max_tokens": 9, "messages": ASKED, **changed}
-    with pytest.raises(anthropic.BadRequestError, match=told) as caught:
-        client.post("/v1/messages", body=body, cast_to=object)
-    assert caught.value.body["type"] == "error" and caught.value.body["error"]["type"] == "invalid_request_error"
+    for changed, told in MISTAKES:
+        body = {"model": "tiny", "max_tokens": 9, "messages": ASKED, **changed}
+        with pytest.raises(anthropic.BadRequestError, match=told) as caught:
+            client.post("/v1/messages", body=body, cast_to=object)
+        found = caught.value.body
+        assert found["type"] == "error" and found["error"]["type"] == "invalid_request_error", changed
     assert not served.engine.requests
 
 
@@ -281,3 +282,43 @@ def test_a_ping_comes_while_nothing_else_does(asking, events, monkeypatch):
     body = {"model": "tiny", "max_tokens": 9, "stream": True, "messages": ASKED}
     sent = [event["type"] for event in events(served.client.post("/v1/messages", json=body))]
     assert sent.count("ping") >= 2 and sent[-1] == "message_stop"
+
+
+@pytest.mark.slow
+def test_a_call_that_is_demanded_of_a_model_that_knows_nothing(tiny_llama):
+    """The whole way, through the grammar: Anthropic's client streams it, OpenAI's gets it as a response."""
+    import tunesmith
+
+    openai = pytest.importorskip("openai")
+    pytest.importorskip("tunesmith_engine_transformers")
+    schema = {
+        "type": "object",
+        "properties": {"unit": {"enum": ["C", "F"]}, "hot": {"type": "boolean"}},
+        "required": ["unit", "hot"],
+        "additionalProperties": False,
+    }
+    tool = {"name": "weather", "input_schema": schema}
+    model = {"model": {"path": str(tiny_llama)}, "template": "qwen3", "engine": {"temperature": 1.0}}
+    with tunesmith.Server(model, port=0, model_name="tiny") as server:
+        client = anthropic.Anthropic(base_url=server.url, api_key="any", max_retries=0)
+        asked = {
+            "model": "tiny",
+            "max_tokens": 200,
+            "messages": ASKED,
+            "tools": [tool],
+            "thinking": {"type": "disabled"},
+        }
+        for choice in ({"type": "any"}, {"type": "tool", "name": "weather", "disable_parallel_tool_use": True}):
+            with client.messages.stream(**asked, tool_choice=choice) as stream:
+                message = stream.get_final_message()
+            call = message.content[-1]
+            assert (message.stop_reason, call.type, call.name) == ("tool_use", "tool_use", "weather")
+            assert call.input["unit"] in ("C", "F") and isinstance(call.input["hot"], bool)
+        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0)
+        function = {"type": "function", "name": "weather", "parameters": schema, "strict": True}
+        asked = {"model": "tiny", "input": "2+2?", "max_output_tokens": 200, "reasoning": {"effort": "none"}}
+        made = client.responses.create(**asked, tools=[function], tool_choice="required", parallel_tool_calls=False)
+        assert json.loads(made.output[-1].arguments)["unit"] in ("C", "F")
+        form = {"type": "json_schema", "name": "weather", "schema": schema}
+        made = client.responses.create(**asked, text={"format": form})
+        assert isinstance(json.loads(made.output_text)["hot"], bool)

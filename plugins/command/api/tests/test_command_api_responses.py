@@ -221,31 +221,31 @@ def test_the_form_of_the_text_becomes_a_grammar(asking):
     assert served.engine.requests[1].sampling.grammar
 
 
-@pytest.mark.parametrize(
-    ("changed", "param"),
-    [
-        ({"background": True}, "background"),
-        ({"tools": [{"type": "web_search"}]}, "tools[0]"),
-        ({"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}, "tools[0]"),
-        ({"tool_choice": "required"}, "tool_choice"),
-        ({"conversation": "conv_1"}, "conversation"),
-        ({"truncation": "auto"}, "truncation"),
-        ({"include": ["file_search_call.results"]}, "include"),
-        ({"input": []}, "input"),
-        ({"input": None}, "input"),
-        ({"input": [{"type": "web_search_call", "id": "x"}]}, "input[0]"),
-        ({"input": [{"type": "function_call_output", "call_id": "x", "output": "4"}]}, "input[0].call_id"),
-        ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "input[0].content[0]"),
-        ({"input": [{"content": "2?"}]}, "input[0]"),
-        ({"text": {"format": {"type": "xml"}}}, "text.format"),
-        ({"max_output_tokens": 0}, "max_output_tokens"),
-    ],
-)
-def test_mistakes_name_their_field(asking, changed, param):
+MISTAKES = [
+    ({"background": True}, "background"),
+    ({"tools": [{"type": "web_search"}]}, "tools[0]"),
+    ({"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}, "tools[0]"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"conversation": "conv_1"}, "conversation"),
+    ({"truncation": "auto"}, "truncation"),
+    ({"include": ["file_search_call.results"]}, "include"),
+    ({"input": []}, "input"),
+    ({"input": None}, "input"),
+    ({"input": [{"type": "web_search_call", "id": "x"}]}, "input[0]"),
+    ({"input": [{"type": "function_call_output", "call_id": "x", "output": "4"}]}, "input[0].call_id"),
+    ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "input[0].content[0]"),
+    ({"input": [{"content": "2?"}]}, "input[0]"),
+    ({"text": {"format": {"type": "xml"}}}, "text.format"),
+    ({"max_output_tokens": 0}, "max_output_tokens"),
+]
+
+
+def test_mistakes_name_their_field(asking):
     client, _, served = asking("Four.")
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.post("/responses", body={"model": "tiny", "input": "2?", **changed}, cast_to=object)
-    assert caught.value.param == param, caught.value
+    for changed, param in MISTAKES:
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.post("/responses", body={"model": "tiny", "input": "2?", **changed}, cast_to=object)
+        assert caught.value.param == param, caught.value
     assert not served.engine.requests
 
 

@@ -81,6 +81,8 @@ def message_of(message: ChatMessage, path: str, own: Collection[str] = ()) -> Me
     """
     role = message.role if message.role in own else _ROLES.get(message.role, message.role)
     said: Message = {"role": role, "content": _content(message, path)}
+    if message.audio:
+        raise invalid(f"{path}.audio: there is no sound of an answer to go back to", f"{path}.audio")
     if message.name is not None:
         said["name"] = message.name
     if message.role == "assistant":

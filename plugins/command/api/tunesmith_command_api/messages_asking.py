@@ -9,10 +9,12 @@ from typing import Any
 from tunesmith.types import Conversation, Message
 from tunesmith_library_engine import grammars
 
+from .chat_asking import effort_variables
 from .errors import invalid
 from .fields import refuse
 from .messages_fields import Block, CountRequest, MessagesRequest, OutputFormat, Turn
-from .service import Ending, Service
+from .prompting import Ending
+from .service import Service
 
 _IMPOSSIBLE = {
     "mcp_servers": "this server calls no other servers; declare tools, and call them yourself",
@@ -82,7 +84,11 @@ def _tools(request: CountRequest) -> list[dict[str, Any]]:
             message = f"tools[{index}]: this server has no tool {tool.type!r}; possible: tools of your own"
             raise invalid(message, f"tools[{index}].type")
         described = {"description": tool.description} if tool.description else {}
-        function = {"name": tool.name, **described, "parameters": tool.input_schema or {"type": "object"}}
+        function: dict[str, Any] = {
+            "name": tool.name,
+            **described,
+            "parameters": tool.input_schema or {"type": "object"},
+        }
         function |= {"strict": tool.strict} if tool.strict is not None else {}
         tools.append({"type": "function", "function": function})
     return tools
@@ -90,9 +96,8 @@ def _tools(request: CountRequest) -> list[dict[str, Any]]:
 
 def _variables(request: CountRequest, service: Service) -> dict[str, Any]:
     """What is said to the template. Raises: ApiError for thinking that the model cannot begin or leave."""
-    made: dict[str, Any] = {}
-    if request.output_config and request.output_config.effort:
-        made["reasoning_effort"] = request.output_config.effort
+    effort = request.output_config.effort if request.output_config else None
+    made = effort_variables(service.template, effort, "output_config.effort")
     if request.thinking is not None:
         wanted = request.thinking.type != "disabled"
         thinks, switches = service.template.thinking is not None, service.template.switches_thinking
@@ -150,7 +155,7 @@ class _Turns:
             yield self._said(blocks)
             return
         results = [(block, place) for block, place in blocks if block.type == "tool_result"]
-        if results and [block for block, _ in blocks[: len(results)] if block.type != "tool_result"]:
+        if any(block.type != "tool_result" for block, _ in blocks[: len(results)]):
             raise invalid(f"{path}: results of tools come before what else a turn holds", path)
         for block, place in results:
             yield self._result(block, place)

@@ -8,6 +8,7 @@ from typing import Any
 from tunesmith.types import Conversation, Message
 from tunesmith_library_engine import grammars
 
+from .chat_asking import effort_variables
 from .errors import invalid
 from .fields import refuse
 from .responses_fields import Item, Part, ResponsesRequest
@@ -27,7 +28,7 @@ _IMPOSSIBLE = {
     "truncation": "the whole conversation is read; one that does not fit is an error",
 }
 _NEUTRAL = {"n": (1,), "truncation": ("disabled",)}
-_ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
+_ROLES = {"user": "user", "assistant": "assistant", "system": "system"}
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 
 
@@ -60,7 +61,9 @@ def conversation_of(
     """
     start: list[Message] = [{"role": "system", "content": request.instructions}] if request.instructions else []
     tools = [tool for tool in tools_of(request) if tool["function"]["name"] in allowed]
-    messages = _one_system([*start, *_Items().read([Item.model_validate(item) for item in items])])
+    messages = _one_system(
+        [*start, *_Items(service.template.jinja).read([Item.model_validate(item) for item in items])]
+    )
     return Conversation(messages, tools or None, _variables(request, service))
 
 
@@ -97,15 +100,9 @@ def text_grammar(request: ResponsesRequest) -> str | None:
 
 
 def _variables(request: ResponsesRequest, service: Service) -> dict[str, Any]:
-    """What is said to the template. Raises: ApiError where the model cannot leave its thinking."""
-    made: dict[str, Any] = {}
+    """What is said to the template. Raises: ApiError, as `effort_variables` does."""
     effort = request.reasoning.effort if request.reasoning else None
-    switches = service.template.switches_thinking
-    if effort == "none" and service.template.thinking is not None and not switches:
-        raise invalid("reasoning.effort: this model always thinks before it speaks", "reasoning.effort")
-    if effort is not None:
-        made |= {"enable_thinking": effort != "none"} if switches else {}
-        made |= {"reasoning_effort": effort} if effort != "none" else {}
+    made = effort_variables(service.template, effort, "reasoning.effort")
     if request.enable_thinking is not None:
         made["enable_thinking"] = request.enable_thinking
     return made | (request.chat_template_kwargs or {})
@@ -123,7 +120,8 @@ def _one_system(messages: Sequence[Message]) -> list[Message]:
 class _Items:
     """Reads items into messages: what the model thought, said and called between two turns is one of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, jinja: str) -> None:
+        self._roles = {**_ROLES, "developer": "developer" if "developer" in jinja else "system"}
         self._messages: list[Message] = []
         self._names: dict[str, str] = {}  # of the tools, by the id of the call
 
@@ -138,9 +136,9 @@ class _Items:
         return self._messages
 
     def _message(self, item: Item, place: str) -> None:
-        role = _ROLES.get(item.role or "")
+        role = self._roles.get(item.role or "")
         if role is None or item.content is None:
-            raise invalid(f"{place}: a message has a role ({', '.join(_ROLES)}) and content", place)
+            raise invalid(f"{place}: a message has a role ({', '.join(self._roles)}) and content", place)
         content = _content(item.content, f"{place}.content")
         if role != "assistant":
             self._messages.append({"role": role, "content": content})
