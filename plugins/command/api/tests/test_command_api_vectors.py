@@ -332,3 +332,51 @@ def test_adapters_at_the_start(tmp_path: Path) -> None:
         adapters_of(["a", "=b", f"c={tmp_path}", f"c={tmp_path}", "d=nowhere"])
     said = str(raised.value)
     assert said.count("NAME=PATH") == 2 and "two of the name c" in said and "nowhere holds no adapter" in said
+
+
+@pytest.mark.slow
+def test_adapters_and_vectors_of_a_real_engine(tiny_llama: Path, tmp_path: Path) -> None:
+    """What peft and transformers say by themselves: of the model, of one adapter from the start, and of one behind."""
+    pytest.importorskip("tunesmith_engine_transformers")
+    import httpx2 as httpx
+    import torch
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForCausalLM
+    from tunesmith_command_api.server import Server
+
+    def plain() -> Any:
+        return AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32).eval()
+
+    for seed, name in enumerate(("first", "second")):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            config = LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+            get_peft_model(plain(), config).save_pretrained(tmp_path / name)
+    ids = [5, 6, 7, 8]
+    prompt = torch.tensor([ids])
+
+    def written(model: Any) -> list[int]:
+        made: list[int] = model.generate(prompt, max_new_tokens=6, do_sample=False)[0, len(ids) :].tolist()
+        return made
+
+    expected = {"plain": written(plain())}
+    for name in ("first", "second"):
+        expected[name] = written(PeftModel.from_pretrained(plain(), tmp_path / name).eval())
+    assert len({str(each) for each in expected.values()}) == 3
+    with torch.no_grad():
+        hidden = plain()(prompt, output_hidden_states=True).hidden_states[-1][0].mean(0)
+    config_ = {"model": {"path": str(tiny_llama)}, "template": "chatml", "precision": "fp32"}
+    options = {"adapter": (f"first={tmp_path / 'first'}",), "allow_adapters": str(tmp_path), "model_name": "plain"}
+    with Server(config_, port=0, **options) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        reply = client.post("/v1/load_lora_adapter", json={"lora_name": "second", "lora_path": "second"})
+        assert reply.status_code == 200, reply.text
+        for name, tokens in expected.items():
+            body = {"prompt": ids, "model": name, "max_tokens": 6, "temperature": 0, "logprobs": 0}
+            reply = client.post("/v1/completions", json=body)
+            assert reply.status_code == 200, reply.text
+            told = reply.json()["choices"][0]["logprobs"]["tokens"]
+            assert told == [server.service.words.name_of(token) for token in tokens], name
+        found = client.post("/v1/embeddings", json={"input": ids, "model": "plain"}).json()["data"][0]["embedding"]
+        assert found == pytest.approx((hidden / hidden.norm()).tolist(), abs=1e-5)
+        assert client.post("/v1/unload_lora_adapter", json={"lora_name": "second"}).status_code == 200
+        assert client.post("/v1/completions", json={"prompt": ids, "model": "second"}).status_code == 404
