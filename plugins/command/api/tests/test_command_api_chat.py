@@ -253,6 +253,27 @@ def test_what_the_template_is_told(serving: Any, handle: Any) -> None:
     assert prompt_of(served, handle, add_generation_prompt=False) == open_.removesuffix("<|im_start|>assistant\n")
 
 
+@pytest.mark.parametrize(("jinja", "why"), [("{{ messages }}", "no tools"), ("{{ tools }}", "writes calls")])
+def test_tools_that_the_model_does_not_hear_of(jinja: str, why: str) -> None:
+    from tunesmith_command_api.constraining import refuse_unheard
+    from tunesmith_command_api.errors import ApiError
+    from tunesmith_library_chat import ChatTemplate
+
+    with pytest.raises(ApiError, match=why) as refused:
+        refuse_unheard(ChatTemplate("deaf", jinja, ()))
+    assert (refused.value.status, refused.value.param) == (400, "tools")
+
+
+def test_usage_in_every_chunk(serving: Any, says: Any, events: Any) -> None:
+    served = serving()
+    served.engine.on_submit = says("one two three")
+    body = served.chat(stream=True, stream_options={"continuous_usage_stats": True})
+    counts = [chunk["usage"]["completion_tokens"] for chunk in events(served.client.post(CHAT, json=body))]
+    assert (
+        counts[0] == 0 and counts == sorted(counts) and counts[-1] == len(served.engine.answers[0].result().token_ids)
+    )
+
+
 def test_an_answer_that_goes_on_keeps_its_first_space(serving: Any, says: Any) -> None:
     served = serving()
     served.engine.on_submit = says(" world")
@@ -315,6 +336,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"messages": []}, "messages"),
     ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role"),
     ({"messages": [{"role": "user"}]}, "messages[0].content"),
+    ({"messages": [{"role": "assistant", "audio": {"id": "x"}}]}, "messages[0].audio"),
     (
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]},
         "messages[0].content[0]",

@@ -211,3 +211,4 @@ def test_what_cannot_be_is_a_number_all_the_same() -> None:
     from tunesmith_command_api.log_probs import finite
 
     assert finite(-math.inf) == -9999.0 and finite(-2.5) == -2.5
+    assert finite(math.nan) == -9999.0

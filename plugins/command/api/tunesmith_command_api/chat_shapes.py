@@ -96,8 +96,8 @@ def finish_reason(body: ChatRequest, reason: str | None, called: bool) -> str | 
 class Chunks:
     """The chunks of a streamed response."""
 
-    def __init__(self, service: Service, body: ChatRequest) -> None:
-        self._service, self._body = service, body
+    def __init__(self, service: Service, body: ChatRequest, answers: Answers) -> None:
+        self._service, self._body, self._answers = service, body, answers
         self._base = {
             "id": new_id("chatcmpl-"),
             "object": "chat.completion.chunk",
@@ -107,6 +107,7 @@ class Chunks:
         }
         if body.stream_options and body.stream_options.include_usage:
             self._base["usage"] = None  # but in the last one
+        self._counts = bool(body.stream_options and body.stream_options.continuous_usage_stats)
         self._ids = [CallIds() for _ in range(body.count)]
         self._named: set[tuple[int, int]] = set()  # calls that were begun, by answer and index
         self._tokens = self._thought_tokens = 0
@@ -143,12 +144,16 @@ class Chunks:
         self._named.add((index, call.index))
         return {"index": call.index, **_called(call, self._ids[index])}
 
-    def usage(self, answers: Answers) -> dict[str, Any]:
+    def usage(self) -> dict[str, Any]:
         """The last chunk, where usage was asked for."""
-        return {**self._base, "choices": [], "usage": usage_of(answers, self._tokens, self._thought_tokens)}
+        return {**self._base, "choices": [], "usage": self._used()}
+
+    def _used(self) -> dict[str, Any]:
+        return usage_of(self._answers, self._tokens, self._thought_tokens)
 
     def _chunk(
         self, index: int, delta: dict[str, Any], log_probs: Any = None, reason: str | None = None
     ) -> dict[str, Any]:
         choice = {"index": index, "delta": delta, "logprobs": log_probs, "finish_reason": reason}
-        return {**self._base, "choices": [choice]}
+        chunk = {**self._base, "choices": [choice]}
+        return {**chunk, "usage": self._used()} if self._counts else chunk

@@ -36,7 +36,7 @@ async def vectors(
 
     Raises: ApiError about the field `name`.
     """
-    found = await service.in_thread(lambda: service.engine.embed(sequences, adapter=adapter), name)
+    found = await service.in_engine(lambda: service.engine.embed(sequences, adapter=adapter), name)
     service.metrics.prompt_tokens.inc(sum(map(len, sequences)))
     return [_unit(vector) for vector in found]
 
@@ -74,6 +74,6 @@ async def judged(
 
     Raises: ApiError about the field `name`.
     """
-    scores = await service.in_thread(lambda: judge.judge(sequences, max_length), name)
+    scores = await service.in_engine(lambda: judge.judge(sequences, max_length), name)
     service.metrics.prompt_tokens.inc(sum(min(len(each), max_length or len(each)) for each in sequences))
     return scores

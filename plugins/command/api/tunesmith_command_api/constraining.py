@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from tunesmith.errors import TunesmithError
 from tunesmith.types import Conversation
+from tunesmith_library_chat import ChatTemplate
 
 from .errors import invalid
 from .service import Service
@@ -33,6 +35,7 @@ async def grammar_of(
         said = text()
         if not conversation.tools or choice == "none":
             return said
+        refuse_unheard(service.template)
         grammar: Callable[..., str | None] | None = getattr(service.template, "tool_grammar", None)
         if grammar is None and choice == "auto":
             return said
@@ -45,3 +48,20 @@ async def grammar_of(
             raise invalid(error, "tool_choice") from error
 
     return await service.in_thread(made, "response_format")
+
+
+def refuse_unheard(template: Any) -> None:
+    """Refuse tools of which a template tells the model nothing, or whose calls could not be told from text.
+
+    Raises: ApiError.
+    """
+    if not isinstance(template, ChatTemplate):
+        return  # it reads answers in a way of its own
+    if "tools" not in template.jinja:
+        why = "tells the model of no tools"
+    elif template.calls is None:
+        why = "does not say how the model writes calls, so they would be text"
+    else:
+        return
+    message = f"tools are not supported: template {template.name} {why}.\n  possible: leave tools out"
+    raise invalid(message, "tools", "unsupported_parameter")

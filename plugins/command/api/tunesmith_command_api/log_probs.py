@@ -89,5 +89,5 @@ def _said(words: Words, token: int, value: float) -> dict[str, Any]:
 
 
 def finite(value: float) -> float:
-    """A log-probability as JSON can say it; -9999 is what OpenAI's API says of what cannot be."""
-    return max(value, -9999.0)
+    """A log-probability as JSON can say it; -9999 is what OpenAI's API says of what cannot be, or is no number."""
+    return value if value > -9999.0 else -9999.0

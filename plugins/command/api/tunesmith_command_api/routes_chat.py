@@ -70,12 +70,12 @@ async def _asked(service: Service, body: ChatRequest) -> Answers:
 
 
 async def _events(service: Service, body: ChatRequest, answers: Answers) -> AsyncIterator[bytes]:
-    chunks = Chunks(service, body)
+    chunks = Chunks(service, body, answers)
     for index in range(body.count):
         yield data(chunks.first(index))
     async for piece in answers:
         for chunk in chunks.of(piece):
             yield data(chunk)
     if body.stream_options and body.stream_options.include_usage:
-        yield data(chunks.usage(answers))
+        yield data(chunks.usage())
     yield DONE

@@ -14,7 +14,7 @@ from .chat_shapes import new_id, usage_of
 from .completing import Completing
 from .completion_fields import CompletionRequest, refuse_impossible
 from .completion_shapes import Offsets, TokenTable
-from .fields import passed_over
+from .fields import StreamOptions, passed_over
 from .service import Service
 from .streaming import DONE, EventStream, data, unless_hung_up, with_errors
 
@@ -30,7 +30,7 @@ def router(service: Service) -> APIRouter:
         refuse_impossible(body)
         asked = Completing(service, body)
         if not body.stream:
-            return JSONResponse(await unless_hung_up(request, _whole(asked)), headers=headers)
+            return await unless_hung_up(request, _whole(asked, headers))
         await unless_hung_up(request, asked.prepare())
         answers = await asked.answers() if asked.limit else None
         closed = answers.cancel if answers is not None else (lambda: None)
@@ -39,7 +39,7 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-async def _whole(asked: Completing) -> dict[str, Any]:
+async def _whole(asked: Completing, headers: dict[str, str]) -> Response:
     await asked.prepare()
     if asked.limit == 0:
         wholes = [Whole(finish_reason="length") for _ in asked.prompts for _ in range(asked.body.count)]
@@ -47,34 +47,39 @@ async def _whole(asked: Completing) -> dict[str, Any]:
     else:
         answers, wholes, computed = await asked.wholes()
         usage = usage_of(answers, sum(computed), 0)
-    choices = []
-    for index, whole in enumerate(wholes):
-        choice = _Choice(asked, index)
-        text, tables = choice.echoed()
-        tables += choice.table(whole.token_ids, whole.log_probs)
-        choices.append(choice.made(text + whole.text, tables, whole.finish_reason, whole.token_ids))
-    return {**_base(asked), "choices": choices, "usage": usage}
+
+    def made() -> Response:  # the log-probabilities of long prompts take time to write
+        choices = [_choice(asked, index, whole) for index, whole in enumerate(wholes)]
+        return JSONResponse({**_base(asked), "choices": choices, "usage": usage}, headers=headers)
+
+    return await asked.service.in_thread(made)
+
+
+def _choice(asked: Completing, index: int, whole: Whole) -> dict[str, Any]:
+    choice = _Choice(asked, index)
+    text, tables = choice.echoed()
+    tables += choice.table(whole.token_ids, whole.log_probs)
+    return choice.made(text + whole.text, tables, whole.finish_reason, whole.token_ids)
 
 
 async def _events(asked: Completing, answers: Answers | None) -> AsyncIterator[bytes]:
-    base = _base(asked)
-    options = asked.body.stream_options
-    with_usage = bool(options and options.include_usage)
-    if with_usage:
-        base["usage"] = None
+    base, options = _base(asked), asked.body.stream_options or StreamOptions()
+    if options.include_usage:
+        base["usage"] = None  # but in the last one
     choices = [_Choice(asked, index) for index in range(len(asked.prompts) * asked.body.count)]
     for choice in choices:
         text, tables = choice.echoed()
         reason = None if answers is not None else "length"
         if text or tables or reason:
             yield data({**base, "choices": [choice.made(text, tables, reason)]})
-    tokens = 0
+    tokens, usage = 0, _usage_of_prompts(asked)
     if answers is not None:
         async for piece in answers:
             tokens += piece.num_tokens
-            yield data({**base, "choices": [_said(choices[piece.index], piece)]})
-    if with_usage:
-        usage = _usage_of_prompts(asked) if answers is None else usage_of(answers, tokens, 0)
+            usage = usage_of(answers, tokens, 0)
+            counted = {"usage": usage} if options.continuous_usage_stats else {}
+            yield data({**base, **counted, "choices": [_said(choices[piece.index], piece)]})
+    if options.include_usage:
         yield data({**base, "choices": [], "usage": usage})
     yield DONE
 

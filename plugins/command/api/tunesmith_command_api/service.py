@@ -31,7 +31,8 @@ from .prompting import Ending, reading_for, request_of
 
 T = TypeVar("T")
 
-_THREADS = 4  # that render, tokenise and score
+_THREADS = 4  # that render, tokenise and compile grammars
+_WAITING = 16  # that wait for what the engine computes besides answers, and take no time themselves
 
 
 class Service:
@@ -58,6 +59,7 @@ class Service:
         self.name = self.options.model_name or run or name_of(handle.source.address)
         self._published = run is None
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="serving")
+        self._waiting = ThreadPoolExecutor(_WAITING, thread_name_prefix="waiting")
         self._mailbox: Mailbox | None = None
 
     @functools.cached_property
@@ -184,15 +186,23 @@ class Service:
     ) -> list[tuple[LogProb, ...]]:
         """`Engine.score`, without blocking the loop."""
         work = functools.partial(self.engine.score, sequences, alternatives=alternatives, adapter=adapter)
-        return await self.in_thread(work, "prompt")
+        return await self.in_engine(work, "prompt")
 
     async def in_thread(self, work: Callable[[], T], param: str | None = None) -> T:
         """Do what takes time beside the event loop.
 
         Raises: ApiError about the field `param` for a TunesmithError.
         """
+        return await self._in(self._threads, work, param)
+
+    async def in_engine(self, work: Callable[[], T], param: str | None = None) -> T:
+        """The same for what waits for the engine, so that it keeps nobody from being begun."""
+        return await self._in(self._waiting, work, param)
+
+    @staticmethod
+    async def _in(threads: ThreadPoolExecutor, work: Callable[[], T], param: str | None) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
         except TunesmithError as error:
             raise invalid(error, param) from error
 
@@ -226,7 +236,8 @@ class Service:
     def close(self) -> None:
         """End all answers, and let the model go."""
         self.engine.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._waiting):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def name_of(address: str) -> str:
