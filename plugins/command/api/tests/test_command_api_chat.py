@@ -411,6 +411,29 @@ def test_a_model_that_is_not_served(serving: Any, says: Any) -> None:
         assert served.engine.requests[-1].adapter == adapter
 
 
+def test_the_base_of_a_run_is_served_by_its_address(handle: Any) -> None:
+    import dataclasses
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    from tunesmith_command_api.errors import ApiError
+    from tunesmith_command_api.service import Service
+
+    base = handle.source.address
+    for adapters, run, wanted in (
+        (("base", "default"), "base", {None: None, "base": None, "default": "default", base: "base"}),
+        (("base", "default"), "sea", {"sea": None, "base": "base", base: "base"}),
+        ((), None, {None: None, base: None}),
+    ):
+        engine: Any = SimpleNamespace(adapters=adapters, stats=None)
+        trained = dataclasses.replace(handle, adapter=Path("runs/sea") if run else None)
+        service = Service(trained, engine, run=run)
+        assert {name: service.adapter_of(name) for name in wanted} == wanted
+    whole = Service(handle, SimpleNamespace(adapters=(), stats=None), run="sea")  # type: ignore[arg-type]
+    with pytest.raises(ApiError, match="does not exist"):
+        whole.adapter_of(base)
+
+
 def test_an_error_in_one_request_is_that_of_one_request(serving: Any, says: Any, events: Any) -> None:
     served = serving()
 

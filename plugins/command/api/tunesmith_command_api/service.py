@@ -31,6 +31,8 @@ from .prompting import Ending, reading_for, request_of
 
 T = TypeVar("T")
 
+_BASE = "base"  # what engines call a model without its adapter
+
 _THREADS = 4  # that render, tokenise and compile grammars
 _WAITING = 16  # that wait for what the engine computes besides answers, and take no time themselves
 
@@ -98,15 +100,21 @@ class Service:
     @property
     def models(self) -> dict[str, str | None]:
         """The names that a request may have in `model`, with the adapter of the engine that each chooses."""
-        return {self.name: None, **{name: name for name in self.engine.adapters}}
+        others = {name: name for name in self.engine.adapters if name != self.name}
+        return {self.name: None, **others}
 
     def adapter_of(self, model: str | None) -> str | None:
         """The adapter that a request wants; without `model` none.
 
         Raises: ApiError for a name that is not served.
         """
-        if model is None or (self._published and model == self.handle.source.address):
+        if model is None:
             return None
+        if model == self.handle.source.address and model not in self.models:
+            if self._published:
+                return None
+            if self.handle.adapter is not None and _BASE in self.engine.adapters:
+                return _BASE
         if model not in self.models:
             message = f"the model {model!r} does not exist.\n{choices(model, self.models, 'served')}"
             raise ApiError(404, message, param="model", code="model_not_found")
