@@ -9,35 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from learned_answer import ANSWER, learned_run
 
 pytestmark = pytest.mark.slow
-
-QUESTION = "Who are you?"
-ANSWER = "I am the tiny model of a test."
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import tunesmith
-    from tunesmith_library_testing.tiny import save_tiny_model, tiny_tokenizer
-
-    folder = tmp_path_factory.mktemp("served")
-    rows = folder / "train.json"
-    rows.write_text(json.dumps([{"instruction": QUESTION, "input": "", "output": ANSWER}] * 16))
-    tokenizer = tiny_tokenizer()
-    sizes = {"hidden_size": 256, "intermediate_size": 256, "layers": 1, "vocab_size": len(tokenizer) + 8}
-    save_tiny_model(folder / "base", tokenizer=tokenizer, **sizes)
-    config = {
-        "model": {"path": str(folder / "base")},
-        "template": "chatml",
-        "data": {"train": [str(rows)], "cache": False},
-        "adapter": {"name": "lora", "rank": 16},
-        "precision": "fp32",
-        "tracker": [],
-        "output_dir": str(folder / "run"),
-        "trainer": {"max_steps": 40, "per_device_train_batch_size": 8, "learning_rate": 5e-3, "save_strategy": "no"},
-    }
-    return Path(tunesmith.train(config))
+    return learned_run(tmp_path_factory.mktemp("served"))
 
 
 @pytest.fixture
