@@ -221,6 +221,14 @@ def test_a_reward_model_gives_scores_and_writes_nothing(classifier: Path, handle
         assert [each["relevance_score"] for each in ranked["results"]] == pytest.approx(
             sorted(expected)[::-1], abs=1e-5
         )
+        prompts, rows = [chats[0][:1]] * 2, [{}, {}]
+        by_http = post("/v1/score/evaluation", prompts=prompts, completions=answers, rows=rows)
+        assert by_http["scores"] == pytest.approx(expected, abs=1e-5)
+        rewards = pytest.importorskip("tunesmith_reward_http")
+        reward = rewards.Http(url=f"{server.url}/v1/score/evaluation")
+        assert reward.score(prompts=prompts, completions=answers, rows=rows) == pytest.approx(expected, abs=1e-5)
+        assert post("/v1/score/evaluation", 400, prompts=prompts)["error"]["param"] == "completions"
+        assert post("/v1/score/evaluation", 400)["error"]["param"] == "messages"
         refused = post("/v1/chat/completions", 400, messages=chats[0][:1])
         assert "reward model" in refused["error"]["message"] and "/v1/score" in refused["error"]["message"]
         assert "reward model" in post("/v1/completions", 400, prompt="a")["error"]["message"]

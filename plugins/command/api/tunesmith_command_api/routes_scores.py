@@ -32,10 +32,13 @@ class ScoreRequest(Fields):
 
 
 class EvaluationRequest(Fields):
-    """The body of /v1/score/evaluation."""
+    """The body of /v1/score/evaluation: `messages`, or what `reward=http` sends."""
 
     # texts as a template has written them, one conversation, or several
-    messages: list[str] | list[ChatMessage] | list[list[ChatMessage]]
+    messages: list[str] | list[ChatMessage] | list[list[ChatMessage]] | None = None
+    prompts: list[list[ChatMessage]] | None = None
+    completions: list[str] | None = None  # the answer to each prompt
+    rows: list[Any] | None = None  # of the data that they are from; change nothing
     model: str | None = None
     max_length: Annotated[int, Field(ge=1)] | None = None
 
@@ -70,8 +73,8 @@ def router(service: Service) -> APIRouter:
         if judge is None:
             raise invalid("this model writes text and gives no scores; serve a run of stage=reward", "model")
         service.adapter_of(body.model)
-        check_number(body.messages, "messages")
-        sequences = await service.in_thread(lambda: _sequences(service, judge, body.messages), "messages")
+        given = _given(body)
+        sequences = await service.in_thread(lambda: _sequences(service, judge, given), "messages")
         scores = await judged(service, judge, sequences, "messages", body.max_length)
         made = {
             "id": f"scoreval-{uuid.uuid4().hex}",
@@ -82,6 +85,24 @@ def router(service: Service) -> APIRouter:
         return JSONResponse(made, headers=headers)
 
     return routes
+
+
+def _given(body: EvaluationRequest) -> Sequence[Any]:
+    """Texts, messages of one conversation, or conversations.
+
+    Raises: ApiError for none, too many, and prompts without answers.
+    """
+    if body.messages is not None and body.prompts is None:
+        check_number(body.messages, "messages")
+        return body.messages
+    if body.messages is not None or body.prompts is None:
+        raise invalid("either messages are needed, or prompts with completions", "messages")
+    check_number(body.prompts, "prompts")
+    answers = body.completions or []
+    if len(answers) != len(body.prompts):
+        raise invalid(f"there are {len(answers)} completions to {len(body.prompts)} prompts", "completions")
+    said = [ChatMessage(role="assistant", content=answer) for answer in answers]
+    return [[*prompt, answer] for prompt, answer in zip(body.prompts, said, strict=True)]
 
 
 def _pairs(body: ScoreRequest) -> list[tuple[str, str]]:
