@@ -346,6 +346,11 @@ def test_check():
     assert Rloo(reward_clip_range=[-1.0, 1.0]).check(plan=plan) == []
 
 
+def test_the_engine_must_draw():
+    plan = StubPlan({"reward": {"numeric": None}, "engine": {"mine": Engine(num_beams=4)}})
+    assert [problem.key for problem in Rloo().check(plan=plan)] == ["engine"]
+
+
 @pytest.mark.parametrize("stage", [Grpo, Rloo])
 def test_values_out_of_range_are_refused(stage):
     values = {"num_generations": 1, "temperature": 0.0, "top_p": 0.0, "epsilon": 2.0, "beta": -0.1}

@@ -5,6 +5,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -280,6 +281,16 @@ def test_check(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     problems = Ppo(batch_size=64, mini_batch_size=6).check(plan=StubPlan({"reward": {"numeric": None}}))
     assert [(problem.key, problem.advice) for problem in problems] == [("stage.batch_size", "66")]
+
+
+def test_the_engine_must_draw():
+    """By options of one that searches, and of one that answers with other weights; the trained model itself will do."""
+
+    def keys(engine):
+        plan = StubPlan({"reward": {"numeric": None}, "engine": {"mine": engine}})
+        return [problem.key for problem in Ppo().check(plan=plan)]
+
+    assert keys(Engine()) == [] and keys(Engine(num_beams=4)) == ["engine"] == keys(SimpleNamespace())
 
 
 def test_values_out_of_range_are_refused():
