@@ -70,6 +70,11 @@ def declared(tools: Sequence[Mapping[str, Any]] | None) -> Types:
     return {name: Declared(schema, schema) for name, schema in given.items()}
 
 
+def alternatives(declared: Declared) -> Iterator[Mapping[str, Any]]:
+    """The schemas of which a value fits one, without references."""
+    return _alternatives(declared.schema, declared.root, _DEEPEST)
+
+
 def _kinds(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> frozenset[str]:
     found: set[str] = set()
     for one in _alternatives(schema, root, depth):

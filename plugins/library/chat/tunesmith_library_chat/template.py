@@ -17,6 +17,7 @@ from typing import Any, Literal
 from tunesmith.errors import DataError
 from tunesmith.types import Answer, Conversation, Message, Piece, Request, Sampling
 
+from tunesmith_library_chat import answer_grammars
 from tunesmith_library_chat.answers import AnswerReader, message_of
 from tunesmith_library_chat.calls import CallFormat
 from tunesmith_library_chat.declarations import declared
@@ -39,7 +40,7 @@ from tunesmith_library_chat.thoughts import (
     with_written_thoughts,
 )
 from tunesmith_library_chat.tokenizers import tokenizer_of
-from tunesmith_library_chat.tokenizing import added_tokens, special_tokens
+from tunesmith_library_chat.tokenizing import special_tokens, turn_marks
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class ChatTemplate:
         bound = replace(self, variables={**tokens, **self.variables}, control=NOTHING)
         if self.special_tokens == "parse":
             return bound
-        return replace(bound, control=Control({*special_tokens(tokenizer), *_turn_marks(bound, tokenizer)}))
+        return replace(bound, control=Control({*special_tokens(tokenizer), *turn_marks(bound, tokenizer)}))
 
     def with_variables(self, **variables: Any) -> ChatTemplate:
         """The same template with further variables; those of value None are left to the template."""
@@ -188,7 +189,19 @@ class ChatTemplate:
         messages = as_asked(conversation.messages, self.thinking, self.jinja, variables)
         conversation = replace(conversation, messages=messages)
         refuse_left_out(self.name, self.jinja, messages, self._asked(conversation))
+        sampling = answer_grammars.with_lead(self, processor, conversation, sampling)
         return request_of(self, processor, conversation, sampling, stop, context_length, self.control)
+
+    def tool_grammar(
+        self,
+        processor: Any,
+        conversation: Conversation,
+        choice: str = "required",
+        parallel: bool = True,
+        said: str | None = None,
+    ) -> str | None:
+        """The grammar of an answer that calls tools rightly; see `answer_grammars.of_calls`."""
+        return answer_grammars.of_calls(self, processor, conversation, choice, parallel, said)
 
     def read(
         self,
@@ -282,19 +295,3 @@ class ChatTemplate:
             return render(self.jinja, turns, values, marks=marks)
         except (TemplateError, *RENDERING_FAULTS) as error:
             raise DataError(f"template {self.name} cannot render this conversation: {error}") from error
-
-
-def _turn_marks(template: ChatTemplate, tokenizer: Any) -> list[str]:
-    """Tokens of a tokenizer that the template writes around turns, though they are not special there.
-
-    The conversation ends with a question, so that nothing of an answer's own marks, such as `<think>`, is among them.
-    """
-    others = added_tokens(tokenizer) - special_tokens(tokenizer)
-    if not others:
-        return []
-    said = [{"role": role, "content": "a"} for role in ("user", "assistant", "user")]
-    try:
-        text = template.render(said).text
-    except DataError:
-        return []
-    return [token for token in others if token in text]

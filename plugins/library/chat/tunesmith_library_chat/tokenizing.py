@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from tunesmith.errors import DataError
+
 from tunesmith_library_chat.rendering import Rendered
 from tunesmith_library_chat.spelling import Control, Ranges, find_tokens
 from tunesmith_library_chat.words import words_of
@@ -35,6 +37,28 @@ def special_tokens(tokenizer: Any) -> frozenset[str]:
 def added_tokens(tokenizer: Any) -> frozenset[str]:
     """All strings that a tokenizer takes for one token each, whether they are special or not."""
     return frozenset(token.content for token in _added(tokenizer))
+
+
+def special_ids(tokenizer: Any) -> dict[str, int]:
+    """The ids of the control tokens, by what they are written like."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return {token.content: index for index, token in added.items() if token.special}
+
+
+def turn_marks(template: Any, tokenizer: Any) -> list[str]:
+    """Tokens of a tokenizer that a template writes around turns, though they are not special there.
+
+    The conversation ends with a question, so that nothing of an answer's own marks, such as `<think>`, is among them.
+    """
+    others = added_tokens(tokenizer) - special_tokens(tokenizer)
+    if not others:
+        return []
+    said = [{"role": role, "content": "a"} for role in ("user", "assistant", "user")]
+    try:
+        text = template.render(said).text
+    except DataError:
+        return []
+    return [token for token in others if token in text]
 
 
 def _added(tokenizer: Any) -> Iterable[Any]:

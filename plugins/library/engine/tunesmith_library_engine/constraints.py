@@ -22,7 +22,7 @@ _BEFORE = "\x02"  # a byte of its own in every vocabulary of bytes
 _KEPT = 64  # compiled grammars of an engine
 # Work is limited in units of llguidance's own, so that a limit is the same on any machine: about 0.1 s to begin, and
 # 0.05 s a token, on one core of 2020.
-_LIMITS = {"initial_lexer_fuel": 2_000_000, "step_lexer_fuel": 500_000, "max_grammar_size": 500_000}
+_FUEL_TO_BEGIN, _FUEL_OF_A_TOKEN, _MOST_SYMBOLS = 2_000_000, 500_000, 500_000
 
 
 class Constraint:
@@ -109,7 +109,12 @@ class Constraints:
             wrapped = _Wrapped(vocabulary, self._ends)
             self._tokenizer = llguidance.LLTokenizer(wrapped, eos_token=sorted(self._ends))
             wrapped.greedy = self._tokenizer.greedy_tokenize
-        limits = llguidance.LLParserLimits(**_LIMITS, verbose_errors=False)
+        limits = llguidance.LLParserLimits(
+            initial_lexer_fuel=_FUEL_TO_BEGIN,
+            step_lexer_fuel=_FUEL_OF_A_TOKEN,
+            max_grammar_size=_MOST_SYMBOLS,
+            verbose_errors=False,
+        )
         matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0, limits=limits)
         if matcher.is_error():
             raise TunesmithError(described(matcher.get_error()))

@@ -27,8 +27,9 @@ _FINEST = 1e-9  # and digits behind the point without end are no answer either
 def json_schema(schema: Mapping[str, Any] | bool) -> str:
     """The grammar of JSON that is valid by a schema.
 
-    Numbers that the schema leaves without limits stay within ±10¹⁵, with at most 9 digits behind the point; white
-    space is one space, or a line break with an indentation.
+    What the schema leaves open is kept within bounds, so that answers end: numbers without limits stay within ±10¹⁵,
+    with at most 9 digits behind the point; an object has no properties beside those that are declared, unless
+    `additionalProperties` says so; white space is one space, or a line break with an indentation.
 
     Raises: TunesmithError for a schema that is none, that nothing fits, or with a keyword that is not supported.
     """
@@ -79,15 +80,21 @@ def literal(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def json_rule(schema: Mapping[str, Any] | bool) -> str:
-    """JSON by a schema, as a part of a grammar; `check_grammar` says whether there is one."""
+def json_rule(schema: Mapping[str, Any] | bool, *, escapes: str | None = None) -> str:
+    """JSON by a schema, as a part of a grammar; `check_grammar` says whether there is one.
+
+    Args:
+        escapes: what may stand behind a backslash in texts; None: all that JSON has.
+    """
     plain = dict(schema) if not isinstance(schema, bool) else {} if schema else {"enum": []}
-    bounded = _written(_bounded(copy.deepcopy(plain)))
-    return bounded if _cause(f"start: {bounded}") is None else _written(plain)
+    bounded = _written(_bounded(copy.deepcopy(plain)), escapes)
+    return bounded if _cause(f"start: {bounded}") is None else _written(plain, escapes)
 
 
-def _written(schema: Mapping[str, Any]) -> str:
-    guidance = {"whitespace_flexible": True, "whitespace_pattern": _WHITE_SPACE}
+def _written(schema: Mapping[str, Any], escapes: str | None) -> str:
+    guidance: dict[str, Any] = {"whitespace_flexible": True, "whitespace_pattern": _WHITE_SPACE}
+    if escapes is not None:
+        guidance["json_allowed_escapes"] = escapes
     return f"%json {json.dumps({**schema, 'x-guidance': guidance}, ensure_ascii=False)}"
 
 
@@ -148,16 +155,18 @@ def _pattern(pattern: str) -> str:
 
 
 def _bounded(schema: Any) -> Any:
-    """A schema whose numbers end; changed in place, and given back."""
+    """A schema whose numbers and objects end; changed in place, and given back."""
     if isinstance(schema, list):
         for item in schema:
             _bounded(item)
     if not isinstance(schema, dict):
         return schema
     for key, item in schema.items():
-        if key not in ("enum", "const", "default", "examples"):
+        if key not in ("enum", "const", "default", "examples", "allOf"):
             for inner in item.values() if key in _BY_NAME and isinstance(item, dict) else [item]:
                 _bounded(inner)
+    if isinstance(schema.get("properties"), dict) and not schema.keys() & _JOINED:
+        schema.setdefault("additionalProperties", False)
     kinds = schema.get("type")
     kinds = kinds if isinstance(kinds, list) else [kinds]
     if ("number" in kinds or "integer" in kinds) and not schema.keys() & {"enum", "const"}:
@@ -170,4 +179,5 @@ def _bounded(schema: Any) -> Any:
     return schema
 
 
+_JOINED = {"allOf", "anyOf", "oneOf", "$ref"}  # beside these, others say what more there may be
 _BY_NAME = ("properties", "patternProperties", "$defs", "definitions")  # what these hold are schemas by any name
