@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tunesmith_library_testing.suites.engine_model import CONVERSATIONS, request
 pytestmark = pytest.mark.slow
 
 GREEDY = Sampling(max_new_tokens=12, temperature=0.0)
+GREEDY_8 = Sampling(max_new_tokens=8, temperature=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,26 @@ def test_conversations(served: Any, there: Chat) -> None:
             assert _texts(told) == _texts(expected)
         with pytest.raises(TunesmithError, match="status 400"):
             list(session.answer([Conversation(({"role": "user", "content": 7},))], GREEDY))
+
+
+def test_predictions(served: Any, tmp_path: Path) -> None:
+    """A data set is answered with nothing of the model here; what needs its tokenizer is refused with what to do."""
+    from tunesmith_command_predict.predicting import predict
+
+    rows = [{"messages": [{"role": "user", "content": text}]} for text in ("Sing!", "Who are you?")]
+    (tmp_path / "test.json").write_text(json.dumps(rows))
+    asked = {
+        **{"engine": "openai", "engine.base_url": f"{served.url}/v1", "engine.temperature": 0},
+        **{"engine.max_new_tokens": 8, "data.eval": [str(tmp_path / "test.json")], "data.cache": False},
+    }
+    words = [f"{key}={json.dumps(value)}" for key, value in asked.items()]
+    written = predict(None, words, output=tmp_path / "out.jsonl")
+    told = [json.loads(line)["prediction"] for line in written.read_text(encoding="utf-8").splitlines()]
+    here = {"model.path": str(served.service.handle.source.path), "template": "chatml", "precision": "fp32"}
+    expected = tunesmith.chat(None, [row["messages"] for row in rows], here, sampling=GREEDY_8)
+    assert told == expected
+    with pytest.raises(TunesmithError, match=r"model\.path=MODEL"):
+        tunesmith.evaluate(None, {**asked, "evaluator": ["perplexity"]})
 
 
 def _texts(pieces: list[Any]) -> dict[int, str]:

@@ -36,7 +36,7 @@ def prompts_of(composition: Composition) -> list[Prompt]:
     data["train"] = data["eval"]  # the run's training data is not read, but some must be there
     for name in ("val_size", "streaming"):
         data.pop(name, None)
-    run = assemble(composition, "show")
+    run = assemble(composition, "show" if composition.tree.get("model") else "eval")  # without, it runs elsewhere
     unbound: Any = None
     encoder = Encoder(_as_json, unbound, unbound, "canonical rows")
     splits = run.hook.build_dataset(fetch=run.fetch, to_rows=run.to_rows, encode=encoder)

@@ -62,8 +62,11 @@ class SGLangEngine:
 
         try:
             self._engine = sglang.Engine(**self._arguments)
-        except (TypeError, ValueError) as error:
-            raise TunesmithError(f"SGLang does not take these options: {error}") from error
+        except Exception as error:
+            raise TunesmithError(
+                f"SGLang does not open {self._arguments['model_path']}: {type(error).__name__}: {error}\n"
+                "  what it wrote before may say more; for memory: engine.mem_fraction_static, engine.context_length"
+            ) from error
 
     async def _shut(self) -> None:
         engine, self._engine = self._engine, None

@@ -57,7 +57,13 @@ class VLLMEngine:
     async def _open(self) -> None:
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        self._llm = AsyncLLM.from_engine_args(self._arguments)
+        try:
+            self._llm = AsyncLLM.from_engine_args(self._arguments)
+        except Exception as error:
+            raise TunesmithError(
+                f"vLLM does not open {self._arguments.model}: {type(error).__name__}: {error}\n"
+                "  what it wrote before may say more; for memory: engine.gpu_memory_utilization, engine.max_model_len"
+            ) from error
 
     async def _shut(self) -> None:
         llm, self._llm = self._llm, None

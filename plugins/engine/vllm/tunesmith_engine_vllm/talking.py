@@ -49,7 +49,7 @@ def parameters(sampling: Sampling, log_probs: int | None, ends: Iterable[int], *
             detokenize=False,
             output_kind=RequestOutputKind.DELTA if prompt is None else RequestOutputKind.FINAL_ONLY,
         )
-    except ValueError as error:
+    except Exception as error:  # of a class of vLLM's own, which versions call differently
         raise TunesmithError(f"vLLM does not do what is asked: {error}") from error
 
 
