@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import time
 
 import pytest
-from tunesmith_command_api.limits import Admission, Bodies, Places, depth_of
+from tunesmith_command_api.limits import Admission, Bodies, Places, brackets_of, depth_of
 from tunesmith_library_testing.asgi import ask, heard
 
 
@@ -80,14 +81,29 @@ def test_a_client_that_hangs_up_within_its_body_gets_no_answer_and_no_route():
     ],
 )
 def test_depth_of_json(value, depth):
-    assert depth_of(json.dumps(value).encode()) == depth
+    assert depth_of(brackets_of(json.dumps(value).encode())) == depth
 
 
 def test_what_is_no_json_does_no_harm():
-    assert depth_of(b'"never ends [[[') == 3
+    assert brackets_of(b'["never ends [[[') == b"["
+    assert brackets_of(b'{"ends in a backslash\\') == b"{"
+    assert brackets_of(b"\xff\xfe\x00[") == b"["
     assert depth_of(b"]]]]}}") == 0
-    assert depth_of(b"\xff\xfe\x00[") == 1
     assert depth_of(b"[" * 100_000) == 100_000
+
+
+@pytest.mark.parametrize("part", [b'\\"', b'"', b"\\", b"[", b'["', b'"\\', b"{}", b'""'])
+def test_no_body_takes_long(part):
+    """Twice as much takes about twice as long, whatever it is."""
+    started = time.perf_counter()
+    ask(bodies(most=10_000_000), method="POST", body=[b'"' + part * (1_500_000 // len(part))])
+    assert time.perf_counter() - started < 3
+
+
+@pytest.mark.parametrize("value", [b"[],", b'"",'])
+def test_too_many_values(value):
+    reply = ask(bodies(most=10_000_000), method="POST", body=[b"[" + value * 1_100_000 + b"1]"])
+    assert reply.status == 400 and reply.json["error"]["code"] == "too_many_values"
 
 
 def test_nested_too_deep():

@@ -16,14 +16,20 @@ from tunesmith_command_api.errors import invalid
 from tunesmith_command_api.options import ServerOptions
 from tunesmith_command_api.refusals import App, Receive, Scope, Send, header, refuse
 
-_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# a string that does not end goes to the end of the text, so that none is looked at twice
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+', re.DOTALL)
 _OTHERS = re.compile(rb"[^\[\]{}]++")
+_MOST_MARKS = 2_000_000  # brackets or quotes of a body, whose pairs become objects many times their size
 _REMEMBERED = 32  # requests by whose duration the next place is foretold
 
 
-def depth_of(body: bytes) -> int:
-    """How deep the brackets of a JSON text are nested, without reading it."""
-    brackets = _OTHERS.sub(b"", _STRINGS.sub(b"", body))
+def brackets_of(body: bytes) -> bytes:
+    """The brackets of a JSON text that stand in no string."""
+    return _OTHERS.sub(b"", _STRINGS.sub(b"", body))
+
+
+def depth_of(brackets: bytes) -> int:
+    """How deep brackets are nested."""
     deepest = depth = 0
     for bracket in brackets:
         depth += 1 if bracket in b"[{" else -1
@@ -65,7 +71,12 @@ class Bodies:
             return  # the client has gone
         if len(body) > self._most:
             await self._too_large(scope, send)
-        elif depth_of(body) > self._depth:
+            return
+        brackets = brackets_of(body) if body.count(b'"') <= _MOST_MARKS else None
+        if brackets is None or len(brackets) > _MOST_MARKS:
+            message = f"the body has more than {_MOST_MARKS // 2} texts, or lists and objects"
+            await refuse(scope, send, 400, message, "too_many_values")
+        elif depth_of(brackets) > self._depth:
             message = f"the body is nested deeper than {self._depth} levels"
             await refuse(scope, send, 400, message, "nested_too_deep")
         else:
