@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from tunesmith import TunesmithError
 from tunesmith.types import Delta, LogProb, Sampling
 
 CHAT = "/v1/chat/completions"
@@ -429,7 +430,7 @@ def test_the_base_of_a_run_is_served_by_its_address(handle: Any) -> None:
         trained = dataclasses.replace(handle, adapter=Path("runs/sea") if run else None)
         service = Service(trained, engine, run=run)
         assert {name: service.adapter_of(name) for name in wanted} == wanted
-    whole = Service(handle, SimpleNamespace(adapters=(), stats=None), run="sea")  # type: ignore[arg-type]
+    whole = Service(handle, engine, run="sea")
     with pytest.raises(ApiError, match="does not exist"):
         whole.adapter_of(base)
 
@@ -446,5 +447,8 @@ def test_an_error_in_one_request_is_that_of_one_request(serving: Any, says: Any,
     assert reply.status_code == 500 and "secret" not in reply.text and reply.json()["error"]["type"] == "server_error"
     streamed = events(served.client.post(CHAT, json=served.chat(stream=True)))
     assert streamed[-1]["error"]["type"] == "server_error" and "secret" not in json.dumps(streamed)
+    served.engine.on_submit = lambda request, answer: answer.fail(TunesmithError("the grammar leaves no token"))
+    reply = served.client.post(CHAT, json=served.chat())
+    assert (reply.status_code, reply.json()["error"]["message"]) == (500, "the grammar leaves no token")
     served.engine.on_submit = says("ok")
     assert served.client.post(CHAT, json=served.chat()).json()["choices"][0]["message"]["content"] == "ok"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from tunesmith.errors import TunesmithError
 from tunesmith.types import Answer, Delta, FinishReason, LogProb, Piece, Request, ToolCall
 from tunesmith_library_chat.reading import Reader, Reading
 
@@ -85,6 +86,8 @@ class Answers:
                     self._told.clear()
                     await self._told.wait()
                 index, item = self._news.popleft()
+                if isinstance(item, TunesmithError):
+                    raise ApiError(500, str(item)) from item  # what it was asked was right, or it had been refused
                 if isinstance(item, BaseException):
                     raise item
                 if (piece := self._read(index, item)) is not None:

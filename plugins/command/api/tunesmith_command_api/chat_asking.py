@@ -11,7 +11,7 @@ from .chat_fields import Call, ChatMessage, ChatRequest, Part
 from .errors import invalid
 from .fields import refuse
 from .media import MEDIA_TYPES
-from .service import Ending
+from .prompting import Ending
 
 _ROLES = {"developer": "system", "function": "tool"}
 
