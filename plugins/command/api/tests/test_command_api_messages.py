@@ -209,6 +209,39 @@ def test_thinking_is_switched(asking):
         )
 
 
+def test_a_thought_ends_at_its_budget(asking):
+    """The engine is asked again behind the closing mark; a thought that ends by itself is left alone."""
+    client, prompts, served = asking("<think>\nHm, " + "well, " * 200 + "\n</think>\n\nFour.")
+    think = served.engine.on_submit
+
+    def say(request, answer):
+        if len(served.engine.requests) == 1:
+            return think(request, answer)
+        from tunesmith.types import Delta
+
+        for token in served.service.tokenizer.encode("Five.", add_special_tokens=False):
+            answer.put(Delta((token,)))
+        return answer.put(Delta((), (), "length"))
+
+    served.engine.on_submit = say
+    asked = {"model": "tiny", "max_tokens": 100, "messages": ASKED}
+    message = client.messages.create(**asked, thinking={"type": "enabled", "budget_tokens": 40})
+    first, second = served.engine.requests
+    thought, text = message.content
+    assert text.text == "Five." and thought.thinking.startswith("Hm, well,") and served.engine.answers[0].ended
+    assert prompts()[1] == f"{prompts()[0]}<think>\n{thought.thinking}\n</think>\n\n"
+    closing = len(served.service.tokenizer.encode("\n</think>\n\n", add_special_tokens=False))
+    assert len(second.prompt) == len(first.prompt) + 40 + closing
+    assert second.sampling.max_new_tokens == 100 - 40 - closing
+    client, _, served = asking(THOUGHT)
+    asked["max_tokens"] = 900
+    assert (
+        client.messages.create(**asked, thinking={"type": "enabled", "budget_tokens": 500}).content[1].text == "Four."
+    )
+    message = client.messages.create(**asked, thinking={"type": "enabled", "budget_tokens": 1})
+    assert served.engine.requests[2].prompt[-closing:] == second.prompt[-closing:]
+
+
 def test_tokens_are_counted(asking):
     client, _, served = asking("Four.")
     counted = client.messages.count_tokens(model="tiny", messages=ASKED, tools=TOOLS, system="Be brief.")

@@ -99,8 +99,8 @@ def _variables(request: CountRequest, service: Service) -> dict[str, Any]:
     effort = request.output_config.effort if request.output_config else None
     made = effort_variables(service.template, effort, "output_config.effort")
     if request.thinking is not None:
-        wanted = request.thinking.type != "disabled"
-        thinks, switches = service.template.thinking is not None, service.template.switches_thinking
+        wanted, template = request.thinking.type != "disabled", service.template
+        thinks, switches = template.thinking is not None, template.switches_thinking
         if wanted and not (thinks or switches):
             raise invalid("thinking: this model does not think before it speaks", "thinking")
         if thinks and not wanted and not switches:

@@ -67,6 +67,7 @@ async def _asked(service: Service, body: MessagesRequest) -> Answers:
         adapter=adapter,
         ending=ending,
         single_call=not parallel,
+        thinking_tokens=body.thinking.budget_tokens if body.thinking else None,
     )
 
 

@@ -20,6 +20,7 @@ from tunesmith_library_chat.reading import Reading, reading_of
 from tunesmith_library_engine import submit_all
 
 from .answering import Answers, Watcher
+from .budgets import Budget
 from .errors import ApiError, invalid
 from .limits import Places, check_messages, check_tokens
 from .log_probs import Words
@@ -134,6 +135,7 @@ class Service:
         ending: Ending = "prompt",
         skip_special_tokens: bool = True,
         single_call: bool = False,
+        thinking_tokens: int | None = None,
     ) -> Answers:
         """Begin to answer a conversation.
 
@@ -142,6 +144,7 @@ class Service:
             stop: strings that end an answer, beside the template's.
             log_probs: as `Request.log_probs`.
             single_call: an answer ends with its first call of a tool.
+            thinking_tokens: how many tokens of thought an answer may have; see `Budget`.
 
         Raises: ApiError for what cannot be answered.
         """
@@ -155,7 +158,14 @@ class Service:
         conversation = await with_images(conversation, self.processor, self.options)
         request, reading = await self.in_thread(prepare, "messages")
         asked = [replace(request, adapter=adapter, log_probs=log_probs)]
-        return await self._begun(asked, n, reading, "messages", goes_on=ending != "prompt", single_call=single_call)
+        how = {"goes_on": ending != "prompt", "single_call": single_call}
+        return await self._begun(asked, n, reading, "messages", self._limited(thinking_tokens), **how)
+
+    def _limited(self, thinking_tokens: int | None) -> Any:
+        """What begins answers: the engine, where thoughts have no limit."""
+        if thinking_tokens is None or self.template.thinking is None:
+            return self.engine
+        return Budget(thinking_tokens, self.template.thinking, self.tokenizer).over(self.engine)
 
     async def prompt(self, conversation: Conversation, ending: Ending = "prompt") -> list[int]:
         """The tokens that an answer to a conversation goes on from.
@@ -187,7 +197,7 @@ class Service:
         wanted = replace(wanted, stop_token_ids=tuple(dict.fromkeys((*wanted.stop_token_ids, *ends))))
         requests = [Request(prompt, wanted, adapter, log_probs) for prompt in prompts]
         reading = reading_of(self.processor, tuple(stop), skip_special_tokens)
-        return await self._begun(requests, n, reading, "prompt", goes_on=True)
+        return await self._begun(requests, n, reading, "prompt", self.engine, goes_on=True)
 
     async def score(
         self, sequences: Sequence[Sequence[int]], *, alternatives: int = 0, adapter: str | None = None
@@ -214,14 +224,16 @@ class Service:
         except TunesmithError as error:
             raise invalid(error, param) from error
 
-    async def _begun(self, requests: Sequence[Request], n: int, reading: Reading, param: str, **how: bool) -> Answers:
+    async def _begun(
+        self, requests: Sequence[Request], n: int, reading: Reading, param: str, engine: Any, **how: bool
+    ) -> Answers:
         asked = [_seeded(request, number) for request in requests for number in range(n)]
         limit = self.engine.context_length
         for request in requests:
             self._check_room(len(request.prompt), limit, param)
             check_tokens(request.sampling, self.options)
 
-        submitting = asyncio.ensure_future(self.in_thread(lambda: submit_all(self.engine, asked), param))
+        submitting = asyncio.ensure_future(self.in_thread(lambda: submit_all(engine, asked), param))
         try:
             begun = await asyncio.shield(submitting)
         except asyncio.CancelledError:  # the client is gone, and the thread goes on
