@@ -1,7 +1,7 @@
 """Speed and memory, measured: `make bench`. Each figure comes from a process of its own.
 
 python tests/bench [startup] [encoding] [large] [training] [memory] [optimizers] [preference] [behaviour] [merging]
-    [serving]
+    [engine] [serving]
 """
 
 import os
@@ -21,6 +21,7 @@ BENCHMARKS = (
     "preference",
     "behaviour",
     "merging",
+    "engine",
     "serving",
 )
 

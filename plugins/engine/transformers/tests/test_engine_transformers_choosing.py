@@ -11,7 +11,7 @@ import torch
 from transformers import GenerationConfig
 from tunesmith import TunesmithError
 from tunesmith.types import Request, Sampling
-from tunesmith_engine_transformers.choosing import Chooser, draw, log_prob_of, warpers
+from tunesmith_engine_transformers.choosing import Chooser, draw, log_probs_of, warpers
 from tunesmith_engine_transformers.rows import Row
 from tunesmith_engine_transformers.settings import Drawing, choice_of
 from tunesmith_library_testing.parts import load_plain
@@ -164,4 +164,18 @@ def test_log_probabilities_are_the_models_own() -> None:
 
 
 def test_no_more_alternatives_than_tokens() -> None:
-    assert len(log_prob_of(torch.randn(4).log_softmax(-1), 0, 9).alternatives) == 4
+    few, none = log_probs_of(torch.randn(2, 4).log_softmax(-1), [0, 3], [9, 0])
+    assert len(few.alternatives) == 4 and not none.alternatives
+
+
+def test_a_row_without_numbers_fails_alone() -> None:
+    """The other one draws what it draws beside nobody."""
+    torch.manual_seed(4)
+    scores = torch.randn(2, V)
+    expected = chosen([row_of(Sampling(temperature=1.0, seed=5))], scores[:1])
+    scores[1, 7] = torch.nan
+    rows = [row_of(Sampling(temperature=1.0, seed=5)), row_of(Sampling(temperature=1.0, seed=6))]
+    assert chosen(rows, scores)[:1] == expected
+    assert not rows[0].answer.ended
+    with pytest.raises(TunesmithError, match="not finite"):
+        rows[1].answer.result()

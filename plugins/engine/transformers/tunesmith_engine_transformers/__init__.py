@@ -37,7 +37,7 @@ class Transformers:
     # answers computed together, more wait until there is room; null is 16, and in training all that a step asks for
     # at a time
     batch_size: Annotated[int, at_least(1, most=1_000_000)] | None = None
-    # tokens that are kept of answers that have ended, for prompts that begin alike; 0 keeps none
+    # tokens that are kept of answers that have ended, for prompts that begin alike; 0, and training, keep none
     prefix_cache: Annotated[int, at_least(0, most=1_000_000_000)] = 8192
 
     @property
@@ -68,4 +68,5 @@ class Transformers:
         )
         beams = Beams(self.num_beams, self.length_penalty) if self.num_beams > 1 else None
         size = self.batch_size or (_OF_A_STEP if handle.source.training else _SERVED)
-        return TransformersEngine(handle, defaults, size, beams, self.prefix_cache)
+        kept = 0 if handle.source.training else self.prefix_cache
+        return TransformersEngine(handle, defaults, size, beams, kept)

@@ -55,16 +55,28 @@ class Chooser:
             _refuse_none_left(self._rows[index], scores[index])
         for members, processors in self._groups:
             narrowed = processors(input_ids[members], scores[members])
-            chosen = draw(narrowed, [self._rows[index].random.random() for index in members])
+            chosen = self._drawn(members, narrowed)
             scores[members] = torch.full_like(narrowed, -torch.inf).scatter_(1, chosen, 0.0)
         return scores
 
     def log_probs(self, tokens: Sequence[int]) -> dict[int, LogProb]:
         """How likely each row's token was, by row, for the rows that want to know."""
-        return {
-            index: log_prob_of(self._log_probs[place], tokens[index], self._rows[index].request.log_probs or 0)
-            for place, index in enumerate(self._told)
-        }
+        if not self._told:
+            return {}
+        alternatives = [self._rows[index].request.log_probs or 0 for index in self._told]
+        told = log_probs_of(self._log_probs, [tokens[index] for index in self._told], alternatives)
+        return dict(zip(self._told, told, strict=True))
+
+    def _drawn(self, members: Sequence[int], scores: Any) -> Any:
+        """Draw the tokens of rows; a row fails alone whose scores are no numbers."""
+        numbers = [self._rows[index].random.random() for index in members]
+        try:
+            return draw(scores, numbers)
+        except TunesmithError as error:
+            for place in (~scores.softmax(-1).isfinite().all(-1)).nonzero()[:, 0].tolist():
+                self._rows[members[place]].answer.fail(error)
+                scores[place] = 0.0
+            return draw(scores, numbers)
 
 
 def constrain(row: Row, scores: Any) -> None:
@@ -160,11 +172,17 @@ def draw(scores: Any, numbers: Sequence[float]) -> Any:
     return torch.searchsorted(cumulated, torch.minimum(wanted, total * (1 - torch.finfo(exact).eps)), right=True)
 
 
-def log_prob_of(log_probs: Any, token: int, alternatives: int) -> LogProb:
-    """
+def log_probs_of(log_probs: Any, tokens: Sequence[int], alternatives: Sequence[int]) -> list[LogProb]:
+    """How likely tokens are, and which others were likeliest.
+
     Args:
-        log_probs: (V,), of all tokens.
-        alternatives: how many of the likeliest are told.
+        log_probs: (n, V), of all tokens.
+        alternatives: how many of the likeliest are told, for each of the tokens.
     """
-    best = log_probs.topk(min(alternatives, len(log_probs)))
-    return LogProb(log_probs[token].item(), dict(zip(best.indices.tolist(), best.values.tolist(), strict=True)))
+    chosen = log_probs.gather(1, torch.tensor(tokens, device=log_probs.device)[:, None])[:, 0].tolist()
+    most = min(max(alternatives, default=0), log_probs.shape[1])
+    if not most:
+        return [LogProb(value) for value in chosen]
+    best = log_probs.topk(most)
+    rows = zip(chosen, best.indices.tolist(), best.values.tolist(), alternatives, strict=True)
+    return [LogProb(value, dict(zip(ids[:count], values[:count], strict=True))) for value, ids, values, count in rows]

@@ -33,7 +33,7 @@ class Computation:
         self.prefixes = Prefixes(prefix_cache, self._holds)
         self._reuses = prefix_cache > 0
         self._prompts = Prompts(forward, ends, context_length, self._holds, self._find)
-        self._batches: dict[str | None, Batch] = {}
+        self._batches: dict[tuple[str | None, int], Batch] = {}  # by adapter, and row that must be alone
         self._begun = False
 
     @property
@@ -48,10 +48,10 @@ class Computation:
     def step(self) -> None:
         """Compute a part of the prompts that wait, and a token of the rows that run."""
         self._compute_prompts()
-        for adapter, batch in list(self._batches.items()):
-            self._compute(batch.rows, lambda: self._turn(adapter, batch), adapter)  # noqa: B023
+        for key, batch in list(self._batches.items()):
+            self._compute(batch.rows, lambda: self._turn(key[0], batch), key)  # noqa: B023
             if not batch.rows:
-                self._batches.pop(adapter, None)
+                self._batches.pop(key, None)
 
     def idle(self) -> None:
         """Let the model be as it was opened, while there is nothing to do."""
@@ -70,9 +70,10 @@ class Computation:
         adapter = rows[0].request.adapter
         ready = self._compute(rows, lambda: self._advanced(adapter))
         if ready is not None:
-            batch = self._batches.setdefault(adapter, Batch(self._forward, self._ends, self._left))
+            key = (adapter, id(rows[0]) if self._forward.stands_alone(rows[0]) else 0)
+            batch = self._batches.setdefault(key, Batch(self._forward, self._ends, self._left))
             join = (ready.cache, ready.places, ready.rows, ready.scores, ready.positions)
-            self._compute([*batch.rows, *ready.rows], lambda: batch.join(*join), adapter)
+            self._compute([*batch.rows, *ready.rows], lambda: batch.join(*join), key)
 
     def _advanced(self, adapter: str | None) -> Any:
         if not self._begun:
@@ -86,11 +87,11 @@ class Computation:
         for _ in range(1 if len(self._batches) == 1 else _TURN):
             batch.step()
 
-    def _compute(self, rows: Sequence[Row], function: Callable[[], Any], adapter: Any = ...) -> Any:
+    def _compute(self, rows: Sequence[Row], function: Callable[[], Any], key: Any = None) -> Any:
         """Do something for rows; what goes wrong is told to them, and to nobody else.
 
         Args:
-            adapter: of the batch that is lost then; without, the prompts that are computed are lost.
+            key: of the batch that is lost then; without, the prompts that are computed are lost.
         """
         concerned = list(rows)
         try:
@@ -98,10 +99,10 @@ class Computation:
         except BaseException as error:
             for row in concerned:
                 row.answer.fail(error)
-            if adapter is ...:
+            if key is None:
                 self._prompts.lose()
             else:
-                self._batches.pop(adapter, None)
+                self._batches.pop(key, None)
         return None
 
     # ---- what is known of prompts
@@ -110,11 +111,11 @@ class Computation:
         if not self._reuses:
             return Known()
         kept = self.prefixes.find(adapter, prompt)
-        batch = self._batches.get(adapter)
+        batch = self._batches.get((adapter, 0))
         running = batch.find(prompt, self._holds) if batch else Known()
         return max(kept, running, key=lambda known: known.count)
 
     def _left(self, row: Row, count: int, kept: Callable[[], Kept]) -> None:
         """Keep what was computed of a row that leaves; tensors of its own would not be known by its tokens."""
-        if not row.request.inputs:
+        if not row.request.inputs and not self._forward.stands_alone(row):
             self.prefixes.keep(row.request.adapter, row.ids[:count], kept)

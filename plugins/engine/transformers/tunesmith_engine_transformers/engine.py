@@ -151,7 +151,7 @@ class TransformersEngine:
         self._worker.close()
         if self._computation:
             self._computation.acting.adapter(None)  # the model may go on without the engine
-        self._model = self._computation = None
+        self._model = self._computation = self._beside.model = None
 
     def _joining(self, prefix_cache: int) -> Computation | None:
         """What computes rows that join and leave; None for searches, and for models whose rows cannot."""

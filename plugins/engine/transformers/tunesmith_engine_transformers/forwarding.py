@@ -27,6 +27,7 @@ class Forward:
         self.model = model
         self._inner = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._known = frozenset(inspect.signature(type(self._inner).forward).parameters)
+        self._turn = _turn_of(self._inner.config)
         self.continues = True  # whether tokens may be computed in several parts, which `check_states` finds out
 
     @property
@@ -43,6 +44,10 @@ class Forward:
         if any(getattr(adapter, "is_prompt_learning", False) for adapter in _adapters(self.model)):
             return "its adapter puts tokens before the prompt"
         return unknown_layers(config) or unknown_processors(self.model.generation_config)
+
+    def stands_alone(self, row: Row) -> bool:
+        """Whether a row may come to a length at which the positions of all that is computed beside it would change."""
+        return self._turn is not None and len(row.request.prompt) + row.limit > self._turn
 
     def new_cache(self) -> RowCache:
         return row_cache(self._inner.config)
@@ -121,6 +126,16 @@ class Forward:
             scores = self(tokens[:, done : done + count], lengths, positions, cache)
             done += count
         return scores
+
+
+def _turn_of(config: Any) -> int | None:
+    """The length from which on a model computes the positions of a whole batch in another way."""
+    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    if rope.get("rope_type") not in ("dynamic", "longrope"):
+        return None
+    own = config.get_text_config()
+    turn = rope.get("original_max_position_embeddings") or getattr(own, "original_max_position_embeddings", None)
+    return int(turn or own.max_position_embeddings)
 
 
 def _adapters(model: Any) -> Collection[Any]:

@@ -53,6 +53,7 @@ class Prompts:
         self._exact = forward.new_cache().has_states
         self._chunk = _CHUNK_ON_CPU if forward.device.type == "cpu" else _CHUNK
         self._joins = self._joins_inputs = True
+        self._proved = False  # whether the model has computed a prompt with our cache
 
     def add(self, row: Row) -> None:
         """Let a row wait for its turn."""
@@ -73,15 +74,20 @@ class Prompts:
         if not isinstance(self._current, Prefill):
             rows, self._current = self._current or [], None
             return self._alone(rows)
-        scores = self._current.advance()
+        prefill = self._current
+        try:
+            scores = prefill.advance()
+        except Exception as error:
+            if self._proved or isinstance(error, torch.OutOfMemoryError):
+                raise
+            self._give_up(prefill, str(error) or type(error).__name__)
+            return None
         if scores is None:
             return None
-        prefill, self._current = self._current, None
         if not prefill.filled:
-            self._joins = False
-            self._waiting = [*prefill.rows, *self._waiting]
-            announce("engine", "answers in batches that others cannot join", "the model has a cache of its own")
+            self._give_up(prefill, "the model has a cache of its own")
             return None
+        self._current, self._proved = None, True
         self.cached_tokens += prefill.cached_tokens
         prefill.tell()
         places = [place for place, prompt in enumerate(prefill.prompts) for _ in prompt.rows]
@@ -89,6 +95,12 @@ class Prompts:
         positions = torch.tensor(lengths, device=scores.device)[:, None] - 1
         adapter = prefill.rows[0].request.adapter
         return Ready(adapter, prefill.cache, places, prefill.rows, scores[places], positions)
+
+    def _give_up(self, prefill: Prefill, reason: str) -> None:
+        """Compute whole answers from now on: the model does not compute with a cache that is not its own."""
+        self._current, self._joins = None, False
+        self._waiting = [*prefill.rows, *self._waiting]
+        announce("engine", "answers in batches that others cannot join", reason)
 
     def lose(self) -> None:
         """Forget what is computed now."""
@@ -99,7 +111,11 @@ class Prompts:
         if not self._waiting:
             return None
         first = self._waiting[0]
-        alike = [row for row in self._waiting if row is first or row.goes_with(first)]
+        if self._forward.stands_alone(first) and self._joins and not first.request.inputs:
+            self._waiting.pop(0)
+            prompt = Prompt(tuple(first.request.prompt), [first], Known())
+            return Prefill(self._forward, [prompt], len(first.request.prompt))
+        alike = [row for row in self._waiting if row is first or self._go_together(row, first)]
         if first.request.inputs or not self._joins:
             self._waiting = [row for row in self._waiting if row not in alike]
             return alike
@@ -112,6 +128,9 @@ class Prompts:
         taken = {id(row) for prompt in chosen for row in prompt.rows}
         self._waiting = [row for row in self._waiting if id(row) not in taken]
         return Prefill(self._forward, chosen, self._chunk)
+
+    def _go_together(self, row: Row, first: Row) -> bool:
+        return row.goes_with(first) and (not self._joins or not self._forward.stands_alone(row))
 
     def _alone(self, rows: list[Row]) -> Ready | None:
         """Compute the prompt of a row that has tensors of its own, or the whole answers of rows that cannot join."""

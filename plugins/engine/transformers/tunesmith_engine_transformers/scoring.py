@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from tunesmith.types import LogProb
 
-from .choosing import log_prob_of
+from .choosing import log_probs_of
 
 _SCORES = 2**26  # numbers of a batch's scores that are computed at a time: 256 MB in fp32
 _TOKENS, _TOKENS_ON_CPU = 16_384, 2_048  # of a part, unless one sequence has more
@@ -29,15 +29,9 @@ def score(
         for row, index in enumerate(members):
             length = len(sequences[index])
             log_probs = logits[row, : length - 1].float().log_softmax(-1)  # (T - 1, V)
-            found[index] = _log_probs(log_probs, ids[row, 1:length], alternatives)
+            found[index] = tuple(log_probs_of(log_probs, sequences[index][1:], [alternatives] * (length - 1)))
         yield
     return found
-
-
-def _log_probs(log_probs: Any, tokens: Any, alternatives: int) -> tuple[LogProb, ...]:
-    if alternatives:
-        return tuple(log_prob_of(of, token, alternatives) for of, token in zip(log_probs, tokens.tolist(), strict=True))
-    return tuple(map(LogProb, log_probs.gather(1, tokens[:, None])[:, 0].tolist()))
 
 
 def embed(model: Any, sequences: Sequence[Sequence[int]]) -> Generator[None, None, list[list[float]]]:
