@@ -20,7 +20,8 @@ class Placeholder:
 
     @hookimpl
     def open_engine(self, handle: ModelHandle) -> Engine:
-        from .decoding import Choice
+        from tunesmith.types import Sampling
+
         from .engine import PlaceholderEngine
 
-        return PlaceholderEngine(handle, Choice(self.max_new_tokens, self.temperature, self.top_k))
+        return PlaceholderEngine(handle, Sampling(self.max_new_tokens, self.temperature, top_k=self.top_k))

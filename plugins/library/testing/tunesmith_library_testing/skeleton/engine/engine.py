@@ -1,99 +1,74 @@
-"""The engine: a queue of one thread, in which everything is done that needs the model."""
+"""The engine: a model of transformers, asked for one token after the other, with its cache."""
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import torch
 from tunesmith import TunesmithError
-from tunesmith.types import Answer, Delta, EngineStats, LogProb, ModelHandle, Request
+from tunesmith.types import LogProb, ModelHandle, Request, Sampling
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
-from tunesmith_library_engine import Ledger, StreamedAnswer, check_adapter, check_request, check_sampling
-
-from .decoding import Choice, log_prob, scores, tokens
+from tunesmith_library_engine.one_by_one import OneByOne
 
 
-class PlaceholderEngine:
-    """See `tunesmith.types.Engine`."""
+class PlaceholderEngine(OneByOne):
+    """The shortest one that there is; `OneByOne` has what it does not say."""
 
-    adapters: tuple[str, ...] = ()
+    honours = ("top_k",)
 
-    def __init__(self, handle: ModelHandle, choice: Choice) -> None:
-        self._model, self._choice = handle.load().eval(), choice
-        self.context_length = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
-        self.end_token_ids = frozenset(end_tokens(None, tokenizer_of(handle.processor), self._model.generation_config))
-        self._thread = ThreadPoolExecutor(1)
-        self._ledger = Ledger()
-        self._running, self._refuses = 0, ""  # why nothing is answered now
+    def __init__(self, handle: ModelHandle, defaults: Sampling) -> None:
+        self._model, self._defaults = handle.load().eval(), defaults
+        self._home = self._model.device
+        ends = end_tokens(None, tokenizer_of(handle.processor), self._model.generation_config)
+        limit = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        super().__init__(limit, ends, defaults.max_new_tokens or 1)
 
-    def submit(self, request: Request) -> Answer:
-        self._check()
-        check_request(self, request)
-        check_sampling(request.sampling, "top_k", "stop_token_ids")
-        if request.inputs:
-            raise TunesmithError("this engine answers text only")
-        answer = StreamedAnswer()
-        self._ledger.follow(request, answer)
-        self._thread.submit(self._answer, request, answer)
-        return answer
+    def tokens(self, request: Request) -> Iterator[tuple[int, LogProb | None]]:
+        """Choose a token, give it, go on from it."""
+        generator = torch.Generator(self._model.device)
+        seed = request.sampling.seed
+        generator.manual_seed(seed) if seed is not None else generator.seed()
+        ids, cache = list(request.prompt), None
+        while True:
+            output = self._said(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            log_probs, cache = output.logits[0, -1].float().log_softmax(-1), output.past_key_values
+            ids = [choose(log_probs, request.sampling, self._defaults, generator)]
+            yield ids[0], None if request.log_probs is None else log_prob(log_probs, ids[0], request.log_probs)
 
-    def _answer(self, request: Request, answer: StreamedAnswer) -> None:
-        choice = self._choice.over(request.sampling)
-        ends = self.end_token_ids.union(request.sampling.stop_token_ids)
-        room = (self.context_length or choice.max_new_tokens + len(request.prompt)) - len(request.prompt)
-        self._running = 1
-        try:
-            for count, (token, log_probs) in enumerate(tokens(self._model, request.prompt, choice), start=1):
-                wanted = request.log_probs
-                told = () if wanted is None else (log_prob(log_probs, token, wanted),)
-                last = "length" if count >= min(choice.max_new_tokens, room) else None
-                answer.put(Delta((token,), told, "stop" if token in ends else last))
-                if answer.ended:
-                    return
-        except BaseException as error:
-            answer.fail(error)
-        finally:
-            self._running = 0
+    def log_probs(self, sequence: Sequence[int], alternatives: int) -> tuple[LogProb, ...]:
+        log_probs = self._said(list(sequence), use_cache=False).logits[0, :-1].float().log_softmax(-1)
+        return tuple(log_prob(of, token, alternatives) for of, token in zip(log_probs, sequence[1:], strict=True))
 
-    def score(
-        self, sequences: Sequence[Sequence[int]], *, alternatives: int = 0, adapter: str | None = None
-    ) -> list[tuple[LogProb, ...]]:
-        self._check()
-        check_adapter(self, adapter)
-        return self._in_turn(lambda: [scores(self._model, sequence, alternatives) for sequence in sequences])
+    def exchange(self, weights: Iterable[tuple[str, Any]]) -> None:
+        own = self._model.state_dict()
+        for name, tensor in weights:
+            if name not in own or own[name].shape != tensor.shape:
+                raise TunesmithError(f"the model has no {name} of the shape {list(tensor.shape)}")
+            own[name].copy_(tensor)
 
-    def embed(self, sequences: Sequence[Sequence[int]], *, adapter: str | None = None) -> list[list[float]]:
-        raise TunesmithError("this engine has no vectors for texts")
+    def rest(self) -> None:
+        self._model.to("cpu")
 
-    def load_weights(self, weights: Iterable[tuple[str, Any]]) -> None:
-        def load() -> None:
-            own = self._model.state_dict()
-            for name, tensor in weights:
-                if name not in own or own[name].shape != tensor.shape:
-                    raise TunesmithError(f"the model has no {name} of the shape {list(tensor.shape)}")
-                own[name].copy_(tensor)
+    def rise(self) -> None:
+        self._model.to(self._home)
 
-        self._in_turn(load)
+    @torch.no_grad()
+    def _said(self, ids: list[int], **options: Any) -> Any:
+        return self._model(input_ids=torch.tensor([ids], device=self._model.device), **options)
 
-    def sleep(self) -> None:
-        self._refuses = "sleeps; wake it first"
-        self._in_turn(lambda: self._model.to("cpu"))  # and whatever else gives memory back
 
-    def wake(self) -> None:
-        self._refuses = ""
+def choose(log_probs: torch.Tensor, asked: Sampling, defaults: Sampling, generator: torch.Generator) -> int:
+    """The next token, of log-probabilities (V,), as it was asked for, else by the plugin's options."""
+    temperature = defaults.temperature if asked.temperature is None else asked.temperature
+    top_k = defaults.top_k if asked.top_k is None else asked.top_k
+    if not temperature:
+        return int(log_probs.argmax())
+    if top_k:
+        log_probs = log_probs.masked_fill(log_probs < log_probs.topk(top_k).values[-1], -torch.inf)
+    return int(torch.multinomial((log_probs / temperature).softmax(-1), 1, generator=generator))
 
-    def stats(self) -> EngineStats:
-        return self._ledger.stats(self._running, self._refuses.startswith("sleeps"))
 
-    def close(self) -> None:
-        self._refuses = "is closed"
-        self._ledger.cancel_all()
-        self._thread.shutdown(cancel_futures=True)
-
-    def _check(self) -> None:
-        if self._refuses:
-            raise TunesmithError(f"this engine {self._refuses}")
-
-    def _in_turn(self, function: Callable[[], Any]) -> Any:
-        """Do something when all that was asked before is done, and wait for it."""
-        return self._thread.submit(function).result()
+def log_prob(log_probs: torch.Tensor, token: int, alternatives: int) -> LogProb:
+    """How likely a token is, and the likeliest ones."""
+    best = log_probs.topk(alternatives)
+    return LogProb(log_probs[token].item(), dict(zip(best.indices.tolist(), best.values.tolist(), strict=True)))
