@@ -47,5 +47,5 @@ def method_of(engine: Any, name: str) -> Any:
     """
     found = getattr(engine, name, None)
     if found is None:
-        raise TunesmithError("this engine cannot load adapters while it runs; choose another with engine=NAME")
+        raise TunesmithError("this engine cannot load adapters beside the model; choose another with engine=NAME")
     return found

@@ -9,7 +9,6 @@ from typing import Any, NoReturn, cast
 from tunesmith import TunesmithError
 from tunesmith.types import Answer, EngineStats, LogProb, ModelHandle, Request
 from tunesmith_library_chat import ChatTemplate, tokenizer_of
-from tunesmith_library_judging.judge import Judge
 
 
 class ScoringEngine:
@@ -23,6 +22,8 @@ class ScoringEngine:
         Args:
             model: a sequence classifier.
         """
+        from tunesmith_library_judging.judge import Judge  # not before: other engines may do without torch
+
         self._judge: Any = Judge(model, tokenizer_of(handle.processor), cast(ChatTemplate, handle.template))
         self._lock = threading.Lock()  # one computes at a time
         self._address = handle.source.address

@@ -12,14 +12,14 @@ from dataclasses import replace
 from typing import Any, Self
 
 import uvicorn
-from tunesmith.assemble import assemble
+from tunesmith.assemble import assemble, examine
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Overrides, compose
 from tunesmith.errors import TunesmithError
 from tunesmith.messages import announce
 from tunesmith.pipeline import Config, model_handle
 from tunesmith.types import Engine, ModelHandle
-from tunesmith_library_judging.loading import is_classifier, load_classifier
+from tunesmith_library_judging.folders import is_classifier
 
 from .adapters import adapters_of, load_adapter
 from .app import make_app
@@ -56,11 +56,9 @@ class Server:
         check_key(self.options.api_key)
         refuse_open(self.options.host, self.options.api_key, self.options.insecure)
         self._composition = compose(config, overrides, catalog)
-        self._assembly = assemble(self._composition, "load", catalog)
-        stage = self._assembly.plan.traits("stage")  # None for a model that comes from no run
+        stage = examine(self._composition, "load", catalog)[0].traits("stage")  # None for a model of no run
         self._scores = stage is not None and stage.scores
-        if not self._scores:
-            self._assembly = assemble(self._composition, "chat", catalog)
+        self._assembly = assemble(self._composition, "load" if self._scores else "chat", catalog)
         self._adapters = adapters_of(self.options.adapter)
         self._closing = contextlib.ExitStack()
         self.service: Service
@@ -122,13 +120,17 @@ class Server:
         return folder.resolve().name if folder else None
 
     def _engine(self, handle: ModelHandle) -> Engine:
-        """What answers, or gives scores."""
+        """What answers, or gives scores; with the adapters beside the model."""
+        engine: Engine
         if self._scores:
-            return ScoringEngine(handle, handle.load())
-        if handle.adapter is None and is_classifier(handle.source.path):
+            engine = ScoringEngine(handle, handle.load())
+        elif handle.source.address and handle.adapter is None and is_classifier(handle.source.path):
+            from tunesmith_library_judging.loading import load_classifier
+
             _, model = load_classifier(str(handle.source.path), "PATH", handle.source.precision)
-            return ScoringEngine(handle, model)
-        engine: Engine = self._assembly.hook.open_engine(handle=handle)
+            engine = ScoringEngine(handle, model)
+        else:
+            engine = self._assembly.hook.open_engine(handle=handle)
         for name, folder in self._adapters.items():
             load_adapter(engine, name, folder)
         return engine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from tunesmith.runs import is_run
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_configuration.handles import holds_adapter, holds_model
 
+from tunesmith_library_judging.folders import is_classifier
 from tunesmith_library_judging.judge import Judge
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -51,13 +51,6 @@ def load_judge(
         raise TunesmithError(f"{named}: the tokenizer of {path} has no chat template")
     model.to(device or torch.accelerator.current_accelerator() or "cpu")
     return Judge(model, tokenizer, template, output=output, batch_size=batch_size, max_length=max_length)
-
-
-def is_classifier(folder: Path) -> bool:
-    """Whether the configuration in a folder is that of a sequence classifier."""
-    file = folder / "config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or ())
 
 
 def load_classifier(path: str, named: str, precision: str = "auto") -> tuple[Any, Any]:
