@@ -101,6 +101,15 @@ def test_schemas_that_cannot_be_followed(schema: Any, said: str) -> None:
         grammars.json_schema(schema)
 
 
+def test_what_is_no_schema() -> None:
+    deep: dict[str, object] = {"type": "integer"}
+    for _ in range(3000):
+        deep = {"type": "array", "items": deep}
+    for schema in (deep, [1], "text", {"enum": {1, 2}}):
+        with pytest.raises(TunesmithError, match="JSON Schema"):
+            grammars.json_schema(schema)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "grammar", ["bogus", "start: x", 'start: "a"' + " " * grammars.MOST_CHARACTERS, "start: /(?=a)/"]
 )
@@ -125,6 +134,8 @@ def test_an_answer_ends_where_its_grammar_does(constraints: Constraints, tiny_bp
     with pytest.raises(TunesmithError, match="this model has none"):
         constraints.constraint(grammars.choice(["ab"]), [])
     assert constraints.constraint(None, []) is None
+    with pytest.raises(TunesmithError, match="no grammar that an answer can follow"):
+        constraints.constraint('start: %json {"$ref": "#"}', ends)
 
 
 def test_special_tokens_are_no_text(constraints: Constraints, tiny_bpe: Any) -> None:

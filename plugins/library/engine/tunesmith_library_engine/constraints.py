@@ -49,7 +49,7 @@ class Constraint:
         words = numpy.frombuffer(self._matcher.compute_bitmask(), dtype=numpy.uint8)
         allowed = numpy.unpackbits(words, count=self._size, bitorder="little").view(numpy.bool_)
         if self._matcher.is_error():
-            raise TunesmithError(f"the answer cannot go on by its grammar: {self._matcher.get_error().strip()}")
+            raise TunesmithError(f"the answer cannot go on by its grammar: {_cause(self._matcher)}")
         if self.complete:
             allowed[self._ends] = True
         if not allowed.any():
@@ -63,6 +63,10 @@ class Constraint:
         """
         if not self._matcher.consume_token(token):
             raise TunesmithError(f"the token {token} does not follow the answer's grammar")
+
+
+def _cause(matcher: Any) -> str:
+    return str(matcher.get_error()).removesuffix("<non-verbose/>").strip()
 
 
 class Constraints:
@@ -116,6 +120,8 @@ class Constraints:
             verbose_errors=False,
         )
         matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0, limits=limits)
+        if not matcher.is_error():
+            matcher.compute_bitmask()  # the first tokens show whether there is anything to begin with
         if matcher.is_error():
             raise TunesmithError(described(matcher.get_error()))
         return matcher

@@ -85,9 +85,16 @@ def json_rule(schema: Mapping[str, Any] | bool, *, escapes: str | None = None) -
 
     Args:
         escapes: what may stand behind a backslash in texts; None: all that JSON has.
+
+    Raises: TunesmithError for what is no schema at all.
     """
+    if not isinstance(schema, Mapping | bool):
+        raise TunesmithError(f"a JSON Schema is an object, or true or false; found {type(schema).__name__}")
     plain = dict(schema) if not isinstance(schema, bool) else {} if schema else {"enum": []}
-    bounded = _written(_bounded(copy.deepcopy(plain)), escapes)
+    try:
+        bounded = _written(_bounded(copy.deepcopy(plain)), escapes)
+    except (RecursionError, TypeError) as error:
+        raise TunesmithError(f"this JSON Schema is nested too deep, or no JSON: {error}") from error
     return bounded if _cause(f"start: {bounded}") is None else _written(plain, escapes)
 
 
@@ -132,7 +139,7 @@ def described(said: str) -> str:
     cause = next((line for line in said.splitlines() if line.strip()), said)
     _, marked, about_schema = cause.partition("failed to compile JSON schema: ")
     if not marked:
-        return f"this is no grammar that an answer can follow: {said.strip()}"
+        return f"this is no grammar that an answer can follow: {said.removesuffix('<non-verbose/>').strip()}"
     keywords = re.search(r"Unimplemented keys: \[(.*)\]", about_schema)
     if keywords:
         names = keywords[1].replace('"', "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tunesmith.types import Engine, Request, Sampling
@@ -46,7 +46,14 @@ def follow_schemas(engine: Engine, tokenizer: Any, schemas: Sequence[dict[str, A
 
 
 def _any(rng: random.Random, depth: int) -> dict[str, Any]:
-    kinds = [_text, _whole, _number, _fixed, lambda rng: {"type": "boolean"}, lambda rng: {"type": "null"}]
+    kinds: list[Callable[[random.Random], dict[str, Any]]] = [
+        _text,
+        _whole,
+        _number,
+        _fixed,
+        lambda rng: {"type": "boolean"},
+        lambda rng: {"type": "null"},
+    ]
     if depth > 0:
         kinds += [lambda rng: _object(rng, depth - 1), lambda rng: _list(rng, depth - 1)] * 2
         kinds += [lambda rng: {"anyOf": [_any(rng, depth - 1), _whole(rng)]}]
