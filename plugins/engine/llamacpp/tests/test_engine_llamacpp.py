@@ -9,7 +9,8 @@ from tunesmith.types import Sampling
 from tunesmith_engine_llamacpp import LlamaCpp
 from tunesmith_engine_llamacpp.loading import named
 from tunesmith_engine_llamacpp.places import Places
-from tunesmith_engine_llamacpp.settings import chosen, own_sampling
+from tunesmith_engine_llamacpp.settings import own_sampling
+from tunesmith_library_engine.filling import filled
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
@@ -118,7 +119,7 @@ FILE = {"general.sampling.temp": "0.6", "general.sampling.top_k": "20", "general
 )
 def test_what_is_chosen(asked, options, said, expected):
     """What was asked, over the options, over the file; greedy where none of them says anything."""
-    made = chosen(Sampling(**asked), Sampling(**options), own_sampling(said), limit=9)
+    made = filled(Sampling(**asked), Sampling(**options), own_sampling(said), limit=9)
     assert made.max_new_tokens == 9
     assert {name: getattr(made, name) for name in expected} == expected
     assert made.logit_bias == asked.get("logit_bias", {})

@@ -13,12 +13,13 @@ from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
 from tunesmith_library_engine import Ledger, check_adapter, check_request
 from tunesmith_library_engine.constraints import Constraints
+from tunesmith_library_engine.filling import filled
 
 from . import scoring
 from .computing import Computation
 from .loading import Loaded, Opening
 from .rows import Row
-from .settings import chosen, own_sampling
+from .settings import own_sampling
 from .vocabulary import vocabulary_of
 from .worker import Worker
 
@@ -67,10 +68,10 @@ class LlamaCppEngine:
         wanted = sampling.max_new_tokens or self._defaults.max_new_tokens or 1
         limit = min(wanted, (self.context_length or wanted) - len(request.prompt))
         seed = self._seeds.getrandbits(64) if sampling.seed is None else sampling.seed
-        filled = chosen(sampling, self._defaults, self._own, limit)
+        chosen = filled(sampling, self._defaults, self._own, limit)
         ends = self.end_token_ids | set(sampling.stop_token_ids)
         constraint = self._constraints.constraint(sampling.grammar, ends)
-        row = Row(request, filled, seed, limit, ends=ends, constraint=constraint)
+        row = Row(request, chosen, seed, limit, ends=ends, constraint=constraint)
         self._worker.add(row)
         self._ledger.follow(request, row.answer)
         return row.answer
