@@ -40,6 +40,10 @@ class Chat:
                 self._closing = weakref.finalize(self, self._engine.close)
             return self._engine
 
+    def load(self) -> None:
+        """Load the model, if nothing was asked yet."""
+        _ = self.engine
+
     def answer(
         self,
         conversations: Sequence[Conversation | Sequence[Message]],

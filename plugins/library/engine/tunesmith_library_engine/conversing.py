@@ -40,8 +40,9 @@ def ask_all(chat: Chat, questions: Sequence[str], *, system: str | None, images:
     for image in images:
         check_image(chat.handle.processor, image)
     start: list[Message] = [{"role": "system", "content": system}] if system else []
-    answers, speed = [""] * len(questions), Speed()
     told = [with_bytes({"role": "user", "content": with_images(question, images)}) for question in questions]
+    chat.load()
+    answers, speed = [""] * len(questions), Speed()
     for piece in chat.answer([[*start, message] for message in told]):
         answers[piece.index] += piece.text
         speed.count(piece)
@@ -195,7 +196,9 @@ class Conversing:
             self._terminal.complain(f"{told}\n{_AFTER_ERROR}")
 
     def _answer_once(self) -> None:
-        talk, conversation, speed = self.talk, self.talk.conversation, Speed()
+        talk, conversation = self.talk, self.talk.conversation
+        self._chat.load()  # which is not the answer's time
+        speed = Speed()
         request = self._chat.request(conversation, talk.sampling, stop=talk.stop)
         answer = self._chat.engine.submit(request)
         shown, stopped = Shown(self._terminal), False
