@@ -6,7 +6,9 @@ import click
 import pytest
 from click.testing import CliRunner
 from tunesmith import TunesmithError
+from tunesmith.errors import ConfigError
 from tunesmith_command_api import guarding
+from tunesmith_command_api.checking import check_options
 from tunesmith_command_api.flags import with_flags
 from tunesmith_command_api.guarding import Guard, check_key, is_loopback, own_names, refuse_open
 from tunesmith_command_api.options import ServerOptions
@@ -161,3 +163,37 @@ def test_keys_are_compared_in_constant_time(monkeypatch):
     for sent in ("x", KEY, KEY[:-1], "y" * 500):
         assert ask(Guard(heard, key=KEY), x_api_key=sent).status == 200
     assert compared and {len(one) for pair in compared for one in pair} == {32}
+
+
+def test_all_that_is_wrong_with_the_options_is_told_at_once(tmp_path):
+    wrong = ServerOptions(
+        host="0.0.0.0",
+        max_queue=0,
+        timeout=-1.0,
+        drain=float("nan"),
+        keep_alive=float("inf"),
+        allow_adapters=str(tmp_path / "nothing"),
+        allow_media_path=(str(tmp_path), str(tmp_path / "none")),
+        allow_origin=("example.org", "https://example.org/page", "https://example.org", "*"),
+        allow_media_host=("https://example.org",),
+        adapter=("polite",),
+    )
+    with pytest.raises(ConfigError) as raised:
+        check_options(wrong)
+    said = str(raised.value)
+    for part in (
+        "--host 0.0.0.0",
+        "--max-queue 0: it is a number of at least 1",
+        "--timeout -1.0",
+        "--drain nan",
+        "--keep-alive inf",
+        "nothing: there is no such folder",
+        "none: there is no such folder",
+        "--allow-origin example.org:",
+        "--allow-origin https://example.org/page:",
+        "https://example.org: it is a name alone",
+        "NAME=PATH",
+    ):
+        assert part in said
+    assert said.count("no such folder") == 2 and said.count("--allow-origin") == 2
+    assert check_options(ServerOptions()) == {}

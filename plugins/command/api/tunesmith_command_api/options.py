@@ -13,7 +13,8 @@ def told(default: Any, help: str, **more: Any) -> Any:
 
     Args:
         help: what `--help` says of it.
-        more: `env`, environment variables to take it from; `metavar`. A tuple is a flag that may be given again.
+        more: `env`, environment variables to take it from; `metavar`; `least`, the smallest number that it may
+            be; `secret`, that it is in no `repr`. A tuple is a flag that may be given again.
     """
     return field(default=default, metadata={"help": help, **more}, repr="secret" not in more)
 
@@ -23,7 +24,7 @@ class ServerOptions:
     """How to serve."""
 
     host: str = told("127.0.0.1", "Address to listen on.")
-    port: int = told(8000, "Port to listen on; 0 is any that is free.")
+    port: int = told(8000, "Port to listen on; 0 is any that is free.", least=0)
     root_path: str = told("", "Path under which a proxy serves it, which it takes off; for the addresses in /docs.")
     model_name: str | None = told(None, "What clients call the model; the name of the run or model by default.")
     strict: bool = told(False, "Refuse requests with fields that are not known, instead of passing over them.")
@@ -46,17 +47,21 @@ class ServerOptions:
     allow_media_host: tuple[str, ...] = told(
         (), "Host that images may be fetched from: example.org, *.example.org, * for all public ones.", metavar="HOST"
     )
-    media_timeout: float = told(10.0, "Seconds that a host may take for an image.")
+    media_timeout: float = told(10.0, "Seconds that a host may take for an image.", least=0.001)
     # ---- how much
-    max_body_bytes: int = told(64 * 2**20, "Bytes of a request.")
-    max_nesting: int = told(100, "Levels of brackets in a request.")
-    max_messages: int = told(10_000, "Messages of a conversation.")
-    max_media: int = told(16, "Images of a request.")
-    max_media_bytes: int = told(20 * 2**20, "Bytes of an image.")
-    max_queue: int = told(512, "Requests that are answered or wait; more are turned away.")
-    max_tokens_per_request: int | None = told(None, "Tokens that a request may ask for in one answer.")
+    max_body_bytes: int = told(64 * 2**20, "Bytes of a request.", least=1)
+    max_nesting: int = told(100, "Levels of brackets in a request.", least=1)
+    max_messages: int = told(10_000, "Messages of a conversation.", least=1)
+    max_media: int = told(16, "Images of a request.", least=0)
+    max_media_bytes: int = told(20 * 2**20, "Bytes of an image.", least=1)
+    max_queue: int = told(512, "Requests that are answered or wait; more are turned away.", least=1)
+    max_tokens_per_request: int | None = told(None, "Tokens that a request may ask for in one answer.", least=1)
     max_stored_responses: int = told(1000, "Responses of /v1/responses that are kept in memory to go on from.")
-    timeout: float | None = told(None, "Seconds that an answer may take; it ends then as at its limit of tokens.")
-    client_timeout: float = told(30.0, "Seconds for a client to send its request, and to take what is sent to it.")
-    keep_alive: float = told(30.0, "Seconds that a connection is kept for a further request.")
-    drain: float = told(30.0, "Seconds for open requests to end when the server is told to stop.")
+    timeout: float | None = told(
+        None, "Seconds that an answer may take; it ends then as at its limit of tokens.", least=0.001
+    )
+    client_timeout: float = told(
+        30.0, "Seconds for a client to send its request, and to take what is sent to it.", least=0.001
+    )
+    keep_alive: float = told(30.0, "Seconds that a connection is kept for a further request.", least=0.001)
+    drain: float = told(30.0, "Seconds for open requests to end when the server is told to stop.", least=0)

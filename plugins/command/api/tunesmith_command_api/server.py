@@ -21,11 +21,12 @@ from tunesmith.pipeline import Config, model_handle
 from tunesmith.types import Engine, ModelHandle
 from tunesmith_library_judging.folders import is_classifier
 
-from .adapters import adapters_of, load_adapter
+from .adapters import load_adapter
 from .app import make_app
+from .checking import check_options
 from .connections import timed
 from .draining import DrainingServer
-from .guarding import KEY_NAMES, check_key, refuse_open
+from .guarding import KEY_NAMES
 from .loading import refusing_meanwhile
 from .options import ServerOptions
 from .scoring import ScoringEngine
@@ -53,13 +54,11 @@ class Server:
         Raises: ConfigError that lists all problems, before anything is loaded.
         """
         self.options = replace(options or ServerOptions(), **changed)
-        check_key(self.options.api_key)
-        refuse_open(self.options.host, self.options.api_key, self.options.insecure)
+        self._adapters = check_options(self.options)
         self._composition = compose(config, overrides, catalog)
         stage = examine(self._composition, "load", catalog)[0].traits("stage")  # None for a model of no run
         self._scores = stage is not None and stage.scores
         self._assembly = assemble(self._composition, "load" if self._scores else "chat", catalog)
-        self._adapters = adapters_of(self.options.adapter)
         self._closing = contextlib.ExitStack()
         self.service: Service
         self.url = ""  # where it listens, such as `http://127.0.0.1:8000`
