@@ -66,7 +66,7 @@ def walked(constraints: Constraints, tokenizer: Any, grammar: str, seed: int, sa
     """An answer of tokens drawn without regard to a model; None where it becomes too long."""
     constraint, rng = constraints.constraint(grammar, [tokenizer.eos_token_id]), random.Random(seed)
     assert constraint is not None
-    made: list[int] = tokenizer.encode(said) if said else []
+    made: list[int] = tokenizer.encode(said, add_special_tokens=False) if said else []
     for token in made:
         constraint.push(token)
     while len(made) < 400:
@@ -94,30 +94,61 @@ def checked(template: Any, text: str) -> list[Mapping[str, Any]]:
     return calls
 
 
+def told(constraints: Constraints, tokenizer: Any, template: Any, seeds: Sequence[int]) -> tuple[int, list[str]]:
+    """How many drawn answers came to their end, and what was wrong with them."""
+    whole, wrong = 0, []
+    source = answer_grammars.source_of(template, special_ids(tokenizer), ASKED)
+    found = leading.calls_lead(source)
+    assert found is not None, f"how {template.name} writes calls is not read off its Jinja"
+    for seed in seeds:
+        choice, parallel = [("required", False), ("tell_time", True), ("required", True)][seed % 3]
+        grammar = template.tool_grammar(tokenizer, ASKED, choice, parallel) or ""
+        try:
+            said = beginning(source, found[0]).replace(ID, "abcdefgh1")
+            text = walked(constraints, tokenizer, grammar, seed, said)
+            calls = checked(template, text) if text is not None else []
+        except (AssertionError, TunesmithError, jsonschema.ValidationError, KeyError) as error:
+            wrong.append(f"{template.name} {choice}: {error}")
+            continue
+        whole += bool(calls)
+        if (not parallel and len(calls) > 1) or any(call["name"] != choice in SCHEMAS for call in calls):
+            wrong.append(f"{template.name} {choice}: {calls}")
+    return whole, wrong
+
+
 def test_every_family(tiny_bpe: Any) -> None:
     """Those that write calls alike, and read them alike, are tried once."""
     constraints = Constraints(lambda: vocabulary_of(tiny_bpe, len(tiny_bpe)), [tiny_bpe.eos_token_id])
     tried, whole, wrong = set[Any](), 0, []
-    for name, cls in families().items():
+    for cls in families().values():
         template = cls().chat_template(tiny_bpe).bind(tiny_bpe)
-        source = answer_grammars.source_of(template, special_ids(tiny_bpe), ASKED)
-        found = leading.calls_lead(source)
-        assert found is not None, f"how {name} writes calls is not read off its Jinja"
-        lead, writing = found
-        if (kind := (lead, repr(writing), template.calls, template.thinking)) in tried:
+        found = leading.calls_lead(answer_grammars.source_of(template, special_ids(tiny_bpe), ASKED))
+        if (kind := (repr(found), template.calls, template.thinking)) in tried:
             continue
         tried.add(kind)
-        for seed, (choice, parallel) in enumerate((("required", False), ("tell_time", True), ("required", True))):
-            grammar = template.tool_grammar(tiny_bpe, ASKED, choice, parallel) or ""
-            try:
-                said = beginning(source, lead).replace(ID, "abcdefgh1")
-                text = walked(constraints, tiny_bpe, grammar, seed, said)
-                calls = checked(template, text) if text is not None else []
-            except (AssertionError, TunesmithError, jsonschema.ValidationError, KeyError) as error:
-                wrong.append(f"{name} {choice}: {error}")
-                continue
-            whole += bool(calls)
-            if (not parallel and len(calls) > 1) or any(call["name"] != choice in SCHEMAS for call in calls):
-                wrong.append(f"{name} {choice}: {calls}")
+        count, faults = told(constraints, tiny_bpe, template, range(3))
+        whole, wrong = whole + count, wrong + faults
     assert not wrong, "\n".join(wrong[:5])
     assert whole > 2.4 * len(tried), "most walks come to an end"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("tokenizer_name", "names"),
+    [
+        ("qwen", ("qwen3", "qwen3_coder", "qwen2_5")),
+        ("llama3", ("llama3_1",)),
+        ("mistral", ("mistral", "mistral_small")),
+    ],
+)
+def test_with_their_own_tokenizers(real_files: Any, tokenizer_name: str, names: Sequence[str]) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(real_files / "tokenizers" / tokenizer_name)
+    constraints = Constraints(lambda: vocabulary_of(tokenizer, len(tokenizer)), [tokenizer.eos_token_id])
+    known = families()
+    assert set(names) & set(known)
+    for name in set(names) & set(known):
+        template = known[name]().chat_template(tokenizer).bind(tokenizer)
+        whole, wrong = told(constraints, tokenizer, template, range(6))
+        assert whole >= 3 and not wrong, wrong[:3]
