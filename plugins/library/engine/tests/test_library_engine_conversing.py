@@ -159,7 +159,16 @@ def test_text_of_several_lines(talk):
 
 def test_settings(talk):
     lines = ["/set temperature=0.5 stop=END template.enable_thinking=false", "one", "/set temperature=default", "two"]
-    mistakes = ["/set temprature=1", "/set top_k=many", "/set top_p=7", "/set top_p", "/sett x", "/set", "/undo now"]
+    mistakes = [
+        "/set temprature=1",
+        "/set top_k=many",
+        "/set top_p=7",
+        "/set top_p",
+        "/set template.messages=1",
+        "/sett x",
+        "/set",
+        "/undo now",
+    ]
     _, err, template = talk([*lines, *mistakes], said("1"), said("2"))
     (_, _, variables, sampling, stop), second = template.asked
     assert (variables, sampling.temperature, stop) == ({"enable_thinking": False}, 0.5, ("END",))
@@ -170,6 +179,7 @@ def test_settings(talk):
         "top_k=many is no whole number",
         "top_p=7.0 is out of range",
         "NAME=VALUE",
+        "template.messages is no variable of a template",
         "there is no command /sett.",
         "stop='END', template.enable_thinking=False; the others are the engine's",
         "/undo takes nothing behind it",

@@ -14,6 +14,7 @@ from tunesmith.errors import TunesmithError, choices
 from tunesmith.types import Conversation, Message, Sampling
 
 _TEMPLATE = "template."  # what stands before a variable of the template among the settings
+_TAKEN = ("self", "messages", "tools", "training", "add_generation_prompt", "continue_final_message")  # no variables
 _NOTHING = ("", "default", "none", "null")  # values that leave a setting to the engine
 _TYPES = typing.get_type_hints(Sampling)
 _OF_TOKENS = ("logit_bias", "stop_token_ids")  # which nobody types
@@ -145,6 +146,8 @@ class Talk:
             self.settings = changed
 
     def _set_variable(self, name: str, value: str) -> None:
+        if not name.isidentifier() or name in _TAKEN:
+            raise TunesmithError(f"{_TEMPLATE}{name} is no variable of a template")
         if value in _NOTHING:
             self.variables.pop(name, None)
             return
