@@ -13,6 +13,7 @@ import pytest
 import torch
 from tunesmith.types import Request, Sampling
 from tunesmith_engine_transformers import Transformers, prompts
+from tunesmith_engine_transformers.narrow import narrow
 from tunesmith_library_testing.parts import handle_of, load_plain
 from tunesmith_library_testing.tiny import save_published_model, save_tiny_mixture, save_tiny_model
 
@@ -272,3 +273,23 @@ def test_no_more_is_kept_than_asked_and_the_oldest_goes(tiny_llama: Path, tiny_b
         assert [computed(each) for each in (third, first, second)] == [40, 1, 40]
         assert computed(list(range(10, 110))) == 60, "the first 40 of it are known; it is too long to be kept"
         assert computed(list(range(10, 110))) == 60
+
+
+# ---- the output layer -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_output_layer_gives_a_few_tokens_the_same(bias: bool) -> None:
+    """Against float64, for numbers of tokens within and without those that it is for; then it is itself."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(16, 160, bias=bias)
+    for count in (1, 2, 5, 8, 9):
+        hidden = torch.randn(count, 1, 16)
+        expected = hidden.double() @ layer.weight.double().t() + (layer.bias.double() if bias else 0.0)
+        with torch.no_grad(), narrow(layer):
+            assert "forward" in vars(layer)
+            assert torch.allclose(layer(hidden).double(), expected, atol=1e-6)
+        assert "forward" not in vars(layer)
+    for other in (None, torch.nn.Linear(16, 32), torch.nn.Linear(16, 160).bfloat16(), torch.nn.Embedding(160, 16)):
+        with narrow(other):
+            assert other is None or "forward" not in vars(other)

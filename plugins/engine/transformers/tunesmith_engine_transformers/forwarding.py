@@ -11,6 +11,7 @@ from tunesmith_library_training.drawing import left_padded
 
 from .caching import RowCache, row_cache, unknown_layers
 from .generating import moved
+from .narrow import narrow
 from .processors import unknown_processors
 from .rows import Row
 from .settings import generation_config
@@ -66,13 +67,14 @@ class Forward:
         columns = cache.span + input_ids.shape[1]
         mask = torch.arange(columns, device=lengths.device) >= columns - lengths[:, None]
         inputs = {"position_ids": positions, "logits_to_keep": 1}
-        output = self._inner(
-            input_ids=input_ids,
-            attention_mask=mask.long(),
-            past_key_values=cache,
-            use_cache=True,
-            **{name: value for name, value in inputs.items() if name in self._known},
-        )
+        with narrow(self._inner.get_output_embeddings()):
+            output = self._inner(
+                input_ids=input_ids,
+                attention_mask=mask.long(),
+                past_key_values=cache,
+                use_cache=True,
+                **{name: value for name, value in inputs.items() if name in self._known},
+            )
         scores = output.logits[:, -1]
         return scores.float() if scores.dtype != torch.float32 else scores
 
