@@ -322,6 +322,17 @@ def test_probabilities(opened):
     assert server.asked[-1][1]["echo"] is True
 
 
+def test_vectors(opened):
+    """In the order of the texts, whatever the server's; one without them is told as such."""
+    data = [{"index": 1, "embedding": [3, 4]}, {"index": 0, "embedding": [1, 2]}]
+    with served(replying({"data": data}, (404, {"detail": "Not Found"}, {}), models=[VLLM])) as server:
+        engine = opened(server)
+        assert engine.embed([[5], [6, 7]]) == [[1.0, 2.0], [3.0, 4.0]]
+        assert server.asked[-1][1]["input"] == [[5], [6, 7]]
+        with pytest.raises(TunesmithError, match="has no vectors"):
+            engine.embed([[5]])
+
+
 def test_models_and_adapters(opened):
     """The name that is asked for, its adapters, and what there is where it is none of them."""
     models = [VLLM, {**VLLM, "id": "sea", "parent": "m"}, {**VLLM, "id": "other"}]

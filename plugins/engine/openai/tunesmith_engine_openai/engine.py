@@ -20,6 +20,7 @@ from .conversing import CONVERSATION, SpokenAnswer, chat_fields, spoken
 from .servers import SERVERS, Server
 from .template import ServedTemplate
 
+_ABSENT = frozenset({404, 405, 501})  # what a server answers that does not have a route
 _TOGETHER = 64  # sequences that vectors are asked for in one request
 
 
@@ -117,7 +118,8 @@ class OpenAIEngine:
 
     async def _scored(self, body: Said, sequence: list[int], alternatives: int) -> tuple[LogProb, ...]:
         said = await self._client.post("completions", {**body, "prompt": sequence})
-        told = next(iter(said.get("choices") or ()), {}).get("logprobs") or {}
+        choice: Said = next(iter(said.get("choices") or ()), {})
+        told = choice.get("logprobs") or {}
         found = tuple(log_probs_of(told, alternatives))[: len(sequence) - 1]
         if len(found) != len(sequence) - 1:
             raise TunesmithError(
@@ -147,7 +149,12 @@ class OpenAIEngine:
             self._client.post("embeddings", {**body, "input": [list(each) for each in sequences[at : at + _TOGETHER]]})
             for at in range(0, len(sequences), _TOGETHER)
         ]
-        told = self._loop.call(self._together(parts))
+        try:
+            told = self._loop.call(self._together(parts))
+        except Refused as error:
+            if error.status not in _ABSENT:
+                raise
+            raise TunesmithError(f"{self._model} at {self._client.url} has no vectors: {error}") from error
         found = [sorted(said.get("data") or (), key=lambda one: one.get("index", 0)) for said in told]
         vectors = [[float(value) for value in one["embedding"]] for part in found for one in part]
         if len(vectors) != len(sequences):
@@ -207,7 +214,7 @@ async def _listed(client: Client) -> list[Mapping[str, Any]]:
     try:
         said = await client.get("models")
     except Refused as error:
-        if error.status in (404, 405, 501):
+        if error.status in _ABSENT:
             return []
         raise
     listed = said.get("data")

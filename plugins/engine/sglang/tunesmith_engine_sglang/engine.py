@@ -28,6 +28,8 @@ class SGLangEngine:
     in processes of its own.
     """
 
+    _engine: Any = None  # while it is awake
+
     def __init__(self, handle: ModelHandle, defaults: Sampling, opening: Opening) -> None:
         """
         Args:
@@ -45,7 +47,6 @@ class SGLangEngine:
         self._loop, self._ledger, self._numbers = TaskLoop(), Ledger(), itertools.count()
         self._weights = Weights(folder)
         self._asleep = False
-        self._engine: Any = None
         try:
             self._loop.call(self._open())
         except BaseException:

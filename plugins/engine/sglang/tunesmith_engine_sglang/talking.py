@@ -73,7 +73,7 @@ class Reader:
         start = 0 if self._new else self._read
         ids = [int(token) for token in said["output_ids"]][start:]
         self._read += len(ids)
-        told = ()
+        told: tuple[LogProb, ...] = ()
         if self._log_probs is not None:
             values = about["output_token_logprobs"][start:][: len(ids)]
             others = (about.get("output_top_logprobs") or [None] * (start + len(ids)))[start:]

@@ -28,6 +28,8 @@ class VLLMEngine:
     processes of its own.
     """
 
+    _llm: Any = None  # while it is awake
+
     def __init__(self, handle: ModelHandle, defaults: Sampling, opening: Opening) -> None:
         """
         Args:
@@ -42,7 +44,6 @@ class VLLMEngine:
         self._weights = Weights(folder)
         self._asleep = False
         self._sleeps = bool(self._arguments.enable_sleep_mode)
-        self._llm: Any = None
         try:
             self._loop.call(self._open())
         except BaseException:

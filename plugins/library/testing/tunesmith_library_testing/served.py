@@ -129,7 +129,11 @@ def _said(engine: Engine, body: Any) -> Iterator[Any]:
     answer = engine.submit(Request(body["prompt"], sampling, log_probs=body.get("logprobs")))
     try:
         for delta in answer:
-            choice = {"text": "", "token_ids": list(delta.token_ids), "finish_reason": delta.finish_reason}
+            choice: dict[str, Any] = {
+                "text": "",
+                "token_ids": list(delta.token_ids),
+                "finish_reason": delta.finish_reason,
+            }
             if body.get("logprobs") is not None:
                 choice["logprobs"] = _log_probs(delta.token_ids, delta.log_probs)
             yield {"choices": [choice]}
