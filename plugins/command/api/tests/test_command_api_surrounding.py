@@ -176,6 +176,13 @@ def test_more_than_there_are_places_for(serving, soon):
     assert served.client.post(CHAT, json=served.chat()).status_code == 200
 
 
+@pytest.mark.parametrize("body", [b"{", b"", b'{"messages": [', b"\xff\xfe", b'{"a": 1} x'])
+def test_a_body_that_is_no_json_says_where(serving, body):
+    reply = serving().client.post(CHAT, content=body, headers={"content-type": "application/json"})
+    error = reply.json()["error"]
+    assert reply.status_code == 400 and error["param"] is None and "the body" in error["message"], error
+
+
 def test_a_failure_is_that_of_one_request(serving, soon, caplog):
     """An engine that fails, and one that cannot even be asked: the request hears of it, no other does."""
     served = serving()

@@ -84,6 +84,10 @@ def refuse(request: Fields, reasons: Mapping[str, str], neutral: Mapping[str, Se
 def validation_error(errors: Sequence[Any]) -> ApiError:
     """What pydantic found wrong with a body, as an error that names the field."""
     told, first = [], None
+    broken = next((error for error in errors if error["type"] == "json_invalid"), None)
+    if broken is not None:
+        why = (broken.get("ctx") or {}).get("error", broken["msg"])
+        return invalid(f"the body is no JSON: {why} at character {broken['loc'][-1]}", code="invalid_json")
     for error in errors[:5]:
         path = _path([part for part in error["loc"] if part != "body"])
         first = first or path
