@@ -331,6 +331,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"chat_template": "{{ x }}"}, "chat_template"),
     ({"audio": {"voice": "x"}}, "audio"),
     ({"modalities": ["text", "audio"]}, "modalities"),
+    ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs"),
     ({"web_search_options": {"x": 1}}, "web_search_options"),
     ({"include_stop_str_in_output": True}, "include_stop_str_in_output"),
     ({"stream_options": {"include_usage": True}}, "stream_options"),

@@ -31,6 +31,8 @@ _IMPOSSIBLE = {
     "audio": _NO_SUCH_OUTPUT,
     "web_search_options": "this server searches nothing",
 }
+_TAKEN = frozenset({"self", "messages", "tools", "training", "add_generation_prompt", "continue_final_message"})
+"""What a template is rendered with, beside its variables."""
 _NEUTRAL = {"best_of": (1,), "length_penalty": (1.0,)}
 
 
@@ -147,7 +149,17 @@ def variables_of(request: ChatRequest, template: ChatTemplate) -> dict[str, Any]
     given.update(effort_variables(template, request.reasoning_effort))
     if request.enable_thinking is not None:
         given["enable_thinking"] = request.enable_thinking
-    return {**given, **(request.chat_template_kwargs or {})}
+    return {**given, **own_variables(request.chat_template_kwargs)}
+
+
+def own_variables(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What `chat_template_kwargs` gives to the template.
+
+    Raises: ApiError for what is no variable of it.
+    """
+    if taken := sorted(_TAKEN & (given or {}).keys()):
+        raise invalid(f"chat_template_kwargs.{taken[0]} is no variable of a template", "chat_template_kwargs")
+    return dict(given or {})
 
 
 def effort_variables(template: ChatTemplate, effort: str | None, field: str = "reasoning_effort") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith.types import Conversation, Message
 from tunesmith_library_engine import grammars
 
-from .chat_asking import effort_variables
+from .chat_asking import effort_variables, own_variables
 from .errors import invalid
 from .fields import refuse
 from .messages_fields import Block, CountRequest, MessagesRequest, OutputFormat, Turn
@@ -108,7 +108,7 @@ def _variables(request: CountRequest, service: Service) -> dict[str, Any]:
         made |= {"enable_thinking": wanted} if switches else {}
         if wanted and request.thinking.budget_tokens is not None:
             made["thinking_budget"] = _budget(request, request.thinking.budget_tokens)
-    return made | (request.chat_template_kwargs or {})
+    return made | own_variables(request.chat_template_kwargs)
 
 
 def _budget(request: CountRequest, budget: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from tunesmith.types import Conversation, Message
 from tunesmith_library_engine import grammars
 
-from .chat_asking import effort_variables
+from .chat_asking import effort_variables, own_variables
 from .errors import invalid
 from .fields import refuse
 from .responses_fields import Item, Part, ResponsesRequest
@@ -105,7 +105,7 @@ def _variables(request: ResponsesRequest, service: Service) -> dict[str, Any]:
     made = effort_variables(service.template, effort, "reasoning.effort")
     if request.enable_thinking is not None:
         made["enable_thinking"] = request.enable_thinking
-    return made | (request.chat_template_kwargs or {})
+    return made | own_variables(request.chat_template_kwargs)
 
 
 def _one_system(messages: Sequence[Message]) -> list[Message]:
