@@ -3,6 +3,8 @@ right: of declared tools, with arguments that are valid, written as the template
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -66,7 +68,8 @@ def of_calls(
     if found is None:
         why = "no tools are declared" if not tools else f"template {template.name} does not say how calls are written"
         raise TunesmithError(f"a call of a tool cannot be demanded: {why}.\n  possible: tool_choice auto or none")
-    return WHOLE + _checked(_of_calls(source, special, found, template.calls, tools, (choice, parallel, said)))
+    listed = json.dumps(tools, default=str)
+    return WHOLE + _of_calls(source, tuple(special.items()), template.calls, listed, (choice == "auto", parallel, said))
 
 
 def _of_text(source: Source, special: Mapping[str, int], grammar: str) -> str:
@@ -77,26 +80,36 @@ def _of_text(source: Source, special: Mapping[str, int], grammar: str) -> str:
     return WHOLE + rules.grammar(f"{lead.rule(rules)} {_nested(rules, grammar)}")
 
 
+@functools.lru_cache(maxsize=128)
 def _of_calls(
     source: Source,
-    special: Mapping[str, int],
-    found: tuple[Lead, Writing],
+    special: tuple[tuple[str, int], ...],
     calls: CallFormat | None,
-    tools: Mapping[str, Mapping[str, Any]],
-    asked: tuple[str, bool, str | None],
+    listed: str,
+    asked: tuple[bool, bool, str | None],
 ) -> str:
-    choice, parallel, said = asked
-    (lead, writing), rules = found, Rules(special)
+    """
+    Args:
+        listed: the tools, as JSON; most requests declare those of the one before.
+        asked: whether there may be none, whether there may be several, and the grammar of the text.
+    """
+    (free, parallel, said), tools, rules = asked, json.loads(listed), Rules(dict(special))
+    found = calls_lead(source)
+    assert found is not None
+    lead, writing = found
     written = _calls(rules, writing, tools, parallel)
-    if choice != "auto":
-        return rules.grammar(f"{lead.rule(rules)} {written}")
-    if said is None:
-        return rules.grammar(_free(rules, lead, calls, written, tools, special))
-    text = f"{text_lead(source).rule(rules)} {_nested(rules, said)}"
-    return rules.grammar(rules.add(f"{lead.rule(rules)} {written} | {text}"))
+    if not free:
+        start = f"{lead.rule(rules)} {written}"
+    elif said is None:
+        start = _free(rules, lead, calls, written, tools, dict(special))
+    else:
+        text = f"{text_lead(source).rule(rules)} {_nested(rules, said)}"
+        start = rules.add(f"{lead.rule(rules)} {written} | {text}")
+    return _checked(rules.grammar(start))
 
 
 def source_of(template: Any, special: Mapping[str, int], conversation: Conversation) -> Source:
+    """A template, as far as answers to a conversation are concerned."""
     variables = {**template.variables, **template.switched(conversation.variables)}
     asked = [{"role": "user", "content": "1"}]
     prompt = template.render(asked, conversation.tools, add_generation_prompt=True, **conversation.variables).text
