@@ -258,3 +258,28 @@ def test_an_error_is_the_last_event(asking):
     assert client.responses.retrieve(last.response.id).status == "failed"
     with pytest.raises(openai.InternalServerError):
         client.responses.create(model="tiny", input="2?")
+
+
+def test_the_store_forgets_the_oldest_and_what_failed(monkeypatch):
+    from tunesmith_command_api import responses_store
+    from tunesmith_command_api.responses_store import Store, Stored
+
+    def stored(name, text=""):
+        return Stored({"id": name, "output": [{"id": f"{name}_item", "text": text}]}, [])
+
+    monkeypatch.setattr(responses_store, "_MOST_BYTES", 3500)
+    store = Store(9)
+    made = [stored(name, "x" * 1000) for name in "abc"]
+    for each in made:
+        store.put(each)
+    store.put(stored("d", "x" * 1000))
+    assert [store.get(name).response["id"] for name in "bcd"] == ["b", "c", "d"]
+    store.put(stored("e", "x" * 5000))  # alone it may be as large as a request may
+    assert store.item("e_item", "input[0]")["id"] == "e_item"
+    for gone in "abcd":
+        with pytest.raises(responses_store.ApiError):
+            store.get(gone)
+    store.drop(store.get("e"))
+    store.renew(made[0])
+    with pytest.raises(responses_store.ApiError, match="there is no item"):
+        store.item("e_item", "input[0]")

@@ -90,6 +90,11 @@ class Store:
             stored.answers.cut()
         self._forget(name)
 
+    def drop(self, stored: Stored) -> None:
+        """Forget a response, if it is kept."""
+        if stored.response["id"] in self._kept:
+            self._forget(stored.response["id"])
+
     def _forget(self, name: str) -> None:
         del self._kept[name], self._sizes[name]
 

@@ -43,6 +43,9 @@ def router(service: Service) -> APIRouter:
             try:
                 async for _ in begun.events():
                     pass
+            except Exception:  # whose client hears of it, and of no name that it could ask for
+                store.drop(begun.stored)
+                raise
             finally:
                 begun.close()
             return begun.stored.response
