@@ -330,6 +330,15 @@ def test_chat_with_questions(run):
     assert code == 0 and out == "> one\nmodel one\n\n> two\nmodel two\n\n"
 
 
+def test_chat_tells_its_speed_on_stderr_and_shows_images_to_models_that_take_them(run):
+    code, out, err = run("chat", "model.path=org/tiny", "-m", "one", "--verbose")
+    assert code == 0 and out == "> one\nmodel one\n\n" and "9 tokens in " in err and "tokens/s" in err
+    code, out, err = run("chat", "model.path=org/tiny", "-m", "one", "--image", "sea.png")
+    assert code == 2 and "sea.png: this model takes no images" in err and out == ""
+    code, _, err = run("chat", "model.path=org/tiny", "--image", "sea.png")
+    assert code == 2 and "--image goes with --message" in err and "/image PATH" in err
+
+
 def test_chat_from_the_terminal(catalog, monkeypatch):
     monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: catalog))
     result = CliRunner().invoke(cli, ["chat", "model.path=org/tiny"], input="one\n\n/clear\ntwo\n/exit\nthree\n")
