@@ -146,6 +146,57 @@ def test_special_tokens_are_no_text(constraints: Constraints, tiny_bpe: Any) -> 
     assert named is not None and named.allowed().nonzero()[0].tolist() == [special]
 
 
+def spaced(*decoders: Any) -> Any:
+    """A tokenizer whose tokens have `▁` for a space, and bytes as `<0x…>`."""
+    from tokenizers import Tokenizer, models
+    from tokenizers.decoders import Sequence as Steps
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["</s>", "▁", "▁a", "a", "b", '"', "{", "}", "[", "]", *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocabulary = {word: index for index, word in enumerate(words)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [("▁", "a")], byte_fallback=True))
+    tokenizer.decoder = Steps(list(decoders)) if decoders else None
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
+
+
+def test_other_vocabularies() -> None:
+    """What is written for spaces and bytes; where it is not told, answers cannot follow a grammar."""
+    from tokenizers import decoders
+
+    tokenizer = spaced(decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse())
+    vocabulary = vocabulary_of(tokenizer, len(tokenizer))
+    assert [vocabulary.tokens[index] for index in (1, 2, 3, 10 + 0xC3)] == [b" ", b" a", b"a", b"\xc3"]
+    bound = Constraints(lambda: vocabulary, [0])
+    assert walked(bound, tokenizer, grammars.choice(["é a"]), ends=[0]) == "é a"
+    with pytest.raises(TunesmithError, match=r"decoder \(none\) does not say"):
+        vocabulary_of(spaced(), 100)
+
+    class Plain:
+        """One that is no Rust object: what its tokens are shows when they are decoded."""
+
+        added_tokens_decoder: dict[int, Any] = {}
+        words = ("a", "b", " b", "\ufffd")
+
+        def __len__(self) -> int:
+            return len(self.words)
+
+        def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+            return [self.words.index(character) for character in text]
+
+        def decode(self, ids: list[int]) -> str:
+            return "".join(self.words[index] for index in ids)
+
+        def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+            return [self.words[index] for index in ids]
+
+    assert list(vocabulary_of(Plain(), 6).tokens) == [b"a", b"b", b" b", b"", b"", b""]
+
+
+def test_ends_that_only_a_request_has(tiny_bpe: Any) -> None:
+    bound = Constraints(functools.partial(vocabulary_of, tiny_bpe, len(tiny_bpe)), [])
+    assert walked(bound, tiny_bpe, grammars.choice(["ab"]), ends=[tiny_bpe.encode("z")[0]]) == "ab"
+
+
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama2", "llama3", "mistral", "qwen"])

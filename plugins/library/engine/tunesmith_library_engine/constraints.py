@@ -111,7 +111,7 @@ class Constraints:
             vocabulary = self._vocabulary()
             self._size = len(vocabulary.tokens)
             wrapped = _Wrapped(vocabulary, self._ends)
-            self._tokenizer = llguidance.LLTokenizer(wrapped, eos_token=sorted(self._ends))
+            self._tokenizer = llguidance.LLTokenizer(wrapped, eos_token=wrapped.eos_token_id)
             wrapped.greedy = self._tokenizer.greedy_tokenize
         limits = llguidance.LLParserLimits(
             initial_lexer_fuel=_FUEL_TO_BEGIN,
@@ -131,9 +131,10 @@ class _Wrapped(llguidance.TokenizerWrapper):
     """A vocabulary as llguidance takes it: what a grammar leaves no choice of, comes in the tokens of the tokenizer."""
 
     def __init__(self, vocabulary: Vocabulary, ends: Collection[int]) -> None:
-        self.tokens = list(vocabulary.tokens)
-        self.special_token_ids = sorted(vocabulary.special | set(ends))
-        self.eos_token_id, self.bos_token_id = min(ends), None
+        # Which tokens end an answer is the request's: for llguidance it is one that there is not.
+        self.tokens = [*vocabulary.tokens, b"\xff<end of the answer>"]
+        self.eos_token_id, self.bos_token_id = len(vocabulary.tokens), None
+        self.special_token_ids = sorted({*vocabulary.special, *(end for end in ends if end < self.eos_token_id)})
         self.is_tokenizer_wrapper = True
         self._encode = vocabulary.encode
         self.greedy: Callable[[str], list[int]]  # makes tokens of what the tokenizer writes otherwise
