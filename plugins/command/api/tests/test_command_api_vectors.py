@@ -286,8 +286,15 @@ def test_adapters_come_and_go(serving: Any, tmp_path: Path) -> None:
     allowed = tmp_path / "adapters"
     for folder in (allowed / "polite", tmp_path / "adapters-elsewhere", allowed / "empty"):
         folder.mkdir(parents=True)
-    (allowed / "polite" / "adapter_config.json").write_text("{}")
-    (tmp_path / "adapters-elsewhere" / "adapter_config.json").write_text("{}")
+    for folder in (allowed / "polite", tmp_path / "adapters-elsewhere", allowed / "pickled", allowed / "linked"):
+        folder.mkdir(exist_ok=True)
+        (folder / "adapter_config.json").write_text("{}")
+    for folder in (allowed / "polite", tmp_path / "adapters-elsewhere"):
+        (folder / "adapter_model.safetensors").write_bytes(b"")
+    (allowed / "pickled" / "adapter_model.bin").write_bytes(b"")
+    (allowed / "linked" / "adapter_model.safetensors").symlink_to(
+        tmp_path / "adapters-elsewhere" / "adapter_model.safetensors"
+    )
     (allowed / "link").symlink_to(tmp_path / "adapters-elsewhere")
     served = serving(allow_adapters=str(allowed))
     engine = served.engine
@@ -310,6 +317,8 @@ def test_adapters_come_and_go(serving: Any, tmp_path: Path) -> None:
         "link",
         "nothing",
         "empty",
+        "pickled",
+        "linked",
         "/etc",
         str(tmp_path / "adapters-elsewhere"),
         "\0",
@@ -323,6 +332,7 @@ def test_adapters_come_and_go(serving: Any, tmp_path: Path) -> None:
 
 def test_adapters_need_leave_and_an_engine_that_can(serving: Any, tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
     body = {"lora_name": "p", "lora_path": "."}
     for path in ("/v1/load_lora_adapter", "/v1/unload_lora_adapter"):
         assert serving().client.post(path, json=body).status_code == 403

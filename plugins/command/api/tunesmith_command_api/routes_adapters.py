@@ -75,6 +75,8 @@ def _allowing(service: Service) -> Path:
 def _allowed(service: Service, path: str) -> Path:
     """The folder of an adapter. What is outside of the allowed one sounds the same whether it is there or not.
 
+    Its weights are in safetensors: what else peft would read is pickled.
+
     Raises: ApiError.
     """
     allowed = _allowing(service)
@@ -83,6 +85,8 @@ def _allowed(service: Service, path: str) -> Path:
         folder = (allowed / path).resolve(strict=True)
     except (OSError, ValueError, RuntimeError):
         raise refused from None
-    if not folder.is_relative_to(allowed) or not holds_adapter(folder):
+    weights = (folder / "adapter_model.safetensors").resolve()
+    inside = folder.is_relative_to(allowed) and weights.is_relative_to(allowed)
+    if not inside or not holds_adapter(folder) or not weights.is_file():
         raise refused
     return folder
