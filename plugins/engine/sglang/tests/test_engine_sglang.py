@@ -28,6 +28,9 @@ class TestPlugin(PluginSuite):
         plan = StubPlan({"quantizer": {"any": None}, "patch": {"some": None}}, command="chat")
         told = self.make().check(plan=plan)
         assert [(item.key, item.severity) for item in told] == [("quantizer", "error"), ("patch", "warning")]
+        (problem,) = self.make().check(plan=StubPlan({}, command="train"))
+        assert (problem.key, problem.severity) == ("engine.enable_memory_saver", "warning")
+        assert self.make(enable_memory_saver=True).check(plan=StubPlan({}, command="train")) == []
 
 
 def said(ids, logprobs=(), others=(), finish=None):

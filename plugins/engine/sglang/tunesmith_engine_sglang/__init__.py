@@ -34,8 +34,9 @@ class SGLang:
     min_p: Annotated[float, between(0, 1)] | None = None  # draw from tokens this likely beside the likeliest one
     # above 1 makes tokens that occurred less likely
     repetition_penalty: Annotated[float, above(0, most=2)] | None = None
-    context_length: Annotated[int, at_least(1)] | None = None  # tokens of a prompt and its answer; null is the model's
-    max_running_requests: Annotated[int, at_least(1)] | None = None  # answers that are computed together
+    # tokens of a prompt and its answer; null is the model's
+    context_length: Annotated[int, at_least(1, most=100_000_000)] | None = None
+    max_running_requests: Annotated[int, at_least(1, most=1_000_000)] | None = None  # answers computed together
     mem_fraction_static: Annotated[float, between(0, 1)] | None = None  # share of a GPU's memory for weights and cache
     tp_size: Annotated[int, at_least(1, most=4096)] = 1  # GPUs that share each layer
     quantization: str | None = None  # how weights are stored in fewer bits: fp8, …; null is as they are
@@ -61,6 +62,10 @@ class SGLang:
         if plan.uses("patch"):
             message = f"patch={','.join(plan.names('patch'))} shapes models of transformers, and SGLang runs its own"
             problems.append(Problem("patch", message, "engine=transformers runs what was trained", "warning"))
+        if plan.command == "train" and not self.enable_memory_saver:
+            message = "SGLang is started anew for each step, for it ends while the model learns from its answers."
+            advice = "engine.enable_memory_saver=true keeps it, and its weights in the machine's memory"
+            problems.append(Problem("engine.enable_memory_saver", message, advice, "warning"))
         return problems
 
     @hookimpl

@@ -39,7 +39,7 @@ class SGLangEngine:
         """
         from sglang.srt.server_args import ServerArgs
 
-        folder = handle.source.path
+        folder, self._training = handle.source.path, handle.source.training  # which gives the weights anew each time
         known = getattr(ServerArgs, "__struct_fields__", None) or getattr(ServerArgs, "__dataclass_fields__", {})
         self._arguments = opening.arguments(handle, tuple(known))
         self._defaults, self._own = defaults, own_sampling(folder)
@@ -193,7 +193,7 @@ class SGLangEngine:
             self._loop.call(self._released(False))
         elif self._engine is None:
             self._loop.call(self._open())
-            if self._weights.exchanged:
+            if self._weights.exchanged and not self._training:
                 logger.warning("the weights are those of the files again; engine.enable_memory_saver=true keeps others")
                 self._weights.forget()
         self._asleep = False

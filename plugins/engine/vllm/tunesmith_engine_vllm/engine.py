@@ -37,7 +37,7 @@ class VLLMEngine:
 
         Raises: TunesmithError for a model or an adapter that vLLM does not run.
         """
-        folder = handle.source.path
+        folder, self._training = handle.source.path, handle.source.training  # which gives the weights anew each time
         self._arguments, self._defaults, self._own = opening.arguments(handle), defaults, own_sampling(folder)
         self._loras = {lora.name: (number, lora) for number, lora in enumerate(opening.loras(handle), start=1)}
         self._loop, self._ledger, self._numbers = TaskLoop(), Ledger(), itertools.count()
@@ -172,7 +172,7 @@ class VLLMEngine:
             self._loop.call(self._llm.wake_up())
         elif self._llm is None:
             self._loop.call(self._open())
-            if self._weights.exchanged:
+            if self._weights.exchanged and not self._training:
                 logger.warning(
                     "engine: the weights are those of the files again; engine.enable_sleep_mode keeps others"
                 )
