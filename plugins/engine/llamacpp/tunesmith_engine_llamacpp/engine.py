@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ from tunesmith import TunesmithError
 from tunesmith.types import Answer, EngineStats, LogProb, ModelHandle, Request, Sampling
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
-from tunesmith_library_engine import Ledger, check_adapter, check_request
+from tunesmith_library_engine import Ledger, check_adapter, check_request, check_tokens, check_vocabulary
 from tunesmith_library_engine.constraints import Constraints
 from tunesmith_library_engine.filling import filled
 
@@ -58,10 +57,7 @@ class LlamaCppEngine:
     def submit(self, request: Request) -> Answer:
         self._refuse_asleep()
         check_request(self, request)
-        self._refuse_unknown(request.prompt, "the prompt")
-        self._refuse_unknown(request.sampling.logit_bias, "logit_bias")
-        if sum(bias == -math.inf for bias in request.sampling.logit_bias.values()) == self._vocabulary:
-            raise TunesmithError(f"logit_bias forbids all {self._vocabulary} tokens of the model: none is left")
+        check_vocabulary(request, self._vocabulary)
         if request.inputs:
             raise TunesmithError(f"llama.cpp takes token ids here, and nothing else: not {', '.join(request.inputs)}")
         sampling = request.sampling
@@ -129,14 +125,8 @@ class LlamaCppEngine:
                 raise TunesmithError(
                     f"sequence {index} has {len(sequence)} tokens; the model's context ends at {limit}"
                 )
-            self._refuse_unknown(sequence, f"sequence {index}")
+            check_tokens(sequence, self._vocabulary, f"sequence {index}")
         return self._worker.call(lambda: compute(self._computation.alone(adapter)))
-
-    def _refuse_unknown(self, tokens: Iterable[int], where: str) -> None:
-        """Raises: TunesmithError for a token that the model does not have, by which a whole batch would fail."""
-        for token in tokens:
-            if not 0 <= token < self._vocabulary:
-                raise TunesmithError(f"{where} has the token {token}; the model has {self._vocabulary}, from 0 on")
 
     def _refuse_asleep(self) -> None:
         if self._asleep:

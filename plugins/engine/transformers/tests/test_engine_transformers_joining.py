@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from tunesmith import TunesmithError
 from tunesmith.types import Request, Sampling
 from tunesmith_engine_transformers import Transformers, prompts
 from tunesmith_engine_transformers.narrow import narrow
@@ -231,6 +232,17 @@ def test_what_a_generation_config_asks_for_is_kept_to(tiny_llama: Path, tiny_bpe
             for prompt, answer in zip((PROMPTS[0], PROMPTS[3]), begun, strict=True):
                 assert list(answer.result().token_ids) == alone(own, prompt, 12, ends), options
             assert alone(own, PROMPTS[0], 12, ends) != plain, "it must make a difference"
+
+
+def test_tokens_that_the_model_does_not_have_are_refused(tiny_llama: Path, tiny_bpe: Any) -> None:
+    """They would fail whatever is computed beside them."""
+    with opened(handle_of(tiny_llama, tiny_bpe)) as engine:
+        for request in (Request([5, 9999]), Request([-1]), Request([5], Sampling(logit_bias={9999: 1.0}))):
+            with pytest.raises(TunesmithError, match="has the token"):
+                engine.submit(request)
+        for compute in (engine.score, engine.embed):
+            with pytest.raises(TunesmithError, match="sequence 1 has the token 9999"):
+                compute([[5, 6], [5, 9999]])
 
 
 # ---- what is kept ---------------------------------------------------------------------------------------------------

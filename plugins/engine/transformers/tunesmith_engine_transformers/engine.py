@@ -13,7 +13,7 @@ from tunesmith.messages import announce
 from tunesmith.types import Answer, EngineStats, LogProb, ModelHandle, Request, Sampling
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
-from tunesmith_library_engine import Ledger, check_adapter, check_request, submitted
+from tunesmith_library_engine import Ledger, check_adapter, check_request, check_tokens, check_vocabulary, submitted
 from tunesmith_library_engine.constraints import Constraints
 from tunesmith_library_engine.vocabularies import vocabulary_of
 
@@ -67,6 +67,7 @@ class TransformersEngine:
         tokenizer, text = tokenizer_of(handle.processor), self._model.config.get_text_config()
         self.end_token_ids = frozenset(end_tokens(None, tokenizer, self._own))
         self._constraints = Constraints(lambda: vocabulary_of(tokenizer, text.vocab_size), self.end_token_ids)
+        self._vocabulary: int = getattr(self._model.get_input_embeddings(), "num_embeddings", text.vocab_size)
         self._beside = Beside(self._model)
         self._computation = self._joining(prefix_cache)
         self._worker: Running | Worker = (
@@ -77,6 +78,7 @@ class TransformersEngine:
     def submit(self, request: Request) -> Answer:
         self._refuse_asleep()
         check_request(self, request)
+        check_vocabulary(request, self._vocabulary)
         sampling = request.sampling
         wanted = sampling.max_new_tokens or self._defaults.max_new_tokens or 1
         room = wanted if self.context_length is None else self.context_length - len(request.prompt)
@@ -204,6 +206,7 @@ class TransformersEngine:
                 raise TunesmithError(
                     f"sequence {index} has {len(sequence)} tokens; the model's context ends at {self.context_length}"
                 )
+            check_tokens(sequence, self._vocabulary, f"sequence {index}")
         return self._worker.in_parts(lambda: self._adapted(self._beside.name(adapter), compute()))
 
     def _adapted(self, adapter: str | None, parts: Generator[None, None, T]) -> Generator[None, None, T]:

@@ -1,8 +1,8 @@
 """The output layer for a few tokens on a CPU.
 
 A vocabulary makes it by far the tallest matrix of a small model, and torch is slow at a few rows times such a matrix.
-With the matrix on the left the same product takes down to half of the time (MKL, fp32, vocabularies of 16,000 and 32,000,
-2 to 8 tokens).
+With the matrix on the left the same product takes down to half of the time (MKL, fp32, 2 to 8 tokens, vocabularies of
+16,000 and 32,000).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tunesmith import TunesmithError
 from tunesmith.types import Delta, EngineStats, LogProb, Request, Sampling
-from tunesmith_library_engine import Ledger, StreamedAnswer, check_request, check_sampling, joined
+from tunesmith_library_engine import Ledger, StreamedAnswer, check_request, check_sampling, check_vocabulary, joined
 
 SAID = [Delta((1,), (LogProb(-0.5),)), Delta((2, 3), (LogProb(-1.0), LogProb(-2.0))), Delta((), finish_reason="length")]
 WHOLE = Delta((1, 2, 3), (LogProb(-0.5), LogProb(-1.0), LogProb(-2.0)), "length")
@@ -167,6 +167,21 @@ def test_what_an_engine_answers() -> None:
     engine: Any = SimpleNamespace(context_length=8, adapters=("pirate",))
     check_request(engine, Request([1] * 7, Sampling(logit_bias={3: -math.inf}), adapter="pirate"))
     check_request(SimpleNamespace(context_length=None, adapters=()), Request([1] * 9))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (Request([1, 7]), "the prompt has the token 7; the model has 7, from 0 on"),
+        (Request([-1]), "the prompt has the token -1"),
+        (Request([1], Sampling(logit_bias={9: 1.0})), "logit_bias has the token 9"),
+        (Request([1], Sampling(logit_bias=dict.fromkeys(range(7), -math.inf))), "forbids all 7 tokens"),
+    ],
+)
+def test_tokens_that_the_model_does_not_have(request_: Request, message: str) -> None:
+    with pytest.raises(TunesmithError, match=message):
+        check_vocabulary(request_, 7)
+    check_vocabulary(Request([0, 6], Sampling(logit_bias=dict.fromkeys(range(6), -math.inf))), 7)
 
 
 def test_settings_that_an_engine_does_not_have() -> None:

@@ -1,7 +1,7 @@
 """What engines share, whatever computes their tokens."""
 
 from tunesmith_library_engine.answers import StreamedAnswer, joined
-from tunesmith_library_engine.checks import check_adapter, check_request, check_sampling
+from tunesmith_library_engine.checks import check_adapter, check_request, check_sampling, check_tokens, check_vocabulary
 from tunesmith_library_engine.ledger import Ledger
 from tunesmith_library_engine.together import submit_all, submitted
 
@@ -11,6 +11,8 @@ __all__ = [
     "check_adapter",
     "check_request",
     "check_sampling",
+    "check_tokens",
+    "check_vocabulary",
     "joined",
     "submit_all",
     "submitted",

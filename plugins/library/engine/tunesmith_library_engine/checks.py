@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from tunesmith.errors import TunesmithError, choices
 from tunesmith.types import Engine, Request, Sampling
@@ -27,6 +28,28 @@ def check_request(engine: Engine, request: Request) -> None:
             advice = "a finite number, or -inf, which forbids the token"
             raise TunesmithError(f"logit_bias={bias} of token {token} leaves no probabilities.\n  possible: {advice}")
     check_adapter(engine, request.adapter)
+
+
+def check_vocabulary(request: Request, size: int) -> None:
+    """Refuse tokens that a model does not have, by which a whole batch would fail.
+
+    Args:
+        size: tokens that it has.
+
+    Raises: TunesmithError for one in the prompt or in logit_bias, and for a logit_bias that forbids all of them.
+    """
+    check_tokens(request.prompt, size, "the prompt")
+    bias = request.sampling.logit_bias
+    check_tokens(bias, size, "logit_bias")
+    if sum(value == -math.inf for value in bias.values()) == size:
+        raise TunesmithError(f"logit_bias forbids all {size} tokens of the model: none is left")
+
+
+def check_tokens(tokens: Iterable[int], size: int, where: str) -> None:
+    """Raises: TunesmithError for a token that a model of so many tokens does not have."""
+    for token in tokens:
+        if not 0 <= token < size:
+            raise TunesmithError(f"{where} has the token {token}; the model has {size}, from 0 on")
 
 
 def check_adapter(engine: Engine, adapter: str | None) -> None:
