@@ -31,6 +31,7 @@ class TestPlugin(PluginSuite):
         ("options", "told"),
         [
             ({"base_url": "localhost:8000"}, "no address"),
+            ({"server": "vlm"}, "vlm is no kind of server"),
             ({"base_url": "http://me:secret@localhost/v1"}, "more than host and path"),
             ({"base_url": "http://localhost/v1?key=secret"}, "more than host and path"),
             ({"api_key_env": "sk-secret"}, "environment variable, and this is none"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import above, at_least, between, filled
@@ -26,8 +26,8 @@ class OpenAI:
     base_url: Annotated[str, filled]  # of the server, with the path that its routes are under: http://localhost:8000/v1
     model: Annotated[str | None, filled] = None  # its name there; null is the only one, or the first that is no adapter
     api_key_env: Annotated[str | None, filled] = None  # environment variable that holds the key; null sends none
-    # which fields the server knows beside OpenAI's own; auto asks it who it is
-    server: Literal["auto", "openai", "vllm", "sglang", "llamacpp", "tunesmith"] = "auto"
+    # what the server knows beside OpenAI's fields: as openai, vllm, sglang, llamacpp or tunesmith; auto asks it
+    server: Annotated[str, filled] = "auto"
     max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 512  # tokens of an answer, at most
     temperature: Annotated[float, at_least(0, most=100)] | None = None  # 0 is greedy, 1 the model's own probabilities
     top_p: Annotated[float, between(0, 1)] | None = None  # draw from the likeliest that have this probability together
@@ -42,8 +42,9 @@ class OpenAI:
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         from .addresses import address_problems, key_problems
+        from .servers import server_problems
 
-        problems = [*address_problems(self.base_url), *key_problems(self.api_key_env)]
+        problems = [*address_problems(self.base_url), *key_problems(self.api_key_env), *server_problems(self.server)]
         for kind in () if plan.uses("model") else dict.fromkeys(key[0] for key in plan.origins):
             if kind in ("template", "quantizer", "adapter", "patch"):
                 message = (

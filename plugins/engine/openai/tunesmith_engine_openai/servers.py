@@ -8,7 +8,7 @@ from typing import Any
 
 from tunesmith import TunesmithError
 from tunesmith.errors import choices
-from tunesmith.types import Sampling
+from tunesmith.types import Problem, Sampling
 from tunesmith_library_engine.schemas import schema_of
 
 
@@ -56,6 +56,13 @@ SERVERS = {
     )
 }
 """By name. `openai` is what any of them is at least."""
+
+
+def server_problems(name: str) -> list[Problem]:
+    """What is wrong with the name of a kind of server."""
+    if name == "auto" or name in SERVERS:
+        return []
+    return [Problem("engine.server", f"{name} is no kind of server.", choices(name, ["auto", *SERVERS]))]
 
 
 def sampling_fields(server: Server, sampling: Sampling, defaults: Sampling) -> dict[str, Any]:
