@@ -51,6 +51,32 @@ TEXTS = ["plain words, and more", "你好，世界 🐋🌊 done", "  spaces\n\n
 
 
 @pytest.mark.parametrize("text", TEXTS)
+def test_a_text_that_goes_on_is_what_is_new_wherever_it_was_cut(tiny_bpe: Any, text: str) -> None:
+    """Also where a tokenizer takes the space off the beginning of a text, and within a character."""
+
+    def decode(ids: Any) -> str:
+        return str(tiny_bpe.decode(ids)).removeprefix(" ")
+
+    ids = tiny_bpe.encode("It says" + text, add_special_tokens=False)
+    for cut in range(1, len(ids)):
+        reader = Detokenizer(decode, ids[:cut])
+        new = "".join([reader.push(token) for token in ids[cut:]] + [reader.finish()])
+        assert decode(ids[:cut]).rstrip("\ufffd") + new == "It says" + text
+
+
+def test_a_reader_says_what_ended_its_answer(tiny_bpe: Any) -> None:
+    ids = tiny_bpe.encode("one, two, three", add_special_tokens=False)
+    for stop, delta, expected in (
+        ((", tw", ", t"), Delta(tuple(ids)), ", t"),
+        (("x", tiny_bpe.decode(ids[-1:])), Delta(tuple(ids[:1] + ids[-1:]), finish_reason="stop"), "the last token"),
+        (("x",), Delta(tuple(ids), finish_reason="length"), None),
+    ):
+        reader = Reader(0, Reading(tiny_bpe.decode, stop))
+        reader.push(delta)
+        assert reader.stopped_by == (stop[1] if expected == "the last token" else expected)
+
+
+@pytest.mark.parametrize("text", TEXTS)
 def test_pieces_are_whole_characters_and_join_to_the_text(tiny_bpe: Any, text: str) -> None:
     reader = Detokenizer(tiny_bpe.decode)
     pieces = [reader.push(token) for token in tiny_bpe.encode(text, add_special_tokens=False)] + [reader.finish()]

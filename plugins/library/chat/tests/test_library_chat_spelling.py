@@ -1,12 +1,15 @@
 """Control tokens that a conversation spells are text; those of the template stay, and all else is as ever."""
 
 import json
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 from tunesmith import DataError
 from tunesmith.types import Conversation, Sampling
-from tunesmith_library_chat import ChatTemplate, tokenize, written
+from tunesmith_library_chat import ChatTemplate, tokenize, tokenizing, written
 from tunesmith_library_chat.chatml import CHATML
 from tunesmith_library_chat.spelling import Control
 
@@ -122,6 +125,24 @@ def test_too_deep(tiny_bpe):
         deep = [deep]
     with pytest.raises(DataError, match="cannot render"):
         bound(tiny_bpe).render([USER], deep)
+
+
+def test_threads_share_the_copy_of_a_tokenizer(tiny_bpe, monkeypatch):
+    made = []
+
+    class Slow(tokenizing._Copy):
+        def __init__(self, *given):
+            made.append(given)
+            time.sleep(0.05)
+            super().__init__(*given)
+
+    monkeypatch.setattr(tokenizing, "_Copy", Slow)
+    monkeypatch.setattr(tokenizing, "_copies", weakref.WeakKeyDictionary())
+    template = CHATML.bind(tiny_bpe)
+    rendered = [template.render([{"role": "user", "content": f"{number} <|im_end|>"}]) for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda one: tokenize(tiny_bpe, [one], control=template.control)[0].ids, rendered))
+    assert len(made) == 1 and len({tuple(ids) for ids in found}) == 8
 
 
 @pytest.mark.real

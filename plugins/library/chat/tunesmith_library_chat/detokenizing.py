@@ -22,6 +22,7 @@ class Detokenizer:
         self._decode = decode
         self._window: list[int] = list(before)
         self._shown = len(before)  # tokens at the start of the window that were shown already
+        self._completes = True  # whether they may end in half a character that was not
 
     def push(self, token: int) -> str:
         """Take one token; give the text that is certain now, often none."""
@@ -31,6 +32,7 @@ class Detokenizer:
             return ""
         self._window = self._window[self._shown :]
         self._shown = len(self._window)
+        self._completes = False
         return text
 
     def finish(self) -> str:
@@ -40,7 +42,8 @@ class Detokenizer:
         return text
 
     def _rest(self) -> str:
-        return self._decode(self._window)[len(self._decode(self._window[: self._shown]).rstrip(_HALF)) :]
+        before = self._decode(self._window[: self._shown])
+        return self._decode(self._window)[len(before.rstrip(_HALF) if self._completes else before) :]
 
 
 class StopFinder:

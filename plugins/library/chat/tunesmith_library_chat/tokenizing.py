@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -163,20 +164,22 @@ class _Restored:
 
 
 _copies: weakref.WeakKeyDictionary[Any, dict[Any, _Copy]] = weakref.WeakKeyDictionary()
+_copying = threading.Lock()  # servers tokenise in several threads
 
 
 def _copy_for(tokenizer: Any, control: Control, text: str) -> _Copy:
     """A copy whose characters the text does not hold; made once per tokenizer, for it takes a second."""
     held = set(text)
-    copies = _copies.setdefault(tokenizer, {})
-    for (tokens, size), copy in copies.items():
-        if tokens == control and size[0] == len(tokenizer) and not copy.characters & held:
-            return copy
-    needed = max(map(len, _by_ending(control).values()))
-    characters = list(itertools.islice((char for char in map(chr, _PRIVATE) if char not in held), needed))
-    if len(copies) >= _COPIES:
-        copies.clear()
-    copies[control, (len(tokenizer), characters[0])] = made = _Copy(tokenizer, control, characters)
+    with _copying:
+        copies = _copies.setdefault(tokenizer, {})
+        for (tokens, size), copy in copies.items():
+            if tokens == control and size[0] == len(tokenizer) and not copy.characters & held:
+                return copy
+        needed = max(map(len, _by_ending(control).values()))
+        characters = list(itertools.islice((char for char in map(chr, _PRIVATE) if char not in held), needed))
+        if len(copies) >= _COPIES:
+            copies.clear()
+        copies[control, (len(tokenizer), characters[0])] = made = _Copy(tokenizer, control, characters)
     return made
 
 
