@@ -209,6 +209,30 @@ def test_thinking_is_switched(asking):
         )
 
 
+@pytest.mark.parametrize(
+    ("thinks", "switches", "refused"),
+    [(False, False, {"enabled"}), (True, False, {"disabled"}), (True, True, set())],
+)
+def test_thinking_is_refused_where_it_cannot_be_chosen(thinks, switches, refused):
+    from types import SimpleNamespace
+
+    from tunesmith_command_api.errors import ApiError
+    from tunesmith_command_api.messages_asking import conversation_of
+    from tunesmith_command_api.messages_fields import MessagesRequest
+
+    template = SimpleNamespace(thinking=object() if thinks else None, switches_thinking=switches, jinja="", name="x")
+    found, edits = set(), {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}
+    for kind in ("enabled", "adaptive", "disabled"):
+        body = MessagesRequest(max_tokens=9, messages=ASKED, thinking={"type": kind}, context_management=edits)
+        try:
+            variables = conversation_of(body, SimpleNamespace(template=template)).variables
+        except ApiError:
+            found.add(kind)
+        else:
+            assert variables == ({"enable_thinking": kind != "disabled"} if switches else {})
+    assert found == refused
+
+
 def test_a_thought_ends_at_its_budget(asking):
     """The engine is asked again behind the closing mark; a thought that ends by itself is left alone."""
     client, prompts, served = asking("<think>\nHm, " + "well, " * 200 + "\n</think>\n\nFour.")
@@ -267,6 +291,7 @@ MISTAKES = [
     ({"tool_choice": {"type": "any"}}, "tool_choice"),
     ({"tools": TOOLS, "tool_choice": {"type": "tool", "name": "sub"}}, "there is no tool 'sub'; declared: add"),
     ({"mcp_servers": [{"type": "url"}]}, "mcp_servers is not supported"),
+    ({"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}, "context_management is not supported"),
     ({"temperature": -1}, "temperature"),
 ]
 

@@ -19,7 +19,6 @@ from .service import Service
 _IMPOSSIBLE = {
     "mcp_servers": "this server calls no other servers; declare tools, and call them yourself",
     "container": "this server runs no code",
-    "context_management": "the whole conversation is read",
     "diagnostics": "prompts are not compared; usage.cache_read_input_tokens tells what was computed before",
 }
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
@@ -28,6 +27,9 @@ _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 def conversation_of(request: CountRequest, service: Service) -> Conversation:
     """Raises: ApiError for what cannot be said, and for a field that cannot be honoured."""
     refuse(request, _IMPOSSIBLE)
+    if request.context_management and not _keeps_all(request.context_management):
+        message = "context_management is not supported: the whole conversation is read"
+        raise invalid(message, "context_management", "unsupported_parameter")
     messages = [*_system(request.system), *_Turns().read(request.messages)]
     if request.tool_choice is not None and request.tool_choice.type == "none":
         return Conversation(messages, None, _variables(request, service))
@@ -101,7 +103,7 @@ def _variables(request: CountRequest, service: Service) -> dict[str, Any]:
     if request.thinking is not None:
         wanted, template = request.thinking.type != "disabled", service.template
         thinks, switches = template.thinking is not None, template.switches_thinking
-        if wanted and not (thinks or switches):
+        if request.thinking.type == "enabled" and not (thinks or switches):
             raise invalid("thinking: this model does not think before it speaks", "thinking")
         if thinks and not wanted and not switches:
             raise invalid("thinking: this model always thinks before it speaks", "thinking")
@@ -109,6 +111,12 @@ def _variables(request: CountRequest, service: Service) -> dict[str, Any]:
         if wanted and request.thinking.budget_tokens is not None:
             made["thinking_budget"] = _budget(request, request.thinking.budget_tokens)
     return made | own_variables(request.chat_template_kwargs)
+
+
+def _keeps_all(management: Any) -> bool:
+    """Whether nothing is to be taken out of a conversation, which some clients say of its thoughts."""
+    edits = management.get("edits") if isinstance(management, dict) else None
+    return isinstance(edits, list) and all(isinstance(edit, dict) and edit.get("keep") == "all" for edit in edits)
 
 
 def _budget(request: CountRequest, budget: int) -> int:
