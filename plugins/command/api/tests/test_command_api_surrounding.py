@@ -91,6 +91,7 @@ def test_a_client_that_hangs_up_frees_its_place(serving, soon, body):
     assert values(served)["tunesmith_requests_total", CHAT, "499"] == 1
 
 
+@pytest.mark.slow
 def test_a_client_that_takes_nothing_is_cut_off(serving, soon):
     served = serving(client_timeout=0.3)
     connection = socket.create_connection(("127.0.0.1", served.port))

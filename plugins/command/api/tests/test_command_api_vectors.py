@@ -49,6 +49,17 @@ def test_embeddings(served: Any, handle: Any) -> None:
     assert served.asked == [(tokens, "polite")]
 
 
+@pytest.mark.slow
+def test_embeddings_by_openais_client(served: Any, handle: Any) -> None:
+    """Which asks for base64 unless told otherwise, and unpacks it."""
+    openai = pytest.importorskip("openai")
+    tokens = handle.processor("The tide.")["input_ids"]
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{served.port}/v1", api_key="none", max_retries=0) as client:
+        reply = client.embeddings.create(model=served.service.name, input="The tide.")
+    assert reply.data[0].embedding == pytest.approx(unit(vector_of(tokens)), rel=1e-6)
+    assert reply.usage.prompt_tokens == len(tokens)
+
+
 @pytest.mark.parametrize("given", ["The tide.", [5, 6, 7], [[5, 6, 7]]])
 def test_one_input_in_several_forms(served: Any, given: Any) -> None:
     reply = served.client.post("/v1/embeddings", json={"input": given, "encoding_format": "base64"}).json()
