@@ -579,3 +579,30 @@ def test_two_runs_do_not_know_of_each_other(catalog):
     second = assemble(compose(CONFIG, {"adapter.rank": 3}), "train", catalog)
     assert first.plan.plugin("adapter") is not second.plan.plugin("adapter")
     assert (first.plan.plugin("adapter").rank, second.plan.plugin("adapter").rank) == (8, 3)
+
+
+def test_an_engine_that_brings_its_model_needs_none():
+    """Nothing that a model needs is selected then, unless one is named; where something is trained, one is needed."""
+    from tunesmith.pipeline import model_handle
+    from tunesmith.traits import EngineTraits
+
+    @plugin
+    class Elsewhere:
+        traits = EngineTraits(brings_model=True)
+
+        @hookimpl
+        def open_engine(self, handle):
+            return handle
+
+    catalog = Catalog.of({"engine.elsewhere": Elsewhere})
+    composition = compose(None, {"engine": "elsewhere"}, catalog)
+    run = assemble(composition, "chat", catalog)
+    assert {item.entry.kind for item in run.plan.selected} == {"engine"}
+    handle = model_handle(run, composition)
+    assert handle.source.address == "" and handle.adapter is None
+    for ask in (lambda: handle.template.render([]), lambda: handle.processor.encode("a"), handle.load):
+        with pytest.raises(ConfigError, match="runs elsewhere"):
+            ask()
+    for command, values in (("chat", {"model.path": "x"}), ("train", {}), ("export", {})):
+        with pytest.raises(ConfigError):
+            assemble(compose(None, {"engine": "elsewhere", **values}, catalog), command, catalog)

@@ -271,6 +271,7 @@ def opened(tiny_llama, tiny_bpe):
         engines.append(plugin.open_engine(handle_of(tiny_llama, tiny_bpe)))
         return engines[-1]
 
+    open_engine.handle = handle_of(tiny_llama, tiny_bpe)
     yield open_engine
     for engine in engines:
         engine.close()
@@ -346,6 +347,10 @@ def test_models_and_adapters(opened):
         assert opened(server, model="other").adapters == ()
         with pytest.raises(TunesmithError, match=r"no model othr\.\n.*did you mean other"):
             opened(server, model="othr")
+    with served(replying(answer, models=models)) as server:
+        bare = OpenAI(base_url=server.url.removesuffix("/v1") + "/").open_engine(opened.handle)
+        assert bare.submit(Request([5])).result().token_ids == (8,), "/v1 is found"
+        bare.close()
     with served(lambda path, body: (404, {}, {})) as server, pytest.raises(TunesmithError, match=r"engine\.model=NAME"):
         opened(server)
 

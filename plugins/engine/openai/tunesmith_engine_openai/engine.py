@@ -21,6 +21,7 @@ from .servers import SERVERS, Server
 from .template import ServedTemplate
 
 _ABSENT = frozenset({404, 405, 501})  # what a server answers that does not have a route
+_VERSION = "/v1"  # under which most servers have their routes
 _TOGETHER = 64  # sequences that vectors are asked for in one request
 
 
@@ -210,13 +211,18 @@ class OpenAIEngine:
 
 
 async def _listed(client: Client) -> list[Mapping[str, Any]]:
-    """What the server says of its models; nothing where it does not tell."""
+    """What the server says of its models, under its address or `/v1` behind that; nothing where it does not tell."""
     try:
         said = await client.get("models")
     except Refused as error:
-        if error.status in _ABSENT:
+        if error.status not in _ABSENT:
+            raise
+        if client.url.endswith(_VERSION):
             return []
-        raise
+        given, client.url = client.url, client.url + _VERSION
+        listed = await _listed(client)
+        client.url = client.url if listed else given
+        return listed
     listed = said.get("data")
     return [item for item in listed if isinstance(item, Mapping) and "id" in item] if isinstance(listed, list) else []
 
@@ -230,7 +236,10 @@ def _entry(client: Client, listed: list[Mapping[str, Any]], model: str | None, s
     if model is None:
         found = next((item for item in listed if not item.get("parent")), None)
         if found is None:
-            raise TunesmithError(f"{client.url}/models lists no models.\n  engine.model=NAME says what is asked")
+            raise TunesmithError(
+                f"{client.url}/models lists no models.\n"
+                "  engine.model=NAME says what is asked; engine.base_url is the address of the routes, mostly with /v1"
+            )
         return found
     if model not in names and any(_server(item, server).lists for item in listed):
         raise TunesmithError(f"{client.url} has no model {model}.\n  {choices(model, names)}")

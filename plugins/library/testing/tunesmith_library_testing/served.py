@@ -45,6 +45,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
     def _answer(self, body: Any) -> None:
+        if not self.path.startswith("/v1/"):
+            self._whole(404, {"detail": "Not Found"}, {})
+            return
         path = self.path.removeprefix("/v1/")
         self.server.asked.append((path, body))
         self.server.headers.append(dict(self.headers))
