@@ -53,47 +53,53 @@ def router(service: Service) -> APIRouter:
     async def embeddings(body: EmbeddingsRequest) -> Response:
         """A vector of length 1 for each text."""
         headers = passed_over(service, body)
-        adapter = service.adapter_of(body.model)
-        sequences = await service.in_thread(lambda: _sequences(service, body), "input")
-        found = await vectors(service, sequences, adapter, "input")
-        if body.dimensions is not None and body.dimensions != len(found[0]):
-            message = f"this model's vectors have {len(found[0])} numbers, and mean nothing when they are cut"
-            raise invalid(message, "dimensions", "unsupported_parameter")
-        tokens = sum(map(len, sequences))
-        base64_ = body.encoding_format == "base64"
-        made = {
-            "object": "list",
-            "data": [
-                {"object": "embedding", "index": index, "embedding": _packed(vector) if base64_ else vector}
-                for index, vector in enumerate(found)
-            ],
-            "model": body.model or service.name,
-            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-        }
-        return JSONResponse(made, headers=headers)
+        return JSONResponse(await _embedded(service, body), headers=headers)
 
     async def rerank(body: RerankRequest) -> Response:
         """Texts in the order in which they answer a query, the best first."""
         headers = passed_over(service, body)
-        texts = [each if isinstance(each, str) else each.text for each in body.documents]
-        check_number(texts, "documents")
-        pairs = [(body.query, text) for text in texts]
-        scores, tokens = await likeness(service, pairs, service.adapter_of(body.model), "documents")
-        order = sorted(range(len(texts)), key=lambda index: -scores[index])[: body.top_n]
-        results: list[dict[str, Any]] = [{"index": index, "relevance_score": scores[index]} for index in order]
-        if body.return_documents is not False:
-            results = [{**result, "document": {"text": texts[result["index"]]}} for result in results]
-        made = {
-            "id": f"rerank-{uuid.uuid4().hex}",
-            "model": body.model or service.name,
-            "results": results,
-            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-        }
-        return JSONResponse(made, headers=headers)
+        return JSONResponse(await _ranked(service, body), headers=headers)
 
     for path in ("/v1/rerank", "/v2/rerank", "/rerank"):
         routes.post(path)(rerank)
     return routes
+
+
+async def _embedded(service: Service, body: EmbeddingsRequest) -> dict[str, Any]:
+    adapter = service.adapter_of(body.model)
+    sequences = await service.in_thread(lambda: _sequences(service, body), "input")
+    found = await vectors(service, sequences, adapter, "input")
+    if body.dimensions is not None and body.dimensions != len(found[0]):
+        message = f"this model's vectors have {len(found[0])} numbers, and mean nothing when they are cut"
+        raise invalid(message, "dimensions", "unsupported_parameter")
+    written: list[Any] = [_packed(vector) for vector in found] if body.encoding_format == "base64" else found
+    return {
+        "object": "list",
+        "data": [{"object": "embedding", "index": index, "embedding": each} for index, each in enumerate(written)],
+        "model": body.model or service.name,
+        "usage": _usage(sum(map(len, sequences))),
+    }
+
+
+async def _ranked(service: Service, body: RerankRequest) -> dict[str, Any]:
+    texts = [each if isinstance(each, str) else each.text for each in body.documents]
+    check_number(texts, "documents")
+    pairs = [(body.query, text) for text in texts]
+    scores, tokens = await likeness(service, pairs, service.adapter_of(body.model), "documents")
+    order = sorted(range(len(texts)), key=lambda index: -scores[index])[: body.top_n]
+    results: list[dict[str, Any]] = [{"index": index, "relevance_score": scores[index]} for index in order]
+    if body.return_documents is not False:
+        results = [{**result, "document": {"text": texts[result["index"]]}} for result in results]
+    return {
+        "id": f"rerank-{uuid.uuid4().hex}",
+        "model": body.model or service.name,
+        "results": results,
+        "usage": _usage(tokens),
+    }
+
+
+def _usage(tokens: int) -> dict[str, int]:
+    return {"prompt_tokens": tokens, "total_tokens": tokens}
 
 
 def _sequences(service: Service, body: EmbeddingsRequest) -> list[list[int]]:
