@@ -134,7 +134,10 @@ class Speaker:
         log_probs = self._chooser.log_probs(tokens)
         for index, row in enumerate(self._rows):
             if not row.answer.ended:
-                row.push(tokens[index], log_probs.get(index))
+                try:
+                    row.push(tokens[index], log_probs.get(index))
+                except Exception as error:  # its grammar's, which the others of the batch do not have
+                    row.answer.fail(error)
         return chosen
 
 
