@@ -40,7 +40,7 @@ def unknown_fields(part: Any, path: str = "") -> Iterator[str]:
         for name in part.model_fields_set:
             if name in type(part).model_fields:
                 yield from unknown_fields(getattr(part, name), f"{path}{name}.")
-    elif isinstance(part, list):
+    elif isinstance(part, list) and part and isinstance(part[0], Fields | list):  # prompts are long lists of numbers
         for index, each in enumerate(part):
             yield from unknown_fields(each, f"{path[:-1]}[{index}].")
 
