@@ -99,6 +99,7 @@ def test_a_model_that_runs_elsewhere():
         "temperature": 0.0,
         "seed": 3,
         "stream": True,
+        "stream_options": {"include_usage": True},
     }
     assert all("Authorization" not in headers for headers in server.headers)
 
@@ -114,7 +115,7 @@ def test_thoughts_calls_and_tools():
         chunk(tool_calls=[call]),
         chunk(tool_calls=[more]),
         chunk("tool_calls"),
-        {"choices": [], "usage": {"completion_tokens": 9}},
+        {"choices": [], "usage": {"prompt_tokens": 20, "completion_tokens": 9}},
     ]
     tool = {"name": "tide", "description": "When it turns", "parameters": {"type": "object", "properties": {}}}
     messages = [
@@ -130,6 +131,8 @@ def test_thoughts_calls_and_tools():
     with served(replying(said, models=[{"id": "m", "owned_by": "vllm"}])) as server, elsewhere(server) as session:
         asked = Conversation(messages, [tool], {"enable_thinking": True, "reasoning_effort": "low"})
         pieces = list(session.answer([asked], Sampling(max_new_tokens=7, top_k=0), stop=["END"]))
+        stats = session.engine.stats()
+        assert (stats.prompt_tokens, stats.new_tokens, stats.answered) == (20, 9, 1)
     assert "".join(piece.text for piece in pieces) == "I look."
     assert "".join(piece.thought for piece in pieces) == "Let me see."
     calls = [call for piece in pieces for call in piece.calls]

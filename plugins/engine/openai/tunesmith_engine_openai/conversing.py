@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import mimetypes
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +71,7 @@ def chat_fields(server: Server, request: Request, defaults: Sampling) -> dict[st
         server.max_tokens: sampling.max_new_tokens or defaults.max_new_tokens,
         **sampling_fields(server, sampling, defaults),
         **_switched(server, dict(conversation.variables)),
+        "stream_options": {"include_usage": True},
     }
     if stop:
         fields["stop"] = stop
@@ -145,15 +145,22 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": f"data:{form};base64,{content}"}}
 
 
-async def spoken(client: Client, body: Mapping[str, Any]) -> AsyncGenerator[Delta, None]:
+async def spoken(
+    client: Client, body: Mapping[str, Any], count: Callable[[int, int], None]
+) -> AsyncGenerator[Delta, None]:
     """The answer to a conversation.
+
+    Args:
+        count: is told how many tokens the prompt and the answer have, if the server says it: behind the answer.
 
     Raises: TunesmithError for what is no answer.
     """
-    reason: FinishReason | None = None
+    last: Delta | None = None  # held back, for what is told of the tokens comes behind it
+    usage: Mapping[str, Any] = {}
     async for said in client.stream("chat/completions", body):
+        usage = said.get("usage") or usage
         choice = next(iter(said.get("choices") or ()), None)
-        if choice is None:
+        if choice is None or last is not None:
             continue
         new = choice.get("delta") or choice.get("message") or {}
         reason = _reason(choice.get("finish_reason"))
@@ -164,11 +171,14 @@ async def spoken(client: Client, body: Mapping[str, Any]) -> AsyncGenerator[Delt
             thought=new.get("reasoning_content") or new.get("reasoning") or "",
             calls=tuple(_called(call, place) for place, call in enumerate(new.get("tool_calls") or ())),
         )
-        if delta != Spoken(()):
-            yield delta
         if reason:
-            return
-        await asyncio.sleep(0)
+            last = delta
+        elif delta != Spoken(()):
+            yield delta
+    if last is not None:
+        count(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+        yield last
+        return
     raise TunesmithError(f"{client.url}/chat/completions ended an answer without saying why")
 
 

@@ -83,7 +83,7 @@ class OpenAIEngine:
         check_adapter(self, request.adapter)
         fields = chat_fields(self._server, request, self._defaults)
         body = {"model": request.adapter or self._model, **fields}
-        return self._loop.begin(lambda: spoken(self._client, body), SpokenAnswer)
+        return self._loop.begin(lambda: spoken(self._client, body, self._ledger.add), SpokenAnswer)
 
     def _complete(self, request: Request) -> StreamedAnswer:
         check_request(self, request)

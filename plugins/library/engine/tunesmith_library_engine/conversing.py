@@ -69,6 +69,8 @@ class Speed:
     def __str__(self) -> str:
         seconds = time.monotonic() - self._began
         first = "" if self._first is None else f", the first after {self._first - self._began:.2f} s"
+        if not self.tokens:  # nobody tells them
+            return f"{seconds:.2f} s{first}"
         return f"{self.tokens} tokens in {seconds:.2f} s, {self.tokens / max(seconds, 1e-9):.1f} tokens/s{first}"
 
 
@@ -220,7 +222,8 @@ class Conversing:
             talk.answer(shown.text, shown.thought, shown.calls)
         self._tell(shown, stopped)
         if self._verbose:
-            self._terminal.notice(f"prompt: {len(request.prompt)} tokens; answer: {speed}")
+            prompt = f"prompt: {len(request.prompt)} tokens; " if request.prompt else ""  # else nobody tells
+            self._terminal.notice(f"{prompt}answer: {speed}")
 
     def _tell(self, shown: Shown, stopped: bool) -> None:
         """Say why an answer is not whole."""

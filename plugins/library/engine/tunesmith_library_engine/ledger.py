@@ -33,6 +33,12 @@ class Ledger:
 
         answer.listen(heard)
 
+    def add(self, prompt_tokens: int, new_tokens: int) -> None:
+        """Count tokens of a request that is answered elsewhere, where they are not told one by one."""
+        with self._lock:
+            self._prompt_tokens += prompt_tokens
+            self._new_tokens += new_tokens
+
     def cancel_all(self) -> None:
         """End all answers that have not ended."""
         with self._lock:
