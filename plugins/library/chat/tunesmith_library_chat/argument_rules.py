@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tunesmith_library_chat.declarations import Declared, alternatives
+from tunesmith_library_chat.declarations import Declared, referred
 from tunesmith_library_chat.rules import ANYTHING, Rules, quoted, without
 from tunesmith_library_chat.writing import KEY, VALUE, Elements
 
@@ -21,14 +22,17 @@ def arguments_rule(rules: Rules, schema: Mapping[str, Any], form: str | Elements
         schema: of the object that they are.
         form: see `Writing.arguments`.
     """
+    declared = Declared(schema, schema)
     if form == "json":
         return rules.add(json_rule(schema))
     if form == "python":
         python = {"escapes": _PYTHON_ESCAPES}
-        return _in_order(rules, schema, ", ", lambda key, inner: f"{quoted(key + '=')} {_json(rules, inner, **python)}")
+        return _in_order(
+            rules, declared, ", ", lambda key, inner: f"{quoted(key + '=')} {_json(rules, inner, **python)}"
+        )
     if isinstance(form, Elements):
-        return _in_order(rules, schema, form.between, lambda key, inner: _element(rules, key, inner, form))
-    return Braces(rules, form).object(Declared(schema, schema))
+        return _in_order(rules, declared, form.between, lambda key, inner: _element(rules, key, inner, form))
+    return Braces(rules, form).object(declared)
 
 
 def json_rule(schema: Mapping[str, Any], escapes: str | None = None) -> str:
@@ -46,14 +50,45 @@ def _rooted(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, 
     return {**schema, **{key: root[key] for key in ("$defs", "definitions") if key in root}}
 
 
-def _in_order(rules: Rules, schema: Mapping[str, Any], between: str, argument: Callable[[str, Declared], str]) -> str:
+def variants(declared: Declared, depth: int = 16) -> Iterator[Declared]:
+    """The schemas of which a value fits one, each with what references, allOf, anyOf and oneOf say put together."""
+    schema, root = declared.schema, declared.root
+    rest = {key: value for key, value in schema.items() if key not in ("$ref", "allOf", "anyOf", "oneOf")}
+    joined = [referred(schema["$ref"], root)] if isinstance(schema.get("$ref"), str) else []
+    joined += [part for part in schema.get("allOf") or () if isinstance(part, Mapping)]
+    either = [part for key in ("anyOf", "oneOf") for part in schema.get(key) or () if isinstance(part, Mapping)]
+    if not depth or not (joined or either):
+        yield Declared(rest, root)
+    elif joined:
+        kept = {key: schema[key] for key in ("anyOf", "oneOf") if key in schema}
+        yield from variants(Declared(functools.reduce(_merged, joined, {**rest, **kept}), root), depth - 1)
+    else:
+        for part in either:
+            yield from variants(Declared(_merged(rest, part), root), depth - 1)
+
+
+def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Two schemas that both hold, as one."""
+    properties = {**(one.get("properties") or {}), **(other.get("properties") or {})}
+    required = [*(one.get("required") or ()), *(other.get("required") or ())]
+    more = {key: value for key, value in (("properties", properties), ("required", required)) if value}
+    return {**one, **other, **more}
+
+
+def _in_order(rules: Rules, declared: Declared, between: str, argument: Callable[[str, Declared], str]) -> str:
     """The properties of an object, in their order; those that are not required may be absent."""
-    found = Declared(schema, schema)
-    top = next(iter(alternatives(found)), {})
-    properties, required = top.get("properties") or {}, top.get("required") or ()
+    ways = [_properties(rules, one, between, argument) for one in variants(declared)]
+    return rules.add(" | ".join(ways))
+
+
+def _properties(rules: Rules, declared: Declared, between: str, argument: Callable[[str, Declared], str]) -> str:
+    schema, root = declared.schema, declared.root
+    required = schema.get("required") or ()
+    undeclared = {key: schema.get("additionalProperties") or {} for key in required}
+    properties = {**undeclared, **(schema.get("properties") or {})}
     first = more = rules.add('""')  # what may follow the last of them
     for key in reversed(properties):
-        one = rules.add(argument(key, Declared(_schema(properties[key]), schema)))
+        one = rules.add(argument(key, Declared(_schema(properties[key]), root)))
         rest_first, rest_more = first, more
         absent = "" if key in required else " | "
         first = rules.add(f"{one} {rest_more}" + (absent and absent + rest_first))
@@ -68,7 +103,7 @@ def _schema(value: Any) -> Mapping[str, Any]:
 
 def _element(rules: Rules, key: str, declared: Declared, form: Elements) -> str:
     """One argument between its marks: a text as it stands, anything else as JSON."""
-    kinds = declared.kinds
+    kinds = _kinds(declared)
     ways = []
     if not kinds or "string" in kinds:
         before, _, close = form.forms["string"].replace(KEY, key).partition(VALUE)
@@ -85,6 +120,11 @@ def _element(rules: Rules, key: str, declared: Declared, form: Elements) -> str:
     return " | ".join(ways)
 
 
+def _kinds(declared: Declared) -> frozenset[str]:
+    """The JSON types that a value may have; null is none that is but `nullable`, which JSON Schema does not know."""
+    return Declared({**declared.schema, "nullable": False}, declared.root).kinds
+
+
 def _known(kind: str) -> str:
     return kind if kind in _ONE_LINE else "number"
 
@@ -92,8 +132,8 @@ def _known(kind: str) -> str:
 def texts(rules: Rules, declared: Declared, close: str) -> list[str]:
     """The texts that a value may be, each with the mark that ends it."""
     found = []
-    for schema in alternatives(declared):
-        one = Declared(schema, declared.root)
+    for one in variants(declared):
+        schema = one.schema
         if one.kinds and "string" not in one.kinds:
             continue
         fixed = fixed_values(schema)
@@ -147,15 +187,14 @@ class Braces:
         def pair(key: str, inner: Declared) -> str:
             return f"{self._rules.text(self._key(key) + ':')} {self.value(inner)}"
 
-        schema = _rooted(next(iter(alternatives(declared)), {}), declared.root)
-        return self._rules.add(f'"{{" {_in_order(self._rules, schema, ",", pair)} "}}"')
+        return self._rules.add(f'"{{" {_in_order(self._rules, declared, ",", pair)} "}}"')
 
     def value(self, declared: Declared) -> str:
         """Anything that a schema allows."""
         key = json.dumps(declared.schema, sort_keys=True)
         if key not in self._known:
             self._known[key] = name = self._rules.reserve()
-            ways = [way for schema in alternatives(declared) for way in self._ways(Declared(schema, declared.root))]
+            ways = [way for one in variants(declared) for way in self._ways(one)]
             self._rules.fill(name, " | ".join(ways))
         return self._known[key]
 
@@ -164,7 +203,7 @@ class Braces:
         fixed = fixed_values(schema)
         if fixed is not None:
             return [self._rules.text(self._written(value)) for value in fixed]
-        kinds, ways = declared.kinds or {"string"}, []
+        kinds, ways = _kinds(declared) or {"string"}, []
         for kind in sorted(kinds):
             if kind == "string":
                 body = self._rules.terminal(text_pattern(schema) + without(self._quote))

@@ -70,11 +70,6 @@ def declared(tools: Sequence[Mapping[str, Any]] | None) -> Types:
     return {name: Declared(schema, schema) for name, schema in given.items()}
 
 
-def alternatives(declared: Declared) -> Iterator[Mapping[str, Any]]:
-    """The schemas of which a value fits one, without references."""
-    return _alternatives(declared.schema, declared.root, _DEEPEST)
-
-
 def _kinds(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> frozenset[str]:
     found: set[str] = set()
     for one in _alternatives(schema, root, depth):
@@ -96,7 +91,7 @@ def _kinds(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> fr
 def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Iterator[Mapping[str, Any]]:
     """The schemas of which a value fits one; of those that all hold, the first that says something."""
     if depth and isinstance(schema.get("$ref"), str):
-        yield from _alternatives(_referred(schema["$ref"], root), root, depth - 1)
+        yield from _alternatives(referred(schema["$ref"], root), root, depth - 1)
         return
     either = next((schema[key] for key in ("anyOf", "oneOf") if isinstance(schema.get(key), list)), None)
     every = schema.get("allOf")
@@ -110,7 +105,7 @@ def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int
         yield schema
 
 
-def _referred(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
+def referred(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a reference such as `#/$defs/Place` stands for; nothing where it leads nowhere."""
     found: Any = root
     for step in reference.removeprefix("#").strip("/").split("/"):
