@@ -196,6 +196,31 @@ def test_thoughts_come_first(constraints: Constraints, tiny_bpe: Any) -> None:
     assert (message["content"], message["reasoning"]) == ("here", "Hm.")
 
 
+@pytest.mark.parametrize("form", ["python", "elements", "braces"])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"allOf": [{"type": "string", "minLength": 2}, {"maxLength": 3}]}}, "required": ["a"]},
+        {"properties": {"a": {"enum": ["1", 2, None, "x y"]}}, "required": ["a"]},
+        {"properties": {"a": {"const": "é\n<b>"}, "from": {"const": 3}}, "required": ["a", "from"]},
+        {"properties": {"a": {"type": ["string", "integer"], "maxLength": 3, "maximum": 9}}, "required": ["a"]},
+        {"properties": {"a": {"type": "boolean"}}, "required": ["a", "b"], "additionalProperties": {"type": "null"}},
+        {"anyOf": [{"properties": {key: {"type": "boolean"}}, "required": [key]} for key in "ab"]},
+        {"$ref": "#/$defs/r", "$defs": {"r": {"properties": {"a": {"type": "null"}}, "required": ["a"]}}},
+        {"properties": {"a": {"type": "string", "pattern": "[0-9]", "maxLength": 4}}, "required": ["a"]},
+    ],
+)
+def test_schemas_of_arguments(constraints: Constraints, tiny_bpe: Any, form: str, schema: dict[str, Any]) -> None:
+    """What several schemas say together holds in forms that are no JSON."""
+    written = template(form, tiny_bpe)
+    listed = [{"type": "function", "function": {"name": "do-it_1", "parameters": {"type": "object", **schema}}}]
+    asked = Conversation([{"role": "user", "content": "Where?"}], listed)
+    grammar = written.tool_grammar(tiny_bpe, asked, "do-it_1", False) or ""
+    for seed in range(2):
+        (call,) = written.parse(walked(constraints, tiny_bpe, grammar, seed), asked)["tool_calls"]
+        jsonschema.validate(json.loads(call["function"]["arguments"]), {"type": "object", **schema})
+
+
 def test_special_tokens_are_written_as_such(tiny_bpe: Any, constraints: Constraints) -> None:
     """A mark that the tokenizer has as a control token is that token, and no text that is written alike."""
     calls = CallFormat("marked", HERMES.read, ("<|im_start|>",), ("<|im_end|>",))
