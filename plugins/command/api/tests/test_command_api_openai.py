@@ -213,6 +213,31 @@ def test_texts_follow_what_they_must_be(client: Any) -> None:
 
 
 @pytest.mark.slow
+def test_the_helpers_of_the_client_read_what_they_get(client: Any) -> None:
+    from pydantic import BaseModel
+
+    class Beach(BaseModel):
+        """A beach."""
+
+        hours: int
+
+    sampled = {"model": "tiny", "messages": MESSAGES, "temperature": 1.0, "max_tokens": 60}
+    found: list[Any] = []
+    for seed in range(4):
+        try:
+            whole = client.chat.completions.parse(response_format=Beach, seed=seed, **sampled)
+            found.append(whole.choices[0].message.parsed)
+            tools = {"tools": [openai.pydantic_function_tool(Beach)], "tool_choice": "required"}
+            how = {**sampled, **tools, "parallel_tool_calls": False, "seed": seed}
+            with client.chat.completions.stream(**how) as stream:
+                calls = stream.get_final_completion().choices[0].message.tool_calls
+            found.append(calls[0].function.parsed_arguments)
+        except openai.LengthFinishReasonError:  # an untrained model may think without end
+            continue
+    assert len(found) >= 2 and all(isinstance(each, Beach) for each in found)
+
+
+@pytest.mark.slow
 def test_streams_at_once_are_the_answers_alone(server: Any, client: Any) -> None:
     prompts = [f"Count to {number}." for number in range(8)]
 
