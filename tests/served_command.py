@@ -29,7 +29,7 @@ class ServedCommand:
         folder: Path,
         *,
         environment: Mapping[str, str] | None = None,
-        patience: float = 120.0,
+        patience: float = 300.0,
     ) -> None:
         """
         Args:

@@ -54,8 +54,8 @@ def generate(scratch: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(scratch / "model", dtype="float32").eval()
     prompts = json.loads((scratch / "prompts.json").read_text())
     print("ready", flush=True)
-    for line in sys.stdin:
-        texts = [f"[INST] {prompt} [/INST]" for prompt in prompts[: int(line)]]
+    for turn, line in enumerate(sys.stdin):
+        texts = [f"[INST] {turn} {prompt} [/INST]" for prompt in prompts[: int(line)]]
         before, start = time.process_time(), time.perf_counter()
         batch = tokenizer(texts, return_tensors="pt", padding=True)
         found = model.generate(**batch, do_sample=False, max_new_tokens=TOKENS, min_new_tokens=TOKENS)
@@ -90,14 +90,15 @@ def clients(port: int, scratch: Path) -> None:
     """Be so many clients at once as a line of the input says, and print what each of them saw."""
     prompts = json.loads((scratch / "prompts.json").read_text())
 
-    async def together(count: int) -> tuple[float, list[dict[str, float]]]:
+    async def together(turn: int, count: int) -> tuple[float, list[dict[str, float]]]:
+        # a prompt comes once: a server may keep what it has computed of those before
         start = time.perf_counter()
-        found = await asyncio.gather(*(_client(port, prompt) for prompt in prompts[:count]))
+        found = await asyncio.gather(*(_client(port, f"{turn} {prompt}") for prompt in prompts[:count]))
         return time.perf_counter() - start, found
 
     print("ready", flush=True)
-    for line in sys.stdin:
-        print(json.dumps(asyncio.run(together(int(line)))), flush=True)
+    for turn, line in enumerate(sys.stdin):
+        print(json.dumps(asyncio.run(together(turn, int(line)))), flush=True)
 
 
 class Worker:
@@ -130,7 +131,14 @@ class Worker:
 class Server:
     """A server in another process, and the clients that ask it."""
 
-    def __init__(self, command: Sequence[str], scratch: Path, port: int, **environment: str) -> None:
+    def __init__(
+        self, command: Sequence[str], scratch: Path, port: int, most: int = max(CLIENTS), **environment: str
+    ) -> None:
+        """
+        Args:
+            most: clients at once that it is tried with.
+        """
+        self.most = most
         self.log = scratch / f"server-{port}.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
@@ -185,18 +193,19 @@ def servers(scratch: Path) -> dict[str, Server]:
         port = free_port()
         told = {"model_name_or_path": model, "template": "llama2", "infer_backend": "huggingface", "do_sample": False}
         told |= {"infer_dtype": "float32"}
-        file = scratch / "llamafactory.json"
+        # it answers one request at a time, so that more clients only wait longer
+        file = scratch / "llamafactory.yaml"
         file.write_text(json.dumps(told))
         command = [python, "-m", "llamafactory.cli", "api", str(file)]
         environment = {"API_PORT": str(port), "API_HOST": "127.0.0.1", "DISABLE_VERSION_CHECK": "1"}
-        found["LLaMA-Factory's API"] = Server(command, scratch, port, CUDA_VISIBLE_DEVICES="", **environment)
+        found["LLaMA-Factory's API"] = Server(command, scratch, port, 16, CUDA_VISIBLE_DEVICES="", **environment)
     return found
 
 
 def report(label: str, measured: dict[int, list[dict[str, Any]]], static: dict[int, float]) -> None:
     """A line for each number of clients."""
     one = median(each["seconds"] for each in measured[CLIENTS[0]])
-    for count, rounds in measured.items():
+    for count, rounds in ((count, rounds) for count, rounds in measured.items() if rounds):
         seconds = median(each["seconds"] for each in rounds)
         speed = median(each["tokens"] / each["seconds"] for each in rounds)
         cpu = median(1000 * each["cpu"] / each["tokens"] for each in rounds)
@@ -221,8 +230,12 @@ def main() -> None:
             for _ in range(ROUNDS):
                 for count in CLIENTS:
                     for label, server in found.items():
-                        measured[label][count].append(server.measure(count))
+                        if count <= server.most:
+                            measured[label][count].append(server.measure(count))
+                            told = measured[label][count][-1]
+                            print(f"{label}, {count}: {told['seconds']:.2f} s", file=sys.stderr)
                     taken[count].append(batch.ask(count))
+                    print(f"generate, {count}: {taken[count][-1][0]:.2f} s", file=sys.stderr)
         finally:
             for each in [batch, *found.values()]:
                 each.end()
