@@ -220,9 +220,9 @@ async def _listed(client: Client) -> list[Mapping[str, Any]]:
         if client.url.endswith(_VERSION):
             return []
         given, client.url = client.url, client.url + _VERSION
-        listed = await _listed(client)
-        client.url = client.url if listed else given
-        return listed
+        found = await _listed(client)
+        client.url = client.url if found else given
+        return found
     listed = said.get("data")
     return [item for item in listed if isinstance(item, Mapping) and "id" in item] if isinstance(listed, list) else []
 
