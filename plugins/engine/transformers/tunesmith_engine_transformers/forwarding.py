@@ -35,6 +35,11 @@ class Forward:
     def device(self) -> Any:
         return self.model.device
 
+    def tokens(self, products: int) -> int:
+        """For how many tokens the model computes so many products; more where not all weights take part in each."""
+        weights: int = sum(parameter.numel() for parameter in self._inner.parameters())
+        return products // max(weights, 1)
+
     def why_not(self) -> str:
         """Why rows of this model cannot join and leave; empty where they can."""
         config = self._inner.config

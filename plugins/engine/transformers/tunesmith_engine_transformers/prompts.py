@@ -20,6 +20,8 @@ Find = Callable[[str | None, tuple[int, ...]], Known]
 """(adapter, prompt) -> how much of it is known."""
 
 _CHUNK, _CHUNK_ON_CPU = 4096, 512  # tokens that are computed while others wait for their next token
+_WORK = 2**36  # products that a CPU computes meanwhile, which bounds the tokens for large models
+_FEWEST = 32  # tokens for which the weights are worth reading
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Prompts:
         self._waiting: list[Row] = []
         self._current: Prefill | list[Row] | None = None  # rows: they cannot join others, or not yet
         self._exact = forward.new_cache().has_states
-        self._chunk = _CHUNK_ON_CPU if forward.device.type == "cpu" else _CHUNK
+        on_cpu = forward.device.type == "cpu"
+        self._chunk = min(_CHUNK_ON_CPU, max(forward.tokens(_WORK), _FEWEST)) if on_cpu else _CHUNK
         self._joins = self._joins_inputs = True
         self._proved = False  # whether the model has computed a prompt with our cache
 
