@@ -157,6 +157,7 @@ def test_an_earlier_response_is_gone_on_from(asking):
     assert caught.value.code == "previous_response_not_found" and caught.value.param == "previous_response_id"
 
 
+@pytest.mark.slow  # the store is tried by itself below
 def test_what_is_kept_has_an_end(asking):
     client, _, _ = asking("Four.", max_stored_responses=2)
     made = [client.responses.create(model="tiny", input=str(n)) for n in range(3)]

@@ -58,6 +58,7 @@ def test_curl(served):
     assert ask("other").returncode == 22
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")
 def test_javascript(served, tmp_path):
     (tmp_path / "ask.mjs").write_text(code_for(served, "javascript"))
@@ -80,6 +81,7 @@ def test_a_server_without_a_key_is_asked_without():
         assert "os.environ" not in code and "import os" not in code and "$API_KEY" not in code
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_loads_nothing(tiny_llama, monkeypatch):
     for name in ("TUNESMITH_API_KEY", "API_KEY"):
         monkeypatch.delenv(name, raising=False)
