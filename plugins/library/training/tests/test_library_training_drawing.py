@@ -152,6 +152,16 @@ def test_whole_weights_are_handed_over_too(tiny_llama: Path, tiny_bpe: Any) -> N
         assert drawing.answers(PROMPTS) == greedy(model, PROMPTS, answer_ends(job))
 
 
+def test_weights_that_the_base_does_not_have_are_not_handed_over(tiny_llama: Path, tiny_bpe: Any) -> None:
+    """As new tokens and new layers give a model; told before anything is answered."""
+    model = load_plain(tiny_llama)
+    model.resize_token_embeddings(len(model.get_input_embeddings().weight) + 3)
+    job = job_of(model, tiny_llama, tiny_bpe, Apart)
+    job.handle = replace(job.handle, merge=lambda it: it)
+    with pytest.raises(TunesmithError, match=r"tensors .* not in .* in this shape"), Drawing(job, EIGHT) as drawing:
+        drawing.answers(PROMPTS)
+
+
 def test_seeds_are_torchs_and_nothing_is_left_to_the_engine(tiny_llama: Path, tiny_bpe: Any) -> None:
     asked: list[Request] = []
 
