@@ -216,7 +216,7 @@ class Clients:
         with suppress(Broken, ConnectionError):
             reply = await ask(self.port, "/v1/chat/completions", body, headers=head, patience=_PATIENCE)
             outcome = reply.status
-        told = None if outcome in ("hung up", 400, 413, 429, 503) else f"{kind}: {outcome}"
+        told = None if outcome in ("hung up", 400, 408, 413, 429, 503) else f"{kind}: {outcome}"
         self.tally.add("oversized", outcome, told)
 
 

@@ -65,11 +65,11 @@ def test_a_crowd(server: ServedCommand) -> None:
     clients = asyncio.run(crowd())
     tally = clients.tally
     print("\n".join(f"{count:6} {what}" for what, count in sorted(tally.answered.items())))
+    first, warm, end = held
+    print(f"{SECONDS:.0f} s: {first:.0f} MB at first, {warm:.0f} MB when warm, {end:.0f} MB at the end")
     assert not tally.wrong, f"{len(tally.wrong)} problems:\n" + "\n".join(tally.wrong[:20])
     assert all(tally.answered[kind] > 0 for kind in GOOD), "nobody was answered"
     _is_free(server)
-    first, warm, end = held
-    print(f"{SECONDS:.0f} s: {first:.0f} MB at first, {warm:.0f} MB when warm, {end:.0f} MB at the end")
     assert end - warm < GROWTH
     assert server.stop() == 143
     assert "Traceback" not in server.said(), server.said()[server.said().index("Traceback") - 1000 :][:5000]
