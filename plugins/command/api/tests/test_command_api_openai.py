@@ -140,15 +140,15 @@ def test_a_stop_that_lies_across_tokens(client: Any) -> None:
 
 @pytest.mark.slow
 def test_calls_that_are_demanded_are_valid(client: Any) -> None:
-    """An untrained model may think without end before it calls; what is called is valid."""
-    sampled = {"tools": TOOLS, "temperature": 1.0, "seed": 1, "max_tokens": 120}
+    """An untrained model would think without end before it calls; its thought ends in time."""
+    sampled = {"tools": TOOLS, "temperature": 1.0, "seed": 1, "max_tokens": 240}
     for choice, names in (("required", {"count_waves", "tell_time"}), (_named("count_waves"), {"count_waves"})):
         called = [
             _check_calls(each, names)
             for each in ask(client, tool_choice=choice, n=8, parallel_tool_calls=False, **sampled).choices
         ]
-        assert sum(called) >= 2
-    whole = ask(client, tool_choice=_named("count_waves"), n=8, parallel_tool_calls=False, **sampled).choices
+        assert all(called)
+    whole = ask(client, tool_choice=_named("count_waves"), n=8, **sampled).choices
     streamed: list[dict[str, Any]] = [{"arguments": ""} for _ in whole]
     body = {"tool_choice": _named("count_waves"), "n": 8, "parallel_tool_calls": False, "stream": True}
     for chunk in ask(client, **body, **sampled):

@@ -25,7 +25,7 @@ async def grammar_of(
 
     Args:
         choice: auto, required, none, or the name of the tool that is to be called.
-        parallel: whether several calls may be made.
+        parallel: whether several calls may be made; of a tool that is named there is one.
         text: gives the grammar of what is said; see `constraint_of`.
 
     Raises: ApiError.
@@ -42,8 +42,9 @@ async def grammar_of(
         if grammar is None:
             message = f"template {service.template.name} does not know how calls look, so none can be demanded"
             raise invalid(message, "tool_choice", "unsupported_parameter")
+        several = parallel and choice in ("auto", "required")
         try:
-            return grammar(service.processor, conversation, choice, parallel, said if choice == "auto" else None)
+            return grammar(service.processor, conversation, choice, several, said if choice == "auto" else None)
         except TunesmithError as error:
             raise invalid(error, "tool_choice") from error
 

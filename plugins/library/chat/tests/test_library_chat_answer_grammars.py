@@ -196,6 +196,30 @@ def test_thoughts_come_first(constraints: Constraints, tiny_bpe: Any) -> None:
     assert (message["content"], message["reasoning"]) == ("here", "Hm.")
 
 
+@pytest.mark.parametrize("close", ["</think>", "<|im_start|>"])
+def test_a_thought_leaves_room(constraints: Constraints, tiny_bpe: Any, close: str) -> None:
+    """Of an answer whose length is known; the mark behind it is text, or a special token."""
+    jinja = TURNS.replace("CALL", FORMS["objects"][1]).replace("</think>", close)
+    written = ChatTemplate("late", jinja, ("<|im_end|>",), thinking=Thinking(close=close), calls=HERMES).bind(tiny_bpe)
+    asked = Conversation([{"role": "user", "content": "Where?"}], tools())
+    (letter,) = tiny_bpe.encode("a")
+    for limit, room in ((40, False), (4000, True), (None, True)):
+        wanted = Sampling(grammar=written.tool_grammar(tiny_bpe, asked), max_new_tokens=limit)
+        grammar = written.request(tiny_bpe, asked, wanted).sampling.grammar
+        constraint = constraints.constraint(grammar, [tiny_bpe.eos_token_id])
+        assert constraint is not None
+        for token in tiny_bpe.encode("<think>"):
+            constraint.push(token)
+        for _ in range(8):
+            constraint.push(letter)
+        said = 8
+        while said < 30 and constraint.allowed()[letter]:
+            constraint.push(letter)
+            said += 1
+        assert (said == 30) == room
+        assert constraint.allowed()[tiny_bpe.encode(close)[0]]
+
+
 @pytest.mark.parametrize("form", ["python", "elements", "braces"])
 @pytest.mark.parametrize(
     "schema",

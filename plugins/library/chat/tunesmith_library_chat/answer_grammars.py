@@ -15,7 +15,7 @@ from tunesmith.types import Conversation, Sampling
 from tunesmith_library_chat.argument_rules import arguments_rule, json_rule
 from tunesmith_library_chat.calls import CallFormat
 from tunesmith_library_chat.leading import Lead, Source, calls_lead, text_lead
-from tunesmith_library_chat.rules import ANYTHING, Rules, escaped, without
+from tunesmith_library_chat.rules import ANYTHING, Rules, bounded, escaped, without
 from tunesmith_library_chat.samples import as_key
 from tunesmith_library_chat.tokenizers import tokenizer_of
 from tunesmith_library_chat.tokenizing import special_ids
@@ -27,10 +27,13 @@ WHOLE = "// a whole answer\n"
 
 def with_lead(template: Any, processor: Any, conversation: Conversation, sampling: Sampling) -> Sampling:
     """Settings whose grammar, if they have one, has in it what stands before the text that it is of."""
-    if sampling.grammar is None or sampling.grammar.startswith(WHOLE):
+    grammar, limit = sampling.grammar, sampling.max_new_tokens
+    if grammar is None:
         return sampling
-    special = special_ids(tokenizer_of(processor))
-    return replace(sampling, grammar=_of_text(source_of(template, special, conversation), special, sampling.grammar))
+    if not grammar.startswith(WHOLE):
+        special = special_ids(tokenizer_of(processor))
+        grammar = _of_text(source_of(template, special, conversation), special, grammar)
+    return replace(sampling, grammar=grammar if limit is None else bounded(grammar, limit))
 
 
 def of_calls(

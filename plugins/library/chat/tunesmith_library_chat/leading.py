@@ -14,7 +14,7 @@ from typing import Any
 from tunesmith.errors import DataError
 
 from tunesmith_library_chat.messages import canonical, content_form
-from tunesmith_library_chat.rules import ANYTHING, Rules
+from tunesmith_library_chat.rules import Rules
 from tunesmith_library_chat.samples import filled
 from tunesmith_library_chat.thoughts import Thinking
 from tunesmith_library_chat.writing import Writing, probed, writing_of
@@ -87,8 +87,7 @@ class Lead:
         if self.thought is None:
             return rules.text(self.plain)
         space = rules.add(r"/[ \n]{0,4}/")
-        anything = rules.terminal(ANYTHING)
-        thought = f"{rules.text(self.thought)} {rules.until(anything, self.close)} {space}"
+        thought = f"{rules.text(self.thought)} {rules.thought(self.close)} {space}"
         behind = f"{thought} {rules.text(self.behind_thought.lstrip())}"
         return rules.add(behind if not self.thought else f"{behind} | {space} {rules.text(self.plain.lstrip())}")
 

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from tunesmith_library_chat.writing import ID, NUMBER
 
 ANYTHING = r"/(?s:.*)/"
+_THOUGHT = f"{ANYTHING} // a thought"
+_UNLIMITED = "[max_tokens=1000000]"
+_MOST_CHARACTERS = 20_000  # that are counted quickly
+_SHORT = 1_024  # tokens of an answer of which a model that has learned nothing may need four for two characters
 _PLACEHOLDERS = {NUMBER: "/[0-9]{1,3}/", ID: "/[A-Za-z0-9]{9}/"}
 
 
@@ -63,6 +67,12 @@ class Rules:
         closed = self.add(body, options=f"[suffix={quoted(first)}]")
         return f"{closed} {self.text(rest)}" if rest else closed
 
+    def thought(self, close: str) -> str:
+        """A thought and the mark that ends it; `bounded` says how long it may be."""
+        if close in self._special:
+            return f"{self.add(self.terminal(ANYTHING), options=_UNLIMITED)} {self.text(close)}"
+        return self.until(self.terminal(_THOUGHT), close)
+
     def grammar(self, start: str) -> str:
         return "\n".join([f"start: {start}", *self._lines, ""])
 
@@ -70,6 +80,17 @@ class Rules:
         if part in _PLACEHOLDERS:
             return _PLACEHOLDERS[part]
         return f"<[{self._special[part]}]>" if part in self._special else quoted(part)
+
+
+def bounded(grammar: str, answer_tokens: int) -> str:
+    """A grammar whose thought leaves room for what is asked for.
+
+    Where its end is a special token it takes half of the answer's tokens at most. Elsewhere characters are counted: two
+    for each token of the answer, in short answers a quarter of one.
+    """
+    most = answer_tokens // 4 if answer_tokens < _SHORT else min(2 * answer_tokens, _MOST_CHARACTERS)
+    limited = grammar.replace(_UNLIMITED, f"[max_tokens={max(1, answer_tokens // 2)}]")
+    return limited.replace(_THOUGHT, ANYTHING.replace("*", f"{{0,{most}}}"))
 
 
 def quoted(text: str) -> str:
