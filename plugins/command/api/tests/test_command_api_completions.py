@@ -212,3 +212,34 @@ def test_what_cannot_be_is_a_number_all_the_same() -> None:
 
     assert finite(-math.inf) == -9999.0 and finite(-2.5) == -2.5
     assert finite(math.nan) == -9999.0
+
+
+def test_what_ended_an_answer_is_named(serving: Any, events: Any) -> None:
+    """As vLLM does in `stop_reason`: the string, or the token; nothing where the model ended by itself."""
+    served = serving()
+    (x,), (y,) = tokens(served, "x"), tokens(served, "y")
+    ended: dict[str, Any] = {"of": ()}
+
+    def on_submit(request: Any, answer: Any) -> None:
+        *before, last = ended["of"]
+        for token in before:
+            answer.put(Delta((token,)))
+        answer.put(Delta((last,), (), ended["reason"]))
+
+    served.engine.on_submit = on_submit
+    cases = [
+        ((x, *tokens(served, "数字"), x), "length", {"stop": ["no", "字"]}, "字"),  # inside of tokens
+        ((x, y), "stop", {"stop": "y"}, "y"),  # one token, which the engine ends by
+        ((x, y), "stop", {"stop_token_ids": [y]}, y),
+        ((x, 0), "stop", {"stop": "y", "stop_token_ids": [y]}, None),  # 0 is the end of the engine's
+        ((x, y), "length", {"stop_token_ids": [x]}, None),
+    ]
+    for said, reason, changed, expected in cases:
+        ended.update(of=said, reason=reason)
+        for path, asked in ((COMPLETIONS, {"prompt": "a"}), ("/v1/chat/completions", served.chat())):
+            whole = served.client.post(path, json={**asked, **changed}).json()["choices"][0]
+            streamed = events(served.client.post(path, json={**asked, **changed, "stream": True}))[-1]["choices"][0]
+            assert whole["stop_reason"] == streamed["stop_reason"] == expected, (path, changed)
+    ended.update(of=(x, *tokens(served, "字"), x), reason="length")
+    chosen = served.client.post(COMPLETIONS, json={"prompt": "a", "stop": "字", "n": 2, "best_of": 3}).json()
+    assert [choice["stop_reason"] for choice in chosen["choices"]] == ["字", "字"]

@@ -139,6 +139,7 @@ class Whole:
     log_probs: list[LogProb] = field(default_factory=list)
     thought_tokens: int = 0
     finish_reason: FinishReason | None = None
+    stopped_by: str | None = None  # as in `Answers`
 
     def add(self, piece: Piece) -> None:
         """Take the next piece."""
@@ -160,4 +161,5 @@ async def gathered(answers: Any) -> list[Whole]:
     wholes = [Whole() for _ in answers.requests]
     async for piece in answers:
         wholes[piece.index].add(piece)
+        wholes[piece.index].stopped_by = answers.stopped_by.get(piece.index)
     return wholes

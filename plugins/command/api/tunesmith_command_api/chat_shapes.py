@@ -13,6 +13,7 @@ from .answering import Answers, Whole
 from .chat_fields import ChatRequest
 from .log_probs import chat_log_probs
 from .service import Service
+from .stopping import stop_reason
 
 _LETTERS = string.ascii_letters + string.digits
 
@@ -78,7 +79,8 @@ def _choice(service: Service, body: ChatRequest, index: int, whole: Whole) -> di
             message["tool_calls"] = called
     found = chat_log_probs(service.words, whole.token_ids, whole.log_probs) if body.logprobs else None
     reason = finish_reason(body, whole.finish_reason, bool(whole.calls))
-    return {"index": index, "message": message, "logprobs": found, "finish_reason": reason}
+    stopped = stop_reason(service, body, whole.finish_reason, whole.stopped_by, whole.token_ids)
+    return {"index": index, "message": message, "logprobs": found, "finish_reason": reason, "stop_reason": stopped}
 
 
 def _called(call: ToolCall, ids: CallIds) -> dict[str, Any]:
@@ -136,7 +138,12 @@ class Chunks:
             yield self._chunk(piece.index, delta, found)
         if piece.finish_reason:
             called = any(index == piece.index for index, _ in self._named)
-            yield self._chunk(piece.index, {}, None, finish_reason(self._body, piece.finish_reason, called))
+            reason = finish_reason(self._body, piece.finish_reason, called)
+            yield self._chunk(piece.index, {}, None, reason, self._stopped(piece))
+
+    def _stopped(self, piece: Piece) -> str | int | None:
+        found = self._answers.stopped_by.get(piece.index)
+        return stop_reason(self._service, self._body, piece.finish_reason, found, piece.token_ids)
 
     def _part(self, index: int, call: ToolCall) -> dict[str, Any]:
         if (index, call.index) in self._named:
@@ -152,8 +159,14 @@ class Chunks:
         return usage_of(self._answers, self._tokens, self._thought_tokens)
 
     def _chunk(
-        self, index: int, delta: dict[str, Any], log_probs: Any = None, reason: str | None = None
+        self,
+        index: int,
+        delta: dict[str, Any],
+        log_probs: Any = None,
+        reason: str | None = None,
+        stopped: str | int | None = None,
     ) -> dict[str, Any]:
         choice = {"index": index, "delta": delta, "logprobs": log_probs, "finish_reason": reason}
+        choice |= {"stop_reason": stopped} if reason else {}
         chunk = {**self._base, "choices": [choice]}
         return {**chunk, "usage": self._used()} if self._counts else chunk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from tunesmith.types import Piece, ToolCall
@@ -12,6 +12,7 @@ from .answering import Answers, Whole
 from .chat_shapes import CallIds, new_id
 from .messages_fields import MessagesRequest
 from .service import Service
+from .stopping import stop_string
 
 Event = dict[str, Any]
 
@@ -151,16 +152,6 @@ def _ending(service: Service, body: MessagesRequest, answers: Answers, whole: Wh
         return ("max_tokens" if limit is None or tokens < limit else "model_context_window_exceeded"), None
     if whole.calls:
         return "tool_use", None
-    stopped_by = _stop_sequence(service, body.stop_sequences or (), answers, whole.token_ids[-1:])
+    strings, found = body.stop_sequences or (), answers.stopped_by.get(0)
+    stopped_by = stop_string(service, strings, found, whole.token_ids[-1:])
     return ("end_turn" if stopped_by is None else "stop_sequence"), stopped_by
-
-
-def _stop_sequence(service: Service, strings: Sequence[str], answers: Answers, last: Sequence[int]) -> str | None:
-    """The string that ended an answer: found in its text, or one token, which the engine ends it by."""
-    found = answers.stopped_by.get(0)
-    if found is not None:
-        return found if found in strings else None
-    if not last or last[0] in service.end_token_ids:
-        return None
-    encode = service.tokenizer.encode
-    return next((string for string in strings if encode(string, add_special_tokens=False) == list(last)), None)

@@ -16,6 +16,7 @@ from .completion_fields import CompletionRequest, refuse_impossible
 from .completion_shapes import Offsets, TokenTable
 from .fields import StreamOptions, passed_over
 from .service import Service
+from .stopping import stop_reason
 from .streaming import DONE, EventStream, data, unless_hung_up, with_errors
 
 
@@ -59,7 +60,7 @@ def _choice(asked: Completing, index: int, whole: Whole) -> dict[str, Any]:
     choice = _Choice(asked, index)
     text, tables = choice.echoed()
     tables += choice.table(whole.token_ids, whole.log_probs)
-    return choice.made(text + whole.text, tables, whole.finish_reason, whole.token_ids)
+    return choice.made(text + whole.text, tables, whole.finish_reason, whole.token_ids, whole.stopped_by)
 
 
 async def _events(asked: Completing, answers: Answers | None) -> AsyncIterator[bytes]:
@@ -78,15 +79,16 @@ async def _events(asked: Completing, answers: Answers | None) -> AsyncIterator[b
             tokens += piece.num_tokens
             usage = usage_of(answers, tokens, 0)
             counted = {"usage": usage} if options.continuous_usage_stats else {}
-            yield data({**base, **counted, "choices": [_said(choices[piece.index], piece)]})
+            yield data({**base, **counted, "choices": [_said(answers, choices[piece.index], piece)]})
     if options.include_usage:
         yield data({**base, "choices": [], "usage": usage})
     yield DONE
 
 
-def _said(choice: _Choice, piece: Piece) -> dict[str, Any]:
+def _said(answers: Answers, choice: _Choice, piece: Piece) -> dict[str, Any]:
     table = choice.table(piece.token_ids, piece.log_probs)
-    return choice.made(piece.text, table, piece.finish_reason, piece.token_ids)
+    found = answers.stopped_by.get(piece.index)
+    return choice.made(piece.text, table, piece.finish_reason, piece.token_ids, found)
 
 
 class _Choice:
@@ -94,6 +96,7 @@ class _Choice:
 
     def __init__(self, asked: Completing, index: int) -> None:
         self._index, self._words = index, asked.words
+        self._service, self._body = asked.service, asked.body
         self._numbered = bool(asked.body.return_token_ids)
         self._log_probs = asked.body.logprobs is not None
         place = index // asked.body.count
@@ -119,14 +122,20 @@ class _Choice:
         return [table]
 
     def made(
-        self, text: str, tables: Sequence[TokenTable], reason: str | None, tokens: Sequence[int] = ()
+        self,
+        text: str,
+        tables: Sequence[TokenTable],
+        reason: str | None,
+        tokens: Sequence[int] = (),
+        stopped_by: str | None = None,
     ) -> dict[str, Any]:
-        """As it is sent."""
+        """As it is sent; `stopped_by` is of `Answers`."""
         found: dict[str, list[Any]] | None = None
         for table in tables:
             more = table.made()
             found = more if found is None else {name: [*found[name], *more[name]] for name in found}
-        said = {"index": self._index, "text": text, "logprobs": found, "finish_reason": reason, "stop_reason": None}
+        stopped = stop_reason(self._service, self._body, reason, stopped_by, tokens)
+        said = {"index": self._index, "text": text, "logprobs": found, "finish_reason": reason, "stop_reason": stopped}
         return {**said, "token_ids": list(tokens)} if self._numbered else said
 
 
