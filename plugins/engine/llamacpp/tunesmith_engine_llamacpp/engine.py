@@ -10,7 +10,14 @@ from tunesmith import TunesmithError
 from tunesmith.types import Answer, EngineStats, LogProb, ModelHandle, Request, Sampling
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
-from tunesmith_library_engine import Ledger, check_adapter, check_request, check_tokens, check_vocabulary
+from tunesmith_library_engine import (
+    Ledger,
+    check_adapter,
+    check_alternatives,
+    check_request,
+    check_tokens,
+    check_vocabulary,
+)
 from tunesmith_library_engine.constraints import Constraints
 from tunesmith_library_engine.filling import filled
 
@@ -75,6 +82,7 @@ class LlamaCppEngine:
     def score(
         self, sequences: Sequence[Sequence[int]], *, alternatives: int = 0, adapter: str | None = None
     ) -> list[tuple[LogProb, ...]]:
+        check_alternatives(alternatives)
         return self._of_sequences(
             sequences, adapter, lambda loaded: scoring.score(loaded.context, sequences, alternatives)
         )

@@ -11,7 +11,7 @@ from tunesmith.errors import choices
 from tunesmith.types import Answer, Delta, EngineStats, LogProb, ModelHandle, Request, Sampling
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
-from tunesmith_library_engine import Ledger, StreamedAnswer, check_adapter, check_request
+from tunesmith_library_engine import Ledger, StreamedAnswer, check_adapter, check_alternatives, check_request
 from tunesmith_library_engine.looping import TaskLoop
 
 from .client import Client, Refused, Said
@@ -111,6 +111,7 @@ class OpenAIEngine:
         Raises: TunesmithError for a server that does not do that.
         """
         self._ready(adapter, sequences)
+        check_alternatives(alternatives)
         if alternatives and not self._server.numbers:
             raise TunesmithError(f"a server of the kind {self._server.name} names alternatives by their text alone")
         body = {**self._server.tokens, "model": adapter or self._model, "logprobs": max(alternatives, 1)}

@@ -13,7 +13,7 @@ from tunesmith.messages import logger
 from tunesmith.types import Answer, Delta, EngineStats, LogProb, ModelHandle, Request, Sampling
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
-from tunesmith_library_engine import Ledger, check_adapter, check_request
+from tunesmith_library_engine import Ledger, check_adapter, check_alternatives, check_request
 from tunesmith_library_engine.filling import filled, own_ends, own_sampling
 from tunesmith_library_engine.looping import TaskLoop
 from tunesmith_library_engine.loras import BASE
@@ -139,6 +139,7 @@ class SGLangEngine:
     ) -> list[tuple[LogProb, ...]]:
         self._refuse_asleep()
         check_adapter(self, adapter)
+        check_alternatives(alternatives)
         limit = (self.context_length or 0) - 1  # SGLang always computes a token behind them
         for index, sequence in enumerate(sequences):
             if not sequence:

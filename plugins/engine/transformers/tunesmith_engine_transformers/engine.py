@@ -13,7 +13,15 @@ from tunesmith.messages import announce
 from tunesmith.types import Answer, EngineStats, LogProb, ModelHandle, Request, Sampling
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
-from tunesmith_library_engine import Ledger, check_adapter, check_request, check_tokens, check_vocabulary, submitted
+from tunesmith_library_engine import (
+    Ledger,
+    check_adapter,
+    check_alternatives,
+    check_request,
+    check_tokens,
+    check_vocabulary,
+    submitted,
+)
 from tunesmith_library_engine.constraints import Constraints
 from tunesmith_library_engine.vocabularies import vocabulary_of
 
@@ -106,6 +114,7 @@ class TransformersEngine:
     def score(
         self, sequences: Sequence[Sequence[int]], *, alternatives: int = 0, adapter: str | None = None
     ) -> list[tuple[LogProb, ...]]:
+        check_alternatives(alternatives)
         return self._of_sequences(sequences, adapter, lambda: scoring.score(self._model, sequences, alternatives))
 
     def embed(self, sequences: Sequence[Sequence[int]], *, adapter: str | None = None) -> list[list[float]]:

@@ -154,6 +154,9 @@ def test_many_threads_write_and_read() -> None:
         (Request([1] * 8), "the prompt has 8 tokens; the model's context ends at 8"),
         (Request([1], Sampling(logit_bias={3: -1.0, 5: math.nan})), "logit_bias=nan of token 5"),
         (Request([1], Sampling(logit_bias={5: math.inf})), "logit_bias=inf of token 5"),
+        (Request([1], log_probs=-1), "log_probs=-1 is no number of alternatives"),
+        (Request([1], log_probs=1.5), "log_probs=1.5 is no number"),  # type: ignore[arg-type]
+        (Request([1], log_probs=True), "log_probs=True is no number"),
         (Request([1], adapter="pirat"), "no adapter 'pirat'(.|\n)*did you mean pirate"),
     ],
 )
@@ -166,7 +169,7 @@ def test_what_no_engine_answers(request_: Request, message: str) -> None:
 def test_what_an_engine_answers() -> None:
     engine: Any = SimpleNamespace(context_length=8, adapters=("pirate",))
     check_request(engine, Request([1] * 7, Sampling(logit_bias={3: -math.inf}), adapter="pirate"))
-    check_request(SimpleNamespace(context_length=None, adapters=()), Request([1] * 9))  # type: ignore[arg-type]
+    check_request(SimpleNamespace(context_length=None, adapters=()), Request([1] * 9, log_probs=0))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def check_request(engine: Engine, request: Request) -> None:
     """Refuse a request that cannot be answered whatever the engine.
 
     Raises: TunesmithError for an empty prompt, one that leaves no room for an answer, a logit_bias that leaves no
-        probabilities, and an unknown adapter.
+        probabilities, log_probs that are no number of alternatives, and an unknown adapter.
     """
     if not request.prompt:
         raise TunesmithError("the prompt is empty; an engine needs at least one token to go on from")
@@ -27,7 +27,18 @@ def check_request(engine: Engine, request: Request) -> None:
         if math.isnan(bias) or bias == math.inf:
             advice = "a finite number, or -inf, which forbids the token"
             raise TunesmithError(f"logit_bias={bias} of token {token} leaves no probabilities.\n  possible: {advice}")
+    if request.log_probs is not None:
+        check_alternatives(request.log_probs, "log_probs")
     check_adapter(engine, request.adapter)
+
+
+def check_alternatives(count: int, name: str = "alternatives") -> None:
+    """Raises: TunesmithError for a number of alternatives that nothing can have."""
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise TunesmithError(
+            f"{name}={count!r} is no number of alternatives.\n"
+            "  possible: 0, which gives the probabilities of the tokens alone, and whole numbers from 1 on"
+        )
 
 
 def check_vocabulary(request: Request, size: int) -> None:

@@ -15,7 +15,7 @@ from tunesmith import TunesmithError
 from tunesmith.types import Answer, Delta, EngineStats, FinishReason, LogProb, Request
 
 from tunesmith_library_engine.answers import StreamedAnswer
-from tunesmith_library_engine.checks import check_adapter, check_request, check_sampling
+from tunesmith_library_engine.checks import check_adapter, check_alternatives, check_request, check_sampling
 from tunesmith_library_engine.ledger import Ledger
 
 T = TypeVar("T")
@@ -94,6 +94,7 @@ class OneByOne(ABC):
     ) -> list[tuple[LogProb, ...]]:
         self._check()
         check_adapter(self, adapter)
+        check_alternatives(alternatives)
         return self._in_turn(lambda: [self.log_probs(sequence, alternatives) for sequence in sequences])
 
     def embed(self, sequences: Sequence[Sequence[int]], *, adapter: str | None = None) -> list[list[float]]:

@@ -104,7 +104,7 @@ class EngineSuite(EngineModelSuite):
             with pytest.raises(TunesmithError, match="20 tokens; the model's context ends at 20"):
                 engine.submit(Request([5] * 20))
 
-    @pytest.mark.parametrize("request_", [Request([]), Request([5], adapter="nobody's")])
+    @pytest.mark.parametrize("request_", [Request([]), Request([5], adapter="nobody's"), Request([5], log_probs=-1)])
     def test_impossible_requests(self, tiny_llama: Path, tiny_bpe: Any, request_: Request) -> None:
         """What cannot be answered is refused when it is submitted."""
         with self.opened(self.handle(tiny_llama, tiny_bpe)) as engine, pytest.raises(TunesmithError):

@@ -65,6 +65,8 @@ class EngineModelSuite(PluginSuite):
         with self.opened(self.handle(tiny_llama, tiny_bpe)) as engine:
             scores, best = engine.score(sequences), engine.score(sequences, alternatives=2)
             assert engine.score([]) == []
+            with pytest.raises(TunesmithError, match="alternatives=-1"):
+                engine.score(sequences, alternatives=-1)
         for sequence, plain, told in zip(sequences, scores, best, strict=True):
             reference = _log_probs(tiny_llama, sequence)
             expected = [float(of[token]) for of, token in zip(reference, sequence[1:], strict=False)]
