@@ -80,6 +80,29 @@ def test_nothing_is_submitted_when_one_conversation_cannot_be_answered():
     assert not engine.submitted
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ([{"role": "user", "content": "x"}], "one conversation"),
+        ({"role": "user", "content": "x"}, "one conversation"),
+        (Conversation([{"role": "user", "content": "x"}]), "one conversation"),
+        ("x", "one conversation"),
+        ([["x"]], r"message 0 of a conversation is 'x'\.(.|\n)*a message is \{"),
+        (
+            [[{"role": "user", "content": "a \udcff"}]],
+            r"`messages\[0\]\.content` of .* half of a surrogate pair",
+        ),
+        ([[{"role": "user", "content": [{"type": "text", "text": "\ud800"}]}]], r"`messages\[0\]\.content\[0\]\.text`"),
+        ([Conversation([{"role": "user", "content": "x"}], [{"name": "\udcfe"}])], r"`tools\[0\]\.name`"),
+    ],
+)
+def test_what_is_no_list_of_conversations_or_no_text(asked, told):
+    engine = Engine()
+    with pytest.raises(TunesmithError, match=told):
+        list(chat_of(engine).answer(asked))
+    assert not engine.submitted
+
+
 def test_the_engine_is_opened_once_and_only_when_it_is_needed():
     opened = []
     chat = chat_of(Engine(), opened)

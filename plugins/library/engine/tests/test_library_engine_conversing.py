@@ -217,6 +217,22 @@ def test_what_does_not_fit_is_told_and_the_conversation_kept(talk):
         talk(["one"], room=0, interactive=False)
 
 
+def test_a_line_that_is_no_text_is_told_and_not_asked(talk):
+    """Bytes that are not UTF-8 come as halves of surrogate pairs, or are not decoded at all."""
+
+    class Undecoded(UnicodeDecodeError):
+        def __init__(self):
+            super().__init__("utf-8", b"a \xff", 2, 3, "invalid start byte")
+
+    lines = ["one", "a \udcff\udcfe", "/system \udcff", '"""of', "\udcfe", 'several"""', Undecoded, "two 😀"]
+    out, err, template = talk(lines, said("1"), said("2"))
+    assert [asked[0] for asked in template.asked] == [[user("one")], [user("one"), assistant("1"), user("two 😀")]]
+    assert out.startswith("1\n2\n") and err.count("error: this is no text in UTF-8") == 4
+    assert r"'\udcff\udcfe'" in err and r"b'\xff'" in err and "iconv" in err
+    with pytest.raises(TunesmithError, match="this is no text in UTF-8"):
+        talk(["a \udcff"], interactive=False)
+
+
 def test_a_fault_of_the_engine_loses_nothing(talk):
     _, err, template = talk(["one", "two", "three"], said("1"), [RuntimeError("out of memory")], said("3"))
     assert "error: RuntimeError: out of memory" in err

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
+from tunesmith.errors import TunesmithError
 from tunesmith.types import Answer, ChatTemplate, Conversation, Engine, Message, ModelHandle, Piece, Request, Sampling
+from tunesmith_library_formats.json_text import half_pair
 
 from tunesmith_library_engine.together import submit_all
 
@@ -62,7 +64,7 @@ class Chat:
         Raises: TunesmithError for a conversation that cannot be answered, before any is.
         """
         requests = []
-        for index, asked in enumerate(conversations):
+        for index, asked in enumerate(_listed(conversations)):
             prompt = asked if isinstance(asked, Conversation) else Conversation(asked)
             requests.append(self.request(prompt, _seeded(sampling or Sampling(), index), stop=stop))
         if not requests:
@@ -76,6 +78,7 @@ class Chat:
 
         Raises: TunesmithError for a conversation that cannot be answered.
         """
+        _check(conversation)
         template, processor = template_of(self.engine, self._handle), self._handle.processor
         limit = self.engine.context_length
         return template.request(processor, conversation, sampling, stop=stop, context_length=limit)
@@ -102,6 +105,30 @@ class Chat:
 
     def __exit__(self, *raised: object) -> None:
         self.close()
+
+
+def _listed(conversations: Sequence[Any]) -> Sequence[Any]:
+    """What is to be answered. Raises: TunesmithError for one conversation instead of a list of them."""
+    single = isinstance(conversations, Conversation | str | Mapping)
+    if single or any(isinstance(each, Mapping) for each in conversations):
+        raise TunesmithError(
+            "this is one conversation, or a message of one; a list of conversations is answered.\n"
+            '  write [[{"role": "user", "content": "…"}]]'
+        )
+    return conversations
+
+
+def _check(conversation: Conversation) -> None:
+    """Raises: TunesmithError for messages that are none, and for text that no tokenizer reads."""
+    for index, message in enumerate(conversation.messages):
+        if not isinstance(message, Mapping):
+            advice = 'a message is {"role": "user", "content": "…"}'
+            raise TunesmithError(f"message {index} of a conversation is {message!a:.60}.\n  {advice}")
+    texts = {"messages": list(conversation.messages), "tools": list(conversation.tools or ())}
+    place = half_pair(texts | {"variables": conversation.variables})
+    if place is not None:
+        told = f"`{place}` of a conversation holds half of a surrogate pair, which is no character"
+        raise TunesmithError(f"{told}.\n  take it out: \\ud800 to \\udfff; or was it read from what is no UTF-8?")
 
 
 def template_of(engine: Engine, handle: ModelHandle) -> ChatTemplate:

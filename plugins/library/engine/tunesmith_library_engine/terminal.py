@@ -65,14 +65,14 @@ class Terminal:
 
         What stands between two triple quotes, over any number of lines, is text, whatever it begins with.
 
-        Raises: TunesmithError for a text whose quotes are not closed.
+        Raises: TunesmithError for a text whose quotes are not closed, and for bytes that are no text.
         """
         line = self._line(prompt)
         if line is None:
             return None
         if opened := _OPENS.fullmatch(line):
-            return Entered(opened["command"] or "", self._until_closed(opened["text"]))
-        found = _COMMAND.fullmatch(line.strip())
+            return Entered(opened["command"] or "", _text(self._until_closed(opened["text"])))
+        found = _COMMAND.fullmatch(_text(line.strip()))
         return Entered(found["command"], found["text"] or "", line.strip()) if found else Entered("", line.strip())
 
     def say(self, text: str) -> None:
@@ -112,6 +112,8 @@ class Terminal:
             if self.interactive:
                 click.echo()
             return None
+        except UnicodeDecodeError as error:
+            raise _no_text(error.object[error.start : error.end]) from None
 
     def _completed(self, text: str, state: int) -> str | None:
         commands = [f"/{name}" for name in self._commands if f"/{name}".startswith(text)] if text[:1] == "/" else []
@@ -122,6 +124,23 @@ class Terminal:
 def coloured(stream: Any) -> bool:
     """Whether a stream is a terminal that shows colours, whose user wants them (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _text(entered: str) -> str:
+    """What was entered. Raises: TunesmithError for bytes that are not UTF-8: they come as halves of surrogate pairs."""
+    try:
+        entered.encode()
+    except UnicodeEncodeError as error:
+        raise _no_text(entered[error.start : error.end]) from None
+    return entered
+
+
+def _no_text(found: object) -> TunesmithError:
+    """What is said of what is not UTF-8."""
+    return TunesmithError(
+        f"this is no text in UTF-8, and nothing is done with it: {found!a}.\n"
+        "set the terminal to UTF-8, or convert what is piped in: iconv -t utf-8"
+    )
 
 
 def _paths(beginning: str) -> list[str]:
