@@ -611,10 +611,10 @@ def test_a_broken_command_is_listed_and_says_its_cause(monkeypatch, run):
     def load():
         raise ImportError("no fastapi")
 
-    some = Catalog([Entry("command", "api", "tunesmith-command-api", "1.0", "x:Api", "", load)])
+    some = Catalog([Entry("command", "serve", "acme-serve", "1.0", "x:Serve", "", load)])
     monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: some))
-    assert "  api  broken: no fastapi\n" in run("--help")[1]
-    code, _, err = run("api")
+    assert "  serve  broken: no fastapi\n" in run("--help")[1]
+    code, _, err = run("serve")
     assert code == 2 and "no fastapi" in err and "tell the authors" in err
 
 

@@ -427,9 +427,9 @@ def open_engine(handle: types.ModelHandle) -> types.Engine:
     """Load the model, and make it ready to answer.
 
     Called: once for each use of a model: a chat, a whole data set, a server; its user closes it. By a stage that
-        generates once in a training, where `handle.load()` gives the model as it is trained: an engine that runs it must
-        leave it as it is, and forget with `load_weights`, also with none, what it remembers of former weights. One that
-        has weights of its own opens those of `handle.source` and is given the trained ones by `load_weights`.
+        generates once in a training, where `handle.load()` gives the model as it is trained: an engine that runs it
+        must leave it as it is, and forget with `load_weights`, also with none, what it remembers of former weights. One
+        that has weights of its own opens those of `handle.source` and is given the trained ones by `load_weights`.
     Composition: exclusive, kind `engine`.
     Returns: an `Engine`, to which requests of token ids come and go, from any thread. It knows nothing of templates:
         `handle.template` turns conversations into requests and reads the answers. What a request leaves open, such as

@@ -24,7 +24,7 @@ _FILES: dict[str, dict[str, Any]] = {".gguf": {"model": {"name": "gguf"}, "engin
 
 
 class Absent:
-    """What stands for tokenizer, template and weights of a model that runs elsewhere: whatever is asked of it raises."""
+    """Stands for tokenizer, template and weights of a model that runs elsewhere: whatever is asked of it raises."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # of the language, such as copy's
