@@ -68,6 +68,7 @@ def test_a_foreign_file_becomes_ours_with_its_lines(foreign, file):
     assert where(made)["adapter.rank"] == f"{file}:2"
     assert (where(made)["data.train"], where(made)["data.train[0]"]) == (f"{file}:3", f"{file}:4")
     assert where(made)["adapter.alpha"] == "default of foreign"
+    assert (where(made)["adapter"], where(made)["trainer"]) == (f"{file}:2", f"{file}:5"), "what is in them says it"
     (notice,) = made.notices
     assert notice.startswith(f"{file}: read as foreign's, by ")
     assert (made.command, made.problems, made.file) == ("train", (), file)

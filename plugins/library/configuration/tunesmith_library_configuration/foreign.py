@@ -37,7 +37,8 @@ def reading(made: Translation, origins: Origins, dialect: str, read_by: str) -> 
     """
     config = copy.deepcopy(dict(made.config))
     strange = any(origin.strange for origin in origins.values())
-    placed = everywhere(Key(), config, Origin(f"default of {dialect}", strange=strange))
+    default = Origin(f"default of {dialect}", strange=strange)
+    placed = everywhere(Key(), config, default)
     sources = [(Key.of(ours), theirs) for ours, theirs in made.sources.items()]
     for ours, theirs in sorted(sources, key=lambda item: len(item[0])):
         within = [key for key in placed if key.within(ours)]
@@ -46,9 +47,20 @@ def reading(made: Translation, origins: Origins, dialect: str, read_by: str) -> 
             continue
         inside = [(key, nearest_origin(Key(*Key.of(theirs), *key[len(ours) :]), origins)) for key in within]
         placed |= {key: origin for key, origin in inside if origin}
+    _place_mappings(config, Key(), placed, default)
     told = [_told(note, origins) for note in made.notes if note.outcome != "refused"]
     problems = [_refused(note, origins) for note in made.notes if note.outcome == "refused"]
     return Reading(config, placed, made.command, (read_by, *told), tuple(problems), made.shared)
+
+
+def _place_mappings(made: Mapping[str, Any], at: Key, placed: dict[Key, Origin], default: Origin) -> None:
+    """Put mappings that nobody wrote as such where their name was written, or without one the first thing in them."""
+    for part, value in made.items():
+        if isinstance(value, Mapping):
+            _place_mappings(value, at / part, placed, default)
+    inner = [at / "name"] if "name" in made else [at / part for part in made]
+    if at and placed[at] == default:
+        placed[at] = next((placed[key] for key in inner if placed[key] != default), default)
 
 
 def _told(note: Note, origins: Origins) -> str:
