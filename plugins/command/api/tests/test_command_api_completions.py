@@ -243,3 +243,37 @@ def test_what_ended_an_answer_is_named(serving: Any, events: Any) -> None:
     ended.update(of=(x, *tokens(served, "字"), x), reason="length")
     chosen = served.client.post(COMPLETIONS, json={"prompt": "a", "stop": "字", "n": 2, "best_of": 3}).json()
     assert [choice["stop_reason"] for choice in chosen["choices"]] == ["字", "字"]
+
+
+def test_tokens_begin_behind_characters_that_they_break_off(serving: Any, events: Any) -> None:
+    """The text is `bytes.decode("utf-8", "replace")`: a sequence that is broken off is one U+FFFD."""
+    served = serving()
+    scored(served)
+    words = served.service.words
+    by_bytes = {words.bytes_of(token): token for token in reversed(range(served.service.vocabulary))}
+    cases: list[tuple[list[bytes], list[int]]] = [
+        ([b"x", b"\xe0", b"h", b"m"], [0, 1, 2, 3]),
+        ([b"x", b"\xf0", b"\x9f", b"h"], [0, 1, 1, 2]),
+        ([b"x", b"\xe0", b"\xe0", b"h", b"m"], [0, 1, 2, 3, 4]),
+        ([b"x", b"\xe6", b"\x95", b"\xb0", b"h"], [0, 1, 1, 1, 2]),
+        ([b"x", b"\xe6", b"\xc3", b"\xbc", b"h"], [0, 1, 2, 2, 3]),
+        ([b"x", b"h", b"\xe6", b"\x95"], [0, 1, 2, 2]),  # the end of it is not shown
+    ]
+    for parts, expected in cases:
+        ids = [by_bytes[part] for part in parts]
+        served.engine.on_submit = saying(tuple(ids))
+        for body, places in (
+            ({"prompt": "a", "max_tokens": 9}, expected),
+            ({"prompt": ids, "max_tokens": 9, "echo": True}, None),
+            ({"prompt": ids, "max_tokens": 0, "echo": True}, expected),
+        ):
+            asked = {"logprobs": 0, "add_special_tokens": False, **body}
+            (whole,) = served.client.post(COMPLETIONS, json=asked).json()["choices"]
+            found = whole["logprobs"]["text_offset"]
+            chunks = events(served.client.post(COMPLETIONS, json={**asked, "stream": True}))
+            tables = [chunk["choices"][0]["logprobs"] for chunk in chunks]
+            assert [at for table in tables if table for at in table["text_offset"]] == found, "the same in pieces"
+            if places is not None:
+                assert found == places, parts
+                for part, at in zip(parts, found, strict=True):
+                    assert not part.isascii() or whole["text"][at : at + len(part)] == part.decode()

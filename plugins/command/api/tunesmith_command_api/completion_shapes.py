@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise, takewhile
 from typing import Any
 
 from tunesmith.types import LogProb
@@ -12,6 +13,9 @@ from tunesmith_library_chat.detokenizing import Detokenizer
 
 from .log_probs import Words, finite
 from .service import Service
+
+_HALF = "\ufffd"  # what stands for bytes that are no whole character
+_UNSURE = 4  # characters that more tokens may change: what stands for the bytes of one
 
 
 @dataclass(frozen=True)
@@ -79,16 +83,42 @@ class Offsets:
         """
         self._text = Detokenizer(service.decode, before)
         self._at, self._skipped = start, skipped
+        self._held: list[tuple[int, str]] = []  # by token since `_at`: how long the text is with it, and its end
 
-    def of(self, token: int) -> tuple[int, str]:
-        """Where a token begins, and the text that is certain by it."""
-        at, text = self._at, "" if token in self._skipped else self._text.push(token)
-        self._at += len(text)
-        return at, text
+    def of(self, tokens: Sequence[int]) -> tuple[list[int], str]:
+        """Where the next tokens begin, and the text that is certain by them.
+
+        One that goes on with a character begins where the character does, and one that breaks it off begins behind
+        what stands for it: so a token is placed when the text around it is certain, or the last of them is there.
+        """
+        offsets, shown, told = list[int](), "", len(self._held)
+        for token in tokens:
+            text = "" if token in self._skipped else self._text.push(token)
+            by = text or self._text.held
+            self._held.append((len(by), by[-_UNSURE:]))
+            if text:
+                offsets += self._starts(text)[told:]
+                self._at, shown = self._at + len(text), shown + text
+                self._held, told = [], 0
+        return offsets + self._starts(self._text.held.rstrip(_HALF))[told:], shown
+
+    def _starts(self, text: str) -> list[int]:
+        """Where the tokens begin of which a text is: each where the text without it and the whole part."""
+        starts = []
+        for (length, end), (longer, _) in pairwise([(0, ""), *self._held]):
+            sure = length - len(end)
+            same = sure + _alike(end, text[sure:length])
+            starts.append(self._at + max(0, min(same, longer - 1, len(text))))
+        return starts
 
     def finish(self) -> str:
         """The text that was held back."""
         return self._text.finish()
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters two texts begin with both."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def echo_of(
@@ -105,12 +135,10 @@ def echo_of(
         log_probs: of its tokens but the first.
         words: what its tokens are called.
     """
-    offsets, table, shown = Offsets(service, 0), TokenTable(), ""
-    found = (None, *(log_probs or ()))
-    for place, token in enumerate(prompt):
-        at, more = offsets.of(token)
-        shown += more
-        if log_probs is not None:
-            table.add(words, token, found[place], at)
+    offsets, table = Offsets(service, 0), TokenTable()
+    starts, shown = offsets.of(prompt)
+    if log_probs is not None:
+        for token, logged, start in zip(prompt, (None, *log_probs), starts, strict=True):
+            table.add(words, token, logged, start)
     shown += offsets.finish()
     return Echo(shown if text is None else text, None if log_probs is None else table)

@@ -117,8 +117,8 @@ class _Choice:
         if not self._log_probs or not tokens:
             return []
         table = TokenTable()
-        for token, found in zip(tokens, log_probs, strict=False):
-            table.add(self._words, token, found, self._offsets.of(token)[0])
+        for token, found, start in zip(tokens, log_probs, self._offsets.of(tokens)[0], strict=False):
+            table.add(self._words, token, found, start)
         return [table]
 
     def made(

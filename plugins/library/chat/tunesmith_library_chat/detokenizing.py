@@ -23,13 +23,16 @@ class Detokenizer:
         self._window: list[int] = list(before)
         self._shown = len(before)  # tokens at the start of the window that were shown already
         self._completes = True  # whether they may end in half a character that was not
+        self.held = ""  # what has been taken and not been given, with half a character at its end
 
     def push(self, token: int) -> str:
         """Take one token; give the text that is certain now, often none."""
         self._window.append(token)
         text = self._rest()
         if not text or text.endswith(_HALF):
+            self.held = text
             return ""
+        self.held = ""
         self._window = self._window[self._shown :]
         self._shown = len(self._window)
         self._completes = False
