@@ -217,7 +217,8 @@ def test_a_busy_server_is_asked_again_and_a_wrong_name_is_told(folder: Path) -> 
 @pytest.mark.parametrize(
     ("reply", "told"),
     [
-        ((401, {"error": {"message": f"wrong key {KEY}"}}), r"status 401: wrong key \*\*\*\n.*--api-key-env NAME"),
+        ((401, {"error": {"message": f"wrong key {KEY}"}}), r"status 401: wrong key \*\*\*\n.*does not know the key"),
+        ((403, {}), r"status 403(.|\n)*refuses the key that was sent"),
         ((302, b""), "status 302\n.*is not followed"),
         ((200, b"<html>"), "answered no JSON"),
         ((200, b"data: {}\n\n"), "streams its answer"),
@@ -228,6 +229,12 @@ def test_what_is_no_such_server(reply: tuple[int, Any], told: str) -> None:
     with serving(lambda *_: reply) as server, pytest.raises(TunesmithError, match=told) as caught:
         Client(server.url, KEY).models()
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(("status", "told"), [(401, "wants a key: --api-key-env NAME"), (403, "sends no key: --api")])
+def test_a_key_that_lacks(status: int, told: str) -> None:
+    with serving(lambda *_: (status, {})) as server, pytest.raises(TunesmithError, match=told):
+        Client(server.url).models()
 
 
 def test_answers_in_the_forms_that_servers_give(tiny_bpe: Any) -> None:

@@ -126,10 +126,13 @@ class Client:
         """What a status means, and what to do."""
         advice = {
             401: "it wants a key: --api-key-env NAME, the environment variable that holds it",
-            403: "it refuses the key: --api-key-env NAME, the environment variable that holds it",
+            403: "it refuses who sends no key: --api-key-env NAME, the environment variable that holds one",
             404: "is it an OpenAI-compatible server? --url is the address before /v1",
             429: "it is busy; the same command again later",
         }.get(error.code, "its own log may say more")
+        if error.code in (401, 403) and self._key:
+            verb = "does not know" if error.code == 401 else "refuses"
+            advice = f"it {verb} the key that was sent: see what the environment variable of --api-key-env holds"
         if 300 <= error.code < 400:
             advice = "it sends elsewhere, which is not followed: --url is to be that address"
         try:

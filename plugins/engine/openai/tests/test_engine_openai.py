@@ -177,6 +177,19 @@ def test_attempts(caplog, monkeypatch):
     assert "sk-very-secret" not in caplog.text
 
 
+def test_a_key_that_is_wrong_is_not_one_that_lacks(monkeypatch):
+    monkeypatch.setenv("A_KEY", "sk-very-secret")
+    refused, forbidden = (401, {"error": {"message": "no"}}, {}), (403, {"error": {"message": "no"}}, {})
+    for answer, more, told in (
+        (refused, {}, r"wants a key: engine\.api_key_env=NAME"),
+        (forbidden, {}, r"refuses who sends no key: engine\.api_key_env=NAME"),
+        (refused, {"api_key_env": "A_KEY"}, "does not know the key that was sent, that of .* A_KEY"),
+        (forbidden, {"api_key_env": "A_KEY"}, "refuses the key that was sent, that of .* A_KEY"),
+    ):
+        with served(replying(answer)) as server, pytest.raises(TunesmithError, match=told):
+            ask(server, **more)
+
+
 def test_nobody_is_there():
     with served(replying(SAID)) as server:
         pass

@@ -69,5 +69,6 @@ class OpenAI:
             min_p=self.min_p,
             repetition_penalty=self.repetition_penalty,
         )
-        client = Client(self.base_url, key_of(self.api_key_env), timeout=self.timeout, retries=self.retries)
+        key, variable = key_of(self.api_key_env), self.api_key_env
+        client = Client(self.base_url, key, variable=variable, timeout=self.timeout, retries=self.retries)
         return OpenAIEngine(client, handle, defaults, model=self.model, server=self.server, most=self.batch_size)

@@ -47,12 +47,21 @@ class Client:
     Args:
         url: up to the routes; `…/v1`.
         key: sent as a bearer token; None for a server without one.
+        variable: that of the environment which holds the key.
         timeout: seconds without a word after which a request is given up.
         retries: attempts after the first.
     """
 
-    def __init__(self, url: str, key: str | None = None, *, timeout: float = 600.0, retries: int = 5) -> None:
-        self.url = url.rstrip("/")
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        variable: str | None = None,
+        timeout: float = 600.0,
+        retries: int = 5,
+    ) -> None:
+        self.url, self._variable = url.rstrip("/"), variable
         self._key, self._retries, self._timeout = key, retries, timeout
         self._http: httpx2.AsyncClient | None = None
 
@@ -145,9 +154,8 @@ class Client:
         with contextlib.suppress(httpx2.HTTPError):
             await response.aread()
         error, status = _error_of(_text(response)), response.status_code
-        told = Refused(
-            f"{self.url}/{path} answers with status {status}{self._shown(error)}.\n  {_advice(status)}", status
-        )
+        advice = _advice(status, self._variable)
+        told = Refused(f"{self.url}/{path} answers with status {status}{self._shown(error)}.\n  {advice}", status)
         if status not in _BUSY or _SPENT & {str(error.get("code")), str(error.get("type"))}:
             return told
         return _Unsaid(told, f"status {status}", _wait(response.headers.get("Retry-After")))
@@ -216,13 +224,16 @@ def _error_of(text: str) -> dict[str, Any]:
     return said if isinstance(said, dict) else {"message": said}
 
 
-def _advice(status: int) -> str:
+def _advice(status: int, variable: str | None) -> str:
     if 300 <= status < 400:
         return "it sends elsewhere, which is not followed: engine.base_url is to be that address"
+    if status in (401, 403) and variable:
+        verb = "does not know" if status == 401 else "refuses"
+        return f"it {verb} the key that was sent, that of the environment variable {variable} (engine.api_key_env)"
     return {
         400: "it does not take this request; the server's log may say more",
         401: "it wants a key: engine.api_key_env=NAME, the environment variable that holds it",
-        403: "it refuses the key: engine.api_key_env=NAME, the environment variable that holds it",
+        403: "it refuses who sends no key: engine.api_key_env=NAME, the environment variable that holds one",
         404: "engine.base_url ends before the routes, in most cases with /v1; engine.model is a name that it lists",
         429: "it is busy, or what was paid for is spent; engine.batch_size=N asks less at a time",
     }.get(status, "the server's log may say more")
