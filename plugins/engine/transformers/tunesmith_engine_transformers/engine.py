@@ -94,12 +94,14 @@ class TransformersEngine:
         if sampling.grammar is not None and self._beams is not None:
             raise TunesmithError("beams follow no grammar.\n  engine.num_beams=1 follows one continuation, and can")
         constraint = self._constraints.constraint(sampling.grammar, ends)
+        # a number modulo 2^64, for Random looks at the absolute value alone
+        seed = self._seeds.getrandbits(64) if sampling.seed is None else sampling.seed % 2**64
         row = Row(
             replace(request, adapter=self._beside.name(request.adapter)),
             choice_of(sampling, self._defaults, self._own),
             limit=min(wanted, room),
             ends=ends,
-            random=random.Random(self._seeds.getrandbits(64) if sampling.seed is None else sampling.seed),
+            random=random.Random(seed),
             constraint=constraint,
         )
         self._worker.add(row)

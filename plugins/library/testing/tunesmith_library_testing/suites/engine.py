@@ -89,10 +89,10 @@ class EngineSuite(EngineModelSuite):
                 sampling = Sampling(max_new_tokens=12, temperature=1.0, top_p=1.0, top_k=0, seed=seed)
                 return engine.submit(Request(prompt, sampling))
 
-            alone = {seed: begun(seed).result().token_ids for seed in (1, 2, 3)}
-            together = {seed: begun(seed) for seed in (3, 2, 1)}
+            alone = {seed: begun(seed).result().token_ids for seed in (-1, 1, 2, 3)}
+            together = {seed: begun(seed) for seed in (3, 2, 1, -1)}
             assert {seed: answer.result().token_ids for seed, answer in together.items()} == alone
-            assert len(set(alone.values())) == 3
+            assert len(set(alone.values())) == 4
 
     def test_the_context_ends_an_answer(self, tmp_path: Path, tiny_bpe: Any) -> None:
         """An answer has no tokens beyond the model's context, and a prompt that fills it is refused."""
