@@ -107,6 +107,20 @@ def test_a_streamed_answer(serving: Any, says: Any, events: Any) -> None:
         assert deltas[-1] == {}
 
 
+def test_thoughts_that_are_not_wanted_are_not_shown(serving: Any, says: Any, events: Any) -> None:
+    served = serving()
+    served.engine.on_submit = says("<think>\nI count.\n</think>\n\nSeven.")
+    body = served.chat(include_reasoning=False)
+    reply = served.client.post(CHAT, json=body).json()
+    message = reply["choices"][0]["message"]
+    assert message["content"] == "Seven." and not {"reasoning", "reasoning_content"} & message.keys()
+    assert reply["usage"]["completion_tokens_details"]["reasoning_tokens"] > 0, "they were thought"
+    chunks = events(served.client.post(CHAT, json={**body, "stream": True}))
+    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+    assert "".join(delta.get("content", "") for delta in deltas) == "Seven."
+    assert not any({"reasoning", "reasoning_content"} & delta.keys() for delta in deltas)
+
+
 def test_functions_are_what_tools_were_called_before(serving: Any, says: Any, events: Any) -> None:
     served = serving()
     served.engine.on_submit = says(f"{CALL}\n{CALL}")
@@ -312,6 +326,18 @@ def test_fields_without_effect_are_known_and_strange_ones_are_named(serving: Any
         reply = served.client.post(CHAT, json={**strange, "stream": stream})
         assert reply.headers["x-tunesmith-ignored-fields"] == "messages[0].colour, top_q"
     strict = serving(strict=True)
+    form = {"type": "text", "json_schema": {"shema": {}}}
+    parts = (
+        ({"messages": [{"role": "user", "content": "a", "zap": 1}]}, "messages[0].zap"),
+        ({"messages": [{"role": "user", "content": "a", "nam": "b"}]}, "messages[0].nam; did you mean name?"),
+        (
+            {"response_format": form},
+            "response_format.json_schema.shema; did you mean schema?",
+        ),
+    )
+    for changed, told in parts:
+        message = strict.client.post(CHAT, json=strict.chat(**changed)).json()["error"]["message"]
+        assert message == f"unknown fields: {told}"
     assert strict.client.post(CHAT, json=strict.chat(top_q=1)).json()["error"] == {
         "message": "unknown fields: top_q; did you mean top_p?",
         "type": "invalid_request_error",
@@ -328,6 +354,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"use_beam_search": True}, "use_beam_search"),
     ({"length_penalty": 2.0}, "length_penalty"),
     ({"bad_words": ["x"]}, "bad_words"),
+    ({"allowed_token_ids": [40]}, "allowed_token_ids"),
+    ({"detokenize": False}, "detokenize"),
+    ({"truncate_prompt_tokens": 1}, "truncate_prompt_tokens"),
+    ({"regex": "a"}, "regex"),
+    ({"stop_token_ids": [99999999]}, "stop_token_ids"),
+    ({"stop_token_ids": [40, -1]}, "stop_token_ids"),
     ({"chat_template": "{{ x }}"}, "chat_template"),
     ({"audio": {"voice": "x"}}, "audio"),
     ({"modalities": ["text", "audio"]}, "modalities"),

@@ -91,6 +91,7 @@ class ChatRequest(ConstraintFields):
     reasoning_effort: str | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     enable_thinking: bool | None = None
+    include_reasoning: bool | None = None  # false: thoughts are thought, and not shown
     documents: list[dict[str, Any]] | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
@@ -116,6 +117,5 @@ class ChatRequest(ConstraintFields):
     prompt_cache_retention: str | None = None
     prediction: Any = None
     verbosity: str | None = None
-    include_reasoning: bool | None = None
     include_stop_str_in_output: bool | None = None
     spaces_between_special_tokens: bool | None = None

@@ -67,7 +67,7 @@ def completion(service: Service, body: ChatRequest, answers: Answers, wholes: Se
 
 def _choice(service: Service, body: ChatRequest, index: int, whole: Whole) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": whole.text, "refusal": None}
-    if whole.thought:
+    if whole.thought and body.include_reasoning is not False:
         message.update(reasoning=whole.thought, reasoning_content=whole.thought)
     if whole.calls:
         ids = CallIds()
@@ -123,7 +123,7 @@ class Chunks:
         self._tokens += piece.num_tokens
         self._thought_tokens += piece.num_tokens if piece.thought and not piece.text else 0
         delta: dict[str, Any] = {}
-        if piece.thought:
+        if piece.thought and self._body.include_reasoning is not False:
             delta.update(reasoning=piece.thought, reasoning_content=piece.thought)
         if piece.text:
             delta["content"] = piece.text

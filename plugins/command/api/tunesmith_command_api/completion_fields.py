@@ -9,6 +9,7 @@ from pydantic import Field
 from .constraint_fields import ConstraintFields
 from .errors import invalid
 from .fields import StreamOptions, refuse
+from .sampling_fields import refuse_unsupported
 
 
 class CompletionRequest(ConstraintFields):
@@ -33,7 +34,6 @@ class CompletionRequest(ConstraintFields):
     bad_words: list[str] | None = None
     prompt_logprobs: int | None = None
     prompt_embeds: Any = None
-    truncate_prompt_tokens: int | None = None
     include_stop_str_in_output: bool | None = None
     # known, and without effect on an answer
     user: str | None = None
@@ -48,13 +48,13 @@ _IMPOSSIBLE = {
     "bad_words": "logit_bias with -100 forbids tokens",
     "prompt_logprobs": "echo with logprobs gives them",
     "prompt_embeds": "prompts are texts or token ids",
-    "truncate_prompt_tokens": "a prompt is taken whole, or refused",
     "include_stop_str_in_output": "the text ends before it",
 }
 
 
 def refuse_impossible(request: CompletionRequest) -> None:
     """Raises: ApiError for a field that is known and cannot be honoured."""
+    refuse_unsupported(request)
     refuse(request, _IMPOSSIBLE, {"length_penalty": (1.0,)})
     if request.stream_options is not None and not request.stream:
         raise invalid("stream_options needs stream: true", "stream_options")

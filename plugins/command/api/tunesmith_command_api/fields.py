@@ -32,11 +32,11 @@ class StreamOptions(Fields):
     include_obfuscation: bool | None = None
 
 
-def unknown_fields(part: Any, path: str = "") -> Iterator[str]:
-    """The fields of a request that no model declares, such as `messages[0].colour`."""
+def unknown_fields(part: Any, path: str = "") -> Iterator[tuple[str, type[Fields]]]:
+    """The fields of a request that no model declares, such as `messages[0].colour`, each with what it is a part of."""
     if isinstance(part, Fields):
         for name in part.model_extra or ():
-            yield f"{path}{name}"
+            yield f"{path}{name}", type(part)
         for name in part.model_fields_set:
             if name in type(part).model_fields:
                 yield from unknown_fields(getattr(part, name), f"{path}{name}.")
@@ -54,11 +54,13 @@ def passed_over(service: Service, request: Fields) -> dict[str, str]:
         request.model_dump_json()
     except ValueError as error:  # JSON can spell half a character, which nothing can write down again
         raise invalid("the request holds text that is no Unicode: one half of a surrogate pair") from error
-    unknown = sorted(unknown_fields(request))
+    parts = dict(unknown_fields(request))
+    unknown = sorted(parts)
     if not unknown:
         return {}
     if service.options.strict:
-        near = nearest(unknown[0], type(request).model_fields)
+        declared = parts[unknown[0]].model_fields
+        near = nearest(unknown[0].rpartition(".")[2], [field.alias or name for name, field in declared.items()])
         meant = f"; did you mean {near}?" if near else ""
         raise invalid(f"unknown fields: {', '.join(unknown)}{meant}", unknown[0], "unknown_parameter")
     shown = [name.encode("ascii", "replace").decode()[:100] for name in unknown[:20]]

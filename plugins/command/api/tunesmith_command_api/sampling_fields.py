@@ -10,7 +10,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.types import Sampling
 
 from .errors import invalid
-from .fields import Fields
+from .fields import Fields, refuse
 from .service import Service
 
 
@@ -32,6 +32,17 @@ class SamplingFields(Fields):
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     ignore_eos: bool | None = None
     skip_special_tokens: bool | None = None
+    # known, and refused where they would make a difference; see `sampling_of`
+    allowed_token_ids: Any = None
+    detokenize: bool | None = None
+    logits_processors: Any = None
+    mm_processor_kwargs: Any = None
+    truncate_prompt_tokens: int | None = None
+    vllm_xargs: Any = None
+    regex: Any = None  # these are of SGLang's clients
+    ebnf: Any = None
+    stop_regex: Any = None
+    no_stop_trim: bool | None = None
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -45,14 +56,32 @@ class SamplingFields(Fields):
         return self.n or 1
 
 
+_IMPOSSIBLE = {
+    "allowed_token_ids": "structured_outputs.choice or a grammar says what the text may be",
+    "logits_processors": "this server runs no code of a request; logit_bias makes tokens more or less likely",
+    "mm_processor_kwargs": "the model's own processor is used as it is",
+    "truncate_prompt_tokens": "a prompt is taken whole, or refused",
+    "vllm_xargs": "the engine has no arguments beside the fields of a request",
+    "regex": "structured_outputs.regex is",
+    "ebnf": "structured_outputs.grammar is",
+    "stop_regex": "stop takes strings",
+    "no_stop_trim": "the text ends before what stopped it",
+}
+
+
 def sampling_of(request: SamplingFields, limit: int | None, service: Service) -> Sampling:
     """How tokens are chosen for a request.
 
     Args:
         limit: tokens of an answer, from the field that this route has for it.
 
-    Raises: ApiError for a value out of its range.
+    Raises: ApiError for a value out of its range, and for a field that is known and cannot be honoured.
     """
+    refuse_unsupported(request)
+    for token in request.stop_token_ids or ():
+        if not 0 <= token < service.vocabulary:
+            message = f"stop_token_ids: {token} is no token id; possible: 0 to {service.vocabulary - 1}"
+            raise invalid(message, "stop_token_ids")
     biases = _biases(request.logit_bias or {}, service.vocabulary)
     if request.ignore_eos:  # what is never chosen ends nothing
         biases.update(dict.fromkeys(service.end_token_ids, -math.inf))
@@ -74,6 +103,14 @@ def sampling_of(request: SamplingFields, limit: int | None, service: Service) ->
         return Sampling(**given)
     except TunesmithError as error:
         raise invalid(error, str(error).partition("=")[0]) from error
+
+
+def refuse_unsupported(request: SamplingFields) -> None:
+    """Raises: ApiError for a field of all completions that is known and cannot be honoured."""
+    refuse(request, _IMPOSSIBLE)
+    if request.detokenize is False:
+        message = "detokenize: false is not supported: answers are text, to which return_token_ids adds tokens"
+        raise invalid(message, "detokenize", "unsupported_parameter")
 
 
 def _biases(given: dict[str, float], vocabulary: int) -> dict[int, float]:
