@@ -30,6 +30,32 @@ def test_what_is_not_here_is_not_looked_at(address):
     assert model_problems(address, "stage.reference") == adapter_problems(address, "stage.reference_adapter") == []
 
 
+@pytest.mark.parametrize(
+    ("name", "beside", "advice"),
+    [
+        (
+            "m-Q8_0.gguf",
+            "",
+            "such a file is given in the place of a configuration: tunesmith chat {file}",
+        ),
+        ("m-Q8_0.gguf", "config.json", "the folder that it lies in holds a model: x={folder}"),
+        ("model.safetensors", "config.json", "the folder that it lies in holds a model: x={folder}"),
+        (
+            "adapter_model.safetensors",
+            "adapter_config.json",
+            "the folder that it lies in holds an adapter: adapter.path=",
+        ),
+        ("pytorch_model.bin", "", "a model's folder has config.json beside its weights"),
+    ],
+)
+def test_a_file_is_no_folder(tmp_path, name, beside, advice):
+    for each in filter(None, (name, beside)):
+        (tmp_path / each).touch()
+    (problem,) = model_problems(str(tmp_path / name), "x")
+    assert problem.message == f"{tmp_path / name} is a file; x names the folder of a model."
+    assert problem.advice.startswith(advice.format(folder=tmp_path, file=tmp_path / name))
+
+
 def test_a_folder_that_is_not_there(tmp_path):
     (tmp_path / "models").mkdir()
     (problem,) = model_problems(f"{tmp_path}/model", "stage.reference")

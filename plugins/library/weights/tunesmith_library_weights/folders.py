@@ -19,6 +19,8 @@ def model_problems(address: str | None, key: str) -> list[Problem]:
     if "://" in address or not is_path(address):
         return _no_id(address, key)
     folder = Path(os.path.expanduser(address))
+    if folder.is_file():
+        return [Problem(key, f"{address} is a file; {key} names the folder of a model.", _of_file(folder, key))]
     if not folder.is_dir():
         siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
         where = f"in {folder.parent}: {choices(folder.name, siblings, 'there is')}" if siblings else ""
@@ -36,6 +38,17 @@ def model_problems(address: str | None, key: str) -> list[Problem]:
     else:
         advice = choices("config.json", names, "there is")
     return [Problem(key, f"{folder} holds no config.json, so no model.", advice)]
+
+
+def _of_file(file: Path, key: str) -> str:
+    """What to write instead of a file."""
+    if (file.parent / "config.json").is_file():
+        return f"the folder that it lies in holds a model: {key}={file.parent}"
+    if file.suffix.lower() == ".gguf":
+        return f"such a file is given in the place of a configuration: tunesmith chat {file}"
+    if (file.parent / "adapter_config.json").is_file():
+        return f"the folder that it lies in holds an adapter: adapter.path={file.parent}"
+    return "a model's folder has config.json beside its weights"
 
 
 _OF_NO_ID = re.compile(r"[\s\"'<>|\\^`]+")
