@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tunesmith import hookimpl, plugin
-from tunesmith.ranges import above, at_least, between, path_like
+from tunesmith.ranges import at_least, path_like
 from tunesmith.types import Engine, ModelHandle, Problem
+from tunesmith_library_engine.sampling import SamplingOptions
 from tunesmith_library_llamacpp.program import is_installed
 
 if TYPE_CHECKING:
@@ -16,19 +17,12 @@ _INSTALL = "pip install 'tunesmith-engine-llamacpp[program]'"
 
 
 @plugin
-class LlamaCpp:
+class LlamaCpp(SamplingOptions):
     """Generates with a GGUF file in llama.cpp, several answers at once, every one streamed.
 
     null leaves a value to what the file says of sampling; where that says nothing, answers are greedy.
     """
 
-    max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 512  # tokens of an answer, at most
-    temperature: Annotated[float, at_least(0, most=100)] | None = None  # 0 is greedy, 1 the model's own probabilities
-    top_p: Annotated[float, between(0, 1)] | None = None  # draw from the likeliest that have this probability together
-    top_k: Annotated[int, at_least(0, most=10_000_000)] | None = None  # draw from this many likeliest tokens; 0 is all
-    min_p: Annotated[float, between(0, 1)] | None = None  # draw from tokens this likely beside the likeliest one
-    # above 1 makes tokens that occurred less likely
-    repetition_penalty: Annotated[float, above(0, most=100)] | None = None
     # answers computed together; more wait until there is room
     batch_size: Annotated[int, at_least(1, most=256)] = 8
     # tokens that there is memory for, which the answers that are computed together share; one prompt with its answer
@@ -52,19 +46,9 @@ class LlamaCpp:
 
     @hookimpl
     def open_engine(self, handle: ModelHandle) -> Engine:
-        from tunesmith.types import Sampling
-
         from .engine import LlamaCppEngine
         from .loading import Opening
 
-        defaults = Sampling(
-            max_new_tokens=self.max_new_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            repetition_penalty=self.repetition_penalty,
-        )
         opening = Opening(
             gpu_layers=self.gpu_layers,
             threads=self.threads,
@@ -74,4 +58,4 @@ class LlamaCpp:
             cache=self.cache,
             adapters=tuple(self.adapters),
         )
-        return LlamaCppEngine(handle, defaults, opening)
+        return LlamaCppEngine(handle, self.sampling(), opening)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tunesmith import hookimpl, plugin
-from tunesmith.ranges import above, at_least, between, filled
+from tunesmith.ranges import above, at_least, filled
 from tunesmith.traits import EngineTraits
 from tunesmith.types import Engine, ModelHandle, Problem
+from tunesmith_library_engine.sampling import SamplingOptions
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
 
 @plugin
-class OpenAI:
+class OpenAI(SamplingOptions):
     """Generates at an OpenAI-compatible server: vLLM, SGLang, llama.cpp's, `tunesmith api`, or a service.
 
     Beside `model.path` the server is sent tokens, and says tokens; without it conversations, and nothing of a model is
@@ -28,13 +29,6 @@ class OpenAI:
     api_key_env: Annotated[str | None, filled] = None  # environment variable that holds the key; null sends none
     # what the server knows beside OpenAI's fields: as openai, vllm, sglang, llamacpp or tunesmith; auto asks it
     server: Annotated[str, filled] = "auto"
-    max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 512  # tokens of an answer, at most
-    temperature: Annotated[float, at_least(0, most=100)] | None = None  # 0 is greedy, 1 the model's own probabilities
-    top_p: Annotated[float, between(0, 1)] | None = None  # draw from the likeliest that have this probability together
-    top_k: Annotated[int, at_least(0, most=10_000_000)] | None = None  # draw from this many likeliest tokens; 0 is all
-    min_p: Annotated[float, between(0, 1)] | None = None  # draw from tokens this likely beside the likeliest one
-    # above 1 makes tokens that occurred less likely
-    repetition_penalty: Annotated[float, above(0, most=100)] | None = None
     batch_size: Annotated[int, at_least(1, most=10_000)] = 16  # answers that are asked for at a time; more wait
     timeout: Annotated[float, above(0, most=86_400)] = 600.0  # seconds without a word after which a request is given up
     retries: Annotated[int, at_least(0, most=100)] = 5  # further attempts, where the server is busy or not reached
@@ -55,20 +49,10 @@ class OpenAI:
 
     @hookimpl
     def open_engine(self, handle: ModelHandle) -> Engine:
-        from tunesmith.types import Sampling
-
         from .addresses import key_of
         from .client import Client
         from .engine import OpenAIEngine
 
-        defaults = Sampling(
-            max_new_tokens=self.max_new_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            repetition_penalty=self.repetition_penalty,
-        )
         key, variable = key_of(self.api_key_env), self.api_key_env
         client = Client(self.base_url, key, variable=variable, timeout=self.timeout, retries=self.retries)
-        return OpenAIEngine(client, handle, defaults, model=self.model, server=self.server, most=self.batch_size)
+        return OpenAIEngine(client, handle, self.sampling(), model=self.model, server=self.server, most=self.batch_size)

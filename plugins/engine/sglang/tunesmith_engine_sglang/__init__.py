@@ -9,6 +9,7 @@ from tunesmith import hookimpl, plugin
 from tunesmith.ranges import above, at_least, between, path_like
 from tunesmith.traits import EngineTraits
 from tunesmith.types import Engine, ModelHandle, Problem
+from tunesmith_library_engine.sampling import SamplingOptions
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -19,7 +20,7 @@ _INSTALL = (
 
 
 @plugin
-class SGLang:
+class SGLang(SamplingOptions):
     """Generates with SGLang: continuous batching, shared prefixes, LoRA adapters by request, answers by a grammar.
 
     null leaves a value of sampling to the model's own generation_config, and one of the engine to SGLang.
@@ -27,11 +28,6 @@ class SGLang:
 
     traits: ClassVar[EngineTraits] = EngineTraits(loads_weights=True)
 
-    max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 512  # tokens of an answer, at most
-    temperature: Annotated[float, at_least(0, most=100)] | None = None  # 0 is greedy, 1 the model's own probabilities
-    top_p: Annotated[float, between(0, 1)] | None = None  # draw from the likeliest that have this probability together
-    top_k: Annotated[int, at_least(0, most=10_000_000)] | None = None  # draw from this many likeliest tokens; 0 is all
-    min_p: Annotated[float, between(0, 1)] | None = None  # draw from tokens this likely beside the likeliest one
     # above 1 makes tokens that occurred less likely
     repetition_penalty: Annotated[float, above(0, most=2)] | None = None
     # tokens of a prompt and its answer; null is the model's
@@ -76,19 +72,9 @@ class SGLang:
     def open_engine(self, handle: ModelHandle) -> Engine:
         from pathlib import Path
 
-        from tunesmith.types import Sampling
-
         from .engine import SGLangEngine
         from .opening import Opening
 
-        defaults = Sampling(
-            max_new_tokens=self.max_new_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            repetition_penalty=self.repetition_penalty,
-        )
         named = {
             "context_length": self.context_length,
             "max_running_requests": self.max_running_requests,
@@ -102,4 +88,6 @@ class SGLang:
             "trust_remote_code": self._trusted,
         }
         given = {name: value for name, value in named.items() if value is not None}
-        return SGLangEngine(handle, defaults, Opening(given, self.options, [Path(name) for name in self.adapters]))
+        return SGLangEngine(
+            handle, self.sampling(), Opening(given, self.options, [Path(name) for name in self.adapters])
+        )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from tunesmith import hookimpl, plugin
-from tunesmith.ranges import above, at_least, between
+from tunesmith.ranges import at_least, between
 from tunesmith.traits import EngineTraits
 from tunesmith.types import Engine, ModelHandle, Problem
+from tunesmith_library_engine.sampling import SamplingOptions
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -17,19 +18,12 @@ _OF_A_STEP = 1_000_000  # the same where a training step asks for so many as it 
 
 
 @plugin
-class Transformers:
+class Transformers(SamplingOptions):
     """Generates with transformers, in batches, every answer streamed.
 
     null leaves a value to the model's generation_config.json; where that says nothing, answers are greedy.
     """
 
-    max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 512  # tokens of an answer, at most
-    temperature: Annotated[float, at_least(0, most=100)] | None = None  # 0 is greedy, 1 the model's own probabilities
-    top_p: Annotated[float, between(0, 1)] | None = None  # draw from the likeliest that have this probability together
-    top_k: Annotated[int, at_least(0, most=10_000_000)] | None = None  # draw from this many likeliest tokens; 0 is all
-    min_p: Annotated[float, between(0, 1)] | None = None  # draw from tokens this likely beside the likeliest one
-    # above 1 makes tokens that occurred less likely
-    repetition_penalty: Annotated[float, above(0, most=100)] | None = None
     # continuations that are followed at a time, of which the likeliest as a whole is the answer, told at its end
     num_beams: Annotated[int, at_least(1, most=1_000)] = 1
     # with several beams: above 0 prefers longer answers, below 0 shorter ones
@@ -53,20 +47,10 @@ class Transformers:
 
     @hookimpl
     def open_engine(self, handle: ModelHandle) -> Engine:
-        from tunesmith.types import Sampling
-
         from .beams import Beams
         from .engine import TransformersEngine
 
-        defaults = Sampling(
-            max_new_tokens=self.max_new_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            repetition_penalty=self.repetition_penalty,
-        )
         beams = Beams(self.num_beams, self.length_penalty) if self.num_beams > 1 else None
         size = self.batch_size or (_OF_A_STEP if handle.source.training else _SERVED)
         kept = 0 if handle.source.training else self.prefix_cache
-        return TransformersEngine(handle, defaults, size, beams, kept)
+        return TransformersEngine(handle, self.sampling(), size, beams, kept)
