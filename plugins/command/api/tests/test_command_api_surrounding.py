@@ -271,3 +271,22 @@ def test_what_does_not_end_is_cancelled(serving, soon, again):
     assert not served.thread.is_alive()
     soon(lambda: served.engine.answers[0].ended)
     connection.close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_waits_when_the_time_is_over_is_told(serving, soon, caplog, stream):
+    import threading
+
+    served = serving(drain=0.3)
+    replies = []
+    body = served.chat(stream=stream)
+    asking = threading.Thread(target=lambda: replies.append(served.client.post(CHAT, json=body)))
+    asking.start()
+    soon(lambda: bool(served.engine.answers))
+    served.server.drain("test")
+    asking.join(10)
+    served.thread.join(10)
+    (reply,) = replies
+    assert reply.status_code == (200 if stream else 503)
+    assert "it stops" in reply.text and '"code"' in reply.text
+    assert not [record for record in caplog.records if record.exc_info], "nothing failed"

@@ -1,7 +1,8 @@
 """How a server ends: told to, it takes no more requests, lets those that run end, and then goes.
 
 SIGTERM and SIGINT say so; a second one ends it at once. While it drains, `/health` answers 503, so that whatever
-distributes requests sends them elsewhere; the requests that are left when the time is over are cancelled.
+distributes requests sends them elsewhere; answers that are left when the time is over end with an
+error that says so.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -24,11 +26,14 @@ class DrainingServer(uvicorn.Server):
     Args:
         places: the requests that are open.
         seconds: that they may go on for once the server is told to end.
+        end_answers: ends those that are left then, so that their requests are answered before uvicorn breaks them off.
     """
 
-    def __init__(self, config: uvicorn.Config, places: Places, seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, places: Places, seconds: float, end_answers: Callable[[], object]
+    ) -> None:
         super().__init__(config)
-        self._places, self._seconds = places, seconds
+        self._places, self._seconds, self._end_answers = places, seconds, end_answers
         self._deadline: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -51,5 +56,6 @@ class DrainingServer(uvicorn.Server):
             over = time.monotonic() >= self._deadline
             if over and self._places.open:
                 logger.warning("%d requests have not ended in time and are cancelled", self._places.open)
+                self._end_answers()
             self.should_exit = over or not self._places.open
         return await super().on_tick(counter)

@@ -149,9 +149,9 @@ class HttpServer(DrainingServer):
             access_log=False,
             server_header=False,
             timeout_keep_alive=math.ceil(options.keep_alive),
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=2,
         )
-        super().__init__(config, service.places, options.drain)
+        super().__init__(config, service.places, options.drain, service.end_answers)
         self.begun = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

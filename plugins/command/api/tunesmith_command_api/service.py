@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -64,6 +65,7 @@ class Service:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="serving")
         self._waiting = ThreadPoolExecutor(_WAITING, thread_name_prefix="waiting")
         self._mailbox: Mailbox | None = None
+        self._open: weakref.WeakSet[Answers] = weakref.WeakSet()  # answers that somebody waits for
 
     @functools.cached_property
     def vocabulary(self) -> int:
@@ -239,7 +241,9 @@ class Service:
         except asyncio.CancelledError:  # the client is gone, and the thread goes on
             submitting.add_done_callback(_cancel_all)
             raise
-        return Answers(asked, begun, reading, self._box(), self.watchers, self.options.timeout, **how)
+        answers = Answers(asked, begun, reading, self._box(), self.watchers, self.options.timeout, **how)
+        self._open.add(answers)
+        return answers
 
     @staticmethod
     def _check_room(tokens: int, limit: int | None, param: str) -> None:
@@ -252,6 +256,11 @@ class Service:
         if self._mailbox is None or self._mailbox.loop is not loop:
             self._mailbox = Mailbox(loop)
         return self._mailbox
+
+    def end_answers(self) -> None:
+        """End all answers where they are; who waits for one is told that the server stops."""
+        for answers in list(self._open):
+            answers.cancel()
 
     def close(self) -> None:
         """End all answers, and let the model go."""
