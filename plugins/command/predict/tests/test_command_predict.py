@@ -66,6 +66,10 @@ def test_answers_each_prompt(given: dict[str, Any], tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.jsonl"]
     with pytest.raises(ConfigError, match="exists already"):
         predict(**given)
+    with pytest.raises(ConfigError, match=r"out.predictions\.jsonl exists already"):  # where it is by output_dir, too
+        predict(None, [*given["overrides"], f"output_dir={tmp_path / 'out'}"])
+    with pytest.raises(ConfigError, match="is no folder"):
+        predict(None, [*given["overrides"], f"output_dir={tmp_path / 'test.json'}"])
 
 
 def test_goes_on_where_it_was_cut(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ class Predict:
             "-o",
             "--output",
             type=click.Path(dir_okay=False, path_type=Path),
-            help="File to write; predictions.jsonl in the run's folder by default.",
+            help="File to write; predictions.jsonl in output_dir or the run's folder by default.",
         )
         @click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
         def command(config: str | None, overrides: list[str], output: Path | None, overwrite: bool) -> None:

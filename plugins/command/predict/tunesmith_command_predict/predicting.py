@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tunesmith import announce
-from tunesmith.compose import compose
+from tunesmith.compose import Composition, compose
 from tunesmith.errors import ConfigError, Interrupted
 from tunesmith.messages import is_quiet
 from tunesmith.pipeline import plan
@@ -37,18 +37,19 @@ def predict(
     on from there, another one starts anew. `OUTPUT` itself is never half written.
 
     Args:
-        output: file to write; by default `predictions.jsonl` in the run's folder, else in this one.
+        output: file to write; by default `predictions.jsonl` in output_dir, else in the run's folder, else in this one.
 
     Returns: the file, of one JSON object per prompt: `dataset`, `prompt`, `answer`, `prediction`.
     Raises: ConfigError when the file is there already, a process trains into its folder, or there is nothing to
         predict; Interrupted.
     """
-    target = output or (Path(config) if config and is_run(Path(config)) else Path()) / "predictions.jsonl"
+    composition = compose(config, overrides)
+    target = output or _folder(composition, config) / "predictions.jsonl"
     if target.exists() and not overwrite:
         raise ConfigError(f"{target} exists already.\n--overwrite replaces it, --output chooses another")
     refuse_inside(target)
     session = ChatSession(config, overrides)  # refuses what cannot answer before the data is read
-    prompts = prompts_of(compose(config, overrides))
+    prompts = prompts_of(composition)
     part = _part(target, config, overrides, prompts)
     seed = plan(config, overrides, command="chat")[0].run.seed
     with locked(beside(part), target, "answers"):
@@ -56,6 +57,16 @@ def predict(
         _answer(session, prompts, part, seed)
         os.replace(part, target)
     return target
+
+
+def _folder(composition: Composition, config: str | None) -> Path:
+    """Where the predictions go when no file is named. Raises: ConfigError for an output_dir that is no folder."""
+    if asked := composition.tree.get("output_dir"):
+        folder = Path(asked).expanduser()
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"output_dir={asked} is no folder.\nchoose another: output_dir=FOLDER, or --output FILE")
+        return folder
+    return Path(config) if config and is_run(Path(config)) else Path()
 
 
 def _answer(session: ChatSession, prompts: Sequence[Prompt], part: Path, seed: int) -> None:
