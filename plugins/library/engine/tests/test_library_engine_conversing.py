@@ -187,6 +187,31 @@ def test_settings(talk):
         assert told in err
 
 
+@pytest.mark.parametrize(
+    ("line", "stop", "variables"),
+    [
+        ('/set stop=["arg"]', ("arg",), {}),
+        ('/set stop=["a b", "\\n"] temperature=0', ("a b", "\n"), {}),
+        ("/set stop=[END]", ("[END]",), {}),
+        ("/set stop='a b'", ("a b",), {}),
+        ("/set stop=\\n", ("n",), {}),
+        ("/set stop='[\"x\"]'", ("x",), {}),
+        ("/set stop=[1]", ("[1]",), {}),
+        ("/set stop=[]", (), {}),
+        (
+            '/set template.a={"b": ["c d", "it\'s"]} template.e=[1,2] stop=x',
+            ("x",),
+            {"a": {"b": ["c d", "it's"]}, "e": [1, 2]},
+        ),
+    ],
+)
+def test_settings_that_are_lists_and_mappings(talk, line, stop, variables):
+    _, err, template = talk([line, "one"], said("1"))
+    assert (template.asked[0][4], template.asked[0][2]) == (stop, variables), err
+    refused = talk(['/set stop=["a", ""]', "one"], said("1"))
+    assert "has an empty string" in refused[1] and refused[2].asked[0][4] == ()
+
+
 def test_calls_of_tools_wait_for_their_results(talk, tmp_path):
     (tmp_path / "tools.json").write_text(json.dumps(TOOLS))
     calls = ToolCall(0, "add", '{"a":'), ToolCall(0, "", " 1}"), ToolCall(1, "add", "{}", "of_the_model")

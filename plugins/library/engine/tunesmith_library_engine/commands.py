@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +29,9 @@ HELP = {
     "exit": ("", "end, as Ctrl-D does; Ctrl-C stops an answer"),
 }
 _BEHIND = 'Text of several lines stands between """ and """, as does a question that begins with a slash.'
+
+
+_JSON_BEGINS = re.compile(r"(?<!\S)[\w.]+=(?=[\[{])")
 
 
 class Commands:
@@ -88,7 +93,7 @@ class Commands:
 
     def _set(self, text: str) -> None:
         try:
-            words = shlex.split(text)
+            words = shlex.split(_with_json_whole(text))
         except ValueError as error:
             raise TunesmithError(f"/set {text}: {error}") from error
         for word in words:
@@ -96,9 +101,7 @@ class Commands:
             if not equals:
                 raise TunesmithError(f"/set {word}: a setting is written NAME=VALUE")
             self._talk.set(name, value)
-        chosen = [
-            f"{name}={value!r}" if name == "stop" else f"{name}={value}" for name, value in self._talk.chosen.items()
-        ]
+        chosen = [f"{name}={value}" for name, value in self._talk.chosen.items()]
         self._notice(", ".join(chosen) + "; the others are the engine's" if chosen else "all settings are the engine's")
 
     def _tools(self, text: str) -> None:
@@ -120,3 +123,17 @@ class Commands:
         written = {f"/{name} {takes}".rstrip(): what for name, (takes, what) in HELP.items()}
         width = max(map(len, written))
         self._notice("\n".join([*(f"{command:<{width}}  {what}" for command, what in written.items()), _BEHIND]))
+
+
+def _with_json_whole(text: str) -> str:
+    """Settings as they were typed, with JSON's lists and mappings quoted, that they keep their own quotes."""
+    made, at = "", 0
+    for found in _JSON_BEGINS.finditer(text):
+        if found.end() < at:
+            continue
+        try:
+            _, end = json.JSONDecoder().raw_decode(text, found.end())
+        except (ValueError, RecursionError):  # a text that begins so, such as [END]
+            continue
+        made, at = made + text[at : found.end()] + shlex.quote(text[found.end() : end]), end
+    return made + text[at:]

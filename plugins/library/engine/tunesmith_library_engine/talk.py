@@ -134,7 +134,7 @@ class Talk:
         if name.startswith(_TEMPLATE):
             self._set_variable(name.removeprefix(_TEMPLATE), value)
         elif name == "stop":
-            self.stop = () if value in _NOTHING else (value.replace("\\n", "\n"),)
+            self.stop = () if value in _NOTHING else _strings(value)
         elif name not in SETTINGS:
             advice = choices(name, [*SETTINGS, f"{_TEMPLATE}enable_thinking"])
             raise TunesmithError(f"there is no setting {name}.\n{advice}")
@@ -160,7 +160,7 @@ class Talk:
     def chosen(self) -> dict[str, Any]:
         """The settings that are not left to the engine, by the names that `set` takes."""
         variables = {f"{_TEMPLATE}{name}": value for name, value in self.variables.items()}
-        return {**self.settings, **({"stop": self.stop[0]} if self.stop else {}), **variables}
+        return {**self.settings, **({"stop": ", ".join(map(repr, self.stop))} if self.stop else {}), **variables}
 
 
 def with_images(text: str, images: Sequence[Path]) -> str | list[dict[str, Any]]:
@@ -203,6 +203,19 @@ def check_image(processor: Any, file: Path) -> None:
     kind = mimetypes.guess_type(file.name)[0] or ""
     if not kind.startswith("image/"):
         raise TunesmithError(f"{file} is no image, by its name; possible are .png, .jpg, .webp and others like them")
+
+
+def _strings(value: str) -> tuple[str, ...]:
+    """One string as it stands, or those of a list in JSON. Raises: TunesmithError for an empty one in it."""
+    try:
+        listed = json.loads(value)
+    except ValueError:
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+        return (value.replace("\\n", "\n"),)
+    if not all(listed):
+        raise TunesmithError(f"stop={value} has an empty string, which ends every answer before it begins")
+    return tuple(listed)
 
 
 def _typed(name: str, value: str) -> Any:
