@@ -223,6 +223,9 @@ def test_a_reward_model_gives_scores_and_writes_nothing(classifier: Path, handle
         assert whole["scores"] == pytest.approx(expected, abs=1e-5) and whole["object"] == "score.evaluation"
         assert post("/v1/score/evaluation", messages=chats)["scores"] == pytest.approx(expected, abs=1e-5)
         assert post("/v1/score/evaluation", messages=chats[1])["scores"] == pytest.approx(expected[1:], abs=1e-5)
+        by_factory = {"model": "model", "messages": texts}  # as LLaMA-Factory's get_rewards_from_server sends it
+        assert post("/v1/score/evaluation", **by_factory)["scores"] == pytest.approx(expected, abs=1e-5)
+        assert "does not exist" in post("/v1/score/evaluation", 404, messages=texts, model="other")["error"]["message"]
         cut = handle.processor.decode(handle.processor.encode(texts[0], add_special_tokens=False)[-3:])
         short = post("/v1/score/evaluation", messages=texts[:1], max_length=3)
         assert short["scores"] == pytest.approx([alone(classifier, handle.processor, cut)], abs=1e-5)

@@ -20,6 +20,8 @@ from .service import Service
 
 Texts = str | list[str]
 
+_ANY = "model"  # what LLaMA-Factory's PPO calls every model that it asks for scores
+
 
 class ScoreRequest(Fields):
     """The body of /score: pairs of texts, under either pair of names."""
@@ -72,7 +74,8 @@ def router(service: Service) -> APIRouter:
         judge = judge_of(service)
         if judge is None:
             raise invalid("this model writes text and gives no scores; serve a run of stage=reward", "model")
-        service.adapter_of(body.model)
+        if body.model != _ANY:
+            service.adapter_of(body.model)
         given = _given(body)
         sequences = await service.in_thread(lambda: _sequences(service, judge, given), "messages")
         scores = await judged(service, judge, sequences, "messages", body.max_length)
