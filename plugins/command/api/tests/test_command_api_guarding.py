@@ -165,6 +165,14 @@ def test_keys_are_compared_in_constant_time(monkeypatch):
     assert compared and {len(one) for pair in compared for one in pair} == {32}
 
 
+def test_a_name_that_is_no_option_is_told_with_the_nearest():
+    from tunesmith.errors import ConfigError
+    from tunesmith_command_api.server import Server
+
+    with pytest.raises(ConfigError, match=r"(?s)strct.*did you mean strict\?.*prt.*did you mean port\?"):
+        Server(strct=True, prt=0, host="127.0.0.1")
+
+
 def test_all_that_is_wrong_with_the_options_is_told_at_once(tmp_path):
     wrong = ServerOptions(
         host="0.0.0.0",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tunesmith.errors import ConfigError, TunesmithError
+from tunesmith.errors import ConfigError, TunesmithError, choices
 
 from .adapters import adapters_of
 from .guarding import check_key, refuse_open
@@ -34,6 +34,15 @@ def check_options(options: ServerOptions) -> dict[str, Path]:
     if problems:
         raise ConfigError("\n".join(problems))
     return found
+
+
+def refuse_unknown(given: Collection[str]) -> None:
+    """Raises: ConfigError that lists the names that are no options."""
+    possible = [field.name for field in fields(ServerOptions)]
+    if unknown := [name for name in given if name not in possible]:
+        raise ConfigError(
+            "\n".join(f"{name} is no option of a server.\n  {choices(name, possible)}" for name in unknown)
+        )
 
 
 def _small(options: ServerOptions) -> Iterator[str]:

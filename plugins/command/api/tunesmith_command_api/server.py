@@ -23,7 +23,7 @@ from tunesmith_library_judging.folders import is_classifier
 
 from .adapters import load_adapter
 from .app import make_app
-from .checking import check_options
+from .checking import check_options, refuse_unknown
 from .connections import timed
 from .draining import DrainingServer
 from .guarding import KEY_NAMES
@@ -53,6 +53,7 @@ class Server:
 
         Raises: ConfigError that lists all problems, before anything is loaded.
         """
+        refuse_unknown(changed)
         self.options = replace(options or ServerOptions(), **changed)
         self._adapters = check_options(self.options)
         self._composition = compose(config, overrides, catalog)
