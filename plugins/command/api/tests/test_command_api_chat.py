@@ -370,6 +370,16 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"messages": []}, "messages"),
     ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role"),
     ({"messages": [{"role": "user"}]}, "messages[0].content"),
+    (
+        {
+            "messages": [
+                {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "count_waves"}}]},
+                {"role": "tool", "tool_call_id": "a", "content": "7"},
+                {"role": "tool", "tool_call_id": "b", "content": "7"},
+            ]
+        },
+        "messages[2].tool_call_id",
+    ),
     ({"messages": [{"role": "assistant", "audio": {"id": "x"}}]}, "messages[0].audio"),
     (
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tunesmith.types import ChatTemplate, Conversation, Message
@@ -71,8 +71,22 @@ def conversation_of(
     """
     own = frozenset({"developer"}) if "developer" in template.jinja else frozenset[str]()
     messages = [message_of(message, f"messages[{index}]", own) for index, message in enumerate(request.messages)]
+    _check_results(request.messages)
     tools = [tool for tool in tools_of(request) if allowed is None or tool["function"]["name"] in allowed]
     return Conversation(messages, tools or None, variables_of(request, template))
+
+
+def _check_results(messages: Sequence[ChatMessage]) -> None:
+    """Raises: ApiError for what a tool gave to a call that nobody made; calls without an id are anybody's."""
+    made: set[str | None] = set()
+    for index, message in enumerate(messages):
+        made |= {call.id for call in message.tool_calls or ()}
+        if message.function_call is not None:
+            made.add(None)
+        asked = message.tool_call_id
+        if message.role == "tool" and asked is not None and not made & {asked, None}:
+            place = f"messages[{index}].tool_call_id"
+            raise invalid(f"{place}: no call of the messages before has the id {asked!r}", place)
 
 
 def message_of(message: ChatMessage, path: str, own: Collection[str] = ()) -> Message:
