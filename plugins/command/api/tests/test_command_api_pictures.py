@@ -179,3 +179,4 @@ def test_a_model_that_reads_text_alone(serving: Any, seeing: Any) -> None:
     served.service.processor = seeing.processor.tokenizer
     error = served.client.post("/v1/chat/completions", json=asked(image(address(png(ONE))))).json()["error"]
     assert "takes text alone" in error["message"] and error["code"] == "media_not_supported"
+    assert 'the line "processor:" of the log' in error["message"], "it may be one that sees, and lack a package"

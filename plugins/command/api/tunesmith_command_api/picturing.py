@@ -10,7 +10,7 @@ from typing import Any
 
 from tunesmith.errors import DataError
 from tunesmith.types import Conversation
-from tunesmith_library_chat.pictures import size_of, takes_images
+from tunesmith_library_chat.pictures import BLIND, size_of, takes_images
 
 from .errors import invalid
 from .media import MEDIA_TYPES, MediaPolicy, load, parts_of
@@ -28,7 +28,9 @@ async def with_images(conversation: Conversation, processor: Any, options: Serve
     takes = "text and images" if takes_images(processor) else "text alone"
     for part in parts:
         if part.kind != "image" or not takes_images(processor):
-            raise invalid(f"{part.place}: this model takes {takes}, no {part.kind}", part.place, "media_not_supported")
+            told = f"{part.place}: this model takes {takes}, no {part.kind}"
+            blind = BLIND if part.kind == "image" else ""
+            raise invalid(told + blind, part.place, "media_not_supported")
     policy = MediaPolicy(
         tuple(map(Path, options.allow_media_path)),
         options.allow_media_host,

@@ -22,6 +22,12 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_PIXELS = 64_000_000
 """Of the images of a conversation together; a small file may hold a large one."""
 
+BLIND = (
+    ".\n  if it is one that sees, its processor could not be made where it was loaded, and the line "
+    '"processor:" of the log then says what to install'
+)
+"""What is to be said where the tokenizer alone was loaded: of a model that reads text, or for want of a package."""
+
 
 def images_of(messages: Sequence[Message]) -> list[Any]:
     """The images of messages, in their order.
@@ -69,7 +75,7 @@ def shown(processor: Any, rendered: Rendered, images: Sequence[Any]) -> tuple[li
         which the processor would take for them.
     """
     if not takes_images(processor):
-        raise DataError("this model takes text alone, and no images")
+        raise DataError(f"this model takes text alone, and no images{BLIND}")
     if rendered.literal:
         raise DataError("a conversation with images must not spell the tokens by which the template marks its turns")
     pixels = sum(width * height for width, height in map(size_of, images))
