@@ -231,7 +231,7 @@ def test_what_ended_an_answer_is_named(serving: Any, events: Any) -> None:
         answer.put(Delta((last,), (), ended["reason"]))
 
     served.engine.on_submit = on_submit
-    cases = [
+    cases: list[tuple[tuple[int, ...], str, dict[str, Any], str | int | None]] = [
         ((x, *tokens(served, "数字"), x), "length", {"stop": ["no", "字"]}, "字"),  # inside of tokens
         ((x, y), "stop", {"stop": "y"}, "y"),  # one token, which the engine ends by
         ((x, y), "stop", {"stop_token_ids": [y]}, y),
@@ -240,7 +240,11 @@ def test_what_ended_an_answer_is_named(serving: Any, events: Any) -> None:
     ]
     for said, reason, changed, expected in cases:
         ended.update(of=said, reason=reason)
-        for path, asked in ((COMPLETIONS, {"prompt": "a"}), ("/v1/chat/completions", served.chat())):
+        asks: list[tuple[str, dict[str, Any]]] = [
+            (COMPLETIONS, {"prompt": "a"}),
+            ("/v1/chat/completions", served.chat()),
+        ]
+        for path, asked in asks:
             whole = served.client.post(path, json={**asked, **changed}).json()["choices"][0]
             streamed = events(served.client.post(path, json={**asked, **changed, "stream": True}))[-1]["choices"][0]
             assert whole["stop_reason"] == streamed["stop_reason"] == expected, (path, changed)
