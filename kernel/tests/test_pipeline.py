@@ -180,6 +180,17 @@ def test_export_of_a_plain_model_is_named_after_it(catalog):
     assert exported == Path("runs/tiny-7b-merged")
 
 
+@pytest.mark.parametrize("overrides", [["output_dir=here"], {"output_dir": "here"}])
+def test_export_goes_where_an_override_says(catalog, overrides):
+    """Not where the file says that the run trains; and an argument goes before both."""
+    folder = trained(catalog, "adapter_config.json")
+    assert tunesmith.export(folder, overrides, catalog=catalog) == Path("here")
+    assert tunesmith.export(folder, overrides, output_dir="there", catalog=catalog) == Path("there")
+    assert (
+        tunesmith.export({"model": {"path": "hf://o/tiny"}, "output_dir": "run"}, catalog=catalog).name == "tiny-merged"
+    )
+
+
 def test_export_of_the_current_folder_is_beside_it(catalog, monkeypatch):
     folder = trained(catalog, "adapter_config.json").resolve()
     monkeypatch.chdir(folder)

@@ -38,7 +38,7 @@ from tunesmith_library_configuration.locks import unfinished, writing
 from tunesmith_library_configuration.records import fingerprint, refuse_other
 from tunesmith_library_configuration.scoring import numbers
 from tunesmith_library_configuration.secrets import redacted
-from tunesmith_library_configuration.targets import each_written, export_targets
+from tunesmith_library_configuration.targets import asked_target, each_written, export_targets
 from tunesmith_library_configuration.telling import once
 
 Config = str | Path | Mapping[str, Any] | None
@@ -119,7 +119,8 @@ def exports(
     """Write the finished model of a run in the form of each selected exporter; they share what they have in common.
 
     Args:
-        output_dir: what is written; of several exporters a folder for them, each under its name.
+        output_dir: what is written; of several exporters a folder for them, each under its name. Without it that of
+            the overrides counts.
 
     Returns: what each has written, in the order of the configuration.
     Raises: ConfigError when there is something at a target already, or it cannot be written; TunesmithError when an
@@ -127,7 +128,7 @@ def exports(
     """
     composition = compose(config, overrides, catalog)
     run = assemble(composition, "export", catalog)
-    given = output_dir or (run.plan.run.output_dir if composition.command == "export" else None)  # of another program
+    given = output_dir or asked_target(run.plan.run.output_dir, composition.origins, composition.command)
     source = composition.run_folder or Path("runs", Path(hub_of(run.plan.plugin("model").path)[1]).name)
     targets = export_targets(run.plan.names("exporter"), given, source)
     with ExitStack() as held:

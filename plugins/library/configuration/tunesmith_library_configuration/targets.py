@@ -6,6 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tunesmith_library_configuration.errors import ConfigError, TunesmithError
+from tunesmith_library_configuration.keys import Key, Origins
+
+
+def asked_target(output_dir: str | None, origins: Origins, command: str | None) -> str | None:
+    """What `output_dir` says of an export's target; None where it says nothing of it.
+
+    A configuration of ours says where it trains; an override of that, and another program's for an export, where the
+    export goes.
+
+    Args:
+        command: that another program's configuration is for.
+    """
+    origin = origins.get(Key("output_dir"))
+    overridden = origin is not None and origin.source in ("command line", "overrides")
+    return output_dir if overridden or command == "export" else None
 
 
 def export_targets(names: Sequence[str], given: str | Path | None, source: Path) -> dict[str, Path]:
