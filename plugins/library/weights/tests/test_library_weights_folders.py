@@ -69,6 +69,9 @@ def test_a_folder_without_an_adapter(tmp_path):
     assert problem.message == f"stage.reference_adapter={tmp_path} holds no adapter (no adapter_config.json)."
     (tmp_path / "adapter_config.json").touch()
     assert adapter_problems(str(tmp_path), "stage.reference_adapter") == []
+    (tmp_path / "adapter_model.safetensors").touch()
+    (problem,) = adapter_problems(str(tmp_path / "adapter_model.safetensors"), "adapter.path")
+    assert problem.advice == f"it is a file; the folder that it lies in holds one: adapter.path={tmp_path}"
 
 
 def test_what_no_hub_can_have_is_a_problem(tmp_path, monkeypatch):

@@ -68,9 +68,12 @@ def adapter_problems(address: str | None, key: str) -> list[Problem]:
     """What is wrong with an adapter's address that can only be a local one; [] for any other."""
     if address is None or "://" in address or not is_path(address):
         return []
-    if (Path(os.path.expanduser(address)) / "adapter_config.json").is_file():
+    folder = Path(os.path.expanduser(address))
+    if (folder / "adapter_config.json").is_file():
         return []
     message = f"{key}={address} holds no adapter (no adapter_config.json)."
+    if folder.is_file() and (folder.parent / "adapter_config.json").is_file():
+        return [Problem(key, message, f"it is a file; the folder that it lies in holds one: {key}={folder.parent}")]
     return [Problem(key, message, "the folder of a run that trained an adapter")]
 
 
