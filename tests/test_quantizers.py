@@ -30,7 +30,7 @@ QUANTIZERS: dict[str, dict[str, Any]] = {
     "gptq3": {"name": "gptq", "bits": 3, "group_size": 32, "sym": False, "desc_act": True},
     "awq2": {"name": "awq", "bits": 2, "group_size": 32},
 }
-QUICK = ("nf4", "hqq4", "int8")
+QUICK = ("nf4", "hqq4")
 
 
 def each(*names: str) -> list[Any]:
