@@ -75,7 +75,8 @@ class Sampler:
             made.append(native.llama_sampler_init_top_p(sampling.top_p, 1))
         if sampling.min_p:
             made.append(native.llama_sampler_init_min_p(sampling.min_p, 1))
-        return [*made, native.llama_sampler_init_dist(random.Random(seed).getrandbits(64) % _AT_RANDOM)]
+        drawn = random.Random(seed % 2**64)  # Random looks at the absolute value of a seed alone
+        return [*made, native.llama_sampler_init_dist(drawn.getrandbits(64) % _AT_RANDOM)]
 
 
 def log_probabilities(logits: Any) -> Any:
