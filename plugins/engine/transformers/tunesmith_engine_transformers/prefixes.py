@@ -75,10 +75,6 @@ class Prefixes:
         """Forget all: the weights are others."""
         self._entries = []
 
-    def forget_adapter(self, adapter: str) -> None:
-        """Forget what was computed with an adapter."""
-        self._entries = [entry for entry in self._entries if entry.adapter != adapter]
-
     def _covered(self, adapter: str | None, new: tuple[int, ...]) -> bool:
         """Whether an entry begins with these tokens, and can be cut to them; it counts as used."""
         for entry in self._entries:

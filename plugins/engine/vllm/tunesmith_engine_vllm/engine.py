@@ -13,7 +13,14 @@ from tunesmith.messages import logger
 from tunesmith.types import Answer, Delta, EngineStats, LogProb, ModelHandle, Request, Sampling
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
-from tunesmith_library_engine import Ledger, check_adapter, check_alternatives, check_request
+from tunesmith_library_engine import (
+    Ledger,
+    check_adapter,
+    check_alternatives,
+    check_request,
+    check_tokens,
+    check_vocabulary,
+)
 from tunesmith_library_engine.filling import filled, own_ends, own_sampling
 from tunesmith_library_engine.looping import TaskLoop
 from tunesmith_library_engine.loras import BASE
@@ -74,8 +81,7 @@ class VLLMEngine:
     def submit(self, request: Request) -> Answer:
         self._refuse_asleep()
         check_request(self, request)
-        self._refuse_unknown(request.prompt, "the prompt")
-        self._refuse_unknown(request.sampling.logit_bias, "logit_bias")
+        check_vocabulary(request, self._vocabulary)
         if request.inputs:
             raise TunesmithError(f"vLLM takes token ids here, and nothing else: not {', '.join(request.inputs)}")
         wanted = request.sampling.max_new_tokens or self._defaults.max_new_tokens or 1
@@ -127,7 +133,7 @@ class VLLMEngine:
                 raise TunesmithError(f"sequence {index} is empty")
             if len(sequence) > limit:
                 raise TunesmithError(f"sequence {index} has {len(sequence)} tokens; vLLM scores at most {limit} here")
-            self._refuse_unknown(sequence, f"sequence {index}")
+            check_tokens(sequence, self._vocabulary, f"sequence {index}")
         return self._loop.call(self._scored(sequences, alternatives, adapter))
 
     async def _scored(self, sequences: Sequence[Sequence[int]], alternatives: int, adapter: str | None) -> Any:
@@ -188,12 +194,6 @@ class VLLMEngine:
         self._ledger.cancel_all()
         self._loop.close(self._shut)
         self._weights.forget()
-
-    def _refuse_unknown(self, tokens: Iterable[int], where: str) -> None:
-        """Raises: TunesmithError for a token that the model does not have."""
-        for token in tokens:
-            if not 0 <= token < self._vocabulary:
-                raise TunesmithError(f"{where} has the token {token}; the model has {self._vocabulary}, from 0 on")
 
     def _refuse_asleep(self) -> None:
         if self._asleep:
