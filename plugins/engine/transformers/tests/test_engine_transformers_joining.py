@@ -185,6 +185,23 @@ def test_a_long_prompt_is_computed_between_the_tokens_of_others(
     assert all(later - earlier == 2 for earlier, later in itertools.pairwise(parts)), "a token between two"
 
 
+def test_who_runs_waits_for_many_who_begin(tiny_llama: Path, tiny_bpe: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(prompts, "_CHUNK_ON_CPU", 64)
+    handle, shapes = endless(tiny_llama, tiny_bpe)
+    with opened(handle) as engine:
+        held, free = threading.Event(), threading.Event()
+        running = engine.submit(requested([5, 6], 60))
+        running.listen(lambda _: (held.set(), free.wait(20)))
+        held.wait(20)
+        others = [engine.submit(requested([9 + number, *range(10, 41)], 3)) for number in range(8)]
+        free.set()
+        for answer in (*others, running):
+            answer.result()
+    parts = [place for place, shape in enumerate(shapes) if shape == (8, 16)]
+    assert len(parts) == 2 and parts[1] - parts[0] == 1, "no token between them"
+    assert (9, 1) in shapes, "all go on together"
+
+
 def test_equal_prompts_are_computed_once(tiny_llama: Path, tiny_bpe: Any) -> None:
     handle, shapes = endless(tiny_llama, tiny_bpe)
     with opened(handle) as engine:

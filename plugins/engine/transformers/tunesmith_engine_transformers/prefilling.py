@@ -63,6 +63,11 @@ class Prefill:
         return [row for prompt in self.prompts for row in prompt.rows]
 
     @property
+    def parts(self) -> int:
+        """How many times it is advanced until it is done."""
+        return -(-self._rest // self._chunk)
+
+    @property
     def filled(self) -> bool:
         """Whether the model has put all that was computed into the cache."""
         return self.cache.filled(self._before + self._rest)

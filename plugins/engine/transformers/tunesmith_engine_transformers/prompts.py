@@ -62,14 +62,25 @@ class Prompts:
         """Let a row wait for its turn."""
         self._waiting.append(row)
 
+    @property
+    def joining(self) -> float:
+        """How many rows get their first token by each part that is computed, about."""
+        if isinstance(self._current, Prefill):
+            return len(self._current.rows) / self._current.parts
+        tokens = sum(len(row.request.prompt) for row in self._waiting)
+        return len(self._waiting) / max(tokens / self._chunk, 1)
+
     def begin(self) -> list[Row]:
         """Choose whose prompts are computed next, if there are not some already.
 
         Returns: the rows that wait for them.
         """
-        current = self._current.rows if isinstance(self._current, Prefill) else self._current or []
-        if all(row.answer.ended for row in current):
+        if all(row.answer.ended for row in self._computed):
             self._current = self._chosen()
+        return self._computed
+
+    @property
+    def _computed(self) -> list[Row]:
         return self._current.rows if isinstance(self._current, Prefill) else self._current or []
 
     def advance(self) -> Ready | None:
