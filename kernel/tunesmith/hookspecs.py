@@ -308,7 +308,7 @@ def merge_adapter(model: Any) -> Any:
 
 
 @hookspec(firstresult=True)
-def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> types.Batch:
+def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool, processor: Any) -> types.Batch:
     """Make a batch of encoded examples.
 
     Called: for every batch, in the data loader's workers.
@@ -316,6 +316,7 @@ def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> types.
     Args:
         padding_free: concatenate the sequences to one of shape (1, T) with restarting `position_ids` and the
             `cu_seq_lens_*` of `load_model`; otherwise pad to (B, T) with an `attention_mask`.
+        processor: the model's; what makes tensors of the pictures, clips and sounds of examples.
     Returns: `labels` (int64, same shape as `input_ids`), `num_items` (float: trained tokens, or pairs), and the
         model's inputs. Where examples have a `dataset`, also `datasets` and `dataset_names`, for the loss of each; see
         `tunesmith.types.Batch`.

@@ -85,7 +85,7 @@ def _train(run: Assembly, folder: Path, measures: Any) -> None:
         seed=run.plan.run.seed,
         precision=source.precision,
         resume=run.plan.run.resume,
-        collate=run.hook.collate,
+        collate=partial(run.hook.collate, processor=processor),
         compute_loss=run.hook.compute_loss,
         build_optimizer=run.hook.build_optimizer,
         emit=lambda event: run.tell(_described(run, event)),
@@ -210,7 +210,7 @@ def _model(
     """Load, quantise, and add the adapter."""
     config = run.hook.quantization_config(source=source)
     model = run.hook.load_model(source=source, processor=processor, quantization=config)
-    quantised = run.hook.quantize(model=model, calibration=_calibration(run, data))
+    quantised = run.hook.quantize(model=model, calibration=_calibration(run, data, processor))
     model = model if quantised is None else quantised
     if source.training or trained:
         model = run.hook.apply_adapter(model=model, trained=trained, source=source)
@@ -233,14 +233,14 @@ def _loader(run: Assembly, source: ModelSource, processor: Any) -> LoadModel:
     return load
 
 
-def _calibration(run: Assembly, data: DatasetSplits | None) -> Any:
+def _calibration(run: Assembly, data: DatasetSplits | None, processor: Any) -> Any:
     """Batches of the training data, one example each, for a quantizer that looks at activations."""
     if data is None or not run.hook.collate.get_hookimpls():
         return None
 
     def batches() -> Iterator[Batch]:
         for index in range(len(data.train)):
-            batch = run.hook.collate(examples=[data.train[index]], padding_free=False)
+            batch = run.hook.collate(examples=[data.train[index]], padding_free=False, processor=processor)
             yield {name: value for name, value in batch.items() if name not in ("datasets", "dataset_names")}
 
     return batches

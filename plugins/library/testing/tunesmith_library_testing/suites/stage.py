@@ -44,7 +44,7 @@ class StageSuite(PluginSuite):
     def loss(self, model: Any, examples: list[dict[str, Any]], padding_free: bool = False) -> tuple[Any, LossOutput]:
         """The batch of some examples and its loss."""
         hook = self.manager().hook
-        batch = hook.collate(examples=examples, padding_free=padding_free)
+        batch = hook.collate(examples=examples, padding_free=padding_free, processor=None)
         return batch, hook.compute_loss(model=model, batch=dict(batch))
 
     def _needs_loss(self) -> None:
@@ -68,10 +68,12 @@ class StageSuite(PluginSuite):
         """`labels` as wide as `input_ids`; the number of items is positive, and adds up over examples."""
         self._needs_loss()
         rows, hook = self.examples(tiny_bpe), self.manager().hook
-        alone = sum(float(hook.collate(examples=[row], padding_free=False)["num_items"]) for row in rows)
+        alone = sum(
+            float(hook.collate(examples=[row], padding_free=False, processor=None)["num_items"]) for row in rows
+        )
         assert alone > 0
         for padding_free in (False, True) if self.padding_free else (False,):
-            batch = hook.collate(examples=rows, padding_free=padding_free)
+            batch = hook.collate(examples=rows, padding_free=padding_free, processor=None)
             assert batch["labels"].shape == batch["input_ids"].shape
             assert float(batch["num_items"]) == pytest.approx(alone)
 
@@ -82,7 +84,7 @@ class StageSuite(PluginSuite):
             pytest.skip("this objective always pads")
         import torch
 
-        batch = self.manager().hook.collate(examples=self.examples(tiny_bpe), padding_free=True)
+        batch = self.manager().hook.collate(examples=self.examples(tiny_bpe), padding_free=True, processor=None)
         assert batch["input_ids"].shape[0] == 1 and "attention_mask" not in batch
         bounds = batch["cu_seq_lens_q"]
         assert bounds.dtype == torch.int32 and bool((bounds == batch["cu_seq_lens_k"]).all())
