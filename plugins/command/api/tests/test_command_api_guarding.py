@@ -1,6 +1,7 @@
 """Who may ask a server, and where it listens."""
 
 import re
+from typing import Any, cast
 
 import click
 import pytest
@@ -180,6 +181,7 @@ def test_all_that_is_wrong_with_the_options_is_told_at_once(tmp_path):
         timeout=-1.0,
         drain=float("nan"),
         keep_alive=float("inf"),
+        port=cast("Any", "x"),
         allow_adapters=str(tmp_path / "nothing"),
         allow_media_path=(str(tmp_path), str(tmp_path / "none")),
         allow_origin=("example.org", "https://example.org/page", "https://example.org", "*"),
@@ -195,6 +197,7 @@ def test_all_that_is_wrong_with_the_options_is_told_at_once(tmp_path):
         "--timeout -1.0",
         "--drain nan",
         "--keep-alive inf",
+        "--port x: it is a number of at least 0",
         "nothing: there is no such folder",
         "none: there is no such folder",
         "--allow-origin example.org:",

@@ -46,10 +46,12 @@ def refuse_unknown(given: Collection[str]) -> None:
 
 
 def _small(options: ServerOptions) -> Iterator[str]:
-    """Numbers below what makes sense, and those without end."""
+    """Numbers below what makes sense, those without end, and what is none."""
     for field in fields(options):
         value, least = getattr(options, field.name), field.metadata.get("least")
-        if least is not None and value is not None and not least <= value < math.inf:
+        if least is None or value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
             yield f"--{field.name.replace('_', '-')} {value}: it is a number of at least {least}"
 
 
