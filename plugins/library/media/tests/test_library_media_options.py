@@ -1,0 +1,28 @@
+"""The limits that a processor carries: kept beside it, and written into none of its files."""
+
+import json
+
+from tunesmith_library_media.options import MediaOptions, described, keep_options, options_of
+
+
+def test_a_processor_carries_its_options(tiny_bpe):
+    assert options_of(tiny_bpe) == MediaOptions()
+    keep_options(tiny_bpe, MediaOptions(image_max_pixels=100))
+    try:
+        assert options_of(tiny_bpe).image_max_pixels == 100
+    finally:
+        keep_options(tiny_bpe, MediaOptions())
+
+
+def test_options_are_written_into_no_file(tiny_bpe, tmp_path):
+    keep_options(tiny_bpe, MediaOptions(image_max_pixels=12345))
+    try:
+        tiny_bpe.save_pretrained(tmp_path)
+    finally:
+        keep_options(tiny_bpe, MediaOptions())
+    assert "12345" not in json.dumps([file.read_text() for file in tmp_path.glob("*config.json")])
+
+
+def test_other_options_are_described_otherwise():
+    assert described(MediaOptions()) == described(MediaOptions())
+    assert described(MediaOptions()) != described(MediaOptions(video_fps=1.0))

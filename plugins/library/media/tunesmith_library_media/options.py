@@ -1,0 +1,50 @@
+"""Within which limits images, videos and sounds are shown to a model. Free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
+
+from tunesmith.ranges import above, at_least
+from tunesmith_library_chat import tokenizer_of
+
+_KEPT = "_tunesmith_media_options"
+
+
+@dataclass(kw_only=True)
+class MediaOptions:
+    """Resolutions and rates; null leaves one to the model's own processor."""
+
+    # larger images are made smaller, in their proportions, before the model's processor sees them
+    image_max_pixels: Annotated[int | None, at_least(1)] = None
+    image_min_pixels: Annotated[int | None, at_least(1)] = None  # smaller images are enlarged
+    video_max_pixels: Annotated[int | None, at_least(1)] = None  # of each frame; larger ones are made smaller
+    video_min_pixels: Annotated[int | None, at_least(1)] = None  # of each frame; smaller ones are enlarged
+    video_fps: Annotated[float, above(0, most=1_000)] = 2.0  # frames that are taken of a second of a video
+    video_max_frames: Annotated[int, at_least(1, most=1_000_000)] = 128  # of a video, evenly spread
+    # samples of sound per second; null is the model's own
+    audio_sampling_rate: Annotated[int | None, at_least(1_000, most=1_000_000)] = None
+    # seconds of a sound that are heard; null is all
+    audio_max_seconds: Annotated[float | None, above(0, most=1_000_000)] = None
+    use_audio_in_video: bool = False  # let a model that hears hear the sound of videos as well
+    # hosts from which media may be fetched (example.org); without, a URL in a row is an error
+    hosts: list[str] = field(default_factory=list)
+
+
+def keep_options(processor: Any, options: MediaOptions) -> None:
+    """Have a processor carry the options by which media are shown to it.
+
+    They hang on its tokenizer, which saves none but its own; a processor would write them into its files.
+    """
+    setattr(tokenizer_of(processor), _KEPT, options)
+
+
+def options_of(processor: Any) -> MediaOptions:
+    """The options that a processor carries; the defaults where it has none."""
+    kept = getattr(tokenizer_of(processor), _KEPT, None)
+    return kept if isinstance(kept, MediaOptions) else MediaOptions()
+
+
+def described(options: MediaOptions) -> str:
+    """Options in the order of their names, for what remembers by which of them tokens were made."""
+    return repr(sorted(asdict(options).items()))
