@@ -337,6 +337,8 @@ def test_chat_tells_its_speed_on_stderr_and_shows_images_to_models_that_take_the
     assert code == 2 and "sea.png: this model takes no images" in err and out == ""
     code, _, err = run("chat", "model.path=org/tiny", "--image", "sea.png")
     assert code == 2 and "--image goes with --message" in err and "/image PATH" in err
+    code, _, err = run("chat", "model.path=org/tiny", "--audio", "sea.wav")
+    assert code == 2 and "--audio goes with --message" in err and "/audio PATH" in err
 
 
 def test_chat_from_the_terminal(catalog, monkeypatch):

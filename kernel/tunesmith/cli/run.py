@@ -53,7 +53,9 @@ def _can(command: str, folder: Path) -> bool:
     "-m", "--message", "messages", multiple=True, help="Ask this and stop; several are separate conversations."
 )
 @click.option("--system", help="A system message.")
-@click.option("--image", "images", multiple=True, type=Path, help="An image that --message is about.")
+@click.option("--image", multiple=True, type=Path, help="An image that --message is about.")
+@click.option("--video", multiple=True, type=Path, help="A video that --message is about.")
+@click.option("--audio", multiple=True, type=Path, help="A sound that --message is about.")
 @click.option("--verbose", is_flag=True, help="Tell tokens and tokens/s on stderr.")
 @click.option("--history", type=Path, help="File to keep what is entered at the terminal in; without it, nowhere.")
 @click.option("--bare-words", is_flag=True, help="In the terminal `clear` and `exit` mean /clear and /exit.")
@@ -66,13 +68,14 @@ def chat(config: str | None, overrides: list[str], messages: tuple[str, ...], sy
     import tunesmith
 
     with tunesmith.ChatSession(config, overrides) as session:
-        from tunesmith_library_engine import conversing
+        from tunesmith_library_engine import conversing, showing
 
-        images = how.pop("images")
+        media = [showing.Medium(kind, file) for kind in showing.MEDIA for file in how.pop(kind)]
         if messages:
-            conversing.ask_all(session, messages, system=system, images=images, verbose=how["verbose"])
-        elif images:
-            raise TunesmithError("--image goes with --message.\nin the conversation: /image PATH")
+            conversing.ask_all(session, messages, system=system, media=media, verbose=how["verbose"])
+        elif media:
+            kind = media[0].kind
+            raise TunesmithError(f"--{kind} goes with --message.\nin the conversation: /{kind} PATH")
         else:
             conversing.converse(session, system=system, **how)
 

@@ -3,14 +3,16 @@
 import builtins
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tunesmith import TunesmithError
+from tunesmith import DataError, TunesmithError
 from tunesmith.types import Piece, Request, ToolCall
 from tunesmith_library_engine.chatting import Chat
 from tunesmith_library_engine.conversing import ask_all, converse
 from tunesmith_library_engine.rowfiles import append_row, read_row
+from tunesmith_library_engine.showing import Medium, with_media
 from tunesmith_library_engine.talk import Talk
 
 TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
@@ -300,34 +302,66 @@ def test_saved_and_loaded(talk, tmp_path):
     assert f"{file}:2: a row with `messages` is needed; this one has text" in talk([f"/load {file}"])[1]
 
 
-def test_images_are_for_models_that_take_them(talk, tmp_path):
-    picture, page = tmp_path / "sea.png", tmp_path / "sea.html"
+def test_media_are_for_models_that_take_them(talk, tmp_path):
+    picture, sound, page = tmp_path / "sea.png", tmp_path / "sea.wav", tmp_path / "sea.html"
     picture.write_bytes(b"waves")
+    sound.write_bytes(b"splash")
     page.touch()
-    assert "this model takes no images" in talk([f"/image {picture}"])[1]
-    eyes = SimpleNamespace(image_processor=object())
+    assert "this model takes no images; it reads text alone" in talk([f"/image {picture}"])[1]
+    senses = SimpleNamespace(image_processor=object(), feature_extractor=object())
     rows = tmp_path / "rows.jsonl"
-    lines = [f"/image {page}", f"/image {tmp_path}/none.png", f"/image {picture}", "what?", "and?", f"/save {rows}"]
-    _, err, template = talk(lines, said("1"), said("2"), processor=eyes)
-    assert "is no image" in err and "no such file" in err
-    assert json.loads(rows.read_text())["images"] == [str(picture)]
-    parts = [{"type": "image", "image": b"waves"}, {"type": "text", "text": "what?"}]
+    wrong = [f"/image {page}", f"/image {tmp_path}/none.png", f"/audio {picture}", f"/audio {tmp_path}"]
+    lines = [*wrong, f"/video {tmp_path}/sea.mp4", f"/audio {sound}", f"/image {picture}", "what?", "and?"]
+    _, err, template = talk([*lines, f"/save {rows}"], said("1"), said("2"), processor=senses)
+    assert "sea.html is no image" in err and "no such file" in err and "sea.png is no sound" in err
+    assert "takes no videos; it reads text, images and audios" in err and "there is a folder" in err
+    row = json.loads(rows.read_text())
+    assert (row["images"], row["audios"], "videos" in row) == ([str(picture)], [str(sound)], False)
+    parts = [
+        {"type": "audio", "audio": b"splash"},
+        {"type": "image", "image": b"waves"},
+        {"type": "text", "text": "what?"},
+    ]
     assert template.asked[1][0] == [user(parts), assistant("1"), user("and?")]
     picture.unlink()
     assert "sea.png cannot be read" in talk([f"/load {rows}", "and?"])[1]
     with pytest.raises(TunesmithError, match="takes no images"):
         chat = Chat(SimpleNamespace(template=template, processor=None), lambda handle: pytest.fail("loaded"))
-        ask_all(chat, ["what?"], system=None, images=[picture], verbose=False)
+        ask_all(chat, ["what?"], system=None, media=[Medium("image", picture)], verbose=False)
 
 
-def test_a_saved_image_is_a_row_with_images(tmp_path):
+def test_media_stand_at_the_marks_of_a_question():
+    one, two, clip = Medium("image", Path("1.png")), Medium("image", Path("2.png")), Medium("video", Path("c.mp4"))
+
+    def content(text, *media):
+        made = with_media(text, media)
+        return made if isinstance(made, str) else [part[part["type"]] for part in made]
+
+    assert content("Is <image> in <video>?") == "Is <image> in <video>?"
+    assert content("Is it?", one, clip) == ["1.png", "c.mp4", "Is it?"]
+    assert content("Is <image>in<image>?", one, two) == ["Is ", "1.png", "in", "2.png", "?"]
+    assert content("<image>Is it <video>", clip, one) == ["1.png", "Is it ", "c.mp4"]
+    assert content("<image><image> same?", one, clip, two) == ["c.mp4", "1.png", "2.png", " same?"]
+    with pytest.raises(TunesmithError, match="has 1 mark <image> and 2 images"):
+        content("Is <image> it?", one, two)
+
+
+def test_saved_media_are_a_row_with_their_columns(tmp_path):
     from tunesmith_library_engine.rowfiles import row_of
 
-    messages = [user([{"type": "image", "image": "sea.png"}, {"type": "text", "text": "what?"}]), assistant("the sea")]
+    media = [{"type": "image", "image": "sea.png"}, {"type": "video", "video": "sea.mp4"}]
+    messages = [
+        user([*media, {"type": "image", "image": "2.png"}, {"type": "text", "text": "what?"}]),
+        assistant("sea"),
+    ]
     row = row_of(messages)
-    assert row["images"] == ["sea.png"] and row["messages"][0]["content"][0] == {"type": "image"}
+    assert (row["images"], row["videos"]) == (["sea.png", "2.png"], ["sea.mp4"])
+    assert row["messages"][0]["content"][:2] == [{"type": "image"}, {"type": "video"}]
     append_row(tmp_path / "rows.jsonl", row)
     assert read_row(tmp_path / "rows.jsonl") == (messages, None)
+    append_row(tmp_path / "rows.jsonl", row | {"videos": ["1.mp4", "2.mp4"]})
+    with pytest.raises(DataError, match=r"rows\.jsonl:2: the row has 2 videos, and its messages places for 1"):
+        read_row(tmp_path / "rows.jsonl")
 
 
 def test_results_that_are_missing_do_not_hinder_a_retry():

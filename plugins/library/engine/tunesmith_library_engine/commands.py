@@ -12,7 +12,8 @@ from tunesmith.errors import TunesmithError, choices
 from tunesmith.types import ModelHandle
 
 from tunesmith_library_engine.rowfiles import append_row, read_row, read_tools, row_of
-from tunesmith_library_engine.talk import Talk, check_image
+from tunesmith_library_engine.showing import Medium, check_medium
+from tunesmith_library_engine.talk import Talk
 
 HELP = {
     "system": ("[TEXT]", "give the model its instructions; without TEXT, take them away"),
@@ -25,6 +26,8 @@ HELP = {
     "tools": ("[FILE.json]", "let the model call these tools; `none` for no more"),
     "tool": ("RESULT", "what the called tool gives; at the prompt for a result, RESULT alone will do"),
     "image": ("PATH", "show an image with the next question"),
+    "video": ("PATH", "show a video with the next question"),
+    "audio": ("PATH", "play a sound with the next question"),
     "help": ("", "this list"),
     "exit": ("", "end, as Ctrl-D does; Ctrl-C stops an answer"),
 }
@@ -87,7 +90,7 @@ class Commands:
         numbered = bool(name) and last.isdigit() and not Path(text).expanduser().exists()
         file = Path(name.strip() if numbered else text).expanduser()
         self._talk.messages, self._talk.tools = read_row(file, int(last) if numbered else None)
-        self._talk.images = []
+        self._talk.media = []
         waits = "; /retry answers its last question" if self._talk.asked else ""
         self._notice(f"loaded: {file} ({len(self._talk.messages)} messages{waits})")
 
@@ -114,9 +117,18 @@ class Commands:
         self._talk.give(text)
 
     def _image(self, text: str) -> None:
+        self._show("image", text)
+
+    def _video(self, text: str) -> None:
+        self._show("video", text)
+
+    def _audio(self, text: str) -> None:
+        self._show("audio", text)
+
+    def _show(self, kind: str, text: str) -> None:
         file = Path(text).expanduser()
-        check_image(self._handle.processor, file)
-        self._talk.images.append(file.absolute())
+        check_medium(self._handle.processor, Medium(kind, file))
+        self._talk.media.append(Medium(kind, file.absolute()))
         self._notice(f"{file} goes with the next question")
 
     def _help(self) -> None:

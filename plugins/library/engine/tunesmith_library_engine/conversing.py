@@ -17,7 +17,8 @@ from tunesmith.types import Message, Piece
 
 from tunesmith_library_engine.chatting import Chat
 from tunesmith_library_engine.commands import HELP, Commands
-from tunesmith_library_engine.talk import Talk, check_image, with_bytes, with_images
+from tunesmith_library_engine.showing import Medium, check_medium, with_bytes, with_media
+from tunesmith_library_engine.talk import Talk
 from tunesmith_library_engine.terminal import Entered, Terminal, coloured
 
 _AFTER_ERROR = (
@@ -32,15 +33,20 @@ def converse(chat: Chat, *, system: str | None, history: Path | None, verbose: b
         Conversing(chat, terminal, system=system, bare_words=bare_words, verbose=verbose).run()
 
 
-def ask_all(chat: Chat, questions: Sequence[str], *, system: str | None, images: Sequence[Path], verbose: bool) -> None:
+def ask_all(
+    chat: Chat, questions: Sequence[str], *, system: str | None, media: Sequence[Medium], verbose: bool
+) -> None:
     """Ask each question by itself, all at the same time, and write the answers.
 
-    Raises: TunesmithError for an image that the model cannot be shown, before it is loaded.
+    Args:
+        media: files that each of the questions is about.
+
+    Raises: TunesmithError for a file that the model cannot be shown, before it is loaded.
     """
-    for image in images:
-        check_image(chat.handle.processor, image)
+    for medium in media:
+        check_medium(chat.handle.processor, medium)
     start: list[Message] = [{"role": "system", "content": system}] if system else []
-    told = [with_bytes({"role": "user", "content": with_images(question, images)}) for question in questions]
+    told = [with_bytes({"role": "user", "content": with_media(question, media)}) for question in questions]
     chat.load()
     answers, speed = [""] * len(questions), Speed()
     for piece in chat.answer([[*start, message] for message in told]):

@@ -12,14 +12,18 @@ from tunesmith.errors import DataError, TunesmithError
 from tunesmith.types import Message, Row
 from tunesmith_library_formats.messages import parse_messages, parse_tools
 
+from tunesmith_library_engine.showing import MEDIA
+
 _Found = TypeVar("_Found")
 
 
 def row_of(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None) -> Row:
-    """A conversation as a row to train on: `messages`, with `tools` and `images` where it has them."""
-    images = [part["image"] for message in messages for part in _pictures(message)]
+    """A conversation as a row to train on: `messages`, with `tools`, `images`, `videos`, `audios` where it has them."""
+    media: dict[str, list[Any]] = {}
+    for part in _media(messages):
+        media.setdefault(MEDIA[part["type"]][0], []).append(part[part["type"]])
     row: Row = {"messages": [_without_paths(message) for message in messages]}
-    return row | ({"tools": list(tools)} if tools else {}) | ({"images": images} if images else {})
+    return row | ({"tools": list(tools)} if tools else {}) | media
 
 
 def append_row(file: Path, row: Row) -> None:
@@ -68,28 +72,35 @@ def _conversation(row: Any) -> tuple[list[Message], list[dict[str, Any]] | None]
     if not isinstance(row, Mapping) or "messages" not in row:
         found = f"has {', '.join(map(str, row)) or 'nothing'}" if isinstance(row, Mapping) else "is no mapping"
         raise DataError(f"a row with `messages` is needed; this one {found}")
-    messages, images = parse_messages(row["messages"]), list(row.get("images") or ())
-    places = [part for message in messages for part in _pictures(message)]
-    if len(images) > len(places):
-        raise DataError(f"the row has {len(images)} images, and its messages places for {len(places)}")
-    for part, image in zip([part for part in places if "image" not in part], images, strict=False):
-        part["image"] = image
+    messages = parse_messages(row["messages"])
+    for kind, (column, _) in MEDIA.items():
+        _fill([part for part in _media(messages) if part["type"] == kind], kind, list(row.get(column) or ()), column)
     return messages, parse_tools(row.get("tools"))
+
+
+def _fill(places: Sequence[dict[str, Any]], kind: str, items: Sequence[Any], column: str) -> None:
+    """Put a row's media where its messages have places for them. Raises: DataError for more media than places."""
+    if len(items) > len(places):
+        raise DataError(f"the row has {len(items)} {column}, and its messages places for {len(places)}")
+    for part, item in zip([part for part in places if kind not in part], items, strict=False):
+        part[kind] = item
 
 
 def _has_tools(value: Any) -> bool:
     return isinstance(value, Mapping) and "tools" in value
 
 
-def _pictures(message: Message) -> list[dict[str, Any]]:
-    content = message.get("content")
-    return [part for part in content if part["type"] == "image"] if isinstance(content, list) else []
+def _media(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The parts of messages that are no text, in their order."""
+    contents = [message.get("content") for message in messages]
+    return [part for content in contents if isinstance(content, list) for part in content if part["type"] in MEDIA]
 
 
 def _without_paths(message: Message) -> Message:
-    if not _pictures(message):
+    if not _media([message]):
         return message
-    return {**message, "content": [{"type": "image"} if p["type"] == "image" else p for p in message["content"]]}
+    parts = [{"type": part["type"]} if part["type"] in MEDIA else part for part in message["content"]]
+    return {**message, "content": parts}
 
 
 def _text(file: Path) -> str:

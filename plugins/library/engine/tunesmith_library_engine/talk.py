@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import mimetypes
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import TunesmithError, choices
 from tunesmith.types import Conversation, Message, Sampling
+
+from tunesmith_library_engine.showing import Medium, with_bytes, with_media
 
 _TEMPLATE = "template."  # what stands before a variable of the template among the settings
 _TAKEN = ("self", "messages", "tools", "training", "add_generation_prompt", "continue_final_message")  # no variables
@@ -30,11 +30,11 @@ class Talk:
     variables: dict[str, Any] = field(default_factory=dict)  # for the template
     settings: dict[str, Any] = field(default_factory=dict)  # of `Sampling`
     stop: tuple[str, ...] = ()
-    images: list[Path] = field(default_factory=list)  # for the next question
+    media: list[Medium] = field(default_factory=list)  # for the next question
 
     @property
     def conversation(self) -> Conversation:
-        """What is to be answered. Raises: TunesmithError for an image that cannot be read."""
+        """What is to be answered. Raises: TunesmithError for a file that cannot be read."""
         return Conversation([with_bytes(each) for each in self.messages], self.tools, dict(self.variables))
 
     @property
@@ -56,11 +56,15 @@ class Talk:
         return bool(self.messages) and self.messages[-1]["role"] in ("user", "tool") and not self.waiting
 
     def ask(self, text: str) -> None:
-        """Add a question with the images that wait for one, in the place of one that has no answer."""
+        """Add a question with the media that wait for one, in the place of one that has no answer.
+
+        Raises: TunesmithError for a text with another number of marks than media.
+        """
+        content = with_media(text, self.media)
         if self.messages and self.messages[-1]["role"] == "user":
             self.messages.pop()
-        self.messages.append({"role": "user", "content": with_images(text, self.images)})
-        self.images = []
+        self.messages.append({"role": "user", "content": content})
+        self.media = []
 
     def answer(self, text: str, thought: str = "", calls: Sequence[dict[str, Any]] = ()) -> None:
         """Add an answer; its calls get an id where they have none, in the one form that every template takes."""
@@ -95,7 +99,7 @@ class Talk:
     def clear(self) -> None:
         """Forget all turns; the system message and the tools stay."""
         del self.messages[1 if self.system else 0 :]
-        self.images = []
+        self.media = []
 
     def undo(self) -> None:
         """Take back the last question and all that came of it. Raises: TunesmithError where there is none."""
@@ -161,48 +165,6 @@ class Talk:
         """The settings that are not left to the engine, by the names that `set` takes."""
         variables = {f"{_TEMPLATE}{name}": value for name, value in self.variables.items()}
         return {**self.settings, **({"stop": ", ".join(map(repr, self.stop))} if self.stop else {}), **variables}
-
-
-def with_images(text: str, images: Sequence[Path]) -> str | list[dict[str, Any]]:
-    """A message's content: text, behind the images that it is about."""
-    if not images:
-        return text
-    return [*({"type": "image", "image": str(image)} for image in images), {"type": "text", "text": text}]
-
-
-def with_bytes(message: Message) -> Message:
-    """A message whose images are the bytes of the files that it names. Raises: TunesmithError."""
-    if not isinstance(message["content"], list):
-        return message
-    return {**message, "content": [_shown(part) for part in message["content"]]}
-
-
-def _shown(part: dict[str, Any]) -> dict[str, Any]:
-    if part["type"] != "image":
-        return part
-    try:
-        return {"type": "image", "image": Path(part["image"]).read_bytes()}
-    except (KeyError, TypeError):
-        raise TunesmithError("an image of this conversation has no path") from None
-    except OSError as error:
-        raise TunesmithError(f"the image {part['image']} cannot be read: {error.strerror}") from error
-
-
-def check_image(processor: Any, file: Path) -> None:
-    """Refuse an image that a model cannot be shown.
-
-    Args:
-        processor: the model's.
-
-    Raises: TunesmithError for a model that reads text alone, and for a file that is no image.
-    """
-    if getattr(processor, "image_processor", None) is None:
-        raise TunesmithError(f"{file}: this model takes no images; it reads text alone")
-    if not file.is_file():
-        raise TunesmithError(f"{file}: there is no such file")
-    kind = mimetypes.guess_type(file.name)[0] or ""
-    if not kind.startswith("image/"):
-        raise TunesmithError(f"{file} is no image, by its name; possible are .png, .jpg, .webp and others like them")
 
 
 def _strings(value: str) -> tuple[str, ...]:
