@@ -78,12 +78,12 @@ def seeing() -> Any:
     return SimpleNamespace(processor=processor, model=model, template=template)
 
 
-def alone(seeing: Any, data: bytes) -> list[int]:
-    """What transformers itself makes of the prompt and an image."""
+def alone(seeing: Any, data: bytes, prompt: str = PROMPT) -> list[int]:
+    """What transformers itself makes of a prompt and an image."""
     from PIL import Image
 
     given = seeing.processor(
-        text=[PROMPT], images=[Image.open(io.BytesIO(data))], add_special_tokens=False, return_tensors="pt"
+        text=[prompt], images=[Image.open(io.BytesIO(data))], add_special_tokens=False, return_tensors="pt"
     )
     made = seeing.model.generate(**given, max_new_tokens=5, do_sample=False)
     found: list[int] = made[0, given["input_ids"].shape[1] :].tolist()
@@ -126,6 +126,23 @@ def test_images_reach_the_model(serving: Any, seeing: Any, handle: Any, tmp_path
     assert said.json()["content"][0]["text"] == decode(expected[ONE]).rstrip("\ufffd")
 
 
+def test_an_answer_is_gone_on_with_before_an_image(serving: Any, seeing: Any, handle: Any) -> None:
+    """The image is seen there, too: what follows depends on it."""
+    plugin = pytest.importorskip("tunesmith_engine_transformers")
+    engine = plugin.Transformers(max_new_tokens=5, temperature=0.0).open_engine(handle)
+    served = serving(engine=engine)
+    begun = {"role": "assistant", "content": "It"}
+    how = {"add_generation_prompt": False, "continue_final_message": True}
+    expected = {seed: alone(seeing, png(seed), PROMPT + "assistant\nIt") for seed in (ONE, OTHER)}
+    assert expected[ONE] != expected[OTHER], "the model sees no difference, so that nothing is tested"
+    for seed in (ONE, OTHER):
+        body = asked(image(address(png(seed))))
+        reply = served.client.post("/v1/chat/completions", json={"messages": [*body["messages"], begun], **how})
+        assert reply.status_code == 200, reply.text
+        said = seeing.processor.tokenizer.decode(expected[seed]).rstrip("\ufffd")
+        assert reply.json()["choices"][0]["message"]["content"].endswith(said)
+
+
 @pytest.mark.parametrize(
     ("part", "code"),
     [
@@ -165,9 +182,9 @@ def test_a_text_that_forges_places_of_images_is_refused(serving: Any) -> None:
 
 
 def test_a_large_image_in_a_small_file(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tunesmith_library_chat import pictures
+    from tunesmith_library_chat import showing
 
-    monkeypatch.setattr(pictures, "MOST_PIXELS", 20 * 30)
+    monkeypatch.setattr(showing, "MOST_PIXELS", 20 * 30)
     served = serving()
     body = asked(image(address(png(ONE))), image(address(png(OTHER))))
     reply = served.client.post("/v1/chat/completions", json=body)

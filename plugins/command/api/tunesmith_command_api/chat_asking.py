@@ -128,8 +128,10 @@ def _part(part: Part, path: str) -> dict[str, Any]:
     if part.type == "refusal" and part.refusal is not None:
         return {"type": "text", "text": part.refusal}
     if part.type in MEDIA_TYPES:
-        return part.model_dump(exclude_none=True)  # `picturing` has a look at it
-    raise invalid(f"{path}: a part of type {part.type!r} cannot be read; possible: text, image_url", path)
+        return part.model_dump(exclude_none=True)  # `showing` has a look at it
+    raise invalid(
+        f"{path}: a part of type {part.type!r} cannot be read; possible: text, image_url, video_url, input_audio", path
+    )
 
 
 def _call(call: Call) -> dict[str, Any]:

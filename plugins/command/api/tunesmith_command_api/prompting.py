@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from tunesmith.errors import DataError
 from tunesmith.types import Conversation, Request, Sampling
-from tunesmith_library_chat import ChatTemplate, tokenize, tokenizer_of
+from tunesmith_library_chat import ChatTemplate, tokenizer_of
 from tunesmith_library_chat.answers import AnswerReader
 from tunesmith_library_chat.endings import end_tokens
 from tunesmith_library_chat.reading import Reading, reading_of
+from tunesmith_library_chat.showing import items_of, prompt_of, without_items
 
 Ending = Literal["prompt", "continue", "none"]
 """How a conversation ends as a prompt: with what precedes an answer, inside its last message, or as it is."""
@@ -33,14 +34,15 @@ def request_of(
     """
     if ending == "prompt":
         return template.request(processor, conversation, sampling, stop=stop)
-    tokenizer = tokenizer_of(processor)
+    items = items_of(conversation.messages)
     how: Mapping[str, Any] = {**conversation.variables, "continue_final_message": ending == "continue"}
-    rendered = template.render(conversation.messages, conversation.tools, **how)
-    prompt = list(tokenize(tokenizer, [rendered], control=template.control)[0].ids)
+    rendered = template.render(without_items(conversation.messages), conversation.tools, **how)
+    prompt, inputs = prompt_of(processor, rendered, items, template.control)
     if not prompt:
         raise DataError(f"template {template.name} renders this conversation to no text at all")
-    ends = end_tokens(template, tokenizer, stop=stop)
-    return Request(prompt, replace(sampling, stop_token_ids=tuple(dict.fromkeys((*sampling.stop_token_ids, *ends)))))
+    ends = end_tokens(template, tokenizer_of(processor), stop=stop)
+    stopped = replace(sampling, stop_token_ids=tuple(dict.fromkeys((*sampling.stop_token_ids, *ends))))
+    return Request(prompt, stopped, inputs=inputs)
 
 
 def reading_for(

@@ -28,8 +28,8 @@ from .log_probs import Words
 from .mailbox import Mailbox
 from .metrics import Metrics
 from .options import ServerOptions
-from .picturing import with_images
 from .prompting import Ending, reading_for, request_of
+from .showing import with_media
 
 T = TypeVar("T")
 
@@ -157,7 +157,7 @@ class Service:
             return request, reading_for(*how, stop, ending, skip_special_tokens)
 
         check_messages(len(conversation.messages), self.options)
-        conversation = await with_images(conversation, self.processor, self.options)
+        conversation = await with_media(conversation, self.processor, self.options)
         request, reading = await self.in_thread(prepare, "messages")
         asked = [replace(request, adapter=adapter, log_probs=log_probs)]
         how = {"goes_on": ending != "prompt", "single_call": single_call}
@@ -174,7 +174,7 @@ class Service:
 
         Raises: ApiError.
         """
-        conversation = await with_images(conversation, self.processor, self.options)
+        conversation = await with_media(conversation, self.processor, self.options)
         how = (self.template, self.processor, conversation, Sampling(), (), ending)
         request = await self.in_thread(lambda: request_of(*how), "messages")
         return list(request.prompt)

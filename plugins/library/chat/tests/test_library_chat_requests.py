@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tunesmith import DataError, TunesmithError
 from tunesmith.types import Conversation, Sampling
-from tunesmith_library_chat.pictures import size_of
+from tunesmith_library_chat.showing import size_of
 from tunesmith_library_testing.parts import CHAT, CHATML, TOOLS
 
 CONVERSATION = Conversation(CHAT[:1])
@@ -55,7 +55,8 @@ def test_images_are_refused(tiny_bpe: Any) -> None:
     for template, part, said in (
         (CHATML, {"type": "image", "image": b""}, "writes text only"),
         (parts, {"type": "image", "image": b""}, "takes text alone"),
-        (parts, {"type": "video", "video": b""}, "only text and images can be answered, not video"),
+        (parts, {"type": "video", "video": b""}, "takes text alone, and no videos"),
+        (parts, {"type": "scent", "scent": b""}, "only text, images, videos and sounds can be answered, not scent"),
     ):
         with pytest.raises(DataError, match=said):
             template.request(tiny_bpe, Conversation([{"role": "user", "content": [part]}]), Sampling())

@@ -10,10 +10,9 @@ from tunesmith.errors import DataError, TunesmithError
 from tunesmith.types import ChatTemplate, Conversation, Request, Sampling
 
 from tunesmith_library_chat.endings import end_tokens
-from tunesmith_library_chat.pictures import images_of, shown, without_images
+from tunesmith_library_chat.showing import items_of, prompt_of, without_items
 from tunesmith_library_chat.spelling import Control
 from tunesmith_library_chat.tokenizers import tokenizer_of
-from tunesmith_library_chat.tokenizing import tokenize
 
 
 def request_of(
@@ -26,18 +25,13 @@ def request_of(
     control: Control,
 ) -> Request:
     """See `ChatTemplate.request`; `control` is what the conversation may spell as text only."""
-    images = images_of(conversation.messages)
-    messages = without_images(conversation.messages) if images else conversation.messages
+    items = items_of(conversation.messages)
+    messages = without_items(conversation.messages) if items else conversation.messages
     rendered = template.render(messages, conversation.tools, add_generation_prompt=True, **conversation.variables)
-    tokenizer = tokenizer_of(processor)
-    inputs: dict[str, Any] = {}
-    if images:
-        prompt, inputs = shown(processor, rendered, images)
-    else:
-        prompt = list(tokenize(tokenizer, [rendered], control=control)[0].ids)
+    prompt, inputs = prompt_of(processor, rendered, items, control)
     if not prompt:
         raise DataError(f"template {template.name} renders this conversation to no text at all")
-    ends = end_tokens(template, tokenizer, stop=stop)
+    ends = end_tokens(template, tokenizer_of(processor), stop=stop)
     return Request(
         prompt,
         replace(

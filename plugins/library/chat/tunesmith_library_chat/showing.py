@@ -1,7 +1,7 @@
-"""Conversations with images: the model's processor makes tokens of the text and tensors of the images together.
+"""Conversations with images, videos and sounds: tokens of the text, and the tensors that a model reads beside them.
 
-An image is a part of a message: `{"type": "image", "image": bytes}`. A path is none here: whoever may have files read
-says so by reading them, since conversations come from strangers too.
+One is a part of a message: `{"type": "image", "image": bytes}`, and `video` and `audio` alike. A path is none here:
+whoever may have files read says so by reading them, since conversations come from strangers too.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunesmith.errors import DataError
 from tunesmith.types import Message
+from tunesmith_library_engine.showing import MEDIA, kinds_of, told
 
 from tunesmith_library_chat.rendering import Rendered
+from tunesmith_library_chat.spelling import Control
+from tunesmith_library_chat.tokenizers import tokenizer_of
+from tunesmith_library_chat.tokenizing import tokenize
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """What images may be written in: decoders that only decode."""
@@ -29,25 +33,32 @@ BLIND = (
 """What is to be said where the tokenizer alone was loaded: of a model that reads text, or for want of a package."""
 
 
-def images_of(messages: Sequence[Message]) -> list[Any]:
-    """The images of messages, in their order.
+class Item(NamedTuple):
+    """What a message holds beside text."""
 
-    Raises: DataError for parts that are neither text nor image.
+    kind: str  # of `MEDIA`
+    value: Any  # bytes of a file
+
+
+def items_of(messages: Sequence[Message]) -> list[Item]:
+    """The images, videos and sounds of messages, in their order.
+
+    Raises: DataError for parts that are neither these nor text.
     """
     found = []
     for message in messages:
         content = message.get("content")
         for part in content if isinstance(content, list) else []:
             kind = part.get("type") if isinstance(part, Mapping) else None
-            if kind == "image":
-                found.append(part.get("image"))
+            if kind in MEDIA:
+                found.append(Item(str(kind), part.get(kind)))
             elif kind != "text":
-                raise DataError(f"only text and images can be answered, not {kind}")
+                raise DataError(f"only text, images, videos and sounds can be answered, not {kind}")
     return found
 
 
-def without_images(messages: Sequence[Message]) -> list[Message]:
-    """The same messages with the places of images alone, as templates write them."""
+def without_items(messages: Sequence[Message]) -> list[Message]:
+    """The same messages with the places of images, videos and sounds alone, as templates write them."""
     return [
         {**message, "content": [_place(part) for part in message["content"]]}
         if isinstance(message.get("content"), list)
@@ -57,27 +68,38 @@ def without_images(messages: Sequence[Message]) -> list[Message]:
 
 
 def _place(part: Any) -> Any:
-    return {"type": "image"} if isinstance(part, Mapping) and part.get("type") == "image" else part
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    return {"type": kind} if kind in MEDIA else part
 
 
-def takes_images(processor: Any) -> bool:
-    """Whether a model can be shown images."""
-    return getattr(processor, "image_processor", None) is not None
-
-
-def shown(processor: Any, rendered: Rendered, images: Sequence[Any]) -> tuple[list[int], dict[str, Any]]:
-    """The tokens of a rendered conversation, in which each image has as many as the model reads, and the tensors.
+def prompt_of(
+    processor: Any, rendered: Rendered, items: Sequence[Item], control: Control
+) -> tuple[list[int], dict[str, Any]]:
+    """The tokens of a rendered conversation, and the tensors that a model reads beside them.
 
     Args:
-        images: bytes of files, one for each place that the text has.
+        items: one for each place that the text has.
+        control: what the conversation may spell as text only.
 
-    Raises: DataError for a model that takes none, for what is no image, and for a text that spells control tokens,
+    Raises: DataError, as `shown` does.
+    """
+    if items:
+        return shown(processor, rendered, items)
+    return list(tokenize(tokenizer_of(processor), [rendered], control=control)[0].ids), {}
+
+
+def shown(processor: Any, rendered: Rendered, items: Sequence[Item]) -> tuple[list[int], dict[str, Any]]:
+    """The tokens of a rendered conversation, in which each item has as many as the model reads, and the tensors.
+
+    Raises: DataError for a model that takes none, for what cannot be read, and for a text that spells control tokens,
         which the processor would take for them.
     """
-    if not takes_images(processor):
-        raise DataError(f"this model takes text alone, and no images{BLIND}")
+    kinds = kinds_of(processor)
+    if missing := [kind for kind, _ in items if kind not in kinds]:
+        raise DataError(f"this model takes {told(kinds)}, and no {MEDIA[missing[0]][0]}{BLIND}")
     if rendered.literal:
         raise DataError("a conversation with images must not spell the tokens by which the template marks its turns")
+    images = [item.value for item in items]
     pixels = sum(width * height for width, height in map(size_of, images))
     if pixels > MOST_PIXELS:
         raise DataError(f"the images have {pixels} pixels together; possible: {MOST_PIXELS}")
@@ -89,6 +111,12 @@ def shown(processor: Any, rendered: Rendered, images: Sequence[Any]) -> tuple[li
     ids: list[int] = made.pop("input_ids")[0].tolist()
     made.pop("attention_mask", None)
     return ids, made
+
+
+def check_readable(item: Item) -> None:
+    """Refuse what cannot be read as what it is said to be, by its head. Raises: DataError."""
+    if item.kind == "image":
+        size_of(item.value)
 
 
 def size_of(image: Any) -> tuple[int, int]:
