@@ -19,8 +19,9 @@ import torch.nn.functional as F
 import transformers
 from transformers import AttentionInterface, AttentionMaskInterface
 from tunesmith import TunesmithError
+from tunesmith_library_media import positions
 
-from tunesmith_library_training import varlen
+from tunesmith_library_training import crossing, varlen
 
 NAME = "per_sequence"
 
@@ -28,6 +29,11 @@ _ATTENTION_CLASS = re.compile(r"^class \w*Attention\w*\(", re.MULTILINE)
 
 # The longest sequence of the concatenated batch whose forward is running; None for every other batch.
 _longest: contextvars.ContextVar[int | None] = contextvars.ContextVar("longest sequence", default=None)
+
+# The same while something beside the language model runs, which has no such batch.
+_suspended: contextvars.ContextVar[int | None] = contextvars.ContextVar("longest sequence, suspended", default=None)
+
+_BOUNDS = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
 
 
 def takes_attention(config: Any) -> bool:
@@ -67,16 +73,65 @@ def use(model: Any, kernel: varlen.Kernel) -> None:
 
 
 def watch(model: torch.nn.Module) -> None:
-    """Let `make_mask` know while `model` runs over a concatenated batch."""
+    """Let `make_mask` know while `model`, transformers' base model, runs over a concatenated batch.
+
+    What sees and hears for it takes images, clips and sounds, of which the bounds of the sequences say nothing.
+    """
+    positions.watch(model)
+    crossing.watch(model)
     model.register_forward_pre_hook(_enter, with_kwargs=True)
     model.register_forward_hook(_leave, always_call=True)
+    for tower in _beside_the_language_model(model):
+        tower.register_forward_pre_hook(_enter_tower, with_kwargs=True)
+        tower.register_forward_hook(_leave_tower, always_call=True)
 
 
-def _enter(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def _beside_the_language_model(model: Any) -> Iterator[torch.nn.Module]:
+    """Towers and projectors: the outermost modules that do not hold the decoder, and that it does not hold."""
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+    holder: torch.nn.Module | None = model
+    while holder is not None and holder is not decoder:
+        children = list(holder.children())
+        holder = next((child for child in children if any(part is decoder for part in child.modules())), None)
+        yield from (child for child in children if child is not holder)
+
+
+def _enter_tower(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    _suspended.set(_longest.get())
+    _longest.set(None)
+    return args, {name: value for name, value in kwargs.items() if name not in (*_BOUNDS, crossing.NAME)}
+
+
+def _leave_tower(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    _longest.set(_suspended.get())
+
+
+def _enter(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     concatenated = kwargs.get("cu_seq_lens_q") is not None
     if concatenated and kwargs.get("attention_mask") is not None:
         raise TunesmithError("a concatenated batch has no attention_mask: cu_seq_lens_q says what belongs together")
     _longest.set(int(kwargs["max_length_q"]) if concatenated else None)
+    types = None if hasattr(module, "get_rope_index") else _types(kwargs)
+    if not concatenated or types is None:
+        return None
+    # Restarting positions would have transformers read the types of the first sequence's tokens in all sequences.
+    if NAME not in str(getattr(module.config, "_attn_implementation", None)):
+        raise TunesmithError(
+            f"{type(module).__name__} shows images in concatenated batches with model.attention=auto alone.\n"
+            "  use model.attention=auto or trainer.padding_free=false"
+        )
+    return args, {**kwargs, "attention_mask": torch.ones_like(types)}
+
+
+def _types(kwargs: Mapping[str, Any]) -> torch.Tensor | None:
+    """Which tokens are of text and which of images (1, T), where a model's mask depends on it."""
+    return next(
+        (kwargs[name] for name in ("token_type_ids", "mm_token_type_ids") if kwargs.get(name) is not None), None
+    )
 
 
 def _leave(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -136,6 +191,11 @@ def attend(
     Raises: TunesmithError for a concatenated batch of a model with a position bias, which is not cut here.
     """
     softcap, sinks, window = (kwargs.get(name) for name in ("softcap", "s_aux", "sliding_window"))
+    images = kwargs.pop(crossing.NAME, None)
+    if images is not None and crossing.crosses(type(module)):
+        lengths = None if cu_seq_lens_q is None else _lengths(cu_seq_lens_q)
+        alone: dict[str, Any] = {"causal": False, "scaling": scaling, "dropout": dropout}
+        return crossing.attend(query, key, value, attention_mask, images, lengths, _sdpa, alone), None
     if cu_seq_lens_q is None and softcap is None and sinks is None:
         sdpa = AttentionInterface()["sdpa"]
         given = sdpa(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
