@@ -366,6 +366,38 @@ def test_media_are_found_beside_the_file(tmp_path):
     assert seen == [[str(tmp_path / "pictures" / "a.png"), "http://b.png"]]
 
 
+def test_media_are_found_in_a_folder_of_their_own(tmp_path):
+    """Before those beside the file, in all the shapes that items have; another folder makes other examples."""
+    for place in ("set/a.png", "set/own.png", "pictures/a.png", "others/a.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(b"")
+    items = ["a.png", {"path": "a.png", "bytes": None}, ["a.png", "own.png"], "own.png", "none.png"]
+    file = tmp_path / "set" / "a.jsonl"
+    file.write_text("\n".join(json.dumps({"text": f"text {i}", "images": items}) for i in range(3)))
+    seen = []
+
+    class Remember(ByteStage):
+        def __call__(self, rows, processor, template):
+            seen.extend(row["images"] for row in rows)
+            images = [[{"path": item, "bytes": None} for item in row["images"][:1]] for row in rows]
+            return {**super().__call__(rows, processor, template), "images": images}
+
+    def first(folder):
+        found = build(tmp_path, {"path": str(file), "media_dir": str(tmp_path / folder)}, stage=Remember()).train
+        return found[0]["images"][0]["path"]
+
+    a, own = str(tmp_path / "pictures" / "a.png"), str(tmp_path / "set" / "own.png")
+    assert first("pictures") == a
+    assert seen[0] == [a, {"path": a, "bytes": None}, [a, own], own, "none.png"]
+    assert first("others") == str(tmp_path / "others" / "a.png")
+    with pytest.raises(DataError, match=r"media_dir=.*none: there is no such folder"):
+        first("none")
+    registry = tmp_path / "sets.yaml"
+    registry.write_text("mine: {path: set/a.jsonl, media_dir: others}")
+    build(tmp_path, "mine", stage=Remember(), registry=str(registry))
+    assert seen[-1][0] == str(tmp_path / "others" / "a.png")
+
+
 def test_data_sets_on_a_hub_are_asked_for_as_data_sets(tmp_path):
     write(tmp_path / "hub" / "train.jsonl", ["x"])
     asked = []

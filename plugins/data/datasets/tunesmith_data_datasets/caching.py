@@ -134,7 +134,7 @@ def _made(work: Work, folder: Path, about: About) -> About:
                 records, tally = encode(work, write)
         made: dict[str, Any] = {"name": work.source.name, "path": work.source.entry.path, "format": work.format}
         made |= {"records": records, "examples": examples, "tally": tally.to_json()}
-        made |= {"files": [_stamp(file) for file in work.files], "media": watch.seen(work.files)}
+        made |= {"files": [_stamp(file) for file in work.files], "media": watch.seen(work.media_places)}
         made |= {"made": datetime.datetime.now().astimezone().isoformat(timespec="seconds")}
         made |= {"size": (draft / DATA).stat().st_size}
         write_about(draft, {**made, **about})
@@ -144,7 +144,7 @@ def _made(work: Work, folder: Path, about: About) -> About:
 def _opened(folder: Path, work: Work) -> tuple[About | None, str | None]:
     """What a folder of the cache says of itself when it is whole, and right for these files; else what is wrong."""
     about, damage = opened(folder)
-    if about and about.get("media") and (changed := Watch.changed(about["media"], folder / DATA, work.files)):
+    if about and about.get("media") and (changed := Watch.changed(about["media"], folder / DATA, work.media_places)):
         return None, changed
     return about, damage
 

@@ -7,7 +7,7 @@ import itertools
 import multiprocessing
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from .unusable import PlacedRow, unusable
 if TYPE_CHECKING:
     import pyarrow
 
+_LONGEST_PATH = 4096
 _FEW_BATCHES = 4  # with fewer, no other process is started
 
 
@@ -69,12 +70,29 @@ class Work:
 
         Raises: DataError that names the entry and the file.
         """
-        entry = self.source.entry
+        entry, folders = self.source.entry, self.media_folders(file)
         with self.naming(file):
             for row in self.to_rows(self.format, records, {**entry.columns, **entry.tags}):
-                placed = PlacedRow(_with_media(row, file.parent))
+                placed = PlacedRow(_with_media(row, folders))
                 placed.file, placed.place = file, records.place
                 yield placed
+
+    def media_folders(self, file: Path) -> list[Path]:
+        """Where the media are looked for that the records of a file name.
+
+        Raises: DataError where the entry names a folder that is not there.
+        """
+        own = self.source.entry.media_dir
+        if own is None:
+            return [file.parent]
+        if not Path(own).expanduser().is_dir():
+            raise DataError(f"{self.source.key}.media_dir={own}: there is no such folder (looked from {Path.cwd()})")
+        return [Path(own).expanduser(), file.parent]
+
+    @property
+    def media_places(self) -> list[Path]:
+        """Those of all files."""
+        return [folder for file in self.files for folder in self.media_folders(file)]
 
     @contextlib.contextmanager
     def naming(self, file: Path) -> Iterator[None]:
@@ -265,11 +283,17 @@ def _encode_in_worker(rows: list[Row]) -> tuple[pyarrow.Table, Tally]:
     return table, tally
 
 
-def _with_media(row: Row, folder: Path) -> Row:
-    """The row with its media files found beside the data file where they are there."""
-    found = {name: [_beside(item, folder) for item in row[name]] for name in MEDIA if name in row}
+def _with_media(row: Row, folders: Sequence[Path]) -> Row:
+    """The row with its media files found in the first of the folders that has them, where one has."""
+    found = {name: [_found(item, folders) for item in row[name]] for name in MEDIA if isinstance(row.get(name), list)}
     return row | found if found else row
 
 
-def _beside(item: Any, folder: Path) -> Any:
-    return str(folder / item) if isinstance(item, str) and (folder / item).is_file() else item
+def _found(item: Any, folders: Sequence[Path]) -> Any:
+    if isinstance(item, list):  # the frames of a video
+        return [_found(frame, folders) for frame in item]
+    if isinstance(item, dict) and isinstance(item.get("path"), str) and item.get("bytes") is None:
+        return {**item, "path": _found(item["path"], folders)}
+    if not isinstance(item, str) or len(item) > _LONGEST_PATH:  # that would be base64
+        return item
+    return next((str(folder / item) for folder in folders if (folder / item).is_file()), item)

@@ -41,6 +41,8 @@ class Entry:
     revision: Annotated[str | None, filled] = None  # branch, tag or commit of a hub data set; null is the hub's default
     columns: dict[str, str] = field(default_factory=dict)  # the format's field: the data set's column
     tags: dict[str, str] = field(default_factory=dict)  # names inside a conversation: role_tag, user_tag …
+    # folder of the images, videos and sounds that rows name; what is not there is looked for beside the data file
+    media_dir: Annotated[str | None, path_like] = None
     sample_by: Literal["line", "document"] = "line"  # what of a text file is one record
     # use only the first records; null goes by data.max_samples
     max_samples: Annotated[int | None, at_least(1, most=1_000_000_000)] = None
@@ -171,9 +173,12 @@ def _registered(name: str, registry: Registry, file: str) -> tuple[Entry | None,
             for problem, place in zip(problems, places, strict=True)
         ]
     entry: Any = OmegaConf.to_object(node)
-    beside = Path(file).expanduser().parent / split_pattern(entry.path)[0]
+    folder = Path(file).expanduser().parent
+    beside = folder / split_pattern(entry.path)[0]
     if "://" not in entry.path and (beside.exists() or hub_of(entry.path)[0] == "local"):
-        entry.path = str(Path(file).expanduser().parent / entry.path)
+        entry.path = str(folder / entry.path)
+    if entry.media_dir is not None:
+        entry.media_dir = str(folder / Path(entry.media_dir).expanduser())
     return entry, []
 
 

@@ -26,18 +26,18 @@ class Watch:
             self._paths |= _named(table)
             yield table
 
-    def seen(self, files: Iterable[Path]) -> dict[str, Any] | None:
+    def seen(self, folders: Iterable[Path]) -> dict[str, Any] | None:
         """What to remember; None where no media are named.
 
         Args:
-            files: of the data set, beside which media are looked for.
+            folders: in which media are looked for.
         """
         if not self._paths:
             return None
-        return {"folders": [str(file.parent.resolve()) for file in files], "state": _state(self._paths)}
+        return {"folders": [str(folder.resolve()) for folder in folders], "state": _state(self._paths)}
 
     @staticmethod
-    def changed(seen: Mapping[str, Any], data: Path, files: Iterable[Path]) -> str | None:
+    def changed(seen: Mapping[str, Any], data: Path, folders: Iterable[Path]) -> str | None:
         """What has become of the media since; None when they are as they were.
 
         Args:
@@ -46,7 +46,7 @@ class Watch:
         """
         import pyarrow
 
-        if seen["folders"] != [str(file.parent.resolve()) for file in files]:
+        if seen["folders"] != [str(folder.resolve()) for folder in folders]:
             return "its media are looked for in another folder"
         with pyarrow.memory_map(str(data)) as source:
             batches = pyarrow.ipc.open_stream(source)
@@ -57,7 +57,8 @@ class Watch:
 def _named(table: pyarrow.Table) -> set[str]:
     columns = [table[name].to_pylist() for name in MEDIA if name in table.column_names]
     items = (item for column in columns for value in column for item in (value if isinstance(value, list) else [value]))
-    return {item for item in items if isinstance(item, str)}
+    paths = (item.get("path") if isinstance(item, dict) else item for item in items)
+    return {path for path in paths if isinstance(path, str)}
 
 
 def _state(paths: Iterable[str]) -> str:
