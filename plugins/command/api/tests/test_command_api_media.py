@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from tunesmith_command_api.errors import ApiError
-from tunesmith_command_api.fetching import Unfetchable, allows, fetch, is_public
 from tunesmith_command_api.media import MediaPolicy, Part, load, parts_of
+from tunesmith_library_engine.fetching import Allowed, Unfetchable, allows, fetch, is_public
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 DATA = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
@@ -247,7 +247,7 @@ def port():
 def test_from_a_host(port):
     hosts = ["127.0.0.1", f"127.0.0.1:{port}", f"localhost:{port}"]
     for path in ("/picture", "/moved", "/picture?of=ä b"):
-        assert fetch(f"http://127.0.0.1:{port}{path}", hosts, 1000, 5.0) == PNG
+        assert fetch(f"http://127.0.0.1:{port}{path}", Allowed(hosts, 1000, 5.0)) == PNG
     assert one(f"http://127.0.0.1:{port}/picture", hosts=tuple(hosts)) == PNG
 
 
@@ -266,7 +266,7 @@ def test_from_a_host(port):
 def test_what_is_not_to_be_had_there(port, path, said):
     started = time.monotonic()
     with pytest.raises(Unfetchable, match=said):
-        fetch(f"http://127.0.0.1:{port}{path}", ["127.0.0.1", f"127.0.0.1:{port}"], 1000, 0.3)
+        fetch(f"http://127.0.0.1:{port}{path}", Allowed(["127.0.0.1", f"127.0.0.1:{port}"], 1000, 0.3))
     assert time.monotonic() - started < 1.5
 
 
@@ -280,7 +280,7 @@ def test_a_name_that_points_inside_is_not_asked(port, monkeypatch):
     for found in (inner, public + inner):
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, found=found, **__: found)
         with pytest.raises(Unfetchable, match=r"at 127\.0\.0\.1, which is no public address"):
-            fetch(f"http://rebound.example:{port}/picture", [f"rebound.example:{port}"], 1000, 1.0)
+            fetch(f"http://rebound.example:{port}/picture", Allowed([f"rebound.example:{port}"], 1000, 1.0))
     assert not asked
 
 
@@ -294,11 +294,11 @@ def test_a_name_is_resolved_once(port, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", turning)
     hosts = [f"turning.example:{port}", "127.0.0.0/8"]
-    assert fetch(f"http://turning.example:{port}/picture", hosts, 1000, 5.0) == PNG
+    assert fetch(f"http://turning.example:{port}/picture", Allowed(hosts, 1000, 5.0)) == PNG
     assert times.count("turning.example") == 1
 
 
 def test_odd_addresses():
     for url in ("http://", "http://[::1", "http://a:99999/", "gopher://a/", "http://a b/", "http://a\r\nx: y/"):
         with pytest.raises(Unfetchable):
-            fetch(url, ["*"], 1000, 0.2)
+            fetch(url, Allowed(["*"], 1000, 0.2))

@@ -17,8 +17,9 @@ from typing import Any, Literal
 from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
+from tunesmith_library_engine.fetching import Allowed, Unfetchable, fetch
+
 from tunesmith_command_api.errors import invalid
-from tunesmith_command_api.fetching import Unfetchable, fetch
 
 Kind = Literal["image", "audio", "video"]
 
@@ -116,7 +117,7 @@ def _bytes_of(part: Part, policy: MediaPolicy) -> bytes:
     if scheme not in ("http", "https"):
         return _from_file(part, policy)
     try:
-        return fetch(part.address, policy.hosts, policy.max_bytes, policy.seconds)
+        return fetch(part.address, Allowed(policy.hosts, policy.max_bytes, policy.seconds))
     except Unfetchable as error:
         raise invalid(f"{part.place}: {error}", part.place, "media_not_available") from error
 

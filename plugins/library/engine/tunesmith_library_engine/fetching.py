@@ -1,4 +1,4 @@
-"""A file of another host, where the server's owner allows that host: the address is looked at, not the name alone.
+"""A file of another host, where whoever runs us allows that host: the address is looked at, not the name alone.
 
 A name is resolved once, every address that it stands for has to be allowed, and the connection goes to the first of
 them; so a name that points elsewhere a moment later gains nothing. A redirection is a new question.
@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 _REDIRECTIONS = 5
@@ -28,23 +29,30 @@ class Unfetchable(Exception):
     """What was asked for cannot be had, or must not."""
 
 
-def fetch(url: str, hosts: Sequence[str], max_bytes: int, seconds: float) -> bytes:
-    """What an address holds.
+@dataclass(frozen=True)
+class Allowed:
+    """Who may be asked for files, and how much for."""
 
-    Args:
-        hosts: that may be asked, see `allows`.
-        max_bytes: that it may have.
-        seconds: that all of it may take.
+    hosts: Sequence[str]  # see `allows`
+    max_bytes: int  # that a file may have
+    seconds: float  # that all of it may take, redirections included
+    host_option: str = "--allow-media-host"  # by which hosts are named, for messages
+    bytes_option: str = "--max-media-bytes"
+
+
+def fetch(url: str, allowed: Allowed) -> bytes:
+    """What an address holds.
 
     Raises: Unfetchable.
     """
+    seconds = allowed.seconds
     until = time.monotonic() + seconds
     for _ in range(_REDIRECTIONS + 1):
         parts = _split(url)
-        if not allows(hosts, parts):
-            raise Unfetchable(f"{parts.hostname!r} may not be asked; start the server with --allow-media-host HOST")
+        if not allows(allowed.hosts, parts):
+            raise Unfetchable(f"{parts.hostname!r} may not be asked; {allowed.host_option} names the hosts that may be")
         try:
-            found = _get(parts, _addresses(parts, hosts), max_bytes, until)
+            found = _get(parts, _addresses(parts, allowed), allowed, until)
         except TimeoutError as error:
             raise Unfetchable(f"{parts.hostname} took longer than {seconds:g} seconds") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -99,17 +107,18 @@ def _port(parts: SplitResult) -> int:
     return _PORTS[parts.scheme] if parts.port is None else parts.port
 
 
-def _addresses(parts: SplitResult, hosts: Sequence[str]) -> list[str]:
+def _addresses(parts: SplitResult, allowed: Allowed) -> list[str]:
     """The addresses of a host, all of which may be asked: public ones, and inner ones that are named themselves."""
     host = parts.hostname or ""
     listed = socket.getaddrinfo(host, _port(parts), type=socket.SOCK_STREAM)
     found = list(dict.fromkeys(str(entry[4][0]) for entry in listed))
-    named = list(_networks(hosts))
+    named = list(_networks(allowed.hosts))
     for each in found:
         address = ipaddress.ip_address(each.partition("%")[0])
         if not is_public(address) and not any(address in network for network in named):
             raise Unfetchable(
-                f"{host} is at {each}, which is no public address; --allow-media-host {each} beside its name allows it"
+                f"{host} is at {each}, which is no public address; "
+                f"{each} beside its name in {allowed.host_option} allows it"
             )
     return found
 
@@ -121,7 +130,7 @@ def _networks(hosts: Sequence[str]) -> Iterator[ipaddress.IPv4Network | ipaddres
             yield ipaddress.ip_network(each.strip("[]"))
 
 
-def _get(parts: SplitResult, addresses: Sequence[str], max_bytes: int, until: float) -> bytes | str:
+def _get(parts: SplitResult, addresses: Sequence[str], allowed: Allowed, until: float) -> bytes | str:
     """What is there, or where to go on."""
     left = until - time.monotonic()
     if left <= 0:
@@ -136,7 +145,7 @@ def _get(parts: SplitResult, addresses: Sequence[str], max_bytes: int, until: fl
         if isinstance(connection.sock, ssl.SSLSocket):
             connection.sock.do_handshake()
         connection.request("GET", _target(parts), headers={"accept-encoding": "identity", "user-agent": "tunesmith"})
-        found = _read(connection.getresponse(), max_bytes)
+        found = _read(connection.getresponse(), allowed)
     finally:
         end.cancel()
         connection.close()
@@ -163,7 +172,8 @@ def _hang_up(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _read(response: http.client.HTTPResponse, max_bytes: int) -> bytes | str:
+def _read(response: http.client.HTTPResponse, allowed: Allowed) -> bytes | str:
+    max_bytes = allowed.max_bytes
     location = response.getheader("location")
     if response.status in _MOVED and location:
         return location
@@ -172,7 +182,7 @@ def _read(response: http.client.HTTPResponse, max_bytes: int) -> bytes | str:
     said = response.getheader("content-length")
     data = response.read(max_bytes + 1) if int(said or 0) <= max_bytes else None
     if data is None or len(data) > max_bytes:
-        raise Unfetchable(f"it has more than {max_bytes} bytes; --max-media-bytes allows no more")
+        raise Unfetchable(f"it has more than {max_bytes} bytes; {allowed.bytes_option} allows no more")
     if said is not None and len(data) != int(said):
         raise Unfetchable(f"it sent {len(data)} of {said} bytes")
     return data

@@ -1,0 +1,149 @@
+"""Videos: how many frames they have and of what size, and those of them that a model is shown."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy
+from tunesmith.errors import DataError
+from tunesmith.messages import logger
+
+from tunesmith_library_media.arrays import NUMPY
+from tunesmith_library_media.containers import opened, packets, stream_of
+from tunesmith_library_media.holding import name_of, stored
+from tunesmith_library_media.images import limited
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_IMAGES = ("image2", "_pipe", "apng")  # names of formats that hold one image
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What is known of a video before it is decoded."""
+
+    frames: int
+    fps: float  # frames per second, on average
+    width: int  # as it is shown: phones write videos that lie
+    height: int
+    sound: bool  # whether there is one to be heard
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.fps
+
+
+class Limits(Protocol):
+    """Which frames are shown, and how large; the fields of `MediaOptions`."""
+
+    video_fps: float
+    video_max_frames: int
+    video_min_pixels: int | None
+    video_max_pixels: int | None
+
+
+def video_facts(item: Any) -> VideoFacts:
+    """Frames, rate and size of a video; its file is read, and its first frame decoded.
+
+    The frames of an array are taken for one a second.
+
+    Raises: DataError for what is no video, has no frames, or is cut off.
+    """
+    array = _array_of(item)
+    if array is not None:
+        return VideoFacts(len(array), 1.0, array.shape[2], array.shape[1], False)
+    with opened(item, "video") as container:
+        stream = stream_of(container, "video")
+        if any(name in container.format.name for name in _IMAGES):
+            raise DataError("it is an image, which is no video; `images` is for those")
+        rate = stream.average_rate or stream.guessed_rate
+        first = next(container.decode(stream), None)
+        if first is None:
+            raise DataError("it has no frames")
+        width, height = first.width, first.height
+        sound = bool(container.streams.audio)
+        turns = _quarter_turns(first)
+        container.seek(0)
+        frames, length = packets(container, stream)
+        seconds = float(length * stream.time_base) if stream.time_base else 0.0
+        fps = frames / seconds if seconds > 0 else float(rate or 1)
+    size = (height, width) if turns % 2 else (width, height)
+    return VideoFacts(max(frames, 1), fps, *size, sound)
+
+
+def frames_shown(facts: VideoFacts, fps: float, most: int) -> list[int]:
+    """Which frames of a video are shown: so many of a second, evenly from the first to the last."""
+    number = max(1, min(int(facts.seconds * fps), most, facts.frames))
+    return [int(index) for index in numpy.linspace(0, facts.frames - 1, number)]
+
+
+def load_video(item: Any, options: Limits) -> tuple[NDArray[numpy.uint8], list[float]]:
+    """The frames that are shown, and when each is to be seen.
+
+    Returns: uint8 (T, H, W, 3), upright; T seconds from the start.
+    Raises: DataError for what is no video, or a broken one.
+    """
+    facts = video_facts(item)
+    wanted = frames_shown(facts, options.video_fps, options.video_max_frames)
+    size = limited((facts.width, facts.height), options.video_min_pixels, options.video_max_pixels)
+    array = _array_of(item)
+    if array is not None:
+        shown = [_resized(array[index], size) for index in wanted]
+    else:
+        with opened(item, "video") as container:
+            frames = container.decode(stream_of(container, "video"))
+            shown = _picked(frames, wanted, size)
+        if not shown:
+            raise DataError(f"{name_of(item, 'video')}: none of its frames can be decoded")
+        if len(shown) < len(wanted):
+            there = f"{len(shown)} of the {len(wanted)} frames that are shown can be decoded"
+            logger.warning("%s: %s, the last of which stands for the others", name_of(item, "video"), there)
+            shown += [shown[-1]] * (len(wanted) - len(shown))
+    return numpy.stack(shown), [index / facts.fps for index in wanted]
+
+
+def _picked(frames: Iterator[Any], wanted: Sequence[int], size: tuple[int, int]) -> list[NDArray[numpy.uint8]]:
+    """The wanted frames of a video that is decoded one by one, as far as they are there."""
+    shown: list[NDArray[numpy.uint8]] = []
+    for index, frame in enumerate(itertools.islice(frames, wanted[-1] + 1)):
+        if index == wanted[len(shown)]:
+            shown.append(_resized(numpy.rot90(frame.to_ndarray(format="rgb24"), _quarter_turns(frame)), size))
+    return shown
+
+
+def _quarter_turns(frame: Any) -> int:
+    """By how many quarters a frame is turned, against the clock, before it is shown."""
+    return int(round(frame.rotation / 90) % 4)
+
+
+def _resized(frame: NDArray[numpy.uint8], size: tuple[int, int]) -> NDArray[numpy.uint8]:
+    """A frame of a size (width, height)."""
+    if (frame.shape[1], frame.shape[0]) == size:
+        return frame
+    from PIL import Image
+
+    return numpy.asarray(Image.fromarray(numpy.ascontiguousarray(frame)).resize(size))
+
+
+def _array_of(item: Any) -> NDArray[numpy.uint8] | None:
+    """The frames of a video that was given as an array; None of any other.
+
+    Raises: DataError for a broken one.
+    """
+    data = stored(item, "video")["bytes"]
+    if data is None or not data.startswith(NUMPY):
+        return None
+    try:
+        frames = numpy.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"{name_of(item, 'video')}: its array is broken: {error}") from error
+    if frames.ndim != 4 or frames.dtype != numpy.uint8 or frames.shape[-1] != 3 or 0 in frames.shape:
+        shape = "×".join(map(str, frames.shape))
+        raise DataError(f"a video that is an array must be uint8 T×H×W×3, found {frames.dtype} {shape}")
+    checked: NDArray[numpy.uint8] = frames
+    return checked
