@@ -10,6 +10,7 @@ import transformers
 from transformers import AutoProcessor, AutoTokenizer
 from tunesmith import TunesmithError, announce
 from tunesmith_library_chat import tokenizer_of
+from tunesmith_library_media.processors import provide
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
 _PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
@@ -43,6 +44,7 @@ def _load(folder: Path, trust_remote_code: bool) -> Any:
     missing = ""
     if any((folder / name).is_file() for name in _PROCESSOR_FILES):
         try:
+            provide(folder)
             return AutoProcessor.from_pretrained(folder, trust_remote_code=trust_remote_code)
         except ImportError as error:
             missing = " ".join(str(error).split())

@@ -1,0 +1,133 @@
+"""The whole processor of a model that sees videos, where torchvision is not installed.
+
+transformers' processors of images have forms that need PIL alone. Those of videos have none: without torchvision they
+are not even imported, and with them the processor of the whole model. They need six small functions of it, which
+`transforms` has. They are lent to the modules of transformers that ask for them, and the classes put where transformers
+looks for them; a torchvision that is installed is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copyreg
+import functools
+import importlib
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+"""What describes a processor and its parts, nested or each by itself."""
+
+_LENDING = threading.Lock()
+
+
+def provide(folder: Path) -> tuple[str, ...]:
+    """Give transformers the parts of a folder's processor that it would only import with torchvision.
+
+    Returns: the names of the classes that were provided; none where torchvision is installed.
+    """
+    from transformers.utils import is_torchvision_available
+
+    if is_torchvision_available():
+        return ()
+    with _LENDING:
+        return tuple(name for name in _wanted(folder) if _provided(name))
+
+
+def _wanted(folder: Path) -> list[str]:
+    """The classes of parts that a folder's files name; transformers concludes one of videos from one of images."""
+    found: dict[str, None] = {}
+    for described in _described(folder):
+        for key in ("video_processor_type", "image_processor_type"):
+            name = str(described.get(key) or "").removesuffix("Fast")
+            found |= {each: None for each in (name, name.replace("ImageProcessor", "VideoProcessor")) if each}
+    return list(found)
+
+
+def _described(folder: Path) -> list[dict[str, Any]]:
+    """What a folder's files say of the processor, and of each part that is described within."""
+    whole = [described for name in FILES if (described := _read(folder / name))]
+    return whole + [part for described in whole for part in described.values() if isinstance(part, dict)]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # loading it says what is wrong with it
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _provided(name: str) -> bool:
+    """Put a class of transformers where it looks for it; whether there is one that needs it."""
+    module = _module_of(name)
+    if module is None:
+        return False
+    with _lent():
+        made = getattr(importlib.import_module(module), name)
+    for place in ("transformers", module.rpartition(".")[0]):
+        setattr(importlib.import_module(place), name, made)
+    copyreg.pickle(made, _reduced)  # a process that is started anew must be lent to as well
+    return True
+
+
+def _reduced(part: Any) -> tuple[Any, ...]:
+    return _revived, (type(part).__name__, vars(part))
+
+
+def _revived(name: str, values: dict[str, Any]) -> Any:
+    """A part of a processor as it was before it was pickled."""
+    with _LENDING:
+        _provided(name)
+    made = getattr(importlib.import_module("transformers"), name)
+    part = made.__new__(made)
+    vars(part).update(values)
+    return part
+
+
+@functools.cache
+def _module_of(name: str) -> str | None:
+    """The module of transformers that defines a class of videos, or one of images that has no form for PIL alone."""
+    import transformers
+
+    kind = "video" if name.endswith("VideoProcessor") else "image"
+    files = sorted((Path(transformers.__file__).parent / "models").glob(f"*/{kind}_processing_*.py"))
+    sources = {file: file.read_text(encoding="utf-8") for file in files}
+    if any(f"class {name}Pil(" in source for source in sources.values()):
+        return None
+    found = [file for file, source in sources.items() if f"class {name}(" in source]
+    return f"transformers.models.{found[0].parent.name}.{found[0].stem}" if found else None
+
+
+@contextlib.contextmanager
+def _lent() -> Iterator[None]:
+    """While a module is imported, its imports of torchvision find `transforms`; afterwards there is no torchvision."""
+    from transformers import image_processing_backends, video_processing_utils
+    from transformers.image_utils import PILImageResampling
+
+    from tunesmith_library_media import transforms
+
+    for module in (image_processing_backends, video_processing_utils):
+        module.tvF = transforms
+    image_processing_backends.pil_torch_interpolation_mapping = {
+        PILImageResampling[mode.name.removesuffix("_EXACT")]: mode for mode in transforms.InterpolationMode
+    }
+    transformers = importlib.import_module("transformers")  # which makes itself anew while it is first imported
+    transformers.VideoProcessorMixin = video_processing_utils.VideoProcessorMixin
+    path = "torchvision.transforms.v2"
+    packages = [path.rsplit(".", depth)[0] for depth in range(3)]
+    lent: dict[str, Any] = {name: ModuleType(name) for name in packages}
+    for name in packages[:-1]:
+        setattr(lent[name.rpartition(".")[0]], name.rpartition(".")[2], lent[name])
+    lent[path].functional = lent[f"{path}.functional"] = transforms
+    sys.modules.update(lent)
+    try:
+        yield
+    finally:
+        for name in lent:
+            sys.modules.pop(name, None)
