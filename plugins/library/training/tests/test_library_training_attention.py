@@ -12,6 +12,7 @@ from tunesmith import TunesmithError
 from tunesmith_library_testing.parts import load_plain
 from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_library_training import attention as per_sequence
+from tunesmith_library_training import watching
 from tunesmith_library_training.isolation import TOLERANCE, isolates_sequences
 
 LENGTHS = (9, 1, 23, 14, 2)
@@ -42,7 +43,7 @@ def load(folder: Path, attention: str = per_sequence.NAME) -> Any:
     """A model in training, whose attention is `per_sequence` or one of transformers' own."""
     per_sequence.register()
     model = load_plain(folder, attn_implementation=attention).train()
-    per_sequence.watch(model.base_model)
+    watching.watch(model.base_model)
     return model
 
 

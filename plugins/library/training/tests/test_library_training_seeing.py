@@ -11,6 +11,7 @@ import transformers
 from tunesmith import TunesmithError
 from tunesmith_library_testing.seeing import save_seeing_model, seeing_families, seeing_tokenizer
 from tunesmith_library_training import attention as per_sequence
+from tunesmith_library_training import watching
 
 Example = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
 """Columns (T,) of an example's tokens, and the tensors of what it shows."""
@@ -138,7 +139,7 @@ def load(folder: Path, attention: str) -> Any:
 def ours_and_plain(folder: Path) -> tuple[Any, Any]:
     per_sequence.register()
     ours = load(folder, per_sequence.NAME)
-    per_sequence.watch(ours.base_model)
+    watching.watch(ours.base_model)
     return ours, load(folder, "sdpa")
 
 
@@ -185,6 +186,6 @@ def test_a_mixed_batch_of_any_family_equals_each_example_alone(family: str, tmp_
 def test_other_attention_does_not_mix_images_of_sequences(tmp_path: Path) -> None:
     """transformers' masks of a concatenated batch read the types of the first sequence's tokens for all."""
     model = load(save_seeing_model(tmp_path / "m", "gemma3"), "sdpa")
-    per_sequence.watch(model.base_model)
+    watching.watch(model.base_model)
     with pytest.raises(TunesmithError, match="padding_free=false"):
         model(**concatenated(in_squares("gemma3")), use_cache=False)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tunesmith_library_testing.parts import load_plain
 from tunesmith_library_testing.tiny import save_tiny_model
-from tunesmith_library_training import attention, varlen
+from tunesmith_library_training import attention, varlen, watching
 
 LENGTHS = (9, 1, 23, 14, 2)
 ARCHITECTURES = {
@@ -162,7 +162,7 @@ def load(folder: Path, kernel: varlen.Kernel | None = None) -> Any:
     """A model whose attention is `per_sequence`, by a kernel if one is given."""
     attention.register()
     model = load_plain(folder, attn_implementation=attention.NAME)
-    attention.watch(model.base_model)
+    watching.watch(model.base_model)
     if kernel is not None:
         attention.use(model, kernel)
     return model

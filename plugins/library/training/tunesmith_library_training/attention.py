@@ -7,11 +7,10 @@ own length. A batch without `cu_seq_lens_q` (generation, padding) is transformer
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -19,21 +18,12 @@ import torch.nn.functional as F
 import transformers
 from transformers import AttentionInterface, AttentionMaskInterface
 from tunesmith import TunesmithError
-from tunesmith_library_media import positions
 
-from tunesmith_library_training import crossing, varlen
+from tunesmith_library_training import crossing, varlen, watching
 
-NAME = "per_sequence"
+NAME = watching.NAME
 
 _ATTENTION_CLASS = re.compile(r"^class \w*Attention\w*\(", re.MULTILINE)
-
-# The longest sequence of the concatenated batch whose forward is running; None for every other batch.
-_longest: contextvars.ContextVar[int | None] = contextvars.ContextVar("longest sequence", default=None)
-
-# The same while something beside the language model runs, which has no such batch.
-_suspended: contextvars.ContextVar[int | None] = contextvars.ContextVar("longest sequence, suspended", default=None)
-
-_BOUNDS = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
 
 
 def takes_attention(config: Any) -> bool:
@@ -72,72 +62,6 @@ def use(model: Any, kernel: varlen.Kernel) -> None:
     model.set_attn_implementation(name)
 
 
-def watch(model: torch.nn.Module) -> None:
-    """Let `make_mask` know while `model`, transformers' base model, runs over a concatenated batch.
-
-    What sees and hears for it takes images, clips and sounds, of which the bounds of the sequences say nothing.
-    """
-    positions.watch(model)
-    crossing.watch(model)
-    model.register_forward_pre_hook(_enter, with_kwargs=True)
-    model.register_forward_hook(_leave, always_call=True)
-    for tower in _beside_the_language_model(model):
-        tower.register_forward_pre_hook(_enter_tower, with_kwargs=True)
-        tower.register_forward_hook(_leave_tower, always_call=True)
-
-
-def _beside_the_language_model(model: Any) -> Iterator[torch.nn.Module]:
-    """Towers and projectors: the outermost modules that do not hold the decoder, and that it does not hold."""
-    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
-    holder: torch.nn.Module | None = model
-    while holder is not None and holder is not decoder:
-        children = list(holder.children())
-        holder = next((child for child in children if any(part is decoder for part in child.modules())), None)
-        yield from (child for child in children if child is not holder)
-
-
-def _enter_tower(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    _suspended.set(_longest.get())
-    _longest.set(None)
-    return args, {name: value for name, value in kwargs.items() if name not in (*_BOUNDS, crossing.NAME)}
-
-
-def _leave_tower(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
-    _longest.set(_suspended.get())
-
-
-def _enter(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    concatenated = kwargs.get("cu_seq_lens_q") is not None
-    if concatenated and kwargs.get("attention_mask") is not None:
-        raise TunesmithError("a concatenated batch has no attention_mask: cu_seq_lens_q says what belongs together")
-    _longest.set(int(kwargs["max_length_q"]) if concatenated else None)
-    types = None if hasattr(module, "get_rope_index") else _types(kwargs)
-    if not concatenated or types is None:
-        return None
-    # Restarting positions would have transformers read the types of the first sequence's tokens in all sequences.
-    if NAME not in str(getattr(module.config, "_attn_implementation", None)):
-        raise TunesmithError(
-            f"{type(module).__name__} shows images in concatenated batches with model.attention=auto alone.\n"
-            "  use model.attention=auto or trainer.padding_free=false"
-        )
-    return args, {**kwargs, "attention_mask": torch.ones_like(types)}
-
-
-def _types(kwargs: Mapping[str, Any]) -> torch.Tensor | None:
-    """Which tokens are of text and which of images (1, T), where a model's mask depends on it."""
-    return next(
-        (kwargs[name] for name in ("token_type_ids", "mm_token_type_ids") if kwargs.get(name) is not None), None
-    )
-
-
-def _leave(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
-    _longest.set(None)
-
-
 def make_mask(
     *, mask_function: Callable[..., Any], q_length: int, local_size: int | None = None, **arguments: Any
 ) -> Any:
@@ -147,7 +71,7 @@ def make_mask(
     mask. Whatever else a model asks for (windows that bind, attention in both directions within an image) comes as a
     boolean mask (1, 1, T, T), of which `attend` takes each sequence's own square.
     """
-    longest = _longest.get()
+    longest = watching.longest()
     outgrown = local_size is not None and longest is not None and longest > local_size
     special = arguments.get("use_vmap") or (longest and _looks_ahead(mask_function, q_length, **arguments))
     if longest is not None and not outgrown and not special:

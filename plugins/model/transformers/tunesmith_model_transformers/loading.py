@@ -14,7 +14,7 @@ from tunesmith.types import ModelSource
 from tunesmith_library_loading.precision import DTYPES
 from tunesmith_library_loading.processors import code_refused, fit_embeddings
 from tunesmith_library_training import attention as per_sequence
-from tunesmith_library_training import processes, varlen
+from tunesmith_library_training import processes, varlen, watching
 
 from .overrides import override
 
@@ -72,7 +72,7 @@ def load_model(
         keys = ", ".join(f"model.config.{key}={value}" for key, value in overrides.items())
         cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise TunesmithError(f"with {keys} transformers cannot make this model: {cause}") from error
-    per_sequence.watch(model.base_model)
+    watching.watch(model.base_model)
     fit_embeddings(model, processor)
     return model
 

@@ -1,0 +1,95 @@
+"""What a model's attention must know of the batch that runs through it, told by hooks of its base model.
+
+A concatenated batch is one row of many sequences. While it runs, masks know its longest sequence, positions in several
+dimensions restart with each sequence, and towers, which see images and not sequences, know nothing of it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from tunesmith import TunesmithError
+from tunesmith_library_media import positions
+
+from tunesmith_library_training import crossing
+
+NAME = "per_sequence"
+"""The attention that keeps the sequences of a concatenated batch apart, as transformers knows it."""
+
+# The longest sequence of the concatenated batch whose forward is running; None for every other batch.
+_longest: contextvars.ContextVar[int | None] = contextvars.ContextVar("longest sequence", default=None)
+
+# The same while something beside the language model runs, which has no such batch.
+_suspended: contextvars.ContextVar[int | None] = contextvars.ContextVar("longest sequence, suspended", default=None)
+
+_BOUNDS = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
+
+
+def longest() -> int | None:
+    """The length of the longest sequence of the concatenated batch that runs; None for every other batch."""
+    return _longest.get()
+
+
+def watch(model: torch.nn.Module) -> None:
+    """Prepare `model`, transformers' base model, for concatenated batches, and for images beside the text."""
+    positions.watch(model)
+    crossing.watch(model)
+    model.register_forward_pre_hook(_enter, with_kwargs=True)
+    model.register_forward_hook(_leave, always_call=True)
+    for tower in _beside_the_language_model(model):
+        tower.register_forward_pre_hook(_enter_tower, with_kwargs=True)
+        tower.register_forward_hook(_leave_tower, always_call=True)
+
+
+def _beside_the_language_model(model: Any) -> Iterator[torch.nn.Module]:
+    """Towers and projectors: the outermost modules that do not hold the decoder, and that it does not hold."""
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+    holder: torch.nn.Module | None = model
+    while holder is not None and holder is not decoder:
+        children = list(holder.children())
+        holder = next((child for child in children if any(part is decoder for part in child.modules())), None)
+        yield from (child for child in children if child is not holder)
+
+
+def _enter_tower(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    _suspended.set(_longest.get())
+    _longest.set(None)
+    return args, {name: value for name, value in kwargs.items() if name not in (*_BOUNDS, crossing.NAME)}
+
+
+def _leave_tower(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    _longest.set(_suspended.get())
+
+
+def _enter(
+    module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    concatenated = kwargs.get("cu_seq_lens_q") is not None
+    _longest.set(int(kwargs["max_length_q"]) if concatenated else None)
+    if not concatenated:
+        return None
+    if kwargs.get("attention_mask") is not None:
+        raise TunesmithError("a concatenated batch has no attention_mask: cu_seq_lens_q says what belongs together")
+    types = None if hasattr(module, "get_rope_index") else _types(kwargs)
+    if (types is not None or crossing.NAME in kwargs) and NAME not in str(module.config._attn_implementation):
+        raise TunesmithError(
+            f"{type(module).__name__} is shown images in concatenated batches with model.attention=auto alone.\n"
+            "  use model.attention=auto or trainer.padding_free=false"
+        )
+    # Restarting positions would have transformers read the types of the first sequence's tokens in all sequences.
+    return None if types is None else (args, {**kwargs, "attention_mask": torch.ones_like(types)})
+
+
+def _types(kwargs: Mapping[str, Any]) -> torch.Tensor | None:
+    """Which tokens are of text and which of images (1, T), where a model's mask depends on it."""
+    types = kwargs.get("token_type_ids")
+    return kwargs.get("mm_token_type_ids") if types is None else types
+
+
+def _leave(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    _longest.set(None)
