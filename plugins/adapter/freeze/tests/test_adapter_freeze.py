@@ -208,3 +208,21 @@ def test_check(options, plugins, key) -> None:
     freeze = Freeze(**options)
     problems = freeze.check(StubPlan({"adapter": {"freeze": freeze}, **plugins}))
     assert [problem.key for problem in problems] == ([key] if key else [])
+
+
+def test_of_a_model_that_also_sees_whole_parts_are_trained_beside_layers(tmp_path: Path) -> None:
+    from transformers import AutoModelForImageTextToText
+    from tunesmith_library_testing.seeing import save_seeing_model
+
+    folder = save_seeing_model(tmp_path / "qwen2_vl", "qwen2_vl")
+    last, merger = "model.language_model.layers.1.", "model.visual.merger."
+    for towers, expected in (
+        (["language"], (last,)),
+        (["language", "projector"], (last, merger)),
+        (["tower"], ("model.visual.blocks.", "model.visual.patch_embed.")),
+    ):
+        loaded = AutoModelForImageTextToText.from_pretrained(folder)
+        model = Freeze(trainable_layers=1, towers=towers).apply_adapter(loaded, None, source_of(folder))
+        assert trained_names(model) == {name for name, _ in model.named_parameters() if name.startswith(expected)}
+    problems = Freeze(towers=["projector"], trainable_modules=["mlp"]).check(StubPlan({}, command="train"))
+    assert [problem.key for problem in problems] == ["adapter.trainable_modules"]

@@ -89,3 +89,28 @@ def test_check() -> None:
     problems = full.check(StubPlan({"adapter": {"full": full}, "quantizer": {"hqq": None}}))
     assert [problem.key for problem in problems] == ["adapter.name"] and "quantizer=null" in problems[0].advice
     assert full.check(StubPlan({"adapter": {"full": full}})) == []
+
+
+def test_of_a_model_that_also_sees_the_named_parts_are_trained(tmp_path: Path, caplog) -> None:
+    from transformers import AutoModelForImageTextToText
+    from tunesmith_library_testing.seeing import save_seeing_model
+
+    caplog.set_level(logging.INFO, "tunesmith")
+    folder = save_seeing_model(tmp_path / "qwen2_vl", "qwen2_vl")
+    places = {"language": ("model.language_model.", "lm_head."), "projector": "model.visual.merger."}
+    places["vision"] = ("model.visual.patch_embed.", "model.visual.blocks.")
+    for towers in (["language"], ["projector"], ["tower", "projector"]):
+        loaded = AutoModelForImageTextToText.from_pretrained(folder)
+        model = Full(towers=towers).apply_adapter(loaded, None, source_of(folder))
+        trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        parts = [places["vision" if part == "tower" else part] for part in towers]
+        assert trained == {name for name, _ in model.named_parameters() if any(map(name.startswith, parts))}, towers
+    assert "parts trained: language frozen, projector 100%, vision 100%" in caplog.text
+    with pytest.raises(TunesmithError, match=r"audio: this model has no such part"):
+        Full(towers=["audio"]).apply_adapter(model, None, source_of(folder))
+    with pytest.raises(TunesmithError, match=r"freezes every parameter of projector"):
+        Full(towers=["language", "projector"], freeze=["merger"]).apply_adapter(model, None, source_of(folder))
+
+
+def test_no_part_at_all_is_a_problem() -> None:
+    assert [problem.key for problem in Full(towers=[]).check(StubPlan({}, command="train"))] == ["adapter.towers"]

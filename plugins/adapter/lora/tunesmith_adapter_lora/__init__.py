@@ -16,6 +16,7 @@ from tunesmith.types import ModelSource, Problem, Requirement, TrainingJob
 from tunesmith_library_adapting.following import Following, fetched
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_weights.towers import Part
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -46,6 +47,9 @@ class Lora:
     # but neither the output head nor a router of experts
     target_modules: list[str] | str = "all"
     exclude_modules: list[str] = []  # layers to leave out again, written the same way
+    # parts of a model that also sees or hears whose layers are adapted: language, vision, audio (its towers; `tower` is
+    # each of them), projector; the others stay as they are
+    towers: list[Part] = ["language"]
     # ranks of single layers instead of `rank`: {down_proj: 32}; names are written as in target_modules, the last counts
     rank_pattern: dict[str, Annotated[int, at_least(1, most=65_536)]] = {}
     # alphas of single layers, written the same way
@@ -127,7 +131,7 @@ class Lora:
             adapted = self._load(model, folder, source, follows=source.training)
         if not source.training:
             return adapted
-        return ready_to_train(adapted, f"LoRA of rank {adapted.peft_config[adapted.active_adapter].r}")
+        return ready_to_train(adapted, f"LoRA of rank {adapted.peft_config[adapted.active_adapter].r}", self.towers)
 
     @hookimpl
     def merge_adapter(self, model: Any) -> Any:
@@ -229,9 +233,10 @@ class Lora:
 
         refuse_unknown_modules("modules_to_save", self.modules_to_save, model)
         exclude = [*self.exclude_modules, *self.modules_to_save]
-        parameters = pick_parameters(model, self.target_modules, exclude)
+        parameters = pick_parameters(model, self.target_modules, exclude, self.towers)
         refuse_options(self, parameters)
-        return pick_targets(model, self.target_modules, exclude), shortened_parameters(model, parameters)
+        layers = pick_targets(model, self.target_modules, exclude, self.towers)
+        return layers, shortened_parameters(model, parameters)
 
     def _following_alphas(self) -> dict[str, int]:
         """Where alpha follows the rank, it follows the ranks of single layers too."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tunesmith.types import Problem
 from tunesmith_library_estimates.architectures import experts_at
 from tunesmith_library_weights.patterns import matches, matches_any
+from tunesmith_library_weights.towers import towers_problems
 
 from .experts import unfit
 
@@ -25,6 +26,7 @@ def check(lora: Lora, plan: Plan, changes_base: Sequence[str]) -> list[Problem]:
         changes_base: the values of `init` that change the base weights.
     """
     return [
+        *towers_problems(lora.towers),
         *_check_start(lora),
         *lora.following.problems(plan),
         *_check_quantizer(lora, plan, changes_base),

@@ -16,6 +16,7 @@ from tunesmith.traits import AdapterTraits
 from tunesmith.types import ModelSource, Problem, Requirement
 from tunesmith_library_adapting.following import Following, fetched
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_weights.towers import Part, towers_problems
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -43,6 +44,9 @@ class Oft:
     # layers to adapt: names, parts of dotted names, or patterns with `*`; `all`: all linear layers but the output head
     target_modules: list[str] | str = "all"
     exclude_modules: list[str] = []  # layers to leave out again, written the same way
+    # parts of a model that also sees or hears whose layers are adapted: language, vision, audio (its towers; `tower` is
+    # each of them), projector; the others stay as they are
+    towers: list[Part] = ["language"]
     # modules trained and saved whole beside the adapter, such as embed_tokens and lm_head
     modules_to_save: list[str] = []
     bias: Literal["none", "all", "oft_only"] = "none"  # which biases of the base are trained too
@@ -62,7 +66,7 @@ class Oft:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        found = self.following.problems(plan)
+        found = [*towers_problems(self.towers), *self.following.problems(plan)]
         if self.block_size is None or self.rank is None:
             return found
         message = "adapter.block_size and adapter.rank say the same: their product is a layer's number of inputs."
@@ -94,7 +98,7 @@ class Oft:
             return adapted
         made = adapted.peft_config[adapted.active_adapter]
         what = f"OFT with {made.r} blocks" if made.r else f"OFT in blocks of {made.oft_block_size}"
-        return ready_to_train(adapted, what)
+        return ready_to_train(adapted, what, self.towers)
 
     @hookimpl
     def merge_adapter(self, model: Any) -> Any:
@@ -123,7 +127,7 @@ class Oft:
         refuse_unknown_modules("modules_to_save", self.modules_to_save, model)
         exclude = [*self.exclude_modules, *self.modules_to_save]
         refuse_experts(model, self.target_modules, exclude, "oft")
-        targets = pick_targets(model, self.target_modules, exclude)
+        targets = pick_targets(model, self.target_modules, exclude, self.towers)
         self._refuse_remainders(model, targeted(model, targets))
         config = OFTConfig(
             r=self.rank or 0,

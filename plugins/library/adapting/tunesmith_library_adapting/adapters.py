@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tunesmith.messages import logger
 from tunesmith.types import ModelSource
 from tunesmith_library_publishing.adapters import as_loaded, names_for
 from tunesmith_library_weights.experts import packed_away, shown_whole
+from tunesmith_library_weights.towers import LANGUAGE, parts_in, say_parts
 
 from tunesmith_library_adapting.experts import adapted_share, over_packed
 
@@ -68,11 +69,16 @@ def fresh_modules(model: Any) -> list[str]:
     return list(getattr(model, "fresh_modules", ()))
 
 
-def ready_to_train(model: Any, what: str) -> Any:
+def ready_to_train(model: Any, what: str, towers: Sequence[str] = LANGUAGE) -> Any:
     """Keep the trained weights in float32 (steps of 1e-4 vanish in bfloat16's 8 bits) and announce their share.
+
+    Args:
+        what: the adapter, for the announcement.
+        towers: the parts of the base whose biases may be trained, as `tunesmith_library_weights.towers` names them.
 
     Raises: TunesmithError when an adapter to go on with leaves a module with fresh weights untrained.
     """
+    _freeze_biases(model, towers)
     trained_names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     for module in fresh_modules(model):
         if not any(f".{module}." in f".{name}" for name in trained_names):
@@ -89,7 +95,20 @@ def ready_to_train(model: Any, what: str) -> Any:
         logger.warning("this adapter has no trainable weights")
     announce("trained", f"{trained:,} of {total:,} parameters ({trained / total:.2%})", what)
     announce("adapted", *adapted_share(model))
+    say_parts(model)
     return model
+
+
+def _freeze_biases(model: Any, towers: Sequence[str]) -> None:
+    """Where all biases of the base are trained, those of other parts than these stay as they are."""
+    if getattr(model.peft_config[model.active_adapter], "bias", "none") != "all":
+        return
+    parts = parts_in(model.get_base_model())
+    chosen = parts.chosen(towers)
+    for name, parameter in model.named_parameters():
+        whole = "modules_to_save" in name.split(".")
+        if name.endswith("bias") and not whole and parts.of(name) not in chosen:
+            parameter.requires_grad_(False)
 
 
 @contextlib.contextmanager

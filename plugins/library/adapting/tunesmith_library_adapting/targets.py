@@ -11,20 +11,26 @@ from tunesmith import TunesmithError
 from tunesmith.errors import choices
 from tunesmith_library_weights.experts import block_of, fused_experts, routers
 from tunesmith_library_weights.patterns import matches, matches_any, parts_of, refuse_unknown
+from tunesmith_library_weights.towers import LANGUAGE, parts_in
 
 
-def pick_targets(model: Any, include: Sequence[str] | str, exclude: Sequence[str]) -> list[str]:
+def pick_targets(
+    model: Any, include: Sequence[str] | str, exclude: Sequence[str], towers: Sequence[str] = LANGUAGE
+) -> list[str]:
     """Choose the layers that get an adapter.
 
     Args:
         include: patterns as `tunesmith_library_weights.matches` reads them; `all` is every linear layer but the
             output head, the routers of a mixture of experts, and layers that are `bypassed`.
         exclude: patterns of layers to leave out again, as the model's `fresh_modules` are, which are trained whole.
+        towers: the parts of the model that get one, as `tunesmith_library_weights.towers` names them; the layers of
+            others are left out whatever fits them.
 
     Returns: names for peft, as short as they can be without fitting another module; none where the patterns fit fused
         experts alone, which `pick_parameters` gives.
 
-    Raises: TunesmithError when a pattern fits nothing, with the names there are.
+    Raises: TunesmithError when a pattern fits nothing, with the names there are, or no layer of these parts, and when a
+        part is without a layer that a pattern fits.
     """
     layers = adaptable_layers(model)
     patterns = [include] if isinstance(include, str) else list(include)
@@ -32,21 +38,69 @@ def pick_targets(model: Any, include: Sequence[str] | str, exclude: Sequence[str
     known = [*layers, *adaptable_parameters(model)]
     refuse_unknown("adapter.target_modules", [name for name in patterns if name != "all"], known, "layer")
     refuse_unknown("adapter.exclude_modules", exclude, [*modules, *known], "layer")
+    refuse_other_parts(model, patterns, known, towers)
     linear = set(linear_layers(model)) - set(routers(model)) - bypassed(model)
-    picked = _picked(model, layers, patterns, exclude, linear)
-    if not picked and not pick_parameters(model, include, exclude):
+    picked = _within(model, _picked(model, layers, patterns, exclude, linear), towers)
+    every = [*picked, *pick_parameters(model, include, exclude, towers)]
+    if not every:
         raise TunesmithError(f"adapter.target_modules={patterns} without {list(exclude)} leaves no layer to adapt")
+    refuse_bare_parts(model, f"adapter.target_modules={patterns} without {list(exclude)}", every, known, towers)
     return shortened(picked, modules) if picked else []
 
 
-def pick_parameters(model: Any, include: Sequence[str] | str, exclude: Sequence[str]) -> list[str]:
+def refuse_other_parts(model: Any, patterns: Sequence[str], names: Sequence[str], towers: Sequence[str]) -> None:
+    """Raises: TunesmithError when a pattern fits names of parts alone that are not among `towers`, or a part is not."""
+    parts = parts_in(model)
+    parts.refuse_missing("adapter.towers", towers)
+    for pattern in patterns:
+        found = [parts.of(name) for name in names if matches(name, pattern)]
+        if found and not set(found) & parts.chosen(towers):
+            others, asked = sorted(set(found)), ",".join(towers)
+            raise TunesmithError(
+                f"adapter.target_modules={pattern}: all {len(found)} layers that it fits are of the part "
+                f"{' and '.join(others)}, which adapter.towers=[{asked}] leaves as it is.\n"
+                f"  adapter.towers=[{','.join([asked, *others])}] adapts it too"
+            )
+
+
+def refuse_bare_parts(
+    model: Any, asked: str, chosen: Sequence[str], names: Sequence[str], towers: Sequence[str]
+) -> None:
+    """Raises: TunesmithError when a part that is to be trained has none of the chosen names.
+
+    Args:
+        asked: what chose them, for the error.
+        names: all that could have been chosen.
+    """
+    parts = parts_in(model)
+    reached = {parts.of(name) for name in chosen}
+    for part in towers:
+        own = parts.chosen([part])
+        if not own & reached:
+            there = sorted({name.rpartition(".")[2] for name in names if parts.of(name) in own})
+            raise TunesmithError(
+                f"adapter.towers={part}: {asked} leaves nothing of it to train.\n"
+                f"  its layers are: {', '.join(there) or 'none'}; or leave it out of adapter.towers"
+            )
+
+
+def _within(model: Any, names: Sequence[str], towers: Sequence[str]) -> list[str]:
+    """The names that are in these parts of a model."""
+    parts = parts_in(model)
+    chosen = parts.chosen(towers)
+    return [name for name in names if parts.of(name) in chosen]
+
+
+def pick_parameters(
+    model: Any, include: Sequence[str] | str, exclude: Sequence[str], towers: Sequence[str] = LANGUAGE
+) -> list[str]:
     """Choose the fused experts that get an adapter, as `pick_targets` chooses layers.
 
     Returns: dotted names of parameters. `all` is every one of them; a router's weight has to be named.
     """
     patterns = [include] if isinstance(include, str) else list(include)
     experts = {item.name for item in fused_experts(model)}
-    return _picked(model, adaptable_parameters(model), patterns, exclude, experts)
+    return _within(model, _picked(model, adaptable_parameters(model), patterns, exclude, experts), towers)
 
 
 def refuse_experts(model: Any, include: Sequence[str] | str, exclude: Sequence[str], adapter: str) -> None:

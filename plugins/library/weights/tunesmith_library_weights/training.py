@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from tunesmith import TunesmithError, announce
 
+from tunesmith_library_weights.towers import say_parts
+
 
 def train_only(model: Any, names: Collection[str], dtype: str | None, why: str) -> None:
     """Let these parameters be trained and all others not, and announce their share.
@@ -26,6 +28,7 @@ def train_only(model: Any, names: Collection[str], dtype: str | None, why: str) 
     total = sum(parameter.numel() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     announce("trained", f"{trained:,} of {total:,} parameters ({trained / total:.2%})", why)
+    say_parts(model)
 
 
 def refuse_adapter(trained: Path | None, name: str) -> None:
