@@ -56,6 +56,20 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Medium:
+    """An image, a video or a sound; images of PIL and arrays come from Python and from Arrow."""
+
+    name: str = "a path or bytes"
+
+    def fits(self, value: Any) -> bool:
+        taken = isinstance(value, str | bytes | bytearray | dict | Mapping)
+        return taken or hasattr(value, "getexif") or hasattr(value, "__array__")
+
+    def fault(self, value: Any, path: str) -> str:
+        return _must_be(self.name, value, path)
+
+
+@dataclass(frozen=True)
 class ListOf:
     """Lists whose items have a shape; of a fixed `length` if one is given."""
 
@@ -183,7 +197,7 @@ ANYTHING = Of("anything", (object,))
 NUMBER = Number()
 SWITCH = Of("true or false", (bool,))
 
-MEDIUM = Of("a path or bytes", (str, bytes, dict, Mapping))
+MEDIUM = Medium()
 CALLS = JsonText(one_of(MAPPING, ListOf(one_of(MAPPING, TEXT))))
 TOOLS = JsonText(one_of(MAPPING, ListOf(one_of(MAPPING, TEXT))))
 FUNCTION = Fields(
@@ -208,6 +222,7 @@ BESIDE: Mapping[str, Shape] = {
     "tools": TOOLS,
     "enable_thinking": one_of(SWITCH, TEXT),
     "weight": ANYTHING,
-    **dict.fromkeys(("images", "videos", "audios"), one_of(MEDIUM, ListOf(MEDIUM))),
+    **dict.fromkeys(("images", "audios"), one_of(MEDIUM, ListOf(MEDIUM))),
+    "videos": one_of(MEDIUM, ListOf(one_of(MEDIUM, ListOf(MEDIUM)))),  # a video may be a list of its frames
 }
 """What may stand beside a conversation, see `finish`."""

@@ -9,6 +9,7 @@ import base64
 import binascii
 import io
 import itertools
+import json
 import os
 import re
 import stat
@@ -23,6 +24,8 @@ from tunesmith.errors import DataError, nearest
 Kind = Literal["image", "video", "audio"]
 
 POSSIBLE = "a path, bytes, base64, a data URL, a URL of a host that is allowed, or a mapping with `path` or `bytes`"
+LISTED = b"frames of a video: "
+"""What the bytes of a video begin with that is a list of images."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{64,}={0,2}\s*")
 _LONGEST_PATH = 4096  # characters: what is longer is no path, and may be base64
 _MOST_BYTES = 2**30  # of a file of another host
@@ -42,7 +45,7 @@ def stored(item: Any, kind: Kind = "image", hosts: Sequence[str] = ()) -> Stored
 
     Args:
         item: see `POSSIBLE`; also an image of PIL, an array (an image as H×W×C, a video as T×H×W×C), and a mapping
-            with the `array` of a sound and its `sampling_rate`.
+            with the `array` of a sound and its `sampling_rate`; and a list of the images that are a video.
         kind: what it is to be.
         hosts: from which a URL may be fetched; what it holds is kept as bytes.
 
@@ -54,11 +57,22 @@ def stored(item: Any, kind: Kind = "image", hosts: Sequence[str] = ()) -> Stored
         return {"path": None, "bytes": bytes(item)}
     if isinstance(item, Mapping):
         return _of_mapping(item, kind, hosts)
+    if isinstance(item, list | tuple) and kind == "video":
+        return {"path": None, "bytes": _of_frames(item, hosts)}
     if hasattr(item, "getexif") or hasattr(item, "__array__"):
         from tunesmith_library_media.arrays import file_of
 
         return {"path": None, "bytes": file_of(item, kind)}
     raise DataError(f"{a(kind)} is given as {POSSIBLE}, not as {type(item).__name__}")
+
+
+def _of_frames(frames: Sequence[Any], hosts: Sequence[str]) -> bytes:
+    """The frames of a video by their paths, or in base64."""
+    if not frames:
+        raise DataError("a video that is a list of images needs at least one")
+    kept = [stored(frame, "image", hosts) for frame in frames]
+    listed = [frame["path"] or {"base64": base64.b64encode(frame["bytes"] or b"").decode()} for frame in kept]
+    return LISTED + json.dumps(listed).encode()
 
 
 def _of_mapping(item: Mapping[str, Any], kind: Kind, hosts: Sequence[str]) -> Stored:

@@ -102,8 +102,7 @@ def _decoded(container: InputContainer, stream: Any) -> Iterator[NDArray[numpy.f
     planar = av.AudioResampler(format="fltp")  # the same rate and channels, in one form
     for frame in container.decode(stream):
         for part in planar.resample(frame):
-            samples: NDArray[numpy.float32] = part.to_ndarray()
-            yield samples
+            yield part.to_ndarray().astype(numpy.float32, copy=False)
 
 
 def _resampled(samples: NDArray[numpy.float32], rate: int, other: int) -> NDArray[numpy.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,8 +15,8 @@ from tunesmith.messages import logger
 
 from tunesmith_library_media.arrays import NUMPY
 from tunesmith_library_media.containers import opened, packets, stream_of
-from tunesmith_library_media.holding import name_of, stored
-from tunesmith_library_media.images import limited
+from tunesmith_library_media.holding import LISTED, name_of, stored
+from tunesmith_library_media.images import image_size, limited, load_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,13 +51,15 @@ class Limits(Protocol):
 def video_facts(item: Any) -> VideoFacts:
     """Frames, rate and size of a video; its file is read, and its first frame decoded.
 
-    The frames of an array are taken for one a second.
+    The frames of an array, or of a list of images, are taken for one a second.
 
     Raises: DataError for what is no video, has no frames, or is cut off.
     """
-    array = _array_of(item)
+    array, images = _array_of(item), _images_of(item)
+    if images:
+        return VideoFacts(len(images), 1.0, *image_size(images[0]), sound=False)
     if array is not None:
-        return VideoFacts(len(array), 1.0, array.shape[2], array.shape[1], False)
+        return VideoFacts(len(array), 1.0, array.shape[2], array.shape[1], sound=False)
     with opened(item, "video") as container:
         stream = stream_of(container, "video")
         if any(name in container.format.name for name in _IMAGES):
@@ -91,8 +94,10 @@ def load_video(item: Any, options: Limits) -> tuple[NDArray[numpy.uint8], list[f
     facts = video_facts(item)
     wanted = frames_shown(facts, options.video_fps, options.video_max_frames)
     size = limited((facts.width, facts.height), options.video_min_pixels, options.video_max_pixels)
-    array = _array_of(item)
-    if array is not None:
+    array, images = _array_of(item), _images_of(item)
+    if images:
+        shown = [_resized(numpy.asarray(load_image(images[index])), size) for index in wanted]
+    elif array is not None:
         shown = [_resized(array[index], size) for index in wanted]
     else:
         with opened(item, "video") as container:
@@ -128,6 +133,12 @@ def _resized(frame: NDArray[numpy.uint8], size: tuple[int, int]) -> NDArray[nump
     from PIL import Image
 
     return numpy.asarray(Image.fromarray(numpy.ascontiguousarray(frame)).resize(size))
+
+
+def _images_of(item: Any) -> list[Any]:
+    """The images of a video that was given as a list of them; none of any other."""
+    data = stored(item, "video")["bytes"]
+    return list(json.loads(data[len(LISTED) :])) if data is not None and data.startswith(LISTED) else []
 
 
 def _array_of(item: Any) -> NDArray[numpy.uint8] | None:
