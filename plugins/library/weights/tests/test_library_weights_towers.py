@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 from tunesmith import TunesmithError
-from tunesmith_library_weights.towers import parts_in, parts_of_folder, towers_problems
+from tunesmith_library_weights.towers import left_out, left_out_of_folder, parts_in, towers_problems
 
 _TEXT = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
 _TEXT |= {"num_key_value_heads": 2, "vocab_size": 64, "head_dim": 16, "pad_token_id": 0}
@@ -123,11 +123,12 @@ def test_a_tower_is_whatever_there_is() -> None:
     parts = parts_in(_made("qwen2_5_omni_thinker"))
     assert parts.chosen(["tower"]) == {"vision", "audio"}
     assert parts.chosen(["language", "audio"]) == {"language", "audio"}
-    assert sorted(parts.left_out(["language", "vision"])) == [
+    assert left_out(_made("qwen2_5_omni_thinker"), ["language", "vision"]) == [
         "model.audio_tower",
-        "model.audio_tower.proj",
         "model.visual.merger",
     ]
+    assert "model.visual.merger" not in left_out(_made("qwen2_vl"), ["language", "projector"])
+    assert "model.visual.blocks" in left_out(_made("qwen2_vl"), ["language", "projector"])
     assert parts_in(_made("qwen2_audio")).chosen(["tower"]) == {"audio"}
 
 
@@ -135,9 +136,12 @@ def test_the_parts_of_a_folder_are_read_without_its_weights(tmp_path: Path) -> N
     config = transformers.AutoConfig.for_model("llava_next", **_FAMILIES["llava_next"][1])
     said = config.to_dict() | {"architectures": ["LlavaNextForConditionalGeneration"]}
     (tmp_path / "config.json").write_text(json.dumps(said))
-    assert dict(parts_of_folder(tmp_path).places)["model.vision_tower"] == "vision"
+    projector, tower = "model.multi_modal_projector", "model.vision_tower"
+    assert set(left_out_of_folder(tmp_path, ["language"])) == {projector, tower}
+    assert left_out_of_folder(tmp_path, ["language", "vision", "audio"]) == [projector]
+    assert set(left_out_of_folder(tmp_path, ["projector"])) == {"model.language_model", "lm_head", tower}
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}))
-    assert parts_of_folder(tmp_path).places == ()
+    assert left_out_of_folder(tmp_path, ["language"]) == []
 
 
 def test_an_option_that_names_no_part_or_one_twice_is_a_problem() -> None:

@@ -59,11 +59,6 @@ class Parts:
                 known = choices(name, self.names, "parts")
                 raise TunesmithError(f"{option}={name}: this model has no such part.\n  {known}")
 
-    def left_out(self, towers: Sequence[str]) -> list[str]:
-        """The places outside of the parts that an option names, the language model's excepted."""
-        chosen = self.chosen(towers)
-        return [place for place, part in self.places if part not in chosen and part != "language"]
-
 
 def parts_in(model: Any) -> Parts:
     """Find the parts of a model of transformers, without wrappers; one that only writes is `language` throughout."""
@@ -162,10 +157,32 @@ def towers_problems(towers: Sequence[str], key: str = "adapter.towers") -> list[
     return [Problem(key, f"{key} names {twice[0]} more than once.", "name each part once")] if twice else []
 
 
-def parts_of_folder(folder: Path) -> Parts:
-    """The parts of a stored model under the names of the class that it was published as; no weight is read.
+def left_out(model: Any, towers: Sequence[str], option: str = "quantizer.towers") -> list[str]:
+    """The dotted names of the outermost modules of a model that are outside of the parts that an option names.
 
-    Returns: none but the language where the configuration has no tower, or transformers has no such class.
+    Raises: TunesmithError when the model does not have such a part.
+    """
+    parts = parts_in(model)
+    parts.refuse_missing(option, towers)
+    chosen = parts.chosen(towers)
+    inside = [place for place, part in parts.places if part in chosen]
+
+    def outermost(module: Any, name: str) -> Iterator[str]:
+        if name and parts.of(name) not in chosen and not any(place.startswith(f"{name}.") for place in inside):
+            yield name
+            return
+        for part, child in module.named_children():
+            yield from outermost(child, f"{name}.{part}".lstrip("."))
+
+    return [] if chosen == set(parts.names) else list(outermost(model, ""))
+
+
+def left_out_of_folder(folder: Path, towers: Sequence[str]) -> list[str]:
+    """What `left_out` gives of a stored model, under the names of the class that it was published as.
+
+    No weight is read. A part that is missing is no error here: of a model that also sees its text part may be loaded.
+
+    Returns: none where the configuration has no tower, or transformers has no such class.
     """
     import torch
     import transformers
@@ -175,10 +192,11 @@ def parts_of_folder(folder: Path) -> Parts:
     published: Any = getattr(transformers, next(iter(said.get("architectures") or ()), ""), None)
     nested = [key for key, value in said.items() if key.endswith("_config") and isinstance(value, dict)]
     if published is None or "auto_map" in said or not set(nested) - {"text_config", "quantization_config"}:
-        return Parts(())
+        return []
     config = published.config_class.from_pretrained(folder)
     with torch.device("meta"):
-        return parts_in(published(config))
+        model = published(config)
+    return left_out(model, sorted(parts_in(model).chosen(towers)))
 
 
 def say_parts(model: Any) -> None:

@@ -236,3 +236,25 @@ def test_traits() -> None:
     """Of 8 bits no norms can be read: DoRA is refused there."""
     assert Bitsandbytes().traits.weight_norms and not Bitsandbytes(bits=8).traits.weight_norms
     assert not Bitsandbytes().traits.float_weights
+
+
+def test_of_a_model_that_also_sees_the_named_parts_are_in_few_bits(tmp_path: Path) -> None:
+    from bitsandbytes.nn import Linear4bit
+    from transformers import AutoModelForImageTextToText
+    from tunesmith_library_testing.seeing import save_seeing_model
+
+    folder = save_seeing_model(tmp_path / "qwen2_vl", "qwen2_vl")
+    whole = AutoModelForImageTextToText.from_pretrained(folder)
+    linear = {name for name, module in whole.named_modules() if type(module) is torch.nn.Linear} - {"lm_head"}
+    for towers, inside in (
+        (["language"], ("model.language_model.",)),
+        (["language", "projector"], ("model.language_model.", "model.visual.merger.")),
+    ):
+        quantizer = Bitsandbytes(towers=towers)
+        config = quantizer.quantization_config(source_of(folder))
+        loaded = AutoModelForImageTextToText.from_pretrained(folder, quantization_config=config)
+        model = quantizer.quantize(loaded)
+        packed = {name for name, module in model.named_modules() if isinstance(module, Linear4bit)}
+        assert packed == {name for name in linear if name.startswith(inside)}, towers
+    with pytest.raises(TunesmithError, match=r"quantizer\.towers=audio: this model has no such part"):
+        Bitsandbytes(towers=["audio"]).quantize(loaded)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -20,6 +21,7 @@ from tunesmith.traits import QuantizerTraits
 from tunesmith.types import ModelSource, Problem
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_weights.patterns import as_regex, refuse_unknown
+from tunesmith_library_weights.towers import Part, towers_problems
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -48,6 +50,11 @@ class Bitsandbytes:
     cpu_kernel: bool = False
     # layers that keep their numbers, beside the output head: names, parts of dotted names, or patterns with `*`
     skip_modules: list[str] = []
+    # parts of a model that also sees or hears whose layers are stored in few bits: language, vision, audio (its towers;
+    # `tower` is each of them), projector; the others keep their numbers
+    towers: list[Part] = ["language"]
+
+    _left: list[str] = []  # what the parts that `towers` does not name are called in the class of the base
 
     @property
     def traits(self) -> QuantizerTraits:
@@ -56,7 +63,7 @@ class Bitsandbytes:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems = []
+        problems = towers_problems(self.towers, "quantizer.towers")
         if self.bits == 8 and (self.quant_type, self.storage) != ("nf4", "uint8"):
             message = "quantizer.quant_type and quantizer.storage are of 4-bit weights; quantizer.bits=8 ignores them."
             problems.append(Problem("quantizer.bits", message, "quantizer.bits=4", severity="warning"))
@@ -78,11 +85,14 @@ class Bitsandbytes:
         Raises: TunesmithError when the model is stored in few bits of another kind.
         """
         from transformers import BitsAndBytesConfig
+        from tunesmith_library_weights.towers import left_out_of_folder
 
         stored = _stored_as(source)
         if stored:
             announce("quantizer", "the bits that the model is stored in", f"{source.address}/config.json")
-        skip = ["lm_head", *map(as_regex, self.skip_modules)] if self.skip_modules else None  # None: the head alone
+        self._left = left_out_of_folder(source.path, self.towers)
+        left = [*map(as_regex, self.skip_modules), *map(re.escape, self._left)]
+        skip = ["lm_head", *left] if left else None  # None: the head alone
         if self.bits == 8:
             return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=self.threshold, llm_int8_skip_modules=skip)
         if not stored:
@@ -101,7 +111,7 @@ class Bitsandbytes:
         """Let fused experts be quantised while they are read, as transformers does it with linear layers."""
         from .experts import packed_while_read
 
-        with packed_while_read(self._pack(), self.skip_modules):
+        with packed_while_read(self._pack(), [*self.skip_modules, *self._left]):
             return (yield)
 
     def _pack(self) -> Any:
@@ -119,7 +129,7 @@ class Bitsandbytes:
         gradient and rounds the scales to bfloat16: whatever is trained after an evaluation would get wrong gradients,
         and dequantising would give wrong weights.
 
-        Raises: TunesmithError when `skip_modules` names no layer of the model.
+        Raises: TunesmithError when `skip_modules` names no layer of the model, or `towers` no part of it.
         """
         from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
         from torch.nn import Linear
@@ -127,6 +137,7 @@ class Bitsandbytes:
         from tunesmith_library_weights.experts import fused_experts
         from tunesmith_library_weights.packing import pack_experts
         from tunesmith_library_weights.shares import say_bits
+        from tunesmith_library_weights.towers import left_out
 
         from .full import weight_of_4_bits, weight_of_8_bits
 
@@ -135,7 +146,7 @@ class Bitsandbytes:
         linear = {name: module for name, module in model.named_modules() if isinstance(module, Linear)}
         named = [*linear, *(item.name for item in fused_experts(model))]
         refuse_unknown("quantizer.skip_modules", self.skip_modules, named, "layer")
-        pack_experts(model, self.skip_modules, self._pack())
+        pack_experts(model, [*self.skip_modules, *left_out(model, self.towers)], self._pack())
         say_bits(model, f"in {self.bits} bits", (Linear4bit, Linear8bitLt))
         for module in linear.values():
             if isinstance(module, Linear4bit):

@@ -8,11 +8,13 @@ Hugging Face hub (kernels-community/quantization-eetq), for CUDA only.
 from __future__ import annotations
 
 import importlib.util
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.traits import QuantizerTraits
 from tunesmith.types import ModelSource, Problem
+from tunesmith_library_weights.towers import Part, towers_problems
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -28,9 +30,13 @@ class Eetq:
         bits=(8,), devices=("cuda",), float_weights=True, weight_norms=True, method="eetq"
     )
 
+    # parts of a model that also sees or hears whose layers are stored in few bits: language, vision, audio (its towers;
+    # `tower` is each of them), projector; the others keep their numbers
+    towers: list[Part] = ["language"]
+
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems = []
+        problems = towers_problems(self.towers, "quantizer.towers")
         if importlib.util.find_spec("kernels") is None:
             message = "quantizer=eetq needs the package kernels, which fetches EETQ's compiled kernel."
             problems.append(Problem("quantizer", message, f"pip install kernels\n{_INSTEAD}"))
@@ -48,6 +54,7 @@ class Eetq:
         """
         import torch
         from transformers import EetqConfig
+        from tunesmith_library_weights.towers import left_out_of_folder
 
         if not torch.cuda.is_available():
             raise TunesmithError(f"quantizer=eetq needs a CUDA GPU, for its kernel; found: none.\n  {_INSTEAD}")
@@ -55,15 +62,18 @@ class Eetq:
             raise TunesmithError(
                 f"quantizer=eetq computes in fp16; this run computes in {source.precision}.\n  precision=fp16"
             )
-        return EetqConfig("int8")
+        left = [re.escape(name) for name in left_out_of_folder(source.path, self.towers)]
+        return EetqConfig("int8", ["lm_head", *left] if left else None)  # None: the head alone
 
     @hookimpl
     def quantize(self, model: Any) -> Any:
         """Put layers around those that transformers made, which adapters know and whose gradient is right."""
         from tunesmith_library_weights.shares import say_bits
+        from tunesmith_library_weights.towers import parts_in
 
         from .linear import EetqLinear, replace_linears
 
+        parts_in(model).refuse_missing("quantizer.towers", self.towers)
         model = replace_linears(model)
         say_bits(model, "in 8 bits", (EetqLinear,))
         return model

@@ -162,3 +162,20 @@ def test_check(options, key) -> None:
 def test_ranges() -> None:
     _, problems = structured(Hqq, {"group_size": 0}, ("quantizer",), "quantizer=hqq")
     assert [str(problem.key) for problem in problems] == ["quantizer.group_size"]
+
+
+def test_of_a_model_that_also_sees_the_named_parts_are_in_few_bits(tmp_path: Path) -> None:
+    from transformers import AutoModelForImageTextToText
+    from tunesmith_library_testing.seeing import save_seeing_model
+
+    folder = save_seeing_model(tmp_path / "llava", "llava")
+    for towers, inside in (
+        (["language"], ("model.language_model.",)),
+        (["tower", "projector"], ("model.vision_tower.", "model.multi_modal_projector.")),
+    ):
+        model = AutoModelForImageTextToText.from_pretrained(folder)
+        linear = {name for name, module in model.named_modules() if type(module) is torch.nn.Linear} - {"lm_head"}
+        model = Hqq(group_size=16, towers=towers).quantize(model)
+        packed = {name for name, module in model.named_modules() if isinstance(module, HQQLinear)}
+        assert packed == {name for name in linear if name.startswith(inside)}, towers
+    assert [problem.key for problem in Hqq(towers=[]).check(StubPlan({}))] == ["quantizer.towers"]

@@ -14,6 +14,7 @@ from tunesmith.ranges import at_least
 from tunesmith.traits import QuantizerTraits
 from tunesmith.types import Problem
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_weights.towers import Part, towers_problems
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -34,13 +35,17 @@ class Hqq:
     axis: Literal[0, 1] = 1
     # layers that keep their numbers, beside the output head: names, parts of dotted names, or patterns with `*`
     skip_modules: list[str] = []
+    # parts of a model that also sees or hears whose layers are stored in few bits: language, vision, audio (its towers;
+    # `tower` is each of them), projector; the others keep their numbers
+    towers: list[Part] = ["language"]
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
+        problems = towers_problems(self.towers, "quantizer.towers")
         if self.group_size % 8 == 0:
-            return []
+            return problems
         message = f"quantizer.group_size={self.group_size} cannot be packed into bytes."
-        return [Problem("quantizer.group_size", message, "a multiple of 8: 16, 32, 64, 128")]
+        return [*problems, Problem("quantizer.group_size", message, "a multiple of 8: 16, 32, 64, 128")]
 
     @hookimpl
     def estimate(self, estimate: Estimate) -> Estimate:
@@ -56,4 +61,4 @@ class Hqq:
         """
         from .linear import replace_linears
 
-        return replace_linears(model, self.bits, self.group_size, self.axis, self.skip_modules)
+        return replace_linears(model, self.bits, self.group_size, self.axis, self.skip_modules, self.towers)

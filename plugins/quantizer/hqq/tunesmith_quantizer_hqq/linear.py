@@ -14,13 +14,16 @@ from tunesmith_library_weights.experts import fused_experts
 from tunesmith_library_weights.packing import device_of, pack_experts
 from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 from tunesmith_library_weights.shares import say_bits
+from tunesmith_library_weights.towers import LANGUAGE, left_out
 
 from .experts import pack
 
 _ROWS_PER_ITEM = {8: 1, 4: 2, 3: 1, 2: 4, 1: 8}  # rows of groups packed into one number; 3 bits are filled up
 
 
-def replace_linears(model: Any, bits: int, group_size: int, axis: int, skip: Sequence[str]) -> Any:
+def replace_linears(
+    model: Any, bits: int, group_size: int, axis: int, skip: Sequence[str], towers: Sequence[str] = LANGUAGE
+) -> Any:
     """Quantise the linear layers and fused experts of a model in place, each on the device on which it will compute.
 
     Args:
@@ -28,10 +31,12 @@ def replace_linears(model: Any, bits: int, group_size: int, axis: int, skip: Seq
         group_size: weights that share a scale and a zero point.
         axis: 1 cuts the groups out of rows of the weight (out, in), 0 across them.
         skip: patterns of layers that stay as they are, as `tunesmith_library_weights.matches` reads them.
+        towers: the parts of the model whose layers are quantised.
 
     Returns: the model; its layers compute in the numbers in which their weights were, and hold no other copy of them.
 
-    Raises: TunesmithError when the model is quantised already, a pattern fits nothing, or the groups do not fit.
+    Raises: TunesmithError when the model is quantised already, a pattern fits nothing, the groups do not fit, or the
+        model has no such part.
     """
     if getattr(model.config, "quantization_config", None) is not None:
         raise TunesmithError("quantizer=hqq: this model is stored quantised already.\n  take its 16-bit version")
@@ -39,6 +44,7 @@ def replace_linears(model: Any, bits: int, group_size: int, axis: int, skip: Seq
     linear = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear and layer is not head}
     experts = fused_experts(model)
     refuse_unknown("quantizer.skip_modules", skip, [*linear, *(item.name for item in experts)], "layer")
+    skip = [*skip, *left_out(model, towers)]
     chosen = {name: layer for name, layer in linear.items() if not matches_any(name, skip)}
     for name, layer in chosen.items():
         _refuse_uneven(name, layer.weight.shape, bits, group_size, axis)

@@ -169,3 +169,17 @@ def test_check(scheme: str, command: str) -> None:
     problems = quantizer.check(StubPlan({"quantizer": {"torchao": quantizer}}, command))
     refused = scheme == "int8_dynamic" and command == "train"
     assert [problem.key for problem in problems] == (["quantizer.scheme"] if refused else [])
+
+
+@pytest.mark.parametrize("scheme", ["int8_weight_only", "intx_weight_only"])
+def test_of_a_model_that_also_sees_the_language_model_is_in_few_bits(tmp_path: Path, scheme: str) -> None:
+    from transformers import AutoModelForImageTextToText
+    from tunesmith_library_testing.seeing import save_seeing_model
+
+    folder = save_seeing_model(tmp_path / "llava", "llava")
+    quantizer = Torchao(scheme=scheme, group_size=16)
+    config = quantizer.quantization_config(source_of(folder))
+    model = quantizer.quantize(AutoModelForImageTextToText.from_pretrained(folder, quantization_config=config))
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    packed = {name for name, module in linear.items() if type(module.weight.data) is not torch.Tensor}
+    assert packed == {name for name in linear if name.startswith("model.language_model.")}

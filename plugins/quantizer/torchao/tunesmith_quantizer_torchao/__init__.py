@@ -9,6 +9,7 @@ Fewer bits: each group of a row's weights has one scale; the rounding costs more
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import announce, hookimpl, plugin
@@ -16,6 +17,7 @@ from tunesmith.ranges import at_least
 from tunesmith.traits import QuantizerTraits
 from tunesmith.types import ModelSource, Problem
 from tunesmith_library_weights.patterns import as_regex
+from tunesmith_library_weights.towers import Part
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -49,6 +51,9 @@ class Torchao:
     qat: bool = False
     # layers that keep their numbers, beside the output head: names, parts of dotted names, or patterns with `*`
     skip_modules: list[str] = []
+    # parts of a model that also sees or hears whose layers are stored in few bits: language, vision, audio (its towers;
+    # `tower` is each of them), projector; the others keep their numbers
+    towers: list[Part] = ["language"]
 
     _training: bool = False  # whether the model that is being loaded will be trained
 
@@ -87,22 +92,25 @@ class Torchao:
             return None
         import torchao.quantization
         from transformers import TorchAoConfig
+        from tunesmith_library_weights.towers import left_out_of_folder
 
         scheme = getattr(torchao.quantization, _BY_TRANSFORMERS[self.scheme])(set_inductor_config=False)
-        skip = ["lm_head", *map(as_regex, self.skip_modules)] if self.skip_modules else None  # None: the head alone
+        left = [*map(as_regex, self.skip_modules), *map(re.escape, left_out_of_folder(source.path, self.towers))]
+        skip = ["lm_head", *left] if left else None  # None: the head alone
         return TorchAoConfig(quant_type=scheme, modules_to_not_convert=skip)
 
     @hookimpl
     def quantize(self, model: Any) -> Any:
         """Freeze what transformers quantised, or quantise in groups, or let the layers round whole weights (QAT).
 
-        Raises: TunesmithError when `skip_modules` names no layer of the model, or the groups do not fill a row.
+        Raises: TunesmithError when `skip_modules` names no layer of the model or `towers` no part of it, or groups do
+            not fill a row.
         """
         from tunesmith_library_weights.shares import say_bits
 
         from .layers import chosen_layers, freeze, quantise, round_in_training
 
-        layers = chosen_layers(model, self.skip_modules)
+        layers = chosen_layers(model, self.skip_modules, self.towers)
         say_bits(model, "in few bits", names=layers)
         if self.scheme in _BY_TRANSFORMERS:
             freeze(layers)

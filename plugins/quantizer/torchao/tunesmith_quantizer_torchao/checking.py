@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunesmith.types import Problem
+from tunesmith_library_weights.towers import towers_problems
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -24,7 +25,8 @@ _KERNEL_GROUPS = (32, 64, 128, 256)
 
 def check(torchao: Torchao, plan: Plan) -> list[Problem]:
     """All problems of the options by themselves and with other plugins."""
-    return [*_check_bits(torchao), *_check_training(torchao, plan), *_check_kernel(torchao, plan)]
+    parts = towers_problems(torchao.towers, "quantizer.towers")
+    return [*parts, *_check_bits(torchao), *_check_training(torchao, plan), *_check_kernel(torchao, plan)]
 
 
 def _check_bits(torchao: Torchao) -> list[Problem]:

@@ -26,6 +26,7 @@ from transformers import TorchAoConfig
 from transformers.quantizers.auto import AutoHfQuantizer
 from tunesmith import TunesmithError
 from tunesmith_library_weights.patterns import matches_any, refuse_unknown
+from tunesmith_library_weights.towers import LANGUAGE, left_out
 
 _INSTEAD = "  instead: quantizer=bitsandbytes or quantizer=hqq (4 bits anywhere), or quantizer.scheme=intx_weight_only"
 
@@ -47,15 +48,16 @@ def refuse_without_kernel(precision: str) -> None:
         )
 
 
-def chosen_layers(model: Any, skip: Sequence[str]) -> dict[str, nn.Linear]:
-    """The linear layers by name, without the output head and those that patterns name.
+def chosen_layers(model: Any, skip: Sequence[str], towers: Sequence[str] = LANGUAGE) -> dict[str, nn.Linear]:
+    """The linear layers of some parts of a model by name, without the output head and those that patterns name.
 
-    Raises: TunesmithError when a pattern fits no layer.
+    Raises: TunesmithError when a pattern fits no layer, or the model does not have such a part.
     """
     head = model.get_output_embeddings()
     linear = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
     refuse_unknown("quantizer.skip_modules", skip, list(linear), "layer")
-    return {name: layer for name, layer in linear.items() if layer is not head and not matches_any(name, skip)}
+    left = [*skip, *left_out(model, towers)]
+    return {name: layer for name, layer in linear.items() if layer is not head and not matches_any(name, left)}
 
 
 def freeze(layers: Mapping[str, nn.Linear]) -> None:
