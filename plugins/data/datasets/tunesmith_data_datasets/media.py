@@ -1,18 +1,53 @@
-"""The media files that encoded examples name: noticed while they are written, looked at again when they are read."""
+"""The media of rows and examples: where texts show them, and their files, which are found when rows are read, noticed
+while examples are written, and looked at again when those are read."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tunesmith import DataError
+from tunesmith.types import Row
+from tunesmith_library_media.placing import placed
 
 if TYPE_CHECKING:
     import pyarrow
 
 MEDIA = ("images", "videos", "audios")
 """Columns of rows and examples whose texts are places of files, beside the data file if they are there."""
+
+_LONGEST_PATH = 4096  # characters; what is longer may be base64
+
+
+def with_media(row: Row, takes: Collection[str], folders: Sequence[Path], place: str) -> Row:
+    """The row with its media where its texts show them, and their files found in the first of the folders that has
+    them, where one has.
+
+    Args:
+        takes: columns of media that the model is shown.
+        place: of the row's record, for messages.
+
+    Raises: DataError where texts do not show as many as there are.
+    """
+    try:
+        row = placed(row, takes)
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error
+    found = {name: [_found(item, folders) for item in row[name]] for name in MEDIA if isinstance(row.get(name), list)}
+    return row | found if found else row
+
+
+def _found(item: Any, folders: Sequence[Path]) -> Any:
+    if isinstance(item, list):  # the frames of a video
+        return [_found(frame, folders) for frame in item]
+    if isinstance(item, dict) and isinstance(item.get("path"), str) and item.get("bytes") is None:
+        return {**item, "path": _found(item["path"], folders)}
+    if not isinstance(item, str) or len(item) > _LONGEST_PATH:  # that would be base64
+        return item
+    return next((str(folder / item) for folder in folders if os.path.isfile(folder / item)), item)
 
 
 class Watch:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .media import MEDIA
 
 if TYPE_CHECKING:
     import pyarrow
@@ -20,7 +22,22 @@ def to_table(columns: dict[str, list[Any]]) -> pyarrow.Table:
     """Columns as Arrow, token ids in 32 bits, also where all lists are empty and nothing tells what they would hold."""
     import pyarrow
 
-    return pyarrow.table({name: _numbers(values) or _column(values) for name, values in columns.items()})
+    return pyarrow.table(
+        {
+            name: _items(values) if name in MEDIA else _numbers(values) or _column(values)
+            for name, values in columns.items()
+        }
+    )
+
+
+def _items(values: list[Any]) -> pyarrow.Array:
+    """Images, videos or sounds of examples: `path` or `bytes` of each, also where no example has any."""
+    import pyarrow
+
+    if not all(isinstance(item, Mapping) for value in values for item in value):
+        return _column(values)  # a stage of somebody's keeps them otherwise
+    item = pyarrow.struct([("path", pyarrow.string()), ("bytes", pyarrow.large_binary())])
+    return pyarrow.array(values, pyarrow.list_(item))
 
 
 def _column(values: list[Any]) -> pyarrow.Array:

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 from tunesmith.ranges import above, at_least
-from tunesmith_library_chat import tokenizer_of
 
 _KEPT = "_tunesmith_media_options"
 
@@ -36,12 +35,12 @@ def keep_options(processor: Any, options: MediaOptions) -> None:
 
     They hang on its tokenizer, which saves none but its own; a processor would write them into its files.
     """
-    setattr(tokenizer_of(processor), _KEPT, options)
+    setattr(getattr(processor, "tokenizer", processor), _KEPT, options)
 
 
 def options_of(processor: Any) -> MediaOptions:
     """The options that a processor carries; the defaults where it has none."""
-    kept = getattr(tokenizer_of(processor), _KEPT, None)
+    kept = getattr(getattr(processor, "tokenizer", processor), _KEPT, None)
     return kept if isinstance(kept, MediaOptions) else MediaOptions()
 
 

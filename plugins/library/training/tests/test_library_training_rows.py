@@ -10,7 +10,7 @@ import pytest
 from tunesmith import DataError
 from tunesmith.traits import StageTraits
 from tunesmith_library_formats import tallying
-from tunesmith_library_training.rows import other_stages, require, usable, warn_once
+from tunesmith_library_training.rows import other_stages, require, text_only, usable, warn_once
 
 
 def stage(*reads: str) -> type:
@@ -74,7 +74,8 @@ def test_require() -> None:
     with pytest.raises(DataError, match="choose another format"):
         require({"text": "a"}, ("prompt",), "mine")
     with pytest.raises(DataError, match=r"stage\.mine trains on text; this row has images"):
-        require({"text": "a", "images": ["a.png"]}, ("text",), "mine")
+        text_only({"text": "a", "images": ["a.png"]}, "mine")
+    text_only({"text": "a", "images": []}, "mine")
 
 
 def test_warn_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ from tunesmith.types import Batch, Message, Problem, Row
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_formats import tallying
 
-from tunesmith_library_training.rows import Advise, other_stages, usable
+from tunesmith_library_training.rows import Advise, other_stages, text_only, usable
 from tunesmith_library_training.weighing import RowWeights, TokenWeights, checked, rule_problems
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class CompletionStage(RowWeights):
 
     def usable_rows(self, rows: Sequence[Row]) -> list[Row]:
         """The rows that have answers. Raises: DataError for rows without the columns that this stage reads."""
+        for row in rows:
+            text_only(row, self.NAME)
         rows = usable(rows, self.traits.reads, self.NAME, self._said, self._advise)
         return self.weighed_rows(rows, self.NAME, self._said)
 

@@ -35,7 +35,7 @@ def takes_attention(config: Any) -> bool:
     Args:
         config: transformers' configuration of the model.
     """
-    mappings = (transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
+    mappings = (transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_FOR_MULTIMODAL_LM_MAPPING)
     found = next((mapping[type(config)] for mapping in mappings if type(config) in mapping), None)
     module = None if found is None or hasattr(config, "auto_map") else inspect.getmodule(found)
     if module is None:

@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from tunesmith.types import IGNORED, Batch
+from tunesmith_library_media.expanding import COLUMNS
+
+from tunesmith_library_training.media import items_of
 
 _FILL = {
     "input_ids": 0,
@@ -29,20 +32,38 @@ _DTYPES = {
 Arrays = dict[str, np.ndarray]
 
 
-def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
+def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool, processor: Any = None) -> Batch:
     """Make a batch of encoded examples, whose packed rows come apart again.
+
+    Args:
+        processor: of the model, which makes tensors of what the examples show.
 
     Returns: `concatenate`'s or `pad`'s batch, with `dataset_names` where the examples say of which data set they are.
     """
     names, numbers = dataset_numbers(examples)
-    sequences = []
+    sequences, items = [], []
     for index, example in enumerate(examples):
         for sequence in unpack(example):
             if names:
                 sequence["datasets"] = np.full(len(sequence["input_ids"]), numbers[index])
             sequences.append(sequence)
+        items += items_of(example)
     batch = concatenate(sequences) if padding_free else pad(sequences)
+    batch.update(shown(batch, items, processor))
     return {**batch, "dataset_names": names} if names else batch
+
+
+def shown(batch: Batch, items: Sequence[Mapping[str, Sequence[Any]]], processor: Any) -> Batch:
+    """What a model takes for the items of a batch, see `tensors.tensors_of`; nothing where it shows none.
+
+    Args:
+        items: of each sequence, by column.
+    """
+    if not any(of_sequence.get(column) for of_sequence in items for column in COLUMNS):
+        return {}
+    from tunesmith_library_media.tensors import tensors_of
+
+    return tensors_of(processor, items, batch)
 
 
 def dataset_numbers(examples: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[int]]:

@@ -12,7 +12,9 @@ from typing import Any
 from tunesmith import DataError
 from tunesmith.types import IGNORED, Message, Row
 from tunesmith_library_chat import ChatTemplate, Rendered, tokenize, tokenizer_of
+from tunesmith_library_media.expanding import expanded
 
+from tunesmith_library_training import media
 from tunesmith_library_training.cutting import cut_of
 from tunesmith_library_training.lost_thoughts import count_lost_thoughts
 from tunesmith_library_training.rows import variables_of
@@ -106,25 +108,46 @@ def encode_conversations(
         most: tokens, of which longer ones lose their end; None cuts none.
         turns: they lose all behind the last answer that is whole.
 
-    Returns: one sequence per row: `input_ids`, `labels` (the token itself, or -100), and with `spans.weighted` the
-        `weights` of the labels (0 where not trained).
-    Raises: DataError for rows that the template refuses.
+    Returns: one sequence per row: `input_ids`, `labels` (the token itself, or -100), with `spans.weighted` the
+        `weights` of the labels (0 where not trained), and `images`, `videos`, `audios` of those that the model takes.
+    Raises: DataError for rows that the template refuses, and for items that the model does not take.
     """
+    rows = [media.held(row, processor) for row in rows]
     rendered = [template.render(row["messages"], row.get("tools"), training=True, **variables_of(row)) for row in rows]
     if not rendered:
         return []
     count_lost_thoughts(rows, rendered, template)
-    encodings = tokenize(tokenizer_of(processor), rendered, control=template.control)
-    encoded = []
-    for row, item, encoding in zip(rows, rendered, encodings, strict=True):
-        sequence = Encoded(_label(encoding, len(item.text), spans.of(row, item), spans.weighted))
-        sequence.length = len(sequence["input_ids"])
-        if most is not None and sequence.length > most:
-            cut = cut_of(row, item, encoding, most, template, turns=turns)
-            sequence.unfinished = cut.unfinished and sequence["labels"][cut.tokens - 1] != IGNORED
-            sequence.update({name: values[: cut.tokens] for name, values in sequence.items()})
-        encoded.append(sequence)
-    return encoded
+    shown = [expanded(processor, item, row) for row, item in zip(rows, rendered, strict=True)]
+    encodings = tokenize(tokenizer_of(processor), shown, control=template.control)
+    cutting = _Cutting(template, most, turns)
+    return [
+        _sequence(row, item, encoding, processor, spans, cutting)
+        for row, item, encoding in zip(rows, shown, encodings, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Cutting:
+    """How conversations that are too long are cut; see `encode_conversations`."""
+
+    template: ChatTemplate
+    most: int | None
+    turns: bool
+
+
+def _sequence(row: Row, item: Rendered, encoding: Any, processor: Any, spans: Spans, cutting: _Cutting) -> Encoded:
+    """One conversation, labelled and cut."""
+    sequence = Encoded(_label(encoding, len(item.text), spans.of(row, item), spans.weighted))
+    sequence.length = tokens = len(sequence["input_ids"])
+    ranges = media.token_ranges(encoding, item)
+    media.unlearn(sequence, ranges)
+    if cutting.most is not None and sequence.length > cutting.most:
+        cut = cut_of(row, item, encoding, cutting.most, cutting.template, turns=cutting.turns)
+        tokens = media.before_items(cut.tokens, ranges)
+        sequence.unfinished = cut.unfinished and sequence["labels"][tokens - 1] != IGNORED
+        sequence.update({name: values[:tokens] for name, values in sequence.items()})
+    sequence.update(media.shown(row, item, ranges, tokens, processor))
+    return sequence
 
 
 def _label(encoding: Any, characters: int, ranges: Weighted, weighted: bool) -> dict[str, list[Any]]:

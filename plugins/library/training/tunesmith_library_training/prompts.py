@@ -11,7 +11,7 @@ from tunesmith.types import Message, Problem, Row
 from tunesmith_library_chat import ChatTemplate, tokenize, tokenizer_of
 from tunesmith_library_formats import Sizes, measure
 
-from tunesmith_library_training.rows import Advise, require, variables_of, warn_once
+from tunesmith_library_training.rows import Advise, require, text_only, variables_of, warn_once
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -91,7 +91,7 @@ def prompt_of(row: Row, stage: str, advise: Advise | None = None) -> tuple[list[
             messages = messages[:last]
     if not messages:
         raise DataError(f"stage.{stage} needs a prompt to answer, and a row has an empty one")
-    require({**row, "prompt": messages}, ("prompt",), stage)
+    text_only(row, stage)
     return messages, others
 
 

@@ -58,7 +58,7 @@ def packed_in_vain(plan: Plan) -> list[Problem]:
 
 
 def require(row: Row, columns: Sequence[str], stage: str, advise: Advise | None = None) -> None:
-    """Refuse a row that lacks a column, or has more than text.
+    """Refuse a row that lacks a column.
 
     Args:
         columns: that the stage trains on.
@@ -77,6 +77,10 @@ def require(row: Row, columns: Sequence[str], stage: str, advise: Advise | None 
         # a record may have one that says nothing, and is of other columns then
         said = f"stage.{stage} needs rows with `label`; these have {found}.\n  {_LABEL}"
         raise Lacking(said, advice, ("label", "kto_tag"), "\n  ")
+
+
+def text_only(row: Row, stage: str) -> None:
+    """Refuse a row that has more than text. Raises: DataError."""
     media = [name for name in _MEDIA if row.get(name)]
     if media:
         raise DataError(f"stage.{stage} trains on text; this row has {', '.join(media)}")

@@ -26,6 +26,9 @@ def contents_of(row: Row, rendered: Rendered, template: ChatTemplate) -> dict[in
 
     Returns: ranges of the rendered text by the messages' index; those that the template does not write are missing.
     """
+    if rendered.written is not None:
+        found = contents_of(row, rendered.written, template)
+        return {index: rendered.moved_range(*place) for index, place in found.items()}
     others = [index for index, message in enumerate(row["messages"]) if message["role"] != "assistant"]
     if not any(mark in rendered.text for mark in (_BEGINS, _ENDS, _BEHIND)):
         messages = [_marked(message, index) for index, message in enumerate(row["messages"])]

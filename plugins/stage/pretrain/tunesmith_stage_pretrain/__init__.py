@@ -13,7 +13,7 @@ from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_formats import measure
 from tunesmith_library_training.metrics import TOKEN_METRICS
-from tunesmith_library_training.rows import Advise, other_stages, packed_in_vain, require, warn_once
+from tunesmith_library_training.rows import Advise, other_stages, packed_in_vain, require, text_only, warn_once
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -61,6 +61,7 @@ class Pretraining:
 
         for row in rows:
             require(row, self.traits.reads, "pretrain", self._advise)
+            text_only(row, "pretrain")
         said = [row for row in rows if row["text"]]
         warn_once(self._said, "pretrain", len(rows) - len(said), rows, "are empty and left out", lost=True)
         documents = documents_of(said, processor, template)

@@ -199,7 +199,7 @@ EXAMPLES = [
 
 
 def test_concatenated_batch() -> None:
-    batch = SupervisedFineTuning().collate(examples=EXAMPLES, padding_free=True)
+    batch = SupervisedFineTuning().collate(examples=EXAMPLES, padding_free=True, processor=None)
     assert batch["input_ids"].tolist() == [[11, 12, 13, 14, 21, 22, 31, 32, 33]]
     assert batch["labels"].tolist() == [[-100, -100, 13, 14, -100, 22, -100, 32, -100]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1, 0, 1, 2]]
@@ -210,7 +210,7 @@ def test_concatenated_batch() -> None:
 
 
 def test_padded_batch() -> None:
-    batch = SupervisedFineTuning().collate(examples=EXAMPLES, padding_free=False)
+    batch = SupervisedFineTuning().collate(examples=EXAMPLES, padding_free=False, processor=None)
     assert batch["input_ids"].tolist() == [[11, 12, 13, 14], [21, 22, 0, 0], [31, 32, 33, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]]
     assert batch["labels"].tolist() == [[-100, -100, 13, 14], [-100, 22, -100, -100], [-100, 32, -100, -100]]
@@ -224,8 +224,8 @@ def test_packed_rows_come_apart(padding_free: bool) -> None:
     }
     packed = {**joined, "sequence_lengths": [4, 2, 3]}
     stage = SupervisedFineTuning()
-    apart = stage.collate(examples=EXAMPLES, padding_free=padding_free)
-    together = stage.collate(examples=[packed], padding_free=padding_free)
+    apart = stage.collate(examples=EXAMPLES, padding_free=padding_free, processor=None)
+    together = stage.collate(examples=[packed], padding_free=padding_free, processor=None)
     assert apart.keys() == together.keys()
     for name, value in apart.items():
         assert torch.equal(torch.as_tensor(value), torch.as_tensor(together[name])), name

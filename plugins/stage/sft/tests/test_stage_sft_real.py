@@ -88,11 +88,15 @@ def test_padded_and_concatenated_losses_agree(real_files: Path, name: str, tmp_p
     stage = SupervisedFineTuning()
     with torch.no_grad():
         padded, concatenated = (
-            stage.compute_loss(model=model, batch=stage.collate(examples=examples, padding_free=padding_free))
+            stage.compute_loss(
+                model=model, batch=stage.collate(examples=examples, padding_free=padding_free, processor=None)
+            )
             for padding_free in (False, True)
         )
         with torch.autocast("cpu", torch.bfloat16):
-            half = stage.compute_loss(model=model, batch=stage.collate(examples=examples, padding_free=True))
+            half = stage.compute_loss(
+                model=model, batch=stage.collate(examples=examples, padding_free=True, processor=None)
+            )
     assert padded.num_items == concatenated.num_items > 0
     torch.testing.assert_close(concatenated.loss, padded.loss, rtol=1e-5, atol=0)
     torch.testing.assert_close(half.loss, padded.loss, rtol=2e-3, atol=0)

@@ -68,6 +68,7 @@ class SupervisedFineTuning(TokenWeights):
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
         from tunesmith_library_training.encoding import Spans, encode_conversations
         from tunesmith_library_training.fitting import Fitting
+        from tunesmith_library_training.media import columns_of
 
         from tunesmith_stage_sft.packing import pack
 
@@ -82,16 +83,16 @@ class SupervisedFineTuning(TokenWeights):
             rules.count(len(rows))
         fitting = Fitting(self.max_length, self.longer, "sft", self._said)
         trained = [encoded[index] for index in fitting.kept(rows, [[item] for item in encoded])]
-        columns = ("input_ids", "labels", *(("weights",) if spans.weighted else ()))
+        columns = ("input_ids", "labels", *(("weights",) if spans.weighted else ()), *columns_of(processor))
         if self.packing:
             return pack(trained, self.max_length, columns)
         return {name: [item[name] for item in trained] for name in columns}
 
     @hookimpl
-    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
+    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool, processor: Any) -> Batch:
         from tunesmith_library_training.batches import collate
 
-        return collate(examples, padding_free)
+        return collate(examples, padding_free, processor)
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:

@@ -6,6 +6,9 @@ import bisect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunesmith_library_media.expanding import COLUMNS
+from tunesmith_library_training.media import COUNTS, counts
+
 
 def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Fill bins: each item, longest first, into the fullest bin that still has room. O(n log n) comparisons.
@@ -34,9 +37,13 @@ def pack(
 ) -> dict[str, list[list[Any]]]:
     """Join sequences to rows of up to `capacity` tokens.
 
-    Returns: the columns, and `sequence_lengths`, by which a batch keeps the sequences apart.
+    Returns: the columns, and `sequence_lengths`, by which a batch keeps the sequences apart; where there are columns of
+        images, videos or sounds, also `media.COUNTS`.
     """
     lengths = [len(sequence["input_ids"]) for sequence in sequences]
     bins = best_fit(lengths, capacity)
     rows = {name: [[value for index in bin for value in sequences[index][name]] for bin in bins] for name in columns}
-    return {**rows, "sequence_lengths": [[lengths[index] for index in bin] for bin in bins]}
+    rows["sequence_lengths"] = [[lengths[index] for index in bin] for bin in bins]
+    if any(column in COLUMNS for column in columns):
+        rows[COUNTS] = [[counts(sequences[index]) for index in bin] for bin in bins]
+    return rows

@@ -1,0 +1,72 @@
+"""What a model's processor writes in the place of an item: asked once for each size, with a blank item of that size.
+
+Where transformers says in public how many patches a size has (`facts`), no blank is made.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+from tunesmith_library_media.facts import Formula, formula_of
+from tunesmith_library_media.options import options_of
+from tunesmith_library_media.shapes import Shape, blank, call, shape_of
+
+_MOST = 2_048  # sizes that are remembered of a processor; a text may have 20 kB
+
+
+class _Known:
+    """What is known of a processor's replacements."""
+
+    def __init__(self) -> None:
+        self.texts: dict[tuple[str, Shape], str] = {}
+        self.formulas: dict[str, Formula | None] = {}
+
+
+_known: weakref.WeakKeyDictionary[Any, _Known] = weakref.WeakKeyDictionary()
+_knowing = threading.Lock()  # servers ask in several threads
+
+
+def replacement(processor: Any, column: str, placeholder: str, item: Any) -> str:
+    """The text that stands for an item, with a token for each that the model reads of it.
+
+    Args:
+        column: images, videos or audios.
+        placeholder: what stands for one item in a text, `expanding.placeholders`.
+        item: as an example keeps it, or as a row has it.
+
+    Raises: DataError for an item whose size cannot be read.
+    """
+    shape = shape_of(processor, column, item, options_of(processor))
+    with _knowing:
+        known = _known.setdefault(processor, _Known())
+        if column not in known.formulas:
+            known.formulas[column] = _proven(processor, column, placeholder, shape)
+        formula = known.formulas[column]
+        if formula is not None:
+            return formula(processor, placeholder, shape)
+        if (column, shape) not in known.texts:
+            if len(known.texts) >= _MOST:
+                known.texts.clear()
+            known.texts[column, shape] = asked(processor, column, placeholder, shape)
+        return known.texts[column, shape]
+
+
+def asked(processor: Any, column: str, placeholder: str, shape: Shape) -> str:
+    """What the processor itself writes in the place of an item of a shape."""
+    made = call(processor, [placeholder], {column: [[blank(column, shape)]]}, return_text_replacement_offsets=True)
+    offsets = made.get("text_replacement_offsets")
+    if offsets and offsets[0]:
+        return str(offsets[0][0]["replacement"])
+    ids = made["input_ids"][0]
+    text: str = processor.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return text
+
+
+def _proven(processor: Any, column: str, placeholder: str, shape: Shape) -> Formula | None:
+    """The formula for a column that gives what the processor does, for the first shape that was met; None for none."""
+    formula = formula_of(processor, column)
+    if formula is None or formula(processor, placeholder, shape) != asked(processor, column, placeholder, shape):
+        return None
+    return formula

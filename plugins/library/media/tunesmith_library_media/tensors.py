@@ -1,0 +1,52 @@
+"""The tensors that a model reads in the place of items: decoded when a batch is made, by the model's own processor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from tunesmith_library_media.expanding import COLUMNS, placeholders
+from tunesmith_library_media.options import options_of
+from tunesmith_library_media.shapes import call, loaded
+
+_OF_TEXT = frozenset({"input_ids", "attention_mask", "labels", "text_replacement_offsets"})
+_TYPES = frozenset({"token_type_ids", "mm_token_type_ids"})
+_SILENT = "-"  # the text of a row that shows nothing
+
+
+def tensors_of(
+    processor: Any, sequences: Sequence[Mapping[str, Sequence[Any]]], batch: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a model takes beside a batch's tokens, for the items that it shows.
+
+    Args:
+        processor: of the model; its options limit sizes.
+        sequences: the items of each sequence of the batch, by column (`expanding.COLUMNS`), in the order of its tokens.
+        batch: with `input_ids` (B, T), int64, in which each item has its tokens: a row for each sequence, or one row of
+            them all.
+
+    Returns: tensors by the names of the model's arguments, such as `pixel_values`; those along the sequence have the
+        shape of `input_ids`. Empty where nothing is shown.
+    Raises: DataError for an item that cannot be decoded.
+    """
+    rows = [_joined(sequences)] if len(batch["input_ids"]) < len(sequences) else sequences
+    if not any(row.get(column) for row in rows for column in COLUMNS):
+        return {}
+    tokens, options = placeholders(processor), options_of(processor)
+    texts = ["".join(tokens[column] * len(row.get(column) or ()) for column in tokens) or _SILENT for row in rows]
+    media = {
+        column: [[loaded(processor, column, item, options) for item in row.get(column) or ()] for row in rows]
+        for column in tokens
+    }
+    made = call(processor, texts, media, padding=True, return_tensors="pt")
+    found = {name: value for name, value in made.items() if name not in _OF_TEXT | _TYPES}
+    if types := _TYPES & set(made):
+        of_tokens = torch.tensor(processor.create_mm_token_type_ids(batch["input_ids"].tolist()))
+        found.update(dict.fromkeys(types, of_tokens))
+    return found
+
+
+def _joined(sequences: Sequence[Mapping[str, Sequence[Any]]]) -> dict[str, list[Any]]:
+    return {column: [item for sequence in sequences for item in sequence.get(column) or ()] for column in COLUMNS}

@@ -1,0 +1,87 @@
+"""Conversations that show images, videos and sounds: what examples keep of them, and what becomes of them where a
+conversation is cut. Free of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tunesmith.types import IGNORED, Row
+from tunesmith_library_chat import Rendered
+from tunesmith_library_media.expanding import COLUMNS, placeholders, refuse_blind
+from tunesmith_library_media.holding import stored
+from tunesmith_library_media.options import options_of
+from tunesmith_library_media.placing import placed
+
+COUNTS = "media_counts"
+"""The column of packed rows that tells how many items of each of `COLUMNS` each of their sequences shows."""
+
+
+def held(row: Row, processor: Any) -> Row:
+    """A row whose items have places in its texts, and are as examples keep them: paths, or bytes of files.
+
+    Raises: DataError for what is none, and for another number of places than items.
+    """
+    row = placed(row, placeholders(processor))
+    if not any(row.get(column) for column in COLUMNS):
+        return row
+    refuse_blind(processor, row)
+    hosts = options_of(processor).hosts
+    kept = {
+        column: [stored(item, column[:-1], hosts) for item in row[column]]  # type: ignore[arg-type]
+        for column in COLUMNS
+        if row.get(column)
+    }
+    return {**row, **kept}
+
+
+def columns_of(processor: Any) -> tuple[str, ...]:
+    """The columns of items that all examples for a model have, also those that show nothing."""
+    return tuple(column for column in COLUMNS if column in placeholders(processor))
+
+
+def token_ranges(encoding: Any, rendered: Rendered) -> list[tuple[int, int]]:
+    """The tokens of each item, ends exclusive."""
+    return [(encoding.char_to_token(item.start), encoding.char_to_token(item.end - 1) + 1) for item in rendered.items]
+
+
+def unlearn(sequence: Mapping[str, list[Any]], ranges: Sequence[tuple[int, int]]) -> None:
+    """Take the labels from tokens of items, whoever shows them: they are no words."""
+    for start, stop in ranges:
+        sequence["labels"][start:stop] = [IGNORED] * (stop - start)
+        if "weights" in sequence:
+            sequence["weights"][start:stop] = [0.0] * (stop - start)
+
+
+def before_items(tokens: int, ranges: Sequence[tuple[int, int]]) -> int:
+    """How many tokens are kept of the first ones, so that they end within no item."""
+    return min((start for start, stop in ranges if start < tokens < stop), default=tokens)
+
+
+def shown(row: Row, rendered: Rendered, ranges: Sequence[tuple[int, int]], tokens: int, processor: Any) -> Row:
+    """The items that the first tokens of a conversation show, by column; of all that the model takes."""
+    found: dict[str, list[Any]] = {column: [] for column in columns_of(processor)}
+    for item, (_, stop) in zip(rendered.items, ranges, strict=True):
+        if stop <= tokens:
+            found[item.column].append(row[item.column][item.index])
+    return found
+
+
+def counts(items: Mapping[str, Sequence[Any]]) -> list[int]:
+    """How many items of each of `COLUMNS` a sequence shows."""
+    return [len(items.get(column) or ()) for column in COLUMNS]
+
+
+def items_of(example: Mapping[str, Any]) -> list[dict[str, Sequence[Any]]]:
+    """The items of each of an example's sequences, by column; one unless it is packed."""
+    every = {column: list(example[column]) for column in COLUMNS if column in example}
+    if "sequence_lengths" not in example:
+        return [every]
+    numbers = example.get(COUNTS, [[0] * len(COLUMNS)] * len(example["sequence_lengths"]))
+    found, behind = [], dict.fromkeys(COLUMNS, 0)
+    for of_sequence in numbers:
+        ends = {column: behind[column] + number for column, number in zip(COLUMNS, of_sequence, strict=True)}
+        found.append({column: every[column][behind[column] : ends[column]] for column in every})
+        behind = ends
+    return found
