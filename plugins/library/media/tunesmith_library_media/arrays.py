@@ -58,7 +58,7 @@ def _picture_file(picture: Any) -> bytes:
 def _pixels(values: Any, kind: Kind) -> Any:
     """uint8 of (H, W, C), or with T before. Raises: DataError."""
     frames = 1 if kind == "video" else 0
-    if values.ndim == 2 + frames:
+    if values.ndim == 2 and not frames:
         values = values[..., None]
     if values.ndim == 3 + frames and values.shape[-1] not in (1, 3, 4) and values.shape[frames] in (1, 3, 4):
         values = numpy.moveaxis(values, frames, -1)

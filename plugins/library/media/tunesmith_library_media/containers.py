@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith.errors import DataError
@@ -20,6 +22,8 @@ _FORMATS = (
     "mpegts,mpegvideo,mxf,nut,ogg,rm,w64,wav,webm"
 )
 """What a file may be: formats that name no other files, as playlists do."""
+_ENDLESS = 0x7FFF_0000  # bytes that what is written as it is heard says it has
+_SLIGHT = 64  # bytes by which many a writer errs
 _WHOLE = ("mov,mp4,m4a,3gp,3g2,mj2", "flac", "wav", "w64", "aiff", "au")  # whose head says exactly what follows
 
 
@@ -32,6 +36,7 @@ def opened(item: Any, kind: Kind) -> Iterator[InputContainer]:
 
     source = source_of(item, kind)
     try:
+        _refuse_short_riff(source)
         options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
         with av.open(
             source if isinstance(source, io.BytesIO) else str(source), "r", options=options, metadata_errors="replace"
@@ -43,6 +48,20 @@ def opened(item: Any, kind: Kind) -> Iterator[InputContainer]:
         said = getattr(error, "strerror", None) or error
         begins = beginning(item, kind)
         raise DataError(f"{name_of(item, kind)}: it is no {what(kind)}, or broken: {said}; {begins}") from error
+
+
+def _refuse_short_riff(source: Path | io.BytesIO) -> None:
+    """Refuse a WAV or AVI file that is shorter than its head says, of which FFmpeg makes a shorter sound or video.
+
+    Raises: DataError.
+    """
+    with open(source, "rb") if isinstance(source, Path) else contextlib.nullcontext(source) as file:
+        head = file.read(8)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+    said = int.from_bytes(head[4:], "little") + 8
+    if head.startswith(b"RIFF") and said < _ENDLESS and size + _SLIGHT < said:
+        raise DataError(f"it is cut off: {size:,} of {said:,} bytes are there")
 
 
 def stream_of(container: InputContainer, kind: Literal["video", "audio"]) -> Any:
@@ -73,7 +92,8 @@ def packets(container: InputContainer, stream: Any) -> tuple[int, int]:
         claimed = stream.frames if stream.type == "video" else 0
         cut = number < claimed
         if stream.type == "audio" and stream.duration and number:
-            cut = length + 2 * length / number < stream.duration
+            slack = 0 if stream.codec_context.name == "flac" else 2 * length / number  # of others edit lists cut some
+            cut = length + slack < stream.duration
         if cut:
             raise DataError(f"it is cut off: {_share(number, length, claimed, stream)}")
     return number, length

@@ -118,6 +118,8 @@ def _eight_bits(picture: Image.Image) -> Any:
 
 def _orientation(picture: Image.Image) -> int:
     """How the image lies, as its EXIF says; 1 is upright, also where that cannot be read."""
+    if picture.format == "PNG" and not {"exif", "Raw profile type exif"} & picture.info.keys():
+        return 1  # PIL would decode the whole image to look for it behind the pixels
     try:
         found = picture.getexif().get(_ORIENTATION, 1)
     except Exception:  # whatever a broken EXIF makes PIL say, an image with one is shown as it lies

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from numpy.typing import NDArray
 
+_BEHIND = 4_096  # samples of silence
 _EXACT = ("pcm_", "flac", "alac")  # codecs whose packets say how many samples come out of them
 
 
@@ -111,7 +112,8 @@ def _resampled(samples: NDArray[numpy.float32], rate: int, other: int) -> NDArra
         return samples
     import av
 
-    frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
+    ended = numpy.pad(samples, (0, _BEHIND))  # or the last samples, and very short sounds, would not come out
+    frame = av.AudioFrame.from_ndarray(ended[None], format="flt", layout="mono")
     frame.sample_rate = rate
     resampler = av.AudioResampler(format="flt", layout="mono", rate=other)
     parts = [*resampler.resample(frame), *resampler.resample(None)]
