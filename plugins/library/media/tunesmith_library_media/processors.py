@@ -23,6 +23,9 @@ from typing import Any
 FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 """What describes a processor and its parts, nested or each by itself."""
 
+_NEEDED = '"torchvision"'
+"""In the source of a processor that says it needs it."""
+
 _LENDING = threading.Lock()
 
 
@@ -40,10 +43,10 @@ def provide(folder: Path) -> tuple[str, ...]:
 
 
 def _wanted(folder: Path) -> list[str]:
-    """The classes of parts that a folder's files name; transformers concludes one of videos from one of images."""
+    """The classes that a folder's files name; transformers concludes one of videos from one of images."""
     found: dict[str, None] = {}
     for described in _described(folder):
-        for key in ("video_processor_type", "image_processor_type"):
+        for key in ("processor_class", "video_processor_type", "image_processor_type"):
             name = str(described.get(key) or "").removesuffix("Fast")
             found |= {each: None for each in (name, name.replace("ImageProcessor", "VideoProcessor")) if each}
     return list(found)
@@ -92,15 +95,19 @@ def _revived(name: str, values: dict[str, Any]) -> Any:
 
 @functools.cache
 def _module_of(name: str) -> str | None:
-    """The module of transformers that defines a class of videos, or one of images that has no form for PIL alone."""
+    """The module of transformers that defines a class which needs torchvision, if only to be imported.
+
+    It is one of videos, one of images that has no form for PIL alone, or a processor that says so of itself.
+    """
     import transformers
 
-    kind = "video" if name.endswith("VideoProcessor") else "image"
-    files = sorted((Path(transformers.__file__).parent / "models").glob(f"*/{kind}_processing_*.py"))
+    kind = next((each for each in ("Video", "Image") if name.endswith(f"{each}Processor")), "")
+    pattern = f"*/{kind.lower()}_processing_*.py" if kind else "*/processing_*.py"
+    files = sorted((Path(transformers.__file__).parent / "models").glob(pattern))
     sources = {file: file.read_text(encoding="utf-8") for file in files}
     if any(f"class {name}Pil(" in source for source in sources.values()):
         return None
-    found = [file for file, source in sources.items() if f"class {name}(" in source]
+    found = [file for file, source in sources.items() if f"class {name}(" in source and (kind or _NEEDED in source)]
     return f"transformers.models.{found[0].parent.name}.{found[0].stem}" if found else None
 
 

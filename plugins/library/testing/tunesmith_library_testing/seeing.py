@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tunesmith_library_testing import seeing_others, seeing_qwen
+from tunesmith_library_testing import seeing_others, seeing_qwen, seeing_tiles
 from tunesmith_library_testing.seeing_facts import SeeingFamily
 
 FILES = {
@@ -28,7 +28,7 @@ _TEXT = {
 
 def seeing_families() -> dict[str, SeeingFamily]:
     """All families by name, which is that of their model type in transformers."""
-    return {**seeing_qwen.FAMILIES, **seeing_others.FAMILIES}
+    return {**seeing_qwen.FAMILIES, **seeing_others.FAMILIES, **seeing_tiles.FAMILIES}
 
 
 def save_seeing_model(folder: Path, family: str, *, dtype: str = "float32", seed: int = 0) -> Path:
@@ -55,7 +55,9 @@ def save_seeing_model(folder: Path, family: str, *, dtype: str = "float32", seed
         described = transformers.AutoConfig.for_model(facts.model_type, **config)
         model = getattr(transformers, facts.model_class)(described)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.to(getattr(torch, dtype)).save_pretrained(folder)
+    if dtype != "float32":
+        model.to(getattr(torch, dtype))
+    model.save_pretrained(folder)
     tokenizer.chat_template = chat_template_of(facts)
     tokenizer.save_pretrained(folder)
     _write_processor(folder, facts, tokenizer)

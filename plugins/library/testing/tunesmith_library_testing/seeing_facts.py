@@ -35,3 +35,8 @@ class SeeingFamily:
     def media(self) -> tuple[str, ...]:
         """Which media it takes: image, video, audio."""
         return tuple(self.marks)
+
+
+def square(edge: int) -> dict[str, int]:
+    """The size of pictures as wide as high, in pixels."""
+    return {"height": edge, "width": edge}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tunesmith_library_testing.seeing_facts import SeeingFamily
+from tunesmith_library_testing.seeing_facts import SeeingFamily, square
 
 _CLIP = {
     **{"model_type": "clip_vision_model", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2},
@@ -33,9 +31,25 @@ _PREFIX = (
 )
 
 
-def _square(edge: int) -> dict[str, Any]:
-    return {"height": edge, "width": edge}
-
+_PIXTRAL = {
+    **{"model_type": "pixtral", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "head_dim": 16},
+    **{"num_attention_heads": 2, "image_size": 112, "patch_size": 14},
+}
+_MISTRAL_TOKENS = ("[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]")
+_MISTRAL = (
+    "{{- bos_token -}}{%- for message in messages -%}"
+    "{%- if message.role == 'user' -%}{{- '[INST]' + content(message) + '[/INST]' -}}"
+    "{%- else -%}{{- content(message) + (eos_token if message.role == 'assistant' else '') -}}{%- endif -%}"
+    "{%- endfor -%}"
+)
+_GLM = {
+    **{"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2},
+    "size": {"shortest_edge": 2 * 28**2, "longest_edge": 32 * 28**2},
+}
+_GLM_TURNS = (
+    "[gMASK]<sop>{%- for message in messages -%}{{- '<|' + message.role + '|>\n' + content(message) -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant|>\n' -}}{%- endif -%}"
+)
 
 FAMILIES: dict[str, SeeingFamily] = {
     "llava": SeeingFamily(
@@ -53,7 +67,7 @@ FAMILIES: dict[str, SeeingFamily] = {
         parts={
             "image_processor": {
                 **{"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 28}},
-                "crop_size": _square(28),
+                "crop_size": square(28),
             }
         },
         processor={"patch_size": 14, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1},
@@ -80,7 +94,7 @@ FAMILIES: dict[str, SeeingFamily] = {
             "eoi_token": "<end_of_image>",
             "image_token": "<image_soft_token>",
         },
-        parts={"image_processor": {"image_processor_type": "Gemma3ImageProcessor", "size": _square(56), **_HALF}},
+        parts={"image_processor": {"image_processor_type": "Gemma3ImageProcessor", "size": square(56), **_HALF}},
         processor={"image_seq_length": 4},
         turns=_GEMMA,
     ),
@@ -98,10 +112,82 @@ FAMILIES: dict[str, SeeingFamily] = {
         tokens=("<image>",),
         parts={
             "image_processor": {
-                **{"image_processor_type": "SiglipImageProcessor", "size": _square(56), **_HALF},
+                **{"image_processor_type": "SiglipImageProcessor", "size": square(56), **_HALF},
                 "image_seq_length": 16,
             }
         },
         turns=_PREFIX,
+    ),
+    "pixtral": SeeingFamily(
+        model_class="LlavaForConditionalGeneration",
+        model_type="llava",
+        processor_class="PixtralProcessor",
+        config={
+            "text_config": {"model_type": "mistral"},
+            "vision_config": _PIXTRAL,
+            **{"image_token_index": "@[IMG]", "vision_feature_layer": -1, "vision_feature_select_strategy": "full"},
+        },
+        marks={"image": "[IMG]"},
+        tokens=_MISTRAL_TOKENS,
+        parts={
+            "image_processor": {
+                **{"image_processor_type": "PixtralImageProcessor", "size": {"longest_edge": 112}},
+                "patch_size": square(14),
+            }
+        },
+        processor={"patch_size": 14},
+        turns=_MISTRAL,
+    ),
+    "mistral3": SeeingFamily(
+        model_class="Mistral3ForConditionalGeneration",
+        model_type="mistral3",
+        processor_class="PixtralProcessor",
+        config={
+            "text_config": {"model_type": "mistral"},
+            "vision_config": _PIXTRAL,
+            **{"image_token_index": "@[IMG]", "spatial_merge_size": 2, "tie_word_embeddings": False},
+        },
+        marks={"image": "[IMG]"},
+        tokens=_MISTRAL_TOKENS,
+        parts={
+            "image_processor": {
+                **{"image_processor_type": "PixtralImageProcessor", "size": {"longest_edge": 112}, "patch_size": 14},
+            }
+        },
+        processor={"patch_size": 14, "spatial_merge_size": 2},
+        turns=_MISTRAL,
+    ),
+    "glm4v": SeeingFamily(
+        model_class="Glm4vForConditionalGeneration",
+        model_type="glm4v",
+        processor_class="Glm4vProcessor",
+        config={
+            "text_config": {
+                "rope_parameters": {
+                    **{"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]},
+                    "partial_rotary_factor": 0.5,
+                }
+            },
+            "vision_config": {
+                **{"depth": 1, "hidden_size": 32, "intermediate_size": 64, "out_hidden_size": 64, "num_heads": 2},
+                **{"image_size": 56, "patch_size": 14},
+            },
+            **{"image_token_id": "@<|image|>", "video_token_id": "@<|video|>"},
+            **{"image_start_token_id": "@<|begin_of_image|>", "image_end_token_id": "@<|end_of_image|>"},
+            **{"video_start_token_id": "@<|begin_of_video|>", "video_end_token_id": "@<|end_of_video|>"},
+        },
+        marks={
+            "image": "<|begin_of_image|><|image|><|end_of_image|>",
+            "video": "<|begin_of_video|><|video|><|end_of_video|>",
+        },
+        tokens=(
+            *("<|begin_of_image|>", "<|image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|video|>"),
+            *("<|end_of_video|>", "[gMASK]", "<sop>", "<|user|>", "<|assistant|>", "<|system|>"),
+        ),
+        parts={
+            "image_processor": {"image_processor_type": "Glm4vImageProcessor", **_GLM},
+            "video_processor": {"video_processor_type": "Glm4vVideoProcessor", **_GLM},
+        },
+        turns=_GLM_TURNS,
     ),
 }

@@ -49,6 +49,16 @@ _QWEN3_VL_PARTS = {
     "video_processor": {"video_processor_type": "Qwen3VLVideoProcessor", **_patches(32, 32), **_HALF},
 }
 
+_OMNI_TOKENS = {
+    **{"image_token": "<|IMAGE|>", "video_token": "<|VIDEO|>", "audio_token": "<|AUDIO|>"},
+    **{"vision_bos_token": "<|vision_bos|>", "vision_eos_token": "<|vision_eos|>"},
+    **{"audio_bos_token": "<|audio_bos|>", "audio_eos_token": "<|audio_eos|>"},
+}
+_WHISPER = {
+    **{"feature_extractor_type": "WhisperFeatureExtractor", "feature_size": 16, "sampling_rate": 16000},
+    **{"hop_length": 160, "chunk_length": 4, "n_fft": 400, "padding_side": "right"},
+}
+
 FAMILIES: dict[str, SeeingFamily] = {
     "qwen2_vl": SeeingFamily(
         model_class="Qwen2VLForConditionalGeneration",
@@ -112,11 +122,30 @@ FAMILIES: dict[str, SeeingFamily] = {
         },
         marks={"audio": "<|audio_bos|><|AUDIO|><|audio_eos|>\n"},
         tokens=("<|audio_bos|>", "<|audio_eos|>", "<|AUDIO|>"),
-        parts={
-            "feature_extractor": {
-                **{"feature_extractor_type": "WhisperFeatureExtractor", "feature_size": 16, "sampling_rate": 16000},
-                **{"hop_length": 160, "chunk_length": 4, "n_fft": 400, "padding_side": "right"},
-            }
+        parts={"feature_extractor": _WHISPER},
+    ),
+    "qwen2_5_omni_thinker": SeeingFamily(
+        model_class="Qwen2_5OmniThinkerForConditionalGeneration",
+        model_type="qwen2_5_omni_thinker",
+        processor_class="Qwen2_5OmniProcessor",
+        config={
+            "text_config": _MROPE,
+            "vision_config": {name: value for name, value in _QWEN2_5_VISION.items() if name != "tokens_per_second"},
+            "audio_config": {
+                **{"num_mel_bins": 16, "encoder_layers": 1, "d_model": 32, "encoder_attention_heads": 2},
+                **{"encoder_ffn_dim": 64, "max_source_positions": 200, "n_window": 50, "output_dim": 64},
+            },
+            **{"audio_token_index": "@<|AUDIO|>", "image_token_index": "@<|IMAGE|>", "video_token_index": "@<|VIDEO|>"},
+            **{"audio_start_token_id": "@<|audio_bos|>", "audio_end_token_id": "@<|audio_eos|>"},
+            **{"vision_start_token_id": "@<|vision_bos|>", "vision_end_token_id": "@<|vision_eos|>"},
         },
+        marks={
+            "image": "<|vision_bos|><|IMAGE|><|vision_eos|>",
+            "video": "<|vision_bos|><|VIDEO|><|vision_eos|>",
+            "audio": "<|audio_bos|><|AUDIO|><|audio_eos|>",
+        },
+        tokens=tuple(_OMNI_TOKENS.values()),
+        named_tokens=_OMNI_TOKENS,
+        parts={**_QWEN2_VL_PARTS, "feature_extractor": _WHISPER},
     ),
 }
