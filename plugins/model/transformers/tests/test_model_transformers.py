@@ -118,7 +118,7 @@ def test_each_process_keeps_to_its_own_device(
             asked.update(options)
             raise ValueError("asked for enough")
 
-    monkeypatch.setattr(loading, "_loader", lambda config: Loader)
+    monkeypatch.setattr(loading, "_loader", lambda config, processor: Loader)
     asking = ModelSource(tiny_llama, "x", "fp32", 0, training)
     with pytest.raises(TunesmithError, match="asked for enough"):
         Transformers(path="x", attention="sdpa").load_model(

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
 from tunesmith import TunesmithError, announce
 from tunesmith.messages import logger
 from tunesmith.types import ModelSource
@@ -53,14 +53,14 @@ def load_model(
         }
         if random:
             announce("weights", "random", "model.initialize=random")
-            model = _loader(config).from_config(config, **options)
+            model = _loader(config, processor).from_config(config, **options)
             model.name_or_path = model.config.name_or_path = ""  # of the folder nothing is in it that could be kept
         else:
             if getattr(quantization, "replaces_stored", False):  # a quantizer reads the stored layers in its own way
                 del config.quantization_config
             options |= {"quantization_config": quantization, "use_safetensors": True}
             options["device_map"] = _placement(source.training, quantization is not None)
-            model = _read(source, config, options, overrides or {})
+            model = _read(source, _loader(config, processor), config, options, overrides or {})
     except (OSError, ValueError, ImportError) as error:
         refused = code_refused(source.path, error)
         raise TunesmithError(refused or f"{source.address}: transformers cannot load this model: {error}") from error
@@ -77,13 +77,13 @@ def load_model(
     return model
 
 
-def _read(source: ModelSource, config: Any, options: dict[str, Any], overrides: Mapping[str, Any]) -> Any:
+def _read(source: ModelSource, loader: Any, config: Any, options: dict[str, Any], overrides: Mapping[str, Any]) -> Any:
     """The stored weights, in a model of this configuration; one that was changed must be one that they fit."""
     if not overrides:
-        return _loader(config).from_pretrained(source.path, config=config, **options)
+        return loader.from_pretrained(source.path, config=config, **options)
     keys = ", ".join(f"model.config.{key}" for key in overrides)
     try:
-        model, found = _loader(config).from_pretrained(source.path, config=config, output_loading_info=True, **options)
+        model, found = loader.from_pretrained(source.path, config=config, output_loading_info=True, **options)
     except RuntimeError as error:
         raise TunesmithError(f"with {keys} the stored weights do not fit: {error}") from error
     if found["missing_keys"]:
@@ -94,13 +94,31 @@ def _read(source: ModelSource, config: Any, options: dict[str, Any], overrides: 
     return model
 
 
-def _loader(config: Any) -> Any:
-    """The auto class of a model: causal language models first, then those that also read images."""
-    if type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING or hasattr(config, "auto_map"):
+def _loader(config: Any, processor: Any) -> Any:
+    """The auto class of a model: one that also sees or hears is loaded whole where its processor is, too.
+
+    Of some models transformers has both, and the causal language model alone would lose what it is shown.
+    """
+    kind = type(config)
+    whole = next((auto for auto, mapping in _WHOLE if kind in mapping and "forward" in vars(mapping[kind])), None)
+    causal = kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    if hasattr(config, "auto_map") or (causal and not (whole and _is_shown(processor))):
         return AutoModelForCausalLM
-    if type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
-        return AutoModelForImageTextToText
+    if whole is not None:
+        return whole
     raise ValueError(f"{config.model_type} is no causal language model of transformers {transformers.__version__}")
+
+
+_WHOLE = (
+    (AutoModelForImageTextToText, transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING),
+    (AutoModelForMultimodalLM, transformers.MODEL_FOR_MULTIMODAL_LM_MAPPING),
+)
+
+
+def _is_shown(processor: Any) -> bool:
+    """Whether a processor makes tensors of more than text."""
+    parts = ("image_processor", "video_processor", "feature_extractor")
+    return any(getattr(processor, part, None) is not None for part in parts)
 
 
 def _choose_attention(asked: str, precision: str, config: Any) -> str | None:
