@@ -46,6 +46,9 @@ def encoding_parts(folder: Path, processor: Any, template: Any, plugins: Mapping
         plugins: those that take part, by their names.
     """
     parts = {"tokenizer": _hashed(_reader(folder, processor)), "template": _hashed(_plain_values(template))}
+    options = getattr(getattr(processor, "tokenizer", processor), "encoding_options", None)
+    if options is not None:  # of a model plugin: what else decides how many tokens there are, such as sizes of images
+        parts["options of the processor"] = _hashed(options)
     return parts | plugin_parts(plugins) | versions()
 
 

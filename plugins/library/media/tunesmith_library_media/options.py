@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from tunesmith.ranges import above, at_least
 
-_KEPT = "_tunesmith_media_options"
+_KEPT = "encoding_options"  # which the fingerprint of encoded data looks at
+_Pixels = Annotated[int | None, at_least(1, most=1_000_000_000)]
 
 
 @dataclass(kw_only=True)
@@ -15,10 +16,10 @@ class MediaOptions:
     """Resolutions and rates; null leaves one to the model's own processor."""
 
     # larger images are made smaller, in their proportions, before the model's processor sees them
-    image_max_pixels: Annotated[int | None, at_least(1)] = None
-    image_min_pixels: Annotated[int | None, at_least(1)] = None  # smaller images are enlarged
-    video_max_pixels: Annotated[int | None, at_least(1)] = None  # of each frame; larger ones are made smaller
-    video_min_pixels: Annotated[int | None, at_least(1)] = None  # of each frame; smaller ones are enlarged
+    image_max_pixels: _Pixels = None
+    image_min_pixels: _Pixels = None  # smaller images are enlarged
+    video_max_pixels: _Pixels = None  # of each frame; larger ones are made smaller
+    video_min_pixels: _Pixels = None  # of each frame; smaller ones are enlarged
     video_fps: Annotated[float, above(0, most=1_000)] = 2.0  # frames that are taken of a second of a video
     video_max_frames: Annotated[int, at_least(1, most=1_000_000)] = 128  # of a video, evenly spread
     # samples of sound per second; null is the model's own
@@ -42,8 +43,3 @@ def options_of(processor: Any) -> MediaOptions:
     """The options that a processor carries; the defaults where it has none."""
     kept = getattr(getattr(processor, "tokenizer", processor), _KEPT, None)
     return kept if isinstance(kept, MediaOptions) else MediaOptions()
-
-
-def described(options: MediaOptions) -> str:
-    """Options in the order of their names, for what remembers by which of them tokens were made."""
-    return repr(sorted(asdict(options).items()))

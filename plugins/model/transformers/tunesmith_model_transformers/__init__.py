@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Generator
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -12,6 +13,8 @@ from tunesmith.ranges import at_least, filled, path_like
 from tunesmith.traits import ModelTraits
 from tunesmith.types import ModelSource, Precision, Problem, TrainingJob
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_media.expanding import placeholders
+from tunesmith_library_media.options import MediaOptions, keep_options
 from tunesmith_library_weights.folders import model_problems
 
 from .checking import check_balance
@@ -57,6 +60,7 @@ class Transformers:
     router_aux_loss_coef: Annotated[float | None, at_least(0, most=1_000)] = None
     # values of the model's own config.json, over those that it comes with: {num_experts_per_tok: 4}
     config: dict[str, Any] = {}
+    media: MediaOptions = field(default_factory=MediaOptions)  # in what size images, videos and sounds are shown
 
     _balances: bool = False  # whether the stage adds the balance loss of a mixture of experts
     _method: str = ""  # with which the quantizer stores weights; transformers must see its package
@@ -119,7 +123,10 @@ class Transformers:
         import_transformers(training=source.training, needed=(self._method, *stored_with(source.path)))
         from tunesmith_library_loading.processors import load_processor
 
-        return load_processor(source.path, self.trust_remote_code)
+        processor = load_processor(source.path, self.trust_remote_code)
+        if placeholders(processor):
+            keep_options(processor, self.media)
+        return processor
 
     @hookimpl
     def load_model(self, source: ModelSource, processor: Any, quantization: Any) -> Any:
