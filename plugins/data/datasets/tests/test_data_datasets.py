@@ -8,12 +8,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tunesmith import DataError
 from tunesmith.types import Encoder
 from tunesmith_data_datasets import Datasets
 from tunesmith_data_datasets.checking import option_problems
 from tunesmith_data_datasets.entries import Entry
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_media.items import image_size
 from tunesmith_library_testing import DataSuite
 from tunesmith_library_testing.parts import ByteStage
 
@@ -396,6 +398,41 @@ def test_media_are_found_in_a_folder_of_their_own(tmp_path):
     registry.write_text("mine: {path: set/a.jsonl, media_dir: others}")
     build(tmp_path, "mine", stage=Remember(), registry=str(registry))
     assert seen[-1][0] == str(tmp_path / "others" / "a.png")
+
+
+def test_media_stand_where_texts_show_them_and_bad_rows_are_named(tmp_path):
+    """Marks become parts, what parts carry is found beside the file, and a fault has its row and its file."""
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:-30])
+    good = [
+        {"messages": [{"role": "user", "content": "<image>What?"}], "images": ["a.png"]},
+        {"messages": [{"role": "user", "content": [{"type": "image", "image": "a.png"}]}]},
+        {"messages": [{"role": "user", "content": "none"}]},
+    ]
+    seen = []
+
+    class Look(ByteStage):
+        def __call__(self, rows, processor, template):
+            for row in rows:
+                seen.append((row["messages"][0]["content"], [image_size(item) for item in row.get("images", ())]))
+            return super().__call__([{"text": "x"} for _ in rows], processor, template)
+
+    def build_of(*rows):
+        write_rows = "\n".join(json.dumps(row) for row in rows)
+        (tmp_path / "a.jsonl").write_text(write_rows)
+        seen.clear()
+        build(tmp_path, tmp_path / "a.jsonl", stage=Look(), to_rows=lambda name, records, columns: records, cache=False)
+
+    build_of(*good)
+    image = {"type": "image"}
+    assert seen == [([image, {"type": "text", "text": "What?"}], [(6, 4)]), ([image], [(6, 4)]), ("none", [])]
+    for images, said in (
+        (["cut.png"], r"a\.jsonl, line 2: image .*cut\.png: it is no image, or broken"),
+        (["gone.png"], r"a\.jsonl, line 2: image gone\.png: there is no such file"),
+        (["a.png", "a.png"], r"a\.jsonl: line 2: the row has 1 × <image> for 2 images"),
+    ):
+        with pytest.raises(DataError, match=said):
+            build_of(good[0], {**good[0], "images": images})
 
 
 def test_data_sets_on_a_hub_are_asked_for_as_data_sets(tmp_path):

@@ -7,7 +7,7 @@ import itertools
 import multiprocessing
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from tunesmith_library_configuration.owners import end_with_parent
 from tunesmith_library_formats import Tally, count, tallying
 
 from .entries import Source
-from .media import MEDIA
+from .media import with_media
 from .reading import read_records
 from .tables import to_table
 from .unusable import PlacedRow, unusable
@@ -29,7 +29,6 @@ from .unusable import PlacedRow, unusable
 if TYPE_CHECKING:
     import pyarrow
 
-_LONGEST_PATH = 4096
 _FEW_BATCHES = 4  # with fewer, no other process is started
 
 
@@ -73,9 +72,9 @@ class Work:
         entry, folders = self.source.entry, self.media_folders(file)
         with self.naming(file):
             for row in self.to_rows(self.format, records, {**entry.columns, **entry.tags}):
-                placed = PlacedRow(_with_media(row, folders))
-                placed.file, placed.place = file, records.place
-                yield placed
+                found = PlacedRow(with_media(row, folders, records.place))
+                found.file, found.place = file, records.place
+                yield found
 
     def media_folders(self, file: Path) -> list[Path]:
         """Where the media are looked for that the records of a file name.
@@ -281,19 +280,3 @@ def _encode_in_worker(rows: list[Row]) -> tuple[pyarrow.Table, Tally]:
     with tallying() as tally:
         table = _inherited.table_of(rows)
     return table, tally
-
-
-def _with_media(row: Row, folders: Sequence[Path]) -> Row:
-    """The row with its media files found in the first of the folders that has them, where one has."""
-    found = {name: [_found(item, folders) for item in row[name]] for name in MEDIA if isinstance(row.get(name), list)}
-    return row | found if found else row
-
-
-def _found(item: Any, folders: Sequence[Path]) -> Any:
-    if isinstance(item, list):  # the frames of a video
-        return [_found(frame, folders) for frame in item]
-    if isinstance(item, dict) and isinstance(item.get("path"), str) and item.get("bytes") is None:
-        return {**item, "path": _found(item["path"], folders)}
-    if not isinstance(item, str) or len(item) > _LONGEST_PATH:  # that would be base64
-        return item
-    return next((str(folder / item) for folder in folders if (folder / item).is_file()), item)

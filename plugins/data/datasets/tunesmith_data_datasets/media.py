@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +22,17 @@ MEDIA = ("images", "videos", "audios")
 _LONGEST_PATH = 4096  # characters; what is longer may be base64
 
 
-def with_media(row: Row, takes: Collection[str], folders: Sequence[Path], place: str) -> Row:
+def with_media(row: Row, folders: Sequence[Path], place: str) -> Row:
     """The row with its media where its texts show them, and their files found in the first of the folders that has
     them, where one has.
 
     Args:
-        takes: columns of media that the model is shown.
         place: of the row's record, for messages.
 
     Raises: DataError where texts do not show as many as there are.
     """
     try:
-        row = placed(row, takes)
+        row = placed(row)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
     found = {name: [_found(item, folders) for item in row[name]] for name in MEDIA if isinstance(row.get(name), list)}

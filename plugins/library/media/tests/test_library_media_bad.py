@@ -153,7 +153,7 @@ def bomb():
 
 BAD_IMAGES = {
     "nothing": (b"", "0 bytes"),
-    "text": (TEXT, r"it is no image \(PNG, JPEG.*it begins with b'<!DOCTYPE html>"),
+    "text": (TEXT, r"it is no image, or broken \(PNG, JPEG.*it begins with b'<!DOCTYPE html>"),
     "sound": (WAV, "it is no image"),
     "video": (MP4, "it is no image"),
     "vector": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "it is no image"),

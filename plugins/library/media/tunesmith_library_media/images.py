@@ -142,7 +142,7 @@ def _opened(item: Any) -> Iterator[Image.Image]:
             with Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN]) as picture:
                 yield picture
     except UnidentifiedImageError:
-        said = f"it is no image ({', '.join(FORMATS)} are possible): {beginning(item, 'image')}"
+        said = f"it is no image, or broken ({', '.join(FORMATS)} are possible): {beginning(item, 'image')}"
         raise DataError(f"{name_of(item, 'image')}: {said}") from None
     except Image.DecompressionBombError as error:
         raise DataError(f"{name_of(item, 'image')}: it is too large to be decoded: {error}") from error
