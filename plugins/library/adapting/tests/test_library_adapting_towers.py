@@ -84,3 +84,21 @@ def test_biases_of_other_parts_stay_as_they_are_and_the_parts_are_told(
     }
     assert all("multi_modal_projector" in name for name in trained)
     assert "language frozen" in caplog.text and "vision frozen" in caplog.text and "projector " in caplog.text
+
+
+def test_a_part_without_linear_layers_can_be_trained_whole_beside_the_adapter(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(save_seeing_model(tmp_path / "gemma3", "gemma3"))
+    with pytest.raises(TunesmithError, match=r"(?s)no linear layers.*modules_to_save=\[multi_modal_projector\]"):
+        pick_targets(model, "all", [], ["language", "projector"])
+    targets = pick_targets(model, "all", ["multi_modal_projector"])
+    config = LoraConfig(r=2, target_modules=targets, modules_to_save=["multi_modal_projector"])
+    caplog.set_level("INFO", "tunesmith")
+    adapted = ready_to_train(adapt(model, config), "LoRA")
+    trained = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
+    assert {name for name in trained if "modules_to_save" in name} == {
+        f"base_model.model.model.multi_modal_projector.modules_to_save.default.{name}"
+        for name in ("mm_input_projection_weight", "mm_soft_emb_norm.weight")
+    }
+    assert "vision frozen" in caplog.text and "projector frozen" not in caplog.text

@@ -78,9 +78,11 @@ def refuse_bare_parts(
         own = parts.chosen([part])
         if not own & reached:
             there = sorted({name.rpartition(".")[2] for name in names if parts.of(name) in own})
+            whole = next((place for place, kind in parts.places if kind in own), part)
+            known = f"its layers are: {', '.join(there)}" if there else "it has no linear layers"
             raise TunesmithError(
-                f"adapter.towers={part}: {asked} leaves nothing of it to train.\n"
-                f"  its layers are: {', '.join(there) or 'none'}; or leave it out of adapter.towers"
+                f"adapter.towers={part}: {asked} leaves nothing of it to train.\n  {known}; leave it out of "
+                f"adapter.towers, and adapter.modules_to_save=[{whole.rpartition('.')[2]}] trains it whole"
             )
 
 
