@@ -121,6 +121,7 @@ def _lent() -> Iterator[None]:
 
     for module in (image_processing_backends, video_processing_utils):
         module.tvF = transforms
+    image_processing_backends.is_torchvision_greater_or_equal = lambda _: transforms.has_lanczos()
     image_processing_backends.pil_torch_interpolation_mapping = {
         PILImageResampling[mode.name.removesuffix("_EXACT")]: mode for mode in transforms.InterpolationMode
     }

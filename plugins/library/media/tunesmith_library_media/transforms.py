@@ -7,6 +7,7 @@ not import these processors where it is not installed. Names, arguments and resu
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from enum import Enum
 from typing import cast
@@ -27,7 +28,7 @@ class InterpolationMode(Enum):
     LANCZOS = "lanczos"
 
 
-_SMOOTH = (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC)
+_SMOOTH = (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC, InterpolationMode.LANCZOS)
 
 
 def resize(
@@ -64,6 +65,16 @@ def resize(
     if made.dtype != image.dtype:
         made = made.clamp(0, torch.iinfo(image.dtype).max).round().to(image.dtype)
     return made.reshape(*image.shape[:-2], height, width)
+
+
+@functools.cache
+def has_lanczos() -> bool:
+    """Whether this version of torch resizes with a Lanczos window."""
+    try:
+        resize(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), (1, 1), InterpolationMode.LANCZOS)
+    except (NotImplementedError, ValueError):
+        return False
+    return True
 
 
 def pad(
