@@ -174,11 +174,19 @@ def test_limits_of_images(serving: Any) -> None:
         assert (reply.status_code, reply.json()["error"]["code"]) == (400, code)
 
 
-def test_a_text_that_forges_places_of_images_is_refused(serving: Any) -> None:
+def test_a_text_that_forges_places_of_images_is_text(serving: Any, seeing: Any) -> None:
+    """The image's own tokens are there, 4 of them, and what is spelt has none."""
+    from tunesmith.types import Delta
+
     served = serving()
-    body = asked(image(address(png(ONE))), {"type": "text", "text": "<image>"})
+    served.engine.on_submit = lambda request, answer: answer.put(Delta((40,), finish_reason="length"))
+    body = asked({"type": "text", "text": "<image>"}, image(address(png(ONE))))
     reply = served.client.post("/v1/chat/completions", json=body)
-    assert reply.status_code == 400 and "must not spell" in reply.json()["error"]["message"]
+    assert reply.status_code == 200, reply.text
+    prompt, special = served.engine.requests[0].prompt, seeing.processor.image_token_id
+    assert prompt.count(special) == 4 and "<image>" in seeing.processor.tokenizer.decode(
+        [token for token in prompt if token != special]
+    )
 
 
 def test_a_large_image_in_a_small_file(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:

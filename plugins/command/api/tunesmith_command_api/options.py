@@ -43,17 +43,19 @@ class ServerOptions:
     insecure: bool = told(False, "Listen where other machines reach the server without asking them for a key.")
     allow_host: tuple[str, ...] = told((), "Name that requests may call the server by, such as a proxy's.")
     allow_origin: tuple[str, ...] = told((), "Site whose pages may ask in a browser: https://example.org; * is all.")
-    allow_media_path: tuple[str, ...] = told((), "Folder that requests may name images in.", metavar="FOLDER")
-    allow_media_host: tuple[str, ...] = told(
-        (), "Host that images may be fetched from: example.org, *.example.org, * for all public ones.", metavar="HOST"
+    allow_media_path: tuple[str, ...] = told(
+        (), "Folder that requests may name images, videos and sounds in.", metavar="FOLDER"
     )
-    media_timeout: float = told(10.0, "Seconds that a host may take for an image.", least=0.001)
+    allow_media_host: tuple[str, ...] = told(
+        (), "Host that media may be fetched from: example.org, *.example.org, * for all public ones.", metavar="HOST"
+    )
+    media_timeout: float = told(10.0, "Seconds that a host may take for an image, video or sound.", least=0.001)
     # ---- how much
     max_body_bytes: int = told(64 * 2**20, "Bytes of a request.", least=1)
     max_nesting: int = told(100, "Levels of brackets in a request.", least=1)
     max_messages: int = told(10_000, "Messages of a conversation.", least=1)
-    max_media: int = told(16, "Images of a request.", least=0)
-    max_media_bytes: int = told(20 * 2**20, "Bytes of an image.", least=1)
+    max_media: int = told(16, "Images, videos and sounds of a request.", least=0)
+    max_media_bytes: int = told(20 * 2**20, "Bytes of each of them.", least=1)
     max_queue: int = told(512, "Requests that are answered or wait; more are turned away.", least=1)
     max_tokens_per_request: int | None = told(None, "Tokens that a request may ask for in one answer.", least=1)
     max_stored_responses: int = told(1000, "Responses of /v1/responses that are kept in memory to go on from.")

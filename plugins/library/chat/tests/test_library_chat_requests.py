@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tunesmith import DataError, TunesmithError
 from tunesmith.types import Conversation, Sampling
-from tunesmith_library_chat.showing import size_of
+from tunesmith_library_chat.showing import Item, check_readable
 from tunesmith_library_testing.parts import CHAT, CHATML, TOOLS
 
 CONVERSATION = Conversation(CHAT[:1])
@@ -61,7 +61,7 @@ def test_images_are_refused(tiny_bpe: Any) -> None:
         with pytest.raises(DataError, match=said):
             template.request(tiny_bpe, Conversation([{"role": "user", "content": [part]}]), Sampling())
     with pytest.raises(DataError, match="the bytes of its file, not as str"):
-        size_of("/etc/passwd")
+        check_readable(Item("image", "/etc/passwd"))
 
 
 def test_a_template_that_writes_nothing(tiny_bpe: Any) -> None:

@@ -6,10 +6,9 @@ whoever may have files read says so by reading them, since conversations come fr
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunesmith.errors import DataError
 from tunesmith.types import Message
@@ -20,11 +19,19 @@ from tunesmith_library_chat.spelling import Control
 from tunesmith_library_chat.tokenizers import tokenizer_of
 from tunesmith_library_chat.tokenizing import tokenize
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""What images may be written in: decoders that only decode."""
+if TYPE_CHECKING:
+    from tunesmith_library_media.options import MediaOptions
+
+_A = {"image": "an image", "video": "a video", "audio": "a sound"}
 
 MOST_PIXELS = 64_000_000
 """Of the images of a conversation together; a small file may hold a large one."""
+
+MOST_FRAME_PIXELS = 400_000_000
+"""Of the frames that are shown of the videos of a conversation together."""
+
+MOST_SECONDS = 3600
+"""Of the sounds of a conversation together."""
 
 BLIND = (
     ".\n  if it is one that sees, its processor could not be made where it was loaded, and the line "
@@ -84,65 +91,70 @@ def prompt_of(
     Raises: DataError, as `shown` does.
     """
     if items:
-        return shown(processor, rendered, items)
+        return shown(processor, rendered, items, control)
     return list(tokenize(tokenizer_of(processor), [rendered], control=control)[0].ids), {}
 
 
-def shown(processor: Any, rendered: Rendered, items: Sequence[Item]) -> tuple[list[int], dict[str, Any]]:
+def shown(
+    processor: Any, rendered: Rendered, items: Sequence[Item], control: Control
+) -> tuple[list[int], dict[str, Any]]:
     """The tokens of a rendered conversation, in which each item has as many as the model reads, and the tensors.
 
-    Raises: DataError for a model that takes none, for what cannot be read, and for a text that spells control tokens,
-        which the processor would take for them.
+    Raises: DataError for a model that takes none, for what cannot be read or is too large, and for another number of
+        places in the text than items.
     """
     kinds = kinds_of(processor)
     if missing := [kind for kind, _ in items if kind not in kinds]:
         raise DataError(f"this model takes {told(kinds)}, and no {MEDIA[missing[0]][0]}{BLIND}")
-    if rendered.literal:
-        raise DataError("a conversation with images must not spell the tokens by which the template marks its turns")
-    images = [item.value for item in items]
-    pixels = sum(width * height for width, height in map(size_of, images))
-    if pixels > MOST_PIXELS:
-        raise DataError(f"the images have {pixels} pixels together; possible: {MOST_PIXELS}")
-    pictures = [_decoded(image) for image in images]
-    try:
-        made = dict(processor(text=[rendered.text], images=pictures, add_special_tokens=False, return_tensors="pt"))
-    except ValueError as error:  # the text has another number of places
-        raise DataError(f"these images cannot be shown to the model: {error}") from error
-    ids: list[int] = made.pop("input_ids")[0].tolist()
-    made.pop("attention_mask", None)
-    return ids, made
+    import torch
+    from tunesmith_library_media.expanding import expanded
+    from tunesmith_library_media.options import options_of
+    from tunesmith_library_media.tensors import tensors_of
+
+    _check_sizes(items, options_of(processor))
+    row = {column: [item.value for item in items if item.kind == kind] for kind, (column, _) in MEDIA.items()}
+    whole = expanded(processor, rendered, row)
+    ids = list(tokenize(tokenizer_of(processor), [whole], control=control)[0].ids)
+    return ids, tensors_of(processor, [row], {"input_ids": torch.tensor([ids])})
 
 
 def check_readable(item: Item) -> None:
-    """Refuse what cannot be read as what it is said to be, by its head. Raises: DataError."""
-    if item.kind == "image":
-        size_of(item.value)
+    """Refuse what cannot be read as what it is said to be, by its head.
 
-
-def size_of(image: Any) -> tuple[int, int]:
-    """Width and height of an image, of which no more than the head is read.
-
-    Raises: DataError for what is no image.
+    Raises: DataError, also for what is not the bytes of a file.
     """
-    with _opened(image) as file:
-        width, height = file.size
-    return width, height
+    from tunesmith_library_media.items import audio_facts, image_size, video_facts
+
+    kind, value = item
+    if not isinstance(value, bytes):
+        raise DataError(f"{_A[kind]} is given as the bytes of its file, not as {type(value).__name__}")
+    {"image": image_size, "video": video_facts, "audio": audio_facts}[kind](value)
 
 
-def _decoded(image: bytes) -> Any:
-    """An image of PIL, in colours. Raises: DataError for one that is broken."""
-    with _opened(image) as file:
-        return file.convert("RGB")
+def _check_sizes(items: Sequence[Item], options: MediaOptions) -> None:
+    """Refuse what would take too much memory. Raises: DataError, as `check_readable` does."""
+    from tunesmith_library_media.items import audio_facts, frames_shown, image_size, limited, video_facts
 
-
-@contextlib.contextmanager
-def _opened(image: Any) -> Iterator[Any]:
-    from PIL import Image
-
-    if not isinstance(image, bytes):
-        raise DataError(f"an image is given as the bytes of its file, not as {type(image).__name__}")
-    try:
-        with Image.open(io.BytesIO(image), formats=FORMATS) as file:
-            yield file
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"an image cannot be read ({', '.join(FORMATS)} are possible): {error}") from error
+    pixels, frame_pixels, seconds = 0, 0, 0.0
+    for item in items:
+        check_readable(item)
+        if item.kind == "image":
+            pixels += math.prod(image_size(item.value))
+        elif item.kind == "audio":
+            seconds += min(audio_facts(item.value).seconds, options.audio_max_seconds or math.inf)
+        else:
+            facts = video_facts(item.value)
+            size = limited((facts.width, facts.height), options.video_min_pixels, options.video_max_pixels)
+            frame_pixels += math.prod(size) * len(frames_shown(facts, options.video_fps, options.video_max_frames))
+    if pixels > MOST_PIXELS:
+        raise DataError(f"the images have {pixels} pixels together; possible: {MOST_PIXELS}")
+    if frame_pixels > MOST_FRAME_PIXELS:
+        raise DataError(
+            f"the frames that are shown have {frame_pixels} pixels together; possible: {MOST_FRAME_PIXELS}.\n"
+            "  show fewer or smaller ones: model.media.video_max_frames, model.media.video_max_pixels"
+        )
+    if seconds > MOST_SECONDS:
+        raise DataError(
+            f"the sounds have {seconds:.0f} seconds together; possible: {MOST_SECONDS}.\n"
+            "  play the beginning alone: model.media.audio_max_seconds"
+        )
