@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -185,6 +186,42 @@ USER, ASSISTANT = {"role": "user", "content": "Who?"}, {"role": "assistant", "co
 def test_rows(row: dict[str, Any], messages: list[Any], answer: str | None) -> None:
     prompt = prompt_of("set", row)
     assert (prompt.messages, prompt.answer) == (messages, answer)
+
+
+def test_prompts_with_media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the prompt shows is read when it is answered, a part of the prompts at a time; the answer's is left out."""
+    from tunesmith_command_predict import predicting
+
+    sea, inline = tmp_path / "sea.png", {"path": None, "bytes": "data:;base64,d2F2ZXM="}
+    sea.write_bytes(b"sea")
+    parts = [{"type": "image"}, {"type": "text", "text": "or"}, {"type": "image"}, {"type": "audio"}]
+    asked, answer = {"role": "user", "content": parts}, {"role": "assistant", "content": [{"type": "image"}]}
+    media = {"images": [str(sea), inline, "left.png"], "audios": [{"path": str(sea), "bytes": None}]}
+    shown = [
+        {"type": "image", "image": b"sea"},
+        {"type": "text", "text": "or"},
+        {"type": "image", "image": b"waves"},
+        {"type": "audio", "audio": b"sea"},
+    ]
+    rows = [{"messages": [asked, answer], **media}, {"prompt": [asked], "chosen": [answer], **media}]
+    prompts = [prompt_of("set", row) for row in rows]
+    for prompt in prompts:
+        assert prompt.shown(()) == [{"role": "user", "content": shown}] and prompt.messages == [asked]
+        assert prompt.places == {"images": [str(sea), None], "audios": [str(sea)]}
+    with pytest.raises(DataError, match=r"image left\.png: it cannot be read"):
+        prompt_of("set", {"prompt": [{"role": "user", "content": parts[:1]}], "images": ["left.png"]}).shown(())
+
+    class Session:
+        handle = SimpleNamespace(processor=None)
+
+        def answer(self, conversations: Any, sampling: Any) -> Any:
+            for index in range(len(conversations)):
+                yield Piece(index, str(sampling.seed + index), finish_reason="stop")
+
+    monkeypatch.setattr(predicting, "_AT_A_TIME", 2)
+    made = [json.loads(line) for line in predicting._answered(Session(), prompts[:1] * 5, 7)]  # type: ignore[arg-type]
+    assert [line["prediction"] for line in made] == ["7", "8", "9", "10", "11"]
+    assert (made[0]["images"], made[0]["prompt"]) == ([str(sea), None], [asked])
 
 
 def test_text_is_no_conversation() -> None:

@@ -20,8 +20,11 @@ from tunesmith.runs import is_run
 from tunesmith.types import Conversation, Sampling
 from tunesmith_library_configuration.locks import beside, locked, refuse_inside
 from tunesmith_library_engine.sessions import ChatSession
+from tunesmith_library_media.options import options_of
 
 from tunesmith_command_predict.prompts import Prompt, prompts_of
+
+_AT_A_TIME = 32  # prompts with media
 
 
 def predict(
@@ -86,9 +89,21 @@ def _answer(session: ChatSession, prompts: Sequence[Prompt], part: Path, seed: i
 
 
 def _answered(session: ChatSession, prompts: Sequence[Prompt], seed: int) -> Iterator[str]:
-    """The lines of prompts that are answered together, in their order: each when those before it are answered too."""
+    """The lines of prompts in their order: each when those before it are answered too.
+
+    All are answered together; with media a part of them at a time, since what an engine is asked holds their pixels.
+    """
+    if not any(prompt.media for prompt in prompts):
+        yield from _together(session, prompts, seed, ())
+        return
+    hosts = options_of(session.handle.processor).hosts
+    for start in range(0, len(prompts), _AT_A_TIME):
+        yield from _together(session, prompts[start : start + _AT_A_TIME], seed + start, hosts)
+
+
+def _together(session: ChatSession, prompts: Sequence[Prompt], seed: int, hosts: Sequence[str]) -> Iterator[str]:
     predictions, ended, written = [""] * len(prompts), set(), 0
-    conversations = [Conversation(prompt.messages, prompt.tools, prompt.variables) for prompt in prompts]
+    conversations = [Conversation(prompt.shown(hosts), prompt.tools, prompt.variables) for prompt in prompts]
     for piece in session.answer(conversations, Sampling(seed=seed)):
         predictions[piece.index] += piece.text
         if piece.finish_reason:
@@ -99,7 +114,7 @@ def _answered(session: ChatSession, prompts: Sequence[Prompt], seed: int) -> Ite
 
 
 def _line(prompt: Prompt, prediction: str) -> str:
-    shown = {"dataset": prompt.dataset, "prompt": prompt.messages, "answer": prompt.answer}
+    shown = {"dataset": prompt.dataset, "prompt": prompt.messages, **prompt.places, "answer": prompt.answer}
     return json.dumps({**shown, "prediction": prediction}, ensure_ascii=False) + "\n"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tunesmith import DataError
@@ -12,6 +14,10 @@ from tunesmith.assemble import assemble
 from tunesmith.compose import Composition
 from tunesmith.errors import ConfigError
 from tunesmith.types import Encoder, Message, Row
+from tunesmith_library_media.holding import stored
+from tunesmith_library_media.placing import COLUMN, kind_of, rows_media
+
+_LONGEST_PLACE = 4096  # characters; what is longer is base64
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,49 @@ class Prompt:
     answer: str | None  # the expected one, where the data has it
     tools: list[Any] | None
     variables: dict[str, Any]  # for the template
+    media: dict[str, list[Any]] = field(default_factory=dict)  # `images`, `videos`, `audios`, in the order of the text
+
+    def shown(self, hosts: Sequence[str]) -> list[Message]:
+        """The messages, in which each image, video and sound is the bytes of its file.
+
+        Args:
+            hosts: from which a URL may be fetched.
+
+        Raises: DataError for one that cannot be read.
+        """
+        items = {name: iter(items) for name, items in self.media.items()}
+
+        def filled(part: Any) -> Any:
+            kind = kind_of(part)
+            return part if kind is None else {"type": kind, kind: _read(next(items[COLUMN[kind]]), kind, hosts)}
+
+        return [
+            {**message, "content": [filled(part) for part in message["content"]]}
+            if isinstance(message.get("content"), list)
+            else message
+            for message in self.messages
+        ]
+
+    @property
+    def places(self) -> dict[str, list[str | None]]:
+        """Where its media lie; None of those that the data hold themselves."""
+        return {name: [_place(item) for item in items] for name, items in self.media.items()}
+
+
+def _place(item: Any) -> str | None:
+    place = item.get("path") if isinstance(item, dict) and item.get("bytes") is None else item
+    inline = not isinstance(place, str) or place.startswith("data:") or len(place) > _LONGEST_PLACE
+    return None if inline else str(place)
+
+
+def _read(item: Any, kind: Any, hosts: Sequence[str]) -> bytes:
+    kept = stored(item, kind, hosts)
+    if kept["bytes"] is not None:
+        return kept["bytes"]
+    try:
+        return Path(str(kept["path"])).read_bytes()
+    except OSError as error:
+        raise DataError(f"{kind} {kept['path']}: it cannot be read: {error.strerror}") from error
 
 
 def prompts_of(composition: Composition) -> list[Prompt]:
@@ -45,7 +94,13 @@ def prompts_of(composition: Composition) -> list[Prompt]:
 
 def _as_json(rows: Sequence[Row], processor: Any, template: Any) -> dict[str, list[str]]:
     """In place of a stage's encoding: the rows themselves, as text, since their shapes differ."""
-    return {"row": [json.dumps(row, ensure_ascii=False) for row in rows]}
+    return {"row": [json.dumps(row, ensure_ascii=False, default=_held) for row in rows]}
+
+
+def _held(item: Any) -> str:
+    """What JSON has of bytes, and of images: a data URL."""
+    data = item if isinstance(item, bytes) else stored(item)["bytes"]
+    return f"data:;base64,{base64.b64encode(data or b'').decode()}"
 
 
 def _prompts(name: str, rows: Any) -> Iterator[Prompt]:
@@ -73,4 +128,6 @@ def prompt_of(name: str, row: Row) -> Prompt:
         raise DataError(f"it has no conversation, but {', '.join(sorted(row))}")
     answer = "\n".join(str(message.get("content") or "") for message in expected or []) if expected else None
     variables = {"enable_thinking": row["enable_thinking"]} if row.get("enable_thinking") is not None else {}
-    return Prompt(name, messages, answer, row.get("tools"), variables)
+    asked = {**row, "messages": messages} if "messages" in row else row
+    media = {kind: items for kind, items in rows_media(asked, ("messages", "prompt")).items() if items}
+    return Prompt(name, messages, answer, row.get("tools"), variables, media)
