@@ -24,6 +24,7 @@ INFO = {
     "texts": {"hf_hub_url": "org/texts", "folder": "zh", "columns": {"prompt": "content"}},
     "scripted": {"script_url": "belle"},
     "odd": {"file_name": "odd.json", "colums": {}},
+    "below": {"file_name": "sub/pictures.json"},
 }
 
 
@@ -52,6 +53,12 @@ def test_entries():
         "identity": {
             "path": "data/identity.json",
             "format": "alpaca",
+            "columns": {"prompt": "instruction", "query": "input", "response": "output", "*": ""},
+        },
+        "below": {
+            "path": "data/sub/pictures.json",
+            "format": "alpaca",
+            "media_dir": "data",  # of the file that names it, not of the data
             "columns": {"prompt": "instruction", "query": "input", "response": "output", "*": ""},
         },
         "talks": {

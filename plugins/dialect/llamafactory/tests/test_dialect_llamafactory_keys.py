@@ -124,6 +124,45 @@ made_of, refused = BESIDE.made_of, BESIDE.refused
         ({"fsdp": ["full_shard", "auto_wrap"]}, {"trainer": {"fsdp": "full_shard auto_wrap"}}),
         ({"template": "qwen3", "enable_thinking": False}, {"template": {"name": "qwen3", "enable_thinking": False}}),
         ({"split_special_tokens": False}, {"data": {"special_tokens": "parse"}}),
+        ({"media_dir": "pictures"}, {"data": {"train": [{"path": "d", "media_dir": "pictures"}]}}),
+        ({"template": "qwen3"}, {"model": {"path": "m", "media": None}}),
+        (
+            {"template": "qwen2_vl", "image_resolution": 262144},
+            {
+                "model": {
+                    "media": {
+                        **{"image_max_pixels": 262144, "image_min_pixels": 1024},
+                        **{"video_max_pixels": 65536, "video_min_pixels": 256},
+                    }
+                }
+            },
+        ),
+        (
+            {"video_maxlen": 16, "video_fps": 1.0, "audio_sampling_rate": 8000, "use_audio_in_video": True},
+            {
+                "model": {
+                    "media": {
+                        **{"video_max_frames": 16, "video_fps": 1.0, "audio_sampling_rate": 8000},
+                        "use_audio_in_video": True,
+                    }
+                }
+            },
+        ),
+        ({"freeze_vision_tower": True, "freeze_language_model": False}, {"adapter": {"towers": None}}),
+        ({"freeze_vision_tower": False}, {"adapter": {"towers": ["language", "tower"]}}),
+        (
+            {"freeze_vision_tower": False, "freeze_language_model": True, "lora_target": "all"},
+            {"adapter": {"towers": ["tower"]}},
+        ),
+        (
+            {"finetuning_type": "full", "freeze_multi_modal_projector": False, "freeze_language_model": True},
+            {"adapter": {"towers": ["projector"]}},
+        ),
+        ({"lora_target": "all", "freeze_multi_modal_projector": False}, {"adapter": {"towers": None}}),
+        (
+            {"lora_target": "linear_1,q_proj", "freeze_multi_modal_projector": False},
+            {"adapter": {"towers": ["language", "projector"]}},
+        ),
     ],
 )
 def test_what_becomes_of_keys(keys: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -173,6 +212,12 @@ def test_values_as_they_are_meant(keys: dict[str, Any], ours: dict[str, Any]) ->
 )
 def test_values_that_are_none(key: str, value: Any, told: str) -> None:
     assert refused(**{key: value})[key].endswith(told)
+
+
+def test_parts_that_are_frozen_altogether() -> None:
+    assert "nothing is left to train" in refused(freeze_language_model=True)["freeze_language_model"]
+    said = BESIDE.notes_on("translated", freeze_multi_modal_projector=False)
+    assert "adapter.towers=[language,projector]" in said["freeze_multi_modal_projector"]
 
 
 def test_a_key_in_two_spellings_is_said() -> None:

@@ -29,6 +29,7 @@ def sets_of(repository: str, cache_dir: str | None) -> Mapping[str, dict[str, An
         raise TunesmithError(f"{FILE} of {repository} names no data sets\n  dataset_dir: a folder with one that does")
     found = sets_in(content)
     for entry in found.values():
+        entry.pop("media_dir", None)  # which is beside a file at hand
         if entry["path"].startswith("./"):
             entry["path"] = f"huggingface://datasets/{repository}/{entry['path'].removeprefix('./')}"
     return found

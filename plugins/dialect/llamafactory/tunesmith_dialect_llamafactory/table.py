@@ -113,7 +113,7 @@ GONE: Mapping[str, str] = {
     ),
     **dict.fromkeys(("max_source_length", "max_target_length"), "write cutoff_len, the length of both together."),
     "reserved_label_len": "prompt and answer together are cut at cutoff_len.",
-    "visual_inputs": "pictures are not read.",
+    "visual_inputs": "images are read where the rows have them.",
     "tokenizer_path": "a model's folder holds its tokenizer.",
     "ppo_logger": "trackers are told of every step.",
     "disable_version_checking": "versions are checked when packages are installed.",

@@ -69,6 +69,8 @@ def translate(values: Mapping[str, Any]) -> dict[str, Any]:
     made.update({ours: values[theirs] for theirs, ours in _NAMES.items() if theirs in values})
     made["path"] = _place(values)
     made.setdefault("format", "alpaca")
+    if "/" in str(values.get("file_name", "")):  # media are looked for beside this file
+        made.setdefault("media_dir", ".")
     for key in ("columns", "tags"):
         if isinstance(made.get(key), Mapping):
             made[key] = {name: column for name, column in made[key].items() if column is not None}
