@@ -55,13 +55,15 @@ def replacement(processor: Any, column: str, placeholder: str, item: Any) -> str
 
 def asked(processor: Any, column: str, placeholder: str, shape: Shape) -> str:
     """What the processor itself writes in the place of an item of a shape."""
-    made = call(processor, [placeholder], {column: [[blank(column, shape)]]}, return_text_replacement_offsets=True)
+    begin = processor.tokenizer.bos_token or ""  # some processors put it before or behind an item, unless it is there
+    media = {column: [[blank(column, shape)]]}
+    made = call(processor, [begin + placeholder], media, return_text_replacement_offsets=True)
     offsets = made.get("text_replacement_offsets")
     if offsets and offsets[0]:
         return str(offsets[0][0]["replacement"])
     ids = made["input_ids"][0]
     text: str = processor.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    return text
+    return text.removeprefix(begin)
 
 
 def _proven(processor: Any, column: str, placeholder: str, shape: Shape) -> Formula | None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
+from tunesmith_library_media.along import along_tokens
 from tunesmith_library_media.expanding import COLUMNS, placeholders
 from tunesmith_library_media.options import options_of
 from tunesmith_library_media.shapes import call, loaded
 
 _OF_TEXT = frozenset({"input_ids", "attention_mask", "labels", "text_replacement_offsets"})
-_TYPES = frozenset({"token_type_ids", "mm_token_type_ids"})
 _SILENT = "-"  # the text of a row that shows nothing
 
 
@@ -41,11 +39,9 @@ def tensors_of(
         for column in tokens
     }
     made = call(processor, texts, media, padding=True, return_tensors="pt")
-    found = {name: value for name, value in made.items() if name not in _OF_TEXT | _TYPES}
-    if types := _TYPES & set(made):
-        of_tokens = torch.tensor(processor.create_mm_token_type_ids(batch["input_ids"].tolist()))
-        found.update(dict.fromkeys(types, of_tokens))
-    return found
+    found = {name: value for name, value in made.items() if name not in _OF_TEXT}
+    shows = [any(sequence.get(column) for column in COLUMNS) for sequence in sequences]
+    return {**found, **along_tokens(processor, made, batch, shows)}
 
 
 def _joined(sequences: Sequence[Mapping[str, Sequence[Any]]]) -> dict[str, list[Any]]:

@@ -7,7 +7,7 @@ dimensions restart with each sequence, and towers, which see images and not sequ
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -59,7 +59,17 @@ def _enter_tower(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     _suspended.set(_longest.get())
     _longest.set(None)
-    return args, {name: value for name, value in kwargs.items() if name not in (*_BOUNDS, crossing.NAME)}
+    dtypes = list(dict.fromkeys(each.dtype for each in module.parameters() if each.is_floating_point()))
+    own = {name: value for name, value in kwargs.items() if name not in (*_BOUNDS, crossing.NAME)}
+    return tuple(_in_numbers(value, dtypes) for value in args), {
+        name: _in_numbers(value, dtypes) for name, value in own.items()
+    }
+
+
+def _in_numbers(value: Any, dtypes: Sequence[torch.dtype]) -> Any:
+    """Pixels and sounds in the numbers of a tower; processors give them in those that they were published with."""
+    known = not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.dtype in dtypes
+    return value if known or not dtypes else value.to(dtypes[0])
 
 
 def _leave_tower(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
