@@ -58,9 +58,13 @@ def test_loss_of_each_data_set(tiny_llama: Path, name: str, padding_free: bool) 
         stage._reference = Reference(reference)
     rows = pairs()
     named = [{**row, "dataset": of} for row, of in zip(rows, NAMES, strict=True)]
-    output = stage.compute_loss(model=model, batch=stage.collate(examples=named, padding_free=padding_free))
+    output = stage.compute_loss(
+        model=model, batch=stage.collate(examples=named, padding_free=padding_free, processor=None)
+    )
     for asked in set(NAMES):
         mine = [row for row, of in zip(rows, NAMES, strict=True) if of == asked]
-        alone = stage.compute_loss(model=model, batch=stage.collate(examples=mine, padding_free=padding_free))
+        alone = stage.compute_loss(
+            model=model, batch=stage.collate(examples=mine, padding_free=padding_free, processor=None)
+        )
         assert output.metrics[f"loss_{asked}"].tolist() == pytest.approx([alone.loss.item(), len(mine)], rel=1e-4)
         assert not any(metric.startswith("loss_") for metric in alone.metrics)

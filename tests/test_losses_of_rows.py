@@ -128,7 +128,7 @@ class Computed:
     def loss(self, *which: int, padding_free: bool = True) -> Any:
         examples = [{name: values[index] for name, values in self.columns.items()} for index in which]
         with torch.no_grad():
-            batch = self.stage.collate(examples=examples, padding_free=padding_free)
+            batch = self.stage.collate(examples=examples, padding_free=padding_free, processor=None)
             return self.stage.compute_loss(model=self.model, batch=batch)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith import DataError
 from tunesmith.types import Row
+from tunesmith_library_media.holding import located
 from tunesmith_library_media.placing import placed
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 MEDIA = ("images", "videos", "audios")
 """Columns of rows and examples whose texts are places of files, beside the data file if they are there."""
-
-_LONGEST_PATH = 4096  # characters; what is longer may be base64
 
 
 def with_media(row: Row, folders: Sequence[Path], place: str) -> Row:
@@ -35,18 +34,13 @@ def with_media(row: Row, folders: Sequence[Path], place: str) -> Row:
         row = placed(row)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
-    found = {name: [_found(item, folders) for item in row[name]] for name in MEDIA if isinstance(row.get(name), list)}
+    found = {name: [located(item, folders) for item in row[name]] for name in MEDIA if isinstance(row.get(name), list)}
     return row | found if found else row
 
 
-def _found(item: Any, folders: Sequence[Path]) -> Any:
-    if isinstance(item, list):  # the frames of a video
-        return [_found(frame, folders) for frame in item]
-    if isinstance(item, dict) and isinstance(item.get("path"), str) and item.get("bytes") is None:
-        return {**item, "path": _found(item["path"], folders)}
-    if not isinstance(item, str) or len(item) > _LONGEST_PATH:  # that would be base64
-        return item
-    return next((str(folder / item) for folder in folders if os.path.isfile(folder / item)), item)
+def holds_media(column: str) -> bool:
+    """Whether a column of examples has media; stages that compare answers have `chosen_images` and the like."""
+    return column.rpartition("_")[2] in MEDIA
 
 
 class Watch:
@@ -89,7 +83,7 @@ class Watch:
 
 
 def _named(table: pyarrow.Table) -> set[str]:
-    columns = [table[name].to_pylist() for name in MEDIA if name in table.column_names]
+    columns = [table[name].to_pylist() for name in table.column_names if holds_media(name)]
     items = (item for column in columns for value in column for item in (value if isinstance(value, list) else [value]))
     paths = (item.get("path") if isinstance(item, dict) else item for item in items)
     return {path for path in paths if isinstance(path, str)}

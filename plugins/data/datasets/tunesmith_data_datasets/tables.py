@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .media import MEDIA
+from .media import holds_media
 
 if TYPE_CHECKING:
     import pyarrow
@@ -24,7 +24,7 @@ def to_table(columns: dict[str, list[Any]]) -> pyarrow.Table:
 
     return pyarrow.table(
         {
-            name: _items(values) if name in MEDIA else _numbers(values) or _column(values)
+            name: _items(values) if holds_media(name) else _numbers(values) or _column(values)
             for name, values in columns.items()
         }
     )

@@ -13,7 +13,7 @@ from tunesmith.types import Batch, Message, Problem, Row
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_formats import tallying
 
-from tunesmith_library_training.rows import Advise, other_stages, text_only, usable
+from tunesmith_library_training.rows import Advise, other_stages, usable
 from tunesmith_library_training.weighing import RowWeights, TokenWeights, checked, rule_problems
 
 if TYPE_CHECKING:
@@ -47,11 +47,15 @@ class CompletionStage(RowWeights):
     def configured(self, plan: Plan) -> None:
         self._advise = other_stages(plan)
 
-    def usable_rows(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows that have answers. Raises: DataError for rows without the columns that this stage reads."""
-        for row in rows:
-            text_only(row, self.NAME)
+    def usable_rows(self, rows: Sequence[Row], processor: Any) -> list[Row]:
+        """The rows that have answers, whose messages carry themselves what they show.
+
+        Raises: DataError for rows without the columns that this stage reads, and for media that cannot be shown.
+        """
+        from tunesmith_library_training.media import carrying
+
         rows = usable(rows, self.traits.reads, self.NAME, self._said, self._advise)
+        rows = [carrying(row, processor) for row in rows]
         return self.weighed_rows(rows, self.NAME, self._said)
 
     def spans(self, template: ChatTemplate) -> Spans:
@@ -71,10 +75,12 @@ class CompletionStage(RowWeights):
         """Tokenise each row's prompt with each of its answers.
 
         Returns: per prefix the columns `PREFIXinput_ids` and `PREFIXlabels`, whose trained tokens are what the
-            assistant says in the answer, with weights also `PREFIXweights`; with weights of rows the column `weight`;
-            and the indices of the rows that they are of: others are left out.
+            assistant says in the answer, with weights also `PREFIXweights`; `PREFIXimages` and the like of what the
+            model takes; with weights of rows the column `weight`; and the indices of the rows that they are of: others
+            are left out.
         """
         from tunesmith_library_training.fitting import Fitting
+        from tunesmith_library_training.media import columns_of
 
         spans, most = self.spans(template), self.max_length if self.longer == "cut" else None
         encoded = {
@@ -89,7 +95,7 @@ class CompletionStage(RowWeights):
         columns: dict[str, list[Any]] = {
             f"{prefix}{name}": [every[index][name] for index in kept]
             for prefix, every in encoded.items()
-            for name in self.columns
+            for name in (*self.columns, *columns_of(processor))
         }
         if self.row_weights:
             columns["weight"] = [checked(rows[index].get("weight"), "a row") for index in kept]
@@ -195,11 +201,13 @@ def collate_answers(
     prefixes: Sequence[str],
     padding_free: bool,
     weights: Sequence[Any] | None = None,
+    processor: Any = None,
 ) -> Batch:
     """One batch of all examples' sequences: those of the first prefix, then those of the second, …
 
     Args:
         weights: further ones of the labels of each sequence in this order, float arrays; None for none.
+        processor: of the model, which makes tensors of what the sequences show.
 
     Returns: as `batch.concatenate` or `batch.pad`, with `length_weights` where there are `weights`; `num_items`, the
         number of examples; where they have a `weight`, `row_weights` (number of examples,) fp32, of which `num_items`
@@ -208,16 +216,22 @@ def collate_answers(
     """
     import torch
 
-    from tunesmith_library_training.batches import concatenate, dataset_numbers, pad, unpack
+    from tunesmith_library_training.batches import COLUMNS, concatenate, dataset_numbers, pad, shown, unpack
 
     sequences = [
         unpack({name: example[prefix + name] for name in _OF_TOKENS if prefix + name in example})[0]
         for prefix in prefixes
         for example in examples
     ]
+    items = [
+        {name: example[prefix + name] for name in COLUMNS if prefix + name in example}
+        for prefix in prefixes
+        for example in examples
+    ]
     if weights is not None:
         sequences = [{**sequence, "length_weights": each} for sequence, each in zip(sequences, weights, strict=True)]
     batch = {**(concatenate(sequences) if padding_free else pad(sequences)), "num_items": float(len(examples))}
+    batch.update(shown(batch, items, processor))
     if "weight" in examples[0]:
         batch["row_weights"] = torch.tensor([float(example["weight"]) for example in examples])
         batch["num_items"] = sum(float(example["weight"]) for example in examples)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from tunesmith.types import IGNORED, Batch
-from tunesmith_library_media.expanding import COLUMNS
+from tunesmith_library_media.expanding import COLUMNS as COLUMNS
 
 from tunesmith_library_training.media import items_of
 
@@ -59,7 +59,7 @@ def shown(batch: Batch, items: Sequence[Mapping[str, Sequence[Any]]], processor:
     Args:
         items: of each sequence, by column.
     """
-    if not any(of_sequence.get(column) for of_sequence in items for column in COLUMNS):
+    if not any(len(every) for of_sequence in items for every in of_sequence.values()):
         return {}
     from tunesmith_library_media.tensors import tensors_of
 

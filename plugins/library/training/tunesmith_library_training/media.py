@@ -4,15 +4,15 @@ conversation is cut. Free of torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tunesmith.types import IGNORED, Row
+from tunesmith.types import IGNORED, Message, Row
 from tunesmith_library_chat import Rendered
 from tunesmith_library_media.expanding import COLUMNS, placeholders, refuse_blind
 from tunesmith_library_media.holding import stored
 from tunesmith_library_media.options import options_of
-from tunesmith_library_media.placing import placed
+from tunesmith_library_media.placing import CONVERSATIONS, placed
 
 COUNTS = "media_counts"
 """The column of packed rows that tells how many items of each of `COLUMNS` each of their sequences shows."""
@@ -34,6 +34,34 @@ def held(row: Row, processor: Any) -> Row:
         if row.get(column)
     }
     return {**row, **kept}
+
+
+def carrying(row: Row, processor: Any) -> Row:
+    """A row whose messages carry themselves what they show, so that they can be put together anew and left out.
+
+    Raises: DataError as `held`.
+    """
+    row = held(row, processor)
+    items = {column: iter(row.get(column) or ()) for column in COLUMNS}
+    if not any(row.get(column) for column in COLUMNS):
+        return row
+    loaded = {
+        name: [_carrying(message, items) for message in row[name]]
+        for name in CONVERSATIONS
+        if isinstance(row.get(name), list)
+    }
+    return {**{name: value for name, value in row.items() if name not in COLUMNS}, **loaded}
+
+
+def _carrying(message: Message, items: Mapping[str, Iterator[Any]]) -> Message:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    parts = [
+        {**part, part["type"]: next(items[f"{part['type']}s"])} if f"{part['type']}s" in items else part
+        for part in content
+    ]
+    return {**message, "content": parts}
 
 
 def columns_of(processor: Any) -> tuple[str, ...]:

@@ -28,13 +28,13 @@ class PairStage(CompletionStage):
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
-        rows = self.usable_rows(rows)
+        rows = self.usable_rows(rows, processor)
         answers = {f"{name}_": [row[name] for row in rows] for name in ("chosen", "rejected")}
         return self.encode_answers(rows, processor, template, answers)[0]
 
     @hookimpl
-    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
-        return collate_answers(examples, PREFIXES, padding_free)
+    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool, processor: Any) -> Batch:
+        return collate_answers(examples, PREFIXES, padding_free, processor=processor)
 
 
 def pair_metrics(rewards: Any, log_probs: Any, batch: Batch) -> dict[str, Any]:

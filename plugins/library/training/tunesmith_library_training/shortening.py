@@ -10,7 +10,9 @@ from typing import Any
 
 from tunesmith.types import Message, Row
 from tunesmith_library_chat import ChatTemplate, tokenize, tokenizer_of
+from tunesmith_library_media.expanding import expanded
 
+from tunesmith_library_training.media import held
 from tunesmith_library_training.rows import variables_of
 from tunesmith_library_training.turns import contents_of
 
@@ -82,8 +84,9 @@ def _asking_less(
     asked = next(iter(_questions(row["prompt"])[-1:]), None)
     if asked is None or not isinstance(content := row["prompt"][asked]["content"], str):
         return row, False
-    chat: Row = {**row, "messages": [*row["prompt"], *answer]}
-    rendered = template.render(chat["messages"], row.get("tools"), training=True, **variables_of(row))
+    chat = held({**row, "messages": [*row["prompt"], *answer], "prompt": []}, processor)
+    written = template.render(chat["messages"], row.get("tools"), training=True, **variables_of(row))
+    rendered = expanded(processor, written, chat)
     [encoding] = tokenize(tokenizer_of(processor), [rendered], control=template.control)
     start, end = contents_of(chat, rendered, template).get(asked, (0, 0))
     inside = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def examples(tokenizer: Any, stage: Any = None, rows: Any = ROWS) -> list[dict[s
 
 
 def batch_of(tokenizer: Any, stage: Any, padding_free: bool = True) -> dict[str, Any]:
-    return stage.collate(examples=examples(tokenizer, stage), padding_free=padding_free)
+    return stage.collate(examples=examples(tokenizer, stage), padding_free=padding_free, processor=None)
 
 
 class TestDirectPreference(StageSuite):
@@ -85,10 +86,10 @@ def test_batch_order(tiny_bpe: Any) -> None:
     """All chosen sequences come before all rejected ones; a pair is one item."""
     rows, stage = examples(tiny_bpe), DirectPreference()
     order = [row[f"{name}_input_ids"] for name in ("chosen", "rejected") for row in rows]
-    concatenated = stage.collate(examples=rows, padding_free=True)
+    concatenated = stage.collate(examples=rows, padding_free=True, processor=None)
     assert concatenated["num_items"] == 3.0
     assert concatenated["input_ids"][0].tolist() == [token for ids in order for token in ids]
-    padded = stage.collate(examples=rows, padding_free=False)
+    padded = stage.collate(examples=rows, padding_free=False, processor=None)
     masks = padded["attention_mask"].bool()
     assert [row[mask].tolist() for row, mask in zip(padded["input_ids"], masks, strict=True)] == order
 
@@ -149,7 +150,7 @@ def make_job(model: Any, rows: Any, stage: Any, folder: Path) -> TrainingJob:
         seed=0,
         precision="fp32",
         resume=False,
-        collate=stage.collate,
+        collate=partial(stage.collate, processor=None),
         **nothing,
     )
 
@@ -223,7 +224,10 @@ def test_precomputed_reference(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, 
     with torch.no_grad():
         live = DirectPreference(**options)
         live._reference = Reference(load_plain(tiny_llama))
-        batches = [stage.collate(examples=[data[0], data[1]], padding_free=True) for data in (job.data.train, rows)]
+        batches = [
+            stage.collate(examples=[data[0], data[1]], padding_free=True, processor=None)
+            for data in (job.data.train, rows)
+        ]
         found, expected = stage.compute_loss(model=other, batch=batches[0]), live.compute_loss(other, batches[1])
     torch.testing.assert_close(found.loss, expected.loss, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found.metrics, expected.metrics, rtol=1e-4, atol=1e-3)

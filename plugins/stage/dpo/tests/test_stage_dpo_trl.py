@@ -62,7 +62,7 @@ def ours(folder: Path, pairs: int = 3, padding_free: bool = True, **options: Any
     """The mean loss of the pairs with its gradients, and the means of the metrics."""
     stage, (model, reference) = DirectPreference(**options, loss_chunk_size=5), two_models(folder)
     stage._reference = Reference(reference)
-    batch = stage.collate(examples=rows(pairs), padding_free=padding_free)
+    batch = stage.collate(examples=rows(pairs), padding_free=padding_free, processor=None)
     output = stage.compute_loss(model=model, batch=batch)
     loss = output.loss / output.num_items
     metrics = {name: float(value) / pairs for name, value in output.metrics.items()}
@@ -94,7 +94,7 @@ def theirs(trainer: Any, pairs: int = 3, **settings: Any) -> tuple[Any, dict[str
         assert hasattr(trainer, name)
         setattr(trainer, name, value)
     made = rows(pairs)
-    batch = DirectPreference().collate(examples=made, padding_free=False)
+    batch = DirectPreference().collate(examples=made, padding_free=False, processor=None)
     inputs = {
         "input_ids": batch["input_ids"],
         "attention_mask": batch["attention_mask"],
@@ -173,7 +173,7 @@ def test_first_step_of_dpo_is_its_gradient(tiny_llama: Path, tiny_bpe: Any) -> N
     row = {"prompt": [{"role": "user", "content": "?"}], "chosen": [chat[0]], "rejected": [chat[1]]}
     columns = stage.encode(rows=[row], processor=tiny_bpe, template=CHATML)
     example = {name: values[0] for name, values in columns.items()}
-    found = gradients(model, stage.compute_loss(model, stage.collate([example], True)).loss)
+    found = gradients(model, stage.compute_loss(model, stage.collate([example], True, None)).loss)
     difference = 0.0
     for sign, name in ((1, "chosen"), (-1, "rejected")):
         ids, labels = torch.tensor([example[f"{name}_input_ids"]]), torch.tensor([example[f"{name}_labels"]])
@@ -207,9 +207,9 @@ def test_bco_beside_it(tiny_llama: Path, loss: str) -> None:
     stage._reference = Reference(models[1])
     earlier, now = rows(2), rows(3)[1:]
     with torch.no_grad():  # an evaluation, whose rewards do not count
-        before = stage.compute_loss(models[0], stage.collate(examples=earlier, padding_free=True))
-    stage.compute_loss(models[0], stage.collate(examples=earlier, padding_free=True))
-    output = stage.compute_loss(models[0], stage.collate(examples=now, padding_free=True))
+        before = stage.compute_loss(models[0], stage.collate(examples=earlier, padding_free=True, processor=None))
+    stage.compute_loss(models[0], stage.collate(examples=earlier, padding_free=True, processor=None))
+    output = stage.compute_loss(models[0], stage.collate(examples=now, padding_free=True, processor=None))
 
     def expected(some: list[dict[str, Any]], shift: float) -> tuple[Any, Any]:
         total: Any = 0.0
@@ -262,7 +262,7 @@ def test_the_mean_reward_goes_on_with_the_run(tiny_llama: Path, tmp_path: Path) 
         return stage, model
 
     stage, model = prepared()
-    batch = stage.collate(examples=rows(), padding_free=True)
+    batch = stage.collate(examples=rows(), padding_free=True, processor=None)
     stage.compute_loss(model, batch)
     checkpoints.write(tmp_path / "checkpoint-1", remembering.kept(model), lambda folder: None)
     again, loaded = prepared()

@@ -85,13 +85,13 @@ class DirectPreference(ReferenceStage, PairStage):
         return problems
 
     @hookimpl
-    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
+    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool, processor: Any) -> Batch:
         weights = None
         if self.ld_alpha != 1:
             from tunesmith_stage_dpo.lengths import shared_length_weights
 
             weights = shared_length_weights(examples, self.ld_alpha)
-        batch = collate_answers(examples, PREFIXES, padding_free, weights)
+        batch = collate_answers(examples, PREFIXES, padding_free, weights, processor)
         return {**batch, **collate_columns(examples, _COLUMNS)}
 
     @hookimpl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,9 @@ def test_what_has_no_mismatched_answer_does_not_count_in_the_baseline(
     for example in examples[1:]:
         example["kl_input_ids"] = example["kl_labels"] = []
     with torch.no_grad():
-        logged = stage.compute_loss(model, stage.collate(examples=examples, padding_free=padding_free)).metrics["kl"]
+        logged = stage.compute_loss(
+            model, stage.collate(examples=examples, padding_free=padding_free, processor=None)
+        ).metrics["kl"]
         ids = torch.tensor([examples[0]["kl_input_ids"]])
         labels = torch.tensor(examples[0]["kl_labels"])[1:]
         means = []
@@ -177,12 +180,12 @@ def test_equals_trl(
     trainer.model.eval()
     stage = KahnemanTversky(loss=loss, beta=0.3, **weights)
     examples = encoded(tiny_bpe, stage)
-    padded = stage.collate(examples=examples, padding_free=False)
+    padded = stage.collate(examples=examples, padding_free=False, processor=None)
     expected = trainer._compute_loss(trainer.model, trl_inputs(padded, padded.get("kl")), False)
     metrics = {name: values[0] for name, values in trainer._metrics["eval"].items()}
     mine, other = models()
     stage._reference = Reference(other)
-    output = stage.compute_loss(mine, stage.collate(examples=examples, padding_free=padding_free))
+    output = stage.compute_loss(mine, stage.collate(examples=examples, padding_free=padding_free, processor=None))
     assert (output.loss / 4).item() == pytest.approx(expected.item(), rel=1e-5)
     logged = logged_of([output])
     for name in ("rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected"):
@@ -201,12 +204,17 @@ def test_means_are_of_one_kind_of_answers(tiny_llama: Path, tiny_bpe: Any) -> No
     stage._reference = Reference(reference)
     rows = [row("a", f"{word} tide", word in ("one", "six")) for word in WORDS]
     examples = encoded(tiny_bpe, stage, rows)
-    alone = [stage.compute_loss(trained, stage.collate(examples=[some], padding_free=True)) for some in examples]
+    alone = [
+        stage.compute_loss(trained, stage.collate(examples=[some], padding_free=True, processor=None))
+        for some in examples
+    ]
     rewards = [
         float(next(v[0] for n in ("chosen", "rejected") if (v := one.metrics[f"rewards/{n}"])[1])) for one in alone
     ]
     parts = (examples[:4], examples[1:5], examples[5:])  # the answers 1, 2 and 3 twice
-    outputs = [stage.compute_loss(trained, stage.collate(examples=part, padding_free=True)) for part in parts]
+    outputs = [
+        stage.compute_loss(trained, stage.collate(examples=part, padding_free=True, processor=None)) for part in parts
+    ]
     chosen, rejected = [rewards[0], rewards[5]], [*rewards[1:4], *rewards[1:5], rewards[6]]
     expected = {"chosen": sum(chosen) / 2, "rejected": sum(rejected) / 8}
     logged = logged_of(outputs)
@@ -223,10 +231,10 @@ def test_loss_of_each_data_set(tiny_llama: Path, tiny_bpe: Any) -> None:
     examples = encoded(tiny_bpe, stage)
     names = ["tides", "whales", "tides", "tides"]
     named = [{**example, "dataset": name} for example, name in zip(examples, names, strict=True)]
-    output = stage.compute_loss(trained, stage.collate(examples=named, padding_free=True))
+    output = stage.compute_loss(trained, stage.collate(examples=named, padding_free=True, processor=None))
     for name in ("tides", "whales"):
         mine = [example for example, of in zip(examples, names, strict=True) if of == name]
-        expected = stage.compute_loss(trained, stage.collate(examples=mine, padding_free=True)).loss
+        expected = stage.compute_loss(trained, stage.collate(examples=mine, padding_free=True, processor=None)).loss
         assert output.metrics[f"loss_{name}"].tolist() == pytest.approx([expected.item(), len(mine)], rel=1e-4)
 
 
@@ -248,14 +256,17 @@ def test_precomputed_reference(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) 
         seed=0,
         precision="fp32",
         resume=False,
-        collate=stage.collate,
+        collate=partial(stage.collate, processor=None),
         compute_loss=stage.compute_loss,
         build_optimizer=lambda **_: None,
         emit=lambda event: None,
     )
     data = stage.prepare(job=job, load=None).data.train
     live._reference = Reference(reference)
-    batches = [stage.collate(examples=[some[index] for index in range(4)], padding_free=True) for some in (data, rows)]
+    batches = [
+        stage.collate(examples=[some[index] for index in range(4)], padding_free=True, processor=None)
+        for some in (data, rows)
+    ]
     found, expected = stage.compute_loss(trained, batches[0]), live.compute_loss(trained, batches[1])
     torch.testing.assert_close(found.loss, expected.loss, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found.metrics, expected.metrics, rtol=1e-4, atol=1e-3)
@@ -276,7 +287,7 @@ def test_the_desirable_answers_own_loss(tiny_llama: Path, tiny_bpe: Any) -> None
         stage._reference = Reference(reference)
         examples = encoded(tiny_bpe, stage)
         with torch.no_grad():
-            found.append(stage.compute_loss(model, stage.collate(examples=examples, padding_free=True)))
+            found.append(stage.compute_loss(model, stage.collate(examples=examples, padding_free=True, processor=None)))
     for example in examples:
         if example["label"]:
             labels = torch.tensor(example["labels"])[1:]

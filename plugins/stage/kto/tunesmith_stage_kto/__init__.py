@@ -21,6 +21,8 @@ from tunesmith_library_training.rows import warn_once
 
 _PREFIXES = ("", "kl_")  # the answer, and the answer to another prompt
 
+_OF_ANSWERS = frozenset({"input_ids", "labels", "weights", "images", "videos", "audios"})  # columns of a mismatched one
+
 
 @plugin
 class KahnemanTversky(ReferenceStage):
@@ -57,7 +59,7 @@ class KahnemanTversky(ReferenceStage):
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
-        rows = self.usable_rows(rows)
+        rows = self.usable_rows(rows, processor)
         answers = [row["completion"] for row in rows]
         columns, kept = self.encode_answers(rows, processor, template, {"": answers})
         if self._measures_kl:
@@ -71,6 +73,8 @@ class KahnemanTversky(ReferenceStage):
 
         They decide on no row: where there is no such answer, or no token of it has room, they are empty.
         """
+        from tunesmith_library_training.media import columns_of
+
         from tunesmith_stage_kto.mismatching import other_rows
 
         others = other_rows([row["prompt"] for row in rows])
@@ -81,27 +85,33 @@ class KahnemanTversky(ReferenceStage):
         found = {index: sequence for index, sequence in zip(pairs, sequences, strict=True) if sequence.trained}
         without = len(kept) - len(found)
         warn_once(self._said, self.NAME, without, rows, "have no answer to another prompt and do not count in the KL")
-        nothing: dict[str, list[Any]] = {"input_ids": [], "labels": [], "weights": [0.0]}  # whose numbers are fractions
-        return {f"kl_{name}": [found.get(index, nothing)[name] for index in kept] for name in self.columns}
+        names = (*self.columns, *columns_of(processor))
+        nothing: dict[str, list[Any]] = {
+            **{name: [] for name in names},
+            "weights": [0.0],
+        }  # whose numbers are fractions
+        return {f"kl_{name}": [found.get(index, nothing)[name] for index in kept] for name in names}
 
     @hookimpl
-    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
+    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool, processor: Any) -> Batch:
         """
         Returns: a batch of the answers, with `desirable` (B,) bool, and `kl`, a batch of the mismatched answers, of
             which those count that are `mismatched` (B,) bool; in the others' place stands the answer itself.
         """
         import torch
 
-        batch = collate_answers(examples, ("",), padding_free)
+        batch = collate_answers(examples, ("",), padding_free, processor=processor)
         batch["desirable"] = torch.tensor([bool(example["label"]) for example in examples])
         if self._measures_kl:
             mismatched = [len(example["kl_input_ids"]) > 0 for example in examples]
             batch["mismatched"] = torch.tensor(mismatched)
             filled = [
-                example if counts else {**example, **{f"kl_{name}": example[name] for name in self.columns}}
+                example
+                if counts
+                else {**example, **{f"kl_{name}": example[name] for name in _OF_ANSWERS & example.keys()}}
                 for example, counts in zip(examples, mismatched, strict=True)
             ]
-            batch["kl"] = collate_answers(filled, ("kl_",), padding_free)
+            batch["kl"] = collate_answers(filled, ("kl_",), padding_free, processor=processor)
         return {**batch, **collate_columns(examples, self._columns)}
 
     @hookimpl

@@ -72,13 +72,17 @@ def test_equals_trl(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
         total = total + loss
         summed = {name: summed.get(name, 0.0) + value for name, value in metrics.items()}
     expected = gradients(trainer.model, total)
-    output = stage.compute_loss(load_plain(tiny_llama), stage.collate(examples=rows(), padding_free=True))
+    output = stage.compute_loss(
+        load_plain(tiny_llama), stage.collate(examples=rows(), padding_free=True, processor=None)
+    )
     assert output.loss.item() == pytest.approx(total.item(), rel=1e-5)
     assert len(output.metrics.keys() & summed.keys()) == 9
     for name in output.metrics:
         assert float(output.metrics[name]) == pytest.approx(summed[name], rel=1e-4, abs=1e-5), name
     mine = load_plain(tiny_llama)
-    found = gradients(mine, stage.compute_loss(mine, stage.collate(examples=rows(), padding_free=True)).loss)
+    found = gradients(
+        mine, stage.compute_loss(mine, stage.collate(examples=rows(), padding_free=True, processor=None)).loss
+    )
     for name, values in found.items():
         torch.testing.assert_close(values, expected[name], rtol=1e-3, atol=1e-5, msg=name)
 
@@ -103,7 +107,10 @@ def test_ranges(option: str, value: float) -> None:
 
 def test_the_weight_of_the_answers_own_loss(tiny_llama: Path) -> None:
     """What it adds is the mean log-probability per token of a chosen answer, by a plain softmax."""
-    model, batch = load_plain(tiny_llama), OddsRatioPreference().collate(examples=rows(), padding_free=True)
+    model, batch = (
+        load_plain(tiny_llama),
+        OddsRatioPreference().collate(examples=rows(), padding_free=True, processor=None),
+    )
     with torch.no_grad():
         paper, more = (OddsRatioPreference(sft_alpha=alpha).compute_loss(model, batch).loss for alpha in (1.0, 1.5))
         own = 0.0

@@ -121,7 +121,9 @@ def test_loss_is_that_of_each_document_alone(tiny_llama: Path, tiny_bpe: Any, pa
     model = AutoModelForCausalLM.from_pretrained(tiny_llama, attn_implementation="sdpa")
     stage = Pretraining(max_length=512)
     columns = stage.encode(rows=ROWS, processor=tiny_bpe, template=CHATML)
-    batch = stage.collate(examples=[{name: values[0] for name, values in columns.items()}], padding_free=padding_free)
+    batch = stage.collate(
+        examples=[{name: values[0] for name, values in columns.items()}], padding_free=padding_free, processor=None
+    )
     output = stage.compute_loss(model=model, batch=batch)
     expected, count = torch.zeros(()), 0
     for document in documents(tiny_bpe):

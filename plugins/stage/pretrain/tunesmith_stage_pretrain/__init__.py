@@ -91,10 +91,10 @@ class Pretraining:
         return columns
 
     @hookimpl
-    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool) -> Batch:
+    def collate(self, examples: Sequence[Mapping[str, Any]], padding_free: bool, processor: Any) -> Batch:
         from tunesmith_library_training.batches import collate
 
-        return collate(examples, padding_free)
+        return collate(examples, padding_free, processor)
 
     @hookimpl
     def compute_loss(self, model: Any, batch: Batch) -> LossOutput:

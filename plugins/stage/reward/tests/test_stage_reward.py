@@ -75,7 +75,9 @@ def test_equals_the_saved_classifier(tmp_path: Path, tiny_bpe: Any, architecture
     chosen, rejected = (scores_by_transformers(loaded.eval(), examples, name) for name in ("chosen", "rejected"))
     probability = torch.sigmoid((chosen - rejected).double())
     expected = (-probability.log() + 0.1 * (chosen + rejected).double() ** 2).sum()
-    output = stage.compute_loss(model.eval(), stage.collate(examples=examples, padding_free=padding_free))
+    output = stage.compute_loss(
+        model.eval(), stage.collate(examples=examples, padding_free=padding_free, processor=None)
+    )
     assert output.loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert float(output.metrics["margin"]) == pytest.approx((chosen - rejected).sum().item(), rel=1e-4, abs=1e-6)
     assert float(output.metrics["accuracy"]) == float((chosen > rejected).sum())
@@ -101,11 +103,13 @@ def test_equals_trl(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
     trainer = trl.RewardTrainer(loaded, args=arguments, train_dataset=text, processing_class=tiny_bpe)
     trainer.model.eval()
     stage, examples = RewardModelling(center_coefficient=0.1), encoded(tiny_bpe)
-    batch = stage.collate(examples=examples, padding_free=False)
+    batch = stage.collate(examples=examples, padding_free=False, processor=None)
     inputs = {name: batch[name].clone() for name in ("input_ids", "attention_mask")}
     inputs["input_ids"][inputs["attention_mask"] == 0] = tiny_bpe.pad_token_id
     expected = trainer.compute_loss(trainer.model, inputs)
-    found = stage.compute_loss(classifier_of(tiny_llama), stage.collate(examples=examples, padding_free=True))
+    found = stage.compute_loss(
+        classifier_of(tiny_llama), stage.collate(examples=examples, padding_free=True, processor=None)
+    )
     assert (found.loss / 2).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -315,9 +319,9 @@ def test_loss_of_each_data_set(tiny_llama: Path, tiny_bpe: Any) -> None:
     stage, model = RewardModelling(), classifier_of(tiny_llama)
     examples = encoded(tiny_bpe)
     named = [{**example, "dataset": name} for example, name in zip(examples, ("tides", "whales"), strict=True)]
-    output = stage.compute_loss(model, stage.collate(examples=named, padding_free=True))
+    output = stage.compute_loss(model, stage.collate(examples=named, padding_free=True, processor=None))
     for example, name in zip(examples, ("tides", "whales"), strict=True):
-        alone = stage.compute_loss(model, stage.collate(examples=[example], padding_free=True))
+        alone = stage.compute_loss(model, stage.collate(examples=[example], padding_free=True, processor=None))
         assert output.metrics[f"loss_{name}"].tolist() == pytest.approx([alone.loss.item(), 1.0], rel=1e-4)
 
 

@@ -88,14 +88,14 @@ def test_equals_trl(tiny_llama: Path, tiny_bpe: Any, tmp_path: Path, case: str, 
     trainer = cpo.CPOTrainer(load_plain(tiny_llama), args=arguments, train_dataset=text, processing_class=tiny_bpe)
     trainer.model.eval()
     stage, model = SimplePreference(**mine), load_plain(tiny_llama)
-    padded = stage.collate(examples=rows(pairs), padding_free=False)
+    padded = stage.collate(examples=rows(pairs), padding_free=False, processor=None)
     batch = {}
     for number, name in enumerate(("chosen", "rejected")):
         for column in ("input_ids", "labels", "attention_mask"):
             batch[f"{name}_{column}"] = padded[column].chunk(2)[number]
     loss, metrics = trainer.get_batch_loss_metrics(trainer.model, batch)
     expected = gradients(trainer.model, loss)
-    output = stage.compute_loss(model, stage.collate(examples=rows(pairs), padding_free=padding_free))
+    output = stage.compute_loss(model, stage.collate(examples=rows(pairs), padding_free=padding_free, processor=None))
     assert (output.loss / pairs).item() == pytest.approx(loss.item(), rel=1e-5)
     for name in output.metrics.keys() - ({"nll_loss"} if not theirs["cpo_alpha"] else set()):
         assert float(output.metrics[name]) / pairs == pytest.approx(metrics[name], rel=1e-4, abs=1e-4), name
