@@ -16,7 +16,7 @@ from tunesmith.types import Delta, LogProb
 from tunesmith_library_training.drawing import left_padded
 
 from .choosing import count_off
-from .generating import moved
+from .generating import inputs_of
 from .parts import all_of
 from .rows import Row
 from .scoring import score
@@ -76,7 +76,7 @@ def _answer(model: Any, rows: Sequence[Row], beams: Beams) -> None:
             generation_config=config,
             logits_processor=LogitsProcessorList([_Asked(first, input_ids.shape[1])]),
             stopping_criteria=StoppingCriteriaList([_Cancelled(rows)]),
-            **{name: moved(value, model.device) for name, value in first.request.inputs.items()},
+            **inputs_of(first.request, model),
         )
     for row, tokens in zip(rows, found[:, input_ids.shape[1] :].tolist(), strict=True):
         _tell(model, row, tokens)

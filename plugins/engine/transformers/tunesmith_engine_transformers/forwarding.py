@@ -10,7 +10,7 @@ import torch
 from tunesmith_library_training.drawing import left_padded
 
 from .caching import RowCache, row_cache, unknown_layers
-from .generating import moved
+from .generating import inputs_of
 from .narrow import narrow
 from .processors import unknown_processors
 from .rows import Row
@@ -102,7 +102,7 @@ class Forward:
                 attention_mask=mask,
                 past_key_values=cache,
                 generation_config=generation_config(self.model.generation_config, 1, ends),
-                **{name: moved(value, self.device) for name, value in row.request.inputs.items()},
+                **inputs_of(row.request, self.model),
             )
         finally:
             hook.remove()

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from tunesmith.types import Request
 from tunesmith_library_training.drawing import left_padded
 
 from .choosing import Chooser
@@ -44,7 +45,7 @@ def generate_batch(
         generation_config=generation_config(model.generation_config, most, ends),
         logits_processor=LogitsProcessorList([_Choosing(batch)]),
         stopping_criteria=StoppingCriteriaList([_Reading(batch)]),
-        **{name: moved(value, model.device) for name, value in rows[0].request.inputs.items()},
+        **inputs_of(rows[0].request, model),
     )
 
 
@@ -88,6 +89,12 @@ class _Reading(StoppingCriteria):
         return torch.full((len(input_ids),), left, device=input_ids.device)
 
 
-def moved(value: Any, device: Any) -> Any:
-    """A tensor on a device; anything else as it is."""
-    return value.to(device) if isinstance(value, torch.Tensor) else value
+def inputs_of(request: Request, model: Any) -> dict[str, Any]:
+    """What a request has beside tokens, where a model is; pixels and samples in the numbers that it computes in."""
+    return {name: _moved(value, model) for name, value in request.inputs.items()}
+
+
+def _moved(value: Any, model: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.to(model.device, model.dtype if value.is_floating_point() and value.ndim > 1 else value.dtype)
