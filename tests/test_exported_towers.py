@@ -25,6 +25,11 @@ CASES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
         {"language", "vision", "projector"},
     ),
     "LoRA beside the tower alone": ("llava", {"adapter": {**LORA, "towers": ["vision"]}}, {"vision"}),
+    "EVA beside the language model and the projector": (
+        "qwen2_vl",
+        {"adapter": {**LORA, "init": "eva", "towers": ["language", "projector"]}},
+        {"language", "projector"},
+    ),
     "the projector in full": ("qwen2_vl", {"adapter": {"name": "full", "towers": ["projector"]}}, {"projector"}),
     "QLoRA of the language model": (
         "llava",

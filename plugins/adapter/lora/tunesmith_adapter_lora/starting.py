@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError, announce
 from tunesmith.files import filling
-from tunesmith.types import TrainingJob
+from tunesmith.types import IGNORED, TrainingJob
 
 Start = dict[str, tuple[torch.Tensor, torch.Tensor, float]]
 """Layer -> A0 (R, in), B0 (out, R), both float32, and the scale s: the base was changed to W - s B0 A0."""
@@ -73,15 +74,36 @@ def learn_from_activations(job: TrainingJob, batch_size: int = 4) -> None:
     if torch.accelerator.is_available():
         model.to(torch.accelerator.current_accelerator())
 
+    # a batch has columns of its stage's too
+    taken = inspect.signature(model.get_base_model().forward).parameters.keys() - {"labels"}
+
     @torch.no_grad()
-    def forward(model: Any, inputs: dict[str, torch.Tensor]) -> Any:
-        return model(**{name: inputs[name] for name in ("input_ids", "attention_mask")}, use_cache=False)
+    def forward(model: Any, inputs: dict[str, Any]) -> Any:
+        return model(**{name: value for name, value in inputs.items() if name in taken}, use_cache=False)
 
     batches = _Batches(job, batch_size)
     _refuse_unreached(model, lambda: forward(model, next(iter(batches))))
     initialize_lora_eva_weights(
-        model, batches, forward_fn=forward, gather_distributed_inputs=False, show_progress_bar=False
+        model,
+        batches,
+        forward_fn=forward,
+        prepare_model_inputs_fn=_looked_at,
+        prepare_layer_inputs_fn=_inputs_of,
+        gather_distributed_inputs=False,
+        show_progress_bar=False,
     )
+
+
+def _looked_at(inputs: dict[str, Any], peft_config: Any) -> torch.Tensor:
+    """At which tokens of a batch inputs are looked at: bool (B, T), those that are trained."""
+    mask = inputs["attention_mask"].bool()
+    return mask & (inputs["labels"] != IGNORED) if "labels" in inputs else mask
+
+
+def _inputs_of(given: Any, mask: torch.Tensor, name: str) -> torch.Tensor:
+    """A layer's inputs (N, width); of a layer that reads no tokens, such as a tower's patches, all of them."""
+    hidden: torch.Tensor = given if isinstance(given, torch.Tensor) else given[0]
+    return hidden[mask] if hidden.shape[:-1] == mask.shape else hidden.flatten(0, -2)
 
 
 def _refuse_unreached(model: Any, compute: Callable[[], Any]) -> None:
@@ -116,9 +138,9 @@ class _Batches:
     def __len__(self) -> int:
         return -(-len(self._job.data.train) // self._size)
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         data = self._job.data.train
         for start in range(0, len(data), self._size):
             examples = [data[index] for index in range(start, min(start + self._size, len(data)))]
             batch = self._job.collate(examples=examples, padding_free=False)
-            yield {name: batch[name] for name in ("input_ids", "attention_mask", "labels") if name in batch}
+            yield {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)}
