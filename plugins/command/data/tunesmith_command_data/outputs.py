@@ -13,6 +13,7 @@ from tunesmith import DataError, TunesmithError
 from tunesmith.files import replacing
 from tunesmith_library_configuration.locks import refuse_inside
 from tunesmith_library_formats import MEDIA
+from tunesmith_library_media.holding import located
 
 _POSSIBLE = ".jsonl, .json, .jsonl.gz, .json.gz"
 
@@ -39,18 +40,8 @@ def with_media(record: Mapping[str, Any], file: Path | None, out: Path) -> Mappi
     """A record whose media, which are looked for beside its file, are also found from the file that is written."""
     if file is None or file.parent.resolve() == out.parent.resolve():
         return record
-    moved = {}
-    for name in MEDIA:
-        given = record.get(name)
-        if isinstance(given, str | list):
-            paths = [given] if isinstance(given, str) else given
-            made = [str((file.parent / path).resolve()) if _is_beside(path, file) else path for path in paths]
-            moved[name] = made[0] if isinstance(given, str) else made
+    moved = {name: located(record[name], [file.parent.resolve()]) for name in MEDIA if record.get(name)}
     return {**record, **moved} if moved else record
-
-
-def _is_beside(path: Any, file: Path) -> bool:
-    return isinstance(path, str) and bool(path) and (file.parent / path).is_file()
 
 
 def _records(stream: TextIO, path: Path, listed: bool) -> Iterator[Callable[[Mapping[str, Any]], None]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from base64 import b64decode
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +83,30 @@ def test_arguments_are_held_against_schemas_also_in_the_types_of_python() -> Non
 
 
 def test_media_are_looked_for_beside_the_file(tmp_path: Path) -> None:
-    (tmp_path / "a.png").touch()
+    png = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
+    (tmp_path / "a.png").write_bytes(png)
+    (tmp_path / "cut.png").write_bytes(png[:44])
+    (tmp_path / "text.png").write_text("no image")
     linter = Linter()
     row = chat("<image>What is it?", "A cat.")
     linter.look(items(row | {"images": ["a.png"]}, row | {"images": ["b.png"]}, row, file=tmp_path / "x.json"))
+    linter.look(items(*(row | {"images": [name]} for name in ("cut.png", "text.png", "https://a.example/b.png")),
+                      row | {"videos": ["a.png"]}, data="broken", file=tmp_path / "x.json"))  # fmt: skip
     linter.look(items(chat("Write HTML.", "<video>a.mp4</video>"), data="html"))
-    assert [(one.row, one.message) for one in linter.findings] == [
-        (2, "there is no file b.png"),
-        (3, "1 placeholder <image> for 0 images"),
+    beside = f"image {tmp_path}/"
+    said = [(one.row, one.message.removeprefix(beside)[:46]) for one in linter.findings if one.check == "media"]
+    assert said == [
+        (2, "image b.png: there is no such file"),
+        (3, "the row has 1 × <image> for 0 images in `image"),
+        (1, "cut.png: it is broken: image file is truncated"),
+        (2, "text.png: it is no image, or broken (PNG, JPEG"),
+        (4, "the row has 1 × <image> for 0 images in `image"),
+        (4, f"video {tmp_path}/a.png: it is no video"[:46]),
     ]
+    other = Linter()
+    elsewhere = items(row | {"images": ["a.png"]}, file=Path("y.json"))
+    other.look([replace(item, media_dir=tmp_path) for item in elsewhere])
+    assert not other.findings
 
 
 @pytest.mark.parametrize(

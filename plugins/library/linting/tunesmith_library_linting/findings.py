@@ -24,6 +24,7 @@ class Item:
     record: Mapping[str, Any]  # as it stands in the file
     content: Row | None  # in canonical form; None where its format cannot read it
     fault: str = ""  # why not
+    media_dir: Path | None = None  # where its media are looked for before those beside its file
 
     @property
     def name(self) -> str:

@@ -67,6 +67,8 @@ def _read(
     if isinstance(run, str):
         return run, 0
     reader = _Reader(run, name, take, raw, original, skipped)
+    if entry.get("media_dir"):
+        reader.media_dir = Path(str(entry["media_dir"])).expanduser()
     encoder = Encoder(_rows_alone, None, None, "rows")  # type: ignore[arg-type]
     fault = ""
     try:
@@ -106,6 +108,7 @@ class _Reader:
         self._original, self._skipped = original, skipped
         self._items: list[Item] = []
         self.number = 0
+        self.media_dir: Path | None = None
 
     def to_rows(self, format: str, records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[Row]:
         """One row for each record, whether the format can read it or not."""
@@ -119,7 +122,8 @@ class _Reader:
             content = None if fault or self._raw else dict(row)
             file = self._original or noted.path
             if self.number > self._skipped:
-                self._items.append(Item(self._name, self.number, noted.place, file, noted.record, content, fault))
+                about = (self._name, self.number, noted.place, file, noted.record, content, fault, self.media_dir)
+                self._items.append(Item(*about))
             if len(self._items) == _BATCH:
                 self.flush()
             yield {"text": ""}

@@ -139,6 +139,17 @@ def _of_base64(text: str, what: str) -> bytes:
         raise DataError(f"{what} is no base64 ({error}): {text[:40]}…") from error
 
 
+def located(item: Any, folders: Sequence[Path]) -> Any:
+    """An item whose file is found in the first of some folders that has it, where one has."""
+    if isinstance(item, list):  # the frames of a video
+        return [located(frame, folders) for frame in item]
+    if isinstance(item, dict) and isinstance(item.get("path"), str) and item.get("bytes") is None:
+        return {**item, "path": located(item["path"], folders)}
+    if not isinstance(item, str) or len(item) > _LONGEST_PATH:  # that would be base64
+        return item
+    return next((str(folder / item) for folder in folders if os.path.isfile(folder / item)), item)
+
+
 def source_of(item: Any, kind: Kind) -> Path | io.BytesIO:
     """Where a decoder reads an item from.
 
