@@ -20,7 +20,7 @@ from tunesmith_library_media.shapes import Shape
 from tunesmith_library_media.tensors import tensors_of
 from tunesmith_library_testing.seeing import save_seeing_model
 
-SIZES = [(40, 30), (100, 60), (56, 200), (1, 1), (300, 300)]
+SIZES = [(40, 30), (100, 60), (56, 200), (1, 1), (50, 3), (300, 300)]
 
 
 def picture(width: int, height: int) -> bytes:
@@ -42,10 +42,10 @@ def said(processor: Any, number: int) -> str:
 
 
 def test_it_is_the_text_of_the_whole_processor(processor: Any) -> None:
-    pictures = [picture(*size) for size in SIZES if min(size) > 1]
+    pictures = [picture(*size) for size in SIZES]
     text = said(processor, len(pictures))
     found = expanded(processor, Rendered(text, ()), {"images": pictures})
-    opened = [Image.open(io.BytesIO(each)) for each in pictures]
+    opened = [Image.open(io.BytesIO(each)).convert("RGB") for each in pictures]
     whole = processor(text=[text], images=[opened], add_special_tokens=False, return_tensors="pt")
     ids = processor.tokenizer(found.text, add_special_tokens=False)["input_ids"]
     assert ids == whole["input_ids"][0].tolist()
@@ -85,6 +85,13 @@ def test_a_formula_gives_what_the_processor_does(family: str, tmp_path: Any) -> 
         assert formula(processor, "<|image_pad|>", Shape(size)) == asked(
             processor, "images", "<|image_pad|>", Shape(size)
         )
+
+
+def test_an_image_that_the_model_refuses_is_named(tmp_path: Any) -> None:
+    processor = load_processor(save_seeing_model(tmp_path / "model", "qwen2_vl"), trust_remote_code=False)
+    (tmp_path / "line.png").write_bytes(picture(400, 1))
+    with pytest.raises(DataError, match=r"image .*line.png cannot be shown to the model: .*aspect ratio"):
+        expanded(processor, Rendered(said(processor, 1), ()), {"images": [str(tmp_path / "line.png")]})
 
 
 def test_limits_make_images_smaller(tmp_path: Any) -> None:

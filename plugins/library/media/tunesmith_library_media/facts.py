@@ -11,6 +11,13 @@ Formula = Callable[[Any, str, Shape], str]
 """Processor, placeholder and shape, to what is written in its place."""
 
 
+_SPLITTING = (
+    *("image_grid_pinpoints", "do_image_splitting", "crop_to_patches", "do_pan_and_scan", "max_image_tiles"),
+    *("split_image", "max_patches", "resize_to_max_canvas", "do_split", "slice_mode", "dynamic_hd"),
+)
+"""What an image processor has that takes a large image apart, so that its tokens depend on the size."""
+
+
 def formula_of(processor: Any, column: str) -> Formula | None:
     """The formula for the items of a column, by what its processor says of itself; None where it says nothing."""
     if column == "images":
@@ -36,3 +43,12 @@ def _by_video_patches(processor: Any, placeholder: str, shape: Shape) -> str:
     part = processor.video_processor
     patches = part.get_num_of_video_patches(len(shape.frames), height, width, {})
     return placeholder * int(patches // part.merge_size**2)
+
+
+def has_one_size(image_processor: Any) -> bool:
+    """Whether all images are brought to one size, so that they all take the same number of tokens."""
+    if any(getattr(image_processor, name, None) for name in _SPLITTING):
+        return False
+    cropped = getattr(image_processor, "do_center_crop", False) and getattr(image_processor, "crop_size", None)
+    size = cropped or (getattr(image_processor, "do_resize", False) and getattr(image_processor, "size", None))
+    return bool(size and size.get("height") and size.get("width"))

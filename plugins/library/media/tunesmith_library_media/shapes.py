@@ -22,14 +22,6 @@ from tunesmith_library_media.items import (
 )
 from tunesmith_library_media.options import MediaOptions, options_of
 
-_SPLITTING = (
-    *("image_grid_pinpoints", "do_image_splitting", "crop_to_patches", "do_pan_and_scan", "max_image_tiles"),
-    *("split_image", "max_patches", "resize_to_max_canvas", "do_split", "slice_mode"),
-)
-"""What an image processor has that takes a large image apart, so that its tokens depend on the size."""
-
-_ANY = (64, 64)  # stands for all sizes where they are brought to one
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -59,8 +51,7 @@ def shape_of(processor: Any, column: str, item: Any, options: MediaOptions) -> S
     Raises: DataError where the item cannot be read.
     """
     if column == "images":
-        size = limited(image_size(item), options.image_min_pixels, options.image_max_pixels)
-        return Shape(_ANY if has_one_size(processor.image_processor) else size)
+        return Shape(limited(image_size(item), options.image_min_pixels, options.image_max_pixels))
     if column == "videos":
         facts = video_facts(item)
         size = limited((facts.width, facts.height), options.video_min_pixels, options.video_max_pixels)
@@ -108,15 +99,6 @@ def sampling_rate(processor: Any, options: MediaOptions) -> int:
     return int(options.audio_sampling_rate or processor.feature_extractor.sampling_rate)
 
 
-def has_one_size(image_processor: Any) -> bool:
-    """Whether all images are brought to one size, so that they all take the same number of tokens."""
-    if any(getattr(image_processor, name, None) for name in _SPLITTING):
-        return False
-    cropped = getattr(image_processor, "do_center_crop", False) and getattr(image_processor, "crop_size", None)
-    size = cropped or (getattr(image_processor, "do_resize", False) and getattr(image_processor, "size", None))
-    return bool(size and size.get("height") and size.get("width"))
-
-
 def call(processor: Any, texts: Sequence[str], media: Mapping[str, Sequence[Sequence[Any]]], **options: Any) -> Any:
     """Call a processor over texts and what they show.
 
@@ -136,4 +118,4 @@ def call(processor: Any, texts: Sequence[str], media: Mapping[str, Sequence[Sequ
     try:
         return processor(text=list(texts), **given, add_special_tokens=False, **options)
     except ValueError as error:
-        raise DataError(f"these items cannot be shown to the model: {error}") from error
+        raise DataError(str(error)) from error

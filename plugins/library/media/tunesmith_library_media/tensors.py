@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunesmith import DataError
+
 from tunesmith_library_media.along import along_tokens
 from tunesmith_library_media.expanding import COLUMNS, placeholders
+from tunesmith_library_media.holding import Stored
 from tunesmith_library_media.options import options_of
 from tunesmith_library_media.shapes import call, loaded
+from tunesmith_library_media.uneven import is_uneven, one_by_one
 
 _OF_TEXT = frozenset({"input_ids", "attention_mask", "labels", "text_replacement_offsets"})
 _SILENT = "-"  # the text of a row that shows nothing
@@ -34,14 +38,24 @@ def tensors_of(
         return {}
     tokens, options = placeholders(processor), options_of(processor)
     texts = ["".join(tokens[column] * len(row.get(column) or ()) for column in tokens) or _SILENT for row in rows]
-    media = {
-        column: [[loaded(processor, column, item, options) for item in row.get(column) or ()] for row in rows]
-        for column in tokens
-    }
-    made = call(processor, texts, media, padding=True, return_tensors="pt")
+    decoded: dict[Any, Any] = {}  # answers that are compared show the same items
+
+    def once(column: str, item: Any) -> Any:
+        kept = isinstance(item, Mapping) and item.keys() == Stored.__annotations__.keys()
+        key = (column, item["path"], item["bytes"]) if kept else (column, id(item))
+        if key not in decoded:
+            decoded[key] = loaded(processor, column, item, options)
+        return decoded[key]
+
+    media = {column: [[once(column, item) for item in row.get(column) or ()] for row in rows] for column in tokens}
+    try:
+        made = call(processor, texts, media, padding=True, return_tensors="pt")
+    except DataError:
+        if not is_uneven(media):
+            raise
+        made = one_by_one(processor, tokens, media)
     found = {name: value for name, value in made.items() if name not in _OF_TEXT}
-    shows = [any(sequence.get(column) for column in COLUMNS) for sequence in sequences]
-    return {**found, **along_tokens(processor, made, batch, shows)}
+    return {**found, **along_tokens(processor, made, batch)}
 
 
 def _joined(sequences: Sequence[Mapping[str, Sequence[Any]]]) -> dict[str, list[Any]]:

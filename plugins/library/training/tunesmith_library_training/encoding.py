@@ -12,6 +12,7 @@ from typing import Any
 from tunesmith import DataError
 from tunesmith.types import IGNORED, Message, Row
 from tunesmith_library_chat import ChatTemplate, Rendered, tokenize, tokenizer_of
+from tunesmith_library_chat.tokenizing import special_ids
 from tunesmith_library_media.expanding import expanded
 
 from tunesmith_library_training import media
@@ -143,7 +144,8 @@ def _sequence(row: Row, item: Rendered, encoding: Any, processor: Any, spans: Sp
     media.unlearn(sequence, ranges)
     if cutting.most is not None and sequence.length > cutting.most:
         cut = cut_of(row, item, encoding, cutting.most, cutting.template, turns=cutting.turns)
-        tokens = media.before_items(cut.tokens, ranges)
+        control = set(special_ids(tokenizer_of(processor)).values()) if ranges else ()
+        tokens = media.before_items(cut.tokens, ranges, encoding.ids, control)
         sequence.unfinished = cut.unfinished and sequence["labels"][tokens - 1] != IGNORED
         sequence.update({name: values[:tokens] for name, values in sequence.items()})
     sequence.update(media.shown(row, item, ranges, tokens, processor))

@@ -4,7 +4,7 @@ conversation is cut. Free of torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tunesmith.types import IGNORED, Message, Row
@@ -82,9 +82,25 @@ def unlearn(sequence: Mapping[str, list[Any]], ranges: Sequence[tuple[int, int]]
             sequence["weights"][start:stop] = [0.0] * (stop - start)
 
 
-def before_items(tokens: int, ranges: Sequence[tuple[int, int]]) -> int:
-    """How many tokens are kept of the first ones, so that they end within no item."""
-    return min((start for start, stop in ranges if start < tokens < stop), default=tokens)
+def before_items(tokens: int, ranges: Sequence[tuple[int, int]], ids: Sequence[int], control: Collection[int]) -> int:
+    """How many tokens are kept of the first ones, so that they end within no item, nor between it and its marks.
+
+    Args:
+        ranges: of the items, `token_ranges`.
+        ids: of the tokens.
+        control: of control tokens; such as stand directly around an item are its marks.
+    """
+    behind = 0
+    for start, stop in ranges:
+        first, last = start, stop
+        while first > behind and ids[first - 1] in control:
+            first -= 1
+        while last < len(ids) and last - stop < start - first and ids[last] in control:
+            last += 1
+        if first < tokens < last:
+            return first
+        behind = last
+    return tokens
 
 
 def shown(row: Row, rendered: Rendered, ranges: Sequence[tuple[int, int]], tokens: int, processor: Any) -> Row:

@@ -97,6 +97,9 @@ def test_a_cut_goes_through_no_image(processor: Any, pictures: list[str]) -> Non
             assert example["input_ids"] == whole["input_ids"][: len(example["input_ids"])]
             both[len(example["images"])] = example["input_ids"].count(pad)
             assert example["input_ids"].count(pad) == both[len(example["images"])]
+            # neither is a mark left that an image was to follow
+            marks = [processor.tokenizer.convert_tokens_to_ids(f"<|vision_{name}|>") for name in ("start", "end")]
+            assert [example["input_ids"].count(mark) for mark in marks] == [len(example["images"])] * 2
     assert both[2] == numbers[0] and 0 < both[1] < both[2]
 
 
