@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -13,27 +13,37 @@ TYPES = ("token_type_ids", "mm_token_type_ids")
 CROSSING = "cross_attention_mask"
 
 
-def along_tokens(
-    processor: Any, made: Mapping[str, Any], batch: Mapping[str, Any], shows: Sequence[bool]
-) -> dict[str, torch.Tensor]:
+def along_tokens(processor: Any, made: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """What tells a model which of a batch's tokens are of which kind, and which see which image.
 
     Args:
-        made: what the processor made of placeholders alone, with `input_ids`.
+        made: what the processor made of placeholders alone.
         batch: with `input_ids` and, where they are trained, `labels` (B, T); `cu_seq_lens_q` of sequences in one row.
-        shows: whether each sequence shows something.
 
     Returns: of those that the processor made too: types of tokens, int64 (B, T), and `cross_attention_mask`, int64
         (B, T, images, tiles).
     """
-    found = {}
-    for name in TYPES:
-        if name in made:
-            prefixed = name == "token_type_ids" and not made[name][_types(processor, made["input_ids"]) > 0].any()
-            found[name] = _prefixes(batch, shows) if prefixed else _types(processor, batch["input_ids"])
+    found = {name: _types(processor, batch["input_ids"]) for name in TYPES if name in made}
     if CROSSING in made:
         found[CROSSING] = _crossing(processor, made, batch)
-    return found
+    return {**found, **prefixes(processor, batch)}
+
+
+def prefixes(processor: Any, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """For models that read a prompt in both directions (PaliGemma), text alone too: which tokens are of prompts.
+
+    Everything in a prompt sees everything in it, so that what is learned, of which the model would know, is no part.
+
+    Returns: `token_type_ids`, int64 (B, T), 0 before the first trained token of a sequence and 1 from it on; empty for
+        other models.
+    """
+    if not {"token_type_ids", "labels"} <= {*getattr(processor, "model_input_names", ())}:
+        return {}
+    types, labels = torch.zeros_like(batch["input_ids"]), batch.get("labels")
+    for row, tokens in _sequences(batch):
+        if labels is not None:
+            types[row, tokens] = ((labels[row, tokens] != IGNORED).cumsum(0) > 0).long()
+    return {"token_type_ids": types}
 
 
 def _types(processor: Any, ids: torch.Tensor) -> torch.Tensor:
@@ -48,22 +58,6 @@ def _sequences(batch: Mapping[str, Any]) -> Iterator[tuple[int, slice]]:
         yield from ((row, slice(None)) for row in range(len(batch["input_ids"])))
     else:
         yield from ((0, slice(start, end)) for start, end in pairwise(bounds.tolist()))
-
-
-def _prefixes(batch: Mapping[str, Any], shows: Sequence[bool]) -> torch.Tensor:
-    """0 for a prompt, in which all tokens see each other, 1 from the first trained token on (PaliGemma).
-
-    What an answer said would be known before it were it of type 0, too. Text alone is no such prompt.
-    """
-    types = torch.zeros_like(batch["input_ids"])
-    labels = batch.get("labels")
-    for (row, tokens), shown in zip(_sequences(batch), shows, strict=True):
-        if not shown:
-            types[row, tokens] = 1
-        elif labels is not None:
-            trained = labels[row, tokens] != IGNORED
-            types[row, tokens] = (trained.cumsum(0) > 0).long()
-    return types
 
 
 def _crossing(processor: Any, made: Mapping[str, Any], batch: Mapping[str, Any]) -> torch.Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from tunesmith.types import IGNORED, Batch
+from tunesmith_library_media.along import prefixes
 from tunesmith_library_media.expanding import COLUMNS as COLUMNS
 
 from tunesmith_library_training.media import items_of
@@ -54,13 +55,13 @@ def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool, processor
 
 
 def shown(batch: Batch, items: Sequence[Mapping[str, Sequence[Any]]], processor: Any) -> Batch:
-    """What a model takes for the items of a batch, see `tensors.tensors_of`; nothing where it shows none.
+    """What a model takes for the items of a batch, see `tensors.tensors_of`; hardly anything where it shows none.
 
     Args:
         items: of each sequence, by column.
     """
     if not any(len(every) for of_sequence in items for every in of_sequence.values()):
-        return {}
+        return prefixes(processor, batch)
     from tunesmith_library_media.tensors import tensors_of
 
     return tensors_of(processor, items, batch)
