@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from tunesmith import hookimpl, plugin
 from tunesmith.catalog import Catalog
 from tunesmith.types import DatasetSplits
@@ -161,6 +162,20 @@ def test_several_sequences_of_one_example(show: Any) -> None:
         "ask ⟦REJECTED⟧",
         "train: 1 example",
     ]
+
+
+def test_media_are_told_by_place_and_size(show: Any, tmp_path: Path) -> None:
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    said = "<img>" * 40 + "What? " + "<img>" * 2 + "YES"
+    images = [{"path": str(tmp_path / "a.png"), "bytes": None}, {"path": None, "bytes": b"none"}]
+    columns = {"input_ids": [ids(said)], "labels": [labels(said)], "images": [images], "videos": [[]],
+               "chosen_audios": [[images[1]]]}  # fmt: skip
+    first, text, one, two, three, last = show(columns, "-n", "1")
+    assert (first, last) == ("example 0   219 tokens, 4 trained", "train: 1 example")
+    assert text == "<img>×40⟦W⟧hat? <img><img>⟦YES⟧"
+    assert one == f"image 1: {tmp_path}/a.png, 30 × 20 pixels"
+    assert two.startswith("image 2: an image of 4 bytes: it is no image")
+    assert three.startswith("chosen audio 1: a sound of 4 bytes: it is no sound")
 
 
 @pytest.mark.parametrize("arrays", ["false", "true"])

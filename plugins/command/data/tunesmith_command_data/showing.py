@@ -1,8 +1,10 @@
-"""Examples as a reader sees them: tokens as text, with the trained ones marked, and every other column by its value."""
+"""Examples as a reader sees them: tokens as text, with the trained ones marked, media by their places and sizes, and
+every other column by its value."""
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
@@ -10,9 +12,11 @@ from rich.console import Console
 from rich.text import Text
 from tunesmith.types import IGNORED, DatasetSplits
 from tunesmith_library_chat import tokenizer_of
+from tunesmith_library_media.placing import COLUMN
 
 _WIDTH = 100  # characters of a value
 _IDS = "input_ids"
+_RUN = re.compile(r"(<[^<>\s]+>|\[[A-Z_]+\])\1{3,}")  # tokens of an image: one for each of its patches
 
 
 def print_examples(processor: Any, splits: DatasetSplits, count: int, console: Console) -> None:
@@ -47,6 +51,27 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
+_MEDIA = re.compile(rf"(?:(.*)_)?({'|'.join(COLUMN.values())})")
+"""Names of columns with media; those of one of several sequences have its name before."""
+
+
+def _print_media(example: Mapping[str, Any], console: Console) -> set[str]:
+    """Print the images, videos and sounds of an example. Returns: the columns that they are in."""
+    from tunesmith_library_media.telling import told
+
+    shown = set()
+    for name, items in example.items():
+        found = _MEDIA.fullmatch(name)
+        if not found or not isinstance(items, list) or not all(isinstance(item, Mapping | str) for item in items):
+            continue
+        shown.add(name)
+        kind = next(kind for kind, column in COLUMN.items() if column == found[2])
+        for number, item in enumerate(items, start=1):
+            title = " ".join(filter(None, [found[1], kind, str(number)]))
+            console.print(Text(f"{title}: {told(kind, item)}"))
+    return shown
+
+
 def _print_example(index: int, example: Mapping[str, Any], tokenizer: Any, console: Console) -> None:
     prefixes = [name.removesuffix(_IDS) for name, value in example.items() if name.endswith(_IDS) and _is_tokens(value)]
     shown = set()
@@ -66,7 +91,8 @@ def _print_example(index: int, example: Mapping[str, Any], tokenizer: Any, conso
             console.print(_marked(tokenizer, ids, labels, weights, colour=console.is_terminal))
         else:
             console.rule(title, align="left")
-            console.print(Text(tokenizer.decode(ids, skip_special_tokens=False)))
+            console.print(Text(_decoded(tokenizer, ids)))
+    shown |= _print_media(example, console)
     rest = {name: value for name, value in example.items() if name not in shown}
     if not prefixes:
         console.rule(f"example {index}{'' if rest else '  no columns'}", align="left")
@@ -91,12 +117,18 @@ def _cut(text: str) -> str:
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
 
 
+def _decoded(tokenizer: Any, ids: list[int]) -> str:
+    """The text of tokens, in which a mark that is there many times over is told once, with its number."""
+    text = str(tokenizer.decode(ids, skip_special_tokens=False))
+    return _RUN.sub(lambda run: f"{run[1]}×{len(run[0]) // len(run[1])}", text)
+
+
 def _marked(tokenizer: Any, ids: list[int], labels: list[int], weights: list[float], colour: bool) -> Text:
     """The text of the tokens, run by run of those that weigh the same; before it what they weigh, if that is not 1."""
     text = Text()
     by_token = [weight if label != IGNORED else 0.0 for label, weight in zip(labels, weights, strict=True)]
     for weight, run in itertools.groupby(zip(ids, by_token, strict=True), key=lambda pair: pair[1]):
-        piece = tokenizer.decode([token for token, _ in run], skip_special_tokens=False)
+        piece = _decoded(tokenizer, [token for token, _ in run])
         mark = f"{weight:g}×" if weight not in (0, 1) else ""
         if colour:
             text.append(mark, style="yellow")
