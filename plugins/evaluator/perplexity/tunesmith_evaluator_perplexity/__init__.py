@@ -40,19 +40,22 @@ class Perplexity:
     def evaluate(self, handle: ModelHandle, chat: Chat, data: EvaluationData) -> Evaluation:
         """Raises: DataError when there is no evaluation data, or its examples have no labels."""
         from .losses import losses_by_engine, losses_by_model
-        from .scores import measured, sequences_of
+        from .scores import items_of, measured, sequences_of
 
-        sequences = {name: sequences_of(name, examples) for name, examples in data.examples().items()}
+        examples = data.examples()
+        sequences = {name: sequences_of(name, some) for name, some in examples.items()}
         if not any(sequences.values()):
             raise DataError("perplexity: no evaluation set has a token to predict.\n  write data.eval=[test.json]")
         metrics, records = {}, []
         for name, found in sequences.items():
             if not found:
                 continue
+            every, items = list(found.values()), items_of(examples[name])
+            shown = [items[place] for place in found]
             if self.through == "engine":
-                losses = losses_by_engine(chat.engine, list(found.values()))
+                losses = losses_by_engine(chat.engine, every, shown)
             else:
-                losses = losses_by_model(handle.load(), list(found.values()), self.batch_tokens)
+                losses = losses_by_model(handle.load(), every, shown, handle.processor, self.batch_tokens)
             metrics[name] = measured(losses)
             records += [
                 {"dataset": name, "index": index, "loss": loss.total / loss.tokens, "tokens": loss.tokens}

@@ -7,20 +7,27 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from tunesmith import DataError
 from tunesmith.types import IGNORED, Engine
-from tunesmith_library_training.batches import Arrays, pad
+from tunesmith_library_training.batches import Arrays, pad, shown
 from tunesmith_library_training.log_probs import sequence_log_probs
 
-from tunesmith_evaluator_perplexity.scores import Loss
+from tunesmith_evaluator_perplexity.scores import Items, Loss
 
 if TYPE_CHECKING:
     from tunesmith.types import LogProb
 
+_THROUGH = "evaluator.perplexity.through=model lets the model itself read them"
 
-def losses_by_model(model: Any, sequences: Sequence[Arrays], batch_tokens: int) -> list[Loss]:
+
+def losses_by_model(
+    model: Any, sequences: Sequence[Arrays], items: Sequence[Items], processor: Any, batch_tokens: int
+) -> list[Loss]:
     """Run a model over sequences, those of like length together.
 
     Args:
+        items: that each sequence shows.
+        processor: of the model, which makes tensors of them.
         batch_tokens: of a batch, padding included.
     """
     device = model.get_input_embeddings().weight.device
@@ -30,6 +37,7 @@ def losses_by_model(model: Any, sequences: Sequence[Arrays], batch_tokens: int) 
     try:
         for places in _batches([len(sequence["input_ids"]) for sequence in sequences], batch_tokens):
             batch = pad([sequences[place] for place in places])
+            batch.update(shown(batch, [items[place] for place in places], processor))
             tensors = {name: values.to(device) for name, values in batch.items() if torch.is_tensor(values)}
             with torch.no_grad():
                 found = sequence_log_probs(model, tensors)
@@ -50,8 +58,10 @@ def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         start += count
 
 
-def losses_by_engine(engine: Engine, sequences: Sequence[Arrays]) -> list[Loss]:
-    """Let an engine score sequences."""
+def losses_by_engine(engine: Engine, sequences: Sequence[Arrays], items: Sequence[Items]) -> list[Loss]:
+    """Let an engine score sequences. Raises: DataError for those that show something, which engines score none of."""
+    for column in sorted({name for every in items for name, some in every.items() if len(some)}):
+        raise DataError(f"perplexity: an engine scores text alone, and the data have {column}.\n  {_THROUGH}")
     scored = engine.score([sequence["input_ids"].tolist() for sequence in sequences])
     return [_summed(sequence, found) for sequence, found in zip(sequences, scored, strict=True)]
 

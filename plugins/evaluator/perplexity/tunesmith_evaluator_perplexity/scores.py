@@ -10,7 +10,11 @@ from typing import Any
 from tunesmith import DataError
 from tunesmith.types import IGNORED
 from tunesmith_library_evaluating import Measured
+from tunesmith_library_training import media
 from tunesmith_library_training.batches import Arrays, unpack
+
+Items = Mapping[str, Sequence[Any]]
+"""What a sequence shows, by column: images, videos, audios."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ def sequences_of(name: str, examples: Sequence[Mapping[str, Any]]) -> dict[int, 
             )
         sequences += unpack(example)
     return {place: item for place, item in enumerate(sequences) if (item["labels"] != IGNORED).any()}
+
+
+def items_of(examples: Sequence[Mapping[str, Any]]) -> list[Items]:
+    """What each sequence of a data set shows, by column, in the places of the sequences."""
+    return [items for index in range(len(examples)) for items in media.items_of(examples[index])]
 
 
 def measured(losses: Sequence[Loss]) -> dict[str, Measured]:
