@@ -8,7 +8,8 @@ from typing import Any
 import numpy
 from tunesmith.errors import DataError
 
-from tunesmith_library_media.holding import Kind, a
+from tunesmith_library_media.colours import in_colours
+from tunesmith_library_media.kinds import Kind, a
 
 NUMPY = b"\x93NUMPY"
 """What an array of frames begins with, as numpy writes it."""
@@ -46,8 +47,6 @@ def file_of(item: Any, kind: Kind) -> bytes:
 def _picture_file(picture: Any) -> bytes:
     """PNG of an image, turned as its EXIF says, which PNG need not keep."""
     from PIL import ImageOps
-
-    from tunesmith_library_media.images import in_colours
 
     upright = ImageOps.exif_transpose(picture)
     file = io.BytesIO()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith.errors import DataError
 
-from tunesmith_library_media.holding import Kind, a, beginning, name_of, source_of
+from tunesmith_library_media.holding import beginning, name_of, source_of
+from tunesmith_library_media.kinds import Kind, a
 
 if TYPE_CHECKING:
     from av.container import InputContainer

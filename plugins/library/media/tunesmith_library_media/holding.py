@@ -15,13 +15,13 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from tunesmith.errors import DataError, nearest
 
-Kind = Literal["image", "video", "audio"]
+from tunesmith_library_media.kinds import Kind, a
 
 POSSIBLE = "a path, bytes, base64, a data URL, a URL of a host that is allowed, or a mapping with `path` or `bytes`"
 LISTED = b"frames of a video: "
@@ -192,11 +192,6 @@ def name_of(item: Any, kind: Kind) -> str:
     """An item in messages: `image cat.jpg`."""
     kept = stored(item, kind)
     return f"{kind} {kept['path']}" if kept["path"] else f"{a(kind)} of {len(kept['bytes'] or b''):,} bytes"
-
-
-def a(kind: Kind) -> str:
-    """`an image`."""
-    return f"a {kind}" if kind == "video" else f"an {kind}" if kind == "image" else "a sound"
 
 
 def beginning(item: Any, kind: Kind) -> str:

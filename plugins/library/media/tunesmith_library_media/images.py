@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.errors import DataError
 from tunesmith_library_formats import count
 
+from tunesmith_library_media.colours import in_colours
 from tunesmith_library_media.holding import beginning, name_of, source_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ ANIMATED = "have an image of several frames or pages, of which the first is show
 _LYING = (5, 6, 7, 8)  # orientations of EXIF that stand on a side
 _ORIENTATION = 0x0112
 _TAIL = 64  # bytes in which a whole file ends
-_WHITE = (255, 255, 255)
 
 
 def image_size(item: Any) -> tuple[int, int]:
@@ -81,39 +81,6 @@ def limited(size: tuple[int, int], min_pixels: int | None, max_pixels: int | Non
     elif min_pixels is not None and width * height < min_pixels:
         factor = math.sqrt(min_pixels / (width * height))
     return (width, height) if factor == 1 else (max(1, int(width * factor)), max(1, int(height * factor)))
-
-
-def in_colours(picture: Image.Image) -> Image.Image:
-    """An image of any mode in RGB: 16 bits become 8, what is transparent is put on white.
-
-    Raises: DataError for numbers that are no brightness.
-    """
-    from PIL import Image
-
-    if picture.mode in ("RGB", "L", "1"):
-        return picture.convert("RGB")
-    if picture.mode.startswith(("I", "F")):
-        picture = Image.fromarray(_eight_bits(picture))
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        layers = picture.convert("RGBA")
-        ground = Image.new("RGBA", layers.size, (*_WHITE, 255))
-        return Image.alpha_composite(ground, layers).convert("RGB")
-    return picture.convert("RGB")
-
-
-def _eight_bits(picture: Image.Image) -> Any:
-    """Brightness of 16 bits, or from 0 to 1, as uint8 (H, W)."""
-    import numpy
-
-    values = numpy.asarray(picture).astype(numpy.float64)
-    least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    if not (math.isfinite(least) and math.isfinite(most)) or least < 0 or most > 65_535:
-        raise DataError(f"its pixels go from {least:g} to {most:g}; possible are 0 to 255, 0 to 65535, 0 to 1")
-    if picture.mode == "F":
-        scale = 255.0 if most <= 1 else 1.0 if most <= 255 else 1 / 257
-    else:
-        scale = 1.0 if picture.mode == "I" and most <= 255 else 1 / 257
-    return (values * scale).round().astype(numpy.uint8)
 
 
 def _orientation(picture: Image.Image) -> int:

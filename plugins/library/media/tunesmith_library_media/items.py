@@ -3,8 +3,9 @@
 An item is whatever `stored` takes, and what it gives.
 """
 
-from tunesmith_library_media.holding import Kind, Stored, name_of, stored
+from tunesmith_library_media.holding import Stored, name_of, stored
 from tunesmith_library_media.images import image_size, limited, load_image
+from tunesmith_library_media.kinds import Kind
 from tunesmith_library_media.sounds import AudioFacts, audio_facts, load_audio, samples_heard
 from tunesmith_library_media.videos import VideoFacts, frames_shown, load_video, video_facts
 

@@ -13,7 +13,7 @@ from typing import Any
 from tunesmith.errors import DataError
 from tunesmith.types import Message, Row
 
-from tunesmith_library_media.holding import Kind, a
+from tunesmith_library_media.kinds import Kind, a
 
 CONVERSATIONS = ("messages", "prompt", "chosen", "rejected", "completion")
 """The columns of a row that hold messages, in the order in which their items stand in the row's lists."""

@@ -6,8 +6,9 @@ from typing import Any
 
 from tunesmith import DataError
 
-from tunesmith_library_media.holding import Kind, stored
+from tunesmith_library_media.holding import stored
 from tunesmith_library_media.images import image_size
+from tunesmith_library_media.kinds import Kind
 from tunesmith_library_media.sounds import audio_facts
 from tunesmith_library_media.videos import video_facts
 
