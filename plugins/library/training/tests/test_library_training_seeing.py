@@ -189,3 +189,15 @@ def test_other_attention_does_not_mix_images_of_sequences(tmp_path: Path) -> Non
     watching.watch(model.base_model)
     with pytest.raises(TunesmithError, match="padding_free=false"):
         model(**concatenated(in_squares("gemma3")), use_cache=False)
+
+
+def test_text_alone_leaves_out_what_is_trained_beside_the_language_model(tmp_path: Path, tiny_llama: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from tunesmith_library_testing.parts import load_plain
+
+    assert not watching.text_leaves_out(load_plain(tiny_llama))
+    model = load(save_seeing_model(tmp_path / "m", "qwen2_vl"), "sdpa")
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=r".*language_model.*q_proj"))
+    assert not watching.text_leaves_out(adapted), "the tower is frozen"
+    model.model.visual.merger.requires_grad_(True)
+    assert watching.text_leaves_out(adapted)

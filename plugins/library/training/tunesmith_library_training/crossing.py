@@ -19,6 +19,10 @@ NAME = "images_of_sequences"
 """The keyword by which a base model's layers are told of `ImagesOfSequences`."""
 
 
+NAME_OF_MASK = "cross_attention_mask"
+"""The argument of models whose text attends to images beside it: (B, T, images, tiles), not 0 where a token sees."""
+
+
 @dataclass(frozen=True)
 class ImagesOfSequences:
     """Whose the images of a batch are."""
@@ -29,14 +33,14 @@ class ImagesOfSequences:
 
 def watch(model: torch.nn.Module) -> None:
     """Let the layers of `model`, transformers' base model, know whose the images of a batch are."""
-    if "cross_attention_mask" in inspect.signature(type(model).forward).parameters:
+    if NAME_OF_MASK in inspect.signature(type(model).forward).parameters:
         model.register_forward_pre_hook(_enter, with_kwargs=True)
 
 
 def _enter(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    seen = kwargs.get("cross_attention_mask")
+    seen = kwargs.get(NAME_OF_MASK)
     if seen is None or kwargs.get("past_key_values") is not None:
         return None
     return args, {**kwargs, NAME: _counted(seen, kwargs.get("cu_seq_lens_q"))}

@@ -7,14 +7,17 @@ dimensions restart with each sequence, and towers, which see images and not sequ
 from __future__ import annotations
 
 import contextvars
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from tunesmith import TunesmithError
 from tunesmith_library_media import positions
+from tunesmith_library_weights.towers import parts_in
 
 from tunesmith_library_training import crossing
+from tunesmith_library_training.head import unwrap
 
 NAME = "per_sequence"
 """The attention that keeps the sequences of a concatenated batch apart, as transformers knows it."""
@@ -42,6 +45,20 @@ def watch(model: torch.nn.Module) -> None:
     for tower in _beside_the_language_model(model):
         tower.register_forward_pre_hook(_enter_tower, with_kwargs=True)
         tower.register_forward_hook(_leave_tower, always_call=True)
+
+
+def text_leaves_out(model: Any) -> bool:
+    """Whether text alone leaves trained weights of a model without gradients: of towers, or of layers that see images.
+
+    Args:
+        model: of transformers, in peft's adapters or not.
+    """
+    base = unwrap(model)
+    if crossing.NAME_OF_MASK in inspect.signature(type(base.base_model).forward).parameters:
+        return True
+    parts = parts_in(base)
+    trained = (name for name, parameter in base.named_parameters() if parameter.requires_grad)
+    return any(parts.of(name) != "language" for name in trained)
 
 
 def _beside_the_language_model(model: Any) -> Iterator[torch.nn.Module]:

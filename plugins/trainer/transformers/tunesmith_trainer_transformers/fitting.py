@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from tunesmith import TunesmithError, announce
 from tunesmith.types import TrainingJob
 from tunesmith_library_publishing.inventory import tensors_of
+from tunesmith_library_training import processes
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
 from tunesmith_library_training.isolation import carries_state, takes_concatenated
 from tunesmith_library_training.metrics import settle_best
 from tunesmith_library_training.reporting import Reporter, checkpoint_of, progress_of
 from tunesmith_library_training.stopping import EarlyStopping
+from tunesmith_library_training.watching import text_leaves_out
 
 from tunesmith_trainer_transformers.adopting import adopted
 from tunesmith_trainer_transformers.arguments import is_sharded, training_arguments
@@ -38,7 +40,9 @@ def _train(options: Transformers, run: Run) -> Outcome:
     _refuse_missing_data(options, job)
     sharded = is_sharded(options)
     arguments = training_arguments(options, job)
-    loop = Loop(run, arguments, collator=Collator(job.collate, options.padding_free), sharded=sharded)
+    _look_for_unused(arguments, job.model, sharded)
+    collator = Collator(job.collate, options.padding_free)
+    loop = Loop(run, arguments, collator=collator, sharded=sharded, learning_rates=options.learning_rates)
     sets = {name: examples for name, examples in job.data.eval.items() if len(examples)}
     if arguments.metric_for_best_model and sets:
         greater = options.greater_is_better
@@ -80,6 +84,13 @@ def _refuse_missing_data(options: Transformers, job: TrainingJob) -> None:
             "trainer.early_stopping_patience needs evaluation data, and there is none.\n"
             "  hold some out with data.val_size=0.05"
         )
+
+
+def _look_for_unused(arguments: Any, model: Any, sharded: bool) -> None:
+    """Several processes wait for a gradient of each trained weight, and text gives none to what sees or hears."""
+    if processes.count() > 1 and not sharded and not arguments.ddp_find_unused_parameters and text_leaves_out(model):
+        arguments.ddp_find_unused_parameters = True
+        announce("unused weights", "looked for in each step", "weights are trained that text alone does not reach")
 
 
 def _stays_padding_free(loop: Loop, model: Any, sharded: bool) -> bool:
