@@ -138,15 +138,8 @@ made_of, refused = BESIDE.made_of, BESIDE.refused
             },
         ),
         (
-            {"video_maxlen": 16, "video_fps": 1.0, "audio_sampling_rate": 8000, "use_audio_in_video": True},
-            {
-                "model": {
-                    "media": {
-                        **{"video_max_frames": 16, "video_fps": 1.0, "audio_sampling_rate": 8000},
-                        "use_audio_in_video": True,
-                    }
-                }
-            },
+            {"video_maxlen": 16, "video_fps": 1.0, "audio_sampling_rate": 8000, "use_audio_in_video": False},
+            {"model": {"media": {"video_max_frames": 16, "video_fps": 1.0, "audio_sampling_rate": 8000}}},
         ),
         ({"freeze_vision_tower": True, "freeze_language_model": False}, {"adapter": {"towers": None}}),
         ({"freeze_vision_tower": False}, {"adapter": {"towers": ["language", "tower"]}}),
@@ -214,8 +207,9 @@ def test_values_that_are_none(key: str, value: Any, told: str) -> None:
     assert refused(**{key: value})[key].endswith(told)
 
 
-def test_parts_that_are_frozen_altogether() -> None:
+def test_media_that_cannot_be_had() -> None:
     assert "nothing is left to train" in refused(freeze_language_model=True)["freeze_language_model"]
+    assert "videos are shown without their sound" in refused(use_audio_in_video=True)["use_audio_in_video"]
     said = BESIDE.notes_on("translated", freeze_multi_modal_projector=False)
     assert "adapter.towers=[language,projector]" in said["freeze_multi_modal_projector"]
 

@@ -26,7 +26,6 @@ class MediaOptions:
     audio_sampling_rate: Annotated[int | None, at_least(1_000, most=1_000_000)] = None
     # seconds of a sound that are heard; null is all
     audio_max_seconds: Annotated[float | None, above(0, most=1_000_000)] = None
-    use_audio_in_video: bool = False  # let a model that hears hear the sound of videos as well
     # hosts from which media may be fetched (example.org); without, a URL in a row is an error
     hosts: list[str] = field(default_factory=list)
 
