@@ -116,7 +116,7 @@ def attend(
     """
     softcap, sinks, window = (kwargs.get(name) for name in ("softcap", "s_aux", "sliding_window"))
     images = kwargs.pop(crossing.NAME, None)
-    if images is not None and crossing.crosses(type(module)):
+    if images is not None and attention_mask is not None and crossing.crosses(module):
         lengths = None if cu_seq_lens_q is None else _lengths(cu_seq_lens_q)
         alone: dict[str, Any] = {"causal": False, "scaling": scaling, "dropout": dropout}
         return crossing.attend(query, key, value, attention_mask, images, lengths, _sdpa, alone), None

@@ -7,7 +7,6 @@ without images has nothing to attend to, as if the layer were not there.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,10 +52,9 @@ def _counted(seen: torch.Tensor, bounds: torch.Tensor | None) -> ImagesOfSequenc
     return ImagesOfSequences(tuple(int(row.any(0).sum()) for row in rows), seen.shape[-1])
 
 
-@functools.cache
-def crosses(layer: type[torch.nn.Module]) -> bool:
-    """Whether a class of attention layers attends to something beside the text."""
-    return "cross_attention_states" in inspect.signature(layer.forward).parameters
+def crosses(layer: torch.nn.Module) -> bool:
+    """Whether a layer attends to something beside the text."""
+    return "cross_attention_states" in inspect.signature(type(layer).forward).parameters
 
 
 def attend(
