@@ -21,19 +21,24 @@ MEDIA = ("images", "videos", "audios")
 """Columns of rows and examples whose texts are places of files, beside the data file if they are there."""
 
 
-def with_media(row: Row, folders: Sequence[Path], place: str) -> Row:
+def without_bad_media(path: str) -> str:
+    """How to go on without rows whose media are no good."""
+    return f"tunesmith data check {path} --fix GOOD.jsonl lists such rows, and writes the others"
+
+
+def with_media(row: Row, folders: Sequence[Path], place: str, path: str) -> Row:
     """The row with its media where its texts show them, and their files found in the first of the folders that has
     them, where one has.
 
     Args:
-        place: of the row's record, for messages.
+        place, path: of the row's record, and of its data set, for messages.
 
     Raises: DataError where texts do not show as many as there are.
     """
     try:
         row = placed(row)
     except DataError as error:
-        raise DataError(f"{place}: {error}") from error
+        raise DataError(f"{place}: {error}\n  {without_bad_media(path)}") from error
     found = {name: [located(item, folders) for item in row[name]] for name in MEDIA if isinstance(row.get(name), list)}
     return row | found if found else row
 

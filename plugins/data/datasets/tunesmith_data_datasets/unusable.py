@@ -11,8 +11,10 @@ from typing import Any
 from tunesmith import DataError
 from tunesmith.types import Encoder, Row
 from tunesmith_library_formats import Lacking, shorten, tallying
+from tunesmith_library_media.telling import faults as faults_of_media
 
 from .entries import Source
+from .media import MEDIA, without_bad_media
 from .reading import read_records
 
 _COMPARED = 20  # rows behind the first bad one that are tried, to see whether others can be used
@@ -48,6 +50,8 @@ def unusable(source: Source, format: str, encode: Encoder, rows: Sequence[Row], 
     if isinstance(error, Lacking):
         there = _found(source, row, error.fields) if isinstance(row, PlacedRow) else ""
         said = "\n  ".join(filter(None, [error.said, there, error.mending() if others else error.advice]))
+    elif row is not None and any(row.get(name) for name in MEDIA) and any(faults_of_media(row)):
+        said += f"\n  {without_bad_media(source.entry.path)}"
     entry = f"{source.entry.path}, format {format}"
     return DataError(f"{source.key} ({entry}){where}: {said}")
 

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from tunesmith import DataError
-from tunesmith.types import Row
-from tunesmith_library_formats import MEDIA
-from tunesmith_library_media.holding import located
-from tunesmith_library_media.items import audio_facts, image_size, video_facts
-from tunesmith_library_media.placing import placed
+from tunesmith_library_media.telling import faults
 
 from .findings import Finding, Item, RowCheck
-
-_READ: Mapping[str, Callable[[Any], Any]] = {"images": image_size, "videos": video_facts, "audios": audio_facts}
-_ELSEWHERE = ("http://", "https://")  # not fetched to be looked at
 
 
 class Media(RowCheck):
@@ -30,25 +22,5 @@ class Media(RowCheck):
         for item in items:
             folders = [item.media_dir] if item.media_dir else []
             folders += [item.file.parent if item.file else Path()]
-            for message in _faults(item.content or {}, folders):
+            for message in faults(item.content or {}, folders):
                 yield self.finding(item, "error", message)
-
-
-def _faults(row: Row, folders: Sequence[Path]) -> Iterator[str]:
-    """What is wrong with the media of a row; `folders` are where its files are looked for."""
-    try:
-        row = placed(row, MEDIA)
-    except DataError as error:
-        yield str(error)
-    for column, read in _READ.items():
-        for item in row.get(column) or ():
-            try:
-                if not _is_elsewhere(item):
-                    read(located(item, folders))
-            except DataError as error:
-                yield str(error)
-
-
-def _is_elsewhere(item: Any) -> bool:
-    address = item.get("url") if isinstance(item, Mapping) else item
-    return isinstance(address, str) and address.lower().startswith(_ELSEWHERE)

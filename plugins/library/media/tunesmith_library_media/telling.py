@@ -1,16 +1,48 @@
-"""Images, videos and sounds in words, for whoever looks at examples."""
+"""Images, videos and sounds in words, for whoever looks at rows and examples: how large they are, what is wrong."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tunesmith import DataError
+from tunesmith.types import Row
 
-from tunesmith_library_media.holding import stored
+from tunesmith_library_media.holding import located, stored
 from tunesmith_library_media.images import image_size
 from tunesmith_library_media.kinds import Kind
+from tunesmith_library_media.placing import placed
 from tunesmith_library_media.sounds import audio_facts
 from tunesmith_library_media.videos import video_facts
+
+_READ: Mapping[str, Callable[[Any], Any]] = {"images": image_size, "videos": video_facts, "audios": audio_facts}
+_ELSEWHERE = ("http://", "https://")  # not fetched to be looked at
+
+
+def faults(row: Row, folders: Sequence[Path] = ()) -> Iterator[str]:
+    """What is wrong with the media of a row.
+
+    Args:
+        row: canonical, whose marks and typed parts are places of items.
+        folders: where its files are looked for.
+    """
+    try:
+        row = placed(row, tuple(_READ))
+    except DataError as error:
+        yield str(error)
+    for column, read in _READ.items():
+        for item in row.get(column) or ():
+            try:
+                if not _is_elsewhere(item):
+                    read(located(item, folders))
+            except DataError as error:
+                yield str(error)
+
+
+def _is_elsewhere(item: Any) -> bool:
+    address = item.get("url") if isinstance(item, Mapping) else item
+    return isinstance(address, str) and address.lower().startswith(_ELSEWHERE)
 
 
 def told(kind: Kind, item: Any) -> str:
