@@ -39,6 +39,22 @@ def test_columns_are_found_under_the_users_names():
     assert str(raised.value) == "openai needs `talk`; found `text`; map them with columns={messages: COLUMN}"
 
 
+def test_a_column_of_one_image_counts_where_texts_have_a_place_for_it():
+    where = Columns("openai", FIELDS, {})
+
+    def images(content, where=where, **record):
+        return finish({"messages": [{"role": "user", "content": content}, GOOD]}, record, where).get("images")
+
+    part = {"type": "image", "text": None}
+    assert images("<image>What?", image="a.jpg") == ["a.jpg"]
+    assert images([part, {"type": "text", "text": "What?"}], image={"path": "a.jpg"}) == [{"path": "a.jpg"}]
+    assert images("What?", image="a.jpg") is None, "it may be anything"
+    assert images([{**part, "image": "b.jpg"}], image="a.jpg") is None, "the part has its own"
+    assert images("<image>What?", images=["b.jpg"], image="a.jpg") == ["b.jpg"]
+    assert images("<image>", Columns("openai", FIELDS, {"images": "pictures"}), image="a.jpg") is None
+    assert images("<video>", image="a.jpg") is None
+
+
 def test_an_error_names_the_record():
     def to_row(record):
         if not record:

@@ -12,6 +12,7 @@ from tunesmith_library_formats.results import with_single_results
 from tunesmith_library_formats.shapes import shorten
 
 MEDIA = ("images", "videos", "audios")
+_CONVERSATIONS = ("messages", "prompt", "chosen", "rejected", "completion")
 
 
 def label_of(record: Record, where: Columns) -> bool | None:
@@ -37,7 +38,31 @@ def finish(row: Row, record: Record, where: Columns) -> Row:
     weight = parse_weight(where.get(record, "weight"), where.mapped("weight"))
     if weight is not None:
         row["weight"] = weight
-    return with_single_results(row) | {field: media for field in MEDIA if (media := as_list(where.get(record, field)))}
+    return with_single_results(row) | {field: media for field in MEDIA if (media := _media(row, record, where, field))}
+
+
+def _media(row: Row, record: Record, where: Columns, field: str) -> list[Any]:
+    """The images, videos or sounds of a record.
+
+    Many have one, in a column `image`, which may hold anything: it counts where the texts have a place for it.
+    """
+    given = as_list(where.get(record, field))
+    one = field[:-1]
+    if given or where.mapped(field) or not as_list(record.get(one)):
+        return given
+    messages = [message for name in _CONVERSATIONS for message in row.get(name) or ()]
+    return as_list(record[one]) if any(_has_place(message.get("content"), one) for message in messages) else []
+
+
+def _has_place(content: Any, kind: str) -> bool:
+    """Whether a message has a mark or a typed part for an item that it does not carry itself."""
+    if isinstance(content, str):
+        return f"<{kind}>" in content
+    return any(_is_place(part, kind) or f"<{kind}>" in str(part.get("text")) for part in content or ())
+
+
+def _is_place(part: dict[str, Any], kind: str) -> bool:
+    return part["type"] == kind and not any(value for key, value in part.items() if key != "type")
 
 
 def parse_label(value: Any, mapped: bool) -> bool | None:
