@@ -96,7 +96,7 @@ def learn_from_activations(job: TrainingJob, batch_size: int = 4) -> None:
 
 def _looked_at(inputs: dict[str, Any], peft_config: Any) -> torch.Tensor:
     """At which tokens of a batch inputs are looked at: bool (B, T), those that are trained."""
-    mask = inputs["attention_mask"].bool()
+    mask: torch.Tensor = inputs["attention_mask"].bool()
     return mask & (inputs["labels"] != IGNORED) if "labels" in inputs else mask
 
 

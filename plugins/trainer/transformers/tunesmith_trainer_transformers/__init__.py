@@ -59,6 +59,8 @@ class Transformers:
 
     # peak of the schedule; 1e-4 suits LoRA, 1e-5 to 5e-5 suit training all weights (transformers: 5e-5)
     learning_rate: Annotated[float, above(0, most=100)] = 1e-4
+    # peaks for parts of a model that also sees or hears: {vision: 2e-6, projector: 1e-5}; the others have learning_rate
+    learning_rates: dict[str, Annotated[float, above(0, most=100)]] = {}
     lr_scheduler_type: Scheduler = "cosine"  # course of the learning rate (transformers: linear)
     lr_scheduler_kwargs: dict[str, Any] = {}  # e.g. {min_lr_rate: 0.1}
     warmup_ratio: Share = 0.03  # share of all steps in which the learning rate rises from 0 (transformers: 0)

@@ -13,6 +13,7 @@ from tunesmith_library_training.stateful import stateful_layers_of
 
 from tunesmith_trainer_transformers.adopting import adopting_problems
 from tunesmith_trainer_transformers.names import name_problems
+from tunesmith_trainer_transformers.rates import rate_problems
 from tunesmith_trainer_transformers.schedules import schedule_problems
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def problems(options: Transformers, plan: Plan) -> list[Problem]:
     return [
         *unknown_metric(plan, options.metric_for_best_model),
         *schedule_problems(options),
+        *rate_problems(options, plan),
         *name_problems(options, plan),
         *adopting_problems(options, plan),
         *_length(options),

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from tunesmith_library_training.streams import loader
 from tunesmith_trainer_transformers.arguments import Arguments
 from tunesmith_trainer_transformers.batches import Collator, Numbered, NumberedCollator, worker_context
 from tunesmith_trainer_transformers.measuring import Measuring
+from tunesmith_trainer_transformers.rates import divide
 from tunesmith_trainer_transformers.sums import Sums, means
 
 SMALLEST_SCALE = 2.0**-10
@@ -39,10 +40,12 @@ class Loop(Measuring):
         *,
         collator: Collator,
         sharded: bool,
+        learning_rates: Mapping[str, float],
     ) -> None:
         self.run = run
         self.job = job = run.job
         self.sharded = sharded
+        self.learning_rates = learning_rates  # of parts of the model
         self.autocast = job.precision == "bf16" and not sharded
         self.collator = collator
         self.sums = Sums()
@@ -140,7 +143,7 @@ class Loop(Measuring):
         return stack
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """The optimizer plugin's, or transformers' own."""
+        """The optimizer plugin's, or transformers' own, with learning rates of their own for parts of the model."""
         if self.optimizer is None:
             settings = OptimizerSettings(
                 learning_rate=self.args.learning_rate,
@@ -151,7 +154,10 @@ class Loop(Measuring):
             )
             model_to_train = self.model if model is None else model
             self.optimizer = self.job.build_optimizer(model=model_to_train, settings=settings)
-        return super().create_optimizer(model)
+        made = super().create_optimizer(model)
+        if self.learning_rates:
+            divide(made, self.job.model, self.learning_rates, self.args.learning_rate)
+        return made
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: it walks over all weights at every forward pass."""
