@@ -208,6 +208,8 @@ def test_prompts_with_media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for prompt in prompts:
         assert prompt.shown(()) == [{"role": "user", "content": shown}] and prompt.messages == [asked]
         assert prompt.places == {"images": [str(sea), None], "audios": [str(sea)]}
+    spoken = {"role": "assistant", "content": [{"type": "text", "text": "It is "}, {"type": "image"}]}
+    assert prompt_of("set", {"messages": [asked, spoken], **media}).answer == "It is "
     with pytest.raises(DataError, match=r"image left\.png: it cannot be read"):
         prompt_of("set", {"prompt": [{"role": "user", "content": parts[:1]}], "images": ["left.png"]}).shown(())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from tunesmith.errors import ConfigError
 from tunesmith.types import Encoder, Message, Row
 from tunesmith_library_media.holding import stored
 from tunesmith_library_media.placing import COLUMN, kind_of, rows_media
+from tunesmith_library_media.texts import row_text
 
 _LONGEST_PLACE = 4096  # characters; what is longer is base64
 
@@ -94,13 +94,7 @@ def prompts_of(composition: Composition) -> list[Prompt]:
 
 def _as_json(rows: Sequence[Row], processor: Any, template: Any) -> dict[str, list[str]]:
     """In place of a stage's encoding: the rows themselves, as text, since their shapes differ."""
-    return {"row": [json.dumps(row, ensure_ascii=False, default=_held) for row in rows]}
-
-
-def _held(item: Any) -> str:
-    """What JSON has of bytes, and of images: a data URL."""
-    data = item if isinstance(item, bytes) else stored(item)["bytes"]
-    return f"data:;base64,{base64.b64encode(data or b'').decode()}"
+    return {"row": [row_text(row) for row in rows]}
 
 
 def _prompts(name: str, rows: Any) -> Iterator[Prompt]:
@@ -126,8 +120,16 @@ def prompt_of(name: str, row: Row) -> Prompt:
         messages, expected = row["prompt"], row.get("chosen") or (row.get("completion") if row.get("label", 1) else [])
     else:
         raise DataError(f"it has no conversation, but {', '.join(sorted(row))}")
-    answer = "\n".join(str(message.get("content") or "") for message in expected or []) if expected else None
+    answer = "\n".join(map(_said, expected)) if expected else None
     variables = {"enable_thinking": row["enable_thinking"]} if row.get("enable_thinking") is not None else {}
     asked = {**row, "messages": messages} if "messages" in row else row
     media = {kind: items for kind, items in rows_media(asked, ("messages", "prompt")).items() if items}
     return Prompt(name, messages, answer, row.get("tools"), variables, media)
+
+
+def _said(message: Message) -> str:
+    """The text of a message; what it shows beside it is left out."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")

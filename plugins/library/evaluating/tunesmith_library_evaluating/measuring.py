@@ -15,6 +15,7 @@ from tunesmith.errors import ConfigError, choices
 from tunesmith.pipeline import Config, encoded_data, model_handle
 from tunesmith.types import DatasetSplits, Encoder, ModelHandle, ModelSource, Row
 from tunesmith_library_engine.chatting import Chat
+from tunesmith_library_media.texts import row_text
 
 from tunesmith_library_evaluating.evaluation import Evaluation, EvaluationData
 
@@ -84,4 +85,4 @@ def _rows(run: Assembly, handle: ModelHandle) -> dict[str, list[Row]]:
 
 
 def _as_json(rows: Sequence[Row], processor: Any, template: Any) -> dict[str, list[str]]:
-    return {"row": [json.dumps(row, ensure_ascii=False) for row in rows]}
+    return {"row": [row_text(row) for row in rows]}

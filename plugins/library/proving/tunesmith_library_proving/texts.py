@@ -14,6 +14,7 @@ from typing import Any
 from tunesmith import TunesmithError
 from tunesmith.types import ModelHandle
 from tunesmith_library_chat import tokenizer_of
+from tunesmith_library_media.texts import row_text
 
 from tunesmith_library_proving.quieting import errors_only
 
@@ -163,8 +164,8 @@ def refuse_other_data(run: Path, found: str) -> None:
             raise TunesmithError(f"what data.train names is not what the run was trained on, by {file.parent.name}")
 
 
-def _as_json(rows: Sequence[Mapping[str, Any]], processor: Any, template: Any) -> dict[str, list[str]]:
-    return {"row": [json.dumps(row, ensure_ascii=False) for row in rows]}
+def _as_json(rows: Sequence[dict[str, Any]], processor: Any, template: Any) -> dict[str, list[str]]:
+    return {"row": [row_text(row) for row in rows]}
 
 
 def _written(rows: Iterable[Mapping[str, Any]], handle: ModelHandle) -> Iterator[Text]:

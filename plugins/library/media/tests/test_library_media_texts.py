@@ -1,0 +1,22 @@
+"""Rows on their way through text keep what they show."""
+
+from __future__ import annotations
+
+import json
+
+import numpy
+from PIL import Image
+from tunesmith_library_media.holding import stored
+from tunesmith_library_media.items import load_image
+from tunesmith_library_media.texts import row_text
+
+
+def test_what_was_bytes_is_an_item_again() -> None:
+    pixels = numpy.arange(60, dtype=numpy.uint8).reshape(4, 5, 3)
+    picture = Image.fromarray(pixels)
+    row = {"images": ["sea.png", b"waves", {"path": None, "bytes": b"w"}, picture], "messages": []}
+    found = json.loads(row_text(row))["images"]
+    assert [stored(item) for item in found[:3]] == [
+        *({"path": "sea.png", "bytes": None}, {"path": None, "bytes": b"waves"}, {"path": None, "bytes": b"w"}),
+    ]
+    assert (numpy.asarray(load_image(found[3])) == pixels).all()
