@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from tunesmith import TunesmithError
+from tunesmith_library_weights.shares import share
 from tunesmith_library_weights.towers import left_out, left_out_of_folder, parts_in, towers_problems
 
 _TEXT = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -148,3 +149,8 @@ def test_an_option_that_names_no_part_or_one_twice_is_a_problem() -> None:
     assert towers_problems(["language", "projector"]) == []
     assert "no part" in towers_problems([])[0].message
     assert "vision more than once" in towers_problems(["vision", "vision"])[0].message
+
+
+def test_a_layer_that_has_a_number_for_a_name_is_told_by_what_it_stands_in() -> None:
+    counts = {"model.visual.merger.mlp.0": 10, "model.layers.3.mlp.gate": 30, "lm_head": 60}
+    assert share(counts, ["lm_head"]) == ("60% of the weights", "not: mlp.gate (30%), merger.mlp (10%)")

@@ -94,7 +94,11 @@ def percent(part: float, total: float) -> str:
 
 
 def _place(name: str) -> str:
-    """A dotted name without the numbers of its layers: `mlp.gate` for `model.layers.3.mlp.gate.weight`."""
+    """A dotted name without the numbers of its layers: `mlp.gate` for `model.layers.3.mlp.gate.weight`.
+
+    Of a layer in a sequence of few, such as `model.visual.merger.mlp.0`, it is what it stands in: `merger.mlp`.
+    """
     parts = name.removesuffix(".weight").split(".")
     numbers = [index for index, part in enumerate(parts) if part.isdigit()]
-    return ".".join(part for part in (parts[numbers[0] + 1 :] if numbers else parts[-1:]) if not part.isdigit())
+    inside = [part for part in (parts[numbers[0] + 1 :] if numbers else parts[-1:]) if not part.isdigit()]
+    return ".".join(inside or [part for part in parts if not part.isdigit()][-2:])
