@@ -72,6 +72,7 @@ def seeing_tokenizer(facts: SeeingFamily) -> Any:
 
     plain = tiny_tokenizer()
     plain.add_special_tokens({"additional_special_tokens": list(facts.tokens)}, replace_extra_special_tokens=False)
+    plain.add_tokens(list(facts.words))
     return PreTrainedTokenizerFast(
         tokenizer_object=plain.backend_tokenizer,
         **{name: getattr(plain, name) for name in ("bos_token", "eos_token", "pad_token")},

@@ -29,6 +29,7 @@ class SeeingFamily:
     parts: dict[str, dict[str, Any]]  # image_processor, video_processor, feature_extractor, by the names of their files
     processor: dict[str, Any] = field(default_factory=dict)  # further arguments of the processor
     named_tokens: dict[str, str] = field(default_factory=dict)  # attributes of the tokenizer: image_token, …
+    words: tuple[str, ...] = ()  # added tokens that are no special ones
     turns: str = CHATML
 
     @property

@@ -110,6 +110,7 @@ FAMILIES: dict[str, SeeingFamily] = {
         },
         marks={"image": "<image>"},
         tokens=("<image>",),
+        words=(*(f"<loc{number:04}>" for number in range(1024)), *(f"<seg{number:03}>" for number in range(128))),
         parts={
             "image_processor": {
                 **{"image_processor_type": "SiglipImageProcessor", "size": square(56), **_HALF},

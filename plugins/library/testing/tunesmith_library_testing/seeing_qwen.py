@@ -105,7 +105,7 @@ FAMILIES: dict[str, SeeingFamily] = {
             **_VISION_IDS,
         },
         marks=_SEEN,
-        tokens=_VISION_TOKENS,
+        tokens=(*_VISION_TOKENS, "<|endoftext|>"),  # which the family's own tokenizer class would add
         parts=_QWEN3_VL_PARTS,
     ),
     "qwen2_audio": SeeingFamily(
@@ -129,7 +129,7 @@ FAMILIES: dict[str, SeeingFamily] = {
         model_type="qwen2_5_omni_thinker",
         processor_class="Qwen2_5OmniProcessor",
         config={
-            "text_config": _MROPE,
+            "text_config": {**_MROPE, "max_position_embeddings": 8192},  # its processor enlarges the frames of clips
             "vision_config": {name: value for name, value in _QWEN2_5_VISION.items() if name != "tokens_per_second"},
             "audio_config": {
                 **{"num_mel_bins": 16, "encoder_layers": 1, "d_model": 32, "encoder_attention_heads": 2},
