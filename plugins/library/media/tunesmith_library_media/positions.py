@@ -72,6 +72,13 @@ def of_sequences(
     return positions[:, filled].unsqueeze(1).long()
 
 
+def of_rows(get_rope_index: Callable[..., Any], kwargs: Mapping[str, Any]) -> torch.Tensor:
+    """The positions of a padded batch (dimensions, B, T), by what a forward pass is given."""
+    tokens = {name: kwargs[name] for name in _OF_TOKENS if kwargs.get(name) is not None}
+    positions: torch.Tensor = get_rope_index(**tokens, **_media(get_rope_index, kwargs))[0]
+    return positions
+
+
 def _media(get_rope_index: Callable[..., Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """What a forward pass is given that `get_rope_index` asks for, beside tokens; empty when nothing is shown."""
     found = {}

@@ -33,11 +33,14 @@ def tensors_of(
         shape of `input_ids`. Empty where nothing is shown.
     Raises: DataError for an item that cannot be decoded.
     """
-    rows = [_joined(sequences)] if len(batch["input_ids"]) < len(sequences) else sequences
-    if not any(row.get(column) for row in rows for column in COLUMNS):
+    if not any(sequence.get(column) for sequence in sequences for column in COLUMNS):
         return {}
     tokens, options = placeholders(processor), options_of(processor)
-    texts = ["".join(tokens[column] * len(row.get(column) or ()) for column in tokens) or _SILENT for row in rows]
+    rows = [sequences] if len(batch["input_ids"]) < len(sequences) else [[sequence] for sequence in sequences]
+    texts = [
+        "".join(tokens[column] * len(sequence.get(column) or ()) for sequence in row for column in tokens) or _SILENT
+        for row in rows
+    ]
     decoded: dict[Any, Any] = {}  # answers that are compared show the same items
 
     def once(column: str, item: Any) -> Any:
@@ -47,9 +50,12 @@ def tensors_of(
             decoded[key] = loaded(processor, column, item, options)
         return decoded[key]
 
-    media = {column: [[once(column, item) for item in row.get(column) or ()] for row in rows] for column in tokens}
+    media = {
+        column: [[once(column, item) for item in each.get(column) or ()] for each in sequences] for column in tokens
+    }
+    together = {column: _by_row(every) if len(rows) < len(every) else every for column, every in media.items()}
     try:
-        made = call(processor, texts, media, padding=True, return_tensors="pt")
+        made = call(processor, texts, together, padding=True, return_tensors="pt")
     except DataError:
         if not is_uneven(media):
             raise
@@ -58,5 +64,6 @@ def tensors_of(
     return {**found, **along_tokens(processor, made, batch)}
 
 
-def _joined(sequences: Sequence[Mapping[str, Sequence[Any]]]) -> dict[str, list[Any]]:
-    return {column: [item for sequence in sequences for item in sequence.get(column) or ()] for column in COLUMNS}
+def _by_row(items: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """The items of sequences in one row."""
+    return [[item for of_sequence in items for item in of_sequence]]
