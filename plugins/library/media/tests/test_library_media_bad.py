@@ -271,6 +271,17 @@ def test_videos_are_known_before_they_are_decoded(tmp_path):
     assert video_facts(video(format="avi")).frames == video_facts(video(format="matroska")).frames == 10
 
 
+@pytest.mark.parametrize("format", ["mp4", "matroska", "avi"])
+def test_frames_are_the_same_whether_all_before_them_are_decoded(format):
+    data = video(frames=60, fps=10, format=format)  # of the frames each twelfth stands by itself
+    with av.open(io.BytesIO(data)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    for most in (1, 2, 3, 5, 128):
+        wanted = frames_shown(video_facts(data), 10.0, most)
+        shown, _ = load_video(data, MediaOptions(video_fps=10.0, video_max_frames=most))
+        assert (shown == numpy.stack([frames[index] for index in wanted])).all()
+
+
 def test_a_video_that_lies_is_turned():
     lying = bytearray(MP4)
     at = lying.rfind((0x00010000).to_bytes(4, "big") + bytes(12) + (0x00010000).to_bytes(4, "big"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,8 +20,10 @@ from tunesmith_library_media.holding import LISTED, name_of, stored
 from tunesmith_library_media.images import image_size, limited, load_image
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
     from numpy.typing import NDArray
 
+_EXACT = ("mp4", "matroska")  # formats that find a frame by its time
 _IMAGES = ("image2", "_pipe", "apng")  # names of formats that hold one image
 
 
@@ -101,8 +104,7 @@ def load_video(item: Any, options: Limits) -> tuple[NDArray[numpy.uint8], list[f
         shown = [_resized(array[index], size) for index in wanted]
     else:
         with opened(item, "video") as container:
-            frames = container.decode(stream_of(container, "video"))
-            shown = _picked(frames, wanted, size)
+            shown = _decoded(container, stream_of(container, "video"), wanted, size)
         if not shown:
             raise DataError(f"{name_of(item, 'video')}: none of its frames can be decoded")
         if len(shown) < len(wanted):
@@ -112,13 +114,43 @@ def load_video(item: Any, options: Limits) -> tuple[NDArray[numpy.uint8], list[f
     return numpy.stack(shown), [index / facts.fps for index in wanted]
 
 
-def _picked(frames: Iterator[Any], wanted: Sequence[int], size: tuple[int, int]) -> list[NDArray[numpy.uint8]]:
-    """The wanted frames of a video that is decoded one by one, as far as they are there."""
+def _decoded(
+    container: InputContainer, stream: Any, wanted: Sequence[int], size: tuple[int, int]
+) -> list[NDArray[numpy.uint8]]:
+    """The wanted frames of a video, as far as they are there.
+
+    Between two of them all are decoded, unless one that stands by itself comes in between: then it goes on from there.
+    """
+    times, keys = _times(container, stream)
     shown: list[NDArray[numpy.uint8]] = []
-    for index, frame in enumerate(itertools.islice(frames, wanted[-1] + 1)):
-        if index == wanted[len(shown)]:
-            shown.append(_resized(numpy.rot90(frame.to_ndarray(format="rgb24"), _quarter_turns(frame)), size))
+    frames = container.decode(stream)
+    at = times[0] if times else -1  # the last frame's time, or its number
+    for index in wanted:
+        key = keys[bisect_right(keys, times[index]) - 1] if times else None
+        if key is not None and at < key:
+            container.seek(key, stream=stream)
+            frames = container.decode(stream)
+        if times:
+            frame = next((frame for frame in frames if frame.pts >= times[index]), None)
+        else:
+            frame = next(itertools.islice(frames, index - at - 1, None), None)
+        if frame is None:
+            break
+        at = frame.pts if times else index
+        shown.append(_resized(numpy.rot90(frame.to_ndarray(format="rgb24"), _quarter_turns(frame)), size))
     return shown
+
+
+def _times(container: InputContainer, stream: Any) -> tuple[list[int], list[int]]:
+    """When each frame is to be seen, in order, and those that stand by themselves; nothing where that is not exact."""
+    if not any(name in container.format.name for name in _EXACT):
+        return [], []
+    found = [(packet.pts, packet.is_keyframe) for packet in container.demux(stream) if packet.size]
+    container.seek(0)
+    times = sorted(time for time, _ in found if time is not None)
+    keys = sorted(time for time, is_key in found if is_key and time is not None)
+    exact = len(set(times)) == len(found) and keys[:1] == times[:1]
+    return (times, keys) if exact else ([], [])
 
 
 def _quarter_turns(frame: Any) -> int:
