@@ -5,8 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
+from tunesmith import DataError
 from tunesmith_library_media.along import along_tokens, prefixes
+from tunesmith_library_media.expanding import _refuse_turned
 
 IMAGE = 9
 
@@ -59,3 +62,18 @@ def test_an_image_is_seen_until_the_next_one() -> None:
     expected[0, 7:10, 2, :1] = 1
     expected[0, 8:10, 3, :2] = 1
     assert torch.equal(found, expected)
+
+
+def test_a_video_before_an_image_is_refused_where_one_tensor_has_both() -> None:
+    videos = SimpleNamespace(model_input_names=["pixel_values_videos"])
+    internvl = SimpleNamespace(video_processor=videos, model_input_names=["input_ids", "pixel_values"])
+    qwen = SimpleNamespace(video_processor=videos, model_input_names=["pixel_values", "pixel_values_videos"])
+    for processor, columns in (
+        (internvl, ["images", "videos", "videos"]),
+        (internvl, ["videos"]),
+        (qwen, ["videos", "images"]),
+        (PROCESSOR, ["images"]),
+    ):
+        _refuse_turned(processor, columns)
+    with pytest.raises(DataError, match="images before the videos"):
+        _refuse_turned(internvl, ["images", "videos", "images"])

@@ -63,6 +63,7 @@ def expanded(processor: Any, rendered: Text, row: Mapping[str, Any]) -> Text:
     given = {column: list(row.get(column) or ()) for column in COLUMNS}
     places = _places(tokens, rendered)
     _refuse_uneven(places, given)
+    _refuse_turned(processor, [column for _, _, column, _ in places])
     if not places:
         return rendered
     from tunesmith_library_media.replacing import replacement  # not for text alone: it imports numpy
@@ -108,6 +109,17 @@ def _places(tokens: Mapping[str, str], rendered: Any) -> list[tuple[int, int, st
             found.append((match.start(), match.end(), column, counts[column]))
             counts[column] += 1
     return found
+
+
+def _refuse_turned(processor: Any, columns: Sequence[str]) -> None:
+    """Refuse a video before an image where a processor puts both into one tensor: its order would be another."""
+    names = getattr(getattr(processor, "video_processor", None), "model_input_names", ())
+    apart = not names or names[0] in getattr(processor, "model_input_names", names)
+    if not apart and "images" in columns and "videos" in columns[: len(columns) - columns[::-1].index("images")]:
+        raise DataError(
+            "a video stands before an image, and this model reads both of one conversation from one tensor, "
+            "images first.\n  write the images before the videos"
+        )
 
 
 def _refuse_uneven(places: Sequence[tuple[int, int, str, int]], given: Mapping[str, Sequence[Any]]) -> None:
