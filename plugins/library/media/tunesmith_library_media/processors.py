@@ -34,7 +34,7 @@ def provide(folder: Path) -> tuple[str, ...]:
 
     Returns: the names of the classes that were provided; none where torchvision is installed.
     """
-    from transformers.utils import is_torchvision_available
+    from transformers.utils.import_utils import is_torchvision_available
 
     if is_torchvision_available():
         return ()
@@ -114,19 +114,29 @@ def _module_of(name: str) -> str | None:
 @contextlib.contextmanager
 def _lent() -> Iterator[None]:
     """While a module is imported, its imports of torchvision find `transforms`; afterwards there is no torchvision."""
-    from transformers import image_processing_backends, video_processing_utils
     from transformers.image_utils import PILImageResampling
 
     from tunesmith_library_media import transforms
 
-    for module in (image_processing_backends, video_processing_utils):
-        module.tvF = transforms
-    image_processing_backends.is_torchvision_greater_or_equal = lambda _: transforms.has_lanczos()
-    image_processing_backends.pil_torch_interpolation_mapping = {
-        PILImageResampling[mode.name.removesuffix("_EXACT")]: mode for mode in transforms.InterpolationMode
+    resampling: Any = PILImageResampling
+    images, videos = (
+        importlib.import_module(f"transformers.{name}")
+        for name in ("image_processing_backends", "video_processing_utils")
+    )
+    lending: dict[Any, dict[str, Any]] = {
+        images: {
+            "tvF": transforms,
+            "is_torchvision_greater_or_equal": lambda _: transforms.has_lanczos(),
+            "pil_torch_interpolation_mapping": {
+                resampling[mode.name.removesuffix("_EXACT")]: mode for mode in transforms.InterpolationMode
+            },
+        },
+        videos: {"tvF": transforms},
+        # which makes itself anew while it is first imported
+        importlib.import_module("transformers"): {"VideoProcessorMixin": videos.VideoProcessorMixin},
     }
-    transformers = importlib.import_module("transformers")  # which makes itself anew while it is first imported
-    transformers.VideoProcessorMixin = video_processing_utils.VideoProcessorMixin
+    for module, values in lending.items():
+        vars(module).update(values)
     path = "torchvision.transforms.v2"
     packages = [path.rsplit(".", depth)[0] for depth in range(3)]
     lent: dict[str, Any] = {name: ModuleType(name) for name in packages}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from enum import Enum
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -111,7 +110,7 @@ def normalize(image: Tensor, mean: Tensor | Sequence[float], std: Tensor | Seque
 
 def grayscale_to_rgb(image: Tensor) -> Tensor:
     """Images of one channel with three; others as they are."""
-    channels = cast(int, image.shape[-3])
+    channels = image.shape[-3]
     return image if channels >= 3 else image[..., :1, :, :].expand(*image.shape[:-3], 3, *image.shape[-2:])
 
 
