@@ -70,3 +70,14 @@ def test_a_weight_of_another_kind_is_not_lost(tiny_llama: Path, tmp_path: Path) 
     save_file(weights | more, tmp_path / "run" / "adapter_model.safetensors", {"format": "pt"})
     with pytest.raises(TunesmithError, match=r"no place for the weight .*lora_embedding_A"):
         write_adapter(tmp_path / "lora.gguf", tmp_path / "run", tiny_llama, "sea", "f32")
+
+
+def test_an_adapter_beside_a_tower_is_refused_with_what_writes_it(tmp_path: Path) -> None:
+    from tunesmith_library_testing.seeing import save_seeing_model
+
+    base = save_seeing_model(tmp_path / "gemma3", "gemma3")
+    weights = adapter(tmp_path / "run")
+    more = {"base_model.model.model.vision_tower.encoder.layers.0.mlp.fc1.lora_A.weight": torch.ones(4, 8)}
+    save_file(more | weights, tmp_path / "run" / "adapter_model.safetensors", {"format": "pt"})
+    with pytest.raises(TunesmithError, match=r"(?s)more than the language model.*vision_tower.*mmproj=true"):
+        write_adapter(tmp_path / "lora.gguf", tmp_path / "run", base, "sea", "f32")

@@ -96,6 +96,11 @@ def _tensors(
         match = _LORA.fullmatch(key)
         if match is None:
             raise TunesmithError(f"llama.cpp has no place for the weight {key} of an adapter.\n  nothing was written")
+        if family.towers and match[1].removeprefix("model.").startswith(family.towers):
+            raise TunesmithError(
+                f"The adapter is beside more than the language model ({match[1]}), and llama.cpp puts adapters over "
+                "that alone.\n  exporter.gguf.adapter=false exporter.gguf.mmproj=true writes the whole model"
+            )
         module, part = plain_name(match[1]), match[2].lower()
         target = names(f"{module}.weight", key)
         if target in ("token_embd.weight", "output.weight") and config.get("tie_word_embeddings"):
