@@ -29,7 +29,7 @@ async def with_media(conversation: Conversation, processor: Any, options: Server
     kinds = kinds_of(processor)
     for part in parts:
         if part.kind not in kinds:
-            message = f"{part.place}: this model takes {told(kinds)}, no {part.kind}{BLIND}"
+            message = f"{part.place}: this model takes {told(kinds)}, no {part.kind}{'' if kinds else BLIND}"
             raise invalid(message, part.place, "media_not_supported")
     policy = MediaPolicy(
         tuple(map(Path, options.allow_media_path)),

@@ -105,7 +105,8 @@ def shown(
     """
     kinds = kinds_of(processor)
     if missing := [kind for kind, _ in items if kind not in kinds]:
-        raise DataError(f"this model takes {told(kinds)}, and no {MEDIA[missing[0]][0]}{BLIND}")
+        blind = "" if kinds else BLIND
+        raise DataError(f"this model takes {told(kinds)}, and no {MEDIA[missing[0]][0]}{blind}")
     import torch
     from tunesmith_library_media.expanding import expanded
     from tunesmith_library_media.options import options_of
