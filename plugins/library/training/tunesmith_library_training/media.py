@@ -119,11 +119,12 @@ def counts(items: Mapping[str, Sequence[Any]]) -> list[int]:
 
 def items_of(example: Mapping[str, Any]) -> list[dict[str, Sequence[Any]]]:
     """The items of each of an example's sequences, by column; one unless it is packed."""
-    every = {column: list(example[column]) for column in COLUMNS if column in example}
+    every: dict[str, Sequence[Any]] = {column: list(example[column]) for column in COLUMNS if column in example}
     if "sequence_lengths" not in example:
         return [every]
     numbers = example.get(COUNTS, [[0] * len(COLUMNS)] * len(example["sequence_lengths"]))
-    found, behind = [], dict.fromkeys(COLUMNS, 0)
+    found: list[dict[str, Sequence[Any]]] = []
+    behind = dict.fromkeys(COLUMNS, 0)
     for of_sequence in numbers:
         ends = {column: behind[column] + number for column, number in zip(COLUMNS, of_sequence, strict=True)}
         found.append({column: every[column][behind[column] : ends[column]] for column in every})
