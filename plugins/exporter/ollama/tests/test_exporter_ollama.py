@@ -274,7 +274,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as held:
-        threading.Thread(target=held.serve_forever, daemon=True).start()
+        threading.Thread(target=held.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{held.server_port}")
         yield told
         held.shutdown()

@@ -39,7 +39,7 @@ class Service(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def running() -> Iterator[Any]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
@@ -202,7 +202,7 @@ class Dripping(BaseHTTPRequestHandler):
 def test_a_dripping_service_has_a_time(path):
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
     server.stopped = threading.Event()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     began = time.monotonic()
     try:
         plugin = Http(url=f"http://127.0.0.1:{server.server_port}/{path}", timeout=0.3, retries=0)
