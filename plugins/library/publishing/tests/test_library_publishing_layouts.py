@@ -133,7 +133,7 @@ def test_loaded_and_written_again(kind: str, tiny_bpe: Any, tmp_path: Path) -> N
     base, out = tmp_path / "base", tmp_path / "out"
     publish(base, kind, tiny_bpe)
     config = AutoConfig.from_pretrained(base)
-    model = loading._loader(config).from_pretrained(base, config=config, dtype=torch.float32)
+    model = loading._loader(config, tiny_bpe).from_pretrained(base, config=config, dtype=torch.float32)
     weight = next(weight for name, weight in model.named_parameters() if re.search(r"layers\.1\.\w*attn\.o_proj", name))
     weight.data += 1
     out.mkdir()
