@@ -10,6 +10,7 @@ import numpy
 from tunesmith import DataError
 
 from tunesmith_library_media.items import (
+    VideoFacts,
     audio_facts,
     frames_shown,
     image_size,
@@ -53,12 +54,15 @@ def shape_of(processor: Any, column: str, item: Any, options: MediaOptions) -> S
     if column == "images":
         return Shape(limited(image_size(item), options.image_min_pixels, options.image_max_pixels))
     if column == "videos":
-        facts = video_facts(item)
-        size = limited((facts.width, facts.height), options.video_min_pixels, options.video_max_pixels)
-        frames = frames_shown(facts, options.video_fps, options.video_max_frames)
-        return Shape(size, tuple(frames), facts.frames, facts.fps)
+        return _shape_of_video(video_facts(item), options)
     heard = samples_heard(audio_facts(item), sampling_rate(processor, options), options.audio_max_seconds)
     return Shape(samples=heard)
+
+
+def _shape_of_video(facts: VideoFacts, options: MediaOptions) -> Shape:
+    size = limited((facts.width, facts.height), options.video_min_pixels, options.video_max_pixels)
+    frames = frames_shown(facts, options.video_fps, options.video_max_frames)
+    return Shape(size, tuple(frames), facts.frames, facts.fps)
 
 
 def blank(column: str, shape: Shape) -> Any:
@@ -81,7 +85,8 @@ def loaded(processor: Any, column: str, item: Any, options: MediaOptions) -> Any
     if column == "images":
         return load_image(item, options.image_min_pixels, options.image_max_pixels)
     if column == "videos":
-        return _clip(load_video(item, options)[0], shape_of(processor, column, item, options))
+        facts = video_facts(item)
+        return _clip(load_video(item, options, facts)[0], _shape_of_video(facts, options))
     return load_audio(item, sampling_rate(processor, options), options.audio_max_seconds)
 
 

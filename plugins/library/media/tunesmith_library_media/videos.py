@@ -88,13 +88,16 @@ def frames_shown(facts: VideoFacts, fps: float, most: int) -> list[int]:
     return [int(index) for index in numpy.linspace(0, facts.frames - 1, number)]
 
 
-def load_video(item: Any, options: Limits) -> tuple[NDArray[numpy.uint8], list[float]]:
+def load_video(item: Any, options: Limits, facts: VideoFacts | None = None) -> tuple[NDArray[numpy.uint8], list[float]]:
     """The frames that are shown, and when each is to be seen.
+
+    Args:
+        facts: of the video, where they are known.
 
     Returns: uint8 (T, H, W, 3), upright; T seconds from the start.
     Raises: DataError for what is no video, or a broken one.
     """
-    facts = video_facts(item)
+    facts = facts or video_facts(item)
     wanted = frames_shown(facts, options.video_fps, options.video_max_frames)
     size = limited((facts.width, facts.height), options.video_min_pixels, options.video_max_pixels)
     array, images = _array_of(item), _images_of(item)
