@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LEAN := $(CURDIR)/plugins/library/llamacpp/llama_cpp.cmake
 PROJECTS := pyproject.toml kernel/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
 
-.PHONY: help setup programs demo test test-slow test-gpu one lint bench generate wheels site clean
+.PHONY: help setup programs demo test test-slow test-gpu gpu gpu-wheels one lint bench generate wheels site clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -50,6 +50,13 @@ one: setup  ## the quick tests of one folder: make one P=plugins/adapter/lora
 
 test-gpu: setup  ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -q -m gpu
+
+# DRY=1: on the CPU, with tiny shapes; WHEELS=FOLDER: on a machine without network, with its own Python
+gpu:  ## what needs a GPU, tests and figures, in at most nine minutes; DRY=1 goes the same way on the CPU
+	$(if $(WHEELS),$(PYTHON),$(BIN)/python) tests/gpu $(if $(WHEELS),--wheels $(WHEELS)) $(if $(DRY),--dry)
+
+gpu-wheels: setup  ## the wheels that `make gpu WHEELS=…` installs on a machine without network
+	$(BIN)/python tests/gpu/collect.py $(or $(WHEELS),dist/gpu)
 
 lint: setup  ## style, types, generated files
 	$(BIN)/ruff check .
