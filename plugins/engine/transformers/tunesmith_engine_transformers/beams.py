@@ -90,7 +90,7 @@ def _tell(model: Any, row: Row, tokens: list[int]) -> None:
     said = tokens[: row.limit if end is None else end + 1]
     log_probs: tuple[LogProb, ...] = ()
     if row.request.log_probs is not None:
-        (whole,) = all_of(score(model, [[*row.ids, *said]], row.request.log_probs))
+        (whole,) = all_of(score(model, None, [[*row.ids, *said]], row.request.log_probs))
         log_probs = whole[len(row.ids) - 1 :]
     row.made += said
     row.answer.put(Delta(tuple(said), log_probs, "length" if end is None else "stop"))

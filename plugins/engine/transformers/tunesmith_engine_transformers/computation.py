@@ -28,7 +28,7 @@ class Computation:
     """
 
     def __init__(self, forward: Forward, ends: Collection[int], context_length: int | None, prefix_cache: int) -> None:
-        self._forward, self._ends = forward, ends
+        self.forward, self._ends = forward, ends
         self.acting = Acting(forward.model)
         self._holds = forward.new_cache().holds
         self.prefixes = Prefixes(prefix_cache, self._holds)
@@ -81,15 +81,15 @@ class Computation:
         adapter = rows[0].request.adapter
         ready = self._compute(rows, lambda: self._advanced(adapter))
         if ready is not None:
-            key = (adapter, id(rows[0]) if self._forward.stands_alone(rows[0]) else 0)
-            batch = self._batches.setdefault(key, Batch(self._forward, self._ends, self._left))
+            key = (adapter, id(rows[0]) if self.forward.stands_alone(rows[0]) else 0)
+            batch = self._batches.setdefault(key, Batch(self.forward, self._ends, self._left))
             join = (ready.cache, ready.places, ready.rows, ready.scores, ready.positions)
             self._compute([*batch.rows, *ready.rows], lambda: batch.join(*join), key)
 
     def _advanced(self, adapter: str | None) -> Any:
         if not self._begun:
             self._begun = True
-            self._forward.check_states()
+            self.forward.check_states()
         self.acting.adapter(adapter)
         return self._prompts.advance()
 
@@ -128,5 +128,5 @@ class Computation:
 
     def _left(self, row: Row, count: int, kept: Callable[[], Kept]) -> None:
         """Keep what was computed of a row that leaves; tensors of its own would not be known by its tokens."""
-        if not row.request.inputs and not self._forward.stands_alone(row):
+        if not row.request.inputs and not self.forward.stands_alone(row):
             self.prefixes.keep(row.request.adapter, row.ids[:count], kept)

@@ -117,7 +117,10 @@ class TransformersEngine:
         self, sequences: Sequence[Sequence[int]], *, alternatives: int = 0, adapter: str | None = None
     ) -> list[tuple[LogProb, ...]]:
         check_alternatives(alternatives)
-        return self._of_sequences(sequences, adapter, lambda: scoring.score(self._model, sequences, alternatives))
+        forward = self._computation.forward if self._computation else None
+        return self._of_sequences(
+            sequences, adapter, lambda: scoring.score(self._model, forward, sequences, alternatives)
+        )
 
     def embed(self, sequences: Sequence[Sequence[int]], *, adapter: str | None = None) -> list[list[float]]:
         """The mean over the tokens of the model's last hidden states."""

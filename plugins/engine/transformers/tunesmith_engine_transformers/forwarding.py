@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -58,7 +59,6 @@ class Forward:
     def new_cache(self) -> RowCache:
         return row_cache(self._inner.config)
 
-    @torch.no_grad()
     def __call__(self, input_ids: Any, lengths: Any, positions: Any, cache: RowCache) -> Any:
         """Compute the next tokens of all rows of a cache, whose columns they become.
 
@@ -69,9 +69,15 @@ class Forward:
 
         Returns: fp32 (n, V), the scores of the token behind the last, which may be changed.
         """
+        scores = self.logits(input_ids, lengths, positions, cache, 1)[:, -1]
+        return scores.float() if scores.dtype != torch.float32 else scores
+
+    @torch.no_grad()
+    def logits(self, input_ids: Any, lengths: Any, positions: Any, cache: RowCache, count: int) -> Any:
+        """The same: (n, count, V), the scores behind each of the last tokens, in the model's own numbers."""
         columns = cache.span + input_ids.shape[1]
         mask = torch.arange(columns, device=lengths.device) >= columns - lengths[:, None]
-        inputs = {"position_ids": positions, "logits_to_keep": 1}
+        inputs = {"position_ids": positions, "logits_to_keep": count}
         with narrow(self._inner.get_output_embeddings()):
             output = self._inner(
                 input_ids=input_ids,
@@ -80,8 +86,7 @@ class Forward:
                 use_cache=True,
                 **{name: value for name, value in inputs.items() if name in self._known},
             )
-        scores = output.logits[:, -1]
-        return scores.float() if scores.dtype != torch.float32 else scores
+        return output.logits[:, -count:]
 
     def alone(self, row: Row, ends: Collection[int]) -> tuple[RowCache, Any, Any] | None:
         """Compute the prompt of a row with tensors of its own, as transformers' own generation does it.
@@ -117,17 +122,25 @@ class Forward:
 
         Models without states do. Of the others some compute a prompt at once only.
         """
-        if not self.new_cache().has_states:
-            return
+        if self.new_cache().has_states:
+            self.continues = self._parts_agree
+
+    def goes_on(self, length: int) -> bool:
+        """Whether rows of up to so many tokens can go on from any of the tokens before."""
+        alike = self._turn is None or length <= self._turn
+        return alike and self.new_cache().holds(length, length - 1) and self._parts_agree
+
+    @cached_property
+    def _parts_agree(self) -> bool:
+        """Whether tokens that are computed in parts get the scores that they get at once."""
         tokens = torch.arange(8, device=self.device)[None] % self._inner.config.get_text_config().vocab_size
         try:
             whole, parted = (self._said(tokens, parts) for parts in ((8,), (5, 3)))
         except Exception:  # whatever it is, it has to do with the second part; a broken model fails at its first prompt
-            self.continues = False
-            return
+            return False
         spread = whole.std().clamp_min(torch.finfo(torch.float32).tiny)
         exact = self._inner.dtype == torch.float32
-        self.continues = bool((whole - parted).abs().max() <= spread * (1e-3 if exact else 0.1))
+        return bool((whole - parted).abs().max() <= spread * (1e-3 if exact else 0.1))
 
     def _said(self, tokens: Any, parts: Sequence[int]) -> Any:
         cache, done, scores = self.new_cache(), 0, None
