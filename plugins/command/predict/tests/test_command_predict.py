@@ -14,7 +14,7 @@ from tunesmith import DataError
 from tunesmith.errors import ConfigError, Interrupted
 from tunesmith.types import Piece
 from tunesmith_command_predict import Predict
-from tunesmith_command_predict.prompts import prompt_of
+from tunesmith_library_evaluating.prompts import prompt_of
 from tunesmith_library_testing import CommandSuite
 
 ROWS = [{"instruction": f"Say {number}.", "input": "", "output": f"{number}."} for number in range(5)]

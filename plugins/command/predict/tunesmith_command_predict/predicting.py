@@ -20,9 +20,10 @@ from tunesmith.runs import is_run
 from tunesmith.types import Conversation, Sampling
 from tunesmith_library_configuration.locks import beside, locked, refuse_inside
 from tunesmith_library_engine.sessions import ChatSession
+from tunesmith_library_evaluating.prompts import Prompt
 from tunesmith_library_media.options import options_of
 
-from tunesmith_command_predict.prompts import Prompt, prompts_of
+from tunesmith_command_predict.prompts import prompts_of
 
 _AT_A_TIME = 32  # prompts with media
 

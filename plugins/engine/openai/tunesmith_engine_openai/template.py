@@ -52,7 +52,7 @@ class ServedTemplate:
         *,
         stop: Sequence[str] = (),
         skip_special_tokens: bool = True,
-        conversation: Conversation | None = None,
+        conversation: Conversation | Sequence[Conversation] | None = None,
     ) -> Iterator[Piece]:
         """The pieces of answers as they come. Thoughts and calls are told from the text by the server.
 

@@ -207,7 +207,7 @@ def test_log_probabilities_go_with_their_tokens(tiny_bpe: Any) -> None:
 
 def test_several_answers_come_as_they_are_given() -> None:
     answers = [StreamedAnswer() for _ in range(3)]
-    pieces = read(answers, Reading(decode=lambda ids: "".join(map(chr, ids))))
+    pieces = read(answers, [Reading(decode=lambda ids: "".join(map(chr, ids)))] * len(answers))
     order = [2, 0, 2, 1]
     for index in order:
         threading.Timer(0.01, answers[index].put, [Delta((65 + index,))]).start()
@@ -219,7 +219,7 @@ def test_several_answers_come_as_they_are_given() -> None:
 
 def test_closing_cancels_what_is_left() -> None:
     answers = [answered(Delta((65,)), Delta((), finish_reason="length")), answered(Delta((66,)))]
-    pieces = read(answers, Reading(decode=lambda ids: "".join(map(chr, ids))))
+    pieces = read(answers, [Reading(decode=lambda ids: "".join(map(chr, ids)))] * len(answers))
     assert next(pieces).text == "A"
     pieces.close()
     assert [answer.result().finish_reason for answer in answers] == ["length", "cancelled"]
@@ -229,16 +229,16 @@ def test_an_error_of_the_engine_ends_the_reading() -> None:
     answers = [answered(Delta((65,))), answered(Delta((66,)))]
     answers[1].fail(ZeroDivisionError("so"))
     with pytest.raises(ZeroDivisionError, match="so"):
-        list(read(answers, Reading(decode=lambda ids: "".join(map(chr, ids)))))
+        list(read(answers, [Reading(decode=lambda ids: "".join(map(chr, ids)))] * len(answers)))
     assert answers[0].result().finish_reason == "cancelled"
 
 
 def test_a_cancelled_answer_is_read_to_where_it_came() -> None:
     answer = answered(Delta((65,)))
     answer.cancel()
-    pieces = list(read([answer], Reading(decode=lambda ids: "".join(map(chr, ids)))))
+    pieces = list(read([answer], [Reading(decode=lambda ids: "".join(map(chr, ids)))]))
     assert [(piece.text, piece.finish_reason) for piece in pieces] == [("A", None), ("", "cancelled")]
 
 
 def test_no_answers() -> None:
-    assert list(read([], Reading(decode=str))) == []
+    assert list(read([], [])) == []

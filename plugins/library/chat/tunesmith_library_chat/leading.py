@@ -103,6 +103,16 @@ def text_lead(source: Source) -> Lead:
 
 
 @functools.lru_cache(maxsize=256)
+def thought_end(source: Source) -> str:
+    """What is written between a thought and the text behind it, such as `\\n</think>\\n\\n`; "" if nothing thinks."""
+    if source.thinking is None:
+        return ""
+    written = source.write({"content": _SAID, "reasoning": _THOUGHT}) or ""
+    between, said, _ = written.partition(_THOUGHT)[2].partition(_SAID)
+    return between if said and source.thinking.close.strip() in between else source.thinking.close
+
+
+@functools.lru_cache(maxsize=256)
 def calls_lead(source: Source) -> tuple[Lead, Writing] | None:
     """What stands before the first call, and how calls are written; None where that cannot be read off."""
     writing = writing_of(source.calls, source.marks)

@@ -101,7 +101,7 @@ class Reader:
         return Piece(self._index, parts.text, tokens, log_probs, reason, parts.thought, parts.calls)
 
 
-def read(answers: Sequence[Answer], reading: Reading) -> Iterator[Piece]:
+def read(answers: Sequence[Answer], readings: Sequence[Reading]) -> Iterator[Piece]:
     """The pieces of several answers, in the order in which they come; those of different answers alternate.
 
     An answer that a stop string ended is cancelled, and so are all that are left when the iterator is closed.
@@ -109,7 +109,7 @@ def read(answers: Sequence[Answer], reading: Reading) -> Iterator[Piece]:
     Raises: what went wrong in the engine.
     """
     news: queue.SimpleQueue[tuple[int, Delta | BaseException]] = queue.SimpleQueue()
-    readers = {index: Reader(index, reading) for index in range(len(answers))}
+    readers = {index: Reader(index, readings[index]) for index in range(len(answers))}
     try:
         for index, answer in enumerate(answers):
             answer.listen(functools.partial(_tell, news, index))

@@ -210,7 +210,7 @@ class ChatTemplate:
         *,
         stop: Sequence[str] = (),
         skip_special_tokens: bool = True,
-        conversation: Conversation | None = None,
+        conversation: Conversation | Sequence[Conversation] | None = None,
     ) -> Iterator[Piece]:
         """Read answers of an engine as text while they are given, each without the string that ends it.
 
@@ -221,13 +221,16 @@ class ChatTemplate:
             answers: the place of an answer is the `index` of its pieces.
             stop: strings that end an answer, beside the template's.
             skip_special_tokens: leave special tokens out of the text.
-            conversation: what these are answers to: thoughts and calls of tools are told from text. None: all is text.
+            conversation: what these, or each of them, are answers to: thoughts and calls of tools are told from text.
+                None: all is text.
 
         Raises: what went wrong in the engine.
         """
         strings = tuple(dict.fromkeys((*self.stop, *stop)))
-        split = functools.partial(self.reader, conversation) if conversation else None
-        return read(answers, reading_of(processor, strings, skip_special_tokens, split))
+        asked = conversation if isinstance(conversation, Sequence) else [conversation]
+        splits = [functools.partial(self.reader, each) if each else None for each in asked]
+        readings = [reading_of(processor, strings, skip_special_tokens, split) for split in splits]
+        return read(answers, readings if asked is conversation else readings * len(answers))
 
     def reader(self, conversation: Conversation) -> AnswerReader:
         """What takes the text of an answer to a conversation apart, while it arrives: thoughts, text, calls."""

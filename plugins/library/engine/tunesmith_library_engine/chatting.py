@@ -95,6 +95,13 @@ class Chat:
         template: Any = template_of(self.engine, self._handle)  # told the conversation, it tells them apart
         yield from template.read(self._handle.processor, [answer], stop=stop, conversation=conversation)
 
+    def read_all(
+        self, answers: Sequence[Answer], conversations: Sequence[Conversation], *, stop: Sequence[str] = ()
+    ) -> Generator[Piece]:
+        """The pieces of several answers as they come, each taken apart as the answer to its conversation."""
+        template: Any = template_of(self.engine, self._handle)
+        yield from template.read(self._handle.processor, answers, stop=stop, conversation=list(conversations))
+
     def close(self) -> None:
         """End all answers, and let the model go."""
         if self._engine is not None:
