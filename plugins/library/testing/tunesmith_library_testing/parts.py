@@ -178,9 +178,11 @@ def estimate_of(model: Any, precision: Any = "fp32") -> Estimate:
 
 
 def evaluation_data(tokenizer: Any, sets: Mapping[str, Sequence[Row]]) -> EvaluationData:
-    """Evaluation sets of rows with `messages`, encoded by `examples`."""
-    encoded = {name: examples(tokenizer, [row["messages"] for row in rows]) for name, rows in sets.items()}
-    return EvaluationData(rows=lambda: sets, examples=lambda: encoded)
+    """Evaluation sets; those of rows with `messages` can be encoded, by `examples`."""
+    return EvaluationData(
+        rows=lambda: sets,
+        examples=lambda: {name: examples(tokenizer, [row["messages"] for row in rows]) for name, rows in sets.items()},
+    )
 
 
 def collate(examples: Sequence[Mapping[str, Any]], padding_free: bool = False) -> Batch:
