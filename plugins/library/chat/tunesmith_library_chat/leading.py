@@ -109,7 +109,8 @@ def thought_end(source: Source) -> str:
         return ""
     written = source.write({"content": _SAID, "reasoning": _THOUGHT}) or ""
     between, said, _ = written.partition(_THOUGHT)[2].partition(_SAID)
-    return between if said and source.thinking.close.strip() in between else source.thinking.close
+    close = source.thinking.close.strip()
+    return between if said and close in between else f"\n{close}\n\n"
 
 
 @functools.lru_cache(maxsize=256)

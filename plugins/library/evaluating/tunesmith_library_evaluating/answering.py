@@ -151,10 +151,10 @@ def _go_on(chat: Chat, growing: Sequence[_Growing], thoughts: Thoughts, stop: Se
     """Go on with answers that the budget of their thoughts cut; a thought that is open is closed."""
     begun, rests, left = list[list[int]](), list[Request](), list[_Growing]()
     for it in growing:
-        tokens = [*it.tokens, *(thoughts.closing(it.conversation) if it.thinks(thoughts) else ())]
-        rest = rest_of(it.request, tokens)
+        closing = thoughts.closing(it.conversation, it.tokens) if it.thinks(thoughts) else []
+        rest = rest_of(it.request, it.tokens, closing)
         if rest is not None:
-            begun.append(tokens)
+            begun.append([*it.tokens, *closing])
             rests.append(rest)
             left.append(it)
     answers = submit_all(chat.engine, rests)

@@ -26,9 +26,7 @@ class Asking:
     temperature: Annotated[float, at_least(0, most=100)] = 0.0  # 0 is greedy, 1 the model's own probabilities
     top_p: Annotated[float, between(0, 1)] = 1.0  # draw from the likeliest that have this probability together
     seed: Annotated[int, at_least(0)] = 0  # of what is drawn; it counts up from one prompt to the next
-    enable_thinking: bool | None = (
-        None  # whether the model thinks first; null leaves it to row and template
-    )
+    enable_thinking: bool | None = None  # whether the model thinks first; null leaves it to row and template
     # tokens of a thought, at most; then it is closed, and the answer goes on; null is no limit but max_new_tokens
     thinking_budget: Annotated[int, at_least(1, most=100_000_000)] | None = None
     limit: Annotated[int, at_least(1)] | None = None  # examples of each data set, the first; null is all

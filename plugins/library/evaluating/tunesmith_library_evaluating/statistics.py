@@ -1,4 +1,4 @@
-"""Numbers over examples, and how sure they are: standard errors in closed form where there is one, else bootstrapped."""
+"""Numbers over examples, and how sure they are: standard errors in closed form where there is one, else by drawing."""
 
 from __future__ import annotations
 

@@ -63,16 +63,19 @@ class Thoughts:
         opened, closed = text.rfind(opening.strip()), text.rfind(closing.strip())
         return opened > closed or (closed < 0 and self._thinking.begun(decode(list(prompt[-_TAIL:]))))
 
-    def closing(self, conversation: Conversation) -> list[int]:
-        """The tokens that the template writes between a thought and what is said behind it."""
+    def closing(self, conversation: Conversation, tokens: Sequence[int]) -> list[int]:
+        """The tokens that the template writes between a thought and what is said behind it, as far as they lack."""
         from tunesmith_library_chat.answer_grammars import source_of
+        from tunesmith_library_chat.decoding import decoder_of
         from tunesmith_library_chat.leading import thought_end
         from tunesmith_library_chat.tokenizers import tokenizer_of
         from tunesmith_library_chat.tokenizing import special_ids
 
         tokenizer = tokenizer_of(self._processor)
         end = thought_end(source_of(self._template, special_ids(tokenizer), conversation))
-        return list(tokenizer.encode(end, add_special_tokens=False))
+        thought = decoder_of(tokenizer)(list(tokens))
+        there = next(size for size in range(len(end), -1, -1) if thought.endswith(end[:size]))  # it may be cut within
+        return list(tokenizer.encode(end[there:], add_special_tokens=False))
 
 
 _TAIL = 64  # tokens of a prompt, among which the mark is that begins a thought
@@ -86,14 +89,17 @@ def cut_at(request: Request, budget: int | None) -> Request:
     return replace(request, sampling=replace(request.sampling, max_new_tokens=budget))
 
 
-def rest_of(request: Request, tokens: Sequence[int]) -> Request | None:
-    """A request for what comes behind tokens of its answer; None where its limit leaves nothing."""
+def rest_of(request: Request, tokens: Sequence[int], closing: Sequence[int]) -> Request | None:
+    """A request for what comes behind tokens of its answer and those that close their thought.
+
+    Returns: None where its limit leaves nothing; those that close a thought are not counted.
+    """
     left = (request.sampling.max_new_tokens or 0) - len(tokens)
     if left < 1:
         return None
     seed = request.sampling.seed
     sampling = replace(request.sampling, max_new_tokens=left, seed=None if seed is None else seed + _DRAWS_APART)
-    return replace(request, prompt=[*request.prompt, *tokens], sampling=sampling)
+    return replace(request, prompt=[*request.prompt, *tokens, *closing], sampling=sampling)
 
 
 _DRAWS_APART = 2**20  # so that the rest of an answer is not drawn by the random numbers of its beginning

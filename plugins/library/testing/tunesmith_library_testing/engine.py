@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tunesmith.types import Delta, EngineStats, LogProb, ModelHandle, Request
@@ -76,3 +76,28 @@ class GreedyEngine:
 def chat_of(handle: ModelHandle) -> Chat:
     """What lets a handle's model answer, greedily."""
     return Chat(handle, lambda handle: GreedyEngine(handle))
+
+
+class ScriptedEngine(GreedyEngine):
+    """Says what a script says to the text of a prompt, up to `max_new_tokens`; no model is loaded."""
+
+    def __init__(self, handle: ModelHandle, script: Callable[[str], str]) -> None:
+        self.tokenizer, self.script = handle.processor, script
+        self.end_token_ids = frozenset({handle.processor.eos_token_id})
+        self.answered = self.prompt_tokens = self.new_tokens = 0
+
+    def submit(self, request: Request) -> StreamedAnswer:
+        """Begin an answer, which is whole when this returns."""
+        check_request(self, request)
+        said = self.script(self.tokenizer.decode(list(request.prompt)))
+        tokens = [*self.tokenizer.encode(said, add_special_tokens=False), self.tokenizer.eos_token_id]
+        limit = request.sampling.max_new_tokens
+        cut = limit is not None and len(tokens) > limit
+        answer = StreamedAnswer()
+        answer.put(Delta(tuple(tokens[:limit]), finish_reason="length" if cut else "stop"))
+        return answer
+
+
+def scripted_chat(handle: ModelHandle, script: Callable[[str], str]) -> Chat:
+    """What answers a handle's conversations by a script: the text of a prompt in, that of its answer out."""
+    return Chat(handle, lambda handle: ScriptedEngine(handle, script))
