@@ -400,6 +400,19 @@ def test_media_are_found_in_a_folder_of_their_own(tmp_path):
     assert seen[-1][0] == str(tmp_path / "others" / "a.png")
 
 
+def test_boxes_in_pixels_are_told_to_the_stage_and_make_other_examples(tmp_path):
+    file, seen = write(tmp_path / "a.jsonl", ["one", "two"]), []
+
+    def remember(rows, processor, template):
+        seen.append([row.get("boxes") for row in rows])
+        return ByteStage()(rows, processor, template)
+
+    for boxes, passed in (("written", None), ("pixels", "pixels")):
+        seen.clear()
+        build(tmp_path, {"path": str(file), "boxes": boxes}, stage=remember)
+        assert seen[-1] == [passed] * 2
+
+
 def test_media_stand_where_texts_show_them_and_bad_rows_are_named(tmp_path):
     """Marks become parts, what parts carry is found beside the file, and a fault has its row and its file."""
     Image.new("RGB", (6, 4)).save(tmp_path / "a.png")

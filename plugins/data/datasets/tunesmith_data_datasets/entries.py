@@ -43,6 +43,9 @@ class Entry:
     tags: dict[str, str] = field(default_factory=dict)  # names inside a conversation: role_tag, user_tag …
     # folder of the images, videos and sounds that rows name; what is not there is looked for beside the data file
     media_dir: Annotated[str | None, path_like] = None
+    # "bbox_2d" and "point_2d" that texts have in JSON: as the model is to write them, or in pixels of the image's file,
+    # from which they are brought to the model's coordinates
+    boxes: Literal["written", "pixels"] = "written"
     sample_by: Literal["line", "document"] = "line"  # what of a text file is one record
     # use only the first records; null goes by data.max_samples
     max_samples: Annotated[int | None, at_least(1, most=1_000_000_000)] = None

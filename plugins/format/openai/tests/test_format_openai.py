@@ -230,3 +230,14 @@ def test_a_pair_answers_one_question():
     turns = [ASK, GOOD]
     made = row({"chosen": [*turns, ASK, GOOD], "rejected": [*turns, other, BAD]})
     assert made == {"prompt": turns, "chosen": [ASK, GOOD], "rejected": [other, BAD]}, "they part later on"
+
+
+def test_boxes_are_kept_where_texts_have_places_for_them():
+    found, asked = {"role": "assistant", "content": "At <bbox>."}, {"role": "user", "content": "<image>Where?"}
+    record = {"messages": [asked, found], "images": ["a.png"], "objects": {"bbox": [[1, 2, 3, 4]], "ref": None}}
+    assert row(record)["objects"] == {"bbox": [[1, 2, 3, 4]]}
+    assert row({**record, "objects": json.dumps(record["objects"])})["objects"] == {"bbox": [[1, 2, 3, 4]]}
+    assert "objects" not in row({**record, "messages": [asked, GOOD]}), "it may be anything"
+    assert "objects" not in row({**record, "objects": None})
+    with pytest.raises(DataError, match="`objects` must be a mapping with `bbox`, `ref` or both"):
+        row({**record, "objects": ["ship"]})

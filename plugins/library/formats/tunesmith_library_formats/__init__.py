@@ -13,7 +13,7 @@ from tunesmith_library_formats.messages import (
     parse_tools,
 )
 from tunesmith_library_formats.records import ALONE, Columns, Lacking, Record, convert
-from tunesmith_library_formats.rows import MEDIA, finish, label_of, labelled
+from tunesmith_library_formats.rows import BOXES, MEDIA, finish, label_of, labelled
 from tunesmith_library_formats.shapes import (
     ANYTHING,
     BESIDE,
@@ -34,6 +34,7 @@ __all__ = [
     "ALONE",
     "ANYTHING",
     "BESIDE",
+    "BOXES",
     "CONVERSATION",
     "MAPPING",
     "MEDIA",

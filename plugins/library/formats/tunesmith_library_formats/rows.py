@@ -1,17 +1,19 @@
 """What a row has beside its conversation: whether the answer is desirable, a system message, tools, media."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunesmith import DataError
 from tunesmith.types import Message, Row
 
-from tunesmith_library_formats.messages import parse_tools
+from tunesmith_library_formats.messages import parse_json, parse_tools
 from tunesmith_library_formats.records import Columns, Record
 from tunesmith_library_formats.results import with_single_results
 from tunesmith_library_formats.shapes import shorten
 
 MEDIA = ("images", "videos", "audios")
+BOXES = ("<bbox>", "<ref-object>")
+"""Where texts have what a column `objects` holds: a box or a point in an image, and what is named."""
 _CONVERSATIONS = ("messages", "prompt", "chosen", "rejected", "completion")
 
 
@@ -24,7 +26,7 @@ def label_of(record: Record, where: Columns) -> bool | None:
 
 def finish(row: Row, record: Record, where: Columns) -> Row:
     """Add what stands beside the conversation: a system message where it has none, tools, whether to think, what the
-    row weighs, media."""
+    row weighs, boxes, media."""
     first = row.get("messages") or row.get("prompt") or []
     system = where.get(record, "system")
     if system and not (first and first[0]["role"] == "system"):
@@ -38,7 +40,30 @@ def finish(row: Row, record: Record, where: Columns) -> Row:
     weight = parse_weight(where.get(record, "weight"), where.mapped("weight"))
     if weight is not None:
         row["weight"] = weight
+    objects = _objects(row, where.get(record, "objects"))
+    if objects is not None:
+        row["objects"] = objects
     return with_single_results(row) | {field: media for field in MEDIA if (media := _media(row, record, where, field))}
+
+
+def _objects(row: Row, value: Any) -> Any:
+    """The boxes of a record; None where no text has a place for them: many have such a column, which may hold anything.
+
+    Raises: DataError for what holds none.
+    """
+    if value is None or not any(mark in text for text in _texts(row) for mark in BOXES):
+        return None
+    parsed = parse_json(value, "objects") if isinstance(value, str) else value
+    if not isinstance(parsed, Mapping):
+        raise DataError(f"`objects` must be a mapping with `bbox`, `ref` or both, found {shorten(parsed)}")
+    return {name: each for name, each in parsed.items() if each is not None}
+
+
+def _texts(row: Row) -> Iterator[str]:
+    for message in (message for name in _CONVERSATIONS for message in row.get(name) or ()):
+        content = message.get("content") or ()
+        yield str(message.get("reasoning") or "")
+        yield from [content] if isinstance(content, str) else (str(part.get("text")) for part in content)
 
 
 def _media(row: Row, record: Record, where: Columns, field: str) -> list[Any]:

@@ -222,6 +222,7 @@ BESIDE: Mapping[str, Shape] = {
     "tools": TOOLS,
     "enable_thinking": one_of(SWITCH, TEXT),
     "weight": ANYTHING,
+    "objects": ANYTHING,
     **dict.fromkeys(("images", "audios"), one_of(MEDIUM, ListOf(MEDIUM))),
     "videos": one_of(MEDIUM, ListOf(one_of(MEDIUM, ListOf(MEDIUM)))),  # a video may be a list of its frames
 }

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from tunesmith import DataError
 
+from tunesmith_library_media.grounding import with_tokens
+
 Text = TypeVar("Text", bound=Any)
 """`tunesmith_library_chat.Rendered`, of which this library knows the fields alone."""
 
@@ -65,7 +67,8 @@ def expanded(processor: Any, rendered: Text, row: Mapping[str, Any]) -> Text:
     _refuse_uneven(places, given)
     _refuse_turned(processor, [column for _, _, column, _ in places])
     if not places:
-        return rendered
+        text = with_tokens(rendered.text, row)
+        return rendered if text == rendered.text else replace(rendered, text=text, written=rendered)
     from tunesmith_library_media.replacing import replacement  # not for text alone: it imports numpy
 
     pieces, items, moved, behind, length = [], [], [], 0, 0
@@ -76,7 +79,7 @@ def expanded(processor: Any, rendered: Text, row: Mapping[str, Any]) -> Text:
         pieces += [rendered.text[behind:start], made]
         length, behind = length + len(made), end
         moved.append((end, length - end))
-    text = "".join([*pieces, rendered.text[behind:]])
+    text = with_tokens("".join([*pieces, rendered.text[behind:]]), row)
     made_of = replace(rendered, text=text, items=tuple(items), written=rendered, moved=tuple(moved))
     spans = []
     for span in rendered.spans:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tunesmith.ranges import above, at_least
 
@@ -26,6 +26,8 @@ class MediaOptions:
     audio_sampling_rate: Annotated[int | None, at_least(1_000, most=1_000_000)] = None
     # seconds of a sound that are heard; null is all
     audio_max_seconds: Annotated[float | None, above(0, most=1_000_000)] = None
+    # how `<bbox>` of rows becomes text: as the family's publisher writes boxes, or [x1, y1, x2, y2] in thousandths
+    boxes: Literal["family", "thousandths"] = "family"
     # hosts from which media may be fetched (example.org); without, a URL in a row is an error
     hosts: list[str] = field(default_factory=list)
 

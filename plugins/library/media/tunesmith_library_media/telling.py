@@ -9,6 +9,7 @@ from typing import Any
 from tunesmith import DataError
 from tunesmith.types import Row
 
+from tunesmith_library_media.boxes import boxes_of
 from tunesmith_library_media.holding import located, stored
 from tunesmith_library_media.images import image_size
 from tunesmith_library_media.kinds import Kind
@@ -21,7 +22,7 @@ _ELSEWHERE = ("http://", "https://")  # not fetched to be looked at
 
 
 def faults(row: Row, folders: Sequence[Path] = ()) -> Iterator[str]:
-    """What is wrong with the media of a row.
+    """What is wrong with the media of a row, and with its boxes.
 
     Args:
         row: canonical, whose marks and typed parts are places of items.
@@ -38,6 +39,15 @@ def faults(row: Row, folders: Sequence[Path] = ()) -> Iterator[str]:
                     read(located(item, folders))
             except DataError as error:
                 yield str(error)
+    yield from _faults_of_boxes(row, folders)
+
+
+def _faults_of_boxes(row: Row, folders: Sequence[Path]) -> Iterator[str]:
+    if row.get("objects") and not any(map(_is_elsewhere, row.get("images") or ())):
+        try:
+            boxes_of(row, lambda image: image_size(located(row["images"][image], folders)))
+        except DataError as error:
+            yield str(error)
 
 
 def _is_elsewhere(item: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from tunesmith.types import IGNORED, Message, Row
 from tunesmith_library_chat import Rendered
 from tunesmith_library_media.expanding import COLUMNS, placeholders, refuse_blind
+from tunesmith_library_media.grounding import grounded
 from tunesmith_library_media.holding import stored
 from tunesmith_library_media.options import options_of
 from tunesmith_library_media.placing import CONVERSATIONS, placed
@@ -19,21 +20,22 @@ COUNTS = "media_counts"
 
 
 def held(row: Row, processor: Any) -> Row:
-    """A row whose items have places in its texts, and are as examples keep them: paths, or bytes of files.
+    """A row whose items have places in its texts, and are as examples keep them: paths, or bytes of files; boxes are
+    written in its texts as the model has them.
 
-    Raises: DataError for what is none, and for another number of places than items.
+    Raises: DataError for what is none, and for another number of places than items or boxes.
     """
     row = placed(row, placeholders(processor))
-    if not any(row.get(column) for column in COLUMNS):
-        return row
-    refuse_blind(processor, row)
-    hosts = options_of(processor).hosts
-    kept = {
-        column: [stored(item, column[:-1], hosts) for item in row[column]]  # type: ignore[arg-type]
-        for column in COLUMNS
-        if row.get(column)
-    }
-    return {**row, **kept}
+    if any(row.get(column) for column in COLUMNS):
+        refuse_blind(processor, row)
+        hosts = options_of(processor).hosts
+        kept = {
+            column: [stored(item, column[:-1], hosts) for item in row[column]]  # type: ignore[arg-type]
+            for column in COLUMNS
+            if row.get(column)
+        }
+        row = {**row, **kept}
+    return grounded(row, processor)
 
 
 def carrying(row: Row, processor: Any) -> Row:

@@ -81,6 +81,21 @@ def test_turns_that_are_left_out_take_their_images_along(processor: Any, picture
     assert len(example["chosen_input_ids"]) <= 45
 
 
+def test_boxes_of_both_answers_are_written(processor: Any, pictures: list[str]) -> None:
+    from tunesmith_library_media.options import MediaOptions, keep_options
+
+    row = pair([user("<image>Where?")], "<bbox>", "At <bbox>.", pictures[:1])
+    row["objects"] = {"bbox": [[6, 10, 30, 40], [0, 0, 60, 20]]}  # of 60 × 40 pixels
+    keep_options(processor, MediaOptions(boxes="thousandths"))
+    try:
+        [example] = encoded(DirectPreference(), processor, [row])
+    finally:
+        keep_options(processor, MediaOptions())
+    for name, expected in (("chosen", "[100, 250, 500, 1000]"), ("rejected", "At [0, 0, 1000, 500].")):
+        learned = [token for token in example[f"{name}_labels"] if token != -100]
+        assert processor.tokenizer.decode(learned, skip_special_tokens=True).strip() == expected
+
+
 def test_a_batch_is_its_pairs(folder: Path, processor: Any, pictures: list[str]) -> None:
     model = AutoModelForImageTextToText.from_pretrained(folder).eval()
     stage = DirectPreference()

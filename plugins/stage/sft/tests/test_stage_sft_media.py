@@ -130,6 +130,19 @@ def test_a_model_that_reads_text_alone_is_told(tiny_bpe: Any, pictures: list[str
         SupervisedFineTuning().encode(rows=[chat("<image>", "a", pictures[:1])], processor=tiny_bpe, template=CHATML)
 
 
+def test_boxes_are_trained_as_the_family_writes_them(processor: Any, pictures: list[str]) -> None:
+    row = chat("<image>Find <ref-object>.", "<bbox>", pictures[:1])
+    row["objects"] = {"bbox": [[10, 15, 20, 60]], "ref": ["it"]}
+    [example] = encoded(processor, [row])
+    learned = [token for token in example["labels"] if token != IGNORED]
+    # an image of 40 × 60 pixels, in thousandths
+    assert processor.tokenizer.decode(learned).startswith("<|box_start|>(250,250),(500,999)<|box_end|>")
+    text = processor.tokenizer.decode(example["input_ids"])
+    assert "Find <|object_ref_start|>it<|object_ref_end|>." in text
+    with pytest.raises(DataError, match="outside of the image, which has 40 × 60 pixels"):
+        encoded(processor, [{**row, "objects": {"bbox": [[10, 15, 60, 40]], "ref": ["it"]}}])
+
+
 @pytest.mark.slow
 def test_a_run_learns_to_tell_images_apart(folder: Path, pictures: list[str], tmp_path: Path) -> None:
     rows = [chat("<image>Which?", f"It is {number}.", [place]) for number, place in enumerate(pictures)] * 8
