@@ -49,14 +49,17 @@ def holds_media(column: str) -> bool:
 
 
 class Watch:
-    """Looks at tables on their way for the files that they name."""
+    """Looks at tables on their way for the files that they name; it remembers none of them."""
 
     def __init__(self) -> None:
-        self._paths: set[str] = set()
+        self._state = 0
+        self._names_some = False
 
     def passed(self, tables: Iterable[pyarrow.Table]) -> Iterator[pyarrow.Table]:
         for table in tables:
-            self._paths |= _named(table)
+            for path in _named(table):
+                self._state += _state_of(path)
+                self._names_some = True
             yield table
 
     def seen(self, folders: Iterable[Path]) -> dict[str, Any] | None:
@@ -65,9 +68,9 @@ class Watch:
         Args:
             folders: in which media are looked for.
         """
-        if not self._paths:
+        if not self._names_some:
             return None
-        return {"folders": [str(folder.resolve()) for folder in folders], "state": _state(self._paths)}
+        return {"folders": [str(folder.resolve()) for folder in folders], "state": _hexadecimal(self._state)}
 
     @staticmethod
     def changed(seen: Mapping[str, Any], data: Path, folders: Iterable[Path]) -> str | None:
@@ -83,24 +86,35 @@ class Watch:
             return "its media are looked for in another folder"
         with pyarrow.memory_map(str(data)) as source:
             batches = pyarrow.ipc.open_stream(source)
-            paths = {path for batch in batches for path in _named(pyarrow.Table.from_batches([batch]))}
-        return None if _state(paths) == seen["state"] else "media files have changed"
+            tables = (pyarrow.Table.from_batches([batch]) for batch in batches)
+            state = sum(_state_of(path) for table in tables for path in _named(table))
+        return None if _hexadecimal(state) == seen["state"] else "media files have changed"
 
 
-def _named(table: pyarrow.Table) -> set[str]:
-    columns = [table[name].to_pylist() for name in table.column_names if holds_media(name)]
-    items = (item for column in columns for value in column for item in (value if isinstance(value, list) else [value]))
-    paths = (item.get("path") if isinstance(item, dict) else item for item in items)
-    return {path for path in paths if isinstance(path, str)}
+def _named(table: pyarrow.Table) -> Iterator[str]:
+    """The paths in the columns of media; bytes that stand beside them are not copied."""
+    import pyarrow.compute as compute
+    from pyarrow import types
+
+    for name in filter(holds_media, table.column_names):
+        values = table[name]
+        while types.is_list(values.type) or types.is_large_list(values.type):
+            values = compute.list_flatten(values)
+        if types.is_struct(values.type) and values.type.get_field_index("path") >= 0:
+            values = compute.struct_field(values, "path")
+        if types.is_string(values.type) or types.is_large_string(values.type):
+            yield from (path for path in values.to_pylist() if path is not None)
 
 
-def _state(paths: Iterable[str]) -> str:
-    """The digest of the files' sizes and times."""
-    found = hashlib.blake2b(digest_size=16)
-    for path in sorted(paths):
-        try:
-            there = os.stat(path)
-            found.update(f"{path}\0{there.st_size}\0{there.st_mtime_ns}\n".encode())
-        except OSError:
-            found.update(f"{path}\0\n".encode())
-    return found.hexdigest()
+def _state_of(path: str) -> int:
+    """The digest of a file's size and time; those of several are added, in whatever order they come."""
+    try:
+        there = os.stat(path)
+        said = f"{path}\0{there.st_size}\0{there.st_mtime_ns}"
+    except OSError:
+        said = f"{path}\0"
+    return int.from_bytes(hashlib.blake2b(said.encode(), digest_size=16).digest())
+
+
+def _hexadecimal(state: int) -> str:
+    return f"{state % 2**128:032x}"
