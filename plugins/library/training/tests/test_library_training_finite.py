@@ -32,7 +32,7 @@ def test_says_where_it_began(tmp_path: Path) -> None:
     with pytest.raises(NonFinite) as caught:
         watching.check()
     first, examples, *_ = str(caught.value).splitlines()
-    assert first == "step 2: the loss is inf. The run ends here; nothing of it is saved."
+    assert first == "step 2: the loss is inf (non_finite). The run ends here; nothing of it is saved."
     named = [f"{place} (“row {place}”)" for place in range(8)] + [str(place) for place in range(8, 32)]
     assert examples.strip() == f"examples, by their place in the training data: {', '.join(named)} and 18 more"
 

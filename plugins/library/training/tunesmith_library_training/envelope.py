@@ -31,6 +31,7 @@ from tunesmith_library_configuration.records import MARKER
 from tunesmith_library_training import bad_data, checkpoints, processes, remembering
 from tunesmith_library_training.counts import COUNTS, Counts
 from tunesmith_library_training.finite import Guard, NonFinite
+from tunesmith_library_training.gradients import Gradients
 from tunesmith_library_training.interruption import Interruption
 from tunesmith_library_training.streams import STATE, Progress
 
@@ -45,9 +46,7 @@ class Outcome:
     finished: bool  # False when it was interrupted; a checkpoint holds what there is
     metrics: Mapping[str, float] = field(default_factory=dict)  # of the whole run
     model: Any = None  # what is saved with `save_pretrained`; None for the job's model
-    weights: Mapping[str, Any] | None = (
-        None  # of a model that is spread over processes, gathered; None: the model's own
-    )
+    weights: Mapping[str, Any] | None = None  # of a model that is spread over processes, gathered; None: its own
     beside: Callable[[Path], None] | None = None  # writes further files of the result into a folder
 
 
@@ -61,6 +60,7 @@ class Run:
         self.job = job
         self.interruption = Interruption()
         self.guard = Guard(job)
+        self.gradients = Gradients()
         self.resumed: Path | None = None  # the checkpoint that it goes on from
         self.step = 0  # the last one that was told
         self.bad_data = ""  # what is wrong with the data, once they cannot be read on

@@ -135,7 +135,7 @@ class Guard:
 
     def _message(self, what: str, examples: list[str], base: Sequence[str] = ()) -> str:
         folder = self.job.output_dir
-        lines = [f"{what}. The run ends here; nothing of it is saved."]
+        lines = [f"{what} (non_finite). The run ends here; nothing of it is saved."]
         if examples:
             hidden = len(examples) - 4 * _SHOWN
             more = f" and {hidden} more" if hidden > 0 else ""

@@ -66,6 +66,14 @@ class Reporter(TrainerCallback):
     ) -> None:
         self._restore_random()
 
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look at the gradients of a logged step; the first one's say little of adapters that begin at 0."""
+        step = state.global_step + 1
+        if step > 1 and step % state.logging_steps == 0 and self.trainer.args.holds_whole_model:
+            self.run.gradients.look(kwargs["model"])
+
     def _restore_random(self) -> None:
         if self.random is not None:
             states.set_random_state(self.random)

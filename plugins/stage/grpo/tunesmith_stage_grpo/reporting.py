@@ -48,5 +48,6 @@ class Reporter(reporting.Reporter):
             return
         numbers = {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}
         numbers.pop("epoch", None)
+        numbers |= self.run.gradients.told()
         self.metrics = numbers
         self.run.emit(StepEnded(state.global_step, state.max_steps, state.epoch or 0.0, numbers))

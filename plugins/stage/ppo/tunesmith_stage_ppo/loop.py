@@ -67,6 +67,9 @@ def _train(options: Ppo, run: Run, reference: Any, drawing: Drawing) -> Outcome:
             last = step == options.total_steps
             stop = processes.any_of(run.interruption.requested) and not last
             logged = stop or last or step == 1 or step % options.logging_steps == 0
+            if logged:
+                run.gradients.look(learner.policy.model)
+                metrics |= run.gradients.told()
             epoch = step * options.batch_size / len(job.data.train)
             run.emit(StepEnded(step, options.total_steps, epoch, metrics if logged else {}))
             if not stop and options.eval_steps and (last or step % options.eval_steps == 0):

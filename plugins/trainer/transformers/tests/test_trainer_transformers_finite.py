@@ -78,7 +78,7 @@ def test_ends_and_goes_on(poison: Any, said: str, accumulated: int, tiny_llama: 
     with pytest.raises(NonFinite) as caught:
         Transformers(**options).fit(job)
     message = str(caught.value)
-    assert message.startswith(f"step 4: the {said}. The run ends here; nothing of it is saved.")
+    assert message.startswith(f"step 4: the {said} (non_finite). The run ends here; nothing of it is saved.")
     assert ("7 (“" in message) and ("6 (“" in message) == (accumulated == 1)
     assert f"continue after checkpoint-2: tunesmith train {tmp_path / 'run'} resume=true" in message
     assert told[-1] == RunEnded("failed")
@@ -110,7 +110,7 @@ def test_weights_are_looked_at_before_they_are_saved(tiny_llama: Path, tmp_path:
         return Diverging(model.parameters(), lr=settings.learning_rate)
 
     job, _ = make_job(tiny_llama, tmp_path / "run", build_optimizer=optimizer)
-    with pytest.raises(NonFinite, match=r"^trained weights are not finite: model\.layers\.0\.\S+\.weight\. ") as caught:
+    with pytest.raises(NonFinite, match=r"^trained weights are not finite: model\.layers\.0\.\S+\.weight \(non_finite\)\. ") as caught:
         Transformers(**{**OPTIONS, "max_steps": 3, "save_strategy": "no"}).fit(job)
     assert "no checkpoint to continue from" in str(caught.value)
     assert not list((tmp_path / "run").glob("*.safetensors"))

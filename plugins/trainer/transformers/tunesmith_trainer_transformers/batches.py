@@ -11,11 +11,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 from tunesmith.types import IGNORED, Batch
 from tunesmith_library_training.counts import COUNTS, counted
+from tunesmith_library_training.repeats import FINGERPRINTS, fingerprints
 
 
 class Collator:
-    """The stage's `collate`, with `num_tokens` and `num_trained` (float), the tokens of the batch that are not padding,
-    and those of them that are learned, and `counts` by data set."""
+    """The stage's `collate`, with `num_tokens`, `num_trained` and `num_predicted` (float): the tokens of the batch that
+    are not padding, those of them that are learned, and those that something before them predicts (0 without labels);
+    and `counts` by data set."""
 
     def __init__(self, collate: Callable[..., Batch], padding_free: bool) -> None:
         self.collate = collate
@@ -29,8 +31,15 @@ class Collator:
         batch["num_tokens"] = float(batch["input_ids"].numel() if mask is None else mask.sum())
         labels = batch.get("labels")
         batch["num_trained"] = float(batch["num_items"] if labels is None else (labels != IGNORED).sum())
+        batch["num_predicted"] = 0.0 if labels is None else batch["num_tokens"] - _sequences(batch)
         batch[COUNTS] = counted(examples)
         return batch
+
+
+def _sequences(batch: Batch) -> int:
+    """The number of sequences of a batch, concatenated or padded."""
+    bounds = batch.get("cu_seq_lens_q")
+    return len(batch["input_ids"]) if bounds is None else len(bounds) - 1
 
 
 class Numbered(Dataset[tuple[int, Mapping[str, Any]]]):
@@ -53,14 +62,14 @@ class Numbered(Dataset[tuple[int, Mapping[str, Any]]]):
 
 
 class NumberedCollator:
-    """Batches of `Numbered` examples, with their places as `examples`, a list of int."""
+    """Batches of `Numbered` examples, with their places as `examples` and their `fingerprints`, lists of int."""
 
     def __init__(self, collator: Collator) -> None:
         self.collator = collator
 
     def __call__(self, numbered: Sequence[tuple[int, Mapping[str, Any]]]) -> Batch:
         places, examples = zip(*numbered, strict=True)
-        return {**self.collator(examples), "examples": list(places)}
+        return {**self.collator(examples), "examples": list(places), FINGERPRINTS: fingerprints(examples)}
 
 
 def worker_context(num_workers: int) -> str | None:

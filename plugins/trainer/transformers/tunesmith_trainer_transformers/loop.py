@@ -16,6 +16,7 @@ from tunesmith_library_training import counts, processes
 from tunesmith_library_training.bad_data import fetched
 from tunesmith_library_training.envelope import Outcome, Run
 from tunesmith_library_training.finite import watch_gradients
+from tunesmith_library_training.repeats import Repeats
 from tunesmith_library_training.streams import loader
 
 from tunesmith_trainer_transformers.arguments import Arguments
@@ -50,9 +51,11 @@ class Loop(Measuring):
         self.collator = collator
         self.sums = Sums()
         # since the last logged step, of all processes
-        self.items = self.tokens = self.learned = self.seconds = self.step_began = 0.0
+        self.items = self.tokens = self.learned = self.predicted = self.seconds = self.step_began = 0.0
+        self.seen = self.repeated = 0.0  # examples, and those of them that came before in the epoch
         self.trained = {"loss": 0.0, "items": 0.0, "tokens": 0.0, "seconds": 0.0}  # since the start or resumption
         self.counted: dict[str, float] = {}  # examples and tokens by data set, since the beginning of the run
+        self.repeats = Repeats()
         self.last_evaluation: dict[str, float] = {}
         self.agreed = False  # of several processes: they all stop after this step
         self.examples: list[list[int]] = []  # places of those of each forward pass of the step; none of a stream
@@ -98,11 +101,15 @@ class Loop(Measuring):
         batches, wrong = fetched(epoch_iterator, num_batches)
         self.examples = [batch.pop("examples", []) for batch in batches]
         self.pending = iter(self.examples)
-        items, tokens, learned, stops, failed = processes.summed(
+        seen, repeated = self.repeats.trained(batches, int(self.state.epoch or 0.0))
+        items, tokens, learned, predicted, seen, repeated, stops, failed = processes.summed(
             [
                 sum(float(batch["num_items"]) for batch in batches),
                 sum(batch.pop("num_tokens") for batch in batches),
                 sum(batch.pop("num_trained") for batch in batches),
+                sum(batch.pop("num_predicted") for batch in batches),
+                float(seen),
+                float(repeated),
                 float(self.run.interruption.requested),
                 float(bool(wrong)),
             ],
@@ -118,6 +125,9 @@ class Loop(Measuring):
         self.items += items
         self.tokens += tokens
         self.learned += learned
+        self.predicted += predicted
+        self.seen += seen
+        self.repeated += repeated
         self.agreed = stops > 0
         return batches, items or 1.0
 
@@ -204,12 +214,17 @@ class Loop(Measuring):
         metrics = {**means(totals, self.items), **self.counted}
         metrics["tokens_per_second"] = self.tokens / self.seconds
         metrics["trained_tokens_per_second"] = self.learned / self.seconds
+        if self.predicted:
+            metrics["trained_token_share"] = self.learned / self.predicted
+        if self.repeated:
+            metrics["repeated_examples"] = self.repeated / self.seen
+        metrics |= self.run.gradients.told()
         self._refuse_vanishing_scale()
         if self.args.device.type == "cuda":
             metrics["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         window = {"loss": totals["loss"][0], "items": self.items, "tokens": self.tokens, "seconds": self.seconds}
         self.trained = {name: value + window[name] for name, value in self.trained.items()}
-        self.items = self.tokens = self.learned = self.seconds = 0.0
+        self.items = self.tokens = self.learned = self.predicted = self.seconds = self.seen = self.repeated = 0.0
         return metrics
 
     def _refuse_vanishing_scale(self) -> None:

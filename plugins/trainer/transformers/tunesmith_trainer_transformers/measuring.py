@@ -95,7 +95,7 @@ class Measuring(OwnCheckpoints, Trainer):
             pin=self.args.dataloader_pin_memory,
         )
         for batch, counts in batches:
-            del batch["num_tokens"], batch["num_trained"], batch[COUNTS]
+            del batch["num_tokens"], batch["num_trained"], batch["num_predicted"], batch[COUNTS]
             batch = send_to_device(batch, self.args.device, non_blocking=True)
             with torch.no_grad(), self.compute_loss_context_manager():
                 output = self.job.compute_loss(model=model, batch=batch)
