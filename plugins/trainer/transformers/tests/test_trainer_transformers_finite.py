@@ -110,7 +110,8 @@ def test_weights_are_looked_at_before_they_are_saved(tiny_llama: Path, tmp_path:
         return Diverging(model.parameters(), lr=settings.learning_rate)
 
     job, _ = make_job(tiny_llama, tmp_path / "run", build_optimizer=optimizer)
-    with pytest.raises(NonFinite, match=r"^trained weights are not finite: model\.layers\.0\.\S+\.weight \(non_finite\)\. ") as caught:
+    said = r"^trained weights are not finite: model\.layers\.0\.\S+\.weight \(non_finite\)\. "
+    with pytest.raises(NonFinite, match=said) as caught:
         Transformers(**{**OPTIONS, "max_steps": 3, "save_strategy": "no"}).fit(job)
     assert "no checkpoint to continue from" in str(caught.value)
     assert not list((tmp_path / "run").glob("*.safetensors"))

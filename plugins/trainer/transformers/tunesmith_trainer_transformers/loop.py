@@ -101,15 +101,14 @@ class Loop(Measuring):
         batches, wrong = fetched(epoch_iterator, num_batches)
         self.examples = [batch.pop("examples", []) for batch in batches]
         self.pending = iter(self.examples)
-        seen, repeated = self.repeats.trained(batches, int(self.state.epoch or 0.0))
+        own = self.repeats.trained(batches, int(self.state.epoch or 0.0))
         items, tokens, learned, predicted, seen, repeated, stops, failed = processes.summed(
             [
                 sum(float(batch["num_items"]) for batch in batches),
                 sum(batch.pop("num_tokens") for batch in batches),
                 sum(batch.pop("num_trained") for batch in batches),
                 sum(batch.pop("num_predicted") for batch in batches),
-                float(seen),
-                float(repeated),
+                *map(float, own),
                 float(self.run.interruption.requested),
                 float(bool(wrong)),
             ],
