@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tunesmith_library_testing.parts import records
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -23,6 +24,17 @@ FILES: dict[str, list[dict[str, Any]]] = {
         for number in (0, 1)
     ],
     "problems.json": [{"instruction": f"{n} + {n} = ?", "output": str(2 * n)} for n in range(8)],
+    "pictures.json": [
+        {
+            "messages": [
+                {"role": "user", "content": "<image>Where is <ref-object>?"},
+                {"role": "assistant", "content": f"At <bbox>, the {word}."},
+            ],
+            "images": ["navy.png"],
+            "objects": {"ref": [word], "bbox": [[8, 4, 40, 30]]},
+        }
+        for word in WORDS * 4
+    ],
     "corpus.jsonl": [{"text": f"The {word} was never seen again, whatever they said. " * 4} for word in WORDS * 4],
 }
 """What the recipes are to be trained on, under the names that they give it."""
@@ -34,6 +46,7 @@ SMALL_OF_STAGE: dict[str, dict[str, Any]] = {
     "rloo": {"stage.max_completion_length": 4, "trainer.max_steps": 2, "trainer.gradient_accumulation_steps": 1},
     "grpo": {"stage.max_completion_length": 4, "trainer.max_steps": 2, "trainer.gradient_accumulation_steps": 1},
 }
+SMALL_OF_SEEING = {**SMALL, "stage.max_length": 256, "trainer.dataloader_num_workers": 0}
 SMALL_OF_OPTIMIZER = {"galore": {"optimizer.rank": 8}}
 
 
@@ -44,14 +57,19 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, rows in FILES.items():
         lines = "\n".join(map(json.dumps, rows))
         Path(name).write_text(lines if name.endswith("l") else json.dumps(rows))
+    Image.new("RGB", (48, 32), "navy").save("navy.png")
     return tmp_path
+
+
+def shows_images(recipe: str) -> bool:
+    return "images" in (CONF / recipe).read_text(encoding="utf-8")
 
 
 def replaced(recipe: str, model: Path) -> dict[str, Any]:
     """What a test has instead: the model, its template, and files for data of a hub."""
     import tunesmith
 
-    overrides: dict[str, Any] = {"model.path": str(model), "template": "chatml"}
+    overrides: dict[str, Any] = {"model.path": str(model), "template": "auto" if shows_images(recipe) else "chatml"}
     plan, _ = tunesmith.plan(CONF / recipe, {"model.path": str(model)})
     if not all(Path(entry["path"]).exists() for entry in plan.get("data.train")):
         overrides["data.train"] = ["my.json"]
@@ -89,12 +107,16 @@ def test_trains(recipe: str, files: Path) -> None:
     """Two steps; what they leave is a run: weights, curves, and the configuration that repeats it."""
     pytest.importorskip("torch")
     import tunesmith
+    from tunesmith_library_testing.seeing import save_seeing_model
     from tunesmith_library_testing.tiny import save_tiny_model
 
-    base = save_tiny_model(files / "model", layers=4)  # as many as a recipe trains and leaves frozen
+    if shows_images(recipe):
+        base = save_seeing_model(files / "model", "qwen3_vl")
+    else:
+        base = save_tiny_model(files / "model", layers=4)  # as many as a recipe trains and leaves frozen
     overrides = {**replaced(recipe, base), "precision": "fp32", "output_dir": "run", "data.cache_dir": "cache"}
     plan, _ = tunesmith.plan(CONF / recipe, overrides)
-    overrides |= SMALL_OF_STAGE.get(plan.name("stage") or "", SMALL)
+    overrides |= SMALL_OF_SEEING if shows_images(recipe) else SMALL_OF_STAGE.get(plan.name("stage") or "", SMALL)
     overrides |= SMALL_OF_OPTIMIZER.get(plan.name("optimizer") or "", {})
     run = tunesmith.train(CONF / recipe, overrides)
     weights = list(run.glob("*.safetensors"))

@@ -1,7 +1,7 @@
 """Speed and memory, measured: `make bench`. Each figure comes from a process of its own.
 
 python tests/bench [startup] [encoding] [large] [training] [memory] [optimizers] [preference] [behaviour] [merging]
-    [engine] [serving]
+    [engine] [serving] [media]
 """
 
 import os
@@ -23,6 +23,7 @@ BENCHMARKS = (
     "merging",
     "engine",
     "serving",
+    "media",
 )
 
 
