@@ -1,24 +1,19 @@
-"""Evaluations as a table and as files."""
+"""Where the evaluations of a command go, and its table of them."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tunesmith.compose import compose
 from tunesmith.errors import ConfigError
-from tunesmith.files import replacing
-from tunesmith_library_configuration.locks import at_work, beside, locked
+from tunesmith_library_configuration.locks import at_work
 from tunesmith_library_configuration.space import free, in_words, unwritable
 from tunesmith_library_evaluating import Evaluation, Measured
+from tunesmith_library_evaluating.writing import short_name, write
 
 _ROOM = 2**16  # bytes that the numbers and a few records take
-_PATIENCE = 60.0  # seconds for which another evaluation may be writing its numbers
 
 COLUMNS = ("evaluator", "data set", "metric", "value", "standard error", "examples")
 
@@ -59,7 +54,7 @@ def seen_in(folder: Path | None) -> contextlib.AbstractContextManager[None]:
 def rows_of(evaluations: Sequence[Evaluation]) -> list[tuple[str, ...]]:
     """The rows of a table under `COLUMNS`."""
     return [
-        (_short(evaluation.name), part, name, f"{number.value:.5g}", _error(number), f"{number.count:,}")
+        (short_name(evaluation.name), part, name, f"{number.value:.5g}", _error(number), f"{number.count:,}")
         for evaluation in evaluations
         for part, metrics in evaluation.metrics.items()
         for name, number in metrics.items()
@@ -70,42 +65,15 @@ def _error(number: Measured) -> str:
     return "" if number.standard_error is None else f"{number.standard_error:.2g}"
 
 
-def write(evaluations: Sequence[Evaluation], folder: Path) -> Path:
-    """Write the records, then the numbers beside those of other evaluators; no file is ever half written.
+def written(
+    evaluations: Sequence[Evaluation], folder: Path | None, before: Sequence[Evaluation | None] = ()
+) -> list[str]:
+    """Write evaluations into a folder, if there is one; what is told of it, a line for each.
 
-    Returns: the file of the numbers.
+    Args:
+        before: of the models before their training.
     """
-    target = folder / "evaluations.json"
-    with locked(beside(target), target, "an evaluation", patience=_PATIENCE):
-        _write(evaluations, folder, target)
-    return target
-
-
-def _write(evaluations: Sequence[Evaluation], folder: Path, target: Path) -> None:
-    numbers = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {}
-    for evaluation in evaluations:
-        name = _short(evaluation.name)
-        records = folder / "evaluations" / f"{name}.jsonl"
-        with replacing(records) as draft, draft.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in evaluation.records)
-        numbers[name] = {"metrics": _metrics(evaluation), "settings": dict(evaluation.settings)}
-    with replacing(target) as draft:
-        draft.write_text(json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _metrics(evaluation: Evaluation) -> dict[str, dict[str, dict[str, Any]]]:
-    return {
-        part: {name: _as_json(number) for name, number in metrics.items()}
-        for part, metrics in evaluation.metrics.items()
-    }
-
-
-def _as_json(number: Measured) -> dict[str, Any]:
-    """A number as JSON has it, which knows no infinity."""
-    finite = {name: value if value is None or math.isfinite(value) else None for name, value in vars(number).items()}
-    return {**finite, "greater_is_better": number.greater_is_better}
-
-
-def _short(name: str) -> str:
-    """An evaluator's name as a file's; of a private one (`/folder/mine.py:score`) the file and what it is there."""
-    return re.sub(r"[^\w.-]+", "_", name.rpartition("/")[2])
+    if folder is None:
+        return ["nothing is written; output_dir=FOLDER keeps the numbers"]
+    pairs = zip(evaluations, before or [None] * len(evaluations), strict=True)
+    return [f"done: {write(evaluation, folder, before=former)}" for evaluation, former in pairs]

@@ -67,7 +67,7 @@ def test_equals_transformers_in_float64(architecture, through, tmp_path, tiny_bp
         assert found.metrics[name]["perplexity"].value == pytest.approx(math.exp(mean), rel=1e-5)
         assert found.metrics[name]["loss"].count == len(chosen)
         records = [record for record in found.records if record["dataset"] == name]
-        assert [record["tokens"] for record in records] == [tokens for _, tokens in sums]
+        assert [record["weight"] for record in records] == [tokens for _, tokens in sums]
         losses = [total / tokens for total, tokens in sums]
         assert [record["loss"] for record in records] == pytest.approx(losses, rel=1e-5)
 

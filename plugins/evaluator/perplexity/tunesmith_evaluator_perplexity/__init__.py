@@ -58,7 +58,7 @@ class Perplexity:
                 losses = losses_by_model(handle.load(), every, shown, handle.processor, self.batch_tokens)
             metrics[name] = measured(losses)
             records += [
-                {"dataset": name, "index": index, "loss": loss.total / loss.tokens, "tokens": loss.tokens}
+                {"dataset": name, "index": index, "loss": loss.total / loss.tokens, "weight": loss.tokens}
                 for index, loss in zip(found, losses, strict=True)
             ]
         return Evaluation(metrics, records, {"through": self.through})

@@ -1,11 +1,13 @@
 """Evaluators are called one after the other on a model that is loaded once, with data that is read when asked for."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 from tunesmith.types import DatasetSplits, ModelHandle
 from tunesmith_library_evaluating import Evaluation, Measured
 from tunesmith_library_evaluating.measuring import evaluations
+from tunesmith_library_testing.parts import source_of
 
 ROWS = [{"text": "a"}, {"prompt": "Frage", "answer": "ü"}]
 
@@ -43,10 +45,12 @@ def test_model_and_data_are_made_once():
         made.append(what)
         return value
 
-    handle = ModelHandle(None, None, None, None, load=lambda: once("model", 7), merge=None)
+    handle = ModelHandle(source_of(Path("sea")), None, None, None, load=lambda: once("model", 7), merge=None)
     run = Run()
     found = evaluations(run, handle, lambda: once("examples", {"held": [1, 2]}))
     assert [evaluation.name for evaluation in found] == ["counts", "reads"]
     assert found[0].metrics["all"]["parameters"].value == 7 and found[1].metrics["held"]["count"].value == 9
+    model = {"path": "sea", "adapter": None, "folder": "sea", "precision": "fp32"}
+    assert [evaluation.model for evaluation in found] == [model] * 2
     assert (made, run.read) == (["model", "examples"], 1)
     assert json.dumps(found[0].settings) == "{}"

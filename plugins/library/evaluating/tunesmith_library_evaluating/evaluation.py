@@ -31,9 +31,11 @@ class Evaluation:
     """What an evaluator found out."""
 
     metrics: Mapping[str, Mapping[str, Measured]]  # by data set (or subject, or another part), then by name
-    # one for each example, as JSON has it: `dataset`, `index` (its place there), its own numbers, by name, and whatever
-    # explains them, such as prompt and answer; the same examples in the same order for any model
+    # one for each example, as JSON has it: `dataset`, `index` (its place there), its own numbers under the names of the
+    # metrics that are their means, `weight` where these are weighted, `parts` (further parts that count it), and
+    # whatever explains them, such as prompt and answer; the same examples in the same order for any model
     records: Sequence[Mapping[str, Any]] = ()
     # what moves the numbers beside model and data: few-shot examples, sampling; as JSON has it
     settings: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""  # of the evaluator; the pipeline fills it in
+    model: Mapping[str, Any] = field(default_factory=dict)  # what was measured; the pipeline fills it in

@@ -27,10 +27,39 @@ def evaluate(config: Config, overrides: Overrides = None, *, catalog: Catalog | 
     Raises: ConfigError when no evaluator is selected.
     """
     composition = compose(config, overrides, catalog)
+    return _evaluated(_assembled(composition, catalog), composition)
+
+
+def evaluate_with_base(
+    config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None
+) -> list[tuple[Evaluation, Evaluation]]:
+    """Measure the model that a run was trained from, and the trained one, on the same sets: what it learnt and forgot.
+
+    The former is the run's `model.path`, with the adapter that the training began with, if with one.
+
+    Returns: for each evaluator what it found out before the training and after it.
+    Raises: ConfigError when `config` is no run, and as `evaluate` does.
+    """
+    composition = compose(config, overrides, catalog)
+    if composition.run_folder is None:
+        raise ConfigError(
+            f"{config or 'this'} is no run: only a trained model has one before it.\n"
+            "name a run's folder: tunesmith eval RUN --before evaluator=[NAME]"
+        )
+    run = _assembled(composition, catalog)
+    before = _evaluated(run, replace(composition, file=None))
+    return list(zip(before, _evaluated(run, composition), strict=True))
+
+
+def _assembled(composition: Composition, catalog: Catalog | None) -> Assembly:
     run = assemble(composition, "eval", catalog)
     if not run.plan.uses("evaluator"):
         listed = choices("", run.plan.installed("evaluator"), "installed")
         raise ConfigError(f"evaluator: nothing is selected to measure with.\n{listed}\nwrite evaluator=[NAME]")
+    return run
+
+
+def _evaluated(run: Assembly, composition: Composition) -> list[Evaluation]:
     handle = model_handle(run, composition)
     return evaluations(run, handle, lambda: encoded_data(run, handle.source, handle.processor, handle.template).eval)
 
@@ -66,9 +95,16 @@ def _between_steps(
 
 
 def _found(run: Assembly, handle: ModelHandle, data: EvaluationData) -> list[Evaluation]:
+    source, adapter = handle.source, handle.adapter
+    model = {
+        "path": source.address or None,  # None: the engine brings it
+        "adapter": str(adapter) if adapter else None,
+        "folder": str(source.path) if source.address else None,
+        "precision": source.precision,
+    }
     with Chat(handle, run.hook.open_engine) as chat:
         return [
-            replace(run.routed("evaluate", name)(handle=handle, chat=chat, data=data), name=name)
+            replace(run.routed("evaluate", name)(handle=handle, chat=chat, data=data), name=name, model=model)
             for name in run.plan.names("evaluator")
         ]
 
