@@ -1,0 +1,31 @@
+"""What a rule is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tunesmith_tracker_guard.history import History
+from tunesmith_tracker_guard.limits import Limits
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Something that goes wrong in runs."""
+
+    name: str
+    look: Callable[[History, Limits], str | None]  # what is so now; None when all is well
+    advice: str  # what to try
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong now."""
+
+    step: int
+    name: str
+    what: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.name} at step {self.step}: {self.what}\n  try {self.advice}"
