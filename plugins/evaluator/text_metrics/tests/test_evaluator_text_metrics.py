@@ -181,4 +181,5 @@ def test_answers_of_a_script(tiny_llama, tiny_bpe):
     )
     assert found.records[2]["prediction"] == "" and found.records[2]["thought"] == "The whale sings."
     assert found.settings["segmentation"] == {"whales": "words"} and found.settings["template"] == "chatml"
-    assert {f"text_metrics_{name}" for name in metrics if "predict" not in name} == set(TextMetrics.traits.metrics)
+    promised = TextMetrics(llamafactory=True).traits.metrics
+    assert {f"text_metrics_{name}": it.greater_is_better for name, it in metrics.items()} == promised

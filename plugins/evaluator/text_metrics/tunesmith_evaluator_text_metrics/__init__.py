@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.traits import EvaluatorTraits
@@ -31,9 +31,10 @@ class TextMetrics(Asking):
     ignore_punctuation: bool = False  # for exact match and edit distance
     llamafactory: bool = False  # beside these the numbers that LLaMA-Factory's prediction reports, under its names
 
-    traits: ClassVar[EvaluatorTraits] = EvaluatorTraits(
-        metrics={f"text_metrics_{name}": greater for name, greater in {**_METRICS, **_CUT}.items()}
-    )
+    @property
+    def traits(self) -> EvaluatorTraits:
+        known = {**_METRICS, **_CUT, **dict.fromkeys(_LLAMAFACTORY if self.llamafactory else (), True)}
+        return EvaluatorTraits(metrics={f"text_metrics_{name}": greater for name, greater in known.items()})
 
     @hookimpl
     def evaluate(self, chat: Chat, data: EvaluationData) -> Evaluation:
