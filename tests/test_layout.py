@@ -21,6 +21,8 @@ IMPORT_NAMES = {
     "flash-attn": "flash_attn",
     "liger-kernel": "liger_kernel",
     "llama-cpp-python": "llama_cpp",
+    "mlflow-skinny": "mlflow",
+    "nvidia-ml-py": "pynvml",
     "pillow": "PIL",
     "pyyaml": "yaml",
     "huggingface-hub": "huggingface_hub",
