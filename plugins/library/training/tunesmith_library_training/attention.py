@@ -19,7 +19,7 @@ import transformers
 from transformers import AttentionInterface, AttentionMaskInterface
 from tunesmith import TunesmithError
 
-from tunesmith_library_training import crossing, varlen, watching
+from tunesmith_library_training import cpu_attention, crossing, varlen, watching
 
 NAME = watching.NAME
 
@@ -136,6 +136,9 @@ def attend(
     if kernel is not None and varlen.fits(kernel, query, value, dropout, softcap, sinks, attention_mask, window):
         bounds = (cu_seq_lens_q, int(kwargs["max_length_q"]))
         return varlen.attend(kernel, query, key, value, *bounds, window=window, **options), None
+    plain = causal and attention_mask is None and softcap is None and sinks is None and not dropout
+    if plain and query.device.type == "cpu":
+        return cpu_attention.attend(query, key, value, _lengths(cu_seq_lens_q), scaling), None
     outputs = [
         (_sdpa if softcap is None and sinks is None else explicit)(*parts, **options, sinks=sinks).transpose(1, 2)
         for parts in _sequences(query, key, value, attention_mask, _lengths(cu_seq_lens_q))
