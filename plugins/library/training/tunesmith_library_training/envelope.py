@@ -20,22 +20,21 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
-from tunesmith import TunesmithError, announce
+from tunesmith import TunesmithError
 from tunesmith.errors import DataError
-from tunesmith.files import filling
 from tunesmith.messages import logger
-from tunesmith.types import Event, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
+from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith_library_configuration import manifests, space
 from tunesmith_library_configuration.records import MARKER
 
 from tunesmith_library_training import bad_data, checkpoints, processes, remembering
 from tunesmith_library_training.counts import COUNTS, Counts
+from tunesmith_library_training.evaluations import AT_START, AtStart
 from tunesmith_library_training.finite import Guard, NonFinite
 from tunesmith_library_training.gradients import Gradients
 from tunesmith_library_training.interruption import Interruption
+from tunesmith_library_training.saving import save
 from tunesmith_library_training.streams import STATE, Progress
-
-_LAST = ("adapter_config.json", "config.json")  # their presence says that a result is whole
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,7 @@ class Run:
         self.bad_data = ""  # what is wrong with the data, once they cannot be read on
         self.progress: Progress | None = None  # in training data that are read in shares
         self.counts = Counts()  # of what was trained on
+        self.at_start = AtStart()  # what was measured before the first step
         self.made_of = dict(job.made_of)
 
     def emit(self, event: Event) -> None:
@@ -73,6 +73,8 @@ class Run:
         match event:
             case RunStarted(resumed_from=step) | StepEnded(step=step):
                 self.step = step
+            case Evaluated():
+                self.at_start.hear(event)
         if processes.is_main():
             self.job.emit(event)
 
@@ -114,7 +116,8 @@ class Run:
             raise found
         self.resumed = found
         if found is not None:
-            self.counts = Counts(manifests.told(found, MARKER).get(COUNTS))
+            told = manifests.told(found, MARKER)
+            self.counts, self.at_start = Counts(told.get(COUNTS)), AtStart(told.get(AT_START))
             remembering.restore(self.job.model, found)
         return found
 
@@ -143,6 +146,7 @@ class Run:
         processes.wait()
         made = True
         told = {"facts": dict(facts), "made_of": self.made_of, COUNTS: self.counts.totals()}
+        told[AT_START] = self.at_start.metrics
         told |= remembering.kept(self.job.model)
         if self.progress is not None:
             told[STATE] = self.progress.gathered()
@@ -196,14 +200,14 @@ def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
             run.guard.check(job.model if outcome.model is None else outcome.model)
             if use_cache is not None:  # loops turn it off, and the result is saved with its configuration
                 job.model.config.use_cache = use_cache
-            with _told_of_disks(job):
-                _save(job, outcome)
+            save(job, outcome)
             run.emit(Saved(outcome.step, job.output_dir))
     except BaseException as error:
         by_hand = isinstance(error, KeyboardInterrupt) and not isinstance(error, NonFinite | bad_data.BadData)
         run.emit(RunEnded("interrupted" if by_hand else "failed"))
         raise
-    run.emit(RunEnded("finished" if outcome.finished else "interrupted", outcome.metrics))
+    metrics = {**outcome.metrics, **run.at_start.beside(outcome)}
+    run.emit(RunEnded("finished" if outcome.finished else "interrupted", metrics))
     return outcome.finished
 
 
@@ -221,22 +225,6 @@ def _drawn(run: Run, train: Callable[[Run], Outcome]) -> Outcome:
 
 
 @contextlib.contextmanager
-def _told_of_disks(job: TrainingJob) -> Iterator[None]:
-    """Say what to do when the disk does not take the result; what it was made from stays."""
-    try:
-        yield
-    except Exception as error:
-        if not space.is_of_disk(error):
-            raise
-        kept = checkpoints.complete(job.output_dir)
-        then = f"goes on from {kept[-1].name}" if kept else "begins anew, for there is no checkpoint"
-        raise TunesmithError(
-            f"{job.output_dir}: the result cannot be written: {space.shortage(error, job.output_dir)}.\n"
-            f"free some; then this {then}: tunesmith train {job.output_dir} resume=true"
-        ) from error
-
-
-@contextlib.contextmanager
 def _own_names(model: Any) -> Iterator[None]:
     """Let checkpoints hold a whole model's weights under the names that they have in it.
 
@@ -251,37 +239,6 @@ def _own_names(model: Any) -> Iterator[None]:
     finally:
         if whole:
             del model.save_pretrained
-
-
-def _save(job: TrainingJob, outcome: Outcome) -> None:
-    """Write the adapter or the whole model, and the processor, into the run's folder; never half of them."""
-    if processes.is_main():
-        with filling(job.output_dir, last=_LAST) as draft:
-            _write(job, outcome, draft)
-            if outcome.beside is not None:
-                outcome.beside(draft)
-    processes.wait()
-
-
-def _write(job: TrainingJob, outcome: Outcome, folder: Path) -> None:
-    """Write a whole model as it was published, an adapter with the names of the published class."""
-    from tunesmith_library_publishing import adapters, whole
-
-    model = job.model if outcome.model is None else outcome.model
-    base = whole.base_of(model)
-    if base is not None:
-        try:
-            result = whole.save_whole(model, job.processor, job.template, base, folder, weights=outcome.weights)
-        except TunesmithError as error:  # what was trained is saved all the same
-            logger.warning("what the run did not load of its base is left out of the result: %s", error)
-        else:
-            if result.tensors.unloaded:
-                announce("tensors", result.tensors.described(), f"written as {result.class_name}")
-            return
-    options = {} if outcome.weights is None else {"state_dict": outcome.weights}
-    job.processor.save_pretrained(folder)
-    model.save_pretrained(folder, **options)
-    adapters.publish(model, folder)
 
 
 def checkpoint_size(model: Any) -> int:

@@ -41,7 +41,7 @@ class Learner:
             job.model.to(device)
         if reference is not None and reference.model is not None and reference.model.device.type != device.type:
             reference.model.to(device)
-        self.policy = Policy(job.model, options.temperature, job.precision)
+        self.policy = Policy(job.model, options.temperature, job.precision, job.processor)
         refuse_nothing_to_train(self.policy)
         self.weights = [*self.policy.weights, *self.policy.head.parameters()]
         processes.start_alike(self.weights)
@@ -80,13 +80,13 @@ class Learner:
         learned = {name: sum(values) / len(values) for name, values in means.items()}
         return {**learned, **rollouts.metrics, "learning_rate": rate}
 
-    def evaluate(self) -> Metrics:
-        """The mean reward of answers to each set of held-out prompts, and what the run's evaluators find out."""
+    def evaluate(self, step: int) -> Metrics:
+        """After a step the mean reward of answers to each held-out set, and what the run's evaluators find out."""
         if not any(map(len, self.job.data.eval.values())):
             return {}
         rewards = scoring.evaluate(self.job, self.drawing.answers, self.mini_batch_size, self.policy.model.device)
         with self.policy.autocast():
-            return rewards | measured(self.job, self.policy.model)[0]
+            return rewards | measured(self.job, self.policy.model, step=step)[0]
 
     def _learn(self, batch: Rollouts, means: dict[str, list[float]], step: int, examples: list[int]) -> float:
         """One optimizer step; gives how far the policy has moved from the one that drew the answers.

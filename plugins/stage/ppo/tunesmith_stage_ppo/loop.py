@@ -73,7 +73,7 @@ def _train(options: Ppo, run: Run, reference: Any, drawing: Drawing) -> Outcome:
             epoch = step * options.batch_size / len(job.data.train)
             run.emit(StepEnded(step, options.total_steps, epoch, metrics if logged else {}))
             if not stop and options.eval_steps and (last or step % options.eval_steps == 0):
-                evaluation = learner.evaluate()
+                evaluation = learner.evaluate(step)
                 if evaluation:
                     warn_of_non_finite(evaluation, step)
                     run.emit(Evaluated(step, evaluation))

@@ -235,7 +235,7 @@ class Loop(Measuring):
             )
 
     def summary(self) -> dict[str, float]:
-        """What was trained since the start or resumption, and the last evaluation."""
+        """What was trained since the start or resumption, and the evaluation of the result."""
         if not self.trained["seconds"]:
             return {}
         return {
@@ -243,5 +243,5 @@ class Loop(Measuring):
             "train_seconds": self.trained["seconds"],
             "tokens_per_second": self.trained["tokens"] / self.trained["seconds"],
             **self.counted,
-            **self.last_evaluation,
+            **self.evaluation_of_result(),
         }

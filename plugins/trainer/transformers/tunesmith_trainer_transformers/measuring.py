@@ -54,7 +54,8 @@ class Measuring(OwnCheckpoints, Trainer):
             metrics |= {f"{metric_key_prefix}_{key.removeprefix(start)}": value for key, value in metrics.items()}
         self.show_weights()
         with self.compute_loss_context_manager():
-            metrics |= measured(self.job, self.model, metric_key_prefix, group=self.group)[0]
+            step = self.state.global_step
+            metrics |= measured(self.job, self.model, metric_key_prefix, step=step, group=self.group)[0]
         warn_of_non_finite(metrics, self.state.global_step)
         require_best_metric(self.args, metrics)
         self.last_evaluation = dict(metrics)
@@ -62,6 +63,13 @@ class Measuring(OwnCheckpoints, Trainer):
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def evaluation_of_result(self) -> dict[str, float]:
+        """The evaluation of the weights that are saved: of the best checkpoint where that is taken, else the last."""
+        best = self.state.best_global_step if self.args.load_best_model_at_end else None
+        kept = [entry for entry in self.state.log_history if best and entry["step"] == best]
+        found = {name: value for entry in kept for name, value in entry.items() if name.startswith("eval_")}
+        return found or self.last_evaluation
 
     def directions(self) -> dict[str, bool | None]:
         """The metrics that the stage's loss has on a first batch of each set, and what the evaluators find out now.
