@@ -60,11 +60,7 @@ def test_its_metric_chooses_the_best_checkpoint(greater_is_better: bool, tiny_ll
     """Which is kept, is the result, and whose evaluation the run tells as its own."""
     scores = [0.5, 0.1, 0.2, 0.9, 0.3, 0.4, 0.2] if greater_is_better else [0.5, 0.9, 0.8, 0.1, 0.7, 0.6, 0.8]
     job, told = job_with(tiny_llama, tmp_path, scores, greater_is_better)
-    options: dict[str, Any] = {
-        "load_best_model_at_end": True,
-        "metric_for_best_model": "quiz_score",
-        "save_total_limit": 1,
-    }
+    kept = {"load_best_model_at_end": True, "save_total_limit": 1}
     Transformers(**{**EVERY_STEP, **kept}, metric_for_best_model="quiz_score").fit(job)
     assert [event.metrics["eval_quiz_score"] for event in told if isinstance(event, Evaluated)] == scores[1:]
     assert weights(tmp_path) == weights(tmp_path / "checkpoint-3")
