@@ -91,8 +91,14 @@ def test_null_takes_a_plugin_away():
 
 
 def test_one_tracker_more_or_less_keeps_the_other_defaults():
-    assert set(compose(None, ["tracker.wandb.project=x"]).tree["tracker"]) == {"console", "jsonl", "plot", "wandb"}
-    assert set(compose(None, ["tracker.plot=false"]).tree["tracker"]) == {"console", "jsonl"}
+    assert set(compose(None, ["tracker.wandb.project=x"]).tree["tracker"]) == {
+        "console",
+        "guard",
+        "jsonl",
+        "plot",
+        "wandb",
+    }
+    assert set(compose(None, ["tracker.plot=false"]).tree["tracker"]) == {"console", "guard", "jsonl"}
 
 
 def test_nothing_at_all():

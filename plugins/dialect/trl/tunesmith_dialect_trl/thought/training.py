@@ -7,7 +7,7 @@ from typing import Any
 
 from tunesmith_dialect_trl.draft import Draft
 
-_TRACKERS = ("console", "jsonl", "plot")
+_TRACKERS = ("console", "guard", "jsonl", "plot")
 
 
 def warmup_steps(value: Any, draft: Draft) -> None:
