@@ -39,3 +39,5 @@ class Evaluation:
     settings: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""  # of the evaluator; the pipeline fills it in
     model: Mapping[str, Any] = field(default_factory=dict)  # what was measured; the pipeline fills it in
+    # what is told beside numbers, by name, such as a confusion matrix; as JSON has it
+    tables: Mapping[str, Any] = field(default_factory=dict)

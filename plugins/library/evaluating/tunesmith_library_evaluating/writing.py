@@ -39,6 +39,8 @@ def write(evaluation: Evaluation, folder: Path, *, step: int | None = None, befo
         _write_records(evaluation.records, target.with_name(SAMPLES))
         told: dict[str, Any] = {"evaluator": evaluation.name, "metrics": _metrics(evaluation)}
         told |= {"settings": dict(evaluation.settings), "model": dict(evaluation.model), "step": step}
+        if evaluation.tables:
+            told["tables"] = dict(evaluation.tables)
         if before is not None:
             _write_records(before.records, target.with_name(_BEFORE))
             told["before"] = {"metrics": _metrics(before), "model": dict(before.model)}
@@ -78,7 +80,7 @@ def read(folder: Path) -> Evaluation:
             part: {name: _measured(number) for name, number in numbers.items()}
             for part, numbers in told["metrics"].items()
         }
-        return Evaluation(metrics, records, told["settings"], told["evaluator"], told["model"])
+        return Evaluation(metrics, records, told["settings"], told["evaluator"], told["model"], told.get("tables", {}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{folder} holds no evaluation that can be read: {error!r}.\n"
