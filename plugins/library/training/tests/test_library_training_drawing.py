@@ -20,6 +20,7 @@ from tunesmith_library_training.drawing import Drawing, answer_ends, left_padded
 from tunesmith_library_training.engines import engine_problems
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
+EXAMPLES = [{"prompt_input_ids": prompt} for prompt in PROMPTS]
 EIGHT = Sampling(max_new_tokens=8)
 
 
@@ -131,7 +132,7 @@ def test_the_trained_model_answers_and_stays_as_it_is(tiny_llama: Path, tiny_bpe
     with Drawing(job, EIGHT) as drawing:
         for seed in (2, 3):
             before = kept(model)
-            drawn.append(drawing.answers(PROMPTS))
+            drawn.append(drawing.answers(EXAMPLES))
             assert_same(model, before)
             expected.append(greedy(model.eval(), PROMPTS, answer_ends(job)))
             shaken(model.train(), seed)
@@ -149,7 +150,7 @@ def test_whole_weights_are_handed_over_too(tiny_llama: Path, tiny_bpe: Any) -> N
     job = job_of(model, tiny_llama, tiny_bpe, Apart)
     job.handle = replace(job.handle, merge=lambda it: it)
     with Drawing(job, EIGHT) as drawing:
-        assert drawing.answers(PROMPTS) == greedy(model, PROMPTS, answer_ends(job))
+        assert drawing.answers(EXAMPLES) == greedy(model, PROMPTS, answer_ends(job))
 
 
 def test_weights_that_the_base_does_not_have_are_not_handed_over(tiny_llama: Path, tiny_bpe: Any) -> None:
@@ -159,7 +160,7 @@ def test_weights_that_the_base_does_not_have_are_not_handed_over(tiny_llama: Pat
     job = job_of(model, tiny_llama, tiny_bpe, Apart)
     job.handle = replace(job.handle, merge=lambda it: it)
     with pytest.raises(TunesmithError, match=r"tensors .* not in .* in this shape"), Drawing(job, EIGHT) as drawing:
-        drawing.answers(PROMPTS)
+        drawing.answers(EXAMPLES)
 
 
 def test_seeds_are_torchs_and_nothing_is_left_to_the_engine(tiny_llama: Path, tiny_bpe: Any) -> None:
@@ -175,7 +176,7 @@ def test_seeds_are_torchs_and_nothing_is_left_to_the_engine(tiny_llama: Path, ti
     with Drawing(job, sampling) as drawing:
         for seed in (1, 2, 1):
             torch.manual_seed(seed)
-            drawing.answers(PROMPTS, max_new_tokens=2)
+            drawing.answers(EXAMPLES, max_new_tokens=2)
     first, other, again = asked[:3], asked[3:6], asked[6:]
     assert first == again and len({request.sampling.seed for request in [*first, *other]}) == 6
     ends = tuple(answer_ends(job))
@@ -194,7 +195,7 @@ def test_an_engine_that_fails_leaves_the_model_as_it_was(tiny_llama: Path, tiny_
     job = job_of(model, tiny_llama, tiny_bpe, lambda handle: opened.append(Failing(handle)) or opened[-1])
     before = kept(model)
     with pytest.raises(TunesmithError, match="no more"), Drawing(job, EIGHT) as drawing:
-        drawing.answers(PROMPTS)
+        drawing.answers(EXAMPLES)
     assert_same(model, before)
     assert opened[0].asleep, "it gives its memory back"
 
@@ -212,9 +213,9 @@ def test_room_for_answers(tiny_llama: Path, tiny_bpe: Any, caplog: Any) -> None:
         return Drawing(job_of(load_plain(tiny_llama), tiny_llama, tiny_bpe, Short, data=data), EIGHT)
 
     with pytest.raises(TunesmithError, match=r"2 of 3 .* 12 tokens: the longest has 30.\n  stage.max_prompt_length=4"):
-        drawing_of(30, 12, 5).answers(PROMPTS)
-    assert drawing_of(4, 3, 1).answers(PROMPTS) and not caplog.text
-    assert drawing_of(5, 11, 4).answers(PROMPTS)
+        drawing_of(30, 12, 5).answers(EXAMPLES)
+    assert drawing_of(4, 3, 1).answers(EXAMPLES) and not caplog.text
+    assert drawing_of(5, 11, 4).answers(EXAMPLES)
     assert "2 of 3 prompts leave less than 8 tokens of the model's context of 12" in caplog.text
 
 
@@ -222,7 +223,7 @@ def test_without_an_engine(tiny_llama: Path, tiny_bpe: Any) -> None:
     for open_engine in (None, lambda handle: None):
         job = job_of(load_plain(tiny_llama), tiny_llama, tiny_bpe, open_engine)
         with pytest.raises(TunesmithError, match="the run has no engine"), Drawing(job, EIGHT) as drawing:
-            drawing.answers(PROMPTS)
+            drawing.answers(EXAMPLES)
 
 
 def test_ends_of_a_job(tiny_llama: Path, tiny_bpe: Any) -> None:

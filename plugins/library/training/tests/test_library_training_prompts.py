@@ -60,10 +60,15 @@ def test_long_prompts_are_left_out_and_told_once(tiny_bpe: Any, caplog: pytest.L
 def test_rows_of_another_shape() -> None:
     with pytest.raises(DataError, match=r"stage\.mine needs rows with `prompt`; these have text(.|\n)*stage=texts"):
         prompt_of({"text": "a"}, "mine", lambda row: "stage=texts")
-    with pytest.raises(DataError, match="trains on text; this row has images"):
-        prompt_of({"prompt": "a", "images": ["b.png"]}, "mine")
     with pytest.raises(DataError, match="an empty one"):
         prompt_of({"messages": [SAID]}, "mine")
+
+
+def test_images_that_a_model_does_not_take(tiny_bpe: Any) -> None:
+    with pytest.raises(DataError, match="this model takes text, and no images"):
+        encode(tiny_bpe, [{"prompt": "<image>What?", "images": [b"GIF89a"]}])
+    [prompt] = encode(tiny_bpe, [{"prompt": "<image>What?"}])["prompt"]
+    assert "<image>What?" in prompt, "a mark is text for a model that reads text"
 
 
 def test_missing_reward() -> None:

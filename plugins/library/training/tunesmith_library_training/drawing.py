@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,14 +13,26 @@ from tunesmith.types import Engine, ModelHandle, Request, Sampling, TrainingJob
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_chat.endings import end_tokens
 from tunesmith_library_engine import submit_all
+from tunesmith_library_media.tensors import tensors_of
 from tunesmith_library_weights.switching import evaluating
 
+from tunesmith_library_training.media import columns_of
+from tunesmith_library_training.prompts import items_shown
 from tunesmith_library_training.trained_weights import trained_weights
+
+_NEVER = -1e9  # onto the score of a token that is not to be said
 
 
 def answer_ends(job: TrainingJob) -> list[int]:
     """The tokens that end an answer of the model that is trained."""
     return end_tokens(job.template, tokenizer_of(job.processor), getattr(job.model, "generation_config", None))
+
+
+def tokens_of_items(model: Any) -> list[int]:
+    """The tokens in whose place a model that sees or hears reads tensors: said in an answer, nothing would be there."""
+    names = (f"{kind}_token_{which}" for kind in ("image", "video", "audio") for which in ("id", "index"))
+    found = {getattr(model.config, name, None) for name in names}
+    return sorted(token for token in found if isinstance(token, int))
 
 
 def left_padded(prompts: Sequence[list[int]], device: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,7 +60,8 @@ class Drawing:
             sampling: how answers are drawn, but for the seeds.
         """
         self._job = job
-        self._sampling = replace(sampling, stop_token_ids=tuple(answer_ends(job)))
+        never = {**sampling.logit_bias, **dict.fromkeys(tokens_of_items(job.model), _NEVER)}
+        self._sampling = replace(sampling, stop_token_ids=tuple(answer_ends(job)), logit_bias=never)
         self._engine: Engine | None = None
         self._shares = False  # the engine runs the trained model itself
 
@@ -64,26 +77,40 @@ class Drawing:
         """Tokens that a prompt and its answer may have together; None where there is no limit."""
         return self._opened().context_length
 
-    def answers(self, prompts: Sequence[list[int]], max_new_tokens: int | None = None) -> list[list[int]]:
-        """Draw an answer to each prompt: its token ids, with the token that ended it, if one did.
+    def answers(self, examples: Sequence[Mapping[str, Any]], max_new_tokens: int | None = None) -> list[list[int]]:
+        """Draw an answer to each encoded prompt: its token ids, with the token that ended it, if one did.
 
         torch's random numbers, of the CPU, decide what is drawn.
 
         Args:
+            examples: of `prompts.encode_prompts`; what the same one shows is decoded once.
             max_new_tokens: of an answer, at most; None: as the sampling says.
 
-        Raises: TunesmithError when the run has no engine, or it cannot answer.
+        Raises: TunesmithError when the run has no engine, or it cannot answer; DataError for what cannot be decoded.
         """
         most = max_new_tokens or self._sampling.max_new_tokens
-        seeds = torch.randint(2**62, (len(prompts),)).tolist()
-        sampled = [replace(self._sampling, max_new_tokens=most, seed=seed) for seed in seeds]
+        seeds = torch.randint(2**62, (len(examples),)).tolist()
+        shown = {id(example): self._inputs(example) for example in examples}
+        requests = [
+            Request(
+                list(example["prompt_input_ids"]),
+                replace(self._sampling, max_new_tokens=most, seed=seed),
+                inputs=shown[id(example)],
+            )
+            for example, seed in zip(examples, seeds, strict=True)
+        ]
         with evaluating(self._job.model), torch.no_grad():
             engine = self._opened()
             self._begin(engine)
             try:
-                return _answers(engine, list(map(Request, prompts, sampled)))
+                return _answers(engine, requests)
             finally:
                 self._end(engine)
+
+    def _inputs(self, example: Mapping[str, Any]) -> dict[str, Any]:
+        """The tensors that the model reads for what a prompt shows."""
+        ids = torch.tensor([list(example["prompt_input_ids"])])
+        return tensors_of(self._job.processor, [items_shown(example)], {"input_ids": ids})
 
     def _begin(self, engine: Engine) -> None:
         """Let the engine have the weights as they are now."""
@@ -124,8 +151,22 @@ class Drawing:
                 "  tell the authors of the stage: its traits must say that it generates"
             )
         self._engine = engine
+        self._check_seeing()
         self._check_room(engine.context_length)
         return engine
+
+    def _check_seeing(self) -> None:
+        """Raise TunesmithError for prompts that show something, where the engine is given tokens and weights alone."""
+        if self._shares or not columns_of(self._job.processor):
+            return
+        sets = (self._job.data.train, *self._job.data.eval.values())
+        shown = [bool(items_shown(data[index])) for data in sets for index in range(len(data))]
+        if any(shown):
+            raise TunesmithError(
+                f"{sum(shown)} of {len(shown)} prompts show images, videos or sounds, and the run's engine, which has "
+                "weights of its own, is given tokens alone.\n"
+                "  engine=transformers answers with the trained model itself, which sees them"
+            )
 
     def _check_room(self, limit: int | None) -> None:
         """Raise TunesmithError for prompts that leave no room for an answer, and tell of those that leave little."""

@@ -15,8 +15,8 @@ from tunesmith_library_training import processes
 from tunesmith_library_training.drawing import answer_ends
 from tunesmith_library_training.prompts import read
 
-Draw = Callable[[list[list[int]]], list[list[int]]]
-"""Token ids of prompts in, those of an answer to each out, with the token that ended it, if one did."""
+Draw = Callable[[Sequence[Mapping[str, Any]]], list[list[int]]]
+"""Encoded prompts in, the token ids of an answer to each out, with the token that ended it, if one did."""
 
 
 def scores_of(
@@ -84,7 +84,7 @@ def _sums(job: TrainingJob, dataset: Any, draw: Draw, batch_size: int) -> list[f
     sums = [0.0, 0.0, 0.0]
     for start in range(0, len(share), batch_size):
         examples = [dataset[index] for index in share[start : start + batch_size]]
-        answers = draw([list(example["prompt_input_ids"]) for example in examples])
+        answers = draw(examples)
         scores, ended = judge(job, examples, answers)
         for place, values in enumerate((scores, map(len, answers), ended)):
             sums[place] += sum(values)

@@ -1,35 +1,42 @@
-"""Prompts as tokens in TRL's loops: as the run's template tokenises them, where control tokens they spell are text.
+"""Prompts in TRL's loops, which know them by their numbers.
 
-TRL asks the tokenizer for rendered and tokenised conversations at once, which takes what they spell for those tokens.
+TRL would tokenise conversations itself, by a template of its own, and show images alone. Here a prompt is the number of
+an encoded example; its tokens, and what it shows, are those that the stage has encoded.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunesmith_library_chat import ChatTemplate, tokenize, tokenizer_of
+NUMBERS = "numbers"
+"""By which name `generate`, and what is learned from, have the numbers of examples: int64 (B, 1) and (B,)."""
 
 
-def asking(processor: Any, template: ChatTemplate | None) -> Any:
-    """The processor, or a copy of it whose `apply_chat_template` tokenises batches of prompts by the template.
+def numbered(count: int) -> list[dict[str, Any]]:
+    """TRL's rows of so many examples."""
+    return [{"prompt": [{"role": "user", "content": str(number)}]} for number in range(count)]
+
+
+def number_of(prompt: Sequence[Mapping[str, Any]]) -> int:
+    """The number of the example that a prompt of `numbered` stands for."""
+    return int(prompt[-1]["content"])
+
+
+def asking(processor: Any, examples: Any) -> Any:
+    """A copy of a processor, or a tokenizer, whose `apply_chat_template` tokenises the prompts of `numbered`.
 
     Args:
-        template: the run's, bound to the processor's tokenizer.
+        examples: of `prompts.encode_prompts`, by their numbers.
     """
-    if template is None or not template.control:
-        return processor
-    own, made = processor.apply_chat_template, copy.copy(processor)
+    made = copy.copy(processor)
 
-    def apply_chat_template(conversation: Sequence[Any], tools: Any = None, **options: Any) -> Any:
-        whole = options.get("tokenize", True) and options.get("return_dict", True)
-        if not (whole and options.get("add_generation_prompt") and conversation and isinstance(conversation[0], list)):
-            return own(conversation, tools=tools, **options)
-        rendered = [template.render(messages, tools, add_generation_prompt=True) for messages in conversation]
-        encodings = tokenize(tokenizer_of(processor), rendered, control=template.control)
-        ids = [list(encoding.ids) for encoding in encodings]
-        return {"input_ids": ids, "attention_mask": [[1] * len(tokens) for tokens in ids]}
+    def apply_chat_template(conversation: Sequence[Any], **options: Any) -> Any:
+        numbers = [number_of(prompt) for prompt in conversation]
+        ids = [list(examples[number]["prompt_input_ids"]) for number in numbers]
+        # TRL hands to `generate` whatever it finds beside tokens
+        return {"input_ids": ids, "attention_mask": [[1] * len(each) for each in ids], NUMBERS: [[n] for n in numbers]}
 
     made.apply_chat_template = apply_chat_template
     return made

@@ -1,11 +1,12 @@
 """Answers of the run's engine in TRL's loops.
 
 TRL asks the model's own `generate`, a public method that all its loops call alike; so that is where the engine answers.
+TRL's calls have the numbers of examples (`asking`); others, such as the engine's own, are the model's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from tunesmith.types import Sampling
 from tunesmith_library_training.drawing import Drawing
 
+from tunesmith_stage_grpo.asking import NUMBERS
 from tunesmith_stage_grpo.options import GroupOptions
 
 
@@ -29,19 +31,21 @@ def sampling_of(options: GroupOptions) -> Sampling:
 
 
 @contextmanager
-def generating_by(drawing: Drawing, model: Any) -> Iterator[None]:
-    """Let the engine answer for a model's `generate`, but where the engine itself calls it."""
-    own, busy = model.generate, False
+def generating_by(drawing: Drawing, model: Any, examples: Any) -> Iterator[None]:
+    """Let the engine answer where TRL asks a model's `generate`.
+
+    Args:
+        examples: of `prompts.encode_prompts`, by their numbers.
+    """
+    own = model.generate
 
     def generate(*arguments: Any, **options: Any) -> Any:
-        nonlocal busy
-        if busy:
+        if NUMBERS not in options:
             return own(*arguments, **options)
-        busy = True
-        try:
-            return _drawn(drawing, options["input_ids"], options["attention_mask"], options["generation_config"])
-        finally:
-            busy = False
+        numbers = options[NUMBERS][:, -1].tolist()
+        asked = {number: examples[number] for number in numbers}  # an example that is asked for often is one
+        some = [asked[number] for number in numbers]
+        return _drawn(drawing, some, options["input_ids"], options["generation_config"])
 
     model.generate = generate
     try:
@@ -50,19 +54,19 @@ def generating_by(drawing: Drawing, model: Any) -> Iterator[None]:
         del model.generate
 
 
-def _drawn(drawing: Drawing, input_ids: torch.Tensor, attention_mask: torch.Tensor, config: Any) -> torch.Tensor:
+def _drawn(
+    drawing: Drawing, examples: Sequence[Mapping[str, Any]], input_ids: torch.Tensor, config: Any
+) -> torch.Tensor:
     """Prompts with their answers as `generate` gives them: int64 (B, T + new), filled up behind the answers that ended.
 
     Args:
         input_ids: int64 (B, T), padded on the left.
-        attention_mask: int64 (B, T).
         config: a GenerationConfig, for its limit and its padding token.
     """
-    prompts = [ids[mask.bool()].tolist() for ids, mask in zip(input_ids, attention_mask, strict=True)]
     most, limit = config.max_new_tokens, drawing.context_length
     if limit is not None:  # the same for all, so that only what has ended is filled up
-        most = min(most, limit - max(map(len, prompts)))
-    answers = drawing.answers(prompts, most)
+        most = min(most, limit - max(len(example["prompt_input_ids"]) for example in examples))
+    answers = drawing.answers(examples, most)
     width = max(map(len, answers))
     filled = [answer + [config.pad_token_id] * (width - len(answer)) for answer in answers]
     return torch.cat([input_ids, torch.tensor(filled, device=input_ids.device)], dim=1)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from datasets import Dataset
 from transformers import PrinterCallback, TrainingArguments
 from tunesmith import TunesmithError, announce
 from tunesmith.types import OptimizerSettings, TrainingJob
-from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_training import processes
 from tunesmith_library_training.drawing import Drawing, answer_ends
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
@@ -22,7 +21,7 @@ from tunesmith_library_training.routing import coefficient_in_use
 from tunesmith_library_training.scoring import scores_of
 from tunesmith_library_training.stopping import EarlyStopping
 
-from tunesmith_stage_grpo.asking import asking
+from tunesmith_stage_grpo.asking import asking, number_of, numbered
 from tunesmith_stage_grpo.drawing import generating_by, sampling_of
 from tunesmith_stage_grpo.loops import LOOPS
 from tunesmith_stage_grpo.options import GroupOptions, TrainerOptions
@@ -68,7 +67,7 @@ def _train(
         args=settings,
         train_dataset=_dataset(job.data.train),
         eval_dataset={name: _dataset(dataset) for name, dataset in job.data.eval.items()} or None,
-        processing_class=asking(job.processor, cast(ChatTemplate | None, job.template)),
+        processing_class=asking(tokenizer_of(job.processor), job.data.train),
         optimizers=(_optimizer(arguments, job), None),
     )
     loop.join(run, drawing)
@@ -82,7 +81,7 @@ def _train(
     loop.add_callback(reporter)
     if following.early_stopping_patience is not None:
         loop.add_callback(EarlyStopping(following.early_stopping_patience, following.early_stopping_threshold))
-    with generating_by(drawing, job.model):
+    with generating_by(drawing, job.model, job.data.train):
         loop.train(resume_from_checkpoint=checkpoint_of(run, loop.args))
     if "ref" in getattr(job.model, "peft_config", {}):  # TRL's copy of the adapter as it was
         job.model.delete_adapter("ref")
@@ -115,19 +114,17 @@ def config(options: GroupOptions, arguments: Any) -> Any:
 
 
 def _dataset(examples: Any) -> Dataset:
-    """Prompts as conversations, which TRL writes with the tokenizer's chat template; and what rewards are given."""
-    rows = [examples[index] for index in range(len(examples))]
-    return Dataset.from_list(
-        [{"prompt": read(example)[0], "source": example["prompt"], "row": example["row"]} for example in rows]
-    )
+    """Prompts as TRL knows them."""
+    return Dataset.from_list(numbered(len(examples)))
 
 
 def _reward_function(job: TrainingJob) -> Callable[..., list[float]]:
     """The sum of the rewards, as TRL calls it."""
 
-    def reward(completions: Sequence[Any], source: Sequence[str], row: Sequence[str], **_: Any) -> list[float]:
+    def reward(prompts: Sequence[Any], completions: Sequence[Any], **_: Any) -> list[float]:
         texts = [completion[0].get("content") or "" for completion in completions]
-        return scores_of(job, [json.loads(text) for text in source], texts, [json.loads(text) for text in row])
+        asked, rows = zip(*(read(job.data.train[number_of(prompt)]) for prompt in prompts), strict=True)
+        return scores_of(job, asked, texts, rows)
 
     return reward
 

@@ -105,7 +105,9 @@ def test_evaluation_agrees_with_a_plain_softmax(tiny_llama, tiny_bpe):
     torch.nn.init.normal_(policy.head.weight)
     prompts, answers = [[5, 6, 7], [8, 9, 10, 11, 12]], [[20, 21, 22, 23], [30, 31]]
     with torch.no_grad():
-        log_probs, entropies, values = policy.evaluate(policy.sequences(prompts, answers))
+        log_probs, entropies, values = policy.evaluate(
+            policy.sequences([{"prompt_input_ids": prompt} for prompt in prompts], answers)
+        )
     for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         with torch.no_grad():
             output = policy.model(torch.tensor([prompt + answer]), output_hidden_states=True)

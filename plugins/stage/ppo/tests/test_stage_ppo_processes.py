@@ -108,8 +108,9 @@ def main(model: Path, folder: Path) -> None:
         told = [dict(event.metrics) for event in events if isinstance(event, StepEnded | Evaluated)]
         return finished, told, whole.model
 
-    def fixed(self, prompts):
+    def fixed(self, examples):
         """Answers that depend on the prompt alone, of different lengths; some come to an end."""
+        prompts = [example["prompt_input_ids"] for example in examples]
         letters, ends = tokenizer.encode("a e e", add_special_tokens=False), [tokenizer.eos_token_id]
         return [(letters * 3)[: 2 + len(prompt) % 4] + ends[: len(prompt) % 2] for prompt in prompts]
 

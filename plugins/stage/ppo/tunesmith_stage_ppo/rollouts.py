@@ -34,11 +34,12 @@ class Rollouts:
     values: Tensor
     advantages: Tensor
     returns: Tensor
+    items: Sequence[Mapping[str, Any]]  # B: what each prompt shows
     metrics: Mapping[str, float]  # of the step
 
     @property
     def sequences(self) -> Sequences:
-        return Sequences(self.input_ids, self.attention_mask, self.mask)
+        return Sequences(self.input_ids, self.attention_mask, self.mask, self.items)
 
     def select(self, chosen: Tensor) -> Rollouts:
         """Some of the answers, without the padding that only the others need."""
@@ -48,7 +49,7 @@ class Rollouts:
             value = getattr(self, item.name)
             if isinstance(value, torch.Tensor):
                 cut[item.name] = value[chosen.to(value.device), : width - (value.shape[1] < self.input_ids.shape[1])]
-        return replace(self, **cut)
+        return replace(self, **cut, items=[self.items[index] for index in chosen.tolist()])
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,12 @@ class Collector:
             kl_coef: the penalty per nat by which a token is likelier than with the reference.
         """
         options, policy = self.options, self.policy
-        prompts = [list(example["prompt_input_ids"]) for example in examples]
         answers: list[list[int]] = []
-        for start in range(0, len(prompts), self.size):
-            answers += self.drawing.answers(prompts[start : start + self.size])
+        for start in range(0, len(examples), self.size):
+            answers += self.drawing.answers(examples[start : start + self.size])
         scores, ended = judge(self.job, examples, answers)
         rated = self._normalized(torch.tensor(scores, device=policy.model.device)).cpu()
-        sequences = policy.sequences(prompts, answers)
+        sequences = policy.sequences(examples, answers)
         mask = sequences.mask
         log_probs, values, reference = self._evaluate(sequences)
         lowered = rated - options.missing_end_penalty * (~torch.tensor(ended)).float()
@@ -90,7 +90,8 @@ class Collector:
         told = _means({"reward": scores, "answer_tokens": list(map(len, answers)), "ended": ended, "kl": kl.tolist()})
         value = total(loss.masked_mean(values, mask, total(mask.sum()))).item()
         metrics = {**told, "kl_coef": kl_coef, "value": value}
-        return Rollouts(*sequences, log_probs, values, advantages, returns, metrics)
+        ids, filled, mask, items = sequences
+        return Rollouts(ids, filled, mask, log_probs, values, advantages, returns, items, metrics)
 
     def _normalized(self, scores: Tensor) -> Tensor:
         """(B,) fp32 as they count in the rewards: by all scores of the run, those of this step too."""
