@@ -27,7 +27,7 @@ def rows(*pairs, **columns):
 
 class TestClassification(EvaluatorSuite):
     plugin = Classification
-    options = {"max_new_tokens": 4}
+    options = {"max_new_tokens": 24}
 
 
 class TestClassificationByLikelihood(EvaluatorSuite):

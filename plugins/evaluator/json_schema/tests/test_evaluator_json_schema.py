@@ -22,7 +22,7 @@ THINKING = replace(CHATML, thinking=Thinking())
 
 class TestJsonSchemaEvaluator(EvaluatorSuite):
     plugin = JsonSchema
-    options = {"schema": SCHEMA, "max_new_tokens": 4}
+    options = {"schema": SCHEMA, "max_new_tokens": 24}
 
 
 @pytest.fixture

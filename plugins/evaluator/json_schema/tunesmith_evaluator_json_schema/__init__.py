@@ -74,14 +74,14 @@ class JsonSchema(Asking):
 def _judged(source: SchemaSource, reply: Reply) -> Mapping[str, Any]:
     """The numbers of one answer, and what is wrong with it."""
     from jsonschema.exceptions import best_match
-    from tunesmith_reward_json_schema.schemas import json_of
+    from tunesmith_reward_json_schema.schemas import json_of, same_json
 
     found, value = json_of(reply.answer.text)
     wrong = best_match(_validator(source, reply.prompt, reply.index).iter_errors(value)) if found else None
     told: dict[str, Any] = {"valid": float(found and wrong is None), "json": float(found)}
     meant, expected = json_of(reply.prompt.answer or "")
     if meant:
-        told["equal"] = float(found and _same(value, expected))
+        told["equal"] = float(found and same_json(value, expected))
     if not found:
         told["problem"] = "it is no JSON"
     elif wrong is not None:
@@ -97,12 +97,3 @@ def _validator(source: SchemaSource, prompt: Prompt, index: int) -> Any:
         return validator_of(source.of(prompt.columns))
     except DataError as error:
         raise DataError(f"data set {prompt.dataset}, row {index}: {error}") from error
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equality of JSON, in which true is not 1."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

@@ -36,7 +36,7 @@ CHINESE = [
 
 class TestTextMetrics(EvaluatorSuite):
     plugin = TextMetrics
-    options = {"max_new_tokens": 4}
+    options = {"max_new_tokens": 24}
 
 
 @pytest.mark.parametrize(

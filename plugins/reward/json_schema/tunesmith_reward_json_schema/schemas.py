@@ -81,5 +81,14 @@ def json_of(answer: str) -> tuple[bool, Any]:
     return False, None
 
 
+def same_json(one: Any, other: Any) -> bool:
+    """Equality of JSON, in which true is not 1, and the order of keys does not count."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_json(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
