@@ -39,8 +39,6 @@ def test_a_family_learns_and_is_exported(family: str, real_files: Path, tmp_path
     import tunesmith
     from safetensors.torch import load_file
 
-    if family == "smolvlm":
-        pytest.importorskip("num2words")
     medium = seeing_families()[family].media[0]
     base = save_seeing_model(tmp_path / "base", family)
     config = {

@@ -27,7 +27,7 @@ from typing import Any
 
 PICTURES, ROWS = 2_000, 200_000
 SIZES = ((640, 480), (480, 640), (1024, 683), (1600, 1200))  # of photos in data sets of the field
-BATCH, WARM = 4, 8
+BATCH, WARM, CHUNK = 4, 8, 64
 LIMITS = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280}  # of Qwen/Qwen2-VL-2B-Instruct
 PARTS = ("processor", "encoding", "batches")
 SHARES = (0.1, 0.5, 1.0)  # of the rows, at which the memory is looked at
@@ -99,7 +99,8 @@ class Bench:
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
     def encoding(self, rows: list[dict[str, Any]]) -> Callable[[], int]:
-        return lambda: sum(len(example["input_ids"]) for example in self.examples(rows))
+        chunks = [rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK)]
+        return lambda: sum(len(example["input_ids"]) for chunk in chunks for example in self.examples(chunk))
 
     def batches(self, rows: list[dict[str, Any]]) -> Callable[[], int]:
         examples = self.examples(rows)

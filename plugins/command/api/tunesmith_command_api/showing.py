@@ -10,8 +10,8 @@ from typing import Any
 
 from tunesmith.errors import DataError
 from tunesmith.types import Conversation
-from tunesmith_library_chat.showing import BLIND, Item, check_readable
-from tunesmith_library_engine.showing import kinds_of, told
+from tunesmith_library_chat.showing import Item, check_readable
+from tunesmith_library_engine.showing import BLIND, kinds_of, told
 
 from .errors import invalid
 from .media import MEDIA_TYPES, Media, MediaPolicy, Part, load, parts_of

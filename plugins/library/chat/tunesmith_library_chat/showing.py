@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunesmith.errors import DataError
 from tunesmith.types import Message
-from tunesmith_library_engine.showing import MEDIA, kinds_of, told
+from tunesmith_library_engine.showing import BLIND, MEDIA, kinds_of, told
 
 from tunesmith_library_chat.rendering import Rendered
 from tunesmith_library_chat.spelling import Control
@@ -32,12 +32,6 @@ MOST_FRAME_PIXELS = 400_000_000
 
 MOST_SECONDS = 3600
 """Of the sounds of a conversation together."""
-
-BLIND = (
-    ".\n  if it is one that sees, its processor could not be made where it was loaded, and the line "
-    '"processor:" of the log then says what to install'
-)
-"""What is to be said where the tokenizer alone was loaded: of a model that reads text, or for want of a package."""
 
 
 class Item(NamedTuple):

@@ -308,7 +308,8 @@ def test_media_are_for_models_that_take_them(talk, tmp_path):
     sound.write_bytes(b"splash")
     page.touch()
     assert "this model takes no images; it reads text alone" in talk([f"/image {picture}"])[1]
-    senses = SimpleNamespace(image_processor=object(), feature_extractor=object())
+    tokens = {"image_token": "<image>", "audio_token": "<audio>"}
+    senses = SimpleNamespace(image_processor=object(), feature_extractor=object(), **tokens)
     rows = tmp_path / "rows.jsonl"
     wrong = [f"/image {page}", f"/image {tmp_path}/none.png", f"/audio {picture}", f"/audio {tmp_path}"]
     lines = [*wrong, f"/video {tmp_path}/sea.mp4", f"/audio {sound}", f"/image {picture}", "what?", "and?"]

@@ -14,9 +14,15 @@ from tunesmith.types import Message
 MEDIA: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "image": ("images", ("image_processor",)),
     "video": ("videos", ("video_processor",)),
-    "audio": ("audios", ("feature_extractor", "audio_processor")),
+    "audio": ("audios", ("feature_extractor",)),
 }
 """What a message may hold beside text: its part's type, the column of a row, what a processor has that reads it."""
+
+BLIND = (
+    ".\n  if it is one that does, its processor could not be made where it was loaded, and the line "
+    '"processor:" of the log then says what to install'
+)
+"""What is to be said where the tokenizer alone was loaded: of a model that reads text, or for want of a package."""
 
 _NAMES = {"image": ".png, .jpg, .webp", "video": ".mp4, .mkv, .webm", "audio": ".wav, .mp3, .flac"}
 
@@ -29,9 +35,12 @@ class Medium(NamedTuple):
 
 
 def kinds_of(processor: Any) -> tuple[str, ...]:
-    """Which kinds of `MEDIA` a model can be shown, by its processor."""
+    """Which kinds of `MEDIA` a model can be shown, by its processor: what it has a token and a part for."""
     return tuple(
-        kind for kind, (_, parts) in MEDIA.items() if any(getattr(processor, part, None) is not None for part in parts)
+        kind
+        for kind, (_, parts) in MEDIA.items()
+        if isinstance(getattr(processor, f"{kind}_token", None), str)
+        and any(getattr(processor, part, None) is not None for part in parts)
     )
 
 

@@ -85,6 +85,34 @@ def test_its_own_names_are_written(seeing: Any, tmp_path: Path) -> None:
     assert '"Qwen2VLVideoProcessor"' in (tmp_path / "processor_config.json").read_text(encoding="utf-8")
 
 
+def test_numbers_are_written_as_num2words_writes_them() -> None:
+    from tunesmith_library_media.numerals import in_words
+
+    written = {  # by num2words 0.5
+        **{0: "zero", 1: "one", 13: "thirteen", 20: "twenty", 21: "twenty-one", 64: "sixty-four"},
+        **{100: "one hundred", 101: "one hundred and one", 345: "three hundred and forty-five", 1000: "one thousand"},
+        **{1001: "one thousand and one", 1100: "one thousand, one hundred", 12000: "twelve thousand"},
+        **{1234: "one thousand, two hundred and thirty-four", 100000: "one hundred thousand"},
+    }
+    assert {number: in_words(number) for number in written} == written
+
+
+def test_the_processor_that_writes_them_needs_no_package(tmp_path: Path) -> None:
+    from transformers import AutoProcessor
+    from tunesmith_library_media.processors import provide
+    from tunesmith_library_testing.seeing import save_seeing_model
+
+    folder = save_seeing_model(tmp_path / "smolvlm", "smolvlm")
+    provide(folder)
+    processor = pickle.loads(pickle.dumps(AutoProcessor.from_pretrained(folder)))
+    metadata = [{"total_num_frames": 2, "fps": 1.0, "frames_indices": [0, 1], "duration": 2.0}]
+    clip = np.stack([picture(5)] * 2)
+    made = processor(
+        text=["<video>"], videos=[clip], video_metadata=metadata, do_sample_frames=False, return_tensors="pt"
+    )
+    assert "following series of two frames" in processor.tokenizer.decode(made["input_ids"][0])
+
+
 @pytest.mark.slow
 def test_a_process_that_is_started_anew_reads_it(seeing: Any, tmp_path: Path) -> None:
     """Workers that load data are given the processor pickled where processes are not forked."""

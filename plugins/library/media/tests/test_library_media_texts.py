@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import numpy
@@ -20,3 +21,11 @@ def test_what_was_bytes_is_an_item_again() -> None:
         *({"path": "sea.png", "bytes": None}, {"path": None, "bytes": b"waves"}, {"path": None, "bytes": b"w"}),
     ]
     assert (numpy.asarray(load_image(found[3])) == pixels).all()
+
+
+def test_base64_of_a_file_as_short_as_a_path_is_told_from_one() -> None:
+    file = b"GIF89a\1\0\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\1\0\0;"  # 1 × 1
+    short = base64.b64encode(file).decode()
+    assert len(short) < 64 and stored(short) == {"path": None, "bytes": file}
+    for path in ("pictures/sea", "R0lGODlh.gif", "abcdabcdabcdabcd", "/9j/", "iVBORw0"):
+        assert stored(path) == {"path": path, "bytes": None}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from tunesmith import DataError
+from tunesmith_library_engine.showing import BLIND, MEDIA, kinds_of
 
 from tunesmith_library_media.grounding import with_tokens
 
@@ -20,12 +21,6 @@ Text = TypeVar("Text", bound=Any)
 
 COLUMNS = ("images", "videos", "audios")
 """Of rows and examples: the items that a text shows, each list in the order of the text."""
-
-_PARTS = {"images": ("image_processor",), "videos": ("video_processor",), "audios": ("feature_extractor",)}
-_BLIND = (
-    "if it is one that does, its processor could not be made where it was loaded, and the line "
-    '"processor:" of the log then says what to install'
-)
 
 
 @dataclass(frozen=True)
@@ -40,12 +35,7 @@ class Item:
 
 def placeholders(processor: Any) -> dict[str, str]:
     """What stands for an item of each column that a model takes; empty for one that reads text alone."""
-    found = {}
-    for column, parts in _PARTS.items():
-        token = getattr(processor, f"{column[:-1]}_token", None)
-        if isinstance(token, str) and any(getattr(processor, part, None) is not None for part in parts):
-            found[column] = token
-    return found
+    return {MEDIA[kind][0]: getattr(processor, f"{kind}_token") for kind in kinds_of(processor)}
 
 
 def expanded(processor: Any, rendered: Text, row: Mapping[str, Any]) -> Text:
@@ -95,7 +85,7 @@ def refuse_blind(processor: Any, row: Mapping[str, Any]) -> None:
     for column in COLUMNS:
         if row.get(column) and column not in tokens:
             takes = " and ".join(["text", *tokens])
-            raise DataError(f"this model takes {takes}, and no {column}.\n  {_BLIND}")
+            raise DataError(f"this model takes {takes}, and no {column}{BLIND}")
 
 
 def _places(tokens: Mapping[str, str], rendered: Any) -> list[tuple[int, int, str, int]]:
@@ -114,10 +104,19 @@ def _places(tokens: Mapping[str, str], rendered: Any) -> list[tuple[int, int, st
     return found
 
 
+def collide(processor: Any) -> bool:
+    """Whether what a processor makes of videos has names of what it makes of images, so that one replaces the other."""
+    images, videos = (
+        {*getattr(getattr(processor, f"{kind}_processor", None), "model_input_names", ())}
+        for kind in ("image", "video")
+    )
+    return bool(images & videos)
+
+
 def _refuse_turned(processor: Any, columns: Sequence[str]) -> None:
     """Refuse a video before an image where a processor puts both into one tensor: its order would be another."""
     names = getattr(getattr(processor, "video_processor", None), "model_input_names", ())
-    apart = not names or names[0] in getattr(processor, "model_input_names", names)
+    apart = not collide(processor) and (not names or names[0] in getattr(processor, "model_input_names", names))
     if not apart and "images" in columns and "videos" in columns[: len(columns) - columns[::-1].index("images")]:
         raise DataError(
             "a video stands before an image, and this model reads both of one conversation from one tensor, "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import io
 import itertools
 import json
@@ -26,7 +27,10 @@ from tunesmith_library_media.kinds import Kind, a
 POSSIBLE = "a path, bytes, base64, a data URL, a URL of a host that is allowed, or a mapping with `path` or `bytes`"
 LISTED = b"frames of a video: "
 """What the bytes of a video begin with that is a list of images."""
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{64,}={0,2}\s*")
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+_SURE = 64  # characters from which on what may be base64 is no path
+_FILES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"OggS", b"fLaC", b"ID3")
+"""What files begin with that may be so small that their base64 is as short as a path."""
 _LONGEST_PATH = 4096  # characters: what is longer is no path, and may be base64
 _MOST_BYTES = 2**30  # of a file of another host
 _SECONDS = 60.0  # that it may take
@@ -105,9 +109,17 @@ def _of_text(text: str, kind: Kind, hosts: Sequence[str]) -> Stored:
         return {"path": None, "bytes": _of_url(text, kind, hosts)}
     if text[:7].lower() == "file://":
         return {"path": url2pathname(urlsplit(text).path), "bytes": None}
-    if len(text) > _LONGEST_PATH or (_BASE64.fullmatch(text) and not os.path.exists(text)):
+    if len(text) > _LONGEST_PATH or (_may_be_base64(text) and not os.path.exists(text)):
         return {"path": None, "bytes": _of_base64(text, a(kind))}
     return {"path": os.path.expanduser(text), "bytes": None}
+
+
+def _may_be_base64(text: str) -> bool:
+    if len(text) < _SURE:
+        with contextlib.suppress(binascii.Error, ValueError):
+            return base64.b64decode(text, validate=True).startswith(_FILES)
+        return False
+    return _BASE64.fullmatch(text) is not None
 
 
 def _of_url(url: str, kind: Kind, hosts: Sequence[str]) -> bytes:

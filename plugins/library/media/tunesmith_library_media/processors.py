@@ -3,7 +3,8 @@
 transformers' processors of images have forms that need PIL alone. Those of videos have none: without torchvision they
 are not even imported, and with them the processor of the whole model. They need six small functions of it, which
 `transforms` has. They are lent to the modules of transformers that ask for them, and the classes put where transformers
-looks for them; a torchvision that is installed is left alone.
+looks for them; a torchvision that is installed is left alone. So is `num2words`, in whose place one processor is lent
+`numerals`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tunesmith_library_media.numerals import in_words
+
 FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 """What describes a processor and its parts, nested or each by itself."""
 
 _NEEDED = '"torchvision"'
 """In the source of a processor that says it needs it."""
+
+_SPELLING = "SmolVLMProcessor"
+"""The processor that writes numbers as words."""
 
 _LENDING = threading.Lock()
 
@@ -36,10 +42,19 @@ def provide(folder: Path) -> tuple[str, ...]:
     """
     from transformers.utils.import_utils import is_torchvision_available
 
-    if is_torchvision_available():
-        return ()
     with _LENDING:
-        return tuple(name for name in _wanted(folder) if _provided(name))
+        wanted = _wanted(folder)
+        if _SPELLING in wanted:
+            _lend_words()
+        return () if is_torchvision_available() else tuple(name for name in wanted if _provided(name))
+
+
+def _lend_words() -> None:
+    """Have the processor that writes numbers as words do so without `num2words`."""
+    module: Any = importlib.import_module("transformers.models.smolvlm.processing_smolvlm")
+    if module.num2words is None:
+        module.num2words = in_words
+        copyreg.pickle(module.SmolVLMProcessor, _reduced)  # a process that is started anew must be lent to as well
 
 
 def _wanted(folder: Path) -> list[str]:
@@ -75,7 +90,7 @@ def _provided(name: str) -> bool:
         made = getattr(importlib.import_module(module), name)
     for place in ("transformers", module.rpartition(".")[0]):
         setattr(importlib.import_module(place), name, made)
-    copyreg.pickle(made, _reduced)  # a process that is started anew must be lent to as well
+    copyreg.pickle(made, _reduced)  # as above
     return True
 
 
@@ -86,7 +101,10 @@ def _reduced(part: Any) -> tuple[Any, ...]:
 def _revived(name: str, values: dict[str, Any]) -> Any:
     """A part of a processor as it was before it was pickled."""
     with _LENDING:
-        _provided(name)
+        if name == _SPELLING:
+            _lend_words()
+        else:
+            _provided(name)
     made = getattr(importlib.import_module("transformers"), name)
     part = made.__new__(made)
     vars(part).update(values)

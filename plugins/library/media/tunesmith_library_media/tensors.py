@@ -8,7 +8,7 @@ from typing import Any
 from tunesmith import DataError
 
 from tunesmith_library_media.along import along_tokens
-from tunesmith_library_media.expanding import COLUMNS, placeholders
+from tunesmith_library_media.expanding import COLUMNS, collide, placeholders
 from tunesmith_library_media.holding import Stored
 from tunesmith_library_media.options import options_of
 from tunesmith_library_media.shapes import call, loaded
@@ -54,14 +54,31 @@ def tensors_of(
         column: [[once(column, item) for item in each.get(column) or ()] for each in sequences] for column in tokens
     }
     together = {column: _by_row(every) if len(rows) < len(every) else every for column, every in media.items()}
+    made = _made(processor, texts, media, together)
+    found = {name: value for name, value in made.items() if name not in _OF_TEXT}
+    return {**found, **along_tokens(processor, made, batch)}
+
+
+def _made(
+    processor: Any,
+    texts: Sequence[str],
+    media: Mapping[str, Sequence[Sequence[Any]]],
+    together: Mapping[str, Sequence[Sequence[Any]]],
+) -> Mapping[str, Any]:
+    """What a processor makes of the items of each sequence; at once, where it can.
+
+    Args:
+        together: the items of each row of the batch.
+    """
+    if all(any(media.get(column, ())) for column in ("images", "videos")) and collide(processor):
+        return one_by_one(processor, placeholders(processor), media)
     try:
-        made = call(processor, texts, together, padding=True, return_tensors="pt")
+        made: Mapping[str, Any] = call(processor, texts, together, padding=True, return_tensors="pt")
     except DataError:
         if not is_uneven(media):
             raise
-        made = one_by_one(processor, tokens, media)
-    found = {name: value for name, value in made.items() if name not in _OF_TEXT}
-    return {**found, **along_tokens(processor, made, batch)}
+        made = one_by_one(processor, placeholders(processor), media)
+    return made
 
 
 def _by_row(items: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -34,8 +34,6 @@ def test_a_family_is_read_by_its_own_class(family: str, tmp_path: Path) -> None:
     model, loaded = getattr(transformers, facts.model_class).from_pretrained(folder, output_loading_info=True)
     assert not any(loaded.values())
     provide(folder)
-    if family == "smolvlm":
-        pytest.importorskip("num2words")
     processor = transformers.AutoProcessor.from_pretrained(folder)
     for medium in set(facts.media) - {"video"}:
         content = [{"type": medium}, {"type": "text", "text": "What is this?"}]

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from tunesmith import TunesmithError
-from tunesmith_library_media import positions, sharing
+from tunesmith_library_media import positions, precisions, sharing
 from tunesmith_library_weights.towers import parts_in
 
 from tunesmith_library_training import crossing
@@ -40,6 +40,7 @@ def watch(model: torch.nn.Module) -> None:
     """Prepare `model`, transformers' base model, for concatenated batches, and for images beside the text."""
     positions.watch(model)
     sharing.watch(model)
+    precisions.watch(model)
     crossing.watch(model)
     model.register_forward_pre_hook(_enter, with_kwargs=True)
     model.register_forward_hook(_leave, always_call=True)
