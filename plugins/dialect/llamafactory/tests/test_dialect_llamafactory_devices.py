@@ -78,11 +78,27 @@ def test_orders_and_schedules_that_are_not_there() -> None:
         assert dropped(**keys) == set(keys) and "train_sampling_strategy" not in made_of(**keys)["trainer"]
     assert "did you mean random?" in str(translate({**PLAIN, "train_sampling_strategy": "randm"}).notes)
     assert refused(lr_scheduler_type="cosine_with_min_lrs").keys() == {"lr_scheduler_type"}
-    made = translate({**PLAIN, "report_to": ["wandb", "profiler"]})
-    assert "no installed plugin writes to wandb" in notes(made, "dropped")["report_to"]
-    assert "profiler" in made.config["tracker"] and "wandb" not in made.config["tracker"]
-    assert "tracker" not in made_of(report_to="tensorboard")
+    made = translate({**PLAIN, "report_to": ["comet_ml", "profiler"]})
+    assert "no installed plugin writes to comet_ml" in notes(made, "dropped")["report_to"]
+    assert "profiler" in made.config["tracker"] and "comet_ml" not in made.config["tracker"]
+    assert "tracker" not in made_of(report_to="clearml")
     assert dropped(data_seed=1) == {"data_seed"} and not dropped(data_seed=1, seed=1)
+
+
+def test_trackers_get_what_they_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option goes to the program that it is of; LLaMA-Factory's own names of projects hold."""
+    for name in ("WANDB_PROJECT", "SWANLAB_PROJ_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    made = made_of(report_to="wandb,tensorboard", run_name="mine")["tracker"]
+    assert made["wandb"] == {"project": "llamafactory", "run_name": "mine"}
+    assert made["tensorboard"] == {"run_name": "mine"} and set(made) > {"console", "jsonl", "plot"}
+    made = made_of(report_to=["trackio"], project="p", trackio_space_id="me/space")["tracker"]
+    assert made["trackio"] == {"project": "p", "space_id": "me/space"}
+    assert dropped(project="p", run_name="mine", trackio_space_id="x") == {"project", "run_name", "trackio_space_id"}
+    written = {"swanlab_mode": "local", "swanlab_run_name": "mine", "swanlab_workspace": "team"}
+    made = made_of(use_swanlab=True, **written)["tracker"]["swanlab"]
+    assert made == {"project": "llamafactory", "mode": "local", "run_name": "mine", "workspace": "team"}
+    assert made_of(use_swanlab=True, swanlab_project="p")["tracker"]["swanlab"]["project"] == "p"
 
 
 def test_every_argument_of_the_trainer_is_known() -> None:

@@ -233,6 +233,11 @@ def test_values_of_rewards() -> None:
         ({"lr_scheduler_kwargs": '{"min_lr_rate": 0.1}'}, "trainer.lr_scheduler_kwargs", {"min_lr_rate": 0.1}),
         ({"resume_from_checkpoint": True}, "resume", True),
         ({"report_to": "wandb"}, "tracker", {"console": {}, "guard": {}, "jsonl": {}, "plot": {}, "wandb": {}}),
+        (
+            {"report_to": ["trackio"], "project": "p", "run_name": "r"},
+            "tracker.trackio",
+            {"run_name": "r", "project": "p"},
+        ),
         ({"loss_type": "dft"}, "loss", "dft"),
         ({"completion_only_loss": True}, "stage.train_on_prompt", False),
         ({"dataset_text_field": "body"}, "stage.name", "pretrain"),

@@ -122,8 +122,7 @@ DROPPED = {
     **_dropped("the first process logs.", "log_on_each_node", "save_on_each_node"),
     **_dropped("every number is logged as it is.", "logging_nan_inf_filter"),
     **_dropped("tokens per second are always logged.", "include_num_input_tokens_seen"),
-    **_dropped("a run is called like its folder.", "run_name"),
-    **_dropped("it belongs to trackio.", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"),
+    **_dropped("a Space keeps its runs as long as it is there.", "trackio_static_space_id"),
     **_dropped(
         "nothing is sent to a hub.",
         *("hub_token", "hub_private_repo", "hub_model_id", "hub_strategy", "hub_always_push", "hub_revision"),

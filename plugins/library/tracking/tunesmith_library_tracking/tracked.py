@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tunesmith import hookimpl
 from tunesmith.ranges import at_least, between
@@ -29,11 +29,10 @@ class Tracked:
     system_seconds: Annotated[float, between(0, 86_400)] = 15.0  # seconds between samples of CPU, RAM, GPUs; 0 is none
     # of each evaluation, in its table; all are in the run's folder
     examples: Annotated[int, at_least(0, most=100_000)] = 100
-    wait_seconds: Annotated[float, between(0, 86_400)] = (
-        60.0  # seconds that the end of a run waits for the last records
-    )
+    # seconds that the end of a run waits for the last records
+    wait_seconds: Annotated[float, between(0, 86_400)] = 60.0
 
-    _writer: Writer | None = None
+    _writer: Any = None  # the Writer of a run that goes on
 
     def sink(self) -> Sink:
         """Where a run is kept; a fresh one for each run. Light: what takes long belongs into `begin`."""

@@ -51,8 +51,13 @@ class Writer:
 
     def tell(self, event: Event) -> None:
         """Have an event written, when its turn comes. Never waits."""
-        if self._off or (isinstance(event, StepEnded) and not event.metrics):
-            self._step = max(self._step, getattr(event, "step", 0))
+        match event:
+            case StepEnded(step=step) if not event.metrics:
+                self._step = max(self._step, step)
+                return
+            case Saved() if event.path != self._event.output_dir:  # a checkpoint
+                return
+        if self._off:
             return
         try:
             self._waiting.put_nowait((event, time.time()))
@@ -114,7 +119,7 @@ class Writer:
                 self._sink.log(event.step, grouped(event.metrics), when)
                 for table in tables(self._event.output_dir, event.step, self._examples):
                     self._sink.table(table)
-            case Saved() if event.path == self._event.output_dir:
+            case Saved():
                 self._sink.result(event.path)
             case RunEnded():
                 if self._system is not None:

@@ -29,6 +29,7 @@ class MLflowSink:
         self._options = options
         self._client: Any = None
         self._run = ""
+        self._step = 0  # the last one
 
     def begin(self, start: Start) -> str:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -78,6 +79,7 @@ class MLflowSink:
     def log(self, step: int, numbers: Mapping[str, float], time: float) -> None:
         from mlflow.entities import Metric
 
+        self._step = step
         when = int(time * 1000)
         self._client.log_batch(self._run, [Metric(name, value, when, step) for name, value in numbers.items()])
 
@@ -96,5 +98,5 @@ class MLflowSink:
 
     def end(self, status: Status, numbers: Mapping[str, float]) -> None:
         if numbers:
-            self.log(0, numbers, clock.time())
+            self.log(self._step, numbers, clock.time())
         self._client.set_terminated(self._run, _ENDS[status])

@@ -21,6 +21,7 @@ class TrackioSink:
     def __init__(self, options: Trackio) -> None:
         self._options = options
         self._run: Any = None
+        self._step = 0  # the last one
 
     def begin(self, start: Start) -> str:
         import trackio
@@ -43,6 +44,7 @@ class TrackioSink:
         return str(self._run.name)
 
     def log(self, step: int, numbers: Mapping[str, float], time: float) -> None:
+        self._step = step
         system = {name: value for name, value in numbers.items() if name.startswith("system/")}
         rest = {name: value for name, value in numbers.items() if name not in system}
         if system:
@@ -62,7 +64,7 @@ class TrackioSink:
     def result(self, folder: Path) -> None:
         import trackio
 
-        self._run.log({"result": trackio.Markdown(f"`{folder.resolve()}`")})
+        self._run.log({"result": trackio.Markdown(f"`{folder.resolve()}`")}, step=self._step)
         if self._options.log_model:
             artefact = trackio.Artifact(f"model-{self._run.name}", type="model")
             for file in artefacts.files(folder):
@@ -71,5 +73,5 @@ class TrackioSink:
 
     def end(self, status: Status, numbers: Mapping[str, float]) -> None:
         if numbers:
-            self._run.log(dict(numbers))
+            self._run.log(dict(numbers), step=self._step)
         self._run.finish()

@@ -1,4 +1,4 @@
-"""What Weights & Biases is told; `train/global_step` is the axis of all its curves, as with transformers' integration."""
+"""What Weights & Biases is told; `train/global_step` is the axis of all curves, as with transformers' integration."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class WandBSink:
         self._run.define_metric("*", step_metric=_STEP)
         return str(self._run.id)
 
-    def _mode(self, wandb: Any) -> str:
+    def _mode(self, wandb: Any) -> Any:
         mode = self._options.mode or os.environ.get("WANDB_MODE") or "online"
         if mode == "online" and not _has_key(wandb.setup().settings.base_url):
             logger.warning(
@@ -77,7 +77,7 @@ class WandBSink:
 
         for name, rows in (("numbers", table.numbers), ("examples", table.examples)):
             if rows:
-                names = columns(rows)
+                names: list[Any] = columns(rows)
                 made = wandb.Table(columns=names, data=[[row.get(column) for column in names] for row in rows])
                 self._run.log({f"eval/{table.name}/{name}": made, _STEP: table.step})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,15 @@ _SCHEDULES = (
     *("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"),
     *("reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay"),
 )
+
+NAMED = (
+    "tensorboard",
+    "wandb",
+    "mlflow",
+    "swanlab",
+    "trackio",
+)  # what transformers may report to, and has names of runs
+OF_TRACKIO = {"project": "project", "trackio_space_id": "space_id", "trackio_bucket_id": "bucket_id"}
 
 NO_PADDING = "batches have no padding, which examples of like length would spare; their order stays random."
 
@@ -192,6 +202,24 @@ def report_to(key: str, value: Any, draft: Draft) -> None:
     if others:
         there = draft.config.get("tracker", {})
         draft.put("tracker", {**{name: {} for name in (*KINDS["tracker"].default, *others)}, **there}, key)
+    if "wandb" in others and "WANDB_PROJECT" not in os.environ:
+        draft.put("tracker.wandb.project", "llamafactory", key)
+
+
+def run_name(key: str, value: Any, draft: Draft) -> None:
+    """The name of the run in the programs that keep it; the folder is called as output_dir says."""
+    chosen = [name for name in NAMED if name in draft.config.get("tracker", {})]
+    for name in chosen:
+        draft.put(f"tracker.{name}.run_name", value, key)
+    if value and not chosen:
+        draft.note(key, "dropped", "a run is called like its folder, where report_to names no program that keeps it.")
+
+
+def of_trackio(key: str, value: Any, draft: Draft) -> None:
+    if "trackio" in draft.config.get("tracker", {}):
+        draft.put(f"tracker.trackio.{OF_TRACKIO[key]}", value, key)
+    elif value is not None:
+        draft.note(key, "dropped", "it belongs to report_to: trackio.")
 
 
 def _beside_the_usual(name: str, key: str, draft: Draft) -> None:
@@ -202,6 +230,8 @@ def _beside_the_usual(name: str, key: str, draft: Draft) -> None:
 def use_swanlab(key: str, value: Any, draft: Draft) -> None:
     if value:
         _beside_the_usual("swanlab", key, draft)
+        if "swanlab_project" not in draft.written and "SWANLAB_PROJ_NAME" not in os.environ:
+            draft.put("tracker.swanlab.project", draft.get("swanlab_project"), key)
 
 
 def enable_torch_profiler(key: str, value: Any, draft: Draft) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tunesmith_dialect_trl.draft import Draft
 
 _TRACKERS = ("console", "guard", "jsonl", "plot")
+_NAMED = ("tensorboard", "wandb", "mlflow", "swanlab", "trackio")  # programs in which a run has a name
 
 
 def warmup_steps(value: Any, draft: Draft) -> None:
@@ -67,6 +68,27 @@ def report_to(value: Any, draft: Draft) -> None:
     others = [name for name in names if name not in ("none", "all")]
     if others:
         draft.put("tracker", {name: {} for name in (*_TRACKERS, *others)}, "report_to")
+
+
+def run_name(value: Any, draft: Draft) -> None:
+    """The name of the run in the programs that keep it."""
+    chosen = [name for name in draft.config.get("tracker", {}) if name in _NAMED]
+    for name in chosen:
+        draft.put(f"tracker.{name}.run_name", value, "run_name")
+    if value and not chosen:
+        draft.note("run_name", "dropped", "a run is called like its folder, where report_to names no program for it.")
+
+
+def of_trackio(key: str, ours: str) -> Callable[[Any, Draft], None]:
+    """The function of a key that is an option of trackio."""
+
+    def thought(value: Any, draft: Draft) -> None:
+        if "trackio" in draft.config.get("tracker", {}):
+            draft.put(f"tracker.trackio.{ours}", value, key)
+        elif value is not None:
+            draft.note(key, "dropped", "it belongs to report_to: trackio.")
+
+    return thought
 
 
 def use_liger_kernel(value: Any, draft: Draft) -> None:
