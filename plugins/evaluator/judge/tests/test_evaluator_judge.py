@@ -297,7 +297,7 @@ def test_requests_have_a_cap(tmp_path: Path, judge: Served, caplog: pytest.LogCa
 @pytest.mark.parametrize("cap", ["max_tokens", "max_cost"])
 def test_tokens_and_cost_have_caps(tmp_path: Path, judge: Served, cap: str) -> None:
     """Never more than they say by the server's own count, whatever the estimates."""
-    limit = {"max_tokens": 2000, "max_cost": 0.0045}[cap]
+    limit = {"max_tokens": 1200, "max_cost": 0.0028}[cap]
     caps = {"input_price": 2.0, "output_price": 10.0, cap: limit}
     found = evaluate(tmp_path, {"a": PAIRS}, judge=config_of(judge), mode="votes", judge_max_new_tokens=20, **caps)
     prompts = asked(judge)
@@ -353,7 +353,7 @@ def test_agreement_of_scores(tmp_path: Path, judge: Served) -> None:
 def test_what_is_no_vote_is_refused(tmp_path: Path, judge: Served) -> None:
     with pytest.raises(DataError, match="vote='maybe' of data set a is no vote"):
         evaluate(tmp_path, {"a": [pair("a", "b", "c", vote="maybe")]}, judge=config_of(judge), mode="votes")
-    with pytest.raises(DataError, match="a row has no `chosen`"):
+    with pytest.raises(DataError, match="a row has no `rejected`, but messages"):
         evaluate(tmp_path, {"a": [row("a", "b")]}, judge=config_of(judge), mode="votes")
 
 

@@ -132,7 +132,7 @@ class Judge(Asking):
         """What the judge is asked of a case; nothing where the answer never came, or both are the same."""
         from tunesmith_evaluator_judge.asked import language_of, pair_prompt, rubric_prompt, spoken
 
-        if case.answer.unfinished or case.answer.text == case.other:
+        if case.answer.is_silent or case.answer.text == case.other:
             return []
         language = language_of(case.prompt.messages) if self.language == "auto" else self.language
         question, expected = spoken(case.prompt.messages, language), case.prompt.answer

@@ -38,6 +38,11 @@ class Said:
     truncated: bool = False  # a limit of tokens cut it off
     thought: str = ""
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing was said, which is no answer."""
+        return self.unfinished or not self.text.strip()
+
 
 @dataclass(frozen=True)
 class Case:
