@@ -79,7 +79,10 @@ def chat_of(handle: ModelHandle) -> Chat:
 
 
 class ScriptedEngine(GreedyEngine):
-    """Says what a script says to the text of a prompt, up to `max_new_tokens`; no model is loaded."""
+    """Says what a script says to the text of a prompt, up to `max_new_tokens`, and finds all tokens equally likely.
+
+    No model is loaded.
+    """
 
     def __init__(self, handle: ModelHandle, script: Callable[[str], str]) -> None:
         self.tokenizer, self.script = handle.processor, script
@@ -89,6 +92,7 @@ class ScriptedEngine(GreedyEngine):
     def submit(self, request: Request) -> StreamedAnswer:
         """Begin an answer, which is whole when this returns."""
         check_request(self, request)
+        self.answered += 1
         said = self.script(self.tokenizer.decode(list(request.prompt)))
         tokens = [*self.tokenizer.encode(said, add_special_tokens=False), self.tokenizer.eos_token_id]
         limit = request.sampling.max_new_tokens
@@ -96,6 +100,11 @@ class ScriptedEngine(GreedyEngine):
         answer = StreamedAnswer()
         answer.put(Delta(tuple(tokens[:limit]), finish_reason="length" if cut else "stop"))
         return answer
+
+    def score(
+        self, sequences: Sequence[Sequence[int]], *, alternatives: int = 0, adapter: str | None = None
+    ) -> list[tuple[LogProb, ...]]:
+        return [(LogProb(-1.0),) * (len(sequence) - 1) for sequence in sequences]
 
 
 def scripted_chat(handle: ModelHandle, script: Callable[[str], str]) -> Chat:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from tunesmith import DataError
 from tunesmith.types import Row
+from tunesmith_library_chat.thoughts import Thinking
 from tunesmith_library_evaluating import Evaluation
+from tunesmith_library_evaluating.asking import Asking
 
-from tunesmith_library_testing.engine import chat_of
-from tunesmith_library_testing.parts import CHAT, evaluation_data, handle_of, load_plain
+from tunesmith_library_testing.engine import chat_of, scripted_chat
+from tunesmith_library_testing.parts import CHAT, CHATML, evaluation_data, handle_of, load_plain
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
 ROWS: tuple[Row, ...] = (
@@ -37,9 +40,11 @@ class EvaluatorSuite(PluginSuite):
         model = load_plain(folder)
         return self._evaluation(handle_of(folder, tokenizer, load=lambda: model), tokenizer, sets, **overrides)
 
-    def _evaluation(self, handle: Any, tokenizer: Any, sets: Mapping[str, Sequence[Row]], **overrides: Any) -> Any:
+    def _evaluation(
+        self, handle: Any, tokenizer: Any, sets: Mapping[str, Sequence[Row]], chat: Any = None, **overrides: Any
+    ) -> Any:
         data = evaluation_data(tokenizer, sets)
-        return self.manager(**overrides).hook.evaluate(handle=handle, chat=chat_of(handle), data=data)
+        return self.manager(**overrides).hook.evaluate(handle=handle, chat=chat or chat_of(handle), data=data)
 
     def test_numbers(self, tiny_llama: Path, tiny_bpe: Any) -> None:
         """Each metric is a number with a standard error, by data set; all of it can be written as JSON."""
@@ -63,6 +68,47 @@ class EvaluatorSuite(PluginSuite):
         assert len(set(places)) == len(places) and all(type(index) is int for _, index in places)
         if self.reads_data:
             assert {name for name, _ in places} == {"first", "second"}
+
+    def test_records_carry_the_numbers(self, tiny_llama: Path, tiny_bpe: Any) -> None:
+        """Where records have a metric's name, it is the mean of theirs, by their `weight`: two runs are compared so."""
+        found = self.evaluate(tiny_llama, tiny_bpe, {"first": self.rows, "second": self.rows[:2]})
+        paired = 0
+        for part, metrics in found.metrics.items():
+            own = [record for record in found.records if part in (record["dataset"], *record.get("parts", ()))]
+            for name, measured in metrics.items():
+                values = [(record[name], record.get("weight", 1.0)) for record in own if _is_number(record.get(name))]
+                if values:
+                    mean = sum(value * weight for value, weight in values) / sum(weight for _, weight in values)
+                    assert measured.value == pytest.approx(mean, rel=1e-6, abs=1e-9), f"{part}: {name}"
+                    paired += 1
+        assert paired, "no record has a number under the name of a metric"
+
+    def test_unfinished_thoughts_are_no_answers(self, tiny_llama: Path, tiny_bpe: Any) -> None:
+        """A model that thinks of the right answer for ever is no better than one that says nothing, and that is told."""
+        thinking = replace(CHATML, thinking=Thinking())
+        handle = handle_of(tiny_llama, tiny_bpe, template=thinking)
+        found, asked = {}, 0
+        room = {"max_new_tokens": 512} if issubclass(self.plugin, Asking) else {}
+        for name, script in (("silent", lambda _: ""), ("thinking", self._thinks_of_the_answer)):
+            with scripted_chat(handle, script) as chat:
+                found[name] = self._evaluation(handle, tiny_bpe, {"held": self.rows}, chat, **room)
+                asked += chat.engine.stats().answered
+        if not asked:
+            pytest.skip("nothing is answered")
+        silent, thoughtful = found["silent"].metrics, found["thinking"].metrics
+        shares = [metrics["unfinished"].value for metrics in thoughtful.values() if "unfinished" in metrics]
+        assert shares and set(shares) == {1.0}, "not told"
+        for part, metrics in thoughtful.items():
+            for name in metrics.keys() & silent[part].keys() - {"unfinished", "truncated"}:
+                gain = metrics[name].value - silent[part][name].value
+                assert gain <= 0 if metrics[name].greater_is_better else gain >= 0, f"{part}: {name}"
+        settings = found["thinking"].settings
+        assert settings.keys() >= {"template", "enable_thinking", "max_new_tokens", "temperature"}
+
+    def _thinks_of_the_answer(self, prompt: str) -> str:
+        """A thought without end, that has the expected answer in it."""
+        answers = [str(row["messages"][-1]["content"]) for row in self.rows if row["messages"][0]["content"] in prompt]
+        return "<think>\n" + (answers or [""])[0]
 
     def test_examples_are_measured_alone(self, tiny_llama: Path, tiny_bpe: Any) -> None:
         """The numbers of an example do not depend on those beside it."""
@@ -100,3 +146,7 @@ class EvaluatorSuite(PluginSuite):
         for sets in ({}, {"held": ()}):
             with pytest.raises(DataError):
                 self._evaluation(handle, tiny_bpe, sets)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
