@@ -28,6 +28,7 @@ POSSIBLE = "a path, bytes, base64, a data URL, a URL of a host that is allowed, 
 LISTED = b"frames of a video: "
 """What the bytes of a video begin with that is a list of images."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+_LEAST = 24  # characters that the base64 of a file has
 _SURE = 64  # characters from which on what may be base64 is no path
 _FILES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"OggS", b"fLaC", b"ID3")
 """What files begin with that may be so small that their base64 is as short as a path."""
@@ -116,6 +117,8 @@ def _of_text(text: str, kind: Kind, hosts: Sequence[str]) -> Stored:
 
 def _may_be_base64(text: str) -> bool:
     if len(text) < _SURE:
+        if len(text) < _LEAST:
+            return False
         with contextlib.suppress(binascii.Error, ValueError):
             return base64.b64decode(text, validate=True).startswith(_FILES)
         return False
