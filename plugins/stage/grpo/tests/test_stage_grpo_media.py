@@ -146,7 +146,8 @@ def log_probs_alone(model: Any, inputs: Any, answer: torch.Tensor) -> torch.Tens
             given[name] = torch.cat([given[name], torch.zeros(1, count).long()], 1)
     with torch.no_grad():
         logits = model(**given).logits[0, -count - 1 : -1]
-    return logits.log_softmax(-1).gather(1, answer[:, None])[:, 0]
+    said: torch.Tensor = logits.log_softmax(-1).gather(1, answer[:, None])[:, 0]
+    return said
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_log_probabilities_are_the_models_own(
     monkeypatch.setattr(loop, "_get_per_token_logps_and_entropies", watched)
     rows = rows_of(pictures)
     job, _ = job_of(folders(family), tmp_path, rows)
-    size = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 3}
+    size: dict[str, Any] = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 3}
     assert run(job, stage, {"beta": 0.1}, max_steps=1, learning_rate=0.0, **size)
 
     model = AutoModelForImageTextToText.from_pretrained(folders(family)).eval()
@@ -240,7 +241,7 @@ def test_a_model_that_sees_learns_what_is_rewarded(
     rows = rows_of(pictures)
     job, events = job_of(folders(family), tmp_path / "run", rows)
     job = replace(job, data=DatasetSplits(job.data.train, {"held": job.data.train[:3]}))
-    options = {"eval_strategy": "steps", "eval_steps": 15, "learning_rate": 1e-2}
+    options: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 15, "learning_rate": 1e-2}
     assert run(job, max_steps=30, **options)
     rewards = [event.metrics["reward"] for event in events if isinstance(event, StepEnded)]
     assert sum(rewards[-5:]) > 4 * sum(rewards[:5]), rewards
@@ -254,7 +255,7 @@ def test_a_model_that_sees_learns_what_is_rewarded(
 
 @pytest.mark.slow
 def test_a_run_with_images_is_resumed(folders: Folders, pictures: list[str], tmp_path: Path) -> None:
-    options = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "learning_rate": 1e-3}
+    options: dict[str, Any] = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "learning_rate": 1e-3}
     job, whole = job_of(folders("qwen2_vl"), tmp_path / "whole", rows_of(pictures))
     assert run(job, **options)
     shutil.copytree(tmp_path / "whole" / "checkpoint-2", tmp_path / "parts" / "checkpoint-2")
