@@ -1,7 +1,7 @@
 """Speed and memory, measured: `make bench`. Each figure comes from a process of its own.
 
 python tests/bench [startup] [encoding] [large] [training] [memory] [optimizers] [preference] [behaviour] [merging]
-    [engine] [serving] [media]
+    [engine] [evaluating] [serving] [media]
 """
 
 import os
@@ -22,6 +22,7 @@ BENCHMARKS = (
     "behaviour",
     "merging",
     "engine",
+    "evaluating",
     "serving",
     "media",
 )
