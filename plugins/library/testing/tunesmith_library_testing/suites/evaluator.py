@@ -84,7 +84,7 @@ class EvaluatorSuite(PluginSuite):
         assert paired, "no record has a number under the name of a metric"
 
     def test_unfinished_thoughts_are_no_answers(self, tiny_llama: Path, tiny_bpe: Any) -> None:
-        """A model that thinks of the right answer for ever is no better than one that says nothing, and that is told."""
+        """Thinking of the right answer for ever is no better than saying nothing, and it is told."""
         thinking = replace(CHATML, thinking=Thinking())
         handle = handle_of(tiny_llama, tiny_bpe, template=thinking)
         found, asked = {}, 0
