@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from tunesmith.keys import Key
 from tunesmith.traits import TrackerTraits
 from tunesmith.types import Evaluated, RunEnded, RunStarted, Saved, StepEnded
@@ -15,9 +14,6 @@ from tunesmith.validate import structured
 from tunesmith_library_testing import TrackerSuite
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_tracker_plot import Plot
-from tunesmith_tracker_plot.curves import parts, recorded, shown
-
-SIDES = ("chosen", "rejected")
 
 
 class TestPlot(TrackerSuite):
@@ -35,16 +31,6 @@ def pixels(path: Path) -> Any:
     from matplotlib.image import imread
 
     return imread(path)
-
-
-def test_smoothing_is_a_running_average() -> None:
-    """Against pandas' exponentially weighted mean, whose `adjust=True` is the same formula."""
-    import pandas
-    from tunesmith_tracker_plot.drawing import smoothed
-
-    values = [3.0, 1.0, float("nan"), 2.0, 5.0]
-    expected = pandas.Series(values).ewm(alpha=0.2, adjust=True, ignore_na=True).mean()
-    assert smoothed(values, 0.8) == pytest.approx(list(expected))
 
 
 def test_refreshed_at_saves_and_evaluations(tmp_path: Path) -> None:
@@ -88,20 +74,6 @@ def test_resumed_run_continues_the_curves(tmp_path: Path) -> None:
     assert (pixels(whole / "loss.png") == pixels(cut / "loss.png")).all()
 
 
-def test_recorded_keeps_evaluations_apart(tmp_path: Path) -> None:
-    records = [
-        {"step": 1, "loss": 2.0},
-        {"step": 1, "eval_a_loss": 3.0},
-        {"step": 1, "loss": None},
-        {"step": 9, "loss": 1},
-    ]
-    file = tmp_path / "metrics.jsonl"
-    broken = b'[1]\n{"loss": 7}\n{"step": "2", "loss": 7}\n\xff\n{"step": 3, "lo'
-    file.write_bytes("".join(json.dumps(record) + "\n" for record in records).encode() + broken)
-    assert recorded(file, until=5) == {"loss": {1: 2.0}, "eval_a_loss": {1: 3.0}}
-    assert recorded(file, until=0) == recorded(tmp_path / "absent", until=5) == {}
-
-
 def test_the_record_is_found_under_the_name_that_its_tracker_says(tmp_path: Path) -> None:
     keeps = SimpleNamespace(traits=TrackerTraits(metrics_file="numbers.txt"))
     (tmp_path / "numbers.txt").write_text('{"step": 1, "loss": 2.0}\n')
@@ -109,30 +81,6 @@ def test_the_record_is_found_under_the_name_that_its_tracker_says(tmp_path: Path
     tracker.configured(StubPlan({"tracker": {"plot": tracker, "silent": object(), "mine": keeps}}))
     tracker.on_event(RunStarted(tmp_path, 10, {}, resumed_from=5))
     assert tracker._curves == {"loss": {1: 2.0}}
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("loss", ("loss", "training")),
-        ("loss_my_chats", ("loss", "training my_chats")),
-        ("eval_loss", ("loss", "evaluation")),
-        ("eval_two_words_loss", ("loss", "evaluation two_words")),
-        ("eval_held_rewards/margins", ("rewards/margins", "evaluation held")),
-        ("eval_rewards/accuracies", ("rewards/accuracies", "evaluation")),
-        ("policy_loss", None),
-        ("rewards/function/mean", None),
-        ("eval_runtime", None),
-    ],
-)
-def test_what_a_name_says(name: str, expected: tuple[str, str] | None) -> None:
-    assert parts(name) == expected
-
-
-def test_single_evaluation_is_drawn_once() -> None:
-    measured = {"eval_held_loss": 1.0, "eval_loss": 1.0, "eval_accuracy": 0.5, "eval_runtime": 3.0}
-    assert shown(measured) == {"eval_held_loss": 1.0, "eval_accuracy": 0.5}
-    assert shown({"eval_loss": 1.0}) == {"eval_loss": 1.0}
 
 
 def texts_of(path: Path) -> str:
@@ -154,23 +102,6 @@ def test_rewards_and_accuracies_have_panels_of_their_own(tmp_path: Path) -> None
     words = texts_of(tmp_path / "loss.svg")
     assert "margins, evaluation held" in words and "accuracy" in words
     assert words.count("evaluation held") == 2 and words.count("training, smoothed") == 1
-
-
-def test_a_metric_has_one_colour_in_training_and_evaluation(tmp_path: Path) -> None:
-    """Where a panel shows several metrics: a curve's colour says which, its dashes that it is an evaluation."""
-    from matplotlib.figure import Figure
-    from tunesmith_tracker_plot import drawing
-
-    drawn = Figure().add_subplot()
-    metrics = ("rewards/chosen", "rewards/rejected")
-    names = sorted([*metrics, *(f"eval_held_{metric}" for metric in metrics)], key=drawing._place)
-    drawing._panel_of(drawn, {name: {1: 0.5, 2: 1.0} for name in names}, 0.0)
-    lines = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in drawn.get_lines()}
-    assert list(lines) == [f"{side}, {where}" for where in ("training", "evaluation held") for side in SIDES]
-    for side in SIDES:
-        training, evaluation = lines[f"{side}, training"], lines[f"{side}, evaluation held"]
-        assert training[0] == evaluation[0] and (training[1], evaluation[1]) == ("-", "--")
-    assert lines["chosen, training"][0] != lines["rejected, training"][0]
 
 
 def test_vector_formats(tmp_path: Path) -> None:

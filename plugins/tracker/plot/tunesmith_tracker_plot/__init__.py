@@ -1,4 +1,4 @@
-"""The curves of a run as a picture in its folder: losses, and rewards and accuracies where there are any."""
+"""The curves of a run as a picture in its folder: losses, rewards, accuracies, learning rate, gradients, memory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import Range, file_in_run
 from tunesmith.types import Evaluated, Event, Problem, RunEnded, RunStarted, Saved, StepEnded
-
-from tunesmith_tracker_plot.curves import Curves, recorded, shown
+from tunesmith_library_plotting.panels import Curves, shown
+from tunesmith_library_plotting.reading import Recorded, recorded
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @plugin
 class Plot:
-    """Draws `loss.png`: losses over the steps, and beside them rewards and accuracies, of training and evaluations."""
+    """Draws `loss.png`: losses over the steps, and beside them whatever else is logged of training and evaluations."""
 
     # in the run's folder; the ending chooses the format: png, svg, pdf
     filename: Annotated[str, file_in_run] = "loss.png"
@@ -67,7 +67,7 @@ class Plot:
 
     def _draw(self) -> None:
         if self._folder is not None and not self._drawn:
-            from .drawing import draw
+            from tunesmith_library_plotting.drawing import draw
 
-            draw(self._curves, self._folder / self.filename, self.smoothing)
+            draw([Recorded("", self._curves)], self._folder / self.filename, self.smoothing)
             self._drawn = True
