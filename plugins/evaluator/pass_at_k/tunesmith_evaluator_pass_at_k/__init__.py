@@ -73,12 +73,12 @@ class PassAtK(Asking):
     @hookimpl
     def evaluate(self, chat: Chat, data: EvaluationData) -> Evaluation:
         """Raises: DataError when there is nothing to measure, or a row lacks what a reward reads."""
-        from tunesmith_library_evaluating.answering import answered, cut_short
+        from tunesmith_library_evaluating.answering import answered
         from tunesmith_library_evaluating.replies import asked_of
         from tunesmith_library_evaluating.statistics import mean
 
         from .judging import Judge
-        from .questions import Question
+        from .questions import CUT, Question
 
         judge = Judge(self._rewards, self.threshold)
         sets = asked_of(data, self, "pass_at_k", lambda prompt: None)
@@ -96,8 +96,9 @@ class PassAtK(Asking):
             ]
             numbers = [question.numbers(self.k, self.vote) for question in questions]
             # of as many answers each, so that the error of their means is that over questions as clusters
-            means = {each: mean([own[each] for own in numbers]) for each in numbers[0]}
-            metrics[name] = {**means, **cut_short(answers)}
+            metrics[name] = {
+                each: mean([own[each] for own in numbers], greater_is_better=each not in CUT) for each in numbers[0]
+            }
             records += [question.record(own) for question, own in zip(questions, numbers, strict=True)]
         judged = {"rewards": self.rewards, "threshold": self.threshold, "n": self.n, "k": self.k, "vote": self.vote}
         return Evaluation(metrics, records, {**self.settings(chat), **judged})

@@ -12,6 +12,7 @@ from typing import Any
 from tunesmith_library_evaluating.answering import Answered
 from tunesmith_library_evaluating.replies import Asked
 
+CUT = ("unfinished", "truncated")  # numbers of which less is better
 _SLACK = 1e-9  # of sums of rewards
 
 
@@ -33,24 +34,20 @@ class Question:
         ]
 
     def numbers(self, k: Sequence[int], vote: str | None) -> dict[str, float]:
-        """avg@n, the mean score, pass@k and, where there is a vote, maj@n."""
+        """avg@n, the mean score, pass@k, with a vote maj@n, and the shares of answers that were cut."""
         count, right = len(self.answers), self.right
         found = {f"avg_at_{count}": sum(right) / count, "score": math.fsum(self.scores) / count}
         found |= {f"pass_at_{each}": pass_at_k(count, sum(right), each) for each in k}
         if vote is not None:
             found[f"maj_at_{count}"] = majority([agreed_on(answer.text, vote) for answer in self.answers], right)
-        return found
+        return found | {name: sum(getattr(answer, name) for answer in self.answers) / count for name in CUT}
 
     def record(self, numbers: dict[str, float]) -> dict[str, Any]:
         """What is told of it: its place, its numbers, and all its answers."""
         prompt = self.asked.prompt
         place = {"dataset": prompt.dataset, "index": self.asked.index}
         shown = {"prompt": prompt.messages, **prompt.places, "answer": prompt.answer}
-        cut = {
-            name: sum(getattr(answer, name) for answer in self.answers) / len(self.answers)
-            for name in ("unfinished", "truncated")
-        }
-        return {**place, **numbers, **cut, **shown, "predictions": [self._told(at) for at in range(len(self.answers))]}
+        return {**place, **numbers, **shown, "predictions": [self._told(at) for at in range(len(self.answers))]}
 
     def _told(self, at: int) -> dict[str, Any]:
         answer = self.answers[at]
