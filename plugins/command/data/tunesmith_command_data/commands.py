@@ -1,4 +1,5 @@
-"""The commands that look at data sets before a stage encodes them: check, convert, stats, sample, list, cache."""
+"""The commands that look at data sets before a stage encodes them: check, contamination, convert, stats, sample, list,
+cache."""
 
 from __future__ import annotations
 
@@ -43,6 +44,39 @@ def check(words: tuple[str, ...], as_json: bool, show: int, **options: Any) -> N
     if options["out"]:
         checking.fix(linter, words, options["out"])
     click.get_current_context().exit(1 if linter.errors else 0)
+
+
+@click.command("contamination")
+@words
+@click.option("--eval", "held_out", multiple=True, metavar="DATA", help="Is measured on; read like the others.")
+@click.option("--benchmark", multiple=True, metavar="DATA", help="The same, whatever its columns: all its texts.")
+@click.option(
+    "-n", "run", type=click.IntRange(1, 1000), default=13, show_default=True, help="Words that are the same in a row."
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.7,
+    show_default=True,
+    help="Share of an example.",
+)
+@click.option("--show", type=click.IntRange(min=0), default=5, show_default=True, help="Examples of each set.")
+@as_json
+def contamination(words: tuple[str, ...], as_json: bool, show: int, **options: Any) -> None:
+    """Tell how much of evaluation sets stands in training data.
+
+    DATA are training sets, named as in `data check`. Of each example it is told which share of its runs of 13 words (in
+    Chinese and Japanese, characters) some training row has. The exit code is 1 where an example reaches the threshold.
+
+    \b
+    tunesmith data contamination train.json --eval test.json --benchmark mmlu/test.csv
+    """
+    from tunesmith_command_data import contaminated
+
+    found = contaminated.look(words, options["held_out"], options["benchmark"], options["run"])
+    contaminated.report(found, options["threshold"], options["run"], as_json, show)
+    context = click.get_current_context()
+    context.exit(1 if any(overlap.over(options["threshold"]) for overlap in found.overlaps.values()) else 0)
 
 
 @click.command("convert")
@@ -133,4 +167,4 @@ def cache(folder: Path | None, larger: str | None, prune: bool, as_json: bool, *
     keeping.cache(folder, choice, prune, as_json)
 
 
-COMMANDS = (check, convert, stats, sample, listed, cache)
+COMMANDS = (check, contamination, convert, stats, sample, listed, cache)

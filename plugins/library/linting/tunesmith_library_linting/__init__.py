@@ -1,5 +1,6 @@
 """What is wrong with training data: checks over canonical rows, and reading that goes on past what is wrong."""
 
+from tunesmith_library_linting.contamination import Contamination, Example, Overlap
 from tunesmith_library_linting.copies import Leaks
 from tunesmith_library_linting.findings import SEVERITIES, Check, Finding, Item, RowCheck, Severity
 from tunesmith_library_linting.lengths import Lengths, Measure, TooLong, characters
@@ -10,6 +11,8 @@ from tunesmith_library_linting.sets import Take, read_set
 __all__ = [
     "SEVERITIES",
     "Check",
+    "Contamination",
+    "Example",
     "Finding",
     "Item",
     "Leaks",
@@ -17,6 +20,7 @@ __all__ = [
     "Linter",
     "Measure",
     "Mended",
+    "Overlap",
     "RowCheck",
     "Severity",
     "Summary",
