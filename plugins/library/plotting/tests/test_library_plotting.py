@@ -101,7 +101,7 @@ def test_reads_a_run_that_is_going_on(tmp_path: Path) -> None:
 
 
 def test_reads_what_llama_factory_logs(tmp_path: Path) -> None:
-    records = [
+    records: list[dict[str, Any]] = [
         {"current_steps": 5, "loss": 1.5, "lr": 1e-4, "epoch": 0.5, "elapsed_time": "0:01:00", "total_tokens": 900},
         {
             "current_steps": 10,

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from tunesmith.files import replacing
 
 from tunesmith_library_plotting.panels import PANELS, Curves, Part, asked
@@ -85,6 +85,9 @@ def draw(runs: Sequence[Recorded], path: Path, smoothing: float, axis: str = "st
         axes.grid(alpha=0.3)
         if axis == "step":
             axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        elif axis == "tokens":
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.ticklabel_format(axis="y", scilimits=(-3, 5))
         drawn = [
             ({name: points for name, points in run.curves.items() if parts[name].panel == title}, place)
             for run, place in zip(runs, places, strict=True)
