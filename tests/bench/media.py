@@ -177,7 +177,7 @@ def encode_many(model: Path, file: Path, count: int, cache: Path) -> None:
             return made
 
     catalog = Catalog([*Catalog.discover().entries(), *Catalog.of({"stage.watched": Watched}).entries()])
-    data = {"train": [{"path": str(file), "format": "openai"}], "cache_dir": str(cache)}
+    data = {"train": [{"path": str(file), "format": "openai"}], "cache_dir": str(cache), "num_proc": 1}
     start = time.perf_counter()
     with contextlib.redirect_stderr(io.StringIO()):
         tunesmith.show({"model": {"path": str(model)}, "stage": "watched", "data": data}, catalog=catalog)
