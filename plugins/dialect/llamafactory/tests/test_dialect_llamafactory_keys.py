@@ -277,6 +277,28 @@ def test_models_that_are_stored_in_few_bits(tmp_path: Path) -> None:
     assert made_of(model_name_or_path="org/Llama-GPTQ", **bits)["quantizer"]["name"] == "bitsandbytes"
 
 
+def test_tasks_with_choices() -> None:
+    """Its example, and what its defaults say: five examples, English."""
+    asked = {
+        "task": "mmlu_test",
+        "template": "llama3",
+        "lang": "en",
+        "n_shot": 5,
+        "batch_size": 4,
+        "save_dir": "saves/x",
+    }
+    made = translate({"model_name_or_path": "m", "trust_remote_code": False, **asked})
+    assert made.command == "eval" and not notes(made, "refused") and not notes(made, "dropped")
+    options = {"path": "evaluation/mmlu", "split": "test", "few_shot": 5, "prompt": "en"}
+    assert made.config["evaluator"] == {"multiple_choice": options}
+    assert made.config["output_dir"] == "saves/x" and made.config["engine"]["batch_size"] == 4
+    made = translate({"model_name_or_path": "m", "task": "ceval_validation", "task_dir": "sets", "lang": "zh"})
+    options = {"path": "sets/ceval", "split": "validation", "few_shot": 5, "prompt": "zh"}
+    assert made.config["evaluator"] == {"multiple_choice": options} and "output_dir" not in made.config
+    assert set(notes(translate({"model_name_or_path": "m", "n_shot": 3}), "dropped")) == {"n_shot"}
+    assert "no task and its part" in notes(translate({"model_name_or_path": "m", "task": "mmlu"}), "refused")["task"]
+
+
 def test_commands_of_the_other_kinds() -> None:
     chat = translate({"model_name_or_path": "m", "adapter_name_or_path": "a", "template": "llama3", "temperature": 0.5})
     assert chat.command == "chat" and chat.config["adapter"] == {"name": "lora", "path": "a"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import choices
@@ -102,5 +103,16 @@ def export_hub_model_id(key: str, value: Any, draft: Draft) -> None:
 
 
 def task(key: str, value: Any, draft: Draft) -> None:
-    advice = "tunesmith eval RUN data.eval=[FILE]; evaluators of tasks: tunesmith plugins show evaluator"
-    draft.refuse(key, "LLaMA-Factory's tasks have no data of their own any more.", advice)
+    name, _, split = str(value).partition("_")
+    if not name or not split:
+        draft.refuse(key, "it is no task and its part.", "mmlu_test, ceval_validation, cmmlu_test")
+    else:
+        draft.put("evaluator.multiple_choice.split", split, key)
+        draft.note(
+            key, "translated", "evaluator.multiple_choice; the examples are the first, the same for each question."
+        )
+
+
+def task_dir(key: str, value: Any, draft: Draft) -> None:
+    name = str(draft.get("task")).partition("_")[0]
+    draft.put("evaluator.multiple_choice.path", str(Path(str(value)) / name), key)
