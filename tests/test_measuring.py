@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 import tunesmith
+from tunesmith_library_evaluating.comparing import compare
+from tunesmith_library_evaluating.measuring import evaluate_with_base
+from tunesmith_library_evaluating.writing import read
 from tunesmith_library_testing.parts import logged, records
 from tunesmith_library_testing.tiny import save_tiny_model
 
@@ -40,7 +43,7 @@ def overrides(folder: Path, model: Path, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("through", ["model", pytest.param("engine", marks=pytest.mark.slow)])
 def test_a_model_is_measured_in_training_as_it_is_afterwards(through: str, tiny_llama: Path, tmp_path: Path) -> None:
     """The perplexity of the held-out set is that of the loss that the loop computes; measuring changes no step."""
-    evaluator = {"evaluator": {"perplexity": {"through": through}}}
+    evaluator = {"evaluator": {"perplexity": {"through": through}}, "trainer.eval_on_start": True}
     plain = tunesmith.train(None, overrides(tmp_path, tiny_llama, output_dir=str(tmp_path / "plain")))
     measured = tunesmith.train(None, overrides(tmp_path, tiny_llama, output_dir=str(tmp_path / "run"), **evaluator))
     assert logged(measured) == logged(plain)
@@ -52,6 +55,14 @@ def test_a_model_is_measured_in_training_as_it_is_afterwards(through: str, tiny_
     (afterwards,) = tunesmith.evaluate(measured)
     assert afterwards.metrics["validation"]["loss"].value == pytest.approx(evaluations[-1]["eval_loss"], rel=1e-5)
     assert afterwards.settings == {"through": through} and len(afterwards.records) == 6
+    ((before, after),) = evaluate_with_base(measured)
+    assert before.metrics["validation"]["loss"].value == pytest.approx(evaluations[0]["eval_loss"], rel=1e-5)
+    assert after.metrics == afterwards.metrics
+    assert (before.model["adapter"], after.model["adapter"]) == (None, str(measured))
+    at_the_end = read(measured / "eval" / "perplexity" / "step-4")
+    assert [it.paired and it.value for it in compare(at_the_end, after).differences if it.metric == "loss"] == [
+        pytest.approx(0, abs=1e-5)
+    ]
 
 
 def peak(config: dict[str, Any]) -> float:

@@ -114,15 +114,11 @@ def test_what_means_nothing_is_told(ask, caplog):
     assert "thinking_budget=5 means nothing" in told and "enable_thinking=false means nothing" in told
 
 
-def test_a_budget_takes_tokens(tiny_llama, tiny_bpe):
-    handle = replace(handle_of(tiny_llama, tiny_bpe), processor=None)
-    prompts = prompts_of_rows({"set": [{"messages": [{"role": "user", "content": "Why?"}]}]})["set"]
-    asking = Asking(thinking_budget=5)
-    chat = chat_of(replace(handle, processor=tiny_bpe))
-    chat.load()
-    chat._handle = handle
+def test_a_budget_takes_tokens(ask, monkeypatch):
+    """An engine that brings its template is sent conversations."""
+    monkeypatch.setattr("tunesmith_library_testing.engine.ScriptedEngine.template", THINKING, raising=False)
     with pytest.raises(TunesmithError, match=r"takes no tokens\.\n  model.path=MODEL"):
-        answered(chat, prompts, asking.sampling(), asking=asking)
+        ask(lambda prompt: "Yes.", thinking_budget=5)
 
 
 def test_as_chat_answers(tiny_llama, tiny_bpe):

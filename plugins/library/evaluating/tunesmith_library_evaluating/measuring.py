@@ -71,7 +71,7 @@ def evaluations(run: Assembly, handle: ModelHandle, examples: Callable[[], Mappi
         examples: reads the evaluation sets, encoded by the stage.
     """
     handle = replace(handle, load=functools.cache(handle.load))
-    return _found(run, handle, _data(run, handle, examples))
+    return _found(run, handle, _data(run, examples))
 
 
 def measuring(
@@ -90,7 +90,7 @@ def _between_steps(
     run: Assembly, source: ModelSource, processor: Any, template: Any, data: DatasetSplits
 ) -> Callable[[Any], list[Evaluation]]:
     handle = ModelHandle(replace(source, training=False), None, processor, template, lambda: None, lambda model: model)
-    sets = _data(run, handle, lambda: data.eval)
+    sets = _data(run, lambda: data.eval)
     return lambda model: _found(run, replace(handle, load=lambda: model), sets)
 
 
@@ -109,13 +109,14 @@ def _found(run: Assembly, handle: ModelHandle, data: EvaluationData) -> list[Eva
         ]
 
 
-def _data(run: Assembly, handle: ModelHandle, examples: Callable[[], Mapping[str, Any]]) -> EvaluationData:
-    return EvaluationData(functools.cache(lambda: _rows(run, handle)), functools.cache(examples))
+def _data(run: Assembly, examples: Callable[[], Mapping[str, Any]]) -> EvaluationData:
+    return EvaluationData(functools.cache(lambda: _rows(run)), functools.cache(examples))
 
 
-def _rows(run: Assembly, handle: ModelHandle) -> dict[str, list[Row]]:
+def _rows(run: Assembly) -> dict[str, list[Row]]:
     """The evaluation sets before a stage encodes them; as JSON on the way, since rows are of different shapes."""
-    encoder = Encoder(_as_json, handle.processor, handle.template, "rows")
+    unbound: Any = None  # rows need no tokenizer, and where the model runs elsewhere there is none
+    encoder = Encoder(_as_json, unbound, unbound, "rows")
     splits: DatasetSplits = run.hook.build_dataset(fetch=run.fetch, to_rows=run.to_rows, encode=encoder)
     return {name: [json.loads(str(rows[at]["row"])) for at in range(len(rows))] for name, rows in splits.eval.items()}
 

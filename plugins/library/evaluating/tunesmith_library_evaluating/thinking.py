@@ -29,7 +29,7 @@ class Thoughts:
         self._template: Any = template_of(chat.engine, chat.handle)
         self._thinking = getattr(self._template, "thinking", None)
         self._processor, self._asking, self._budget = chat.handle.processor, asking, asking.thinking_budget
-        if self._budget is not None and self._processor is None:
+        if self._budget is not None and getattr(chat.engine, "template", None) is not None:
             raise TunesmithError(
                 "thinking_budget closes a thought between two tokens, and the server takes no tokens.\n"
                 "  model.path=MODEL takes the tokenizer and the template of its model; or leave thinking_budget out"
