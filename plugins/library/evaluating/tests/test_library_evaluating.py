@@ -16,7 +16,7 @@ class Run:
     """What an assembly gives, without plugins."""
 
     fetch = to_rows = None
-    plan = SimpleNamespace(names=lambda kind: ["counts", "reads"])
+    plan = SimpleNamespace(names=lambda kind: ["counts", "reads"], name=lambda kind: "plain")
 
     def __init__(self):
         self.read = 0
@@ -50,7 +50,7 @@ def test_model_and_data_are_made_once():
     found = evaluations(run, handle, lambda: once("examples", {"held": [1, 2]}))
     assert [evaluation.name for evaluation in found] == ["counts", "reads"]
     assert found[0].metrics["all"]["parameters"].value == 7 and found[1].metrics["held"]["count"].value == 9
-    model = {"path": "sea", "adapter": None, "folder": "sea", "precision": "fp32"}
+    model = {"path": "sea", "adapter": None, "folder": "sea", "precision": "fp32", "engine": "plain"}
     assert [evaluation.model for evaluation in found] == [model] * 2
     assert (made, run.read) == (["model", "examples"], 1)
     assert json.dumps(found[0].settings) == "{}"

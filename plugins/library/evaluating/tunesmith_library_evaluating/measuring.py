@@ -101,6 +101,7 @@ def _found(run: Assembly, handle: ModelHandle, data: EvaluationData) -> list[Eva
         "adapter": str(adapter) if adapter else None,
         "folder": str(source.path) if source.address else None,
         "precision": source.precision,
+        "engine": run.plan.name("engine"),
     }
     with Chat(handle, run.hook.open_engine) as chat:
         return [
