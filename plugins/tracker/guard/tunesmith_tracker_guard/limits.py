@@ -20,14 +20,14 @@ class Limits:
     patience: Annotated[int, at_least(1, most=10_000)] = 3
     # evaluations in a row that are worse than the best one before
     evaluations: Annotated[int, at_least(1, most=10_000)] = 2
-    # loss_spike: standard deviations (robust ones) above the median of the window
+    # loss_spike, gradient_explosion: standard deviations (robust ones) above the median of the window
     spike: Annotated[float, above(0, most=10_000)] = 8.0
-    # gradient_explosion: times the median norm of the window
-    explosion: Annotated[float, above(1, most=1_000_000)] = 10.0
+    # gradient_explosion: times the median norm of the window, at least
+    explosion: Annotated[float, above(1, most=1_000_000)] = 20.0
     # loss_rises: times the loss of the first step
     rise: Annotated[float, above(1, most=1_000_000)] = 3.0
     # overfitting: part of the best evaluation loss by which later ones are above it
-    worsening: Annotated[float, at_least(0, most=1_000)] = 0.02
+    worsening: Annotated[float, at_least(0, most=1_000)] = 0.01
     # duplicate_batches: share of examples that were seen before in the epoch
     repeated: Share = 0.5
     # no_spread: share of groups in which all answers have the same reward

@@ -55,8 +55,8 @@ def gradient_explosion(history: History, limits: Limits) -> str | None:
     *before, last = values or [0.0]
     if len(before) < ENOUGH or history.logged[-1].get("grad_norm") != last:
         return None
-    middle = median(before)
-    far = last > middle + max(limits.spike * deviation(before), (limits.explosion - 1) * middle)
+    middle, spread = median(before), deviation([math.log(value) for value in before])  # norms are normal in logarithms
+    far = math.log(last / middle) > max(limits.spike * spread, math.log(limits.explosion))
     larger = last > 2 * max(history.opening["grad_norm"])
     return f"the norm of the gradient is {last:.3g}, and was {middle:.3g}" if far and larger else None
 
