@@ -30,8 +30,17 @@ def tell(events: list[Event], **options: Any) -> None:
         tracker.on_event(event)
 
 
-def records(folder: Path) -> Iterator[Any]:
-    """The records of the newest run's file."""
+def records(folder: Path) -> list[Any]:
+    """The records of the newest run's file, which its own process writes to the end a little after the run ended."""
+    for _ in range(60):
+        found = list(_records(folder))
+        if found and found[-1].WhichOneof("record_type") == "exit":
+            return found
+        time.sleep(0.5)
+    raise AssertionError([record.WhichOneof("record_type") for record in found])
+
+
+def _records(folder: Path) -> Iterator[Any]:
     from wandb.proto import wandb_internal_pb2
 
     file = max((folder / "wandb").glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)
