@@ -32,7 +32,7 @@ class Function(Asking):
 
     @hookimpl
     def check(self, plan: Any) -> list[Problem]:
-        from tunesmith_reward_function.loading import problems_of
+        from tunesmith_library_scoring.loading import problems_of
 
         return problems_of(self.function, _KEY)
 

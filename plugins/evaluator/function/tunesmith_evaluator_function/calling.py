@@ -12,7 +12,7 @@ from typing import Any
 from tunesmith import TunesmithError
 from tunesmith.errors import choices
 from tunesmith_library_evaluating.replies import Reply
-from tunesmith_reward_function.loading import load
+from tunesmith_library_scoring.loading import load
 
 _ARGUMENTS = ("prompt", "prediction", "answer", "row", "thought", "calls", "unfinished")
 _TAKEN = {"dataset", "index", "prompt", "prediction", "answer", "thought", "calls", "unfinished", "truncated", "weight"}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tunesmith_library_engine.chatting import Chat
     from tunesmith_library_evaluating.prompts import Prompt
     from tunesmith_library_evaluating.replies import Reply
-    from tunesmith_reward_json_schema.schemas import SchemaSource
+    from tunesmith_library_scoring.schemas import SchemaSource
 
 _NUMBERS = ("valid", "json", "equal")
 _METRICS = {**dict.fromkeys(_NUMBERS, True), "unfinished": False, "truncated": False}
@@ -66,7 +66,7 @@ class JsonSchema(Asking):
         return f"have no column {self.column}" if lacking else None
 
     def _source(self) -> SchemaSource:
-        from tunesmith_reward_json_schema.schemas import SchemaSource
+        from tunesmith_library_scoring.schemas import SchemaSource
 
         return SchemaSource("evaluator.json_schema", self.schema, self.file, self.column)
 
@@ -74,7 +74,7 @@ class JsonSchema(Asking):
 def _judged(source: SchemaSource, reply: Reply) -> Mapping[str, Any]:
     """The numbers of one answer, and what is wrong with it."""
     from jsonschema.exceptions import best_match
-    from tunesmith_reward_json_schema.schemas import json_of, same_json
+    from tunesmith_library_scoring.schemas import json_of, same_json
 
     found, value = json_of(reply.answer.text)
     wrong = best_match(_validator(source, reply.prompt, reply.index).iter_errors(value)) if found else None
@@ -91,7 +91,7 @@ def _judged(source: SchemaSource, reply: Reply) -> Mapping[str, Any]:
 
 def _validator(source: SchemaSource, prompt: Prompt, index: int) -> Any:
     """Raises: DataError for what is no schema, with its place."""
-    from tunesmith_reward_json_schema.schemas import validator_of
+    from tunesmith_library_scoring.schemas import validator_of
 
     try:
         return validator_of(source.of(prompt.columns))

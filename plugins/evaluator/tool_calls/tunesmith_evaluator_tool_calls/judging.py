@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith_library_evaluating import Measured
 from tunesmith_library_evaluating.replies import Reply
 from tunesmith_library_evaluating.statistics import mean
-from tunesmith_reward_json_schema.schemas import same_json
+from tunesmith_library_scoring.schemas import same_json
 
 from tunesmith_evaluator_tool_calls.tools import Call, Tools
 

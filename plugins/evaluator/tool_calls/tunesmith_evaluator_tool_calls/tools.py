@@ -9,7 +9,7 @@ from typing import Any
 
 from tunesmith import DataError
 from tunesmith_library_evaluating.prompts import Prompt
-from tunesmith_reward_json_schema.schemas import validator_of
+from tunesmith_library_scoring.schemas import validator_of
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,13 @@ class Asking:
     max_new_tokens: Annotated[int, at_least(1, most=100_000_000)] = 512
     temperature: Annotated[float, at_least(0, most=100)] = 0.0  # 0 is greedy, 1 the model's own probabilities
     top_p: Annotated[float, between(0, 1)] = 1.0  # draw from the likeliest that have this probability together
-    seed: Annotated[int, at_least(0)] = 0  # of what is drawn; it counts up from one prompt to the next
+    seed: Annotated[int, between(0, 2**32 - 1)] = 0  # of what is drawn; it counts up from one prompt to the next
     enable_thinking: bool | None = None  # whether the model thinks first; null leaves it to row and template
     # tokens of a thought, at most; then it is closed, and the answer goes on; null is no limit but max_new_tokens
     thinking_budget: Annotated[int, at_least(1, most=100_000_000)] | None = None
-    limit: Annotated[int, at_least(1)] | None = None  # examples of each data set, the first; null is all
+    limit: Annotated[int, at_least(1, most=100_000_000)] | None = (
+        None  # examples of each data set, the first; null is all
+    )
 
     def sampling(self) -> Sampling:
         """How the tokens of an answer are chosen."""

@@ -27,7 +27,7 @@ class Function:
 
     @hookimpl
     def check(self, plan: Any) -> list[Problem]:
-        from .loading import problems_of
+        from tunesmith_library_scoring.loading import problems_of
 
         return problems_of(self.path, "reward.function.path")
 
@@ -35,10 +35,10 @@ class Function:
     def score(
         self, prompts: Sequence[Sequence[Message]], completions: Sequence[str], rows: Sequence[Mapping[str, Any]]
     ) -> list[float]:
-        from .loading import load
+        from tunesmith_library_scoring.loading import load
 
         if self._function is None:
-            self._function = load(self.path)
+            self._function = load(self.path, "reward.function")
         if not completions:
             return []
         scores = self._function(

@@ -10,7 +10,7 @@ from tunesmith.ranges import between, filled, path_like
 from tunesmith.types import Problem
 
 if TYPE_CHECKING:
-    from .schemas import SchemaSource
+    from tunesmith_library_scoring.schemas import SchemaSource
 
 
 @plugin
@@ -32,7 +32,7 @@ class JsonSchema:
 
     @hookimpl
     def score(self, completions: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[float]:
-        from .schemas import json_of, validator_of
+        from tunesmith_library_scoring.schemas import json_of, validator_of
 
         source = self._source()
         shared = None if self.column else validator_of(source.of({}))
@@ -45,6 +45,6 @@ class JsonSchema:
         return scores
 
     def _source(self) -> SchemaSource:
-        from .schemas import SchemaSource
+        from tunesmith_library_scoring.schemas import SchemaSource
 
         return SchemaSource("reward.json_schema", self.schema, self.file, self.column)

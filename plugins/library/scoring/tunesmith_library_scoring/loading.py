@@ -37,7 +37,7 @@ def problems_of(path: str, key: str) -> list[Problem]:
     return [] if name in defined else [Problem(key, f"{where} defines no {name}.", choices(name, defined))]
 
 
-def load(path: str, plugin: str = "reward.function") -> Callable[..., Any]:
+def load(path: str, plugin: str) -> Callable[..., Any]:
     """Import a function.
 
     Args:
