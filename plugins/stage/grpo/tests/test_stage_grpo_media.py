@@ -241,10 +241,10 @@ def test_a_model_that_sees_learns_what_is_rewarded(
     rows = rows_of(pictures)
     job, events = job_of(folders(family), tmp_path / "run", rows)
     job = replace(job, data=DatasetSplits(job.data.train, {"held": job.data.train[:3]}))
-    options: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 15, "learning_rate": 1e-2}
-    assert run(job, max_steps=30, **options)
+    options: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 10, "learning_rate": 1e-2}
+    assert run(job, max_steps=20, **options)
     rewards = [event.metrics["reward"] for event in events if isinstance(event, StepEnded)]
-    assert sum(rewards[-5:]) > 4 * sum(rewards[:5]), rewards
+    assert sum(rewards[-4:]) > 3 * sum(rewards[:4]), rewards
     evaluations = [event.metrics["eval_reward"] for event in events if isinstance(event, Evaluated)]
     assert len(evaluations) == 2 and evaluations[-1] > rewards[0]
     with Drawing(job, Sampling(max_new_tokens=6, temperature=0.0)) as drawing:
@@ -255,11 +255,12 @@ def test_a_model_that_sees_learns_what_is_rewarded(
 
 @pytest.mark.slow
 def test_a_run_with_images_is_resumed(folders: Folders, pictures: list[str], tmp_path: Path) -> None:
+    rows = rows_of(pictures) * 4  # so that all steps are of one epoch
     options: dict[str, Any] = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "learning_rate": 1e-3}
-    job, whole = job_of(folders("qwen2_vl"), tmp_path / "whole", rows_of(pictures))
+    job, whole = job_of(folders("qwen2_vl"), tmp_path / "whole", rows)
     assert run(job, **options)
     shutil.copytree(tmp_path / "whole" / "checkpoint-2", tmp_path / "parts" / "checkpoint-2")
-    job, rest = job_of(folders("qwen2_vl"), tmp_path / "parts", rows_of(pictures), resume=True)
+    job, rest = job_of(folders("qwen2_vl"), tmp_path / "parts", rows, resume=True)
     assert run(job, **options)
     rewards = [
         {event.step: event.metrics["reward"] for event in events if isinstance(event, StepEnded)}
@@ -268,4 +269,4 @@ def test_a_run_with_images_is_resumed(folders: Folders, pictures: list[str], tmp
     assert rewards[1] == {step: rewards[0][step] for step in (3, 4)}
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-    assert (tmp_path / "whole" / "checkpoint-2" / "preprocessor_config.json").is_file()
+    assert (tmp_path / "whole" / "checkpoint-2" / "processor_config.json").is_file()
