@@ -29,9 +29,8 @@ class Asking:
     enable_thinking: bool | None = None  # whether the model thinks first; null leaves it to row and template
     # tokens of a thought, at most; then it is closed, and the answer goes on; null is no limit but max_new_tokens
     thinking_budget: Annotated[int, at_least(1, most=100_000_000)] | None = None
-    limit: Annotated[int, at_least(1, most=100_000_000)] | None = (
-        None  # examples of each data set, the first; null is all
-    )
+    # examples of each data set, the first; null is all
+    limit: Annotated[int, at_least(1, most=100_000_000)] | None = None
 
     def sampling(self) -> Sampling:
         """How the tokens of an answer are chosen."""
