@@ -251,3 +251,14 @@ def test_the_report_counts_rows_and_findings() -> None:
     }
     assert linter.errors == 3 and linter.to_json()["sets"]["a"]["rows"] == 2
     assert isinstance(linter.findings[0], Finding)
+
+
+def test_a_registry_says_where_the_media_of_its_sets_are(tmp_path: Path) -> None:
+    from tunesmith_library_linting.sets import _media_dir
+
+    registry = tmp_path / "conf" / "sets.yaml"
+    registry.parent.mkdir()
+    registry.write_text("mine: {path: ../a.jsonl, media_dir: ../pictures}\nplain: b.jsonl\n", encoding="utf-8")
+    assert _media_dir({"path": "mine"}, str(registry)) == registry.parent / "../pictures"
+    assert _media_dir({"path": "mine", "media_dir": "own"}, str(registry)) == Path("own")
+    assert [_media_dir({"path": name}, str(registry)) for name in ("plain", "other")] == [None, None]

@@ -19,6 +19,9 @@ from tunesmith.compose import compose
 from tunesmith.messages import logger
 from tunesmith.planning import refuse, report
 from tunesmith.types import Encoder, Problem, Row
+from tunesmith_library_configuration.reading import read_yaml
+from tunesmith_library_configuration.recipes import find_recipe
+from tunesmith_library_formats.dataset_info import is_dataset_info, sets_in
 
 from .damage import MARK, sound_copy
 from .findings import Item
@@ -67,8 +70,7 @@ def _read(
     if isinstance(run, str):
         return run, 0
     reader = _Reader(run, name, take, raw, original, skipped)
-    if entry.get("media_dir"):
-        reader.media_dir = Path(str(entry["media_dir"])).expanduser()
+    reader.media_dir = _media_dir(entry, str(run.plan.get("data.registry") or ""))
     encoder = Encoder(_rows_alone, None, None, "rows")  # type: ignore[arg-type]
     fault = ""
     try:
@@ -77,6 +79,20 @@ def _read(
         fault = str(error).replace(f"{_ENTRY}: ", "", 1)
     reader.flush()
     return fault, reader.number
+
+
+def _media_dir(entry: Mapping[str, Any], registry: str) -> Path | None:
+    """The folder in which the media of a set are looked for first: by the call, or by the registry that names it."""
+    if entry.get("media_dir"):
+        return Path(str(entry["media_dir"])).expanduser()
+    here = Path(registry).expanduser()
+    file = here if here.is_file() else find_recipe(here)
+    if file is None or Path(str(entry["path"])).exists():
+        return None
+    content, _ = read_yaml(file)
+    named = (sets_in(content) if is_dataset_info(content) else content).get(str(entry["path"]))
+    found = named.get("media_dir") if isinstance(named, Mapping) else None
+    return None if found is None else file.parent / Path(str(found)).expanduser()
 
 
 def _assembled(entry: Mapping[str, Any], catalog: Catalog) -> Assembly | str:
