@@ -350,6 +350,17 @@ def test_agreement_of_scores(tmp_path: Path, judge: Served) -> None:
     assert "vote_kappa" in values(found) and found.records[1]["vote_accuracy"] == 1
 
 
+def test_votes_stand_beside_the_answers(tmp_path: Path, judge: Served) -> None:
+    """What a human said of these answers is in their file."""
+    sets = {"a": [row("One?", "x"), row("Two?", "e")]}
+    file = Path(said(tmp_path, sets, {"One?": "e", "Two?": "x"}))
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    voted = [{**line, "human": vote} for line, vote in zip(lines, ("win", "tie"), strict=True)]
+    file.write_text("".join(json.dumps(line) + "\n" for line in voted), encoding="utf-8")
+    found = evaluate(tmp_path, sets, judge=config_of(judge), answers=str(file), vote="human")
+    assert [record["vote_accuracy"] for record in found.records] == [1, 0]
+
+
 def test_what_is_no_vote_is_refused(tmp_path: Path, judge: Served) -> None:
     with pytest.raises(DataError, match="vote='maybe' of data set a is no vote"):
         evaluate(tmp_path, {"a": [pair("a", "b", "c", vote="maybe")]}, judge=config_of(judge), mode="votes")

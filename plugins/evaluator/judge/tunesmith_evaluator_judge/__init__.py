@@ -48,12 +48,16 @@ class Judge(Asking):
     language: Literal["auto", "en", "zh"] = "auto"  # of the judge's prompt; auto is that of the question
     # text file with a prompt of one's own: {question}, {answer_a}, {answer_b}; of a rubric {question}, {answer}
     prompt_file: Annotated[str | None, path_like] = None
-    vote: Annotated[str, filled] = "vote"  # column of the rows with a human's vote or score, where there is one
+    # column of the rows, or key in the file of `answers`, with a human's vote or score
+    vote: Annotated[str, filled] = "vote"
     judge_max_new_tokens: Annotated[int, at_least(1, most=1_000_000)] = 1024  # tokens of a reply with its thought
     judge_temperature: Annotated[float, at_least(0, most=100)] = 0.0  # of the judge; 0 is greedy
-    max_requests: Annotated[int, at_least(1)] | None = None  # to the judge in one evaluation; null is no cap
-    max_tokens: Annotated[int, at_least(1)] | None = None  # of prompts and replies in one evaluation; null is no cap
-    max_cost: Annotated[float, above(0)] | None = None  # of one evaluation, in the currency of the prices
+    # requests to the judge in one evaluation; null is no cap
+    max_requests: Annotated[int, at_least(1, most=1_000_000_000)] | None = None
+    # tokens of prompts and replies in one evaluation; null is no cap
+    max_tokens: Annotated[int, at_least(1, most=10**15)] | None = None
+    # what one evaluation may cost, in the currency of the prices; null is no cap
+    max_cost: Annotated[float, above(0, most=1_000_000_000)] | None = None
     input_price: Annotated[float, at_least(0, most=1_000_000)] = 0.0  # of a million tokens of the judge's prompts
     output_price: Annotated[float, at_least(0, most=1_000_000)] = 0.0  # of a million tokens of the judge's replies
     cache: bool = True  # keep what the judge said, so that the same is not asked again

@@ -37,6 +37,7 @@ class Said:
     unfinished: bool = False  # the thought never ended, and nothing was said
     truncated: bool = False  # a limit of tokens cut it off
     thought: str = ""
+    vote: Any = None  # what a human said of it, where its file tells
 
     @property
     def is_silent(self) -> bool:
@@ -88,8 +89,12 @@ def _others(judge: Judge, sets: Numbered, rows: Mapping[str, Sequence[Row]]) -> 
         return {name: [_text(rows[name][index], "rejected") for index, _ in some] for name, some in sets.items()}
     if judge.against is None:
         return {name: [prompt.answer for _, prompt in some] for name, some in sets.items()}
-    found = answers_of_file(judge.against, {name: [prompt for _, prompt in some] for name, some in sets.items()})
+    found = answers_of_file(judge.against, _prompts(sets), judge.vote)
     return {name: [said.text if said else None for said in every] for name, every in found.items()}
+
+
+def _prompts(sets: Numbered) -> dict[str, list[Prompt]]:
+    return {name: [prompt for _, prompt in some] for name, some in sets.items()}
 
 
 def _answered(
@@ -106,7 +111,7 @@ def _answered(
     if judge.mode == "votes":
         said = [Said(str(_text(rows[name][index], "chosen"))) for name, index, _ in every]
     elif judge.answers is not None:
-        found = answers_of_file(judge.answers, {name: [prompt for _, prompt in some] for name, some in sets.items()})
+        found = answers_of_file(judge.answers, _prompts(sets), judge.vote)
         said = [one for answers in found.values() for one in answers]
     else:
         given = answered(chat, prompts, judge.sampling(), asking=judge)
@@ -115,7 +120,7 @@ def _answered(
     for (name, index, prompt), answer in zip(every, said, strict=True):
         if answer is None:
             continue
-        vote = vote_of(prompt, judge.vote, scores=judge.mode == "rubric")
+        vote = vote_of(prompt, answer, judge.vote, scores=judge.mode == "rubric")
         vote = "first" if vote is None and judge.mode == "votes" else vote
         other = others[name][index] if others else None
         cases.append(Case(index, prompt, answer, other, vote, _told(index, prompt, answer, judge.mode != "votes")))
@@ -144,16 +149,20 @@ def _text(row: Row, column: str) -> str | None:
     )
 
 
-def answers_of_file(path: str, sets: Mapping[str, Sequence[Prompt]]) -> dict[str, list[Said | None]]:
+def answers_of_file(path: str, sets: Mapping[str, Sequence[Prompt]], vote: str) -> dict[str, list[Said | None]]:
     """The answers to prompts that a file has, from `tunesmith predict` or `eval`; None where it has none.
 
     They are found by data set and prompt, whatever their order; where nothing has the name of a data set, by prompt.
+
+    Args:
+        vote: key of a human's vote in a record.
 
     Raises: DataError for a file that cannot be read, and one without an answer to any prompt.
     """
     waiting: dict[tuple[str | None, str], deque[Said]] = defaultdict(deque)
     for record in _records(_file_of(Path(path).expanduser())):
-        said = Said(str(record["prediction"] or ""), bool(record.get("unfinished")), bool(record.get("truncated")))
+        cut = {name: bool(record.get(name)) for name in ("unfinished", "truncated")}
+        said = Said(str(record["prediction"] or ""), **cut, vote=record.get(vote))
         for name in (str(record.get("dataset")), None):
             waiting[name, _key(record["prompt"])].append(said)
     names = {name for name, _ in waiting}
@@ -218,15 +227,15 @@ def _records(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def vote_of(prompt: Prompt, column: str, scores: bool) -> Verdict | float | None:
-    """What a human said of a prompt's answers, in a column of its row; None where it is empty.
+def vote_of(prompt: Prompt, answer: Said, column: str, scores: bool) -> Verdict | float | None:
+    """What a human said of an answer, in its file or in a column of the prompt's row; None where nobody did.
 
     Args:
         scores: whether it is to be a number.
 
     Raises: DataError for what is no vote.
     """
-    said = prompt.columns.get(column)
+    said = answer.vote if answer.vote is not None else prompt.columns.get(column)
     if said is None or said == "":
         return None
     if scores and isinstance(said, int | float) and not isinstance(said, bool):
