@@ -51,6 +51,17 @@ class Joined(OwnCheckpoints):
         self.processing_class = asking(run.job.processor, run.job.data.train)  # checkpoints hold the whole processor
         watch_gradients(self.accelerator, lambda norm: self._see("gradient", norm))
 
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """TRL's order of the prompts, of each epoch by its number: a run that is resumed goes on in the same one."""
+        sampler: Any = super()._get_train_sampler(dataset)
+
+        def set_epoch(epoch: int) -> None:
+            sampler.generator.manual_seed(self.args.seed + epoch)
+
+        if sampler.shuffle:
+            sampler.set_epoch = set_epoch
+        return sampler
+
     def computing(self) -> Any:
         """Compute in bf16 where that was asked for.
 
