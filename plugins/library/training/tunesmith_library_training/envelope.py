@@ -15,7 +15,6 @@ import contextlib
 import functools
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +32,9 @@ from tunesmith_library_training.evaluations import AT_START, AtStart
 from tunesmith_library_training.finite import Guard, NonFinite
 from tunesmith_library_training.gradients import Gradients
 from tunesmith_library_training.interruption import Interruption
+from tunesmith_library_training.outcome import Outcome as Outcome
 from tunesmith_library_training.saving import save
 from tunesmith_library_training.streams import STATE, Progress
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a training."""
-
-    step: int  # the last optimizer step
-    finished: bool  # False when it was interrupted; a checkpoint holds what there is
-    metrics: Mapping[str, float] = field(default_factory=dict)  # of the whole run
-    model: Any = None  # what is saved with `save_pretrained`; None for the job's model
-    weights: Mapping[str, Any] | None = None  # of a model that is spread over processes, gathered; None: its own
-    beside: Callable[[Path], None] | None = None  # writes further files of the result into a folder
 
 
 class Run:

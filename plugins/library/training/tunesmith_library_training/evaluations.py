@@ -17,7 +17,7 @@ from tunesmith_library_training import processes
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-    from tunesmith_library_training.envelope import Outcome
+    from tunesmith_library_training.outcome import Outcome
 
 AT_START = "evaluated_at_start"  # where a checkpoint tells it
 

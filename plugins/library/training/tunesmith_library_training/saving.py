@@ -16,7 +16,7 @@ from tunesmith_library_configuration import space
 from tunesmith_library_training import checkpoints, processes
 
 if TYPE_CHECKING:
-    from tunesmith_library_training.envelope import Outcome
+    from tunesmith_library_training.outcome import Outcome
 
 _LAST = ("adapter_config.json", "config.json")  # their presence says that a result is whole
 
