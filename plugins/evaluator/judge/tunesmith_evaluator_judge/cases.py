@@ -161,8 +161,8 @@ def answers_of_file(path: str, sets: Mapping[str, Sequence[Prompt]], vote: str) 
     """
     waiting: dict[tuple[str | None, str], deque[Said]] = defaultdict(deque)
     for record in _records(_file_of(Path(path).expanduser())):
-        cut = {name: bool(record.get(name)) for name in ("unfinished", "truncated")}
-        said = Said(str(record["prediction"] or ""), **cut, vote=record.get(vote))
+        unfinished, truncated = (bool(record.get(name)) for name in ("unfinished", "truncated"))
+        said = Said(str(record["prediction"] or ""), unfinished, truncated, vote=record.get(vote))
         for name in (str(record.get("dataset")), None):
             waiting[name, _key(record["prompt"])].append(said)
     names = {name for name, _ in waiting}
