@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class LmEval:
     """Tasks of lm-evaluation-harness, with its own metrics and standard errors."""
 
-    tasks: list[str]  # names of tasks, groups or tags, or YAML files of tasks
+    tasks: list[str]  # names of tasks, groups or tags
     # folder with further tasks; where it has all of them the harness's own are not looked through
     include_path: Annotated[str, path_like] | None = None
     num_fewshot: Annotated[int, at_least(0, most=10_000)] | None = None  # examples before a question; null: the task's
@@ -34,7 +34,7 @@ class LmEval:
     unsafe_code: bool = False  # run tasks that execute what the model writes, with all rights of this process
 
     # YAML of a task may name Python that is run
-    guarded: ClassVar[tuple[str, ...]] = ("include_path", "tasks", "unsafe_code")
+    guarded: ClassVar[tuple[str, ...]] = ("include_path", "unsafe_code")
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

@@ -59,10 +59,10 @@ def _loaded(options: LmEval) -> Any:
     if path and not Path(path).is_dir():
         raise TunesmithError(f"lm_eval: {path} is no folder.\n  evaluator.lm_eval.include_path=FOLDER")
     manager = TaskManager(include_path=path, include_defaults=False) if path else None
-    if manager is None or not all(_is_known(name, manager) for name in options.tasks):
+    if manager is None or not set(options.tasks) <= set(manager.all_tasks):
         manager = TaskManager(include_path=path)
     for name in options.tasks:
-        if not _is_known(name, manager):
+        if name not in manager.all_tasks:
             raise TunesmithError(f"lm_eval has no task {name}.\n{choices(name, manager.all_tasks, 'tasks')}")
     try:
         return manager.load(list(options.tasks))
@@ -70,10 +70,6 @@ def _loaded(options: LmEval) -> Any:
         told = f"{type(error).__name__}: {str(error).strip()[:300]}"
         advice = "a task whose data are here can be written as YAML: evaluator.lm_eval.include_path=FOLDER"
         raise TunesmithError(f"lm_eval cannot load {', '.join(options.tasks)}: {told}\n  {advice}") from error
-
-
-def _is_known(name: str, manager: Any) -> bool:
-    return name in manager.all_tasks or Path(name).suffix in (".yaml", ".yml")
 
 
 def _refuse_code(options: LmEval, tasks: Mapping[str, Any]) -> None:
