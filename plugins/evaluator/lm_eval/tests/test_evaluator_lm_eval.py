@@ -1,6 +1,8 @@
 """Tasks of lm-evaluation-harness through an engine: its own `hf` backend says the same of each sample."""
 
+import importlib.util
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +14,8 @@ from tunesmith_library_testing import EvaluatorSuite
 from tunesmith_library_testing.engine import GreedyEngine, chat_of
 from tunesmith_library_testing.parts import CHATML, StubPlan, handle_of
 
-pytest.importorskip("lm_eval")
+needs_harness = pytest.mark.skipif(find_spec("lm_eval") is None, reason="lm-eval is not installed: make programs")
+pytestmark = [pytest.mark.slow, needs_harness]
 
 TASKS = str(Path(__file__).parent / "tasks")
 NAMES = ("tide_chosen", "tide_written", "tide_rolling")
@@ -100,6 +103,12 @@ def test_no_task() -> None:
     assert "no task is named" in problem.message
 
 
+def test_without_the_harness(monkeypatch: Any) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    (problem,) = LmEval(tasks=["tide_chosen"]).check(plan=StubPlan({}, command="eval"))
+    assert "is not installed" in problem.message and "[program]" in problem.advice
+
+
 def test_a_task_that_nobody_has(tiny_llama: Path, tiny_bpe: Any, monkeypatch: Any) -> None:
     import functools
 
@@ -111,7 +120,6 @@ def test_a_task_that_nobody_has(tiny_llama: Path, tiny_bpe: Any, monkeypatch: An
         measured(tiny_llama, tiny_bpe, tasks=["tide_chosn"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("templated", [False, True])
 def test_equals_the_harness_own_backend(templated: bool, tmp_path: Path, tiny_bpe: Any, monkeypatch: Any) -> None:
     from lm_eval.evaluator import simple_evaluate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tunesmith import hookimpl, plugin
@@ -22,7 +23,9 @@ class LmEval:
     # folder with further tasks; where it has all of them the harness's own are not looked through
     include_path: Annotated[str, path_like] | None = None
     num_fewshot: Annotated[int, at_least(0, most=10_000)] | None = None  # examples before a question; null: the task's
-    limit: Annotated[int, at_least(1)] | None = None  # examples of each task, the first; null is all
+    limit: Annotated[int, at_least(1, most=1_000_000_000)] | None = (
+        None  # examples of each task, the first; null is all
+    )
     apply_chat_template: bool = False  # put questions in turns of the model's chat template
     fewshot_as_multiturn: bool = True  # with it, examples are turns of their own
     system_instruction: str | None = None  # system message, or what stands before the question
@@ -38,9 +41,15 @@ class LmEval:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        if self.tasks:
-            return []
-        return [Problem("evaluator.lm_eval.tasks", "no task is named.", "evaluator.lm_eval.tasks=[hellaswag]")]
+        found = []
+        if importlib.util.find_spec("lm_eval") is None:
+            message = "lm-evaluation-harness is not installed."
+            advice = 'pip install "tunesmith-evaluator-lm_eval[program]"'
+            found.append(Problem("evaluator.lm_eval", message, advice))
+        if not self.tasks:
+            message, advice = "no task is named.", "evaluator.lm_eval.tasks=[hellaswag]"
+            found.append(Problem("evaluator.lm_eval.tasks", message, advice))
+        return found
 
     @hookimpl
     def evaluate(self, handle: ModelHandle, chat: Chat, data: EvaluationData) -> Evaluation:
