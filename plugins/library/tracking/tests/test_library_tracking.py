@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from tunesmith.types import Evaluated, RunEnded, RunStarted, Saved, StepEnded
 from tunesmith_library_tracking import Sink, Start, Table, Tracked
 from tunesmith_library_tracking.artefacts import files
 from tunesmith_library_tracking.evaluations import markdown, tables
-from tunesmith_library_tracking.naming import flat, grouped
+from tunesmith_library_tracking.naming import allowed, flat, grouped
 from tunesmith_library_tracking.system import System
 
 
@@ -170,6 +171,15 @@ def test_names_of_metrics_and_options() -> None:
         "list": '[{"path": "ü"}]',
         "on": True,
     }
+
+
+def test_names_that_a_program_does_not_take() -> None:
+    """Each value stays, and those of names that are taken keep them."""
+    values = {"a*b": 1, "a_b": 2, "a+b": 3, "x" * 30: 4, "x" * 31: 5, "y*": 6, "z" * 20: 7}
+    found = allowed(values, re.compile(r"[^\w/]"), 20)
+    assert list(found.values()) == [1, 2, 3, 4, 5, 6, 7] and found["a_b"] == 2 and found["y_"] == 6
+    assert all(re.fullmatch(r"[\w/]{1,20}", name) for name in found) and "z" * 20 in found
+    assert allowed(values, re.compile(r"[^\w/]"), 20) == found
 
 
 def test_tables_of_an_evaluation(tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def check_a_run(uri: str, folder: Path) -> None:
     assert run.info.status == "FINISHED" and run.data.params == {"trainer.max_steps": "4"}
     assert steps(client, run, "train/loss") == [(2, 2.0), (2, 1.0), (4, 1.0), (4, 1.0)], "and of its two ends"
     assert steps(client, run, "eval/loss") == [(2, 2.5)]
+    assert steps(client, run, "train/zero_gradient/model.layers._.q_proj.lora_A") == [(2, 4.0), (4, 4.0)]
+    assert sorted(value for name, value in run.data.metrics.items() if "größe" in name) == [0.25, 0.5]
     assert run.data.tags["a"] == "b" and run.data.tags["mlflow.note.content"] == "why"
     assert run.data.tags["result"] == str(folder.resolve())
     assert [file.path for file in client.list_artifacts(run.info.run_id, "model")] == [
@@ -125,9 +127,10 @@ def test_the_environment_says_where(server: str, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "theirs")
     monkeypatch.setenv("MLFLOW_TAGS", '{"team": "x"}')
-    options = {f"option{index}": index for index in range(150)} | {"long": "x" * 7000}
+    options = {f"option{index}": index for index in range(150)} | {"long": "x" * 7000, "patch": {"/a/x.py:Y": 1}}
     tell([RunStarted(tmp_path, 1, options), StepEnded(1, 1, 1.0, {"loss": float("nan")}), RunEnded("failed")])
     _, run = the_run(server, "theirs")
     assert run.info.status == "FAILED" and run.data.tags["team"] == "x"
-    assert len(run.data.params) == 151 and len(run.data.params["long"]) == 6000
+    assert len(run.data.params) == 152 and run.data.params["patch./a/x.py_Y"] == "1"
+    assert len(run.data.params["long"]) == 6000
     assert run.data.metrics["train/loss"] != run.data.metrics["train/loss"], "NaN"

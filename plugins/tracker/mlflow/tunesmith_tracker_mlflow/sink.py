@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time as clock
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith_library_tracking import artefacts
 from tunesmith_library_tracking.evaluations import columns
-from tunesmith_library_tracking.naming import flat
+from tunesmith_library_tracking.naming import allowed, flat
 from tunesmith_library_tracking.sink import Start, Status, Table
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 _MOST_PARAMS = 100  # that its server takes at once
 _LONGEST_PARAM = 6_000  # characters
+_LONGEST_NAME = 250  # characters
+# in names of metrics and options, which are paths, too: none is absolute, leads upwards, or has empty parts
+_FORBIDDEN = re.compile(r"[^/\w.\- ]|^/|/(?=/|$)|(?<![^/])\.{1,2}(?![^/])")
 _ENDS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
@@ -72,7 +76,8 @@ class MLflowSink:
         from mlflow.entities import Param
 
         there = self._client.get_run(self._run).data.params
-        params = [Param(name, str(value)[:_LONGEST_PARAM]) for name, value in options.items() if name not in there]
+        named = allowed(options, _FORBIDDEN, _LONGEST_NAME)
+        params = [Param(name, str(value)[:_LONGEST_PARAM]) for name, value in named.items() if name not in there]
         for first in range(0, len(params), _MOST_PARAMS):
             self._client.log_batch(self._run, params=params[first : first + _MOST_PARAMS])
 
@@ -81,7 +86,8 @@ class MLflowSink:
 
         self._step = step
         when = int(time * 1000)
-        self._client.log_batch(self._run, [Metric(name, value, when, step) for name, value in numbers.items()])
+        named = allowed(numbers, _FORBIDDEN, _LONGEST_NAME)
+        self._client.log_batch(self._run, [Metric(name, value, when, step) for name, value in named.items()])
 
     def table(self, table: Table) -> None:
         for name, rows in (("numbers", table.numbers), ("examples", table.examples)):
