@@ -214,6 +214,31 @@ def test_an_answer_that_never_came_loses(tmp_path: Path, judge: Served) -> None:
     assert values(rubric)["score"] == 1 and not asked(judge)
 
 
+def test_answers_that_never_came_count_alike_on_both_sides(tmp_path: Path, judge: Served) -> None:
+    """Two of them tie, and one loses, whichever model it is of: the two win rates add up to 1, and nobody is asked."""
+    sets = {"a": [row("One?", "x"), row("Two?", "x"), row("Three?", "x")]}
+    files = (
+        said(tmp_path, sets, {"One?": " ", "Two?": "", "Three?": "e"}),
+        said(tmp_path, sets, {"One?": "", "Two?": "e", "Three?": "\n"}, "theirs.jsonl"),
+    )
+    verdicts = [
+        [record["verdict"] for record in evaluate(tmp_path, sets, judge=config_of(judge), answers=a, against=b).records]
+        for a, b in (files, files[::-1])
+    ]
+    assert verdicts == [["tie", "second", "first"], ["tie", "first", "second"]]
+    assert not asked(judge)
+
+
+def test_an_expected_answer_that_says_nothing_is_none_to_compare_with(
+    tmp_path: Path, judge: Served, caplog: Any
+) -> None:
+    caplog.set_level("INFO")
+    sets = {"a": [row("One?", ""), row("Two?", "e")]}
+    ours = said(tmp_path, sets, {"One?": "e", "Two?": "ee"})
+    found = evaluate(tmp_path, sets, judge=config_of(judge), answers=ours)
+    assert [record["index"] for record in found.records] == [1] and "1 rows left out" in caplog.text
+
+
 # ---- rubrics --------------------------------------------------------------------------------------------------------
 
 

@@ -133,10 +133,10 @@ class Judge(Asking):
         return [paired(case, reply) for case, reply in zip(cases, replies, strict=True)]
 
     def _prompts(self, case: Case) -> list[str]:
-        """What the judge is asked of a case; nothing where the answer never came, or both are the same."""
+        """What the judge is asked of a case; nothing where an answer never came, or both are the same."""
         from tunesmith_evaluator_judge.asked import language_of, pair_prompt, rubric_prompt, spoken
 
-        if case.answer.is_silent or case.answer.text == case.other:
+        if case.answer.is_silent or case.settled:
             return []
         language = language_of(case.prompt.messages) if self.language == "auto" else self.language
         question, expected = spoken(case.prompt.messages, language), case.prompt.answer

@@ -52,9 +52,19 @@ class Case:
     index: int  # in its data set
     prompt: Prompt
     answer: Said
-    other: str | None = None
+    other: str | None = None  # empty where it was asked for and never came
     vote: Verdict | float | None = None  # a human's: which is better, or a score
     told: dict[str, Any] = field(default_factory=dict)  # what a record says of the answer
+
+    @property
+    def settled(self) -> Verdict | None:
+        """What needs no judge: an answer that never came loses, two of them tie, and so do equal ones."""
+        if self.other is None:
+            return None
+        silent = self.answer.is_silent, not self.other.strip()
+        if any(silent):
+            return "tie" if all(silent) else "second" if silent[0] else "first"
+        return "tie" if self.answer.text == self.other else None
 
 
 def cases_of(judge: Judge, chat: Chat, rows: Mapping[str, Sequence[Row]]) -> list[Case]:
@@ -88,9 +98,17 @@ def _others(judge: Judge, sets: Numbered, rows: Mapping[str, Sequence[Row]]) -> 
     if judge.mode == "votes":
         return {name: [_text(rows[name][index], "rejected") for index, _ in some] for name, some in sets.items()}
     if judge.against is None:
-        return {name: [prompt.answer for _, prompt in some] for name, some in sets.items()}
+        return {name: [_spoken(prompt.answer) for _, prompt in some] for name, some in sets.items()}
     found = answers_of_file(judge.against, _prompts(sets), judge.vote)
-    return {name: [said.text if said else None for said in every] for name, every in found.items()}
+    return {
+        name: [None if said is None else "" if said.is_silent else said.text for said in every]
+        for name, every in found.items()
+    }
+
+
+def _spoken(expected: str | None) -> str | None:
+    """An expected answer; None where it says nothing, as one that only calls tools."""
+    return expected if expected and expected.strip() else None
 
 
 def _prompts(sets: Numbered) -> dict[str, list[Prompt]]:

@@ -50,7 +50,7 @@ def paired(case: Case, replies: Sequence[str] | None) -> dict[str, Any]:
     record["left_out"] = float(replies is None)
     if replies is None:
         return record
-    final: Verdict = "second" if case.answer.is_silent else "tie"  # an answer that never came loses, equal ones tie
+    final: Verdict = case.settled or "tie"
     if replies:
         read = verdict_of(replies[0]), verdict_of(replies[1])
         verdicts = read[0], read[1] and _TURNED[read[1]]
