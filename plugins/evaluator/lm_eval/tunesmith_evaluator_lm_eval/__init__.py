@@ -24,7 +24,7 @@ class LmEval:
     include_path: Annotated[str, path_like] | None = None
     num_fewshot: Annotated[int, at_least(0, most=10_000)] | None = None  # examples before a question; null: the task's
     limit: Annotated[int, at_least(1, most=1_000_000_000)] | None = (
-        None  # examples of each task, the first; null is all
+        None  # examples of each task; null is all
     )
     apply_chat_template: bool = False  # put questions in turns of the model's chat template
     fewshot_as_multiturn: bool = True  # with it, examples are turns of their own

@@ -229,6 +229,13 @@ def test_mending_leaves_out_errors_and_copies_and_masks_secrets() -> None:
     )
 
 
+def test_rows_about_other_boxes_of_an_image_are_others() -> None:
+    row = {**chat("<image>Where is <ref-object>?", "<bbox>"), "images": ["a.png"]}
+    dog, cat = ({"ref": [name], "bbox": [[1, 2, 3, number]]} for number, name in enumerate(("dog", "cat"), 10))
+    rows = [{**row, "objects": dog}, {**row, "objects": cat}, {**row, "objects": dog}]
+    assert found(*rows, only=["duplicate"]) == [(3, "duplicate", "warning")]
+
+
 def test_checks_are_chosen_by_name() -> None:
     rows = [chat("Who?", ""), chat("Key?", "AKIAQ3EGRZTWB7YXLMN4")]
     assert found(*rows, only=["secret"]) == [(2, "secret", "error")]

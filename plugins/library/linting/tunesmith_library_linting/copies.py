@@ -150,12 +150,12 @@ def _scope(item: Item, held_out: Collection[str]) -> str:
 
 
 def _key(item: Item) -> str:
-    """All that two rows must have in common to be one: who says what, media, label."""
+    """All that two rows must have in common to be one: who says what, media and what is in them, label."""
     assert item.content is not None
     row = item.content
     said = [message for thread in threads(row).values() for message in thread]
     parts = [f"{m['role']}\0{' '.join(text_of(m).split())}\0{m.get('tool_calls')}" for m in said]
-    media = [str(row.get(name)) for name in ("images", "videos", "audios", "label", "tools") if name in row]
+    media = [str(row.get(name)) for name in ("images", "videos", "audios", "objects", "label", "tools") if name in row]
     return "\1".join([*parts, str(row.get("text", "")), *media])
 
 

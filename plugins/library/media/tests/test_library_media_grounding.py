@@ -151,6 +151,14 @@ def test_boxes_that_are_written_out_in_pixels(processors: dict[str, Any]) -> Non
     box = [round(value * edge / size) for value, edge, size in zip(BOX, (width, height) * 2, SIZE * 2, strict=True)]
     point = [width // 2, height // 2]
     assert said(found) == f'[{{"bbox_2d": {box}, "label": "ship"}}, {{"point_2d": {point}}}] [1, 2, 3, 4]'
+    some = {
+        **row,
+        "messages": [
+            *row["messages"][:-1],
+            {"role": "assistant", "content": '{"bbox_2d": [[52, 30, 250, 148],[52,30,250,148]]}'},
+        ],
+    }
+    assert said(grounded(some, processors["qwen2_5_vl"])) == f'{{"bbox_2d": [{box},{box}]}}'
     assert "boxes" not in found and "[x1, y1, x2, y2]" in found["messages"][0]["content"][1]["text"]
     row["images"] = []
     with pytest.raises(DataError, match="0 images; it must have one"):
@@ -185,6 +193,7 @@ def test_a_family_without_a_form_is_told_what_there_is(processors: dict[str, Any
         ({"image_id": [1]}, "of image 1, and the row has 1, counted from 0"),
         ({"image_id": [0, 0]}, "2 numbers for 1"),
         ({"bbox_type": "xywh"}, "possible are real and norm1"),
+        ({"bboxs": [BOX]}, "`objects.bboxs` is none of its columns"),
     ],
 )
 def test_what_is_wrong_with_boxes_is_said(processors: dict[str, Any], objects: dict[str, Any], message: str) -> None:
@@ -194,5 +203,9 @@ def test_what_is_wrong_with_boxes_is_said(processors: dict[str, Any], objects: d
 
 def test_a_look_at_the_data_finds_them_without_a_model() -> None:
     assert list(faults(row_of())) == []
+    row = row_of()
+    del row["objects"]
+    [bare] = faults(row)
+    assert "the row no `objects`" in bare
     [found] = faults(row_of(bbox=[[52, 30, 400, 148]]))
     assert "outside of the image, which has 300 × 200 pixels" in found

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, choices
 from tunesmith.types import Message, Row
 from tunesmith_library_formats import BOXES
 
 from tunesmith_library_media.placing import CONVERSATIONS
 
 BOX, REF = BOXES
+COLUMNS = ("bbox", "ref", "bbox_type", "image_id")
 TYPES = ("real", "norm1")
 TEXTS = ("reasoning", "content")
 """Of a message, in the order in which templates write them."""
@@ -44,6 +45,9 @@ def boxes_of(row: Row, size_of: Callable[[int], tuple[int, int]]) -> tuple[list[
     Raises: DataError for another number of places than boxes or names, and for boxes that lie in no image.
     """
     objects: Mapping[str, Any] = row.get("objects") or {}
+    unknown = next((name for name, held in objects.items() if name not in COLUMNS and held is not None), None)
+    if unknown is not None:
+        raise DataError(f"`objects.{unknown}` is none of its columns.\n  {choices(str(unknown), COLUMNS)}")
     given, names = list(objects.get("bbox") or ()), [str(name) for name in objects.get("ref") or ()]
     texts = "\n".join(text for message in _messages(row) for text in texts_of(message))
     for mark, found, column in ((BOX, given, "bbox"), (REF, names, "ref")):
@@ -126,8 +130,10 @@ def _messages(row: Row) -> Iterator[Message]:
         yield from row.get(name) or ()
 
 
-WRITTEN = re.compile(r'(\\?"(?:bbox_2d|point_2d)\\?"\s*:\s*)\[([\d.,\s-]+)\]')
-"""A box that is written out in a text, in JSON, also within JSON."""
+WRITTEN = re.compile(r'(\\?"(?:bbox_2d|point_2d)\\?"\s*:\s*)(\[[\d.,\s-]+\]|\[(?:\s*\[[\d.,\s-]+\]\s*,?)+\s*\])')
+"""A box that is written out in a text, or a list of some, in JSON, also within JSON."""
+NUMBERS = re.compile(r"\[([\d.,\s-]+)\]")
+"""The numbers of each of them."""
 
 
 def numbers_in(text: str) -> Sequence[float]:

@@ -16,7 +16,18 @@ from typing import Any
 from tunesmith.errors import DataError
 from tunesmith.types import Row
 
-from tunesmith_library_media.boxes import BOX, REF, WRITTEN, Box, box_of, boxes_of, numbers_in, rewritten, texts_of
+from tunesmith_library_media.boxes import (
+    BOX,
+    NUMBERS,
+    REF,
+    WRITTEN,
+    Box,
+    box_of,
+    boxes_of,
+    numbers_in,
+    rewritten,
+    texts_of,
+)
 from tunesmith_library_media.images import image_size, limited
 from tunesmith_library_media.options import options_of
 from tunesmith_library_media.placing import CONVERSATIONS
@@ -177,9 +188,9 @@ def _converted(found: re.Match[str], row: Row, processor: Any) -> str:
             "  `objects` with `image_id` says which image a box is of"
         )
     form = _needed(processor)
-    box = box_of(numbers_in(found[2]), image_size(images[0]), 0)
-    plain = Grounding(form.told, form.scale, form.most)
-    return found[1] + plain.written(box, _shown(processor, form, row, 0))
+    plain, size = Grounding(form.told, form.scale, form.most), image_size(images[0])
+    shown = _shown(processor, form, row, 0)
+    return found[1] + NUMBERS.sub(lambda box: plain.written(box_of(numbers_in(box[1]), size, 0), shown), found[2])
 
 
 def _shown(processor: Any, form: Grounding, row: Row, image: int) -> tuple[int, int] | None:

@@ -8,12 +8,13 @@ from typing import Any
 
 from tunesmith import DataError
 from tunesmith.types import Row
+from tunesmith_library_formats import BOXES
 
-from tunesmith_library_media.boxes import boxes_of
+from tunesmith_library_media.boxes import boxes_of, texts_of
 from tunesmith_library_media.holding import located, stored
 from tunesmith_library_media.images import image_size
 from tunesmith_library_media.kinds import Kind
-from tunesmith_library_media.placing import placed
+from tunesmith_library_media.placing import CONVERSATIONS, placed
 from tunesmith_library_media.sounds import audio_facts
 from tunesmith_library_media.videos import video_facts
 
@@ -43,6 +44,10 @@ def faults(row: Row, folders: Sequence[Path] = ()) -> Iterator[str]:
 
 
 def _faults_of_boxes(row: Row, folders: Sequence[Path]) -> Iterator[str]:
+    texts = [text for name in CONVERSATIONS for message in row.get(name) or () for text in texts_of(message)]
+    bare = next((mark for mark in BOXES if any(mark in text for text in texts)), None)
+    if bare and row.get("images") and not row.get("objects"):
+        yield f"its texts have {bare}, and the row no `objects` that says where they lie"
     if row.get("objects") and not any(map(_is_elsewhere, row.get("images") or ())):
         try:
             boxes_of(row, lambda image: image_size(located(row["images"][image], folders)))

@@ -143,12 +143,12 @@ def read(example: Mapping[str, Any]) -> tuple[list[Message], dict[str, Any]]:
     """
     shown = {
         column: [item["bytes"] if item["path"] is None else item["path"] for item in items]
-        for column in COLUMNS
-        if (items := example.get(column))
+        for column, items in items_shown(example).items()
     }
     return json.loads(example["prompt"]), {**json.loads(example["row"]), **shown}
 
 
 def items_shown(example: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
     """What an encoded example's prompt shows, by column; empty where it shows nothing."""
-    return {column: example[column] for column in COLUMNS if len(example.get(column) or ())}
+    found = {column: example.get(column) for column in COLUMNS}
+    return {column: list(items) for column, items in found.items() if items is not None and len(items)}
