@@ -7,4 +7,5 @@ from tunesmith_library_configuration.ranges import below as below
 from tunesmith_library_configuration.ranges import between as between
 from tunesmith_library_configuration.texts import file_in_run as file_in_run
 from tunesmith_library_configuration.texts import filled as filled
+from tunesmith_library_configuration.texts import folder_in_run as folder_in_run
 from tunesmith_library_configuration.texts import path_like as path_like

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tunesmith_library_configuration.keys import Key
 from tunesmith_library_configuration.outputs import files_of, misplaced_problems, shared_problems
-from tunesmith_library_configuration.texts import file_in_run
+from tunesmith_library_configuration.texts import file_in_run, folder_in_run
 
 
 @dataclass
@@ -13,6 +13,11 @@ class Curves:
     file: Annotated[str, file_in_run] = "loss.png"  # written
     more: Annotated[list[str], file_in_run] | None = None  # written too
     project: str = "same"  # no file
+
+
+@dataclass
+class Traces:
+    folder: Annotated[str, folder_in_run] = "traces"
 
 
 FIRST, SECOND = Key("tracker", "first"), Key("tracker", "my.py:Second")
@@ -51,3 +56,16 @@ def test_what_stands_where_the_run_has_something_else(tmp_path):
         f"{tmp_path / 'checkpoint-4'} is a file, where the run keeps a checkpoint.",
         f"{tmp_path / 'loss.png'} is a folder, where the run writes a file.",
     ]
+
+
+def test_folders_of_a_run_that_goes_on_may_be_there(tmp_path):
+    """A file in their place may not, and a file of another may not be called like one."""
+    files = files_of({FIRST: Traces()}, {})
+    (tmp_path / "traces").mkdir()
+    assert misplaced_problems(tmp_path, files) == []
+    (tmp_path / "traces").rmdir()
+    (tmp_path / "traces").touch()
+    (problem,) = misplaced_problems(tmp_path, files)
+    assert problem.message == f"{tmp_path / 'traces'} is a file, where the run writes a folder."
+    (problem,) = shared_problems(files_of({FIRST: Traces(), SECOND: Curves("Traces")}, {}), {})
+    assert problem.advice == "give one of them another name: tracker.first.folder=traces-2"

@@ -15,11 +15,12 @@ from tunesmith_library_configuration.options import options
 from tunesmith_library_configuration.problems import Problem
 
 Named = Mapping[Key, str]
-"""Names of files by the keys that they stand under."""
+"""Names of files by the keys that they stand under; those of folders end in `/`."""
 
 
 def files_of(things: Mapping[Key, Any], said: Mapping[Key, str | None]) -> dict[Key, str]:
-    """The files that things write into a run's folder, by their options that are declared `file_in_run`.
+    """The files that things write into a run's folder, by their options that are declared `file_in_run` or
+    `folder_in_run`.
 
     Args:
         things: instances of dataclasses, by the keys of their options; None where there is none.
@@ -35,7 +36,8 @@ def files_of(things: Mapping[Key, Any], said: Mapping[Key, str | None]) -> dict[
 def _of_options(place: Key, thing: Any) -> Iterator[tuple[Key, str]]:
     for option in options(type(thing)):
         if option.text is not None and option.text.in_run:
-            yield from _texts(place / option.name, getattr(thing, option.name, option.default))
+            found = _texts(place / option.name, getattr(thing, option.name, option.default))
+            yield from ((key, f"{name}/" if option.text.folder else name) for key, name in found)
 
 
 def _texts(key: Key, value: Any) -> Iterator[tuple[Key, str]]:
@@ -59,8 +61,8 @@ def shared_problems(files: Named, given: Mapping[Key, object]) -> list[Problem]:
     for keys in (keys for keys in by_name.values() if len(keys) > 1):
         first, *rest = sorted(keys, key=lambda key: key not in given)
         listed = " and ".join(map(str, [first, *rest]))
-        message = f"{listed} name one file, {files[first]}: each would write over the other."
         path, taken = Path(files[first]), {_plain(name) for name in files.values()}
+        message = f"{listed} name one file, {path.name}: each would write over the other."
         others = (f"{path.stem}-{number}{path.suffix}" for number in itertools.count(2))
         other = next(name for name in others if _plain(name) not in taken)
         problems.append(Problem(first, message, f"give one of them another name: {first}={other}"))
@@ -71,12 +73,14 @@ def misplaced_problems(folder: Path, files: Named) -> list[Problem]:
     """What stands in the folder of a run that goes on where the run has something else: a file for a folder, or a
     folder for a file."""
     places = [entry for entry in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", entry.name)]
-    written = [folder / name for name in files.values()]
+    written = [folder / name for name in files.values() if not name.endswith("/")]
+    filled = [folder / name for name in files.values() if name.endswith("/")]
     wrong = [f"{entry} is a file, where the run keeps a checkpoint." for entry in places if not entry.is_dir()]
     wrong += [f"{entry} is a folder, where the run writes a file." for entry in written if entry.is_dir()]
+    wrong += [f"{entry} is a file, where the run writes a folder." for entry in filled if entry.is_file()]
     return [Problem("output_dir", message, "move it away") for message in wrong]
 
 
 def _plain(name: str) -> str:
-    """A name as file systems that know no case have it."""
-    return unicodedata.normalize("NFKC", name).casefold()
+    """A name as file systems that know no case have it, of a file or a folder."""
+    return unicodedata.normalize("NFKC", name.removesuffix("/")).casefold()

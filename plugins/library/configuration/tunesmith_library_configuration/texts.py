@@ -25,6 +25,7 @@ class Text:
     empty: bool = False
     path: bool = False  # a file system must be able to hold it
     in_run: bool = False  # the name of a file in a run's folder, and of none that the run itself writes
+    folder: bool = False  # the name is that of a folder
 
     def fault(self, text: str) -> str:
         """What is wrong with a text, ready to stand behind its key; "" for nothing."""
@@ -49,6 +50,9 @@ path_like = Text(path=True)
 
 file_in_run = Text(path=True, in_run=True)
 """A file that a plugin, such as a tracker, writes into a run's folder: a plain name, and none of the run's own."""
+
+folder_in_run = Text(path=True, in_run=True, folder=True)
+"""A folder in a run's folder that a plugin writes files into; its name is like that of a file."""
 
 _OWN = re.compile(
     r"run\.yaml|plugins\.lock|tunesmith\..*|checkpoint-.*|.*\.(safetensors|bin|pt|pth|ckpt|gguf|index\.json|lock)"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tunesmith import announce, hookimpl, plugin
-from tunesmith.ranges import at_least, file_in_run
+from tunesmith.ranges import at_least, folder_in_run
 from tunesmith.types import Event, RunEnded, RunStarted, StepEnded
 
 
@@ -17,7 +17,7 @@ class Profiler:
     The steps are those of the optimizer, of the main process.
     """
 
-    folder: Annotated[str, file_in_run] = "profile"  # of the traces, in the run's folder
+    folder: Annotated[str, folder_in_run] = "profile"  # of the traces, in the run's folder
     wait_steps: Annotated[int, at_least(0, most=1_000_000)] = 1  # steps before each trace that are not recorded
     warmup_steps: Annotated[int, at_least(0, most=1_000_000)] = 1  # steps then that are recorded and thrown away
     active_steps: Annotated[int, at_least(1, most=1_000_000)] = 1  # steps in a trace

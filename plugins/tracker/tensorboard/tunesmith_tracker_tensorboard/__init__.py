@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from tunesmith import plugin
-from tunesmith.ranges import file_in_run
+from tunesmith.ranges import folder_in_run
 from tunesmith_library_tracking import Sink, Tracked
 
 
@@ -17,7 +17,7 @@ class TensorBoard(Tracked):
     package: ClassVar[str] = "tensorboard"
     install: ClassVar[str] = "pip install tensorboard"
 
-    folder: Annotated[str, file_in_run] = "tensorboard"  # of the event files, in the run's folder
+    folder: Annotated[str, folder_in_run] = "tensorboard"  # of the event files, in the run's folder
 
     def sink(self) -> Sink:
         from .sink import TensorBoardSink

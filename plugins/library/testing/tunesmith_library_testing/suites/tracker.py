@@ -83,6 +83,7 @@ class TrackerSuite(PluginSuite):
     def test_its_files_stay_in_the_run(self) -> None:
         """An option that names a file in the run's folder takes no other place, and no name of the run's own."""
         named = [option.name for option in options(self.plugin) if "file" in option.name and option.type is str]
+        named += [option.name for option in options(self.plugin) if option.name == "folder"]
         for name in named:
             for wrong in ("../elsewhere", "/elsewhere", "run.yaml", "model.safetensors"):
                 _, problems = structured(self.plugin, {**self.options, name: wrong}, (self.kind,), "this tracker")
