@@ -252,3 +252,24 @@ def test_engines_that_cannot_answer_for_training(traits: EngineTraits, quantizer
     assert [problem.key for problem in problems] == ["engine"] * len(said)
     assert all(part in problem.message for part, problem in zip(said, problems, strict=True))
     assert engine_problems(StubPlan(plugins, command="chat"), "mine") == []
+
+
+def test_an_engine_with_weights_of_its_own_is_not_shown_images(
+    tiny_llama: Path, tiny_bpe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is answered; one that runs the trained model is asked, and prompts of text alone are nobody's
+    trouble."""
+    monkeypatch.setattr("tunesmith_library_training.drawing.columns_of", lambda processor: ("images",))
+    shown = {"images": [{"bytes": None, "path": "a.png"}], "videos": [], "audios": []}
+    data = DatasetSplits(train=[{**EXAMPLES[0], **shown}, EXAMPLES[1]])
+    model = load_plain(tiny_llama)
+    job = job_of(model, tiny_llama, tiny_bpe, Apart, data=data)
+    with (
+        pytest.raises(TunesmithError, match=r"1 of 2 prompts show(.|\n)*engine=transformers"),
+        Drawing(job, EIGHT) as it,
+    ):
+        assert it.context_length is None
+    with Drawing(job_of(model, tiny_llama, tiny_bpe, GreedyEngine, data=data), EIGHT) as it:
+        assert it.context_length is None
+    with Drawing(job_of(model, tiny_llama, tiny_bpe, Apart, data=DatasetSplits(train=EXAMPLES)), EIGHT) as it:
+        assert it.context_length is None
