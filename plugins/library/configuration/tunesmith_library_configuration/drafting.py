@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from tunesmith_library_configuration.secrets import redacted
 from tunesmith_library_configuration.translation import Note
 
 
@@ -63,5 +64,6 @@ class Draft:
         return None
 
     def refuse(self, key: str, reason: str, advice: str = "") -> None:
-        """Say that a value cannot be had."""
-        self.note(key, "refused", f"{self.get(key)!r} cannot be had: {reason}", advice)
+        """Say that a value cannot be had; one that is a secret is not shown."""
+        shown = redacted({key: self.get(key)})[key]
+        self.note(key, "refused", f"{shown!r} cannot be had: {reason}", advice)

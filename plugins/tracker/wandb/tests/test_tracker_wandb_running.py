@@ -93,6 +93,15 @@ def test_a_run_is_read_back_from_its_own_files(tmp_path: Path, monkeypatch: pyte
     assert [row["train/loss"] for row in history(tmp_path) if "train/loss" in row] == [1.0]
 
 
+def test_the_command_line_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have an address with a password in it."""
+    monkeypatch.setattr("sys.argv", ["tunesmith", "train", "tracker.mlflow.tracking_uri=http://me:urlpw77@host"])
+    tell(events_of(tmp_path), mode="offline", system_seconds=0.0)
+    records(tmp_path)
+    kept = [file for file in (tmp_path / "wandb").rglob("*") if file.is_file() and b"urlpw77" in file.read_bytes()]
+    assert not kept
+
+
 def test_without_a_key_a_run_is_kept_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

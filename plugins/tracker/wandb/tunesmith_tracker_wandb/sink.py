@@ -20,7 +20,7 @@ _SECONDS = 30.0  # to wait for the server at the start
 
 
 class WandBSink:
-    """A run of Weights & Biases. Its own metrics of the system and its copy of the console are off."""
+    """A run of Weights & Biases. Its own metrics of the system and its copies of console and command are off."""
 
     def __init__(self, options: WandB) -> None:
         self._options = options
@@ -36,6 +36,7 @@ class WandBSink:
             silent=is_quiet(),
             init_timeout=_SECONDS,
             x_disable_stats=True,
+            x_disable_meta=True,  # it has the command line, and with it passwords in addresses
             save_code=False,
         )
         self._run = wandb.init(

@@ -25,6 +25,9 @@ NAMED = (
     "swanlab",
     "trackio",
 )  # what transformers may report to, and has names of runs
+_OTHERS = (
+    *("azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "neptune"),
+)  # what transformers may report to beside these
 OF_TRACKIO = {"project": "project", "trackio_space_id": "space_id", "trackio_bucket_id": "bucket_id"}
 
 NO_PADDING = "batches have no padding, which examples of like length would spare; their order stays random."
@@ -195,6 +198,8 @@ def report_to(key: str, value: Any, draft: Draft) -> None:
     """Trackers beside those that are always there."""
     others = [str(name) for name in listed(value) if str(name).lower() not in ("none", "all")]
     missing = [name for name in others if name not in catalog().names("tracker")]
+    for name in (name for name in missing if name not in (*NAMED, *_OTHERS)):
+        draft.refuse(key, f"nothing is called {name} that a run could report to.", choices(name, (*NAMED, "none")))
     if missing:
         told = f"no installed plugin writes to {' or '.join(missing)}; the numbers and curves are in the run's folder."
         draft.note(key, "dropped", told)
