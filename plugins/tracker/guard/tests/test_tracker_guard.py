@@ -177,6 +177,20 @@ def test_adapters_that_begin_without_gradient_are_given_time(tmp_path: Path) -> 
     assert names(tmp_path, changed(logged, 2, 2, {"zero_gradient/lora_B": 4.0})) == []
 
 
+def test_a_gradient_that_was_lost_is_no_matter_of_target_modules(tmp_path: Path) -> None:
+    """Nor is a higher learning rate tried for a loss that stays, where it was too high."""
+    place = {"zero_gradient/lora_A": 4.0}
+    runs = [changed(learning(), 4, named=place), changed(learning(), 4, loss=11.9, grad_norm=0.0, named=place)]
+    for number, logged in enumerate(runs):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert names(folder, logged, ignore=["loss_rises", "loss_spike"]) == [("zero_gradient", 5)]
+        told = json.loads((folder / "guard.jsonl").read_text())
+        assert "had been another" in told["message"] and told["advice"].startswith("a lower learning rate")
+    names(tmp_path, changed(learning(), 1, named=place))
+    assert "target_modules" in (tmp_path / "guard.jsonl").read_text(), "there was none from the first step on"
+
+
 def test_answers_of_one_reward_have_no_gradient_either(tmp_path: Path) -> None:
     found = names(tmp_path, rewarded(frac_reward_zero_std=1.0, grad_norm=0.0), stage=GENERATES)
     assert found == [("no_spread", 3)]

@@ -10,12 +10,20 @@ from tunesmith_tracker_guard.limits import Limits
 
 
 @dataclass(frozen=True)
+class Told:
+    """What is so, where the rule's own advice would mislead."""
+
+    what: str
+    advice: str
+
+
+@dataclass(frozen=True)
 class Rule:
     """Something that goes wrong in runs."""
 
     name: str
-    look: Callable[[History, Limits], str | None]  # what is so now; None when all is well
-    advice: str  # what to try
+    look: Callable[[History, Limits], str | Told | None]  # what is so now; None when all is well
+    advice: str  # what to try, where `look` says nothing else
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from statistics import median
 
 from tunesmith_tracker_guard.history import History, all_above, deviation
 from tunesmith_tracker_guard.limits import Limits
-from tunesmith_tracker_guard.rule import Rule
+from tunesmith_tracker_guard.rule import Rule, Told
 
 ENOUGH = 8
 """Values that a median and a deviation are made of, at least."""
@@ -16,6 +16,8 @@ FLAT = 1e-3
 """Part of the loss within which all values lie when it does not move."""
 
 GRADIENT = "zero_gradient/"
+
+_LOST = "a lower learning rate, for steps that are too large end in weights that react to nothing; a longer warm-up"
 
 
 def non_finite(history: History, limits: Limits) -> str | None:
@@ -44,7 +46,7 @@ def loss_rises(history: History, limits: Limits) -> str | None:
 
 def loss_flat(history: History, limits: Limits) -> str | None:
     values = history.lately("loss", 2 * ENOUGH)
-    if history.facts.generates or not values:
+    if history.facts.generates or not values or _no_gradient(history):  # which is named by itself
         return None
     still = max(values) - min(values) <= FLAT * abs(median(values))
     return f"the loss stays at {values[-1]:.4g} for {len(values)} logged steps" if still else None
@@ -61,14 +63,25 @@ def gradient_explosion(history: History, limits: Limits) -> str | None:
     return f"the norm of the gradient is {last:.3g}, and was {middle:.3g}" if far and larger else None
 
 
-def zero_gradient(history: History, limits: Limits) -> str | None:
+def zero_gradient(history: History, limits: Limits) -> str | Told | None:
     if all_above(history.lately("frac_reward_zero_std", 2), 1.0):
         return None  # without spread there is none, which is named by itself
-    if history.lately("grad_norm", 2) == [0.0, 0.0]:
-        return "the gradient of all trained weights is exactly 0"
-    silent = [name.removeprefix(GRADIENT) for name in history.always(2, GRADIENT)]
-    more = f" and {len(silent) - 3} other places" if len(silent) > 3 else ""
-    return f"trained weights have a gradient of exactly 0: {', '.join(silent[:3])}{more}" if silent else None
+    silent, before = history.always(2, GRADIENT), list(history.logged)[:-2]
+    if _no_gradient(history):
+        what = "the gradient of all trained weights is exactly 0"
+        lost = any(metrics.get("grad_norm") for metrics in before)
+    elif silent:
+        more = f" and {len(silent) - 3} other places" if len(silent) > 3 else ""
+        named = ", ".join(name.removeprefix(GRADIENT) for name in silent[:3])
+        what = f"trained weights have a gradient of exactly 0: {named}{more}"
+        lost = any(name not in metrics for name in silent for metrics in before)
+    else:
+        return None
+    return Told(f"{what}; it had been another", _LOST) if lost else what
+
+
+def _no_gradient(history: History) -> bool:
+    return history.lately("grad_norm", 2) == [0.0, 0.0]
 
 
 def no_trained_tokens(history: History, limits: Limits) -> str | None:

@@ -13,7 +13,7 @@ from tunesmith.types import Evaluated, StepEnded
 
 from tunesmith_tracker_guard import rewards, training
 from tunesmith_tracker_guard.history import Facts, History
-from tunesmith_tracker_guard.rule import Finding, Rule
+from tunesmith_tracker_guard.rule import Finding, Rule, Told
 
 if TYPE_CHECKING:
     from tunesmith_tracker_guard import Guard
@@ -59,12 +59,13 @@ class Watch:
     def _new(self, step: int, of_evaluations: bool) -> list[Finding]:
         findings = []
         for rule in self._rules:
-            what = rule.look(self.history, self.options) if (rule.name in _OF_EVALUATIONS) == of_evaluations else None
-            if what is None:
+            told = rule.look(self.history, self.options) if (rule.name in _OF_EVALUATIONS) == of_evaluations else None
+            if told is None:
                 continue
             last, self._found[rule.name] = self._found.get(rule.name), self._count
             if last is None or self._count - last > self.options.window:
-                findings.append(Finding(step, rule.name, what, rule.advice))
+                told = told if isinstance(told, Told) else Told(told, rule.advice)
+                findings.append(Finding(step, rule.name, told.what, told.advice))
         if findings:
             self._write(findings)
         return findings
