@@ -34,6 +34,7 @@ class MLflowSink:
         self._client: Any = None
         self._run = ""
         self._step = 0  # the last one
+        self._last: dict[str, float] = {}  # the last values
 
     def begin(self, start: Start) -> str:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -85,6 +86,7 @@ class MLflowSink:
         from mlflow.entities import Metric
 
         self._step = step
+        self._last |= numbers
         when = int(time * 1000)
         named = allowed(numbers, _FORBIDDEN, _LONGEST_NAME)
         self._client.log_batch(self._run, [Metric(name, value, when, step) for name, value in named.items()])
@@ -103,6 +105,7 @@ class MLflowSink:
                 self._client.log_artifact(self._run, str(file), "model")
 
     def end(self, status: Status, numbers: Mapping[str, float]) -> None:
-        if numbers:
-            self.log(self._step, numbers, clock.time())
+        new = {name: value for name, value in numbers.items() if self._last.get(name) != value}
+        if new:
+            self.log(self._step, new, clock.time())
         self._client.set_terminated(self._run, _ENDS[status])

@@ -22,6 +22,7 @@ class TrackioSink:
         self._options = options
         self._run: Any = None
         self._step = 0  # the last one
+        self._last: dict[str, float] = {}  # the last values
 
     def begin(self, start: Start) -> str:
         import trackio
@@ -45,6 +46,7 @@ class TrackioSink:
 
     def log(self, step: int, numbers: Mapping[str, float], time: float) -> None:
         self._step = step
+        self._last |= numbers
         system = {name: value for name, value in numbers.items() if name.startswith("system/")}
         rest = {name: value for name, value in numbers.items() if name not in system}
         if system:
@@ -72,6 +74,7 @@ class TrackioSink:
             self._run.log_artifact(artefact)
 
     def end(self, status: Status, numbers: Mapping[str, float]) -> None:
-        if numbers:
-            self._run.log(dict(numbers), step=self._step)
+        new = {name: value for name, value in numbers.items() if self._last.get(name) != value}
+        if new:
+            self._run.log(new, step=self._step)
         self._run.finish()
