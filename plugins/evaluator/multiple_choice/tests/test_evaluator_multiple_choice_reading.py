@@ -117,6 +117,19 @@ def test_records_of_another_shape_are_told_with_their_place(record: Any, message
         questions_in(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"own.jsonl": ""},
+        {"test/law.csv": "question,A,B,answer\n", "dev/law.csv": "question,A,B,answer\nq,a,b,A\n"},
+    ],
+)
+def test_a_part_without_a_question_is_told(files: dict[str, str], tmp_path: Path) -> None:
+    written(tmp_path, files)
+    with pytest.raises(DataError, match="has no questions: what would have them is empty"):
+        questions_in(str(tmp_path)).part("test")
+
+
 def test_files_that_are_none(tmp_path: Path) -> None:
     written(tmp_path, {"a/test.csv": "only,three,cells\n", "b/x.zip": "no zip", "c/readme.md": "hello"})
     for name, message in (("a", "a row has 3 cells"), ("b", "is no zip file"), ("c", "has no questions")):

@@ -47,14 +47,15 @@ class QuestionSet:
     def part(self, name: str) -> dict[str, list[Question]]:
         """The questions of a part, by subject. A set without parts is all of them.
 
-        Raises: DataError when there is none of the name.
+        Raises: DataError when there is none of the name, or it is empty.
         """
         wanted = _PARTS.get(name, name)
-        if wanted in self.parts or list(self.parts) != [""]:
-            if wanted not in self.parts:
-                raise DataError(f"{self.path} has no part {name}.\n{choices(name, self.parts, 'its parts')}")
-            return self.parts[wanted]
-        return self.parts[""]
+        if wanted not in self.parts and list(self.parts) != [""]:
+            raise DataError(f"{self.path} has no part {name}.\n{choices(name, self.parts, 'its parts')}")
+        found = self.parts.get(wanted, self.parts.get("", {}))
+        if not found:
+            raise DataError(f"multiple_choice: {self.path} has no questions: what would have them is empty.")
+        return found
 
     def examples(self) -> dict[str, list[Question]]:
         """The questions that may be shown with their answers, by subject: those of dev, else of train."""

@@ -115,6 +115,11 @@ def test_answers_of_a_script(evaluate):
     assert {f"pass_at_k_{name}": it.greater_is_better for name, it in metrics.items()} == promised
 
 
+def test_a_vote_that_no_answer_has_is_told(evaluate, caplog):
+    evaluate([row("A", answer="4")], {"A": ["4", "5"]}, rewards=["numeric"], n=2, vote=r"boxed\{(.*?)\}")
+    assert "maj_at_2 is 0 since none of 2 answers has vote=boxed" in caplog.text
+
+
 def test_rewards_add_up_with_their_weights(evaluate):
     rows = [row("A", answer="yes")]
     said = {"A": ["Yes", "yes", "no", "a long answer"]}
@@ -139,7 +144,8 @@ def test_a_column_that_is_lacking_is_told_before_the_first_answer(evaluate):
     [
         ({"k": [1, 9]}, "k", "pass@9 needs as many answers to a question, and n is 8"),
         ({"temperature": 0.0}, "temperature", "are the same at temperature 0"),
-        ({"vote": "("}, "vote", "no regular expression"),
+        ({"vote": "("}, "vote", r"vote=( is no regular expression"),
+        ({"vote": "true"}, "vote", "and no switch"),
         ({"rewards": []}, "rewards", "nothing judges the answers"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tunesmith import hookimpl, plugin
+from tunesmith.messages import logger
 from tunesmith.ranges import at_least, between, filled
 from tunesmith.traits import EvaluatorTraits
 from tunesmith.types import Problem, Requirement
@@ -60,10 +61,14 @@ class PassAtK(Asking):
         if self.temperature == 0 and self.n > 1:
             message = f"the {self.n} answers to a question are the same at temperature 0."
             problems.append(Problem(f"{_KEY}.temperature", message, "n=1, or temperature=0.6", severity="warning"))
+        example = r"for example: \\boxed\{(.*?)\}"
+        if (self.vote or "").lower() in ("true", "false"):
+            message = f"vote={self.vote} is a regular expression that finds what answers agree on, and no switch."
+            problems.append(Problem(f"{_KEY}.vote", message, example))
         try:
             re.compile(self.vote or "")
         except re.error as error:
-            problems.append(Problem(f"{_KEY}.vote", f"is no regular expression: {error}.", r"\\boxed\{(.*?)\}"))
+            problems.append(Problem(f"{_KEY}.vote", f"vote={self.vote} is no regular expression: {error}.", example))
         return problems
 
     @hookimpl
@@ -78,7 +83,7 @@ class PassAtK(Asking):
         from tunesmith_library_evaluating.statistics import mean
 
         from .judging import Judge
-        from .questions import CUT, Question
+        from .questions import CUT, Question, agreed_on
 
         judge = Judge(self._rewards, self.threshold)
         sets = asked_of(data, self, "pass_at_k", lambda prompt: None)
@@ -94,6 +99,9 @@ class PassAtK(Asking):
             questions = [
                 Question(it, answers[part], scores[part], self.threshold) for it, part in zip(asked, parts, strict=True)
             ]
+            if self.vote and not any(agreed_on(answer.text, self.vote) for answer in answers):
+                told = f"{self._votes()[0]} is 0 since none of {len(answers):,} answers has vote={self.vote}"
+                logger.warning("data set %s: %s", name, told)
             numbers = [question.numbers(self.k, self.vote) for question in questions]
             # of as many answers each, so that the error of their means is that over questions as clusters
             metrics[name] = {

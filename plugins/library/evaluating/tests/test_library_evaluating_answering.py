@@ -114,6 +114,14 @@ def test_what_means_nothing_is_told(ask, caplog):
     assert "thinking_budget=5 means nothing" in told and "enable_thinking=false means nothing" in told
 
 
+def test_a_thought_that_nobody_takes_out_is_told(ask, caplog):
+    ask(lambda prompt: "<think>\nhm</think>\n\nbad" if "A" in prompt else "good", "A?", "B?", template=CHATML)
+    assert "1 of 2 answers begin with <think>" in caplog.text
+    caplog.clear()
+    ask(lambda prompt: "<think>\nhm</think>\n\nbad")
+    assert "begin with" not in caplog.text
+
+
 def test_a_budget_takes_tokens(ask, monkeypatch):
     """An engine that brings its template is sent conversations."""
     monkeypatch.setattr("tunesmith_library_testing.engine.ScriptedEngine.template", THINKING, raising=False)

@@ -111,3 +111,12 @@ def test_settings_that_differ():
     assert found.settings == {"shots": (5, 0)} and found.pairs == 80
     same = evaluation(SECOND, settings={"shots": 5, "seed": 0}, prompt=["b"] * 80)
     assert compare(first, same, samples=100).other == 80
+
+
+def test_an_error_of_0_makes_nothing_certain():
+    """Two examples that are alike have one, and say little of others."""
+    first, second = (
+        Evaluation({"a": {"f1": Measured(value, 0.0, 2, greater_is_better=True)}}, []) for value in (0.0, 1.0)
+    )
+    (found,) = compare(first, second).differences
+    assert (found.interval, found.p_value) == (None, None)

@@ -144,6 +144,7 @@ def _together(
     _grow(chat, growing, submit_all(chat.engine, first), stop)
     cut = [it for it, asked in zip(growing, first, strict=True) if it.reason == "length" and asked is not it.request]
     _go_on(chat, cut, thoughts, stop)
+    thoughts.tell_what_is_left_in([it.text for it in growing])
     return [it.whole(thoughts) for it in growing]
 
 

@@ -135,11 +135,14 @@ def _same(one: float, other: float) -> bool:
 
 
 def _by_errors(part: str, metric: str, first: Measured, second: Measured) -> Difference:
-    """A difference by the normal distribution, of two numbers that are not of the same examples."""
-    if first.standard_error is None or second.standard_error is None:
+    """A difference by the normal distribution, of two numbers that are not of the same examples.
+
+    An error of 0 comes of few examples that are alike, and says nothing of others: it makes nothing certain.
+    """
+    if not first.standard_error or not second.standard_error:
         return Difference(part, metric, first, second, None, None, False)
     error, value = math.hypot(first.standard_error, second.standard_error), second.value - first.value
-    p_value = math.erfc(abs(value) / error / math.sqrt(2)) if error else float(value == 0)
+    p_value = math.erfc(abs(value) / error / math.sqrt(2))
     interval = value - _NORMAL * error, value + _NORMAL * error
     return Difference(part, metric, first, second, interval, p_value, False)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tunesmith_library_engine import StreamedAnswer
     from tunesmith_library_engine.chatting import Chat
 
+_OPEN = "<think>"  # of the thoughts of most models
+
 
 class Thoughts:
     """What is known of the thoughts of a model's answers.
@@ -43,6 +45,16 @@ class Thoughts:
         if self._asking.enable_thinking is not None and not getattr(self._template, "switches_thinking", True):
             value = str(self._asking.enable_thinking).lower()
             told("enable_thinking=%s means nothing: template %s has no such switch", value, name)
+
+    def tell_what_is_left_in(self, texts: Sequence[str]) -> None:
+        """Warn of answers that begin with a thought which nobody took out, and which is measured with them."""
+        if left := sum(text.lstrip().startswith(_OPEN) for text in texts):
+            logger.warning(
+                "%s of %s answers begin with %s, a thought that is measured as part of them: the server leaves it in, "
+                "or template %s knows none. Have the server take thoughts out (vLLM: --reasoning-parser), "
+                "or name the model, whose template does: model.path=MODEL",
+                *(f"{left:,}", f"{len(texts):,}", _OPEN, self._template.name),
+            )
 
     def budget(self, conversation: Conversation) -> int | None:
         """How many tokens the thought before an answer may have; None: as many as the answer, or there is none."""
