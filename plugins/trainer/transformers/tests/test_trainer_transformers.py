@@ -181,6 +181,7 @@ def test_logs_means_over_items(tiny_llama: Path, tmp_path: Path) -> None:
     assert logged[2]["loss"] == pytest.approx(sum(t for t, _ in losses) / sum(n for _, n in losses), rel=1e-5)
     assert logged[2]["three"] == pytest.approx(3.0)
     assert {"learning_rate", "grad_norm", "tokens_per_second", "trained_tokens_per_second"} <= logged[2].keys()
+    assert logged[2]["num_input_tokens_seen"] == sum(len(example["input_ids"]) for example in data(15)[:12])
 
 
 def test_trained_tokens_are_counted_whatever_they_weigh() -> None:

@@ -123,6 +123,7 @@ class Loop(Measuring):
         self.run.counts.trained(batches)
         self.items += items
         self.tokens += tokens
+        self.state.num_input_tokens_seen += int(tokens)  # which checkpoints keep
         self.learned += learned
         self.predicted += predicted
         self.seen += seen
@@ -212,6 +213,7 @@ class Loop(Measuring):
         self.counted = counts.named(self.run.counts.totals(self.group))
         metrics = {**means(totals, self.items), **self.counted}
         metrics["tokens_per_second"] = self.tokens / self.seconds
+        metrics["num_input_tokens_seen"] = float(self.state.num_input_tokens_seen)
         metrics["trained_tokens_per_second"] = self.learned / self.seconds
         if self.predicted:
             metrics["trained_token_share"] = self.learned / self.predicted
