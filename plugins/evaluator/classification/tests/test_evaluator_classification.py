@@ -140,9 +140,12 @@ def test_labels_of_a_column_and_traits(evaluate):
         evaluate({"mine": asked}, lambda prompt: "good", labels=["red", "blue"], column="kind")
 
 
-def test_likelihoods_equal_transformers(tiny_llama, tiny_bpe):
-    """In float64: of each label's tokens behind the prompt; the likeliest is taken."""
-    exact, labels = load_plain(tiny_llama, dtype="float64"), ["good", "很好", "bad luck"]
+@pytest.mark.parametrize(
+    ("labels", "behind"), [(["good", "很好", "bad luck"], ""), (["good", "good luck", "bad luck"], "<|im_end|>")]
+)
+def test_likelihoods_equal_transformers(tiny_llama, tiny_bpe, labels, behind):
+    """In float64: of each label's tokens behind the prompt, and of the end where one begins another."""
+    exact = load_plain(tiny_llama, dtype="float64")
     asked = rows(("A?", "good"), ("Whales sing?", "bad luck"))
     model = load_plain(tiny_llama)
     handle = handle_of(tiny_llama, tiny_bpe, load=lambda: model)
@@ -153,7 +156,7 @@ def test_likelihoods_equal_transformers(tiny_llama, tiny_bpe):
         start = CHATML.render(row["messages"][:1], add_generation_prompt=True).text
         prompt = tiny_bpe.encode(start, add_special_tokens=False)
         for label in labels:
-            end = tiny_bpe.encode(label, add_special_tokens=False)
+            end = tiny_bpe.encode(label + behind, add_special_tokens=False)
             with torch.no_grad():
                 logits = exact(input_ids=torch.tensor([prompt + end]), use_cache=False).logits[0].log_softmax(-1)
             places = range(len(prompt) - 1, len(prompt) + len(end) - 1)
