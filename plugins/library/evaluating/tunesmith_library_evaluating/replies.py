@@ -60,9 +60,8 @@ def asked_of(data: EvaluationData, asking: Asking, evaluator: str, lacks: Lacks)
         sets[name] = [Asked(index, prompt) for index, (prompt, why) in enumerate(pairs) if why is None]
     if not any(sets.values()):
         told = "".join(f"\n  {count:,} examples {why}" for why, count in reasons.items())
-        raise DataError(
-            f"{evaluator}: no evaluation set has an example to measure.{told}\n  write data.eval=[test.json]"
-        )
+        advice = "" if reasons else "\n  write data.eval=[test.json]"
+        raise DataError(f"{evaluator}: no evaluation set has an example to measure.{told}{advice}")
     return {name: asked for name, asked in sets.items() if asked}
 
 
