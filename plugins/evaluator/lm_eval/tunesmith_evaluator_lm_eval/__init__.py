@@ -23,9 +23,8 @@ class LmEval:
     # folder with further tasks; where it has all of them the harness's own are not looked through
     include_path: Annotated[str, path_like] | None = None
     num_fewshot: Annotated[int, at_least(0, most=10_000)] | None = None  # examples before a question; null: the task's
-    limit: Annotated[int, at_least(1, most=1_000_000_000)] | None = (
-        None  # examples of each task; null is all
-    )
+    # examples of each task, the first; null is all
+    limit: Annotated[int, at_least(1, most=1_000_000_000)] | None = None
     apply_chat_template: bool = False  # put questions in turns of the model's chat template
     fewshot_as_multiturn: bool = True  # with it, examples are turns of their own
     system_instruction: str | None = None  # system message, or what stands before the question
