@@ -282,7 +282,8 @@ def test_a_run_of_stage_reward_is_served(tiny_llama: Path, tmp_path: Path) -> No
     body = {"queries": "Say 3.", "documents": ["The tide 3.", "whale 3"]}
     found = []
     for served in (run, exported):
-        with Server(served, port=0) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        server = Server(served, {"precision": "fp32"}, port=0)
+        with server, httpx.Client(base_url=server.url, timeout=60) as client:
             found.append([each["score"] for each in client.post("/score", json=body).json()["data"]])
             chat = {"messages": [{"role": "user", "content": "Say 3."}]}
             assert client.post("/v1/chat/completions", json=chat).status_code == 400

@@ -87,7 +87,9 @@ def _opened(address: str, further: Mapping[str, Any] | None = None) -> ModelHand
     import tunesmith
 
     configuration, overrides = _configuration(address)
-    handle: Any = tunesmith.open_model(configuration, {**overrides, **(further or {})})
+    # in fewer bits than they are held in, weights that differ would be equal, and equal ones differ once merged
+    exact = {} if _quantises(Path(address)) else {"precision": "fp32"}
+    handle: Any = tunesmith.open_model(configuration, {**overrides, **exact, **(further or {})})
     opened: ModelHandle = handle
     return opened
 
