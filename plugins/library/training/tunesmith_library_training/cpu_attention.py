@@ -81,26 +81,20 @@ class _WrittenOut(torch.autograd.Function):
     """Attention as products of matrices: scores and their softmax in fp32, products in the type of the inputs.
 
     With P the weights, O = P V. Of a gradient dO: dV = Pᵀ dO, dP = dO Vᵀ, dS = P ∘ (dP - rowsum(P ∘ dP)), dQ = s dS K,
-    dK = s dSᵀ Q (Dao et al. 2022, arXiv 2205.14135, appendix B.2). P alone is kept, in the type of the inputs.
+    dK = s dSᵀ Q (Dao et al. 2022, arXiv 2205.14135, appendix B.2). P is computed again, not kept.
     """
 
     @staticmethod
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
-        rows = _by_key_head(query, key)
-        count, heads, _, width = key.shape
-        length = query.shape[2]
-        scores = torch.matmul(rows, key.transpose(2, 3)).float().mul_(scale)
-        hidden = torch.full((length, length), -torch.inf).triu_(1)
-        scores.view(count, heads, -1, length, length).add_(hidden)
-        weights = scores.softmax(-1).to(value.dtype)
-        ctx.save_for_backward(query, key, value, weights)
+        ctx.save_for_backward(query, key, value)
         ctx.scale = scale
-        return torch.matmul(weights, value).view(count, -1, length, width)
+        return torch.matmul(_weights(query, key, scale), value).view(query.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, weights = ctx.saved_tensors
+        query, key, value = ctx.saved_tensors
+        weights = _weights(query, key, ctx.scale)
         rows, outer = _by_key_head(query, key), _by_key_head(outer, key)
         of_value = torch.matmul(weights.transpose(2, 3), outer)
         of_weights = torch.matmul(outer, value.transpose(2, 3)).float()
@@ -109,6 +103,15 @@ class _WrittenOut(torch.autograd.Function):
         scores = of_scores.to(value.dtype)
         of_query = torch.matmul(scores, key).view(query.shape)
         return of_query, torch.matmul(scores.transpose(2, 3), rows), of_value, None
+
+
+def _weights(query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
+    """The weights (n, key heads, heads / key heads · T, T), in the type of the inputs."""
+    count, heads, length, _ = key.shape
+    scores = torch.matmul(_by_key_head(query, key), key.transpose(2, 3)).float().mul_(scale)
+    hidden = torch.full((length, length), -torch.inf).triu_(1)
+    scores.view(count, heads, -1, length, length).add_(hidden)
+    return scores.softmax(-1).to(key.dtype)
 
 
 def _by_key_head(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
