@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from tunesmith import DataError
 from tunesmith.types import IGNORED, Engine
-from tunesmith_library_training.batches import Arrays, pad, shown
+from tunesmith_library_training.batches import Arrays, by_length, pad, shown
 from tunesmith_library_training.log_probs import sequence_log_probs
 
 from tunesmith_evaluator_perplexity.scores import Items, Loss
@@ -35,7 +35,7 @@ def losses_by_model(
     was_training = model.training
     model.eval()
     try:
-        for places in _batches([len(sequence["input_ids"]) for sequence in sequences], batch_tokens):
+        for places in by_length([len(sequence["input_ids"]) for sequence in sequences], batch_tokens):
             batch = pad([sequences[place] for place in places])
             batch.update(shown(batch, [items[place] for place in places], processor))
             tensors = {name: values.to(device) for name, values in batch.items() if torch.is_tensor(values)}
@@ -46,16 +46,6 @@ def losses_by_model(
     finally:
         model.train(was_training)
     return [losses[place] for place in range(len(sequences))]
-
-
-def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Places of sequences, the longest first, as many at a time as fit when they are padded."""
-    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
-    start = 0
-    while start < len(order):
-        count = max(1, batch_tokens // lengths[order[start]])
-        yield order[start : start + count]
-        start += count
 
 
 def losses_by_engine(engine: Engine, sequences: Sequence[Arrays], items: Sequence[Items]) -> list[Loss]:

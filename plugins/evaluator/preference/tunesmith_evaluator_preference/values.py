@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from tunesmith import DataError, TunesmithError, open_model
 from tunesmith.runs import is_run
 from tunesmith.types import IGNORED, Engine, ModelHandle
 from tunesmith_library_chat import tokenizer_of
-from tunesmith_library_training.batches import pad, shown, unpack
+from tunesmith_library_training.batches import by_length, pad, shown, unpack
 from tunesmith_library_training.encoding import Encoded
 from tunesmith_library_training.log_probs import sequence_log_probs
 from tunesmith_library_weights.switching import evaluating
@@ -67,7 +67,7 @@ def _run(
     device = model.get_input_embeddings().weight.device
     values: dict[int, Value] = {}
     with evaluating(model), torch.no_grad():
-        for places in _batches([len(sequence["input_ids"]) for sequence in sequences], batch_tokens):
+        for places in by_length([len(sequence["input_ids"]) for sequence in sequences], batch_tokens):
             some = [sequences[place] for place in places]
             batch = pad([unpack({name: each[name] for name in ("input_ids", "labels")})[0] for each in some])
             batch.update(shown(batch, [items_of(each) for each in some], processor))
@@ -75,16 +75,6 @@ def _run(
             for place, total in zip(places, totals(moved), strict=True):
                 values[place] = Value(total, sequences[place].trained)
     return [(values[2 * place], values[2 * place + 1]) for place in range(len(pairs))]
-
-
-def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Places of sequences, the longest first, as many at a time as fit when they are padded."""
-    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
-    start = 0
-    while start < len(order):
-        count = max(1, batch_tokens // lengths[order[start]])
-        yield order[start : start + count]
-        start += count
 
 
 def log_probs_by_engine(engine: Engine, pairs: Sequence[Pair]) -> list[tuple[Value, Value]]:

@@ -66,7 +66,7 @@ class Chat:
         requests = []
         for index, asked in enumerate(_listed(conversations)):
             prompt = asked if isinstance(asked, Conversation) else Conversation(asked)
-            requests.append(self.request(prompt, _seeded(sampling or Sampling(), index), stop=stop))
+            requests.append(self.request(prompt, seeded(sampling or Sampling(), index), stop=stop))
         if not requests:
             return
         answers = submit_all(self.engine, requests)
@@ -144,5 +144,6 @@ def template_of(engine: Engine, handle: ModelHandle) -> ChatTemplate:
     return own or handle.template
 
 
-def _seeded(sampling: Sampling, index: int) -> Sampling:
+def seeded(sampling: Sampling, index: int) -> Sampling:
+    """The sampling of one of several answers: the seed, if there is one, counts up."""
     return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + index)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.types import Answer, Conversation, Piece, Request, Sampling
+from tunesmith_library_engine.chatting import seeded
 from tunesmith_library_engine.together import submit_all
 
 from tunesmith_library_evaluating.asking import Asking
@@ -64,7 +65,7 @@ def answered(
     hosts, found = options_of(chat.handle.processor).hosts, list[Answered]()
     for start in range(0, len(prompts), _AT_A_TIME):
         part = prompts[start : start + _AT_A_TIME]
-        found += _together(chat, part, _seeded(sampling, start), asking, stop, hosts)
+        found += _together(chat, part, seeded(sampling, start), asking, stop, hosts)
     return found
 
 
@@ -138,7 +139,7 @@ def _together(
         conversation = Conversation(prompt.shown(hosts), prompt.tools, {**prompt.variables, **switch})
         budget = thoughts.budget(conversation)
         most = budget and budget + (sampling.max_new_tokens or asking.max_new_tokens)
-        asked = replace(_seeded(sampling, index), max_new_tokens=most or sampling.max_new_tokens)
+        asked = replace(seeded(sampling, index), max_new_tokens=most or sampling.max_new_tokens)
         growing.append(_Growing(conversation, chat.request(conversation, asked, stop=stop)))
         first.append(cut_at(growing[-1].request, budget))
     _grow(chat, growing, submit_all(chat.engine, first), stop)
@@ -168,10 +169,6 @@ def _go_on(chat: Chat, growing: Sequence[_Growing], thoughts: Thoughts, stop: Se
 def _grow(chat: Chat, growing: Sequence[_Growing], answers: Sequence[Answer], stop: Sequence[str]) -> None:
     for piece in chat.read_all(answers, [it.conversation for it in growing], stop=stop):
         growing[piece.index].take(piece)
-
-
-def _seeded(sampling: Sampling, index: int) -> Sampling:
-    return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + index)
 
 
 def _read(arguments: str) -> Any:

@@ -6,7 +6,7 @@ optionally `weights` of the labels, and `datasets`, the number of the data set i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -126,6 +126,20 @@ def pad(sequences: Sequence[Arrays]) -> Batch:
         columns[name] = np.full(filled.shape, _FILL[name], _DTYPES[name])
         columns[name][filled] = np.concatenate([sequence[name] for sequence in sequences])
     return {**_finish(columns), "attention_mask": torch.from_numpy(filled.astype(np.int64))}
+
+
+def by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Places of sequences, the longest first, as many at a time as fit when they are padded.
+
+    Args:
+        batch_tokens: of a batch, padding included; a longer sequence is alone.
+    """
+    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+    start = 0
+    while start < len(order):
+        count = max(1, batch_tokens // lengths[order[start]])
+        yield order[start : start + count]
+        start += count
 
 
 def _finish(columns: Arrays) -> Batch:

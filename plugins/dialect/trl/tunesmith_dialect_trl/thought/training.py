@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tunesmith.kinds import KINDS
+
 from tunesmith_dialect_trl.draft import Draft
 
-_TRACKERS = ("console", "guard", "jsonl", "plot")
 _NAMED = ("tensorboard", "wandb", "mlflow", "swanlab", "trackio")  # programs in which a run has a name
 
 
@@ -67,7 +68,7 @@ def report_to(value: Any, draft: Draft) -> None:
     names = [value] if isinstance(value, str) else value or []
     others = [name for name in names if name not in ("none", "all")]
     if others:
-        draft.put("tracker", {name: {} for name in (*_TRACKERS, *others)}, "report_to")
+        draft.put("tracker", {name: {} for name in (*KINDS["tracker"].default, *others)}, "report_to")
 
 
 def run_name(value: Any, draft: Draft) -> None:
