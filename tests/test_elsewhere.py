@@ -22,7 +22,8 @@ GREEDY_8 = Sampling(max_new_tokens=8, temperature=0.0)
 
 @pytest.fixture(scope="module")
 def served(tiny_llama: Path) -> Iterator[Any]:
-    with tunesmith.Server(None, {"model.path": str(tiny_llama), "template": "chatml"}, port=0) as server:
+    choices = {"model.path": str(tiny_llama), "template": "chatml", "precision": "fp32"}
+    with tunesmith.Server(None, choices, port=0) as server:
         yield server
 
 
