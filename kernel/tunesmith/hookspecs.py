@@ -144,14 +144,16 @@ def fetch(address: str, revision: str | None) -> Path:
 
 
 @hookspec(firstresult=True)
-def resolve_precision(requested: str) -> types.Precision:
+def resolve_precision(requested: str, path: Path, training: bool) -> types.Precision:
     """Decide in which numbers this machine computes.
 
     Called: once, before the model is loaded.
     Composition: exclusive, kind `model`.
     Args:
         requested: `auto`, `bf16`, `fp16` or `fp32`.
-    Returns: `bf16`, `fp16` or `fp32`; for `auto` bf16 wherever the hardware computes in it, and it is announced.
+        path: folder of the model, as `fetch` gave it.
+        training: whether gradients are computed.
+    Returns: `bf16`, `fp16` or `fp32`; for `auto` the fastest in which the model is well computed here, announced.
     Raises: TunesmithError when the hardware cannot do what was asked.
     Since: 0.1
     """

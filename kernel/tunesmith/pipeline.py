@@ -166,8 +166,8 @@ def model_source(run: Assembly, training: bool, folder: Path | None = None) -> M
     path = folder or run.fetch(model.path, getattr(model, "revision", None))
     exact = run.plan.command == "export" and (options.precision == "auto" or not run.plan.uses("quantizer"))
     # computing in fewer bits would round what is merged
-    precision = run.hook.resolve_precision(requested="fp32" if exact else options.precision)
-    return ModelSource(path, model.path, precision, options.seed, training, run.fetch)
+    asked = {"requested": "fp32" if exact else options.precision, "path": path, "training": training}
+    return ModelSource(path, model.path, run.hook.resolve_precision(**asked), options.seed, training, run.fetch)
 
 
 def reader_of(run: Assembly, source: ModelSource) -> tuple[Any, ChatTemplate]:

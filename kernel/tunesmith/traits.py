@@ -27,6 +27,8 @@ class StageTraits:
     # whether greater is better, None for neither; empty where it does not say
     metrics: Mapping[str, bool | None] = field(default_factory=dict, compare=False)
     balances_experts: bool = False  # it adds a mixture's balance loss (`output_router_logits`) to its own
+    # a batch's loss is the sum of what its examples would have alone, so that batches may be merged and divided
+    additive: bool = False
 
 
 @dataclass(frozen=True)
