@@ -15,6 +15,7 @@ from tunesmith_data_datasets import Datasets
 from tunesmith_data_datasets.checking import option_problems
 from tunesmith_data_datasets.entries import Entry
 from tunesmith_library_chat import ChatTemplate
+from tunesmith_library_formats import KEPT
 from tunesmith_library_media.items import image_size
 from tunesmith_library_testing import DataSuite
 from tunesmith_library_testing.parts import ByteStage
@@ -329,6 +330,8 @@ def test_columns_and_tags_reach_the_format(tmp_path):
     entry = {"path": str(write(tmp_path / "a.jsonl", ["x"])), "columns": {"text": "text"}, "tags": {"role_tag": "who"}}
     build(tmp_path, {**entry, "format": "sharegpt"}, to_rows=remember)
     assert seen[-1] == ("sharegpt", {"text": "text", "role_tag": "who"})
+    build(tmp_path, {**entry, "format": "sharegpt", "keep": ["vote"]}, to_rows=remember)
+    assert seen[-1] == ("sharegpt", {"text": "text", "role_tag": "who", KEPT + "vote": "vote"}), "not from the cache"
 
 
 def test_tool_arguments_keep_their_own_keys(tmp_path):

@@ -162,7 +162,7 @@ def _made_of(work: Work, cache: Cache) -> Parts:
     encoded, are part of it: so an edit is noticed of whatever the other parts do not know.
     """
     entry = work.source.entry
-    reading = [work.format, entry.columns, entry.tags, entry.sample_by, entry.boxes, work.max_samples, work.batch_size]
+    reading = [work.format, entry.names, entry.sample_by, entry.boxes, work.max_samples, work.batch_size]
     return {
         **(work.encode.parts or {"encoding": work.encode.fingerprint}),
         **cache.formats.get(work.format, {}),

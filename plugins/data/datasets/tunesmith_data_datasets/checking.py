@@ -12,7 +12,7 @@ from tunesmith.errors import choices, nearest
 from tunesmith.traits import traits_of
 from tunesmith.types import Problem
 from tunesmith_library_configuration.space import unwritable
-from tunesmith_library_formats import ALONE
+from tunesmith_library_formats import ALONE, OWN
 from tunesmith_library_formats.dataset_info import beside, by_default, unread
 from tunesmith_library_formats.detection import shapes_of
 
@@ -196,7 +196,7 @@ def _nearly(source: Source, plan: Plan, records: list[dict[str, Any]]) -> Iterat
     for name, format in plan.installed("format").items():
         if file and any(set(shape) <= fields for shape in shapes_of(getattr(format, "reads", ""))):
             try:
-                for _ in format().to_rows(records=peek(file, source), columns={**entry.columns, **entry.tags}):
+                for _ in format().to_rows(records=peek(file, source), columns=entry.names):
                     pass
             except DataError as error:
                 yield f"it has the columns of {name}, but {error}".partition("\n")[0]
@@ -220,6 +220,12 @@ def _problems_of_records(source: Source, name: str, plan: Plan, records: list[di
         if field != ALONE and column not in found:
             message = f"{key}.columns.{field}={column}: {first_file(source)} has no such column."
             yield Problem(f"{key}.columns.{field}", message, choices(column, found), "warning")
+    for name in (name for name in entry.keep if name not in found):
+        message = f"{key}.keep: {first_file(source)} has no column {name}."
+        yield Problem(f"{key}.keep", message, choices(name, found), "warning")
+    for name in (name for name in entry.keep if name in OWN):
+        message = f"{key}.keep: {name} is what a row is made of, and its format reads it."
+        yield Problem(f"{key}.keep", message, f"leave it out, or say with {key}.columns where it is")
     for role, column in by_default(entry.columns, found).items():
         message = f"{key}: {file}: {column} is read as {role}, a default, for its dataset_info.json names no {role}."
         yield Problem(f"{key}.columns", message, f'without it: "{role}": "" under columns', "warning")
@@ -235,7 +241,7 @@ def _problems_of_records(source: Source, name: str, plan: Plan, records: list[di
     if format is None or file is None:  # not installed, which the kernel says
         return
     try:
-        for _ in format.to_rows(records=peek(file, source), columns={**entry.columns, **entry.tags}):
+        for _ in format.to_rows(records=peek(file, source), columns=entry.names):
             pass
     except DataError as error:
         message, _, advice = str(error).partition("\n")

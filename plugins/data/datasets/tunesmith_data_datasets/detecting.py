@@ -96,13 +96,13 @@ def provenance(plan: Plan) -> tuple[dict[str, Parts], dict[str, str]]:
 def look_at(record: Mapping[str, Any], source: Source, formats: Formats) -> Told:
     """The formats that a record of an entry looks like, whatever format is written there."""
     entry = source.entry
-    found = matches(record, {**entry.columns, **entry.tags}, formats())
+    found = matches(record, entry.names, formats())
     return Told(found[0].format if found else None, tuple(found))
 
 
 def in_words(match: Match, entry: Entry) -> str:
     """The columns that decided, by their names in the file."""
-    named = {**entry.columns, **entry.tags}
+    named = entry.names
     return ", ".join(named.get(column, column) for column in match.columns)
 
 

@@ -71,7 +71,7 @@ class Work:
         """
         entry, folders = self.source.entry, self.media_folders(file)
         with self.naming(file):
-            for row in self.to_rows(self.format, records, {**entry.columns, **entry.tags}):
+            for row in self.to_rows(self.format, records, entry.names):
                 row = row if entry.boxes == "written" else {**row, "boxes": entry.boxes}
                 found = PlacedRow(with_media(row, folders, records.place, entry.path))
                 found.file, found.place = file, records.place

@@ -16,6 +16,7 @@ from tunesmith.ranges import above, at_least, filled, path_like
 from tunesmith.types import Problem
 from tunesmith_library_configuration.reading import read_yaml
 from tunesmith_library_configuration.recipes import find_recipe
+from tunesmith_library_formats import KEPT
 from tunesmith_library_formats.dataset_info import beside, is_dataset_info, sets_in
 
 _GLOB = frozenset("*?[")
@@ -41,6 +42,8 @@ class Entry:
     revision: Annotated[str | None, filled] = None  # branch, tag or commit of a hub data set; null is the hub's default
     columns: dict[str, str] = field(default_factory=dict)  # the format's field: the data set's column
     tags: dict[str, str] = field(default_factory=dict)  # names inside a conversation: role_tag, user_tag …
+    # further columns that rows keep, for rewards and evaluators: [solution, vote]
+    keep: list[Annotated[str, filled]] = field(default_factory=list)
     # folder of the images, videos and sounds that rows name; what is not there is looked for beside the data file
     media_dir: Annotated[str | None, path_like] = None
     # "bbox_2d" and "point_2d" that texts have in JSON: as the model is to write them, or in pixels of the image's file,
@@ -52,6 +55,11 @@ class Entry:
     # examples of it in an epoch: of a larger set some are drawn, a smaller one is repeated; null takes each once
     samples: Annotated[int | None, at_least(1, most=1_000_000_000)] = None
     weight: Annotated[float, above(0, most=1_000_000)] = 1.0  # share in an interleaved mix, relative to the other sets
+
+    @property
+    def names(self) -> dict[str, str]:
+        """All that a format is told of columns: `columns`, `tags`, and those to keep."""
+        return {**self.columns, **self.tags, **{KEPT + name: name for name in self.keep}}
 
 
 @dataclass(frozen=True)

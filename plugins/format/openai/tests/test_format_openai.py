@@ -232,6 +232,16 @@ def test_a_pair_answers_one_question():
     assert made == {"prompt": turns, "chosen": [ASK, GOOD], "rejected": [other, BAD]}, "they part later on"
 
 
+def test_columns_that_are_kept():
+    """Under their own names, whatever the record is turned into; those that a record lacks are not made up."""
+    keep = {"+solution": "solution", "+vote": "vote"}
+    (made,) = OpenAI().to_rows([{"prompt": "q", "solution": {"n": 7}, "other": 1}], keep)
+    assert made == {"prompt": [{"role": "user", "content": "q"}], "solution": {"n": 7}}
+    pair = {"input": {"messages": [ASK]}, "preferred_output": [GOOD], "non_preferred_output": [BAD], "vote": "win"}
+    (made,) = OpenAI().to_rows([pair], keep)
+    assert made == {"prompt": [ASK], "chosen": [GOOD], "rejected": [BAD], "vote": "win"}
+
+
 def test_boxes_are_kept_where_texts_have_places_for_them():
     found, asked = {"role": "assistant", "content": "At <bbox>."}, {"role": "user", "content": "<image>Where?"}
     record = {"messages": [asked, found], "images": ["a.png"], "objects": {"bbox": [[1, 2, 3, 4]], "ref": None}}

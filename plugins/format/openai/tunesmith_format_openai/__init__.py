@@ -101,7 +101,8 @@ def _flatten(record: Record) -> dict[str, Any]:
     if not isinstance(asked, Mapping):
         raise DataError(f"`input` must be a mapping with messages, found {shorten(asked)}")
     made = {name: asked[key] for name, key in (("prompt", "messages"), ("tools", "tools")) if key in asked}
-    return {**made, "chosen": record["preferred_output"], "rejected": record.get("non_preferred_output")}
+    made |= {"chosen": record["preferred_output"], "rejected": record.get("non_preferred_output")}
+    return {**{name: value for name, value in record.items() if name not in SHAPE.fields}, **made}
 
 
 def _unanswered(record: Record, where: Columns) -> list[Message]:

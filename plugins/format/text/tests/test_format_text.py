@@ -25,6 +25,10 @@ def test_name_of_other_tools():
     assert list(Text().to_rows([{"content": "a"}], {"prompt": "content"})) == [{"text": "a"}]
 
 
+def test_columns_that_are_kept():
+    assert list(Text().to_rows([{"text": "a", "url": "x"}], {"+url": "url"})) == [{"text": "a", "url": "x"}]
+
+
 @pytest.mark.real
 def test_real(real_files: Path):
     lines = (real_files / "data" / "c4_demo.jsonl").read_text(encoding="utf-8").splitlines()

@@ -34,4 +34,4 @@ def _row(record: Record, where: Columns) -> Row:
     (text,) = where.need(record, "text")
     if text is None:
         raise DataError(f"`{where.of('text')}` must be text, found None")
-    return {"text": text}
+    return {**where.kept(record), "text": text}

@@ -12,8 +12,8 @@ from tunesmith_library_formats.messages import (
     parse_tool_calls,
     parse_tools,
 )
-from tunesmith_library_formats.records import ALONE, Columns, Lacking, Record, convert
-from tunesmith_library_formats.rows import BOXES, MEDIA, finish, label_of, labelled
+from tunesmith_library_formats.records import ALONE, KEPT, Columns, Lacking, Record, convert
+from tunesmith_library_formats.rows import BOXES, MEDIA, OWN, finish, label_of, labelled
 from tunesmith_library_formats.shapes import (
     ANYTHING,
     BESIDE,
@@ -36,9 +36,11 @@ __all__ = [
     "BESIDE",
     "BOXES",
     "CONVERSATION",
+    "KEPT",
     "MAPPING",
     "MEDIA",
     "NUMBER",
+    "OWN",
     "REPEATED_KEY",
     "TEXT",
     "Columns",

@@ -96,6 +96,10 @@ ALONE = "*"
 """The key by which a mapping of columns says that it names all that are read."""
 
 
+KEPT = "+"
+"""How keys of a mapping of columns begin that are no fields of the format: rows keep those columns as they are."""
+
+
 class Columns:
     """Where a format's fields are: under their own names, or where the user's `columns` say.
 
@@ -103,7 +107,7 @@ class Columns:
         format: name of the format, for messages.
         fields: the format's own names.
         columns: the user's mapping, field to column. With `ALONE` in it, other fields are in no column but those that
-            a record of the format cannot do without.
+            a record of the format cannot do without. Keys that begin with `KEPT` name columns for `kept`.
         aliases: other names for fields that `columns` may use.
         needed: those fields.
 
@@ -120,11 +124,12 @@ class Columns:
     ) -> None:
         self._format = format
         self._columns: dict[str, str] = {}
+        self._kept = tuple(column for name, column in columns.items() if name.startswith(KEPT))
         known, aliases = set(fields), aliases or {}
         others = {field for field in known - set(needed) if not field.endswith("_tag")}
         self._hidden: set[str] = others if ALONE in columns else set()
         for name, column in columns.items():
-            if name == ALONE:
+            if name == ALONE or name.startswith(KEPT):
                 continue
             field = aliases.get(name, name)
             if field not in known:
@@ -143,6 +148,10 @@ class Columns:
     def get(self, record: Record, field: str) -> Any:
         """The value of a field, None when the record does not have it."""
         return None if field in self._hidden else record.get(self.of(field))
+
+    def kept(self, record: Record) -> dict[str, Any]:
+        """What the user wants in rows beside what the format reads."""
+        return {name: record[name] for name in self._kept if name in record}
 
     def need(self, record: Record, *fields: str) -> list[Any]:
         """The values of fields that a record must have, if only as None.

@@ -15,6 +15,8 @@ MEDIA = ("images", "videos", "audios")
 BOXES = ("<bbox>", "<ref-object>")
 """Where texts have what a column `objects` holds: a box or a point in an image, and what is named."""
 _CONVERSATIONS = ("messages", "prompt", "chosen", "rejected", "completion")
+OWN = frozenset((*_CONVERSATIONS, *MEDIA, "text", "tools", "enable_thinking", "weight", "objects"))
+"""What formats make of a row themselves: other columns may be kept under their names."""
 
 
 def label_of(record: Record, where: Columns) -> bool | None:
@@ -26,7 +28,7 @@ def label_of(record: Record, where: Columns) -> bool | None:
 
 def finish(row: Row, record: Record, where: Columns) -> Row:
     """Add what stands beside the conversation: a system message where it has none, tools, whether to think, what the
-    row weighs, boxes, media."""
+    row weighs, boxes, media; and the columns that are kept as they are."""
     first = row.get("messages") or row.get("prompt") or []
     system = where.get(record, "system")
     if system and not (first and first[0]["role"] == "system"):
@@ -43,7 +45,8 @@ def finish(row: Row, record: Record, where: Columns) -> Row:
     objects = _objects(row, where.get(record, "objects"))
     if objects is not None:
         row["objects"] = objects
-    return with_single_results(row) | {field: media for field in MEDIA if (media := _media(row, record, where, field))}
+    media = {field: items for field in MEDIA if (items := _media(row, record, where, field))}
+    return where.kept(record) | with_single_results(row) | media
 
 
 def _objects(row: Row, value: Any) -> Any:

@@ -48,7 +48,10 @@ class SchemaSource:
         if self.schema:
             return self.schema
         if self.column and self.column not in row:
-            raise DataError(f"{self.key}: a row has no {self.column}; it has {', '.join(sorted(row)) or 'no columns'}")
+            raise DataError(
+                f"{self.key}: a row has no {self.column}; it has {', '.join(sorted(row)) or 'no columns'}.\n"
+                f"  keep the file's column: data.train=[{{path: FILE, keep: [{self.column}]}}], or set .column"
+            )
         text = row[self.column] if self.column else Path(str(self.file)).expanduser().read_text(encoding="utf-8")
         try:
             return json.loads(text) if isinstance(text, str) else text

@@ -93,7 +93,8 @@ class Code:
         if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
             found = ", ".join(sorted(row)) or "no columns"
             raise DataError(
-                f"reward.code: a row has no tests in {self.column} (text or list of texts); it has {found}."
+                f"reward.code: a row has no tests in {self.column} (text or list of texts); it has {found}.\n"
+                f"  keep the file's column: data.train=[{{path: FILE, keep: [{self.column}]}}], or set .column"
             )
         for number, test in enumerate(tests, start=1):
             if fault := fault_of(test):

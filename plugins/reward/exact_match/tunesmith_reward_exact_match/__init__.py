@@ -46,7 +46,10 @@ class ExactMatch:
         value = row.get(self.column)
         if value is None:
             found = ", ".join(sorted(row)) or "no columns"
-            raise DataError(f"reward.exact_match: a row has no {self.column}; it has {found}.\n  set .column")
+            raise DataError(
+                f"reward.exact_match: a row has no {self.column}; it has {found}.\n"
+                f"  keep the file's column: data.train=[{{path: FILE, keep: [{self.column}]}}], or set .column"
+            )
         expected = ["" if item is None else str(item) for item in (value if isinstance(value, list) else [value])]
         if not expected or not all(map(self._normal, expected)):
             raise DataError(

@@ -42,7 +42,10 @@ class Numeric:
         value = row.get(self.column)
         if value is None:
             found = ", ".join(sorted(row)) or "no columns"
-            raise DataError(f"reward.numeric: a row has no {self.column}; it has {found}.\n  set .column")
+            raise DataError(
+                f"reward.numeric: a row has no {self.column}; it has {found}.\n"
+                f"  keep the file's column: data.train=[{{path: FILE, keep: [{self.column}]}}], or set .column"
+            )
         expected = number_of(str(value))
         if expected is None:
             raise DataError(f"reward.numeric: there is no number in the column {self.column}: {str(value)[:80]!r}")
