@@ -76,13 +76,12 @@ def test_nothing_is_wrong():
     assert check(command="chat") == []
 
 
-def test_columns_to_keep():
+def test_columns_to_keep(place):
     known = one({"path": "qa.json", "format": "text", "keep": ["a", "vot"]})
     assert (known.key, known.severity) == ("data.train[0].keep", "warning") and "no column vot" in known.message
-    Path("own.jsonl").write_text('{"text": "a", "b": 1}')
-    assert one({"path": "own.jsonl", "keep": ["b", "text"]}).message.startswith(
-        "data.train[0].keep: text is what a row"
-    )
+    (place / "own.jsonl").write_text('{"text": "a", "b": 1}')
+    own = one({"path": "own.jsonl", "keep": ["b", "text"]})
+    assert own.message.startswith("data.train[0].keep: text is what a row")
 
 
 def test_folders(place):
