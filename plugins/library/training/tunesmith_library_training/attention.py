@@ -20,6 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from tunesmith import TunesmithError
 
 from tunesmith_library_training import cpu_attention, crossing, varlen, watching
+from tunesmith_library_training.on_host import sequence_lengths
 
 NAME = watching.NAME
 
@@ -117,7 +118,7 @@ def attend(
     softcap, sinks, window = (kwargs.get(name) for name in ("softcap", "s_aux", "sliding_window"))
     images = kwargs.pop(crossing.NAME, None)
     if images is not None and attention_mask is not None and crossing.crosses(module):
-        lengths = None if cu_seq_lens_q is None else _lengths(cu_seq_lens_q)
+        lengths = None if cu_seq_lens_q is None else sequence_lengths(cu_seq_lens_q)
         alone: dict[str, Any] = {"causal": False, "scaling": scaling, "dropout": dropout}
         return crossing.attend(query, key, value, attention_mask, images, lengths, _sdpa, alone), None
     if cu_seq_lens_q is None and softcap is None and sinks is None:
@@ -138,21 +139,12 @@ def attend(
         return varlen.attend(kernel, query, key, value, *bounds, window=window, **options), None
     plain = causal and attention_mask is None and softcap is None and sinks is None and not dropout
     if plain and query.device.type == "cpu":
-        return cpu_attention.attend(query, key, value, _lengths(cu_seq_lens_q), scaling), None
+        return cpu_attention.attend(query, key, value, sequence_lengths(cu_seq_lens_q), scaling), None
     outputs = [
         (_sdpa if softcap is None and sinks is None else explicit)(*parts, **options, sinks=sinks).transpose(1, 2)
-        for parts in _sequences(query, key, value, attention_mask, _lengths(cu_seq_lens_q))
+        for parts in _sequences(query, key, value, attention_mask, sequence_lengths(cu_seq_lens_q))
     ]
     return torch.cat(outputs, dim=1), None
-
-
-def _lengths(cu_seq_lens: Any) -> list[int]:
-    """The length of each sequence; read from the device once per batch, not once per layer."""
-    lengths: list[int] | None = getattr(cu_seq_lens, "sequence_lengths", None)
-    if lengths is None:
-        lengths = cu_seq_lens.diff().tolist()
-        cu_seq_lens.sequence_lengths = lengths
-    return lengths
 
 
 def _sequences(

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from tunesmith.types import IGNORED, Batch, model_inputs
 
 from tunesmith_library_training import head
+from tunesmith_library_training.on_host import trained_positions
 from tunesmith_library_training.routing import routing_loss, routing_metrics
-from tunesmith_library_training.token_loss import next_tokens, trained_positions
+from tunesmith_library_training.token_loss import next_tokens
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def sequence_log_probs(model: Any, batch: Batch, chunk_size: int = 0) -> Sequenc
         chunk_size: tokens whose logits exist at a time; 0 is as many as fit 128 MiB.
     """
     every_target = next_tokens(batch["labels"], IGNORED)
-    keep = trained_positions(every_target)
+    keep = trained_positions(batch["labels"])
     targets = every_target[:, keep].reshape(-1)
     trained = targets != IGNORED
 

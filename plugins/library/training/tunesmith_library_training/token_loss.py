@@ -13,6 +13,7 @@ from tunesmith.types import IGNORED, Batch, LossOutput, model_inputs
 
 from tunesmith_library_training import head
 from tunesmith_library_training.by_dataset import named, sums_by_dataset
+from tunesmith_library_training.on_host import trained_positions
 from tunesmith_library_training.routing import routing_loss, routing_metrics
 
 TokenLoss = Callable[..., torch.Tensor]
@@ -76,7 +77,7 @@ def token_loss(
         without what a mixture of experts adds; and of that `router_aux_loss`.
     """
     targets = next_tokens(batch["labels"], IGNORED)
-    keep = trained_positions(targets)
+    keep = trained_positions(batch["labels"])
     weights = next_tokens(batch["weights"], 0.0)[:, keep].reshape(-1) if "weights" in batch else None
     total = _Sum(function, targets[:, keep].reshape(-1), weights, beside)
     if "datasets" in batch:  # a token is of the same set as the one before it, wherever it is trained
@@ -150,12 +151,6 @@ def is_highest(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def next_tokens(values: torch.Tensor, last: float) -> torch.Tensor:
     """What each position predicts: `values` (B, T) moved by one to the left, with `last` at the end."""
     return F.pad(values[:, 1:], (0, 1), value=last)
-
-
-def trained_positions(targets: torch.Tensor) -> torch.Tensor:
-    """The positions (K,) of dim 1 at which some row of `targets` (B, T) is trained; at least one."""
-    keep = (targets != IGNORED).any(dim=0).nonzero().flatten()
-    return keep if keep.numel() else keep.new_zeros(1)
 
 
 def of_tokens(

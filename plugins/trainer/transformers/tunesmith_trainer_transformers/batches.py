@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 from tunesmith.types import IGNORED, Batch
+from tunesmith_library_training import on_host
 from tunesmith_library_training.counts import COUNTS, counted
 from tunesmith_library_training.repeats import FINGERPRINTS, fingerprints
 
@@ -33,6 +34,7 @@ class Collator:
         batch["num_trained"] = float(batch["num_items"] if labels is None else (labels != IGNORED).sum())
         batch["num_predicted"] = 0.0 if labels is None else batch["num_tokens"] - _sequences(batch)
         batch[COUNTS] = counted(examples)
+        on_host.note(batch)
         return batch
 
 

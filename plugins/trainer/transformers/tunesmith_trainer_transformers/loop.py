@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import PrinterCallback
 from tunesmith.types import OptimizerSettings, StepEnded
-from tunesmith_library_training import counts, processes
+from tunesmith_library_training import counts, on_host, processes
 from tunesmith_library_training.bad_data import fetched
 from tunesmith_library_training.envelope import Outcome, Run
 from tunesmith_library_training.finite import watch_gradients
@@ -135,6 +135,7 @@ class Loop(Measuring):
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """This process's sum of the loss over the items of the whole step; gradients are averaged over processes."""
+        on_host.attach(inputs)
         output = self.job.compute_loss(model=model, batch=inputs)
         self.sums.add(output)
         self.run.guard.see("loss", output.loss, self.state.global_step + 1, next(self.pending, []))

@@ -8,7 +8,7 @@ import torch
 from accelerate.utils import send_to_device
 from transformers import Trainer
 from tunesmith.types import Evaluated, TrainingJob
-from tunesmith_library_training import processes
+from tunesmith_library_training import on_host, processes
 from tunesmith_library_training.counts import COUNTS
 from tunesmith_library_training.evaluations import measured
 from tunesmith_library_training.metrics import warn_of_non_finite
@@ -105,6 +105,7 @@ class Measuring(OwnCheckpoints, Trainer):
         for batch, counts in batches:
             del batch["num_tokens"], batch["num_trained"], batch["num_predicted"], batch[COUNTS]
             batch = send_to_device(batch, self.args.device, non_blocking=True)
+            on_host.attach(batch)
             with torch.no_grad(), self.compute_loss_context_manager():
                 output = self.job.compute_loss(model=model, batch=batch)
             sums.add(output, scale=float(counts))
