@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tunesmith import hookimpl
 from tunesmith.traits import traits_of
@@ -19,6 +19,8 @@ class TokenLossPlugin:
 
     Its `compute_loss` calls `token_loss.token_loss` with `chunk_size=self._chunk_size`.
     """
+
+    additive: ClassVar[bool] = True  # a batch's loss is the sum of what its examples would have alone
 
     _chunk_size: int = field(default=0, init=False, repr=False)  # the stage's loss_chunk_size
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.types import LossOutput, ModelSource, Problem
@@ -32,6 +32,8 @@ class Liger:
     # output layer and cross entropy in one, where the stage's loss is the cross entropy of the next token; an output
     # layer that is quantised or has an adapter is computed without it
     fused_linear_cross_entropy: bool = True
+
+    additive: ClassVar[bool] = True  # the kernels compute what the model does
 
     def kernels(self) -> dict[str, bool]:
         """Liger's options of the layers, by its names."""

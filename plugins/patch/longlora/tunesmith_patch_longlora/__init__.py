@@ -32,6 +32,7 @@ class LongLora:
     group_size: Annotated[int | None, at_least(2, most=65_536)] = None
 
     traits: ClassVar[PatchTraits] = PatchTraits(attention=True)
+    additive: ClassVar[bool] = True  # a sequence has groups of its own
 
     _max_length: int | None = None  # the stage's
     _attention: Any = None  # of the model that is trained

@@ -27,6 +27,7 @@ class Neftune:
     noise_alpha: Annotated[float, above(0, most=1_000_000)] = 5.0  # size of the noise; 5 to 15 in the paper
 
     traits: ClassVar[PatchTraits] = PatchTraits(keeps_layers=True)
+    additive: ClassVar[bool] = True  # the noise of a sequence does not depend on those beside it
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

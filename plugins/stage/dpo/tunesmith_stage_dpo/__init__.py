@@ -71,7 +71,8 @@ class DirectPreference(ReferenceStage, PairStage):
     def traits(self) -> StageTraits:  # type: ignore[override]
         parts = {"nll_loss": self.rpo_alpha, "bco_loss": self.bco_weight}
         own: Directions = {name: False for name, weight in parts.items() if weight}
-        return replace(PairStage.traits, reference=True, metrics={**PAIR_METRICS, **own})
+        additive = self.loss != "kto_pair" and not self.bco_weight  # which look at the mean of a batch, and of the run
+        return replace(PairStage.traits, reference=True, additive=additive, metrics={**PAIR_METRICS, **own})
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

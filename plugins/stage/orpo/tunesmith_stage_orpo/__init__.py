@@ -31,6 +31,7 @@ class OddsRatioPreference(PairStage, LogProbStage):
     beside_encoding: ClassVar[tuple[str, ...]] = ("beta", "sft_alpha")
     traits: ClassVar[StageTraits] = replace(
         PairStage.traits,
+        additive=True,
         metrics={**PAIR_METRICS, "nll_loss": False, "log_odds_ratio": True, "log_odds_chosen": True},
     )
 

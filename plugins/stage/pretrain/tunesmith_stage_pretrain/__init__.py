@@ -35,7 +35,7 @@ class Pretraining:
     changeable: ClassVar[tuple[str, ...]] = ("loss_chunk_size",)
     beside_encoding: ClassVar[tuple[str, ...]] = ("loss_chunk_size",)
     traits: ClassVar[StageTraits] = StageTraits(
-        reads=("text",), token_loss=True, streams=True, balances_experts=True, metrics=TOKEN_METRICS
+        reads=("text",), token_loss=True, streams=True, balances_experts=True, metrics=TOKEN_METRICS, additive=True
     )
 
     _advise: Advise | None = None

@@ -33,7 +33,10 @@ class RewardModelling(PairStage):
     changeable: ClassVar[tuple[str, ...]] = ("center_coefficient",)
     beside_encoding: ClassVar[tuple[str, ...]] = ("center_coefficient",)
     traits: ClassVar[StageTraits] = replace(
-        PairStage.traits, scores=True, metrics={"loss": False, "accuracy": True, "margin": True, "mean_reward": None}
+        PairStage.traits,
+        scores=True,
+        additive=True,
+        metrics={"loss": False, "accuracy": True, "margin": True, "mean_reward": None},
     )
 
     @hookimpl

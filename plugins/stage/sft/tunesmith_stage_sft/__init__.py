@@ -40,7 +40,7 @@ class SupervisedFineTuning(TokenWeights):
     changeable: ClassVar[tuple[str, ...]] = ("loss_chunk_size",)
     beside_encoding: ClassVar[tuple[str, ...]] = ("loss_chunk_size",)
     traits: ClassVar[StageTraits] = StageTraits(
-        reads=("messages",), token_loss=True, streams=True, balances_experts=True, metrics=TOKEN_METRICS
+        reads=("messages",), token_loss=True, streams=True, balances_experts=True, metrics=TOKEN_METRICS, additive=True
     )
 
     _advise: Advise | None = None

@@ -45,6 +45,7 @@ class SimplePreference(PairStage, LogProbStage):
     )
     traits: ClassVar[StageTraits] = replace(
         PairStage.traits,
+        additive=True,
         metrics={**PAIR_METRICS, "nll_loss": False},
     )
 
