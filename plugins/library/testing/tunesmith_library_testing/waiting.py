@@ -68,7 +68,7 @@ class _Functions(TorchFunctionMode):
         name = getattr(function, "__name__", "")
         if name in _COPIES and args and isinstance(args[0], torch.Tensor):
             self.waits.note(name)
-        if name in _FROM_HOST and args and not isinstance(args[0], torch.Tensor):
+        if name == "new_tensor" or (name in _FROM_HOST and args and not isinstance(args[0], torch.Tensor)):
             self.waits.note(name)
         return function(*args, **(kwargs or {}))
 

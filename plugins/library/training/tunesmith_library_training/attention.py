@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import causal_mask_function
 from tunesmith import TunesmithError
 
 from tunesmith_library_training import cpu_attention, crossing, varlen, watching
@@ -74,9 +75,11 @@ def make_mask(
     """
     longest = watching.longest()
     outgrown = local_size is not None and longest is not None and longest > local_size
-    special = arguments.get("use_vmap") or (longest and _looks_ahead(mask_function, q_length, **arguments))
-    if longest is not None and not outgrown and not special:
-        return None
+    special = arguments.get("use_vmap") or (longest and _looks_ahead(mask_function, q_length))
+    if longest is not None:
+        if not outgrown and not special:
+            return None
+        arguments |= {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
     sdpa_mask = AttentionMaskInterface()["sdpa"]
     mask = sdpa_mask(mask_function=mask_function, q_length=q_length, local_size=local_size, **arguments)
     if outgrown and not special:
@@ -84,9 +87,14 @@ def make_mask(
     return mask
 
 
-def _looks_ahead(mask_function: Callable[..., Any], q_length: int, device: Any = "cpu", **arguments: Any) -> bool:
-    """Whether any token sees the one right after it: one evaluation per token, not one per pair."""
-    tokens = torch.arange(q_length - 1, device=device)
+def _looks_ahead(mask_function: Callable[..., Any], q_length: int) -> bool:
+    """Whether any token sees the one right after it: one evaluation per token, not one per pair.
+
+    On the host, for the answer is needed there; functions that look tensors up find them on their own device.
+    """
+    if mask_function is causal_mask_function:
+        return False
+    tokens = torch.arange(q_length - 1)
     zero = torch.zeros_like(tokens)
     sees = mask_function(zero, zero, tokens, tokens + 1)
     return bool(sees.any()) if isinstance(sees, torch.Tensor) else bool(sees)

@@ -8,6 +8,7 @@ FSDP, DeepSpeed and peft see an ordinary forward pass. The same idea: Liger (arX
 
 from __future__ import annotations
 
+import functools
 import inspect
 import weakref
 from collections.abc import Callable, Iterator
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import torch
-from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 from tunesmith.messages import logger
+
+from tunesmith_library_training.known_gradients import WithGradients, WithRowGradients
 
 LossOfRows = Callable[[torch.Tensor, slice], torch.Tensor]
 """Logits (n, V) of some of the kept positions, and which: the sum of their loss, or a value of each, (n,)."""
@@ -30,10 +32,16 @@ LossOfHidden = Callable[[torch.Tensor, slice], torch.Tensor]
 """Hidden states (n, H) of some of the kept positions, and which: as `LossOfRows`."""
 
 Fused = Callable[[torch.Tensor, torch.nn.Linear, "PostProcessing"], torch.Tensor]
-"""Hidden states (B·K, H), output layer, and what the model does to logits: the sum of the loss, in one kernel."""
+"""Hidden states (B·K, H), output layer, and what the model does to logits: the sum of the loss, or each one's value."""
 
 _CHUNK_ELEMENTS = 2**25  # logits of a chunk: 128 MiB in fp32
-_PROBE = (-2.0, 0.5, 100.0)  # what a model does to these "logits" it does to all
+
+
+@functools.cache
+def _probe(device: torch.device) -> torch.Tensor:
+    # what a model does to these "logits" it does to all; made once: copies from the host wait for the device
+    return torch.tensor((-2.0, 0.5, 100.0), device=device)
+
 
 # Output layers whose logits the model changes in a way that `post_processing` does not know.
 _opaque: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
@@ -58,12 +66,12 @@ def run(
         loss_of: of flattened positions: row b, kept position k is number b·K + k.
         chunk_size: positions per chunk; 0 is as many as fit 128 MiB of logits.
         combine: `chunked_sum` when None; `chunked_values` for a `loss_of` that gives one value per position.
-        fused: computes the sum in place of `loss_of` where the output layer is a plain `Linear`.
+        fused: computes the same in place of `loss_of` where the output layer is a plain `Linear`.
 
     Returns: the sum, a scalar, or the values (B·K,); and the model's outputs (whose `logits` mean nothing).
     """
     base = unwrap(model)
-    if "logits_to_keep" in _parameters(base):
+    if "logits_to_keep" in inspect.signature(base.forward).parameters:
         inputs = {**inputs, "logits_to_keep": keep}
     layer = base.get_output_embeddings()
     if layer is None or layer in _opaque or isinstance(model, torch._dynamo.OptimizedModule):
@@ -91,10 +99,6 @@ def unwrap(model: Any) -> Any:
     while not hasattr(model, "get_output_embeddings"):
         model = model.module
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def _parameters(base: Any) -> Any:
-    return inspect.signature(base.forward).parameters
 
 
 def _kept(values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
@@ -142,7 +146,7 @@ def _forward_of(layer: torch.nn.Module, forward: Callable[..., Any]) -> Iterator
 def _is_faithful(layer: torch.nn.Module, loss_layer: LossLayer, logits: torch.Tensor) -> bool:
     """Whether the model treats logits as `post_processing` says: seen once, from what became of the probe."""
     if layer not in _transparent:
-        probe = torch.tensor(_PROBE, device=logits.device)
+        probe = _probe(logits.device)
         seen = logits.detach().flatten()[1:].float()
         if seen.shape != probe.shape or not torch.allclose(seen, loss_layer.process(probe), rtol=1e-2):
             return False
@@ -171,13 +175,14 @@ class LossLayer:
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         """Args: hidden: (B, T or K, H)."""
         hidden = _kept(hidden, self.keep).flatten(0, 1)
-        if self.fused is not None and _is_plain(self.layer):
+        trained = [parameter for parameter in self.layer.parameters() if parameter.requires_grad]
+        # the gradient of a weight, of values whose own factors come later, is not known yet
+        known = self.combine is chunked_sum or not trained
+        if self.fused is not None and known and _is_plain(self.layer, self.forward):
             self.loss = self.fused(hidden, self.layer, self.process)
         else:
-            trained = [parameter for parameter in self.layer.parameters() if parameter.requires_grad]
             self.loss = self.combine(self._loss_of_chunk, hidden, trained, self.chunk_size or self._choose_chunk())
-        probe = torch.tensor([[_PROBE]], device=hidden.device)
-        return torch.cat([self.loss.sum().view(1, 1, 1), probe], dim=-1)
+        return torch.cat([self.loss.sum().view(1, 1, 1), _probe(hidden.device).view(1, 1, -1)], dim=-1)
 
     def _loss_of_chunk(self, hidden: torch.Tensor, rows: slice) -> torch.Tensor:
         return self.loss_of(self.process(self.forward(hidden).float()), rows)
@@ -188,8 +193,10 @@ class LossLayer:
         return max(_CHUNK_ELEMENTS // vocabulary, 1)
 
 
-def _is_plain(layer: torch.nn.Module) -> TypeGuard[torch.nn.Linear]:
-    """Whether a layer is its weight and bias and no more: no adapter around it, not quantised."""
+def _is_plain(layer: torch.nn.Module, forward: Any) -> TypeGuard[torch.nn.Linear]:
+    """Whether a layer is its weight and bias and no more: no adapter, no forward of its own, not quantised."""
+    if getattr(forward, "__func__", None) is not torch.nn.Linear.forward:
+        return False
     if not isinstance(layer, torch.nn.Linear) or type(layer.weight) not in (torch.nn.Parameter, torch.Tensor):
         return False
     return layer.weight.is_floating_point() and layer.weight.shape == (layer.out_features, layer.in_features)
@@ -226,27 +233,12 @@ def chunked_sum(
         for total, gradient in zip(of_parameters, gradients, strict=True):
             total += gradient
         losses.append(loss.detach())
-    wanted = [hidden, *parameters] if needs_hidden else parameters
-    found = [torch.cat(of_hidden)] if needs_hidden else []
+    wanted, found = ([hidden, *parameters], [torch.cat(of_hidden)]) if needs_hidden else (parameters, [])
     found += [total.to(item.dtype) for total, item in zip(of_parameters, parameters, strict=True)]
-    total_loss: torch.Tensor = _WithGradients.apply(  # type: ignore[no-untyped-call]  # torch does not annotate it
+    total_loss: torch.Tensor = WithGradients.apply(  # type: ignore[no-untyped-call]  # torch does not annotate it
         torch.stack(losses).sum(), found, *wanted
     )
     return total_loss
-
-
-class _WithGradients(torch.autograd.Function):
-    """A scalar whose gradients are known already."""
-
-    @staticmethod
-    def forward(ctx: Any, value: torch.Tensor, gradients: list[torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(*gradients)
-        return value.clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return None, None, *(gradient * outer.to(gradient.dtype) for gradient in ctx.saved_tensors)
 
 
 def chunked_values(
@@ -278,22 +270,7 @@ def chunked_values(
         some = values_of_chunk(piece, rows)
         gradients += torch.autograd.grad(some.sum(), piece)
         values.append(some.detach())
-    joined: torch.Tensor = _WithRowGradients.apply(  # type: ignore[no-untyped-call]  # torch does not annotate it
+    joined: torch.Tensor = WithRowGradients.apply(  # type: ignore[no-untyped-call]  # torch does not annotate it
         torch.cat(values), torch.cat(gradients), hidden
     )
     return joined
-
-
-class _WithRowGradients(torch.autograd.Function):
-    """Values (K,) whose gradients in their own rows (K, H) are known already."""
-
-    @staticmethod
-    def forward(ctx: Any, values: torch.Tensor, gradients: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(gradients)
-        return values.clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        (gradients,) = ctx.saved_tensors
-        return None, None, gradients * outer[:, None].to(gradients.dtype)

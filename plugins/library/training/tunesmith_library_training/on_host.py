@@ -13,7 +13,10 @@ POSITIONS, LENGTHS = "trained_positions", "sequence_lengths"
 
 
 def note(batch: Batch) -> None:
-    """Add what is known of a batch: the positions that are trained, and the lengths of concatenated sequences."""
+    """Add what is known of a batch, and of batches in it: the trained positions, and the lengths of its sequences."""
+    for part in batch.values():
+        if isinstance(part, dict):
+            note(part)
     labels = batch.get("labels")
     if labels is not None and labels.dim() == 2:
         batch[POSITIONS] = _positions(labels)
@@ -23,6 +26,9 @@ def note(batch: Batch) -> None:
 
 def attach(batch: Batch) -> None:
     """Take it out of a batch that is on its device, and hang it on the tensors that it is about."""
+    for part in batch.values():
+        if isinstance(part, dict):
+            attach(part)
     for name, of in ((POSITIONS, "labels"), (LENGTHS, "cu_seq_lens_q")):
         known = batch.pop(name, None)
         if known is not None:

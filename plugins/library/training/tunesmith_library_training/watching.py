@@ -18,6 +18,7 @@ from tunesmith_library_weights.towers import parts_in
 
 from tunesmith_library_training import crossing
 from tunesmith_library_training.head import unwrap
+from tunesmith_library_training.stateful import stateful_layers
 
 NAME = "per_sequence"
 """The attention that keeps the sequences of a concatenated batch apart, as transformers knows it."""
@@ -110,8 +111,24 @@ def _enter(
             f"{type(module).__name__} is shown images in concatenated batches with model.attention=auto alone.\n"
             "  use model.attention=auto or trainer.padding_free=false"
         )
-    # Restarting positions would have transformers read the types of the first sequence's tokens in all sequences.
-    return None if types is None else (args, {**kwargs, "attention_mask": torch.ones_like(types)})
+    tokens = types if types is not None else _tokens_that_need_no_look(module, kwargs)
+    # Restarting positions would have transformers read the types of the first sequence's tokens in all sequences; and
+    # it would look on the device, waiting for it, whether positions restart, which attention here knows beforehand.
+    return None if tokens is None else (args, {**kwargs, "attention_mask": torch.ones_like(tokens, dtype=torch.bool)})
+
+
+def _tokens_that_need_no_look(module: Any, kwargs: Mapping[str, Any]) -> torch.Tensor | None:
+    """The `input_ids` of a model whose masks need not tell sequences apart; None where it is not known to be one.
+
+    A mask is a whole row's, of which each sequence takes its own square, so only what counts from a sequence's
+    beginning must know where that is: positions in several dimensions, attention in chunks, states.
+    """
+    if NAME not in str(module.config._attn_implementation) or hasattr(module, "get_rope_index"):
+        return None
+    chunk = getattr(module.config.get_text_config(), "attention_chunk_size", None)
+    if (chunk and int(kwargs["max_length_q"]) > chunk) or stateful_layers(module.config.to_dict()):
+        return None
+    return kwargs.get("input_ids")
 
 
 def _types(kwargs: Mapping[str, Any]) -> torch.Tensor | None:

@@ -54,6 +54,7 @@ class KahnemanTversky(ReferenceStage):
             reads=("prompt", "completion", "label"),
             reference=True,
             balances_experts=True,
+            additive=not self._measures_kl,  # which is a mean over the batch
             metrics={**PAIR_METRICS, "kl": False, **own},
         )
 
@@ -129,7 +130,7 @@ class KahnemanTversky(ReferenceStage):
         if kl is not None:
             with torch.no_grad():
                 moved = sequence_log_probs(model, kl, self.loss_chunk_size).sums - reference[self._columns[1]]
-                baseline = mean_over_processes(moved[batch["mismatched"]]).clamp(min=0)
+                baseline = mean_over_processes(moved, batch["mismatched"]).clamp(min=0)
         policy = sequence_log_probs(model, answers, self.loss_chunk_size)
         ratios = policy.sums - reference[self._columns[0]]
         weights = torch.where(desirable, self.desirable_weight, self.undesirable_weight)

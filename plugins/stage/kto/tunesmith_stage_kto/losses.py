@@ -21,9 +21,9 @@ def kto(ratios: torch.Tensor, desirable: torch.Tensor, beta: float, baseline: to
     return 1 - torch.sigmoid(beta * gains)
 
 
-def mean_over_processes(values: torch.Tensor) -> torch.Tensor:
-    """The mean of all processes' values (n,), each of which may have another number of them; 0 where none has any."""
-    sums = torch.stack([values.sum(), values.new_tensor(float(values.numel()))])
+def mean_over_processes(values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """The mean of those values (n,) of all processes that are `counted` (n,), bool; 0 where none is."""
+    sums = torch.stack([values.masked_fill(~counted, 0.0).sum(), counted.sum().to(values.dtype)])
     total, number = processes.total(sums)
     mean: torch.Tensor = total / number.clamp(min=1)
     return mean
