@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from tunesmith.types import IGNORED, Batch, model_inputs
 
 from tunesmith_library_training import head
+from tunesmith_library_training.linear_cross_entropy import cross_entropies
 from tunesmith_library_training.on_host import trained_positions
 from tunesmith_library_training.routing import routing_loss, routing_metrics
 from tunesmith_library_training.token_loss import next_tokens
@@ -49,9 +50,12 @@ def sequence_log_probs(model: Any, batch: Batch, chunk_size: int = 0) -> Sequenc
         log_probs = -F.cross_entropy(logits.float(), targets[rows].clamp(min=0), reduction="none")
         return log_probs.masked_fill(~trained[rows], 0.0)
 
+    def values_of_hidden(hidden: torch.Tensor, layer: Any, process: head.PostProcessing) -> torch.Tensor:
+        return -cross_entropies(hidden, layer, process, targets.clamp(min=0), trained.float(), chunk_size)
+
     inputs = model_inputs(batch)
     inputs.pop("length_weights", None)
-    values, outputs = head.run(model, inputs, keep, values_of, chunk_size, head.chunked_values)
+    values, outputs = head.run(model, inputs, keep, values_of, chunk_size, head.chunked_values, values_of_hidden)
     numbers, count = sequence_numbers(batch)
     numbers = numbers[:, keep].reshape(-1)
 

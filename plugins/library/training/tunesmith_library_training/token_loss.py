@@ -13,6 +13,7 @@ from tunesmith.types import IGNORED, Batch, LossOutput, model_inputs
 
 from tunesmith_library_training import head
 from tunesmith_library_training.by_dataset import named, sums_by_dataset
+from tunesmith_library_training.linear_cross_entropy import summed_cross_entropy
 from tunesmith_library_training.on_host import trained_positions
 from tunesmith_library_training.routing import routing_loss, routing_metrics
 
@@ -79,10 +80,10 @@ def token_loss(
     targets = next_tokens(batch["labels"], IGNORED)
     keep = trained_positions(batch["labels"])
     weights = next_tokens(batch["weights"], 0.0)[:, keep].reshape(-1) if "weights" in batch else None
-    total = _Sum(function, targets[:, keep].reshape(-1), weights, beside)
+    total = _Sum(function, targets[:, keep].reshape(-1), weights, beside, chunk_size)
     if "datasets" in batch:  # a token is of the same set as the one before it, wherever it is trained
         total.datasets, total.names = batch["datasets"][:, keep].reshape(-1), batch["dataset_names"]
-    fused = total.of_hidden if function is cross_entropy and _kernel.get() is not None else None
+    fused = total.of_hidden if function is cross_entropy else None
     loss, outputs = head.run(model, model_inputs(batch), keep, total.of_logits, chunk_size, fused=fused)
     return LossOutput(
         loss=loss + routing_loss(model, outputs, batch["num_items"]),
@@ -98,9 +99,15 @@ class _Sum:
     names: Sequence[str] = ()
 
     def __init__(
-        self, function: TokenLoss, labels: torch.Tensor, weights: torch.Tensor | None, beside: Beside | None
+        self,
+        function: TokenLoss,
+        labels: torch.Tensor,
+        weights: torch.Tensor | None,
+        beside: Beside | None,
+        chunk_size: int,
     ) -> None:
         self.function, self.labels, self.weights, self.beside = function, labels, weights, beside
+        self.chunk_size = chunk_size
         # by a chunk's first row: a model may be run again, in other chunks
         self.correct: dict[int, torch.Tensor] = {}
         self.by_dataset: dict[int, torch.Tensor] = {}
@@ -120,15 +127,26 @@ class _Sum:
         return losses.sum()
 
     def of_hidden(self, hidden: torch.Tensor, layer: torch.nn.Linear, process: head.PostProcessing) -> torch.Tensor:
-        """The sum over all positions by the kernel of the `fused` block, from their hidden states (K, H)."""
+        """The sum of the cross entropy over all positions, from their hidden states (K, H)."""
         kernel = _kernel.get()
-        assert kernel is not None
+        if kernel is None:
+            return self._in_one_pass(hidden, layer, process)
         bias: torch.Tensor | None = layer.bias
         if process.scale != 1.0:
             hidden, bias = hidden * process.scale, None if bias is None else bias * process.scale
         loss, likeliest = kernel(hidden, layer.weight, bias, self.labels, self.weights, process.cap)
         right = (likeliest == self.labels).float()
         self.correct = {0: (right if self.weights is None else right * self.weights).sum()}
+        return loss
+
+    def _in_one_pass(self, hidden: torch.Tensor, layer: torch.nn.Linear, process: head.PostProcessing) -> torch.Tensor:
+        trained = (self.labels != IGNORED).float()
+        factors = trained if self.weights is None else trained * self.weights
+        labels = self.labels.clamp(min=0)
+        loss, found = summed_cross_entropy(hidden, layer, process, labels, factors, self.chunk_size)
+        self.correct = {0: (found.highest * factors).sum()}
+        if self.datasets is not None:
+            self.by_dataset = {0: sums_by_dataset(found.losses, self.datasets, self.names)}
         return loss
 
     def metrics(self) -> dict[str, torch.Tensor]:
