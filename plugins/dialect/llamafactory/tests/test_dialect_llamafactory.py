@@ -113,7 +113,7 @@ def test_the_file_of_the_readme() -> None:
             "num_train_epochs": 3.0,
             "lr_scheduler_type": "cosine",
             "warmup_ratio": 0.1,
-            "gradient_checkpointing": True,
+            "gradient_checkpointing": "auto",
             "logging_steps": 10,
             "logging_first_step": False,
             "save_steps": 500,
@@ -131,7 +131,7 @@ def test_defaults_are_theirs() -> None:
     assert (trainer["logging_steps"], trainer["save_total_limit"], trainer["gradient_checkpointing"]) == (
         500,
         None,
-        True,
+        "auto",
     )
     assert made_of()["adapter"] == {"name": "lora"} and made_of()["stage"] == {"name": "sft"}
     assert made_of(val_size=0.1)["trainer"]["eval_strategy"] == "no"

@@ -70,7 +70,7 @@ def test_the_layers_of_oft_are_said() -> None:
 
 def test_inputs_of_layers_on_the_host() -> None:
     assert made_of(use_unsloth_gc=True)["trainer"]["gradient_checkpointing"] == "offload"
-    assert made_of(use_unsloth_gc=False)["trainer"]["gradient_checkpointing"] is True
+    assert made_of(use_unsloth_gc=False)["trainer"]["gradient_checkpointing"] == "auto"
 
 
 def test_orders_and_schedules_that_are_not_there() -> None:

@@ -6,9 +6,10 @@ import itertools
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
-from tunesmith_library_estimates.activations import activations
+from tunesmith_library_estimates.activations import activations, activations_at_most
 from tunesmith_library_estimates.architectures import decoder
 from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_estimates.loaded import has_known_layers, loaded
 
 TOKENS, LAYERS = 331, 3  # a prime number of tokens, so that it is told from every width
 
@@ -134,6 +135,56 @@ def test_gradient_checkpointing_keeps_inputs_and_one_layer():
     moved = activations(estimate, recomputes=True, offloads=True)
     assert moved.bytes("forward")["activations"] == last_norm
     assert moved.bytes("backward")["activations of one layer"] == (every - last_norm) / LAYERS
+
+
+def by_name(estimate):
+    return {weight.name: weight for weight in estimate.weights}
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gemma", "qwen2"])
+def test_a_loaded_model_is_what_its_configuration_says(model_type):
+    """Plain and with LoRA, whose names peft changes: the same weights, and the same activations to the byte."""
+    model, planned = model_and_estimate(model_type, "fp32", 32, tie_word_embeddings=model_type == "gemma")
+    planned = train(model, planned, lambda name: True)
+    assert by_name(loaded(model, "fp32")) == by_name(planned)
+    adapted, planned = with_lora(model, train(model, planned, lambda name: False), ALL)
+    found = dataclasses.replace(loaded(adapted, "fp32"), length=TOKENS)
+    assert by_name(found) == by_name(planned) and has_known_layers(adapted)
+    assert activations(found, recomputes=False).memory == activations(planned, recomputes=False).memory
+
+
+def test_a_loaded_mixture_is_what_its_configuration_says():
+    sizes = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
+    model, planned = model_and_estimate("qwen3_moe", "fp32", 32, **sizes)
+    planned = train(model, planned, lambda name: True)
+    found = loaded(model, "fp32")
+    assert by_name(found) == by_name(planned) and found.experts_per_token == 2
+
+
+def test_a_quantised_layer_is_a_matrix_in_few_bits():
+    model, _ = model_and_estimate("llama", "fp32", 32)
+    layer = model.model.layers[0].mlp.up_proj
+    del layer.weight
+    layer.register_buffer("packed", torch.zeros(320, 128 // 2, dtype=torch.uint8))
+    layer.register_buffer("scales", torch.zeros(320, 128 // 64, dtype=torch.float16))
+    found = by_name(loaded(model, "bf16"))["model.layers.0.mlp.up_proj.weight"]
+    assert (found.shape, found.kind, found.bits, found.trained) == ((320, 128), "linear", 4.25, False)
+
+
+@pytest.mark.parametrize("model_type", ["phi3", "olmo2", "starcoder2", "lfm2"])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_layers_of_unknown_form_keep_less_than_the_bound(model_type, autocast):
+    """The last of them is a hybrid of attention and convolutions."""
+    config = AutoConfig.for_model(
+        model_type, vocab_size=128, hidden_size=128, intermediate_size=320, num_hidden_layers=LAYERS,
+        num_attention_heads=4, num_key_value_heads=2, pad_token_id=0,
+        **({"layer_types": ["conv", "full_attention", "conv"]} if model_type == "lfm2" else {}),
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    kept, _ = saved(model, autocast)
+    found = dataclasses.replace(loaded(model, "bf16" if autocast else "fp32"), length=TOKENS)
+    bound = activations_at_most(found).bytes("forward")["activations"]
+    assert not has_known_layers(model) and kept < bound < 4 * kept, f"{bound / kept:.2f}"
 
 
 def test_a_model_without_layers_says_so():

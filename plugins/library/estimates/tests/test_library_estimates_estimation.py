@@ -1,12 +1,17 @@
 """Estimates: their sums, and how they read."""
 
+import dataclasses
+import os
+
 import pluggy
 import pytest
 from tunesmith import hookimpl, hookspecs, plugin
 from tunesmith.catalog import Entry
 from tunesmith.planning import Plan, RunOptions, Selected
+from tunesmith_library_estimates import room
 from tunesmith_library_estimates.estimating import estimated
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
+from tunesmith_library_estimates.room import Room
 from tunesmith_library_estimates.wording import in_words, lines
 
 
@@ -121,3 +126,49 @@ def test_no_share_that_is_not_whole_is_called_100():
     assert said == "adapter: 99.99% of the weights (not: b (0.01%))"
     (said,) = Estimate("bf16", weights).reaching("adapter", {"a.weight", "b.weight"}).shares
     assert said == "adapter: 100% of the weights (none is left out)"
+
+
+def test_what_is_left_open_is_told_with_what_happens_here():
+    made = Estimate("bf16").plus("activations", Memory(6 * 2**30, phases=("forward",)))
+    made = dataclasses.replace(
+        made,
+        weights=(Weight("a", (1,), "norm", 32),),
+        recomputed={
+            "activations": Memory(2**30, phases=("forward",)),
+            "one layer": Memory(2**31, phases=("backward",)),
+        },
+    )
+    assert made.computing_again().peak == ("backward", 2**31 + 4) and not made.computing_again().recomputed
+    start = "peak with activations computed again: 2 GB; "
+    rooms = (None, Room(8 * 2**30, 0.85), Room(8 * 2**30, 0.5))
+    told = [line for there in rooms for line in lines(dataclasses.replace(made, room=there)) if line.startswith(start)]
+    assert [line.removeprefix(start) for line in told] == [
+        "computed again where the other does not fit",
+        "here they are kept: 6.8 GB of 8 GB may be filled",
+        "here they are computed again: 4 GB of 8 GB may be filled",
+    ]
+
+
+def test_the_memory_of_a_machine(monkeypatch, tmp_path):
+    """A container's limit counts where it is lower, a group without one says `max`; processes share it."""
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}[name])
+    files = [tmp_path / "v2", tmp_path / "v1"]
+    files[0].write_text("max\n")
+    monkeypatch.setattr(room, "_GROUPS", list(map(str, files)))
+    assert room.of_host().total == 4_096_000
+    files[1].write_text("1000000\n")
+    assert room.of_host(processes=4).total == 250_000
+    found = room.of_host()
+    assert found.holds(500_000) and not found.holds(500_001)
+
+
+def test_the_memory_of_gpus_is_asked_of_the_driver(monkeypatch, tmp_path):
+    """The smallest counts; a driver that fails leaves the machine's own memory."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 81559\necho 24564\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert room.at_hand(use_cpu=False) == room.of_accelerator(24564 * 2**20)
+    assert room.at_hand(use_cpu=True) == room.of_host()
+    program.write_text("#!/bin/sh\necho No devices were found\nexit 6\n")
+    assert room.at_hand(use_cpu=False) == room.of_host()

@@ -48,6 +48,21 @@ def activations(estimate: Estimate, recomputes: bool, offloads: bool = False) ->
     return made.plus("weights in 16 bits", Memory(copies, phases=("forward", "backward"))) if copies else made
 
 
+def activations_at_most(estimate: Estimate) -> Estimate:
+    """Add the activations of layers of any kind: no form of theirs is known, and most keep less than this.
+
+    Of each matrix above the first one that is trained, what goes in and what comes out, and once more as much for what
+    stands between two of them; of fused experts as many as a token meets.
+    """
+    first, computed, numbers = first_trained(estimate.weights), _computed(estimate), 0
+    for weight in estimate.weights:
+        number = layer_of(weight)
+        if weight.kind in ("linear", "experts") and (number is None or number >= first):
+            met = estimate.experts_per_token if weight.kind == "experts" else 1
+            numbers += met * sum(weight.shape[-2:])
+    return estimate.plus("activations", Memory(bytes_per_token=2 * computed * numbers, phases=("forward",)))
+
+
 def computed_experts(estimate: Estimate, what: str, names: Collection[str]) -> Estimate:
     """Add the fused experts of one layer in the numbers that are computed in: those that are made anew at each use.
 

@@ -80,6 +80,11 @@ def decoder(config: Mapping[str, Any], bits: int) -> Decoder | None:
         return None
 
 
+def is_known(model_type: object) -> bool:
+    """Whether the layers of this architecture are known here."""
+    return model_type in _FAMILIES
+
+
 def experts_at(folder: Path) -> list[str]:
     """The names of the fused experts of a model in a folder, by its config.json; [] where it has none, or no such file.
 

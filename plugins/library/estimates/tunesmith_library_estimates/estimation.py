@@ -9,6 +9,8 @@ from typing import Literal
 
 from tunesmith_library_weights.shares import share
 
+from tunesmith_library_estimates.room import Room
+
 Phase = Literal["load", "forward", "backward", "step"]
 """A moment of a run: when the model is loaded, at the end of a forward pass, of a backward pass, in the step."""
 
@@ -66,6 +68,10 @@ class Estimate:
     flops_per_pair: float = 0.0  # of a forward pass, for each token that a token looks at
     passes: float = 1.0  # what a token costs in all, in forward passes: 3 where every weight is trained
     memory: Mapping[str, Memory] = field(default_factory=dict)  # beside the weights, by what it is for
+    # what takes the place of entries of `memory` where activations are computed again in the backward pass; empty where
+    # that is settled
+    recomputed: Mapping[str, Memory] = field(default_factory=dict)
+    room: Room | None = None  # of the machine at hand, where something depends on it
     knows_trained: bool = True  # whether any plugin said which weights are trained
     unknown: tuple[str, ...] = ()  # what is not in these figures, and why
     shares: tuple[str, ...] = ()  # how much of the weights each choice reaches, and what it does not
@@ -77,6 +83,10 @@ class Estimate:
     def without(self, *unknown: str) -> Estimate:
         """The estimate, saying that these things are not in it."""
         return replace(self, unknown=(*self.unknown, *unknown))
+
+    def computing_again(self) -> Estimate:
+        """The estimate of the same run with activations computed again in the backward pass, where that is open."""
+        return replace(self, memory={**self.memory, **self.recomputed}, recomputed={})
 
     def reaching(self, what: str, names: Collection[str]) -> Estimate:
         """The estimate, saying what share of the numbers in the model's matrices a choice reaches.

@@ -31,11 +31,23 @@ def lines(estimate: Estimate) -> Iterator[str]:
             if other != phase
         ]
         yield f"peak: {in_words(peak)} in {_WHEN[phase]} ({', '.join(rest)})"
+        if estimate.recomputed:
+            yield _left_open(estimate, peak)
         if estimate.length:
             yield f"a token costs {estimate.flops / 1e9:,.3g} GFLOP"
     yield from estimate.shares
     for unknown in estimate.unknown:
         yield f"not in it: {unknown}"
+
+
+def _left_open(estimate: Estimate, peak: float) -> str:
+    again, room = estimate.computing_again().peak[1], estimate.room
+    if room is None:
+        here = "computed again where the other does not fit"
+    else:
+        what = "kept" if room.holds(peak) else "computed again"
+        here = f"here they are {what}: {in_words(room.share * room.total)} of {in_words(room.total)} may be filled"
+    return f"peak with activations computed again: {in_words(again)}; {here}"
 
 
 def in_words(size: float) -> str:

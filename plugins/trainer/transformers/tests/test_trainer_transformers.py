@@ -340,6 +340,28 @@ def test_gradient_checkpointing_changes_no_number(tiny_llama: Path, tmp_path: Pa
     assert difference(computed, moved) == 0
 
 
+@pytest.mark.parametrize("total", [2**40, 2**20])
+def test_activations_are_computed_again_where_memory_is_short(
+    total: int, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What auto decides is what the loop does, is said once, and changes no number."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+    from tunesmith_library_estimates import room
+
+    monkeypatch.setattr(room, "of_host", lambda processes=1: room.Room(total, 1.0))
+    monkeypatch.setattr("tunesmith_trainer_transformers.memory.of_host", room.of_host)
+    caplog.set_level(logging.INFO, logger="tunesmith")
+    job, _ = make_job(tiny_llama, tmp_path / "auto", lora=True)
+    plain, _ = make_job(tiny_llama, tmp_path / "plain", lora=True)
+    Transformers(**SHORT, use_cpu=True).fit(job)
+    layers = [module for module in job.model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    assert {layer.gradient_checkpointing for layer in layers} == {total == 2**20}
+    said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("activations: ")]
+    assert len(said) == 1 and ("computed again" in said[0]) == (total == 2**20)
+    Transformers(**SHORT, gradient_checkpointing=False, use_cpu=True).fit(plain)
+    assert difference(weights(job.model), weights(plain.model)) == 0
+
+
 def test_inputs_of_layers_are_kept_on_the_host(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `offload` each layer's input is copied as it is saved, and its gradients are those of plain checkpointing.
 

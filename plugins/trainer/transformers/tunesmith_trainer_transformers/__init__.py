@@ -15,6 +15,8 @@ from tunesmith.types import Problem, TrainingJob
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_training.metrics import Declared
 
+from tunesmith_trainer_transformers.beside import Beside
+
 if TYPE_CHECKING:
     from transformers import TrainingArguments
     from tunesmith.planning import Plan
@@ -102,9 +104,9 @@ class Transformers:
     # by how much a metric must be better than the best so far to count
     early_stopping_threshold: Annotated[float, at_least(0, most=1_000_000)] = 0.0
 
-    # compute activations again in the backward pass: less memory, 30 % slower; offload also keeps the inputs of the
-    # layers, from which they are computed, in the host's memory
-    gradient_checkpointing: bool | Literal["offload"] = False
+    # compute activations again in the backward pass: less memory, 30 % slower, the same numbers; auto: where they would
+    # not fit; offload also keeps the inputs of the layers, from which they are computed, in the host's memory
+    gradient_checkpointing: bool | Literal["auto", "offload"] = "auto"
     # checkpoint-N of another program that trains with transformers' Trainer: a new run begins after its steps, with its
     # weights, optimizer and schedule
     resume_from: Annotated[str | None, path_like] = None
@@ -145,6 +147,7 @@ class Transformers:
     traits: ClassVar[TrainerTraits] = TrainerTraits(training_arguments=True)
 
     _declared: Declared = field(default_factory=Declared)  # the metrics of the run's evaluations
+    _beside: Beside = field(default_factory=Beside)  # what the other plugins need beside the loop
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -155,6 +158,7 @@ class Transformers:
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._declared = Declared.of(plan)
+        self._beside = Beside.of(plan)
 
     @hookimpl
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:

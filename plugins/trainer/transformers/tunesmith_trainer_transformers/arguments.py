@@ -17,6 +17,7 @@ from tunesmith_library_training import processes
 from tunesmith_library_training.one_device import OneDevice
 
 from tunesmith_trainer_transformers.batches import worker_context
+from tunesmith_trainer_transformers.memory import computes_again
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -44,6 +45,8 @@ def training_arguments(options: Transformers, job: TrainingJob, **changed: Any) 
         arguments = Arguments(**{name: value for name, value in passed.items() if name in known})
     except (ValueError, ImportError) as error:
         raise TunesmithError(f"transformers refuses the trainer's options: {error}") from error
+    if options.gradient_checkpointing == "auto":
+        _compute_again(arguments, computes_again(options, job, arguments.device.type))
     arguments.report_to = []  # also what it adds by itself where it finds a certain environment
     if processes.count() > arguments.world_size:
         raise TunesmithError(
@@ -88,11 +91,19 @@ def _translated(options: Transformers, job: TrainingJob, known: set[str]) -> dic
         "optim_target_modules": list(options.optim_target_modules) or None,
         "fsdp": options.fsdp or None,
         "fsdp_config": options.fsdp_config or None,
-        f"{checkpointing}_checkpointing": bool(options.gradient_checkpointing),
+        f"{checkpointing}_checkpointing": options.gradient_checkpointing not in (False, "auto"),
         f"{checkpointing}_checkpointing_kwargs": _checkpointing(options),
         **({"gradient_checkpointing": None} if checkpointing == "activation" else {}),
         "dataloader_multiprocessing_context": worker_context(options.dataloader_num_workers),
     }
+
+
+def _compute_again(arguments: Arguments, chosen: bool) -> None:
+    """Settle what was left open, under the name that the installed transformers has for it, and the one before."""
+    for name in ("activation_checkpointing", "gradient_checkpointing"):
+        if hasattr(arguments, name):
+            setattr(arguments, name, chosen)
+            setattr(arguments, f"{name}_kwargs", {"use_reentrant": False} if chosen else None)
 
 
 def _checkpointing(options: Transformers) -> dict[str, Any] | None:
@@ -101,7 +112,7 @@ def _checkpointing(options: Transformers) -> dict[str, Any] | None:
     Raises: TunesmithError where the inputs of the layers should be kept in the host's memory, and the installed
         transformers cannot.
     """
-    if not options.gradient_checkpointing:
+    if options.gradient_checkpointing in (False, "auto"):
         return None
     if options.gradient_checkpointing is True:
         return {"use_reentrant": False}

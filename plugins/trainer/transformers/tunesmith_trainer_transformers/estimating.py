@@ -8,23 +8,28 @@ from typing import TYPE_CHECKING
 from tunesmith.planning import Plan
 from tunesmith_library_estimates.activations import activations
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_estimates.room import at_hand
 from tunesmith_library_estimates.training import gradients, optimizer_states, passes
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
 
 # numbers as wide as the weight that transformers' optimizers remember of each
-_STATES = {"adamw_torch": 2, "adamw_torch_fused": 2, "sgd": 0, "adagrad": 1, "rmsprop": 1}
+STATES = {"adamw_torch": 2, "adamw_torch_fused": 2, "sgd": 0, "adagrad": 1, "rmsprop": 1}
 
 
 def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> Estimate:
     """Add what the loop needs; the optimizer's states are its plugin's to tell where there is one."""
-    recomputes, offloads = bool(options.gradient_checkpointing), options.gradient_checkpointing == "offload"
+    chosen = options.gradient_checkpointing
+    recomputes = chosen not in (False, "auto")
     made = replace(estimate, sequences=options.per_device_train_batch_size, passes=passes(estimate, recomputes))
     made = gradients(made, accumulates=options.gradient_accumulation_steps > 1)
-    made = activations(made, recomputes, offloads)
-    if options.optim in _STATES and not plan.uses("optimizer"):
-        made = optimizer_states(made, _STATES[options.optim])
+    made = activations(made, recomputes, offloads=chosen == "offload")
+    if chosen == "auto":
+        again = activations(replace(made, memory={}), recomputes=True)
+        made = replace(made, recomputed=again.memory, room=at_hand(options.use_cpu))
+    if options.optim in STATES and not plan.uses("optimizer"):
+        made = optimizer_states(made, STATES[options.optim])
     elif not plan.uses("optimizer"):
         made = made.without(f"the states of trainer.optim={options.optim}")
     if options.fsdp or options.deepspeed:

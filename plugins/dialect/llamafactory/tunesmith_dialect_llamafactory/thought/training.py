@@ -127,8 +127,9 @@ def fp16(key: str, value: Any, draft: Draft) -> None:
 
 
 def disable_gradient_checkpointing(key: str, value: Any, draft: Draft) -> None:
+    """Theirs is on as long as nobody says otherwise; the numbers are the same, so ours is where memory asks for it."""
     if "gradient_checkpointing" not in draft.written:
-        draft.put("trainer.gradient_checkpointing", not value, key)
+        draft.put("trainer.gradient_checkpointing", False if value else "auto", key)
     else:
         draft.note(key, "dropped", "gradient_checkpointing is there, too, and counts.")
 

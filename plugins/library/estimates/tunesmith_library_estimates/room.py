@@ -1,0 +1,61 @@
+"""How much memory a process may count on: of a device's whole memory, never of what is free at the moment.
+
+What is free changes from run to run, and a run that is resumed must decide as it did before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of cgroups v2, and of v1
+
+
+@dataclass(frozen=True)
+class Room:
+    """The memory of a device, and how much of it an estimate may fill."""
+
+    total: float  # bytes
+    # the rest is for what no estimate counts: fragments and the driver's own; beside other programs it is more
+    share: float
+
+    def holds(self, peak: float) -> bool:
+        """Whether what is needed at the highest moment of a run fits. Args: peak: bytes."""
+        return peak <= self.share * self.total
+
+
+def of_accelerator(total: float) -> Room:
+    """An accelerator of that many bytes, which a process has for itself."""
+    return Room(total, 0.85)
+
+
+def of_host(processes: int = 1) -> Room | None:
+    """The memory of this machine, or of the container; None where the system does not tell it.
+
+    Args:
+        processes: of the run on this machine, which share it.
+    """
+    sizes: list[int] = []
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for file in map(Path, _GROUPS):
+        with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+            sizes.append(int(file.read_text(encoding="ascii")))
+    return Room(min(sizes) / processes, 0.5) if sizes else None
+
+
+def at_hand(use_cpu: bool) -> Room | None:
+    """What a run on this machine would have, found out without torch: of several NVIDIA GPUs the smallest, else the
+    machine's own; None where nobody tells."""
+    command = None if use_cpu else shutil.which("nvidia-smi")
+    if command is not None:
+        asked = [command, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+        with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
+            told = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.split()
+            if told:
+                return of_accelerator(min(map(int, told)) * 2**20)
+    return of_host()

@@ -1,0 +1,98 @@
+"""Whether activations are kept or computed again: `gradient_checkpointing=auto`.
+
+The model at hand, the longest batch of its data and the closed forms of `library.estimates` give the peak without; it
+is compared with the whole memory of the device. That is a fixed rule: a resumed run decides as it did before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tunesmith import announce
+from tunesmith.types import TrainingJob
+from tunesmith_library_estimates.activations import activations, activations_at_most
+from tunesmith_library_estimates.estimation import Estimate, Memory
+from tunesmith_library_estimates.loaded import has_known_layers, loaded
+from tunesmith_library_estimates.room import Room, of_accelerator, of_host
+from tunesmith_library_estimates.training import gradients, optimizer_states
+from tunesmith_library_estimates.wording import in_words
+from tunesmith_library_training import processes
+from tunesmith_library_training.estimating import estimate_token_loss, with_second_model
+from tunesmith_library_training.lengths import longest
+
+from tunesmith_trainer_transformers.estimating import STATES
+
+if TYPE_CHECKING:
+    from tunesmith_trainer_transformers import Transformers
+
+
+def room_of(device: str) -> Room | None:
+    """The memory that one process of the run has on its device; None where nobody tells. Args: device: cuda, cpu, …"""
+    if device == "cpu":
+        alone = not torch.accelerator.is_available()  # else each machine's processes are counted by their accelerators
+        return of_host(int(os.environ.get("LOCAL_WORLD_SIZE", processes.count())) if alone else 1)
+    kind: Any = getattr(torch, device, None)
+    if hasattr(kind, "get_device_properties"):
+        return of_accelerator(float(kind.get_device_properties(kind.current_device()).total_memory))
+    if hasattr(kind, "recommended_max_memory"):
+        return of_accelerator(float(kind.recommended_max_memory()))
+    return None
+
+
+def computes_again(
+    options: Transformers, job: TrainingJob, device: str, room: Callable[[str], Room | None] = room_of
+) -> bool:
+    """Decide, the same on all processes, and say it. All processes call it.
+
+    Args:
+        device: that is trained on, as torch names its kind.
+        room: gives its memory.
+    """
+    supported = getattr(job.model, "supports_gradient_checkpointing", False)
+    there, tokens = room(device), _tokens(options, job)
+    if not supported or there is None or tokens is None:
+        why = "its layers cannot be computed again" if not supported else "how much is needed or there is not known"
+        announce("activations", "kept", f"{why}; trainer.gradient_checkpointing=true computes them again")
+        return False
+    needed = peak(options, job, tokens)
+    again = any(processes.gathered(not there.holds(needed)))
+    known = "" if has_known_layers(job.model) else ", by a bound, for the form of its layers is not known"
+    why = f"{in_words(needed)} of {in_words(there.total)} at the longest batch, {tokens:,} tokens{known}"
+    if again:
+        why += "; trainer.gradient_checkpointing=false keeps them"
+    announce("activations", "computed again in the backward pass" if again else "kept", why)
+    return again
+
+
+def peak(options: Transformers, job: TrainingJob, tokens: int) -> float:
+    """Bytes that a process needs at its highest moment, with activations kept, at a batch of so many tokens."""
+    beside, shared = options._beside, processes.count() if options.fsdp or options.deepspeed else 1
+    made = gradients(loaded(job.model, job.precision), accumulates=options.gradient_accumulation_steps > 1)
+    made = optimizer_states(made, 2 if beside.optimizer else STATES.get(options.optim, 2))
+    if beside.second_model:
+        made = with_second_model(made)
+    made = _spread(made, shared)
+    made = activations(made, recomputes=False) if has_known_layers(job.model) else activations_at_most(made)
+    return float(estimate_token_loss(made, tokens, 0).peak[1])
+
+
+def _spread(estimate: Estimate, shared: int) -> Estimate:
+    """What each of several processes has of weights, gradients and states."""
+    if shared == 1:
+        return estimate
+    parts = {what: replace(memory, bytes=memory.bytes / shared) for what, memory in estimate.memory.items()}
+    weights = sum(weight.bytes for weight in estimate.weights)
+    return replace(estimate, memory=parts).plus("weights elsewhere", Memory(-weights * (shared - 1) / shared))
+
+
+def _tokens(options: Transformers, job: TrainingJob) -> int | None:
+    """Tokens of the longest batch, an upper bound; None where neither data nor options tell."""
+    count, most = options.per_device_train_batch_size, options._beside.most
+    lengths = None if options._beside.generates else longest(job.data.train, count)
+    if lengths:
+        return sum(lengths) if options.padding_free else len(lengths) * lengths[0]
+    return count * most if most else None
