@@ -15,6 +15,7 @@ from tunesmith.types import Problem, TrainingJob
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_training.metrics import Declared
 
+from tunesmith_trainer_transformers.additive import not_additive
 from tunesmith_trainer_transformers.beside import Beside
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class Transformers:
     per_device_eval_batch_size: Annotated[int, at_least(1, most=1_000_000)] = 8
     # forward passes in an optimizer step
     gradient_accumulation_steps: Annotated[int, at_least(1, most=1_000_000_000)] = 1
+    # run the forward passes of a step as few larger ones where that is exact: the same sums, in larger products; false
+    # runs each by itself
+    merge_accumulation: bool | Literal["auto"] = "auto"
     padding_free: bool = True  # concatenate the sequences of a batch instead of padding them to one length
     train_sampling_strategy: Literal["random", "sequential"] = "random"  # order of the examples in an epoch
 
@@ -136,17 +140,18 @@ class Transformers:
     }
     # fmt: off
     changeable: ClassVar[tuple[str, ...]] = (
-        "num_train_epochs", "max_steps", "per_device_eval_batch_size", "padding_free", "learning_rate",
-        "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_ratio", "warmup_steps", "weight_decay", "adam_beta1",
-        "adam_beta2", "adam_epsilon", "max_grad_norm", "logging_steps", "logging_first_step", "save_strategy",
-        "save_steps", "save_total_limit", "eval_strategy", "eval_steps", "eval_on_start", "load_best_model_at_end",
-        "early_stopping_patience", "early_stopping_threshold", "gradient_checkpointing", "torch_compile",
-        "dataloader_num_workers", "use_cpu", "ddp_find_unused_parameters",
+        "num_train_epochs", "max_steps", "per_device_eval_batch_size", "merge_accumulation", "padding_free",
+        "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_ratio", "warmup_steps", "weight_decay",
+        "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "logging_steps", "logging_first_step",
+        "save_strategy", "save_steps", "save_total_limit", "eval_strategy", "eval_steps", "eval_on_start",
+        "load_best_model_at_end", "early_stopping_patience", "early_stopping_threshold", "gradient_checkpointing",
+        "torch_compile", "dataloader_num_workers", "use_cpu", "ddp_find_unused_parameters",
     )
     # fmt: on
     traits: ClassVar[TrainerTraits] = TrainerTraits(training_arguments=True)
 
     _declared: Declared = field(default_factory=Declared)  # the metrics of the run's evaluations
+    _not_additive: str = "the stage is not known"  # why examples may have another loss in a batch with others
     _beside: Beside = field(default_factory=Beside)  # what the other plugins need beside the loop
 
     @hookimpl
@@ -158,6 +163,7 @@ class Transformers:
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._declared = Declared.of(plan)
+        self._not_additive = not_additive(plan)
         self._beside = Beside.of(plan)
 
     @hookimpl

@@ -25,8 +25,7 @@ class Collator:
         self.padding_free = padding_free
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> Batch:
-        if get_worker_info() is not None:  # Ctrl-C is for the training process, which ends its workers
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        leave_interrupts()
         batch = dict(self.collate(examples=examples, padding_free=self.padding_free))
         mask = batch.get("attention_mask")
         batch["num_tokens"] = float(batch["input_ids"].numel() if mask is None else mask.sum())
@@ -36,6 +35,12 @@ class Collator:
         batch[COUNTS] = counted(examples)
         on_host.note(batch)
         return batch
+
+
+def leave_interrupts() -> None:
+    """In a worker of a data loader: Ctrl-C is for the training process, which ends its workers."""
+    if get_worker_info() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _sequences(batch: Batch) -> int:

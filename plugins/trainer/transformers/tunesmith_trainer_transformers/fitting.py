@@ -19,6 +19,7 @@ from tunesmith_library_training.watching import text_leaves_out
 from tunesmith_trainer_transformers.adopting import adopted
 from tunesmith_trainer_transformers.arguments import is_sharded, training_arguments
 from tunesmith_trainer_transformers.batches import Collator
+from tunesmith_trainer_transformers.budget import merged_tokens
 from tunesmith_trainer_transformers.loop import Loop
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ def _train(options: Transformers, run: Run) -> Outcome:
         loop.add_callback(EarlyStopping(options.early_stopping_patience, options.early_stopping_threshold))
     if options.padding_free:
         loop.collator.padding_free = _stays_padding_free(loop, job.model, sharded)
+    merged = merged_tokens(options, job, padding_free=loop.collator.padding_free, device=arguments.device.type)
+    if merged is not None:
+        loop.merge(merged)
     checkpoint = checkpoint_of(run, arguments) or adopted(options, run, loop)
     _refuse_other_names(job.model, checkpoint)
     run.progress = progress_of(run, options.dataloader_num_workers)

@@ -6,12 +6,12 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers import PrinterCallback
-from tunesmith.types import OptimizerSettings, StepEnded
+from tunesmith.types import Batch, OptimizerSettings, StepEnded
 from tunesmith_library_training import counts, on_host, processes
 from tunesmith_library_training.bad_data import fetched
 from tunesmith_library_training.envelope import Outcome, Run
@@ -22,6 +22,7 @@ from tunesmith_library_training.streams import loader
 from tunesmith_trainer_transformers.arguments import Arguments
 from tunesmith_trainer_transformers.batches import Collator, Numbered, NumberedCollator, worker_context
 from tunesmith_trainer_transformers.measuring import Measuring
+from tunesmith_trainer_transformers.merging import Merging
 from tunesmith_trainer_transformers.rates import divide
 from tunesmith_trainer_transformers.sums import Sums, means
 
@@ -49,6 +50,7 @@ class Loop(Measuring):
         self.learning_rates = learning_rates  # of parts of the model
         self.autocast = job.precision == "bf16" and not sharded
         self.collator = collator
+        self.merging: Merging | None = None  # where micro-batches are
         self.sums = Sums()
         # since the last logged step, of all processes
         self.items = self.tokens = self.learned = self.predicted = self.seconds = self.step_began = 0.0
@@ -62,10 +64,11 @@ class Loop(Measuring):
         self.pending = iter(self.examples)
         train = job.data.train
         counted = hasattr(train, "__len__")
+        self.batch_of: Callable[[Sequence[Any]], Batch] = NumberedCollator(collator) if counted else collator
         super().__init__(
             model=job.model,
             args=arguments,
-            data_collator=NumberedCollator(collator) if counted else collator,
+            data_collator=self.batch_of,
             train_dataset=Numbered(train) if counted else train,
             eval_dataset=dict(job.data.eval) or None,
         )
@@ -73,6 +76,11 @@ class Loop(Measuring):
         self.remove_callback(PrinterCallback)
         self.group = processes.numbers_group()
         watch_gradients(self.accelerator, self._see_gradient)
+
+    def merge(self, budget: int) -> None:
+        """Have the micro-batches of each step merged to batches of at most so many tokens; before training begins."""
+        self.merging = Merging(self.batch_of, budget, self.args.device)
+        self.data_collator = self.batch_of = self.merging.hold
 
     # ---- a step ------------------------------------------------------------------------------------------------------
 
@@ -84,7 +92,7 @@ class Loop(Measuring):
         return loader(
             self.job.data.train,
             self.run.progress,
-            self.collator,
+            self.batch_of,
             batch_size=self.args.per_device_train_batch_size,
             workers=workers,
             pin_memory=self.args.dataloader_pin_memory,
@@ -98,7 +106,10 @@ class Loop(Measuring):
         if self.state.global_step >= self.state.max_steps:  # resumed at the end, where transformers goes on
             return [], 1.0
         self.step_began = time.perf_counter()
-        batches, wrong = fetched(epoch_iterator, num_batches)
+        micro_batches, wrong = fetched(epoch_iterator, num_batches)
+        batches = micro_batches
+        if self.merging is not None and not wrong:
+            batches, wrong = fetched(self.merging.batches(micro_batches), num_batches)
         self.examples = [batch.pop("examples", []) for batch in batches]
         self.pending = iter(self.examples)
         own = self.repeats.trained(batches, int(self.state.epoch or 0.0))
@@ -119,7 +130,7 @@ class Loop(Measuring):
             self.control.should_training_stop = True
             return [], 1.0
         if self.run.progress is not None:
-            self.run.progress.trained(batches)
+            self.run.progress.trained(micro_batches)
         self.run.counts.trained(batches)
         self.items += items
         self.tokens += tokens
@@ -129,7 +140,14 @@ class Loop(Measuring):
         self.seen += seen
         self.repeated += repeated
         self.agreed = stops > 0
-        return batches, items or 1.0
+        merged = [Batch() for _ in micro_batches[len(batches) :]]  # transformers counts them as they were asked for
+        return [*merged, *batches], items or 1.0
+
+    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+        """A forward and a backward pass; none for a micro-batch that is part of a later one of its step."""
+        if not inputs:
+            return torch.zeros((), device=self.args.device)
+        return super().training_step(model, inputs, num_items_in_batch)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -183,6 +201,8 @@ class Loop(Measuring):
     def outcome(self, finished: bool) -> Outcome:
         """What came of the training; all processes call it."""
         weights, model = None, self.job.model
+        if self.merging is not None:
+            self.merging.tell()
         if finished:
             self.show_weights()
             if self.sharded:

@@ -1,0 +1,88 @@
+"""Whether the micro-batches of a step are merged, and to how many tokens: `merge_accumulation=auto`.
+
+A micro-batch as it was asked for is memory that the user accepted, so merged batches may be as large as the largest of
+these can be. They are larger where products gain by that and the memory of the device holds it. That is a fixed rule: a
+resumed run decides as it did before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunesmith import announce
+from tunesmith.types import TrainingJob
+from tunesmith_library_training.lengths import longest
+from tunesmith_library_training.media import columns_of
+from tunesmith_library_training.routing import coefficient_in_use
+
+from tunesmith_trainer_transformers.memory import peak, room_of
+
+if TYPE_CHECKING:
+    from tunesmith_trainer_transformers import Transformers
+
+ENOUGH = {"cpu": 2_048}
+"""Tokens of a batch from which on a device's products gain hardly anything by more; measured on a CPU with AVX-512."""
+
+ENOUGH_ELSEWHERE = 8_192
+"""The same for other devices."""
+
+
+def merged_tokens(options: Transformers, job: TrainingJob, *, padding_free: bool, device: str) -> int | None:
+    """Tokens of a merged batch, at most; None where micro-batches are run as they are. Said once, either way.
+
+    Args:
+        padding_free: whether this model's batches are.
+        device: that is trained on, as torch names its kind.
+    """
+    count, size = options.gradient_accumulation_steps, options.per_device_train_batch_size
+    if count == 1 or not options.merge_accumulation:
+        return None
+    reason = _unmerged(options, job, padding_free)
+    accepted = longest_batch(options, job)
+    if not reason and accepted is None:
+        reason = "how long the examples are is not known"
+    if reason or accepted is None:
+        announce("micro-batches", "not merged", reason)
+        return None
+    tokens = accepted if _shows(job) else max(accepted, _held(options, job, device, accepted))
+    merged = f"the {count:,} of a step, of {size:,} each, become as few as have up to {tokens:,} tokens"
+    announce("micro-batches", "merged", f"{merged}; trainer.merge_accumulation=false runs each alone")
+    return tokens
+
+
+def _unmerged(options: Transformers, job: TrainingJob, padding_free: bool) -> str:
+    """Why micro-batches are not merged; empty where they can be."""
+    if options.fsdp or options.deepspeed:
+        return "the processes that share a model must run as many batches each"
+    if not padding_free:
+        return "batches are padded"
+    if options._not_additive:
+        return options._not_additive
+    if coefficient_in_use(job.model):
+        return "the balance loss of the routers is of a batch as a whole"
+    if _shows(job) and options.dataloader_num_workers:
+        return "images and sounds are read by workers, a micro-batch at a time"
+    return ""
+
+
+def longest_batch(options: Transformers, job: TrainingJob) -> int | None:
+    """Tokens of the largest micro-batch that the data can bring, an upper bound; None where nothing tells."""
+    size, most = options.per_device_train_batch_size, options._beside.most
+    lengths = longest(job.data.train, size)
+    return sum(lengths) if lengths else size * most or None
+
+
+def _shows(job: TrainingJob) -> bool:
+    """Whether examples may show something, which takes memory that their tokens do not tell of."""
+    return bool(columns_of(job.processor))
+
+
+def _held(options: Transformers, job: TrainingJob, device: str, accepted: int) -> int:
+    """Tokens from which on larger batches gain nothing, or half as many, and so on, until memory holds them; 0 for no
+    more than what is accepted."""
+    room, tokens = room_of(device), ENOUGH.get(device, ENOUGH_ELSEWHERE)
+    while room is not None and tokens > accepted:
+        if room.holds(peak(options, job, tokens)):
+            return tokens
+        tokens //= 2
+    return 0
