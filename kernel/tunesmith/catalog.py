@@ -80,10 +80,11 @@ class Catalog:
         astray: list[Stray] = []
         for distribution in importlib.metadata.distributions():
             points = [point for point in distribution.entry_points if point.group.startswith(_PREFIX)]
-            if points and distribution.name:  # none while pip is at work, or where it was killed
-                name = re.sub(r"[-_.]+", "-", distribution.name).lower()
+            about = distribution.metadata if points else None  # which is read again each time that it is asked for
+            if about and about["Name"]:  # none while pip is at work, or where it was killed
+                name = re.sub(r"[-_.]+", "-", about["Name"]).lower()
                 if name not in found:  # the first on the path is the one that is imported
-                    found[name] = list(_entries(name, distribution, points))
+                    found[name] = list(_entries(name, about, points))
                     astray += strays(distribution, name, _PREFIX, KINDS, (RECIPES,))
         entries = [entry for entries in found.values() for entry in entries]
         shown, restriction = restricted(entries, _called, "TUNESMITH_PLUGINS")
@@ -210,10 +211,8 @@ def _mended(entry: Entry) -> str:
     return command if own else "tell the authors of the plugin"
 
 
-def _entries(
-    name: str, distribution: importlib.metadata.Distribution, points: list[importlib.metadata.EntryPoint]
-) -> Iterator[Entry]:
-    version, kernel = distribution.version, specifier_of("tunesmith", distribution.requires or ())
+def _entries(name: str, about: Any, points: list[importlib.metadata.EntryPoint]) -> Iterator[Entry]:
+    version, kernel = about["Version"], specifier_of("tunesmith", about.get_all("Requires-Dist") or ())
     for point in points:
         kind = point.group.removeprefix(_PREFIX)
         if kind in KINDS:

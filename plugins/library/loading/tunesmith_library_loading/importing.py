@@ -2,9 +2,14 @@
 
 transformers imports some installed packages only because they are there, which costs every start a second and more:
 hqq, whose layers are decorated with torch's compiler, and torchao; peft does the same with bitsandbytes, which brings
-torch's code generator. They are out of sight while both are imported, unless they are needed. And Python's collector
-of garbage, which an import of 4,000 modules sets off hundreds of times, finds none in them: it rests meanwhile. (A
-Ctrl-C that falls into what the collector calls is lost.)
+torch's code generator. They are out of sight while both are imported, unless they are needed. Of scipy, losses for
+detectors of objects take one function: it is imported when that is called. What transformers' folders of models offer
+is read once, not twice.
+
+And Python's collector of garbage, which an import of 4,000 modules sets off hundreds of times, finds none in them: it
+rests meanwhile (a Ctrl-C that falls into what the collector calls is lost), and what was imported is then left to
+itself for the life of the process. The collections of a run look through what the run has made only, and the last one,
+at the end of the process, does not take modules apart that nobody will use: a second and a half.
 """
 
 from __future__ import annotations
@@ -14,8 +19,9 @@ import gc
 import importlib
 import json
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 HIDDEN = ("bitsandbytes", "hqq", "torchao")
 """Packages that transformers or peft import when they find them."""
@@ -31,6 +37,7 @@ _MODULE_OF_PEFT = {"bitsandbytes": "bnb", "hqq": "hqq", "torchao": "torchao"}
 """What a method's module for it is called, as in `peft.tuners.lora.hqq`."""
 
 _MODULES = ("transformers.modeling_utils", "transformers.generation")
+_LOSSES, _FROM_SCIPY = "transformers.loss.", "linear_sum_assignment"
 _OF_TRAINING = ("transformers.trainer", "peft", "peft.tuners.lora.model")
 
 
@@ -47,6 +54,9 @@ def import_transformers(*, training: bool, needed: Collection[str] = ()) -> None
         return
     hidden = [name for name in HIDDEN if name not in needed]
     with collector_at_rest(), _out_of_sight(hidden):
+        importlib.import_module("transformers")
+        _import_models()
+        _import_losses()
         for name in (*_MODULES, *(_OF_TRAINING if training else ())):
             with contextlib.suppress(ModuleNotFoundError):  # not every run has peft
                 importlib.import_module(name)
@@ -55,6 +65,53 @@ def import_transformers(*, training: bool, needed: Collection[str] = ()) -> None
                 getattr(sys.modules["peft"].import_utils, question)()
     for name in HIDDEN:  # what transformers remembers of their absence
         getattr(sys.modules["transformers.utils.import_utils"], f"is_{name}_available").cache_clear()
+    gc.freeze()
+
+
+def _import_models() -> None:
+    """transformers' package of models, whose folders were read when transformers was imported.
+
+    It asks for the same under another name of the folder, and transformers remembers by name.
+    """
+    reading = sys.modules["transformers.utils.import_utils"]
+    read = getattr(reading, "create_import_structure_from_path", None)
+    if read is None or "transformers.models" in sys.modules:
+        return
+    package = Path(str(sys.modules["transformers"].__file__)).parent / "models"
+    reading.create_import_structure_from_path = lambda path: read(package if _is_package(path, package) else path)
+    try:
+        importlib.import_module("transformers.models")
+    finally:
+        reading.create_import_structure_from_path = read
+
+
+def _is_package(path: Any, folder: Path) -> bool:
+    return Path(path) in (folder, folder / "__init__.py")
+
+
+def _import_losses() -> None:
+    """transformers' losses, without scipy, unless it is there already."""
+    available = sys.modules["transformers.utils.import_utils"].is_scipy_available
+    if not available():
+        return
+    available.cache_clear()
+    with _out_of_sight(["scipy"]), contextlib.suppress(ImportError):  # what fails so is imported again, as usual
+        importlib.import_module(f"{_LOSSES}loss_utils")
+    available.cache_clear()
+    for name, module in list(sys.modules.items()):
+        if name.startswith(_LOSSES) and hasattr(module, "is_scipy_available") and not hasattr(module, _FROM_SCIPY):
+            setattr(module, _FROM_SCIPY, _from_scipy(module))
+
+
+def _from_scipy(module: Any) -> Callable[..., Any]:
+    """The function, as long as nobody calls it in this module."""
+
+    def linear_sum_assignment(*arguments: Any, **named: Any) -> Any:
+        function = importlib.import_module("scipy.optimize").linear_sum_assignment
+        setattr(module, _FROM_SCIPY, function)
+        return function(*arguments, **named)
+
+    return linear_sum_assignment
 
 
 def _show_to_peft(name: str) -> None:
