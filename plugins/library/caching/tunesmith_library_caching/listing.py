@@ -15,7 +15,7 @@ from tunesmith_library_configuration.fingerprints import versions
 from tunesmith_library_configuration.owners import left_behind
 
 from tunesmith_library_caching.encoded import ABOUT, differences, opened, read_about
-from tunesmith_library_caching.places import ARCHIVES, DATASETS, STORES, kept_in
+from tunesmith_library_caching.places import ARCHIVES, DATASETS, PRECISIONS, STORES, kept_in
 
 KEY = re.compile(r"[0-9a-f]{32}")
 _DRAFT = re.compile(r"\.(?P<name>.+)-[a-z0-9_]{6,8}(\.(?P<mark>[0-9a-f]{8}\.\d+\.\d+))?")
@@ -25,7 +25,7 @@ _DRAFT = re.compile(r"\.(?P<name>.+)-[a-z0-9_]{6,8}(\.(?P<mark>[0-9a-f]{8}\.\d+\
 class Kept:
     """One thing in the cache."""
 
-    kind: str  # data set, archive, download, leftover
+    kind: str  # data set, archive, download, precision, leftover
     place: Path
     name: str
     size: int  # bytes that its deletion frees
@@ -50,7 +50,7 @@ def listed(cache_dir: Path | None = None, thorough: bool = False) -> list[Kept]:
     """
     found = list(_datasets(cache_dir or kept_in(DATASETS), thorough))
     if cache_dir is None:
-        found += [*_archives(kept_in(ARCHIVES)), *_downloads(kept_in(STORES))]
+        found += [*_archives(kept_in(ARCHIVES)), *_downloads(kept_in(STORES)), *_precisions(kept_in(PRECISIONS))]
     return sorted(found, key=lambda kept: (kept.used, str(kept.place)))
 
 
@@ -131,6 +131,14 @@ def _downloads(root: Path) -> Iterator[Kept]:
     for file in sorted((root / "objects").glob("*")):
         if file.suffix != ".lock" and file.lstat().st_nlink == 1:
             yield Kept("leftover", file, file.name, file.lstat().st_size, _time(file))
+
+
+def _precisions(root: Path) -> Iterator[Kept]:
+    """What was measured of a model's shape on this machine."""
+    for file in sorted(root.glob("*.json")):
+        yield Kept("precision", file, "", size_of(file), _time(file))
+    for folder in _entries(root):
+        yield from _leftover(folder)
 
 
 def _leftover(entry: Path) -> Iterator[Kept]:

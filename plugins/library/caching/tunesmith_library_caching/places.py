@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-DATASETS, ARCHIVES, STORES = "datasets", "archives", "stores"
-"""Encoded data sets; unpacked archives; downloads from object stores."""
+DATASETS, ARCHIVES, STORES, PRECISIONS = "datasets", "archives", "stores", "precisions"
+"""Encoded data sets; unpacked archives; downloads from object stores; in which numbers a model is faster here."""
 
 
 def kept_in(name: str) -> Path:

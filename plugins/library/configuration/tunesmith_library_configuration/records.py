@@ -21,6 +21,9 @@ from tunesmith_library_configuration.reading import read_yaml
 MARKER = "complete.json"
 """The list of a checkpoint's files."""
 
+PRECISION = "precision"
+"""What that list calls the numbers that the run computes in."""
+
 CONFIGURATION = "configuration.yaml"
 """The run's configuration when a checkpoint was written."""
 

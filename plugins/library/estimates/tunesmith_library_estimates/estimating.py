@@ -17,6 +17,9 @@ from tunesmith_library_estimates.estimation import Estimate
 if TYPE_CHECKING:
     from tunesmith.pipeline import Config
 
+AUTO = "precision=auto is taken for bf16"
+"""What is said until the model's plugin knows better."""
+
 # The kinds whose plugins decide what a run needs; one that does not implement `estimate` leaves a gap that is named.
 COSTLY = frozenset({"model", "quantizer", "adapter", "trainer", "stage", "optimizer"})
 
@@ -38,7 +41,7 @@ def estimated(plan: Plan, manager: pluggy.PluginManager) -> Estimate:
     asked = plan.run.precision
     made = Estimate("bf16" if asked == "auto" else asked)
     if asked == "auto":
-        made = made.without("precision=auto is taken for bf16")
+        made = made.without(AUTO)
     for item in plan.selected:
         others = [plugin for plugin in manager.get_plugins() if plugin is not item.instance]
         answers = manager.subset_hook_caller("estimate", others)(estimate=made, plan=plan)

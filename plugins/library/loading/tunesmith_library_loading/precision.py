@@ -1,8 +1,8 @@
-"""In which numbers this machine computes: bf16 wherever the hardware has instructions for it."""
+"""In which numbers this machine computes: on accelerators by what they can, on processors by what is faster."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,39 @@ from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
 from tunesmith.messages import logger
 from tunesmith.types import Precision
+from tunesmith_library_estimates import room
+from tunesmith_library_training import processes
+
+from .importing import import_transformers
+from .remembered import Times, keep, recall
+from .work import Task, Work, is_small, work_of
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 """torch's name of each precision."""
+
+Decision = tuple[Precision, str]
+"""What is chosen, and why."""
 
 # As /proc/cpuinfo and torch spell the bf16 instructions of x86 and of ARM.
 _BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
 
 
-def resolve(requested: str) -> Precision:
+def resolve(
+    requested: str, path: Path | None = None, task: Task | None = None, overrides: Mapping[str, Any] | None = None
+) -> Precision:
     """Decide between bf16, fp16 and fp32.
+
+    Args:
+        path: the model's folder. Without it and a task, `auto` goes by what the hardware can.
+        task: what is done with the model.
+        overrides: values of the model's configuration, over its own.
 
     Raises: TunesmithError when the hardware cannot compute in what was asked for.
     """
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     kind = "cpu" if accelerator is None else accelerator.type
     if requested == "auto":
-        chosen: Precision = "bf16" if has_bf16(kind) else "fp32"
-        why = f"this {kind} computes in it" if chosen == "bf16" else f"no bf16 on this {kind}"
+        chosen, why = _choose(kind, path, task, overrides or {})
         announce("precision", chosen, why)
         return chosen
     if requested == "fp32":
@@ -48,7 +63,10 @@ def resolve(requested: str) -> Precision:
 
 
 def has_bf16(kind: str) -> bool:
-    """Whether a type of device has instructions for bf16; `kind` as torch names it: cpu, cuda, mps, …"""
+    """Whether a type of device has instructions for bf16; `kind` as torch names it: cpu, cuda, mps, …
+
+    A processor that has them may still be slower in it than in fp32, for its libraries are not as good at all else.
+    """
     if kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if kind == "cpu":
@@ -62,3 +80,65 @@ def _cpu_capabilities() -> Mapping[str, Any]:
         return torch.cpu.get_capabilities()
     cpuinfo = Path("/proc/cpuinfo")
     return dict.fromkeys(cpuinfo.read_text().split(), True) if cpuinfo.is_file() else {}
+
+
+def _choose(kind: str, path: Path | None, task: Task | None, overrides: Mapping[str, Any]) -> Decision:
+    """What `auto` is."""
+    able = has_bf16(kind)
+    if task is not None and task.former and (able or task.former == "fp32"):
+        return task.former, "as in the checkpoint that the run goes on from"
+    if not able:
+        return "fp32", f"no bf16 on this {kind}"
+    if kind != "cpu" or path is None or task is None or task.purpose is None:
+        return "bf16", f"this {kind} computes in it"
+    if task.former is not None:
+        return "bf16", "as earlier versions chose, of one of which the run's checkpoint is"
+    work = work_of(path, task, overrides)
+    if work is None:
+        return "bf16", "this cpu computes in it; there is no config.json to tell which is faster"
+    if is_small(work.config):
+        return "fp32", "the model is too small to gain by bf16"
+    return agreed(work, decide)
+
+
+def agreed(work: Work, decision: Callable[[Work], Decision]) -> Decision:
+    """A decision that is the same in all processes of a training: that of the first, for others may run elsewhere."""
+    if processes.count() == 1:
+        return decision(work)
+    if work.purpose == "answers":
+        return "bf16", "this cpu computes in it; which is faster is not measured beside other processes"
+    processes.join(use_cpu=True)
+    return processes.gathered(decision(work) if processes.is_main() else None)[0]  # type: ignore[no-any-return]
+
+
+def decide(work: Work, compare: Callable[[Work], Times] | None = None) -> Decision:
+    """The faster numbers for a work on a processor that computes in both, as measured now or before.
+
+    Args:
+        compare: measures; None is `comparing.compare`.
+    """
+    memory = room.of_host(processes.count())
+    if work.whole_bytes and memory is not None and not memory.holds(work.whole_bytes):
+        return "bf16", f"in fp32 the weights alone would take {work.whole_bytes / 2**30:,.1f} GiB"
+    times, when = recall(work), "measured before"
+    if times is None:
+        try:
+            times, when = _measured(work, compare), "measured"
+        except OSError as error:
+            return "bf16", f"this cpu computes in it; what is measured cannot be remembered: {error}"
+        except RuntimeError as error:
+            return "bf16", f"this cpu computes in it; which is faster cannot be tried: {error}"
+    chosen = times.faster(work)
+    other = "bf16" if chosen == "fp32" else "fp32"
+    what = "an answer" if work.purpose == "answers" else "a step"
+    return chosen, f"{when}: {what} takes {times.of(chosen):.2f} of its time in {other}"
+
+
+def _measured(work: Work, compare: Callable[[Work], Times] | None) -> Times:
+    """Measure and remember. Raises: NoPiece, a RuntimeError; OSError where nothing can be written."""
+    import_transformers(training=work.purpose != "answers", needed=work.packages)
+    from . import comparing
+
+    times = (compare or comparing.compare)(work)
+    keep(work, times)
+    return recall(work) or times  # another process may have been first

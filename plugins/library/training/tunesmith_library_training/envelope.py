@@ -24,7 +24,7 @@ from tunesmith.errors import DataError
 from tunesmith.messages import logger
 from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith_library_configuration import manifests, space
-from tunesmith_library_configuration.records import MARKER
+from tunesmith_library_configuration.records import MARKER, PRECISION
 
 from tunesmith_library_training import bad_data, checkpoints, processes, remembering
 from tunesmith_library_training.counts import COUNTS, Counts
@@ -134,7 +134,7 @@ class Run:
         processes.wait()
         made = True
         told = {"facts": dict(facts), "made_of": self.made_of, COUNTS: self.counts.totals()}
-        told[AT_START] = self.at_start.metrics
+        told |= {AT_START: self.at_start.metrics, PRECISION: self.job.precision}
         told |= remembering.kept(self.job.model)
         if self.progress is not None:
             told[STATE] = self.progress.gathered()

@@ -5,8 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from tunesmith_library_estimates.estimating import AUTO
 from tunesmith_library_estimates.estimation import Estimate
-from tunesmith_library_testing.parts import estimate_of, load_plain
+from tunesmith_library_loading.remembered import Times, keep
+from tunesmith_library_loading.work import task_of, work_of
+from tunesmith_library_testing.parts import StubPlan, estimate_of, load_plain
 from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_model_transformers import Transformers
 
@@ -19,7 +22,7 @@ EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", "float32"), ("bf16", "bfloat16")])
 def test_equals_the_model(architecture, options, precision, dtype, tmp_path):
     folder = save_tiny_model(tmp_path, architecture=architecture, **options)
-    found = Transformers(path=str(folder)).estimate(Estimate(precision))
+    found = Transformers(path=str(folder)).estimate(Estimate(precision), StubPlan({}, values={"precision": precision}))
     expected = estimate_of(load_plain(folder, dtype), precision)
     assert {weight.name: weight for weight in found.weights} == {weight.name: weight for weight in expected.weights}
     assert (found.hidden_size, found.vocabulary) == (expected.hidden_size, expected.vocabulary)
@@ -27,10 +30,14 @@ def test_equals_the_model(architecture, options, precision, dtype, tmp_path):
 
 
 def test_what_is_not_known(tmp_path):
-    (elsewhere,) = Transformers(path="org/name").estimate(Estimate("bf16")).unknown
+    (elsewhere,) = (
+        Transformers(path="org/name").estimate(Estimate("bf16"), StubPlan({}, values={"precision": "bf16"})).unknown
+    )
     assert elsewhere == "the model: the config.json of org/name is not at hand"
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba"}), encoding="utf-8")
-    (strange,) = Transformers(path=str(tmp_path)).estimate(Estimate("bf16")).unknown
+    (strange,) = (
+        Transformers(path=str(tmp_path)).estimate(Estimate("bf16"), StubPlan({}, values={"precision": "bf16"})).unknown
+    )
     assert strange == "the model: the weights of model_type=mamba are not known"
 
 
@@ -38,16 +45,31 @@ def test_weights_that_are_stored_in_few_bits(tiny_llama, tmp_path):
     config = json.loads((tiny_llama / "config.json").read_text(encoding="utf-8"))
     config["quantization_config"] = {"quant_method": "gptq"}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    found = Transformers(path=str(tmp_path)).estimate(Estimate("bf16"))
+    found = Transformers(path=str(tmp_path)).estimate(Estimate("bf16"), StubPlan({}, values={"precision": "bf16"}))
     assert found.weights and found.unknown == ("the few bits that the model is stored in",)
+
+
+def test_precision_as_it_will_be_chosen(tiny_llama, tmp_path, monkeypatch):
+    """What `auto` will be is said where a rule or an earlier run knows it, and nothing is measured for a plan."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")  # a machine without a GPU
+    asked, plan = Estimate("bf16", unknown=(AUTO,)), StubPlan({})
+    small = Transformers(path=str(tiny_llama)).estimate(asked, plan)
+    assert (small.precision, small.unknown, small.weights[0].bits) == ("fp32", (), 32)
+    larger = Transformers(path=str(tiny_llama), config={"hidden_size": 4096})
+    assert (larger.estimate(asked, plan).precision, larger.estimate(asked, plan).unknown) == ("bf16", (AUTO,))
+    keep(work_of(tiny_llama, task_of(plan), larger.config), Times(fp32=1.0, bf16=2.0))
+    assert (larger.estimate(asked, plan).precision, larger.estimate(asked, plan).unknown) == ("fp32", ())
+    assert larger.estimate(asked, StubPlan({}, values={"precision": "bf16"})).precision == "bf16"
 
 
 def test_no_torch(tiny_llama):
     program = (
         "import sys\n"
         "from tunesmith_library_estimates.estimation import Estimate\n"
+        "from tunesmith_library_testing.parts import StubPlan\n"
         "from tunesmith_model_transformers import Transformers\n"
-        "assert Transformers(path=sys.argv[1]).estimate(Estimate('bf16')).parameters\n"
+        "assert Transformers(path=sys.argv[1]).estimate(Estimate('bf16'), StubPlan({})).parameters\n"
         "print(sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tiny_llama)], capture_output=True, text=True, check=True)

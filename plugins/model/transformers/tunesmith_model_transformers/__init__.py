@@ -13,6 +13,7 @@ from tunesmith.ranges import at_least, filled, path_like
 from tunesmith.traits import ModelTraits
 from tunesmith.types import ModelSource, Precision, Problem, TrainingJob
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_loading.work import Task, task_of
 from tunesmith_library_media.expanding import placeholders
 from tunesmith_library_media.options import MediaOptions, keep_options
 from tunesmith_library_weights.folders import model_problems
@@ -63,6 +64,7 @@ class Transformers:
     media: MediaOptions = field(default_factory=MediaOptions)  # in what size images, videos and sounds are shown
 
     _balances: bool = False  # whether the stage adds the balance loss of a mixture of experts
+    _task: Task | None = None  # what the plan does with the model
     _method: str = ""  # with which the quantizer stores weights; transformers must see its package
 
     @hookimpl
@@ -92,26 +94,28 @@ class Transformers:
         return problems
 
     @hookimpl
-    def estimate(self, estimate: Estimate) -> Estimate:
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
         from .estimating import estimate_model
 
-        return estimate_model(estimate, self.path, self.config)
+        task = task_of(plan) if plan.get("precision", "auto") == "auto" else None
+        return estimate_model(estimate, self.path, self.config, task)
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
         if self.trust_remote_code:
             announce("code of the model", f"that of {self.path} is run", "model.trust_remote_code=true")
+        self._task = task_of(plan)
         self._method = getattr(plan.traits("quantizer"), "method", "")
         self._balances = getattr(plan.traits("stage"), "balances_experts", False)
 
     @hookimpl
-    def resolve_precision(self, requested: str) -> Precision:
+    def resolve_precision(self, requested: str, path: Path, training: bool) -> Precision:
         from tunesmith_library_loading.importing import collector_at_rest
 
         with collector_at_rest():
             from tunesmith_library_loading.precision import resolve
 
-        return resolve(requested)
+        return resolve(requested, path, self._task or Task("adapter" if training else "answers"), self.config)
 
     @hookimpl
     def load_processor(self, source: ModelSource) -> Any:

@@ -9,12 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith_library_estimates.architectures import decoder
+from tunesmith_library_estimates.estimating import AUTO
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_loading.remembered import known
+from tunesmith_library_loading.work import Task
 
 
-def estimate_model(estimate: Estimate, path: str, overrides: Mapping[str, Any]) -> Estimate:
-    """Put the weights of a model into an estimate, in the numbers that are computed in."""
+def estimate_model(estimate: Estimate, path: str, overrides: Mapping[str, Any], task: Task | None = None) -> Estimate:
+    """Put the weights of a model into an estimate, in the numbers that are computed in.
+
+    Args:
+        task: what is done with it, where `precision=auto` chooses them; as far as it is known what it will be.
+    """
     file = Path(path).expanduser() / "config.json"
+    precision = None if task is None else known(file.parent, task, overrides)
+    if precision is not None:
+        unknown = tuple(what for what in estimate.unknown if what != AUTO)
+        estimate = replace(estimate, precision=precision, unknown=unknown)
     if not file.is_file():
         return estimate.without(f"the model: the config.json of {path} is not at hand")
     config = json.loads(file.read_text(encoding="utf-8")) | dict(overrides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,11 +28,13 @@ class ModelSuite(PluginSuite):
         processor = hook.load_processor(source=source)
         return processor, hook.load_model(source=source, processor=processor, quantization=None)
 
-    def test_resolves_precision(self) -> None:
-        """fp32 is always possible; auto is one of the three."""
-        hook = self.manager().hook.resolve_precision
-        assert hook(requested="fp32") == "fp32"
-        assert hook(requested="auto") in ("bf16", "fp16", "fp32")
+    @pytest.mark.parametrize("training", [True, False])
+    def test_resolves_precision(self, training: bool, tiny_llama: Path) -> None:
+        """fp32 is always possible; auto is one of the three, and the same when it is asked again."""
+        resolve = functools.partial(self.manager().hook.resolve_precision, path=tiny_llama, training=training)
+        assert resolve(requested="fp32") == "fp32"
+        chosen = resolve(requested="auto")
+        assert chosen in ("bf16", "fp16", "fp32") and resolve(requested="auto") == chosen
 
     def test_loads_the_tokenizer(self, tiny_llama: Path) -> None:
         """Text survives encoding and decoding, and there is a token to pad with."""
