@@ -141,18 +141,35 @@ def attend(
         return explicit(query, key, value, attention_mask, **options, sinks=sinks).transpose(1, 2), None
     if kwargs.get("position_bias") is not None:
         raise TunesmithError(f"{type(module).__name__} biases positions.\n  use trainer.padding_free=false")
-    kernel = kernel or varlen.found()
+    if kernel is None and query.is_cuda:
+        kernel = varlen.found()
     if kernel is not None and varlen.fits(kernel, query, value, dropout, softcap, sinks, attention_mask, window):
         bounds = (cu_seq_lens_q, int(kwargs["max_length_q"]))
         return varlen.attend(kernel, query, key, value, *bounds, window=window, **options), None
-    plain = causal and attention_mask is None and softcap is None and sinks is None and not dropout
-    if plain and query.device.type == "cpu":
-        return cpu_attention.attend(query, key, value, sequence_lengths(cu_seq_lens_q), scaling), None
-    outputs = [
-        (_sdpa if softcap is None and sinks is None else explicit)(*parts, **options, sinks=sinks).transpose(1, 2)
-        for parts in _sequences(query, key, value, attention_mask, sequence_lengths(cu_seq_lens_q))
-    ]
-    return torch.cat(outputs, dim=1), None
+    lengths = sequence_lengths(cu_seq_lens_q)
+    return _one_by_one(query, key, value, attention_mask, lengths, **options, sinks=sinks), None
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # it would be compiled anew for other lengths
+def _one_by_one(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    lengths: list[int],
+    **options: Any,
+) -> torch.Tensor:
+    """Attention of each sequence without a kernel for all of them: (1, T, heads, D).
+
+    Args:
+        options: as of `explicit`.
+    """
+    special = options["softcap"] is not None or options["sinks"] is not None
+    if query.device.type == "cpu" and options["causal"] and mask is None and not (special or options["dropout"]):
+        return cpu_attention.attend(query, key, value, lengths, options["scaling"])
+    function = explicit if special else _sdpa
+    parts = _sequences(query, key, value, mask, lengths)
+    return torch.cat([function(*each, **options).transpose(1, 2) for each in parts], dim=1)
 
 
 def _sequences(

@@ -122,10 +122,7 @@ def test_check(monkeypatch: pytest.MonkeyPatch) -> None:
     none = dict.fromkeys(Liger().kernels(), False)
     (problem,) = Liger(**none, fused_linear_cross_entropy=False).check(plan=StubPlan({}))
     assert problem.key == "patch.liger" and problem.severity == "error"
-    compiled = StubPlan({}, values={"trainer.torch_compile": True})
-    (problem,) = Liger().check(plan=compiled)
-    assert problem.key == "trainer.torch_compile" and problem.severity == "warning"
-    assert Liger(fused_linear_cross_entropy=False).check(plan=compiled) == []
+    assert Liger().check(plan=StubPlan({}, values={"trainer.torch_compile": True})) == []
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     (problem,) = Liger().check(plan=StubPlan({}))
     assert "liger-kernel, which is not installed" in problem.message and problem.severity == "error"

@@ -50,10 +50,6 @@ class Liger:
         if not self.fused_linear_cross_entropy and not any(self.kernels().values()):
             advice = "set one of its options to true, or leave patch.liger out"
             problems.append(Problem("patch.liger", "All of its kernels are switched off.", advice))
-        if self.fused_linear_cross_entropy and plan.get("trainer.torch_compile"):
-            message = f"A compiled model computes its logits itself: patch.liger.{_LOSS} has no effect."
-            advice = "trainer.torch_compile=false"
-            problems.append(Problem("trainer.torch_compile", message, advice, severity="warning"))
         return problems
 
     @hookimpl(wrapper=True)

@@ -114,7 +114,9 @@ class Transformers:
     # checkpoint-N of another program that trains with transformers' Trainer: a new run begins after its steps, with its
     # weights, optimizer and schedule
     resume_from: Annotated[str | None, path_like] = None
-    torch_compile: bool = False  # compile the model with torch.compile; the first steps take minutes
+    torch_compile: bool = False  # compile the model's layers with torch.compile; the first steps take minutes
+    # backend of torch.compile; inductor needs Triton on a GPU, and a C++ compiler on a CPU
+    torch_compile_backend: Annotated[str, filled] = "inductor"
     # processes that make batches; 0 makes them in the training process
     dataloader_num_workers: Annotated[int, at_least(0, most=1_024)] = 0
     use_cpu: bool = False  # train on the CPU although there is a GPU
@@ -145,7 +147,7 @@ class Transformers:
         "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "logging_steps", "logging_first_step",
         "save_strategy", "save_steps", "save_total_limit", "eval_strategy", "eval_steps", "eval_on_start",
         "load_best_model_at_end", "early_stopping_patience", "early_stopping_threshold", "gradient_checkpointing",
-        "torch_compile", "dataloader_num_workers", "use_cpu", "ddp_find_unused_parameters",
+        "torch_compile", "torch_compile_backend", "dataloader_num_workers", "use_cpu", "ddp_find_unused_parameters",
     )
     # fmt: on
     traits: ClassVar[TrainerTraits] = TrainerTraits(training_arguments=True)

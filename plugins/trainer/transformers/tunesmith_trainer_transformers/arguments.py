@@ -89,6 +89,7 @@ def _translated(options: Transformers, job: TrainingJob, known: set[str]) -> dic
         "save_total_limit": None,  # the loop deletes old checkpoints itself, once the new one is whole
         "lr_scheduler_kwargs": options.lr_scheduler_kwargs or None,
         "optim_target_modules": list(options.optim_target_modules) or None,
+        "torch_compile_backend": options.torch_compile_backend if options.torch_compile else None,
         "fsdp": options.fsdp or None,
         "fsdp_config": options.fsdp_config or None,
         f"{checkpointing}_checkpointing": options.gradient_checkpointing not in (False, "auto"),

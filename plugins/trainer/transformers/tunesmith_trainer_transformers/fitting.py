@@ -9,6 +9,7 @@ from tunesmith import TunesmithError, announce
 from tunesmith.types import TrainingJob
 from tunesmith_library_publishing.inventory import tensors_of
 from tunesmith_library_training import processes
+from tunesmith_library_training.compiling import compile_layers
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
 from tunesmith_library_training.isolation import carries_state, takes_concatenated
 from tunesmith_library_training.metrics import settle_best
@@ -40,7 +41,8 @@ def _train(options: Transformers, run: Run) -> Outcome:
     job = run.job
     _refuse_missing_data(options, job)
     sharded = is_sharded(options)
-    arguments = training_arguments(options, job)
+    # compiled is here what repeats, layer by layer; transformers would compile the whole model
+    arguments = training_arguments(options, job, torch_compile=False, torch_compile_backend=None)
     _look_for_unused(arguments, job.model, sharded)
     collator = Collator(job.collate, options.padding_free)
     loop = Loop(run, arguments, collator=collator, sharded=sharded, learning_rates=options.learning_rates)
@@ -61,6 +63,8 @@ def _train(options: Transformers, run: Run) -> Outcome:
     _refuse_other_names(job.model, checkpoint)
     run.progress = progress_of(run, options.dataloader_num_workers)
     arguments.ignore_data_skip = run.progress is not None  # which goes on by itself
+    if options.torch_compile:
+        compile_layers(job.model, options.torch_compile_backend)
     loop.train(resume_from_checkpoint=checkpoint)
     return loop.outcome(finished=not reporter.stopped)
 
