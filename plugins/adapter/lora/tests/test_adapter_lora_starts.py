@@ -227,7 +227,7 @@ def test_the_hub_of_an_address_gives_the_adapter(tiny_llama: Path, tiny_bpe, tmp
     source = dataclasses.replace(source_of(tiny_llama), fetch=fetch)
     model = lora.apply_adapter(load_plain(tiny_llama), None, source)
     assert asked == ["org/adapter"]
-    assert difference(model, PeftModel.from_pretrained(load_plain(tiny_llama), folder), tiny_bpe) == 0
+    assert difference(model, PeftModel.from_pretrained(load_plain(tiny_llama), folder), tiny_bpe) < 1e-5
 
 
 def test_only_merged_adapters_are_needed_after_training() -> None:

@@ -17,6 +17,7 @@ from tunesmith_library_weights.experts import packed_away, shown_whole
 from tunesmith_library_weights.towers import LANGUAGE, parts_in, say_parts
 
 from tunesmith_library_adapting.experts import adapted_share, over_packed
+from tunesmith_library_adapting.few_passes import in_few_passes
 
 
 def adapt(model: Any, config: Any) -> Any:
@@ -28,7 +29,7 @@ def adapt(model: Any, config: Any) -> Any:
     config.modules_to_save = [*whole, *(name for name in fresh_modules(model) if name not in whole)] or None
     try:
         with quiet(), shown_whole(model):
-            return over_packed(get_peft_model(model, config))
+            return in_few_passes(over_packed(get_peft_model(model, config)))
     except (ValueError, TypeError) as error:
         raise TunesmithError(f"peft cannot adapt this model: {error}") from error
 
@@ -61,7 +62,7 @@ def load(model: Any, folder: Path, source: ModelSource) -> Any:
     options = {"autocast_adapter_dtype": wide, "config": config, "key_mapping": key_mapping}
     with quiet(), shown_whole(model):
         adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=source.training, **options)
-    return over_packed(adapted)
+    return in_few_passes(over_packed(adapted))
 
 
 def fresh_modules(model: Any) -> list[str]:
