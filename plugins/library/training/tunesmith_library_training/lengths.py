@@ -28,11 +28,12 @@ def longest(examples: Any, count: int) -> list[int] | None:
         return _of_columns(examples, count)
     if not hasattr(examples, "__len__") or len(examples) > _MOST:
         return None
-    found = [_length(examples[number]) for number in range(len(examples))]
+    found = [tokens_of(examples[number]) for number in range(len(examples))]
     return sorted(found, reverse=True)[:count]
 
 
-def _length(example: Any) -> int:
+def tokens_of(example: Any) -> int:
+    """Tokens of all the sequences of an encoded example."""
     return sum(len(values) for name, values in example.items() if name.endswith("input_ids"))
 
 

@@ -98,7 +98,7 @@ def test_processes_share_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("padding_free", [True, False])
 def test_padding_counts(padding_free: bool) -> None:
     options = Transformers(per_device_train_batch_size=3, padding_free=padding_free)
-    assert memory._tokens(options, job_of(None, [5, 80, 10, 50])) == (140 if padding_free else 240)
+    assert memory.longest_batch(options, job_of(None, [5, 80, 10, 50])) == (140 if padding_free else 240)
 
 
 def test_lengths_that_nobody_knows(caplog: pytest.LogCaptureFixture) -> None:
@@ -110,7 +110,7 @@ def test_lengths_that_nobody_knows(caplog: pytest.LogCaptureFixture) -> None:
     tiny = Room(1, 1.0)
     assert memory.computes_again(options, job, "cpu", lambda _: tiny) is False
     options._beside = Beside(most=512)
-    assert memory._tokens(options, job) == 2048
+    assert memory.longest_batch(options, job) == 2048
     assert memory.computes_again(options, job, "cpu", lambda _: tiny) is True
     job.model = torch.nn.Linear(2, 2)
     assert memory.computes_again(options, job, "cpu", lambda _: tiny) is False

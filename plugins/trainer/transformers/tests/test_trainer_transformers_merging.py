@@ -19,7 +19,7 @@ from tunesmith.types import DatasetSplits, StepEnded, TrainingJob
 from tunesmith_library_testing.parts import StubPlan, collate, compute_loss, load_plain
 from tunesmith_trainer_transformers import Transformers
 from tunesmith_trainer_transformers.additive import not_additive
-from tunesmith_trainer_transformers.merging import HELD, Merging, groups, tokens_of
+from tunesmith_trainer_transformers.merging import HELD, Merging, groups
 
 OPTIONS: dict[str, Any] = {
     "max_steps": 4,
@@ -148,10 +148,6 @@ def test_groups_keep_the_order_and_the_budget() -> None:
     assert groups([1] * 5, 100) == [range(5)]
 
 
-def test_sequences_of_pairs_all_count() -> None:
-    assert tokens_of({"chosen_input_ids": [1, 2], "rejected_input_ids": [3], "chosen_labels": [1, 2], "weight": 1}) == 3
-
-
 def test_a_batch_is_of_all_examples_of_its_group() -> None:
     import torch
 
@@ -235,7 +231,7 @@ def unmerged(options: Transformers, job: TrainingJob, caplog: pytest.LogCaptureF
     from tunesmith_trainer_transformers.budget import merged_tokens
 
     caplog.clear()
-    assert merged_tokens(options, job, padding_free=padding_free, device="cpu") is None
+    assert merged_tokens(options, job, padding_free=padding_free, device="cpu", recomputes=False) is None
     (said,) = [line for line in caplog.messages if line.startswith("micro-batches: not merged")] or [""]
     return said
 

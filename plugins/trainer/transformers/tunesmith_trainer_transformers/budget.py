@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from tunesmith import announce
 from tunesmith.types import TrainingJob
-from tunesmith_library_training.lengths import longest
 from tunesmith_library_training.media import columns_of
 from tunesmith_library_training.routing import coefficient_in_use
 
-from tunesmith_trainer_transformers.memory import peak, room_of
+from tunesmith_trainer_transformers.memory import longest_batch, peak, room_of
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -26,13 +25,19 @@ ENOUGH = {"cpu": 2_048}
 ENOUGH_ELSEWHERE = 8_192
 """The same for other devices."""
 
+_AMPLY = 4 / 3
+"""Room for what an estimate does not know: larger batches are for speed alone, and not to be run out of memory for."""
 
-def merged_tokens(options: Transformers, job: TrainingJob, *, padding_free: bool, device: str) -> int | None:
+
+def merged_tokens(
+    options: Transformers, job: TrainingJob, *, padding_free: bool, device: str, recomputes: bool
+) -> int | None:
     """Tokens of a merged batch, at most; None where micro-batches are run as they are. Said once, either way.
 
     Args:
         padding_free: whether this model's batches are.
         device: that is trained on, as torch names its kind.
+        recomputes: activations are computed again in the backward pass.
     """
     count, size = options.gradient_accumulation_steps, options.per_device_train_batch_size
     if count == 1 or not options.merge_accumulation:
@@ -44,7 +49,7 @@ def merged_tokens(options: Transformers, job: TrainingJob, *, padding_free: bool
     if reason or accepted is None:
         announce("micro-batches", "not merged", reason)
         return None
-    tokens = accepted if _shows(job) else max(accepted, _held(options, job, device, accepted))
+    tokens = accepted if _shows(job) else max(accepted, _held(options, job, device, recomputes))
     merged = f"the {count:,} of a step, of {size:,} each, become as few as have up to {tokens:,} tokens"
     announce("micro-batches", "merged", f"{merged}; trainer.merge_accumulation=false runs each alone")
     return tokens
@@ -65,24 +70,16 @@ def _unmerged(options: Transformers, job: TrainingJob, padding_free: bool) -> st
     return ""
 
 
-def longest_batch(options: Transformers, job: TrainingJob) -> int | None:
-    """Tokens of the largest micro-batch that the data can bring, an upper bound; None where nothing tells."""
-    size, most = options.per_device_train_batch_size, options._beside.most
-    lengths = longest(job.data.train, size)
-    return sum(lengths) if lengths else size * most or None
-
-
 def _shows(job: TrainingJob) -> bool:
     """Whether examples may show something, which takes memory that their tokens do not tell of."""
     return bool(columns_of(job.processor))
 
 
-def _held(options: Transformers, job: TrainingJob, device: str, accepted: int) -> int:
-    """Tokens from which on larger batches gain nothing, or half as many, and so on, until memory holds them; 0 for no
-    more than what is accepted."""
+def _held(options: Transformers, job: TrainingJob, device: str, recomputes: bool) -> int:
+    """Tokens from which on larger batches gain nothing, or half as many, and so on, until memory holds them."""
     room, tokens = room_of(device), ENOUGH.get(device, ENOUGH_ELSEWHERE)
-    while room is not None and tokens > accepted:
-        if room.holds(peak(options, job, tokens)):
-            return tokens
+    if room is None:
+        return 0
+    while tokens and not room.holds(_AMPLY * peak(options, job, tokens, recomputes)):
         tokens //= 2
-    return 0
+    return tokens

@@ -56,9 +56,7 @@ def _train(options: Transformers, run: Run) -> Outcome:
         loop.add_callback(EarlyStopping(options.early_stopping_patience, options.early_stopping_threshold))
     if options.padding_free:
         loop.collator.padding_free = _stays_padding_free(loop, job.model, sharded)
-    merged = merged_tokens(options, job, padding_free=loop.collator.padding_free, device=arguments.device.type)
-    if merged is not None:
-        loop.merge(merged)
+    _merge(options, loop)
     checkpoint = checkpoint_of(run, arguments) or adopted(options, run, loop)
     _refuse_other_names(job.model, checkpoint)
     run.progress = progress_of(run, options.dataloader_num_workers)
@@ -110,6 +108,20 @@ def _stays_padding_free(loop: Loop, model: Any, sharded: bool) -> bool:
         return state is None
     with loop.compute_loss_context_manager():
         return takes_concatenated(model)
+
+
+def _merge(options: Transformers, loop: Loop) -> None:
+    """Have micro-batches merged where that is exact."""
+    again = ("activation_checkpointing", "gradient_checkpointing")  # its names in newer and older transformers
+    tokens = merged_tokens(
+        options,
+        loop.job,
+        padding_free=loop.collator.padding_free,
+        device=loop.args.device.type,
+        recomputes=any(getattr(loop.args, name, False) for name in again),
+    )
+    if tokens is not None:
+        loop.merge(tokens)
 
 
 def _refuse_other_names(model: Any, checkpoint: str | None) -> None:

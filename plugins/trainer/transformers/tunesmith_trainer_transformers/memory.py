@@ -53,7 +53,7 @@ def computes_again(
         room: gives its memory.
     """
     supported = getattr(job.model, "supports_gradient_checkpointing", False)
-    there, tokens = room(device), _tokens(options, job)
+    there, tokens = room(device), longest_batch(options, job)
     if not supported or there is None or tokens is None:
         why = "its layers cannot be computed again" if not supported else "how much is needed or there is not known"
         announce("activations", "kept", f"{why}; trainer.gradient_checkpointing=true computes them again")
@@ -68,15 +68,19 @@ def computes_again(
     return again
 
 
-def peak(options: Transformers, job: TrainingJob, tokens: int) -> float:
-    """Bytes that a process needs at its highest moment, with activations kept, at a batch of so many tokens."""
+def peak(options: Transformers, job: TrainingJob, tokens: int, recomputes: bool = False) -> float:
+    """Bytes that a process needs at its highest moment, at a batch of so many tokens.
+
+    Args:
+        recomputes: activations are computed again, where the form of the layers is known.
+    """
     beside, shared = options._beside, processes.count() if options.fsdp or options.deepspeed else 1
     made = gradients(loaded(job.model, job.precision), accumulates=options.gradient_accumulation_steps > 1)
     made = optimizer_states(made, 2 if beside.optimizer else STATES.get(options.optim, 2))
     if beside.second_model:
         made = with_second_model(made)
     made = _spread(made, shared)
-    made = activations(made, recomputes=False) if has_known_layers(job.model) else activations_at_most(made)
+    made = activations(made, recomputes) if has_known_layers(job.model) else activations_at_most(made)
     return float(estimate_token_loss(made, tokens, 0).peak[1])
 
 
@@ -89,7 +93,7 @@ def _spread(estimate: Estimate, shared: int) -> Estimate:
     return replace(estimate, memory=parts).plus("weights elsewhere", Memory(-weights * (shared - 1) / shared))
 
 
-def _tokens(options: Transformers, job: TrainingJob) -> int | None:
+def longest_batch(options: Transformers, job: TrainingJob) -> int | None:
     """Tokens of the longest batch, an upper bound; None where neither data nor options tell."""
     count, most = options.per_device_train_batch_size, options._beside.most
     lengths = None if options._beside.generates else longest(job.data.train, count)

@@ -14,6 +14,7 @@ from accelerate.utils import send_to_device
 from tunesmith import announce
 from tunesmith.types import Batch
 from tunesmith_library_training import processes
+from tunesmith_library_training.lengths import tokens_of
 
 from tunesmith_trainer_transformers.batches import leave_interrupts
 
@@ -76,11 +77,6 @@ def groups(sizes: Sequence[int], budget: int) -> list[range]:
             start, total = place, 0
         total += size
     return [*found, range(start, len(sizes))] if sizes else []
-
-
-def tokens_of(example: Mapping[str, Any]) -> int:
-    """The tokens of all sequences of an encoded example."""
-    return sum(len(values) for name, values in example.items() if name.endswith("input_ids"))
 
 
 def pinned(value: Any) -> Any:
