@@ -52,9 +52,10 @@ def train(model, estimate, chosen):
 
 def with_lora(model, estimate, modules, rank=4):
     """Put LoRA beside some layers, in the model and in the estimate."""
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig
+    from tunesmith_library_adapting.adapters import adapt
 
-    model = get_peft_model(model, LoraConfig(r=rank, target_modules=modules, lora_dropout=0.0))
+    model = adapt(model, LoraConfig(r=rank, target_modules=modules, lora_dropout=0.0))
     for parameter in model.parameters():
         parameter.data = parameter.data.float() if parameter.requires_grad else parameter.data
     beside = []

@@ -3,8 +3,8 @@
 With E the bytes of a number that is computed (2 under autocast, else 4), a layer keeps of a token: each norm's input in
 float32, and where the norm learns what its weight is multiplied with; E times queries, keys, values and the result of
 attention, which is never a matrix of tokens by tokens here; E times the gate, its activation, the other branch and
-their product; and the inputs of linear layers that learn, or beside which something learns. Autocast makes a copy of
-such an input for each of the layers.
+their product; and the inputs of linear layers that learn, or beside which something learns. Where the stream between
+layers is wider than that, autocast makes a copy of such an input for each of the layers.
 """
 
 from __future__ import annotations
@@ -113,9 +113,8 @@ def _kept(estimate: Estimate, weights: Mapping[str, Weight]) -> float:
     of_queries, of_keys = (_rows(weights, f"self_attn.{name}.weight") for name in ("q_proj", "k_proj"))
     beside = [weight for weight in weights.values() if weight.trained and _is_beside(weight)]
     numbers = 2.0 * (of_queries + of_keys) + _feed_forward(estimate, weights, learning)
-    if computed == 2:
+    if computed < _stream(estimate):
         reading = sum(name in learning for group in _READ_THE_STREAM for name in group)
-        numbers += of_queries * any(".o_proj." in weight.name for weight in beside)
     else:
         reading = sum(any(name in learning for name in group) for group in _READ_THE_STREAM)
     numbers += reading * estimate.hidden_size
