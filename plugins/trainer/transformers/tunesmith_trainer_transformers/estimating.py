@@ -28,6 +28,8 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
     if chosen == "auto":
         again = activations(replace(made, memory={}), recomputes=True)
         made = replace(made, recomputed=again.memory, room=at_hand(options.use_cpu))
+    if _merges(options):
+        made = made.without("forward passes that are merged, which are larger where memory holds it")
     if options.optim in STATES and not plan.uses("optimizer"):
         made = optimizer_states(made, STATES[options.optim])
     elif not plan.uses("optimizer"):
@@ -35,3 +37,9 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
     if options.fsdp or options.deepspeed:
         made = made.without("the sharding of trainer.fsdp or trainer.deepspeed, which leaves each process less")
     return made.without("what torch takes for itself: on a GPU about half a GB")
+
+
+def _merges(options: Transformers) -> bool:
+    """Whether `budget` may find that the passes of a step can be merged."""
+    possible = options.gradient_accumulation_steps > 1 and options.padding_free and not options._not_additive
+    return bool(options.merge_accumulation and possible and not (options.fsdp or options.deepspeed))

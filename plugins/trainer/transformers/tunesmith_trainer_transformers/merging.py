@@ -50,19 +50,25 @@ class Merging:
 
     def batches(self, micro_batches: Sequence[Batch]) -> Iterator[Batch]:
         """The batches of a step, from all that `hold` gave for it. Raises: DataError as the stage's `collate`."""
-        every: list[Held] = [batch[HELD] for batch in micro_batches]
-        for group in groups([held.tokens for held in every], self._budget):
-            self._asked += len(group)
-            self._alone += len(group) == 1 < len(every)
-            self._run += 1
-            batch = self._collate([example for number in group for example in every[number].examples])
+        for group in self._groups(micro_batches):
+            batch = self._collate([example for number in group for example in micro_batches[number][HELD].examples])
             if self._device.type == "cuda":
                 batch = send_to_device(pinned(batch), self._device, non_blocking=True)
             yield batch
 
-    def tell(self) -> None:
+    def trained(self, micro_batches: Sequence[Batch]) -> None:
+        """Count those of a step that is made."""
+        found = self._groups(micro_batches)
+        self._asked += len(micro_batches)
+        self._alone += sum(len(group) == 1 for group in found) if len(micro_batches) > 1 else 0
+        self._run += len(found)
+
+    def _groups(self, micro_batches: Sequence[Batch]) -> list[range]:
+        return groups([batch[HELD].tokens for batch in micro_batches], self._budget)
+
+    def tell(self, group: Any = None) -> None:
         """Say how many micro-batches could not be merged, if any. All processes call it."""
-        asked, alone, run = map(int, processes.summed([self._asked, self._alone, self._run]))
+        asked, alone, run = map(int, processes.summed([self._asked, self._alone, self._run], group))
         if alone:
             why = f"the others have no room beside a neighbour in {self._budget:,} tokens; {run:,} batches were run"
             announce("micro-batches", f"{asked - alone:,} of {asked:,} merged", why)
