@@ -14,7 +14,7 @@ from tunesmith_library_chat import tokenizer_of
 class Placeholder:
     """Every token of a text but the first is predicted from those before it."""
 
-    traits: ClassVar[StageTraits] = StageTraits(reads=("text",), token_loss=True, streams=True)
+    traits: ClassVar[StageTraits] = StageTraits(reads=("text",), token_loss=True, streams=True, additive=True)
 
     max_length: Annotated[int, at_least(2, most=100_000_000)] = 2048  # tokens of an example; what is longer is cut
 
