@@ -14,6 +14,7 @@ FULL = {"adapter": "full"}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sft-lora": ("sft", {}),
     "sft-full": ("sft", FULL),
+    "sft-merged": ("sft", {"trainer.gradient_accumulation_steps": 2}),
     "dpo-lora": ("dpo", {}),
     "dpo-full": ("dpo", FULL),
     "kto": ("kto", {}),
@@ -29,17 +30,15 @@ def watched(begin: Callable[[], None], end: Callable[[], None], monkeypatch: pyt
     import tunesmith_trainer_transformers.loop as loop
     from tunesmith_library_training.finite import Guard
 
-    fetch = loop.fetched
+    make = loop.Loop.get_batch_samples
+    made = []
 
-    def fetched(*arguments: Any) -> Any:
+    def batches(*arguments: Any) -> Any:
         end()
-        made = fetch(*arguments)
-        if fetched.steps:
+        made.append(make(*arguments))
+        if len(made) > 1:
             begin()
-        fetched.steps += 1
-        return made
-
-    fetched.steps = 0  # type: ignore[attr-defined]
+        return made[-1]
 
     def ending(function: Callable[..., Any]) -> Callable[..., Any]:
         def ended(*arguments: Any) -> Any:
@@ -48,7 +47,7 @@ def watched(begin: Callable[[], None], end: Callable[[], None], monkeypatch: pyt
 
         return ended
 
-    monkeypatch.setattr(loop, "fetched", fetched)
+    monkeypatch.setattr(loop.Loop, "get_batch_samples", batches)
     monkeypatch.setattr(loop.Loop, "log", ending(loop.Loop.log))
     monkeypatch.setattr(Guard, "check", ending(Guard.check))  # which is asked where a step is logged
 
@@ -79,7 +78,7 @@ def test_no_step_waits(case: str, tiny_llama: Path, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("case", ["sft-lora", "sft-full", "dpo-lora"])
+@pytest.mark.parametrize("case", ["sft-lora", "sft-full", "sft-merged", "dpo-lora"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_no_step_waits_for_the_gpu(
     case: str, precision: str, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

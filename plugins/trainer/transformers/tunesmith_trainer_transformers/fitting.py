@@ -63,7 +63,13 @@ def _train(options: Transformers, run: Run) -> Outcome:
     arguments.ignore_data_skip = run.progress is not None  # which goes on by itself
     if options.torch_compile:
         compile_layers(job.model, options.torch_compile_backend)
-    loop.train(resume_from_checkpoint=checkpoint)
+    if arguments.device.type != "cpu" and not (sharded or options.dataloader_num_workers):
+        announce("batches of the next step", "made by a thread meanwhile", "the GPU does not wait for them")
+        loop.ahead.begin()
+    try:
+        loop.train(resume_from_checkpoint=checkpoint)
+    finally:
+        loop.ahead.end()
     return loop.outcome(finished=not reporter.stopped)
 
 

@@ -19,6 +19,7 @@ from tunesmith_library_training.finite import watch_gradients
 from tunesmith_library_training.repeats import Repeats
 from tunesmith_library_training.streams import loader
 
+from tunesmith_trainer_transformers.ahead import Ahead, Made
 from tunesmith_trainer_transformers.arguments import Arguments
 from tunesmith_trainer_transformers.batches import Collator, Numbered, NumberedCollator, worker_context
 from tunesmith_trainer_transformers.measuring import Measuring
@@ -75,6 +76,7 @@ class Loop(Measuring):
         self.model_accepts_loss_kwargs = True  # the same as loss_is_scaled_for_ga, for earlier transformers
         self.remove_callback(PrinterCallback)
         self.group = processes.numbers_group()
+        self.ahead = Ahead(self._make_batches, self.args.device)
         watch_gradients(self.accelerator, self._see_gradient)
 
     def merge(self, budget: int) -> None:
@@ -106,10 +108,7 @@ class Loop(Measuring):
         if self.state.global_step >= self.state.max_steps:  # resumed at the end, where transformers goes on
             return [], 1.0
         self.step_began = time.perf_counter()
-        micro_batches, wrong = fetched(epoch_iterator, num_batches)
-        batches = micro_batches
-        if self.merging is not None and not wrong:
-            batches, wrong = fetched(self.merging.batches(micro_batches), num_batches)
+        micro_batches, batches, wrong = self.ahead.take(epoch_iterator, num_batches)
         self.examples = [batch.pop("examples", []) for batch in batches]
         self.pending = iter(self.examples)
         own = self.repeats.trained(batches, int(self.state.epoch or 0.0))
@@ -142,6 +141,13 @@ class Loop(Measuring):
         self.agreed = stops > 0
         merged = [Batch() for _ in micro_batches[len(batches) :]]  # transformers counts them as they were asked for
         return [*merged, *batches], items or 1.0
+
+    def _make_batches(self, epoch: Iterator[Any], count: int) -> Made:
+        """The next micro-batches, at most `count`, and what they are run as."""
+        micro_batches, wrong = fetched(epoch, count)
+        if self.merging is None or wrong:
+            return micro_batches, micro_batches, wrong
+        return micro_batches, *fetched(self.merging.batches(micro_batches), count)
 
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
         """A forward and a backward pass; none for a micro-batch that is part of a later one of its step."""
