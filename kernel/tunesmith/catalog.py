@@ -88,7 +88,7 @@ class Catalog:
                     astray += strays(distribution, name, _PREFIX, KINDS, (RECIPES,))
         entries = [entry for entries in found.values() for entry in entries]
         shown, restriction = restricted(entries, _called, "TUNESMITH_PLUGINS")
-        return cls(shown, restriction, astray, {entry.address for entry in entries if entry not in shown})
+        return cls(shown, restriction, astray, {entry.address for entry in set(entries).difference(shown)})
 
     @classmethod
     def of(cls, plugins: Mapping[str, type]) -> Catalog:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 GROUP = "tunesmith.recipes"
@@ -12,9 +16,25 @@ GROUP = "tunesmith.recipes"
 
 def recipe_folders() -> list[Path]:
     """Folders of installed recipes: packages that offer an entry point of the group `tunesmith.recipes`."""
-    points = importlib.metadata.entry_points(group=GROUP)
-    specs = [importlib.util.find_spec(point.value) for point in points]
+    specs = [importlib.util.find_spec(package) for package in _packages(*_places())]
     return [Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ()]
+
+
+def _places() -> Iterator[tuple[str, int]]:
+    """The folders where Python looks for packages, and when something was last put there or taken away."""
+    for place in sys.path:
+        if os.path.exists(place or "."):
+            yield place, os.stat(place or ".").st_mtime_ns
+
+
+@functools.cache
+def _packages(*places: tuple[str, int]) -> tuple[str, ...]:
+    """The packages with recipes. A run asks several times, and each answer reads the metadata of all that is installed.
+
+    Args:
+        places: as `_places` gives them.
+    """
+    return tuple(point.value for point in importlib.metadata.entry_points(group=GROUP))
 
 
 def recipes() -> dict[str, Path]:

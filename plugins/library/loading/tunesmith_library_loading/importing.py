@@ -73,7 +73,7 @@ def _import_models() -> None:
 
     It asks for the same under another name of the folder, and transformers remembers by name.
     """
-    reading = sys.modules["transformers.utils.import_utils"]
+    reading: Any = sys.modules["transformers.utils.import_utils"]
     read = getattr(reading, "create_import_structure_from_path", None)
     if read is None or "transformers.models" in sys.modules:
         return
