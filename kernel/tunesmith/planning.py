@@ -32,7 +32,7 @@ class RunOptions:
     # folder of the run; null chooses runs/NAME, NAME being the configuration's file name
     output_dir: Annotated[str | None, path_like] = None
     seed: Annotated[int, between(0, 2**32 - 1)] = 42  # of everything random
-    # numbers to compute in; auto is bf16 wherever the hardware computes in it, else fp32
+    # numbers to compute in; auto is bf16 where the hardware computes in it (a CPU: and is faster so), else fp32
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     resume: bool = False  # continue the run in output_dir from its newest checkpoint
     overwrite: bool = False  # delete a run that is already in output_dir

@@ -49,6 +49,43 @@ def test_only_what_is_needed_is_imported(needed: tuple[str, ...]) -> None:
     assert set(done.stdout.split()) == {name for name in needed if name in HIDDEN}
 
 
+SCIPY = """
+import gc, inspect, sys
+from pathlib import Path
+from tunesmith_library_loading.importing import import_transformers
+import_transformers(training=True)
+assert not {"scipy", "sklearn"} & set(sys.modules), "scipy was imported"
+assert gc.isenabled() and gc.get_freeze_count() > 100_000, gc.get_freeze_count()
+from transformers.utils import import_utils
+assert import_utils.is_scipy_available()
+losses = [module for name, module in sys.modules.items() if name.startswith("transformers.loss.")]
+users = [module for module in losses if "linear_sum_assignment(" in inspect.getsource(module)]
+assert len(users) > 1, losses
+import numpy
+for module in users:
+    rows, columns = module.linear_sum_assignment(numpy.array([[3.0, 1.0], [1.0, 3.0]]))
+    assert (rows.tolist(), columns.tolist()) == ([0, 1], [1, 0]), module
+    assert module.linear_sum_assignment is sys.modules["scipy.optimize"].linear_sum_assignment
+
+import transformers
+assert import_utils.create_import_structure_from_path.__module__ == "transformers.utils.import_utils"
+assert hasattr(import_utils.create_import_structure_from_path, "cache_clear"), "it is still the one of the import"
+package = str(Path(transformers.__file__).parent / "models" / "__init__.py")
+once = import_utils.define_import_structure(package)  # what the package was made of
+import_utils.define_import_structure.cache_clear()
+import_utils.create_import_structure_from_path.cache_clear()
+assert import_utils.define_import_structure(package) == once
+assert len(once) > 1
+"""
+
+
+@pytest.mark.slow
+def test_scipy_comes_when_it_is_called_and_models_are_the_same() -> None:
+    pytest.importorskip("scipy")
+    done = subprocess.run([sys.executable, "-c", SCIPY], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("running", [True, False])
 def test_the_collector_is_left_as_it_was(running: bool) -> None:
     before = gc.isenabled()

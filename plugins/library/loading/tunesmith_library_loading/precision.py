@@ -131,7 +131,9 @@ def decide(work: Work, compare: Callable[[Work], Times] | None = None) -> Decisi
     chosen = times.faster(work)
     other = "bf16" if chosen == "fp32" else "fp32"
     what = "an answer" if work.purpose == "answers" else "a step"
-    return chosen, f"{when}: {what} takes {times.of(chosen):.2f} of its time in {other}"
+    share, gain = times.of(chosen), "half of the memory" if chosen == "bf16" else "no rounding"
+    beside = f", for {gain}" if share >= 1 else ""
+    return chosen, f"{when}: {what} takes {share:.2f} of its time in {other}{beside}"
 
 
 def _measured(work: Work, compare: Callable[[Work], Times] | None) -> Times:

@@ -114,7 +114,7 @@ def pure_bf16(key: str, value: Any, draft: Draft) -> None:
 def bf16(key: str, value: Any, draft: Draft) -> None:
     if value is None:
         if not (draft.get("fp16") or draft.get("pure_bf16")):
-            draft.say(key, "not there: bf16 wherever the hardware computes in it, else fp32 (precision=auto).")
+            draft.say(key, "not there: bf16 where the hardware is faster in it, else fp32 (precision=auto).")
     elif value:
         draft.put("precision", "bf16", key)
     elif not (draft.get("fp16") or draft.get("pure_bf16")):
