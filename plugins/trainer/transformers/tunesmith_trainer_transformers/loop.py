@@ -130,6 +130,8 @@ class Loop(Measuring):
             return [], 1.0
         if self.run.progress is not None:
             self.run.progress.trained(micro_batches)
+        if self.merging is not None:
+            self.merging.trained(micro_batches)
         self.run.counts.trained(batches)
         self.items += items
         self.tokens += tokens
@@ -208,7 +210,7 @@ class Loop(Measuring):
         """What came of the training; all processes call it."""
         weights, model = None, self.job.model
         if self.merging is not None:
-            self.merging.tell()
+            self.merging.tell(self.group)
         if finished:
             self.show_weights()
             if self.sharded:
