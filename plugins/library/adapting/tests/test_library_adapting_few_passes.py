@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.pytorch_utils import Conv1D
 from tunesmith_library_adapting import dora, low_rank
 from tunesmith_library_adapting.few_passes import in_few_passes
+from tunesmith_library_testing.parts import collate, examples, load_plain, train
 
 INTO, OUT, TOKENS = 96, 80, 150
 
@@ -242,6 +244,17 @@ def test_compiled_it_is_the_same(calls: list[str]) -> None:
     expected = computed(model, inputs())
     found = computed(torch.compile(model, backend="eager"), inputs())
     assert len(calls) == 1 and max(apart(found, expected)) < 1e-6
+
+
+def test_a_model_learns_as_with_peft(tiny_llama: Path, tiny_bpe: Any) -> None:
+    def losses(few_passes: bool) -> Any:
+        torch.manual_seed(0)
+        model = get_peft_model(load_plain(tiny_llama), LoraConfig(r=4, target_modules="all-linear"))
+        model = in_few_passes(model) if few_passes else model
+        return train(model.train(), collate(examples(tiny_bpe)), steps=5, learning_rate=1e-2)
+
+    theirs = losses(few_passes=False)
+    assert theirs[-1] < theirs[0] and losses(few_passes=True) == pytest.approx(theirs, rel=1e-5)
 
 
 def test_norms_of_rows_are_those_of_the_whole_matrix() -> None:
