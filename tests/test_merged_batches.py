@@ -30,7 +30,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "reward": ({"center_coefficient": 0.01}, {}),
     "kto-apo": ({"loss": "apo_zero_unpaired", "sft_alpha": 0.5}, {}),
 }
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "kto": ({}, {}),
     "dpo-kto": ({"loss": "kto_pair"}, {}),
     "dpo-bco": ({"bco_weight": 1.0}, {}),
@@ -83,7 +83,7 @@ def trained(case: str, model: Path, folder: Path, merge: Any) -> tuple[list[dict
     for number in range(2):
         (folder / f"{number}.json").write_text(json.dumps(rows(stage, 12 * number)))
     form = "text" if stage == "pretrain" else "alpaca"
-    config = {
+    config: dict[str, Any] = {
         "model": {"path": str(model)},
         "template": "chatml",
         "data": {
