@@ -1,7 +1,7 @@
 """Causal attention of a concatenated batch on the CPU: sequences of like length in one call, in the faster exact way.
 
 torch's fused attention computes bf16 on CPUs slower than fp32, its backward pass above all; written out as products of
-matrices, which have instructions of their own for bf16, it takes from a quarter to two thirds of that time up to some
+matrices, which have instructions of their own for bf16, it takes from two fifths to nine tenths of that time up to some
 hundred tokens (docs/benchmarks.md). Beyond, its T² weights no longer fit the caches. fp32 is always the fused way.
 Which way a sequence goes follows from its type and length alone, so that runs repeat each other.
 """
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-LONGEST, WIDE = 512, 32  # tokens of a sequence whose attention is written out in bf16; half of them for thinner heads
+LONGEST, WIDE = 256, 32  # tokens of a sequence whose attention is written out in bf16; half of them for thinner heads
 ALIKE = 0.75  # the shortest of the sequences that are computed together, of the longest
 TOGETHER = 2**18  # of their weights, heads · T² each, which must stay in the caches
 
