@@ -72,9 +72,8 @@ def seconds(case: Case, rows: list[dict[str, list[int]]], speed: dict[str, float
     forward += 2 * trained * hidden * VOCABULARY / speed["head"] + attention
     first = sum(2 * tokens * shapes[name][0] * shapes[name][1] / speed[name] for name in ("q_proj", "k_proj", "v_proj"))
     thin = sum(2 * tokens * depth * RANK * (a + b) for a, b in shapes.values()) / speed["adapter"]
-    backward = (
-        forward - first + attention
-    )  # nothing before the first layer is trained; attention has twice the products
+    # nothing before the first layer is trained, and attention has twice the products backward
+    backward: float = forward - first + attention
     reference = forward if case.stage == "dpo" else 0.0
     return reference + forward + backward + 3 * thin
 
