@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 from tunesmith.traits import AdapterTraits, StageTraits
 from tunesmith_library_estimates.room import Room
 from tunesmith_library_training import processes
@@ -167,3 +167,30 @@ def test_gradients_are_the_same_to_the_bit(model_type: str, options: dict[str, A
     for name, gradient in kept.items():
         assert (gradient is None) == (again[name] is None), name
         assert gradient is None or torch.equal(gradient, again[name]), name
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_gradients_of_what_sees_are_the_same_to_the_bit(lora: bool) -> None:
+    """An image among the tokens, whose encoder learns too."""
+    sections = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]}
+    config = AutoConfig.for_model(
+        "qwen2_vl",
+        text_config={**SIZES, "vocab_size": 160, "num_hidden_layers": 2, "rope_parameters": sections},
+        vision_config={"depth": 2, "embed_dim": 32, "num_heads": 2, "hidden_size": 64, "mlp_ratio": 2},
+        **{"image_token_id": 150, "vision_start_token_id": 151, "vision_end_token_id": 152},
+    )
+    ids, pixels = torch.tensor([[5, 151, 150, 150, 150, 150, 152, 9, 8, 7]]), torch.randn(16, 3 * 2 * 14 * 14)
+    shown = {"pixel_values": pixels, "image_grid_thw": torch.tensor([[1, 4, 4]])}
+    gradients = []
+    for computes_again in (False, True):
+        torch.manual_seed(0)
+        model = AutoModelForImageTextToText.from_config(config).train()
+        if lora:
+            model = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear"))
+        if computes_again:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        logits = model(input_ids=ids, mm_token_type_ids=(ids == 150).int(), use_cache=False, **shown).logits
+        logits.logsumexp(-1).sum().backward()
+        gradients.append({name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys() and any("visual" in name for name in gradients[0])
+    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
