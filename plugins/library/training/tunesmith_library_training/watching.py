@@ -7,6 +7,7 @@ dimensions restart with each sequence, and towers, which see images and not sequ
 from __future__ import annotations
 
 import contextvars
+import functools
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -43,7 +44,9 @@ def watch(model: torch.nn.Module) -> None:
     sharing.watch(model)
     precisions.watch(model)
     crossing.watch(model)
-    model.register_forward_pre_hook(_enter, with_kwargs=True)
+    config: Any = model.config
+    keeps_state = stateful_layers(config.to_dict()) is not None
+    model.register_forward_pre_hook(functools.partial(_enter, keeps_state), with_kwargs=True)
     model.register_forward_hook(_leave, always_call=True)
     for tower in _beside_the_language_model(model):
         tower.register_forward_pre_hook(_enter_tower, with_kwargs=True)
@@ -97,7 +100,7 @@ def _leave_tower(module: torch.nn.Module, args: tuple[Any, ...], output: Any) ->
 
 
 def _enter(
-    module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    keeps_state: bool, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     concatenated = kwargs.get("cu_seq_lens_q") is not None
     _longest.set(int(kwargs["max_length_q"]) if concatenated else None)
@@ -111,7 +114,7 @@ def _enter(
             f"{type(module).__name__} is shown images in concatenated batches with model.attention=auto alone.\n"
             "  use model.attention=auto or trainer.padding_free=false"
         )
-    tokens = types if types is not None else _tokens_that_need_no_look(module, kwargs)
+    tokens = types if types is not None or keeps_state else _tokens_that_need_no_look(module, kwargs)
     # Restarting positions would have transformers read the types of the first sequence's tokens in all sequences; and
     # it would look on the device, waiting for it, whether positions restart, which attention here knows beforehand.
     return None if tokens is None else (args, {**kwargs, "attention_mask": torch.ones_like(tokens, dtype=torch.bool)})
@@ -121,14 +124,12 @@ def _tokens_that_need_no_look(module: Any, kwargs: Mapping[str, Any]) -> torch.T
     """The `input_ids` of a model whose masks need not tell sequences apart; None where it is not known to be one.
 
     A mask is a whole row's, of which each sequence takes its own square, so only what counts from a sequence's
-    beginning must know where that is: positions in several dimensions, attention in chunks, states.
+    beginning must know where that is: positions in several dimensions, attention in chunks; and states.
     """
     if NAME not in str(module.config._attn_implementation) or hasattr(module, "get_rope_index"):
         return None
     chunk = getattr(module.config.get_text_config(), "attention_chunk_size", None)
-    if (chunk and int(kwargs["max_length_q"]) > chunk) or stateful_layers(module.config.to_dict()):
-        return None
-    return kwargs.get("input_ids")
+    return None if chunk and int(kwargs["max_length_q"]) > chunk else kwargs.get("input_ids")
 
 
 def _types(kwargs: Mapping[str, Any]) -> torch.Tensor | None:
