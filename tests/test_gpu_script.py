@@ -25,10 +25,10 @@ def test_every_figure_has_a_result(tmp_path: Path) -> None:
     found = run(tmp_path / "out", "--only", "sft 0.5B", "dpo", "generation", "memory")
     assert not [told for told in found if "failed" in told]
     measured = {(told["case"], told["step"]): told for told in found if told["step"] in ("ours", "theirs")}
-    assert len(measured) == 24
+    assert len(measured) == 28
     for told in measured.values():
         assert told["tokens_per_second"] > 0 and told["resident_gib"] > 0
-    for case in ("sft 0.5B full", "sft 0.5B lora", "sft 0.5B qlora"):
+    for case in ("sft 0.5B full", "sft 0.5B lora", "sft 0.5B qlora", "sft 0.5B lora, 16 of 1"):
         ours, theirs = measured[case, "ours"], measured[case, "theirs"]
         assert ours["tokens"] == theirs["tokens"]
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=0.05)  # of the same examples, averaged otherwise

@@ -8,6 +8,8 @@ from typing import Any
 LORA: dict[str, Any] = {"adapter": {"name": "lora", "rank": 16}}
 FULL: dict[str, Any] = {"adapter": {"name": "full", "dtype": "bfloat16"}}
 AMP: dict[str, Any] = {"adapter": {"name": "full"}}
+COMPILED: dict[str, Any] = {"trainer": {"torch_compile": True}}
+EAGER: dict[str, Any] = {"trainer": {"torch_compile": True, "torch_compile_backend": "eager"}}
 
 
 def few_bits(bits: int) -> dict[str, Any]:
@@ -26,7 +28,9 @@ class Case:
     # how transformers' Trainer and peft do the same: full, amp, lora, 8, 4 (bits); None where they do not
     theirs: str | None = None
     batch: int = 8  # examples in a forward pass
+    accumulation: int = 1  # of them in a step
     seconds: float = 45.0  # for each of the two
+    dry: dict[str, Any] = field(default_factory=dict)  # what ours has on the CPU, over the rest
 
 
 CASES = (
@@ -36,6 +40,9 @@ CASES = (
     Case("sft 1.5B full", "sft", "1.5B", FULL, "full"),
     Case("sft 1.5B lora", "sft", "1.5B", LORA, "lora"),
     Case("sft 1.5B qlora", "sft", "1.5B", few_bits(4), "4"),
+    Case("sft 0.5B lora, 16 of 1", "sft", "0.5B", LORA, "lora", 1, accumulation=16),
+    Case("sft 0.5B lora, liger", "sft", "0.5B", {**LORA, "patch": ["liger"]}, None, 16, dry={"patch": []}),
+    Case("sft 0.5B lora, compiled", "sft", "0.5B", {**LORA, **COMPILED}, None, 16, seconds=90.0, dry=EAGER),
     Case("sft 8B lora", "sft", "8B", LORA, "lora", 4, 60.0),
     Case("sft 8B qlora", "sft", "8B", few_bits(4), "4", 4, 75.0),
     Case("sft 8B full", "sft", "8B", FULL, "full", 1, 60.0),

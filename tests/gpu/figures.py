@@ -128,7 +128,8 @@ def _measure(who: str, name: str, folder: Path, dry: bool) -> dict[str, Any]:
         return {**found, "tokens_per_second": found["tokens"] / found["seconds"], **memory(plan.device)}
     found = program.train(case, folder, plan, output)
     shutil.rmtree(output, ignore_errors=True)
-    tokens = sum(_counted(case, folder, plan, output)[case.batch * plan.warm : case.batch * plan.steps])
+    step = case.batch * case.accumulation
+    tokens = sum(_counted(case, folder, plan, output)[step * plan.warm : step * plan.steps])
     speed = tokens / found["seconds"]
     if case.kind == "sft":  # frozen weights get no gradient: 4 instead of 6 operations per weight and token
         found["tflops"] = speed * (6 if case.ours["adapter"]["name"] == "full" else 4) * shape.matrices / 1e12
@@ -139,7 +140,7 @@ def _counted(case: Case, folder: Path, plan: Any, output: Path) -> list[int]:
     from ours import lengths
 
     found = lengths(case, folder, plan, output)
-    return found * (1 + case.batch * plan.steps // len(found))
+    return found * (1 + case.batch * case.accumulation * plan.steps // len(found))
 
 
 def table_of(found: list[dict[str, Any]]) -> str:

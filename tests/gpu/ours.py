@@ -14,6 +14,7 @@ from measuring import Clock, Plan
 def configuration(case: Case, folder: Path, plan: Plan, output: Path) -> dict[str, Any]:
     """What both programs are given, as ours reads it."""
     rows = "pairs.json" if case.kind == "dpo" else "train.json"
+    options = {**case.ours, **(case.dry if plan.device == "cpu" else {})}
     return {
         "model": {"path": str(folder / case.shape)},
         "template": "chatml",
@@ -24,14 +25,16 @@ def configuration(case: Case, folder: Path, plan: Plan, output: Path) -> dict[st
         "trainer": {
             "max_steps": plan.steps,
             "per_device_train_batch_size": case.batch,
+            "gradient_accumulation_steps": case.accumulation,
             "train_sampling_strategy": "sequential",
             "save_strategy": "no",
             "logging_steps": plan.steps,
             "logging_first_step": False,
             "learning_rate": 1e-5,
             "use_cpu": plan.device == "cpu",
+            **options.pop("trainer", {}),
         },
-        **case.ours,
+        **options,
     }
 
 

@@ -36,6 +36,7 @@ def _arguments(case: Case, plan: Plan, output: Path) -> dict[str, Any]:
         "output_dir": str(output),
         "max_steps": plan.steps,
         "per_device_train_batch_size": case.batch,
+        "gradient_accumulation_steps": case.accumulation,
         "learning_rate": 1e-5,
         "bf16": True,
         "use_cpu": plan.device == "cpu",
@@ -72,7 +73,7 @@ def train(case: Case, folder: Path, plan: Plan, output: Path) -> dict[str, float
     from tunesmith import show
 
     _, splits = show(configuration(case, folder, plan, output))
-    count = min(len(splits.train), case.batch * plan.steps)
+    count = min(len(splits.train), case.batch * case.accumulation * plan.steps)
     rows = [
         {name: list(map(int, splits.train[place][name])) for name in ("input_ids", "labels")} for place in range(count)
     ]
