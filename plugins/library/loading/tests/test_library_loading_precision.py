@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from tunesmith.traits import AdapterTraits, StageTraits
 from tunesmith.types import Precision
 from tunesmith_library_caching.places import PRECISIONS, kept_in
 from tunesmith_library_configuration import manifests
@@ -105,8 +106,6 @@ def test_what_is_not_to_be_measured_goes_by_the_processor(tmp_path: Path) -> Non
 
 def test_what_plans_do() -> None:
     class Adapter:
-        from tunesmith.traits import AdapterTraits
-
         traits = AdapterTraits(beside=True)
 
     assert task_of(StubPlan({"adapter": {"some": Adapter()}})).purpose == "adapter"
@@ -115,6 +114,20 @@ def test_what_plans_do() -> None:
     assert task_of(StubPlan({"engine": {"elsewhere": None}}, command="chat")).purpose is None
     assert task_of(StubPlan({}, command="encode")).purpose is None
     assert task_of(StubPlan({"quantizer": {"some": None}})).in_few_bits
+
+
+@pytest.mark.parametrize(("merged", "additive", "expected"), [("auto", True, 3), ("auto", False, 1), (False, True, 1)])
+def test_sequences_of_a_forward_pass(merged: Any, additive: bool, expected: int) -> None:
+    """Of accumulated passes that are merged all, and never more than are told apart."""
+
+    class Stage:
+        traits = StageTraits(additive=additive)
+
+    trainer = {"trainer.gradient_accumulation_steps": 3, "trainer.merge_accumulation": merged}
+    for batch, found in ((1, expected), (9, 4)):
+        values = {**trainer, "trainer.per_device_train_batch_size": batch}
+        assert task_of(StubPlan({"stage": {"some": Stage()}}, values=values)).sequences == found
+    assert recall(Work(LLAMA, "adapter", 1)) is None and task_of(StubPlan({})).sequences == 4
 
 
 # ---- a run that goes on ----------------------------------------------------------------------------------------------
@@ -171,14 +184,14 @@ def test_what_was_measured_is_remembered(cache: Path, monkeypatch: pytest.Monkey
     assert precision.decide(work, compare)[0] == "fp32"
     chosen, why = precision.decide(Work({**LLAMA, "eos_token_id": 7, "_name": "copy"}, "adapter"), other)
     assert (chosen, why[:15]) == ("fp32", "measured before") and (compare.calls, other.calls) == (1, 0)
-    anew = [Work({**LLAMA, "num_hidden_layers": 17}, "adapter"), Work(LLAMA, "whole")]
-    assert [precision.decide(each, other)[0] for each in anew] == ["bf16", "bf16"]
+    anew = [Work({**LLAMA, "num_hidden_layers": 17}, "adapter"), Work(LLAMA, "whole"), Work(LLAMA, "adapter", 1)]
+    assert [precision.decide(each, other)[0] for each in anew] == ["bf16"] * 3
     for name, value in (("OMP_NUM_THREADS", "61"), ("OMP_NUM_THREADS", "62")):
         monkeypatch.setenv(name, value)
         assert recall(work) is None
         precision.decide(work, other)
     monkeypatch.setattr(metadata, "version", lambda name: "9.9")
-    assert recall(work) is None and len(list(cache.iterdir())) == 5
+    assert recall(work) is None and len(list(cache.iterdir())) == 6
 
 
 @pytest.mark.parametrize("broken", ["", "{", "[]", '{"fp32": 1}', '{"fp32": "x", "bf16": 1}', '{"fp32": 0, "bf16": 1}'])

@@ -32,7 +32,11 @@ def compare(work: Work) -> Times:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            run = _answering(piece) if work.purpose == "answers" else _training(piece, work.purpose == "adapter")
+            run = (
+                _answering(piece)
+                if work.purpose == "answers"
+                else _training(piece, work.purpose == "adapter", work.sequences)
+            )
             return best_of(run)
     except Exception as error:  # of whatever such a model's code, or the processor's libraries, do not do
         raise NoPiece(f"{type(error).__name__}: {' '.join(str(error).split())[:120]}") from error
@@ -51,18 +55,19 @@ def best_of(run: Callable[[Precision], float]) -> Times:
     return Times(found["fp32"], found["bf16"])
 
 
-def _training(piece: Piece, beside: bool) -> Callable[[Precision], float]:
+def _training(piece: Piece, beside: bool, sequences: int) -> Callable[[Precision], float]:
     """A forward and a backward pass, as the loop makes them, in numbers that are asked for; gives its seconds.
 
     Args:
         beside: the weights are frozen, and matrices of a low rank beside them are trained.
+        sequences: of the batch.
     """
     decoders, heads = _in_both(piece) if beside else (dict.fromkeys(_BOTH, it) for it in (piece.decoder, piece.head))
     if beside:
         for precision in _BOTH:
             add_low_rank(decoders[precision])
             heads[precision].requires_grad_(False)
-    inputs, labels = _batch(piece)
+    inputs, labels = _batch(piece, sequences)
 
     def run(precision: Precision) -> float:
         decoder, head = decoders[precision].train(), heads[precision]
@@ -109,15 +114,16 @@ def _in_both(piece: Piece) -> tuple[dict[Precision, Any], dict[Precision, Any]]:
     return decoders, {"fp32": piece.head, "bf16": copy.deepcopy(piece.head).to(torch.bfloat16)}
 
 
-def _batch(piece: Piece) -> tuple[dict[str, Any], torch.Tensor]:
+def _batch(piece: Piece, sequences: int) -> tuple[dict[str, Any], torch.Tensor]:
     """A batch of the piece's own kind, and the labels of the half of its tokens that is trained."""
     generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(piece.head.out_features, (sum(_LENGTHS),), generator=generator)
+    lengths = list(_LENGTHS[:sequences])
+    tokens = torch.randint(piece.head.out_features, (sum(lengths),), generator=generator)
     labels = tokens[: len(tokens) // 2].clone()
     if not piece.concatenated:
         shorter = tokens[: len(tokens) // (2 if piece.stateful else 1)]
         return {"input_ids": shorter.view(2, -1)}, labels[: len(shorter) // 2]
-    rows = [{"input_ids": ids.numpy(), "labels": ids.numpy()} for ids in tokens.split(list(_LENGTHS))]
+    rows = [{"input_ids": ids.numpy(), "labels": ids.numpy()} for ids in tokens.split(lengths)]
     batch = concatenate(rows)
     names = ("input_ids", "position_ids", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
     return {name: batch[name] for name in names}, labels

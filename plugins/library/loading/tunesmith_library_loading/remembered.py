@@ -89,6 +89,7 @@ def _depends(work: Work) -> dict[str, Any]:
     return {
         "model": shape_of(work.config),
         "purpose": work.purpose,
+        "sequences": None if work.purpose == "answers" else work.sequences,
         "processor": name,
         "instructions": hashlib.blake2b(instructions.encode(), digest_size=8).hexdigest(),
         "threads": _threads(os.environ),

@@ -40,11 +40,16 @@ _SMALL = 2**22  # products per token, below which no numbers gain
 _WIDTHS = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
+MOST_SEQUENCES = 4
+"""Of a forward pass, up to which its numbers are told apart."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What a plan does with its model."""
 
     purpose: Purpose | None  # None: nothing is computed with it, or by another program
+    sequences: int = MOST_SEQUENCES  # of a forward pass in training; more gain no more
     method: str = ""  # with which a quantizer stores weights; transformers must see its package
     in_few_bits: bool = False  # a quantizer holds its weights, so that they take less memory whatever is computed in
     # what the run that goes on computed in; "" when its checkpoint, of an earlier version, does not say
@@ -57,6 +62,7 @@ class Work:
 
     config: Mapping[str, Any]  # of its language model, as config.json has it
     purpose: Purpose
+    sequences: int = MOST_SEQUENCES  # of a forward pass in training
     whole_bytes: float = 0.0  # of all its weights in fp32; 0 where that is unknown, or they are held in few bits
     packages: tuple[str, ...] = ()  # that transformers must see when it is imported
 
@@ -72,7 +78,16 @@ def task_of(plan: Plan) -> Task:
         purpose = "answers" if runs_here else None
     told = None if plan.resumed is None else manifests.told(plan.resumed, MARKER).get(PRECISION, "")
     method = getattr(plan.traits("quantizer"), "method", "")
-    return Task(purpose, method, plan.uses("quantizer"), told)
+    return Task(purpose, _sequences(plan), method, plan.uses("quantizer"), told)
+
+
+def _sequences(plan: Plan) -> int:
+    """The sequences of a forward pass: few short ones are mostly calls, of which bf16 has more."""
+    asked = plan.get("trainer.per_device_train_batch_size", MOST_SEQUENCES)
+    stage = plan.traits("stage")
+    merged = plan.get("trainer.merge_accumulation", False) not in (False, "false") and getattr(stage, "additive", False)
+    count = asked * (plan.get("trainer.gradient_accumulation_steps", 1) if merged else 1)
+    return max(1, min(count, MOST_SEQUENCES)) if isinstance(count, int) else MOST_SEQUENCES
 
 
 def work_of(folder: Path, task: Task, overrides: Mapping[str, Any] | None = None) -> Work | None:
@@ -96,7 +111,7 @@ def work_of(folder: Path, task: Task, overrides: Mapping[str, Any] | None = None
     width = _WIDTHS.get(str(numbers), 4)
     code = {"auto_map": config["auto_map"]} if "auto_map" in config else {}
     whole = 0.0 if in_few_bits else weights * 4 / width
-    return Work({**text, **code}, task.purpose, whole, (task.method, *stored_with(folder)))
+    return Work({**text, **code}, task.purpose, task.sequences, whole, (task.method, *stored_with(folder)))
 
 
 def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
