@@ -74,8 +74,9 @@ def seconds(case: Case, rows: list[dict[str, list[int]]], speed: dict[str, float
     thin = sum(2 * tokens * depth * RANK * (a + b) for a, b in shapes.values()) / speed["adapter"]
     # nothing before the first layer is trained, and attention has twice the products backward
     backward: float = forward - first + attention
-    reference = forward if case.stage == "dpo" else 0.0
-    return reference + forward + backward + 3 * thin
+    reference: float = forward if case.stage == "dpo" else 0.0
+    alone: float = reference + forward + backward + 3 * thin
+    return alone
 
 
 if __name__ == "__main__":
