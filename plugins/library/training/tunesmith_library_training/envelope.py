@@ -133,7 +133,7 @@ class Run:
         folder = self.job.output_dir / f"checkpoint-{step}"
         processes.wait()
         made = True
-        told = {"facts": dict(facts), "made_of": self.made_of, COUNTS: self.counts.totals()}
+        told: dict[str, Any] = {"facts": dict(facts), "made_of": self.made_of, COUNTS: self.counts.totals()}
         told |= {AT_START: self.at_start.metrics, PRECISION: self.job.precision}
         told |= remembering.kept(self.job.model)
         if self.progress is not None:
