@@ -61,7 +61,8 @@ def test_loss_and_gradients(
     dtype: torch.dtype,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In fp32 to 1e-6 of the largest number; in bf16 as near to float64 as what autograd makes of the same logits."""
+    """In fp32 to 1e-6 of the largest number; in bf16 as near to float64 as what autograd makes of the same logits, but
+    for the rounding of what is known before it is multiplied."""
     monkeypatch.setattr(linear_cross_entropy, "_BLOCK_ON_CPU", 5 * vocabulary)
     layer, (hidden, labels, factors) = layer_of(vocabulary, 16, dtype, bias=bias), rows_of(count, vocabulary, 16, dtype)
     factors[0] = 1.5
@@ -76,13 +77,13 @@ def test_loss_and_gradients(
     likeliest = process(F.linear(hidden, layer.weight, layer.bias).float()).argmax(1)
     assert torch.equal(found.highest, (likeliest == labels).float())
 
-    ours = [found.losses, *gradients(2 * loss, [hidden, *parameters])]
-    theirs = [plain, *gradients(2 * plain.sum(), [hidden, *parameters])]
-    wanted = [exact, *gradients(2 * exact.sum(), [exact_hidden, *exact_parameters])]
+    ours = [found.losses, *gradients(3 * loss, [hidden, *parameters])]
+    theirs = [plain, *gradients(3 * plain.sum(), [hidden, *parameters])]
+    wanted = [exact, *gradients(3 * exact.sum(), [exact_hidden, *exact_parameters])]
     for mine, other, right in zip(ours, theirs, wanted, strict=True):
         largest = right.abs().max()
         error, allowed = (mine - right).abs().max(), (other - right).abs().max()
-        rounding = 1e-6 if dtype == torch.float32 or right is exact else 2**-8
+        rounding = 1e-6 if dtype == torch.float32 or right is exact else 2**-7
         assert error <= allowed + rounding * largest
         assert mine.dtype == other.dtype
     torch.testing.assert_close(loss, found.losses.sum())

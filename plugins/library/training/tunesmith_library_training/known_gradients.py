@@ -19,7 +19,7 @@ class WithGradients(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return None, None, *(gradient * outer.to(gradient.dtype) for gradient in ctx.saved_tensors)
+        return None, None, *(_times(gradient, outer.reshape(1)) for gradient in ctx.saved_tensors)
 
 
 class WithRowGradients(torch.autograd.Function):
@@ -34,4 +34,9 @@ class WithRowGradients(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (gradients,) = ctx.saved_tensors
-        return None, None, gradients * outer[:, None].to(gradients.dtype)
+        return None, None, _times(gradients, outer[:, None])
+
+
+def _times(gradient: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """A gradient times what comes back, which is not rounded to the gradient's type before: it would scale them all."""
+    return torch.mul(gradient, factors, out=torch.empty_like(gradient))
