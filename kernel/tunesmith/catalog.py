@@ -80,7 +80,8 @@ class Catalog:
         astray: list[Stray] = []
         for distribution in importlib.metadata.distributions():
             points = [point for point in distribution.entry_points if point.group.startswith(_PREFIX)]
-            about = distribution.metadata if points else None  # which is read again each time that it is asked for
+            whole = points and any(map(distribution.read_text, ("METADATA", "PKG-INFO")))
+            about = distribution.metadata if whole else None  # which is read again each time that it is asked for
             if about and about["Name"]:  # none while pip is at work, or where it was killed
                 name = re.sub(r"[-_.]+", "-", about["Name"]).lower()
                 if name not in found:  # the first on the path is the one that is imported
