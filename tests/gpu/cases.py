@@ -28,8 +28,8 @@ class Case:
     # how transformers' Trainer and peft do the same: full, amp, lora, 8, 4 (bits); None where they do not
     theirs: str | None = None
     batch: int = 8  # examples in a forward pass
-    accumulation: int = 1  # of them in a step
     seconds: float = 45.0  # for each of the two
+    accumulation: int = 1  # of these batches in a step
     dry: dict[str, Any] = field(default_factory=dict)  # what ours has on the CPU, over the rest
 
 

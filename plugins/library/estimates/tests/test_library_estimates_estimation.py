@@ -150,16 +150,26 @@ def test_what_is_left_open_is_told_with_what_happens_here():
 
 
 def test_the_memory_of_a_machine(monkeypatch, tmp_path):
-    """A container's limit counts where it is lower, a group without one says `max`; processes share it."""
+    """The limits of a container and of groups of processes count where they are lower; one without says `max`."""
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}[name])
-    files = [tmp_path / "v2", tmp_path / "v1"]
-    files[0].write_text("max\n")
-    monkeypatch.setattr(room, "_GROUPS", list(map(str, files)))
+    first, second, own = (
+        tmp_path / name for name in ("memory.max", "memory/memory.limit_in_bytes", "jobs/7/step/memory.max")
+    )
+    monkeypatch.setattr(room, "_GROUPS", tmp_path)
+    monkeypatch.setattr(room, "_PROCESS", tmp_path / "cgroup")
+    for file in (second, own):
+        file.parent.mkdir(parents=True)
+    first.write_text("max\n")
     assert room.of_host().total == 4_096_000
-    files[1].write_text("1000000\n")
+    second.write_text("1000000\n")
     assert room.of_host(processes=4).total == 250_000
     found = room.of_host()
     assert found.holds(500_000) and not found.holds(500_001)
+    (tmp_path / "cgroup").write_text("4:cpuset:/none\n0::/jobs/7/step/task\n")
+    own.write_text("800000\n")
+    assert room.of_host().total == 800_000, "of a group around it"
+    (tmp_path / "jobs" / "memory.max").write_text("700000\n")
+    assert room.of_host().total == 700_000
 
 
 def test_the_memory_of_gpus_is_asked_of_the_driver(monkeypatch, tmp_path):

@@ -10,9 +10,9 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of cgroups v2, and of v1
+_PROCESS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def of_accelerator(total: float) -> Room:
 
 
 def of_host(processes: int = 1) -> Room | None:
-    """The memory of this machine, or of the container; None where the system does not tell it.
+    """The memory of this machine, or of the container or group of processes; None where the system does not tell it.
 
     Args:
         processes: of the run on this machine, which share it.
@@ -42,10 +42,27 @@ def of_host(processes: int = 1) -> Room | None:
     sizes: list[int] = []
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for file in map(Path, _GROUPS):
+    for file in limits(_PROCESS, _GROUPS):
         with contextlib.suppress(OSError, ValueError):  # "max" is no limit
             sizes.append(int(file.read_text(encoding="ascii")))
     return Room(min(sizes) / processes, 0.5) if sizes else None
+
+
+def limits(process: Path, groups: Path) -> list[Path]:
+    """The files that may limit this process's memory: of its cgroup and of those around it, of version 2 and of 1.
+
+    Args:
+        process: lists the process's groups, one a line: `0::/path` of version 2, `4:memory:/path` of version 1.
+        groups: where they are mounted. In a container its own group is mounted as the root.
+    """
+    found = []
+    lines = process.read_text(encoding="utf-8").splitlines() if process.is_file() else []
+    for _, kinds, path in (parts for line in ("0::/", "0:memory:/", *lines) if len(parts := line.split(":", 2)) == 3):
+        if kinds in ("", "memory"):
+            inner = PurePosixPath(path.lstrip("/"))
+            name = "memory.limit_in_bytes" if kinds else "memory.max"
+            found += [groups / kinds / each / name for each in (inner, *inner.parents)]
+    return list(dict.fromkeys(found))
 
 
 def at_hand(use_cpu: bool) -> Room | None:
