@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -136,7 +137,10 @@ def _downloads(root: Path) -> Iterator[Kept]:
 def _precisions(root: Path) -> Iterator[Kept]:
     """What was measured of a model's shape on this machine."""
     for file in sorted(root.glob("*.json")):
-        yield Kept("precision", file, "", size_of(file), _time(file))
+        name = ""
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            name = str(json.loads(file.read_text(encoding="utf-8"))["name"])
+        yield Kept("precision", file, name, size_of(file), _time(file))
     for folder in _entries(root):
         yield from _leftover(folder)
 

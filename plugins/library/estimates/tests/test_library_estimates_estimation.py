@@ -144,8 +144,8 @@ def test_what_is_left_open_is_told_with_what_happens_here():
     told = [line for there in rooms for line in lines(dataclasses.replace(made, room=there)) if line.startswith(start)]
     assert [line.removeprefix(start) for line in told] == [
         "computed again where the other does not fit",
-        "here they are kept: 6.8 GB of 8 GB may be filled",
-        "here they are computed again: 4 GB of 8 GB may be filled",
+        "here they are kept at such a batch: 6.8 GB of 8 GB may be filled",
+        "here they are computed again at such a batch: 4 GB of 8 GB may be filled",
     ]
 
 

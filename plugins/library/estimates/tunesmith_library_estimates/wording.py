@@ -46,7 +46,8 @@ def _left_open(estimate: Estimate, peak: float) -> str:
         here = "computed again where the other does not fit"
     else:
         what = "kept" if room.holds(peak) else "computed again"
-        here = f"here they are {what}: {in_words(room.share * room.total)} of {in_words(room.total)} may be filled"
+        may = f"{in_words(room.share * room.total)} of {in_words(room.total)} may be filled"
+        here = f"here they are {what} at such a batch: {may}"
     return f"peak with activations computed again: {in_words(again)}; {here}"
 
 

@@ -176,7 +176,7 @@ def test_the_faster_type_wins(times: Times, purpose: Purpose, expected: Precisio
     chosen, why = precision.decide(Work(LLAMA, purpose), counted(times))
     assert chosen == expected
     share = times.bf16 / times.fp32 if expected == "bf16" else times.fp32 / times.bf16
-    assert why.startswith("measured: ") and f"takes {share:.2f} of its time" in why
+    assert why.startswith("measured: ") and f"takes {share:.2f} times as long as in" in why
 
 
 def test_what_was_measured_is_remembered(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

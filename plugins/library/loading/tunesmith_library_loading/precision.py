@@ -44,7 +44,8 @@ def resolve(
     kind = "cpu" if accelerator is None else accelerator.type
     if requested == "auto":
         chosen, why = _choose(kind, path, task, overrides or {})
-        announce("precision", chosen, why)
+        if task is None or task.purpose is not None:  # else nothing is computed in it
+            announce("precision", chosen, why)
         return chosen
     if requested == "fp32":
         return "fp32"
@@ -131,9 +132,9 @@ def decide(work: Work, compare: Callable[[Work], Times] | None = None) -> Decisi
     chosen = times.faster(work)
     other = "bf16" if chosen == "fp32" else "fp32"
     what = "an answer" if work.purpose == "answers" else "a step"
-    share, gain = times.of(chosen), "half of the memory" if chosen == "bf16" else "no rounding"
-    beside = f", for {gain}" if share >= 1 else ""
-    return chosen, f"{when}: {what} takes {share:.2f} of its time in {other}{beside}"
+    share, gain = times.of(chosen), "takes half of the memory" if chosen == "bf16" else "rounds less"
+    beside = f", and {gain}" if share >= 1 else ""
+    return chosen, f"{when}: {what} takes {share:.2f} times as long as in {other}{beside}"
 
 
 def _measured(work: Work, compare: Callable[[Work], Times] | None) -> Times:

@@ -57,7 +57,7 @@ def recall(work: Work) -> Times | None:
 
 def keep(work: Work, times: Times) -> None:
     """Remember what was measured. Raises: OSError where nothing can be written."""
-    said: dict[str, Any] = {"fp32": times.fp32, "bf16": times.bf16, **_depends(work)}
+    said: dict[str, Any] = {"name": _name(work), "fp32": times.fp32, "bf16": times.bf16, **_depends(work)}
     with replacing(_file(work)) as draft:
         draft.write_text(json.dumps(said, indent=1), encoding="utf-8")
 
@@ -76,6 +76,13 @@ def known(folder: Path, task: Task, overrides: Mapping[str, Any]) -> Precision |
         return None
     times = recall(work)
     return "fp32" if is_small(work.config) else None if times is None else times.faster(work)
+
+
+def _name(work: Work) -> str:
+    """What it is, for whoever lists what is kept."""
+    shape = [work.config.get(name) for name in ("model_type", "num_hidden_layers", "hidden_size")]
+    model = "{} of {} × {}".format(*("?" if value is None else value for value in shape))
+    return f"{model}, {work.purpose}" + ("" if work.purpose == "answers" else f", {work.sequences} sequences")
 
 
 def _file(work: Work) -> Path:

@@ -61,7 +61,7 @@ def computes_again(
     needed = peak(options, job, tokens)
     again = any(processes.gathered(not there.holds(needed)))
     known = "" if has_known_layers(job.model) else ", by a bound, for the form of its layers is not known"
-    why = f"{in_words(needed)} of {in_words(there.total)} at the longest batch, {tokens:,} tokens{known}"
+    why = f"{in_words(needed)} of {in_words(there.total)} at the longest batch asked for, {tokens:,} tokens{known}"
     if again:
         why += "; trainer.gradient_checkpointing=false keeps them"
     announce("activations", "computed again in the backward pass" if again else "kept", why)
