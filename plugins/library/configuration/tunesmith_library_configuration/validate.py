@@ -200,7 +200,8 @@ def _dataclass_in(annotation: Any) -> Any:
 def _wrong_type(key: Key, annotation: Any, value: Any, origin: Origin | None) -> Problem:
     literals = [name for member in members_of(annotation) for name in _literals(member)]
     if literals:
-        advice = choices(str(value), map(str, literals))
+        switches = ("true", "false") if bool in members_of(annotation) else ()
+        advice = choices(str(value), (*switches, *map(str, literals)))
     else:
         short = shorthand(_dataclass_in(annotation))
         advice = f"type: {type_name(annotation)}{f', or a string for its {short}' if short else ''}"

@@ -140,12 +140,13 @@ def test_what_is_left_open_is_told_with_what_happens_here():
     )
     assert made.computing_again().peak == ("backward", 2**31 + 4) and not made.computing_again().recomputed
     start = "peak with activations computed again: 2 GB; "
-    rooms = (None, Room(8 * 2**30, 0.85), Room(8 * 2**30, 0.5))
+    rooms = (None, Room(8 * 2**30, 0.85), Room(8 * 2**30, 0.5), Room(2**31, 0.5))
     told = [line for there in rooms for line in lines(dataclasses.replace(made, room=there)) if line.startswith(start)]
     assert [line.removeprefix(start) for line in told] == [
         "computed again where the other does not fit",
         "here they are kept at such a batch: 6.8 GB of 8 GB may be filled",
         "here they are computed again at such a batch: 4 GB of 8 GB may be filled",
+        "here they are computed again at such a batch: 1 GB of 2 GB may be filled, which is too little",
     ]
 
 

@@ -48,6 +48,7 @@ def _left_open(estimate: Estimate, peak: float) -> str:
         what = "kept" if room.holds(peak) else "computed again"
         may = f"{in_words(room.share * room.total)} of {in_words(room.total)} may be filled"
         here = f"here they are {what} at such a batch: {may}"
+        here += "" if room.holds(min(peak, again)) else ", which is too little"
     return f"peak with activations computed again: {in_words(again)}; {here}"
 
 

@@ -223,7 +223,7 @@ def test_what_stays_alone_is_told(tiny_llama: Path, tmp_path: Path, caplog: pyte
         patched.setattr("tunesmith_trainer_transformers.budget.ENOUGH", {"cpu": 16})
         trainer(max_steps=2, train_sampling_strategy="sequential").fit(job)
     said = [line for line in caplog.messages if line.startswith("micro-batches")]
-    assert said[0].startswith("micro-batches: merged (the 4 of a step, of 1 each") and "3,000 tokens" in said[0]
+    assert said[0].startswith("micro-batches: merged (of the 4 of a step, of 1 each") and "3,000 tokens" in said[0]
     assert said[1].startswith("micro-batches: 7 of 8 merged (") and len(said) == 2
 
 

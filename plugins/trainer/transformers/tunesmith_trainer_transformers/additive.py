@@ -22,5 +22,5 @@ def not_additive(plan: Plan) -> str:
             continue
         said = traits_of(kind, item.instance) if kind == "stage" else item.instance
         if not getattr(said, "additive", False):
-            return f"the loss of {kind}={name} is not the sum of its examples' own, as far as it says"
+            return f"{kind}={name} does not say that its loss is the sum of its examples' own"
     return ""

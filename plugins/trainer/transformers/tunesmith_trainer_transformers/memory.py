@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from tunesmith import announce
+from tunesmith.messages import logger
 from tunesmith.types import TrainingJob
 from tunesmith_library_estimates.activations import activations, activations_at_most
 from tunesmith_library_estimates.estimation import Estimate, Memory
@@ -65,6 +66,10 @@ def computes_again(
     if again:
         why += "; trainer.gradient_checkpointing=false keeps them"
     announce("activations", "computed again in the backward pass" if again else "kept", why)
+    least = peak(options, job, tokens, recomputes=True) if again else 0.0
+    if not there.holds(least):
+        told = f"memory: {in_words(least)} are needed even so, and {in_words(there.share * there.total)} may be filled"
+        logger.warning("%s\n  tunesmith plan tells what takes it; docs/howto.md what takes less", told)
     return again
 
 

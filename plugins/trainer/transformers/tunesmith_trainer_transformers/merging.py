@@ -70,7 +70,7 @@ class Merging:
         """Say how many micro-batches could not be merged, if any. All processes call it."""
         asked, alone, run = map(int, processes.summed([self._asked, self._alone, self._run], group))
         if alone:
-            why = f"the others have no room beside a neighbour in {self._budget:,} tokens; {run:,} batches were run"
+            why = f"{alone:,} had no room beside a neighbour in {self._budget:,} tokens; {run:,} batches were run"
             announce("micro-batches", f"{asked - alone:,} of {asked:,} merged", why)
 
 
