@@ -128,6 +128,17 @@ def test_no_share_that_is_not_whole_is_called_100():
     assert said == "adapter: 100% of the weights (none is left out)"
 
 
+@pytest.mark.parametrize(("accumulated", "merged", "tokens"), [(1, 0, 100), (8, 250, 250), (2, 250, 200), (8, 50, 100)])
+def test_passes_that_are_merged(accumulated, merged, tokens):
+    """No more than a step has, and never less than was asked for."""
+    made = Estimate("fp32", sequences=2, length=50, accumulated=accumulated, merged=merged)
+    made = made.plus("activations", Memory(0, 10, ("forward",)))
+    made = dataclasses.replace(made, weights=(Weight("a", (1,), "norm", 32),))
+    assert made.tokens == tokens
+    (line,) = [line for line in lines(made) if line.startswith("activations")]
+    assert line.endswith("(2 × 50 tokens at most)" if tokens == 100 else f"(merged: {tokens} tokens at most)")
+
+
 def test_what_is_left_open_is_told_with_what_happens_here():
     made = Estimate("bf16").plus("activations", Memory(6 * 2**30, phases=("forward",)))
     made = dataclasses.replace(

@@ -64,6 +64,8 @@ class Estimate:
     experts_per_token: int = 1  # experts that a token meets in a layer that has several
     sequences: int = 1  # in a forward pass
     length: int = 0  # tokens of a sequence, at most; 0 where nobody knows
+    accumulated: int = 1  # forward passes in a step
+    merged: int = 0  # tokens up to which these are run as one; 0 where they are not
     flops_per_token: float = 0.0  # of a forward pass through the weights
     flops_per_pair: float = 0.0  # of a forward pass, for each token that a token looks at
     passes: float = 1.0  # what a token costs in all, in forward passes: 3 where every weight is trained
@@ -123,7 +125,8 @@ class Estimate:
     @property
     def tokens(self) -> int:
         """Tokens of a forward pass, at most."""
-        return self.sequences * self.length
+        asked = self.sequences * self.length
+        return max(asked, min(self.merged, asked * self.accumulated))
 
     @property
     def flops(self) -> float:

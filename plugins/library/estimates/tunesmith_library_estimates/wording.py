@@ -21,7 +21,10 @@ def lines(estimate: Estimate) -> Iterator[str]:
         phase, peak = estimate.peak
         trained = f"{estimate.trained:,} of them" if estimate.knows_trained else "an unknown number of them"
         yield f"parameters: {estimate.parameters:,}, {trained} trained"
-        tokens = f" ({estimate.sequences:,} × {estimate.length:,} tokens at most)" if estimate.length else ""
+        asked = estimate.sequences * estimate.length
+        of_pass = f"{estimate.sequences:,} × {estimate.length:,}"
+        of_pass = f"merged: {estimate.tokens:,}" if estimate.tokens > asked else of_pass
+        tokens = f" ({of_pass} tokens at most)" if estimate.length else ""
         for what, size in estimate.bytes(phase).items():
             by_token = what in estimate.memory and estimate.memory[what].bytes_per_token
             yield f"{what}: {in_words(size)}{tokens if by_token else ''}"

@@ -220,7 +220,7 @@ def test_what_stays_alone_is_told(tiny_llama: Path, tmp_path: Path, caplog: pyte
     rows = [{name: values[:120] if size else values for name, values in row.items()} for size, row in enumerate(rows)]
     job, _ = make_job(tiny_llama, tmp_path, data=DatasetSplits(rows))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("tunesmith_trainer_transformers.budget.ENOUGH", {"cpu": 16})
+        patched.setattr("tunesmith_trainer_transformers.budget.enough", lambda device: 16)
         trainer(max_steps=2, train_sampling_strategy="sequential").fit(job)
     said = [line for line in caplog.messages if line.startswith("micro-batches")]
     assert said[0].startswith("micro-batches: merged (of the 4 of a step, of 1 each") and "3,000 tokens" in said[0]

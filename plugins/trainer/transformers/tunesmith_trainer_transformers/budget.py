@@ -14,16 +14,11 @@ from tunesmith.types import TrainingJob
 from tunesmith_library_training.media import columns_of
 from tunesmith_library_training.routing import coefficient_in_use
 
+from tunesmith_trainer_transformers.estimating import enough
 from tunesmith_trainer_transformers.memory import longest_batch, peak, room_of
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
-
-ENOUGH = {"cpu": 2_048}
-"""Tokens of a batch from which on a device's products gain hardly anything by more; measured on a CPU with AVX-512."""
-
-ENOUGH_ELSEWHERE = 8_192
-"""The same for other devices."""
 
 _AMPLY = 4 / 3
 """Room for what an estimate does not know: larger batches are for speed alone, and not to be run out of memory for."""
@@ -77,7 +72,7 @@ def _shows(job: TrainingJob) -> bool:
 
 def _held(options: Transformers, job: TrainingJob, device: str, recomputes: bool) -> int:
     """Tokens from which on larger batches gain nothing, or half as many, and so on, until memory holds them."""
-    room, tokens = room_of(device), ENOUGH.get(device, ENOUGH_ELSEWHERE)
+    room, tokens = room_of(device), enough(device)
     if room is None:
         return 0
     while tokens and not room.holds(_AMPLY * peak(options, job, tokens, recomputes)):
