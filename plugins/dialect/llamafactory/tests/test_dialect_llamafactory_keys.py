@@ -209,6 +209,7 @@ def test_values_that_are_none(key: str, value: Any, told: str) -> None:
 
 def test_media_that_cannot_be_had() -> None:
     assert "nothing is left to train" in refused(freeze_language_model=True)["freeze_language_model"]
+    assert "bf16 is asked for, too" in refused(bf16=True, fp16=True)["fp16"]
     assert "videos are shown without their sound" in refused(use_audio_in_video=True)["use_audio_in_video"]
     said = BESIDE.notes_on("translated", freeze_multi_modal_projector=False)
     assert "adapter.towers=[language,projector]" in said["freeze_multi_modal_projector"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith import announce
 from tunesmith.types import TrainingJob
+from tunesmith_library_estimates.wording import in_words
 from tunesmith_library_training.media import columns_of
 from tunesmith_library_training.routing import coefficient_in_use
 
@@ -46,6 +47,7 @@ def merged_tokens(
         return None
     tokens = accepted if _shows(job) else max(accepted, _held(options, job, device, recomputes))
     merged = f"of the {count:,} of a step, of {size:,} each, as many become one as have up to {tokens:,} tokens"
+    merged += f", which needs {in_words(peak(options, job, tokens, recomputes))}"
     announce("micro-batches", "merged", f"{merged}; trainer.merge_accumulation=false runs each alone")
     return tokens
 

@@ -122,7 +122,9 @@ def bf16(key: str, value: Any, draft: Draft) -> None:
 
 
 def fp16(key: str, value: Any, draft: Draft) -> None:
-    if value:
+    if value and (draft.get("bf16") or draft.get("pure_bf16")):
+        draft.refuse(key, "bf16 is asked for, too.", "leave one of them out")
+    elif value:
         draft.put("precision", "fp16", key)
 
 
