@@ -74,6 +74,7 @@ def test_the_how_to_is_right(number: int, tiny_llama: Path, tmp_path: Path, monk
     for name in ("my.json", "instructions.json", "identity.json"):
         Path(name).write_text(f"[{row}]")
     Path("questions.jsonl").write_text(row)
+    Path("problems.jsonl").write_text('{"prompt": "a", "solution": "1"}')
     Path("chats.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}]}')
     config = yaml.safe_load(blocks("docs/howto.md", "yaml")[number])
     config.setdefault("data", {"train": ["my.json"]})

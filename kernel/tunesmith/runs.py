@@ -52,7 +52,7 @@ def output_folder(plan: Plan, config_file: Path | None) -> Path:
 def folder_problems(plan: Plan, config_file: Path | None, known: Iterable[Problem]) -> list[Problem]:
     """What would keep a run from having its folder, found before anything is loaded; `known` is wrong already."""
     folder = output_folder(plan, config_file)
-    problems = folders.place_problems(folder, resume=plan.run.resume, overwrite=plan.run.overwrite)
+    problems = folders.place_problems(folder, plan.config, resume=plan.run.resume, overwrite=plan.run.overwrite)
     resumed = plan.run.resume and config_file is not None and config_file.name == RECORD
     if plan.processes != 1 and not (plan.run.output_dir or resumed):
         message = "a run of several processes needs output_dir, which all of them share."

@@ -37,7 +37,7 @@ class TestUnsloth(ModelSuite):
 
     @pytest.fixture(autouse=True)
     def _where_unsloth_runs(self, request: pytest.FixtureRequest) -> None:
-        if request.node.name in NEEDS_UNSLOTH:
+        if request.node.originalname in NEEDS_UNSLOTH:
             if not torch.cuda.is_available():
                 pytest.skip("needs a CUDA device")
             pytest.importorskip("unsloth")

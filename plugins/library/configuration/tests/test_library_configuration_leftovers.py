@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tunesmith_library_configuration.folders import place_problems
+from tunesmith_library_configuration.folders import RECORD, place_problems
 from tunesmith_library_configuration.leftovers import not_resumable
 
 
@@ -49,8 +49,31 @@ def test_a_folder_without_checkpoints(tmp_path: Path) -> None:
 
 def test_it_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    (found,) = place_problems(tmp_path, resume=True, overwrite=False)
+    (found,) = place_problems(tmp_path, {}, resume=True, overwrite=False)
     assert found.key == "resume"
-    assert place_problems(tmp_path, resume=False, overwrite=False) == []
+    assert place_problems(tmp_path, {}, resume=False, overwrite=False) == []
     (tmp_path / "run.yaml").touch()
-    assert place_problems(tmp_path, resume=True, overwrite=False) == []
+    assert place_problems(tmp_path, {}, resume=True, overwrite=False) == []
+
+
+def test_what_a_run_starts_from_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its folder nor anything in it, however it is written; what the run itself writes there does not count."""
+    run = tmp_path / "runs" / "a"
+    (run / "checkpoint-1").mkdir(parents=True)
+    (run / RECORD).write_text("")
+    (run / "log.csv").write_text("")
+    (tmp_path / "other").symlink_to(run)
+    monkeypatch.chdir(tmp_path)
+    config = {
+        "model": {"path": "runs/a/checkpoint-1"},
+        "data": {"datasets": {"train": [{"path": "other"}, {"path": "org/name"}]}},
+        "tracker": {"csv": {"file": str(run / "log.csv")}},
+        "output_dir": "runs/a",
+    }
+    found = place_problems(Path("runs/a"), config, resume=False, overwrite=True)
+    assert [problem.message.partition(" lies in")[0] for problem in found] == [
+        "model.path=runs/a/checkpoint-1",
+        "data.datasets.train[0].path=other",
+    ]
+    assert place_problems(Path("runs/a"), config, resume=True, overwrite=False) == []
+    assert place_problems(Path("runs/b"), config, resume=False, overwrite=True) == []

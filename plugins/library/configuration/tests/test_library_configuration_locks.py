@@ -169,7 +169,7 @@ def test_a_place_inside_a_living_runs_folder_is_refused(tmp_path):
     run = tmp_path / "p"
     inside = run / "checkpoint-1000"
     with locked(run / IN_FOLDER, run, "training"):
-        (problem,) = place_problems(inside, resume=False, overwrite=False)
+        (problem,) = place_problems(inside, {}, resume=False, overwrite=False)
         assert f"process {os.getpid()} writes there (training" in problem.message and problem.key == "output_dir"
         with pytest.raises(ConfigError, match="is in use"):
             opened(inside, {"run.yaml": ""}, resume=False, overwrite=False).__enter__()
@@ -177,15 +177,15 @@ def test_a_place_inside_a_living_runs_folder_is_refused(tmp_path):
             locks.writing(run / "deep" / "merged", "an export").__enter__()
         assert f"process {os.getpid()} trains there" in str(locks.unfinished(run))
         assert sorted(path.name for path in run.iterdir()) == [IN_FOLDER]
-        assert not place_problems(tmp_path / "q", resume=False, overwrite=False)
-    assert not place_problems(inside, resume=False, overwrite=False)
+        assert not place_problems(tmp_path / "q", {}, resume=False, overwrite=False)
+    assert not place_problems(inside, {}, resume=False, overwrite=False)
     assert "finish it: tunesmith train" in str(locks.unfinished(run))
 
 
 def test_a_place_that_cannot_be_is_a_problem_that_says_what_it_is(tmp_path):
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "gone")
-    (problem,) = place_problems(link / "run", resume=False, overwrite=False)
+    (problem,) = place_problems(link / "run", {}, resume=False, overwrite=False)
     assert f"{link} is a link to {tmp_path / 'gone'}, which is not there" in problem.message
     assert problem.advice == "choose another: output_dir=FOLDER"
     assert unwritable(tmp_path / "a" / "b") is None

@@ -19,6 +19,7 @@ from tunesmith_library_configuration.records import changes, newest_record
 from tunesmith_library_configuration.space import remedy, shortage, unwritable
 
 RECORD, REQUIREMENTS = "run.yaml", "plugins.lock"
+_WRITTEN = ("output_dir", "tracker", "exporter")  # what of a configuration is written, not read
 _LEFT_BY_A_START = (RECORD, REQUIREMENTS, IN_FOLDER)  # a run that failed before it trained leaves nothing else
 
 
@@ -103,9 +104,13 @@ def _clear(folder: Path, overwrite: bool) -> None:
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
-def place_problems(folder: Path, *, resume: bool, overwrite: bool) -> list[Problem]:
-    """What would keep a run from having its folder."""
+def place_problems(folder: Path, config: Mapping[str, object], *, resume: bool, overwrite: bool) -> list[Problem]:
+    """What would keep a run from having its folder, or from what its configuration names once that is cleared."""
     problems = []
+    if overwrite and is_run(folder):
+        for key, path in _named_within(folder.resolve(), {**config, **dict.fromkeys(_WRITTEN)}):
+            message = f"{key}={path} lies in output_dir={folder}, which overwrite=true deletes first."
+            problems.append(Problem("overwrite", message, "choose another output_dir, and leave out overwrite"))
     if resume and not is_run(folder) and (foreign := not_resumable(folder)):
         problems.append(foreign)
     if resume and overwrite:
@@ -119,6 +124,21 @@ def place_problems(folder: Path, *, resume: bool, overwrite: bool) -> list[Probl
         message, _, advice = str(error).partition("\n")
         problems.append(Problem("output_dir", f"output_dir={folder} lies in a folder of another: {message}", advice))
     return problems
+
+
+def _named_within(folder: Path, value: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """The texts of a configuration that are the paths of something in a folder, or of itself, with their keys."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _named_within(folder, item, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _named_within(folder, item, f"{key}[{index}]")
+    elif isinstance(value, str) and value:
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # of texts that no path can be
+            place = Path(value).expanduser()
+            if place.exists() and place.resolve().is_relative_to(folder):
+                yield key, value
 
 
 def changed_problems(
