@@ -147,6 +147,11 @@ def test_a_model_without_layers_is_refused() -> None:
         compile_layers(Empty())
 
 
+def test_backends_that_torch_does_not_have_are_refused(tiny_llama: Path) -> None:
+    with pytest.raises(TunesmithError, match=r"torch_compile_backend=inducter: torch has none(?s:.*)inductor"):
+        compile_layers(load_plain(tiny_llama), "inducter")
+
+
 @pytest.mark.slow
 def test_inductor_compiles_a_run(tiny_llama: Path) -> None:
     """torch's own compiler, which makes C++ here: as close as it rounds."""

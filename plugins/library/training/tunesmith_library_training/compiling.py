@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from tunesmith import TunesmithError, announce
+from tunesmith.errors import choices
 from tunesmith_library_weights.layers import find_layers
 from tunesmith_library_weights.shares import matrices, share
 
@@ -25,8 +27,11 @@ def compile_layers(model: Any, backend: str | Callable[..., Any] = "inductor") -
         backend: of torch.compile.
 
     Returns: how many layers there are.
-    Raises: TunesmithError where they are not found.
+    Raises: TunesmithError where they are not found, or nobody knows the backend.
     """
+    known = torch.compiler.list_backends(exclude_tags=())
+    if isinstance(backend, str) and backend not in known:
+        raise TunesmithError(f"trainer.torch_compile_backend={backend}: torch has none.\n  {choices(backend, known)}")
     base = unwrap(model)
     try:
         name, layers = find_layers(base)
