@@ -22,6 +22,7 @@ from tunesmith.keys import Key
 from tunesmith.types import DatasetSplits, Evaluated, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith.validate import structured
 from tunesmith_library_testing import TrainerSuite
+from tunesmith_library_testing.jobs import difference, drawn, make_job, saved_weights, trained_weights
 from tunesmith_library_testing.parts import StubPlan, collate, compute_loss, load_plain
 from tunesmith_library_training import checkpoints
 from tunesmith_trainer_transformers import Transformers
@@ -34,68 +35,6 @@ class TestTransformers(TrainerSuite):
 # ---- a job ----------------------------------------------------------------------------------------------------------
 
 SHORT = {"max_steps": 6, "per_device_train_batch_size": 2, "padding_free": False, "logging_steps": 1, "warmup_steps": 2}
-
-
-def data(count: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Sequences of 4 to 20 tokens, of which between 1 and all are trained."""
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(low: int, high: int) -> int:
-        return int(torch.randint(low, high, (1,), generator=generator))
-
-    rows = []
-    for _ in range(count):
-        length = draw(4, 21)
-        ids = torch.randint(5, 260, (length,), generator=generator).tolist()
-        prompt = draw(0, length - 1)
-        rows.append({"input_ids": ids, "labels": [-100] * prompt + ids[prompt:]})
-    return rows
-
-
-def make_job(model: Path, output_dir: Path, *, dropout: float = 0.0, lora: bool = False, **changes: Any) -> Any:
-    """A job over 15 sequences, and its events."""
-    import torch
-    from transformers import AutoTokenizer
-
-    told: list[Any] = []
-    torch.manual_seed(0)
-    network = load_plain(model, **({"attention_dropout": dropout} if dropout else {}))
-    if lora:
-        import peft
-
-        network = peft.get_peft_model(network, peft.LoraConfig(r=4, lora_dropout=dropout, target_modules="all-linear"))
-    parts = {
-        "model": network,
-        "processor": AutoTokenizer.from_pretrained(model),
-        "data": DatasetSplits(train=data(15)),
-        "output_dir": output_dir,
-        "seed": 7,
-        "precision": "fp32",
-        "resume": False,
-        "collate": collate,
-        "compute_loss": compute_loss,
-        "build_optimizer": lambda model, settings: None,
-        "emit": told.append,
-    }
-    return TrainingJob(**{**parts, **changes}), told
-
-
-def weights(model: Any) -> dict[str, Any]:
-    return {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
-
-
-def difference(first: dict[str, Any], second: dict[str, Any]) -> float:
-    assert first.keys() == second.keys()
-    return max(float((first[name].double() - second[name].double()).abs().max()) for name in first)
-
-
-def saved_weights(folder: Path) -> dict[str, Any]:
-    from safetensors.torch import load_file
-
-    (file,) = folder.glob("*.safetensors")
-    return load_file(file)
 
 
 # ---- the loop's arithmetic ------------------------------------------------------------------------------------------
@@ -149,7 +88,7 @@ def test_equals_a_hand_written_loop(
     """However four examples are split over forward passes, weights and losses are those of plain torch."""
     job, told = make_job(tiny_llama, tmp_path)
     reference = load_plain(tiny_llama)
-    losses = hand_written(reference, data(15), steps=3, batch=4, warmup=2)
+    losses = hand_written(reference, drawn(15), steps=3, batch=4, warmup=2)
     options = {
         **ARITHMETIC,
         "per_device_train_batch_size": size,
@@ -157,7 +96,7 @@ def test_equals_a_hand_written_loop(
         "padding_free": padding_free,
     }
     assert Transformers(**options).fit(job)
-    assert difference(weights(job.model), weights(reference)) < 2e-5
+    assert difference(trained_weights(job.model), trained_weights(reference)) < 2e-5
     logged = [event.metrics["loss"] for event in told if isinstance(event, StepEnded)]
     assert logged == pytest.approx([total / items for total, items in losses], rel=1e-5)
 
@@ -173,7 +112,7 @@ def test_logs_means_over_items(tiny_llama: Path, tmp_path: Path) -> None:
         return dataclasses.replace(compute_loss(model, batch), metrics={"three": torch.tensor(3 * batch["num_items"])})
 
     job, told = make_job(tiny_llama, tmp_path, compute_loss=with_metric)
-    losses = hand_written(load_plain(tiny_llama), data(15), steps=3, batch=4, warmup=2)
+    losses = hand_written(load_plain(tiny_llama), drawn(15), steps=3, batch=4, warmup=2)
     options = {**ARITHMETIC, "per_device_train_batch_size": 4, "logging_steps": 3, "logging_first_step": False}
     Transformers(**options).fit(job)
     logged = [event.metrics for event in told if isinstance(event, StepEnded)]
@@ -181,7 +120,7 @@ def test_logs_means_over_items(tiny_llama: Path, tmp_path: Path) -> None:
     assert logged[2]["loss"] == pytest.approx(sum(t for t, _ in losses) / sum(n for _, n in losses), rel=1e-5)
     assert logged[2]["three"] == pytest.approx(3.0)
     assert {"learning_rate", "grad_norm", "tokens_per_second", "trained_tokens_per_second"} <= logged[2].keys()
-    assert logged[2]["num_input_tokens_seen"] == sum(len(example["input_ids"]) for example in data(15)[:12])
+    assert logged[2]["num_input_tokens_seen"] == sum(len(example["input_ids"]) for example in drawn(15)[:12])
 
 
 def test_trained_tokens_are_counted_whatever_they_weigh() -> None:
@@ -221,8 +160,8 @@ def means_of_sides(rows: list[Any]) -> dict[str, float]:
 @pytest.mark.parametrize("logging_steps", [1, 3])
 def test_metrics_with_their_own_denominators(tiny_llama: Path, tmp_path: Path, logging_steps: int) -> None:
     """Means over what they are about, in training and evaluation; a mean of nothing is not logged."""
-    rows = data(15)
-    job, told = make_job(tiny_llama, tmp_path, compute_loss=sides, data=DatasetSplits(rows, {"held": data(5, seed=3)}))
+    rows = drawn(15)
+    job, told = make_job(tiny_llama, tmp_path, compute_loss=sides, data=DatasetSplits(rows, {"held": drawn(5, seed=3)}))
     options = {**ARITHMETIC, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "padding_free": False}
     changes = {"logging_steps": logging_steps, "logging_first_step": False, "eval_strategy": "steps", "eval_steps": 3}
     Transformers(**{**options, **changes}).fit(job)
@@ -232,7 +171,7 @@ def test_metrics_with_their_own_denominators(tiny_llama: Path, tmp_path: Path, l
         expected = means_of_sides(rows[number * 4 * logging_steps : (number + 1) * 4 * logging_steps])
         assert {name: metrics[name] for name in names & metrics.keys()} == pytest.approx(expected)
     (held,) = [event.metrics for event in told if isinstance(event, Evaluated)]
-    expected = {f"eval_held_{name}": value for name, value in means_of_sides(data(5, seed=3)).items()}
+    expected = {f"eval_held_{name}": value for name, value in means_of_sides(drawn(5, seed=3)).items()}
     assert {name: held[name] for name in expected} == pytest.approx(expected)
 
 
@@ -248,14 +187,14 @@ def test_evaluates_each_example_once(tiny_llama: Path, tmp_path: Path) -> None:
     """The loss of a named set is its token mean, whatever the batches; evaluating does not change the training."""
     import torch
 
-    held_out = {"short": data(5, seed=1), "long": data(3, seed=2)}
+    held_out = {"short": drawn(5, seed=1), "long": drawn(3, seed=2)}
     job, told = make_job(tiny_llama, tmp_path / "with", dropout=0.1)
     plain = make_job(tiny_llama, tmp_path / "without", dropout=0.1)[0]
     changed = DatasetSplits(job.data.train, held_out)
     job = TrainingJob(**{**vars(job), "data": changed})
     Transformers(**SHORT, eval_strategy="steps", eval_steps=2, per_device_eval_batch_size=2).fit(job)
     Transformers(**SHORT).fit(plain)
-    assert difference(weights(job.model), weights(plain.model)) == 0
+    assert difference(trained_weights(job.model), trained_weights(plain.model)) == 0
     evaluations = [event for event in told if isinstance(event, Evaluated)]
     assert [event.step for event in evaluations] == [2, 4, 6]
     job.model.eval()
@@ -275,11 +214,11 @@ def test_evaluation_splits_over_processes() -> None:
         seen, numbers = [], set()
         for rank in range(world_size):
             kind = {"rank": rank, "world_size": world_size, "batch_size": 2, "num_workers": 0, "pin": False}
-            batches = list(evaluation_batches(data(9), Collator(collate, False), **kind))
+            batches = list(evaluation_batches(drawn(9), Collator(collate, False), **kind))
             numbers.add(len(batches))
             seen += [batch["num_items"] for batch, counts in batches if counts]
         assert len(numbers) == 1
-        assert sum(seen) == collate(data(9))["num_items"]
+        assert sum(seen) == collate(drawn(9))["num_items"]
 
 
 def test_bf16_computes_in_bf16(tiny_llama: Path, tmp_path: Path) -> None:
@@ -306,12 +245,12 @@ def test_bf16_computes_in_bf16(tiny_llama: Path, tmp_path: Path) -> None:
 def test_evaluations_leave_training_as_it_is(tiny_llama: Path, tmp_path: Path) -> None:
     """In bf16, weights are cast anew at each step, also after an evaluation."""
     evaluated, _ = make_job(
-        tiny_llama, tmp_path / "evaluated", precision="bf16", data=DatasetSplits(data(15), {"held": data(3)})
+        tiny_llama, tmp_path / "evaluated", precision="bf16", data=DatasetSplits(drawn(15), {"held": drawn(3)})
     )
     alone, _ = make_job(tiny_llama, tmp_path / "alone", precision="bf16")
     Transformers(**SHORT, eval_steps=2).fit(evaluated)
     Transformers(**SHORT).fit(alone)
-    assert difference(weights(evaluated.model), weights(alone.model)) == 0
+    assert difference(trained_weights(evaluated.model), trained_weights(alone.model)) == 0
 
 
 @pytest.mark.gpu
@@ -335,7 +274,7 @@ def test_gradient_checkpointing_changes_no_number(tiny_llama: Path, tmp_path: Pa
     jobs = [make_job(tiny_llama, tmp_path / str(number), lora=True)[0] for number in range(3)]
     for job, chosen in zip(jobs, (False, True, "offload"), strict=True):
         Transformers(**SHORT, gradient_checkpointing=chosen, use_cpu=True).fit(job)
-    plain, computed, moved = (weights(job.model) for job in jobs)
+    plain, computed, moved = (trained_weights(job.model) for job in jobs)
     assert difference(plain, computed) < 1e-7
     assert difference(computed, moved) == 0
 
@@ -359,7 +298,7 @@ def test_activations_are_computed_again_where_memory_is_short(
     said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("activations: ")]
     assert len(said) == 1 and ("computed again" in said[0]) == (total == 2**20)
     Transformers(**SHORT, gradient_checkpointing=False, use_cpu=True).fit(plain)
-    assert difference(weights(job.model), weights(plain.model)) == 0
+    assert difference(trained_weights(job.model), trained_weights(plain.model)) == 0
 
 
 def test_inputs_of_layers_are_kept_on_the_host(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,7 +347,7 @@ def test_offloaded_checkpoints_take_no_memory_of_the_gpu(tiny_llama: Path, tmp_p
     for chosen in (True, "offload"):
         job, _ = make_job(tiny_llama, tmp_path / str(chosen))
         Transformers(**SHORT, gradient_checkpointing=chosen).fit(job)
-        found.append({name: weight.cpu() for name, weight in weights(job.model).items()})
+        found.append({name: weight.cpu() for name, weight in trained_weights(job.model).items()})
     assert difference(*found) == 0
     kept = []
     for offload in (False, True):
@@ -440,7 +379,7 @@ def test_saves_a_clean_result(tiny_llama: Path, tmp_path: Path) -> None:
 def test_best_model(tiny_llama: Path, tmp_path: Path) -> None:
     """load_best_model_at_end saves the weights of the lowest evaluation loss, whose checkpoint is kept."""
     job, told = make_job(tiny_llama, tmp_path)
-    job = TrainingJob(**{**vars(job), "data": DatasetSplits(job.data.train, {"held": data(4, seed=3)})})
+    job = TrainingJob(**{**vars(job), "data": DatasetSplits(job.data.train, {"held": drawn(4, seed=3)})})
     options = {**SHORT, "learning_rate": 0.1, "warmup_steps": 0, "save_total_limit": 1}
     frequent = {"eval_strategy": "steps", "eval_steps": 1, "save_steps": 1, "load_best_model_at_end": True}
     Transformers(**{**options, **frequent}).fit(job)
@@ -458,7 +397,7 @@ WORSENING = {**SHORT, "max_steps": 20, "learning_rate": 0.1, "warmup_steps": 0, 
 def test_early_stopping(lora: bool, tiny_llama: Path, tmp_path: Path) -> None:
     """After two evaluations without a lower loss the run ends as finished, and its result is the best checkpoint."""
     job, told = make_job(tiny_llama, tmp_path, lora=lora)
-    job = TrainingJob(**{**vars(job), "data": DatasetSplits(job.data.train, {"held": data(4, seed=3)})})
+    job = TrainingJob(**{**vars(job), "data": DatasetSplits(job.data.train, {"held": drawn(4, seed=3)})})
     patience = {"early_stopping_patience": 2, "load_best_model_at_end": True, "save_total_limit": 1}
     assert Transformers(**{**WORSENING, **EVERY_STEP, **patience}).fit(job) is True
     losses = [event.metrics["eval_loss"] for event in told if isinstance(event, Evaluated)]
@@ -479,7 +418,7 @@ def test_early_stopping_goes_on_counting_when_resumed(tiny_llama: Path, tmp_path
             if isinstance(event, Evaluated) and event.step == interrupt_at:
                 os.kill(os.getpid(), signal.SIGINT)
 
-        held = DatasetSplits(job.data.train, {"held": data(4, seed=3)})
+        held = DatasetSplits(job.data.train, {"held": drawn(4, seed=3)})
         job = TrainingJob(**{**vars(job), "data": held, "emit": emit})
         Transformers(**{**WORSENING, **EVERY_STEP, "early_stopping_patience": 3}).fit(job)
         return told
@@ -503,11 +442,11 @@ def test_metrics_of_each_evaluation_set(tiny_llama: Path, tmp_path: Path) -> Non
         return LossOutput(output.loss, output.num_items, {"accuracy": torch.tensor(batch["num_items"] / 4)})
 
     parts = {**vars(job), "compute_loss": counting}
-    one, two = ({name: data(3, seed=3) for name in names} for names in (("a",), ("a", "b")))
+    one, two = ({name: drawn(3, seed=3) for name in names} for names in (("a",), ("a", "b")))
     metrics = []
     for held, asked in ((one, "accuracy"), (two, "b_accuracy")):
         told.clear()
-        job = TrainingJob(**{**parts, "data": DatasetSplits(data(8), held)})
+        job = TrainingJob(**{**parts, "data": DatasetSplits(drawn(8), held)})
         Transformers(**{**SHORT, **EVERY_STEP, "max_steps": 1}, metric_for_best_model=asked).fit(job)
         metrics += [event.metrics for event in told if isinstance(event, Evaluated)]
     assert metrics[0]["eval_accuracy"] == metrics[0]["eval_a_accuracy"] == pytest.approx(0.25)
@@ -534,7 +473,7 @@ def test_early_stopping_without_evaluation_data(tiny_llama: Path, tmp_path: Path
 def test_plateau_schedule_follows_the_evaluation_loss(tiny_llama: Path, tmp_path: Path) -> None:
     """When the evaluation loss no longer falls, the learning rate does."""
     job, told = make_job(tiny_llama, tmp_path)
-    job = TrainingJob(**{**vars(job), "data": DatasetSplits(job.data.train, {"held": data(4, seed=3)})})
+    job = TrainingJob(**{**vars(job), "data": DatasetSplits(job.data.train, {"held": drawn(4, seed=3)})})
     options = {**SHORT, "learning_rate": 0.1, "lr_scheduler_type": "reduce_lr_on_plateau", "warmup_steps": 0}
     patience = {"lr_scheduler_kwargs": {"patience": 0}, "eval_strategy": "steps", "eval_steps": 1}
     Transformers(**{**options, **patience}).fit(job)
@@ -575,10 +514,10 @@ def test_a_checkpoint_with_other_names_is_refused(tmp_path: Path) -> None:
     folder = save_published_model(tmp_path / "model", "moe", dtype="float32")
     job, _ = make_job(folder, tmp_path / "run")
     Transformers(**{**SHORT, "max_steps": 2, "save_steps": 1}).fit(job)
-    before = weights(job.model)
+    before = trained_weights(job.model)
     again, _ = make_job(folder, tmp_path / "run", resume=True)
     Transformers(**{**SHORT, "max_steps": 2, "save_steps": 1}).fit(again)
-    assert difference(weights(again.model), before) == 0.0, "experts come back as they were"
+    assert difference(trained_weights(again.model), before) == 0.0, "experts come back as they were"
     checkpoint = tmp_path / "run" / "checkpoint-2"
     (checkpoint / "model.safetensors").unlink()
     for name in ("config.json", "model.safetensors"):  # as earlier versions wrote it: under the names of the base
@@ -640,7 +579,7 @@ def test_interrupted_and_resumed_is_uninterrupted(
         "eval_steps": 3,
     }
     kind = {"dropout": 0.2, "lora": lora}
-    splits = DatasetSplits(data(15), {"held": data(3, seed=1)})
+    splits = DatasetSplits(drawn(15), {"held": drawn(3, seed=1)})
     whole, whole_told = make_job(tiny_llama, tmp_path / "whole", data=splits, **kind)
     assert Transformers(**options).fit(whole) is True
 
@@ -667,10 +606,10 @@ def test_stream_is_resumed_where_it_was(tiny_llama: Path, tmp_path: Path) -> Non
 
     class Endless(IterableDataset):
         def __iter__(self) -> Any:
-            return itertools.cycle(data(11))
+            return itertools.cycle(drawn(11))
 
     def run(folder: Path, stop_at: int = 0, **changes: Any) -> list[Any]:
-        job, told = make_job(tiny_llama, folder, data=DatasetSplits(Endless(), {"held": data(2)}), **changes)
+        job, told = make_job(tiny_llama, folder, data=DatasetSplits(Endless(), {"held": drawn(2)}), **changes)
 
         def emit(event: Any) -> None:
             told.append(event)
@@ -709,7 +648,7 @@ class Shared:
             return self.rows[row % len(self.rows)]
 
     def __init__(self) -> None:
-        self.rows, self.seen = data(11), list[int]()
+        self.rows, self.seen = drawn(11), list[int]()
 
     def share(self, number: int, count: int, state: Any = None) -> Any:
         return self.Share(self.rows, self.seen, number, count, state)
@@ -756,7 +695,7 @@ class Fresh:
     """Six examples of 15 in an epoch, others in each."""
 
     def __init__(self, seen: list[tuple[int, int]]) -> None:
-        self.rows, self.seen, self.epoch = data(15), seen, -1
+        self.rows, self.seen, self.epoch = drawn(15), seen, -1
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -809,7 +748,7 @@ def test_incomplete_checkpoints_are_not_resumed(tiny_llama: Path, tmp_path: Path
     Transformers(**SHORT, save_steps=2).fit(cut)
     (tmp_path / "checkpoint-5" / checkpoints.MARKER).unlink()
     (tmp_path / "checkpoint-5" / "optimizer.pt").write_bytes(b"half")
-    other, _ = make_job(tiny_llama, tmp_path, resume=True, data=DatasetSplits(data(14)))
+    other, _ = make_job(tiny_llama, tmp_path, resume=True, data=DatasetSplits(drawn(14)))
     with pytest.raises(TunesmithError, match="15 examples, the training data now has 14"):
         Transformers(**SHORT).fit(other)
     rest, told = make_job(tiny_llama, tmp_path, resume=True)
@@ -867,7 +806,7 @@ def main(
             if metrics:
                 print("metrics", event.step, json.dumps(event.metrics), flush=True)
 
-    splits = DatasetSplits(data(16), {"held": data(5, seed=1)})
+    splits = DatasetSplits(drawn(16), {"held": drawn(5, seed=1)})
     parts = {"data": splits, "compute_loss": slow, "emit": emit, **changes}
     job, _ = make_job(Path(model), Path(output_dir), **parts)
     print("finished" if Transformers(**options).fit(job) else "interrupted", flush=True)
@@ -923,7 +862,7 @@ def test_metrics_that_a_process_lacks(tiny_llama: Path, tmp_path: Path) -> None:
     assert len(lines) == 8
     names, lacking = {"even", "odd", "apart", "loss_even", "loss_odd"}, 0
     for number, line in enumerate(lines):
-        logged, expected = json.loads(line), means_of_sides(data(16)[2 * number : 2 * number + 2])
+        logged, expected = json.loads(line), means_of_sides(drawn(16)[2 * number : 2 * number + 2])
         assert {name: logged[name] for name in names & logged.keys()} == pytest.approx(expected)
         lacking += len(expected) == 5
     assert lacking, "some steps have an odd example on one process and an even one on the other"

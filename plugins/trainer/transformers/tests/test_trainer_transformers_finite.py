@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from tunesmith.errors import RESUMABLE, Interrupted
-from tunesmith.types import DatasetSplits, RunEnded, TrainingJob
-from tunesmith_library_testing.parts import collate, compute_loss, load_plain
+from tunesmith.types import DatasetSplits, RunEnded
+from tunesmith_library_testing.jobs import make_job
+from tunesmith_library_testing.parts import compute_loss
 from tunesmith_library_training import checkpoints
 from tunesmith_library_training.finite import NonFinite
 from tunesmith_trainer_transformers import Transformers
@@ -27,28 +28,6 @@ OPTIONS = {
     "learning_rate": 1e-3,
     "use_cpu": True,
 }
-
-
-def make_job(model: Path, output_dir: Path, **changes: Any) -> tuple[TrainingJob, list[Any]]:
-    import torch
-    from transformers import AutoTokenizer
-
-    told: list[Any] = []
-    torch.manual_seed(0)
-    parts = {
-        "model": load_plain(model),
-        "processor": AutoTokenizer.from_pretrained(model),
-        "data": DatasetSplits(train=ROWS),
-        "output_dir": output_dir,
-        "seed": 7,
-        "precision": "fp32",
-        "resume": False,
-        "collate": collate,
-        "compute_loss": compute_loss,
-        "build_optimizer": lambda model, settings: None,
-        "emit": told.append,
-    }
-    return TrainingJob(**{**parts, **changes}), told
 
 
 def is_poisoned(batch: Any) -> bool:
@@ -74,7 +53,7 @@ def gradient_is_nan(model: Any, batch: Any) -> Any:
 def test_ends_and_goes_on(poison: Any, said: str, accumulated: int, tiny_llama: Path, tmp_path: Path) -> None:
     """The step is known though it is not logged; with accumulation the forward pass is."""
     options = {**OPTIONS, "per_device_train_batch_size": 2 // accumulated, "gradient_accumulation_steps": accumulated}
-    job, told = make_job(tiny_llama, tmp_path / "run", compute_loss=poison)
+    job, told = make_job(tiny_llama, tmp_path / "run", compute_loss=poison, data=DatasetSplits(ROWS))
     with pytest.raises(NonFinite) as caught:
         Transformers(**options).fit(job)
     message = str(caught.value)
@@ -85,9 +64,9 @@ def test_ends_and_goes_on(poison: Any, said: str, accumulated: int, tiny_llama: 
     assert [folder.name for folder in (tmp_path / "run").iterdir()] == ["checkpoint-2"]
     assert checkpoints.complete(tmp_path / "run")
 
-    resumed, _ = make_job(tiny_llama, tmp_path / "run", resume=True)
+    resumed, _ = make_job(tiny_llama, tmp_path / "run", resume=True, data=DatasetSplits(ROWS))
     assert Transformers(**options).fit(resumed)
-    plain, _ = make_job(tiny_llama, tmp_path / "plain")
+    plain, _ = make_job(tiny_llama, tmp_path / "plain", data=DatasetSplits(ROWS))
     assert Transformers(**options).fit(plain)
     result, wanted = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "plain"))
     assert result == wanted
@@ -109,7 +88,7 @@ def test_weights_are_looked_at_before_they_are_saved(tiny_llama: Path, tmp_path:
     def optimizer(model: Any, settings: Any) -> Any:
         return Diverging(model.parameters(), lr=settings.learning_rate)
 
-    job, _ = make_job(tiny_llama, tmp_path / "run", build_optimizer=optimizer)
+    job, _ = make_job(tiny_llama, tmp_path / "run", build_optimizer=optimizer, data=DatasetSplits(ROWS))
     said = r"^trained weights are not finite: model\.layers\.0\.\S+\.weight \(non_finite\)\. "
     with pytest.raises(NonFinite, match=said) as caught:
         Transformers(**{**OPTIONS, "max_steps": 3, "save_strategy": "no"}).fit(job)

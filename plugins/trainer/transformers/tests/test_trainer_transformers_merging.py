@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import pytest
 from tunesmith.traits import PatchTraits, StageTraits
 from tunesmith.types import DatasetSplits, StepEnded, TrainingJob
-from tunesmith_library_testing.parts import StubPlan, collate, compute_loss, load_plain
+from tunesmith_library_testing.jobs import difference, drawn, make_job, saved_weights, trained_weights
+from tunesmith_library_testing.parts import StubPlan, collate, compute_loss
 from tunesmith_trainer_transformers import Transformers
 from tunesmith_trainer_transformers.additive import not_additive
 from tunesmith_trainer_transformers.merging import HELD, Merging, groups
@@ -28,64 +29,6 @@ OPTIONS: dict[str, Any] = {
     "logging_steps": 1,
     "warmup_steps": 0,
 }
-
-
-def data(count: int) -> list[dict[str, Any]]:
-    """Sequences of 4 to 20 tokens, of which between 1 and all are trained."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    rows = []
-    for _ in range(count):
-        length = int(torch.randint(4, 21, (1,), generator=generator))
-        ids = torch.randint(5, 260, (length,), generator=generator).tolist()
-        prompt = int(torch.randint(0, length - 1, (1,), generator=generator))
-        rows.append({"input_ids": ids, "labels": [-100] * prompt + ids[prompt:]})
-    return rows
-
-
-def make_job(model: Path, output_dir: Path, *, lora: bool = False, dropout: float = 0.0, **changes: Any) -> Any:
-    """A job over 15 sequences, and its events."""
-    import torch
-    from transformers import AutoTokenizer
-
-    told: list[Any] = []
-    torch.manual_seed(0)
-    network = load_plain(model, **({"attention_dropout": dropout} if dropout else {}))
-    if lora:
-        import peft
-
-        network = peft.get_peft_model(network, peft.LoraConfig(r=4, lora_dropout=dropout, target_modules="all-linear"))
-    parts = {
-        "model": network,
-        "processor": AutoTokenizer.from_pretrained(model),
-        "data": DatasetSplits(train=data(15)),
-        "output_dir": output_dir,
-        "seed": 7,
-        "precision": "fp32",
-        "resume": False,
-        "collate": collate,
-        "compute_loss": compute_loss,
-        "build_optimizer": lambda model, settings: None,
-        "emit": told.append,
-    }
-    return TrainingJob(**{**parts, **changes}), told
-
-
-def weights(model: Any) -> dict[str, Any]:
-    return {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
-
-
-def saved_weights(folder: Path) -> dict[str, Any]:
-    from safetensors.torch import load_file
-
-    (file,) = folder.glob("*.safetensors")
-    return load_file(file)
-
-
-def difference(first: dict[str, Any], second: dict[str, Any]) -> float:
-    assert first.keys() == second.keys()
-    return max(float((first[name].double() - second[name].double()).abs().max()) for name in first)
 
 
 def interrupting(number: int) -> Any:
@@ -119,7 +62,7 @@ class Stream:
             return self.rows[row % len(self.rows)]
 
     def __init__(self) -> None:
-        self.rows, self.seen = data(11), list[int]()
+        self.rows, self.seen = drawn(11), list[int]()
 
     def share(self, number: int, count: int, state: Any = None) -> Any:
         return self.Share(self.rows, self.seen, number, count, state)
@@ -294,7 +237,7 @@ def test_a_run_without_merging_goes_on_merged(tiny_llama: Path, tmp_path: Path) 
     assert trainer(max_steps=6, merge_accumulation=False).fit(cut) is False
     rest, told = make_job(tiny_llama, tmp_path / "cut", resume=True)
     assert trainer(max_steps=6).fit(rest) is True and told[0].resumed_from == 2
-    assert difference(weights(rest.model), weights(whole.model)) < 2e-5
+    assert difference(trained_weights(rest.model), trained_weights(whole.model)) < 2e-5
 
 
 def test_a_stream_is_merged_and_gone_on_with(tiny_llama: Path, tmp_path: Path) -> None:
@@ -344,7 +287,7 @@ def test_data_that_cannot_be_made_a_batch_end_the_run(tiny_llama: Path, tmp_path
             raise DataError("my.jsonl, line 7: no image")
         return collate(examples, padding_free)
 
-    rows = [*data(9), {"input_ids": [7, 8, 9], "labels": [7, 8, 9]}, *data(6)]
+    rows = [*drawn(9), {"input_ids": [7, 8, 9], "labels": [7, 8, 9]}, *drawn(6)]
     job, _ = make_job(tiny_llama, tmp_path, data=DatasetSplits(rows), collate=broken)
     with pytest.raises(BadData, match=r"(?s)line 7.*checkpoint-2"):
         trainer(train_sampling_strategy="sequential").fit(job)
@@ -358,7 +301,7 @@ def test_the_examples_of_a_bad_step_are_named(tiny_llama: Path, tmp_path: Path) 
         bad = bool((batch["input_ids"] == 299).any())
         return dataclasses.replace(output, loss=output.loss * float("inf")) if bad else output
 
-    rows = [*data(5), {"input_ids": [7, 299, 9], "labels": [7, 8, 9]}, *data(6)]
+    rows = [*drawn(5), {"input_ids": [7, 299, 9], "labels": [7, 8, 9]}, *drawn(6)]
     job, _ = make_job(tiny_llama, tmp_path, data=DatasetSplits(rows), compute_loss=infinite)
     with pytest.raises(NonFinite, match=r"(?s)step 2.*4 \(.*5 \(.*6 \(.*7 \("):
         trainer(train_sampling_strategy="sequential").fit(job)
@@ -371,7 +314,7 @@ def test_workers_hand_over_examples(workers: int, tiny_llama: Path, tmp_path: Pa
     trainer(dataloader_num_workers=workers).fit(job)
     alone, _ = make_job(tiny_llama, tmp_path / "alone")
     trainer(merge_accumulation=False).fit(alone)
-    assert difference(weights(job.model), weights(alone.model)) < 2e-5
+    assert difference(trained_weights(job.model), trained_weights(alone.model)) < 2e-5
 
 
 def main(**arguments: Any) -> None:
@@ -387,7 +330,7 @@ def main(**arguments: Any) -> None:
         if isinstance(event, StepEnded):
             print("step", event.step, event.metrics.get("loss"), event.metrics.get("num_input_tokens_seen"), flush=True)
 
-    job, _ = make_job(model, folder, data=DatasetSplits(data(21)), compute_loss=counting, emit=emit)
+    job, _ = make_job(model, folder, data=DatasetSplits(drawn(21)), compute_loss=counting, emit=emit)
     trainer(**arguments["options"]).fit(job)
     print("forward passes", calls[0], flush=True)
 
