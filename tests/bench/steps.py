@@ -48,18 +48,15 @@ class Figure:
     told: list[dict[str, Any]] = field(default_factory=list)  # of each turn
 
     def step(self) -> float:
-        """Processor seconds of a step, the mean of the different ones."""
-        best = self._least("cpu")
-        return sum(best) / len(best)
-
-    def _least(self, clock: str) -> list[float]:
-        """Of each different step, over passes and turns."""
+        """Processor seconds of a step, the mean of the different ones, of each the least over passes and turns."""
         steps = self.case.steps
-        return [min(took for told in self.told for took in told[clock][place::steps]) for place in range(steps)]
+        best = [min(took for told in self.told for took in told["cpu"][place::steps]) for place in range(steps)]
+        return sum(best) / steps
 
     def share(self, kind: str) -> float:
-        """Of the first step's time, that of its `products` or fused `attention`: both by the clock on the wall."""
-        return float(min(told[kind] for told in self.told)) / self._least("wall")[0]
+        """Of the time of the step under the profiler, which is longer by that, its `products` or fused `attention`."""
+        quietest = min(self.told, key=lambda told: float(told["profiled"]))
+        return float(quietest[kind]) / float(quietest["profiled"])
 
     def losses(self) -> tuple[float, float]:
         """The first and the last of the measured steps."""

@@ -57,6 +57,7 @@ def ours(case: Case, scratch: Path, output: str, precision: str, checkpointing: 
 
     clock, profiler = Clock(), profile(activities=[ProfilerActivity.CPU])
     measured = case.steps * case.passes
+    spent = {"profiled": 0.0, "products": 0.0, "attention": 0.0}  # seconds
 
     @plugin
     class Watch:
@@ -71,14 +72,15 @@ def ours(case: Case, scratch: Path, output: str, precision: str, checkpointing: 
                 clock.step(event.metrics["loss"])
                 if event.step == measured:
                     profiler.start()
+                    spent["profiled"] -= time.perf_counter()
             elif name == "StepEnded" and event.step == measured + 1:
+                spent["profiled"] += time.perf_counter()
                 profiler.stop()
 
     catalog = Catalog([*Catalog.discover().entries(), *Catalog.of({"tracker.watch": Watch}).entries()])
     config = case.ours(scratch, precision, checkpointing)
     config["trainer"]["max_steps"] = measured + 1
     tunesmith.train({**config, "tracker": {"watch": {}}, "output_dir": output}, catalog=catalog)
-    spent = {"products": 0.0, "attention": 0.0}
     for event in profiler.events():
         kind = "products" if event.name in PRODUCTS else "attention" if ATTENTION in event.name else ""
         if kind:
