@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from short_runs import bits
+from short_runs import bits, cut_short, trained
 from test_resume import configuration
 
 torch = pytest.importorskip("torch")
@@ -20,16 +20,11 @@ def train(case: str, model: Path, folder: Path, data: Path, **trainer: Any) -> P
     return tunesmith.train(None, {**config, "adapter": "full", "tracker": [], "output_dir": str(folder)})
 
 
-@pytest.mark.parametrize("accumulation", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_batches_that_are_made_ahead(
-    accumulation: int, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """More steps than an epoch has: bit for bit the weights of a run that makes each batch when it is asked for."""
+def by_a_thread(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Have a thread make batches on the CPU too; gives what makes them, of each run."""
     from tunesmith_trainer_transformers.loop import Loop
 
-    options = {"max_steps": 4, "per_device_train_batch_size": 8, "gradient_accumulation_steps": accumulation}
-    plain = train("sft", tiny_llama, tmp_path / "plain", tmp_path / "data", **options)
-    begin, threads = Loop.__init__, []
+    begin, threads = Loop.__init__, list[Any]()
 
     def beginning(self: Any, *arguments: Any, **more: Any) -> None:
         begin(self, *arguments, **more)
@@ -37,9 +32,32 @@ def test_batches_that_are_made_ahead(
         threads.append(self.ahead)
 
     monkeypatch.setattr(Loop, "__init__", beginning)
+    return threads
+
+
+@pytest.mark.parametrize("accumulation", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_batches_that_are_made_ahead(
+    accumulation: int, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More steps than an epoch has: bit for bit the weights of a run that makes each batch when it is asked for."""
+    options = {"max_steps": 4, "per_device_train_batch_size": 8, "gradient_accumulation_steps": accumulation}
+    plain = train("sft", tiny_llama, tmp_path / "plain", tmp_path / "data", **options)
+    threads = by_a_thread(monkeypatch)
     ahead = train("sft", tiny_llama, tmp_path / "ahead", tmp_path / "data", **options)
     assert bits(plain) == bits(ahead)
     assert len(threads) == 1 and threads[0]._thread is None, "the thread has ended with the run"
+
+
+@pytest.mark.slow
+def test_batches_made_ahead_of_an_interruption_are_made_again(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resumed run learns from them once, as one that was not interrupted, and that makes none ahead."""
+    config = configuration("sft", tiny_llama, tmp_path)
+    whole = trained(config, tmp_path / "whole")
+    threads = by_a_thread(monkeypatch)
+    rest = trained(config, cut_short(config, tmp_path / "rest"), resume=True)
+    assert bits(rest) == bits(whole) and len(threads) == 2
 
 
 def test_the_next_step_is_begun_and_errors_come_in_their_turn() -> None:
