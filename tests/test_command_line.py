@@ -56,6 +56,7 @@ def test_the_log_has_what_a_run_reports(start: Any, tmp_path: Path) -> None:
     ours = (
         "data",
         "precision",
+        "activations",
         "adapted",
         "attention",
         "trained",

@@ -13,3 +13,14 @@ def test_longest_examples_of_a_table_and_of_rows() -> None:
         assert longest(examples, 2) == [30, 9] and longest(examples, 9) == [30, 9, 5, 4]
     assert longest(Dataset.from_list(rows).select([2, 0]), 1) == [30]
     assert longest(iter(rows), 2) is None and longest(Dataset.from_list([{"text": "x"}]), 2) is None
+
+
+def test_examples_that_are_made_when_they_are_read_are_not_read() -> None:
+    class Making:
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, number: int) -> dict[str, list[int]]:
+            raise AssertionError("it was read")
+
+    assert longest(Making(), 2) is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-_MOST = 20_000  # examples that are read where they are not held in columns
+_MOST = 20_000  # examples of a list that are read
 
 
 def longest(examples: Any, count: int) -> list[int] | None:
@@ -16,8 +16,8 @@ def longest(examples: Any, count: int) -> list[int] | None:
         examples: encoded: every column that ends with `input_ids` is a sequence.
         count: how many are asked for.
 
-    Returns: at most as many; None of a stream, and of so many rows that reading them takes time. Of a data set that
-        draws from a larger one, those of the larger: an upper bound.
+    Returns: at most as many; None of a stream, of so many rows that reading them takes time, and of what may make an
+        example when it is read. Of a data set that draws from a larger one, those of the larger: an upper bound.
     """
     while not hasattr(examples, "column_names"):
         inner = getattr(examples, "dataset", None) or getattr(examples, "examples", None)
@@ -26,10 +26,9 @@ def longest(examples: Any, count: int) -> list[int] | None:
         examples = inner
     if hasattr(examples, "column_names") and hasattr(examples, "data"):
         return _of_columns(examples, count)
-    if not hasattr(examples, "__len__") or len(examples) > _MOST:
+    if not isinstance(examples, list | tuple) or len(examples) > _MOST:
         return None
-    found = [tokens_of(examples[number]) for number in range(len(examples))]
-    return sorted(found, reverse=True)[:count]
+    return sorted(map(tokens_of, examples), reverse=True)[:count]
 
 
 def tokens_of(example: Any) -> int:
