@@ -132,4 +132,7 @@ def test_losses_of_a_whole_batch_stay(
 ) -> None:
     caplog.set_level(logging.INFO, "tunesmith")
     trained(case, tiny_llama, tmp_path, "auto")
-    assert f"micro-batches: not merged (the loss of stage={case.partition('-')[0]} is not the sum" in caplog.text
+    assert (
+        f"micro-batches: not merged (stage={case.partition('-')[0]} does not say that its loss is the sum"
+        in caplog.text
+    )

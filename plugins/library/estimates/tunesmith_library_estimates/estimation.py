@@ -65,6 +65,7 @@ class Estimate:
     sequences: int = 1  # in a forward pass
     length: int = 0  # tokens of a sequence, at most; 0 where nobody knows
     accumulated: int = 1  # forward passes in a step
+    device: str = ""  # that is computed on, as torch names its kind; empty where nobody says
     merged: int = 0  # tokens up to which these are run as one; 0 where they are not
     flops_per_token: float = 0.0  # of a forward pass through the weights
     flops_per_pair: float = 0.0  # of a forward pass, for each token that a token looks at

@@ -7,9 +7,8 @@ import pytest
 from tunesmith.traits import AdapterTraits
 from tunesmith_library_estimates.estimation import Estimate, Weight
 from tunesmith_library_testing.parts import StubPlan
-from tunesmith_library_training import head
+from tunesmith_library_training import estimating, head, linear_cross_entropy
 from tunesmith_library_training.estimating import (
-    _CHUNK_NUMBERS,
     estimate_answers,
     estimate_token_loss,
     with_second_model,
@@ -17,8 +16,10 @@ from tunesmith_library_training.estimating import (
 from tunesmith_library_training.reference_stage import ReferenceStage
 
 
-def test_the_chunk_is_that_of_the_loss():
-    assert _CHUNK_NUMBERS == head._CHUNK_ELEMENTS
+def test_chunks_are_those_of_the_loss():
+    assert estimating._CHUNK == head._CHUNK_ELEMENTS == linear_cross_entropy._CHUNK_ELEMENTS
+    assert estimating._CHUNK_ON_CPU == linear_cross_entropy._CHUNK_ON_CPU
+    assert estimating._BLOCK_ON_CPU == linear_cross_entropy._BLOCK_ON_CPU
 
 
 @pytest.mark.parametrize(
@@ -26,16 +27,29 @@ def test_the_chunk_is_that_of_the_loss():
     [(100, 0, 4 * 32), (100, 50, 50), (2**20, 0, 32), (2**26, 0, 1), (2**20, 100, 100)],
 )
 def test_logits(vocabulary, chunk_size, tokens):
-    found = estimate_token_loss(Estimate("bf16", vocabulary=vocabulary, sequences=4), 32, chunk_size)
-    assert found.length == 32
-    assert found.bytes("forward")["logits"] == 12 * tokens * vocabulary
-    assert "logits" not in found.bytes("backward")
+    """By autograd three numbers of each logit, in one pass its own and one beside it."""
+    made = Estimate("bf16", vocabulary=vocabulary, sequences=4)
+    for one_pass, each in ((False, 12), (True, 6)):
+        found = estimate_token_loss(made, 32, chunk_size, one_pass)
+        assert found.length == 32
+        assert found.bytes("forward")["logits"] == each * tokens * vocabulary
+        assert "logits" not in found.bytes("backward")
 
 
-def test_an_output_layer_that_is_trained():
+@pytest.mark.parametrize(("sequences", "alike", "beside"), [(2, 64, 2**19), (40, 427, 2**19), (1, 32, 32 * 2**15)])
+def test_logits_on_a_cpu(sequences, alike, beside):
+    """Chunks are of like size there, and only a block has float32 numbers beside it."""
+    made = Estimate("bf16", vocabulary=2**15, sequences=sequences, device="cpu")
+    found = estimate_token_loss(made, 32, 0, one_pass=True)
+    assert found.bytes("forward")["logits"] == 2 * alike * 2**15 + 12 * min(beside, alike * 2**15, 2**19)
+
+
+@pytest.mark.parametrize(("one_pass", "logits", "gradients"), [(True, 8, 4), (None, 12, 8), (False, 12, 8)])
+def test_an_output_layer_that_is_trained(one_pass, logits, gradients):
+    """Where answers are compared, and nobody says that the loss is plain, its gradient is autograd's."""
     tied = Weight("model.embed_tokens.weight", (100, 8), "embedding", 32, trained=True)
-    found = estimate_token_loss(Estimate("fp32", (tied,), 8, 100), 10, 1)
-    assert found.bytes("forward")["logits"] == 12 * 100 + 8 * 800 + 8 * 8 * 10
+    found = estimate_token_loss(Estimate("fp32", (tied,), 8, 100), 10, 1, one_pass)
+    assert found.bytes("forward")["logits"] == logits * 100 + gradients * 800 + 8 * 8 * 10
 
 
 def test_a_model_that_is_not_known():

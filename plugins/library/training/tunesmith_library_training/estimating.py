@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from tunesmith_library_estimates.estimation import Estimate, Memory
 
-_CHUNK_NUMBERS = 2**25  # logits at a time, as in `head`
+_CHUNK, _CHUNK_ON_CPU, _BLOCK_ON_CPU = 2**25, 2**24, 2**19  # logits at a time, as in `linear_cross_entropy` and `head`
 
 
-def estimate_token_loss(estimate: Estimate, max_length: int, chunk_size: int) -> Estimate:
+def estimate_token_loss(estimate: Estimate, max_length: int, chunk_size: int, one_pass: bool | None = None) -> Estimate:
     """Set the length, and add what exists where the loss is computed.
 
-    Of each logit of a chunk its log-probability and, twice, its gradient, in float32; the hidden states and their
-    gradient; and of an output layer that is trained the gradient of all chunks and of one.
+    In one pass of each logit of a chunk its gradient, in its place, and of a block on CPUs, of the chunk elsewhere,
+    float32 numbers; else of each its log-probability and, twice, its gradient, in float32. The hidden states and their
+    gradient; and of an output layer that is trained the gradient of all chunks, and of one where it is not added up.
 
     Args:
         chunk_size: trained tokens at a time; 0 is as many as fit 128 MiB.
+        one_pass: whether the loss is the plain cross entropy; None where that is so if the output layer is frozen.
     """
     made = replace(estimate, length=max_length)
     if not estimate.vocabulary:
         return made
-    tokens = min(made.tokens, chunk_size or max(_CHUNK_NUMBERS // estimate.vocabulary, 1))
     outputs = [weight for weight in estimate.weights if weight.kind == "head"]
     outputs = outputs or [weight for weight in estimate.weights if weight.kind == "embedding"]
-    of_output = 8 * sum(weight.count for weight in outputs if weight.trained)
-    hidden = (8 if estimate.precision == "fp32" else 4) * estimate.hidden_size
-    return made.plus("logits", Memory(12 * tokens * estimate.vocabulary + of_output, hidden, ("forward",)))
+    trained = sum(weight.count for weight in outputs if weight.trained)
+    exact = estimate.precision == "fp32"
+    if one_pass or (one_pass is None and not trained):
+        logits, of_output = _of_one_pass(made, chunk_size), (4 if exact else 6) * trained
+    else:
+        logits, of_output = 12.0 * _rows(made, chunk_size, _CHUNK) * made.vocabulary, 8 * trained
+    hidden = (8 if exact else 4) * estimate.hidden_size
+    return made.plus("logits", Memory(logits + of_output, hidden, ("forward",)))
+
+
+def _of_one_pass(made: Estimate, chunk_size: int) -> float:
+    """Bytes of a chunk of logits and what is computed beside it."""
+    own = 4 if made.precision == "fp32" else 2
+    on_cpu = made.device == "cpu"
+    most = _rows(made, chunk_size, _CHUNK_ON_CPU if on_cpu else _CHUNK)
+    alike = math.ceil(made.tokens / math.ceil(made.tokens / most)) if made.tokens and not chunk_size else most
+    numbers = alike * made.vocabulary
+    beside = 12 * min(numbers, max(_BLOCK_ON_CPU, made.vocabulary)) if on_cpu else 4 * numbers
+    return float(own * numbers + beside)
+
+
+def _rows(made: Estimate, chunk_size: int, numbers: int) -> int:
+    """Trained tokens of a chunk, at most."""
+    return min(made.tokens, chunk_size or max(numbers // made.vocabulary, 1)) or 1
 
 
 def estimate_answers(estimate: Estimate, max_length: int, chunk_size: int, sequences: int) -> Estimate:

@@ -59,10 +59,10 @@ class SupervisedFineTuning(TokenWeights):
         self._advise = other_stages(plan)
 
     @hookimpl
-    def estimate(self, estimate: Estimate) -> Estimate:
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
         from tunesmith_library_training.estimating import estimate_token_loss
 
-        return estimate_token_loss(estimate, self.max_length, self.loss_chunk_size)
+        return estimate_token_loss(estimate, self.max_length, self.loss_chunk_size, not plan.uses("loss"))
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:

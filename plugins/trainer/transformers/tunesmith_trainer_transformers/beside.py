@@ -19,6 +19,7 @@ class Beside:
     generates: bool = False  # the sequences are made while it trains, and the data do not tell how long they are
     most: int = 0  # tokens of a sequence by the stage's options; 0 where they do not say it
     optimizer: bool = False  # a plugin's, in place of the trainer's own
+    one_pass: bool | None = None  # the loss is the plain cross entropy of tokens; None where the stage compares answers
 
     @classmethod
     def of(cls, plan: Plan) -> Beside:
@@ -31,4 +32,5 @@ class Beside:
             generates=generates,
             most=int(plan.get("stage.max_length") or 0) or drawn,
             optimizer=plan.uses("optimizer"),
+            one_pass=not plan.uses("loss") if stage is not None and stage.token_loss else None,
         )

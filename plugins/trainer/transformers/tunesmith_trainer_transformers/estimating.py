@@ -31,9 +31,9 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
     if chosen == "auto":
         again = activations(replace(made, memory={}), recomputes=True)
         made = replace(made, recomputed=again.memory, room=at_hand(options.use_cpu))
+    made = replace(made, device="cpu" if options.use_cpu or shutil.which("nvidia-smi") is None else "cuda")
     if _merges(options, plan):
-        device = "cpu" if options.use_cpu or shutil.which("nvidia-smi") is None else "cuda"
-        made = replace(made, accumulated=options.gradient_accumulation_steps, merged=enough(device))
+        made = replace(made, accumulated=options.gradient_accumulation_steps, merged=enough(made.device))
     if options.optim in STATES and not plan.uses("optimizer"):
         made = optimizer_states(made, STATES[options.optim])
     elif not plan.uses("optimizer"):

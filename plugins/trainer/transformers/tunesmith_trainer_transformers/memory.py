@@ -86,7 +86,8 @@ def peak(options: Transformers, job: TrainingJob, tokens: int, recomputes: bool 
         made = with_second_model(made)
     made = _spread(made, shared)
     made = activations(made, recomputes) if has_known_layers(job.model) else activations_at_most(made)
-    return float(estimate_token_loss(made, tokens, 0).peak[1])
+    made = replace(made, device="cpu" if options.use_cpu or not torch.accelerator.is_available() else "")
+    return float(estimate_token_loss(made, tokens, 0, beside.one_pass).peak[1])
 
 
 def _spread(estimate: Estimate, shared: int) -> Estimate:
