@@ -1,4 +1,4 @@
-"""A long run holds no more memory at its end than after its first thousand steps."""
+"""A long run holds no more memory at its end than after its first two thousand steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from tunesmith_library_testing.tiny import save_tiny_model
 
-STEPS, FIRST = 20_000, 1_000
+STEPS, EVERY = 20_000, 1_000
+WARM = 2_000  # steps in which what is made once, by the allocator and the libraries, is made
 MOST = 5.0  # MB
 
 TRACKER = '''
@@ -45,7 +46,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     (tmp_path / "memory.py").write_text(TRACKER)
     talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps({"messages": talk}) + "\n" for _ in range(64)))
-    every = {"logging_steps": 10, "save_steps": FIRST // 2, "eval_steps": FIRST // 2, "eval_strategy": "steps"}
+    every = {"logging_steps": 10, "save_steps": EVERY // 2, "eval_steps": EVERY // 2, "eval_strategy": "steps"}
     config = {
         "output_dir": str(tmp_path / "run"),
         "precision": "fp32",
@@ -62,8 +63,8 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     found = [line.split() for line in done.stdout.splitlines() if line.startswith("held ")]
     held = {int(step): int(kib) / 1024 for _, step, kib in found}
-    assert list(held) == list(range(FIRST, STEPS + 1, 1_000))
-    grown = max(held.values()) - held[FIRST]
-    print(f"{STEPS:,} steps: {held[FIRST]:.1f} MB after {FIRST:,}, {grown:+.1f} MB at most afterwards")
+    assert list(held) == list(range(EVERY, STEPS + 1, EVERY))
+    grown = max(held.values()) - held[WARM]
+    print(f"{STEPS:,} steps: {held[WARM]:.1f} MB after {WARM:,}, {grown:+.1f} MB at most afterwards")
     changes = [round(later - former, 2) for former, later in pairwise(held.values())]
     assert grown < MOST, f"grown by {grown:.1f} MB; MB per 1,000 steps: {changes}"
