@@ -27,12 +27,10 @@ class Clock:
 
     def __init__(self) -> None:
         self.cpu: list[float] = []
-        self.wall: list[float] = []
         self.losses: list[float] = []
 
     def start(self) -> None:
         self.cpu.append(time.process_time())
-        self.wall.append(time.perf_counter())
 
     def step(self, loss: float) -> None:
         self.start()
@@ -40,9 +38,9 @@ class Clock:
 
     def told(self) -> dict[str, Any]:
         """Seconds of each step, losses, and the most that the process held, MiB."""
-        cpu, wall = ([after - before for before, after in pairwise(times)] for times in (self.cpu, self.wall))
+        cpu = [after - before for before, after in pairwise(self.cpu)]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return {"cpu": cpu, "wall": wall, "losses": self.losses, "peak": round(peak)}
+        return {"cpu": cpu, "losses": self.losses, "peak": round(peak)}
 
 
 # ---- Tunesmith -------------------------------------------------------------------------------------------------------

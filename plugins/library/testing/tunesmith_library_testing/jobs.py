@@ -28,6 +28,33 @@ def drawn(count: int, seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
+class Shared:
+    """Rows that are read in shares, and the numbers of those that were."""
+
+    class Share:
+        def __init__(self, rows: list[Any], seen: list[int], number: int, count: int, state: Any) -> None:
+            self.rows, self.seen, self.number, self.count = rows, seen, number, count
+            self.state = state or 0
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> Any:
+            row = self.number + self.count * self.state
+            self.seen.append(row)
+            self.state += 1
+            return self.rows[row % len(self.rows)]
+
+    def __init__(self) -> None:
+        self.rows, self.seen = drawn(11), list[int]()
+
+    def share(self, number: int, count: int, state: Any = None) -> Any:
+        return self.Share(self.rows, self.seen, number, count, state)
+
+    def __iter__(self) -> Any:
+        raise AssertionError("it is read in shares")
+
+
 def make_job(
     model: Path, output_dir: Path, *, dropout: float = 0.0, lora: bool = False, **changes: Any
 ) -> tuple[TrainingJob, list[Any]]:

@@ -22,7 +22,7 @@ from tunesmith.keys import Key
 from tunesmith.types import DatasetSplits, Evaluated, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith.validate import structured
 from tunesmith_library_testing import TrainerSuite
-from tunesmith_library_testing.jobs import difference, drawn, make_job, saved_weights, trained_weights
+from tunesmith_library_testing.jobs import Shared, difference, drawn, make_job, saved_weights, trained_weights
 from tunesmith_library_testing.parts import StubPlan, collate, compute_loss, load_plain
 from tunesmith_library_training import checkpoints
 from tunesmith_trainer_transformers import Transformers
@@ -628,33 +628,6 @@ def test_stream_is_resumed_where_it_was(tiny_llama: Path, tmp_path: Path) -> Non
     job, _ = make_job(tiny_llama, tmp_path / "none", data=DatasetSplits(Endless()))
     with pytest.raises(TunesmithError, match="max_steps"):
         Transformers(**{**SHORT, "max_steps": -1}).fit(job)
-
-
-class Shared:
-    """Rows that are read in shares, and the numbers of those that were."""
-
-    class Share:
-        def __init__(self, rows: list[Any], seen: list[int], number: int, count: int, state: Any) -> None:
-            self.rows, self.seen, self.number, self.count = rows, seen, number, count
-            self.state = state or 0
-
-        def __iter__(self) -> Any:
-            return self
-
-        def __next__(self) -> Any:
-            row = self.number + self.count * self.state
-            self.seen.append(row)
-            self.state += 1
-            return self.rows[row % len(self.rows)]
-
-    def __init__(self) -> None:
-        self.rows, self.seen = drawn(11), list[int]()
-
-    def share(self, number: int, count: int, state: Any = None) -> Any:
-        return self.Share(self.rows, self.seen, number, count, state)
-
-    def __iter__(self) -> Any:
-        raise AssertionError("it is read in shares")
 
 
 @pytest.mark.slow

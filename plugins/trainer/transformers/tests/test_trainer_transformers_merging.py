@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import pytest
 from tunesmith.traits import PatchTraits, StageTraits
 from tunesmith.types import DatasetSplits, StepEnded, TrainingJob
-from tunesmith_library_testing.jobs import difference, drawn, make_job, saved_weights, trained_weights
+from tunesmith_library_testing.jobs import Shared, difference, drawn, make_job, saved_weights, trained_weights
 from tunesmith_library_testing.parts import StubPlan, collate, compute_loss
 from tunesmith_trainer_transformers import Transformers
 from tunesmith_trainer_transformers.additive import not_additive
@@ -42,33 +42,6 @@ def interrupting(number: int) -> Any:
         return compute_loss(model, batch)
 
     return loss
-
-
-class Stream:
-    """Endless rows that are read in shares, and the numbers of those that were."""
-
-    class Share:
-        def __init__(self, rows: list[Any], seen: list[int], number: int, count: int, state: Any) -> None:
-            self.rows, self.seen, self.number, self.count = rows, seen, number, count
-            self.state = state or 0
-
-        def __iter__(self) -> Any:
-            return self
-
-        def __next__(self) -> Any:
-            row = self.number + self.count * self.state
-            self.seen.append(row)
-            self.state += 1
-            return self.rows[row % len(self.rows)]
-
-    def __init__(self) -> None:
-        self.rows, self.seen = drawn(11), list[int]()
-
-    def share(self, number: int, count: int, state: Any = None) -> Any:
-        return self.Share(self.rows, self.seen, number, count, state)
-
-    def __iter__(self) -> Any:
-        raise AssertionError("it is read in shares")
 
 
 class Additive:
@@ -187,7 +160,7 @@ def test_refusals_are_said(tiny_llama: Path, tmp_path: Path, caplog: pytest.LogC
     assert "batches are padded" in unmerged(trainer(), job, caplog, False)
     assert "share a model" in unmerged(trainer(fsdp="full_shard"), job, caplog, True)
     assert "the stage is not known" in unmerged(Transformers(**OPTIONS), job, caplog, True)
-    endless = dataclasses.replace(job, data=DatasetSplits(Stream()))
+    endless = dataclasses.replace(job, data=DatasetSplits(Shared()))
     assert "how long the examples are is not known" in unmerged(trainer(), endless, caplog, True)
     small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     mixture = MixtralConfig(vocab_size=16, num_key_value_heads=1, output_router_logits=True, **small)
@@ -244,7 +217,7 @@ def test_a_stream_is_merged_and_gone_on_with(tiny_llama: Path, tmp_path: Path) -
     """Data that are read in shares: no row again, and the same numbers as without an interruption."""
     from torch.utils.data import IterableDataset
 
-    class Torch(Stream, IterableDataset[Any]):
+    class Torch(Shared, IterableDataset[Any]):
         pass
 
     def run(folder: Path, stop_at: int = 0, **changes: Any) -> tuple[Any, list[Any], int]:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import pytest
 from tunesmith.types import DatasetSplits, RunEnded, RunStarted, StepEnded, TrainingJob
 
-from tunesmith_library_testing.parts import collate, compute_loss, examples, load_plain, mean_loss
+from tunesmith_library_testing.jobs import make_job
+from tunesmith_library_testing.parts import collate, examples, load_plain, mean_loss
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
 
@@ -21,21 +22,8 @@ class TrainerSuite(PluginSuite):
 
     def job(self, folder: Path, tokenizer: Any, output_dir: Path, **changes: Any) -> tuple[TrainingJob, list[Any]]:
         """A job, and the list in which its events are collected."""
-        told: list[Any] = []
-        parts = {
-            "model": load_plain(folder),
-            "processor": tokenizer,
-            "data": DatasetSplits(train=examples(tokenizer) * 3),
-            "output_dir": output_dir,
-            "seed": 0,
-            "precision": "fp32",
-            "resume": False,
-            "collate": collate,
-            "compute_loss": compute_loss,
-            "build_optimizer": lambda model, settings: None,
-            "emit": told.append,
-        }
-        return TrainingJob(**{**parts, **changes}), told
+        parts = {"processor": tokenizer, "data": DatasetSplits(train=examples(tokenizer) * 3), "seed": 0}
+        return make_job(folder, output_dir, **{**parts, **changes})
 
     def fit(self, job: TrainingJob) -> bool:
         """What the hook gives."""
