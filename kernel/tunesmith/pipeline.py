@@ -153,8 +153,7 @@ def plan(
     config: Config = None, overrides: Overrides = None, *, command: str = "train", catalog: Catalog | None = None
 ) -> tuple[Plan, list[Problem]]:
     """What would happen, and everything that is wrong with it; nothing is loaded."""
-    found, problems, _ = examine(compose(config, overrides, catalog), command, catalog)
-    return found, problems
+    return examine(compose(config, overrides, catalog), command, catalog)[:2]
 
 
 # ---- the parts that several commands share ---------------------------------------------------------------------------

@@ -83,8 +83,7 @@ class Plan:
         """How many processes train; None where only the launcher will know. Those that it starts ask again."""
         if "WORLD_SIZE" in os.environ or not self.uses("parallel"):
             return int(os.environ.get("WORLD_SIZE", "1"))
-        launcher = self.traits("parallel")
-        return launcher.processes if launcher else None
+        return getattr(self.traits("parallel"), "processes", None)
 
     def traits(self, kind: str, name: str | None = None) -> Any:
         """What a selected plugin says of itself (`tunesmith.traits`), the least when it says nothing.

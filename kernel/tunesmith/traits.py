@@ -112,9 +112,12 @@ class EngineTraits:
 
 @dataclass(frozen=True)
 class ParallelTraits:
-    """What a launcher starts."""
+    """What a launcher starts, and what the processes have."""
 
     processes: int | None = None  # how many with these options, on all machines; None: known only where they start
+    spreads: str = ""  # what spreads the weights, so that no process has the whole model: fsdp, deepspeed
+    # arguments of transformers' TrainingArguments for a trainer with `training_arguments`: {"deepspeed": {…}}
+    arguments: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)

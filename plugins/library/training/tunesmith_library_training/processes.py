@@ -37,6 +37,32 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def alike(number: int) -> None:
+    """Have each `number` neighbouring processes see the same examples, of which each computes a part.
+
+    Called before the data are divided, by what spreads a sequence or a layer over processes, on all of them alike.
+
+    Raises: ValueError when the processes cannot be divided so.
+    """
+    global _alike
+    if number < 1 or count() % number:
+        raise ValueError(f"{count()} processes cannot be divided into groups of {number}")
+    _alike = number
+
+
+def shares() -> int:
+    """Into how many shares a batch of the run is divided: the processes, but those that are `alike` count once."""
+    return count() // _alike
+
+
+def share() -> int:
+    """Which of the shares this process computes, or helps to compute, from 0."""
+    return rank() // _alike
+
+
+_alike = 1  # processes that see the same examples
+
+
 def is_main() -> bool:
     """Whether this process tells the user and writes the files."""
     return rank() == 0

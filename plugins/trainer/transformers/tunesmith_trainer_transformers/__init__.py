@@ -17,6 +17,7 @@ from tunesmith_library_training.metrics import Declared
 
 from tunesmith_trainer_transformers.additive import not_additive
 from tunesmith_trainer_transformers.beside import Beside
+from tunesmith_trainer_transformers.spreading import spread_by
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -155,6 +156,8 @@ class Transformers:
     _declared: Declared = field(default_factory=Declared)  # the metrics of the run's evaluations
     _not_additive: str = "the stage is not known"  # why examples may have another loss in a batch with others
     _beside: Beside = field(default_factory=Beside)  # what the other plugins need beside the loop
+    _spread: str = ""  # what spreads the weights over processes: fsdp, deepspeed
+    _of_parallel: dict[str, Any] = field(default_factory=dict)  # arguments that the launcher's plugin asks for
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -167,6 +170,8 @@ class Transformers:
         self._declared = Declared.of(plan)
         self._not_additive = not_additive(plan)
         self._beside = Beside.of(plan)
+        self._spread = spread_by(self, plan)
+        self._of_parallel = dict(getattr(plan.traits("parallel"), "arguments", {}))
 
     @hookimpl
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:

@@ -18,6 +18,7 @@ from tunesmith_library_training.one_device import OneDevice
 
 from tunesmith_trainer_transformers.batches import worker_context
 from tunesmith_trainer_transformers.memory import computes_again
+from tunesmith_trainer_transformers.spreading import spreads_itself
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -40,7 +41,7 @@ def training_arguments(options: Transformers, job: TrainingJob, **changed: Any) 
     if options.optim not in optimizers:
         raise TunesmithError(f"trainer.optim={options.optim} is unknown.\n  {choices(options.optim, optimizers)}")
     given = {item.name: getattr(options, item.name) for item in dataclasses.fields(type(options))}
-    passed = {**given, **_translated(options, job, known), **_fixed(), **changed}
+    passed = {**given, **_translated(options, job, known), **_fixed(), **options._of_parallel, **changed}
     try:
         arguments = Arguments(**{name: value for name, value in passed.items() if name in known})
     except (ValueError, ImportError) as error:
@@ -56,11 +57,6 @@ def training_arguments(options: Transformers, job: TrainingJob, **changed: Any) 
     if devices > 1 and arguments.world_size == 1 and arguments.device.type == "cuda":
         announce("GPUs", f"1 of {devices}", f"torchrun --nproc-per-node={devices} -m tunesmith … uses all")
     return arguments
-
-
-def is_sharded(options: Transformers) -> bool:
-    """Whether the weights are spread over processes, so that no process has the whole model."""
-    return bool(options.fsdp or options.deepspeed)
 
 
 def _translated(options: Transformers, job: TrainingJob, known: set[str]) -> dict[str, Any]:
@@ -83,9 +79,9 @@ def _translated(options: Transformers, job: TrainingJob, known: set[str]) -> dic
         "use_cpu": options.use_cpu or not torch.accelerator.is_available(),
         "warmup_steps": options.warmup_ratio if options.warmup_steps is None else options.warmup_steps,
         "fp16": job.precision == "fp16",
-        "bf16": job.precision == "bf16" and is_sharded(options),  # elsewhere the loop computes in bf16 itself
+        "bf16": job.precision == "bf16" and spreads_itself(options),  # elsewhere the loop computes in bf16 itself
         "metric_for_best_model": best,
-        "save_only_model": not is_sharded(options),  # the loop writes the rest itself, without pickle
+        "save_only_model": not spreads_itself(options),  # the loop writes the rest itself, without pickle
         "save_total_limit": None,  # the loop deletes old checkpoints itself, once the new one is whole
         "lr_scheduler_kwargs": options.lr_scheduler_kwargs or None,
         "optim_target_modules": list(options.optim_target_modules) or None,

@@ -17,6 +17,7 @@ from tunesmith_library_training.routing import coefficient_in_use
 
 from tunesmith_trainer_transformers.estimating import enough
 from tunesmith_trainer_transformers.memory import longest_batch, peak, room_of
+from tunesmith_trainer_transformers.spreading import is_spread
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -54,7 +55,7 @@ def merged_tokens(
 
 def _unmerged(options: Transformers, job: TrainingJob, padding_free: bool) -> str:
     """Why micro-batches are not merged; empty where they can be."""
-    if options.fsdp or options.deepspeed:
+    if is_spread(options):
         return "the processes that share a model must run as many batches each"
     if not padding_free:
         return "batches are padded"

@@ -13,6 +13,7 @@ from tunesmith_library_estimates.room import at_hand
 from tunesmith_library_estimates.training import gradients, optimizer_states, passes
 
 from tunesmith_trainer_transformers.additive import not_additive
+from tunesmith_trainer_transformers.spreading import spread_by
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -38,8 +39,9 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
         made = optimizer_states(made, STATES[options.optim])
     elif not plan.uses("optimizer"):
         made = made.without(f"the states of trainer.optim={options.optim}")
-    if options.fsdp or options.deepspeed:
-        made = made.without("the sharding of trainer.fsdp or trainer.deepspeed, which leaves each process less")
+    spread = spread_by(options, plan)
+    if spread:
+        made = made.without(f"the sharding of {spread}, which leaves each process less")
     return made.without("what torch takes for itself: on a GPU about half a GB")
 
 
@@ -55,4 +57,4 @@ def enough(device: str) -> int:
 def _merges(options: Transformers, plan: Plan) -> bool:
     """Whether `budget` may find that the passes of a step can be merged."""
     possible = options.gradient_accumulation_steps > 1 and options.padding_free and not not_additive(plan)
-    return bool(options.merge_accumulation and possible and not (options.fsdp or options.deepspeed))
+    return bool(options.merge_accumulation and possible and not spread_by(options, plan))

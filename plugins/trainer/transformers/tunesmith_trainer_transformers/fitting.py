@@ -18,10 +18,11 @@ from tunesmith_library_training.stopping import EarlyStopping
 from tunesmith_library_training.watching import text_leaves_out
 
 from tunesmith_trainer_transformers.adopting import adopted
-from tunesmith_trainer_transformers.arguments import is_sharded, training_arguments
+from tunesmith_trainer_transformers.arguments import training_arguments
 from tunesmith_trainer_transformers.batches import Collator
 from tunesmith_trainer_transformers.budget import merged_tokens
 from tunesmith_trainer_transformers.loop import Loop
+from tunesmith_trainer_transformers.spreading import is_spread
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -40,7 +41,7 @@ def _train(options: Transformers, run: Run) -> Outcome:
     """Train until the end or an interruption."""
     job = run.job
     _refuse_missing_data(options, job)
-    sharded = is_sharded(options)
+    sharded = is_spread(options)
     # compiled is here what repeats, layer by layer; transformers would compile the whole model
     arguments = training_arguments(options, job, torch_compile=False, torch_compile_backend=None)
     _look_for_unused(arguments, job.model, sharded)
@@ -75,9 +76,9 @@ def _train(options: Transformers, run: Run) -> Outcome:
 
 def _refuse_missing_data(options: Transformers, job: TrainingJob) -> None:
     refuse_no_data(job, "example")
-    if job.evaluate is not None and is_sharded(options):
+    if job.evaluate is not None and is_spread(options):
         raise TunesmithError(
-            "Evaluators measure a whole model, and trainer.fsdp or trainer.deepspeed spreads it over processes.\n"
+            f"Evaluators measure a whole model, and {options._spread or 'the trainer'} spreads it over processes.\n"
             "  measure the result: tunesmith eval RUN, and here evaluator=[]"
         )
     if job.evaluate is not None and not job.data.eval:

@@ -26,6 +26,7 @@ from tunesmith_library_training.estimating import estimate_token_loss, with_seco
 from tunesmith_library_training.lengths import longest
 
 from tunesmith_trainer_transformers.estimating import STATES
+from tunesmith_trainer_transformers.spreading import is_spread
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -79,7 +80,7 @@ def peak(options: Transformers, job: TrainingJob, tokens: int, recomputes: bool 
     Args:
         recomputes: activations are computed again, where the form of the layers is known.
     """
-    beside, shared = options._beside, processes.count() if options.fsdp or options.deepspeed else 1
+    beside, shared = options._beside, processes.count() if is_spread(options) else 1
     made = gradients(loaded(job.model, job.precision), accumulates=options.gradient_accumulation_steps > 1)
     made = optimizer_states(made, 2 if beside.optimizer else STATES.get(options.optim, 2))
     if beside.second_model:

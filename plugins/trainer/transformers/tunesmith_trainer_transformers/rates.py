@@ -13,6 +13,8 @@ from tunesmith.errors import choices
 from tunesmith.types import Problem
 from tunesmith_library_weights.towers import Part, parts_in
 
+from tunesmith_trainer_transformers.spreading import spread_by
+
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
@@ -34,7 +36,7 @@ def rate_problems(options: Transformers, plan: Plan) -> list[Problem]:
     others = {
         "the optimizer's plugin groups the weights itself": plan.name("optimizer"),
         "this stage trains in a loop of its own": plan.traits("stage") is not None and plan.traits("stage").generates,
-        "the weights are spread over processes": options.fsdp or options.deepspeed,
+        "the weights are spread over processes": spread_by(options, plan),
     }
     found += [Problem(_KEY, f"{_KEY}: {why}.", "leave one of them out") for why, there in others.items() if there]
     return found

@@ -66,7 +66,7 @@ def launch(command: Sequence[str], group: Group) -> int:
     Returns: 0, 75 when the run was interrupted and can be resumed, or the exit code of the process that failed first.
     """
     host, _, port = (group.master or f"127.0.0.1:{_free_port()}").rpartition(":")
-    with tempfile.TemporaryDirectory(prefix="tunesmith-ddp-") as desk:
+    with tempfile.TemporaryDirectory(prefix="tunesmith-processes-") as desk:
         workers: list[Worker] = []
         try:
             for local_rank in range(group.count):
