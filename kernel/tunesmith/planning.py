@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from tunesmith.keys import Key, Origin, Origins, nearest_origin
 from tunesmith.ranges import between, filled, path_like
 from tunesmith.traits import traits_of
 from tunesmith.types import Problem
+from tunesmith_library_configuration.launchers import launched
 from tunesmith_library_configuration.problems import problem_of as problem_of
 from tunesmith_library_configuration.problems import refuse as refuse
 from tunesmith_library_configuration.problems import report as report
@@ -81,8 +81,8 @@ class Plan:
     @property
     def processes(self) -> int | None:
         """How many processes train; None where only the launcher will know. Those that it starts ask again."""
-        if "WORLD_SIZE" in os.environ or not self.uses("parallel"):
-            return int(os.environ.get("WORLD_SIZE", "1"))
+        if launched() is not None or not self.uses("parallel"):
+            return launched() or 1
         return getattr(self.traits("parallel"), "processes", None)
 
     def traits(self, kind: str, name: str | None = None) -> Any:

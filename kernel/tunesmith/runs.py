@@ -10,7 +10,6 @@ RUN/config.json, …    a whole model; or RUN/adapter_config.json, …    an ada
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -26,20 +25,17 @@ from tunesmith.upgrades import VERSION
 from tunesmith_library_configuration import folders
 from tunesmith_library_configuration.folders import RECORD, REQUIREMENTS, changed_problems
 from tunesmith_library_configuration.folders import is_run as is_run
+from tunesmith_library_configuration.launchers import is_main_process as is_main_process
+from tunesmith_library_configuration.launchers import launched
 from tunesmith_library_configuration.outputs import files_of, misplaced_problems, shared_problems
 from tunesmith_library_configuration.reading import to_yaml
 from tunesmith_library_configuration.requirements import requirements
 from tunesmith_library_configuration.secrets import without_secrets
 
 
-def is_main_process() -> bool:
-    """Whether this process is the first of a distributed run, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def launches(plan: Plan) -> bool:
     """Whether this process only starts those that train."""
-    return plan.command == "train" and plan.uses("parallel") and "WORLD_SIZE" not in os.environ
+    return plan.command == "train" and plan.uses("parallel") and launched() is None
 
 
 def output_folder(plan: Plan, config_file: Path | None) -> Path:

@@ -115,6 +115,7 @@ class ParallelTraits:
     """What a launcher starts, and what the processes have."""
 
     processes: int | None = None  # how many with these options, on all machines; None: known only where they start
+    alike: int = 1  # neighbouring processes that see the same examples, of which each computes a part
     spreads: str = ""  # what spreads the weights, so that no process has the whole model: fsdp, deepspeed
     # arguments of transformers' TrainingArguments for a trainer with `training_arguments`: {"deepspeed": {…}}
     arguments: Mapping[str, Any] = field(default_factory=dict, compare=False)
