@@ -18,10 +18,12 @@ from tunesmith_library_testing.engine import GreedyEngine
 from tunesmith_library_testing.parts import CHATML, StubPlan, handle_of, load_plain, source_of
 from tunesmith_library_training.drawing import Drawing, answer_ends, left_padded
 from tunesmith_library_training.engines import engine_problems
+from tunesmith_library_training.seeds import generator_of, seeds_from
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
 EXAMPLES = [{"prompt_input_ids": prompt} for prompt in PROMPTS]
 EIGHT = Sampling(max_new_tokens=8)
+SEEDS = [1, 2, 3]
 
 
 def job_of(model: Any, folder: Path, tokenizer: Any, open_engine: Any, **changes: Any) -> Any:
@@ -132,7 +134,7 @@ def test_the_trained_model_answers_and_stays_as_it_is(tiny_llama: Path, tiny_bpe
     with Drawing(job, EIGHT) as drawing:
         for seed in (2, 3):
             before = kept(model)
-            drawn.append(drawing.answers(EXAMPLES))
+            drawn.append(drawing.answers(EXAMPLES, SEEDS))
             assert_same(model, before)
             expected.append(greedy(model.eval(), PROMPTS, answer_ends(job)))
             shaken(model.train(), seed)
@@ -150,7 +152,7 @@ def test_whole_weights_are_handed_over_too(tiny_llama: Path, tiny_bpe: Any) -> N
     job = job_of(model, tiny_llama, tiny_bpe, Apart)
     job.handle = replace(job.handle, merge=lambda it: it)
     with Drawing(job, EIGHT) as drawing:
-        assert drawing.answers(EXAMPLES) == greedy(model, PROMPTS, answer_ends(job))
+        assert drawing.answers(EXAMPLES, SEEDS) == greedy(model, PROMPTS, answer_ends(job))
 
 
 def test_weights_that_the_base_does_not_have_are_not_handed_over(tiny_llama: Path, tiny_bpe: Any) -> None:
@@ -160,10 +162,10 @@ def test_weights_that_the_base_does_not_have_are_not_handed_over(tiny_llama: Pat
     job = job_of(model, tiny_llama, tiny_bpe, Apart)
     job.handle = replace(job.handle, merge=lambda it: it)
     with pytest.raises(TunesmithError, match=r"tensors .* not in .* in this shape"), Drawing(job, EIGHT) as drawing:
-        drawing.answers(EXAMPLES)
+        drawing.answers(EXAMPLES, SEEDS)
 
 
-def test_seeds_are_torchs_and_nothing_is_left_to_the_engine(tiny_llama: Path, tiny_bpe: Any) -> None:
+def test_nothing_is_left_to_the_engine(tiny_llama: Path, tiny_bpe: Any) -> None:
     asked: list[Request] = []
 
     class Listening(GreedyEngine):
@@ -174,14 +176,19 @@ def test_seeds_are_torchs_and_nothing_is_left_to_the_engine(tiny_llama: Path, ti
     job = job_of(load_plain(tiny_llama), tiny_llama, tiny_bpe, Listening)
     sampling = Sampling(max_new_tokens=3, temperature=0.5, top_k=7)
     with Drawing(job, sampling) as drawing:
-        for seed in (1, 2, 1):
-            torch.manual_seed(seed)
-            drawing.answers(EXAMPLES, max_new_tokens=2)
-    first, other, again = asked[:3], asked[3:6], asked[6:]
-    assert first == again and len({request.sampling.seed for request in [*first, *other]}) == 6
+        assert drawing.answers([], []) == [], "another process may have something to ask"
+        drawing.answers(EXAMPLES, SEEDS, max_new_tokens=2)
+    assert [request.sampling.seed for request in asked] == SEEDS
     ends = tuple(answer_ends(job))
     alike = {replace(request.sampling, seed=None, logit_bias=()) for request in asked}  # type: ignore[arg-type]
     assert alike == {replace(sampling, max_new_tokens=2, stop_token_ids=ends, logit_bias=())}  # type: ignore[arg-type]
+
+
+def test_seeds_are_of_the_step_and_the_place() -> None:
+    """The same in every run and on every process; no two answers of a run have one."""
+    steps = {(seed, step): seeds_from(generator_of(seed, step), 100) for seed in (0, 1) for step in (0, 1, 2)}
+    assert seeds_from(generator_of(1, 2), 100) == steps[1, 2]
+    assert len({seed for seeds in steps.values() for seed in seeds}) == 600
 
 
 def test_an_engine_that_fails_leaves_the_model_as_it_was(tiny_llama: Path, tiny_bpe: Any) -> None:
@@ -195,7 +202,7 @@ def test_an_engine_that_fails_leaves_the_model_as_it_was(tiny_llama: Path, tiny_
     job = job_of(model, tiny_llama, tiny_bpe, lambda handle: opened.append(Failing(handle)) or opened[-1])
     before = kept(model)
     with pytest.raises(TunesmithError, match="no more"), Drawing(job, EIGHT) as drawing:
-        drawing.answers(EXAMPLES)
+        drawing.answers(EXAMPLES, SEEDS)
     assert_same(model, before)
     assert opened[0].asleep, "it gives its memory back"
 
@@ -213,9 +220,9 @@ def test_room_for_answers(tiny_llama: Path, tiny_bpe: Any, caplog: Any) -> None:
         return Drawing(job_of(load_plain(tiny_llama), tiny_llama, tiny_bpe, Short, data=data), EIGHT)
 
     with pytest.raises(TunesmithError, match=r"2 of 3 .* 12 tokens: the longest has 30.\n  stage.max_prompt_length=4"):
-        drawing_of(30, 12, 5).answers(EXAMPLES)
-    assert drawing_of(4, 3, 1).answers(EXAMPLES) and not caplog.text
-    assert drawing_of(5, 11, 4).answers(EXAMPLES)
+        drawing_of(30, 12, 5).answers(EXAMPLES, SEEDS)
+    assert drawing_of(4, 3, 1).answers(EXAMPLES, SEEDS) and not caplog.text
+    assert drawing_of(5, 11, 4).answers(EXAMPLES, SEEDS)
     assert "2 of 3 prompts leave less than 8 tokens of the model's context of 12" in caplog.text
 
 
@@ -223,7 +230,7 @@ def test_without_an_engine(tiny_llama: Path, tiny_bpe: Any) -> None:
     for open_engine in (None, lambda handle: None):
         job = job_of(load_plain(tiny_llama), tiny_llama, tiny_bpe, open_engine)
         with pytest.raises(TunesmithError, match="the run has no engine"), Drawing(job, EIGHT) as drawing:
-            drawing.answers(EXAMPLES)
+            drawing.answers(EXAMPLES, SEEDS)
 
 
 def test_ends_of_a_job(tiny_llama: Path, tiny_bpe: Any) -> None:

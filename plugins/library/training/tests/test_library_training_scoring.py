@@ -67,22 +67,24 @@ def test_what_is_no_score(tiny_llama: Path, tiny_bpe: Any) -> None:
 
 
 def test_held_out_prompts(tiny_llama: Path, tiny_bpe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The means over each set, of all processes' shares; the same random numbers every time, and none are used up."""
+    """The means over each set, of all processes' shares; the same seeds every time, and no random numbers used up."""
     held_out = {"five": examples(tiny_bpe, 3)[:5], "none": []}
     job = job_of(tiny_llama, tiny_bpe, lambda completions, **_: [[float(len(text)) for text in completions]])
     job = replace(job, data=DatasetSplits(job.data.train, held_out))
-    asked, drawn = [], []
+    asked, drawn = list[int](), list[int]()
 
-    def answers(prompts: list[list[int]]) -> list[list[int]]:
+    def answers(prompts: Any, seeds: Any) -> list[list[int]]:
         asked.append(len(prompts))
-        drawn.append(torch.rand(1).item())
+        drawn.extend(seeds)
+        torch.rand(1)
         return [tiny_bpe.encode("ab", add_special_tokens=False) for _ in prompts]
 
     torch.manual_seed(5)
     following = torch.rand(1).item()
     torch.manual_seed(5)
     found = [scoring.evaluate(job, answers, 2, torch.device("cpu")) for _ in range(2)]
-    assert torch.rand(1).item() == following and drawn[:3] == drawn[3:] and asked == [2, 2, 1] * 2
+    assert torch.rand(1).item() == following and asked == [2, 2, 1] * 2
+    assert drawn[:5] == drawn[5:] and len(set(drawn)) == 5
     length = len(tiny_bpe.encode("ab", add_special_tokens=False))
     means = {"reward": 2.0, "answer_tokens": length, "ended": 0.0}
     expected = {f"eval_{name}": value for name, value in means.items()}
@@ -94,3 +96,8 @@ def test_held_out_prompts(tiny_llama: Path, tiny_bpe: Any, monkeypatch: pytest.M
     monkeypatch.setattr(processes, "gathered", lambda own: shares.append(own) or [[3 * x / 2 for x in own], own])
     assert scoring.evaluate(job, answers, 2, torch.device("cpu")) == found[0], "the first one has 3 of 5"
     assert shares == [[4.0, 2.0 * length, 0.0]]
+    assert drawn[10:] == drawn[1:5:2], "an answer has the same seed on any number of processes"
+    asked.clear()
+    held_out["five"] = held_out["five"][:1]
+    scoring.evaluate(job, answers, 2, torch.device("cpu"))
+    assert asked == [0], "it draws as often as the first, which has one"

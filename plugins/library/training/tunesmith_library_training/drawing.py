@@ -77,19 +77,21 @@ class Drawing:
         """Tokens that a prompt and its answer may have together; None where there is no limit."""
         return self._opened().context_length
 
-    def answers(self, examples: Sequence[Mapping[str, Any]], max_new_tokens: int | None = None) -> list[list[int]]:
+    def answers(
+        self, examples: Sequence[Mapping[str, Any]], seeds: Sequence[int], max_new_tokens: int | None = None
+    ) -> list[list[int]]:
         """Draw an answer to each encoded prompt: its token ids, with the token that ended it, if one did.
 
-        torch's random numbers, of the CPU, decide what is drawn.
+        All processes call it equally often, also those that have nothing to ask.
 
         Args:
             examples: of `prompts.encode_prompts`; what the same one shows is decoded once.
+            seeds: of each answer; see `seeds`.
             max_new_tokens: of an answer, at most; None: as the sampling says.
 
         Raises: TunesmithError when the run has no engine, or it cannot answer; DataError for what cannot be decoded.
         """
         most = max_new_tokens or self._sampling.max_new_tokens
-        seeds = torch.randint(2**62, (len(examples),)).tolist()
         shown = {id(example): self._inputs(example) for example in examples}
         requests = [
             Request(

@@ -14,9 +14,11 @@ from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_training import processes
 from tunesmith_library_training.drawing import answer_ends
 from tunesmith_library_training.prompts import read
+from tunesmith_library_training.seeds import generator_of, seeds_from
 
-Draw = Callable[[Sequence[Mapping[str, Any]]], list[list[int]]]
-"""Encoded prompts in, the token ids of an answer to each out, with the token that ended it, if one did."""
+Draw = Callable[[Sequence[Mapping[str, Any]], Sequence[int]], list[list[int]]]
+"""Encoded prompts and a seed for each in, the token ids of an answer to each out, with the token that ended it, if one
+did. All processes call it equally often."""
 
 
 def scores_of(
@@ -57,8 +59,8 @@ def judge(
 def evaluate(job: TrainingJob, draw: Draw, batch_size: int, device: torch.device) -> dict[str, float]:
     """Answer each held-out prompt once; the means over each set, under the names that the trainer gives to metrics.
 
-    Every evaluation of a run draws with the same random numbers, and the training goes on with its own. Each process
-    answers its share.
+    Every evaluation of a run draws with the same seeds, on any number of processes, and the training goes on with its
+    own random numbers. Each process answers its share.
 
     Returns: `eval_NAME_reward`, `eval_NAME_answer_tokens` and `eval_NAME_ended` (share of answers that came to an
         end), and with a single set the same without its name; nothing when nothing is held out.
@@ -67,7 +69,7 @@ def evaluate(job: TrainingJob, draw: Draw, batch_size: int, device: torch.device
     datasets = {name: dataset for name, dataset in job.data.eval.items() if len(dataset)}
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for name, dataset in datasets.items():
-            torch.manual_seed(job.seed + processes.rank())
+            torch.manual_seed(job.seed + processes.rank())  # of a reward that draws
             own = _sums(job, dataset, draw, batch_size)
             totals = [sum(column) for column in zip(*processes.gathered(own), strict=True)]
             for metric, total in zip(("reward", "answer_tokens", "ended"), totals, strict=True):
@@ -80,11 +82,15 @@ def evaluate(job: TrainingJob, draw: Draw, batch_size: int, device: torch.device
 
 def _sums(job: TrainingJob, dataset: Any, draw: Draw, batch_size: int) -> list[float]:
     """Over this process's share of a data set: the sum of the rewards, the tokens, and the answers that ended."""
+    seeds = seeds_from(generator_of(job.seed, 0), len(dataset))
     share = range(processes.rank(), len(dataset), processes.count())
     sums = [0.0, 0.0, 0.0]
-    for start in range(0, len(share), batch_size):
-        examples = [dataset[index] for index in share[start : start + batch_size]]
-        answers = draw(examples)
+    for start in range(0, -(-len(dataset) // processes.count()), batch_size):  # as often on all processes
+        places = share[start : start + batch_size]
+        examples = [dataset[place] for place in places]
+        answers = draw(examples, [seeds[place] for place in places])
+        if not examples:
+            continue
         scores, ended = judge(job, examples, answers)
         for place, values in enumerate((scores, map(len, answers), ended)):
             sums[place] += sum(values)

@@ -44,17 +44,17 @@ def test_only_what_is_asked_by_number_is_answered_by_the_engine() -> None:
     examples = [{"prompt_input_ids": [5]}, {"prompt_input_ids": [6, 7]}]
     asked = []
 
-    def answers(some: Any, most: int) -> list[list[int]]:
-        asked.append((list(some), most))
+    def answers(some: Any, seeds: Any, most: int) -> list[list[int]]:
+        asked.append((list(some), list(seeds), most))
         own = model.generate(input_ids=torch.tensor([[8]]))  # as the engine does for prompts with tensors
         return [[int(own)], [1, 2], [3]]
 
     drawing: Any = SimpleNamespace(answers=answers, context_length=6)
     config = SimpleNamespace(max_new_tokens=9, pad_token_id=0)
     numbers = torch.tensor([[1], [0], [1]])
-    with generating_by(drawing, model, examples):
+    with generating_by(drawing, model, examples, lambda count: [7] * count):
         found = model.generate(input_ids=torch.zeros(3, 2).long(), numbers=numbers, generation_config=config)
         assert int(model.generate(input_ids=torch.tensor([[1]]))) == 2
     assert found.tolist() == [[0, 0, 9, 0], [0, 0, 1, 2], [0, 0, 3, 0]]
-    assert asked == [([examples[1], examples[0], examples[1]], 4)] and asked[0][0][0] is asked[0][0][2]
+    assert asked == [([examples[1], examples[0], examples[1]], [7, 7, 7], 4)] and asked[0][0][0] is asked[0][0][2]
     assert not vars(model), "the model's own again"

@@ -6,7 +6,7 @@ TRL's calls have the numbers of examples (`asking`); others, such as the engine'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,11 +31,12 @@ def sampling_of(options: GroupOptions) -> Sampling:
 
 
 @contextmanager
-def generating_by(drawing: Drawing, model: Any, examples: Any) -> Iterator[None]:
+def generating_by(drawing: Drawing, model: Any, examples: Any, seeds: Callable[[int], list[int]]) -> Iterator[None]:
     """Let the engine answer where TRL asks a model's `generate`.
 
     Args:
         examples: of `prompts.encode_prompts`, by their numbers.
+        seeds: gives those of so many answers, which this process is to draw now.
     """
     own = model.generate
 
@@ -45,7 +46,7 @@ def generating_by(drawing: Drawing, model: Any, examples: Any) -> Iterator[None]
         numbers = options[NUMBERS][:, -1].tolist()
         asked = {number: examples[number] for number in numbers}  # an example that is asked for often is one
         some = [asked[number] for number in numbers]
-        return _drawn(drawing, some, options["input_ids"], options["generation_config"])
+        return _drawn(drawing, some, seeds(len(some)), options["input_ids"], options["generation_config"])
 
     model.generate = generate
     try:
@@ -55,7 +56,11 @@ def generating_by(drawing: Drawing, model: Any, examples: Any) -> Iterator[None]
 
 
 def _drawn(
-    drawing: Drawing, examples: Sequence[Mapping[str, Any]], input_ids: torch.Tensor, config: Any
+    drawing: Drawing,
+    examples: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int],
+    input_ids: torch.Tensor,
+    config: Any,
 ) -> torch.Tensor:
     """Prompts with their answers as `generate` gives them: int64 (B, T + new), filled up behind the answers that ended.
 
@@ -66,7 +71,7 @@ def _drawn(
     most, limit = config.max_new_tokens, drawing.context_length
     if limit is not None:  # the same for all, so that only what has ended is filled up
         most = min(most, limit - max(len(example["prompt_input_ids"]) for example in examples))
-    answers = drawing.answers(examples, most)
+    answers = drawing.answers(examples, seeds, most)
     width = max(map(len, answers))
     filled = [answer + [config.pad_token_id] * (width - len(answer)) for answer in answers]
     return torch.cat([input_ids, torch.tensor(filled, device=input_ids.device)], dim=1)

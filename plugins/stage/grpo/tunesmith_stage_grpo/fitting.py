@@ -81,7 +81,7 @@ def _train(
     loop.add_callback(reporter)
     if following.early_stopping_patience is not None:
         loop.add_callback(EarlyStopping(following.early_stopping_patience, following.early_stopping_threshold))
-    with generating_by(drawing, job.model, job.data.train):
+    with generating_by(drawing, job.model, job.data.train, loop.seeds):
         loop.train(resume_from_checkpoint=checkpoint_of(run, loop.args))
     if "ref" in getattr(job.model, "peft_config", {}):  # TRL's copy of the adapter as it was
         job.model.delete_adapter("ref")

@@ -23,6 +23,7 @@ from tunesmith_library_training.metrics import warn_of_non_finite
 from tunesmith_library_training.one_device import OneDevice
 from tunesmith_library_training.own_checkpoints import OwnCheckpoints
 from tunesmith_library_training.prompts import items_shown, read, text_of
+from tunesmith_library_training.seeds import generator_of, seeds_from
 from tunesmith_library_training.stopping import require_best_metric
 
 from tunesmith_stage_grpo.asking import NUMBERS, asking, number_of
@@ -91,6 +92,12 @@ class Joined(OwnCheckpoints):
         with self._about(numbers):
             made: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         return {**made, NUMBERS: torch.tensor(numbers)}
+
+    def seeds(self, count: int) -> list[int]:
+        """Those of the answers that this process draws now, of as many on each: by their places among all of them."""
+        first = self.accelerator.process_index * count
+        every = seeds_from(generator_of(self.args.seed, self.state.global_step), self.accelerator.num_processes * count)
+        return every[first : first + count]
 
     @contextmanager
     def _about(self, numbers: list[int]) -> Iterator[None]:

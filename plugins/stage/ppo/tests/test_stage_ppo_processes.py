@@ -1,4 +1,4 @@
-"""PPO on two processes: as one process that has all answers, equal on both, and interrupted together."""
+"""PPO on two processes: as one process, whose answers are the same, equal on both, and interrupted together."""
 
 import json
 import os
@@ -22,7 +22,14 @@ FIXED = {
     "kl_horizon": 20.0,
     "eval_steps": 2,
 }
-DRAWN = {"total_steps": 30, "init_kl_coef": 0.01, "eval_steps": 0, "ppo_epochs": 4}
+DRAWN = {
+    "total_steps": 6,
+    "batch_size": 16,
+    "init_kl_coef": 0.01,
+    "eval_steps": 3,
+    "normalize_scores": True,
+    "learning_rate": 1e-3,
+}
 SHORT = {"total_steps": 4, "eval_steps": 0, "save_steps": 0}
 
 
@@ -56,28 +63,45 @@ def weights_of(folder: Path) -> dict:
     }
 
 
-def test_two_processes_learn_what_one_learns(runs):
-    """From the same answers: weights, value head, metrics, the adapted penalty and evaluations agree."""
-    one, two = (weights_of(runs / f"fixed-{count}") for count in (1, 2))
+@pytest.mark.parametrize("name", ["fixed", "drawn"])
+def test_two_processes_learn_what_one_learns(runs, name):
+    """Weights, value head, metrics, the adapted penalty and evaluations agree."""
+    one, two = (weights_of(runs / f"{name}-{count}") for count in (1, 2))
     assert one.keys() == two.keys() and "value_head.weight" in one
     # Adam, whose steps are 3e-3 per weight, magnifies how sums round; one wrong token moves weights by some 1e-3
     assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-4
-    alone, together = (json.loads((runs / f"fixed-{count}.json").read_text()) for count in (1, 2))
-    assert len(alone) == len(together) == 4 + 2
+    alone, together = (json.loads((runs / f"{name}-{count}.json").read_text()) for count in (1, 2))
+    assert len(alone) == len(together) == {"fixed": 4 + 2, "drawn": 6 + 2}[name]
     for first, second in zip(alone, together, strict=True):
         assert first == pytest.approx(second, rel=1e-4, abs=1e-5)
-    assert alone[0]["kl_coef"] != alone[-2]["kl_coef"] and alone[-1]["eval_held_reward"] > 0
+    assert alone[0]["loss"] == pytest.approx(together[0]["loss"], rel=1e-5, abs=1e-7)
+    assert alone[-1]["eval_held_reward"] > 0
 
 
-def test_both_processes_hold_the_same_weights_and_the_reward_rises(runs):
+def test_the_penalty_is_that_of_all_answers(runs):
+    told = json.loads((runs / "fixed-2.json").read_text())
+    assert told[0]["kl_coef"] != told[-2]["kl_coef"]
+
+
+def test_answers_are_those_of_one_process(runs):
+    """Each draws its share of them: of a step every second, and so of what is held out."""
+    one, *two = (json.loads((runs / f"answers-{name}.json").read_text()) for name in ("1-0", "2-0", "2-1"))
+    size, held = DRAWN["batch_size"], 3
+    drawn = 3 * size
+    for start, count in ((0, drawn), (drawn, held), (drawn + held, drawn), (2 * drawn + held, held)):
+        joined = [None] * count
+        for rank in (0, 1):
+            share = len(range(rank, count, 2))
+            joined[rank::2], two[rank] = two[rank][:share], two[rank][share:]
+        assert joined == one[start : start + count]
+    assert two == [[], []] and len(set(one)) > 20
+
+
+def test_both_processes_hold_the_same_weights(runs):
     import torch
 
     first, second = (weights_of(runs / f"drawn-rank-{rank}") for rank in (0, 1))
     assert first and all(torch.equal(first[name], second[name]) for name in first)
-    rewards = [step["reward"] for step in json.loads((runs / "drawn-2.json").read_text())]
-    assert len(rewards) == 30 and sum(rewards[-5:]) > 3 * sum(rewards[:5]), rewards
-    answers = [json.loads((runs / f"answers-rank-{rank}.json").read_text()) for rank in (0, 1)]
-    assert len(answers[0]) == len(answers[1]) and answers[0] != answers[1], "each draws its own answers"
 
 
 def test_both_processes_stop_when_one_is_interrupted(runs):
@@ -108,7 +132,7 @@ def main(model: Path, folder: Path) -> None:
         told = [dict(event.metrics) for event in events if isinstance(event, StepEnded | Evaluated)]
         return finished, told, whole.model
 
-    def fixed(self, examples):
+    def fixed(self, examples, seeds):
         """Answers that depend on the prompt alone, of different lengths; some come to an end."""
         prompts = [example["prompt_input_ids"] for example in examples]
         letters, ends = tokenizer.encode("a e e", add_special_tokens=False), [tokenizer.eos_token_id]
@@ -121,8 +145,6 @@ def main(model: Path, folder: Path) -> None:
     drawing, Drawing.answers = Drawing.answers, fixed
     write(f"fixed-{count}.json", train(f"fixed-{count}", FIXED)[1])
     Drawing.answers = drawing
-    if count == 1:
-        return
 
     answers = []
 
@@ -130,11 +152,13 @@ def main(model: Path, folder: Path) -> None:
         answers.extend(completions)
         return share_of_e(prompts, completions, rows)
 
-    _, told, trained = train("drawn", DRAWN, score)
-    write("drawn-2.json", told)
+    _, told, trained = train(f"drawn-{count}", DRAWN, score)
+    write(f"drawn-{count}.json", told)
+    (folder / f"answers-{count}-{rank}.json").write_text(json.dumps(answers))
+    if count == 1:
+        return
     (folder / f"drawn-rank-{rank}").mkdir()
     save_file(dict(trained.named_parameters()), folder / f"drawn-rank-{rank}" / "model.safetensors")
-    (folder / f"answers-rank-{rank}.json").write_text(json.dumps(answers))
 
     def interrupting(prompts, completions, rows):
         answers.append("")

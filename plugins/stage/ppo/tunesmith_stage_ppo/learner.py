@@ -1,8 +1,8 @@
 """A policy that learns: draw answers, have them scored, learn from them.
 
-Every step seeds the random numbers by its own number, so that a resumed run draws the answers that an uninterrupted
-one would have drawn. Of several processes each answers its share of a step's prompts and of each mini-batch; gradients,
-whitening and the penalty are those of all.
+Every step has random numbers of its own number, the same on all processes, so that a resumed run draws the answers that
+an uninterrupted one would have drawn, and several processes those that one would have drawn. Each answers its share of
+a step's prompts, and learns from its share of each mini-batch; gradients, whitening and the penalty are those of all.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tunesmith_library_training.envelope import Run
 from tunesmith_library_training.evaluations import measured
 from tunesmith_library_training.moments import Moments
 from tunesmith_library_training.processes import total
+from tunesmith_library_training.seeds import generator_of, seeds_from
 
 from tunesmith_stage_ppo import loss
 from tunesmith_stage_ppo.policy import Policy, device_of, refuse_nothing_to_train
@@ -62,15 +63,19 @@ class Learner:
         """Draw answers, learn from them, adapt the penalty; the step's metrics."""
         options = self.options
         torch.manual_seed((self.job.seed * 1_000_003 + number) * processes.count() + processes.rank())
+        random = generator_of(self.job.seed, number)
         rate = self._set_rates(number)
-        share = list(self._examples(number))[processes.rank() :: processes.count()]
-        prompts = [self.job.data.train[index] for index in share]
-        rollouts = self.collector.collect(prompts, self.kl_coef)
+        asked = list(self._examples(number))
+        share, seeds = slice(processes.rank(), None, processes.count()), seeds_from(random, len(asked))
+        prompts = [self.job.data.train[index] for index in asked[share]]
+        rollouts = self.collector.collect(prompts, seeds[share], self.kl_coef)
+        rollouts = rollouts.of_all(lambda place: self.job.data.train[asked[place]])
         means: dict[str, list[float]] = {}
         for _ in range(options.ppo_epochs):
-            for chosen in torch.randperm(len(prompts)).split(self.mini_batch_size):
-                examples = [share[place] for place in chosen.tolist()]
-                moved = self._learn(rollouts.select(chosen), means, number, examples)
+            for chosen in torch.randperm(len(asked), generator=random).split(options.mini_batch_size):
+                own = rollouts.dealt(chosen, processes.rank(), processes.count())
+                examples = [asked[place] for place in own.tolist()]
+                moved = self._learn(rollouts.select(own), means, number, examples)
             if options.target_kl is not None and moved > options.target_kl:
                 break
         if options.kl_target is not None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from tunesmith.types import TrainingJob
 from tunesmith_library_training import processes
 from tunesmith_library_training.drawing import Drawing
 from tunesmith_library_training.moments import Moments
 from tunesmith_library_training.processes import total
+from tunesmith_library_training.prompts import items_shown
 from tunesmith_library_training.scoring import judge
 
 from tunesmith_stage_ppo import loss
@@ -25,7 +27,7 @@ Tensor = torch.Tensor
 
 @dataclass(frozen=True)
 class Rollouts:
-    """The answers of a step, padded to the longest."""
+    """Answers of a step, padded to the longest."""
 
     input_ids: Tensor  # int64 (B, T + 1)
     attention_mask: Tensor  # int64 (B, T + 1)
@@ -51,6 +53,32 @@ class Rollouts:
                 cut[item.name] = value[chosen.to(value.device), : width - (value.shape[1] < self.input_ids.shape[1])]
         return replace(self, **cut, items=[self.items[index] for index in chosen.tolist()])
 
+    def of_all(self, example: Callable[[int], Mapping[str, Any]]) -> Rollouts:
+        """The answers of all processes, on each of them: the process r has given those in the places r, r + count, …
+
+        Args:
+            example: gives the encoded prompt at a place; what it shows is not sent around.
+        """
+        if processes.count() == 1:
+            return self
+        named = {item.name: getattr(self, item.name) for item in fields(self)}
+        own = {name: tensor.cpu() for name, tensor in named.items() if isinstance(tensor, torch.Tensor)}
+        shares = processes.gathered(own)
+        width = max(share["input_ids"].shape[1] for share in shares)
+        made: dict[str, Any] = {}
+        for name in own:
+            wide = width - (own[name].shape[1] < own["input_ids"].shape[1])
+            padded = [F.pad(share[name], (0, wide - share[name].shape[1])) for share in shares]
+            made[name] = torch.stack(padded, dim=1).flatten(0, 1).to(self.mask.device)
+        return replace(self, **made, items=[items_shown(example(place)) for place in range(len(made["mask"]))])
+
+    def dealt(self, chosen: Tensor, share: int, shares: int) -> Tensor:
+        """The places, of some that are chosen, from which one of several processes learns: as many tokens as others."""
+        if shares == 1:
+            return chosen
+        lengths = self.attention_mask.sum(dim=1).cpu()[chosen]
+        return chosen[lengths.argsort(stable=True)][share::shares]
+
 
 @dataclass(frozen=True)
 class Collector:
@@ -64,16 +92,18 @@ class Collector:
     size: int  # answers that are computed together
     scored: Moments  # of the scores of all steps, which count where scores are normalised
 
-    def collect(self, examples: Sequence[Mapping[str, Any]], kl_coef: float) -> Rollouts:
+    def collect(self, examples: Sequence[Mapping[str, Any]], seeds: Sequence[int], kl_coef: float) -> Rollouts:
         """Answer encoded prompts.
 
         Args:
+            seeds: by which the answers are drawn.
             kl_coef: the penalty per nat by which a token is likelier than with the reference.
         """
         options, policy = self.options, self.policy
         answers: list[list[int]] = []
         for start in range(0, len(examples), self.size):
-            answers += self.drawing.answers(examples[start : start + self.size])
+            some = slice(start, start + self.size)
+            answers += self.drawing.answers(examples[some], seeds[some])
         scores, ended = judge(self.job, examples, answers)
         rated = self._normalized(torch.tensor(scores, device=policy.model.device)).cpu()
         sequences = policy.sequences(examples, answers)
