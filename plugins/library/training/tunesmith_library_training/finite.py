@@ -158,10 +158,13 @@ def watch_gradients(accelerator: Any, see: Callable[[Any], None]) -> None:
     """
     if getattr(accelerator, "scaler", None) is not None:
         return
+    from tunesmith_library_training.sharding import whole
+
     clip = accelerator.clip_grad_norm_
 
     def clip_and_see(*arguments: Any, **options: Any) -> Any:
         norm = clip(*arguments, **options)
+        norm = None if norm is None else whole(norm)  # of gradients that are spread, each process has a part
         if norm is not None:
             see(norm)
         return norm

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from tunesmith_library_training import processes
+
 PREFIX = "zero_gradient/"
 """Of the metrics that name such weights."""
 
@@ -29,27 +31,33 @@ class Gradients:
         self._names: list[str] = []
         self._seen: Any = None  # (W,) bool: whether any number of the weight's gradient is not zero
         self._without: list[str] = []  # the weights that got no gradient at all
+        self._in_parts = False  # whether a process sees a part of some gradients only
 
     def look(self, model: Any) -> None:
         """Look at the gradients of the step that is being made. Nothing is waited for."""
         import torch
 
+        from tunesmith_library_training.sharding import local
+
         trained = [(name, weight.grad) for name, weight in model.named_parameters() if weight.requires_grad]
         dense = [(name, grad) for name, grad in trained if grad is not None and not grad.is_sparse]
         self._names = [name for name, _ in dense]
-        device = dense[0][1].device if dense else None
-        self._seen = torch.stack([grad.any().to(device, non_blocking=True) for _, grad in dense]) if dense else None
+        parts = [local(grad) for _, grad in dense]
+        self._in_parts = any(part is not grad for part, (_, grad) in zip(parts, dense, strict=True))
+        device = parts[0].device if parts else None
+        self._seen = torch.stack([part.any().to(device, non_blocking=True) for part in parts]) if parts else None
         # where none is left the optimizer has taken them as they came, and freed them
         self._without = [name for name, grad in trained if grad is None] if dense else []
 
     def told(self) -> dict[str, float]:
         """The number of weights in each group that has no gradient other than zero, as metrics; {} if all have one.
 
-        It waits for the device.
+        It waits for the device. All processes call it.
         """
         if self._seen is None:
             return {}
-        nothing = [name for name, seen in zip(self._names, self._seen.tolist(), strict=True) if not seen]
+        every = processes.gathered(self._seen.tolist()) if self._in_parts else [self._seen.tolist()]
+        nothing = [name for name, *seen in zip(self._names, *every, strict=True) if not any(seen)]
         silent, sizes = _by_group([*nothing, *self._without]), _by_group([*self._names, *self._without])
         return {f"{PREFIX}{group}": float(number) for group, number in silent.items() if number == sizes[group]}
 

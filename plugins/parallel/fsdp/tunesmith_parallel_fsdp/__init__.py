@@ -1,0 +1,79 @@
+"""Fully sharded data parallel: each process of a run has a part of every weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from tunesmith import hookimpl, plugin
+from tunesmith.planning import Plan
+from tunesmith.ranges import at_least
+from tunesmith.traits import ParallelTraits
+from tunesmith.types import Problem, TrainingJob
+from tunesmith_library_launching.options import Processes
+
+
+@plugin
+class Fsdp(Processes):
+    """Processes that each keep a part of the model, of its gradients and of the optimizer's state, and train a share of
+    every batch (FSDP2; Zhao et al. 2023, arXiv 2304.11277).
+
+    A layer's weights come together when it is computed, and are let go after. On several machines the same command is
+    given on each, with its own `node_rank`.
+    """
+
+    # classes of modules whose weights come together on their own; empty: the layers of the language model
+    wrap: list[str] = []
+    # weights from which on a module comes together on its own, in place of `wrap`; 0 leaves it to `wrap`
+    min_num_params: Annotated[int, at_least(0, most=1_000_000_000_000)] = 0
+    # let go of a layer's weights after its forward pass, and gather them again in the backward pass; false takes the
+    # memory of all layers, and a third less is sent
+    reshard_after_forward: bool = True
+    # keep weights, gradients and the optimizer's state in the host's memory, and step there
+    cpu_offload: bool = False
+    # numbers in which weights are sent and computed with; auto: those of the run's precision, while the trained weights
+    # stay float32; float32 sends them as they are, and autocast rounds them in each layer
+    param_dtype: Literal["auto", "float32"] = "auto"
+    # whole copies of the model: processes are divided into so many groups that each have one (HSDP); a group per machine
+    # sends weights within it alone
+    replicas: Annotated[int, at_least(1, most=65_536)] = 1
+    # whole: the files of a run of one process, gathered to the first; sharded: each process writes its part, by
+    # torch.distributed.checkpoint, as safetensors. Either resumes under any number of processes
+    checkpoints: Literal["whole", "sharded"] = "whole"
+    background: bool = False  # write checkpoints while training goes on, from a copy in the host's memory
+
+    known_as: ClassVar[dict[str, str]] = {
+        **{"fsdp_transformer_layer_cls_to_wrap": "wrap", "transformer_layer_cls_to_wrap": "wrap"},
+        **{"fsdp_min_num_params": "min_num_params", "fsdp_reshard_after_forward": "reshard_after_forward"},
+        **{"fsdp_offload_params": "cpu_offload", "offload_params": "cpu_offload", "num_replicate": "replicas"},
+    }
+
+    _use_cpu: bool = False  # train on the CPU although there is a GPU
+
+    @property
+    def traits(self) -> ParallelTraits:
+        return ParallelTraits(processes=self.total, spreads="fsdp")
+
+    @hookimpl
+    def check(self, plan: Plan) -> list[Problem]:
+        from .checks import problems
+
+        return [*self.process_problems(plan), *problems(self, plan)]
+
+    @hookimpl
+    def configured(self, plan: Plan) -> None:
+        configured = getattr(super(), "configured", None)
+        if configured is not None:
+            configured(plan)
+        self._use_cpu = bool(plan.get("trainer.use_cpu", False))
+
+    @hookimpl
+    def launch(self, command: Sequence[str]) -> int:
+        return self.start(command)
+
+    @hookimpl
+    def place(self, model: Any, job: TrainingJob) -> Any:
+        """Raises: TunesmithError when the processes cannot be divided as asked, or `wrap` names no module."""
+        from .spreading import place
+
+        return place(self, model, job.precision)

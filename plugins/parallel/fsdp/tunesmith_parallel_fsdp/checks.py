@@ -1,0 +1,50 @@
+"""What does not go with weights that are spread over processes; free of torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunesmith.planning import Plan
+from tunesmith.types import Problem
+
+if TYPE_CHECKING:
+    from tunesmith_parallel_fsdp import Fsdp
+
+
+def problems(options: Fsdp, plan: Plan) -> list[Problem]:
+    """Everything that can be said before anything is loaded."""
+    return [*_processes(options, plan), *_trainer(plan), *_options(options, plan)]
+
+
+def _processes(options: Fsdp, plan: Plan) -> list[Problem]:
+    count = plan.processes
+    if count is not None and count % options.replicas:
+        message = f"{count} processes cannot be divided into {options.replicas} groups with a copy of the model each."
+        possible = [number for number in range(1, count + 1) if count % number == 0]
+        return [Problem("parallel.replicas", message, f"possible: {', '.join(map(str, possible))}")]
+    return []
+
+
+def _trainer(plan: Plan) -> list[Problem]:
+    found = [
+        Problem(
+            f"trainer.{name}", f"parallel=fsdp spreads the weights, and trainer.{name} would too.", f"trainer.{name}=null"
+        )
+        for name in ("fsdp", "deepspeed")
+        if plan.get(f"trainer.{name}")
+    ]
+    if plan.get("precision") == "fp16":
+        message = "parallel=fsdp computes in bf16 or fp32: the loss scale of fp16 is not shared by its processes."
+        found.append(Problem("precision", message, "precision=bf16"))
+    return found
+
+
+def _options(options: Fsdp, plan: Plan) -> list[Problem]:
+    found = []
+    if options.wrap and options.min_num_params:
+        message = "wrap and min_num_params both say which modules come together on their own."
+        found.append(Problem("parallel.min_num_params", message, "leave one of them out"))
+    if options.checkpoints == "sharded" and plan.get("trainer.load_best_model_at_end"):
+        message = "The best checkpoint's weights are loaded from whole files, and parallel.checkpoints=sharded writes none."
+        found.append(Problem("parallel.checkpoints", message, "parallel.checkpoints=whole"))
+    return found

@@ -1,0 +1,128 @@
+"""A model spread over processes by torch's `fully_shard`, layer by layer.
+
+What is in no layer (embeddings, the last norm, the output head, whatever sees or hears) comes together at the beginning
+of a forward pass and stays until the backward pass: the loss is computed within the output head, and a batch of text
+leaves out a tower, which others may be waiting for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+from tunesmith import TunesmithError, announce
+from tunesmith.errors import choices
+from tunesmith_library_training import processes, sharding
+from tunesmith_library_training.head import unwrap
+from tunesmith_library_weights.layers import find_layers
+
+if TYPE_CHECKING:
+    from tunesmith_parallel_fsdp import Fsdp
+
+
+def place(options: Fsdp, model: Any, precision: str) -> Any:
+    """Spread a model over the processes of the run, in place; a run of one process keeps it.
+
+    Raises: TunesmithError when the processes cannot be divided as asked, or `wrap` names no module.
+    """
+    processes.join(options._use_cpu)
+    if processes.count() == 1:
+        announce("parallel", "one process", "there is nothing to spread the model over")
+        return None
+    _start_alike(model)
+    mesh = _mesh(options)
+    again = partial(_spread, mesh=mesh, options=options, precision=precision)
+    held = sum(weight.nbytes for weight in model.parameters())
+    again(model)
+    kept = sum(sharding.local(weight).nbytes for weight in model.parameters())
+    where = "in the host's memory" if options.cpu_offload else "on its device"
+    announce("weights", f"{kept / held:.0%} of {held / 2**30:.2f} GiB {where} for each process", "parallel=fsdp")
+    sharding.mark(model, sharding.Spread("fsdp", again, options.checkpoints, options.background))
+    model._is_accelerate_prepared = True  # accelerate, which knows of no FSDP on a CPU, takes it as it is
+    return model
+
+
+def _mesh(options: Fsdp) -> DeviceMesh:
+    """The processes as `fully_shard` divides them: replicas by shards, or shards alone."""
+    count = processes.count()
+    if count % options.replicas:
+        raise TunesmithError(
+            f"parallel.replicas={options.replicas}: {count} processes cannot be divided into so many groups."
+        )
+    accelerator = None if options._use_cpu else torch.accelerator.current_accelerator(check_available=True)
+    kind = accelerator.type if accelerator else "cpu"
+    if options.replicas == 1:
+        return init_device_mesh(kind, (count,), mesh_dim_names=("shards",))
+    shape = (options.replicas, count // options.replicas)
+    return init_device_mesh(kind, shape, mesh_dim_names=("replicas", "shards"))
+
+
+def _start_alike(model: nn.Module) -> None:
+    """Give all processes the trained weights of the first, where they are others: each keeps a part of its own."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    sums = [float(weight.detach().sum(dtype=torch.float64)) for weight in trained]
+    every = processes.gathered(sums)
+    differ = [weight for weight, *found in zip(trained, *every, strict=True) if len(set(found)) > 1]
+    processes.start_alike(differ)
+
+
+def _spread(model: nn.Module, *, mesh: DeviceMesh, options: Fsdp, precision: str) -> None:
+    half = precision == "bf16" and options.param_dtype == "auto"
+    numbers = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if half else MixedPrecisionPolicy()
+    shard = partial(
+        fully_shard,
+        mesh=mesh,
+        mp_policy=numbers,
+        offload_policy=CPUOffloadPolicy() if options.cpu_offload else OffloadPolicy(),
+    )
+    for module in _apart(model, options):
+        _refuse_mixed(module)
+        shard(module, reshard_after_forward=options.reshard_after_forward)
+    shard(model)
+    for module in model.modules():
+        if isinstance(module, FSDPModule) and hasattr(module, "set_reduce_scatter_unused_params"):
+            module.set_reduce_scatter_unused_params(True)
+
+
+def _apart(model: nn.Module, options: Fsdp) -> Iterator[nn.Module]:
+    """The modules whose weights come together on their own, inner ones first.
+
+    Raises: TunesmithError when there are none of the classes asked for.
+    """
+    if options.min_num_params:
+        yield from _large(model, options.min_num_params)
+        return
+    if not options.wrap:
+        yield from find_layers(unwrap(model))[1]
+        return
+    classes = {type(module).__name__ for module in model.modules()}
+    for name in options.wrap:
+        if name not in classes:
+            raise TunesmithError(f"parallel.wrap={name}: the model has no such module.\n  {choices(name, classes)}")
+    yield from (module for module in reversed([*model.modules()]) if type(module).__name__ in options.wrap)
+
+
+def _large(model: nn.Module, least: int) -> Iterator[nn.Module]:
+    """Inner modules first, those with at least so many weights that are in none before."""
+    taken: set[int] = set()
+    for module in reversed([*model.modules()][1:]):
+        own = {id(weight): weight.numel() for weight in module.parameters() if id(weight) not in taken}
+        callable_itself = not isinstance(module, nn.ModuleList | nn.ModuleDict)
+        if callable_itself and sum(own.values()) >= least:
+            taken |= own.keys()
+            yield module
+
+
+def _refuse_mixed(module: nn.Module) -> None:
+    numbers = {weight.dtype for weight in module.parameters() if weight.requires_grad}
+    if len(numbers) > 1:
+        held = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in numbers))
+        raise TunesmithError(
+            f"parallel=fsdp: the trained weights of a {type(module).__name__} are in {held}, and are sent together.\n"
+            "  adapter.dtype=float32"
+        )
