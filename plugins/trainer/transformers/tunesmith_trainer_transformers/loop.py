@@ -17,6 +17,7 @@ from tunesmith_library_training.bad_data import fetched
 from tunesmith_library_training.envelope import Outcome, Run
 from tunesmith_library_training.finite import watch_gradients
 from tunesmith_library_training.repeats import Repeats
+from tunesmith_library_training.sharding import gathered_weights, spread_of
 from tunesmith_library_training.streams import loader
 
 from tunesmith_trainer_transformers.ahead import Ahead, Made
@@ -49,7 +50,7 @@ class Loop(Measuring):
         self.job = job = run.job
         self.sharded = sharded
         self.learning_rates = learning_rates  # of parts of the model
-        self.autocast = job.precision == "bf16" and not sharded
+        self.autocast = job.precision == "bf16" and not arguments.bf16  # else accelerate sees to it
         self.collator = collator
         self.merging: Merging | None = None  # where micro-batches are
         self.sums = Sums()
@@ -213,7 +214,9 @@ class Loop(Measuring):
             self.merging.tell(self.group)
         if finished:
             self.show_weights()
-            if self.sharded:
+            if spread_of(self.job.model) is not None:
+                weights = gathered_weights(self.job.model)
+            elif self.sharded:
                 weights = self.accelerator.get_state_dict(self.model_wrapped)  # gathers, on every process
                 model = self.accelerator.unwrap_model(self.model_wrapped)
         return Outcome(self.state.global_step, finished, self.summary(), model=model, weights=weights)
