@@ -37,9 +37,7 @@ REFUSED = {
     "ktransformers/": {"use_kt"},
     "megatron/qwen2_vl_full.yaml": {"tensor_model_parallel_size", "pipeline_model_parallel_size"},
     "megatron/qwen3_moe_full.yaml": {"pipeline_model_parallel_size", "expert_model_parallel_size"},
-    "train_lora/qwen3_lora_sft_ray.yaml": {"dataset_dir", "ray_num_workers"},
-    "v1/train_full/train_full_qwen3_moe_fsdpturbo_ep_fsdp.yaml": {"dist_config.ep_size"},
-    "v1/train_full/train_full_ulysses_cp.yaml": {"cp_size"},
+    "train_lora/qwen3_lora_sft_ray.yaml": {"dataset_dir"},
 }
 """The files that ask for what cannot be had, and the keys."""
 
@@ -165,9 +163,10 @@ def test_newer_files() -> None:
     assert made.config["adapter"] == {"name": "lora", "rank": 16, "alpha": 32, "target_modules": "all"}
     assert made.config["quantizer"] == {"name": "bitsandbytes", "bits": 4}
     assert (made.config["patch"], made.config["optimizer"]) == ({"liger": {}}, {"name": "muon"})
+    assert made.config["parallel"] == {"name": "deepspeed", "config": "z3.json"}
     trainer = made.config["trainer"]
     assert (trainer["per_device_train_batch_size"], trainer["gradient_accumulation_steps"]) == (2, 4)
-    assert (trainer["deepspeed"], trainer["weight_decay"], trainer["lr_scheduler_type"]) == ("z3.json", 0.1, "constant")
+    assert (trainer["weight_decay"], trainer["lr_scheduler_type"]) == (0.1, "constant")
     assert made.sources["adapter.rank"] == "peft_config.r" and not notes(made, "refused")
 
 
@@ -216,8 +215,8 @@ def test_variables_without_meaning_are_said() -> None:
     assert list(without_meaning({"DISABLE_VERSION_CHECK": "1", "USE_RAY": "0"})) == [
         "DISABLE_VERSION_CHECK means nothing here: versions are checked when packages are installed."
     ]
-    (said,) = without_meaning({"RAY_ADDRESS": "auto"})
-    assert said.startswith("RAY_ADDRESS means nothing here: Ray does not start")
+    (said,) = without_meaning({"MIN_NNODES": "2", "RAY_ADDRESS": "auto"})
+    assert said.startswith("MIN_NNODES means nothing here: parallel=ray")
     assert not HONOURED.keys() & MEANINGLESS.keys()
 
 

@@ -93,10 +93,17 @@ def test_a_misspelt_flag_gets_the_nearest_key() -> None:
             ["parallel=ddp", "parallel.nodes=2", "parallel.node_rank=1", "parallel.master=a:5"],
         ),
         ({"FORCE_TORCHRUN": "1", "WORLD_SIZE": "2"}, []),
+        ({"FORCE_TORCHRUN": "1", "MAX_RESTARTS": "3"}, ["parallel=ddp", "parallel.restarts=3"]),
     ],
 )
 def test_processes_of_the_environment(environment: dict[str, str], expected: list[str]) -> None:
     assert processes({"CUDA_VISIBLE_DEVICES": "", **environment}) == expected
+
+
+def test_what_the_file_says_of_them_stays() -> None:
+    environment = {"CUDA_VISIBLE_DEVICES": "", "NPROC_PER_NODE": "2"}
+    assert processes(environment, "fsdp") == ["parallel.processes=2"]
+    assert processes(environment, "ray") == []
 
 
 def test_commands_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

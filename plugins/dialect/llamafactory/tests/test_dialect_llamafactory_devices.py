@@ -120,7 +120,7 @@ def test_every_argument_of_the_trainer_is_known() -> None:
 def test_former_and_other_names_of_the_trainers() -> None:
     assert made_of(use_liger_kernel=True)["patch"] == {"liger": {}}
     assert made_of(activation_checkpointing=False)["trainer"]["gradient_checkpointing"] is False
-    assert made_of(fsdp="full_shard", fsdp_min_num_params=5)["trainer"]["fsdp_config"] == {"min_num_params": 5}
+    assert made_of(fsdp="full_shard", fsdp_min_num_params=5)["parallel"] == {"name": "fsdp", "min_num_params": 5}
     assert not dropped(save_on_each_node=False, half_precision_backend="auto", enable_jit_checkpoint=True)
     assert refused(parallelism_config={"tp_size": 2}).keys() == {"parallelism_config"}
 
@@ -200,11 +200,16 @@ def test_one_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("launcher", "said"),
     [
-        (FSDP, ("config_file.distributed_type", "parallel=fsdp", "accelerate.yaml:2", "fsdp: full_shard auto_wrap")),
         (
-            "distributed_type: DEEPSPEED\ndeepspeed_config:\n  deepspeed_config_file: ds.json\nnum_processes: 2\n",
-            ("parallel=deepspeed", "accelerate.yaml:1", "deepspeed: ds.json"),
+            "distributed_type: FSDP\nfsdp_config:\n  fsdp_shardin_strategy: FULL_SHARD\n",
+            (
+                "config_file.fsdp_config.fsdp_shardin_strategy",
+                "no such option",
+                "mean sharding_strategy?",
+                ":3",
+            ),
         ),
+        ("distributed_type: MEGATRON_LM\nnum_processes: 2\n", ("MEGATRON_LM is not there", "FSDP, DEEPSPEED", ":1")),
         ("distributed_type: MULTI_GPUS\n", ("MULTI_GPUS is no way", "did you mean MULTI_GPU?")),
         ("distributed_type: MULTI_GPU\nnum_machines: 2\nnum_processes: 3\n", ("3 processes", "2 machines", ":3")),
         ("distributed_type: 'NO'\nnum_proceses: 3\n", ("num_proceses", "did you mean num_processes?", ":2")),
@@ -216,6 +221,34 @@ def test_what_accelerates_file_asks_for_in_vain(launcher: str, said: tuple[str, 
     problems = composed(tmp_path, launcher).problems
     text = "\n".join(f"{problem.message}\n{problem.advice}" for problem in problems)
     assert len(problems) == 1 and all(part in text for part in said), text
+
+
+@pytest.mark.parametrize(
+    ("launcher", "parallel"),
+    [
+        (FSDP, {"name": "fsdp", "processes": 2}),
+        (
+            FSDP.replace("FULL_SHARD", "HYBRID_SHARD_ZERO2").replace("num_machines: 1", "num_machines: 2"),
+            {"name": "fsdp", "processes": 1, "nodes": 2, "replicas": 2, "reshard_after_forward": False},
+        ),
+        (
+            FSDP.replace("_sharding_strategy: FULL_SHARD", "_offload_params: true\n  fsdp_version: 2"),
+            {"name": "fsdp", "processes": 2, "cpu_offload": True},
+        ),
+        (
+            "distributed_type: DEEPSPEED\ndeepspeed_config:\n  deepspeed_config_file: ds.json\nnum_processes: 2\n",
+            {"name": "deepspeed", "processes": 2, "config": "ds.json"},
+        ),
+        (
+            "distributed_type: DEEPSPEED\ndeepspeed_config:\n  zero_stage: 3\n  offload_param_device: cpu\n"
+            "  offload_optimizer_device: none\nnum_processes: 4\n",
+            {"name": "deepspeed", "processes": 4, "stage": 3, "offload_param": "cpu"},
+        ),
+    ],
+)
+def test_what_spreads_a_model(launcher: str, parallel: dict[str, Any], tmp_path: Path) -> None:
+    made = composed(tmp_path, launcher)
+    assert made.tree["parallel"] == parallel and not made.problems
 
 
 def test_what_means_nothing_in_accelerates_file(tmp_path: Path) -> None:
@@ -242,3 +275,72 @@ def test_a_launchers_file_is_no_run(text: str, advice: str, tmp_path: Path) -> N
     (tmp_path / "x.yaml").write_text(text)
     (problem,) = compose(tmp_path / "x.yaml", None, ONLY).problems
     assert "not of a run" in problem.message and advice in problem.advice and "x.yaml:" in problem.advice
+
+
+# ---- FSDP, DeepSpeed, Ray --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "parallel"),
+    [
+        (
+            {"fsdp": "shard_grad_op auto_wrap offload"},
+            {"name": "fsdp", "reshard_after_forward": False, "cpu_offload": True},
+        ),
+        ({"fsdp": "no_shard"}, {"name": "ddp"}),
+        ({"fsdp": True, "fsdp_config": {"transformer_layer_cls_to_wrap": "A,B"}}, {"name": "fsdp", "wrap": ["A", "B"]}),
+        (
+            {"fsdp": "full_shard", "fsdp_config": {"state_dict_type": "SHARDED_STATE_DICT", "fsdp_version": 2}},
+            {"name": "fsdp", "checkpoints": "sharded"},
+        ),
+        ({"deepspeed": "z2.json"}, {"name": "deepspeed", "config": "z2.json"}),
+        (
+            {"use_hyper_parallel": True, "hyper_parallel_cp_size": 4},
+            {"name": "fsdp", "sequence": "ulysses", "sequence_size": 4},
+        ),
+        ({"ray_num_workers": 4}, None),
+        ({"fsdp_config": {"min_num_params": 3}}, None),
+    ],
+)
+def test_what_a_run_says_of_spreading(keys: dict[str, Any], parallel: dict[str, Any] | None) -> None:
+    assert made_of(**keys).get("parallel") == parallel
+    assert not refused(**keys)
+
+
+def test_hybrid_copies_are_those_of_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert made_of(fsdp="hybrid_shard")["parallel"] == {"name": "fsdp"}
+    monkeypatch.setenv("NNODES", "2")
+    assert made_of(fsdp="hybrid_shard")["parallel"] == {"name": "fsdp", "replicas": 2}
+
+
+def test_ray_starts_them_where_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dropped(ray_num_workers=4, ray_init_kwargs={"address": "auto"}) == {"ray_num_workers", "ray_init_kwargs"}
+    monkeypatch.setenv("USE_RAY", "1")
+    assert made_of()["parallel"] == {"name": "ray"}
+    made = made_of(ray_num_workers=4, deepspeed="z3.json", ray_init_kwargs={"address": "auto", "num_cpus": 4})
+    assert made["parallel"] == {
+        "name": "ray",
+        "processes": 4,
+        "sharding": "deepspeed",
+        "sharding_options": {"config": "z3.json"},
+        "address": "auto",
+    }
+
+
+def test_spreading_is_about_training() -> None:
+    chat = translate({"model_name_or_path": "m", "fsdp": "full_shard", "deepspeed": "z3.json"})
+    assert set(notes(chat, "dropped")) == {"fsdp", "deepspeed"} and "parallel" not in chat.config
+
+
+def test_newer_files_spread_where_there_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = {
+        **{"model": "m", "train_dataset": "d", "micro_batch_size": 1, "cp_size": 2, "cp_mode": "ulysses"},
+        "dist_config": {"name": "fsdpturbo", "ep_size": 2},
+    }
+    alone = translate(newer)
+    assert set(notes(alone, "dropped")) == {"dist_config"}
+    monkeypatch.setenv("NPROC_PER_NODE", "2")
+    made = translate(newer)
+    assert made.config["parallel"] == {"name": "fsdp", "experts": 2, "sequence": "ulysses", "sequence_size": 2}
+    assert not notes(made, "refused")
+    assert made.sources["parallel.experts"] == "dist_config.ep_size"

@@ -121,7 +121,7 @@ made_of, refused = BESIDE.made_of, BESIDE.refused
                 }
             },
         ),
-        ({"fsdp": ["full_shard", "auto_wrap"]}, {"trainer": {"fsdp": "full_shard auto_wrap"}}),
+        ({"fsdp": ["full_shard", "auto_wrap"]}, {"parallel": {"name": "fsdp"}}),
         ({"template": "qwen3", "enable_thinking": False}, {"template": {"name": "qwen3", "enable_thinking": False}}),
         ({"split_special_tokens": False}, {"data": {"special_tokens": "parse"}}),
         ({"media_dir": "pictures"}, {"data": {"train": [{"path": "d", "media_dir": "pictures"}]}}),

@@ -77,7 +77,7 @@ def command_line(name: str, words: list[str], environment: Mapping[str, str]) ->
         written = _translated(words)
         if written.get("command") in ("predict", "eval"):
             return _measuring(written, words)
-        return [name, *processes(environment), *words]
+        return [name, *processes(environment, written.get("parallel")), *words]
     return [name, *(["--bare-words"] if name == "chat" else []), *words]
 
 
@@ -110,7 +110,9 @@ def _translated(words: list[str]) -> Mapping[str, str | None]:
         made = compose(files[0] if files else None, [word for word in plain if "=" in word])
     except TunesmithError:  # told by the command itself
         return {}
-    return {"command": made.command, "output_dir": made.tree.get("output_dir")}
+    parallel = made.tree.get("parallel") or {}
+    named = parallel.get("name") if isinstance(parallel, Mapping) else parallel
+    return {"command": made.command, "output_dir": made.tree.get("output_dir"), "parallel": named}
 
 
 def _measuring(written: Mapping[str, str | None], words: list[str]) -> list[str]:
@@ -121,13 +123,20 @@ def _measuring(written: Mapping[str, str | None], words: list[str]) -> list[str]
     return ["predict", *words, *output, *(["--overwrite"] if folder else [])]
 
 
-def processes(environment: Mapping[str, str]) -> list[str]:
-    """Overrides for a run of several processes: where torchrun is asked for, or there are several GPUs."""
+def processes(environment: Mapping[str, str], named: str | None = None) -> list[str]:
+    """Overrides for a run of several processes: where torchrun is asked for, or there are several GPUs.
+
+    Args:
+        named: what the run's file says that starts them; Ray has machines of its own.
+    """
     count, nodes = environment.get("NPROC_PER_NODE"), environment.get("NNODES", "1")
     forced = environment.get("FORCE_TORCHRUN", "").lower() in ("1", "true", "y", "yes", "on")
-    if "WORLD_SIZE" in environment or not (forced or nodes != "1" or int(count or 1) > 1 or gpus(environment) > 1):
+    several = forced or nodes != "1" or int(count or 1) > 1 or gpus(environment) > 1
+    if named == "ray" or "WORLD_SIZE" in environment or not several:
         return []
-    made = ["parallel=ddp", *([f"parallel.processes={count}"] if count else [])]
+    made = [*([] if named else ["parallel=ddp"]), *([f"parallel.processes={count}"] if count else [])]
+    if environment.get("MAX_RESTARTS", "0").isdigit() and environment.get("MAX_RESTARTS", "0") != "0":
+        made.append(f"parallel.restarts={environment['MAX_RESTARTS']}")
     if nodes != "1":
         made += [f"parallel.nodes={nodes}", f"parallel.node_rank={environment.get('NODE_RANK', '0')}"]
     if "MASTER_ADDR" in environment or nodes != "1":

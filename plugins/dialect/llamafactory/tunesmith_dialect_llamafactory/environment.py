@@ -24,6 +24,9 @@ HONOURED = {
     "NNODES": "llamafactory-cli train: parallel.nodes",
     "NODE_RANK": "llamafactory-cli train: parallel.node_rank",
     "NPROC_PER_NODE": "llamafactory-cli train: parallel.processes",
+    "MAX_RESTARTS": "llamafactory-cli train: parallel.restarts",
+    "USE_RAY": "parallel=ray",
+    "RAY_ADDRESS": "read by parallel.ray",
     "MASTER_ADDR": "llamafactory-cli train: parallel.master",
     "MASTER_PORT": "llamafactory-cli train: parallel.master",
     "ALLOW_EXTRA_ARGS": "keys that nobody knows are left out, and said to be",
@@ -46,15 +49,13 @@ MEANINGLESS = {
     "FORCE_CHECK_IMPORTS": "code of a model is run only with model.trust_remote_code.",
     "OPTIM_TORCH": "torch's memory is set up by PYTORCH_CUDA_ALLOC_CONF.",
     "RECORD_VRAM": "peaks of memory are always recorded.",
-    "USE_RAY": "Ray does not start the processes; write parallel=ddp.",
     "USE_KT": "experts are not computed by KTransformers.",
     "USE_MCA": "Megatron is not run.",
     "USE_MEGATRON_BRIDGE": "Megatron is not run.",
     "USE_V1": "old and new files are told apart by what is in them.",
-    "RDZV_ID": "the number of processes does not change during a run.",
-    "MIN_NNODES": "the number of processes does not change during a run.",
-    "MAX_NNODES": "the number of processes does not change during a run.",
-    "MAX_RESTARTS": "a run goes on with resume=true.",
+    "RDZV_ID": "processes find together at parallel.master.",
+    "MIN_NNODES": "parallel=ray with parallel.min_processes takes what there is.",
+    "MAX_NNODES": "parallel=ray with parallel.min_processes takes what there is.",
     "NPU_JIT_COMPILE": "torch decides it.",
     "IMAGE_PLACEHOLDER": "an image stands at <image> in a text, or is a part of a message's content.",
     "VIDEO_PLACEHOLDER": "a video stands at <video> in a text, or is a part of a message's content.",
@@ -102,5 +103,3 @@ def without_meaning(environment: Mapping[str, str] = os.environ) -> Iterator[str
     for name, reason in MEANINGLESS.items():
         if environment.get(name, "") not in ("", "0", "false", "False"):
             yield f"{name} means nothing here: {reason}"
-    for name in sorted(name for name in environment if name.startswith("RAY_")):
-        yield f"{name} means nothing here: {MEANINGLESS['USE_RAY']}"

@@ -13,8 +13,10 @@ from typing import Any
 from tunesmith.errors import choices
 from tunesmith.keys import Key
 from tunesmith.types import Note
+from tunesmith_library_configuration.spreading import several
 
 from tunesmith_dialect_llamafactory.board import MARK, settings
+from tunesmith_dialect_llamafactory.environment import gpus
 from tunesmith_dialect_llamafactory.registries import entries_of
 
 _NEWER = frozenset(
@@ -45,7 +47,6 @@ _RENAMED = {
 _NONE = {
     "model_class": "the stage knows which model it needs.",
     "init_config": "weights are read where they are needed, which changes no number.",
-    "cp_mode": "a sequence is not spread over devices.",
     "save_ckpt_as_hf": "a run is always in the Hugging Face format.",
     "save_epochs": "write save_strategy: epoch.",
 }
@@ -158,12 +159,12 @@ def _distribution(key: str, value: Mapping[str, Any], flat: Flat) -> None:
         flat.put("deepspeed", value.get("config_file"), f"{key}.config_file" if "config_file" in value else key)
     elif name not in ("fsdp2", "fsdpturbo"):
         flat.refuse(f"{key}.name", f"{name} is not there.", choices(str(name), ("fsdp2", "deepspeed")))
-    elif int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    elif several() or gpus(os.environ) > 1:
         flat.put("fsdp", "full_shard auto_wrap", f"{key}.name")
+        if value.get("ep_size", 1) != 1:
+            flat.ours["parallel.experts"] = (value["ep_size"], f"{key}.ep_size")
     else:
         flat.notes.append(Note(key, "dropped", "in one process there is nothing to shard; torchrun starts several."))
-    if value.get("ep_size", 1) != 1:
-        flat.refuse(f"{key}.ep_size", "experts are not spread over devices.")
 
 
 def _optimizer(key: str, value: Mapping[str, Any], flat: Flat) -> None:
@@ -197,7 +198,17 @@ def _schedule(key: str, value: Mapping[str, Any], flat: Flat) -> None:
 
 def _context(key: str, value: Any, flat: Flat, config: Mapping[str, Any]) -> None:
     if value not in (None, 1):
-        flat.refuse(key, f"{value} cannot be had: a sequence is not spread over devices.", f"{key}: 1")
+        mode = str(config.get("cp_mode") or "ulysses")
+        flat.ours["parallel.sequence"] = (mode, "cp_mode" if "cp_mode" in config else key)
+        flat.ours["parallel.sequence_size"] = (value, key)
+        spread = config.get("dist_config")
+        named = str(spread.get("name")) if isinstance(spread, Mapping) else ""
+        flat.ours["parallel.name"] = ("fsdp" if named.startswith("fsdp") else "ddp", key)
+
+
+def _context_mode(key: str, value: Any, flat: Flat, config: Mapping[str, Any]) -> None:
+    if value is not None and config.get("cp_size") in (None, 1):
+        flat.notes.append(Note(key, "dropped", "it belongs to cp_size."))
 
 
 def _batching(key: str, value: Any, flat: Flat, config: Mapping[str, Any]) -> None:
@@ -239,6 +250,7 @@ _CONFIGS: Mapping[str, Callable[[str, Mapping[str, Any], Flat], None]] = {
 }
 _ALONE: Mapping[str, Callable[[str, Any, Flat, Mapping[str, Any]], None]] = {
     "cp_size": _context,
+    "cp_mode": _context_mode,
     "batching_strategy": _batching,
     "global_batch_size": _all_batches,
     "train_dataset": _datasets,

@@ -246,6 +246,13 @@ def test_values_of_rewards() -> None:
         ({"chat_template_path": "t.jinja"}, "template.file", "t.jinja"),
         ({"use_peft": True, "lora_modules_to_save": ["lm_head"]}, "adapter.modules_to_save", ["lm_head"]),
         ({"load_in_8bit": True}, "quantizer.bits", 8),
+        ({"deepspeed": "z2.json"}, "parallel", {"name": "deepspeed", "config": "z2.json"}),
+        (
+            {"fsdp": "full_shard auto_wrap", "fsdp_config": {"min_num_params": 100, "fsdp_version": 2}},
+            "parallel",
+            {"name": "fsdp", "min_num_params": 100},
+        ),
+        ({"fsdp": ["shard_grad_op"]}, "parallel", {"name": "fsdp", "reshard_after_forward": False}),
     ],
 )
 def test_values_that_need_thought(keys: dict[str, Any], ours: str, value: Any) -> None:
@@ -261,7 +268,7 @@ def test_values_that_need_thought(keys: dict[str, Any], ours: str, value: Any) -
         ({"loss_type": "sigmoid_norm"}, "'sigmoid_norm' cannot be had: it is none of ours."),
         ({"loss_type": ["sigmoid", "hinge"]}, "cannot be had: one loss of weight 1 is possible"),
         ({"deepspeed": {"zero": 3}}, "cannot be had: its configuration is a file."),
-        ({"fsdp_config": "x.json"}, "'x.json' cannot be had: it is no mapping."),
+        ({"fsdp": "full_shard", "fsdp_config": "x.json"}, "'x.json' cannot be had: it is no mapping."),
         ({"resume_from_checkpoint": "out/checkpoint-3"}, "cannot be had: a run goes on from its newest checkpoint."),
         ({"chat_template_path": "org/name"}, "cannot be had: a template is a Jinja file"),
         ({"model_init_kwargs": {"a": 1}}, "cannot be had: write dtype"),

@@ -45,7 +45,7 @@ SAME = {
             *("optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "logging_steps", "logging_first_step"),
             *("save_strategy", "save_steps", "save_total_limit", "eval_strategy", "eval_steps", "eval_on_start"),
             *("load_best_model_at_end", "metric_for_best_model", "greater_is_better", "gradient_checkpointing"),
-            *("torch_compile", "dataloader_num_workers", "use_cpu", "ddp_find_unused_parameters", "fsdp"),
+            *("torch_compile", "dataloader_num_workers", "use_cpu", "ddp_find_unused_parameters"),
             *("train_sampling_strategy", "padding_free", "warmup_ratio"),
         )
     },
@@ -84,7 +84,7 @@ ONLY: dict[str, tuple[tuple[Any, ...], str]] = {
     "logging_strategy": (("steps",), "write logging_steps."),
     "torch_compile_backend": ((None, "inductor"), "torch.compile has its own choice."),
     "torch_compile_mode": ((None, "default"), "torch.compile has its own choice."),
-    "parallelism_config": ((None,), "write fsdp or deepspeed."),
+    "parallelism_config": ((None,), "parallel=fsdp has tensor, sequence_size and replicas."),
     "accelerator_config": ((None,), "the loop sets it itself."),
     "dataloader_drop_last": ((False,), "no example is left out."),
     "ignore_data_skip": ((False,), "a resumed run goes on with the data where it was."),

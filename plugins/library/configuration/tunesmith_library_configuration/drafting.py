@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from tunesmith_library_configuration.secrets import redacted
+from tunesmith_library_configuration.spreading import Spread
 from tunesmith_library_configuration.translation import Note
 
 
@@ -62,6 +63,15 @@ class Draft:
             return dict(read)
         self.refuse(key, "it is no mapping.")
         return None
+
+    def spread(self, made: Spread) -> None:
+        """Put in how a model is spread over processes, and what is said of that."""
+        for ours, value in made.options.items():
+            self.put(ours, value, made.sources[ours].partition(".")[0])
+        for key, reason in made.dropped:
+            self.notes.append(Note(key, "dropped", reason))
+        for key, reason, advice in made.refused:
+            self.notes.append(Note(key, "refused", reason, advice))
 
     def refuse(self, key: str, reason: str, advice: str = "") -> None:
         """Say that a value cannot be had; one that is a secret is not shown."""

@@ -10,14 +10,17 @@ from typing import Any
 from tunesmith.errors import ConfigError, choices
 from tunesmith.keys import Key, Origin
 from tunesmith.types import Note
+from tunesmith_library_configuration import spreading
 from tunesmith_library_configuration.reading import read_yaml
 
 from tunesmith_dialect_llamafactory.draft import Draft
 
 _OF_DEVICES = ("MULTI_GPU", "MULTI_CPU", "MULTI_NPU", "MULTI_XPU", "MULTI_MLU", "MULTI_SDAA", "MULTI_MUSA", "MULTI_HPU")
 _ALONE = "NO"
-_KINDS = {"FSDP": "fsdp", "DEEPSPEED": "deepspeed", "MEGATRON_LM": "megatron", "XLA": "xla", "TPU": "xla"}
-"""Ways to spread a model or to start its processes, each the business of a plugin of kind `parallel` of that name."""
+_SPREAD = ("FSDP", "DEEPSPEED")
+"""Ways to spread a model, each the business of a plugin of kind `parallel`."""
+_ABSENT = ("MEGATRON_LM", "XLA", "TPU")
+"""Ways for which there is no such plugin."""
 
 _MEANINGLESS: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "compute_environment": (("LOCAL_MACHINE",), "processes start where the command is given."),
@@ -58,14 +61,16 @@ class _File:
 
     def put(self, ours: str, value: Any, key: str) -> None:
         self.draft.put(ours, value, "")
-        self.draft.places[ours] = self.origins[Key(key)]
+        self.draft.places[ours] = self.origins[Key(*key.split("."))]
 
     def refuse(self, key: str, reason: str, advice: str) -> None:
         place = self.origins.get(Key(*key.split(".")), "")
         self.draft.notes.append(Note(f"{self.name}.{key}", "refused", f"{reason} ({place})", advice))
 
     def drop(self, key: str, reason: str) -> None:
-        self.draft.notes.append(Note(f"{self.name}.{key}", "dropped", f"{reason} ({self.origins[Key(key)]})"))
+        self.draft.notes.append(
+            Note(f"{self.name}.{key}", "dropped", f"{reason} ({self.origins[Key(*key.split('.'))]})")
+        )
 
 
 def config_file(key: str, value: Any, draft: Draft) -> None:
@@ -100,23 +105,27 @@ def _processes(file: _File) -> tuple[str, ...]:
     kind = _ALONE if file.values[_TYPE] is False else str(file.values[_TYPE])  # what YAML 1.1 makes of NO
     count, machines = (file.values.get(key) or 1 for key in ("num_processes", "num_machines"))
     whole = all(isinstance(number, int) and number > 0 for number in (count, machines))
-    if kind in _KINDS:
-        _refuse_kind(kind, file)
+    if kind in _ABSENT:
+        file.refuse(_TYPE, f"{kind} is not there.", "distributed_type: FSDP, DEEPSPEED or MULTI_GPU")
         return (*_OF_KINDS, *_OF_MACHINES)
-    if kind not in (*_OF_DEVICES, _ALONE):
-        known = (_ALONE, *_OF_DEVICES, *_KINDS)
+    if kind not in (*_OF_DEVICES, *_SPREAD, _ALONE):
+        known = (_ALONE, *_OF_DEVICES, *_SPREAD)
         file.refuse(_TYPE, f"{kind} is no way to start processes.", choices(kind, known))
     elif not whole or count % machines:
         reason = f"{count} processes are not the same number on each of {machines} machines."
         file.refuse("num_processes", reason, "num_processes is that of all machines together")
     elif kind != _ALONE:
-        file.put("parallel.name", "ddp", _TYPE)
+        if kind in _SPREAD:
+            _spread(kind, machines, file)
+        else:
+            file.put("parallel.name", "ddp", _TYPE)
         file.put("parallel.processes", count // machines, "num_processes" if "num_processes" in file.values else _TYPE)
         if kind == "MULTI_CPU":
             file.put("trainer.use_cpu", True, _TYPE)
         if machines > 1:
             _machines(machines, file)
-            return _OF_MACHINES
+        of_machines = _OF_MACHINES if machines > 1 else ()
+        return (*of_machines, f"{kind.lower()}_config") if kind in _SPREAD else of_machines
     return ()
 
 
@@ -129,18 +138,18 @@ def _machines(count: int, file: _File) -> None:
         file.put("parallel.master", f"{address}:{port or 29500}", "main_process_ip")
 
 
-def _refuse_kind(kind: str, file: _File) -> None:
-    """A way to spread a model that no installed plugin starts; what the trainer takes from a launcher is named."""
-    inner = file.values.get("deepspeed_config")
-    config = inner.get("deepspeed_config_file") if isinstance(inner, Mapping) else None
-    advice = {
-        "FSDP": "FORCE_TORCHRUN=1 and fsdp: full_shard auto_wrap in the run's file, which trainer.fsdp takes",
-        "DEEPSPEED": f"FORCE_TORCHRUN=1 and deepspeed: {config or 'FILE.json'} in the run's file",
-    }.get(kind, "distributed_type: MULTI_GPU")
-    reason = (
-        f"{kind} needs parallel={_KINDS[kind]}, and no plugin of that name is there: processes start by parallel=ddp."
-    )
-    file.refuse(_TYPE, reason, advice)
+def _spread(kind: str, machines: int, file: _File) -> None:
+    """What its own mapping says of it."""
+    key = f"{kind.lower()}_config"
+    given = file.values.get(key)
+    config = given if isinstance(given, Mapping) else {}
+    made = spreading.fsdp((), config, _TYPE, key, machines) if kind == "FSDP" else spreading.deepspeed(config, key)
+    for ours, value in made.options.items():
+        file.put(ours, value, made.sources[ours] if Key(*made.sources[ours].split(".")) in file.origins else _TYPE)
+    for name, reason in made.dropped:
+        file.drop(name, reason)
+    for name, reason, advice in made.refused:
+        file.refuse(name, reason, advice)
 
 
 def _precision(said: Any, file: _File) -> None:

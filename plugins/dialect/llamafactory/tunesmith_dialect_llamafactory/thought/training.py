@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -255,38 +254,10 @@ def fp8(key: str, value: Any, draft: Draft) -> None:
 
 
 def fp8_all_gather(key: str, value: Any, draft: Draft) -> None:
-    """Weights are sent in FP8 with one scale for each, where FSDP 2 spreads them; elsewhere nothing is sent."""
-    trainer = draft.config.get("trainer", {})
-    if value and trainer.get("fsdp") and str(trainer.get("fsdp_config", {}).get("version", 1)) == "2":
+    """Weights are sent in FP8 with one scale for each, where FSDP spreads them; elsewhere nothing is sent."""
+    if value and draft.config.get("parallel", {}).get("name") == "fsdp":
         draft.put("patch.fp8.all_gather", True, key)
         draft.put("patch.fp8.recipe", "tensorwise", key)
         draft.note(key, "translated", "a weight that is sent in FP8 has one scale, so the products have it, too.")
     elif value:
-        draft.note(key, "dropped", "it is about weights that FSDP 2 spreads: fsdp, and fsdp_config with version: 2.")
-
-
-def deepspeed(key: str, value: Any, draft: Draft) -> None:
-    if isinstance(value, Mapping):
-        draft.refuse(key, "its configuration is a file.", "write it to a JSON file, and its path here")
-    else:
-        draft.put("trainer.deepspeed", value, key)
-
-
-def fsdp(key: str, value: Any, draft: Draft) -> None:
-    if value:
-        draft.put("trainer.fsdp", " ".join(map(str, value)) if isinstance(value, list) else value, key)
-
-
-def fsdp_config(key: str, value: Any, draft: Draft) -> None:
-    given = draft.mapping(key, value)
-    if given:
-        draft.put("trainer.fsdp_config", given, key)
-
-
-def fsdp_min_num_params(key: str, value: Any, draft: Draft) -> None:
-    if value:
-        draft.put("trainer.fsdp_config.min_num_params", value, key)
-
-
-def fsdp_layer(key: str, value: Any, draft: Draft) -> None:
-    draft.put("trainer.fsdp_config.transformer_layer_cls_to_wrap", listed(value), key)
+        draft.note(key, "dropped", "it is about weights that FSDP spreads: fsdp.")

@@ -40,6 +40,7 @@ THOUGHT: dict[str, Callable[[Any, Draft], None]] = {
     "bf16": training.precision,
     "fp16": training.precision,
     "lr_scheduler_kwargs": training.lr_scheduler_kwargs,
+    "fsdp": training.fsdp,
     "fsdp_config": training.fsdp_config,
     "deepspeed": training.deepspeed,
     "optim_target_modules": training.optim_target_modules,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tunesmith.kinds import KINDS
+from tunesmith_library_configuration import spreading
 
 from tunesmith_dialect_trl.draft import Draft
 
@@ -38,17 +39,26 @@ def lr_scheduler_kwargs(value: Any, draft: Draft) -> None:
         draft.put("trainer.lr_scheduler_kwargs", given, "lr_scheduler_kwargs")
 
 
+def fsdp(value: Any, draft: Draft) -> None:
+    """With what `fsdp_config` says of it."""
+    words = str(value).split() if isinstance(value, str | bool) else list(value or ())
+    if words and value is not False:
+        given = draft.get("fsdp_config")
+        config = (draft.mapping("fsdp_config", given) if given else None) or {}
+        draft.spread(spreading.fsdp(words, config, "fsdp", "fsdp_config"))
+
+
 def fsdp_config(value: Any, draft: Draft) -> None:
-    given = None if value is None else draft.mapping("fsdp_config", value)
-    if given:
-        draft.put("trainer.fsdp_config", given, "fsdp_config")
+    if value is not None and not draft.get("fsdp"):
+        draft.note("fsdp_config", "dropped", "it belongs to fsdp.")
 
 
 def deepspeed(value: Any, draft: Draft) -> None:
     if isinstance(value, Mapping):
         draft.refuse("deepspeed", "its configuration is a file.", "write it to a JSON file, and its path here")
     elif value is not None:
-        draft.put("trainer.deepspeed", value, "deepspeed")
+        draft.put("parallel.name", "deepspeed", "deepspeed")
+        draft.put("parallel.config", value, "deepspeed")
 
 
 def optim_target_modules(value: Any, draft: Draft) -> None:
