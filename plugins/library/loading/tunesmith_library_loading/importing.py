@@ -53,7 +53,7 @@ def import_transformers(*, training: bool, needed: Collection[str] = ()) -> None
     if "transformers.modeling_utils" in sys.modules:
         return
     hidden = [name for name in HIDDEN if name not in needed]
-    with collector_at_rest(), _out_of_sight(hidden):
+    with collector_at_rest(), out_of_sight(hidden):
         importlib.import_module("transformers")
         _import_models()
         _import_losses()
@@ -65,7 +65,15 @@ def import_transformers(*, training: bool, needed: Collection[str] = ()) -> None
                 getattr(sys.modules["peft"].import_utils, question)()
     for name in HIDDEN:  # what transformers remembers of their absence
         getattr(sys.modules["transformers.utils.import_utils"], f"is_{name}_available").cache_clear()
+    _ask_less_of_deepspeed()
     gc.freeze()
+
+
+def _ask_less_of_deepspeed() -> None:
+    """accelerate imports DeepSpeed to see whether a model is its engine: none is before somebody else imported it."""
+    other: Any = sys.modules.get("accelerate.utils.other")
+    if other is not None:
+        other.is_deepspeed_available = lambda: "deepspeed" in sys.modules
 
 
 def _import_models() -> None:
@@ -95,7 +103,7 @@ def _import_losses() -> None:
     if not available():
         return
     available.cache_clear()
-    with _out_of_sight(["scipy"]), contextlib.suppress(ImportError):  # what fails so is imported again, as usual
+    with out_of_sight(["scipy"]), contextlib.suppress(ImportError):  # what fails so is imported again, as usual
         importlib.import_module(f"{_LOSSES}loss_utils")
     available.cache_clear()
     for name, module in list(sys.modules.items()):
@@ -163,7 +171,7 @@ def collector_at_rest() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _out_of_sight(names: Sequence[str]) -> Iterator[None]:
+def out_of_sight(names: Sequence[str]) -> Iterator[None]:
     """Packages that are not imported yet are not found for the time of the block."""
     hidden = [name for name in names if name not in sys.modules]
     for name in hidden:
