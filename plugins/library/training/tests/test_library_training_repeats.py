@@ -14,12 +14,26 @@ def batch(*numbers: int) -> dict[str, Any]:
     return {FINGERPRINTS: list(numbers)}
 
 
+def told(seen: Repeats, batches: list[dict[str, Any]], epoch: int) -> tuple[int, int]:
+    seen.trained(batches, epoch)
+    return seen.told()
+
+
 def test_counts_within_an_epoch() -> None:
     seen = Repeats()
-    assert seen.trained([batch(1, 2), batch(3, 1)], epoch=0) == (4, 1)
-    assert seen.trained([batch(3, 4)], epoch=0) == (2, 1)
-    assert seen.trained([batch(1, 2, 3, 4)], epoch=1) == (4, 0)
-    assert seen.trained([{}], epoch=1) == (0, 0), "a stream has none"
+    assert told(seen, [batch(1, 2), batch(3, 1)], epoch=0) == (4, 1)
+    assert told(seen, [batch(3, 4)], epoch=0) == (2, 1)
+    assert told(seen, [batch(1, 2, 3, 4)], epoch=1) == (4, 0)
+    assert told(seen, [{}], epoch=1) == (0, 0), "a stream has none"
+
+
+def test_counts_those_of_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that are alike are counted, whoever is trained on them, and epochs are kept apart."""
+    monkeypatch.setattr(repeats.processes, "gathered", lambda new, group: [new, [(0, [2, 5]), (1, [9, 7])]])
+    seen = Repeats()
+    seen.trained([batch(1, 2)], epoch=0)
+    seen.trained([batch(9, 2)], epoch=1)
+    assert seen.told() == (8, 2)
 
 
 def test_batches_are_left_without_them() -> None:
@@ -32,7 +46,7 @@ def test_remembers_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeats, "MOST", 2)
     seen = Repeats()
     seen.trained([batch(1, 2, 3)], epoch=0)
-    assert seen.trained([batch(1, 2, 3)], epoch=0) == (3, 2)
+    assert told(seen, [batch(1, 2, 3)], epoch=0) == (6, 2)
 
 
 def test_content_decides() -> None:

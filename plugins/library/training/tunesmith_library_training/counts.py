@@ -44,7 +44,8 @@ class Counts:
     def totals(self, group: Any = None) -> Totals:
         """Those of all processes since the beginning of the run; all call it."""
         found: Totals = {}
-        for part in (self._before, *processes.gathered(self._own, group)):
+        own = self._own if processes.leads() else {}
+        for part in (self._before, *processes.gathered(own, group)):
             _add(found, part)
         return dict(sorted(found.items()))
 

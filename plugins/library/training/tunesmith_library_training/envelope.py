@@ -34,6 +34,7 @@ from tunesmith_library_training.gradients import Gradients
 from tunesmith_library_training.interruption import Interruption
 from tunesmith_library_training.outcome import Outcome as Outcome
 from tunesmith_library_training.saving import save
+from tunesmith_library_training.shares import ORDER, Order
 from tunesmith_library_training.streams import STATE, Progress
 
 
@@ -52,6 +53,7 @@ class Run:
         self.step = 0  # the last one that was told
         self.bad_data = ""  # what is wrong with the data, once they cannot be read on
         self.progress: Progress | None = None  # in training data that are read in shares
+        self.order: Order | None = None  # of data that are counted, where any number of processes makes the same steps
         self.counts = Counts()  # of what was trained on
         self.at_start = AtStart()  # what was measured before the first step
         self.made_of = dict(job.made_of)
@@ -138,6 +140,8 @@ class Run:
         told |= remembering.kept(self.job.model)
         if self.progress is not None:
             told[STATE] = self.progress.gathered()
+        if self.order is not None:
+            told[ORDER] = self.order.told(step)
         if processes.is_main():
             made = self._make_checkpoint(folder, told, write)
             if made:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from tunesmith.types import Batch
+
+from tunesmith_library_training import processes
 
 FINGERPRINTS = "fingerprints"
 """The key of a batch under which those of its examples stand."""
@@ -39,27 +42,40 @@ def _bytes(value: Any) -> bytes:
 
 
 class Repeats:
-    """Counts what one process is trained on."""
+    """Counts what all processes are trained on."""
 
     def __init__(self) -> None:
+        self._new: list[tuple[int, list[int]]] = []  # of this process: the epoch of a step, and its fingerprints
         self._seen: set[int] = set()
         self._epoch = -1
 
-    def trained(self, batches: Iterable[Batch], epoch: int) -> tuple[int, int]:
-        """Take the fingerprints out of batches that are trained on.
+    def trained(self, batches: Iterable[Batch], epoch: int) -> None:
+        """Take the fingerprints out of the batches of a step.
 
         Args:
             epoch: counted from 0; the first batch of another one forgets those before.
-
-        Returns: how many examples there are, and how many of them were seen before in this epoch.
         """
+        self._new.append((epoch, [fingerprint for batch in batches for fingerprint in batch.pop(FINGERPRINTS, ())]))
+
+    def told(self, group: Any = None) -> tuple[int, int]:
+        """How many examples there were since the last time, and how many of them were seen before in their epoch.
+
+        All processes call it: two examples that are alike may be trained by different ones.
+        """
+        new, self._new = self._new if processes.leads() else [], []
+        count = repeated = 0
+        for steps in itertools.zip_longest(*processes.gathered(new, group)):
+            for epoch, fingerprints_of_step in filter(None, steps):
+                count += len(fingerprints_of_step)
+                repeated += self._seen_before(epoch, fingerprints_of_step)
+        return count, repeated
+
+    def _seen_before(self, epoch: int, those: Sequence[int]) -> int:
         if epoch != self._epoch:
             self._seen, self._epoch = set(), epoch
-        count = repeated = 0
-        for batch in batches:
-            for fingerprint in batch.pop(FINGERPRINTS, ()):
-                count += 1
-                repeated += fingerprint in self._seen
-                if len(self._seen) < MOST:
-                    self._seen.add(fingerprint)
-        return count, repeated
+        repeated = 0
+        for fingerprint in those:
+            repeated += fingerprint in self._seen
+            if len(self._seen) < MOST:
+                self._seen.add(fingerprint)
+        return repeated

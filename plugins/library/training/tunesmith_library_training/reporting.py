@@ -114,7 +114,7 @@ class Reporter(TrainerCallback):
         forget_early_steps(state.log_history)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        facts = order_of_data(self.run.job, args)
+        facts = order_of_data(self.run.job, args, ordered=self.run.order is not None)
         write = None
         if self.trainer.args.holds_whole_model:
             if state.best_global_step == state.global_step:
@@ -148,10 +148,16 @@ def begin_epoch(job: TrainingJob, epoch: int) -> None:
         job.data.train.set_epoch(epoch)
 
 
-def order_of_data(job: TrainingJob, arguments: TrainingArguments) -> dict[str, int]:
-    """What decides which examples a step sees; a resumed run compares it. A stream has 0 examples."""
+def order_of_data(job: TrainingJob, arguments: TrainingArguments, ordered: bool = False) -> dict[str, int]:
+    """What decides which examples a step sees; a resumed run compares it. A stream has 0 examples.
+
+    Args:
+        ordered: by an `Order`, which keeps to its steps whatever the number of processes.
+    """
     train = job.data.train
     counted = hasattr(train, "__len__")
+    if counted and ordered:
+        return {"num_examples": len(train), "seed": arguments.seed}
     return {
         "num_examples": len(train) if counted else 0,
         **({} if counted or hasattr(train, "share") else {"dataloader_num_workers": arguments.dataloader_num_workers}),
@@ -162,9 +168,13 @@ def order_of_data(job: TrainingJob, arguments: TrainingArguments) -> dict[str, i
     }
 
 
-def checkpoint_of(run: Run, arguments: TrainingArguments) -> str | None:
-    """What `Trainer.train` is to resume from. All processes call it."""
-    found = run.newest_checkpoint(order_of_data(run.job, arguments))
+def checkpoint_of(run: Run, arguments: TrainingArguments, ordered: bool = False) -> str | None:
+    """What `Trainer.train` is to resume from. All processes call it.
+
+    Args:
+        ordered: as of `order_of_data`.
+    """
+    found = run.newest_checkpoint(order_of_data(run.job, arguments, ordered))
     return str(found) if found else None
 
 

@@ -210,10 +210,10 @@ def test_evaluation_splits_over_processes() -> None:
     """Each example is counted on one process only, and all have the same number of batches."""
     from tunesmith_trainer_transformers.batches import Collator, evaluation_batches
 
-    for world_size in (1, 2, 3, 7):
+    for shares in (1, 2, 3, 7):
         seen, numbers = [], set()
-        for rank in range(world_size):
-            kind = {"rank": rank, "world_size": world_size, "batch_size": 2, "num_workers": 0, "pin": False}
+        for share in range(shares):
+            kind = {"share": share, "shares": shares, "batch_size": 2, "num_workers": 0, "pin": False}
             batches = list(evaluation_batches(drawn(9), Collator(collate, False), **kind))
             numbers.add(len(batches))
             seen += [batch["num_items"] for batch, counts in batches if counts]

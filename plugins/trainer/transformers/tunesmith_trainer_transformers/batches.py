@@ -50,7 +50,10 @@ def _sequences(batch: Batch) -> int:
 
 
 class Numbered(Dataset[tuple[int, Mapping[str, Any]]]):
-    """A data set whose examples come with their place in it, so that a batch can say what it is made of."""
+    """A data set whose examples come with their place in it, so that a batch can say what it is made of.
+
+    The negative place `~place` gives the same example as `place`, for a batch that counts nothing.
+    """
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -59,24 +62,38 @@ class Numbered(Dataset[tuple[int, Mapping[str, Any]]]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[int, Mapping[str, Any]]:
-        return int(index), self.dataset[index]
+        return int(index), self.dataset[_place(index)]
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[int, Mapping[str, Any]]]:
         """Several at once, which is faster where the data set can do that."""
         several = getattr(self.dataset, "__getitems__", None)
-        examples = several(indices) if several else [self.dataset[index] for index in indices]
+        places = [_place(index) for index in indices]
+        examples = several(places) if several and places else [self.dataset[place] for place in places]
         return list(zip(map(int, indices), examples, strict=True))
 
 
+def _place(index: int) -> int:
+    return ~index if index < 0 else index
+
+
 class NumberedCollator:
-    """Batches of `Numbered` examples, with their places as `examples` and their `fingerprints`, lists of int."""
+    """Batches of `Numbered` examples, with their places as `examples` and their `fingerprints`, lists of int.
+
+    Of no example the batch is empty. Of one whose place is negative `examples` is None: it counts nothing.
+    """
 
     def __init__(self, collator: Collator) -> None:
         self.collator = collator
 
     def __call__(self, numbered: Sequence[tuple[int, Mapping[str, Any]]]) -> Batch:
+        if not numbered:
+            return Batch()
         places, examples = zip(*numbered, strict=True)
-        return {**self.collator(examples), "examples": list(places), FINGERPRINTS: fingerprints(examples)}
+        batch = self.collator(examples)
+        if places[0] < 0:
+            nothing = dict.fromkeys(("num_tokens", "num_trained", "num_predicted"), 0.0)
+            return {**batch, **nothing, COUNTS: {}, "examples": None}
+        return {**batch, "examples": list(places), FINGERPRINTS: fingerprints(examples)}
 
 
 def worker_context(num_workers: int) -> str | None:
@@ -85,17 +102,17 @@ def worker_context(num_workers: int) -> str | None:
 
 
 def evaluation_batches(
-    dataset: Any, collator: Collator, *, batch_size: int, rank: int, world_size: int, num_workers: int, pin: bool
+    dataset: Any, collator: Collator, *, batch_size: int, share: int, shares: int, num_workers: int, pin: bool
 ) -> Iterator[tuple[Batch, bool]]:
-    """One process's share of a data set, each example once over all processes.
+    """One share of a data set, each example once over all shares.
 
     Every process gets the same number of batches, as sharded models demand; what was repeated for that comes with
     False. It draws no random numbers, so that an evaluation does not change the training.
     """
     count = len(dataset)
     every = [list(range(start, min(start + batch_size, count))) for start in range(0, count, batch_size)]
-    mine = every[rank::world_size]
-    repeated = -(-len(every) // world_size) - len(mine)
+    mine = every[share::shares]
+    repeated = -(-len(every) // shares) - len(mine)
     loader = DataLoader(
         dataset,
         batch_sampler=mine + every[:1] * repeated,

@@ -23,6 +23,7 @@ from tunesmith_trainer_transformers.batches import Collator
 from tunesmith_trainer_transformers.budget import merged_tokens
 from tunesmith_trainer_transformers.loop import Loop
 from tunesmith_trainer_transformers.spreading import is_spread
+from tunesmith_trainer_transformers.steps import order_of
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -44,9 +45,15 @@ def _train(options: Transformers, run: Run) -> Outcome:
     sharded = is_spread(options)
     # compiled is here what repeats, layer by layer; transformers would compile the whole model
     arguments = training_arguments(options, job, torch_compile=False, torch_compile_backend=None)
+    checkpoint = checkpoint_of(run, arguments, ordered=True)
+    order = order_of(options, run)
+    if order is not None and order.size.accumulation != arguments.gradient_accumulation_steps:
+        changed = {"gradient_accumulation_steps": order.size.accumulation}
+        arguments = training_arguments(options, job, torch_compile=False, torch_compile_backend=None, **changed)
     _look_for_unused(arguments, job.model, sharded)
     collator = Collator(job.collate, options.padding_free)
-    loop = Loop(run, arguments, collator=collator, sharded=sharded, learning_rates=options.learning_rates)
+    rates = options.learning_rates
+    loop = Loop(run, arguments, collator=collator, order=order, sharded=sharded, learning_rates=rates)
     sets = {name: examples for name, examples in job.data.eval.items() if len(examples)}
     if arguments.metric_for_best_model and sets:
         greater = options.greater_is_better
@@ -58,7 +65,7 @@ def _train(options: Transformers, run: Run) -> Outcome:
     if options.padding_free:
         loop.collator.padding_free = _stays_padding_free(loop, job.model, sharded)
     _merge(options, loop)
-    checkpoint = checkpoint_of(run, arguments) or adopted(options, run, loop)
+    checkpoint = checkpoint or adopted(options, run, loop)
     _refuse_other_names(job.model, checkpoint)
     run.progress = progress_of(run, options.dataloader_num_workers)
     arguments.ignore_data_skip = run.progress is not None  # which goes on by itself

@@ -1,4 +1,4 @@
-"""The loop: transformers.Trainer with our loss, our sums over processes and our evaluation. Public methods only."""
+"""The loop: transformers.Trainer with our loss, our sums over processes and our evaluation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from transformers import PrinterCallback
 from tunesmith.types import Batch, OptimizerSettings, StepEnded
 from tunesmith_library_training import counts, on_host, processes
@@ -18,21 +19,23 @@ from tunesmith_library_training.envelope import Outcome, Run
 from tunesmith_library_training.finite import watch_gradients
 from tunesmith_library_training.repeats import Repeats
 from tunesmith_library_training.sharding import gathered_weights, spread_of
-from tunesmith_library_training.streams import loader
+from tunesmith_library_training.shares import Order
 
 from tunesmith_trainer_transformers.ahead import Ahead, Made
 from tunesmith_trainer_transformers.arguments import Arguments
-from tunesmith_trainer_transformers.batches import Collator, Numbered, NumberedCollator, worker_context
+from tunesmith_trainer_transformers.batches import Collator, Numbered, NumberedCollator
+from tunesmith_trainer_transformers.feeding import Feeding
 from tunesmith_trainer_transformers.measuring import Measuring
 from tunesmith_trainer_transformers.merging import Merging
 from tunesmith_trainer_transformers.rates import divide
+from tunesmith_trainer_transformers.steps import Epochs
 from tunesmith_trainer_transformers.sums import Sums, means
 
 SMALLEST_SCALE = 2.0**-10
 """Of the loss in fp16: gradients that overflow at this scale do so in any numbers that are trained with."""
 
 
-class Loop(Measuring):
+class Loop(Feeding, Measuring):
     """A Trainer whose step is the gradient of the mean over the trained tokens of the whole accumulated batch."""
 
     loss_is_scaled_for_ga = True  # compute_loss divides by the tokens of all forward passes of the step
@@ -43,6 +46,7 @@ class Loop(Measuring):
         arguments: Arguments,
         *,
         collator: Collator,
+        order: Order | None,
         sharded: bool,
         learning_rates: Mapping[str, float],
     ) -> None:
@@ -56,26 +60,28 @@ class Loop(Measuring):
         self.sums = Sums()
         # since the last logged step, of all processes
         self.items = self.tokens = self.learned = self.predicted = self.seconds = self.step_began = 0.0
-        self.seen = self.repeated = 0.0  # examples, and those of them that came before in the epoch
         self.trained = {"loss": 0.0, "items": 0.0, "tokens": 0.0, "seconds": 0.0}  # since the start or resumption
         self.counted: dict[str, float] = {}  # examples and tokens by data set, since the beginning of the run
         self.repeats = Repeats()
         self.last_evaluation: dict[str, float] = {}
         self.agreed = False  # of several processes: they all stop after this step
-        self.examples: list[list[int]] = []  # places of those of each forward pass of the step; none of a stream
+        # places of those of each forward pass of the step: none of a stream, None of what counts nothing
+        self.examples: list[list[int] | None] = []
         self.pending = iter(self.examples)
+        self.order = run.order = order
         train = job.data.train
-        counted = hasattr(train, "__len__")
-        self.batch_of: Callable[[Sequence[Any]], Batch] = NumberedCollator(collator) if counted else collator
+        self.batch_of: Callable[[Sequence[Any]], Batch] = NumberedCollator(collator) if order else collator
         super().__init__(
             model=job.model,
             args=arguments,
             data_collator=self.batch_of,
-            train_dataset=Numbered(train) if counted else train,
+            train_dataset=Numbered(train) if order else train,
             eval_dataset=dict(job.data.eval) or None,
         )
         self.model_accepts_loss_kwargs = True  # the same as loss_is_scaled_for_ga, for earlier transformers
         self.remove_callback(PrinterCallback)
+        if order is not None:
+            self.add_callback(Epochs(order))
         self.group = processes.numbers_group()
         self.ahead = Ahead(self._make_batches, self.args.device)
         watch_gradients(self.accelerator, self._see_gradient)
@@ -87,21 +93,6 @@ class Loop(Measuring):
 
     # ---- a step ------------------------------------------------------------------------------------------------------
 
-    def get_train_dataloader(self) -> Any:
-        """The batches of this process; of data that are read in shares those behind the run's progress."""
-        if self.run.progress is None:
-            return super().get_train_dataloader()
-        workers = self.args.dataloader_num_workers
-        return loader(
-            self.job.data.train,
-            self.run.progress,
-            self.batch_of,
-            batch_size=self.args.per_device_train_batch_size,
-            workers=workers,
-            pin_memory=self.args.dataloader_pin_memory,
-            context=worker_context(workers),
-        )
-
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
@@ -112,14 +103,14 @@ class Loop(Measuring):
         micro_batches, batches, wrong = self.ahead.take(epoch_iterator, num_batches)
         self.examples = [batch.pop("examples", []) for batch in batches]
         self.pending = iter(self.examples)
-        own = self.repeats.trained(batches, int(self.state.epoch or 0.0))
-        items, tokens, learned, predicted, seen, repeated, stops, failed = processes.summed(
+        self.repeats.trained(batches, int(self.state.epoch or 0.0))
+        own = [
+            sum(float(batch["num_items"]) for batch, of in zip(batches, self.examples, strict=True) if of is not None),
+            *(sum(batch.pop(name) for batch in batches) for name in ("num_tokens", "num_trained", "num_predicted")),
+        ]
+        items, tokens, learned, predicted, stops, failed = processes.summed(
             [
-                sum(float(batch["num_items"]) for batch in batches),
-                sum(batch.pop("num_tokens") for batch in batches),
-                sum(batch.pop("num_trained") for batch in batches),
-                sum(batch.pop("num_predicted") for batch in batches),
-                *map(float, own),
+                *(value * processes.leads() for value in own),
                 float(self.run.interruption.requested),
                 float(bool(wrong)),
             ],
@@ -139,8 +130,6 @@ class Loop(Measuring):
         self.state.num_input_tokens_seen += int(tokens)  # which checkpoints keep
         self.learned += learned
         self.predicted += predicted
-        self.seen += seen
-        self.repeated += repeated
         self.agreed = stops > 0
         merged = [Batch() for _ in micro_batches[len(batches) :]]  # transformers counts them as they were asked for
         return [*merged, *batches], items or 1.0
@@ -148,9 +137,14 @@ class Loop(Measuring):
     def _make_batches(self, epoch: Iterator[Any], count: int) -> Made:
         """The next micro-batches, at most `count`, and what they are run as."""
         micro_batches, wrong = fetched(epoch, count)
-        if self.merging is None or wrong:
-            return micro_batches, micro_batches, wrong
-        return micro_batches, *fetched(self.merging.batches(micro_batches), count)
+        if wrong:
+            return micro_batches, [], wrong
+        if self.merging is not None:
+            return micro_batches, *fetched(self.merging.batches(micro_batches), count)
+        batches = [batch for batch in micro_batches if batch]
+        if self.order is not None:  # else accelerate did it
+            batches = [send_to_device(batch, self.args.device, non_blocking=True) for batch in batches]
+        return micro_batches, batches, wrong
 
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
         """A forward and a backward pass; none for a micro-batch that is part of a later one of its step."""
@@ -164,13 +158,15 @@ class Loop(Measuring):
         """This process's sum of the loss over the items of the whole step; gradients are averaged over processes."""
         on_host.attach(inputs)
         output = self.job.compute_loss(model=model, batch=inputs)
-        self.sums.add(output)
-        self.run.guard.see("loss", output.loss, self.state.global_step + 1, next(self.pending, []))
-        share: torch.Tensor = output.loss * (self.accelerator.num_processes / num_items_in_batch)
+        examples = next(self.pending, [])
+        counts = float(examples is not None)
+        self.sums.add(output, scale=counts)
+        self.run.guard.see("loss", output.loss, self.state.global_step + 1, examples or [])
+        share: torch.Tensor = output.loss * (counts * self.accelerator.num_processes / num_items_in_batch)
         return share
 
     def _see_gradient(self, norm: Any) -> None:
-        examples = list(itertools.chain.from_iterable(self.examples))
+        examples = list(itertools.chain.from_iterable(filter(None, self.examples)))
         self.run.guard.see("gradient", norm, self.state.global_step + 1, examples)
 
     def compute_loss_context_manager(self) -> contextlib.ExitStack:
@@ -249,15 +245,16 @@ class Loop(Measuring):
         metrics["trained_tokens_per_second"] = self.learned / self.seconds
         if self.predicted:
             metrics["trained_token_share"] = self.learned / self.predicted
-        if self.repeated:
-            metrics["repeated_examples"] = self.repeated / self.seen
+        seen, repeated = self.repeats.told(self.group)
+        if repeated:
+            metrics["repeated_examples"] = repeated / seen
         metrics |= self.run.gradients.told()
         self._refuse_vanishing_scale()
         if self.args.device.type == "cuda":
             metrics["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         window = {"loss": totals["loss"][0], "items": self.items, "tokens": self.tokens, "seconds": self.seconds}
         self.trained = {name: value + window[name] for name, value in self.trained.items()}
-        self.items = self.tokens = self.learned = self.predicted = self.seconds = self.seen = self.repeated = 0.0
+        self.items = self.tokens = self.learned = self.predicted = self.seconds = 0.0
         return metrics
 
     def _refuse_vanishing_scale(self) -> None:

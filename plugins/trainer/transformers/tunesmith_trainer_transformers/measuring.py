@@ -29,8 +29,8 @@ class Measuring(OwnCheckpoints, Trainer):
     last_evaluation: dict[str, float]
 
     def join_processes(self, totals: Totals) -> Totals:
-        """Add up the totals of all processes."""
-        return joined(processes.gathered(totals, self.group))
+        """Add up the totals of all shares."""
+        return joined(processes.gathered(totals if processes.leads() else {}, self.group))
 
     def show_weights(self) -> None:
         """Have the weights that are served in the model: schedule-free optimizers keep two sets of them."""
@@ -97,8 +97,8 @@ class Measuring(OwnCheckpoints, Trainer):
             dataset,
             self.collator,
             batch_size=self.args.per_device_eval_batch_size,
-            rank=self.args.process_index,
-            world_size=self.args.world_size,
+            share=processes.share(),
+            shares=processes.shares(),
             num_workers=self.args.dataloader_num_workers,
             pin=self.args.dataloader_pin_memory,
         )
@@ -110,5 +110,5 @@ class Measuring(OwnCheckpoints, Trainer):
                 output = self.job.compute_loss(model=model, batch=batch)
             sums.add(output, scale=float(counts))
             items += float(batch["num_items"]) * counts
-        (items,) = processes.summed([items], self.group)
+        (items,) = processes.summed([items * processes.leads()], self.group)
         return means(self.join_processes(sums.take()), items)

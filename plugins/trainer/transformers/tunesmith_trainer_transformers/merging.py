@@ -28,6 +28,7 @@ class Held:
     def __init__(self, examples: Sequence[Any]) -> None:
         self.examples = list(examples)
         self.tokens = sum(tokens_of(example[1] if isinstance(example, tuple) else example) for example in examples)
+        self.counts = any(not isinstance(example, tuple) or example[0] >= 0 for example in examples)
 
 
 class Merging:
@@ -46,25 +47,27 @@ class Merging:
     def hold(self, examples: Sequence[Any]) -> Batch:
         """What the data loader makes of a micro-batch, in place of a batch."""
         leave_interrupts()
-        return {HELD: Held(examples)}
+        return {HELD: Held(examples)} if examples else Batch()
 
     def batches(self, micro_batches: Sequence[Batch]) -> Iterator[Batch]:
         """The batches of a step, from all that `hold` gave for it. Raises: DataError as the stage's `collate`."""
-        for group in self._groups(micro_batches):
-            batch = self._collate([example for number in group for example in micro_batches[number][HELD].examples])
+        held = counted(micro_batches)
+        for group in self._groups(held):
+            batch = self._collate([example for number in group for example in held[number].examples])
             if self._device.type == "cuda":
                 batch = send_to_device(pinned(batch), self._device, non_blocking=True)
             yield batch
 
     def trained(self, micro_batches: Sequence[Batch]) -> None:
         """Count those of a step that is made."""
-        found = self._groups(micro_batches)
-        self._asked += len(micro_batches)
-        self._alone += sum(len(group) == 1 for group in found) if len(micro_batches) > 1 else 0
+        held = counted(micro_batches)
+        found = self._groups(held)
+        self._asked += len(held)
+        self._alone += sum(len(group) == 1 for group in found) if len(held) > 1 else 0
         self._run += len(found)
 
-    def _groups(self, micro_batches: Sequence[Batch]) -> list[range]:
-        return groups([batch[HELD].tokens for batch in micro_batches], self._budget)
+    def _groups(self, held: Sequence[Held]) -> list[range]:
+        return groups([examples.tokens for examples in held], self._budget)
 
     def tell(self, group: Any = None) -> None:
         """Say how many micro-batches could not be merged, if any. All processes call it."""
@@ -72,6 +75,12 @@ class Merging:
         if alone:
             why = f"{alone:,} had no room beside a neighbour in {self._budget:,} tokens; {run:,} batches were run"
             announce("micro-batches", f"{asked - alone:,} of {asked:,} merged", why)
+
+
+def counted(micro_batches: Sequence[Batch]) -> list[Held]:
+    """The examples of those that count something; of one that counts nothing where there is no other."""
+    held = [batch[HELD] for batch in micro_batches if batch]
+    return [examples for examples in held if examples.counts] or held[:1]
 
 
 def groups(sizes: Sequence[int], budget: int) -> list[range]:
