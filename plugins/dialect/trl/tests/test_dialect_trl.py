@@ -268,7 +268,7 @@ def test_values_that_need_thought(keys: dict[str, Any], ours: str, value: Any) -
         ({"loss_type": "sigmoid_norm"}, "'sigmoid_norm' cannot be had: it is none of ours."),
         ({"loss_type": ["sigmoid", "hinge"]}, "cannot be had: one loss of weight 1 is possible"),
         ({"deepspeed": {"zero": 3}}, "cannot be had: its configuration is a file."),
-        ({"fsdp": "full_shard", "fsdp_config": "x.json"}, "'x.json' cannot be had: it is no mapping."),
+        ({"fsdp_config": "x.json", "fsdp": "full_shard"}, "'x.json' cannot be had: it is no mapping."),
         ({"resume_from_checkpoint": "out/checkpoint-3"}, "cannot be had: a run goes on from its newest checkpoint."),
         ({"chat_template_path": "org/name"}, "cannot be had: a template is a Jinja file"),
         ({"model_init_kwargs": {"a": 1}}, "cannot be had: write dtype"),
