@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.planning import Plan
 from tunesmith.ranges import at_least
 from tunesmith.traits import ParallelTraits
-from tunesmith.types import Problem, TrainingJob
+from tunesmith.types import ModelSource, Problem, TrainingJob
 from tunesmith_library_launching.options import Processes
 
 
@@ -37,6 +37,12 @@ class Fsdp(Processes):
     # whole copies of the model: processes are divided into so many groups that each have one (HSDP); a group per machine
     # sends weights within it alone
     replicas: Annotated[int, at_least(1, most=65_536)] = 1
+    # neighbouring processes that compute each layer together, by transformers' tensor-parallel plan of the model; they
+    # see the same examples
+    tensor: Annotated[int, at_least(1, most=1_024)] = 1
+    # neighbouring processes that have a mixture's experts among them, by transformers' expert-parallel plan: tokens are
+    # sent to the process of their expert
+    experts: Annotated[int, at_least(1, most=65_536)] = 1
     # whole: the files of a run of one process, gathered to the first; sharded: each process writes its part, by
     # torch.distributed.checkpoint, as safetensors. Either resumes under any number of processes
     checkpoints: Literal["whole", "sharded"] = "whole"
@@ -52,7 +58,7 @@ class Fsdp(Processes):
 
     @property
     def traits(self) -> ParallelTraits:
-        return ParallelTraits(processes=self.total, spreads="fsdp")
+        return ParallelTraits(processes=self.total, spreads="fsdp", alike=self.tensor)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
@@ -70,6 +76,15 @@ class Fsdp(Processes):
     @hookimpl
     def launch(self, command: Sequence[str]) -> int:
         return self.start(command)
+
+    @hookimpl(wrapper=True)
+    def load_model(self, source: ModelSource) -> Generator[None, Any, Any]:
+        """Raises: TunesmithError when the layers or experts of a model cannot be divided as asked, from its config."""
+        if source.training and max(self.tensor, self.experts) > 1:
+            from .plans import refuse_before_loading
+
+            refuse_before_loading(self, source.path)
+        return (yield)
 
     @hookimpl
     def place(self, model: Any, job: TrainingJob) -> Any:

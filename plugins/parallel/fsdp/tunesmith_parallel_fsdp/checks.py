@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from tunesmith.planning import Plan
 from tunesmith.types import Problem
 
+from tunesmith_parallel_fsdp import plans
+
 if TYPE_CHECKING:
     from tunesmith_parallel_fsdp import Fsdp
 
 
 def problems(options: Fsdp, plan: Plan) -> list[Problem]:
     """Everything that can be said before anything is loaded."""
-    return [*_processes(options, plan), *_trainer(plan), *_options(options, plan)]
+    return [*_processes(options, plan), *_trainer(plan), *_options(options, plan), *plans.problems(options, plan)]
 
 
 def _processes(options: Fsdp, plan: Plan) -> list[Problem]:
@@ -28,7 +30,9 @@ def _processes(options: Fsdp, plan: Plan) -> list[Problem]:
 def _trainer(plan: Plan) -> list[Problem]:
     found = [
         Problem(
-            f"trainer.{name}", f"parallel=fsdp spreads the weights, and trainer.{name} would too.", f"trainer.{name}=null"
+            f"trainer.{name}",
+            f"parallel=fsdp spreads the weights, and trainer.{name} would too.",
+            f"trainer.{name}=null",
         )
         for name in ("fsdp", "deepspeed")
         if plan.get(f"trainer.{name}")
@@ -45,6 +49,8 @@ def _options(options: Fsdp, plan: Plan) -> list[Problem]:
         message = "wrap and min_num_params both say which modules come together on their own."
         found.append(Problem("parallel.min_num_params", message, "leave one of them out"))
     if options.checkpoints == "sharded" and plan.get("trainer.load_best_model_at_end"):
-        message = "The best checkpoint's weights are loaded from whole files, and parallel.checkpoints=sharded writes none."
+        message = (
+            "The best checkpoint's weights are loaded from whole files, and parallel.checkpoints=sharded writes none."
+        )
         found.append(Problem("parallel.checkpoints", message, "parallel.checkpoints=whole"))
     return found

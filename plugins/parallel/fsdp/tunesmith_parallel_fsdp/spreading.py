@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
 from tunesmith_library_training import processes, sharding
 from tunesmith_library_training.head import unwrap
 from tunesmith_library_weights.layers import find_layers
+
+from tunesmith_parallel_fsdp.experts import Divided, divide
+from tunesmith_parallel_fsdp.meshes import Meshes, meshes
+from tunesmith_parallel_fsdp.tensor import split
 
 if TYPE_CHECKING:
     from tunesmith_parallel_fsdp import Fsdp
@@ -35,8 +39,8 @@ def place(options: Fsdp, model: Any, precision: str) -> Any:
         announce("parallel", "one process", "there is nothing to spread the model over")
         return None
     _start_alike(model)
-    mesh = _mesh(options)
-    again = partial(_spread, mesh=mesh, options=options, precision=precision)
+    processes.alike(options.tensor)
+    again = partial(_spread, divided=meshes(options, _device(options)), options=options, precision=precision)
     held = sum(weight.nbytes for weight in model.parameters())
     again(model)
     kept = sum(sharding.local(weight).nbytes for weight in model.parameters())
@@ -47,19 +51,10 @@ def place(options: Fsdp, model: Any, precision: str) -> Any:
     return model
 
 
-def _mesh(options: Fsdp) -> DeviceMesh:
-    """The processes as `fully_shard` divides them: replicas by shards, or shards alone."""
-    count = processes.count()
-    if count % options.replicas:
-        raise TunesmithError(
-            f"parallel.replicas={options.replicas}: {count} processes cannot be divided into so many groups."
-        )
+def _device(options: Fsdp) -> str:
+    """The kind of device that the processes compute on."""
     accelerator = None if options._use_cpu else torch.accelerator.current_accelerator(check_available=True)
-    kind = accelerator.type if accelerator else "cpu"
-    if options.replicas == 1:
-        return init_device_mesh(kind, (count,), mesh_dim_names=("shards",))
-    shape = (options.replicas, count // options.replicas)
-    return init_device_mesh(kind, shape, mesh_dim_names=("replicas", "shards"))
+    return accelerator.type if accelerator else "cpu"
 
 
 def _start_alike(model: nn.Module) -> None:
@@ -71,15 +66,21 @@ def _start_alike(model: nn.Module) -> None:
     processes.start_alike(differ)
 
 
-def _spread(model: nn.Module, *, mesh: DeviceMesh, options: Fsdp, precision: str) -> None:
+def _spread(model: nn.Module, *, divided: Meshes, options: Fsdp, precision: str) -> None:
     half = precision == "bf16" and options.param_dtype == "auto"
     numbers = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if half else MixedPrecisionPolicy()
+    experts = divide(model, divided.experts, divided.tensor) if options.experts > 1 else Divided()
+    if options.tensor > 1:
+        split(model, divided.tensor, left=experts.names)
     shard = partial(
-        fully_shard,
-        mesh=mesh,
+        _shard,
+        ignored_params=experts.kept,
         mp_policy=numbers,
         offload_policy=CPUOffloadPolicy() if options.cpu_offload else OffloadPolicy(),
     )
+    for module in experts.modules:
+        shard(module, mesh=divided.copies, reshard_after_forward=options.reshard_after_forward)
+    shard = partial(shard, mesh=divided.shards)
     for module in _apart(model, options):
         _refuse_mixed(module)
         shard(module, reshard_after_forward=options.reshard_after_forward)
@@ -87,6 +88,17 @@ def _spread(model: nn.Module, *, mesh: DeviceMesh, options: Fsdp, precision: str
     for module in model.modules():
         if isinstance(module, FSDPModule) and hasattr(module, "set_reduce_scatter_unused_params"):
             module.set_reduce_scatter_unused_params(True)
+
+
+def _shard(module: nn.Module, mesh: DeviceMesh, **options: Any) -> None:
+    """Spread a module over `mesh`, and have its gradients divided by the number of all processes.
+
+    By that number the loss is multiplied; processes that see the same examples, or share experts, count too.
+    """
+    spread: Any = fully_shard(module, mesh=mesh, **options)
+    if mesh.size() < processes.count():
+        spread.set_gradient_divide_factor(float(processes.count()))
+        spread.set_force_sum_reduction_for_comms(mesh.size() > 1)  # gloo knows no other sum with a factor
 
 
 def _apart(model: nn.Module, options: Fsdp) -> Iterator[nn.Module]:
