@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from tunesmith_library_weights.cut import shape_of, size_of
+
 from tunesmith_library_estimates.architectures import is_known
 from tunesmith_library_estimates.estimation import Estimate, Weight
 
@@ -51,7 +53,7 @@ def _weights(model: Any) -> Iterator[Weight]:
             continue
         for part, weight in own:
             kind = "other" if beside else _kind(module, weight, inputs)
-            yield _weight(f"{name}.{part}", tuple(weight.shape), kind, weight)
+            yield _weight(f"{name}.{part}", shape_of(weight), kind, weight)
 
 
 def _linear(name: str, shape: tuple[int, int], kind: Kind, module: Any, own: list[tuple[str, Any]]) -> Iterator[Weight]:
@@ -59,10 +61,10 @@ def _linear(name: str, shape: tuple[int, int], kind: Kind, module: Any, own: lis
     buffers = [buffer for _, buffer in module.named_buffers(recurse=False)]
     matrix = [weight for part, weight in own if part != "bias"]
     if matrix or buffers:
-        held = sum(tensor.numel() * tensor.element_size() for tensor in [*matrix, *buffers])
+        held = sum(size_of(tensor) * tensor.element_size() for tensor in [*matrix, *buffers])
         trained = any(weight.requires_grad for weight in matrix)
         yield Weight(f"{name}.weight", shape, kind, 8 * held / (shape[0] * shape[1]), trained)
-    yield from (_weight(f"{name}.bias", tuple(bias.shape), "other", bias) for part, bias in own if part == "bias")
+    yield from (_weight(f"{name}.bias", shape_of(bias), "other", bias) for part, bias in own if part == "bias")
 
 
 def _weight(name: str, shape: tuple[int, ...], kind: Kind, weight: Any) -> Weight:
@@ -74,4 +76,4 @@ def _kind(module: Any, weight: Any, inputs: Any) -> Kind:
         return "embedding"
     if "Norm" in type(module).__name__:
         return "norm"
-    return "experts" if weight.ndim == 3 else "other"
+    return "experts" if len(shape_of(weight)) == 3 else "other"

@@ -11,6 +11,7 @@ from transformers import AutoProcessor, AutoTokenizer
 from tunesmith import TunesmithError, announce
 from tunesmith_library_chat import tokenizer_of
 from tunesmith_library_media.processors import provide
+from tunesmith_library_weights.cut import shape_of
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
 _PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
@@ -77,7 +78,7 @@ def code_refused(folder: Path, error: Exception) -> str:
 def fit_embeddings(model: Any, processor: Any) -> None:
     """Give every token of the tokenizer an embedding; a matrix that is larger already stays as it is."""
     tokenizer = tokenizer_of(processor)
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = shape_of(model.get_input_embeddings().weight)[0]
     if len(tokenizer) > rows:
         model.resize_token_embeddings(len(tokenizer))
         announce("embeddings", f"{rows} -> {len(tokenizer)} tokens", "the tokenizer has more")

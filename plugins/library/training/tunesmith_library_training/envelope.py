@@ -25,6 +25,7 @@ from tunesmith.messages import logger
 from tunesmith.types import Evaluated, Event, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
 from tunesmith_library_configuration import manifests, space
 from tunesmith_library_configuration.records import MARKER, PRECISION
+from tunesmith_library_weights.cut import size_of
 
 from tunesmith_library_training import bad_data, checkpoints, processes, remembering
 from tunesmith_library_training.counts import COUNTS, Counts
@@ -36,6 +37,7 @@ from tunesmith_library_training.outcome import Outcome as Outcome
 from tunesmith_library_training.saving import save
 from tunesmith_library_training.shares import ORDER, Order
 from tunesmith_library_training.streams import STATE, Progress
+from tunesmith_library_training.writing import Writing
 
 
 class Run:
@@ -57,6 +59,7 @@ class Run:
         self.counts = Counts()  # of what was trained on
         self.at_start = AtStart()  # what was measured before the first step
         self.made_of = dict(job.made_of)
+        self.writing = Writing()  # of a checkpoint, while training goes on
 
     def emit(self, event: Event) -> None:
         """Tell the trackers, which live on the main process."""
@@ -118,6 +121,8 @@ class Run:
         save_total_limit: int | None,
         best: str | None = None,
         write: Callable[[Path], None] | None = None,
+        parts: Callable[[Path], Callable[[], None]] | None = None,
+        later: bool = False,
     ) -> bool:
         """Make `checkpoint-STEP` a whole one, and delete older ones.
 
@@ -129,12 +134,14 @@ class Run:
             best: a checkpoint that is kept in any case.
             write: writes its files into a folder, on the main process; None when all processes have written their part
                 into its place themselves.
+            parts: begins to write into its place what each process writes itself, and gives what waits for the end.
+            later: write while training goes on; `writing` tells of it.
 
-        Returns: whether it was made.
+        Returns: whether it was made, or begun.
         """
+        self.writing.settle()
         folder = self.job.output_dir / f"checkpoint-{step}"
         processes.wait()
-        made = True
         told: dict[str, Any] = {"facts": dict(facts), "made_of": self.made_of, COUNTS: self.counts.totals()}
         told |= {AT_START: self.at_start.metrics, PRECISION: self.job.precision}
         told |= remembering.kept(self.job.model)
@@ -142,26 +149,53 @@ class Run:
             told[STATE] = self.progress.gathered()
         if self.order is not None:
             told[ORDER] = self.order.told(step)
-        if processes.is_main():
-            made = self._make_checkpoint(folder, told, write)
-            if made:
-                checkpoints.rotate(self.job.output_dir, save_total_limit, best)
-        made = bool(processes.gathered(made)[0])
-        if made:
-            self.emit(Saved(step, folder))
-        return made
+        finish = None if parts is None else parts(folder)
+        make = functools.partial(self._make_checkpoint, folder, told, write, finish)
 
-    def _make_checkpoint(self, folder: Path, told: Mapping[str, Any], write: Callable[[Path], None] | None) -> bool:
-        """Whether the disk took a checkpoint."""
+        def made() -> bool:
+            if not processes.is_main():
+                if finish is not None:
+                    with contextlib.suppress(Exception):  # the main process has it, too, and tells it
+                        finish()
+                return True
+            done = make()
+            if done:
+                checkpoints.rotate(self.job.output_dir, save_total_limit, best)
+            return done
+
+        def tell() -> None:
+            self.emit(Saved(step, folder))
+
+        if later:
+            self.writing.begin(made, tell)
+            return True
+        if all(processes.gathered(made())):
+            tell()
+            return True
+        return False
+
+    def _make_checkpoint(
+        self,
+        folder: Path,
+        told: Mapping[str, Any],
+        write: Callable[[Path], None] | None,
+        finish: Callable[[], None] | None,
+    ) -> bool:
+        """Whether the disk took a checkpoint.
+
+        Args:
+            finish: waits for what all processes write into its place.
+        """
+        in_place = write is None or finish is not None
         try:
-            if write is None:
-                checkpoints.mark_complete(folder, told)
+            if in_place:
+                checkpoints.write_in_place(folder, told, write, finish)
             else:
                 checkpoints.write(folder, told, write)
         except Exception as error:
             if not (isinstance(error, OSError) or space.is_of_disk(error)):
                 raise
-            if write is None:
+            if in_place:
                 shutil.rmtree(folder, ignore_errors=True)
             reason = space.shortage(error, folder.parent, checkpoint_size(self.job.model))
             kept = checkpoints.complete(folder.parent)
@@ -188,6 +222,7 @@ def train_to_end(job: TrainingJob, train: Callable[[Run], Outcome]) -> bool:
     try:
         with run.interruption, _own_names(job.model):
             outcome = _drawn(run, train)
+            run.writing.settle()
         if outcome.finished:
             run.guard.check(job.model if outcome.model is None else outcome.model)
             if use_cache is not None:  # loops turn it off, and the result is saved with its configuration
@@ -236,7 +271,7 @@ def _own_names(model: Any) -> Iterator[None]:
 def checkpoint_size(model: Any) -> int:
     """About how many bytes a checkpoint takes: what is trained, and two states of an optimizer for each weight."""
     weights: Iterable[Any] = getattr(model, "parameters", list)()
-    return sum(weight.numel() * (weight.element_size() + 8) for weight in weights if weight.requires_grad)
+    return sum(size_of(weight) * (weight.element_size() + 8) for weight in weights if weight.requires_grad)
 
 
 def refuse_no_data(job: TrainingJob, item: str) -> None:

@@ -10,20 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from tunesmith_library_weights.cut import is_cut
 
 from tunesmith_library_training import processes
 
 _STATE, _GROUPS, _MASTERS = "state", "param_groups", "masters"
-
-
-def is_cut(weight: Any) -> bool:
-    """Whether a weight is an empty parameter of ZeRO-3, whose parts are with all processes."""
-    return hasattr(weight, "ds_id")
-
-
-def size_of(weight: torch.Tensor) -> int:
-    """The elements of a weight, cut in pieces or not."""
-    return int(getattr(weight, "ds_numel", None) or weight.numel())
 
 
 def is_stepped(weight: Any) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from tunesmith_library_weights.cut import piece_of
+
 
 def trained_weights(model: Any) -> list[tuple[str, torch.Tensor]]:
     """The weights of a model that are trained, by name; none of what is no module."""
@@ -33,7 +35,7 @@ def non_finite(tensors: Iterable[tuple[str, torch.Tensor]]) -> list[str]:
     names: dict[torch.device, list[str]] = {}
     finite: dict[torch.device, list[torch.Tensor]] = {}
     for name, tensor in tensors:
-        part = tensor.to_local() if hasattr(tensor, "to_local") else tensor  # of a DTensor this process's
+        part = tensor.to_local() if hasattr(tensor, "to_local") else piece_of(tensor)  # of a spread one this process's
         if not part.is_floating_point() or not part.numel() or part.is_meta:
             continue
         if part.element_size() == 1:  # torch does not compare numbers in 8 bits

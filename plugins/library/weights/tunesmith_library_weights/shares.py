@@ -11,6 +11,8 @@ from typing import Any
 
 from tunesmith import announce
 
+from tunesmith_library_weights.cut import shape_of, size_of
+
 _FEW = 4  # places that are named; the others are counted
 
 
@@ -37,10 +39,10 @@ def matrices(model: Any) -> dict[str, int]:
             continue
         for name, parameter in module._parameters.items():
             whole = f"{path}.{name}".lstrip(".")
-            plain = parameter is not None and parameter.ndim > 1 and parameter.is_floating_point()
+            plain = parameter is not None and len(shape_of(parameter)) > 1 and parameter.is_floating_point()
             counted = plain and id(parameter) not in tables and not name.endswith("bias")
             if counted and whole not in found and not whole.startswith(inside):
-                found[whole] = parameter.numel()
+                found[whole] = size_of(parameter)
     return found
 
 

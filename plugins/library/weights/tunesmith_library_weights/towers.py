@@ -18,6 +18,7 @@ from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
 from tunesmith.types import Problem
 
+from tunesmith_library_weights.cut import size_of
 from tunesmith_library_weights.shares import percent
 
 Part = Literal["language", "vision", "audio", "projector", "tower"]
@@ -208,8 +209,8 @@ def say_parts(model: Any) -> None:
     total, trained = Counter[str](), Counter[str]()
     for name, parameter in model.named_parameters():
         part = parts.of(name)
-        total[part] += parameter.numel()
-        trained[part] += parameter.numel() * parameter.requires_grad
+        total[part] += size_of(parameter)
+        trained[part] += size_of(parameter) * parameter.requires_grad
     told = [
         f"{part} {percent(trained[part], total[part])}" if trained[part] else f"{part} frozen"
         for part in parts.names

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from tunesmith import TunesmithError, announce
 
+from tunesmith_library_weights.cut import is_cut, size_of
 from tunesmith_library_weights.towers import say_parts
 
 
@@ -23,10 +24,10 @@ def train_only(model: Any, names: Collection[str], dtype: str | None, why: str) 
     fresh = tuple(f"{module}." for module in getattr(model, "fresh_modules", ()))
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in names or name.startswith(fresh))
-        if parameter.requires_grad and dtype:
+        if parameter.requires_grad and dtype and not is_cut(parameter):  # DeepSpeed steps float32 copies of those
             parameter.data = parameter.data.to(getattr(torch, dtype))
-    total = sum(parameter.numel() for parameter in model.parameters())
-    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    total = sum(map(size_of, model.parameters()))
+    trained = sum(size_of(parameter) for parameter in model.parameters() if parameter.requires_grad)
     announce("trained", f"{trained:,} of {total:,} parameters ({trained / total:.2%})", why)
     say_parts(model)
 
