@@ -33,6 +33,28 @@ def write(folder: Path, told_too: Mapping[str, Any], content: Callable[[Path], N
         mark_complete(draft, told_too, folder.parent)
 
 
+def write_in_place(
+    folder: Path,
+    told_too: Mapping[str, Any],
+    content: Callable[[Path], None] | None,
+    finish: Callable[[], None] | None,
+) -> None:
+    """Complete a checkpoint that all processes write into its place; the main one calls it.
+
+    Args:
+        content: writes what the main process alone writes; None when it has.
+        finish: waits until all have written theirs.
+
+    Raises: what these raise; OSError when it cannot be written.
+    """
+    if content is not None:
+        folder.mkdir(exist_ok=True)
+        content(folder)
+    if finish is not None:
+        finish()
+    mark_complete(folder, told_too)
+
+
 def mark_complete(folder: Path, told_too: Mapping[str, Any], run: Path | None = None) -> None:
     """Say that a checkpoint whose files are in its place is whole.
 

@@ -188,7 +188,7 @@ class Run:
         """
         in_place = write is None or finish is not None
         try:
-            if in_place:
+            if write is None or finish is not None:
                 checkpoints.write_in_place(folder, told, write, finish)
             else:
                 checkpoints.write(folder, told, write)

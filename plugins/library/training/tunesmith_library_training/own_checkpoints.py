@@ -5,13 +5,26 @@ transformers still reads the weights, and the files of checkpoints that it wrote
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch.optim.lr_scheduler import LambdaLR
 from tunesmith import announce
 
-from tunesmith_library_training import states
+from tunesmith_library_training import processes, shard_files, states
+from tunesmith_library_training.sharding import (
+    gathered_nested,
+    gathered_weights,
+    saved_weights,
+    spread_of,
+    take_parts,
+    with_parts_apart,
+    with_parts_empty,
+)
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -23,6 +36,8 @@ else:
 _STATE = "training_state"  # a folder: whoever serves a checkpoint takes all safetensors beside config.json for weights
 OPTIMIZER, SCHEDULER = f"{_STATE}/optimizer.safetensors", f"{_STATE}/scheduler.safetensors"
 SCALER, RANDOM, PROGRESS = f"{_STATE}/scaler.safetensors", f"{_STATE}/random.safetensors", "trainer_state.json"
+_PARTS = f"{_STATE}/parts"  # a folder of `shard_files`, of a model that is spread
+_WEIGHT, _OF_OPTIMIZER = "weights.", "optimizer."  # how the names in it begin
 _OPTIONS = ("initial_lr", "weight_decay", "betas", "eps", "momentum")  # of an optimizer, that are no state of it
 
 
@@ -38,10 +53,20 @@ def settle_decay(arguments: Any, steps: int) -> None:
         announce("learning rate", f"falls over the last {falling} of {steps} steps", "num_decay_steps is not given")
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a checkpoint is to hold, as it was at a step."""
+
+    states: dict[str, Any]  # by file; of a model that is spread on the main process
+    progress: Any  # transformers' state of a Trainer
+    weights: dict[str, torch.Tensor] | None = None  # gathered, on the main process
+    parts: dict[str, torch.Tensor] | None = None  # that each process writes its own of
+
+
 class OwnCheckpoints(Trainer):
     """A loop that writes its checkpoints itself: `class Loop(OwnCheckpoints, Trainer)`, with arguments of `OneDevice`.
 
-    A sharded model's are left to transformers, which gathers or spreads them.
+    Those of a model that transformers spreads are left to it.
     """
 
     run: Run
@@ -66,31 +91,54 @@ class OwnCheckpoints(Trainer):
         if not (_internal_call and self.args.holds_whole_model):
             super().save_model(output_dir, _internal_call)
 
-    def write_checkpoint(self, folder: Path, random: list[Any]) -> None:
-        """Write everything that the run needs to go on.
+    def contents(self) -> Contents:
+        """What a checkpoint of now is to hold. All processes call it: what is spread is gathered, or copied."""
+        model, spread = self.run.job.model, spread_of(self.run.job.model)
+        optimizer, weights, parts = self.optimizer.state_dict(), None, None
+        if spread is not None and spread.checkpoints == "whole":
+            optimizer, weights = gathered_nested(optimizer), gathered_weights(model)
+        elif spread is not None:
+            optimizer, apart = with_parts_apart(optimizer)
+            parts = {f"{_WEIGHT}{name}": tensor.detach() for name, tensor in saved_weights(model).items()}
+            parts |= {f"{_OF_OPTIMIZER}{name}": tensor for name, tensor in apart.items()}
+        schedule = {"class": type(self.lr_scheduler).__name__, "state": self.lr_scheduler.state_dict()}
+        found = {OPTIMIZER: optimizer, SCHEDULER: {**schedule, "peaks": [group["lr"] for group in self.asked]}}
+        if self.accelerator.scaler is not None:
+            found[SCALER] = self.accelerator.scaler.state_dict()
+        found[RANDOM] = processes.gathered(states.random_state())
+        return Contents(found, replace(self.state, log_history=[*self.state.log_history]), weights, parts)
 
-        Args:
-            random: the states of the random numbers of all processes, in their order.
+    def write_checkpoint(self, folder: Path, contents: Contents) -> None:
+        """Write everything that the run needs to go on, but for the parts that each process writes itself.
 
         Raises: OSError, or what safetensors makes of it, when the disk does not take it.
         """
-        self.run.job.model.save_pretrained(folder)
+        model = self.run.job.model
+        if contents.parts is not None:
+            model.config.save_pretrained(folder)
+        else:
+            model.save_pretrained(folder, **({} if contents.weights is None else {"state_dict": contents.weights}))
         if self.processing_class is not None:
             self.processing_class.save_pretrained(folder)
-        (folder / _STATE).mkdir()
-        states.write(folder / OPTIMIZER, self.optimizer.state_dict())
-        schedule = {"class": type(self.lr_scheduler).__name__, "state": self.lr_scheduler.state_dict()}
-        states.write(folder / SCHEDULER, {**schedule, "peaks": [group["lr"] for group in self.asked]})
-        if self.accelerator.scaler is not None:
-            states.write(folder / SCALER, self.accelerator.scaler.state_dict())
-        states.write(folder / RANDOM, random)
-        self.state.save_to_json(str(folder / PROGRESS))
+        (folder / _STATE).mkdir(exist_ok=True)
+        for name, state in contents.states.items():
+            states.write(folder / name, state)
+        contents.progress.save_to_json(str(folder / PROGRESS))
+
+    def write_parts(self, folder: Path, contents: Contents, later: bool) -> Callable[[], None]:
+        """Write what each process writes itself, in its place; all of them call it.
+
+        Returns: what waits for it, and raises what went wrong.
+        """
+        if later:
+            return shard_files.write_later(folder / _PARTS, contents.parts or {})
+        return partial(shard_files.write, folder / _PARTS, contents.parts or {})
 
     def restore_checkpoint(self, folder: Path) -> None:
         """Go on with a checkpoint's optimizer, schedule and loss scale, and with the options of now."""
         peaks = None
         if (folder / OPTIMIZER).is_file():
-            self.optimizer.load_state_dict(states.read(folder / OPTIMIZER))
+            self.optimizer.load_state_dict(self._optimizer_state(folder))
             kept = states.read(folder / SCHEDULER)
             peaks = kept["peaks"]
             if kept["class"] == type(self.lr_scheduler).__name__:
@@ -102,6 +150,24 @@ class OwnCheckpoints(Trainer):
                 self.accelerator.scaler.load_state_dict(states.read(folder / SCALER))
         self._obey(peaks)
         self.state.compute_steps(self.args, self.state.max_steps)  # how often to log, measure and save
+
+    def _optimizer_state(self, folder: Path) -> Any:
+        """A checkpoint's state of the optimizer; of weights that are spread, this process's parts."""
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        state = take_parts(states.read(folder / OPTIMIZER), weights)
+        if (folder / _PARTS).is_dir():
+            state, parts = with_parts_empty(state, weights)
+            shard_files.read(folder / _PARTS, {f"{_OF_OPTIMIZER}{name}": tensor for name, tensor in parts.items()})
+        return state
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """A checkpoint's weights; transformers, which calls it, knows no parts."""
+        parts = Path(resume_from_checkpoint, _PARTS)
+        if not parts.is_dir():
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        weights = saved_weights(self.run.job.model)
+        shard_files.read(parts, {f"{_WEIGHT}{name}": tensor.detach() for name, tensor in weights.items()})
 
     def _obey(self, peaks: list[float] | None) -> None:
         """Put the options of now in the place of those that came with the state.

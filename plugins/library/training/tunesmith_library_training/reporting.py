@@ -15,6 +15,7 @@ from tunesmith_library_configuration.records import MARKER
 from tunesmith_library_training import processes, states
 from tunesmith_library_training.envelope import Run
 from tunesmith_library_training.own_checkpoints import RANDOM, OwnCheckpoints
+from tunesmith_library_training.sharding import spread_of
 from tunesmith_library_training.streams import STATE, Progress
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ class Reporter(TrainerCallback):
             self.trainer.restore_checkpoint(self.run.resumed)
             if (self.run.resumed / RANDOM).is_file():
                 every = states.read(self.run.resumed / RANDOM)
-                self.random = every[processes.rank()] if processes.rank() < len(every) else None
+                same = len(every) == processes.count()
+                other = states.random_state_of_share(args.seed, state.global_step)
+                self.random = every[processes.rank()] if same else other
         self.kept_best = _best(state)
         self.run.emit(RunStarted(self.run.job.output_dir, state.max_steps, {}, resumed_from=state.global_step))
 
@@ -81,6 +84,7 @@ class Reporter(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.trained = True
+        self.run.writing.settle(wait=False)
         if self.run.progress is not None:  # which transformers counts from where it was resumed
             state.epoch = state.global_step / state.max_steps
         if self.interrupted(state.global_step) and not control.should_training_stop:
@@ -115,14 +119,18 @@ class Reporter(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         facts = order_of_data(self.run.job, args, ordered=self.run.order is not None)
-        write = None
+        write, parts, later = None, None, False
         if self.trainer.args.holds_whole_model:
             if state.best_global_step == state.global_step:
                 state.best_model_checkpoint = str(self.run.job.output_dir / f"checkpoint-{state.global_step}")
-            random = processes.gathered(states.random_state())
-            write = partial(self.trainer.write_checkpoint, random=random)
+            contents = self.trainer.contents()
+            write = partial(self.trainer.write_checkpoint, contents=contents)
+            spread = spread_of(self.run.job.model)
+            later = spread is not None and spread.background and not args.load_best_model_at_end
+            if contents.parts is not None:
+                parts = partial(self.trainer.write_parts, contents=contents, later=later)
         limit, best = self.save_total_limit, state.best_model_checkpoint
-        if self.run.keep_checkpoint(state.global_step, facts, limit, best, write):
+        if self.run.keep_checkpoint(state.global_step, facts, limit, best, write, parts, later):
             self.kept_best = _best(state)
         elif state.best_global_step == state.global_step:  # the best of those that are there is the one before
             state.best_metric, state.best_global_step, state.best_model_checkpoint = self.kept_best

@@ -6,14 +6,14 @@ here holds more than one whole weight at a time on a process that does not ask f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from tunesmith_library_training import processes
+from tunesmith_library_training import processes, zero
 
 _ATTRIBUTE = "_tunesmith_spread"
 
@@ -60,10 +60,11 @@ def _take_parts(model: Any, state: MutableMapping[str, Any], prefix: str, *_: An
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """The whole of a tensor, on the device where it is; one that is not spread as it is. All processes call it."""
     if not isinstance(tensor, DTensor):
-        return tensor
+        return zero.whole(tensor)
     kind = tensor.device_mesh.device_type
     # what is kept on the host is sent by the way of the device, whose collectives are the mesh's
-    found: torch.Tensor = tensor.detach().to(kind).full_tensor().to(tensor.device)
+    sent: Any = tensor.detach().to(kind)
+    found: torch.Tensor = sent.full_tensor().to(tensor.device)
     return found
 
 
@@ -87,21 +88,32 @@ def part_of(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def gathered(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Whole tensors on the CPU of the main process, gathered one at a time; {} on the others. All processes call it."""
-    found = {}
+    """Whole tensors on the CPU of the main process, gathered one at a time; {} on the others. All processes call it.
+
+    One that has several names is one in the result, too.
+    """
+    found: dict[str, torch.Tensor] = {}
+    first: dict[int, str] = {}  # name by tensor
     for name, tensor in tensors.items():
+        known = first.setdefault(id(tensor), name)
+        if known != name:
+            found |= {name: found[known]} if known in found else {}
+            continue
         together = whole(tensor)
         if processes.is_main():
-            found[name] = together.detach().cpu()
+            found[name] = together.detach().to("cpu", copy=together is tensor)
         del together
     return found
 
 
 def gathered_nested(value: Any) -> Any:
-    """A state of dicts, lists and tensors as `gathered`, on the main process; what it is on others means nothing."""
+    """A state of dicts, lists and tensors as `gathered`, on the main process; what it is on others means nothing.
+
+    Nothing in it is changed by the next step.
+    """
     if isinstance(value, torch.Tensor):
         together = whole(value)
-        return together.detach().cpu() if processes.is_main() else None
+        return together.detach().to("cpu", copy=together is value) if processes.is_main() else None
     if isinstance(value, Mapping):
         return {key: gathered_nested(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -109,40 +121,77 @@ def gathered_nested(value: Any) -> Any:
     return value
 
 
-def gathered_weights(model: Any) -> dict[str, torch.Tensor]:
-    """What is saved of a model: an adapter's weights, or all. On the CPU of the main process; {} on the others.
-
-    All processes call it.
+def saved_weights(model: Any) -> dict[str, torch.Tensor]:
+    """What is saved of a model, as this process has it: an adapter's weights, or all.
 
     Args:
         model: as the hook `place` gave it; of an adapter of peft, the outermost.
 
-    Returns: under the names of `model.state_dict()`.
+    Returns: under the names of `model.state_dict()`; tied weights are one tensor.
     """
-    state: dict[str, torch.Tensor] = model.state_dict()
-    if hasattr(model, "peft_config"):
-        from peft import get_peft_model_state_dict
+    state: dict[str, torch.Tensor] = model.state_dict(keep_vars=True)
+    if not hasattr(model, "peft_config"):
+        return state
+    from peft import get_peft_model_state_dict
 
-        saved = {id(tensor) for tensor in get_peft_model_state_dict(model, state_dict=dict(state)).values()}
-        state = {name: tensor for name, tensor in state.items() if id(tensor) in saved}
-    return gathered(state)
+    saved = {id(tensor) for tensor in get_peft_model_state_dict(model, state_dict=dict(state)).values()}
+    return {name: tensor for name, tensor in state.items() if id(tensor) in saved}
 
 
-def take_parts(state: Mapping[str, Any], weights: Iterable[torch.Tensor]) -> dict[str, Any]:
-    """The state of an optimizer, as its `state_dict` gives it, with this process's parts of what is as large as its
-    weight.
+def gathered_weights(model: Any) -> dict[str, torch.Tensor]:
+    """`saved_weights`, whole, on the CPU of the main process; {} on the others. All processes call it."""
+    return gathered(saved_weights(model))
+
+
+# ---- the state of an optimizer, as its `state_dict` gives it ---------------------------------------------------------
+
+State = dict[str, Any]
+
+
+def take_parts(state: State, weights: Sequence[torch.Tensor]) -> State:
+    """A whole state, which each process has, as this process's parts of what is as large as its weight.
 
     Args:
-        state: whole, on each process.
         weights: of all groups, in their order.
     """
-    spread = dict(enumerate(weights))
-    own = {
-        number: {name: _part_of_state(value, spread.get(number)) for name, value in of.items()}
-        for number, of in state["state"].items()
+
+    def part(value: Any, number: int, _: str) -> Any:
+        return part_of(value, weights[number]) if isinstance(value, torch.Tensor) else value
+
+    return _changed(state, part)
+
+
+def with_parts_apart(state: State) -> tuple[State, dict[str, torch.Tensor]]:
+    """A state in which a dtype stands for each tensor that is spread, and these tensors, by name.
+
+    What is left in it is not changed by the next step.
+    """
+    parts: dict[str, torch.Tensor] = {}
+
+    def apart(value: Any, number: int, key: str) -> Any:
+        if isinstance(value, DTensor):
+            parts[f"{number}.{key}"] = value
+            return value.dtype
+        return value.detach().clone() if isinstance(value, torch.Tensor) else value
+
+    return _changed(state, apart), parts
+
+
+def with_parts_empty(state: State, weights: Sequence[torch.Tensor]) -> tuple[State, dict[str, torch.Tensor]]:
+    """What `with_parts_apart` gave, with an empty tensor like its weight for each dtype, and these tensors, by name."""
+    parts: dict[str, torch.Tensor] = {}
+
+    def empty(value: Any, number: int, key: str) -> Any:
+        if isinstance(value, torch.dtype):
+            parts[f"{number}.{key}"] = value = torch.empty_like(weights[number].detach(), dtype=value)
+        return value
+
+    return _changed(state, empty), parts
+
+
+def _changed(state: State, change: Callable[[Any, int, str], Any]) -> State:
+    of = {
+        number: {key: change(value, number, key) for key, value in values.items()}
+        for number, values in state["state"].items()
     }
-    return {**state, "state": own}
-
-
-def _part_of_state(value: Any, weight: torch.Tensor | None) -> Any:
-    return part_of(value, weight) if isinstance(value, torch.Tensor) and weight is not None else value
+    return {**state, "state": of}
