@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from tunesmith_library_weights.switching import evaluating
 from tunesmith_library_training.media import columns_of
 from tunesmith_library_training.prompts import items_shown
 from tunesmith_library_training.trained_weights import trained_weights
+from tunesmith_library_training.whole import pace_of
 
 _NEVER = -1e9  # onto the score of a token that is not to be said
 
@@ -64,6 +66,7 @@ class Drawing:
         self._sampling = replace(sampling, stop_token_ids=tuple(answer_ends(job)), logit_bias=never)
         self._engine: Engine | None = None
         self._shares = False  # the engine runs the trained model itself
+        self._pace: Callable[[], AbstractContextManager[None]] = nullcontext  # in which the engine runs it
 
     def __enter__(self) -> Drawing:
         return self
@@ -105,7 +108,8 @@ class Drawing:
             engine = self._opened()
             self._begin(engine)
             try:
-                return _answers(engine, requests)
+                with self._pace():
+                    return _answers(engine, requests)
             finally:
                 self._end(engine)
 
@@ -153,6 +157,7 @@ class Drawing:
                 "  tell the authors of the stage: its traits must say that it generates"
             )
         self._engine = engine
+        self._pace = pace_of(job.model) if self._shares else nullcontext
         self._check_seeing()
         self._check_room(engine.context_length)
         return engine
