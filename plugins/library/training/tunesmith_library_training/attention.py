@@ -20,7 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import causal_mask_function
 from tunesmith import TunesmithError
 
-from tunesmith_library_training import cpu_attention, crossing, varlen, watching
+from tunesmith_library_training import cpu_attention, crossing, parts, varlen, watching
 from tunesmith_library_training.on_host import sequence_lengths
 
 NAME = watching.NAME
@@ -76,6 +76,9 @@ def make_mask(
     longest = watching.longest()
     outgrown = local_size is not None and longest is not None and longest > local_size
     special = arguments.get("use_vmap") or (longest and _looks_ahead(mask_function, q_length))
+    make_of_part = parts.mask_maker()
+    if make_of_part is not None:
+        return make_of_part(local_size if outgrown else None, special=bool(special))
     if longest is not None:
         if not outgrown and not special:
             return None
@@ -123,6 +126,10 @@ def attend(
     Returns: (B, T, heads, D), and None for the weights.
     Raises: TunesmithError for a concatenated batch of a model with a position bias, which is not cut here.
     """
+    part = getattr(cu_seq_lens_q, parts.PART, None)
+    if part is not None:
+        shared = {"dropout": dropout, "scaling": scaling, "kernel": kernel, **kwargs}
+        return part.attend(module, query, key, value, attention_mask, **shared), None
     softcap, sinks, window = (kwargs.get(name) for name in ("softcap", "s_aux", "sliding_window"))
     images = kwargs.pop(crossing.NAME, None)
     if images is not None and attention_mask is not None and crossing.crosses(module):

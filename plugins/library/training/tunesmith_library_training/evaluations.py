@@ -44,10 +44,12 @@ def measured(
     import torch
     from tunesmith_library_weights.switching import evaluating
 
+    from tunesmith_library_training.parts import undivided
+
     found: list[tuple[str, Measured]] = []
     if processes.is_main():
         devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
-        with torch.random.fork_rng(devices), evaluating(model):
+        with torch.random.fork_rng(devices), evaluating(model), undivided():
             evaluations = job.evaluate(model)
         found = list(named(evaluations, prefix))
         if step is not None:

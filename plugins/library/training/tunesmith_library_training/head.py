@@ -20,6 +20,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from tunesmith.messages import logger
 
+from tunesmith_library_training import parts
 from tunesmith_library_training.known_gradients import WithGradients, WithRowGradients
 
 LossOfRows = Callable[[torch.Tensor, slice], torch.Tensor]
@@ -71,6 +72,25 @@ def run(
     Returns: the sum, a scalar, or the values (B·K,); and the model's outputs (whose `logits` mean nothing).
     """
     base = unwrap(model)
+    part = parts.part_of(base, inputs)
+    inputs, keep = part.inputs(inputs, keep)
+    with part.running():
+        loss, outputs = _run(model, base, inputs, keep, loss_of, chunk_size, combine, fused)
+    part.complete(base, outputs)
+    return loss, outputs
+
+
+def _run(
+    model: Any,
+    base: Any,
+    inputs: dict[str, Any],
+    keep: torch.Tensor,
+    loss_of: LossOfRows,
+    chunk_size: int,
+    combine: Combine | None,
+    fused: Fused | None,
+) -> tuple[torch.Tensor, Any]:
+    """`run` for a batch, or a part of one, as it is."""
     if "logits_to_keep" in inspect.signature(base.forward).parameters:
         inputs = {**inputs, "logits_to_keep": keep}
     layer = base.get_output_embeddings()
@@ -96,7 +116,8 @@ def _run_whole(model: Any, inputs: dict[str, Any], keep: torch.Tensor, loss_of: 
 
 def unwrap(model: Any) -> Any:
     """The transformers model within DDP and other wrappers and adapters, to ask it about itself, not to call it."""
-    while not hasattr(model, "get_output_embeddings"):
+    # DeepSpeed's engine passes attributes of its module on, and has a `config` of its own
+    while "module" in getattr(model, "_modules", ()) or not hasattr(model, "get_output_embeddings"):
         model = model.module
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from tunesmith.types import IGNORED, Batch, model_inputs
 
-from tunesmith_library_training import head
+from tunesmith_library_training import head, parts
 from tunesmith_library_training.linear_cross_entropy import cross_entropies
 from tunesmith_library_training.on_host import trained_positions
 from tunesmith_library_training.routing import routing_loss, routing_metrics
@@ -41,8 +41,10 @@ def sequence_log_probs(model: Any, batch: Batch, chunk_size: int = 0) -> Sequenc
         batch: from `batch.pad` or `batch.concatenate`.
         chunk_size: tokens whose logits exist at a time; 0 is as many as fit 128 MiB.
     """
+    part = parts.part_of(head.unwrap(model), batch)
+    batch = part.batch
     every_target = next_tokens(batch["labels"], IGNORED)
-    keep = trained_positions(batch["labels"])
+    keep = part.positions(trained_positions(batch["labels"]))
     targets = every_target[:, keep].reshape(-1)
     trained = targets != IGNORED
 
@@ -69,9 +71,8 @@ def sequence_log_probs(model: Any, batch: Batch, chunk_size: int = 0) -> Sequenc
     if "weights" in batch:
         weights = weights * of_labels("weights")
         values = values * weights
-    sums = summed(values)
-    weighted = summed(values * of_labels("length_weights")) if "length_weights" in batch else sums
-    counts = summed(weights)
+    by_length = values * of_labels("length_weights") if "length_weights" in batch else values
+    sums, weighted, counts = part.total(torch.stack([summed(each) for each in (values, by_length, weights)]))
     counts = torch.where(counts > 0, counts, torch.ones_like(counts))
     routing = routing_metrics(outputs, batch.get("num_items", 1.0))
     return SequenceLogProbs(sums, weighted, counts, routing_loss(model, outputs, 1.0), routing)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from tunesmith.types import IGNORED, Batch, LossOutput, model_inputs
 
-from tunesmith_library_training import head
+from tunesmith_library_training import head, parts
 from tunesmith_library_training.by_dataset import named, sums_by_dataset
 from tunesmith_library_training.linear_cross_entropy import summed_cross_entropy
 from tunesmith_library_training.on_host import trained_positions
@@ -77,18 +77,21 @@ def token_loss(
         `loss_NAME`, `function` over the tokens of a data set, where there are several; not with a kernel (`fused`), and
         without what a mixture of experts adds; and of that `router_aux_loss`.
     """
+    part = parts.part_of(head.unwrap(model), batch)
+    batch = part.batch
     targets = next_tokens(batch["labels"], IGNORED)
-    keep = trained_positions(batch["labels"])
+    keep = part.positions(trained_positions(batch["labels"]))
     weights = next_tokens(batch["weights"], 0.0)[:, keep].reshape(-1) if "weights" in batch else None
     total = _Sum(function, targets[:, keep].reshape(-1), weights, beside, chunk_size)
     if "datasets" in batch:  # a token is of the same set as the one before it, wherever it is trained
         total.datasets, total.names = batch["datasets"][:, keep].reshape(-1), batch["dataset_names"]
     fused = total.of_hidden if function is cross_entropy else None
     loss, outputs = head.run(model, model_inputs(batch), keep, total.of_logits, chunk_size, fused=fused)
+    loss, metrics = parts.totals(part, loss, total.metrics())
     return LossOutput(
         loss=loss + routing_loss(model, outputs, batch["num_items"]),
         num_items=batch["num_items"],
-        metrics=total.metrics() | routing_metrics(outputs, batch["num_items"]),
+        metrics=metrics | routing_metrics(outputs, batch["num_items"]),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tunesmith import TunesmithError
 from tunesmith.types import Batch, model_inputs
-from tunesmith_library_training import head
+from tunesmith_library_training import head, parts
 from tunesmith_library_training.on_host import trained_positions
 from tunesmith_library_training.token_loss import Beside
 from tunesmith_library_weights.switching import adapted_model
@@ -29,7 +29,9 @@ def reference_logits(model: Any, reference: Any, batch: Batch) -> Beside:
     Returns: logits (n, V), fp32, of flattened positions as in `token_loss`.
     Raises: TunesmithError when there is neither a reference nor an adapter.
     """
-    keep = trained_positions(batch["labels"])
+    part = parts.part_of(head.unwrap(model), batch)
+    batch = part.batch
+    keep = part.positions(trained_positions(batch["labels"]))
     if reference is not None:
         device = batch["labels"].device
         if next(reference.parameters()).device != device:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tunesmith import hookimpl, plugin
 from tunesmith.planning import Plan
 from tunesmith.traits import ParallelTraits
-from tunesmith.types import Problem
+from tunesmith.types import Problem, TrainingJob
 from tunesmith_library_launching.options import Processes
+from tunesmith_library_sequence.options import SequenceParallel
 
 
 @plugin
-class Ddp(Processes):
+class Ddp(SequenceParallel, Processes):
     """Processes that each train a share of every batch on a copy of the model (Li et al. 2020, arXiv 2006.15704).
 
     The trainer wraps the model; this starts the processes and sees to their end. On several machines the same command
@@ -21,12 +23,18 @@ class Ddp(Processes):
 
     @property
     def traits(self) -> ParallelTraits:
-        return ParallelTraits(processes=self.total)
+        return ParallelTraits(processes=self.total, alike=self.sharing(self.total))
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        return self.process_problems(plan)
+        return [*self.process_problems(plan), *self.sequence_problems(plan)]
 
     @hookimpl
     def launch(self, command: Sequence[str]) -> int:
         return self.start(command)
+
+    @hookimpl
+    def place(self, model: Any, job: TrainingJob) -> Any:
+        """Raises: TunesmithError when the model's sequences cannot be shared as asked."""
+        self.share_sequences(model)
+        return model
