@@ -73,6 +73,8 @@ def replaced(recipe: str, model: Path) -> dict[str, Any]:
     plan, _ = tunesmith.plan(CONF / recipe, {"model.path": str(model)})
     if not all(Path(entry["path"]).exists() for entry in plan.get("data.train")):
         overrides["data.train"] = ["my.json"]
+    if plan.uses("parallel"):  # one per GPU, and there is none
+        overrides |= {"parallel.processes": 1, "output_dir": "run"}
     return overrides
 
 
