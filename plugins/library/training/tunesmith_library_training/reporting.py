@@ -7,16 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
-from tunesmith.messages import logger
 from tunesmith.types import RunStarted, StepEnded, TrainingJob
-from tunesmith_library_configuration import manifests
-from tunesmith_library_configuration.records import MARKER
 
 from tunesmith_library_training import processes, states
 from tunesmith_library_training.envelope import Run
 from tunesmith_library_training.own_checkpoints import RANDOM, OwnCheckpoints
 from tunesmith_library_training.sharding import spread_of
-from tunesmith_library_training.streams import STATE, Progress
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
@@ -118,7 +114,7 @@ class Reporter(TrainerCallback):
         forget_early_steps(state.log_history)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        facts = order_of_data(self.run.job, args, ordered=self.run.order is not None)
+        facts = order_of_data(self.run.job, args, ordered=bool(self.run.order or self.run.progress))
         write, parts, later = None, None, False
         if self.trainer.args.holds_whole_model:
             if state.best_global_step == state.global_step:
@@ -160,12 +156,12 @@ def order_of_data(job: TrainingJob, arguments: TrainingArguments, ordered: bool 
     """What decides which examples a step sees; a resumed run compares it. A stream has 0 examples.
 
     Args:
-        ordered: by an `Order`, which keeps to its steps whatever the number of processes.
+        ordered: by an `Order` or a `Progress`, which keep to their steps whatever the number of processes.
     """
     train = job.data.train
     counted = hasattr(train, "__len__")
-    if counted and ordered:
-        return {"num_examples": len(train), "seed": arguments.seed}
+    if ordered and (counted or hasattr(train, "share")):
+        return {"num_examples": len(train) if counted else 0, "seed": arguments.seed}
     return {
         "num_examples": len(train) if counted else 0,
         **({} if counted or hasattr(train, "share") else {"dataloader_num_workers": arguments.dataloader_num_workers}),
@@ -184,24 +180,3 @@ def checkpoint_of(run: Run, arguments: TrainingArguments, ordered: bool = False)
     """
     found = run.newest_checkpoint(order_of_data(run.job, arguments, ordered))
     return str(found) if found else None
-
-
-def progress_of(run: Run, workers: int) -> Progress | None:
-    """Where training data that are read in shares are gone on with; None for other data, which are read on to there.
-
-    Args:
-        workers: processes that read for this one.
-
-    Raises: TunesmithError when the shares of a checkpoint are not enough for all processes.
-    """
-    if not hasattr(run.job.data.train, "share"):
-        return None
-    if run.resumed is None:
-        return Progress.begin(workers)
-    told = manifests.told(run.resumed, MARKER).get(STATE)
-    if not told and processes.is_main():
-        said = (
-            "does not say where it was in the stream, as those of earlier versions do not: as many batches are passed"
-        )
-        logger.warning("%s %s over from the beginning, in the order of now", run.resumed.name, said)
-    return Progress.resumed(told) if told else None

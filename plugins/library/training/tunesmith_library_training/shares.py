@@ -130,6 +130,11 @@ class Order(Sampler[list[int]]):
         epoch, examples = max((epoch, within * self.size.batch), self._begun)
         return {**self.facts, "epoch": epoch, "examples": examples, "batch": self.size.batch}
 
+    def epochs(self, step: int) -> float:
+        """How many epochs a run has behind it after a step."""
+        told = self.told(step)
+        return told["epoch"] + told["examples"] / self.count
+
     def __iter__(self) -> Iterator[list[int]]:
         order = self._order(self.epoch)
         sizes = self._sizes() if self.size.shares > 1 else None

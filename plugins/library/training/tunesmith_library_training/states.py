@@ -19,6 +19,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tunesmith import TunesmithError
 
+from tunesmith_library_training import processes
+
 _KEY = "nested"  # of the file's metadata
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -123,6 +125,19 @@ def random_state() -> dict[str, Any]:
     if torch.accelerator.is_available():
         module = torch.get_device_module(torch.accelerator.current_accelerator())
         found["accelerator"] = module.get_rng_state()
+    return found
+
+
+def random_state_of_share(seed: int, step: int) -> dict[str, Any]:
+    """The states that this process begins with after a step: each share draws others (dropout), the processes of one
+    share the same."""
+    number = ((seed * 1_000_003 + step) * processes.shares() + processes.share()) % 2**32
+    numpy = np.random.RandomState(number)
+    cpu = torch.Generator().manual_seed(number)
+    found = {"python": random.Random(number).getstate(), "numpy": numpy.get_state(), "cpu": cpu.get_state()}
+    if torch.accelerator.is_available():
+        device = torch.accelerator.current_accelerator()
+        found["accelerator"] = torch.Generator(device).manual_seed(number).get_state()
     return found
 
 

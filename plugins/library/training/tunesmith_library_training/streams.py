@@ -1,26 +1,31 @@
 """Batches of training data without length, of which a resumed run goes on where it was without reading what is before.
 
 Such data have `share(number, count, state)`, an iterator over the examples of every `count`-th record, with its `state`
-as JSON has it. Each worker of each process reads a share of its own. The batches of a process come from its shares in
-turn, and each brings the state of its share along; those of the batches that were trained on stand in a checkpoint.
+as JSON has it. The shares are those of the workers of all processes when the run began, and give pieces of a batch size
+in turn: an optimizer step is the next so many pieces. Each process takes some of them, or of each a part, so that any
+number of processes makes the same steps. Each batch brings the state of its share along; those of the batches that were
+trained on stand in a checkpoint.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-from tunesmith import TunesmithError, announce
+from tunesmith import announce
 from tunesmith.types import Batch
 
 from tunesmith_library_training import processes
 
 STATE = "stream"
-"""The key of a batch under which a share and its state stand, and of what a checkpoint tells."""
+"""The key of a batch under which a piece, its share and its state stand, and of what a checkpoint tells."""
+
+Collate = Callable[[Sequence[Any]], Batch]
 
 
 class Share(Iterator[Mapping[str, Any]], Protocol):
@@ -38,62 +43,91 @@ class Shared(Protocol):
 
 @dataclass
 class Progress:
-    """How far this process has come in a stream."""
+    """How far a run has come in a stream, and what this process takes of it."""
 
-    shares: Sequence[int]  # its own, in the order of their turns
-    count: int  # of all processes
-    turn: int = 0  # which of its shares the next batch is of
-    states: dict[int, Any] = field(default_factory=dict)  # by share, of those that gave a batch
-
-    @classmethod
-    def begin(cls, workers: int) -> Progress:
-        """At the beginning. All processes have as many workers."""
-        own = max(workers, 1)
-        first = processes.rank() * own
-        return cls(range(first, first + own), processes.count() * own)
+    order: Sequence[int]  # the shares of the stream, in the order of their turns
+    piece: int  # examples of a piece
+    step: int  # pieces of an optimizer step, of all processes
+    most: int  # examples of a forward pass
+    begun: int = 0  # pieces that are behind, since the first step
+    facts: dict[str, int] = field(default_factory=dict)  # that a checkpoint tells too
+    states: dict[int, tuple[int, Any]] = field(default_factory=dict)  # by share, of the last piece of it: which it was
 
     @classmethod
-    def resumed(cls, told: Mapping[str, Any]) -> Progress:
+    def begin(cls, workers: int, most: int = 1, accumulation: int = 1) -> Progress:
+        """At the beginning. All processes have as many workers.
+
+        Args:
+            most: examples of a forward pass.
+            accumulation: forward passes of a step, in each process.
+        """
+        own, count = max(workers, 1), processes.shares()
+        order = [turn % count * own + turn // count for turn in range(count * own)]
+        return cls(order, most, count * accumulation, most)
+
+    @classmethod
+    def resumed(cls, told: Mapping[str, Any], most: int = 1, accumulation: int = 1) -> Progress:
         """Where a checkpoint is.
 
         Args:
-            told: what `gathered` gave. Another number of processes divides the shares anew, and takes them in another
-                order.
-
-        Raises: TunesmithError when there are more processes than shares.
+            told: what `gathered` gave, of this version or an earlier one, which read one piece for each forward pass.
+            most: examples of a forward pass.
+            accumulation: forward passes of a step in each process, where the checkpoint does not say it.
         """
-        count, ranks = int(told["count"]), processes.count()
-        if ranks > count:
-            raise TunesmithError(
-                f"the stream of this run is read in {count} shares, and there are {ranks} processes.\n"
-                f"  resume with at most {count}, or begin anew: output_dir=…"
-            )
-        shares = [share for share in range(count) if share * ranks // count == processes.rank()]
-        turns = told["turns"]
-        turn = turns[processes.rank()] if len(turns) == ranks else 0
-        return cls(shares, count, turn, {int(share): state for share, state in told["states"].items()})
+        if "turns" in told:
+            count, own = len(told["turns"]), told["count"] // len(told["turns"])
+            order = [turn % count * own + turn // count for turn in range(told["count"])]
+            states = {int(share): (-1, state) for share, state in told["states"].items()}
+            return cls(order, most, count * accumulation, most, told["turns"][0] * count, states=states)
+        states = {int(share): (int(last), state) for share, (last, state) in told["states"].items()}
+        return cls(told["order"], told["piece"], told["step"], most, told["taken"], states=states)
+
+    @property
+    def whole(self) -> bool:
+        """Whether this process takes whole pieces, and not a part of each."""
+        return self.step % processes.shares() == 0 and self.piece <= self.most
+
+    @property
+    def accumulation(self) -> int:
+        """Forward passes of a step, in each process."""
+        count = processes.shares()
+        return self.step // count if self.whole else self.step * math.ceil(math.ceil(self.piece / count) / self.most)
 
     def trained(self, batches: Sequence[Batch]) -> None:
         """Take the states out of batches that are trained on, and note them."""
         for batch in batches:
-            share, state = batch.pop(STATE)
-            self.states[share] = state
-            self.turn = (self.shares.index(share) + 1) % len(self.shares)
+            number, share, state = batch.pop(STATE)
+            self.states[share] = (number, state)
 
     def gathered(self) -> dict[str, Any]:
         """Where all processes are, as JSON has it; all call it."""
-        every = processes.gathered((self.turn, {share: self.states.get(share) for share in self.shares}))
-        states = {str(share): state for _, own in every for share, state in own.items() if state is not None}
-        return {"count": self.count, "turns": [turn for turn, _ in every], "states": states}
+        states: dict[int, tuple[int, Any]] = {}
+        for own in processes.gathered(self.states):
+            for share, (number, state) in own.items():
+                if share not in states or number > states[share][0]:
+                    states[share] = (number, state)
+        taken = max([self.begun, *(number + 1 for number, _ in states.values())])
+        known = {str(share): list(last) for share, last in states.items()}
+        made = {"order": list(self.order), "piece": self.piece, "step": self.step}
+        return {**self.facts, **made, "taken": taken, "states": known}
+
+    def mine(self, examples: Sequence[Any], number: int) -> list[Sequence[Any]]:
+        """What this process computes of a piece, forward pass by forward pass; an empty one where it has no part."""
+        count, own = processes.shares(), processes.share()
+        if self.whole:
+            return [examples] if number % count == own else []
+        part, passes = examples[own::count], math.ceil(math.ceil(self.piece / count) / self.most)
+        return [part[number * self.most :][: self.most] for number in range(passes)]
 
     def workers(self, asked: int) -> int:
-        """How many workers can read this process's shares in turn, at most as many as are asked for; announced."""
+        """How many workers can read this process's shares, each of them its own; as many as asked for at most."""
         if asked <= 1:
             return asked
-        number = max(number for number in range(1, asked + 1) if len(self.shares) % number == 0)
+        turns = len(self.order) // math.gcd(len(self.order), processes.shares()) if self.whole else 1
+        number = max(number for number in range(1, asked + 1) if turns % number == 0)
         if number != asked:
-            shares = f"{len(self.shares)} shares of the stream, as when the run began"
-            announce("trainer.dataloader_num_workers", number, f"{shares}; {asked} would change its order")
+            shares = f"{turns} {'shares' if turns > 1 else 'share'} of the stream are read in turn by each process"
+            announce("trainer.dataloader_num_workers", number, f"{shares}; {asked} would read some of them twice")
         return number
 
 
@@ -102,32 +136,60 @@ class Batches(IterableDataset[Batch]):
 
     Args:
         collate: makes a batch of examples.
+        uncounted: makes one of an example that is computed and counts nothing.
     """
 
-    def __init__(
-        self, data: Shared, progress: Progress, batch_size: int, collate: Callable[[Sequence[Any]], Batch]
-    ) -> None:
-        self._data, self._batch_size, self._collate = data, batch_size, collate
-        self._count, self._states = progress.count, dict(progress.states)
-        self._order = [*progress.shares[progress.turn :], *progress.shares[: progress.turn]]
+    def __init__(self, data: Shared, progress: Progress, collate: Collate, uncounted: Collate) -> None:
+        self._data, self._progress = data, progress
+        self._collate, self._uncounted = collate, uncounted
+        self._states = {share: state for share, (_, state) in progress.states.items()}
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
-        own = self._order[worker.id :: worker.num_workers] if worker else self._order
-        readers = [(share, self._data.share(share, self._count, self._states.get(share))) for share in own]
-        for share, examples in itertools.cycle(readers):
-            chosen = list(itertools.islice(examples, self._batch_size))
-            if not chosen:
+        first, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        turns = itertools.cycle(range(workers))
+        progress, count = self._progress, len(self._progress.order)
+        readers: dict[int, _Reader] = {}
+        for number in itertools.count(progress.begun):
+            share = progress.order[number % count]
+            given = range(progress.piece)  # stands for the examples until it is known that they are needed
+            passes = [(part, next(turns) == first) for part in progress.mine(given, number)]
+            if not any(own for _, own in passes):
+                continue
+            if share not in readers:
+                readers[share] = _Reader(self._data.share(share, count, self._states.get(share)), progress, share)
+            examples, state = readers[share].piece(number)
+            if not examples:
                 return
-            yield {**self._collate(chosen), STATE: (share, examples.state)}
+            for part, own in passes:
+                chosen = [examples[place] for place in part if place < len(examples)]
+                if own:
+                    batch = self._collate(chosen) if chosen else self._uncounted(examples[:1])
+                    yield {**batch, STATE: (number, share, state)}
+
+
+class _Reader:
+    """Gives pieces of a share, and passes over those that others take."""
+
+    def __init__(self, examples: Share, progress: Progress, share: int) -> None:
+        self._examples, self._piece, self._count = examples, progress.piece, len(progress.order)
+        place = progress.order.index(share)
+        self._next = progress.begun + (place - progress.begun) % self._count  # the first piece of the share
+
+    def piece(self, number: int) -> tuple[list[Any], Any]:
+        """The examples of a piece, and the share's state behind them."""
+        passed = (number - self._next) // self._count * self._piece
+        next(itertools.islice(self._examples, passed, passed), None)
+        self._next = number + self._count
+        return list(itertools.islice(self._examples, self._piece)), self._examples.state
 
 
 def loader(
     data: Shared,
     progress: Progress,
-    collate: Callable[[Sequence[Any]], Batch],
+    collate: Collate,
+    uncounted: Collate,
     *,
-    batch_size: int,
     workers: int,
     pin_memory: bool,
     context: str | None,
@@ -136,12 +198,13 @@ def loader(
 
     Args:
         collate: makes a batch of examples.
+        uncounted: makes one that counts nothing.
         workers: processes that read for this one, at most.
         context: how they are started.
     """
     workers = progress.workers(workers)
     return DataLoader(
-        Batches(data, progress, batch_size, collate),
+        Batches(data, progress, collate, uncounted),
         batch_size=None,
         num_workers=workers,
         collate_fn=_same,

@@ -143,7 +143,8 @@ class Transformers:
     }
     # fmt: off
     changeable: ClassVar[tuple[str, ...]] = (
-        "num_train_epochs", "max_steps", "per_device_eval_batch_size", "merge_accumulation", "padding_free",
+        "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+        "per_device_eval_batch_size", "merge_accumulation", "padding_free",
         "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_ratio", "warmup_steps", "weight_decay",
         "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "logging_steps", "logging_first_step",
         "save_strategy", "save_steps", "save_total_limit", "eval_strategy", "eval_steps", "eval_on_start",

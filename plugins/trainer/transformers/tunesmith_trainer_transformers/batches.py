@@ -36,6 +36,11 @@ class Collator:
         on_host.note(batch)
         return batch
 
+    def uncounted(self, examples: Sequence[Mapping[str, Any]]) -> Batch:
+        """A batch that is computed and counts nothing; its `examples` is None, which says so."""
+        nothing = dict.fromkeys(("num_tokens", "num_trained", "num_predicted"), 0.0)
+        return {**self(examples), **nothing, COUNTS: {}, "examples": None}
+
 
 def leave_interrupts() -> None:
     """In a worker of a data loader: Ctrl-C is for the training process, which ends its workers."""
@@ -89,11 +94,9 @@ class NumberedCollator:
         if not numbered:
             return Batch()
         places, examples = zip(*numbered, strict=True)
-        batch = self.collator(examples)
         if places[0] < 0:
-            nothing = dict.fromkeys(("num_tokens", "num_trained", "num_predicted"), 0.0)
-            return {**batch, **nothing, COUNTS: {}, "examples": None}
-        return {**batch, "examples": list(places), FINGERPRINTS: fingerprints(examples)}
+            return self.collator.uncounted(examples)
+        return {**self.collator(examples), "examples": list(places), FINGERPRINTS: fingerprints(examples)}
 
 
 def worker_context(num_workers: int) -> str | None:

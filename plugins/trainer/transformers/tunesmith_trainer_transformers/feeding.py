@@ -16,13 +16,14 @@ from tunesmith_library_training.own_checkpoints import OwnCheckpoints
 from tunesmith_library_training.shares import Order
 from tunesmith_library_training.streams import loader
 
-from tunesmith_trainer_transformers.batches import Numbered, worker_context
+from tunesmith_trainer_transformers.batches import Collator, Numbered, worker_context
 
 
 class Feeding(OwnCheckpoints, Trainer):
     """A Trainer whose steps are those of an `Order`, or of the progress in a stream."""
 
     job: TrainingJob
+    collator: Collator
     order: Order | None  # None of a stream
     batch_of: Callable[[Sequence[Any]], Batch]
 
@@ -45,7 +46,7 @@ class Feeding(OwnCheckpoints, Trainer):
             self.job.data.train,
             self.run.progress,
             self.batch_of,
-            batch_size=self.args.per_device_train_batch_size,
+            self.collator.uncounted,
             workers=workers,
             pin_memory=self.args.dataloader_pin_memory,
             context=worker_context(workers),

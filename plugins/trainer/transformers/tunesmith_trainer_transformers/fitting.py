@@ -13,17 +13,18 @@ from tunesmith_library_training.compiling import compile_layers
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
 from tunesmith_library_training.isolation import carries_state, takes_concatenated
 from tunesmith_library_training.metrics import settle_best
-from tunesmith_library_training.reporting import Reporter, checkpoint_of, progress_of
+from tunesmith_library_training.reporting import Reporter, checkpoint_of
+from tunesmith_library_training.states import random_state_of_share, set_random_state
 from tunesmith_library_training.stopping import EarlyStopping
 from tunesmith_library_training.watching import text_leaves_out
 
 from tunesmith_trainer_transformers.adopting import adopted
-from tunesmith_trainer_transformers.arguments import training_arguments
+from tunesmith_trainer_transformers.arguments import Arguments, training_arguments
 from tunesmith_trainer_transformers.batches import Collator
 from tunesmith_trainer_transformers.budget import merged_tokens
 from tunesmith_trainer_transformers.loop import Loop
 from tunesmith_trainer_transformers.spreading import is_spread
-from tunesmith_trainer_transformers.steps import order_of
+from tunesmith_trainer_transformers.steps import accumulation_of, order_of, progress_of
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -43,17 +44,10 @@ def _train(options: Transformers, run: Run) -> Outcome:
     job = run.job
     _refuse_missing_data(options, job)
     sharded = is_spread(options)
-    # compiled is here what repeats, layer by layer; transformers would compile the whole model
-    arguments = training_arguments(options, job, torch_compile=False, torch_compile_backend=None)
-    checkpoint = checkpoint_of(run, arguments, ordered=True)
-    order = order_of(options, run)
-    if order is not None and order.size.accumulation != arguments.gradient_accumulation_steps:
-        changed = {"gradient_accumulation_steps": order.size.accumulation}
-        arguments = training_arguments(options, job, torch_compile=False, torch_compile_backend=None, **changed)
+    arguments, checkpoint = _begun(options, run)
     _look_for_unused(arguments, job.model, sharded)
     collator = Collator(job.collate, options.padding_free)
-    rates = options.learning_rates
-    loop = Loop(run, arguments, collator=collator, order=order, sharded=sharded, learning_rates=rates)
+    loop = Loop(run, arguments, collator=collator, sharded=sharded, learning_rates=options.learning_rates)
     sets = {name: examples for name, examples in job.data.eval.items() if len(examples)}
     if arguments.metric_for_best_model and sets:
         greater = options.greater_is_better
@@ -67,8 +61,6 @@ def _train(options: Transformers, run: Run) -> Outcome:
     _merge(options, loop)
     checkpoint = checkpoint or adopted(options, run, loop)
     _refuse_other_names(job.model, checkpoint)
-    run.progress = progress_of(run, options.dataloader_num_workers)
-    arguments.ignore_data_skip = run.progress is not None  # which goes on by itself
     if options.torch_compile:
         compile_layers(job.model, options.torch_compile_backend)
     if arguments.device.type != "cpu" and not (sharded or options.dataloader_num_workers):
@@ -79,6 +71,23 @@ def _train(options: Transformers, run: Run) -> Outcome:
     finally:
         loop.ahead.end()
     return loop.outcome(finished=not reporter.stopped)
+
+
+def _begun(options: Transformers, run: Run) -> tuple[Arguments, str | None]:
+    """The arguments of a run from where it begins, and its checkpoint, if it goes on from one."""
+    # compiled is here what repeats, layer by layer; transformers would compile the whole model
+    own: dict[str, Any] = {"torch_compile": False, "torch_compile_backend": None}
+    arguments = training_arguments(options, run.job, **own)
+    checkpoint = checkpoint_of(run, arguments, ordered=True)
+    run.order, run.progress = order_of(options, run), progress_of(options, run)
+    passes = accumulation_of(options, run)
+    if passes != arguments.gradient_accumulation_steps and arguments.deepspeed:  # whose configuration has it too
+        arguments = training_arguments(options, run.job, **own, gradient_accumulation_steps=passes)
+    arguments.gradient_accumulation_steps = passes
+    arguments.ignore_data_skip = run.progress is not None  # which goes on by itself
+    if run.resumed is None and processes.share():
+        set_random_state(random_state_of_share(run.job.seed, 0))
+    return arguments, checkpoint
 
 
 def _refuse_missing_data(options: Transformers, job: TrainingJob) -> None:

@@ -19,7 +19,6 @@ from tunesmith_library_training.envelope import Outcome, Run
 from tunesmith_library_training.finite import watch_gradients
 from tunesmith_library_training.repeats import Repeats
 from tunesmith_library_training.sharding import gathered_weights, spread_of
-from tunesmith_library_training.shares import Order
 
 from tunesmith_trainer_transformers.ahead import Ahead, Made
 from tunesmith_trainer_transformers.arguments import Arguments
@@ -46,7 +45,6 @@ class Loop(Feeding, Measuring):
         arguments: Arguments,
         *,
         collator: Collator,
-        order: Order | None,
         sharded: bool,
         learning_rates: Mapping[str, float],
     ) -> None:
@@ -68,7 +66,7 @@ class Loop(Feeding, Measuring):
         # places of those of each forward pass of the step: none of a stream, None of what counts nothing
         self.examples: list[list[int] | None] = []
         self.pending = iter(self.examples)
-        self.order = run.order = order
+        self.order = order = run.order
         train = job.data.train
         self.batch_of: Callable[[Sequence[Any]], Batch] = NumberedCollator(collator) if order else collator
         super().__init__(
@@ -78,6 +76,8 @@ class Loop(Feeding, Measuring):
             train_dataset=Numbered(train) if order else train,
             eval_dataset=dict(job.data.eval) or None,
         )
+        if self.is_deepspeed_enabled:  # its checkpoints are ours, too; the Trainer must not be made with this
+            self.args.save_only_model = True
         self.model_accepts_loss_kwargs = True  # the same as loss_is_scaled_for_ga, for earlier transformers
         self.remove_callback(PrinterCallback)
         if order is not None:

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainerCallback
 from tunesmith import announce
+from tunesmith.messages import logger
 from tunesmith_library_configuration import manifests
 from tunesmith_library_configuration.records import MARKER, steps_of
 from tunesmith_library_training import lengths, processes
 from tunesmith_library_training.envelope import Run
 from tunesmith_library_training.shares import ORDER, Order, StepSize
+from tunesmith_library_training.streams import STATE, Progress
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
 
-_STANDS_FOR = "TUNESMITH_STANDS_FOR"  # of how many processes each takes the place, of a launcher that found too few
+STANDS_FOR = "TUNESMITH_STANDS_FOR"
+"""The variable in which a launcher that found too few processes says for how many each of them stands."""
+
+_SIZE, _PASSES = "per_device_train_batch_size", "gradient_accumulation_steps"
+
+
+class Epochs(TrainerCallback):
+    """Tells an order which epoch begins, and a Trainer how much of it is behind: the same with any micro-batches."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.order.epoch = int(state.epoch or 0.0)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        state.epoch = self.order.epochs(state.global_step)
 
 
 def order_of(options: Transformers, run: Run) -> Order | None:
@@ -30,15 +48,103 @@ def order_of(options: Transformers, run: Run) -> Order | None:
     train = run.job.data.train
     if not hasattr(train, "__len__"):
         return None
-    told = told_of(run, len(train)) if run.resumed is not None else None
-    order = Order(len(train), _size(options, told), processes.share(), _order(options, run), lambda: _sizes(train))
-    order.facts = {"gradient_accumulation_steps": options.gradient_accumulation_steps}
-    if run.resumed is not None and told is not None:
+    told = _told(run.resumed, len(train)) if run.resumed is not None else None
+    size = StepSize(_asked(options), options.per_device_train_batch_size, processes.shares())
+    if told is not None and _keeps(options, told, told["batch"]):
+        size = StepSize(told["batch"], size.micro_batch, size.shares)
+    order = Order(len(train), size, processes.share(), _places(options, run), lambda: _sizes(train))
+    order.facts = {_PASSES: options.gradient_accumulation_steps}
+    if told is not None and run.resumed is not None:
         order.go_on(steps_of(run.resumed), told["epoch"], told["examples"])
     return order
 
 
-def _order(options: Transformers, run: Run) -> Any:
+def progress_of(options: Transformers, run: Run) -> Progress | None:
+    """Where training data that are read in shares are gone on with; None for other data, which are read on to there."""
+    if not hasattr(run.job.data.train, "share"):
+        return None
+    most, passes = options.per_device_train_batch_size, options.gradient_accumulation_steps * _stands_for()
+    if run.resumed is None:
+        progress = Progress.begin(options.dataloader_num_workers, most, passes)
+    else:
+        told = manifests.told(run.resumed, MARKER).get(STATE)
+        if not told:
+            if processes.is_main():
+                logger.warning(
+                    "%s does not say where it was in the stream, as those of earlier versions do not: as many batches "
+                    "are passed over from the beginning, in the order of now",
+                    run.resumed.name,
+                )
+            return None
+        progress = Progress.resumed(told, most, passes)
+        if not _keeps(options, told, progress.piece * progress.step):
+            progress.piece, progress.step = most, passes * processes.shares()
+    progress.facts = {_PASSES: options.gradient_accumulation_steps}
+    return progress
+
+
+def accumulation_of(options: Transformers, run: Run) -> int:
+    """The forward passes of a step in each process, which are announced where they are not as the options say."""
+    asked, most = options.gradient_accumulation_steps, options.per_device_train_batch_size
+    if run.order is not None:
+        found, batch = run.order.size.accumulation, run.order.size.batch
+    elif run.progress is not None:
+        found, batch = run.progress.accumulation, run.progress.step * run.progress.piece
+    else:
+        return asked
+    if found != asked:
+        shares = processes.shares()
+        why = f"{batch} examples in {shares} {'shares' if shares > 1 else 'share'}, up to {most} of each at once"
+        announce("forward passes of a step", found, why)
+    return found
+
+
+def _keeps(options: Transformers, told: Mapping[str, Any], batch: int) -> bool:
+    """Whether a run that goes on keeps the examples of a step, of which there were so many; announced.
+
+    Args:
+        told: by the checkpoint.
+    """
+    asked = _asked(options)
+    if batch == asked:
+        return True
+    kept = bool(told.get(_PASSES, options.gradient_accumulation_steps) == options.gradient_accumulation_steps)
+    if kept:
+        announce("examples of a step", f"{batch}, as before", f"another trainer.{_PASSES} would change them")
+    else:
+        announce("examples of a step", f"{asked} in place of {batch}", "the rest of the epoch is trained so too")
+    return kept
+
+
+def _asked(options: Transformers) -> int:
+    """The examples of a step by the options."""
+    size = options.per_device_train_batch_size * options.gradient_accumulation_steps
+    return size * processes.shares() * _stands_for()
+
+
+def _stands_for() -> int:
+    return int(os.environ.get(STANDS_FOR, "1"))
+
+
+def _told(checkpoint: Any, count: int) -> Mapping[str, int] | None:
+    """What a checkpoint tells of its order; found out where an earlier version wrote it.
+
+    Args:
+        count: examples of an epoch.
+    """
+    said = manifests.told(checkpoint, MARKER)
+    if ORDER in said:
+        return dict(said[ORDER])
+    facts = said.get("facts", said)
+    if not all(name in facts for name in ("world_size", _SIZE, _PASSES)):
+        return None
+    batch = facts["world_size"] * facts[_SIZE] * facts[_PASSES]
+    epoch, within = divmod(steps_of(checkpoint), -(-count // batch))
+    return {"epoch": epoch, "examples": within * batch, "batch": batch, _PASSES: facts[_PASSES]}
+
+
+def _places(options: Transformers, run: Run) -> Callable[[int], list[int]]:
+    """The order of the examples in an epoch."""
     count, seed = len(run.job.data.train), run.job.seed
 
     def places(epoch: int) -> list[int]:
@@ -50,55 +156,6 @@ def _order(options: Transformers, run: Run) -> Any:
     return places
 
 
-def _sizes(train: Any) -> Any:
+def _sizes(train: Any) -> list[int] | None:
     found = lengths.every(train)
     return None if found is None else found.tolist()
-
-
-def told_of(run: Run, count: int) -> Mapping[str, int] | None:
-    """What the run's checkpoint tells of its order; found out where an earlier version wrote it.
-
-    Args:
-        count: examples of an epoch.
-    """
-    assert run.resumed is not None
-    said = manifests.told(run.resumed, MARKER)
-    if ORDER in said:
-        return dict(said[ORDER])
-    facts = said.get("facts", said)
-    named = ("world_size", "per_device_train_batch_size", "gradient_accumulation_steps")
-    if not all(name in facts for name in named):
-        return None
-    batch = facts[named[0]] * facts[named[1]] * facts[named[2]]
-    epoch, within = divmod(steps_of(run.resumed), -(-count // batch))
-    return {"epoch": epoch, "examples": within * batch, "batch": batch, named[2]: facts[named[2]]}
-
-
-def _size(options: Transformers, told: Mapping[str, int] | None) -> StepSize:
-    """Of a step, which is announced where it is not as the options say, or not as it was."""
-    micro_batch, accumulation = options.per_device_train_batch_size, options.gradient_accumulation_steps
-    shares = processes.shares()
-    asked = micro_batch * accumulation * shares * int(os.environ.get(_STANDS_FOR, "1"))
-    if told is None or told["batch"] == asked:
-        size = StepSize(asked, micro_batch, shares)
-    elif told["gradient_accumulation_steps"] == accumulation:
-        size = StepSize(told["batch"], micro_batch, shares)
-        announce("examples of a step", f"{size.batch} as before", "trainer.gradient_accumulation_steps sets another")
-    else:
-        size = StepSize(asked, micro_batch, shares)
-        why = "the rest of the epoch and those after it are trained so"
-        announce("examples of a step", f"{asked} in place of {told['batch']}", why)
-    if size.accumulation != accumulation:
-        why = f"{size.batch} examples in {shares} {'shares' if shares > 1 else 'share'} of up to {micro_batch} at once"
-        announce("forward passes of a step", size.accumulation, why)
-    return size
-
-
-class Epochs(TrainerCallback):
-    """Tells an order which epoch begins."""
-
-    def __init__(self, order: Order) -> None:
-        self.order = order
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.order.epoch = int(state.epoch or 0.0)
