@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from tunesmith.types import IGNORED, Batch, model_inputs
 
 from tunesmith_library_training import head, parts
+from tunesmith_library_training.balancing import over_processes
 from tunesmith_library_training.linear_cross_entropy import cross_entropies
 from tunesmith_library_training.on_host import trained_positions
 from tunesmith_library_training.routing import routing_loss, routing_metrics
@@ -58,6 +59,7 @@ def sequence_log_probs(model: Any, batch: Batch, chunk_size: int = 0) -> Sequenc
     inputs = model_inputs(batch)
     inputs.pop("length_weights", None)
     values, outputs = head.run(model, inputs, keep, values_of, chunk_size, head.chunked_values, values_of_hidden)
+    over_processes(model, inputs, outputs, batch.get("num_items", 1.0))
     numbers, count = sequence_numbers(batch)
     numbers = numbers[:, keep].reshape(-1)
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from tunesmith.types import IGNORED, Batch, LossOutput, model_inputs
 
 from tunesmith_library_training import head, parts
+from tunesmith_library_training.balancing import over_processes
 from tunesmith_library_training.by_dataset import named, sums_by_dataset
 from tunesmith_library_training.linear_cross_entropy import summed_cross_entropy
 from tunesmith_library_training.on_host import trained_positions
@@ -87,6 +88,7 @@ def token_loss(
         total.datasets, total.names = batch["datasets"][:, keep].reshape(-1), batch["dataset_names"]
     fused = total.of_hidden if function is cross_entropy else None
     loss, outputs = head.run(model, model_inputs(batch), keep, total.of_logits, chunk_size, fused=fused)
+    over_processes(model, model_inputs(batch), outputs, batch["num_items"])
     loss, metrics = parts.totals(part, loss, total.metrics())
     return LossOutput(
         loss=loss + routing_loss(model, outputs, batch["num_items"]),
