@@ -27,13 +27,21 @@ def needs_models_weights(plan: Plan, message: str) -> list[Problem]:
 
 
 def needs_whole_weights(plan: Plan, needs: str, sharding: Iterable[str] = ("fsdp", "deepspeed")) -> list[Problem]:
-    """The problems of trainers that spread a weight out over processes.
+    """The problems of what spreads a weight out over processes.
 
     Args:
         needs: what the optimizer does with whole weights: `optimizer=muon makes whole matrices orthogonal`.
-        sharding: the trainer's options that cut what it needs.
+        sharding: what cuts what it needs: options of the trainer, and `spreads` of a parallel plugin's traits.
     """
-    return [
+    spreads = getattr(plan.traits("parallel"), "spreads", "")
+    launched = [
+        Problem(
+            "optimizer",
+            f"{needs}, and parallel={plan.name('parallel')} cuts them in pieces.",
+            "parallel=ddp, or another optimizer",
+        )
+    ]
+    return (launched if spreads in sharding else []) + [
         Problem(
             f"trainer.{option}",
             f"{needs}, and trainer.{option} cuts them in pieces.",
