@@ -11,10 +11,11 @@ from tunesmith.ranges import at_least
 from tunesmith.traits import ParallelTraits
 from tunesmith.types import ModelSource, Problem, TrainingJob
 from tunesmith_library_launching.options import Processes
+from tunesmith_library_sequence.options import SequenceParallel
 
 
 @plugin
-class Fsdp(Processes):
+class Fsdp(SequenceParallel, Processes):
     """Processes that each keep a part of the model, of its gradients and of the optimizer's state, and train a share of
     every batch (FSDP2; Zhao et al. 2023, arXiv 2304.11277).
 
@@ -58,13 +59,13 @@ class Fsdp(Processes):
 
     @property
     def traits(self) -> ParallelTraits:
-        return ParallelTraits(processes=self.total, spreads="fsdp", alike=self.tensor)
+        return ParallelTraits(processes=self.total, spreads="fsdp", alike=self.tensor * self.sharing(self.total))
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         from .checks import problems
 
-        return [*self.process_problems(plan), *problems(self, plan)]
+        return [*self.process_problems(plan), *self.sequence_problems(plan), *problems(self, plan)]
 
     @hookimpl
     def configured(self, plan: Plan) -> None:

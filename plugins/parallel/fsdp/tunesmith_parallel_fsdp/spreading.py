@@ -40,6 +40,7 @@ def place(options: Fsdp, model: Any, precision: str) -> Any:
         return None
     _start_alike(model)
     processes.alike(options.tensor)
+    options.share_sequences(model)
     again = partial(_spread, divided=meshes(options, _device(options)), options=options, precision=precision)
     held = sum(weight.nbytes for weight in model.parameters())
     again(model)
@@ -69,6 +70,7 @@ def _start_alike(model: nn.Module) -> None:
 def _spread(model: nn.Module, *, divided: Meshes, options: Fsdp, precision: str) -> None:
     half = precision == "bf16" and options.param_dtype == "auto"
     numbers = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if half else MixedPrecisionPolicy()
+    offloads = options.cpu_offload and mesh.device_type != "cpu"
     experts = divide(model, divided.experts, divided.tensor) if options.experts > 1 else Divided()
     if options.tensor > 1:
         split(model, divided.tensor, left=experts.names)
@@ -76,7 +78,7 @@ def _spread(model: nn.Module, *, divided: Meshes, options: Fsdp, precision: str)
         _shard,
         ignored_params=experts.kept,
         mp_policy=numbers,
-        offload_policy=CPUOffloadPolicy() if options.cpu_offload else OffloadPolicy(),
+        offload_policy=CPUOffloadPolicy() if offloads else OffloadPolicy(),
     )
     for module in experts.modules:
         shard(module, mesh=divided.copies, reshard_after_forward=options.reshard_after_forward)
