@@ -70,7 +70,7 @@ def _start_alike(model: nn.Module) -> None:
 def _spread(model: nn.Module, *, divided: Meshes, options: Fsdp, precision: str) -> None:
     half = precision == "bf16" and options.param_dtype == "auto"
     numbers = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if half else MixedPrecisionPolicy()
-    offloads = options.cpu_offload and mesh.device_type != "cpu"
+    offloads = options.cpu_offload and divided.shards.device_type != "cpu"
     experts = divide(model, divided.experts, divided.tensor) if options.experts > 1 else Divided()
     if options.tensor > 1:
         split(model, divided.tensor, left=experts.names)
