@@ -95,16 +95,6 @@ def test_one_per_gpu_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> Non
 _SHOWS = "import os, pathlib, sys; pathlib.Path(sys.argv[1], os.environ['RANK']).write_text(str(dict(os.environ)))"
 
 
-def test_a_second_machine(tmp_path: Path) -> None:
-    """Its ranks follow those of the first, and all look for that one."""
-    assert launch(_SHOWS, tmp_path, nodes=3, node_rank=2, master="10.0.0.1:29500") == 0
-    seen = {file.name: eval(file.read_text()) for file in tmp_path.iterdir()}
-    assert sorted(seen) == ["4", "5"]
-    of = seen["5"]
-    assert (of["LOCAL_RANK"], of["WORLD_SIZE"], of["LOCAL_WORLD_SIZE"]) == ("1", "6", "2")
-    assert (of["MASTER_ADDR"], of["MASTER_PORT"]) == ("10.0.0.1", "29500")
-
-
 def test_cores_are_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     launch(_SHOWS, tmp_path, processes=1)
@@ -131,14 +121,16 @@ def test_of_one_that_fails_the_end_is_shown(caplog: pytest.LogCaptureFixture) ->
     assert time.monotonic() - start < 30
     (record,) = caplog.records
     assert record.levelname == "ERROR"
-    assert record.message.startswith("rank 1 failed with exit code 1, so that the others were ended; the end of what")
+    heading = r"rank 1 on \S+ failed with exit code 1, so that the others were ended; the end of what it said:"
+    assert re.match(heading, record.message)
     assert record.message.endswith("ValueError: a bad day")
 
 
 def test_of_the_first_the_user_heard_it_already(caplog: pytest.LogCaptureFixture) -> None:
     program = "import os, time\nif os.environ['RANK'] == '0': raise ValueError('a bad day')\ntime.sleep(300)"
     assert launch(program) == 1
-    assert caplog.messages == ["rank 0 failed with exit code 1, so that the others were ended"]
+    (told,) = caplog.messages
+    assert re.fullmatch(r"rank 0 on \S+ failed with exit code 1, so that the others were ended", told)
 
 
 def test_a_mistake_that_the_first_says_too_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -150,7 +142,8 @@ def test_a_mistake_that_the_first_says_too_is_said_once(caplog: pytest.LogCaptur
 def test_one_that_is_killed(caplog: pytest.LogCaptureFixture) -> None:
     program = "import os, signal, time\nif os.environ['RANK'] == '1': os.kill(os.getpid(), 9)\ntime.sleep(300)"
     assert launch(program) == 137
-    assert caplog.messages == ["rank 1 failed with exit code 137, so that the others were ended"]
+    (told,) = caplog.messages
+    assert re.match(r"rank 1 on \S+ was killed by SIGKILL .*, so that the others were ended$", told)
 
 
 def test_children_of_the_processes_are_ended_too(tmp_path: Path) -> None:
@@ -334,7 +327,7 @@ def test_a_worker_that_crashes_takes_the_run_down(tiny_llama: Path, tmp_path: Pa
     process = run_command(tmp_path / "c.yaml")
     _, told = process.communicate(timeout=300)
     assert process.returncode == 1
-    assert "rank 1 failed with exit code 1" in told and told.count("RuntimeError: a cosmic ray") == 1
+    assert re.search(r"rank 1 on \S+ failed with exit code 1", told) and told.count("RuntimeError: a cosmic ray") == 1
     assert "while compute_loss of patch." in told
 
 
