@@ -12,6 +12,8 @@ from tunesmith.compose import Overrides, compose
 from tunesmith.pipeline import Config, encoded_data, model_source, reader_of
 from tunesmith.types import DatasetSplits
 
+from .spreading import encode_spread, spreader_of
+
 
 def show(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> tuple[Any, DatasetSplits]:
     """Encode the data as a training run would, without loading the model: the tokenizer and the encoded examples."""
@@ -19,8 +21,15 @@ def show(config: Config, overrides: Overrides = None, *, catalog: Catalog | None
 
 
 def encode(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> tuple[Path, ...]:
-    """Encode all data of a run beforehand, for it to be found: the folders in which they are kept."""
-    run = assemble(compose(config, overrides, catalog), "encode", catalog)
+    """Encode all data of a run beforehand, for it to be found: the folders in which they are kept.
+
+    With a `parallel` plugin that has work done elsewhere they are encoded there, in shards.
+    """
+    composition = compose(config, overrides, catalog)
+    spreader = spreader_of(composition, catalog)
+    if spreader is not None:
+        return tuple(encode_spread(spreader, config, overrides))
+    run = assemble(composition, "encode", catalog)
     _encoded(run)
     kept = tuple(getattr(run.plan.plugin("data"), "kept", ()))
     if not kept:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import DataError, announce, hookimpl, plugin
-from tunesmith.errors import ConfigError, choices
+from tunesmith.errors import ConfigError
 from tunesmith.keys import Key
 from tunesmith.planning import problem_of
 from tunesmith.ranges import at_least, between, filled, path_like
@@ -20,14 +20,16 @@ from tunesmith_library_caching import DATASETS, Hold, entries_of, kept_in
 
 from .checking import mix_problems, option_problems, problems_of, stream_problems
 from .detecting import format_of, format_of_files, in_words, possible_formats, provenance
-from .entries import Entry, Registry, Source, find_registry, read_registry, resolve
+from .entries import Entry, Source, find_registry, is_unknown_name, read_registry, resolve, unknown_name
 from .summing import sum_up, warn_of_idle
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from tunesmith.planning import Plan
 
+    from .caching import Cache
     from .encoding import Work
+    from .shards import Sharding
 
 _MOST_PROCESSES = 8
 _PEEKED = 1000  # records of a streamed data set that are read to show some
@@ -77,13 +79,7 @@ class Datasets:
         **{"preprocessing_num_workers": "num_proc", "val_set_size": "val_size", "test_split_size": "val_size"},
         **{"mix_strategy": "mix", "buffer_size": "shuffle_buffer"},
     }
-    changeable: ClassVar[tuple[str, ...]] = (
-        "eval",
-        "registry",
-        "num_proc",
-        "cache",
-        "cache_dir",
-    )
+    changeable: ClassVar[tuple[str, ...]] = ("eval", "registry", "num_proc", "cache", "cache_dir")
     _default_hub: str = "huggingface"  # the run's
     _peeks: bool = False  # whether some examples are enough, for they are only shown
     _command: str = "train"  # the run's
@@ -185,11 +181,13 @@ class Datasets:
         return DatasetSplits(mixed(sets, mixture), _in_numpy(held_out), contents)
 
     def _stream(self, sources: list[Source], fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Any:
+        from .encoded_lanes import found_encoded
         from .memory import give_back
         from .streaming import Stream
 
         give_back()
-        works = [self._work(source, fetch, to_rows, encode) for source in sources]
+        works: Any = [self._work(source, fetch, to_rows, encode) for source in sources]
+        works = (found_encoded(works, self._new_cache()) if self.cache and self.cache_dir else None) or works
         weights = None if self.mix == "concat" else [item.entry.samples or item.entry.weight for item in sources]
         shares = [f" ({weight / sum(weights):.1%})" for weight in weights] if weights else [""] * len(sources)
         names = ", ".join(source.name + share for source, share in zip(sources, shares, strict=True))
@@ -216,6 +214,19 @@ class Datasets:
             num_proc=self._processes(),
         )
 
+    def sharding(self, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Sharding:
+        """What encodes the run's data sets in shards, on other machines; for who has these."""
+        from .shards import Sharding
+
+        sources = [*self._sources("train"), *self._sources("eval")]
+        works = [self._work(source, fetch, to_rows, encode) for source in sources]
+        return Sharding(works, self._new_cache(), self.split_by)
+
+    def _new_cache(self) -> Cache:
+        from .caching import Cache
+
+        return Cache(self.cache_folder(), self._parts, self._made_with)
+
     def _held_out(self, works: list[Work]) -> tuple[list[Work], Dataset]:
         """Both sides of sets that are split by a column: what is trained on of each, and what is held out of all."""
         from .mixing import joined
@@ -227,10 +238,10 @@ class Datasets:
         return [SidedWork.of(work, kept) for work in works], examples
 
     def _encoded(self, work: Work, what: str = "") -> Dataset:
-        from .caching import Cache, encode_cached, encode_in_memory
+        from .caching import encode_cached, encode_in_memory
 
         if self.cache and self._cache is None:
-            self._cache = Cache(self.cache_folder(), self._parts, self._made_with)
+            self._cache = self._new_cache()
         encoded = encode_in_memory(work) if self._cache is None else encode_cached(work, self._cache)
         sum_up(what + work.source.name, work.format, encoded, self._held)
         return encoded.examples
@@ -278,22 +289,11 @@ class Datasets:
             for index, entry in enumerate(entries):
                 key = f"data.{which}[{index}]"
                 source, found = resolve(entry, key, registry, self.registry)
-                if not found and _is_unknown_name(source, default_hub):
-                    found = [self._unknown_name(source, registry)]
+                if not found and is_unknown_name(source, default_hub):
+                    found = [unknown_name(source, registry, self.registry)]
                 problems += found
                 sources += [] if found else [source]
         return sources, problems
-
-    def _unknown_name(self, source: Source, registry: Registry) -> Problem:
-        path = source.entry.path
-        missing = f"there is no {self.registry} (looked from {Path.cwd()})"
-        known = choices(path, registry, f"in {self.registry}") if registry else missing
-        message = f"{source.key}: {path} is no file and no known data set."
-        return Problem(f"{source.key}.path", message, f"{known}\na hub address looks like org/name")
-
-
-def _is_unknown_name(source: Source, default_hub: str) -> bool:
-    return "/" not in source.entry.path and source.pattern is None and source.hub(default_hub) != "local"
 
 
 def _in_numpy(sets: Mapping[str, Dataset]) -> dict[str, Dataset]:

@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.files import replacing
 from tunesmith.messages import logger
 from tunesmith_library_caching import (
+    ABOUT,
     DATA,
     About,
     Hold,
+    damage_of_sizes,
+    data_files,
     differences,
     mark_used,
     opened,
@@ -44,6 +47,10 @@ _PROBED = 16  # rows of each data set that its key is made of
 _DRAFT = re.compile(r"\.([0-9a-f]{32})-")  # of `replacing`
 
 
+Make = Callable[[Work, Path, About], About]
+"""Writes the folder of an encoded data set, of which something is known; gives what it says of itself."""
+
+
 @dataclass
 class Cache:
     """A folder of encoded data sets, and what this run knows of those that it puts there."""
@@ -52,6 +59,7 @@ class Cache:
     formats: Mapping[str, Parts] = field(default_factory=dict)  # what each format's rows depend on
     made_with: Mapping[str, str] = field(default_factory=dict)  # in words, for who looks at the cache: stage, template
     kept: list[Path] = field(default_factory=list)  # the data sets of this run
+    make: Make | None = None  # what makes one that is not there; None encodes it here
     holds: list[Hold] = field(default_factory=list)  # on them, until the run ends
 
 
@@ -78,7 +86,6 @@ def encode_cached(work: Work, cache: Cache) -> Encoded:
 
 def _encode_cached(work: Work, cache: Cache) -> Encoded:
     """Encode a data set unless the cache has it whole; other processes that want the same one wait for it."""
-    import datasets
     from filelock import FileLock
 
     made_of = _made_of(work, cache)
@@ -94,13 +101,43 @@ def _encode_cached(work: Work, cache: Cache) -> Encoded:
             cached = about is not None
             if about is None:
                 _say_why_anew(work, cache.folder, made_of, folder, damage)
-                about = _made(work, folder, {"parts": made_of, "made_with": dict(cache.made_with)})
+                about = (cache.make or _made)(work, folder, {"parts": made_of, "made_with": dict(cache.made_with)})
             hold = Hold(folder)
     mark_used(folder)
-    examples = datasets.Dataset.from_file(str(folder / DATA))
+    examples = examples_of(folder, about)
     cache.holds.append(hold)
     cache.kept.append(folder)
     return Encoded(examples, int(about["records"]), Tally.from_json(about["tally"]), cached)
+
+
+def examples_of(folder: Path, about: About) -> datasets.Dataset:
+    """The examples of a folder, which stay on disk."""
+    import datasets
+
+    parts = [datasets.Dataset.from_file(str(file)) for file in data_files(folder, about)]
+    return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
+
+
+def in_cache(work: Work, cache: Cache) -> Encoded | None:
+    """A data set that the cache has in shards, found without reading data files that are as they were; else None."""
+    known = {tuple(stamp[:3]): stamp[3] for about in _abouts(cache.folder) for stamp in about.get("files", ())}
+    folder = cache.folder / _key(_made_of(work, cache, lambda file: known.get(tuple(_seen(file))) or digest(file)))
+    if not folder.is_dir():
+        return None
+    hold = Hold(folder)
+    try:
+        about = read_about(folder)
+    except (OSError, ValueError) as error:
+        logger.warning("%s: what %s says of itself cannot be read: %s", work.source.key, folder, error)
+        return None
+    if "shards" not in about or (damage := damage_of_sizes(folder, about)):
+        if "shards" in about:
+            logger.warning("%s: the encoded data in %s is damaged (%s)", work.source.key, folder, damage)
+        return None
+    mark_used(folder)
+    cache.holds.append(hold)
+    cache.kept.append(folder)
+    return Encoded(examples_of(folder, about), int(about["records"]), Tally.from_json(about["tally"]), cached=True)
 
 
 def encode_in_memory(work: Work) -> Encoded:
@@ -134,7 +171,7 @@ def _made(work: Work, folder: Path, about: About) -> About:
                 records, tally = encode(work, write)
         made: dict[str, Any] = {"name": work.source.name, "path": work.source.entry.path, "format": work.format}
         made |= {"records": records, "examples": examples, "tally": tally.to_json()}
-        made |= {"files": [_stamp(file) for file in work.files], "media": watch.seen(work.media_places)}
+        made |= {"files": [stamp(file) for file in work.files], "media": watch.seen(work.media_places)}
         made |= {"made": datetime.datetime.now().astimezone().isoformat(timespec="seconds")}
         made |= {"size": (draft / DATA).stat().st_size}
         write_about(draft, {**made, **about})
@@ -144,18 +181,30 @@ def _made(work: Work, folder: Path, about: About) -> About:
 def _opened(folder: Path, work: Work) -> tuple[About | None, str | None]:
     """What a folder of the cache says of itself when it is whole, and right for these files; else what is wrong."""
     about, damage = opened(folder)
-    if about and about.get("media") and (changed := Watch.changed(about["media"], folder / DATA, work.media_places)):
-        return None, changed
+    if about and about.get("media"):
+        changed = Watch.changed(about["media"], data_files(folder, about), work.media_places)
+        return (None, changed) if changed else (about, damage)
     return about, damage
 
 
-def _stamp(file: Path) -> list[Any]:
+def stamp(file: Path) -> list[Any]:
     """Which file it was: its place, size, time in nanoseconds, and digest."""
+    return [*_seen(file), digest(file)]
+
+
+def _seen(file: Path) -> list[Any]:
     there = file.stat()
-    return [str(file.resolve()), there.st_size, there.st_mtime_ns, digest(file)]
+    return [str(file.resolve()), there.st_size, there.st_mtime_ns]
 
 
-def _made_of(work: Work, cache: Cache) -> Parts:
+def _abouts(cache_dir: Path) -> Iterator[About]:
+    """What the data sets of a cache say of themselves."""
+    for about in cache_dir.glob(f"*/{ABOUT}"):
+        with contextlib.suppress(OSError, ValueError):
+            yield read_about(about.parent)
+
+
+def _made_of(work: Work, cache: Cache, digest_of: Callable[[Path], str] = digest) -> Parts:
     """All that an encoded data set depends on, by name.
 
     Files count by their content and kind, not by where they are and what they are called. The first rows, converted and
@@ -168,7 +217,7 @@ def _made_of(work: Work, cache: Cache) -> Parts:
         **cache.formats.get(work.format, {}),
         "code of data": code_of([__name__.partition(".")[0]]),
         "options of data": _hashed(reading),
-        "files": _hashed([[suffix_of(file), digest(file)] for file in work.files]),
+        "files": _hashed([[suffix_of(file), digest_of(file)] for file in work.files]),
         "first rows": _hashed(_probe(work)),
         "control tokens": _hashed(getattr(work.encode.template, "control", NOTHING).tokens),
     }
@@ -196,12 +245,10 @@ def _say_why_anew(work: Work, cache_dir: Path, made_of: Parts, folder: Path, dam
     if damage:
         logger.warning("%s: the encoded data in %s is damaged (%s) and is made anew", work.source.key, folder, damage)
         return
-    former: list[list[str]] = []
-    for about in cache_dir.glob("*/about.json"):
-        with contextlib.suppress(OSError, ValueError):
-            parts = read_about(about.parent).get("parts", {})
-            if parts.get("files") == made_of["files"]:
-                former.append([other for other in differences(parts, made_of) if other != "first rows"])
+    alike = [
+        parts for about in _abouts(cache_dir) if (parts := about.get("parts", {})).get("files") == made_of["files"]
+    ]
+    former = [[other for other in differences(parts, made_of) if other != "first rows"] for parts in alike]
     if former:
         other = ", ".join(sorted(former, key=len)[0]) or "code that was edited"
         logger.info("data %s: the cache has these files encoded otherwise; what differs: %s", work.source.name, other)

@@ -136,6 +136,14 @@ def encode(work: Work, write: Callable[[Iterator[pyarrow.Table]], int]) -> tuple
     Returns: how many records were read, and what became of those that are not trained on as they stand.
     Raises: DataError when there is nothing to train on.
     """
+    records, examples, tally = encode_some(work, write)
+    if not examples:
+        raise nothing(work, records, tally)
+    return records, tally
+
+
+def encode_some(work: Work, write: Callable[[Iterator[pyarrow.Table]], int]) -> tuple[int, int, Tally]:
+    """As `encode`, where there may be no example. Returns also how many there are."""
     records = 0
     labels, kept = Counter[bool](), Counter[bool]()
 
@@ -156,9 +164,7 @@ def encode(work: Work, write: Callable[[Iterator[pyarrow.Table]], int]) -> tuple
         examples = write(_shown(encoded(tally), work.source.name))
         if records > 1:
             _count_kinds(labels, kept)
-    if not examples:
-        raise DataError(_nothing(work, records, tally))
-    return records, tally
+    return records, examples, tally
 
 
 def _count_kinds(labels: Counter[bool], kept: Counter[bool]) -> None:
@@ -175,13 +181,14 @@ def _count_kinds(labels: Counter[bool], kept: Counter[bool]) -> None:
         count(f"are marked {kind} and {none}, so that there is nothing to tell apart", left.total())
 
 
-def _nothing(work: Work, records: int, tally: Tally) -> str:
-    """What to say of a data set without an example."""
+def nothing(work: Work, records: int, tally: Tally) -> DataError:
+    """The error of a data set without an example."""
     shares = [share.of(records) for share in tally.shares.values()]
     advice = [share.advice for share in tally.shares.values() if share.advice]
     unknown = f"the stage made no example of its {records} records"
     reason = "it has no records" if not records else "; ".join(shares) or unknown
-    return "\n  ".join([f"{work.source.key}: {work.source.entry.path} has nothing to train on: {reason}", *advice])
+    said = f"{work.source.key}: {work.source.entry.path} has nothing to train on: {reason}"
+    return DataError("\n  ".join([said, *advice]))
 
 
 def batches_of(rows: Iterator[Any], size: int) -> Iterator[list[Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith.addresses import hub_of
-from tunesmith.errors import ConfigError
+from tunesmith.errors import ConfigError, choices
 from tunesmith.keys import Key, Origins, nearest_origin
 from tunesmith.ranges import above, at_least, filled, path_like
 from tunesmith.types import Problem
@@ -191,6 +191,20 @@ def _registered(name: str, registry: Registry, file: str) -> tuple[Entry | None,
     if entry.media_dir is not None:
         entry.media_dir = str(folder / Path(entry.media_dir).expanduser())
     return entry, []
+
+
+def is_unknown_name(source: Source, default_hub: str) -> bool:
+    """Whether a path is a plain name that no registry has, and no file."""
+    return "/" not in source.entry.path and source.pattern is None and source.hub(default_hub) != "local"
+
+
+def unknown_name(source: Source, registry: Registry, file: str) -> Problem:
+    """The problem of such a name, with those that the registry has."""
+    path = source.entry.path
+    missing = f"there is no {file} (looked from {Path.cwd()})"
+    known = choices(path, registry, f"in {file}") if registry else missing
+    message = f"{source.key}: {path} is no file and no known data set."
+    return Problem(f"{source.key}.path", message, f"{known}\na hub address looks like org/name")
 
 
 def _name_of(path: str) -> str:

@@ -140,7 +140,7 @@ class Lane:
         self._reports[batch.place.work].add(tally, len(batch.items))
         name = {"dataset": work.source.name} if self.named else {}
         return [
-            {**name, **{column: _compact(value) for column, value in zip(columns, values, strict=True)}}
+            {**name, **{column: compact(value) for column, value in zip(columns, values, strict=True)}}
             for values in zip(*columns.values(), strict=True)
         ]
 
@@ -217,7 +217,7 @@ def _done(work: Work, number: int, act: Callable[[], Done]) -> Done:
             raise
 
 
-def _compact(value: Any) -> Any:
+def compact(value: Any) -> Any:
     """Lists of numbers as arrays: a list of Python's own takes ten times the room."""
     if not isinstance(value, list) or not value or not isinstance(value[0], int | float):
         return value

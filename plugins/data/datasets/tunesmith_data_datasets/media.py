@@ -73,22 +73,33 @@ class Watch:
         return {"folders": [str(folder.resolve()) for folder in folders], "state": _hexadecimal(self._state)}
 
     @staticmethod
-    def changed(seen: Mapping[str, Any], data: Path, folders: Iterable[Path]) -> str | None:
+    def together(seen: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+        """What to remember of several parts of a data set."""
+        named = [part for part in seen if part is not None]
+        states = [int(part["state"], 16) for part in named]
+        return {**named[0], "state": _hexadecimal(sum(states))} if named else None
+
+    @staticmethod
+    def changed(seen: Mapping[str, Any], data: Iterable[Path], folders: Iterable[Path]) -> str | None:
         """What has become of the media since; None when they are as they were.
 
         Args:
             seen: what `seen` gave.
-            data: the examples, a stream of Arrow's.
+            data: the examples, streams of Arrow's.
         """
-        import pyarrow
-
         if seen["folders"] != [str(folder.resolve()) for folder in folders]:
             return "its media are looked for in another folder"
-        with pyarrow.memory_map(str(data)) as source:
-            batches = pyarrow.ipc.open_stream(source)
-            tables = (pyarrow.Table.from_batches([batch]) for batch in batches)
-            state = sum(_state_of(path) for table in tables for path in _named(table))
+        state = sum(_state_of_all(file) for file in data)
         return None if _hexadecimal(state) == seen["state"] else "media files have changed"
+
+
+def _state_of_all(data: Path) -> int:
+    """The states of all media that a stream of examples names, added."""
+    import pyarrow
+
+    with pyarrow.memory_map(str(data)) as source:
+        tables = (pyarrow.Table.from_batches([batch]) for batch in pyarrow.ipc.open_stream(source))
+        return sum(_state_of(path) for table in tables for path in _named(table))
 
 
 def _named(table: pyarrow.Table) -> Iterator[str]:

@@ -215,6 +215,25 @@ def _arrow_records(path: Path, first: int) -> Iterator[dict[str, Any]]:
         raise DataError(f"{path}, row {rows + 1} cannot be read: {error}") from error
 
 
+def rows_of_table(path: Path) -> int | None:
+    """How many rows a Parquet or Arrow file says that it has; None for another file.
+
+    Raises: DataError when it cannot be read.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    if suffix_of(path) not in _ARROW:
+        return None
+    try:
+        if path.suffix.lower() == ".parquet":
+            count: int = pyarrow.parquet.read_metadata(path).num_rows
+            return count
+        return sum(int(batch.num_rows) for batch in _arrow_batches(path, 0))
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
 def _rows_of(batch: Any) -> Iterator[dict[str, Any]]:
     """The rows of a batch; where one cannot be read, those before it, one by one."""
     try:

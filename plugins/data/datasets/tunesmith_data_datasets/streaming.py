@@ -13,6 +13,7 @@ import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 from tunesmith import DataError
 
+from .encoded_lanes import EncodedLane, EncodedWork
 from .encoding import Work
 from .lanes import Batch, Example, Lane, Place
 from .shuffling import Draws
@@ -57,7 +58,7 @@ class Share(Iterator[Example]):
         self._draws = Draws((stream.seed, number), stream.buffer_size, stream.weights or [1.0])
         told = state["lanes"] if state else [{}] * len(sets)
         self._readers = [
-            Reader(Lane(works, number, count, named), lane) for works, lane in zip(sets, told, strict=True)
+            Reader(_lane(works, number, count, named), lane) for works, lane in zip(sets, told, strict=True)
         ]
         self._given: int = state["given"] if state else 0
         self._buffer: list[Example] = []
@@ -187,6 +188,13 @@ class Reader:
             f"{work.source.key}: {work.files[place.file]} has other examples than when it was streamed before\n"
             "  a run is resumed with the data that it began with; train on from its weights: model.path=CHECKPOINT"
         )
+
+
+def _lane(works: Sequence[Work], number: int, count: int, named: bool) -> Lane:
+    """What reads data sets, which are all encoded before or all are not."""
+    if isinstance(works[0], EncodedWork):
+        return EncodedLane(works, number, count, named)
+    return Lane(works, number, count, named)
 
 
 def _joined(steps: Sequence[tuple[int, Place, int]]) -> tuple[int, Place, int]:

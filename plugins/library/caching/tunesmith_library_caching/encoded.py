@@ -1,6 +1,7 @@
 """Encoded data sets on disk: a folder each, `data.arrow` with the examples and `about.json` with what made them.
 
-The folder's name is a digest of all that the examples depend on, the key.
+The folder's name is a digest of all that the examples depend on, the key. A large set is there in shards: folders
+`00000`, `00001` … in it that are such folders themselves, beside an `about.json` that names them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,33 @@ def write_about(folder: Path, about: About) -> None:
     (folder / ABOUT).write_text(json.dumps({**about, "seal": _seal(about)}, indent=1), encoding="utf-8")
 
 
+def write_manifest(folder: Path, about: About, shards: Sequence[str]) -> None:
+    """Write `about.json` of a set whose examples are in shards, folders in it of these names."""
+    parts = [{"name": name, **_told(read_about(folder / name))} for name in shards]
+    about = {**about, "shards": parts}
+    (folder / ABOUT).write_text(json.dumps({**about, "seal": _seal(about)}, indent=1), encoding="utf-8")
+
+
+def data_files(folder: Path, about: About) -> list[Path]:
+    """The files with the examples of a data set, in their order; shards without an example have none."""
+    if "shards" not in about:
+        return [folder / DATA]
+    return [folder / shard["name"] / DATA for shard in about["shards"] if shard["examples"]]
+
+
+def damage_of_sizes(folder: Path, about: About) -> str | None:
+    """What is wrong with a data set by the sizes of its files, without reading them."""
+    for part in about.get("shards", [{"name": "", "size": about.get("size")}]):
+        file = folder / part["name"] / DATA
+        try:
+            found = file.stat().st_size
+        except OSError:
+            found = -1
+        if part["size"] is not None and found != part["size"]:
+            return f"{file.relative_to(folder)} is not as long as it was written"
+    return None
+
+
 def opened(folder: Path) -> tuple[About | None, str | None]:
     """What a folder says of itself when it is whole; else what is wrong, if it is there.
 
@@ -44,8 +72,9 @@ def opened(folder: Path) -> tuple[About | None, str | None]:
         return None, None
     try:
         about = read_about(folder)
-        if digest(folder / DATA) != about["digest"]:
-            return None, f"{DATA} is not as it was written"
+        for part in about.get("shards", [{"name": "", "digest": about.get("digest")}]):
+            if digest(folder / part["name"] / DATA) != part["digest"]:
+                return None, f"{Path(part['name'], DATA)} is not as it was written"
     except (OSError, ValueError) as error:
         return None, str(error) or type(error).__name__
     return about, None
@@ -66,6 +95,11 @@ def differences(former: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
             version = any(value and value[:1].isdigit() and "." in value for value in (was, other))
             found.append(f"{name} ({was or 'none'}, now {other or 'none'})" if version else name)
     return found
+
+
+def _told(about: About) -> dict[str, Any]:
+    """What a set says of one of its shards."""
+    return {name: about[name] for name in ("examples", "records", "size", "digest")}
 
 
 def _seal(about: About) -> str:

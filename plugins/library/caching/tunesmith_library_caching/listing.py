@@ -15,8 +15,8 @@ from tunesmith_library_configuration.files import digest
 from tunesmith_library_configuration.fingerprints import versions
 from tunesmith_library_configuration.owners import left_behind
 
-from tunesmith_library_caching.encoded import ABOUT, differences, opened, read_about
-from tunesmith_library_caching.places import ARCHIVES, DATASETS, PRECISIONS, STORES, kept_in
+from tunesmith_library_caching.encoded import ABOUT, damage_of_sizes, differences, opened, read_about
+from tunesmith_library_caching.places import ARCHIVES, DATASETS, PRECISIONS, STORES, UNFINISHED, kept_in
 
 KEY = re.compile(r"[0-9a-f]{32}")
 _DRAFT = re.compile(r"\.(?P<name>.+)-[a-z0-9_]{6,8}(\.(?P<mark>[0-9a-f]{8}\.\d+\.\d+))?")
@@ -70,15 +70,11 @@ def _datasets(root: Path, thorough: bool) -> Iterator[Kept]:
 
 def _dataset(folder: Path, thorough: bool) -> Kept:
     size, used = size_of(folder), _time(folder / ABOUT) or _time(folder)
-    damage = ""
     try:
         about = read_about(folder)
     except (OSError, ValueError) as error:
         return Kept("data set", folder, "", size, used, damage=str(error) or type(error).__name__)
-    if thorough:
-        damage = opened(folder)[1] or ""
-    elif "size" in about and about["size"] != _size(folder / "data.arrow"):
-        damage = "data.arrow is not as long as it was written"
+    damage = opened(folder)[1] if thorough else damage_of_sizes(folder, about)
     return Kept(
         "data set",
         folder,
@@ -89,7 +85,7 @@ def _dataset(folder: Path, thorough: bool) -> Kept:
         rows=about.get("examples"),
         tokens=about.get("tally", {}).get("sizes", {}).get("tokens") or None,
         made_of={"path": about.get("path"), "format": about.get("format"), **about.get("made_with", {})},
-        damage=damage,
+        damage=damage or "",
         unused=_why_unused(about),
     )
 
@@ -146,7 +142,9 @@ def _precisions(root: Path) -> Iterator[Kept]:
 
 
 def _leftover(entry: Path) -> Iterator[Kept]:
-    """A draft of a process that has ended; of one that works nothing is said."""
+    """A draft of a process that has ended, or shards that wait for the others; of one that works nothing is said."""
+    if entry.suffix == UNFINISHED and KEY.fullmatch(entry.stem):
+        yield Kept("leftover", entry, entry.stem, size_of(entry), _time(entry))
     draft = _DRAFT.fullmatch(entry.name)
     if draft and (draft["mark"] is None or left_behind(draft["mark"])):
         yield Kept("leftover", entry, draft["name"], size_of(entry), _time(entry))
@@ -170,9 +168,3 @@ def _time(path: Path) -> float:
     with contextlib.suppress(OSError):
         return path.stat().st_mtime
     return 0.0
-
-
-def _size(path: Path) -> int:
-    with contextlib.suppress(OSError):
-        return path.stat().st_size
-    return -1

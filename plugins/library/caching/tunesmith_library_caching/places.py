@@ -9,6 +9,9 @@ from pathlib import Path
 DATASETS, ARCHIVES, STORES, PRECISIONS = "datasets", "archives", "stores", "precisions"
 """Encoded data sets; unpacked archives; downloads from object stores; in which numbers a model is faster here."""
 
+UNFINISHED = ".part"
+"""How the folder of a data set ends whose shards are not all there yet."""
+
 
 def kept_in(name: str) -> Path:
     """The folder of one of them: `~/.cache/tunesmith/NAME`, or below `XDG_CACHE_HOME`."""

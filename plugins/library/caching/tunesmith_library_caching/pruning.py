@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from tunesmith_library_caching.holding import alone
 from tunesmith_library_caching.listing import Kept, size_of
+from tunesmith_library_caching.places import UNFINISHED
 
 _DAY = 86_400
 
@@ -57,7 +58,8 @@ def prune(chosen: Iterable[Kept]) -> Iterator[tuple[Kept, int | None]]:
 @contextlib.contextmanager
 def _made_by_nobody(kept: Kept) -> Iterator[None]:
     """Hold the lock under which a thing is made. Raises: Timeout when somebody does."""
-    name = kept.name if kept.kind == "leftover" and kept.place.name.startswith(".") else kept.place.name
+    beside = kept.kind == "leftover" and (kept.place.name.startswith(".") or kept.place.suffix == UNFINISHED)
+    name = kept.name if beside else kept.place.name
     lock = kept.place.with_name(f"{name}.lock")
     with FileLock(lock, timeout=0):
         yield

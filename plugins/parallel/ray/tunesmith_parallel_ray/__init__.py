@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -80,6 +80,16 @@ class Ray:
         from .launching import launch
 
         return launch(command, self, self._folder, self._uses_cpu)
+
+    def spread(
+        self,
+        tasks: Sequence[Mapping[str, Any]],
+        make: Callable[[], Callable[[Mapping[str, Any]], Mapping[str, Any]]],
+    ) -> Iterator[Mapping[str, Any]]:
+        """Have tasks done all over the cluster, see `mapping.mapped`: what `tunesmith data encode` asks for."""
+        from .mapping import mapped
+
+        return mapped(self, tasks, make)
 
     @hookimpl(wrapper=True)
     def load_model(self, source: ModelSource) -> Generator[None, Any, Any]:
