@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith.traits import EngineTraits, QuantizerTraits
+from tunesmith.traits import EngineTraits, ParallelTraits, QuantizerTraits
 from tunesmith.types import DatasetSplits, EngineStats, ModelHandle, Request, Sampling
 from tunesmith_library_engine import StreamedAnswer
 from tunesmith_library_testing.engine import GreedyEngine
 from tunesmith_library_testing.parts import CHATML, StubPlan, handle_of, load_plain, source_of
 from tunesmith_library_training.drawing import Drawing, answer_ends, left_padded
-from tunesmith_library_training.engines import engine_problems
+from tunesmith_library_training.engines import engine_problems, process_problems
 from tunesmith_library_training.seeds import generator_of, seeds_from
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
@@ -259,6 +259,26 @@ def test_engines_that_cannot_answer_for_training(traits: EngineTraits, quantizer
     assert [problem.key for problem in problems] == ["engine"] * len(said)
     assert all(part in problem.message for part, problem in zip(said, problems, strict=True))
     assert engine_problems(StubPlan(plugins, command="chat"), "mine") == []
+
+
+@pytest.mark.parametrize(
+    ("parallel", "own_loop", "said"),
+    [
+        (ParallelTraits(processes=2), True, []),
+        (ParallelTraits(processes=2, spreads="fsdp"), True, []),
+        (ParallelTraits(processes=2, spreads="deepspeed"), True, ["a loop of its own"]),
+        (ParallelTraits(processes=2, spreads="deepspeed"), False, []),
+        (ParallelTraits(processes=4, alike=2), False, ["has 2 compute one"]),
+    ],
+)
+def test_processes_that_cannot_draw(parallel: ParallelTraits, own_loop: bool, said: list[str]) -> None:
+    plan = StubPlan({"parallel": {"mine": SimpleNamespace(traits=parallel)}})
+    problems = process_problems(plan, "mine", own_loop=own_loop)
+    assert all(part in problem.message for part, problem in zip(said, problems, strict=True))
+    divided = StubPlan({"parallel": {"mine": SimpleNamespace(traits=parallel, experts=2)}})
+    more = process_problems(divided, "mine", own_loop=own_loop)
+    assert [problem.key for problem in more if problem not in problems] == ["parallel.experts"]
+    assert process_problems(StubPlan({}), "mine", own_loop=True) == []
 
 
 def test_an_engine_with_weights_of_its_own_is_not_shown_images(

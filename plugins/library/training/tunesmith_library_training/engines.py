@@ -1,4 +1,7 @@
-"""Which engines can answer for a stage that learns from what the model says while it is trained. Free of torch."""
+"""Which engines, and which processes, can answer for a stage that learns from what the model says while it is trained.
+
+Free of torch.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,30 @@ from tunesmith_library_weights.plans import suitable, unmergeable
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+
+
+def process_problems(plan: Plan, stage: str, *, own_loop: bool) -> list[Problem]:
+    """What keeps the processes of a plan from drawing answers, and learning from them.
+
+    Args:
+        stage: its name, for messages.
+        own_loop: it is trained without the trainer, to which DeepSpeed belongs.
+    """
+    found, name = plan.traits("parallel"), plan.name("parallel")
+    if plan.command != "train" or found is None:
+        return []
+    problems = []
+    if found.alike > 1:
+        message = f"stage.{stage} draws answers on each process, and parallel={name} has {found.alike} compute one."
+        advice = "leave parallel.sequence and parallel.tensor out"
+        problems.append(Problem("parallel", message, advice))
+    if int(plan.get("parallel.experts", 1) or 1) > 1:
+        message = f"stage.{stage} draws answers on each process, and parallel.experts sends their tokens to others."
+        problems.append(Problem("parallel.experts", message, "parallel.experts=1"))
+    if found.spreads == "deepspeed" and own_loop:
+        message = f"stage.{stage} has a loop of its own, and DeepSpeed trains in the trainer's."
+        problems.append(Problem("parallel", message, "parallel=fsdp, or stage=grpo"))
+    return problems
 
 
 def engine_problems(plan: Plan, stage: str) -> list[Problem]:

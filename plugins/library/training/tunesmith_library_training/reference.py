@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith import TunesmithError
+from tunesmith import TunesmithError, announce
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Reference:
 
         with torch.no_grad():
             if self.model is not None:
+                spread_alike(self.model, trained)
                 yield self.model
                 return
             adapted = adapted_model(trained)
@@ -40,6 +41,17 @@ class Reference:
                 )
             with adapted.disable_adapter(), without_dropout(adapted):
                 yield trained
+
+
+def spread_alike(reference: Any, trained: Any) -> None:
+    """Spread a second model over the processes as the trained one is, at its first use. All processes call it."""
+    from tunesmith_library_training.sharding import mark, spread_of
+
+    spread = spread_of(trained)
+    if spread is not None and spread_of(reference) is None:
+        spread.again(reference)
+        mark(reference, spread)
+        announce("reference", "spread over the processes as the trained model is", f"parallel={spread.by}")
 
 
 def use_numbers_of(trained: Any, reference: Any) -> None:

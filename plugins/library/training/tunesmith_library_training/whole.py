@@ -19,8 +19,9 @@ from torch.distributed.fsdp import FSDPModule
 from tunesmith import announce
 from tunesmith_library_estimates.room import Room, of_accelerator, of_host
 from tunesmith_library_estimates.wording import in_words
+from tunesmith_library_weights.cut import is_cut, size_of
 
-from tunesmith_library_training import processes
+from tunesmith_library_training import processes, zero
 
 _SPREADING = ("torch.distributed.", "deepspeed.")  # whose hooks gather weights at a forward pass
 _BESIDE = 2  # times the weights that there must be room for: what is learned with them, and the cache of answers
@@ -66,9 +67,7 @@ def whole_weights(model: nn.Module) -> Iterator[None]:
             module.unshard()
         partitioned = list(_partitioned(model))
         if partitioned:
-            from deepspeed.zero import GatheredParameters
-
-            stack.enter_context(GatheredParameters(partitioned))
+            stack.enter_context(zero.together(partitioned, changed=False))
         stack.enter_context(left_alone(model))
         yield
 
@@ -80,7 +79,7 @@ def in_step(model: nn.Module) -> Iterator[None]:
     All processes enter it together, and leave it when all are done. Without gradients.
     """
     inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
-    root = model if isinstance(model, FSDPModule) else None
+    root: Any = model if isinstance(model, FSDPModule) else None
     _pass(model)  # FSDP takes the module that is called first for the outermost
     if root is not None:
         root.unshard()  # embeddings and the output head, for those that call the model within an adapter's
@@ -127,12 +126,12 @@ def _spreads(hook: Any) -> bool:
 def _partitioned(model: Any) -> Iterator[Any]:
     """The weights that ZeRO-3 has divided."""
     weights: Callable[[], Iterator[Any]] = getattr(model, "parameters", lambda: iter(()))
-    return (weight for weight in weights() if hasattr(weight, "ds_id"))
+    return (weight for weight in weights() if is_cut(weight))
 
 
 def _bytes_of(weight: Any) -> int:
     """Of a whole weight."""
-    return int(getattr(weight, "ds_numel", weight.numel()) * weight.element_size())
+    return size_of(weight) * int(weight.element_size())
 
 
 def _told(computes: bool) -> bool:

@@ -76,11 +76,11 @@ def job_of(folder: Path, tokenizer, output_dir: Path, score=share_of_e, **change
     return replace(job, **changes), events
 
 
-def run(options: dict, job: TrainingJob, folder: Path) -> bool:
+def run(options: dict, job: TrainingJob, folder: Path, place=None) -> bool:
     stage = Ppo(**{**QUICK, **options})
     stage.configured(plan=StubPlan({"stage": {"ppo": stage}}, values={"model.path": str(folder)}))
     stage.prepare(job=job, load=lambda address, adapter=None: load_plain(Path(address)).requires_grad_(False))
-    return stage.fit(job=job)
+    return stage.fit(job=replace(job, model=place(model=job.model, job=job)) if place else job)
 
 
 def test_prompts_and_the_rest_of_the_row(tiny_bpe):

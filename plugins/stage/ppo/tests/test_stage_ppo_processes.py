@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,8 +23,11 @@ FIXED = {
     "kl_horizon": 20.0,
     "eval_steps": 2,
 }
+SPREAD = ("fsdp", "in step", "resumed", "lora fsdp")  # on two processes
 DRAWN = {
     "total_steps": 6,
+    "save_steps": 3,
+    "save_total_limit": None,
     "batch_size": 16,
     "init_kl_coef": 0.01,
     "eval_steps": 3,
@@ -63,19 +67,29 @@ def weights_of(folder: Path) -> dict:
     }
 
 
-@pytest.mark.parametrize("name", ["fixed", "drawn"])
+@pytest.mark.parametrize("name", ["fixed", "drawn", "lora", *SPREAD])
 def test_two_processes_learn_what_one_learns(runs, name):
-    """Weights, value head, metrics, the adapted penalty and evaluations agree."""
-    one, two = (weights_of(runs / f"{name}-{count}") for count in (1, 2))
+    """Weights, value head, metrics, the adapted penalty and evaluations agree, also of a model that is spread."""
+    alike = {"fsdp": "drawn", "in step": "drawn", "resumed": "drawn", "lora fsdp": "lora"}.get(name, name)
+    one, two = weights_of(runs / f"{alike}-1"), weights_of(runs / f"{name}-2")
     assert one.keys() == two.keys() and "value_head.weight" in one
     # Adam, whose steps are 3e-3 per weight, magnifies how sums round; one wrong token moves weights by some 1e-3
     assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-4
-    alone, together = (json.loads((runs / f"{name}-{count}.json").read_text()) for count in (1, 2))
-    assert len(alone) == len(together) == {"fixed": 4 + 2, "drawn": 6 + 2}[name]
+    alone, together = (json.loads((runs / f"{each}.json").read_text()) for each in (f"{alike}-1", f"{name}-2"))
+    if name == "resumed":
+        alone = alone[3 + 1 :]
+    assert len(alone) == len(together) == {"fixed": 4 + 2, "resumed": 3 + 1}.get(name, 6 + 2)
     for first, second in zip(alone, together, strict=True):
         assert first == pytest.approx(second, rel=1e-4, abs=1e-5)
     assert alone[0]["loss"] == pytest.approx(together[0]["loss"], rel=1e-5, abs=1e-7)
     assert alone[-1]["eval_held_reward"] > 0
+
+
+def test_checkpoints_of_a_spread_model_are_those_of_one_process(runs):
+    """So that they go on under any number of processes."""
+    one, two = (weights_of(runs / name / "checkpoint-3") for name in ("drawn-1", "fsdp-2"))
+    assert one.keys() == two.keys() and any(name.startswith("optimizers") for name in one)
+    assert max(float((one[name].double() - two[name].double()).abs().max()) for name in one) < 1e-4
 
 
 def test_the_penalty_is_that_of_all_answers(runs):
@@ -116,21 +130,28 @@ def test_both_processes_stop_when_one_is_interrupted(runs):
 def main(model: Path, folder: Path) -> None:
     """The program."""
     import torch
+    from peft import LoraConfig, get_peft_model
     from safetensors.torch import save_file
     from test_stage_ppo import job_of, run, share_of_e
     from transformers import AutoTokenizer
     from tunesmith.types import DatasetSplits, Evaluated, StepEnded
+    from tunesmith_library_estimates.room import Room
+    from tunesmith_library_training import whole
     from tunesmith_library_training.drawing import Drawing
+    from tunesmith_parallel_fsdp import Fsdp
 
     rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     tokenizer = AutoTokenizer.from_pretrained(model)
 
-    def train(name: str, options: dict, score=share_of_e, **changes):
+    def train(name: str, options: dict, score=share_of_e, lora=False, place=None, **changes):
         job, events = job_of(model, tokenizer, folder / name, score, **changes)
-        whole = replace(job, data=DatasetSplits(job.data.train, {"held": job.data.train}))
-        finished = run(options, whole, model)
+        job = replace(job, data=DatasetSplits(job.data.train, {"held": job.data.train}))
+        if lora:
+            torch.manual_seed(0)
+            job = replace(job, model=get_peft_model(job.model, LoraConfig(target_modules="all-linear")))
+        finished = run(options, job, model, place)
         told = [dict(event.metrics) for event in events if isinstance(event, StepEnded | Evaluated)]
-        return finished, told, whole.model
+        return finished, told, job.model
 
     def fixed(self, examples, seeds):
         """Answers that depend on the prompt alone, of different lengths; some come to an end."""
@@ -155,8 +176,19 @@ def main(model: Path, folder: Path) -> None:
     _, told, trained = train(f"drawn-{count}", DRAWN, score)
     write(f"drawn-{count}.json", told)
     (folder / f"answers-{count}-{rank}.json").write_text(json.dumps(answers))
+    write(f"lora-{count}.json", train(f"lora-{count}", DRAWN, lora=True)[1])
     if count == 1:
         return
+    spread = Fsdp(processes=2).place
+    write("fsdp-2.json", train("fsdp-2", DRAWN, place=spread)[1])
+    write("lora fsdp-2.json", train("lora fsdp-2", DRAWN, place=spread, lora=True)[1])
+    if rank == 0:
+        shutil.copytree(folder / "drawn-1" / "checkpoint-3", folder / "resumed-2" / "checkpoint-3")
+    torch.distributed.barrier()
+    write("resumed-2.json", train("resumed-2", DRAWN, place=spread, resume=True)[1])
+    whole_room, whole._room_of = whole._room_of, lambda device: Room(1.0, 1.0)
+    write("in step-2.json", train("in step-2", DRAWN, place=spread)[1])
+    whole._room_of = whole_room
     (folder / f"drawn-rank-{rank}").mkdir()
     save_file(dict(trained.named_parameters()), folder / f"drawn-rank-{rank}" / "model.safetensors")
 

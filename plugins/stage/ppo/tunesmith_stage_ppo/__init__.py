@@ -15,7 +15,7 @@ from tunesmith.traits import StageTraits
 from tunesmith.types import LoadModel, Problem, Requirement, Row, TrainingJob
 from tunesmith_library_chat import ChatTemplate
 from tunesmith_library_training.ends import end_problems
-from tunesmith_library_training.engines import engine_problems
+from tunesmith_library_training.engines import engine_problems, process_problems
 from tunesmith_library_training.metrics import REWARD_METRICS
 from tunesmith_library_training.prompts import missing_reward
 from tunesmith_library_training.rows import Advise, other_stages
@@ -30,9 +30,9 @@ class Ppo:
     """Learn from rewards: answers are generated, scored, and the likelier made the better they are.
 
     A value head on the model predicts the reward of an answer from each of its tokens on. The stage brings its own
-    loop; the options of the trainer do not count. Under torchrun every process has a device of its own and takes its
-    share of each batch. Needs rows with a `prompt`, or conversations, whose last answer becomes the column `answer` for
-    the rewards.
+    loop; the options of the trainer do not count. Of several processes each has a device of its own and takes its share
+    of each batch; together they draw the answers that one would draw. Needs rows with a `prompt`, or conversations,
+    whose last answer becomes the column `answer` for the rewards.
     """
 
     # each generates batch_size answers and learns from them
@@ -122,6 +122,7 @@ class Ppo:
         others = reference_problems(self.reference, self.reference_adapter, "stage")
         others += end_problems(plan, ("stage.total_steps", self.total_steps))
         others += [*missing_reward(plan, "ppo"), *engine_problems(plan, "ppo")]
+        others += process_problems(plan, "ppo", own_loop=True)
         return [*others, *self._unequal_shares(plan), *_best_of_trainer(plan)]
 
     def _unequal_shares(self, plan: Plan) -> list[Problem]:

@@ -17,6 +17,7 @@ from tunesmith_library_training import processes, scoring
 from tunesmith_library_training.drawing import Drawing
 from tunesmith_library_training.envelope import Run
 from tunesmith_library_training.evaluations import measured
+from tunesmith_library_training.learning import add_gradients, clip_gradients, start_alike
 from tunesmith_library_training.moments import Moments
 from tunesmith_library_training.processes import total
 from tunesmith_library_training.seeds import generator_of, seeds_from
@@ -45,7 +46,7 @@ class Learner:
         self.policy = Policy(job.model, options.temperature, job.precision, job.processor)
         refuse_nothing_to_train(self.policy)
         self.weights = [*self.policy.weights, *self.policy.head.parameters()]
-        processes.start_alike(self.weights)
+        start_alike(self.weights)
         self.mini_batch_size = options.mini_batch_size // processes.count()  # of this process
         self.kl_coef = options.init_kl_coef
         self.drawing = drawing
@@ -130,8 +131,8 @@ class Learner:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         objective.backward()
-        processes.add_gradients(self.weights)
-        return float(torch.nn.utils.clip_grad_norm_(self.weights, self.options.max_grad_norm or math.inf))
+        add_gradients(self.weights)
+        return clip_gradients(self.weights, self.options.max_grad_norm or math.inf)
 
     def _set_rates(self, number: int) -> float:
         """Set the learning rates of a step, a function of its number alone; the model's."""

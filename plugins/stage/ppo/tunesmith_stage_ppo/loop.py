@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith import TunesmithError, announce
 from tunesmith.messages import logger
 from tunesmith.types import Evaluated, RunStarted, Sampling, StepEnded, TrainingJob
-from tunesmith_library_training import processes
+from tunesmith_library_training import processes, sharding
 from tunesmith_library_training.drawing import Drawing
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
 from tunesmith_library_training.metrics import warn_of_non_finite
@@ -83,7 +83,10 @@ def _train(options: Ppo, run: Run, reference: Any, drawing: Drawing) -> Outcome:
                 return Outcome(step, False, {**metrics, **evaluation})
     told = {**metrics, **evaluation}
     policy = learner.policy
-    return Outcome(options.total_steps, True, told, beside=lambda folder: state.save_value_head(folder, policy))
+    weights = None if sharding.spread_of(job.model) is None else sharding.gathered_weights(job.model)
+    return Outcome(
+        options.total_steps, True, told, weights=weights, beside=lambda folder: state.save_value_head(folder, policy)
+    )
 
 
 def _resume(learner: Learner, run: Run, facts: dict[str, Any]) -> int:
@@ -103,8 +106,9 @@ def _resume(learner: Learner, run: Run, facts: dict[str, Any]) -> int:
 def _checkpoint(learner: Learner, run: Run, step: int, facts: dict[str, Any]) -> None:
     """Write a checkpoint, which holds for all processes."""
     progress = state.Progress(step, learner.kl_coef, learner.scored.kept())
+    contents = state.Contents.of(learner.policy, learner.optimizers)
 
     def write(folder: Path) -> None:
-        state.save(folder, learner.policy, learner.optimizers, progress)
+        state.save(folder, contents, learner.policy, progress)
 
     run.keep_checkpoint(step, facts, learner.options.save_total_limit, write=write)

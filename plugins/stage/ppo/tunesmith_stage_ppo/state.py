@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from tunesmith import TunesmithError
-from tunesmith_library_training import states
+from tunesmith_library_training import sharding, states
 
 from tunesmith_stage_ppo.policy import Policy
 
@@ -30,11 +30,27 @@ class Progress:
     scored: list[float] | None = None  # moments of the scores so far; None in checkpoints of earlier versions
 
 
-def save(folder: Path, policy: Policy, optimizers: Optimizers, progress: Progress) -> None:
+@dataclass(frozen=True)
+class Contents:
+    """What a checkpoint is to hold; of a model that is spread over processes on the main one."""
+
+    weights: Mapping[str, torch.Tensor]
+    optimizers: list[Any]
+
+    @classmethod
+    def of(cls, policy: Policy, optimizers: Optimizers) -> Contents:
+        """All processes call it: what is spread is gathered."""
+        return cls(
+            sharding.gathered(_trained(policy)),
+            [sharding.gathered_nested(optimizer.state_dict()) for optimizer in optimizers],
+        )
+
+
+def save(folder: Path, contents: Contents, policy: Policy, progress: Progress) -> None:
     """Write a checkpoint's files into a folder."""
-    save_file(_contiguous(_trained(policy)), folder / WEIGHTS)
+    save_file(_contiguous(contents.weights), folder / WEIGHTS)
     save_value_head(folder, policy)
-    states.write(folder / OPTIMIZERS, [optimizer.state_dict() for optimizer in optimizers])
+    states.write(folder / OPTIMIZERS, contents.optimizers)
     (folder / STATE).write_text(json.dumps(asdict(progress)) + "\n")
 
 
@@ -48,11 +64,12 @@ def load(folder: Path, policy: Policy, optimizers: Optimizers) -> Progress:
         raise TunesmithError(f"{folder} holds other trained weights than this run.\n  resume with the run's adapter")
     with torch.no_grad():
         for name, weight in trained.items():
-            weight.copy_(saved[name])
+            weight.copy_(sharding.part_of(saved[name], weight))
     policy.head.load_state_dict(load_file(folder / VALUE_HEAD))
     for optimizer, state in zip(optimizers, _optimizer_states(folder), strict=True):
         asked = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
-        optimizer.load_state_dict(state)
+        own = [weight for group in optimizer.param_groups for weight in group["params"]]
+        optimizer.load_state_dict(sharding.take_parts(state, own))
         for group, options in zip(optimizer.param_groups, asked, strict=True):
             group.update({name: options[name] for name in ("weight_decay", "betas", "eps") if name in options})
     return Progress(**json.loads((folder / STATE).read_text()))
