@@ -54,6 +54,7 @@ class QuantizerTraits:
     calibrates: bool = False  # whether it looks at training data
     float_weights: bool = False  # whether its layers show a `weight` of floating-point numbers, which starts may read
     weight_norms: bool = False  # whether the norms of its weights are those that adapters learn over, as DoRA asks
+    spreads: tuple[str, ...] = ()  # by what its weights may be spread over processes: fsdp
     method: str = ""  # in what form its layers hold their weights, as transformers' `quant_method` names it
 
 

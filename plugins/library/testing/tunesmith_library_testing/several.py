@@ -93,7 +93,8 @@ def trained(
         configs: of `config_of`, or any others with `output_dir`.
         folder: for what the processes say.
         processes: 1 trains here, without `parallel`.
-        parallel: the plugin, with its options; each process is one of those that it would have started.
+        parallel: the plugin, with its options; each process is one of those that it would have started. A configuration
+            may have further options of it under `parallel`.
         seconds: after which the processes are killed.
 
     Returns: by the names of the configurations.
@@ -103,8 +104,9 @@ def trained(
         _train([dict(config) for config in configs.values()])
     else:
         chosen = {"name": parallel} if isinstance(parallel, str) else dict(parallel)
-        several = {"parallel": {"processes": processes, **chosen}}
-        _start([{**config, **several} for config in configs.values()], folder, processes, seconds)
+        several = {"processes": processes, **chosen}
+        asked = [{**config, "parallel": {**several, **config.get("parallel", {})}} for config in configs.values()]
+        _start(asked, folder, processes, seconds)
     return {name: _read(config) for name, config in configs.items()}
 
 

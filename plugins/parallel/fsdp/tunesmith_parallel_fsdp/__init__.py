@@ -35,8 +35,8 @@ class Fsdp(SequenceParallel, Processes):
     # numbers in which weights are sent and computed with; auto: those of the run's precision, while the trained weights
     # stay float32; float32 sends them as they are, and autocast rounds them in each layer
     param_dtype: Literal["auto", "float32"] = "auto"
-    # whole copies of the model: processes are divided into so many groups that each have one (HSDP); a group per machine
-    # sends weights within it alone
+    # whole copies of the model: processes are divided into so many groups that each have one (HSDP); where each machine
+    # is such a group, weights are sent within machines alone
     replicas: Annotated[int, at_least(1, most=65_536)] = 1
     # neighbouring processes that compute each layer together, by transformers' tensor-parallel plan of the model; they
     # see the same examples

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith.planning import Plan
 from tunesmith.types import Problem
+from tunesmith_library_weights.plans import suitable
 
 from tunesmith_parallel_fsdp import plans
 
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 
 def problems(options: Fsdp, plan: Plan) -> list[Problem]:
     """Everything that can be said before anything is loaded."""
-    return [*_processes(options, plan), *_trainer(plan), *_options(options, plan), *plans.problems(options, plan)]
+    return [
+        *_processes(options, plan),
+        *_trainer(plan),
+        *_quantizer(plan),
+        *_options(options, plan),
+        *plans.problems(options, plan),
+    ]
 
 
 def _processes(options: Fsdp, plan: Plan) -> list[Problem]:
@@ -41,6 +48,15 @@ def _trainer(plan: Plan) -> list[Problem]:
         message = "parallel=fsdp computes in bf16 or fp32: the loss scale of fp16 is not shared by its processes."
         found.append(Problem("precision", message, "precision=bf16"))
     return found
+
+
+def _quantizer(plan: Plan) -> list[Problem]:
+    traits = plan.traits("quantizer")
+    if traits is None or "fsdp" in traits.spreads:
+        return []
+    message = f"quantizer={plan.name('quantizer')}: its weights cannot be cut in pieces, as parallel=fsdp does."
+    others = suitable(plan, "quantizer", lambda traits: "fsdp" in traits.spreads)
+    return [Problem("quantizer", message, " or ".join(filter(None, (others, "parallel=ddp"))))]
 
 
 def _options(options: Fsdp, plan: Plan) -> list[Problem]:

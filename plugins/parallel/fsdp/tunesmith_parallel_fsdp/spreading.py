@@ -68,7 +68,7 @@ def _start_alike(model: nn.Module) -> None:
 
 
 def _spread(model: nn.Module, *, divided: Meshes, options: Fsdp, precision: str) -> None:
-    half = precision == "bf16" and options.param_dtype == "auto"
+    half = precision == "bf16" and options.param_dtype == "auto" and not _is_packed(model)
     numbers = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if half else MixedPrecisionPolicy()
     offloads = options.cpu_offload and divided.shards.device_type != "cpu"
     experts = divide(model, divided.experts, divided.tensor) if options.experts > 1 else Divided()
@@ -103,6 +103,11 @@ def _shard(module: nn.Module, mesh: DeviceMesh, **options: Any) -> None:
         spread.set_force_sum_reduction_for_comms(mesh.size() > 1)  # gloo knows no other sum with a factor
 
 
+def _is_packed(model: nn.Module) -> bool:
+    """Whether weights hold the bits of a quantizer, which may look like numbers and must not be rounded."""
+    return any(type(weight) is not nn.Parameter or not weight.is_floating_point() for weight in model.parameters())
+
+
 def _apart(model: nn.Module, options: Fsdp) -> Iterator[nn.Module]:
     """The modules whose weights come together on their own, inner ones first.
 
@@ -112,13 +117,24 @@ def _apart(model: nn.Module, options: Fsdp) -> Iterator[nn.Module]:
         yield from _large(model, options.min_num_params)
         return
     if not options.wrap:
-        yield from find_layers(unwrap(model))[1]
+        yield from _layers(model)
         return
     classes = {type(module).__name__ for module in model.modules()}
     for name in options.wrap:
         if name not in classes:
             raise TunesmithError(f"parallel.wrap={name}: the model has no such module.\n  {choices(name, classes)}")
     yield from (module for module in reversed([*model.modules()]) if type(module).__name__ in options.wrap)
+
+
+def _layers(model: nn.Module) -> Iterator[nn.Module]:
+    try:
+        _, layers = find_layers(unwrap(model))
+    except (AttributeError, TunesmithError) as error:
+        raise TunesmithError(
+            f"parallel=fsdp: the layers of this model are not found ({error}).\n"
+            "  name their class: parallel.wrap='[…DecoderLayer]', or parallel.min_num_params=100000000"
+        ) from error
+    yield from layers
 
 
 def _large(model: nn.Module, least: int) -> Iterator[nn.Module]:

@@ -42,7 +42,7 @@ class Bitsandbytes:
     bits: Literal[4, 8] = 4  # bits per weight
     quant_type: Literal["nf4", "fp4"] = "nf4"  # the 16 values of a 4-bit weight
     double_quant: bool = True  # 4 bits: store the scales in 8 bits too, which saves 0.37 bits per weight
-    # 4 bits: numbers that hold the packed bits; FSDP shards only weights that look like the model's other numbers
+    # 4 bits: numbers that hold the packed bits; trainer.fsdp shards only weights that look like the model's other ones
     storage: Literal["uint8", "bfloat16", "float16", "float32"] = "uint8"
     # 8 bits: columns of the input with a magnitude above this are computed in 16 bits (LLM.int8); 0 computes all in 8
     threshold: Annotated[float, at_least(0, most=1_000_000)] = 6.0
@@ -59,7 +59,9 @@ class Bitsandbytes:
     @property
     def traits(self) -> QuantizerTraits:
         norms = self.bits == 4  # the layer of 8 bits shows adapters no weight
-        return QuantizerTraits(bits=(4, 8), devices=("cpu", "cuda"), weight_norms=norms, method="bitsandbytes")
+        spreads = ("fsdp",) if self.bits == 4 else ()  # its scales are parts of the weight, of which a piece has none
+        devices = ("cpu", "cuda")
+        return QuantizerTraits(bits=(4, 8), devices=devices, weight_norms=norms, spreads=spreads, method="bitsandbytes")
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

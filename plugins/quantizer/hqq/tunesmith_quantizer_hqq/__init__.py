@@ -25,7 +25,7 @@ class Hqq:
     """Half-Quadratic Quantization to 8, 4, 3, 2 or 1 bits, without calibration (Badri & Shaji 2023)."""
 
     traits: ClassVar[QuantizerTraits] = QuantizerTraits(
-        bits=(1, 2, 3, 4, 8), devices=("cpu", "cuda"), weight_norms=True, method="hqq"
+        bits=(1, 2, 3, 4, 8), devices=("cpu", "cuda"), weight_norms=True, spreads=("fsdp",), method="hqq"
     )
 
     bits: Literal[1, 2, 3, 4, 8] = 4  # bits per weight
