@@ -53,13 +53,17 @@ TOGETHER = {
     "precision=bf16": "precision was fp32",
     "template=auto": "template.name was chatml",
     "stage.max_length=99": "stage.max_length was 2048",
-    "trainer.per_device_train_batch_size=2": "trainer.per_device_train_batch_size was 4",
+    "trainer.train_sampling_strategy=sequential": "trainer.train_sampling_strategy was random",
     "trainer.optim=sgd": "trainer.optim was adamw_torch_fused",
     "data.shuffle_seed=1": "data.shuffle_seed was 42",
     "patch=[neftune]": "patch was null",
 }
 OTHER_PLUGINS = {"adapter=full": "adapter.name was lora", "optimizer=adam_mini": "optimizer was null"}
-TAKE_EFFECT = {"trainer.learning_rate=1": "trainer.learning_rate was 0.001", "tracker=[console]": "tracker.jsonl was {"}
+TAKE_EFFECT = {
+    "trainer.learning_rate=1": "trainer.learning_rate was 0.001",
+    "trainer.per_device_train_batch_size=2": "trainer.per_device_train_batch_size was 4",
+    "tracker=[console]": "tracker.jsonl was {",
+}
 
 
 def test_what_cannot_change_is_a_problem_of_the_plan(cut: Any, tmp_path: Path) -> None:
