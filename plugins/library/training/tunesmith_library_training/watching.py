@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,8 @@ _longest: contextvars.ContextVar[int | None] = contextvars.ContextVar("longest s
 
 # The same while something beside the language model runs, which has no such batch.
 _suspended: contextvars.ContextVar[int | None] = contextvars.ContextVar("longest sequence, suspended", default=None)
+
+_OF_EXPERT = re.compile(r"experts\.\d+\.")  # in the name of an expert's weight, or of an adapter's beside it
 
 _BOUNDS = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
 
@@ -65,6 +68,14 @@ def text_leaves_out(model: Any) -> bool:
     parts = parts_in(base)
     trained = (name for name, parameter in base.named_parameters() if parameter.requires_grad)
     return any(parts.of(name) != "language" for name in trained)
+
+
+def has_single_experts(model: torch.nn.Module) -> bool:
+    """Whether experts are trained that are modules each, and get no gradient of a batch that is not sent to them.
+
+    Fused experts are one weight for all, of which the rows of such experts get zeros.
+    """
+    return any(weight.requires_grad and _OF_EXPERT.search(name) for name, weight in model.named_parameters())
 
 
 def _beside_the_language_model(model: Any) -> Iterator[torch.nn.Module]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith import TunesmithError, announce
 from tunesmith.types import TrainingJob
 from tunesmith_library_publishing.inventory import tensors_of
-from tunesmith_library_training import processes
+from tunesmith_library_training import processes, sharding
 from tunesmith_library_training.compiling import compile_layers
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
 from tunesmith_library_training.isolation import carries_state, takes_concatenated
@@ -16,7 +16,7 @@ from tunesmith_library_training.metrics import settle_best
 from tunesmith_library_training.reporting import Reporter, checkpoint_of
 from tunesmith_library_training.states import random_state_of_share, set_random_state
 from tunesmith_library_training.stopping import EarlyStopping
-from tunesmith_library_training.watching import text_leaves_out
+from tunesmith_library_training.watching import has_single_experts, text_leaves_out
 
 from tunesmith_trainer_transformers.adopting import adopted
 from tunesmith_trainer_transformers.arguments import Arguments, training_arguments
@@ -92,7 +92,7 @@ def _begun(options: Transformers, run: Run) -> tuple[Arguments, str | None]:
 
 def _refuse_missing_data(options: Transformers, job: TrainingJob) -> None:
     refuse_no_data(job, "example")
-    if job.evaluate is not None and is_spread(options):
+    if job.evaluate is not None and is_spread(options) and sharding.spread_of(job.model) is None:
         raise TunesmithError(
             f"Evaluators measure a whole model, and {options._spread or 'the trainer'} spreads it over processes.\n"
             "  measure the result: tunesmith eval RUN, and here evaluator=[]"
@@ -116,10 +116,14 @@ def _refuse_missing_data(options: Transformers, job: TrainingJob) -> None:
 
 
 def _look_for_unused(arguments: Any, model: Any, sharded: bool) -> None:
-    """Several processes wait for a gradient of each trained weight, and text gives none to what sees or hears."""
-    if processes.count() > 1 and not sharded and not arguments.ddp_find_unused_parameters and text_leaves_out(model):
+    """Several processes wait for a gradient of each trained weight, which not every batch gives."""
+    if processes.count() == 1 or sharded or arguments.ddp_find_unused_parameters:
+        return
+    left_out = "weights are trained that text alone does not reach" if text_leaves_out(model) else ""
+    left_out = left_out or ("experts are trained that a batch may leave out" if has_single_experts(model) else "")
+    if left_out:
         arguments.ddp_find_unused_parameters = True
-        announce("unused weights", "looked for in each step", "weights are trained that text alone does not reach")
+        announce("unused weights", "looked for in each step", left_out)
 
 
 def _stays_padding_free(loop: Loop, model: Any, sharded: bool) -> bool:
