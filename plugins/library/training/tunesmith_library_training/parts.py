@@ -85,6 +85,11 @@ def is_divided(model: torch.nn.Module) -> bool:
     return model in _dividers
 
 
+def is_divided(model: torch.nn.Module) -> bool:
+    """Whether the batches of transformers' base model are divided."""
+    return not _undivided.get() and model in _dividers
+
+
 def part_of(model: torch.nn.Module, batch: Batch) -> Part:
     """This process's part of a batch of transformers' base model."""
     divider = None if _undivided.get() else _dividers.get(model)
