@@ -33,6 +33,9 @@ def test_a_spread_model_answers_as_a_whole_one(tiny_llama: Path, tmp_path: Path)
         }
         assert found["differences"] and max(found["differences"].values()) < 1e-6
         assert all(found["spread"]), "each has its part again"
+        assert found["handed over"] == {"all": 0.0, "lora": 0.0}, "an engine with weights of its own is given these"
+        for name, (one, other) in found["measured"].items():
+            assert one == pytest.approx(other, rel=1e-6), f"evaluators, {name}"
 
 
 def main(model: Path, folder: Path) -> None:
@@ -54,11 +57,18 @@ def main(model: Path, folder: Path) -> None:
     job, _ = make_job(model, folder, data=DatasetSplits(train=examples))
     expected = greedy(load_plain(model), rank)
     found: dict[str, Any] = {"answers": {}, "expected": expected, "differences": {}, "spread": []}
+    found |= {"handed over": {}, "measured": {}}
 
     def network(kind: str) -> Any:
         torch.manual_seed(0)
         plain = load_plain(model)
-        return peft.get_peft_model(plain, peft.LoraConfig(target_modules="all-linear")) if kind == "lora" else plain
+        if kind == "all":
+            return plain
+        made = peft.get_peft_model(plain, peft.LoraConfig(target_modules="all-linear"))
+        for name, weight in made.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=1e-4)
+        return made
 
     for kind in ("all", "lora"):
         for pace in ("whole", "in step"):
@@ -70,9 +80,11 @@ def main(model: Path, folder: Path) -> None:
             found["spread"].append(
                 is_spread(placed) and all(w.to_local().numel() < w.numel() for w in placed.parameters())
             )
+            found["measured"][f"{kind}, {pace}"] = (mean_loss(job, placed), float(loss_of(network(kind))))
             of_all = gradients(network(kind), rank, alone=True)
             for name, gradient in gradients(placed, rank, alone=False).items():
                 found["differences"][f"{kind} {name}"] = float((sharding.whole(gradient) - of_all[name]).abs().max())
+        found["handed over"][kind] = handed_over(job, placed, network(kind), handle_of)
     (folder / f"{rank}.json").write_text(json.dumps(found))
 
 
@@ -93,6 +105,45 @@ def drawn(
     answering = dataclasses.replace(job, model=model, handle=handle, template=CHATML, open_engine=engine().open_engine)
     with drawing(answering, sampling(max_new_tokens=LIMITS[rank], temperature=0.0)) as it:
         return [it.answers([{"prompt_input_ids": p} for p in share[rank]], [1] * len(share[rank])) for share in SHARES]
+
+
+def loss_of(model: Any) -> Any:
+    import torch
+
+    ids = torch.tensor([[*PROMPTS[0], *PROMPTS[3]]])
+    with torch.no_grad():
+        return model(input_ids=ids, labels=ids).loss
+
+
+def mean_loss(job: Any, model: Any) -> float:
+    """What an evaluator finds out, which computes on the first process alone."""
+    import dataclasses
+
+    from tunesmith_library_evaluating import Evaluation, Measured
+    from tunesmith_library_training.evaluations import measured
+
+    def evaluate(trained: Any) -> list[Any]:
+        return [Evaluation({"held": {"loss": Measured(float(loss_of(trained)))}}, name="own")]
+
+    return measured(dataclasses.replace(job, evaluate=evaluate), model)[0]["eval_held_own_loss"]
+
+
+def handed_over(job: Any, placed: Any, plain: Any, handle_of: Any) -> float:
+    """The largest difference of the weights that an engine gets of a spread model to those of a plain one."""
+    import dataclasses
+
+    from tunesmith_library_testing.parts import source_of
+    from tunesmith_library_training.trained_weights import trained_weights
+
+    def merged(model: Any) -> Any:
+        return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+    folder = Path(job.processor.name_or_path)
+    handle = dataclasses.replace(handle_of(folder, job.processor), source=source_of(folder), merge=merged)
+    given = dict(trained_weights(dataclasses.replace(job, model=placed, handle=handle)))
+    expected = merged(plain).state_dict()
+    assert len(given) >= len(expected) - 1, "tied weights are one"
+    return max(float((tensor - expected[name]).abs().max()) for name, tensor in given.items())
 
 
 def greedy(model: Any, rank: int) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,9 @@ def measured(
 ) -> tuple[dict[str, float], dict[str, bool]]:
     """What the run's evaluators find out, and of each number whether greater is better. All processes call it.
 
-    The first process measures and writes, and all take its numbers. Random numbers that an evaluator draws are not the
-    training's, and the model is as it was afterwards.
+    The first process measures and writes, and all take its numbers; a model that is spread is whole meanwhile, or
+    computed in step. Random numbers that an evaluator draws are not the training's, and the model is as it was
+    afterwards.
 
     Args:
         step: the last one, for the files under `eval/`; None writes nothing.
@@ -45,12 +46,15 @@ def measured(
     from tunesmith_library_weights.switching import evaluating
 
     from tunesmith_library_training.parts import undivided
+    from tunesmith_library_training.whole import pace_of
 
     found: list[tuple[str, Measured]] = []
-    if processes.is_main():
-        devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
-        with torch.random.fork_rng(devices), evaluating(model), undivided():
+    evaluations: Sequence[Evaluation] = ()
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices), evaluating(model), undivided(), pace_of(model)():
+        if processes.is_main():
             evaluations = job.evaluate(model)
+    if processes.is_main():
         found = list(named(evaluations, prefix))
         if step is not None:
             _keep(evaluations, job.output_dir, step)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -24,11 +24,13 @@ from tunesmith_library_weights.cut import is_cut, size_of
 from tunesmith_library_training import processes, zero
 
 _SPREADING = ("torch.distributed.", "deepspeed.")  # whose hooks gather weights at a forward pass
+_NOTES = ("__composable_api_state_key", "_tunesmith_spread")  # of torch and of `sharding`, on a spread module
+_PACE = "_tunesmith_pace"  # of a model, once it was decided
 _BESIDE = 2  # times the weights that there must be room for: what is learned with them, and the cache of answers
 
 
 def pace_of(model: Any, room: Callable[[Any], Room | None] | None = None) -> Callable[[], AbstractContextManager[None]]:
-    """How each process computes a model at its own pace, decided and said once. All processes call it.
+    """How each process computes a model at its own pace, decided and said once a model. All processes call it.
 
     Args:
         model: that is trained, as the hook `place` gave it.
@@ -38,14 +40,22 @@ def pace_of(model: Any, room: Callable[[Any], Room | None] | None = None) -> Cal
     """
     if not is_spread(model):
         return nullcontext
-    there, needed = (room or _room_of)(model.device), _BESIDE * sum(map(_bytes_of, model.parameters()))
+    if _PACE not in vars(model):
+        vars(model)[_PACE] = whole_weights if _fit(model, room or _room_of) else in_step
+    chosen: Callable[[Any], AbstractContextManager[None]] = vars(model)[_PACE]
+    return lambda: chosen(model)
+
+
+def _fit(model: Any, room: Callable[[Any], Room | None]) -> bool:
+    """Whether all weights fit into the memory of each process."""
+    there, needed = room(model.device), _BESIDE * sum(map(_bytes_of, model.parameters()))
     fits = there is None or there.holds(needed)
     if not processes.any_of(not fits):
-        announce("weights while answers are drawn", "whole on each process", f"{in_words(needed / _BESIDE)}, which fit")
-        return lambda: whole_weights(model)
+        announce("weights while the model answers", "whole on each process", f"{in_words(needed / _BESIDE)}, which fit")
+        return True
     what = f"with as much beside them {in_words(needed)} do not fit into the memory of a process"
-    announce("weights while answers are drawn", "spread; the processes compute each token together", what)
-    return lambda: in_step(model)
+    announce("weights while the model answers", "spread; the processes compute each token together", what)
+    return False
 
 
 def is_spread(model: Any) -> bool:
@@ -79,7 +89,7 @@ def in_step(model: nn.Module) -> Iterator[None]:
     All processes enter it together, and leave it when all are done. Without gradients.
     """
     inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
-    root: Any = model if isinstance(model, FSDPModule) else None
+    root = cast(Any, model) if isinstance(model, FSDPModule) else None
     _pass(model)  # FSDP takes the module that is called first for the outermost
     if root is not None:
         root.unshard()  # embeddings and the output head, for those that call the model within an adapter's
@@ -116,6 +126,27 @@ def left_alone(model: nn.Module) -> Iterator[None]:
             since = [(key, hook) for key, hook in hooks.items() if key not in dict(former)]
             hooks.clear()
             hooks.update([*before, *since])
+
+
+@contextmanager
+def copied_plain(model: nn.Module, memory: dict[int, Any]) -> Iterator[None]:
+    """Let `copy.deepcopy(model, memory)` give a plain model of one that FSDP spreads.
+
+    Args:
+        memory: with whole weights by the `id` of spread ones; what is not to be copied is added.
+    """
+    spread = [(module, type(module)) for module in model.modules() if isinstance(module, FSDPModule)]
+    for module in (model, *(module for module, _ in spread)):
+        notes = (value for name, value in vars(module).items() if name.startswith(_NOTES))
+        memory.update((id(note), None) for note in notes)
+    with left_alone(model):
+        for module, kind in spread:
+            module.__class__ = kind.__mro__[2]  # as FSDPModule.__new__ finds it: behind FSDP's two classes
+        try:
+            yield
+        finally:
+            for module, kind in spread:
+                module.__class__ = kind
 
 
 def _spreads(hook: Any) -> bool:

@@ -20,6 +20,7 @@ from tunesmith_library_training.watching import has_single_experts, text_leaves_
 
 from tunesmith_trainer_transformers.adopting import adopted
 from tunesmith_trainer_transformers.arguments import Arguments, training_arguments
+from tunesmith_trainer_transformers.asked import AsAsked
 from tunesmith_trainer_transformers.batches import Collator
 from tunesmith_trainer_transformers.budget import merged_tokens
 from tunesmith_trainer_transformers.loop import Loop
@@ -52,6 +53,7 @@ def _train(options: Transformers, run: Run) -> Outcome:
     if arguments.metric_for_best_model and sets:
         greater = options.greater_is_better
         settle_best(arguments, sets, options._declared, greater_is_better=greater, look=loop.directions)
+    loop.add_callback(AsAsked(loop, options._spread))
     reporter = Reporter(run, loop, options.save_total_limit, loop.must_stop)
     loop.add_callback(reporter)
     if options.early_stopping_patience is not None:
