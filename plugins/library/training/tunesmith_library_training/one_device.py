@@ -21,8 +21,8 @@ class OneDevice(Base):
 
     @property
     def holds_whole_model(self) -> bool:
-        """Whether a process has the whole model; it may be spread over processes by FSDP or DeepSpeed."""
-        return not (self.fsdp or self.deepspeed)
+        """Whether a checkpoint is what we make of the model at hand, and not what transformers' FSDP has spread."""
+        return not self.fsdp
 
     @property
     def should_save(self) -> bool:

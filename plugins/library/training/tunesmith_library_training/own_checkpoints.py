@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
-from tunesmith import announce
+from tunesmith import TunesmithError, announce
 
-from tunesmith_library_training import processes, shard_files, states
+from tunesmith_library_training import processes, shard_files, states, zero
 from tunesmith_library_training.sharding import (
     gathered_nested,
     gathered_weights,
@@ -74,6 +74,19 @@ class OwnCheckpoints(Trainer):
     optimizer: Any
     lr_scheduler: Any
     asked: list[dict[str, Any]]  # the optimizer's options by group, as the run's configuration has them
+    given: list[list[torch.Tensor]]  # the optimizer's weights by group, of which ZeRO gives it pieces later
+
+    def train(self, *arguments: Any, **options: Any) -> Any:
+        """Train; of a model that DeepSpeed trains, too, weights are read from checkpoints of ours."""
+        with zero.loading_by(self._load_cut):
+            return super().train(*arguments, **options)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """The optimizer; what it steps is noted."""
+        made = super().create_optimizer(model)
+        if not zero.is_stepping(made):
+            self.given = [list(group["params"]) for group in made.param_groups]
+        return made
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The schedule; what the optimizer was asked for is noted, before a checkpoint's state takes its place."""
@@ -94,11 +107,15 @@ class OwnCheckpoints(Trainer):
     def contents(self) -> Contents:
         """What a checkpoint of now is to hold. All processes call it: what is spread is gathered, or copied."""
         model, spread = self.run.job.model, spread_of(self.run.job.model)
-        optimizer, weights, parts = self.optimizer.state_dict(), None, None
-        if spread is not None and spread.checkpoints == "whole":
-            optimizer, weights = gathered_nested(optimizer), gathered_weights(model)
-        elif spread is not None:
-            optimizer, apart = with_parts_apart(optimizer)
+        optimizer, weights, parts = None, None, None
+        if zero.is_stepping(self.optimizer):
+            optimizer, weights = zero.gathered_states(self.optimizer, self.given), gathered_weights(model)
+        elif spread is None:
+            optimizer = self.optimizer.state_dict()
+        elif spread.checkpoints == "whole":
+            optimizer, weights = gathered_nested(self.optimizer.state_dict()), gathered_weights(model)
+        else:
+            optimizer, apart = with_parts_apart(self.optimizer.state_dict())
             parts = {f"{_WEIGHT}{name}": tensor.detach() for name, tensor in saved_weights(model).items()}
             parts |= {f"{_OF_OPTIMIZER}{name}": tensor for name, tensor in apart.items()}
         schedule = {"class": type(self.lr_scheduler).__name__, "state": self.lr_scheduler.state_dict()}
@@ -138,7 +155,7 @@ class OwnCheckpoints(Trainer):
         """Go on with a checkpoint's optimizer, schedule and loss scale, and with the options of now."""
         peaks = None
         if (folder / OPTIMIZER).is_file():
-            self.optimizer.load_state_dict(self._optimizer_state(folder))
+            self._take_optimizer_state(folder)
             kept = states.read(folder / SCHEDULER)
             peaks = kept["peaks"]
             if kept["class"] == type(self.lr_scheduler).__name__:
@@ -151,8 +168,32 @@ class OwnCheckpoints(Trainer):
         self._obey(peaks)
         self.state.compute_steps(self.args, self.state.max_steps)  # how often to log, measure and save
 
+    def _take_optimizer_state(self, folder: Path) -> None:
+        """Go on with a checkpoint's state of the optimizer; of weights that are spread, this process's parts.
+
+        Raises: TunesmithError when the checkpoint holds parts of it that DeepSpeed has no place for.
+        """
+        if zero.is_stepping(self.optimizer):
+            if (folder / _PARTS).is_dir():
+                raise TunesmithError(
+                    f"{folder} holds the parts that the processes of a run with parallel=fsdp wrote, which DeepSpeed "
+                    "does not read.\n  resume with parallel=fsdp; parallel.checkpoints=whole writes what any run reads"
+                )
+            zero.take_states(self.optimizer, self.given, states.read(folder / OPTIMIZER))
+        else:
+            self.optimizer.load_state_dict(self._optimizer_state(folder))
+
+    def _load_cut(self, folder: str) -> None:
+        """A checkpoint's weights, into a model that DeepSpeed trains, and what its optimizer steps."""
+        model = self.run.job.model
+        if hasattr(model, "peft_config"):
+            with zero.together(weight for weight in model.parameters() if weight.requires_grad):
+                self._load_from_checkpoint(folder, model)
+            zero.take_copies(model.parameters())
+        else:
+            zero.load_weights(model, Path(folder))
+
     def _optimizer_state(self, folder: Path) -> Any:
-        """A checkpoint's state of the optimizer; of weights that are spread, this process's parts."""
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         state = take_parts(states.read(folder / OPTIMIZER), weights)
         if (folder / _PARTS).is_dir():
@@ -168,6 +209,11 @@ class OwnCheckpoints(Trainer):
             return
         weights = saved_weights(self.run.job.model)
         shard_files.read(parts, {f"{_WEIGHT}{name}": tensor.detach() for name, tensor in weights.items()})
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """`restore_checkpoint` does it; under DeepSpeed transformers would miss the schedule's pickle."""
+        if not self.is_deepspeed_enabled:
+            super()._load_optimizer_and_scheduler(checkpoint)
 
     def _obey(self, peaks: list[float] | None) -> None:
         """Put the options of now in the place of those that came with the state.

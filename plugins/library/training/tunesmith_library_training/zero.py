@@ -6,10 +6,14 @@ weights laid end to end. Here they are what one process has: a weight, and a sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from tunesmith_library_weights.cut import is_cut
 
 from tunesmith_library_training import processes
@@ -34,13 +38,16 @@ def whole(weight: torch.Tensor) -> torch.Tensor:
         return found
     if not is_cut(weight):
         return weight
-    from deepspeed.zero import GatheredParameters
-
-    with GatheredParameters([weight]):
+    with together([weight], changed=False):
         return weight.detach().clone()
 
 
 # ---- the optimizer's states ------------------------------------------------------------------------------------------
+
+
+def is_stepping(optimizer: Any) -> bool:
+    """Whether a Trainer's optimizer is ZeRO's, around one that steps pieces of weights."""
+    return hasattr(getattr(optimizer, "optimizer", None), "optimizer")
 
 
 def gathered_states(optimizer: Any, groups: Sequence[Sequence[torch.Tensor]]) -> dict[str, Any]:
@@ -49,11 +56,12 @@ def gathered_states(optimizer: Any, groups: Sequence[Sequence[torch.Tensor]]) ->
     Weights are gathered one at a time. All processes call it.
 
     Args:
-        optimizer: ZeRO's, around the one that steps.
+        optimizer: a Trainer's, which `is_stepping`.
         groups: the trained weights in the order in which that one was given them.
     """
-    stepping = optimizer.optimizer
+    stepping = optimizer.optimizer.optimizer
     names = _names(stepping)
+    _link(stepping, groups)
     weights = [weight for group in groups for weight in group]
     states: dict[int, dict[str, Any]] = {}
     masters: dict[int, torch.Tensor] = {}
@@ -69,6 +77,19 @@ def gathered_states(optimizer: Any, groups: Sequence[Sequence[torch.Tensor]]) ->
     return {_STATE: states if names.spread else {}, _GROUPS: _numbered(stepping, groups), _MASTERS: masters}
 
 
+def _link(stepping: Any, groups: Sequence[Sequence[torch.Tensor]]) -> None:
+    """Tell weights that are cut for the optimizer alone of their states.
+
+    DeepSpeed does so after the first step of the first group, when those of other groups have none.
+    """
+    from deepspeed.utils import lazy_init_hp_params_optimizer_state
+
+    for group, weights in zip(stepping.param_groups, filter(None, groups), strict=True):
+        below_3 = [weight for weight in weights if is_stepped(weight) and not is_cut(weight)]
+        for piece in group["params"] if below_3 else ():
+            lazy_init_hp_params_optimizer_state(below_3, piece, stepping.state)
+
+
 class _Names:
     """What an optimizer keeps of a piece: tensors as large as that, and plain values."""
 
@@ -77,7 +98,7 @@ class _Names:
 
 
 def _names(stepping: Any) -> _Names:
-    state = next((state for state in stepping.state.values() if state), {})
+    state: dict[str, Any] = next((state for state in stepping.state.values() if state), {})
     spread = [name for name, value in state.items() if isinstance(value, torch.Tensor) and value.ndim]
     plain = {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in state.items()}
     return _Names(spread, {name: value for name, value in plain.items() if name not in spread})
@@ -96,9 +117,11 @@ def _kept(tensor: torch.Tensor) -> torch.Tensor | None:
 
 def _numbered(stepping: Any, groups: Sequence[Sequence[torch.Tensor]]) -> list[dict[str, Any]]:
     """The optimizer's groups, with the numbers of their weights."""
-    made, first = [], 0
-    for group, weights in zip(stepping.param_groups, groups, strict=True):
-        made.append({**group, "params": list(range(first, first + len(weights)))})
+    left = list(stepping.param_groups)
+    options, made, first = left[0], [], 0
+    for weights in groups:
+        options = left.pop(0) if weights else options  # DeepSpeed leaves out groups without weights
+        made.append({**options, "params": list(range(first, first + len(weights)))})
         first += len(weights)
     return made
 
@@ -112,12 +135,14 @@ def take_states(optimizer: Any, groups: Sequence[Sequence[torch.Tensor]], kept: 
     """
     from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
 
-    stepping, states = optimizer.optimizer, kept[_STATE]
-    for group, former in zip(stepping.param_groups, kept[_GROUPS], strict=True):
+    stepping, states = optimizer.optimizer.optimizer, kept[_STATE]
+    formers = [former for former in kept[_GROUPS] if former["params"]]
+    for group, former in zip(stepping.param_groups, formers, strict=True):
         group.update({name: value for name, value in former.items() if name != "params"})
     weights = [weight for group in groups for weight in group]
-    first = next(iter(states.values()), {})
-    _make_room(optimizer, first)
+    first: dict[str, Any] = next(iter(states.values()), {})
+    _make_room(optimizer.optimizer, first)
+    _link(stepping, groups)
     for number, weight in enumerate(weights):
         for name, value in states.get(number, {}).items():
             if isinstance(value, torch.Tensor) and value.ndim:
@@ -138,9 +163,6 @@ def _make_room(optimizer: Any, state: Mapping[str, Any]) -> None:
             spread = isinstance(value, torch.Tensor) and value.ndim
             like = torch.zeros_like(piece) if spread else value
             stepping.state[piece][name] = like.clone() if isinstance(like, torch.Tensor) else like
-    link = getattr(optimizer, "_lazy_init_hp_params_optimizer_state", None)
-    if link is not None:  # below stage 3 a weight learns of its state after the first step; nothing public does it
-        link()
 
 
 # ---- weights ---------------------------------------------------------------------------------------------------------
@@ -149,11 +171,62 @@ def _make_room(optimizer: Any, state: Mapping[str, Any]) -> None:
 def take_copies(weights: Iterable[torch.Tensor]) -> None:
     """Have ZeRO's optimizer step from weights that were loaded into the model. All processes call it."""
     from deepspeed.utils import safe_set_full_fp32_param
-    from deepspeed.zero import GatheredParameters
 
     for weight in weights:
-        if not is_stepped(weight):
-            continue
-        with GatheredParameters([weight], enabled=is_cut(weight)):
-            value = weight.detach().float().clone()
-        safe_set_full_fp32_param(weight, value)
+        if is_stepped(weight):
+            with together([weight], changed=False):
+                value = weight.detach().float().clone()
+            safe_set_full_fp32_param(weight, value)
+
+
+def load_weights(model: Any, folder: Path) -> None:
+    """Load a checkpoint of a whole model, one weight at a time, also into what ZeRO's optimizer steps.
+
+    All processes call it, and read it. What the files do not have, such as the second name of a tied weight, stays.
+
+    Args:
+        folder: with safetensors files whose names are those of `model.state_dict()`.
+    """
+    from deepspeed.utils import safe_set_full_fp32_param
+
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file, torch.no_grad():
+            for name in file.keys():  # noqa: SIM118 (no mapping)
+                value = file.get_tensor(name)
+                with together([tensors[name]]):
+                    tensors[name].copy_(value)
+                if is_stepped(tensors[name]):
+                    safe_set_full_fp32_param(tensors[name], value)
+
+
+@contextlib.contextmanager
+def together(weights: Iterable[torch.Tensor], changed: bool = True) -> Iterator[None]:
+    """Have weights that ZeRO-3 has cut whole for the time of the block, on each process. All processes enter it.
+
+    Args:
+        changed: keep what the main process makes of them.
+    """
+    cut = [weight for weight in weights if is_cut(weight)]
+    if not cut:
+        yield
+        return
+    import deepspeed
+
+    with deepspeed.zero.GatheredParameters(cut, modifier_rank=0 if changed else None):
+        yield
+
+
+@contextlib.contextmanager
+def loading_by(load: Callable[[str], None]) -> Iterator[None]:
+    """Have transformers' Trainer leave the checkpoints of a model that DeepSpeed trains to `load`, given their folder.
+
+    It would look for DeepSpeed's own, which are pickled, and of one number of processes.
+    """
+    module: Any = importlib.import_module("transformers.trainer")
+    own = module.deepspeed_load_checkpoint
+    module.deepspeed_load_checkpoint = lambda engine, folder, **_: load(folder)
+    try:
+        yield
+    finally:
+        module.deepspeed_load_checkpoint = own

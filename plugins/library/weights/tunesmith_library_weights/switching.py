@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from tunesmith_library_weights.cut import is_cut
+
 
 def adapted_model(model: Any) -> Any:
     """The model with an adapter that can be switched off within DDP and other wrappers; None when there is none."""
@@ -66,6 +68,8 @@ def begins_as_base(model: Any) -> bool:
     if adapted is None or _trains_base(adapted):
         return False
     weight = model.get_input_embeddings().weight
+    if is_cut(weight):
+        return _adds_nothing(adapted)
     tokens = (torch.arange(16, device=weight.device) * 7 + 11) % model.config.get_text_config().vocab_size
     # trained weights are float32 also over a base in bf16, which only autocast brings together
     half = torch.autocast(weight.device.type, torch.bfloat16, enabled=model.dtype == torch.bfloat16)
@@ -76,6 +80,12 @@ def begins_as_base(model: Any) -> bool:
                 found.append(model(input_ids=tokens[None], use_cache=False).logits.float())
     switched_on, switched_off = found
     return torch.allclose(switched_on, switched_off, rtol=1e-3, atol=1e-3)
+
+
+def _adds_nothing(adapted: Any) -> bool:
+    """Whether an adapter's matrices multiply to zeros: a model that is cut in pieces gives no logits yet."""
+    last = [weight for name, weight in adapted.named_parameters() if "lora_B" in name and weight.requires_grad]
+    return bool(last) and not any(bool(weight.any()) for weight in last)
 
 
 def _trains_base(adapted: Any) -> bool:

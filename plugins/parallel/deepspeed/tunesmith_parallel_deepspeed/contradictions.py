@@ -100,7 +100,7 @@ def _of_optimizer(options: Deepspeed, file: Mapping[str, Any], plan: Plan) -> It
     if not isinstance(part, dict):
         return
     kind, key = part.get("type"), "parallel.config"
-    given = plan.name("optimizer") if plan.uses("optimizer") else str(plan.get("trainer.optim", ""))
+    given = str(plan.name("optimizer") if plan.uses("optimizer") else plan.get("trainer.optim", ""))
     if kind not in ("Adam", "AdamW") or not given.startswith("adamw_torch"):
         chosen = f"optimizer={given}" if plan.uses("optimizer") else f"trainer.optim={given}"
         message = f"{options.config} has the optimizer {kind}, and {chosen}."

@@ -37,7 +37,7 @@ def spread_while_loading(options: Deepspeed, precision: str) -> None:
     _begin(options)
     if stage_of(options) < 3 or options._held:
         return
-    from transformers.integrations import HfDeepSpeedConfig
+    from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
     options._held.append(HfDeepSpeedConfig(_without_trainer(options, precision)))
 
