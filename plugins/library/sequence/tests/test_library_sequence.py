@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import os
@@ -153,20 +154,15 @@ def _model(architecture: str, config: dict[str, Any]) -> Any:
 
 def _of_model(model: Any, divider: Divider) -> Iterator[tuple[str, float]]:
     """How far losses, metrics and gradients of parts are from those of the whole batch."""
-    from tunesmith_library_sequence import rotary
-
-    rotary.watch(model)
+    divided = copy.deepcopy(model)
+    parts.divide(divided, divider)
     for lengths, padding_free in ((LENGTHS[2], True), (LENGTHS[2], False), ([3], True)):
         for name, loss_of in {"tokens": _tokens, "pairs": _pairs}.items():
             batch = _batch(lengths, padding_free)
             expected, wanted = _run(model, batch, loss_of)
-            parts.divide(model, divider)
-            try:
-                given, found = _run(model, batch, loss_of)
-                with torch.no_grad():
-                    measured, _ = loss_of(model, batch)
-            finally:
-                parts._dividers.clear()
+            given, found = _run(divided, batch, loss_of)
+            with torch.no_grad():
+                measured, _ = loss_of(divided, batch)
             for gradient in found:
                 dist.all_reduce(gradient, group=divider.sharers.group)
             highest = max(float(gradient.abs().max()) for gradient in wanted)

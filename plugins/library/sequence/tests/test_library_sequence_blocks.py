@@ -128,11 +128,11 @@ def test_what_all_processes_compute_is_the_attention_of_the_row(
 
 
 def test_alone_it_is_attention_with_gradients() -> None:
-    inputs = tuple(tensor.requires_grad_() for tensor in drawn(20))
-    division = contiguous([12, 8], 1)
+    inputs = tuple(tensor.requires_grad_() for tensor in drawn(6))
+    division = contiguous([4, 2], 1)
 
     def attend(*inputs: torch.Tensor) -> torch.Tensor:
-        return ring.attend(*inputs, division, Sharers(), Rules(0.3, window=5, softcap=2.0))
+        return ring.attend(*inputs, division, Sharers(), Rules(0.3, window=3, softcap=2.0))
 
     assert torch.autograd.gradcheck(attend, inputs, atol=1e-6)
 

@@ -13,7 +13,7 @@ from tunesmith.types import IGNORED, Batch
 from tunesmith_library_training import parts
 from tunesmith_library_training.on_host import LENGTHS, sequence_lengths
 
-from tunesmith_library_sequence import attending, balance, rotary
+from tunesmith_library_sequence import attending, balance, models, rotary
 from tunesmith_library_sequence.exchanging import Sharers
 from tunesmith_library_sequence.pieces import Division, contiguous, zigzag
 
@@ -46,6 +46,11 @@ class Divider:
             whole = lengthened(whole, missing)
             division = self.divided(sequence_lengths(whole["cu_seq_lens_q"]))
         return DividedPart(whole, division, self)
+
+    def watch(self, model: Any) -> None:
+        """Prepare a base model; raises as `models.refuse`."""
+        models.refuse(model, self.method, self.sharers.size)
+        models.watch(model)
 
     def divided(self, lengths: list[int]) -> Division:
         """Which process has which tokens."""

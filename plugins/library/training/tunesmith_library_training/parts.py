@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 import torch
+from tunesmith import TunesmithError, announce
 from tunesmith.types import Batch
 
 PART = "part_of_batch"
@@ -68,21 +69,41 @@ class Whole:
         return values
 
 
-Divider = Callable[[Batch], Part]
+class Divider(Protocol):
+    """Makes parts of batches."""
+
+    def __call__(self, batch: Batch) -> Part:
+        """This process's part of a batch."""
+
+    def watch(self, model: Any) -> None:
+        """Prepare transformers' base model. Raises: TunesmithError where its batches cannot be divided."""
+
 
 _dividers: weakref.WeakKeyDictionary[torch.nn.Module, Divider] = weakref.WeakKeyDictionary()
+_whole: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()  # second models that cannot be divided
 _undivided: ContextVar[bool] = ContextVar("batches are left whole", default=False)
 _mask: ContextVar[Callable[..., Any] | None] = ContextVar("mask of the part that runs", default=None)
 
 
 def divide(model: torch.nn.Module, divider: Divider) -> None:
-    """Have the batches of transformers' base model divided from now on."""
+    """Have the batches of transformers' base model divided from now on.
+
+    Raises: TunesmithError where they cannot be.
+    """
+    divider.watch(model)
     _dividers[model] = divider
 
 
-def is_divided(model: torch.nn.Module) -> bool:
-    """Whether the batches of transformers' base model are divided."""
-    return model in _dividers
+def divide_alike(model: torch.nn.Module, trained: torch.nn.Module) -> None:
+    """Have the batches of a second base model divided as the trained one's, or left whole where they cannot be."""
+    divider = _dividers.get(trained)
+    if divider is None or model in _dividers or model in _whole:
+        return
+    try:
+        divide(model, divider)
+    except TunesmithError as error:
+        _whole.add(model)
+        announce("batches of the second model", "whole on each process", str(error).partition("\n")[0])
 
 
 def is_divided(model: torch.nn.Module) -> bool:

@@ -28,9 +28,13 @@ class Reference:
         import torch
         from tunesmith_library_weights.switching import adapted_model, without_dropout
 
+        from tunesmith_library_training import parts
+        from tunesmith_library_training.head import unwrap
+
         with torch.no_grad():
             if self.model is not None:
                 spread_alike(self.model, trained)
+                parts.divide_alike(unwrap(self.model), unwrap(trained))
                 yield self.model
                 return
             adapted = adapted_model(trained)
