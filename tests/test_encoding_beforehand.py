@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from tunesmith.compose import compose
 from tunesmith.pipeline import encoded_data, model_source, reader_of
 from tunesmith_command_data import Data
 from tunesmith_command_data.encoded import encode
+from tunesmith_command_data.spreading import encode_spread, spreader_of
+from tunesmith_library_caching import data_files, read_about
 from tunesmith_library_configuration import fingerprints
 
 
@@ -224,6 +227,32 @@ def test_encode_tells_where_and_how_much(reader, tmp_path: Path, monkeypatch) ->
 def test_encode_refuses_what_leaves_nothing(option, told, reader, tmp_path: Path) -> None:
     with pytest.raises(tunesmith.TunesmithError, match=told):
         encode(config_of(tmp_path, reader), [option])
+
+
+class Elsewhere:
+    """Has shards encoded as another machine would: by what arrives there."""
+
+    def spread(self, tasks, make):
+        yield from map(pickle.loads(pickle.dumps(make))(), json.loads(json.dumps(tasks)))
+
+
+def test_shards_that_another_machine_encodes(reader, tmp_path: Path) -> None:
+    """It reads the configuration itself; the examples are those of one piece, under the same key."""
+    import datasets
+
+    config, words = config_of(tmp_path, reader), ["data.batch_size=4", "data.streaming=true", "trainer.max_steps=1"]
+    (whole,) = encode(config, {"data.batch_size": 4})
+    expected = datasets.Dataset.from_file(str(whole / "data.arrow"))[:]
+    (folder,) = encode_spread(Elsewhere(), config, [*words, f"data.cache_dir={tmp_path / 'there'}"])
+    about = read_about(folder)
+    parts = [datasets.Dataset.from_file(str(file)) for file in data_files(folder, about)]
+    assert datasets.concatenate_datasets(parts)[:] == expected and len(parts) == 10
+    assert (about["records"], about["examples"]) == (40, 40) and about["parts"] == read_about(whole)["parts"]
+    assert folder.name == whole.name
+    assert encode(config, {"data.batch_size": 4, "data.cache_dir": str(tmp_path / "there")}) == (folder,)
+    with pytest.raises(tunesmith.TunesmithError, match="nothing of the encoded data was kept"):
+        encode_spread(Elsewhere(), config, ["data.cache=false"])
+    assert spreader_of(compose(config, ["parallel=ddp"])) is None
 
 
 @pytest.mark.slow

@@ -58,9 +58,13 @@ class Data:
             It needs no GPU, and of the model its tokenizer and config.json alone. What --output writes may be copied to
             another machine: the run takes it with data.cache_dir=FOLDER, wherever its data files lie there.
 
+            With parallel=ray a Ray cluster encodes them, in shards; FOLDER is one that its machines share. A command
+            that was interrupted goes on with the shards that are missing.
+
             \b
             tunesmith data encode my.yaml
             tunesmith data encode my.yaml --output encoded
+            tunesmith data encode my.yaml parallel=ray --output /shared/encoded
             """
             from tunesmith_command_data.keeping import encode_and_tell
 

@@ -12,7 +12,7 @@ from tunesmith.compose import Overrides, compose
 from tunesmith.pipeline import Config, encoded_data, model_source, reader_of
 from tunesmith.types import DatasetSplits
 
-from .spreading import encode_spread, spreader_of
+from .spreading import NOTHING_KEPT, encode_spread, spreader_of
 
 
 def show(config: Config, overrides: Overrides = None, *, catalog: Catalog | None = None) -> tuple[Any, DatasetSplits]:
@@ -33,7 +33,7 @@ def encode(config: Config, overrides: Overrides = None, *, catalog: Catalog | No
     _encoded(run)
     kept = tuple(getattr(run.plan.plugin("data"), "kept", ()))
     if not kept:
-        raise TunesmithError("nothing of the encoded data was kept\n  data.cache=true, and data.cache_dir=FOLDER")
+        raise TunesmithError(NOTHING_KEPT)
     return kept
 
 

@@ -23,6 +23,8 @@ from tunesmith.planning import refuse
 from tunesmith.validate import instance, structured
 from tunesmith_library_configuration.overrides import written_overrides
 
+NOTHING_KEPT = "nothing of the encoded data was kept\n  data.cache=true, and data.cache_dir=FOLDER"
+
 Config = str | Path | Mapping[str, Any] | None
 
 
@@ -84,6 +86,8 @@ def sharding_of(config: Config, overrides: Overrides) -> Any:
     data = run.plan.plugin("data")
     if not hasattr(data, "sharding"):
         raise TunesmithError(f"data={run.plan.name('data')} does not encode in shards\n  leave parallel out")
+    if run.plan.get("data.cache") is False:
+        raise TunesmithError(NOTHING_KEPT)
     return data.sharding(**_given_to_data(run))
 
 

@@ -176,7 +176,9 @@ def test_what_is_wrong_with_a_shard_is_told(tmp_path):
     (work,) = plugin(tmp_path / "c", good).sharding(**hooks()).works
     task = {"key": "data.train[0]", "number": 0, "folder": str(tmp_path), "parts": {"encoding": "1", "torch": "1.0"}}
     other = plugin(tmp_path / "c", good).sharding(**hooks(torch="2.0"))
-    with pytest.raises(DataError, match=r"would encode the data otherwise: torch \(1.0, now 2.0\)"):
+    with pytest.raises(
+        DataError, match=r"would encode the data otherwise than the machine that asks: torch \(1.0, now 2.0\)"
+    ):
         other.encode_shard(task)
     with pytest.raises(DataError, match="there is no folder"):
         other.encode_shard({**task, "parts": {"encoding": "1", "torch": "2.0"}, "folder": str(tmp_path / "nowhere")})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -221,7 +222,8 @@ def encode_shard(works: Sequence[Work], task: Task) -> Mapping[str, Any]:
     (whole,) = (work for work in works if work.source.key == task["key"])
     other = differences(task["parts"], whole.encode.parts)
     if other:
-        raise DataError(f"this machine would encode the data otherwise: {', '.join(other)}")
+        message = f"{platform.node()} would encode the data otherwise than the machine that asks: {', '.join(other)}"
+        raise DataError(f"{message}\n  install there what is here: pip freeze")
     folder = Path(task["folder"])
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder} here\n  name one that all machines share: --output FOLDER")

@@ -1,4 +1,4 @@
-"""Work that is done all over a cluster, task by task: Ray Data decides where, and has it done again where it was lost."""
+"""Work that is done all over a cluster, task by task: Ray Data decides where, and has what was lost done again."""
 
 from __future__ import annotations
 
@@ -33,9 +33,8 @@ def mapped(options: Ray, tasks: Sequence[Mapping[str, Any]], make: Make) -> Iter
         import ray
         import ray.data
 
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # each shard's end is told by who asked for it
+        ray.data.DataContext.get_current().enable_progress_bars = False
         cpus = options.resources.get("CPU", 1)
         count = min(options.processes or max(1, int(ray.cluster_resources().get("CPU", 1) // cpus)), len(tasks))
         announce("processes", count, f"for {len(tasks)} tasks")
