@@ -88,7 +88,7 @@ def in_step(model: nn.Module) -> Iterator[None]:
 
     All processes enter it together, and leave it when all are done. Without gradients.
     """
-    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner: Any = getattr(model, "get_base_model", lambda: model)()
     root = cast(Any, model) if isinstance(model, FSDPModule) else None
     _pass(model)  # FSDP takes the module that is called first for the outermost
     if root is not None:

@@ -82,12 +82,12 @@ def job_of(folder: Path, output_dir: Path, score=share_of_e, **changes) -> tuple
     return replace(job, **changes), events
 
 
-def run(job: TrainingJob, options: dict | None = None, stage=Grpo, **trainer) -> bool:
+def run(job: TrainingJob, options: dict | None = None, stage=Grpo, place=None, **trainer) -> bool:
     stage = stage(**{"max_completion_length": 6, **(options or {})})
     plan = plan_of(Transformers(**{**TRAINER, **trainer}))
     assert stage.check(plan=plan) == []
     stage.configured(plan=plan)
-    return stage.fit(job=job)
+    return stage.fit(job=replace(job, model=place(model=job.model, job=job)) if place else job)
 
 
 def plan_of(trainer: object, **more: dict) -> StubPlan:

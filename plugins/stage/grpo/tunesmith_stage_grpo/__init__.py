@@ -52,6 +52,11 @@ class Grpo(AnswerGroups):
         if self.importance_sampling_level == "sequence" and self.loss_type != "grpo":
             message = f"stage.loss_type={self.loss_type} sums over tokens, which does not suit ratios of whole answers."
             problems.append(Problem("stage.loss_type", message, "stage.loss_type=grpo", severity="warning"))
+        if self.loss_type == "bnpo" and (plan.processes or 2) > 1:
+            message = (
+                "stage.loss_type=bnpo takes the mean over the tokens of each process: their number changes the loss."
+            )
+            problems.append(Problem("stage.loss_type", message, "stage.loss_type=dapo", severity="warning"))
         return problems
 
 

@@ -19,6 +19,7 @@ from tunesmith_library_training.prompts import read
 from tunesmith_library_training.reporting import checkpoint_of
 from tunesmith_library_training.routing import coefficient_in_use
 from tunesmith_library_training.scoring import scores_of
+from tunesmith_library_training.sharding import gathered_weights, spread_of
 from tunesmith_library_training.stopping import EarlyStopping
 
 from tunesmith_stage_grpo.asking import asking, number_of, numbered
@@ -26,6 +27,7 @@ from tunesmith_stage_grpo.drawing import generating_by, sampling_of
 from tunesmith_stage_grpo.loops import LOOPS
 from tunesmith_stage_grpo.options import GroupOptions, TrainerOptions
 from tunesmith_stage_grpo.reporting import Reporter
+from tunesmith_stage_grpo.spreading import loop_of
 
 _OURS = frozenset({"max_prompt_length"})  # options that TRL does not have
 
@@ -61,10 +63,11 @@ def _train(
     job.model.generation_config.eos_token_id = answer_ends(job)
     settings = config(options, arguments)
     settings.router_aux_loss_coef = coefficient_in_use(job.model)
-    loop = LOOPS[options.NAME][1](
-        model=job.model,
+    loop = loop_of(
+        LOOPS[options.NAME][1],
+        job.model,
+        settings,
         reward_funcs=_reward_function(job),
-        args=settings,
         train_dataset=_dataset(job.data.train),
         eval_dataset={name: _dataset(dataset) for name, dataset in job.data.eval.items()} or None,
         processing_class=asking(tokenizer_of(job.processor), job.data.train),
@@ -85,7 +88,9 @@ def _train(
         loop.train(resume_from_checkpoint=checkpoint_of(run, loop.args))
     if "ref" in getattr(job.model, "peft_config", {}):  # TRL's copy of the adapter as it was
         job.model.delete_adapter("ref")
-    return Outcome(loop.state.global_step, not reporter.stopped, {**reporter.metrics, **loop.last_evaluation})
+    metrics = {**reporter.metrics, **loop.last_evaluation}
+    weights = None if spread_of(job.model) is None else gathered_weights(job.model)
+    return Outcome(loop.state.global_step, not reporter.stopped, metrics, weights=weights)
 
 
 def _refuse_evaluation_without_prompts(arguments: Any, following: TrainerOptions, job: TrainingJob) -> None:

@@ -10,7 +10,7 @@ from tunesmith import DataError, hookimpl
 from tunesmith.traits import StageTraits
 from tunesmith.types import Problem, Row, TrainingJob
 from tunesmith_library_chat import ChatTemplate
-from tunesmith_library_training.engines import engine_problems
+from tunesmith_library_training.engines import engine_problems, process_problems
 from tunesmith_library_training.metrics import REWARD_METRICS, Declared
 from tunesmith_library_training.prompts import missing_reward
 from tunesmith_library_training.rows import Advise, other_stages
@@ -57,7 +57,8 @@ class AnswerGroups(GroupOptions):
         if plan.command != "train":
             return []
         problems = [*missing_reward(plan, self.NAME), *engine_problems(plan, self.NAME)]
-        problems += [*self._wrong_trainer(plan), *self._sharded(plan)]
+        problems += [*self._wrong_trainer(plan), *self._sharded(plan), *self._reference_of(plan)]
+        problems += process_problems(plan, self.NAME, own_loop=False)
         return [*problems, *self._wrong_groups(plan), *self._wrong_checkpoints(plan), *self._offloaded(plan)]
 
     def _wrong_trainer(self, plan: Plan) -> list[Problem]:
@@ -70,10 +71,20 @@ class AnswerGroups(GroupOptions):
         return [Problem("trainer", message, found or "choose another trainer")]
 
     def _sharded(self, plan: Plan) -> list[Problem]:
-        """Answers are drawn from the whole model."""
-        message = f"stage.{self.NAME} does not train sharded models."
+        """What spreads the model by the trainer's options is transformers', which gathers no model for its answers."""
+        message = f"stage.{self.NAME} draws answers from a model that parallel spreads, not the trainer."
         keys = (key for key in ("trainer.fsdp", "trainer.deepspeed") if plan.get(key))
-        return [Problem(key, message, f"leave {key} out") for key in keys]
+        return [Problem(key, message, f"parallel=fsdp, and leave {key} out") for key in keys]
+
+    def _reference_of(self, plan: Plan) -> list[Problem]:
+        """TRL copies an adapter whose training goes on, to be the reference; no part of one can be copied so."""
+        spreads, path = getattr(plan.traits("parallel"), "spreads", ""), plan.get("adapter.path")
+        if not (spreads and path and self.beta):
+            return []
+        message = (
+            f"stage.beta={self.beta:g}: with parallel={plan.name('parallel')} no adapter can be its own reference."
+        )
+        return [Problem("stage.beta", message, "stage.beta=0, parallel=ddp, or begin with a new adapter")]
 
     def _offloaded(self, plan: Plan) -> list[Problem]:
         """TRL switches checkpointing off to draw answers, and on again without knowing where its inputs are kept."""
