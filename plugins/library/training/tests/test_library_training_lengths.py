@@ -1,9 +1,9 @@
-"""How long the longest examples of a data set are."""
+"""How long the examples of a data set are, and its longest ones."""
 
 from types import SimpleNamespace
 
-from datasets import Dataset
-from tunesmith_library_training.lengths import longest
+from datasets import Dataset, concatenate_datasets
+from tunesmith_library_training.lengths import every, longest
 
 
 def test_longest_examples_of_a_table_and_of_rows() -> None:
@@ -24,3 +24,18 @@ def test_examples_that_are_made_when_they_are_read_are_not_read() -> None:
             raise AssertionError("it was read")
 
     assert longest(Making(), 2) is None
+    assert every(Making()) is None
+
+
+def test_every_example_in_its_order() -> None:
+    """Of a selection in its own order, and of one that draws in each epoch by the rows of now."""
+    rows = [{"chosen_input_ids": [1] * n, "rejected_input_ids": [2] * (n % 3), "labels": [0]} for n in (4, 9, 2, 30)]
+    table = Dataset.from_list(rows)
+    for examples in (rows, table, table.with_format("numpy")):
+        assert every(examples).tolist() == [5, 9, 4, 30]
+    assert every(table.select([3, 0, 0])).tolist() == [30, 5, 5], "selected, over the same table"
+    assert every(table.select(range(1, 3))).tolist() == [9, 4], "a slice of it"
+    joined = concatenate_datasets([table.select([2]), table.shuffle(seed=1)])
+    assert every(joined).tolist() == [len(row["chosen_input_ids"]) + len(row["rejected_input_ids"]) for row in joined]
+    assert every(SimpleNamespace(examples=table, rows=[1, 1, 3])).tolist() == [9, 9, 30]
+    assert every(iter(rows)) is None

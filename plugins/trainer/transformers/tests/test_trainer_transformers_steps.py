@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from tunesmith.types import StepEnded
 from tunesmith_library_configuration import manifests
 from tunesmith_library_configuration.records import MARKER
@@ -18,6 +19,8 @@ from tunesmith_library_testing.jobs import Shared, difference, drawn, make_job, 
 from tunesmith_library_testing.parts import collate, compute_loss
 from tunesmith_library_training import processes
 from tunesmith_trainer_transformers import Transformers
+from tunesmith_trainer_transformers.batches import Collator, Numbered, NumberedCollator
+from tunesmith_trainer_transformers.merging import Merging
 from tunesmith_trainer_transformers.steps import STANDS_FOR, accumulation_of, order_of, progress_of
 
 OPTIONS: dict[str, Any] = {
@@ -156,3 +159,18 @@ def test_a_stream_keeps_its_steps_too(tmp_path: Path) -> None:
         assert progress is not None and progress.begun == 10
         assert (progress.piece, progress.step, accumulation_of(Transformers(**options), run)) == expected
         assert math.ceil(progress.piece / progress.accumulation) <= size
+
+
+def test_a_batch_that_counts_nothing() -> None:
+    """The example of a negative place, for a share that has none left; merged it gives way to those that count."""
+    rows = drawn(4)
+    numbered, collator = Numbered(rows), NumberedCollator(Collator(collate, True))
+    batch = collator(numbered.__getitems__([~2]))
+    assert batch["input_ids"].flatten().tolist() == rows[2]["input_ids"] and batch["examples"] is None
+    assert not any(batch[name] for name in ("num_items", "num_tokens", "num_trained", "num_predicted", "counts"))
+    assert collator(numbered.__getitems__([1]))["examples"] == [1]
+    assert collator(numbered.__getitems__([])) == {}, "a forward pass that no share needs"
+    merging = Merging(collator, 1_000, torch.device("cpu"))
+    alone = [merging.hold(numbered.__getitems__(places)) for places in ([], [~2])]
+    assert [made["examples"] for made in merging.batches(alone)] == [None]
+    assert [made["examples"] for made in merging.batches([*alone, merging.hold(numbered.__getitems__([0]))])] == [[0]]

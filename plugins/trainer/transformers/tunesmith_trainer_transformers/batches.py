@@ -38,7 +38,7 @@ class Collator:
 
     def uncounted(self, examples: Sequence[Mapping[str, Any]]) -> Batch:
         """A batch that is computed and counts nothing; its `examples` is None, which says so."""
-        nothing = dict.fromkeys(("num_tokens", "num_trained", "num_predicted"), 0.0)
+        nothing = dict.fromkeys(("num_items", "num_tokens", "num_trained", "num_predicted"), 0.0)
         return {**self(examples), **nothing, COUNTS: {}, "examples": None}
 
 

@@ -105,7 +105,7 @@ class Loop(Feeding, Measuring):
         self.pending = iter(self.examples)
         self.repeats.trained(batches, int(self.state.epoch or 0.0))
         own = [
-            sum(float(batch["num_items"]) for batch, of in zip(batches, self.examples, strict=True) if of is not None),
+            sum(float(batch["num_items"]) for batch in batches),
             *(sum(batch.pop(name) for batch in batches) for name in ("num_tokens", "num_trained", "num_predicted")),
         ]
         items, tokens, learned, predicted, stops, failed = processes.summed(
@@ -159,8 +159,9 @@ class Loop(Feeding, Measuring):
         on_host.attach(inputs)
         output = self.job.compute_loss(model=model, batch=inputs)
         examples = next(self.pending, [])
-        counts = float(examples is not None)
-        self.sums.add(output, scale=counts)
+        counts = examples is not None
+        if counts:
+            self.sums.add(output)
         self.run.guard.see("loss", output.loss, self.state.global_step + 1, examples or [])
         share: torch.Tensor = output.loss * (counts * self.accelerator.num_processes / num_items_in_batch)
         return share
