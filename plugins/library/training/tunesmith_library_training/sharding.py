@@ -39,8 +39,10 @@ def spread_of(model: Any) -> Spread | None:
     """How a model is spread; None for one that each process has whole.
 
     Args:
-        model: as the hook `place` gave it.
+        model: as the hook `place` gave it, or within DeepSpeed's engine.
     """
+    while "module" in getattr(model, "_modules", ()):
+        model = model.module
     found: Spread | None = getattr(model, "__dict__", {}).get(_ATTRIBUTE)
     return found
 
