@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tunesmith.validate import structured
 from tunesmith_library_testing import ParallelSuite
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_parallel_ray import Ray
-from tunesmith_parallel_ray.launching import counts_of, environment_of, resumed, stands_for
+from tunesmith_parallel_ray.launching import counts_of, environment_of, stands_for
 from tunesmith_parallel_ray.placing import in_order
 from tunesmith_parallel_ray.process import Where
 
@@ -132,13 +133,6 @@ def test_neighbours_are_on_one_machine() -> None:
         assert one.devices[one.local_rank] == one.where.devices[0]
 
 
-def test_a_failed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    command = ["python", "-m", "tunesmith", "train", "my.yaml", "overwrite=true"]
-    assert resumed(command, tmp_path) == command
-    (tmp_path / "checkpoint-5").mkdir()
-    assert resumed(command, tmp_path) == [*command[:-1], "resume=true"]
-
-
 # ---- what is heard, and how it ends ----------------------------------------------------------------------------------
 
 
@@ -173,7 +167,7 @@ time.sleep(300)
 """
     assert launch(program, tmp_path) == 137
     (message,) = caplog.messages
-    assert message.startswith("rank 1 failed with exit code 137, so that the others were ended; Ray lost it")
+    assert re.match(r"rank 1 on \S+ was killed by SIGKILL .*, so that the others were ended; .*\nRay lost it", message)
     for rank in "01":
         assert_ends(int((tmp_path / rank).read_text()))
 
@@ -199,7 +193,7 @@ def test_failures_on_ray(cluster: str, caplog: pytest.LogCaptureFixture, tmp_pat
     fails = "import os, time\nif os.environ['RANK'] == '1': raise ValueError('a bad day')\ntime.sleep(300)"
     assert launch(fails) == 1
     (message,) = caplog.messages
-    assert message.startswith("rank 1 failed with exit code 1, so that the others were ended; the end of what it said:")
+    assert re.match(r"rank 1 on \S+ failed with exit code 1, so that the others were ended; the end of what", message)
     assert message.endswith("ValueError: a bad day")
     caplog.clear()
     assert launch("import os, sys, time; time.sleep(0 if os.environ['RANK'] == '1' else 0.5); sys.exit(2)") == 2
@@ -212,7 +206,7 @@ if os.environ["RANK"] == "0":
     sys.exit(len(open(sys.argv[1]).read()) < 3)
 """
     assert launch(counts, tmp_path / "attempts", restarts=1) == 1
-    assert "attempt 2 of 2 follows" in caplog.text
+    assert "restart 1 of 1, from its beginning, for rank 0 on" in caplog.text
     assert launch(counts, tmp_path / "attempts", restarts=5) == 0
     assert (tmp_path / "attempts").read_text() == "xxx"
 

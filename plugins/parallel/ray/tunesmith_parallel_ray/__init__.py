@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.planning import Plan
-from tunesmith.ranges import above, at_least, filled
+from tunesmith.ranges import above, at_least, between, filled
 from tunesmith.traits import ParallelTraits, traits_of
 from tunesmith.types import ModelSource, Problem, TrainingJob
+from tunesmith_library_launching.reports import begin
 
 from .spreading import sharding_problems, spreader
 
@@ -35,6 +36,8 @@ class Ray:
     # take as few as these where the cluster has no room for all: a divisor of processes, which then accumulate more
     min_processes: Annotated[int | None, at_least(1, most=65_536)] = None
     restarts: Annotated[int, at_least(0, most=1_000)] = 0  # how often a failed run goes on from its newest checkpoint
+    # seconds without any progress after which processes hang
+    timeout: Annotated[float, between(10, 604_800)] = 1_800.0
     # HOST:PORT of a cluster, or auto; null is that of RAY_ADDRESS, else one of its own on this machine
     address: Annotated[str | None, filled] = None
     # on few machines, or spread over many; strict ones on one alone, or each on another
@@ -69,6 +72,7 @@ class Ray:
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
+        begin()
         self._folder = Path(plan.run.output_dir).expanduser().absolute() if plan.run.output_dir else None
         self._uses_cpu = bool(plan.get("trainer.use_cpu"))
         spread = self._spreader()

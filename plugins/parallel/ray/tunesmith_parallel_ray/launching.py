@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith import TunesmithError, announce
-from tunesmith.errors import RESUMABLE
-from tunesmith_library_configuration.records import checkpoints_of
+from tunesmith.messages import logger
 from tunesmith_library_configuration.secrets import names_secret
+from tunesmith_library_launching.failures import MISTAKE
+from tunesmith_library_launching.launching import AGAIN, has_begun
+from tunesmith_library_launching.reports import PATIENCE
 
 from .cluster import connected, gpus
 from .placing import Placed, placed
-from .watching import MISTAKE, passed_on, tell, watch
+from .watching import passed_on, tell, watch
 
 if TYPE_CHECKING:
     from . import Ray
 
 _MOST = 1 << 20  # bytes of a file that the command names and a machine may lack
+_FINAL = (MISTAKE, 76)  # exit codes of what no start mends: a mistake, numbers that are not finite
 _LOOKS = 20  # how often a machine looks for a file that another one wrote, every half second
 _VARIABLES = re.compile(r"(NCCL|GLOO|TORCH\w*|PYTORCH|CUDA|OMP|MKL|HF|TRANSFORMERS|TOKENIZERS|TUNESMITH)_\w+")
 _OWN = re.compile(r"\w*VISIBLE_DEVICES|(LOCAL_)?RANK|(LOCAL_)?WORLD_SIZE|MASTER_(ADDR|PORT)")
@@ -42,18 +45,22 @@ def launch(command: Sequence[str], options: Ray, folder: Path | None, uses_cpu: 
         bundle = bundle_of(options, uses_cpu)
         counts = counts_of(options)
         environment = {} if own else environment_of(options.environment)
+        environment[PATIENCE] = str(options.timeout)
+        began = time.time()
         for attempt in range(options.restarts + 1):
             with placed(options, counts, bundle, lambda: not signals.came) as processes:
                 if not processes:
                     return 128 + signals.came[0]
                 shared_folder(processes, folder)
                 start(processes, command, {**environment, **stands_for(len(processes), counts[0])})
-                ended = watch(processes, signals)
-            if ended.code in (0, RESUMABLE, MISTAKE) or signals.came or attempt == options.restarts:
+                ended = watch(processes, signals, options.timeout)
+            tell(ended)
+            if ended.failure is None or ended.code in _FINAL or signals.came or attempt == options.restarts:
                 break
-            tell(ended, f"attempt {attempt + 2} of {options.restarts + 1} follows")
-            command = resumed(command, folder)
-        tell(ended, "")
+            again = AGAIN if has_begun(folder, began) else ()
+            where = "from its last checkpoint" if again else "from its beginning"
+            logger.warning(f"restart {attempt + 1} of {options.restarts}, {where}, for {ended.failure.short}")
+            command = [*command, *again]
         return ended.code
 
 
@@ -77,13 +84,6 @@ def counts_of(options: Ray) -> list[int]:
 def stands_for(count: int, planned: int) -> dict[str, str]:
     """The variable by which the global batch of fewer processes is that of the planned ones."""
     return {"TUNESMITH_STANDS_FOR": str(planned // count)} if count < planned else {}
-
-
-def resumed(command: Sequence[str], folder: Path | None) -> list[str]:
-    """The command that goes on from the newest checkpoint; where there is none yet, the same command over again."""
-    if folder is None or not checkpoints_of(folder):
-        return list(command)
-    return [*(word for word in command if not word.startswith(("resume=", "overwrite="))), "resume=true"]
 
 
 def environment_of(named: Sequence[str]) -> dict[str, str]:

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from tunesmith_library_configuration.owners import end_with_parent
+from tunesmith_library_launching.failures import Failure
+from tunesmith_library_launching.reports import DESK, error_file, pulse_file
 
 _DEVICES = "VISIBLE_DEVICES"  # how the variables end by which vendors' libraries know their devices
+_TAIL = 40  # lines that are shown of what a failed process said
 _KEPT = 64 * 1024  # bytes of what a process said that nobody hears unless it fails
 
 
@@ -45,6 +51,8 @@ class Heard:
     code: int | None  # its exit code, as a shell has it; None while it runs
     out: bytes
     err: bytes
+    still: float  # seconds since it moved; 0 where it does not report that
+    reported: bool  # whether it has reported an error, of which it is still ending
 
 
 class Process:
@@ -53,6 +61,8 @@ class Process:
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         self._streams: list[Stream] = []
+        self._heard, self._rank = False, 0
+        self._desk = Path(tempfile.mkdtemp(prefix="tunesmith-"))  # where the process reports how it goes
 
     def where(self) -> Where:
         """Where it is, and which devices Ray gave it."""
@@ -114,9 +124,11 @@ class Process:
             if folder != os.getcwd() and "working_dir" not in _runtime_env():
                 return f"there is no folder {folder}"
             folder = os.getcwd()
+        self._heard, self._rank = heard, int(environment["RANK"])
+        own = {"PYTHONFAULTHANDLER": "1", DESK: str(self._desk)}  # a crash in compiled code then shows where it was
         self._child = subprocess.Popen(
-            [sys.executable, *(_at_hand(word, files) for word in command[1:])],
-            env={**os.environ, **environment},
+            [sys.executable, *(self._at_hand(word, files) for word in command[1:])],
+            env={**os.environ, **own, **environment},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if heard else subprocess.DEVNULL,
@@ -128,20 +140,41 @@ class Process:
         self._streams = [Stream(pipe, None if heard else _KEPT) for pipe in pipes if pipe is not None]
         return ""
 
-    def poll(self, whole: bool = True) -> Heard:
-        """What it said, and how it ended, with the last of its words.
-
-        Args:
-            whole: of one that is not heard: give the end of what it said, too.
-        """
-        assert self._child is not None
-        code = self._child.poll()
+    def poll(self) -> Heard:
+        """What it said, and how it ended, with the last of its words. Of one that is not heard what it said stays."""
+        code = self._code()
         if code is not None:
             for stream in self._streams:
                 stream.end()
-        said = [stream.taken() for stream in self._streams] if whole else []
-        code = code if code is None or code >= 0 else 128 - code
-        return Heard(code, b"".join(said[:-1]), b"".join(said[-1:]))
+        out, err = (stream.taken() for stream in self._streams) if self._heard else (b"", b"")
+        still = 0.0
+        with contextlib.suppress(OSError):
+            still = time.time() - pulse_file(self._desk, self._rank).stat().st_mtime
+        return Heard(code, out, err, still, error_file(self._desk, self._rank).exists())
+
+    def place(self) -> str:
+        """The innermost functions that it is in; empty where it does not report that."""
+        with contextlib.suppress(OSError):
+            return pulse_file(self._desk, self._rank).read_text(encoding="utf-8")
+        return ""
+
+    def failure(self, rank: int, name: str) -> Failure | None:
+        """How it failed, by what it reported or else by what it said; None when it has not."""
+        code = self._code()
+        try:
+            told = json.loads(error_file(self._desk, rank).read_text(encoding="utf-8"))
+            return Failure(rank, name, code or 1, told["time"], told["text"], follows=told["follows"])
+        except (OSError, ValueError, KeyError):
+            if code is None:
+                return None
+        said = "" if self._heard else self._streams[-1].taken().decode(errors="replace").rstrip()
+        tail = "\n".join(said.splitlines()[-_TAIL:])
+        aborted = code == 128 + signal.SIGABRT  # by a backend's own thread, which others made lose its connections
+        return Failure(rank, name, code, time.time(), tail, told=self._heard, follows=aborted)
+
+    def _code(self) -> int | None:
+        code = None if self._child is None else self._child.poll()
+        return code if code is None or code >= 0 else 128 - code
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
@@ -154,6 +187,15 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child.pid, signal.SIGKILL)
             self._child.wait()
+        shutil.rmtree(self._desk, ignore_errors=True)
+
+    def _at_hand(self, word: str, files: Mapping[str, bytes]) -> str:
+        """A word of the command; of a file that is not here, a copy."""
+        if word not in files or Path(word).exists():
+            return word
+        copy = self._desk / Path(word).name
+        copy.write_bytes(files[word])
+        return str(copy)
 
 
 class Stream:
@@ -192,15 +234,6 @@ def _begin(parent: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-
-
-def _at_hand(word: str, files: Mapping[str, bytes]) -> str:
-    """A word of the command; of a file that is not here, a copy."""
-    if word not in files or Path(word).exists():
-        return word
-    copy = Path(tempfile.mkdtemp(prefix="tunesmith-"), Path(word).name)
-    copy.write_bytes(files[word])
-    return str(copy)
 
 
 def _runtime_env() -> Mapping[str, object]:

@@ -13,19 +13,19 @@ from types import FrameType
 
 from tunesmith.errors import RESUMABLE
 from tunesmith.messages import logger
+from tunesmith_library_launching import hanging
+from tunesmith_library_launching.failures import MISTAKE, Failure, cause
 
 from .placing import Placed
 from .process import Heard
 
-MISTAKE = 2
-"""Exit code of a process that has said what its user is to mend."""
-
-_PASSED_ON = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_HEARD = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_INTERRUPTED = 130  # exit code of what stopped at a second Ctrl-C
 _KILLED = 137
 _PAUSE = 0.1  # seconds between two looks at the processes
-_PATIENCE = 2.0  # seconds in which the first process may say of the same mistake what another one said
+_FIRST_CAUSE = 2.0  # seconds in which the cause of a failure may follow one that it had
 _UNREACHABLE = 60.0  # seconds without an answer of a machine, after which it is given up
-_TAIL = 40  # lines that are shown of what a failed process said
+_TOGETHER, _STOPPING = 1.0, 5.0  # seconds in which two signals are one; that a process has to stop at once
 
 
 @dataclass
@@ -33,7 +33,14 @@ class Signals:
     """What this process was told meanwhile."""
 
     came: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
     passed: int = 0  # how many of them were passed on
+
+    @property
+    def overdue(self) -> bool:
+        """Whether what was told to stop at once runs still."""
+        seconds = [at for at in self.times if at - self.times[0] > _TOGETHER]
+        return bool(seconds) and time.monotonic() - seconds[0] > _STOPPING
 
 
 @dataclass(frozen=True)
@@ -41,9 +48,7 @@ class Ended:
     """How the processes ended."""
 
     code: int
-    rank: int | None = None  # that failed first
-    machine: str = ""  # where that was
-    why: str = ""  # what it said last, or how it was lost; empty where the user has heard it
+    failure: Failure | None = None  # the first real cause
     said: bool = False  # whether there is nothing more to tell
 
 
@@ -53,12 +58,13 @@ def passed_on() -> Iterator[Signals]:
     signals = Signals()
 
     def note(number: int, frame: FrameType | None) -> None:
-        signals.came.append(number)
+        signals.times.append(time.monotonic())
+        signals.came.append(number if number == signal.SIGINT else signal.SIGTERM)
 
     if threading.current_thread() is not threading.main_thread():  # Python delivers no signals there
         yield signals
         return
-    former = {number: signal.signal(number, note) for number in _PASSED_ON}
+    former = {number: signal.signal(number, note) for number in _HEARD}
     try:
         yield signals
     finally:
@@ -66,8 +72,12 @@ def passed_on() -> Iterator[Signals]:
             signal.signal(number, handler)
 
 
-def watch(processes: Sequence[Placed], signals: Signals) -> Ended:
-    """Wait until all have ended, or one has failed; what the first says is written here as it comes."""
+def watch(processes: Sequence[Placed], signals: Signals, timeout: float) -> Ended:
+    """Wait until all have ended, or one has failed; what the first says is written here as it comes.
+
+    Args:
+        timeout: seconds without any progress after which processes hang.
+    """
     codes: dict[int, int] = {}
     lost: dict[int, float] = {}
     while True:
@@ -76,17 +86,23 @@ def watch(processes: Sequence[Placed], signals: Signals) -> Ended:
             for process in running:
                 process.actor.signal.remote(number)
             signals.passed += 1
+        still, reported = [], False
         for process, heard in _looked_at(running, lost):
             if isinstance(heard, str):
-                return Ended(_KILLED, process.rank, process.where.name, heard, bool(signals.came))
+                return Ended(_KILLED, _lost(process, heard), bool(signals.came))
             _write(heard)
+            still.append(heard.still)
+            reported = reported or heard.reported
             if heard.code is not None:
                 codes[process.rank] = heard.code
-        failed = [process for process in processes if codes.get(process.rank, 0) not in (0, RESUMABLE)]
-        if failed:
-            return _failure(failed[0], codes, processes[0], signals)
+        if reported or any(code not in (0, RESUMABLE) for code in codes.values()):
+            return _failed(processes, codes, signals)
         if len(codes) == len(processes):
             return Ended(RESUMABLE if RESUMABLE in codes.values() else 0)
+        if signals.overdue:
+            return Ended(_INTERRUPTED, said=True)
+        if still and min(still) > timeout:
+            return _hung([process for process in running if process.rank not in codes], timeout)
         time.sleep(_PAUSE)
 
 
@@ -99,7 +115,7 @@ def _looked_at(running: Sequence[Placed], lost: dict[int, float]) -> Iterator[tu
     import ray
     from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayError
 
-    asked = [(process, process.actor.poll.remote(process.rank == 0)) for process in running]
+    asked = [(process, process.actor.poll.remote()) for process in running]
     for process, answer in asked:
         try:
             heard = ray.get(answer, timeout=_UNREACHABLE)
@@ -116,28 +132,40 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _failure(failed: Placed, codes: dict[int, int], first: Placed, signals: Signals) -> Ended:
-    """Of what was said of a failure, what the user has not heard."""
-    code = codes[failed.rank]
-    if signals.came or (code == MISTAKE and _says_it_too(first, codes)):
-        return Ended(code, failed.rank, failed.where.name, said=True)
-    if failed is first:
-        return Ended(code, failed.rank, failed.where.name)
-    last: Heard = failed.ask("poll", True)
-    lines = last.err.decode(errors="replace").rstrip().splitlines()[-_TAIL:]
-    return Ended(code, failed.rank, failed.where.name, "the end of what it said:\n" + "\n".join(lines) if lines else "")
+def _lost(process: Placed, why: str) -> Failure:
+    return Failure(process.rank, process.where.name, _KILLED, time.time(), why)
 
 
-def _says_it_too(first: Placed, codes: dict[int, int]) -> bool:
-    """Whether the first process, whose user hears it, ends with the same mistake within a moment."""
-    deadline = time.monotonic() + _PATIENCE
-    while first.rank not in codes and time.monotonic() < deadline:
-        heard: Heard = first.ask("poll", True)
-        _write(heard)
-        if heard.code is not None:
-            codes[first.rank] = heard.code
+def _failed(processes: Sequence[Placed], codes: dict[int, int], signals: Signals) -> Ended:
+    """Which failure was the first real one; others may have noticed its consequences alone, and have told first."""
+    found: dict[int, Failure] = {}
+    deadline = time.monotonic() + _FIRST_CAUSE
+    while time.monotonic() < deadline and len(codes) < len(processes):
+        for process, heard in _looked_at([each for each in processes if each.rank not in codes], {}):
+            if isinstance(heard, str):
+                found[process.rank] = _lost(process, heard)
+                codes[process.rank] = _KILLED
+                continue
+            _write(heard)
+            if heard.code is not None:
+                codes[process.rank] = heard.code
         time.sleep(_PAUSE)
-    return codes.get(first.rank) == MISTAKE
+    for process in processes:
+        if process.rank not in found and codes.get(process.rank) not in (0, RESUMABLE):
+            failure = process.ask("failure", process.rank, process.where.name)
+            found |= {process.rank: failure} if failure is not None else {}
+    why = cause(list(found.values()))
+    heard_it = why.code == MISTAKE and any(each.told and each.code == MISTAKE for each in found.values())
+    interrupted = bool(signals.came) and (why.told or why.follows or why.code > 128)
+    return Ended(why.code, why, heard_it or interrupted)
+
+
+def _hung(processes: Sequence[Placed], timeout: float) -> Ended:
+    """Which processes did not come to where the others wait."""
+    places = {process.rank: process.ask("place") for process in processes}
+    first = min(hanging.missing(places), default=processes[0].rank)
+    name = next(process.where.name for process in processes if process.rank == first)
+    return Ended(1, Failure(first, name, 1, time.time(), hanging.described(places, timeout), hung=True))
 
 
 def _write(heard: Heard) -> None:
@@ -149,15 +177,7 @@ def _write(heard: Heard) -> None:
             stream.flush()
 
 
-def tell(ended: Ended, next_step: str) -> None:
-    """Say which process failed, and what it said last.
-
-    Args:
-        next_step: what comes now; empty for the end.
-    """
-    if ended.rank is None or ended.said:
-        return
-    what = f"exit code {ended.code}"
-    heading = f"rank {ended.rank} failed with {what}, so that the others were ended"
-    heading += f"; {next_step}" if next_step else ""
-    logger.error(f"{heading}; {ended.why}" if ended.why else heading)
+def tell(ended: Ended) -> None:
+    """Say which process failed, and why, unless that was said."""
+    if ended.failure is not None and not ended.said:
+        logger.error(ended.failure.described())
