@@ -13,7 +13,7 @@ from tunesmith.traits import ParallelTraits
 from tunesmith.types import ModelSource, Problem, TrainingJob
 from tunesmith_library_launching.options import Processes
 
-from .settings import Device, configuration, stage_of
+from .settings import Device, configuration
 
 Count = Annotated[int | None, at_least(1, most=1_000_000_000_000)]
 
@@ -63,8 +63,8 @@ class Deepspeed(Processes):
 
     @property
     def traits(self) -> ParallelTraits:
-        spreads = "deepspeed" if stage_of(self) else ""  # from 1 on optimizers get pieces of weights
-        return ParallelTraits(processes=self.total, spreads=spreads, arguments={"deepspeed": configuration(self)})
+        made = {"deepspeed": configuration(self)}  # which cuts optimizer states in pieces, with stage 3 weights too
+        return ParallelTraits(processes=self.total, spreads="deepspeed", arguments=made)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

@@ -114,7 +114,8 @@ def _beside(options: Deepspeed, plan: Plan) -> Iterator[Problem]:
 
 def _beside_stage_3(plan: Plan) -> Iterator[Problem]:
     """What needs weights that a process has whole."""
-    if plan.uses("quantizer"):
+    quantizer = plan.traits("quantizer")
+    if quantizer is not None and "deepspeed" not in quantizer.spreads:
         message = f"ZeRO-3 cuts weights in pieces, and quantizer={plan.name('quantizer')} needs them whole."
         yield Problem("quantizer", message, "parallel.stage=2, or quantizer=null")
     if plan.get("trainer.torch_compile"):

@@ -53,8 +53,7 @@ def place(options: Deepspeed, model: Any, precision: str) -> Any:
             announce(what, f"kept on {offloaded(options, name)}", f"parallel.{name}")
     if stage == 3:
         mark_mixtures(model)
-    if stage > 0:
-        mark(model, Spread("deepspeed", partial(_spread_alike, _without_trainer(options, precision))))
+    mark(model, Spread("deepspeed", partial(_spread_alike, _without_trainer(options, precision))))
     return model
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith.errors import choices
 from tunesmith.types import Problem
+from tunesmith_library_configuration.launchers import launched
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -30,11 +31,11 @@ def name_problems(options: Transformers, plan: Plan) -> list[Problem]:
     if wrong and (options.fsdp or "").lower() not in ("true", "false"):
         message = f"trainer.fsdp={options.fsdp}: there is no {wrong[0]}."
         found.append(Problem("trainer.fsdp", message, choices(wrong[0], modes)))
-    return found if options.fsdp else [*found, *_deepspeed(options.deepspeed)]  # they exclude each other
+    return found if options.fsdp else [*found, *_deepspeed(options.deepspeed, plan)]  # they exclude each other
 
 
-def _deepspeed(path: str | None) -> list[Problem]:
-    """A configuration that is not there, or for which nothing is installed."""
+def _deepspeed(path: str | None, plan: Plan) -> list[Problem]:
+    """A configuration that is not there, or for which nothing is installed, or that nobody starts processes for."""
     if path is None:
         return []
     file = Path(path)
@@ -52,6 +53,11 @@ def _deepspeed(path: str | None) -> list[Problem]:
         return [Problem("trainer.deepspeed", f"{file}: it holds no mapping.", '{"zero_optimization": {"stage": 2}, …}')]
     if importlib.util.find_spec("deepspeed") is None:
         return [Problem("trainer.deepspeed", "trainer.deepspeed needs the package deepspeed.", "pip install deepspeed")]
+    if launched() is None and not plan.uses("parallel"):
+        message = f"trainer.deepspeed={path} shares a model among processes, and none are started."
+        return [
+            Problem("trainer.deepspeed", message, f"trainer.deepspeed=null parallel=deepspeed parallel.config={path}")
+        ]
     return []
 
 

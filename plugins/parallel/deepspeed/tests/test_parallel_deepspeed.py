@@ -1,0 +1,197 @@
+"""Files and options that DeepSpeed gets, what is refused, mixtures of experts, and runs of two processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from tunesmith.traits import QuantizerTraits, TrainerTraits
+from tunesmith_library_testing import ParallelSuite
+from tunesmith_library_testing.parts import StubPlan
+from tunesmith_parallel_deepspeed import Deepspeed
+
+TRAINER = {
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 4,
+    "max_grad_norm": 1.0,
+    "learning_rate": 1e-4,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "optim": "adamw_torch_fused",
+    "lr_scheduler_type": "cosine",
+}
+
+
+class TestDeepspeed(ParallelSuite):
+    plugin = Deepspeed
+    options: ClassVar = {"processes": 2}
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def problems(others: dict[str, Any] | None = None, values: dict[str, Any] | None = None, **options: Any) -> list[Any]:
+    plugin = Deepspeed(**{"processes": 2, **options})
+    given = {f"trainer.{name}": value for name, value in TRAINER.items()} | {"precision": "bf16"} | (values or {})
+    trainer = SimpleNamespace(traits=TrainerTraits(training_arguments=True))
+    plan = StubPlan({"parallel": {"deepspeed": plugin}, "trainer": {"mine": trainer}, **(others or {})}, values=given)
+    return plugin.check(plan)
+
+
+def file_of(folder: Path, **content: Any) -> str:
+    path = folder / "ds.json"
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def settings(**options: Any) -> dict[str, Any]:
+    made: dict[str, Any] = dict(Deepspeed(**options).traits.arguments["deepspeed"])
+    return made
+
+
+# ---- the configuration -----------------------------------------------------------------------------------------------
+
+
+def test_what_fits_the_model_and_the_trainer_is_left_to_them() -> None:
+    made = settings()
+    zero = made["zero_optimization"]
+    assert zero == {"stage": 2, "reduce_bucket_size": "auto"}
+    assert made["gradient_clipping"] == made["train_batch_size"] == made["bf16"]["enabled"] == "auto"
+    assert made["zero_force_ds_cpu_optimizer"] is False, "the optimizer that was chosen steps"
+    three = settings(stage=3)["zero_optimization"]
+    assert three["stage3_param_persistence_threshold"] == "auto"
+
+
+def test_options_and_a_file_become_one(tmp_path: Path) -> None:
+    zero = {"stage": 3, "offload_optimizer": {"device": "cpu", "ratio": 0.3}, "sub_group_size": 7}
+    path = file_of(tmp_path, zero_optimization=zero, steps_per_print=5, bf16={"enabled": "auto"}, optimizer={})
+    made = settings(config=path, overlap_comm=True, offload_param="cpu")
+    assert made["zero_optimization"]["overlap_comm"] is True
+    assert made["zero_optimization"]["offload_optimizer"] == {"device": "cpu", "ratio": 0.3}
+    assert made["zero_optimization"]["offload_param"] == {"device": "cpu", "pin_memory": True}
+    assert (made["zero_optimization"]["sub_group_size"], made["steps_per_print"]) == (7, 5)
+    assert "optimizer" not in made, "the trainer's counts, and is the same"
+    assert json.loads(Path(path).read_text())["zero_optimization"] == zero, "the file stays as it is"
+
+
+def test_nvme_has_its_folder(tmp_path: Path) -> None:
+    made = settings(stage=3, offload_optimizer="nvme", nvme_path=str(tmp_path))["zero_optimization"]
+    assert made["offload_optimizer"] == {"pin_memory": True, "device": "nvme", "nvme_path": str(tmp_path)}
+
+
+# ---- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({}, None),
+        ({"stage": 3, "offload_param": "cpu", "offload_optimizer": "cpu"}, None),
+        ({"stage": 0, "offload_optimizer": "cpu"}, "parallel.offload_optimizer"),
+        ({"stage": 2, "offload_param": "cpu"}, "parallel.offload_param"),
+        ({"stage": 2, "offload_optimizer": "nvme", "nvme_path": "/"}, "parallel.offload_optimizer"),
+        ({"stage": 3, "offload_optimizer": "nvme"}, "parallel.nvme_path"),
+        ({"stage": 3, "offload_optimizer": "nvme", "nvme_path": "/no/such/folder"}, "parallel.nvme_path"),
+        ({"nvme_path": "/"}, "parallel.nvme_path"),
+        ({"stage": 1, "stage3_max_live_parameters": 5}, "parallel.stage3_max_live_parameters"),
+        ({"config": "/no/such/file.json"}, "parallel.config"),
+    ],
+)
+def test_options_that_do_not_go_together(options: dict[str, Any], key: str | None) -> None:
+    assert [str(problem.key) for problem in problems(**options)] == ([key] if key else [])
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "key"),
+    [
+        ({"zero_optimization": {"stage": 3}}, {"stage": 2}, "parallel.stage"),
+        ({"zero_optimization": {"stage": 3}}, {"stage": 3}, None),
+        ({"zero_optimization": {"stage": 7}}, {}, "parallel.config"),
+        ({"zero_optimization": {"stage": 2, "overlap_comm": True}}, {"overlap_comm": False}, "parallel.overlap_comm"),
+        (
+            {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}},
+            {"offload_optimizer": "none"},
+            "parallel.offload_optimizer",
+        ),
+        ({"train_micro_batch_size_per_gpu": 1}, {}, "trainer.per_device_train_batch_size"),
+        ({"gradient_accumulation_steps": 1}, {}, "trainer.gradient_accumulation_steps"),
+        ({"gradient_clipping": 0.5}, {}, "trainer.max_grad_norm"),
+        ({"train_batch_size": 17}, {}, "trainer.per_device_train_batch_size"),
+        ({"train_batch_size": 16, "gradient_clipping": "auto"}, {}, None),
+        ({"fp16": {"enabled": True}}, {}, "precision"),
+        ({"bf16": {"enabled": False}}, {}, "precision"),
+        ({"bf16": {"enabled": True}, "fp16": {"enabled": False}}, {}, None),
+        ({"optimizer": {"type": "AdamW", "params": {"lr": "auto", "betas": [0.9, 0.999]}}}, {}, None),
+        ({"optimizer": {"type": "AdamW", "params": {"lr": 1e-3}}}, {}, "parallel.config"),
+        ({"optimizer": {"type": "AdamW", "params": {"freeze_step": 3}}}, {}, "parallel.config"),
+        ({"optimizer": {"type": "OneBitAdam"}}, {}, "parallel.config"),
+        ({"scheduler": {"type": "WarmupDecayLR", "params": {}}}, {}, "trainer.lr_scheduler_type"),
+        (
+            {"scheduler": {"type": "WarmupCosineLR", "params": {"warmup_num_steps": "auto", "warmup_min_lr": 0}}},
+            {},
+            None,
+        ),
+        ({"tensor_parallel": {"autotp_size": 2}}, {}, "parallel.config"),
+        ({"compression_training": {"enabled": False}}, {}, None),
+    ],
+)
+def test_a_file_that_says_something_else(
+    tmp_path: Path, content: dict[str, Any], options: dict[str, Any], key: str | None
+) -> None:
+    path = file_of(tmp_path, **content)
+    found = problems(config=path, **options)
+    assert [str(problem.key) for problem in found] == ([key] if key else [])
+    assert all("ds.json" in problem.message for problem in found), "the file is named"
+
+
+@pytest.mark.parametrize("content", ["{", "[1]"])
+def test_a_file_that_is_no_configuration(tmp_path: Path, content: str) -> None:
+    (tmp_path / "ds.json").write_text(content)
+    assert [str(problem.key) for problem in problems(config=str(tmp_path / "ds.json"))] == ["parallel.config"]
+
+
+def test_what_stands_beside_it() -> None:
+    both = problems(values={"trainer.deepspeed": "other.json", "trainer.fsdp": "full_shard"})
+    assert [str(problem.key) for problem in both] == ["trainer.deepspeed", "trainer.fsdp"]
+    assert "parallel.config=other.json" in both[0].advice
+    other = {"trainer": {"mine": SimpleNamespace(traits=TrainerTraits())}}
+    assert [str(problem.key) for problem in problems(other)] == ["trainer"]
+    cut = {"quantizer": {"mine": SimpleNamespace(traits=QuantizerTraits())}}
+    assert [str(problem.key) for problem in problems(cut, stage=3)] == ["quantizer"]
+    assert problems(cut, stage=2) == []
+    assert [str(problem.key) for problem in problems(values={"trainer.torch_compile": True}, stage=3)] == [
+        "trainer.torch_compile"
+    ]
+
+
+# ---- mixtures of experts ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["qwen3_moe", "mixtral", "gpt_oss"])
+def test_mixtures_are_known_by_their_structure(tiny_mixtures: dict[str, Path], architecture: str) -> None:
+    """Those whose experts are a list of modules, and those whose experts are one tensor; each layer has one."""
+    from transformers import AutoModelForCausalLM
+    from tunesmith_parallel_deepspeed.mixtures import mixtures_of
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_mixtures[architecture])
+    found = mixtures_of(model)
+    assert len(found) == model.config.num_hidden_layers
+    inside = {id(weight) for module in found for weight in module.parameters()}
+    assert all(
+        (id(weight) in inside) == (".experts." in name)
+        for name, weight in model.named_parameters()
+        if ".mlp." in name and "gate." not in name and "router" not in name
+    )
+
+
+def test_a_dense_model_has_no_mixture(tiny_llama: Path) -> None:
+    from transformers import AutoModelForCausalLM
+    from tunesmith_parallel_deepspeed.mixtures import mixtures_of
+
+    assert mixtures_of(AutoModelForCausalLM.from_pretrained(tiny_llama)) == []
