@@ -7,7 +7,20 @@ import time
 
 import pytest
 from filelock import FileLock
-from tunesmith_library_caching import ABOUT, DATA, Hold, differences, entries_of, mark_used, opened, write_about
+from tunesmith_library_caching import (
+    ABOUT,
+    DATA,
+    UNFINISHED,
+    Hold,
+    damage_of_sizes,
+    data_files,
+    differences,
+    entries_of,
+    mark_used,
+    opened,
+    write_about,
+    write_manifest,
+)
 from tunesmith_library_caching.listing import listed
 from tunesmith_library_caching.pruning import Choice, prune
 from tunesmith_library_configuration.files import replacing
@@ -48,6 +61,31 @@ def test_a_data_set_is_whole_or_said_to_be_damaged(tmp_path):
     assert opened(folder) == (None, "data.arrow is not as it was written")
     (folder / ABOUT).write_text((folder / ABOUT).read_text().replace("chat", "char"))
     assert opened(folder) == (None, "about.json is not as it was written")
+
+
+def test_a_set_in_shards_is_whole_or_said_to_be_damaged(tmp_path):
+    folder = tmp_path / KEYS[0]
+    for number, size in enumerate((1000, 0, 500)):
+        encoded(folder / f"{number:05}", size, examples=size // 100, records=10)
+    write_manifest(folder, {"name": "chat", "examples": 15}, ["00000", "00001", "00002"])
+    about, damage = opened(folder)
+    assert about["name"] == "chat" and damage is None and damage_of_sizes(folder, about) is None
+    assert [file.parent.name for file in data_files(folder, about)] == ["00000", "00002"], "one has no example"
+    (folder / "00002" / DATA).write_bytes(b"y" * 500)
+    assert damage_of_sizes(folder, about) is None
+    assert opened(folder) == (None, "00002/data.arrow is not as it was written")
+    (folder / "00000" / DATA).unlink()
+    assert damage_of_sizes(folder, about) == "00000/data.arrow is not as long as it was written"
+
+
+def test_shards_that_wait_for_others_are_left_over(root):
+    """Whoever makes the data set holds its lock, and they stay."""
+    waiting = encoded(root / "datasets" / f"{KEYS[0]}{UNFINISHED}" / "00000").parent
+    (found,) = listed()
+    assert (found.kind, found.place, found.name) == ("leftover", waiting, KEYS[0])
+    with FileLock(root / "datasets" / f"{KEYS[0]}.lock"):
+        assert [freed for _, freed in prune([found])] == [None]
+    assert [freed for _, freed in prune([found])] == [found.size] and not waiting.exists()
 
 
 def test_differences_name_versions_with_their_numbers():
