@@ -8,9 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tunesmith_parallel_ray.process import Heard, Process
+from tunesmith.errors import TunesmithError
+from tunesmith_parallel_ray import launching
+from tunesmith_parallel_ray.placing import Placed
+from tunesmith_parallel_ray.process import Heard, Process, Where
 
 
 @pytest.fixture
@@ -133,6 +137,40 @@ def test_a_folder_is_asked_for_what_another_machine_wrote(tmp_path: Path) -> Non
     (tmp_path / "no folder").touch()
     assert "no folder" in process.write(str(tmp_path / "no folder" / "file"))
     process.end()
+
+
+class Near(Placed):
+    """A process whose actor is an object here."""
+
+    def ask(self, method: str, *arguments: Any, **named: Any) -> Any:
+        return getattr(self.actor, method)(*arguments, **named)
+
+
+class Elsewhere(Process):
+    """On a machine with other disks."""
+
+    def sees(self, file: str) -> bool:
+        return False
+
+
+def near(rank: int, machine: str, actor: Process) -> Near:
+    return Near(rank, 0, 1, Where(machine, f"host-{machine}", "10.0.0.1", 2, (), ()), (), actor)
+
+
+def test_a_run_needs_a_folder_that_its_machines_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the look is left; on one machine nobody looks."""
+    monkeypatch.setattr(launching, "_LOOKS", 2)
+    first, alike, other = Process(), Process(), Elsewhere()
+    launching.shared_folder([near(0, "a", first), near(1, "b", alike)], tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
+    with pytest.raises(TunesmithError, match="what host-a writes there is not seen on host-c") as raised:
+        launching.shared_folder([near(0, "a", first), near(1, "b", alike), near(2, "c", other)], tmp_path / "run")
+    assert "parallel.placement=STRICT_PACK" in str(raised.value)
+    assert list((tmp_path / "run").iterdir()) == []
+    launching.shared_folder([near(0, "c", other), near(1, "c", other)], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    for process in (first, alike, other):
+        process.end()
 
 
 def test_the_python_is_that_of_the_machine(start: Callable[..., Process]) -> None:

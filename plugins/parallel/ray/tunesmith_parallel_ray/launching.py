@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MOST = 1 << 20  # bytes of a file that the command names and a machine may lack
 _FINAL = (MISTAKE, 76)  # exit codes of what no start mends: a mistake, numbers that are not finite
-_LOOKS = 20  # how often a machine looks for a file that another one wrote, every half second
+_LOOKS = 130  # of a machine for a file that another one wrote, every half second: NFS remembers folders for a minute
 _VARIABLES = re.compile(r"(NCCL|GLOO|TORCH\w*|PYTORCH|CUDA|OMP|MKL|HF|TRANSFORMERS|TOKENIZERS|TUNESMITH)_\w+")
 _OWN = re.compile(r"\w*VISIBLE_DEVICES|(LOCAL_)?RANK|(LOCAL_)?WORLD_SIZE|MASTER_(ADDR|PORT)")
 
