@@ -64,3 +64,18 @@ def test_a_deepspeed_configuration_that_is_not_there(tmp_path: Any, monkeypatch:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "deepspeed" else find(name))
     ((_, text),) = problems(deepspeed=str(tmp_path / "zero3.json"))
     assert "pip install deepspeed" in text
+
+
+def test_a_deepspeed_configuration_that_nobody_starts_processes_for(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "zero3.json"
+    path.write_text("{}")
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: find("json") if name == "deepspeed" else find(name))
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    ((key, text),) = problems(deepspeed=str(path))
+    assert key == "trainer.deepspeed" and f"parallel=deepspeed parallel.config={path}" in text
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert problems(deepspeed=str(path)) == []
