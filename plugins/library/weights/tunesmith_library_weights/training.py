@@ -12,6 +12,25 @@ from tunesmith import TunesmithError, announce
 from tunesmith_library_weights.cut import is_cut, size_of
 from tunesmith_library_weights.towers import say_parts
 
+_LATER, _WANTED = "_tunesmith_casts_later", "_tunesmith_numbers"
+
+
+def cast_later(model: Any) -> None:
+    """Have `train_only` note in which numbers a weight is wanted, for what spreads the model over processes.
+
+    As they were loaded, its weights are pages of a file that the processes of a machine share; as float32 they would
+    be each process's own.
+    """
+    setattr(model, _LATER, True)
+
+
+def cast_now(module: Any) -> None:
+    """Give the weights of a module the numbers that they are wanted in."""
+    for parameter in module.parameters():
+        numbers = vars(parameter).pop(_WANTED, None)
+        if numbers is not None:
+            parameter.data = parameter.data.to(numbers)
+
 
 def train_only(model: Any, names: Collection[str], dtype: str | None, why: str) -> None:
     """Let these parameters be trained and all others not, and announce their share.
@@ -25,7 +44,9 @@ def train_only(model: Any, names: Collection[str], dtype: str | None, why: str) 
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in names or name.startswith(fresh))
         if parameter.requires_grad and dtype and not is_cut(parameter):  # DeepSpeed steps float32 copies of those
-            parameter.data = parameter.data.to(getattr(torch, dtype))
+            vars(parameter)[_WANTED] = getattr(torch, dtype)
+    if not getattr(model, _LATER, False):
+        cast_now(model)
     total = sum(map(size_of, model.parameters()))
     trained = sum(size_of(parameter) for parameter in model.parameters() if parameter.requires_grad)
     announce("trained", f"{trained:,} of {total:,} parameters ({trained / total:.2%})", why)

@@ -65,6 +65,7 @@ class Transformers:
 
     _balances: bool = False  # whether the stage adds the balance loss of a mixture of experts
     _task: Task | None = None  # what the plan does with the model
+    _spreads: bool = False  # whether the model is spread over processes once it is loaded
     _method: str = ""  # with which the quantizer stores weights; transformers must see its package
 
     @hookimpl
@@ -105,6 +106,7 @@ class Transformers:
         if self.trust_remote_code:
             announce("code of the model", f"that of {self.path} is run", "model.trust_remote_code=true")
         self._task = task_of(plan)
+        self._spreads = getattr(plan.traits("parallel"), "spreads", "") == "fsdp"
         self._method = getattr(plan.traits("quantizer"), "method", "")
         self._balances = getattr(plan.traits("stage"), "balances_experts", False)
 
@@ -144,7 +146,12 @@ class Transformers:
             random=self.initialize == "random",
             trust_remote_code=self.trust_remote_code,
             overrides=self.config,
+            spreads=self._spreads,
         )
+        if source.training and self._spreads:
+            from tunesmith_library_weights.training import cast_later
+
+            cast_later(model)
         if source.training and self.router_aux_loss == "on":
             from tunesmith_library_training.routing import refuse_without_balance
 

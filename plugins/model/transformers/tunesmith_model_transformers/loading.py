@@ -28,6 +28,7 @@ def load_model(
     random: bool,
     trust_remote_code: bool,
     overrides: Mapping[str, Any] | None = None,
+    spreads: bool = False,
 ) -> Any:
     """Load a causal language model, or make one with random weights from its configuration.
 
@@ -37,6 +38,7 @@ def load_model(
         attention: the option `model.attention`.
         random: take only the configuration from the folder.
         overrides: values of the model's configuration, over its own.
+        spreads: it is spread over processes later, and waits for that on the CPU.
 
     Raises: TunesmithError when the folder holds no model, no safetensors weights, or a kind transformers does not know,
         and when the overrides are of something that it is not.
@@ -59,7 +61,7 @@ def load_model(
             if getattr(quantization, "replaces_stored", False):  # a quantizer reads the stored layers in its own way
                 del config.quantization_config
             options |= {"quantization_config": quantization, "use_safetensors": True}
-            options["device_map"] = _placement(source.training, quantization is not None)
+            options["device_map"] = _placement(source.training or spreads, quantization is not None)
             model = _read(source, _loader(config, processor), config, options, overrides or {})
     except (OSError, ValueError, ImportError) as error:
         refused = code_refused(source.path, error)

@@ -1,4 +1,4 @@
-"""Two processes with a part of the model each train as one that has all of it, save as it does, and go on from there."""
+"""Two processes with a part of the model each train as one that has all of it, save as it does, and go on from it."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from tunesmith.errors import choices
 from tunesmith_library_training import processes, sharding
 from tunesmith_library_training.head import unwrap
 from tunesmith_library_weights.layers import find_layers
+from tunesmith_library_weights.training import cast_now
 
 from tunesmith_parallel_fsdp.experts import Divided, divide
 from tunesmith_parallel_fsdp.meshes import Meshes, meshes
@@ -42,8 +43,8 @@ def place(options: Fsdp, model: Any, precision: str) -> Any:
     processes.alike(options.tensor)
     options.share_sequences(model)
     again = partial(_spread, divided=meshes(options, _device(options)), options=options, precision=precision)
-    held = sum(weight.nbytes for weight in model.parameters())
     again(model)
+    held = sum(weight.nbytes for weight in model.parameters())
     kept = sum(sharding.local(weight).nbytes for weight in model.parameters())
     where = "in the host's memory" if options.cpu_offload else "on its device"
     announce("weights", f"{kept / held:.0%} of {held / 2**30:.2f} GiB {where} for each process", "parallel=fsdp")
@@ -71,6 +72,8 @@ def _spread(model: nn.Module, *, divided: Meshes, options: Fsdp, precision: str)
     half = precision == "bf16" and options.param_dtype == "auto" and not _is_packed(model)
     numbers = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if half else MixedPrecisionPolicy()
     offloads = options.cpu_offload and divided.shards.device_type != "cpu"
+    if options.tensor * options.experts > 1:
+        cast_now(model)
     experts = divide(model, divided.experts, divided.tensor) if options.experts > 1 else Divided()
     if options.tensor > 1:
         split(model, divided.tensor, left=experts.names)
@@ -84,8 +87,10 @@ def _spread(model: nn.Module, *, divided: Meshes, options: Fsdp, precision: str)
         shard(module, mesh=divided.copies, reshard_after_forward=options.reshard_after_forward)
     shard = partial(shard, mesh=divided.shards)
     for module in _apart(model, options):
+        cast_now(module)
         _refuse_mixed(module)
         shard(module, reshard_after_forward=options.reshard_after_forward)
+    cast_now(model)
     shard(model)
     for module in model.modules():
         if isinstance(module, FSDPModule) and hasattr(module, "set_reduce_scatter_unused_params"):

@@ -18,7 +18,7 @@ from tunesmith_library_training.one_device import OneDevice
 
 from tunesmith_trainer_transformers.batches import worker_context
 from tunesmith_trainer_transformers.memory import computes_again
-from tunesmith_trainer_transformers.spreading import spreads_itself
+from tunesmith_trainer_transformers.spreading import FSDP_ON_CPU, NO_FSDP_ON_CPU, spreads_itself
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -46,6 +46,8 @@ def training_arguments(options: Transformers, job: TrainingJob, **changed: Any) 
         arguments = Arguments(**{name: value for name, value in passed.items() if name in known})
     except (ValueError, ImportError) as error:
         raise TunesmithError(f"transformers refuses the trainer's options: {error}") from error
+    if options.fsdp and arguments.device.type == "cpu":
+        raise TunesmithError(f"{NO_FSDP_ON_CPU}, and this machine has no accelerator.\n  {FSDP_ON_CPU}")
     if options.gradient_checkpointing == "auto":
         _compute_again(arguments, computes_again(options, job, arguments.device.type))
     arguments.report_to = []  # also what it adds by itself where it finds a certain environment

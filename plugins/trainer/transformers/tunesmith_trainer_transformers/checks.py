@@ -12,9 +12,11 @@ from tunesmith_library_training.metrics import unknown_metric
 from tunesmith_library_training.stateful import stateful_layers_of
 
 from tunesmith_trainer_transformers.adopting import adopting_problems
+from tunesmith_trainer_transformers.estimating import STATES
 from tunesmith_trainer_transformers.names import name_problems
 from tunesmith_trainer_transformers.rates import rate_problems
 from tunesmith_trainer_transformers.schedules import schedule_problems
+from tunesmith_trainer_transformers.spreading import FSDP_ON_CPU, NO_FSDP_ON_CPU, spread_by
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -101,9 +103,11 @@ def _machine(options: Transformers, plan: Plan) -> list[Problem]:
     found = []
     if plan.get("precision") == "fp16" and options.use_cpu:
         found.append(Problem("precision", "fp16 does not train on a CPU.", "precision=bf16, or fp32"))
+    if options.fsdp and options.use_cpu:
+        found.append(Problem("trainer.fsdp", f"{NO_FSDP_ON_CPU}, and trainer.use_cpu=true.", FSDP_ON_CPU))
     if options.fsdp and options.deepspeed:
         found.append(Problem("trainer.fsdp", "fsdp and deepspeed exclude each other.", "leave one of them out"))
-    found += _told_by_accelerate(options)
+    found += [*_told_by_accelerate(options), *_cut(options, plan)]
     if options.fsdp_config and not options.fsdp:
         found.append(Problem("trainer.fsdp_config", "fsdp_config has no effect without fsdp.", "", "warning"))
     return [*found, *_workers(options.dataloader_num_workers, os.cpu_count() or 1)]
@@ -121,6 +125,14 @@ def _told_by_accelerate(options: Transformers) -> list[Problem]:
         if os.environ.get(variable := f"ACCELERATE_USE_{name.upper()}", "").lower() in ("true", "1")
         and not getattr(options, name)
     ]
+
+
+def _cut(options: Transformers, plan: Plan) -> list[Problem]:
+    """Of a weight that is cut in pieces, only an optimizer that treats each number by itself makes the right steps."""
+    if spread_by(options, plan) != "fsdp" or options.fsdp or plan.uses("optimizer") or options.optim in STATES:
+        return []
+    message = f"trainer.optim={options.optim} may look at whole weights, and parallel=fsdp cuts them in pieces."
+    return [Problem("trainer.optim", message, f"one of {', '.join(STATES)}, or parallel=ddp")]
 
 
 def _workers(count: int, cores: int) -> list[Problem]:

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
 
 
+NO_FSDP_ON_CPU = "trainer.fsdp is accelerate's, which on a CPU trains whole copies of the model and does not say so"
+FSDP_ON_CPU = "parallel=fsdp parallel.processes=2 spreads it there too"
+
+
 def spread_by(options: Transformers, plan: Plan) -> str:
     """What spreads them, so that no process has the whole model: fsdp, deepspeed; empty where nothing does."""
     if options.fsdp:
