@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import pytest
 from tunesmith.errors import TunesmithError
 from tunesmith.keys import Key
-from tunesmith.traits import OptimizerTraits
+from tunesmith.traits import OptimizerTraits, StageTraits
 from tunesmith.validate import structured
 from tunesmith_library_testing import ParallelSuite
 from tunesmith_library_testing.parts import StubPlan
@@ -70,6 +70,12 @@ def test_ray_with_an_optimizer_of_one_process(processes: int | None, refused: bo
     plugin, mine = Ray(processes=processes), SimpleNamespace(traits=OptimizerTraits(one_process=True))
     problems = plugin.check(StubPlan({"parallel": {"ray": plugin}, "optimizer": {"mine": mine}}))
     assert [problem.key for problem in problems] == (["parallel.processes"] if refused else [])
+
+
+def test_a_loop_that_draws_answers_keeps_its_processes() -> None:
+    plugin, mine = Ray(processes=4, min_processes=2), SimpleNamespace(traits=StageTraits(generates=True))
+    problems = plugin.check(StubPlan({"parallel": {"ray": plugin}, "stage": {"mine": mine}}))
+    assert [problem.key for problem in problems] == ["parallel.min_processes"]
 
 
 def test_resources_have_a_range() -> None:

@@ -16,6 +16,7 @@ import pytest
 import tunesmith
 import yaml
 from tunesmith_library_testing.parts import logged
+from tunesmith_parallel_ray.launching import stands_for
 
 _ANSWERS = {"stage": "sft", "rows": "sft"}
 _PAIRS = {"stage": "dpo", "rows": "dpo"}
@@ -172,3 +173,16 @@ def test_an_interrupted_run_on_a_cluster_of_its_own(tiny_llama: Path, tmp_path: 
     resumed = {"resume": True, "trainer.max_steps": step + 2, "parallel": None}
     assert tunesmith.train(tmp_path / "run", resumed) == tmp_path / "run"
     assert (tmp_path / "run" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_a_process_that_stands_for_two(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run goes on with where there is no room for both: a step has the examples of both."""
+    of = {**_ANSWERS, "adapter": "lora"}
+    two = tunesmith.train(config_of(tiny_llama, tmp_path, "two", of, per_device_train_batch_size=4))
+    for name, value in stands_for(1, 2).items():
+        monkeypatch.setenv(name, value)
+    one = tunesmith.train(config_of(tiny_llama, tmp_path, "one", of))
+    assert_same_run(one, two)
+    saved = yaml.safe_load((one / "run.yaml").read_text())
+    assert saved["trainer"]["gradient_accumulation_steps"] == 1, "the run is repeated as it was asked for"

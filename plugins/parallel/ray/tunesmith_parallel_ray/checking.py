@@ -52,6 +52,12 @@ def _number_problems(options: Ray, plan: Plan) -> list[Problem]:
     if processes is None:
         message = f"parallel.min_processes={fewest} needs to know of how many."
         return [*found, Problem("parallel.processes", message, "write parallel.processes=8")]
+    stage = plan.traits("stage")
+    if stage is not None and stage.generates:
+        message = (
+            f"parallel.min_processes: in stage={plan.name('stage')} fewer processes would learn from fewer answers."
+        )
+        found.append(Problem("parallel.min_processes", message, "leave it out"))
     possible = [number for number in range(1, processes + 1) if processes % number == 0]
     if fewest not in possible:
         message = f"parallel.min_processes={fewest}: only a divisor of {processes} processes keeps the global batch."
