@@ -61,7 +61,7 @@ def _fit(model: Any, room: Callable[[Any], Room | None]) -> bool:
 def is_spread(model: Any) -> bool:
     """Whether a process has a part of the model's weights only."""
     modules: Callable[[], Iterator[Any]] = getattr(model, "modules", lambda: iter(()))
-    return any(isinstance(module, FSDPModule) for module in modules()) or any(_partitioned(model))
+    return any(isinstance(module, FSDPModule) for module in modules()) or any(True for _ in _partitioned(model))
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class AnswerGroups(GroupOptions):
         if plan.command != "train":
             return []
         problems = [*missing_reward(plan, self.NAME), *engine_problems(plan, self.NAME)]
-        problems += [*self._wrong_trainer(plan), *self._sharded(plan), *self._reference_of(plan)]
+        problems += [*self._wrong_trainer(plan), *self._sharded(plan)]
         problems += process_problems(plan, self.NAME, own_loop=False)
         return [*problems, *self._wrong_groups(plan), *self._wrong_checkpoints(plan), *self._offloaded(plan)]
 
@@ -75,16 +75,6 @@ class AnswerGroups(GroupOptions):
         message = f"stage.{self.NAME} draws answers from a model that parallel spreads, not the trainer."
         keys = (key for key in ("trainer.fsdp", "trainer.deepspeed") if plan.get(key))
         return [Problem(key, message, f"parallel=fsdp, and leave {key} out") for key in keys]
-
-    def _reference_of(self, plan: Plan) -> list[Problem]:
-        """TRL copies an adapter whose training goes on, to be the reference; no part of one can be copied so."""
-        spreads, path = getattr(plan.traits("parallel"), "spreads", ""), plan.get("adapter.path")
-        if not (spreads and path and self.beta):
-            return []
-        message = (
-            f"stage.beta={self.beta:g}: with parallel={plan.name('parallel')} no adapter can be its own reference."
-        )
-        return [Problem("stage.beta", message, "stage.beta=0, parallel=ddp, or begin with a new adapter")]
 
     def _offloaded(self, plan: Plan) -> list[Problem]:
         """TRL switches checkpointing off to draw answers, and on again without knowing where its inputs are kept."""
