@@ -10,11 +10,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from tunesmith_library_launching.reports import pulse_file
+from tunesmith_library_launching.reports import innermost, pulse_file, waits
 from tunesmith_library_launching.workers import Worker
 
-_WAITING_IN = ("torch/distributed/", "torch/autograd/", "torch/cuda/", "deepspeed/comm/", "torch\\distributed\\")
-_WAITING_AT = (".item()", ".tolist()", ".cpu()", "synchronize(", ".wait(", "wait()", "barrier(")
 _SHOWN = 8  # processes of which the place is shown
 
 
@@ -43,10 +41,10 @@ def missing(places: Mapping[int, str]) -> list[int]:
     Args:
         places: the stack of each as `traceback` writes it, by rank.
     """
-    elsewhere = [rank for rank, place in places.items() if not _waits(place)]
+    elsewhere = [rank for rank, place in places.items() if not waits(place)]
     if not elsewhere or len(elsewhere) == len(places):
-        usual = Counter(_innermost(place) for place in places.values()).most_common(1)[0]
-        elsewhere = [rank for rank, place in places.items() if _innermost(place) != usual[0]]
+        usual = Counter(innermost(place) for place in places.values()).most_common(1)[0]
+        elsewhere = [rank for rank, place in places.items() if innermost(place) != usual[0]]
         return elsewhere if len(elsewhere) < len(places) / 2 else []
     return elsewhere
 
@@ -59,18 +57,6 @@ def described(places: Mapping[int, str], timeout: float) -> str:
     lines = [f"no process of the run has moved for {timeout:.0f} s (parallel.timeout){whose}"]
     shown = sorted(places, key=lambda rank: (rank not in away, rank))[:_SHOWN]
     for rank in sorted(shown):
-        place = places[rank].rstrip() if rank in away or not away else _innermost(places[rank])
+        place = places[rank].rstrip() if rank in away or not away else innermost(places[rank])
         lines.append(f"rank {rank} stands at\n{place}" if place else f"rank {rank} tells of no place")
     return "\n".join(lines)
-
-
-def _innermost(place: str) -> str:
-    """The last call of a stack: the line that says where, and its code."""
-    lines = place.rstrip().splitlines()
-    starts = [number for number, line in enumerate(lines) if line.startswith("  File ")]
-    return "\n".join(lines[starts[-1] :]) if starts else ""
-
-
-def _waits(place: str) -> bool:
-    where, _, code = _innermost(place).partition("\n")
-    return any(part in where for part in _WAITING_IN) or any(part in code for part in _WAITING_AT)

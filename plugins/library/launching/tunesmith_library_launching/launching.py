@@ -18,7 +18,8 @@ from tunesmith_library_launching.workers import Group, Worker, start
 
 _INTERRUPTED = 130  # exit code of what stopped at a second Ctrl-C
 _COMES_AGAIN = (MISTAKE, 76)  # exit codes of what is not mended by a start: a mistake, numbers that are not finite
-_AGAIN = ("resume=true", "overwrite=false")
+AGAIN = ("resume=true", "overwrite=false")
+"""What is added to a command so that it goes on from the last checkpoint of its run."""
 
 
 def launch(command: Sequence[str], group: Group, care: Care | None = None) -> int:
@@ -115,10 +116,9 @@ def _again(
     if machines.is_first:
         again: list[str] | None = None
         if left and failure.code not in _COMES_AGAIN and not signals.came:
-            again = list(_AGAIN) if _has_begun(folder, began) else []
+            again = list(AGAIN) if has_begun(folder, began) else []
             where = "from its last checkpoint" if again else "from its beginning"
-            restart, restarts = number + 1, number + left
-            logger.warning(f"restart {restart} of {restarts}, {where}, for {failure.short}")
+            logger.warning(f"restart {number + 1} of {number + left}, {where}, for {failure.short}")
         machines.write(key, again)
     try:
         words: list[str] | None = machines.read(key)
@@ -127,7 +127,7 @@ def _again(
     return words
 
 
-def _has_begun(folder: Path | None, began: float) -> bool:
-    """Whether the run that was started has its folder, so that it can go on; a former one's does not count."""
+def has_begun(folder: Path | None, began: float) -> bool:
+    """Whether a run has its folder, so that it can go on; a former one's, from before it `began`, does not count."""
     record = folder / RECORD if folder else None
     return record is not None and record.is_file() and record.stat().st_mtime >= began - 1

@@ -24,6 +24,10 @@ DESK = "TUNESMITH_DESK"
 """Environment variable with the launcher's folder."""
 PATIENCE = "TUNESMITH_TIMEOUT"
 """Environment variable with the seconds after which processes without progress hang."""
+_WAITING_IN = ("torch/distributed/", "torch/autograd/", "torch/cuda/", "deepspeed/comm/", "torch\\distributed\\")
+_WAITING_AT = (".item()", ".tolist()", ".cpu()", "synchronize(", ".wait(", "wait()", "barrier(")
+_TICKS_A_SECOND = 100  # of Linux
+_SHARE = 0.05  # of the time, in which a thread that only waits does not compute
 _FRAMES = 12  # innermost ones that are shown of a stack
 
 
@@ -76,28 +80,36 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 class Pulse(threading.Thread):
     """Looks now and then at what the main thread is at, and whether anything has moved since.
 
-    Its stack moves, or bytes go to or from a disk, or its children compute, as long as a process is at work, however
-    long that takes: encoding, saving, making batches. In a collective operation that does not end nothing of this
-    moves. This needs no counting in the operations themselves, and so holds for all backends.
+    As long as a process is at work, however long that takes, its stack moves, or bytes go to or from a disk, or it
+    computes, or its children do: where it encodes, saves, or makes batches. In a collective operation that does not end
+    nothing of this moves, but for a thread that asks a device all the time, which does not count. This needs no
+    counting in the operations themselves, and so holds for all backends.
     """
 
     def __init__(self, file: Path, timeout: float) -> None:
         super().__init__(name="tunesmith-pulse", daemon=True)
         self._file = file
         self._pause = min(5.0, timeout / 10)  # seconds
+        self._ticks = 0  # in which it has computed, when last looked at
 
     def run(self) -> None:
         """Look until the process ends."""
         seen: object = None
         while True:
             frame = sys._current_frames().get(threading.main_thread().ident or 0)
-            stack, moved = _stack(frame), (_transferred(), _childrens_time())
-            if (stack, moved) != seen:
-                seen = (stack, moved)
-                with contextlib.suppress(OSError):  # the launcher is gone
-                    self._file.write_text(_written(frame), encoding="utf-8")
+            stack, place = _stack(frame), _written(frame)
             del frame  # it would keep what its functions hold
+            if (stack, _transferred()) != seen or self._computes(place):
+                with contextlib.suppress(OSError):  # the launcher is gone
+                    self._file.write_text(place, encoding="utf-8")
+                seen = (stack, _transferred())  # with what was written just now
             time.sleep(self._pause)
+
+    def _computes(self, place: str) -> bool:
+        """Whether the main thread has computed since, more than waking up now and then takes, or children have."""
+        main = [] if waits(place) else [f"/proc/self/task/{os.getpid()}/stat"]
+        before, self._ticks = self._ticks, sum(map(_ticks, [*main, *_childrens()]))
+        return self._ticks - before > _SHARE * self._pause * _TICKS_A_SECOND
 
 
 def _stack(frame: FrameType | None) -> tuple[tuple[int, int], ...]:
@@ -123,13 +135,32 @@ def _transferred() -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith(("read_bytes", "write_bytes")))
 
 
-def _childrens_time() -> int:
-    """Ticks in which children that run Python computed, as those do that make batches; a tracker's own do not count."""
-    ticks = 0
+def _childrens() -> Iterator[str]:
+    """The children that run Python, as those do that make batches; a tracker's own may compute all the time."""
     for listed in Path("/proc/self/task").glob("*/children"):
         with contextlib.suppress(OSError):  # it has just ended
             for child in listed.read_text(encoding="ascii").split():
                 if os.readlink(f"/proc/{child}/exe") == os.readlink("/proc/self/exe"):
-                    fields = Path(f"/proc/{child}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-                    ticks += int(fields[11]) + int(fields[12])
-    return ticks
+                    yield f"/proc/{child}/stat"
+
+
+def _ticks(file: str) -> int:
+    """In how many ticks of the system's clock a process or thread has computed; 0 where the system does not tell."""
+    try:
+        fields = Path(file).read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
+def innermost(place: str) -> str:
+    """The last call of a stack as `traceback` writes it: the line that says where, and its code."""
+    lines = place.rstrip().splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith("  File ")]
+    return "\n".join(lines[starts[-1] :]) if starts else ""
+
+
+def waits(place: str) -> bool:
+    """Whether a stack ends in torch's communication, or where a device is asked for what others may hold up."""
+    where, _, code = innermost(place).partition("\n")
+    return any(part in where for part in _WAITING_IN) or any(part in code for part in _WAITING_AT)

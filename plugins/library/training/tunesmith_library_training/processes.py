@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -97,8 +98,19 @@ def join(use_cpu: bool) -> None:
     accelerated = not use_cpu and torch.accelerator.is_available()
     if accelerated:
         torch.accelerator.set_device_index(local_rank())
-    _group().init_process_group("cpu:gloo,cuda:nccl" if accelerated and torch.cuda.is_available() else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if accelerated and torch.cuda.is_available() else "gloo"
+    _group().init_process_group(backend, timeout=_patience())
     leave_at_exit()
+
+
+def _patience() -> timedelta | None:
+    """How long an operation of all may take; None is torch's default.
+
+    The launcher ends processes that make no progress for `TUNESMITH_TIMEOUT` seconds, and says which was missing.
+    torch cannot tell a process that is lost from one that is at work, as where it saves, and so waits longer.
+    """
+    told = os.environ.get("TUNESMITH_TIMEOUT")
+    return timedelta(seconds=8 * float(told)) if told else None
 
 
 def numbers_group() -> ProcessGroup | None:
@@ -106,7 +118,7 @@ def numbers_group() -> ProcessGroup | None:
     if count() == 1:
         return None
     leave_at_exit()
-    made: ProcessGroup = _group().new_group(backend="gloo")
+    made: ProcessGroup = _group().new_group(backend="gloo", timeout=_patience())
     _made.append(made)
     return made
 

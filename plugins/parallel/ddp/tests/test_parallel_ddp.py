@@ -365,5 +365,5 @@ def test_a_run_without_a_folder_is_not_started(tiny_llama: Path, tmp_path: Path)
     ("options", "expected"),
     [({"processes": 2}, 2), ({"processes": 2, "nodes": 3}, 6), ({"nodes": 3}, None), ({}, None)],
 )
-def test_others_may_ask_how_many_there_will_be(options: dict[str, int], expected: int | None) -> None:
+def test_others_may_ask_how_many_there_will_be(options: dict[str, Any], expected: int | None) -> None:
     assert StubPlan({"parallel": {"ddp": Ddp(**options)}}).processes == expected
