@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tunesmith import TunesmithError
-from tunesmith_library_training import states
+from tunesmith_library_training import processes, states
 
 
 def back(state: Any, folder: Path) -> Any:
@@ -86,6 +86,28 @@ def test_random_numbers_go_on(tmp_path: Path) -> None:
     random.seed(9), np.random.seed(9), torch.manual_seed(9)
     states.set_random_state(state)
     assert (random.random(), np.random.normal(), torch.rand(3).tolist()) == expected
+
+
+def test_shares_draw_other_numbers_and_those_of_one_share_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of six processes, each two of which see the same examples; after another step they draw others again."""
+    monkeypatch.setattr(processes, "count", lambda: 6)
+    monkeypatch.setattr(processes, "_alike", 2)
+    before = torch.random.get_rng_state()
+
+    def drawn(rank: int, step: int) -> tuple[float, ...]:
+        monkeypatch.setattr(processes, "rank", lambda: rank)
+        state = states.random_state_of_share(2**32 - 1, step)
+        assert torch.equal(torch.random.get_rng_state(), before), "nothing is drawn meanwhile"
+        generator = torch.Generator()
+        generator.set_state(state["cpu"])
+        numpy = np.random.RandomState()
+        numpy.set_state(state["numpy"])
+        python = random.Random()
+        python.setstate(state["python"])
+        return python.random(), numpy.rand(), torch.rand((), generator=generator).item()
+
+    found = [drawn(rank, step) for step in (0, 7) for rank in range(6)]
+    assert found[::2] == found[1::2] and len({numbers for each in found for numbers in each}) == 3 * 6
 
 
 def test_tensors_of_several_parts(tmp_path: Path) -> None:
