@@ -53,7 +53,7 @@ def class_name(model: Any, base: Path) -> str:
     said = read_json(base / "config.json")
     if "auto_map" in said and model.can_generate():  # code that came with the model; its class is not transformers'
         return str(next(iter(said.get("architectures") or ()), type(model).__name__))
-    return published_class(base, type(model)).__name__
+    return published_class(base, type(model)).__name__.removeprefix("FSDP")  # of a model that `fully_shard` spread
 
 
 def write_generation_config(model: Any, base: Path, folder: Path) -> None:

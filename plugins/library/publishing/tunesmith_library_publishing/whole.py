@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 from tunesmith import TunesmithError
 from tunesmith.types import ChatTemplate
@@ -40,7 +41,7 @@ def base_of(model: Any) -> Path | None:
     folder = Path(model.name_or_path) if model.name_or_path else None
     if folder is None or not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         return None
-    plain = all(type(weight.data) is torch.Tensor for weight in model.parameters())
+    plain = all(type(weight.data) in (torch.Tensor, DTensor) for weight in model.parameters())  # or parts of them
     return folder if plain and "quantization_config" not in (folder / "config.json").read_text("utf-8") else None
 
 
