@@ -19,6 +19,7 @@ from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors.torch import save_file
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.modeling_utils import remove_tied_weights_from_state_dict
+from tunesmith_library_weights.cut import shape_of
 
 from tunesmith_library_publishing.files import open_to_readers
 from tunesmith_library_publishing.inventory import Numbers, Reader, Stored, tensors_of
@@ -69,7 +70,8 @@ def renaming(model: Any, base: Path, known: Collection[str]) -> Renaming:
     def own(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return dict(revert_weight_conversion(model, dict(tensors)))
 
-    shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in model.state_dict().items()}
+    state = model.state_dict(keep_vars=True)  # in which weights that are cut in pieces know their shapes
+    shapes = {name: torch.empty(shape_of(item), dtype=item.dtype, device="meta") for name, item in state.items()}
     found = own(shapes)
     if 2 * len(found.keys() & set(known)) >= len(found):
         return own

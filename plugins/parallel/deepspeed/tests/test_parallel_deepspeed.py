@@ -195,3 +195,15 @@ def test_a_dense_model_has_no_mixture(tiny_llama: Path) -> None:
     from tunesmith_parallel_deepspeed.mixtures import mixtures_of
 
     assert mixtures_of(AutoModelForCausalLM.from_pretrained(tiny_llama)) == []
+
+
+def test_experts_that_are_cut_in_pieces_are_known(tiny_mixtures: dict[str, Path]) -> None:
+    """ZeRO-3 leaves empty parameters, which know the shapes of the whole ones."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from tunesmith_parallel_deepspeed.mixtures import mixtures_of
+
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_mixtures["qwen3_moe"])
+    for weight in model.parameters():
+        weight.ds_shape, weight.data = weight.shape, torch.empty(0)
+    assert len(mixtures_of(model)) == model.config.num_hidden_layers

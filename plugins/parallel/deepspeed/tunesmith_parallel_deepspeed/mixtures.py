@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 from tunesmith import announce
+from tunesmith_library_weights.cut import shape_of
 
 
 def mixtures_of(model: nn.Module) -> list[nn.Module]:
@@ -31,7 +32,7 @@ def _is_experts(name: str, module: nn.Module) -> bool:
         return False
     if isinstance(module, nn.ModuleList):
         return len({type(part) for part in module}) == 1 and len(module) > 1
-    return any(weight.ndim == 3 for weight in module.parameters()) or any(
+    return any(len(shape_of(weight)) == 3 for weight in module.parameters()) or any(
         isinstance(part, nn.ModuleList) for part in module.children()
     )
 
