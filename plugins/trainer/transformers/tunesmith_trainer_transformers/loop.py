@@ -55,17 +55,7 @@ class Loop(Feeding, Measuring):
         self.autocast = job.precision == "bf16" and not arguments.bf16  # else accelerate sees to it
         self.collator = collator
         self.merging: Merging | None = None  # where micro-batches are
-        self.sums = Sums()
-        # since the last logged step, of all processes
-        self.items = self.tokens = self.learned = self.predicted = self.seconds = self.step_began = 0.0
-        self.trained = {"loss": 0.0, "items": 0.0, "tokens": 0.0, "seconds": 0.0}  # since the start or resumption
-        self.counted: dict[str, float] = {}  # examples and tokens by data set, since the beginning of the run
-        self.repeats = Repeats()
-        self.last_evaluation: dict[str, float] = {}
-        self.agreed = False  # of several processes: they all stop after this step
-        # places of those of each forward pass of the step: none of a stream, None of what counts nothing
-        self.examples: list[list[int] | None] = []
-        self.pending = iter(self.examples)
+        self._count_from_nothing()
         self.order = order = run.order
         train = job.data.train
         self.batch_of: Callable[[Sequence[Any]], Batch] = NumberedCollator(collator) if order else collator
@@ -85,6 +75,20 @@ class Loop(Feeding, Measuring):
         self.group = processes.numbers_group()
         self.ahead = Ahead(self._make_batches, self.args.device)
         watch_gradients(self.accelerator, self._see_gradient)
+
+    def _count_from_nothing(self) -> None:
+        """What is counted and noted while it trains."""
+        self.sums = Sums()
+        # since the last logged step, of all processes
+        self.items = self.tokens = self.learned = self.predicted = self.seconds = self.step_began = 0.0
+        self.trained = {"loss": 0.0, "items": 0.0, "tokens": 0.0, "seconds": 0.0}  # since the start or resumption
+        self.counted: dict[str, float] = {}  # examples and tokens by data set, since the beginning of the run
+        self.repeats = Repeats()
+        self.last_evaluation: dict[str, float] = {}
+        self.agreed = False  # of several processes: they all stop after this step
+        # places of those of each forward pass of the step: none of a stream, None of what counts nothing
+        self.examples: list[list[int] | None] = []
+        self.pending = iter(self.examples)
 
     def merge(self, budget: int) -> None:
         """Have the micro-batches of each step merged to batches of at most so many tokens; before training begins."""
@@ -189,7 +193,7 @@ class Loop(Feeding, Measuring):
             )
             model_to_train = self.model if model is None else model
             self.optimizer = self.job.build_optimizer(model=model_to_train, settings=settings)
-        made = super().create_optimizer(model)
+        made: torch.optim.Optimizer = super().create_optimizer(model)
         if self.learning_rates:
             divide(made, self.job.model, self.learning_rates, self.args.learning_rate)
         return made

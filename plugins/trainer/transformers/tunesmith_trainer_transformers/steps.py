@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import TrainerCallback
-from tunesmith import announce
+import transformers
+from transformers import Trainer, TrainerCallback
+from tunesmith import TunesmithError, announce
 from tunesmith.messages import logger
 from tunesmith_library_configuration import manifests
 from tunesmith_library_configuration.records import MARKER, steps_of
@@ -56,6 +57,11 @@ def order_of(options: Transformers, run: Run) -> Order | None:
     order.facts = {_PASSES: options.gradient_accumulation_steps}
     if told is not None and run.resumed is not None:
         order.go_on(steps_of(run.resumed), told["epoch"], told["examples"])
+    if order.shift and not hasattr(Trainer, "_init_training_state"):
+        raise TunesmithError(
+            f"transformers {transformers.__version__} cannot find the place of a run whose steps had other numbers of "
+            f"examples than {size.batch} before.\n  pip install --upgrade transformers"
+        )
     return order
 
 
