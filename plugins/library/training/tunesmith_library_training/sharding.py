@@ -49,7 +49,7 @@ def spread_of(model: Any) -> Spread | None:
 
 def _take_parts(model: Any, state: MutableMapping[str, Any], prefix: str, *_: Any) -> None:
     """Before weights are loaded: replace whole ones by this process's parts. `state` is the one that is loaded."""
-    own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    own = dict(model.named_parameters(remove_duplicate=False))
     for name, value in state.items():
         like = own.get(name.removeprefix(prefix))
         if like is not None:
