@@ -5,6 +5,7 @@ They are read by any number of processes, spread in any way, or whole.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ def write(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     from torch.distributed.checkpoint.state_dict_saver import save
 
     folder.mkdir(parents=True, exist_ok=True)
-    with _causes():
+    with _causes(), _quietly():
         save(dict(tensors), storage_writer=_writer()(str(folder), save_distributed=True))
 
 
@@ -65,7 +66,8 @@ def read(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
         if found is None or tuple(found.size) != tuple(tensor.shape):
             told = "is not in it" if found is None else f"has the shape {tuple(found.size)} in it"
             raise TunesmithError(f"{folder}: {name} {told}, and {tuple(tensor.shape)} is wanted")
-    load(dict(tensors), storage_reader=HuggingFaceStorageReader(str(folder)))
+    with _quietly():
+        load(dict(tensors), storage_reader=HuggingFaceStorageReader(str(folder)))
 
 
 def _writer() -> Any:
@@ -78,6 +80,14 @@ def _writer() -> Any:
             "  pip install --upgrade torch, or parallel.checkpoints=whole"
         ) from error
     return HuggingFaceStorageWriter
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without torch's warning that one process is all there is."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+        yield
 
 
 @contextmanager
