@@ -152,12 +152,23 @@ def _failed(processes: Sequence[Placed], codes: dict[int, int], signals: Signals
         time.sleep(_PAUSE)
     for process in processes:
         if process.rank not in found and codes.get(process.rank) not in (0, RESUMABLE):
-            failure = process.ask("failure", process.rank, process.where.name)
+            failure = _failure_of(process)
             found |= {process.rank: failure} if failure is not None else {}
     why = cause(list(found.values()))
     heard_it = why.code == MISTAKE and any(each.told and each.code == MISTAKE for each in found.values())
     interrupted = bool(signals.came) and (why.told or why.follows or why.code > 128)
     return Ended(why.code, why, heard_it or interrupted)
+
+
+def _failure_of(process: Placed) -> Failure | None:
+    """How a process failed, if it has."""
+    from ray.exceptions import RayError
+
+    try:
+        failure: Failure | None = process.ask("failure", process.rank, process.where.name)
+    except RayError as error:
+        return _lost(process, f"Ray lost it: {_first_line(error)}")
+    return failure
 
 
 def _hung(processes: Sequence[Placed], timeout: float) -> Ended:
