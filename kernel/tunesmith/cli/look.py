@@ -46,7 +46,7 @@ def plan(config: str | None, overrides: list[str], command: str | None) -> int:
     for hook, plugins in implementations(manager):
         click.echo(f"{hook}: {', '.join(plugins)}")
     if not any(problem.severity == "error" for problem in problems):
-        for line in _estimated(found, manager):
+        for line in (*_estimated(found, manager), *_launched(found, [*([config] if config else []), *overrides])):
             click.echo(line)
     for notice in found.notices:
         click.echo(f"\nnote: {notice}")
@@ -73,6 +73,17 @@ def _estimated(found: Plan, manager: pluggy.PluginManager) -> Iterator[str]:
 
     yield "\n# memory (estimated)"
     yield from lines(estimated(found, manager))
+
+
+def _launched(found: Plan, words: list[str]) -> Iterator[str]:
+    """How other launchers start the same processes, where the library of launchers is installed."""
+    if not found.uses("parallel") or importlib.util.find_spec("tunesmith_library_launching") is None:
+        return
+    from tunesmith_library_launching.lines import launch_lines
+
+    if found.command == "train":
+        yield "\n# the same by another launcher, which has to be installed"
+        yield from launch_lines(found, words).values()
 
 
 @click.group(cls=Group)
