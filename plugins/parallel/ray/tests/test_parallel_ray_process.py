@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tunesmith.errors import TunesmithError
-from tunesmith_parallel_ray import launching
+from tunesmith_parallel_ray import launching, watching
 from tunesmith_parallel_ray.placing import Placed
 from tunesmith_parallel_ray.process import Heard, Process, Where
 
@@ -171,6 +171,27 @@ def test_a_run_needs_a_folder_that_its_machines_share(tmp_path: Path, monkeypatc
     assert not (tmp_path / "none").exists()
     for process in (first, alike, other):
         process.end()
+
+
+class Standing:
+    """A process that is where it is."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def place(self) -> str:
+        return self._place
+
+
+def test_of_a_run_that_hangs_it_is_told_who_did_not_come(caplog: pytest.LogCaptureFixture) -> None:
+    waiting = '  File "torch/distributed/c10d.py", line 1, in all_reduce\n    work.wait()\n'
+    away = '  File "mine.py", line 7, in score\n    lock.acquire()\n'
+    places: list[Any] = [Standing(waiting), Standing(away), Standing(waiting)]
+    ended = watching.hung([near(rank, "abc"[rank], place) for rank, place in enumerate(places)], 60)
+    assert ended.code == 1
+    watching.tell(ended)
+    assert caplog.messages[0].startswith("no process of the run has moved for 60 s (parallel.timeout); the others wait")
+    assert "rank 1" in caplog.messages[0] and 'File "mine.py", line 7, in score' in caplog.messages[0]
 
 
 def test_the_python_is_that_of_the_machine(start: Callable[..., Process]) -> None:

@@ -102,7 +102,7 @@ def watch(processes: Sequence[Placed], signals: Signals, timeout: float) -> Ende
         if signals.overdue:
             return Ended(_INTERRUPTED, said=True)
         if still and min(still) > timeout:
-            return _hung([process for process in running if process.rank not in codes], timeout)
+            return hung([process for process in running if process.rank not in codes], timeout)
         time.sleep(_PAUSE)
 
 
@@ -171,7 +171,7 @@ def _failure_of(process: Placed) -> Failure | None:
     return failure
 
 
-def _hung(processes: Sequence[Placed], timeout: float) -> Ended:
+def hung(processes: Sequence[Placed], timeout: float) -> Ended:
     """Which processes did not come to where the others wait."""
     places = {process.rank: process.ask("place") for process in processes}
     first = min(hanging.missing(places), default=processes[0].rank)
