@@ -91,7 +91,6 @@ def test_what_all_processes_compute_is_the_attention_of_the_row(
     monkeypatch: pytest.MonkeyPatch, lengths: list[int], rules: Rules, sinks: bool, size: int
 ) -> None:
     """Without the processes: each one's queries meet the keys of all, as they come round."""
-    monkeypatch.setattr(blocks, "TOGETHER", 64)
     monkeypatch.setattr(blocks, "WIDEST", 5)
     query, key, value, drain = (tensor.requires_grad_() for tensor in drawn(sum(lengths)))
     expected = written_out(query, key, value, lengths, rules, drain if sinks else None)
@@ -106,13 +105,13 @@ def test_what_all_processes_compute_is_the_attention_of_the_row(
             attention = Attention(query[:, own], value.shape[-1], rules, drain if sinks else None)
             order = [(process - step) % size for step in range(size)]
             for source in order:
-                some = list(blocks.blocks(division.parts[process], division.parts[source], 4, rules.window))
+                some = list(blocks.blocks(division.parts[process], division.parts[source], 4, rules.window, 64))
                 there = division.places(source)
                 attention.see(key[:, there], value[:, there], some)
             found[:, own], sums = attention.outcome()
             gradients = Gradients(query[:, own], rules, found[:, own], sums, outer[:, own])
             for source in order:
-                some = list(blocks.blocks(division.parts[process], division.parts[source], 4, rules.window))
+                some = list(blocks.blocks(division.parts[process], division.parts[source], 4, rules.window, 64))
                 there = division.places(source)
                 given = gradients.see(key[:, there], value[:, there], some)
                 of_key[:, there] += given[0]
@@ -140,16 +139,16 @@ def test_alone_it_is_attention_with_gradients() -> None:
 def test_blocks_are_bounded_and_leave_out_what_is_not_seen() -> None:
     division = zigzag([100_000], 2)
     first, second = division.parts
-    some = list(blocks.blocks(first, first, 8, None))
+    some = list(blocks.blocks(first, first, 8, None, 2**22))
     rows = [block.queries.stop - block.queries.start for block in some]
     columns = [block.keys.stop - block.keys.start for block in some]
-    assert max(8 * row * column for row, column in zip(rows, columns, strict=True)) <= blocks.TOGETHER
+    assert max(8 * row * column for row, column in zip(rows, columns, strict=True)) <= 2**22
     seen = sum(row * column for row, column in zip(rows, columns, strict=True))
     places = division.places(0)
     needed = sum(int((places <= place).sum()) for place in places[:: len(places) // 200].tolist()) * (
         len(places) / len(places[:: len(places) // 200])
     )
     assert needed * 0.98 < seen < 1.1 * needed
-    near = list(blocks.blocks(second, first, 8, 512))
+    near = list(blocks.blocks(second, first, 8, 512, 2**22))
     assert all(block.ahead + block.queries.stop - block.queries.start <= 512 + 512 + 1024 for block in near)
     assert len(near) < len(some) / 20

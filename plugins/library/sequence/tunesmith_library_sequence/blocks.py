@@ -16,7 +16,8 @@ import torch
 
 from tunesmith_library_sequence.pieces import Piece
 
-TOGETHER, WIDEST = 2**22, 1024  # scores of all heads that exist at a time; and keys of them
+TOGETHER, ON_CPU = 2**25, 2**20  # scores of all heads that exist at a time; on a CPU, whose caches hold them
+WIDEST = 1024  # keys of a block
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,16 @@ class Block:
     ahead: int  # place in the sequence of the first query, less that of the first key
 
 
-def blocks(own: Sequence[Piece], others: Sequence[Piece], heads: int, window: int | None) -> Iterator[Block]:
-    """What the queries of some pieces see of the keys of others, in blocks of about `TOGETHER` scores at most."""
+def blocks(
+    own: Sequence[Piece], others: Sequence[Piece], heads: int, window: int | None, together: int = TOGETHER
+) -> Iterator[Block]:
+    """What the queries of some pieces see of the keys of others, in blocks of `together` scores at most."""
     for queries in own:
         for keys in others:
             if keys.sequence != queries.sequence or keys.start >= queries.end:
                 continue
             columns = min(keys.end - keys.start, WIDEST)
-            rows = max(TOGETHER // (heads * columns), 1)
+            rows = max(together // (heads * columns), 1)
             for start in range(queries.start, queries.end, rows):
                 end = min(start + rows, queries.end)
                 begin = keys.start if window is None else max(keys.start, start - window + 1)
@@ -83,7 +86,7 @@ class Attention:
             rows, values = block.queries, value[:, block.keys]
             highest = torch.maximum(self.highest[:, rows], scores.amax(-1).clamp(min=torch.finfo(scores.dtype).min))
             kept = torch.exp(self.highest[:, rows] - highest)
-            weights = torch.exp(scores.sub_(highest[..., None]))
+            weights = scores.sub_(highest[..., None]).exp_()
             self.highest[:, rows] = highest
             self.weight[:, rows] = self.weight[:, rows] * kept + weights.sum(-1)
             seen = _by_key_head(weights.to(values.dtype), len(values)) @ values
@@ -111,7 +114,7 @@ class Gradients:
 
     def see(self, key: torch.Tensor, value: torch.Tensor, some: Sequence[Block]) -> tuple[torch.Tensor, torch.Tensor]:
         """Look at keys (key heads, S, D) and values (key heads, S, Dv) again: the gradients of these."""
-        exact, cap = self.sums.dtype, self.rules.softcap
+        exact, cap, scaling = self.sums.dtype, self.rules.softcap, self.rules.scaling
         of_key, of_value = (torch.zeros_like(each, dtype=exact) for each in (key, value))
         for block in some:
             rows, columns, outer = block.queries, block.keys, self.outer[:, block.queries]
@@ -120,13 +123,14 @@ class Gradients:
             grouped = _by_key_head(outer, len(key))
             of_value[:, columns] += (_by_key_head(weights.to(value.dtype), len(key)).mT @ grouped).to(exact)
             of_weights = (grouped @ value[:, columns].mT).view(weights.shape).to(exact)
-            of_scores = of_weights.sub_(self.delta[:, rows, None]).mul_(weights).mul_(self.rules.scaling)
+            of_scores = of_weights.sub_(self.delta[:, rows, None]).mul_(weights)
             if capped is not None and cap is not None:
                 of_scores.mul_(1 - (capped / cap).square())
             of_scores = _by_key_head(of_scores.to(key.dtype), len(key))
-            self.query[:, rows] += (of_scores @ key[:, columns]).view(self.query[:, rows].shape).to(exact)
+            given = (of_scores @ key[:, columns]).view(self.query[:, rows].shape)
+            self.query[:, rows] += given.to(exact).mul_(scaling)
             of_key[:, columns] += (of_scores.mT @ _by_key_head(self.queries[:, rows], len(key))).to(exact)
-        return of_key, of_value
+        return of_key.mul_(scaling), of_value
 
     def of_sinks(self, sinks: torch.Tensor) -> torch.Tensor:
         """The gradient of the sinks (heads,): a sink takes weight away from values, and has none itself."""
@@ -140,11 +144,12 @@ def _scores(
     """The scores of a block (heads, queries, keys) in fp32 or more, -inf where nothing is seen; and before that mask,
     where they are capped."""
     queries = query[:, block.queries]
-    scores = _by_key_head(queries, len(key)) @ key[:, block.keys].mT
-    scores = scores.view(*queries.shape[:2], -1).to(torch.promote_types(query.dtype, torch.float32)) * rules.scaling
+    grouped, nothing = _by_key_head(queries, len(key)), query.new_zeros(1, 1, 1)
+    scores = torch.baddbmm(nothing, grouped, key[:, block.keys].mT, beta=0, alpha=rules.scaling)
+    scores = scores.view(*queries.shape[:2], -1).to(torch.promote_types(query.dtype, torch.float32))
     capped = None
     if rules.softcap is not None:
-        scores = capped = rules.softcap * torch.tanh(scores / rules.softcap)
+        scores = capped = scores.div_(rules.softcap).tanh_().mul_(rules.softcap)
     rows, columns = scores.shape[1:]
     sees_ahead = block.ahead < columns - 1
     forgets = rules.window is not None and block.ahead + rows - 1 >= rules.window
@@ -152,7 +157,7 @@ def _scores(
         back = torch.arange(rows, device=query.device)[:, None] - torch.arange(columns, device=query.device)
         back += block.ahead  # tokens from the query back to the key
         hidden = back < 0 if rules.window is None else (back < 0) | (back >= rules.window)
-        scores = scores.masked_fill(hidden, -torch.inf)
+        scores = scores.masked_fill(hidden, -torch.inf) if scores is capped else scores.masked_fill_(hidden, -torch.inf)
     return (scores.clone() if scores is capped else scores), capped
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from tunesmith_library_sequence.blocks import Attention, Block, Gradients, Rules, blocks
+from tunesmith_library_sequence.blocks import ON_CPU, TOGETHER, Attention, Block, Gradients, Rules, blocks
 from tunesmith_library_sequence.exchanging import Sharers, pass_on
 from tunesmith_library_sequence.pieces import Division
 
@@ -97,4 +97,5 @@ def _before(source: int, sharers: Sharers) -> int:
 
 
 def _blocks(query: torch.Tensor, division: Division, sharers: Sharers, source: int, rules: Rules) -> list[Block]:
-    return list(blocks(division.parts[sharers.rank], division.parts[source], len(query), rules.window))
+    together = ON_CPU if query.is_cpu else TOGETHER
+    return list(blocks(division.parts[sharers.rank], division.parts[source], len(query), rules.window, together))
