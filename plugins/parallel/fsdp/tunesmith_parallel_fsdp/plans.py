@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -99,10 +100,13 @@ def refuse_before_loading(options: Fsdp, folder: Path) -> None:
     Args:
         folder: of the model, with its config.json.
 
-    Raises: TunesmithError when its layers or experts cannot be divided as asked, with what could.
+    Raises: TunesmithError when its layers or experts cannot be divided as asked, with what could, or the installed
+        transformers cannot.
     """
     from transformers import AutoConfig
 
+    if options.experts > 1 and find_spec("transformers.distributed.expert_parallel") is None:
+        refuse_transformers(f"parallel.experts={options.experts}", "sends no tokens to other processes; 5.21 does")
     try:
         config: Any = AutoConfig.from_pretrained(folder).get_text_config()
     except (OSError, ValueError):  # code of its own; the loaded model is asked

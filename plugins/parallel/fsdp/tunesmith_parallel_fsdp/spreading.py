@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
 from tunesmith_library_training import processes, sharding
 from tunesmith_library_training.head import unwrap
+from tunesmith_library_training.watching import has_single_experts, text_leaves_out
 from tunesmith_library_weights.layers import find_layers
 from tunesmith_library_weights.training import cast_now
 
@@ -92,9 +93,21 @@ def _spread(model: nn.Module, *, divided: Meshes, options: Fsdp, precision: str)
         shard(module, reshard_after_forward=options.reshard_after_forward)
     cast_now(model)
     shard(model)
-    for module in model.modules():
-        if isinstance(module, FSDPModule) and hasattr(module, "set_reduce_scatter_unused_params"):
-            module.set_reduce_scatter_unused_params(True)
+    _send_unused(model)
+
+
+def _send_unused(model: Any) -> None:
+    """Have weights that a process's batch left out sent as zeros, so that no other process waits for them.
+
+    Raises: TunesmithError when the installed torch cannot, and a batch may leave out weights of this model.
+    """
+    if hasattr(model, "set_reduce_scatter_unused_params"):
+        model.set_reduce_scatter_unused_params(True)
+    elif text_leaves_out(model) or has_single_experts(model):
+        raise TunesmithError(
+            f"parallel=fsdp: a batch may leave out weights of this {type(unwrap(model)).__name__}, for which torch "
+            f"{torch.__version__} would wait for ever; 2.13 does not.\n  pip install --upgrade torch, or parallel=ddp"
+        )
 
 
 def _shard(module: nn.Module, mesh: DeviceMesh, **options: Any) -> None:
