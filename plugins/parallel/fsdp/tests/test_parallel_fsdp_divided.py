@@ -168,7 +168,8 @@ class Tells:
 
     @hookimpl(wrapper=True)
     def compute_loss(self, model):
-        meshes = {tuple(weight.device_mesh.mesh_dim_names) for weight in model.parameters()}
+        weights = [weight for weight in model.parameters() if isinstance(weight, DTensor)]
+        meshes = {tuple(weight.device_mesh.mesh_dim_names) for weight in weights}
         pathlib.Path(__file__).with_name("told-" + os.environ["RANK"]).write_text(json.dumps(sorted(meshes)))
         return (yield)
 """
