@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
+from tunesmith_library_weights.cut import shape_of
+
 
 class Packed(nn.Module):
     """Few bits of a parameter of fused experts, as a parametrization: what is stored is `original`, what it gives the
@@ -96,7 +98,9 @@ def routers(model: nn.Module) -> dict[str, nn.Module]:
     for block, count in blocks.items():
         for path, module in model.get_submodule(block).named_modules():
             weight = module._parameters.get("weight")
-            rows = getattr(module, "out_features", None) or (len(weight) if weight is not None and weight.ndim else 0)
+            rows = getattr(module, "out_features", None) or next(
+                iter(shape_of(weight) if weight is not None else ()), 0
+            )
             if rows == count and any(map(_chooses, path.split("."))):
                 found[f"{block}.{path}" if block else path] = module
     return found
@@ -170,7 +174,7 @@ def _packed(module: nn.Module) -> dict[str, _Store]:
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:
     """The shapes of a module's own parameters, as they are computed with."""
     items = module._parameters.items()
-    own = {name: item.shape for name, item in items if item is not None and item.is_floating_point()}
+    own = {name: torch.Size(shape_of(item)) for name, item in items if item is not None and item.is_floating_point()}
     found = own | {name: store.shape for name, store in _packed(module).items()}
     return {name: found[name] for name in siblings(module) if name in found}
 

@@ -18,7 +18,7 @@ from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
 from tunesmith.types import Problem
 
-from tunesmith_library_weights.cut import size_of
+from tunesmith_library_weights.cut import shape_of, size_of
 from tunesmith_library_weights.shares import percent
 
 Part = Literal["language", "vision", "audio", "projector", "tower"]
@@ -76,7 +76,7 @@ def parts_in(model: Any) -> Parts:
         outside = {place: "projector" for place in around if place not in towers}
     else:
         outside = dict.fromkeys(_beside(model, inside, towers), "projector")
-    if not any(parameter.ndim > 1 for place in outside for parameter in _weights(model, place)):
+    if not any(len(shape_of(parameter)) > 1 for place in outside for parameter in _weights(model, place)):
         width = model.config.get_text_config().hidden_size
         for place in towers:
             outside |= dict.fromkeys(_last_in_tower(model, place, width), "projector")

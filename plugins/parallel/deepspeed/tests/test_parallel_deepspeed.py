@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-from tunesmith.traits import QuantizerTraits, TrainerTraits
+from tunesmith.traits import AdapterTraits, QuantizerTraits, TrainerTraits
 from tunesmith_library_testing import ParallelSuite
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_parallel_deepspeed import Deepspeed
@@ -165,6 +165,9 @@ def test_what_stands_beside_it() -> None:
     cut = {"quantizer": {"mine": SimpleNamespace(traits=QuantizerTraits())}}
     assert [str(problem.key) for problem in problems(cut, stage=3)] == ["quantizer"]
     assert problems(cut, stage=2) == []
+    thin = {"adapter": {"mine": SimpleNamespace(traits=AdapterTraits(beside=True), init="pissa", use_dora=True)}}
+    assert [str(problem.key) for problem in problems(thin, stage=3)] == ["adapter.init", "adapter.use_dora"]
+    assert problems(thin, stage=2) == []
     assert [str(problem.key) for problem in problems(values={"trainer.torch_compile": True}, stage=3)] == [
         "trainer.torch_compile"
     ]

@@ -118,6 +118,20 @@ def _beside_stage_3(plan: Plan) -> Iterator[Problem]:
     if quantizer is not None and "deepspeed" not in quantizer.spreads:
         message = f"ZeRO-3 cuts weights in pieces, and quantizer={plan.name('quantizer')} needs them whole."
         yield Problem("quantizer", message, "parallel.stage=2, or quantizer=null")
+    yield from _adapters(plan)
     if plan.get("trainer.torch_compile"):
         message = "ZeRO-3 gathers the weights of each layer as it runs, which a compiled layer does not allow."
         yield Problem("trainer.torch_compile", message, "parallel.stage=2, or trainer.torch_compile=false")
+
+
+def _adapters(plan: Plan) -> Iterator[Problem]:
+    """Adapters that are made from the values of the base's weights."""
+    traits = plan.traits("adapter")
+    start = plan.get("adapter.init", True)
+    if traits is not None and traits.beside and start not in (True, "gaussian"):
+        message = f"adapter.init={start} reads the base's weights, which ZeRO-3 cuts in pieces as they are loaded."
+        yield Problem("adapter.init", message, "adapter.init=true, or parallel.stage=2")
+    for option in ("use_dora", "train_tokens"):
+        if traits is not None and traits.beside and plan.get(f"adapter.{option}"):
+            message = f"adapter.{option} reads the base's weights, which ZeRO-3 cuts in pieces as they are loaded."
+            yield Problem(f"adapter.{option}", message, "leave it out, or parallel.stage=2")
