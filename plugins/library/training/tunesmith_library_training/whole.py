@@ -75,8 +75,8 @@ def whole_weights(model: nn.Module) -> Iterator[None]:
         for module in spread:
             stack.callback(module.reshard)
             module.unshard()
-        partitioned = list(_partitioned(model))
-        if partitioned:
+        partitioned = [weight for weight in _partitioned(model) if weight.numel() != size_of(weight)]
+        if partitioned:  # and not gathered by TRL, in whose loop the model answers
             stack.enter_context(zero.together(partitioned, changed=False))
         stack.enter_context(left_alone(model))
         yield

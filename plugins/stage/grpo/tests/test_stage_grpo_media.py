@@ -196,7 +196,7 @@ def test_answers_are_those_of_plain_transformers(
     rows = rows_of(pictures)
     job, _ = job_of(folders(family), tmp_path, rows)
     with Drawing(job, Sampling(max_new_tokens=6, temperature=0.0)) as drawing:
-        found = drawing.answers(job.data.train)
+        found = drawing.answers(job.data.train, range(len(job.data.train)))
     assert found == generated(folders(family), job, rows)
 
 
@@ -248,7 +248,7 @@ def test_a_model_that_sees_learns_what_is_rewarded(
     evaluations = [event.metrics["eval_reward"] for event in events if isinstance(event, Evaluated)]
     assert len(evaluations) == 2 and evaluations[-1] > rewards[0]
     with Drawing(job, Sampling(max_new_tokens=6, temperature=0.0)) as drawing:
-        answers = drawing.answers(job.data.train)
+        answers = drawing.answers(job.data.train, range(len(job.data.train)))
     assert answers == generated(tmp_path / "run", job, rows)
     assert (tmp_path / "run" / "preprocessor_config.json").is_file()
 
