@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tunesmith import TunesmithError, announce
 
 from tunesmith_library_training import processes, shard_files, states, zero
+from tunesmith_library_training.saving import GATHERED_FILE
 from tunesmith_library_training.sharding import (
     gathered_nested,
     gathered_weights,
@@ -134,7 +135,8 @@ class OwnCheckpoints(Trainer):
         if contents.parts is not None:
             model.config.save_pretrained(folder)
         else:
-            model.save_pretrained(folder, **({} if contents.weights is None else {"state_dict": contents.weights}))
+            gathered = {"state_dict": contents.weights, "max_shard_size": GATHERED_FILE}
+            model.save_pretrained(folder, **({} if contents.weights is None else gathered))
         if self.processing_class is not None:
             self.processing_class.save_pretrained(folder)
         (folder / _STATE).mkdir(exist_ok=True)

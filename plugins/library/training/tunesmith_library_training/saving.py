@@ -18,6 +18,9 @@ from tunesmith_library_training import checkpoints, processes
 if TYPE_CHECKING:
     from tunesmith_library_training.outcome import Outcome
 
+GATHERED_FILE = "5GB"
+"""Largest file of gathered weights: a file is copied to be written, and they fill the host's memory already."""
+
 _LAST = ("adapter_config.json", "config.json")  # their presence says that a result is whole
 
 
@@ -42,7 +45,10 @@ def _write(job: TrainingJob, outcome: Outcome, folder: Path) -> None:
     base = whole.base_of(model)
     if base is not None:
         try:
-            result = whole.save_whole(model, job.processor, job.template, base, folder, weights=outcome.weights)
+            largest = {} if outcome.weights is None else {"max_shard_size": GATHERED_FILE}
+            result = whole.save_whole(
+                model, job.processor, job.template, base, folder, weights=outcome.weights, **largest
+            )
         except TunesmithError as error:  # what was trained is saved all the same
             logger.warning("what the run did not load of its base is left out of the result: %s", error)
         else:

@@ -69,9 +69,7 @@ class Fsdp(SequenceParallel, Processes):
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
-        configured = getattr(super(), "configured", None)
-        if configured is not None:
-            configured(plan)
+        super().configured(plan)
         self._use_cpu = bool(plan.get("trainer.use_cpu", False))
 
     @hookimpl
