@@ -108,7 +108,7 @@ def test_a_mended_row(workers: int, tiny_llama: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes(tiny_llama: Path, tmp_path: Path) -> None:
-    """Each process reads rows of its own, and goes on with them; one process alone goes on with the rows of both."""
+    """Each process reads rows of its own, and goes on with them; one process alone goes on with the steps of both."""
     settings = config(tiny_llama, tmp_path)
     settings["trainer"] |= {"max_steps": 8, "use_cpu": True}
     settings["data"] |= {name.removeprefix("data."): value for name, value in STREAM.items()}
@@ -126,7 +126,7 @@ def test_two_processes(tiny_llama: Path, tmp_path: Path) -> None:
 
     train(tmp_path / "whole")
     kept = told(tmp_path / "whole" / "checkpoint-5", MARKER)
-    assert kept["stream"]["count"] == 2 and kept["stream"]["states"].keys() == {"0", "1"}
+    assert kept["stream"]["order"] == [0, 1] and kept["stream"]["states"].keys() == {"0", "1"}
     assert sum(examples for examples, _ in kept["counts"].values()) == 5 * 8
     for folder in (tmp_path / "cut", tmp_path / "alone"):
         shutil.copytree(tmp_path / "whole", folder)
@@ -135,4 +135,7 @@ def test_two_processes(tiny_llama: Path, tmp_path: Path) -> None:
     train(tmp_path / "cut", "resume=true")
     made = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert made[0] == made[1]
-    assert "world_size was 2 and is 1" in train(tmp_path / "alone", "resume=true", processes=1)
+    said = train(tmp_path / "alone", "resume=true", processes=1)
+    assert "examples of a step: 8, as before" in said and "in another order" not in said
+    kept, alone = (told(tmp_path / name / "checkpoint-8", MARKER) for name in ("whole", "alone"))
+    assert alone["counts"] == kept["counts"] and alone["stream"] == kept["stream"], "the same rows, and as many tokens"
