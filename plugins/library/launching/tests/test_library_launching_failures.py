@@ -122,6 +122,7 @@ def test_a_former_run_is_not_gone_on_with(tmp_path: Path) -> None:
 
 _WAITS = '  File "/x/torch/distributed/distributed_c10d.py", line 9, in all_reduce\n    work.wait()\n'
 _BACKWARD = '  File "/x/torch/autograd/graph.py", line 9, in _engine_run_backward\n    return run(\n'
+_WRAPPED = '  File "/x/torch/nn/parallel/distributed.py", line 9, in _sync\n    broadcast_coalesced(\n'
 _LOADS = '  File "/x/mine.py", line 3, in read\n    socket.recv(1)\n'
 _ITEM = '  File "/x/loop.py", line 7, in step\n    loss.item()\n'
 
@@ -130,6 +131,7 @@ _ITEM = '  File "/x/loop.py", line 7, in step\n    loss.item()\n'
     ("places", "missing"),
     [
         ([_WAITS, _LOADS], [1]),
+        ([_LOADS, _WRAPPED], [0]),
         ([_BACKWARD, _ITEM, _LOADS, _WAITS], [2]),
         ([_WAITS, _WAITS, _BACKWARD], [2]),  # in another operation than the others
         ([_WAITS, _BACKWARD], []),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -24,8 +25,8 @@ DESK = "TUNESMITH_DESK"
 """Environment variable with the launcher's folder."""
 PATIENCE = "TUNESMITH_TIMEOUT"
 """Environment variable with the seconds after which processes without progress hang."""
-_WAITING_IN = ("torch/distributed/", "torch/autograd/", "torch/cuda/", "deepspeed/comm/", "torch\\distributed\\")
-_WAITING_AT = (".item()", ".tolist()", ".cpu()", "synchronize(", ".wait(", "wait()", "barrier(")
+_WAITING_IN = re.compile(r"[/\\](torch[/\\](distributed|autograd|cuda|nn[/\\]parallel)|deepspeed[/\\]comm)[/\\]")
+_WAITING_AT = re.compile(r"\.item\(\)|\.tolist\(\)|\.cpu\(\)|synchronize\(|wait\(|barrier\(")
 _TICKS_A_SECOND = 100  # of Linux
 _SHARE = 0.05  # of the time, in which a thread that only waits does not compute
 _FRAMES = 12  # innermost ones that are shown of a stack
@@ -163,4 +164,4 @@ def innermost(place: str) -> str:
 def waits(place: str) -> bool:
     """Whether a stack ends in torch's communication, or where a device is asked for what others may hold up."""
     where, _, code = innermost(place).partition("\n")
-    return any(part in where for part in _WAITING_IN) or any(part in code for part in _WAITING_AT)
+    return bool(_WAITING_IN.search(where) or _WAITING_AT.search(code))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -310,25 +311,64 @@ def run_command(file: Path, *overrides: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
+_TROUBLE = """
+import os, pathlib, signal, threading
+from tunesmith import hookimpl, plugin
+from tunesmith.ranges import filled
+
+@plugin
+class Trouble:
+    '''On one process: it is killed at its third batch, and at the fourth of the next start it comes no further.'''
+
+    folder: str
+
+    _batches: int = 0
+
+    @hookimpl(wrapper=True)
+    def compute_loss(self):
+        self._batches += 1
+        starts = pathlib.Path(self.folder, "started")
+        if os.environ["RANK"] == "1" and self._batches == 3:
+            if not starts.exists():
+                starts.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            threading.Event().wait()  # never comes to where the other waits
+        return (yield)
+"""
+
+
 @pytest.mark.slow
-def test_a_worker_that_crashes_takes_the_run_down(tiny_llama: Path, tmp_path: Path) -> None:
-    """With its own traceback, its rank, and its exit code; no process is left."""
-    (tmp_path / "bad.py").write_text(
-        "import os\n"
-        "from tunesmith import hookimpl, plugin\n\n\n"
-        "@plugin\nclass Bad:\n    '''Fails on one rank.'''\n\n"
-        "    @hookimpl\n    def on_event(self, event):\n        pass\n\n"
-        "    @hookimpl(wrapper=True)\n    def compute_loss(self):\n"
-        "        if os.environ['RANK'] == '1':\n            raise RuntimeError('a cosmic ray')\n"
-        "        return (yield)\n"
-    )
-    config = {**config_of(tiny_llama, tmp_path, "run"), "patch": ["bad.py:Bad"]}
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
-    process = run_command(tmp_path / "c.yaml")
+def test_a_run_is_started_again_where_it_was_killed_and_ended_where_it_hangs(tiny_llama: Path, tmp_path: Path) -> None:
+    """Each time with the rank, once; the second start goes on from the checkpoint; no process is left."""
+    (tmp_path / "bad.py").write_text(_TROUBLE)
+    config = config_of(tiny_llama, tmp_path, "run", max_steps=20, save_strategy="steps", save_steps=1)
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({**config, "patch": {"bad.py:Trouble": {"folder": str(tmp_path)}}}))
+    process = run_command(tmp_path / "c.yaml", "parallel.restarts=1", "parallel.timeout=15")
     _, told = process.communicate(timeout=300)
-    assert process.returncode == 1
-    assert re.search(r"rank 1 on \S+ failed with exit code 1", told) and told.count("RuntimeError: a cosmic ray") == 1
-    assert "while compute_loss of patch." in told
+    assert process.returncode == 1, told
+    assert len(re.findall(r"rank 1 on \S+ was killed by SIGKILL", told)) == 2, "an error, and why it starts again"
+    assert "restart 1 of 1, from its last checkpoint" in told
+    assert "no process of the run has moved for 15 s (parallel.timeout); the others wait for rank 1" in told
+    assert "threading.Event().wait()" in told and "in compute_loss" in told
+    assert "Connection closed by peer" not in told and "Traceback" not in told
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    steps = [told["step"] for line in lines if "step" in (told := json.loads(line))]
+    assert max(steps) == 4, "two steps of each start"
+
+
+@pytest.mark.slow
+def test_the_line_for_torchrun_does_the_same(tiny_llama: Path, tmp_path: Path) -> None:
+    from tunesmith_library_launching.lines import launch_lines
+
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config_of(tiny_llama, tmp_path, "run", max_steps=1)))
+    words = [str(tmp_path / "c.yaml"), "parallel=ddp", "parallel.processes=2"]
+    plan, problems = tunesmith.plan(words[0], words[1:])
+    assert not problems
+    line = shlex.split(launch_lines(plan, words)["torchrun"])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "model.safetensors").is_file() and done.stdout.count("done: ") == 1
 
 
 @pytest.mark.slow
@@ -353,6 +393,14 @@ def test_an_interrupted_run_saves_and_goes_on(tiny_llama: Path, tmp_path: Path) 
     said, told = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, told
     assert f"done: {tmp_path / 'run'}" in said and (tmp_path / "run" / "model.safetensors").is_file()
+
+
+@pytest.mark.gpu
+def test_a_process_on_a_gpu(tiny_llama: Path, tmp_path: Path) -> None:
+    """Under NCCL, with an accelerator of its own."""
+    config = config_of(tiny_llama, tmp_path, "run", use_cpu=False)
+    run = tunesmith.train(config, {"parallel": "ddp", "parallel.processes": 1})
+    assert (run / "model.safetensors").is_file()
 
 
 def test_a_run_without_a_folder_is_not_started(tiny_llama: Path, tmp_path: Path) -> None:
