@@ -18,6 +18,7 @@ _HOMES = {
     "tunesmith_library_engine.sessions": ("ChatSession", "chat"),
     "tunesmith_library_estimates.estimating": ("estimate",),
     "tunesmith_library_evaluating.measuring": ("evaluate", "measuring"),
+    "tunesmith_library_launching.lines": ("launch_lines",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_HOME]

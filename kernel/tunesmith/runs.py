@@ -25,8 +25,7 @@ from tunesmith.upgrades import VERSION
 from tunesmith_library_configuration import folders
 from tunesmith_library_configuration.folders import RECORD, REQUIREMENTS, changed_problems
 from tunesmith_library_configuration.folders import is_run as is_run
-from tunesmith_library_configuration.launchers import is_main_process as is_main_process
-from tunesmith_library_configuration.launchers import launched
+from tunesmith_library_configuration.launchers import is_main_process, launched
 from tunesmith_library_configuration.outputs import files_of, misplaced_problems, shared_problems
 from tunesmith_library_configuration.reading import to_yaml
 from tunesmith_library_configuration.requirements import requirements
@@ -100,9 +99,8 @@ def run_yaml(plan: Plan) -> str:
 
 
 def _recorded(plan: Plan) -> dict[str, Any]:
-    own = {"output_dir", "resume", "overwrite"}
-    config = {key: value for key, value in without_secrets(plan.config).items() if key not in own}
-    return {VERSION: __version__, **config}
+    config, own = without_secrets(plan.config), ("output_dir", "resume", "overwrite")
+    return {VERSION: __version__, **{key: value for key, value in config.items() if key not in own}}
 
 
 def lock_lines(plan: Plan) -> list[str]:

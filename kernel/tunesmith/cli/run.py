@@ -21,7 +21,7 @@ def train(config: str | None, overrides: list[str], launched: bool) -> int | Non
     CONFIG is a YAML file, or the folder of a run to repeat. resume=true continues an interrupted run.
     """
     import tunesmith
-    from tunesmith.runs import is_main_process
+    from tunesmith_library_configuration.launchers import is_main_process
 
     report_to_stdout()
     try:

@@ -153,7 +153,7 @@ class Lora:
 
         What LoftQ put in is right over the quantised base, and is kept beside the adapter for where it is another.
         """
-        from tunesmith.runs import is_main_process
+        from tunesmith_library_configuration.launchers import is_main_process
 
         finished = yield
         if finished and self._rounding and is_main_process():

@@ -110,7 +110,7 @@ class Calibrated:
     @hookimpl(wrapper=True)
     def fit(self, job: TrainingJob) -> Generator[None, Any, Any]:
         """Store what was quantised, or take from the folder what an interrupted run had stored."""
-        from tunesmith.runs import is_main_process
+        from tunesmith_library_configuration.launchers import is_main_process
 
         quantised, self._quantised = self._quantised, None
         if quantised is not None and job.resume and (job.output_dir / FOLDER).is_dir():

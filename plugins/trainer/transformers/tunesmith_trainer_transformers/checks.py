@@ -115,16 +115,16 @@ def _machine(options: Transformers, plan: Plan) -> list[Problem]:
 
 def _told_by_accelerate(options: Transformers) -> list[Problem]:
     """What `accelerate launch` tells its processes of, and a run that was not told would train and save wrongly."""
-    advice = {
-        "fsdp": 'trainer.fsdp="full_shard auto_wrap", or start the processes with torchrun or parallel=ddp',
-        "deepspeed": "trainer.deepspeed=FILE.json, or start the processes with torchrun or parallel=ddp",
-    }
-    return [
-        Problem(f"trainer.{name}", f"{variable} is set, and trainer.{name} is not.", advice[name])
-        for name in advice
-        if os.environ.get(variable := f"ACCELERATE_USE_{name.upper()}", "").lower() in ("true", "1")
-        and not getattr(options, name)
-    ]
+    found = []
+    for variable, option in (("ACCELERATE_USE_FSDP", options.fsdp), ("ACCELERATE_USE_DEEPSPEED", options.deepspeed)):
+        name = variable.rpartition("_")[2].lower()
+        if os.environ.get(variable, "").lower() in ("true", "1") and not option:
+            message = f"{variable} is set, and trainer.{name} is not."
+            advice = (
+                f"parallel={name}, without accelerate launch: it starts and spreads by itself, and so under torchrun"
+            )
+            found.append(Problem(f"trainer.{name}", message, advice))
+    return found
 
 
 def _cut(options: Transformers, plan: Plan) -> list[Problem]:
