@@ -395,6 +395,21 @@ def test_an_interrupted_run_saves_and_goes_on(tiny_llama: Path, tmp_path: Path) 
     assert f"done: {tmp_path / 'run'}" in said and (tmp_path / "run" / "model.safetensors").is_file()
 
 
+def test_the_lines_of_other_launchers() -> None:
+    """A path with a space stays one word; accelerate and deepspeed start no several processes on CPUs."""
+    from tunesmith_library_launching.lines import launch_lines
+
+    plugin = Ddp(processes=4, nodes=2, node_rank=1, master="10.0.0.1:29500")
+    lines = launch_lines(StubPlan({"parallel": {"ddp": plugin}}), ["my run.yaml", "seed=1"])
+    where = "--nnodes=2 --node-rank=1 --master-addr=10.0.0.1 --master-port=29500"
+    assert lines["torchrun"] == f"torchrun --nproc-per-node=4 {where} -m tunesmith train 'my run.yaml' seed=1"
+    assert "--num_machines=2 --machine_rank=1" in lines["accelerate"] and "--num_processes=8" in lines["accelerate"]
+    assert lines["deepspeed"].startswith("deepspeed --hostfile=HOSTFILE --num_nodes=2 --num_gpus=4 --no_local_rank")
+    cpu = StubPlan({"parallel": {"ddp": Ddp(processes=2)}}, values={"trainer.use_cpu": True})
+    assert sorted(launch_lines(cpu, ["c.yaml"])) == ["ray", "torchrun"]
+    assert launch_lines(StubPlan({}), ["c.yaml"]) == {}
+
+
 @pytest.mark.gpu
 def test_a_process_on_a_gpu(tiny_llama: Path, tmp_path: Path) -> None:
     """Under NCCL, with an accelerator of its own."""
