@@ -156,8 +156,8 @@ def watch_gradients(accelerator: Any, see: Callable[[Any], None]) -> None:
 
     Not where a scaler of fp16 looks for overflows itself: it leaves out such a step, which is as it should be.
     """
-    if getattr(accelerator, "scaler", None) is not None:
-        return
+    if getattr(accelerator, "scaler", None) is not None or getattr(accelerator, "mixed_precision", "") == "fp16":
+        return  # DeepSpeed scales the loss of fp16 itself, without accelerate's scaler
     from tunesmith_library_training.sharding import whole
 
     clip = accelerator.clip_grad_norm_

@@ -86,7 +86,7 @@ def assert_alike(one: Path, two: Path, tolerance: float = 2e-5) -> None:
 
 def test_zero_3_shares_all_weights(tiny_llama: Path, tmp_path: Path) -> None:
     """Accumulated and clipped as in one process; and one process goes on with what two have written."""
-    accumulated = {"trainer.gradient_accumulation_steps": 2, "parallel.stage": 3}
+    accumulated: dict[str, Any] = {"trainer.gradient_accumulation_steps": 2, "parallel.stage": 3}
     one = train(tiny_llama, tmp_path, "one", processes=1, **accumulated)
     two = train(tiny_llama, tmp_path, "two", processes=2, **accumulated)
     assert_alike(one, two)
@@ -104,7 +104,7 @@ def test_an_adapter_goes_on_in_two_processes(tiny_llama: Path, tmp_path: Path) -
     shutil.copytree(one, tmp_path / "two")
     shutil.rmtree(tmp_path / "two" / "checkpoint-4")
     (tmp_path / "two" / "adapter_model.safetensors").unlink()
-    further = {"parallel.stage": 3, "parallel.offload_optimizer": "cpu", "resume": True}
+    further: dict[str, Any] = {"parallel.stage": 3, "parallel.offload_optimizer": "cpu", "resume": True}
     assert_alike(one, train(tiny_llama, tmp_path, "two", processes=2, adapter=LORA, **further))
 
 
@@ -119,5 +119,5 @@ def test_an_adapter_learns_preferences_with_zero_2(tiny_llama: Path, tmp_path: P
     file = tmp_path / "zero2.json"
     file.write_text(json.dumps({"zero_optimization": {"stage": 2}, "gradient_clipping": "auto"}))
     one = train(tiny_llama, tmp_path, "one", processes=1, stage="dpo", adapter=LORA, steps=2)
-    from_file = {"parallel.config": str(file)}
+    from_file: dict[str, Any] = {"parallel.config": str(file)}
     assert_alike(one, train(tiny_llama, tmp_path, "two", processes=2, stage="dpo", adapter=LORA, steps=2, **from_file))
