@@ -11,7 +11,7 @@ from tunesmith_library_training import parts, watching
 from tunesmith_library_training.isolation import carries_state
 
 from tunesmith_library_sequence import rotary
-from tunesmith_library_sequence.options import refusal
+from tunesmith_library_sequence.refusing import refusal
 
 
 def watch(model: Any) -> None:
