@@ -22,7 +22,7 @@ GOING_ON: dict[str, Any] = {
 
 
 def configs(model: Path, folder: Path, processes: int) -> dict[str, dict[str, Any]]:
-    size = {"per_device_train_batch_size": 8 // processes}
+    size: dict[str, Any] = {"per_device_train_batch_size": 8 // processes}
     kinds = [(stage, adapter) for stage in ("sft", "dpo") for adapter in ("full", "lora")]
     found = {
         f"{stage}-{adapter}": several.config_of(
