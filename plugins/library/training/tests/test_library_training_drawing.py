@@ -262,23 +262,22 @@ def test_engines_that_cannot_answer_for_training(traits: EngineTraits, quantizer
 
 
 @pytest.mark.parametrize(
-    ("parallel", "own_loop", "said"),
+    ("parallel", "said"),
     [
-        (ParallelTraits(processes=2), True, []),
-        (ParallelTraits(processes=2, spreads="fsdp"), True, []),
-        (ParallelTraits(processes=2, spreads="deepspeed"), True, ["a loop of its own"]),
-        (ParallelTraits(processes=2, spreads="deepspeed"), False, []),
-        (ParallelTraits(processes=4, alike=2), False, ["has 2 compute one"]),
+        (ParallelTraits(processes=2), []),
+        (ParallelTraits(processes=2, spreads="fsdp"), []),
+        (ParallelTraits(processes=2, spreads="deepspeed"), ["cut it in pieces"]),
+        (ParallelTraits(processes=4, alike=2), ["has 2 compute one"]),
     ],
 )
-def test_processes_that_cannot_draw(parallel: ParallelTraits, own_loop: bool, said: list[str]) -> None:
+def test_processes_that_cannot_draw(parallel: ParallelTraits, said: list[str]) -> None:
     plan = StubPlan({"parallel": {"mine": SimpleNamespace(traits=parallel)}})
-    problems = process_problems(plan, "mine", own_loop=own_loop)
+    problems = process_problems(plan, "mine")
     assert all(part in problem.message for part, problem in zip(said, problems, strict=True))
     divided = StubPlan({"parallel": {"mine": SimpleNamespace(traits=parallel, experts=2)}})
-    more = process_problems(divided, "mine", own_loop=own_loop)
+    more = process_problems(divided, "mine")
     assert [problem.key for problem in more if problem not in problems] == ["parallel.experts"]
-    assert process_problems(StubPlan({}), "mine", own_loop=True) == []
+    assert process_problems(StubPlan({}), "mine") == []
 
 
 def test_an_engine_with_weights_of_its_own_is_not_shown_images(

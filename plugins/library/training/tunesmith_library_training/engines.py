@@ -14,12 +14,11 @@ if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
 
-def process_problems(plan: Plan, stage: str, *, own_loop: bool) -> list[Problem]:
+def process_problems(plan: Plan, stage: str) -> list[Problem]:
     """What keeps the processes of a plan from drawing answers, and learning from them.
 
     Args:
         stage: its name, for messages.
-        own_loop: it is trained without the trainer, to which DeepSpeed belongs.
     """
     found, name = plan.traits("parallel"), plan.name("parallel")
     if plan.command != "train" or found is None:
@@ -32,13 +31,9 @@ def process_problems(plan: Plan, stage: str, *, own_loop: bool) -> list[Problem]
     if int(plan.get("parallel.experts", 1) or 1) > 1:
         message = f"stage.{stage} draws answers on each process, and parallel.experts sends their tokens to others."
         problems.append(Problem("parallel.experts", message, "parallel.experts=1"))
-    engine = plan.traits("engine")
-    if found.spreads == "deepspeed" and engine is not None and not engine.runs_modules:
-        message = f"engine={plan.name('engine')} is given whole weights, which DeepSpeed's ZeRO has cut in pieces."
-        problems.append(Problem("engine", message, "engine=transformers, or parallel=fsdp"))
-    if found.spreads == "deepspeed" and own_loop:
-        message = f"stage.{stage} has a loop of its own, and DeepSpeed trains in the trainer's."
-        problems.append(Problem("parallel", message, "parallel=fsdp, or stage=grpo"))
+    if found.spreads == "deepspeed":
+        message = f"stage.{stage} draws answers from the model, and DeepSpeed's ZeRO has cut it in pieces."
+        problems.append(Problem("parallel", message, "parallel=fsdp"))
     return problems
 
 

@@ -58,7 +58,7 @@ class AnswerGroups(GroupOptions):
             return []
         problems = [*missing_reward(plan, self.NAME), *engine_problems(plan, self.NAME)]
         problems += [*self._wrong_trainer(plan), *self._sharded(plan)]
-        problems += process_problems(plan, self.NAME, own_loop=False)
+        problems += process_problems(plan, self.NAME)
         return [*problems, *self._wrong_groups(plan), *self._wrong_checkpoints(plan), *self._offloaded(plan)]
 
     def _wrong_trainer(self, plan: Plan) -> list[Problem]:

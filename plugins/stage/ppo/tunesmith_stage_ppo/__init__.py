@@ -122,7 +122,7 @@ class Ppo:
         others = reference_problems(self.reference, self.reference_adapter, "stage")
         others += end_problems(plan, ("stage.total_steps", self.total_steps))
         others += [*missing_reward(plan, "ppo"), *engine_problems(plan, "ppo")]
-        others += process_problems(plan, "ppo", own_loop=True)
+        others += process_problems(plan, "ppo")
         return [*others, *self._unequal_shares(plan), *_best_of_trainer(plan)]
 
     def _unequal_shares(self, plan: Plan) -> list[Problem]:

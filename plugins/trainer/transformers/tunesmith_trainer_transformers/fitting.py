@@ -94,7 +94,8 @@ def _begun(options: Transformers, run: Run) -> tuple[Arguments, str | None]:
 
 def _refuse_missing_data(options: Transformers, job: TrainingJob) -> None:
     refuse_no_data(job, "example")
-    if job.evaluate is not None and is_spread(options) and sharding.spread_of(job.model) is None:
+    spread = sharding.spread_of(job.model)
+    if job.evaluate is not None and is_spread(options) and not (spread and spread.by == "fsdp"):
         raise TunesmithError(
             f"Evaluators measure a whole model, and {options._spread or 'the trainer'} spreads it over processes.\n"
             "  measure the result: tunesmith eval RUN, and here evaluator=[]"
