@@ -25,7 +25,7 @@ from tunesmith_library_weights.training import cast_now
 
 from tunesmith_parallel_fsdp.experts import Divided, divide
 from tunesmith_parallel_fsdp.meshes import Meshes, meshes
-from tunesmith_parallel_fsdp.tensor import split
+from tunesmith_parallel_fsdp.tensor import outermost_wrappers, split
 
 if TYPE_CHECKING:
     from tunesmith_parallel_fsdp import Fsdp
@@ -141,7 +141,9 @@ def _apart(model: nn.Module, options: Fsdp) -> Iterator[nn.Module]:
     for name in options.wrap:
         if name not in classes:
             raise TunesmithError(f"parallel.wrap={name}: the model has no such module.\n  {choices(name, classes)}")
-    yield from (module for module in reversed([*model.modules()]) if type(module).__name__ in options.wrap)
+    outermost = outermost_wrappers(model)
+    named = (module for module in reversed([*model.modules()]) if type(module).__name__ in options.wrap)
+    yield from (outermost.get(id(module), module) for module in named)
 
 
 def _layers(model: nn.Module) -> Iterator[nn.Module]:
@@ -158,12 +160,13 @@ def _layers(model: nn.Module) -> Iterator[nn.Module]:
 def _large(model: nn.Module, least: int) -> Iterator[nn.Module]:
     """Inner modules first, those with at least so many weights that are in none before."""
     taken: set[int] = set()
+    outermost = outermost_wrappers(model)
     for module in reversed([*model.modules()][1:]):
         own = {id(weight): weight.numel() for weight in module.parameters() if id(weight) not in taken}
         callable_itself = not isinstance(module, nn.ModuleList | nn.ModuleDict)
         if callable_itself and sum(own.values()) >= least:
             taken |= own.keys()
-            yield module
+            yield outermost.get(id(module), module)
 
 
 def _refuse_mixed(module: nn.Module) -> None:

@@ -179,3 +179,16 @@ def _refuse_uneven(module: Any, path: str, name: str, rule: str, mesh: DeviceMes
 def wraps_parameter(module: Any) -> bool:
     """Whether a module is peft's adapter of a parameter, such as one of fused experts."""
     return hasattr(module, "parameter_name") and hasattr(module, "base_layer")
+
+
+def outermost_wrappers(model: nn.Module) -> dict[int, Any]:
+    """The outermost of peft's adapters of a module's parameters, by the id of the module.
+
+    They change the parameters before the module runs, so that weights must have come together for them already.
+    """
+    found: dict[int, Any] = {}
+    for module in model.modules():
+        if wraps_parameter(module):
+            inner: Any = module
+            found.setdefault(id(inner.get_base_layer()), module)
+    return found
