@@ -13,7 +13,7 @@ import yaml
 from tunesmith import TunesmithError
 
 if TYPE_CHECKING:
-    from tunesmith_command_submit.submitting import Job
+    from tunesmith_command_submit.jobs import Job
 
 _PORT = 29_500
 _CONFIG = "/etc/tunesmith"

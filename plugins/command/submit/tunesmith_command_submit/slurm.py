@@ -11,7 +11,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tunesmith_command_submit.submitting import Job
+    from tunesmith_command_submit.jobs import Job
 
 _RESUMABLE = 75
 

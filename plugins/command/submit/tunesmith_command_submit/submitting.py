@@ -8,7 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +20,9 @@ from tunesmith_library_configuration.reading import to_yaml
 from tunesmith_library_configuration.secrets import without_secrets
 
 from tunesmith_command_submit import kubernetes, slurm
+from tunesmith_command_submit.jobs import Job
 
 _PROGRAMS = {"slurm": ("sbatch",), "kubernetes": ("kubectl", "apply", "-f")}
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is asked of a cluster."""
-
-    name: str
-    words: tuple[str, ...]  # configuration and overrides of `tunesmith train`
-    config: str  # the composed configuration as YAML, without secrets
-    output_dir: str
-    parallel: bool  # whether the plan starts processes
-    nodes: int
-    gpus: int | None  # of each machine; None: it is not said
-    cpus: int | None
-    memory: str | None
-    limit: str | None
-    grace: int  # seconds from the warning to the end
-    partition: str | None
-    account: str | None
-    qos: str | None
-    setup: tuple[str, ...]
-    image: str | None
-    volumes: tuple[tuple[str, str], ...]  # claim, and where it is mounted
-    secrets: tuple[str, ...]
-    restarts: int
-    folder: Path  # from which it is started
-    python: str
-
-    @property
-    def overrides(self) -> tuple[str, ...]:
-        """What the cluster adds to the configuration."""
-        return (f"parallel.processes={self.gpus}",) if self.parallel and self.gpus else ()
 
 
 def submit(

@@ -14,8 +14,7 @@ import pytest
 from tunesmith_library_launching import hanging, signals
 from tunesmith_library_launching.failures import Failure, cause, is_follow_up
 from tunesmith_library_launching.launching import has_begun, launch
-from tunesmith_library_launching.machines import Care
-from tunesmith_library_launching.workers import Group
+from tunesmith_library_launching.workers import Care, Group
 
 
 def run(program: str, *arguments: object, count: int = 2, **care: Any) -> int:

@@ -14,8 +14,8 @@ import pytest
 from tunesmith.errors import TunesmithError
 from tunesmith_library_launching import folders
 from tunesmith_library_launching.launching import launch
-from tunesmith_library_launching.machines import Care, address, free_port
-from tunesmith_library_launching.workers import Group
+from tunesmith_library_launching.machines import address, free_port
+from tunesmith_library_launching.workers import Care, Group
 
 _SHOWS = "import os, pathlib, sys; pathlib.Path(sys.argv[1], os.environ['RANK']).write_text(str(dict(os.environ)))"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunesmith_library_launching.machines import Care
+    from tunesmith_library_launching.workers import Care
 
 _PREFIX = ".machines-"
 PATIENCE = 5.0

@@ -11,10 +11,10 @@ from tunesmith.messages import logger
 from tunesmith_library_configuration.folders import RECORD
 
 from tunesmith_library_launching.failures import MISTAKE, Failure, cause
-from tunesmith_library_launching.machines import Care, MachineLost, Machines, free_port
+from tunesmith_library_launching.machines import MachineLost, Machines, free_port
 from tunesmith_library_launching.overseeing import Attempt, lost
 from tunesmith_library_launching.signals import Signals
-from tunesmith_library_launching.workers import Group, Worker, start
+from tunesmith_library_launching.workers import Care, Group, Worker, start
 
 _INTERRUPTED = 130  # exit code of what stopped at a second Ctrl-C
 _COMES_AGAIN = (MISTAKE, 76)  # exit codes of what is not mended by a start: a mistake, numbers that are not finite

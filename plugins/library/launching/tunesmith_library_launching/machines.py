@@ -11,17 +11,15 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 from tunesmith import TunesmithError
 from tunesmith.messages import logger
 
 from tunesmith_library_launching import folders
-from tunesmith_library_launching.workers import Group
+from tunesmith_library_launching.workers import Care, Group
 
 _PAUSE = 0.2  # seconds between two looks
 _ANSWER = 30.0  # seconds in which a machine answers that runs
@@ -38,17 +36,6 @@ class Store(Protocol):
 
 class MachineLost(Exception):
     """The first machine, with the store, does not answer any more."""
-
-
-@dataclass(frozen=True)
-class Care:
-    """How the processes of a run are seen to."""
-
-    timeout: float = 1_800.0  # seconds that they, and machines, wait for one another
-    restarts: int = 0  # how often a run that failed is started again
-    folder: Path | None = None  # of the run, where it is known
-    resume: bool = False  # whether the run goes on from what is in it
-    spreads: bool = False  # whether all processes write to the folder
 
 
 class Machines:

@@ -16,7 +16,7 @@ from tunesmith.types import Problem
 
 from tunesmith_library_launching.devices import visible_gpus
 from tunesmith_library_launching.surroundings import Place, place
-from tunesmith_library_launching.workers import Group
+from tunesmith_library_launching.workers import Care, Group
 
 
 @dataclass(eq=False, kw_only=True)
@@ -124,7 +124,6 @@ class Processes:
         Raises: TunesmithError when one per GPU was asked for, and there is none; when another machine does not come.
         """
         from tunesmith_library_launching.launching import launch
-        from tunesmith_library_launching.machines import Care
 
         spreads = bool(getattr(getattr(self, "traits", None), "spreads", ""))
         care = Care(self.timeout, self.restarts, self._folder, self._resume, spreads)

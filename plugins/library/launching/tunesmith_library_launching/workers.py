@@ -40,6 +40,17 @@ class Group:
     local_count: int | None = None  # processes of the machine, those of other launchers included; None: `count`
 
 
+@dataclass(frozen=True)
+class Care:
+    """How the processes of a run are seen to."""
+
+    timeout: float = 1_800.0  # seconds that they, and machines, wait for one another
+    restarts: int = 0  # how often a run that failed is started again
+    folder: Path | None = None  # of the run, where it is known
+    resume: bool = False  # whether the run goes on from what is in it
+    spreads: bool = False  # whether all processes write to the folder
+
+
 @dataclass
 class Worker:
     """One process, and where what it says goes."""
