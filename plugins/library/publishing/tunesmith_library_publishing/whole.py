@@ -21,6 +21,9 @@ from tunesmith_library_publishing.inventory import RECORD, Numbers, most, number
 from tunesmith_library_publishing.naming import head_names
 from tunesmith_library_publishing.weights import Kept, compose, parts_of, published_tensors, write
 
+LARGEST_FILE = "50GB"
+"""Of weights, as transformers writes them."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -54,7 +57,7 @@ def save_whole(
     *,
     weights: Mapping[str, torch.Tensor] | None = None,
     numbers: Numbers | None = None,
-    max_shard_size: str = "50GB",
+    max_shard_size: str = LARGEST_FILE,
 ) -> Result:
     """Write a model that was loaded from a base, as other programs load the base.
 

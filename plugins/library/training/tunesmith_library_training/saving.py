@@ -45,9 +45,9 @@ def _write(job: TrainingJob, outcome: Outcome, folder: Path) -> None:
     base = whole.base_of(model)
     if base is not None:
         try:
-            largest = {} if outcome.weights is None else {"max_shard_size": GATHERED_FILE}
+            largest = whole.LARGEST_FILE if outcome.weights is None else GATHERED_FILE
             result = whole.save_whole(
-                model, job.processor, job.template, base, folder, weights=outcome.weights, **largest
+                model, job.processor, job.template, base, folder, weights=outcome.weights, max_shard_size=largest
             )
         except TunesmithError as error:  # what was trained is saved all the same
             logger.warning("what the run did not load of its base is left out of the result: %s", error)
