@@ -317,6 +317,9 @@ def test_ray_starts_them_where_the_environment_says_so(monkeypatch: pytest.Monke
     assert dropped(ray_num_workers=4, ray_init_kwargs={"address": "auto"}) == {"ray_num_workers", "ray_init_kwargs"}
     monkeypatch.setenv("USE_RAY", "1")
     assert made_of()["parallel"] == {"name": "ray"}
+    former = {"resources_per_worker": {"GPU": 1}, "placement_strategy": "SPREAD"}
+    assert made_of(**former)["parallel"] == {"name": "ray", "resources": {"GPU": 1}, "placement": "SPREAD"}
+    assert not dropped(**former)
     made = made_of(ray_num_workers=4, deepspeed="z3.json", ray_init_kwargs={"address": "auto", "num_cpus": 4})
     assert made["parallel"] == {
         "name": "ray",

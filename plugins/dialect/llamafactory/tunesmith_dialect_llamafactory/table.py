@@ -108,8 +108,8 @@ VALUES: Mapping[str, Mapping[Any, Any]] = {
 
 GONE: Mapping[str, str] = {
     **dict.fromkeys(("ray_run_name", "ray_storage_path", "ray_storage_filesystem"), "a run is in its output_dir."),
-    "resources_per_worker": "write parallel.resources, of parallel=ray.",
-    "placement_strategy": "write parallel.placement, of parallel=ray.",
+    "resources_per_worker": "it is read with USE_RAY=1 alone.",
+    "placement_strategy": "it is read with USE_RAY=1 alone.",
     **dict.fromkeys(("max_source_length", "max_target_length"), "write cutoff_len, the length of both together."),
     "reserved_label_len": "prompt and answer together are cut at cutoff_len.",
     "visual_inputs": "images are read where the rows have them.",

@@ -134,6 +134,8 @@ def _function(name: str) -> Callable[[str, Any, Draft], None]:
 
 
 def _unknown(key: str, draft: Draft) -> None:
+    if key in draft.sources.values():  # a former one that still means something
+        return
     if is_on("ALLOW_EXTRA_ARGS") and key not in GONE:
         draft.notes.append(Note(key, "dropped", "it is no key of LLaMA-Factory's, and ALLOW_EXTRA_ARGS is set."))
     elif key in GONE:

@@ -66,6 +66,9 @@ def ray(key: str, value: Any, draft: Draft) -> None:
     draft.put("parallel.name", "ray", key)
     if "ray_num_workers" in draft.written:
         draft.put("parallel.processes", value, key)
+    for former, ours in {"resources_per_worker": "resources", "placement_strategy": "placement"}.items():
+        if draft.written.get(former) is not None:
+            draft.put(f"parallel.{ours}", draft.written[former], former)
     if name != "ddp":
         draft.put("parallel.sharding", name, key)
         if own:
