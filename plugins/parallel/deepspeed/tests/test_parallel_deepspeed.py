@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -12,6 +15,7 @@ from tunesmith.traits import AdapterTraits, QuantizerTraits, TrainerTraits
 from tunesmith_library_testing import ParallelSuite
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_parallel_deepspeed import Deepspeed
+from tunesmith_parallel_deepspeed.keys import OF_OFFLOADS, OF_ZERO, TOP
 
 TRAINER = {
     "per_device_train_batch_size": 2,
@@ -148,6 +152,65 @@ def test_a_file_that_says_something_else(
     found = problems(config=path, **options)
     assert [str(problem.key) for problem in found] == ([key] if key else [])
     assert all("ds.json" in problem.message for problem in found), "the file is named"
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "meant"),
+    [
+        ({"zero_optimizationn": {"stage": 3}}, "says zero_optimizationn,", "zero_optimization?"),
+        (
+            {"zero_optimization": {"stage": 2, "overlap_com": True}},
+            "says zero_optimization.overlap_com,",
+            "overlap_comm",
+        ),
+        (
+            {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu", "pin": True}}},
+            "says zero_optimization.offload_optimizer.pin,",
+            "pin_memory",
+        ),
+        ({"zero_optimization": True}, "zero_optimization holds no mapping, but true", "stage"),
+    ],
+)
+def test_keys_that_deepspeed_would_pass_over(tmp_path: Path, content: dict[str, Any], said: str, meant: str) -> None:
+    (problem,) = problems(config=file_of(tmp_path, **content))
+    assert (problem.key, problem.severity) == ("parallel.config", "error")
+    assert said in problem.message and meant in problem.advice
+    assert problems(config=file_of(tmp_path, _remark="for people", zero_optimization={"stage": 2})) == []
+
+
+def test_the_keys_are_those_of_the_installed_version(tmp_path: Path) -> None:
+    """Read from its source: to import it takes seconds."""
+    spec = importlib.util.find_spec("deepspeed")
+    assert spec is not None and spec.origin is not None
+    runtime = Path(spec.origin).parent / "runtime"
+    offloads = fields_of(runtime / "zero" / "offload_config.py")
+    assert fields_of(runtime / "zero" / "config.py")["DeepSpeedZeroConfig"] <= OF_ZERO
+    assert offloads["DeepSpeedZeroOffloadParamConfig"] <= OF_OFFLOADS["offload_param"]
+    assert offloads["DeepSpeedZeroOffloadOptimizerConfig"] <= OF_OFFLOADS["offload_optimizer"]
+    constants = (runtime / "constants.py").read_text()
+    read = re.findall(r"get_scalar_param\(\s*param_dict,\s*(\w+)", (runtime / "config.py").read_text())
+    assert len(read) > 10
+    assert {re.search(rf"^{name} = ['\"](\w+)", constants, re.M)[1] for name in read if name.isupper()} <= TOP  # type: ignore[index]
+
+
+def fields_of(file: Path) -> dict[str, set[str]]:
+    """The fields of each class of a module, and their aliases."""
+    found: dict[str, set[str]] = {}
+    for made in ast.parse(file.read_text()).body:
+        if isinstance(made, ast.ClassDef):
+            lines = [line for line in made.body if isinstance(line, ast.AnnAssign) and line.value is not None]
+            names = {line.target.id for line in lines if isinstance(line.target, ast.Name)}
+            calls = [line.value for line in lines if isinstance(line.value, ast.Call)]
+            words = [word.value for call in calls for word in call.keywords if word.arg == "alias"]
+            found[made.name] = names | {str(word.value) for word in words if isinstance(word, ast.Constant)}
+    return found
+
+
+def test_parts_that_are_switched_off_are_not_handed_on(tmp_path: Path) -> None:
+    path = file_of(tmp_path, amp={"enabled": False}, sparse_gradients=False, wall_clock_breakdown=True)
+    assert problems(config=path) == []
+    made = settings(config=path)
+    assert made["wall_clock_breakdown"] and not {"amp", "sparse_gradients"} & made.keys(), "newer versions refuse them"
 
 
 @pytest.mark.parametrize("content", ["{", "[1]"])

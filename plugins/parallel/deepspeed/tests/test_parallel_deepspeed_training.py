@@ -114,10 +114,14 @@ def test_preferences_with_a_reference_that_is_spread_too(tiny_llama: Path, tmp_p
     assert_alike(one, two)
 
 
-def test_an_adapter_learns_preferences_with_zero_2(tiny_llama: Path, tmp_path: Path) -> None:
-    """From a user's file, whose `auto` values are filled."""
+def test_an_adapter_learns_preferences_with_zero_2(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a user's file, whose `auto` values are filled; nothing is compiled for it."""
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "compiled"))
     file = tmp_path / "zero2.json"
     file.write_text(json.dumps({"zero_optimization": {"stage": 2}, "gradient_clipping": "auto"}))
     one = train(tiny_llama, tmp_path, "one", processes=1, stage="dpo", adapter=LORA, steps=2)
     from_file: dict[str, Any] = {"parallel.config": str(file)}
     assert_alike(one, train(tiny_llama, tmp_path, "two", processes=2, stage="dpo", adapter=LORA, steps=2, **from_file))
+    assert not (tmp_path / "compiled").exists()

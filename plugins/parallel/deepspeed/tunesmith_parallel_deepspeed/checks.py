@@ -12,6 +12,7 @@ from tunesmith.errors import choices
 from tunesmith.types import Problem
 
 from .contradictions import contradictions
+from .keys import unknown_keys
 from .settings import OFFLOADS, TUNED, offloaded, stage_of, told, zero_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def problems(options: Deepspeed, plan: Plan) -> list[Problem]:
         return unreadable
     return [
         *_installed(),
+        *unknown_keys(options),
         *_stage(options),
         *contradictions(options, plan),
         *_offloading(options),

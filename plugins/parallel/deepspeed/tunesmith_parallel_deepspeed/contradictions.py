@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.types import Problem
 
-from .settings import OFFLOADS, TUNED, device_in, told, zero_of
+from .settings import LEFT_OUT, OFFLOADS, TUNED, device_in, told, zero_of
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -134,19 +134,8 @@ def _of_schedule(options: Deepspeed, file: Mapping[str, Any], plan: Plan) -> Ite
 
 def _of_parts(options: Deepspeed, file: Mapping[str, Any]) -> Iterator[Problem]:
     """Parts of DeepSpeed that train otherwise than one process would, without a word."""
-    for name, instead in _OTHERS.items():
+    for name, instead in LEFT_OUT.items():
         found = file.get(name)
         if found and not (isinstance(found, dict) and found.get("enabled") is False):
             message = f"{options.config} has {name}, which this trainer does not follow."
             yield Problem("parallel.config", message, f"take it out of the file; {instead}")
-
-
-_OTHERS = {
-    "tensor_parallel": "parallel=fsdp parallel.tensor=N spreads layers",
-    "pipeline": "weights are shared with parallel.stage=3",
-    "sequence_parallel_size": "parallel.sequence of parallel=fsdp spreads sequences",
-    "curriculum_learning": "trainer.train_sampling_strategy orders the examples",
-    "data_efficiency": "trainer.train_sampling_strategy orders the examples",
-    "compression_training": "a quantizer stores weights in fewer bits",
-    "amp": "precision says in which numbers is computed",
-}

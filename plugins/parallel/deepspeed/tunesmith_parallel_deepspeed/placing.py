@@ -99,6 +99,8 @@ def _begin(options: Deepspeed) -> None:
             f"DeepSpeed cannot be imported: {type(error).__name__}: {error}\n  what it finds here: ds_report"
         ) from error
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    # on a CPU it would compile collectives of its own for minutes, in silence; gloo has the same
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     _refuse_missing_operations(options, deepspeed)
     processes.join(options._use_cpu)
 

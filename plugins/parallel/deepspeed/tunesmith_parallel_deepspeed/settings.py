@@ -30,6 +30,25 @@ _FROM_WIDTH = {
 }
 """What transformers takes from the model's width where it is `auto`, and from which stage on it means anything."""
 
+LEFT_OUT = {
+    "tensor_parallel": "parallel=fsdp parallel.tensor=N spreads layers",
+    "expert_parallel": "parallel=fsdp parallel.experts=N spreads experts",
+    "pipeline": "weights are shared with parallel.stage=3",
+    "sequence_parallel_size": "parallel.sequence of parallel=fsdp spreads sequences",
+    "curriculum_learning": "trainer.train_sampling_strategy orders the examples",
+    "data_efficiency": "trainer.train_sampling_strategy orders the examples",
+    "compression_training": "a quantizer stores weights in fewer bits",
+    "quantize_training": "a quantizer stores weights in fewer bits",
+    "weight_quantization": "a quantizer stores weights in fewer bits",
+    "amp": "precision says in which numbers is computed",
+    "elasticity": "a run goes on from its last checkpoint with any number of processes",
+    **dict.fromkeys(
+        ("sparse_gradients", "sparse_attention", "eigenvalue", "progressive_layer_drop", "graph_harvesting", "nebula"),
+        "DeepSpeed has removed it",
+    ),
+}
+"""Parts that would train otherwise than one process does, or that newer DeepSpeeds refuse: they may be switched off."""
+
 
 def told(options: Deepspeed) -> dict[str, Any]:
     """What the user's file says; {} where there is none, or none that can be read, which `check` tells."""
@@ -72,9 +91,11 @@ def offloaded(options: Deepspeed, offload: str) -> str:
 def configuration(options: Deepspeed) -> dict[str, Any]:
     """The configuration as DeepSpeed reads it, but for the `auto` values that the trainer fills.
 
-    The optimizer and the schedule are the trainer's; what a file says of them was found to be the same.
+    The optimizer and the schedule are the trainer's; what a file says of them was found to be the same. What is left
+    out was found to be switched off, and newer DeepSpeeds refuse it even so.
     """
-    made = {name: value for name, value in deepcopy(told(options)).items() if name not in ("optimizer", "scheduler")}
+    dropped = {"optimizer", "scheduler", *LEFT_OUT}
+    made = {name: value for name, value in deepcopy(told(options)).items() if name not in dropped}
     stage, zero = stage_of(options), zero_of(made)
     zero["stage"] = stage
     for name in TUNED:
