@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from tunesmith import TunesmithError
 from tunesmith.errors import ConfigError
+from tunesmith.traits import ParallelTraits
 from tunesmith.types import DatasetSplits, LossOutput, TrainingJob
 from tunesmith_library_testing import LossSuite
 from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain
@@ -198,5 +200,11 @@ def test_check() -> None:
     plan = StubPlan({"stage": {"mine": None}}, values={"trainer.fsdp": "full_shard"})
     problems = AnchoredFineTuning().check(plan=plan)
     assert [problem.key for problem in problems] == ["loss", "loss"] and "stage=mine" in problems[0].message
+    for spreads in ("deepspeed", "fsdp", ""):
+        several = SimpleNamespace(traits=ParallelTraits(processes=2, spreads=spreads))
+        found = AnchoredFineTuning().check(plan=StubPlan({"parallel": {"mine": several}}))
+        assert [problem.advice for problem in found if "in pieces" in problem.message] == (
+            ["parallel=fsdp or ddp, or loss=dft"] if spreads == "deepspeed" else []
+        )
     with pytest.raises(ConfigError, match=r"loss\.alpha cannot be -1\.0"):
         TestAnchoredFineTuning.make(alpha=-1.0)

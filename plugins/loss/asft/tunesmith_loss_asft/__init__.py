@@ -40,9 +40,11 @@ class AnchoredFineTuning(TokenLossPlugin):
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         problems = [*super().check(plan), *reference_problems(self.reference, self.reference_adapter, "loss")]
-        if plan.get("trainer.fsdp") or plan.get("trainer.deepspeed"):
-            message = "loss=asft asks the reference outside of the model that fsdp or deepspeed spreads out."
-            problems.append(Problem("loss", message, "loss=dft, or train with torchrun alone"))
+        by_deepspeed = getattr(plan.traits("parallel"), "spreads", "") == "deepspeed"
+        if by_deepspeed or plan.get("trainer.fsdp") or plan.get("trainer.deepspeed"):
+            spreads = "trainer.fsdp" if plan.get("trainer.fsdp") else "deepspeed"
+            message = f"loss=asft asks a reference beside the model that is trained, which {spreads} has in pieces."
+            problems.append(Problem("loss", message, "parallel=fsdp or ddp, or loss=dft"))
         return problems
 
     @hookimpl

@@ -11,6 +11,8 @@ from tunesmith import TunesmithError
 from tunesmith.types import Batch, model_inputs
 from tunesmith_library_training import head, parts
 from tunesmith_library_training.on_host import trained_positions
+from tunesmith_library_training.reference import spread_alike
+from tunesmith_library_training.sharding import spread_of
 from tunesmith_library_training.token_loss import Beside
 from tunesmith_library_weights.switching import adapted_model
 
@@ -33,8 +35,10 @@ def reference_logits(model: Any, reference: Any, batch: Batch) -> Beside:
     batch = part.batch
     keep = part.positions(trained_positions(batch["labels"]))
     if reference is not None:
+        spread_alike(reference, model)
+        parts.divide_alike(head.unwrap(reference), head.unwrap(model))
         device = batch["labels"].device
-        if next(reference.parameters()).device != device:
+        if spread_of(reference) is None and next(reference.parameters()).device != device:
             reference.to(device)
         return _logits_of(reference, batch, keep)
     adapted = adapted_model(model)
