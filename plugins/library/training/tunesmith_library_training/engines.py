@@ -25,7 +25,7 @@ def process_problems(plan: Plan, stage: str) -> list[Problem]:
         return []
     problems = []
     if found.alike > 1:
-        message = f"stage.{stage} draws answers on each process, and parallel={name} has {found.alike} compute one."
+        message = f"stage.{stage} draws answers on each process, and with parallel={name} {found.alike} share a batch."
         advice = "leave parallel.sequence and parallel.tensor out"
         problems.append(Problem("parallel", message, advice))
     if int(plan.get("parallel.experts", 1) or 1) > 1:

@@ -228,3 +228,48 @@ def test_processes_share_layers_and_experts(tiny_mixtures: dict[str, Path], tmp_
     """Two shares of a batch, two processes for each layer, and four of which each has an expert."""
     told = compared(tmp_path, {"full": (tiny_mixtures["qwen3_moe"], {})}, 4, tensor=2, experts=4)
     assert told == [["copies", "experts"], ["shards"], ["shards", "tensor"]]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_under_another_division(tiny_mixtures: dict[str, Path], tmp_path: Path) -> None:
+    """From shared layers to one process and back, from shared experts to whole ones; gathered and in parts."""
+    dense = save_tiny_model(tmp_path / "qwen3", architecture="qwen3")
+    saves = {"save_strategy": "steps", "save_steps": 2, "lr_scheduler_type": "constant", "warmup_ratio": 0.0}
+    tensor, parts = {"tensor": 2}, {"checkpoints": "sharded"}
+    begun: dict[str, tuple[Path, dict[str, Any]]] = {  # with how two processes begin, or one
+        "layers": (dense, tensor),
+        "layers-parts": (dense, {**tensor, **parts}),
+        "layers-lora": (dense, tensor),
+        "experts-parts": (tiny_mixtures["mixtral"], {"experts": 2, **parts}),
+        "alone": (dense, {}),
+    }
+
+    def configs(names: list[str], steps: int, *, whole: bool, kind: str = "") -> dict[str, dict[str, Any]]:
+        """Of a global batch of 8 examples, which one process has, or each of those that share layers."""
+        options: dict[str, Any] = {"max_steps": steps, "per_device_train_batch_size": 8 if whole else 4, **saves}
+        options["weight_decay"] = 0.1  # which norms do not have
+        found = {}
+        for name in names:
+            adapter = "lora" if name.endswith("lora") else "full"
+            found[name] = config_of(begun[name][0], tmp_path, kind + name, adapter=adapter, **options)
+        return found
+
+    expected = trained(configs(["alone", "layers-lora", "experts-parts"], 4, whole=True, kind="expected-"), tmp_path)
+    expected |= dict.fromkeys(["layers", "layers-parts"], expected["alone"])
+    trained(configs(["alone"], 2, whole=True), tmp_path)
+    first = configs(["layers", "layers-parts", "layers-lora"], 2, whole=True)
+    first |= configs(["experts-parts"], 2, whole=False)
+    trained(
+        {name: {**config, "parallel": begun[name][1]} for name, config in first.items()},
+        tmp_path,
+        processes=2,
+        parallel="fsdp",
+    )
+    again = configs(["layers", "layers-parts", "layers-lora"], 4, whole=True)
+    resumed = trained({name: {**config, "resume": True} for name, config in again.items()}, tmp_path)
+    spread = configs(["experts-parts"], 4, whole=False)
+    divided = {name: {**config, "parallel": tensor} for name, config in configs(["alone"], 4, whole=True).items()}
+    second = {name: {**config, "resume": True} for name, config in {**spread, **divided}.items()}
+    resumed |= trained(second, tmp_path, processes=2, parallel="fsdp")
+    for name, run in resumed.items():
+        alike(expected[name], run)

@@ -17,6 +17,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
+from tunesmith_library_estimates.wording import in_words
 from tunesmith_library_training import processes, sharding
 from tunesmith_library_training.head import unwrap
 from tunesmith_library_training.watching import has_single_experts, text_leaves_out
@@ -48,7 +49,7 @@ def place(options: Fsdp, model: Any, precision: str) -> Any:
     held = sum(weight.nbytes for weight in model.parameters())
     kept = sum(sharding.local(weight).nbytes for weight in model.parameters())
     where = "in the host's memory" if options.cpu_offload else "on its device"
-    announce("weights", f"{kept / held:.0%} of {held / 2**30:.2f} GiB {where} for each process", "parallel=fsdp")
+    announce("weights", f"{kept / held:.0%} of {in_words(held)} {where} for each process", "parallel=fsdp")
     sharding.mark(model, sharding.Spread("fsdp", again, options.checkpoints, options.background))
     model._is_accelerate_prepared = True  # accelerate, which knows of no FSDP on a CPU, takes it as it is
     return model

@@ -132,7 +132,7 @@ class Ppo:
             Problem(
                 f"stage.{name}",
                 f"stage.{name}={size} is no multiple of {count} processes.",
-                f"{-(-size // count) * count}",
+                f"write stage.{name}={-(-size // count) * count}",
             )
             for name, size in (("batch_size", self.batch_size), ("mini_batch_size", self.mini_batch_size))
             if size % count

@@ -54,6 +54,8 @@ def _train(options: Ppo, run: Run, reference: Any, drawing: Drawing) -> Outcome:
     if job.evaluate is not None and not (job.data.eval and options.eval_steps):
         announce("evaluators", "not asked during training", "there is no evaluation data, or stage.eval_steps is 0")
     processes.join(options.use_cpu)
+    spread = sharding.spread_of(job.model)
+    processes.tell(options.batch_size, "prompts", spread.by if spread else "")
     learner = Learner(options, run, reference, drawing)
     facts = {"num_examples": len(job.data.train), "seed": job.seed, "batch_size": options.batch_size}
     start = _resume(learner, run, facts)
