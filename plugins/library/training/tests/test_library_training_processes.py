@@ -16,6 +16,18 @@ import torch
 from tunesmith_library_training import processes
 
 
+def test_processes_that_see_the_same_are_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="tunesmith")
+    processes.tell(8)
+    assert not caplog.text, "a run of one process is not told of"
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(processes, "_alike", 2)
+    processes.tell(8, "prompts", "fsdp")
+    assert "processes: 2 (fsdp; a step has 8 prompts that all compute together)" in caplog.text
+
+
 def test_alone_nothing_is_asked_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)

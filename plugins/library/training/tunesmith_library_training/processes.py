@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from tunesmith import announce
+
 if TYPE_CHECKING:
     import torch
     from torch.distributed import ProcessGroup
@@ -72,6 +74,18 @@ _alike = 1  # processes that see the same examples
 def is_main() -> bool:
     """Whether this process tells the user and writes the files."""
     return rank() == 0
+
+
+def tell(number: int, what: str = "examples", spread: str = "") -> None:
+    """Say how many processes a run of several has, and what a step is.
+
+    Args:
+        number: of what a step has, over all processes.
+        spread: what spreads the model over them; empty where each has all of it.
+    """
+    if count() > 1:
+        cut = f"in {shares()} shares" if shares() > 1 else "that all compute together"
+        announce("processes", count(), f"{spread or 'each has the whole model'}; a step has {number} {what} {cut}")
 
 
 def _joined() -> bool:

@@ -47,6 +47,12 @@ def spread_of(model: Any) -> Spread | None:
     return found
 
 
+def spread_by(model: Any) -> str:
+    """What spreads a model: fsdp, deepspeed; empty for one that each process has whole."""
+    spread = spread_of(model)
+    return spread.by if spread else ""
+
+
 def _take_parts(model: Any, state: MutableMapping[str, Any], prefix: str, *_: Any) -> None:
     """Before weights are loaded: replace whole ones by this process's parts. `state` is the one that is loaded."""
     own = dict(model.named_parameters(remove_duplicate=False))

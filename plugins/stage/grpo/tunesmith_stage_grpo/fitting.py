@@ -19,7 +19,7 @@ from tunesmith_library_training.prompts import read
 from tunesmith_library_training.reporting import checkpoint_of
 from tunesmith_library_training.routing import coefficient_in_use
 from tunesmith_library_training.scoring import scores_of
-from tunesmith_library_training.sharding import gathered_weights, spread_of
+from tunesmith_library_training.sharding import gathered_weights, spread_by, spread_of
 from tunesmith_library_training.stopping import EarlyStopping
 
 from tunesmith_stage_grpo.asking import asking, number_of, numbered
@@ -63,6 +63,8 @@ def _train(
     job.model.generation_config.eos_token_id = answer_ends(job)
     settings = config(options, arguments)
     settings.router_aux_loss_coef = coefficient_in_use(job.model)
+    size = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+    processes.tell(size * processes.shares(), "answers", spread_by(job.model))
     loop = loop_of(
         LOOPS[options.NAME][1],
         job.model,

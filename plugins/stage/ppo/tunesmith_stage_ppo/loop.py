@@ -54,8 +54,7 @@ def _train(options: Ppo, run: Run, reference: Any, drawing: Drawing) -> Outcome:
     if job.evaluate is not None and not (job.data.eval and options.eval_steps):
         announce("evaluators", "not asked during training", "there is no evaluation data, or stage.eval_steps is 0")
     processes.join(options.use_cpu)
-    spread = sharding.spread_of(job.model)
-    processes.tell(options.batch_size, "prompts", spread.by if spread else "")
+    processes.tell(options.batch_size, "answers", sharding.spread_by(job.model))
     learner = Learner(options, run, reference, drawing)
     facts = {"num_examples": len(job.data.train), "seed": job.seed, "batch_size": options.batch_size}
     start = _resume(learner, run, facts)

@@ -14,9 +14,10 @@ from tunesmith_library_training import processes
 from tunesmith_trainer_transformers import Transformers
 
 
-def problems(parallel: str = "", **options: Any) -> list[tuple[str | None, str]]:
+def problems(parallel: str = "", *, evaluator: bool = False, **options: Any) -> list[tuple[str | None, str]]:
     trainer = Transformers(**options)
-    mine = {"parallel": {"mine": SimpleNamespace(traits=ParallelTraits(spreads=parallel))}} if parallel else {}
+    mine: dict[str, Any] = {"evaluator": {"quiz": None}} if evaluator else {}
+    mine |= {"parallel": {"mine": SimpleNamespace(traits=ParallelTraits(spreads=parallel))}} if parallel else {}
     found = trainer.check(StubPlan({"trainer": {"transformers": trainer}, **mine}))
     return [(problem.key, f"{problem.message} {problem.advice}") for problem in found]
 
@@ -32,6 +33,21 @@ def test_accelerate_would_train_whole_copies_on_a_cpu() -> None:
 )
 def test_an_optimizer_that_may_look_at_whole_weights(optim: str, parallel: str, refused: bool) -> None:
     assert [key for key, _ in problems(parallel, optim=optim)] == (["trainer.optim"] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("parallel", "options", "by"),
+    [
+        ("deepspeed", {}, "deepspeed"),
+        ("", {"deepspeed": "z.json"}, "trainer.deepspeed"),
+        ("", {"fsdp": "full_shard"}, "trainer.fsdp"),
+        ("fsdp", {}, None),
+        ("", {}, None),
+    ],
+)
+def test_evaluators_of_a_model_that_cannot_answer(parallel: str, options: dict[str, Any], by: str | None) -> None:
+    said = [message for key, message in problems(parallel, evaluator=True, **options) if key == "evaluator"]
+    assert [f"and {by} has it in pieces" in message for message in said] == ([True] if by else [])
 
 
 @pytest.mark.parametrize(("asked", "refused"), [("fsdp", True), ("deepspeed", True), ("", False)])

@@ -125,13 +125,15 @@ def test_a_checkpoint_of_an_earlier_version(tmp_path: Path) -> None:
     assert accumulation_of(Transformers(**OPTIONS), run) == 4
 
 
-def test_processes_that_stand_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two, each of which a launcher has stand for two: the batch of four processes."""
+def test_processes_that_stand_for_others(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Two, each of which a launcher has stand for two: the batch of four processes. What a step has is told."""
+    caplog.set_level("INFO", logger="tunesmith")
     monkeypatch.setattr(processes, "count", lambda: 2)
     monkeypatch.setenv(STANDS_FOR, "2")
     run: Any = SimpleNamespace(resumed=None, job=SimpleNamespace(data=SimpleNamespace(train=drawn(15)), seed=7))
     run.order = order_of(Transformers(**OPTIONS), run)
     assert run.order.size.batch == 16 and accumulation_of(Transformers(**OPTIONS), run) == 4
+    assert "processes: 2 (each has the whole model; a step has 16 examples in 2 shares)" in caplog.text
 
 
 def test_a_stream_of_which_a_checkpoint_does_not_say_where_it_is(

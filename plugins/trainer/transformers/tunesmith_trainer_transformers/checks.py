@@ -41,6 +41,7 @@ def problems(options: Transformers, plan: Plan) -> list[Problem]:
         *_saving(options),
         *_machine(options, plan),
         *_batches(options, plan),
+        *_evaluators(options, plan),
     ]
 
 
@@ -133,6 +134,16 @@ def _cut(options: Transformers, plan: Plan) -> list[Problem]:
         return []
     message = f"trainer.optim={options.optim} may look at whole weights, and parallel=fsdp cuts them in pieces."
     return [Problem("trainer.optim", message, f"one of {', '.join(STATES)}, or parallel=ddp")]
+
+
+def _evaluators(options: Transformers, plan: Plan) -> list[Problem]:
+    """A model that parallel=fsdp spreads can be measured; what is in an engine's hands cannot answer."""
+    spread = spread_by(options, plan)
+    if plan.command != "train" or not plan.uses("evaluator") or spread == "" or (spread == "fsdp" and not options.fsdp):
+        return []
+    by = f"trainer.{spread}" if options.fsdp or options.deepspeed else spread
+    message = f"Evaluators measure a whole model, and {by} has it in pieces while it trains."
+    return [Problem("evaluator", message, "parallel=fsdp, or evaluator=[] here and then: tunesmith eval RUN")]
 
 
 def _workers(count: int, cores: int) -> list[Problem]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith import TunesmithError, announce
 from tunesmith.types import TrainingJob
 from tunesmith_library_publishing.inventory import tensors_of
-from tunesmith_library_training import processes, sharding
+from tunesmith_library_training import processes
 from tunesmith_library_training.compiling import compile_layers
 from tunesmith_library_training.envelope import Outcome, Run, refuse_no_data, train_to_end
 from tunesmith_library_training.isolation import carries_state, takes_concatenated
@@ -94,12 +94,6 @@ def _begun(options: Transformers, run: Run) -> tuple[Arguments, str | None]:
 
 def _refuse_missing_data(options: Transformers, job: TrainingJob) -> None:
     refuse_no_data(job, "example")
-    spread = sharding.spread_of(job.model)
-    if job.evaluate is not None and is_spread(options) and not (spread and spread.by == "fsdp"):
-        raise TunesmithError(
-            f"Evaluators measure a whole model, and {options._spread or 'the trainer'} spreads it over processes.\n"
-            "  measure the result: tunesmith eval RUN, and here evaluator=[]"
-        )
     if job.evaluate is not None and not job.data.eval:
         announce("evaluators", "not asked during training", "there is no evaluation data")
     if not hasattr(job.data.train, "__len__") and options.max_steps <= 0:

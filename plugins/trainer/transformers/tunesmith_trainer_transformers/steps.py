@@ -90,14 +90,18 @@ def progress_of(options: Transformers, run: Run) -> Progress | None:
 
 
 def accumulation_of(options: Transformers, run: Run) -> int:
-    """The forward passes of a step in each process, which are announced where they are not as the options say."""
+    """The forward passes of a step in each process, announced where they are not as the options say.
+
+    What a step of several processes has is told, too.
+    """
     asked, most = options.gradient_accumulation_steps, options.per_device_train_batch_size
     if run.order is not None:
         found, batch = run.order.size.accumulation, run.order.size.batch
     elif run.progress is not None:
         found, batch = run.progress.accumulation, run.progress.step * run.progress.piece
     else:
-        return asked
+        found, batch = asked, _asked(options)
+    processes.tell(batch, spread=options._spread)
     if found != asked:
         shares = processes.shares()
         why = f"{batch} examples in {shares} {'shares' if shares > 1 else 'share'}, up to {most} of each at once"
