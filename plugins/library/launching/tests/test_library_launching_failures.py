@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -230,3 +231,31 @@ def test_children_of_a_process_that_was_killed_are_ended(tmp_path: Path) -> None
     while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+_COMPILES = """
+import os, subprocess, sys, time
+if os.environ["RANK"] == "1":
+    program = "import subprocess, sys; subprocess.Popen(['sleep', '300'], start_new_session=True)"
+    subprocess.run([sys.executable, "-c", program])  # leaves a process of its own group, without a parent
+    open(sys.argv[1], "w").close()
+    os.kill(os.getpid(), 9)
+time.sleep(300)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+def test_what_a_killed_process_left_in_a_group_of_its_own_ends_too(tmp_path: Path) -> None:
+    mark = f"TUNESMITH_TEST={tmp_path}".encode()
+    os.environ["TUNESMITH_TEST"] = str(tmp_path)
+    try:
+        assert run(_COMPILES, tmp_path / "began") == 137 and (tmp_path / "began").exists()
+    finally:
+        del os.environ["TUNESMITH_TEST"]
+    left = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+            if mark in (process / "environ").read_bytes().split(b"\0") and state != "Z":
+                left.append(process.name)
+    assert left == []

@@ -19,6 +19,7 @@ from tunesmith.errors import RESUMABLE
 from tunesmith_library_configuration.owners import end_with_parent
 
 from tunesmith_library_launching.failures import Failure
+from tunesmith_library_launching.offspring import kill_marked
 from tunesmith_library_launching.reports import DESK, PATIENCE, error_file
 
 _TAIL = 40  # lines that are shown of what a failed process said
@@ -74,10 +75,16 @@ class Worker:
         )
 
     def end(self) -> None:
-        """Kill it, and what it started: children outlive a process that was killed, those that make batches too."""
+        """Kill it, and what it started: children outlive a process that was killed, those that make batches too.
+
+        What has left the group of one that ended well is at work for the user, such as a tracker that sends the rest.
+        """
+        well = self.code == 0
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        if not well:
+            kill_marked({DESK: str(self.desk), "RANK": str(self.rank)})
 
     def failure(self) -> Failure:
         """How it ended, by what it reported or else by what it said."""

@@ -25,6 +25,7 @@ from typing import IO
 
 from tunesmith_library_configuration.owners import end_with_parent
 from tunesmith_library_launching.failures import Failure
+from tunesmith_library_launching.offspring import kill_marked
 from tunesmith_library_launching.reports import DESK, error_file, pulse_file
 
 _DEVICES = "VISIBLE_DEVICES"  # how the variables end by which vendors' libraries know their devices
@@ -187,6 +188,8 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child.pid, signal.SIGKILL)
             self._child.wait()
+        if self._child is not None and self._child.returncode:
+            kill_marked({DESK: str(self._desk)})
         shutil.rmtree(self._desk, ignore_errors=True)
 
     def _at_hand(self, word: str, files: Mapping[str, bytes]) -> str:
