@@ -96,10 +96,12 @@ def test_a_machine_that_does_not_come_is_named() -> None:
         waits.result()
 
 
-def test_a_first_machine_that_does_not_come_is_named() -> None:
+def test_a_first_machine_that_does_not_come_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a stack of compiled code."""
     (waits,) = start("", starts=(1,), timeout=1.0)
     with pytest.raises(TunesmithError, match=r"machine 0 did not come to 127\.0\.0\.1:\d+ within 1 s"):
         waits.result()
+    assert capfd.readouterr().err == ""
 
 
 def test_machines_with_other_numbers_of_processes_are_refused() -> None:

@@ -181,6 +181,8 @@ def _store(host: str, port: int, group: Group, timeout: float) -> Store:
 
     first = group.machine == 0
     try:
+        if not first:
+            _await(host, port, timeout)
         store = TCPStore(
             host, port, is_master=first, wait_for_workers=False, timeout=timedelta(seconds=timeout), use_libuv=True
         )
@@ -196,6 +198,23 @@ def _store(host: str, port: int, group: Group, timeout: float) -> Store:
     store.set_timeout(timedelta(seconds=_ANSWER))
     found: Store = store
     return found
+
+
+def _await(host: str, port: int, timeout: float) -> None:
+    """Wait until something answers at an address. torch would wait twice as long, and print the stack of its own code.
+
+    Raises: OSError when nothing does in time.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        left = max(deadline - time.monotonic(), _PAUSE)
+        try:
+            socket.create_connection((host, port), timeout=left).close()
+            return
+        except OSError:
+            if time.monotonic() + _PAUSE > deadline:
+                raise
+        time.sleep(_PAUSE)
 
 
 def address(master: str) -> tuple[str, int]:
