@@ -188,3 +188,24 @@ def test_a_batch_script_without_srun(monkeypatch: pytest.MonkeyPatch, caplog: py
 def test_an_environment_that_contradicts_itself() -> None:
     with pytest.raises(TunesmithError, match="is a range"):
         place({**KUBERNETES, "PET_NNODES": "2:3"})
+
+
+def test_a_process_that_was_started_is_refused_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Kubernetes the launcher is told the number by a variable, and the process that it starts is not."""
+    on_cpu, told = StubPlan({}, values={"trainer.use_cpu": True}), {**KUBERNETES, "PET_NPROC_PER_NODE": "2"}
+    only(monkeypatch, told)
+    assert Processes().process_problems(on_cpu) == [] and Processes().total == 6
+    only(monkeypatch, {**told, "WORLD_SIZE": "6", "LOCAL_RANK": "1"})
+    assert Processes().process_problems(on_cpu) == [] and Processes().total == 6
+    assert Processes(nodes=3, node_rank=2).process_problems(on_cpu) == [], "torchrun knows the first machine"
+    only(monkeypatch, {})
+    monkeypatch.delenv("PET_NNODES")
+    assert [problem.key for problem in Processes().process_problems(on_cpu)] == ["parallel.processes"]
+
+
+def test_a_plugin_that_another_one_starts_is_asked_nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, {})
+    monkeypatch.setattr(options, "visible_gpus", lambda: 1)
+    spreads = Processes(processes=16)
+    assert spreads.process_problems(StubPlan({"parallel": {"ray": None}})) == []
+    assert len(spreads.process_problems(StubPlan({"parallel": {"fsdp": spreads}}))) == 1

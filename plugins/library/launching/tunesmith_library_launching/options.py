@@ -13,6 +13,7 @@ from tunesmith.messages import logger
 from tunesmith.planning import Plan
 from tunesmith.ranges import at_least, between, filled
 from tunesmith.types import Problem
+from tunesmith_library_configuration.launchers import launched
 
 from tunesmith_library_launching.devices import visible_gpus
 from tunesmith_library_launching.surroundings import Place, place
@@ -49,6 +50,8 @@ class Processes:
 
         Raises: TunesmithError when the environment contradicts itself.
         """
+        if (count := launched()) is not None:
+            return count
         found = self._place()
         if found is not None and found.is_process:
             return found.tasks
@@ -60,7 +63,13 @@ class Processes:
         return None if self.nodes > 1 else place()
 
     def process_problems(self, plan: Plan) -> list[Problem]:
-        """What keeps the processes from being started as asked."""
+        """What keeps the processes from being started as asked.
+
+        Nothing once they are started, by whatever launcher, and nothing where another plugin starts them, such as Ray.
+        """
+        starts = plan.plugin("parallel")
+        if launched() is not None or not (starts is None or starts is self):
+            return []
         try:
             found = self._place()
         except TunesmithError as error:
@@ -82,7 +91,7 @@ class Processes:
         if found and found.is_process and self.processes not in (None, found.local_tasks):
             message = f"{self.processes} processes were asked for here, and {found.by} has started {found.local_tasks}."
             problems.append(Problem("parallel.processes", message, "leave it out, or start one task for each machine"))
-        gpus = 0 if on_cpu or "WORLD_SIZE" in os.environ else visible_gpus()
+        gpus = 0 if on_cpu else visible_gpus()
         if self.processes and gpus and self.processes > gpus and not (found and found.is_process):
             message = f"{self.processes} processes were asked for, and this machine has {gpus} GPUs that they may use."
             advice = (
