@@ -18,10 +18,12 @@ from typing import Any, ClassVar
 import pytest
 import tunesmith
 import yaml
+from tunesmith.catalog import Catalog
 from tunesmith.errors import TunesmithError
 from tunesmith.keys import Key
 from tunesmith.traits import OptimizerTraits
 from tunesmith.validate import structured
+from tunesmith_library_configuration.overrides import read_overrides
 from tunesmith_library_testing import ParallelSuite
 from tunesmith_library_testing.parts import StubPlan, logged
 from tunesmith_parallel_ddp import Ddp
@@ -408,6 +410,28 @@ def test_the_lines_of_other_launchers() -> None:
     cpu = StubPlan({"parallel": {"ddp": Ddp(processes=2)}}, values={"trainer.use_cpu": True})
     assert sorted(launch_lines(cpu, ["c.yaml"])) == ["ray", "torchrun"]
     assert launch_lines(StubPlan({}), ["c.yaml"]) == {}
+
+
+def test_the_line_for_ray_is_the_same_run() -> None:
+    """Options that Ray's plugin has are its own, the others go on to the plugin that it spreads by."""
+    from tunesmith_library_launching.lines import launch_lines
+
+    catalog = Catalog.discover()
+    if "ray" not in catalog.classes("parallel"):
+        pytest.skip("parallel=ray is not installed")
+    words = ["c.yaml", "parallel=ddp", "parallel.nodes=2", "seed=1"]
+    for options, expected in (
+        ({"restarts": 3, "timeout": 99.0}, {"restarts": 3, "timeout": 99}),
+        ({"sequence": "ring"}, {"sharding": "ddp", "sharding_options": {"sequence": "ring"}}),
+    ):
+        plugin = Ddp(processes=2, nodes=2, master="a:1", **options)
+        plan = StubPlan({"parallel": {"ddp": plugin}}, catalog=catalog)
+        _, there, *told = shlex.split(launch_lines(plan, words)["ray"])[6:]
+        read = {str(each.key): each.value for each in read_overrides(told)}
+        assert there == "c.yaml" and read.pop("seed") == 1 and read.pop("parallel") == "ray"
+        assert read == {"parallel.processes": 4, **{f"parallel.{name}": value for name, value in expected.items()}}
+        ray = catalog.classes("parallel")["ray"](processes=4, **expected)
+        assert ray.traits.alike == plan.traits("parallel").alike
 
 
 @pytest.mark.gpu
