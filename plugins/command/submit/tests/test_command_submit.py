@@ -6,15 +6,20 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tunesmith
 import yaml
 from click.testing import CliRunner
 from tunesmith.errors import ConfigError, TunesmithError
 from tunesmith_command_submit import Submit
+from tunesmith_command_submit.checking import _seconds, outside, refuse_unknown_machines
+from tunesmith_library_launching.devices import visible_gpus
 from tunesmith_library_launching.surroundings import place
 from tunesmith_library_testing import CommandSuite
+from tunesmith_library_testing.parts import StubPlan
 
 
 class TestSubmit(CommandSuite):
@@ -151,11 +156,56 @@ def test_secrets_are_not_written(config: str, monkeypatch: pytest.MonkeyPatch) -
         (("--slurm", "parallel=null", "--nodes", "2"), "the plan is for one process"),
         (("--slurm", "parallel.processes=2", "--gpus-per-node", "4"), "and 4 GPUs on each machine"),
         (("--slurm", "output_dir=null", "parallel=null"), "a job needs output_dir"),
+        (("--slurm", "--kubernetes"), "asked for together"),
+        (("--slurm", "parallel.nodes=2", "parallel.master=a:1"), "write --nodes 2"),
+        (("--slurm", "--time", "12h"), "no time for sbatch"),
+        (("--slurm", "--time", "00:02:00"), "is 120 s, and the signal to save comes 180 s before"),
+        (("--slurm", "--time", "3"), "is 180 s"),
+        (("--slurm", "--memory", "20 G"), "no size for slurm"),
+        (("--slurm", "--partition", "a b; rm x"), "is not one word"),
+        (("--slurm", "--qos", "a\n#SBATCH --nodes=9"), "is not one word"),
     ],
 )
 def test_what_does_not_go_together_is_not_written(config: str, words: tuple[str, ...], message: str) -> None:
     with pytest.raises(TunesmithError, match=message):
         written(config, *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30", 1_800), ("1:30", 90), ("12:00:00", 43_200), ("2-00", 172_800), ("1-2:30", 95_400), ("1-00:00:05", 86_405)],
+)
+def test_times_as_sbatch_takes_them(text: str, seconds: int) -> None:
+    assert _seconds(text) == seconds
+
+
+def test_a_plugin_that_finds_machines_by_itself_is_not_submitted() -> None:
+    """Each machine would start the whole run; the line that its own cluster takes is told."""
+    plan = StubPlan({"parallel": {"ray": SimpleNamespace(processes=2)}})
+    with pytest.raises(TunesmithError, match=r"ray job submit --working-dir=\. -- tunesmith train c\.yaml"):
+        refuse_unknown_machines(plan, ["c.yaml"])
+
+
+def test_gpus_of_the_machine_where_a_job_is_written_do_not_count(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("tunesmith_library_launching.options.visible_gpus", lambda: visible_gpus(tmp_path))
+    words = ("parallel.processes=8",)
+    assert [problem.key for problem in tunesmith.plan(config, words)[1]] == ["parallel.processes"]
+    assert "gpus-per-node=8" in written(config, *words, "--slurm", "--gpus-per-node", "8")
+
+
+def test_what_pods_do_not_see_is_told(config: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Local folders and files, whatever they are given for; what is in a volume is seen."""
+    written(config, "--kubernetes", "--image", "i", "--volume", "data:/data")
+    (told,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "model.path=./model" in told and "train.json" in told and "output_dir" not in told
+    values = {"model": {"path": "/data/m"}, "data": {"train": [{"path": "/data/a.json"}, "/database/b.json"]}}
+    assert outside({**values, "stage": {"name": "sft"}, "hub": "org/name"}, [("c", "/data/")]) == [
+        "data.train[1]=/database/b.json"
+    ]
 
 
 def test_a_plan_with_problems_is_not_written(config: str) -> None:

@@ -22,8 +22,8 @@ class Submit:
 
         @click.command("submit", cls=ConfigCommand)
         @configured
-        @click.option("--slurm", "cluster", flag_value="slurm", help="Write a script for sbatch.")
-        @click.option("--kubernetes", "cluster", flag_value="kubernetes", help="Write a JobSet for kubectl.")
+        @click.option("--slurm", is_flag=True, help="Write a script for sbatch.")
+        @click.option("--kubernetes", is_flag=True, help="Write a JobSet for kubectl.")
         @click.option("--nodes", type=many, default=1, show_default=True, help="Machines.")
         @click.option("--gpus-per-node", "gpus", type=few, help="One process for each; 0 is for CPUs.")
         @click.option("--cpus-per-node", "cpus", type=many, help="Cores of each machine.")
@@ -52,7 +52,7 @@ class Submit:
         @click.option("-o", "--output", type=file, help="File to write; beside the configuration by default.")
         @click.option("--dry-run", is_flag=True, help="Print the file, and write nothing.")
         @click.option("--run", is_flag=True, help="Submit it, too.")
-        def command(config: str | None, overrides: list[str], cluster: str | None, **asked: Any) -> None:
+        def command(config: str | None, overrides: list[str], slurm: bool, kubernetes: bool, **asked: Any) -> None:
             """Write the job file of a run, and print the command that submits it.
 
             The plan is checked first. The job saves before its time is over, or another takes its place, and then goes
@@ -64,6 +64,7 @@ class Submit:
             """
             from tunesmith_command_submit.submitting import submit
 
-            click.echo(submit(config, overrides, cluster, **asked))
+            clusters = [name for name, wanted in (("slurm", slurm), ("kubernetes", kubernetes)) if wanted]
+            click.echo(submit(config, overrides, clusters, **asked))
 
         return command

@@ -14,12 +14,15 @@ from typing import Any
 from tunesmith.assemble import examine
 from tunesmith.compose import Composition, compose
 from tunesmith.errors import TunesmithError
+from tunesmith.messages import logger
 from tunesmith.planning import Plan, refuse
 from tunesmith_library_configuration.files import replacing
 from tunesmith_library_configuration.reading import to_yaml
 from tunesmith_library_configuration.secrets import without_secrets
+from tunesmith_library_launching.devices import elsewhere
 
 from tunesmith_command_submit import kubernetes, slurm
+from tunesmith_command_submit.checking import outside, refuse_unknown_machines, refuse_values
 from tunesmith_command_submit.jobs import Job
 
 _PROGRAMS = {"slurm": ("sbatch",), "kubernetes": ("kubectl", "apply", "-f")}
@@ -28,7 +31,7 @@ _PROGRAMS = {"slurm": ("sbatch",), "kubernetes": ("kubectl", "apply", "-f")}
 def submit(
     config: str | None,
     overrides: list[str],
-    cluster: str | None,
+    clusters: list[str],
     *,
     output: Path | None,
     dry_run: bool,
@@ -37,15 +40,22 @@ def submit(
 ) -> str:
     """Write the job file of a run, and say what was done.
 
-    Raises: TunesmithError when no cluster was named, or the file is there already; ConfigError when something is wrong
-        with the plan.
+    Raises: TunesmithError when not one cluster was named, or the file is there already; ConfigError when something is
+        wrong with the plan.
     """
-    if cluster is None:
-        raise TunesmithError("what kind of cluster?\nwrite --slurm or --kubernetes")
+    if len(clusters) != 1:
+        asked_for = "--slurm and --kubernetes were asked for together." if clusters else "what kind of cluster?"
+        raise TunesmithError(f"{asked_for}\nwrite --slurm or --kubernetes")
+    (cluster,) = clusters
     composition = compose(config, overrides)
-    plan, problems, _ = examine(composition, "train")
+    with elsewhere():
+        plan, problems, _ = examine(composition, "train")
     refuse(problems, plan.origins)
+    refuse_unknown_machines(plan, [*([config] if config else []), *overrides])
     job = _job(composition, plan, config, overrides, **asked)
+    refuse_values(job, cluster)
+    if cluster == "kubernetes":
+        _warn_of_outside(plan, job)
     text = slurm.script(job) if cluster == "slurm" else kubernetes.manifest(job)
     if dry_run:
         return text.rstrip("\n")
@@ -101,11 +111,10 @@ def _job(
     )
 
 
-def _found(config: str | None) -> list[str]:
-    """A configuration by its whole path; an installed recipe keeps its name."""
-    if config is None:
-        return []
-    return [os.path.abspath(config) if Path(config).exists() else config]
+def _warn_of_outside(plan: Plan, job: Job) -> None:
+    lost = outside(plan.config, job.volumes)
+    if lost:
+        logger.warning("in no volume, so that the pods do not see it: %s", ", ".join(lost))
 
 
 def _plain(name: str) -> str:

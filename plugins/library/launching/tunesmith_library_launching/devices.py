@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
+
+_ELSEWHERE = ContextVar("_ELSEWHERE", default=False)
+
+
+@contextlib.contextmanager
+def elsewhere() -> Iterator[None]:
+    """While entered, the GPUs of this machine are not counted: a job is written here that runs on others."""
+    token = _ELSEWHERE.set(True)
+    try:
+        yield
+    finally:
+        _ELSEWHERE.reset(token)
 
 
 def visible_gpus(devices: Path = Path("/dev")) -> int:
@@ -12,6 +27,8 @@ def visible_gpus(devices: Path = Path("/dev")) -> int:
 
     `CUDA_VISIBLE_DEVICES` is read as CUDA does: what stands behind a number below 0 does not count.
     """
+    if _ELSEWHERE.get():
+        return 0
     there = sum(1 for file in devices.glob("nvidia*") if re.fullmatch(r"nvidia\d+", file.name))
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None or not there:
