@@ -15,6 +15,7 @@ from tunesmith.errors import ConfigError
 from tunesmith.keys import Key
 from tunesmith.planning import problem_of
 from tunesmith.ranges import at_least, between, filled, path_like
+from tunesmith.runs import launches
 from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement, ToRows
 from tunesmith_library_caching import DATASETS, Hold, entries_of, kept_in
 
@@ -130,7 +131,8 @@ class Datasets:
             told = format_of(source, lambda: plan.installed("format"))
             if told.name and told.matches:
                 self._formats[source.key] = told.name
-                announce(f"{source.key}.format", told.name, f"by {in_words(told.matches[0], source.entry)}")
+                if not launches(plan):  # else the first process tells
+                    announce(f"{source.key}.format", told.name, f"by {in_words(told.matches[0], source.entry)}")
 
     @hookimpl(wrapper=True)
     def chat_template(self) -> Generator[None, Any, Any]:
