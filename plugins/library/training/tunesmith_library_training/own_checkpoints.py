@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tunesmith import TunesmithError, announce
 
 from tunesmith_library_training import processes, shard_files, states, zero
+from tunesmith_library_training.mesh_groups import MeshGroups
 from tunesmith_library_training.saving import GATHERED_FILE
 from tunesmith_library_training.sharding import (
     gathered_nested,
@@ -76,6 +77,7 @@ class OwnCheckpoints(Trainer):
     lr_scheduler: Any
     asked: list[dict[str, Any]]  # the optimizer's options by group, as the run's configuration has them
     given: list[list[torch.Tensor]]  # the optimizer's weights by group, of which ZeRO gives it pieces later
+    mesh_groups: MeshGroups | None = None  # where the optimizer has other groups than that of one process
 
     def train(self, *arguments: Any, **options: Any) -> Any:
         """Train; of a model that DeepSpeed trains, too, weights are read from checkpoints of ours."""
@@ -84,10 +86,20 @@ class OwnCheckpoints(Trainer):
 
     def create_optimizer(self, model: Any = None) -> Any:
         """The optimizer; what it steps is noted."""
+        grouped_here = self.optimizer is None
         made = super().create_optimizer(model)
         if not zero.is_stepping(made):
             self.given = [list(group["params"]) for group in made.param_groups]
+            if grouped_here:
+                self.mesh_groups = MeshGroups.found(self.given, self._groups_of_one(model))
         return made
+
+    def _groups_of_one(self, model: Any) -> list[list[torch.Tensor]]:
+        """The trained weights as transformers groups them in one process: with decay, and without."""
+        opened = self.model if model is None else model
+        decayed = {*self.get_decay_parameter_names(opened)}
+        trained = [(name, weight) for name, weight in opened.named_parameters() if weight.requires_grad]
+        return [[weight for name, weight in trained if (name in decayed) == decays] for decays in (True, False)]
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The schedule; what the optimizer was asked for is noted, before a checkpoint's state takes its place."""
@@ -112,19 +124,27 @@ class OwnCheckpoints(Trainer):
         if zero.is_stepping(self.optimizer):
             optimizer, weights = zero.gathered_states(self.optimizer, self.given), gathered_weights(model)
         elif spread is None:
-            optimizer = self.optimizer.state_dict()
+            optimizer = self._state_of_one()
         elif spread.checkpoints == "whole":
-            optimizer, weights = gathered_nested(self.optimizer.state_dict()), gathered_weights(model)
+            optimizer, weights = gathered_nested(self._state_of_one()), gathered_weights(model)
         else:
-            optimizer, apart = with_parts_apart(self.optimizer.state_dict())
+            optimizer, apart = with_parts_apart(self._state_of_one())
             parts = {f"{_WEIGHT}{name}": tensor.detach() for name, tensor in saved_weights(model).items()}
             parts |= {f"{_OF_OPTIMIZER}{name}": tensor for name, tensor in apart.items()}
         schedule = {"class": type(self.lr_scheduler).__name__, "state": self.lr_scheduler.state_dict()}
-        found = {OPTIMIZER: optimizer, SCHEDULER: {**schedule, "peaks": [group["lr"] for group in self.asked]}}
+        schedule["peaks"] = [group["lr"] for group in self.asked]
+        if self.mesh_groups is not None:
+            schedule = self.mesh_groups.schedule_of_one(schedule)
+        found = {OPTIMIZER: optimizer, SCHEDULER: schedule}
         if self.accelerator.scaler is not None:
             found[SCALER] = self.accelerator.scaler.state_dict()
         found[RANDOM] = processes.gathered(states.random_state())
         return Contents(found, replace(self.state, log_history=[*self.state.log_history]), weights, parts)
+
+    def _state_of_one(self) -> Any:
+        """The optimizer's state, in the groups of one process."""
+        state = self.optimizer.state_dict()
+        return state if self.mesh_groups is None else self.mesh_groups.state_of_one(state)
 
     def write_checkpoint(self, folder: Path, contents: Contents) -> None:
         """Write everything that the run needs to go on, but for the parts that each process writes itself.
@@ -159,6 +179,8 @@ class OwnCheckpoints(Trainer):
         if (folder / OPTIMIZER).is_file():
             self._take_optimizer_state(folder)
             kept = states.read(folder / SCHEDULER)
+            if self.mesh_groups is not None:
+                kept = self.mesh_groups.own_schedule(kept)
             peaks = kept["peaks"]
             if kept["class"] == type(self.lr_scheduler).__name__:
                 self.lr_scheduler.load_state_dict(kept["state"])
@@ -196,8 +218,12 @@ class OwnCheckpoints(Trainer):
             zero.load_weights(model, Path(folder))
 
     def _optimizer_state(self, folder: Path) -> Any:
-        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        state = take_parts(states.read(folder / OPTIMIZER), weights)
+        kept = states.read(folder / OPTIMIZER)
+        if self.mesh_groups is None:
+            weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        else:
+            kept, weights = self.mesh_groups.own_state(kept)
+        state = take_parts(kept, weights)
         if (folder / _PARTS).is_dir():
             state, parts = with_parts_empty(state, weights)
             shard_files.read(folder / _PARTS, {f"{_OF_OPTIMIZER}{name}": tensor for name, tensor in parts.items()})
