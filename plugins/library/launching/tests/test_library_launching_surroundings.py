@@ -209,3 +209,13 @@ def test_a_plugin_that_another_one_starts_is_asked_nothing_of_this_machine(monke
     spreads = Processes(processes=16)
     assert spreads.process_problems(StubPlan({"parallel": {"ray": None}})) == []
     assert len(spreads.process_problems(StubPlan({"parallel": {"fsdp": spreads}}))) == 1
+
+
+@pytest.mark.parametrize(
+    ("master", "fits"),
+    [("a:29500", True), ("[fe80::1]:1", True), ("a", False), (":29500", False), ("a:99999", False), ("a:0", False)],
+)
+def test_an_address_has_a_host_and_a_port(master: str, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, {})
+    problems = Processes(nodes=2, master=master).process_problems(StubPlan({}))
+    assert [problem.key for problem in problems] == ([] if fits else ["parallel.master"])

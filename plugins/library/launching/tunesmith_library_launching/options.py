@@ -108,8 +108,8 @@ class Processes:
         if self.nodes > 1 and self.master is None:
             message = f"{self.nodes} machines need a place where they find together."
             problems.append(Problem("parallel.master", message, "write parallel.master=HOST:PORT of the first one"))
-        if self.master is not None and not self.master.rpartition(":")[2].isdigit():
-            message = f"{self.master} is not HOST:PORT."
+        if self.master is not None and not _is_address(self.master):
+            message = f"{self.master} is not HOST:PORT, with a port from 1 to 65535."
             problems.append(Problem("parallel.master", message, "for example parallel.master=10.0.0.1:29500"))
         if found and not (self.master or found.master):
             message = f"{found.by} started {found.tasks} processes, and does not say where they find together."
@@ -164,6 +164,11 @@ def _tell_of_idle_machines(nodes: int) -> None:
     given = os.environ.get("SLURM_NNODES", "1")
     if nodes == 1 and given not in ("", "1") and "SLURM_STEP_NUM_TASKS" not in os.environ:
         logger.warning("SLURM gave %s machines, and this command runs on one: start it with srun", given)
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 65_536
 
 
 def _accelerators() -> int:
