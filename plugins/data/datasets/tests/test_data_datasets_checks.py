@@ -252,3 +252,17 @@ def test_requirements():
         ("format", "openai", "data.train[1].format"),
         ("hub", "gone.json", "data.train[2].path"),
     ]
+
+
+def test_a_format_is_told_by_the_process_that_trains(monkeypatch, caplog):
+    """Not by the one that only starts it; the choice is theirs alike."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    for launched in (False, True):
+        made = Datasets(train=[Entry(path="alpaca.json")])
+        plan = StubPlan({"data": {"datasets": made}, "parallel": {"ddp": None}}, catalog=FORMATS)
+        if launched:
+            monkeypatch.setenv("WORLD_SIZE", "2")
+        with caplog.at_level("INFO"):
+            made.configured(plan=plan)
+        assert list(made._formats.values()) == ["alpaca"]
+        assert ("data.train[0].format: alpaca" in caplog.text) is launched
