@@ -195,7 +195,7 @@ def test_a_process_that_was_started_is_refused_nothing(monkeypatch: pytest.Monke
     on_cpu, told = StubPlan({}, values={"trainer.use_cpu": True}), {**KUBERNETES, "PET_NPROC_PER_NODE": "2"}
     only(monkeypatch, told)
     assert Processes().process_problems(on_cpu) == [] and Processes().total == 6
-    only(monkeypatch, {**told, "WORLD_SIZE": "6", "LOCAL_RANK": "1"})
+    only(monkeypatch, {**told, "WORLD_SIZE": "6", "LOCAL_RANK": "1", "MASTER_ADDR": "job-0", "MASTER_PORT": "1"})
     assert Processes().process_problems(on_cpu) == [] and Processes().total == 6
     assert Processes(nodes=3, node_rank=2).process_problems(on_cpu) == [], "torchrun knows the first machine"
     only(monkeypatch, {})
@@ -219,3 +219,25 @@ def test_an_address_has_a_host_and_a_port(master: str, fits: bool, monkeypatch: 
     only(monkeypatch, {})
     problems = Processes(nodes=2, master=master).process_problems(StubPlan({}))
     assert [problem.key for problem in problems] == ([] if fits else ["parallel.master"])
+
+
+@pytest.mark.parametrize(
+    ("told", "processes", "key"),
+    [
+        ({"RANK": "1", "LOCAL_WORLD_SIZE": "2"}, 2, None),
+        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}, 2, None),
+        ({"RANK": "0", "LOCAL_WORLD_SIZE": "2"}, 4, "parallel.processes"),
+        ({"RANK": "5"}, None, "parallel"),
+        ({"RANK": "0", "MASTER_PORT": None}, None, "parallel"),
+        ({"RANK": "0", "WORLD_SIZE": "1", "MASTER_PORT": None}, None, None),
+    ],
+)
+def test_what_a_launcher_told_has_to_fit(
+    told: dict[str, str | None], processes: int | None, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is none of them would wait for the others in vain."""
+    whole = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "1", **told}
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    only(monkeypatch, {name: value for name, value in whole.items() if value is not None})
+    problems = Processes(processes=processes).process_problems(StubPlan({}))
+    assert [problem.key for problem in problems] == ([key] if key else [])

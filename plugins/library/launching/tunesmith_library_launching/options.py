@@ -16,7 +16,7 @@ from tunesmith.types import Problem
 from tunesmith_library_configuration.launchers import launched
 
 from tunesmith_library_launching.devices import visible_gpus
-from tunesmith_library_launching.surroundings import Place, place
+from tunesmith_library_launching.surroundings import Place, launched_problems, place
 from tunesmith_library_launching.workers import Care, Group
 
 
@@ -65,11 +65,14 @@ class Processes:
     def process_problems(self, plan: Plan) -> list[Problem]:
         """What keeps the processes from being started as asked.
 
-        Nothing once they are started, by whatever launcher, and nothing where another plugin starts them, such as Ray.
+        Where another plugin starts them, such as Ray, that one says so. Once they are started, by whatever launcher, what
+        it has told them counts alone.
         """
         starts = plan.plugin("parallel")
-        if launched() is not None or not (starts is None or starts is self):
+        if not (starts is None or starts is self):
             return []
+        if (count := launched()) is not None:
+            return launched_problems(count, self.processes)
         try:
             found = self._place()
         except TunesmithError as error:

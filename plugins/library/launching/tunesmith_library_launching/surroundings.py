@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tunesmith import TunesmithError
+from tunesmith.types import Problem
 
 from tunesmith_library_launching.hostlists import hosts
 
@@ -64,6 +65,28 @@ def place(environment: Mapping[str, str] | None = None) -> Place | None:
             f"the environment of this process cannot be read as that of a launcher: {error}"
         ) from error
     return None
+
+
+def launched_problems(count: int, wanted: int | None) -> list[Problem]:
+    """What is wrong with the variables of the launcher that has started this process; it would wait for others in vain.
+
+    Args:
+        count: processes that it has started in all.
+        wanted: processes on each machine that were asked for.
+    """
+    rank, here = os.environ.get("RANK", "0"), os.environ.get("LOCAL_WORLD_SIZE")
+    found = []
+    if not rank.isdecimal() or int(rank) >= count:
+        message = f"RANK={rank} is none of WORLD_SIZE={count} processes, counted from 0."
+        found.append(Problem("parallel", message, "unset these variables, or have torchrun set them"))
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if count > 1 and missing:
+        message = f"WORLD_SIZE={count}, and {' and '.join(missing)} of the place where the processes meet is not set."
+        found.append(Problem("parallel", message, "unset WORLD_SIZE, or have torchrun set them all"))
+    if wanted is not None and here is not None and str(wanted) != here:
+        message = f"{wanted} processes were asked for on each machine, and a launcher has started {here}."
+        found.append(Problem("parallel.processes", message, "leave it out, or give the launcher the same number"))
+    return found
 
 
 def _slurm(environment: Mapping[str, str]) -> Place | None:
