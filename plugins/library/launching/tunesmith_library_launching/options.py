@@ -65,8 +65,8 @@ class Processes:
     def process_problems(self, plan: Plan) -> list[Problem]:
         """What keeps the processes from being started as asked.
 
-        Where another plugin starts them, such as Ray, that one says so. Once they are started, by whatever launcher, what
-        it has told them counts alone.
+        Where another plugin starts them, such as Ray, that one says so. Once they are started, by whatever launcher,
+        what it has told them counts alone.
         """
         starts = plan.plugin("parallel")
         if not (starts is None or starts is self):
