@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,27 @@ def whole(weight: torch.Tensor) -> torch.Tensor:
         return weight
     with together([weight], changed=False):
         return weight.detach().clone()
+
+
+@contextlib.contextmanager
+def made_whole() -> Iterator[None]:
+    """Have transformers make models of whole weights within this block, as without ZeRO-3, which cuts what it makes.
+
+    For a model of which a part is taken. DeepSpeed cuts that when training begins, where it is not yet.
+    """
+    if "deepspeed" not in sys.modules:
+        yield
+        return
+    from transformers.integrations import deepspeed as state
+
+    said = state._hf_deepspeed_config_weak_ref
+    held = said() if said is not None else None
+    state.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        if held is not None:
+            state.set_hf_deepspeed_config(held)
 
 
 # ---- the optimizer's states ------------------------------------------------------------------------------------------

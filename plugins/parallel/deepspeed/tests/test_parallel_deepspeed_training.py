@@ -26,7 +26,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_rows(folder: Path, stage: str) -> str:
     """Answers of very different lengths, so that processes count different tokens."""
     texts = [f"The tide turns {n} times. " * (1 + n % 5) for n in range(24)]
-    if stage == "dpo":
+    if stage in ("dpo", "reward"):
         asked = [[{"from": "human", "value": f"Say {n}."}] for n in range(24)]
         rows: list[Any] = [
             {
@@ -112,6 +112,12 @@ def test_preferences_with_a_reference_that_is_spread_too(tiny_llama: Path, tmp_p
     one = train(tiny_llama, tmp_path, "one", processes=1, stage="dpo", steps=2)
     two = train(tiny_llama, tmp_path, "two", processes=2, stage="dpo", steps=2, **{"parallel.stage": 3})
     assert_alike(one, two)
+
+
+def test_a_reward_model_whose_head_is_cut_once_it_is_loaded(tiny_llama: Path, tmp_path: Path) -> None:
+    one = train(tiny_llama, tmp_path, "one", processes=1, stage="reward", adapter=LORA, steps=2)
+    cut: dict[str, Any] = {"parallel.stage": 3}
+    assert_alike(one, train(tiny_llama, tmp_path, "two", processes=2, stage="reward", adapter=LORA, steps=2, **cut))
 
 
 def test_an_adapter_learns_preferences_with_zero_2(

@@ -21,6 +21,7 @@ from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 from transformers.modeling_outputs import SequenceClassifierOutputWithPast
 from tunesmith import TunesmithError, announce
 from tunesmith.types import Batch
+from tunesmith_library_training import zero
 
 # What transformers knows of a model that it loaded: how it quantised it, and how it renamed tensors.
 _QUANTISED = ("hf_quantizer", "is_quantized", "is_loaded_in_4bit", "is_loaded_in_8bit", "quantization_method")
@@ -50,7 +51,7 @@ def to_classifier(model: Any, tokenizer: Any) -> Any:
         )
     config.num_labels = 1
     config.pad_token_id = config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    with torch.device("meta"):
+    with zero.made_whole(), torch.device("meta"):
         classifier_class: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
         classifier = classifier_class(config)
     if classifier.base_model_prefix != model.base_model_prefix:
