@@ -48,6 +48,22 @@ def test_what_does_not_go_together(options: dict[str, Any], values: dict[str, An
     assert [problem.key for problem in problems] == ([key] if key else [])
 
 
+@pytest.mark.parametrize(
+    ("wrap", "meant"),
+    [
+        ("LamaDecoderLayer", "LlamaDecoderLayer"),
+        ("LlamaDecoderLayer", None),
+        ("Linear", None),
+        ("OfMyAdapter", None),
+    ],
+)
+def test_a_mistyped_class_is_told_before_loading(tiny_llama: Path, wrap: str, meant: str | None) -> None:
+    plugin = Fsdp(processes=2, wrap=[wrap])
+    found = plugin.check(StubPlan({"parallel": {"fsdp": plugin}}, values={"model.path": str(tiny_llama)}))
+    assert [problem.advice for problem in found] == ([f"did you mean {meant}?"] if meant else [])
+    assert plugin.check(StubPlan({"parallel": {"fsdp": plugin}}, values={"model.path": "org/elsewhere"})) == []
+
+
 @pytest.mark.parametrize(("spreads", "refused"), [((), True), (("fsdp",), False)])
 def test_a_quantizer_is_asked_whether_its_weights_can_be_cut(spreads: tuple[str, ...], refused: bool) -> None:
     plugin, mine = Fsdp(processes=2), SimpleNamespace(traits=QuantizerTraits(spreads=spreads))
@@ -112,6 +128,7 @@ def test_two_processes_with_a_part_each_train_as_one(tiny_llama: Path, tied: Pat
         "dpo": (tiny_llama, {"stage": "dpo"}, {"parallel": {"min_num_params": 10_000}}),
         "dpo-lora": (tiny_llama, {"stage": "dpo", "adapter": "lora"}, {"parallel": {"wrap": ["LlamaDecoderLayer"]}}),
         "mixture": (mixture, {}, {}),
+        "anchored": (tiny_llama, {}, {"loss": {"name": "asft", "alpha": 1.0}}),
         "quantised": (tiny_llama, {}, quantised),
     }
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunesmith.errors import nearest
 from tunesmith.planning import Plan
 from tunesmith.types import Problem
 from tunesmith_library_weights.plans import suitable
@@ -21,6 +25,7 @@ def problems(options: Fsdp, plan: Plan) -> list[Problem]:
         *_trainer(plan),
         *_quantizer(plan),
         *_options(options, plan),
+        *_wrap(options, plan),
         *plans.problems(options, plan),
     ]
 
@@ -70,3 +75,26 @@ def _options(options: Fsdp, plan: Plan) -> list[Problem]:
         )
         found.append(Problem("parallel.checkpoints", message, "parallel.checkpoints=whole"))
     return found
+
+
+def _wrap(options: Fsdp, plan: Plan) -> list[Problem]:
+    """Names that are likely mistyped: not in transformers' code of the model, which has one very like them.
+
+    Others may be those of an adapter, or of a part with code of its own; the loaded model is asked.
+    """
+    code = _code_of(plans.model_types(plan.get("model.path"))) if options.wrap else ""
+    meant = {name: nearest(name, re.findall(r"^class (\w+)", code, re.MULTILINE), 0.8) for name in options.wrap}
+    return [
+        Problem("parallel.wrap", f"The model has no module {name}.", f"did you mean {near}?")
+        for name, near in meant.items()
+        if near and not re.search(rf"\b{re.escape(name)}\b", code)
+    ]
+
+
+def _code_of(model_types: set[str]) -> str:
+    """What transformers' files of these models say, read without importing them."""
+    package = find_spec("transformers")
+    folders = (
+        (Path(package.origin).parent / "models" / kind for kind in model_types) if package and package.origin else ()
+    )
+    return "\n".join(file.read_text(encoding="utf-8") for folder in folders for file in folder.glob("modeling_*.py"))

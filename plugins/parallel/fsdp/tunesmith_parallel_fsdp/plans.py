@@ -134,14 +134,27 @@ def refuse_transformers(option: str, what: str) -> NoReturn:
 
 def _config_of(path: object) -> dict[str, Any]:
     """What a model folder's config.json says of its text; {} where none can be read, as for an address on a hub."""
+    config = _whole_config_of(path)
+    text = config.get("text_config", config)
+    return text if isinstance(text, dict) else {}
+
+
+def _whole_config_of(path: object) -> dict[str, Any]:
     if not isinstance(path, str):
         return {}
     try:
         config = json.loads((Path(path).expanduser() / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    text = config.get("text_config", config) if isinstance(config, dict) else {}
-    return text if isinstance(text, dict) else {}
+    return config if isinstance(config, dict) else {}
+
+
+def model_types(path: object) -> set[str]:
+    """The `model_type` of a model folder and its parts; none where no config.json can be read."""
+    config = _whole_config_of(path)
+    parts = [config, *(part for part in config.values() if isinstance(part, dict))]
+    found = {part.get("model_type") for part in parts}
+    return {kind for kind in found if isinstance(kind, str) and kind.isidentifier()}
 
 
 def _divisors(number: int) -> list[int]:
