@@ -236,6 +236,16 @@ def test_what_stands_beside_it() -> None:
     ]
 
 
+def test_a_checkpoint_in_parts_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    plugin, checkpoint = Deepspeed(processes=2), tmp_path / "checkpoint-4"
+    plan = StubPlan({"parallel": {"deepspeed": plugin}})
+    object.__setattr__(plan, "resumed", checkpoint)
+    assert plugin.check(plan) == []
+    (checkpoint / "training_state" / "parts").mkdir(parents=True)
+    (problem,) = plugin.check(plan)
+    assert problem.message.startswith("checkpoint-4 is in parts") and "parallel=fsdp" in problem.advice
+
+
 # ---- mixtures of experts ---------------------------------------------------------------------------------------------
 
 

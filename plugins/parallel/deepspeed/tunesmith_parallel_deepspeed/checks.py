@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from . import Deepspeed
 
+_PARTS = "training_state/parts"  # of a checkpoint of parallel=fsdp with parallel.checkpoints=sharded
+
 
 def problems(options: Deepspeed, plan: Plan) -> list[Problem]:
     """Everything that can be said before the data and the model are there."""
@@ -33,6 +35,7 @@ def problems(options: Deepspeed, plan: Plan) -> list[Problem]:
         *contradictions(options, plan),
         *_offloading(options),
         *_beside(options, plan),
+        *_going_on(plan),
         *(_beside_stage_3(plan) if stage_of(options) == 3 else ()),
     ]
 
@@ -112,6 +115,12 @@ def _beside(options: Deepspeed, plan: Plan) -> Iterator[Problem]:
     if plan.get("trainer.fsdp"):
         message = "trainer.fsdp and parallel=deepspeed both spread the model."
         yield Problem("trainer.fsdp", message, "trainer.fsdp=null, or parallel=fsdp")
+
+
+def _going_on(plan: Plan) -> Iterator[Problem]:
+    if plan.resumed is not None and (plan.resumed / _PARTS).is_dir():
+        message = f"{plan.resumed.name} is in parts, as parallel=fsdp wrote it, which DeepSpeed does not read."
+        yield Problem("parallel", message, "go on with parallel=fsdp, or in one process without parallel")
 
 
 def _beside_stage_3(plan: Plan) -> Iterator[Problem]:

@@ -166,7 +166,12 @@ def test_checkpoints_are_gone_on_with_by_another_number_of_processes(tiny_llama:
 
     def config(name: str, batch: int, steps: int) -> dict[str, Any]:
         adapter = "lora" if name.endswith("adapter") else "full"
-        options = {"adapter": adapter, "per_device_train_batch_size": batch, "max_steps": steps, **saves}
+        options: dict[str, Any] = {
+            "adapter": adapter,
+            "per_device_train_batch_size": batch,
+            "max_steps": steps,
+            **saves,
+        }
         return config_of(tiny_llama, tmp_path, name, **options)
 
     expected = trained({kind: config(f"whole-{kind}", 8, 4) for kind in ("full", "adapter")}, tmp_path)
