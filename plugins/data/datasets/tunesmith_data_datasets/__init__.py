@@ -20,7 +20,7 @@ from tunesmith.types import DatasetSplits, Encoder, Fetch, Problem, Requirement,
 from tunesmith_library_caching import DATASETS, Hold, entries_of, kept_in
 
 from .checking import mix_problems, option_problems, problems_of, stream_problems
-from .detecting import format_of, format_of_files, in_words, possible_formats, provenance
+from .detecting import detected_formats, format_of_files, possible_formats, provenance
 from .entries import Entry, Source, find_registry, is_unknown_name, read_registry, resolve, unknown_name
 from .summing import sum_up, warn_of_idle
 
@@ -127,12 +127,9 @@ class Datasets:
         self._peeks, self._command = plan.command == "show", plan.command
         self._parts, self._made_with = provenance(plan)
         self._installed = partial(plan.installed, "format")
-        for source in self._all_sources(self._default_hub, plan.command)[0]:
-            told = format_of(source, lambda: plan.installed("format"))
-            if told.name and told.matches:
-                self._formats[source.key] = told.name
-                if not launches(plan):  # else the first process tells
-                    announce(f"{source.key}.format", told.name, f"by {in_words(told.matches[0], source.entry)}")
+        sources = self._all_sources(self._default_hub, plan.command)[0]
+        tell = not launches(plan)  # else the first process does
+        self._formats |= detected_formats(sources, self._installed, tell=tell)
 
     @hookimpl(wrapper=True)
     def chat_template(self) -> Generator[None, Any, Any]:

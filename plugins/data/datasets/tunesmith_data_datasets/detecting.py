@@ -51,6 +51,24 @@ def format_of(source: Source, formats: Formats) -> Told:
     return look_at(records[0], source, formats) if records else Told(None)
 
 
+def detected_formats(sources: Sequence[Source], formats: Formats, *, tell: bool) -> dict[str, str]:
+    """The formats of entries that their first record told, by the key of the entry.
+
+    Args:
+        tell: announce them.
+
+    Raises: DataError when a local file cannot be read.
+    """
+    found = {}
+    for source in sources:
+        told = format_of(source, formats)
+        if told.name and told.matches:
+            found[source.key] = told.name
+            if tell:
+                announce(f"{source.key}.format", told.name, f"by {in_words(told.matches[0], source.entry)}")
+    return found
+
+
 def possible_formats(source: Source, formats: Formats) -> list[str]:
     """The formats that an entry may turn out to have: all that tell records, where it is to be fetched first.
 
