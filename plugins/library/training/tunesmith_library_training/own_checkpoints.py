@@ -96,7 +96,7 @@ class OwnCheckpoints(Trainer):
 
     def _groups_of_one(self, model: Any) -> list[list[torch.Tensor]]:
         """The trained weights as transformers groups them in one process: with decay, and without."""
-        opened = self.model if model is None else model
+        opened: Any = self.model if model is None else model
         decayed = {*self.get_decay_parameter_names(opened)}
         trained = [(name, weight) for name, weight in opened.named_parameters() if weight.requires_grad]
         return [[weight for name, weight in trained if (name in decayed) == decays] for decays in (True, False)]
