@@ -267,7 +267,7 @@ def test_engines_that_cannot_answer_for_training(traits: EngineTraits, quantizer
         (ParallelTraits(processes=2), []),
         (ParallelTraits(processes=2, spreads="fsdp"), []),
         (ParallelTraits(processes=2, spreads="deepspeed"), ["cut it in pieces"]),
-        (ParallelTraits(processes=4, alike=2), ["has 2 compute one"]),
+        (ParallelTraits(processes=4, alike=2), ["2 share a batch"]),
     ],
 )
 def test_processes_that_cannot_draw(parallel: ParallelTraits, said: list[str]) -> None:
