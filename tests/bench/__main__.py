@@ -1,6 +1,6 @@
 """Speed and memory, measured: `make bench`. Each figure comes from a process of its own.
 
-python tests/bench [startup] [encoding] [large] [training] [steps] [memory] [optimizers] [preference] [behaviour]
+python tests/bench [startup] [encoding] [large] [training] [steps] [processes] [memory] [optimizers] [preference] [behaviour]
     [merging] [engine] [evaluating] [serving] [media]
 """
 
@@ -17,6 +17,7 @@ BENCHMARKS = (
     "large",
     "training",
     "steps",
+    "processes",
     "memory",
     "optimizers",
     "preference",

@@ -43,7 +43,11 @@ class Probe:
     @hookimpl(wrapper=True)
     def fit(self, job: TrainingJob) -> Generator[None, Any, Any]:
         finished = yield
-        weights = [getattr(weight, "_local_tensor", weight) for weight in job.model.parameters()]
+        own = ("ds_tensor", "_local_tensor")  # the part that DeepSpeed, and torch's FSDP, leave to a process
+        weights = [
+            next((getattr(weight, name) for name in own if hasattr(weight, name)), weight)
+            for weight in job.model.parameters()
+        ]
         told = {
             "seconds": self._seconds,
             "held": [value - self._before for value in self._held],
