@@ -33,6 +33,13 @@ def pytest_runtest_teardown() -> None:
         assert torch.get_default_dtype() == torch.float32, "another default dtype after the test"
 
 
+@pytest.fixture
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No launcher is at work already, whatever started the tests."""
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny Llama model with tokenizer. Read only: copy it to change it."""

@@ -9,7 +9,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +25,7 @@ from tunesmith.validate import structured
 from tunesmith_library_configuration.overrides import read_overrides
 from tunesmith_library_testing import ParallelSuite
 from tunesmith_library_testing.parts import StubPlan, logged
+from tunesmith_library_testing.signalled import passes_on_once, wait_for
 from tunesmith_parallel_ddp import Ddp
 
 
@@ -34,10 +34,7 @@ class TestDdp(ParallelSuite):
     options: ClassVar = {"processes": 2}
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_launcher")
 
 
 def launch(program: str, *arguments: object, **options: Any) -> int:
@@ -216,38 +213,9 @@ def test_none_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:
     assert not any(map(_runs, workers))
 
 
-_COUNTS_SIGNALS = """
-import os, pathlib, signal, sys, time
-heard = []
-signal.signal(signal.SIGINT, lambda *_: heard.append(1))
-pathlib.Path(sys.argv[1], "ready-" + os.environ["RANK"]).touch()
-while not heard:
-    time.sleep(0.01)
-time.sleep(0.5)
-pathlib.Path(sys.argv[1], "heard-" + os.environ["RANK"]).write_text(str(len(heard)))
-sys.exit(75)
-"""
-
-
 def test_a_signal_is_passed_on_once(tmp_path: Path) -> None:
     """Ctrl-C of a terminal goes to a whole group of processes; the workers are in none of it."""
-
-    def interrupt() -> None:
-        wait_for(tmp_path / "ready-0", tmp_path / "ready-1")
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt).start()
-    before = signal.getsignal(signal.SIGINT)
-    assert launch(_COUNTS_SIGNALS, tmp_path) == 75
-    assert [(tmp_path / f"heard-{rank}").read_text() for rank in (0, 1)] == ["1", "1"]
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def wait_for(*files: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not all(file.exists() for file in files):
-        assert time.monotonic() < deadline, f"{files} never came"
-        time.sleep(0.02)
+    passes_on_once(launch, tmp_path)
 
 
 # ---- training --------------------------------------------------------------------------------------------------------

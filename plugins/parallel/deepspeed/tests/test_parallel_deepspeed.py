@@ -34,10 +34,7 @@ class TestDeepspeed(ParallelSuite):
     options: ClassVar = {"processes": 2}
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_launcher")
 
 
 def problems(others: dict[str, Any] | None = None, values: dict[str, Any] | None = None, **options: Any) -> list[Any]:

@@ -21,10 +21,7 @@ class TestFsdp(ParallelSuite):
     options: ClassVar = {"processes": 2}
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_launcher")
 
 
 # ---- what is asked for -----------------------------------------------------------------------------------------------

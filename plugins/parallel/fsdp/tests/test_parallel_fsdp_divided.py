@@ -18,11 +18,7 @@ from tunesmith_library_testing.several import alike, config_of, trained
 from tunesmith_library_testing.tiny import save_tiny_model
 from tunesmith_parallel_fsdp import Fsdp, plans
 
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_launcher")
 
 
 def problems_of(

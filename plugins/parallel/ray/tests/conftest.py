@@ -9,10 +9,9 @@ from tunesmith_parallel_ray import Ray
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def alone(no_launcher: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """No launcher is at work already, and no cluster of somebody's is meant."""
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "RAY_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +18,7 @@ from tunesmith.traits import OptimizerTraits, StageTraits
 from tunesmith.validate import structured
 from tunesmith_library_testing import ParallelSuite
 from tunesmith_library_testing.parts import StubPlan
+from tunesmith_library_testing.signalled import passes_on_once
 from tunesmith_parallel_ray import Ray
 from tunesmith_parallel_ray.launching import counts_of, environment_of, stands_for
 from tunesmith_parallel_ray.placing import in_order
@@ -232,34 +231,6 @@ def test_room_on_ray(cluster: str, tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "processes: 2 (the cluster has no room for 8; each accumulates more)" in caplog.messages
 
 
-_COUNTS_SIGNALS = """
-import os, pathlib, signal, sys, time
-heard = []
-signal.signal(signal.SIGINT, lambda *_: heard.append(1))
-pathlib.Path(sys.argv[1], "ready-" + os.environ["RANK"]).touch()
-while not heard:
-    time.sleep(0.01)
-time.sleep(0.5)
-pathlib.Path(sys.argv[1], "heard-" + os.environ["RANK"]).write_text(str(len(heard)))
-sys.exit(75)
-"""
-
-
 @pytest.mark.slow
 def test_ray_passes_a_signal_on_once(cluster: str, tmp_path: Path) -> None:
-    def interrupt() -> None:
-        wait_for(tmp_path / "ready-0", tmp_path / "ready-1")
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt).start()
-    before = signal.getsignal(signal.SIGINT)
-    assert launch(_COUNTS_SIGNALS, tmp_path) == 75
-    assert [(tmp_path / f"heard-{rank}").read_text() for rank in (0, 1)] == ["1", "1"]
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def wait_for(*files: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not all(file.exists() for file in files):
-        assert time.monotonic() < deadline, f"{files} never came"
-        time.sleep(0.02)
+    passes_on_once(launch, tmp_path)
