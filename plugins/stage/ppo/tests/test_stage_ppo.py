@@ -282,7 +282,9 @@ def test_check(monkeypatch):
     assert [problem.key for problem in problems] == list(chosen)
     monkeypatch.setenv("WORLD_SIZE", "3")
     problems = Ppo(batch_size=64, mini_batch_size=6).check(plan=StubPlan({"reward": {"numeric": None}}))
-    assert [(problem.key, problem.advice) for problem in problems] == [("stage.batch_size", "write stage.batch_size=66")]
+    assert [(problem.key, problem.advice) for problem in problems] == [
+        ("stage.batch_size", "write stage.batch_size=66")
+    ]
 
 
 def test_the_engine_must_draw():
