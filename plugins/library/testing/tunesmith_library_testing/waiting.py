@@ -51,8 +51,11 @@ class Waits:
                 self.begin()
 
     def note(self, what: str) -> None:
-        """Add an operation, with the place in the code that called it."""
-        frames = [frame for frame in traceback.extract_stack() if "/torch/" not in frame.filename]
+        """Add an operation, with the place in the code that called it; what a data loader does is the host's alone."""
+        stack = traceback.extract_stack()
+        if any(frame.filename.endswith("torch/utils/data/dataloader.py") for frame in stack):
+            return
+        frames = [frame for frame in stack if "/torch/" not in frame.filename]
         frames = [frame for frame in frames if frame.filename != __file__]
         ours = [frame for frame in frames if "tunesmith" in frame.filename]
         told = [f"{frame.filename}:{frame.lineno} {frame.line}" for frame in (*ours[-1:], *frames[-1:])]
