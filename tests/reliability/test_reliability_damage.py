@@ -142,7 +142,7 @@ def test_an_earlier_versions_checkpoint_is_resumed(
 
     config, _, whole = runs
     with monkeypatch.context() as earlier:
-        earlier.setattr(OneDevice, "holds_whole_model", property(lambda self: False))
+        earlier.setattr(OneDevice, "writes_own_checkpoints", property(lambda self: False))
         earlier.setattr(own_checkpoints.OwnCheckpoints, "save_model", Trainer.save_model)
         earlier.setattr(TrainingArguments, "save_only_model", property(lambda self: False, lambda self, given: None))
         run = cut_short(config, tmp_path / "run")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+STANDS_FOR = "TUNESMITH_STANDS_FOR"
+"""A variable: for how many processes of the plan each of those stands that a launcher found room for."""
+
 
 def launched() -> int | None:
     """How many processes a launcher such as torchrun has started, this one of them; None where there was none.

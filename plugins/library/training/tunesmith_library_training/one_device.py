@@ -20,7 +20,7 @@ class OneDevice(Base):
         return min(1, found)
 
     @property
-    def holds_whole_model(self) -> bool:
+    def writes_own_checkpoints(self) -> bool:
         """Whether a checkpoint is what we make of the model at hand, and not what transformers' FSDP has spread."""
         return not self.fsdp
 
@@ -28,4 +28,4 @@ class OneDevice(Base):
     def should_save(self) -> bool:
         """Whether transformers writes checkpoints from this process; those of a whole model are `OwnCheckpoints`."""
         found: bool = super().should_save
-        return found and not self.holds_whole_model
+        return found and not self.writes_own_checkpoints

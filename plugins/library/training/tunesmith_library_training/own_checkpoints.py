@@ -114,7 +114,7 @@ class OwnCheckpoints(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Leave a checkpoint's weights to `write_checkpoint`, which is called when transformers has done its part."""
-        if not (_internal_call and self.args.holds_whole_model):
+        if not (_internal_call and self.args.writes_own_checkpoints):
             super().save_model(output_dir, _internal_call)
 
     def contents(self) -> Contents:

@@ -43,7 +43,7 @@ class Reporter(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self.run.resumed is not None and self.trainer.args.holds_whole_model:
+        if self.run.resumed is not None and self.trainer.args.writes_own_checkpoints:
             self.trainer.restore_checkpoint(self.run.resumed)
             if (self.run.resumed / RANDOM).is_file():
                 every = states.read(self.run.resumed / RANDOM)
@@ -70,7 +70,7 @@ class Reporter(TrainerCallback):
     ) -> None:
         """Look at the gradients of a logged step; the first one's say little of adapters that begin at 0."""
         step = state.global_step + 1
-        if step > 1 and step % state.logging_steps == 0 and self.trainer.args.holds_whole_model:
+        if step > 1 and step % state.logging_steps == 0 and self.trainer.args.writes_own_checkpoints:
             self.run.gradients.look(kwargs["model"])
 
     def _restore_random(self) -> None:
@@ -116,7 +116,7 @@ class Reporter(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         facts = order_of_data(self.run.job, args, ordered=bool(self.run.order or self.run.progress))
         write, parts, later = None, None, False
-        if self.trainer.args.holds_whole_model:
+        if self.trainer.args.writes_own_checkpoints:
             if state.best_global_step == state.global_step:
                 state.best_model_checkpoint = str(self.run.job.output_dir / f"checkpoint-{state.global_step}")
             contents = self.trainer.contents()

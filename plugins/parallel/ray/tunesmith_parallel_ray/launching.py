@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith import TunesmithError, announce
 from tunesmith.messages import logger
+from tunesmith_library_configuration.launchers import STANDS_FOR
 from tunesmith_library_configuration.secrets import names_secret
 from tunesmith_library_launching.failures import MISTAKE
 from tunesmith_library_launching.launching import AGAIN, has_begun
@@ -83,7 +84,7 @@ def counts_of(options: Ray) -> list[int]:
 
 def stands_for(count: int, planned: int) -> dict[str, str]:
     """The variable by which the global batch of fewer processes is that of the planned ones."""
-    return {"TUNESMITH_STANDS_FOR": str(planned // count)} if count < planned else {}
+    return {STANDS_FOR: str(planned // count)} if count < planned else {}
 
 
 def environment_of(named: Sequence[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from tunesmith.types import StepEnded
 from tunesmith_library_configuration import manifests
+from tunesmith_library_configuration.launchers import STANDS_FOR
 from tunesmith_library_configuration.records import MARKER
 from tunesmith_library_testing.jobs import Shared, difference, drawn, make_job, saved_weights
 from tunesmith_library_testing.parts import collate, compute_loss
@@ -21,7 +22,7 @@ from tunesmith_library_training import processes
 from tunesmith_trainer_transformers import Transformers
 from tunesmith_trainer_transformers.batches import Collator, Numbered, NumberedCollator
 from tunesmith_trainer_transformers.merging import Merging
-from tunesmith_trainer_transformers.steps import STANDS_FOR, accumulation_of, order_of, progress_of
+from tunesmith_trainer_transformers.steps import accumulation_of, order_of, progress_of
 
 OPTIONS: dict[str, Any] = {
     "num_train_epochs": 2.0,

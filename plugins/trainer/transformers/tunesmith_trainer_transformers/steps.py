@@ -12,6 +12,7 @@ from transformers import Trainer, TrainerCallback
 from tunesmith import TunesmithError, announce
 from tunesmith.messages import logger
 from tunesmith_library_configuration import manifests
+from tunesmith_library_configuration.launchers import STANDS_FOR
 from tunesmith_library_configuration.records import MARKER, steps_of
 from tunesmith_library_training import lengths, processes
 from tunesmith_library_training.envelope import Run
@@ -20,9 +21,6 @@ from tunesmith_library_training.streams import STATE, Progress
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
-
-STANDS_FOR = "TUNESMITH_STANDS_FOR"
-"""The variable in which a launcher that found too few processes says for how many each of them stands."""
 
 _SIZE, _PASSES = "per_device_train_batch_size", "gradient_accumulation_steps"
 
