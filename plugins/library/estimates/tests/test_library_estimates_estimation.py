@@ -11,6 +11,7 @@ from tunesmith.planning import Plan, RunOptions, Selected
 from tunesmith_library_estimates import room
 from tunesmith_library_estimates.estimating import estimated
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
+from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_estimates.room import Room
 from tunesmith_library_estimates.wording import in_words, lines
 
@@ -152,7 +153,12 @@ def test_what_is_left_open_is_told_with_what_happens_here():
     assert made.computing_again().peak == ("backward", 2**31 + 4) and not made.computing_again().recomputed
     start = "peak with activations computed again: 2 GB; "
     rooms = (None, Room(8 * 2**30, 0.85), Room(8 * 2**30, 0.5), Room(2**31, 0.5))
-    told = [line for there in rooms for line in lines(dataclasses.replace(made, room=there)) if line.startswith(start)]
+    told = [
+        line
+        for there in rooms
+        for line in lines(dataclasses.replace(made, machine=Machine(room=there)))
+        if line.startswith(start)
+    ]
     assert [line.removeprefix(start) for line in told] == [
         "computed again where the other does not fit",
         "here they are kept at such a batch: 6.8 GB of 8 GB may be filled",

@@ -41,11 +41,17 @@ def activations(estimate: Estimate, recomputes: bool, offloads: bool = False) ->
     outside = {weight.name: weight for weight in estimate.weights if layer_of(weight) is None}
     inputs = 0 if offloads else len(kept) * estimate.hidden_size * _stream(estimate)
     per_token = (inputs if recomputes else sum(kept)) + (_of_norms(estimate, outside, {}) if kept else 0)
-    made = estimate.plus("activations", Memory(bytes_per_token=per_token, phases=("forward",)))
+    made = estimate.plus("activations", Memory(bytes_per_token=per_token, phases=("forward",), of="activations"))
     if recomputes and kept:
-        made = made.plus("activations of one layer", Memory(bytes_per_token=max(kept), phases=("backward",)))
+        made = made.plus(
+            "activations of one layer", Memory(bytes_per_token=max(kept), phases=("backward",), of="activations")
+        )
     copies = sum(2 * weight.count for weight in estimate.weights if _is_cast(estimate, weight))
-    return made.plus("weights in 16 bits", Memory(copies, phases=("forward", "backward"))) if copies else made
+    return (
+        made.plus("weights in 16 bits", Memory(copies, phases=("forward", "backward"), of="weights"))
+        if copies
+        else made
+    )
 
 
 def activations_at_most(estimate: Estimate) -> Estimate:
@@ -60,7 +66,9 @@ def activations_at_most(estimate: Estimate) -> Estimate:
         if weight.kind in ("linear", "experts") and (number is None or number >= first):
             met = estimate.experts_per_token if weight.kind == "experts" else 1
             numbers += met * sum(weight.shape[-2:])
-    return estimate.plus("activations", Memory(bytes_per_token=2 * computed * numbers, phases=("forward",)))
+    return estimate.plus(
+        "activations", Memory(bytes_per_token=2 * computed * numbers, phases=("forward",), of="activations")
+    )
 
 
 def computed_experts(estimate: Estimate, what: str, names: Collection[str]) -> Estimate:
@@ -76,7 +84,9 @@ def computed_experts(estimate: Estimate, what: str, names: Collection[str]) -> E
             layers[layer_of(weight)] += weight.count
     if not layers:
         return estimate
-    return estimate.plus(what, Memory(max(layers.values()) * _computed(estimate), phases=("forward", "backward")))
+    return estimate.plus(
+        what, Memory(max(layers.values()) * _computed(estimate), phases=("forward", "backward"), of="weights")
+    )
 
 
 def layer_of(weight: Weight) -> int | None:

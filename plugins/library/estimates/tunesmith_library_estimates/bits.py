@@ -44,4 +44,4 @@ def in_few_bits(
     if not loads_whole:
         return made
     saved = sum(weight.bytes for weight in estimate.weights) - sum(weight.bytes for weight in made.weights)
-    return made.plus("weights before they are quantised", Memory(saved, phases=("load",)))
+    return made.plus("weights before they are quantised", Memory(saved, phases=("load",), of="weights"))

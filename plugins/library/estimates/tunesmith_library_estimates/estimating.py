@@ -10,9 +10,11 @@ from tunesmith.assemble import examine
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Overrides, compose
 from tunesmith.planning import Plan, refuse
+from tunesmith.wiring import connect
 from tunesmith_library_weights.patterns import matches_any
 
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_estimates.machines import Machine, machine_at_hand
 
 if TYPE_CHECKING:
     from tunesmith.pipeline import Config
@@ -25,21 +27,36 @@ COSTLY = frozenset({"model", "quantizer", "adapter", "trainer", "stage", "optimi
 
 
 def estimate(
-    config: Config = None, overrides: Overrides = None, *, command: str = "train", catalog: Catalog | None = None
+    config: Config = None,
+    overrides: Overrides = None,
+    *,
+    command: str = "train",
+    machine: Machine | None = None,
+    catalog: Catalog | None = None,
 ) -> Estimate:
     """What a run will need: memory by phase, parameters, floating-point operations.
+
+    Args:
+        machine: that it would run on; None is the one at hand.
 
     Raises: ConfigError that lists all problems of the configuration.
     """
     plan, problems, manager = examine(compose(config, overrides, catalog), command, catalog)
     refuse(problems, plan.origins)
-    return estimated(plan, manager)
+    return estimated(plan, manager, machine)
 
 
-def estimated(plan: Plan, manager: pluggy.PluginManager) -> Estimate:
-    """What the plugins of a plan that is right add up to, in the order of the kinds of a run."""
+def estimated(plan: Plan, manager: pluggy.PluginManager | None = None, machine: Machine | None = None) -> Estimate:
+    """What the plugins of a plan that is right add up to, in the order of the kinds of a run.
+
+    Args:
+        manager: has them; None has one made of them.
+        machine: that the run would be on; None is the one at hand.
+    """
+    manager = connect(plan)[0] if manager is None else manager
+    machine = machine_at_hand(bool(plan.get("trainer.use_cpu"))) if machine is None else machine
     asked = plan.run.precision
-    made = Estimate("bf16" if asked == "auto" else asked)
+    made = Estimate("bf16" if asked == "auto" else asked, machine=machine)
     if asked == "auto":
         made = made.without(AUTO)
     for item in plan.selected:

@@ -9,12 +9,19 @@ from typing import Literal
 
 from tunesmith_library_weights.shares import share
 
-from tunesmith_library_estimates.room import Room
+from tunesmith_library_estimates.changes import Change
+from tunesmith_library_estimates.machines import Machine
+from tunesmith_library_estimates.working import Extent, Work
 
-Phase = Literal["load", "forward", "backward", "step"]
-"""A moment of a run: when the model is loaded, at the end of a forward pass, of a backward pass, in the step."""
+Phase = Literal["load", "forward", "backward", "step", "generate", "save"]
+"""A moment of a run: when the model is loaded, at the end of a forward pass, of a backward pass, in the step; while
+answers are generated; while a result or a checkpoint is written."""
 
-PHASES: tuple[Phase, ...] = ("load", "forward", "backward", "step")
+PHASES: tuple[Phase, ...] = ("load", "forward", "backward", "step", "generate", "save")
+
+Content = Literal["weights", "gradients", "states", "activations", "cache", "other"]
+"""What stands in some memory: copies of weights, or another model's; gradients; an optimizer's states; what a forward
+pass keeps, logits included; keys and values of what is generated."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class Weight:
     kind: Literal["linear", "head", "experts", "embedding", "norm", "other"]
     bits: float  # of one number in memory, with its share of the scales where it is quantised
     trained: bool = False
+    part: float = 1.0  # of it that a process has, where several share it
+    on_host: bool = False  # whether it stays in the host's memory, and comes to the device where it is used
 
     @property
     def count(self) -> int:
@@ -36,7 +45,8 @@ class Weight:
 
     @property
     def bytes(self) -> float:
-        return self.count * self.bits / 8
+        """Of what a process has of it."""
+        return self.count * self.bits / 8 * self.part
 
     @property
     def is_matrix(self) -> bool:
@@ -51,6 +61,8 @@ class Memory:
     bytes: float = 0.0
     bytes_per_token: float = 0.0  # beside them, for each token of a forward pass
     phases: tuple[Phase, ...] = PHASES  # in which it is there
+    of: Content = "other"
+    on_host: bool = False  # whether it is the host's memory, and not the device's
 
 
 @dataclass(frozen=True)
@@ -64,8 +76,12 @@ class Estimate:
     experts_per_token: int = 1  # experts that a token meets in a layer that has several
     sequences: int = 1  # in a forward pass
     length: int = 0  # tokens of a sequence, at most; 0 where nobody knows
+    padded: bool = False  # whether the sequences of a batch are as long as the longest of them
     accumulated: int = 1  # forward passes in a step
-    device: str = ""  # that is computed on, as torch names its kind; empty where nobody says
+    processes: int = 1  # that see different examples
+    steps: int | None = None  # of the run
+    data: Extent = field(default_factory=Extent)
+    machine: Machine = field(default_factory=Machine)
     merged: int = 0  # tokens up to which these are run as one; 0 where they are not
     flops_per_token: float = 0.0  # of a forward pass through the weights
     flops_per_pair: float = 0.0  # of a forward pass, for each token that a token looks at
@@ -74,7 +90,9 @@ class Estimate:
     # what takes the place of entries of `memory` where activations are computed again in the backward pass; empty where
     # that is settled
     recomputed: Mapping[str, Memory] = field(default_factory=dict)
-    room: Room | None = None  # of the machine at hand, where something depends on it
+    work: Mapping[str, Work] = field(default_factory=dict)  # beside the passes of the training, by what it is
+    disk: Mapping[str, float] = field(default_factory=dict)  # bytes that are written, by what they are
+    changes: tuple[Change, ...] = ()  # that make it need less
     knows_trained: bool = True  # whether any plugin said which weights are trained
     unknown: tuple[str, ...] = ()  # what is not in these figures, and why
     shares: tuple[str, ...] = ()  # how much of the weights each choice reaches, and what it does not
@@ -82,6 +100,18 @@ class Estimate:
     def plus(self, what: str, memory: Memory) -> Estimate:
         """The estimate with room for something more; `what` that is there already is replaced."""
         return replace(self, memory={**self.memory, what: memory})
+
+    def doing(self, what: str, work: Work) -> Estimate:
+        """The estimate with something more to compute; `what` that is there already is replaced."""
+        return replace(self, work={**self.work, what: work})
+
+    def storing(self, what: str, size: float) -> Estimate:
+        """The estimate with something more that is written to the disk. Args: size: bytes."""
+        return replace(self, disk={**self.disk, what: size})
+
+    def offering(self, *changes: Change) -> Estimate:
+        """The estimate with further changes that would make it need less."""
+        return replace(self, changes=(*self.changes, *changes))
 
     def without(self, *unknown: str) -> Estimate:
         """The estimate, saying that these things are not in it."""
@@ -125,8 +155,12 @@ class Estimate:
 
     @property
     def tokens(self) -> int:
-        """Tokens of a forward pass, at most."""
+        """Tokens of a forward pass, at most: of the longest examples where they are known."""
         asked = self.sequences * self.length
+        longest = self.data.longest[: self.sequences]
+        if longest:
+            found = len(longest) * longest[0] if self.padded else sum(longest)
+            asked = min(asked, found) if asked else found
         return max(asked, min(self.merged, asked * self.accumulated))
 
     @property
@@ -134,15 +168,20 @@ class Estimate:
         """What a token of a full sequence costs: it looks at half of the others on average."""
         return self.passes * (self.flops_per_token + self.flops_per_pair * (self.length + 1) / 2)
 
-    def bytes(self, phase: Phase) -> dict[str, float]:
-        """What takes room in a phase, and how many bytes."""
-        found = {"weights": sum(weight.bytes for weight in self.weights)}
+    def bytes(self, phase: Phase, on_host: bool = False) -> dict[str, float]:
+        """What takes room in a phase, and how many bytes: of the device's memory, or of the host's."""
+        found = {"weights": sum(weight.bytes for weight in self.weights if weight.on_host == on_host)}
         for what, memory in self.memory.items():
-            if phase in memory.phases:
+            if phase in memory.phases and memory.on_host == on_host:
                 found[what] = memory.bytes + memory.bytes_per_token * self.tokens
         return found
 
     @property
     def peak(self) -> tuple[Phase, float]:
-        """The phase that needs the most, and the bytes that it needs."""
+        """The phase that needs the most of the device's memory, and the bytes that it needs."""
         return max(((phase, sum(self.bytes(phase).values())) for phase in PHASES), key=lambda found: found[1])
+
+    @property
+    def host_peak(self) -> float:
+        """Bytes of the host's memory, at most, where the device is another one."""
+        return max(sum(self.bytes(phase, on_host=True).values()) for phase in PHASES)

@@ -8,6 +8,8 @@ from dataclasses import replace
 from tunesmith_library_estimates.activations import first_trained, layer_of
 from tunesmith_library_estimates.estimation import Estimate, Memory, Phase, Weight
 
+_FROM_THE_FIRST_STEP: tuple[Phase, ...] = ("forward", "backward", "step", "generate", "save")
+
 
 def trained_only(estimate: Estimate, chosen: Mapping[str, float | None]) -> Estimate:
     """The estimate with exactly these weights trained.
@@ -30,7 +32,7 @@ def gradients(estimate: Estimate, accumulates: bool) -> Estimate:
         accumulates: several forward passes make a step, so that gradients are there in all but the first.
     """
     phases: tuple[Phase, ...] = ("forward", "backward", "step") if accumulates else ("backward", "step")
-    return estimate.plus("gradients", Memory(_trained_bytes(estimate), phases=phases))
+    return estimate.plus("gradients", Memory(_trained_bytes(estimate), phases=phases, of="gradients"))
 
 
 def optimizer_states(estimate: Estimate, copies: float) -> Estimate:
@@ -45,7 +47,7 @@ def optimizer_states(estimate: Estimate, copies: float) -> Estimate:
 def optimizer_bytes(estimate: Estimate, of: Callable[[Weight], float]) -> Estimate:
     """What an optimizer remembers of each trained weight, in bytes; it is there from the first step on."""
     states = sum(of(weight) for weight in estimate.weights if weight.trained)
-    return estimate.plus("optimizer states", Memory(states, phases=("forward", "backward", "step")))
+    return estimate.plus("optimizer states", Memory(states, phases=_FROM_THE_FIRST_STEP, of="states"))
 
 
 def passes(estimate: Estimate, recomputes: bool) -> float:

@@ -11,7 +11,11 @@ _WHEN: dict[Phase, str] = {
     "forward": "a forward pass",
     "backward": "a backward pass",
     "step": "a step",
+    "generate": "answering",
+    "save": "saving",
 }
+
+_TRAINING: tuple[Phase, ...] = ("load", "forward", "backward", "step")
 
 
 def lines(estimate: Estimate) -> Iterator[str]:
@@ -28,11 +32,9 @@ def lines(estimate: Estimate) -> Iterator[str]:
         for what, size in estimate.bytes(phase).items():
             by_token = what in estimate.memory and estimate.memory[what].bytes_per_token
             yield f"{what}: {in_words(size)}{tokens if by_token else ''}"
-        rest = [
-            f"{in_words(sum(estimate.bytes(other).values()))} in {when}"
-            for other, when in _WHEN.items()
-            if other != phase
-        ]
+        sums = {other: sum(estimate.bytes(other).values()) for other in _WHEN}
+        own = [other for other in _WHEN if other in _TRAINING or sums[other] not in (sums["load"], sums["step"])]
+        rest = [f"{in_words(sums[other])} in {_WHEN[other]}" for other in own if other != phase]
         yield f"peak: {in_words(peak)} in {_WHEN[phase]} ({', '.join(rest)})"
         if estimate.recomputed:
             yield _left_open(estimate, peak)
@@ -44,7 +46,7 @@ def lines(estimate: Estimate) -> Iterator[str]:
 
 
 def _left_open(estimate: Estimate, peak: float) -> str:
-    again, room = estimate.computing_again().peak[1], estimate.room
+    again, room = estimate.computing_again().peak[1], estimate.machine.room
     if room is None:
         here = "computed again where the other does not fit"
     else:

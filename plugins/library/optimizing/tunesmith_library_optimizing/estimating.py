@@ -42,4 +42,4 @@ def estimate_low_rank(
     if not layerwise:
         return made
     largest = max((weight.bytes for weight in estimate.weights if weight.trained), default=0.0)
-    return made.plus("gradients", Memory(largest, phases=("backward",)))
+    return made.plus("gradients", Memory(largest, phases=("backward",), of="gradients"))

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from tunesmith.traits import AdapterTraits
 from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_library_training import estimating, head, linear_cross_entropy
 from tunesmith_library_training.estimating import (
@@ -39,7 +40,7 @@ def test_logits(vocabulary, chunk_size, tokens):
 @pytest.mark.parametrize(("sequences", "alike", "beside"), [(2, 64, 2**19), (40, 427, 2**19), (1, 32, 32 * 2**15)])
 def test_logits_on_a_cpu(sequences, alike, beside):
     """Chunks are of like size there, and only a block has float32 numbers beside it."""
-    made = Estimate("bf16", vocabulary=2**15, sequences=sequences, device="cpu")
+    made = Estimate("bf16", vocabulary=2**15, sequences=sequences, machine=Machine(device="cpu"))
     found = estimate_token_loss(made, 32, 0, one_pass=True)
     assert found.bytes("forward")["logits"] == 2 * alike * 2**15 + 12 * min(beside, alike * 2**15, 2**19)
 

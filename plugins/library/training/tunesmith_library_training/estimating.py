@@ -33,13 +33,13 @@ def estimate_token_loss(estimate: Estimate, max_length: int, chunk_size: int, on
     else:
         logits, of_output = 12.0 * _rows(made, chunk_size, _CHUNK) * made.vocabulary, 8 * trained
     hidden = (8 if exact else 4) * estimate.hidden_size
-    return made.plus("logits", Memory(logits + of_output, hidden, ("forward",)))
+    return made.plus("logits", Memory(logits + of_output, hidden, ("forward",), "activations"))
 
 
 def _of_one_pass(made: Estimate, chunk_size: int) -> float:
     """Bytes of a chunk of logits and what is computed beside it."""
     own = 4 if made.precision == "fp32" else 2
-    on_cpu = made.device == "cpu"
+    on_cpu = made.machine.device == "cpu"
     most = _rows(made, chunk_size, _CHUNK_ON_CPU if on_cpu else _CHUNK)
     alike = math.ceil(made.tokens / math.ceil(made.tokens / most)) if made.tokens and not chunk_size else most
     numbers = alike * made.vocabulary
@@ -68,4 +68,4 @@ def with_second_model(estimate: Estimate) -> Estimate:
     if not embeddings:
         return estimate
     size = sum(weight.count * min(weight.bits, *embeddings) / 8 for weight in estimate.weights)
-    return estimate.plus("reference model", Memory(size))
+    return estimate.plus("reference model", Memory(size, of="weights"))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tunesmith.planning import Plan
 from tunesmith_library_estimates.activations import activations
 from tunesmith_library_estimates.estimation import Estimate
-from tunesmith_library_estimates.room import at_hand
 from tunesmith_library_estimates.training import gradients, optimizer_states, passes
 
 from tunesmith_trainer_transformers.additive import not_additive
@@ -31,10 +29,9 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
     made = activations(made, recomputes, offloads=chosen == "offload")
     if chosen == "auto":
         again = activations(replace(made, memory={}), recomputes=True)
-        made = replace(made, recomputed=again.memory, room=at_hand(options.use_cpu))
-    made = replace(made, device="cpu" if options.use_cpu or shutil.which("nvidia-smi") is None else "cuda")
+        made = replace(made, recomputed=again.memory)
     if _merges(options, plan):
-        made = replace(made, accumulated=options.gradient_accumulation_steps, merged=enough(made.device))
+        made = replace(made, accumulated=options.gradient_accumulation_steps, merged=enough(made.machine.device))
     if options.optim in STATES and not plan.uses("optimizer"):
         made = optimizer_states(made, STATES[options.optim])
     elif not plan.uses("optimizer"):

@@ -18,6 +18,7 @@ from tunesmith.types import TrainingJob
 from tunesmith_library_estimates.activations import activations, activations_at_most
 from tunesmith_library_estimates.estimation import Estimate, Memory
 from tunesmith_library_estimates.loaded import has_known_layers, loaded
+from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_estimates.room import Room, of_accelerator, of_host
 from tunesmith_library_estimates.training import gradients, optimizer_states
 from tunesmith_library_estimates.wording import in_words
@@ -87,7 +88,9 @@ def peak(options: Transformers, job: TrainingJob, tokens: int, recomputes: bool 
         made = with_second_model(made)
     made = _spread(made, shared)
     made = activations(made, recomputes) if has_known_layers(job.model) else activations_at_most(made)
-    made = replace(made, device="cpu" if options.use_cpu or not torch.accelerator.is_available() else "")
+    made = replace(
+        made, machine=Machine(device="cpu" if options.use_cpu or not torch.accelerator.is_available() else "")
+    )
     return float(estimate_token_loss(made, tokens, 0, beside.one_pass).peak[1])
 
 

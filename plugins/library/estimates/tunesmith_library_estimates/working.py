@@ -1,0 +1,33 @@
+"""What has to be computed, and how much of it there is: time is found from these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Per = Literal["token", "example", "step", "run"]
+"""What something has to be done for: each token of the training data, padding included, each example, …"""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something that a run computes, beside the passes of its training. It takes as long as the slowest of its parts.
+
+    Of one process: what several share is divided by who shares it.
+    """
+
+    flops: float = 0.0  # operations in products of matrices
+    bytes: float = 0.0  # that are read from, or written to, the device's memory
+    sent: float = 0.0  # bytes between devices
+    seconds: float = 0.0  # that pass on any device, such as those of a program that is waited for
+    per: Per = "token"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is trained on, as far as it is known before anything is loaded."""
+
+    examples: int | None = None  # of an epoch
+    tokens: float | None = None  # of an example on average, in all its sequences
+    longest: tuple[int, ...] = ()  # tokens of the longest examples, the longest first, in all the sequences of each
+    source: str = ""  # where that is known from: `encoded before`, `3.9 characters to a token of the first 200 rows`
