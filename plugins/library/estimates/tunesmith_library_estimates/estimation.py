@@ -9,6 +9,7 @@ from typing import Literal
 
 from tunesmith_library_weights.shares import share
 
+from tunesmith_library_estimates.cache import Answers, Cache
 from tunesmith_library_estimates.changes import Change
 from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_estimates.working import Extent, Work
@@ -24,6 +25,10 @@ Content = Literal["weights", "gradients", "states", "activations", "cache", "oth
 pass keeps, logits included; keys and values of what is generated."""
 
 
+Part = Literal["language", "vision", "audio", "projector"]
+"""A part of a model that also sees or hears, as the option `towers` calls it."""
+
+
 @dataclass(frozen=True)
 class Weight:
     """One weight of the model, or of an adapter beside it."""
@@ -37,6 +42,7 @@ class Weight:
     trained: bool = False
     part: float = 1.0  # of it that a process has, where several share it
     on_host: bool = False  # whether it stays in the host's memory, and comes to the device where it is used
+    stands_in: Part = "language"  # what of the model it belongs to: only pictures and sounds meet those of a tower
 
     @property
     def count(self) -> int:
@@ -75,16 +81,21 @@ class Estimate:
     vocabulary: int = 0  # logits of a token
     experts_per_token: int = 1  # experts that a token meets in a layer that has several
     sequences: int = 1  # in a forward pass
+    per_example: int = 1  # sequences of an example, which are in the same pass
     length: int = 0  # tokens of a sequence, at most; 0 where nobody knows
     padded: bool = False  # whether the sequences of a batch are as long as the longest of them
     accumulated: int = 1  # forward passes in a step
     processes: int = 1  # that see different examples
     steps: int | None = None  # of the run
     data: Extent = field(default_factory=Extent)
+    cache: Cache = field(default_factory=Cache)  # what the model keeps of a sequence that it writes
+    answers: Answers = field(default_factory=Answers)  # that are written together
     machine: Machine = field(default_factory=Machine)
     merged: int = 0  # tokens up to which these are run as one; 0 where they are not
     flops_per_token: float = 0.0  # of a forward pass through the weights
     flops_per_pair: float = 0.0  # of a forward pass, for each token that a token looks at
+    # of these, what layers take that look back only so many tokens, by their number
+    windows: Mapping[int, float] = field(default_factory=dict)
     passes: float = 1.0  # what a token costs in all, in forward passes: 3 where every weight is trained
     memory: Mapping[str, Memory] = field(default_factory=dict)  # beside the weights, by what it is for
     # what takes the place of entries of `memory` where activations are computed again in the backward pass; empty where
@@ -157,7 +168,7 @@ class Estimate:
     def tokens(self) -> int:
         """Tokens of a forward pass, at most: of the longest examples where they are known."""
         asked = self.sequences * self.length
-        longest = self.data.longest[: self.sequences]
+        longest = self.data.longest[: max(self.sequences // self.per_example, 1)]
         if longest:
             found = len(longest) * longest[0] if self.padded else sum(longest)
             asked = min(asked, found) if asked else found
@@ -165,8 +176,12 @@ class Estimate:
 
     @property
     def flops(self) -> float:
-        """What a token of a full sequence costs: it looks at half of the others on average."""
-        return self.passes * (self.flops_per_token + self.flops_per_pair * (self.length + 1) / 2)
+        """What a token of a full sequence costs: it looks at half of the others on average, or back over a window."""
+        saved = 0.0
+        for window, flops in self.windows.items():
+            beyond = max(self.length - window, 0)  # tokens that see a window, and not all before them
+            saved += flops * beyond * (beyond + 1) / 2 / max(self.length, 1)
+        return self.passes * (self.flops_per_token + self.flops_per_pair * (self.length + 1) / 2 - saved)
 
     def bytes(self, phase: Phase, on_host: bool = False) -> dict[str, float]:
         """What takes room in a phase, and how many bytes: of the device's memory, or of the host's."""
