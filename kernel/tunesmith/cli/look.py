@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     import pluggy
     from tunesmith.compose import Composition
     from tunesmith.planning import Plan
+    from tunesmith.types import Problem
+    from tunesmith_library_estimates.planner import Figures
 
+    Examined = tuple[Plan, list[Problem], pluggy.PluginManager]
 
 _for = click.option(
     "--for",
@@ -32,31 +35,59 @@ _for = click.option(
 @click.command(cls=ConfigCommand)
 @configured
 @_for
-def plan(config: str | None, overrides: list[str], command: str | None) -> int:
-    """Show what would happen, and everything that is wrong, without loading anything."""
+@click.option(
+    "--gpu", metavar="NAME[xN]", help="Figures for this card, or so many in a machine: rtx4090, h100x8, 24gb."
+)
+@click.option("--cpu", is_flag=True, help="Figures for a run on this machine's CPU.")
+@click.option("--json", "as_json", is_flag=True, help="The figures alone, as JSON: bytes and seconds.")
+@click.option("--table", is_flag=True, help="What models of 7B to 70B need by each method; no CONFIG.")
+def plan(
+    config: str | None,
+    overrides: list[str],
+    command: str | None,
+    gpu: str | None,
+    cpu: bool,
+    as_json: bool,
+    table: bool,
+) -> int:
+    """Show what would happen, what it needs, and everything that is wrong, without loading anything."""
     from tunesmith.assemble import examine
     from tunesmith.cli.hooks import implementations
     from tunesmith.compose import compose
     from tunesmith.planning import report
 
+    if table:
+        return _table(as_json)
+    if cpu and gpu:
+        raise TunesmithError("--cpu and --gpu are two machines.\nchoose one")
     made = compose(config, overrides)
-    found, problems, manager = examine(made, command or _usual(made))
-    _print_config(found)
-    click.echo("\n# hooks, and who implements them; the first is called first")
-    for hook, plugins in implementations(manager):
-        click.echo(f"{hook}: {', '.join(plugins)}")
-    if not any(problem.severity == "error" for problem in problems):
-        for line in (*_estimated(found, manager), *_launched(found, [*([config] if config else []), *overrides])):
-            click.echo(line)
-    for notice in found.notices:
-        click.echo(f"\nnote: {notice}")
+    wanted = command or _usual(made)
+    found, problems, manager = examine(made, wanted)
+    wrong = any(problem.severity == "error" for problem in problems)
+
+    def examined(more: Sequence[str]) -> Examined:
+        return examine(compose(config, [*overrides, *more]), wanted) if more else (found, problems, manager)
+
+    if as_json:
+        click.echo(json.dumps({} if wrong else _figures(examined, gpu, cpu).told(), indent=2, ensure_ascii=False))
+    else:
+        _print_config(found)
+        click.echo("\n# hooks, and who implements them; the first is called first")
+        for hook, plugins in implementations(manager):
+            click.echo(f"{hook}: {', '.join(plugins)}")
+        if not wrong:
+            words = [*([config] if config else []), *overrides]
+            for line in (*_estimated(examined, gpu, cpu), *_launched(found, words)):
+                click.echo(line)
+        for notice in found.notices:
+            click.echo(f"\nnote: {notice}")
     if not problems:
-        click.echo("\nno problems")
+        click.echo("\nno problems", err=as_json)
         return 0
     click.echo(
         f"\n{len(problems)} problem{'s' if len(problems) > 1 else ''}:\n\n{report(problems, found.origins)}", err=True
     )
-    return 2 if any(problem.severity == "error" for problem in problems) else 0
+    return 2 if wrong else 0
 
 
 def _usual(made: Composition) -> str:
@@ -64,15 +95,39 @@ def _usual(made: Composition) -> str:
     return "eval" if made.command == "predict" else made.command or "train"
 
 
-def _estimated(found: Plan, manager: pluggy.PluginManager) -> Iterator[str]:
+def _estimated(examined: Callable[[Sequence[str]], Examined], gpu: str | None, cpu: bool) -> Iterator[str]:
     """What the run will need, where the library of estimates is installed."""
-    if importlib.util.find_spec("tunesmith_library_estimates") is None:
-        return
-    from tunesmith_library_estimates.estimating import estimated
-    from tunesmith_library_estimates.wording import lines
+    if _knows_estimates(needed=cpu or gpu is not None):
+        found = _figures(examined, gpu, cpu)
+        name = found.estimate.machine.name
+        yield f"\n# what it needs (estimated){f', on {name}' if name else ''}"
+        yield from found.lines()
 
-    yield "\n# memory (estimated)"
-    yield from lines(estimated(found, manager))
+
+def _knows_estimates(needed: bool = False) -> bool:
+    found = importlib.util.find_spec("tunesmith_library_estimates") is not None
+    if needed and not found:
+        raise TunesmithError("figures need a library that is not installed.\npip install tunesmith-library-estimates")
+    return found
+
+
+def _figures(examined: Callable[[Sequence[str]], Examined], gpu: str | None, cpu: bool) -> Figures:
+    _knows_estimates(needed=True)
+    from tunesmith_library_estimates.machines import machine_at_hand, machine_named
+    from tunesmith_library_estimates.planner import figures
+
+    if gpu is not None:
+        return figures(examined, machine_named(gpu))
+    return figures(examined, machine_at_hand(use_cpu=True) if cpu else None)
+
+
+def _table(as_json: bool) -> int:
+    """The table of what sizes of models need."""
+    _knows_estimates(needed=True)
+    from tunesmith_library_estimates import hardware_table
+
+    click.echo(json.dumps(hardware_table.told(), indent=2) if as_json else hardware_table.text())
+    return 0
 
 
 def _launched(found: Plan, words: list[str]) -> Iterator[str]:

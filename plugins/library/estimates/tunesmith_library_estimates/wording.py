@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from tunesmith_library_estimates.estimation import Estimate, Phase
+from tunesmith_library_estimates.advice import Advised
+from tunesmith_library_estimates.estimation import PHASES, Estimate, Phase
+from tunesmith_library_estimates.verdict import Verdict, verdict
 
 _WHEN: dict[Phase, str] = {
     "load": "loading",
@@ -14,35 +16,57 @@ _WHEN: dict[Phase, str] = {
     "generate": "answering",
     "save": "saving",
 }
-
 _TRAINING: tuple[Phase, ...] = ("load", "forward", "backward", "step")
+_COSTS = {
+    "nothing": "costs nothing",
+    "time": "costs time",
+    "exactness": "is less exact",
+    "method": "trains otherwise",
+    "hardware": "needs more devices",
+}
 
 
 def lines(estimate: Estimate) -> Iterator[str]:
-    """Parameters, bytes of the phase that needs the most, what a token costs, what share of the
-    weights each choice reaches, and what is not in the figures."""
+    """Parameters, bytes of the phase that needs the most, what a token costs, what is written to the disk, what share
+    of the weights each choice reaches, and what is not in the figures."""
     if estimate.weights:
-        phase, peak = estimate.peak
         trained = f"{estimate.trained:,} of them" if estimate.knows_trained else "an unknown number of them"
         yield f"parameters: {estimate.parameters:,}, {trained} trained"
-        asked = estimate.sequences * estimate.length
-        of_pass = f"{estimate.sequences:,} × {estimate.length:,}"
-        of_pass = f"merged: {estimate.tokens:,}" if estimate.tokens > asked else of_pass
-        tokens = f" ({of_pass} tokens at most)" if estimate.length else ""
-        for what, size in estimate.bytes(phase).items():
-            by_token = what in estimate.memory and estimate.memory[what].bytes_per_token
-            yield f"{what}: {in_words(size)}{tokens if by_token else ''}"
-        sums = {other: sum(estimate.bytes(other).values()) for other in _WHEN}
-        own = [other for other in _WHEN if other in _TRAINING or sums[other] not in (sums["load"], sums["step"])]
-        rest = [f"{in_words(sums[other])} in {_WHEN[other]}" for other in own if other != phase]
-        yield f"peak: {in_words(peak)} in {_WHEN[phase]} ({', '.join(rest)})"
-        if estimate.recomputed:
-            yield _left_open(estimate, peak)
-        if estimate.length:
-            yield f"a token costs {estimate.flops / 1e9:,.3g} GFLOP"
+    if estimate.weights or estimate.memory:
+        yield from _memory(estimate)
+    if estimate.weights and estimate.length:
+        yield f"a token costs {estimate.flops / 1e9:,.3g} GFLOP"
     yield from estimate.shares
     for unknown in estimate.unknown:
         yield f"not in it: {unknown}"
+
+
+def _memory(estimate: Estimate) -> Iterator[str]:
+    phase, peak = estimate.peak
+    asked = estimate.sequences * estimate.length
+    of_pass = f"{estimate.sequences:,} × {estimate.length:,}"
+    of_pass = of_pass if estimate.tokens == asked else f"{estimate.tokens:,}"
+    of_pass = f"merged: {estimate.tokens:,}" if estimate.tokens > asked > 0 else of_pass
+    tokens = f" ({of_pass} tokens at most)" if estimate.tokens else ""
+    for what, size in estimate.bytes(phase).items():
+        by_token = what in estimate.memory and estimate.memory[what].bytes_per_token
+        if size:
+            yield f"{what}: {in_words(size)}{tokens if by_token else ''}"
+    sums = {other: sum(estimate.bytes(other).values()) for other in _WHEN}
+    own = [other for other in _WHEN if other in _TRAINING or _is_of_its_own(estimate, other)]
+    rest = [f"{in_words(sums[other])} in {_WHEN[other]}" for other in own if other != phase]
+    yield f"peak: {in_words(peak)} in {_WHEN[phase]} ({', '.join(rest)})"
+    if estimate.recomputed:
+        yield _left_open(estimate, peak)
+    if estimate.host_peak:
+        highest = max(PHASES, key=lambda when: sum(estimate.bytes(when, on_host=True).values()))
+        parts = [f"{what} {in_words(size)}" for what, size in estimate.bytes(highest, on_host=True).items() if size]
+        yield f"in the host's memory: {in_words(estimate.host_peak)} ({', '.join(parts)})"
+
+
+def _is_of_its_own(estimate: Estimate, phase: Phase) -> bool:
+    """Whether something is there in a phase that no step has."""
+    return any(phase in memory.phases and "step" not in memory.phases for memory in estimate.memory.values())
 
 
 def _left_open(estimate: Estimate, peak: float) -> str:
@@ -55,6 +79,49 @@ def _left_open(estimate: Estimate, peak: float) -> str:
         here = f"here they are {what} at such a batch: {may}"
         here += "" if room.holds(min(peak, again)) else ", which is too little"
     return f"peak with activations computed again: {in_words(again)}; {here}"
+
+
+def conclusion(estimate: Estimate) -> str:
+    """Whether it fits, and by how much, as a sentence."""
+    found, where = verdict(estimate), estimate.machine.name or "this machine"
+    if found is None:
+        why = "what is needed is not known" if estimate.machine.is_known else f"the memory of {where} is not known"
+        return f"whether it fits is not known: {why}"
+    total, may = found.room.total, found.room.share * found.room.total
+    there, peak = in_words(total), in_words(found.peak)
+    if not found.room.holds(found.peak):
+        more = f"{in_words(found.missing)} more than the {in_words(may)} that may be filled"
+        return f"does not fit in {there}: peak {peak}, {more}"
+    if not found.fits and found.host is not None:
+        of_host = f"{in_words(found.host_peak)} are needed of its {in_words(found.host.total)}"
+        return f"does not fit in the memory of the host: {of_host} ({peak} of {there} on the device)"
+    rest = "" if not estimate.unknown else "; without what is not in it"
+    return f"fits in {there}: peak {peak}, {in_words(may - found.peak)} less than may be filled{rest}"
+
+
+def advice(estimate: Estimate, changes: Sequence[Advised]) -> Iterator[str]:
+    """What would make it fit, each as the overrides to type; nothing where it does."""
+    found = verdict(estimate)
+    if found is None or found.fits:
+        return
+    if not changes:
+        yield "no change that the installed plugins offer makes it need less"
+        return
+    if not changes[0].found.fits:
+        yield "no change that the installed plugins offer makes it fit; these together come nearest:"
+    else:
+        yield "each of these makes it fit, the cheapest first:"
+    width = max(len(" ".join(item.change.overrides)) for item in changes)
+    for item in changes:
+        overrides = " ".join(item.change.overrides).ljust(width)
+        cost = f"{_COSTS[item.change.cost]}: {item.change.costs}"
+        yield f"  {overrides}  peak {in_words(item.found.peak)}; {cost}"
+
+
+def told(found: Verdict) -> dict[str, float | bool]:
+    """A verdict for programs; bytes."""
+    may = found.room.share * found.room.total
+    return {"fits": found.fits, "peak": found.peak, "total": found.room.total, "may_be_filled": may}
 
 
 def in_words(size: float) -> str:

@@ -1,0 +1,122 @@
+"""Which changes of a configuration make its run fit: each is composed, checked and estimated like the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tunesmith.planning import Plan
+from tunesmith.traits import traits_of
+
+from tunesmith_library_estimates.changes import COSTS, Change, Cost
+from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_estimates.verdict import Verdict, verdict
+
+Trial = Callable[[Sequence[str]], Estimate | None]
+"""The estimate with overrides behind the present ones; None where something is wrong with them."""
+
+# What selecting another plugin of a kind costs, where its class does not say so itself in `lighter`.
+_BY_KIND: dict[str, tuple[Cost, str]] = {
+    "quantizer": ("exactness", "the base model's weights are rounded"),
+    "optimizer": ("method", "another optimizer, which may ask for another learning rate"),
+    "adapter": ("method", "other weights are trained"),
+}
+_PROCESSES = (2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Advised:
+    """A change that was tried, and what the run would then need."""
+
+    change: Change
+    found: Verdict
+
+
+def advised(plan: Plan, estimate: Estimate, trial: Trial) -> list[Advised]:
+    """The single changes with which the run fits, those that cost least first; where there is none, the fewest
+    changes that do it together, or where nothing does, those that come nearest; [] where nothing makes it need less.
+
+    Of changes to the same options the smallest that is enough is given.
+    """
+    before = verdict(estimate)
+    if before is None:
+        return []
+    helpful: list[Advised] = []
+    done: set[tuple[str, ...]] = set()
+    for change in sorted(_candidates(plan, estimate), key=lambda change: COSTS.index(change.cost)):
+        if _keys(change) in done:
+            continue
+        found = _tried(change, trial)
+        if found is None or (found.peak >= before.peak and found.host_peak >= before.host_peak):
+            continue
+        helpful.append(Advised(change, found))
+        if found.fits:
+            done.add(_keys(change))
+    enough = [item for item in helpful if item.found.fits]
+    return enough or _together(helpful, trial)
+
+
+def _candidates(plan: Plan, estimate: Estimate) -> Iterator[Change]:
+    """What the plugins of the plan offer, and the others that are installed."""
+    yield from estimate.changes
+    for kind in ("quantizer", "optimizer", "adapter", "patch", "parallel"):
+        for name, cls in plan.installed(kind).items():
+            if not plan.uses(kind, name):
+                yield from _selecting(plan, kind, name, cls)
+
+
+def _selecting(plan: Plan, kind: str, name: str, cls: type) -> Iterator[Change]:
+    own: Iterable[Change] | None = getattr(cls, "lighter", None)
+    if own is not None:
+        yield from own
+    elif kind in _BY_KIND:
+        cost, costs = _BY_KIND[kind]
+        yield Change((f"{kind}={name}",), cost, costs)
+    elif kind == "parallel" and not plan.uses(kind) and traits_of(kind, cls).spreads:
+        for count in _PROCESSES:
+            yield Change((f"parallel={name}", f"parallel.processes={count}"), "hardware", f"{count} devices")
+
+
+def _together(helpful: Sequence[Advised], trial: Trial) -> list[Advised]:
+    """The changes that fit together where none does alone: taken up in the order of their cost, the one that saves most
+    first, and those left out again that turn out not to be needed."""
+    chosen: list[Change] = []
+    last: Verdict | None = None
+    order = sorted(helpful, key=lambda item: (COSTS.index(item.change.cost), item.found.peak))
+    for item in order:
+        if any(_kinds(item.change) & _kinds(other) for other in chosen):
+            continue
+        found = _tried(_joined([*chosen, item.change]), trial)
+        if found is not None and (last is None or found.peak < last.peak):
+            chosen, last = [*chosen, item.change], found
+            if found.fits:
+                break
+    if last is None:
+        return []
+    for change in list(chosen) if last.fits else []:
+        fewer = [other for other in chosen if other is not change]
+        found = _tried(_joined(fewer), trial) if fewer else None
+        if found is not None and found.fits:
+            chosen, last = fewer, found
+    return [Advised(_joined(chosen), last)]
+
+
+def _joined(changes: Sequence[Change]) -> Change:
+    cost = max((change.cost for change in changes), key=COSTS.index)
+    overrides = tuple(override for change in changes for override in change.overrides)
+    return Change(overrides, cost, "; ".join(change.costs for change in changes))
+
+
+def _tried(change: Change, trial: Trial) -> Verdict | None:
+    found = trial(change.overrides)
+    return None if found is None else verdict(found)
+
+
+def _keys(change: Change) -> tuple[str, ...]:
+    """The options that a change is made to."""
+    return tuple(sorted(override.partition("=")[0] for override in change.overrides))
+
+
+def _kinds(change: Change) -> set[str]:
+    """What two changes cannot both choose: the plugin of a kind, or the value of an option."""
+    return {override.partition("=")[0] for override in change.overrides}
