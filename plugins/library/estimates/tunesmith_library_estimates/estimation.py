@@ -25,6 +25,9 @@ Content = Literal["weights", "gradients", "states", "activations", "cache", "oth
 pass keeps, logits included; keys and values of what is generated."""
 
 
+Kind = Literal["linear", "head", "experts", "embedding", "norm", "other"]
+"""What a weight is."""
+
 Part = Literal["language", "vision", "audio", "projector"]
 """A part of a model that also sees or hears, as the option `towers` calls it."""
 
@@ -37,7 +40,7 @@ class Weight:
     shape: tuple[int, ...]  # of a linear layer (out, in), of fused experts (experts, out, in)
     # whose it is: a linear layer's matrix, the output layer's, many experts' in one, the embeddings', a norm's; a bias
     # or anything else is `other`
-    kind: Literal["linear", "head", "experts", "embedding", "norm", "other"]
+    kind: Kind
     bits: float  # of one number in memory, with its share of the scales where it is quantised
     trained: bool = False
     part: float = 1.0  # of it that a process has, where several share it
