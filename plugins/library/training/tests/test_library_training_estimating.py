@@ -1,12 +1,14 @@
 """What stages are said to cost: as many logits as the loss takes at a time, both answers of a pair, a reference."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import pytest
 from tunesmith.traits import AdapterTraits
 from tunesmith_library_estimates.estimation import Estimate, Weight
 from tunesmith_library_estimates.machines import Machine
+from tunesmith_library_estimates.working import Extent
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_library_training import estimating, head, linear_cross_entropy
 from tunesmith_library_training.estimating import (
@@ -14,6 +16,7 @@ from tunesmith_library_training.estimating import (
     estimate_token_loss,
     with_second_model,
 )
+from tunesmith_library_training.reference_costs import ReferenceCosts
 from tunesmith_library_training.reference_stage import ReferenceStage
 
 
@@ -60,6 +63,8 @@ def test_a_model_that_is_not_known():
 def test_answers_of_a_row_learn_together():
     one, two = (estimate_answers(Estimate("bf16", vocabulary=100, sequences=4), 32, 0, count) for count in (1, 2))
     assert (one.tokens, two.tokens) == (4 * 32, 8 * 32)
+    known = Extent(longest=(40, 30, 20, 10, 5))  # tokens of both answers together
+    assert replace(two, data=known).tokens == 40 + 30 + 20 + 10
 
 
 @pytest.mark.parametrize(
@@ -86,7 +91,10 @@ def test_a_reference_is_a_second_model_where_no_adapter_can_be_switched_off(adap
     found = Stage(max_length=10, **options).estimate(Estimate("fp32", weights, 8, 100), plan)
     assert found.length == 10
     assert found.bytes("step").get("reference model") == expected
-    assert found.unknown == (("the reference model org/other",) if "reference" in options else ())
+    told = [item for item in found.unknown if item.startswith("the reference model org/other")]
+    assert len(told) == ("reference" in options)
+    offered = [change.overrides for change in found.changes]
+    assert offered == ([("stage.precompute_reference=true",)] if expected else [])
 
 
 def test_a_reference_is_no_wider_than_the_embeddings():
@@ -97,3 +105,28 @@ def test_a_reference_is_no_wider_than_the_embeddings():
     found = with_second_model(Estimate("bf16", (frozen, trained, few)))
     assert found.bytes("forward")["reference model"] == 2 * 864 + 32
     assert with_second_model(Estimate("bf16")) == Estimate("bf16")
+
+
+def test_a_reference_of_its_own_has_the_weights_of_its_config(tmp_path):
+    """In numbers as wide as those of the trained model: rounding alone would look like a preference."""
+    shape = {"hidden_size": 8, "vocab_size": 100, "num_hidden_layers": 1, "num_attention_heads": 2}
+    told = {"model_type": "llama", **shape, "intermediate_size": 16, "tie_word_embeddings": True}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    weight = Weight("model.embed_tokens.weight", (50, 8), "embedding", 32, trained=True)
+    made = Estimate("bf16", (weight,), 8, 50, flops_per_token=100.0, length=10)
+    plan = StubPlan({})
+    found = ReferenceCosts(str(tmp_path)).add(made, plan)
+    numbers = 100 * 8 + 4 * 8 * 8 + 3 * 8 * 16 + 3 * 8
+    assert found.bytes("step")["reference model"] == 4 * numbers
+    assert found.work["reference"].flops == 100.0
+
+
+def test_a_reference_that_is_asked_once_is_gone_when_training_begins():
+    weight = Weight("model.embed_tokens.weight", (50, 8), "embedding", 32, trained=True)
+    made = Estimate("fp32", (weight,), 8, 50, flops_per_token=100.0, data=Extent(examples=7, tokens=10.0))
+    found = ReferenceCosts(once=True, passes=2).add(made, StubPlan({}))
+    assert found.bytes("load")["reference model"] == 4 * 400
+    assert "reference model" not in found.bytes("forward")
+    work = found.work["reference, before training"]
+    assert (work.flops, work.per) == (2 * 100.0 * 7 * 10, "run")
+    assert ReferenceCosts(once=True).add(replace(made, data=Extent()), StubPlan({})).unknown

@@ -58,7 +58,7 @@ def estimate_answers(estimate: Estimate, max_length: int, chunk_size: int, seque
     Args:
         sequences: answers of a row, all of which are in the batch.
     """
-    rows = replace(estimate, sequences=sequences * estimate.sequences)
+    rows = replace(estimate, sequences=sequences * estimate.sequences, per_example=sequences)
     return estimate_token_loss(rows, max_length, chunk_size)
 
 

@@ -46,6 +46,7 @@ class ReferenceStage(LogProbStage):
     # compute the reference's log-probabilities once before training, not in every step; frees its memory
     precompute_reference: bool = False
 
+    REFERENCE_PASSES: ClassVar[float] = 1.0  # that it is asked for each token that is trained
     beside_encoding: ClassVar[tuple[str, ...]] = ("reference", "reference_adapter", "precompute_reference")
     _reference: Reference = field(default=Reference(None), init=False, repr=False)
     _settings: Settings = field(default=Settings(), init=False, repr=False)
@@ -71,16 +72,12 @@ class ReferenceStage(LogProbStage):
 
     @hookimpl
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
-        from tunesmith_library_training.estimating import with_second_model
+        from tunesmith_library_training.reference_costs import ReferenceCosts, offers
 
-        made = super().estimate(estimate, plan)
-        if self.precompute_reference:
-            return made
-        if self.reference is not None:
-            return made.without(f"the reference model {self.reference}")
-        adapter = plan.traits("adapter")
-        beside = adapter is not None and adapter.beside
-        return made if beside and self.reference_adapter is None else with_second_model(made)
+        once = self.precompute_reference
+        costs = ReferenceCosts(self.reference, self.reference_adapter, once, self.REFERENCE_PASSES)
+        made = costs.add(super().estimate(estimate, plan), plan)
+        return made.offering(*offers(made, "stage.precompute_reference"))
 
     def reference_log_probs(self, model: Any, batch: Batch) -> Columns:
         """The log-probabilities that a reference model gives the answers of a batch; without gradients."""
