@@ -96,10 +96,13 @@ class Transformers:
 
     @hookimpl
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_estimates.models import as_classifier
+
         from .estimating import estimate_model
 
         task = task_of(plan) if plan.get("precision", "auto") == "auto" else None
-        return estimate_model(estimate, self.path, self.config, task)
+        made = estimate_model(estimate, self.path, self.config, task)
+        return as_classifier(made) if getattr(plan.traits("stage"), "scores", False) else made
 
     @hookimpl
     def configured(self, plan: Plan) -> None:

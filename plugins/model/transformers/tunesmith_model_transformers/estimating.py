@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith_library_estimates.architectures import decoder
+from tunesmith_library_estimates.cache import Cache, cache_of
 from tunesmith_library_estimates.estimating import AUTO
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_loading.remembered import known
@@ -42,4 +43,5 @@ def estimate_model(estimate: Estimate, path: str, overrides: Mapping[str, Any], 
         experts_per_token=found.experts_per_token,
         flops_per_token=found.flops_per_token,
         flops_per_pair=found.flops_per_pair,
+        cache=cache_of(config.get("text_config") or config) or Cache(),
     )
