@@ -188,15 +188,3 @@ def test_the_memory_of_a_machine(monkeypatch, tmp_path):
     assert room.of_host().total == 800_000, "of a group around it"
     (tmp_path / "jobs" / "memory.max").write_text("700000\n")
     assert room.of_host().total == 700_000
-
-
-def test_the_memory_of_gpus_is_asked_of_the_driver(monkeypatch, tmp_path):
-    """The smallest counts; a driver that fails leaves the machine's own memory."""
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 81559\necho 24564\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert room.at_hand(use_cpu=False) == room.of_accelerator(24564 * 2**20)
-    assert room.at_hand(use_cpu=True) == room.of_host()
-    program.write_text("#!/bin/sh\necho No devices were found\nexit 6\n")
-    assert room.at_hand(use_cpu=False) == room.of_host()

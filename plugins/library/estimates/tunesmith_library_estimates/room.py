@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -63,16 +61,3 @@ def limits(process: Path, groups: Path) -> list[Path]:
             name = "memory.limit_in_bytes" if kinds else "memory.max"
             found += [groups / kinds / each / name for each in (inner, *inner.parents)]
     return list(dict.fromkeys(found))
-
-
-def at_hand(use_cpu: bool) -> Room | None:
-    """What a run on this machine would have, found out without torch: of several NVIDIA GPUs the smallest, else the
-    machine's own; None where nobody tells."""
-    command = None if use_cpu else shutil.which("nvidia-smi")
-    if command is not None:
-        asked = [command, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
-            told = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.split()
-            if told:
-                return of_accelerator(min(map(int, told)) * 2**20)
-    return of_host()
