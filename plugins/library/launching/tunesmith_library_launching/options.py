@@ -58,6 +58,18 @@ class Processes:
         each = self.processes or (found.processes if found else None)
         return each and each * (found.machines if found else self.nodes)
 
+    def counts(self, devices: int) -> tuple[int, int]:
+        """The processes on all machines, and those of one, before any is started.
+
+        Args:
+            devices: of a machine, for which there is a process each where nothing else is said.
+        """
+        found = self._place()
+        machines = found.machines if found and not found.is_process else self.nodes
+        total = self.total or max(devices, 1) * machines
+        local = found.local_tasks if found and found.is_process else -(-total // machines)
+        return total, max(local, 1)
+
     def _place(self) -> Place | None:
         """Where the command was started in several places; what the options say of machines counts before that."""
         return None if self.nodes > 1 else place()

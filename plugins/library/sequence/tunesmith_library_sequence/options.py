@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tunesmith import hookimpl
 from tunesmith.planning import Plan
@@ -14,6 +14,9 @@ from tunesmith.types import Problem
 from tunesmith_library_training import processes
 
 from tunesmith_library_sequence.refusing import refusal
+
+if TYPE_CHECKING:
+    from tunesmith_library_estimates.estimation import Estimate
 
 _OURS = ("auto", "per_sequence")  # values of model.attention
 
@@ -49,6 +52,16 @@ class SequenceParallel:
             return [Problem("parallel.sequence_size", message, "parallel.sequence=ulysses, or ring", "warning")]
         size = self.sequence_size or plan.processes
         return [*self._of_processes(plan), *_of_stage(plan), *_of_attention(plan), *self._of_model(plan, size)]
+
+    def estimate_sequences(self, estimate: Estimate, total: int) -> Estimate:
+        """The estimate of one of the processes that share a batch; for the hook `estimate`.
+
+        Args:
+            total: processes of the run.
+        """
+        from tunesmith_library_sequence.estimating import estimate_sharing
+
+        return estimate_sharing(estimate, self.sequence, self.sharing(total)) if self.sequence else estimate
 
     def share_sequences(self, model: Any) -> None:
         """Have the batches of a model divided over the processes that share them; for the hook `place`, called before

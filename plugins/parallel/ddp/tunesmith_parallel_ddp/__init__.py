@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunesmith import hookimpl, plugin
 from tunesmith.planning import Plan
@@ -11,6 +11,9 @@ from tunesmith.traits import ParallelTraits
 from tunesmith.types import Problem, TrainingJob
 from tunesmith_library_launching.options import Processes
 from tunesmith_library_sequence.options import SequenceParallel
+
+if TYPE_CHECKING:
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -28,6 +31,12 @@ class Ddp(SequenceParallel, Processes):
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         return [*self.process_problems(plan), *self.sequence_problems(plan)]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_copies
+
+        return estimate_copies(self, estimate)
 
     @hookimpl
     def launch(self, command: Sequence[str]) -> int:

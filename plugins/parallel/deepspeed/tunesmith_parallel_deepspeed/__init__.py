@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.planning import Plan
@@ -14,6 +14,9 @@ from tunesmith.types import ModelSource, Problem, TrainingJob
 from tunesmith_library_launching.options import Processes
 
 from .settings import Device, configuration
+
+if TYPE_CHECKING:
+    from tunesmith_library_estimates.estimation import Estimate
 
 Count = Annotated[int | None, at_least(1, most=1_000_000_000_000)]
 
@@ -71,6 +74,12 @@ class Deepspeed(Processes):
         from .checks import problems
 
         return [*self.process_problems(plan), *problems(self, plan)]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_zero
+
+        return estimate_zero(self, estimate)
 
     @hookimpl
     def configured(self, plan: Plan) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.planning import Plan
@@ -12,6 +12,9 @@ from tunesmith.traits import ParallelTraits
 from tunesmith.types import ModelSource, Problem, TrainingJob
 from tunesmith_library_launching.options import Processes
 from tunesmith_library_sequence.options import SequenceParallel
+
+if TYPE_CHECKING:
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -66,6 +69,12 @@ class Fsdp(SequenceParallel, Processes):
         from .checks import problems
 
         return [*self.process_problems(plan), *self.sequence_problems(plan), *problems(self, plan)]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_parts
+
+        return estimate_parts(self, estimate)
 
     @hookimpl
     def configured(self, plan: Plan) -> None:

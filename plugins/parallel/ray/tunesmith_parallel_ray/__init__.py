@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.planning import Plan
@@ -15,6 +15,9 @@ from tunesmith.types import ModelSource, Problem, TrainingJob
 from tunesmith_library_launching.reports import begin
 
 from .spreading import sharding_problems, spreader
+
+if TYPE_CHECKING:
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -69,6 +72,12 @@ class Ray:
         spread = self._spreader()
         found = problems_of(self, plan) + sharding_problems(self.sharding, self._options_of_spreader())
         return found + (spread.check(plan) if hasattr(spread, "check") else [])
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_workers
+
+        return estimate_workers(self, self._spreader(), estimate, plan)
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
