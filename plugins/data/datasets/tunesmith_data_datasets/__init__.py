@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -27,12 +25,12 @@ from .summing import sum_up, warn_of_idle
 if TYPE_CHECKING:
     from datasets import Dataset
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
     from .caching import Cache
     from .encoding import Work
     from .shards import Sharding
 
-_MOST_PROCESSES = 8
 _PEEKED = 1000  # records of a streamed data set that are read to show some
 
 
@@ -131,6 +129,12 @@ class Datasets:
         tell = not launches(plan)  # else the first process does
         self._formats |= detected_formats(sources, self._installed, tell=tell)
 
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_data
+
+        return estimate_data(self, estimate, plan, self._all_sources(self._default_hub, self._command)[0])
+
     @hookimpl(wrapper=True)
     def chat_template(self) -> Generator[None, Any, Any]:
         template = yield
@@ -143,7 +147,7 @@ class Datasets:
     def build_dataset(self, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> DatasetSplits:
         from .duplicates import without_leaking, without_repeated
         from .locating import contents_of
-        from .mixing import announce_mixture, hold_out, mixed, mixture_of, some_of, with_names
+        from .mixing import announce_mixture, hold_out, in_numpy, mixed, mixture_of, some_of, with_names
 
         measures = self._command == "eval"
         train, evaluation = self._sources("train"), self._sources("eval")
@@ -156,11 +160,11 @@ class Datasets:
             examples = self._encoded(self._work(source, fetch, to_rows, encode))
             held_out[source.name] = some_of(source.name, examples, source.entry.samples, self.shuffle_seed)
         if measures and not train:
-            return DatasetSplits([], _in_numpy(held_out))
+            return DatasetSplits([], in_numpy(held_out))
         if self.streaming and not (self._peeks or measures):
             stream = self._stream(train, fetch, to_rows, encode)
             contents = contents_of([self._files[source.key] for source in train], whole=False)
-            return DatasetSplits(stream, _in_numpy(held_out), contents)
+            return DatasetSplits(stream, in_numpy(held_out), contents)
         names = [source.name for source in train]
         works = [self._work(source, fetch, to_rows, encode) for source in train]
         if self.split_by:
@@ -177,7 +181,7 @@ class Datasets:
         if len(sets) > 1 or self.val_size or not mixture.is_plain:
             announce_mixture(mixture, self.val_size)
         contents = contents_of([self._files[source.key] for source in train], whole=True)
-        return DatasetSplits(mixed(sets, mixture), _in_numpy(held_out), contents)
+        return DatasetSplits(mixed(sets, mixture), in_numpy(held_out), contents)
 
     def _stream(self, sources: list[Source], fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Any:
         from .encoded_lanes import found_encoded
@@ -194,7 +198,7 @@ class Datasets:
         return Stream(works, weights, self.shuffle_buffer, self.shuffle_seed)
 
     def _work(self, source: Source, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Work:
-        from .encoding import Work
+        from .encoding import Work, processes
         from .locating import find_files
 
         files = self._files[source.key] = find_files(source, fetch, self._default_hub)
@@ -210,7 +214,7 @@ class Datasets:
             to_rows=to_rows,
             encode=encode,
             batch_size=self.batch_size,
-            num_proc=self._processes(),
+            num_proc=processes(self.num_proc),
         )
 
     def sharding(self, fetch: Fetch, to_rows: ToRows, encode: Encoder) -> Sharding:
@@ -250,13 +254,6 @@ class Datasets:
             self._formats[source.key] = format_of_files(source, files, self._installed)
         return self._formats.get(source.key, source.entry.format)
 
-    def _processes(self) -> int:
-        """How many processes encode: one where they cannot be forked."""
-        if "fork" not in multiprocessing.get_all_start_methods():
-            return 1
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.num_proc or min(cores, _MOST_PROCESSES)
-
     @property
     def kept(self) -> tuple[Path, ...]:
         """The encoded data sets of this run on disk."""
@@ -293,7 +290,3 @@ class Datasets:
                 problems += found
                 sources += [] if found else [source]
         return sources, problems
-
-
-def _in_numpy(sets: Mapping[str, Dataset]) -> dict[str, Dataset]:
-    return {name: examples.with_format("numpy") for name, examples in sets.items()}

@@ -36,6 +36,8 @@ from tunesmith_library_configuration.space import shortage
 from tunesmith_library_formats import Tally, tallying
 
 from .encoding import Work, encode, write_stream
+from .entries import options_of_reading
+from .measured import Lengths
 from .media import MEDIA, Watch
 from .memory import shared
 from .reading import suffix_of
@@ -157,14 +159,14 @@ def _made(work: Work, folder: Path, about: About) -> About:
 
     if folder.is_file():
         folder.unlink()
-    examples, watch = 0, Watch()
+    examples, watch, lengths = 0, Watch(), Lengths()
     with replacing(folder) as draft:
         draft.mkdir()
         with pyarrow.OSFile(str(draft / DATA), "wb") as sink:
 
             def write(tables: Any) -> int:
                 nonlocal examples
-                examples = write_stream(watch.passed(tables), sink)
+                examples = write_stream(lengths.passed(watch.passed(tables)), sink)
                 return examples
 
             with shared(work.files):
@@ -173,7 +175,7 @@ def _made(work: Work, folder: Path, about: About) -> About:
         made |= {"records": records, "examples": examples, "tally": tally.to_json()}
         made |= {"files": [stamp(file) for file in work.files], "media": watch.seen(work.media_places)}
         made |= {"made": datetime.datetime.now().astimezone().isoformat(timespec="seconds")}
-        made |= {"size": (draft / DATA).stat().st_size}
+        made |= {"size": (draft / DATA).stat().st_size, "lengths": lengths.to_json()}
         write_about(draft, {**made, **about})
     return made
 
@@ -211,12 +213,11 @@ def _made_of(work: Work, cache: Cache, digest_of: Callable[[Path], str] = digest
     encoded, are part of it: so an edit is noticed of whatever the other parts do not know.
     """
     entry = work.source.entry
-    reading = [work.format, entry.names, entry.sample_by, entry.boxes, work.max_samples, work.batch_size]
     return {
         **(work.encode.parts or {"encoding": work.encode.fingerprint}),
         **cache.formats.get(work.format, {}),
         "code of data": code_of([__name__.partition(".")[0]]),
-        "options of data": _hashed(reading),
+        "options of data": options_of_reading(work.format, entry, work.max_samples, work.batch_size),
         "files": _hashed([[suffix_of(file), digest_of(file)] for file in work.files]),
         "first rows": _hashed(_probe(work)),
         "control tokens": _hashed(getattr(work.encode.template, "control", NOTHING).tokens),

@@ -29,6 +29,7 @@ from .unusable import PlacedRow, unusable
 if TYPE_CHECKING:
     import pyarrow
 
+_MOST_PROCESSES = 8
 _FEW_BATCHES = 4  # with fewer, no other process is started
 
 
@@ -189,6 +190,14 @@ def nothing(work: Work, records: int, tally: Tally) -> DataError:
     reason = "it has no records" if not records else "; ".join(shares) or unknown
     said = f"{work.source.key}: {work.source.entry.path} has nothing to train on: {reason}"
     return DataError("\n  ".join([said, *advice]))
+
+
+def processes(asked: int | None) -> int:
+    """How many processes encode: one where they cannot be forked; where nobody asks one per core, at most 8."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return asked or min(cores, _MOST_PROCESSES)
 
 
 def batches_of(rows: Iterator[Any], size: int) -> Iterator[list[Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,6 +62,12 @@ class Entry:
     def names(self) -> dict[str, str]:
         """All that a format is told of columns: `columns`, `tags`, and those to keep."""
         return {**self.columns, **self.tags, **{KEPT + name: name for name in self.keep}}
+
+
+def options_of_reading(format: str, entry: Entry, max_samples: int | None, batch_size: int) -> str:
+    """The digest of how records of a format become rows."""
+    reading = [format, entry.names, entry.sample_by, entry.boxes, max_samples, batch_size]
+    return hashlib.sha256(json.dumps(reading, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

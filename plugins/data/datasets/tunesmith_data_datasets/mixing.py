@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import DataError, announce
@@ -154,6 +154,11 @@ def some_of(name: str, examples: datasets.Dataset, samples: int | None, seed: in
         logger.warning("data %s: %s; each is measured once", name, told)
         return examples
     return examples.select(drawn(len(examples), samples, 0, (seed,)))
+
+
+def in_numpy(sets: Mapping[str, datasets.Dataset]) -> dict[str, datasets.Dataset]:
+    """Sets that give their numbers as arrays."""
+    return {name: examples.with_format("numpy") for name, examples in sets.items()}
 
 
 def announce_mixture(mixture: Mixture, val_size: float) -> None:

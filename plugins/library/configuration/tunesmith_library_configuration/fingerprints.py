@@ -53,18 +53,22 @@ def encoding_parts(folder: Path, processor: Any, template: Any, plugins: Mapping
 
 
 def plugin_parts(plugins: Mapping[str, Any]) -> Parts:
-    """The options and the code of plugins.
-
-    Options that a class or a base of it names in `beside_encoding` do not count, nor what an instance remembers.
-    """
+    """The options and the code of plugins."""
     parts = {}
     for name, plugin in sorted(plugins.items()):
-        beside = {n for base in type(plugin).__mro__ for n in vars(base).get("beside_encoding", ())}
-        names = [f.name for f in dataclasses.fields(plugin)] if dataclasses.is_dataclass(plugin) else []
-        options = {n: getattr(plugin, n) for n in names if not n.startswith("_") and n not in beside}
-        parts[f"options of {name}"] = _hashed(options)
+        parts[f"options of {name}"] = options_of(plugin)
         parts[f"code of {name}"] = code_of(_packages(type(plugin)))
     return parts
+
+
+def options_of(plugin: Any) -> str:
+    """The digest of a plugin's options.
+
+    Those that a class or a base of it names in `beside_encoding` do not count, nor what an instance remembers.
+    """
+    beside = {n for base in type(plugin).__mro__ for n in vars(base).get("beside_encoding", ())}
+    names = [f.name for f in dataclasses.fields(plugin)] if dataclasses.is_dataclass(plugin) else []
+    return _hashed({n: getattr(plugin, n) for n in names if not n.startswith("_") and n not in beside})
 
 
 def _packages(cls: type) -> list[str]:

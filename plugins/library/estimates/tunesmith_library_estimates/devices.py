@@ -1,7 +1,7 @@
 """Devices by name, as data: what makers publish of memory, products and links. `devices.json` has one a line.
 
-Memory is what the driver reports, in MiB. Products are dense, in TFLOP/s; those of bf16 and fp16 are summed in fp32, and
-those of fp32 are without TF32, as torch multiplies by default. Bandwidth is in GB/s, a link's each way: NVLink and its
+Memory is what the driver reports, in MiB. Products are dense, in TFLOP/s; of bf16 and fp16 they are summed in fp32, and
+of fp32 they are without TF32, as torch multiplies by default. Bandwidth is in GB/s, a link's each way: NVLink and its
 like where servers have it, else PCIe. Of an Apple chip the largest memory that it is sold with.
 """
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Per = Literal["token", "example", "step", "run"]
@@ -30,4 +31,14 @@ class Extent:
     examples: int | None = None  # of an epoch
     tokens: float | None = None  # of an example on average, in all its sequences
     longest: tuple[int, ...] = ()  # tokens of the longest examples, the longest first, in all the sequences of each
-    source: str = ""  # where that is known from: `encoded before`, `3.9 characters to a token of the first 200 rows`
+    held_out: int = 0  # examples that are evaluated
+    encoded: bool = False  # whether these are a stage's examples as they were encoded before, not records
+    source: str = ""  # where that is known from: `encoded before`, `guessed by the first 200 records`
+
+    def packed(self, length: int) -> Extent:
+        """Records that are put together in rows of so many tokens; what was encoded before has been."""
+        if self.encoded or not self.tokens:
+            return self
+        share = self.tokens / length
+        rows = None if self.examples is None else math.ceil(self.examples * share)
+        return replace(self, examples=rows, tokens=float(length), held_out=math.ceil(self.held_out * share))
