@@ -71,7 +71,7 @@ def test_an_estimate_imports_no_torch(tmp_path):
         "from tunesmith.compose import compose\n"
         "from tunesmith_library_estimates.estimating import estimated\n"
         "plan, problems, manager = examine(compose({'model': {'path': 'org/name'}}), 'train')\n"
-        "assert estimated(plan, manager).precision == 'bf16'\n"
+        "assert estimated(plan).precision == 'bf16'\n"
         "print(sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tunesmith.compose import Composition
     from tunesmith.planning import Plan
     from tunesmith.types import Problem
+    from tunesmith_library_estimates.machines import Machine
     from tunesmith_library_estimates.planner import Figures
 
     Examined = tuple[Plan, list[Problem], pluggy.PluginManager]
@@ -39,7 +40,7 @@ _for = click.option(
     "--gpu", metavar="NAME[xN]", help="Figures for this card, or so many in a machine: rtx4090, h100x8, 24gb."
 )
 @click.option("--cpu", is_flag=True, help="Figures for a run on this machine's CPU.")
-@click.option("--json", "as_json", is_flag=True, help="The figures alone, as JSON: bytes and seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Problems and figures alone, as JSON: bytes, seconds.")
 @click.option("--table", is_flag=True, help="What models of 7B to 70B need by each method; no CONFIG.")
 def plan(
     config: str | None,
@@ -58,8 +59,7 @@ def plan(
 
     if table:
         return _table(as_json)
-    if cpu and gpu:
-        raise TunesmithError("--cpu and --gpu are two machines.\nchoose one")
+    machine = _machine(gpu, cpu)
     made = compose(config, overrides)
     wanted = command or _usual(made)
     found, problems, manager = examine(made, wanted)
@@ -69,7 +69,9 @@ def plan(
         return examine(compose(config, [*overrides, *more]), wanted) if more else (found, problems, manager)
 
     if as_json:
-        click.echo(json.dumps({} if wrong else _figures(examined, gpu, cpu).told(), indent=2, ensure_ascii=False))
+        told = {"problems": [{**vars(problem), "key": str(problem.key)} for problem in problems]}
+        told |= {} if wrong else _figures(examined, machine).told()
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     else:
         _print_config(found)
         click.echo("\n# hooks, and who implements them; the first is called first")
@@ -77,7 +79,7 @@ def plan(
             click.echo(f"{hook}: {', '.join(plugins)}")
         if not wrong:
             words = [*([config] if config else []), *overrides]
-            for line in (*_estimated(examined, gpu, cpu), *_launched(found, words)):
+            for line in (*_estimated(examined, machine), *_launched(found, words)):
                 click.echo(line)
         for notice in found.notices:
             click.echo(f"\nnote: {notice}")
@@ -95,10 +97,10 @@ def _usual(made: Composition) -> str:
     return "eval" if made.command == "predict" else made.command or "train"
 
 
-def _estimated(examined: Callable[[Sequence[str]], Examined], gpu: str | None, cpu: bool) -> Iterator[str]:
+def _estimated(examined: Callable[[Sequence[str]], Examined], machine: Machine | None) -> Iterator[str]:
     """What the run will need, where the library of estimates is installed."""
-    if _knows_estimates(needed=cpu or gpu is not None):
-        found = _figures(examined, gpu, cpu)
+    if _knows_estimates():
+        found = _figures(examined, machine)
         name = found.estimate.machine.name
         yield f"\n# what it needs (estimated){f', on {name}' if name else ''}"
         yield from found.lines()
@@ -111,14 +113,23 @@ def _knows_estimates(needed: bool = False) -> bool:
     return found
 
 
-def _figures(examined: Callable[[Sequence[str]], Examined], gpu: str | None, cpu: bool) -> Figures:
+def _machine(gpu: str | None, cpu: bool) -> Machine | None:
+    """The machine that was asked for; None for the one at hand."""
+    if cpu and gpu:
+        raise TunesmithError("--cpu and --gpu are two machines.\nchoose one of them")
+    if not (cpu or gpu):
+        return None
     _knows_estimates(needed=True)
     from tunesmith_library_estimates.machines import machine_at_hand, machine_named
+
+    return machine_named(gpu) if gpu else machine_at_hand(use_cpu=True)
+
+
+def _figures(examined: Callable[[Sequence[str]], Examined], machine: Machine | None) -> Figures:
+    _knows_estimates(needed=True)
     from tunesmith_library_estimates.planner import figures
 
-    if gpu is not None:
-        return figures(examined, machine_named(gpu))
-    return figures(examined, machine_at_hand(use_cpu=True) if cpu else None)
+    return figures(examined, machine)
 
 
 def _table(as_json: bool) -> int:

@@ -42,10 +42,10 @@ def trials(start: float, saves: dict[str, float], wrong: tuple[str, ...] = ()):
 
 def test_the_cheapest_first_and_of_one_option_the_smallest_change_that_is_enough():
     trial, asked = trials(92, SAVES)
-    found = advised(StubPlan({}), needing(92, 0, CHECKPOINTS, *BATCHES), trial)
+    found = advised(StubPlan({}), needing(92, 0, CHECKPOINTS, *BATCHES), trial, trial)
     assert [item.change.overrides[0] for item in found] == ["trainer.batch=4", "trainer.checkpoints=true"]
     assert [item.found.peak / 2**30 for item in found] == [77, 72]
-    assert ("trainer.batch=2",) not in asked, "what is enough was found"
+    assert asked.count(("trainer.batch=2",)) == 1, "guessed, and not tried: what is enough was found"
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_the_cheapest_first_and_of_one_option_the_smallest_change_that_is_enough
 )
 def test_together_where_none_is_enough(start, saves, overrides, fits):
     trial, _ = trials(start, SAVES | saves)
-    first, *_ = advised(StubPlan({}), needing(start, 0, CHECKPOINTS, *BATCHES), trial)
+    first, *_ = advised(StubPlan({}), needing(start, 0, CHECKPOINTS, *BATCHES), trial, trial)
     assert first.change.overrides == overrides and first.found.fits == fits
 
 
 def test_what_is_wrong_or_saves_nothing_is_not_advised():
     trial, _ = trials(92, SAVES | {"trainer.batch=8": 0}, wrong=("trainer.checkpoints=true",))
-    assert advised(StubPlan({}), needing(92, 0, CHECKPOINTS, BATCHES[0]), trial) == []
+    assert advised(StubPlan({}), needing(92, 0, CHECKPOINTS, BATCHES[0]), trial, trial) == []
 
 
 @plugin
@@ -100,13 +100,17 @@ def test_what_else_is_installed_is_tried():
     made = {"quantizer.four": Four, "parallel.spreading": Spreading, "parallel.copies": Copies}
     catalog = Catalog.of({**made, "patch.thin": Thin, "patch.thick": Thick})
     trial, asked = trials(92, {"quantizer=four": 30, "patch.thin={}": 20, "parallel.processes=4": 40})
-    found = advised(StubPlan({}, catalog=catalog), needing(92), trial)
+    found = advised(StubPlan({}, catalog=catalog), needing(92), trial, trial)
     chosen = [" ".join(item.change.overrides) for item in found]
-    assert chosen == ["quantizer=four", "patch.thin={}", "parallel=spreading parallel.processes=4"]
-    assert ("parallel=spreading", "parallel.processes=2") in asked
+    assert chosen == [
+        "quantizer=four",
+        "patch.thin={}",
+        "parallel=spreading parallel.processes=4 output_dir=runs/spread",
+    ]
+    assert ("parallel=spreading", "parallel.processes=2", "output_dir=runs/spread") in asked
     assert not any("copies" in word or "thick" in word for words in asked for word in words)
     selected = StubPlan({"quantizer": {"four": Four()}}, catalog=catalog)
-    assert "quantizer=four" not in [item.change.overrides[0] for item in advised(selected, needing(92), trial)]
+    assert "quantizer=four" not in [item.change.overrides[0] for item in advised(selected, needing(92), trial, trial)]
 
 
 def test_verdicts():
@@ -132,7 +136,7 @@ def test_verdicts():
 def test_advice_in_words():
     estimate = needing(92, 0, CHECKPOINTS, *BATCHES)
     trial, _ = trials(92, SAVES)
-    assert list(advice(estimate, advised(StubPlan({}), estimate, trial))) == [
+    assert list(advice(estimate, advised(StubPlan({}), estimate, trial, trial))) == [
         "each of these makes it fit, the cheapest first:",
         "  trainer.batch=4           peak 77 GB; costs nothing: the same step",
         "  trainer.checkpoints=true  peak 72 GB; costs time: slower",
@@ -141,4 +145,4 @@ def test_advice_in_words():
     assert "need less" in next(advice(needing(92), []))
     trial, _ = trials(130, SAVES)
     larger = needing(130, 0, CHECKPOINTS, *BATCHES)
-    assert "come nearest" in next(advice(larger, advised(StubPlan({}), larger, trial)))
+    assert "comes nearest" in next(advice(larger, advised(StubPlan({}), larger, trial, trial)))

@@ -3,9 +3,8 @@
 import dataclasses
 import os
 
-import pluggy
 import pytest
-from tunesmith import hookimpl, hookspecs, plugin
+from tunesmith import hookimpl, plugin
 from tunesmith.catalog import Entry
 from tunesmith.planning import Plan, RunOptions, Selected
 from tunesmith_library_estimates import room
@@ -72,12 +71,8 @@ class Unchanged:
 @pytest.mark.parametrize("adapter", [Silent, Unchanged])
 @pytest.mark.parametrize("command", ["train", "chat"])
 def test_what_is_trained_is_unknown_where_nobody_says(adapter, command):
-    manager = pluggy.PluginManager("tunesmith")
-    manager.add_hookspecs(hookspecs)
     selected = tuple(Selected(Entry(kind, "x"), cls()) for kind, cls in (("model", Model), ("adapter", adapter)))
-    for item in selected:
-        manager.register(item.instance, item.entry.address)
-    first, *_, last = lines(estimated(Plan(command, RunOptions(), selected, {}), manager))
+    first, *_, last = lines(estimated(Plan(command, RunOptions(), selected, {})))
     if command == "train":
         assert first == "parameters: 100, an unknown number of them trained"
         assert last == "not in it: gradients and optimizer states: no plugin says which weights are trained"
@@ -109,13 +104,9 @@ def test_a_quantizer_that_says_nothing_is_taken_to_leave_experts_as_they_are(ski
             ]
             return Estimate("bf16", tuple(weights))
 
-    manager = pluggy.PluginManager("tunesmith")
-    manager.add_hookspecs(hookspecs)
     pairs = (("model", Mixture()), ("quantizer", LinearLayersAlone(skip_modules=skip)))
     selected = tuple(Selected(Entry(kind, "x"), instance) for kind, instance in pairs)
-    for item in selected:
-        manager.register(item.instance, item.entry.address)
-    (said,) = estimated(Plan("chat", RunOptions(), selected, {}), manager).shares
+    (said,) = estimated(Plan("chat", RunOptions(), selected, {})).shares
     assert said.startswith(
         f"quantizer, in few bits: {covered / 2:.0f}% of the weights (not: experts.w (50%), head (20%)"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tunesmith.kinds import KINDS
 from tunesmith.planning import Plan
 from tunesmith.traits import traits_of
 
@@ -22,6 +23,8 @@ _BY_KIND: dict[str, tuple[Cost, str]] = {
     "adapter": ("method", "other weights are trained"),
 }
 _PROCESSES = (2, 4, 8)
+_HELPS = 0.99  # of what was needed, at most
+_ALIKE = 3  # other plugins of a kind that are named
 
 
 @dataclass(frozen=True)
@@ -30,30 +33,41 @@ class Advised:
 
     change: Change
     found: Verdict
+    together: bool = False  # whether it is several changes, of which none is enough
 
 
-def advised(plan: Plan, estimate: Estimate, trial: Trial) -> list[Advised]:
+def advised(plan: Plan, estimate: Estimate, guess: Trial, trial: Trial) -> list[Advised]:
     """The single changes with which the run fits, those that cost least first; where there is none, the fewest
     changes that do it together, or where nothing does, those that come nearest; [] where nothing makes it need less.
 
-    Of changes to the same options the smallest that is enough is given.
+    Of changes to the same options the smallest that is enough is given, of other plugins of a kind the best few.
+
+    Args:
+        guess: a quick trial that checks nothing; what it does not know is tried as a configuration.
+        trial: by composing, checking and estimating.
     """
     before = verdict(estimate)
     if before is None:
         return []
-    helpful: list[Advised] = []
-    done: set[tuple[str, ...]] = set()
-    for change in sorted(_candidates(plan, estimate), key=lambda change: COSTS.index(change.cost)):
-        if _keys(change) in done:
+    helpful, enough = list(_guessed(_candidates(plan, estimate), before, guess, trial)), []
+    done: dict[tuple[str, ...], int] = {}
+    for item in helpful:
+        keys = _keys(item.change)
+        if not item.found.fits or done.get(keys, 0) >= (_ALIKE if keys[0] in KINDS else 1):
             continue
-        found = _tried(change, trial)
-        if found is None or (found.peak >= before.peak and found.host_peak >= before.host_peak):
-            continue
-        helpful.append(Advised(change, found))
-        if found.fits:
-            done.add(_keys(change))
-    enough = [item for item in helpful if item.found.fits]
+        found = _tried(item.change, trial)
+        if found is not None and found.fits:
+            done[keys] = done.get(keys, 0) + 1
+            enough.append(Advised(item.change, found))
     return enough or _together(helpful, trial)
+
+
+def _guessed(changes: Iterable[Change], before: Verdict, guess: Trial, trial: Trial) -> Iterator[Advised]:
+    """The changes that help, the cheapest first, then the one that a plugin offered first."""
+    for change in sorted(changes, key=lambda change: COSTS.index(change.cost)):
+        found = _tried(change, guess) or _tried(change, trial)
+        if found is not None and (found.peak < _HELPS * before.peak or found.host_peak < _HELPS * before.host_peak):
+            yield Advised(change, found)
 
 
 def _candidates(plan: Plan, estimate: Estimate) -> Iterator[Change]:
@@ -73,8 +87,10 @@ def _selecting(plan: Plan, kind: str, name: str, cls: type) -> Iterator[Change]:
         cost, costs = _BY_KIND[kind]
         yield Change((f"{kind}={name}",), cost, costs)
     elif kind == "parallel" and not plan.uses(kind) and traits_of(kind, cls).spreads:
+        place = () if plan.run.output_dir else ("output_dir=runs/spread",)
         for count in _PROCESSES:
-            yield Change((f"parallel={name}", f"parallel.processes={count}"), "hardware", f"{count} devices")
+            overrides = (f"parallel={name}", f"parallel.processes={count}", *place)
+            yield Change(overrides, "hardware", f"{count} devices, which share what each would have")
 
 
 def _together(helpful: Sequence[Advised], trial: Trial) -> list[Advised]:
@@ -98,7 +114,7 @@ def _together(helpful: Sequence[Advised], trial: Trial) -> list[Advised]:
         found = _tried(_joined(fewer), trial) if fewer else None
         if found is not None and found.fits:
             chosen, last = fewer, found
-    return [Advised(_joined(chosen), last)]
+    return [Advised(_joined(chosen), last, together=len(chosen) > 1)]
 
 
 def _joined(changes: Sequence[Change]) -> Change:

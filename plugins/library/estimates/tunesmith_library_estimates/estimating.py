@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
+from tunesmith import hookspecs
 from tunesmith.assemble import examine
 from tunesmith.catalog import Catalog
 from tunesmith.compose import Overrides, compose
-from tunesmith.planning import Plan, refuse
-from tunesmith.wiring import connect
+from tunesmith.planning import Plan, Selected, refuse
 from tunesmith_library_weights.patterns import matches_any
 
 from tunesmith_library_estimates.estimation import Estimate
@@ -41,37 +41,51 @@ def estimate(
 
     Raises: ConfigError that lists all problems of the configuration.
     """
-    plan, problems, manager = examine(compose(config, overrides, catalog), command, catalog)
+    plan, problems, _ = examine(compose(config, overrides, catalog), command, catalog)
     refuse(problems, plan.origins)
-    return estimated(plan, manager, machine)
+    return estimated(plan, machine)
 
 
-def estimated(plan: Plan, manager: pluggy.PluginManager | None = None, machine: Machine | None = None) -> Estimate:
+def estimated(plan: Plan, machine: Machine | None = None) -> Estimate:
     """What the plugins of a plan that is right add up to, in the order of the kinds of a run.
 
     Args:
-        manager: has them; None has one made of them.
         machine: that the run would be on; None is the one at hand.
     """
-    manager = connect(plan)[0] if manager is None else manager
-    machine = machine_at_hand(bool(plan.get("trainer.use_cpu"))) if machine is None else machine
-    asked = plan.run.precision
-    made = Estimate("bf16" if asked == "auto" else asked, machine=machine)
-    if asked == "auto":
-        made = made.without(AUTO)
+    made = begun(plan, machine)
     for item in plan.selected:
-        others = [plugin for plugin in manager.get_plugins() if plugin is not item.instance]
-        answers = manager.subset_hook_caller("estimate", others)(estimate=made, plan=plan)
-        for answer in answers:
-            made = answer
-        if not answers and item.entry.kind in COSTLY:
-            made = made.without(f"{item.entry.address} does not say what it costs")
-            if item.entry.kind == "quantizer":
-                made = _linear_layers_alone(made, item.instance)
-    if plan.command == "train" and made.weights and not made.trained:
-        made = replace(made, knows_trained=False)
-        made = made.without("gradients and optimizer states: no plugin says which weights are trained")
-    return made
+        made = asked(item, made, plan)
+    return ended(made, plan)
+
+
+def begun(plan: Plan, machine: Machine | None) -> Estimate:
+    """The estimate that the first plugin is given."""
+    machine = machine_at_hand(bool(plan.get("trainer.use_cpu"))) if machine is None else machine
+    precision = plan.run.precision
+    made = Estimate("bf16" if precision == "auto" else precision, machine=machine)
+    return made.without(AUTO) if precision == "auto" else made
+
+
+def asked(item: Selected, estimate: Estimate, plan: Plan) -> Estimate:
+    """The estimate as one plugin leaves it, or with what it does not say."""
+    manager = pluggy.PluginManager("tunesmith")
+    manager.add_hookspecs(hookspecs)
+    manager.register(item.instance)
+    answers = manager.hook.estimate(estimate=estimate, plan=plan)
+    if answers:
+        return cast("Estimate", answers[-1])
+    if item.entry.kind not in COSTLY:
+        return estimate
+    made = estimate.without(f"{item.entry.address} does not say what it costs")
+    return _linear_layers_alone(made, item.instance) if item.entry.kind == "quantizer" else made
+
+
+def ended(estimate: Estimate, plan: Plan) -> Estimate:
+    """The estimate that the last plugin gave, with what only the whole tells."""
+    if plan.command != "train" or not estimate.weights or estimate.trained:
+        return estimate
+    made = replace(estimate, knows_trained=False)
+    return made.without("gradients and optimizer states: no plugin says which weights are trained")
 
 
 def _linear_layers_alone(estimate: Estimate, quantizer: Any) -> Estimate:

@@ -14,6 +14,7 @@ from tunesmith_library_estimates.advice import Advised, advised
 from tunesmith_library_estimates.estimating import estimated
 from tunesmith_library_estimates.estimation import PHASES, Estimate
 from tunesmith_library_estimates.machines import Machine
+from tunesmith_library_estimates.trying import Trials
 from tunesmith_library_estimates.verdict import verdict
 from tunesmith_library_estimates.wording import advice, conclusion, lines
 
@@ -72,17 +73,17 @@ def figures(examine: Examine, machine: Machine | None = None) -> Figures:
     Args:
         machine: that it would run on; None is the one at hand.
     """
-    plan, _, manager = examine(())
-    made = estimated(plan, manager, machine)
-    found = verdict(made)
+    plan = examine(())[0]
+    trials = Trials(plan, machine)
+    found = verdict(trials.estimate)
     if found is None or found.fits:
-        return Figures(made)
+        return Figures(trials.estimate)
 
     def trial(overrides: Sequence[str]) -> Estimate | None:
-        other, problems, connected = examine(overrides)
-        return None if has_errors(problems) else estimated(other, connected, machine)
+        other, problems, _ = examine(overrides)
+        return None if has_errors(problems) else estimated(other, machine)
 
-    return Figures(made, tuple(advised(plan, made, trial)))
+    return Figures(trials.estimate, tuple(advised(plan, trials.estimate, trials.tried, trial)))
 
 
 def has_errors(problems: Iterable[Problem]) -> bool:

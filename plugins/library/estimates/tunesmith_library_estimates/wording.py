@@ -108,7 +108,9 @@ def advice(estimate: Estimate, changes: Sequence[Advised]) -> Iterator[str]:
         yield "no change that the installed plugins offer makes it need less"
         return
     if not changes[0].found.fits:
-        yield "no change that the installed plugins offer makes it fit; these together come nearest:"
+        yield "no change that the installed plugins offer makes it fit; what comes nearest:"
+    elif changes[0].together:
+        yield "no single change makes it fit; together these do:"
     else:
         yield "each of these makes it fit, the cheapest first:"
     width = max(len(" ".join(item.change.overrides)) for item in changes)
