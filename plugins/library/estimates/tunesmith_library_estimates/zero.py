@@ -68,7 +68,7 @@ def sharded_by_zero(estimate: Estimate, zero: Zero) -> Estimate:
     number = 4 if estimate.precision == "fp32" else 2
     loaded = sum(weight.bytes for weight in estimate.weights)
     weights = tuple(replace(each, bits=8 * number) if each.bits >= 16 else each for each in estimate.weights)
-    made = _with_states_in_float32(replace(estimate, weights=weights))
+    made = replace(_with_states_in_float32(estimate), weights=weights)
     made = replace(made, memory={what: each for what, each in made.memory.items() if what not in _REPLACED})
     cast = sum(weight.bytes for weight in weights)
     if zero.stage < 3 and loaded > cast:
