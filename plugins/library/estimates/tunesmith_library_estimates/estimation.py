@@ -45,6 +45,7 @@ class Weight:
     trained: bool = False
     part: float = 1.0  # of it that a process has, where several share it
     on_host: bool = False  # whether it stays in the host's memory, and comes to the device where it is used
+    kept_bits: float = 0.0  # of a copy of one number, as it is computed with, that a forward pass makes and keeps
     stands_in: Part = "language"  # what of the model it belongs to: only pictures and sounds meet those of a tower
 
     @property
@@ -104,6 +105,8 @@ class Estimate:
     # what takes the place of entries of `memory` where activations are computed again in the backward pass; empty where
     # that is settled
     recomputed: Mapping[str, Memory] = field(default_factory=dict)
+    # what modules keep of a token for the backward pass, beside what their weights tell: bytes, by the module's name
+    keeping: Mapping[str, float] = field(default_factory=dict)
     work: Mapping[str, Work] = field(default_factory=dict)  # beside the passes of the training, by what it is
     disk: Mapping[str, float] = field(default_factory=dict)  # bytes that are written, by what they are
     changes: tuple[Change, ...] = ()  # that make it need less

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from tunesmith_library_estimates.activations import first_trained, layer_of
 from tunesmith_library_estimates.estimation import Estimate, Memory, Phase, Weight
+
+BESIDE_A_STEP = "what a step computes in"
+"""Room for updates before they are added to the weights."""
 
 _FROM_THE_FIRST_STEP: tuple[Phase, ...] = ("forward", "backward", "step", "generate", "save")
 
@@ -44,10 +47,41 @@ def optimizer_states(estimate: Estimate, copies: float) -> Estimate:
     return optimizer_bytes(estimate, lambda weight: copies * weight.bytes)
 
 
-def optimizer_bytes(estimate: Estimate, of: Callable[[Weight], float]) -> Estimate:
-    """What an optimizer remembers of each trained weight, in bytes; it is there from the first step on."""
+def optimizer_bytes(estimate: Estimate, of: Callable[[Weight], float], beside: float = 0.0) -> Estimate:
+    """What an optimizer remembers of each trained weight, in bytes; it is there from the first step on.
+
+    Args:
+        beside: bytes that a step needs beside that, such as the updates of a weight before they are added to it.
+    """
     states = sum(of(weight) for weight in estimate.weights if weight.trained)
-    return estimate.plus("optimizer states", Memory(states, phases=_FROM_THE_FIRST_STEP, of="states"))
+    made = estimate.plus("optimizer states", Memory(states, phases=_FROM_THE_FIRST_STEP, of="states"))
+    return made.plus(BESIDE_A_STEP, Memory(beside, phases=("step",), of="states")) if beside else made
+
+
+def in_turn(
+    weights: Iterable[Weight], of: Callable[[Weight], float], left: Callable[[Weight], float] = lambda weight: 0.0
+) -> float:
+    """Bytes that a step needs at most where weights are updated one after the other: matrices, then vectors.
+
+    Args:
+        of: bytes while one is updated, beside its states.
+        left: bytes of the one before it that are not free yet: variables that still hold them.
+    """
+    most = before = 0.0
+    for weight in sorted(weights, key=lambda weight: len(weight.shape) < 2):
+        most, before = max(most, of(weight) + before), left(weight)
+    return most
+
+
+def beside_adam(estimate: Estimate, weights: Iterable[Weight]) -> float:
+    """Bytes that a step of torch's AdamW needs beside its states, where it is not told to be `fused`.
+
+    On a CPU two numbers for each of a weight, of which one stays until the next weight has its own; elsewhere all
+    weights are updated at once (`foreach`), with one number for each of theirs.
+    """
+    if estimate.machine.device != "cpu":
+        return sum(weight.bytes for weight in weights)
+    return in_turn(weights, lambda weight: 2 * weight.bytes, lambda weight: weight.bytes)
 
 
 def passes(estimate: Estimate, recomputes: bool) -> float:

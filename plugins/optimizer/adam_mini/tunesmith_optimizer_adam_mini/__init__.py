@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith import announce, hookimpl, plugin
 from tunesmith.types import OptimizerSettings, Problem
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_optimizing.checks import needs_whole_weights
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ class AdamMini:
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
         return needs_whole_weights(plan, "optimizer=adam_mini averages over heads and neurons")
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_mini
+
+        return estimate_mini(estimate)
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

@@ -65,5 +65,5 @@ def block_direction(
     mean: Tensor = state["exp_avg"].lerp_(gradient, 1 - beta1)
     square = state["exp_avg_sq"].lerp_(blocks.square().mean(1, keepdim=True), 1 - beta2)
     denominator = (square / (1 - beta2 ** state["step"])).sqrt_().add_(eps)
-    direction: Tensor = mean.view(-1, block_size) / (1 - beta1 ** state["step"]) / denominator
-    return direction.view_as(gradient)
+    direction: Tensor = mean.view(-1, block_size) / (1 - beta1 ** state["step"])
+    return direction.div_(denominator).view_as(gradient)

@@ -34,7 +34,7 @@ class AdamW8bit:
     def estimate(self, estimate: Estimate) -> Estimate:
         from .estimating import estimate_moments
 
-        return estimate_moments(estimate, self.min_8bit_size, self.embeddings_in_32_bit)
+        return estimate_moments(estimate, self.min_8bit_size, self.embeddings_in_32_bit, self.paged)
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

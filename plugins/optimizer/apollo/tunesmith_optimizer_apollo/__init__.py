@@ -44,15 +44,10 @@ class Apollo:
 
     @hookimpl
     def estimate(self, estimate: Estimate) -> Estimate:
-        from tunesmith_library_optimizing.estimating import estimate_low_rank
+        from tunesmith_library_optimizing.estimating import LowRank, estimate_low_rank
 
-        return estimate_low_rank(
-            estimate,
-            target_modules=self.target_modules,
-            rank=self.rank,
-            layerwise=self.layerwise,
-            numbers=self._numbers,
-        )
+        projection = LowRank(self.target_modules, self.rank, self.layerwise, self._numbers, self._beside)
+        return estimate_low_rank(estimate, projection)
 
     def _numbers(self, rows: int, columns: int) -> int:
         """The numbers that a projected weight's state has."""
@@ -60,6 +55,13 @@ class Apollo:
             return 2 * self.rank * max(rows, columns) + 1
         rank = min(self.rank, rows, columns)
         return 2 * rank * max(rows, columns) + 1 + rank * min(rows, columns)
+
+    def _beside(self, rows: int, columns: int, width: float) -> float:
+        """Bytes of its update: the scaled gradient twice, and the projected one with its direction."""
+        from tunesmith_library_optimizing.estimating import of_svd
+
+        scaled = 2 * width * (rows * columns + self.rank * max(rows, columns))
+        return scaled if self.proj == "random" else max(scaled, of_svd(rows, columns, width))
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

@@ -15,6 +15,7 @@ from tunesmith.traits import AdapterTraits
 from tunesmith.types import OptimizerSettings
 from tunesmith.validate import structured
 from tunesmith_library_testing import OptimizerSuite
+from tunesmith_library_testing.holding import held_bytes
 from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, mean_loss
 from tunesmith_optimizer_badam import BAdam
 from tunesmith_optimizer_badam.blocks import Order, share_of
@@ -34,7 +35,10 @@ class TestBAdam(OptimizerSuite):
     plugin = BAdam
     options = {"switch_interval": 3, **ALL}
     learning_rate = 1e-2
-    deviations = {"test_state_round_trip": "a copy of the model in training is partly frozen; the copy is made before"}
+    deviations = {
+        "test_state_round_trip": "a copy of the model in training is partly frozen; the copy is made before",
+        "test_estimates_its_states": "the state is of one block, and the estimate of the largest",
+    }
 
     def test_state_round_trip(self, tiny_llama, tiny_bpe) -> None:
         """A new process: a fresh model with the saved weights, and a new optimizer with the saved state."""
@@ -48,6 +52,28 @@ class TestBAdam(OptimizerSuite):
             one_step(model, optimizer, batch)
             one_step(fresh, second, batch)
         assert all(torch.equal(one, other) for one, other in zip(model.parameters(), fresh.parameters(), strict=True))
+
+    def test_estimates_its_states(self, tiny_llama) -> None:
+        """The most that it holds in a round of all blocks; and the gradients of one block are all there are."""
+        for dtype in ("float32", "bfloat16"):
+            model = load_plain(tiny_llama, dtype)
+            optimizer = BAdam(switch_interval=2, **ALL).build_optimizer(model, SETTINGS)
+            states, gradients = [], []
+            for _ in range(8):
+                for weight in model.parameters():
+                    weight.grad = torch.ones_like(weight) if weight.requires_grad else None
+                gradients.append(held_bytes([weight.grad for weight in model.parameters()]))
+                optimizer.step()
+                states.append(held_bytes(dict(optimizer.state)))
+            found = self._estimate(model)
+            assert found.memory["optimizer states"].bytes == max(states)
+            assert found.memory["gradients"].bytes == max(gradients)
+
+
+class TestShares(OptimizerSuite):
+    plugin = BAdam
+    options = {"mode": "ratio", "update_ratio": 0.25}
+    learning_rate = 1e-2
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

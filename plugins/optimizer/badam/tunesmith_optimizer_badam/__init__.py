@@ -12,6 +12,7 @@ from tunesmith import announce, hookimpl, plugin
 from tunesmith.ranges import Range, at_least
 from tunesmith.traits import OptimizerTraits
 from tunesmith.types import OptimizerSettings, Problem
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_optimizing.checks import needs_models_weights, needs_one_process, needs_whole_weights
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ class BAdam:
             advice = "optimizer.switch_mode=ascending, descending or fixed"
             found.append(Problem("optimizer.start_block", message, advice, "warning"))
         return found
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_blocks
+
+        return estimate_blocks(self, estimate)
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

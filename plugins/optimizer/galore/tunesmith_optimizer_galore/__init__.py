@@ -43,17 +43,18 @@ class GaLore:
 
     @hookimpl
     def estimate(self, estimate: Estimate) -> Estimate:
-        from tunesmith_library_optimizing.estimating import estimate_low_rank
+        from tunesmith_library_optimizing.estimating import LowRank, estimate_low_rank
 
-        from .estimating import numbers_of
+        from .estimating import beside, numbers_of
 
-        return estimate_low_rank(
-            estimate,
-            target_modules=self.target_modules,
-            rank=self.rank,
-            layerwise=self.layerwise,
+        projection = LowRank(
+            self.target_modules,
+            self.rank,
+            self.layerwise,
             numbers=lambda rows, columns: numbers_of(rows, columns, self.rank, self.proj_type),
+            beside=lambda rows, columns, width: beside(rows, columns, width, self.rank),
         )
+        return estimate_low_rank(estimate, projection)
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

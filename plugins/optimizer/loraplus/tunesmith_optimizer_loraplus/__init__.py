@@ -38,9 +38,10 @@ class LoraPlus:
 
     @hookimpl
     def estimate(self, estimate: Estimate) -> Estimate:
-        from tunesmith_library_estimates.training import optimizer_states
+        from tunesmith_library_estimates.training import beside_adam, optimizer_bytes
 
-        return optimizer_states(estimate, copies=2)
+        trained = [weight for weight in estimate.weights if weight.trained]
+        return optimizer_bytes(estimate, lambda weight: 2 * weight.bytes, beside_adam(estimate, trained))
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

@@ -12,8 +12,8 @@ from tunesmith_library_training.metrics import unknown_metric
 from tunesmith_library_training.stateful import stateful_layers_of
 
 from tunesmith_trainer_transformers.adopting import adopting_problems
-from tunesmith_trainer_transformers.estimating import STATES
 from tunesmith_trainer_transformers.names import name_problems
+from tunesmith_trainer_transformers.optims import OF_SHARDS
 from tunesmith_trainer_transformers.rates import rate_problems
 from tunesmith_trainer_transformers.schedules import schedule_problems
 from tunesmith_trainer_transformers.spreading import FSDP_ON_CPU, NO_FSDP_ON_CPU, spread_by
@@ -130,10 +130,10 @@ def _told_by_accelerate(options: Transformers) -> list[Problem]:
 
 def _cut(options: Transformers, plan: Plan) -> list[Problem]:
     """Of a weight that is cut in pieces, only an optimizer that treats each number by itself makes the right steps."""
-    if spread_by(options, plan) != "fsdp" or options.fsdp or plan.uses("optimizer") or options.optim in STATES:
+    if spread_by(options, plan) != "fsdp" or options.fsdp or plan.uses("optimizer") or options.optim in OF_SHARDS:
         return []
     message = f"trainer.optim={options.optim} may look at whole weights, and parallel=fsdp cuts them in pieces."
-    return [Problem("trainer.optim", message, f"one of {', '.join(STATES)}, or parallel=ddp")]
+    return [Problem("trainer.optim", message, f"one of {', '.join(OF_SHARDS)}, or parallel=ddp")]
 
 
 def _evaluators(options: Transformers, plan: Plan) -> list[Problem]:

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 from tunesmith.planning import Plan
 from tunesmith_library_estimates.activations import activations
+from tunesmith_library_estimates.bits import kept_copies
 from tunesmith_library_estimates.estimation import Estimate
-from tunesmith_library_estimates.training import gradients, optimizer_states, passes
+from tunesmith_library_estimates.training import gradients, passes
 
 from tunesmith_trainer_transformers.additive import not_additive
+from tunesmith_trainer_transformers.optims import estimate_optim
 from tunesmith_trainer_transformers.spreading import spread_by
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
-
-# numbers as wide as the weight that transformers' optimizers remember of each
-STATES = {"adamw_torch": 2, "adamw_torch_fused": 2, "sgd": 0, "adagrad": 1, "rmsprop": 1}
 
 
 def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> Estimate:
@@ -26,16 +25,15 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
     recomputes = chosen not in (False, "auto")
     made = replace(estimate, sequences=options.per_device_train_batch_size, passes=passes(estimate, recomputes))
     made = gradients(made, accumulates=options.gradient_accumulation_steps > 1)
-    made = activations(made, recomputes, offloads=chosen == "offload")
+    made = kept_copies(activations(made, recomputes, offloads=chosen == "offload"), recomputes)
     if chosen == "auto":
-        again = activations(replace(made, memory={}), recomputes=True)
+        again = kept_copies(activations(replace(made, memory={}), recomputes=True), recomputes=True)
         made = replace(made, recomputed=again.memory)
     if _merges(options, plan):
         made = replace(made, accumulated=options.gradient_accumulation_steps, merged=enough(made.machine.device))
-    if options.optim in STATES and not plan.uses("optimizer"):
-        made = optimizer_states(made, STATES[options.optim])
-    elif not plan.uses("optimizer"):
-        made = made.without(f"the states of trainer.optim={options.optim}")
+    if not plan.uses("optimizer"):
+        known = estimate_optim(made, options.optim, options.optim_args, options.optim_target_modules)
+        made = made.without(f"the states of trainer.optim={options.optim}") if known is None else known
     spread = spread_by(options, plan)
     if spread:
         made = made.without(f"the sharding of {spread}, which leaves each process less")

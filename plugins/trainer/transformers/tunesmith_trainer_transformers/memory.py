@@ -26,7 +26,7 @@ from tunesmith_library_training import processes
 from tunesmith_library_training.estimating import estimate_token_loss, with_second_model
 from tunesmith_library_training.lengths import longest
 
-from tunesmith_trainer_transformers.estimating import STATES
+from tunesmith_trainer_transformers.optims import estimate_optim
 from tunesmith_trainer_transformers.spreading import is_spread
 
 if TYPE_CHECKING:
@@ -82,15 +82,16 @@ def peak(options: Transformers, job: TrainingJob, tokens: int, recomputes: bool 
         recomputes: activations are computed again, where the form of the layers is known.
     """
     beside, shared = options._beside, processes.count() if is_spread(options) else 1
-    made = gradients(loaded(job.model, job.precision), accumulates=options.gradient_accumulation_steps > 1)
-    made = optimizer_states(made, 2 if beside.optimizer else STATES.get(options.optim, 2))
+    device = "cpu" if options.use_cpu or not torch.accelerator.is_available() else ""
+    made = replace(loaded(job.model, job.precision), machine=Machine(device=device))
+    made = gradients(made, accumulates=options.gradient_accumulation_steps > 1)
+    optim = None if beside.optimizer else options.optim
+    known = optim and estimate_optim(made, optim, options.optim_args, options.optim_target_modules)
+    made = known or optimizer_states(made, 2)
     if beside.second_model:
         made = with_second_model(made)
     made = _spread(made, shared)
     made = activations(made, recomputes) if has_known_layers(job.model) else activations_at_most(made)
-    made = replace(
-        made, machine=Machine(device="cpu" if options.use_cpu or not torch.accelerator.is_available() else "")
-    )
     return float(estimate_token_loss(made, tokens, 0, beside.one_pass).peak[1])
 
 

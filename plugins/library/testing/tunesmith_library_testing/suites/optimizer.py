@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from tunesmith.types import OptimizerSettings
+from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_estimates.machines import Machine
+from tunesmith_library_estimates.training import BESIDE_A_STEP
 
-from tunesmith_library_testing.parts import collate, examples, load_plain, mean_loss, train
+from tunesmith_library_testing.holding import held_bytes, most_at_once
+from tunesmith_library_testing.parts import StubPlan, collate, estimate_of, examples, load_plain, mean_loss, train
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
 
@@ -20,6 +25,8 @@ class OptimizerSuite(PluginSuite):
     learning_rate: ClassVar[float] = 1e-3  # of the 20 steps
     falls_to: ClassVar[float] = 0.9  # the loss after 20 steps on one batch, over the loss before
     state_is_complete: ClassVar[bool] = True  # False: state_dict alone does not repeat the next step
+
+    step_peak: ClassVar[float] = 0.15  # by how much the estimate of what a step needs beside the states may be wrong
 
     def build(self, model: Any) -> Any:
         """The optimizer of a model."""
@@ -77,8 +84,57 @@ class OptimizerSuite(PluginSuite):
         for (name, weight), other in zip(model.named_parameters(), twin.parameters(), strict=True):
             assert bool((weight == other).all()), f"{name} differs after the next step"
 
+    def test_estimates_its_states(self, tiny_llama: Path) -> None:
+        """What it says that it remembers is what it holds after two steps: to 2 %, or 4 KiB."""
+        if "estimate" not in self.hooks():
+            pytest.skip("this optimizer says nothing of what it costs")
+        for dtype in ("float32", "bfloat16"):
+            model = load_plain(tiny_llama, dtype)
+            optimizer = self.build(model)
+            for _ in range(2):
+                _some_gradients(model)
+                optimizer.step()
+            weights = set(model.parameters())
+            held = held_bytes(*(state for weight, state in optimizer.state.items() if weight in weights))
+            said = self._estimate(model).memory["optimizer states"].bytes
+            assert abs(said - held) <= max(0.02 * held, 4096), f"{dtype}: {said} bytes were said, {held} are held"
+
+    def test_estimates_a_step(self, tiny_llama: Path) -> None:
+        """A step needs no more room beside its states than it says, and not much less: to `step_peak`, or 16 KiB."""
+        if "estimate" not in self.hooks():
+            pytest.skip("this optimizer says nothing of what it costs")
+        model = load_plain(tiny_llama)
+        optimizer = self.build(model)
+        steps = []
+        for _ in range(3):
+            _some_gradients(model)
+            before = held_bytes(dict(optimizer.state))
+            most = most_at_once(optimizer.step)
+            steps.append(most - max(held_bytes(dict(optimizer.state)) - before, 0))
+        said = self._estimate(model).memory.get(BESIDE_A_STEP)
+        bytes_said = 0.0 if said is None else said.bytes
+        allowed = max(self.step_peak * bytes_said, 16_384)
+        assert abs(max(steps) - bytes_said) <= allowed, f"{bytes_said} bytes were said, steps needed {steps}"
+
+    def _estimate(self, model: Any) -> Estimate:
+        """What it says of a model of which it trains everything, on a CPU."""
+        before = estimate_of(model)
+        trained = tuple(replace(weight, trained=True) for weight in before.weights)
+        before = replace(before, weights=trained, machine=Machine(device="cpu"))
+        plan = StubPlan({self.kind: {"this": self.make()}})
+        (found,) = self.manager().hook.estimate(estimate=before, plan=plan)
+        assert isinstance(found, Estimate)
+        return found
+
     @staticmethod
     def _step(model: Any, optimizer: Any, batch: dict[str, Any]) -> None:
         optimizer.zero_grad()
         mean_loss(model, batch).backward()
         optimizer.step()
+
+
+def _some_gradients(model: Any) -> None:
+    import torch
+
+    for weight in model.parameters():
+        weight.grad = torch.randn_like(weight) if weight.requires_grad else None
