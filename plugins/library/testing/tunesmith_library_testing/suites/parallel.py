@@ -9,6 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_estimates.machines import Machine
+from tunesmith_library_estimates.training import gradients, optimizer_states
+
+from tunesmith_library_testing.parts import StubPlan
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
 _WRITES = """
@@ -70,6 +75,18 @@ class ParallelSuite(PluginSuite):
         start = time.monotonic()
         assert self.launch(_FAILS) == 1
         assert time.monotonic() - start < 60
+
+    def test_estimates_a_process(self) -> None:
+        """Both are counted, what they send each other is told, and together they have no less than one alone."""
+        if "estimate" not in self.hooks():
+            return
+        weights = tuple(Weight(f"model.layers.{n}.mlp.up_proj.weight", (64, 64), "linear", 32, True) for n in range(2))
+        alone = Estimate("fp32", weights, hidden_size=64, sequences=1, length=8, machine=Machine("", "cuda", 2))
+        alone = optimizer_states(gradients(alone, accumulates=False), 2)
+        (found,) = self.manager().hook.estimate(estimate=alone, plan=StubPlan({self.kind: {"this": self.make()}}))
+        assert found.processes == 2
+        assert sum(work.sent for work in found.work.values()) > 0
+        assert 2 * sum(found.bytes("step").values()) >= sum(alone.bytes("step").values())
 
     def test_the_environment_stays_as_it_is(self, tmp_path: Path) -> None:
         """The process that starts the others is none of them."""
