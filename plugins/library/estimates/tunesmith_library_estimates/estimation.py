@@ -12,7 +12,7 @@ from tunesmith_library_weights.shares import share
 from tunesmith_library_estimates.cache import Answers, Cache
 from tunesmith_library_estimates.changes import Change
 from tunesmith_library_estimates.machines import Machine
-from tunesmith_library_estimates.working import Extent, Work
+from tunesmith_library_estimates.working import Extent, Pauses, Work
 
 Phase = Literal["load", "forward", "backward", "step", "generate", "save"]
 """A moment of a run: when the model is loaded, at the end of a forward pass, of a backward pass, in the step; while
@@ -91,6 +91,7 @@ class Estimate:
     accumulated: int = 1  # forward passes in a step
     processes: int = 1  # that see different examples
     steps: int | None = None  # of the run
+    pauses: Pauses = field(default_factory=Pauses)
     data: Extent = field(default_factory=Extent)
     cache: Cache = field(default_factory=Cache)  # what the model keeps of a sequence that it writes
     answers: Answers = field(default_factory=Answers)  # that are written together

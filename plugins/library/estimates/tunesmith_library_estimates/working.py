@@ -42,3 +42,13 @@ class Extent:
         share = self.tokens / length
         rows = None if self.examples is None else math.ceil(self.examples * share)
         return replace(self, examples=rows, tokens=float(length), held_out=math.ceil(self.held_out * share))
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """How often a training stops to look and to write."""
+
+    evaluations: int = 0
+    written: int = 0  # checkpoints
+    kept: int = 0  # of them, at the end
+    whole: bool = False  # whether the model's weights are written, and not those that are trained beside it alone
