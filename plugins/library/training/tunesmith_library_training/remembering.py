@@ -40,6 +40,17 @@ def kept(model: Any) -> dict[str, Any]:
     return {_KEY: {name: memory.keep() for name, memory in memories.items()}} if memories else {}
 
 
+def snapshot(model: Any) -> Callable[[], None]:
+    """What brings all that is remembered back to what it is now: for a step that is made again."""
+    found = [(memory, memory.keep()) for memory in _memories(model).values()]
+
+    def bring_back() -> None:
+        for memory, now in found:
+            memory.restore(now)
+
+    return bring_back
+
+
 def restore(model: Any, checkpoint: Path) -> None:
     """Give back what a checkpoint kept; what it did not keep begins anew, which is said."""
     memories = _memories(model)

@@ -24,6 +24,7 @@ from tunesmith_trainer_transformers.asked import AsAsked
 from tunesmith_trainer_transformers.batches import Collator
 from tunesmith_trainer_transformers.budget import merged_tokens
 from tunesmith_trainer_transformers.loop import Loop
+from tunesmith_trainer_transformers.shortage import ended, is_shortage
 from tunesmith_trainer_transformers.spreading import is_spread
 from tunesmith_trainer_transformers.steps import accumulation_of, order_of, progress_of
 
@@ -48,7 +49,14 @@ def _train(options: Transformers, run: Run) -> Outcome:
     arguments, checkpoint = _begun(options, run)
     _look_for_unused(arguments, job.model, sharded)
     collator = Collator(job.collate, options.padding_free)
-    loop = Loop(run, arguments, collator=collator, sharded=sharded, learning_rates=options.learning_rates)
+    loop = Loop(
+        run,
+        arguments,
+        collator=collator,
+        sharded=sharded,
+        learning_rates=options.learning_rates,
+        not_additive=options._not_additive,
+    )
     sets = {name: examples for name, examples in job.data.eval.items() if len(examples)}
     if arguments.metric_for_best_model and sets:
         greater = options.greater_is_better
@@ -70,6 +78,11 @@ def _train(options: Transformers, run: Run) -> Outcome:
         loop.ahead.begin()
     try:
         loop.train(resume_from_checkpoint=checkpoint)
+    except (RuntimeError, MemoryError) as error:
+        if not is_shortage(error):
+            raise
+        why = "it was between the passes of a step: in the optimizer, an evaluation or a checkpoint"
+        raise ended(job.output_dir, error, why, 1) from error
     finally:
         loop.ahead.end()
     return loop.outcome(finished=not reporter.stopped)

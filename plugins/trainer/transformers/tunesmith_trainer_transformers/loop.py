@@ -26,7 +26,9 @@ from tunesmith_trainer_transformers.batches import Collator, Numbered, NumberedC
 from tunesmith_trainer_transformers.feeding import Feeding
 from tunesmith_trainer_transformers.measuring import Measuring
 from tunesmith_trainer_transformers.merging import Merging
+from tunesmith_trainer_transformers.passes import PIECES, TOLD, Cutter, KeepingCollator, Limits, Piece
 from tunesmith_trainer_transformers.rates import divide
+from tunesmith_trainer_transformers.recovering import Recovering
 from tunesmith_trainer_transformers.steps import Epochs
 from tunesmith_trainer_transformers.sums import Sums, means
 
@@ -34,7 +36,7 @@ SMALLEST_SCALE = 2.0**-10
 """Of the loss in fp16: gradients that overflow at this scale do so in any numbers that are trained with."""
 
 
-class Loop(Feeding, Measuring):
+class Loop(Recovering, Feeding, Measuring):
     """A Trainer whose step is the gradient of the mean over the trained tokens of the whole accumulated batch."""
 
     loss_is_scaled_for_ga = True  # compute_loss divides by the tokens of all forward passes of the step
@@ -47,6 +49,7 @@ class Loop(Feeding, Measuring):
         collator: Collator,
         sharded: bool,
         learning_rates: Mapping[str, float],
+        not_additive: str = "",
     ) -> None:
         self.run = run
         self.job = job = run.job
@@ -58,12 +61,18 @@ class Loop(Feeding, Measuring):
         self._count_from_nothing()
         self.order = order = run.order
         train = job.data.train
-        self.batch_of: Callable[[Sequence[Any]], Batch] = NumberedCollator(collator) if order else collator
+        self.not_additive = not_additive
+        self.batch_of: Callable[[Sequence[Any]], Batch]
+        self.batch_of = NumberedCollator(collator) if order else KeepingCollator(collator)
+        numbered = Numbered(train) if order else None
+        follows = order or run.progress
+        limits = Limits() if follows is None else Limits.of(follows.facts)
+        self.cutter = Cutter(self.batch_of, numbered, limits)
         super().__init__(
             model=job.model,
             args=arguments,
             data_collator=self.batch_of,
-            train_dataset=Numbered(train) if order else train,
+            train_dataset=numbered or train,
             eval_dataset=dict(job.data.eval) or None,
         )
         if self.is_deepspeed_enabled:  # its checkpoints are ours, too; the Trainer must not be made with this
@@ -86,13 +95,11 @@ class Loop(Feeding, Measuring):
         self.repeats = Repeats()
         self.last_evaluation: dict[str, float] = {}
         self.agreed = False  # of several processes: they all stop after this step
-        # places of those of each forward pass of the step: none of a stream, None of what counts nothing
-        self.examples: list[list[int] | None] = []
-        self.pending = iter(self.examples)
+        self.pieces: list[Piece] = []  # the forward passes of the step
 
     def merge(self, budget: int) -> None:
         """Have the micro-batches of each step merged to batches of at most so many tokens; before training begins."""
-        self.merging = Merging(self.batch_of, budget, self.args.device)
+        self.merging = Merging(self.batch_of, min(budget, self.cutter.limits.tokens or budget), self.args.device)
         self.data_collator = self.batch_of = self.merging.hold
 
     # ---- a step ------------------------------------------------------------------------------------------------------
@@ -105,12 +112,12 @@ class Loop(Feeding, Measuring):
             return [], 1.0
         self.step_began = time.perf_counter()
         micro_batches, batches, wrong = self.ahead.take(epoch_iterator, num_batches)
-        self.examples = [batch.pop("examples", []) for batch in batches]
-        self.pending = iter(self.examples)
+        self.pieces = [Piece.of(batch) for batch in batches]
+        self.begin_step()
         self.repeats.trained(batches, int(self.state.epoch or 0.0))
         own = [
             sum(float(batch["num_items"]) for batch in batches),
-            *(sum(batch.pop(name) for batch in batches) for name in ("num_tokens", "num_trained", "num_predicted")),
+            *(sum(batch.pop(name) for batch in batches) for name in TOLD),
         ]
         items, tokens, learned, predicted, stops, failed = processes.summed(
             [
@@ -135,8 +142,9 @@ class Loop(Feeding, Measuring):
         self.learned += learned
         self.predicted += predicted
         self.agreed = stops > 0
-        merged = [Batch() for _ in micro_batches[len(batches) :]]  # transformers counts them as they were asked for
-        return [*merged, *batches], items or 1.0
+        # transformers counts them as they were asked for
+        merged = [Batch() for _ in micro_batches[len(batches) :]]
+        return [*merged, *({PIECES: [piece]} for piece in self.pieces)], items or 1.0
 
     def _make_batches(self, epoch: Iterator[Any], count: int) -> Made:
         """The next micro-batches, at most `count`, and what they are run as."""
@@ -150,19 +158,13 @@ class Loop(Feeding, Measuring):
             batches = [send_to_device(batch, self.args.device, non_blocking=True) for batch in batches]
         return micro_batches, batches, wrong
 
-    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
-        """A forward and a backward pass; none for a micro-batch that is part of a later one of its step."""
-        if not inputs:
-            return torch.zeros((), device=self.args.device)
-        return super().training_step(model, inputs, num_items_in_batch)
-
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """This process's sum of the loss over the items of the whole step; gradients are averaged over processes."""
         on_host.attach(inputs)
         output = self.job.compute_loss(model=model, batch=inputs)
-        examples = next(self.pending, [])
+        examples = self.piece.examples
         counts = examples is not None
         if counts:
             self.sums.add(output)
@@ -171,7 +173,7 @@ class Loop(Feeding, Measuring):
         return share
 
     def _see_gradient(self, norm: Any) -> None:
-        examples = list(itertools.chain.from_iterable(filter(None, self.examples)))
+        examples = list(itertools.chain.from_iterable(filter(None, (piece.examples for piece in self.pieces))))
         self.run.guard.see("gradient", norm, self.state.global_step + 1, examples)
 
     def compute_loss_context_manager(self) -> contextlib.ExitStack:

@@ -41,7 +41,7 @@ class Merging:
     """
 
     def __init__(self, collate: Callable[[Sequence[Any]], Batch], budget: int, device: torch.device) -> None:
-        self._collate, self._budget, self._device = collate, budget, device
+        self._collate, self.budget, self._device = collate, budget, device  # the budget may become less
         self._asked = self._alone = self._run = 0
 
     def hold(self, examples: Sequence[Any]) -> Batch:
@@ -67,13 +67,13 @@ class Merging:
         self._run += len(found)
 
     def _groups(self, held: Sequence[Held]) -> list[range]:
-        return groups([examples.tokens for examples in held], self._budget)
+        return groups([examples.tokens for examples in held], self.budget)
 
     def tell(self, group: Any = None) -> None:
         """Say how many micro-batches could not be merged, if any. All processes call it."""
         asked, alone, run = map(int, processes.summed([self._asked, self._alone, self._run], group))
         if alone:
-            why = f"{alone:,} had no room beside a neighbour in {self._budget:,} tokens; {run:,} batches were run"
+            why = f"{alone:,} had no room beside a neighbour in {self.budget:,} tokens; {run:,} batches were run"
             announce("micro-batches", f"{asked - alone:,} of {asked:,} merged", why)
 
 

@@ -19,6 +19,8 @@ from tunesmith_library_training.envelope import Run
 from tunesmith_library_training.shares import ORDER, Order, StepSize
 from tunesmith_library_training.streams import STATE, Progress
 
+from tunesmith_trainer_transformers.passes import kept_limits
+
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
 
@@ -52,7 +54,7 @@ def order_of(options: Transformers, run: Run) -> Order | None:
     if told is not None and _keeps(options, told, told["batch"]):
         size = StepSize(told["batch"], size.micro_batch, size.shares)
     order = Order(len(train), size, processes.share(), _places(options, run), lambda: _sizes(train))
-    order.facts = {_PASSES: options.gradient_accumulation_steps}
+    order.facts = _facts(options, told)
     if told is not None and run.resumed is not None:
         order.go_on(steps_of(run.resumed), told["epoch"], told["examples"])
     if order.shift and not hasattr(Trainer, "_init_training_state"):
@@ -83,8 +85,19 @@ def progress_of(options: Transformers, run: Run) -> Progress | None:
         progress = Progress.resumed(told, most, passes)
         if not _keeps(options, told, progress.piece * progress.step):
             progress.piece, progress.step = most, passes * processes.shares()
-    progress.facts = {_PASSES: options.gradient_accumulation_steps}
+    progress.facts = _facts(options, None if run.resumed is None else told)
     return progress
+
+
+def _facts(options: Transformers, told: Mapping[str, Any] | None) -> dict[str, int]:
+    """What checkpoints tell of a step beside its place, and what memory held before where the size is as it was then.
+
+    Args:
+        told: by the checkpoint that the run goes on from.
+    """
+    facts = {_PASSES: options.gradient_accumulation_steps, _SIZE: options.per_device_train_batch_size}
+    limits = kept_limits(told) if told is not None and told.get(_SIZE) == facts[_SIZE] else {}
+    return {**facts, **limits} if processes.count() == 1 else facts
 
 
 def accumulation_of(options: Transformers, run: Run) -> int:

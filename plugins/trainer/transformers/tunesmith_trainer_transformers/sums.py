@@ -24,6 +24,14 @@ class Sums:
             value = value.float() if value.device.type == "mps" else value.double()
             self._totals[name] = self._totals[name] + value * scale if name in self._totals else value * scale
 
+    def kept(self) -> Mapping[str, torch.Tensor]:
+        """What `restore` takes."""
+        return dict(self._totals)  # a sum is replaced by a larger one, and never changed
+
+    def restore(self, kept: Mapping[str, torch.Tensor]) -> None:
+        """Forget what was added since."""
+        self._totals = dict(kept)
+
     def take(self) -> Totals:
         """The totals, and begin again from zero."""
         totals, self._totals = self._totals, {}
