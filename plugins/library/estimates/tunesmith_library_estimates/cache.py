@@ -36,6 +36,7 @@ class Answers:
     sequences: int = 0  # 0: nothing is written
     prompt: int = 0  # tokens
     tokens: int = 0  # of an answer
+    in_step: int = 0  # of a training step, by one process; 0 where no step has any
 
     @property
     def length(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl
@@ -46,6 +46,11 @@ class CompletionStage(RowWeights):
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._advise = other_stages(plan)
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        sequences, length = self.SEQUENCES * estimate.sequences, self.max_length
+        return replace(estimate, sequences=sequences, per_example=self.SEQUENCES, length=length)
 
     def usable_rows(self, rows: Sequence[Row], processor: Any) -> list[Row]:
         """The rows that have answers, whose messages carry themselves what they show.

@@ -46,7 +46,6 @@ class ReferenceStage(LogProbStage):
     # compute the reference's log-probabilities once before training, not in every step; frees its memory
     precompute_reference: bool = False
 
-    REFERENCE_PASSES: ClassVar[float] = 1.0  # that it is asked for each token that is trained
     beside_encoding: ClassVar[tuple[str, ...]] = ("reference", "reference_adapter", "precompute_reference")
     _reference: Reference = field(default=Reference(None), init=False, repr=False)
     _settings: Settings = field(default=Settings(), init=False, repr=False)
@@ -75,9 +74,14 @@ class ReferenceStage(LogProbStage):
         from tunesmith_library_training.reference_costs import ReferenceCosts, offers
 
         once = self.precompute_reference
-        costs = ReferenceCosts(self.reference, self.reference_adapter, once, self.REFERENCE_PASSES)
+        costs = ReferenceCosts(self.reference, self.reference_adapter, once, self.reference_passes)
         made = costs.add(super().estimate(estimate, plan), plan)
         return made.offering(*offers(made, "stage.precompute_reference"))
+
+    @property
+    def reference_passes(self) -> float:
+        """Forward passes of the reference for each one that is trained."""
+        return 1.0
 
     def reference_log_probs(self, model: Any, batch: Batch) -> Columns:
         """The log-probabilities that a reference model gives the answers of a batch; without gradients."""

@@ -20,6 +20,7 @@ from tunesmith_stage_grpo.options import GroupOptions, TrainerOptions
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @dataclass(kw_only=True, eq=False)
@@ -101,6 +102,12 @@ class AnswerGroups(GroupOptions):
         message = f"A checkpoint at save_steps={steps} stands between {passes} passes over the same answers."
         advice = f"trainer.save_steps={-(-steps // passes) * passes}"
         return [Problem("trainer.save_steps", message, advice, severity="warning")]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_stage_grpo.estimating import estimate_groups
+
+        return estimate_groups(self, estimate, plan)
 
     @hookimpl
     def configured(self, plan: Plan) -> None:

@@ -6,7 +6,7 @@ Ethayarajh et al. 2024, "KTO: Model Alignment as Prospect Theoretic Optimization
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import above, at_least
@@ -18,6 +18,10 @@ from tunesmith_library_training.answers import answered, collate_answers, weighe
 from tunesmith_library_training.metrics import PAIR_METRICS, Directions
 from tunesmith_library_training.reference_stage import Columns, ReferenceStage, collate_columns
 from tunesmith_library_training.rows import warn_once
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 _PREFIXES = ("", "kl_")  # the answer, and the answer to another prompt
 
@@ -57,6 +61,17 @@ class KahnemanTversky(ReferenceStage):
             additive=not self._measures_kl,  # which is a mean over the batch
             metrics={**PAIR_METRICS, "kl": False, **own},
         )
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        made = super().estimate(estimate, plan)
+        if not self._measures_kl:
+            return made
+        from tunesmith_library_estimates.working import Work
+        from tunesmith_library_training.reference_costs import forward_flops
+
+        mismatched = Work(flops=forward_flops(made, made.length))  # as many answers again, without gradients
+        return made.doing("answers to other prompts", mismatched)
 
     @hookimpl
     def encode(self, rows: Sequence[Row], processor: Any, template: ChatTemplate) -> dict[str, list[Any]]:
@@ -145,6 +160,10 @@ class KahnemanTversky(ReferenceStage):
             metrics["nll_loss"] = torch.stack([-(policy.means.detach() * own).sum(), own.sum()])
         metrics |= {**losses_by_dataset(losses, batch), **policy.routing}
         return LossOutput(loss=loss, num_items=batch["num_items"], metrics=metrics)
+
+    @property
+    def reference_passes(self) -> float:
+        return 2.0 if self._measures_kl else 1.0  # that to another prompt, too
 
     def reference_log_probs(self, model: Any, batch: Batch) -> Columns:
         from tunesmith_library_training.log_probs import sequence_log_probs

@@ -23,6 +23,7 @@ from tunesmith_library_weights.folders import fetched, reference_problems
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -137,6 +138,12 @@ class Ppo:
             for name, size in (("batch_size", self.batch_size), ("mini_batch_size", self.mini_batch_size))
             if size % count
         ]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_stage_ppo.estimating import estimate_ppo
+
+        return estimate_ppo(self, estimate, plan)
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
