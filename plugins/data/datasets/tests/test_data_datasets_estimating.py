@@ -22,6 +22,7 @@ from tunesmith_library_estimates.estimation import Estimate
 @dataclass
 class Stage:
     max_length: int = 100
+    packing: bool = False
 
 
 def plan_of(stage):
@@ -98,6 +99,12 @@ def test_files_are_guessed_from(tmp_path):
     assert look_into([table], Entry(path="c"), None).records == 50
     found = extent(options(tmp_path, lines, listed, table, val_size=100))
     assert (found.examples, found.held_out) == (1250, 100)
+
+
+def test_what_is_packed_is_fewer_rows(tmp_path):
+    """Records of 24 tokens, 12 of them the template's, in rows of 100."""
+    found = extent(options(tmp_path, write(tmp_path / "a.jsonl", [10] * 1000)), Stage(100, packing=True))
+    assert found.tokens == 100 and found.examples == pytest.approx(1000 * (12 + 50 / 4.2) / 100, rel=0.01)
 
 
 def test_a_large_file_is_counted_by_blocks(tmp_path):

@@ -69,6 +69,9 @@ def estimate_data(options: Datasets, estimate: Estimate, plan: Plan, sources: Se
         source=_ENCODED if exact else _GUESSED,
     )
     size = sum(known.size for known in found.values() if known)
+    stage = plan.plugin("stage")
+    if getattr(stage, "packing", False):
+        extent = extent.packed(stage.max_length)
     made = replace(estimate, data=extent)
     return made.storing("encoded data", size) if options.cache and not options.streaming and size else made
 

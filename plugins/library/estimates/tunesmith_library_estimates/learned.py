@@ -1,7 +1,7 @@
 """What runs on this machine took, kept for the plans of the next: a small file for each device and precision.
 
 A run's step is what its three terms by default add up to, each times a factor of its own. The factors are those that
-fit the runs best by relative error, held to one another where runs do not tell them apart: one run scales all alike, and
+fit the runs best by relative error, held to one another where runs do not tell them apart: one run scales all alike;
 runs of other sizes, lengths and adapters tell products, memory and calls apart. The newest runs are kept.
 """
 
