@@ -96,9 +96,10 @@ def test_one_tracker_more_or_less_keeps_the_other_defaults():
         "guard",
         "jsonl",
         "plot",
+        "record",
         "wandb",
     }
-    assert set(compose(None, ["tracker.plot=false"]).tree["tracker"]) == {"console", "guard", "jsonl"}
+    assert set(compose(None, ["tracker.plot=false"]).tree["tracker"]) == {"console", "guard", "jsonl", "record"}
 
 
 def test_nothing_at_all():

@@ -46,7 +46,7 @@ KINDS: dict[str, Kind] = {
         Kind("optimizer", "optional", "replaces the trainer's optimizer", function="build_optimizer"),
         Kind("reward", "any", "scores answers, for stages that learn from rewards", free=True, function="score"),
         Kind("parallel", "optional", "starts the processes of a run, and spreads the model over them", free=True),
-        Kind("tracker", "any", "records what happens in a run", ("console", "guard", "jsonl", "plot"), free=True),
+        Kind("tracker", "any", "records what happens", ("console", "guard", "jsonl", "plot", "record"), free=True),
         Kind("engine", "one", "generates answers", ("transformers",), ("chat", "eval"), "generates", free=True),
         Kind("exporter", "any", "writes a finished model", ("merged",), ("export",), common=True),
         Kind("evaluator", "any", "measures a model", commands=("eval",), free=True, function="evaluate"),

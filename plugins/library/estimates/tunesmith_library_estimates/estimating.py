@@ -15,6 +15,8 @@ from tunesmith_library_weights.patterns import matches_any
 
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.machines import Machine, machine_at_hand
+from tunesmith_library_estimates.own_memory import with_own_memory
+from tunesmith_library_estimates.times import with_files
 
 if TYPE_CHECKING:
     from tunesmith.pipeline import Config
@@ -82,6 +84,9 @@ def asked(item: Selected, estimate: Estimate, plan: Plan) -> Estimate:
 
 def ended(estimate: Estimate, plan: Plan) -> Estimate:
     """The estimate that the last plugin gave, with what only the whole tells."""
+    estimate = with_own_memory(estimate)
+    if plan.command == "train":
+        estimate = with_files(estimate)
     if plan.command != "train" or not estimate.weights or estimate.trained:
         return estimate
     made = replace(estimate, knows_trained=False)
