@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from filelock import FileLock
 from tunesmith import DataError
 from tunesmith.files import replacing
 from tunesmith_library_caching import ARCHIVES, kept_in
@@ -51,6 +50,8 @@ def _folder_of(archive: Path) -> Path:
             os.utime(folder)  # when it was used
         return folder
     try:
+        from filelock import FileLock
+
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if folder.is_dir():  # meanwhile another process has done it, and may read there

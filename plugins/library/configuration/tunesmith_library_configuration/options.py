@@ -58,9 +58,14 @@ class Option:
     name: str
     type: Any  # the resolved annotation
     default: Any  # dataclasses.MISSING when the user must give it
-    doc: str
+    of: type  # the class whose field it is
     range: Range | None = None  # of its number, or of the numbers in it
     text: Text | None = None  # what its text, or the texts in it, may be
+
+    @property
+    def doc(self) -> str:
+        """Its comment; the source is read when it is asked for."""
+        return _field_docs(self.of).get(self.name, "")
 
     @property
     def required(self) -> bool:
@@ -90,7 +95,6 @@ def plain(value: Any) -> Any:
 def options(cls: type) -> list[Option]:
     """The options of a dataclass, in the order of their definition."""
     hints, ranges = typing.get_type_hints(cls), typing.get_type_hints(cls, include_extras=True)
-    docs = _field_docs(cls)
     found = []
     for item in dataclasses.fields(cls):
         if item.name.startswith("_"):
@@ -99,7 +103,7 @@ def options(cls: type) -> list[Option]:
         if item.default_factory is not dataclasses.MISSING:
             default = item.default_factory()
         name, full = item.name, ranges[item.name]
-        found.append(Option(name, hints[name], default, docs.get(name, ""), range_of(full), text_of(full)))
+        found.append(Option(name, hints[name], default, cls, range_of(full), text_of(full)))
     return found
 
 

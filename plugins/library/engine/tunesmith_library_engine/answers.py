@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import queue
@@ -102,6 +101,8 @@ class StreamedAnswer:
         yield delta
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
+        import asyncio  # which a plan does without
+
         loop = asyncio.get_running_loop()
         told: asyncio.Queue[Delta | BaseException] = asyncio.Queue()
 

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 from urllib.parse import unquote_to_bytes, urlsplit
-from urllib.request import url2pathname
 
 from tunesmith.errors import DataError, nearest
 
@@ -109,6 +108,8 @@ def _of_text(text: str, kind: Kind, hosts: Sequence[str]) -> Stored:
     if scheme in ("http", "https"):
         return {"path": None, "bytes": _of_url(text, kind, hosts)}
     if text[:7].lower() == "file://":
+        from urllib.request import url2pathname  # with all of HTTP, which a plan does without
+
         return {"path": url2pathname(urlsplit(text).path), "bytes": None}
     if len(text) > _LONGEST_PATH or (_may_be_base64(text) and not os.path.exists(text)):
         return {"path": None, "bytes": _of_base64(text, a(kind))}
