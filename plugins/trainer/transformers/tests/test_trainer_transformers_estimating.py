@@ -60,7 +60,7 @@ def test_what_the_trainer_leaves_to_others(trained):
     assert "optimizer states" not in estimate(before, optimizer="mine").memory
     unknown = estimate(before, optim="somebodys")
     assert "the states of trainer.optim=somebodys" in unknown.unknown and "optimizer states" not in unknown.memory
-    assert any("sharding of fsdp" in said for said in estimate(before, fsdp="full_shard").unknown)
+    assert any("sharding of trainer.fsdp" in said for said in estimate(before, fsdp="full_shard").unknown)
 
 
 def test_passes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,9 +10,13 @@ import pytest
 import torch
 from tunesmith import TunesmithError
 from tunesmith.traits import ParallelTraits
+from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_estimates.machines import Machine
+from tunesmith_library_estimates.training import gradients, optimizer_states
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_library_training import processes
 from tunesmith_trainer_transformers import Transformers
+from tunesmith_trainer_transformers.spreading import estimate_spreading
 
 
 def problems(parallel: str = "", *, evaluator: bool = False, **options: Any) -> list[tuple[str | None, str]]:
@@ -61,3 +66,22 @@ def test_what_was_asked_for_is_what_runs(monkeypatch: pytest.MonkeyPatch, asked:
         return
     with pytest.raises(TunesmithError, match=f"{asked} was asked for, and the trainer has a whole copy of the model"):
         looks.on_train_begin(None, None, None)
+
+
+def spread(count: int, **options: Any) -> Estimate:
+    """1,000 weights in float32, all of them trained, on a machine of so many GPUs."""
+    weights = (Weight("model.layers.0.mlp.up_proj.weight", (100, 10), "linear", 32, True),)
+    made = Estimate("bf16", weights, hidden_size=10, machine=Machine("", "cuda", count))
+    made = optimizer_states(gradients(made, accumulates=False), 2)
+    return estimate_spreading(Transformers(**options), made, StubPlan({}))
+
+
+def test_what_transformers_spreads_itself_is_planned(tmp_path: Path) -> None:
+    file = tmp_path / "zero.json"
+    file.write_text('{"zero_optimization": {"stage": 3}}')
+    assert spread(4, fsdp="full_shard").bytes("step")["weights"] == 1_000
+    assert spread(4, fsdp="full_shard offload").bytes("step", on_host=True)["weights"] == 4_000
+    assert spread(4, deepspeed=str(file)).bytes("step")["weights"] == 500
+    assert spread(4).bytes("step")["weights"] == 4_000
+    (unknown,) = spread(1, fsdp="full_shard").unknown
+    assert "torchrun" in unknown

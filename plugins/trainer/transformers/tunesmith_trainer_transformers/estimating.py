@@ -12,8 +12,9 @@ from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.training import gradients, passes
 
 from tunesmith_trainer_transformers.additive import not_additive
+from tunesmith_trainer_transformers.duration import with_duration
 from tunesmith_trainer_transformers.optims import estimate_optim
-from tunesmith_trainer_transformers.spreading import spread_by
+from tunesmith_trainer_transformers.spreading import estimate_spreading, spread_by
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -29,14 +30,14 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
     if chosen == "auto":
         again = kept_copies(activations(replace(made, memory={}), recomputes=True), recomputes=True)
         made = replace(made, recomputed=again.memory)
+    made = replace(made, accumulated=options.gradient_accumulation_steps)
     if _merges(options, plan):
-        made = replace(made, accumulated=options.gradient_accumulation_steps, merged=enough(made.machine.device))
+        made = replace(made, merged=enough(made.machine.device))
     if not plan.uses("optimizer"):
         known = estimate_optim(made, options.optim, options.optim_args, options.optim_target_modules)
         made = made.without(f"the states of trainer.optim={options.optim}") if known is None else known
-    spread = spread_by(options, plan)
-    if spread:
-        made = made.without(f"the sharding of {spread}, which leaves each process less")
+    made = estimate_spreading(options, made, plan)
+    made = with_duration(options, made, plan)
     return made.without("what torch takes for itself: on a GPU about half a GB")
 
 

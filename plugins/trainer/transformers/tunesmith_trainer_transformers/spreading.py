@@ -1,8 +1,15 @@
-"""Whether a run's weights are spread over its processes; free of torch."""
+"""Whether a run's weights are spread over its processes, and what each of them then has; free of torch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_estimates.spreading import Sharding, Started, among, fully_sharded, of_machine
+from tunesmith_library_estimates.zero import Zero, sharded_by_zero
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -31,3 +38,50 @@ def is_spread(options: Transformers) -> bool:
 def spreads_itself(options: Transformers) -> bool:
     """Whether transformers spreads the weights, and computes in the run's precision itself."""
     return bool(options.fsdp or options.deepspeed or options._of_parallel.get("deepspeed"))
+
+
+def estimate_spreading(options: Transformers, estimate: Estimate, plan: Plan) -> Estimate:
+    """What a process has where `trainer.fsdp` or `trainer.deepspeed` spreads the weights.
+
+    What plugins say after the trainer, of a reference model or an optimizer of their own, stays whole.
+    """
+    if not (options.fsdp or options.deepspeed):
+        return estimate
+    devices = estimate.machine.count
+    count = max(plan.processes or 1, devices)
+    started = Started(count, min(count, devices) if devices > 1 else count)
+    made = among(estimate, started)
+    if count == 1:
+        by = "trainer.fsdp" if options.fsdp else "trainer.deepspeed"
+        return made.without(f"the sharding of {by}: how many processes torchrun starts is not known")
+    return of_machine(_shared(options, made, started.total, started.local), started)
+
+
+def shared_by_processes(options: Transformers, estimate: Estimate, count: int) -> Estimate:
+    """What each of so many processes has of a model at hand; where a plugin spreads it, by that."""
+    return _shared(options, estimate, count, count)
+
+
+def _shared(options: Transformers, estimate: Estimate, count: int, local: int) -> Estimate:
+    zero = options._of_parallel.get("deepspeed") or (options.deepspeed and _read(options.deepspeed))
+    if zero:
+        return sharded_by_zero(estimate, Zero.of(zero, count))
+    words = options.fsdp or ""
+    casts = estimate.precision == "bf16" and all(weight.bits >= 16 for weight in estimate.weights)
+    sharding = Sharding(
+        count,
+        casts=casts,
+        reshards="shard_grad_op" not in words,
+        offloads="offload" in words and estimate.machine.device != "cpu",
+        local=local,
+    )
+    return fully_sharded(estimate, sharding)
+
+
+def _read(path: str) -> Mapping[str, Any]:
+    """A DeepSpeed configuration; {} of stage 0 where it cannot be read, which the check tells."""
+    try:
+        found = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {"zero_optimization": {}}
+    return found if isinstance(found, dict) else {"zero_optimization": {}}
