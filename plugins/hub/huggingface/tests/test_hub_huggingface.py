@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from huggingface_hub import try_to_load_from_cache
 from tunesmith import TunesmithError
 from tunesmith_hub_huggingface import HuggingFace
 from tunesmith_library_testing import HubSuite
@@ -202,3 +203,23 @@ def test_environment(server, tmp_path):
         command, capture_output=True, text=True, env={**environment, "HF_HUB_OFFLINE": "1"}, timeout=60
     )
     assert done.returncode and "hf_notARealToken" not in done.stdout + done.stderr
+
+
+def test_a_cached_file_is_found_as_huggingface_hub_finds_it(tmp_path, monkeypatch):
+    """Without importing it: by its folders of branches and commits, wherever the environment puts them."""
+    folder = tmp_path / "hub" / "models--org--name"
+    for commit, branch in (("a" * 40, "main"), ("b" * 40, "v2")):
+        (folder / "snapshots" / commit).mkdir(parents=True)
+        (folder / "snapshots" / commit / "config.json").write_text(branch, encoding="utf-8")
+        (folder / "refs").mkdir(exist_ok=True)
+        (folder / "refs" / branch).write_text(commit, encoding="utf-8")
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.delenv("HUGGINGFACE_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    hubs = [HuggingFace(), HuggingFace(cache_dir=str(tmp_path / "hub"))]
+    for revision in (None, "v2", "b" * 40):
+        reference = try_to_load_from_cache("org/name", "config.json", cache_dir=tmp_path / "hub", revision=revision)
+        assert [str(hub.cached("org/name/config.json", revision)) for hub in hubs] == [reference] * 2
+    assert hubs[0].cached("org/name/config.json", "v3") is hubs[0].cached("org/other/config.json", None) is None
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "empty"))
+    assert hubs[0].cached("org/name/config.json", None) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -44,6 +45,23 @@ class HuggingFace:
                     shown = kinds[0] if missing else kind
                     raise TunesmithError(self._explain(error, repository, shown, revision)) from error
         raise AssertionError("every kind either returns or raises")
+
+    def cached(self, address: str, revision: str | None) -> Path | None:
+        """A model's file as it lies in the cache; without the network and without huggingface_hub, as a plan asks."""
+        owner, name, *inside = address.split("/")
+        folder = self._cache() / f"models--{owner}--{name}"
+        branch = folder / "refs" / (revision or "main")
+        commit = branch.read_text(encoding="utf-8").strip() if branch.is_file() else revision
+        file = folder / "snapshots" / (commit or "main") / "/".join(inside)
+        return file if file.is_file() else None
+
+    def _cache(self) -> Path:
+        """The folder of downloads, as huggingface_hub finds it."""
+        said = self.cache_dir or os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+        if said:
+            return Path(os.path.expandvars(said)).expanduser()
+        home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+        return Path(os.path.expandvars(home)).expanduser() / "hub"
 
     def _download(self, repository: str, kind: str, revision: str | None, inside: str) -> Path:
         from huggingface_hub import snapshot_download

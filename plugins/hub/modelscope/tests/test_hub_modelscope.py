@@ -190,3 +190,15 @@ def test_without_server(hub, server):
     server.server_close()
     with pytest.raises(TunesmithError, match="cannot be reached for"):
         hub.fetch("me/tiny", None)
+
+
+def test_a_cached_file_is_found_in_todays_and_earlier_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    hub = ModelScope()
+    assert hub.cached("org/name-1.5/config.json", None) is None
+    for inside in ("hub/models/org/name-1___5", "models/org--name-1.5/snapshots/master"):
+        folder = tmp_path / inside
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}", encoding="utf-8")
+        for revision in (None, "main"):
+            assert hub.cached("org/name-1.5/config.json", revision) == folder / "config.json"

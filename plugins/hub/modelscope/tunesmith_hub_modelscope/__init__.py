@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -49,6 +50,15 @@ class ModelScope:
                 if not missing or kind == kinds[-1]:
                     raise TunesmithError(self._explain(error, repository, kinds[0], revision)) from error
         raise AssertionError("every kind either returns or raises")
+
+    def cached(self, address: str, revision: str | None) -> Path | None:
+        """A model's file as it lies in the cache, of this or an earlier client; without the network, as a plan asks."""
+        owner, name, *inside = address.split("/")
+        said = self.cache_dir or os.environ.get("MODELSCOPE_CACHE") or "~/.cache/modelscope"
+        base, earlier = Path(said).expanduser(), Path("models", owner, name.replace(".", "___"))
+        now = base / "models" / f"{owner}--{name}" / "snapshots" / (self._revision(revision) or "master")
+        files = [folder / "/".join(inside) for folder in (now, base / earlier, base / "hub" / earlier)]
+        return next((file for file in files if file.is_file()), None)
 
     def _revision(self, revision: str | None) -> str | None:
         """The hub's own name of the default branch, where another hub's is written."""

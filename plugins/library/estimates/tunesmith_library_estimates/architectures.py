@@ -13,6 +13,8 @@ from tunesmith_library_estimates.estimation import Weight
 from tunesmith_library_estimates.forms import has_form, read
 
 _COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")  # what configurations call it
+_NEEDED = ("hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads")
+_EITHER = frozenset({"llama4", "mllama", "qwen3_5", "qwen3_5_moe"})  # that have a class for their text alone
 _MET = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "top_k_experts")
 
 
@@ -30,17 +32,36 @@ class Decoder:
     taken_for: str = ""  # the model type whose form it was given, where its own is not known here
 
 
-def decoder(config: Mapping[str, Any], bits: int) -> Decoder | None:
+def decoder(config: Mapping[str, Any], bits: int, is_shown: bool = True) -> Decoder | None:
     """The weights of a model that writes text; of one that also sees or hears those of its towers, too.
 
     Args:
         config: what its config.json holds.
         bits: of a number in memory.
+        is_shown: whether more than text is shown to it: without, some are loaded as their language model alone.
 
     Returns: None for an architecture that is not known here, and for a configuration that lacks a number.
     """
+    if not is_shown and config.get("model_type") in _EITHER and "text_config" in config:
+        config = config["text_config"]
     name = _form(config.get("model_type"))
     return None if name is None else _read(name, config, bits)
+
+
+def likeness(config: Mapping[str, Any], bits: int) -> Decoder | None:
+    """The weights of a model of an unknown architecture, as if its layers were Llama's, or Mixtral's or GLM's.
+
+    Returns: None for a configuration that lacks the numbers of such layers.
+    """
+    text = complete(config.get("text_config") or config)
+    if not all(text.get(key) for key in _NEEDED):
+        return None
+    has_experts = any(isinstance(text.get(key), int) and text[key] > 1 for key in _COUNTS)
+    form = "glm4_moe" if has_experts and text.get("moe_intermediate_size") else "llama"
+    if has_experts and form == "llama":
+        form = "mixtral"
+    found = _read("causal", {**text, "model_type": form}, bits)
+    return None if found is None else replace(found, taken_for=form)
 
 
 def is_known(model_type: object) -> bool:

@@ -1,12 +1,14 @@
 """A model's weights by its config.json alone, against the model itself; and what is said where it is not known."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 from tunesmith_library_estimates.estimating import AUTO
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_loading.remembered import Times, keep
 from tunesmith_library_loading.work import task_of, work_of
 from tunesmith_library_testing.parts import StubPlan, estimate_of, load_plain
@@ -29,24 +31,53 @@ def test_equals_the_model(architecture, options, precision, dtype, tmp_path):
     assert found.unknown == ()
 
 
-def test_what_is_not_known(tmp_path):
-    (elsewhere,) = (
-        Transformers(path="org/name").estimate(Estimate("bf16"), StubPlan({}, values={"precision": "bf16"})).unknown
-    )
+def estimated(folder, precision="bf16", device="cpu"):
+    plan = StubPlan({}, values={"precision": precision})
+    return Transformers(path=str(folder)).estimate(Estimate(precision, machine=Machine(device=device)), plan)
+
+
+def with_config(folder, **config):
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+def test_what_is_not_known(tiny_llama, tmp_path):
+    (elsewhere,) = estimated("org/name").unknown
     assert elsewhere == "the model: the config.json of org/name is not at hand"
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba"}), encoding="utf-8")
-    (strange,) = (
-        Transformers(path=str(tmp_path)).estimate(Estimate("bf16"), StubPlan({}, values={"precision": "bf16"})).unknown
+    (strange,) = estimated(with_config(tmp_path, model_type="new")).unknown
+    assert strange == "the model: the weights of model_type=new are not known"
+    plain = json.loads((tiny_llama / "config.json").read_text(encoding="utf-8"))
+    like = estimated(with_config(tmp_path, **plain | {"model_type": "new"}))
+    assert like.weights == estimated(tiny_llama).weights
+    assert like.unknown == ("what model_type=new has beside layers of the form of llama's, for which it is taken",)
+    shutil.copy(tiny_llama / "model.safetensors", tmp_path)
+    stored = estimated(tmp_path)
+    assert {weight.name for weight in stored.weights} == {weight.name for weight in estimated(tiny_llama).weights}
+    assert stored.unknown == (
+        "the form of the layers: model_type=new is not known; the weights are those of its files",
     )
-    assert strange == "the model: the weights of model_type=mamba are not known"
 
 
 def test_weights_that_are_stored_in_few_bits(tiny_llama, tmp_path):
-    config = json.loads((tiny_llama / "config.json").read_text(encoding="utf-8"))
-    config["quantization_config"] = {"quant_method": "gptq"}
-    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    found = Transformers(path=str(tmp_path)).estimate(Estimate("bf16"), StubPlan({}, values={"precision": "bf16"}))
-    assert found.weights and found.unknown == ("the few bits that the model is stored in",)
+    plain = json.loads((tiny_llama / "config.json").read_text(encoding="utf-8"))
+    gptq = {"quant_method": "gptq", "bits": 4, "group_size": 32, "modules_to_not_convert": ["v_proj"]}
+    found = estimated(with_config(tmp_path, **plain, quantization_config=gptq))
+    bits = {weight.name.split(".")[-2]: weight.bits for weight in found.weights}
+    assert (bits["q_proj"], bits["v_proj"], bits["embed_tokens"]) == (4 + 20 / 32, 16, 16)
+    assert found.unknown == () and any("as stored by gptq" in share for share in found.shares)
+    other = estimated(with_config(tmp_path, **plain, quantization_config={"quant_method": "new"}))
+    assert other.weights and other.unknown == ("the few bits that the model is stored in",)
+    fp8 = with_config(tmp_path, **plain, quantization_config={"quant_method": "fp8"})
+    assert estimated(fp8).weights == estimated(tiny_llama).weights  # undone on a processor
+    assert estimated(fp8, device="cuda").weights != estimated(tiny_llama).weights
+
+
+def test_precision_of_a_machine_that_was_named(tiny_llama):
+    """On a GPU `auto` goes by what that GPU can, and not by what this machine's processor measured."""
+    for flops, expected in (({"bf16": 1e14, "fp32": 1e13}, "bf16"), ({"fp16": 1e14, "fp32": 1e13}, "fp32")):
+        asked = Estimate("bf16", unknown=(AUTO,), machine=Machine(device="cuda", flops=flops))
+        found = Transformers(path=str(tiny_llama)).estimate(asked, StubPlan({}))
+        assert (found.precision, found.unknown) == (expected, ())
 
 
 def test_precision_as_it_will_be_chosen(tiny_llama, tmp_path, monkeypatch):

@@ -101,7 +101,7 @@ class Transformers:
         from .estimating import estimate_model
 
         task = task_of(plan) if plan.get("precision", "auto") == "auto" else None
-        made = estimate_model(estimate, self.path, self.config, task)
+        made = estimate_model(estimate, self.path, self.config, task, plan, self.revision)
         return as_classifier(made) if getattr(plan.traits("stage"), "scores", False) else made
 
     @hookimpl
