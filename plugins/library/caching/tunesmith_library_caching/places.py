@@ -9,6 +9,9 @@ from pathlib import Path
 DATASETS, ARCHIVES, STORES, PRECISIONS = "datasets", "archives", "stores", "precisions"
 """Encoded data sets; unpacked archives; downloads from object stores; in which numbers a model is faster here."""
 
+PLANNING = "planning"
+"""How long runs took here, by which plans of the next are corrected."""
+
 UNFINISHED = ".part"
 """How the folder of a data set ends whose shards are not all there yet."""
 

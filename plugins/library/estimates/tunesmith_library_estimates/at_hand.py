@@ -20,7 +20,7 @@ _AMD, _LEAST = "0x1002", 2 * 2**30  # bytes: what is smaller is built into a pro
 # what a core's products reach by its instructions, the best first: GFLOP/s in bf16 and fp32. avx512_bf16 was measured
 # with torch on an EPYC, in products of 256 to 2,048; the others are guesses.
 _CORES = (("amx_bf16", 700, 100), ("avx512_bf16", 200, 80), ("avx512f", 50, 80), ("avx2", 25, 45), ("asimd", 25, 30))
-_BANDWIDTH = 8e9  # bytes/s of a core's share of the memory
+_BANDWIDTH = 10e9  # bytes/s of a core's share of the memory
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.files import replacing
-from tunesmith_library_caching.places import kept_in
+from tunesmith_library_caching.places import PLANNING, kept_in
 
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.roofline import Terms, can_tell, training_step
-
-PLANNING = "planning"
 
 _METHOD = 1  # of computing the terms; another one begins anew
 _MOST = 32  # runs

@@ -17,10 +17,14 @@ from tunesmith_library_estimates.working import Work
 # of the published products, by the device: on a GPU what published trainings of 1B to 70B reach (35 to 55 %), on a CPU
 # what was measured on one with AVX-512
 _REACHED = {"cuda": 0.45, "cpu": 0.8, "mps": 0.5, "npu": 0.4, "hpu": 0.5}
+# what attention reaches of that: its products are small, one for each head and sequence
+_OF_ATTENTION = {"cuda": 0.6, "cpu": 0.3}
 _BANDWIDTH_REACHED, _LINK_REACHED = 0.8, 0.7
-_CALL = {"cuda": 4e-6, "cpu": 6e-6}  # seconds
+_CALL = {"cuda": 4e-6, "cpu": 20e-6}  # seconds
 _CALLS_OF_A_WEIGHT, _CALLS_OF_AN_UPDATE = 12, 4  # operations: of a forward pass, with norms and the like; of a step
-_ELEMENTWISE = 2.0  # what norms, activations and residuals read and write, in inputs and outputs of matrices
+# bytes that norms, activations and residuals read and write for each input and output of a matrix, in a forward pass;
+# on a CPU as many as their time there stands for, which is that of arithmetic; and those of the loss for each logit
+_ELEMENTWISE, _OF_LOGITS = {"cpu": 40.0}, 14.0
 _LOOP = 5e-3  # seconds of a step beside its model: the loop, its log, its batch
 
 
@@ -109,18 +113,22 @@ def _model(estimate: Estimate, tokens: float, passes: float, costs: float) -> Te
     """So many passes through the model. Args: costs: of each token, in forward passes."""
     machine, length = estimate.machine, mean_length(estimate) / estimate.per_example
     of_token = replace(estimate, length=max(round(length), 1), passes=costs).flops
+    of_pairs = of_token - costs * estimate.flops_per_token
     matrices = [weight for weight in estimate.weights if weight.is_matrix]
-    wide = 4 if estimate.precision == "fp32" else 2
+    wide = 2 if estimate.precision == "fp32" and machine.device != "cpu" else 1
     met = sum(_inputs_and_outputs(weight, estimate.experts_per_token) for weight in matrices)
-    moved = costs * tokens * wide * _ELEMENTWISE * met
+    elementwise = _ELEMENTWISE.get(machine.device, 9.0) * met + _OF_LOGITS * estimate.vocabulary
+    moved = costs * tokens * wide * elementwise
     read = costs * passes * sum(_read(weight) for weight in matrices)
     calls = _call(machine) * _CALLS_OF_A_WEIGHT * len(matrices) * costs * passes
-    return Terms(
-        of_token * tokens / _products(machine, estimate.precision), (moved + read) / _bandwidth(machine), calls
-    )
+    rate = _products(machine, estimate.precision)
+    products = costs * estimate.flops_per_token / rate + of_pairs / (rate * _OF_ATTENTION.get(machine.device, 0.3))
+    return Terms(products * tokens, (moved + read) / _bandwidth(machine), calls)
 
 
 def _inputs_and_outputs(weight: Weight, experts: int) -> int:
+    if weight.kind == "head":
+        return 0
     times = experts if weight.kind == "experts" else 1
     return times * (weight.shape[-1] + weight.shape[-2])
 
