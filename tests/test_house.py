@@ -149,6 +149,9 @@ def test_the_kernel_stands_on_one_library() -> None:
 # ---- what plugins know of each other ---------------------------------------------------------------------------------
 
 
+_COSTLY = ("quantizer", "adapter", "optimizer")
+
+
 @cache
 def classes() -> dict[tuple[str, str], type]:
     """The plugins of the repository: (kind, name) -> class."""
@@ -167,6 +170,12 @@ def classes() -> dict[tuple[str, str], type]:
 @cache
 def names_of(kind: str) -> frozenset[str]:
     return frozenset(name for of, name in classes() if of == kind)
+
+
+def test_what_decides_over_memory_says_what_it_costs() -> None:
+    """`tunesmith plan` has no table of quantizers, adapters and optimizers: each answers for itself."""
+    silent = [cls for (kind, _), cls in classes().items() if kind in _COSTLY and not hasattr(cls, "estimate")]
+    assert not silent, ", ".join(cls.__module__ for cls in silent)
 
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: f"{folder.parent.name}-{folder.name}")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import Range
 from tunesmith.types import OptimizerSettings
+from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -14,6 +15,15 @@ class Lion:
     # share of the momentum in the interpolation whose sign is the update
     beta1: Annotated[float, Range(0, 1, high_excluded=True)] = 0.9
     beta2: Annotated[float, Range(0, 1, high_excluded=True)] = 0.99  # decay of the momentum
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        """One moment of each weight; in a step the signs of one weight at a time."""
+        from tunesmith_library_estimates.training import in_turn, optimizer_bytes
+
+        trained = [weight for weight in estimate.weights if weight.trained]
+        beside = in_turn(trained, lambda weight: weight.bytes)
+        return optimizer_bytes(estimate, lambda weight: weight.bytes, beside)
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

@@ -51,7 +51,7 @@ class Freeze:
     def estimate(self, estimate: Estimate) -> Estimate:
         from .estimating import estimate_freeze
 
-        return estimate_freeze(estimate, self.trainable_layers, self.trainable_modules, self.extra_modules)
+        return estimate_freeze(self, estimate)
 
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:

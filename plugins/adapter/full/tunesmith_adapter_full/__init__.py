@@ -44,7 +44,7 @@ class Full:
     def estimate(self, estimate: Estimate) -> Estimate:
         from .estimating import estimate_full
 
-        return estimate_full(estimate, self.freeze, self.dtype)
+        return estimate_full(estimate, self.freeze, self.dtype, self.towers)
 
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:

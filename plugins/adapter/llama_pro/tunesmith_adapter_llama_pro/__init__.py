@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import at_least
 from tunesmith.types import ModelSource, Problem
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_weights.plans import few_bits
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ class LlamaPro:
             message = "adapter.zero_modules=[] would add layers that change the model before it is trained."
             problems.append(Problem("adapter.zero_modules", message, "leave it out, or name the output projections"))
         return problems
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_new_layers
+
+        return estimate_new_layers(estimate, self.new_layers)
 
     @hookimpl
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Any:

@@ -8,7 +8,9 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from tunesmith_library_estimates.activations import computed_experts
+from tunesmith_library_estimates.changes import Change
 from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_estimates.training import is_of
 from tunesmith_library_weights.patterns import matches, matches_any
 
 if TYPE_CHECKING:
@@ -34,7 +36,19 @@ def estimate_lora(lora: Lora, estimate: Estimate) -> Estimate:
     beside = [*_beside(lora, adapted), *whole, *_tokens(lora, estimate)]
     found = replace(estimate, weights=tuple(weights)).reaching("adapter, LoRA", reached)
     found = computed_experts(found, "experts of a layer, with what LoRA adds", reached)
-    return replace(found, weights=(*weights, *beside))
+    return replace(found, weights=(*weights, *beside)).offering(*_changes(lora))
+
+
+def _changes(lora: Lora) -> Iterator[Change]:
+    if lora.rank > 1:
+        half = lora.rank // 2
+        yield Change((f"adapter.rank={half}",), "method", f"matrices of rank {half} in place of {lora.rank}")
+    if lora.use_dora:
+        yield Change(("adapter.use_dora=false",), "method", "LoRA without magnitudes")
+    if lora.modules_to_save:
+        yield Change(("adapter.modules_to_save=[]",), "method", "no module is trained whole")
+    if lora.target_modules == "all":
+        yield Change(("adapter.target_modules=[q_proj,v_proj]",), "method", "queries and values are adapted alone")
 
 
 def _layers(estimate: Estimate) -> dict[str, tuple[int, ...]]:
@@ -52,7 +66,8 @@ def _is_adapted(lora: Lora, name: str, estimate: Estimate) -> bool:
     if matches_any(name, [*lora.exclude_modules, *lora.modules_to_save]):
         return False
     asked = [lora.target_modules] if isinstance(lora.target_modules, str) else lora.target_modules
-    names = {weight.name for weight in estimate.weights if weight.kind in ("linear", "experts")}
+    own = [weight for weight in estimate.weights if is_of(weight, lora.towers)]
+    names = {weight.name for weight in own if weight.kind in ("linear", "experts")}
     every = name in names or f"{name}.weight" in names
     return any(every if pattern == "all" else matches(name, pattern) for pattern in asked)
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tunesmith_library_estimates.changes import Change
 from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_estimates.training import is_of
 from tunesmith_library_weights.patterns import matches, matches_any
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ def estimate_oft(oft: Oft, estimate: Estimate) -> Estimate:
     names = {weight.name for weight in (*layers, *whole)}
     found = replace(estimate, weights=tuple(weights)).reaching("adapter, OFT", names)
     copies = [replace(item, name=f"{item.name}.modules_to_save", bits=32.0, trained=True) for item in whole]
-    return replace(found, weights=(*found.weights, *_rotations(oft, layers), *copies))
+    made = replace(found, weights=(*found.weights, *_rotations(oft, layers), *copies))
+    if oft.block_share:
+        return made
+    return made.offering(Change(("adapter.block_share=true",), "method", "all blocks of a layer are the same rotation"))
 
 
 def _is_adapted(oft: Oft, weight: Weight) -> bool:
@@ -36,7 +41,7 @@ def _is_adapted(oft: Oft, weight: Weight) -> bool:
     asked = [oft.target_modules] if isinstance(oft.target_modules, str) else oft.target_modules
     fits = any(weight.kind == "linear" if pattern == "all" else matches(name, pattern) for pattern in asked)
     left = [*oft.exclude_modules, *oft.modules_to_save]
-    return weight.kind in ("linear", "head") and fits and not matches_any(name, left)
+    return weight.kind in ("linear", "head") and is_of(weight, oft.towers) and fits and not matches_any(name, left)
 
 
 def _is_whole(oft: Oft, weight: Weight) -> bool:

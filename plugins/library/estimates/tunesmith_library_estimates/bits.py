@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from tunesmith_library_weights.patterns import matches_any
 
 from tunesmith_library_estimates.activations import computed_experts, first_trained, layer_of
 from tunesmith_library_estimates.estimation import Estimate, Memory, Phase, Weight
+from tunesmith_library_estimates.training import is_of
 
 IN_USE = "a layer's weights, dequantised"
 """Room for the numbers of one matrix, made anew at each use."""
@@ -19,6 +20,7 @@ def in_few_bits(
     estimate: Estimate,
     bits: Callable[[Weight], float],
     skip: Iterable[str] = (),
+    towers: Collection[str] = ("language",),
     *,
     what: str = "in few bits",
     experts: bool = True,
@@ -32,6 +34,7 @@ def in_few_bits(
     Args:
         bits: of one number of a weight, with its share of the scales.
         skip: patterns of layers that stay as they are, as `tunesmith_library_weights.matches` reads them.
+        towers: the parts of the model whose layers are quantised.
         what: how many bits, for the share of the weights that is said.
         experts: whether fused experts are among them.
         loads_whole: the model is loaded as it is and quantised afterwards.
@@ -43,7 +46,9 @@ def in_few_bits(
     covered = {
         weight.name
         for weight in estimate.weights
-        if weight.kind in kinds and not matches_any(weight.name.removesuffix(".weight"), patterns)
+        if weight.kind in kinds
+        and is_of(weight, towers)
+        and not matches_any(weight.name.removesuffix(".weight"), patterns)
     }
 
     def fewer(weight: Weight) -> Weight:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from tunesmith_library_estimates.activations import first_trained, layer_of
@@ -12,6 +12,11 @@ BESIDE_A_STEP = "what a step computes in"
 """Room for updates before they are added to the weights."""
 
 _FROM_THE_FIRST_STEP: tuple[Phase, ...] = ("forward", "backward", "step", "generate", "save")
+
+
+def is_of(weight: Weight, towers: Collection[str]) -> bool:
+    """Whether a weight belongs to one of these parts of a model; `tower` is each that sees or hears."""
+    return weight.stands_in in towers or ("tower" in towers and weight.stands_in in ("vision", "audio"))
 
 
 def trained_only(estimate: Estimate, chosen: Mapping[str, float | None]) -> Estimate:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import TunesmithError, announce, hookimpl
 from tunesmith.ranges import at_least
 from tunesmith.types import Batch, ModelSource, Problem, TrainingJob
+from tunesmith_library_estimates.estimation import Estimate
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -30,10 +31,12 @@ Count = Annotated[int, at_least(1, most=100_000_000)]
 class Calibrated:
     """A quantizer by training data; what is its own is `calibrate`, and the options with their defaults."""
 
-    name: ClassVar[str]  # of the plugin
+    name: ClassVar[Literal["gptq", "awq"]]  # of the plugin
+    bits: Literal[2, 3, 4, 8]  # bits per weight
     group_size: GroupSize  # weights of a row that share one scale and zero point; -1 is the whole row
     samples: Count  # training examples to look at
     sample_length: Count  # tokens of an example to look at
+    skip_modules: list[str]  # layers that keep their numbers
 
     _quantised: Any = None  # what this process quantised, until it is stored
     _waiting: Any = None  # a model that was loaded without data, and the hook that says so
@@ -48,6 +51,20 @@ class Calibrated:
             return []
         message = f"quantizer.group_size={self.group_size} is no size of a group."
         return [Problem("quantizer.group_size", message, "32, 64 or 128; -1 for one group per row")]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from tunesmith_library_quantizing.estimating import estimate_packed
+
+        length = min(self.sample_length, estimate.data.tokens or self.sample_length)
+        return estimate_packed(
+            estimate,
+            bits=self.bits,
+            group_size=self.group_size,
+            skip=self.skip_modules,
+            tokens=min(self.samples, estimate.data.examples or self.samples) * length,
+            method=self.name,
+        )
 
     @hookimpl
     def quantization_config(self, source: ModelSource) -> Any:

@@ -114,6 +114,9 @@ class TestAqlm(QuantizerSuite):
         target = folder.parent / f"{folder.name}-aqlm"
         return read(target if target.exists() else stored(folder, target, SIZES))
 
+    def planned(self, folder: Path) -> dict[str, Any]:
+        return {"model.path": str(folder.parent / f"{folder.name}-aqlm")}
+
 
 def linears(model: Any) -> Iterator[tuple[str, AqlmLinear]]:
     return ((name, layer) for name, layer in model.named_modules() if isinstance(layer, AqlmLinear))

@@ -8,11 +8,15 @@ Quantization", arXiv 2401.06118, section 3). Here the codes are read and compute
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunesmith import announce, hookimpl, plugin
 from tunesmith.traits import QuantizerTraits
 from tunesmith.types import ModelSource
+from tunesmith_library_estimates.estimation import Estimate
+
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
 
 
 @plugin
@@ -22,6 +26,12 @@ class Aqlm:
     traits: ClassVar[QuantizerTraits] = QuantizerTraits(
         bits=(1, 2, 3, 4), devices=("cpu", "cuda"), float_weights=True, weight_norms=True, method="aqlm"
     )
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_codes
+
+        return estimate_codes(estimate, str(plan.get("model.path", "")))
 
     @hookimpl
     def quantization_config(self, source: ModelSource) -> None:

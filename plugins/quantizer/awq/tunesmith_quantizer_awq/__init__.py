@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Awq(Calibrated):
     """AWQ: few bits by the activations of the training data, or a model that is stored so (Lin et al. 2023)."""
 
-    name: ClassVar[str] = "awq"
+    name: ClassVar[Literal["gptq", "awq"]] = "awq"
     traits: ClassVar[QuantizerTraits] = QuantizerTraits(
         bits=(2, 3, 4, 8), devices=("cpu", "cuda"), saves=True, calibrates=True, weight_norms=True, method="awq"
     )

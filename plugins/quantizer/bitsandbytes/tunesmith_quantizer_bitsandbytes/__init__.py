@@ -78,7 +78,7 @@ class Bitsandbytes:
     def estimate(self, estimate: Estimate) -> Estimate:
         from .estimating import estimate_bits
 
-        return estimate_bits(estimate, self.bits, self.double_quant, self.skip_modules)
+        return estimate_bits(estimate, self.bits, self.double_quant, self.skip_modules, self.towers)
 
     @hookimpl
     def quantization_config(self, source: ModelSource) -> Any:

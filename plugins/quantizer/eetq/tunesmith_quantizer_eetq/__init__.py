@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tunesmith import TunesmithError, hookimpl, plugin
 from tunesmith.traits import QuantizerTraits
 from tunesmith.types import ModelSource, Problem
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_weights.towers import Part, towers_problems
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ class Eetq:
             message = f"quantizer=eetq computes in fp16; precision={precision} would read its numbers wrongly."
             problems.append(Problem("precision", message, f"precision=fp16\n{_INSTEAD}"))
         return problems
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_bits
+
+        return estimate_bits(estimate, self.towers)
 
     @hookimpl
     def quantization_config(self, source: ModelSource) -> Any:

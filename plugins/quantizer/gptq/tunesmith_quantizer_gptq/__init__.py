@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Gptq(Calibrated):
     """GPTQ: 8, 4, 3 or 2 bits calibrated on the training data, or a model that is stored so (Frantar et al. 2022)."""
 
-    name: ClassVar[str] = "gptq"
+    name: ClassVar[Literal["gptq", "awq"]] = "gptq"
     traits: ClassVar[QuantizerTraits] = QuantizerTraits(
         bits=(2, 3, 4, 8), devices=("cpu", "cuda"), saves=True, calibrates=True, weight_norms=True, method="gptq"
     )

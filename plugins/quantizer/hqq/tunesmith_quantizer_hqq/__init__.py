@@ -51,7 +51,7 @@ class Hqq:
     def estimate(self, estimate: Estimate) -> Estimate:
         from .estimating import estimate_bits
 
-        return estimate_bits(estimate, self.bits, self.group_size, self.skip_modules)
+        return estimate_bits(estimate, self.bits, self.group_size, self.axis, self.skip_modules, self.towers)
 
     @hookimpl
     def quantize(self, model: Any) -> Any:

@@ -16,6 +16,7 @@ from tunesmith import announce, hookimpl, plugin
 from tunesmith.ranges import at_least
 from tunesmith.traits import QuantizerTraits
 from tunesmith.types import ModelSource, Problem
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_weights.patterns import as_regex
 from tunesmith_library_weights.towers import Part
 
@@ -74,6 +75,12 @@ class Torchao:
         from .checking import check
 
         return check(self, plan)
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_torchao
+
+        return estimate_torchao(self, estimate, plan.command == "train")
 
     @hookimpl
     def quantization_config(self, source: ModelSource) -> Any:

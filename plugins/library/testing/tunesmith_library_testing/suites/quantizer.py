@@ -9,7 +9,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tunesmith_library_testing.parts import collate, examples, load_plain, logits_of, source_of
+from tunesmith_library_testing.holding import held_bytes
+from tunesmith_library_testing.parts import (
+    StubPlan,
+    collate,
+    estimate_of,
+    examples,
+    load_plain,
+    logits_of,
+    source_of,
+)
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
 
@@ -91,6 +100,28 @@ class QuantizerSuite(PluginSuite):
             expected = quantised.sum(0).expand(3, -1)
             error = (inputs.grad.float().cpu() - expected).norm() / expected.norm()
             assert error <= 0.05, f"the gradient through {name} is off by {error:.1%}"
+
+    def test_estimates_what_it_holds(self, tiny_llama: Path) -> None:
+        """The bytes that it says are those of the model, to 2 %; and it covers the layers that it says it covers."""
+        if "estimate" not in self.hooks():
+            pytest.skip("this quantizer says nothing of what it costs")
+        plain = load_plain(tiny_llama, self.dtype)
+        before = estimate_of(plain, {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[self.dtype])
+        for bits in self.error_bounds:
+            model = self.quantized(tiny_llama, bits)
+            chosen = {self.bits_option: bits} if self.bits_option else {}
+            plan = StubPlan({self.kind: {"this": self.make(**chosen)}}, values=self.planned(tiny_llama))
+            (found,) = self.manager(**chosen).hook.estimate(estimate=before, plan=plan)
+            said, held = found.bytes("step")["weights"], held_bytes(model)
+            assert abs(said - held) <= 0.02 * held, f"{bits} bits: {said} bytes were said, {held} are held"
+            named = {weight.name for weight in before.weights}
+            covered = {item.name for item, old in zip(found.weights, before.weights, strict=True) if item != old}
+            changed = {f"{name}.weight" for name, _, _ in self.layers(tiny_llama, bits)}
+            assert covered == changed & named, f"said to be covered, or covered: {sorted(covered ^ changed)}"
+
+    def planned(self, folder: Path) -> dict[str, Any]:
+        """What a plan of the tiny model says beside the quantizer."""
+        return {"model.path": str(folder)}
 
     def test_base_is_not_trained(self, tiny_llama: Path) -> None:
         """No quantised weight asks for a gradient."""
