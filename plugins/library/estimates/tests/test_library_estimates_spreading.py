@@ -10,6 +10,7 @@ from tunesmith_library_estimates.spreading import (
     Sharding,
     Started,
     among,
+    by_layer,
     fully_sharded,
     of_machine,
     replicated,
@@ -62,6 +63,12 @@ def test_parts_and_the_layers_that_come_together():
     saved = made.memory["a checkpoint, gathered"]
     assert (saved.bytes, saved.on_host) == (3 * whole, True)
     assert made.work["weights gathered, gradients divided"].sent == 3 * whole * 3 / 4
+
+
+def test_layers_of_a_tower_come_together_with_what_is_in_no_layer():
+    tower = Weight("model.visual.layers.0.mlp.fc1.weight", (10, 10), "linear", 32, stands_in="vision")
+    outside, layers = by_layer((*ROOT, *LAYERS, tower))
+    assert [weight.name for weight in outside] == [ROOT[0].name, ROOT[1].name, tower.name] and len(layers) == 4
 
 
 def test_layers_that_stay_together():
@@ -122,6 +129,8 @@ def test_zero_offloaded():
     host = made.bytes("step", on_host=True)
     assert (host["weights"], host["optimizer states"], host["trained weights in float32"]) == (2_800, 11_200, 5_600)
     assert made.bytes("step")["weights"] == 0
+    saved = of_machine(sharded_by_zero(full("bf16"), Zero(2, 4, local=4)), Started(4, 4)).bytes("save", on_host=True)
+    assert saved == {"weights": 0, "the result, gathered": 2_800}, "of all processes, the first alone"
     disk = sharded_by_zero(full("bf16"), Zero(3, 4, "nvme", "nvme"))
     assert disk.disk["weights, offloaded"] == 2_800 and disk.disk["optimizer states, offloaded"] == 11_200
     assert disk.bytes("step", on_host=True)["weights"] == 0 and any("nvme" in what for what in disk.unknown)

@@ -154,10 +154,10 @@ def fully_sharded(estimate: Estimate, sharding: Sharding) -> Estimate:
 
 
 def by_layer(weights: Iterable[Weight]) -> tuple[list[Weight], list[list[Weight]]]:
-    """The weights that are in no layer, and those of each."""
+    """The weights that are in no layer of the language model, and those of each."""
     found: dict[int | None, list[Weight]] = defaultdict(list)
     for weight in weights:
-        found[layer_of(weight)].append(weight)
+        found[layer_of(weight) if weight.stands_in == "language" else None].append(weight)
     return found.pop(None, []), list(found.values())
 
 

@@ -32,9 +32,10 @@ class Zero:
     reuse: int = 1_000_000_000  # used meanwhile for a weight to be kept
     sub_group: int = 1_000_000_000  # that the optimizer takes at once, with stage 3
     secondary: int = 1  # processes that have all weights once more among them
+    local: int = 1  # processes of a machine
 
     @classmethod
-    def of(cls, configuration: Mapping[str, Any], processes: int) -> Zero:
+    def of(cls, configuration: Mapping[str, Any], processes: int, local: int = 1) -> Zero:
         """What DeepSpeed's JSON says. `auto`, and what it does not say, is DeepSpeed's own, or the model's width."""
         found = configuration.get("zero_optimization")
         zero: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
@@ -60,6 +61,7 @@ class Zero:
             size("stage3_max_reuse_distance", 1_000_000_000),
             size("sub_group_size", 1_000_000_000),
             size("zero_hpz_partition_size", 1) or 1,
+            local,
         )
 
 
@@ -82,6 +84,8 @@ def sharded_by_zero(estimate: Estimate, zero: Zero) -> Estimate:
     made = _with_gradients(divided(made, shares, "states"), zero, number)
     if zero.stage == 3:
         made = _with_live_weights(made, zero, number)
+    if zero.stage:
+        made = _gathered_to_save(made, zero, number)
     return _offloaded(made.doing("weights and gradients shared", _sent(made, zero, number)), zero)
 
 
@@ -130,6 +134,13 @@ def _with_live_weights(made: Estimate, zero: Zero, number: int) -> Estimate:
         second = Memory(number * whole / zero.secondary, phases=("forward", "backward"), of="other")
         made = made.plus("weights of a group of processes", second)
     return made
+
+
+def _gathered_to_save(made: Estimate, zero: Zero, number: int) -> Estimate:
+    """The first process has what is trained in the host's memory, to write it; states are written in parts."""
+    host = made.machine.device != "cpu"
+    size = number * made.trained / (zero.local if host else 1)  # `of_machine` takes it for one of several
+    return made.plus("the result, gathered", Memory(size, phases=("save",), on_host=host))
 
 
 def _offloaded(made: Estimate, zero: Zero) -> Estimate:

@@ -20,7 +20,7 @@ def estimate_zero(options: Deepspeed, estimate: Estimate) -> Estimate:
     """Divide what the stage says, as the options and the file have it."""
     started = Started(*options.counts(estimate.machine.count))
     made = among(estimate, started)
-    made = sharded_by_zero(made, Zero.of(configuration(options), started.total))
+    made = sharded_by_zero(made, Zero.of(configuration(options), started.total, started.local))
     return of_machine(made, started).offering(*_lighter(options, made, started.total))
 
 

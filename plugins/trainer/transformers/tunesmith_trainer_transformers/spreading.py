@@ -65,7 +65,7 @@ def shared_by_processes(options: Transformers, estimate: Estimate, count: int) -
 def _shared(options: Transformers, estimate: Estimate, count: int, local: int) -> Estimate:
     zero = options._of_parallel.get("deepspeed") or (options.deepspeed and _read(options.deepspeed))
     if zero:
-        return sharded_by_zero(estimate, Zero.of(zero, count))
+        return sharded_by_zero(estimate, Zero.of(zero, count, local))
     words = options.fsdp or ""
     casts = estimate.precision == "bf16" and all(weight.bits >= 16 for weight in estimate.weights)
     sharding = Sharding(
