@@ -56,10 +56,13 @@ def main() -> None:
         folder = Path(scratch)
         for label, arguments in COMMANDS.items():
             report(label, [cpu_seconds(arguments, folder) for _ in range(ROUNDS)])
+        run = two_steps(folder)
+        planned = ["-m", "tunesmith", "plan", *run[3:]]
+        report("tunesmith plan", [cpu_seconds(planned, folder) for _ in range(ROUNDS)])
         whole = {
             "import torch": ["-c", "import torch"],
             "import transformers.Trainer": ["-c", "from transformers import Trainer"],
-            "two steps of a 7M model, from start to end": two_steps(folder),
+            "two steps of a 7M model, from start to end": run,
         }
         print(f"whole runs, CPU-seconds, median of {RUNS}")
         for label, arguments in whole.items():

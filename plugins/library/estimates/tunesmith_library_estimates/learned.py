@@ -24,6 +24,7 @@ from tunesmith_library_estimates.roofline import Terms, can_tell, training_step
 
 _METHOD = 1  # of computing the terms; another one begins anew
 _MOST = 32  # runs
+_TELLING = 0.5  # share of a step that a model must take by default, for the step to tell of larger models
 _HELD = 0.03  # how strongly factors are held to one another, beside the squared errors of the runs
 
 
@@ -51,12 +52,19 @@ class Known:
 
 
 def learn(estimate: Estimate, measured: Measured) -> None:
-    """Keep what a run took, of which the estimate is this. Raises: OSError where nothing can be written."""
+    """Keep what a run took, of which the estimate is this.
+
+    A step that mostly waits for Python, as those of toys do, is not kept: it tells nothing of larger models.
+
+    Raises: OSError where nothing can be written.
+    """
     if not estimate.machine.model or not can_tell(estimate.machine) or not estimate.weights:
         return
     if measured.step is None or not 0 < measured.step < math.inf:
         return
     terms = training_step(estimate, measured.tokens)
+    if terms.products + terms.traffic < _TELLING * terms.total:
+        return
     run: dict[str, Any] = {"terms": terms.parts, "seconds": measured.step, "loading": measured.loading}
     file = _file(estimate)
     runs = [*_runs(file), run][-_MOST:]
