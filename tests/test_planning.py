@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from tunesmith.cli import cli
+from tunesmith.cli.running import run
 
 # Qwen2.5-7B's numbers
 SEVEN = {
@@ -58,26 +59,26 @@ def test_it_says_whether_a_run_fits(words: list[str]) -> None:
     assert not full["fits"] and full["conclusion"].startswith("does not fit in 24 GB: peak 1")
     eight = ["parallel=fsdp", "parallel.processes=8", "output_dir=out", "trainer.gradient_checkpointing=true"]
     spread = figures(*one, "adapter=full", *eight, "--gpu", "h100x8")
-    assert spread["fits"] and spread["peak"]["bytes"] < full["peak"]["bytes"] / 4
+    assert spread["fits"] and spread["peak"]["bytes"] < full["peak"]["bytes"] / 3
 
 
 def test_what_is_advised_fits_when_it_is_typed(words: list[str]) -> None:
     """Every change that the plan names is a line of overrides: typed, the run fits, and needs what was said."""
-    tight = [*words, "--gpu", "16gb"]
+    tight = [*words, "--gpu", "24gb"]
     before = figures(*tight)
     assert not before["fits"] and before["changes"]
     costs = [change["cost"] for change in before["changes"]]
     order = ["nothing", "time", "exactness", "method", "hardware"]
     assert costs == sorted(costs, key=order.index), "the cheapest first"
     assert any("quantizer=bitsandbytes" in change["overrides"] for change in before["changes"])
-    for change in before["changes"][:6]:
+    for change in before["changes"][:4]:
         after = figures(*tight, *change["overrides"])
         assert after["fits"], change
         assert min(after["peak"]["bytes"], change["peak"]) <= change["peak"] * 1.001
 
 
 def test_the_text_ends_with_the_conclusion(words: list[str]) -> None:
-    text = planned(*words, "--gpu", "16gb").output
+    text = planned(*words, "--gpu", "24gb").output
     assert "\n# what it needs (estimated), on " in text
     assert re.search(
         r"\ndoes not fit in \S+ GB: peak .* more than the .* that may be filled\neach of these makes", text
@@ -90,7 +91,7 @@ def test_machines_that_are_not_known_are_refused_at_once(words: list[str]) -> No
     assert "two machines" in str(planned(*words, "--gpu", "h100", "--cpu").exception)
 
 
-def test_problems_are_in_the_json_too(words: list[str]) -> None:
-    found = planned("--json", *words, "adapter=loro")
-    told = json.loads(found.stdout)
-    assert found.exit_code == 2 and told["problems"] and "peak" not in told
+def test_problems_are_in_the_json_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", "--json", *words, "adapter=loro"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["problems"][0]["key"] == "adapter" and "peak" not in told

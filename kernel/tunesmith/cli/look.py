@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +63,16 @@ def plan(
     machine = _machine(gpu, cpu)
     made = compose(config, overrides)
     wanted = command or _usual(made)
-    found, problems, manager = examine(made, wanted)
+
+    def examining(made: Composition) -> Examined:
+        with _elsewhere(gpu):
+            return examine(made, wanted)
+
+    found, problems, manager = examining(made)
     wrong = any(problem.severity == "error" for problem in problems)
 
     def examined(more: Sequence[str]) -> Examined:
-        return examine(compose(config, [*overrides, *more]), wanted) if more else (found, problems, manager)
+        return examining(compose(config, [*overrides, *more])) if more else (found, problems, manager)
 
     if as_json:
         told = {"problems": [{**vars(problem), "key": str(problem.key)} for problem in problems]}
@@ -123,6 +129,15 @@ def _machine(gpu: str | None, cpu: bool) -> Machine | None:
     from tunesmith_library_estimates.machines import machine_at_hand, machine_named
 
     return machine_named(gpu) if gpu else machine_at_hand(use_cpu=True)
+
+
+def _elsewhere(gpu: str | None) -> AbstractContextManager[None]:
+    """While entered, the GPUs of this machine do not count where others were named."""
+    if gpu is None or importlib.util.find_spec("tunesmith_library_launching") is None:
+        return nullcontext()
+    from tunesmith_library_launching.devices import elsewhere
+
+    return elsewhere()
 
 
 def _figures(examined: Callable[[Sequence[str]], Examined], machine: Machine | None) -> Figures:

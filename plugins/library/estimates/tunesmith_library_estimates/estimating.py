@@ -13,6 +13,7 @@ from tunesmith.compose import Overrides, compose
 from tunesmith.planning import Plan, Selected, refuse
 from tunesmith_library_weights.patterns import matches_any
 
+from tunesmith_library_estimates.at_once import settle_at_once
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.machines import Machine, machine_at_hand
 from tunesmith_library_estimates.own_memory import with_own_memory
@@ -84,7 +85,7 @@ def asked(item: Selected, estimate: Estimate, plan: Plan) -> Estimate:
 
 def ended(estimate: Estimate, plan: Plan) -> Estimate:
     """The estimate that the last plugin gave, with what only the whole tells."""
-    estimate = with_own_memory(estimate)
+    estimate = settle_at_once(with_own_memory(estimate))
     if plan.command == "train":
         estimate = with_files(estimate)
     if plan.command != "train" or not estimate.weights or estimate.trained:

@@ -7,24 +7,44 @@ torch's allocator rounds up and cannot give away again.
 
 from __future__ import annotations
 
-from tunesmith_library_estimates.estimation import Estimate, Memory
+from dataclasses import replace
 
-OWN = "torch and its libraries"
-"""What that is called in an estimate."""
+from tunesmith_library_estimates.estimation import PHASES, Estimate, Memory, Phase
 
-_LIBRARIES = {"cpu": 52 * 2**20, "cuda": 560 * 2**20}  # bytes, by the kind of device
-_SHARES = {"cpu": 0.11, "cuda": 0.04}  # of activations and gradients, which come and go, that is in fragments
+OWN, FRAGMENTS = "torch and its libraries", "fragments of memory"
+"""What these are called in an estimate."""
+
+_LIBRARIES = {"cpu": 50 * 2**20, "cuda": 560 * 2**20}  # bytes, by the kind of device
+# of what comes and goes: activations, gradients, copies of weights; what is kept lies close together
+_SHARES = {"cpu": 0.25, "cuda": 0.04}
 
 
 def with_own_memory(estimate: Estimate) -> Estimate:
-    """Add what the process takes itself, for a kind of device that it was measured for: `tests/bench/planner.py`."""
+    """Add what the process takes itself, on the kinds of device of which it is known.
+
+    The figures of CPUs are measured (`tests/bench/planner.py`), those of GPUs are a guess.
+    """
     device = estimate.machine.device
     if not estimate.weights or device not in _LIBRARIES:
         return estimate
-    of_device = [memory for memory in estimate.memory.values() if not memory.on_host]
-    moving = sum(
+    moving = max(_moving(estimate, phase) for phase in PHASES)
+    made = estimate.plus(OWN, Memory(_LIBRARIES[device]))
+    return made.plus(FRAGMENTS, Memory(_SHARES[device] * moving)) if moving else made
+
+
+def without_own_memory(estimate: Estimate) -> Estimate:
+    """The estimate of what torch allocates, to compare it with torch's own accounting."""
+    kept = {what: memory for what, memory in estimate.memory.items() if what not in (OWN, FRAGMENTS)}
+    return replace(estimate, memory=kept)
+
+
+def _moving(estimate: Estimate, phase: Phase) -> float:
+    """Bytes on the device that are there in this phase and not in all of them."""
+    return sum(
         memory.bytes + memory.bytes_per_token * estimate.tokens
-        for memory in of_device
-        if memory.of == "activations" and "forward" in memory.phases
+        for memory in estimate.memory.values()
+        if phase in memory.phases
+        and memory.of in ("activations", "gradients", "weights")
+        and not memory.on_host
+        and len(memory.phases) < len(PHASES)
     )
-    return estimate.plus(OWN, Memory(_LIBRARIES[device] + _SHARES[device] * moving))

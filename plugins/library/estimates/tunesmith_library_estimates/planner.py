@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from tunesmith_library_estimates.advice import Advised, advised
 from tunesmith_library_estimates.estimating import estimated
 from tunesmith_library_estimates.estimation import PHASES, Estimate
 from tunesmith_library_estimates.machines import Machine
+from tunesmith_library_estimates.times import Times, time_of
 from tunesmith_library_estimates.trying import Trials
 from tunesmith_library_estimates.verdict import verdict
 from tunesmith_library_estimates.wording import advice, conclusion, lines
@@ -61,6 +63,8 @@ class Figures:
             "room": None if found is None else {"total": found.room.total, "share": found.room.share},
             "conclusion": conclusion(made),
             "changes": changes,
+            "time": _told(time_of(made)),
+            "data": {"examples": made.data.examples, "tokens": made.data.tokens, "source": made.data.source},
             "disk": dict(made.disk),
             "shares": list(made.shares),
             "unknown": list(made.unknown),
@@ -84,6 +88,11 @@ def figures(examine: Examine, machine: Machine | None = None) -> Figures:
         return None if has_errors(problems) else estimated(other, machine)
 
     return Figures(trials.estimate, tuple(advised(plan, trials.estimate, trials.tried, trial)))
+
+
+def _told(found: Times | None) -> dict[str, Any]:
+    """Times in seconds; empty where nobody knows."""
+    return {} if found is None else {**dataclasses.asdict(found), "total": found.total}
 
 
 def has_errors(problems: Iterable[Problem]) -> bool:

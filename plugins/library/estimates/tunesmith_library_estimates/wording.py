@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from tunesmith_library_estimates.advice import Advised
 from tunesmith_library_estimates.estimation import PHASES, Estimate, Phase
-from tunesmith_library_estimates.verdict import Verdict, verdict
+from tunesmith_library_estimates.times import time_of
+from tunesmith_library_estimates.verdict import verdict
 
 _WHEN: dict[Phase, str] = {
     "load": "loading",
@@ -16,6 +18,7 @@ _WHEN: dict[Phase, str] = {
     "generate": "answering",
     "save": "saving",
 }
+_NOT_MEASURED = "no run here has told how fast this is: right to a factor of two"
 _TRAINING: tuple[Phase, ...] = ("load", "forward", "backward", "step")
 _COSTS = {
     "nothing": "costs nothing",
@@ -36,6 +39,11 @@ def lines(estimate: Estimate) -> Iterator[str]:
         yield from _memory(estimate)
     if estimate.weights and estimate.length:
         yield f"a token costs {estimate.flops / 1e9:,.3g} GFLOP"
+    yield from _time(estimate)
+    written = {what: size for what, size in estimate.disk.items() if size}
+    if written:
+        parts = ", ".join(f"{what} {in_words(size)}" for what, size in written.items())
+        yield f"disk: {in_words(sum(written.values()))} ({parts})"
     yield from estimate.shares
     for unknown in estimate.unknown:
         yield f"not in it: {unknown}"
@@ -55,7 +63,8 @@ def _memory(estimate: Estimate) -> Iterator[str]:
     sums = {other: sum(estimate.bytes(other).values()) for other in _WHEN}
     own = [other for other in _WHEN if other in _TRAINING or _is_of_its_own(estimate, other)]
     rest = [f"{in_words(sums[other])} in {_WHEN[other]}" for other in own if other != phase]
-    yield f"peak: {in_words(peak)} in {_WHEN[phase]} ({', '.join(rest)})"
+    each = f" of each of {estimate.processes:,} processes" if estimate.processes > 1 else ""
+    yield f"peak{each}: {in_words(peak)} in {_WHEN[phase]} ({', '.join(rest)})"
     if estimate.recomputed:
         yield _left_open(estimate, peak)
     if estimate.host_peak:
@@ -67,6 +76,39 @@ def _memory(estimate: Estimate) -> Iterator[str]:
 def _is_of_its_own(estimate: Estimate, phase: Phase) -> bool:
     """Whether something is there in a phase that no step has."""
     return any(phase in memory.phases and "step" not in memory.phases for memory in estimate.memory.values())
+
+
+def _time(estimate: Estimate) -> Iterator[str]:
+    """How much is trained on, and how long that takes."""
+    data, found = estimate.data, time_of(estimate)
+    if data.examples is not None:
+        each = f" of {data.tokens:,.0f} tokens on average" if data.tokens else ""
+        yield f"data: {data.examples:,} examples{each} ({data.source})"
+    if found is None or found.total is None:
+        return
+    parts = {"loading": found.loading, "training": found.training, "evaluation": found.evaluation}
+    parts |= {"other passes": found.other, "saving": found.saving}
+    rest = ", ".join(f"{what} {duration(seconds)}" for what, seconds in parts.items() if seconds and seconds >= 0.5)
+    tokens = f" of {found.tokens / found.steps:,.0f} tokens" if found.tokens and found.steps else ""
+    steps = f"{found.steps:,} steps{tokens}, {duration(found.step)} each, {found.bound}" if found.steps else ""
+    sure = f"corrected by {found.runs} run{'s' if found.runs > 1 else ''} here" if found.runs else _NOT_MEASURED
+    yield f"time: {duration(found.total)} ({rest}; {sure})"
+    if steps:
+        yield f"steps: {steps}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 0.4 s, 41 s, 3 min 20 s, 5 h 12 min, 2 days 3 h."""
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    units = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    whole = round(seconds) if seconds < 3_600 else round(seconds / 60) * 60
+    for (name, size), (less, smaller) in itertools.pairwise(units):
+        if whole >= size:
+            first, rest = divmod(whole, size)
+            rest //= smaller
+            return f"{first} {'day' if name == 'days' and first == 1 else name}" + (f" {rest} {less}" if rest else "")
+    return f"{whole} s"
 
 
 def _left_open(estimate: Estimate, peak: float) -> str:
@@ -118,12 +160,6 @@ def advice(estimate: Estimate, changes: Sequence[Advised]) -> Iterator[str]:
         overrides = " ".join(item.change.overrides).ljust(width)
         cost = f"{_COSTS[item.change.cost]}: {item.change.costs}"
         yield f"  {overrides}  peak {in_words(item.found.peak)}; {cost}"
-
-
-def told(found: Verdict) -> dict[str, float | bool]:
-    """A verdict for programs; bytes."""
-    may = found.room.share * found.room.total
-    return {"fits": found.fits, "peak": found.peak, "total": found.room.total, "may_be_filled": may}
 
 
 def in_words(size: float) -> str:
