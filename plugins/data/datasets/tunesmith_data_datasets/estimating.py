@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -79,8 +80,10 @@ def estimate_data(options: Datasets, estimate: Estimate, plan: Plan, sources: Se
 def _known(options: Datasets, source: Source, plan: Plan, abouts: Sequence[Mapping[str, Any]]) -> _Set | None:
     """A data set that was encoded as this run would, or the guess that a look at its files allows."""
     most = options.max_samples if source.entry.max_samples is None else source.entry.max_samples
+    local = source.hub("huggingface") == "local"
+    place = str(Path(source.base).expanduser().resolve()) if local else None
     for about in abouts:
-        if _is_of(about, source) and _is_alike(about, options, source, plan, most):
+        if _is_of(about, source, place) and _is_alike(about, options, source, plan, most):
             return _encoded(about)
     files = _files(source)
     try:
@@ -112,16 +115,16 @@ def _abouts(cache: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(file.read_text(encoding="utf-8"))
 
 
-def _is_of(about: Mapping[str, Any], source: Source) -> bool:
-    """Whether a set was made of the files of an entry, which are as they were."""
+def _is_of(about: Mapping[str, Any], source: Source, place: str | None) -> bool:
+    """Whether a set was made of the files of an entry, which are as they were.
+
+    Args:
+        place: of the entry on this machine, in full; None where a hub has it.
+    """
     stamps = about.get("files") or ()
-    if source.hub("huggingface") == "local":
-        base = Path(source.base).expanduser().resolve()
-        if not all(base == Path(stamp[0]) or base in Path(stamp[0]).parents for stamp in stamps):
-            return False
-        if source.pattern is not None and about.get("path") != source.entry.path:
-            return False
-    elif about.get("path") != source.entry.path:
+    if (place is None or source.pattern is not None) and about.get("path") != source.entry.path:
+        return False
+    if place is not None and not all(stamp[0] == place or stamp[0].startswith(place + os.sep) for stamp in stamps):
         return False
     return bool(stamps) and all(map(_unchanged, stamps))
 
