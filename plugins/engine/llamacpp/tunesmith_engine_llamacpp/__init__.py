@@ -12,6 +12,7 @@ from tunesmith_library_llamacpp.program import is_installed
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 _INSTALL = "pip install 'tunesmith-engine-llamacpp[program]'"
 
@@ -43,6 +44,12 @@ class LlamaCpp(SamplingOptions):
         if is_installed():
             return []
         return [Problem("engine", "engine=llamacpp runs llama-cpp-python, which is not installed", _INSTALL)]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_engine
+
+        return estimate_engine(self, estimate, plan)
 
     @hookimpl
     def open_engine(self, handle: ModelHandle) -> Engine:

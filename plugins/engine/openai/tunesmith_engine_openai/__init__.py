@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tunesmith import hookimpl, plugin
@@ -12,6 +13,7 @@ from tunesmith_library_engine.sampling import SamplingOptions
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -46,6 +48,11 @@ class OpenAI(SamplingOptions):
                 )
                 problems.append(Problem(str(kind), message, f"leave {kind} out, or name the model: model.path=MODEL"))
         return problems
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        """Of a model that is named the tokenizer alone is loaded; the weights are the server's."""
+        return estimate if plan.command == "train" else replace(estimate, weights=(), memory={})
 
     @hookimpl
     def open_engine(self, handle: ModelHandle) -> Engine:

@@ -13,6 +13,7 @@ from tunesmith_library_engine.sampling import SamplingOptions
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 _INSTALL = (
     "pip install 'tunesmith-engine-sglang[program]', in an environment of its own: SGLang pins torch, transformers"
@@ -67,6 +68,16 @@ class SGLang(SamplingOptions):
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._trusted = bool(plan.get("model.trust_remote_code", False))
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_engine.estimating import of_own_weights
+
+        share = self.mem_fraction_static
+        if share is None:
+            return estimate.without("what SGLang takes: it chooses the share of a card itself (mem_fraction_static)")
+        made = of_own_weights(estimate, plan, share, self.tp_size, name="SGLang", asleep=False)
+        return made.without(f"what quantization={self.quantization} saves") if self.quantization else made
 
     @hookimpl
     def open_engine(self, handle: ModelHandle) -> Engine:

@@ -12,6 +12,7 @@ from tunesmith_library_engine.sampling import SamplingOptions
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 _SERVED = 16  # answers computed together
 _OF_A_STEP = 1_000_000  # the same where a training step asks for so many as it wants at a time
@@ -44,6 +45,13 @@ class Transformers(SamplingOptions):
             return []
         message = "engine.length_penalty has no effect without engine.num_beams: one continuation is followed."
         return [Problem("engine.length_penalty", message, "engine.num_beams=4", "warning")]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_engine
+
+        rows = self.batch_size or (_OF_A_STEP if plan.command == "train" else _SERVED)
+        return estimate_engine(estimate, plan, rows * self.num_beams, self.max_new_tokens, self.prefix_cache)
 
     @hookimpl
     def open_engine(self, handle: ModelHandle) -> Engine:

@@ -13,6 +13,7 @@ from tunesmith_library_engine.sampling import SamplingOptions
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 _INSTALL = (
     "pip install 'tunesmith-engine-vllm[program]', in an environment of its own: vLLM pins torch and transformers"
@@ -67,6 +68,17 @@ class VLLM(SamplingOptions):
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._trusted = bool(plan.get("model.trust_remote_code", False))
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_engine.estimating import of_own_weights
+
+        made = of_own_weights(
+            *(estimate, plan, self.gpu_memory_utilization, self.tensor_parallel_size),
+            name="vLLM",
+            asleep=self.enable_sleep_mode,
+        )
+        return made.without(f"what quantization={self.quantization} saves") if self.quantization else made
 
     @hookimpl
     def open_engine(self, handle: ModelHandle) -> Engine:
