@@ -89,6 +89,8 @@ class Estimate:
     length: int = 0  # tokens of a sequence, at most; 0 where nobody knows
     padded: bool = False  # whether the sequences of a batch are as long as the longest of them
     accumulated: int = 1  # forward passes in a step
+    # of a step's sequences as many go through at once as fit, and `sequences` are all of them; 0 where that is settled
+    of_step: int = 0
     processes: int = 1  # that see different examples
     steps: int | None = None  # of the run
     pauses: Pauses = field(default_factory=Pauses)
@@ -108,6 +110,7 @@ class Estimate:
     recomputed: Mapping[str, Memory] = field(default_factory=dict)
     # what modules keep of a token for the backward pass, beside what their weights tell: bytes, by the module's name
     keeping: Mapping[str, float] = field(default_factory=dict)
+    keeps_on_host: bool = False  # whether what layers keep waits in the host's memory
     work: Mapping[str, Work] = field(default_factory=dict)  # beside the passes of the training, by what it is
     disk: Mapping[str, float] = field(default_factory=dict)  # bytes that are written, by what they are
     changes: tuple[Change, ...] = ()  # that make it need less

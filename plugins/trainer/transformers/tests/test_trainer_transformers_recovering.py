@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import pytest
 from tunesmith import TunesmithError
 from tunesmith.traits import StageTraits
-from tunesmith.types import DatasetSplits, Evaluated, StepEnded, TrainingJob
-from tunesmith_library_testing.jobs import Shared, difference, drawn, make_job, saved_weights
+from tunesmith.types import DatasetSplits, StepEnded
+from tunesmith_library_testing.jobs import Shared, difference, make_job, saved_weights
 from tunesmith_library_testing.parts import StubPlan, compute_loss
 from tunesmith_trainer_transformers import Transformers
 

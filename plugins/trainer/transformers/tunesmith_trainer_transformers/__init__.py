@@ -52,10 +52,13 @@ class Transformers:
     # optimizer steps in place of num_train_epochs; -1 leaves it to them
     max_steps: Annotated[int, at_least(-1, most=1_000_000_000)] = -1
 
-    # examples in a forward pass, per process
-    per_device_train_batch_size: Annotated[int, at_least(1, most=1_000_000)] = 8
-    # examples in a forward pass of an evaluation, per process
-    per_device_eval_batch_size: Annotated[int, at_least(1, most=1_000_000)] = 8
+    # examples in a forward pass, per process; auto: of the step's as many as fit at the longest ones, tried first
+    per_device_train_batch_size: Annotated[int, at_least(1, most=1_000_000)] | Literal["auto"] = 8
+    # examples in a forward pass of an evaluation, per process; auto: as many as fit
+    per_device_eval_batch_size: Annotated[int, at_least(1, most=1_000_000)] | Literal["auto"] = 8
+    # examples in an optimizer step, of all processes, from which gradient_accumulation_steps is found; null: as many as
+    # the other options say, and with auto 8 for each process and accumulated pass
+    global_batch_size: Annotated[int, at_least(1, most=1_000_000_000)] | None = None
     # forward passes in an optimizer step
     gradient_accumulation_steps: Annotated[int, at_least(1, most=1_000_000_000)] = 1
     # run the forward passes of a step as few larger ones where that is exact: the same sums, in larger products; false
@@ -144,7 +147,7 @@ class Transformers:
     # fmt: off
     changeable: ClassVar[tuple[str, ...]] = (
         "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
-        "per_device_eval_batch_size", "merge_accumulation", "padding_free",
+        "per_device_eval_batch_size", "global_batch_size", "merge_accumulation", "padding_free",
         "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_ratio", "warmup_steps", "weight_decay",
         "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "logging_steps", "logging_first_step",
         "save_strategy", "save_steps", "save_total_limit", "eval_strategy", "eval_steps", "eval_on_start",
@@ -156,6 +159,7 @@ class Transformers:
 
     _declared: Declared = field(default_factory=Declared)  # the metrics of the run's evaluations
     _not_additive: str = "the stage is not known"  # why examples may have another loss in a batch with others
+    _examples: int = 0  # of a step, of all processes; 0: as many as micro-batches and their number say
     _beside: Beside = field(default_factory=Beside)  # what the other plugins need beside the loop
     _spread: str = ""  # what spreads the weights over processes: fsdp, deepspeed
     _of_parallel: dict[str, Any] = field(default_factory=dict)  # arguments that the launcher's plugin asks for

@@ -17,6 +17,7 @@ from tunesmith_library_training.routing import coefficient_in_use
 
 from tunesmith_trainer_transformers.estimating import enough
 from tunesmith_trainer_transformers.memory import longest_batch, peak, room_of
+from tunesmith_trainer_transformers.sizing import passes_of
 from tunesmith_trainer_transformers.spreading import is_spread
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def merged_tokens(
         device: that is trained on, as torch names its kind.
         recomputes: activations are computed again in the backward pass.
     """
-    count, size = options.gradient_accumulation_steps, options.per_device_train_batch_size
+    count, size = passes_of(options), int(options.per_device_train_batch_size)
     if count == 1 or not options.merge_accumulation:
         return None
     reason = _unmerged(options, job, padding_free)

@@ -17,6 +17,7 @@ from tunesmith_trainer_transformers.optims import OF_SHARDS
 from tunesmith_trainer_transformers.rates import rate_problems
 from tunesmith_trainer_transformers.schedules import schedule_problems
 from tunesmith_trainer_transformers.spreading import FSDP_ON_CPU, NO_FSDP_ON_CPU, spread_by
+from tunesmith_trainer_transformers.step_size import size_problems
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -35,6 +36,7 @@ def problems(options: Transformers, plan: Plan) -> list[Problem]:
         *name_problems(options, plan),
         *adopting_problems(options, plan),
         *_length(options),
+        *size_problems(options, plan),
         *end_problems(
             plan, ("trainer.max_steps", options.max_steps), ("trainer.num_train_epochs", options.num_train_epochs)
         ),

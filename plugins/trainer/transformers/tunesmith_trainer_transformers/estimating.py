@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from tunesmith_trainer_transformers.additive import not_additive
 from tunesmith_trainer_transformers.duration import with_duration
 from tunesmith_trainer_transformers.optims import estimate_optim
 from tunesmith_trainer_transformers.spreading import estimate_spreading, spread_by
+from tunesmith_trainer_transformers.step_size import examples_of_a_process, is_open
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -24,14 +26,16 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
     """Add what the loop needs; the optimizer's states are its plugin's to tell where there is one."""
     chosen = options.gradient_checkpointing
     recomputes = chosen not in (False, "auto")
-    made = replace(estimate, sequences=options.per_device_train_batch_size, passes=passes(estimate, recomputes))
-    made = gradients(made, accumulates=options.gradient_accumulation_steps > 1)
+    sequences, accumulated = _of_step(options, plan)
+    opened = is_open(options)  # then all of a step's are taken to go through at once, until the whole is known
+    made = replace(estimate, sequences=sequences, accumulated=accumulated, passes=passes(estimate, recomputes))
+    made = replace(made, of_step=sequences if opened else 0)
+    made = gradients(made, accumulates=accumulated > 1)
     made = kept_copies(activations(made, recomputes, offloads=chosen == "offload"), recomputes)
     if chosen == "auto":
         again = kept_copies(activations(replace(made, memory={}), recomputes=True), recomputes=True)
         made = replace(made, recomputed=again.memory)
-    made = replace(made, accumulated=options.gradient_accumulation_steps)
-    if _merges(options, plan):
+    if accumulated > 1 and _merges(options, plan):
         made = replace(made, merged=enough(made.machine.device))
     if not plan.uses("optimizer"):
         known = estimate_optim(made, options.optim, options.optim_args, options.optim_target_modules)
@@ -39,6 +43,15 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
     made = estimate_spreading(options, made, plan)
     made = with_duration(options, made, plan)
     return made.without("what torch takes for itself: on a GPU about half a GB")
+
+
+def _of_step(options: Transformers, plan: Plan) -> tuple[int, int]:
+    """The examples of a forward pass, and how many passes make a step."""
+    count = max((plan.processes or 1) // getattr(plan.traits("parallel"), "alike", 1), 1)
+    each, size = examples_of_a_process(options, count), options.per_device_train_batch_size
+    if not isinstance(size, int):
+        return each, 1
+    return size, math.ceil(each / size)
 
 
 def enough(device: str) -> int:
@@ -52,5 +65,5 @@ def enough(device: str) -> int:
 
 def _merges(options: Transformers, plan: Plan) -> bool:
     """Whether `budget` may find that the passes of a step can be merged."""
-    possible = options.gradient_accumulation_steps > 1 and options.padding_free and not not_additive(plan)
+    possible = options.padding_free and not not_additive(plan)
     return bool(options.merge_accumulation and possible and not spread_by(options, plan))

@@ -24,9 +24,13 @@ from tunesmith_trainer_transformers.asked import AsAsked
 from tunesmith_trainer_transformers.batches import Collator
 from tunesmith_trainer_transformers.budget import merged_tokens
 from tunesmith_trainer_transformers.loop import Loop
+from tunesmith_trainer_transformers.memory import room_of
 from tunesmith_trainer_transformers.shortage import ended, is_shortage
+from tunesmith_trainer_transformers.sizing import settled
 from tunesmith_trainer_transformers.spreading import is_spread
-from tunesmith_trainer_transformers.steps import accumulation_of, order_of, progress_of
+from tunesmith_trainer_transformers.step_size import is_open
+from tunesmith_trainer_transformers.steps import accumulation_of, order_of, progress_of, stands_for
+from tunesmith_trainer_transformers.trial import worst_of
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -45,6 +49,7 @@ def _train(options: Transformers, run: Run) -> Outcome:
     """Train until the end or an interruption."""
     job = run.job
     _refuse_missing_data(options, job)
+    options, opened = settled(options, job, stands_for()), is_open(options)
     sharded = is_spread(options)
     arguments, checkpoint = _begun(options, run)
     _look_for_unused(arguments, job.model, sharded)
@@ -68,7 +73,10 @@ def _train(options: Transformers, run: Run) -> Outcome:
         loop.add_callback(EarlyStopping(options.early_stopping_patience, options.early_stopping_threshold))
     if options.padding_free:
         loop.collator.padding_free = _stays_padding_free(loop, job.model, sharded)
-    _merge(options, loop)
+    budget = _merge(options, loop)
+    if not sharded:
+        there, again = room_of(arguments.device.type), _computes_again(arguments)
+        loop.worst = worst_of(options, job, there=there, recomputes=again, budget=budget, always=opened)
     checkpoint = checkpoint or adopted(options, run, loop)
     _refuse_other_names(job.model, checkpoint)
     if options.torch_compile:
@@ -147,18 +155,23 @@ def _stays_padding_free(loop: Loop, model: Any, sharded: bool) -> bool:
         return takes_concatenated(model)
 
 
-def _merge(options: Transformers, loop: Loop) -> None:
-    """Have micro-batches merged where that is exact."""
+def _computes_again(arguments: Arguments) -> bool:
     again = ("activation_checkpointing", "gradient_checkpointing")  # its names in newer and older transformers
+    return any(getattr(arguments, name, False) for name in again)
+
+
+def _merge(options: Transformers, loop: Loop) -> int | None:
+    """Have micro-batches merged where that is exact; gives the tokens of a merged one, at most."""
     tokens = merged_tokens(
         options,
         loop.job,
         padding_free=loop.collator.padding_free,
         device=loop.args.device.type,
-        recomputes=any(getattr(loop.args, name, False) for name in again),
+        recomputes=_computes_again(loop.args),
     )
     if tokens is not None:
         loop.merge(tokens)
+    return tokens
 
 
 def _refuse_other_names(model: Any, checkpoint: str | None) -> None:

@@ -31,6 +31,7 @@ from tunesmith_trainer_transformers.rates import divide
 from tunesmith_trainer_transformers.recovering import Recovering
 from tunesmith_trainer_transformers.steps import Epochs
 from tunesmith_trainer_transformers.sums import Sums, means
+from tunesmith_trainer_transformers.trial import Worst, try_first
 
 SMALLEST_SCALE = 2.0**-10
 """Of the loss in fp16: gradients that overflow at this scale do so in any numbers that are trained with."""
@@ -58,6 +59,7 @@ class Loop(Recovering, Feeding, Measuring):
         self.autocast = job.precision == "bf16" and not arguments.bf16  # else accelerate sees to it
         self.collator = collator
         self.merging: Merging | None = None  # where micro-batches are
+        self.worst: Worst | None = None  # batch, that is to be tried before the first step
         self._count_from_nothing()
         self.order = order = run.order
         train = job.data.train
@@ -157,6 +159,12 @@ class Loop(Recovering, Feeding, Measuring):
         if self.order is not None:  # else accelerate did it
             batches = [send_to_device(batch, self.args.device, non_blocking=True) for batch in batches]
         return micro_batches, batches, wrong
+
+    def before_first_pass(self, model: Any) -> None:
+        """Try the worst batch, once."""
+        worst, self.worst = self.worst, None
+        if worst is not None:
+            try_first(self, model, worst)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None

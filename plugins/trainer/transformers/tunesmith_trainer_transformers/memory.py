@@ -16,7 +16,7 @@ from tunesmith import announce
 from tunesmith.messages import logger
 from tunesmith.types import TrainingJob
 from tunesmith_library_estimates.activations import activations, activations_at_most
-from tunesmith_library_estimates.estimation import Estimate, Memory
+from tunesmith_library_estimates.estimation import PHASES, Estimate
 from tunesmith_library_estimates.loaded import has_known_layers, loaded
 from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_estimates.room import Room, of_accelerator, of_host
@@ -27,7 +27,7 @@ from tunesmith_library_training.estimating import estimate_token_loss, with_seco
 from tunesmith_library_training.lengths import longest
 
 from tunesmith_trainer_transformers.optims import estimate_optim
-from tunesmith_trainer_transformers.spreading import is_spread
+from tunesmith_trainer_transformers.spreading import is_spread, shared_by_processes
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -76,37 +76,47 @@ def computes_again(
 
 
 def peak(options: Transformers, job: TrainingJob, tokens: int, recomputes: bool = False) -> float:
-    """Bytes that a process needs at its highest moment, at a batch of so many tokens.
+    """Bytes that a process needs at the highest moment of its steps, at a batch of so many tokens.
 
     Args:
         recomputes: activations are computed again, where the form of the layers is known.
     """
+    return _of_training(needed(options, job, tokens, recomputes))
+
+
+def peak_of_evaluation(options: Transformers, job: TrainingJob, tokens: int) -> float:
+    """Bytes at the end of a forward pass that keeps nothing for a backward pass: at most what one layer is given."""
+    made = needed(options, job, tokens, recomputes=True)
+    left = {what: memory for what, memory in made.memory.items() if memory.of != "gradients"}
+    return sum(replace(made, memory=left).bytes("forward").values())
+
+
+def needed(options: Transformers, job: TrainingJob, tokens: int, recomputes: bool) -> Estimate:
+    """What a process needs in training the model at hand, at a batch of so many tokens."""
+    size = int(options.per_device_train_batch_size)
+    accumulates = options.gradient_accumulation_steps > 1 or options._examples > size * processes.shares()
     beside, shared = options._beside, processes.count() if is_spread(options) else 1
     device = "cpu" if options.use_cpu or not torch.accelerator.is_available() else ""
     made = replace(loaded(job.model, job.precision), machine=Machine(device=device))
-    made = gradients(made, accumulates=options.gradient_accumulation_steps > 1)
+    made = gradients(made, accumulates=accumulates)
     optim = None if beside.optimizer else options.optim
     known = optim and estimate_optim(made, optim, options.optim_args, options.optim_target_modules)
     made = known or optimizer_states(made, 2)
     if beside.second_model:
         made = with_second_model(made)
-    made = _spread(made, shared)
     made = activations(made, recomputes) if has_known_layers(job.model) else activations_at_most(made)
-    return float(estimate_token_loss(made, tokens, 0, beside.one_pass).peak[1])
+    made = estimate_token_loss(made, tokens, 0, beside.one_pass)
+    return shared_by_processes(options, made, shared) if shared > 1 else made
 
 
-def _spread(estimate: Estimate, shared: int) -> Estimate:
-    """What each of several processes has of weights, gradients and states."""
-    if shared == 1:
-        return estimate
-    parts = {what: replace(memory, bytes=memory.bytes / shared) for what, memory in estimate.memory.items()}
-    weights = sum(weight.bytes for weight in estimate.weights)
-    return replace(estimate, memory=parts).plus("weights elsewhere", Memory(-weights * (shared - 1) / shared))
+def _of_training(made: Estimate) -> float:
+    """Bytes of the phase of a step that needs the most: loading is over."""
+    return max(sum(made.bytes(phase).values()) for phase in PHASES if phase not in ("load", "save"))
 
 
 def longest_batch(options: Transformers, job: TrainingJob) -> int | None:
     """Tokens of the longest batch, an upper bound; None where neither data nor options tell."""
-    count, most = options.per_device_train_batch_size, options._beside.most
+    count, most = int(options.per_device_train_batch_size), options._beside.most
     lengths = None if options._beside.generates else longest(job.data.train, count)
     if lengths:
         return sum(lengths) if options.padding_free else len(lengths) * lengths[0]

@@ -43,6 +43,7 @@ class Recovering(OwnCheckpoints, Trainer):
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """The forward and backward passes of a micro-batch; none where it is part of a later one of its step."""
         found: Sequence[Piece] = inputs.get(PIECES, ())
+        self.before_first_pass(model)
         waiting = [part for piece in found for part in self.cutter.cut(piece)]
         loss = torch.zeros((), device=self.args.device)
         while waiting:
@@ -58,6 +59,9 @@ class Recovering(OwnCheckpoints, Trainer):
             self._done = []
         self._told += loss
         return loss
+
+    def before_first_pass(self, model: Any) -> None:
+        """Called before each micro-batch, when everything is ready for it."""
 
     def _pass(self, model: Any, piece: Piece, items: Any) -> torch.Tensor | str:
         """The loss of a pass, or what the allocator said: outside of the error's frames nothing holds its memory."""

@@ -20,11 +20,12 @@ from tunesmith_library_training.shares import ORDER, Order, StepSize
 from tunesmith_library_training.streams import STATE, Progress
 
 from tunesmith_trainer_transformers.passes import kept_limits
+from tunesmith_trainer_transformers.sizing import passes_of
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
 
-_SIZE, _PASSES = "per_device_train_batch_size", "gradient_accumulation_steps"
+_SIZE, _PASSES, _WHOLE = "per_device_train_batch_size", "gradient_accumulation_steps", "global_batch_size"
 
 
 class Epochs(TrainerCallback):
@@ -50,7 +51,7 @@ def order_of(options: Transformers, run: Run) -> Order | None:
     if not hasattr(train, "__len__"):
         return None
     told = _told(run.resumed, len(train)) if run.resumed is not None else None
-    size = StepSize(_asked(options), options.per_device_train_batch_size, processes.shares())
+    size = StepSize(_asked(options), int(options.per_device_train_batch_size), processes.shares())
     if told is not None and _keeps(options, told, told["batch"]):
         size = StepSize(told["batch"], size.micro_batch, size.shares)
     order = Order(len(train), size, processes.share(), _places(options, run), lambda: _sizes(train))
@@ -69,7 +70,9 @@ def progress_of(options: Transformers, run: Run) -> Progress | None:
     """Where training data that are read in shares are gone on with; None for other data, which are read on to there."""
     if not hasattr(run.job.data.train, "share"):
         return None
-    most, passes = options.per_device_train_batch_size, options.gradient_accumulation_steps * _stands_for()
+    most, passes = int(options.per_device_train_batch_size), options.gradient_accumulation_steps * stands_for()
+    if options._examples:
+        passes = options._examples // (most * processes.shares())
     if run.resumed is None:
         progress = Progress.begin(options.dataloader_num_workers, most, passes)
     else:
@@ -95,7 +98,8 @@ def _facts(options: Transformers, told: Mapping[str, Any] | None) -> dict[str, i
     Args:
         told: by the checkpoint that the run goes on from.
     """
-    facts = {_PASSES: options.gradient_accumulation_steps, _SIZE: options.per_device_train_batch_size}
+    facts = {_PASSES: options.gradient_accumulation_steps, _SIZE: int(options.per_device_train_batch_size)}
+    facts[_WHOLE] = options.global_batch_size or 0
     limits = kept_limits(told) if told is not None and told.get(_SIZE) == facts[_SIZE] else {}
     return {**facts, **limits} if processes.count() == 1 else facts
 
@@ -105,7 +109,7 @@ def accumulation_of(options: Transformers, run: Run) -> int:
 
     What a step of several processes has is told, too.
     """
-    asked, most = options.gradient_accumulation_steps, options.per_device_train_batch_size
+    asked, most = passes_of(options), int(options.per_device_train_batch_size)
     if run.order is not None:
         found, batch = run.order.size.accumulation, run.order.size.batch
     elif run.progress is not None:
@@ -129,7 +133,8 @@ def _keeps(options: Transformers, told: Mapping[str, Any], batch: int) -> bool:
     asked = _asked(options)
     if batch == asked:
         return True
-    kept = bool(told.get(_PASSES, options.gradient_accumulation_steps) == options.gradient_accumulation_steps)
+    passes, whole = options.gradient_accumulation_steps, options.global_batch_size or 0
+    kept = bool(told.get(_PASSES, passes) == passes and told.get(_WHOLE, 0) == whole)
     if kept:
         announce("examples of a step", f"{batch}, as before", f"another trainer.{_PASSES} would change them")
     else:
@@ -139,11 +144,12 @@ def _keeps(options: Transformers, told: Mapping[str, Any], batch: int) -> bool:
 
 def _asked(options: Transformers) -> int:
     """The examples of a step by the options."""
-    size = options.per_device_train_batch_size * options.gradient_accumulation_steps
-    return size * processes.shares() * _stands_for()
+    size = int(options.per_device_train_batch_size) * options.gradient_accumulation_steps
+    return options._examples or size * processes.shares() * stands_for()
 
 
-def _stands_for() -> int:
+def stands_for() -> int:
+    """Processes of a step for which each one stands."""
     return int(os.environ.get(STANDS_FOR, "1"))
 
 
