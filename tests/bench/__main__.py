@@ -1,7 +1,7 @@
 """Speed and memory, measured: `make bench`. Each figure comes from a process of its own.
 
-python tests/bench [startup] [encoding] [large] [training] [steps] [processes] [memory] [optimizers] [preference]
-    [behaviour] [merging] [engine] [evaluating] [serving] [media]
+python tests/bench [startup] [encoding] [large] [training] [steps] [processes] [memory] [planner] [optimizers]
+    [preference] [behaviour] [merging] [engine] [evaluating] [serving] [media]
 """
 
 import os
@@ -19,6 +19,7 @@ BENCHMARKS = (
     "steps",
     "processes",
     "memory",
+    "planner",
     "optimizers",
     "preference",
     "behaviour",

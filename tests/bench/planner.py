@@ -7,7 +7,8 @@ python tests/bench/planner.py, with the environment variables
     KINDS   of `planner_probe.KINDS` ("allocated,resident"; "cuda" on a GPU)
     KEEP    a folder for models and results, which are then there the next time
 
-Each training is a process of its own, with one thread. Errors are of the predicted peak.
+Each training is a process of its own, with one thread. What torch allocates is compared with the prediction without
+what the process takes itself.
 """
 
 from __future__ import annotations
@@ -72,8 +73,7 @@ def row(number: int, found: dict[str, dict[str, Any]], errors: dict[str, list[fl
     line = f"| {told['parameters'] / 1e6:,.0f} M | {which} | {told['tokens']:,} | {told['peak'] / 2**20:,.0f} |"
     for kind, each in found.items():
         measured = each["memory"].get("used" if kind == "cuda" else "peak")
-        own = each["own"] if kind == "allocated" else 0.0  # what no allocator of torch's counts
-        error = (each["peak"] - own) / measured - 1
+        error = each["allocated" if kind == "allocated" else "peak"] / measured - 1
         errors[kind].append(abs(error))
         line += f" {measured / 2**20:,.0f} | {error:+.1%} |"
     return line

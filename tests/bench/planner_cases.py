@@ -14,7 +14,7 @@ LONG = 1_500  # words of an answer, which every length cuts
 
 # hidden size, layers, width of the feed-forward network, heads, those of keys
 SIZES: dict[str, tuple[int, int, int, int, int]] = {
-    "20M": (256, 6, 704, 4, 2),
+    "20M": (320, 8, 896, 5, 5),
     "110M": (768, 11, 2048, 12, 4),
     "410M": (1024, 27, 3072, 16, 8),
 }

@@ -106,14 +106,15 @@ class OnGpu:
     """What torch allocates on the GPU."""
 
     def __init__(self) -> None:
-        self.phase, self.most = "load", dict[str, float]()
+        self.phase, self.most, self.reserved = "load", dict[str, float](), 0.0
 
     def enter(self, phase: str) -> None:
         import torch
 
         torch.cuda.synchronize()
-        found = float(torch.cuda.max_memory_allocated())
-        self.most[self.phase] = max(self.most.get(self.phase, 0.0), found)
+        stats = torch.cuda.memory_stats()
+        self.most[self.phase] = max(self.most.get(self.phase, 0.0), float(stats["allocated_bytes.all.peak"]))
+        self.reserved = max(self.reserved, float(stats["reserved_bytes.all.peak"]))
         torch.cuda.reset_peak_memory_stats()
         self.phase = phase
 
@@ -121,9 +122,10 @@ class OnGpu:
         import torch
 
         self.enter("end")
-        own = torch.cuda.device_memory_used()
-        reserved = float(torch.cuda.memory_stats()["reserved_bytes.all.peak"])
-        return {**self.most, "peak": max(self.most.values()), "reserved": reserved, "used": float(own)}
+        free, total = torch.cuda.mem_get_info()
+        context = total - free - torch.cuda.memory_reserved()
+        used = self.reserved + context
+        return {**self.most, "peak": max(self.most.values()), "used": used}
 
 
 KINDS: dict[str, Callable[[], Any]] = {"allocated": Allocated, "resident": Resident, "cuda": OnGpu}
@@ -179,7 +181,7 @@ def main(number: int, scratch: Path, steps: int, kind: str) -> None:
     import tunesmith
     from tunesmith_library_estimates.estimating import estimate
     from tunesmith_library_estimates.estimation import PHASES
-    from tunesmith_library_estimates.own_memory import OWN
+    from tunesmith_library_estimates.own_memory import without_own_memory
 
     case, file = CASES[number], scratch / f"measured-{number}-{kind}.json"
     config = case.configuration(scratch, steps, "cuda" if kind == "cuda" else "cpu")
@@ -192,7 +194,7 @@ def main(number: int, scratch: Path, steps: int, kind: str) -> None:
     found = {
         "predicted": predicted,
         "peak": made.peak[1],
-        "own": predicted[made.peak[0]].get(OWN, 0.0),
+        "allocated": without_own_memory(made).peak[1],
         "parameters": made.parameters,
         "tokens": made.tokens,
         "unknown": made.unknown,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -20,19 +21,24 @@ if TYPE_CHECKING:
 
 @plugin
 class Record:
-    """Writes `run.json` when a run ends: predicted and measured memory and time, and says how they compare."""
+    """Writes `run.json` when a run ends: predicted and measured memory and time, and says how they compare.
+
+    Later plans on this machine are corrected by it.
+    """
 
     additive: ClassVar[bool] = True  # it counts tokens, and leaves the loss as it is
 
     filename: Annotated[str, file_in_run] = "run.json"  # in the run's folder
+    learn: bool = True  # let later plans on this machine know how long a step took
 
     _plan: Any = None
+    _since: float | None = None  # when the run began
     _measuring: Any = None  # a Measuring, from before the model is loaded to the end
     _told: bool = False  # that something could not be measured
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
-        self._plan = plan
+        self._plan, self._since = plan, time.perf_counter()
 
     @hookimpl(wrapper=True, tryfirst=True)
     def load_model(self) -> Generator[None, Any, Any]:
@@ -73,14 +79,14 @@ class Record:
             self._measuring.clock.was_interrupted()
         elif isinstance(event, RunEnded):
             measuring, self._measuring = self._measuring, None
-            said = measuring.ends(event.status)
+            said = measuring.ends(event.status, self.learn)
             if said:
                 logger.info(said)
 
     def _begin(self) -> Measuring:
         from tunesmith_tracker_record.measuring import Measuring
 
-        return Measuring(self._plan)
+        return Measuring(self._plan, self._since)
 
     @contextlib.contextmanager
     def _harmless(self) -> Iterator[None]:

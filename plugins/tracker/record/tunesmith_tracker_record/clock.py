@@ -12,8 +12,9 @@ from statistics import median
 class Clock:
     """Takes times, in seconds."""
 
+    since: float | None = None  # when the run began; None is now
     now: Callable[[], float] = time.perf_counter
-    loading: float = 0.0  # until the training begins
+    loading: float = 0.0  # until the training begins: imports, data, the model
     steps: int = 0  # that have ended
     seconds: list[float] = field(
         default_factory=list
@@ -26,7 +27,7 @@ class Clock:
     _met: int = 0  # tokens since the last step
 
     def __post_init__(self) -> None:
-        self._began = self.now()
+        self._began = self.now() if self.since is None else self.since
 
     def loads_no_longer(self) -> None:
         """Take note that the model is there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.files import replacing
 from tunesmith_library_estimates.estimating import estimated
 from tunesmith_library_estimates.estimation import PHASES, Estimate
+from tunesmith_library_estimates.learned import Measured, learn
+from tunesmith_library_estimates.times import Times, time_of
 from tunesmith_library_estimates.wording import in_words
 
 from tunesmith_tracker_record.clock import Clock
@@ -20,6 +23,7 @@ from tunesmith_tracker_record.meters import Meter, Taken, threads
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
+_ENOUGH = 5  # steps that a measurement is worth keeping for
 _VERSIONS = ("tunesmith", "torch", "transformers", "peft", "bitsandbytes")
 
 
@@ -28,11 +32,13 @@ class Measuring:
 
     Args:
         plan: of the run, to estimate it; None where it has none, as in a program of one's own.
+        since: when the run began, by `time.perf_counter`; None is now.
     """
 
-    def __init__(self, plan: Plan | None) -> None:
-        self._plan, self.meter, self.clock = plan, Meter(), Clock()
+    def __init__(self, plan: Plan | None, since: float | None = None) -> None:
+        self._plan, self.meter, self.clock = plan, Meter(), Clock(since)
         self._estimate: Estimate | None = None
+        self._times: Times | None = None
         self._file: Path | None = None
         self._earlier: dict[str, Any] = {}
 
@@ -46,6 +52,7 @@ class Measuring:
             self._earlier = _measured_before(file)
         if self._plan is not None:
             self._estimate = estimated(self._plan)
+            self._times = time_of(self._estimate)
         self.clock.was_interrupted()
 
     def step_ended(self) -> None:
@@ -53,15 +60,22 @@ class Measuring:
         self.clock.step_ended()
         self.meter.look()
 
-    def ends(self, status: str) -> str:
-        """Write the record. Returns: how what was predicted and what was measured compare, in words."""
+    def ends(self, status: str, learns: bool) -> str:
+        """Write the record.
+
+        Args:
+            status: of the run, as `RunEnded` has it.
+            learns: whether later plans on this machine are to know of it.
+
+        Returns: how what was predicted and what was measured compare, in words.
+        """
         if self._file is None:
             return ""
         taken = self.meter.taken()
         measured = self._measured(taken)
         told = {
             "status": status,
-            "predicted": None if self._estimate is None else _predicted(self._estimate),
+            "predicted": None if self._estimate is None else _predicted(self._estimate, self._times),
             "measured": measured,
             "machine": {"device": taken.device, "threads": threads(), "system": platform.platform()},
             "versions": dict(_versions()),
@@ -70,7 +84,9 @@ class Measuring:
             draft.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         if self._estimate is None:
             return ""
-        return ", ".join(_compared(self._estimate, measured))
+        if learns and status == "finished" and len(self.clock.seconds) >= _ENOUGH:
+            learn(self._estimate, Measured(self.clock.step, self.clock.tokens_of_step, self.clock.loading))
+        return "; ".join(_compared(self._estimate, self._times, measured))
 
     def _measured(self, taken: Taken) -> dict[str, Any]:
         clock, before = self.clock, self._earlier
@@ -105,26 +121,29 @@ def _measured_before(file: Path) -> dict[str, Any]:
     return found if whole else {}
 
 
-def _predicted(estimate: Estimate) -> dict[str, Any]:
+def _predicted(estimate: Estimate, times: Times | None) -> dict[str, Any]:
     phase, peak = estimate.peak
+    seconds = {} if times is None else {**asdict(times), "total": times.total}
     return {
         "memory": {each: estimate.bytes(each) for each in PHASES},
         "peak": {"phase": phase, "bytes": peak},
         "parameters": estimate.parameters,
         "trained": estimate.trained,
         "tokens_of_pass": estimate.tokens,
+        "seconds": seconds,
         "disk": dict(estimate.disk),
         "unknown": list(estimate.unknown),
     }
 
 
-def _compared(estimate: Estimate, measured: Mapping[str, Any]) -> Iterator[str]:
-    """Memory, in words: `memory: 1.61 GB predicted, 1.58 GB measured (+2 %)`."""
-    peak = measured["memory"].get("peak")
+def _compared(estimate: Estimate, times: Times | None, measured: Mapping[str, Any]) -> Iterator[str]:
+    """In words: `memory: 1.61 GB predicted, 1.58 GB measured (+2 %)`, and the time of a step."""
+    peak, step = measured["memory"].get("peak"), measured["seconds"]["step"]
     if estimate.weights and peak:
         predicted = estimate.peak[1]
-        apart = 100 * (predicted / peak - 1)
-        yield f"memory: {in_words(predicted)} predicted, {in_words(peak)} measured ({apart:+.0f} %)"
+        yield f"memory: {in_words(predicted)} predicted, {in_words(peak)} measured ({predicted / peak - 1:+.0%})"
+    if times is not None and times.step and step:
+        yield f"a step: {times.step:.3g} s predicted, {step:.3g} s measured ({times.step / step - 1:+.0%})"
 
 
 def _versions() -> Iterator[tuple[str, str]]:
