@@ -10,6 +10,7 @@ from tunesmith.addresses import hub_of
 from tunesmith.keys import Key
 from tunesmith.ranges import filled, path_like
 from tunesmith.types import ModelSource, Precision, Problem
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_llamacpp.program import is_installed
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ class GGUF:
             advice = "engine.adapters=[LORA.gguf] puts an adapter over it; or leave it out"
             problems.append(Problem("adapter.name", message, advice))
         return problems
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        from .estimating import estimate_file
+
+        return estimate_file(estimate, self.path, self.file)
 
     @hookimpl
     def resolve_precision(self, requested: str) -> Precision:
