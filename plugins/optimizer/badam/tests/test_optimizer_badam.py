@@ -6,6 +6,7 @@ import copy
 import io
 import warnings
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -14,9 +15,11 @@ from tunesmith import TunesmithError
 from tunesmith.traits import AdapterTraits
 from tunesmith.types import OptimizerSettings
 from tunesmith.validate import structured
+from tunesmith_library_estimates.activations import activations
+from tunesmith_library_estimates.training import passes
 from tunesmith_library_testing import OptimizerSuite
 from tunesmith_library_testing.holding import held_bytes
-from tunesmith_library_testing.parts import StubPlan, collate, examples, load_plain, mean_loss
+from tunesmith_library_testing.parts import StubPlan, collate, estimate_of, examples, load_plain, mean_loss
 from tunesmith_optimizer_badam import BAdam
 from tunesmith_optimizer_badam.blocks import Order, share_of
 
@@ -68,6 +71,16 @@ class TestBAdam(OptimizerSuite):
             found = self._estimate(model)
             assert found.memory["optimizer states"].bytes == max(states)
             assert found.memory["gradients"].bytes == max(gradients)
+
+
+def test_less_is_kept_and_computed_than_for_all_layers(tiny_llama) -> None:
+    """Inputs of one layer alone are kept for its gradients; a layer at the top has no gradients to pass on."""
+    before = estimate_of(load_plain(tiny_llama), "bf16")
+    trained = replace(before, weights=tuple(replace(weight, trained=True) for weight in before.weights), length=100)
+    everything = replace(activations(trained, recomputes=False), passes=passes(trained, recomputes=False))
+    blocks = BAdam().estimate(everything, StubPlan({"optimizer": {"badam": BAdam()}}))
+    assert blocks.memory["activations"].bytes_per_token < everything.memory["activations"].bytes_per_token
+    assert 1 < blocks.passes < everything.passes == 3
 
 
 class TestShares(OptimizerSuite):

@@ -54,10 +54,10 @@ class BAdam:
         return found
 
     @hookimpl
-    def estimate(self, estimate: Estimate) -> Estimate:
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
         from .estimating import estimate_blocks
 
-        return estimate_blocks(self, estimate)
+        return estimate_blocks(self, estimate, plan)
 
     @hookimpl
     def build_optimizer(self, model: Any, settings: OptimizerSettings) -> Any:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tunesmith_library_estimates.activations import activations
+from tunesmith_library_estimates.bits import kept_copies
 from tunesmith_library_estimates.changes import Change
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
-from tunesmith_library_estimates.training import in_turn, optimizer_bytes, trained_only
+from tunesmith_library_estimates.training import in_turn, optimizer_bytes, passes, trained_only
 
 if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
     from . import BAdam
 
 _LAYER = re.compile(r"^(.*?\.\d+)\.")
 
 
-def estimate_blocks(badam: BAdam, estimate: Estimate) -> Estimate:
+def estimate_blocks(badam: BAdam, estimate: Estimate, plan: Plan) -> Estimate:
     """Gradients and states of the largest block, or of a share of each matrix with the gradients of all of it.
 
     Of weights that are not in float32 the state holds a copy that is.
@@ -44,13 +49,34 @@ def estimate_blocks(badam: BAdam, estimate: Estimate) -> Estimate:
     beside = max(in_turn(weights, _beside) for weights in blocks.values())
     made = optimizer_bytes(estimate, lambda weight: _state(weight) if weight.name in active else 0.0, beside)
     made = made.updating("optimizer, in blocks", held, "frozen")
-    made = trained_only(made, dict.fromkeys(held))
+    made = trained_only(_passing(made, list(blocks.values()), plan), dict.fromkeys(held))
     gradients = made.memory.get("gradients", Memory(phases=("backward", "step"), of="gradients"))
     made = made.plus("gradients", replace(gradients, bytes=sum(weight.bytes for weight in largest)))
     if active & {weight.name for weight in blocks.get("embeddings", []) + blocks.get("head", [])}:
         without = ("optimizer.include_embedding=false", "optimizer.include_lm_head=false")
         made = made.offering(Change(without, "method", "embeddings and output layer stay as they are"))
     return made
+
+
+def _passing(estimate: Estimate, blocks: Sequence[Sequence[Weight]], plan: Plan) -> Estimate:
+    """What passes cost on average, and what is kept of them while the lowest block is trained, which is the most."""
+    checkpointing = plan.get("trainer.gradient_checkpointing", False)
+    recomputes = checkpointing not in (False, "auto")
+
+    def one(weights: Sequence[Weight]) -> Estimate:
+        alone = trained_only(estimate, dict.fromkeys(weight.name for weight in weights))
+        return replace(alone, memory={}, recomputed={})
+
+    def kept(again: bool) -> Mapping[str, Memory]:
+        return kept_copies(activations(one(blocks[0]), again, checkpointing == "offload"), again).memory
+
+    of_each = [passes(one(weights), recomputes) for weights in blocks]
+    return replace(
+        estimate,
+        passes=sum(of_each) / len(of_each),
+        memory={**estimate.memory, **kept(recomputes)},
+        recomputed=kept(True) if estimate.recomputed else {},
+    )
 
 
 def _shares(estimate: Estimate, count: int) -> Estimate:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tunesmith_library_testing.holding import held_bytes
 from tunesmith_library_testing.parts import (
     StubPlan,
     collate,
@@ -70,10 +71,13 @@ class AdapterSuite(PluginSuite):
         (found,) = self.manager().hook.estimate(
             estimate=estimate_of(load_plain(tiny_llama)), plan=StubPlan({self.kind: {"this": self.make()}})
         )
-        trained = [weight for weight in self.adapted(tiny_llama).parameters() if weight.requires_grad]
+        adapted = self.adapted(tiny_llama)
+        trained = [weight for weight in adapted.parameters() if weight.requires_grad]
         assert found.trained == sum(weight.numel() for weight in trained)
         said = sum(weight.bytes for weight in found.weights if weight.trained)
         assert said == sum(weight.numel() * weight.element_size() for weight in trained)
+        whole, held = found.bytes("step")["weights"], held_bytes(*adapted.parameters())
+        assert abs(whole - held) <= 0.01 * held, f"{whole} bytes of weights were said, {held} are held"
 
     def test_starts_where_the_base_is(self, tiny_llama: Path, tiny_bpe: Any) -> None:
         """Before the first step the model's function is the base's."""
