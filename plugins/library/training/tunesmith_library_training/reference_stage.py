@@ -61,10 +61,11 @@ class ReferenceStage(LogProbStage):
     @hookimpl
     def configured(self, plan: Plan) -> None:
         super().configured(plan)
+        asked = plan.get("trainer.per_device_eval_batch_size")
         self._settings = Settings(
             model=plan.get("model.path"),
             adapter=plan.get("adapter.path"),
-            batch_size=plan.get("trainer.per_device_eval_batch_size", 8),
+            batch_size=asked if isinstance(asked, int) else 8,
             padding_free=plan.get("trainer.padding_free", True),
             use_cpu=plan.get("trainer.use_cpu", False),
         )

@@ -58,7 +58,7 @@ def _of_options(options: Deepspeed, file: Mapping[str, Any]) -> Iterator[Problem
 
 def _differ(options: Deepspeed, there: str, said: Any, key: str, asked: Any) -> Iterator[Problem]:
     """The problem of a file's value that is neither `auto` nor the option's."""
-    if said in _AUTO or asked is None or said == asked:
+    if said in _AUTO or asked in (None, "auto") or said == asked:
         return
     message = f"{options.config} says {there}: {said}, and {key} is {asked}."
     yield Problem(key, message, f'write "auto" in the file, or {key}={said}')
@@ -75,7 +75,7 @@ def _of_batches(options: Deepspeed, file: Mapping[str, Any], plan: Plan) -> Iter
     for there, (name, asked) in pairs.items():
         yield from _differ(options, there, file.get(there), f"trainer.{name}", asked)
     whole, count = file.get("train_batch_size"), plan.processes
-    if whole not in _AUTO and count and size and steps and whole != size * steps * count:
+    if whole not in _AUTO and count and isinstance(size, int) and steps and whole != size * steps * count:
         message = (
             f"{options.config} says train_batch_size: {whole}, and the options {size} × {steps} × {count} processes."
         )

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import pytest
 from tunesmith import TunesmithError
 from tunesmith.traits import StageTraits
-from tunesmith.types import DatasetSplits, StepEnded
-from tunesmith_library_testing.jobs import Shared, difference, make_job, saved_weights
+from tunesmith.types import DatasetSplits, Evaluated, StepEnded
+from tunesmith_library_testing.jobs import Shared, difference, drawn, make_job, saved_weights
 from tunesmith_library_testing.parts import StubPlan, compute_loss
 from tunesmith_trainer_transformers import Transformers
 
@@ -156,6 +156,19 @@ def test_a_loss_of_a_batch_as_a_whole_is_not_cut(tiny_llama: Path, tmp_path: Pat
     job, _ = make_job(tiny_llama, tmp_path, compute_loss=Short(2))
     with pytest.raises(TunesmithError, match=r"(?s)the sum of its examples' own.*per_device_train_batch_size=2"):
         options.fit(job=job)
+
+
+def test_an_evaluation_for_which_there_is_no_memory_has_smaller_batches(tiny_llama: Path, tmp_path: Path) -> None:
+    def means(folder: str, loss: Callable[..., Any]) -> list[float]:
+        data = DatasetSplits(train=drawn(4), eval={"held": drawn(9, seed=1)})
+        job, events = make_job(tiny_llama, tmp_path / folder, compute_loss=loss, data=data)
+        assert trainer(max_steps=1, gradient_accumulation_steps=1).fit(job=job)
+        return [event.metrics["eval_loss"] for event in events if isinstance(event, Evaluated)]
+
+    expected = means("whole", compute_loss)
+    short = Short(4)
+    assert means("short", short) == pytest.approx(expected, rel=1e-6) and expected
+    assert short.sizes == [4, 8, 4, 4, 1], "after the step: 8 were too many, and 9 are as many as that"
 
 
 def test_other_errors_are_no_shortage() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from accelerate.utils import send_to_device
 from transformers import Trainer
-from tunesmith.types import Evaluated, TrainingJob
+from tunesmith.messages import logger
+from tunesmith.types import Batch, Evaluated, LossOutput, TrainingJob
 from tunesmith_library_training import on_host, processes
 from tunesmith_library_training.counts import COUNTS
 from tunesmith_library_training.evaluations import measured
@@ -16,6 +17,8 @@ from tunesmith_library_training.own_checkpoints import OwnCheckpoints
 from tunesmith_library_training.stopping import require_best_metric
 
 from tunesmith_trainer_transformers.batches import Collator, evaluation_batches
+from tunesmith_trainer_transformers.passes import TOLD
+from tunesmith_trainer_transformers.shortage import ended, first_line, give_back, is_shortage
 from tunesmith_trainer_transformers.sums import Sums, Totals, joined, means
 
 
@@ -89,6 +92,27 @@ class Measuring(OwnCheckpoints, Trainer):
 
     def _means(self, dataset: Any) -> dict[str, float]:
         """The mean of the loss and of each metric over the items of a data set."""
+        while True:
+            sums, items, said = self._sums(dataset)
+            # a process that has no memory left says it when the others are through: none of them waits for it before
+            items, failed = processes.summed([items * processes.leads(), float(bool(said))], self.group)
+            if not failed:
+                return means(self.join_processes(sums.take()), items)
+            self._halve(said or "of another process")
+
+    def _halve(self, said: str) -> None:
+        """Evaluate in smaller batches from here on. Raises: OutOfMemory where there are none."""
+        size = self.args.per_device_eval_batch_size
+        if size == 1:
+            why = "an evaluation of a single example is too large"
+            raise ended(self.job.output_dir, MemoryError(said), why, 1)
+        self.args.per_device_eval_batch_size = size // 2
+        give_back(self.args.device)
+        told = f"batches of an evaluation have {size // 2} examples from here on, in place of {size}"
+        logger.warning("evaluation: there is no memory left (%s); %s", said, told)
+
+    def _sums(self, dataset: Any) -> tuple[Sums, float, str]:
+        """The sums over this process's share, the items of it, and what the allocator said where it had no memory."""
         model: Any = self.model_wrapped if self.sharded else self.model
         self.show_weights()
         sums, items = Sums(), 0.0
@@ -102,13 +126,21 @@ class Measuring(OwnCheckpoints, Trainer):
             num_workers=self.args.dataloader_num_workers,
             pin=self.args.dataloader_pin_memory,
         )
-        for batch, counts in batches:
-            del batch["num_tokens"], batch["num_trained"], batch["num_predicted"], batch[COUNTS]
-            batch = send_to_device(batch, self.args.device, non_blocking=True)
-            on_host.attach(batch)
-            with torch.no_grad(), self.compute_loss_context_manager():
-                output = self.job.compute_loss(model=model, batch=batch)
-            sums.add(output, scale=float(counts))
-            items += float(batch["num_items"]) * counts
-        (items,) = processes.summed([items * processes.leads()], self.group)
-        return means(self.join_processes(sums.take()), items)
+        try:
+            for batch, counts in batches:
+                sums.add(self._output(model, batch), scale=float(counts))
+                items += float(batch["num_items"]) * counts
+        except (RuntimeError, MemoryError) as error:
+            if self.sharded or not is_shortage(error):
+                raise
+            return sums, items, first_line(error)
+        return sums, items, ""
+
+    def _output(self, model: Any, batch: Batch) -> LossOutput:
+        """The loss of a batch, without gradients."""
+        for name in (*TOLD, COUNTS):
+            del batch[name]
+        batch = send_to_device(batch, self.args.device, non_blocking=True)
+        on_host.attach(batch)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            return self.job.compute_loss(model=model, batch=batch)
