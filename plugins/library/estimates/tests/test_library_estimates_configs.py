@@ -154,6 +154,11 @@ def test_unknown_architectures_are_taken_for_known_ones():
     of_experts = likeness({**config, "n_routed_experts": 4, "moe_intermediate_size": 32, "num_experts_per_tok": 2}, 16)
     assert (of_experts.taken_for, of_experts.experts_per_token) == ("glm4_moe", 2)
     assert likeness({"model_type": "new"}, 16) is None
+    sees = likeness({"model_type": "new", "text_config": {**config, "model_type": "qwen3"}, "vision_config": {}}, 16)
+    alone = decoder({**config, "model_type": "qwen3"}, 16)
+    assert sees.taken_for == "qwen3" and sees.flops_per_token == alone.flops_per_token
+    inside = {weight.name.replace("model.", "model.language_model.", 1) for weight in alone.weights} - {"lm_head.weight"}
+    assert {weight.name for weight in sees.weights} - {"lm_head.weight"} == inside
 
 
 def test_a_text_alone_is_read_from_a_model_that_also_sees():

@@ -51,11 +51,16 @@ def decoder(config: Mapping[str, Any], bits: int, is_shown: bool = True) -> Deco
 def likeness(config: Mapping[str, Any], bits: int) -> Decoder | None:
     """The weights of a model of an unknown architecture, as if its layers were Llama's, or Mixtral's or GLM's.
 
+    Of one that also sees or hears the language model alone, whose own form may be known.
+
     Returns: None for a configuration that lacks the numbers of such layers.
     """
     text = complete(config.get("text_config") or config)
     if not all(text.get(key) for key in _NEEDED):
         return None
+    if "text_config" in config and has_form(str(text.get("model_type"))):
+        found = _read("any.whole", config, bits)
+        return None if found is None else replace(found, taken_for=str(text["model_type"]))
     has_experts = any(isinstance(text.get(key), int) and text[key] > 1 for key in _COUNTS)
     form = "glm4_moe" if has_experts and text.get("moe_intermediate_size") else "llama"
     if has_experts and form == "llama":
