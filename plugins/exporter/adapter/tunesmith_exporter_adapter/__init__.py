@@ -12,6 +12,7 @@ from tunesmith_library_publishing.pushing import push, push_problems, refuse_unp
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -38,6 +39,13 @@ class Adapter:
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._quantizer = plan.name("quantizer")
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_estimates.exported import is_of_adapter
+
+        own = sum(weight.count for weight in estimate.weights if is_of_adapter(weight))
+        return estimate.storing("adapter", 4.0 * own) if own else estimate
 
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:

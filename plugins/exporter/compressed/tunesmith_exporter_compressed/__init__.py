@@ -43,6 +43,11 @@ class Compressed(FewBits):
     push_to: Annotated[str | None, filled] = None  # repository of the Hugging Face hub to upload to: org/name
     private: bool = True  # whether nobody else may see what is uploaded
 
+    @property
+    def stored(self) -> tuple[float, int]:
+        known = {"w4a16": (4.0, self.group_size), "nvfp4": (4.0, 32), "nvfp4a16": (4.0, 32)}  # a scale of 8 bits for 16
+        return known.get(self.scheme, (8.0, -1))
+
     def method(self) -> Method:
         from .method import CompressedMethod
         from .schemes import SCHEMES

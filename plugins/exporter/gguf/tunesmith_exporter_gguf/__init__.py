@@ -16,6 +16,7 @@ from tunesmith_library_weights.bases import quantizer_of_full, refuse_on_the_fly
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -61,6 +62,19 @@ class Gguf:
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._quantizer = quantizer_of_full(plan, "gguf")
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_estimates.exported import gguf_bits, with_files
+
+        made = estimate
+        for kind in () if self.adapter else self._kinds():
+            bits = gguf_bits(estimate, kind)
+            if bits is None:
+                made = made.without(f"the size of {kind}: which weights it stores finer")
+            else:
+                made = with_files(made, f"GGUF, {kind}", bits, plan, of_a_word=23.0)
+        return made
 
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:

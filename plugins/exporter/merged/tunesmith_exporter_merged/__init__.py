@@ -14,6 +14,7 @@ from tunesmith_library_weights.bases import base_problems, quantizer_of_full, re
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -46,6 +47,13 @@ class Merged:
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._quantizer = quantizer_of_full(plan, "merged")
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_estimates.exported import with_files
+
+        bits = 32.0 if self.dtype == "float32" else 16.0  # auto: nearly all models are published in 16
+        return with_files(estimate, "merged model", lambda weight: bits, plan)
 
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:

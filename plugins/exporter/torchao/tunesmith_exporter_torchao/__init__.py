@@ -13,6 +13,7 @@ from tunesmith_library_weights.plans import unmergeable
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -35,6 +36,12 @@ class Torchao:
         message = "exporter=torchao cannot merge into the weights that quantizer={quantizer} rounds to few bits."
         advice = "quantizer=null merges into the base's 16-bit weights"
         return [*unmergeable(plan, "quantizer", message, advice), *push_problems(plan, "torchao")]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_estimates.exported import few_bits, with_files
+
+        return with_files(estimate, f"torchao, {self.scheme}", lambda weight: few_bits(weight, 8, -1, False), plan)
 
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:

@@ -15,6 +15,7 @@ from tunesmith_library_weights.bases import base_problems, quantizer_of_full, re
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate, Weight
     from tunesmith_library_quantizing.quantising import Settings
 
     from tunesmith_library_compressing.methods import Method
@@ -70,6 +71,22 @@ class FewBits:
             message = f"{self.key}.max_shard_size={self.max_shard_size} is no size."
             problems.append(Problem(f"{self.key}.max_shard_size", message, "such as 500MB or 5GB"))
         return problems
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_estimates.exported import few_bits, with_files
+
+        size, grouped = self.stored
+
+        def bits(weight: Weight) -> float:
+            return few_bits(weight, size, grouped, zeros=not getattr(self, "sym", False))
+
+        return with_files(estimate, f"{self.name}, {size:g} bits", bits, plan)
+
+    @property
+    def stored(self) -> tuple[float, int]:
+        """Bits of a rounded number, and how many share a scale in 16 bits; -1 is a row."""
+        return float(getattr(self, "bits", 4)), int(getattr(self, "group_size", -1))
 
     @hookimpl
     def configured(self, plan: Plan) -> None:
