@@ -143,3 +143,27 @@ def test_evaluations_have_a_size_of_their_own(
     with caplog.at_level(logging.INFO):
         assert options.fit(job=job)
     assert "per_device_eval_batch_size" in " ".join(record.getMessage() for record in caplog.records)
+
+
+def test_what_the_trainer_offers_keeps_the_step() -> None:
+    from tunesmith_library_estimates.estimation import Estimate
+    from tunesmith_library_estimates.machines import Machine
+    from tunesmith_trainer_transformers.offers import offers
+
+    def offered(**options: Any) -> list[str]:
+        made = Transformers(**options)
+        plan = StubPlan({"trainer": {"transformers": made}})
+        found = offers(made, Estimate("fp32", machine=Machine(device="cpu")), plan)
+        return [" ".join(change.overrides) for change in found]
+
+    merging = "trainer.merge_accumulation=false"
+    assert offered(per_device_train_batch_size=4, gradient_accumulation_steps=3, gradient_checkpointing=False) == [
+        f"trainer.per_device_train_batch_size=2 trainer.gradient_accumulation_steps=6 {merging}",
+        f"trainer.per_device_train_batch_size=1 trainer.gradient_accumulation_steps=12 {merging}",
+        "trainer.gradient_checkpointing=true",
+        "precision=bf16",
+    ]
+    assert offered(per_device_train_batch_size="auto", padding_free=False) == [
+        "trainer.padding_free=true",
+        "precision=bf16",
+    ]

@@ -14,6 +14,7 @@ from tunesmith_library_estimates.training import gradients, passes
 
 from tunesmith_trainer_transformers.additive import not_additive
 from tunesmith_trainer_transformers.duration import with_duration
+from tunesmith_trainer_transformers.offers import offers
 from tunesmith_trainer_transformers.optims import estimate_optim
 from tunesmith_trainer_transformers.spreading import estimate_spreading, spread_by
 from tunesmith_trainer_transformers.step_size import examples_of_a_process, is_open
@@ -29,7 +30,7 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
     sequences, accumulated = _of_step(options, plan)
     opened = is_open(options)  # then all of a step's are taken to go through at once, until the whole is known
     made = replace(estimate, sequences=sequences, accumulated=accumulated, passes=passes(estimate, recomputes))
-    made = replace(made, of_step=sequences if opened else 0)
+    made = replace(made, of_step=sequences if opened else 0, padded=not options.padding_free)
     made = gradients(made, accumulates=accumulated > 1)
     made = kept_copies(activations(made, recomputes, offloads=chosen == "offload"), recomputes)
     if chosen == "auto":
@@ -41,7 +42,7 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
         known = estimate_optim(made, options.optim, options.optim_args, options.optim_target_modules)
         made = made.without(f"the states of trainer.optim={options.optim}") if known is None else known
     made = estimate_spreading(options, made, plan)
-    made = with_duration(options, made, plan)
+    made = with_duration(options, made, plan).offering(*offers(options, made, plan))
     return made.without("what torch takes for itself: on a GPU about half a GB")
 
 
