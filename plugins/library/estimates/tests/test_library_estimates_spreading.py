@@ -16,7 +16,7 @@ from tunesmith_library_estimates.spreading import (
     replicated,
     sharing_batches,
 )
-from tunesmith_library_estimates.training import gradients, optimizer_states
+from tunesmith_library_estimates.training import BESIDE_A_STEP, gradients, optimizer_states
 from tunesmith_library_estimates.zero import Zero, sharded_by_zero
 
 LAYERS = tuple(Weight(f"model.layers.{number}.mlp.up_proj.weight", (10, 10), "linear", 32, True) for number in range(4))
@@ -117,6 +117,12 @@ def test_stages_of_zero(stage, weights, gradients_of, states):
     made = sharded_by_zero(full("bf16"), Zero(stage, 4))
     assert made.bytes("step")["weights"] == weights and made.bytes("step")["gradients"] == gradients_of
     assert made.bytes("step")["optimizer states"] + made.bytes("step")["trained weights in float32"] == states
+
+
+def test_zero_steps_all_of_a_part_at_once():
+    """What a step computes in, of the largest weight alone, is of all that a process has."""
+    before = full().plus(BESIDE_A_STEP, Memory(2 * 500 * 4, phases=("step",), of="states"))
+    assert sharded_by_zero(before, Zero(2, 4)).bytes("step")[BESIDE_A_STEP] == pytest.approx(2 * 1_400 * 4 / 4)
 
 
 def test_zero_in_float32_has_the_weights_twice():

@@ -12,6 +12,7 @@ from typing import Any
 
 from tunesmith_library_estimates.estimation import Estimate, Memory, Phase
 from tunesmith_library_estimates.spreading import CASTS, divided, on_host
+from tunesmith_library_estimates.training import BESIDE_A_STEP
 from tunesmith_library_estimates.working import Work
 
 _REPLACED = (CASTS, "gradients")
@@ -70,7 +71,7 @@ def sharded_by_zero(estimate: Estimate, zero: Zero) -> Estimate:
     number = 4 if estimate.precision == "fp32" else 2
     loaded = sum(weight.bytes for weight in estimate.weights)
     weights = tuple(replace(each, bits=8 * number) if each.bits >= 16 else each for each in estimate.weights)
-    made = replace(_with_states_in_float32(estimate), weights=weights)
+    made = replace(_with_states_in_float32(estimate, flat=zero.stage > 0), weights=weights)
     made = replace(made, memory={what: each for what, each in made.memory.items() if what not in _REPLACED})
     cast = sum(weight.bytes for weight in weights)
     if zero.stage < 3 and loaded > cast:
@@ -89,14 +90,22 @@ def sharded_by_zero(estimate: Estimate, zero: Zero) -> Estimate:
     return _offloaded(made.doing("weights and gradients shared", _sent(made, zero, number)), zero)
 
 
-def _with_states_in_float32(made: Estimate) -> Estimate:
-    """The optimizer's states are those of the float32 copies, whatever the trained weights are in."""
+def _with_states_in_float32(made: Estimate, flat: bool) -> Estimate:
+    """The optimizer's states are those of the float32 copies, whatever the trained weights are in.
+
+    Args:
+        flat: it is given all weights in one, so that a step computes in room for all, not for the largest.
+    """
+    counts = [weight.count for weight in made.weights if weight.trained]
     trained = sum(weight.count * weight.bits / 8 for weight in made.weights if weight.trained)
     wider = 4.0 * made.trained / trained if trained else 1.0
     memory = {
         what: replace(each, bytes=each.bytes * wider) if each.of == "states" else each
         for what, each in made.memory.items()
     }
+    beside = memory.get(BESIDE_A_STEP)
+    if beside is not None and flat and counts:
+        memory[BESIDE_A_STEP] = replace(beside, bytes=beside.bytes * sum(counts) / max(counts))
     return replace(made, memory=memory)
 
 
