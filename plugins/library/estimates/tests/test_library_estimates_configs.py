@@ -157,8 +157,8 @@ def test_unknown_architectures_are_taken_for_known_ones():
     sees = likeness({"model_type": "new", "text_config": {**config, "model_type": "qwen3"}, "vision_config": {}}, 16)
     alone = decoder({**config, "model_type": "qwen3"}, 16)
     assert sees.taken_for == "qwen3" and sees.flops_per_token == alone.flops_per_token
-    inside = {weight.name.replace("model.", "model.language_model.", 1) for weight in alone.weights} - {"lm_head.weight"}
-    assert {weight.name for weight in sees.weights} - {"lm_head.weight"} == inside
+    names = {weight.name for weight in sees.weights}
+    assert names == {weight.name.replace("model.", "model.language_model.", 1) for weight in alone.weights}
 
 
 def test_a_text_alone_is_read_from_a_model_that_also_sees():
@@ -170,3 +170,14 @@ def test_a_text_alone_is_read_from_a_model_that_also_sees():
     assert {weight.name.replace("model.language_model.", "model.") for weight in whole.weights} >= {
         weight.name for weight in alone.weights
     }
+
+
+def test_of_a_model_that_also_speaks_what_thinks_is_known():
+    thinks = {
+        "text_config": {"num_hidden_layers": 2},
+        "vision_config": {"depth": 2},
+        "audio_config": {"encoder_layers": 2},
+    }
+    found = likeness({"model_type": "qwen2_5_omni", "thinker_config": thinks}, 16)
+    assert found.taken_for == "qwen2_5_omni_thinker"
+    assert {weight.stands_in for weight in found.weights} == {"language", "vision", "audio", "projector"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,27 @@ def decoder(config: Mapping[str, Any], bits: int, is_shown: bool = True) -> Deco
     if not is_shown and config.get("model_type") in _EITHER and "text_config" in config:
         config = config["text_config"]
     name = _form(config.get("model_type"))
-    return None if name is None else _read(name, config, bits)
+    return None if name is None else _remembered(name, json.dumps(config, default=str), bits)
+
+
+@lru_cache(maxsize=16)
+def _remembered(name: str, config: str, bits: int) -> Decoder | None:
+    """What was read before: a planner asks for the same model with each change that it tries."""
+    return _read(name, json.loads(config), bits)
 
 
 def likeness(config: Mapping[str, Any], bits: int) -> Decoder | None:
     """The weights of a model of an unknown architecture, as if its layers were Llama's, or Mixtral's or GLM's.
 
-    Of one that also sees or hears the language model alone, whose own form may be known.
+    Of one that also sees or hears the language model alone, whose own form may be known; of one that also speaks what
+    thinks.
 
     Returns: None for a configuration that lacks the numbers of such layers.
     """
+    if "thinker_config" in config:
+        thinks = {**config["thinker_config"], "model_type": f"{config.get('model_type')}_thinker"}
+        found = decoder(thinks, bits)
+        return None if found is None else replace(found, taken_for=thinks["model_type"])
     text = complete(config.get("text_config") or config)
     if not all(text.get(key) for key in _NEEDED):
         return None
