@@ -65,6 +65,7 @@ lint: setup  ## style, types, generated files
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python docs/template_table.py --check
 	$(BIN)/python docs/llamafactory_table.py --check
+	$(BIN)/python docs/hardware_table.py --check
 
 bench: setup  ## speed and memory, as docs/benchmarks.md reports them
 	$(BIN)/python tests/bench
@@ -73,6 +74,7 @@ generate: setup  ## write the generated files anew
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/template_table.py
 	$(BIN)/python docs/llamafactory_table.py
+	$(BIN)/python docs/hardware_table.py
 
 wheels: setup  ## every distribution as a wheel, into dist/
 	@rm -rf dist

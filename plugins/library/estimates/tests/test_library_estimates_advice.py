@@ -138,8 +138,10 @@ def test_advice_in_words():
     trial, _ = trials(92, SAVES)
     assert list(advice(estimate, advised(StubPlan({}), estimate, trial, trial))) == [
         "each of these makes it fit, the cheapest first:",
-        "  trainer.batch=4           peak 77 GB; costs nothing: the same step",
-        "  trainer.checkpoints=true  peak 72 GB; costs time: slower",
+        "  trainer.batch=4",
+        "    peak 77 GB; costs nothing: the same step",
+        "  trainer.checkpoints=true",
+        "    peak 72 GB; costs time: slower",
     ]
     assert list(advice(needing(60), [])) == []
     assert "need less" in next(advice(needing(92), []))

@@ -155,11 +155,9 @@ def advice(estimate: Estimate, changes: Sequence[Advised]) -> Iterator[str]:
         yield "no single change makes it fit; together these do:"
     else:
         yield "each of these makes it fit, the cheapest first:"
-    width = max(len(" ".join(item.change.overrides)) for item in changes)
     for item in changes:
-        overrides = " ".join(item.change.overrides).ljust(width)
-        cost = f"{_COSTS[item.change.cost]}: {item.change.costs}"
-        yield f"  {overrides}  peak {in_words(item.found.peak)}; {cost}"
+        yield f"  {' '.join(item.change.overrides)}"
+        yield f"    peak {in_words(item.found.peak)}; {_COSTS[item.change.cost]}: {item.change.costs}"
 
 
 def in_words(size: float) -> str:
