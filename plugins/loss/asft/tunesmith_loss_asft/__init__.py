@@ -18,6 +18,7 @@ from tunesmith_library_weights.folders import fetched, reference_problems
 if TYPE_CHECKING:
     import torch
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -52,6 +53,12 @@ class AnchoredFineTuning(TokenLossPlugin):
         super().configured(plan)
         self._trained = plan.get("model.path", "")
         self._trained_adapter = plan.get("adapter.path")
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_reference
+
+        return estimate_reference(self, estimate, plan)
 
     @hookimpl
     def prepare(self, job: TrainingJob, load: LoadModel) -> None:

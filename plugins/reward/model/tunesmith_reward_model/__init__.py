@@ -15,6 +15,7 @@ from tunesmith.types import LoadModel, Message, Problem, TrainingJob
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
     from tunesmith_library_chat import ChatTemplate
+    from tunesmith_library_estimates.estimation import Estimate
     from tunesmith_library_judging.judge import Judge
 
 
@@ -44,6 +45,12 @@ class RewardModel:
             return []
         message = f"reward.model.path={self.path} holds no model: neither config.json nor adapter_config.json."
         return [Problem("reward.model.path", message, "the folder of a run of stage=reward, or org/name")]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_judge
+
+        return estimate_judge(self, estimate)
 
     @hookimpl
     def prepare(self, job: TrainingJob, load: LoadModel) -> None:
