@@ -18,7 +18,7 @@ from tunesmith import TunesmithError
 from tunesmith.catalog import Catalog
 
 from tunesmith_library_estimates.estimating import estimate
-from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_estimates.estimation import PHASES, Estimate
 from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_estimates.room import of_accelerator
 
@@ -84,12 +84,15 @@ class Cell:
 
     @property
     def words(self) -> str:
-        """`15.9 GB`."""
-        return "–" if self.peak is None else f"{self.peak / _GB:.0f} GB" if self.peak > 99 * _GB else _short(self.peak)
+        """`15.9 GB`; `17.8 GB, loaded 6.1 GB` where loading needs more than what comes after it, by a tenth."""
+        if self.peak is None or self.made is None:
+            return "–"
+        later = max(sum(self.made.bytes(phase).values()) for phase in PHASES if phase != "load")
+        return _gigabytes(self.peak) + (f", loaded {_gigabytes(later)}" if later < 0.9 * self.peak else "")
 
 
-def _short(size: float) -> str:
-    return f"{size / _GB:.1f} GB"
+def _gigabytes(size: float) -> str:
+    return f"{size / _GB:,.{0 if size > 99 * _GB else 1}f} GB"
 
 
 def models() -> list[dict[str, Any]]:
@@ -129,8 +132,8 @@ def conditions() -> str:
     names = ", ".join(f"{model['size']} is {model['name']}" for model in models())
     return (
         f"One sequence of {LENGTH:,} tokens in a pass, bf16, activations computed again, AdamW but where another "
-        f"optimizer is named; {names}. They are the peak of what is allocated, in GB of 1024³ bytes; beside it a "
-        "process on a GPU needs about half a GB."
+        f"optimizer is named; {names}. The peak of all phases, with what torch and its libraries take themselves; GB "
+        "are of 1024³ bytes."
     )
 
 
