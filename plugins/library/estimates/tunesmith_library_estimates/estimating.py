@@ -65,8 +65,11 @@ def begun(plan: Plan, machine: Machine | None) -> Estimate:
     """The estimate that the first plugin is given."""
     machine = machine_at_hand(bool(plan.get("trainer.use_cpu"))) if machine is None else machine
     precision = plan.run.precision
-    made = Estimate("bf16" if precision == "auto" else precision, machine=machine)
-    return made.without(AUTO) if precision == "auto" else made
+    if precision != "auto":
+        return Estimate(precision, machine=machine)
+    if machine.flops and machine.device != "cpu":  # a device computes in bf16, or its figures have none
+        return Estimate("bf16" if "bf16" in machine.flops else "fp32", machine=machine)
+    return Estimate("bf16", machine=machine).without(AUTO)
 
 
 def asked(item: Selected, estimate: Estimate, plan: Plan) -> Estimate:
