@@ -93,14 +93,16 @@ def passes(estimate: Estimate, recomputes: bool) -> float:
     """What a trained token costs, in forward passes.
 
     One there; one for the gradients of the activations, down to the first layer that is trained; one for those of the
-    weights, as far as they are trained; and one more with gradient checkpointing.
+    weights, as far as they are trained; and one more of the layers, without the output, with gradient checkpointing.
     """
     first = first_trained(estimate.weights)
     matrices = [weight for weight in estimate.weights if len(weight.shape) > 1 and weight.kind != "embedding"]
     whole = sum(weight.count for weight in matrices) or 1
     above = sum(weight.count for weight in matrices if (layer := layer_of(weight)) is None or layer >= first)
     trained = sum(weight.count for weight in matrices if weight.trained)
-    return 1.0 + recomputes + (above + trained) / whole
+    layers = sum(weight.count for weight in matrices if weight.kind != "head") or 1
+    again = layers / (layers + estimate.vocabulary * estimate.hidden_size) if recomputes else 0.0
+    return 1.0 + again + (above + trained) / whole
 
 
 def _trained_bytes(estimate: Estimate) -> float:
