@@ -1,21 +1,24 @@
-"""What a forward pass keeps for the backward pass: what transformers' layers make PyTorch save.
+"""Activations: what a forward pass keeps for the backward pass, and what that needs beside it.
 
-With E the bytes of a number that is computed (2 under autocast, else 4), a layer keeps of a token: each norm's input in
-float32, and where the norm learns what its weight is multiplied with; E times queries, keys, values and the result of
-attention, which is never a matrix of tokens by tokens here; E times the gate, its activation, the other branch and
-their product; and the inputs of linear layers that learn, or beside which something learns. Where the stream between
-layers is wider than that, autocast makes a copy of such an input for each of the layers.
+Memory is told at two moments. In `forward` it is the turning point, where all layers have kept what they keep, and the
+loss or the first of the backward pass comes on top; in `backward` its end, where gradients are there and of the
+activations one layer's are left. Layers are alike, so that in between there is no more than at one of the two.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
+from tunesmith_library_estimates.kept import Kept, Numbers, kept_by, of_norms
 
-_LAYERS = ".layers."
-_READ_THE_STREAM = ("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")  # those of a group have the same input
+KEPT, AT_FIRST, AT_LAST = "activations", "first layer on the way back", "last layer on the way back"
+"""What of activations takes memory, as the user reads it."""
+
+_LAYER = re.compile(r"(.*?\.)(\d+)\.(.+)")
+_AT_A_NORM = 16  # bytes of a number of the stream while a norm is gone back through, in float32 and in its own type
 
 
 def activations(estimate: Estimate, recomputes: bool, offloads: bool = False) -> Estimate:
@@ -27,31 +30,51 @@ def activations(estimate: Estimate, recomputes: bool, offloads: bool = False) ->
         recomputes: gradient checkpointing: of each layer only its input is kept, and in the backward pass all of one.
         offloads: of a GPU's run, with `recomputes`: these inputs are kept in the host's memory.
     """
-    layers: dict[int, dict[str, Weight]] = defaultdict(dict)
-    for weight in estimate.weights:
-        number = layer_of(weight)
-        if number is not None:
-            layers[number][weight.name.partition(_LAYERS)[2].partition(".")[2]] = weight
     if not estimate.weights:  # which is said already
         return estimate
+    layers = layers_of(estimate.weights)
     if not layers:
         return estimate.without("activations: the layers of this model are not known")
+    numbers, hidden = Numbers.of(estimate), estimate.hidden_size
     first = first_trained(estimate.weights)
-    kept = [_kept(estimate, weights) for number, weights in layers.items() if number >= first]
+    kept = [_kept(estimate, name, weights, numbers) for name, weights in layers.items() if _number(name) >= first]
+    made = estimate
+    for what in sorted({what for each in kept for what in each.unknown}):
+        made = made.without(f"activations of {what}, exactly: no form of theirs is known, and a bound is taken")
+    if not kept:
+        return made.plus(KEPT, Memory(phases=("forward",), of="activations"))
     outside = {weight.name: weight for weight in estimate.weights if layer_of(weight) is None}
-    inputs = 0 if offloads else len(kept) * estimate.hidden_size * _stream(estimate)
-    per_token = (inputs if recomputes else sum(kept)) + (_of_norms(estimate, outside, {}) if kept else 0)
-    made = estimate.plus("activations", Memory(bytes_per_token=per_token, phases=("forward",), of="activations"))
-    if recomputes and kept:
-        made = made.plus(
-            "activations of one layer", Memory(bytes_per_token=max(kept), phases=("backward",), of="activations")
-        )
+    inputs = 0 if offloads else len(kept) * hidden * numbers.stream
+    every = sum(each.bytes for each in kept) if not recomputes else inputs
+    if estimate.keeps_on_host and not recomputes:
+        made = made.plus(f"{KEPT} on the host", Memory(0, every, ("forward",), "activations", on_host=True))
+        every = 0.0
+    every += of_norms(outside, hidden, numbers)
+    if not recomputes and not any(
+        weight.trained for weight in estimate.weights if weight.kind in ("embedding", "norm")
+    ):
+        every -= 4 * hidden  # what goes into the first norm has no gradient
+    made = made.plus(KEPT, Memory(bytes_per_token=every, phases=("forward",), of="activations"))
+    made = _turning(made, kept, numbers, recomputes)
     copies = sum(2 * weight.count for weight in estimate.weights if _is_cast(estimate, weight))
-    return (
-        made.plus("weights in 16 bits", Memory(copies, phases=("forward", "backward"), of="weights"))
-        if copies
-        else made
-    )
+    return made.plus("weights in 16 bits", Memory(copies, phases=("forward",), of="weights")) if copies else made
+
+
+def _turning(estimate: Estimate, kept: list[Kept], numbers: Numbers, recomputes: bool) -> Estimate:
+    """Add what is there at the beginning of the backward pass, and what is left at its end.
+
+    In a layer the gradients of both factors of the widest product are there at once, and that of the stream; a norm
+    takes several copies of the stream.
+    """
+    hidden = estimate.hidden_size
+    layer = max(kept, key=lambda each: each.bytes) if recomputes else kept[0]
+    at_a_norm = _AT_A_NORM * hidden
+    through = layer.bytes + max(at_a_norm, numbers.computed * 2 * layer.width + numbers.stream * hidden)
+    if recomputes:
+        through -= hidden * numbers.stream  # its input is counted already
+    begins = through if recomputes else at_a_norm
+    made = estimate.plus(AT_FIRST, Memory(0, begins, ("forward",), "activations"))
+    return made.plus(AT_LAST, Memory(0, through, ("backward",), "activations"))
 
 
 def activations_at_most(estimate: Estimate) -> Estimate:
@@ -91,72 +114,52 @@ def computed_experts(estimate: Estimate, what: str, names: Collection[str]) -> E
 
 def layer_of(weight: Weight) -> int | None:
     """The number of the layer that a weight belongs to; None outside of the layers."""
-    return int(weight.name.partition(_LAYERS)[2].partition(".")[0]) if _LAYERS in weight.name else None
+    found = _LAYER.fullmatch(weight.name)
+    return int(found[2]) if found else None
+
+
+def layers_of(weights: Iterable[Weight]) -> dict[str, dict[str, Weight]]:
+    """The layers of the language model by their names, `model.layers.0`, and the weights of each by their names in it.
+
+    Layers of towers, which text does not meet, are not among them.
+    """
+    layers: dict[str, dict[str, Weight]] = defaultdict(dict)
+    for weight in weights:
+        found = _LAYER.fullmatch(weight.name)
+        if found and weight.stands_in == "language":
+            layers[f"{found[1]}{found[2]}"][found[3]] = weight
+    return dict(layers)
 
 
 def first_trained(weights: Iterable[Weight]) -> int:
     """The first layer that gradients have to reach: 0 where the embeddings are trained."""
     trained = [weight for weight in weights if weight.trained]
     inside = [number for weight in trained if (number := layer_of(weight)) is not None]
-    return 0 if any("embed_tokens" in weight.name for weight in trained) else min(inside, default=10**9)
+    lowest = any(weight.kind == "embedding" or "embed_tokens" in weight.name for weight in trained)
+    return 0 if lowest else min(inside, default=10**9)
+
+
+def unknown_blocks(estimate: Estimate) -> set[str]:
+    """What there is in the layers whose form is not known: a bound is taken for it."""
+    numbers, layers = Numbers.of(estimate), layers_of(estimate.weights).values()
+    return {what for layer in layers for what in kept_by(layer, estimate.hidden_size, numbers).unknown}
+
+
+def _number(layer: str) -> int:
+    return int(layer.rpartition(".")[2])
+
+
+def _kept(estimate: Estimate, layer: str, weights: Mapping[str, Weight], numbers: Numbers) -> Kept:
+    """What a layer keeps of a token, with what plugins say that its modules keep beside."""
+    beside = sum(size for module, size in estimate.keeping.items() if module.startswith(f"{layer}."))
+    return kept_by(weights, estimate.hidden_size, numbers) + Kept(beside)
+
+
+def _is_cast(estimate: Estimate, weight: Weight) -> bool:
+    """Whether autocast makes a copy of it that lasts; that of the output layer is the loss's."""
+    matrix = len(weight.shape) == 2 and weight.kind not in ("embedding", "head")
+    return estimate.precision != "fp32" and weight.trained and weight.bits == 32 and matrix
 
 
 def _computed(estimate: Estimate) -> int:
     return 4 if estimate.precision == "fp32" else 2
-
-
-def _stream(estimate: Estimate) -> int:
-    """Bytes of a number of the stream between layers: as wide as the embeddings."""
-    widest = max((weight.bits for weight in estimate.weights if weight.kind == "embedding"), default=16)
-    return int(max(widest // 8, 2))
-
-
-def _is_cast(estimate: Estimate, weight: Weight) -> bool:
-    matrix = len(weight.shape) == 2 and weight.kind != "embedding"
-    return estimate.precision != "fp32" and weight.trained and weight.bits == 32 and matrix
-
-
-def _kept(estimate: Estimate, weights: Mapping[str, Weight]) -> float:
-    """Bytes that a layer keeps of a token."""
-    computed = _computed(estimate)
-    learning = {part for name, weight in weights.items() if weight.trained for part in name.split(".")}
-    of_queries, of_keys = (_rows(weights, f"self_attn.{name}.weight") for name in ("q_proj", "k_proj"))
-    beside = [weight for weight in weights.values() if weight.trained and _is_beside(weight)]
-    numbers = 2.0 * (of_queries + of_keys) + _feed_forward(estimate, weights, learning)
-    if computed < _stream(estimate):
-        reading = sum(name in learning for group in _READ_THE_STREAM for name in group)
-    else:
-        reading = sum(any(name in learning for name in group) for group in _READ_THE_STREAM)
-    numbers += reading * estimate.hidden_size
-    numbers += sum(min(weight.shape) for weight in beside) / 2  # of thin matrices A and B what is between them
-    return computed * numbers + _of_norms(estimate, weights, {"q_norm": of_queries, "k_norm": of_keys})
-
-
-def _is_beside(weight: Weight) -> bool:
-    """Whether it is a matrix of an adapter's."""
-    return weight.kind == "other" and len(weight.shape) == 2
-
-
-def _of_norms(estimate: Estimate, weights: Mapping[str, Weight], heads: Mapping[str, int]) -> float:
-    total = 0.0
-    for name, weight in weights.items():
-        if weight.kind == "norm":
-            width = heads.get(name.split(".")[-2])
-            normalised = _stream(estimate) if width is None else _computed(estimate)
-            total += (width or weight.shape[0]) * (4 + (normalised if weight.trained else 0))
-    return total
-
-
-def _rows(weights: Mapping[str, Weight], name: str) -> int:
-    return weights[name].shape[0] if name in weights else 0
-
-
-def _feed_forward(estimate: Estimate, weights: Mapping[str, Weight], learning: set[str]) -> float:
-    """Numbers that a feed-forward network keeps of a token, or the experts that it meets."""
-    experts = weights.get("mlp.experts.down_proj")
-    if experts is None:
-        return (3.0 + ("down_proj" in learning)) * _rows(weights, "mlp.gate_proj.weight")
-    hidden = estimate.hidden_size
-    width = experts.shape[1] if experts.shape[2] == hidden else experts.shape[2]  # (…, out, in), or (…, in, out)
-    shared = 3.0 * _rows(weights, "mlp.shared_expert.gate_proj.weight")
-    return estimate.experts_per_token * (4.0 * width + 2.0 * hidden) + shared

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from tunesmith_library_weights.cut import shape_of, size_of
 
-from tunesmith_library_estimates.architectures import is_known
+from tunesmith_library_estimates.activations import layers_of, unknown_blocks
 from tunesmith_library_estimates.estimation import Estimate, Weight
 
 Kind = Literal["linear", "head", "experts", "embedding", "norm", "other"]
@@ -31,8 +31,9 @@ def loaded(model: Any, precision: Literal["bf16", "fp16", "fp32"]) -> Estimate:
 
 
 def has_known_layers(model: Any) -> bool:
-    """Whether `activations` knows what the layers of a model keep."""
-    return is_known(getattr(getattr(model, "config", None), "model_type", None))
+    """Whether `activations` knows what the layers of a model keep, by the names of what they consist of."""
+    made = loaded(model, "fp32")
+    return bool(layers_of(made.weights)) and not unknown_blocks(made)
 
 
 def _weights(model: Any) -> Iterator[Weight]:
@@ -76,4 +77,6 @@ def _kind(module: Any, weight: Any, inputs: Any) -> Kind:
         return "embedding"
     if "Norm" in type(module).__name__:
         return "norm"
+    if "Conv" in type(module).__name__:
+        return "other"
     return "experts" if len(shape_of(weight)) == 3 else "other"

@@ -122,6 +122,7 @@ def linear_cross_entropy(
             if wanted.bias:
                 some = logits.sum(0, dtype=torch.float32)
                 found.bias = some if found.bias is None else found.bias.add_(some)
+            del logits  # else they would be there together with those of the next chunk
     found.hidden = None if found.hidden is None else found.hidden.to(hidden.dtype)
     found.weight = None if found.weight is None else found.weight.to(layer.weight.dtype)
     found.bias = None if found.bias is None else found.bias.to(layer.bias.dtype)

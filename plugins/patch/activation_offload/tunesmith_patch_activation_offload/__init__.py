@@ -7,6 +7,7 @@ output layer, whose logits are freed chunk by chunk.
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tunesmith import TunesmithError, announce, hookimpl, plugin
@@ -49,7 +50,8 @@ class ActivationOffload:
 
     @hookimpl
     def estimate(self, estimate: Estimate) -> Estimate:
-        return estimate.without("that patch.activation_offload keeps activations in the host's memory")
+        """What layers keep waits in the host's memory; what the layer at work needs stays."""
+        return replace(estimate, keeps_on_host=True)
 
     @hookimpl(wrapper=True)
     def load_model(self) -> Generator[None, Any, Any]:

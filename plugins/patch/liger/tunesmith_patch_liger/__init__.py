@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.types import LossOutput, ModelSource, Problem
+from tunesmith_library_estimates.estimation import Estimate
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -51,6 +52,14 @@ class Liger:
             advice = "set one of its options to true, or leave patch.liger out"
             problems.append(Problem("patch.liger", "All of its kernels are switched off.", advice))
         return problems
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        if plan.command != "train":
+            return estimate
+        from .estimating import estimate_kernels
+
+        return estimate_kernels(estimate, norms=self.rms_norm, gates=self.swiglu or self.geglu)
 
     @hookimpl(wrapper=True)
     def load_processor(self, source: ModelSource) -> Generator[None, Any, Any]:

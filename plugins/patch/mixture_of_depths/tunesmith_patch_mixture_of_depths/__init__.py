@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import Range, above, at_least
 from tunesmith.types import Batch, LossOutput, ModelSource, Problem
+from tunesmith_library_estimates.estimation import Estimate
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -37,6 +38,21 @@ class MixtureOfDepths:
         from .checking import check
 
         return check(plan)
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        """Of the tokens that a routed layer passes by, it keeps nothing."""
+        if plan.command != "train":
+            return estimate
+        from tunesmith_library_estimates.activations import layers_of
+        from tunesmith_library_estimates.kept import Numbers, kept_by
+
+        numbers, keeping = Numbers.of(estimate), dict(estimate.keeping)
+        for number, (name, weights) in enumerate(layers_of(estimate.weights).items(), start=1):
+            if number % self.every == 0:
+                kept = kept_by(weights, estimate.hidden_size, numbers)
+                keeping[f"{name}.passed"] = -(1 - self.capacity) * kept.bytes
+        return replace(estimate, keeping=keeping)
 
     @hookimpl(wrapper=True)
     def load_model(self, source: ModelSource) -> Generator[None, Any, Any]:

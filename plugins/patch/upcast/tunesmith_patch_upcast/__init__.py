@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunesmith import hookimpl, plugin
 from tunesmith.traits import PatchTraits
 from tunesmith.types import ModelSource, Problem
+from tunesmith_library_estimates.estimation import Estimate
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -33,6 +35,14 @@ class Upcast:
             return []
         advice = "set one of its options to true, or leave patch.upcast out"
         return [Problem("patch.upcast", "Neither norms nor logits are to be made fp32.", advice)]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        """Norms in 32 bits."""
+        if plan.command != "train" or not self.norms:
+            return estimate
+        weights = (replace(each, bits=32.0) if each.kind == "norm" else each for each in estimate.weights)
+        return replace(estimate, weights=tuple(weights))
 
     @hookimpl(wrapper=True)
     def apply_adapter(self, source: ModelSource) -> Generator[None, Any, Any]:

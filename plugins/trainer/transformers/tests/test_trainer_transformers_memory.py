@@ -74,10 +74,9 @@ def test_the_peak_is_what_a_step_holds() -> None:
     options = Transformers()
     options._beside = Beside(one_pass=True)
     at_500, at_1000 = (memory.peak(options, job, tokens) for tokens in (500, 1000))
-    logits = 16 * SIZES["vocab_size"] + 8 * SIZES["hidden_size"]
+    logits = 8 * SIZES["vocab_size"] + 12 * SIZES["hidden_size"]  # and their gradients; hidden states, three times
     assert at_1000 - at_500 == pytest.approx(activations + 500 * logits, rel=0.04)
-    trained_output = 4 * model.lm_head.weight.numel()
-    assert at_500 - (at_1000 - at_500) == pytest.approx(3 * weights + trained_output, rel=0.04)
+    assert at_500 - (at_1000 - at_500) == pytest.approx(3 * weights, rel=0.04)
 
 
 def test_what_the_other_plugins_need_counts() -> None:
@@ -92,12 +91,13 @@ def test_what_the_other_plugins_need_counts() -> None:
 
 
 def test_processes_share_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two layers both come together, so that more than a quarter is there."""
     job = job_of(model_of("llama"), [10])
     alone = memory.peak(Transformers(fsdp="full_shard"), job, 10)
     monkeypatch.setattr(processes, "count", lambda: 4)
     shared = memory.peak(Transformers(fsdp="full_shard"), job, 10)
     assert memory.peak(Transformers(), job, 10) == alone, "without sharding each has all of it"
-    assert alone / 4 < shared < alone / 2
+    assert alone / 4 < shared < 3 * alone / 4
 
 
 @pytest.mark.parametrize("padding_free", [True, False])
