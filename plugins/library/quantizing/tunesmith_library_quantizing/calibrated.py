@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tunesmith_library_quantizing.quantising import Quantised
 
 FOLDER = "quantized"
+_FEW = 32  # examples that are enough to calibrate with, at some loss
 
 GroupSize = Annotated[int, at_least(-1, most=65_536)]
 """Weights of a row that share one scale and zero point: -1 for the whole row, else a multiple of 8."""
@@ -54,9 +55,14 @@ class Calibrated:
 
     @hookimpl
     def estimate(self, estimate: Estimate) -> Estimate:
+        from tunesmith_library_estimates.changes import Change
+
         from tunesmith_library_quantizing.estimating import estimate_packed
 
         length = min(self.sample_length, estimate.data.tokens or self.sample_length)
+        if self.samples > _FEW:
+            fewer = Change((f"quantizer.samples={_FEW}",), "exactness", f"{_FEW} examples to calibrate with")
+            estimate = estimate.offering(fewer)
         return estimate_packed(
             estimate,
             bits=self.bits,

@@ -59,7 +59,7 @@ def estimate_packed(
     made = made.doing("calibration", Work(flops=tokens * (3 * estimate.flops_per_token + linear), per="run"))
     if bits > 4:
         made = made.offering(Change(("quantizer.bits=4",), "exactness", f"weights in 4 bits in place of {bits}"))
-    return made.offering(Change(("quantizer.samples=32",), "exactness", "32 examples to calibrate with"))
+    return made
 
 
 def _solving(estimate: Estimate, method: str) -> float:

@@ -27,7 +27,7 @@ def estimate_codes(estimate: Estimate, path: str) -> Estimate:
 
     def per_number(weight: Weight) -> float:
         codes = code * books / (rows * columns)
-        tables = weight.bits * (books * 2**bits * rows * columns + weight.shape[0] / rows) / weight.count
+        tables = weight.bits * (books * (1 << bits) * rows * columns + weight.shape[0] / rows) / weight.count
         return codes + tables
 
     def in_use(weight: Weight) -> float:

@@ -60,7 +60,7 @@ def by_torchao(copies: int, bits: int) -> Of:
     def of(weight: Weight) -> float:
         if weight.count < _SMALL or weight.count % _BLOCK:
             return copies * weight.bytes
-        return copies * (weight.count * bits / 8 + 4.0 * weight.count / _BLOCK + 4.0 * 2**bits)
+        return copies * (weight.count * bits / 8 + 4.0 * weight.count / _BLOCK + 4.0 * (1 << bits))
 
     return of
 
