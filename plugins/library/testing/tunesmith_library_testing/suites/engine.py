@@ -14,6 +14,7 @@ from tunesmith import TunesmithError
 from tunesmith.types import Conversation, Delta, Engine, ModelHandle, Piece, Request, Sampling
 from tunesmith_library_engine.chatting import Chat
 
+from tunesmith_library_testing.estimated import check_estimate
 from tunesmith_library_testing.parts import load_plain
 from tunesmith_library_testing.suites.engine_model import CONVERSATIONS, EngineModelSuite, greedy_tokens, requests_of
 from tunesmith_library_testing.tiny import save_tiny_model
@@ -30,6 +31,10 @@ class EngineSuite(EngineModelSuite):
             return list(chat.answer(conversations, **{"sampling": self.greedy, **asked}))
 
     # ---- what an answer says
+
+    def test_estimates_nothing_impossible(self) -> None:
+        """What it says that it costs, if it does, are sizes, numbers of operations, and changes that can be typed."""
+        check_estimate(self, "chat")
 
     def test_equals_transformers(self, tiny_llama: Path, tiny_bpe: Any) -> None:
         """The greedy answer is the one that transformers' own generate gives, token by token."""

@@ -12,6 +12,7 @@ import pytest
 from tunesmith import TunesmithError
 
 from tunesmith_library_testing.damage import Break, Damage
+from tunesmith_library_testing.estimated import check_estimate
 from tunesmith_library_testing.parts import CHAT, CHATML, handle_of, load_plain, logits_of
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
@@ -36,6 +37,10 @@ class ExporterSuite(PluginSuite):
     def damaged(self, happen: Break) -> AbstractContextManager[None]:
         """Let what the exporter writes be damaged before its gate looks; most often `damage.written_by`."""
         raise NotImplementedError("an exporter with `damages` says how they come about")
+
+    def test_estimates_nothing_impossible(self) -> None:
+        """What it says that it costs, if it does, are sizes, numbers of operations, and changes that can be typed."""
+        check_estimate(self, "export")
 
     def test_writes_what_it_returns(self, tiny_llama: Path, tiny_bpe: Any, tmp_path: Path) -> None:
         """The path that comes back is the output folder or in it, holds something, and nothing else was written."""

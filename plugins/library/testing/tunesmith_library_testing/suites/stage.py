@@ -11,6 +11,7 @@ from tunesmith import DataError
 from tunesmith.types import LossOutput
 from tunesmith_library_chat import ChatTemplate
 
+from tunesmith_library_testing.estimated import check_estimate
 from tunesmith_library_testing.parts import CHATML, load_plain
 from tunesmith_library_testing.suites.plugin import PluginSuite
 
@@ -50,6 +51,10 @@ class StageSuite(PluginSuite):
     def _needs_loss(self) -> None:
         if self.brings_loop and "compute_loss" not in self.hooks():
             pytest.skip("this stage brings its own loop")
+
+    def test_estimates_nothing_impossible(self) -> None:
+        """What it says that it costs, if it does, are sizes, numbers of operations, and changes that can be typed."""
+        check_estimate(self, "train")
 
     def test_encodes(self, tiny_bpe: Any) -> None:
         """Equally long columns, and something in them."""
