@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -176,3 +179,47 @@ def test_other_errors_are_no_shortage() -> None:
 
     assert all(is_shortage(kind()) for kind in KINDS.values())
     assert not is_shortage(RuntimeError("shapes do not fit")) and not is_shortage(ValueError("out of memory"))
+
+
+_REAL = """
+import resource, sys
+from pathlib import Path
+import torch
+from tunesmith_library_testing.jobs import make_job
+from tunesmith_library_testing.parts import compute_loss
+from test_trainer_transformers_recovering import losses, trainer
+
+torch.set_num_threads(1)
+limited = sys.argv[3] == "limited"
+sizes = []
+
+def loss(model, batch):
+    sizes.append(len(batch["cu_seq_lens_q"]) - 1)
+    if limited and len(sizes) == 3:  # everything is imported, and 200 MiB are left
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 200 * 2**20,) * 2)
+    torch.empty(sizes[-1], 100, 2**20, dtype=torch.uint8)  # 100 MiB for each example
+    return compute_loss(model, batch)
+
+job, events = make_job(Path(sys.argv[1]), Path(sys.argv[2]), compute_loss=loss)
+assert trainer().fit(job=job)
+print(*losses(events), max(sizes[-4:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell what is used")
+def test_a_real_allocator_that_has_no_memory(tiny_llama: Path, tmp_path: Path) -> None:
+    """The limit of the address space makes torch's own allocator fail, in a process of its own."""
+
+    def run(how: str) -> list[float]:
+        command = [sys.executable, "-c", _REAL, str(tiny_llama), str(tmp_path / how), how]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert not done.returncode, done.stderr
+        return [float(word) for word in done.stdout.splitlines()[-1].split()]
+
+    *expected, largest = run("free")
+    *found, fewer = run("limited")
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert largest == 4 and fewer <= 2

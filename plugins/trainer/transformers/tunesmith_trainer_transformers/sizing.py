@@ -42,6 +42,8 @@ def settled(
     Raises: TunesmithError where a stream's steps of that many examples cannot be cut so.
     """
     made = copy.copy(options)
+    if "auto" in (options.per_device_train_batch_size, options.per_device_eval_batch_size):
+        processes.join(options.use_cpu)  # they decide together
     device = kind_of_device(options)
     each = examples_of_a_process(options, processes.shares())
     if options.global_batch_size is not None:
