@@ -17,6 +17,7 @@ from tunesmith_library_estimates.at_once import settle_at_once
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.machines import Machine, machine_at_hand
 from tunesmith_library_estimates.own_memory import with_own_memory
+from tunesmith_library_estimates.room import AMPLY
 from tunesmith_library_estimates.times import with_files
 
 if TYPE_CHECKING:
@@ -88,13 +89,27 @@ def asked(item: Selected, estimate: Estimate, plan: Plan) -> Estimate:
 
 def ended(estimate: Estimate, plan: Plan) -> Estimate:
     """The estimate that the last plugin gave, with what only the whole tells."""
-    estimate = settle_at_once(with_own_memory(estimate))
+    estimate = _merging_what_fits(settle_at_once(with_own_memory(estimate)))
     if plan.command == "train":
         estimate = with_files(estimate)
     if plan.command != "train" or not estimate.weights or estimate.trained:
         return estimate
     made = replace(estimate, knows_trained=False)
     return made.without("gradients and optimizer states: no plugin says which weights are trained")
+
+
+def _merging_what_fits(estimate: Estimate) -> Estimate:
+    """The estimate with micro-batches merged to as many tokens as a run merges them to: half as many where memory does
+    not hold it amply, and so on."""
+    room = estimate.machine.room
+    if not estimate.merged or room is None:
+        return estimate
+    alone = replace(estimate, merged=0)
+    taken = alone if room.holds(alone.peak[1]) else alone.computing_again()
+    tokens = estimate.merged
+    while tokens and not room.holds(AMPLY * replace(taken, merged=tokens).peak[1]):
+        tokens //= 2
+    return replace(estimate, merged=tokens)
 
 
 def _linear_layers_alone(estimate: Estimate, quantizer: Any) -> Estimate:

@@ -13,6 +13,10 @@ from pathlib import Path, PurePosixPath
 _PROCESS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
+AMPLY = 4 / 3
+"""Of what is needed, for batches that are larger for speed alone: they are not to be run out of memory for."""
+
+
 @dataclass(frozen=True)
 class Room:
     """The memory of a device, and how much of it an estimate may fill."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith import announce
 from tunesmith.types import TrainingJob
+from tunesmith_library_estimates.room import AMPLY
 from tunesmith_library_estimates.wording import in_words
 from tunesmith_library_training.media import columns_of
 from tunesmith_library_training.routing import coefficient_in_use
@@ -22,9 +23,6 @@ from tunesmith_trainer_transformers.spreading import is_spread
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
-
-_AMPLY = 4 / 3
-"""Room for what an estimate does not know: larger batches are for speed alone, and not to be run out of memory for."""
 
 
 def merged_tokens(
@@ -79,6 +77,6 @@ def _held(options: Transformers, job: TrainingJob, device: str, recomputes: bool
     room, tokens = room_of(device), enough(device)
     if room is None:
         return 0
-    while tokens and not room.holds(_AMPLY * peak(options, job, tokens, recomputes)):
+    while tokens and not room.holds(AMPLY * peak(options, job, tokens, recomputes)):
         tokens //= 2
     return tokens
