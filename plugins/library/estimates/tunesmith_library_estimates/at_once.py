@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
+import bisect
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
-from tunesmith_library_estimates.estimation import Estimate, Phase
+from tunesmith_library_estimates.estimation import Estimate
 
 _UNKNOWN = 8  # examples where nobody tells how much memory there is, or how long they are
 
 
-def settle_at_once(estimate: Estimate) -> Estimate:
-    """The estimate with a number of sequences, and as many forward passes in a step as it takes; said in `shares`.
+def settled_at_once(ask: Callable[[int], Estimate]) -> Estimate:
+    """The estimate of a run with a number of examples in a forward pass; said in `shares` where it was open.
 
     Activations are computed again only where a single example would not fit else, and that is open too.
+
+    Args:
+        ask: the estimate with so many at once; with 0 those that are written, or where it is open all of a step's.
     """
-    each, room = estimate.of_step, estimate.machine.room
+    whole = ask(0)
+    each, room = whole.of_step, whole.machine.room
     if not each:
-        return estimate
+        return whole
     found = sorted({math.ceil(each / passes) for passes in range(1, each + 1)})
-    if room is None or not estimate.tokens:
+    if room is None or not whole.tokens:
         size, why = [size for size in found if size <= _UNKNOWN][-1], "how many fit is not known"
     else:
-        first = _at_once(estimate, found[0])
-        again = bool(estimate.recomputed) and not room.holds(first.peak[1])
+        first = ask(found[0])
+        again = bool(first.recomputed) and not room.holds(first.peak[1])
 
-        def peak(size: int) -> float:
-            made = _at_once(estimate, size)
-            return (made.computing_again() if again else made).peak[1]
+        def is_too_large(size: int) -> bool:
+            made = ask(size)
+            return not room.holds((made.computing_again() if again else made).peak[1])
 
-        size = max((size for size in found if room.holds(peak(size))), default=found[0])
-        why = "the largest number that fits" if room.holds(peak(size)) else "and even that does not fit"
-        why = "all of them fit" if size == each else why
-    made = _at_once(estimate, size)
+        place = bisect.bisect_left(found, True, key=is_too_large)
+        size = found[max(place - 1, 0)]
+        why = "all of them fit" if size == each else "the largest number that fits"
+        why = why if place else "and even that does not fit"
+    made = ask(size)
     said = f"trainer.per_device_train_batch_size=auto: {size:,} of the {each:,} examples of a step at once ({why})"
-    return replace(made, of_step=0, shares=(*made.shares, said))
-
-
-def _at_once(estimate: Estimate, size: int) -> Estimate:
-    """The estimate with so many examples in a forward pass."""
-    passes = math.ceil(estimate.of_step / size)
-    made = replace(estimate, sequences=size * estimate.per_example, accumulated=passes)
-    gradients = estimate.memory.get("gradients")
-    if passes > 1 and gradients is not None:  # those of the passes before are there in all others
-        phases: tuple[Phase, ...] = tuple(dict.fromkeys(("forward", *gradients.phases)))
-        kept = replace(gradients, phases=phases)
-        made = made.plus("gradients", kept)
-    return made
+    return replace(made, shares=(*made.shares, said))

@@ -13,7 +13,7 @@ from tunesmith.compose import Overrides, compose
 from tunesmith.planning import Plan, Selected, refuse
 from tunesmith_library_weights.patterns import matches_any
 
-from tunesmith_library_estimates.at_once import settle_at_once
+from tunesmith_library_estimates.at_once import settled_at_once
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.machines import Machine, machine_at_hand
 from tunesmith_library_estimates.own_memory import with_own_memory
@@ -56,10 +56,15 @@ def estimated(plan: Plan, machine: Machine | None = None) -> Estimate:
     Args:
         machine: that the run would be on; None is the one at hand.
     """
-    made = begun(plan, machine)
-    for item in plan.selected:
-        made = asked(item, made, plan)
-    return ended(made, plan)
+    first = begun(plan, machine)
+
+    def ask(at_once: int) -> Estimate:
+        made = replace(first, at_once=at_once)
+        for item in plan.selected:
+            made = asked(item, made, plan)
+        return ended(made, plan)
+
+    return settled_at_once(ask)
 
 
 def begun(plan: Plan, machine: Machine | None) -> Estimate:
@@ -89,7 +94,7 @@ def asked(item: Selected, estimate: Estimate, plan: Plan) -> Estimate:
 
 def ended(estimate: Estimate, plan: Plan) -> Estimate:
     """The estimate that the last plugin gave, with what only the whole tells."""
-    estimate = _merging_what_fits(settle_at_once(with_own_memory(estimate)))
+    estimate = _merging_what_fits(with_own_memory(estimate))
     if plan.command == "train":
         estimate = with_files(estimate)
     if plan.command != "train" or not estimate.weights or estimate.trained:

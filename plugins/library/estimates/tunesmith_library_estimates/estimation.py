@@ -89,8 +89,9 @@ class Estimate:
     length: int = 0  # tokens of a sequence, at most; 0 where nobody knows
     padded: bool = False  # whether the sequences of a batch are as long as the longest of them
     accumulated: int = 1  # forward passes in a step
-    # of a step's sequences as many go through at once as fit, and `sequences` are all of them; 0 where that is settled
+    # examples of a step, where a run leaves it open how many of them go through at once; else 0
     of_step: int = 0
+    at_once: int = 0  # of these, that are asked about; 0: all
     processes: int = 1  # that see different examples
     steps: int | None = None  # of the run
     pauses: Pauses = field(default_factory=Pauses)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tunesmith.catalog import Entry
@@ -15,6 +17,7 @@ from tunesmith.kinds import CONFIGURED, KINDS
 from tunesmith.planning import Plan, Selected
 from tunesmith_library_configuration.overrides import Override, read_overrides
 
+from tunesmith_library_estimates.at_once import settled_at_once
 from tunesmith_library_estimates.estimating import asked, begun, ended
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.machines import Machine
@@ -25,12 +28,13 @@ class Trials:
 
     def __init__(self, plan: Plan, machine: Machine | None) -> None:
         self.plan = plan
-        made = begun(plan, machine)
-        self.before: list[Estimate] = []  # what each plugin is given
+        first = begun(plan, machine)
+        self.given: list[Estimate] = []  # what each plugin is given
+        self.estimate = settled_at_once(lambda at_once: self._asked(plan, 0, replace(first, at_once=at_once)))
+        made = first
         for item in plan.selected:
-            self.before.append(made)
+            self.given.append(made)
             made = asked(item, made, plan)
-        self.estimate = ended(made, plan)
 
     def tried(self, overrides: Sequence[str]) -> Estimate | None:
         """The estimate with overrides; None where they cannot be tried so."""
@@ -38,14 +42,22 @@ class Trials:
             plan = changed(self.plan, read_overrides(list(overrides)))
             if plan is None:
                 return None
-            pairs = zip(plan.selected, self.plan.selected, strict=False)
-            same = next((number for number, (item, old) in enumerate(pairs) if item is not old), len(self.before))
-            made = self.before[same] if same < len(self.before) else self.before[-1]
-            for item in plan.selected[min(same, len(self.before) - 1) :]:
-                made = asked(item, made, plan)
-            return ended(made, plan)
+            place = next(
+                number
+                for number, (item, old) in enumerate(itertools.zip_longest(plan.selected, self.plan.selected))
+                if item is not old or item.entry.kind == "trainer"  # who asks how many go through at once
+            )
+            first = self.given[min(place, len(self.given) - 1)]
+            return settled_at_once(lambda at_once: self._asked(plan, place, replace(first, at_once=at_once)))
         except Exception:  # of a plugin that was given what no check let through
             return None
+
+    @staticmethod
+    def _asked(plan: Plan, place: int, estimate: Estimate) -> Estimate:
+        """The estimate of a plan, of which those before a place were asked."""
+        for item in plan.selected[place:]:
+            estimate = asked(item, estimate, plan)
+        return ended(estimate, plan)
 
 
 def changed(plan: Plan, overrides: Sequence[Override]) -> Plan | None:
@@ -65,7 +77,7 @@ def changed(plan: Plan, overrides: Sequence[Override]) -> Plan | None:
             return None
         selected = _put(selected, item)
         config[kind] = _options(item, config.get(kind))
-    return dataclasses.replace(plan, selected=tuple(selected), config=config)
+    return replace(plan, selected=tuple(selected), config=config)
 
 
 def _selected(plan: Plan, kind: str, name: str) -> Selected | None:

@@ -28,9 +28,12 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
     chosen = options.gradient_checkpointing
     recomputes = chosen not in (False, "auto")
     sequences, accumulated = _of_step(options, plan)
-    opened = is_open(options)  # then all of a step's are taken to go through at once, until the whole is known
-    made = replace(estimate, sequences=sequences, accumulated=accumulated, passes=passes(estimate, recomputes))
-    made = replace(made, of_step=sequences if opened else 0, padded=not options.padding_free)
+    made = replace(estimate, of_step=0, padded=not options.padding_free, passes=passes(estimate, recomputes))
+    if is_open(options):
+        made = replace(made, of_step=sequences)
+        sequences = min(estimate.at_once or sequences, sequences)
+        accumulated = math.ceil(made.of_step / sequences)
+    made = replace(made, sequences=sequences, accumulated=accumulated)
     made = gradients(made, accumulates=accumulated > 1)
     made = kept_copies(activations(made, recomputes, offloads=chosen == "offload"), recomputes)
     if chosen == "auto":
@@ -42,8 +45,7 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
         known = estimate_optim(made, options.optim, options.optim_args, options.optim_target_modules)
         made = made.without(f"the states of trainer.optim={options.optim}") if known is None else known
     made = estimate_spreading(options, made, plan)
-    made = with_duration(options, made, plan).offering(*offers(options, made, plan))
-    return made.without("what torch takes for itself: on a GPU about half a GB")
+    return with_duration(options, made, plan).offering(*offers(options, made, plan))
 
 
 def _of_step(options: Transformers, plan: Plan) -> tuple[int, int]:
