@@ -122,7 +122,7 @@ def test_a_checkpoint_of_an_earlier_version(tmp_path: Path) -> None:
     run = run_of(tmp_path, drawn(15), facts=facts)
     run.order = order = order_of(Transformers(**OPTIONS), run)
     expected = {"epoch": 2, "examples": 8, "batch": 8, "gradient_accumulation_steps": 2}
-    assert order is not None and order.told(5) == expected
+    assert order is not None and order.told(5).items() >= expected.items()
     assert accumulation_of(Transformers(**OPTIONS), run) == 4
 
 
