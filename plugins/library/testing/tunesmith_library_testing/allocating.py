@@ -17,23 +17,18 @@ class Highest:
 
 @contextmanager
 def highest_allocation() -> Iterator[Highest]:
-    """Count what this thread allocates on the CPU, by the events of torch's profiler; what is freed counts less."""
-    import torch
+    """Count what torch allocates on the CPU, by the events of its profiler; what is freed counts less.
+
+    What a library such as MKL allocates by itself is not among them.
+    """
+    from torch.profiler import ProfilerActivity, profile
 
     found = Highest()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         yield found
+    results: Any = seen.profiler
+    events = [event for event in results.kineto_results.events() if event.name() == "[memory]"]
     now = 0
-    for _, size in sorted(_allocations(profile.profiler.kineto_results.experimental_event_tree())):
-        now += size
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
         found.bytes = max(found.bytes, now)
-
-
-def _allocations(nodes: Any) -> Iterator[tuple[int, int]]:
-    """When, and how many bytes; what is freed is negative."""
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if node.typed[0].name == "Allocation":
-            yield node.start_time_ns, node.typed[1].alloc_size
-        waiting += node.children

@@ -1,8 +1,8 @@
-"""How many bytes tensors take, and how many were there at once: what estimates are compared with."""
+"""How many bytes tensors take: what estimates are compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -14,24 +14,6 @@ def held_bytes(*things: Any) -> int:
         if tensor.device.type != "meta":
             storages[storage.data_ptr()] = storage.nbytes()
     return sum(storages.values())
-
-
-def most_at_once(work: Callable[[], object]) -> int:
-    """Bytes that torch's allocator gave out on the CPU while something ran, at most, beyond those before.
-
-    What a library such as MKL allocates by itself is not among them.
-    """
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        work()
-    results: Any = seen.profiler
-    events = [event for event in results.kineto_results.events() if event.name() == "[memory]"]
-    now = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        most = max(most, now)
-    return most
 
 
 def _tensors(things: Iterable[Any], seen: set[int]) -> Iterator[Any]:
