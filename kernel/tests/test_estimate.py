@@ -46,9 +46,8 @@ def test_each_is_asked_in_the_order_of_the_kinds(costly, calls):
     """The quantizer sees the model's weights, the trainer what the adapter trains, whatever order they are named in."""
     found = tunesmith.estimate(CONFIG, {"adapter.rank": 3, "quantizer": "hqq", "quantizer.bits": 2}, catalog=costly)
     assert found.weights == (Weight("a.weight", (4, 8), "linear", 2), Weight("b", (3,), "other", 32, trained=True))
-    own = {what: size for what, size in found.bytes("load").items() if what != "weights"}  # of the process
-    assert found.bytes("step") == {"weights": 32 * 2 / 8 + 12, "gradients": 12, **own}
-    assert found.bytes("forward") == {"weights": 32 * 2 / 8 + 12, **own}
+    assert {"weights": 32 * 2 / 8 + 12, "gradients": 12}.items() <= found.bytes("step").items()
+    assert found.bytes("forward")["weights"] == 32 * 2 / 8 + 12 and "gradients" not in found.bytes("forward")
     assert found.tokens == 2 * 42
     assert calls == [], "nothing is loaded"
 

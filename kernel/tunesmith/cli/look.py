@@ -121,14 +121,14 @@ def _knows_estimates(needed: bool = False) -> bool:
 
 def _machine(gpu: str | None, cpu: bool) -> Machine | None:
     """The machine that was asked for; None for the one at hand."""
-    if cpu and gpu:
+    if cpu and gpu is not None:
         raise TunesmithError("--cpu and --gpu are two machines.\nchoose one of them")
-    if not (cpu or gpu):
+    if not cpu and gpu is None:
         return None
     _knows_estimates(needed=True)
     from tunesmith_library_estimates.machines import machine_at_hand, machine_named
 
-    return machine_named(gpu) if gpu else machine_at_hand(use_cpu=True)
+    return machine_at_hand(use_cpu=True) if gpu is None else machine_named(gpu)
 
 
 def _elsewhere(gpu: str | None) -> AbstractContextManager[None]:

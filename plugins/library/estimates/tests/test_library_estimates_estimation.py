@@ -8,11 +8,12 @@ from tunesmith import hookimpl, plugin
 from tunesmith.catalog import Entry
 from tunesmith.planning import Plan, RunOptions, Selected
 from tunesmith_library_estimates import room
-from tunesmith_library_estimates.estimating import estimated
+from tunesmith_library_estimates.estimating import ended, estimated
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_estimates.room import Room
-from tunesmith_library_estimates.wording import in_words, lines
+from tunesmith_library_estimates.sizes import in_words
+from tunesmith_library_estimates.wording import lines
 
 
 def test_sums():
@@ -131,31 +132,32 @@ def test_passes_that_are_merged(accumulated, merged, tokens):
     assert line.endswith("(2 × 50 tokens at most)" if tokens == 100 else f"(merged: {tokens} tokens at most)")
 
 
-def test_what_is_left_open_is_told_with_what_happens_here():
-    made = Estimate("bf16").plus("activations", Memory(6 * 2**30, phases=("forward",)))
-    made = dataclasses.replace(
-        made,
-        weights=(Weight("a", (1,), "norm", 32),),
-        recomputed={
-            "activations": Memory(2**30, phases=("forward",)),
-            "one layer": Memory(2**31, phases=("backward",)),
-        },
+@pytest.mark.parametrize(
+    ("there", "peak", "said"),
+    [
+        (Room(8 * 2**30, 0.85), 6 * 2**30, "activations: kept, for they fit"),
+        (Room(8 * 2**30, 0.5), 2**31, "activations: computed again in the backward pass; kept, the peak would be 6 GB"),
+        (Room(2**31, 0.5), 2**31, "activations: computed again in the backward pass; kept, the peak would be 6 GB"),
+    ],
+)
+def test_what_is_left_open_is_decided_as_a_run_decides(there, peak, said):
+    """Activations are kept where that fits, and cost another pass where it does not."""
+    weights = (
+        Weight("model.layers.0.a.weight", (1, 1), "linear", 32, trained=True),
+        Weight("model.norm.weight", (1,), "norm", 32, trained=True),
     )
-    assert made.computing_again().peak == ("backward", 2**31 + 4) and not made.computing_again().recomputed
-    start = "peak with activations computed again: 2 GB; "
-    rooms = (None, Room(8 * 2**30, 0.85), Room(8 * 2**30, 0.5), Room(2**31, 0.5))
-    told = [
-        line
-        for there in rooms
-        for line in lines(dataclasses.replace(made, machine=Machine(room=there)))
-        if line.startswith(start)
-    ]
-    assert [line.removeprefix(start) for line in told] == [
-        "computed again where the other does not fit",
-        "here they are kept at such a batch: 6.8 GB of 8 GB may be filled",
-        "here they are computed again at such a batch: 4 GB of 8 GB may be filled",
-        "here they are computed again at such a batch: 1 GB of 2 GB may be filled, which is too little",
-    ]
+    made = Estimate("bf16", weights, machine=Machine(device="other", room=there), passes=3)
+    made = made.plus("activations", Memory(6 * 2**30, phases=("forward",)))
+    again = {
+        "activations": Memory(2**30, phases=("forward",)),
+        "one layer": Memory(2**31, phases=("backward",)),
+    }
+    found = ended(dataclasses.replace(made, recomputed=again), Plan("chat", RunOptions(), (), {}))
+    assert found.peak[1] == peak + 8 and said in found.shares and not found.recomputed
+    assert found.passes == (3 if "kept, for" in said else 4) and found.computes_again == ("again" in said)
+    unknown = dataclasses.replace(made, recomputed=again, machine=Machine())
+    (line,) = [line for line in lines(unknown) if line.startswith("peak with activations computed again")]
+    assert line == "peak with activations computed again: 2 GB; so they are where the other does not fit"
 
 
 def test_the_memory_of_a_machine(monkeypatch, tmp_path):

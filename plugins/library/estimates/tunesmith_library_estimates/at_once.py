@@ -29,11 +29,10 @@ def settled_at_once(ask: Callable[[int], Estimate]) -> Estimate:
         size, why = [size for size in found if size <= _UNKNOWN][-1], "how many fit is not known"
     else:
         first = ask(found[0])
-        again = bool(first.recomputed) and not room.holds(first.peak[1])
 
         def is_too_large(size: int) -> bool:
             made = ask(size)
-            return not room.holds((made.computing_again() if again else made).peak[1])
+            return made.computes_again != first.computes_again or not room.holds(made.peak[1])
 
         place = bisect.bisect_left(found, True, key=is_too_large)
         size = found[max(place - 1, 0)]

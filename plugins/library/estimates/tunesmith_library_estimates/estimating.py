@@ -18,7 +18,9 @@ from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.machines import Machine, machine_at_hand
 from tunesmith_library_estimates.own_memory import with_own_memory
 from tunesmith_library_estimates.room import AMPLY
+from tunesmith_library_estimates.sizes import in_words
 from tunesmith_library_estimates.times import with_files
+from tunesmith_library_estimates.training import passes
 
 if TYPE_CHECKING:
     from tunesmith.pipeline import Config
@@ -94,7 +96,7 @@ def asked(item: Selected, estimate: Estimate, plan: Plan) -> Estimate:
 
 def ended(estimate: Estimate, plan: Plan) -> Estimate:
     """The estimate that the last plugin gave, with what only the whole tells."""
-    estimate = _merging_what_fits(with_own_memory(estimate))
+    estimate = _merging_what_fits(_keeping_what_fits(with_own_memory(estimate)))
     if plan.command == "train":
         estimate = with_files(estimate)
     if plan.command != "train" or not estimate.weights or estimate.trained:
@@ -103,16 +105,28 @@ def ended(estimate: Estimate, plan: Plan) -> Estimate:
     return made.without("gradients and optimizer states: no plugin says which weights are trained")
 
 
+def _keeping_what_fits(estimate: Estimate) -> Estimate:
+    """The estimate with activations kept, or computed again, where that is open: as a run decides it."""
+    room = estimate.machine.room
+    if not estimate.recomputed or room is None:
+        return estimate
+    needed = replace(estimate, merged=0).peak[1]
+    if room.holds(needed):
+        return replace(estimate, recomputed={}, shares=(*estimate.shares, "activations: kept, for they fit"))
+    made = estimate.computing_again()
+    costs = estimate.passes * passes(estimate, recomputes=True) / passes(estimate, recomputes=False)
+    said = f"activations: computed again in the backward pass; kept, the peak would be {in_words(needed)}"
+    return replace(made, passes=costs, shares=(*made.shares, said))
+
+
 def _merging_what_fits(estimate: Estimate) -> Estimate:
     """The estimate with micro-batches merged to as many tokens as a run merges them to: half as many where memory does
     not hold it amply, and so on."""
     room = estimate.machine.room
     if not estimate.merged or room is None:
         return estimate
-    alone = replace(estimate, merged=0)
-    taken = alone if room.holds(alone.peak[1]) else alone.computing_again()
     tokens = estimate.merged
-    while tokens and not room.holds(AMPLY * replace(taken, merged=tokens).peak[1]):
+    while tokens and not room.holds(AMPLY * replace(estimate, merged=tokens).peak[1]):
         tokens //= 2
     return replace(estimate, merged=tokens)
 

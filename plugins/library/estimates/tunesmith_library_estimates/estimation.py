@@ -12,6 +12,7 @@ from tunesmith_library_weights.shares import share
 from tunesmith_library_estimates.cache import Answers, Cache
 from tunesmith_library_estimates.changes import Change
 from tunesmith_library_estimates.machines import Machine
+from tunesmith_library_estimates.scores import Scores
 from tunesmith_library_estimates.working import Extent, Pauses, Work
 
 Phase = Literal["load", "forward", "backward", "step", "generate", "save"]
@@ -73,6 +74,18 @@ class Memory:
     phases: tuple[Phase, ...] = PHASES  # in which it is there
     of: Content = "other"
     on_host: bool = False  # whether it is the host's memory, and not the device's
+    bytes_per_pair: float = 0.0  # beside all of these, for each pair of tokens of a sequence
+
+    def times(self, factor: float) -> Memory:
+        """So much of all of it."""
+        return replace(self, bytes=self.bytes * factor, **self._growing(factor))
+
+    def of_part(self, share: float) -> Memory:
+        """The memory of a process that has this share of the tokens of each sequence."""
+        return replace(self, **self._growing(share))
+
+    def _growing(self, factor: float) -> dict[str, float]:
+        return {"bytes_per_token": self.bytes_per_token * factor, "bytes_per_pair": self.bytes_per_pair * factor}
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,7 @@ class Estimate:
     hidden_size: int = 0  # width of the stream between layers
     vocabulary: int = 0  # logits of a token
     experts_per_token: int = 1  # experts that a token meets in a layer that has several
+    stored_bits: float = 16.0  # of a number in the model's files
     sequences: int = 1  # in a forward pass
     per_example: int = 1  # sequences of an example, which are in the same pass
     length: int = 0  # tokens of a sequence, at most; 0 where nobody knows
@@ -111,10 +125,12 @@ class Estimate:
     recomputed: Mapping[str, Memory] = field(default_factory=dict)
     # what modules keep of a token for the backward pass, beside what their weights tell: bytes, by the module's name
     keeping: Mapping[str, float] = field(default_factory=dict)
+    scores: Scores = field(default_factory=Scores)  # of attention that is written out
     keeps_on_host: bool = False  # whether what layers keep waits in the host's memory
     work: Mapping[str, Work] = field(default_factory=dict)  # beside the passes of the training, by what it is
     disk: Mapping[str, float] = field(default_factory=dict)  # bytes that are written, by what they are
     changes: tuple[Change, ...] = ()  # that make it need less
+    computes_again: bool = False  # whether it was open, and they are
     knows_trained: bool = True  # whether any plugin said which weights are trained
     unknown: tuple[str, ...] = ()  # what is not in these figures, and why
     shares: tuple[str, ...] = ()  # how much of the weights each choice reaches, and what it does not
@@ -141,7 +157,9 @@ class Estimate:
 
     def computing_again(self) -> Estimate:
         """The estimate of the same run with activations computed again in the backward pass, where that is open."""
-        return replace(self, memory={**self.memory, **self.recomputed}, recomputed={})
+        if not self.recomputed:
+            return self
+        return replace(self, memory={**self.memory, **self.recomputed}, recomputed={}, computes_again=True)
 
     def reaching(self, what: str, names: Collection[str]) -> Estimate:
         """The estimate, saying what share of the numbers in the model's matrices a choice reaches.
@@ -186,6 +204,17 @@ class Estimate:
         return max(asked, min(self.merged, asked * self.accumulated))
 
     @property
+    def pairs(self) -> float:
+        """Pairs of tokens that attention which is written out makes scores of, at most, in a forward pass."""
+        if self.scores.across and not self.padded:
+            return float(self.tokens**2)
+        longest = self.data.longest[: max(self.sequences // self.per_example, 1)]
+        each = [size / self.per_example for size in longest] or [float(self.length)]
+        squares = len(each) * each[0] ** 2 if self.padded else sum(size**2 for size in each)
+        together = len(each) * each[0] if self.padded else sum(each)
+        return self.tokens * squares / together if together else 0.0
+
+    @property
     def flops(self) -> float:
         """What a token of a full sequence costs: it looks at half of the others on average, or back over a window."""
         saved = 0.0
@@ -199,8 +228,12 @@ class Estimate:
         found = {"weights": sum(weight.bytes for weight in self.weights if weight.on_host == on_host)}
         for what, memory in self.memory.items():
             if phase in memory.phases and memory.on_host == on_host:
-                found[what] = memory.bytes + memory.bytes_per_token * self.tokens
+                found[what] = self.size_of(memory)
         return found
+
+    def size_of(self, memory: Memory) -> float:
+        """Bytes of something at the longest batch."""
+        return memory.bytes + memory.bytes_per_token * self.tokens + memory.bytes_per_pair * self.pairs
 
     @property
     def peak(self) -> tuple[Phase, float]:

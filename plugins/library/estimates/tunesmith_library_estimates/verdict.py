@@ -29,14 +29,9 @@ class Verdict:
 
 
 def verdict(estimate: Estimate) -> Verdict | None:
-    """Whether the run fits; None where it is not known how much it needs, or how much there is.
-
-    Activations that may be computed again are taken as they will be: where keeping them does not fit, they are.
-    """
+    """Whether the run fits; None where it is not known how much it needs, or how much there is."""
     room = estimate.machine.room
-    if room is None or (not estimate.memory and not estimate.weights):
+    holds = any(memory.of in ("weights", "cache") for memory in estimate.memory.values())
+    if room is None or not (estimate.weights or holds):
         return None
-    peak = estimate.peak[1]
-    if estimate.recomputed and not room.holds(peak):
-        peak = min(peak, estimate.computing_again().peak[1])
-    return Verdict(peak, room, estimate.host_peak, estimate.machine.host)
+    return Verdict(estimate.peak[1], room, estimate.host_peak, estimate.machine.host)

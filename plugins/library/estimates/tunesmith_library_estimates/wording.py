@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 from tunesmith_library_estimates.advice import Advised
-from tunesmith_library_estimates.estimation import PHASES, Estimate, Phase
+from tunesmith_library_estimates.estimation import PHASES, Estimate, Memory, Phase
+from tunesmith_library_estimates.sizes import duration, in_words
 from tunesmith_library_estimates.times import time_of
 from tunesmith_library_estimates.verdict import verdict
 
@@ -38,7 +38,8 @@ def lines(estimate: Estimate) -> Iterator[str]:
     if estimate.weights or estimate.memory:
         yield from _memory(estimate)
     if estimate.weights and estimate.length:
-        yield f"a token costs {estimate.flops / 1e9:,.3g} GFLOP"
+        flops = estimate.flops / 1e9
+        yield f"a token costs {flops:,.0f} GFLOP" if flops >= 100 else f"a token costs {flops:.3g} GFLOP"
     yield from _time(estimate)
     written = {what: size for what, size in estimate.disk.items() if size}
     if written:
@@ -57,7 +58,8 @@ def _memory(estimate: Estimate) -> Iterator[str]:
     of_pass = f"merged: {estimate.tokens:,}" if estimate.tokens > asked > 0 else of_pass
     tokens = f" ({of_pass} tokens at most)" if estimate.tokens else ""
     for what, size in estimate.bytes(phase).items():
-        by_token = what in estimate.memory and estimate.memory[what].bytes_per_token
+        of = estimate.memory.get(what, Memory())
+        by_token = of.bytes_per_token or of.bytes_per_pair
         if size:
             yield f"{what}: {in_words(size)}{tokens if by_token else ''}"
     sums = {other: sum(estimate.bytes(other).values()) for other in _WHEN}
@@ -66,7 +68,11 @@ def _memory(estimate: Estimate) -> Iterator[str]:
     each = f" of each of {estimate.processes:,} processes" if estimate.processes > 1 else ""
     yield f"peak{each}: {in_words(peak)} in {_WHEN[phase]} ({', '.join(rest)})"
     if estimate.recomputed:
-        yield _left_open(estimate, peak)
+        again = in_words(estimate.computing_again().peak[1])
+        yield f"peak with activations computed again: {again}; so they are where the other does not fit"
+    if estimate.machine.count > 1 and estimate.processes == 1 and estimate.trained:
+        idle = estimate.machine.count - 1
+        yield f"{idle} of {estimate.machine.count} devices stand idle: parallel=ddp or parallel=fsdp trains on all"
     if estimate.host_peak:
         highest = max(PHASES, key=lambda when: sum(estimate.bytes(when, on_host=True).values()))
         parts = [f"{what} {in_words(size)}" for what, size in estimate.bytes(highest, on_host=True).items() if size]
@@ -95,32 +101,6 @@ def _time(estimate: Estimate) -> Iterator[str]:
     yield f"time: {duration(found.total)} ({rest}; {sure})"
     if steps:
         yield f"steps: {steps}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 0.4 s, 41 s, 3 min 20 s, 5 h 12 min, 2 days 3 h."""
-    if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    units = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-    whole = round(seconds) if seconds < 3_600 else round(seconds / 60) * 60
-    for (name, size), (less, smaller) in itertools.pairwise(units):
-        if whole >= size:
-            first, rest = divmod(whole, size)
-            rest //= smaller
-            return f"{first} {'day' if name == 'days' and first == 1 else name}" + (f" {rest} {less}" if rest else "")
-    return f"{whole} s"
-
-
-def _left_open(estimate: Estimate, peak: float) -> str:
-    again, room = estimate.computing_again().peak[1], estimate.machine.room
-    if room is None:
-        here = "computed again where the other does not fit"
-    else:
-        what = "kept" if room.holds(peak) else "computed again"
-        may = f"{in_words(room.share * room.total)} of {in_words(room.total)} may be filled"
-        here = f"here they are {what} at such a batch: {may}"
-        here += "" if room.holds(min(peak, again)) else ", which is too little"
-    return f"peak with activations computed again: {in_words(again)}; {here}"
 
 
 def conclusion(estimate: Estimate) -> str:
@@ -158,11 +138,3 @@ def advice(estimate: Estimate, changes: Sequence[Advised]) -> Iterator[str]:
     for item in changes:
         yield f"  {' '.join(item.change.overrides)}"
         yield f"    peak {in_words(item.found.peak)}; {_COSTS[item.change.cost]}: {item.change.costs}"
-
-
-def in_words(size: float) -> str:
-    """Bytes as people say them, in powers of 1024: 7.9 GB."""
-    units, number = ("B", "KB", "MB", "GB", "TB"), 0
-    while size >= 999.5 and number < len(units) - 1:
-        size, number = size / 1024, number + 1
-    return f"{size:.3g} {units[number]}"
