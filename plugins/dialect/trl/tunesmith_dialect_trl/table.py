@@ -151,7 +151,7 @@ DROPPED = {
         *("ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph", "ddp_backend", "ddp_timeout"),
     ),
     **_dropped("it changes nothing that is trained.", "debug", "skip_memory_metrics", "ds3_gather_for_generation"),
-    **_dropped("micro-batches that do not fit are always halved.", "auto_find_batch_size"),
+    **_dropped("micro-batches that do not fit are always halved, on one process.", "auto_find_batch_size"),
     **_dropped("the command says it.", "do_train", "do_eval", "do_predict", "local_rank"),
     **_dropped("checkpointing is never reentrant.", "gradient_checkpointing_kwargs", "activation_checkpointing_kwargs"),
     **_dropped("padding is not computed.", "pad_to_multiple_of", "pad_token"),

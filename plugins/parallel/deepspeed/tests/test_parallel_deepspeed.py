@@ -152,6 +152,27 @@ def test_a_file_that_says_something_else(
 
 
 @pytest.mark.parametrize(
+    ("content", "size", "of_step", "keys"),
+    [
+        ({"train_batch_size": 16, "gradient_accumulation_steps": 4}, 2, 16, []),
+        ({"train_batch_size": 32}, 2, 16, ["trainer.global_batch_size"]),
+        ({"gradient_accumulation_steps": 2}, 2, 16, ["trainer.gradient_accumulation_steps"]),
+        ({"train_batch_size": 16, "train_micro_batch_size_per_gpu": "auto"}, "auto", 16, []),
+        ({"train_micro_batch_size_per_gpu": 2}, "auto", 16, ["trainer.per_device_train_batch_size"]),
+        ({"gradient_accumulation_steps": 2}, "auto", None, ["trainer.per_device_train_batch_size"]),
+        ({"train_batch_size": 16}, "auto", None, ["trainer.global_batch_size"]),
+    ],
+)
+def test_a_file_beside_examples_of_a_step(
+    tmp_path: Path, content: dict[str, Any], size: Any, of_step: int | None, keys: list[str]
+) -> None:
+    values = {"trainer.per_device_train_batch_size": size, "trainer.global_batch_size": of_step}
+    values["trainer.gradient_accumulation_steps"] = 1
+    found = problems(config=file_of(tmp_path, **content), values=values)
+    assert [str(problem.key) for problem in found] == keys
+
+
+@pytest.mark.parametrize(
     ("content", "said", "meant"),
     [
         ({"zero_optimizationn": {"stage": 3}}, "says zero_optimizationn,", "zero_optimization?"),

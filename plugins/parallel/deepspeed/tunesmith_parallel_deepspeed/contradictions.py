@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -58,15 +59,23 @@ def _of_options(options: Deepspeed, file: Mapping[str, Any]) -> Iterator[Problem
 
 def _differ(options: Deepspeed, there: str, said: Any, key: str, asked: Any) -> Iterator[Problem]:
     """The problem of a file's value that is neither `auto` nor the option's."""
-    if said in _AUTO or asked in (None, "auto") or said == asked:
+    if said in _AUTO or asked is None or said == asked:
         return
     message = f"{options.config} says {there}: {said}, and {key} is {asked}."
     yield Problem(key, message, f'write "auto" in the file, or {key}={said}')
 
 
 def _of_batches(options: Deepspeed, file: Mapping[str, Any], plan: Plan) -> Iterator[Problem]:
-    size = plan.get("trainer.per_device_train_batch_size")
+    size, of_step = plan.get("trainer.per_device_train_batch_size"), plan.get("trainer.global_batch_size")
     steps, longest = plan.get("trainer.gradient_accumulation_steps"), plan.get("trainer.max_grad_norm")
+    whole, count = file.get("train_batch_size"), plan.processes
+    if size == "auto" or of_step:  # from which they are found
+        steps = math.ceil(of_step / (size * count)) if of_step and isinstance(size, int) and count else None
+    said = file.get("gradient_accumulation_steps")
+    if size == "auto" and said not in _AUTO:
+        key = "trainer.per_device_train_batch_size"
+        message = f"{options.config} says gradient_accumulation_steps: {said}, and {key}=auto finds them."
+        yield Problem(key, message, 'write "auto" in the file')
     pairs = {
         "train_micro_batch_size_per_gpu": ("per_device_train_batch_size", size),
         "gradient_accumulation_steps": ("gradient_accumulation_steps", steps),
@@ -74,8 +83,10 @@ def _of_batches(options: Deepspeed, file: Mapping[str, Any], plan: Plan) -> Iter
     }
     for there, (name, asked) in pairs.items():
         yield from _differ(options, there, file.get(there), f"trainer.{name}", asked)
-    whole, count = file.get("train_batch_size"), plan.processes
-    if whole not in _AUTO and count and isinstance(size, int) and steps and whole != size * steps * count:
+    if size == "auto" or of_step:
+        given = of_step or "not given"
+        yield from _differ(options, "train_batch_size", whole, "trainer.global_batch_size", given)
+    elif whole not in _AUTO and count and isinstance(size, int) and steps and whole != size * steps * count:
         message = (
             f"{options.config} says train_batch_size: {whole}, and the options {size} × {steps} × {count} processes."
         )
