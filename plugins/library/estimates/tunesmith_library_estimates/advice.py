@@ -25,6 +25,8 @@ _BY_KIND: dict[str, tuple[Cost, str]] = {
 _PROCESSES = (2, 4, 8)
 _HELPS = 0.99  # of what was needed, at most
 _ALIKE = 3  # other plugins of a kind that are named
+_ROUNDS = 4  # changes that are named together, at most
+_DEAREST = len(COSTS) - 1
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,9 @@ def advised(plan: Plan, estimate: Estimate, guess: Trial, trial: Trial) -> list[
     before = verdict(estimate)
     if before is None:
         return []
-    helpful, enough = list(_guessed(_candidates(plan, estimate), before, guess, trial)), []
+    candidates, enough = list(_candidates(plan, estimate)), []
     done: dict[tuple[str, ...], int] = {}
-    for item in helpful:
+    for item in _guessed(candidates, before, guess, trial):
         keys = _keys(item.change)
         if not item.found.fits or done.get(keys, 0) >= (_ALIKE if keys[0] in KINDS else 1):
             continue
@@ -59,7 +61,7 @@ def advised(plan: Plan, estimate: Estimate, guess: Trial, trial: Trial) -> list[
         if found is not None and found.fits:
             done[keys] = done.get(keys, 0) + 1
             enough.append(Advised(item.change, found))
-    return enough or _together(helpful, trial)
+    return enough or _together(candidates, before, guess, trial)
 
 
 def _guessed(changes: Iterable[Change], before: Verdict, guess: Trial, trial: Trial) -> Iterator[Advised]:
@@ -76,10 +78,10 @@ def _candidates(plan: Plan, estimate: Estimate) -> Iterator[Change]:
     for kind in ("quantizer", "optimizer", "adapter", "patch", "parallel"):
         for name, cls in plan.installed(kind).items():
             if not plan.uses(kind, name):
-                yield from _selecting(plan, kind, name, cls)
+                yield from _selecting(plan, estimate, kind, name, cls)
 
 
-def _selecting(plan: Plan, kind: str, name: str, cls: type) -> Iterator[Change]:
+def _selecting(plan: Plan, estimate: Estimate, kind: str, name: str, cls: type) -> Iterator[Change]:
     own: Iterable[Change] | None = getattr(cls, "lighter", None)
     if own is not None:
         yield from own
@@ -88,33 +90,60 @@ def _selecting(plan: Plan, kind: str, name: str, cls: type) -> Iterator[Change]:
         yield Change((f"{kind}={name}",), cost, costs)
     elif kind == "parallel" and not plan.uses(kind) and traits_of(kind, cls).spreads:
         place = () if plan.run.output_dir else ("output_dir=runs/spread",)
+        there = estimate.machine.count
+        if there > 1:
+            yield Change(
+                (f"parallel={name}", *place), "nothing", f"all {there} devices, which share what one would have"
+            )
         for count in _PROCESSES:
-            overrides = (f"parallel={name}", f"parallel.processes={count}", *place)
-            yield Change(overrides, "hardware", f"{count} devices, which share what each would have")
+            if count > there:
+                overrides = (f"parallel={name}", f"parallel.processes={count}", *place)
+                yield Change(overrides, "hardware", f"{count} devices, which share what one would have")
 
 
-def _together(helpful: Sequence[Advised], trial: Trial) -> list[Advised]:
-    """The changes that fit together where none does alone: taken up in the order of their cost, the one that saves most
-    first, and those left out again that turn out not to be needed."""
+def _together(changes: Sequence[Change], before: Verdict, guess: Trial, trial: Trial) -> list[Advised]:
+    """The changes that fit together where none does alone: in each round the one that fits and costs least, or that
+    saves most. Those that turn out not to be needed are left out again, the dearest first."""
     chosen: list[Change] = []
-    last: Verdict | None = None
-    order = sorted(helpful, key=lambda item: (COSTS.index(item.change.cost), item.found.peak))
-    for item in order:
-        if any(_kinds(item.change) & _kinds(other) for other in chosen):
-            continue
-        found = _tried(_joined([*chosen, item.change]), trial)
-        if found is not None and (last is None or found.peak < last.peak):
-            chosen, last = [*chosen, item.change], found
-            if found.fits:
-                break
-    if last is None:
+    last = before
+    while len(chosen) < _ROUNDS and not last.fits:
+        added = _next(changes, chosen, last, guess, trial)
+        if added is None:
+            break
+        chosen, last = [*chosen, added.change], added.found
+    if not chosen:
         return []
-    for change in list(chosen) if last.fits else []:
+    for change in sorted(chosen, key=lambda change: -COSTS.index(change.cost)) if len(chosen) > 1 else []:
         fewer = [other for other in chosen if other is not change]
         found = _tried(_joined(fewer), trial) if fewer else None
-        if found is not None and found.fits:
+        if found is not None and (found.fits if last.fits else found.peak <= last.peak):
             chosen, last = fewer, found
     return [Advised(_joined(chosen), last, together=len(chosen) > 1)]
+
+
+def _next(
+    changes: Sequence[Change], chosen: Sequence[Change], last: Verdict, guess: Trial, trial: Trial
+) -> Advised | None:
+    """The change to be made beside those that were chosen, and what is needed with all of them."""
+    guessed: list[tuple[bool, int, float, int]] = []
+    for number, change in enumerate(changes):
+        found = None if _conflicts(change, chosen) else _tried(_joined([*chosen, change]), guess)
+        if found is not None and found.peak < _HELPS * last.peak:
+            cost = COSTS.index(change.cost)
+            guessed.append((not found.fits, cost if found.fits else cost == _DEAREST, found.peak, number))
+    for *_, number in sorted(guessed):
+        found = _tried(_joined([*chosen, changes[number]]), trial)
+        if found is not None and found.peak < _HELPS * last.peak:
+            return Advised(changes[number], found)
+    return None
+
+
+def _conflicts(change: Change, chosen: Sequence[Change]) -> bool:
+    """Whether one of these selects the plugin, or sets the option, that another one does."""
+    keys = {key for other in chosen for key in _keys(other)}
+    return any(
+        own == key or own.startswith(f"{key}.") or key.startswith(f"{own}.") for own in _keys(change) for key in keys
+    )
 
 
 def _joined(changes: Sequence[Change]) -> Change:
@@ -131,8 +160,3 @@ def _tried(change: Change, trial: Trial) -> Verdict | None:
 def _keys(change: Change) -> tuple[str, ...]:
     """The options that a change is made to."""
     return tuple(sorted(override.partition("=")[0] for override in change.overrides))
-
-
-def _kinds(change: Change) -> set[str]:
-    """What two changes cannot both choose: the plugin of a kind, or the value of an option."""
-    return {override.partition("=")[0] for override in change.overrides}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.working import Pauses
 
+from tunesmith_trainer_transformers.step_size import shares_of
+
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
 
 def with_duration(options: Transformers, estimate: Estimate, plan: Plan) -> Estimate:
     """The estimate with its steps, where they are known; its micro-batches must have been set."""
-    adapter, parallel = plan.traits("adapter"), plan.traits("parallel")
-    processes = max((plan.processes or 1) // getattr(parallel, "alike", 1), 1)
+    adapter, processes = plan.traits("adapter"), shares_of(plan, estimate)
     of_epoch = _steps_of_epoch(estimate, processes)
     steps = options.max_steps if options.max_steps > 0 else None
     if steps is None and of_epoch:

@@ -17,7 +17,7 @@ from tunesmith_trainer_transformers.duration import with_duration
 from tunesmith_trainer_transformers.offers import offers
 from tunesmith_trainer_transformers.optims import estimate_optim
 from tunesmith_trainer_transformers.spreading import estimate_spreading, spread_by
-from tunesmith_trainer_transformers.step_size import examples_of_a_process, is_open
+from tunesmith_trainer_transformers.step_size import examples_of_a_process, is_open, shares_of
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
@@ -27,7 +27,7 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
     """Add what the loop needs; the optimizer's states are its plugin's to tell where there is one."""
     chosen = options.gradient_checkpointing
     recomputes = chosen not in (False, "auto")
-    sequences, accumulated = _of_step(options, plan)
+    sequences, accumulated = _of_step(options, shares_of(plan, estimate))
     made = replace(estimate, of_step=0, padded=not options.padding_free, passes=passes(estimate, recomputes))
     if is_open(options):
         made = replace(made, of_step=sequences)
@@ -48,9 +48,8 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
     return with_duration(options, made, plan).offering(*offers(options, made, plan))
 
 
-def _of_step(options: Transformers, plan: Plan) -> tuple[int, int]:
-    """The examples of a forward pass, and how many passes make a step."""
-    count = max((plan.processes or 1) // getattr(plan.traits("parallel"), "alike", 1), 1)
+def _of_step(options: Transformers, count: int) -> tuple[int, int]:
+    """The examples of a forward pass, and how many passes make a step, in each of `count` shares."""
     each, size = examples_of_a_process(options, count), options.per_device_train_batch_size
     if not isinstance(size, int):
         return each, 1

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from tunesmith.types import Problem
 
+from tunesmith_trainer_transformers.spreading import sizes_in_file
+
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
     from tunesmith_trainer_transformers import Transformers
 
@@ -20,6 +23,15 @@ _SIZE, _WHOLE, _PASSES = (
     "trainer.global_batch_size",
     "trainer.gradient_accumulation_steps",
 )
+
+
+def shares_of(plan: Plan, estimate: Estimate) -> int:
+    """Processes that see different examples, before any is started: one for each device where nothing else is said."""
+    parallel, count = plan.plugin("parallel"), plan.processes
+    if count is None:
+        counts = getattr(parallel, "counts", None)
+        count = estimate.machine.count if counts is None else counts(estimate.machine.count)[0]
+    return max(count // getattr(plan.traits("parallel"), "alike", 1), 1)
 
 
 def is_open(options: Transformers) -> bool:
@@ -56,6 +68,7 @@ def size_problems(options: Transformers, plan: Plan) -> list[Problem]:
         key = _SIZE if opened else _WHOLE
         message = "optimizer.layerwise=true updates in every backward pass, so that one pass makes a step."
         found.append(Problem(key, message, f"a number for {_SIZE} and no {_WHOLE}, or optimizer.layerwise=false"))
+    found += sizes_in_file(options)
     return found + ([] if whole is None else _contradictions(options, plan, whole))
 
 
