@@ -12,6 +12,7 @@ from tunesmith_library_publishing.pushing import push, push_problems, refuse_unp
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -82,6 +83,13 @@ class Average:
             message = f"exporter.average.rank is for the methods that end in svd, and method={self.method}."
             return [Problem("exporter.average.rank", message, "exporter.average.method=svd, or leave it out")]
         return []
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_average
+
+        members = 1 + len(self.runs) if self.runs else len(self.steps) or self.last or 0
+        return estimate_average(estimate, plan, members, self.method)
 
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:

@@ -48,6 +48,10 @@ class Compressed(FewBits):
         known = {"w4a16": (4.0, self.group_size), "nvfp4": (4.0, 32), "nvfp4a16": (4.0, 32)}  # a scale of 8 bits for 16
         return known.get(self.scheme, (8.0, -1))
 
+    @property
+    def looks(self) -> bool:
+        return self.scheme in ("w8a8", "w4a16", "nvfp4")
+
     def method(self) -> Method:
         from .method import CompressedMethod
         from .schemes import SCHEMES

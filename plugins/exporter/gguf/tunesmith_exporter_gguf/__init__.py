@@ -65,16 +65,11 @@ class Gguf:
 
     @hookimpl
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
-        from tunesmith_library_estimates.exported import gguf_bits, with_files
+        from tunesmith_library_gguf.estimating import estimate_adapter, estimate_files
 
-        made = estimate
-        for kind in () if self.adapter else self._kinds():
-            bits = gguf_bits(estimate, kind)
-            if bits is None:
-                made = made.without(f"the size of {kind}: which weights it stores finer")
-            else:
-                made = with_files(made, f"GGUF, {kind}", bits, plan, of_a_word=23.0)
-        return made
+        if self.adapter:
+            return estimate_adapter(estimate, self._kinds())
+        return estimate_files(estimate, plan, self._kinds(), verify=self.verify)
 
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:

@@ -51,9 +51,12 @@ class Merged:
     @hookimpl
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
         from tunesmith_library_estimates.exported import with_files
+        from tunesmith_library_estimates.exporting import merging, while_exporting
 
-        bits = 32.0 if self.dtype == "float32" else 16.0  # auto: nearly all models are published in 16
-        return with_files(estimate, "merged model", lambda weight: bits, plan)
+        given = {"auto": estimate.stored_bits, "float32": 32.0}
+        bits = given.get(self.dtype, 16.0)
+        made = with_files(estimate, "merged model", lambda weight: bits, plan)
+        return while_exporting(made, merging(estimate, plan, bits, self.max_shard_size))
 
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:

@@ -16,6 +16,7 @@ from .limits import name_problems, parameter_problems, system_problems
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 _LARGEST = 2**31 - 1  # whole numbers are of 32 bits there
 
@@ -69,6 +70,12 @@ class Ollama:
     @hookimpl
     def configured(self, plan: Plan) -> None:
         self._quantizer = quantizer_of_full(plan, "ollama")
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_gguf.estimating import estimate_files
+
+        return estimate_files(estimate, plan, (self.type.lower(),), verify=self.verify)
 
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:

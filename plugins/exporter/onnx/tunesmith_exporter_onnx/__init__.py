@@ -15,6 +15,7 @@ from .knowing import missing_packages, unknown_architecture
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -46,6 +47,12 @@ class Onnx:
             problems.append(Problem("exporter.onnx.precision", message, "exporter.onnx.device=cuda, or precision=int8"))
         problems += missing_packages() if plan.command == "export" else []
         return [*problems, *unknown_architecture(plan)]
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from .estimating import estimate_graph
+
+        return estimate_graph(estimate, plan, self.precision, self.block_size)
 
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:

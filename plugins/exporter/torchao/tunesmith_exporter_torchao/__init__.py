@@ -40,8 +40,14 @@ class Torchao:
     @hookimpl
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
         from tunesmith_library_estimates.exported import few_bits, with_files
+        from tunesmith_library_estimates.exporting import merged_beside, merging, while_exporting
 
-        return with_files(estimate, f"torchao, {self.scheme}", lambda weight: few_bits(weight, 8, -1, False), plan)
+        what = f"torchao, {self.scheme}"
+        made = with_files(estimate, what, lambda weight: few_bits(weight, 8, -1, False), plan)
+        made = merged_beside(made, plan)
+        return while_exporting(
+            made, merging(estimate, plan, estimate.stored_bits), {"weights in 8 bits": made.disk.get(what, 0.0)}
+        )
 
     @hookimpl
     def export(self, handle: ModelHandle, output_dir: Path) -> Path:

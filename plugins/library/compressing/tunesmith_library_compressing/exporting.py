@@ -15,7 +15,7 @@ from tunesmith_library_weights.bases import base_problems, quantizer_of_full, re
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
-    from tunesmith_library_estimates.estimation import Estimate, Weight
+    from tunesmith_library_estimates.estimation import Estimate
     from tunesmith_library_quantizing.quantising import Settings
 
     from tunesmith_library_compressing.methods import Method
@@ -74,19 +74,19 @@ class FewBits:
 
     @hookimpl
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
-        from tunesmith_library_estimates.exported import few_bits, with_files
+        from tunesmith_library_compressing.estimating import estimate_few_bits
 
-        size, grouped = self.stored
-
-        def bits(weight: Weight) -> float:
-            return few_bits(weight, size, grouped, zeros=not getattr(self, "sym", False))
-
-        return with_files(estimate, f"{self.name}, {size:g} bits", bits, plan)
+        return estimate_few_bits(self, estimate, plan)
 
     @property
     def stored(self) -> tuple[float, int]:
         """Bits of a rounded number, and how many share a scale in 16 bits; -1 is a row."""
         return float(getattr(self, "bits", 4)), int(getattr(self, "group_size", -1))
+
+    @property
+    def looks(self) -> bool:
+        """Whether data are looked at."""
+        return True
 
     @hookimpl
     def configured(self, plan: Plan) -> None:

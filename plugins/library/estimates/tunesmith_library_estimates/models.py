@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tunesmith_library_estimates.architectures import decoder
+from tunesmith_library_estimates.configs import described
 from tunesmith_library_estimates.estimation import Estimate, Weight
 
+if TYPE_CHECKING:
+    from tunesmith.planning import Plan
 
-def weights_at(path: str, bits: int | None = None) -> tuple[Weight, ...] | None:
-    """The weights of a model in a folder, or of the one that an adapter in it is for.
+
+def weights_at(path: str, bits: int | None = None, plan: Plan | None = None) -> tuple[Weight, ...] | None:
+    """The weights of a model in a folder or on a hub, or of the one that an adapter there is for.
 
     Args:
         bits: of a number in memory; None is as many as the file says that the weights are saved in.
+        plan: has the hubs that may be asked; without it folders alone are looked at.
 
     Returns: None where no such file is at hand, or its architecture is not known.
     """
-    folder = Path(path).expanduser()
-    config = _read(folder / "config.json")
-    if config is None:
-        adapter = _read(folder / "adapter_config.json")
-        base = adapter and adapter.get("base_model_name_or_path")
-        config = _read(Path(base) / "config.json") if base else None
-    if config is None:
+    about = described(path, plan)
+    config = about.config
+    if not config:
         return None
     if bits is None:
         bits = 32 if (config.get("dtype") or config.get("torch_dtype")) == "float32" else 16
-    found = decoder(config, bits)
+    found = decoder(config, bits, about.is_shown)
     return None if found is None else found.weights
 
 
@@ -46,10 +44,3 @@ def as_classifier(estimate: Estimate) -> Estimate:
         vocabulary=0,
         flops_per_token=estimate.flops_per_token - 2.0 * estimate.vocabulary * estimate.hidden_size,
     )
-
-
-def _read(file: Path) -> Mapping[str, Any] | None:
-    if not file.is_file():
-        return None
-    found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found

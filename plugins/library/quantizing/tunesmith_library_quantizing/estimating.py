@@ -13,7 +13,8 @@ from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 from tunesmith_library_estimates.working import Work
 
 _BEFORE_OTHERS = ("v_proj.weight", "up_proj.weight")  # what these give is what the next linear layer gets
-_HELD = 3  # of the hidden states of the data: as they came from the embeddings, into a layer, and out of it
+HELD = 3
+"""Of the hidden states of the data: as they came from the embeddings, into a layer, and out of it."""
 
 
 def estimate_packed(
@@ -49,10 +50,10 @@ def estimate_packed(
         loads_whole=True,
         in_use=lambda weight: (4 + 2 * computed) * weight.count,  # whole numbers in 32 bits first
     )
-    made = made.plus("a layer while it is quantised", Memory(_solving(estimate, method), phases=("load",)))
+    made = made.plus("a layer while it is quantised", Memory(solving(estimate, method), phases=("load",)))
     width = max((weight.bits for weight in estimate.weights if weight.kind == "embedding"), default=16) / 8
     on_host = estimate.machine.device != "cpu"
-    seen = Memory(_HELD * tokens * estimate.hidden_size * width, phases=("load",), of="activations", on_host=on_host)
+    seen = Memory(HELD * tokens * estimate.hidden_size * width, phases=("load",), of="activations", on_host=on_host)
     made = made.plus("what layers see of the data", seen)
     # a second pass follows, for what a layer gives once it is quantised; and the products of the inputs
     linear = sum(weight.shape[-1] * max(weight.shape) for weight in estimate.weights if weight.kind == "linear")
@@ -62,9 +63,12 @@ def estimate_packed(
     return made
 
 
-def _solving(estimate: Estimate, method: str) -> float:
-    """Bytes in float32, as measured: of GPTQ a matrix with its Hessian, factors and copies of both; of AWQ the matrices
-    and second moments of a whole layer, and what is tried of the largest."""
+def solving(estimate: Estimate, method: str) -> float:
+    """What a layer takes while it is quantised: bytes in float32, as measured.
+
+    Of GPTQ a matrix with its Hessian, factors and copies of both; of AWQ the matrices and second moments of a whole
+    layer, and what is tried of the largest.
+    """
     layers: dict[int | None, list[Weight]] = defaultdict(list)
     for weight in estimate.weights:
         if weight.kind == "linear":

@@ -36,14 +36,14 @@ class ReferenceCosts:
         made = self._working(estimate)
         if own and self.model is None and self.adapter is None:
             return made
-        return self._held(made)
+        return self._held(made, plan)
 
-    def _held(self, estimate: Estimate) -> Estimate:
+    def _held(self, estimate: Estimate, plan: Plan) -> Estimate:
         """With another model in memory: as long as the run goes on, or until training begins."""
         made = with_second_model(estimate)
         if self.model is not None:
             bits = max((weight.bits for weight in estimate.weights if weight.kind == "embedding"), default=16)
-            weights = weights_at(self.model, int(bits))
+            weights = weights_at(self.model, int(bits), plan)
             if weights is None:
                 return estimate.without(f"the reference model {self.model}: no config.json that is known is at hand")
             made = estimate.plus(_SECOND, Memory(sum(weight.bytes for weight in weights), of="weights"))

@@ -50,7 +50,7 @@ class RewardModel:
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
         from .estimating import estimate_judge
 
-        return estimate_judge(self, estimate)
+        return estimate_judge(self, estimate, plan)
 
     @hookimpl
     def prepare(self, job: TrainingJob, load: LoadModel) -> None:

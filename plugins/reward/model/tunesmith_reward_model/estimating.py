@@ -9,14 +9,16 @@ from tunesmith_library_estimates.models import weights_at
 from tunesmith_library_estimates.working import Work
 
 if TYPE_CHECKING:
+    from tunesmith.planning import Plan
+
     from tunesmith_reward_model import RewardModel
 
 _BITS = {"bf16": 16, "fp16": 16, "fp32": 32}
 
 
-def estimate_judge(options: RewardModel, estimate: Estimate) -> Estimate:
+def estimate_judge(options: RewardModel, estimate: Estimate, plan: Plan) -> Estimate:
     """Add its weights, all through the run, where it computes on the same device."""
-    weights = weights_at(options.path, _BITS.get(options.precision))
+    weights = weights_at(options.path, _BITS.get(options.precision), plan)
     if weights is None:
         return estimate.without(f"the reward model {options.path}: no config.json that is known is at hand")
     body = [weight for weight in weights if weight.kind != "head"]  # a score of one number in its place
