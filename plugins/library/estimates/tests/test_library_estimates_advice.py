@@ -51,17 +51,28 @@ def test_the_cheapest_first_and_of_one_option_the_smallest_change_that_is_enough
 @pytest.mark.parametrize(
     ("start", "saves", "overrides", "fits"),
     [
-        (110, {}, ("trainer.batch=2", "trainer.checkpoints=true"), True),
-        (120, {}, ("trainer.batch=2", "trainer.checkpoints=true"), False),
+        (110, {}, ("trainer.checkpoints=true", "trainer.batch=2"), True),
+        (120, {}, ("trainer.checkpoints=true", "trainer.batch=2"), False),
         (97, {}, ("trainer.batch=2",), True),
         (98, {}, ("trainer.checkpoints=true",), True),
-        (115, {"trainer.checkpoints=true": 34}, ("trainer.batch=2", "trainer.checkpoints=true"), True),
+        (115, {"trainer.checkpoints=true": 34}, ("trainer.checkpoints=true", "trainer.batch=2"), True),
     ],
 )
 def test_together_where_none_is_enough(start, saves, overrides, fits):
     trial, _ = trials(start, SAVES | saves)
     first, *_ = advised(StubPlan({}), needing(start, 0, CHECKPOINTS, *BATCHES), trial, trial)
     assert first.change.overrides == overrides and first.found.fits == fits
+
+
+def test_options_of_a_plugin_are_not_named_with_another_plugin():
+    """Each saves 30 alone, and no two of them can be made together; what stands beside them can."""
+    clashing = [Change((word,), "method", "other") for word in ("adapter=thin", "adapter.rank=2", "adapter.rank=1")]
+    saves = dict.fromkeys(("adapter=thin", "adapter.rank=2", "adapter.rank=1", "quantizer=four"), 30)
+    other = Change(("quantizer=four",), "exactness", "rounded")
+    trial, asked = trials(130, saves)
+    (found,) = advised(StubPlan({}), needing(130, 0, *clashing, other), trial, trial)
+    assert found.together and len(found.change.overrides) == 2 and "quantizer=four" in found.change.overrides
+    assert not any({"adapter=thin", "adapter.rank=2"} <= set(words) for words in asked)
 
 
 def test_what_is_wrong_or_saves_nothing_is_not_advised():

@@ -90,15 +90,12 @@ def _selecting(plan: Plan, estimate: Estimate, kind: str, name: str, cls: type) 
         yield Change((f"{kind}={name}",), cost, costs)
     elif kind == "parallel" and not plan.uses(kind) and traits_of(kind, cls).spreads:
         place = () if plan.run.output_dir else ("output_dir=runs/spread",)
-        there = estimate.machine.count
+        there, shared = estimate.machine.count, "devices, which share what one would have"
         if there > 1:
-            yield Change(
-                (f"parallel={name}", *place), "nothing", f"all {there} devices, which share what one would have"
-            )
-        for count in _PROCESSES:
-            if count > there:
-                overrides = (f"parallel={name}", f"parallel.processes={count}", *place)
-                yield Change(overrides, "hardware", f"{count} devices, which share what one would have")
+            yield Change((f"parallel={name}", *place), "nothing", f"all {there} {shared}")
+        for count in (count for count in _PROCESSES if count > there):
+            overrides = (f"parallel={name}", f"parallel.processes={count}", *place)
+            yield Change(overrides, "hardware", f"{count} {shared}")
 
 
 def _together(changes: Sequence[Change], before: Verdict, guess: Trial, trial: Trial) -> list[Advised]:
