@@ -14,7 +14,7 @@ from tunesmith.planning import Plan, Selected, refuse
 from tunesmith_library_weights.patterns import matches_any
 
 from tunesmith_library_estimates.at_once import settled_at_once
-from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_estimates.estimation import PHASES, Estimate, Phase
 from tunesmith_library_estimates.machines import Machine, machine_at_hand
 from tunesmith_library_estimates.own_memory import with_own_memory
 from tunesmith_library_estimates.room import AMPLY
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 AUTO = "precision=auto is taken for bf16"
 """What is said until the model's plugin knows better."""
+
+_PHASES: dict[str, tuple[Phase, ...]] = {
+    "train": PHASES,
+    "export": ("load", "save"),
+    "eval": ("load", "forward", "generate"),
+}
 
 # The kinds whose plugins decide what a run needs; one that does not implement `estimate` leaves a gap that is named.
 COSTLY = frozenset({"model", "quantizer", "adapter", "trainer", "stage", "optimizer"})
@@ -72,12 +78,13 @@ def estimated(plan: Plan, machine: Machine | None = None) -> Estimate:
 def begun(plan: Plan, machine: Machine | None) -> Estimate:
     """The estimate that the first plugin is given."""
     machine = machine_at_hand(bool(plan.get("trainer.use_cpu"))) if machine is None else machine
-    precision = plan.run.precision
+    precision, phases = plan.run.precision, _PHASES.get(plan.command, ("load", "generate"))
     if precision != "auto":
-        return Estimate(precision, machine=machine)
+        return Estimate(precision, machine=machine, phases=phases)
     if machine.flops and machine.device != "cpu":  # a device computes in bf16, or its figures have none
-        return Estimate("bf16" if "bf16" in machine.flops else "fp32", machine=machine)
-    return Estimate("bf16", machine=machine).without(AUTO)
+        return Estimate("bf16" if "bf16" in machine.flops else "fp32", machine=machine, phases=phases)
+    made = Estimate("bf16", machine=machine, phases=phases)
+    return made if plan.command == "export" else made.without(AUTO)  # which has weights as the files have them
 
 
 def asked(item: Selected, estimate: Estimate, plan: Plan) -> Estimate:

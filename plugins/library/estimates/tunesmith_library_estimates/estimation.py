@@ -17,7 +17,7 @@ from tunesmith_library_estimates.working import Extent, Pauses, Work
 
 Phase = Literal["load", "forward", "backward", "step", "generate", "save"]
 """A moment of a run: when the model is loaded, at the end of a forward pass, of a backward pass, in the step; while
-answers are generated; while a result or a checkpoint is written."""
+answers are generated, or a loss is evaluated; while a result or a checkpoint is written."""
 
 PHASES: tuple[Phase, ...] = ("load", "forward", "backward", "step", "generate", "save")
 
@@ -78,14 +78,12 @@ class Memory:
 
     def times(self, factor: float) -> Memory:
         """So much of all of it."""
-        return replace(self, bytes=self.bytes * factor, **self._growing(factor))
+        return replace(self.of_part(factor), bytes=self.bytes * factor)
 
     def of_part(self, share: float) -> Memory:
         """The memory of a process that has this share of the tokens of each sequence."""
-        return replace(self, **self._growing(share))
-
-    def _growing(self, factor: float) -> dict[str, float]:
-        return {"bytes_per_token": self.bytes_per_token * factor, "bytes_per_pair": self.bytes_per_pair * factor}
+        by_token, by_pair = self.bytes_per_token * share, self.bytes_per_pair * share
+        return replace(self, bytes_per_token=by_token, bytes_per_pair=by_pair)
 
 
 @dataclass(frozen=True)
@@ -102,6 +100,7 @@ class Estimate:
     per_example: int = 1  # sequences of an example, which are in the same pass
     length: int = 0  # tokens of a sequence, at most; 0 where nobody knows
     padded: bool = False  # whether the sequences of a batch are as long as the longest of them
+    phases: tuple[Phase, ...] = PHASES  # that the command has
     accumulated: int = 1  # forward passes in a step
     # examples of a step, where a run leaves it open how many of them go through at once; else 0
     of_step: int = 0
@@ -238,9 +237,9 @@ class Estimate:
     @property
     def peak(self) -> tuple[Phase, float]:
         """The phase that needs the most of the device's memory, and the bytes that it needs."""
-        return max(((phase, sum(self.bytes(phase).values())) for phase in PHASES), key=lambda found: found[1])
+        return max(((phase, sum(self.bytes(phase).values())) for phase in self.phases), key=lambda found: found[1])
 
     @property
     def host_peak(self) -> float:
         """Bytes of the host's memory, at most, where the device is another one."""
-        return max(sum(self.bytes(phase, on_host=True).values()) for phase in PHASES)
+        return max(sum(self.bytes(phase, on_host=True).values()) for phase in self.phases)

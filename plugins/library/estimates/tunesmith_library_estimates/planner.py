@@ -13,7 +13,7 @@ from tunesmith.types import Problem
 
 from tunesmith_library_estimates.advice import Advised, advised
 from tunesmith_library_estimates.estimating import estimated
-from tunesmith_library_estimates.estimation import PHASES, Estimate
+from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_estimates.times import Times, time_of
 from tunesmith_library_estimates.trying import Trials
@@ -56,8 +56,8 @@ class Figures:
             "parameters": made.parameters,
             "trained": made.trained if made.knows_trained else None,
             "tokens_of_a_pass": made.tokens,
-            "memory": {phase: made.bytes(phase) for phase in PHASES},
-            "host": {phase: made.bytes(phase, on_host=True) for phase in PHASES} if made.host_peak else {},
+            "memory": {phase: made.bytes(phase) for phase in made.phases},
+            "host": {phase: made.bytes(phase, on_host=True) for phase in made.phases} if made.host_peak else {},
             "peak": {"phase": made.peak[0], "bytes": made.peak[1]},
             "fits": None if found is None else found.fits,
             "room": None if found is None else {"total": found.room.total, "share": found.room.share},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tunesmith_library_estimates.advice import Advised
-from tunesmith_library_estimates.estimation import PHASES, Estimate, Memory, Phase
+from tunesmith_library_estimates.estimation import Estimate, Memory, Phase
 from tunesmith_library_estimates.sizes import duration, in_words
 from tunesmith_library_estimates.times import time_of
 from tunesmith_library_estimates.verdict import verdict
@@ -15,7 +15,7 @@ _WHEN: dict[Phase, str] = {
     "forward": "a forward pass",
     "backward": "a backward pass",
     "step": "a step",
-    "generate": "answering",
+    "generate": "answering or evaluating",
     "save": "saving",
 }
 _NOT_MEASURED = "no run here has told how fast this is: right to a factor of two"
@@ -62,8 +62,9 @@ def _memory(estimate: Estimate) -> Iterator[str]:
         by_token = of.bytes_per_token or of.bytes_per_pair
         if size:
             yield f"{what}: {in_words(size)}{tokens if by_token else ''}"
-    sums = {other: sum(estimate.bytes(other).values()) for other in _WHEN}
-    own = [other for other in _WHEN if other in _TRAINING or _is_of_its_own(estimate, other)]
+    sums = {other: sum(estimate.bytes(other).values()) for other in estimate.phases}
+    every: tuple[Phase, ...] = _TRAINING if "step" in estimate.phases else ("load",)
+    own = [other for other in estimate.phases if other in every or _is_of_its_own(estimate, other)]
     rest = [f"{in_words(sums[other])} in {_WHEN[other]}" for other in own if other != phase]
     each = f" of each of {estimate.processes:,} processes" if estimate.processes > 1 else ""
     yield f"peak{each}: {in_words(peak)} in {_WHEN[phase]} ({', '.join(rest)})"
@@ -74,7 +75,7 @@ def _memory(estimate: Estimate) -> Iterator[str]:
         idle = estimate.machine.count - 1
         yield f"{idle} of {estimate.machine.count} devices stand idle: parallel=ddp or parallel=fsdp trains on all"
     if estimate.host_peak:
-        highest = max(PHASES, key=lambda when: sum(estimate.bytes(when, on_host=True).values()))
+        highest = max(estimate.phases, key=lambda when: sum(estimate.bytes(when, on_host=True).values()))
         parts = [f"{what} {in_words(size)}" for what, size in estimate.bytes(highest, on_host=True).items() if size]
         yield f"in the host's memory: {in_words(estimate.host_peak)} ({', '.join(parts)})"
 
