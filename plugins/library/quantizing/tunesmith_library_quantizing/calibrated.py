@@ -89,6 +89,7 @@ class Calibrated:
         Raises: TunesmithError when the layers cannot be cut into groups, or the data gives no activations.
         """
         from tunesmith_library_weights.dequantising import dequantise, is_wanted
+        from tunesmith_library_weights.mapped import copy_out
         from tunesmith_library_weights.shares import say_bits
 
         from tunesmith_library_quantizing.linear import PackedLinear
@@ -104,7 +105,7 @@ class Calibrated:
             self._waiting = (model, model.register_forward_pre_hook(self._refuse))
         if self._waiting is None:
             say_bits(model, "in few bits", (PackedLinear,))
-        return model
+        return model if self._quantised is None else copy_out(model)
 
     @hookimpl(wrapper=True)
     def apply_adapter(self, model: Any, trained: Path | None, source: ModelSource) -> Generator[None, Any, Any]:

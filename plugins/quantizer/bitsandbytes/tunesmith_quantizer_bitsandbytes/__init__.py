@@ -54,6 +54,7 @@ class Bitsandbytes:
     # `tower` is each of them), projector; the others keep their numbers
     towers: list[Part] = ["language"]
 
+    _stored: bool = False  # whether the model's files are in few bits already
     _left: list[str] = []  # what the parts that `towers` does not name are called in the class of the base
 
     @property
@@ -90,6 +91,7 @@ class Bitsandbytes:
         from tunesmith_library_weights.towers import left_out_of_folder
 
         stored = _stored_as(source)
+        self._stored = stored is not None
         if stored:
             announce("quantizer", "the bits that the model is stored in", f"{source.address}/config.json")
         self._left = left_out_of_folder(source.path, self.towers)
@@ -137,6 +139,7 @@ class Bitsandbytes:
         from torch.nn import Linear
         from tunesmith_library_weights.dequantising import dequantise, is_wanted
         from tunesmith_library_weights.experts import fused_experts
+        from tunesmith_library_weights.mapped import copy_out
         from tunesmith_library_weights.packing import pack_experts
         from tunesmith_library_weights.shares import say_bits
         from tunesmith_library_weights.towers import left_out
@@ -155,7 +158,7 @@ class Bitsandbytes:
                 module.support_avx512bf16_for_cpu = self.cpu_kernel and module.support_avx512bf16_for_cpu
         if self.bits == 8:  # every layer would say at every call that it casts bfloat16 inputs to float16
             logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-        return model
+        return model if self._stored else copy_out(model)
 
 
 def _stored_as(source: ModelSource) -> str | None:

@@ -11,6 +11,7 @@ from hqq.core.quantize import BaseQuantizeConfig, HQQLinear
 from torch import nn
 from tunesmith import TunesmithError
 from tunesmith_library_weights.experts import fused_experts
+from tunesmith_library_weights.mapped import copy_out
 from tunesmith_library_weights.packing import device_of, pack_experts
 from tunesmith_library_weights.patterns import matches_any, refuse_unknown
 from tunesmith_library_weights.shares import say_bits
@@ -56,7 +57,7 @@ def replace_linears(
         model.set_submodule(name, _quantised(layer, bits, group_size, axis))
     pack_experts(model, skip, partial(pack, bits=bits, group_size=group_size, axis=axis))
     say_bits(model, f"in {bits} bits", (HQQLinear,))
-    return model
+    return copy_out(model)
 
 
 def _quantised(layer: nn.Linear, bits: int, group_size: int, axis: int) -> HQQLinear:

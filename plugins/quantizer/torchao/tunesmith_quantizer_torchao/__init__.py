@@ -113,6 +113,7 @@ class Torchao:
         Raises: TunesmithError when `skip_modules` names no layer of the model or `towers` no part of it, or groups do
             not fill a row.
         """
+        from tunesmith_library_weights.mapped import copy_out
         from tunesmith_library_weights.shares import say_bits
 
         from .layers import chosen_layers, freeze, quantise, round_in_training
@@ -127,4 +128,4 @@ class Torchao:
         else:
             quantise(model, layers, self.scheme, self.bits, self.group_size)
             freeze(layers)
-        return model
+        return copy_out(model)
