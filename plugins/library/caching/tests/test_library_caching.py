@@ -127,6 +127,18 @@ def test_a_thorough_look_reads_every_byte(tmp_path):
     assert [kept.damage for kept in listed(tmp_path, thorough=True)] == ["data.arrow is not as it was written"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "folder", "told"), [("precision", "precisions", "name"), ("planning", "planning", "device")]
+)
+def test_what_was_measured_is_listed(root, kind, folder, told):
+    """By what it is of, and a damaged file without a name."""
+    (root / folder).mkdir(parents=True)
+    (root / folder / f"{KEYS[0]}.json").write_text(f'{{"{told}": "EPYC, 2 threads"}}')
+    (root / folder / f"{KEYS[1]}.json").write_text("[")
+    kept = {(each.kind, each.name, each.size) for each in listed()}
+    assert kept == {(kind, "EPYC, 2 threads", len(told) + 23), (kind, "", 1)}
+
+
 def test_what_is_chosen_goes_and_nothing_else(tmp_path):
     old, large, third = (encoded(tmp_path / key, size) for key, size in zip(KEYS, (10, 9000, 10), strict=True))
     month_ago = time.time() - 30 * 86_400

@@ -16,7 +16,7 @@ from tunesmith_library_configuration.fingerprints import versions
 from tunesmith_library_configuration.owners import left_behind
 
 from tunesmith_library_caching.encoded import ABOUT, damage_of_sizes, differences, opened, read_about
-from tunesmith_library_caching.places import ARCHIVES, DATASETS, PRECISIONS, STORES, UNFINISHED, kept_in
+from tunesmith_library_caching.places import ARCHIVES, DATASETS, PLANNING, PRECISIONS, STORES, UNFINISHED, kept_in
 
 KEY = re.compile(r"[0-9a-f]{32}")
 _DRAFT = re.compile(r"\.(?P<name>.+)-[a-z0-9_]{6,8}(\.(?P<mark>[0-9a-f]{8}\.\d+\.\d+))?")
@@ -26,7 +26,7 @@ _DRAFT = re.compile(r"\.(?P<name>.+)-[a-z0-9_]{6,8}(\.(?P<mark>[0-9a-f]{8}\.\d+\
 class Kept:
     """One thing in the cache."""
 
-    kind: str  # data set, archive, download, precision, leftover
+    kind: str  # data set, archive, download, precision, planning, leftover
     place: Path
     name: str
     size: int  # bytes that its deletion frees
@@ -51,7 +51,11 @@ def listed(cache_dir: Path | None = None, thorough: bool = False) -> list[Kept]:
     """
     found = list(_datasets(cache_dir or kept_in(DATASETS), thorough))
     if cache_dir is None:
-        found += [*_archives(kept_in(ARCHIVES)), *_downloads(kept_in(STORES)), *_precisions(kept_in(PRECISIONS))]
+        found += [*_archives(kept_in(ARCHIVES)), *_downloads(kept_in(STORES))]
+        found += [
+            *_measured("precision", kept_in(PRECISIONS), "name"),
+            *_measured("planning", kept_in(PLANNING), "device"),
+        ]
     return sorted(found, key=lambda kept: (kept.used, str(kept.place)))
 
 
@@ -130,13 +134,17 @@ def _downloads(root: Path) -> Iterator[Kept]:
             yield Kept("leftover", file, file.name, file.lstat().st_size, _time(file))
 
 
-def _precisions(root: Path) -> Iterator[Kept]:
-    """What was measured of a model's shape on this machine."""
+def _measured(kind: str, root: Path, called: str) -> Iterator[Kept]:
+    """What was measured on this machine: of a model's shape, or of how long runs took on a device.
+
+    Args:
+        called: what the file says that it is of, by this name.
+    """
     for file in sorted(root.glob("*.json")):
         name = ""
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            name = str(json.loads(file.read_text(encoding="utf-8"))["name"])
-        yield Kept("precision", file, name, size_of(file), _time(file))
+            name = str(json.loads(file.read_text(encoding="utf-8"))[called])
+        yield Kept(kind, file, name, size_of(file), _time(file))
     for folder in _entries(root):
         yield from _leftover(folder)
 

@@ -52,6 +52,17 @@ def test_a_step_is_one_without_pauses_and_not_the_first() -> None:
     assert clock.training == 76.0
 
 
+def test_a_step_is_as_long_as_its_tokens_on_average() -> None:
+    """Steps of 10, 10 and 40 tokens at 0.1 s each token, and one that was disturbed: 0.1 s times 20 tokens."""
+    times = iter([0.0, 1.0, 2.0, 3.0, 7.0, 17.0])
+    clock = Clock(now=lambda: next(times))
+    for tokens in (10, 10, 10, 40, 20):
+        clock.meets(tokens)
+        clock.step_ended()
+    assert clock.seconds == [1.0, 1.0, 4.0, 10.0]
+    assert clock.step == pytest.approx(0.1 * 20)
+
+
 def test_resumed_runs_add_up(tmp_path: Path) -> None:
     """Steps and seconds of both parts; the higher memory of the two."""
     first = run(tmp_path, range(1, 4), "interrupted")

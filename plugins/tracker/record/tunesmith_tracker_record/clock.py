@@ -52,8 +52,13 @@ class Clock:
 
     @property
     def step(self) -> float | None:
-        """Seconds of a step in the middle."""
-        return median(self.seconds) if self.seconds else None
+        """Seconds of a step of as many tokens as there are on average, at a speed in the middle."""
+        if not self.seconds:
+            return None
+        if not self.tokens_of_step or not all(self.tokens):
+            return median(self.seconds)
+        of_token = median(seconds / tokens for seconds, tokens in zip(self.seconds, self.tokens, strict=True))
+        return of_token * self.tokens_of_step
 
     @property
     def tokens_of_step(self) -> float | None:
