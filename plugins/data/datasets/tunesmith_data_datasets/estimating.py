@@ -43,7 +43,8 @@ class _Set:
 
 def estimate_data(options: Datasets, estimate: Estimate, plan: Plan, sources: Sequence[Source]) -> Estimate:
     """Say how many examples an epoch has, and how long they are, where anything tells."""
-    abouts = list(_abouts(options.cache_folder())) if options.cache else []
+    marks = [_place(source) or source.entry.path for source in sources]
+    abouts = list(_abouts(options.cache_folder(), marks)) if options.cache else []
     found = {source.key: _known(options, source, plan, abouts) for source in sources}
     train = [source for source in sources if source.key.startswith("data.train")]
     held = [source for source in sources if source not in train]
@@ -80,8 +81,7 @@ def estimate_data(options: Datasets, estimate: Estimate, plan: Plan, sources: Se
 def _known(options: Datasets, source: Source, plan: Plan, abouts: Sequence[Mapping[str, Any]]) -> _Set | None:
     """A data set that was encoded as this run would, or the guess that a look at its files allows."""
     most = options.max_samples if source.entry.max_samples is None else source.entry.max_samples
-    local = source.hub("huggingface") == "local"
-    place = str(Path(source.base).expanduser().resolve()) if local else None
+    place = _place(source)
     for about in abouts:
         if _is_of(about, source, place) and _is_alike(about, options, source, plan, most):
             return _encoded(about)
@@ -104,15 +104,26 @@ def _encoded(about: Mapping[str, Any]) -> _Set:
     return _Set(examples, lengths["tokens"] / max(examples, 1), longest, float(about.get("size", 0)), bool(longest))
 
 
-def _abouts(cache: Path) -> Iterator[dict[str, Any]]:
-    """What the encoded data sets of a cache say of themselves, the newest first."""
+def _place(source: Source) -> str | None:
+    """Where an entry is on this machine, in full; None where a hub has it."""
+    return str(Path(source.base).expanduser().resolve()) if source.hub("huggingface") == "local" else None
+
+
+def _abouts(cache: Path, marks: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """What the encoded data sets of a cache say of themselves, the newest first; of those that name one of the marks.
+
+    A cache has hundreds, and to parse them all takes longer than all else of a plan.
+    """
+    marks = [json.dumps(mark)[1:-1] for mark in marks]
     files: list[tuple[float, Path]] = []
     for file in cache.glob(f"*/{ABOUT}"):
         with suppress(OSError):
             files.append((file.stat().st_mtime, file))
     for _, file in sorted(files, reverse=True):
         with suppress(OSError, ValueError):
-            yield json.loads(file.read_text(encoding="utf-8"))
+            text = file.read_text(encoding="utf-8")
+            if any(mark in text for mark in marks):
+                yield json.loads(text)
 
 
 def _is_of(about: Mapping[str, Any], source: Source, place: str | None) -> bool:

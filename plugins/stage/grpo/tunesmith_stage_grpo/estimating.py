@@ -17,14 +17,14 @@ from tunesmith_library_estimates.working import Work
 from tunesmith_library_training.reference_costs import ReferenceCosts, forward_flops
 
 if TYPE_CHECKING:
-    from tunesmith_stage_grpo.groups import AnswerGroups
+    from tunesmith_stage_grpo.options import GroupOptions
 
 _TOKENS, _WIDTH = 4096, 32768  # of a tile, as in trl.kernels.chunked_logprob and trl.trainer.utils
 # Bytes for each logit of a tile beside its own, without Triton: forward, and backward
 _FORWARD, _BACKWARD = 12, 29
 
 
-def estimate_groups(options: AnswerGroups, estimate: Estimate, plan: Plan) -> Estimate:
+def estimate_groups(options: GroupOptions, estimate: Estimate, plan: Plan) -> Estimate:
     """Add answers that are written, the tile of logits, and a reference."""
     together = estimate.sequences * int(plan.get("trainer.gradient_accumulation_steps") or 1)
     answers = Answers(
@@ -60,7 +60,7 @@ def _of_logits(made: Estimate) -> Estimate:
     return made.plus("logits", Memory(tile + max(forward, behind_it), phases=("forward",), of="activations"))
 
 
-def _changes(options: AnswerGroups, together: int) -> list[Change]:
+def _changes(options: GroupOptions, together: int) -> list[Change]:
     found = []
     if options.max_completion_length > 32:
         fewer = options.max_completion_length // 2
