@@ -10,6 +10,8 @@ from tunesmith_library_estimates.activations import AT_FIRST, AT_LAST, activatio
 from tunesmith_library_estimates.architectures import decoder
 from tunesmith_library_estimates.estimation import Estimate, Weight
 from tunesmith_library_estimates.loaded import has_known_layers, loaded
+from tunesmith_library_estimates.scores import Scores
+from tunesmith_library_estimates.working import Extent
 
 TOKENS, LAYERS = 331, 3  # a prime number of tokens, so that it is told from every width
 
@@ -251,3 +253,45 @@ def test_a_model_without_layers_says_so():
     (said,) = activations(strange, recomputes=False).unknown
     assert said.startswith("activations")
     assert activations(Estimate("bf16"), recomputes=False) == Estimate("bf16"), "a model without weights has said so"
+
+
+LATENT = {"q_lora_rank": 48, "kv_lora_rank": 32, "qk_rope_head_dim": 16, "qk_nope_head_dim": 32, "v_head_dim": 32}
+WRITTEN_OUT = {
+    "llama": ("eager", {}),
+    "gemma2": ("per_sequence", {}),
+    "gpt_oss": ("per_sequence", {"num_local_experts": 4, "num_experts_per_tok": 1}),
+    "deepseek_v3": (
+        "per_sequence",
+        {**LATENT, "head_dim": 16, "first_k_dense_replace": LAYERS, "num_key_value_heads": 4},
+    ),
+}
+
+
+@pytest.mark.parametrize("model_type", WRITTEN_OUT)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_scores_of_attention_that_is_written_out(model_type, autocast):
+    """With eager attention, a cap on scores, sinks, and on a CPU with values that are narrower than keys."""
+    pytest.importorskip("tunesmith_library_training.attention").register()
+    asked, options = WRITTEN_OUT[model_type]
+    config = AutoConfig.for_model(model_type, **{**SIZES, "head_dim": 32, "intermediate_size": 64, **options})
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=asked)
+    kept, of_weights = saved(model, autocast, whole=True)
+    found = dataclasses.replace(loaded(model, "bf16" if autocast else "fp32"), length=TOKENS)
+    expected = activations(found, recomputes=False)
+    scores = expected.memory["activations"].bytes_per_pair * TOKENS**2
+    assert scores > kept / 4
+    assert (kept - of_weights - OUTSIDE) / 1.07 < expected.bytes("forward")["activations"] < 1.08 * kept
+    again = activations(found, recomputes=True).memory
+    assert again["activations"].bytes_per_pair == 0
+    assert again[AT_LAST].bytes_per_pair > expected.memory["activations"].bytes_per_pair / LAYERS
+
+
+def test_pairs_are_those_of_each_sequence():
+    made = Estimate("fp32", sequences=3, length=10)
+    assert made.pairs == 3 * 10**2
+    known = dataclasses.replace(made, data=Extent(longest=(6, 4, 2, 1)))
+    assert known.pairs == 6**2 + 4**2 + 2**2
+    assert dataclasses.replace(known, padded=True).pairs == 3 * 6**2
+    assert dataclasses.replace(known, scores=Scores(1, 1, across=True)).pairs == 12**2
+    assert dataclasses.replace(made, merged=60, accumulated=4).pairs == 6 * 10**2
+    assert Estimate("fp32").pairs == 0

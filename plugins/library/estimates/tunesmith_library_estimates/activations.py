@@ -46,15 +46,16 @@ def activations(estimate: Estimate, recomputes: bool, offloads: bool = False) ->
     outside = {weight.name: weight for weight in estimate.weights if layer_of(weight) is None}
     inputs = 0 if offloads else len(kept) * hidden * numbers.stream
     every = sum(each.bytes for each in kept) if not recomputes else inputs
+    pairs = sum(each.pairs for each in kept) if not recomputes else 0.0
     if estimate.keeps_on_host and not recomputes:
-        made = made.plus(f"{KEPT} on the host", Memory(0, every, ("forward",), "activations", on_host=True))
-        every = 0.0
+        waiting = Memory(0, every, ("forward",), "activations", on_host=True, bytes_per_pair=pairs)
+        made, every, pairs = made.plus(f"{KEPT} on the host", waiting), 0.0, 0.0
     every += of_norms(outside, hidden, numbers)
     if not recomputes and not any(
         weight.trained for weight in estimate.weights if weight.kind in ("embedding", "norm")
     ):
         every -= 4 * hidden  # what goes into the first norm has no gradient
-    made = made.plus(KEPT, Memory(bytes_per_token=every, phases=("forward",), of="activations"))
+    made = made.plus(KEPT, Memory(0, every, ("forward",), "activations", bytes_per_pair=pairs))
     made = _turning(made, kept, numbers, recomputes)
     copies = sum(2 * weight.count for weight in estimate.weights if _is_cast(estimate, weight))
     return made.plus("weights in 16 bits", Memory(copies, phases=("forward",), of="weights")) if copies else made
@@ -73,8 +74,10 @@ def _turning(estimate: Estimate, kept: list[Kept], numbers: Numbers, recomputes:
     if recomputes:
         through -= hidden * numbers.stream  # its input is counted already
     begins = through if recomputes else at_a_norm
-    made = estimate.plus(AT_FIRST, Memory(0, begins, ("forward",), "activations"))
-    return made.plus(AT_LAST, Memory(0, through, ("backward",), "activations"))
+    at_once = numbers.scores.at_once if layer.pairs else 0.0
+    first = Memory(0, begins, ("forward",), "activations", bytes_per_pair=layer.pairs * recomputes + at_once)
+    last = Memory(0, through, ("backward",), "activations", bytes_per_pair=layer.pairs + at_once)
+    return estimate.plus(AT_FIRST, first).plus(AT_LAST, last)
 
 
 def activations_at_most(estimate: Estimate) -> Estimate:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_estimates.scores import Scores
 
 _WRITE = frozenset(  # what writes back to the stream: what it gives is added there, and not kept
     {"o_proj", "out_proj", "dense", "c_proj", "wo", "proj", "down_proj", "fc2", "dense_4h_to_h", "w2", "output_linear"}
@@ -36,6 +37,7 @@ class Numbers:
     experts_per_token: int
     on_cpu: bool
     several: bool  # sequences in a batch, one after the other
+    scores: Scores  # of a layer's attention
 
     @staticmethod
     def of(estimate: Estimate) -> Numbers:
@@ -47,6 +49,7 @@ class Numbers:
             estimate.experts_per_token,
             estimate.machine.device == "cpu",
             estimate.sequences * estimate.per_example > 1 or estimate.merged > 0,
+            estimate.scores,
         )
 
 
@@ -56,10 +59,12 @@ class Kept:
 
     bytes: float = 0.0  # from its forward pass to its backward pass
     width: float = 0.0  # numbers of the widest tensor: gradients of two of them are there at once
+    pairs: float = 0.0  # bytes for each pair of tokens
     unknown: tuple[str, ...] = ()  # blocks whose form is not known, with at most what the bytes say
 
     def __add__(self, other: Kept) -> Kept:
-        return Kept(self.bytes + other.bytes, max(self.width, other.width), self.unknown + other.unknown)
+        width, pairs = max(self.width, other.width), self.pairs + other.pairs
+        return Kept(self.bytes + other.bytes, width, pairs, self.unknown + other.unknown)
 
 
 def kept_by(weights: Mapping[str, Weight], hidden: int, numbers: Numbers) -> Kept:
@@ -139,7 +144,8 @@ def _of_block(block: str, leaves: Mapping[str, Weight], learns: set[str], hidden
     if any(weight.kind == "experts" for weight in leaves.values()):
         return _of_experts(leaves, hidden, numbers)
     if names & _QUERIES:
-        return Kept(numbers.computed * _of_attention(leaves, learns, numbers) + inputs)
+        kept = numbers.computed * _of_attention(leaves, learns, numbers)
+        return Kept(kept + inputs, pairs=numbers.scores.kept)
     if names & (_GATES | _ENLARGE):
         width = sum(weight.shape[0] for name, weight in leaves.items() if name not in _WRITE)
         gated = bool(names & _GATES) and len(names) > 1
@@ -151,7 +157,7 @@ def _of_block(block: str, leaves: Mapping[str, Weight], learns: set[str], hidden
     if len(names) == 1:  # a router, or the gate of an expert that all tokens meet
         return Kept(numbers.computed * next(iter(leaves.values())).shape[0] + inputs)
     most = 2 * numbers.computed * sum(sum(weight.shape[-2:]) for weight in leaves.values())
-    return Kept(most, 0.0, (block or "its layers",))
+    return Kept(most, unknown=(block or "its layers",))
 
 
 def _inputs(leaves: Mapping[str, Weight], learns: Iterable[str], numbers: Numbers) -> float:
@@ -173,6 +179,8 @@ def _of_attention(leaves: Mapping[str, Weight], learns: set[str], numbers: Numbe
     """Numbers of queries, keys, values and the result."""
     rows = sum(weight.shape[0] for name, weight in leaves.items() if name not in _WRITE)
     output = next((weight.shape[1] for name, weight in leaves.items() if name in _WRITE), 0)
+    if numbers.scores and "k_proj" in leaves:  # keys and values are there for each head
+        rows = 3 * leaves["q_proj"].shape[0]
     # sequences that are computed one after the other are put together again for the layer that reads them
     again = output if numbers.on_cpu and numbers.several and learns & _WRITE else 0
     if "kv_b_proj" in leaves:  # latent attention: its keys are put together head by head, its values are a part
@@ -188,7 +196,7 @@ def _of_experts(leaves: Mapping[str, Weight], hidden: int, numbers: Numbers) -> 
     down = leaves.get("down_proj")
     if down is None:
         most = max(sum(weight.shape[1:]) for weight in leaves.values())
-        return Kept(2.0 * numbers.computed * numbers.experts_per_token * most, 0.0, ("experts",))
+        return Kept(2.0 * numbers.computed * numbers.experts_per_token * most, unknown=("experts",))
     width = down.shape[1] if down.shape[2] == hidden else down.shape[2]  # (…, out, in), or (…, in, out)
     own = 4 if down.bits == 32 else numbers.computed  # autocast does not reach them
     kept = own * numbers.experts_per_token * (4.0 * width + 2.0 * hidden)
@@ -212,4 +220,4 @@ def _of_state(block: str, leaves: Mapping[str, Weight], inputs: float, numbers: 
         through = numbers.computed * 2.0 * (rows - output)
         return Kept(through + 4.0 * (_MATRICES * _CHUNK * heads + _AS_VALUES * output) + inputs)
     most = 4.0 * numbers.computed * (rows + 2.0 * output) + inputs
-    return Kept(most, 0.0, (f"{block.rpartition('.')[2]}, whose states are more in plain PyTorch",))
+    return Kept(most, unknown=(f"{block.rpartition('.')[2]}, whose states are more in plain PyTorch",))

@@ -9,6 +9,7 @@ from tunesmith_library_weights.cut import shape_of, size_of
 
 from tunesmith_library_estimates.activations import layers_of, unknown_blocks
 from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_estimates.scores import caps_scores, scores_of
 
 Kind = Literal["linear", "head", "experts", "embedding", "norm", "other"]
 
@@ -21,12 +22,16 @@ def loaded(model: Any, precision: Literal["bf16", "fp16", "fp32"]) -> Estimate:
     """
     text = model.config.get_text_config()
     experts = getattr(text, "num_experts_per_tok", None) or 1
+    computed = 4 if precision == "fp32" else 2
+    attention = getattr(text, "_attn_implementation", None) or "auto"
+    device = next(model.parameters()).device.type
     return Estimate(
         precision,
         tuple(_weights(model)),
         hidden_size=text.hidden_size,
         vocabulary=text.vocab_size,
         experts_per_token=experts,
+        scores=scores_of(text.to_dict(), attention, computed, device, capped=caps_scores(device)),
     )
 
 

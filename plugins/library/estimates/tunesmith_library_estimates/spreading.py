@@ -67,12 +67,7 @@ def of_machine(estimate: Estimate, started: Started) -> Estimate:
     weights = tuple(
         replace(each, part=each.part * started.local) if each.on_host else each for each in estimate.weights
     )
-    memory = {
-        what: replace(each, bytes=each.bytes * started.local, bytes_per_token=each.bytes_per_token * started.local)
-        if each.on_host
-        else each
-        for what, each in estimate.memory.items()
-    }
+    memory = {what: each.times(started.local) if each.on_host else each for what, each in estimate.memory.items()}
     return replace(estimate, weights=weights, memory=memory)
 
 
@@ -95,12 +90,8 @@ def sharing_batches(estimate: Estimate, size: int) -> Estimate:
     """The estimate with one of equal parts of the tokens of each batch, and of what they cost."""
     if size == 1:
         return estimate
-    shared = {
-        what: replace(each, bytes_per_token=each.bytes_per_token / size) for what, each in estimate.memory.items()
-    }
-    again = {
-        what: replace(each, bytes_per_token=each.bytes_per_token / size) for what, each in estimate.recomputed.items()
-    }
+    shared = {what: each.of_part(1 / size) for what, each in estimate.memory.items()}
+    again = {what: each.of_part(1 / size) for what, each in estimate.recomputed.items()}
     made = replace(estimate, memory=shared, recomputed=again)
     return replace(made, flops_per_token=made.flops_per_token / size, flops_per_pair=made.flops_per_pair / size)
 

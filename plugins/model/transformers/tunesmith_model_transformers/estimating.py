@@ -16,6 +16,7 @@ from tunesmith_library_estimates.defaults import complete
 from tunesmith_library_estimates.estimating import AUTO
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.headers import weights_of_files
+from tunesmith_library_estimates.scores import Scores, caps_scores, scores_of
 from tunesmith_library_estimates.stored import stored_in
 from tunesmith_library_loading.remembered import known
 from tunesmith_library_loading.work import Task
@@ -47,6 +48,7 @@ def estimate_model(
     estimate, found = _weights(estimate, about, config)
     if found is None:
         return estimate
+    text = complete(config.get("text_config") or config)
     made = replace(
         estimate,
         weights=found.weights,
@@ -56,9 +58,24 @@ def estimate_model(
         flops_per_token=found.flops_per_token,
         flops_per_pair=found.flops_per_pair,
         windows=found.windows,
-        cache=cache_of(complete(config.get("text_config") or config)) or Cache(),
+        cache=cache_of(text) or Cache(),
+        scores=_scores(estimate, text, plan),
+        stored_bits=_bits_of_files(config),
     )
     return _as_stored(made, config)
+
+
+def _bits_of_files(config: Mapping[str, Any]) -> float:
+    """Of a number in the model's files, as its configuration has it; 16 where it does not say."""
+    told = config.get("dtype") or config.get("torch_dtype") or ""
+    return 32.0 if "32" in str(told) else 16.0
+
+
+def _scores(estimate: Estimate, text: Mapping[str, Any], plan: Plan | None) -> Scores:
+    attention = "auto" if plan is None else str(plan.get("model.attention", "auto"))
+    device = estimate.machine.device
+    computed = 4 if estimate.precision == "fp32" else 2
+    return scores_of(text, attention, computed, device, capped=caps_scores(device))
 
 
 def _in_known_numbers(estimate: Estimate, folder: Path, task: Task | None, overrides: Mapping[str, Any]) -> Estimate:
