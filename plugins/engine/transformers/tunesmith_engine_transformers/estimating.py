@@ -26,6 +26,8 @@ def estimate_engine(estimate: Estimate, plan: Plan, rows: int, max_new_tokens: i
         kept: tokens that are kept of answers that have ended, outside of training.
     """
     answers = answers_of(estimate, plan, rows, max_new_tokens)
+    if not answers.sequences:
+        return estimate
     if not estimate.weights or not estimate.cache.columns:
         return estimate if not estimate.weights else estimate.without("keys and values: the layers are not known")
     part = _PART_ON_CPU if estimate.machine.device == "cpu" else _PART

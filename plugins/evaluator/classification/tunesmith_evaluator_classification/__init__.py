@@ -15,6 +15,7 @@ from tunesmith_library_evaluating.asking import Asking
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
     from tunesmith_library_engine.chatting import Chat
+    from tunesmith_library_estimates.estimation import Estimate
 
 _KEY = "evaluator.classification"
 _MEANS = ("accuracy", "micro_f1", "macro_f1", "weighted_f1")
@@ -39,6 +40,16 @@ class Classification(Asking):
         of_class = [f"{name}_{label}" for name in ("f1", "precision", "recall") for label in self.labels]
         known = {**_METRICS, **dict.fromkeys(of_class, True)} if self.labels else {}
         return EvaluatorTraits(metrics={f"classification_{name}": greater for name, greater in known.items()})
+
+    @property
+    def tokens_of_answer(self) -> int:
+        return super().tokens_of_answer if self.through == "generate" else 0
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_evaluating.estimating import with_scoring
+
+        return estimate if self.tokens_of_answer else with_scoring(estimate)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

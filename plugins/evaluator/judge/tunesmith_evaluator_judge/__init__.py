@@ -19,6 +19,7 @@ from tunesmith_library_evaluating.asking import Asking
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
     from tunesmith_library_engine.chatting import Chat
+    from tunesmith_library_estimates.estimation import Estimate
 
     from tunesmith_evaluator_judge.budget import Budget
     from tunesmith_evaluator_judge.cases import Case
@@ -75,6 +76,11 @@ class Judge(Asking):
         return EvaluatorTraits(metrics={f"judge_{name}": greater for name, greater in found.items()})
 
     @property
+    def tokens_of_answer(self) -> int:
+        asks = self.mode != "votes" and self.answers is None
+        return super().tokens_of_answer if asks else 0
+
+    @property
     def _names(self) -> list[str]:
         """The keys of the scores that a rubric asks for."""
         return [re.sub(r"\W+", "_", name).strip("_").lower() for name in self.criteria] or ["score"]
@@ -84,6 +90,23 @@ class Judge(Asking):
         from tunesmith_evaluator_judge.checking import problems_of
 
         return problems_of(self)
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        """The judge is loaded anew, beside the model, where it is no server."""
+        from tunesmith_library_estimates.estimation import Memory
+        from tunesmith_library_estimates.models import weights_at
+
+        path = (self.judge.get("model") or {}).get("path")
+        if self.mode == "votes" or not path or (self.judge.get("engine") or {}).get("name") == "openai":
+            return estimate
+        weights = weights_at(str(path), None, plan)
+        if weights is None:
+            return estimate.without(f"the judge {path}: no config.json that is known is at hand")
+        made = estimate.plus(
+            "judge", Memory(sum(weight.bytes for weight in weights), phases=("generate",), of="weights")
+        )
+        return made.without("keys and values of the judge's replies")
 
     @hookimpl
     def evaluate(self, handle: ModelHandle, chat: Chat, data: EvaluationData) -> Evaluation:

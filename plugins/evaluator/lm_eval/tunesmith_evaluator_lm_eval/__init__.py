@@ -13,6 +13,7 @@ from tunesmith_library_evaluating import Evaluation, EvaluationData
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
     from tunesmith_library_engine.chatting import Chat
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -37,6 +38,15 @@ class LmEval:
 
     # YAML of a task may name Python that is run
     guarded: ClassVar[tuple[str, ...]] = ("include_path", "unsafe_code")
+
+    @property
+    def tokens_of_answer(self) -> int:
+        """Of most tasks, where the option does not say."""
+        return self.max_new_tokens or 256
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        return estimate.without("how long the questions of lm-evaluation-harness's tasks are")
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

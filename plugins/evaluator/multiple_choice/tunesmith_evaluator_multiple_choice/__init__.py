@@ -13,6 +13,7 @@ from tunesmith_library_evaluating.asking import Asking
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
     from tunesmith_library_engine.chatting import Chat
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -31,6 +32,16 @@ class MultipleChoice(Asking):
     # out of the model's answer
     through: Literal["likelihood", "choices", "generation"] = "likelihood"
     chat: bool = True  # ask in turns of the chat template; false is plain text, as base models continue it
+
+    @property
+    def tokens_of_answer(self) -> int:
+        return super().tokens_of_answer if self.through == "generation" else 0
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_evaluating.estimating import with_scoring
+
+        return estimate if self.tokens_of_answer else with_scoring(estimate)
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:

@@ -13,6 +13,7 @@ from tunesmith_library_evaluating import Evaluation, EvaluationData
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
     from tunesmith_library_engine.chatting import Chat
+    from tunesmith_library_estimates.estimation import Estimate
 
 
 @plugin
@@ -35,6 +36,19 @@ class Perplexity:
         return [
             Problem("evaluator.perplexity", message, "measure with stage=sft or stage=pretrain, or another evaluator")
         ]
+
+    @property
+    def tokens_of_answer(self) -> int:
+        """None are written."""
+        return 0
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_evaluating.estimating import with_reading, with_scoring
+
+        if self.through == "engine":
+            return with_scoring(estimate)
+        return with_reading(estimate, self.batch_tokens)
 
     @hookimpl
     def evaluate(self, handle: ModelHandle, chat: Chat, data: EvaluationData) -> Evaluation:

@@ -14,6 +14,7 @@ from tunesmith_library_evaluating import Evaluation, EvaluationData
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
     from tunesmith_library_engine.chatting import Chat
+    from tunesmith_library_estimates.estimation import Estimate
 
     from tunesmith_evaluator_preference.pairs import Pair, Value
 
@@ -78,6 +79,29 @@ class Preference:
     def configured(self, plan: Plan) -> None:
         stage = plan.traits("stage")
         self._scores = stage is not None and stage.scores
+
+    @property
+    def tokens_of_answer(self) -> int:
+        """None are written."""
+        return 0
+
+    @hookimpl
+    def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
+        from tunesmith_library_evaluating.estimating import with_reading, with_scoring
+
+        if self.through == "engine":
+            return with_scoring(estimate)
+
+        made = with_reading(estimate, self.batch_tokens)
+        if self.reference is None:
+            return made
+        from tunesmith_library_estimates.estimation import Memory
+        from tunesmith_library_estimates.models import weights_at
+
+        weights = weights_at(self.reference, None, plan)
+        if weights is None:
+            return made.without(f"the reference model {self.reference}: no config.json that is known is at hand")
+        return made.plus("reference model", Memory(sum(weight.bytes for weight in weights), of="weights"))
 
     @hookimpl
     def evaluate(self, handle: ModelHandle, chat: Chat, data: EvaluationData) -> Evaluation:

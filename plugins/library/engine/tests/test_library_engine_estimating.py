@@ -1,7 +1,9 @@
 """What engines with weights of their own are said to take."""
 
+from types import SimpleNamespace
+
 import pytest
-from tunesmith_library_engine.estimating import of_own_weights
+from tunesmith_library_engine.estimating import answers_of, of_own_weights
 from tunesmith_library_estimates.cache import Cache
 from tunesmith_library_estimates.estimation import Estimate, Weight
 from tunesmith_library_estimates.machines import Machine
@@ -36,3 +38,13 @@ def test_in_training_it_has_weights_beside_those_that_learn():
 
 def test_a_card_that_nobody_knows():
     assert of("chat", room=None).unknown == ("what vLLM takes: 90% of the memory of a card that is not known",)
+
+
+@pytest.mark.parametrize(("tokens", "expected"), [([], 64), ([0], 0), ([0, 300], 300), ([None, 20], 64)])
+def test_an_evaluation_writes_the_longest_answers_that_an_evaluator_asks_for(tokens, expected):
+    evaluators = {str(place): SimpleNamespace() for place, _ in enumerate(tokens)}
+    for evaluator, told in zip(evaluators.values(), tokens, strict=True):
+        if told is not None:
+            evaluator.tokens_of_answer = told
+    found = answers_of(Estimate("bf16", length=128), StubPlan({"evaluator": evaluators}, "eval"), 4, 64)
+    assert (found.tokens, found.sequences) == (expected, 4 if expected else 0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith_library_estimates.cache import Answers
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
-from tunesmith_library_estimates.wording import in_words
+from tunesmith_library_estimates.sizes import in_words
 from tunesmith_library_estimates.working import Work
 
 if TYPE_CHECKING:
@@ -31,17 +31,27 @@ def answers_of(estimate: Estimate, plan: Plan, rows: int, max_new_tokens: int, c
         max_new_tokens: of an answer where nothing else says so.
         context: tokens of a prompt with its answer, as the engine limits them; None is the model's limit.
 
-    Returns: those of a training step, or of an evaluation; else one conversation, whose answer is its end.
+    Returns: those of a training step, or of an evaluation, and none where no evaluator has any written; else one
+        conversation, whose answer is its end.
     """
     limit = context or estimate.cache.context or _CONVERSATION
     asked = estimate.answers
     if asked.sequences:
         return replace(asked, sequences=min(asked.sequences, rows))
     if plan.command == "eval":
+        max_new_tokens = _asked_of_evaluators(plan, max_new_tokens)
+        if not max_new_tokens:
+            return Answers()
         longest = estimate.data.longest[0] if estimate.data.longest else estimate.length or _CONVERSATION
         return Answers(rows, max(min(longest, limit - max_new_tokens), 1), max_new_tokens)
     whole = min(limit, context or _CONVERSATION)
     return Answers(1, max(whole - max_new_tokens, 1), min(max_new_tokens, whole))
+
+
+def _asked_of_evaluators(plan: Plan, otherwise: int) -> int:
+    """Tokens of the longest answer that an evaluator has written, as each says by `tokens_of_answer`."""
+    found = [plan.plugin("evaluator", name) for name in plan.names("evaluator")]
+    return max((int(getattr(each, "tokens_of_answer", otherwise)) for each in found), default=otherwise)
 
 
 def with_answers(estimate: Estimate, answers: Answers, size: float, numbers: float) -> Estimate:

@@ -32,6 +32,11 @@ class Asking:
     # examples of each data set, the first; null is all
     limit: Annotated[int, at_least(1, most=100_000_000)] | None = None
 
+    @property
+    def tokens_of_answer(self) -> int:
+        """Tokens that are written for an example, at most, for plans; 0 where none are."""
+        return self.max_new_tokens + (self.thinking_budget or 0)
+
     def sampling(self) -> Sampling:
         """How the tokens of an answer are chosen."""
         return Sampling(
