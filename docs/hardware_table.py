@@ -6,18 +6,35 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from tunesmith_library_estimates.devices import devices, plain
 from tunesmith_library_estimates.hardware_table import markdown
+from tunesmith_library_estimates.sizes import in_words
 
 PAGE = Path(__file__).resolve().parent / "hardware.md"
-_START, _END = "<!-- table -->", "<!-- /table -->"
 
 
 def page() -> str:
     """The page with its tables anew."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(_START)
-    return f"{before}{_START}\n\n{markdown()}\n\n{_END}{rest.partition(_END)[2]}"
+    text = PAGE.read_text(encoding="utf-8")
+    for mark, table in (("table", markdown()), ("devices", "\n".join(listed()))):
+        start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+        before, _, rest = text.partition(start)
+        text = f"{before}{start}\n\n{table}\n\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def listed() -> Iterator[str]:
+    """The devices by name, with what is known of them."""
+    yield "| `--gpu` | memory | bf16, TFLOP/s | memory, GB/s |"
+    yield "|---|---|---|---|"
+    for device in devices():
+        rate = device.flops.get("bf16", 0) / 1e12
+        products = f"{rate:,.0f}" if rate else "none"
+        memory = in_words(device.memory)
+        yield f"| `{plain(device.name)}` | {memory} | {products} | {device.bandwidth / 1e9:,.0f} |"
 
 
 def main(check: bool) -> int:

@@ -109,7 +109,7 @@ def test_a_quantizer_that_says_nothing_is_taken_to_leave_experts_as_they_are(ski
     selected = tuple(Selected(Entry(kind, "x"), instance) for kind, instance in pairs)
     (said,) = estimated(Plan("chat", RunOptions(), selected, {})).shares
     assert said.startswith(
-        f"quantizer, in few bits: {covered / 2:.0f}% of the weights (not: experts.w (50%), head (20%)"
+        f"quantizer, if it takes linear layers alone: {covered / 2:.0f}% of the weights (not: experts.w (50%), head (20%)"
     )
 
 

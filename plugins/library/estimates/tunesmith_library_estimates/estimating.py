@@ -143,4 +143,4 @@ def _linear_layers_alone(estimate: Estimate, quantizer: Any) -> Estimate:
     skip = [str(pattern) for pattern in getattr(quantizer, "skip_modules", ())]
     linear = [weight.name for weight in estimate.weights if weight.kind == "linear"]
     covered = {name for name in linear if not matches_any(name.removesuffix(".weight"), skip)}
-    return estimate.reaching("quantizer, in few bits", covered)
+    return estimate.reaching("quantizer, if it takes linear layers alone", covered)

@@ -69,7 +69,8 @@ def machine_named(name: str) -> Machine:
             found, count = device_named(counted["name"]), int(counted["count"])
     if found is None:
         known = choices(plain(name), [plain(device.name) for device in devices()], "known")
-        raise TunesmithError(f"{name}: no known device.\n{known}\nits memory alone will do: 24gb, 80gbx8")
+        alone = "its memory alone will do: 24gb, 80gbx8; docs/hardware.md lists all names"
+        raise TunesmithError(f"{name or 'no name'}: no known device.\n{known}\n{alone}")
     made = _of(found)
     return made if count == 1 else replace(made, name=f"{count} × {made.name}", count=count)
 

@@ -28,9 +28,9 @@ _NEEDS = {
     "exporter": (*_TORCH, "safetensors>=0.5"),
     "loss": _TORCH,
     "model": (*_TORCH, "transformers>=5"),
-    "optimizer": _TORCH,
+    "optimizer": (*_TORCH, "tunesmith-library-estimates>=0.1"),
     "patch": _TORCH,
-    "quantizer": _TORCH,
+    "quantizer": (*_TORCH, "tunesmith-library-estimates>=0.1"),
     "stage": ("tunesmith-library-chat>=0.1", *_TORCH),
     "trainer": _TORCH,
 }

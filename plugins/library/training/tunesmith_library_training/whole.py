@@ -18,7 +18,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from tunesmith import announce
 from tunesmith_library_estimates.room import Room, of_accelerator, of_host
-from tunesmith_library_estimates.wording import in_words
+from tunesmith_library_estimates.sizes import in_words
 from tunesmith_library_weights.cut import is_cut, size_of
 
 from tunesmith_library_training import processes, zero

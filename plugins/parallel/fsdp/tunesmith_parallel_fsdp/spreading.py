@@ -17,7 +17,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from tunesmith import TunesmithError, announce
 from tunesmith.errors import choices
-from tunesmith_library_estimates.wording import in_words
+from tunesmith_library_estimates.sizes import in_words
 from tunesmith_library_training import processes, sharding
 from tunesmith_library_training.head import unwrap
 from tunesmith_library_training.watching import has_single_experts, text_leaves_out

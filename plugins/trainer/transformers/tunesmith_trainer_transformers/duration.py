@@ -36,6 +36,8 @@ def with_duration(options: Transformers, estimate: Estimate, plan: Plan) -> Esti
 def _steps_of_epoch(estimate: Estimate, processes: int) -> int | None:
     if not estimate.data.examples:
         return None
+    if estimate.of_step:  # however many of them go through at once
+        return math.ceil(estimate.data.examples / (processes * estimate.of_step))
     batches = math.ceil(estimate.data.examples / (processes * max(estimate.sequences, 1)))
     return math.ceil(batches / max(estimate.accumulated, 1))
 

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from tunesmith import hookimpl, plugin
+from tunesmith_library_estimates.estimation import Estimate, Weight
 
 
 @plugin
@@ -11,6 +12,16 @@ class Placeholder:
 
     bits: Literal[2, 3, 4, 8] = 4  # bits per weight
     group_size: int = 64  # weights that share one scale; it must divide the width of every layer
+
+    @hookimpl
+    def estimate(self, estimate: Estimate) -> Estimate:
+        """A byte for each weight whatever the bits, and a scale as wide as the weights were for each group."""
+        from tunesmith_library_estimates.bits import in_few_bits
+
+        def bits(weight: Weight) -> float:
+            return 8 + weight.bits / self.group_size
+
+        return in_few_bits(estimate, bits, what=f"in {self.bits} bits", experts=False, loads_whole=True)
 
     @hookimpl
     def quantize(self, model: Any) -> Any:
