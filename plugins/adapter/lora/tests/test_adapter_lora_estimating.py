@@ -1,9 +1,12 @@
 """What LoRA says that it costs, against what peft trains."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tunesmith_adapter_lora import Lora
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_testing.parts import estimate_of, load_plain, source_of
 from tunesmith_library_testing.tiny import save_tiny_model
 
@@ -78,3 +81,38 @@ def test_the_share_that_is_reached_is_said(folders):
     assert every.startswith(f"adapter, LoRA: {100 * (attention + experts) / total:.0f}% of the weights (not: lm_head")
     (attention_alone,) = Lora(exclude_modules=["experts"]).estimate(before).shares
     assert f"{100 * attention / total:.0f}% of the weights (not: mlp.experts.gate_up_proj" in attention_alone
+
+
+TOKENS = 97
+
+
+@pytest.mark.parametrize(("dropout", "dora"), [(0.0, True), (0.1, False), (0.1, True)])
+def test_what_adapted_layers_keep_is_what_pytorch_saves(dropout, dora, folders):
+    """The embeddings learn beside, so that no layer's input is without a gradient."""
+    kept = {}
+    for options in ({}, {"dropout": dropout, "use_dora": dora}):
+        plain = load_plain(folders["llama"])
+        before = replace(estimate_of(plain), machine=Machine("cpu"))
+        lora = Lora(**options)
+        planned = sum(lora.estimate(before).keeping.values())
+        model = lora.apply_adapter(plain, None, source_of(folders["llama"])).train()
+        model.get_input_embeddings().requires_grad_(True)
+        kept[bool(options)] = _saved(model) - planned * TOKENS
+    assert planned > 0
+    assert kept[True] == pytest.approx(kept[False], abs=0.25 * planned * TOKENS)
+
+
+def _saved(model):
+    """Bytes that a forward pass keeps, beside the weights."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in model.parameters()}
+    found = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own and TOKENS in tensor.shape:
+            found[storage.data_ptr()] = (storage.nbytes(), tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(input_ids=torch.zeros(1, TOKENS, dtype=torch.long), use_cache=False, logits_to_keep=1)
+    return sum(size for size, _ in found.values())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tunesmith_library_estimates.activations import computed_experts
 from tunesmith_library_estimates.changes import Change
 from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_estimates.kept import Numbers
 from tunesmith_library_estimates.training import is_of
 from tunesmith_library_weights.patterns import matches, matches_any
 
@@ -36,7 +37,8 @@ def estimate_lora(lora: Lora, estimate: Estimate) -> Estimate:
     beside = [*_beside(lora, adapted), *whole, *_tokens(lora, estimate)]
     found = replace(estimate, weights=tuple(weights)).reaching("adapter, LoRA", reached)
     found = computed_experts(found, "experts of a layer, with what LoRA adds", reached)
-    return replace(found, weights=(*weights, *beside)).offering(*_changes(lora))
+    kept = _kept_beside(lora, adapted, found)
+    return replace(found, weights=(*weights, *beside), keeping=kept).offering(*_changes(lora))
 
 
 def _changes(lora: Lora) -> Iterator[Change]:
@@ -49,6 +51,23 @@ def _changes(lora: Lora) -> Iterator[Change]:
         yield Change(("adapter.modules_to_save=[]",), "method", "no module is trained whole")
     if lora.target_modules == "all":
         yield Change(("adapter.target_modules=[q_proj,v_proj]",), "method", "queries and values are adapted alone")
+
+
+def _kept_beside(lora: Lora, adapted: dict[str, tuple[int, ...]], estimate: Estimate) -> dict[str, float]:
+    """Bytes of a token that adapted layers keep, by their names, beside what is kept because they learn.
+
+    Dropout makes an input of its own for each layer, and a mask. DoRA keeps what comes out of the layer, and with
+    dropout also what comes out of it for the input that is left.
+    """
+    numbers, keeping = Numbers.of(estimate), dict(estimate.keeping)
+    mask = numbers.computed if numbers.on_cpu else 1
+    for name, shape in adapted.items():
+        out, into = shape[-2:]
+        more = numbers.computed * out * (1 + (lora.dropout > 0)) if lora.use_dora else 0.0
+        more += (mask + numbers.computed) * into if lora.dropout else 0.0
+        if more:
+            keeping[name] = keeping.get(name, 0.0) + more
+    return keeping
 
 
 def _layers(estimate: Estimate) -> dict[str, tuple[int, ...]]:
