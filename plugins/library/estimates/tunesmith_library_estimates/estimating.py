@@ -21,6 +21,7 @@ from tunesmith_library_estimates.room import AMPLY
 from tunesmith_library_estimates.sizes import in_words
 from tunesmith_library_estimates.times import with_files
 from tunesmith_library_estimates.training import passes
+from tunesmith_library_estimates.working import Extent
 
 if TYPE_CHECKING:
     from tunesmith.pipeline import Config
@@ -58,11 +59,12 @@ def estimate(
     return estimated(plan, machine)
 
 
-def estimated(plan: Plan, machine: Machine | None = None) -> Estimate:
+def estimated(plan: Plan, machine: Machine | None = None, data: Extent | None = None) -> Estimate:
     """What the plugins of a plan that is right add up to, in the order of the kinds of a run.
 
     Args:
         machine: that the run would be on; None is the one at hand.
+        data: what is trained on, where that is known better than by the plan: of a run that has encoded it.
     """
     first = begun(plan, machine)
 
@@ -70,6 +72,8 @@ def estimated(plan: Plan, machine: Machine | None = None) -> Estimate:
         made = replace(first, at_once=at_once)
         for item in plan.selected:
             made = asked(item, made, plan)
+            if data is not None and item.entry.kind == "data":
+                made = replace(made, data=replace(data, held_out=made.data.held_out))
         return ended(made, plan)
 
     return settled_at_once(ask)

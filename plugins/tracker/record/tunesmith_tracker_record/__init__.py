@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from tunesmith import hookimpl, plugin
 from tunesmith.messages import logger
 from tunesmith.ranges import file_in_run
-from tunesmith.types import Batch, Evaluated, Event, RunEnded, RunStarted, Saved, StepEnded
+from tunesmith.types import Batch, Evaluated, Event, RunEnded, RunStarted, Saved, StepEnded, TrainingJob
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -48,10 +48,11 @@ class Record:
         return (yield)
 
     @hookimpl(wrapper=True)
-    def fit(self) -> Generator[None, Any, Any]:
+    def fit(self, job: TrainingJob) -> Generator[None, Any, Any]:
         with self._harmless():
             if self._measuring is not None:
                 self._measuring.clock.loads_no_longer()
+                self._measuring.sees(job.data.train)
         return (yield)
 
     @hookimpl(wrapper=True)

@@ -10,12 +10,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tunesmith.files import replacing
 from tunesmith_library_estimates.estimating import estimated
 from tunesmith_library_estimates.estimation import PHASES, Estimate
 from tunesmith_library_estimates.learned import Measured, learn
+from tunesmith_library_estimates.sizes import in_words
 from tunesmith_library_estimates.times import Times, time_of
-from tunesmith_library_estimates.wording import in_words
+from tunesmith_library_estimates.working import Extent
+from tunesmith_library_training.lengths import every
 
 from tunesmith_tracker_record.clock import Clock
 from tunesmith_tracker_record.meters import Meter, Taken, threads
@@ -23,6 +26,7 @@ from tunesmith_tracker_record.meters import Meter, Taken, threads
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
+_LONGEST = 256  # examples whose lengths a batch is made of
 _ENOUGH = 5  # steps that a measurement is worth keeping for
 _VERSIONS = ("tunesmith", "torch", "transformers", "peft", "bitsandbytes")
 
@@ -39,8 +43,17 @@ class Measuring:
         self._plan, self.meter, self.clock = plan, Meter(), Clock(since)
         self._estimate: Estimate | None = None
         self._times: Times | None = None
+        self._data: Extent | None = None
         self._file: Path | None = None
         self._earlier: dict[str, Any] = {}
+
+    def sees(self, examples: Any) -> None:
+        """Take note of how long the encoded examples are, where they can be counted."""
+        lengths = every(examples)
+        if lengths is not None and len(lengths):
+            longest = tuple(map(int, np.sort(lengths)[: -_LONGEST - 1 : -1]))
+            source = "the run's own examples"
+            self._data = Extent(len(lengths), float(lengths.mean()), longest, encoded=True, source=source)
 
     def starts(self, file: Path, resumed_from: int) -> None:
         """Take note of where the record is written; of a run that goes on, of what was measured before.
@@ -51,7 +64,7 @@ class Measuring:
         if resumed_from:
             self._earlier = _measured_before(file)
         if self._plan is not None:
-            self._estimate = estimated(self._plan)
+            self._estimate = estimated(self._plan, data=self._data)
             self._times = time_of(self._estimate)
         self.clock.was_interrupted()
 
