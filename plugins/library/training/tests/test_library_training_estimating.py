@@ -133,3 +133,14 @@ def test_a_reference_that_is_asked_once_is_gone_when_training_begins():
     work = found.work["reference, before training"]
     assert (work.flops, work.per) == (2 * 100.0 * 7 * 10, "run")
     assert ReferenceCosts(once=True).add(replace(made, data=Extent()), StubPlan({})).unknown
+
+
+def test_shorter_sequences_are_offered():
+    """Where half of the length still holds a conversation."""
+
+    def asked(length):
+        offered = estimate_token_loss(Estimate("bf16"), length, 0).changes
+        return [change.overrides for change in offered if change.cost == "method"]
+
+    assert asked(2048) == [("stage.max_length=1024",)]
+    assert asked(256) == []

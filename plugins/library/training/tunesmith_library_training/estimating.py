@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tunesmith_library_estimates.activations import AT_FIRST, AT_LAST
+from tunesmith_library_estimates.changes import Change
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 from tunesmith_library_estimates.kept import Numbers
 
 _CHUNK, _CHUNK_ON_CPU, _BLOCK_ON_CPU = 2**25, 2**24, 2**19  # logits at a time, as in `linear_cross_entropy` and `head`
+
+_FEWEST = 32  # tokens of a chunk: fewer would leave a device idle
+_SHORTEST = 256  # tokens, below which hardly a conversation is whole
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,10 @@ def estimate_token_loss(estimate: Estimate, max_length: int, chunk_size: int, on
         chunk_size: trained tokens at a time; 0 is as many as fit 128 MiB.
         one_pass: whether the loss is the plain cross entropy; None where that is so if the output layer is frozen.
     """
-    made = replace(estimate, length=max_length)
+    made = replace(estimate, length=max_length).offering(*_shorter(max_length))
     if not estimate.vocabulary:
         return made
+    made = made.offering(*_smaller_chunks(made, chunk_size))
     layer = _output(made)
     plain = layer is None or not any(weight.name.startswith(f"{_module(layer)}.lora_") for weight in made.weights)
     trained = layer.count if layer is not None and layer.trained else 0
@@ -47,6 +53,21 @@ def estimate_token_loss(estimate: Estimate, max_length: int, chunk_size: int, on
         memory = {what: each for what, each in made.memory.items() if what != AT_FIRST}
         return replace(made, memory=memory).plus("logits", Memory(loss.most, 0.0, ("forward",), "activations"))
     return made.plus("logits", Memory(loss.left, 0.0, ("forward",), "activations"))
+
+
+def _smaller_chunks(made: Estimate, chunk_size: int) -> list[Change]:
+    """A quarter of the logits at a time, where there are more of them than a few tokens'."""
+    most = (_CHUNK_ON_CPU if made.machine.device == "cpu" else _CHUNK) // made.vocabulary
+    less = (min(chunk_size, made.tokens) if chunk_size else min(most, made.tokens)) // 4
+    if less < _FEWEST:
+        return []
+    return [Change((f"stage.loss_chunk_size={less}",), "time", "the same loss, of fewer tokens at a time")]
+
+
+def _shorter(max_length: int) -> Iterator[Change]:
+    half = max_length // 2
+    if half >= _SHORTEST:
+        yield Change((f"stage.max_length={half}",), "method", f"sequences of {half:,} tokens at most")
 
 
 def _output(made: Estimate) -> Weight | None:
