@@ -21,7 +21,7 @@ def test_a_folder_without_a_model_says_what_it_is(tmp_path, files, advice):
     (problem,) = model_problems(str(tmp_path), "model.path")
     assert problem.key == "model.path" and problem.message == f"{tmp_path} holds no config.json, so no model."
     assert problem.advice.startswith(advice.format(folder=tmp_path))
-    (tmp_path / "config.json").touch()
+    (tmp_path / "config.json").write_text("{}")
     assert model_problems(str(tmp_path), "model.path") == []
 
 
@@ -82,3 +82,10 @@ def test_what_no_hub_can_have_is_a_problem(tmp_path, monkeypatch):
     assert len(model_problems("modelscope://org/'name'", "model.path")) == 1
     for fine in ("org/name", "hf://org/name-1.5_x", "gpt2"):
         assert model_problems(fine, "model.path") == []
+
+
+@pytest.mark.parametrize("written", ["{bad", "[]"])
+def test_a_config_that_cannot_be_read_is_a_problem(written, tmp_path):
+    (tmp_path / "config.json").write_text(written)
+    (problem,) = model_problems(str(tmp_path), "model.path")
+    assert problem.key == "model.path" and "config.json cannot be read" in problem.message

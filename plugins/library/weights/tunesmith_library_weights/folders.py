@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ def model_problems(address: str | None, key: str) -> list[Problem]:
         where = f"in {folder.parent}: {choices(folder.name, siblings, 'there is')}" if siblings else ""
         return [Problem(key, f"there is no folder {address}", where or f"{folder.parent} does not exist")]
     if (folder / "config.json").is_file():
-        return []
+        return _unreadable(folder / "config.json", key)
     names = sorted(entry.name for entry in folder.iterdir())
     inside = [name for name in names if (folder / name / "config.json").is_file()]
     if "adapter_config.json" in names:
@@ -38,6 +39,17 @@ def model_problems(address: str | None, key: str) -> list[Problem]:
     else:
         advice = choices("config.json", names, "there is")
     return [Problem(key, f"{folder} holds no config.json, so no model.", advice)]
+
+
+def _unreadable(file: Path, key: str) -> list[Problem]:
+    """What is wrong with a config.json that is no JSON object."""
+    try:
+        if isinstance(json.loads(file.read_text(encoding="utf-8")), dict):
+            return []
+        why = "it is no object in braces"
+    except (OSError, ValueError) as error:
+        why = str(error)
+    return [Problem(key, f"{file} cannot be read: {why}.", "bring back the file that the model came with")]
 
 
 def _of_file(file: Path, key: str) -> str:
