@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from tunesmith.kinds import KINDS
 from tunesmith_library_estimates.cache import Cache
 from tunesmith_library_estimates.changes import COSTS
 from tunesmith_library_estimates.estimation import PHASES, Estimate, Weight
@@ -26,6 +28,17 @@ def check_estimate(suite: PluginSuite, command: str) -> None:
     plan, before = StubPlan({suite.kind: {"this": suite.make()}}, command), small_estimate()
     (found,) = suite.manager().hook.estimate(estimate=before, plan=plan)
     assert not list(impossible(before, found))
+    check_changes(suite, found)
+
+
+def check_changes(suite: PluginSuite, estimate: Estimate) -> None:
+    """Fail where a plugin offers a change to an option of its own kind that it does not have: it would be dropped."""
+    options = {field.name for field in dataclasses.fields(suite.make())}
+    for text in (text for change in estimate.changes for text in change.overrides):
+        kind, *rest = text.partition("=")[0].split(".")
+        place = int(KINDS[suite.kind].many)
+        if kind == suite.kind and len(rest) > place:
+            assert rest[place] in options, f"{text} is offered, and there is no such option: {', '.join(options)}"
 
 
 def small_estimate() -> Estimate:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tunesmith_library_testing.estimated import check_changes
 from tunesmith_library_testing.holding import held_bytes
 from tunesmith_library_testing.parts import (
     StubPlan,
@@ -71,6 +72,7 @@ class AdapterSuite(PluginSuite):
         (found,) = self.manager().hook.estimate(
             estimate=estimate_of(load_plain(tiny_llama)), plan=StubPlan({self.kind: {"this": self.make()}})
         )
+        check_changes(self, found)
         adapted = self.adapted(tiny_llama)
         trained = [weight for weight in adapted.parameters() if weight.requires_grad]
         assert found.trained == sum(weight.numel() for weight in trained)

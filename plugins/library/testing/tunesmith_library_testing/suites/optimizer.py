@@ -14,6 +14,7 @@ from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_estimates.training import BESIDE_A_STEP
 
 from tunesmith_library_testing.allocating import highest_allocation
+from tunesmith_library_testing.estimated import check_changes
 from tunesmith_library_testing.holding import held_bytes
 from tunesmith_library_testing.parts import StubPlan, collate, estimate_of, examples, load_plain, mean_loss, train
 from tunesmith_library_testing.suites.plugin import PluginSuite
@@ -125,6 +126,7 @@ class OptimizerSuite(PluginSuite):
         before = replace(before, weights=trained, machine=Machine(device="cpu"))
         plan = StubPlan({self.kind: {"this": self.make()}})
         (found,) = self.manager().hook.estimate(estimate=before, plan=plan)
+        check_changes(self, found)
         assert isinstance(found, Estimate)
         return found
 

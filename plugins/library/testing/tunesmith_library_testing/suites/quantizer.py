@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tunesmith_library_testing.estimated import check_changes
 from tunesmith_library_testing.holding import held_bytes
 from tunesmith_library_testing.parts import (
     StubPlan,
@@ -112,6 +113,7 @@ class QuantizerSuite(PluginSuite):
             chosen = {self.bits_option: bits} if self.bits_option else {}
             plan = StubPlan({self.kind: {"this": self.make(**chosen)}}, values=self.planned(tiny_llama))
             (found,) = self.manager(**chosen).hook.estimate(estimate=before, plan=plan)
+            check_changes(self, found)
             said, held = found.bytes("step")["weights"], held_bytes(model)
             assert abs(said - held) <= 0.02 * held, f"{bits} bits: {said} bytes were said, {held} are held"
             named = {weight.name for weight in before.weights}
