@@ -11,6 +11,9 @@ from tunesmith_library_estimates.estimation import Estimate, Memory, Phase, Weig
 BESIDE_A_STEP = "what a step computes in"
 """Room for updates before they are added to the weights."""
 
+OF_EVALUATION = "a pass of an evaluation"
+"""Room for what is computed of examples that are held out, where more of them are in a batch than are trained."""
+
 _FROM_THE_FIRST_STEP: tuple[Phase, ...] = ("forward", "backward", "step", "generate", "save")
 
 

@@ -8,6 +8,7 @@ from tunesmith_library_estimates.advice import Advised
 from tunesmith_library_estimates.estimation import Estimate, Memory, Phase
 from tunesmith_library_estimates.sizes import duration, in_words
 from tunesmith_library_estimates.times import time_of
+from tunesmith_library_estimates.training import OF_EVALUATION
 from tunesmith_library_estimates.verdict import verdict
 
 _WHEN: dict[Phase, str] = {
@@ -15,7 +16,7 @@ _WHEN: dict[Phase, str] = {
     "forward": "a forward pass",
     "backward": "a backward pass",
     "step": "a step",
-    "generate": "answering or evaluating",
+    "generate": "answering",
     "save": "saving",
 }
 _NOT_MEASURED = "no run here has told how fast this is: right to a factor of two"
@@ -65,9 +66,10 @@ def _memory(estimate: Estimate) -> Iterator[str]:
     sums = {other: sum(estimate.bytes(other).values()) for other in estimate.phases}
     every: tuple[Phase, ...] = _TRAINING if "step" in estimate.phases else ("load",)
     own = [other for other in estimate.phases if other in every or _is_of_its_own(estimate, other)]
-    rest = [f"{in_words(sums[other])} in {_WHEN[other]}" for other in own if other != phase]
+    when = {**_WHEN, "generate": "an evaluation"} if OF_EVALUATION in estimate.memory else _WHEN
+    rest = [f"{in_words(sums[other])} in {when[other]}" for other in own if other != phase]
     each = f" of each of {estimate.processes:,} processes" if estimate.processes > 1 else ""
-    yield f"peak{each}: {in_words(peak)} in {_WHEN[phase]} ({', '.join(rest)})"
+    yield f"peak{each}: {in_words(peak)} in {when[phase]} ({', '.join(rest)})"
     if estimate.recomputed:
         again = in_words(estimate.computing_again().peak[1])
         yield f"peak with activations computed again: {again}; so they are where the other does not fit"

@@ -4,9 +4,13 @@ import dataclasses
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_estimates.working import Extent
+from tunesmith_library_testing.allocating import highest_allocation
 from tunesmith_library_testing.parts import StubPlan, estimate_of, load_plain
 from tunesmith_trainer_transformers import Transformers
+from tunesmith_trainer_transformers.evaluating import of_evaluation
 
 
 def estimate(before, optimizer=None, **options):
@@ -53,6 +57,36 @@ def test_phases(trained):
     assert "optimizer states" not in estimate(before).bytes("load")
     found = estimate(dataclasses.replace(before, length=10), per_device_train_batch_size=3)
     assert found.tokens == 30 and found.bytes("forward")["activations"] > 0
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision"), [(torch.float32, "fp32"), (torch.bfloat16, "bf16"), (torch.float32, "bf16")]
+)
+def test_a_pass_of_an_evaluation(dtype, precision):
+    """Beside what torch allocates for one without gradients, of the layers alone."""
+    shape = {"hidden_size": 128, "intermediate_size": 352, "num_attention_heads": 4, "num_key_value_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(**shape, num_hidden_layers=4, vocab_size=64)).to(dtype)
+    before = dataclasses.replace(estimate_of(model), precision=precision)
+    trained = tuple(dataclasses.replace(weight, trained=True) for weight in before.weights)
+    made = estimate(dataclasses.replace(before, weights=trained))
+    ids, on = torch.ones(4, 200, dtype=torch.long), dtype == torch.float32 and precision == "bf16"
+    with highest_allocation() as found, torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=on):
+        model.model(input_ids=ids, use_cache=False)
+    assert of_evaluation(made, ids.numel()) == pytest.approx(found.bytes, rel=0.08)
+
+
+def test_evaluations_of_more_examples_than_are_trained_at_once(trained):
+    _, before = trained
+    data = Extent(examples=20, longest=(9, 8, 7, 6), held_out=4)
+    before = dataclasses.replace(before, data=data)
+    options = {"per_device_train_batch_size": 1, "per_device_eval_batch_size": 8, "eval_strategy": "epoch"}
+    found = estimate(before, **options)
+    assert found.bytes("generate")["a pass of an evaluation"] == of_evaluation(found, 9 + 8 + 7 + 6)
+    assert "gradients" not in found.bytes("generate") and "optimizer states" in found.bytes("generate")
+    offered = [change.overrides for change in found.changes]
+    assert ("trainer.per_device_eval_batch_size=auto",) in offered
+    for fewer in ({"per_device_eval_batch_size": 1}, {"eval_strategy": "no"}):
+        assert "a pass of an evaluation" not in estimate(before, **{**options, **fewer}).memory
 
 
 def test_what_the_trainer_leaves_to_others(trained):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ def test_what_contradicts_is_refused() -> None:
     assert problems(**open_, stage={"own": Loop()}) == ["trainer.per_device_train_batch_size"]
 
 
+@pytest.mark.parametrize(("said", "refused"), [(4, True), ("auto", False)])
+def test_a_deepspeed_file_leaves_to_the_trainer_what_it_finds(tmp_path: Path, said: Any, refused: bool) -> None:
+    path = tmp_path / "ds.json"
+    path.write_text(json.dumps({"gradient_accumulation_steps": said}))
+    found = problems(deepspeed=str(path), global_batch_size=16)
+    assert found == (["trainer.deepspeed"] if refused else [])
+    assert not problems(deepspeed=str(path)), "it is as before without"
+
+
 def run(
     model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, total: float | None = None, **options: Any
 ) -> list[float]:
@@ -95,6 +105,7 @@ def test_as_many_go_through_as_fit_and_the_numbers_are_those_of_that_number(
     assert difference(saved_weights(tmp_path / "auto"), saved_weights(tmp_path / "written")) == 0, "bit by bit"
 
 
+@pytest.mark.slow
 def test_a_step_of_so_many_examples(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = run(tiny_llama, tmp_path / "12", monkeypatch, per_device_train_batch_size=12)
     found = run(tiny_llama, tmp_path / "3", monkeypatch, per_device_train_batch_size=3, global_batch_size=12)
@@ -125,7 +136,7 @@ def test_a_trial_that_fails_halves(
 
 
 def test_a_stream_is_cut_evenly(tiny_llama: Path, tmp_path: Path) -> None:
-    options = Transformers(**{**OPTIONS, "global_batch_size": 6})
+    options = Transformers(**{**OPTIONS, "global_batch_size": 6, "max_steps": 1})
     options.configured(StubPlan({"trainer": {"transformers": options}}))
     job, _ = make_job(tiny_llama, tmp_path / "auto", data=DatasetSplits(train=Shared()))
     assert options.fit(job=job)
@@ -138,10 +149,14 @@ def test_a_stream_is_cut_evenly(tiny_llama: Path, tmp_path: Path) -> None:
 def test_evaluations_have_a_size_of_their_own(
     tiny_llama: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from tunesmith_trainer_transformers.sizing import settled
+
     options = Transformers(**{**OPTIONS, "per_device_train_batch_size": 8, "per_device_eval_batch_size": "auto"})
     job, _ = make_job(tiny_llama, tmp_path, data=DatasetSplits(train=drawn(15), eval={"held": drawn(5)}))
     with caplog.at_level(logging.INFO):
-        assert options.fit(job=job)
+        found = settled(options, job, room=lambda device: Room(1e9, 1.0)).per_device_eval_batch_size
+        least = settled(options, job, room=lambda device: Room(1.0, 1.0)).per_device_eval_batch_size
+    assert (found, least) == (64, 1)
     assert "per_device_eval_batch_size" in " ".join(record.getMessage() for record in caplog.records)
 
 

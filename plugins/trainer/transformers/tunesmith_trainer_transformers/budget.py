@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tunesmith import announce
 from tunesmith.types import TrainingJob
 from tunesmith_library_estimates.room import AMPLY
-from tunesmith_library_estimates.wording import in_words
+from tunesmith_library_estimates.sizes import in_words
 from tunesmith_library_training.media import columns_of
 from tunesmith_library_training.routing import coefficient_in_use
 

@@ -14,6 +14,7 @@ from tunesmith_library_estimates.training import gradients, passes
 
 from tunesmith_trainer_transformers.additive import not_additive
 from tunesmith_trainer_transformers.duration import with_duration
+from tunesmith_trainer_transformers.evaluating import with_evaluation
 from tunesmith_trainer_transformers.offers import offers
 from tunesmith_trainer_transformers.optims import estimate_optim
 from tunesmith_trainer_transformers.spreading import estimate_spreading, spread_by
@@ -45,7 +46,10 @@ def estimate_training(options: Transformers, estimate: Estimate, plan: Plan) -> 
         known = estimate_optim(made, options.optim, options.optim_args, options.optim_target_modules)
         made = made.without(f"the states of trainer.optim={options.optim}") if known is None else known
     made = estimate_spreading(options, made, plan)
-    return with_duration(options, made, plan).offering(*offers(options, made, plan))
+    made = with_duration(options, made, plan)
+    if isinstance(options.per_device_eval_batch_size, int):  # else as many as fit
+        made = with_evaluation(made, options.per_device_eval_batch_size, plan.get("stage.max_length") or 0)
+    return made.offering(*offers(options, made, plan))
 
 
 def _of_step(options: Transformers, count: int) -> tuple[int, int]:

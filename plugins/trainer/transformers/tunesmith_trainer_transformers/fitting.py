@@ -90,7 +90,7 @@ def _train(options: Transformers, run: Run) -> Outcome:
         if not is_shortage(error):
             raise
         why = "it was between the passes of a step: in the optimizer, an evaluation or a checkpoint"
-        raise ended(job.output_dir, error, why, 1) from error
+        raise ended(job.output_dir, error, why) from error
     finally:
         loop.ahead.end()
     return loop.outcome(finished=not reporter.stopped)

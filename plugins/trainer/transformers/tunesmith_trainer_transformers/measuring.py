@@ -105,7 +105,7 @@ class Measuring(OwnCheckpoints, Trainer):
         size = self.args.per_device_eval_batch_size
         if size == 1:
             why = "an evaluation of a single example is too large"
-            raise ended(self.job.output_dir, MemoryError(said), why, 1)
+            raise ended(self.job.output_dir, MemoryError(said), why)
         self.args.per_device_eval_batch_size = size // 2
         give_back(self.args.device)
         told = f"batches of an evaluation have {size // 2} examples from here on, in place of {size}"

@@ -20,12 +20,13 @@ from tunesmith_library_estimates.estimation import PHASES, Estimate
 from tunesmith_library_estimates.loaded import has_known_layers, loaded
 from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_estimates.room import Room, of_accelerator, of_host
+from tunesmith_library_estimates.sizes import in_words
 from tunesmith_library_estimates.training import gradients, optimizer_states
-from tunesmith_library_estimates.wording import in_words
 from tunesmith_library_training import processes
 from tunesmith_library_training.estimating import estimate_token_loss, with_second_model
 from tunesmith_library_training.lengths import longest
 
+from tunesmith_trainer_transformers.evaluating import of_evaluation
 from tunesmith_trainer_transformers.optims import estimate_optim
 from tunesmith_trainer_transformers.spreading import is_spread, shared_by_processes
 
@@ -85,10 +86,9 @@ def peak(options: Transformers, job: TrainingJob, tokens: int, recomputes: bool 
 
 
 def peak_of_evaluation(options: Transformers, job: TrainingJob, tokens: int) -> float:
-    """Bytes at the end of a forward pass that keeps nothing for a backward pass: at most what one layer is given."""
+    """Bytes that a process needs in a forward pass that keeps nothing for a backward pass, at most."""
     made = needed(options, job, tokens, recomputes=True)
-    left = {what: memory for what, memory in made.memory.items() if memory.of != "gradients"}
-    return sum(replace(made, memory=left).bytes("forward").values())
+    return sum(made.bytes("generate").values()) + of_evaluation(made, tokens)
 
 
 def needed(options: Transformers, job: TrainingJob, tokens: int, recomputes: bool) -> Estimate:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith_library_estimates.changes import Change
 from tunesmith_library_estimates.estimation import Estimate
+from tunesmith_library_estimates.training import OF_EVALUATION
 
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 def offers(options: Transformers, estimate: Estimate, plan: Plan) -> Iterator[Change]:
     """What is different from what was asked for, and leaves what is trained as it is, or nearly."""
     yield from _fewer_at_once(options, plan)
+    evaluated = options.per_device_eval_batch_size
+    if OF_EVALUATION in estimate.memory and isinstance(evaluated, int):
+        yield Change(
+            ("trainer.per_device_eval_batch_size=auto",), "nothing", "as many examples in an evaluation as fit"
+        )
     if options.merge_accumulation and estimate.merged:
         yield Change(("trainer.merge_accumulation=false",), "time", "the same numbers, in smaller products")
     if not options.padding_free:

@@ -73,7 +73,7 @@ class Recovering(OwnCheckpoints, Trainer):
                 raise
             why = self.cannot_go_on(piece)
             if why:
-                raise ended(self.run.job.output_dir, error, why, piece.count) from error
+                raise ended(self.run.job.output_dir, error, why, self.change_for(piece)) from error
             return first_line(error)
 
     def _begin_again(self, model: Any) -> None:
@@ -88,7 +88,7 @@ class Recovering(OwnCheckpoints, Trainer):
         """Why a pass cannot be made again in smaller ones; empty where it can."""
         if processes.count() > 1:
             return f"{processes.count()} processes make a step together, and the others are in the middle of it"
-        if any(getattr(weight, "_post_accumulate_grad_hooks", None) for weight in self.job.model.parameters()):
+        if _updates_within(self.job.model):
             return "weights are updated within the backward pass, and some of this step's have been"
         if piece.count > 1:
             return self.not_additive
@@ -97,6 +97,14 @@ class Recovering(OwnCheckpoints, Trainer):
         if _computes_again(self.job.model):
             return "a single example is too large, with activations computed again"
         return ""
+
+    def change_for(self, piece: Piece) -> str:
+        """The override with which a run needs less than for this pass; empty where only other plugins have one."""
+        if piece.count > self.args.per_device_train_batch_size:
+            return "trainer.merge_accumulation=false"
+        if piece.count > 1 and not _updates_within(self.job.model):
+            return f"trainer.per_device_train_batch_size={piece.count // 2}"
+        return "" if _computes_again(self.job.model) else "trainer.gradient_checkpointing=true"
 
     def lessen(self, piece: Piece, said: str) -> None:
         """Have less in memory at once from here on, and say it.
@@ -123,6 +131,11 @@ class Recovering(OwnCheckpoints, Trainer):
             said,
             done,
         )
+
+
+def _updates_within(model: Any) -> bool:
+    """Whether weights are updated as soon as their gradients are there."""
+    return any(getattr(weight, "_post_accumulate_grad_hooks", None) for weight in model.parameters())
 
 
 def _computes_again(model: Any) -> bool:

@@ -31,7 +31,7 @@ def is_shortage(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     """What was asked for and not there, in the allocator's words: its first line, without C++ places."""
     lines = [line.partition("] ")[2] if line.startswith("[") else line for line in str(error).splitlines() if line]
-    return lines[0][:200] if lines else type(error).__name__
+    return lines[0][:200].rstrip(".") if lines else type(error).__name__
 
 
 def give_back(device: torch.device) -> None:
@@ -47,22 +47,21 @@ class OutOfMemory(TunesmithError):
     """The end of a run that has no memory left, and nothing to do about it by itself."""
 
 
-def ended(folder: Path, error: BaseException, why: str, size: int) -> OutOfMemory:
+def ended(folder: Path, error: BaseException, why: str, change: str = "") -> OutOfMemory:
     """The error that ends a run.
 
     Args:
         folder: of the run.
         why: it does not go on by itself.
-        size: examples of a forward pass that were too many.
+        change: the override with which it needs less; empty where the trainer has none.
     """
     kept = checkpoints.complete(folder)
     after = f"go on after {kept[-1].name}" if kept else "begin again"
-    smaller = f" trainer.per_device_train_batch_size={size // 2}" if size > 1 else ""
-    resume = " resume=true" if kept else " overwrite=true"
+    resume = "resume=true" if kept else "overwrite=true"
     lines = [
         f"There is no memory left: {first_line(error)}.",
         f"  The run does not go on by itself: {why}.",
-        f"  {after} with less: tunesmith train {folder}{resume}{smaller or ' trainer.gradient_checkpointing=true'}",
+        f"  {after} with less: tunesmith train {folder} {resume} {change or 'CHANGE'}",
         f"  tunesmith plan {folder} tells what takes the memory, and each change that would make it fit",
     ]
     return OutOfMemory("\n".join(lines))

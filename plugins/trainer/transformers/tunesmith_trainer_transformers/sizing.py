@@ -16,7 +16,7 @@ import torch
 from tunesmith import TunesmithError, announce
 from tunesmith.types import TrainingJob
 from tunesmith_library_estimates.room import Room
-from tunesmith_library_estimates.wording import in_words
+from tunesmith_library_estimates.sizes import in_words
 from tunesmith_library_training import processes
 from tunesmith_library_training.lengths import longest
 

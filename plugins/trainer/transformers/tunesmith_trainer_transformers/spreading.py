@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.types import Problem
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.spreading import Sharding, Started, among, fully_sharded, of_machine
 from tunesmith_library_estimates.zero import Zero, sharded_by_zero
@@ -76,6 +77,18 @@ def _shared(options: Transformers, estimate: Estimate, count: int, local: int) -
         local=local,
     )
     return fully_sharded(estimate, sharding)
+
+
+def sizes_in_file(options: Transformers) -> list[Problem]:
+    """Numbers in the file of `trainer.deepspeed` that the trainer finds by itself, from what a step has."""
+    found = _read(options.deepspeed) if options.deepspeed else {}
+    names = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
+    said = [f"{name}: {found[name]}" for name in names if found.get(name) not in (None, "auto")]
+    if not said:
+        return []
+    message = f"{options.deepspeed} says {', '.join(said)}, and the trainer finds how a step is cut."
+    advice = 'write "auto" in the file, or numbers in place of auto and of trainer.global_batch_size'
+    return [Problem("trainer.deepspeed", message, advice)]
 
 
 def _read(path: str) -> Mapping[str, Any]:

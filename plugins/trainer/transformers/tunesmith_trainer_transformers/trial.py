@@ -11,12 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from tunesmith import announce
 from tunesmith.types import TrainingJob
 from tunesmith_library_estimates.room import Room
-from tunesmith_library_estimates.wording import in_words
+from tunesmith_library_estimates.sizes import in_words
 from tunesmith_library_training import lengths, on_host, processes, remembering
 from tunesmith_library_training.states import random_state, set_random_state
 
@@ -27,7 +26,6 @@ from tunesmith_trainer_transformers.sizing import passes_of
 
 if TYPE_CHECKING:
     from tunesmith_trainer_transformers import Transformers
-    from tunesmith_trainer_transformers.loop import Loop
 
 NEAR = 0.8
 """Share of what may be filled from which on a run is near the limit."""
@@ -60,7 +58,7 @@ def worst_of(
     near = there is not None and not Room(there.total, NEAR * there.share).holds(peak(options, job, most, recomputes))
     if not processes.any_of(near or always):
         return None
-    order = np.argsort(-known, kind="stable").tolist()
+    order = torch.tensor(known).argsort(descending=True, stable=True).tolist()
     places, total = order[: int(options.per_device_train_batch_size)], 0
     total = int(known[places].sum())
     for place in order[len(places) :]:
@@ -78,8 +76,11 @@ def worst_of(
     return Worst(places, int(held), "a run near the limit" if near else "trainer.per_device_train_batch_size=auto")
 
 
-def try_first(loop: Loop, model: Any, worst: Worst) -> None:
+def try_first(loop: Any, model: Any, worst: Worst) -> None:
     """Make the pass of the worst batch, and less of it where memory does not hold it. All processes call it.
+
+    Args:
+        loop: the `loop.Loop` that trains, which imports this module.
 
     Raises: OutOfMemory where that cannot be made less, on all processes.
     """
@@ -97,9 +98,8 @@ def try_first(loop: Loop, model: Any, worst: Worst) -> None:
             break
         why = loop.cannot_go_on(part)
         if why:
-            raise ended(
-                loop.run.job.output_dir, MemoryError(said), f"the trial of the longest batch; {why}", part.count
-            )
+            why = f"the trial of the longest batch; {why}"
+            raise ended(loop.run.job.output_dir, MemoryError(said), why, loop.change_for(part))
         loop.lessen(part, said)
     size = sum(map(tokens, loop.cutter.examples_of(part)))
     beside = f", with {in_words(worst.held)} beside it for what later passes find taken" if worst.held else ""
@@ -107,7 +107,7 @@ def try_first(loop: Loop, model: Any, worst: Worst) -> None:
     loop.step_began = time.perf_counter()
 
 
-def _failure(loop: Loop, model: Any, piece: Piece, held: int) -> str:
+def _failure(loop: Any, model: Any, piece: Piece, held: int) -> str:
     """What the allocator said to a forward and a backward pass; empty where memory held them."""
     try:
         _run(loop, model, piece, held)
@@ -118,7 +118,7 @@ def _failure(loop: Loop, model: Any, piece: Piece, held: int) -> str:
     return ""
 
 
-def _run(loop: Loop, model: Any, piece: Piece, held: int) -> None:
+def _run(loop: Any, model: Any, piece: Piece, held: int) -> None:
     optimizer: Any = loop.optimizer
     taken = held if not getattr(optimizer, "state", None) else 0
     beside = torch.empty(taken, dtype=torch.uint8, device=loop.args.device)
