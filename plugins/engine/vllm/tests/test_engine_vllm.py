@@ -13,6 +13,9 @@ from tunesmith_engine_vllm import VLLM
 from tunesmith_engine_vllm.talking import delta_of, scores_of
 from tunesmith_library_engine.filling import filled, own_ends, own_sampling
 from tunesmith_library_engine.loras import loras_of
+from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_estimates.machines import Machine
+from tunesmith_library_estimates.room import Room
 from tunesmith_library_testing.parts import StubPlan
 from tunesmith_library_testing.suites.plugin import PluginSuite
 from tunesmith_library_weights.exchanging import Weights
@@ -113,3 +116,11 @@ def test_adapters(tmp_path):
         loras_of([tmp_path / "a", folder("other/a")], "vLLM")
     with pytest.raises(TunesmithError, match="holds no adapter"):
         loras_of([tmp_path], "vLLM")
+
+
+@pytest.mark.parametrize(("command", "offered"), [("train", ["engine.gpu_memory_utilization=0.45"]), ("chat", [])])
+def test_a_training_may_give_it_less_of_the_card(command, offered):
+    weights = (Weight("model.embed_tokens.weight", (100, 8), "embedding", 16),)
+    made = Estimate("bf16", weights, machine=Machine(room=Room(10_000, 0.85)))
+    found = VLLM().estimate(made, StubPlan({}, command))
+    assert [override for change in found.changes for override in change.overrides] == offered

@@ -72,12 +72,18 @@ class VLLM(SamplingOptions):
     @hookimpl
     def estimate(self, estimate: Estimate, plan: Plan) -> Estimate:
         from tunesmith_library_engine.estimating import of_own_weights
+        from tunesmith_library_estimates.changes import Change
 
         made = of_own_weights(
             *(estimate, plan, self.gpu_memory_utilization, self.tensor_parallel_size),
             name="vLLM",
             asleep=self.enable_sleep_mode,
         )
+        less, room = round(self.gpu_memory_utilization / 2, 2), estimate.machine.room
+        own = sum(weight.bytes for weight in estimate.weights) / self.tensor_parallel_size
+        if plan.command == "train" and room is not None and own < less * room.total:
+            costs = "vLLM has room for fewer answers at a time"
+            made = made.offering(Change((f"engine.gpu_memory_utilization={less:g}",), "time", costs))
         return made.without(f"what quantization={self.quantization} saves") if self.quantization else made
 
     @hookimpl

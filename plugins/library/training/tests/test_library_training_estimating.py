@@ -59,6 +59,14 @@ def test_an_output_layer_that_is_trained(one_pass, logits, gradients, hidden):
     assert found.bytes("forward")["logits"] == logits * 100 + gradients * 800 + hidden * 8 * 10
 
 
+@pytest.mark.parametrize(("chunk_size", "offered"), [(0, 2**25 // 1024 // 4), (400, 100), (64, None)])
+def test_fewer_logits_at_a_time_are_offered(chunk_size, offered):
+    made = Estimate("bf16", vocabulary=1024, machine=Machine(device="cuda"))
+    typed = [override for each in estimate_token_loss(made, 100_000, chunk_size).changes for override in each.overrides]
+    found = [override for override in typed if "loss_chunk_size" in override]
+    assert found == ([f"stage.loss_chunk_size={offered}"] if offered else [])
+
+
 def test_a_model_that_is_not_known():
     assert estimate_token_loss(Estimate("bf16"), 10, 0).memory == {}
 
