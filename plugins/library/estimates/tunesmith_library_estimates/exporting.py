@@ -75,4 +75,5 @@ def size_of(told: str) -> float:
     if found is None:
         return float("inf")
     number, unit, binary = found.groups()
-    return float(number) * (1024 if binary else 1000) ** _UNITS[unit]
+    base = 1024.0 if binary else 1000.0
+    return float(number) * float(base ** _UNITS[unit])
