@@ -23,14 +23,16 @@ def estimate_lora(lora: Lora, estimate: Estimate) -> Estimate:
     if lora.path is not None:
         return estimate.without("the adapter that adapter.path names")
     layers = _layers(estimate)
-    adapted = {name: shape for name, shape in layers.items() if _is_adapted(lora, name, estimate)}
+    linear = _linear(lora, estimate)
+    adapted = {name: shape for name, shape in layers.items() if _is_adapted(lora, name, linear)}
     biased = {f"{name}.bias" for name in adapted}
     weights = []
     for weight in estimate.weights:
         learns = weight.name.endswith(".bias") and (
             lora.bias == "all" or (lora.bias == "lora_only" and weight.name in biased)
         )
-        weights.append(replace(weight, trained=learns, bits=32.0 if learns else weight.bits))
+        as_it_is = not (learns or weight.trained)
+        weights.append(weight if as_it_is else replace(weight, trained=learns, bits=32.0 if learns else weight.bits))
     whole = list(_whole(lora, estimate))
     reached = {name for layer in adapted for name in (layer, f"{layer}.weight")}
     reached |= {weight.name.removesuffix(".modules_to_save") for weight in whole}
@@ -81,13 +83,17 @@ def _layers(estimate: Estimate) -> dict[str, tuple[int, ...]]:
     return layers
 
 
-def _is_adapted(lora: Lora, name: str, estimate: Estimate) -> bool:
+def _linear(lora: Lora, estimate: Estimate) -> set[str]:
+    """The names of the weights of linear layers and experts in the parts of the model that are adapted."""
+    own = [weight for weight in estimate.weights if weight.kind in ("linear", "experts")]
+    return {weight.name for weight in own if is_of(weight, lora.towers)}
+
+
+def _is_adapted(lora: Lora, name: str, linear: set[str]) -> bool:
     if matches_any(name, [*lora.exclude_modules, *lora.modules_to_save]):
         return False
     asked = [lora.target_modules] if isinstance(lora.target_modules, str) else lora.target_modules
-    own = [weight for weight in estimate.weights if is_of(weight, lora.towers)]
-    names = {weight.name for weight in own if weight.kind in ("linear", "experts")}
-    every = name in names or f"{name}.weight" in names
+    every = name in linear or f"{name}.weight" in linear
     return any(every if pattern == "all" else matches(name, pattern) for pattern in asked)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 from tunesmith_library_estimates.kept import Kept, Numbers, kept_by, of_norms
@@ -117,7 +118,12 @@ def computed_experts(estimate: Estimate, what: str, names: Collection[str]) -> E
 
 def layer_of(weight: Weight) -> int | None:
     """The number of the layer that a weight belongs to; None outside of the layers."""
-    found = _LAYER.fullmatch(weight.name)
+    return _number_in(weight.name)
+
+
+@cache
+def _number_in(name: str) -> int | None:
+    found = _LAYER.fullmatch(name)
     return int(found[2]) if found else None
 
 

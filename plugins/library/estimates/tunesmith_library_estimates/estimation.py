@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from tunesmith_library_weights.shares import share
@@ -49,7 +50,7 @@ class Weight:
     kept_bits: float = 0.0  # of a copy of one number, as it is computed with, that a forward pass makes and keeps
     stands_in: Part = "language"  # what of the model it belongs to: only pictures and sounds meet those of a tower
 
-    @property
+    @cached_property
     def count(self) -> int:
         """How many numbers it has."""
         return math.prod(self.shape)

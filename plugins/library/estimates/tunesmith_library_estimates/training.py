@@ -30,8 +30,10 @@ def trained_only(estimate: Estimate, chosen: Mapping[str, float | None]) -> Esti
     """
 
     def changed(weight: Weight) -> Weight:
-        bits = chosen.get(weight.name)
-        return replace(weight, trained=weight.name in chosen, bits=weight.bits if bits is None else bits)
+        trained, bits = weight.name in chosen, chosen.get(weight.name) or weight.bits
+        return (
+            weight if (trained, bits) == (weight.trained, weight.bits) else replace(weight, trained=trained, bits=bits)
+        )
 
     return replace(estimate, weights=tuple(map(changed, estimate.weights)))
 

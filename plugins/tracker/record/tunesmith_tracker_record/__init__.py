@@ -40,7 +40,7 @@ class Record:
     def configured(self, plan: Plan) -> None:
         self._plan, self._since = plan, time.perf_counter()
 
-    @hookimpl(wrapper=True, tryfirst=True)
+    @hookimpl(wrapper=True, trylast=True)  # when the others have imported what they need
     def load_model(self) -> Generator[None, Any, Any]:
         if self._measuring is None:
             with self._harmless():

@@ -5,13 +5,14 @@ The plugin is this light class; the loop itself is in `fitting` and `loop`, whic
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import hookimpl, plugin
 from tunesmith.ranges import Range, above, at_least, filled, path_like
 from tunesmith.traits import TrainerTraits
-from tunesmith.types import Problem, TrainingJob
+from tunesmith.types import ModelSource, Problem, TrainingJob
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_training.metrics import Declared
 
@@ -183,6 +184,12 @@ class Transformers:
         from .estimating import estimate_training
 
         return estimate_training(self, estimate, plan)
+
+    @hookimpl(wrapper=True)
+    def load_model(self, source: ModelSource) -> Generator[None, Any, Any]:
+        if source.training:  # what the loop imports takes memory too, which is then there before the weights are
+            from . import fitting  # noqa: F401
+        return (yield)
 
     @hookimpl
     def fit(self, job: TrainingJob) -> bool:
