@@ -19,7 +19,7 @@ from tunesmith.errors import PluginError, choices, nearest
 from tunesmith.kinds import KINDS
 from tunesmith_library_configuration.recipes import GROUP as RECIPES
 from tunesmith_library_configuration.restricting import restricted
-from tunesmith_library_configuration.strays import Stray, strays
+from tunesmith_library_configuration.strays import Stray, described, strays
 from tunesmith_library_configuration.versions import specifier_of
 
 _PREFIX = "tunesmith."
@@ -80,9 +80,8 @@ class Catalog:
         astray: list[Stray] = []
         for distribution in importlib.metadata.distributions():
             points = [point for point in distribution.entry_points if point.group.startswith(_PREFIX)]
-            whole = points and any(map(distribution.read_text, ("METADATA", "PKG-INFO")))
-            about = distribution.metadata if whole else None  # which is read again each time that it is asked for
-            if about and about["Name"]:  # none while pip is at work, or where it was killed
+            about = described(distribution) if points else None
+            if about and about["Name"]:
                 name = re.sub(r"[-_.]+", "-", about["Name"]).lower()
                 if name not in found:  # the first on the path is the one that is imported
                     found[name] = list(_entries(name, about, points))

@@ -1,9 +1,11 @@
-"""Entry points in groups that mean nothing: whose they are, and which group was meant."""
+"""What distributions say of themselves; entry points in groups that mean nothing, and which group was meant."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from email import message_from_string
+from email.message import Message
 from importlib.metadata import Distribution
 
 from tunesmith_library_configuration.errors import nearest
@@ -18,6 +20,16 @@ class Stray:
 
     def __str__(self) -> str:
         return self.message
+
+
+def described(distribution: Distribution) -> Message | None:
+    """Name, version and requirements of a distribution, without its description, which takes long to parse.
+
+    Returns: None while pip is at work, or where it was killed.
+    """
+    texts = map(distribution.read_text, ("METADATA", "PKG-INFO"))
+    text = next(filter(None, texts), "")
+    return message_from_string(text.partition("\n\n")[0]) if text else None
 
 
 def strays(
