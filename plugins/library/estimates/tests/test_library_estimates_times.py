@@ -56,6 +56,8 @@ def test_tokens_of_a_step():
     assert 3 * 4 * 100 < tokens_of_a_step(replace(short, padded=True)) < 3 * 4 * 2048
     pairs = replace(short, per_example=2)
     assert tokens_of_a_step(pairs) == 3 * 2 * 100, "an example's tokens are those of both its sequences"
+    left_open = replace(short, of_step=16, sequences=5, accumulated=4)
+    assert tokens_of_a_step(left_open) == 16 * 100, "not of 4 × 5, for the last pass has one example"
     assert tokens_of_a_step(replace(made, data=Extent())) == 3 * 4 * 2048, "nobody knows: as many as may be"
 
 

@@ -66,6 +66,8 @@ def can_tell(machine: Machine) -> bool:
 
 def examples_of_a_step(estimate: Estimate) -> float:
     """Those that one process sees."""
+    if estimate.of_step:
+        return float(estimate.of_step)
     return max(estimate.sequences / estimate.per_example, 1) * estimate.accumulated
 
 

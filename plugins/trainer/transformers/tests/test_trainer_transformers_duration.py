@@ -32,6 +32,13 @@ def test_steps_are_those_of_transformers(accumulated, epochs, tmp_path):
     assert estimate(accumulated=accumulated, num_train_epochs=epochs)[0] == steps
 
 
+@pytest.mark.parametrize("at_once", [1, 5, 7, 32])
+def test_steps_do_not_depend_on_how_many_go_through_at_once(at_once):
+    """979 examples, 32 of them in a step."""
+    made = Estimate("fp32", data=Extent(979, 50.0), sequences=at_once, accumulated=-(-32 // at_once), of_step=32)
+    assert with_duration(Transformers(num_train_epochs=2), made, StubPlan({})).steps == 2 * 31
+
+
 def test_how_often_it_stops():
     steps, pauses = estimate(save_steps=10, num_train_epochs=3)
     assert steps == 3 * 13 and pauses == Pauses(evaluations=0, written=4, kept=2, whole=True)
