@@ -132,9 +132,9 @@ def _of_evaluation(options: Transformers, job: TrainingJob, there: Room | None) 
         while found > 1 and not there.holds(needed(found)):
             found //= 2
         why = f"{in_words(needed(found))} at the longest of {in_words(there.total)}"
-    found = min(processes.gathered(found))
-    announce("trainer.per_device_eval_batch_size", found, why)
-    return found
+    size: int = min(processes.gathered(found))
+    announce("trainer.per_device_eval_batch_size", size, why)
+    return size
 
 
 def passes_of(options: Transformers) -> int:
