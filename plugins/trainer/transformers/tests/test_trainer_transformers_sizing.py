@@ -64,7 +64,12 @@ def test_a_deepspeed_file_leaves_to_the_trainer_what_it_finds(tmp_path: Path, sa
 
 
 def run(
-    model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, total: float | None = None, **options: Any
+    model: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    total: float | None = None,
+    resume: bool = False,
+    **options: Any,
 ) -> list[float]:
     """The losses of a run on a device with so many bytes."""
     from tunesmith_trainer_transformers import fitting, memory, sizing
@@ -77,7 +82,7 @@ def run(
     monkeypatch.setattr(memory.computes_again, "__defaults__", (room,))
     made = Transformers(**{**OPTIONS, **options})
     made.configured(StubPlan({"trainer": {"transformers": made}}))
-    job, events = make_job(model, folder)
+    job, events = make_job(model, folder, resume=resume)
     assert made.fit(job=job)
     return [event.metrics["loss"] for event in events if isinstance(event, StepEnded)]
 
@@ -112,6 +117,21 @@ def test_a_step_of_so_many_examples(tiny_llama: Path, tmp_path: Path, monkeypatc
     assert found == pytest.approx(expected, rel=1e-6)
     unknown = run(tiny_llama, tmp_path / "auto", monkeypatch, global_batch_size=12)
     assert unknown == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_where_there_is_less_memory(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number is found anew, and a step keeps its examples."""
+    options: dict[str, Any] = {"gradient_checkpointing": False, "lr_scheduler_type": "constant", "save_steps": 1}
+    expected = run(tiny_llama, tmp_path / "whole", monkeypatch, **options, max_steps=3)
+    much, little = (needed(tiny_llama, tmp_path / "asked", size) for size in (8, 2))
+    found = run(tiny_llama, tmp_path / "run", monkeypatch, much, **options)
+    found += run(tiny_llama, tmp_path / "run", monkeypatch, little, **options, max_steps=3, resume=True)
+    assert found == pytest.approx(expected, rel=1e-6)
+    facts = json.loads((tmp_path / "run" / "checkpoint-3" / "complete.json").read_text())
+    assert '"per_device_train_batch_size": 2' in json.dumps(facts)
 
 
 def test_a_trial_that_fails_halves(
