@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 from tunesmith_library_estimates.exported import few_bits, with_files
@@ -13,15 +13,16 @@ from tunesmith_library_quantizing.estimating import HELD, solving
 if TYPE_CHECKING:
     from tunesmith.planning import Plan
 
-    from tunesmith_library_compressing.exporting import FewBits
-
 _HOST = "the merged model while it is rounded"
 
 
-def estimate_few_bits(options: FewBits, estimate: Estimate, plan: Plan) -> Estimate:
+def estimate_few_bits(options: Any, estimate: Estimate, plan: Plan) -> Estimate:
     """Add the files, and the larger of what merging and what rounding takes.
 
     What was merged is loaded anew, on the host, and rounded there; a device has one layer at a time.
+
+    Args:
+        options: an `exporting.FewBits`, which calls this.
     """
     size, grouped = options.stored
 
