@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from planner_cases import CASES
 from tunesmith import hookimpl, plugin
@@ -134,6 +134,8 @@ KINDS: dict[str, Callable[[], Any]] = {"allocated": Allocated, "resident": Resid
 @plugin
 class Probe:
     """Measures a run by phase."""
+
+    additive: ClassVar[bool] = True  # it leaves the loss as it is, so that passes are merged as without it
 
     kind: str  # of KINDS
     file: str  # that is written
