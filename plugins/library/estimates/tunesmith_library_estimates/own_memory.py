@@ -68,7 +68,8 @@ def _with_files(estimate: Estimate) -> Estimate:
         estimate = estimate.plus(MAPPED, Memory(changed, phases=_LATER, of="weights"))
     if not estimate.pauses.whole:
         return estimate
-    written = sum(bits / 8 * weight.count for weight in own)
+    one = max((weight.bytes for weight in own), default=0.0)  # a copy of it before it is rounded
+    written = sum(bits / 8 * weight.count for weight in own) + one
     return estimate.plus("the result, as it is written", Memory(written, phases=("save",), of="weights"))
 
 
