@@ -178,7 +178,7 @@ def test_a_run_names_only_commands_that_can_be_called(run, config, plugins, monk
     monkeypatch.setattr(Catalog, "discover", classmethod(lambda cls: Catalog.of(some)))
     _, out, _ = run("train", config)
     assert out.splitlines() == [
-        "tracker: none, for console, guard, jsonl, plot are not installed",
+        "tracker: none, for console, guard, jsonl, plot, record are not installed",
         "output_dir: runs/sft (not given)",
         "done: runs/sft",
         "  tunesmith export runs/sft",
