@@ -6,6 +6,7 @@ import heapq
 import json
 import math
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from tunesmith import DataError
 from tunesmith_library_caching import ABOUT
 from tunesmith_library_configuration.fingerprints import options_of
 from tunesmith_library_estimates.estimation import Estimate
-from tunesmith_library_estimates.working import Extent
+from tunesmith_library_estimates.working import Extent, spread_of
 
 from .entries import Source, options_of_reading
 from .looking import LOOKED_AT, look_into
@@ -39,6 +40,7 @@ class _Set:
     longest: tuple[int, ...] = ()
     size: float = 0.0  # bytes of it, encoded
     encoded: bool = False
+    spread: tuple[int, ...] = ()  # tokens of examples that stand for all
 
 
 def estimate_data(options: Datasets, estimate: Estimate, plan: Plan, sources: Sequence[Source]) -> Estimate:
@@ -68,6 +70,7 @@ def estimate_data(options: Datasets, estimate: Estimate, plan: Plan, sources: Se
         tuple(longest),
         held_out=out + sum(apart),
         encoded=exact,
+        spread=_spread(sets, weights),
         source=_ENCODED if exact else _GUESSED,
     )
     size = sum(known.size for known in found.values() if known)
@@ -93,7 +96,7 @@ def _known(options: Datasets, source: Source, plan: Plan, abouts: Sequence[Mappi
     if seen is None:
         return None
     count = seen.records if seen.records is None or most is None else min(seen.records, most)
-    return _Set(count, seen.tokens, size=8.0 * (count or 0) * seen.tokens)
+    return _Set(count, seen.tokens, size=8.0 * (count or 0) * seen.tokens, spread=seen.spread)
 
 
 def _encoded(about: Mapping[str, Any]) -> _Set:
@@ -101,7 +104,19 @@ def _encoded(about: Mapping[str, Any]) -> _Set:
     examples = int(about["examples"])
     lengths = about.get("lengths") or {"tokens": about["tally"]["sizes"]["tokens"], "longest": ()}
     longest = tuple(map(int, lengths["longest"]))
-    return _Set(examples, lengths["tokens"] / max(examples, 1), longest, float(about.get("size", 0)), bool(longest))
+    mean, spread = lengths["tokens"] / max(examples, 1), tuple(map(int, lengths.get("spread", ())))
+    return _Set(examples, mean, longest, float(about.get("size", 0)), bool(longest), spread)
+
+
+def _spread(sets: Sequence[_Set], weights: Sequence[float]) -> tuple[int, ...]:
+    """Tokens of examples that stand for those of all sets; () where of one of them that is not known."""
+    counts: dict[int, float] = defaultdict(float)
+    for known, weight in zip(sets, weights, strict=True):
+        if not known.spread:
+            return ()
+        for length in known.spread:
+            counts[length] += weight / len(known.spread)
+    return spread_of(counts)
 
 
 def _place(source: Source) -> str | None:

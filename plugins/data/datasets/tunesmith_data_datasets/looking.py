@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tunesmith_library_estimates.working import spread_of
 
 from . import compressed
 from .entries import Entry
@@ -27,6 +30,7 @@ class Looked:
 
     records: int | None  # None where that takes reading them
     tokens: float  # of a record on average
+    spread: tuple[int, ...]  # of records that stand for all
 
 
 def look_into(files: Sequence[Path], entry: Entry, most: int | None) -> Looked | None:
@@ -45,7 +49,7 @@ def look_into(files: Sequence[Path], entry: Entry, most: int | None) -> Looked |
     counts = [_count(file, entry, sample[0]) for file in files]
     known = [count for count in counts if count is not None]
     total = max(sum(known), len(sample)) if len(known) == len(counts) else None
-    return Looked(total, sum(lengths) / len(lengths))
+    return Looked(total, sum(lengths) / len(lengths), spread_of(Counter(map(round, lengths))))
 
 
 def tokens_in(record: Any) -> float:

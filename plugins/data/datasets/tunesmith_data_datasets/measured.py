@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from tunesmith_library_estimates.working import spread_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -16,19 +19,18 @@ class Lengths:
     """Looks at tables on their way for the tokens of each row, in all its sequences."""
 
     def __init__(self) -> None:
-        self._tokens = 0
-        self._longest: list[int] = []
+        self._counts: Counter[int] = Counter()  # of examples, by their length
 
     def passed(self, tables: Iterable[pyarrow.Table]) -> Iterator[pyarrow.Table]:
         for table in tables:
-            found = _of(table)
-            self._tokens += sum(found)
-            self._longest = heapq.nlargest(_LONGEST, (*self._longest, *found))
+            self._counts.update(_of(table))
             yield table
 
     def to_json(self) -> dict[str, Any]:
-        """Tokens of all, and of the longest, the longest first."""
-        return {"tokens": self._tokens, "longest": self._longest}
+        """Tokens of all, of the longest, the longest first, and of some that stand for all."""
+        longest = list(islice(Counter(dict(sorted(self._counts.items(), reverse=True))).elements(), _LONGEST))
+        tokens = sum(length * count for length, count in self._counts.items())
+        return {"tokens": tokens, "longest": longest, "spread": spread_of(self._counts)}
 
 
 def _of(table: pyarrow.Table) -> list[int]:

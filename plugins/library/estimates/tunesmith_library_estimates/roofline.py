@@ -79,11 +79,22 @@ def mean_length(estimate: Estimate) -> float:
 
 def tokens_of_a_step(estimate: Estimate) -> float:
     """Tokens that one process computes in a step, on average, with what pads them."""
-    mean, most = mean_length(estimate), float(estimate.length * estimate.per_example)
-    if estimate.padded and estimate.sequences > 1:
-        # the longest of n, where lengths are spread as those of conversations are: a guess
-        mean = min(most, mean * (1 + 0.4 * math.log(estimate.sequences)))
-    return mean * examples_of_a_step(estimate)
+    padded = _padded_length(estimate)
+    return (mean_length(estimate) if padded is None else padded) * examples_of_a_step(estimate)
+
+
+def _padded_length(estimate: Estimate) -> float | None:
+    """Tokens of an example where all of a pass are as long as the longest of them; None where they are not."""
+    examples, most = estimate.sequences // estimate.per_example, estimate.length * estimate.per_example
+    longest = estimate.data.longest_of(examples) if estimate.padded and examples > 1 else None
+    return None if longest is None else min(longest, most or math.inf)
+
+
+def _attended_length(estimate: Estimate) -> float:
+    """Tokens of the sequence that a token is in, on average."""
+    most = estimate.length * estimate.per_example or math.inf
+    found = _padded_length(estimate) or min(estimate.data.around_a_token or most, most)
+    return found / estimate.per_example if math.isfinite(found) else 1.0
 
 
 def training_step(estimate: Estimate, tokens: float | None = None) -> Terms:
@@ -113,7 +124,7 @@ def evaluation(estimate: Estimate) -> Terms:
 
 def _model(estimate: Estimate, tokens: float, passes: float, costs: float) -> Terms:
     """So many passes through the model. Args: costs: of each token, in forward passes."""
-    machine, length = estimate.machine, mean_length(estimate) / estimate.per_example
+    machine, length = estimate.machine, _attended_length(estimate)
     of_token = replace(estimate, length=max(round(length), 1), passes=costs).flops
     of_pairs = of_token - costs * estimate.flops_per_token
     matrices = [weight for weight in estimate.weights if weight.is_matrix]

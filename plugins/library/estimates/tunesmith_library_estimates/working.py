@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 Per = Literal["token", "example", "step", "run"]
 """What something has to be done for: each token of the training data, padding included, each example, …"""
+
+_SPREAD = 64  # lengths that stand for all
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Extent:
     longest: tuple[int, ...] = ()  # tokens of the longest examples, the longest first, in all the sequences of each
     held_out: int = 0  # examples that are evaluated
     encoded: bool = False  # whether these are a stage's examples as they were encoded before, not records
+    # tokens of examples that stand for all: each for an equal share of them, the shortest first
+    spread: tuple[int, ...] = ()
     source: str = ""  # where that is known from: `encoded before`, `guessed by the first 200 records`
 
     def packed(self, length: int) -> Extent:
@@ -41,7 +46,33 @@ class Extent:
             return self
         share = self.tokens / length
         rows = None if self.examples is None else math.ceil(self.examples * share)
-        return replace(self, examples=rows, tokens=float(length), held_out=math.ceil(self.held_out * share))
+        held_out = math.ceil(self.held_out * share)
+        return replace(self, examples=rows, tokens=float(length), held_out=held_out, spread=())
+
+    @property
+    def around_a_token(self) -> float | None:
+        """Tokens of the example that a token is in, on average: more than of an example, for long ones have more."""
+        whole = sum(self.spread)
+        return sum(length**2 for length in self.spread) / whole if whole else self.tokens
+
+    def longest_of(self, count: int) -> float | None:
+        """Tokens of the longest of so many examples that are drawn at random, on average."""
+        if not self.spread:
+            # where lengths are spread as those of conversations are: a guess
+            return self.tokens and self.tokens * (1 + 0.4 * math.log(max(count, 1)))
+        size = len(self.spread)
+        chances = (((place + 1) / size) ** count - (place / size) ** count for place in range(size))
+        return sum(chance * length for chance, length in zip(chances, self.spread, strict=True))
+
+
+def spread_of(counts: Mapping[int, float]) -> tuple[int, ...]:
+    """Lengths that stand for all. Args: counts: how many examples have each length, or their share."""
+    whole, passed, found = sum(counts.values()), 0.0, list[int]()
+    for length in sorted(counts):
+        passed += counts[length]
+        due = math.floor(_SPREAD * passed / whole + 0.5) if whole else 0
+        found += [length] * (due - len(found))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tunesmith_library_estimates.estimation import PHASES, Estimate
 from tunesmith_library_estimates.learned import Measured, learn
 from tunesmith_library_estimates.sizes import in_words
 from tunesmith_library_estimates.times import Times, time_of
-from tunesmith_library_estimates.working import Extent
+from tunesmith_library_estimates.working import Extent, spread_of
 from tunesmith_library_training.lengths import every
 
 from tunesmith_tracker_record.clock import Clock
@@ -53,7 +53,9 @@ class Measuring:
         if lengths is not None and len(lengths):
             longest = tuple(map(int, np.sort(lengths)[: -_LONGEST - 1 : -1]))
             source = "the run's own examples"
-            self._data = Extent(len(lengths), float(lengths.mean()), longest, encoded=True, source=source)
+            spread = spread_of(dict(zip(*(each.tolist() for each in np.unique_counts(lengths)), strict=True)))
+            mean = float(lengths.mean())
+            self._data = Extent(len(lengths), mean, longest, encoded=True, spread=spread, source=source)
 
     def starts(self, file: Path, resumed_from: int) -> None:
         """Take note of where the record is written; of a run that goes on, of what was measured before.
