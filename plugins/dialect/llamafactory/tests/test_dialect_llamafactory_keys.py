@@ -105,7 +105,10 @@ made_of, refused = BESIDE.made_of, BESIDE.refused
         ({"eval_dataset": "e,f"}, {"data": {"eval": [{"path": "e"}, {"path": "f"}]}}),
         ({"mask_history": True, "neat_packing": True}, {"stage": {"last_turn_only": True, "packing": True}}),
         ({"resume_from_checkpoint": "saves/x/checkpoint-5"}, {"resume": True, "output_dir": "saves/x"}),
-        ({"report_to": "profiler"}, {"tracker": {"console": {}, "guard": {}, "jsonl": {}, "plot": {}, "profiler": {}}}),
+        (
+            {"report_to": "profiler"},
+            {"tracker": {"console": {}, "guard": {}, "jsonl": {}, "plot": {}, "record": {}, "profiler": {}}},
+        ),
         ({"seed": 1}, {"seed": 1, "data": {"shuffle_seed": 1}}),
         ({"eval_strategy": "steps", "logging_steps": 7}, {"trainer": {"eval_steps": 7}}),
         ({"eval_strategy": "steps", "logging_steps": 7, "eval_steps": 3}, {"trainer": {"eval_steps": 3}}),
@@ -116,7 +119,7 @@ made_of, refused = BESIDE.made_of, BESIDE.refused
             {"enable_torch_profiler": True, "profiler_active_steps": 3},
             {
                 "tracker": {
-                    **{"console": {}, "guard": {}, "jsonl": {}, "plot": {}},
+                    **{"console": {}, "guard": {}, "jsonl": {}, "plot": {}, "record": {}},
                     "profiler": {"active_steps": 3, "with_stack": True},
                 }
             },

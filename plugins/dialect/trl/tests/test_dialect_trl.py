@@ -232,7 +232,11 @@ def test_values_of_rewards() -> None:
         ({"neftune_noise_alpha": 5}, "patch.neftune.noise_alpha", 5),
         ({"lr_scheduler_kwargs": '{"min_lr_rate": 0.1}'}, "trainer.lr_scheduler_kwargs", {"min_lr_rate": 0.1}),
         ({"resume_from_checkpoint": True}, "resume", True),
-        ({"report_to": "wandb"}, "tracker", {"console": {}, "guard": {}, "jsonl": {}, "plot": {}, "wandb": {}}),
+        (
+            {"report_to": "wandb"},
+            "tracker",
+            {"console": {}, "guard": {}, "jsonl": {}, "plot": {}, "record": {}, "wandb": {}},
+        ),
         (
             {"report_to": ["trackio"], "project": "p", "run_name": "r"},
             "tracker.trackio",

@@ -81,6 +81,12 @@ def likeness(config: Mapping[str, Any], bits: int) -> Decoder | None:
     return None if found is None else replace(found, taken_for=form)
 
 
+def head_width(config: Mapping[str, Any]) -> int:
+    """Of a head of attention; 0 where a configuration, which is complete, does not say."""
+    heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
+    return int(config.get("head_dim") or (heads and hidden and hidden // heads) or 0)
+
+
 def is_known(model_type: object) -> bool:
     """Whether the layers of this architecture are known here."""
     return _form(model_type) is not None

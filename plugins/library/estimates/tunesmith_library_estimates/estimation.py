@@ -116,6 +116,7 @@ class Estimate:
     merged: int = 0  # tokens up to which these are run as one; 0 where they are not
     flops_per_token: float = 0.0  # of a forward pass through the weights
     flops_per_pair: float = 0.0  # of a forward pass, for each token that a token looks at
+    head_width: int = 0  # of a head of attention; 0 where nobody knows
     # of these, what layers take that look back only so many tokens, by their number
     windows: Mapping[int, float] = field(default_factory=dict)
     passes: float = 1.0  # what a token costs in all, in forward passes: 3 where every weight is trained

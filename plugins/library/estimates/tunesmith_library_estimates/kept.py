@@ -24,7 +24,7 @@ _QUERIES = frozenset({"q_proj", "q_b_proj", "qkv_proj", "query_key_value", "c_at
 _GATES = frozenset({"gate_proj", "gate_up_proj", "w1", "input_linear"})
 _ENLARGE = frozenset({"fc1", "c_fc", "dense_h_to_4h", "up_proj"})
 _KEEP_STATE = frozenset({"conv1d", "conv"})
-_CHUNK, _MATRICES, _AS_VALUES = 64, 5, 20  # of a gated delta net
+_CHUNK = 64  # tokens of a gated delta net
 _EXPERT = re.compile(r"experts\.\d+")
 
 
@@ -37,6 +37,7 @@ class Numbers:
     experts_per_token: int
     on_cpu: bool
     several: bool  # sequences in a batch, one after the other
+    filled_up: float  # to whole chunks: tokens for each one of the longest sequence
     scores: Scores  # of a layer's attention
 
     @staticmethod
@@ -49,6 +50,7 @@ class Numbers:
             estimate.experts_per_token,
             estimate.machine.device == "cpu",
             estimate.sequences * estimate.per_example > 1 or estimate.merged > 0,
+            _CHUNK * -(-estimate.length // _CHUNK) / estimate.length if estimate.length else 1.0,
             estimate.scores,
         )
 
@@ -140,7 +142,7 @@ def _of_block(block: str, leaves: Mapping[str, Weight], learns: set[str], hidden
     names = leaves.keys()
     inputs = _inputs(leaves, learns, numbers)
     if names & _KEEP_STATE:
-        return _of_state(block, leaves, inputs, numbers)
+        return _of_state(block, leaves, learns, inputs, numbers)
     if any(weight.kind == "experts" for weight in leaves.values()):
         return _of_experts(leaves, hidden, numbers)
     if names & _QUERIES:
@@ -204,12 +206,8 @@ def _of_experts(leaves: Mapping[str, Weight], hidden: int, numbers: Numbers) -> 
     return Kept(kept + to_router, numbers.experts_per_token * width)
 
 
-def _of_state(block: str, leaves: Mapping[str, Weight], inputs: float, numbers: Numbers) -> Kept:
-    """What a layer keeps that has a state: short convolutions, and linear attention in plain PyTorch.
-
-    That of gated delta nets goes by chunks of 64 tokens, in float32: of each head five matrices of a chunk, and some
-    twenty tensors as wide as the values, measured with transformers 5. Of other layers a bound is given.
-    """
+def _of_state(block: str, leaves: Mapping[str, Weight], learns: set[str], inputs: float, numbers: Numbers) -> Kept:
+    """What a layer keeps that has a state: short convolutions, and linear attention in plain PyTorch, else a bound."""
     matrices = {name: weight for name, weight in leaves.items() if name not in _KEEP_STATE}
     rows = sum(weight.shape[0] for name, weight in matrices.items() if name not in _WRITE)
     output = next((weight.shape[1] for name, weight in matrices.items() if name in _WRITE), 0)
@@ -217,7 +215,24 @@ def _of_state(block: str, leaves: Mapping[str, Weight], inputs: float, numbers: 
         return Kept(numbers.computed * (rows + 3.0 * output) + inputs)
     if "in_proj_qkvz" in matrices or "in_proj_qkv" in matrices:
         heads = matrices["in_proj_ba"].shape[0] / 2 if "in_proj_ba" in matrices else matrices["in_proj_b"].shape[0]
-        through = numbers.computed * 2.0 * (rows - output)
-        return Kept(through + 4.0 * (_MATRICES * _CHUNK * heads + _AS_VALUES * output) + inputs)
+        through = 2.0 * (rows - output) + output * (2 if learns & _WRITE else 1)  # convolution, gate, what is written
+        every = rows == 4 * output + 2 * heads  # value heads have keys of their own
+        return Kept(numbers.computed * through + _of_delta_net(heads, output, every, numbers) + inputs)
     most = 4.0 * numbers.computed * (rows + 2.0 * output) + inputs
     return Kept(most, unknown=(f"{block.rpartition('.')[2]}, whose states are more in plain PyTorch",))
+
+
+def _of_delta_net(heads: float, output: int, every: bool, numbers: Numbers) -> float:
+    """Bytes that a gated delta net keeps of a token: in float32, by chunks that are filled up, each with a state.
+
+    Counted in what PyTorch saves with transformers 5.13, for heads whose keys are as wide as their values.
+    """
+    width = output / heads
+    state = width * width / _CHUNK
+    if numbers.computed < numbers.stream:  # numbers of one head
+        of_head = 3.5 * _CHUNK + 15.0 * width + 2 * state
+    elif numbers.computed < 4:
+        of_head = 3.5 * _CHUNK + 14.5 * width + 2 * state
+    else:
+        of_head = 5.0 * _CHUNK + (21.0 if every else 17.0) * width + state
+    return 4.0 * numbers.filled_up * heads * (of_head + 8)

@@ -22,7 +22,7 @@ from tunesmith_library_caching.places import PLANNING, kept_in
 from tunesmith_library_estimates.estimation import Estimate
 from tunesmith_library_estimates.roofline import Terms, can_tell, training_step
 
-_METHOD = 1  # of computing the terms; another one begins anew
+_METHOD = 2  # of computing the terms; another one begins anew
 _MOST = 32  # runs
 _TELLING = 0.5  # share of a step that a model must take by default, for the step to tell of larger models
 _HELD = 0.03  # how strongly factors are held to one another, beside the squared errors of the runs

@@ -11,20 +11,29 @@ import math
 from dataclasses import dataclass, replace
 
 from tunesmith_library_estimates.estimation import Estimate, Weight
+from tunesmith_library_estimates.kept import is_thin
 from tunesmith_library_estimates.machines import Machine
+from tunesmith_library_estimates.training import backward
 from tunesmith_library_estimates.working import Work
 
 # of the published products, by the device: on a GPU what published trainings of 1B to 70B reach (35 to 55 %), on a CPU
 # what was measured on one with AVX-512
 _REACHED = {"cuda": 0.45, "cpu": 0.8, "mps": 0.5, "npu": 0.4, "hpu": 0.5}
-# what attention reaches of that: its products are small, one for each head and sequence
-_OF_ATTENTION = {"cuda": 0.6, "cpu": 0.3}
+# what attention reaches of that, of fp32 on a CPU: its products are small, one for each head and sequence
+_OF_ATTENTION = {"cuda": 0.6, "cpu": 0.7}
+# its backward pass, in forward passes: scores are computed again
+_BACKWARD_OF_ATTENTION = {"cpu": 4.0}
 _BANDWIDTH_REACHED, _LINK_REACHED = 0.8, 0.7
-_CALL = {"cuda": 4e-6, "cpu": 20e-6}  # seconds
+_CALL = {"cuda": 4e-6, "cpu": 10e-6}  # seconds
 _CALLS_OF_A_WEIGHT, _CALLS_OF_AN_UPDATE = 12, 4  # operations: of a forward pass, with norms and the like; of a step
-# bytes that norms, activations and residuals read and write for each input and output of a matrix, in a forward pass;
-# on a CPU as many as their time there stands for, which is that of arithmetic; and those of the loss for each logit
-_ELEMENTWISE, _OF_LOGITS = {"cpu": 40.0}, 14.0
+# bytes that norms, activations and residuals read and write for each input and output of a matrix, in a forward pass,
+# and those of the loss for each logit
+_ELEMENTWISE, _OF_LOGITS = {"cpu": 6.0}, 14.0
+# bytes that the time of a score of attention stands for, in a forward pass: on a CPU that of its exponential; on others
+# it passes beside products
+_OF_SCORES = {"cpu": 24.0}
+_OF_AN_ADAPTER = 1 / 3  # of the calls and of what is read and written beside a matrix: its two have no norms and the like
+_USUAL_HEAD = 64  # its width, where nobody knows
 _LOOP = 5e-3  # seconds of a step beside its model: the loop, its log, its batch
 
 
@@ -124,26 +133,41 @@ def evaluation(estimate: Estimate) -> Terms:
 
 def _model(estimate: Estimate, tokens: float, passes: float, costs: float) -> Terms:
     """So many passes through the model. Args: costs: of each token, in forward passes."""
-    machine, length = estimate.machine, _attended_length(estimate)
-    of_token = replace(estimate, length=max(round(length), 1), passes=costs).flops
-    of_pairs = of_token - costs * estimate.flops_per_token
+    machine = estimate.machine
+    above, trained = backward(estimate) if costs > 1 else (0.0, 0.0)
+    through = max(costs - trained, 1.0)  # forward, back to the first that is trained, and again
     matrices = [weight for weight in estimate.weights if weight.is_matrix]
     wide = 2 if estimate.precision == "fp32" and machine.device != "cpu" else 1
     met = sum(_inputs_and_outputs(weight, estimate.experts_per_token) for weight in matrices)
-    elementwise = _ELEMENTWISE.get(machine.device, 9.0) * met + _OF_LOGITS * estimate.vocabulary
-    moved = costs * tokens * wide * elementwise
+    # of each logit once: its gradient is computed beside it
+    elementwise = through * _ELEMENTWISE.get(machine.device, 13.0) * met + min(costs, 2) * _OF_LOGITS / 2 * estimate.vocabulary
+    moved = tokens * wide * elementwise
     read = costs * passes * sum(_read(weight) for weight in matrices)
-    calls = _call(machine) * _CALLS_OF_A_WEIGHT * len(matrices) * costs * passes
-    rate = _products(machine, estimate.precision)
-    products = costs * estimate.flops_per_token / rate + of_pairs / (rate * _OF_ATTENTION.get(machine.device, 0.3))
-    return Terms(products * tokens, (moved + read) / _bandwidth(machine), calls)
+    calls = _call(machine) * _CALLS_OF_A_WEIGHT * sum(map(_share, matrices)) * through * passes
+    products = costs * estimate.flops_per_token * tokens / _products(machine, estimate.precision)
+    attention = _attention(estimate) * tokens * (through - above + above * _BACKWARD_OF_ATTENTION.get(machine.device, 2.5))
+    return attention + Terms(products, (moved + read) / _bandwidth(machine), calls)
 
 
-def _inputs_and_outputs(weight: Weight, experts: int) -> int:
+def _attention(estimate: Estimate) -> Terms:
+    """Of a token, in a forward pass, beside the products with weights."""
+    machine, length = estimate.machine, _attended_length(estimate)
+    flops = replace(estimate, length=max(round(length), 1), passes=1.0).flops - estimate.flops_per_token
+    rate = _products(machine, "fp32" if machine.device == "cpu" else estimate.precision)
+    scores = flops / (4 * (estimate.head_width or _USUAL_HEAD))
+    moved = scores * _OF_SCORES.get(machine.device, 0.0)
+    return Terms(flops / (rate * _OF_ATTENTION.get(machine.device, 0.3)), moved / _bandwidth(machine), 0.0)
+
+
+def _inputs_and_outputs(weight: Weight, experts: int) -> float:
     if weight.kind == "head":
         return 0
     times = experts if weight.kind == "experts" else 1
-    return times * (weight.shape[-1] + weight.shape[-2])
+    return times * (weight.shape[-1] + weight.shape[-2]) * _share(weight)
+
+
+def _share(weight: Weight) -> float:
+    return _OF_AN_ADAPTER if is_thin(weight) else 1.0
 
 
 def _read(weight: Weight) -> float:

@@ -100,14 +100,23 @@ def passes(estimate: Estimate, recomputes: bool) -> float:
     One there; one for the gradients of the activations, down to the first layer that is trained; one for those of the
     weights, as far as they are trained; and one more of the layers, without the output, with gradient checkpointing.
     """
-    first = first_trained(estimate.weights)
-    matrices = [weight for weight in estimate.weights if len(weight.shape) > 1 and weight.kind != "embedding"]
-    whole = sum(weight.count for weight in matrices) or 1
-    above = sum(weight.count for weight in matrices if (layer := layer_of(weight)) is None or layer >= first)
-    trained = sum(weight.count for weight in matrices if weight.trained)
+    matrices = _matrices(estimate)
+    above, trained = backward(estimate)
     layers = sum(weight.count for weight in matrices if weight.kind != "head") or 1
     again = layers / (layers + estimate.vocabulary * estimate.hidden_size) if recomputes else 0.0
-    return 1.0 + again + (above + trained) / whole
+    return 1.0 + again + above + trained
+
+
+def backward(estimate: Estimate) -> tuple[float, float]:
+    """The shares of the matrices that gradients go through, and that have gradients of their own."""
+    first, matrices = first_trained(estimate.weights), _matrices(estimate)
+    whole = sum(weight.count for weight in matrices) or 1
+    above = sum(weight.count for weight in matrices if (layer := layer_of(weight)) is None or layer >= first)
+    return above / whole, sum(weight.count for weight in matrices if weight.trained) / whole
+
+
+def _matrices(estimate: Estimate) -> list[Weight]:
+    return [weight for weight in estimate.weights if len(weight.shape) > 1 and weight.kind != "embedding"]
 
 
 def _trained_bytes(estimate: Estimate) -> float:

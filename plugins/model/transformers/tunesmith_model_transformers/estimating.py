@@ -58,6 +58,7 @@ def estimate_model(
         flops_per_token=found.flops_per_token,
         flops_per_pair=found.flops_per_pair,
         windows=found.windows,
+        head_width=head_width(text),
         cache=cache_of(text) or Cache(),
         scores=_scores(estimate, text, plan),
         stored_bits=_bits_of_files(config),
