@@ -32,7 +32,9 @@ _ELEMENTWISE, _OF_LOGITS = {"cpu": 6.0}, 14.0
 # bytes that the time of a score of attention stands for, in a forward pass: on a CPU that of its exponential; on others
 # it passes beside products
 _OF_SCORES = {"cpu": 24.0}
-_OF_AN_ADAPTER = 1 / 3  # of the calls and of what is read and written beside a matrix: its two have no norms and the like
+_OF_AN_ADAPTER = (
+    1 / 3
+)  # of the calls and of what is read and written beside a matrix: its two have no norms and the like
 _USUAL_HEAD = 64  # its width, where nobody knows
 _LOOP = 5e-3  # seconds of a step beside its model: the loop, its log, its batch
 
@@ -140,12 +142,16 @@ def _model(estimate: Estimate, tokens: float, passes: float, costs: float) -> Te
     wide = 2 if estimate.precision == "fp32" and machine.device != "cpu" else 1
     met = sum(_inputs_and_outputs(weight, estimate.experts_per_token) for weight in matrices)
     # of each logit once: its gradient is computed beside it
-    elementwise = through * _ELEMENTWISE.get(machine.device, 13.0) * met + min(costs, 2) * _OF_LOGITS / 2 * estimate.vocabulary
+    elementwise = (
+        through * _ELEMENTWISE.get(machine.device, 13.0) * met + min(costs, 2) * _OF_LOGITS / 2 * estimate.vocabulary
+    )
     moved = tokens * wide * elementwise
     read = costs * passes * sum(_read(weight) for weight in matrices)
     calls = _call(machine) * _CALLS_OF_A_WEIGHT * sum(map(_share, matrices)) * through * passes
     products = costs * estimate.flops_per_token * tokens / _products(machine, estimate.precision)
-    attention = _attention(estimate) * tokens * (through - above + above * _BACKWARD_OF_ATTENTION.get(machine.device, 2.5))
+    attention = (
+        _attention(estimate) * tokens * (through - above + above * _BACKWARD_OF_ATTENTION.get(machine.device, 2.5))
+    )
     return attention + Terms(products, (moved + read) / _bandwidth(machine), calls)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.types import Precision
-from tunesmith_library_estimates.architectures import Decoder, decoder, likeness
+from tunesmith_library_estimates.architectures import Decoder, decoder, head_width, likeness
 from tunesmith_library_estimates.bits import in_few_bits
 from tunesmith_library_estimates.cache import Cache, cache_of
 from tunesmith_library_estimates.configs import Described, described
