@@ -1,6 +1,8 @@
 """How long a run takes: the roofline, what runs have told, and what is written."""
 
 import json
+import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -9,7 +11,7 @@ from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 from tunesmith_library_estimates.machines import Machine, machine_named
 from tunesmith_library_estimates.roofline import Terms, of_work, tokens_of_a_step, training_step
 from tunesmith_library_estimates.times import checkpoint_size, result_size, time_of, with_files
-from tunesmith_library_estimates.working import Extent, Pauses, Work
+from tunesmith_library_estimates.working import Extent, Pauses, Work, spread_of
 
 OWN = Machine("this machine", "cpu", flops={"fp32": 1e11}, bandwidth=1e10, model="a processor, 2 threads")
 
@@ -59,6 +61,50 @@ def test_tokens_of_a_step():
     left_open = replace(short, of_step=16, sequences=5, accumulated=4)
     assert tokens_of_a_step(left_open) == 16 * 100, "not of 4 × 5, for the last pass has one example"
     assert tokens_of_a_step(replace(made, data=Extent())) == 3 * 4 * 2048, "nobody knows: as many as may be"
+
+
+def test_padding_and_attention_are_of_lengths_as_they_are_spread():
+    """Beside what drawing batches of four at random finds, and the sum of squares."""
+    draws = random.Random(3)
+    lengths = [min(round(draws.lognormvariate(5, 0.8)), 1500) for _ in range(4000)]
+    longest = sum(max(draws.choices(lengths, k=4)) for _ in range(20_000)) / 20_000
+    spread = spread_of(Counter(lengths))
+    data = Extent(4000, sum(lengths) / 4000, spread=spread)
+    squares = sum(length**2 for length in lengths) / sum(lengths)
+    assert len(spread) == 256 and list(spread) == sorted(spread)
+    assert data.around_a_token == pytest.approx(squares, rel=0.03)
+    assert data.longest_of(4) == pytest.approx(longest, rel=0.03) and data.longest_of(1) == sum(spread) / 256
+    made = replace(of_llama(OWN), data=data)
+    assert tokens_of_a_step(replace(made, padded=True)) == pytest.approx(4 * longest, rel=0.03)
+    assert tokens_of_a_step(replace(made, padded=True, length=100)) == pytest.approx(4 * 100, rel=0.02)
+    alike = replace(made, data=replace(data, spread=(round(squares),) * 256))
+    assert training_step(made, 1000).total == pytest.approx(training_step(alike, 1000).total, rel=0.01)
+    assert training_step(replace(made, data=replace(data, spread=())), 1000).total < training_step(made, 1000).total
+    assert spread_of({}) == () and spread_of({7: 3}) == (7,) * 256
+
+
+def test_narrow_heads_take_longer_on_a_cpu():
+    """Scores take as long as their products there; a GPU computes them beside."""
+    wide, narrow = (of_llama(OWN, layers=2, head_width=width) for width in (128, 16))
+    assert training_step(narrow).total > 1.1 * training_step(wide).total
+    card = machine_named("rtx4090")
+    assert training_step(replace(narrow, machine=card)) == training_step(replace(wide, machine=card))
+
+
+def test_an_adapter_costs_no_gradients_of_the_weights():
+    """Two of three products, and few calls and little memory beside, though it has twice as many matrices."""
+    whole = of_llama(OWN, layers=2)
+    beside = [
+        Weight(weight.name.replace("weight", f"lora_{part}.weight"), shape, "other", 32, trained=True)
+        for weight in whole.weights
+        if weight.kind == "linear"
+        for part, shape in (("A", (8, weight.shape[1])), ("B", (weight.shape[0], 8)))
+    ]
+    frozen = tuple(replace(weight, trained=False) for weight in whole.weights)
+    adapted = replace(whole, weights=(*frozen, *beside), passes=2.0)
+    terms, of_whole = training_step(adapted, 1000), training_step(whole, 1000)
+    assert terms.products < 0.75 * of_whole.products and terms.traffic < of_whole.traffic
+    assert terms.calls < 2 * of_whole.calls
 
 
 def test_other_work_takes_as_long_as_its_slowest_part():

@@ -72,7 +72,7 @@ def estimated(plan: Plan, machine: Machine | None = None, data: Extent | None = 
         for item in plan.selected:
             made = asked(item, made, plan)
             if data is not None and item.entry.kind == "data":
-                made = replace(made, data=replace(data, held_out=made.data.held_out))
+                made = replace(made, data=replace(data, held_out=made.data.held_out, learned=made.data.learned))
         return ended(made, plan)
 
     return settled_at_once(ask)

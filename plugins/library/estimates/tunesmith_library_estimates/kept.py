@@ -216,8 +216,8 @@ def _of_state(block: str, leaves: Mapping[str, Weight], learns: set[str], inputs
     if "in_proj_qkvz" in matrices or "in_proj_qkv" in matrices:
         heads = matrices["in_proj_ba"].shape[0] / 2 if "in_proj_ba" in matrices else matrices["in_proj_b"].shape[0]
         through = 2.0 * (rows - output) + output * (2 if learns & _WRITE else 1)  # convolution, gate, what is written
-        every = rows == 4 * output + 2 * heads  # value heads have keys of their own
-        return Kept(numbers.computed * through + _of_delta_net(heads, output, every, numbers) + inputs)
+        keys = (rows - 2 * output - 2 * heads) / 2
+        return Kept(numbers.computed * through + _of_delta_net(heads, output, keys == output, numbers) + inputs)
     most = 4.0 * numbers.computed * (rows + 2.0 * output) + inputs
     return Kept(most, unknown=(f"{block.rpartition('.')[2]}, whose states are more in plain PyTorch",))
 
@@ -225,14 +225,16 @@ def _of_state(block: str, leaves: Mapping[str, Weight], learns: set[str], inputs
 def _of_delta_net(heads: float, output: int, every: bool, numbers: Numbers) -> float:
     """Bytes that a gated delta net keeps of a token: in float32, by chunks that are filled up, each with a state.
 
-    Counted in what PyTorch saves with transformers 5.13, for heads whose keys are as wide as their values.
+    Counted in what PyTorch saves with transformers 5.23, for heads whose keys are as wide as their values.
+
+    Args:
+        every: whether each head of values has keys of its own.
     """
     width = output / heads
     state = width * width / _CHUNK
-    if numbers.computed < numbers.stream:  # numbers of one head
-        of_head = 3.5 * _CHUNK + 15.0 * width + 2 * state
-    elif numbers.computed < 4:
-        of_head = 3.5 * _CHUNK + 14.5 * width + 2 * state
+    if numbers.computed < 4:  # numbers of one head
+        of_head = 3.5 * _CHUNK + (15.0 if numbers.computed < numbers.stream else 14.5) * width + 2 * state
     else:
-        of_head = 5.0 * _CHUNK + (21.0 if every else 17.0) * width + state
+        copied = 4 if numbers.filled_up == 1 else 0  # queries and keys, which filling up would have copied
+        of_head = 5.0 * _CHUNK + ((17 if every else 13) + copied) * width + state
     return 4.0 * numbers.filled_up * heads * (of_head + 8)

@@ -141,18 +141,24 @@ def _model(estimate: Estimate, tokens: float, passes: float, costs: float) -> Te
     matrices = [weight for weight in estimate.weights if weight.is_matrix]
     wide = 2 if estimate.precision == "fp32" and machine.device != "cpu" else 1
     met = sum(_inputs_and_outputs(weight, estimate.experts_per_token) for weight in matrices)
-    # of each logit once: its gradient is computed beside it
-    elementwise = (
-        through * _ELEMENTWISE.get(machine.device, 13.0) * met + min(costs, 2) * _OF_LOGITS / 2 * estimate.vocabulary
-    )
+    learned = _learned(estimate)
+    logits = min(costs, 2) / 2 * learned * estimate.vocabulary  # their gradient is computed beside them
+    elementwise = through * _ELEMENTWISE.get(machine.device, 13.0) * met + _OF_LOGITS * logits
     moved = tokens * wide * elementwise
     read = costs * passes * sum(_read(weight) for weight in matrices)
     calls = _call(machine) * _CALLS_OF_A_WEIGHT * sum(map(_share, matrices)) * through * passes
-    products = costs * estimate.flops_per_token * tokens / _products(machine, estimate.precision)
-    attention = (
-        _attention(estimate) * tokens * (through - above + above * _BACKWARD_OF_ATTENTION.get(machine.device, 2.5))
-    )
+    left_out = 2 * estimate.vocabulary * estimate.hidden_size * (1 - learned)
+    flops = costs * max(estimate.flops_per_token - left_out, 0.0)
+    products = flops * tokens / _products(machine, estimate.precision)
+    back = above * _BACKWARD_OF_ATTENTION.get(machine.device, 2.5)
+    attention = _attention(estimate) * (tokens * (through - above + back))
     return attention + Terms(products, (moved + read) / _bandwidth(machine), calls)
+
+
+def _learned(estimate: Estimate) -> float:
+    """The share of a step's tokens, those included that pad them, that logits are computed of."""
+    padded = _padded_length(estimate)
+    return estimate.data.learned * (1.0 if padded is None else min(mean_length(estimate) / padded, 1.0))
 
 
 def _attention(estimate: Estimate) -> Terms:

@@ -10,7 +10,7 @@ from typing import Literal
 Per = Literal["token", "example", "step", "run"]
 """What something has to be done for: each token of the training data, padding included, each example, …"""
 
-_SPREAD = 64  # lengths that stand for all
+_SPREAD = 256  # lengths that stand for all
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Extent:
     encoded: bool = False  # whether these are a stage's examples as they were encoded before, not records
     # tokens of examples that stand for all: each for an equal share of them, the shortest first
     spread: tuple[int, ...] = ()
+    learned: float = 1.0  # share of the tokens whose logits are computed: those that are learned
     source: str = ""  # where that is known from: `encoded before`, `guessed by the first 200 records`
 
     def packed(self, length: int) -> Extent:
