@@ -66,6 +66,7 @@ def test_encoded_data_are_known_exactly(tmp_path):
     assert (found.examples, found.held_out) == (630, 70)
     assert found.tokens == pytest.approx(sum(lengths) / 700) and list(found.longest) == lengths[:256]
     assert found.encoded and found.source == "encoded before"
+    assert len(found.spread) == 256 and sum(found.spread) / 256 == pytest.approx(found.tokens, rel=0.02)
     made = data.estimate(estimate=Estimate("fp32"), plan=plan_of(stage))
     assert made.disk["encoded data"] == sum(path.stat().st_size for path in tmp_path.glob("cache/*/data.arrow"))
 

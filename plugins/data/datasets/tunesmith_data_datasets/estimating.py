@@ -41,6 +41,7 @@ class _Set:
     size: float = 0.0  # bytes of it, encoded
     encoded: bool = False
     spread: tuple[int, ...] = ()  # tokens of examples that stand for all
+    learned: float = 1.0  # share of its tokens
 
 
 def estimate_data(options: Datasets, estimate: Estimate, plan: Plan, sources: Sequence[Source]) -> Estimate:
@@ -71,6 +72,7 @@ def estimate_data(options: Datasets, estimate: Estimate, plan: Plan, sources: Se
         held_out=out + sum(apart),
         encoded=exact,
         spread=_spread(sets, weights),
+        learned=_share_learned(sets, weights),
         source=_ENCODED if exact else _GUESSED,
     )
     size = sum(known.size for known in found.values() if known)
@@ -105,7 +107,20 @@ def _encoded(about: Mapping[str, Any]) -> _Set:
     lengths = about.get("lengths") or {"tokens": about["tally"]["sizes"]["tokens"], "longest": ()}
     longest = tuple(map(int, lengths["longest"]))
     mean, spread = lengths["tokens"] / max(examples, 1), tuple(map(int, lengths.get("spread", ())))
-    return _Set(examples, mean, longest, float(about.get("size", 0)), bool(longest), spread)
+    return _Set(examples, mean, longest, float(about.get("size", 0)), bool(longest), spread, _learned(about))
+
+
+def _learned(about: Mapping[str, Any]) -> float:
+    """The share of its tokens that is learned; all where it does not say."""
+    sizes = (about.get("tally") or {}).get("sizes") or {}
+    return min(sizes["trained"] / sizes["tokens"], 1.0) if sizes.get("trained") and sizes.get("tokens") else 1.0
+
+
+def _share_learned(sets: Sequence[_Set], weights: Sequence[float]) -> float:
+    """Of the tokens of all sets."""
+    tokens = [weight * known.tokens for known, weight in zip(sets, weights, strict=True)]
+    learned = sum(size * known.learned for known, size in zip(sets, tokens, strict=True))
+    return learned / sum(tokens) if sum(tokens) else 1.0
 
 
 def _spread(sets: Sequence[_Set], weights: Sequence[float]) -> tuple[int, ...]:
