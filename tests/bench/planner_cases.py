@@ -37,6 +37,8 @@ FULL: dict[str, Any] = {"adapter": "full"}
 BF16: dict[str, Any] = {"adapter": {"name": "full", "dtype": "bfloat16"}}
 FREEZE: dict[str, Any] = {"adapter": {"name": "freeze", "trainable_layers": 2}}
 LORA: dict[str, Any] = {"adapter": {"name": "lora", "rank": 8}}
+# peft takes the plain feed-forward networks of these models for experts, and leaves them out in any case
+NO_MLP: dict[str, Any] = {"adapter": {"name": "lora", "rank": 8, "exclude_modules": ["mlp"]}}
 QLORA: dict[str, Any] = {**LORA, "quantizer": {"name": "bitsandbytes", "bits": 4}}
 HQQ: dict[str, Any] = {**LORA, "quantizer": {"name": "hqq", "bits": 4}}
 GALORE: dict[str, Any] = {**FULL, "optimizer": {"name": "galore", "rank": 32}}
@@ -109,7 +111,7 @@ CASES = (
     Case("LoRA, 4 passes", "110M", LORA, batch=1, length=384, accumulation=4),
     Case("LoRA, Gemma 3", "110M", LORA, family="gemma3_text"),
     Case("LoRA, mixture", "110M", LORA, family="qwen3_moe"),
-    Case("LoRA, linear attention", "110M", LORA, family="qwen3_next"),
+    Case("LoRA, linear attention", "110M", NO_MLP, family="qwen3_next"),
     Case("QLoRA, 4 bits", "110M", QLORA, batch=4),
     Case("HQQ, 4 bits", "110M", HQQ, batch=4),
     Case("full, AdamW", "410M", FULL, batch=1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tunesmith_library_estimates.activations import AT_LAST
 from tunesmith_library_estimates.estimation import Estimate, Memory, Weight
 from tunesmith_library_estimates.machines import Machine
 from tunesmith_library_estimates.own_memory import FRAGMENTS, HOLES, MAPPED, OWN, with_own_memory, without_own_memory
@@ -22,8 +23,8 @@ KEPT = Memory(bytes_per_token=10_000, phases=("forward",), of="activations")
 
 
 def test_fragments_are_a_share_of_what_comes_and_goes() -> None:
-    """Of 100 tokens' activations and of gradients, in the phase that has the most of them; of no states or logits."""
-    made = PLAIN.plus("activations", KEPT).plus("logits", replace(KEPT, bytes=9e9))
+    """Of 100 tokens' activations and of gradients, in the phase that has the most of them; of no states."""
+    made = PLAIN.plus("activations", KEPT).plus("logits", Memory(3e5, phases=("forward",), of="activations"))
     made = made.plus("gradients", Memory(3e5, phases=("backward", "step"), of="gradients"))
     made = made.plus("optimizer states", Memory(9e9, phases=("step", "save"), of="states"))
     found = with_own_memory(made)
@@ -32,6 +33,16 @@ def test_fragments_are_a_share_of_what_comes_and_goes() -> None:
     assert found.bytes("step")[HOLES] == pytest.approx(100 * 10_000 - 3e5)
     assert found.peak[1] > without_own_memory(found).peak[1] > 9e9
     assert without_own_memory(found) == made
+
+
+def test_logits_and_a_layer_that_is_computed_again_come_by_turns() -> None:
+    """More than a share of the inputs that are kept: all of the layer, and of logits two blocks that are kept."""
+    last = Memory(bytes_per_token=50_000, phases=("backward",), of="activations")
+    made = PLAIN.plus("activations", KEPT).plus(AT_LAST, last)
+    few = made.plus("logits", Memory(1e6, phases=("forward",), of="activations"))
+    many = made.plus("logits", Memory(9e9, phases=("forward",), of="activations"))
+    assert with_own_memory(few).bytes("forward")[FRAGMENTS] == 1e6 + 100 * 50_000
+    assert with_own_memory(many).bytes("forward")[FRAGMENTS] == 2 * 32 * 2**20 + 100 * 50_000
 
 
 def test_gradients_of_large_weights_leave_no_fragments() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tunesmith_library_estimates.activations import AT_LAST
 from tunesmith_library_estimates.estimation import PHASES, Estimate, Memory, Phase
 
 OWN, FRAGMENTS, HOLES = "torch and its libraries", "fragments of memory", "memory that is free, in small pieces"
@@ -19,6 +20,7 @@ _LIBRARIES = {"cpu": 50 * 2**20, "cuda": 560 * 2**20}  # bytes, by the kind of d
 # of what comes and goes: activations, gradients, copies of weights; what is kept lies close together
 _SHARES = {"cpu": 0.4, "cuda": 0.04}
 _RETURNED = 32 * 2**20  # bytes of a block from which on glibc gives it back to the system when it is freed
+_BLOCKS = 2  # of logits, which are just below that
 _LEAST = 16  # bits of a number that is not quantised
 _LATER: tuple[Phase, ...] = ("forward", "backward", "step", "generate", "save")
 _WORKING: tuple[Phase, ...] = ("forward", "backward", "step", "generate")  # what is free goes back before the saving
@@ -77,7 +79,8 @@ def _with_fragments(estimate: Estimate) -> Estimate:
     """Add what the allocator holds and does not use: of the phase in which the most comes and goes.
 
     On a CPU large blocks go back to the system at once, and small ones leave holes, into which large blocks of the
-    step do not fit.
+    step do not fit, and neither one layer's activations into those of the logits: where layers keep little else, as
+    where they are computed again, the two are what is held.
     """
     device = estimate.machine.device
     on_cpu = device == "cpu"
@@ -85,10 +88,19 @@ def _with_fragments(estimate: Estimate) -> Estimate:
     most = max(forward, backward, key=estimate.size_of)
     if not estimate.size_of(most):
         return estimate
-    held = replace(most.times(_SHARES[device]), phases=_WORKING if on_cpu else _LATER)
-    made = estimate.plus(FRAGMENTS, held)
+    held = most.times(_SHARES[device])
+    if on_cpu:
+        held = max(held, _by_turns(estimate), key=estimate.size_of)
+    made = estimate.plus(FRAGMENTS, replace(held, phases=_WORKING if on_cpu else _LATER))
     left = estimate.size_of(forward) - estimate.size_of(step)
     return made.plus(HOLES, Memory(left, phases=("step",))) if on_cpu and left > 0 else made
+
+
+def _by_turns(estimate: Estimate) -> Memory:
+    """The logits, as far as they are in blocks that are kept, and one layer's activations, which come after them."""
+    logits = estimate.size_of(estimate.memory.get("logits", Memory()))
+    layer = estimate.memory.get(AT_LAST, Memory())
+    return replace(layer, bytes=layer.bytes + min(logits, _BLOCKS * _RETURNED))
 
 
 def _moving(estimate: Estimate, phase: Phase, small: bool) -> Memory:
