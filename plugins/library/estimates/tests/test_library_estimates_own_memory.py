@@ -36,13 +36,15 @@ def test_fragments_are_a_share_of_what_comes_and_goes() -> None:
 
 
 def test_logits_and_a_layer_that_is_computed_again_come_by_turns() -> None:
-    """More than a share of the inputs that are kept: all of the layer, and of logits two blocks that are kept."""
+    """All of the layer, and of logits two blocks that are kept, where layers keep less than one of them makes."""
     last = Memory(bytes_per_token=50_000, phases=("backward",), of="activations")
     made = PLAIN.plus("activations", KEPT).plus(AT_LAST, last)
     few = made.plus("logits", Memory(1e6, phases=("forward",), of="activations"))
     many = made.plus("logits", Memory(9e9, phases=("forward",), of="activations"))
     assert with_own_memory(few).bytes("forward")[FRAGMENTS] == 1e6 + 100 * 50_000
     assert with_own_memory(many).bytes("forward")[FRAGMENTS] == 2 * 32 * 2**20 + 100 * 50_000
+    kept = many.plus("activations", replace(KEPT, bytes_per_token=60_000))
+    assert with_own_memory(kept).bytes("forward")[FRAGMENTS] == pytest.approx(0.4 * 100 * 60_000)
 
 
 def test_gradients_of_large_weights_leave_no_fragments() -> None:

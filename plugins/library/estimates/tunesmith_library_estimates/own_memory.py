@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tunesmith_library_estimates.activations import AT_LAST
+from tunesmith_library_estimates.activations import AT_LAST, KEPT
 from tunesmith_library_estimates.estimation import PHASES, Estimate, Memory, Phase
 
 OWN, FRAGMENTS, HOLES = "torch and its libraries", "fragments of memory", "memory that is free, in small pieces"
@@ -79,8 +79,8 @@ def _with_fragments(estimate: Estimate) -> Estimate:
     """Add what the allocator holds and does not use: of the phase in which the most comes and goes.
 
     On a CPU large blocks go back to the system at once, and small ones leave holes, into which large blocks of the
-    step do not fit, and neither one layer's activations into those of the logits: where layers keep little else, as
-    where they are computed again, the two are what is held.
+    step do not fit, and neither one layer's activations into those of the logits: where they are computed again, and
+    one layer's are more than what all keep, the two are what is held.
     """
     device = estimate.machine.device
     on_cpu = device == "cpu"
@@ -100,6 +100,8 @@ def _by_turns(estimate: Estimate) -> Memory:
     """The logits, as far as they are in blocks that are kept, and one layer's activations, which come after them."""
     logits = estimate.size_of(estimate.memory.get("logits", Memory()))
     layer = estimate.memory.get(AT_LAST, Memory())
+    if estimate.size_of(layer) <= estimate.size_of(estimate.memory.get(KEPT, Memory())):
+        return Memory()
     return replace(layer, bytes=layer.bytes + min(logits, _BLOCKS * _RETURNED))
 
 
