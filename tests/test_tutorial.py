@@ -56,9 +56,9 @@ def test_commands_exist(line: str) -> None:
 
 
 def test_the_plugin_is_short() -> None:
-    """Less than forty lines of code: what is neither blank, comment, docstring nor import."""
+    """Less than forty-five lines of code: what is neither blank, comment, docstring nor import."""
     source = "".join(path.read_text(encoding="utf-8") for path in PLUGIN.glob("tunesmith_*/*.py"))
     source = re.sub(r'""".*?"""', "", source, flags=re.S)
     lines = [line.strip() for line in source.splitlines()]
     code = [line for line in lines if line and not line.startswith(("#", "import ", "from "))]
-    assert len(code) < 40, len(code)
+    assert len(code) < 45, len(code)
