@@ -57,6 +57,7 @@ def test_the_log_has_what_a_run_reports(start: Any, tmp_path: Path) -> None:
         "data",
         "precision",
         "activations",
+        "memory",
         "adapted",
         "attention",
         "trained",
