@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import tunesmith
+from tunesmith_library_estimates.own_memory import MAPPED, without_own_memory
 from tunesmith_library_evaluating.comparing import compare
 from tunesmith_library_evaluating.measuring import evaluate_with_base
 from tunesmith_library_evaluating.writing import read
@@ -107,7 +108,7 @@ def peak(config: dict[str, Any]) -> float:
     ids=lambda more: ", ".join(f"{key}={value}" for key, value in more.items()) or "lora",
 )
 def test_memory_is_what_was_said(more: dict[str, Any], tmp_path: Path) -> None:
-    """Sequences that are all as long as the longest may be: within 8 % of what a step takes."""
+    """Sequences that are all as long as the longest may be: within a tenth of what a step takes."""
     model = save_tiny_model(tmp_path / "model", architecture="qwen3", hidden_size=128, layers=4, vocab_size=4096)
     (tmp_path / "long.jsonl").write_text(
         "\n".join(json.dumps({"text": "whales sing " * 2000}) for _ in range(6)), encoding="utf-8"
@@ -123,7 +124,7 @@ def test_memory_is_what_was_said(more: dict[str, Any], tmp_path: Path) -> None:
         "output_dir": str(tmp_path / "run"),
         **more,
     }
-    estimate = tunesmith.estimate(None, config)
-    before = sum(estimate.bytes("forward")[what] for what in ("weights", "optimizer states"))
+    estimate = without_own_memory(tunesmith.estimate(None, config))
+    before = sum(estimate.bytes("forward").get(what, 0.0) for what in ("weights", "optimizer states", MAPPED))
     said = max(sum(estimate.bytes(phase).values()) for phase in ("forward", "backward")) - before
-    assert said == pytest.approx(peak(config), rel=0.08)
+    assert said == pytest.approx(peak(config), rel=0.1)
