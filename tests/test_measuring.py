@@ -108,7 +108,7 @@ def peak(config: dict[str, Any]) -> float:
     ids=lambda more: ", ".join(f"{key}={value}" for key, value in more.items()) or "lora",
 )
 def test_memory_is_what_was_said(more: dict[str, Any], tmp_path: Path) -> None:
-    """Sequences that are all as long as the longest may be: within a tenth of what a step takes."""
+    """Sequences that are all as long as the longest may be: within 8 % of a step, a tenth where recomputed."""
     model = save_tiny_model(tmp_path / "model", architecture="qwen3", hidden_size=128, layers=4, vocab_size=4096)
     (tmp_path / "long.jsonl").write_text(
         "\n".join(json.dumps({"text": "whales sing " * 2000}) for _ in range(6)), encoding="utf-8"
@@ -127,4 +127,4 @@ def test_memory_is_what_was_said(more: dict[str, Any], tmp_path: Path) -> None:
     estimate = without_own_memory(tunesmith.estimate(None, config))
     before = sum(estimate.bytes("forward").get(what, 0.0) for what in ("weights", "optimizer states", MAPPED))
     said = max(sum(estimate.bytes(phase).values()) for phase in ("forward", "backward")) - before
-    assert said == pytest.approx(peak(config), rel=0.1)
+    assert said == pytest.approx(peak(config), rel=0.1 if "trainer.gradient_checkpointing" in more else 0.08)

@@ -17,14 +17,10 @@ from tunesmith.kinds import KINDS
 from tunesmith.options import shorthand
 
 if TYPE_CHECKING:
-    import pluggy
     from tunesmith.compose import Composition
     from tunesmith.planning import Plan
-    from tunesmith.types import Problem
     from tunesmith_library_estimates.machines import Machine
-    from tunesmith_library_estimates.planner import Figures
-
-    Examined = tuple[Plan, list[Problem], pluggy.PluginManager]
+    from tunesmith_library_estimates.planner import Examined, Figures
 
 _for = click.option(
     "--for",

@@ -159,6 +159,14 @@ def test_what_is_left_open_is_decided_as_a_run_decides(there, peak, said):
     assert line == "peak with activations computed again: 2 GB; so they are where the other does not fit"
 
 
+@pytest.mark.parametrize(("total", "tokens"), [(2_000, 800), (1_100, 800), (1_000, 400), (500, 200), (250, 100)])
+def test_passes_are_merged_as_far_as_memory_holds_them_amply(total, tokens):
+    """A byte a token; 800 of them need 4/3 of 800, and each half as many half of that. What was asked for stays."""
+    made = Estimate("fp32", sequences=1, length=100, accumulated=8, merged=800, machine=Machine(room=Room(total, 1.0)))
+    made = made.plus("activations", Memory(0, 1, ("forward",), "activations"))
+    assert ended(made, Plan("chat", RunOptions(), (), {})).tokens == tokens
+
+
 def test_the_memory_of_a_machine(monkeypatch, tmp_path):
     """The limits of a container and of groups of processes count where they are lower; one without says `max`."""
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}[name])
