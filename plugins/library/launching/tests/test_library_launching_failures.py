@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,7 +16,10 @@ import pytest
 from tunesmith_library_launching import hanging, signals
 from tunesmith_library_launching.failures import Failure, cause, is_follow_up
 from tunesmith_library_launching.launching import has_begun, launch
-from tunesmith_library_launching.workers import Care, Group
+from tunesmith_library_launching.machines import Machines
+from tunesmith_library_launching.overseeing import Attempt
+from tunesmith_library_launching.signals import Signals
+from tunesmith_library_launching.workers import Care, Group, Worker
 
 
 def run(program: str, *arguments: object, count: int = 2, **care: Any) -> int:
@@ -70,6 +74,26 @@ def test_a_failure_counts_before_the_process_has_ended(caplog: pytest.LogCapture
     began = time.monotonic()
     assert run(program, count=1) == 1
     assert time.monotonic() - began < 20 and "ValueError: a bad day" in caplog.text
+
+
+def test_a_failure_between_two_looks_counts(tmp_path: Path) -> None:
+    class Ends(subprocess.Popen[bytes]):
+        """A process that fails as soon as it was seen running."""
+
+        def poll(self) -> int | None:
+            code = super().poll()
+            if code is None and self.stdin:
+                with self.stdin as stdin:
+                    stdin.write(b"\n")
+                self.stdin = None
+                self.wait()
+            return code
+
+    process = Ends([sys.executable, "-c", "import sys; input(); sys.exit(2)"], stdin=subprocess.PIPE)
+    worker = Worker(0, process, None, tmp_path)
+    group = Group(1, 1, 0, None)
+    assert Attempt(0, [worker], Machines(group, Care()), Signals()).ended(60) is None
+    assert worker.code == 2
 
 
 def test_the_first_of_several_causes() -> None:

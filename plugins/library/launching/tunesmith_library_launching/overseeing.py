@@ -49,9 +49,9 @@ class Attempt:
         """
         mine, told = self.key("done", self._machines.group.machine), False
         while True:
+            codes = [worker.code for worker in self._workers]  # first: one may fail between the two looks
             if any(worker.failed for worker in self._workers) or self._signals.overdue:
                 return None
-            codes = [worker.code for worker in self._workers]
             if None not in codes and not told:
                 told = True
                 self._machines.write(mine, RESUMABLE if RESUMABLE in codes else 0)
