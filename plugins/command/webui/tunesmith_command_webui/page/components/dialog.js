@@ -1,0 +1,33 @@
+// A dialog of the browser's own: it holds the focus, closes on Escape, and gives the focus back.
+import { html, useEffect, useRef } from "../lib/html.js";
+import { t } from "../lib/i18n.js";
+
+/**
+ * @param {{title: string, onClose: () => void, children: any, wide?: boolean}} properties
+ */
+export function Dialog({ title, onClose, children, wide }) {
+  const element = useRef();
+  useEffect(() => {
+    const dialog = element.current;
+    dialog.showModal();
+    return () => dialog.close();
+  }, []);
+  return html`<dialog ref=${element} class=${wide ? "wide" : null} aria-label=${title} onClose=${onClose}>
+    <header>
+      <h2>${title}</h2>
+      <button type="button" class="plain" aria-label=${t("page.close")} onClick=${onClose}>×</button>
+    </header>
+    ${children}
+  </dialog>`;
+}
+
+/** A question before something is lost. */
+export function Confirm({ title, text, action, onYes, onClose }) {
+  return html`<${Dialog} title=${title} onClose=${onClose}>
+    <p>${text}</p>
+    <footer>
+      <button type="button" onClick=${onClose}>${t("page.cancel")}</button>
+      <button type="button" class="danger" onClick=${onYes}>${action}</button>
+    </footer>
+  </${Dialog}>`;
+}

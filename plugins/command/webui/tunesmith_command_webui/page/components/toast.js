@@ -1,0 +1,40 @@
+// Short messages at the edge of the page: what was done, or why it was not.
+import { html, useEffect, useState } from "../lib/html.js";
+import { t } from "../lib/i18n.js";
+
+let add = () => {};
+
+/** Say something for a few seconds; an error stays until it is closed. */
+export const tell = (text) => add({ text, kind: "status" });
+export const complain = (error) => add({ text: error.message === "unreachable" ? t("page.unreachable") : error.message, kind: "alert" });
+
+/** Do something, and complain where it fails; null then. */
+export async function attempt(what) {
+  try {
+    return await what();
+  } catch (error) {
+    if (error.name !== "AbortError") complain(error);
+    return null;
+  }
+}
+
+export function Toasts() {
+  const [shown, set] = useState([]);
+  useEffect(() => {
+    let number = 0;
+    add = (toast) => {
+      const one = { ...toast, number: number++ };
+      set((others) => [...others.slice(-4), one]);
+      if (toast.kind === "status") setTimeout(() => set((all) => all.filter((other) => other !== one)), 4000);
+    };
+  }, []);
+  const close = (toast) => set((all) => all.filter((other) => other !== toast));
+  return html`<div class="toasts">
+    ${shown.map(
+      (toast) => html`<div key=${toast.number} class=${`toast ${toast.kind}`} role=${toast.kind}>
+        <pre>${toast.text}</pre>
+        <button type="button" class="plain" aria-label=${t("page.close")} onClick=${() => close(toast)}>×</button>
+      </div>`,
+    )}
+  </div>`;
+}

@@ -1,0 +1,51 @@
+// The JSON interface. An error is thrown as ApiError, with the message that the server gave.
+
+export class ApiError extends Error {
+  constructor(status, message, body = null) {
+    super(message);
+    this.status = status;
+    this.body = body;
+  }
+}
+
+/**
+ * Ask the interface.
+ * @param {string} method
+ * @param {string} path what follows /api/
+ * @param {any} [body] sent as JSON; a FormData as it is
+ * @param {AbortSignal} [signal]
+ */
+export async function ask(method, path, body, signal) {
+  const response = await request(method, path, body, signal);
+  return response.status === 204 ? null : response.json();
+}
+
+export const get = (path, signal) => ask("GET", path, undefined, signal);
+export const post = (path, body = {}, signal) => ask("POST", path, body, signal);
+export const patch = (path, body) => ask("PATCH", path, body);
+export const put = (path, body) => ask("PUT", path, body);
+export const remove = (path) => ask("DELETE", path);
+
+/** The response itself, for what is streamed or downloaded. Throws ApiError like `ask`. */
+export async function request(method, path, body, signal) {
+  const headers = { "X-Tunesmith": "1" };
+  const isForm = body instanceof FormData;
+  if (body !== undefined && !isForm) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    const sent = body === undefined || isForm ? body : JSON.stringify(body);
+    response = await fetch(`api/${path}`, { method, headers, body: sent, signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "unreachable");
+  }
+  if (response.ok) return response;
+  if (response.status === 401) window.dispatchEvent(new Event("signed-out"));
+  let told = null;
+  try {
+    told = await response.json();
+  } catch {
+    // an error without a body of ours: a proxy's
+  }
+  throw new ApiError(response.status, told?.error?.message ?? response.statusText, told);
+}

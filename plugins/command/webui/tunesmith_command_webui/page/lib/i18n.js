@@ -1,0 +1,55 @@
+// The words of the page, from languages/LANGUAGE.json; whoever adds a file adds a language.
+import { useEffect, useState } from "preact/hooks";
+
+export const LANGUAGES = { en: "English", zh: "中文" };
+
+let words = {};
+let fallback = {};
+export let language = "en";
+const redraw = new Set();
+
+/** Load a language; English words stand in for those that it lacks. */
+export async function speak(name) {
+  const load = async (file) => (await fetch(`languages/${file}.json`)).json();
+  if (!Object.keys(fallback).length) fallback = await load("en");
+  words = name === "en" ? fallback : await load(name);
+  language = name;
+  document.documentElement.lang = name === "zh" ? "zh-CN" : name;
+  localStorage.setItem("language", name);
+  redraw.forEach((again) => again({}));
+}
+
+/** The language that was chosen last, else the browser's, else English. */
+export function preferred() {
+  const known = (name) => name in LANGUAGES;
+  const own = navigator.languages.map((name) => name.slice(0, 2)).find(known);
+  return [localStorage.getItem("language"), own, "en"].find((name) => name && known(name));
+}
+
+const find = (tree, key) => key.split(".").reduce((node, part) => node?.[part], tree);
+
+/**
+ * The words for a key such as "train.start"; {name} in them stands for a value.
+ * Words for numbers have the forms "one" and "other", chosen by the value `count`.
+ */
+export function t(key, values = {}) {
+  let text = find(words, key) ?? find(fallback, key);
+  if (typeof text === "object" && text !== null) {
+    text = text[new Intl.PluralRules(language).select(values.count ?? 0)] ?? text.other;
+  }
+  if (text === undefined) return key;
+  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+/** Words that may be missing, such as those of a third party's option: null then. */
+export const maybe = (key) => find(words, key) ?? null;
+
+/** Draw a component again when the language changes. */
+export function useLanguage() {
+  const [, again] = useState({});
+  useEffect(() => {
+    redraw.add(again);
+    return () => redraw.delete(again);
+  }, []);
+  return language;
+}

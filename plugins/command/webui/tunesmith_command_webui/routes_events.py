@@ -1,0 +1,69 @@
+"""What changes, as server-sent events, and as messages of a websocket: a browser has few connections for events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+from fastapi.responses import StreamingResponse
+from tunesmith_library_studio import Studio
+from tunesmith_library_studio.topics import Message
+
+_QUIET = 15.0  # seconds after which a stream says that it is still there
+
+
+def router(studio: Studio) -> APIRouter:
+    """The routes."""
+    routes = APIRouter(tags=["events"])
+
+    @routes.get("/events")
+    async def events(
+        topics: Annotated[str, Query(description="separated by commas: jobs,run:NAME")],
+    ) -> StreamingResponse:
+        """Server-sent events: `event` is the type, `data` is JSON with `topic`, `type`, `data`."""
+        return StreamingResponse(_lines(studio, topics.split(",")), media_type="text/event-stream")
+
+    @routes.websocket("/socket")
+    async def socket(connection: WebSocket) -> None:
+        """The same messages. A client sends `{"topics": […]}`, again whenever it listens to others."""
+        await connection.accept()
+        telling: asyncio.Task[None] | None = None
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                wanted = await connection.receive_json()
+                if telling:
+                    telling.cancel()
+                telling = asyncio.create_task(_tell(studio, connection, wanted["topics"]))
+        if telling:
+            telling.cancel()
+
+    return routes
+
+
+async def _tell(studio: Studio, connection: WebSocket, topics: list[str]) -> None:
+    async for message in studio.topics.listen(topics):
+        await connection.send_text(_text(message))
+
+
+async def _lines(studio: Studio, topics: list[str]) -> AsyncIterator[str]:
+    listening = studio.topics.listen(topics).__aiter__()
+    coming = asyncio.ensure_future(anext(listening))
+    try:
+        while True:
+            done, _ = await asyncio.wait([coming], timeout=_QUIET)
+            if not done:
+                yield ": still here\n\n"
+                continue
+            message = coming.result()
+            yield f"event: {message.type}\ndata: {_text(message)}\n\n"
+            coming = asyncio.ensure_future(anext(listening))
+    finally:
+        coming.cancel()
+
+
+def _text(message: Message) -> str:
+    return json.dumps({"topic": message.topic, "type": message.type, "data": message.data}, ensure_ascii=False)
