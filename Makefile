@@ -27,13 +27,22 @@ $(VENV)/.installed: constraints.txt plugins/requirements.txt $(PROJECTS)
 	    --group pyproject.toml:dev --editable kernel --requirement plugins/requirements.txt
 	touch $@
 
-programs: $(VENV)/.programs  ## install the programs of slow tests: llama.cpp (compiled), ONNX Runtime, lm-eval
+# the browser that the page's tests drive; they are left out where there is none
+define CHROMIUM
+@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || test -n "$$TUNESMITH_CHROMIUM" || \
+    { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
+      DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
+    echo "no Chromium: the tests of the page are left out; install one, or set TUNESMITH_CHROMIUM to its path"
+endef
+
+programs: $(VENV)/.programs  ## install the programs of slow tests: llama.cpp (compiled), ONNX Runtime, lm-eval, Chromium
 
 # a portable build, without what only llama.cpp's own tools need
 $(VENV)/.programs: $(VENV)/.installed
 	CMAKE_ARGS="$${CMAKE_ARGS:--DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_INCLUDE=$(LEAN)}" \
 	    $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
 	    --group pyproject.toml:programs
+	$(CHROMIUM)
 	touch $@
 
 demo: setup  ## prepare data, train, chat, export, offline
