@@ -76,3 +76,16 @@ def test_an_adapter_that_was_saved_without_a_tokenizer_has_its_bases(tmp_path, c
     assert words_of(adapter, base) == base and "tokenizer: the base's" in caplog.text
     (adapter / "tokenizer.json").write_text("{}")
     assert words_of(adapter, base) == adapter
+
+
+def test_a_checkpoint_speaks_as_its_run_does(tmp_path):
+    """Its template is the run's; its tokenizer too, and while the run goes on that of the model that it began with."""
+    run, base = tmp_path / "run", tmp_path / "base"
+    checkpoint = run / "checkpoint-5"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "config.json").write_text("{}")
+    (checkpoint / "configuration.yaml").write_text("model: {path: org/base}\ntemplate: {name: qwen3}\n")
+    assert configuration_of(checkpoint) == {"model": {"path": str(checkpoint)}, "template": {"name": "qwen3"}}
+    assert words_of(checkpoint, checkpoint, {"org/base": base}.__getitem__) == base
+    (run / "tokenizer.json").write_text("{}")
+    assert words_of(checkpoint, checkpoint, lambda address: base) == run

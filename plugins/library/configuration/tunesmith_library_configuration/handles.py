@@ -13,6 +13,7 @@ from tunesmith_library_configuration.folders import RECORD
 from tunesmith_library_configuration.keys import Origin, Origins
 from tunesmith_library_configuration.precisions import held_precision as held_precision
 from tunesmith_library_configuration.reading import read_yaml
+from tunesmith_library_configuration.records import CONFIGURATION
 
 _logger = logging.getLogger("tunesmith")
 
@@ -67,14 +68,31 @@ def holds_adapter(folder: Path) -> bool:
     return (folder / _ADAPTER).is_file()
 
 
-def words_of(folder: Path | None, base: Path) -> Path:
-    """Where tokenizer and template of a handle are: its folder; the base, for an adapter that others saved alone."""
+def words_of(folder: Path | None, base: Path, fetch: Callable[[str], Path] = Path) -> Path:
+    """Where tokenizer and template of a handle are: its folder; the base, for an adapter that others saved alone.
+
+    A checkpoint has them from its run, or, while that goes on, from the model that it began with.
+
+    Args:
+        fetch: gives the folder of a model by its address.
+    """
     if folder is None:
         return base
-    if holds_adapter(folder) and not any((folder / name).is_file() for name in (RECORD, *_TOKENIZER)):
+    if _holds_words(folder) or (folder / RECORD).is_file():
+        return folder
+    if (folder / CONFIGURATION).is_file():
+        began = read_yaml(folder / CONFIGURATION)[0]["model"]["path"]
+        found = folder.parent if _holds_words(folder.parent) else fetch(began)
+        _logger.info("tokenizer: that of %s (%s is a checkpoint)", found, folder)
+        return found
+    if holds_adapter(folder):
         _logger.info("tokenizer: the base's (%s holds an adapter alone)", folder)
         return base
     return folder
+
+
+def _holds_words(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _TOKENIZER)
 
 
 def adapter_of(folder: Path | None, adapter: Any, fetch: Callable[[str], Path]) -> Path | None:
@@ -111,6 +129,8 @@ def configuration_of(folder: Path, translate: Translate | None = None) -> dict[s
         if found is not None and not found.problems and found.tree.get("template"):
             _logger.info("template: as in %s", left)
             return {**_configuration_of(folder), "template": found.tree["template"]}
+    if (folder / CONFIGURATION).is_file() and (template := read_yaml(folder / CONFIGURATION)[0].get("template")):
+        return {**_configuration_of(folder), "template": template}  # of the run whose checkpoint it is
     return _configuration_of(folder)
 
 

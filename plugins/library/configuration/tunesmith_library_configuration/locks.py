@@ -95,10 +95,16 @@ def _seen(folder: Path, lock: Path, work: str) -> Iterator[None]:
         yield
 
 
+def holder(lock: Path) -> tuple[Owner, dict[str, Any]] | None:
+    """Who holds a lock, and what it says beside that (`work`, `since`); None for nobody, or one that was killed."""
+    found = _read(lock) if lock.exists() else None
+    return None if found is None or found[0].is_dead else found
+
+
 def refuse_locked(lock: Path, folder: Path) -> None:
     """Raise ConfigError when another process holds a lock; one that a killed process left does not count."""
-    found = _read(lock) if lock.exists() else None
-    if found is not None and not found[0].is_dead:
+    found = holder(lock)
+    if found is not None:
         raise _refusal(lock, folder, *found)
 
 
@@ -112,8 +118,8 @@ def refuse_inside(folder: Path) -> None:
 
 def unfinished(folder: Path) -> ConfigError:
     """What is said of a run's folder without a result: who trains there, or how it gets one."""
-    found = _read(folder / IN_FOLDER)
-    if found is not None and not found[0].is_dead:
+    found = holder(folder / IN_FOLDER)
+    if found is not None:
         owner, told = found
         where = "" if owner.is_here else f" on {owner.host}"
         return ConfigError(
