@@ -13,12 +13,12 @@ from starlette.exceptions import HTTPException
 from tunesmith import TunesmithError, __version__
 from tunesmith_library_studio import Studio
 
-from . import routes_events
+from . import routes_events, routes_models
 from .options import Options
 
 logger = logging.getLogger("tunesmith")
 
-ROUTES = (routes_events,)
+ROUTES = (routes_events, routes_models)
 """Modules with a function `router(studio)`; their paths begin with /api."""
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from tunesmith_library_studio.topics import Topics
 from tunesmith_library_studio.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tunesmith_library_studio.models import Models
 
 
 class Studio:
@@ -18,6 +22,13 @@ class Studio:
     def topics(self) -> Topics:
         """What changes, told to those who listen."""
         return Topics()
+
+    @cached_property
+    def models(self) -> Models:
+        """Models that can be chosen."""
+        from tunesmith_library_studio.models import Models
+
+        return Models(self.workspace)
 
     def close(self) -> None:
         """End what must not outlive the front end; jobs go on."""
