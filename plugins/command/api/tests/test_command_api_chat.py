@@ -448,7 +448,11 @@ def test_a_model_that_is_not_served(serving: Any, says: Any) -> None:
     assert error["code"] == "model_not_found" and "sea" in error["message"] and "calm" in error["message"]
     listed = served.client.get("/v1/models").json()
     assert [(each["id"], each["parent"]) for each in listed["data"]] == [("sea", None), ("calm", "sea")]
-    assert served.client.get("/v1/models/calm").json()["id"] == "calm"
+    one = served.client.get("/v1/models/calm").json()
+    assert one["id"] == "calm" and one["template"] == "qwen3"
+    assert one["capabilities"] == {
+        "answers": True, "media": [], "tools": True, "reasoning": True, "switches_thinking": True
+    }  # fmt: skip
     assert served.client.get("/v1/models/see").status_code == 404
     for model, adapter in (("sea", None), ("calm", "calm")):
         assert served.client.post(CHAT, json=served.chat(model=model)).json()["model"] == model

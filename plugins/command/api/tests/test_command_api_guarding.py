@@ -11,8 +11,9 @@ from tunesmith.errors import ConfigError
 from tunesmith_command_api import guarding
 from tunesmith_command_api.checking import check_options
 from tunesmith_command_api.flags import with_flags
-from tunesmith_command_api.guarding import Guard, check_key, is_loopback, own_names, refuse_open
+from tunesmith_command_api.guarding import Guard, check_key, refuse_open
 from tunesmith_command_api.options import ServerOptions
+from tunesmith_library_serving.guarding import is_loopback, own_names
 from tunesmith_library_testing.asgi import ask, heard
 
 KEY = "sk-right-0123456789"

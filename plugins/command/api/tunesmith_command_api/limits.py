@@ -11,10 +11,11 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from tunesmith.types import Sampling
+from tunesmith_library_serving.asgi import App, Receive, Scope, Send, header
 
 from tunesmith_command_api.errors import invalid
 from tunesmith_command_api.options import ServerOptions
-from tunesmith_command_api.refusals import App, Receive, Scope, Send, header, refuse
+from tunesmith_command_api.refusals import refuse
 
 # a string that does not end goes to the end of the text, so that none is looked at twice
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+', re.DOTALL)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from tunesmith_command_api.errors import ApiError, openai_shape
+from tunesmith_library_serving.asgi import Scope, Send
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from tunesmith_command_api.errors import ApiError, openai_shape
 
 _ANTHROPIC = "/v1/messages"
 _ANTHROPIC_TYPES = {
@@ -55,9 +52,3 @@ async def refuse(
     listed = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
     await send({"type": "http.response.start", "status": status, "headers": listed})
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-def header(scope: Scope, name: str) -> str | None:
-    """A header of a request; None where it has none, and the first of several."""
-    wanted = name.encode("latin-1")
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == wanted), None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
+from tunesmith_library_engine.showing import kinds_of
 
+from .scoring import ScoringEngine
 from .service import Service
 
 
@@ -37,4 +39,17 @@ def _described(service: Service, name: str) -> dict[str, Any]:
         "root": service.name if adapter is None else adapter,
         "parent": None if adapter is None else service.name,
         "max_model_len": service.engine.context_length,
+        "template": service.template.name,
+        "capabilities": _capabilities(service),
+    }
+
+
+def _capabilities(service: Service) -> dict[str, Any]:
+    """What can be asked for: `answers` is false of a model that gives scores alone."""
+    return {
+        "answers": not isinstance(service.engine, ScoringEngine),
+        "media": list(kinds_of(service.processor)),
+        "tools": "tools" in service.template.jinja,
+        "reasoning": service.template.thinking is not None,
+        "switches_thinking": service.template.switches_thinking,
     }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from tunesmith_library_serving.guarding import own_names
 
 from . import routes_health
-from .guarding import Guard, own_names
+from .guarding import Guard
 from .limits import Admission, Bodies
 from .service import Service
 from .watching import Watch

@@ -9,9 +9,11 @@ import uuid
 from collections.abc import MutableMapping
 from typing import Any
 
+from tunesmith_library_serving.asgi import App, Receive, Scope, Send, header
+
 from tunesmith_command_api.errors import ApiError
 from tunesmith_command_api.metrics import Metrics, arrived
-from tunesmith_command_api.refusals import App, Receive, Scope, Send, body_of, header
+from tunesmith_command_api.refusals import body_of
 
 logger = logging.getLogger("tunesmith.api")
 
