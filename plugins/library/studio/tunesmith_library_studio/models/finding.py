@@ -1,4 +1,4 @@
-"""Where models lie: folders of the workspace, the caches of hubs. A walk is bounded, and looks again at what changed."""
+"""Where models lie: in folders of the workspace and caches of hubs. A walk is bounded, and reads what changed."""
 
 from __future__ import annotations
 
