@@ -7,6 +7,7 @@ let words = {};
 let fallback = {};
 export let language = "en";
 const redraw = new Set();
+const learnt = new Set(); // sections in files of their own that were asked for
 
 /** Load a language; English words stand in for those that it lacks. */
 export async function speak(name) {
@@ -14,8 +15,24 @@ export async function speak(name) {
   if (!Object.keys(fallback).length) fallback = await load("en");
   words = name === "en" ? fallback : await load(name);
   language = name;
+  await Promise.all([...learnt].map(read));
   document.documentElement.lang = name === "zh" ? "zh-CN" : name;
   localStorage.setItem("language", name);
+  redraw.forEach((again) => again({}));
+}
+
+/** Words of a section in a file of its own, languages/SECTION/LANGUAGE.json. Its English stands elsewhere. */
+async function read(section) {
+  if (language === "en" || words[section]) return;
+  const response = await fetch(`languages/${section}/${language}.json`);
+  words[section] = response.ok ? await response.json() : {};
+}
+
+/** Load a section that is not needed on every page, such as "options": what plugins and their options are called. */
+export async function learn(section) {
+  if (learnt.has(section)) return;
+  learnt.add(section);
+  await read(section);
   redraw.forEach((again) => again({}));
 }
 
