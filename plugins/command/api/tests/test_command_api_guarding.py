@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner
 from tunesmith import TunesmithError
 from tunesmith.errors import ConfigError
-from tunesmith_command_api import guarding
 from tunesmith_command_api.checking import check_options
 from tunesmith_command_api.flags import with_flags
 from tunesmith_command_api.guarding import Guard, check_key, refuse_open
 from tunesmith_command_api.options import ServerOptions
+from tunesmith_library_serving import guarding
 from tunesmith_library_serving.guarding import is_loopback, own_names
 from tunesmith_library_testing.asgi import ask, heard
 
