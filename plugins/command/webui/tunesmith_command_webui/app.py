@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
-
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from tunesmith import TunesmithError, __version__
+from tunesmith_library_serving.guarding import own_names
 from tunesmith_library_studio import Studio
 
-from . import routes_events, routes_models
+from . import routes_compose, routes_events, routes_models, routes_schema, routes_session
+from .languages import languages
 from .options import Options
+from .page_files import PageFiles, policy
+from .security import Guard
+from .sessions import Access
 
-logger = logging.getLogger("tunesmith")
-
-ROUTES = (routes_events, routes_models)
+ROUTES = (routes_events, routes_models, routes_schema, routes_compose)
 """Modules with a function `router(studio)`; their paths begin with /api."""
 
 
@@ -28,25 +27,35 @@ def make_app(studio: Studio, options: Options) -> FastAPI:
         title="Tunesmith", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
     )
     app.state.options = options
+    access = Access(options.password)
+    app.include_router(routes_session.router(access), prefix="/api")
     for routes in ROUTES:
         app.include_router(routes.router(studio), prefix="/api")
     for kind in (RequestValidationError, HTTPException, TunesmithError, Exception):
         app.add_exception_handler(kind, _told)
-    app.mount("/", StaticFiles(directory=Path(__file__).parent / "page", html=True))
+    app.get("/languages/index.json", include_in_schema=False)(languages)
+    app.mount("/", PageFiles())
+    app.add_middleware(
+        Guard,
+        access=access,
+        names=own_names(options.host, options.hosts),
+        hosts=options.hosts,
+        largest=options.max_upload_bytes,
+        policy=policy(),
+    )
     return app
 
 
 async def _told(request: Request, error: Exception) -> Response:
     """An error as a response: `{"error": {"message": …}}`; what was wrong first, then what to do, line by line."""
-    status = 400
+    status, headers = 400, None
     if isinstance(error, RequestValidationError):
         message = "\n".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors())
         status = 422
     elif isinstance(error, HTTPException):
-        message, status = str(error.detail), error.status_code
+        message, status, headers = str(error.detail), error.status_code, error.headers
     elif isinstance(error, TunesmithError):
         message = str(error)
     else:
-        logger.error("a request failed", exc_info=error)
         message, status = "the server failed to answer this request; its terminal tells why", 500
-    return JSONResponse({"error": {"message": message}}, status)
+    return JSONResponse({"error": {"message": message}}, status, headers)

@@ -9,6 +9,7 @@ from tunesmith_library_studio.topics import Topics
 from tunesmith_library_studio.workspace import Workspace
 
 if TYPE_CHECKING:
+    from tunesmith_library_studio.configuring import Configuring, Forms
     from tunesmith_library_studio.models import Models
 
 
@@ -30,5 +31,21 @@ class Studio:
 
         return Models(self.workspace)
 
+    @cached_property
+    def forms(self) -> Forms:
+        """The form of every option that is installed."""
+        from tunesmith_library_studio.configuring import Forms
+
+        return Forms(self.workspace)
+
+    @cached_property
+    def configuring(self) -> Configuring:
+        """Drafts of configurations, and what a plan says of them."""
+        from tunesmith_library_studio.configuring import Configuring
+
+        return Configuring(self.workspace, self.forms)
+
     def close(self) -> None:
         """End what must not outlive the front end; jobs go on."""
+        if "configuring" in vars(self):
+            self.configuring.close()

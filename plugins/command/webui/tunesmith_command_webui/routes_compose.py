@@ -1,0 +1,107 @@
+"""Drafts of configurations: read, examined, planned, and started."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+from pydantic import BaseModel, Field
+from tunesmith_library_studio import Studio
+from tunesmith_library_studio.configuring import Given
+from tunesmith_library_studio.configuring.processes import Outdated
+from tunesmith_library_studio.configuring.sweeps import Axis, variants
+
+
+class Draft(BaseModel):
+    """A configuration as it is handed in: one of values, text and source, and overrides over it."""
+
+    values: dict[str, Any] | None = Field(None, description="nested, as YAML has it; only what is not the default")
+    text: str | None = Field(None, description="YAML, of ours or of another program whose dialect is installed")
+    source: str | None = Field(None, description="a recipe, a YAML file of the workspace, or the folder of a run")
+    overrides: list[str] = Field([], description="key=value, as on the command line")
+    client: str = Field("", description="who asks: what the same one asked before, and still waits, is dropped (409)")
+
+    @property
+    def given(self) -> Given:
+        """As the working layer has it; nothing handed in is an empty configuration."""
+        nothing = self.values is None and self.text is None and self.source is None
+        return Given({} if nothing else self.values, self.text, self.source, self.overrides)
+
+
+class Planned(Draft):
+    """A draft, and what is asked of its plan."""
+
+    machine: str = Field("", description="device that it would run on: rtx4090, h100x8, 24gb; empty for this machine")
+    advice: bool = Field(False, description="look for changes that make it fit, which takes seconds")
+
+
+class Started(Draft):
+    """A draft that is to be run."""
+
+    name: str = Field("", description="of the run: a folder in the runs folder; empty for one that is free")
+    devices: list[str] = Field([], description="the GPUs it is to have; empty for whichever is free")
+    queued: bool = Field(True, description="wait until its devices are free; false starts it at once")
+    tags: list[str] = Field([], description="labels of the run, such as that of its sweep")
+
+
+class SweepAxis(BaseModel):
+    """An option and the values that it is to have."""
+
+    key: str = Field(description="adapter.rank")
+    values: list[Any]
+
+
+class Sweep(BaseModel):
+    """What the runs of a sweep differ in."""
+
+    axes: list[SweepAxis]
+    grid: bool = Field(True, description="every value with every other; false: the first of all, then the second")
+
+
+def router(studio: Studio) -> APIRouter:
+    """The routes."""
+    routes = APIRouter(tags=["configurations"])
+
+    @routes.post("/compose")
+    def compose(draft: Draft) -> dict[str, Any]:
+        """Read and examine a draft; nothing is loaded, and nothing is kept.
+
+        `{"values", "yaml", "command", "for", "problems": [{"key", "message", "advice", "severity", "line", "fixes":
+        [[override]]}], "origins": {key: line}, "notices", "comments"}`. `values` is null where the text cannot be read.
+        """
+        return _newest(lambda: studio.configuring.answer(draft.given, draft.client))
+
+    @routes.post("/plan")
+    def plan(draft: Planned) -> dict[str, Any]:
+        """What the run of a draft needs: as `tunesmith plan --json`, or `{"wrong": true}` where it has errors.
+
+        `{"machine", "memory": {phase: {part: bytes}}, "peak": {"phase", "bytes"}, "room", "fits", "conclusion",
+        "changes": [{"overrides", "cost", "costs", "peak"}], "time": {…seconds}, "data", "disk", "shares", "unknown"}`.
+        """
+        asked = {"machine": draft.machine, "advice": draft.advice, "client": draft.client}
+        return _newest(lambda: studio.configuring.figures(draft.given, **asked))
+
+    @routes.post("/sweep")
+    def sweep(wanted: Sweep) -> dict[str, Any]:
+        """The overrides of each run of a sweep: `{"items": [[override]], "total": n}`."""
+        rows = variants([Axis(axis.key, axis.values) for axis in wanted.axes], wanted.grid)
+        return {"items": rows, "total": len(rows)}
+
+    @routes.get("/recipes")
+    def recipes() -> dict[str, Any]:
+        """Configurations to begin with: `{"items": [{"name", "title"}], "total": n}`; `name` is a draft's source."""
+        found = studio.configuring.recipes()
+        return {"items": found, "total": len(found)}
+
+    return routes
+
+
+def _newest(asked: Any) -> Any:
+    """What was asked for.
+
+    Raises: HTTPException 409 where the same client asked for something newer.
+    """
+    try:
+        return asked()
+    except Outdated as error:
+        raise HTTPException(409, str(error)) from error

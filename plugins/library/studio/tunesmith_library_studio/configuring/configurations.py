@@ -1,0 +1,118 @@
+"""Drafts of configurations for a front end: examined as they are typed, written down when a run is started."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith import TunesmithError
+from tunesmith_library_configuration.files import replacing
+from tunesmith_library_configuration.recipes import find_recipe, recipes
+
+from tunesmith_library_studio.configuring.forms import Forms
+from tunesmith_library_studio.configuring.processes import Process
+from tunesmith_library_studio.workspace import Workspace
+
+_REGISTRIES = ("datasets.yaml", "models.yaml")
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+_LONGEST_NAME = 80  # characters
+
+
+@dataclass(frozen=True)
+class Given:
+    """A draft as a client hands it in: values of a form, a text, or a file; with overrides over it."""
+
+    values: Mapping[str, Any] | None = None
+    text: str | None = None
+    source: str | None = None  # a recipe, a file, or the folder of a run
+    overrides: Sequence[str] = ()
+
+
+class Configuring:
+    """What becomes of drafts."""
+
+    def __init__(self, workspace: Workspace, forms: Forms) -> None:
+        self._workspace, self._forms = workspace, forms
+        self._slow = Process(workspace, "figures", forms.environment)
+
+    @property
+    def _folder(self) -> Path:
+        folder = self._workspace.state / "configurations"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def answer(self, given: Given, client: str = "") -> dict[str, Any]:
+        """Values, text, command line and problems of a draft: `drafts.answer`.
+
+        Args:
+            client: who asks; what the same one asked before, and waits, is dropped.
+
+        Raises: TunesmithError; Outdated.
+        """
+        found: dict[str, Any] = self._forms.process.ask("answer", client, draft=self._draft(given, "draft"))
+        return found
+
+    def figures(self, given: Given, *, machine: str = "", advice: bool = False, client: str = "") -> dict[str, Any]:
+        """What the run of a draft needs: `figures.figures`.
+
+        Raises: TunesmithError; Outdated.
+        """
+        draft = self._draft(given, "figures")
+        found: dict[str, Any] = self._slow.ask("figures", client, draft=draft, machine=machine, advice=advice)
+        return found
+
+    def recipes(self) -> list[dict[str, str]]:
+        """What one may begin with: `name`, `title`, of the installed recipes and of the files in conf/."""
+        own = {f"conf/{file.name}": file for file in sorted((self._workspace.root / "conf").glob("*.yaml"))}
+        names = {file.name for file in own.values()}
+        found = {**own, **{name: file for name, file in recipes().items() if name not in names}}
+        return [{"name": name, "title": _title(file)} for name, file in found.items() if file.name not in _REGISTRIES]
+
+    def free_name(self, wanted: str) -> str:
+        """A name for a run that no run has: as it is wanted, or with a number behind it."""
+        plain = _NOT_IN_NAMES.sub("-", wanted).strip("-.")[:_LONGEST_NAME] or "run"
+        number, name = 1, plain
+        while (self._workspace.runs / name).exists() or (self._folder / f"{name}.yaml").exists():
+            number += 1
+            name = f"{plain}-{number}"
+        return name
+
+    def write(self, text: str, name: str) -> Path:
+        """Write down the configuration that a run is started with.
+
+        Args:
+            name: the run's; one that is not free any more takes what is there.
+        """
+        file = self._folder / f"{_NOT_IN_NAMES.sub('-', name)}.yaml"
+        with replacing(file) as draft:
+            draft.write_text(text, encoding="utf-8")
+        return file
+
+    def close(self) -> None:
+        """End the processes."""
+        self._slow.close()
+        self._forms.process.close()
+
+    def _draft(self, given: Given, lane: str) -> dict[str, Any]:
+        file = self._folder / f".{lane}.yaml" if given.source is None else self._source(given.source)
+        values = None if given.values is None else dict(given.values)
+        return {"file": str(file), "values": values, "text": given.text, "overrides": list(given.overrides)}
+
+    def _source(self, written: str) -> Path:
+        found = find_recipe(Path(written)) if not (self._workspace.root / written).exists() else None
+        path = found or self._workspace.path(written)
+        if path.is_dir() and not (path / "run.yaml").is_file():
+            raise TunesmithError(f"{written} holds no run: it has no run.yaml.")
+        if not path.exists():
+            raise TunesmithError(f"{written}: there is no such file.\nrecipes: {', '.join(recipes())}")
+        return path / "run.yaml" if path.is_dir() else path
+
+
+def _title(file: Path) -> str:
+    """The first line of a file's comment."""
+    with file.open(encoding="utf-8") as lines:
+        first = next(lines, "")
+    return first.lstrip("# ").strip() if first.startswith("#") else ""
