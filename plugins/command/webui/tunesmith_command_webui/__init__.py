@@ -20,8 +20,9 @@ class Webui:
         @click.argument("runs", metavar="[RUNS_FOLDER]", default="runs", type=Path)
         @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
         @click.option("--port", default=7860, show_default=True, help="Port to listen on; 0 is any that is free.")
-        @click.option("--password", default=None, help="What who opens the page must enter; everybody on this machine "
-                      "sees a command line, so set TUNESMITH_WEBUI_PASSWORD in the environment.")  # fmt: skip
+        @click.option("--password", default=None, envvar="TUNESMITH_WEBUI_PASSWORD",
+                      help="What who opens the page must enter; everybody on this machine sees a command line, so "
+                      "set TUNESMITH_WEBUI_PASSWORD in the environment.")  # fmt: skip
         @click.option("--allow", "allowed", multiple=True, type=Path, metavar="FOLDER",
                       help="Further folder that paths may lead to, such as one of models.")  # fmt: skip
         @click.option("--allow-host", "hosts", multiple=True, metavar="NAME",

@@ -10,14 +10,14 @@ from tunesmith import TunesmithError, __version__
 from tunesmith_library_serving.guarding import own_names
 from tunesmith_library_studio import Studio
 
-from . import routes_compose, routes_events, routes_models, routes_schema, routes_session
+from . import routes_chat, routes_compose, routes_events, routes_models, routes_schema, routes_session, routes_watch
 from .languages import languages
 from .options import Options
 from .page_files import PageFiles, policy
 from .security import Guard
 from .sessions import Access
 
-ROUTES = (routes_events, routes_models, routes_schema, routes_compose)
+ROUTES = (routes_chat, routes_events, routes_watch, routes_models, routes_schema, routes_compose)
 """Modules with a function `router(studio)`; their paths begin with /api."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -14,7 +14,7 @@ class Options:
     root: Path | None = None  # where relative paths start; the current folder by default
     host: str = "127.0.0.1"  # address to listen on
     port: int = 7860  # 0 is any that is free
-    password: str | None = None  # None on this machine alone
+    password: str | None = field(default=None, repr=False)  # None on this machine alone
     allowed: tuple[Path, ...] = ()  # further folders that paths may lead to
     hosts: tuple[str, ...] = ()  # further names that it may be called by
     max_upload_bytes: int = 1 << 30  # of one file

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import threading
 import webbrowser
 
 import click
 import uvicorn
+from tunesmith_library_serving.listening import address, bound
 from tunesmith_library_studio import Studio, Workspace
 
 from .app import make_app
 from .options import Options
+from .security import PASSWORD_NAME, check_password
+
+_MESSAGE = 64 << 10  # bytes of a client's message on the websocket: names of topics
 
 
 def serve(options: Options) -> None:
@@ -19,15 +23,23 @@ def serve(options: Options) -> None:
 
     Raises: TunesmithError where it may not, or cannot, listen.
     """
-    studio = Studio(Workspace(options.runs, options.root, options.allowed))
-    app = make_app(studio, options)
-    with socket.create_server((options.host, options.port)) as listening:
-        port = listening.getsockname()[1]
-        url = f"http://{options.host}:{port}"
+    check_password(options.host, options.password)
+    os.environ.pop(PASSWORD_NAME, None)  # no run or model's server inherits it
+    with bound(options.host, options.port) as listening:
+        studio = Studio(Workspace(options.runs, options.root, options.allowed))
+        app = make_app(studio, options)
+        url = address(options.host, listening.getsockname()[1])
         click.echo(f"serving {studio.workspace.shown(studio.workspace.runs)} at {url}")
         if options.opens:
             threading.Timer(0.5, webbrowser.open, [url]).start()
-        config = uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            ws="websockets-sansio",
+            ws_max_size=_MESSAGE,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
         try:
             uvicorn.Server(config).run([listening])
         finally:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from tunesmith.errors import TunesmithError, choices
 
 _PAUSE = 1.0  # seconds between two looks
 _WAITING = 256  # messages that a slow listener may have before it; the oldest go first
@@ -53,7 +55,7 @@ class Topics:
         """The kinds of topics."""
         return sorted(self._makers)
 
-    async def listen(self, names: Iterable[str]) -> AsyncIterator[Message]:
+    async def listen(self, names: Iterable[str]) -> AsyncGenerator[Message, None]:
         """All messages of some topics, from their states on; ends when the caller stops.
 
         A topic that cannot be listened to gives one message of type `error`, with the text as its data.
@@ -64,6 +66,7 @@ class Topics:
             for name in dict.fromkeys(names):
                 try:
                     watched = await self._watch(name)
+                    watched.listeners += 1  # before anything is awaited: it must not be let go meanwhile
                     joined.append(watched)
                     first = await watched.join(queue)
                 except Exception as error:  # whatever a watcher finds wrong is told to who asked
@@ -75,12 +78,12 @@ class Topics:
         finally:
             for watched in joined:
                 if watched.leave(queue):
-                    self._watched.pop(watched.name, None)
+                    del self._watched[watched.name]
 
     async def _watch(self, name: str) -> _Watched:
         kind, _, rest = name.partition(":")
         if kind not in self._makers:
-            raise KeyError(f"no topic {kind!r}; there are {', '.join(self.kinds())}")
+            raise TunesmithError(f"there is no topic {kind!r}.\n  {choices(kind, self.kinds())}")
         async with self._making:
             if name not in self._watched:
                 watcher = await asyncio.to_thread(self._makers[kind], rest)
@@ -94,6 +97,7 @@ class _Watched:
     def __init__(self, name: str, watcher: Watcher, pause: float) -> None:
         self.name, self._watcher, self._pause = name, watcher, pause
         self._queues: set[asyncio.Queue[Message]] = set()
+        self.listeners = 0
         self._looking = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -108,7 +112,8 @@ class _Watched:
     def leave(self, queue: asyncio.Queue[Message]) -> bool:
         """Let go of a listener; whether it was the last one."""
         self._queues.discard(queue)
-        if self._queues:
+        self.listeners -= 1
+        if self.listeners:
             return False
         if self._task:
             self._task.cancel()
@@ -116,13 +121,15 @@ class _Watched:
         return True
 
     async def _look(self) -> None:
+        failure = ""
         while True:
             await asyncio.sleep(self._pause)
             async with self._looking:
                 try:
-                    messages = await asyncio.to_thread(self._watcher.changes)
-                except Exception as error:  # a look that fails is told, and made again
-                    messages = [Message(self.name, "error", str(error))]
+                    messages, failure = await asyncio.to_thread(self._watcher.changes), ""
+                except Exception as error:  # a look that fails is told once, and made again
+                    messages = [Message(self.name, "error", str(error))] if str(error) != failure else []
+                    failure = str(error)
             for message in messages:
                 for queue in self._queues:
                     if queue.full():
