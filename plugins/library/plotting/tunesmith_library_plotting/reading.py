@@ -23,8 +23,11 @@ AXES = ("step", "tokens", "time", "epoch")
 FILES = ("metrics.jsonl", "trainer_log.jsonl", "trainer_state.json")
 """Of a run's folder; the first that is there is read."""
 
-_THEIRS = {"lr": "learning_rate", "current_steps": "step"}  # LLaMA-Factory's names
-_TOKENS = ("num_input_tokens_seen", "total_tokens", "num_tokens")  # transformers', LLaMA-Factory's, TRL's; a sum each
+THEIRS = {"lr": "learning_rate", "current_steps": "step"}
+"""LLaMA-Factory's names of what has another one here."""
+
+TOKENS = ("num_input_tokens_seen", "total_tokens", "num_tokens")
+"""The tokens until a step, as transformers, LLaMA-Factory and TRL name them."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,11 @@ def read(run: Path) -> Recorded:
 
     Raises: TunesmithError when there is none, or nothing is logged in it.
     """
-    file = run if run.is_file() else _file_of(run)
+    file = run if run.is_file() else file_of(run)
     records = _history(file) if file.suffix == ".json" else _lines(file)
     curves, others, places = Curves(), Curves(), {axis: dict[int, float]() for axis in AXES[1:]}
     for record in records:
-        named = {_THEIRS.get(name, name): value for name, value in record.items()}
+        named = {THEIRS.get(name, name): value for name, value in record.items()}
         step = named.pop("step", None)
         if not isinstance(step, int):
             continue
@@ -72,7 +75,11 @@ def read(run: Path) -> Recorded:
     return Recorded(run.resolve().name if run.is_dir() else run.resolve().parent.name, curves, others, places)
 
 
-def _file_of(folder: Path) -> Path:
+def file_of(folder: Path) -> Path:
+    """The file of a run's folder that has its curves.
+
+    Raises: TunesmithError when there is none.
+    """
     if not folder.is_dir():
         raise TunesmithError(f"{folder} is no folder of a run, and no file of its metrics.")
     states = sorted(folder.glob("checkpoint-*/trainer_state.json"), key=_number_of)
@@ -117,14 +124,14 @@ def _history(file: Path) -> Iterator[dict[str, Any]]:
 def _note_places(places: Mapping[str, dict[int, float]], step: int, record: Mapping[str, Any]) -> None:
     """Where a step is on each axis, as far as a record says it."""
     of_sets = [value for name, value in record.items() if name.startswith("tokens_of_") and _is_number(value)]
-    total = next((record[name] for name in _TOKENS if _is_number(record.get(name))), None)
-    time = record.get("time", _seconds(str(record.get("elapsed_time", ""))))
+    total = next((record[name] for name in TOKENS if _is_number(record.get(name))), None)
+    time = record.get("time", seconds(str(record.get("elapsed_time", ""))))
     for axis, value in (("epoch", record.get("epoch")), ("time", time), ("tokens", sum(of_sets) if of_sets else total)):
         if value is not None and _is_number(value):
             places[axis][step] = float(value)
 
 
-def _seconds(text: str) -> float | None:
+def seconds(text: str) -> float | None:
     """`1 day, 2:03:04` in seconds."""
     found = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d+):(\d+)", text)
     if found is None:

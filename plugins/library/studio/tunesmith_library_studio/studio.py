@@ -9,8 +9,14 @@ from tunesmith_library_studio.topics import Topics
 from tunesmith_library_studio.workspace import Workspace
 
 if TYPE_CHECKING:
+    from tunesmith_library_studio.exports import Exports
+    from tunesmith_library_studio.installed import Installed
+    from tunesmith_library_studio.data import Data
+    from tunesmith_library_studio.chats import Chats
     from tunesmith_library_studio.configuring import Configuring, Forms
     from tunesmith_library_studio.models import Models
+    from tunesmith_library_studio.watching.curves import Curves
+    from tunesmith_library_studio.watching.watching import Watching
 
 
 class Studio:
@@ -22,7 +28,17 @@ class Studio:
     @cached_property
     def topics(self) -> Topics:
         """What changes, told to those who listen."""
-        return Topics()
+        topics = Topics()
+        topics.offer("run", lambda name: self.watching.run(name))
+        topics.offer("machine", lambda name: self.watching.machine())
+        return topics
+
+    @cached_property
+    def chats(self) -> Chats:
+        """Models that are loaded and answer, and what is kept of conversations with them."""
+        from tunesmith_library_studio.chats import Chats
+
+        return Chats(self.workspace)
 
     @cached_property
     def models(self) -> Models:
@@ -45,7 +61,44 @@ class Studio:
 
         return Configuring(self.workspace, self.forms)
 
+    @cached_property
+    def data(self) -> Data:
+        """Data sets and prompts."""
+        from tunesmith_library_studio.data import Data
+
+        return Data(self.workspace)
+
+    @cached_property
+    def curves(self) -> Curves:
+        """What runs logged, as a front end draws it."""
+        from tunesmith_library_studio.watching.curves import Curves
+
+        return Curves(self.workspace)
+
+    @cached_property
+    def watching(self) -> Watching:
+        """Runs while they go on: state, log, warnings, samples."""
+        from tunesmith_library_studio.watching.watching import Watching
+
+        return Watching(self.curves, lambda name: self.runs.row(name), lambda name: None, list, self.workspace.runs)
+
+    @cached_property
+    def exports(self) -> Exports:
+        """What is exported, and was."""
+        from tunesmith_library_studio.exports import Exports
+
+        return Exports(self.workspace, self.forms, self.models, self.jobs)
+
+    @cached_property
+    def installed(self) -> Installed:
+        """Plugins."""
+        from tunesmith_library_studio.installed import Installed
+
+        return Installed(self.forms)
+
     def close(self) -> None:
         """End what must not outlive the front end; jobs go on."""
         if "configuring" in vars(self):
             self.configuring.close()
+        if "chats" in vars(self):
+            self.chats.close()
