@@ -126,10 +126,10 @@ def _told(problem: Problem, made: Composition, draft: Draft) -> dict[str, Any]:
 
 
 def _fixes(advice: str) -> Iterator[list[str]]:
-    """The overrides that an advice names, each a way to mend it; one with a placeholder is for people."""
+    """The overrides that an advice names, each a way to mend it; placeholders and paths are for people to fill in."""
     for word in dict.fromkeys(_OVERRIDE.findall(advice)):
         key, _, value = word.partition("=")
-        if key.partition(".")[0].rstrip("+") in OURS and not _PLACEHOLDER.search(value):
+        if key.partition(".")[0].rstrip("+") in OURS and not _PLACEHOLDER.search(value) and "/" not in value:
             yield [word.rstrip(".'\"")]
 
 

@@ -35,6 +35,18 @@ def done(request: dict[str, Any], workspace: Workspace) -> Any:
 
         made = form(catalog)
         return {"form": made, "sources": sources(catalog)}
+    if request["do"] == "plugins":
+        from tunesmith_library_studio.installed.telling import plugins
+
+        return plugins(catalog)
+    if request["do"] == "plugin":
+        from tunesmith_library_studio.installed.telling import plugin
+
+        return plugin(catalog, request["kind"], request["name"], request["distribution"])
+    if request["do"] == "export":
+        from tunesmith_library_studio.exports.planning import planned
+
+        return planned(request["source"], request["changes"], catalog)
     from tunesmith_library_studio.configuring import drafts
     from tunesmith_library_studio.configuring.figures import figures
 
