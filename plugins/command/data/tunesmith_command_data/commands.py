@@ -167,4 +167,14 @@ def cache(folder: Path | None, larger: str | None, prune: bool, as_json: bool, *
     keeping.cache(folder, choice, prune, as_json)
 
 
-COMMANDS = (check, contamination, convert, stats, sample, listed, cache)
+@click.command("answer", hidden=True)
+def answer() -> None:
+    """Answer requests, a line of JSON each, until there are no more: for a page that wants answers in a second."""
+    import sys
+
+    from tunesmith_command_data.answering import answer_all
+
+    answer_all(sys.stdin, sys.stdout)
+
+
+COMMANDS = (check, contamination, convert, stats, sample, listed, cache, answer)

@@ -61,7 +61,7 @@ def _refuse(name: str, fault: str) -> None:
 def report(found: Found, threshold: float, run: int, as_json: bool, show: int) -> None:
     """Print a table by set, and the examples of which the most is trained."""
     if as_json:
-        click.echo(json.dumps(_json(found, threshold, run), ensure_ascii=False, indent=1))
+        click.echo(json.dumps(to_json(found, threshold, run), ensure_ascii=False, indent=1))
         return
     unread = f"; {found.unread:,} more cannot be read" if found.unread else ""
     click.echo(f"{found.rows:,} training rows{unread}; runs of {run} words")
@@ -94,7 +94,8 @@ def _line(example: Example) -> str:
     return f"{example.share:.0%} of row {example.row} of {example.data}{where} in {', '.join(example.rows)}: {shown}"
 
 
-def _json(found: Found, threshold: float, run: int) -> dict[str, object]:
+def to_json(found: Found, threshold: float, run: int) -> dict[str, object]:
+    """The whole report."""
     sets = {
         name: {
             "examples": len(overlap.examples),

@@ -9,12 +9,14 @@ from tunesmith_library_studio.topics import Topics
 from tunesmith_library_studio.workspace import Workspace
 
 if TYPE_CHECKING:
-    from tunesmith_library_studio.exports import Exports
-    from tunesmith_library_studio.installed import Installed
-    from tunesmith_library_studio.data import Data
     from tunesmith_library_studio.chats import Chats
     from tunesmith_library_studio.configuring import Configuring, Forms
+    from tunesmith_library_studio.data import Data
+    from tunesmith_library_studio.exports import Exports
+    from tunesmith_library_studio.installed import Installed
+    from tunesmith_library_studio.evaluations import Evaluations
     from tunesmith_library_studio.models import Models
+    from tunesmith_library_studio.runs import Runs
     from tunesmith_library_studio.watching.curves import Curves
     from tunesmith_library_studio.watching.watching import Watching
 
@@ -30,8 +32,23 @@ class Studio:
         """What changes, told to those who listen."""
         topics = Topics()
         topics.offer("run", lambda name: self.watching.run(name))
+        topics.offer("runs", lambda _: self.runs.watcher())
         topics.offer("machine", lambda name: self.watching.machine())
         return topics
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Runs, whoever started them."""
+        from tunesmith_library_studio.runs import Runs
+
+        return Runs(self.workspace)
+
+    @cached_property
+    def evaluations(self) -> Evaluations:
+        """Results of evaluations, and files of answers."""
+        from tunesmith_library_studio.evaluations import Evaluations
+
+        return Evaluations(self.workspace, lambda: self.runs.folders(), lambda: self.jobs)
 
     @cached_property
     def chats(self) -> Chats:
@@ -102,3 +119,5 @@ class Studio:
             self.configuring.close()
         if "chats" in vars(self):
             self.chats.close()
+        if "data" in vars(self):
+            self.data.close()

@@ -1,0 +1,165 @@
+"""Records of any data file by their numbers: JSON Lines as it lies there, everything else by a copy in JSON Lines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith import DataError
+from tunesmith.files import replacing
+
+from .lines import Lines
+
+LINES = (".jsonl", ".ndjson")
+SUFFIXES = (*LINES, ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+_SMALL = 4 << 20  # bytes of a JSON file that is read without another process
+_SEARCH = 3.0  # seconds that one search may take
+
+Unpack = Callable[[str, Path], Any]
+"""Writes the records of a data set, by its path or name, to a file of JSON Lines."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record as it stands in a file."""
+
+    row: int  # from 1; of JSON Lines the line
+    record: Any  # what JSON says; None where the line is none
+    text: str  # the line
+    fault: str = ""  # why it is no record
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is nothing in the line."""
+        return not self.text.strip()
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that says what is in a file: `.json` of `a.json.gz`."""
+    return Path(path.stem).suffix.lower() if path.suffix.lower() in PACKED else path.suffix.lower()
+
+
+def is_data(path: Path) -> bool:
+    """Whether a file's name is one of data."""
+    return suffix_of(path) in SUFFIXES
+
+
+class Opened:
+    """The records of one data set.
+
+    Args:
+        lines: of a file of JSON Lines.
+    """
+
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.count = lines.count
+
+    def at(self, rows: Iterable[int]) -> list[Found]:
+        """Some records by their numbers; those that are not there are left out."""
+        inside = [row for row in rows if 1 <= row <= self.count]
+        return [found(*line) for row in inside for line in self.lines.read(row, 1)]
+
+    def page(self, first: int, most: int) -> list[Found]:
+        """Records from a number on."""
+        return [found(*line) for line in self.lines.read(max(1, first), most)]
+
+    def all(self) -> Iterator[Found]:
+        """Every record."""
+        return (found(*line) for line in self.lines.read(1))
+
+    def search(
+        self, words: str, first: int, most: int, fits: Callable[[int, bytes], bool] | None = None
+    ) -> tuple[list[Found], int | None]:
+        """Records with a text, whatever its case, from a number on; and from where to go on, None at the end.
+
+        A search ends after three seconds, too, so that one in a large file can be stopped and shows what it has.
+        """
+        wanted = _pattern(words)
+        hits: list[Found] = []
+        until = time.monotonic() + _SEARCH
+        for number, line in self.lines.read(max(1, first)):
+            if len(hits) == most or (number % 512 == 0 and time.monotonic() > until):
+                return hits, number
+            if (fits is None or fits(number, line)) and (wanted is None or wanted.search(line)):
+                hits.append(found(number, line))
+        return hits, None
+
+
+def found(row: int, line: bytes) -> Found:
+    """What stands in a line."""
+    text = line.decode("utf-8-sig", "replace")
+    if not text.strip():
+        return Found(row, None, text)
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return Found(row, None, text, f"line {row} is no JSON: {error}")
+    if not isinstance(record, dict):
+        return Found(row, None, text, f"line {row} is no record: a JSON object is needed")
+    return Found(row, record, text)
+
+
+def _pattern(words: str) -> re.Pattern[bytes] | None:
+    """Finds a text as it is, and as JSON may write it: with \\u escapes and with escaped quotes."""
+    if not words:
+        return None
+    plain = json.dumps(words, ensure_ascii=False)[1:-1]
+    forms = {form.encode() for form in (words, plain, json.dumps(words)[1:-1])}
+    return re.compile(b"|".join(re.escape(form) for form in sorted(forms)), re.IGNORECASE)
+
+
+def open_file(path: Path, shown: str, state: Path, unpack: Unpack) -> Opened:
+    """Open a data file; JSON Lines needs no copy, a copy is made once for each state of the file.
+
+    Args:
+        shown: the path as a command has it.
+        state: the folder of indexes and copies.
+
+    Raises: DataError where it is none; what `unpack` raises.
+    """
+    if not path.is_file():
+        raise DataError(f"{shown}: there is no such file")
+    if not is_data(path):
+        raise DataError(f"{shown}: no data file by its name\n  possible: {', '.join(SUFFIXES)}, also compressed")
+    if path.suffix.lower() in LINES:
+        return Opened(Lines(path, state))
+    about = path.stat()
+    copy = state / f"{digest(shown, about.st_size, about.st_mtime_ns)}.jsonl"
+    if not copy.is_file():
+        records = _small_list(path) if about.st_size <= _SMALL else None
+        if records is None:
+            unpack(shown, copy)
+        else:
+            write_lines(copy, records)
+    return Opened(Lines(copy, state))
+
+
+def _small_list(path: Path) -> list[Any] | None:
+    """The records of a small JSON file that is a list; None of anything else, which is left to its reader."""
+    if path.suffix.lower() != ".json":
+        return None
+    try:
+        content = json.loads(path.read_text("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, list) and all(isinstance(item, dict) for item in content) else None
+
+
+def write_lines(path: Path, records: Sequence[Any]) -> None:
+    """Write records as JSON Lines; the file is there once all are."""
+    with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as stream:
+        for record in records:
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def digest(*parts: Any) -> str:
+    """A name for what depends on some values."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]

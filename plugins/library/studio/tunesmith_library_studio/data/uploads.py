@@ -1,0 +1,135 @@
+"""Files that come in pieces: a piece that got lost is sent again, and nothing counts before the whole was looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tunesmith import DataError, TunesmithError
+from tunesmith.files import replacing
+
+from .opening import PACKED, SUFFIXES, is_data
+
+PIECE = 8 << 20  # bytes of one piece, at most
+_AGE = 86_400.0  # seconds after which an upload that nobody finished is forgotten
+_NAME = re.compile(r"[^\W_][\w .()+-]*")
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class Uploads:
+    """Uploads on their way.
+
+    Args:
+        folder: of those that are not whole yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def begin(self, name: str, size: int, most: int) -> dict[str, Any]:
+        """Announce a file. Returns: `id`, `offset`, `piece` (bytes of a piece at most).
+
+        Raises: DataError for a name that is no data file's, or a size over the limit.
+        """
+        file_name(name)
+        if not 0 < size <= most:
+            raise DataError(f"{name} has {size:,} bytes, and 1 to {most:,} are taken\n  --max-upload-bytes allows more")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._forget_old()
+        made = secrets.token_hex(16)
+        self._part(made).touch()
+        self._about(made).write_text(json.dumps({"name": name, "size": size}), "utf-8")
+        return {"id": made, "offset": 0, "piece": PIECE}
+
+    def offset(self, upload: str) -> int:
+        """How many bytes of a file are there."""
+        return self._known(upload).stat().st_size
+
+    def add(self, upload: str, offset: int, piece: bytes) -> int:
+        """Take a piece. Returns: how many bytes are there now.
+
+        Raises: DataError where it does not begin where the last one ended, or is too large.
+        """
+        part = self._known(upload)
+        size = json.loads(self._about(upload).read_text("utf-8"))["size"]
+        here = part.stat().st_size
+        if offset != here:
+            raise DataError(f"the piece begins at {offset:,}, and {here:,} bytes are here\n  send it from there")
+        if len(piece) > PIECE or here + len(piece) > size:
+            raise DataError(f"more bytes come than were announced ({size:,}), or a piece has more than {PIECE:,}")
+        with part.open("ab") as stream:
+            stream.write(piece)
+        return here + len(piece)
+
+    def finish(self, upload: str, into: Path, look: Callable[[Path], Any]) -> tuple[Path, Any]:
+        """Put a whole file in its place, unless a look at it finds it unusable: then it is deleted.
+
+        Returns: where it is, under another number where its name was taken; and what the look gave.
+        Raises: DataError where bytes are missing; what `look` raises.
+        """
+        part = self._known(upload)
+        about = json.loads(self._about(upload).read_text("utf-8"))
+        if part.stat().st_size != about["size"]:
+            raise DataError(f"{about['name']}: {part.stat().st_size:,} of {about['size']:,} bytes are here")
+        named = part.with_name(f"{upload}-{about['name']}")
+        os.replace(part, named)
+        self._about(upload).unlink()
+        try:
+            found = look(named)
+            return keep(named, into, about["name"]), found
+        finally:
+            named.unlink(missing_ok=True)
+
+    def _known(self, upload: str) -> Path:
+        part = self._part(upload)
+        if not _ID.fullmatch(upload) or not part.is_file():
+            raise TunesmithError("there is no such upload\n  begin it again")
+        return part
+
+    def _part(self, upload: str) -> Path:
+        return self._folder / f"{upload}.part"
+
+    def _about(self, upload: str) -> Path:
+        return self._folder / f"{upload}.json"
+
+    def _forget_old(self) -> None:
+        for path in self._folder.iterdir():
+            if time.time() - path.stat().st_mtime > _AGE:
+                path.unlink(missing_ok=True)
+
+
+def file_name(name: str) -> str:
+    """A name that a data file may have. Raises: DataError for a path, a hidden file, and what is no data."""
+    if not _NAME.fullmatch(name) or ".." in name or not is_data(Path(name)):
+        kinds = f"{', '.join(SUFFIXES)}, also with {', '.join(PACKED)}"
+        raise DataError(f"{name!r} is no name of a data file\n  a name without folders that ends in {kinds}")
+    return name
+
+
+def keep(file: Path, into: Path, name: str) -> Path:
+    """Move a file to a folder under its name, or with a number where that is taken."""
+    into.mkdir(parents=True, exist_ok=True)
+    if file.stat().st_dev != into.stat().st_dev:
+        with replacing(into / f".{file.name}") as draft:
+            shutil.copyfile(file, draft)
+        file = into / f".{file.name}"
+        try:
+            return keep(file, into, name)
+        finally:
+            file.unlink()
+    stem, dot, ending = name.partition(".")
+    for number in range(1, 10_000):
+        target = into / (name if number == 1 else f"{stem}-{number}{dot}{ending}")
+        try:
+            os.link(file, target)  # which fails where the name is taken, and never writes over it
+        except FileExistsError:
+            continue
+        return target
+    raise TunesmithError(f"{into} has too many files called {name}")
