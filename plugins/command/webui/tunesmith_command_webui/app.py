@@ -10,14 +10,43 @@ from tunesmith import TunesmithError, __version__
 from tunesmith_library_serving.guarding import own_names
 from tunesmith_library_studio import Studio
 
-from . import routes_chat, routes_compose, routes_events, routes_models, routes_schema, routes_session, routes_watch
+from . import (
+    routes_chat,
+    routes_compose,
+    routes_evaluations,
+    routes_data,
+    routes_data_changes,
+    routes_events,
+    routes_exports,
+    routes_models,
+    routes_plugins,
+    routes_prompts,
+    routes_runs,
+    routes_schema,
+    routes_session,
+    routes_watch,
+)
 from .languages import languages
 from .options import Options
 from .page_files import PageFiles, policy
 from .security import Guard
 from .sessions import Access
 
-ROUTES = (routes_chat, routes_events, routes_watch, routes_models, routes_schema, routes_compose)
+ROUTES = (
+    routes_chat,
+    routes_events,
+    routes_data,
+    routes_data_changes,
+    routes_prompts,
+    routes_watch,
+    routes_models,
+    routes_schema,
+    routes_compose,
+    routes_exports,
+    routes_plugins,
+    routes_evaluations,
+    routes_runs,  # the last: its paths take what no other took
+)
 """Modules with a function `router(studio)`; their paths begin with /api."""
 
 

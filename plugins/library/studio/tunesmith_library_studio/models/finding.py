@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -64,7 +65,7 @@ class Walk:
             elif not inside_run:
                 yield from (Found(Path(path, name), "file") for name in looked.files)
             if depth < _DEEP and not (kind and kind != "run"):
-                inside = inside_run or looked.is_run
+                inside = inside_run or (looked.is_run and depth > 0)  # a workspace may have a run.yaml of its own
                 names = (name for name in looked.folders if not inside or name.startswith("checkpoint-"))
                 waiting.extend((os.path.join(path, name), depth + 1, inside) for name in names)
 
@@ -98,11 +99,11 @@ def _is_searched(name: str) -> bool:
 
 
 def _kind(path: str, looked: _Looked, inside_run: bool) -> str | None:
-    if inside_run:
-        is_checkpoint = Path(path).name.startswith("checkpoint-") and (looked.is_model or looked.is_adapter)
-        return "checkpoint" if is_checkpoint else None
     if looked.is_export:
         return "export"
+    if inside_run:
+        is_checkpoint = re.search(r"checkpoint-\d+$", path) and (looked.is_model or looked.is_adapter)
+        return "checkpoint" if is_checkpoint else None
     if looked.is_run:
         return "run" if looked.is_model or looked.is_adapter else None  # of another there are checkpoints at most
     if looked.is_adapter:
