@@ -1,7 +1,12 @@
-// The shell: navigation, language, theme; every view is loaded when it is first opened.
+// The shell: navigation, signing in, settings; every view is loaded when it is first opened.
 import { html, render, useEffect, useRef, useState } from "./lib/html.js";
-import { useConnected, useTopic } from "./lib/events.js";
-import { LANGUAGES, preferred, speak, t, useLanguage } from "./lib/i18n.js";
+import { get } from "./lib/api.js";
+import { useConnected } from "./lib/events.js";
+import { begin, t, useLanguage } from "./lib/i18n.js";
+import { JobsBadge } from "./components/jobs_badge.js";
+import { Login } from "./components/login.js";
+import { Settings } from "./components/settings.js";
+import { Shortcuts } from "./components/shortcuts.js";
 import { Toasts } from "./components/toast.js";
 
 const VIEWS = ["train", "watch", "runs", "chat", "evaluate", "export", "data", "plugins"];
@@ -9,7 +14,15 @@ const VIEWS = ["train", "watch", "runs", "chat", "evaluate", "export", "data", "
 /** The view and what follows it in the address: #watch/NAME → ["watch", "NAME"] */
 function place() {
   const [view, ...rest] = location.hash.slice(1).split("/");
-  return [VIEWS.includes(view) ? view : "train", decodeURIComponent(rest.join("/"))];
+  return [VIEWS.includes(view) ? view : "train", decoded(rest.join("/"))];
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // an address that somebody wrote by hand
+  }
 }
 
 function usePlace() {
@@ -26,66 +39,81 @@ function View({ name, detail }) {
   const [component, set] = useState(null);
   const [error, setError] = useState(null);
   useEffect(() => {
+    let gone = false;
     set(null);
     setError(null);
-    import(`./views/${name}.js`).then((module) => set(() => module.default), setError);
+    import(`./views/${name}.js`).then((module) => gone || set(() => module.default), (failure) => gone || setError(failure));
+    return () => (gone = true);
   }, [name]);
   if (error) return html`<p role="alert">${t("page.failed")}: ${error.message}</p>`;
   if (!component) return html`<p aria-busy="true">${t("page.loading")}</p>`;
   return html`<${component} detail=${detail} />`;
 }
 
-function Theme() {
-  const [theme, set] = useState(localStorage.getItem("theme") ?? "system");
+/** The session, which ends when the server does; null until it is known. */
+function useSession(first) {
+  const [session, set] = useState(first);
   useEffect(() => {
-    localStorage.setItem("theme", theme);
-    document.documentElement.dataset.theme = theme;
-  }, [theme]);
-  const options = ["system", "light", "dark"].map((name) => html`<option value=${name}>${t(`page.${name}`)}</option>`);
-  return html`<select aria-label=${t("page.theme")} value=${theme} onChange=${(event) => set(event.target.value)}>
-    ${options}
-  </select>`;
+    const left = () => set((now) => ({ ...now, signed_in: false }));
+    addEventListener("signed-out", left);
+    return () => removeEventListener("signed-out", left);
+  }, []);
+  return [session, set];
 }
 
-function Language() {
-  const options = Object.entries(LANGUAGES).map(([name, own]) => html`<option value=${name}>${own}</option>`);
-  const now = document.documentElement.lang.slice(0, 2);
-  return html`<select aria-label=${t("page.language")} value=${now} onChange=${(event) => speak(event.target.value)}>
-    ${options}
-  </select>`;
-}
-
-function Page() {
-  const language = useLanguage();
+/** What there is to say of the server: it is gone, or another version came back. */
+function Server({ version }) {
   const connected = useConnected();
+  const [now, set] = useState(version);
+  useEffect(() => {
+    if (connected) get("session").then((session) => session.version && set(session.version), () => {});
+  }, [connected]);
+  if (!connected) return html`<p class="notice" role="alert">${t("page.unreachable")}</p>`;
+  if (now === version) return null;
+  return html`<p class="notice" role="alert">
+    ${t("page.updated", { version: now })} <button type="button" onClick=${() => location.reload()}>${t("page.reload")}</button>
+  </p>`;
+}
+
+function Navigation({ view }) {
+  const current = useRef();
+  useEffect(() => current.current?.scrollIntoView({ block: "nearest", inline: "center" }), [view]);
+  const link = (name) => {
+    const here = name === view;
+    return html`<a href=${`#${name}`} ref=${here ? current : null} aria-current=${here ? "page" : null}>${t(`views.${name}`)}</a>`;
+  };
+  return html`<nav aria-label=${t("page.views")}>${VIEWS.map(link)}</nav>`;
+}
+
+function Page({ first }) {
+  const language = useLanguage();
+  const [session, setSession] = useSession(first);
   const [view, detail] = usePlace();
   const content = useRef();
-  const first = useRef(true);
-  useTopic("jobs", () => {}); // one connection from the start, so that a lost server is noticed
+  const isFirst = useRef(true);
+  const isIn = session.signed_in;
   useEffect(() => {
-    document.title = `${t(`views.${view}`)} · Tunesmith`;
-    if (!first.current) content.current.focus();
-    first.current = false;
-  }, [view, language]);
-  const link = (name) =>
-    html`<a href=${`#${name}`} aria-current=${name === view ? "page" : null}>${t(`views.${name}`)}</a>`;
+    document.title = `${t(isIn ? `views.${view}` : "page.sign_in")} · Tunesmith`;
+    if (!isFirst.current) content.current.focus();
+    isFirst.current = false;
+  }, [view, language, isIn]);
   return html`
     <a class="skip" href="#content" onClick=${(event) => (event.preventDefault(), content.current.focus())}>
       ${t("page.skip")}
     </a>
     <header class="top">
       <strong class="name">Tunesmith</strong>
-      <nav aria-label=${t("page.views")}>${VIEWS.map(link)}</nav>
-      <div class="settings"><${Language} /><${Theme} /></div>
+      ${isIn && html`<${Navigation} view=${view} /><${JobsBadge} />`}
+      <div class="settings"><${Settings} canLeave=${isIn && session.needed} /></div>
     </header>
-    ${connected ? null : html`<p class="lost" role="alert">${t("page.unreachable")}</p>`}
+    ${isIn && html`<${Server} version=${session.version} /><${Shortcuts} views=${VIEWS} />`}
     <main id="content" tabindex="-1" ref=${content} key=${language}>
-      <h1 class="unseen">${t(`views.${view}`)}</h1>
-      <${View} name=${view} detail=${detail} />
+      <h1 class="unseen">${t(isIn ? `views.${view}` : "page.sign_in")}</h1>
+      ${isIn ? html`<${View} name=${view} detail=${detail} />` : html`<${Login} onIn=${setSession} />`}
     </main>
     <${Toasts} />
   `;
 }
 
-await speak(preferred());
-render(html`<${Page} />`, document.getElementById("page"));
+const [session] = await Promise.all([get("session"), begin()]);
+render(html`<${Page} first=${session} />`, document.getElementById("page"));

@@ -1,5 +1,6 @@
 // What changes, told by one websocket for the whole page; it comes back by itself when the server does.
 import { useEffect, useState } from "preact/hooks";
+import { get } from "./api.js";
 
 const listeners = new Map(); // topic -> functions
 const states = new Set(); // functions that are told whether there is a connection
@@ -25,11 +26,20 @@ function connect() {
     const message = JSON.parse(data);
     (listeners.get(message.topic) ?? []).forEach((hear) => hear(message.type, message.data));
   };
-  socket.onclose = () => {
-    states.forEach((tell) => tell(false));
-    setTimeout(connect, pause);
-    pause = Math.min(pause * 2, 10000);
-  };
+  socket.onclose = lost;
+}
+
+/** Try again, unless the server is there and wants a password: it keeps out whoever has none without a word. */
+async function lost() {
+  socket = null;
+  const session = await get("session").catch(() => null);
+  if (session && !session.signed_in) {
+    dispatchEvent(new Event("signed-out"));
+    return; // signing in draws the page again, whose listeners connect
+  }
+  if (!session) states.forEach((tell) => tell(false));
+  setTimeout(() => socket || connect(), pause);
+  pause = Math.min(pause * 2, 10000);
 }
 
 function subscribe() {

@@ -1,18 +1,23 @@
 // The words of the page, from languages/LANGUAGE.json; whoever adds a file adds a language.
 import { useEffect, useState } from "preact/hooks";
 
-export const LANGUAGES = { en: "English", zh: "中文" };
-
+export let languages = {}; // each with its own name, as the server finds their files
 let words = {};
 let fallback = {};
 export let language = "en";
 const redraw = new Set();
 const learnt = new Set(); // sections in files of their own that were asked for
 
+const load = async (file) => (await fetch(`languages/${file}.json`)).json();
+
+/** Load the words before anything is drawn. */
+export async function begin() {
+  [languages, fallback] = await Promise.all([load("index"), load("en")]);
+  await speak(preferred());
+}
+
 /** Load a language; English words stand in for those that it lacks. */
 export async function speak(name) {
-  const load = async (file) => (await fetch(`languages/${file}.json`)).json();
-  if (!Object.keys(fallback).length) fallback = await load("en");
   words = name === "en" ? fallback : await load(name);
   language = name;
   await Promise.all([...learnt].map(read));
@@ -37,10 +42,9 @@ export async function learn(section) {
 }
 
 /** The language that was chosen last, else the browser's, else English. */
-export function preferred() {
-  const known = (name) => name in LANGUAGES;
-  const own = navigator.languages.map((name) => name.slice(0, 2)).find(known);
-  return [localStorage.getItem("language"), own, "en"].find((name) => name && known(name));
+function preferred() {
+  const known = (name) => name && [name, name.split("-")[0]].find((tag) => tag in languages);
+  return [localStorage.getItem("language"), ...navigator.languages, "en"].map(known).find(Boolean);
 }
 
 const find = (tree, key) => key.split(".").reduce((node, part) => node?.[part], tree);
