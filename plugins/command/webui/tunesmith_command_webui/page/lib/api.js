@@ -12,7 +12,7 @@ export class ApiError extends Error {
  * Ask the interface.
  * @param {string} method
  * @param {string} path what follows /api/
- * @param {any} [body] sent as JSON; a FormData as it is
+ * @param {any} [body] sent as JSON; a FormData or a Blob as it is
  * @param {AbortSignal} [signal]
  */
 export async function ask(method, path, body, signal) {
@@ -29,7 +29,7 @@ export const remove = (path) => ask("DELETE", path);
 /** The response itself, for what is streamed or downloaded. Throws ApiError like `ask`. */
 export async function request(method, path, body, signal) {
   const headers = { "X-Tunesmith": "1" };
-  const isForm = body instanceof FormData;
+  const isForm = body instanceof FormData || body instanceof Blob;
   if (body !== undefined && !isForm) headers["Content-Type"] = "application/json";
   let response;
   try {
