@@ -20,7 +20,8 @@ class Note(BaseModel):
     author: str = Field(min_length=1, max_length=80, description="who says it")
     action: Literal["edit", "delete", "rate", "label", "choose", "correct", "skip", "tags", "note"] = Field(
         description="edit: a record, or null for the original · delete: true, false · rate: 1–5 · label: true is good "
-        "· choose: chosen, rejected or tie, the better answer · correct: the answer as it should be · skip · tags · note"
+        "· choose: chosen, rejected or tie, the better answer · correct: the answer as it should be "
+        "· skip · tags · note"
     )
     value: Any = Field(None, description="null takes it back, where there is one")
     content: dict[str, Any] | None = Field(
