@@ -66,6 +66,7 @@ def _add_curves(routes: APIRouter, studio: Studio) -> None:
         start: Annotated[float | None, Query(description="of the part that is looked at, on the axis")] = None,
         end: Annotated[float | None, Query(description="of that part")] = None,
         metrics: Names = "",
+        more: Annotated[str, Query(description="further ones beside those that have a panel")] = "",
     ) -> Response:
         """The curves of a run, each thinned to so many points that has the lowest and the highest value of every
         stretch: `curves` by name (`step`, `x`, `y`, `smooth`, `count`, `min`, `max`, `last`), `metrics` (what names
@@ -73,14 +74,16 @@ def _add_curves(routes: APIRouter, studio: Studio) -> None:
         from msgspec import json
         from tunesmith_library_studio.watching.curves import View
 
-        names = tuple(name for name in metrics.split(",") if name)
-        found = studio.curves.of(run, View(points, smoothing, axis, start, end, names))
+        found = studio.curves.of(run, View(points, smoothing, axis, start, end, _names(metrics), _names(more)))
         return Response(json.encode(found), media_type="application/json")
 
     @routes.get("/curves.csv")
     def table(run: Run, metrics: Names = "") -> Response:
         """Every logged value of the metrics: a line for each step that has one."""
-        names = tuple(name for name in metrics.split(",") if name)
         name = run.replace("/", "-")
         headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name)}.csv"}
-        return Response(studio.curves.table(run, names), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(studio.curves.table(run, _names(metrics)), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)

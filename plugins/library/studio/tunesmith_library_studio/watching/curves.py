@@ -37,6 +37,7 @@ class View:
     start: float | None = None  # of the part that is looked at, in units of the axis
     end: float | None = None
     metrics: Collection[str] = ()  # by their logged names; none are those that have a panel, and evaluators' results
+    more: Collection[str] = ()  # beside these
 
 
 class Curves:
@@ -88,7 +89,7 @@ class Curves:
         axes = axes_of(columns)
         axis = places_of(columns, view.axis) if view.axis in axes else None
         metrics = described(columns)
-        wanted = view.metrics or [each["name"] for each in metrics if each["shown"]]
+        wanted = view.metrics or [each["name"] for each in metrics if each["shown"] or each["name"] in view.more]
         return {
             "name": name,
             "file": recording.file.name,
