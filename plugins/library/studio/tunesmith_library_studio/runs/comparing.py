@@ -1,0 +1,95 @@
+"""Runs side by side: where their configurations differ, and what each took and reached."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tunesmith_library_studio.runs.rows import Row, flat
+
+_NO_OPTIONS = ("tunesmith",)  # keys of a record that choose nothing
+_FIGURES = (
+    *("state", "step", "epoch", "loss", "metric", "value", "best", "best_step", "seconds"),
+    *("tokens", "tokens_per_second", "seconds_of_step", "memory_peak", "memory_predicted", "size"),
+)
+
+
+def differences(configurations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The options that are not the same in all: `key`, `values` in the order of the runs, null where there is none."""
+    leaves = [dict(flat(config)) for config in configurations]
+    keys = dict.fromkeys(key for each in leaves for key in each if key not in _NO_OPTIONS)
+    found = [(key, [each.get(key) for each in leaves]) for key in keys]
+    return [{"key": key, "values": values} for key, values in found if any(value != values[0] for value in values)]
+
+
+def figures(row: Row, record: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run took and reached, by the names of `_FIGURES`; null for what is not known."""
+    measured, predicted = _part(record, "measured"), _part(record, "predicted")
+    tokens = last.get("num_input_tokens_seen", last.get("total_tokens"))
+    known = {
+        "tokens": tokens,
+        "tokens_per_second": last.get("tokens_per_second"),
+        "seconds_of_step": _part(measured, "seconds").get("step"),
+        "memory_peak": _part(measured, "memory").get("peak"),
+        "memory_predicted": _part(predicted, "peak").get("bytes"),
+    }
+    return {name: known.get(name, row.get(name)) for name in _FIGURES}
+
+
+def as_table(compared: Mapping[str, Any]) -> list[list[str]]:
+    """A comparison as lines of cells, the names of the runs in the first."""
+    names = [run["name"] for run in compared["runs"]]
+    lines = [["", *names]]
+    for figure in _FIGURES:
+        values = [run["figures"][figure] for run in compared["runs"]]
+        lines += [[figure, *map(_cell, values)]] if any(value is not None for value in values) else []
+    lines += [[each["key"], *map(_cell, each["values"])] for each in compared["differences"]]
+    for each in compared["evaluations"]:
+        label = f"{each['evaluator']}: {each['dataset']}: {each['metric']}"
+        lines.append([label, *map(_number, each["values"])])
+    return lines
+
+
+def as_markdown(table: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown has it."""
+    shown = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in table]
+    rows = [f"| {' | '.join(line)} |" for line in shown]
+    return "\n".join([rows[0], "|---" * len(table[0]) + "|", *rows[1:]]) + "\n"
+
+
+def as_csv(table: Sequence[Sequence[str]]) -> str:
+    """A table as CSV, in which no cell is a formula to a spreadsheet."""
+    text = io.StringIO()
+    csv.writer(text).writerows([[_harmless(cell) for cell in line] for line in table])
+    return text.getvalue()
+
+
+def _harmless(cell: str) -> str:
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    return cell
+
+
+def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = told.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _number(value: Mapping[str, Any] | None) -> str:
+    if value is None or value.get("value") is None:
+        return ""
+    error = value.get("standard_error")
+    return f"{value['value']:.5g}" + ("" if error is None else f" ± {error:.2g}")
