@@ -48,7 +48,12 @@ class Owner:
 
 def this_process() -> Owner:
     """The process that asks."""
-    return Owner(_host(), _place(), _boot(), os.getpid(), _started(os.getpid()))
+    return owner_of(os.getpid())
+
+
+def owner_of(process: int) -> Owner:
+    """A process of this machine by its number, as long as it runs."""
+    return Owner(_host(), _place(), _boot(), process, _started(process))
 
 
 def left_behind(mark: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tunesmith_library_studio.topics import Topics
 from tunesmith_library_studio.workspace import Workspace
@@ -12,9 +13,11 @@ if TYPE_CHECKING:
     from tunesmith_library_studio.chats import Chats
     from tunesmith_library_studio.configuring import Configuring, Forms
     from tunesmith_library_studio.data import Data
+    from tunesmith_library_studio.devices import Devices
+    from tunesmith_library_studio.evaluations import Evaluations
     from tunesmith_library_studio.exports import Exports
     from tunesmith_library_studio.installed import Installed
-    from tunesmith_library_studio.evaluations import Evaluations
+    from tunesmith_library_studio.jobs import Jobs
     from tunesmith_library_studio.models import Models
     from tunesmith_library_studio.runs import Runs
     from tunesmith_library_studio.watching.curves import Curves
@@ -31,6 +34,8 @@ class Studio:
     def topics(self) -> Topics:
         """What changes, told to those who listen."""
         topics = Topics()
+        topics.offer("jobs", lambda _: self.jobs.watcher())
+        topics.offer("job", lambda id: self.jobs.watcher(id))
         topics.offer("run", lambda name: self.watching.run(name))
         topics.offer("runs", lambda _: self.runs.watcher())
         topics.offer("machine", lambda name: self.watching.machine())
@@ -56,6 +61,20 @@ class Studio:
         from tunesmith_library_studio.chats import Chats
 
         return Chats(self.workspace)
+
+    @cached_property
+    def devices(self) -> Devices:
+        """What jobs can compute on."""
+        from tunesmith_library_studio.devices import Devices
+
+        return Devices()
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Commands that run as processes of their own, and outlive the front end; their queue goes on from here on."""
+        from tunesmith_library_studio.jobs import Jobs
+
+        return Jobs(self.workspace, self.devices)
 
     @cached_property
     def models(self) -> Models:
@@ -97,7 +116,14 @@ class Studio:
         """Runs while they go on: state, log, warnings, samples."""
         from tunesmith_library_studio.watching.watching import Watching
 
-        return Watching(self.curves, lambda name: self.runs.row(name), lambda name: None, list, self.workspace.runs)
+        return Watching(self.curves, lambda name: self.runs.row(name), self._log_of_run, self._gpus, self.workspace.runs)
+
+    def _log_of_run(self, name: str) -> Path | None:
+        job = self.jobs.of_run(name)
+        return job.log if job and not job.elsewhere else None
+
+    def _gpus(self) -> list[dict[str, Any]]:
+        return [device.told() for device in self.devices.now() if device.kind != "cpu"]
 
     @cached_property
     def exports(self) -> Exports:
@@ -115,6 +141,8 @@ class Studio:
 
     def close(self) -> None:
         """End what must not outlive the front end; jobs go on."""
+        if "jobs" in vars(self):
+            self.jobs.close()
         if "configuring" in vars(self):
             self.configuring.close()
         if "chats" in vars(self):
