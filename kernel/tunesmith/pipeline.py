@@ -256,7 +256,7 @@ def model_handle(run: Assembly, composition: Composition) -> ModelHandle:
         raise unfinished(folder)
     source = model_source(run, training=False, folder=folder if whole else None)
     source = replace(source, held=held_precision(run.plan, source.path, adapter))
-    reader_source = replace(source, path=words_of(folder, source.path))
+    reader_source = replace(source, path=words_of(folder, source.path, run.fetch))
     processor, template = reader_of(run, reader_source)
     load = partial(_model, run, source, processor, None, adapter)
     return ModelHandle(source, adapter, processor, template, load, partial(_merged, run))
