@@ -13,19 +13,20 @@ from tunesmith_library_studio.configuring.sweeps import Axis, variants
 
 
 class Draft(BaseModel):
-    """A configuration as it is handed in: one of values, text and source, and overrides over it."""
+    """A configuration as it is handed in: one of values, text, source and run, and overrides over it."""
 
     values: dict[str, Any] | None = Field(None, description="nested, as YAML has it; only what is not the default")
     text: str | None = Field(None, description="YAML, of ours or of another program whose dialect is installed")
     source: str | None = Field(None, description="a recipe, a YAML file of the workspace, or the folder of a run")
+    run: str | None = Field(None, description="a run by its name, which is to be done again")
     overrides: list[str] = Field([], description="key=value, as on the command line")
     client: str = Field("", description="who asks: what the same one asked before, and still waits, is dropped (409)")
 
-    @property
-    def given(self) -> Given:
+    def given(self, studio: Studio) -> Given:
         """As the working layer has it; nothing handed in is an empty configuration."""
-        nothing = self.values is None and self.text is None and self.source is None
-        return Given({} if nothing else self.values, self.text, self.source, self.overrides)
+        source = self.source if self.run is None else str(studio.workspace.runs / self.run)
+        nothing = self.values is None and self.text is None and source is None
+        return Given({} if nothing else self.values, self.text, source, self.overrides)
 
 
 class Planned(Draft):
@@ -69,7 +70,7 @@ def router(studio: Studio) -> APIRouter:
         `{"values", "yaml", "command", "for", "problems": [{"key", "message", "advice", "severity", "line", "fixes":
         [[override]]}], "origins": {key: line}, "notices", "comments"}`. `values` is null where the text cannot be read.
         """
-        return _newest(lambda: studio.configuring.answer(draft.given, draft.client))
+        return _newest(lambda: studio.configuring.answer(draft.given(studio), draft.client))
 
     @routes.post("/plan")
     def plan(draft: Planned) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def router(studio: Studio) -> APIRouter:
         "changes": [{"overrides", "cost", "costs", "peak"}], "time": {…seconds}, "data", "disk", "shares", "unknown"}`.
         """
         asked = {"machine": draft.machine, "advice": draft.advice, "client": draft.client}
-        return _newest(lambda: studio.configuring.figures(draft.given, **asked))
+        return _newest(lambda: studio.configuring.figures(draft.given(studio), **asked))
 
     @routes.post("/sweep")
     def sweep(wanted: Sweep) -> dict[str, Any]:

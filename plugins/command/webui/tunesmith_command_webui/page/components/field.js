@@ -43,15 +43,21 @@ export function Field({ option, value, onChange, words = "", path, problems = []
     </div>
     <${Input} id=${id} shape=${option.shape} value=${value} usual=${option.default} told=${told} wrong=${Boolean(wrong)}
       onChange=${onChange} onFault=${setFault} words=${words} />
-    <p class="help" id=${`${id}-help`}>${helpOf(option, words)} <${Usual} option=${option} /></p>
+    <p class="help" id=${`${id}-help`}>${helpOf(option, words)} <${Usual} option=${option} given=${given} /></p>
     ${wrong ? html`<p class="bad help" id=${`${id}-wrong`}>${wrong}</p>` : null}
   </div>`;
 }
 
-function Usual({ option }) {
-  if (option.required || option.shape.kind === "group") return html`<span class="type">${option.type}</span>`;
-  const usual = shown(option.default === null ? null : option.default) || '""';
-  return html`<span class="type">${option.type} · ${t("field.default", { value: usual })}</span>`;
+const SAID = ["boolean", "choice", "text", "list", "group"]; // kinds whose field shows by itself what it takes
+
+/** The type where the field does not show it, and the default that a value stands in the place of. */
+function Usual({ option, given }) {
+  const usual = given && !option.required && option.shape.kind !== "group";
+  const said = [
+    ...(SAID.includes(option.shape.kind) ? [] : [option.type]),
+    ...(usual ? [t("field.default", { value: shown(option.default) || '""' })] : []),
+  ];
+  return said.length ? html`<span class="type">${said.join(" · ")}</span>` : null;
 }
 
 /** What a value is entered by, for its shape. */

@@ -1,0 +1,103 @@
+// The one state of the view: values as a configuration has them. Text, command line and plan follow from them.
+import { useCallback, useEffect, useRef, useState } from "../../lib/html.js";
+import { post } from "../../lib/api.js";
+import { complain } from "../../components/toast.js";
+
+const KEPT = "train.draft";
+const PAUSE = 300; // ms without a change after which a draft is examined
+const STEPS = 50; // that can be undone
+
+const client = Math.random().toString(36).slice(2);
+
+function kept() {
+  try {
+    return JSON.parse(localStorage.getItem(KEPT)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * A draft, which survives a reload.
+ * @returns `values`; `answer` of POST /api/compose, older while `busy`; `set(kind, value)`; `take(given)`, which reads
+ *   a text, a file, or the values with overrides, and tells whether it could; `undo()`, null where there is nothing
+ */
+export function useDraft() {
+  const [values, setValues] = useState(kept);
+  const [answer, setAnswer] = useState(null);
+  const [busy, setBusy] = useState(true);
+  const past = useRef([]);
+  const now = useRef(values);
+
+  const change = useCallback((next) => {
+    past.current = [...past.current.slice(1 - STEPS), now.current];
+    now.current = next;
+    setValues(next);
+  }, []);
+  useEffect(() => localStorage.setItem(KEPT, JSON.stringify(values)), [values]);
+  useEffect(() => {
+    const controller = new AbortController();
+    const ask = async () => {
+      try {
+        setAnswer(await post("compose", { values, client }, controller.signal));
+        setBusy(false);
+      } catch (error) {
+        if (error.name === "AbortError" || error.status === 409) return;
+        setBusy(false);
+        complain(error);
+      }
+    };
+    setBusy(true);
+    const timer = setTimeout(ask, answer ? PAUSE : 0);
+    return () => (clearTimeout(timer), controller.abort());
+  }, [values]);
+
+  const set = useCallback((name, value) => {
+    const { [name]: _, ...rest } = now.current;
+    change(value === undefined ? rest : { ...rest, [name]: value });
+  }, []);
+  const take = useCallback(async (given) => {
+    const found = await post("compose", given);
+    if (found.values === null) return found;
+    change(found.values);
+    return found;
+  }, []);
+  const apply = useCallback((overrides) => take({ values: now.current, overrides }), []);
+  const undo = past.current.length
+    ? () => {
+        now.current = past.current.pop();
+        setValues(now.current);
+      }
+    : null;
+  return { values, answer, busy, set, take, apply, undo, clear: () => change({}) };
+}
+
+/**
+ * What the plan of a draft that is right says; null while nothing is known.
+ * @returns {{figures: object | null, busy: boolean, looking: boolean}} `looking` while changes that fit are looked for
+ */
+export function usePlan(draft, machine) {
+  const [state, set] = useState({ figures: null, busy: false, looking: false, error: null });
+  const { answer, busy } = draft;
+  const wrong = !answer || answer.problems.some((problem) => problem.severity === "error");
+  useEffect(() => {
+    if (busy || wrong) return undefined;
+    const controller = new AbortController();
+    const ask = (advice) =>
+      post("plan", { values: draft.values, machine, advice, client: `plan-${client}` }, controller.signal);
+    const look = async () => {
+      set((before) => ({ ...before, busy: true, error: null }));
+      try {
+        const figures = await ask(false);
+        set({ figures, busy: false, looking: figures.fits === false, error: null });
+        if (figures.fits === false) set({ figures: await ask(true), busy: false, looking: false, error: null });
+      } catch (error) {
+        if (error.name === "AbortError" || error.status === 409) return;
+        set({ figures: null, busy: false, looking: false, error });
+      }
+    };
+    look();
+    return () => controller.abort();
+  }, [answer, busy, wrong, machine]);
+  return { ...state, figures: wrong ? null : state.figures, wrong };
+}

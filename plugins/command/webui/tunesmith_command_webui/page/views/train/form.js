@@ -1,0 +1,110 @@
+// The form: model, data, method, training, and all the rest, from the fields of what is installed.
+import { html, useMemo, useState } from "../../lib/html.js";
+import { learn, t } from "../../lib/i18n.js";
+import { ModelPicker } from "../../components/model_picker.js";
+import { Field } from "../../components/field.js";
+import { commonOf, kindOf, OptionField, Options, pluginOf, searchable, selectedOf, withOption } from "../../components/options.js";
+import { DataSets } from "./data.js";
+
+const METHOD = ["stage", "adapter", "quantizer"];
+const MORE = ["optimizer", "loss", "reward", "patch", "parallel", "tracker", "engine", "hub", "format"];
+const FOUND = 40; // options that a search shows
+
+learn("options");
+
+export function Form({ schema, draft }) {
+  const [sought, setSought] = useState("");
+  const [changed, setChanged] = useState(false);
+  const filtered = sought.trim() || changed;
+  return html`
+    <div class="row find" role="search">
+      <label class="grow"><span class="unseen">${t("train.find")}</span>
+        <input type="search" class="wide" placeholder=${t("train.find")} value=${sought}
+          onInput=${({ target }) => setSought(target.value)} /></label>
+      <label><input type="checkbox" checked=${changed} onChange=${({ target }) => setChanged(target.checked)} /> ${t("train.changedOnly")}</label>
+    </div>
+    ${filtered ? html`<${Found} ...${{ schema, draft, sought, changed }} />` : html`<${Sections} schema=${schema} draft=${draft} />`}
+  `;
+}
+
+/** Options of everything that is selected in which the words occur, and the options of a run. */
+function Found({ schema, draft, sought, changed }) {
+  const { values, answer } = draft;
+  const all = useMemo(() => searchable(schema, values), [schema, values]);
+  const words = sought.trim().toLowerCase().split(/\s+/).filter(Boolean);
+  const given = ({ kind, plugin, option }) => (kind.many ? values[kind.name]?.[plugin.name] : values[kind.name])?.[option.name] !== undefined;
+  const run = schema.run.filter((option) => values[option.name] !== undefined || !changed);
+  const runs = run.filter((option) => words.every((word) => `${option.name} ${option.help}`.toLowerCase().includes(word)));
+  const found = all.filter((one) => words.every((word) => one.text.includes(word)) && (!changed || given(one)));
+  const shown = found.slice(0, FOUND);
+  return html`<section aria-label=${t("train.found")}>
+    <p role="status">${t("train.foundCount", { count: found.length + runs.length })}</p>
+    <div class="fields">
+      ${runs.map((option) => html`<${RunField} key=${option.name} option=${option} draft=${draft} />`)}
+      ${shown.map(({ kind, plugin, option, at }) => html`<${OptionField} key=${at} ...${{ kind, plugin, option }} value=${values[kind.name]}
+        problems=${answer?.problems} origins=${answer?.origins} onChange=${(value) => draft.set(kind.name, value)} />`)}
+    </div>
+    ${found.length > shown.length ? html`<p class="soft">${t("train.narrow", { count: found.length - shown.length })}</p>` : null}
+  </section>`;
+}
+
+function RunField({ option, draft }) {
+  const problems = (draft.answer?.problems ?? []).filter((problem) => problem.key === option.name);
+  return html`<${Field} option=${option} value=${draft.values[option.name]} words=${`options.run.${option.name}`}
+    problems=${problems} onChange=${(value) => draft.set(option.name, value)} />`;
+}
+
+function Kind({ name, draft, hidden }) {
+  return html`<${Options} kind=${name} value=${draft.values[name]} problems=${draft.answer?.problems} hidden=${hidden}
+    onChange=${(value) => draft.set(name, value)} />`;
+}
+
+function Sections({ schema, draft }) {
+  const { values } = draft;
+  const problems = (draft.answer?.problems ?? []).filter((problem) => problem.key === "model.path");
+  const kinds = MORE.filter((name) => kindOf(schema, name));
+  const set = kinds.filter((name) => values[name] !== undefined).length;
+  const model = kindOf(schema, "model");
+  const [loader] = selectedOf(model, values.model);
+  return html`
+    <fieldset><legend>${t("train.model")}</legend>
+      <${ModelPicker} label=${t("train.modelPath")} value=${values.model?.path ?? ""} required
+        onChange=${(path) => draft.set("model", withOption(model, values.model, loader, "path", path || undefined))} />
+      ${problems.map((problem) => html`<p class="bad help">${problem.message}</p>`)}
+      <${Kind} name="template" draft=${draft} />
+      <${Folded} title=${t("train.loading")} set=${Object.keys(values.model ?? {}).some((name) => name !== "path")}>
+        <${Kind} name="model" draft=${draft} hidden=${["path"]} /></${Folded}>
+    </fieldset>
+    <fieldset><legend>${t("train.data")}</legend>
+      <${DataSets} schema=${schema} draft=${draft} />
+      <${Kind} name="data" draft=${draft} hidden=${["train", "eval"]} />
+    </fieldset>
+    <fieldset><legend>${t("train.method")}</legend>
+      ${METHOD.map((name) => html`<${Kind} key=${name} name=${name} draft=${draft} />`)}
+      <${Folded} title=${t("train.moreKinds", { kinds: kinds.map((name) => t(`kinds.${name}`)).join(", ") })} set=${set}>
+        ${kinds.map((name) => html`<${Kind} key=${name} name=${name} draft=${draft} />`)}</${Folded}>
+    </fieldset>
+    <fieldset><legend>${t("train.training")}</legend>
+      <${Kind} name="trainer" draft=${draft} />
+      <div class="fields">${schema.run.filter((option) => schema.common.run.includes(option.name)).map((option) =>
+        html`<${RunField} key=${option.name} option=${option} draft=${draft} />`)}</div>
+    </fieldset>
+  `;
+}
+
+/** What most people leave alone: made when it is opened. */
+function Folded({ title, set, children }) {
+  const [open, setOpen] = useState(false);
+  return html`<details onToggle=${({ target, currentTarget }) => target === currentTarget && setOpen(target.open)}>
+    <summary>${title}${set ? html` <span class="badge">${t("train.changed")}</span>` : null}</summary>
+    ${open ? children : null}
+  </details>`;
+}
+
+/** Well-known numeric options of what is selected, for a sweep. */
+export function sweepable(schema, values) {
+  const all = searchable(schema, values);
+  const common = all.filter(({ kind, plugin, option }) => commonOf(schema, kind.name, plugin.name).includes(option.name));
+  const kinds = schema.kinds.filter((kind) => !kind.many && kind.commands.includes("train"));
+  return { common, all, kinds, plugin: (kind, name) => pluginOf(kind, name) };
+}
