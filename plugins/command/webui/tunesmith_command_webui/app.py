@@ -18,6 +18,7 @@ from . import (
     routes_data_changes,
     routes_events,
     routes_exports,
+    routes_jobs,
     routes_models,
     routes_plugins,
     routes_prompts,
@@ -35,6 +36,7 @@ from .sessions import Access
 ROUTES = (
     routes_chat,
     routes_events,
+    routes_jobs,
     routes_data,
     routes_data_changes,
     routes_prompts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ class Studio:
         """Runs, whoever started them."""
         from tunesmith_library_studio.runs import Runs
 
-        return Runs(self.workspace)
+        return Runs(self.workspace, lambda: self.jobs.list())
 
     @cached_property
     def evaluations(self) -> Evaluations:
@@ -116,7 +117,10 @@ class Studio:
         """Runs while they go on: state, log, warnings, samples."""
         from tunesmith_library_studio.watching.watching import Watching
 
-        return Watching(self.curves, lambda name: self.runs.row(name), self._log_of_run, self._gpus, self.workspace.runs)
+        return Watching(self.curves, self._row_of_run, self._log_of_run, self._gpus, self.workspace.runs)
+
+    def _row_of_run(self, name: str) -> Mapping[str, Any]:
+        return self.runs.row(name)
 
     def _log_of_run(self, name: str) -> Path | None:
         job = self.jobs.of_run(name)
