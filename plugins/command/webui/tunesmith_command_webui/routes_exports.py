@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 from tunesmith_library_studio import Studio
+from tunesmith_library_studio.configuring.processes import Outdated
 from tunesmith_library_studio.exports import Wanted
 
 
@@ -33,12 +34,15 @@ def router(studio: Studio) -> APIRouter:
     def plan(export: Export) -> dict[str, Any]:
         """What an export would need: `problems` (`key`, `message`, `advice`, `severity`), `memory`, `peak`, `disk`,
         `conclusion` as `tunesmith plan --for export --json` has them, `output` and `command`."""
-        return studio.exports.plan(export.wanted(), export.client)
+        try:
+            return studio.exports.plan(export.wanted(), export.client)
+        except Outdated as error:
+            raise HTTPException(409, str(error)) from error
 
     @routes.post("/exports")
-    def start(export: Export) -> Any:
-        """Make an export; the answer is the job, whose `output` is the folder."""
-        return studio.exports.start(export.wanted(), export.devices)
+    def start(export: Export) -> dict[str, Any]:
+        """Make an export; the answer is the job, as /api/jobs has it, whose `output` is the folder."""
+        return studio.exports.start(export.wanted(), export.devices).told()
 
     @routes.get("/exports")
     def listed() -> dict[str, Any]:

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tunesmith import TunesmithError
 
 from tunesmith_library_studio.configuring import Forms
 from tunesmith_library_studio.exports.results import parts_of, read_report, told
 from tunesmith_library_studio.exports.wanted import Wanted
+from tunesmith_library_studio.jobs import Job, Jobs
 from tunesmith_library_studio.models import Models
 from tunesmith_library_studio.workspace import Workspace
-
-
-class Starter(Protocol):
-    """What starts jobs."""
-
-    def start(self, kind: str, command: list[str], *, title: str, devices: Sequence[str], output: Path) -> Any:
-        """Start a command of `tunesmith` as a process of its own."""
-        ...
 
 
 class Exports:
     """What becomes of wishes for exports."""
 
-    def __init__(self, workspace: Workspace, forms: Forms, models: Models, jobs: Starter) -> None:
+    def __init__(self, workspace: Workspace, forms: Forms, models: Models, jobs: Jobs) -> None:
         self._workspace, self._forms, self._models, self._jobs = workspace, forms, models, jobs
 
     def plan(self, wanted: Wanted, client: str = "") -> dict[str, Any]:
@@ -56,7 +49,7 @@ class Exports:
             )
         return {"problems": problems, **said, "output": checked.output, "command": checked.line(self._workspace)}
 
-    def start(self, wanted: Wanted, devices: Sequence[str] = ()) -> Any:
+    def start(self, wanted: Wanted, devices: Sequence[str] = ()) -> Job:
         """Make an export, as a job.
 
         Raises: TunesmithError for a path that leads out of the workspace.

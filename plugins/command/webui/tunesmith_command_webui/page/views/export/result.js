@@ -1,0 +1,103 @@
+// What an export wrote: files, the report of what it was compared with, and what to do with it.
+import { html, useEffect, useState } from "../../lib/html.js";
+import { get } from "../../lib/api.js";
+import { bytes, moment, number, percent } from "../../lib/format.js";
+import { maybe, t } from "../../lib/i18n.js";
+import { Copy } from "../../components/copy.js";
+
+export function Result({ path }) {
+  const [items, set] = useState(null);
+  const [error, setError] = useState(null);
+  useEffect(() => void get(`exports/described?${new URLSearchParams({ path })}`).then((said) => set(said.items), setError), [path]);
+  return html`
+    <p><a href="#export">← ${t("export.back")}</a></p>
+    ${error ? html`<pre class="bad" role="alert">${error.message}</pre>` : null}
+    ${items || error ? null : html`<p aria-busy="true">${t("page.loading")}</p>`}
+    ${items?.map((item) => html`<${Artefact} key=${item.path} item=${item} />`)}
+  `;
+}
+
+function Artefact({ item }) {
+  return html`<section class="card export-result" aria-label=${item.path}>
+    <h2>${item.path}</h2>
+    <p class="row">
+      ${item.format ? html`<span class="badge">${item.format}</span>` : null}
+      <span class=${item.proven ? "good" : "warning"}>${item.proven ? t("export.proven", item) : t("export.not_proven")}</span>
+      <span class="soft">${bytes(item.size)} · ${moment(item.made)}</span>
+    </p>
+    ${item.proven ? html`<${Report} item=${item} />` : null}
+    <h3>${t("export.next")}</h3>
+    ${item.next.map((step) => html`<${Step} key=${step.what} step=${step} path=${item.path} />`)}
+    <details>
+      <summary>${t("export.files", { count: item.files.length, size: bytes(item.size) })}</summary>
+      <table><tbody>
+        ${item.files.map((file) => html`<tr><th scope="row">${file.name}</th><td class="number">${bytes(file.size)}</td></tr>`)}
+      </tbody></table>
+    </details>
+  </section>`;
+}
+
+function Step({ step, path }) {
+  const chat = html`<a href=${`#chat/${encodeURIComponent(path)}`}>${t("export.chat_here")}</a>`;
+  return html`<div class="export-step">
+    <div class="row"><span class="grow">${t(`export.steps.${step.what}`)}</span>${step.what === "chat" ? chat : null}<${Copy} text=${step.command} /></div>
+    <pre class="export-command">${step.command}</pre>
+  </div>`;
+}
+
+function Report({ item }) {
+  const on = item.compared_on;
+  return html`
+    <h3>${t("export.report")}</h3>
+    ${on ? html`<p class="help">${t("export.compared_on", on)}</p>` : null}
+    ${item.figures.length ? html`<${Figures} rows=${item.figures} />` : null}
+    <${Checks} checks=${item.checks} />
+    ${item.answer ? html`<${Answer} answer=${item.answer} />` : null}
+  `;
+}
+
+const shown = (figure, value) => (figure === "same_choice" ? percent(value) : number(value, 3));
+
+function limitOf({ figure, limit }) {
+  if (limit === undefined) return "–";
+  if (figure === "perplexity_after") return `× ${number(limit, 3)}`;
+  return `${figure === "same_choice" ? "≥" : "≤"} ${shown(figure, limit)}`;
+}
+
+function Figures({ rows }) {
+  const heads = ["figure", "value", "limit", "of_base"].map((name) => html`<th scope="col">${t(`export.${name}`)}</th>`);
+  const row = (each) => html`<tr>
+    <th scope="row">${t(`export.figures.${each.figure}`)}
+      ${each.step || each.file ? html` <span class="soft">(${[each.file, stepOf(each.step)].filter(Boolean).join(", ")})</span>` : null}</th>
+    <td class="number">${each.before === undefined ? "" : `${number(each.before)} → `}${shown(each.figure, each.value)}</td>
+    <td class="number">${limitOf(each)}</td>
+    <td class="number">${each.base === undefined ? "–" : shown(each.figure, each.base)}</td>
+  </tr>`;
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("export.report")}>
+    <table><thead><tr>${heads}</tr></thead><tbody>${rows.map(row)}</tbody></table></div>`;
+}
+
+const stepOf = (step) => step && (maybe(`export.stages.${step}`) ?? step);
+
+function Checks({ checks }) {
+  const row = (check) => html`<tr>
+    <th scope="row">${maybe(`export.checks.${check.check}`) ?? check.check}</th>
+    <td class=${check.equal ? "good" : "bad"}>${check.equal ? t("export.equal") : t("export.differs")}</td>
+    <td>${Object.entries(check.facts).map(([name, value]) => `${maybe(`export.facts.${name}`) ?? name} ${value}`).join(" · ")}
+      ${check.problems.map((text) => html`<p class="bad">${text}</p>`)}</td>
+  </tr>`;
+  const heads = ["compared", "outcome", "found"].map((name) => html`<th scope="col">${t(`export.${name}`)}</th>`);
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("export.compared")}>
+    <table><thead><tr>${heads}</tr></thead><tbody>${checks.map(row)}</tbody></table></div>`;
+}
+
+function Answer({ answer }) {
+  return html`<details>
+    <summary>${t("export.answer")}</summary>
+    <dl class="export-answer">
+      <dt>${t("export.prompt")}</dt><dd><pre>${answer.prompt}</pre></dd>
+      <dt>${t("export.trained_answer")}</dt><dd><pre>${answer.trained}</pre></dd>
+      <dt>${t("export.written_answer")}</dt><dd><pre>${answer.written}</pre></dd>
+    </dl>
+  </details>`;
+}

@@ -1,0 +1,55 @@
+// One plugin: what it does, its options, what it says of itself, and its README.
+import { html, useEffect, useState } from "../../lib/html.js";
+import { get } from "../../lib/api.js";
+import { maybe, t } from "../../lib/i18n.js";
+import { Dialog } from "../../components/dialog.js";
+import { Markdown } from "../../components/markdown.js";
+import { Copy } from "../../components/copy.js";
+
+export function Plugin({ address, onClose }) {
+  const [told, set] = useState(null);
+  const [error, setError] = useState(null);
+  const kind = address.slice(0, address.indexOf("."));
+  const name = address.slice(address.indexOf(".") + 1);
+  useEffect(() => {
+    set(null);
+    get(`plugins/${encodeURIComponent(kind)}/${encodeURIComponent(name)}`).then(set, setError);
+  }, [address]);
+  return html`<${Dialog} title=${address} onClose=${onClose} wide>
+    ${error ? html`<pre class="bad" role="alert">${error.message}</pre>` : null}
+    ${told ? html`<${Told} told=${told} />` : error ? null : html`<p aria-busy="true">${t("page.loading")}</p>`}
+  </${Dialog}>`;
+}
+
+function Told({ told }) {
+  const words = `options.${told.kind}.${told.name}`;
+  const summary = maybe(`${words}.summary`);
+  const selected = `${told.kind}=${told.name}`;
+  return html`
+    ${summary ? html`<p>${summary}</p>` : null}
+    <pre class="plugin-doc">${told.doc}</pre>
+    ${told.why ? html`<pre class="bad" role="alert">${told.why}</pre>` : null}
+    <p class="row"><span class="soft">${told.distribution} ${told.version} · ${told.licence}</span>
+      ${told.homepage ? html`<a href=${told.homepage} target="_blank" rel="noopener noreferrer">${t("plugins.homepage")}</a>` : null}</p>
+    ${told.kind === "command" || told.kind === "dialect" ? null : html`<p class="row">${t("plugins.select")} <code>${selected}</code> <${Copy} text=${selected} /></p>`}
+    ${told.traits.length ? html`<p class="help">${t("plugins.traits")}: ${told.traits.map(traitOf).join(" · ")}</p>` : null}
+    ${told.options.length ? html`<${OptionsTable} told=${told} words=${words} />` : html`<p>${t("plugins.no_options")}</p>`}
+    ${told.readme ? html`<details><summary>README</summary><${Markdown} text=${told.readme} /></details>` : null}
+  `;
+}
+
+const traitOf = ({ name, value }) => (value === true ? name.replaceAll("_", " ") : `${name.replaceAll("_", " ")}: ${value}`);
+
+function OptionsTable({ told, words }) {
+  const heads = ["option", "type", "default", "meaning"].map((name) => html`<th scope="col">${t(`plugins.${name}`)}</th>`);
+  const row = (option) => html`<tr>
+    <th scope="row"><code>${option.name}</code>${labelled(maybe(`${words}.${option.name}.label`))}</th>
+    <td><code>${option.type}</code></td>
+    <td>${option.required ? html`<em>${t("plugins.required")}</em>` : html`<code>${JSON.stringify(option.default)}</code>`}</td>
+    <td>${maybe(`${words}.${option.name}.help`) ?? option.help}</td>
+  </tr>`;
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("plugins.options")}>
+    <table><thead><tr>${heads}</tr></thead><tbody>${told.options.map(row)}</tbody></table></div>`;
+}
+
+const labelled = (label) => (label ? html`<br /><span class="soft">${label}</span>` : null);
