@@ -1,0 +1,89 @@
+// A run while it goes on, and afterwards: progress, curves, log, samples, the machine.
+import { html, useEffect, useState } from "../lib/html.js";
+import { get } from "../lib/api.js";
+import { useTopic } from "../lib/events.js";
+import { t } from "../lib/i18n.js";
+import { Curves } from "../components/curves.js";
+import { Tabs } from "../components/tabs.js";
+import { attempt } from "../components/toast.js";
+import { Chooser } from "./watch/chooser.js";
+import { Header } from "./watch/header.js";
+import { Log } from "./watch/log.js";
+import { Machine } from "./watch/machine.js";
+import { Samples } from "./watch/samples.js";
+import { Warnings } from "./watch/warnings.js";
+
+const MOST_LINES = 5000; // of the log that are kept here
+
+export default function Watch({ detail }) {
+  const runs = useRuns();
+  const run = detail || runs?.[0]?.name || "";
+  if (!runs) return html`<p aria-busy="true">${t("page.loading")}</p>`;
+  if (!run) return html`<p>${t("watch.none")} <a href="#train">${t("watch.train")}</a></p>`;
+  return html`
+    <${Chooser} run=${run} runs=${runs} onChange=${(name) => (location.hash = `#watch/${encodeURIComponent(name)}`)} />
+    <${Run} key=${run} name=${run} />
+  `;
+}
+
+/** All runs, those that go on first; null until they are known. */
+function useRuns() {
+  const [runs, set] = useState(null);
+  const load = () => attempt(async () => set(runningFirst((await get("runs?sort=started&limit=500")).items)));
+  useEffect(() => void load(), []);
+  useTopic("runs", (type) => type !== "runs" && load());
+  return runs;
+}
+
+function runningFirst(rows) {
+  const goesOn = ({ state }) => state === "running" || state === "stopping";
+  return [...rows.filter(goesOn), ...rows.filter((row) => !goesOn(row))];
+}
+
+function Run({ name }) {
+  const told = useRun(name);
+  const [tab, setTab] = useState("curves");
+  if (told.error) return html`<p role="alert">${told.error}</p>`;
+  if (!told.state) return html`<p aria-busy="true">${t("page.loading")}</p>`;
+  const tabs = [
+    { name: "curves", title: t("watch.curves"), content: () => html`<${RunCurves} name=${name} />` },
+    { name: "log", title: t("watch.log"), content: () => html`<${Log} name=${name} printed=${told.log} file=${told.state.log} />` },
+    { name: "samples", title: t("watch.samples"), content: () => html`<${Samples} name=${name} evaluators=${told.state.evaluators} />` },
+    { name: "machine", title: t("watch.machine"), content: () => html`<${Machine} progress=${told.progress} state=${told.state} />` },
+  ];
+  return html`
+    <${Header} name=${name} state=${told.state} progress=${told.progress} />
+    <${Warnings} found=${told.warnings} />
+    <${Tabs} label=${t("watch.parts")} tabs=${tabs} now=${tab} onChange=${setTab} />
+  `;
+}
+
+function RunCurves({ name }) {
+  return html`
+    <${Curves} runs=${[name]} />
+    <p class="row">
+      <a href=${`api/watch/curves.csv?run=${encodeURIComponent(name)}`} download>${t("watch.all_values")}</a>
+      <a href=${`#runs/compare/${encodeURIComponent(name)}`}>${t("watch.compare")}</a>
+    </p>
+  `;
+}
+
+/** What the topic of a run tells, put together. */
+function useRun(name) {
+  const [told, set] = useState({ state: null, progress: null, warnings: [], log: null, error: null });
+  useTopic(`run:${name}`, (type, data) => set((before) => heard(before, type, data)));
+  return told;
+}
+
+function heard(before, type, data) {
+  if (type === "state" || type === "progress") return { ...before, [type]: data, error: null };
+  if (type === "error") return { ...before, error: data };
+  if (type === "warning") {
+    const known = before.warnings.some(({ step, name }) => step === data.step && name === data.name);
+    return known ? before : { ...before, warnings: [...before.warnings, data] };
+  }
+  if (type !== "log") return before;
+  const follows = before.log && data.start === before.log.end;
+  const lines = follows ? [...before.log.lines, ...data.lines].slice(-MOST_LINES) : data.lines;
+  return { ...before, log: { ...data, start: follows ? before.log.start : data.start, lines } };
+}
