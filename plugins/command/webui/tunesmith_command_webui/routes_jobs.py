@@ -66,8 +66,9 @@ def _of_all(routes: APIRouter, studio: Studio) -> None:
     ) -> dict[str, Any]:
         """All jobs, the newest first, and runs that train without being jobs (`elsewhere`).
 
-        `items` each with id, kind, title, command, run, state (queued, running, stopping, done, failed, stopped), why,
-        devices, wanted, created, started, ended, code, tag, after, output, log, resumable; `total`; `rules` of the queue.
+        `items` each with id, kind, title, command, run, state (queued, running, stopping, done, failed, stopped),
+        why, devices, wanted, created, started, ended, code, tag, after, output, log, resumable; `total`;
+        `rules` of the queue.
         """
         jobs = [job for job in studio.jobs.list(tag, run) if state is None or job.state == state]
         items = [job.told() for job in jobs[offset : offset + limit]]

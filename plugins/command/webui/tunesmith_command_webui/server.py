@@ -27,6 +27,7 @@ def serve(options: Options) -> None:
     os.environ.pop(PASSWORD_NAME, None)  # no run or model's server inherits it
     with bound(options.host, options.port) as listening:
         studio = Studio(Workspace(options.runs, options.root, options.allowed))
+        studio.begin()
         app = make_app(studio, options)
         url = address(options.host, listening.getsockname()[1])
         click.echo(f"serving {studio.workspace.shown(studio.workspace.runs)} at {url}")

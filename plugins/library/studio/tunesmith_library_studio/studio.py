@@ -143,6 +143,10 @@ class Studio:
 
         return Installed(self.forms)
 
+    def begin(self) -> None:
+        """Have the queue of jobs go on, from now until `close`; before requests come, which several threads answer."""
+        _ = self.jobs
+
     def close(self) -> None:
         """End what must not outlive the front end; jobs go on."""
         if "jobs" in vars(self):
