@@ -26,7 +26,7 @@ function Theme() {
     localStorage.setItem("theme", theme);
     document.documentElement.dataset.theme = theme;
   }, [theme]);
-  const options = THEMES.map((name) => html`<option value=${name}>${t(`page.${name}`)}</option>`);
+  const options = THEMES.map((name) => html`<option value=${name}>${t(`page.themes.${name}`)}</option>`);
   return html`<select aria-label=${t("page.theme")} value=${theme} onChange=${(event) => set(event.target.value)}>
     ${options}
   </select>`;

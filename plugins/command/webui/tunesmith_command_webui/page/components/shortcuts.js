@@ -22,13 +22,15 @@ export function Shortcuts({ views }) {
   const [shown, show] = useState(false);
   const [on, turn] = useState(localStorage.getItem("shortcuts") !== "off");
   const going = useRef(0); // when "g" was pressed
+  const active = useRef(on);
+  active.current = on;
   useEffect(() => {
     const pressed = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target)) return;
       if (document.querySelector("dialog[open]")) return;
       const view = views.find((name) => LETTERS[name] === event.key);
       if (event.key === "?") show(true);
-      else if (!on) return;
+      else if (!active.current) return;
       else if (event.key === "g") going.current = event.timeStamp;
       else if (view && event.timeStamp - going.current < PATIENCE) location.hash = view;
       else if (event.key !== "/" || !search()) return;
@@ -37,7 +39,7 @@ export function Shortcuts({ views }) {
     };
     addEventListener("keydown", pressed);
     return () => removeEventListener("keydown", pressed);
-  }, [on]);
+  }, []);
   useEffect(() => localStorage.setItem("shortcuts", on ? "on" : "off"), [on]);
   const open = html`<button type="button" class="plain unseen-until-focus" onClick=${() => show(true)}>${t("page.keys")}</button>`;
   if (!shown) return open;
