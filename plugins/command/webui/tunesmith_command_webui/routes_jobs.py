@@ -26,14 +26,6 @@ class Wanted(BaseModel):
     after: list[str] = Field(default=[], description="ids of jobs that must be done before")
 
 
-class Resumed(BaseModel):
-    """A run to go on with, however it was started."""
-
-    run: str = Field(description="its name in the runs folder")
-    devices: list[str] = Field(default=[], description="as of a job to start")
-    queued: bool = Field(default=True, description="whether it waits until they are free")
-
-
 class Moved(BaseModel):
     """A place in the queue."""
 
@@ -85,9 +77,13 @@ def _of_all(routes: APIRouter, studio: Studio) -> None:
         return studio.jobs.start(wanted.command[0], wanted.command, title=title, **given).told()
 
     @routes.post("/jobs/resume", status_code=201)
-    def resume_run(resumed: Resumed) -> dict[str, Any]:
-        """Have a run go on from its newest checkpoint. The job."""
-        return studio.jobs.resume_run(resumed.run, devices=resumed.devices, queued=resumed.queued).told()
+    def resume_run(
+        run: Annotated[str, Query(description="its name in the runs folder")],
+        device: Annotated[list[str], Query(description="as of a job to start")] = [],
+        queued: Annotated[bool, Query(description="whether it waits until they are free")] = True,
+    ) -> dict[str, Any]:
+        """Have a run go on from its newest checkpoint, however it was started. The job."""
+        return studio.jobs.resume_run(run, devices=device, queued=queued).told()
 
     @routes.post("/jobs/clear")
     def clear() -> dict[str, int]:
