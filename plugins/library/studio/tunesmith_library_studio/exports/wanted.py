@@ -60,7 +60,9 @@ class Wanted:
             for name, chosen in self.exporters.items()
             for option, value in chosen.items()
         }
-        return written_overrides({**named, "exporter": list(self.exporters), **self.overrides, **options})
+        names = list(self.exporters)
+        chosen = names if len(names) > 1 else names[0]
+        return written_overrides({**named, "exporter": chosen, **self.overrides, **options})
 
     def command(self, workspace: Workspace) -> list[str]:
         """The command, without the program's name."""

@@ -52,7 +52,7 @@ function Installed({ told, search, kind }) {
       const all = most[group.name] || search || kind;
       const shown = all ? group.items : group.items.slice(0, 12);
       const more = () => setMost({ ...most, [group.name]: true });
-      return html`<section key=${group.name} aria-label=${group.name}>
+      return html`<section key=${group.name}>
         <h2>${group.name} <span class="soft plugin-kind">${maybe(`options.${group.name}.summary`) ?? group.summary}</span></h2>
         <${Rows} items=${shown} kind=${group.name} />
         ${shown.length < group.items.length
@@ -81,7 +81,7 @@ function More({ told, kind }) {
   const missing = told.available.filter((item) => !kind || item.kind === kind);
   const own = `tunesmith new ${kind && kind !== "dialect" ? kind : "reward"} my_plugin`;
   return html`
-    <section aria-label=${t("plugins.available")}>
+    <section>
       <h2>${t("plugins.available")}</h2>
       ${missing.length ? html`<ul>${missing.map((item) => html`<${Command} key=${item.install} label=${`${item.kind}.${item.name}`} command=${item.install} />`)}</ul>` : html`<p>${t("plugins.all_installed")}</p>`}
       ${told.extras.length
@@ -89,7 +89,7 @@ function More({ told, kind }) {
             <ul>${told.extras.map((extra) => html`<${Command} key=${extra.name} label=${extra.name} command=${extra.install} />`)}</ul></details>`
         : null}
     </section>
-    <section aria-label=${t("plugins.own")}>
+    <section>
       <h2>${t("plugins.own")}</h2>
       <p>${t("plugins.own_help")}</p>
       <ul><${Command} label=${t("plugins.begin")} command=${own} /></ul>

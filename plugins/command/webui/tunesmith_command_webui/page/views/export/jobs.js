@@ -21,7 +21,7 @@ export function Jobs() {
     .sort((one, other) => other.created - one.created)
     .slice(0, SHOWN);
   if (!shown.length) return null;
-  return html`<section aria-label=${t("export.jobs")}>
+  return html`<section>
     <h2>${t("export.jobs")}</h2>
     ${shown.map((job, index) => html`<${Job} key=${job.id} job=${job} open=${index === 0} />`)}
   </section>`;

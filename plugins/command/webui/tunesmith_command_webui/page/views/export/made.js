@@ -11,7 +11,7 @@ export function Made() {
   useEffect(load, []);
   useTopic("jobs", (type, data) => type === "job" && data.kind === "export" && data.state === "done" && load());
   if (!items) return html`<p aria-busy="true">${t("page.loading")}</p>`;
-  return html`<section aria-label=${t("export.made")}>
+  return html`<section>
     <h2>${t("export.made")}</h2>
     ${items.length ? html`<${Rows} items=${items} />` : html`<p>${t("export.none_made")}</p>`}
   </section>`;

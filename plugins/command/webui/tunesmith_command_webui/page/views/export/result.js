@@ -18,7 +18,7 @@ export function Result({ path }) {
 }
 
 function Artefact({ item }) {
-  return html`<section class="card export-result" aria-label=${item.path}>
+  return html`<section class="card export-result">
     <h2>${item.path}</h2>
     <p class="row">
       ${item.format ? html`<span class="badge">${item.format}</span>` : null}
@@ -47,11 +47,16 @@ function Step({ step, path }) {
 
 function Report({ item }) {
   const on = item.compared_on;
+  const own = item.figures.filter(({ step }) => !step);
+  const steps = item.figures.filter(({ step }) => step);
   return html`
     <h3>${t("export.report")}</h3>
     ${on ? html`<p class="help">${t("export.compared_on", on)}</p>` : null}
-    ${item.figures.length ? html`<${Figures} rows=${item.figures} />` : null}
+    ${own.length ? html`<${Figures} rows=${own} label=${t("export.report")} />` : null}
     <${Checks} checks=${item.checks} />
+    ${steps.length
+      ? html`<details><summary>${t("export.on_the_way")}</summary><${Figures} rows=${steps} label=${t("export.on_the_way")} /></details>`
+      : null}
     ${item.answer ? html`<${Answer} answer=${item.answer} />` : null}
   `;
 }
@@ -64,8 +69,8 @@ function limitOf({ figure, limit }) {
   return `${figure === "same_choice" ? "≥" : "≤"} ${shown(figure, limit)}`;
 }
 
-function Figures({ rows }) {
-  const heads = ["figure", "value", "limit", "of_base"].map((name) => html`<th scope="col">${t(`export.${name}`)}</th>`);
+function Figures({ rows, label }) {
+  const heads = ["value", "limit", "of_base"].map((name) => html`<th scope="col" class="number">${t(`export.${name}`)}</th>`);
   const row = (each) => html`<tr>
     <th scope="row">${t(`export.figures.${each.figure}`)}
       ${each.step || each.file ? html` <span class="soft">(${[each.file, stepOf(each.step)].filter(Boolean).join(", ")})</span>` : null}</th>
@@ -73,8 +78,8 @@ function Figures({ rows }) {
     <td class="number">${limitOf(each)}</td>
     <td class="number">${each.base === undefined ? "–" : shown(each.figure, each.base)}</td>
   </tr>`;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("export.report")}>
-    <table><thead><tr>${heads}</tr></thead><tbody>${rows.map(row)}</tbody></table></div>`;
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>
+    <table><thead><tr><th scope="col">${t("export.figure")}</th>${heads}</tr></thead><tbody>${rows.map(row)}</tbody></table></div>`;
 }
 
 const stepOf = (step) => step && (maybe(`export.stages.${step}`) ?? step);
