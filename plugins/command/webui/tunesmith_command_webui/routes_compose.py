@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from tunesmith_library_studio import Studio
 from tunesmith_library_studio.configuring import Given
 from tunesmith_library_studio.configuring.processes import Outdated
+from tunesmith_library_studio.configuring.starting import Start, start
 from tunesmith_library_studio.configuring.sweeps import Axis, variants
 
 
@@ -40,7 +41,7 @@ class Started(Draft):
     """A draft that is to be run."""
 
     name: str = Field("", description="of the run: a folder in the runs folder; empty for one that is free")
-    devices: list[str] = Field([], description="the GPUs it is to have; empty for whichever is free")
+    devices: list[str] = Field([], description="numbers of GPUs, any, cpu; empty for any")
     queued: bool = Field(True, description="wait until its devices are free; false starts it at once")
     tags: list[str] = Field([], description="labels of the run, such as that of its sweep")
 
@@ -81,6 +82,16 @@ def router(studio: Studio) -> APIRouter:
         """
         asked = {"machine": draft.machine, "advice": draft.advice, "client": draft.client}
         return _newest(lambda: studio.configuring.figures(draft.given(studio), **asked))
+
+    @routes.post("/train", status_code=201)
+    def train(draft: Started) -> dict[str, Any]:
+        """Train a draft as a job, which goes on when the server ends: `{"run": name, "job": job}`.
+
+        What is wrong with it is answered as an error, and nothing is started then.
+        """
+        how = Start(draft.name, draft.devices, draft.queued, draft.tags)
+        job = start(studio, draft.given(studio), how)
+        return {"run": job.run, "job": job.told()}
 
     @routes.post("/sweep")
     def sweep(wanted: Sweep) -> dict[str, Any]:

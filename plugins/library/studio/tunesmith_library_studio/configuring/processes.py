@@ -50,6 +50,12 @@ class Process:
             raise TunesmithError(told["error"])
         return told["answer"]
 
+    def warm(self) -> None:
+        """Start the process, so that the next request finds it there."""
+        with self._lock:
+            self._ready()
+            self._rest_later()
+
     def settle(self) -> None:
         """Take what is installed now for what the process was started in."""
         self._made_in = self._environment()

@@ -15,6 +15,8 @@ from typing import Any, TextIO
 from tunesmith import TunesmithError
 from tunesmith.catalog import Catalog
 
+from tunesmith_library_studio.configuring import drafts
+from tunesmith_library_studio.configuring.figures import figures
 from tunesmith_library_studio.workspace import Workspace
 
 
@@ -47,9 +49,6 @@ def done(request: dict[str, Any], workspace: Workspace) -> Any:
         from tunesmith_library_studio.exports.planning import planned
 
         return planned(request["source"], request["changes"], catalog)
-    from tunesmith_library_studio.configuring import drafts
-    from tunesmith_library_studio.configuring.figures import figures
-
     given = request["draft"]
     overrides = drafts.overrides_of(given.get("overrides") or ())
     draft = drafts.Draft(Path(given["file"]), overrides, given.get("values"), given.get("text"))

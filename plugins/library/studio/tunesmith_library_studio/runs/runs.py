@@ -58,7 +58,7 @@ class Runs:
     """All runs of a workspace.
 
     Args:
-        jobs: gives all jobs, the newest last.
+        jobs: gives all jobs, the newest first.
     """
 
     def __init__(self, workspace: Workspace, jobs: Callable[[], Iterable[Job]] = list) -> None:
@@ -121,6 +121,11 @@ class Runs:
         place = place_of(self._workspace, name)
         self._notes.set(name, tags, notes)
         return self._row(place)[0]
+
+    def expect(self, name: str, tags: Sequence[str]) -> None:
+        """Tag a run that is yet to be made. Raises: TunesmithError."""
+        folder_of(self._workspace, name)
+        self._notes.set(name, tags, None)
 
     def rename(self, name: str, to: str) -> Row:
         """Give a run another name; notes and exports keep theirs.
@@ -198,7 +203,11 @@ class Runs:
 
     def _trainings(self) -> dict[str, Job]:
         """The newest job that trains each run."""
-        return {job.run: job for job in self._jobs() if job.run and job.kind == "train"}
+        found: dict[str, Job] = {}
+        for job in self._jobs():
+            if job.run and job.kind == "train":
+                found.setdefault(job.run, job)
+        return found
 
     def _refuse_working(self, name: str) -> None:
         for job in self._jobs():
