@@ -8,6 +8,7 @@ import { useCurves } from "./curves_data.js";
 
 const AXES = ["step", "tokens", "time", "epoch"];
 const POINTS = 1000; // of a curve
+const MARKED = 60; // evaluations of which each has a mark; more would be a thick line
 const START = { smoothing: 0.6, axis: "step", log: false, raw: true, more: [] };
 
 /**
@@ -36,7 +37,7 @@ export function Curves({ runs }) {
   </div>`;
   const large = panels.find(({ title }) => title === open);
   return html`<section class="curves" aria-label=${t("curves.name")}>
-    <${Controls} own=${own} change=${change} range=${range} setRange=${(to) => { setRange(to); }} data=${data} />
+    <${Controls} own=${own} change=${change} range=${range} setRange=${setRange} data=${data} />
     ${[...errors].map(([run, error]) => html`<p key=${run} class="soft">${runs.length > 1 ? `${run}: ` : ""}${error}</p>`)}
     ${!data.size && !errors.size ? html`<p aria-busy="true">${t("page.loading")}</p>` : null}
     <div class="tiles">${panels.map(tile)}</div>
@@ -61,9 +62,9 @@ function Controls({ own, change, range, setRange, data }) {
     onChange=${(event) => change({ [name]: event.target.checked })} />${t(`curves.${name}`)}</label>`;
   return html`<div class="row controls">
     <label class="row">${t("curves.smoothing")}
-      <input type="range" min="0" max="0.99" step="0.01" value=${own.smoothing}
+      <input type="range" min="0" max="0.999" step="0.001" value=${own.smoothing}
         onChange=${(event) => change({ smoothing: Number(event.target.value) })} />
-      <output>${number(own.smoothing, 2)}</output>
+      <output>${number(own.smoothing, 3)}</output>
     </label>
     <label class="row">${t("curves.axis")}
       <select value=${own.axis} onChange=${(event) => (setRange(null), change({ axis: event.target.value }))}>
@@ -122,7 +123,7 @@ function add(panel, metric, curve, runs, run, own) {
   const look = runs.length > 1 ? (runs.indexOf(run) % 8) + 8 * at : at;
   const label = [runs.length > 1 ? run : "", metric.short, measured(metric)].filter(Boolean).join(" · ");
   if (curve.smooth && own.raw) panel.series.push({ label: `${label} (${t("curves.raw_short")})`, x: curve.x, y: curve.y, look, dim: true });
-  panel.series.push({ label, x: curve.x, y: curve.smooth ?? curve.y, look, points: metric.evaluation });
+  panel.series.push({ label, x: curve.x, y: curve.smooth ?? curve.y, look, points: metric.evaluation && curve.x.length <= MARKED });
 }
 
 /** "training", "evaluation chats" in the words of the page. */

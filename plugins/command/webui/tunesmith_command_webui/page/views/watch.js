@@ -46,10 +46,10 @@ function Run({ name }) {
   if (told.error) return html`<p role="alert">${told.error}</p>`;
   if (!told.state) return html`<p aria-busy="true">${t("page.loading")}</p>`;
   const tabs = [
-    { name: "curves", title: t("watch.curves"), content: () => html`<${RunCurves} name=${name} />` },
-    { name: "log", title: t("watch.log"), content: () => html`<${Log} name=${name} printed=${told.log} file=${told.state.log} />` },
-    { name: "samples", title: t("watch.samples"), content: () => html`<${Samples} name=${name} evaluators=${told.state.evaluators} />` },
-    { name: "machine", title: t("watch.machine"), content: () => html`<${Machine} progress=${told.progress} state=${told.state} />` },
+    { id: "curves", label: t("watch.curves"), content: () => html`<${RunCurves} name=${name} />` },
+    { id: "log", label: t("watch.log"), content: () => html`<${Log} name=${name} printed=${told.log} file=${told.state.log} />` },
+    { id: "samples", label: t("watch.samples"), content: () => html`<${Samples} name=${name} evaluators=${told.state.evaluators} />` },
+    { id: "machine", label: t("watch.machine"), content: () => html`<${Machine} progress=${told.progress} state=${told.state} />` },
   ];
   return html`
     <${Header} name=${name} state=${told.state} progress=${told.progress} />

@@ -64,9 +64,9 @@ function Progress({ progress, state }) {
 function Buttons({ name, state }) {
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);
-  const act = async (path, words) => {
+  const act = async (path, body, words) => {
     setBusy(true);
-    await attempt(async () => (await post(path), tell(words)));
+    await attempt(async () => (await post(path, body), tell(words)));
     setBusy(false);
     setAsking(false);
   };
@@ -80,13 +80,13 @@ function Buttons({ name, state }) {
       : null}
     ${state.resumable
       ? html`<button type="button" class="main" disabled=${busy}
-          onClick=${() => act(`jobs/resume?run=${encodeURIComponent(name)}`, t("watch.resumed"))}>${t("watch.resume")}</button>`
+          onClick=${() => act("jobs/resume", { run: name }, t("watch.resumed"))}>${t("watch.resume")}</button>`
       : null}
     ${links.map((view) => html`<a key=${view} href=${`#${view}/${encodeURIComponent(name)}`}>${t(`views.${view}`)}</a>`)}
     ${asking
       ? html`<${Confirm} title=${t("watch.stop_title", { name })} action=${t(state.state === "stopping" ? "watch.kill" : "watch.stop")}
           text=${t(state.state === "stopping" ? "watch.kill_text" : "watch.stop_text")}
-          onYes=${() => act(`jobs/${job}/stop`, t("watch.stopping"))} onClose=${() => setAsking(false)} />`
+          onYes=${() => act(`jobs/${job}/stop`, {}, t("watch.stopping"))} onClose=${() => setAsking(false)} />`
       : null}
   </div>`;
 }

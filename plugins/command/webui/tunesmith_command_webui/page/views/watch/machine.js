@@ -1,7 +1,7 @@
 // What is in use now, and what was predicted for the run beside what it took.
 import { html, useState } from "../../lib/html.js";
 import { useTopic } from "../../lib/events.js";
-import { bytes, duration, integer, number } from "../../lib/format.js";
+import { bytes, duration, integer, number, percent } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
 
 export function Machine({ progress, state }) {
@@ -28,7 +28,7 @@ function InUse({ sample }) {
   ];
   return html`
     ${rows.map(([label, used, total, form]) => html`<${Bar} key=${label} label=${label} used=${used} total=${total} form=${form} />`)}
-    ${sample.gpus.map((gpu) => html`<${Gpu} key=${gpu.id ?? gpu.index} gpu=${gpu} />`)}
+    ${sample.gpus.map((gpu) => html`<${Gpu} key=${gpu.id} gpu=${gpu} />`)}
     ${sample.gpus.length ? null : html`<p class="soft">${t("watch.no_gpu")}</p>`}
   `;
 }
@@ -42,10 +42,10 @@ function Bar({ label, used, total, form }) {
 
 function Gpu({ gpu }) {
   const more = [
-    gpu.utilization === null || gpu.utilization === undefined ? "" : t("watch.busy", { percent: integer(gpu.utilization) }),
+    gpu.utilisation === null ? "" : t("watch.busy", { share: percent(gpu.utilisation) }),
     gpu.temperature ? `${integer(gpu.temperature)} °C` : "",
     gpu.power ? `${integer(gpu.power)} W` : "",
-    gpu.job ? t("watch.job", { job: gpu.job }) : "",
+    gpu.jobs.length ? t("watch.jobs", { jobs: gpu.jobs.join(", ") }) : "",
   ].filter(Boolean);
   return html`
     <${Bar} label=${gpu.name} used=${gpu.used ?? 0} total=${gpu.memory ?? 1} form=${bytes} />
