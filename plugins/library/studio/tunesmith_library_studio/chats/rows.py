@@ -11,7 +11,7 @@ from tunesmith import TunesmithError
 from tunesmith_library_studio.chats.media import MediaFiles
 
 _KEPT = ("role", "content", "reasoning", "tool_calls", "tool_call_id", "name")
-_COLUMNS = {"image_url": ("images", "image"), "video_url": ("videos", "video"), "input_audio": ("audios", "audio")}
+_COLUMNS = {"image_url": ("images", "image"), "video_url": ("videos", "video"), "audio_url": ("audios", "audio")}
 
 Messages = Sequence[Mapping[str, Any]]
 

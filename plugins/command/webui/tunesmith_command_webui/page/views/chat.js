@@ -1,0 +1,140 @@
+// Chat: one model or two side by side, with everything said kept on the server.
+import { html, useEffect, useState } from "../lib/html.js";
+import { post } from "../lib/api.js";
+import { useTopic } from "../lib/events.js";
+import { t } from "../lib/i18n.js";
+import { attempt, tell } from "../components/toast.js";
+import { useActs } from "./chat/acting.js";
+import { toolsOf, useAnswers } from "./chat/answering.js";
+import { Column } from "./chat/column.js";
+import { Composer } from "./chat/composer.js";
+import { EMPTY, useConversation, useRemembered } from "./chat/keeping.js";
+import { loadedOf, ModelSlot } from "./chat/models.js";
+import { SaveRow } from "./chat/row.js";
+import { Saved } from "./chat/saved.js";
+import { DEFAULTS, Settings } from "./chat/settings.js";
+import { find, path, sent, textOf } from "./chat/tree.js";
+import { Ballot, Standings } from "./chat/voting.js";
+
+const SLOTS = { slots: [{ source: "" }, { source: "" }], two: false, blind: false };
+const coin = () => Math.random() < 0.5;
+
+/** The models that are loaded, as the server tells; the first slot is of `wanted`, else of one that is there. */
+function useModels(wanted) {
+  const [models, setModels] = useState([]);
+  const [chosen, choose] = useRemembered("chat-models", SLOTS);
+  useTopic("chats", (type, data) => type === "models" && setModels(data));
+  const setSlot = (index) => (part) =>
+    choose({ slots: chosen.slots.map((slot, at) => (at === index ? { ...slot, ...part } : slot)) });
+  useEffect(() => {
+    if (wanted) setSlot(0)({ source: wanted, id: null });
+  }, [wanted]);
+  useEffect(() => {
+    const there = models.find(({ state }) => state === "ready");
+    if (there && !chosen.slots[0].source) setSlot(0)({ source: there.source, id: there.id });
+  }, [models]);
+  return { models, chosen, choose, setSlot };
+}
+
+export default function Chat({ detail }) {
+  const { models, chosen, choose, setSlot } = useModels(detail);
+  const [settings, set] = useRemembered("chat-settings", DEFAULTS);
+  const keeping = useConversation();
+  const { conversation, change, open } = keeping;
+  const [swapped, swap] = useState(coin);
+  const [editing, edit] = useState(null);
+  const [shown, show] = useState(null); // a dialog: saved, standings, or a row to be kept
+  const [finished, finish] = useState("");
+  const sides = chosen.two ? [0, 1] : [0];
+  const slotOf = (side) => chosen.slots[chosen.two && chosen.blind && swapped ? 1 - side : side];
+  const modelOf = (side) => {
+    const loaded = loadedOf(models, slotOf(side));
+    return loaded?.state === "ready" ? loaded : null;
+  };
+  const { growing, ask, stop, busy } = useAnswers(keeping, modelOf, settings, finish);
+  const acts = useActs(keeping, ask, (node) => show({ row: rowOf(conversation, node, settings) }));
+
+  const ends = sides.map((side) => find(conversation.nodes, conversation.leaves[side]));
+  const voted = ends[0]?.vote ?? null;
+  const secret = chosen.two && chosen.blind && !voted;
+  const nameOf = (side) => (secret ? t(`chat.votes.model_${side}`) : slotOf(side).source || t("chat.model"));
+  const ready = sides.every((side) => modelOf(side));
+  const scores = sides.some((side) => modelOf(side)?.can.answers === false);
+  const kinds = sides.map((side) => modelOf(side)?.can.media ?? []).reduce((all, each) => all.filter((kind) => each.includes(kind)));
+
+  const send = (content) => sides.forEach((side) => acts(side).say(content, conversation.leaves[side]));
+  const renew = () => (stop(), edit(null), swap(coin()), open(EMPTY));
+  const compare = (two) => {
+    choose({ two });
+    if (two) change((now) => ({ ...now, leaves: [now.leaves[0], now.leaves[0]] }));
+  };
+  const vote = (winner) => attempt(async () => {
+    const [left, right] = sides.map((side) => slotOf(side).source);
+    const messages = sent(path(conversation.nodes, ends[0].parent), settings.system);
+    const answers = ends.map((node) => textOf(node.content));
+    await post("chats/votes", { left, right, winner, blind: chosen.blind, messages, answers });
+    const ids = ends.map(({ id }) => id);
+    change((now) => ({ ...now, nodes: now.nodes.map((node) => (ids.includes(node.id) ? { ...node, vote: winner } : node)) }));
+    tell(t("chat.votes.thanks"));
+  });
+  const preferred = () => {
+    const [better, worse] = voted === "left" ? ends : [ends[1], ends[0]];
+    show({ row: { ...rowOf(conversation, better, settings), rejected: sent([worse])[0] } });
+  };
+  const editLast = () => edit(path(conversation.nodes, conversation.leaves[0]).findLast(({ role }) => role === "user")?.id ?? null);
+  const keys = (event) => event.key === "Escape" && busy && stop();
+  const opened = (kept) => {
+    stop();
+    show(null);
+    open({ ...kept, leaves: kept.leaves ?? [kept.leaf, null] });
+  };
+
+  return html`<div class="chat" onKeyDown=${keys}>
+    <div class="chat-side">
+      ${sides.map((side) => html`<${ModelSlot} key=${side} label=${sides.length > 1 ? t(`chat.model_${side}`) : t("chat.model")}
+        slot=${chosen.slots[side]} onSlot=${setSlot(side)} models=${models} />`)}
+      <label class="check"><input type="checkbox" checked=${chosen.two} disabled=${busy} onChange=${(event) => compare(event.target.checked)} /> ${t("chat.two")}</label>
+      ${chosen.two
+        ? html`<label class="check"><input type="checkbox" checked=${chosen.blind} disabled=${busy}
+            onChange=${(event) => (choose({ blind: event.target.checked }), renew())} /> ${t("chat.blind")}</label>`
+        : null}
+      <${Settings} settings=${settings} set=${set} can=${modelOf(0)?.can ?? {}} />
+    </div>
+    <div class="chat-main">
+      <div class="row">
+        <input class="grow" aria-label=${t("chat.title")} placeholder=${t("chat.title")} value=${conversation.title}
+          onInput=${(event) => change((now) => ({ ...now, title: event.target.value }))} />
+        <button type="button" onClick=${renew}>${t("chat.new")}</button>
+        <button type="button" onClick=${() => show("saved")}>${t("chat.conversations")}</button>
+        <button type="button" onClick=${() => show("standings")}>${t("chat.votes.table")}</button>
+      </div>
+      <div class=${`sides sides-${sides.length}`}>
+        ${sides.map((side) => html`<${Column} key=${side} messages=${path(conversation.nodes, conversation.leaves[side])} nodes=${conversation.nodes}
+          growing=${growing[side]} actions=${acts(side)} name=${nameOf(side)} secret=${secret} busy=${busy} editing=${editing} onEdit=${edit} />`)}
+      </div>
+      ${sides.length > 1 && ends.every((node) => node?.role === "assistant") && !busy
+        ? html`<${Ballot} voted=${voted} onVote=${vote} onRow=${preferred} onNext=${renew} />`
+        : null}
+      <${Composer} kinds=${kinds} ready=${ready && !scores} busy=${busy} why=${scores ? t("chat.scores") : ready ? "" : t("chat.load_first")}
+        send=${send} stop=${stop} editLast=${editLast} onSystem=${(system) => set({ system })} />
+      <p class="unseen" aria-live="polite">${finished}</p>
+    </div>
+    ${shown === "saved"
+      ? html`<${Saved} now=${conversation.id} onOpen=${opened} onDeleted=${(id) => id === conversation.id && open(EMPTY)} onClose=${() => show(null)} />`
+      : null}
+    ${shown === "standings" ? html`<${Standings} onClose=${() => show(null)} />` : null}
+    ${shown?.row ? html`<${SaveRow} ...${shown.row} onClose=${() => show(null)} />` : null}
+  </div>`;
+}
+
+/** What a message and all before it are as a row; another answer in its place that was rated bad is the worse one. */
+function rowOf({ nodes }, node, settings) {
+  const others = nodes.filter((other) => other.parent === node.parent && other.role === "assistant" && other !== node);
+  const worse = node.rating === "bad" ? null : others.find(({ rating }) => rating === "bad") ?? (node.edited ? others.at(-1) : null);
+  return {
+    messages: sent(path(nodes, node.id), settings.system),
+    tools: toolsOf(settings),
+    rating: node.rating,
+    rejected: worse ? sent([worse])[0] : null,
+  };
+}

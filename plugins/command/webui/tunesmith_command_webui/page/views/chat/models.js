@@ -1,0 +1,123 @@
+// The models of a chat: chosen, loaded, let go; what they can and what they take.
+import { html, useState } from "../../lib/html.js";
+import { post, remove, request } from "../../lib/api.js";
+import { bytes, integer } from "../../lib/format.js";
+import { t } from "../../lib/i18n.js";
+import { Dialog } from "../../components/dialog.js";
+import { ModelPicker } from "../../components/model_picker.js";
+import { Options } from "../../components/options.js";
+import { attempt } from "../../components/toast.js";
+
+const KINDS = ["engine", "quantizer"];
+const alive = ({ state }) => ["planning", "loading", "ready"].includes(state);
+
+/** The loaded model of a slot: the one that it loaded, else one of the same name. */
+export function loadedOf(models, slot) {
+  return models.find(({ id }) => id === slot.id) ?? models.findLast((model) => alive(model) && model.source === slot.source) ?? null;
+}
+
+/** A value of a kind, {name, options}, as overrides: {engine: name, "engine.option": value} */
+function overridesOf(kinds, lines) {
+  const found = {};
+  for (const [kind, value] of Object.entries(kinds)) {
+    for (const [key, item] of Object.entries(value ?? {})) {
+      if (key === "name") found[kind] = item;
+      else flatten(`${kind}.${key}`, item, found);
+    }
+  }
+  for (const line of lines.split("\n").filter((text) => text.includes("="))) {
+    const at = line.indexOf("=");
+    found[line.slice(0, at).trim()] = line.slice(at + 1).trim();
+  }
+  return found;
+}
+
+function flatten(key, value, found) {
+  if (value && typeof value === "object" && !Array.isArray(value)) {
+    for (const [name, item] of Object.entries(value)) flatten(`${key}.${name}`, item, found);
+  } else found[key] = value;
+}
+
+/**
+ * @param {{label: string, slot: object, onSlot: (part: object) => void, models: object[]}} properties
+ */
+export function ModelSlot({ label, slot, onSlot, models }) {
+  const loaded = loadedOf(models, slot);
+  const [busy, setBusy] = useState(false);
+  const load = async (anyway = false) => {
+    setBusy(true);
+    const overrides = overridesOf(slot.kinds ?? {}, slot.lines ?? "");
+    const device = slot.device?.trim() || null;
+    await attempt(async () => {
+      if (loaded) await remove(`chats/models/${loaded.id}`);
+      onSlot({ id: (await post("chats/models", { source: slot.source, overrides, device, anyway })).id });
+    });
+    setBusy(false);
+  };
+  const unload = () => attempt(() => remove(`chats/models/${loaded.id}`));
+  const on = loaded && alive(loaded);
+  return html`<section class="card model-slot" aria-label=${label}>
+    <${ModelPicker} label=${label} value=${slot.source} details=${!on} onChange=${(source) => onSlot({ source, id: null })} />
+    <div class="row">
+      ${on
+        ? html`<button type="button" onClick=${unload}>${t("chat.unload")}</button>`
+        : html`<button type="button" class="main" disabled=${!slot.source || busy} onClick=${() => load()}>${t("chat.load")}</button>`}
+      <${How} slot=${slot} onSlot=${onSlot} />
+    </div>
+    <${State} loaded=${loaded} load=${load} />
+  </section>`;
+}
+
+/** How a model is loaded: engine, quantizer, device, and whatever else its configuration may say. */
+function How({ slot, onSlot }) {
+  const [open, setOpen] = useState(false);
+  const kinds = slot.kinds ?? {};
+  return html`<button type="button" onClick=${() => setOpen(true)}>${t("chat.how")}</button>
+    ${open
+      ? html`<${Dialog} title=${t("chat.how")} wide onClose=${() => setOpen(false)}>
+          ${KINDS.map((kind) => html`<${Options} kind=${kind} value=${kinds[kind]}
+            onChange=${(value) => onSlot({ kinds: { ...kinds, [kind]: value } })} />`)}
+          <label>${t("chat.device")}
+            <input value=${slot.device ?? ""} placeholder=${t("chat.device_free")} onInput=${(event) => onSlot({ device: event.target.value })} />
+          </label>
+          <label>${t("chat.lines")}
+            <textarea class="code" rows="4" spellcheck=${false} placeholder=${"template=qwen3\nadapter.path=other/adapter"} value=${slot.lines ?? ""}
+              onInput=${(event) => onSlot({ lines: event.target.value })}></textarea>
+          </label>
+          <p class="help">${t("chat.lines_help")}</p>
+        </${Dialog}>`
+      : null}`;
+}
+
+function State({ loaded, load }) {
+  const [log, setLog] = useState(null);
+  if (!loaded) return html`<p class="help" aria-live="polite">${t("chat.not_loaded")}</p>`;
+  const { state, why, memory, conclusion } = loaded;
+  const shownLog = async () => setLog(await attempt(async () => (await logOf(loaded.id)) || "–"));
+  return html`<div aria-live="polite">
+    <p class="help">
+      <span class=${`badge ${{ ready: "good", failed: "bad" }[state] ?? ""}`}>${t(`chat.states.${state}`)}</span>
+      ${memory ? html` <span title=${conclusion}>${t("chat.memory", { memory: bytes(memory) })}</span>` : null}
+      ${state === "ready" ? html` <${Facts} loaded=${loaded} />` : null}
+    </p>
+    ${state === "loading" ? html`<progress aria-label=${t("chat.states.loading")}></progress><p class="help">${loaded.last_line}</p>` : null}
+    ${why ? html`<pre class=${state === "failed" ? "bad" : "soft"}>${why}</pre>` : null}
+    <div class="row">
+      ${state === "failed" && loaded.fits === false
+        ? html`<button type="button" onClick=${() => load(true)}>${t("chat.anyway")}</button>`
+        : null}
+      ${state === "planning" ? null : html`<button type="button" class="plain" onClick=${shownLog}>${t("chat.log")}</button>`}
+    </div>
+    ${log === null ? null : html`<${Dialog} title=${t("chat.log")} wide onClose=${() => setLog(null)}><pre>${log}</pre></${Dialog}>`}
+  </div>`;
+}
+
+const logOf = async (id) => (await request("GET", `chats/models/${id}/log`)).text();
+
+function Facts({ loaded }) {
+  const { can, context_length: context, template } = loaded;
+  const able = ["tools", "reasoning"].filter((name) => can[name]).map((name) => t(`chat.can.${name}`));
+  const media = (can.media ?? []).map((kind) => t(`chat.media.${kind}`));
+  const facts = [context && t("chat.context", { count: context, tokens: integer(context) }), template, ...able, ...media];
+  return html`<span class="soft">${facts.filter(Boolean).join(" · ")}</span>`;
+}
