@@ -93,6 +93,13 @@ def router(studio: Studio) -> APIRouter:
         wanted = Wanted(offset, limit, search, numbers, marked, shortest, longest, format, author)
         return rows_of(studio.data, data, wanted)
 
+    @routes.get("/formats")
+    def formats() -> dict[str, Any]:
+        """The installed formats: `{"items": [{name, reads, writable}]}`."""
+        from tunesmith_library_studio.data.formats import told
+
+        return {"items": told()}
+
     @routes.get("/media")
     def media(
         path: Annotated[str, Query(description="as the row has it")],

@@ -11,7 +11,7 @@ from typing import Any
 from tunesmith import DataError
 from tunesmith.catalog import Catalog
 from tunesmith.errors import choices
-from tunesmith_library_formats import matches
+from tunesmith_library_formats import matches, reads_of
 from tunesmith_library_formats.writing import WRITERS
 
 Record = Mapping[str, Any]
@@ -21,6 +21,14 @@ Record = Mapping[str, Any]
 def installed() -> Mapping[str, type]:
     """The classes of the installed formats by name."""
     return Catalog.discover().classes("format")
+
+
+def told() -> list[dict[str, Any]]:
+    """The installed formats: name, which columns they read, and whether rows can be written in them."""
+    return [
+        {"name": name, "reads": reads_of(cls), "writable": name in WRITERS or hasattr(cls, "to_record")}
+        for name, cls in sorted(installed().items())
+    ]
 
 
 def guess(record: Any, columns: Mapping[str, str] | None = None) -> str:

@@ -1,0 +1,171 @@
+// Rows are judged one after the other, by keys: rated, labelled, the better answer chosen, an answer corrected.
+import { html, useEffect, useRef, useState } from "../../lib/html.js";
+import { get, post } from "../../lib/api.js";
+import { integer, number, percent } from "../../lib/format.js";
+import { t } from "../../lib/i18n.js";
+import { attempt, tell } from "../../components/toast.js";
+import { Conversation, Said, messagesOf } from "./conversation.js";
+import { query, useAnswer } from "./words.js";
+
+export function Annotate({ data, author, onChanged }) {
+  const [row, setRow] = useState(null);
+  const [offset, setOffset] = useState(0);
+  const [skipsJudged, setSkipsJudged] = useState(true);
+  const [correcting, setCorrecting] = useState(false);
+  const { answer: progress, again } = useAnswer(`data/notes?${query({ data })}`);
+  const find = (from) =>
+    attempt(async () => {
+      let at = from;
+      while (at !== null) {
+        const marked = skipsJudged ? { marked: "unjudged", author } : {};
+        const { items, next } = await get(`data/rows?${query({ data, offset: at, limit: 1, ...marked })}`);
+        if (items[0]?.content) return (setRow(items[0]), setOffset(items[0].row - 1), setCorrecting(false));
+        at = next;
+      }
+      setRow(null);
+      setOffset(from);
+    });
+  useEffect(() => {
+    if (author) find(0);
+  }, [author, skipsJudged]);
+  const say = (action, value, stays = false) =>
+    attempt(async () => {
+      await post("data/notes", { data, row: row.row, author, action, value });
+      again();
+      if (stays) return reload();
+      await find(offset + 1);
+    });
+  const reload = async () => setRow((await get(`data/rows?${query({ data, only: row.row })}`)).items[0]);
+  const undo = () =>
+    attempt(async () => {
+      const { undone } = await post("data/notes/undo", { data, author });
+      tell(undone ? t("data.annotate.undone", undone) : t("data.annotate.nothing"));
+      again();
+      onChanged();
+      if (undone) (setRow((await get(`data/rows?${query({ data, only: undone.row })}`)).items[0]), setOffset(undone.row - 1));
+    });
+  const back = () => attempt(async () => {
+    const { items } = await get(`data/rows?${query({ data, offset: Math.max(0, offset - 1), limit: 1 })}`);
+    if (items[0]) (setRow(items[0]), setOffset(items[0].row - 1));
+  });
+  const acts = { say, undo, back, next: () => find(offset + 1), correct: () => setCorrecting(true) };
+  useKeys(row && !correcting ? row : null, acts, author);
+  if (!author) return html`<p>${t("data.who")}</p>`;
+  return html`
+    <${Progress} progress=${progress} />
+    <label><input type="checkbox" checked=${skipsJudged} onChange=${() => setSkipsJudged(!skipsJudged)} />
+      ${" "}${t("data.annotate.skips")}</label>
+    ${row
+      ? html`<${Judged} key=${row.row} ...${{ row, data, author, acts, correcting }} onKeep=${() => setCorrecting(false)} />`
+      : html`<p class="good" role="status">✓ ${t("data.annotate.end")}
+          <button type="button" onClick=${() => setSkipsJudged(false)}>${t("data.annotate.again")}</button></p>`}
+    <p class="help">${t("data.annotate.keys")}</p>
+  `;
+}
+
+/** Which answer stands on the left: by row and person, so that it stays, and nobody can tell. */
+function swapped(row, author) {
+  let sum = row * 2654435761;
+  for (const letter of author) sum = (sum * 31 + letter.codePointAt(0)) % 4294967291;
+  return Math.floor(sum / 7) % 2 === 1;
+}
+
+function useKeys(row, acts, author) {
+  const now = useRef();
+  now.current = { row, acts, author };
+  useEffect(() => {
+    const pressed = (event) => {
+      const { row, acts, author } = now.current;
+      const typing = event.target.closest("input:not([type=checkbox]), textarea, select, dialog, [role=tab]");
+      if (!row || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+      const act = actOf(event.key, row, acts, author);
+      if (act) (event.preventDefault(), act());
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  }, []);
+}
+
+function actOf(key, row, acts, author) {
+  const left = swapped(row.row, author) ? "rejected" : "chosen";
+  const right = left === "chosen" ? "rejected" : "chosen";
+  const pair = row.content.chosen
+    ? { a: () => acts.say("choose", left), b: () => acts.say("choose", right), t: () => acts.say("choose", "tie") }
+    : { g: () => acts.say("label", true), x: () => acts.say("label", false) };
+  const keys = { ...pair, s: () => acts.say("skip", true), e: acts.correct, u: acts.undo, j: acts.next, k: acts.back };
+  return /^[1-5]$/.test(key) ? () => acts.say("rate", Number(key)) : keys[key];
+}
+
+function Judged({ row, data, author, acts, correcting, onKeep }) {
+  const { content } = row;
+  const own = row.marks.opinions[author] ?? {};
+  return html`<article class="card" aria-label=${t("data.browse.number", row)}>
+    <h3>${t("data.browse.number", { row: integer(row.row) })}</h3>
+    <${Conversation} content=${content} data=${data} sides=${false} />
+    ${content.chosen ? html`<${Sides} row=${row} author=${author} acts=${acts} />` : null}
+    ${correcting ? html`<${Correct} content=${content} given=${own.correct} onSave=${(text) => acts.say("correct", text)} onClose=${onKeep} />` : null}
+    <div class="row judge">
+      ${content.chosen || !answerOf(content) ? null
+        : html`<button type="button" aria-pressed=${own.label === true} onClick=${() => acts.say("label", true)}>✓ ${t("data.good")} <kbd>G</kbd></button>
+          <button type="button" aria-pressed=${own.label === false} onClick=${() => acts.say("label", false)}>✗ ${t("data.bad")} <kbd>X</kbd></button>`}
+      <span role="group" aria-label=${t("data.annotate.rate")}>${[1, 2, 3, 4, 5].map(
+        (stars) => html`<button type="button" key=${stars} aria-pressed=${own.rate === stars}
+          aria-label=${t("data.annotate.stars", { count: stars })} onClick=${() => acts.say("rate", stars)}>${stars}★</button>`)}</span>
+      <button type="button" onClick=${acts.correct}>${t("data.annotate.correct")} <kbd>E</kbd></button>
+      <button type="button" onClick=${() => acts.say("skip", true)}>${t("data.annotate.skip")} <kbd>S</kbd></button>
+      <button type="button" onClick=${acts.undo}>${t("data.annotate.undo")} <kbd>U</kbd></button>
+      <button type="button" onClick=${acts.back}>← <kbd>K</kbd></button>
+      <button type="button" onClick=${acts.next}>→ <kbd>J</kbd></button>
+    </div>
+    <${Tags} tags=${own.tags ?? []} onChange=${(tags) => acts.say("tags", tags, true)} />
+  </article>`;
+}
+
+function Sides({ row, author, acts }) {
+  const names = swapped(row.row, author) ? ["rejected", "chosen"] : ["chosen", "rejected"];
+  return html`<div class="sides">${names.map((name, index) => html`<section key=${name}>
+      <h4>${t("data.annotate.answer", { name: "AB"[index] })}</h4>
+      <${Said} messages=${row.content[name]} />
+      <button type="button" onClick=${() => acts.say("choose", name)}>${t("data.annotate.better")} <kbd>${"AB"[index]}</kbd></button>
+    </section>`)}</div>
+    <button type="button" onClick=${() => acts.say("choose", "tie")}>${t("data.better.tie")} <kbd>T</kbd></button>`;
+}
+
+function answerOf(content) {
+  const last = (content.chosen ?? content.completion ?? messagesOf(content)).at(-1);
+  return last?.role === "assistant" && typeof last.content === "string" ? last.content : null;
+}
+
+function Correct({ content, given, onSave, onClose }) {
+  const [text, setText] = useState(given ?? answerOf(content) ?? "");
+  const area = useRef();
+  useEffect(() => area.current.focus(), []);
+  const pressed = (event) => {
+    if (event.key === "Escape") onClose();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) onSave(text);
+  };
+  return html`<label>${t("data.annotate.corrected")}
+      <textarea class="wide" rows="8" ref=${area} value=${text} onKeyDown=${pressed}
+        onInput=${(event) => setText(event.target.value)}></textarea></label>
+    <div class="row"><button type="button" onClick=${onClose}>${t("page.cancel")}</button>
+      <button type="button" class="main" onClick=${() => onSave(text)}>${t("data.annotate.keep")} <kbd>Ctrl ↵</kbd></button></div>`;
+}
+
+function Tags({ tags, onChange }) {
+  const [text, setText] = useState(tags.join(", "));
+  const list = () => [...new Set(text.split(",").map((tag) => tag.trim()).filter(Boolean))];
+  return html`<label>${t("data.annotate.tags")} <input value=${text} onInput=${(event) => setText(event.target.value)}
+    onChange=${() => onChange(list())} /></label>`;
+}
+
+function Progress({ progress }) {
+  if (!progress) return null;
+  const { rows, judged, by_author: people, agreement } = progress;
+  return html`<div class="row"><progress max=${rows} value=${judged} aria-label=${t("data.annotate.progress")}></progress>
+      <span aria-live="polite">${t("data.annotate.judged", { judged: integer(judged), rows: integer(rows) })}</span>
+      ${Object.entries(people).map(([name, count]) => html`<span class="badge" key=${name}>${name}: ${integer(count)}</span>`)}
+    </div>
+    ${Object.entries(agreement).map(([kind, one]) => html`<p class="help" key=${kind}>
+      ${t(`data.annotate.kinds.${kind}`)}: ${t("data.annotate.agreement",
+        { rows: integer(one.rows), share: percent(one.share), alpha: one.alpha === null ? "–" : number(one.alpha, 2) })}</p>`)}`;
+}
