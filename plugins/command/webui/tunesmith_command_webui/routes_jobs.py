@@ -79,11 +79,11 @@ def _of_all(routes: APIRouter, studio: Studio) -> None:
     @routes.post("/jobs/resume", status_code=201)
     def resume_run(
         run: Annotated[str, Query(description="its name in the runs folder")],
-        device: Annotated[list[str], Query(description="as of a job to start")] = [],
+        device: Annotated[list[str] | None, Query(description="as `devices` of a job to start")] = None,
         queued: Annotated[bool, Query(description="whether it waits until they are free")] = True,
     ) -> dict[str, Any]:
         """Have a run go on from its newest checkpoint, however it was started. The job."""
-        return studio.jobs.resume_run(run, devices=device, queued=queued).told()
+        return studio.jobs.resume_run(run, devices=device or (), queued=queued).told()
 
     @routes.post("/jobs/clear")
     def clear() -> dict[str, int]:

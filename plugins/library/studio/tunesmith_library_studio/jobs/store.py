@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 
 from tunesmith_library_configuration.files import replacing
@@ -63,7 +63,7 @@ class Store:
         """Keep a new job; it gets its id."""
         self.folder.mkdir(parents=True, exist_ok=True)
         while True:
-            id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+            id = f"{datetime.now():%Y%m%d-%H%M%S-%f}"  # in this order they are listed
             with contextlib.suppress(FileExistsError):
                 (self.folder / id).mkdir(mode=0o700)
                 break

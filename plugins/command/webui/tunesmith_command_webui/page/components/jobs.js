@@ -43,7 +43,7 @@ export function Jobs({ run, kinds, bare }) {
     ${!jobs.length && html`<p class="soft">${t("jobs.none")}</p>`}
     <${List} title=${t("jobs.running")} jobs=${active} />
     <${List} title=${t("jobs.queued")} jobs=${queued} order />
-    <${Ended} jobs=${ended} />
+    <${Ended} jobs=${ended} every=${!run && !kinds} />
     ${!bare && html`<${Rules} />`}
   </section>`;
 }
@@ -62,7 +62,7 @@ function List({ title, jobs, order }) {
 
 const move = (job, before) => attempt(() => post(`jobs/${job.id}/move`, { before }));
 
-function Ended({ jobs }) {
+function Ended({ jobs, every }) {
   const [all, setAll] = useState(false);
   const [asking, setAsking] = useState(false);
   if (!jobs.length) return null;
@@ -70,7 +70,7 @@ function Ended({ jobs }) {
   const forget = () =>
     attempt(async () => {
       setAsking(false);
-      await Promise.all(jobs.map(({ id }) => remove(`jobs/${id}`)));
+      await (every ? post("jobs/clear") : Promise.all(jobs.map(({ id }) => remove(`jobs/${id}`))));
       tell(t("jobs.cleared"));
     });
   return html`<details class="ended">
