@@ -89,9 +89,10 @@ def _add_starts(routes: APIRouter, studio: Studio) -> None:
         return studio.evaluations.plan(_request(asked), asked.kind)
 
     @routes.post("/evaluations")
-    def start(asked: Asked) -> Any:
+    def start(asked: Asked) -> dict[str, Any]:
         """Start an evaluation, or the answers to data sets, as a job; gives the job."""
-        return studio.evaluations.start(_request(asked), asked.kind, asked.devices)
+        told: dict[str, Any] = studio.evaluations.start(_request(asked), asked.kind, asked.devices).told()
+        return told
 
 
 def _add_predictions(routes: APIRouter, studio: Studio) -> None:

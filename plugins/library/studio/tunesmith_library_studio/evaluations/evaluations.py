@@ -46,13 +46,11 @@ class Evaluations:
 
         Args:
             of: only those of this run, or folder below `RUNS/evaluations`.
-            steps: also those of evaluations during trainings.
+            steps: all that a training left, not the newest of each evaluator alone.
         """
         found = []
         for name, folder, is_run in self._folders(of):
-            for evaluator, step, place in results.found_in(folder):
-                if step is not None and not steps:
-                    continue
+            for evaluator, step, place in results.found_in(folder) if steps else results.newest(folder):
                 told = results.result(place)
                 more = {"of": name, "run": name if is_run else None, "folder": self._workspace.shown(place)}
                 found.append({**told, **more, "evaluator": evaluator, "step": step})

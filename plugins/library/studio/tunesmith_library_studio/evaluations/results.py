@@ -40,19 +40,19 @@ def found_in(folder: Path) -> Iterator[tuple[str, int | None, Path]]:
                 yield place.name, int(step), inner
 
 
-def newest(folder: Path) -> dict[str, Path]:
-    """The folder of each evaluator's result: of the result, else of the last step."""
-    found: dict[str, tuple[float, Path]] = {}
+def newest(folder: Path) -> Iterator[tuple[str, int | None, Path]]:
+    """The one of each evaluator that counts: of the result, else of the last step."""
+    found: dict[str, tuple[float, int | None, Path]] = {}
     for evaluator, step, place in found_in(folder):
         rank = float("inf") if step is None else step
         if evaluator not in found or rank > found[evaluator][0]:
-            found[evaluator] = rank, place
-    return {evaluator: place for evaluator, (_, place) in found.items()}
+            found[evaluator] = rank, step, place
+    yield from ((evaluator, step, place) for evaluator, (_, step, place) in found.items())
 
 
 def numbers_of(folder: Path) -> dict[str, Any]:
     """Evaluator → data set → metric → value with its standard error, of the newest results."""
-    told = {evaluator: read_json(place / RESULTS).get("metrics") for evaluator, place in newest(folder).items()}
+    told = {evaluator: read_json(place / RESULTS).get("metrics") for evaluator, _, place in newest(folder)}
     return {evaluator: metrics for evaluator, metrics in told.items() if isinstance(metrics, Mapping)}
 
 

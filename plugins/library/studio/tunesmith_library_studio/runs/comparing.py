@@ -18,10 +18,18 @@ _FIGURES = (
 
 
 def differences(configurations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The options that are not the same in all: `key`, `values` in the order of the runs, null where there is none."""
+    """The options that are not the same in all: `key`, `values` in the order of the runs, null where there is none.
+
+    Of different plugins the name alone differs; that each has options of its own is no news.
+    """
     leaves = [dict(flat(config)) for config in configurations]
     keys = dict.fromkeys(key for each in leaves for key in each if key not in _NO_OPTIONS)
-    found = [(key, [each.get(key) for each in leaves]) for key in keys]
+    others = {key for key in keys if key.endswith(".name") and len({str(each.get(key)) for each in leaves}) > 1}
+    found = [
+        (key, [each.get(key) for each in leaves])
+        for key in keys
+        if all(key in each for each in leaves) or key in others or f"{key.partition('.')[0]}.name" not in others
+    ]
     return [{"key": key, "values": values} for key, values in found if any(value != values[0] for value in values)]
 
 

@@ -1,0 +1,76 @@
+// Two results question by question: is the difference more than chance?
+import { html, useState } from "../../lib/html.js";
+import { post } from "../../lib/api.js";
+import { integer, number } from "../../lib/format.js";
+import { t } from "../../lib/i18n.js";
+import { Table } from "../../components/table.js";
+import { attempt } from "../../components/toast.js";
+import { measured, text } from "./words.js";
+
+/** @param {{names: string[]}} properties names of runs, or folders, that hold results */
+export function PairTable({ names }) {
+  const [pair, setPair] = useState([names[0], names[1]]);
+  const [found, set] = useState(null);
+  const [busy, setBusy] = useState(false);
+  const compare = async () => {
+    setBusy(true);
+    const told = await attempt(() => post("evaluations/compare", { first: pair[0], second: pair[1] }));
+    set(told?.items ?? null);
+    setBusy(false);
+  };
+  const side = (index) => html`<label>${t(index ? "evaluate.second" : "evaluate.first")}
+    <select value=${pair[index]} onChange=${({ target }) => (set(null), setPair(pair.map((name, at) => (at === index ? target.value : name))))}>
+      ${names.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+    </select></label>`;
+  return html`<section class="card">
+    <h3>${t("evaluate.pair")}</h3>
+    <p class="help">${t("evaluate.pair_help")}</p>
+    <div class="row filters">${side(0)} ${side(1)}
+      <button type="button" class="main" disabled=${busy || pair[0] === pair[1]} aria-busy=${String(busy)} onClick=${compare}>${t("evaluate.compare")}</button></div>
+    <div aria-live="polite">${busy ? t("evaluate.comparing") : null}</div>
+    ${found ? found.map((each) => html`<${Compared} key=${each.evaluator} each=${each} />`) : null}
+  </section>`;
+}
+
+/** Whether chance alone seldom makes such a difference. */
+function verdict({ p_value: p, interval, difference, second }) {
+  if (p === null || !interval) return html`<span class="soft">${t("evaluate.unknown")}</span>`;
+  if (interval[0] <= 0 && interval[1] >= 0) return html`<span class="soft">${t("evaluate.noise")}</span>`;
+  const better = difference > 0 === second.greater_is_better;
+  return html`<span class=${better ? "good" : "bad"}>${t(better ? "evaluate.is_better" : "evaluate.is_worse")}</span>`;
+}
+
+function Compared({ each }) {
+  const columns = [
+    { key: "metric", label: t("evaluate.metric"), head: true, cell: (row) => row.metric },
+    { key: "dataset", label: t("evaluate.dataset"), cell: (row) => row.dataset },
+    { key: "first", label: t("evaluate.first"), number: true, cell: (row) => measured(row.first) },
+    { key: "second", label: t("evaluate.second"), number: true, cell: (row) => measured(row.second) },
+    { key: "interval", label: t("evaluate.interval"), number: true, cell: (row) => (row.interval ? row.interval.map((end) => number(end, 3)).join(" … ") : "–") },
+    { key: "p", label: "p", number: true, cell: (row) => number(row.p_value, 2) },
+    { key: "changed", label: t("evaluate.changed"), number: true, cell: (row) => (row.paired ? `${integer(row.num_better)} / ${integer(row.num_worse)}` : "–") },
+    { key: "verdict", label: t("evaluate.verdict"), cell: verdict },
+  ];
+  const settings = Object.entries(each.settings);
+  const counted = each.only_first + each.only_second + each.other_examples;
+  return html`<div>
+    <${Table} titled caption=${each.evaluator} columns=${columns} rows=${each.differences} rowKey=${(row) => `${row.dataset} ${row.metric}`} />
+    ${settings.length ? html`<p class="warning">${t("evaluate.other_settings")} ${settings.map(([name, pair]) => `${name}: ${pair.map((value) => JSON.stringify(value)).join(" → ")}`).join("; ")}</p>` : null}
+    ${counted ? html`<p class="warning">${t("evaluate.not_paired", { count: counted })}</p>` : null}
+    <${Changed} differences=${each.differences} />
+  </div>`;
+}
+
+function Changed({ differences }) {
+  const first = differences.find(({ better, worse }) => better.length || worse.length);
+  if (!first) return null;
+  const pair = ([one, two]) => html`<article class="card example" key=${`${one.dataset} ${one.index}`}>
+    <pre class="soft">${text(one.prompt)}</pre>
+    <dl class="said">
+      <div><dt>${t("evaluate.answer")}</dt><dd><pre>${text(one.answer)}</pre></dd></div>
+      <div><dt>${t("evaluate.first")} · ${number(one[first.metric])}</dt><dd><pre>${text(one.prediction)}</pre></dd></div>
+      <div><dt>${t("evaluate.second")} · ${number(two[first.metric])}</dt><dd><pre>${text(two.prediction)}</pre></dd></div>
+    </dl></article>`;
+  const part = (name) => (first[name].length ? html`<details><summary>${t(`evaluate.got_${name}`, { metric: first.metric })}</summary>${first[name].map(pair)}</details>` : null);
+  return html`${part("better")}${part("worse")}`;
+}

@@ -1,0 +1,36 @@
+// Files of answers to whole data sets: read a page at a time, and downloaded.
+import { html, useEffect, useState } from "../../lib/html.js";
+import { get } from "../../lib/api.js";
+import { bytes, moment } from "../../lib/format.js";
+import { t } from "../../lib/i18n.js";
+import { Table } from "../../components/table.js";
+import { Pages } from "./records.js";
+
+export function Predictions() {
+  const [items, set] = useState(null);
+  const [error, setError] = useState(null);
+  const [open, setOpen] = useState(null);
+  useEffect(() => void get("predictions").then((told) => set(told.items), setError), []);
+  if (error) return html`<p role="alert" class="bad">${error.message}</p>`;
+  if (!items) return html`<p aria-busy="true">${t("page.loading")}</p>`;
+  if (open) return html`<${Answers} file=${open} onClose=${() => setOpen(null)} />`;
+  if (!items.length) return html`<p class="soft">${t("evaluate.no_predictions")}</p>`;
+  const columns = [
+    { key: "of", label: t("evaluate.model"), head: true, cell: (file) => html`<button type="button" class="plain link" onClick=${() => setOpen(file)}>${file.of}</button>` },
+    { key: "path", label: t("evaluate.file"), cell: (file) => file.path },
+    { key: "size", label: t("runs.fields.size"), number: true, cell: (file) => bytes(file.size) },
+    { key: "modified", label: t("runs.written"), number: true, cell: (file) => moment(file.modified) },
+    { key: "acts", label: t("runs.acts"), cell: (file) => html`<a href=${`api/predictions/download?path=${encodeURIComponent(file.path)}`} download>${t("runs.download")}<span class="unseen"> ${file.path}</span></a>` },
+  ];
+  return html`<${Table} caption=${t("evaluate.predictions_tab")} columns=${columns} rows=${items} rowKey=${(file) => file.path} />`;
+}
+
+function Answers({ file, onClose }) {
+  const [search, setSearch] = useState("");
+  return html`<section>
+    <div class="row"><h3 class="grow title">${file.path}</h3><button type="button" onClick=${onClose}>${t("evaluate.back")}</button></div>
+    <${Pages} path="predictions/records" question=${{ path: file.path, search }}>
+      ${() => html`<label>${t("page.search")}<input type="search" value=${search} onInput=${({ target }) => setSearch(target.value)} /></label>`}
+    </${Pages}>
+  </section>`;
+}
