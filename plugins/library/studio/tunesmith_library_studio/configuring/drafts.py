@@ -164,7 +164,7 @@ def _beyond_defaults(kind: str, value: Any, catalog: Catalog) -> Any:
         return value
     if CONFIGURED[kind].many:
         kept = {name: _changed(kind, name, item, catalog) for name, item in value.items()}
-        usual = {name: {} for name in CONFIGURED[kind].default}
+        usual: dict[str, Any] = {name: {} for name in CONFIGURED[kind].default}
         return None if kept == usual else kept
     name = str(value.get("name", next(iter(CONFIGURED[kind].default), "")))
     kept = _changed(kind, name, value, catalog)

@@ -37,7 +37,7 @@ class Forms:
     def environment(self) -> list[Any]:
         """What the form, and a process that has imported plugins, depend on."""
         changed = [(file, _changed(file)) for file in self._sources]
-        return [__version__, *installed(), *changed]
+        return [__version__, os.environ.get("TUNESMITH_PLUGINS", ""), *installed(), *changed]
 
     def form(self) -> tuple[bytes, str]:
         """The form as JSON, and a text that is another one when the form is.

@@ -107,7 +107,7 @@ function Line({ id, shape, value, usual, onChange, onFault, told, wrong }) {
   const numeric = shape.kind === "integer" || shape.kind === "number";
   return html`<input id=${id} type="text" value=${text} autocomplete="off" spellcheck=${false}
       inputmode=${numeric ? "decimal" : null} list=${offered.length ? `${id}-list` : null}
-      placeholder=${usual === undefined ? null : shown(usual)} aria-describedby=${told} aria-invalid=${wrong}
+      placeholder=${usual === undefined ? null : usual === null ? t("field.none") : shown(usual)} aria-describedby=${told} aria-invalid=${wrong}
       onInput=${typed} onFocus=${() => setBusy(true)} onBlur=${left} />
     ${offered.length ? html`<datalist id=${`${id}-list`}>${offered.map((one) => html`<option value=${one} />`)}</datalist>` : null}`;
 }

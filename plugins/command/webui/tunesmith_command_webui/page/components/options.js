@@ -76,6 +76,9 @@ function One({ schema, kind, value, onChange, problems, hidden }) {
   const choose = (chosen) => onChange(chosen === "" ? undefined : { name: chosen });
   const wrong = problems.filter((problem) => [kind.name, `${kind.name}.name`].includes(problem.key));
   const plugin = name && pluginOf(kind, name);
+  if (kind.plugins.length === 1 && kind.default[0] === plugin?.name && !plugin.broken && !value?.name) {
+    return html`<div class="options"><${PluginForm} ...${{ schema, kind, plugin, value, onChange, problems, hidden }} /></div>`;
+  }
   return html`<div class="options">
     <label for=${id}>${t(`kinds.${kind.name}`)} <code>${kind.name}</code></label>
     <select id=${id} value=${value?.name ?? ""} onChange=${({ target }) => choose(target.value)}

@@ -59,6 +59,7 @@ function Verdict({ figures }) {
 /** The words for a part of memory, such as optimizer states; those of the server where the page has none. */
 const part = (name) => maybe(`train.part.${name.replaceAll(" ", "_")}`) ?? name;
 const phase = (name) => maybe(`train.phase.${name}`) ?? name;
+const short = (seconds) => (seconds < 10 ? `${number(seconds, 2)} s` : duration(seconds));
 const sum = (parts) => Object.values(parts).reduce((all, size) => all + size, 0);
 
 function Figures({ figures, draft, looking }) {
@@ -98,7 +99,7 @@ function Summary({ figures }) {
   const { time = {}, data = {}, disk = {} } = figures;
   const rows = [
     ["time", time.total && `${duration(time.total)}${time.runs ? "" : ` (${t("train.factor")})`}`],
-    ["steps", time.steps && t("train.stepsOf", { steps: integer(time.steps), seconds: duration(time.step) })],
+    ["steps", time.steps && t("train.stepsOf", { steps: integer(time.steps), seconds: short(time.step) })],
     ["tokens", time.tokens && number(time.tokens)],
     ["examples", data.examples && integer(data.examples)],
     ["parameters", figures.parameters && t("train.trainedOf", { trained: number(figures.trained), all: number(figures.parameters) })],

@@ -1,6 +1,7 @@
 // Starting a run: its name, its devices, now or in the queue; several of them as a sweep.
-import { html, useState } from "../../lib/html.js";
-import { post } from "../../lib/api.js";
+import { html, useEffect, useState } from "../../lib/html.js";
+import { bytes } from "../../lib/format.js";
+import { get, post } from "../../lib/api.js";
 import { t } from "../../lib/i18n.js";
 import { attempt } from "../../components/toast.js";
 import { Sweep } from "./sweep.js";
@@ -8,13 +9,14 @@ import { Sweep } from "./sweep.js";
 export function Start({ schema, draft, plan, machine }) {
   const [name, setName] = useState("");
   const [when, setWhen] = useState("queue");
+  const [devices, setDevices] = useState([]);
   const [busy, setBusy] = useState(false);
   const [sweeping, setSweeping] = useState(false);
   const start = () =>
     attempt(async () => {
       setBusy(true);
       try {
-        const { run } = await post("train", { values: draft.values, name, queued: when === "queue" });
+        const { run } = await post("train", { values: draft.values, name, devices, queued: when === "queue" });
         location.hash = `#watch/${encodeURIComponent(run)}`;
       } finally {
         setBusy(false);
@@ -30,11 +32,26 @@ export function Start({ schema, draft, plan, machine }) {
           <option value="queue">${t("train.queued")}</option><option value="now">${t("train.now")}</option>
         </select></label>
     </div>
+    <${Devices} chosen=${devices} onChange=${setDevices} />
     <div class="row">
       <button type="button" class="main" disabled=${waiting || plan.wrong} onClick=${start}>${t("train.start")}</button>
       <button type="button" disabled=${!Object.keys(draft.values).length} onClick=${() => setSweeping(true)}>${t("train.sweep")}</button>
       ${plan.wrong && draft.answer && !draft.busy ? html`<span class="soft">${t("train.mendFirst")}</span>` : null}
     </div>
-    ${sweeping ? html`<${Sweep} ...${{ schema, draft, name, machine }} onClose=${() => setSweeping(false)} />` : null}
+    ${sweeping ? html`<${Sweep} ...${{ schema, draft, name, devices, machine }} onClose=${() => setSweeping(false)} />` : null}
   </section>`;
+}
+
+/** The GPUs that a run is to have; nothing to choose where there is none. */
+function Devices({ chosen, onChange }) {
+  const [gpus, setGpus] = useState([]);
+  useEffect(() => void get("devices").then(({ items }) => setGpus(items.filter(({ kind }) => kind !== "cpu")), () => {}), []);
+  if (!gpus.length) return null;
+  const toggle = (id, on) => onChange(on ? [...chosen, id].sort() : chosen.filter((other) => other !== id));
+  return html`<fieldset class="devices"><legend>${t("train.devices")}</legend>
+    ${gpus.map(({ id, name, used, memory, jobs }) => html`<label key=${id}>
+      <input type="checkbox" checked=${chosen.includes(id)} onChange=${({ target }) => toggle(id, target.checked)} />
+      ${" "}${id}: ${name} <span class="soft">${bytes(used)} / ${bytes(memory)}${jobs?.length ? ` · ${t("train.taken")}` : ""}</span></label>`)}
+    <p class="help">${chosen.length ? "" : t("train.anyDevice")}</p>
+  </fieldset>`;
 }

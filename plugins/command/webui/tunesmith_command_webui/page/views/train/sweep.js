@@ -8,7 +8,7 @@ import { Dialog } from "../../components/dialog.js";
 import { searchable } from "../../components/options.js";
 import { attempt, complain, tell } from "../../components/toast.js";
 
-export function Sweep({ schema, draft, name, machine, onClose }) {
+export function Sweep({ schema, draft, name, devices, machine, onClose }) {
   const options = choices(schema, draft.values);
   const [axes, setAxes] = useState([{ key: "trainer.learning_rate", text: "" }]);
   const [grid, setGrid] = useState(true);
@@ -36,7 +36,7 @@ export function Sweep({ schema, draft, name, machine, onClose }) {
       <label><input type="checkbox" checked=${grid} onChange=${({ target }) => (setRows(null), setGrid(target.checked))} /> ${t("train.grid")}</label>
       <button type="button" class="main" onClick=${lay}>${t("train.planAll")}</button>
     </div>
-    ${rows ? html`<${Rows} ...${{ rows, draft, name, onClose }} />` : null}
+    ${rows ? html`<${Rows} ...${{ rows, draft, name, devices, onClose }} />` : null}
   </${Dialog}>`;
 }
 
@@ -82,7 +82,7 @@ async function planAll(items, values, machine, signal, told) {
   }
 }
 
-function Rows({ rows, draft, name, onClose }) {
+function Rows({ rows, draft, name, devices, onClose }) {
   const [busy, setBusy] = useState(false);
   const possible = rows.filter(({ state }) => !["wrong", "large"].includes(state));
   const known = possible.filter(({ seconds }) => seconds);
@@ -94,7 +94,7 @@ function Rows({ rows, draft, name, onClose }) {
       const tag = `${base}-${new Date().toISOString().slice(0, 16).replace(/[-:]/g, "")}`;
       try {
         for (const { overrides } of possible) {
-          await post("train", { values: draft.values, overrides, name: `${base}-${labelOf(overrides)}`, tags: [tag] });
+          await post("train", { values: draft.values, overrides, devices, name: `${base}-${labelOf(overrides)}`, tags: [tag] });
         }
       } finally {
         setBusy(false);
