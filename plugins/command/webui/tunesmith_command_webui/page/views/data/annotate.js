@@ -125,8 +125,8 @@ function Sides({ row, author, acts }) {
   const names = swapped(row.row, author) ? ["rejected", "chosen"] : ["chosen", "rejected"];
   return html`<div class="sides">${names.map((name, index) => html`<section key=${name}>
       <h4>${t("data.annotate.answer", { name: "AB"[index] })}</h4>
-      <${Said} messages=${row.content[name]} />
       <button type="button" onClick=${() => acts.say("choose", name)}>${t("data.annotate.better")} <kbd>${"AB"[index]}</kbd></button>
+      <${Said} messages=${row.content[name]} />
     </section>`)}</div>
     <button type="button" onClick=${() => acts.say("choose", "tie")}>${t("data.better.tie")} <kbd>T</kbd></button>`;
 }

@@ -15,8 +15,8 @@ export function Bring({ onDone, onClose }) {
   const [made, setMade] = useState(null);
   const done = (found) => (setMade(found), onDone());
   const tabs = Object.entries({ file: UploadFile, paste: PasteText, hub: FromHub }).map(([name, part]) => ({
-    name,
-    title: t(`data.bring.${name}`),
+    id: name,
+    label: t(`data.bring.${name}`),
     content: () => html`<${part} onDone=${done} />`,
   }));
   return html`<${Dialog} title=${t("data.bring.title")} onClose=${onClose}>

@@ -48,7 +48,7 @@ function Filter({ filter, onChange, onGo }) {
   };
   const size = (name) => html`<label>${t(`data.browse.${name}`)}
     <input class="short" type="number" min="0" value=${filter[name]} onChange=${change(name)} /></label>`;
-  return html`<div class="row filter">
+  return html`<div class="row data-tools">
     <form class="row grow" role="search" onSubmit=${sent}>
       <label class="grow">${t("page.search")} <input type="search" value=${search}
         onInput=${(event) => setSearch(event.target.value)} /></label>

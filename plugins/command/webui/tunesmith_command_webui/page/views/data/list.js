@@ -24,7 +24,7 @@ export function List() {
   const close = () => setOpen(null);
   const done = () => (close(), again());
   return html`
-    <div class="row">
+    <div class="row data-tools">
       <label class="grow">${t("page.search")}
         <input type="search" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
       <button type="button" class="main" onClick=${() => setOpen({ kind: "bring" })}>${t("data.bring.title")}</button>

@@ -29,7 +29,7 @@ export function Prompts() {
     });
   return html`<p><a href="#data">← ${t("data.all")}</a></p>
     <h2>${t("prompts.title")}</h2>
-    <div class="row">
+    <div class="row data-tools">
       <label class="grow">${t("page.search")} <input type="search" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
       <label>${t("prompts.tag")} <select value=${tag} onChange=${(event) => setTag(event.target.value)}>
         ${["", ...tags].map((one) => html`<option value=${one} key=${one}>${one || t("prompts.any")}</option>`)}</select></label>

@@ -28,12 +28,12 @@ export function SetPage({ data }) {
     versions: () => html`<${Versions} ...${shared} />`,
     make: () => html`<${Make} ...${shared} />`,
   };
-  const tabs = Object.entries(contents).map(([name, content]) => ({ name, title: t(`data.tabs.${name}`), content }));
+  const tabs = Object.entries(contents).map(([name, content]) => ({ id: name, label: t(`data.tabs.${name}`), content }));
   return html`
     <p><a href="#data">← ${t("data.all")}</a></p>
     <h2 class="name">${data}</h2>
     <${Facts} about=${about} />
-    <div class="row">
+    <div class="row data-tools">
       <label>${t("data.author")} <input value=${author} maxlength="80" autocomplete="name"
         onChange=${(event) => setAuthor(event.target.value.trim())} /></label>
       <button type="button" class="main" disabled=${!about.saveable} onClick=${() => setSaving(true)}>
