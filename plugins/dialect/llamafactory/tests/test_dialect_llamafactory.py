@@ -293,7 +293,8 @@ def test_the_settings_that_llamaboard_saves(tmp_path: Path) -> None:
     assert (made.command, made.problems) == ("train", ())
     assert made.tree["stage"] == {"name": "dpo", "longer": "cut_prompt", "beta": 0.1, "loss": "ipo"}
     assert made.tree["adapter"] == {"name": "lora", "path": "saves/Qwen3-4B-Instruct-2507/lora/one"}
-    assert made.tree["quantizer"] == {"name": "bitsandbytes", "bits": 4} and made.tree["patch"] == {"liger": {}}
+    assert made.tree["quantizer"] == {"name": "bitsandbytes", "bits": 4, "double_quant": True}
+    assert made.tree["patch"] == {"liger": {}}
     trainer = made.tree["trainer"]
     assert (trainer["learning_rate"], trainer["eval_strategy"], trainer["eval_steps"]) == (5e-6, "steps", 50)
     assert trainer["per_device_eval_batch_size"] == trainer["per_device_train_batch_size"] == 2

@@ -139,3 +139,17 @@ def test_conversion(tmp_path: Path) -> None:
     theirs.write_text("model_name_or_path: m\nadapter_name_or_path: a\nexport_dir: out\n")
     text = converted(compose(theirs, None, ONLY), "theirs.yaml")
     assert "# For: tunesmith export THIS-FILE --output out" in text and "output_dir" not in text
+
+
+def test_the_model_of_webchat_is_chosen_on_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("tunesmith.cli.running.run", lambda words: started.append(words) or 0)
+    monkeypatch.setattr("tunesmith_dialect_llamafactory.commands._missing", lambda name, ours: "")
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "7999")
+    file = tmp_path / "chat.yaml"
+    file.write_text("model_name_or_path: org/base\nadapter_name_or_path: saves/mine\ntemplate: llama3\n")
+    assert run(["webchat", str(file)]) == run(["webui"]) == 0
+    assert started == [["webui", "--port", "7999"]] * 2
+    assert "choose saves/mine under Chat" in capsys.readouterr().err

@@ -34,7 +34,16 @@ _RENAMED = {
 _NUMBERS = ("learning_rate", "num_train_epochs", "max_grad_norm")
 _EMPTY: tuple[Any, ...] = ("", "none", None, [])
 _OFF_AT_ZERO = ("neftune_alpha", "loraplus_lr_ratio", "val_size")
-_SAYS_NOTHING = ("lang", "hub_name", "config_path", "device_count", "model_path", "output_dir", "visual_inputs")
+_SAYS_NOTHING = (
+    *("lang", "hub_name", "config_path", "device_count", "model_path", "output_dir", "visual_inputs"),
+    *("page_index", "preview_count", "preview_samples", "current_time"),  # of what the form shows beside
+)
+_SAID_WHEN_OFF = ("packing", "enable_thinking", "freeze_vision_tower", "freeze_multi_modal_projector")
+_OF_EVERY_MODEL = {  # what the form holds where nobody touched it, also where the model sees nothing
+    **{"image_max_pixels": 768 * 768, "image_min_pixels": 32 * 32},
+    **{"video_max_pixels": 256 * 256, "video_min_pixels": 16 * 16},
+}
+_WITH_ADAPTERS = ("lora", "oft")
 _BOOSTERS: Mapping[str, dict[str, Any]] = {
     "flashattn2": {"flash_attn": "fa2"},
     "unsloth": {"use_unsloth": True},
@@ -56,6 +65,8 @@ def settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Key],
             continue
         if name in _SAYS_NOTHING or value in _EMPTY or (name in _OFF_AT_ZERO and not value):
             continue
+        if value is False and name not in _SAID_WHEN_OFF:
+            continue
         try:
             read = _read(name, value, config)
         except ValueError as error:
@@ -74,6 +85,16 @@ def settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Key],
         more = {"eval_strategy": "steps", "eval_steps": values.get("save_steps", 100)}
         values |= {**more, "per_device_eval_batch_size": size}
         names |= dict.fromkeys((*more, "per_device_eval_batch_size"), Key("train.val_size"))
+    if "quantization_bit" in values:
+        values["double_quantization"] = True
+        names["double_quantization"] = Key("top.quantization_bit")
+    if values.get("stage") == "ppo":
+        sampled = {"top_k": 0, "top_p": 0.9}
+        values |= sampled
+        names |= dict.fromkeys(sampled, Key("train.training_stage"))
+    if not _has_adapters(config) and "adapter_name_or_path" in values:
+        values["model_name_or_path"] = values.pop("adapter_name_or_path")
+        names["model_name_or_path"] = names.pop("adapter_name_or_path")
     overrides = {element: value for element, value in config.items() if element in table()}
     return {**values, **overrides}, names | {element: Key(element) for element in overrides}, notes
 
@@ -106,7 +127,13 @@ def _read(name: str, value: Any, config: Mapping[str, Any]) -> dict[str, Any] | 
     key = _RENAMED.get(name, name)
     if key not in table():
         return None
-    return {key: float(value) if name in _NUMBERS else _whole(value)}
+    read_value = float(value) if name in _NUMBERS else _whole(value)
+    return {} if _OF_EVERY_MODEL.get(key) == read_value else {key: read_value}
+
+
+def _has_adapters(config: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint of the form is an adapter, and not a whole model."""
+    return config.get("top.finetuning_type", "lora") in _WITH_ADAPTERS
 
 
 def _model(name: str, config: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tunesmith_dialect_llamafactory.environment import gpus, without_meaning
 
@@ -19,7 +20,7 @@ USAGE = """llamafactory-cli COMMAND [FILE] [KEY=VALUE | --KEY VALUE]...   (as tu
   export    tunesmith export
   eval      tunesmith eval
   api       tunesmith api
-  webui     tunesmith webui; webchat is the same
+  webui     tunesmith webui; of webchat its model is chosen there, under Chat
   env       tunesmith env
   version   tunesmith version
   help      this
@@ -65,6 +66,9 @@ def run(words: list[str]) -> int:
     if missing:
         print(missing, file=sys.stderr)
         return 2
+    if name == "webchat" and rest and not {"-h", "--help"} & set(rest):
+        print(f"note: {_model_of_chat(rest)}", file=sys.stderr)
+        rest = []
     return run_ours([*_verbosity(os.environ), *command_line(ours, rest, os.environ)])
 
 
@@ -100,6 +104,16 @@ def _verbosity(environment: Mapping[str, str]) -> list[str]:
 
 def _translated(words: list[str]) -> Mapping[str, str | None]:
     """What a command line is for, and where its output goes."""
+    made = _composed(words)
+    if not made:
+        return {}
+    parallel = made["tree"].get("parallel") or {}
+    named = parallel.get("name") if isinstance(parallel, Mapping) else parallel
+    return {"command": made["command"], "output_dir": made["tree"].get("output_dir"), "parallel": named}
+
+
+def _composed(words: list[str]) -> dict[str, Any]:
+    """The command and the configuration of a command line; empty where it is wrong, which the command itself tells."""
     from tunesmith.cli.flags import with_overrides
     from tunesmith.compose import compose
     from tunesmith.errors import TunesmithError
@@ -108,11 +122,18 @@ def _translated(words: list[str]) -> Mapping[str, str | None]:
     files = [word for word in plain if "=" not in word]
     try:
         made = compose(files[0] if files else None, [word for word in plain if "=" in word])
-    except TunesmithError:  # told by the command itself
+    except TunesmithError:
         return {}
-    parallel = made.tree.get("parallel") or {}
-    named = parallel.get("name") if isinstance(parallel, Mapping) else parallel
-    return {"command": made.command, "output_dir": made.tree.get("output_dir"), "parallel": named}
+    return {"command": made.command, "tree": made.tree}
+
+
+def _model_of_chat(words: list[str]) -> str:
+    """What to choose on the page for the model that a command line of `webchat` names."""
+    tree = _composed(words).get("tree") or {}
+    model, adapter = (tree.get(kind) for kind in ("model", "adapter"))
+    paths = [part.get("path") for part in (adapter, model) if isinstance(part, Mapping)]
+    chosen = next((str(path) for path in paths if path), "the model")
+    return f"the page loads models itself: choose {chosen} under Chat"
 
 
 def _measuring(written: Mapping[str, str | None], words: list[str]) -> list[str]:
