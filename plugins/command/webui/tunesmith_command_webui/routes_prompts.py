@@ -53,7 +53,7 @@ def router(studio: Studio) -> APIRouter:
     @routes.post("/import")
     def take_in(given: Imported) -> dict[str, int]:
         """Add prompts, and change those whose names are known: `{added, changed, same}`."""
-        return studio.data.prompts.take_in([prompt.model_dump() for prompt in given.prompts])
+        return studio.data.prompts.take_in([prompt.model_dump(exclude_unset=True) for prompt in given.prompts])
 
     @routes.get("/{name:path}")
     def one(name: str) -> dict[str, Any]:

@@ -100,13 +100,14 @@ class Prompts:
         for one in given:
             made = _checked(one)
             known = next((each for each in self._read() if each["name"] == made["name"]), None)
+            told = {name: made[name] for name in _FIELDS if name in one}
             if known is None:
                 self.add(made)
                 counts["added"] += 1
-            elif all(known[name] == made[name] for name in _FIELDS):
+            elif all(known[name] == value for name, value in told.items()):
                 counts["same"] += 1
             else:
-                self.change(made["name"], {name: made[name] for name in _FIELDS})
+                self.change(made["name"], told)
                 counts["changed"] += 1
         return counts
 
