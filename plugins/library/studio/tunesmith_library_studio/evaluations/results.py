@@ -14,6 +14,7 @@ from tunesmith_library_studio.runs.facts import read_json
 
 RESULTS, SAMPLES, BEFORE, PREDICTIONS = "results.json", "samples.jsonl", "samples-before.jsonl", "predictions.jsonl"
 _LARGEST_LINE = 1_000_000  # characters of a record that are read
+_SEARCHED = ("prompt", "answer", "prediction", "predictions", "thought", "dataset")
 _NO_METRIC = ("index", "weight")  # numbers of a record that measure nothing
 
 
@@ -98,7 +99,8 @@ def _matches(record: Mapping[str, Any], words: list[str], asked: Filter) -> bool
         return False
     if asked.outcome == "wrong" and value is not None and value >= 1:
         return False
-    text = json.dumps(record, ensure_ascii=False).lower() if words else ""
+    said = [record.get(name) for name in _SEARCHED] if words else []
+    text = json.dumps(said, ensure_ascii=False).lower()
     return all(word in text for word in words)
 
 
