@@ -80,9 +80,10 @@ def _add_curves(routes: APIRouter, studio: Studio) -> None:
     @routes.get("/curves.csv")
     def table(run: Run, metrics: Names = "") -> Response:
         """Every logged value of the metrics: a line for each step that has one."""
-        name = run.replace("/", "-")
-        headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name)}.csv"}
-        return Response(studio.curves.table(run, _names(metrics)), media_type="text/csv; charset=utf-8", headers=headers)
+        text = studio.curves.table(run, _names(metrics))
+        name = quote(run.replace("/", "-"))
+        headers = {"Content-Disposition": f"attachment; filename*=utf-8''{name}.csv"}
+        return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _names(text: str) -> tuple[str, ...]:

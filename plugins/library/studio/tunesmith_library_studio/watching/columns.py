@@ -96,7 +96,7 @@ class Columns(dict[str, Column]):
         self.total_steps = total if type(total) is int else self.total_steps
         for name, values in columns.items():
             if name == "elapsed_time":
-                name, values = "time", [seconds(str(value)) for value in values]
+                name, values = "time", tuple(seconds(str(value)) for value in values)
             if name in _NO_METRICS or (isinstance(values[0], str) and all(isinstance(each, str) for each in values)):
                 continue
             self.setdefault(THEIRS.get(name, name), Column()).extend(steps, values)

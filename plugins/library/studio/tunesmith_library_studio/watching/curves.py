@@ -85,23 +85,23 @@ class Curves:
         Raises: as `recording`.
         """
         recording = self.recording(name)
-        columns = recording.look()
-        axes = axes_of(columns)
-        axis = places_of(columns, view.axis) if view.axis in axes else None
-        metrics = described(columns)
-        wanted = view.metrics or [each["name"] for each in metrics if each["shown"] or each["name"] in view.more]
-        return {
-            "name": name,
-            "file": recording.file.name,
-            "rows": columns.rows,
-            "generation": recording.generation,
-            "step": columns.last_step,
-            "total_steps": columns.total_steps,
-            "axis": view.axis if view.axis in axes else "step",
-            "axes": axes,
-            "metrics": metrics,
-            "curves": {name: _curve(name, columns[name], axis, view) for name in wanted if name in columns},
-        }
+        with recording.held() as columns:
+            axes = axes_of(columns)
+            axis = places_of(columns, view.axis) if view.axis in axes else None
+            metrics = described(columns)
+            wanted = view.metrics or [each["name"] for each in metrics if each["shown"] or each["name"] in view.more]
+            return {
+                "name": name,
+                "file": recording.file.name,
+                "rows": columns.rows,
+                "generation": recording.generation,
+                "step": columns.last_step,
+                "total_steps": columns.total_steps,
+                "axis": view.axis if view.axis in axes else "step",
+                "axes": axes,
+                "metrics": metrics,
+                "curves": {name: _curve(name, columns[name], axis, view) for name in wanted if name in columns},
+            }
 
     def table(self, name: str, metrics: Collection[str] = ()) -> str:
         """All values as CSV, a line for each logged step; where a metric has none its cell is empty.
@@ -111,12 +111,12 @@ class Curves:
 
         Raises: as `recording`.
         """
-        columns = self.recording(name).columns
-        names = [metric for metric in columns if not metrics or metric in metrics or metric in ("epoch", "time")]
         cells: dict[int, dict[str, float]] = {}
-        for metric in names:
-            for step, value in zip(columns[metric].steps, columns[metric].values, strict=True):
-                cells.setdefault(step, {})[metric] = value
+        with self.recording(name).held() as columns:
+            names = [metric for metric in columns if not metrics or metric in metrics or metric in ("epoch", "time")]
+            for metric in names:
+                for step, value in zip(columns[metric].steps, columns[metric].values, strict=True):
+                    cells.setdefault(step, {})[metric] = value
         written = io.StringIO()
         writer = csv.DictWriter(written, ["step", *names], restval="", lineterminator="\n")
         writer.writeheader()

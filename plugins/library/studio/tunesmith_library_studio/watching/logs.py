@@ -12,7 +12,7 @@ NAMES = ("train.log", "run.log", "running_log.txt", "log.txt")
 """Of a run's folder, where no job keeps its output; the third one is LLaMA-Factory's."""
 
 _WINDOW = 64 << 10  # bytes that are read at a time
-_WARNING = re.compile(r"\bwarn(ing|ings)?\b|^guard: ", re.IGNORECASE)
+_WARNING = re.compile(r"warn(ing|ings)?\b|^guard: ", re.IGNORECASE)
 _ERROR = re.compile(r"\b(error|critical|fatal)\b|\w(Error|Exception)\b|^Traceback ", re.IGNORECASE)
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][AB0]")  # colours and moves of a terminal
 _LONGEST = 4000  # characters of a line that are shown

@@ -25,7 +25,7 @@ class MachineWatcher:
 
         self._psutil, self._runs, self._gpus = psutil, runs, gpus
         self._next = 0.0
-        psutil.cpu_percent(interval=None)  # the first answer is 0: it is about the time since the former one
+        psutil.cpu_percent(interval=0.1)  # the first answer would be 0: it is about the time since the former one
 
     def first(self) -> list[Message]:
         return [Message("machine", "sample", self._sample())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import threading
@@ -31,7 +32,7 @@ class Recording:
         self.file = run if run.is_file() else metrics_file(run)
         self.columns = Columns()
         self.generation = 0  # counts how often what was there was no longer so
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._known: tuple[int, bytes] | None = None  # the file's number and its first bytes
         self._offset = 0
         self._seen = (0, 0)  # size and time of change of a file that is read as a whole
@@ -53,6 +54,12 @@ class Recording:
             except FileNotFoundError as error:
                 raise TunesmithError(f"{self.file} is gone: the run was deleted, or its folder moved.") from error
             return self.columns
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Columns]:
+        """What was read, which no other thread changes meanwhile."""
+        with self._lock:
+            yield self.columns
 
     def _read_on(self) -> None:
         with self.file.open("rb") as file:

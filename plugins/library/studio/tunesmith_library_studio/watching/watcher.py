@@ -74,10 +74,11 @@ class RunWatcher:
         self._gone = False
         self._config: tuple[int, Mapping[str, Any]] = (0, {})
         with contextlib.suppress(TunesmithError):
-            self._generation = self._read()
+            recording = curves.recording(name)
+            self._columns, self._generation = recording.columns, recording.generation
             self._mark()
         self._look_at_rest()
-        self._warned = len(self.warnings())
+        self._warned, self._progress = len(self.warnings()), self._now()
 
     def first(self) -> list[Message]:
         """The state, the progress, all warnings and the end of the log; curves are asked for by themselves."""
@@ -116,26 +117,25 @@ class RunWatcher:
         return [each for each in found if isinstance(each, dict)]
 
     def _logged(self) -> list[Message]:
-        """The points that were added, of each metric."""
+        """The points that were added, of each metric; none where curves must be asked for again."""
         try:
-            generation = self._read()
+            recording = self._curves.recording(self.name)
         except TunesmithError:  # nothing is logged yet
             return []
-        start = self._rows
-        if self._columns.rows == start and generation == self._generation:
-            return []
-        if generation != self._generation:
-            self._marks, self._generation, start = {}, generation, 0
-            points: dict[str, Any] = {}
-        else:
-            points = dict(self._points())
-        self._mark()
-        steps = {step for each in points.values() for step in each["step"]}
-        told = {"generation": generation, "start": start, "rows": self._rows, "points": points}
-        return [self._message("metrics", {**told, "places": self._places(steps)})]
+        with recording.held() as columns:
+            self._columns, generation, start = columns, recording.generation, self._rows
+            same = generation == self._generation
+            if same and columns.rows == start:
+                return []
+            points = dict(self._points()) if same else {}
+            places = self._places({step for each in points.values() for step in each["step"]})
+            self._generation = generation
+            self._mark()
+        told = {"generation": generation, "start": start if same else 0, "rows": self._rows}
+        return [self._message("metrics", {**told, "points": points, "places": places})]
 
     def _points(self) -> list[tuple[str, dict[str, list[Any]]]]:
-        found = []
+        found: list[tuple[str, dict[str, list[Any]]]] = []
         for name, column in self._columns.items():
             mark = self._marks.get(name, 0)
             if len(column) > mark and name not in ("time", "epoch"):
@@ -145,11 +145,6 @@ class RunWatcher:
     def _places(self, steps: set[int]) -> dict[str, dict[str, float]]:
         found = {axis: places_of(self._columns, axis) for axis in axes_of(self._columns)}
         return {axis: {str(step): at.of(step) for step in sorted(steps)} for axis, at in found.items() if at}
-
-    def _read(self) -> int:
-        recording = self._curves.recording(self.name)
-        self._columns = recording.columns
-        return recording.generation
 
     def _mark(self) -> None:
         self._marks = {name: len(column) for name, column in self._columns.items()}
