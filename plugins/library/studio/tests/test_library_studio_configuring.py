@@ -221,6 +221,19 @@ def test_what_is_asked_anew_replaces_what_waits(site: Path, studio: Studio) -> N
     assert sorted(told) == ["answered", "outdated", "outdated"]
 
 
+def test_what_is_under_way_is_given_up(site: Path, studio: Studio) -> None:
+    """A plugin that never comes back does not keep its client waiting, nor is another one's request lost."""
+    install(site, "mine", f"import time\ntime.sleep(60)\n{PLUGIN}")
+    process = studio.forms.process
+    threading.Timer(0.5, process.drop, ["me"]).start()
+    started = time.monotonic()
+    with pytest.raises(Outdated):
+        process.ask("form", "me")
+    assert time.monotonic() - started < 20
+    (site / "tunesmith_quantizer_mine.py").write_text(PLUGIN)
+    assert "mine" in quantizers(studio)
+
+
 def sample(shape: dict[str, Any], usual: Any = None) -> Any:
     """A value of a shape; of numbers the default, for there are rules between them."""
     kind = shape["kind"]

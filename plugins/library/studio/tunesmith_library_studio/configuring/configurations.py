@@ -36,7 +36,8 @@ class Configuring:
 
     def __init__(self, workspace: Workspace, forms: Forms) -> None:
         self._workspace, self._forms = workspace, forms
-        self._slow = Process(workspace, "figures", forms.environment)
+        self._planning = Process(workspace, "figures", forms.environment)
+        self._advising = Process(workspace, "advice", forms.environment, rest=30.0)
 
     @property
     def _folder(self) -> Path:
@@ -56,12 +57,15 @@ class Configuring:
         return found
 
     def figures(self, given: Given, *, machine: str = "", advice: bool = False, client: str = "") -> dict[str, Any]:
-        """What the run of a draft needs: `figures.figures`.
+        """What the run of a draft needs: `figures.figures`. Advice takes many seconds, in a process of its own; it is
+        given up when the same client asks anew.
 
         Raises: TunesmithError; Outdated.
         """
-        draft = self._draft(given, "figures")
-        found: dict[str, Any] = self._slow.ask("figures", client, draft=draft, machine=machine, advice=advice)
+        self._advising.drop(client)
+        process, lane = (self._advising, "advice") if advice else (self._planning, "figures")
+        asked = {"draft": self._draft(given, lane), "machine": machine, "advice": advice}
+        found: dict[str, Any] = process.ask("figures", client, **asked)
         return found
 
     def recipes(self) -> list[dict[str, str]]:
@@ -93,7 +97,8 @@ class Configuring:
 
     def close(self) -> None:
         """End the processes."""
-        self._slow.close()
+        for process in (self._planning, self._advising):
+            process.close()
         self._forms.process.close()
 
     def _draft(self, given: Given, lane: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Process:
         self._made_in: Any = None  # what was installed when it was started
         self._lock = threading.Lock()
         self._newest: dict[str, int] = {}  # by client, the number of what it asked last
+        self._served = ""  # the client whose request is under way
         self._timer: threading.Timer | None = None
 
     def ask(self, do: str, client: str = "", **what: Any) -> Any:
@@ -44,11 +45,23 @@ class Process:
         with self._lock:
             if client and self._newest[client] != number:
                 raise Outdated("something newer was asked for")
+            self._served = client
             told = self._told(json.dumps({"do": do, **what}, ensure_ascii=False))
+            self._served = ""
             self._rest_later()
+            if client and self._newest[client] != number:
+                raise Outdated("something newer was asked for")
         if "error" in told:
             raise TunesmithError(told["error"])
         return told["answer"]
+
+    def drop(self, client: str) -> None:
+        """Give up what a client asked for, also what is under way: its answer is Outdated."""
+        if client in self._newest:
+            self._newest[client] += 1
+        process = self._process
+        if client and self._served == client and process is not None:
+            process.kill()
 
     def warm(self) -> None:
         """Start the process, so that the next request finds it there."""
@@ -80,7 +93,7 @@ class Process:
             watch.cancel()
         if not line:
             self._end()
-            raise TunesmithError(f"the process that imports plugins ended.\nits log: {self._log}")
+            return {"error": f"the process that imports plugins ended.\nits log: {self._log}"}
         told: dict[str, Any] = json.loads(line)
         return told
 
