@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tunesmith import TunesmithError
@@ -85,7 +86,9 @@ class Chats:
         arguments = arguments_of(self.workspace, source, given)
         if device is not None and not all(part.isalnum() or part in ",-" for part in device):
             raise TunesmithError(f"{device!r} is no device.\n  possible: cpu, the number of a GPU, several as 0,1")
-        made = Loaded(secrets.token_hex(6), source.strip(), given, device, created=time.time())
+        address = arguments[0].startswith("model.path=")
+        shown = source.strip() if address else self.workspace.shown(Path(arguments[0]))
+        made = Loaded(secrets.token_hex(6), shown, given, device, created=time.time())
         folder = self.workspace.state / "chats"
         folder.mkdir(exist_ok=True)
         served = Served(

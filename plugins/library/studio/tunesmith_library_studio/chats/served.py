@@ -33,7 +33,7 @@ class Loaded:
     """A model that is loaded, or was to be."""
 
     id: str
-    source: str  # as the user named it
+    source: str  # an address on a hub, or a path as users write it: runs/mine
     overrides: Mapping[str, Any]
     device: str | None  # number of a GPU, or cpu; None: as the machine chooses
     state: State = "planning"

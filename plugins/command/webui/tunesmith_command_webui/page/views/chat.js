@@ -1,6 +1,6 @@
 // Chat: one model or two side by side, with everything said kept on the server.
 import { html, useEffect, useState } from "../lib/html.js";
-import { post } from "../lib/api.js";
+import { get, post } from "../lib/api.js";
 import { useTopic } from "../lib/events.js";
 import { t } from "../lib/i18n.js";
 import { attempt, tell } from "../components/toast.js";
@@ -27,13 +27,20 @@ function useModels(wanted) {
   const setSlot = (index) => (part) =>
     choose({ slots: chosen.slots.map((slot, at) => (at === index ? { ...slot, ...part } : slot)) });
   useEffect(() => {
-    if (wanted) setSlot(0)({ source: wanted, id: null });
+    if (wanted) addressOf(wanted).then((source) => setSlot(0)({ source, id: null }));
   }, [wanted]);
   useEffect(() => {
     const there = models.find(({ state }) => state === "ready");
     if (there && !chosen.slots[0].source) setSlot(0)({ source: there.source, id: there.id });
   }, [models]);
   return { models, chosen, choose, setSlot };
+}
+
+/** What a run or checkpoint of this name is called by commands; anything else as it is. */
+async function addressOf(name) {
+  const query = new URLSearchParams([["search", name], ["kind", "run"], ["kind", "checkpoint"], ["kind", "export"]]);
+  const found = await attempt(() => get(`models?${query}`));
+  return found?.items.find((item) => item.name === name)?.address ?? name;
 }
 
 export default function Chat({ detail }) {
@@ -69,7 +76,7 @@ export default function Chat({ detail }) {
     if (two) change((now) => ({ ...now, leaves: [now.leaves[0], now.leaves[0]] }));
   };
   const vote = (winner) => attempt(async () => {
-    const [left, right] = sides.map((side) => slotOf(side).source);
+    const [left, right] = ends.map(({ model }) => model);
     const messages = sent(path(conversation.nodes, ends[0].parent), settings.system);
     const answers = ends.map((node) => textOf(node.content));
     await post("chats/votes", { left, right, winner, blind: chosen.blind, messages, answers });

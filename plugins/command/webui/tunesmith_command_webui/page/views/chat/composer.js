@@ -61,7 +61,7 @@ export function Composer({ kinds, ready, busy, why, send, stop, editLast, onSyst
         ${t("chat.attach")}
       </button>
       <button type="button" onClick=${() => setChoosing(true)}>${t("chat.prompts")}</button>
-      <span class="help grow">${why || t("chat.keys")}</span>
+      <span class=${`help grow ${why ? "" : "keys"}`}>${why || t("chat.keys")}</span>
       ${busy
         ? html`<button type="button" class="danger" onClick=${stop}>${t("chat.stop")}</button>`
         : html`<button class="main" disabled=${!can}>${t("chat.send")}</button>`}

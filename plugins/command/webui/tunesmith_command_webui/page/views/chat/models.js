@@ -58,7 +58,7 @@ export function ModelSlot({ label, slot, onSlot, models }) {
   const on = loaded && alive(loaded);
   return html`<section class="card model-slot" aria-label=${label}>
     <${ModelPicker} label=${label} value=${slot.source} details=${!on} onChange=${(source) => onSlot({ source, id: null })} />
-    <div class="row">
+    <div class="row load">
       ${on
         ? html`<button type="button" onClick=${unload}>${t("chat.unload")}</button>`
         : html`<button type="button" class="main" disabled=${!slot.source || busy} onClick=${() => load()}>${t("chat.load")}</button>`}
@@ -98,7 +98,7 @@ function State({ loaded, load }) {
     <p class="help">
       <span class=${`badge ${{ ready: "good", failed: "bad" }[state] ?? ""}`}>${t(`chat.states.${state}`)}</span>
       ${memory ? html` <span title=${conclusion}>${t("chat.memory", { memory: bytes(memory) })}</span>` : null}
-      ${state === "ready" ? html` <${Facts} loaded=${loaded} />` : null}
+      ${state === "ready" ? html`<br /><${Facts} loaded=${loaded} />` : null}
     </p>
     ${state === "loading" ? html`<progress aria-label=${t("chat.states.loading")}></progress><p class="help">${loaded.last_line}</p>` : null}
     ${why ? html`<pre class=${state === "failed" ? "bad" : "soft"}>${why}</pre>` : null}

@@ -31,10 +31,10 @@ export function Saved({ now, onOpen, onDeleted, onClose }) {
   const row = (item) => html`<tr key=${item.id}>
     <th scope="row">
       <button type="button" class="plain pick" aria-current=${item.id === now ? "true" : null} onClick=${() => open(item.id)}>${item.title || "–"}</button>
-      <span class="soft">${item.model}</span>
+      <span class="help">${item.model}</span>
     </th>
     <td>${moment(item.changed)}</td>
-    <td class="row">
+    <td class="kept-acts">
       <button type="button" onClick=${() => download(item, "json")}>JSON</button>
       <button type="button" onClick=${() => download(item, "md")}>Markdown</button>
       <button type="button" onClick=${() => doom(item)}>${t("chat.delete")}</button>
@@ -45,7 +45,7 @@ export function Saved({ now, onOpen, onDeleted, onClose }) {
       <input type="search" class="grow" aria-label=${t("page.search")} placeholder=${t("page.search")} value=${search} onInput=${(event) => setSearch(event.target.value)} />
       <${Import} onOpen=${onOpen} />
     </div>
-    <div class="scroll"><table>
+    <div class="scroll"><table class="kept">
       <thead><tr><th scope="col">${t("chat.title")}</th><th scope="col">${t("chat.changed")}</th><th scope="col">${t("chat.acts")}</th></tr></thead>
       <tbody>${(found?.items ?? []).map(row)}</tbody>
     </table></div>

@@ -54,7 +54,7 @@ function Sampling({ settings, set, can }) {
   </label>`;
   return html`<div class="sampling">${NUMBERS.map(number)}</div>
     ${check("greedy")} ${check("logprobs")}
-    <label>${t("chat.fields.thinking")}
+    <label class="check">${t("chat.fields.thinking")}
       <select value=${settings.thinking} disabled=${!can.switches_thinking} onChange=${(event) => set({ thinking: event.target.value })}>
         ${["", "on", "off"].map((value) => html`<option value=${value}>${t(`chat.thinking.${value || "own"}`)}</option>`)}
       </select>

@@ -61,7 +61,7 @@ function called(answer, piece) {
   answer.tool_calls[piece.index] = { id: piece.id ?? former?.id, type: "function", function: { name, arguments: text } };
 }
 
-/** The data of server-sent events, read as JSON, up to `[DONE]`. */
+/** The data of server-sent events, read as JSON, without the last one, `[DONE]`. */
 async function* events(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
@@ -72,8 +72,7 @@ async function* events(stream) {
       const lines = (held + value).split("\n");
       held = lines.pop();
       for (const line of lines) {
-        if (line === "data: [DONE]") return;
-        if (line.startsWith("data: ")) yield JSON.parse(line.slice(6));
+        if (line.startsWith("data: {")) yield JSON.parse(line.slice(6));
       }
     }
   } finally {
