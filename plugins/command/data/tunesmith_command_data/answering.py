@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from tunesmith.files import replacing
 from tunesmith.messages import logger
 
 from .inputs import entries_of, measuring, named, read
+from .noting import noted
 
 Request = Mapping[str, Any]
 
@@ -43,25 +43,6 @@ def _answer(request: Request) -> dict[str, Any]:
         logger.error("%s failed", request["do"], exc_info=error)
         return {"error": f"{type(error).__name__}: {error}"}
     return {"result": result, "notes": notes}
-
-
-@contextlib.contextmanager
-def noted() -> Any:
-    """What is announced and warned of meanwhile: level, text, and the parts of an announcement."""
-    notes: list[dict[str, Any]] = []
-
-    class Notes(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            notes.append({"level": record.levelname.lower(), "message": record.getMessage()})
-
-    handler, level = Notes(), logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield notes
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
 
 
 def rows(data: str, out: str, options: Mapping[str, Any] | None = None, most: int | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from tunesmith import DataError, TunesmithError
 from tunesmith.assemble import assemble
 from tunesmith.compose import compose
+from tunesmith.messages import logger
 from tunesmith.pipeline import encoded_data, model_source, reader_of
 from tunesmith.types import IGNORED
 from tunesmith_library_chat import tokenizer_of
@@ -20,12 +21,13 @@ from tunesmith_library_linting import Linter
 from tunesmith_library_linting.lengths import Lengths
 
 from .inputs import named, read
+from .noting import noted, quietly
 
 _IDS = "input_ids"
 _PART = re.compile(r"(.*?)_?input_ids")
 _TOKENS = 4000  # of an example that are shown
 _BARS = 24  # of the histogram
-_readers: dict[str, Any] = {}  # tokenizer and template of the last call
+_readers: dict[str, Any] = {}  # tokenizer and template of the last call, and what was announced of them
 _found: dict[str, Any] = {}  # what the linter found in the data of the last call
 
 
@@ -63,10 +65,16 @@ def _encoded(configuration: Mapping[str, Any]) -> tuple[Any, Any]:
     others = ("data", "output", "stage", "trainer", "optimizer", "tracker", "evaluator")
     stage = run.plan.name("stage"), run.plan.get("data.special_tokens")
     key = json.dumps([stage, {key: value for key, value in configuration.items() if key not in others}], default=str)
-    if key not in _readers:
+    if key in _readers:
+        reader, said = _readers[key]
+        for note in said:
+            logger.info(note)
+    else:
         _readers.clear()
-        _readers[key] = reader_of(run, source)
-    return _readers[key][0], encoded_data(run, source, *_readers[key])
+        with noted() as notes:
+            reader = reader_of(run, source)
+        _readers[key] = reader, [note["message"] for note in notes]
+    return reader[0], encoded_data(run, source, *reader)
 
 
 def _limited(configuration: Mapping[str, Any], most: int) -> tuple[int | None, dict[str, Any]]:
@@ -189,7 +197,8 @@ def _findings(configuration: Mapping[str, Any]) -> dict[str, Any]:
     key = json.dumps([data["train"], data["max_samples"], _states(data["train"])], default=str)
     if key not in _found:
         _found.clear()
-        _found[key] = _linted(data)
+        with quietly():
+            _found[key] = _linted(data)
     return dict(_found[key])
 
 

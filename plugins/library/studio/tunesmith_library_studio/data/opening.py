@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -82,13 +81,13 @@ class Opened:
 
         A search ends after three seconds, too, so that one in a large file can be stopped and shows what it has.
         """
-        wanted = _pattern(words)
+        finds = _finder(words)
         hits: list[Found] = []
         until = time.monotonic() + _SEARCH
         for number, line in self.lines.read(max(1, first)):
             if len(hits) == most or (number % 512 == 0 and time.monotonic() > until):
                 return hits, number
-            if (fits is None or fits(number, line)) and (wanted is None or wanted.search(line)):
+            if (fits is None or fits(number, line)) and finds(line):
                 hits.append(found(number, line))
         return hits, None
 
@@ -107,13 +106,21 @@ def found(row: int, line: bytes) -> Found:
     return Found(row, record, text)
 
 
-def _pattern(words: str) -> re.Pattern[bytes] | None:
-    """Finds a text as it is, and as JSON may write it: with \\u escapes and with escaped quotes."""
+def _finder(words: str) -> Callable[[bytes], bool]:
+    """Finds a text as it is, and as JSON may write it: with \\u escapes and with escaped quotes.
+
+    Letters of ASCII are the same in both cases; a regular expression for that would be ten times as slow.
+    """
     if not words:
-        return None
+        return lambda line: True
     plain = json.dumps(words, ensure_ascii=False)[1:-1]
-    forms = {form.encode() for form in (words, plain, json.dumps(words)[1:-1])}
-    return re.compile(b"|".join(re.escape(form) for form in sorted(forms)), re.IGNORECASE)
+    forms = {form.encode().lower() for form in (words, plain, json.dumps(words)[1:-1])}
+
+    def finds(line: bytes) -> bool:
+        lower = line.lower()
+        return any(form in lower for form in forms)
+
+    return finds
 
 
 def open_file(path: Path, shown: str, state: Path, unpack: Unpack) -> Opened:
