@@ -8,11 +8,10 @@ export function Chooser({ run, runs, onChange }) {
   const option = ({ name }) => html`<option key=${name} value=${name}>${name}</option>`;
   const group = (label, rows) => (rows.length ? html`<optgroup label=${label}>${rows.map(option)}</optgroup>` : null);
   return html`<p class="row">
-    <label class="row">${t("watch.run")}
-      <select value=${run} onChange=${(event) => onChange(event.target.value)}>
-        ${group(t("watch.going_on"), known.filter(goesOn))}
-        ${group(t("watch.others"), known.filter((row) => !goesOn(row)))}
-      </select>
-    </label>
+    <label for="watched">${t("watch.run")}</label>
+    <select id="watched" value=${run} onChange=${(event) => onChange(event.target.value)}>
+      ${group(t("watch.going_on"), known.filter(goesOn))}
+      ${group(t("watch.others"), known.filter((row) => !goesOn(row)))}
+    </select>
   </p>`;
 }
