@@ -17,9 +17,10 @@ export default function Plugins({ detail }) {
     learn("options");
     get("plugins").then(set, setError);
   }, []);
-  if (error) return html`<pre class="bad" role="alert">${error.message}</pre>`;
-  if (!told) return html`<p aria-busy="true">${t("plugins.looking")}</p>`;
   const close = () => (location.hash = "#plugins");
+  const shown = detail ? html`<${Plugin} address=${detail} onClose=${close} />` : null;
+  if (error) return html`<pre class="bad" role="alert">${error.message}</pre>`;
+  if (!told) return html`<p aria-busy="true">${t("plugins.looking")}</p>${shown}`;
   return html`
     <div class="row plugin-filter">
       <input type="search" class="grow" aria-label=${t("plugins.search")} placeholder=${t("plugins.search")} value=${search}
@@ -32,7 +33,7 @@ export default function Plugins({ detail }) {
     ${told.warnings.map((text) => html`<p class="warning">${text}</p>`)}
     <${Installed} told=${told} search=${search} kind=${kind} />
     <${More} told=${told} kind=${kind} />
-    ${detail ? html`<${Plugin} address=${detail} onClose=${close} />` : null}
+    ${shown}
   `;
 }
 

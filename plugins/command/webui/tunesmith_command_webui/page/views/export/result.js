@@ -52,10 +52,10 @@ function Report({ item }) {
   return html`
     <h3>${t("export.report")}</h3>
     ${on ? html`<p class="help">${t("export.compared_on", on)}</p>` : null}
-    ${own.length ? html`<${Figures} rows=${own} label=${t("export.report")} />` : null}
-    <${Checks} checks=${item.checks} />
+    ${own.length ? html`<${Figures} rows=${own} label=${`${t("export.report")}: ${item.path}`} />` : null}
+    <${Checks} checks=${item.checks} label=${`${t("export.compared")}: ${item.path}`} />
     ${steps.length
-      ? html`<details><summary>${t("export.on_the_way")}</summary><${Figures} rows=${steps} label=${t("export.on_the_way")} /></details>`
+      ? html`<details><summary>${t("export.on_the_way")}</summary><${Figures} rows=${steps} label=${`${t("export.on_the_way")}: ${item.path}`} /></details>`
       : null}
     ${item.answer ? html`<${Answer} answer=${item.answer} />` : null}
   `;
@@ -84,7 +84,7 @@ function Figures({ rows, label }) {
 
 const stepOf = (step) => step && (maybe(`export.stages.${step}`) ?? step);
 
-function Checks({ checks }) {
+function Checks({ checks, label }) {
   const row = (check) => html`<tr>
     <th scope="row">${maybe(`export.checks.${check.check}`) ?? check.check}</th>
     <td class=${check.equal ? "good" : "bad"}>${check.equal ? t("export.equal") : t("export.differs")}</td>
@@ -92,7 +92,7 @@ function Checks({ checks }) {
       ${check.problems.map((text) => html`<p class="bad">${text}</p>`)}</td>
   </tr>`;
   const heads = ["compared", "outcome", "found"].map((name) => html`<th scope="col">${t(`export.${name}`)}</th>`);
-  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("export.compared")}>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>
     <table><thead><tr>${heads}</tr></thead><tbody>${checks.map(row)}</tbody></table></div>`;
 }
 
