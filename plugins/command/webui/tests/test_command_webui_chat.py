@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,23 @@ pytestmark = pytest.mark.slow
 
 LOADED = 60_000  # milliseconds that a tiny model may take, torch's import included
 
-CALL = {"index": 0, "id": "abc123def", "type": "function", "function": {"name": "tell", "arguments": '{"city": "Bonn"}'}}
+CALL = {
+    "index": 0,
+    "id": "abc123def",
+    "type": "function",
+    "function": {"name": "tell", "arguments": '{"city": "Bonn"}'},
+}
 
 
-def test_chat(serve: Callable[..., Any], open_page: Callable[..., Any], axe: Callable[[Any], None], tmp_path: Path) -> None:
-    from tunesmith_library_testing.tiny import save_tiny_model
-
+def test_chat(
+    serve: Callable[..., Any],
+    open_page: Callable[..., Any],
+    axe: Callable[[Any], None],
+    tmp_path: Path,
+    tiny_llama: Path,
+) -> None:
     for name in ("one", "two"):
-        save_tiny_model(tmp_path / "models" / name)
+        shutil.copytree(tiny_llama, tmp_path / "models" / name)
     served = serve(tmp_path)
     page = open_page(f"{served.url}#chat/.%2Fmodels%2Fone")
     page.get_by_role("button", name="How to load it").click()
