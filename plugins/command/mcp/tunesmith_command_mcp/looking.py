@@ -43,9 +43,9 @@ def _of_configurations(studio: Studio) -> list[Tool]:
             return found
         return found | {"figures": studio.configuring.figures(given, machine=machine)}
 
-    def recipes() -> list[dict[str, str]]:
+    def recipes() -> dict[str, Any]:
         """The configurations to begin with: `name` and `title` of each."""
-        return studio.configuring.recipes()
+        return _listed(studio.configuring.recipes())
 
     def show_recipe(name: Annotated[str, Field(description="as recipes names it, or a run's folder")]) -> str:
         """A recipe, or the configuration of a run, as YAML."""
@@ -55,11 +55,11 @@ def _of_configurations(studio: Studio) -> list[Tool]:
 
     def plugins(
         kind: Annotated[str, Field(description="such as adapter, stage, quantizer, optimizer; all else")] = "",
-    ) -> list[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """The installed plugins: kind, name, summary."""
         found = studio.installed.listed()["items"]
         short = [{key: item.get(key) for key in ("kind", "name", "summary")} for item in found]
-        return [item for item in short if kind in ("", item["kind"])]
+        return _listed([item for item in short if kind in ("", item["kind"])])
 
     def plugin_options(kind: str, name: str) -> dict[str, Any]:
         """A plugin's options: name, type, default, range and help of each; written as KIND.OPTION=VALUE."""
@@ -111,9 +111,9 @@ def _of_runs(studio: Studio) -> list[Tool]:
 
     def evaluations(
         run: Annotated[str | None, Field(description="of one run; all else")] = None,
-    ) -> list[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Results of evaluations, the newest first: evaluator, metrics, their errors, where the records are."""
-        return studio.evaluations.all(run)
+        return _listed(studio.evaluations.all(run))
 
     return [runs, run_status, curves, compare_runs, evaluations]
 
@@ -139,17 +139,17 @@ def _of_jobs(studio: Studio) -> list[Tool]:
         part = studio.jobs.log(id, offset)
         return {"text": part.text + part.unfinished, "start": part.start, "offset": part.offset, "size": part.size}
 
-    def devices() -> list[dict[str, Any]]:
+    def devices() -> dict[str, Any]:
         """GPUs and the processor: memory and what of it is in use (bytes), utilisation (0 to 1)."""
-        return [device.told() for device in studio.devices.now()]
+        return _listed([device.told() for device in studio.devices.now()])
 
     return [jobs, job, job_log, devices]
 
 
 def _of_data(studio: Studio) -> list[Tool]:
-    def data_sets(search: str = "") -> list[dict[str, Any]]:
+    def data_sets(search: str = "") -> dict[str, Any]:
         """Data sets that a run can name: entries of the registry, and files of the workspace."""
-        return studio.data.listed(search)
+        return _listed(studio.data.listed(search))
 
     def data_rows(
         data: Annotated[str, Field(description="as data_sets names it")],
@@ -177,3 +177,8 @@ def _of_data(studio: Studio) -> list[Tool]:
         return dict(studio.data.previews.ask("preview", configuration=answer["values"]))
 
     return [data_sets, data_rows, data_check, data_preview]
+
+
+def _listed(items: Sequence[Any]) -> dict[str, Any]:
+    """A list as one answer: of a bare one, clients make a text of each item."""
+    return {"items": items, "total": len(items)}

@@ -17,8 +17,8 @@ from . import looking, resources, working
 _INSTRUCTIONS = """\
 Tunesmith fine-tunes language models on this machine. A run is a folder, named by its path in the folder of runs. A
 configuration is YAML (model.path, data.train, stage, adapter, trainer …): begin with recipes and show_recipe, find
-options with plugins and plugin_options, try it with plan (it loads nothing), then train. Training, evaluation and export
-are jobs: they answer at once, and go on when this server ends. Follow them with job, job_log, run_status and
+options with plugins and plugin_options, try it with plan (it loads nothing), then train. Training, evaluation and
+export are jobs: they answer at once, and go on when this server ends. Follow them with job, job_log, run_status and
 curves, and leave some seconds between two looks. Paths lie in the workspace folder."""
 
 
