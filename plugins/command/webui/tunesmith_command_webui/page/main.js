@@ -9,7 +9,7 @@ import { Settings } from "./components/settings.js";
 import { Shortcuts } from "./components/shortcuts.js";
 import { Toasts } from "./components/toast.js";
 
-const VIEWS = ["train", "watch", "runs", "chat", "evaluate", "export", "data", "plugins"];
+const VIEWS = ["train", "watch", "jobs", "runs", "chat", "evaluate", "export", "data", "plugins"];
 
 /** The view and what follows it in the address: #watch/NAME → ["watch", "NAME"] */
 function place() {

@@ -1,27 +1,17 @@
 // What runs, what waits for which device, and what has ended: with the ways to stop, resume, move and read each.
 import { html, useState } from "../lib/html.js";
-import { useTopic } from "../lib/events.js";
 import { t } from "../lib/i18n.js";
 import { post, remove } from "../lib/api.js";
 import { attempt, tell } from "./toast.js";
 import { Confirm } from "./dialog.js";
 import { Devices } from "./jobs/devices.js";
 import { Job } from "./jobs/job.js";
+import { ACTIVE, useJobs } from "./jobs/live.js";
 import { Rules } from "./jobs/rules.js";
 
-export const ACTIVE = ["running", "stopping"];
-const ENDED_SHOWN = 10;
+export { ACTIVE, useJobs };
 
-/** All jobs by id as they change; null until they are known. */
-export function useJobs() {
-  const [jobs, set] = useState(null);
-  useTopic("jobs", (type, data) => {
-    if (type === "jobs") set(Object.fromEntries(data.map((job) => [job.id, job])));
-    if (type === "job") set((others) => ({ ...others, [data.id]: data }));
-    if (type === "removed") set(({ [data]: _, ...others }) => others);
-  });
-  return jobs;
-}
+const ENDED_SHOWN = 10;
 
 /**
  * The queue.

@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { t } from "../lib/i18n.js";
 import { Dialog } from "./dialog.js";
 
-const LETTERS = { train: "t", watch: "w", runs: "r", chat: "c", evaluate: "e", export: "x", data: "d", plugins: "p" };
+const LETTERS = { train: "t", watch: "w", jobs: "q", runs: "r", chat: "c", evaluate: "e", export: "x", data: "d", plugins: "p" };
 const PATIENCE = 1500; // ms in which the letter follows
 
 const isTyping = (element) => element.closest("input, textarea, select, [contenteditable]") !== null;
