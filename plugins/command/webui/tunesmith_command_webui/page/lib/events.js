@@ -57,6 +57,7 @@ function subscribe() {
  * @returns {() => void} what ends it
  */
 export function listen(topic, hear) {
+  if (listeners.has(topic)) wanted = ""; // so that who comes later is told its state, too
   listeners.set(topic, [...(listeners.get(topic) ?? []), hear]);
   queueMicrotask(subscribe);
   return () => {
