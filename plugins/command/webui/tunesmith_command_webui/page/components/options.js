@@ -59,25 +59,26 @@ export function withOption(kind, value, plugin, name, item) {
  * @param {any} properties.value as a configuration has it: {name, options…}; of a kind with many, names with options
  * @param {(value: any) => void} properties.onChange undefined where nothing is said
  * @param {object[]} [properties.problems] of POST /api/compose
+ * @param {Record<string, number>} [properties.origins] of POST /api/compose: the line of each value
  * @param {string[]} [properties.hidden] options that something else on the page sets
  */
-export function Options({ kind: name, value, onChange, problems = [], hidden = [] }) {
+export function Options({ kind: name, value, onChange, problems = [], origins = {}, hidden = [] }) {
   const { schema, error } = useSchema();
   if (error) return html`<p role="alert" class="bad">${error.message}</p>`;
   if (!schema) return html`<p aria-busy="true">${t("page.loading")}</p>`;
   const kind = kindOf(schema, name);
-  const part = { schema, kind, value, onChange, problems, hidden };
+  const part = { schema, kind, value, onChange, problems, origins, hidden };
   return kind.many ? html`<${Many} ...${part} />` : html`<${One} ...${part} />`;
 }
 
-function One({ schema, kind, value, onChange, problems, hidden }) {
+function One({ schema, kind, value, onChange, problems, origins, hidden }) {
   const id = useId();
   const [name] = selectedOf(kind, value);
   const choose = (chosen) => onChange(chosen === "" ? undefined : { name: chosen });
   const wrong = problems.filter((problem) => [kind.name, `${kind.name}.name`].includes(problem.key));
   const plugin = name && pluginOf(kind, name);
   if (kind.plugins.length === 1 && kind.default[0] === plugin?.name && !plugin.broken && !value?.name) {
-    return html`<div class="options"><${PluginForm} ...${{ schema, kind, plugin, value, onChange, problems, hidden }} /></div>`;
+    return html`<div class="options"><${PluginForm} ...${{ schema, kind, plugin, value, onChange, problems, origins, hidden }} /></div>`;
   }
   return html`<div class="options">
     <label for=${id}>${t(`kinds.${kind.name}`)} <code>${kind.name}</code></label>
@@ -91,11 +92,11 @@ function One({ schema, kind, value, onChange, problems, hidden }) {
     <p class="help" id=${`${id}-help`}>${plugin ? summaryOf(kind, plugin) : maybe(`options.${kind.name}.summary`) ?? kind.summary}</p>
     ${wrong.map((problem) => html`<p class="bad help">${problem.message}</p>`)}
     <${Broken} kind=${kind} />
-    ${plugin ? html`<${PluginForm} ...${{ schema, kind, plugin, value, onChange, problems, hidden }} />` : null}
+    ${plugin ? html`<${PluginForm} ...${{ schema, kind, plugin, value, onChange, problems, origins, hidden }} />` : null}
   </div>`;
 }
 
-function Many({ schema, kind, value, onChange, problems, hidden }) {
+function Many({ schema, kind, value, onChange, problems, origins, hidden }) {
   const id = useId();
   const chosen = selectedOf(kind, value);
   const now = value ?? Object.fromEntries(kind.default.map((one) => [one, {}]));
@@ -120,7 +121,7 @@ function Many({ schema, kind, value, onChange, problems, hidden }) {
       const plugin = pluginOf(kind, name) ?? { name, summary: "", options: [] };
       return html`<details key=${name} class="nested">
         <summary><code>${name}</code> <span class="soft">${summaryOf(kind, plugin)}</span></summary>
-        <${PluginForm} ...${{ schema, kind, plugin, value, onChange, problems, hidden }} />
+        <${PluginForm} ...${{ schema, kind, plugin, value, onChange, problems, origins, hidden }} />
         <button type="button" onClick=${() => drop(name)}>${t("field.remove")}</button>
       </details>`;
     })}
@@ -136,7 +137,7 @@ function Broken({ kind }) {
 }
 
 /** The options of one plugin: the common ones, what was set, and the others when they are opened. */
-function PluginForm({ schema, kind, plugin, value, onChange, problems, hidden }) {
+function PluginForm({ schema, kind, plugin, value, onChange, problems, origins, hidden }) {
   const [open, setOpen] = useState(false);
   const given = kind.many ? (value?.[plugin.name] ?? {}) : (value ?? {});
   const [first, rest] = useMemo(() => {
@@ -148,7 +149,7 @@ function PluginForm({ schema, kind, plugin, value, onChange, problems, hidden })
   }, [schema, plugin, hidden.join()]);
   const set = rest.filter((option) => given[option.name] !== undefined).length;
   const field = (option) =>
-    html`<${OptionField} key=${option.name} ...${{ kind, plugin, option, value, onChange, problems }} />`;
+    html`<${OptionField} key=${option.name} ...${{ kind, plugin, option, value, onChange, problems, origins }} />`;
   return html`<div class="fields">${first.map(field)}</div>
     ${rest.length
       ? html`<details onToggle=${({ target, currentTarget }) => target === currentTarget && setOpen(target.open)}>

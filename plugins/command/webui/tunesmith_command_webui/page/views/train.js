@@ -14,6 +14,7 @@ export default function Train({ detail }) {
   const { schema, error } = useSchema();
   const draft = useDraft();
   const [machine, setMachine] = useState("");
+  const [sought, setSought] = useState("");
   const plan = usePlan(draft, machine);
   useEffect(() => {
     if (detail) attempt(() => begun(detail, draft));
@@ -24,11 +25,11 @@ export default function Train({ detail }) {
     <div class="train-form">
       <button type="button" class="to-plan" onClick=${toPlan}>${t("train.toPlan")}</button>
       <${Begin} draft=${draft} />
-      <${Form} schema=${schema} draft=${draft} />
+      <${Form} schema=${schema} draft=${draft} sought=${sought} onSearch=${setSought} />
     </div>
     <div class="train-side">
       <${Start} schema=${schema} draft=${draft} plan=${plan} machine=${machine} />
-      <${Plan} draft=${draft} plan=${plan} machine=${machine} onMachine=${setMachine} />
+      <${Plan} draft=${draft} plan=${plan} machine=${machine} onMachine=${setMachine} onSearch=${setSought} />
       <${Texts} draft=${draft} />
     </div>
   </div>`;

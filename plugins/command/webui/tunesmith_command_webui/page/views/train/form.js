@@ -1,26 +1,27 @@
 // The form: model, data, method, training, and all the rest, from the fields of what is installed.
 import { html, useMemo, useState } from "../../lib/html.js";
-import { learn, t } from "../../lib/i18n.js";
+import { t } from "../../lib/i18n.js";
 import { ModelPicker } from "../../components/model_picker.js";
 import { Field } from "../../components/field.js";
-import { commonOf, kindOf, OptionField, Options, pluginOf, searchable, selectedOf, withOption } from "../../components/options.js";
+import { kindOf, OptionField, Options, searchable, selectedOf, withOption } from "../../components/options.js";
 import { DataSets } from "./data.js";
 
 const METHOD = ["stage", "adapter", "quantizer"];
 const MORE = ["optimizer", "loss", "reward", "patch", "parallel", "tracker", "engine", "hub", "format"];
 const FOUND = 40; // options that a search shows
 
-learn("options");
-
-export function Form({ schema, draft }) {
-  const [sought, setSought] = useState("");
+/**
+ * @param {object} properties
+ * @param {string} properties.sought words of options that are looked for; none shows the sections
+ */
+export function Form({ schema, draft, sought, onSearch }) {
   const [changed, setChanged] = useState(false);
   const filtered = sought.trim() || changed;
   return html`
     <div class="row find" role="search">
       <label class="grow"><span class="unseen">${t("train.find")}</span>
         <input type="search" class="wide" placeholder=${t("train.find")} value=${sought}
-          onInput=${({ target }) => setSought(target.value)} /></label>
+          onInput=${({ target }) => onSearch(target.value)} /></label>
       <label><input type="checkbox" checked=${changed} onChange=${({ target }) => setChanged(target.checked)} /> ${t("train.changedOnly")}</label>
     </div>
     ${filtered ? html`<${Found} ...${{ schema, draft, sought, changed }} />` : html`<${Sections} schema=${schema} draft=${draft} />`}
@@ -55,7 +56,7 @@ function RunField({ option, draft }) {
 }
 
 function Kind({ name, draft, hidden }) {
-  return html`<${Options} kind=${name} value=${draft.values[name]} problems=${draft.answer?.problems} hidden=${hidden}
+  return html`<${Options} kind=${name} value=${draft.values[name]} problems=${draft.answer?.problems} origins=${draft.answer?.origins} hidden=${hidden}
     onChange=${(value) => draft.set(name, value)} />`;
 }
 
@@ -99,12 +100,4 @@ function Folded({ title, set, children }) {
     <summary>${title}${set ? html` <span class="badge">${t("train.changed")}</span>` : null}</summary>
     ${open ? children : null}
   </details>`;
-}
-
-/** Well-known numeric options of what is selected, for a sweep. */
-export function sweepable(schema, values) {
-  const all = searchable(schema, values);
-  const common = all.filter(({ kind, plugin, option }) => commonOf(schema, kind.name, plugin.name).includes(option.name));
-  const kinds = schema.kinds.filter((kind) => !kind.many && kind.commands.includes("train"));
-  return { common, all, kinds, plugin: (kind, name) => pluginOf(kind, name) };
 }

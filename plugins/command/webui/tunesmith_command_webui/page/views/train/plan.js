@@ -6,7 +6,7 @@ import { attempt } from "../../components/toast.js";
 
 const DEVICES = ["rtx3090", "rtx4090", "rtx5090", "l4", "l40s", "a100-40gb", "a100-80gb", "h100", "h200", "h100x8", "cpu"];
 
-export function Plan({ draft, plan, machine, onMachine }) {
+export function Plan({ draft, plan, machine, onMachine, onSearch }) {
   const { answer, busy } = draft;
   const { figures } = plan;
   return html`<section class="card plan" aria-labelledby="plan-title" aria-busy=${busy || plan.busy}>
@@ -16,7 +16,7 @@ export function Plan({ draft, plan, machine, onMachine }) {
           onChange=${({ target }) => onMachine(target.value.trim())} /></label>
       <datalist id="devices">${DEVICES.map((name) => html`<option value=${name} />`)}</datalist></div>
     <div aria-live="polite">
-      ${answer ? html`<${Problems} problems=${answer.problems} draft=${draft} />` : html`<p>${t("page.loading")}</p>`}
+      ${answer ? html`<${Problems} problems=${answer.problems} draft=${draft} onSearch=${onSearch} />` : html`<p>${t("page.loading")}</p>`}
       ${plan.error ? html`<p class="bad">${plan.error.message}</p>` : null}
       ${figures ? html`<${Verdict} figures=${figures} />` : answer && !plan.wrong ? html`<p class="soft">${t("train.reckoning")}</p>` : null}
     </div>
@@ -28,16 +28,25 @@ export function Plan({ draft, plan, machine, onMachine }) {
   </section>`;
 }
 
-function Problems({ problems, draft }) {
+function Problems({ problems, draft, onSearch }) {
   if (!problems.length) return html`<p class="good">✓ ${t("train.noProblems")}</p>`;
   return html`<ul class="problems">${problems.map(
     (problem) => html`<li key=${`${problem.key}${problem.message}`} class=${problem.severity === "error" ? "bad" : "warning"}>
       <strong>${problem.severity === "error" ? "✗" : "!"} ${t(`train.${problem.severity}`)}</strong>${" "}
       ${problem.line ? html`<span class="soft">${t("field.line", { line: problem.line })}</span> ` : null}${problem.message}
       ${problem.advice ? html`<pre class="help">${problem.advice}</pre>` : null}
-      <${Fixes} fixes=${problem.fixes} draft=${draft} />
+      <div class="row">
+        ${optionOf(problem.key) ? html`<button type="button" class="small" onClick=${() => onSearch(optionOf(problem.key))}>
+          ${t("train.show")} <code>${optionOf(problem.key)}</code></button>` : null}
+        <${Fixes} fixes=${problem.fixes} draft=${draft} /></div>
     </li>`,
   )}</ul>`;
+}
+
+/** The option that a key is in: data.train of data.train[0].path; none where a plugin is chosen. */
+function optionOf(key) {
+  const option = key.replace(/\[.*/, "");
+  return option.includes(".") && !option.endsWith(".name") ? option : "";
 }
 
 function Fixes({ fixes, draft }) {

@@ -28,7 +28,7 @@ export function Start({ schema, draft, plan, machine }) {
       <label class="grow">${t("train.name")}
         <input class="wide" value=${name} placeholder=${t("train.nameFree")} onInput=${({ target }) => setName(target.value)} /></label>
       <label>${t("train.when")}
-        <select value=${when} onChange=${({ target }) => setWhen(target.value)}>
+        <select class="wide" value=${when} onChange=${({ target }) => setWhen(target.value)}>
           <option value="queue">${t("train.queued")}</option><option value="now">${t("train.now")}</option>
         </select></label>
     </div>

@@ -27,7 +27,7 @@ export function Sweep({ schema, draft, name, devices, machine, onClose }) {
         setRows((now) => now?.map((other, at) => (at === index ? { ...other, ...row } : other))),
       ).catch((error) => error.name === "AbortError" || complain(error));
     });
-  return html`<${Dialog} title=${t("train.sweep")} onClose=${onClose} wide>
+  return html`<${Dialog} title=${t("train.sweepTitle")} onClose=${onClose} wide>
     <p class="help">${t("train.sweepHelp")}</p>
     ${axes.map((axis, index) => html`<${Axis} key=${index} axis=${axis} options=${options} onChange=${(next) => put(index, next)}
       onRemove=${axes.length > 1 ? () => changed(axes.filter((_, at) => at !== index)) : null} />`)}
