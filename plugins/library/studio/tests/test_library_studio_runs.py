@@ -185,13 +185,13 @@ def test_folders_of_other_programs_are_marked(workspace: Workspace, runs: Runs) 
 
 
 def test_exports_and_models_are_no_runs(workspace: Workspace, runs: Runs) -> None:
-    made(workspace.runs, "a")
-    export = workspace.runs / "a-merged"
+    made(workspace.runs, "group/a")
+    export = workspace.runs / "group" / "a-merged"
     export.mkdir()
     (export / "export_report.json").write_text('{"format": "merged"}')
     (export / "adapter_config.json").write_text("{}")
-    assert [row["name"] for row in runs.rows()] == ["a"]
-    assert [each["name"] for each in runs.get("a")["exports"]] == ["a-merged"]
+    assert [row["name"] for row in runs.rows()] == ["group/a"]
+    assert [each["name"] for each in runs.get("group/a")["exports"]] == ["a-merged"]
 
 
 @pytest.mark.parametrize(

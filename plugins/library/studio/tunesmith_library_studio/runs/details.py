@@ -26,7 +26,7 @@ def details(place: Place, facts: Facts, workspace: Workspace) -> dict[str, Any]:
         "lock": _text(place, _LOCK, workspace).splitlines(),
         "card": _text(place, _CARD, workspace),
         "checkpoint_list": [_checkpoint(place.path / name, whole, workspace) for name, whole in facts.checkpoints],
-        "exports": [_export(path, workspace) for path in exports(workspace) if is_export_of(path, place)],
+        "exports": [_export(path, workspace) for path in exports(place.path.parent) if is_export_of(path, place)],
         "record": record or None,
         "last": facts.logged.get("last") or {},
         "evaluation": facts.logged.get("evaluation") or {},

@@ -50,10 +50,10 @@ def places(workspace: Workspace) -> Iterator[Place]:
     yield from _below(workspace, workspace.runs, "", _DEPTH)
 
 
-def exports(workspace: Workspace) -> Iterator[Path]:
-    """Folders of exports directly beside runs."""
+def exports(folder: Path) -> Iterator[Path]:
+    """Folders of exports directly in a folder, in the order of their names."""
     with contextlib.suppress(OSError):
-        for entry in sorted(os.scandir(workspace.runs), key=lambda entry: entry.name):
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             if is_shown(entry.name) and Path(entry.path, REPORT).is_file():
                 yield Path(entry.path)
 

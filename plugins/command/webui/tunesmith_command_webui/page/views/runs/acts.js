@@ -16,7 +16,7 @@ export function Acts({ run, onChange }) {
       tell(t("runs.resumed"));
       location.hash = link("watch", run.name);
     });
-  const to = (view) => html`<a class="button" href=${link(view, run.name)}>${t(`views.${view}`)}</a>`;
+  const to = (view) => html`<a class="button" href=${link(view, view === "evaluate" ? run.path : run.name)}>${t(`views.${view}`)}</a>`;
   return html`<div class="row acts">
     ${to("watch")} ${run.result || run.checkpoints ? ["chat", "evaluate", "export"].map(to) : null}
     ${run.foreign ? null : html`<a class="button" href=${`#train/run:${encodeURIComponent(run.name)}`}>${t("runs.repeat")}</a>`}

@@ -20,7 +20,7 @@ export function Compare({ names }) {
     if (chosen.length > 1) location.hash = compareLink(chosen);
   };
   return html`<div class="comparison">
-    <p class="soft"><a href="#runs">${t("runs.back")}</a></p>
+    <p class="soft back"><a href="#runs">${t("runs.back")}</a></p>
     <${RunPicker} multiple label=${t("runs.compared")} value=${names} onChange=${choose} />
     ${error ? html`<p role="alert" class="bad">${error.message}</p>` : null}
     ${!found && !error ? html`<p aria-busy="true">${t("page.loading")}</p>` : null}
@@ -43,9 +43,9 @@ function Found({ names, found }) {
       values: values.map(value),
     }))} />
     ${found.differences.length ? null : html`<p class="soft">${t("runs.no_differences")}</p>`}
-    ${found.evaluations.length ? html`<${Evaluations} names=${names} rows=${found.evaluations} />` : null}
     <h2>${t("runs.curves")}</h2>
     <${Curves} runs=${names} />
+    ${found.evaluations.length ? html`<${Evaluations} names=${names} rows=${found.evaluations} />` : null}
   </div>`;
 }
 

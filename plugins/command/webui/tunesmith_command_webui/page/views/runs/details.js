@@ -42,7 +42,7 @@ export function Details({ name }) {
     { id: "files", label: t("runs.files"), content: () => html`<${Files} run=${run} />` },
   ];
   return html`<div class="run">
-    <p class="soft"><a href="#runs">${t("runs.back")}</a></p>
+    <p class="soft back"><a href="#runs">${t("runs.back")}</a></p>
     <div class="row"><h2 class="grow title">${name}</h2><${State} state=${run.state} /></div>
     ${run.problem ? html`<p role="alert" class="bad">${run.problem}</p>` : null}
     ${run.foreign ? html`<p class="help">${t("runs.foreign_help")}</p>` : null}
