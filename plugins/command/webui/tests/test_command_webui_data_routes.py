@@ -114,6 +114,8 @@ def test_entries_are_tried_before_they_are_saved(client: TestClient, tmp_path: P
     assert tried["items"][0]["content"]["messages"][1]["content"] == "Ich."
     assert client.put("/api/data/entries", json=entry).json() == {"file": "conf/datasets.yaml"}
     assert client.get("/api/data/rows?data=mine").json()["items"][0]["content"]
+    (listed,) = client.get("/api/data?search=mine").json()["items"]
+    assert listed["editable"] and listed["path"] == "q.jsonl" and listed["options"]["columns"]["output"] == "antwort"
     assert client.delete("/api/data/entries?name=mine").status_code == 204
     assert client.delete("/api/data/entries?name=mine").status_code == 400
 

@@ -150,8 +150,9 @@ def test_rows_are_filtered_by_their_marks(data: Data, tmp_path: Path) -> None:
 
     assert rows(marked="good") == [1] and rows(marked="bad") == [2] and rows(marked="skipped") == [3]
     assert rows(marked="tag:odd") == [4] and rows(marked="edited") == [5] and rows(marked="judged") == [1, 2, 3]
+    assert rows(search="NEW") == [5] and rows(search="xxxxx") == [6]
     assert rows(marked="unjudged", author="bob") == [1, 2, 3, 4, 5, 6]
-    assert rows(shortest=len('{"text": "xxxxx"}')) == [5, 6] and rows(longest=len('{"text": "x"}')) == [1]
+    assert rows(shortest=len('{"text": "xxxxx"}')) == [6] and rows(longest=len('{"text": "x"}')) == [1]
     assert rows(only=[6, 2, 99]) == [6, 2]
     with pytest.raises(DataError, match="did you mean"):
         rows(marked="goods")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,13 +65,19 @@ def rows_of(layer: Data, data: str, wanted: Wanted) -> dict[str, Any]:
         after = wanted.offset + wanted.limit
         items = layer.told(data, found, reading)
         return {"items": items, "total": opened.count, "next": after if after < opened.count else None}
-    found, row = opened.search(wanted.search, wanted.offset + 1, wanted.limit, _fits(layer, data, wanted))
+    marks = layer.journal(data).marks()
+    edited = {
+        number: json.dumps(of_row.record, ensure_ascii=False).encode()
+        for number, of_row in marks.items()
+        if of_row.record is not None
+    }
+    found, row = opened.search(wanted.search, wanted.offset + 1, wanted.limit, _fits(marks, wanted), edited)
     return {"items": layer.told(data, found, reading), "total": None, "next": None if row is None else row - 1}
 
 
-def _fits(layer: Data, data: str, wanted: Wanted) -> Callable[[int, bytes], bool]:
+def _fits(marks: Mapping[int, Marks], wanted: Wanted) -> Callable[[int, bytes], bool]:
     """Whether a row has the length and the marks that are wanted."""
-    marks, none = layer.journal(data).marks(), Marks()
+    none = Marks()
     tag = wanted.marked.removeprefix("tag:") if wanted.marked.startswith("tag:") else ""
     if wanted.marked and not tag and wanted.marked not in MARKED:
         raise DataError(f"marked={wanted.marked} is not known\n  {choices(wanted.marked, [*MARKED, 'tag:NAME'])}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tunesmith import DataError
@@ -75,20 +76,30 @@ class Opened:
         return (found(*line) for line in self.lines.read(1))
 
     def search(
-        self, words: str, first: int, most: int, fits: Callable[[int, bytes], bool] | None = None
+        self,
+        words: str,
+        first: int,
+        most: int,
+        fits: Callable[[int, bytes], bool] | None = None,
+        changed: Mapping[int, bytes] = MappingProxyType({}),
     ) -> tuple[list[Found], int | None]:
         """Records with a text, whatever its case, from a number on; and from where to go on, None at the end.
 
         A search ends after three seconds, too, so that one in a large file can be stopped and shows what it has.
+
+        Args:
+            fits: what else must be so of a record, by its number and line.
+            changed: lines that stand in place of those of the file, while it is searched.
         """
         finds = _finder(words)
         hits: list[Found] = []
         until = time.monotonic() + _SEARCH
-        for number, line in self.lines.read(max(1, first)):
+        for number, as_was in self.lines.read(max(1, first)):
+            line = changed.get(number, as_was)
             if len(hits) == most or (number % 512 == 0 and time.monotonic() > until):
                 return hits, number
             if (fits is None or fits(number, line)) and finds(line):
-                hits.append(found(number, line))
+                hits.append(found(number, as_was))
         return hits, None
 
 

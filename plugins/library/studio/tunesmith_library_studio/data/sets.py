@@ -92,6 +92,7 @@ class Data:
                 **{"name": name, "kind": "entry", "rows": None, "size": None, "modified": None, "columns": []},
                 **about,
                 "path": self.workspace.shown(path) if local else options["path"],
+                "options": {key: value for key, value in options.items() if key not in ("file", "path")},
                 "format": options.get("format") or about.get("format"),
                 "there": path.exists() if local else None,
                 "file": self.workspace.shown(options["file"]),

@@ -76,7 +76,7 @@ function useKeys(row, acts, author) {
   useEffect(() => {
     const pressed = (event) => {
       const { row, acts, author } = now.current;
-      const typing = event.target.closest("input:not([type=checkbox]), textarea, select, dialog, [role=tab]");
+      const typing = event.target.closest("input:not([type=checkbox]), textarea, select, dialog");
       if (!row || typing || event.ctrlKey || event.metaKey || event.altKey) return;
       const act = actOf(event.key, row, acts, author);
       if (act) (event.preventDefault(), act());
@@ -91,7 +91,7 @@ function actOf(key, row, acts, author) {
   const right = left === "chosen" ? "rejected" : "chosen";
   const pair = row.content.chosen
     ? { a: () => acts.say("choose", left), b: () => acts.say("choose", right), t: () => acts.say("choose", "tie") }
-    : { g: () => acts.say("label", true), x: () => acts.say("label", false) };
+    : { y: () => acts.say("label", true), n: () => acts.say("label", false) };
   const keys = { ...pair, s: () => acts.say("skip", true), e: acts.correct, u: acts.undo, j: acts.next, k: acts.back };
   return /^[1-5]$/.test(key) ? () => acts.say("rate", Number(key)) : keys[key];
 }
@@ -106,8 +106,8 @@ function Judged({ row, data, author, acts, correcting, onKeep }) {
     ${correcting ? html`<${Correct} content=${content} given=${own.correct} onSave=${(text) => acts.say("correct", text)} onClose=${onKeep} />` : null}
     <div class="row judge">
       ${content.chosen || !answerOf(content) ? null
-        : html`<button type="button" aria-pressed=${own.label === true} onClick=${() => acts.say("label", true)}>✓ ${t("data.good")} <kbd>G</kbd></button>
-          <button type="button" aria-pressed=${own.label === false} onClick=${() => acts.say("label", false)}>✗ ${t("data.bad")} <kbd>X</kbd></button>`}
+        : html`<button type="button" aria-pressed=${own.label === true} onClick=${() => acts.say("label", true)}>✓ ${t("data.good")} <kbd>Y</kbd></button>
+          <button type="button" aria-pressed=${own.label === false} onClick=${() => acts.say("label", false)}>✗ ${t("data.bad")} <kbd>N</kbd></button>`}
       <span role="group" aria-label=${t("data.annotate.rate")}>${[1, 2, 3, 4, 5].map(
         (stars) => html`<button type="button" key=${stars} aria-pressed=${own.rate === stars}
           aria-label=${t("data.annotate.stars", { count: stars })} onClick=${() => acts.say("rate", stars)}>${stars}★</button>`)}</span>

@@ -1,6 +1,6 @@
 // An entry of the registry: a name for a path, how it is read, and which column is what; the first rows show it at once.
 import { html, useEffect, useState } from "../../lib/html.js";
-import { post, put } from "../../lib/api.js";
+import { post, put as store } from "../../lib/api.js";
 import { t } from "../../lib/i18n.js";
 import { Dialog } from "../../components/dialog.js";
 import { tell } from "../../components/toast.js";
@@ -13,11 +13,12 @@ const TEXTS = ["split", "subset", "media_dir"];
 
 export function EntryForm({ entry, onDone, onClose }) {
   const [name, setName] = useState(entry?.name ?? "");
-  const [options, setOptions] = useState({ path: entry?.path ?? "", format: "auto", columns: {}, ...entry?.options });
+  const [options, setOptions] = useState({ path: entry?.path ?? "", ...{ format: "auto", columns: {}, ...entry?.options } });
   const [found, setFound] = useState(null);
   const [error, setError] = useState(null);
   const formats = useAnswer("data/formats").answer?.items ?? [];
-  const change = (key) => (event) => setOptions({ ...options, [key]: event.target.value });
+  const put = (key, value) => setOptions((now) => ({ ...now, [key]: value }));
+  const change = (key) => (event) => put(key, event.target.value);
   const said = { ...options, columns: Object.fromEntries(Object.entries(options.columns).filter(([field, column]) => field && column)) };
   const look = () => post("data/entries/try", { name: name || "new", options: said })
     .then((answer) => (setFound(answer), setError(null)), (failed) => (setFound(null), setError(failed.message)));
@@ -28,19 +29,19 @@ export function EntryForm({ entry, onDone, onClose }) {
   const save = async (event) => {
     event.preventDefault();
     const kept = said.format === "auto" ? { ...said, format: "" } : said;
-    await put("data/entries", { name, options: kept }).then(
+    await store("data/entries", { name, options: kept }).then(
       ({ file }) => (tell(t("data.entry.saved", { name, file })), onDone()), (failed) => setError(failed.message));
   };
   return html`<${Dialog} wide title=${entry ? t("data.entry.change_one", entry) : t("data.entry.add")} onClose=${onClose}>
     <form onSubmit=${save}>
-      <div class="fields">
+      <div class="fields entry">
         <label>${t("data.entry.name")} <input required value=${name} readonly=${Boolean(entry)} onInput=${(event) => setName(event.target.value.trim())} /></label>
-        <label>${t("data.entry.path")} <input required value=${options.path} onChange=${change("path")} /></label>
+        <label>${t("data.entry.path")} <input required value=${options.path} onInput=${change("path")} /></label>
         <label>${t("data.list.format")} <select value=${options.format} onChange=${change("format")}>
           ${["auto", ...formats.map((one) => one.name)].map((one) => html`<option value=${one} key=${one}>${one}</option>`)}</select></label>
-        ${TEXTS.map((key) => html`<label key=${key}>${t(`data.entry.${key}`)} <input value=${options[key] ?? ""} onChange=${change(key)} /></label>`)}
+        ${TEXTS.map((key) => html`<label key=${key}>${t(`data.entry.${key}`)} <input value=${options[key] ?? ""} onInput=${change(key)} /></label>`)}
       </div>
-      <${Columns} columns=${options.columns} known=${found?.columns ?? []} onChange=${(columns) => setOptions({ ...options, columns })} />
+      <${Columns} columns=${options.columns} known=${found?.columns ?? []} onChange=${(columns) => put("columns", columns)} />
       <${Failed} error=${error} />
       ${found ? html`<${First} found=${found} data=${options.path} />` : null}
       <footer class="row"><button type="button" onClick=${onClose}>${t("page.cancel")}</button>
@@ -55,7 +56,7 @@ function Columns({ columns, known, onChange }) {
   return html`<fieldset><legend>${t("data.entry.columns")}</legend>
     <p class="help">${t("data.entry.columns_help")}</p>
     ${rows.map(([field, column], index) => html`<div class="row" key=${index}>
-      <input list="data-fields" aria-label=${t("data.entry.field", { number: index + 1 })} value=${field} onChange=${(event) => put(index, event.target.value.trim(), column)} />
+      <input list="data-fields" aria-label=${t("data.entry.field", { number: index + 1 })} value=${field} onInput=${(event) => put(index, event.target.value.trim(), column)} />
       ← <select aria-label=${t("data.entry.column", { number: index + 1 })} value=${column} onChange=${(event) => put(index, field, event.target.value)}>
         ${["", ...new Set([...known, column])].map((one) => html`<option value=${one} key=${one}>${one}</option>`)}</select>
       <button type="button" class="small" aria-label=${t("data.entry.drop", { field })} onClick=${() => onChange(Object.fromEntries(rows.filter((_, at) => at !== index)))}>×</button>
