@@ -1,7 +1,7 @@
 """Speed and memory, measured: `make bench`. Each figure comes from a process of its own.
 
 python tests/bench [startup] [encoding] [large] [training] [steps] [processes] [memory] [planner] [optimizers]
-    [preference] [behaviour] [merging] [engine] [evaluating] [serving] [media]
+    [preference] [behaviour] [merging] [engine] [evaluating] [serving] [media] [webui]
 """
 
 import os
@@ -28,6 +28,7 @@ BENCHMARKS = (
     "evaluating",
     "serving",
     "media",
+    "webui",
 )
 
 

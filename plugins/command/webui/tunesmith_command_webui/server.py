@@ -27,21 +27,21 @@ def serve(options: Options) -> None:
     os.environ.pop(PASSWORD_NAME, None)  # no run or model's server inherits it
     with bound(options.host, options.port) as listening:
         studio = Studio(Workspace(options.runs, options.root, options.allowed))
-        studio.begin()
-        app = make_app(studio, options)
-        url = address(options.host, listening.getsockname()[1])
-        click.echo(f"serving {studio.workspace.shown(studio.workspace.runs)} at {url}")
-        if options.opens:
-            threading.Timer(0.5, webbrowser.open, [url]).start()
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            ws="websockets-sansio",
-            ws_max_size=_MESSAGE,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
         try:
+            studio.begin()
+            app = make_app(studio, options)
+            url = address(options.host, listening.getsockname()[1])
+            click.echo(f"serving {studio.workspace.shown(studio.workspace.runs)} at {url}")
+            if options.opens:
+                threading.Timer(0.5, webbrowser.open, [url]).start()
+            config = uvicorn.Config(
+                app,
+                log_level="warning",
+                ws="websockets-sansio",
+                ws_max_size=_MESSAGE,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
             uvicorn.Server(config).run([listening])
         finally:
             studio.close()

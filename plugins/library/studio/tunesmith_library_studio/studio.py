@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith_library_studio.parts import part
 from tunesmith_library_studio.topics import Topics
 from tunesmith_library_studio.workspace import Workspace
 
@@ -30,8 +31,9 @@ class Studio:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
+        self.making = threading.RLock()
 
-    @cached_property
+    @part
     def topics(self) -> Topics:
         """What changes, told to those who listen."""
         topics = Topics()
@@ -42,77 +44,77 @@ class Studio:
         topics.offer("machine", lambda name: self.watching.machine())
         return topics
 
-    @cached_property
+    @part
     def runs(self) -> Runs:
         """Runs, whoever started them."""
         from tunesmith_library_studio.runs import Runs
 
         return Runs(self.workspace, lambda: self.jobs.list())
 
-    @cached_property
+    @part
     def evaluations(self) -> Evaluations:
         """Results of evaluations, and files of answers."""
         from tunesmith_library_studio.evaluations import Evaluations
 
         return Evaluations(self.workspace, lambda: self.runs.folders(), lambda: self.jobs)
 
-    @cached_property
+    @part
     def chats(self) -> Chats:
         """Models that are loaded and answer, and what is kept of conversations with them."""
         from tunesmith_library_studio.chats import Chats
 
         return Chats(self.workspace)
 
-    @cached_property
+    @part
     def devices(self) -> Devices:
         """What jobs can compute on."""
         from tunesmith_library_studio.devices import Devices
 
         return Devices()
 
-    @cached_property
+    @part
     def jobs(self) -> Jobs:
         """Commands that run as processes of their own, and outlive the front end; their queue goes on from here on."""
         from tunesmith_library_studio.jobs import Jobs
 
         return Jobs(self.workspace, self.devices)
 
-    @cached_property
+    @part
     def models(self) -> Models:
         """Models that can be chosen."""
         from tunesmith_library_studio.models import Models
 
         return Models(self.workspace)
 
-    @cached_property
+    @part
     def forms(self) -> Forms:
         """The form of every option that is installed."""
         from tunesmith_library_studio.configuring import Forms
 
         return Forms(self.workspace)
 
-    @cached_property
+    @part
     def configuring(self) -> Configuring:
         """Drafts of configurations, and what a plan says of them."""
         from tunesmith_library_studio.configuring import Configuring
 
         return Configuring(self.workspace, self.forms)
 
-    @cached_property
+    @part
     def data(self) -> Data:
         """Data sets and prompts."""
         from tunesmith_library_studio.data import Data
 
         return Data(self.workspace)
 
-    @cached_property
+    @part
     def curves(self) -> Curves:
         """What runs logged, as a front end draws it."""
         from tunesmith_library_studio.watching.curves import Curves
 
         return Curves(self.workspace)
 
-    @cached_property
+    @part
     def watching(self) -> Watching:
         """Runs while they go on: state, log, warnings, samples."""
         from tunesmith_library_studio.watching.watching import Watching
@@ -129,14 +131,14 @@ class Studio:
     def _gpus(self) -> list[dict[str, Any]]:
         return [device.told() for device in self.devices.now() if device.kind != "cpu"]
 
-    @cached_property
+    @part
     def exports(self) -> Exports:
         """What is exported, and was."""
         from tunesmith_library_studio.exports import Exports
 
         return Exports(self.workspace, self.forms, self.models, self.jobs)
 
-    @cached_property
+    @part
     def installed(self) -> Installed:
         """Plugins."""
         from tunesmith_library_studio.installed import Installed
