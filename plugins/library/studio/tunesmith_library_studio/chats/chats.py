@@ -23,6 +23,7 @@ from tunesmith_library_studio.workspace import Workspace
 _IDLE = 30 * 60.0  # seconds without a question after which a model is unloaded
 _MOST = 2  # models at a time
 _KEPT = 8  # that failed or were unloaded, of which one may still want to know why
+_OLD = 7 * 86_400.0  # seconds after which a log goes that a front end left when it was killed
 
 
 class Chats:
@@ -91,6 +92,9 @@ class Chats:
         made = Loaded(secrets.token_hex(6), shown, given, device, created=time.time())
         folder = self.workspace.state / "chats"
         folder.mkdir(exist_ok=True)
+        for log in folder.glob("*.log"):
+            if time.time() - log.stat().st_mtime > _OLD and log.stem not in self._served:
+                log.unlink(missing_ok=True)
         served = Served(
             made,
             arguments,

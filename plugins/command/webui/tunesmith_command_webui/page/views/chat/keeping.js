@@ -25,22 +25,22 @@ export function useRemembered(name, initial) {
  *            open: (conversation: object) => void}} `current` holds it between two drawings, too
  */
 export function useConversation() {
-  const [conversation, set] = useState(EMPTY);
+  const [conversation, set] = useState({ ...EMPTY, opened: 0 });
   const current = useRef(conversation);
   const waiting = useRef(null);
   const saving = useRef(Promise.resolve());
+  const known = useRef(new Map()); // id and revision of each conversation that was opened here, as the server has it
   const put = (next) => set((current.current = next));
 
   const save = () => {
     waiting.current = null;
+    const { opened, ...now } = current.current; // what is there when its turn comes may be another conversation
+    if (!now.nodes.length) return;
     saving.current = saving.current.then(async () => {
-      const now = current.current;
-      if (!now.nodes.length) return;
       try {
-        const { id, revision, title } = await kept(now);
-        if (current.current.id === now.id && current.current.opened === now.opened) {
-          put({ ...current.current, id, revision, title: current.current.title || title });
-        }
+        const { id, revision, title } = await kept({ ...now, ...known.current.get(opened) });
+        known.current.set(opened, { id, revision });
+        if (current.current.opened === opened) put({ ...current.current, id, revision, title: current.current.title || title });
       } catch (error) {
         complain(error);
       }
@@ -63,7 +63,7 @@ export function useConversation() {
 }
 
 /** Keep it; where another window changed it meanwhile, as a copy. */
-async function kept({ opened, ...conversation }) {
+async function kept(conversation) {
   const whole = { ...conversation, leaf: conversation.leaves[0] };
   try {
     return await post("chats/conversations", whole);
