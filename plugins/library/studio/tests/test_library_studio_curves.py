@@ -196,19 +196,19 @@ def test_what_nobody_looks_at_is_let_go(tmp_path: Path) -> None:
 
 
 def test_a_hundred_thousand_steps_are_read_soon_and_in_little_memory(tmp_path: Path, curves: Curves) -> None:
-    """The bound is far above what it takes on an idle machine (0.3 s), for tests run beside others."""
+    """The bound on its seconds of a core is far above what it takes (0.4), for slower machines."""
     run = tmp_path / "runs" / "long"
     run.mkdir(parents=True)
     line = '{{"event": "step", "step": {0}, "total_steps": 100000, "epoch": {0}e-5, "loss": 1.23456789, "time": {0}}}\n'
     (run / "metrics.jsonl").write_text("".join(line.format(number) for number in range(1, 100_001)))
-    began = time.perf_counter()
+    began = time.process_time()
     found = curves.of("long", View(smoothing=0.6))
-    assert time.perf_counter() - began < 3 and found["rows"] == 100_000 == found["curves"]["loss"]["count"]
+    assert time.process_time() - began < 2 and found["rows"] == 100_000 == found["curves"]["loss"]["count"]
     assert len(found["curves"]["loss"]["y"]) <= 1000 and curves.recording("long").columns.bytes <= 3 * 1_200_000
     write(run, [step(100_001)], mode="a")
-    began = time.perf_counter()
+    began = time.process_time()
     assert curves.recording("long").columns.rows == 100_001
-    assert time.perf_counter() - began < 0.1, "the whole file was read again"
+    assert time.process_time() - began < 0.1, "the whole file was read again"
 
 
 def test_a_run_is_drawn_while_it_is_read(tmp_path: Path, curves: Curves) -> None:

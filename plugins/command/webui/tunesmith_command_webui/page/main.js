@@ -36,18 +36,18 @@ function usePlace() {
 }
 
 function View({ name, detail }) {
-  const [component, set] = useState(null);
+  const [loaded, set] = useState({}); // with its name, so that no view is drawn with what another one is asked for
   const [error, setError] = useState(null);
   useEffect(() => {
     let gone = false;
-    set(null);
     setError(null);
-    import(`./views/${name}.js`).then((module) => gone || set(() => module.default), (failure) => gone || setError(failure));
+    const come = (module) => gone || set({ name, component: module.default });
+    import(`./views/${name}.js`).then(come, (failure) => gone || setError(failure));
     return () => (gone = true);
   }, [name]);
   if (error) return html`<p role="alert">${t("page.failed")}: ${error.message}</p>`;
-  if (!component) return html`<p aria-busy="true">${t("page.loading")}</p>`;
-  return html`<${component} detail=${detail} />`;
+  if (loaded.name !== name) return html`<p aria-busy="true">${t("page.loading")}</p>`;
+  return html`<${loaded.component} detail=${detail} />`;
 }
 
 /** The session, which ends when the server does; null until it is known. */

@@ -16,22 +16,24 @@ import { Warnings } from "./watch/warnings.js";
 const MOST_LINES = 5000; // of the log that are kept here
 
 export default function Watch({ detail }) {
-  const runs = useRuns();
+  const [ready, setReady] = useState(!detail); // the run that is asked for comes before the list of all
+  const runs = useRuns(ready);
   const run = detail || runs?.[0]?.name || "";
-  if (!runs) return html`<p aria-busy="true">${t("page.loading")}</p>`;
+  if (!run && !runs) return html`<p aria-busy="true">${t("page.loading")}</p>`;
   if (!run) return html`<p>${t("watch.none")} <a href="#train">${t("watch.train")}</a></p>`;
+  const go = (name) => (location.hash = `#watch/${encodeURIComponent(name)}`);
   return html`
-    <${Chooser} run=${run} runs=${runs} onChange=${(name) => (location.hash = `#watch/${encodeURIComponent(name)}`)} />
-    <${Run} key=${run} name=${run} />
+    <${Chooser} run=${run} runs=${runs ?? []} onChange=${go} />
+    <${Run} key=${run} name=${run} onReady=${() => setReady(true)} />
   `;
 }
 
 /** All runs, those that go on first; null until they are known. */
-function useRuns() {
+function useRuns(ready) {
   const [runs, set] = useState(null);
   const load = () => attempt(async () => set(runningFirst((await get("runs?sort=started&limit=500")).items)));
-  useEffect(() => void load(), []);
-  useTopic("runs", (type) => type !== "runs" && load());
+  useEffect(() => void (ready && load()), [ready]);
+  useTopic(ready ? "runs" : "", (type) => type !== "runs" && load());
   return runs;
 }
 
@@ -40,19 +42,22 @@ function runningFirst(rows) {
   return [...rows.filter(goesOn), ...rows.filter((row) => !goesOn(row))];
 }
 
-function Run({ name }) {
+function Run({ name, onReady }) {
   const told = useRun(name);
   const [tab, setTab] = useState("curves");
+  const known = Boolean(told.state || told.error);
+  useEffect(() => void (known && onReady()), [known]);
   if (told.error) return html`<p role="alert">${told.error}</p>`;
-  if (!told.state) return html`<p aria-busy="true">${t("page.loading")}</p>`;
   const tabs = [
     { id: "curves", label: t("watch.curves"), content: () => html`<${RunCurves} name=${name} />` },
-    { id: "log", label: t("watch.log"), content: () => html`<${Log} name=${name} printed=${told.log} file=${told.state.log} />` },
-    { id: "samples", label: t("watch.samples"), content: () => html`<${Samples} name=${name} evaluators=${told.state.evaluators} />` },
+    { id: "log", label: t("watch.log"), content: () => html`<${Log} name=${name} printed=${told.log} file=${told.state?.log} />` },
+    { id: "samples", label: t("watch.samples"), content: () => html`<${Samples} name=${name} evaluators=${told.state?.evaluators ?? []} />` },
     { id: "machine", label: t("watch.machine"), content: () => html`<${Machine} progress=${told.progress} state=${told.state} />` },
   ];
   return html`
-    <${Header} name=${name} state=${told.state} progress=${told.progress} />
+    ${told.state
+      ? html`<${Header} name=${name} state=${told.state} progress=${told.progress} />`
+      : html`<p class="card watched" aria-busy="true">${t("page.loading")}</p>`}
     <${Warnings} found=${told.warnings} />
     <${Tabs} label=${t("watch.parts")} tabs=${tabs} now=${tab} onChange=${setTab} />
   `;

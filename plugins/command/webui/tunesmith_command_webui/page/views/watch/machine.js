@@ -15,7 +15,7 @@ export function Machine({ progress, state }) {
     <section class="card" aria-label=${t("watch.of_run")}>
       <h3>${t("watch.of_run")}</h3>
       <${Taken} progress=${progress} />
-      <${Compared} record=${state.record} />
+      <${Compared} record=${state?.record} />
     </section>
   </div>`;
 }
