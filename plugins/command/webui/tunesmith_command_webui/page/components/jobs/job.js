@@ -1,6 +1,6 @@
 // One job: what it is, how it stands, and what can be done with it.
 import { html, useEffect, useState } from "../../lib/html.js";
-import { t } from "../../lib/i18n.js";
+import { maybe, t } from "../../lib/i18n.js";
 import { duration, moment } from "../../lib/format.js";
 import { post, remove } from "../../lib/api.js";
 import { attempt, tell } from "../toast.js";
@@ -16,7 +16,7 @@ export function Job({ job, onUp, onDown }) {
   return html`<li class="job">
     <div class="row">
       <span class=${`badge ${COLOURS[job.state] ?? ""}`}>${t(`jobs.states.${job.state}`)}</span>
-      <span class="grow"><strong>${name}</strong> <span class="soft">${job.kind}${job.tag && ` · ${job.tag}`}</span></span>
+      <span class="grow"><strong>${name}</strong> <span class="soft">${maybe(`jobs.kinds.${job.kind}`) ?? job.kind}${job.tag && ` · ${job.tag}`}</span></span>
       <${Acts} job=${job} onUp=${onUp} onDown=${onDown} onOpen=${setOpen} />
     </div>
     <p class="help"><${Told} job=${job} /></p>
