@@ -10,6 +10,7 @@ import inspect
 import json
 import types
 import typing
+from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
 from tunesmith_library_configuration.ranges import Range, range_of
@@ -126,23 +127,42 @@ def fields_of(cls: type) -> type:
 
 @functools.cache
 def _field_docs(cls: type) -> dict[str, str]:
-    """The comments of the fields: behind a field, or on the lines right above it."""
+    """The comments of the fields, those of its bases included: behind a field, or on the lines right above it."""
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        if not dataclasses.is_dataclass(base):
-            continue
-        try:
-            source = inspect.getsource(base)
-        except (OSError, TypeError):
-            continue
-        if source[:1].isspace():  # a class inside a function
-            source = f"if True:\n{source}"
-        lines = source.splitlines()
-        made = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef))
-        for node in made.body:
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                docs[node.target.id] = _comment_of(node, lines)
+        if dataclasses.is_dataclass(base):
+            docs |= _own_docs(base)
     return docs
+
+
+@functools.cache
+def _own_docs(cls: type) -> dict[str, str]:
+    """The comments of a class's own fields; none where nobody knows how it is written."""
+    try:
+        known = _docs_in(inspect.getsourcefile(cls) or "")
+        if cls.__qualname__ in known:
+            return known[cls.__qualname__]
+        source = inspect.getsource(cls)
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    if source[:1].isspace():  # a class inside a function
+        source = f"if True:\n{source}"
+    made = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef))
+    return _docs_of(made, source.splitlines())
+
+
+@functools.cache
+def _docs_in(file: str) -> dict[str, dict[str, str]]:
+    """Those of the classes at the top level of a file that are defined once, read once for all of them."""
+    source = Path(file).read_text(encoding="utf-8")
+    made, lines = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)], source.splitlines()
+    names = [node.name for node in made]
+    return {node.name: _docs_of(node, lines) for node in made if names.count(node.name) == 1}
+
+
+def _docs_of(made: ast.ClassDef, lines: list[str]) -> dict[str, str]:
+    fields = [node for node in made.body if isinstance(node, ast.AnnAssign)]
+    return {node.target.id: _comment_of(node, lines) for node in fields if isinstance(node.target, ast.Name)}
 
 
 def _comment_of(node: ast.AnnAssign, lines: list[str]) -> str:
