@@ -20,12 +20,13 @@ export function number(value, digits = 4) {
 export const integer = (value) => formatter({ maximumFractionDigits: 0 }).format(value);
 export const percent = (value) => formatter({ style: "percent", maximumFractionDigits: 1 }).format(value);
 
-/** Bytes in powers of 1000, as the plan has them. */
+/** Bytes in powers of 1024, as the plan has them. */
 export function bytes(value) {
   if (value === null || value === undefined) return "–";
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  const power = Math.min(Math.floor(Math.log10(Math.max(value, 1)) / 3), 4);
-  return `${formatter({ maximumSignificantDigits: 3 }).format(value / 1000 ** power)} ${units[power]}`;
+  const units = ["B", "KB", "MB", "GB", "TB"];
+  let [size, power] = [value, 0];
+  while (size >= 999.5 && power < 4) [size, power] = [size / 1024, power + 1];
+  return `${formatter({ maximumSignificantDigits: 3 }).format(size)} ${units[power]}`;
 }
 
 /** Seconds as 4 s, 3:05 min, 2:10 h, 3 d 4 h. */
