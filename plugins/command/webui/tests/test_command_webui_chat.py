@@ -45,7 +45,7 @@ def test_chat(
     page.get_by_role("button", name="Conversations").click()
     page.get_by_role("searchbox").fill("second question")
     page.get_by_role("dialog").get_by_role("button", name="first question").click()
-    page.get_by_text("Who are you, again?").wait_for()
+    page.get_by_text("Who are you, again?").first.wait_for()
     page.get_by_role("button", name="Unload").first.click()
     page.get_by_text("Load a model first.").wait_for()
 

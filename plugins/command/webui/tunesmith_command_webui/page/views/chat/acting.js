@@ -23,6 +23,7 @@ export function useActs({ change }, ask, asRow) {
     return {
       say: (content, parent) => asking.current(side, put({ role: "user", content, parent })),
       choose: (_, leaf) => change((now) => ({ ...now, leaves: withLeaf(now.leaves, side, leaf) })),
+      answer: (node) => asking.current(side, node.id),
       retry: (node) => asking.current(side, node.parent),
       goOn: (node) => asking.current(side, node.id, true),
       rate: (node, rating) => set(node, { rating: node.rating === rating ? undefined : rating }),

@@ -35,7 +35,7 @@ export function useConversation() {
   const save = () => {
     waiting.current = null;
     const { opened, ...now } = current.current; // what is there when its turn comes may be another conversation
-    if (!now.nodes.length) return;
+    if (!now.nodes.length && !now.id) return;
     saving.current = saving.current.then(async () => {
       try {
         const { id, revision, title } = await kept({ ...now, ...known.current.get(opened) });

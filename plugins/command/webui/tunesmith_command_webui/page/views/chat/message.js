@@ -94,6 +94,7 @@ function Acts({ node, text, actions, busy, last, edit }) {
     <${Copy} text=${text} />
     ${button("edit", edit)}
     ${answer ? button("retry", () => actions.retry(node)) : null}
+    ${!answer && last ? button("answer", () => actions.answer(node)) : null}
     ${answer && last && !node.tool_calls ? button("go_on", () => actions.goOn(node)) : null}
     ${answer ? button("good", () => actions.rate(node, "good"), rated("good")) : null}
     ${answer ? button("bad", () => actions.rate(node, "bad"), rated("bad")) : null}
