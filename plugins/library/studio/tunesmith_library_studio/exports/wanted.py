@@ -16,7 +16,7 @@ from tunesmith_library_configuration.overrides import written_overrides
 from tunesmith_library_studio.configuring.places import hold_inside
 from tunesmith_library_studio.workspace import Workspace
 
-_PLUGIN = re.compile(r"[\w-]+(:[\w-]+)?")  # a name, and no file
+_PLUGIN = re.compile(r"\w[\w-]*(:\w[\w-]*)?")  # a name, and no file
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Wanted:
         for name in self.exporters:
             if not _PLUGIN.fullmatch(name):
                 raise TunesmithError(f"{name} is no name of an exporter.")
-        hold_inside({"exporter": self.exporters, **self.overrides}, workspace)
+        hold_inside({"source": self.source, "exporter": self.exporters, **self.overrides}, workspace)
         if self.is_path(workspace):
             workspace.path(self.source)
         output = workspace.path(self.output) if self.output else self._free(workspace)
