@@ -114,6 +114,17 @@ def test_warnings_log_and_end_are_told_as_they_come(studio: Studio, run: Path) -
     assert kinds(watcher.changes()) == ["error"] and watcher.changes() == []
 
 
+def test_a_run_that_waits_is_told_of_when_it_begins(studio: Studio, tmp_path: Path) -> None:
+    watcher = studio.watching.run("later")
+    (message,) = watcher.first()
+    assert message.type == "error" and "has not begun" in message.data and watcher.changes() == []
+    run = add(tmp_path / "runs" / "later", [step(1)])
+    (run / "run.yaml").write_text("stage: {name: sft}\n")
+    watcher._seldom = 0.0  # three seconds later
+    told = {message.type: message.data for message in watcher.changes()}
+    assert told["state"]["stage"] == "sft" and told["metrics"]["rows"] == 1 and kinds(watcher.first())[0] == "state"
+
+
 def test_twenty_listeners_read_the_file_no_more_often_than_one(studio: Studio, run: Path) -> None:
     add(run, [step(1)])
     looks = 0

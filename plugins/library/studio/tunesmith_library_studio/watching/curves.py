@@ -48,12 +48,16 @@ class Curves:
         self._kept: OrderedDict[Path, Recording] = OrderedDict()
         self._lock = threading.Lock()
 
+    def place(self, name: str) -> Path:
+        """Where a run of a name lies, or will lie. Raises: TunesmithError for what is no name of a run."""
+        return folder_of(self._workspace, name)
+
     def folder(self, name: str) -> Path:
         """The folder of a run by its name, a path in the folder of runs.
 
         Raises: TunesmithError where there is none, or it leads out of the workspace.
         """
-        folder = folder_of(self._workspace, name)
+        folder = self.place(name)
         if not folder.is_dir():
             raise TunesmithError(
                 f"{name}: no run has this name in {self._workspace.shown(self._workspace.runs)}.\n"

@@ -16,7 +16,7 @@ from tunesmith_library_plotting.reading import file_of
 
 from tunesmith_library_studio.watching.columns import Columns
 
-_AT_A_TIME = 4 << 20  # bytes that are parsed at a time
+_AT_A_TIME = 1 << 20  # bytes that are parsed at a time
 _HEAD = 256  # bytes by which a file is known that was written anew under the same number
 _GROUPS = {"train/": "", "eval/": "eval_", "test/": "test_"}  # names of tracker.csv, and what they are called here
 _PATIENCE = 20.0  # a file that is read as a whole is read again after so many times of what that took

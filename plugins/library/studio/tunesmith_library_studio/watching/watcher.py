@@ -45,7 +45,7 @@ class RunWatcher:
       `step` and `y`), `places` (by axis, for each of these steps as a text, where it is).
     - `warning`: one finding of the guard: `step`, `name`, `message`, `advice`, `time`.
     - `log`: `lines` that were printed, `start` and `end` in bytes.
-    - `error`: the run is gone; a text.
+    - `error`: the run is gone, or not there yet; a text. A `state` follows when it comes.
 
     Args:
         row: gives the run's row, by its name.
@@ -59,7 +59,7 @@ class RunWatcher:
         row: Callable[[str], Mapping[str, Any]],
         log: Callable[[str], Path | None],
     ) -> None:
-        self.name, self.folder = name, curves.folder(name)
+        self.name, self.folder = name, curves.place(name)
         self._curves, self._row, self._own_log = curves, row, log
         self._marks: dict[str, int] = {}  # points of each metric that were told
         self._rows = self._generation = 0
@@ -71,7 +71,7 @@ class RunWatcher:
         self._log: tuple[Path | None, int] = (None, 0)
         self._seldom = 0.0
         self._taken: dict[str, Any] | None = None
-        self._gone = False
+        self._gone = not self.folder.is_dir()
         self._config: tuple[int, Mapping[str, Any]] = (0, {})
         with contextlib.suppress(TunesmithError):
             recording = curves.recording(name)
@@ -82,6 +82,8 @@ class RunWatcher:
 
     def first(self) -> list[Message]:
         """The state, the progress, all warnings and the end of the log; curves are asked for by themselves."""
+        if not self.folder.is_dir():
+            return [self._message("error", self._absent)]
         file, _ = self._log
         found = [self._message("state", self._state), self._message("progress", self._now())]
         found += [self._message("warning", each) for each in self.warnings()]
@@ -92,7 +94,7 @@ class RunWatcher:
     def changes(self) -> list[Message]:
         if not self.folder.is_dir():
             gone, self._gone = self._gone, True
-            return [] if gone else [self._message("error", f"{self.name} is gone: it was deleted, or moved.")]
+            return [] if gone else [self._message("error", self._absent)]
         self._gone = False
         found = [*self._logged(), *self._printed()]
         before = self._state
@@ -115,6 +117,10 @@ class RunWatcher:
                 with contextlib.suppress(ValueError):
                     found.append(json.loads(line))
         return [each for each in found if isinstance(each, dict)]
+
+    @property
+    def _absent(self) -> str:
+        return f"{self.name} is not there: it has not begun yet, or was deleted, or moved."
 
     def _logged(self) -> list[Message]:
         """The points that were added, of each metric; none where curves must be asked for again."""

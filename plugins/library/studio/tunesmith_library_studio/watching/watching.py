@@ -37,7 +37,7 @@ class Watching:
         self._curves, self._row, self._own_log, self._gpus, self._runs = curves, row, log, gpus, runs
 
     def run(self, name: str) -> RunWatcher:
-        """What the topic `run:NAME` looks with. Raises: TunesmithError where there is no such run."""
+        """What the topic `run:NAME` looks with. Raises: TunesmithError for what is no name of a run."""
         return RunWatcher(name, self._curves, self._row_of, self._own_log)
 
     def machine(self) -> MachineWatcher:
@@ -49,6 +49,7 @@ class Watching:
 
         Raises: TunesmithError where there is no such run.
         """
+        self._curves.folder(name)
         watcher = self.run(name)
         told = {message.type: message.data for message in watcher.first() if message.type in ("state", "progress")}
         return {**told, "warnings": watcher.warnings()}

@@ -4,6 +4,7 @@ import { get } from "../lib/api.js";
 import { useTopic } from "../lib/events.js";
 import { t } from "../lib/i18n.js";
 import { Curves } from "../components/curves.js";
+import { Jobs } from "../components/jobs.js";
 import { Tabs } from "../components/tabs.js";
 import { attempt } from "../components/toast.js";
 import { Chooser } from "./watch/chooser.js";
@@ -20,7 +21,7 @@ export default function Watch({ detail }) {
   const runs = useRuns(ready);
   const run = detail || runs?.[0]?.name || "";
   if (!run && !runs) return html`<p aria-busy="true">${t("page.loading")}</p>`;
-  if (!run) return html`<p>${t("watch.none")} <a href="#train">${t("watch.train")}</a></p>`;
+  if (!run) return html`<p>${t("watch.none")} <a href="#train">${t("watch.train")}</a></p><${Jobs} />`;
   const go = (name) => (location.hash = `#watch/${encodeURIComponent(name)}`);
   return html`
     <${Chooser} run=${run} runs=${runs ?? []} onChange=${go} />
@@ -47,12 +48,12 @@ function Run({ name, onReady }) {
   const [tab, setTab] = useState("curves");
   const known = Boolean(told.state || told.error);
   useEffect(() => void (known && onReady()), [known]);
-  if (told.error) return html`<p role="alert">${told.error}</p>`;
+  if (told.error) return html`<p role="status">${told.error}</p><${Jobs} run=${name} bare />`;
   const tabs = [
     { id: "curves", label: t("watch.curves"), content: () => html`<${RunCurves} name=${name} />` },
     { id: "log", label: t("watch.log"), content: () => html`<${Log} name=${name} printed=${told.log} file=${told.state?.log} />` },
     { id: "samples", label: t("watch.samples"), content: () => html`<${Samples} name=${name} evaluators=${told.state?.evaluators ?? []} />` },
-    { id: "machine", label: t("watch.machine"), content: () => html`<${Machine} progress=${told.progress} state=${told.state} />` },
+    { id: "machine", label: t("watch.machine"), content: () => html`<${Machine} name=${name} progress=${told.progress} state=${told.state} />` },
   ];
   return html`
     ${told.state

@@ -3,8 +3,9 @@ import { html, useState } from "../../lib/html.js";
 import { useTopic } from "../../lib/events.js";
 import { bytes, duration, integer, number, percent } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
+import { Jobs } from "../../components/jobs.js";
 
-export function Machine({ progress, state }) {
+export function Machine({ name, progress, state }) {
   const [sample, set] = useState(null);
   useTopic("machine", (type, data) => type === "sample" && set(data));
   return html`<div class="tiles">
@@ -16,6 +17,7 @@ export function Machine({ progress, state }) {
       <h3>${t("watch.of_run")}</h3>
       <${Taken} progress=${progress} />
       <${Compared} record=${state?.record} />
+      <${Jobs} run=${name} bare />
     </section>
   </div>`;
 }
