@@ -17,13 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from startup import two_steps
 
-ROUNDS, STEPS, PAGES, LOGGED = 5, 150, 20, 100_000
+ROUNDS, TRAININGS, STEPS, PAGES, LOGGED = 5, 3, 60, 20, 100_000
+PACE, LISTENED = 0.1, 30.0  # seconds between two steps of a run that pretends, and for how long it goes on
 CHROMIUM = os.environ.get("TUNESMITH_CHROMIUM") or shutil.which("chromium")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
@@ -136,42 +137,60 @@ def memories(root: Path, browser: Any) -> None:
         print(f"  {f'{PAGES} pages open, of one core':44} {(server.cpu_seconds() - before) / 20:.2%}")
 
 
-async def _listening(url: str) -> None:
+async def _listening(url: str, run: str) -> None:
     import websockets
 
     async def one() -> None:
         async with websockets.connect(url.replace("http", "ws") + "/api/socket") as socket:
-            await socket.send(json.dumps({"topics": ["run:trained", "machine", "jobs"]}))
+            await socket.send(json.dumps({"topics": [f"run:{run}", "machine", "jobs"]}))
             async for _ in socket:
                 pass
 
     await asyncio.gather(*(one() for _ in range(PAGES)))
 
 
+@contextmanager
+def _listeners(server: Server, run: str) -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, __file__, server.url, run])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def pretended(root: Path) -> None:
+    """What the server takes of a core while pages look at a run that logs ten steps a second."""
+    folder = root / "runs" / "pretended"
+    folder.mkdir()
+    (folder / "run.yaml").write_text("model:\n  path: model\nstage: sft\n")
+    with served(root) as server, _listeners(server, "pretended"), open(folder / "metrics.jsonl", "w") as file:
+        before, begin = server.cpu_seconds(), time.monotonic()
+        for step in range(1, int(LISTENED / PACE)):
+            file.write(json.dumps({"step": step, "time": time.time(), "loss": 1 / step, "grad_norm": 1.0}) + "\n")
+            file.flush()
+            time.sleep(PACE)
+        share = (server.cpu_seconds() - before) / (time.monotonic() - begin)
+    print(f"  {f'{PAGES} listeners, ten steps a second, of one core':44} {share:.2%}")
+
+
 def training(root: Path) -> None:
-    """CPU-seconds and seconds of the same training with and without listeners, in turns."""
-    command = [sys.executable, *two_steps(root), f"trainer.max_steps={STEPS}", "output_dir=runs/trained"]
-    found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-    shares = []
+    """CPU-seconds of the same training with and without listeners, in turns."""
+    command = [sys.executable, *two_steps(root), f"trainer.max_steps={STEPS}", "trainer.logging_steps=1"]
+    found: dict[bool, list[float]] = {False: [], True: []}
     with served(root) as server:
-        for turn in range(2 * ROUNDS):
-            watched = turn % 2 == 1
-            listeners = subprocess.Popen([sys.executable, __file__, server.url]) if watched else None
-            process = subprocess.Popen(
-                command, cwd=root, stdout=subprocess.DEVNULL, env={**ENVIRONMENT, "OMP_NUM_THREADS": "1"}
-            )
-            begin, before = time.perf_counter(), server.cpu_seconds()
-            usage = os.wait4(process.pid, 0)[2]
-            seconds = time.perf_counter() - begin
-            found[watched].append((usage.ru_utime + usage.ru_stime, seconds))
-            if listeners:
-                shares.append((server.cpu_seconds() - before) / seconds)
-                listeners.kill()
-                listeners.wait()
-    for watched, label in ((False, "nobody looks"), (True, f"{PAGES} pages open")):
-        _report(f"{STEPS} steps, {label}, CPU-s", [cpu for cpu, _ in found[watched]])
-        _report(f"{STEPS} steps, {label}, s", [seconds for _, seconds in found[watched]])
-    print(f"  {'the server meanwhile, of one core':44} {statistics.median(shares):.2%}")
+        for turn in range(2 * TRAININGS):
+            with _listeners(server, "trained") if turn % 2 else nullcontext():
+                found[turn % 2 == 1].append(_trained([*command, "output_dir=runs/trained"], root))
+    _report(f"{STEPS} steps, nobody looks, CPU-s", found[False])
+    _report(f"{STEPS} steps, {PAGES} listeners, CPU-s", found[True])
+
+
+def _trained(command: list[str], root: Path) -> float:
+    environment = {**ENVIRONMENT, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    usage = os.wait4(process.pid, 0)[2]
+    return usage.ru_utime + usage.ru_stime
 
 
 def _report(label: str, times: list[float]) -> None:
@@ -202,12 +221,13 @@ def main() -> None:
             if browser:
                 first_pages(root, browser)
             memories(root, browser)
+        pretended(root)
         training(root)
     print()
 
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        asyncio.run(_listening(sys.argv[1]))
+        asyncio.run(_listening(*sys.argv[1:]))
     else:
         main()
