@@ -17,6 +17,7 @@ from tunesmith_library_configuration.errors import ConfigError
 from tunesmith_library_configuration.locks import locked
 from tunesmith_library_studio.runs import Asked, Runs, index
 from tunesmith_library_studio.runs.folders import NoSuchRun
+from tunesmith_library_studio.runs.watching import RunsWatcher
 from tunesmith_library_studio.workspace import Workspace
 
 CONFIG = """\
@@ -322,7 +323,7 @@ def test_notes_have_bounds(workspace: Workspace, runs: Runs) -> None:
 def test_changes_are_told(workspace: Workspace, runs: Runs) -> None:
     made(workspace.runs, "a")
     made(workspace.runs, "b")
-    watcher = runs.watcher()
+    watcher = RunsWatcher(runs.rows, share=1)
     assert [(message.type, message.data) for message in watcher.first()] == [("runs", {"total": 2})]
     assert watcher.changes() == []
     made(workspace.runs, "c")
@@ -330,3 +331,22 @@ def test_changes_are_told(workspace: Workspace, runs: Runs) -> None:
     runs.delete("b")
     told: list[tuple[str, Any]] = [(message.type, message.data["name"]) for message in watcher.changes()]
     assert sorted(told) == [("added", "c"), ("changed", "a"), ("removed", "b")]
+
+
+def test_many_runs_are_looked_at_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look of half a second may be made every 25 seconds: 2 % of the time."""
+    now = [0.0]
+    monkeypatch.setattr("tunesmith_library_studio.runs.watching.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    looks = []
+
+    def rows() -> list[dict[str, Any]]:
+        looks.append(now[0])
+        now[0] += 0.5
+        return []
+
+    watcher = RunsWatcher(rows)
+    for _ in range(100):
+        now[0] += 1.0
+        watcher.changes()
+    assert 0.5 * len(looks) / now[0] == pytest.approx(0.02, abs=0.005)

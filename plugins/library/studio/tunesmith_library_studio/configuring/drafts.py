@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +181,27 @@ def _changed(kind: str, name: str, written: Any, catalog: Catalog) -> Any:
     except TunesmithError:
         return dict(written)
     usual = {option.name: plain(option.default) for option in known if not option.required}
-    return {key: item for key, item in written.items() if key not in usual or usual[key] != item}
+    listed = {option.name: item for option in known if (item := _item_of(option.type)) is not None}
+    kept = {key: item for key, item in written.items() if key not in usual or usual[key] != item}
+    is_listed = {key for key, item in kept.items() if key in listed and isinstance(item, list)}
+    return {key: _entries(listed[key], item) if key in is_listed else item for key, item in kept.items()}
+
+
+def _item_of(kind: Any) -> type | None:
+    """The dataclass that the entries of a list are of; None for any other type."""
+    items = typing.get_args(kind) if typing.get_origin(kind) is list else ()
+    return next((item for item in items if dataclasses.is_dataclass(item) and isinstance(item, type)), None)
+
+
+def _entries(of: type, written: list[Any]) -> list[Any]:
+    """The entries of a list without what is the default of their dataclass."""
+    usual = {option.name: plain(option.default) for option in options(of) if not option.required}
+    return [
+        {key: value for key, value in entry.items() if key not in usual or usual[key] != value}
+        if isinstance(entry, Mapping)
+        else entry
+        for entry in written
+    ]
 
 
 def overrides_of(values: Sequence[str]) -> tuple[str, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 
 from tunesmith_library_studio.runs.rows import Row
 from tunesmith_library_studio.topics import Message
 
 _TOPIC = "runs"
+_SHARE = 0.02  # of a processor that looking may take: a thousand runs are looked at less often than ten
 
 
 class RunsWatcher:
@@ -16,10 +18,11 @@ class RunsWatcher:
 
     Args:
         rows: gives their rows as they are now.
+        share: of the time that looking may take.
     """
 
-    def __init__(self, rows: Callable[[], Sequence[Row]]) -> None:
-        self._rows = rows
+    def __init__(self, rows: Callable[[], Sequence[Row]], share: float = _SHARE) -> None:
+        self._rows, self._share, self._next = rows, share, 0.0
         self._seen = self._now()
 
     def first(self) -> list[Message]:
@@ -28,6 +31,8 @@ class RunsWatcher:
 
     def changes(self) -> list[Message]:
         """Rows of type `added` and `changed`; `removed` has the name alone."""
+        if time.monotonic() < self._next:
+            return []
         before, self._seen = self._seen, self._now()
         found = []
         for name, (mark, row) in self._seen.items():
@@ -38,7 +43,11 @@ class RunsWatcher:
         return [*found, *(Message(_TOPIC, "removed", {"name": name}) for name in before if name not in self._seen)]
 
     def _now(self) -> dict[str, tuple[str, Row]]:
-        return {row["name"]: (_mark(row), row) for row in self._rows()}
+        began = time.monotonic()
+        found = {row["name"]: (_mark(row), row) for row in self._rows()}
+        ended = time.monotonic()
+        self._next = ended + (ended - began) * (1 / self._share - 1)
+        return found
 
 
 def _mark(row: Row) -> str:
