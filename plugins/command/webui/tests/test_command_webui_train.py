@@ -92,6 +92,7 @@ def test_train(
     assert "rank: 6" in (served.runs / ".studio" / "configurations" / "first.yaml").read_text()
     (job,) = page.request.get(f"{served.url}/api/jobs").json()["items"]
     assert (job["state"], job["run"], job["kind"]) == ("queued", "first", "train")
+    on_a_phone(open_page(f"{served.url}#train/source:conf/mine.yaml", width=390, language="zh-CN"), axe)
 
 
 def sweep(page: Page, axe: Callable[[Page], None]) -> None:
@@ -107,10 +108,8 @@ def sweep(page: Page, axe: Callable[[Page], None]) -> None:
     page.keyboard.press("Escape")
 
 
-def test_train_on_a_phone_in_chinese(
-    workspace: Path, serve: Callable[..., Any], open_page: Callable[..., Page], axe: Callable[[Page], None]
-) -> None:
-    page = open_page(f"{serve(workspace).url}#train/source:conf/mine.yaml", width=390, language="zh-CN")
+def on_a_phone(page: Page, axe: Callable[[Page], None]) -> None:
+    """The recipe that the address names, in Chinese."""
     page.set_default_timeout(30_000)
     expect(page.locator(".plan")).to_contain_text("配置无误", timeout=30_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

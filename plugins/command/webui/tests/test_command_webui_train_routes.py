@@ -18,6 +18,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClie
     monkeypatch.setenv(
         "TUNESMITH_PLUGINS", "model.transformers,template.auto,stage.sft,adapter.lora,trainer.transformers"
     )
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "mine.yaml").write_text("# My recipe.\nadapter: {name: lora, rank: 3}\n")
     studio = Studio(Workspace(Path("runs"), tmp_path))
@@ -39,7 +40,8 @@ def test_the_interface_of_configurations(client: TestClient, tmp_path: Path) -> 
     assert draft["command"] == "tunesmith train adapter=lora adapter.rank=3"
     changed = client.post("/api/compose", json={"values": draft["values"], "overrides": ["adapter.rank=0"]}).json()
     assert changed["values"]["adapter"]["rank"] == 0
-    (problem,) = [problem for problem in changed["problems"] if problem["key"] == "adapter.rank"]
+    wrong = client.post("/api/compose", json={"values": changed["values"]}).json()
+    (problem,) = [problem for problem in wrong["problems"] if problem["key"] == "adapter.rank"]
     assert "cannot be 0" in problem["message"] and problem["line"] == 3
     assert client.post("/api/plan", json={"values": draft["values"]}).json() == {"wrong": True}
 

@@ -148,6 +148,7 @@ class Studio:
     def begin(self) -> None:
         """Have the queue of jobs go on, from now until `close`; before requests come, which several threads answer."""
         _ = self.jobs
+        self.forms.prepare()
 
     def close(self) -> None:
         """End what must not outlive the front end; jobs go on."""

@@ -1,7 +1,8 @@
-"""The form of all options, kept on disk until what is installed changes."""
+"""The form of all options, kept in the user's cache until what is installed changes."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,7 +11,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tunesmith import __version__
+from tunesmith import TunesmithError, __version__
+from tunesmith_library_caching.places import kept_in
 from tunesmith_library_configuration.files import replacing
 
 from tunesmith_library_studio.configuring.processes import Process
@@ -27,7 +29,6 @@ class Forms:
     """All kinds, plugins and options, as a form needs them."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
         self._lock = threading.Lock()
         self._sources: dict[str, int] = {}
         self._form: bytes | None = None
@@ -56,9 +57,19 @@ class Forms:
                 threading.Thread(target=self.process.warm, daemon=True).start()  # who asks for a form will fill it in
             return self._form, hashlib.sha256(self._form).hexdigest()[:16]
 
+    def prepare(self) -> None:
+        """Make, or read, the form in the background, before anybody asks for it; a failure is told to who does."""
+
+        def make() -> None:
+            with contextlib.suppress(TunesmithError):
+                self.form()
+
+        threading.Thread(target=make, daemon=True).start()
+
     @property
     def _file(self) -> Path:
-        return self._workspace.state / "form.json"
+        key = json.dumps([sys.prefix, sys.path, os.environ.get("TUNESMITH_PLUGINS")]).encode()
+        return kept_in("forms") / f"{hashlib.blake2b(key, digest_size=16).hexdigest()}.json"
 
     def _kept(self) -> bytes | None:
         try:
@@ -76,7 +87,7 @@ class Forms:
         self._made_in = self.environment()
         self.process.settle()
         head = json.dumps({"environment": self._made_in, "sources": self._sources}).encode()
-        with replacing(self._file) as draft:
+        with contextlib.suppress(OSError), replacing(self._file) as draft:  # a cache that cannot be written is none
             draft.write_bytes(head + b"\n" + body)
         return body
 
