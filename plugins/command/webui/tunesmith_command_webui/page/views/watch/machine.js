@@ -8,16 +8,16 @@ import { Jobs } from "../../components/jobs.js";
 export function Machine({ name, progress, state }) {
   const [sample, set] = useState(null);
   useTopic("machine", (type, data) => type === "sample" && set(data));
-  return html`<div class="tiles">
-    <section class="card" aria-label=${t("watch.in_use")}>
-      <h3>${t("watch.in_use")}</h3>
-      ${sample ? html`<${InUse} sample=${sample} />` : html`<p aria-busy="true">${t("page.loading")}</p>`}
-    </section>
+  return html`<div class="columns">
     <section class="card" aria-label=${t("watch.of_run")}>
       <h3>${t("watch.of_run")}</h3>
       <${Taken} progress=${progress} />
       <${Compared} record=${state?.record} />
       <${Jobs} run=${name} bare />
+    </section>
+    <section class="card" aria-label=${t("watch.in_use")}>
+      <h3>${t("watch.in_use")}</h3>
+      ${sample ? html`<${InUse} sample=${sample} />` : html`<p aria-busy="true">${t("page.loading")}</p>`}
     </section>
   </div>`;
 }
