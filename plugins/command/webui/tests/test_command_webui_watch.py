@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from tunesmith_library_configuration.locks import locked
 
@@ -136,16 +137,26 @@ def read_samples(page: Page) -> None:
 def test_a_hundred_thousand_steps_open_soon(
     tmp_path: Path, serve: Callable[..., Any], open_page: Callable[..., Page]
 ) -> None:
-    """From the address to the drawn curve; the bound is above the second that an idle machine keeps."""
+    """What is bounded is what the server computes for it, since seconds on a clock are of all that runs beside it."""
     folder = tmp_path / "runs" / "long"
     folder.mkdir(parents=True)
     (folder / "run.yaml").write_text("stage: {name: sft}\n")
     more = {"grad_norm": 1.2345678901234567, "tokens_per_second": 2345.678901234567, "gpu_memory_gib": 20.12345678}
     add(folder / "metrics.jsonl", ({**step(number, 100_000), **more} for number in range(1, 100_001)))
-    page = open_page(serve(tmp_path).url + "#plugins")
-    began = time.perf_counter()
+    served = serve(tmp_path)
+    page = open_page(served.url + "#plugins")
+    page.get_by_role("heading").nth(1).wait_for()
+    before = computed(served.process.pid)
     page.evaluate("location.hash = '#watch/long'")
-    page.get_by_role("img", name="Loss. training").wait_for()
-    assert page.get_by_role("img", name="Loss").locator("canvas").evaluate(DRAWN)
-    assert time.perf_counter() - began < 3
+    loss = page.get_by_role("img", name="Loss. training")
+    loss.wait_for()
+    assert computed(served.process.pid) - before < 1.5
+    assert loss.locator("canvas").evaluate(DRAWN)
     expect(page.get_by_text("Step 100,000 of 100,000")).to_be_visible()
+    assert psutil.Process(served.process.pid).memory_info().rss < 200e6
+
+
+def computed(process: int) -> float:
+    """Seconds of a core that a process has taken."""
+    times = psutil.Process(process).cpu_times()
+    return float(times.user + times.system)
