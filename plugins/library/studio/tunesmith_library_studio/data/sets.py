@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import DataError, TunesmithError
-from tunesmith_library_formats.dataset_info import ALONE
+from tunesmith_library_formats import ALONE
 
 from ..workspace import Workspace
 from . import listing, registry, versions

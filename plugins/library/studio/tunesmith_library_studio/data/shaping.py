@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tunesmith import DataError, TunesmithError
@@ -33,7 +34,8 @@ def split(opened: Opened, out: Path, rest: Path, held_out: float, seed: int = 0)
     count = round(held_out * len(rows)) if held_out < 1 else round(held_out)
     if not 0 < count < len(rows):
         raise DataError(f"{held_out:g} of {len(rows):,} rows leaves one part empty")
-    refuse_existing(out), refuse_existing(rest)
+    refuse_existing(out)
+    refuse_existing(rest)
     drawn = _drawn(opened, count, seed)
     return _write(out, opened, set(rows) - drawn), _write(rest, opened, drawn)
 
@@ -69,7 +71,7 @@ def refuse_existing(out: Path) -> None:
         raise TunesmithError(f"{out.name} exists already\n  choose another name")
 
 
-def _new(out: Path):  # type: ignore[no-untyped-def]
+def _new(out: Path) -> AbstractContextManager[Path]:
     refuse_existing(out)
     return replacing(out)
 
