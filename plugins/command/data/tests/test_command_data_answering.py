@@ -99,6 +99,7 @@ def test_lengths_are_counted_in_bars_of_the_same_width() -> None:
     told = previewing._lengths([1, 24, 25, 48, 240])
     assert sum(bar["rows"] for bar in told["histogram"]) == 5 and told["histogram"][-1]["up_to"] == 240
     assert [bar["rows"] for bar in told["histogram"][:5]] == [1, 0, 2, 0, 1] and len(told["histogram"]) == 24
+    assert told["at_max"] == 1
     assert previewing._lengths([])["rows"] == 0
 
 

@@ -170,13 +170,14 @@ def _shortened(value: Any) -> str:
 
 
 def _lengths(lengths: Sequence[int]) -> dict[str, Any]:
-    """Quantiles of the lengths in tokens, and a histogram of bars of the same width."""
+    """Quantiles of the lengths in tokens, how many have the largest, and a histogram of bars of the same width."""
     made = Lengths("tokens", np.array(lengths, np.int64), "").to_json()
     if not lengths:
         return made
     width = max(1, -(-max(lengths) // _BARS))
     counts = np.bincount(np.maximum(np.array(lengths) - 1, 0) // width)
-    return {**made, "histogram": [{"up_to": (at + 1) * width, "rows": int(rows)} for at, rows in enumerate(counts)]}
+    bars = [{"up_to": (at + 1) * width, "rows": int(rows)} for at, rows in enumerate(counts)]
+    return {**made, "at_max": lengths.count(max(lengths)), "histogram": bars}
 
 
 def _trained(examples: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -85,18 +85,18 @@ function Numbers({ answer, limit }) {
     </details>`;
 }
 
-/** How many rows have how many tokens; rows over the limit are hatched, and told in words. */
+/** How many rows have how many tokens; the bar of rows that reach the limit is dashed, and told in words. */
 export function Histogram({ lengths, limit }) {
   const bars = lengths.histogram;
   const most = Math.max(...bars.map(({ rows }) => rows));
   const width = 480 / bars.length;
-  const over = limit ? bars.filter(({ up_to }) => up_to > limit).reduce((sum, { rows }) => sum + rows, 0) : 0;
+  const over = limit && lengths.max >= limit ? (lengths.at_max ?? 0) : 0;
   const told = t("preview.histogram", { ...lengths, over: integer(over) });
   return html`<figure class="histogram">
     <svg viewBox="0 0 480 110" role="img" aria-label=${told} preserveAspectRatio="none">
       ${bars.map(({ up_to, rows }, index) => {
         const height = rows ? Math.max(2, (100 * rows) / most) : 0;
-        const name = limit && up_to > limit ? "bar over" : "bar";
+        const name = over && up_to >= limit ? "bar over" : "bar";
         return html`<rect class=${name} x=${index * width + 1} y=${105 - height} width=${Math.max(width - 2, 1)}
           height=${height}><title>${t("preview.bar", { up_to, rows })}</title></rect>`;
       })}
