@@ -114,7 +114,7 @@ function drawn({ label, dim, look: place, points }, at, dark) {
   const { colour, dash } = look(place ?? at, dark);
   return {
     label,
-    class: dim ? "dim" : "",
+    class: dim ? "dim" : null,
     stroke: dim ? `${colour}59` : colour,
     width: dim ? 1 : 2,
     dash,
