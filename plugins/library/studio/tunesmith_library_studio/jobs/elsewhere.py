@@ -23,17 +23,17 @@ def running(runs: Path, root: Path, known: Collection[str] = ()) -> list[Job]:
     Args:
         known: names of those that jobs are known to train.
     """
-    found = [_job(folder, runs, root) for folder in _held(runs, _DEPTH)]
+    found = [_job(folder, runs, root) for folder in _locked(runs, _DEPTH)]
     return [job for job in found if job is not None and job.run not in known]
 
 
-def one(runs: Path, root: Path, name: str) -> Job | None:
+def held(runs: Path, root: Path, name: str) -> Job | None:
     """One of them by its name; None where nobody trains there."""
     folder = (runs / name).resolve()
     return _job(folder, runs, root) if folder.is_relative_to(runs) else None
 
 
-def _held(folder: Path, depth: int) -> Iterator[Path]:
+def _locked(folder: Path, depth: int) -> Iterator[Path]:
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if entry.name.startswith(".") or not entry.is_dir():
@@ -41,7 +41,7 @@ def _held(folder: Path, depth: int) -> Iterator[Path]:
             if os.path.exists(os.path.join(entry.path, IN_FOLDER)):
                 yield Path(entry.path)
             elif depth > 1 and not os.path.exists(os.path.join(entry.path, "run.yaml")):
-                yield from _held(Path(entry.path), depth - 1)
+                yield from _locked(Path(entry.path), depth - 1)
 
 
 def _job(folder: Path, runs: Path, root: Path) -> Job | None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from tunesmith import TunesmithError
 from tunesmith_library_configuration.folders import RECORD, is_run
 
-from tunesmith_library_studio.jobs import elsewhere, starting
 from tunesmith_library_studio.jobs.calls import call
+from tunesmith_library_studio.jobs.elsewhere import PREFIX, held, running
 from tunesmith_library_studio.jobs.job import ACTIVE, ENDED, Job
 from tunesmith_library_studio.jobs.logs import Part, read_part
 from tunesmith_library_studio.jobs.queue import Queue
 from tunesmith_library_studio.jobs.scheduling import Rules
+from tunesmith_library_studio.jobs.starting import interrupt, interrupt_run, kill
 from tunesmith_library_studio.jobs.store import Store
 from tunesmith_library_studio.jobs.watching import AllJobs, OneJob
 
@@ -55,7 +56,7 @@ class Jobs:
         """
         jobs = self._store.all()[::-1]
         ours = {job.run for job in jobs if job.state in ACTIVE and job.run}
-        jobs = [*elsewhere.running(self._workspace.runs, self._workspace.root, ours), *jobs]
+        jobs = [*running(self._workspace.runs, self._workspace.root, ours), *jobs]
         return [job for job in jobs if (tag is None or job.tag == tag) and (run is None or job.run == run)]
 
     def get(self, id: str) -> Job:
@@ -63,9 +64,9 @@ class Jobs:
 
         Raises: NoSuchJob.
         """
-        if id.startswith(elsewhere.PREFIX):
-            name = id.removeprefix(elsewhere.PREFIX)
-            found = elsewhere.one(self._workspace.runs, self._workspace.root, name)
+        if id.startswith(PREFIX):
+            name = id.removeprefix(PREFIX)
+            found = held(self._workspace.runs, self._workspace.root, name)
         else:
             found = self._store.get(id)
         if found is None:
@@ -151,7 +152,7 @@ class Jobs:
         """
         job = self.get(id)
         if job.elsewhere and job.owner:
-            starting.interrupt_run(job.owner, job.title)
+            interrupt_run(job.owner, job.title)
             return replace(job, state="stopping")
         with self._store.changing():
             job = self.get(id)
@@ -160,7 +161,7 @@ class Jobs:
             elif job.state in ACTIVE:
                 if job.owner is None:
                     raise TunesmithError(f"{job.title} is just being started; stop it in a moment")
-                act = starting.interrupt if job.state == "running" else starting.kill
+                act = interrupt if job.state == "running" else kill
                 act(job.owner, job.title)
                 self._store.ask_to_stop(job)
         self._queue.wake()

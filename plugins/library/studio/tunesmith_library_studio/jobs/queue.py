@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from tunesmith import TunesmithError
 
-from tunesmith_library_studio.jobs import starting
 from tunesmith_library_studio.jobs.scheduling import Turn, turns
+from tunesmith_library_studio.jobs.starting import start
 from tunesmith_library_studio.jobs.store import Store
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Queue:
             begun = replace(job, devices=list(turn.devices), started=time.time(), why="")
             self._store.keep(begun)
             try:
-                starting.start(begun, self._store.folder / job.id)
+                start(begun, self._store.folder / job.id)
             except TunesmithError as error:
                 self._store.keep(replace(job, ended=time.time(), why=str(error)))
         elif turn.fails:

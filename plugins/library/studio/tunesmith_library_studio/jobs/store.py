@@ -17,8 +17,7 @@ from tunesmith_library_configuration.files import replacing
 from tunesmith_library_configuration.locks import locked
 from tunesmith_library_configuration.owners import this_process
 
-from tunesmith_library_studio.jobs import job as jobs_of
-from tunesmith_library_studio.jobs.job import ENDED, Job
+from tunesmith_library_studio.jobs.job import ENDED, Job, read, written
 from tunesmith_library_studio.jobs.scheduling import Rules
 
 _PATIENCE = 20.0  # seconds to wait for another server that changes something
@@ -57,7 +56,7 @@ class Store:
             return self._ended[id]
         if not id or id.startswith(".") or "/" in id or os.sep in id:
             return None
-        return jobs_of.read(self.folder / id)
+        return read(self.folder / id)
 
     def add(self, job: Job) -> Job:
         """Keep a new job; it gets its id."""
@@ -73,7 +72,7 @@ class Store:
 
     def keep(self, job: Job) -> None:
         """Write down what became of a job."""
-        jobs_of.written(self.folder / job.id, job, this_process())
+        written(self.folder / job.id, job, this_process())
 
     def ask_to_stop(self, job: Job) -> int:
         """Note that a job was asked to stop; the count of times that it was, this one included."""

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tunesmith_library_studio.jobs.job import ENDED, Job
+from tunesmith_library_studio.jobs.logs import Part
 from tunesmith_library_studio.topics import Message
 
-if TYPE_CHECKING:
-    from tunesmith_library_studio.jobs.jobs import Jobs
-
 _ENDED_TOLD = 200  # jobs that have ended which a newcomer is told of; all are in GET /api/jobs
+
+
+Listed = list[Job]
+
+
+class Jobs(Protocol):
+    """What is looked at."""
+
+    def list(self) -> Listed: ...
+    def get(self, id: str) -> Job: ...
+    def log(self, id: str, offset: int | None = None) -> Part: ...
 
 
 class AllJobs:
