@@ -310,6 +310,25 @@ def test_a_renamed_run_keeps_its_notes_and_is_no_stranger(
     assert is_strange(workspace.runs / "d" / "run.yaml"), "a stranger's record does not become one's own"
 
 
+def test_a_run_does_not_come_to_lie_in_another(workspace: Workspace, runs: Runs) -> None:
+    made(workspace.runs, "a")
+    made(workspace.runs, "b")
+    with pytest.raises(TunesmithError, match="in the folder of a run, runs/b"):
+        runs.rename("a", "b/a")
+    assert states(runs) == {"a": "done", "b": "done"}
+
+
+def test_numbers_that_json_does_not_know_are_null(workspace: Workspace, runs: Runs) -> None:
+    folder = made(
+        workspace.runs, "a", config="trainer: {max_grad_norm: .inf, adam_epsilon: .nan}\nx: [.inf]\n", steps=0
+    )
+    (folder / "metrics.jsonl").write_text('{"step": 1, "loss": NaN, "eval_loss": Infinity, "grad_norm": 1e999}\n')
+    (folder / "run.json").write_text('{"status": "failed", "measured": {"seconds": {"loading": NaN}}}')
+    (workspace.state / "notes.json").write_text('{"a": 5}')
+    text = json.dumps([runs.page(Asked(columns=("trainer.max_grad_norm", "x"))), runs.get("a")], allow_nan=False)
+    assert "Infinity" not in text and runs.row("a")["state"] == "failed"
+
+
 def test_notes_have_bounds(workspace: Workspace, runs: Runs) -> None:
     made(workspace.runs, "a")
     with pytest.raises(TunesmithError, match="60 characters"):

@@ -11,6 +11,7 @@ from typing import Any
 from tunesmith import TunesmithError
 
 from tunesmith_library_studio.runs.facts import read_json
+from tunesmith_library_studio.runs.logged import finite
 
 RESULTS, SAMPLES, BEFORE, PREDICTIONS = "results.json", "samples.jsonl", "samples-before.jsonl", "predictions.jsonl"
 _LARGEST_LINE = 1_000_000  # characters of a record that are read
@@ -134,7 +135,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         found = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return finite(found) if isinstance(found, dict) else None
 
 
 def folders(folder: Path) -> list[Path]:

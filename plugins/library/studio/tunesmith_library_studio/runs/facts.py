@@ -14,7 +14,7 @@ import yaml
 from tunesmith_library_configuration.records import MARKER, checkpoints_of
 
 from tunesmith_library_studio.runs.folders import RECORD, Place
-from tunesmith_library_studio.runs.logged import Logged, logged, of_history
+from tunesmith_library_studio.runs.logged import Logged, finite, logged, of_history
 
 METRICS = ("metrics.jsonl", "trainer_log.jsonl")
 _LARGEST = 10_000_000  # bytes of a configuration or record that are read
@@ -67,7 +67,7 @@ def facts_of(place: Place, before: Facts | None) -> Facts:
         config = _of_others(place) if place.foreign else configuration_of(place.path)
     except (OSError, ValueError, yaml.YAMLError) as error:
         found.problem = f"{RECORD} cannot be read: {error}"
-    found.configuration = json.dumps(config, ensure_ascii=False, default=str)
+    found.configuration = json.dumps(finite(config), ensure_ascii=False, default=str)
     found.checkpoints = [(folder.name, place.foreign or (folder / MARKER).is_file()) for folder in _checkpoints(place)]
     found.result = _result(place)
     found.evaluations = sorted(_evaluators(place.path / "eval")) if "eval" in place.entries else []
@@ -95,10 +95,10 @@ def configuration_of(folder: Path) -> dict[str, Any]:
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object of a file; {} where there is none that can be read."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8")) if file.stat().st_size <= _LARGEST else None
+        found: Any = json.loads(file.read_text(encoding="utf-8")) if file.stat().st_size <= _LARGEST else None
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return finite(found) if isinstance(found, dict) else {}
 
 
 def size_of(folder: Path) -> int:

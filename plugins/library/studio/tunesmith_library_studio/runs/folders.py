@@ -88,6 +88,20 @@ def folder_of(workspace: Workspace, name: str) -> Path:
     return path
 
 
+def free_place(workspace: Workspace, name: str) -> Path:
+    """The folder for a run that is to have a name.
+
+    Raises: NoSuchRun for a name that is none; TunesmithError where something is there, or it lies in another run.
+    """
+    path = folder_of(workspace, name)
+    if path.exists():
+        raise TunesmithError(f"{name} is there already.\nchoose another name")
+    inside = [folder for folder in path.parents if folder != workspace.runs and (folder / RECORD).exists()]
+    if inside:
+        raise TunesmithError(f"{name} lies in the folder of a run, {workspace.shown(inside[0])}.\nchoose another name")
+    return path
+
+
 def _below(workspace: Workspace, folder: Path, before: str, depth: int) -> Iterator[Place]:
     with contextlib.suppress(OSError):
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):

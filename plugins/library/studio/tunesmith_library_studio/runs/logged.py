@@ -72,6 +72,15 @@ def of_history(history: Any, metric: str | None, greater: bool | None) -> Logged
     return found
 
 
+def finite(value: Any) -> Any:
+    """Plain data without NaN and infinity, which JSON does not know: null in their place."""
+    if isinstance(value, Mapping):
+        return {str(name): finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def numbers(record: Mapping[str, Any]) -> dict[str, float]:
     """What was measured in a line, without step and time."""
     return {name: value for name, value in record.items() if name not in _PLACES and _is_number(value)}
@@ -101,7 +110,7 @@ def _lines_of_interest(piece: bytes, first: bool) -> Iterator[bytes]:
 
 
 def _note(found: Logged, told: Mapping[str, Any], metric: str | None, greater: bool | None) -> None:
-    record = {_THEIRS.get(name, name): value for name, value in told.items()}
+    record = finite({_THEIRS.get(name, name): value for name, value in told.items()})
     if not isinstance(record.get("step"), int):
         return
     if found.first is None and _is_number(record.get("time")):

@@ -31,7 +31,7 @@ class Notes:
 
     def all(self) -> dict[str, Any]:
         """By name: `tags`, `notes`."""
-        return read_json(self._file)
+        return {name: note for name, note in read_json(self._file).items() if isinstance(note, dict)}
 
     def set(self, name: str, tags: Sequence[str] | None, notes: str | None) -> None:
         """Note something about a run; None leaves what is there.

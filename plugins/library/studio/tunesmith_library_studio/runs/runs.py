@@ -13,7 +13,7 @@ from tunesmith import TunesmithError
 from tunesmith_library_studio.runs import comparing, files
 from tunesmith_library_studio.runs.details import details, named_by
 from tunesmith_library_studio.runs.facts import Facts, read_json
-from tunesmith_library_studio.runs.folders import Place, folder_of, place_of
+from tunesmith_library_studio.runs.folders import Place, folder_of, free_place, place_of
 from tunesmith_library_studio.runs.index import Index
 from tunesmith_library_studio.runs.notes import Notes
 from tunesmith_library_studio.runs.rows import Row, columns_of, matches, row_of, sort
@@ -132,9 +132,7 @@ class Runs:
 
         Raises: TunesmithError where it is at work, named by others, or the new name is taken or none.
         """
-        place, target = place_of(self._workspace, name), folder_of(self._workspace, to)
-        if target.exists():
-            raise TunesmithError(f"{to} is there already.\nchoose another name")
+        place, target = place_of(self._workspace, name), free_place(self._workspace, to)
         self._refuse_named(place, "renamed")
         self._refuse_working(name)
         move(place.path, target)

@@ -17,7 +17,7 @@ from tunesmith_library_configuration.locks import IN_FOLDER, beside, locked, ref
 from tunesmith_library_configuration.ownership import is_strange, remember
 
 from tunesmith_library_studio.runs.facts import read_json, size_of
-from tunesmith_library_studio.runs.folders import RECORD, folder_of
+from tunesmith_library_studio.runs.folders import RECORD, free_place
 from tunesmith_library_studio.workspace import Workspace
 
 _TOLD, _RUN = "deleted.json", "run"
@@ -65,15 +65,12 @@ class Trash:
             to: its new name; None: the one that it had.
 
         Returns: its name, and the note that it was deleted with.
-        Raises: TunesmithError where there is no such run, or its name is taken.
+        Raises: TunesmithError where there is no such run, or its name is not free.
         """
         folder = self._entry(identity)
         told = _told(folder, whole=True)
         name = to or str(told["name"])
-        target = folder_of(self._workspace, name)
-        if target.exists():
-            raise TunesmithError(f"{name} is there again, so the deleted run cannot have this name.\ngive it another")
-        move(folder / _RUN, target)
+        move(folder / _RUN, free_place(self._workspace, name))
         shutil.rmtree(folder, ignore_errors=True)
         return name, told["note"]
 
