@@ -48,8 +48,9 @@ def test_the_interface_of_configurations(client: TestClient, tmp_path: Path) -> 
     refused = client.post("/api/train", json={"values": draft["values"], "name": "a"})
     assert refused.status_code == 400 and "model" in refused.json()["error"]["message"]
     assert not (tmp_path / "runs" / "a").exists() and client.get("/api/jobs").json()["total"] == 0
-    outside = client.post("/api/train", json={"values": {}, "name": "../../a"})
-    assert outside.status_code == 400 and "outside of the workspace" in outside.json()["error"]["message"]
+    for name in ("../../a", ".studio/a"):
+        outside = client.post("/api/train", json={"values": {}, "name": name})
+        assert outside.status_code == 400 and "no name of a run" in outside.json()["error"]["message"]
     outside = client.post("/api/compose", json={"source": "/etc/passwd"})
     assert outside.status_code == 400 and "outside of the workspace" in outside.json()["error"]["message"]
 

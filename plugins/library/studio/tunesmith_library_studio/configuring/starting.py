@@ -10,10 +10,14 @@ from tunesmith import TunesmithError
 from tunesmith_library_configuration.overrides import written_overrides
 
 from tunesmith_library_studio.configuring.configurations import Given
+from tunesmith_library_studio.runs.folders import folder_of
 
 if TYPE_CHECKING:
     from tunesmith_library_studio.jobs import Job
     from tunesmith_library_studio.studio import Studio
+
+
+_WAITING_OR_AT_WORK = ("queued", "running", "stopping")
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,10 @@ def start(studio: Studio, given: Given, how: Start) -> Job:
     Raises: TunesmithError that lists what is wrong with it, before anything is written.
     """
     name = how.name.strip().strip("/") or _name(studio, given)
-    folder = studio.workspace.path(studio.workspace.runs / name)
+    folder = folder_of(studio.workspace, name)
+    former = studio.jobs.of_run(name)
+    if former is not None and former.state in _WAITING_OR_AT_WORK:
+        raise TunesmithError(f"{name} is {former.state} already.\nchoose another name, or stop it first")
     placed = written_overrides({"output_dir": studio.workspace.shown(folder)})
     answer = studio.configuring.answer(replace(given, overrides=(*given.overrides, *placed)))
     wrong = [problem for problem in answer["problems"] if problem["severity"] == "error"]
@@ -60,8 +67,12 @@ def _words(problem: Mapping[str, Any]) -> str:
 
 
 def _name(studio: Studio, given: Given) -> str:
-    """A free name from what is trained, and how: qwen3-8b-sft-lora."""
+    """The name that the draft's own folder says; else a free one from what is trained, and how: qwen3-8b-sft-lora."""
     values = studio.configuring.answer(given)["values"] or {}
+    if values.get("output_dir"):
+        folder = studio.workspace.path(str(values["output_dir"]))
+        inside = folder.is_relative_to(studio.workspace.runs) and folder != studio.workspace.runs
+        return folder.relative_to(studio.workspace.runs).as_posix() if inside else folder.name
     model = str((values.get("model") or {}).get("path") or "model").rstrip("/").rpartition("/")[2].lower()
     usual = {"stage": "sft", "adapter": "lora"}
     parts = [str((values.get(kind) or {}).get("name") or name).rpartition(":")[2] for kind, name in usual.items()]

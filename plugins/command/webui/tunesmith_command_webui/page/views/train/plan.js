@@ -2,6 +2,7 @@
 import { html } from "../../lib/html.js";
 import { bytes, duration, integer, number, percent } from "../../lib/format.js";
 import { maybe, t } from "../../lib/i18n.js";
+import { count } from "../../components/model_picker.js";
 import { attempt } from "../../components/toast.js";
 
 const DEVICES = ["rtx3090", "rtx4090", "rtx5090", "l4", "l40s", "a100-40gb", "a100-80gb", "h100", "h200", "h100x8", "cpu"];
@@ -109,9 +110,9 @@ function Summary({ figures }) {
   const rows = [
     ["time", time.total && `${duration(time.total)}${time.runs ? "" : ` (${t("train.factor")})`}`],
     ["steps", time.steps && t("train.stepsOf", { steps: integer(time.steps), seconds: short(time.step) })],
-    ["tokens", time.tokens && number(time.tokens)],
+    ["tokens", time.tokens && (time.tokens < 1e4 ? integer(time.tokens) : count(time.tokens))],
     ["examples", data.examples && integer(data.examples)],
-    ["parameters", figures.parameters && t("train.trainedOf", { trained: number(figures.trained), all: number(figures.parameters) })],
+    ["parameters", figures.parameters && t("train.trainedOf", { trained: count(figures.trained), all: count(figures.parameters) })],
     ["disk", sum(disk) && bytes(sum(disk))],
   ].filter(([, told]) => told);
   if (!rows.length) return null;

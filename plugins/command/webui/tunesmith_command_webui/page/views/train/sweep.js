@@ -90,11 +90,10 @@ function Rows({ rows, draft, name, devices, onClose }) {
   const start = () =>
     attempt(async () => {
       setBusy(true);
-      const base = name || "sweep";
-      const tag = `${base}-${new Date().toISOString().slice(0, 16).replace(/[-:]/g, "")}`;
+      const tag = `${name || "sweep"}-${new Date().toISOString().slice(0, 16).replace(/[-:]/g, "")}`;
       try {
         for (const { overrides } of possible) {
-          await post("train", { values: draft.values, overrides, devices, name: `${base}-${labelOf(overrides)}`, tags: [tag] });
+          await post("train", { values: draft.values, overrides, devices, name: `${tag}/${labelOf(overrides)}`, tags: [tag] });
         }
       } finally {
         setBusy(false);
@@ -119,4 +118,6 @@ function Rows({ rows, draft, name, devices, onClose }) {
       ${t("train.startAll", { count: possible.length })}</button>`;
 }
 
-const labelOf = (overrides) => overrides.map((word) => word.split(".").pop().replace("=", "-")).join("-");
+/** What a run differs in, as its name: learning_rate-1e-4-rank-8. */
+const labelOf = (overrides) =>
+  overrides.map((word) => word.replace(/^[^=]*\.(?=[^=]*=)/, "").replace("=", "-").replace(/[^\w.-]+/g, "-")).join("-");
