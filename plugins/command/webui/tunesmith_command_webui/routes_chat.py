@@ -64,7 +64,9 @@ def router(studio: Studio) -> APIRouter:
     studio.topics.offer("chats", lambda _: ChatsWatcher(studio.chats))
     routes = APIRouter(tags=["chat"])
     _models(routes, studio)
+    _answers(routes, studio)
     _conversations(routes, studio)
+    _media(routes, studio)
     _judgements(routes, studio)
     return routes
 
@@ -97,6 +99,8 @@ def _models(routes: APIRouter, studio: Studio) -> None:
         text = file.read_bytes()[-65_536:].decode("utf-8", "replace") if file.is_file() else ""
         return PlainTextResponse(text)
 
+
+def _answers(routes: APIRouter, studio: Studio) -> None:
     @routes.post("/chats/{id}/messages")
     async def messages(id: str, request: Request) -> Response:
         """A request of OpenAI's chat completions, passed on to the model's own server, and its answer passed back.
@@ -165,6 +169,8 @@ def _conversations(routes: APIRouter, studio: Studio) -> None:
         """Forget a conversation."""
         studio.chats.conversations.remove(id)
 
+
+def _media(routes: APIRouter, studio: Studio) -> None:
     @routes.post("/chats/media")
     def keep(data: Annotated[bytes, Body(media_type="application/octet-stream")], request: Request) -> dict[str, str]:
         """Keep an image, sound or video, which is the body: its `address` stands for it in messages."""

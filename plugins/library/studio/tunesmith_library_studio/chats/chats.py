@@ -90,15 +90,10 @@ class Chats:
         address = arguments[0].startswith("model.path=")
         shown = source.strip() if address else self.workspace.shown(Path(arguments[0]))
         made = Loaded(secrets.token_hex(6), shown, given, device, created=time.time())
-        folder = self.workspace.state / "chats"
-        folder.mkdir(exist_ok=True)
-        for log in folder.glob("*.log"):
-            if time.time() - log.stat().st_mtime > _OLD and log.stem not in self._served:
-                log.unlink(missing_ok=True)
         served = Served(
             made,
             arguments,
-            folder / f"{made.id}.log",
+            self._logs() / f"{made.id}.log",
             self.workspace.root,
             program=self._program,
             idle=self._idle,
@@ -110,6 +105,15 @@ class Chats:
             self._served[made.id] = served
         served.start()
         return served.loaded
+
+    def _logs(self) -> Path:
+        """Their folder, without those that nobody asks for any more."""
+        folder = self.workspace.state / "chats"
+        folder.mkdir(exist_ok=True)
+        for log in folder.glob("*.log"):
+            if time.time() - log.stat().st_mtime > _OLD and log.stem not in self._served:
+                log.unlink(missing_ok=True)
+        return folder
 
     def _refuse_more(self) -> None:
         alive = [served.loaded.source for served in self._served.values() if served.loaded.alive]
