@@ -306,3 +306,20 @@ def test_words_that_are_well(tmp_path: Path) -> None:
     refuse_outside(["train", "a.yaml", "model.path=Qwen/Qwen3-4B", f"output_dir={tmp_path}/runs/a"], workspace)
     with pytest.raises(TunesmithError, match="no command of a job"):
         refuse_outside(["api"], workspace)
+
+
+def test_what_changes_is_told(studio: Studio) -> None:
+    everything = studio.jobs.watcher()
+    assert everything.first()[0].data == []
+    job = studio.jobs.start("train", ["print('one', flush=True)"], title="tells", devices=["none"])
+    one = studio.jobs.watcher(job.id)
+    first = one.first()
+    assert [message.type for message in first] == ["job", "log"] and first[0].topic == f"job:{job.id}"
+    waited(studio, job.id, ended)
+    told = {message.type: message.data for message in everything.changes()}
+    assert told["job"]["state"] == "done" and everything.changes() == []
+    assert "one" in first[1].data["text"] + "".join(each.data["text"] for each in one.changes() if each.type == "log")
+    studio.jobs.remove(job.id)
+    assert [(message.type, message.data) for message in everything.changes()] == [("removed", job.id)]
+    with pytest.raises(NoSuchJob):
+        studio.jobs.watcher("none")
