@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith import DataError, TunesmithError
 
-from . import shaping, versions
 from .agreement import agreement, by_author
 from .formats import Reading, guess
 from .opening import open_file, suffix_of
 from .saving import writing
+from .shaping import merge, refuse_existing, sample, split
+from .versions import copied
 
 if TYPE_CHECKING:
     from .sets import Data
@@ -76,7 +77,7 @@ def saved(layer: Data, data: str, author: str, what: str, note: str = "", only_j
         return _linted(layer, data, author, what, note)
     opened = layer.opened(data)
     if what == "restored":
-        return layer.save(data, author, what, note, versions.copied(opened))
+        return layer.save(data, author, what, note, copied(opened))
     reading = layer.reading(data, opened)
     write = writing(opened, layer.journal(data).marks(), reading, what, only_judged)  # type: ignore[arg-type]
 
@@ -120,7 +121,7 @@ def made(
     if how == "merge":
         opened = [layer.opened(one) for one in data]
         pairs = [(one, layer.reading(name, one)) for name, one in zip(data, opened, strict=True)]
-        told["rows"], told["left_out"] = shaping.merge(pairs, target)
+        told["rows"], told["left_out"] = merge(pairs, target)
         return told
     if len(data) > 1:
         raise DataError(f"{how} takes one set, and {len(data)} are named")
@@ -128,7 +129,7 @@ def made(
         answer = layer.worker.ask("convert", words=layer.named(data[0]).words, out=str(target), format=format)
         return {**told, "rows": layer.opened(out).count, "left_out": answer["result"]["left_out"]}
     if how == "fetch":
-        shaping.refuse_existing(target)
+        refuse_existing(target)
         options = {key: value for key, value in layer.named(data[0]).options.items() if key not in ("path", "columns")}
         where = str(layer.named(data[0]).options.get("path") or data[0])
         most = round(count) or None
@@ -138,9 +139,9 @@ def made(
         }
     if how == "split":
         second = layer.workspace.path(rest)
-        told["rows"], held = shaping.split(layer.opened(data[0]), target, second, count, seed)
+        told["rows"], held = split(layer.opened(data[0]), target, second, count, seed)
         return {**told, "rest": layer.workspace.shown(second), "held_out": held}
-    return {**told, "rows": shaping.sample(layer.opened(data[0]), target, round(count), seed)}
+    return {**told, "rows": sample(layer.opened(data[0]), target, round(count), seed)}
 
 
 def finished(layer: Data, upload: str) -> dict[str, Any]:

@@ -14,12 +14,16 @@ from tunesmith import DataError, TunesmithError
 from tunesmith_library_formats import ALONE
 
 from ..workspace import Workspace
-from . import listing, registry, versions
 from .formats import Reading, guess
 from .journal import Journal, Marks
+from .listing import about as about_file
+from .listing import files
 from .opening import Found, Opened, digest, is_data, open_file
 from .prompts import Prompts
+from .registry import NAME, entries
 from .uploads import Uploads
+from .versions import save as save_version
+from .versions import versions
 from .worker import Worker
 
 _FROM_HUB = 10_000  # rows of a set of a hub that are fetched to be looked at
@@ -83,11 +87,11 @@ class Data:
         return [one for one in found if wanted in f"{one['name']} {one.get('path')} {one.get('format')}".lower()]
 
     def _entries(self) -> Iterable[dict[str, Any]]:
-        own = self.workspace.root / registry.NAME
-        for name, options in registry.entries(self.workspace.root).items():
+        own = self.workspace.root / NAME
+        for name, options in entries(self.workspace.root).items():
             path = Path(str(options["path"]))
             local = path.is_absolute()
-            about = listing.about(path) if local and path.is_file() and self._is_inside(path) else {}
+            about = about_file(path) if local and path.is_file() and self._is_inside(path) else {}
             yield {
                 **{"name": name, "kind": "entry", "rows": None, "size": None, "modified": None, "columns": []},
                 **about,
@@ -103,11 +107,11 @@ class Data:
         folders = dict.fromkeys(folder for folder in self.workspace.folders if folder != self.workspace.runs)
         seen = set()
         for folder in folders:
-            for path in listing.files(folder, self.workspace.runs):
+            for path in files(folder, self.workspace.runs):
                 if path not in seen and self._is_inside(path):
                     seen.add(path)
                     shown = self.workspace.shown(path)
-                    yield {"name": shown, "kind": "file", "path": shown, "there": True, **listing.about(path)}
+                    yield {"name": shown, "kind": "file", "path": shown, "there": True, **about_file(path)}
 
     def _is_inside(self, path: Path) -> bool:
         try:
@@ -118,7 +122,7 @@ class Data:
     def named(self, data: str) -> Named:
         """What a name means: a file of the workspace, else an entry of the registry, else an address of a hub."""
         if data and "://" not in data:
-            entry = registry.entries(self.workspace.root).get(data) if "/" not in data else None
+            entry = entries(self.workspace.root).get(data) if "/" not in data else None
             if entry is None and is_data(Path(data)):
                 return Named(data, self.workspace.path(data), {})
             if entry is not None:
@@ -173,7 +177,7 @@ class Data:
             "modified": named.path.stat().st_mtime if named.path else None,
             "columns": list(columns),
             "partial": named.path is None and opened.count >= _FROM_HUB,
-            "versions": versions.versions(named.path) if named.path else [],
+            "versions": versions(named.path) if named.path else [],
             "saveable": named.path is not None,
             "changed": sum(one.record is not None or one.deleted for one in marks.values()),
         }
@@ -196,7 +200,7 @@ class Data:
     ) -> dict[str, Any]:
         """Save a version beside a set, see `versions.save`; its `path` is told, too."""
         path = self.file(data)
-        made = versions.save(path, author, what, note, write)
+        made = save_version(path, author, what, note, write)
         return {**made, "path": self.workspace.shown(path.with_name(made["file"]))}
 
     def file(self, data: str) -> Path:
