@@ -78,7 +78,7 @@ function How({ slot, onSlot }) {
           ${KINDS.map((kind) => html`<${Options} kind=${kind} value=${kinds[kind]}
             onChange=${(value) => onSlot({ kinds: { ...kinds, [kind]: value } })} />`)}
           <label>${t("chat.device")}
-            <input value=${slot.device ?? ""} placeholder=${t("chat.device_free")} onInput=${(event) => onSlot({ device: event.target.value })} />
+            <input class="wide" value=${slot.device ?? ""} placeholder=${t("chat.device_free")} onInput=${(event) => onSlot({ device: event.target.value })} />
           </label>
           <label>${t("chat.lines")}
             <textarea class="code" rows="4" spellcheck=${false} placeholder=${"template=qwen3\nadapter.path=other/adapter"} value=${slot.lines ?? ""}
