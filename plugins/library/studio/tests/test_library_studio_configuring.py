@@ -68,7 +68,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", str(folder))
-    monkeypatch.setenv("TUNESMITH_PLUGINS", "mine,broken,later")
+    monkeypatch.setenv("TUNESMITH_PLUGINS", "mine,broken,later,ends")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return folder
 
@@ -90,7 +90,9 @@ def test_a_third_party_is_in_the_form_when_it_is_installed(site: Path, studio: S
     """With its options, without a restart; a broken one with its cause; what is taken away is gone."""
     install(site, "mine", PLUGIN)
     install(site, "broken", "import nothing_of_this_name\n")
+    install(site, "ends", "raise SystemExit(3)\n")
     found = quantizers(studio)
+    assert "ends the program" in found["ends"]["broken"]
     assert "nothing_of_this_name" in found["broken"]["broken"] and found["broken"]["options"] == []
     mine = {option["name"]: option for option in found["mine"]["options"]}
     assert found["mine"]["summary"] == "Rounds everything." and found["mine"]["version"] == "1.0"

@@ -56,6 +56,9 @@ def _plugin(entry: Entry, ambiguous: bool, catalog: Catalog) -> dict[str, Any]:
         told = {"summary": (inspect.getdoc(cls) or "").partition("\n")[0], "options": _options(cls)}
     except (PluginError, NameError, TypeError) as error:  # NameError, TypeError: annotations that mean nothing
         return {**made, "summary": "", "options": [], "broken": str(error)}
+    except SystemExit:
+        cause = f"{entry.kind}={entry.name} ({entry.origin}) ends the program that imports it."
+        return {**made, "summary": "", "options": [], "broken": cause}
     elsewhere = {other: ours for other, (ours, _) in known_as(cls).items()}
     return {**made, **told, **({"known_as": elsewhere} if elsewhere else {})}
 
