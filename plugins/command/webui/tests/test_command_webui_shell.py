@@ -27,7 +27,7 @@ def test_every_view_opens_in_both_languages_and_themes(
     assert page.title() == "插件 · Tunesmith" and page.locator("html").get_attribute("lang") == "zh-CN"
     page.get_by_label("语言").select_option("en")
     names = page.locator("nav a").all_inner_texts()
-    assert names == ["Train", "Watch", "Runs", "Chat", "Evaluate", "Export", "Data", "Plugins"]
+    assert names == ["Train", "Watch", "Queue", "Runs", "Chat", "Evaluate", "Export", "Data", "Plugins"]
     for name in names:
         page.get_by_role("link", name=name, exact=True).first.click()
         expect(page).to_have_title(f"{name} · Tunesmith")

@@ -42,8 +42,10 @@ async function lost() {
   pause = Math.min(pause * 2, 10000);
 }
 
+addEventListener("signed-out", () => socket?.close());
+
 function subscribe() {
-  if (!socket) return connect();
+  if (!socket) return listeners.size ? connect() : undefined;
   if (socket.readyState !== WebSocket.OPEN) return;
   const topics = [...listeners.keys()].sort();
   const now = JSON.stringify({ topics });
