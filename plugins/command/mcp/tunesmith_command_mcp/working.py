@@ -57,9 +57,8 @@ def _of_jobs(studio: Studio) -> list[Tool]:
 
     def unload(model: Model) -> str:
         """Let go of a model that chat has loaded."""
-        for loaded in studio.chats.list():
-            if loaded.source == model:
-                studio.chats.unload(loaded.id)
+        if found := studio.chats.find(model):
+            studio.chats.unload(found.id)
         return f"{model} is not loaded any more"
 
     return [stop, unload]
@@ -76,7 +75,7 @@ def _of_models(studio: Studio) -> list[Tool]:
         seed: int | None = None,
     ) -> dict[str, Any]:
         """Ask a model. The first call loads it; `state` is `loading` as long as that takes: call again then."""
-        found = next((one for one in studio.chats.list() if one.source == model and one.alive), None)
+        found = studio.chats.find(model)
         loaded = studio.chats.wait((found or studio.chats.load(model)).id, _PATIENCE)
         if loaded.state == "failed":
             raise TunesmithError(loaded.why)

@@ -116,6 +116,7 @@ def test_as_many_as_may_be(chats: Chats) -> None:
     chats.unload(slow.id)
     assert time.monotonic() - begun < 4, "what is being loaded is let go at once"
     assert chats.load("another").state == "planning"
+    assert chats.find(" good") == chats.get(good.id) and chats.find("slow") is None
     assert chats.list()[0].id == good.id
 
 

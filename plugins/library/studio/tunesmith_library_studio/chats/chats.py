@@ -87,9 +87,7 @@ class Chats:
         arguments = arguments_of(self.workspace, source, given)
         if device is not None and not all(part.isalnum() or part in ",-" for part in device):
             raise TunesmithError(f"{device!r} is no device.\n  possible: cpu, the number of a GPU, several as 0,1")
-        address = arguments[0].startswith("model.path=")
-        shown = source.strip() if address else self.workspace.shown(Path(arguments[0]))
-        made = Loaded(secrets.token_hex(6), shown, given, device, created=time.time())
+        made = Loaded(secrets.token_hex(6), self._shown(arguments[0]), given, device, created=time.time())
         served = Served(
             made,
             arguments,
@@ -105,6 +103,19 @@ class Chats:
             self._served[made.id] = served
         served.start()
         return served.loaded
+
+    def _shown(self, named: str) -> str:
+        """An address, or a path as users write it, from the argument that names a model."""
+        _, is_address, address = named.partition("model.path=")
+        return address if is_address else self.workspace.shown(Path(named))
+
+    def find(self, source: str) -> Loaded | None:
+        """The one that is loaded, or being loaded, from a source without overrides; None where there is none.
+
+        Raises: TunesmithError for what names no model.
+        """
+        shown = self._shown(arguments_of(self.workspace, source, {})[0])
+        return next((each for each in self.list() if each.alive and each.source == shown and not each.overrides), None)
 
     def _logs(self) -> Path:
         """Their folder, without those that nobody asks for any more."""
