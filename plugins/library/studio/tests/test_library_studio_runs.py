@@ -16,7 +16,8 @@ from tunesmith import TunesmithError
 from tunesmith_library_configuration.errors import ConfigError
 from tunesmith_library_configuration.locks import locked
 from tunesmith_library_studio.runs import Asked, Runs, index
-from tunesmith_library_studio.runs.folders import NoSuchRun
+from tunesmith_library_studio.runs.facts import Facts, facts_of
+from tunesmith_library_studio.runs.folders import NoSuchRun, Place
 from tunesmith_library_studio.runs.watching import RunsWatcher
 from tunesmith_library_studio.workspace import Workspace
 
@@ -128,7 +129,7 @@ def test_who_trains_now_is_seen_and_who_was_killed_is_not(workspace: Workspace, 
 def test_jobs_say_that_a_run_is_asked_to_stop_or_failed_before_it_began(workspace: Workspace) -> None:
     folder = made(workspace.runs, "a", result=False)
     job = SimpleNamespace(id="1", kind="train", run="a", state="stopping")
-    runs = Runs(workspace, lambda: [job])  # type: ignore[list-item]
+    runs = Runs(workspace, lambda: [job])
     with locked(folder / "run.lock", folder, "training"):
         assert runs.row("a")["state"] == "stopping"
     with pytest.raises(TunesmithError, match="at work: job 1"):
@@ -232,8 +233,12 @@ def test_a_thousand_runs_are_read_once(workspace: Workspace, monkeypatch: pytest
             f"model: {{path: org/model-{number % 3}}}\ntrainer: {{learning_rate: {number}}}\n"
         )
     read: list[str] = []
-    real = index.facts_of
-    monkeypatch.setattr(index, "facts_of", lambda place, before: read.append(place.name) or real(place, before))
+
+    def reading(place: Place, before: Facts | None) -> Facts:
+        read.append(place.name)
+        return facts_of(place, before)
+
+    monkeypatch.setattr(index, "facts_of", reading)
     runs = Runs(workspace)
     assert runs.page(Asked())["total"] == 1000
     assert len(read) == 1000
