@@ -79,7 +79,7 @@ class Columns(dict[str, Column]):
     def _rising(self, rows: list[Mapping[str, Any]], place: str) -> Iterator[list[Mapping[str, Any]]]:
         """The rows whole where their steps rise, as they do in general; else one by one."""
         steps = [row[place] for row in rows]
-        if {*map(type, steps)} == {int} and 0 <= min(steps) and max(steps) <= _LARGEST:
+        if {*map(type, steps)} == {int} and min(steps) >= 0 and max(steps) <= _LARGEST:
             if steps[0] >= self.last_step and all(map(operator.lt, steps, steps[1:])):
                 yield rows
                 return

@@ -44,11 +44,11 @@ function isDark() {
  * @param {{title: string, x: string, log?: boolean, height?: number, range?: [number, number] | null,
  *          series: {label: string, x: number[], y: number[], look?: number, dim?: boolean, points?: boolean}[],
  *          onZoom?: (range: [number, number] | null) => void, formatX?: (value: number) => string,
- *          onReady?: (plot: any) => void, children?: any}} properties
+ *          children?: any}} properties
  *   `look` numbers colour and dashes, the place in the list by default; `dim` draws a curve thin and pale, as a raw one
  *   behind its smoothed one; `points` marks each value, as of evaluations. `children` stand beside the title.
  */
-export function Chart({ title, x, series, log = false, height = 220, range = null, onZoom, formatX, onReady, children }) {
+export function Chart({ title, x, series, log = false, height = 220, range = null, onZoom, formatX, children }) {
   const element = useRef();
   const plot = useRef(null);
   const dark = useDark();
@@ -60,7 +60,6 @@ export function Chart({ title, x, series, log = false, height = 220, range = nul
   useEffect(() => {
     const own = { x, series, log, height, dark, shown, onZoom: (to) => zoom.current?.(to), formatX };
     plot.current = new uPlot(options(own, element.current), joined(series), element.current);
-    onReady?.(plot.current);
     const resized = new ResizeObserver(([entry]) => plot.current.setSize({ width: entry.contentRect.width, height }));
     resized.observe(element.current);
     return () => (resized.disconnect(), plot.current.destroy());

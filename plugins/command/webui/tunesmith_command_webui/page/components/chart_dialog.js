@@ -19,11 +19,14 @@ export function ChartDialog({ title, x, series, log, range, onZoom, formatX, onC
     ["CSV", () => save(`${name}.csv`, asCsv(x, series), "text/csv")],
   ];
   return html`<${Dialog} title=${title} onClose=${onClose} wide>
-    <${Chart} title=${title} x=${x} series=${series} log=${log} height=${Math.max(260, innerHeight * 0.5)} range=${range}
-      onZoom=${onZoom} formatX=${formatX} />
+    <${Chart} title=${title} x=${x} series=${series} log=${log} range=${range}
+      height=${Math.max(260, innerHeight * 0.5)} onZoom=${onZoom} formatX=${formatX} />
     <div class="row controls">
       <${Part} x=${x} range=${range} onZoom=${onZoom} series=${series} />
-      ${files.map(([kind, make]) => html`<button type="button" onClick=${() => attempt(make)}>${t("curves.save", { kind })}</button>`)}
+      ${files.map(
+        ([kind, make]) => html`<button type="button" key=${kind} onClick=${() => attempt(make)}>
+          ${t("curves.save", { kind })}</button>`,
+      )}
     </div>
     <${Values} x=${x} series=${series} formatX=${formatX} />
   </${Dialog}>`;
@@ -35,7 +38,8 @@ function Part({ x, range, onZoom, series }) {
   const ends = series.flatMap(({ x: places }) => [places[0], places[places.length - 1]]).filter(Number.isFinite);
   const go = (event) => {
     event.preventDefault();
-    const [from, to] = bounds.map((text, at) => (text === "" ? [Math.min(...ends), Math.max(...ends)][at] : Number(text)));
+    const whole = [Math.min(...ends), Math.max(...ends)];
+    const [from, to] = bounds.map((text, at) => (text === "" ? whole[at] : Number(text)));
     if (to > from) onZoom([from, to]);
   };
   const field = (at, key) => html`<label class="row">${t(`curves.${key}`, { x })}
@@ -53,15 +57,17 @@ function Values({ x, series, formatX = (value) => number(value, 6) }) {
   const shown = series.filter(({ dim }) => !dim);
   const places = open ? [...new Set(shown.flatMap((each) => each.x))].sort((a, b) => b - a).slice(0, MOST) : [];
   const found = open ? shown.map((each) => new Map(each.x.map((place, at) => [place, each.y[at]]))) : [];
+  const cell = (value) => (value === undefined ? "" : number(value, 6));
   return html`<details onToggle=${(event) => setOpen(event.target.open)}>
     <summary>${t("curves.values")}</summary>
     <p class="help">${t("curves.values_help", { count: MOST })}</p>
     <div class="scroll" tabindex="0" role="region" aria-label=${t("curves.values")}>
       <table>
-        <thead><tr><th scope="col">${x}</th>${shown.map(({ label }) => html`<th scope="col">${label}</th>`)}</tr></thead>
+        <thead><tr><th scope="col">${x}</th>
+          ${shown.map(({ label }) => html`<th scope="col" key=${label}>${label}</th>`)}</tr></thead>
         <tbody>
           ${places.map((place) => html`<tr key=${place}><th scope="row">${formatX(place)}</th>
-            ${found.map((values) => html`<td class="number">${values.has(place) ? number(values.get(place), 6) : ""}</td>`)}</tr>`)}
+            ${found.map((values) => html`<td class="number">${cell(values.get(place))}</td>`)}</tr>`)}
         </tbody>
       </table>
     </div>

@@ -17,7 +17,7 @@ export function save(name, content, type) {
 /** Curves as lines of a table: what they are of, where, and how much. */
 export function asCsv(x, series) {
   const cell = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const lines = series.flatMap(({ label, x: places, y }) => places.map((place, at) => `${cell(label)},${place},${y[at]}`));
+  const lines = series.flatMap((each) => each.x.map((place, at) => `${cell(each.label)},${place},${each.y[at]}`));
   return [`curve,${cell(x)},value`, ...lines].join("\n") + "\n";
 }
 
@@ -25,10 +25,12 @@ export function asCsv(x, series) {
 export function asSvg(title, x, series, log, formatX = (value) => number(value, 5)) {
   const shown = series.map((each) => ({ ...each, y: each.y.map((value) => (log && value <= 0 ? null : value)) }));
   const scaleX = scale(shown.flatMap((each) => each.x), [EDGE.left, WIDTH - EDGE.right]);
-  const scaleY = scale(shown.flatMap((each) => each.y).filter((value) => value !== null), [HEIGHT - EDGE.bottom, EDGE.top], log);
+  const values = shown.flatMap((each) => each.y).filter((value) => value !== null);
+  const scaleY = scale(values, [HEIGHT - EDGE.bottom, EDGE.top], log);
   const lines = shown.map((each, at) => line(each, at, scaleX, scaleY));
   const marks = [...grid(scaleX, true, formatX), ...grid(scaleY, false, (value) => number(value, 3))];
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" font-family="sans-serif" font-size="12">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}"
+  font-family="sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="${EDGE.left}" y="20" font-size="15" font-weight="600">${escaped(title)}</text>
 <text x="${WIDTH / 2}" y="${HEIGHT - 6}" text-anchor="middle">${escaped(x)}</text>
@@ -81,10 +83,11 @@ function grid({ at, ticks }, vertical, form) {
 
 function names(series) {
   const shown = series.map((each, at) => ({ ...each, place: each.look ?? at })).filter(({ dim }) => !dim);
-  return shown.map(
-    ({ label, place }, at) =>
-      `<text x="${WIDTH - EDGE.right}" y="${EDGE.top + 14 + 15 * at}" text-anchor="end" fill="${look(place, false).colour}">${escaped(label)}</text>`,
-  );
+  return shown.map(({ label, place }, at) => {
+    const { colour } = look(place, false);
+    const y = EDGE.top + 14 + 15 * at;
+    return `<text x="${WIDTH - EDGE.right}" y="${y}" text-anchor="end" fill="${colour}">${escaped(label)}</text>`;
+  });
 }
 
 const escaped = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");

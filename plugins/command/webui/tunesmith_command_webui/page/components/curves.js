@@ -29,7 +29,8 @@ export function Curves({ runs }) {
   const x = t(`curves.axes.${own.axis}`);
   const zoom = (to) => setRange(to);
   const tile = ({ title, series, skipped }) => html`<div class="card" key=${title}>
-    <${Chart} title=${panelName(title)} x=${x} series=${series} log=${own.log} range=${range} onZoom=${zoom} formatX=${formatX}>
+    <${Chart} title=${panelName(title)} x=${x} series=${series} log=${own.log} range=${range}
+      onZoom=${zoom} formatX=${formatX}>
       <button type="button" class="plain" aria-label=${t("curves.enlarge", { title: panelName(title) })}
         title=${t("curves.enlarge", { title: panelName(title) })} onClick=${() => setOpen(title)}>⤢</button>
     </${Chart}>
@@ -38,7 +39,9 @@ export function Curves({ runs }) {
   const large = panels.find(({ title }) => title === open);
   return html`<section class="curves" aria-label=${t("curves.name")}>
     <${Controls} own=${own} change=${change} range=${range} setRange=${setRange} data=${data} />
-    ${[...errors].map(([run, error]) => html`<p key=${run} class="soft">${runs.length > 1 ? `${run}: ` : ""}${error}</p>`)}
+    ${[...errors].map(
+      ([run, error]) => html`<p key=${run} class="soft">${runs.length > 1 ? `${run}: ` : ""}${error}</p>`,
+    )}
     ${!data.size && !errors.size ? html`<p aria-busy="true">${t("page.loading")}</p>` : null}
     <div class="tiles">${panels.map(tile)}</div>
     ${large
@@ -91,9 +94,10 @@ function More({ own, change, data }) {
   return html`<details class="more">
     <summary>${t("curves.more", { count: integer(names.length) })}</summary>
     <div class="card">
-      <label>${t("page.search")} <input type="search" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
-      ${found.map((name) => html`<label class="row" key=${name}><input type="checkbox" checked=${own.more.includes(name)}
-        onChange=${(event) => flip(name, event.target.checked)} />${name}</label>`)}
+      <label>${t("page.search")}
+        <input type="search" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
+      ${found.map((name) => html`<label class="row" key=${name}>
+        <input type="checkbox" checked=${own.more.includes(name)} onChange=${(event) => flip(name, event.target.checked)} />${name}</label>`)}
     </div>
   </details>`;
 }
@@ -107,8 +111,9 @@ function panelsOf(runs, data, own) {
     for (const metric of data.get(run)?.metrics ?? []) {
       const curve = data.get(run).curves[metric.name];
       if (!(metric.shown || own.more.includes(metric.name)) || !curve) continue;
-      if (!panels.has(metric.panel)) panels.set(metric.panel, { title: metric.panel, kinds: [], series: [], skipped: 0 });
-      add(panels.get(metric.panel), metric, curve, runs, run, own);
+      const { panel: title } = metric;
+      if (!panels.has(title)) panels.set(title, { title, kinds: [], series: [], skipped: 0 });
+      add(panels.get(title), metric, curve, runs, run, own);
     }
   }
   return [...panels.values()];
@@ -122,8 +127,11 @@ function add(panel, metric, curve, runs, run, own) {
   const at = panel.kinds.indexOf(kind);
   const look = runs.length > 1 ? (runs.indexOf(run) % 8) + 8 * at : at;
   const label = [runs.length > 1 ? run : "", metric.short, measured(metric)].filter(Boolean).join(" · ");
-  if (curve.smooth && own.raw) panel.series.push({ label: `${label} (${t("curves.raw_short")})`, x: curve.x, y: curve.y, look, dim: true });
-  panel.series.push({ label, x: curve.x, y: curve.smooth ?? curve.y, look, points: metric.evaluation && curve.x.length <= MARKED });
+  const { x } = curve;
+  const raw = { label: `${label} (${t("curves.raw_short")})`, x, y: curve.y, look, dim: true };
+  if (curve.smooth && own.raw) panel.series.push(raw);
+  const points = metric.evaluation && x.length <= MARKED;
+  panel.series.push({ label, x, y: curve.smooth ?? curve.y, look, points });
 }
 
 /** "training", "evaluation chats" in the words of the page. */

@@ -32,7 +32,8 @@ export function useCurves(runs, view) {
     const ends = runs.map((run) =>
       listen(`run:${run}`, (type, data) => {
         if (type === "metrics") hear(run, data);
-        else if (type === "progress" && data.step > now.current.data.get(run)?.step) load(run); // after a lost connection
+        // after a lost connection the progress is ahead of the curves
+        else if (type === "progress" && data.step > now.current.data.get(run)?.step) load(run);
       }),
     );
     const hear = (run, told) => {
@@ -88,7 +89,8 @@ export function extended(before, told, view) {
 
 function longer(curve, { step, y }, places, share) {
   const last = curve.step[curve.step.length - 1] ?? -1;
-  const next = { ...curve, step: [...curve.step], x: [...curve.x], y: [...curve.y], smooth: curve.smooth && [...curve.smooth] };
+  const smooth = curve.smooth && [...curve.smooth];
+  const next = { ...curve, smooth, step: [...curve.step], x: [...curve.x], y: [...curve.y] };
   step.forEach((at, index) => {
     if (at <= last) return;
     next.step.push(at);

@@ -49,11 +49,16 @@ function Run({ name, onReady }) {
   const known = Boolean(told.state || told.error);
   useEffect(() => void (known && onReady()), [known]);
   if (told.error) return html`<p role="status">${told.error}</p><${Jobs} run=${name} bare />`;
+  const { state, progress, log } = told;
+  const curves = () => html`<${RunCurves} name=${name} />`;
+  const printed = () => html`<${Log} name=${name} printed=${log} file=${state?.log} />`;
+  const samples = () => html`<${Samples} name=${name} evaluators=${state?.evaluators ?? []} />`;
+  const machine = () => html`<${Machine} name=${name} progress=${progress} state=${state} />`;
   const tabs = [
-    { id: "curves", label: t("watch.curves"), content: () => html`<${RunCurves} name=${name} />` },
-    { id: "log", label: t("watch.log"), content: () => html`<${Log} name=${name} printed=${told.log} file=${told.state?.log} />` },
-    { id: "samples", label: t("watch.samples"), content: () => html`<${Samples} name=${name} evaluators=${told.state?.evaluators ?? []} />` },
-    { id: "machine", label: t("watch.machine"), content: () => html`<${Machine} name=${name} progress=${told.progress} state=${told.state} />` },
+    { id: "curves", label: t("watch.curves"), content: curves },
+    { id: "log", label: t("watch.log"), content: printed },
+    { id: "samples", label: t("watch.samples"), content: samples },
+    { id: "machine", label: t("watch.machine"), content: machine },
   ];
   return html`
     ${told.state

@@ -6,7 +6,7 @@ import { maybe, t } from "../../lib/i18n.js";
 import { Confirm } from "../../components/dialog.js";
 import { attempt, tell } from "../../components/toast.js";
 
-const TONES = { running: "good", done: "good", stopping: "warning", stopped: "warning", failed: "bad", incomplete: "warning" };
+const TONES = { running: "good", done: "good", failed: "bad" }; // the other states need a look
 
 export function Header({ name, state, progress }) {
   const facts = [
@@ -19,12 +19,12 @@ export function Header({ name, state, progress }) {
   return html`<section class="card watched" aria-label=${name}>
     <div class="row">
       <h2 class="grow">${name}</h2>
-      <span class=${`badge ${TONES[state.state] ?? ""}`}>${maybe(`watch.states.${state.state}`) ?? state.state}</span>
+      <span class=${`badge ${TONES[state.state] ?? "warning"}`}>${maybe(`watch.states.${state.state}`) ?? state.state}</span>
       <${Buttons} name=${name} state=${state} />
     </div>
     ${state.problem ? html`<p role="alert">${state.problem}</p>` : null}
     ${progress ? html`<${Progress} progress=${progress} state=${state.state} />` : null}
-    <dl class="facts">${facts.map(([label, value]) => html`<div key=${label}><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>
+    <${Facts} shown=${facts} />
     ${state.checkpoints?.length
       ? html`<details><summary>${t("watch.checkpoints", { count: state.checkpoints.length })}</summary>
           <p>${state.checkpoints.map((step) => integer(step)).join(", ")}</p></details>`
@@ -32,8 +32,14 @@ export function Header({ name, state, progress }) {
   </section>`;
 }
 
+function Facts({ shown }) {
+  const fact = ([label, value]) => html`<div key=${label}><dt>${label}</dt><dd>${value}</dd></div>`;
+  return html`<dl class="facts">${shown.map(fact)}</dl>`;
+}
+
 function Progress({ progress, state }) {
-  const { step, total_steps: total, share, epoch, pace, seconds_left: left, phase, tokens, numbers, seconds } = progress;
+  const { share, epoch, pace, seconds_left: left, phase, tokens, numbers, seconds } = progress;
+  const [step, total] = [progress.step, progress.total_steps].map((value) => value && integer(value));
   const shown = [
     [t("watch.loss"), numbers.loss, number],
     [t("watch.reward"), numbers.reward, number],
@@ -45,10 +51,11 @@ function Progress({ progress, state }) {
     [t("watch.gpu_memory"), numbers.gpu_memory_gib, (value) => bytes(value * 2 ** 30)],
     [t("watch.seconds"), seconds, duration],
   ].filter(([, value]) => value !== null && value !== undefined);
-  const place = total ? t("watch.step_of", { step: integer(step), total: integer(total) }) : t("watch.step", { step: integer(step) });
+  const place = total ? t("watch.step_of", { step, total }) : t("watch.step", { step });
   return html`
     <div class="row">
-      <progress class="grow" aria-label=${t("watch.progress")} max="1" value=${share ?? (state === "running" ? null : 0)}></progress>
+      <progress class="grow" aria-label=${t("watch.progress")} max="1"
+        value=${share ?? (state === "running" ? null : 0)}></progress>
       <span>${share === null ? "" : percent(share)}</span>
     </div>
     <p class="row" aria-live="off">
@@ -57,7 +64,7 @@ function Progress({ progress, state }) {
       ${phase === "ended" ? null : html`<strong>${t(`watch.phases.${phase}`)}</strong>`}
       ${left === null ? null : html`<span>${t("watch.left", { time: duration(left) })}</span>`}
     </p>
-    <dl class="facts">${shown.map(([label, value, form]) => html`<div key=${label}><dt>${label}</dt><dd>${form(value)}</dd></div>`)}</dl>
+    <${Facts} shown=${shown.map(([label, value, form]) => [label, form(value)])} />
   `;
 }
 
@@ -75,8 +82,8 @@ function Buttons({ name, state }) {
   const links = state.result || state.checkpoints?.length ? ["chat", "evaluate", "export"] : [];
   return html`<div class="row">
     ${stops
-      ? html`<button type="button" class=${state.state === "stopping" ? "danger" : ""} disabled=${busy} onClick=${() => setAsking(true)}>
-          ${t(state.state === "stopping" ? "watch.kill" : "watch.stop")}</button>`
+      ? html`<button type="button" class=${state.state === "stopping" ? "danger" : ""} disabled=${busy}
+          onClick=${() => setAsking(true)}>${t(state.state === "stopping" ? "watch.kill" : "watch.stop")}</button>`
       : null}
     ${state.resumable
       ? html`<button type="button" class="main" disabled=${busy}
@@ -84,7 +91,8 @@ function Buttons({ name, state }) {
       : null}
     ${links.map((view) => html`<a key=${view} href=${`#${view}/${encodeURIComponent(name)}`}>${t(`views.${view}`)}</a>`)}
     ${asking
-      ? html`<${Confirm} title=${t("watch.stop_title", { name })} action=${t(state.state === "stopping" ? "watch.kill" : "watch.stop")}
+      ? html`<${Confirm} title=${t("watch.stop_title", { name })}
+          action=${t(state.state === "stopping" ? "watch.kill" : "watch.stop")}
           text=${t(state.state === "stopping" ? "watch.kill_text" : "watch.stop_text")}
           onYes=${() => act(`jobs/${job}/stop`, {}, t("watch.stopping"))} onClose=${() => setAsking(false)} />`
       : null}

@@ -36,15 +36,21 @@ export function Log({ name, file, printed }) {
         onInput=${(event) => set({ ...own, search: event.target.value })} /></label>
       ${flip("only")} ${flip("follow")} ${flip("wrap")}
       <a href=${`api/watch/log/file?run=${encodeURIComponent(name)}`} download>${t("watch.download_log", { file })}</a>
-      ${found ? html`<span role="status">${t("watch.found", { count: integer(found.found), shown: integer(found.lines.length) })}</span>` : null}
+      ${found ? html`<span role="status">${t("watch.found", counted(found))}</span>` : null}
     </div>
     ${!found && start > 0 ? html`<p><button type="button" onClick=${more}>${t("watch.earlier")}</button></p>` : null}
-    <div class=${`printed ${own.wrap ? "" : "unwrapped"}`} role="log" aria-live="off" aria-label=${t("watch.log")} tabindex="0" ref=${box}>
-      ${lines.map(({ at, text, level }) => html`<div key=${at} class=${level === "error" ? "bad" : level}>${MARKS[level]}${text}</div>`)}
+    <div class=${`printed ${own.wrap ? "" : "unwrapped"}`} role="log" aria-live="off" aria-label=${t("watch.log")}
+      tabindex="0" ref=${box}>
+      ${lines.map(
+        ({ at, text, level }) => html`<div key=${at} class=${level === "error" ? "bad" : level}>
+          ${MARKS[level]}${text}</div>`,
+      )}
       ${lines.length ? null : html`<p class="soft">${t(found ? "watch.nothing_found" : "watch.nothing_printed")}</p>`}
     </div>
   `;
 }
+
+const counted = ({ found, lines }) => ({ count: integer(found), shown: integer(lines.length) });
 
 /** Have the server search; it has the whole log. */
 function useSearch(name, { search, only }, end, set) {

@@ -29,7 +29,9 @@ function InUse({ sample }) {
     [t("watch.disk"), sample.disk.used, sample.disk.total, bytes],
   ];
   return html`
-    ${rows.map(([label, used, total, form]) => html`<${Bar} key=${label} label=${label} used=${used} total=${total} form=${form} />`)}
+    ${rows.map(
+      ([label, used, total, form]) => html`<${Bar} key=${label} label=${label} used=${used} total=${total} form=${form} />`,
+    )}
     ${sample.gpus.map((gpu) => html`<${Gpu} key=${gpu.id} gpu=${gpu} />`)}
     ${sample.gpus.length ? null : html`<p class="soft">${t("watch.no_gpu")}</p>`}
   `;
@@ -37,7 +39,8 @@ function InUse({ sample }) {
 
 function Bar({ label, used, total, form }) {
   return html`<label class="used">
-    <span>${label}</span> <span>${form(used)} ${form === bytes ? t("watch.of_total", { total: bytes(total) }) : ""}</span>
+    <span>${label}</span>
+    <span>${form(used)} ${form === bytes ? t("watch.of_total", { total: bytes(total) }) : ""}</span>
     <meter min="0" max=${total} high=${0.9 * total} value=${used}></meter>
   </label>`;
 }

@@ -25,20 +25,27 @@ export function Samples({ name, evaluators }) {
   return html`
     <div class="row controls">
       <label class="row">${t("watch.evaluator")}
-        <select value=${evaluator.name} onChange=${(event) => set({ ...own, evaluator: event.target.value, offset: 0 })}>
+        <select value=${evaluator.name}
+          onChange=${(event) => set({ ...own, evaluator: event.target.value, offset: 0 })}>
           ${having.map((each) => html`<option value=${each.name}>${each.name}</option>`)}
         </select>
       </label>
       <label class="row"><input type="checkbox" checked=${own.marks}
         onChange=${(event) => set({ ...own, marks: event.target.checked })} />${t("watch.marks")}</label>
       <button type="button" disabled=${own.offset === 0} onClick=${() => go(-PAGE)}>${t("watch.before")}</button>
-      <button type="button" disabled=${!told || own.offset + PAGE >= told.total} onClick=${() => go(PAGE)}>${t("watch.next")}</button>
-      ${told
-        ? html`<span>${t("watch.of", { from: integer(own.offset + 1), to: integer(own.offset + told.items.length), total: integer(told.total) })}</span>`
-        : null}
+      <button type="button" disabled=${!told || own.offset + PAGE >= told.total} onClick=${() => go(PAGE)}>
+        ${t("watch.next")}</button>
+      ${told ? html`<span>${t("watch.of", bounds(own.offset, told))}</span>` : null}
     </div>
-    ${told?.items.map((item) => html`<${Item} key=${`${item.dataset} ${item.index}`} item=${item} steps=${told.steps} marks=${own.marks} />`)}
+    ${told?.items.map(
+      (item) => html`<${Item} key=${`${item.dataset} ${item.index}`} item=${item} steps=${told.steps} marks=${own.marks} />`,
+    )}
   `;
+}
+
+/** Which examples are on the page, of how many. */
+function bounds(offset, { items, total }) {
+  return { from: integer(offset + 1), to: integer(offset + items.length), total: integer(total) };
 }
 
 function Item({ item, steps, marks }) {
@@ -49,7 +56,8 @@ function Item({ item, steps, marks }) {
     ${item.answer ? html`<p><strong>${t("watch.expected")}</strong></p><pre>${textOf(item.answer)}</pre>` : null}
     <div class="steps scroll" tabindex="0" role="region" aria-label=${t("watch.over_steps")}>
       ${shown.map(([step, record, before]) => html`<div key=${step} class="step">
-        <p><strong>${t("watch.step", { step: integer(step) })}</strong> <span class="help">${numbersOf(record)}</span></p>
+        <p><strong>${t("watch.step", { step: integer(step) })}</strong>${" "}
+          <span class="help">${numbersOf(record)}</span></p>
         ${record
           ? html`<pre>${marks && before ? marked(said(before), said(record)) : said(record)}</pre>`
           : html`<p class="soft">${t("watch.not_there")}</p>`}
@@ -67,7 +75,8 @@ function textOf(value) {
 function messages(prompt) {
   const list = Array.isArray(prompt) ? prompt : [{ role: "", content: prompt }];
   return list.map(
-    ({ role, content }, at) => html`<div key=${at}><strong>${role}</strong> <span class="said">${textOf(content ?? "")}</span></div>`,
+    ({ role, content }, at) => html`<div key=${at}>
+      <strong>${role}</strong> <span class="said">${textOf(content ?? "")}</span></div>`,
   );
 }
 
