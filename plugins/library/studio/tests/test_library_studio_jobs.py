@@ -174,13 +174,14 @@ def test_a_paused_queue_starts_nothing_and_jobs_are_removed(studio: Studio) -> N
     jobs = studio.jobs.start_many("train", commands, tag="sweep")
     waited(studio, jobs[2].id, lambda job: "paused" in job.why)
     assert [job.title for job in studio.jobs.list(tag="sweep")] == ["c", "b", "a"]
+    assert waited(studio, studio.jobs.start("x", ["pass"], title="now", queued=False).id, ended).state == "done"
     assert studio.jobs.stop(jobs[0].id).state == "stopped"
     studio.jobs.remove(jobs[1].id)
     with pytest.raises(NoSuchJob, match=jobs[1].id):
         studio.jobs.get(jobs[1].id)
     studio.jobs.rule(paused=False)
     waited(studio, jobs[2].id, ended)
-    assert studio.jobs.clear() == 2 and studio.jobs.list() == []
+    assert studio.jobs.clear() == 3 and studio.jobs.list() == []
 
 
 def test_two_servers_start_a_job_once(studio: Studio, tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ class Job:
     @property
     def is_resumable(self) -> bool:
         """Whether its run can go on where it was."""
-        return self.kind == "train" and bool(self.run) and self.state in ("stopped", "failed")
+        has_begun = self.started is not None and self.state in ("stopped", "failed")
+        return has_begun and self.kind == "train" and bool(self.run)
 
     def told(self) -> dict[str, Any]:
         """It as JSON has it."""

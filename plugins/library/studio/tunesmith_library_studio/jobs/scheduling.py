@@ -47,7 +47,7 @@ def turns(jobs: Sequence[Job], free_memory: Mapping[str, float], rules: Rules) -
     found = []
     for job in sorted((job for job in jobs if job.state == "queued"), key=lambda job: (job.place, job.created)):
         turn = _before(job, known) or _devices_of(job, taken, free_memory, rules)
-        if rules.paused and not turn.fails:
+        if rules.paused and job.queued and not turn.fails:
             turn = Turn(job, why="the queue is paused")
         elif turn.starts or turn.devices:
             taken.update(turn.devices)
