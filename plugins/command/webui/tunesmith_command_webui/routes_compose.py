@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
@@ -80,8 +81,9 @@ def router(studio: Studio) -> APIRouter:
         `{"machine", "memory": {phase: {part: bytes}}, "peak": {"phase", "bytes"}, "room", "fits", "conclusion",
         "changes": [{"overrides", "cost", "costs", "peak"}], "time": {…seconds}, "data", "disk", "shares", "unknown"}`.
         """
-        asked = {"machine": draft.machine, "advice": draft.advice, "client": draft.client}
-        return _newest(lambda: studio.configuring.figures(draft.given(studio), **asked))
+        given = draft.given(studio)
+        ask = studio.configuring.figures
+        return _newest(lambda: ask(given, machine=draft.machine, advice=draft.advice, client=draft.client))
 
     @routes.post("/train", status_code=201)
     def train(draft: Started) -> dict[str, Any]:
@@ -108,7 +110,7 @@ def router(studio: Studio) -> APIRouter:
     return routes
 
 
-def _newest(asked: Any) -> Any:
+def _newest(asked: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What was asked for.
 
     Raises: HTTPException 409 where the same client asked for something newer.
