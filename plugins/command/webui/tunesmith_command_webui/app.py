@@ -13,9 +13,9 @@ from tunesmith_library_studio import Studio
 from . import (
     routes_chat,
     routes_compose,
-    routes_evaluations,
     routes_data,
     routes_data_changes,
+    routes_evaluations,
     routes_events,
     routes_exports,
     routes_jobs,

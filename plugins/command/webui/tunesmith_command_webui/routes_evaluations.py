@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from tunesmith_library_studio import Studio
 
-Kind = Literal["eval", "predict"]
+Kind = Literal["eval"] | Literal["predict"]
 Search = Annotated[str, Query(description="words that all must be in the record")]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tunesmith import TunesmithError
 
-from tunesmith_library_studio.evaluations import results
+import tunesmith_library_studio.evaluations.results as results
 from tunesmith_library_studio.evaluations.requests import FOLDER, Request, command_of, folder_of, plan_of
 from tunesmith_library_studio.evaluations.results import BEFORE, PREDICTIONS, SAMPLES, Filter
 from tunesmith_library_studio.workspace import Workspace

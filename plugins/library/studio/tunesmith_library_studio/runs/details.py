@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunesmith_library_studio.runs import files
+import tunesmith_library_studio.runs.files as files
 from tunesmith_library_studio.runs.facts import Facts, read_json, size_of
 from tunesmith_library_studio.runs.folders import RECORD, Place, exports
 from tunesmith_library_studio.workspace import OutsideWorkspace, Workspace

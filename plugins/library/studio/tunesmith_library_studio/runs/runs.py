@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from tunesmith import TunesmithError
 
-from tunesmith_library_studio.runs import comparing, files
+import tunesmith_library_studio.runs.comparing as comparing
+import tunesmith_library_studio.runs.files as files
 from tunesmith_library_studio.runs.details import details, named_by
 from tunesmith_library_studio.runs.facts import Facts, read_json
 from tunesmith_library_studio.runs.folders import Place, folder_of, free_place, place_of
