@@ -24,7 +24,8 @@ def test_every_view_opens_in_both_languages_and_themes(
     served: Any, open_page: Callable[..., Page], axe: Callable[[Page], None]
 ) -> None:
     page = open_page(served.url + "#plugins", width=390, theme="dark", language="zh-CN")
-    assert page.title() == "插件 · Tunesmith" and page.locator("html").get_attribute("lang") == "zh-CN"
+    expect(page).to_have_title("插件 · Tunesmith")
+    assert page.locator("html").get_attribute("lang") == "zh-CN"
     page.get_by_label("语言").select_option("en")
     names = page.locator("nav a").all_inner_texts()
     assert names == ["Train", "Watch", "Queue", "Runs", "Chat", "Evaluate", "Export", "Data", "Plugins"]
@@ -35,7 +36,8 @@ def test_every_view_opens_in_both_languages_and_themes(
         assert not page.get_by_text("This did not work").count()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
     page.reload()
-    assert page.title() == "Plugins · Tunesmith" and page.get_by_label("Language").input_value() == "en"
+    expect(page).to_have_title("Plugins · Tunesmith")
+    assert page.get_by_label("Language").input_value() == "en"
     axe(page)
 
 
@@ -68,7 +70,8 @@ def test_keys(served: Any, open_page: Callable[..., Page], axe: Callable[[Page],
 def test_signing_in(serve: Callable[..., Any], tmp_path: Any, open_page: Callable[..., Page], axe: Any) -> None:
     served = serve(tmp_path, TUNESMITH_WEBUI_PASSWORD=PASSWORD)
     page = open_page(served.url + "#plugins")
-    assert page.title() == "Sign in · Tunesmith" and not page.locator("nav").count()
+    expect(page).to_have_title("Sign in · Tunesmith")
+    assert not page.locator("nav").count()
     axe(page)
     field = page.get_by_label("Password")
     field.fill("wrong")
