@@ -313,6 +313,19 @@ def test_a_run_hands_on_the_files_of_its_base_and_none_of_its_own(made, tmp_path
     }
 
 
+def test_a_checkpoint_hands_on_its_model_and_nothing_of_its_training(made, tmp_path: Path) -> None:
+    base = shutil.copytree(made("dense"), tmp_path / "checkpoint-2")
+    (base / "LICENSE").write_text("free")
+    save(loaded(base), tmp_path / "before")
+    before = {entry.name for entry in (tmp_path / "before").iterdir()}
+    for name in ("complete.json", "configuration.yaml", "trainer_state.json"):
+        (base / name).write_text("{}")
+    (base / "training_state").mkdir()
+    result = save(loaded(base), tmp_path / "export")
+    assert {entry.name for entry in (tmp_path / "export").iterdir()} == before and "LICENSE" in before
+    assert "left out" not in result.files.described()
+
+
 def test_an_index_that_names_what_is_not_there(made, tmp_path: Path) -> None:
     folder = shutil.copytree(made("vision_hybrid"), tmp_path / "base")
     file = folder / "model.safetensors.index.json"

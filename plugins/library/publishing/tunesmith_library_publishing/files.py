@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith_library_configuration.records import CONFIGURATION, MARKER
+
 from tunesmith_library_publishing.inventory import RECORD, read_json
 
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", ".onnx", ".gguf", ".pkl", ".npz", ".ot"}
@@ -26,6 +28,8 @@ _OF_TOKENIZER = {
 # Of a tokenizer.json; how long a text may be is set by whoever encoded last.
 _MEANING = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder", "model")
 _RUN = "run.yaml"
+_STATE = "trainer_state.json"  # of a training, ours or another's
+_OF_CHECKPOINT = {MARKER, CONFIGURATION, "training_state"}  # of ours, beside its model
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,11 @@ def record_files(record: Path, files: Files) -> None:
 
 
 def _belongs(name: str, base: Path) -> bool:
-    """Whether a file is the base's: in a run's folder only what the run recorded as such is."""
+    """Whether a file is the base's: in a run's folder only what the run recorded as such is, and of a checkpoint
+    nothing by which its training goes on."""
     if not (base / _RUN).is_file():
-        return name != RECORD
+        is_checkpoint = (base / MARKER).is_file()
+        return name not in (RECORD, _STATE) and not (is_checkpoint and name in _OF_CHECKPOINT)
     own: Collection[str] = read_json(base / RECORD).get("files", ())
     return name in own or name in ("tokenizer.json", "tokenizer_config.json")
 
