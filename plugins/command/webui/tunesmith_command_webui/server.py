@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
 import threading
 import webbrowser
 
@@ -42,6 +44,12 @@ def serve(options: Options) -> None:
                 server_header=False,
                 timeout_graceful_shutdown=1,
             )
-            uvicorn.Server(config).run([listening])
+            _Server(config).run([listening])
         finally:
             studio.close()
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut off at the end is no mistake
+        await super().shutdown(sockets)
