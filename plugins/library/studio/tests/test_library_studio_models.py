@@ -126,9 +126,13 @@ def test_broken_folders_are_told_as_far_as_they_can(tmp_path: Path) -> None:
 def test_caches_of_hubs(workspace: Workspace, tmp_path: Path) -> None:
     model(tmp_path / "hub" / "models--org--name" / "snapshots" / "abc")
     model(tmp_path / "scope" / "models" / "qwen--base" / "snapshots" / "master")
+    for earlier in ("models/qwen/base", "models/team/small-1___5", "hub/models/team/older", "hub/models/qwen/base"):
+        model(tmp_path / "scope" / earlier)
     (tmp_path / "hub" / "models--org--half" / "snapshots" / "abc").mkdir(parents=True)
     items = Models(workspace).listed(kinds=("cached",))["items"]
-    assert [item["address"] for item in items] == ["org/name", "modelscope://qwen/base"]
+    names = ["qwen/base", "team/older", "team/small-1.5"]
+    assert [item["address"] for item in items] == ["org/name", *(f"modelscope://{name}" for name in names)]
+    assert dict(finding.cached_models())["modelscope://qwen/base"].name == "master"
     assert items[0]["parameters"] == 3007 and "path" not in items[0]
 
 

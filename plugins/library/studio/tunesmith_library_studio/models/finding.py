@@ -113,13 +113,25 @@ def _kind(path: str, looked: _Looked, inside_run: bool) -> str | None:
 
 def cached_models() -> Iterator[tuple[str, Path]]:
     """The models in the caches of hubs: address, and folder of the newest version."""
-    for cache in dict.fromkeys((_huggingface(), Path(_said("MODELSCOPE_CACHE", "~/.cache/modelscope")) / "models")):
-        scheme = "" if cache == _huggingface() else "modelscope://"
-        for folder in sorted(cache.glob("models--*--*" if not scheme else "*--*")):
-            owner, _, name = folder.name.removeprefix("models--").partition("--")
-            snapshots = [path for path in folder.glob("snapshots/*") if (path / "config.json").exists()]
-            if snapshots:
-                yield f"{scheme}{owner}/{name}", max(snapshots, key=lambda path: path.stat().st_mtime)
+    yield from _newest("", _huggingface(), "models--*--*")
+    modelscope = Path(_said("MODELSCOPE_CACHE", "~/.cache/modelscope")) / "models"
+    now = dict(_newest("modelscope://", modelscope, "*--*"))
+    yield from ({**_earlier(modelscope.parent / "hub" / "models"), **_earlier(modelscope), **now}).items()
+
+
+def _earlier(cache: Path) -> dict[str, Path]:
+    """The models as clients of ModelScope before its cache had versions kept them: OWNER/NAME, with `___` for dots."""
+    folders = [file.parent for file in sorted(cache.glob("*/*/config.json")) if not file.parent.is_symlink()]
+    return {f"modelscope://{folder.parent.name}/{folder.name.replace('___', '.')}": folder for folder in folders}
+
+
+def _newest(scheme: str, cache: Path, folders: str) -> Iterator[tuple[str, Path]]:
+    """Of each model of a cache its address, and the version that was fetched last."""
+    for folder in sorted(cache.glob(folders)):
+        owner, _, name = folder.name.removeprefix("models--").partition("--")
+        snapshots = [path for path in folder.glob("snapshots/*") if (path / "config.json").exists()]
+        if snapshots:
+            yield f"{scheme}{owner}/{name}", max(snapshots, key=lambda path: path.stat().st_mtime)
 
 
 def _huggingface() -> Path:
