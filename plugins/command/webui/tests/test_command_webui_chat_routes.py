@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,18 +12,17 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 import uvicorn
+from pretending_tunesmith import PROGRAM
 from tunesmith_command_webui.app import make_app
 from tunesmith_command_webui.options import Options
 from tunesmith_library_studio import Studio, Workspace
 from tunesmith_library_studio.chats import Chats
 
-PROGRAM = Path(__file__).parents[3] / "library" / "studio" / "tests" / "pretending_tunesmith.py"
-
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     made = Studio(Workspace(Path("runs"), tmp_path))
-    made.chats = Chats(made.workspace, program=(sys.executable, str(PROGRAM)))
+    made.chats = Chats(made.workspace, program=PROGRAM)
     yield made
     made.close()
 

@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pretending_tunesmith import PROGRAM
 from tunesmith import TunesmithError
 from tunesmith_library_studio.chats import Chats
 from tunesmith_library_studio.chats.naming import arguments_of
 from tunesmith_library_studio.chats.served import cause_in
 from tunesmith_library_studio.chats.watching import ChatsWatcher
 from tunesmith_library_studio.workspace import OutsideWorkspace, Workspace
-
-PROGRAM = (sys.executable, str(Path(__file__).with_name("pretending_tunesmith.py")))
 
 
 @pytest.fixture

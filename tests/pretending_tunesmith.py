@@ -9,15 +9,17 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-command, model = sys.argv[1], sys.argv[2].removeprefix("model.path=")
+PROGRAM = (sys.executable, __file__)
+"""What is run in the place of `tunesmith`."""
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    model = ""
 
     def do_GET(self) -> None:
         can = {"answers": True, "media": ["image"], "tools": True, "reasoning": True, "switches_thinking": True}
-        about = {"id": model, "max_model_len": 2048, "template": "chatml", "capabilities": can}
+        about = {"id": self.model, "max_model_len": 2048, "template": "chatml", "capabilities": can}
         self.tell(
             200, {"data": [about, {"id": "base"}]} if self.allowed() else {"error": {"message": "a key is needed"}}
         )
@@ -65,21 +67,27 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-if command == "plan":
+def plan(model: str) -> None:
+    """Tell what a model takes, as `tunesmith plan --json` does."""
     if model == "wrong":
-        print(f"error: {model}: no such model.\n  did you mean strong?", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(f"error: {model}: no such model.\n  did you mean strong?")
     fits = model != "big"
-    print(
-        json.dumps({"problems": [], "peak": {"bytes": 1e9}, "fits": fits, "conclusion": "fits" if fits else "too big"})
-    )
-    sys.exit(0)
-if model == "slow":
-    print("reading shards: 3 of 9", flush=True)
-    time.sleep(60)
-if model == "dies":
-    print("error: CUDA out of memory", file=sys.stderr)
-    sys.exit(1)
-server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-print(f"serving: {model} (at http://127.0.0.1:{server.server_port}/v1)", flush=True)
-server.serve_forever()
+    told = {"problems": [], "peak": {"bytes": 1e9}, "fits": fits, "conclusion": "fits" if fits else "too big"}
+    print(json.dumps(told))
+
+
+def api(model: str) -> None:
+    """Serve a model, or come to nothing as it may."""
+    if model == "slow":
+        print("reading shards: 3 of 9", flush=True)
+        time.sleep(60)
+    if model == "dies":
+        sys.exit("error: CUDA out of memory")
+    Handler.model = model
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    print(f"serving: {model} (at http://127.0.0.1:{server.server_port}/v1)", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    {"plan": plan, "api": api}[sys.argv[1]](sys.argv[2].removeprefix("model.path="))
