@@ -17,6 +17,7 @@ from .app import make_app
 from .options import Options
 from .security import PASSWORD_NAME, check_password
 
+_FIRST_PAGE = 3.0  # seconds that it has the server for itself
 _MESSAGE = 64 << 10  # bytes of a client's message on the websocket: names of topics
 
 
@@ -29,6 +30,8 @@ def serve(options: Options) -> None:
     os.environ.pop(PASSWORD_NAME, None)  # no run or model's server inherits it
     with bound(options.host, options.port) as listening:
         studio = Studio(Workspace(options.runs, options.root, options.allowed))
+        warming = threading.Timer(_FIRST_PAGE, studio.warm_up)
+        warming.daemon = True
         try:
             studio.begin()
             app = make_app(studio, options)
@@ -44,8 +47,10 @@ def serve(options: Options) -> None:
                 server_header=False,
                 timeout_graceful_shutdown=1,
             )
+            warming.start()
             _Server(config).run([listening])
         finally:
+            warming.cancel()
             studio.close()
 
 

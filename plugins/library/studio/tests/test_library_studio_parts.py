@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
+from tunesmith_library_studio import Studio, Workspace
 from tunesmith_library_studio.parts import part
 
 
@@ -33,3 +35,10 @@ def test_a_part_is_made_once() -> None:
         thread.join()
     assert whole.made == 1 and len(set(map(id, found))) == 1 and len(found) == 8
     assert whole.other == [whole.one] and "one" in vars(whole)
+
+
+def test_what_is_warmed_up_begins_nothing(tmp_path: Path) -> None:
+    studio = Studio(Workspace(Path("runs"), tmp_path))
+    studio.warm_up()
+    assert {"curves", "watching", "runs"} <= vars(studio).keys()
+    assert "jobs" not in vars(studio) and not (tmp_path / "runs").exists()

@@ -150,6 +150,12 @@ class Studio:
         _ = self.jobs
         self.forms.prepare()
 
+    def warm_up(self) -> None:
+        """Import what is asked for next, so that a long run opens at once; from a thread, when the first page is out."""
+        import msgspec.json  # noqa: F401  # curves are read with it
+
+        _ = self.watching, self.runs
+
     def close(self) -> None:
         """End what must not outlive the front end; jobs go on."""
         if "jobs" in vars(self):

@@ -71,7 +71,8 @@ function Server({ version }) {
   if (!connected) return html`<p class="notice" role="alert">${t("page.unreachable")}</p>`;
   if (now === version) return null;
   return html`<p class="notice" role="alert">
-    ${t("page.updated", { version: now })} <button type="button" onClick=${() => location.reload()}>${t("page.reload")}</button>
+    ${t("page.updated", { version: now })}
+    <button type="button" onClick=${() => location.reload()}>${t("page.reload")}</button>
   </p>`;
 }
 
@@ -80,7 +81,8 @@ function Navigation({ view }) {
   useEffect(() => current.current?.scrollIntoView({ block: "nearest", inline: "center" }), [view]);
   const link = (name) => {
     const here = name === view;
-    return html`<a href=${`#${name}`} ref=${here ? current : null} aria-current=${here ? "page" : null}>${t(`views.${name}`)}</a>`;
+    return html`<a href=${`#${name}`} ref=${here ? current : null} aria-current=${here ? "page" : null}>
+      ${t(`views.${name}`)}</a>`;
   };
   return html`<nav aria-label=${t("page.views")}>${VIEWS.map(link)}</nav>`;
 }
@@ -115,5 +117,15 @@ function Page({ first }) {
   `;
 }
 
+/** What is ready ahead: the view of this address comes beside the session, and a long run is read by the server. */
+function ahead() {
+  const [view, detail] = place();
+  import(`./views/${view}.js`).catch(() => {}); // who draws it tells what is wrong
+  if (view === "watch" && detail) get(`watch/state?run=${encodeURIComponent(detail)}`).catch(() => {});
+  const quiet = window.requestIdleCallback ?? setTimeout;
+  addEventListener("load", () => quiet(() => import("./views/watch.js").catch(() => {})));
+}
+
+ahead();
 const [session] = await Promise.all([get("session"), begin()]);
 render(html`<${Page} first=${session} />`, document.getElementById("page"));
