@@ -151,7 +151,7 @@ class Studio:
         self.forms.prepare()
 
     def warm_up(self) -> None:
-        """Import what is asked for next, so that a long run opens at once; from a thread, when the first page is out."""
+        """Import what is asked for next, so that a long run opens at once; in a thread, when the first page is out."""
         import msgspec.json  # noqa: F401  # curves are read with it
 
         _ = self.watching, self.runs
