@@ -1,2 +1,3 @@
-// Before anything is drawn: the theme that was chosen, so that no page flashes. A classic script, which the browser waits for.
+// Before anything is drawn: the theme that was chosen, so that no page flashes. A classic script: the browser waits
+// for it.
 document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "system";

@@ -14,9 +14,10 @@ export function Settings({ canLeave }) {
 }
 
 function Language() {
-  const options = Object.entries(languages).map(([name, own]) => html`<option value=${name} lang=${name}>${own}</option>`);
-  return html`<select aria-label=${t("page.language")} value=${language} onChange=${(event) => speak(event.target.value)}>
-    ${options}
+  const option = ([name, own]) => html`<option value=${name} lang=${name}>${own}</option>`;
+  return html`<select aria-label=${t("page.language")} value=${language}
+    onChange=${(event) => speak(event.target.value)}>
+    ${Object.entries(languages).map(option)}
   </select>`;
 }
 

@@ -3,7 +3,9 @@ import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { t } from "../lib/i18n.js";
 import { Dialog } from "./dialog.js";
 
-const LETTERS = { train: "t", watch: "w", jobs: "q", runs: "r", chat: "c", evaluate: "e", export: "x", data: "d", plugins: "p" };
+const LETTERS = {
+  train: "t", watch: "w", jobs: "q", runs: "r", chat: "c", evaluate: "e", export: "x", data: "d", plugins: "p",
+};
 const PATIENCE = 1500; // ms in which the letter follows
 
 const isTyping = (element) => element.closest("input, textarea, select, [contenteditable]") !== null;
@@ -41,9 +43,11 @@ export function Shortcuts({ views }) {
     return () => removeEventListener("keydown", pressed);
   }, []);
   useEffect(() => localStorage.setItem("shortcuts", on ? "on" : "off"), [on]);
-  const open = html`<button type="button" class="plain unseen-until-focus" onClick=${() => show(true)}>${t("page.keys")}</button>`;
+  const open = html`<button type="button" class="plain unseen-until-focus" onClick=${() => show(true)}>
+    ${t("page.keys")}</button>`;
   if (!shown) return open;
-  const row = (keys, what) => html`<tr key=${what}><td>${keys.map((key) => html`<kbd>${key}</kbd> `)}</td><td>${what}</td></tr>`;
+  const row = (keys, what) => html`<tr key=${what}>
+    <td>${keys.map((key) => html`<kbd>${key}</kbd> `)}</td><td>${what}</td></tr>`;
   return html`${open}<${Dialog} title=${t("page.keys")} onClose=${() => show(false)}>
     <table>
       <thead><tr><th scope="col">${t("page.key")}</th><th scope="col">${t("page.key_does")}</th></tr></thead>
@@ -52,6 +56,7 @@ export function Shortcuts({ views }) {
         ${row(["/"], t("page.search"))} ${row(["?"], t("page.keys"))} ${row(["Esc"], t("page.close"))}
       </tbody>
     </table>
-    <label class="check"><input type="checkbox" checked=${on} onChange=${(event) => turn(event.target.checked)} /> ${t("page.keys_on")}</label>
+    <label class="check"><input type="checkbox" checked=${on}
+      onChange=${(event) => turn(event.target.checked)} /> ${t("page.keys_on")}</label>
   </${Dialog}>`;
 }

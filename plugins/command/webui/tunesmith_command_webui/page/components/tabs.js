@@ -22,10 +22,12 @@ export function Tabs({ label, tabs, now, onChange }) {
   const tab = ({ id, label: title }) => {
     const here = id === current.id;
     return html`<button type="button" role="tab" key=${id} id=${`${own}-${id}`} aria-selected=${String(here)}
-      aria-controls=${here ? `${own}-panel` : null} tabindex=${here ? 0 : -1} onClick=${() => onChange(id)}>${title}</button>`;
+      aria-controls=${here ? `${own}-panel` : null} tabindex=${here ? 0 : -1}
+      onClick=${() => onChange(id)}>${title}</button>`;
   };
   return html`<div class="tabs">
     <div role="tablist" aria-label=${label} ref=${list} onKeyDown=${move}>${tabs.map(tab)}</div>
-    <div role="tabpanel" id=${`${own}-panel`} aria-labelledby=${`${own}-${current.id}`} tabindex="0">${current.content()}</div>
+    <div role="tabpanel" id=${`${own}-panel`} aria-labelledby=${`${own}-${current.id}`} tabindex="0">
+      ${current.content()}</div>
   </div>`;
 }

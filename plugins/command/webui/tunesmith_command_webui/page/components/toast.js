@@ -6,7 +6,8 @@ let add = () => {};
 
 /** Say something for a few seconds; an error stays until it is closed. */
 export const tell = (text) => add({ text, kind: "status" });
-export const complain = (error) => add({ text: error.message === "unreachable" ? t("page.unreachable") : error.message, kind: "alert" });
+export const complain = ({ message }) =>
+  add({ text: message === "unreachable" ? t("page.unreachable") : message, kind: "alert" });
 
 /** Do something, and complain where it fails; null then. */
 export async function attempt(what) {

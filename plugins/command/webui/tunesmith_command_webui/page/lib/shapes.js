@@ -41,8 +41,12 @@ function outside(value, shape) {
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = shape;
   if (minimum !== undefined && value < minimum) return { fault: ["least", { limit: plain(minimum) }] };
   if (maximum !== undefined && value > maximum) return { fault: ["most", { limit: plain(maximum) }] };
-  if (exclusiveMinimum !== undefined && value <= exclusiveMinimum) return { fault: ["above", { limit: plain(exclusiveMinimum) }] };
-  if (exclusiveMaximum !== undefined && value >= exclusiveMaximum) return { fault: ["below", { limit: plain(exclusiveMaximum) }] };
+  if (exclusiveMinimum !== undefined && value <= exclusiveMinimum) {
+    return { fault: ["above", { limit: plain(exclusiveMinimum) }] };
+  }
+  if (exclusiveMaximum !== undefined && value >= exclusiveMaximum) {
+    return { fault: ["below", { limit: plain(exclusiveMaximum) }] };
+  }
   return {};
 }
 
@@ -68,7 +72,8 @@ function readUnion(text, shape) {
 const items = (text) => text.replace(/^\[|\]$/g, "").split(",").map((item) => item.trim()).filter(Boolean);
 
 function possible(shape) {
-  return shape.members.flatMap(({ kind, choices }) => (kind === "boolean" ? ["true", "false"] : choices ?? [`(${kind})`])).join(", ");
+  const values = ({ kind, choices }) => (kind === "boolean" ? ["true", "false"] : choices ?? [`(${kind})`]);
+  return shape.members.flatMap(values).join(", ");
 }
 
 /** What is possible in a union, to choose from as it is typed. */

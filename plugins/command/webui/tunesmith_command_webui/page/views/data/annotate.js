@@ -35,14 +35,17 @@ export function Annotate({ data, author, onChanged }) {
       if (stays) return reload();
       await find(offset + 1);
     });
-  const reload = async () => setRow((await get(`data/rows?${query({ data, only: row.row })}`)).items[0]);
+  const rowAt = async (number) => (await get(`data/rows?${query({ data, only: number })}`)).items[0];
+  const reload = async () => setRow(await rowAt(row.row));
   const undo = () =>
     attempt(async () => {
       const { undone } = await post("data/notes/undo", { data, author });
       tell(undone ? t("data.annotate.undone", undone) : t("data.annotate.nothing"));
       again();
       onChanged();
-      if (undone) (setRow((await get(`data/rows?${query({ data, only: undone.row })}`)).items[0]), setOffset(undone.row - 1));
+      if (!undone) return;
+      setRow(await rowAt(undone.row));
+      setOffset(undone.row - 1);
     });
   const back = () => attempt(async () => {
     const { items } = await get(`data/rows?${query({ data, offset: Math.max(0, offset - 1), limit: 1 })}`);
@@ -56,7 +59,8 @@ export function Annotate({ data, author, onChanged }) {
     <label><input type="checkbox" checked=${skipsJudged} onChange=${() => setSkipsJudged(!skipsJudged)} />
       ${" "}${t("data.annotate.skips")}</label>
     ${row
-      ? html`<${Judged} key=${row.row} ...${{ row, data, author, acts, correcting }} onKeep=${() => setCorrecting(false)} />`
+      ? html`<${Judged} key=${row.row} ...${{ row, data, author, acts, correcting }}
+          onKeep=${() => setCorrecting(false)} />`
       : html`<p class="good" role="status">✓ ${t("data.annotate.end")}
           <button type="button" onClick=${() => setSkipsJudged(false)}>${t("data.annotate.again")}</button></p>`}
     <p class="help">${t("data.annotate.keys")}</p>
@@ -103,14 +107,13 @@ function Judged({ row, data, author, acts, correcting, onKeep }) {
     <h3>${t("data.browse.number", { row: integer(row.row) })}</h3>
     <${Conversation} content=${content} data=${data} sides=${false} />
     ${content.chosen ? html`<${Sides} row=${row} author=${author} acts=${acts} />` : null}
-    ${correcting ? html`<${Correct} content=${content} given=${own.correct} onSave=${(text) => acts.say("correct", text)} onClose=${onKeep} />` : null}
+    ${correcting
+      ? html`<${Correct} content=${content} given=${own.correct} onSave=${(text) => acts.say("correct", text)}
+          onClose=${onKeep} />`
+      : null}
     <div class="row judge">
-      ${content.chosen || !answerOf(content) ? null
-        : html`<button type="button" aria-pressed=${own.label === true} onClick=${() => acts.say("label", true)}>✓ ${t("data.good")} <kbd>Y</kbd></button>
-          <button type="button" aria-pressed=${own.label === false} onClick=${() => acts.say("label", false)}>✗ ${t("data.bad")} <kbd>N</kbd></button>`}
-      <span role="group" aria-label=${t("data.annotate.rate")}>${[1, 2, 3, 4, 5].map(
-        (stars) => html`<button type="button" key=${stars} aria-pressed=${own.rate === stars}
-          aria-label=${t("data.annotate.stars", { count: stars })} onClick=${() => acts.say("rate", stars)}>${stars}★</button>`)}</span>
+      ${content.chosen || !answerOf(content) ? null : html`<${Labels} now=${own.label} acts=${acts} />`}
+      <${Stars} now=${own.rate} acts=${acts} />
       <button type="button" onClick=${acts.correct}>${t("data.annotate.correct")} <kbd>E</kbd></button>
       <button type="button" onClick=${() => acts.say("skip", true)}>${t("data.annotate.skip")} <kbd>S</kbd></button>
       <button type="button" onClick=${acts.undo}>${t("data.annotate.undo")} <kbd>U</kbd></button>
@@ -121,11 +124,26 @@ function Judged({ row, data, author, acts, correcting, onKeep }) {
   </article>`;
 }
 
+function Labels({ now, acts }) {
+  const button = (label, word, key) => html`<button type="button" key=${key} aria-pressed=${now === label}
+    onClick=${() => acts.say("label", label)}>${word} <kbd>${key}</kbd></button>`;
+  return [button(true, `✓ ${t("data.good")}`, "Y"), button(false, `✗ ${t("data.bad")}`, "N")];
+}
+
+function Stars({ now, acts }) {
+  return html`<span role="group" aria-label=${t("data.annotate.rate")}>${[1, 2, 3, 4, 5].map(
+    (stars) => html`<button type="button" key=${stars} aria-pressed=${now === stars}
+      aria-label=${t("data.annotate.stars", { count: stars })}
+      onClick=${() => acts.say("rate", stars)}>${stars}★</button>`,
+  )}</span>`;
+}
+
 function Sides({ row, author, acts }) {
   const names = swapped(row.row, author) ? ["rejected", "chosen"] : ["chosen", "rejected"];
   return html`<div class="sides">${names.map((name, index) => html`<section key=${name}>
       <h4>${t("data.annotate.answer", { name: "AB"[index] })}</h4>
-      <button type="button" onClick=${() => acts.say("choose", name)}>${t("data.annotate.better")} <kbd>${"AB"[index]}</kbd></button>
+      <button type="button" onClick=${() => acts.say("choose", name)}>
+        ${t("data.annotate.better")} <kbd>${"AB"[index]}</kbd></button>
       <${Said} messages=${row.content[name]} />
     </section>`)}</div>
     <button type="button" onClick=${() => acts.say("choose", "tie")}>${t("data.better.tie")} <kbd>T</kbd></button>`;
@@ -148,7 +166,8 @@ function Correct({ content, given, onSave, onClose }) {
       <textarea class="wide" rows="8" ref=${area} value=${text} onKeyDown=${pressed}
         onInput=${(event) => setText(event.target.value)}></textarea></label>
     <div class="row"><button type="button" onClick=${onClose}>${t("page.cancel")}</button>
-      <button type="button" class="main" onClick=${() => onSave(text)}>${t("data.annotate.keep")} <kbd>Ctrl ↵</kbd></button></div>`;
+      <button type="button" class="main" onClick=${() => onSave(text)}>
+        ${t("data.annotate.keep")} <kbd>Ctrl ↵</kbd></button></div>`;
 }
 
 function Tags({ tags, onChange }) {
@@ -161,11 +180,19 @@ function Tags({ tags, onChange }) {
 function Progress({ progress }) {
   if (!progress) return null;
   const { rows, judged, by_author: people, agreement } = progress;
-  return html`<div class="row"><progress max=${rows} value=${judged} aria-label=${t("data.annotate.progress")}></progress>
+  return html`<div class="row">
+      <progress max=${rows} value=${judged} aria-label=${t("data.annotate.progress")}></progress>
       <span aria-live="polite">${t("data.annotate.judged", { judged: integer(judged), rows: integer(rows) })}</span>
-      ${Object.entries(people).map(([name, count]) => html`<span class="badge" key=${name}>${name}: ${integer(count)}</span>`)}
+      ${Object.entries(people).map(
+        ([name, count]) => html`<span class="badge" key=${name}>${name}: ${integer(count)}</span>`,
+      )}
     </div>
     ${Object.entries(agreement).map(([kind, one]) => html`<p class="help" key=${kind}>
-      ${t(`data.annotate.kinds.${kind}`)}: ${t("data.annotate.agreement",
-        { rows: integer(one.rows), share: percent(one.share), alpha: one.alpha === null ? "–" : number(one.alpha, 2) })}</p>`)}`;
+      ${t(`data.annotate.kinds.${kind}`)}: ${t("data.annotate.agreement", inNumbers(one))}</p>`)}`;
 }
+
+const inNumbers = ({ rows, share, alpha }) => ({
+  rows: integer(rows),
+  share: percent(share),
+  alpha: alpha === null ? "–" : number(alpha, 2),
+});

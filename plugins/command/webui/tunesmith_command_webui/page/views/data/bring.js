@@ -7,6 +7,7 @@ import { Dialog } from "../../components/dialog.js";
 import { Tabs } from "../../components/tabs.js";
 import { Failed, linkTo } from "./words.js";
 
+const KINDS = ".json,.jsonl,.ndjson,.csv,.tsv,.txt,.parquet,.arrow,.gz,.bz2,.xz,.zst";
 const PIECE = 4 << 20; // bytes
 const TRIES = 5;
 
@@ -20,7 +21,8 @@ export function Bring({ onDone, onClose }) {
     content: () => html`<${part} onDone=${done} />`,
   }));
   return html`<${Dialog} title=${t("data.bring.title")} onClose=${onClose}>
-    <${Tabs} label=${t("data.bring.title")} tabs=${tabs} now=${tab} onChange=${(name) => (setTab(name), setMade(null))} />
+    <${Tabs} label=${t("data.bring.title")} tabs=${tabs} now=${tab}
+      onChange=${(name) => (setTab(name), setMade(null))} />
     ${made ? html`<p role="status" class="good">✓ <a href=${linkTo(made.path)}>${made.path}</a>
       ${made.format ?? ""} ${t("data.rows", { count: made.rows, rows: integer(made.rows) })}</p>` : null}
   </${Dialog}>`;
@@ -55,12 +57,13 @@ function UploadFile({ onDone }) {
     await send(file, setShare).then(onDone, (failed) => setError(failed.message));
     setShare(null);
   };
-  return html`<label>${t("data.bring.choose")} <input type="file" accept=".json,.jsonl,.ndjson,.csv,.tsv,.txt,.parquet,.arrow,.gz,.bz2,.xz,.zst"
+  return html`<label>${t("data.bring.choose")} <input type="file" accept=${KINDS}
       onChange=${(event) => setFile(event.target.files[0] ?? null)} /></label>
     <p class="help">${t("data.bring.kinds")}</p>
     ${share === null ? null : html`<progress max="1" value=${share} aria-label=${t("data.bring.progress")}></progress>`}
     <${Failed} error=${error} />
-    <p><button type="button" class="main" disabled=${!file || share !== null} onClick=${begin}>${t("data.bring.upload")}</button></p>`;
+    <p><button type="button" class="main" disabled=${!file || share !== null} onClick=${begin}>
+      ${t("data.bring.upload")}</button></p>`;
 }
 
 function PasteText({ onDone }) {
@@ -94,9 +97,12 @@ function FromHub({ onDone }) {
     setState((before) => ({ ...before, busy: false }));
   };
   return html`<form onSubmit=${fetched}>
-    <label>${t("data.bring.address")} <input class="wide" placeholder="org/name" value=${address} onInput=${(event) => setAddress(event.target.value.trim())} /></label>
-    <label>${t("data.bring.most")} <input type="number" min="0" value=${most} onInput=${(event) => setMost(event.target.value)} /></label>
+    <label>${t("data.bring.address")} <input class="wide" placeholder="org/name" value=${address}
+      onInput=${(event) => setAddress(event.target.value.trim())} /></label>
+    <label>${t("data.bring.most")} <input type="number" min="0" value=${most}
+      onInput=${(event) => setMost(event.target.value)} /></label>
     <${Failed} error=${state.error} />
-    <p><button class="main" disabled=${!address || state.busy}>${state.busy ? t("page.loading") : t("data.bring.fetch")}</button></p>
+    <p><button class="main" disabled=${!address || state.busy}>
+      ${state.busy ? t("page.loading") : t("data.bring.fetch")}</button></p>
   </form>`;
 }

@@ -17,7 +17,8 @@ export function Browse({ data, author, only, onAll, onChanged }) {
   const [editing, setEditing] = useState(null);
   const offset = offsets[offsets.length - 1];
   const rows = only?.rows.slice(0, 500).join() ?? "";
-  const { answer, error, again } = useAnswer(`data/rows?${query({ data, offset, limit: ROOM, only: rows, ...filter })}`);
+  const asked = query({ data, offset, limit: ROOM, only: rows, ...filter });
+  const { answer, error, again } = useAnswer(`data/rows?${asked}`);
   useEffect(() => setOffsets([0]), [JSON.stringify(filter), rows]);
   const changed = () => (setEditing(null), again(), onChanged());
   const note = (row, action, value) =>
@@ -26,11 +27,15 @@ export function Browse({ data, author, only, onAll, onChanged }) {
       changed();
     });
   return html`
-    ${only ? html`<p role="status">${only.title} <button type="button" onClick=${onAll}>${t("data.browse.all")}</button></p>`
+    ${only
+      ? html`<p role="status">${only.title} <button type="button" onClick=${onAll}>${t("data.browse.all")}</button></p>`
       : html`<${Filter} filter=${filter} onChange=${setFilter} onGo=${(row) => setOffsets([row - 1])} />`}
     <${Failed} error=${error} />
-    ${answer ? html`<${Rows} ...${{ answer, data, author, note }} onEdit=${setEditing} />` : error ? null : html`<${Loading} />`}
-    ${answer ? html`<${Pager} ...${{ answer, offsets, setOffsets }} />` : null}
+    ${answer || error ? null : html`<${Loading} />`}
+    ${answer
+      ? html`<${Rows} ...${{ answer, data, author, note }} onEdit=${setEditing} />
+          <${Pager} ...${{ answer, offsets, setOffsets }} />`
+      : null}
     ${editing ? html`<${Edit} data=${data} row=${editing} author=${author} onClose=${() => setEditing(null)}
       onDone=${() => (tell(t("data.edit.done")), changed())} />` : null}
   `;
@@ -65,7 +70,9 @@ function Filter({ filter, onChange, onGo }) {
 }
 
 function Rows({ answer, data, author, note, onEdit }) {
-  if (!answer.items.length) return html`<p>${answer.next === null ? t("data.browse.none") : t("data.browse.not_yet")}</p>`;
+  if (!answer.items.length) {
+    return html`<p>${answer.next === null ? t("data.browse.none") : t("data.browse.not_yet")}</p>`;
+  }
   return answer.items.map((row) => html`<${Row} key=${row.row} ...${{ row, data, author, note, onEdit }} />`);
 }
 
@@ -77,7 +84,9 @@ function Row({ row, data, author, note, onEdit }) {
       <strong>${t("data.browse.number", { row: integer(row.row) })}</strong>
       ${edited ? html`<span class="badge warning">${t("data.browse.marks.edited")}</span>` : null}
       ${deleted ? html`<span class="badge bad">${t("data.browse.marks.deleted")}</span>` : null}
-      ${Object.entries(opinions).map(([name, one]) => html`<span class="badge" key=${name}>${name}: ${inWords(one)}</span>`)}
+      ${Object.entries(opinions).map(
+        ([name, one]) => html`<span class="badge" key=${name}>${name}: ${inWords(one)}</span>`,
+      )}
       <span class="grow"></span>
       <button type="button" class="small" aria-pressed=${asJson} onClick=${() => setAsJson(!asJson)}>JSON</button>
       ${row.record ? html`<button type="button" class="small" onClick=${() => onEdit(row)} disabled=${!author}
@@ -115,7 +124,8 @@ function Pager({ answer, offsets, setOffsets }) {
   return html`<nav class="row pager" aria-label=${t("data.browse.pages")}>
     <button type="button" disabled=${offsets.length < 2} onClick=${() => setOffsets(offsets.slice(0, -1))}>
       ← ${t("data.browse.before")}</button>
-    <span aria-live="polite">${first ? t("data.browse.shown", { first: integer(first), last: integer(last) }) : ""} ${total}</span>
+    <span aria-live="polite">
+      ${first ? t("data.browse.shown", { first: integer(first), last: integer(last) }) : ""} ${total}</span>
     <button type="button" disabled=${answer.next === null} onClick=${() => setOffsets([...offsets, answer.next])}>
       ${t("data.browse.after")} →</button>
   </nav>`;

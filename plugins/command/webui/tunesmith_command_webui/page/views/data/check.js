@@ -41,16 +41,21 @@ export function Check({ data, about, author, onShow, onChanged }) {
       return {};
     });
   const open = ({ check: name, severity }) => {
-    const rows = state.found.findings.filter((one) => one.check === name && one.severity === severity && one.row !== null);
+    const same = (one) => one.check === name && one.severity === severity && one.row !== null;
+    const rows = state.found.findings.filter(same);
     onShow(t("data.check.rows_of", { name }), [...new Set(rows.map(rowOf))]);
   };
-  const action = (name, act, disabled = false) => html`<button type="button" disabled=${Boolean(busy) || disabled} onClick=${act}>
-    ${busy === name ? `${t(`data.check.${name}`)} …` : t(`data.check.${name}`)}</button>`;
+  const action = (name, act, disabled = false) => html`
+    <button type="button" disabled=${Boolean(busy) || disabled} onClick=${act}>
+      ${busy === name ? `${t(`data.check.${name}`)} …` : t(`data.check.${name}`)}</button>`;
   return html`
     <div class="tiles">
-      <${DataPicker} label=${t("data.check.held_out")} value=${heldOut} onChange=${setHeldOut} help=${t("data.check.held_out_help")} />
-      <div><label>${t("data.check.tokenizer")} <input value=${tokenizer} onChange=${(event) => setTokenizer(event.target.value.trim())} /></label>
-        <label>${t("data.check.longest")} <input class="short" type="number" min="1" value=${most} onChange=${(event) => setMost(event.target.value)} /></label></div>
+      <${DataPicker} label=${t("data.check.held_out")} value=${heldOut} onChange=${setHeldOut}
+        help=${t("data.check.held_out_help")} />
+      <div><label>${t("data.check.tokenizer")} <input value=${tokenizer}
+          onChange=${(event) => setTokenizer(event.target.value.trim())} /></label>
+        <label>${t("data.check.longest")} <input class="short" type="number" min="1" value=${most}
+          onChange=${(event) => setMost(event.target.value)} /></label></div>
     </div>
     <div class="row" aria-live="polite">
       ${action("check", check)}
@@ -60,21 +65,33 @@ export function Check({ data, about, author, onShow, onChanged }) {
     </div>
     <p class="help">${t("data.check.help")}</p>
     <${Failed} error=${state.error} />
-    ${state.found ? html`<${Lengths} sets=${state.found.sets} /><${Findings} found=${state.found} onOpen=${open} />` : null}
+    ${state.found
+      ? html`<${Lengths} sets=${state.found.sets} /><${Findings} found=${state.found} onOpen=${open} />`
+      : null}
     ${state.overlap ? html`<${Overlap} found=${state.overlap} />` : null}
   `;
 }
 
 function Lengths({ sets }) {
+  const told = (name, rows, { unit, p50, max }) => t("data.check.lengths", {
+    name,
+    rows: integer(rows),
+    unit: t(`data.check.units.${unit}`),
+    p50: integer(p50 ?? 0),
+    max: integer(max ?? 0),
+  });
   return Object.entries(sets).map(([name, { rows, lengths, languages }]) => html`<p key=${name}>
-    ${t("data.check.lengths", { name, rows: integer(rows), unit: t(`data.check.units.${lengths.unit}`), p50: integer(lengths.p50 ?? 0), max: integer(lengths.max ?? 0) })}
+    ${told(name, rows, lengths)}
     ${" "}${Object.entries(languages).map(([language, count]) => `${language} ${integer(count)}`).join(", ")}</p>`);
 }
 
 function Overlap({ found }) {
+  const heads = ["set", "examples", "touched", "over", "mean"];
   return html`<div class="scroll" role="region" tabindex="0" aria-label=${t("data.check.overlap")}><table>
     <caption>${t("data.check.overlap")}</caption>
-    <thead><tr>${["set", "examples", "touched", "over", "mean"].map((name) => html`<th scope="col" key=${name}>${t(`data.check.columns.${name}`)}</th>`)}</tr></thead>
+    <thead><tr>${heads.map(
+      (name) => html`<th scope="col" key=${name}>${t(`data.check.columns.${name}`)}</th>`,
+    )}</tr></thead>
     <tbody>${Object.entries(found.sets).map(([name, one]) => html`<tr key=${name}><th scope="row">${name}</th>
       <td class="number">${integer(one.examples)}</td><td class="number">${integer(one.with_a_run)}</td>
       <td class=${`number ${one.over_threshold ? "bad" : ""}`}>${integer(one.over_threshold)}</td>

@@ -38,13 +38,16 @@ export function Said({ messages }) {
 
 function Message({ message }) {
   const { role, content, reasoning, tool_calls: calls, weight, name } = message;
+  const weighed = weight !== undefined && weight !== null;
   return html`<div class=${`message ${role}`}>
     <strong class="role">${t(`data.roles.${role}`) === `data.roles.${role}` ? role : t(`data.roles.${role}`)}
       ${name ? html` <code>${name}</code>` : null}
-      ${weight !== undefined && weight !== null ? html` <small class="soft">${t("data.weight", { weight })}</small>` : null}</strong>
+      ${weighed ? html` <small class="soft">${t("data.weight", { weight })}</small>` : null}</strong>
     ${reasoning ? html`<details><summary>${t("data.reasoning")}</summary><pre>${reasoning}</pre></details>` : null}
     <${Content} content=${content} />
-    ${calls?.length ? html`<pre class="calls" aria-label=${t("data.calls")}>${calls.map(called).join("\n")}</pre>` : null}
+    ${calls?.length
+      ? html`<pre class="calls" aria-label=${t("data.calls")}>${calls.map(called).join("\n")}</pre>`
+      : null}
   </div>`;
 }
 

@@ -29,7 +29,8 @@ export function Edit({ data, row, author, onDone, onClose }) {
         ${" "}${t("data.edit.json")}</label>
       ${asJson
         ? html`<label>${t("data.edit.record")}
-            <textarea class="code wide" rows="18" value=${json} onInput=${(event) => setJson(event.target.value)}></textarea></label>`
+            <textarea class="code wide" rows="18" value=${json}
+              onInput=${(event) => setJson(event.target.value)}></textarea></label>`
         : html`<${Fields} content=${content} onChange=${setContent} />`}
       <${Failed} error=${error} />
       <p class="help">${t("data.edit.help")}</p>
@@ -47,7 +48,8 @@ function Fields({ content, onChange }) {
           onInput=${(event) => put("text", event.target.value)}></textarea></label>`
       : null}
     ${LISTS.filter((name) => content[name]).map(
-      (name) => html`<${Messages} key=${name} name=${name} messages=${content[name]} onChange=${(value) => put(name, value)} />`,
+      (name) => html`<${Messages} key=${name} name=${name} messages=${content[name]}
+        onChange=${(value) => put(name, value)} />`,
     )}
     ${typeof content.label === "boolean"
       ? html`<label><input type="checkbox" checked=${content.label} onChange=${() => put("label", !content.label)} />
@@ -73,6 +75,7 @@ function Messages({ name, messages, onChange }) {
 function MessageForm({ message, number, onChange, onDrop }) {
   const roles = ROLES.includes(message.role) ? ROLES : [...ROLES, message.role];
   const plain = typeof message.content === "string";
+  const lines = plain ? Math.min(12, 2 + Math.ceil(message.content.length / 90)) : 0;
   return html`<div class="message-form">
     <div class="row">
       <select aria-label=${t("data.edit.role", { number })} value=${message.role}
@@ -85,7 +88,7 @@ function MessageForm({ message, number, onChange, onDrop }) {
           onInput=${(event) => onChange({ reasoning: event.target.value })}></textarea></label>`
       : null}
     ${plain
-      ? html`<textarea class="wide" rows=${Math.min(12, 2 + Math.ceil(message.content.length / 90))} value=${message.content}
+      ? html`<textarea class="wide" rows=${lines} value=${message.content}
           aria-label=${t("data.edit.content", { number })}
           onInput=${(event) => onChange({ content: event.target.value })}></textarea>`
       : html`<p class="help">${t("data.edit.parts")}</p>`}

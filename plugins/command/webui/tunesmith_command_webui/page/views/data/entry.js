@@ -1,4 +1,5 @@
-// An entry of the registry: a name for a path, how it is read, and which column is what; the first rows show it at once.
+// An entry of the registry: a name for a path, how it is read, and which column is what; the first rows show it at
+// once.
 import { html, useEffect, useState } from "../../lib/html.js";
 import { post, put as store } from "../../lib/api.js";
 import { t } from "../../lib/i18n.js";
@@ -13,13 +14,15 @@ const TEXTS = ["split", "subset", "media_dir"];
 
 export function EntryForm({ entry, onDone, onClose }) {
   const [name, setName] = useState(entry?.name ?? "");
-  const [options, setOptions] = useState({ path: entry?.path ?? "", ...{ format: "auto", columns: {}, ...entry?.options } });
+  const given = { format: "auto", columns: {}, ...entry?.options };
+  const [options, setOptions] = useState({ path: entry?.path ?? "", ...given });
   const [found, setFound] = useState(null);
   const [error, setError] = useState(null);
   const formats = useAnswer("data/formats").answer?.items ?? [];
   const put = (key, value) => setOptions((now) => ({ ...now, [key]: value }));
   const change = (key) => (event) => put(key, event.target.value);
-  const said = { ...options, columns: Object.fromEntries(Object.entries(options.columns).filter(([field, column]) => field && column)) };
+  const mapped = Object.entries(options.columns).filter(([field, column]) => field && column);
+  const said = { ...options, columns: Object.fromEntries(mapped) };
   const look = () => post("data/entries/try", { name: name || "new", options: said })
     .then((answer) => (setFound(answer), setError(null)), (failed) => (setFound(null), setError(failed.message)));
   useEffect(() => {
@@ -32,16 +35,22 @@ export function EntryForm({ entry, onDone, onClose }) {
     await store("data/entries", { name, options: kept }).then(
       ({ file }) => (tell(t("data.entry.saved", { name, file })), onDone()), (failed) => setError(failed.message));
   };
-  return html`<${Dialog} wide title=${entry ? t("data.entry.change_one", entry) : t("data.entry.add")} onClose=${onClose}>
+  const title = entry ? t("data.entry.change_one", entry) : t("data.entry.add");
+  return html`<${Dialog} wide title=${title} onClose=${onClose}>
     <form onSubmit=${save}>
       <div class="fields entry">
-        <label>${t("data.entry.name")} <input required value=${name} readonly=${Boolean(entry)} onInput=${(event) => setName(event.target.value.trim())} /></label>
+        <label>${t("data.entry.name")} <input required value=${name} readonly=${Boolean(entry)}
+          onInput=${(event) => setName(event.target.value.trim())} /></label>
         <label>${t("data.entry.path")} <input required value=${options.path} onInput=${change("path")} /></label>
         <label>${t("data.list.format")} <select value=${options.format} onChange=${change("format")}>
-          ${["auto", ...formats.map((one) => one.name)].map((one) => html`<option value=${one} key=${one}>${one}</option>`)}</select></label>
-        ${TEXTS.map((key) => html`<label key=${key}>${t(`data.entry.${key}`)} <input value=${options[key] ?? ""} onInput=${change(key)} /></label>`)}
+          ${["auto", ...formats.map((one) => one.name)].map(
+            (one) => html`<option value=${one} key=${one}>${one}</option>`,
+          )}</select></label>
+        ${TEXTS.map((key) => html`<label key=${key}>${t(`data.entry.${key}`)}
+          ${" "}<input value=${options[key] ?? ""} onInput=${change(key)} /></label>`)}
       </div>
-      <${Columns} columns=${options.columns} known=${found?.columns ?? []} onChange=${(columns) => put("columns", columns)} />
+      <${Columns} columns=${options.columns} known=${found?.columns ?? []}
+        onChange=${(columns) => put("columns", columns)} />
       <${Failed} error=${error} />
       ${found ? html`<${First} found=${found} data=${options.path} />` : null}
       <footer class="row"><button type="button" onClick=${onClose}>${t("page.cancel")}</button>
@@ -52,17 +61,24 @@ export function EntryForm({ entry, onDone, onClose }) {
 
 function Columns({ columns, known, onChange }) {
   const rows = Object.entries(columns);
-  const put = (index, field, column) => onChange(Object.fromEntries(rows.map((row, at) => (at === index ? [field, column] : row))));
+  const put = (index, field, column) =>
+    onChange(Object.fromEntries(rows.map((row, at) => (at === index ? [field, column] : row))));
+  const drop = (index) => onChange(Object.fromEntries(rows.filter((_, at) => at !== index)));
+  const add = () => onChange({ ...columns, [FIELDS.find((field) => !(field in columns))]: "" });
   return html`<fieldset><legend>${t("data.entry.columns")}</legend>
     <p class="help">${t("data.entry.columns_help")}</p>
     ${rows.map(([field, column], index) => html`<div class="row" key=${index}>
-      <input list="data-fields" aria-label=${t("data.entry.field", { number: index + 1 })} value=${field} onInput=${(event) => put(index, event.target.value.trim(), column)} />
-      ← <select aria-label=${t("data.entry.column", { number: index + 1 })} value=${column} onChange=${(event) => put(index, field, event.target.value)}>
-        ${["", ...new Set([...known, column])].map((one) => html`<option value=${one} key=${one}>${one}</option>`)}</select>
-      <button type="button" class="small" aria-label=${t("data.entry.drop", { field })} onClick=${() => onChange(Object.fromEntries(rows.filter((_, at) => at !== index)))}>×</button>
+      <input list="data-fields" aria-label=${t("data.entry.field", { number: index + 1 })} value=${field}
+        onInput=${(event) => put(index, event.target.value.trim(), column)} />
+      ← <select aria-label=${t("data.entry.column", { number: index + 1 })} value=${column}
+        onChange=${(event) => put(index, field, event.target.value)}>
+        ${["", ...new Set([...known, column])].map((one) => html`<option value=${one} key=${one}>${one}</option>`)}
+      </select>
+      <button type="button" class="small" aria-label=${t("data.entry.drop", { field })}
+        onClick=${() => drop(index)}>×</button>
     </div>`)}
     <datalist id="data-fields">${FIELDS.map((field) => html`<option value=${field} key=${field} />`)}</datalist>
-    <button type="button" onClick=${() => onChange({ ...columns, [FIELDS.find((field) => !(field in columns))]: "" })}>${t("data.entry.map")}</button>
+    <button type="button" onClick=${add}>${t("data.entry.map")}</button>
   </fieldset>`;
 }
 

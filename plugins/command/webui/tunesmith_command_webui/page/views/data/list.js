@@ -32,7 +32,8 @@ export function List() {
       <a href=${linkTo(":prompts")}>${t("prompts.title")}</a>
     </div>
     <${Failed} error=${error} />
-    ${answer ? html`<${Sets} answer=${answer} search=${wanted} onOpen=${setOpen} />` : error ? null : html`<${Loading} />`}
+    ${answer || error ? null : html`<${Loading} />`}
+    ${answer ? html`<${Sets} answer=${answer} search=${wanted} onOpen=${setOpen} />` : null}
     ${answer && answer.total > answer.items.length
       ? html`<button type="button" onClick=${() => setShown(shown + 4 * ROOM)}>${t("data.list.more", answer)}</button>`
       : null}
@@ -60,7 +61,9 @@ function Sets({ answer, search, onOpen }) {
     <div class="scroll" role="region" tabindex="0" aria-label=${t("data.list.title")}><table class="sets">
       <thead><tr>${heads.map((head) => html`<th scope="col" key=${head}>${t(`data.list.${head}`)}</th>`)}
         <td></td></tr></thead>
-      <tbody>${answer.items.map((one) => html`<${Line} key=${one.kind + one.name} one=${one} onOpen=${onOpen} />`)}</tbody>
+      <tbody>${answer.items.map(
+        (one) => html`<${Line} key=${one.kind + one.name} one=${one} onOpen=${onOpen} />`,
+      )}</tbody>
     </table></div>`;
 }
 

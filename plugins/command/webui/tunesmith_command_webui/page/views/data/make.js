@@ -27,32 +27,40 @@ export function Make({ data, about }) {
     setState(await post("data/make", asked).then((made) => ({ made }), (error) => ({ error: error.message })));
   };
   const path = (key, value, label) => html`<label>${label}
-    <input class="wide" value=${value} onInput=${(event) => setNamed({ ...named, [key]: event.target.value })} /></label>`;
+    <input class="wide" value=${value}
+      onInput=${(event) => setNamed({ ...named, [key]: event.target.value })} /></label>`;
+  const writable = formats.filter((one) => one.writable);
   return html`<form onSubmit=${make}>
     <fieldset><legend>${t("data.make.how")}</legend>
       ${WAYS.map((way) => html`<label key=${way}><input type="radio" name="how" checked=${how === way}
         onChange=${() => (setHow(way), setState({}))} /> ${t(`data.make.ways.${way}`)}</label>`)}
     </fieldset>
     ${how === "convert"
-      ? html`<label>${t("data.list.format")} <select value=${format} onChange=${(event) => setFormat(event.target.value)}>
-          ${formats.filter((one) => one.writable).map(({ name }) => html`<option value=${name} key=${name}>${name}</option>`)}</select></label>`
+      ? html`<label>${t("data.list.format")}
+          ${" "}<select value=${format} onChange=${(event) => setFormat(event.target.value)}>
+            ${writable.map(({ name }) => html`<option value=${name} key=${name}>${name}</option>`)}</select></label>`
       : null}
     ${how in count
       ? html`<label>${t(`data.make.counts.${how}`)} <input type="number" min="0" step="any" value=${count[how]}
           onInput=${(event) => setCount({ ...count, [how]: event.target.value })} /></label>`
       : null}
-    ${how === "merge" ? html`<${DataPicker} label=${t("data.make.others")} value=${others} onChange=${setOthers} />` : null}
+    ${how === "merge"
+      ? html`<${DataPicker} label=${t("data.make.others")} value=${others} onChange=${setOthers} />`
+      : null}
     ${path(how, out, t("data.make.out"))}
     ${how === "split" ? path("rest", rest, t("data.make.rest")) : null}
-    <p><button class="main" disabled=${state.busy}>${state.busy ? t("page.loading") : t("data.make.action")}</button></p>
+    <p><button class="main" disabled=${state.busy}>
+      ${state.busy ? t("page.loading") : t("data.make.action")}</button></p>
     <${Failed} error=${state.error} />
     ${state.made ? html`<${Told} made=${state.made} />` : null}
   </form>`;
 }
 
 function Told({ made }) {
-  return html`<p role="status" class="good">✓ <a href=${linkTo(made.path)}>${made.path}</a>:
-      ${" "}${t("data.rows", { count: made.rows, rows: integer(made.rows) })}
-      ${made.rest ? html`; <a href=${linkTo(made.rest)}>${made.rest}</a>: ${t("data.rows", { count: made.held_out, rows: integer(made.held_out) })}` : null}</p>
+  const file = (path, rows) =>
+    html`<a href=${linkTo(path)}>${path}</a>: ${t("data.rows", { count: rows, rows: integer(rows) })}`;
+  return html`<p role="status" class="good">✓ ${file(made.path, made.rows)}${made.rest
+      ? html`; ${file(made.rest, made.held_out)}`
+      : null}</p>
     ${made.left_out ? html`<p class="warning">⚠ ${t("data.make.left_out", { count: made.left_out })}</p>` : null}`;
 }

@@ -31,8 +31,10 @@ export function Save({ data, author, onDone, onClose }) {
           onChange=${() => setWhat(kind)} />${" "}${t(`data.save.kinds.${kind}`)}</label>
           <p class="help">${t(`data.save.help.${kind}`)}</p>`)}
       </fieldset>
-      <label><input type="checkbox" checked=${judged} onChange=${() => setJudged(!judged)} /> ${t("data.save.only_judged")}</label>
-      <label>${t("data.save.note")} <input class="wide" value=${note} onInput=${(event) => setNote(event.target.value)} /></label>
+      <label><input type="checkbox" checked=${judged} onChange=${() => setJudged(!judged)} />
+        ${" "}${t("data.save.only_judged")}</label>
+      <label>${t("data.save.note")} <input class="wide" value=${note}
+        onInput=${(event) => setNote(event.target.value)} /></label>
       ${author ? null : html`<p class="warning">${t("data.who")}</p>`}
       <${Failed} error=${error} />
       <footer class="row"><button type="button" onClick=${onClose}>${t("page.cancel")}</button>

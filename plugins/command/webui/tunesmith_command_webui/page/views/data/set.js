@@ -20,6 +20,7 @@ export function SetPage({ data }) {
   if (error) return html`<p><a href="#data">← ${t("data.all")}</a></p><${Failed} error=${error} />`;
   if (!about) return html`<${Loading} />`;
   const shared = { data, about, author, onChanged: again };
+  const saved = () => (setSaving(false), again(), setTab("versions"));
   const show = (title, rows) => (setOnly({ title, rows }), setTab("browse"));
   const contents = {
     browse: () => html`<${Browse} ...${shared} only=${only} onAll=${() => setOnly(null)} />`,
@@ -28,7 +29,7 @@ export function SetPage({ data }) {
     versions: () => html`<${Versions} ...${shared} />`,
     make: () => html`<${Make} ...${shared} />`,
   };
-  const tabs = Object.entries(contents).map(([name, content]) => ({ id: name, label: t(`data.tabs.${name}`), content }));
+  const tabs = Object.keys(contents).map((id) => ({ id, label: t(`data.tabs.${id}`), content: contents[id] }));
   return html`
     <p><a href="#data">← ${t("data.all")}</a></p>
     <h2 class="name">${data}</h2>
@@ -38,12 +39,13 @@ export function SetPage({ data }) {
         onChange=${(event) => setAuthor(event.target.value.trim())} /></label>
       <button type="button" class="main" disabled=${!about.saveable} onClick=${() => setSaving(true)}>
         ${t("data.save.title")}</button>
-      ${about.saveable ? html`<a href=${`api/data/download?${query({ data })}`} download>${t("data.download")}</a>` : null}
-      ${about.saveable ? null : html`<span class="help">${t("data.not_saveable")}</span>`}
+      ${about.saveable
+        ? html`<a href=${`api/data/download?${query({ data })}`} download>${t("data.download")}</a>`
+        : html`<span class="help">${t("data.not_saveable")}</span>`}
     </div>
     <${Tabs} label=${data} tabs=${tabs} now=${tab} onChange=${setTab} />
     ${saving
-      ? html`<${Save} ...${shared} onClose=${() => setSaving(false)} onDone=${() => (setSaving(false), again(), setTab("versions"))} />`
+      ? html`<${Save} ...${shared} onClose=${() => setSaving(false)} onDone=${saved} />`
       : null}
   `;
 }

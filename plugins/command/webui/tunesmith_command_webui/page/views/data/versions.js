@@ -19,22 +19,40 @@ export function Versions({ about, author, onChanged }) {
   if (about.versions.length < 2) return html`<p>${t("data.versions.none")}</p>`;
   const heads = ["number", "file", "parent", "author", "time", "what", "rows", "changes", "note"];
   return html`<div class="scroll" role="region" tabindex="0" aria-label=${t("data.tabs.versions")}><table>
-      <thead><tr>${heads.map((head) => html`<th scope="col" key=${head}>${t(`data.versions.${head}`)}</th>`)}<td></td></tr></thead>
-      <tbody>${about.versions.map((one) => html`<tr key=${one.number}>
-        <th scope="row">${one.number}</th>
-        <td>${one.there ? html`<a href=${linkTo(folder + one.file)}>${one.file}</a>` : html`${one.file} <span class="bad">✗</span>`}</td>
-        <td>${one.parent ?? "–"}</td><td>${one.author || "–"}</td><td>${one.time ? moment(one.time) : "–"}</td>
-        <td>${t(`data.save.kinds.${one.what}`)}</td><td class="number">${one.rows === null ? "–" : integer(one.rows)}</td>
-        <td>${Object.entries(one.changes).map(([name, count]) => html`<div key=${name}>${t(`data.versions.counts.${name}`, { count })}</div>`)}</td>
-        <td>${one.note}</td>
-        <td>${one.parent && one.there ? html`<button type="button" class="small" aria-label=${t("data.versions.compare_one", one)}
-            onClick=${() => setPair({ before: folder + one.parent, after: folder + one.file })}>${t("data.versions.compare")}</button>` : null}
-          ${one.there ? html`<button type="button" class="small" disabled=${!author} aria-label=${t("data.versions.restore_one", one)}
-            onClick=${() => restore(one)}>${t("data.versions.restore")}</button>` : null}</td>
-      </tr>`)}</tbody>
+      <thead><tr>${heads.map((head) => html`<th scope="col" key=${head}>${t(`data.versions.${head}`)}</th>`)}
+        <td></td></tr></thead>
+      <tbody>${about.versions.map((one) => html`<${Version} key=${one.number} ...${{ one, folder, author }}
+        onCompare=${() => setPair({ before: folder + one.parent, after: folder + one.file })}
+        onRestore=${() => restore(one)} />`)}</tbody>
     </table></div>
     ${author ? null : html`<p class="help">${t("data.who")}</p>`}
     ${pair ? html`<${Differences} key=${pair.after} ...${pair} />` : null}`;
+}
+
+function Version({ one, folder, author, onCompare, onRestore }) {
+  const changes = Object.entries(one.changes);
+  return html`<tr>
+    <th scope="row">${one.number}</th>
+    <td>${one.there
+      ? html`<a href=${linkTo(folder + one.file)}>${one.file}</a>`
+      : html`${one.file} <span class="bad">✗</span>`}</td>
+    <td>${one.parent ?? "–"}</td><td>${one.author || "–"}</td><td>${one.time ? moment(one.time) : "–"}</td>
+    <td>${t(`data.save.kinds.${one.what}`)}</td>
+    <td class="number">${one.rows === null ? "–" : integer(one.rows)}</td>
+    <td>${changes.map(
+      ([name, count]) => html`<div key=${name}>${t(`data.versions.counts.${name}`, { count })}</div>`,
+    )}</td>
+    <td>${one.note}</td>
+    <td>${one.parent && one.there
+        ? html`<button type="button" class="small" aria-label=${t("data.versions.compare_one", one)}
+            onClick=${onCompare}>${t("data.versions.compare")}</button>`
+        : null}
+      ${one.there
+        ? html`<button type="button" class="small" disabled=${!author}
+            aria-label=${t("data.versions.restore_one", one)}
+            onClick=${onRestore}>${t("data.versions.restore")}</button>`
+        : null}</td>
+  </tr>`;
 }
 
 function Differences({ before, after }) {
@@ -52,8 +70,8 @@ function Differences({ before, after }) {
 const textOf = (one) => (one.record ? JSON.stringify(one.record, null, 1) : one.text);
 
 function Pair({ before, after }) {
-  return html`<div class="sides card">
-    <section>${before ? html`<h4 class="bad">− ${t("data.browse.number", before)}</h4><pre>${textOf(before)}</pre>` : null}</section>
-    <section>${after ? html`<h4 class="good">+ ${t("data.browse.number", after)}</h4><pre>${textOf(after)}</pre>` : null}</section>
-  </div>`;
+  const side = (one, sign, name) => html`<section>${one
+    ? html`<h4 class=${name}>${sign} ${t("data.browse.number", one)}</h4><pre>${textOf(one)}</pre>`
+    : null}</section>`;
+  return html`<div class="sides card">${side(before, "−", "bad")}${side(after, "+", "good")}</div>`;
 }

@@ -26,7 +26,9 @@ export function useAuthor() {
   return [author, change];
 }
 
-export const query = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value != null));
+/** The part of an address behind `?`, without what is not given. */
+export const query = (values) =>
+  new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value != null));
 export const linkTo = (data) => `#data/${encodeURIComponent(data)}`;
 
 /** `train.json` → `train-NAME.jsonl`, in the same folder. */
