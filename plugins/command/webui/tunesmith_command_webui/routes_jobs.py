@@ -59,8 +59,8 @@ def _of_all(routes: APIRouter, studio: Studio) -> None:
         """All jobs, the newest first, and runs that train without being jobs (`elsewhere`).
 
         `items` each with id, kind, title, command, run, state (queued, running, stopping, done, failed, stopped),
-        why, devices, wanted, created, started, ended, code, tag, after, output, log, resumable; `total`;
-        `rules` of the queue.
+        why (in English; `reason` has it as a `code` with values), devices, wanted, created, started, ended, code, tag,
+        after, output, log, resumable; `total`; `rules` of the queue.
         """
         jobs = [job for job in studio.jobs.list(tag, run) if state is None or job.state == state]
         items = [job.told() for job in jobs[offset : offset + limit]]
@@ -70,8 +70,11 @@ def _of_all(routes: APIRouter, studio: Studio) -> None:
     def start(wanted: Wanted) -> dict[str, Any]:
         """Start one of the program's long commands as a process of its own; it outlives the server. The job."""
         from tunesmith_library_studio.jobs import refuse_outside
+        from tunesmith_library_studio.runs.folders import folder_of
 
         refuse_outside(wanted.command, studio.workspace)
+        if wanted.run is not None:
+            folder_of(studio.workspace, wanted.run)
         given = wanted.model_dump(exclude={"title", "command"})
         title = wanted.title or " ".join(wanted.command[:3])
         return studio.jobs.start(wanted.command[0], wanted.command, title=title, **given).told()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -89,6 +90,29 @@ def test_how_it_ended_is_told(studio: Studio, script: str, state: str, code: int
     assert (found.state, found.code) == (state, code)
 
 
+@pytest.mark.parametrize(
+    ("saves", "full", "state", "code"),
+    [(True, True, "done", "log_full"), (False, True, "failed", None), (True, False, "failed", None)],
+)
+def test_a_run_whose_log_finds_a_full_disk_has_ended_as_its_result_says(
+    studio: Studio, tmp_path: Path, saves: bool, full: bool, state: str, code: str | None
+) -> None:
+    """A command that cannot print its last line ends with an error. A limit of files' sizes stands for the disk."""
+    folder = tmp_path / "runs/a"
+    folder.mkdir(parents=True)
+    save = [f"open({str(folder / name)!r}, 'w').close()" for name in ("adapter_config.json", "adapter_model.bin")]
+    script = "\n".join([*(save if saves else ()), "print('x' * 100_000, flush=True)", "raise SystemExit(1)"])
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        if full:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, former[1]))
+        job = studio.jobs.start("train", [script], title="a", run="a", output=folder, queued=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    found = waited(studio, job.id, ended)
+    assert (found.state, found.code, found.reason.get("code")) == (state, 1, code), studio.jobs.log(job.id)
+
+
 def test_stopped_once_it_saves_and_twice_it_is_killed(studio: Studio) -> None:
     saves = studio.jobs.start("train", [SAVES], title="saves", queued=False, run="a")
     waited(studio, saves.id, says(studio, "begun"))
@@ -166,13 +190,14 @@ def test_what_comes_after_a_failure_fails_with_words(studio: Studio) -> None:
     second = studio.jobs.start("eval", ["pass"], title="second", after=[first.id])
     found = waited(studio, second.id, ended)
     assert (found.state, found.started) == ("failed", None) and "first failed" in found.why
+    assert found.reason == {"code": "missed", "title": "first", "state": "failed"}
 
 
 def test_a_paused_queue_starts_nothing_and_jobs_are_removed(studio: Studio) -> None:
     studio.jobs.rule(paused=True)
     commands = [{"command": ["pass"], "title": title} for title in "abc"]
     jobs = studio.jobs.start_many("train", commands, tag="sweep")
-    waited(studio, jobs[2].id, lambda job: "paused" in job.why)
+    waited(studio, jobs[2].id, lambda job: job.reason == {"code": "paused"} and "paused" in job.why)
     assert [job.title for job in studio.jobs.list(tag="sweep")] == ["c", "b", "a"]
     assert waited(studio, studio.jobs.start("x", ["pass"], title="now", queued=False).id, ended).state == "done"
     assert studio.jobs.stop(jobs[0].id).state == "stopped"
@@ -256,7 +281,8 @@ def test_devices_of_a_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     try:
         for job, gpu in zip(jobs, "10", strict=False):
             waited(studio, job.id, says(studio, gpu))
-        waited(studio, jobs[2].id, lambda job: "waits for a GPU" in job.why)
+        waits = waited(studio, jobs[2].id, lambda job: "waits for a GPU" in job.why)
+        assert waits.reason == {"code": "waits", "devices": ["any"]}
         lost = studio.jobs.start("train", ["pass"], title="lost", devices=["7"])
         assert "no GPU 7" in waited(studio, lost.id, ended).why
         many = studio.jobs.start("train", ["pass"], title="many", devices=["any"] * 3)
@@ -295,7 +321,12 @@ def test_words_of_a_call_and_of_its_failure(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    "word", ["/etc/x", "output_dir=/etc", "data.train=[a,/etc/passwd]", "a/../../b", "~/x", "{path: /etc}"]
+    "word",
+    [
+        *("/etc/x", "output_dir=/etc", "data.train=[a,/etc/passwd]", "a/../../b", "~/x", "{path: /etc}"),
+        *("-o/etc/x", "-qo/etc/x", "-o../x", "-o~/x", "-oa/../../x", "--output=/etc/x", "x=file:///etc/passwd"),
+        *('data.train=[{"path":/etc/passwd}]', 'model.path="\\x2fetc/passwd"', "a=[b, c:\n - /etc]"),
+    ],
 )
 def test_words_that_lead_outside_are_refused(word: str, tmp_path: Path) -> None:
     with pytest.raises(OutsideWorkspace):
@@ -304,7 +335,8 @@ def test_words_that_lead_outside_are_refused(word: str, tmp_path: Path) -> None:
 
 def test_words_that_are_well(tmp_path: Path) -> None:
     workspace = Workspace(Path("runs"), tmp_path)
-    refuse_outside(["train", "a.yaml", "model.path=Qwen/Qwen3-4B", f"output_dir={tmp_path}/runs/a"], workspace)
+    words = ["a.yaml", "model.path=Qwen/Qwen3-4B", f"output_dir={tmp_path}/runs/a", "-oruns/a", f"-o{tmp_path}/b"]
+    refuse_outside(["train", *words, "adapter.target_modules=.*/up|[a-z]+", "x=https://hf.co/a"], workspace)
     with pytest.raises(TunesmithError, match="no command of a job"):
         refuse_outside(["api"], workspace)
 

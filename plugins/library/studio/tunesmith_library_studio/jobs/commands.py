@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+import yaml
 from tunesmith import TunesmithError
 from tunesmith.errors import choices
 
@@ -11,6 +14,10 @@ from tunesmith_library_studio.workspace import Workspace
 
 COMMANDS = ("train", "export", "eval", "predict", "data", "diff", "plot", "verify")
 """Those that a client may name; others serve, ask at a terminal, or are over at once."""
+
+_SHORT = re.compile(r"-\w+?((?:/|~|\.\.(?:/|$)).*)")
+"""Short options with a path behind them: `-o/tmp/a`, also several: `-qo../a`."""
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://")
 
 
 def refuse_outside(command: Sequence[str], workspace: Workspace) -> None:
@@ -21,9 +28,38 @@ def refuse_outside(command: Sequence[str], workspace: Workspace) -> None:
     name = command[0] if command else ""
     if name not in COMMANDS:
         raise TunesmithError(f"{name or 'no command'}: no command of a job.\n{choices(name, COMMANDS, 'possible')}")
-    for word in command[1:]:
-        value = word.partition("=")[2] if "=" in word else word
-        for part in value.strip("[]{}").split(","):
-            path = part.rpartition(": ")[2].strip(" '\"[]{}")
-            if path.startswith(("/", "~")) or ".." in path.split("/"):
-                workspace.path(path)
+    for path in (path for word in command[1:] for path in _paths(word)):
+        if path.startswith(("/", "~")) or ".." in path.split("/"):
+            workspace.path(path)
+
+
+def _paths(word: str) -> Iterator[str]:
+    """What may be paths in a word of a command: all of it, what an option or key is set to, and the texts in that."""
+    if short := _SHORT.fullmatch(word):
+        yield short[1]
+    for value in {word, word.partition("=")[2]}:
+        yield from _local(value)
+        for part in re.split(r"[\[\]{},\s'\"]+|:\s", value):
+            yield from _local(part)
+        try:
+            yield from (path for text in _texts(yaml.safe_load(value)) for path in _local(text))
+        except yaml.YAMLError:
+            continue
+
+
+def _local(text: str) -> Iterator[str]:
+    """A text, and the path of one such as `file:///etc`."""
+    yield text.strip()
+    scheme = _ADDRESS.match(text)
+    if scheme and scheme[0] == "file://":
+        yield text[scheme.end() :]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in what YAML says."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for pair in value.items() for each in pair for text in _texts(each))
+    elif isinstance(value, list):
+        yield from (text for each in value for text in _texts(each))

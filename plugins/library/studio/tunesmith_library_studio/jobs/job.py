@@ -2,7 +2,7 @@
 
 FOLDER/job.json   what was asked, where it waits, and when it was started
 FOLDER/process    who it is, written by its keeper
-FOLDER/code       how it ended, likewise
+FOLDER/code       how it ended, likewise: the exit code, when, and `full` where the disk took no more
 FOLDER/stops      when it was asked to stop, a line each
 FOLDER/log        what it says
 """
@@ -20,6 +20,9 @@ from typing import Any, Literal
 from tunesmith_library_configuration.files import replacing
 from tunesmith_library_configuration.owners import Owner
 
+from tunesmith_library_studio.jobs.reasons import Reason, in_words, reason
+from tunesmith_library_studio.jobs.results import has_result
+
 State = Literal["queued", "running", "stopping", "done", "failed", "stopped"]
 ACTIVE: tuple[State, ...] = ("running", "stopping")
 ENDED: tuple[State, ...] = ("done", "failed", "stopped")
@@ -27,7 +30,6 @@ ENDED: tuple[State, ...] = ("done", "failed", "stopped")
 _RESUMABLE, _NOT_FINITE = 75, 76  # exit codes of `tunesmith`
 _BY_SIGNAL = 128  # from here on, with the signal's number added
 _SLOW_START = 30.0  # seconds after which a job whose keeper never wrote was killed before it began
-_LOST = "its process ended without a word: it was killed, or the machine was started again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,8 @@ class Job:
     started: float | None = None
     ended: float | None = None
     code: int | None = None  # exit code, below 0 the number of the signal that ended it
-    why: str = ""  # it waits, or failed, where no log tells
+    why: str = ""  # it waits, or failed, where no log tells; in English
+    reason: Reason = field(default_factory=dict)  # the same by its code; empty where it is an error's words
     state: State = "queued"
     owner: Owner | None = None  # its process
     log: Path = Path()
@@ -64,6 +67,10 @@ class Job:
         has_begun = self.started is not None and self.state in ("stopped", "failed")
         return has_begun and self.kind == "train" and bool(self.run)
 
+    def because(self, given: Reason) -> Job:
+        """It with a reason why it waits or failed."""
+        return dataclasses.replace(self, why=in_words(given), reason=given)
+
     def told(self) -> dict[str, Any]:
         """It as JSON has it."""
         told = dataclasses.asdict(self) | {"log": str(self.log), "root": str(self.root)}
@@ -74,7 +81,7 @@ class Job:
 
 
 _KEPT = ("id", "kind", "title", "command", "run", "wanted", "devices", "queued", "env", "tag", "after", "place")
-_KEPT_TOO = ("created", "started", "ended", "why")
+_KEPT_TOO = ("created", "started", "ended", "why", "reason")
 
 
 def written(folder: Path, job: Job, here: Owner) -> None:
@@ -121,17 +128,27 @@ def _with_end(job: Job, folder: Path, machine: Mapping[str, str]) -> Job:
     is_late = time.time() - (job.started or 0.0) > _SLOW_START
     is_lost = is_late if keeper is None else keeper.is_dead and (job.owner is None or job.owner.is_dead)
     try:  # after the look at the processes: what has ended by then has told so
-        code, ended = (folder / "code").read_text(encoding="utf-8").split()
+        code, ended, *marks = (folder / "code").read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         if is_lost:
             state: State = "stopped" if asked else "failed"
-            return dataclasses.replace(job, state=state, ended=_last_word(folder), why=_LOST)
+            return dataclasses.replace(job, state=state, ended=_last_word(folder)).because(reason("lost"))
         return dataclasses.replace(job, state="stopping" if asked else "running")
-    number = int(code)
-    was_ended = number == _RESUMABLE or (asked and not 0 < number < _BY_SIGNAL)
-    state = "done" if number == 0 else "stopped" if was_ended else "failed"
-    why = "it ended on numbers that are not finite, or on a bad row" if number == _NOT_FINITE else ""
-    return dataclasses.replace(job, state=state, code=number, ended=float(ended), why=why)
+    return _ended(dataclasses.replace(job, code=int(code), ended=float(ended)), asked, "full" in marks)
+
+
+def _ended(job: Job, asked: bool, was_full: bool) -> Job:
+    """A job with its exit code, with what that means. A command fails that cannot print its last line: of a run whose
+    disk was full its result tells."""
+    code, folder = job.code or 0, job.output if job.kind == "train" else None
+    if code == 0:
+        return dataclasses.replace(job, state="done")
+    if code == _RESUMABLE or (asked and not 0 < code < _BY_SIGNAL):
+        return dataclasses.replace(job, state="stopped")
+    if was_full and code > 0 and folder and has_result(folder, job.started or 0.0):
+        return dataclasses.replace(job, state="done").because(reason("log_full"))
+    failed = dataclasses.replace(job, state="failed")
+    return failed.because(reason("not_finite")) if code == _NOT_FINITE else failed
 
 
 def _keeper(folder: Path, machine: Mapping[str, str]) -> Owner | None:

@@ -157,7 +157,7 @@ class Jobs:
         with self._store.changing():
             job = self.get(id)
             if job.state == "queued":
-                self._store.keep(replace(job, ended=time.time(), why=""))
+                self._store.keep(replace(job, ended=time.time(), why="", reason={}))
             elif job.state in ACTIVE:
                 if job.owner is None:
                     raise TunesmithError(f"{job.title} is just being started; stop it in a moment")
@@ -178,7 +178,7 @@ class Jobs:
         if job.kind == "train" and job.run and is_run(self._workspace.runs / job.run):
             return self.resume_run(job.run, devices=job.wanted, env=job.env, tag=job.tag)
         again = replace(job, id="", devices=[], created=time.time(), place=time.time(), started=None, ended=None,
-                        code=None, why="", state="queued", owner=None)  # fmt: skip
+                        code=None, why="", reason={}, state="queued", owner=None)  # fmt: skip
         return self._added([again])[0]
 
     def resume_run(self, run: str, **how: Any) -> Job:

@@ -4,7 +4,8 @@
 
 Run by its path, without site-packages, for it stays as long as the job: it imports what costs no memory. In FOLDER it
 writes `log`, what the job says; `process`, the numbers of the job and of the keeper with the times of their start; and
-`code`, the exit code and when that was. What it is started by returns as soon as the job has begun.
+`code`, the exit code, when that was, and `full` where the disk takes no more. What it is started by returns as soon as
+the job has begun.
 """
 
 import os
@@ -13,6 +14,7 @@ import sys
 import time
 
 _BLANK = b" " * 64  # written beforehand, so that an end can be told on a full disk
+_ROOM = 1 << 16  # bytes; a disk that does not take them is full
 
 
 def _started(process: int) -> str:
@@ -31,6 +33,16 @@ def _written(path: str, text: str) -> None:
     os.fsync(descriptor)
     os.close(descriptor)
     os.rename(path + ".part", path)
+
+
+def _is_full(file: int) -> bool:
+    """Whether the disk of a file takes no more."""
+    try:
+        return os.pwrite(file, bytes(_ROOM), len(_BLANK)) < _ROOM
+    except OSError:
+        return True
+    finally:
+        os.ftruncate(file, len(_BLANK))
 
 
 def _become(words: list[str], log: int, begin: int) -> None:
@@ -74,7 +86,7 @@ def _keep(folder: str, words: list[str], told: int) -> None:
     for stream in (0, 1, 2):
         os.dup2(os.open(os.devnull, os.O_RDWR), stream)
     code = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
-    text = f"{code} {time.time():.3f}"
+    text = f"{code} {time.time():.3f}{' full' if _is_full(end) else ''}"
     os.pwrite(end, text.ljust(len(_BLANK)).encode(), 0)
     os.fsync(end)
     os.rename(os.path.join(folder, "code.part"), os.path.join(folder, "code"))

@@ -70,13 +70,13 @@ class Queue:
     def _take(self, turn: Turn) -> None:
         job = turn.job
         if turn.starts:
-            begun = replace(job, devices=list(turn.devices), started=time.time(), why="")
+            begun = replace(job, devices=list(turn.devices), started=time.time(), why="", reason={})
             self._store.keep(begun)
             try:
                 start(begun, self._store.folder / job.id)
             except TunesmithError as error:
-                self._store.keep(replace(job, ended=time.time(), why=str(error)))
+                self._store.keep(replace(job, ended=time.time(), why=str(error), reason={}))
         elif turn.fails:
-            self._store.keep(replace(job, ended=time.time(), why=turn.why))
-        elif turn.why != job.why:
-            self._store.keep(replace(job, why=turn.why))
+            self._store.keep(replace(job, ended=time.time()).because(turn.why))
+        elif turn.why != job.reason:
+            self._store.keep(job.because(turn.why))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tunesmith_library_studio.jobs.job import ACTIVE, ENDED, Job
+from tunesmith_library_studio.jobs.reasons import Reason, reason
 
 ANY, CPU, NONE = "any", "cpu", "none"
 """What a job may want beside numbers of GPUs: one that is free; a turn of the processor; nothing, so that it never
@@ -29,7 +30,7 @@ class Turn:
     starts: bool = False
     fails: bool = False
     devices: tuple[str, ...] = ()
-    why: str = ""
+    why: Reason = field(default_factory=dict)
 
 
 def turns(jobs: Sequence[Job], free_memory: Mapping[str, float], rules: Rules) -> list[Turn]:
@@ -48,7 +49,7 @@ def turns(jobs: Sequence[Job], free_memory: Mapping[str, float], rules: Rules) -
     for job in sorted((job for job in jobs if job.state == "queued"), key=lambda job: (job.place, job.created)):
         turn = _before(job, known) or _devices_of(job, taken, free_memory, rules)
         if rules.paused and job.queued and not turn.fails:
-            turn = Turn(job, why="the queue is paused")
+            turn = Turn(job, why=reason("paused"))
         elif turn.starts or turn.devices:
             taken.update(turn.devices)
         found.append(turn if turn.starts else replace(turn, devices=()))
@@ -59,10 +60,10 @@ def _before(job: Job, known: Mapping[str, Job]) -> Turn | None:
     """What becomes of a job because of those that it comes after; None where they are done."""
     for other in (known.get(id) for id in job.after):
         if other is None or (other.state in ENDED and other.state != "done"):
-            what = "was removed" if other is None else f"{other.title} {other.state}"
-            return Turn(job, fails=True, why=f"what it comes after did not get done: {what}")
+            missed = reason("missed", title=other.title, state=other.state) if other else reason("removed")
+            return Turn(job, fails=True, why=missed)
         if other.state != "done":
-            return Turn(job, why=f"after {other.title}")
+            return Turn(job, why=reason("after", title=other.title))
     return None
 
 
@@ -70,24 +71,23 @@ def _devices_of(job: Job, taken: Counter[str], free_memory: Mapping[str, float],
     given: list[str] = []
     waits: list[str] = []
     if free_memory and job.wanted.count(ANY) > len(free_memory):
-        return Turn(job, fails=True, why=f"it wants {job.wanted.count(ANY)} GPUs; there are {len(free_memory)}")
+        return Turn(job, fails=True, why=reason("few", wanted=job.wanted.count(ANY), there=len(free_memory)))
     for wanted in job.wanted or [ANY]:
         device = wanted if wanted != ANY or free_memory else CPU
         if device == NONE:
             continue
         if device == CPU:
-            waits += [] if taken[CPU] + given.count(CPU) < rules.cpu_jobs else ["the processor"]
+            waits += [] if taken[CPU] + given.count(CPU) < rules.cpu_jobs else [CPU]
             given += [CPU]
         elif device == ANY:
             free = [name for name in free_memory if not taken[name] and name not in (*given, *job.wanted)]
-            waits += [] if free else ["a GPU"]
+            waits += [] if free else [ANY]
             given += [max(free, key=lambda name: free_memory[name])] if free else []
         elif device not in free_memory:
-            there = ", ".join(free_memory) or "none"
-            return Turn(job, fails=True, why=f"there is no GPU {device} on this machine; there are: {there}")
+            return Turn(job, fails=True, why=reason("absent", device=device, devices=[*free_memory]))
         else:
-            waits += [f"GPU {device}"] if taken[device] else []
+            waits += [device] if taken[device] else []
             given += [device]
     if waits and job.queued:
-        return Turn(job, devices=tuple(given), why=f"waits for {', '.join(dict.fromkeys(waits))}")
+        return Turn(job, devices=tuple(given), why=reason("waits", devices=[*dict.fromkeys(waits)]))
     return Turn(job, starts=True, devices=tuple(dict.fromkeys(given)))

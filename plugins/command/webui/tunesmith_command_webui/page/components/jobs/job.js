@@ -6,6 +6,7 @@ import { post, remove } from "../../lib/api.js";
 import { attempt, tell } from "../toast.js";
 import { Confirm } from "../dialog.js";
 import { LogDialog } from "./log.js";
+import { whyOf } from "./why.js";
 
 const COLOURS = { running: "good", done: "good", failed: "bad", stopped: "warning", stopping: "warning" };
 
@@ -13,17 +14,20 @@ export function Job({ job, onUp, onDown }) {
   const [open, setOpen] = useState("");
   const close = () => setOpen("");
   const name = job.run ? html`<a href=${`#watch/${encodeURIComponent(job.run)}`}>${job.title}</a>` : job.title;
+  const kind = maybe(`jobs.kinds.${job.kind}`) ?? job.kind;
+  const stop = () => (close(), attempt(() => post(`jobs/${job.id}/stop`)));
   return html`<li class="job">
     <div class="row">
       <span class=${`badge ${COLOURS[job.state] ?? ""}`}>${t(`jobs.states.${job.state}`)}</span>
-      <span class="grow"><strong>${name}</strong> <span class="soft">${maybe(`jobs.kinds.${job.kind}`) ?? job.kind}${job.tag && ` · ${job.tag}`}</span></span>
+      <span class="grow"><strong>${name}</strong>${" "}
+        <span class="soft">${kind}${job.tag && ` · ${job.tag}`}</span></span>
       <${Acts} job=${job} onUp=${onUp} onDown=${onDown} onOpen=${setOpen} />
     </div>
     <p class="help"><${Told} job=${job} /></p>
     ${open === "log" && html`<${LogDialog} job=${job} onClose=${close} />`}
     ${open === "stop" &&
     html`<${Confirm} title=${t("jobs.stop")} text=${t(`jobs.${stopText(job)}`, { title: job.title })}
-      action=${t("jobs.stop")} onYes=${() => (close(), attempt(() => post(`jobs/${job.id}/stop`)))} onClose=${close} />`}
+      action=${t("jobs.stop")} onYes=${stop} onClose=${close} />`}
   </li>`;
 }
 
@@ -35,8 +39,9 @@ function stopText(job) {
 function Acts({ job, onUp, onDown, onOpen }) {
   const is = (...states) => states.includes(job.state);
   const named = (act) => `${t(`jobs.${act}`)}: ${job.title}`;
-  const button = (act, press, sign) => html`<button type="button" aria-label=${named(act)} title=${sign ? t(`jobs.${act}`) : null}
-    onClick=${press}>${sign ?? t(`jobs.${act}`)}</button>`;
+  const button = (act, press, sign) =>
+    html`<button type="button" aria-label=${named(act)} title=${sign ? t(`jobs.${act}`) : null} onClick=${press}>
+      ${sign ?? t(`jobs.${act}`)}</button>`;
   const again = () => attempt(async () => (await post(`jobs/${job.id}/resume`), tell(t("jobs.again"))));
   return html`
     ${onUp && button("up", onUp, "↑")} ${onDown && button("down", onDown, "↓")}
@@ -61,8 +66,10 @@ function Told({ job }) {
   return [
     job.elsewhere && t("jobs.elsewhere", { process: job.process, host: job.host }),
     devices.map((id) => (/^\d+$/.test(id) ? `GPU ${id}` : t(`jobs.devices.${id}`))).join(", "),
-    job.started ? t("jobs.since", { time: moment(job.started), taken }) : t("jobs.asked", { time: moment(job.created) }),
-    job.why,
+    job.started
+      ? t("jobs.since", { time: moment(job.started), taken })
+      : t("jobs.asked", { time: moment(job.created) }),
+    whyOf(job),
     job.state === "failed" && job.code !== null && t("jobs.code", { code: job.code }),
   ]
     .filter(Boolean)

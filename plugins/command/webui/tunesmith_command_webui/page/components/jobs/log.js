@@ -8,7 +8,8 @@ import { Copy } from "../copy.js";
 const KEPT = 400000; // characters; what is older is in the file
 
 export function LogDialog({ job, onClose }) {
-  return html`<${Dialog} wide title=${t("jobs.logOf", { title: job.title })} onClose=${onClose}><${Log} id=${job.id} /></${Dialog}>`;
+  return html`<${Dialog} wide title=${t("jobs.logOf", { title: job.title })} onClose=${onClose}>
+    <${Log} id=${job.id} /></${Dialog}>`;
 }
 
 /** @param {{id: string}} properties the job */

@@ -12,7 +12,8 @@ export function Rules() {
   if (!rules) return null;
   const change = (changes) => attempt(async () => set(await patch("jobs/rules", changes)));
   return html`<details class="rules">
-    <summary>${t("jobs.rules")}${rules.paused ? html` <span class="badge warning">${t("jobs.paused")}</span>` : null}</summary>
+    <summary>${t("jobs.rules")}${" "}
+      ${rules.paused ? html`<span class="badge warning">${t("jobs.paused")}</span>` : null}</summary>
     <label class="check"><input type="checkbox" checked=${rules.paused}
       onChange=${({ target }) => change({ paused: target.checked })} /> ${t("jobs.pause")}</label>
     <label>${t("jobs.cpuJobs")} <input type="number" min="1" max="64" value=${rules.cpu_jobs}

@@ -3,6 +3,7 @@ import { html, useEffect, useRef, useState } from "../../lib/html.js";
 import { post } from "../../lib/api.js";
 import { useTopic } from "../../lib/events.js";
 import { t } from "../../lib/i18n.js";
+import { whyOf } from "../../components/jobs/why.js";
 import { attempt } from "../../components/toast.js";
 import { Results } from "./results.js";
 
@@ -25,7 +26,7 @@ export function Job({ job: first }) {
     <div class="row"><h3 class="grow title">${job.title}</h3><span class="badge" aria-live="polite">${t(`evaluate.states.${job.state}`)}</span>
       ${going ? html`<button type="button" onClick=${() => attempt(() => post(`jobs/${job.id}/stop`))}>${t("evaluate.stop")}</button>` : null}</div>
     ${going ? html`<progress aria-label=${job.title}></progress>` : null}
-    ${job.why ? html`<p class="soft">${job.why}</p>` : null}
+    ${whyOf(job) ? html`<p class="soft">${whyOf(job)}</p>` : null}
     ${log ? html`<pre class="code log" tabindex="0" ref=${end}>${log}</pre>` : null}
     ${job.state === "done" && job.kind === "eval" ? html`<${Results} of=${job.run ?? of} />` : null}
     ${job.state === "done" && job.kind === "predict" ? html`<p>${t("evaluate.predicted")}</p>` : null}

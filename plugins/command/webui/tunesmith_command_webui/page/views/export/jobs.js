@@ -4,6 +4,7 @@ import { post } from "../../lib/api.js";
 import { useTopic } from "../../lib/events.js";
 import { duration } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
+import { whyOf } from "../../components/jobs/why.js";
 import { attempt } from "../../components/toast.js";
 
 const SHOWN = 5;
@@ -14,7 +15,7 @@ export function Jobs() {
   useTopic("jobs", (type, data) => {
     if (type === "jobs") set(Object.fromEntries((data.items ?? data).map((job) => [job.id, job])));
     else if (type === "job") set((all) => ({ ...all, [data.id]: data }));
-    else if (type === "removed") set(({ [data.id]: gone, ...rest }) => rest);
+    else if (type === "removed") set(({ [data]: _, ...rest }) => rest);
   });
   const shown = Object.values(jobs)
     .filter((job) => job.kind === "export")
@@ -46,7 +47,7 @@ function Job({ job, open }) {
         : null}
     </div>
     ${job.state === "running" ? html`<progress aria-label=${job.title}></progress>` : null}
-    ${job.why ? html`<p class="help">${job.why}</p>` : null}
+    ${whyOf(job) ? html`<p class="help">${whyOf(job)}</p>` : null}
     <details open=${isOpen} onToggle=${(event) => setOpen(event.target.open)}>
       <summary>${t("export.log")}</summary>
       ${isOpen ? html`<${Log} id=${job.id} />` : null}
