@@ -30,6 +30,37 @@ def test_only_what_differs_is_shown_and_of_other_plugins_the_name() -> None:
     assert comparing.differences([first, first]) == []
 
 
+def entry(path: str, **more: object) -> dict[str, object]:
+    return {"path": path, "format": "auto", "split": None, "weight": 1.0, "columns": {}, **more}
+
+
+def test_entries_of_lists_differ_leaf_by_leaf_without_what_is_usual() -> None:
+    first = {"data": {"train": [entry("a"), entry("b")], "eval": []}, "adapter": {"targets": ["q", "v"]}}
+    second = {"data": {"train": [entry("c")], "eval": [entry("d", weight=2.0)]}, "adapter": {"targets": "all"}}
+    assert comparing.differences([first, second]) == [
+        {"key": "data.train[0].path", "values": ["a", "c"]},
+        {"key": "data.train[1].path", "values": ["b", None]},
+        {"key": "adapter.targets", "values": [["q", "v"], "all"]},
+        {"key": "data.eval[0].path", "values": [None, "d"]},
+        {"key": "data.eval[0].weight", "values": [None, 2.0]},
+    ]
+    weighted = {"data": {"train": [entry("a", weight=2.0), entry("b", tags={"role": "who"})], "eval": []}}
+    assert [each["key"] for each in comparing.differences([{"data": first["data"]}, weighted])] == [
+        "data.train[0].weight",
+        "data.train[1].tags.role",
+    ]
+    itself = {"data": {"train": [entry("a"), entry("b")], "eval": [entry("a")]}}
+    assert comparing.differences([{"data": first["data"]}, itself]) == [
+        {"key": "data.eval[0].path", "values": [None, "a"]}
+    ]
+
+
+def test_what_a_record_resolves_is_no_difference() -> None:
+    first = {"format": {"alpaca": {"lines": 1}}, "hub": {"local": {}}}
+    second = {"format": {"sharegpt": {}, "alpaca": {"lines": 2}}, "hub": {"huggingface": {"token": None}}}
+    assert comparing.differences([first, second]) == [{"key": "format.alpaca.lines", "values": [1, 2]}]
+
+
 def test_a_comparison_is_kept_as_a_table(tmp_path: Path) -> None:
     workspace = Workspace(Path("runs"), tmp_path)
     for name, rank in (("a", 8), ("=b|c", 16)):

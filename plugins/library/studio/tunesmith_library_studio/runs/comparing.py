@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from tunesmith.kinds import KINDS
 
 from tunesmith_library_studio.runs.rows import Row, flat
 
 _NO_OPTIONS = ("tunesmith",)  # keys of a record that choose nothing
+_RESOLVED = frozenset(name for name, kind in KINDS.items() if kind.how_many == "routed")  # by what is read
+_TELLING = ("path", "name")  # of an entry of a list: what it is
 _FIGURES = (
     *("state", "step", "epoch", "loss", "metric", "value", "best", "best_step", "seconds"),
     *("tokens", "tokens_per_second", "seconds_of_step", "memory_peak", "memory_predicted", "size"),
@@ -20,17 +24,57 @@ _FIGURES = (
 def differences(configurations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The options that are not the same in all: `key`, `values` in the order of the runs, null where there is none.
 
-    Of different plugins the name alone differs; that each has options of its own is no news.
+    Entries of lists are told leaf by leaf: `data.train[0].path`. What follows from another difference is no news: of
+    different plugins the options of each; of an entry that some do not have what is empty, or as in most entries;
+    the plugins that a record names because the data needed them.
     """
-    leaves = [dict(flat(config)) for config in configurations]
+    leaves = [dict(_leaves(config)) for config in configurations]
     keys = dict.fromkeys(key for each in leaves for key in each if key not in _NO_OPTIONS)
     others = {key for key in keys if key.endswith(".name") and len({str(each.get(key)) for each in leaves}) > 1}
-    found = [
-        (key, [each.get(key) for each in leaves])
-        for key in keys
-        if all(key in each for each in leaves) or key in others or f"{key.partition('.')[0]}.name" not in others
-    ]
-    return [{"key": key, "values": values} for key, values in found if any(value != values[0] for value in values)]
+    usual = _of_entries(leaves)
+    found = []
+    for key in keys:
+        values = [each.get(key) for each in leaves]
+        if all(value == values[0] for value in values):
+            continue
+        if not all(key in each for each in leaves):
+            kind, having = key.partition(".")[0], [each[key] for each in leaves if key in each]
+            follows = f"{kind}.name" in others and key not in others
+            if follows or kind in _RESOLVED or all(_says_nothing(key, value, keys, usual) for value in having):
+                continue
+        found.append({"key": key, "values": values})
+    return found
+
+
+def _leaves(config: Any) -> Iterator[tuple[str, Any]]:
+    """What is no mapping, and no list of mappings, by its key."""
+    for key, value in flat(config):
+        if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+            for at, each in enumerate(value):
+                inner = _leaves(each) if isinstance(each, Mapping) else [("", each)]
+                yield from ((f"{key}[{at}].{name}".rstrip("."), item) for name, item in inner)
+        else:
+            yield key, value
+
+
+def _of_entries(leaves: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """All values that a leaf has in the entries of lists, by its key within them."""
+    found: dict[str, list[Any]] = {}
+    for each in leaves:
+        for key, value in each.items():
+            if "]." in key:
+                found.setdefault(key.rpartition("].")[2], []).append(value)
+    return found
+
+
+def _says_nothing(key: str, value: Any, keys: Iterable[str], usual: Mapping[str, list[Any]]) -> bool:
+    """Whether a value that only some have is no difference: an empty list where others have entries, or in an entry of
+    a list what most entries have."""
+    if "]." not in key:
+        return value in ([], {}) and any(other.startswith((f"{key}[", f"{key}.")) for other in keys)
+    name = key.rpartition("].")[2]
+    values = usual[name]
+    return value in (None, "", [], {}) or (name not in _TELLING and values.count(value) > max(1, len(values) / 2))
 
 
 def figures(row: Row, record: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
