@@ -7,6 +7,7 @@ import { Curves } from "../components/curves.js";
 import { Jobs } from "../components/jobs.js";
 import { Tabs } from "../components/tabs.js";
 import { attempt } from "../components/toast.js";
+import { compareLink } from "./runs/links.js";
 import { Chooser } from "./watch/chooser.js";
 import { Header } from "./watch/header.js";
 import { Log } from "./watch/log.js";
@@ -74,7 +75,7 @@ function RunCurves({ name }) {
     <${Curves} runs=${[name]} />
     <p class="row">
       <a href=${`api/watch/curves.csv?run=${encodeURIComponent(name)}`} download>${t("watch.all_values")}</a>
-      <a href=${`#runs/compare/${encodeURIComponent(name)}`}>${t("watch.compare")}</a>
+      <a href=${compareLink([name])}>${t("watch.compare")}</a>
     </p>
   `;
 }

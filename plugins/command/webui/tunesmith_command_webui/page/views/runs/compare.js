@@ -15,21 +15,24 @@ import { figure, value } from "./words.js";
 export function Compare({ names }) {
   const [found, set] = useState(null);
   const [error, setError] = useState(null);
-  useEffect(() => void post("runs/compare", { names }).then(set, setError), []);
+  const alone = names.length < 2;
+  useEffect(() => void (alone || post("runs/compare", { names }).then(set, setError)), []);
   const choose = (chosen) => {
-    if (chosen.length > 1) location.hash = compareLink(chosen);
+    location.hash = chosen.length ? compareLink(chosen) : "#runs";
   };
   return html`<div class="comparison">
     <p class="soft back"><a href="#runs">${t("runs.back")}</a></p>
     <${RunPicker} multiple label=${t("runs.compared")} value=${names} onChange=${choose} />
     ${error ? html`<p role="alert" class="bad">${error.message}</p>` : null}
-    ${!found && !error ? html`<p aria-busy="true">${t("page.loading")}</p>` : null}
+    ${alone ? html`<p role="status">${t("runs.second", { name: names[0] })}</p>` : null}
+    ${!alone && !found && !error ? html`<p aria-busy="true">${t("page.loading")}</p>` : null}
     ${found ? html`<${Found} names=${names} found=${found} />` : null}
   </div>`;
 }
 
 function Found({ names, found }) {
-  const figures = Object.keys(found.runs[0].figures).filter((name) => found.runs.some((run) => run.figures[name] !== null));
+  const known = (name) => found.runs.some((run) => run.figures[name] !== null);
+  const figures = Object.keys(found.runs[0].figures).filter(known);
   return html`<div>
     <${Keep} names=${names} />
     <${SideBySide} caption=${t("runs.reached")} names=${names} rows=${figures.map((name) => ({
@@ -39,7 +42,7 @@ function Found({ names, found }) {
     }))} />
     <${SideBySide} caption=${t("runs.differences")} names=${names} rows=${found.differences.map(({ key, values }) => ({
       key,
-      label: html`<code>${key}</code>`,
+      label: html`<code>${breakable(key)}</code>`,
       values: values.map(value),
     }))} />
     ${found.differences.length ? null : html`<p class="soft">${t("runs.no_differences")}</p>`}
@@ -49,9 +52,18 @@ function Found({ names, found }) {
   </div>`;
 }
 
+/** An option's key, which may go on in the next line behind a point, and not within a word. */
+function breakable(key) {
+  return key.split(/(?<=\.)/).map((part) => html`${part}<wbr />`);
+}
+
 function SideBySide({ caption, names, rows }) {
   if (!rows.length) return null;
-  const own = (name, index) => ({ key: name, label: html`<a href=${link("runs", name)}>${name}</a>`, cell: (row) => row.values[index] });
+  const own = (name, index) => ({
+    key: name,
+    label: html`<a href=${link("runs", name)}>${name}</a>`,
+    cell: (row) => html`<span class="wraps">${row.values[index]}</span>`,
+  });
   const columns = [{ key: "what", label: t("runs.what"), head: true, cell: (row) => row.label }, ...names.map(own)];
   return html`<${Table} titled caption=${caption} columns=${columns} rows=${rows} rowKey=${(row) => row.key} />`;
 }

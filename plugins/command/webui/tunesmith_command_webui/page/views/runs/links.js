@@ -4,11 +4,25 @@
 export const link = (view, name) => `#${view}/${encodeURIComponent(name)}`;
 
 /** That of a comparison, which can be shared: names are written so that none of their characters is taken for a comma. */
-export const compareLink = (names) => `#runs/compare/${encodeURIComponent(names.map(encodeURIComponent).join(","))}`;
+export function compareLink(names) {
+  return `#runs/compare/${encodeURIComponent(names.map(encodeURIComponent).join(","))}`;
+}
 
-/** The names of a comparison's address; null for any other. */
-export function comparedIn(detail) {
-  const [first, ...rest] = detail.split("/");
-  const names = rest.join("/").split(",");
-  return first === "compare" && names.length > 1 ? names.map(decodeURIComponent) : null;
+/**
+ * The names of a comparison's address, one or more; null for any other.
+ * @param {string} detail what follows the view in the address, decoded
+ * @param {string} [address] as it is written, in which the name of a run has no slash
+ */
+export function comparedIn(detail, address = location.hash) {
+  if (!address.startsWith("#runs/compare/")) return null;
+  const names = detail.slice("compare/".length).split(",").filter(Boolean);
+  return names.length ? names.map(plain) : null;
+}
+
+function plain(name) {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // written by hand
+  }
 }

@@ -3,7 +3,14 @@ import { html } from "../../lib/html.js";
 import { bytes, duration, integer, moment, number } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
 
-const KINDS = { running: "accent", stopping: "warning", done: "good", stopped: "warning", failed: "bad", incomplete: "soft" };
+const KINDS = {
+  running: "accent",
+  stopping: "warning",
+  done: "good",
+  stopped: "warning",
+  failed: "bad",
+  incomplete: "soft",
+};
 
 /** Its state as a word with a colour. */
 export function State({ state }) {
@@ -26,7 +33,9 @@ export function Path({ path }) {
 export function value(what) {
   if (what === null || what === undefined) return "–";
   if (typeof what === "number") return number(what, 5);
-  return typeof what === "string" ? what : JSON.stringify(what);
+  if (typeof what === "string") return what;
+  const isPlain = Array.isArray(what) && what.length && what.every((each) => typeof each !== "object");
+  return isPlain ? what.join(", ") : JSON.stringify(what);
 }
 
 const share = (row) => (row.step && row.total_steps ? ` (${integer((100 * row.step) / row.total_steps)} %)` : "");
@@ -53,7 +62,10 @@ export const COLUMNS = {
 };
 
 /** Those that are shown until somebody chooses. */
-export const FIRST = ["state", "stage", "model", "adapter", "data", "started", "seconds", "step", "loss", "best", "tags"];
+export const FIRST = [
+  ...["state", "stage", "model", "adapter", "data"],
+  ...["started", "seconds", "step", "loss", "best", "tags"],
+];
 
 /** What the figures of a comparison are, as text. */
 export function figure(name, what) {
