@@ -3,6 +3,7 @@ import { html, useEffect, useId, useState } from "../lib/html.js";
 import { maybe, t } from "../lib/i18n.js";
 import { isScalar, read, readLines, shown, suggestions } from "../lib/shapes.js";
 import { ListOfGroups, MapRows } from "./nested.js";
+import { Key, Sentence } from "./words.js";
 
 /** What an option is called, and what it says of itself, in the language of the page where somebody wrote it. */
 export const helpOf = (option, words) => maybe(`${words}.help`) ?? option.help;
@@ -25,10 +26,12 @@ export function Field({ option, value, onChange, words = "", path, problems = []
   const id = useId();
   const [fault, setFault] = useState(null);
   useEffect(() => setFault(null), [value]);
-  const wrong = fault ? t(`field.${fault[0]}`, fault[1]) : problems.map((problem) => problem.message).join(" ");
+  const wrong = fault ? t(`field.${fault[0]}`, fault[1]) : problems.map(inWords).join(" ");
+  const at = path ?? option.name;
   const label = labelOf(option, words);
-  const name = html`<code>${path ?? option.name}</code>`;
-  const title = html`${label ? html`${label} ${name}` : name}${option.required ? html` <em>${t("field.required")}</em>` : null}`;
+  const title = html`${label ? `${label} ` : null}<${Key} name=${at} />
+    ${option.required ? html` <em>${t("field.required")}</em>` : null}
+    ${option.guarded ? html` <span class="badge">${t("field.guarded")}</span>` : null}`;
   const told = `${id}-help${wrong ? ` ${id}-wrong` : ""}`;
   const given = value !== undefined;
   return html`<div class=${`field ${given ? "given" : ""}`}>
@@ -38,15 +41,20 @@ export function Field({ option, value, onChange, words = "", path, problems = []
         : html`<label for=${id}>${title}</label>`}
       ${given
         ? html`<button type="button" class="plain small" onClick=${() => onChange(undefined)}
-            title=${origin ?? null} aria-label=${`${t("field.reset")}: ${path ?? option.name}`}>${t("field.reset")}</button>`
+            title=${origin ?? null} aria-label=${`${t("field.reset")}: ${at}`}>${t("field.reset")}</button>`
         : null}
     </div>
     <${Input} id=${id} shape=${option.shape} value=${value} usual=${option.default} told=${told} wrong=${Boolean(wrong)}
       onChange=${onChange} onFault=${setFault} words=${words} />
-    <p class="help" id=${`${id}-help`}>${helpOf(option, words)} <${Usual} option=${option} given=${given} /></p>
+    <p class="help" id=${`${id}-help`}><${Sentence} text=${helpOf(option, words)} />${" "}
+      ${option.guarded ? `${t("field.guardedHelp")} ` : null}
+      <${Usual} option=${option} given=${given} /></p>
     ${wrong ? html`<p class="bad help" id=${`${id}-wrong`}>${wrong}</p>` : null}
   </div>`;
 }
+
+/** A problem with what is possible instead. */
+const inWords = ({ message, advice }) => [message, advice?.split("\n")[0]].filter(Boolean).join(" ");
 
 const SAID = ["boolean", "choice", "text", "list", "group"]; // kinds whose field shows by itself what it takes
 
@@ -75,7 +83,10 @@ export function Input(properties) {
 function Choice({ id, shape, value, usual, choices, onChange, told, wrong }) {
   const all = shape.optional ? [...choices, null] : choices;
   const at = value === undefined ? "" : String(all.findIndex((choice) => choice === value));
-  const name = (choice) => (choice === null ? t("field.none") : typeof choice === "boolean" ? t(`field.${choice}`) : String(choice));
+  const name = (choice) => {
+    if (choice === null) return t("field.none");
+    return typeof choice === "boolean" ? t(`field.${choice}`) : String(choice);
+  };
   return html`<select id=${id} value=${at} aria-describedby=${told} aria-invalid=${wrong}
     onChange=${({ target }) => onChange(target.value === "" ? undefined : all[Number(target.value)])}>
     <option value="">${usual === undefined ? t("field.choose") : t("field.default", { value: name(usual) })}</option>
@@ -105,11 +116,14 @@ function Line({ id, shape, value, usual, onChange, onFault, told, wrong }) {
   };
   const offered = shape.kind === "union" ? suggestions(shape) : [];
   const numeric = shape.kind === "integer" || shape.kind === "number";
+  const empty = usual === null ? t("field.none") : shown(usual) || null;
   return html`<input id=${id} type="text" value=${text} autocomplete="off" spellcheck=${false}
       inputmode=${numeric ? "decimal" : null} list=${offered.length ? `${id}-list` : null}
-      placeholder=${usual === undefined ? null : usual === null ? t("field.none") : shown(usual)} aria-describedby=${told} aria-invalid=${wrong}
+      placeholder=${empty} aria-describedby=${told} aria-invalid=${wrong}
       onInput=${typed} onFocus=${() => setBusy(true)} onBlur=${left} />
-    ${offered.length ? html`<datalist id=${`${id}-list`}>${offered.map((one) => html`<option value=${one} />`)}</datalist>` : null}`;
+    ${offered.length
+      ? html`<datalist id=${`${id}-list`}>${offered.map((one) => html`<option value=${one} />`)}</datalist>`
+      : null}`;
 }
 
 /** A list with a line for each item. */
@@ -126,7 +140,8 @@ function Lines({ id, shape, value, usual, onChange, onFault, told, wrong }) {
     onChange(target.value.trim() ? found.value : undefined);
     queueMicrotask(() => onFault(found.fault ?? null));
   };
-  return html`<textarea id=${id} rows=${Math.min(Math.max(text.split("\n").length, 1), 8)} value=${text} spellcheck=${false}
+  const rows = Math.min(Math.max(text.split("\n").length, 1), 8);
+  return html`<textarea id=${id} rows=${rows} value=${text} spellcheck=${false}
     placeholder=${lines(usual) || t("field.lines")} aria-describedby=${told} aria-invalid=${wrong}
     onInput=${typed} onFocus=${() => setBusy(true)} onBlur=${() => setBusy(false)}></textarea>`;
 }

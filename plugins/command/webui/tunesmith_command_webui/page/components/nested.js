@@ -15,15 +15,16 @@ function short(value, shape) {
   const written = Object.entries(value).filter(([, item]) => item !== undefined);
   if (!written.length) return undefined;
   const [name, only] = written[0];
-  return written.length === 1 && name === shape.shorthand && typeof only === "string" ? only : Object.fromEntries(written);
+  const isShorthand = written.length === 1 && name === shape.shorthand && typeof only === "string";
+  return isShorthand ? only : Object.fromEntries(written);
 }
 
 function Group({ shape, value, onChange, words }) {
   const now = full(value, shape);
   const set = (name, item) => onChange(short({ ...now, [name]: item }, shape));
   return shape.fields.map(
-    (option) => html`<${Field} key=${option.name} option=${option} value=${now[option.name]} words=${`${words}.${option.name}`}
-      onChange=${(item) => set(option.name, item)} />`,
+    (option) => html`<${Field} key=${option.name} option=${option} value=${now[option.name]}
+      words=${`${words}.${option.name}`} onChange=${(item) => set(option.name, item)} />`,
   );
 }
 
@@ -31,7 +32,8 @@ function Group({ shape, value, onChange, words }) {
 export function ListOfGroups({ id, shape, value, onChange, words, single = false }) {
   const item = single ? shape : shape.item;
   if (single) {
-    return html`<details class="nested" id=${id}><summary>${value === undefined ? t("field.open") : shown(value)}</summary>
+    return html`<details class="nested" id=${id}>
+      <summary>${value === undefined ? t("field.open") : shown(value)}</summary>
       <${Group} shape=${item} value=${value} onChange=${onChange} words=${words} /></details>`;
   }
   const items = Array.isArray(value) ? value : value === undefined || value === null ? [] : [value];
@@ -56,8 +58,9 @@ export function MapRows({ id, shape, value, onChange, onFault, words }) {
   const given = Object.entries(value && typeof value === "object" ? value : {});
   const [rows, setRows] = useState(given);
   useEffect(() => {
-    const same = JSON.stringify(Object.fromEntries(rows.filter(([name]) => name))) === JSON.stringify(Object.fromEntries(given));
-    if (!same) setRows(given);
+    const named = rows.filter(([name]) => name);
+    const [here, there] = [named, given].map((pairs) => JSON.stringify(Object.fromEntries(pairs)));
+    if (here !== there) setRows(given);
   }, [value]);
   const put = (next) => {
     setRows(next);

@@ -3,6 +3,7 @@ import { html, useEffect, useId, useMemo, useState } from "../lib/html.js";
 import { get } from "../lib/api.js";
 import { learn, maybe, t } from "../lib/i18n.js";
 import { Field, helpOf, labelOf } from "./field.js";
+import { Sentence } from "./words.js";
 
 let asked = null; // one request for all forms of the page
 let read = 0; // when it was answered
@@ -33,7 +34,8 @@ export const pluginOf = (kind, name) => kind.plugins.find((plugin) => plugin.nam
 
 /** The names of what a value selects of a kind; the default where it says nothing. */
 export function selectedOf(kind, value) {
-  if (kind.many) return value === undefined || value === null ? kind.default : Object.keys(value).filter((name) => value[name] !== false);
+  if (kind.many && (value === undefined || value === null)) return kind.default;
+  if (kind.many) return Object.keys(value).filter((name) => value[name] !== false);
   const name = value?.name ?? kind.default[0];
   return name ? [name] : [];
 }
@@ -42,7 +44,9 @@ export function selectedOf(kind, value) {
 export const commonOf = (schema, kind, plugin) => schema.common[kind]?.[plugin] ?? schema.common[kind]?.["*"] ?? [];
 
 const without = (mapping, name) => Object.fromEntries(Object.entries(mapping).filter(([key]) => key !== name));
-const summaryOf = (kind, plugin) => maybe(`options.${kind.name}.${plugin.name}.summary`) ?? plugin.summary;
+const summaryOf = (kind, plugin) =>
+  plugin ? maybe(`options.${kind.name}.${plugin.name}.summary`) ?? plugin.summary : aboutOf(kind);
+const aboutOf = (kind) => maybe(`options.${kind.name}.summary`) ?? kind.summary;
 
 /** The value of a kind with one option of one plugin set, or taken away where it is undefined. */
 export function withOption(kind, value, plugin, name, item) {
@@ -77,24 +81,28 @@ function One({ schema, kind, value, onChange, problems, origins, hidden }) {
   const choose = (chosen) => onChange(chosen === "" ? undefined : { name: chosen });
   const wrong = problems.filter((problem) => [kind.name, `${kind.name}.name`].includes(problem.key));
   const plugin = name && pluginOf(kind, name);
+  const form = html`<${PluginForm} ...${{ schema, kind, plugin, value, onChange, problems, origins, hidden }} />`;
   if (kind.plugins.length === 1 && kind.default[0] === plugin?.name && !plugin.broken && !value?.name) {
-    return html`<div class="options"><${PluginForm} ...${{ schema, kind, plugin, value, onChange, problems, origins, hidden }} /></div>`;
+    return html`<div class="options">${form}</div>`;
   }
   return html`<div class="options">
     <label for=${id}>${t(`kinds.${kind.name}`)} <code>${kind.name}</code></label>
     <select id=${id} value=${value?.name ?? ""} onChange=${({ target }) => choose(target.value)}
       aria-describedby=${`${id}-help`} aria-invalid=${wrong.length > 0}>
-      <option value="">${kind.default.length ? t("field.default", { value: kind.default[0] }) : t("field.none")}</option>
-      ${kind.plugins.map((one) => html`<option value=${one.name} disabled=${Boolean(one.broken)}>
-        ${one.broken ? `${one.name} (${t("field.broken")})` : one.name}</option>`)}
+      <option value="">
+        ${kind.default.length ? t("field.default", { value: kind.default[0] }) : t("field.none")}</option>
+      ${kind.plugins.map((one) => html`<${Choosable} plugin=${one} />`)}
       ${name && !plugin ? html`<option value=${name}>${name}</option>` : null}
     </select>
-    <p class="help" id=${`${id}-help`}>${plugin ? summaryOf(kind, plugin) : maybe(`options.${kind.name}.summary`) ?? kind.summary}</p>
+    <p class="help" id=${`${id}-help`}><${Sentence} text=${summaryOf(kind, plugin)} /></p>
     ${wrong.map((problem) => html`<p class="bad help">${problem.message}</p>`)}
     <${Broken} kind=${kind} />
-    ${plugin ? html`<${PluginForm} ...${{ schema, kind, plugin, value, onChange, problems, origins, hidden }} />` : null}
+    ${plugin ? form : null}
   </div>`;
 }
+
+const Choosable = ({ plugin: { name, broken } }) => html`<option value=${name} disabled=${Boolean(broken)}>
+  ${broken ? `${name} (${t("field.broken")})` : name}</option>`;
 
 function Many({ schema, kind, value, onChange, problems, origins, hidden }) {
   const id = useId();
@@ -110,17 +118,20 @@ function Many({ schema, kind, value, onChange, problems, origins, hidden }) {
     <div class="row">
       <select id=${id} value="" onChange=${({ target }) => target.value && onChange({ ...now, [target.value]: {} })}>
         <option value="">${t("field.add")} …</option>
-        ${left.map((one) => html`<option value=${one.name} disabled=${Boolean(one.broken)}>
-          ${one.broken ? `${one.name} (${t("field.broken")})` : one.name}</option>`)}
+        ${left.map((one) => html`<${Choosable} plugin=${one} />`)}
       </select>
-      ${value === undefined || value === null ? null : html`<button type="button" class="plain small" onClick=${() => onChange(undefined)}>${t("field.reset")}</button>`}
+      ${value === undefined || value === null
+        ? null
+        : html`<button type="button" class="plain small" onClick=${() => onChange(undefined)}>
+            ${t("field.reset")}</button>`}
     </div>
-    <p class="help">${maybe(`options.${kind.name}.summary`) ?? kind.summary}</p>
+    <p class="help"><${Sentence} text=${aboutOf(kind)} /></p>
     <${Broken} kind=${kind} />
     ${chosen.map((name) => {
       const plugin = pluginOf(kind, name) ?? { name, summary: "", options: [] };
       return html`<details key=${name} class="nested">
-        <summary><code>${name}</code> <span class="soft">${summaryOf(kind, plugin)}</span></summary>
+        <summary><code>${name}</code>${" "}
+          <span class="soft"><${Sentence} text=${summaryOf(kind, plugin)} /></span></summary>
         <${PluginForm} ...${{ schema, kind, plugin, value, onChange, problems, origins, hidden }} />
         <button type="button" onClick=${() => drop(name)}>${t("field.remove")}</button>
       </details>`;
@@ -153,7 +164,8 @@ function PluginForm({ schema, kind, plugin, value, onChange, problems, origins, 
   return html`<div class="fields">${first.map(field)}</div>
     ${rest.length
       ? html`<details onToggle=${({ target, currentTarget }) => target === currentTarget && setOpen(target.open)}>
-          <summary>${t("field.more", { count: rest.length })}${set ? ` · ${t("field.set", { count: set })}` : ""}</summary>
+          <summary>${t("field.more", { count: rest.length })}
+            ${set ? ` · ${t("field.set", { count: set })}` : ""}</summary>
           ${open ? html`<div class="fields">${rest.map(field)}</div>` : null}
         </details>`
       : null}`;
@@ -177,7 +189,8 @@ export function searchable(schema, values) {
       const plugin = pluginOf(kind, name);
       return (plugin?.options ?? []).map((option) => {
         const words = `options.${kind.name}.${name}.${option.name}`;
-        const known = Object.entries(plugin.known_as ?? {}).filter(([, ours]) => ours === option.name).map(([other]) => other);
+        const elsewhere = Object.entries(plugin.known_as ?? {}).filter(([, ours]) => ours === option.name);
+        const known = elsewhere.map(([other]) => other);
         const at = kind.many ? `${kind.name}.${name}.${option.name}` : `${kind.name}.${option.name}`;
         const text = [at, helpOf(option, words), option.help, labelOf(option, words), ...known].join(" ").toLowerCase();
         return { kind, plugin, option, at, text };
