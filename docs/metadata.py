@@ -33,8 +33,15 @@ def metadata() -> Iterator[tuple[Path, str]]:
 
 
 def _with(text: str, common: dict[str, object]) -> str:
-    """A pyproject.toml with the common values behind its licence, whatever it said of them before."""
+    """A pyproject.toml with the common values behind its licence, whatever it said of them before.
+
+    Only licences of what others wrote in it stay beside the common one.
+    """
     text = re.sub(r'(?m)^version = ".*"$', f'version = "{common["version"]}"', text, count=1)
+    own = tomllib.loads(text)["project"].get("license-files", [])
+    licences = common["license-files"]
+    assert isinstance(licences, list)
+    common = {**common, "license-files": [*licences, *(file for file in own if file not in licences)]}
     for name in _COPIED:
         text = re.sub(rf"(?m)^{name} = .*\n", "", text)
     lines = "".join(f"{name} = {_toml(common[name])}\n" for name in _COPIED)
