@@ -41,10 +41,16 @@ def test_a_job_from_its_start_to_its_removal(client: TestClient) -> None:
 
 
 def test_what_a_client_may_not_start(client: TestClient) -> None:
-    for command in (["api", "runs/a"], ["train", "/etc/x.yaml"], ["export", "a", "--output", "../../x"], []):
+    outside = [["train", "/etc/x.yaml"], ["export", "a", "--output", "../../x"], ["export", "a", "-o/tmp/x"]]
+    for command in (["api", "runs/a"], [], *outside):
         answer = client.post("/api/jobs", json={"command": command})
         assert answer.status_code == 400 and answer.json()["error"]["message"]
+    for run in ("../../x", "", ".hidden"):
+        answer = client.post("/api/jobs", json={"command": ["train", "a.yaml"], "run": run})
+        assert answer.status_code in (400, 404) and "no name of a run" in answer.json()["error"]["message"]
     assert client.get("/api/jobs").json()["total"] == 0
+    broken = client.post("/api/jobs", content=b'{"command": [', headers={"content-type": "application/json"})
+    assert broken.status_code == 422 and "the body is no JSON" in broken.json()["error"]["message"]
     assert client.post("/api/jobs/resume", params={"run": "../.."}).status_code == 400
 
 

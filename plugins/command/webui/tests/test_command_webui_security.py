@@ -193,8 +193,9 @@ def test_sessions_end() -> None:
 def test_a_body_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tunesmith_command_webui.security._BODY", 1000)
     limited = client(tmp_path)
-    large = limited.post("/api/session", json={"password": "x" * 2000}, headers=OURS)
-    assert large.status_code == 413 and "1000 bytes" in large.json()["error"]["message"]
+    for path in ("/api/session", "/api/data/paste"):
+        large = limited.post(path, json={"password": "x" * 2000}, headers=OURS)
+        assert large.status_code == 413 and "1000 bytes" in large.json()["error"]["message"]
 
     def parts() -> object:
         for _ in range(20):

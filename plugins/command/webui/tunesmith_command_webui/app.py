@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -71,7 +74,6 @@ def make_app(studio: Studio, options: Options) -> FastAPI:
         access=access,
         names=own_names(options.host, options.hosts),
         hosts=options.hosts,
-        largest=options.max_upload_bytes,
         policy=policy(),
     )
     return app
@@ -81,8 +83,7 @@ async def _told(request: Request, error: Exception) -> Response:
     """An error as a response: `{"error": {"message": …}}`; what was wrong first, then what to do, line by line."""
     status, headers = 400, None
     if isinstance(error, RequestValidationError):
-        message = "\n".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors())
-        status = 422
+        message, status = "\n".join(map(_wrong, error.errors())), 422
     elif isinstance(error, HTTPException):
         message, status, headers = str(error.detail), error.status_code, error.headers
     elif isinstance(error, TunesmithError):
@@ -90,3 +91,10 @@ async def _told(request: Request, error: Exception) -> Response:
     else:
         message, status = "the server failed to answer this request; its terminal tells why", 500
     return JSONResponse({"error": {"message": message}}, status, headers)
+
+
+def _wrong(found: Mapping[str, Any]) -> str:
+    """What is wrong with a part of a request, in words."""
+    if found["type"] == "json_invalid":
+        return f"the body is no JSON: {found['ctx']['error']} at character {found['loc'][-1]}"
+    return f"{'.'.join(map(str, found['loc'][1:]))}: {found['msg']}"

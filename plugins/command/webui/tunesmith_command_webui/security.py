@@ -25,8 +25,7 @@ PASSWORD_NAME = "TUNESMITH_WEBUI_PASSWORD"
 """The variable of the environment that the password is read from."""
 
 _SHORTEST = 8  # characters of a password where other machines reach the page
-_BODY = 64 << 20  # bytes of a request, but for data that is uploaded
-_UPLOADS = "/api/data/"
+_BODY = 64 << 20  # bytes of a request; data that is uploaded comes in pieces
 _OPEN = frozenset({"/api/session"})  # answers without a password
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -71,7 +70,6 @@ class Guard:
         access: the password and the sessions.
         names: what it may be called (see `own_names`); None for anything.
         hosts: names of proxies, whose pages may ask.
-        largest: bytes of an upload.
         policy: the page's Content-Security-Policy.
     """
 
@@ -82,10 +80,9 @@ class Guard:
         access: Access,
         names: Collection[str] | None,
         hosts: Collection[str],
-        largest: int,
         policy: str,
     ) -> None:
-        self._app, self._access, self._names, self._largest = app, access, names, largest
+        self._app, self._access, self._names = app, access, names
         self._hosts = {host.lower() for host in hosts}
         self._headers = _headers(policy)
 
@@ -99,8 +96,7 @@ class Guard:
         elif refusal:
             await _refuse(self._with_headers(scope, send), *refusal)
         else:
-            most = self._largest if scope["path"].startswith(_UPLOADS) else _BODY
-            await self._app(scope, _limited(scope, receive, most), self._with_headers(scope, send))
+            await self._app(scope, _limited(scope, receive, _BODY), self._with_headers(scope, send))
 
     def _refusal(self, scope: Scope) -> tuple[int, str, dict[str, str]] | None:
         """Status, message and headers for what may not ask."""

@@ -153,6 +153,9 @@ def test_rows_are_filtered_by_their_marks(data: Data, tmp_path: Path) -> None:
     assert rows(search="NEW") == [5] and rows(search="xxxxx") == [6]
     assert rows(marked="unjudged", author="bob") == [1, 2, 3, 4, 5, 6]
     assert rows(shortest=len('{"text": "xxxxx"}')) == [6] and rows(longest=len('{"text": "x"}')) == [1]
+    (tmp_path / "zh.jsonl").write_text('{"text": "鲸鱼"}\n{"text": "whales"}\n', "utf-8")
+    found = rows_of(data, "zh.jsonl", Wanted(longest=len('{"text": "鲸鱼"}')))["items"]
+    assert [item["row"] for item in found] == [1]
     assert rows(only=[6, 2, 99]) == [6, 2]
     with pytest.raises(DataError, match="did you mean"):
         rows(marked="goods")

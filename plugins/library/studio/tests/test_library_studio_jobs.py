@@ -335,7 +335,7 @@ def test_words_that_lead_outside_are_refused(word: str, tmp_path: Path) -> None:
 
 def test_words_that_are_well(tmp_path: Path) -> None:
     workspace = Workspace(Path("runs"), tmp_path)
-    words = ["a.yaml", "model.path=Qwen/Qwen3-4B", f"output_dir={tmp_path}/runs/a", "-oruns/a", f"-o{tmp_path}/b"]
+    words = ["a.yaml", "model.path=Qwen/Qwen3-4B", f"output_dir={tmp_path}/runs/a", f"-o{tmp_path}/b"]
     refuse_outside(["train", *words, "adapter.target_modules=.*/up|[a-z]+", "x=https://hf.co/a"], workspace)
     with pytest.raises(TunesmithError, match="no command of a job"):
         refuse_outside(["api"], workspace)

@@ -12,6 +12,7 @@ from tunesmith import DataError
 from tunesmith.errors import choices
 
 from .journal import Marks, Opinion
+from .opening import text_of
 from .registry import entries
 
 if TYPE_CHECKING:
@@ -83,8 +84,10 @@ def _fits(marks: Mapping[int, Marks], wanted: Wanted) -> Callable[[int, bytes], 
         raise DataError(f"marked={wanted.marked} is not known\n  {choices(wanted.marked, [*MARKED, 'tag:NAME'])}")
 
     def fits(number: int, line: bytes) -> bool:
-        if len(line) < wanted.shortest or (wanted.longest and len(line) > wanted.longest):
-            return False
+        if wanted.shortest or wanted.longest:
+            length = len(text_of(line))
+            if length < wanted.shortest or (wanted.longest and length > wanted.longest):
+                return False
         if not wanted.marked:
             return True
         of_row = marks.get(number, none)

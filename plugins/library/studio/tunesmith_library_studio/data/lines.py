@@ -43,6 +43,8 @@ class Lines:
 
     def read(self, first: int, most: int | None = None) -> Iterator[tuple[int, bytes]]:
         """Lines with their numbers, from one on, without their ends."""
+        if first > self.count:
+            return
         with self.path.open("rb") as stream:
             stream.seek(self._start(first))
             for number in range(first, self.count + 1 if most is None else min(first + most, self.count + 1)):

@@ -103,9 +103,14 @@ class Opened:
         return hits, None
 
 
+def text_of(line: bytes) -> str:
+    """A line as text; bytes that are none are told as such."""
+    return line.decode("utf-8-sig", "replace")
+
+
 def found(row: int, line: bytes) -> Found:
     """What stands in a line."""
-    text = line.decode("utf-8-sig", "replace")
+    text = text_of(line)
     if not text.strip():
         return Found(row, None, text)
     try:
