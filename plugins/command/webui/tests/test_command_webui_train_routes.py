@@ -44,6 +44,16 @@ def test_the_interface_of_configurations(client: TestClient, tmp_path: Path) -> 
     (problem,) = [problem for problem in wrong["problems"] if problem["key"] == "adapter.rank"]
     assert "cannot be 0" in problem["message"] and problem["line"] == 3
     assert client.post("/api/plan", json={"values": draft["values"]}).json() == {"wrong": True}
+    line = "$ tunesmith train conf/mine.yaml \\\n  adapter.dropout=0.1 --adapter.rank 8"
+    assert client.post("/api/compose", json={"command": line}).json()["values"]["adapter"] == {
+        "name": "lora",
+        "rank": 8,
+        "dropout": 0.1,
+    }
+    assert client.post("/api/compose", json={"command": draft["command"]}).json()["values"] == draft["values"]
+    for line, cause in (("train a.yaml b.yaml", "got 2"), ("train 'x", "no command line"), ("train ../x", "outside")):
+        refused = client.post("/api/compose", json={"command": line})
+        assert refused.status_code == 400 and cause in refused.json()["error"]["message"], refused.text
 
     refused = client.post("/api/train", json={"values": draft["values"], "name": "a"})
     assert refused.status_code == 400 and "model" in refused.json()["error"]["message"]

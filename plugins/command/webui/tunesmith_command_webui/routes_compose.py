@@ -15,20 +15,21 @@ from tunesmith_library_studio.configuring.sweeps import Axis, variants
 
 
 class Draft(BaseModel):
-    """A configuration as it is handed in: one of values, text, source and run, and overrides over it."""
+    """A configuration as it is handed in: one of values, text, source, run and command, and overrides over it."""
 
     values: dict[str, Any] | None = Field(None, description="nested, as YAML has it; only what is not the default")
     text: str | None = Field(None, description="YAML, of ours or of another program whose dialect is installed")
     source: str | None = Field(None, description="a recipe, a YAML file of the workspace, or the folder of a run")
     run: str | None = Field(None, description="a run by its name, which is to be done again")
+    command: str | None = Field(None, description="a command line: tunesmith train conf/sft_lora.yaml adapter.rank=8")
     overrides: list[str] = Field([], description="key=value, as on the command line")
     client: str = Field("", description="who asks: what the same one asked before, and still waits, is dropped (409)")
 
     def given(self, studio: Studio) -> Given:
         """As the working layer has it; nothing handed in is an empty configuration."""
         source = self.source if self.run is None else str(studio.workspace.runs / self.run)
-        nothing = self.values is None and self.text is None and source is None
-        return Given({} if nothing else self.values, self.text, source, self.overrides)
+        nothing = self.values is None and self.text is None and source is None and self.command is None
+        return Given({} if nothing else self.values, self.text, source, self.overrides, self.command)
 
 
 class Planned(Draft):

@@ -19,7 +19,7 @@ class Answering(Configuring):
 
     def answer(self, given: Given, client: str = "") -> dict[str, Any]:
         values = dict(given.values or {})
-        placed = dict(word.split("=") for word in given.overrides)
+        placed = dict(word.split("=", 1) for word in given.overrides)
         problem = {"message": "adapter.rank cannot be 0.", "advice": "possible: from 1", "severity": "error"}
         wrong = [problem] if values.get("adapter") == {"name": "lora", "rank": 0} else []
         return {"values": values, "yaml": yaml_of({**values, **placed}), "problems": wrong}
@@ -57,6 +57,14 @@ def test_a_draft_is_written_down_and_queued(studio: Any, tmp_path: Path) -> None
     written = (tmp_path / job.command[1]).read_text()
     assert f"output_dir: runs/{job.run}" in written and "path: Qwen/Qwen3-8B" in written
     assert start(studio, Given(values=values), Start()).run == f"{job.run}-2"
+
+
+def test_each_run_has_a_configuration_of_its_own(studio: Any, tmp_path: Path) -> None:
+    names = ["a b", "a-b", "a/b", "lr=1", "lr%3D1", "测试"]
+    files = [start(studio, Given(values={}), Start(name=name)).command[1] for name in names]
+    assert len({*files}) == len(names) and not any("=" in file for file in files)
+    for name, file in zip(names, files, strict=True):
+        assert f"output_dir: runs/{name}\n" in (tmp_path / file).read_text(encoding="utf-8")
 
 
 def test_the_folder_of_a_draft_is_its_name(studio: Any) -> None:

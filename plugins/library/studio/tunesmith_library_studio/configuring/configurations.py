@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith import TunesmithError
 from tunesmith_library_configuration.files import replacing
-from tunesmith_library_configuration.recipes import find_recipe, recipes
+from tunesmith_library_configuration.recipes import recipes
 
 from tunesmith_library_studio.configuring.forms import Forms
 from tunesmith_library_studio.configuring.processes import Process
+from tunesmith_library_studio.configuring.sources import source_of, words_of
 from tunesmith_library_studio.workspace import Workspace
 
 _REGISTRIES = ("datasets.yaml", "models.yaml")
@@ -23,12 +23,13 @@ _LONGEST_NAME = 80  # characters
 
 @dataclass(frozen=True)
 class Given:
-    """A draft as a client hands it in: values of a form, a text, or a file; with overrides over it."""
+    """A draft as a client hands it in: values of a form, a text, a file, or a command line; with overrides over it."""
 
     values: Mapping[str, Any] | None = None
     text: str | None = None
     source: str | None = None  # a recipe, a file, or the folder of a run
     overrides: Sequence[str] = ()
+    command: str | None = None  # `tunesmith train conf/sft_lora.yaml adapter.rank=8`
 
 
 class Configuring:
@@ -79,7 +80,7 @@ class Configuring:
         """A name for a run that no run has: as it is wanted, or with a number behind it."""
         plain = _NOT_IN_NAMES.sub("-", wanted).strip("-.")[:_LONGEST_NAME] or "run"
         number, name = 1, plain
-        while (self._workspace.runs / name).exists() or (self._folder / f"{name}.yaml").exists():
+        while (self._workspace.runs / name).exists() or self._file(name).exists():
             number += 1
             name = f"{plain}-{number}"
         return name
@@ -90,10 +91,15 @@ class Configuring:
         Args:
             name: the run's; one that is not free any more takes what is there.
         """
-        file = self._folder / f"{_NOT_IN_NAMES.sub('-', name)}.yaml"
+        file = self._file(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as draft:
             draft.write_text(text, encoding="utf-8")
         return file
+
+    def _file(self, name: str) -> Path:
+        """The configuration of a run, of no other one; a word with an equals sign would be an override."""
+        return self._folder / f"{name.replace('%', '%25').replace('=', '%3D')}.yaml"
 
     def close(self) -> None:
         """End the processes."""
@@ -102,18 +108,11 @@ class Configuring:
         self._forms.process.close()
 
     def _draft(self, given: Given, lane: str) -> dict[str, Any]:
-        file = self._folder / f".{lane}.yaml" if given.source is None else self._source(given.source)
+        file = self._folder / f".{lane}.yaml" if given.source is None else source_of(given.source, self._workspace)
         values = None if given.values is None else dict(given.values)
-        return {"file": str(file), "values": values, "text": given.text, "overrides": list(given.overrides)}
-
-    def _source(self, written: str) -> Path:
-        found = find_recipe(Path(written)) if not (self._workspace.root / written).exists() else None
-        path = found or self._workspace.path(written)
-        if path.is_dir() and not (path / "run.yaml").is_file():
-            raise TunesmithError(f"{written} holds no run: it has no run.yaml.")
-        if not path.exists():
-            raise TunesmithError(f"{written}: there is no such file.\nrecipes: {', '.join(recipes())}")
-        return path / "run.yaml" if path.is_dir() else path
+        words = None if given.command is None else words_of(given.command)
+        overrides = list(given.overrides)
+        return {"file": str(file), "values": values, "text": given.text, "overrides": overrides, "words": words}
 
 
 def _title(file: Path) -> str:

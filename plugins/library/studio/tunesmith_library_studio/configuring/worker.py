@@ -17,6 +17,7 @@ from tunesmith.catalog import Catalog
 
 from tunesmith_library_studio.configuring import drafts
 from tunesmith_library_studio.configuring.figures import figures
+from tunesmith_library_studio.configuring.sources import parts_of, source_of
 from tunesmith_library_studio.workspace import Workspace
 
 
@@ -49,12 +50,19 @@ def done(request: dict[str, Any], workspace: Workspace) -> Any:
         from tunesmith_library_studio.exports.planning import planned
 
         return planned(request["source"], request["changes"], catalog)
-    given = request["draft"]
-    overrides = drafts.overrides_of(given.get("overrides") or ())
-    draft = drafts.Draft(Path(given["file"]), overrides, given.get("values"), given.get("text"))
+    draft = _draft(request["draft"], workspace)
     if request["do"] == "figures":
         return figures(draft, workspace, catalog, machine=request["machine"], advice=request["advice"])
     return drafts.answer(draft, workspace, catalog)
+
+
+def _draft(given: dict[str, Any], workspace: Workspace) -> drafts.Draft:
+    file, values, added = given["file"], given.get("values"), []
+    if given.get("words") is not None:
+        named, added = parts_of(given["words"])
+        file, values = (str(source_of(named, workspace)), None) if named else (file, {})
+    overrides = drafts.overrides_of([*added, *(given.get("overrides") or ())])
+    return drafts.Draft(Path(file), overrides, values, given.get("text"))
 
 
 def serve(requests: TextIO, answers: TextIO, workspace: Workspace) -> None:
