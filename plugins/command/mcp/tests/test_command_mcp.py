@@ -78,6 +78,34 @@ def test_jobs_are_followed_and_errors_are_ours(studio: Studio) -> None:
     assert json.loads(runs.contents[0].text) == []
 
 
+def test_a_preview_is_short_and_what_is_wrong_starts_no_job(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = [{"tokens": ["What", " now", "?"], "trained": False, "weight": 0.0}]
+    part = {"name": "", "tokens": 3, "trained": 0, "shown": 3, "spans": spans}
+    found = {"summary": [{"check": "duplicate", "rows": 90}], "findings": [{"row": row} for row in range(90)]}
+    lengths = {"max": 3, "histogram": [{"up_to": 3, "rows": 90}]}
+    result = {"examples": [{"index": 0, "parts": [part]}], "lengths": lengths, "findings": found}
+    wrong = {"problems": [{"severity": "error", "message": "no exporter mergd", "advice": "did you mean merged?"}]}
+    monkeypatch.setattr(studio.configuring, "answer", lambda given: {"values": {}, "problems": []})
+    monkeypatch.setattr(studio.data.previews, "ask", lambda what, **given: {"result": result, "notes": ["so"]})
+    monkeypatch.setattr(studio.exports, "plan", lambda wanted: wrong)
+    monkeypatch.setattr(studio.evaluations, "plan", lambda request, kind: wrong)
+
+    async def look(client: Client) -> Any:
+        preview = await client.call_tool("data_preview", {"config": "stage: sft"})
+        export = await client.call_tool("export", {"model": "org/it", "exporters": {"mergd": {}}})
+        evaluation = await client.call_tool("evaluate", {"model": "org/it", "evaluators": {"perplexity": {}}})
+        return preview.structured_content, export, evaluation
+
+    preview, *refused = asked(make_server(studio, False), look)
+    told = {**part, "spans": [{"text": "What now?", "trained": False}]}
+    assert preview == {
+        "examples": [{"index": 0, "parts": [told]}],
+        **{"lengths": {"max": 3}, "findings": found["summary"], "notes": ["so"]},
+    }
+    assert all(each.is_error and "did you mean merged?" in each.content[0].text for each in refused)
+    assert studio.jobs.list() == []
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -142,6 +170,12 @@ def test_a_training_by_an_assistant(tmp_path: Path) -> None:
         assert "max_steps: 3" in found.contents[0].text
         log = await client.read_resource("tunesmith://runs/group%2Ffirst/log")
         assert "done:" in log.contents[0].text
+        question = {"model": "runs/group/first", "messages": [{"role": "user", "content": "Count 3"}]}
+        deadline = time.monotonic() + 120
+        while (said := await call("chat", **question, max_tokens=4, temperature=0))["state"] != "ready":
+            assert said["state"] == "loading" and time.monotonic() < deadline
+        assert isinstance(said["answer"], str)
+        await call("unload", model="runs/group/first")
 
     asked(program, talk)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -168,15 +168,29 @@ def _of_data(studio: Studio) -> list[Tool]:
         return dict(studio.data.worker.ask("check", words=words, held_out=[])["result"])
 
     def data_preview(config: Config = None, source: Source = None, overrides: Overrides = ()) -> dict[str, Any]:
-        """What a run would train on: the first rows as text, with what is trained, and the lengths in tokens."""
+        """What a run would train on: the first rows as text, with what is trained, the lengths in tokens, findings."""
         from tunesmith_library_studio.configuring import Given
 
         answer = studio.configuring.answer(Given(text=config, source=source, overrides=overrides))
         if answer["values"] is None:
             raise TunesmithError("\n".join(problem["message"] for problem in answer["problems"]))
-        return dict(studio.data.previews.ask("preview", configuration=answer["values"]))
+        return _in_short(studio.data.previews.ask("preview", configuration=answer["values"]))
 
     return [data_sets, data_rows, data_check, data_preview]
+
+
+def _in_short(preview: Mapping[str, Any]) -> dict[str, Any]:
+    """A preview without what is there to be drawn: tokens one by one, the histogram, every single finding."""
+    told = dict(preview["result"])
+    examples = [{**one, "parts": [_as_text(part) for part in one["parts"]]} for one in told["examples"]]
+    lengths = {name: value for name, value in told["lengths"].items() if name != "histogram"}
+    found = told["findings"] and told["findings"]["summary"]
+    return {**told, "examples": examples, "lengths": lengths, "findings": found, "notes": preview["notes"]}
+
+
+def _as_text(part: Mapping[str, Any]) -> dict[str, Any]:
+    spans = [{"text": "".join(span["tokens"]), "trained": span["trained"]} for span in part["spans"]]
+    return {**part, "spans": spans}
 
 
 def _listed(items: Sequence[Any]) -> dict[str, Any]:

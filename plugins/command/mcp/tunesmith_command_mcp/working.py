@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -95,10 +95,11 @@ def _of_models(studio: Studio) -> list[Tool]:
         before: Annotated[bool, Field(description="also the model that the run was trained from")] = False,
         devices: Devices = (),
     ) -> dict[str, Any]:
-        """Measure a model, as a job; evaluations lists the results. The job."""
+        """Measure a model, as a job; evaluations lists the results. The job; what is wrong is told before it starts."""
         from tunesmith_library_studio.evaluations import Request
 
         request = Request(model, evaluators=evaluators, data=tuple(data), overrides=tuple(overrides), before=before)
+        _hold_sound(studio.evaluations.plan(request, "eval"))
         told: dict[str, Any] = studio.evaluations.start(request, "eval", devices).told()
         return told
 
@@ -110,9 +111,19 @@ def _of_models(studio: Studio) -> list[Tool]:
         output: Annotated[str | None, Field(description="folder to write; a free one beside the runs else")] = None,
         devices: Devices = (),
     ) -> dict[str, Any]:
-        """Write a finished model in the forms of some exporters, as a job. The job, with the folder in `output`."""
+        """Write a finished model in the forms of some exporters, as a job. The job, with the folder in `output`; what
+        is wrong is told before it starts."""
         from tunesmith_library_studio.exports.wanted import Wanted
 
-        return studio.exports.start(Wanted(model, exporters, output=output), devices).told()
+        wanted = Wanted(model, exporters, output=output)
+        _hold_sound(studio.exports.plan(wanted))
+        return studio.exports.start(wanted, devices).told()
 
     return [chat, evaluate, export]
+
+
+def _hold_sound(plan: Mapping[str, Any]) -> None:
+    """Raises: TunesmithError with what a plan finds wrong."""
+    wrong = [problem for problem in plan["problems"] if problem["severity"] == "error"]
+    if wrong:
+        raise TunesmithError("\n\n".join("\n".join((each["message"], each["advice"])).strip() for each in wrong))
