@@ -51,7 +51,7 @@ def test_what_a_client_may_not_start(client: TestClient) -> None:
     assert client.get("/api/jobs").json()["total"] == 0
     broken = client.post("/api/jobs", content=b'{"command": [', headers={"content-type": "application/json"})
     assert broken.status_code == 422 and "the body is no JSON" in broken.json()["error"]["message"]
-    assert client.post("/api/jobs/resume", params={"run": "../.."}).status_code == 400
+    assert client.post("/api/jobs/resume", json={"run": "../.."}).status_code == 400
 
 
 def test_rules_and_devices(client: TestClient) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 from tunesmith_library_studio import Studio
+from tunesmith_library_studio.jobs.job import State
 
 _LISTED = 200
 T = TypeVar("T")
@@ -24,6 +25,14 @@ class Wanted(BaseModel):
     queued: bool = Field(default=True, description="whether it waits until they are free")
     tag: str = Field(default="", description="what it has in common with others")
     after: list[str] = Field(default=[], description="ids of jobs that must be done before")
+
+
+class Resumed(BaseModel):
+    """A run that is to go on."""
+
+    run: str = Field(description="its name in the runs folder")
+    devices: list[str] = Field(default=[], description="as of a job to start")
+    queued: bool = Field(default=True, description="whether it waits until they are free")
 
 
 class Moved(BaseModel):
@@ -50,7 +59,7 @@ def router(studio: Studio) -> APIRouter:
 def _of_all(routes: APIRouter, studio: Studio) -> None:
     @routes.get("/jobs")
     def listed(
-        state: Annotated[str | None, Query(description="only those of a state: queued, running …")] = None,
+        state: Annotated[State | None, Query(description="only those of a state")] = None,
         run: Annotated[str | None, Query(description="only those of a run")] = None,
         tag: Annotated[str | None, Query(description="only those of a tag")] = None,
         offset: Annotated[int, Query(ge=0)] = 0,
@@ -80,13 +89,9 @@ def _of_all(routes: APIRouter, studio: Studio) -> None:
         return studio.jobs.start(wanted.command[0], wanted.command, title=title, **given).told()
 
     @routes.post("/jobs/resume", status_code=201)
-    def resume_run(
-        run: Annotated[str, Query(description="its name in the runs folder")],
-        device: Annotated[list[str] | None, Query(description="as `devices` of a job to start")] = None,
-        queued: Annotated[bool, Query(description="whether it waits until they are free")] = True,
-    ) -> dict[str, Any]:
+    def resume_run(resumed: Resumed) -> dict[str, Any]:
         """Have a run go on from its newest checkpoint, however it was started. The job."""
-        return studio.jobs.resume_run(run, devices=device or (), queued=queued).told()
+        return studio.jobs.resume_run(resumed.run, devices=resumed.devices, queued=resumed.queued).told()
 
     @routes.post("/jobs/clear")
     def clear() -> dict[str, int]:

@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections import namedtuple
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tunesmith import TunesmithError
 from tunesmith_library_configuration.locks import locked
 from tunesmith_library_studio import Studio, Workspace
+from tunesmith_library_studio.devices import Busy
 from tunesmith_library_studio.jobs import Job, NoSuchJob, refuse_outside, starting
 from tunesmith_library_studio.jobs.calls import call
 from tunesmith_library_studio.jobs.store import Store
@@ -240,6 +244,33 @@ def test_begun_again_and_resumed(studio: Studio, tmp_path: Path) -> None:
         studio.jobs.resume_run("group/b")
     with pytest.raises(OutsideWorkspace):
         studio.jobs.resume_run("../../../etc")
+
+
+def test_of_two_who_resume_at_once_the_second_is_told(studio: Studio, tmp_path: Path) -> None:
+    studio.jobs.rule(paused=True)
+    folder = tmp_path / "runs/a"
+    folder.mkdir(parents=True)
+    (folder / "run.yaml").write_text("seed: 1\n")
+
+    def resume(_: int) -> str:
+        try:
+            return studio.jobs.resume_run("a").state
+        except TunesmithError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        told = sorted(pool.map(resume, range(4)))
+    assert told == [*["a is at work, or waits for it, already"] * 3, "queued"] and len(studio.jobs.list()) == 1
+
+
+def test_the_processor_is_as_busy_as_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    looks = [SimpleNamespace(idle=idle, all=every) for idle, every in ((60.0, 100.0), (65.0, 110.0), (65.0, 110.0))]
+    times = namedtuple("times", "user idle")
+    monkeypatch.setattr(psutil, "cpu_times", lambda: times(looks[0].all - looks[0].idle, looks.pop(0).idle))
+    busy = Busy()
+    assert [busy.share(), busy.share(), busy.share()] == [None, 0.5, 0.5]
 
 
 def test_a_run_that_is_no_job_is_seen_and_stopped(studio: Studio, tmp_path: Path) -> None:

@@ -40,13 +40,14 @@ class Devices:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._read: list[Device] = []
+        self._busy = Busy()
         self._when = -_FRESH
 
     def now(self) -> list[Device]:
         """The GPUs in the order of their numbers, then the processor."""
         with self._lock:
             if time.monotonic() - self._when >= _FRESH:
-                self._read = [*_gpus(), _processor()]
+                self._read = [*_gpus(), _processor(self._busy.share())]
                 self._when = time.monotonic()
             return list(self._read)
 
@@ -105,10 +106,30 @@ def _others() -> list[Device]:
     return [Device(str(index), "gpu", name, memory) for index, (name, memory) in enumerate(accelerators())]
 
 
-def _processor() -> Device:
+class Busy:
+    """How busy the processor was between two looks. `psutil.cpu_percent` has one former look for all who ask."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None  # seconds of all cores together, and those of them at work
+        self._share: float | None = None
+
+    def share(self) -> float | None:
+        """From 0 to 1, since the former look; None at the first."""
+        import psutil
+
+        times = psutil.cpu_times()
+        every = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)  # they are in others, too
+        work = every - times.idle - getattr(times, "iowait", 0.0)
+        before, self._last = self._last, (every, work)
+        if before is not None and every > before[0]:
+            self._share = min(max((work - before[1]) / (every - before[0]), 0.0), 1.0)
+        return self._share
+
+
+def _processor(share: float | None) -> Device:
     import psutil
     from tunesmith_library_estimates.at_hand import processor
 
     memory = psutil.virtual_memory()
-    used, share = memory.total - memory.available, psutil.cpu_percent(interval=None) / 100
+    used = memory.total - memory.available
     return Device("cpu", "cpu", processor().model, float(memory.total), float(used), share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -40,6 +41,7 @@ class Jobs:
         self._workspace = workspace
         self._store = Store(workspace.state / "jobs")
         self._queue = Queue(self._store, devices)
+        self._resuming = threading.RLock()  # so that of two who ask at once the second one is told
 
     def close(self) -> None:
         """Look after the queue no more; jobs go on."""
@@ -172,14 +174,15 @@ class Jobs:
 
         Raises: NoSuchJob; TunesmithError while it runs or waits.
         """
-        job = self.get(id)
-        if job.state not in ENDED:
-            raise TunesmithError(f"{job.title} has not ended: it is {job.state}")
-        if job.kind == "train" and job.run and is_run(self._workspace.runs / job.run):
-            return self.resume_run(job.run, devices=job.wanted, env=job.env, tag=job.tag)
-        again = replace(job, id="", devices=[], created=time.time(), place=time.time(), started=None, ended=None,
-                        code=None, why="", reason={}, state="queued", owner=None)  # fmt: skip
-        return self._added([again])[0]
+        with self._resuming:
+            job = self.get(id)
+            if job.state not in ENDED:
+                raise TunesmithError(f"{job.title} has not ended: it is {job.state}")
+            if job.kind == "train" and job.run and is_run(self._workspace.runs / job.run):
+                return self.resume_run(job.run, devices=job.wanted, env=job.env, tag=job.tag)
+            again = replace(job, id="", devices=[], created=time.time(), place=time.time(), started=None, ended=None,
+                            code=None, why="", reason={}, state="queued", owner=None)  # fmt: skip
+            return self._added([again])[0]
 
     def resume_run(self, run: str, **how: Any) -> Job:
         """Have a run go on from its newest checkpoint, however it was started.
@@ -192,11 +195,12 @@ class Jobs:
         folder = self._workspace.path(self._workspace.runs / run)
         if not is_run(folder):
             raise TunesmithError(f"{run}: there is no run of this name to resume")
-        if any(job.state not in ENDED for job in self.list(run=run) if job.kind == "train"):
-            raise TunesmithError(f"{run} is at work, or waits for it, already")
         shown = self._workspace.shown(folder)
         command = ["train", f"{shown}/{RECORD}", "resume=true", f"output_dir={shown}"]
-        return self.start("train", command, title=run, run=run, output=folder, **how)
+        with self._resuming:
+            if any(job.state not in ENDED for job in self.list(run=run) if job.kind == "train"):
+                raise TunesmithError(f"{run} is at work, or waits for it, already")
+            return self.start("train", command, title=run, run=run, output=folder, **how)
 
     def move(self, id: str, before: str | None = None) -> Job:
         """Give a job that waits another place in the queue: before another one, or the last.
