@@ -17,11 +17,13 @@ function remember(address) {
 /**
  * A text field with suggestions (WAI-ARIA's combobox): arrows choose, Enter takes, Escape closes.
  * @param {{label: string, value: string, onChange: (address: string, told: object | null) => void,
- *          kinds?: string[], help?: string, required?: boolean, details?: boolean}} properties
+ *          kinds?: string[], help?: string, required?: boolean, details?: boolean,
+ *          onText?: (text: string) => void}} properties
  *   `kinds` leaves some of run, checkpoint, export, adapter, model, file, cached, known; the second argument of
- *   `onChange` is what the list says of the model that was chosen, null for a text that was typed.
+ *   `onChange` is what the list says of the model that was chosen, null for a text that was typed. `onText` is told
+ *   of a text while it is typed; `onChange` follows when the field is left.
  */
-export function ModelPicker({ label, value, onChange, kinds = [], help, required = false, details = true }) {
+export function ModelPicker({ label, value, onChange, kinds = [], help, required = false, details = true, onText }) {
   const id = useId();
   const [text, setText] = useState(value ?? "");
   const [open, setOpen] = useState(false);
@@ -50,6 +52,11 @@ export function ModelPicker({ label, value, onChange, kinds = [], help, required
     else return;
     event.preventDefault();
   };
+  const input = ({ target }) => {
+    setText(target.value);
+    setOpen(true);
+    onText?.(target.value.trim());
+  };
   const left = () => {
     setOpen(false);
     if (text.trim() !== (value ?? "")) take(text.trim());
@@ -60,12 +67,12 @@ export function ModelPicker({ label, value, onChange, kinds = [], help, required
       aria-expanded=${open} aria-controls=${`${id}list`} aria-describedby=${help ? `${id}help` : null}
       aria-activedescendant=${open && at >= 0 ? `${id}at${at}` : null} required=${required} value=${text}
       placeholder=${t("models.placeholder")} onFocus=${() => setOpen(true)} onClick=${() => setOpen(true)}
-      onInput=${(event) => (setText(event.target.value), setOpen(true))} onKeyDown=${typed} onBlur=${left} />
+      onInput=${input} onKeyDown=${typed} onBlur=${left} />
     ${help ? html`<p class="help" id=${`${id}help`}>${help}</p>` : null}
     <div class="picker-list" id=${`${id}list`} role="listbox" aria-label=${label} ref=${list} hidden=${!open}>
       ${open ? html`<${Suggestions} id=${id} found=${found} at=${at} take=${take} />` : null}
     </div>
-    ${details && value ? html`<${Details} address=${value} />` : null}
+    ${details ? html`<${Details} address=${value} />` : null}
   </div>`;
 }
 
@@ -121,9 +128,12 @@ export function count(parameters) {
   return `${number(parameters / size, 3)}${unit}`;
 }
 
-const SHOWN = ["parameters", "dtype", "quantized", "size", "context", "architecture", "template", "base", "rank", "licence"];
+const SHOWN = [
+  ...["parameters", "dtype", "quantized", "size", "context"],
+  ...["architecture", "template", "base", "rank", "licence"],
+];
 
-/** What is known of a model, in a line. */
+/** What is known of a model, in a line; its room is kept where there is none, so that nothing below it moves. */
 export function Details({ address }) {
   const [told, set] = useState(null);
   const [error, setError] = useState(null);
@@ -131,14 +141,16 @@ export function Details({ address }) {
     const asked = new AbortController();
     set(null);
     setError(null);
+    if (!address) return undefined;
     get(`models/described?${new URLSearchParams({ address })}`, asked.signal).then(set, (failed) => {
       if (failed.name !== "AbortError") setError(failed.message);
     });
     return () => asked.abort();
   }, [address]);
-  if (error) return html`<p class="help bad">${error}</p>`;
-  if (!told) return html`<p class="help">\u00a0</p>`;
-  const parts = SHOWN.filter((name) => told[name]).map((name) => html`<span>${t(`models.${name}`)} ${shown(name, told)}</span>`);
+  if (error) return html`<p class="help picker-told bad">${error}</p>`;
+  if (!told) return html`<p class="help picker-told"></p>`;
+  const part = (name) => html`<span>${t(`models.${name}`)} ${shown(name, told)}</span>`;
+  const parts = SHOWN.filter((name) => told[name]).map(part);
   const hubs = Object.entries(told.hubs ?? {}).map(([hub, model]) => html`<span>${hub}: ${model}</span>`);
   const unknown = told.kind === "hub" ? html`<span>${t("models.on_hub")}</span>` : null;
   return html`<p class="help picker-told">${parts}${hubs}${unknown}</p>`;

@@ -67,7 +67,9 @@ export default function Chat({ detail }) {
   const nameOf = (side) => (secret ? t(`chat.votes.model_${side}`) : slotOf(side).source || t("chat.model"));
   const ready = sides.every((side) => modelOf(side));
   const scores = sides.some((side) => modelOf(side)?.can.answers === false);
-  const kinds = sides.map((side) => modelOf(side)?.can.media ?? []).reduce((all, each) => all.filter((kind) => each.includes(kind)));
+  const taken = sides.map((side) => modelOf(side)?.can.media ?? []);
+  const kinds = taken.reduce((all, each) => all.filter((kind) => each.includes(kind)));
+  const why = scores ? t("chat.scores") : ready ? "" : t("chat.load_first");
 
   const send = (content) => sides.forEach((side) => acts(side).say(content, conversation.leaves[side]));
   const renew = () => (stop(), edit(null), swap(coin()), open(EMPTY));
@@ -81,14 +83,18 @@ export default function Chat({ detail }) {
     const answers = ends.map((node) => textOf(node.content));
     await post("chats/votes", { left, right, winner, blind: chosen.blind, messages, answers });
     const ids = ends.map(({ id }) => id);
-    change((now) => ({ ...now, nodes: now.nodes.map((node) => (ids.includes(node.id) ? { ...node, vote: winner } : node)) }));
+    const marked = (node) => (ids.includes(node.id) ? { ...node, vote: winner } : node);
+    change((now) => ({ ...now, nodes: now.nodes.map(marked) }));
     tell(t("chat.votes.thanks"));
   });
   const preferred = () => {
     const [better, worse] = voted === "left" ? ends : [ends[1], ends[0]];
     show({ row: { ...rowOf(conversation, better, settings), rejected: sent([worse])[0] } });
   };
-  const editLast = () => edit(path(conversation.nodes, conversation.leaves[0]).findLast(({ role }) => role === "user")?.id ?? null);
+  const editLast = () => {
+    const asked = path(conversation.nodes, conversation.leaves[0]).findLast(({ role }) => role === "user");
+    edit(asked?.id ?? null);
+  };
   const keys = (event) => event.key === "Escape" && busy && stop();
   const opened = (kept) => {
     stop();
@@ -98,9 +104,10 @@ export default function Chat({ detail }) {
 
   return html`<div class="chat" onKeyDown=${keys}>
     <div class="chat-side">
-      ${sides.map((side) => html`<${ModelSlot} key=${side} label=${sides.length > 1 ? t(`chat.model_${side}`) : t("chat.model")}
-        slot=${chosen.slots[side]} onSlot=${setSlot(side)} models=${models} />`)}
-      <label class="check"><input type="checkbox" checked=${chosen.two} disabled=${busy} onChange=${(event) => compare(event.target.checked)} /> ${t("chat.two")}</label>
+      ${sides.map((side) => html`<${ModelSlot} key=${side} slot=${chosen.slots[side]} onSlot=${setSlot(side)}
+        models=${models} label=${sides.length > 1 ? t(`chat.model_${side}`) : t("chat.model")} />`)}
+      <label class="check"><input type="checkbox" checked=${chosen.two} disabled=${busy}
+        onChange=${(event) => compare(event.target.checked)} /> ${t("chat.two")}</label>
       ${chosen.two
         ? html`<label class="check"><input type="checkbox" checked=${chosen.blind} disabled=${busy}
             onChange=${(event) => (choose({ blind: event.target.checked }), renew())} /> ${t("chat.blind")}</label>`
@@ -116,18 +123,20 @@ export default function Chat({ detail }) {
         <button type="button" onClick=${() => show("standings")}>${t("chat.votes.table")}</button>
       </div>
       <div class=${`sides sides-${sides.length}`}>
-        ${sides.map((side) => html`<${Column} key=${side} messages=${path(conversation.nodes, conversation.leaves[side])} nodes=${conversation.nodes}
-          growing=${growing[side]} actions=${acts(side)} name=${nameOf(side)} secret=${secret} busy=${busy} editing=${editing} onEdit=${edit} />`)}
+        ${sides.map((side) => html`<${Column} key=${side} nodes=${conversation.nodes} growing=${growing[side]}
+          messages=${path(conversation.nodes, conversation.leaves[side])} actions=${acts(side)} name=${nameOf(side)}
+          secret=${secret} busy=${busy} editing=${editing} onEdit=${edit} />`)}
       </div>
       ${sides.length > 1 && ends.every((node) => node?.role === "assistant") && !busy
         ? html`<${Ballot} voted=${voted} onVote=${vote} onRow=${preferred} onNext=${renew} />`
         : null}
-      <${Composer} kinds=${kinds} ready=${ready && !scores} busy=${busy} why=${scores ? t("chat.scores") : ready ? "" : t("chat.load_first")}
-        send=${send} stop=${stop} editLast=${editLast} onSystem=${(system) => set({ system })} />
+      <${Composer} kinds=${kinds} ready=${ready && !scores} busy=${busy} why=${why} send=${send} stop=${stop}
+        editLast=${editLast} onSystem=${(system) => set({ system })} />
       <p class="unseen" aria-live="polite">${finished}</p>
     </div>
     ${shown === "saved"
-      ? html`<${Saved} now=${conversation.id} onOpen=${opened} onDeleted=${(id) => id === conversation.id && open(EMPTY)} onClose=${() => show(null)} />`
+      ? html`<${Saved} now=${conversation.id} onOpen=${opened} onClose=${() => show(null)}
+          onDeleted=${(id) => id === conversation.id && open(EMPTY)} />`
       : null}
     ${shown === "standings" ? html`<${Standings} onClose=${() => show(null)} />` : null}
     ${shown?.row ? html`<${SaveRow} ...${shown.row} onClose=${() => show(null)} />` : null}
@@ -137,7 +146,8 @@ export default function Chat({ detail }) {
 /** What a message and all before it are as a row; another answer in its place that was rated bad is the worse one. */
 function rowOf({ nodes }, node, settings) {
   const others = nodes.filter((other) => other.parent === node.parent && other.role === "assistant" && other !== node);
-  const worse = node.rating === "bad" ? null : others.find(({ rating }) => rating === "bad") ?? (node.edited ? others.at(-1) : null);
+  const bad = others.find(({ rating }) => rating === "bad") ?? (node.edited ? others.at(-1) : null);
+  const worse = node.rating === "bad" ? null : bad;
   return {
     messages: sent(path(nodes, node.id), settings.system),
     tools: toolsOf(settings),

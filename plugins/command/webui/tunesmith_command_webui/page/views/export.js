@@ -82,7 +82,8 @@ async function addressOf(detail) {
 /** What the interface is asked for. */
 function wish(source, exporters, output, further) {
   const lines = further.split("\n").map((line) => line.trim()).filter((line) => line.includes("="));
-  const overrides = Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf("=")), read(line.slice(line.indexOf("=") + 1))]));
+  const pair = (line) => [line.slice(0, line.indexOf("=")), read(line.slice(line.indexOf("=") + 1))];
+  const overrides = Object.fromEntries(lines.map(pair));
   const options = Object.entries(exporters).map(([name, value]) => [name, value === true ? {} : value]);
   return { source, exporters: Object.fromEntries(options), output: output || null, overrides };
 }

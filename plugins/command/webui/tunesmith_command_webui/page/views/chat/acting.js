@@ -18,8 +18,10 @@ export function useActs({ change }, ask, asRow) {
       change((now) => ({ ...now, nodes: [...now.nodes, made], leaves: withLeaf(now.leaves, side, made.id) }));
       return made.id;
     };
-    const set = (node, part) =>
-      change((now) => ({ ...now, nodes: now.nodes.map((other) => (other.id === node.id ? { ...other, ...part } : other)) }));
+    const set = (node, part) => {
+      const changed = (other) => (other.id === node.id ? { ...other, ...part } : other);
+      change((now) => ({ ...now, nodes: now.nodes.map(changed) }));
+    };
     return {
       say: (content, parent) => asking.current(side, put({ role: "user", content, parent })),
       choose: (_, leaf) => change((now) => ({ ...now, leaves: withLeaf(now.leaves, side, leaf) })),

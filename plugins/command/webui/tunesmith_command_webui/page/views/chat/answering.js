@@ -5,12 +5,17 @@ import { complain } from "../../components/toast.js";
 import { answered } from "./stream.js";
 import { find, newId, path, sent } from "./tree.js";
 
-const NUMBERS = ["temperature", "top_p", "top_k", "min_p", "max_tokens", "repetition_penalty", "presence_penalty", "frequency_penalty", "seed"];
+const NUMBERS = [
+  ...["temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"],
+  ...["repetition_penalty", "presence_penalty", "frequency_penalty"],
+];
 
 /** What the settings say, as fields of a request that this model takes. */
 export function fieldsOf(settings, can) {
   const fields = {};
-  for (const name of NUMBERS) if (settings[name] !== "" && settings[name] !== undefined) fields[name] = Number(settings[name]);
+  for (const name of NUMBERS) {
+    if (settings[name] !== "" && settings[name] !== undefined) fields[name] = Number(settings[name]);
+  }
   if (settings.greedy) fields.temperature = 0;
   const stop = (settings.stop ?? "").split("\n").filter(Boolean);
   if (stop.length) fields.stop = stop;
@@ -36,7 +41,8 @@ export function checkedTools(text) {
   if (!Array.isArray(found)) throw new Error(t("chat.tools_list"));
   return found.map((each, index) => {
     const tool = each?.function ? each : { type: "function", function: each };
-    if (typeof tool.function?.name !== "string" || !tool.function.name) throw new Error(t("chat.tools_name", { index }));
+    const name = tool.function?.name;
+    if (typeof name !== "string" || !name) throw new Error(t("chat.tools_name", { index }));
     return tool;
   });
 }
@@ -72,7 +78,8 @@ export function useAnswers({ current, change }, modelOf, settings, finished) {
     }
     delete running.current[side];
     grow(side, null);
-    if (!answer || !(answer.content || answer.reasoning || answer.tool_calls) || current.current.opened !== opened) return;
+    const says = answer && (answer.content || answer.reasoning || answer.tool_calls);
+    if (!says || current.current.opened !== opened) return;
     change((now) => (former ? goneOn(now, former, answer) : added(now, side, leaf, answer, model)));
     finished(answer.content || answer.reasoning);
   };
@@ -82,13 +89,15 @@ export function useAnswers({ current, change }, modelOf, settings, finished) {
 
 function added(now, side, parent, answer, model) {
   const kept = Object.fromEntries(Object.entries(answer).filter(([, value]) => value !== "" && value !== null));
-  const node = { content: "", ...kept, id: newId(), parent, side, role: "assistant", model: model.source, created: Date.now() / 1000 };
+  const whose = { id: newId(), parent, side, role: "assistant", model: model.source, created: Date.now() / 1000 };
+  const node = { content: "", ...kept, ...whose };
   return { ...now, nodes: [...now.nodes, node], leaves: withLeaf(now.leaves, side, node.id) };
 }
 
 function goneOn(now, former, answer) {
   const content = former.content + answer.content;
-  const nodes = now.nodes.map((node) => (node.id === former.id ? { ...node, content, finish: answer.finish, logprobs: undefined } : node));
+  const grown = { content, finish: answer.finish, logprobs: undefined };
+  const nodes = now.nodes.map((node) => (node.id === former.id ? { ...node, ...grown } : node));
   return { ...now, nodes };
 }
 

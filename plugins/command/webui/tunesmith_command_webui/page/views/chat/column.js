@@ -23,8 +23,9 @@ export function Column({ messages, nodes, growing, actions, name, secret, editin
   const shown = messages.filter((node) => node !== goesOn && node.id !== goesOn?.id);
   const called = (node) => (secret || !node.model ? name : node.model);
   return html`<section class="turns" ref=${list} tabindex="0" aria-label=${t("chat.with", { name })} onScroll=${looked}>
-    ${shown.map((node, index) => html`<${Message} key=${node.id} node=${node} nodes=${nodes} actions=${actions} name=${called(node)}
-      secret=${secret} busy=${busy} last=${index === messages.length - 1} editing=${editing === node.id} onEdit=${onEdit} />`)}
+    ${shown.map((node, index) => html`<${Message} key=${node.id} node=${node} nodes=${nodes} actions=${actions}
+      name=${called(node)} secret=${secret} busy=${busy} last=${index === messages.length - 1}
+      editing=${editing === node.id} onEdit=${onEdit} />`)}
     ${growing ? html`<${Growing} answer=${growing} name=${name} />` : null}
     ${shown.length || growing ? null : html`<p class="empty soft">${t("chat.empty")}</p>`}
   </section>`;

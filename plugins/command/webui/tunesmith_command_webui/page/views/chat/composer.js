@@ -50,14 +50,17 @@ export function Composer({ kinds, ready, busy, why, send, stop, editLast, onSyst
     field.current.focus();
   };
   const without = (address) => setMedia(media.filter((other) => other.address !== address));
-  return html`<form class="composer" onSubmit=${submit} onDragOver=${(event) => event.preventDefault()} onDrop=${dropped}>
-    ${media.length ? html`<div class="row">${media.map((each) => html`<${Medium} ...${each} onRemove=${() => without(each.address)} />`)}</div>` : null}
+  const attached = (each) => html`<${Medium} ...${each} onRemove=${() => without(each.address)} />`;
+  const dragged = (event) => event.preventDefault();
+  return html`<form class="composer" onSubmit=${submit} onDragOver=${dragged} onDrop=${dropped}>
+    ${media.length ? html`<div class="row">${media.map(attached)}</div>` : null}
     <textarea ref=${field} rows="2" aria-label=${t("chat.question")} placeholder=${t("chat.question")} value=${text}
       onInput=${(event) => set(event.target.value)} onKeyDown=${typed} onPaste=${pasted}></textarea>
     <div class="row">
       <input ref=${picker} type="file" hidden multiple accept=${SUFFIXES} aria-label=${t("chat.attach")}
         onChange=${(event) => (add([...event.target.files]), (event.target.value = ""))} />
-      <button type="button" disabled=${!kinds.length} title=${kinds.length ? null : t("chat.text_alone")} onClick=${() => picker.current.click()}>
+      <button type="button" disabled=${!kinds.length} title=${kinds.length ? null : t("chat.text_alone")}
+        onClick=${() => picker.current.click()}>
         ${t("chat.attach")}
       </button>
       <button type="button" onClick=${() => setChoosing(true)}>${t("chat.prompts")}</button>

@@ -40,7 +40,8 @@ export function useConversation() {
       try {
         const { id, revision, title } = await kept({ ...now, ...known.current.get(opened) });
         known.current.set(opened, { id, revision });
-        if (current.current.opened === opened) put({ ...current.current, id, revision, title: current.current.title || title });
+        const open = current.current;
+        if (open.opened === opened) put({ ...open, id, revision, title: open.title || title });
       } catch (error) {
         complain(error);
       }

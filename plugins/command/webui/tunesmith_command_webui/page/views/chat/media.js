@@ -3,7 +3,11 @@ import { html } from "../../lib/html.js";
 import { request } from "../../lib/api.js";
 import { t } from "../../lib/i18n.js";
 
-export const SUFFIXES = "image/png,image/jpeg,image/webp,image/gif,audio/wav,audio/mpeg,audio/flac,audio/ogg,video/mp4,video/webm";
+export const SUFFIXES = [
+  ...["image/png", "image/jpeg", "image/webp", "image/gif"],
+  ...["audio/wav", "audio/mpeg", "audio/flac", "audio/ogg"],
+  ...["video/mp4", "video/webm"],
+].join(",");
 
 const place = (address) => `api/chats/media/${address.replace("media:", "")}`;
 
@@ -17,7 +21,9 @@ export function Medium({ kind, address, onRemove }) {
   };
   return html`<span class="medium">
     ${shown[kind]()}
-    ${onRemove ? html`<button type="button" aria-label=${t("chat.remove_medium")} onClick=${onRemove}>×</button>` : null}
+    ${onRemove
+      ? html`<button type="button" aria-label=${t("chat.remove_medium")} onClick=${onRemove}>×</button>`
+      : null}
   </span>`;
 }
 

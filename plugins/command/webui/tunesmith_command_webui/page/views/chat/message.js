@@ -23,7 +23,9 @@ export function Message({ node, nodes, actions, name, busy, last, secret, editin
     </header>
     ${node.reasoning ? html`<${Thought} text=${node.reasoning} />` : null}
     <div class="row">${mediaOf(node.content).map((each) => html`<${Medium} ...${each} />`)}</div>
-    ${editing ? html`<${Editor} node=${node} actions=${actions} onClose=${() => onEdit(null)} />` : html`<${Said} node=${node} text=${text} />`}
+    ${editing
+      ? html`<${Editor} node=${node} actions=${actions} onClose=${() => onEdit(null)} />`
+      : html`<${Said} node=${node} text=${text} />`}
     ${(node.tool_calls ?? []).map((call) => html`<${Call} call=${call} />`)}
     ${node.tool_calls && last && !busy ? html`<${Results} node=${node} answer=${actions.answerCalls} />` : null}
     <footer class="row">
@@ -49,7 +51,9 @@ function Said({ node, text }) {
   if (node.role !== "assistant") return text ? html`<div class="said">${text}</div>` : null;
   return html`${shown ? html`<${Probabilities} tokens=${node.logprobs} />` : html`<${Markdown} text=${text} />`}
     ${node.logprobs
-      ? html`<button type="button" class="plain" aria-pressed=${String(shown)} onClick=${() => show(!shown)}>${t("chat.probabilities")}</button>`
+      ? html`<button type="button" class="plain" aria-pressed=${String(shown)} onClick=${() => show(!shown)}>
+          ${t("chat.probabilities")}
+        </button>`
       : null}`;
 }
 
@@ -80,9 +84,10 @@ function Figures({ node }) {
     node.usage && t("chat.of_prompt", { tokens: integer(node.usage.prompt_tokens) }),
     tokens > 1 && writing > 0 && t("chat.speed", { speed: number((tokens - 1) / writing, 3) }),
     node.first && t("chat.first", { seconds: number(node.first, 2) }),
-    node.finish && node.finish !== "stop" && t(`chat.finish.${node.finish}`),
   ];
-  return html`<span class="soft figures">${parts.filter(Boolean).join(" · ")}</span>`;
+  const end = node.finish && node.finish !== "stop" && t(`chat.finish.${node.finish}`);
+  return html`${end ? html`<span class="badge warning">${end}</span>` : null}
+    <span class="soft figures">${parts.filter(Boolean).join(" · ")}</span>`;
 }
 
 function Acts({ node, text, actions, busy, last, edit }) {
@@ -115,9 +120,12 @@ function Editor({ node, actions, onClose }) {
   };
   const rows = Math.min(20, text.split("\n").length + 1);
   return html`<div onKeyDown=${typed}>
-    <textarea ref=${field} class="wide" rows=${rows} aria-label=${t("chat.edit")} value=${text} onInput=${(event) => set(event.target.value)}></textarea>
+    <textarea ref=${field} class="wide" rows=${rows} aria-label=${t("chat.edit")} value=${text}
+      onInput=${(event) => set(event.target.value)}></textarea>
     <div class="row">
-      <button type="button" class="main" onClick=${save}>${node.role === "assistant" ? t("chat.keep") : t("chat.ask_again")}</button>
+      <button type="button" class="main" onClick=${save}>
+        ${node.role === "assistant" ? t("chat.keep") : t("chat.ask_again")}
+      </button>
       <button type="button" onClick=${onClose}>${t("page.cancel")}</button>
     </div>
   </div>`;
@@ -145,7 +153,8 @@ function Results({ node, answer }) {
   return html`<form class="results" onSubmit=${(event) => (event.preventDefault(), answer(node, given))}>
     ${node.tool_calls.map(
       (call, index) => html`<label>${t("chat.result", { name: call.function.name })}
-        <textarea class="code" rows="2" value=${given[index]} onInput=${(event) => put(index, event.target.value)}></textarea>
+        <textarea class="code" rows="2" value=${given[index]}
+          onInput=${(event) => put(index, event.target.value)}></textarea>
       </label>`,
     )}
     <button class="main">${t("chat.give")}</button>

@@ -4,16 +4,18 @@ import { post, remove, request } from "../../lib/api.js";
 import { bytes, integer } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
 import { Dialog } from "../../components/dialog.js";
-import { ModelPicker } from "../../components/model_picker.js";
+import { Details, ModelPicker } from "../../components/model_picker.js";
 import { Options } from "../../components/options.js";
 import { attempt } from "../../components/toast.js";
 
 const KINDS = ["engine", "quantizer"];
+const LINES = "template=qwen3\nadapter.path=other/adapter";
 const alive = ({ state }) => ["planning", "loading", "ready"].includes(state);
 
 /** The loaded model of a slot: the one that it loaded, else one of the same name. */
 export function loadedOf(models, slot) {
-  return models.find(({ id }) => id === slot.id) ?? models.findLast((model) => alive(model) && model.source === slot.source) ?? null;
+  const named = (model) => alive(model) && model.source === slot.source;
+  return models.find(({ id }) => id === slot.id) ?? models.findLast(named) ?? null;
 }
 
 /** A value of a kind, {name, options}, as overrides: {engine: name, "engine.option": value} */
@@ -44,6 +46,7 @@ function flatten(key, value, found) {
 export function ModelSlot({ label, slot, onSlot, models }) {
   const loaded = loadedOf(models, slot);
   const [busy, setBusy] = useState(false);
+  const [text, setText] = useState(""); // an address that is being typed, and not taken yet
   const load = async (anyway = false) => {
     setBusy(true);
     const overrides = overridesOf(slot.kinds ?? {}, slot.lines ?? "");
@@ -57,14 +60,20 @@ export function ModelSlot({ label, slot, onSlot, models }) {
   const unload = () => attempt(() => remove(`chats/models/${loaded.id}`));
   const on = loaded && alive(loaded);
   return html`<section class="card model-slot" aria-label=${label}>
-    <${ModelPicker} label=${label} value=${slot.source} details=${!on} onChange=${(source) => onSlot({ source, id: null })} />
+    <${ModelPicker} label=${label} value=${slot.source} details=${false} onText=${setText}
+      onChange=${(source) => (setText(""), onSlot({ source, id: null }))} />
     <div class="row load">
       ${on
         ? html`<button type="button" onClick=${unload}>${t("chat.unload")}</button>`
-        : html`<button type="button" class="main" disabled=${!slot.source || busy} onClick=${() => load()}>${t("chat.load")}</button>`}
+        : html`<button type="button" class="main" disabled=${!(slot.source || text) || busy} onClick=${() => load()}>
+            ${t("chat.load")}
+          </button>`}
       <${How} slot=${slot} onSlot=${onSlot} />
     </div>
-    <${State} loaded=${loaded} load=${load} />
+    <div class="model-told">
+      <${State} loaded=${loaded} load=${load} />
+      ${on ? null : html`<${Details} address=${slot.source} />`}
+    </div>
   </section>`;
 }
 
@@ -78,10 +87,11 @@ function How({ slot, onSlot }) {
           ${KINDS.map((kind) => html`<${Options} kind=${kind} value=${kinds[kind]}
             onChange=${(value) => onSlot({ kinds: { ...kinds, [kind]: value } })} />`)}
           <label>${t("chat.device")}
-            <input class="wide" value=${slot.device ?? ""} placeholder=${t("chat.device_free")} onInput=${(event) => onSlot({ device: event.target.value })} />
+            <input class="wide" value=${slot.device ?? ""} placeholder=${t("chat.device_free")}
+              onInput=${(event) => onSlot({ device: event.target.value })} />
           </label>
           <label>${t("chat.lines")}
-            <textarea class="code" rows="4" spellcheck=${false} placeholder=${"template=qwen3\nadapter.path=other/adapter"} value=${slot.lines ?? ""}
+            <textarea class="code" rows="4" spellcheck=${false} placeholder=${LINES} value=${slot.lines ?? ""}
               onInput=${(event) => onSlot({ lines: event.target.value })}></textarea>
           </label>
           <p class="help">${t("chat.lines_help")}</p>
@@ -100,15 +110,21 @@ function State({ loaded, load }) {
       ${memory ? html` <span title=${conclusion}>${t("chat.memory", { memory: bytes(memory) })}</span>` : null}
       ${state === "ready" ? html`<br /><${Facts} loaded=${loaded} />` : null}
     </p>
-    ${state === "loading" ? html`<progress aria-label=${t("chat.states.loading")}></progress><p class="help">${loaded.last_line}</p>` : null}
+    ${state === "loading"
+      ? html`<progress aria-label=${t("chat.states.loading")}></progress><p class="help">${loaded.last_line}</p>`
+      : null}
     ${why ? html`<pre class=${state === "failed" ? "bad" : "soft"}>${why}</pre>` : null}
     <div class="row">
       ${state === "failed" && loaded.fits === false
         ? html`<button type="button" onClick=${() => load(true)}>${t("chat.anyway")}</button>`
         : null}
-      ${state === "planning" ? null : html`<button type="button" class="plain" onClick=${shownLog}>${t("chat.log")}</button>`}
+      ${state === "planning"
+        ? null
+        : html`<button type="button" class="plain" onClick=${shownLog}>${t("chat.log")}</button>`}
     </div>
-    ${log === null ? null : html`<${Dialog} title=${t("chat.log")} wide onClose=${() => setLog(null)}><pre>${log}</pre></${Dialog}>`}
+    ${log === null
+      ? null
+      : html`<${Dialog} title=${t("chat.log")} wide onClose=${() => setLog(null)}><pre>${log}</pre></${Dialog}>`}
   </div>`;
 }
 
@@ -118,6 +134,7 @@ function Facts({ loaded }) {
   const { can, context_length: context, template } = loaded;
   const able = ["tools", "reasoning"].filter((name) => can[name]).map((name) => t(`chat.can.${name}`));
   const media = (can.media ?? []).map((kind) => t(`chat.media.${kind}`));
-  const facts = [context && t("chat.context", { count: context, tokens: integer(context) }), template, ...able, ...media];
+  const length = context && t("chat.context", { count: context, tokens: integer(context) });
+  const facts = [length, template, ...able, ...media];
   return html`<span class="soft">${facts.filter(Boolean).join(" · ")}</span>`;
 }

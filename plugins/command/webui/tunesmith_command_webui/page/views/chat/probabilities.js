@@ -7,6 +7,12 @@ const LEVELS = [0.9, 0.5, 0.1];
 
 const level = (probability) => LEVELS.findIndex((least) => probability >= least);
 
+/** The token that was taken, and the others that could have come. */
+const choices = ({ token, logprob, top }) => [[token, logprob], ...top.filter(([other]) => other !== token)];
+
+const choice = ([token, logprob], index) =>
+  html`<code class=${index ? "" : "taken"}>${JSON.stringify(token)}</code> ${percent(Math.exp(logprob))}${" "}`;
+
 /** @param {{tokens: {token: string, logprob: number, top: [string, number][]}[]}} properties */
 export function Probabilities({ tokens }) {
   const [at, set] = useState(null);
@@ -23,10 +29,9 @@ export function Probabilities({ tokens }) {
     set(Math.min(tokens.length - 1, Math.max(0, (at ?? -1) + by)));
   };
   return html`<div>
-    <div class="chances" role="group" tabindex="0" aria-label=${t("chat.probabilities_keys")} onKeyDown=${step}>${tokens.map(chip)}</div>
-    <p class="help" aria-live="polite">
-      ${now ? [[now.token, now.logprob], ...now.top.filter(([token]) => token !== now.token)].map(([token, logprob], index) => html`
-        <code class=${index ? "" : "taken"}>${JSON.stringify(token)}</code> ${percent(Math.exp(logprob))}${" "}`) : t("chat.probabilities_help")}
-    </p>
+    <div class="chances" role="group" tabindex="0" aria-label=${t("chat.probabilities_keys")} onKeyDown=${step}>
+      ${tokens.map(chip)}
+    </div>
+    <p class="help" aria-live="polite">${now ? choices(now).map(choice) : t("chat.probabilities_help")}</p>
   </div>`;
 }

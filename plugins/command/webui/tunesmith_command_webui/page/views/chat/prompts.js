@@ -22,7 +22,8 @@ export function Prompts({ onClose, onTake }) {
   return html`<${Dialog} title=${t("chat.prompts")} onClose=${onClose}>
     ${chosen
       ? html`<${Variables} prompt=${chosen} onTake=${onTake} />`
-      : html`<input type="search" class="wide" aria-label=${t("page.search")} placeholder=${t("page.search")} value=${search} onInput=${(event) => setSearch(event.target.value)} />
+      : html`<input type="search" class="wide" aria-label=${t("page.search")} placeholder=${t("page.search")}
+            value=${search} onInput=${(event) => setSearch(event.target.value)} />
           <ul class="plain-list">
             ${(items ?? []).map((prompt) => html`<li>
               <button type="button" class="plain pick" onClick=${() => take(prompt)}>
@@ -30,7 +31,9 @@ export function Prompts({ onClose, onTake }) {
               </button>
             </li>`)}
           </ul>
-          ${items?.length === 0 ? html`<p class="help">${t("chat.no_prompts")} <a href="#data/prompts">${t("views.data")}</a></p>` : null}`}
+          ${items?.length === 0
+            ? html`<p class="help">${t("chat.no_prompts")} <a href="#data/prompts">${t("views.data")}</a></p>`
+            : null}`}
   </${Dialog}>`;
 }
 
@@ -43,7 +46,8 @@ function Variables({ prompt, onTake }) {
   return html`<form onSubmit=${taken}>
     <h3>${prompt.name}</h3>
     ${prompt.variables.map((name) => html`<label>${name}
-      <textarea rows="1" class="wide" value=${values[name] ?? ""} onInput=${(event) => set({ ...values, [name]: event.target.value })}></textarea>
+      <textarea rows="1" class="wide" value=${values[name] ?? ""}
+        onInput=${(event) => set({ ...values, [name]: event.target.value })}></textarea>
     </label>`)}
     <footer><button class="main">${t("page.ok")}</button></footer>
   </form>`;

@@ -9,7 +9,8 @@ import { attempt, tell } from "../../components/toast.js";
 const FILES = { sft: "data/chat.jsonl", kto: "data/chat_kto.jsonl", dpo: "data/chat_dpo.jsonl" };
 
 /**
- * @param {{messages: object[], tools: object[], rating?: string, rejected: object | null, onClose: () => void}} properties
+ * @param {{messages: object[], tools: object[], rating?: string, rejected: object | null,
+ *          onClose: () => void}} properties
  *   `rejected` is a worse answer in the place of the last message
  */
 export function SaveRow({ messages, tools, rating, rejected, onClose }) {
@@ -29,16 +30,19 @@ export function SaveRow({ messages, tools, rating, rejected, onClose }) {
     });
   };
   const choice = (each) => html`<label class="check">
-    <input type="radio" name="kind" checked=${kind === each} onChange=${() => (setKind(each), setFile(null))} /> ${t(`chat.row.${each}`)}
+    <input type="radio" name="kind" checked=${kind === each}
+      onChange=${() => (setKind(each), setFile(null))} /> ${t(`chat.row.${each}`)}
   </label>`;
   return html`<${Dialog} title=${t("chat.row.title")} onClose=${onClose}>
     <form onSubmit=${save}>
       <fieldset><legend>${t("chat.row.kind")}</legend>${kinds.map(choice)}</fieldset>
       ${kind === "kto"
-        ? html`<label class="check"><input type="checkbox" checked=${good} onChange=${(event) => setGood(event.target.checked)} /> ${t("chat.row.was_good")}</label>`
+        ? html`<label class="check"><input type="checkbox" checked=${good}
+            onChange=${(event) => setGood(event.target.checked)} /> ${t("chat.row.was_good")}</label>`
         : null}
       <label>${t("chat.row.file")}
-        <input class="wide" required pattern=".+\\.jsonl" value=${name} onInput=${(event) => setFile(event.target.value)} />
+        <input class="wide" required pattern=".+\\.jsonl" value=${name}
+          onInput=${(event) => setFile(event.target.value)} />
       </label>
       <p class="help">${t("chat.row.help")}</p>
       <footer class="row"><button class="main">${t("chat.row.save")}</button></footer>

@@ -8,7 +8,10 @@ import { attempt, complain } from "../../components/toast.js";
 
 const PAGE = 30;
 
-/** @param {{now: string | null, onOpen: (conversation: object) => void, onDeleted: (id: string) => void, onClose: () => void}} properties */
+/**
+ * @param {{now: string | null, onOpen: (conversation: object) => void, onDeleted: (id: string) => void,
+ *          onClose: () => void}} properties
+ */
 export function Saved({ now, onOpen, onDeleted, onClose }) {
   const [search, setSearch] = useState("");
   const [limit, setLimit] = useState(PAGE);
@@ -30,7 +33,8 @@ export function Saved({ now, onOpen, onDeleted, onClose }) {
   });
   const row = (item) => html`<tr key=${item.id}>
     <th scope="row">
-      <button type="button" class="plain pick" aria-current=${item.id === now ? "true" : null} onClick=${() => open(item.id)}>${item.title || "–"}</button>
+      <button type="button" class="plain pick" aria-current=${item.id === now ? "true" : null}
+        onClick=${() => open(item.id)}>${item.title || "–"}</button>
       <span class="help">${item.model}</span>
     </th>
     <td>${moment(item.changed)}</td>
@@ -42,17 +46,25 @@ export function Saved({ now, onOpen, onDeleted, onClose }) {
   </tr>`;
   return html`<${Dialog} title=${t("chat.conversations")} wide onClose=${onClose}>
     <div class="row">
-      <input type="search" class="grow" aria-label=${t("page.search")} placeholder=${t("page.search")} value=${search} onInput=${(event) => setSearch(event.target.value)} />
+      <input type="search" class="grow" aria-label=${t("page.search")} placeholder=${t("page.search")}
+        value=${search} onInput=${(event) => setSearch(event.target.value)} />
       <${Import} onOpen=${onOpen} />
     </div>
     <div class="scroll"><table class="kept">
-      <thead><tr><th scope="col">${t("chat.title")}</th><th scope="col">${t("chat.changed")}</th><th scope="col">${t("chat.acts")}</th></tr></thead>
+      <thead><tr>
+        <th scope="col">${t("chat.title")}</th>
+        <th scope="col">${t("chat.changed")}</th>
+        <th scope="col">${t("chat.acts")}</th>
+      </tr></thead>
       <tbody>${(found?.items ?? []).map(row)}</tbody>
     </table></div>
     ${found?.total === 0 ? html`<p class="help">${t("chat.none_kept")}</p>` : null}
-    ${found && found.total > found.items.length ? html`<button type="button" onClick=${() => setLimit(limit + PAGE)}>${t("chat.more")}</button>` : null}
+    ${found && found.total > found.items.length
+      ? html`<button type="button" onClick=${() => setLimit(limit + PAGE)}>${t("chat.more")}</button>`
+      : null}
     ${doomed
-      ? html`<${Confirm} title=${t("chat.delete")} text=${t("chat.delete_text", { title: doomed.title })} action=${t("chat.delete")} onYes=${deleted} onClose=${() => doom(null)} />`
+      ? html`<${Confirm} title=${t("chat.delete")} text=${t("chat.delete_text", { title: doomed.title })}
+          action=${t("chat.delete")} onYes=${deleted} onClose=${() => doom(null)} />`
       : null}
   </${Dialog}>`;
 }

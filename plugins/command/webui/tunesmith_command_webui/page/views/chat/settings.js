@@ -31,7 +31,8 @@ export function Settings({ settings, set, can }) {
   return html`<details class="card" open=${Boolean(settings.system)}>
       <summary>${t("chat.system")}</summary>
       <label><span class="unseen">${t("chat.system")}</span>
-        <textarea class="wide" rows="4" placeholder=${t("chat.system_help")} value=${settings.system} onInput=${(event) => set({ system: event.target.value })}></textarea>
+        <textarea class="wide" rows="4" placeholder=${t("chat.system_help")} value=${settings.system}
+          onInput=${(event) => set({ system: event.target.value })}></textarea>
       </label>
     </details>
     <details class="card">
@@ -45,25 +46,31 @@ export function Settings({ settings, set, can }) {
 }
 
 function Sampling({ settings, set, can }) {
+  const typed = (name) => ({ target }) => set({ [name]: target.validity.valid ? target.value : "" });
   const number = ([name, least, most, step]) => html`<label>${t(`chat.fields.${name}`)}
-    <input type="number" min=${least} max=${most} step=${step} placeholder=${t("chat.default")} value=${settings[name] ?? ""}
-      disabled=${name === "temperature" && settings.greedy} onInput=${(event) => set({ [name]: event.target.validity.valid ? event.target.value : "" })} />
+    <input type="number" min=${least} max=${most} step=${step} value=${settings[name] ?? ""} onInput=${typed(name)}
+      placeholder=${t("chat.default")} disabled=${name === "temperature" && settings.greedy} />
   </label>`;
   const check = (name) => html`<label class="check">
-    <input type="checkbox" checked=${settings[name]} onChange=${(event) => set({ [name]: event.target.checked })} /> ${t(`chat.fields.${name}`)}
+    <input type="checkbox" checked=${settings[name]}
+      onChange=${(event) => set({ [name]: event.target.checked })} /> ${t(`chat.fields.${name}`)}
   </label>`;
   return html`<div class="sampling">${NUMBERS.map(number)}</div>
     ${check("greedy")} ${check("logprobs")}
     <label class="check">${t("chat.fields.thinking")}
-      <select value=${settings.thinking} disabled=${!can.switches_thinking} onChange=${(event) => set({ thinking: event.target.value })}>
-        ${["", "on", "off"].map((value) => html`<option value=${value}>${t(`chat.thinking.${value || "own"}`)}</option>`)}
+      <select value=${settings.thinking} disabled=${!can.switches_thinking}
+        onChange=${(event) => set({ thinking: event.target.value })}>
+        ${["", "on", "off"].map(thinking)}
       </select>
     </label>
     <label>${t("chat.fields.stop")}
-      <textarea rows="2" class="wide code" spellcheck=${false} value=${settings.stop} onInput=${(event) => set({ stop: event.target.value })}></textarea>
+      <textarea rows="2" class="wide code" spellcheck=${false} value=${settings.stop}
+        onInput=${(event) => set({ stop: event.target.value })}></textarea>
     </label>
     <button type="button" onClick=${() => set(cleared())}>${t("chat.reset")}</button>`;
 }
+
+const thinking = (value) => html`<option value=${value}>${t(`chat.thinking.${value || "own"}`)}</option>`;
 
 /** Everything about sampling as the model has it by itself. */
 function cleared() {
@@ -74,12 +81,14 @@ function cleared() {
 function Tools({ settings, set, can }) {
   const id = useId();
   const fault = faultOf(settings.tools);
+  const exemplify = () => set({ tools: JSON.stringify(EXAMPLE, null, 2) });
   return html`<textarea class="code" rows="6" spellcheck=${false} aria-label=${t("chat.tools")} aria-describedby=${id}
-      aria-invalid=${String(Boolean(fault))} value=${settings.tools} onInput=${(event) => set({ tools: event.target.value })}></textarea>
+      aria-invalid=${String(Boolean(fault))} value=${settings.tools}
+      onInput=${(event) => set({ tools: event.target.value })}></textarea>
     <p id=${id} class=${`help ${fault ? "bad" : ""}`} aria-live="polite">
       ${fault || (settings.tools && can.answers && !can.tools ? t("chat.no_tools") : t("chat.tools_help"))}
     </p>
-    ${settings.tools ? null : html`<button type="button" onClick=${() => set({ tools: JSON.stringify(EXAMPLE, null, 2) })}>${t("chat.example")}</button>`}`;
+    ${settings.tools ? null : html`<button type="button" onClick=${exemplify}>${t("chat.example")}</button>`}`;
 }
 
 function faultOf(text) {

@@ -58,7 +58,8 @@ function called(answer, piece) {
   const former = answer.tool_calls[piece.index];
   const text = (former?.function.arguments ?? "") + (piece.function?.arguments ?? "");
   const name = piece.function?.name ?? former?.function.name;
-  answer.tool_calls[piece.index] = { id: piece.id ?? former?.id, type: "function", function: { name, arguments: text } };
+  const id = piece.id ?? former?.id;
+  answer.tool_calls[piece.index] = { id, type: "function", function: { name, arguments: text } };
 }
 
 /** The data of server-sent events, read as JSON, without the last one, `[DONE]`. */

@@ -1,7 +1,10 @@
 // A conversation as a tree of messages: whatever is asked anew, or changed, is a branch, and none is lost.
 
 /** A name for a message that no other has. */
-export const newId = () => [...crypto.getRandomValues(new Uint8Array(6))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+export function newId() {
+  const bytes = [...crypto.getRandomValues(new Uint8Array(6))];
+  return bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 export const find = (nodes, id) => nodes.find((node) => node.id === id);
 
@@ -13,7 +16,8 @@ export function path(nodes, leaf) {
 }
 
 /** The messages that stand in the place of one, itself among them. */
-export const siblings = (nodes, node) => nodes.filter((other) => other.parent === node.parent && other.side === node.side);
+export const siblings = (nodes, { parent, side }) =>
+  nodes.filter((other) => other.parent === parent && other.side === side);
 
 /** The end of the newest branch below a message. */
 export function lastLeaf(nodes, id) {
@@ -37,7 +41,8 @@ export function textOf(content) {
 /** What a message shows beside its text: [{kind, address}] */
 export function mediaOf(content) {
   if (!Array.isArray(content)) return [];
-  return content.filter((part) => part.type !== "text").map((part) => ({ kind: part.type.split("_")[0], address: part[part.type].url }));
+  const media = content.filter(({ type }) => type !== "text");
+  return media.map((part) => ({ kind: part.type.split("_")[0], address: part[part.type].url }));
 }
 
 /** A text and what it is about, as the content of a message. */
@@ -49,7 +54,7 @@ export function contentOf(text, media = []) {
 
 const SENT = ["role", "content", "tool_calls", "tool_call_id", "name"];
 
-/** Messages as OpenAI's interface has them; thoughts come along, and the template leaves out those that it does not want. */
+/** Messages as OpenAI's interface has them; thoughts come along, and the template leaves out what it does not want. */
 export function sent(messages, system) {
   const plain = messages.map((node) => {
     const message = Object.fromEntries(SENT.filter((key) => node[key] !== undefined).map((key) => [key, node[key]]));

@@ -7,14 +7,20 @@ import { Dialog } from "../../components/dialog.js";
 import { complain } from "../../components/toast.js";
 
 const WINNERS = ["left", "tie", "neither", "right"];
+const COLUMNS = ["first", "second", "wins", "losses", "ties", "bad", "rate", "interval", "p"];
 
-/** @param {{voted: string | null, onVote: (winner: string) => void, onRow: () => void, onNext: () => void}} properties */
+/**
+ * @param {{voted: string | null, onVote: (winner: string) => void, onRow: () => void,
+ *          onNext: () => void}} properties
+ */
 export function Ballot({ voted, onVote, onRow, onNext }) {
-  const button = (winner) => html`<button type="button" disabled=${Boolean(voted)} aria-pressed=${String(voted === winner)}
-    onClick=${() => onVote(winner)}>${t(`chat.votes.${winner}`)}</button>`;
+  const button = (winner) => html`<button type="button" disabled=${Boolean(voted)}
+    aria-pressed=${String(voted === winner)} onClick=${() => onVote(winner)}>${t(`chat.votes.${winner}`)}</button>`;
   return html`<div class="ballot row" role="group" aria-label=${t("chat.votes.which")}>
     ${WINNERS.map(button)}
-    ${["left", "right"].includes(voted) ? html`<button type="button" onClick=${onRow}>${t("chat.votes.row")}</button>` : null}
+    ${["left", "right"].includes(voted)
+      ? html`<button type="button" onClick=${onRow}>${t("chat.votes.row")}</button>`
+      : null}
     ${voted ? html`<button type="button" onClick=${onNext}>${t("chat.votes.next")}</button>` : null}
   </div>`;
 }
@@ -27,10 +33,11 @@ export function Standings({ onClose }) {
   const column = (key) => html`<th scope="col">${t(`chat.votes.${key}`)}</th>`;
   return html`<${Dialog} title=${t("chat.votes.table")} wide onClose=${onClose}>
     <label class="check">
-      <input type="checkbox" checked=${blind} onChange=${(event) => setBlind(event.target.checked)} /> ${t("chat.votes.blind_alone")}
+      <input type="checkbox" checked=${blind}
+        onChange=${(event) => setBlind(event.target.checked)} /> ${t("chat.votes.blind_alone")}
     </label>
     <div class="scroll"><table>
-      <thead><tr>${["first", "second", "wins", "losses", "ties", "bad", "rate", "interval", "p"].map(column)}</tr></thead>
+      <thead><tr>${COLUMNS.map(column)}</tr></thead>
       <tbody>${(rows ?? []).map(standing)}</tbody>
     </table></div>
     ${rows?.length === 0 ? html`<p class="help">${t("chat.votes.none")}</p>` : null}

@@ -60,7 +60,8 @@ function Log({ id }) {
   const element = useRef();
   useTopic(`job:${id}`, (type, data) => {
     if (type !== "log") return;
-    set((before) => ({ ...data, text: (data.start === before.offset ? before.text + data.text : data.text).slice(-KEPT) }));
+    const text = (before) => (data.start === before.offset ? before.text + data.text : data.text);
+    set((before) => ({ ...data, text: text(before).slice(-KEPT) }));
   });
   useEffect(() => {
     element.current.scrollTop = element.current.scrollHeight;

@@ -25,8 +25,9 @@ function Rows({ items }) {
     <td>${item.program ?? t("export.not_proven")}</td>
     <td>${moment(item.made)}</td>
   </tr>`;
-  const heads = ["name", "format", "size", "proven_in", "date"].map((name) => html`<th scope="col">${t(`export.${name}`)}</th>`);
+  const head = (name) => html`<th scope="col">${t(`export.${name}`)}</th>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("export.made")}>
-    <table><thead><tr>${heads}</tr></thead><tbody>${items.map(row)}</tbody></table>
+    <table><thead><tr>${["name", "format", "size", "proven_in", "date"].map(head)}</tr></thead>
+      <tbody>${items.map(row)}</tbody></table>
   </div>`;
 }

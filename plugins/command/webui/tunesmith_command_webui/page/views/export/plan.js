@@ -16,9 +16,10 @@ export function Plan({ plan, busy, chosen }) {
 function Told({ plan }) {
   if (plan.error) return html`<pre class="bad" role="alert">${plan.error}</pre>`;
   const disk = Object.entries(plan.disk ?? {});
+  const tone = plan.fits === false ? "bad" : plan.fits ? "good" : "soft";
   return html`
     <${Problems} problems=${plan.problems} />
-    ${plan.conclusion ? html`<p class=${plan.fits === false ? "bad" : plan.fits ? "good" : "soft"}>${plan.conclusion}</p>` : null}
+    ${plan.conclusion ? html`<p class=${tone}>${plan.conclusion}</p>` : null}
     ${plan.peak && plan.room ? html`<${Memory} peak=${plan.peak.bytes} room=${plan.room} />` : null}
     ${disk.length ? html`<${Disk} disk=${disk} />` : null}
     ${(plan.unknown ?? []).map((text) => html`<p class="warning">${text}</p>`)}
@@ -51,11 +52,12 @@ function Memory({ peak, room }) {
 
 function Disk({ disk }) {
   const total = disk.reduce((sum, [, size]) => sum + size, 0);
+  const row = ([what, size]) => html`<tr><th scope="row">${what}</th><td class="number">${bytes(size)}</td></tr>`;
   return html`<table>
     <caption>${t("export.disk")}</caption>
     <tbody>
-      ${disk.map(([what, size]) => html`<tr><th scope="row">${what}</th><td class="number">${bytes(size)}</td></tr>`)}
-      ${disk.length > 1 ? html`<tr><th scope="row">${t("export.total")}</th><td class="number">${bytes(total)}</td></tr>` : null}
+      ${disk.map(row)}
+      ${disk.length > 1 ? row([t("export.total"), total]) : null}
     </tbody>
   </table>`;
 }

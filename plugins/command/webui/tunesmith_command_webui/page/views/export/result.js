@@ -8,7 +8,9 @@ import { Copy } from "../../components/copy.js";
 export function Result({ path }) {
   const [items, set] = useState(null);
   const [error, setError] = useState(null);
-  useEffect(() => void get(`exports/described?${new URLSearchParams({ path })}`).then((said) => set(said.items), setError), [path]);
+  useEffect(() => {
+    get(`exports/described?${new URLSearchParams({ path })}`).then((said) => set(said.items), setError);
+  }, [path]);
   return html`
     <p><a href="#export">← ${t("export.back")}</a></p>
     ${error ? html`<pre class="bad" role="alert">${error.message}</pre>` : null}
@@ -18,11 +20,14 @@ export function Result({ path }) {
 }
 
 function Artefact({ item }) {
+  const file = ({ name, size }) => html`<tr><th scope="row">${name}</th><td class="number">${bytes(size)}</td></tr>`;
   return html`<section class="card export-result">
     <h2>${item.path}</h2>
     <p class="row">
       ${item.format ? html`<span class="badge">${item.format}</span>` : null}
-      <span class=${item.proven ? "good" : "warning"}>${item.proven ? t("export.proven", item) : t("export.not_proven")}</span>
+      ${item.proven
+        ? html`<span class="good">${t("export.proven", item)}</span>`
+        : html`<span class="warning">${t("export.not_proven")}</span>`}
       <span class="soft">${bytes(item.size)} · ${moment(item.made)}</span>
     </p>
     ${item.proven ? html`<${Report} item=${item} />` : null}
@@ -30,9 +35,7 @@ function Artefact({ item }) {
     ${item.next.map((step) => html`<${Step} key=${step.what} step=${step} path=${item.path} />`)}
     <details>
       <summary>${t("export.files", { count: item.files.length, size: bytes(item.size) })}</summary>
-      <table><tbody>
-        ${item.files.map((file) => html`<tr><th scope="row">${file.name}</th><td class="number">${bytes(file.size)}</td></tr>`)}
-      </tbody></table>
+      <table><tbody>${item.files.map(file)}</tbody></table>
     </details>
   </section>`;
 }
@@ -40,7 +43,11 @@ function Artefact({ item }) {
 function Step({ step, path }) {
   const chat = html`<a href=${`#chat/${encodeURIComponent(path)}`}>${t("export.chat_here")}</a>`;
   return html`<div class="export-step">
-    <div class="row"><span class="grow">${t(`export.steps.${step.what}`)}</span>${step.what === "chat" ? chat : null}<${Copy} text=${step.command} /></div>
+    <div class="row">
+      <span class="grow">${t(`export.steps.${step.what}`)}</span>
+      ${step.what === "chat" ? chat : null}
+      <${Copy} text=${step.command} />
+    </div>
     <pre class="export-command">${step.command}</pre>
   </div>`;
 }
@@ -55,7 +62,10 @@ function Report({ item }) {
     ${own.length ? html`<${Figures} rows=${own} label=${`${t("export.report")}: ${item.path}`} />` : null}
     <${Checks} checks=${item.checks} label=${`${t("export.compared")}: ${item.path}`} />
     ${steps.length
-      ? html`<details><summary>${t("export.on_the_way")}</summary><${Figures} rows=${steps} label=${`${t("export.on_the_way")}: ${item.path}`} /></details>`
+      ? html`<details>
+          <summary>${t("export.on_the_way")}</summary>
+          <${Figures} rows=${steps} label=${`${t("export.on_the_way")}: ${item.path}`} />
+        </details>`
       : null}
     ${item.answer ? html`<${Answer} answer=${item.answer} />` : null}
   `;
@@ -70,25 +80,32 @@ function limitOf({ figure, limit }) {
 }
 
 function Figures({ rows, label }) {
-  const heads = ["value", "limit", "of_base"].map((name) => html`<th scope="col" class="number">${t(`export.${name}`)}</th>`);
+  const head = (name) => html`<th scope="col" class="number">${t(`export.${name}`)}</th>`;
+  const where = ({ file, step }) => [file, stepOf(step)].filter(Boolean).join(", ");
+  const before = (each) => (each.before === undefined ? "" : `${number(each.before)} → `);
   const row = (each) => html`<tr>
     <th scope="row">${t(`export.figures.${each.figure}`)}
-      ${each.step || each.file ? html` <span class="soft">(${[each.file, stepOf(each.step)].filter(Boolean).join(", ")})</span>` : null}</th>
-    <td class="number">${each.before === undefined ? "" : `${number(each.before)} → `}${shown(each.figure, each.value)}</td>
+      ${where(each) ? html` <span class="soft">(${where(each)})</span>` : null}</th>
+    <td class="number">${before(each)}${shown(each.figure, each.value)}</td>
     <td class="number">${limitOf(each)}</td>
     <td class="number">${each.base === undefined ? "–" : shown(each.figure, each.base)}</td>
   </tr>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>
-    <table><thead><tr><th scope="col">${t("export.figure")}</th>${heads}</tr></thead><tbody>${rows.map(row)}</tbody></table></div>`;
+    <table>
+      <thead><tr><th scope="col">${t("export.figure")}</th>${["value", "limit", "of_base"].map(head)}</tr></thead>
+      <tbody>${rows.map(row)}</tbody>
+    </table>
+  </div>`;
 }
 
 const stepOf = (step) => step && (maybe(`export.stages.${step}`) ?? step);
 
 function Checks({ checks, label }) {
+  const fact = ([name, value]) => `${maybe(`export.facts.${name}`) ?? name} ${value}`;
   const row = (check) => html`<tr>
     <th scope="row">${maybe(`export.checks.${check.check}`) ?? check.check}</th>
     <td class=${check.equal ? "good" : "bad"}>${check.equal ? t("export.equal") : t("export.differs")}</td>
-    <td>${Object.entries(check.facts).map(([name, value]) => `${maybe(`export.facts.${name}`) ?? name} ${value}`).join(" · ")}
+    <td>${Object.entries(check.facts).map(fact).join(" · ")}
       ${check.problems.map((text) => html`<p class="bad">${text}</p>`)}</td>
   </tr>`;
   const heads = ["compared", "outcome", "found"].map((name) => html`<th scope="col">${t(`export.${name}`)}</th>`);

@@ -24,32 +24,46 @@ export function Plugin({ address, onClose }) {
 function Told({ told }) {
   const words = `options.${told.kind}.${told.name}`;
   const summary = maybe(`${words}.summary`);
+  const traits = told.traits.map(traitOf).join(" · ");
   const selected = `${told.kind}=${told.name}`;
   return html`
     ${summary ? html`<p>${summary}</p>` : null}
     <pre class="plugin-doc">${told.doc}</pre>
     ${told.why ? html`<pre class="bad" role="alert">${told.why}</pre>` : null}
     <p class="row"><span class="soft">${told.distribution} ${told.version} · ${told.licence}</span>
-      ${told.homepage ? html`<a href=${told.homepage} target="_blank" rel="noopener noreferrer">${t("plugins.homepage")}</a>` : null}</p>
-    ${told.kind === "command" || told.kind === "dialect" ? null : html`<p class="row">${t("plugins.select")} <code>${selected}</code> <${Copy} text=${selected} /></p>`}
-    ${told.traits.length ? html`<p class="help">${t("plugins.traits")}: ${told.traits.map(traitOf).join(" · ")}</p>` : null}
-    ${told.options.length ? html`<${OptionsTable} told=${told} words=${words} />` : html`<p>${t("plugins.no_options")}</p>`}
+      ${told.homepage ? html`<${Homepage} address=${told.homepage} />` : null}</p>
+    ${["command", "dialect"].includes(told.kind)
+      ? null
+      : html`<p class="row">${t("plugins.select")} <code>${selected}</code> <${Copy} text=${selected} /></p>`}
+    ${traits ? html`<p class="help">${t("plugins.traits")}: ${traits}</p>` : null}
+    ${told.options.length
+      ? html`<${OptionsTable} told=${told} words=${words} />`
+      : html`<p>${t("plugins.no_options")}</p>`}
     ${told.readme ? html`<details><summary>README</summary><${Markdown} text=${told.readme} /></details>` : null}
   `;
 }
 
-const traitOf = ({ name, value }) => (value === true ? name.replaceAll("_", " ") : `${name.replaceAll("_", " ")}: ${value}`);
+const Homepage = ({ address }) =>
+  html`<a href=${address} target="_blank" rel="noopener noreferrer">${t("plugins.homepage")}</a>`;
+
+function traitOf({ name, value }) {
+  const words = name.replaceAll("_", " ");
+  return value === true ? words : `${words}: ${value}`;
+}
 
 function OptionsTable({ told, words }) {
-  const heads = ["option", "type", "default", "meaning"].map((name) => html`<th scope="col">${t(`plugins.${name}`)}</th>`);
+  const head = (name) => html`<th scope="col">${t(`plugins.${name}`)}</th>`;
   const row = (option) => html`<tr>
     <th scope="row"><code>${option.name}</code>${labelled(maybe(`${words}.${option.name}.label`))}</th>
     <td><code>${option.type}</code></td>
-    <td>${option.required ? html`<em>${t("plugins.required")}</em>` : html`<code>${JSON.stringify(option.default)}</code>`}</td>
+    <td>${option.required
+      ? html`<em>${t("plugins.required")}</em>`
+      : html`<code>${JSON.stringify(option.default)}</code>`}</td>
     <td>${maybe(`${words}.${option.name}.help`) ?? option.help}</td>
   </tr>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("plugins.options")}>
-    <table><thead><tr>${heads}</tr></thead><tbody>${told.options.map(row)}</tbody></table></div>`;
+    <table><thead><tr>${["option", "type", "default", "meaning"].map(head)}</tr></thead>
+      <tbody>${told.options.map(row)}</tbody></table></div>`;
 }
 
 const labelled = (label) => (label ? html`<br /><span class="soft">${label}</span>` : null);
