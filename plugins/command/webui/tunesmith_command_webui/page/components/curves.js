@@ -97,7 +97,8 @@ function More({ own, change, data }) {
       <label>${t("page.search")}
         <input type="search" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
       ${found.map((name) => html`<label class="row" key=${name}>
-        <input type="checkbox" checked=${own.more.includes(name)} onChange=${(event) => flip(name, event.target.checked)} />${name}</label>`)}
+        <input type="checkbox" checked=${own.more.includes(name)}
+          onChange=${(event) => flip(name, event.target.checked)} />${name}</label>`)}
     </div>
   </details>`;
 }

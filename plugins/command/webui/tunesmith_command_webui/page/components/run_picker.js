@@ -18,7 +18,8 @@ export function RunPicker({ label, value, onChange, multiple = false, checkpoint
     setText("");
     if (name && !chosen.includes(name)) onChange([...chosen, name]);
   };
-  const typed = ({ target }) => (multiple && !names.includes(target.value) ? setText(target.value) : take(target.value));
+  const typed = ({ target: { value: written } }) =>
+    multiple && !names.includes(written) ? setText(written) : take(written);
   const pressed = (event) => {
     if (event.key === "Enter" && multiple && text) (event.preventDefault(), take(text.trim()));
   };
@@ -28,8 +29,9 @@ export function RunPicker({ label, value, onChange, multiple = false, checkpoint
   return html`<div class="run-picker">
     <label for=${id}>${label}</label>
     ${chosen.length ? html`<ul class="chosen">${chosen.map(entry)}</ul>` : null}
-    <input id=${id} type="text" list=${`${id}list`} autocomplete="off" spellcheck=${false} value=${multiple ? text : value}
-      aria-describedby=${help ? `${id}help` : null} onInput=${typed} onKeyDown=${pressed} />
+    <input id=${id} type="text" list=${`${id}list`} autocomplete="off" spellcheck=${false}
+      value=${multiple ? text : value} aria-describedby=${help ? `${id}help` : null}
+      onInput=${typed} onKeyDown=${pressed} />
     <datalist id=${`${id}list`}>${names.map((name) => html`<option key=${name} value=${name}></option>`)}</datalist>
     ${help ? html`<p class="help" id=${`${id}help`}>${help}</p>` : null}
   </div>`;
@@ -40,8 +42,8 @@ function useNames(checkpoints, exports) {
   useEffect(() => {
     const kinds = ["run", ...(checkpoints ? ["checkpoint"] : []), ...(exports ? ["export"] : [])];
     const runs = () => get("runs?limit=5000").then(({ items }) => items.map(({ name }) => name));
-    const models = () =>
-      get(`models?limit=2000&${kinds.map((kind) => `kind=${kind}`).join("&")}`).then(({ items }) => items.map(({ address }) => address));
+    const asked = new URLSearchParams([["limit", 2000], ...kinds.map((kind) => ["kind", kind])]);
+    const models = () => get(`models?${asked}`).then(({ items }) => items.map(({ address }) => address));
     (kinds.length === 1 ? runs() : models()).then(set, () => set([]));
   }, [checkpoints, exports]);
   return names;

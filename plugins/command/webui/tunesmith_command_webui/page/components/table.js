@@ -3,10 +3,19 @@ import { html } from "../lib/html.js";
 import { t } from "../lib/i18n.js";
 
 /**
+ * @typedef {object} Column
+ * @property {string} key
+ * @property {string} label
+ * @property {(row: any) => any} cell
+ * @property {boolean} [number]
+ * @property {boolean} [fixed] it cannot be sorted by
+ * @property {boolean} [head] it names the row
+ */
+
+/**
  * @param {object} properties
  * @param {string} properties.caption read by screen readers, and shown where `titled`
- * @param {{key: string, label: string, cell: (row: any) => any, number?: boolean, fixed?: boolean, head?: boolean}[]} properties.columns
- *   `fixed` cannot be sorted by; `head` names the row
+ * @param {Column[]} properties.columns
  * @param {any[]} properties.rows
  * @param {(row: any) => string} properties.rowKey
  * @param {{by: string, descending: boolean}} [properties.sort]
@@ -21,6 +30,7 @@ export function Table({ caption, columns, rows, rowKey, sort, onSort, selected, 
     if (!next.delete(key)) next.add(key);
     onSelect(next);
   };
+  const chosen = (row) => (onSelect ? String(selected.has(rowKey(row))) : null);
   const box = (row) => html`<td class="choose"><input type="checkbox" checked=${selected.has(rowKey(row))}
     aria-label=${t("table.choose", { name: rowKey(row) })} onChange=${() => flip(rowKey(row))} /></td>`;
   const cell = (column, row) =>
@@ -35,7 +45,7 @@ export function Table({ caption, columns, rows, rowKey, sort, onSort, selected, 
         ${columns.map((column) => html`<${Head} key=${column.key} ...${{ column, sort, onSort }} />`)}
       </tr></thead>
       <tbody>
-        ${rows.map((row) => html`<tr key=${rowKey(row)} aria-selected=${onSelect ? String(selected.has(rowKey(row))) : null}>
+        ${rows.map((row) => html`<tr key=${rowKey(row)} aria-selected=${chosen(row)}>
           ${onSelect ? box(row) : null}${columns.map((column) => cell(column, row))}
         </tr>`)}
       </tbody>
@@ -55,8 +65,9 @@ function Head({ column, sort, onSort }) {
   const order = here ? (sort.descending ? "descending" : "ascending") : null;
   if (!onSort || column.fixed) return html`<th scope="col" class=${column.number ? "number" : null}>${label}</th>`;
   const mark = here ? (sort.descending ? " ↓" : " ↑") : "";
+  const next = { by: key, descending: here ? !sort.descending : Boolean(column.number) };
   return html`<th scope="col" aria-sort=${order} class=${column.number ? "number" : null}>
-    <button type="button" class="plain head" onClick=${() => onSort({ by: key, descending: here ? !sort.descending : Boolean(column.number) })}>
+    <button type="button" class="plain head" onClick=${() => onSort(next)}>
       ${label}<span aria-hidden="true">${mark}</span>
     </button>
   </th>`;

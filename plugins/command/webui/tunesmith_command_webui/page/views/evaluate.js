@@ -26,7 +26,11 @@ export default function Evaluate({ detail }) {
 
 function Pairs() {
   const [names, set] = useState(null);
-  useEffect(() => void get("evaluations").then(({ items }) => set([...new Set(items.map(({ of }) => of))]), () => set([])), []);
+  useEffect(() => {
+    const found = ({ items }) => set([...new Set(items.map(({ of }) => of))]);
+    get("evaluations").then(found, () => set([]));
+  }, []);
   if (!names) return html`<p aria-busy="true">${t("page.loading")}</p>`;
-  return names.length < 2 ? html`<p class="soft">${t("evaluate.two_needed")}</p>` : html`<${PairTable} names=${names} />`;
+  if (names.length < 2) return html`<p class="soft">${t("evaluate.two_needed")}</p>`;
+  return html`<${PairTable} names=${names} />`;
 }

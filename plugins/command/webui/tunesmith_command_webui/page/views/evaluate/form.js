@@ -10,7 +10,16 @@ import { Job } from "./job.js";
 import { Plan } from "./plan.js";
 
 const PAUSE = 900; // ms after the last change until a plan is asked for
-const START = { kind: "eval", evaluator: { perplexity: {} }, engine: undefined, data: [], most: "", before: false, overrides: "" };
+const START = {
+  kind: "eval",
+  evaluator: { perplexity: {} },
+  engine: undefined,
+  data: [],
+  most: "",
+  before: false,
+  overrides: "",
+};
+const NO_PLAN = { told: null, error: null, busy: false };
 
 function kept() {
   try {
@@ -22,8 +31,10 @@ function kept() {
 
 /** The body of POST /api/evaluations. */
 function asked(form) {
-  const set = (entry) => (form.most ? { ...(typeof entry === "string" ? { path: entry } : entry), max_samples: Number(form.most) } : entry);
-  const evaluators = Object.fromEntries(Object.entries(form.evaluator ?? {}).map(([name, options]) => [name, options ?? {}]));
+  const inFull = (entry) => (typeof entry === "string" ? { path: entry } : entry);
+  const set = (entry) => (form.most ? { ...inFull(entry), max_samples: Number(form.most) } : entry);
+  const chosen = Object.entries(form.evaluator ?? {});
+  const evaluators = Object.fromEntries(chosen.map(([name, options]) => [name, options ?? {}]));
   return {
     kind: form.kind,
     model: form.model,
@@ -45,48 +56,61 @@ export function Form({ model }) {
   };
   const plan = usePlan(form);
   const start = async () => setJob(await attempt(() => post("evaluations", asked(form))));
-  const kinds = ["eval", "predict"].map((kind) => html`<label class="row" key=${kind}><input type="radio" name="kind" checked=${form.kind === kind}
-    onChange=${() => change({ kind })} />${t(`evaluate.kinds.${kind}`)}</label>`);
-  const ready = form.model && (form.kind === "predict" || Object.keys(form.evaluator ?? {}).length);
+  const kind = (name) => html`<label class="row" key=${name}>
+    <input type="radio" name="kind" checked=${form.kind === name} onChange=${() => change({ kind: name })} />
+    ${t(`evaluate.kinds.${name}`)}</label>`;
+  const problems = plan.told?.problems ?? [];
+  const ready = isReady(form);
   return html`<div class="columns evaluation">
     <div>
       <fieldset><legend>${t("evaluate.what")}</legend>
-        <${ModelPicker} label=${t("evaluate.model")} value=${form.model} required onChange=${(address) => change({ model: address })} />
-        <div class="row" role="group" aria-label=${t("evaluate.what")}>${kinds}</div>
+        <${ModelPicker} label=${t("evaluate.model")} value=${form.model} required
+          onChange=${(address) => change({ model: address })} />
+        <div class="row" role="group" aria-label=${t("evaluate.what")}>${["eval", "predict"].map(kind)}</div>
         ${form.kind === "eval"
-          ? html`<label class="row"><input type="checkbox" checked=${form.before} onChange=${({ target }) => change({ before: target.checked })} />
-              ${t("evaluate.also_before")}</label>`
+          ? html`<label class="row"><input type="checkbox" checked=${form.before}
+              onChange=${({ target }) => change({ before: target.checked })} />${t("evaluate.also_before")}</label>`
           : null}
       </fieldset>
       <fieldset><legend>${t("evaluate.data")}</legend>
-        <${DataPicker} label=${t("evaluate.data")} value=${form.data} onChange=${(data) => change({ data })} help=${t("evaluate.data_help")} />
-        <label>${t("evaluate.most")}<input type="number" min="1" value=${form.most} onInput=${({ target }) => change({ most: target.value })} /></label>
+        <${DataPicker} label=${t("evaluate.data")} value=${form.data} onChange=${(data) => change({ data })}
+          help=${t("evaluate.data_help")} />
+        <label>${t("evaluate.most")}<input type="number" min="1" value=${form.most}
+          onInput=${({ target }) => change({ most: target.value })} /></label>
       </fieldset>
       ${form.kind === "eval"
         ? html`<fieldset><legend>${t("evaluate.evaluators")}</legend>
-            <${Options} kind="evaluator" value=${form.evaluator} onChange=${(evaluator) => change({ evaluator })} problems=${plan.told?.problems ?? []} />
+            <${Options} kind="evaluator" value=${form.evaluator} onChange=${(evaluator) => change({ evaluator })}
+              problems=${problems} />
           </fieldset>`
         : null}
       <details><summary>${t("evaluate.engine")}</summary>
-        <${Options} kind="engine" value=${form.engine} onChange=${(engine) => change({ engine })} problems=${plan.told?.problems ?? []} />
-        <label>${t("evaluate.overrides")}<textarea class="code" rows="3" placeholder="template=qwen3" value=${form.overrides}
-          onInput=${({ target }) => change({ overrides: target.value })}></textarea></label>
+        <${Options} kind="engine" value=${form.engine} onChange=${(engine) => change({ engine })}
+          problems=${problems} />
+        <label>${t("evaluate.overrides")}<textarea class="code" rows="3" placeholder="template=qwen3"
+          value=${form.overrides} onInput=${({ target }) => change({ overrides: target.value })}></textarea></label>
       </details>
     </div>
     <div class="evaluation-side">
-      <${Plan} plan=${plan} ready=${Boolean(ready)} />
-      <button type="button" class="main" disabled=${!ready} onClick=${start}>${t(`evaluate.start_${form.kind}`)}</button>
+      <${Plan} plan=${plan} ready=${ready} />
+      <button type="button" class="main" disabled=${!ready} onClick=${start}>
+        ${t(`evaluate.start_${form.kind}`)}</button>
       ${job ? html`<${Job} key=${job.id} job=${job} />` : null}
     </div>
   </div>`;
 }
 
+/** Whether it is said what is measured, and by what. */
+function isReady({ model, kind, evaluator }) {
+  return Boolean(model) && (kind === "predict" || Object.keys(evaluator ?? {}).length > 0);
+}
+
 /** The plan of a form, a moment after it was changed last. */
 function usePlan(form) {
-  const [plan, set] = useState({ told: null, error: null, busy: false });
+  const [plan, set] = useState(NO_PLAN);
   const body = JSON.stringify(asked(form));
   useEffect(() => {
-    if (!form.model || (form.kind === "eval" && !Object.keys(form.evaluator ?? {}).length)) return set({ told: null, error: null, busy: false });
+    if (!isReady(form)) return set(NO_PLAN);
     const stop = new AbortController();
     const ask = () => {
       set((now) => ({ ...now, busy: true }));

@@ -22,9 +22,11 @@ export function Job({ job: first }) {
   }, [log]);
   const going = ["queued", "running", "stopping"].includes(job.state);
   const of = (job.run ?? job.output ?? "").replace(/\/predictions\.jsonl$/, "").split("/").at(-1);
+  const stop = () => attempt(() => post(`jobs/${job.id}/stop`));
   return html`<section class="card">
-    <div class="row"><h3 class="grow title">${job.title}</h3><span class="badge" aria-live="polite">${t(`evaluate.states.${job.state}`)}</span>
-      ${going ? html`<button type="button" onClick=${() => attempt(() => post(`jobs/${job.id}/stop`))}>${t("evaluate.stop")}</button>` : null}</div>
+    <div class="row"><h3 class="grow title">${job.title}</h3>
+      <span class="badge" aria-live="polite">${t(`evaluate.states.${job.state}`)}</span>
+      ${going ? html`<button type="button" onClick=${stop}>${t("evaluate.stop")}</button>` : null}</div>
     ${going ? html`<progress aria-label=${job.title}></progress>` : null}
     ${whyOf(job) ? html`<p class="soft">${whyOf(job)}</p>` : null}
     ${log ? html`<pre class="code log" tabindex="0" ref=${end}>${log}</pre>` : null}

@@ -18,15 +18,20 @@ export function PairTable({ names }) {
     set(told?.items ?? null);
     setBusy(false);
   };
+  const choose = (index, name) => {
+    set(null);
+    setPair(pair.map((other, at) => (at === index ? name : other)));
+  };
   const side = (index) => html`<label>${t(index ? "evaluate.second" : "evaluate.first")}
-    <select value=${pair[index]} onChange=${({ target }) => (set(null), setPair(pair.map((name, at) => (at === index ? target.value : name))))}>
+    <select value=${pair[index]} onChange=${({ target }) => choose(index, target.value)}>
       ${names.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
     </select></label>`;
   return html`<section class="card">
     <h3>${t("evaluate.pair")}</h3>
     <p class="help">${t("evaluate.pair_help")}</p>
     <div class="row filters">${side(0)} ${side(1)}
-      <button type="button" class="main" disabled=${busy || pair[0] === pair[1]} aria-busy=${String(busy)} onClick=${compare}>${t("evaluate.compare")}</button></div>
+      <button type="button" class="main" disabled=${busy || pair[0] === pair[1]} aria-busy=${String(busy)}
+        onClick=${compare}>${t("evaluate.compare")}</button></div>
     <div aria-live="polite">${busy ? t("evaluate.comparing") : null}</div>
     ${found ? found.map((each) => html`<${Compared} key=${each.evaluator} each=${each} />`) : null}
   </section>`;
@@ -41,21 +46,25 @@ function verdict({ p_value: p, interval, difference, second }) {
 }
 
 function Compared({ each }) {
+  const between = ({ interval }) => (interval ? interval.map((end) => number(end, 3)).join(" … ") : "–");
+  const changed = (row) => (row.paired ? `${integer(row.num_better)} / ${integer(row.num_worse)}` : "–");
   const columns = [
     { key: "metric", label: t("evaluate.metric"), head: true, cell: (row) => row.metric },
     { key: "dataset", label: t("evaluate.dataset"), cell: (row) => row.dataset },
     { key: "first", label: t("evaluate.first"), number: true, cell: (row) => measured(row.first) },
     { key: "second", label: t("evaluate.second"), number: true, cell: (row) => measured(row.second) },
-    { key: "interval", label: t("evaluate.interval"), number: true, cell: (row) => (row.interval ? row.interval.map((end) => number(end, 3)).join(" … ") : "–") },
+    { key: "interval", label: t("evaluate.interval"), number: true, cell: between },
     { key: "p", label: "p", number: true, cell: (row) => number(row.p_value, 2) },
-    { key: "changed", label: t("evaluate.changed"), number: true, cell: (row) => (row.paired ? `${integer(row.num_better)} / ${integer(row.num_worse)}` : "–") },
+    { key: "changed", label: t("evaluate.changed"), number: true, cell: changed },
     { key: "verdict", label: t("evaluate.verdict"), cell: verdict },
   ];
-  const settings = Object.entries(each.settings);
+  const setting = ([name, pair]) => `${name}: ${pair.map((value) => JSON.stringify(value)).join(" → ")}`;
+  const settings = Object.entries(each.settings).map(setting).join("; ");
   const counted = each.only_first + each.only_second + each.other_examples;
   return html`<div>
-    <${Table} titled caption=${each.evaluator} columns=${columns} rows=${each.differences} rowKey=${(row) => `${row.dataset} ${row.metric}`} />
-    ${settings.length ? html`<p class="warning">${t("evaluate.other_settings")} ${settings.map(([name, pair]) => `${name}: ${pair.map((value) => JSON.stringify(value)).join(" → ")}`).join("; ")}</p>` : null}
+    <${Table} titled caption=${each.evaluator} columns=${columns} rows=${each.differences}
+      rowKey=${(row) => `${row.dataset} ${row.metric}`} />
+    ${settings ? html`<p class="warning">${t("evaluate.other_settings")} ${settings}</p>` : null}
     ${counted ? html`<p class="warning">${t("evaluate.not_paired", { count: counted })}</p>` : null}
     <${Changed} differences=${each.differences} />
   </div>`;
@@ -64,13 +73,18 @@ function Compared({ each }) {
 function Changed({ differences }) {
   const first = differences.find(({ better, worse }) => better.length || worse.length);
   if (!first) return null;
+  const said = (side, record) => html`<div><dt>${t(`evaluate.${side}`)} · ${number(record[first.metric])}</dt>
+    <dd><pre>${text(record.prediction)}</pre></dd></div>`;
   const pair = ([one, two]) => html`<article class="card example" key=${`${one.dataset} ${one.index}`}>
     <pre class="soft">${text(one.prompt)}</pre>
     <dl class="said">
       <div><dt>${t("evaluate.answer")}</dt><dd><pre>${text(one.answer)}</pre></dd></div>
-      <div><dt>${t("evaluate.first")} · ${number(one[first.metric])}</dt><dd><pre>${text(one.prediction)}</pre></dd></div>
-      <div><dt>${t("evaluate.second")} · ${number(two[first.metric])}</dt><dd><pre>${text(two.prediction)}</pre></dd></div>
+      ${said("first", one)} ${said("second", two)}
     </dl></article>`;
-  const part = (name) => (first[name].length ? html`<details><summary>${t(`evaluate.got_${name}`, { metric: first.metric })}</summary>${first[name].map(pair)}</details>` : null);
+  const part = (name) => {
+    if (!first[name].length) return null;
+    const title = t(`evaluate.got_${name}`, { metric: first.metric });
+    return html`<details><summary>${title}</summary>${first[name].map(pair)}</details>`;
+  };
   return html`${part("better")}${part("worse")}`;
 }

@@ -6,6 +6,7 @@ import { Copy } from "../../components/copy.js";
 export function Plan({ plan, ready }) {
   const { told, error, busy } = plan;
   const problems = told?.problems ?? [];
+  const problem = (each) => html`<${Problem} key=${each.message} problem=${each} />`;
   const command = told ? `tunesmith ${told.command.map(quoted).join(" ")}` : null;
   return html`<section class="card" aria-busy=${String(busy)}>
     <h2>${t("evaluate.plan")}</h2>
@@ -14,7 +15,7 @@ export function Plan({ plan, ready }) {
       ${ready && busy && !told ? html`<p>${t("page.loading")}</p>` : null}
       ${error ? html`<pre class="bad">${error.message}</pre>` : null}
       ${told && !problems.length ? html`<p class="good">${t("evaluate.no_problems")}</p>` : null}
-      ${problems.length ? html`<ul class="problems">${problems.map((each) => html`<${Problem} key=${each.message} problem=${each} />`)}</ul>` : null}
+      ${problems.length ? html`<ul class="problems">${problems.map(problem)}</ul>` : null}
     </div>
     ${told ? html`<p class="help">${t("evaluate.output", { folder: told.output })}</p>
       <pre class="code" tabindex="0">${command}</pre><${Copy} text=${command} />` : null}
@@ -23,7 +24,8 @@ export function Plan({ plan, ready }) {
 
 function Problem({ problem }) {
   const { key, message, advice, severity } = problem;
-  return html`<li class=${severity === "warning" ? "warning" : "bad"}>${key ? html`<code>${key}</code> ` : null}${message}
+  return html`<li class=${severity === "warning" ? "warning" : "bad"}>
+    ${key ? html`<code>${key}</code> ` : null}${message}
     ${advice ? html`<br /><span class="soft">${advice}</span>` : null}</li>`;
 }
 

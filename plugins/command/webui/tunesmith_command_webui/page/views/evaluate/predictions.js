@@ -15,22 +15,32 @@ export function Predictions() {
   if (!items) return html`<p aria-busy="true">${t("page.loading")}</p>`;
   if (open) return html`<${Answers} file=${open} onClose=${() => setOpen(null)} />`;
   if (!items.length) return html`<p class="soft">${t("evaluate.no_predictions")}</p>`;
+  const of = (file) => html`<button type="button" class="plain link" onClick=${() => setOpen(file)}>
+    ${file.of}</button>`;
   const columns = [
-    { key: "of", label: t("evaluate.model"), head: true, cell: (file) => html`<button type="button" class="plain link" onClick=${() => setOpen(file)}>${file.of}</button>` },
+    { key: "of", label: t("evaluate.model"), head: true, cell: of },
     { key: "path", label: t("evaluate.file"), cell: (file) => file.path },
     { key: "size", label: t("runs.fields.size"), number: true, cell: (file) => bytes(file.size) },
     { key: "modified", label: t("runs.written"), number: true, cell: (file) => moment(file.modified) },
-    { key: "acts", label: t("runs.acts"), cell: (file) => html`<a href=${`api/predictions/download?path=${encodeURIComponent(file.path)}`} download>${t("runs.download")}<span class="unseen"> ${file.path}</span></a>` },
+    { key: "acts", label: t("runs.acts"), cell: download },
   ];
-  return html`<${Table} caption=${t("evaluate.predictions_tab")} columns=${columns} rows=${items} rowKey=${(file) => file.path} />`;
+  return html`<${Table} caption=${t("evaluate.predictions_tab")} columns=${columns} rows=${items}
+    rowKey=${(file) => file.path} />`;
+}
+
+function download({ path }) {
+  return html`<a href=${`api/predictions/download?path=${encodeURIComponent(path)}`} download>
+    ${t("runs.download")}<span class="unseen"> ${path}</span></a>`;
 }
 
 function Answers({ file, onClose }) {
   const [search, setSearch] = useState("");
   return html`<section>
-    <div class="row"><h3 class="grow title">${file.path}</h3><button type="button" onClick=${onClose}>${t("evaluate.back")}</button></div>
+    <div class="row"><h3 class="grow title">${file.path}</h3>
+      <button type="button" onClick=${onClose}>${t("evaluate.back")}</button></div>
     <${Pages} path="predictions/records" question=${{ path: file.path, search }}>
-      ${() => html`<label>${t("page.search")}<input type="search" value=${search} onInput=${({ target }) => setSearch(target.value)} /></label>`}
+      ${() => html`<label>${t("page.search")}
+        <input type="search" value=${search} onInput=${({ target }) => setSearch(target.value)} /></label>`}
     </${Pages}>
   </section>`;
 }

@@ -8,7 +8,9 @@ import { text } from "./words.js";
 const PAGE = 20;
 const SHOWN = ["prompt", "answer", "prediction", "predictions", "thought"];
 
-/** @param {{result: {folder: string, evaluator: string, of: string, before?: object}, onClose: () => void}} properties */
+/**
+ * @param {{result: {folder: string, evaluator: string, of: string, before?: object}, onClose: () => void}} properties
+ */
 export function Records({ result, onClose }) {
   const [asked, setAsked] = useState({ search: "", metric: "", outcome: "", sort: "", before: "" });
   const set = (changed) => setAsked({ ...asked, ...changed });
@@ -26,20 +28,25 @@ export function Records({ result, onClose }) {
 const firstMetric = (result) => Object.keys(Object.values(result.metrics ?? {})[0] ?? {})[0] ?? "";
 
 function Filters({ asked, set, metrics, first, result }) {
-  const field = (name) => ({ target }) => set({ [name]: target.type === "checkbox" ? (target.checked ? "true" : "") : target.value });
+  const given = ({ type, checked, value }) => (type === "checkbox" ? (checked ? "true" : "") : value);
+  const field = (name) => ({ target }) => set({ [name]: given(target) });
   const choice = (name, values) => html`<label>${t(`evaluate.${name}`)}
     <select value=${asked[name]} onChange=${field(name)}>
       <option value="">${t("evaluate.any")}</option>
       ${values.map((each) => html`<option key=${each} value=${each}>${t(`evaluate.${each}`)}</option>`)}
     </select></label>`;
   return html`<form class="row filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-    <label class="grow">${t("page.search")}<input type="search" value=${asked.search} onInput=${field("search")} /></label>
+    <label class="grow">${t("page.search")}
+      <input type="search" value=${asked.search} onInput=${field("search")} /></label>
     <label>${t("evaluate.metric")}
       <select value=${asked.metric || first} onChange=${field("metric")}>
         ${metrics.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
       </select></label>
     ${choice("outcome", ["right", "wrong"])} ${choice("sort", ["ascending", "descending"])}
-    ${result.before ? html`<label class="row"><input type="checkbox" checked=${asked.before} onChange=${field("before")} />${t("evaluate.before_records")}</label>` : null}
+    ${result.before
+      ? html`<label class="row"><input type="checkbox" checked=${asked.before} onChange=${field("before")} />
+          ${t("evaluate.before_records")}</label>`
+      : null}
   </form>`;
 }
 
@@ -56,29 +63,37 @@ export function Pages({ path, question, children }) {
   useEffect(() => {
     const stop = new AbortController();
     const told = (each) => (set(each), setError(null));
-    get(`${path}?${asked}&offset=${offset}&limit=${PAGE}`, stop.signal).then(told, (wrong) => wrong.name !== "AbortError" && setError(wrong));
+    const failed = (wrong) => wrong.name !== "AbortError" && setError(wrong);
+    get(`${path}?${asked}&offset=${offset}&limit=${PAGE}`, stop.signal).then(told, failed);
     return () => stop.abort();
   }, [asked, offset]);
   const to = Math.min(offset + PAGE, found.total);
+  const counted = { from: integer(found.total ? offset + 1 : 0), to: integer(to), total: integer(found.total) };
+  const example = (record, index) => html`<${Example} key=${`${record.dataset} ${record.index ?? offset + index}`}
+    record=${record} metrics=${found.metrics} />`;
   return html`<div>
     ${children(found.metrics)}
     ${error ? html`<p role="alert" class="bad">${error.message}</p>` : null}
     ${!found.items && !error ? html`<p aria-busy="true">${t("page.loading")}</p>` : null}
-    <p class="soft" aria-live="polite">${found.items ? t("evaluate.page", { from: integer(found.total ? offset + 1 : 0), to: integer(to), total: integer(found.total) }) : ""}</p>
-    ${(found.items ?? []).map((record, index) => html`<${Example} key=${`${record.dataset} ${record.index ?? offset + index}`} record=${record} metrics=${found.metrics} />`)}
+    <p class="soft" aria-live="polite">${found.items ? t("evaluate.page", counted) : ""}</p>
+    ${(found.items ?? []).map(example)}
     <div class="row">
-      <button type="button" disabled=${!offset} onClick=${() => setOffset(Math.max(offset - PAGE, 0))}>${t("evaluate.previous")}</button>
-      <button type="button" disabled=${to >= found.total} onClick=${() => setOffset(offset + PAGE)}>${t("evaluate.next")}</button>
+      <button type="button" disabled=${!offset} onClick=${() => setOffset(Math.max(offset - PAGE, 0))}>
+        ${t("evaluate.previous")}</button>
+      <button type="button" disabled=${to >= found.total} onClick=${() => setOffset(offset + PAGE)}>
+        ${t("evaluate.next")}</button>
     </div>
   </div>`;
 }
 
 function Example({ record, metrics }) {
-  const numbers = metrics.filter((name) => name in record).map((name) => html`<div key=${name}><dt>${name}</dt><dd>${number(Number(record[name]))}</dd></div>`);
+  const measured = (name) => html`<div key=${name}><dt>${name}</dt><dd>${number(Number(record[name]))}</dd></div>`;
+  const said = (name) => html`<div key=${name}><dt>${t(`evaluate.${name}`)}</dt>
+    <dd><pre>${text(record[name])}</pre></dd></div>`;
   const parts = SHOWN.filter((name) => record[name] !== undefined && record[name] !== null);
   return html`<article class="card example">
     <h4>${record.dataset} ${record.index === undefined ? "" : `#${record.index}`}</h4>
-    <dl class="facts">${numbers}</dl>
-    <dl class="said">${parts.map((name) => html`<div key=${name}><dt>${t(`evaluate.${name}`)}</dt><dd><pre>${text(record[name])}</pre></dd></div>`)}</dl>
+    <dl class="facts">${metrics.filter((name) => name in record).map(measured)}</dl>
+    <dl class="said">${parts.map(said)}</dl>
   </article>`;
 }

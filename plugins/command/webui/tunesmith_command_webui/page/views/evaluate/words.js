@@ -4,7 +4,8 @@ import { number } from "../../lib/format.js";
 /** 0.812 ± 0.012 */
 export function measured(what) {
   if (!what || what.value === null) return "–";
-  return what.standard_error === null ? number(what.value) : `${number(what.value)} ± ${number(what.standard_error, 2)}`;
+  const error = what.standard_error === null ? "" : ` ± ${number(what.standard_error, 2)}`;
+  return `${number(what.value)}${error}`;
 }
 
 /** What a record was asked, and what was answered, as text. */

@@ -11,9 +11,10 @@ export function Columns({ columns, onChange, onClose }) {
   const [keys, setKeys] = useState([]);
   const [search, setSearch] = useState("");
   useEffect(() => void get("run-columns").then(({ items }) => setKeys(items), () => {}), []);
-  const flip = (name) => onChange(columns.includes(name) ? columns.filter((other) => other !== name) : [...columns, name]);
-  const box = (name, label) => html`<label key=${name} class="row"><input type="checkbox" checked=${columns.includes(name)}
-    onChange=${() => flip(name)} />${label}</label>`;
+  const without = (name) => columns.filter((other) => other !== name);
+  const flip = (name) => onChange(columns.includes(name) ? without(name) : [...columns, name]);
+  const box = (name, label) => html`<label key=${name} class="row">
+    <input type="checkbox" checked=${columns.includes(name)} onChange=${() => flip(name)} />${label}</label>`;
   const matching = keys.filter((key) => key.includes(search.trim())).slice(0, search.trim() ? MOST : 0);
   const further = [...new Set([...columns.filter((name) => !(name in COLUMNS)), ...matching])];
   return html`<${Dialog} title=${t("runs.columns")} onClose=${onClose}>

@@ -12,15 +12,21 @@ export function Configuration({ run }) {
     if (!run.foreign) get(`run-changes?run=${encodeURIComponent(run.name)}`).then(set, setError);
   }, [run.name]);
   const text = whole ? run.yaml || JSON.stringify(run.configuration, null, 2) : changed?.yaml;
-  const choice = (name, is) => html`<label class="row"><input type="radio" name="whole" checked=${whole === is} onChange=${() => setWhole(is)} />
+  const choice = (name, is) => html`<label class="row">
+    <input type="radio" name="whole" checked=${whole === is} onChange=${() => setWhole(is)} />
     ${t(`runs.${name}`)}</label>`;
+  const lock = run.lock.join("\n");
   return html`<div>
     ${run.foreign ? null : html`<fieldset class="row"><legend class="unseen">${t("runs.configuration")}</legend>
       ${choice("changed", false)} ${choice("resolved", true)}</fieldset>`}
     ${error && !whole ? html`<p role="alert" class="bad">${error.message}</p>` : null}
     ${text === undefined && !error ? html`<p aria-busy="true">${t("page.loading")}</p>` : null}
-    ${text ? html`<pre class="code" tabindex="0">${text}</pre><${Copy} text=${text} />` : null}
-    ${!whole && changed?.command ? html`<h3>${t("runs.command")}</h3><pre class="code" tabindex="0">${changed.command}</pre><${Copy} text=${changed.command} />` : null}
-    ${run.lock.length ? html`<details><summary>plugins.lock</summary><pre class="code" tabindex="0">${run.lock.join("\n")}</pre><${Copy} text=${run.lock.join("\n")} /></details>` : null}
+    ${text ? html`<${Code} text=${text} />` : null}
+    ${!whole && changed?.command ? html`<h3>${t("runs.command")}</h3><${Code} text=${changed.command} />` : null}
+    ${lock ? html`<details><summary>plugins.lock</summary><${Code} text=${lock} /></details>` : null}
   </div>`;
+}
+
+function Code({ text }) {
+  return html`<pre class="code" tabindex="0">${text}</pre><${Copy} text=${text} />`;
 }

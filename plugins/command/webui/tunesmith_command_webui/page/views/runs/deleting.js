@@ -23,10 +23,12 @@ export function Deleting({ names, onClose }) {
     setRefused(wrong);
     if (!wrong.length) (tell(t("runs.deleted", { count: names.length })), onClose(true));
   };
+  const why = ({ name, message }) => html`<pre key=${name} class="bad">${message}</pre>`;
   return html`<${Dialog} title=${t("runs.delete")} onClose=${() => onClose(false)}>
     ${refused.length
-      ? html`<div role="alert">${refused.map(({ name, message }) => html`<pre key=${name} class="bad">${message}</pre>`)}</div>`
-      : html`<p>${t("runs.delete_ask", { count: names.length })}</p><ul>${names.map((name) => html`<li key=${name}>${name}</li>`)}</ul>
+      ? html`<div role="alert">${refused.map(why)}</div>`
+      : html`<p>${t("runs.delete_ask", { count: names.length })}</p>
+          <ul>${names.map((name) => html`<li key=${name}>${name}</li>`)}</ul>
           <p class="help">${t("runs.delete_help")}</p>`}
     <footer>
       <button type="button" onClick=${() => onClose(false)}>${t("page.cancel")}</button>

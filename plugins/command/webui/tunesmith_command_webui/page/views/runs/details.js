@@ -33,8 +33,9 @@ export function Details({ name }) {
   const [tab, setTab] = useState("overview");
   if (error) return html`<p role="alert">${error.message}</p><p><a href="#runs">${t("runs.back")}</a></p>`;
   if (!run) return html`<p aria-busy="true">${t("page.loading")}</p>`;
+  const noted = (row) => set({ ...run, ...row });
   const tabs = [
-    { id: "overview", label: t("runs.overview"), content: () => html`<${Overview} run=${run} onNoted=${(row) => set({ ...run, ...row })} />` },
+    { id: "overview", label: t("runs.overview"), content: () => html`<${Overview} run=${run} onNoted=${noted} />` },
     { id: "curves", label: t("runs.curves"), content: () => html`<${Curves} runs=${[name]} />` },
     { id: "configuration", label: t("runs.configuration"), content: () => html`<${Configuration} run=${run} />` },
     { id: "made", label: t("runs.made"), content: () => html`<${Made} run=${run} />` },
@@ -56,7 +57,9 @@ function Overview({ run, onNoted }) {
     <div>
       <${Facts} facts=${facts(run)} />
       <${Measured} record=${run.record} />
-      ${run.card ? html`<details><summary>${t("runs.card")}</summary><${Markdown} text=${body(run.card)} /></details>` : null}
+      ${run.card
+        ? html`<details><summary>${t("runs.card")}</summary><${Markdown} text=${body(run.card)} /></details>`
+        : null}
     </div>
     <${Notes} run=${run} onNoted=${onNoted} />
   </div>`;
@@ -66,19 +69,32 @@ function Overview({ run, onNoted }) {
 const body = (card) => card.replace(/^---\n[\s\S]*?\n---\n/, "");
 
 function Facts({ facts: pairs }) {
-  return html`<dl class="facts">${pairs.map(([key, what]) => html`<div key=${key}><dt>${t(`runs.fields.${key}`)}</dt><dd>${what}</dd></div>`)}</dl>`;
+  const fact = ([key, what]) => html`<div key=${key}><dt>${t(`runs.fields.${key}`)}</dt><dd>${what}</dd></div>`;
+  return html`<dl class="facts">${pairs.map(fact)}</dl>`;
 }
 
 function facts(run) {
-  const best = run.best === null ? null : html`${number(run.best)} <span class="soft">${run.metric}, ${t("runs.at_step", { step: integer(run.best_step) })}</span>`;
   const pairs = [
-    ["stage", run.stage], ["model", run.model && html`<${Path} path=${run.model} />`], ["adapter", run.adapter], ["quantizer", run.quantizer],
-    ["data", run.data.join(", ")], ["started", run.started && moment(run.started)], ["seconds", run.seconds !== null && duration(run.seconds)],
-    ["step", run.step && `${integer(run.step)} / ${run.total_steps ? integer(run.total_steps) : "?"}`], ["epoch", run.epoch && number(run.epoch, 3)],
-    ["loss", run.loss !== null && number(run.loss)], ["best", best], ["size", bytes(run.size)],
-    ["result", run.result && t(`runs.results.${run.result}`)], ["path", run.path],
+    ["stage", run.stage],
+    ["model", run.model && html`<${Path} path=${run.model} />`],
+    ["adapter", run.adapter],
+    ["quantizer", run.quantizer],
+    ["data", run.data.join(", ")],
+    ["started", run.started && moment(run.started)],
+    ["seconds", run.seconds !== null && duration(run.seconds)],
+    ["step", run.step && `${integer(run.step)} / ${run.total_steps ? integer(run.total_steps) : "?"}`],
+    ["epoch", run.epoch && number(run.epoch, 3)],
+    ["loss", run.loss !== null && number(run.loss)],
+    ["best", run.best !== null && best(run)],
+    ["size", bytes(run.size)],
+    ["result", run.result && t(`runs.results.${run.result}`)],
+    ["path", run.path],
   ];
   return pairs.filter(([, what]) => what);
+}
+
+function best({ best: value, best_step: step, metric }) {
+  return html`${number(value)} <span class="soft">${metric}, ${t("runs.at_step", { step: integer(step) })}</span>`;
 }
 
 /** What was predicted beside what it took. */
@@ -87,35 +103,42 @@ function Measured({ record }) {
   const { predicted, measured } = record;
   const rows = [
     ["memory", predicted?.peak?.bytes, measured.memory?.peak, bytes],
-    ["step", predicted?.seconds?.step, measured.seconds?.step, (seconds) => (seconds ? `${number(seconds, 3)} s` : "–")],
+    ["step", predicted?.seconds?.step, measured.seconds?.step, (seconds) => `${number(seconds, 3)} s`],
     ["training", null, measured.seconds?.training, duration],
     ["loading", predicted?.seconds?.loading, measured.seconds?.loading, duration],
   ];
   const shown = (form, what) => (what === null || what === undefined ? "–" : form(what));
-  const off = (guess, real) => (guess && real ? `${guess > real ? "+" : ""}${integer(100 * (guess / real - 1))} %` : "–");
+  const percent = (share) => `${share > 0 ? "+" : ""}${integer(100 * share)} %`;
+  const off = (guess, real) => (guess && real ? percent(guess / real - 1) : "–");
   const columns = [
     { key: "what", label: t("runs.what"), head: true, cell: ([name]) => t(`runs.measured.${name}`) },
     { key: "predicted", label: t("runs.predicted"), number: true, cell: ([, guess, , form]) => shown(form, guess) },
     { key: "taken", label: t("runs.taken"), number: true, cell: ([, , real, form]) => shown(form, real) },
     { key: "off", label: t("runs.off"), number: true, cell: ([, guess, real]) => off(guess, real) },
   ];
-  return html`<${Table} titled caption=${t("runs.predicted_measured")} columns=${columns} rows=${rows} rowKey=${([name]) => name} />`;
+  return html`<${Table} titled caption=${t("runs.predicted_measured")} columns=${columns} rows=${rows}
+    rowKey=${([name]) => name} />`;
 }
 
 function Made({ run }) {
-  const chat = (name) => html`<a href=${link("chat", name)}>${t("views.chat")}</a> · <a href=${link("evaluate", name)}>${t("views.evaluate")}</a>`;
+  const to = (view, name) => html`<a href=${link(view, name)}>${t(`views.${view}`)}</a>`;
+  const written = (each) => (each.modified ? moment(each.modified) : "–");
+  const isWhole = (each) => (each.complete ? t("runs.yes") : html`<span class="bad">${t("runs.no")}</span>`);
+  const acts = ({ path }) => html`${to("chat", path)} · ${to("evaluate", path)}`;
   const name = { key: "name", label: t("runs.fields.name"), head: true, cell: (each) => each.name };
   const size = { key: "size", label: t("runs.fields.size"), number: true, cell: (each) => bytes(each.size) };
-  const when = { key: "modified", label: t("runs.written"), number: true, cell: (each) => (each.modified ? moment(each.modified) : "–") };
-  const whole = { key: "complete", label: t("runs.whole"), cell: (each) => (each.complete ? t("runs.yes") : html`<span class="bad">${t("runs.no")}</span>`) };
-  const links = { key: "acts", label: t("runs.acts"), cell: (each) => chat(each.path) };
+  const when = { key: "modified", label: t("runs.written"), number: true, cell: written };
+  const whole = { key: "complete", label: t("runs.whole"), cell: isWhole };
+  const links = { key: "acts", label: t("runs.acts"), cell: acts };
   const format = { key: "format", label: t("runs.format"), cell: (each) => value(each.format) };
   const list = (title, columns, rows, none) =>
     rows.length
       ? html`<${Table} titled caption=${title} columns=${columns} rows=${rows} rowKey=${(each) => each.name} />`
       : html`<h3>${title}</h3><p class="soft">${none}</p>`;
+  const ofCheckpoints = [name, whole, size, when, links];
+  const noExports = html`${t("runs.no_exports")} ${to("export", run.name)}`;
   return html`<div>
-    ${list(t("runs.fields.checkpoints"), [name, whole, size, when, links], run.checkpoint_list, t("runs.no_checkpoints"))}
-    ${list(t("runs.exports"), [name, format, size, when, links], run.exports, html`${t("runs.no_exports")} <a href=${link("export", run.name)}>${t("views.export")}</a>`)}
+    ${list(t("runs.fields.checkpoints"), ofCheckpoints, run.checkpoint_list, t("runs.no_checkpoints"))}
+    ${list(t("runs.exports"), [name, format, size, when, links], run.exports, noExports)}
   </div>`;
 }

@@ -7,7 +7,7 @@ import { Dialog } from "../../components/dialog.js";
 import { Table } from "../../components/table.js";
 import { attempt } from "../../components/toast.js";
 
-const address = (run, path, what = "") => `run-files${what}?run=${encodeURIComponent(run)}&path=${encodeURIComponent(path)}`;
+const address = (run, path, what = "") => `run-files${what}?${new URLSearchParams({ run, path })}`;
 
 export function Files({ run }) {
   const [open, setOpen] = useState(null);
@@ -17,9 +17,11 @@ export function Files({ run }) {
       setOpen({ ...file, text: told?.text });
     });
   const name = (file) =>
-    file.kind === "other" ? file.path : html`<button type="button" class="plain link" onClick=${() => show(file)}>${file.path}</button>`;
-  const down = (file) => html`<a href=${`api/${address(run.name, file.path, "/download")}`} download>${t("runs.download")}
-    <span class="unseen">${file.path}</span></a>`;
+    file.kind === "other"
+      ? file.path
+      : html`<button type="button" class="plain link" onClick=${() => show(file)}>${file.path}</button>`;
+  const down = ({ path }) => html`<a href=${`api/${address(run.name, path, "/download")}`} download>
+    ${t("runs.download")}<span class="unseen"> ${path}</span></a>`;
   const columns = [
     { key: "path", label: t("runs.fields.name"), head: true, cell: name },
     { key: "size", label: t("runs.fields.size"), number: true, cell: (file) => bytes(file.size) },

@@ -3,7 +3,7 @@
 /** The address of a view with a run: #watch/NAME */
 export const link = (view, name) => `#${view}/${encodeURIComponent(name)}`;
 
-/** That of a comparison, which can be shared: names are written so that none of their characters is taken for a comma. */
+/** That of a comparison, which can be shared; a comma in a name is written so that it does not end the name. */
 export function compareLink(names) {
   return `#runs/compare/${encodeURIComponent(names.map(encodeURIComponent).join(","))}`;
 }
@@ -18,6 +18,9 @@ export function comparedIn(detail, address = location.hash) {
   const names = detail.slice("compare/".length).split(",").filter(Boolean);
   return names.length ? names.map(plain) : null;
 }
+
+/** What is posted to have a run go on. */
+export const resumed = (run) => `jobs/resume?${new URLSearchParams({ run })}`;
 
 function plain(name) {
   try {

@@ -46,7 +46,8 @@ export function List() {
   const [columns, setColumns] = useState(kept);
   const [selected, setSelected] = useState(new Set());
   const [open, setOpen] = useState(null);
-  const asked = [...Object.entries(filter).filter(([, text]) => text), ["sort", sort.by], ["descending", sort.descending], ["limit", limit]];
+  const filters = Object.entries(filter).filter(([, text]) => text);
+  const asked = [...filters, ["sort", sort.by], ["descending", sort.descending], ["limit", limit]];
   const further = columns.filter((name) => !(name in COLUMNS)).map((name) => ["column", name]);
   const { found, error, again } = useRuns([...asked, ...further]);
   if (error) return html`<p role="alert">${error.message}</p>`;
@@ -69,13 +70,17 @@ export function List() {
       <button type="button" onClick=${() => setOpen("trash")}>${t("runs.trash")}</button>
     </div>
     ${found.items.length
-      ? html`<${Table} caption=${t("runs.table")} columns=${tableColumns(columns)} rows=${found.items} rowKey=${(row) => row.name}
-          sort=${sort} onSort=${setSort} selected=${new Set(chosen)} onSelect=${setSelected} />`
+      ? html`<${Table} caption=${t("runs.table")} columns=${tableColumns(columns)} rows=${found.items}
+          rowKey=${(row) => row.name} sort=${sort} onSort=${setSort}
+          selected=${new Set(chosen)} onSelect=${setSelected} />`
       : html`<${Empty} narrowed=${narrowed} />`}
     ${found.total > found.items.length
-      ? html`<button type="button" onClick=${() => setLimit(limit + PAGE)}>${t("runs.more", { count: found.total - found.items.length })}</button>`
+      ? html`<button type="button" onClick=${() => setLimit(limit + PAGE)}>
+          ${t("runs.more", { count: found.total - found.items.length })}</button>`
       : null}
-    ${open === "columns" ? html`<${Columns} columns=${columns} onChange=${choose} onClose=${() => setOpen(null)} />` : null}
+    ${open === "columns"
+      ? html`<${Columns} columns=${columns} onChange=${choose} onClose=${() => setOpen(null)} />`
+      : null}
     ${open === "trash" ? html`<${Trash} onClose=${() => (setOpen(null), attempt(again))} />` : null}
     ${open === "delete" ? html`<${Deleting} names=${chosen} onClose=${() => (setOpen(null), attempt(again))} />` : null}
   </div>`;
@@ -95,15 +100,18 @@ function Name({ row }) {
   return html`<a href=${link("runs", row.name)}>${row.name}</a>
     ${row.foreign ? html` <span class="soft" title=${t("runs.foreign_help")}>${t("runs.foreign")}</span>` : null}
     ${row.problem ? html` <span class="bad" title=${row.problem}>${t("runs.broken")}</span>` : null}
-    ${row.notes ? html` <span class="soft" title=${row.notes}>✎<span class="unseen">${t("runs.notes")}</span></span>` : null}`;
+    ${row.notes
+      ? html` <span class="soft" title=${row.notes}>✎<span class="unseen">${t("runs.notes")}</span></span>`
+      : null}`;
 }
 
 function Filters({ filter, setFilter, values }) {
   const set = (name) => ({ target }) => setFilter({ ...filter, [name]: target.value });
+  const shown = (name, each) => (name === "state" ? t(`runs.states.${each}`) : each);
   const choice = (name) => html`<label key=${name}>${t(`runs.fields.${name}`)}
     <select value=${filter[name]} onChange=${set(name)}>
       <option value="">${t("runs.all")}</option>
-      ${values[name].map((each) => html`<option key=${each} value=${each}>${name === "state" ? t(`runs.states.${each}`) : each}</option>`)}
+      ${values[name].map((each) => html`<option key=${each} value=${each}>${shown(name, each)}</option>`)}
     </select>
   </label>`;
   return html`<form class="row filters" role="search" onSubmit=${(event) => event.preventDefault()}>

@@ -28,7 +28,8 @@ export function Notes({ run, onNoted }) {
     ${run.tags.length ? html`<ul class="tags">${run.tags.map(shown)}</ul>` : null}
     <form class="row" onSubmit=${add}>
       <label class="grow"><span class="unseen">${t("runs.new_tag")}</span>
-        <input type="text" maxlength="60" placeholder=${t("runs.new_tag")} value=${tag} onInput=${({ target }) => setTag(target.value)} /></label>
+        <input type="text" maxlength="60" placeholder=${t("runs.new_tag")} value=${tag}
+          onInput=${({ target }) => setTag(target.value)} /></label>
       <button disabled=${!tag.trim()}>${t("runs.add")}</button>
     </form>
     <h3>${t("runs.notes")}</h3>
@@ -36,7 +37,8 @@ export function Notes({ run, onNoted }) {
       ? html`${run.notes ? html`<${Markdown} text=${run.notes} />` : html`<p class="soft">${t("runs.no_notes")}</p>`}
           <button type="button" onClick=${() => setText(run.notes)}>${t("runs.edit")}</button>`
       : html`<label><span class="unseen">${t("runs.notes")}</span>
-            <textarea class="code" rows="8" value=${text} onInput=${({ target }) => setText(target.value)}></textarea></label>
+            <textarea class="code" rows="8" value=${text}
+              onInput=${({ target }) => setText(target.value)}></textarea></label>
           <p class="help">${t("runs.markdown")}</p>
           <div class="row"><button type="button" class="main" onClick=${keep}>${t("runs.save")}</button>
             <button type="button" onClick=${() => setText(null)}>${t("page.cancel")}</button></div>`}

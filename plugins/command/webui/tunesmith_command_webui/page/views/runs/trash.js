@@ -24,9 +24,11 @@ export function Trash({ onClose }) {
     await load();
   };
   const size = (items ?? []).reduce((sum, item) => sum + item.size, 0);
+  const all = () => t("runs.erase_all", { count: items.length, size: bytes(size) });
   const acts = (item) => html`<div class="row">
     <button type="button" onClick=${() => restore(item)}>${t("runs.restore")}</button>
-    <button type="button" aria-label=${t("runs.forever", { name: item.name })} onClick=${() => setAsking(item)}>${t("runs.erase")}</button>
+    <button type="button" aria-label=${t("runs.forever", { name: item.name })} onClick=${() => setAsking(item)}>
+      ${t("runs.erase")}</button>
   </div>`;
   const columns = [
     { key: "name", label: t("runs.fields.name"), head: true, cell: ({ name }) => name },
@@ -36,7 +38,9 @@ export function Trash({ onClose }) {
   ];
   return html`<${Dialog} wide title=${t("runs.trash")} onClose=${onClose}>
     ${items && !items.length ? html`<p>${t("runs.trash_empty")}</p>` : null}
-    ${items?.length ? html`<${Table} caption=${t("runs.trash")} columns=${columns} rows=${items} rowKey=${({ id }) => id} />` : null}
+    ${items?.length
+      ? html`<${Table} caption=${t("runs.trash")} columns=${columns} rows=${items} rowKey=${({ id }) => id} />`
+      : null}
     <footer>
       <button type="button" class="danger" disabled=${!items?.length} onClick=${() => setAsking({})}>
         ${t("runs.empty_trash", { size: bytes(size) })}
@@ -44,8 +48,9 @@ export function Trash({ onClose }) {
       <button type="button" onClick=${onClose}>${t("page.close")}</button>
     </footer>
     ${asking
-      ? html`<${Confirm} title=${t("runs.erase")} action=${t("runs.erase")} onClose=${() => setAsking(null)} onYes=${() => empty(asking.id)}
-          text=${asking.id ? t("runs.erase_one", asking) : t("runs.erase_all", { count: items.length, size: bytes(size) })} />`
+      ? html`<${Confirm} title=${t("runs.erase")} action=${t("runs.erase")}
+          text=${asking.id ? t("runs.erase_one", asking) : all()}
+          onYes=${() => empty(asking.id)} onClose=${() => setAsking(null)} />`
       : null}
   </${Dialog}>`;
 }

@@ -5,6 +5,7 @@ import { bytes, duration, integer, moment, number, percent } from "../../lib/for
 import { maybe, t } from "../../lib/i18n.js";
 import { Confirm } from "../../components/dialog.js";
 import { attempt, tell } from "../../components/toast.js";
+import { link, resumed } from "../runs/links.js";
 
 const TONES = { running: "good", done: "good", failed: "bad" }; // the other states need a look
 
@@ -19,7 +20,8 @@ export function Header({ name, state, progress }) {
   return html`<section class="card watched" aria-label=${name}>
     <div class="row">
       <h2 class="grow">${name}</h2>
-      <span class=${`badge ${TONES[state.state] ?? "warning"}`}>${maybe(`watch.states.${state.state}`) ?? state.state}</span>
+      <span class=${`badge ${TONES[state.state] ?? "warning"}`}>
+        ${maybe(`watch.states.${state.state}`) ?? state.state}</span>
       <${Buttons} name=${name} state=${state} />
     </div>
     ${state.problem ? html`<p role="alert">${state.problem}</p>` : null}
@@ -87,9 +89,9 @@ function Buttons({ name, state }) {
       : null}
     ${state.resumable
       ? html`<button type="button" class="main" disabled=${busy}
-          onClick=${() => act("jobs/resume", { run: name }, t("watch.resumed"))}>${t("watch.resume")}</button>`
+          onClick=${() => act(resumed(name), {}, t("watch.resumed"))}>${t("watch.resume")}</button>`
       : null}
-    ${links.map((view) => html`<a key=${view} href=${`#${view}/${encodeURIComponent(name)}`}>${t(`views.${view}`)}</a>`)}
+    ${links.map((view) => html`<a key=${view} href=${link(view, name)}>${t(`views.${view}`)}</a>`)}
     ${asking
       ? html`<${Confirm} title=${t("watch.stop_title", { name })}
           action=${t(state.state === "stopping" ? "watch.kill" : "watch.stop")}

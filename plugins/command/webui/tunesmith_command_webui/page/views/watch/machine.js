@@ -28,10 +28,9 @@ function InUse({ sample }) {
     [t("watch.memory"), sample.memory.used, sample.memory.total, bytes],
     [t("watch.disk"), sample.disk.used, sample.disk.total, bytes],
   ];
+  const bar = ([label, used, total, form]) => html`<${Bar} key=${label} ...${{ label, used, total, form }} />`;
   return html`
-    ${rows.map(
-      ([label, used, total, form]) => html`<${Bar} key=${label} label=${label} used=${used} total=${total} form=${form} />`,
-    )}
+    ${rows.map(bar)}
     ${sample.gpus.map((gpu) => html`<${Gpu} key=${gpu.id} gpu=${gpu} />`)}
     ${sample.gpus.length ? null : html`<p class="soft">${t("watch.no_gpu")}</p>`}
   `;

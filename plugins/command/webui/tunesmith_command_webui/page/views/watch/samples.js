@@ -38,7 +38,8 @@ export function Samples({ name, evaluators }) {
       ${told ? html`<span>${t("watch.of", bounds(own.offset, told))}</span>` : null}
     </div>
     ${told?.items.map(
-      (item) => html`<${Item} key=${`${item.dataset} ${item.index}`} item=${item} steps=${told.steps} marks=${own.marks} />`,
+      (item) => html`<${Item} key=${`${item.dataset} ${item.index}`}
+        item=${item} steps=${told.steps} marks=${own.marks} />`,
     )}
   `;
 }
