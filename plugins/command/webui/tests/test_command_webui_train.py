@@ -77,10 +77,14 @@ def test_train(
     expect(page.get_by_role("alert").first).to_contain_text("not YAML")
     text.fill(RECIPE.replace("rank: 4", "rank: 6"))
     text.press("Control+Enter")
-    expect(page.get_by_text("its comments are not kept")).to_be_visible()
+    expect(page.get_by_text("its comments are not kept")).to_be_visible(timeout=20_000)
     expect(page.get_by_label("adapter.rank", exact=True)).to_have_value("6")
-    page.get_by_role("tab", name="Command line").click()
-    expect(page.get_by_role("tabpanel")).to_contain_text("adapter.rank=6")
+    command = page.get_by_label("Command line")
+    expect(command).to_have_value(re.compile("adapter.rank=6"))
+    command.fill("tunesmith train conf/mine.yaml adapter.rank=7")
+    command.press("Control+Enter")
+    expect(page.get_by_label("adapter.rank", exact=True)).to_have_value("7", timeout=20_000)
+    page.get_by_role("button", name="Undo").click()
 
     page.reload()  # the draft is still there
     expect(page.get_by_label("adapter.rank", exact=True)).to_have_value("6")

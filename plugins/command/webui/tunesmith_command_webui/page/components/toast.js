@@ -2,7 +2,10 @@
 import { html, useEffect, useState } from "../lib/html.js";
 import { t } from "../lib/i18n.js";
 
-let add = () => {};
+const places = []; // where toasts are shown: the page's own, and one in each dialog that is open
+
+/** Errors are shown where one is; what was done on the page, for a dialog closes once it is. */
+const add = (toast) => (toast.kind === "alert" ? places.at(-1) : places[0])?.(toast);
 
 /** Say something for a few seconds; an error stays until it is closed. */
 export const tell = (text) => add({ text, kind: "status" });
@@ -19,18 +22,26 @@ export async function attempt(what) {
   }
 }
 
-export function Toasts() {
+/** @param {{inside?: boolean}} properties inside: of a dialog, at its head */
+export function Toasts({ inside }) {
   const [shown, set] = useState([]);
   useEffect(() => {
     let number = 0;
-    add = (toast) => {
+    const show = (toast) => {
       const one = { ...toast, number: number++ };
       set((others) => [...others.slice(-4), one]);
       if (toast.kind === "status") setTimeout(() => set((all) => all.filter((other) => other !== one)), 4000);
     };
+    places.push(show);
+    return () => void places.splice(places.indexOf(show), 1);
+  }, []);
+  useEffect(() => {
+    const leave = () => set((all) => all.filter(({ kind }) => kind !== "alert")); // errors of the view that was left
+    addEventListener("hashchange", leave);
+    return () => removeEventListener("hashchange", leave);
   }, []);
   const close = (toast) => set((all) => all.filter((other) => other !== toast));
-  return html`<div class="toasts">
+  return html`<div class=${inside ? "toasts inside" : "toasts"}>
     ${shown.map(
       (toast) => html`<div key=${toast.number} class=${`toast ${toast.kind}`} role=${toast.kind}>
         <pre>${toast.text}</pre>

@@ -1,8 +1,9 @@
 // One job: what it is, how it stands, and what can be done with it.
 import { html, useEffect, useState } from "../../lib/html.js";
 import { maybe, t } from "../../lib/i18n.js";
-import { duration, moment } from "../../lib/format.js";
+import { duration, integer, moment } from "../../lib/format.js";
 import { post, remove } from "../../lib/api.js";
+import { useTopic } from "../../lib/events.js";
 import { attempt, tell } from "../toast.js";
 import { Confirm } from "../dialog.js";
 import { LogDialog } from "./log.js";
@@ -20,15 +21,27 @@ export function Job({ job, onUp, onDown }) {
     <div class="row">
       <span class=${`badge ${COLOURS[job.state] ?? ""}`}>${t(`jobs.states.${job.state}`)}</span>
       <span class="grow"><strong>${name}</strong>${" "}
-        <span class="soft">${kind}${job.tag && ` · ${job.tag}`}</span></span>
+        <span class="soft">${kind}${job.tag && !job.title.startsWith(job.tag) ? ` · ${job.tag}` : ""}</span></span>
       <${Acts} job=${job} onUp=${onUp} onDown=${onDown} onOpen=${setOpen} />
     </div>
     <p class="help"><${Told} job=${job} /></p>
+    ${job.kind === "train" && job.run && job.state === "running" ? html`<${Progress} run=${job.run} />` : null}
     ${open === "log" && html`<${LogDialog} job=${job} onClose=${close} />`}
     ${open === "stop" &&
     html`<${Confirm} title=${t("jobs.stop")} text=${t(`jobs.${stopText(job)}`, { title: job.title })}
       action=${t("jobs.stop")} onYes=${stop} onClose=${close} />`}
   </li>`;
+}
+
+/** How far a run is, once it has logged a step. */
+function Progress({ run }) {
+  const [progress, set] = useState(null);
+  useTopic(`run:${run}`, (type, data) => type === "progress" && set(data));
+  if (!progress?.total_steps) return null;
+  const { step, total_steps: total, share, seconds_left: left } = progress;
+  const told = t("jobs.steps", { step: integer(step), total: integer(total) });
+  return html`<p class="help row"><progress class="grow" max="1" value=${share} aria-label=${run}></progress>
+    ${told}${left ? ` · ${t("jobs.left", { time: duration(left) })}` : ""}</p>`;
 }
 
 function stopText(job) {
@@ -40,9 +53,15 @@ function Acts({ job, onUp, onDown, onOpen }) {
   const is = (...states) => states.includes(job.state);
   const named = (act) => `${t(`jobs.${act}`)}: ${job.title}`;
   const button = (act, press, sign) =>
-    html`<button type="button" aria-label=${named(act)} title=${sign ? t(`jobs.${act}`) : null} onClick=${press}>
+    html`<button type="button" aria-label=${named(act)} title=${sign ? t(`jobs.${act}`) : null}
+      disabled=${busy} onClick=${press}>
       ${sign ?? t(`jobs.${act}`)}</button>`;
-  const again = () => attempt(async () => (await post(`jobs/${job.id}/resume`), tell(t("jobs.again"))));
+  const [busy, setBusy] = useState(false);
+  const again = async () => {
+    setBusy(true);
+    await attempt(async () => (await post(`jobs/${job.id}/resume`), tell(t("jobs.again"))));
+    setBusy(false);
+  };
   return html`
     ${onUp && button("up", onUp, "↑")} ${onDown && button("down", onDown, "↓")}
     ${job.started && !job.elsewhere && button("log", () => onOpen("log"))}

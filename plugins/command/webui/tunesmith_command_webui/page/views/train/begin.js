@@ -11,7 +11,7 @@ export function Begin({ draft }) {
   const take = (given, name) =>
     attempt(async () => {
       const found = await draft.take(given);
-      if (found.values === null) throw new Error(found.problems.map(({ message, advice }) => `${message}\n${advice}`).join("\n"));
+      if (found.values === null) throw new Error(found.problems.map(inWords).join("\n"));
       tell(t("train.begun", { name }));
     });
   const opened = async ({ target }) => {
@@ -25,11 +25,15 @@ export function Begin({ draft }) {
       <select class="wide" value="" disabled=${!recipes.length}
         onChange=${({ target }) => target.value && take({ source: target.value }, target.value)}>
         <option value="">${chosen} …</option>
-        ${recipes.map(({ name, title }) => html`<option value=${name}>${name.replace(/^conf\/|\.yaml$/g, "")}${title ? ` – ${title}` : ""}</option>`)}
+        ${recipes.map((recipe) => html`<option value=${recipe.name}>${titleOf(recipe)}</option>`)}
       </select></label>
     <button type="button" onClick=${() => file.current.click()}>${t("train.openFile")}</button>
     <input type="file" hidden accept=".yaml,.yml,.json" ref=${file} onChange=${opened} />
     <button type="button" disabled=${!draft.undo} onClick=${() => draft.undo?.()}>${t("train.undo")}</button>
-    <button type="button" disabled=${!Object.keys(draft.values).length} onClick=${draft.clear}>${t("train.empty")}</button>
+    <button type="button" disabled=${!Object.keys(draft.values).length} onClick=${draft.clear}>
+      ${t("train.empty")}</button>
   </div>`;
 }
+
+const inWords = ({ message, advice }) => [message, advice].filter(Boolean).join("\n");
+const titleOf = ({ name, title }) => [name.replace(/^conf\/|\.yaml$/g, ""), title].filter(Boolean).join(" – ");

@@ -5,6 +5,7 @@ import { DataPicker } from "../../components/data_picker.js";
 import { Dialog } from "../../components/dialog.js";
 import { kindOf, OptionField, pluginOf, selectedOf, withOption } from "../../components/options.js";
 import { Preview } from "../../components/preview.js";
+import { isMissing } from "./draft.js";
 
 const SETS = ["train", "eval"];
 
@@ -16,21 +17,34 @@ export function DataSets({ schema, draft }) {
   const plugin = pluginOf(kind, name);
   const value = draft.values.data;
   const problems = draft.answer?.problems ?? [];
-  const wrong = problems.filter(({ key }) => SETS.some((set) => key.startsWith(`data.${set}`)));
+  const ofSets = ({ key }) => SETS.some((set) => key.startsWith(`data.${set}`));
+  const wrong = problems.filter((problem) => ofSets(problem) && !isMissing(draft, problem));
   const known = SETS.filter((set) => plugin?.options.some((option) => option.name === set));
   const put = (set, sets) => draft.set("data", withOption(kind, value, name, set, sets?.length ? sets : undefined));
   return html`
-    ${known.map((set) => html`<${DataPicker} key=${set} label=${t(`train.sets.${set}`)} value=${listed(value?.[set])} onChange=${(sets) => put(set, sets)} />`)}
+    ${known.map(
+      (set) => html`<${DataPicker} key=${set} label=${t(`train.sets.${set}`)} value=${listed(value?.[set])}
+        onChange=${(sets) => put(set, sets)} />`,
+    )}
     ${wrong.map((problem) => html`<p class="bad help" key=${problem.message}>${problem.message}</p>`)}
     <div class="row">
-      <button type="button" disabled=${!value?.train?.length || !draft.values.model} onClick=${() => setLooking(true)}>${t("train.preview")}</button>
+      <button type="button" disabled=${!value?.train?.length || !draft.values.model} onClick=${() => setLooking(true)}>
+        ${t("train.preview")}</button>
     </div>
     <details onToggle=${({ target, currentTarget }) => target === currentTarget && setOpen(target.open)}>
       <summary>${t("train.eachSet")}</summary>
-      ${open ? known.map((set) => html`<${OptionField} key=${set} kind=${kind} plugin=${plugin} value=${value} problems=${problems}
-        option=${plugin.options.find((option) => option.name === set)} onChange=${(next) => draft.set("data", next)} />`) : null}
+      ${open
+        ? known.map(
+            (set) => html`<${OptionField} key=${set} kind=${kind} plugin=${plugin} value=${value} problems=${wrong}
+              option=${plugin.options.find((option) => option.name === set)}
+              onChange=${(next) => draft.set("data", next)} />`,
+          )
+        : null}
     </details>
-    ${looking ? html`<${Dialog} wide title=${t("train.preview")} onClose=${() => setLooking(false)}><${Preview} configuration=${draft.values} /></${Dialog}>` : null}
+    ${looking
+      ? html`<${Dialog} wide title=${t("train.preview")} onClose=${() => setLooking(false)}>
+          <${Preview} configuration=${draft.values} /></${Dialog}>`
+      : null}
   `;
 }
 

@@ -20,12 +20,14 @@ function kept() {
 /**
  * A draft, which survives a reload.
  * @returns `values`; `answer` of POST /api/compose, older while `busy`; `set(kind, value)`; `take(given)`, which reads
- *   a text, a file, or the values with overrides, and tells whether it could; `undo()`, null where there is nothing
+ *   a text, a command line, a file, or the values with overrides, and tells whether it could; `lost`, what was found
+ *   then that the values do not have any more, and `forget()`; `undo()`, null where there is nothing
  */
 export function useDraft() {
   const [values, setValues] = useState(kept);
   const [answer, setAnswer] = useState(null);
   const [busy, setBusy] = useState(true);
+  const [lost, setLost] = useState(null);
   const past = useRef([]);
   const now = useRef(values);
 
@@ -60,17 +62,39 @@ export function useDraft() {
     const found = await post("compose", given);
     if (found.values === null) return found;
     change(found.values);
+    setLost(given.values ? null : { problems: found.problems, notices: found.notices });
     return found;
   }, []);
   const apply = useCallback((overrides) => take({ values: now.current, overrides }), []);
+  const forget = useCallback(() => setLost(null), []);
   const undo = past.current.length
     ? () => {
         now.current = past.current.pop();
         setValues(now.current);
       }
     : null;
-  return { values, answer, busy, set, take, apply, undo, clear: () => change({}) };
+  const clear = () => (setLost(null), change({}));
+  return { values, answer, busy, set, take, apply, undo, clear, lost: lost && beside(lost, answer, busy), forget };
 }
+
+/** What reading said and the answer for the values does not say; null while that is not known, or is nothing. */
+function beside(lost, answer, busy) {
+  if (busy || !answer) return null;
+  const known = new Set(answer.problems.map(({ key, message }) => `${key} ${message}`));
+  const problems = lost.problems.filter(({ key, message }) => !known.has(`${key} ${message}`));
+  const notices = lost.notices.filter((notice) => !answer.notices.includes(notice));
+  return problems.length + notices.length ? { problems, notices } : null;
+}
+
+/** What every run needs, and the draft does not name yet: `model`, `data`. Nobody has done anything wrong by then. */
+export function missing({ values }) {
+  const needs = { model: values.model?.path, data: values.data?.train?.length };
+  return Object.keys(needs).filter((name) => !needs[name]);
+}
+
+/** Whether a problem says no more than that something is missing. */
+export const isMissing = (draft, { key }) =>
+  missing(draft).some((name) => key === (name === "model" ? "model.path" : "data.train"));
 
 /**
  * What the plan of a draft that is right says; null while nothing is known.
@@ -99,5 +123,6 @@ export function usePlan(draft, machine) {
     look();
     return () => controller.abort();
   }, [answer, busy, wrong, machine]);
-  return { ...state, figures: wrong ? null : state.figures, wrong };
+  const nothing = !wrong && state.figures?.trained === 0 && state.figures.parameters > 0;
+  return { ...state, figures: wrong ? null : state.figures, wrong: wrong || nothing };
 }

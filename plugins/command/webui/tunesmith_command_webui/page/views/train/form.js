@@ -5,6 +5,7 @@ import { ModelPicker } from "../../components/model_picker.js";
 import { Field } from "../../components/field.js";
 import { kindOf, OptionField, Options, searchable, selectedOf, withOption } from "../../components/options.js";
 import { DataSets } from "./data.js";
+import { isMissing } from "./draft.js";
 
 const METHOD = ["stage", "adapter", "quantizer"];
 const MORE = ["optimizer", "loss", "reward", "patch", "parallel", "tracker", "engine", "hub", "format"];
@@ -22,9 +23,12 @@ export function Form({ schema, draft, sought, onSearch }) {
       <label class="grow"><span class="unseen">${t("train.find")}</span>
         <input type="search" class="wide" placeholder=${t("train.find")} value=${sought}
           onInput=${({ target }) => onSearch(target.value)} /></label>
-      <label><input type="checkbox" checked=${changed} onChange=${({ target }) => setChanged(target.checked)} /> ${t("train.changedOnly")}</label>
+      <label><input type="checkbox" checked=${changed} onChange=${({ target }) => setChanged(target.checked)} />${" "}
+        ${t("train.changedOnly")}</label>
     </div>
-    ${filtered ? html`<${Found} ...${{ schema, draft, sought, changed }} />` : html`<${Sections} schema=${schema} draft=${draft} />`}
+    ${filtered
+      ? html`<${Found} ...${{ schema, draft, sought, changed }} />`
+      : html`<${Sections} schema=${schema} draft=${draft} />`}
   `;
 }
 
@@ -33,19 +37,26 @@ function Found({ schema, draft, sought, changed }) {
   const { values, answer } = draft;
   const all = useMemo(() => searchable(schema, values), [schema, values]);
   const words = sought.trim().toLowerCase().split(/\s+/).filter(Boolean);
-  const given = ({ kind, plugin, option }) => (kind.many ? values[kind.name]?.[plugin.name] : values[kind.name])?.[option.name] !== undefined;
+  const of = ({ kind, plugin }) => (kind.many ? values[kind.name]?.[plugin.name] : values[kind.name]);
+  const given = (one) => of(one)?.[one.option.name] !== undefined;
   const run = schema.run.filter((option) => values[option.name] !== undefined || !changed);
-  const runs = run.filter((option) => words.every((word) => `${option.name} ${option.help}`.toLowerCase().includes(word)));
+  const textOf = ({ name, help }) => `${name} ${help}`.toLowerCase();
+  const runs = run.filter((option) => words.every((word) => textOf(option).includes(word)));
   const found = all.filter((one) => words.every((word) => one.text.includes(word)) && (!changed || given(one)));
   const shown = found.slice(0, FOUND);
   return html`<section aria-label=${t("train.found")}>
     <p role="status">${t("train.foundCount", { count: found.length + runs.length })}</p>
     <div class="fields">
       ${runs.map((option) => html`<${RunField} key=${option.name} option=${option} draft=${draft} />`)}
-      ${shown.map(({ kind, plugin, option, at }) => html`<${OptionField} key=${at} ...${{ kind, plugin, option }} value=${values[kind.name]}
-        problems=${answer?.problems} origins=${answer?.origins} onChange=${(value) => draft.set(kind.name, value)} />`)}
+      ${shown.map(
+        ({ kind, plugin, option, at }) => html`<${OptionField} key=${at} ...${{ kind, plugin, option }}
+          value=${values[kind.name]} problems=${answer?.problems} origins=${answer?.origins}
+          onChange=${(value) => draft.set(kind.name, value)} />`,
+      )}
     </div>
-    ${found.length > shown.length ? html`<p class="soft">${t("train.narrow", { count: found.length - shown.length })}</p>` : null}
+    ${found.length > shown.length
+      ? html`<p class="soft">${t("train.narrow", { count: found.length - shown.length })}</p>`
+      : null}
   </section>`;
 }
 
@@ -56,15 +67,19 @@ function RunField({ option, draft }) {
 }
 
 function Kind({ name, draft, hidden }) {
-  return html`<${Options} kind=${name} value=${draft.values[name]} problems=${draft.answer?.problems} origins=${draft.answer?.origins} hidden=${hidden}
+  const { problems, origins } = draft.answer ?? {};
+  return html`<${Options} kind=${name} value=${draft.values[name]} ...${{ problems, origins, hidden }}
     onChange=${(value) => draft.set(name, value)} />`;
 }
 
 function Sections({ schema, draft }) {
   const { values } = draft;
-  const problems = (draft.answer?.problems ?? []).filter((problem) => problem.key === "model.path");
+  const isWrong = (problem) => problem.key === "model.path" && !isMissing(draft, problem);
+  const problems = (draft.answer?.problems ?? []).filter(isWrong);
   const kinds = MORE.filter((name) => kindOf(schema, name));
   const set = kinds.filter((name) => values[name] !== undefined).length;
+  const more = kinds.map((name) => t(`kinds.${name}`)).join(", ");
+  const common = schema.run.filter((option) => schema.common.run.includes(option.name));
   const model = kindOf(schema, "model");
   const [loader] = selectedOf(model, values.model);
   return html`
@@ -82,13 +97,13 @@ function Sections({ schema, draft }) {
     </fieldset>
     <fieldset><legend>${t("train.method")}</legend>
       ${METHOD.map((name) => html`<${Kind} key=${name} name=${name} draft=${draft} />`)}
-      <${Folded} title=${t("train.moreKinds", { kinds: kinds.map((name) => t(`kinds.${name}`)).join(", ") })} set=${set}>
+      <${Folded} title=${t("train.moreKinds", { kinds: more })} set=${set}>
         ${kinds.map((name) => html`<${Kind} key=${name} name=${name} draft=${draft} />`)}</${Folded}>
     </fieldset>
     <fieldset><legend>${t("train.training")}</legend>
       <${Kind} name="trainer" draft=${draft} />
-      <div class="fields">${schema.run.filter((option) => schema.common.run.includes(option.name)).map((option) =>
-        html`<${RunField} key=${option.name} option=${option} draft=${draft} />`)}</div>
+      <div class="fields">
+        ${common.map((option) => html`<${RunField} key=${option.name} option=${option} draft=${draft} />`)}</div>
     </fieldset>
   `;
 }

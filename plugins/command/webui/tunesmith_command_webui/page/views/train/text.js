@@ -1,53 +1,53 @@
-// The configuration as a file and as a command line: copied with one click; the file is edited by hand and read back.
-import { html, useEffect, useState } from "../../lib/html.js";
+// The configuration as a file and as a command line: copied with one click, edited by hand or pasted, and read back.
+import { html, useEffect, useId, useState } from "../../lib/html.js";
 import { t } from "../../lib/i18n.js";
 import { Copy } from "../../components/copy.js";
-import { Tabs } from "../../components/tabs.js";
 import { attempt, tell } from "../../components/toast.js";
 
 export function Texts({ draft }) {
-  const [now, setNow] = useState("yaml");
-  const tabs = [
-    { id: "yaml", label: t("train.yaml"), content: () => html`<${Yaml} draft=${draft} />` },
-    { id: "command", label: t("train.command"), content: () => html`<${Command} draft=${draft} />` },
-  ];
-  return html`<section class="card" aria-label=${t("train.texts")}>
-    <${Tabs} label=${t("train.texts")} tabs=${tabs} now=${now} onChange=${setNow} /></section>`;
+  const { yaml = "", command = "" } = draft.answer ?? {};
+  return html`<section class="card texts" aria-label=${t("train.texts")}>
+    <${Text} draft=${draft} label=${t("train.yaml")} kept=${yaml} rows="9" field="text">
+      <${Save} text=${yaml} /></${Text}>
+    <${Text} draft=${draft} label=${t("train.command")} kept=${command} rows="3" field="command" wraps />
+  </section>`;
 }
 
-function Command({ draft }) {
-  const text = draft.answer?.command ?? "";
-  return html`<pre class="code" tabindex="0" aria-label=${t("train.command")}>${text}</pre><div class="row"><${Copy} text=${text} /></div>`;
-}
-
-function Yaml({ draft }) {
+/** A text of the draft, which is the draft again once it is read back. */
+function Text({ draft, label, kept, rows, field, wraps, children }) {
+  const id = useId();
   const [text, setText] = useState(null); // null while nothing was typed
   const [wrong, setWrong] = useState([]);
-  const shown = text ?? draft.answer?.yaml ?? "";
+  const shown = text ?? kept;
+  const drop = () => (setText(null), setWrong([]));
   useEffect(() => setWrong([]), [draft.values]);
-  const back = () =>
-    attempt(async () => {
-      const found = await draft.take({ text: shown });
-      if (found.values === null) return setWrong(found.problems);
-      setText(null);
-      tell(found.comments ? t("train.commentsLost") : t("train.readBack"));
-    });
+  const read = async () => {
+    const found = await draft.take({ [field]: shown });
+    if (found.values === null) return setWrong(found.problems);
+    setText(null);
+    tell(found.comments ? t("train.commentsLost") : t("train.readBack"));
+  };
+  const back = () => attempt(() => read().catch((error) => setWrong([{ message: error.message }])));
   const keyed = (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.preventDefault(), back();
   };
   return html`
-    <textarea class="code" rows="14" spellcheck=${false} aria-label=${t("train.yaml")} value=${shown}
-      aria-invalid=${wrong.length > 0} aria-describedby="yaml-help"
+    <label for=${id}>${label}</label>
+    <textarea id=${id} class=${wraps ? "code wraps" : "code"} rows=${rows} spellcheck=${false} value=${shown}
+      aria-invalid=${wrong.length > 0} aria-describedby=${text === null ? null : `${id}-help`}
       onInput=${({ target }) => setText(target.value)} onKeyDown=${keyed}></textarea>
-    <p class="help" id="yaml-help">${t("train.yamlHelp")}</p>
-    ${wrong.map((problem) => html`<p class="bad" role="alert"><pre>${[problem.message, problem.advice].filter(Boolean).join("\n")}</pre></p>`)}
+    ${text === null ? null : html`<p class="help" id=${`${id}-help`}>${t("train.yamlHelp")}</p>`}
+    ${wrong.map((problem) => html`<pre class="bad" role="alert">${inWords(problem)}</pre>`)}
     <div class="row">
       <${Copy} text=${shown} />
-      <button type="button" class=${text === null ? null : "main"} disabled=${text === null} onClick=${back}>${t("train.read")}</button>
-      ${text === null ? null : html`<button type="button" onClick=${() => (setText(null), setWrong([]))}>${t("train.discard")}</button>`}
-      <${Save} text=${shown} />
+      ${text === null
+        ? children
+        : html`<button type="button" class="main" onClick=${back}>${t("train.read")}</button>
+            <button type="button" onClick=${drop}>${t("train.discard")}</button>`}
     </div>`;
 }
+
+const inWords = ({ message, advice }) => [message, advice].filter(Boolean).join("\n");
 
 /** A link by which the browser keeps the text as a file. */
 function Save({ text }) {
