@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tunesmith import TunesmithError
+from tunesmith.keys import Key, Origin
 from tunesmith.types import ModelSource
 from tunesmith_library_testing import ModelSuite
 from tunesmith_library_testing.parts import StubPlan
@@ -136,6 +137,9 @@ def test_check(tmp_path: Path) -> None:
     assert "holds no config.json, so no model" in problem.message
     (tmp_path / "qwen3-4b" / "config.json").write_text("{}")
     assert Transformers(path=str(tmp_path / "qwen3-4b")).check(plan=plan()) == []
+    asked = StubPlan({}, command="chat")
+    object.__setattr__(asked, "origins", {Key("model", "path"): Origin(str(tmp_path / "qwen3-4b" / "run.yaml"), 7)})
+    assert Transformers(path=str(tmp_path / "gone")).check(plan=asked) == [], "a run with its whole model needs no base"
     flash = Transformers(path="Qwen/Qwen3-4B", attention="flash_attention_3").check(plan=plan(precision="fp32"))
     assert [problem.key for problem in flash] == ["model.attention", "model.attention"]
     [problem] = Transformers(path="a/b", initialize="random").check(plan=plan(quantizer="hqq"))

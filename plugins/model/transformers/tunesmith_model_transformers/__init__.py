@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tunesmith import announce, hookimpl, plugin
+from tunesmith.keys import Key
 from tunesmith.ranges import at_least, filled, path_like
 from tunesmith.traits import ModelTraits
 from tunesmith.types import ModelSource, Precision, Problem, TrainingJob
@@ -70,7 +71,9 @@ class Transformers:
 
     @hookimpl
     def check(self, plan: Plan) -> list[Problem]:
-        problems = [*model_problems(self.path, "model.path"), *self._check_attention(plan)]
+        problems = self._check_attention(plan)
+        if not _lies_in_run(plan):
+            problems = [*model_problems(self.path, "model.path"), *problems]
         problems += check_keys(Path(self.path).expanduser(), self.config)
         problems += check_balance(self.router_aux_loss, self.router_aux_loss_coef, plan)
         if self.initialize == "random" and plan.uses("quantizer"):
@@ -168,3 +171,12 @@ class Transformers:
 
         choose_balance(job.model, self.router_aux_loss, self.router_aux_loss_coef, self._balances)
         return (yield)
+
+
+def _lies_in_run(plan: Plan) -> bool:
+    """Whether what is asked for is a run that holds its whole model, which needs no base."""
+    origin = plan.origins.get(Key("model", "path"))
+    if plan.command == "train" or origin is None:
+        return False
+    record = Path(origin.source)
+    return record.name == "run.yaml" and (record.parent / "config.json").is_file()
