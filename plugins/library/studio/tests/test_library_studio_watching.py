@@ -256,6 +256,13 @@ def test_the_machine_is_told_every_other_second(studio: Studio) -> None:
     assert kinds(watcher.changes()) == ["sample"] and watcher.changes() == []
 
 
+def test_how_busy_the_cores_are_is_measured_before_it_is_told(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = {None: 0.0}  # what psutil says of no time at all
+    monkeypatch.setattr("psutil.cpu_percent", lambda interval: measured.get(interval, 42.0))
+    (message,) = studio.watching.machine().first()
+    assert message.data["cpu_percent"] == 42.0
+
+
 def test_a_run_without_a_log_says_so(studio: Studio, run: Path) -> None:
     assert studio.watching.log("group/run") == {"file": None, "lines": [], "start": 0, "end": 0, "size": 0}
     with pytest.raises(TunesmithError, match="started in a terminal"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from tunesmith_library_studio.topics import Message
 
+_LEAST = 0.5  # seconds over which it is measured how busy the cores are
 _PAUSE = 1.9  # seconds between two samples; the topics are looked at once a second
 
 
@@ -25,7 +26,8 @@ class MachineWatcher:
 
         self._psutil, self._runs, self._gpus = psutil, runs, gpus
         self._next = 0.0
-        psutil.cpu_percent(interval=0.1)  # the first answer would be 0: it is about the time since the former one
+        self._busy = psutil.cpu_percent(interval=0.1)  # of all cores; over less time it would be chance
+        self._asked = time.monotonic()
 
     def first(self) -> list[Message]:
         return [Message("machine", "sample", self._sample())]
@@ -37,12 +39,14 @@ class MachineWatcher:
         return self.first()
 
     def _sample(self) -> dict[str, Any]:
+        if time.monotonic() - self._asked > _LEAST:
+            self._busy, self._asked = self._psutil.cpu_percent(interval=None), time.monotonic()
         memory = self._psutil.virtual_memory()
         place = next(folder for folder in (self._runs, *self._runs.parents) if folder.exists())
         disk = self._psutil.disk_usage(str(place))
         return {
             "time": time.time(),
-            "cpu_percent": self._psutil.cpu_percent(interval=None),
+            "cpu_percent": self._busy,
             "cores": self._psutil.cpu_count(),
             "memory": {"used": memory.total - memory.available, "total": memory.total},
             "disk": {"used": disk.total - disk.free, "total": disk.total},

@@ -4,10 +4,10 @@ import { get } from "../lib/api.js";
 import { useTopic } from "../lib/events.js";
 import { t } from "../lib/i18n.js";
 import { Curves } from "../components/curves.js";
-import { Jobs } from "../components/jobs.js";
+import { ACTIVE, Jobs, useJobs } from "../components/jobs.js";
 import { Tabs } from "../components/tabs.js";
 import { attempt } from "../components/toast.js";
-import { compareLink } from "./runs/links.js";
+import { compareLink, link } from "./runs/links.js";
 import { Chooser } from "./watch/chooser.js";
 import { Header } from "./watch/header.js";
 import { Log } from "./watch/log.js";
@@ -16,18 +16,28 @@ import { Samples } from "./watch/samples.js";
 import { Warnings } from "./watch/warnings.js";
 
 const MOST_LINES = 5000; // of the log that are kept here
+const PARTS = ["curves", "log", "samples", "machine"];
 
 export default function Watch({ detail }) {
   const [ready, setReady] = useState(!detail); // the run that is asked for comes before the list of all
   const runs = useRuns(ready);
-  const run = detail || runs?.[0]?.name || "";
+  const [asked, tab] = parts(detail);
+  const run = asked || runs?.[0]?.name || "";
   if (!run && !runs) return html`<p aria-busy="true">${t("page.loading")}</p>`;
   if (!run) return html`<p>${t("watch.none")} <a href="#train">${t("watch.train")}</a></p><${Jobs} />`;
-  const go = (name) => (location.hash = `#watch/${encodeURIComponent(name)}`);
+  const go = (name, part = tab) => {
+    location.hash = part === "curves" ? link("watch", name) : `${link("watch", name)}/${part}`;
+  };
   return html`
     <${Chooser} run=${run} runs=${runs ?? []} onChange=${go} />
-    <${Run} key=${run} name=${run} onReady=${() => setReady(true)} />
+    <${Run} key=${run} name=${run} tab=${tab} onTab=${(part) => go(run, part)} onReady=${() => setReady(true)} />
   `;
+}
+
+/** The run and the part of it that an address asks for: #watch/NAME/log, in which the name has no slash. */
+function parts(detail, address = location.hash) {
+  const last = address.slice("#watch/".length).split("/").slice(1).at(-1);
+  return PARTS.includes(last) ? [detail.slice(0, -last.length - 1), last] : [detail, "curves"];
 }
 
 /** All runs, those that go on first; null until they are known. */
@@ -44,12 +54,11 @@ function runningFirst(rows) {
   return [...rows.filter(goesOn), ...rows.filter((row) => !goesOn(row))];
 }
 
-function Run({ name, onReady }) {
+function Run({ name, tab, onTab, onReady }) {
   const told = useRun(name);
-  const [tab, setTab] = useState("curves");
   const known = Boolean(told.state || told.error);
   useEffect(() => void (known && onReady()), [known]);
-  if (told.error) return html`<p role="status">${told.error}</p><${Jobs} run=${name} bare />`;
+  if (told.error) return html`<${NotThere} name=${name} error=${told.error} />`;
   const { state, progress, log } = told;
   const curves = () => html`<${RunCurves} name=${name} />`;
   const printed = () => html`<${Log} name=${name} printed=${log} file=${state?.log} />`;
@@ -66,8 +75,16 @@ function Run({ name, onReady }) {
       ? html`<${Header} name=${name} state=${told.state} progress=${told.progress} />`
       : html`<p class="card watched" aria-busy="true">${t("page.loading")}</p>`}
     <${Warnings} found=${told.warnings} />
-    <${Tabs} label=${t("watch.parts")} tabs=${tabs} now=${tab} onChange=${setTab} />
+    <${Tabs} label=${t("watch.parts")} tabs=${tabs} now=${tab} onChange=${onTab} />
   `;
+}
+
+/** A run that is not there: its job, where one is on its way to make it; else why there is nothing. */
+function NotThere({ name, error }) {
+  const coming = Object.values(useJobs() ?? {}).some(
+    ({ run, state }) => run === name && (state === "queued" || ACTIVE.includes(state)),
+  );
+  return html`<p role="status">${coming ? t("watch.coming") : error}</p><${Jobs} run=${name} bare />`;
 }
 
 function RunCurves({ name }) {

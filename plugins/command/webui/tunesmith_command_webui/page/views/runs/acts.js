@@ -5,14 +5,14 @@ import { t } from "../../lib/i18n.js";
 import { Dialog } from "../../components/dialog.js";
 import { attempt, tell } from "../../components/toast.js";
 import { Deleting } from "./deleting.js";
-import { link, resumed } from "./links.js";
+import { link } from "./links.js";
 
 export function Acts({ run, onChange }) {
   const [open, setOpen] = useState(null);
   const working = ["running", "stopping"].includes(run.state);
   const resume = () =>
     attempt(async () => {
-      await post(resumed(run.name));
+      await post("jobs/resume", { run: run.name });
       tell(t("runs.resumed"));
       location.hash = link("watch", run.name);
     });

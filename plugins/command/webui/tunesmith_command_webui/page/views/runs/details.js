@@ -109,7 +109,9 @@ function Measured({ record }) {
   ];
   const shown = (form, what) => (what === null || what === undefined ? "–" : form(what));
   const percent = (share) => `${share > 0 ? "+" : ""}${integer(100 * share)} %`;
-  const off = (guess, real) => (guess && real ? percent(guess / real - 1) : "–");
+  const times = (ratio) => t("runs.times", { count: number(ratio, 2) });
+  const compared = (ratio) => (ratio > 1.5 || ratio < 0.67 ? times(ratio) : percent(ratio - 1));
+  const off = (guess, real) => (guess && real ? compared(real / guess) : "–");
   const columns = [
     { key: "what", label: t("runs.what"), head: true, cell: ([name]) => t(`runs.measured.${name}`) },
     { key: "predicted", label: t("runs.predicted"), number: true, cell: ([, guess, , form]) => shown(form, guess) },

@@ -19,9 +19,6 @@ export function comparedIn(detail, address = location.hash) {
   return names.length ? names.map(plain) : null;
 }
 
-/** What is posted to have a run go on. */
-export const resumed = (run) => `jobs/resume?${new URLSearchParams({ run })}`;
-
 function plain(name) {
   try {
     return decodeURIComponent(name);

@@ -97,7 +97,8 @@ function tableColumns(names) {
 }
 
 function Name({ row }) {
-  return html`<a href=${link("runs", row.name)}>${row.name}</a>
+  const parts = row.name.split(/(?<=[/_-])/).map((part) => html`${part}<wbr />`);
+  return html`<a href=${link("runs", row.name)}>${parts}</a>
     ${row.foreign ? html` <span class="soft" title=${t("runs.foreign_help")}>${t("runs.foreign")}</span>` : null}
     ${row.problem ? html` <span class="bad" title=${row.problem}>${t("runs.broken")}</span>` : null}
     ${row.notes

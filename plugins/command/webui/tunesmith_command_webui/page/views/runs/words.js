@@ -21,6 +21,12 @@ export function Tags({ tags }) {
   return tags.map((tag) => html`<span class="tag" key=${tag}>${tag}</span> `);
 }
 
+/** A number with the name of what was measured, by which another row may have another one. */
+function Measured({ value: what, metric }) {
+  if (what === null) return "–";
+  return html`${number(what)} <span class="soft">${metric?.replace(/^eval_/, "")}</span>`;
+}
+
 /** The last part of a path, with all of it where the pointer rests. */
 export function Path({ path }) {
   if (!path) return "–";
@@ -38,7 +44,10 @@ export function value(what) {
   return isPlain ? what.join(", ") : JSON.stringify(what);
 }
 
-const share = (row) => (row.step && row.total_steps ? ` (${integer((100 * row.step) / row.total_steps)} %)` : "");
+/** How far it is, where it is not at its end. */
+function share({ step, total_steps: total }) {
+  return step && step < total ? ` (${integer((100 * step) / total)} %)` : "";
+}
 
 /** All columns of the table but the first, by name; others are keys of configurations and metrics. */
 export const COLUMNS = {
@@ -53,8 +62,8 @@ export const COLUMNS = {
   step: { cell: (row) => (row.step === null ? "–" : `${integer(row.step)}${share(row)}`), number: true },
   epoch: { cell: (row) => number(row.epoch, 3), number: true },
   loss: { cell: (row) => number(row.loss), number: true },
-  value: { cell: (row) => html`<span title=${row.metric}>${number(row.value)}</span>`, number: true },
-  best: { cell: (row) => html`<span title=${row.metric}>${number(row.best)}</span>`, number: true },
+  value: { cell: (row) => html`<${Measured} value=${row.value} metric=${row.metric} />`, number: true },
+  best: { cell: (row) => html`<${Measured} value=${row.best} metric=${row.metric} />`, number: true },
   checkpoints: { cell: (row) => integer(row.checkpoints), number: true },
   evaluations: { cell: (row) => row.evaluations.join(", ") || "–", fixed: true },
   size: { cell: (row) => bytes(row.size), number: true },
@@ -64,7 +73,7 @@ export const COLUMNS = {
 /** Those that are shown until somebody chooses. */
 export const FIRST = [
   ...["state", "stage", "model", "adapter", "data"],
-  ...["started", "seconds", "step", "loss", "best", "tags"],
+  ...["step", "loss", "best", "tags", "seconds", "started"],
 ];
 
 /** What the figures of a comparison are, as text. */

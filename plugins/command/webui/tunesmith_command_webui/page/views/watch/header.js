@@ -5,7 +5,7 @@ import { bytes, duration, integer, moment, number, percent } from "../../lib/for
 import { maybe, t } from "../../lib/i18n.js";
 import { Confirm } from "../../components/dialog.js";
 import { attempt, tell } from "../../components/toast.js";
-import { link, resumed } from "../runs/links.js";
+import { link } from "../runs/links.js";
 
 const TONES = { running: "good", done: "good", failed: "bad" }; // the other states need a look
 
@@ -89,7 +89,7 @@ function Buttons({ name, state }) {
       : null}
     ${state.resumable
       ? html`<button type="button" class="main" disabled=${busy}
-          onClick=${() => act(resumed(name), {}, t("watch.resumed"))}>${t("watch.resume")}</button>`
+          onClick=${() => act("jobs/resume", { run: name }, t("watch.resumed"))}>${t("watch.resume")}</button>`
       : null}
     ${links.map((view) => html`<a key=${view} href=${link(view, name)}>${t(`views.${view}`)}</a>`)}
     ${asking

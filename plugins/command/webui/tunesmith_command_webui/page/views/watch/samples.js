@@ -20,7 +20,10 @@ export function Samples({ name, evaluators }) {
     const asked = new URLSearchParams({ run: name, evaluator: evaluator.name, offset: own.offset, limit: PAGE });
     attempt(async () => setTold(await get(`watch/samples?${asked}`)));
   }, [name, evaluator?.name, own.offset, newest]);
-  if (!evaluator) return html`<p>${t("watch.no_samples")}</p><pre>${t("watch.samples_command")}</pre>`;
+  if (!evaluator) {
+    const repeated = `#train/run:${encodeURIComponent(name)}`;
+    return html`<p>${t("watch.no_samples")} <a href=${repeated}>${t("runs.repeat")}</a></p>`;
+  }
   const go = (by) => set({ ...own, offset: Math.max(0, own.offset + by) });
   return html`
     <div class="row controls">
