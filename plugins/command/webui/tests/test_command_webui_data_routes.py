@@ -87,11 +87,21 @@ def test_a_file_comes_in_pieces(client: TestClient, tmp_path: Path) -> None:
         "format": "text",
         "rows": 2,
     }
-    for name, size in (("big.jsonl", 1001), ("../u.jsonl", 5), ("u.py", 5)):
+    for name, size in (("big.jsonl", 1001), ("../u.jsonl", 5), ("u.py", 5), ("鲸" * 67 + ".csv", 5), ("e.jsonl", 0)):
         assert client.post("/api/data/uploads", json={"name": name, "size": size}).status_code == 400
     pasted = client.post("/api/data/paste", json={"name": "u.jsonl", "text": '{"text": "drei"}'}).json()
     assert pasted["path"] == "data/u-2.jsonl"
     assert client.get("/api/data/download?data=data/u.jsonl").content == content
+    made = client.post("/api/data/paste", json={"name": "list.json", "text": '[{"text": "eins"}]'}).json()
+    assert made == {"path": "data/list.json", "format": "text", "rows": 1}
+    wrong = client.post("/api/data/paste", json={"name": "bad.jsonl", "text": "no JSON"}).json()["error"]["message"]
+    assert "no record can be read" in wrong and ".studio" not in wrong
+
+
+def test_half_a_pair_of_utf16_is_an_escape(client: TestClient, tmp_path: Path) -> None:
+    (tmp_path / "half.jsonl").write_text('{"text": "\\ud800"}\n{"text": "whole"}\n')
+    items = client.get("/api/data/rows?data=half.jsonl").json()["items"]
+    assert [item["record"]["text"] for item in items] == ["\ud800", "whole"]
 
 
 def test_only_media_are_sent_and_they_can_run_nothing(client: TestClient, tmp_path: Path) -> None:

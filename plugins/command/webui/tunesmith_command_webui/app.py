@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,10 +56,24 @@ ROUTES = (
 """Modules with a function `router(studio)`; their paths begin with /api."""
 
 
+class Answer(JSONResponse):
+    """JSON that is UTF-8 whatever is in it: half a pair of UTF-16, as data from the web has it, is an escape."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes of an answer."""
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8", "backslashreplace")
+
+
 def make_app(studio: Studio, options: Options) -> FastAPI:
     """What answers requests."""
     app = FastAPI(
-        title="Tunesmith", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
+        title="Tunesmith",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        default_response_class=Answer,
     )
     app.state.options = options
     access = Access(options.password)
@@ -90,7 +105,7 @@ async def _told(request: Request, error: Exception) -> Response:
         message = str(error)
     else:
         message, status = "the server failed to answer this request; its terminal tells why", 500
-    return JSONResponse({"error": {"message": message}}, status, headers)
+    return Answer({"error": {"message": message}}, status, headers)
 
 
 def _wrong(found: Mapping[str, Any]) -> str:

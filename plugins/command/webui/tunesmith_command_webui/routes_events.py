@@ -82,4 +82,5 @@ async def _lines(studio: Studio, topics: list[str]) -> AsyncIterator[str]:
 
 
 def _text(message: Message) -> str:
-    return json.dumps({"topic": message.topic, "type": message.type, "data": message.data}, ensure_ascii=False)
+    text = json.dumps({"topic": message.topic, "type": message.type, "data": message.data}, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tunesmith import DataError, TunesmithError
 from tunesmith_library_formats.writing import WRITERS
-from tunesmith_library_studio.data import Data, editing, registry, shaping, versions
+from tunesmith_library_studio.data import Data, editing, opening, registry, shaping, versions
 from tunesmith_library_studio.data.browsing import Wanted, media_file, rows_of
 from tunesmith_library_studio.data.formats import Reading, guess
 from tunesmith_library_studio.data.lines import Lines
@@ -85,6 +85,34 @@ def test_broken_lines_are_shown_with_their_numbers(data: Data, tmp_path: Path) -
     assert "a JSON object is needed" in items[2]["fault"] and items[4]["content"] == {"text": "six"}
 
 
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ('[{"a": 1}, {"b":', ', {"b":'),
+        (' [{"a": 1}\n', "(the list has no end)"),
+        ('[{"a": 1}] x', "] x"),
+        ('{"a": 1}', ""),
+    ],
+)
+def test_of_damaged_json_the_beginning_is_shown(text: str, rest: str) -> None:
+    items, left = opening.beginning(text)
+    assert items == ([{"a": 1}] if text.lstrip().startswith("[") else []) and left == (rest or text)
+
+
+def test_damaged_json_opens_with_its_rest_as_a_broken_line(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"text": "one"}, {"text":\n "tw')
+
+    def unpack(data: str, out: Path) -> None:
+        raise TunesmithError(f"{data} is no JSON")
+
+    first, second = opening.open_file(tmp_path / "a.json", "a.json", tmp_path, unpack).all()
+    assert first.record == {"text": "one"} and second.text == ', {"text": "tw' and "no JSON" in second.fault
+    (tmp_path / "b.json").write_text("nothing")
+    with pytest.raises(TunesmithError, match="is no JSON"):
+        opening.open_file(tmp_path / "b.json", "b.json", tmp_path, unpack)
+
+
+@pytest.mark.slow
 def test_all_kinds_of_files_are_read(data: Data, tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")

@@ -250,6 +250,7 @@ def test_a_prompts_file_that_is_none_is_told(tmp_path: Path) -> None:
             Prompts(tmp_path / "prompts.yaml").listed()
 
 
+@pytest.mark.slow
 def test_a_worker_answers_tells_faults_and_ends_when_idle(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('[{"text": "one"}, {"text": "one"}]')
     worker = Worker(tmp_path, idle=0.05)

@@ -11,7 +11,8 @@ from tunesmith import DataError, TunesmithError
 
 from .agreement import agreement, by_author
 from .formats import Reading, guess
-from .opening import open_file, suffix_of
+from .lines import Lines
+from .opening import Opened, open_file, small_list, suffix_of
 from .saving import writing
 from .shaping import merge, refuse_existing, sample, split
 from .versions import copied
@@ -160,19 +161,23 @@ def finished(layer: Data, upload: str) -> dict[str, Any]:
             if found is None or found.record is None:
                 raise DataError(f"no record can be read of it: {found.fault if found else 'the file is empty'}")
             return {"format": guess(found.record) or None}
-        copy = path.with_name(path.name + ".look")
-        try:
-            layer.worker.ask("rows", data=str(path), out=str(copy), most=100)
-            first = next((one.record for one in open_file_lines(copy) if one is not None), None)
-            if first is None:
-                raise DataError("no record can be read of it")
-            return {"format": guess(first) or None}
-        finally:
-            copy.unlink(missing_ok=True)
+        first = next(iter(small_list(path) or ()), None) or _first_by_worker(layer, path)
+        if first is None:
+            raise DataError("no record can be read of it")
+        return {"format": guess(first) or None}
 
     path, found = layer.uploads.finish(upload, layer.workspace.root / _FOLDER, look)
     shown = layer.workspace.shown(path)
     return {"path": shown, **found, "rows": layer.opened(shown).count}
+
+
+def _first_by_worker(layer: Data, path: Path) -> Any:
+    copy = path.with_name(path.name + ".look")
+    try:
+        layer.worker.ask("rows", data=str(path), out=str(copy), most=100)
+        return next((one.record for one in Opened(Lines(copy)).all() if one.record is not None), None)
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def tried(layer: Data, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,14 +197,6 @@ def tried(layer: Data, options: Mapping[str, Any]) -> dict[str, Any]:
         "columns": list(dict.fromkeys(name for record in records for name in record)),
         "items": [{"record": record, "content": row, "fault": fault} for record, row, fault in rows],
     }
-
-
-def open_file_lines(path: Path) -> list[Any]:
-    """The records of a short file of JSON Lines."""
-    from .lines import Lines
-    from .opening import Opened
-
-    return [found.record for found in Opened(Lines(path)).all()]
 
 
 def _never(data: str, out: Path) -> None:

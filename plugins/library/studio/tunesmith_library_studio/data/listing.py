@@ -44,7 +44,7 @@ def _is_open(folder: Path, left_out: Path) -> bool:
 
 
 def _may_be_data(path: Path) -> bool:
-    """Whether a file may hold records: a JSON file does where it is a list, a text where its name does not deny it."""
+    """Whether a file may hold records: a JSON list or an empty one, a text unless its name denies it."""
     suffix = suffix_of(path)
     if suffix == ".txt":
         return not path.name.lower().startswith(_OTHERS)
@@ -52,7 +52,8 @@ def _may_be_data(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as stream:
-            return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+            beginning = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+            return not beginning or beginning.startswith(b"[")
     except OSError:
         return False
 

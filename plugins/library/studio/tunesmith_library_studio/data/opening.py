@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tunesmith import DataError
+from tunesmith import DataError, TunesmithError
 from tunesmith.files import replacing
 
 from .lines import Lines
@@ -20,6 +20,7 @@ LINES = (".jsonl", ".ndjson")
 SUFFIXES = (*LINES, ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 _SMALL = 4 << 20  # bytes of a JSON file that is read without another process
+_DAMAGED = 64 << 20  # bytes of a damaged JSON file whose beginning is shown
 _SEARCH = 3.0  # seconds that one search may take
 
 Unpack = Callable[[str, Path], Any]
@@ -157,15 +158,45 @@ def open_file(path: Path, shown: str, state: Path, unpack: Unpack) -> Opened:
     about = path.stat()
     copy = state / f"{digest(shown, about.st_size, about.st_mtime_ns)}.jsonl"
     if not copy.is_file():
-        records = _small_list(path) if about.st_size <= _SMALL else None
+        records = small_list(path) if about.st_size <= _SMALL else None
         if records is None:
-            unpack(shown, copy)
+            _unpack(path, shown, copy, unpack)
         else:
             write_lines(copy, records)
     return Opened(Lines(copy, state))
 
 
-def _small_list(path: Path) -> list[Any] | None:
+def _unpack(path: Path, shown: str, copy: Path, unpack: Unpack) -> None:
+    """Make a copy in JSON Lines; of a damaged JSON list, of what stands before the damage, and of the rest as it is."""
+    try:
+        unpack(shown, copy)
+    except TunesmithError:
+        whole = suffix_of(path) == ".json" and path.suffix == ".json" and path.stat().st_size <= _DAMAGED
+        records, rest = beginning(path.read_text("utf-8-sig", "replace")) if whole else ([], "")
+        if not records:
+            raise
+        with replacing(copy) as draft:
+            lines = [*(json.dumps(record, ensure_ascii=False) for record in records), " ".join(rest.split())]
+            draft.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
+
+
+def beginning(text: str) -> tuple[list[Any], str]:
+    """The items of a JSON list that is broken somewhere, up to there; and the text from there on."""
+    decode, items, at = json.JSONDecoder().raw_decode, list[Any](), len(text) - len(text.lstrip())
+    separator = "["
+    while text.startswith(separator, at):
+        start = at + len(separator)
+        start += len(text[start:]) - len(text[start:].lstrip())
+        try:
+            item, end = decode(text, start)
+        except (ValueError, RecursionError):
+            break
+        items.append(item)
+        at, separator = end + len(text[end:]) - len(text[end:].lstrip()), ","
+    return items, text[at:] or "(the list has no end)"
+
+
+def small_list(path: Path) -> list[Any] | None:
     """The records of a small JSON file that is a list; None of anything else, which is left to its reader."""
     if path.suffix.lower() != ".json":
         return None

@@ -81,8 +81,10 @@ class Data:
         self.previews.kill()
 
     def listed(self, search: str = "") -> list[dict[str, Any]]:
-        """Entries of the registry, then data files, in whose names or columns a text stands."""
-        found = [*self._entries(), *self._files()]
+        """Data files, the newest first, then entries of the registry, in whose names a text stands: first those whose
+        files are here."""
+        files = sorted(self._files(), key=lambda one: one["modified"], reverse=True)
+        found = [*files, *sorted(self._entries(), key=lambda one: not one["there"])]
         wanted = search.lower()
         return [one for one in found if wanted in f"{one['name']} {one.get('path')} {one.get('format')}".lower()]
 

@@ -19,6 +19,7 @@ from .opening import PACKED, SUFFIXES, is_data
 
 PIECE = 8 << 20  # bytes of one piece, at most
 _AGE = 86_400.0  # seconds after which an upload that nobody finished is forgotten
+_LONGEST = 200  # bytes of a name: file systems take 255, and ours is put before it
 _NAME = re.compile(r"[^\W_][\w .()+-]*")
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -39,8 +40,10 @@ class Uploads:
         Raises: DataError for a name that is no data file's, or a size over the limit.
         """
         file_name(name)
-        if not 0 < size <= most:
-            raise DataError(f"{name} has {size:,} bytes, and 1 to {most:,} are taken\n  --max-upload-bytes allows more")
+        if size < 1:
+            raise DataError(f"{name} is empty")
+        if size > most:
+            raise DataError(f"{name} has {size:,} bytes, and {most:,} are taken\n  --max-upload-bytes allows more")
         self._folder.mkdir(parents=True, exist_ok=True)
         self._forget_old()
         made = secrets.token_hex(16)
@@ -84,6 +87,9 @@ class Uploads:
         try:
             found = look(named)
             return keep(named, into, about["name"]), found
+        except TunesmithError as error:
+            said = str(error).replace(str(named), about["name"]).replace(named.name, about["name"])
+            raise DataError(said) from error
         finally:
             named.unlink(missing_ok=True)
 
@@ -109,7 +115,9 @@ def file_name(name: str) -> str:
     """A name that a data file may have. Raises: DataError for a path, a hidden file, and what is no data."""
     if not _NAME.fullmatch(name) or ".." in name or not is_data(Path(name)):
         kinds = f"{', '.join(SUFFIXES)}, also with {', '.join(PACKED)}"
-        raise DataError(f"{name!r} is no name of a data file\n  a name without folders that ends in {kinds}")
+        raise DataError(f"{name[:100]!r} is no name of a data file\n  a name without folders that ends in {kinds}")
+    if len(name.encode()) > _LONGEST:
+        raise DataError(f"{name[:40]}… has {len(name.encode())} bytes as a name\n  at most {_LONGEST} are possible")
     return name
 
 

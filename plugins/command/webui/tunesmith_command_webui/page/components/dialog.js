@@ -24,10 +24,15 @@ export function Dialog({ title, onClose, children, wide, changed }) {
     onClose=${(event) => event.target === event.currentTarget && onClose()} onCancel=${leave}>
     <header>
       <h2>${title}</h2>
-      <button type="button" class="plain" aria-label=${t("page.close")} onClick=${onClose}>×</button>
+      <button type="button" class="plain" aria-label=${t("page.close")}
+        onClick=${() => (changed ? ask(true) : onClose())}>×</button>
     </header>
     <${Toasts} inside />
     ${children}
+    ${asking
+      ? html`<${Confirm} title=${t("page.discard")} text=${t("page.discard_text")} action=${t("page.discard")}
+          onYes=${onClose} onClose=${() => ask(false)} />`
+      : null}
   </dialog>`;
 }
 

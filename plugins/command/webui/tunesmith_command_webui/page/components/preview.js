@@ -3,6 +3,7 @@ import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { post } from "../lib/api.js";
 import { integer, percent } from "../lib/format.js";
 import { t } from "../lib/i18n.js";
+import { Histogram } from "./histogram.js";
 
 const PAUSE = 700; // ms without a change before it is asked
 const ASKED = ["model", "template", "stage", "data", "patch"]; // what it depends on
@@ -56,7 +57,9 @@ export function Preview({ configuration }) {
       ? html`<label><input type="checkbox" checked=${borders} onChange=${() => setBorders(!borders)} />
             ${" "}${t("preview.borders")}</label>
           <p class="help"><mark class="trained">${t("preview.trained")}</mark> ${t("preview.legend")}</p>
-          ${answer.examples.map((example) => html`<${Example} key=${example.index} example=${example} borders=${borders} />`)}
+          ${answer.examples.map(
+            (example) => html`<${Example} key=${example.index} example=${example} borders=${borders} />`,
+          )}
           <${Findings} found=${answer.findings} />`
       : null}
   </section>`;
@@ -65,6 +68,8 @@ export function Preview({ configuration }) {
 function Numbers({ answer, limit }) {
   const { lengths, trained, sets, notes } = answer;
   const share = trained.tokens ? trained.trained / trained.tokens : null;
+  const decided = notes.filter(({ level }) => level === "info");
+  const warned = notes.filter(({ level }) => level !== "info");
   return html`<dl class="facts">
       ${Object.entries(sets).map(([name, rows]) => html`<div key=${name}><dt>${name}</dt>
         <dd>${t("preview.examples", { count: rows ?? 0, examples: rows === null ? "?" : integer(rows) })}</dd></div>`)}
@@ -78,39 +83,21 @@ function Numbers({ answer, limit }) {
     </dl>
     ${lengths.rows ? html`<${Histogram} lengths=${lengths} limit=${limit} />` : null}
     <ul class="notes">
-      ${notes.filter(({ level }) => level !== "info").map(({ message }) => html`<li class="warning">⚠ ${message}</li>`)}
+      ${warned.map(({ message }) => html`<li class="warning">⚠ ${message}</li>`)}
     </ul>
     <details><summary>${t("preview.announced")}</summary>
-      <ul class="notes">${notes.filter(({ level }) => level === "info").map(({ message }) => html`<li>${message}</li>`)}</ul>
+      <ul class="notes">${decided.map(({ message }) => html`<li>${message}</li>`)}</ul>
     </details>`;
-}
-
-/** How many rows have how many tokens; the bar of rows that reach the limit is dashed, and told in words. */
-export function Histogram({ lengths, limit }) {
-  const bars = lengths.histogram;
-  const most = Math.max(...bars.map(({ rows }) => rows));
-  const width = 480 / bars.length;
-  const over = limit && lengths.max >= limit ? (lengths.at_max ?? 0) : 0;
-  const told = t("preview.histogram", { ...lengths, over: integer(over) });
-  return html`<figure class="histogram">
-    <svg viewBox="0 0 480 110" role="img" aria-label=${told} preserveAspectRatio="none">
-      ${bars.map(({ up_to, rows }, index) => {
-        const height = rows ? Math.max(2, (100 * rows) / most) : 0;
-        const name = over && up_to >= limit ? "bar over" : "bar";
-        return html`<rect class=${name} x=${index * width + 1} y=${105 - height} width=${Math.max(width - 2, 1)}
-          height=${height}><title>${t("preview.bar", { up_to, rows })}</title></rect>`;
-      })}
-    </svg>
-    <figcaption class="help">${told}</figcaption>
-  </figure>`;
 }
 
 function Example({ example, borders }) {
   return html`<article class="card example">
     ${example.parts.map(
       (part) => html`<h3>${t("preview.example", { number: example.index + 1 })} ${part.name}
-          <small class="soft"> ${t("preview.counts", { tokens: part.tokens, trained: part.trained ?? "–" })}</small></h3>
-        <pre class="tokens" tabindex="0" aria-label=${t("preview.example", { number: example.index + 1 })}>${part.spans.map(
+          ${" "}<small class="soft">
+            ${t("preview.counts", { tokens: part.tokens, trained: part.trained ?? "–" })}</small></h3>
+        <pre class="tokens" tabindex="0" role="region"
+          aria-label=${`${t("preview.example", { number: example.index + 1 })} ${part.name}`}>${part.spans.map(
           (span, index) => html`<${Span} key=${index} span=${span} borders=${borders} />`,
         )}${part.shown < part.tokens ? "…" : ""}</pre>`,
     )}
@@ -141,7 +128,8 @@ export function Findings({ found, onOpen }) {
         <th scope="row"><code>${one.check}</code></th>
         <td class=${one.severity === "error" ? "bad" : "warning"}>${t(`preview.severities.${one.severity}`)}</td>
         <td class="number">${onOpen
-          ? html`<button type="button" class="small" onClick=${() => onOpen(one)}>${t("data.check.show", { count: one.findings })}</button>`
+          ? html`<button type="button" class="small" onClick=${() => onOpen(one)}>
+              ${t("data.check.show", { count: one.findings })}</button>`
           : integer(one.findings)}</td>
         <td>${one.says}<br /><small class="soft">${one.first}</small></td>
       </tr>`,

@@ -8,51 +8,56 @@ import { Conversation, Said, messagesOf } from "./conversation.js";
 import { query, useAnswer } from "./words.js";
 
 export function Annotate({ data, author, onChanged }) {
-  const [row, setRow] = useState(null);
-  const [offset, setOffset] = useState(0);
+  const [{ row, offset }, setPlace] = useState({ row: null, offset: 0 });
+  const here = useRef({ row, offset }); // what an act is about that comes before the page is drawn anew
   const [skipsJudged, setSkipsJudged] = useState(true);
   const [correcting, setCorrecting] = useState(false);
   const { answer: progress, again } = useAnswer(`data/notes?${query({ data })}`);
-  const find = (from) =>
-    attempt(async () => {
-      let at = from;
-      while (at !== null) {
-        const marked = skipsJudged ? { marked: "unjudged", author } : {};
-        const { items, next } = await get(`data/rows?${query({ data, offset: at, limit: 1, ...marked })}`);
-        if (items[0]?.content) return (setRow(items[0]), setOffset(items[0].row - 1), setCorrecting(false));
-        at = next;
-      }
-      setRow(null);
-      setOffset(from);
-    });
+  const inTurn = useTurns();
+  const show = (found, from) => {
+    here.current = { row: found ?? null, offset: found ? found.row - 1 : from };
+    setPlace(here.current);
+    setCorrecting(false);
+  };
+  const rowsOf = async (asked) => get(`data/rows?${query({ data, limit: 1, ...asked })}`);
+  const find = async (from) => {
+    const marked = skipsJudged ? { marked: "unjudged", author } : {};
+    let [at, found] = [from, null];
+    while (at !== null && !found?.content) {
+      const { items, next } = await rowsOf({ offset: at, ...marked });
+      [at, found] = [next, items[0]];
+    }
+    show(found?.content ? found : null, from);
+  };
   useEffect(() => {
-    if (author) find(0);
+    if (author) inTurn(() => find(0));
   }, [author, skipsJudged]);
   const say = (action, value, stays = false) =>
-    attempt(async () => {
-      await post("data/notes", { data, row: row.row, author, action, value });
+    inTurn(async () => {
+      const now = here.current;
+      if (!now.row) return;
+      const said = typeof value === "function" ? value(now) : value;
+      await post("data/notes", { data, row: now.row.row, author, action, value: said });
       again();
-      if (stays) return reload();
-      await find(offset + 1);
+      if (stays) show((await rowsOf({ only: now.row.row })).items[0], now.offset);
+      else await find(now.offset + 1);
     });
-  const rowAt = async (number) => (await get(`data/rows?${query({ data, only: number })}`)).items[0];
-  const reload = async () => setRow(await rowAt(row.row));
   const undo = () =>
-    attempt(async () => {
+    inTurn(async () => {
       const { undone } = await post("data/notes/undo", { data, author });
       tell(undone ? t("data.annotate.undone", undone) : t("data.annotate.nothing"));
       again();
       onChanged();
-      if (!undone) return;
-      setRow(await rowAt(undone.row));
-      setOffset(undone.row - 1);
+      if (undone) show((await rowsOf({ only: undone.row })).items[0], undone.row - 1);
     });
-  const back = () => attempt(async () => {
-    const { items } = await get(`data/rows?${query({ data, offset: Math.max(0, offset - 1), limit: 1 })}`);
-    if (items[0]) (setRow(items[0]), setOffset(items[0].row - 1));
-  });
-  const acts = { say, undo, back, next: () => find(offset + 1), correct: () => setCorrecting(true) };
-  useKeys(row && !correcting ? row : null, acts, author);
+  const back = () =>
+    inTurn(async () => {
+      const { items } = await rowsOf({ offset: Math.max(0, here.current.offset - 1) });
+      if (items[0]) show(items[0]);
+    });
+  const correct = () => inTurn(async () => setCorrecting(true));
+  const acts = { say, undo, back, correct, next: () => inTurn(() => find(here.current.offset + 1)) };
+  useKeys(row && !correcting, here, acts, author);
   if (!author) return html`<p>${t("data.who")}</p>`;
   return html`
     <${Progress} progress=${progress} />
@@ -68,33 +73,46 @@ export function Annotate({ data, author, onChanged }) {
 }
 
 /** Which answer stands on the left: by row and person, so that it stays, and nobody can tell. */
-function swapped(row, author) {
+function sidesOf(row, author) {
   let sum = row * 2654435761;
   for (const letter of author) sum = (sum * 31 + letter.codePointAt(0)) % 4294967291;
-  return Math.floor(sum / 7) % 2 === 1;
+  return Math.floor(sum / 7) % 2 === 1 ? ["rejected", "chosen"] : ["chosen", "rejected"];
 }
 
-function useKeys(row, acts, author) {
+/** Has acts done one after the other: each is about the row that the one before has brought. */
+function useTurns() {
+  const last = useRef(Promise.resolve());
+  return (act) => (last.current = last.current.then(() => attempt(act)));
+}
+
+function useKeys(open, here, acts, author) {
   const now = useRef();
-  now.current = { row, acts, author };
+  const waits = useRef(false); // a correction is about to open: what is typed is for it
+  now.current = { open, acts, author };
+  if (!open) waits.current = false;
   useEffect(() => {
     const pressed = (event) => {
-      const { row, acts, author } = now.current;
+      const { open, acts, author } = now.current;
       const typing = event.target.closest("input:not([type=checkbox]), textarea, select, dialog");
-      if (!row || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-      const act = actOf(event.key, row, acts, author);
-      if (act) (event.preventDefault(), act());
+      if (!open || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+      const act = actOf(event.key, here, acts, author);
+      if (!act) return;
+      event.preventDefault();
+      if (waits.current) return;
+      waits.current = event.key === "e";
+      act();
     };
     addEventListener("keydown", pressed);
     return () => removeEventListener("keydown", pressed);
   }, []);
 }
 
-function actOf(key, row, acts, author) {
-  const left = swapped(row.row, author) ? "rejected" : "chosen";
-  const right = left === "chosen" ? "rejected" : "chosen";
-  const pair = row.content.chosen
-    ? { a: () => acts.say("choose", left), b: () => acts.say("choose", right), t: () => acts.say("choose", "tie") }
+/** What a key does; of two answers, the one on its side of the row whose turn it is then. */
+function actOf(key, here, acts, author) {
+  const { row } = here.current;
+  const side = (index) => () => acts.say("choose", ({ row }) => sidesOf(row.row, author)[index]);
+  const pair = row?.content.chosen
+    ? { a: side(0), b: side(1), t: () => acts.say("choose", "tie") }
     : { y: () => acts.say("label", true), n: () => acts.say("label", false) };
   const keys = { ...pair, s: () => acts.say("skip", true), e: acts.correct, u: acts.undo, j: acts.next, k: acts.back };
   return /^[1-5]$/.test(key) ? () => acts.say("rate", Number(key)) : keys[key];
@@ -111,7 +129,7 @@ function Judged({ row, data, author, acts, correcting, onKeep }) {
       ? html`<${Correct} content=${content} given=${own.correct} onSave=${(text) => acts.say("correct", text)}
           onClose=${onKeep} />`
       : null}
-    <div class="row judge">
+    <div class="row judge" hidden=${correcting}>
       ${content.chosen || !answerOf(content) ? null : html`<${Labels} now=${own.label} acts=${acts} />`}
       <${Stars} now=${own.rate} acts=${acts} />
       <button type="button" onClick=${acts.correct}>${t("data.annotate.correct")} <kbd>E</kbd></button>
@@ -139,7 +157,7 @@ function Stars({ now, acts }) {
 }
 
 function Sides({ row, author, acts }) {
-  const names = swapped(row.row, author) ? ["rejected", "chosen"] : ["chosen", "rejected"];
+  const names = sidesOf(row.row, author);
   return html`<div class="sides">${names.map((name, index) => html`<section key=${name}>
       <h4>${t("data.annotate.answer", { name: "AB"[index] })}</h4>
       <button type="button" onClick=${() => acts.say("choose", name)}>

@@ -27,6 +27,7 @@ export function Browse({ data, author, only, onAll, onChanged }) {
       changed();
     });
   return html`
+    ${author ? null : html`<p class="help">${t("data.who")}</p>`}
     ${only
       ? html`<p role="status">${only.title} <button type="button" onClick=${onAll}>${t("data.browse.all")}</button></p>`
       : html`<${Filter} filter=${filter} onChange=${setFilter} onGo=${(row) => setOffsets([row - 1])} />`}

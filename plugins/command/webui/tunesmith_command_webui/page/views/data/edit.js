@@ -23,7 +23,8 @@ export function Edit({ data, row, author, onDone, onClose }) {
       setError(failed.message);
     }
   };
-  return html`<${Dialog} wide title=${t("data.edit.title", row)} onClose=${onClose}>
+  const changed = content !== row.content || (asJson && json !== JSON.stringify(row.record, null, 2));
+  return html`<${Dialog} wide title=${t("data.edit.title", row)} changed=${changed} onClose=${onClose}>
     <form onSubmit=${save}>
       <label><input type="checkbox" checked=${asJson} disabled=${!row.content} onChange=${() => setAsJson(!asJson)} />
         ${" "}${t("data.edit.json")}</label>

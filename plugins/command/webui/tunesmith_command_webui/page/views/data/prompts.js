@@ -90,7 +90,8 @@ function Form({ prompt, onDone, onClose }) {
   const title = prompt.name ? t("prompts.change_one", prompt) : t("prompts.add");
   const area = (key, rows, word) => html`<label>${word}
     ${" "}<textarea class="wide" rows=${rows} value=${given[key]} onInput=${change(key)}></textarea></label>`;
-  return html`<${Dialog} wide title=${title} onClose=${onClose}>
+  const changed = ["name", "text", "system"].some((key) => given[key] !== (prompt[key] ?? ""));
+  return html`<${Dialog} wide title=${title} changed=${changed} onClose=${onClose}>
     <form onSubmit=${save}>
       <label>${t("prompts.name")} <input required value=${given.name} onInput=${change("name")} /></label>
       ${area("system", 3, t("prompts.system"))}

@@ -9,7 +9,7 @@ import { Failed } from "./words.js";
 
 const KINDS = ["edits", "labels", "preferences"];
 
-export function Save({ data, author, onDone, onClose }) {
+export function Save({ data, about, author, onDone, onClose }) {
   const [what, setWhat] = useState("edits");
   const [note, setNote] = useState("");
   const [judged, setJudged] = useState(false);
@@ -35,6 +35,7 @@ export function Save({ data, author, onDone, onClose }) {
         ${" "}${t("data.save.only_judged")}</label>
       <label>${t("data.save.note")} <input class="wide" value=${note}
         onInput=${(event) => setNote(event.target.value)} /></label>
+      ${what === "edits" ? html`<p role="status">${t("data.save.changed", { count: about.changed })}</p>` : null}
       ${author ? null : html`<p class="warning">${t("data.who")}</p>`}
       <${Failed} error=${error} />
       <footer class="row"><button type="button" onClick=${onClose}>${t("page.cancel")}</button>
