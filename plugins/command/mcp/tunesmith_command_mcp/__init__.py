@@ -31,8 +31,9 @@ class Mcp:
             """Have an assistant plan, train, watch, compare, chat, evaluate and export.
 
             RUNS_FOLDER is where runs are written and looked for. An assistant starts this command itself and talks to
-            its standard input; with --http it listens at http://127.0.0.1:PORT/mcp, where TUNESMITH_MCP_PASSWORD in the
-            environment is what clients must send as `Authorization: Bearer PASSWORD`. Runs go on when it ends.
+            its standard input; with --http it listens at http://127.0.0.1:PORT/mcp. Set TUNESMITH_MCP_PASSWORD in the
+            environment where several people use the machine: clients then send `Authorization: Bearer PASSWORD`. Runs go
+            on when it ends.
 
             \b
             claude mcp add tunesmith -- tunesmith mcp --root /data/project
