@@ -114,6 +114,18 @@ def test_modules_stay_small() -> None:
     assert not long
 
 
+def test_modules_of_the_page_stay_small() -> None:
+    """As those in Python: 300 lines of 120 columns; what others wrote stands in `vendor`."""
+    pages = [path for path in ROOT.glob("plugins/*/*/tunesmith_*/**/*.js") if "vendor" not in path.parts]
+    assert pages
+    wrong = []
+    for path in pages:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        wide = [f"{path.relative_to(ROOT)}:{at}" for at, line in enumerate(lines, 1) if len(line) > 120]
+        wrong += [*wide, *([f"{path.relative_to(ROOT)}: {len(lines)} lines"] if len(lines) > 300 else [])]
+    assert not wrong
+
+
 def test_the_kernel_never_imports_torch() -> None:
     heavy = {"torch", "transformers", "datasets", "peft", "trl", "accelerate", "numpy"}
     for path in _sources(ROOT / "kernel" / "tunesmith"):

@@ -62,8 +62,8 @@ function Search({ id, label, sets, help, onAdd }) {
     if (text.trim() && (one.name === text.trim() || !one.kind)) take(one.name);
   };
   return html`<input id=${id} type="text" role="combobox" value=${text} autocomplete="off" spellcheck=${false}
-      placeholder=${t("data.picker.placeholder")} aria-autocomplete="list" aria-expanded=${String(open && found.length > 0)}
-      aria-controls=${`${id}list`} aria-describedby=${help ? `${id}help` : null}
+      placeholder=${t("data.picker.placeholder")} aria-autocomplete="list"
+      aria-expanded=${String(open && found.length > 0)} aria-controls=${`${id}list`} aria-describedby=${help ? `${id}help` : null}
       aria-activedescendant=${found[at] ? `${id}at${at}` : null} onFocus=${show} onClick=${show}
       onInput=${(event) => (setText(event.target.value), show())} onKeyDown=${pressed} onBlur=${left} />
     <div class="picker-list" id=${`${id}list`} role="listbox" aria-label=${label} hidden=${!found.length}>
