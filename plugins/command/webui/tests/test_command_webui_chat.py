@@ -46,6 +46,10 @@ def test_chat(
     page.get_by_role("searchbox").fill("second question")
     page.get_by_role("dialog").get_by_role("button", name="first question").click()
     page.get_by_text("Who are you, again?").first.wait_for()
+    page.get_by_label("Message", exact=True).fill("not sent yet")
+    page.reload()
+    page.get_by_text("Who are you, again?").first.wait_for()
+    assert page.get_by_label("Message", exact=True).input_value() == "not sent yet"
     page.get_by_role("button", name="Unload").first.click()
     page.get_by_text("Load a model first.").wait_for()
 
@@ -121,7 +125,7 @@ def compares_blind(page: Any, root: Path) -> None:
     page.keyboard.press("Escape")  # closes the suggestions; the field is not left
     load(page)
     say(page, "Which of you is better?")
-    page.get_by_role("button", name="Left is better").click()
+    page.get_by_role("button", name="A is better").click()
     page.get_by_text("Your vote is kept.").wait_for()
     (vote,) = [json.loads(line) for line in (root / "runs" / ".studio" / "votes.jsonl").read_text().splitlines()]
     assert vote["blind"] and {vote["left"], vote["right"]} == {"models/one", "models/two"} and vote["winner"] == "left"

@@ -8,7 +8,7 @@ import { useActs } from "./chat/acting.js";
 import { toolsOf, useAnswers } from "./chat/answering.js";
 import { Column } from "./chat/column.js";
 import { Composer } from "./chat/composer.js";
-import { EMPTY, useConversation, useRemembered } from "./chat/keeping.js";
+import { EMPTY, namedBy, useConversation, useRemembered } from "./chat/keeping.js";
 import { loadedOf, ModelSlot } from "./chat/models.js";
 import { SaveRow } from "./chat/row.js";
 import { Saved } from "./chat/saved.js";
@@ -27,7 +27,7 @@ function useModels(wanted) {
   const setSlot = (index) => (part) =>
     choose({ slots: chosen.slots.map((slot, at) => (at === index ? { ...slot, ...part } : slot)) });
   useEffect(() => {
-    if (wanted) addressOf(wanted).then((source) => setSlot(0)({ source, id: null }));
+    if (wanted && !namedBy(wanted)) addressOf(wanted).then((source) => setSlot(0)({ source, id: null }));
   }, [wanted]);
   useEffect(() => {
     const there = models.find(({ state }) => state === "ready");
@@ -46,7 +46,7 @@ async function addressOf(name) {
 export default function Chat({ detail }) {
   const { models, chosen, choose, setSlot } = useModels(detail);
   const [settings, set] = useRemembered("chat-settings", DEFAULTS);
-  const keeping = useConversation();
+  const keeping = useConversation(detail);
   const { conversation, change, open } = keeping;
   const [swapped, swap] = useState(coin);
   const [editing, edit] = useState(null);
@@ -62,6 +62,7 @@ export default function Chat({ detail }) {
   const acts = useActs(keeping, ask, (node) => show({ row: rowOf(conversation, node, settings) }));
 
   const ends = sides.map((side) => find(conversation.nodes, conversation.leaves[side]));
+  const comparable = chosen.two && ends[0] !== ends[1] && ends.every((node) => node?.role === "assistant");
   const voted = ends[0]?.vote ?? null;
   const secret = chosen.two && chosen.blind && !voted;
   const nameOf = (side) => (secret ? t(`chat.votes.model_${side}`) : slotOf(side).source || t("chat.model"));
@@ -99,7 +100,7 @@ export default function Chat({ detail }) {
   const opened = (kept) => {
     stop();
     show(null);
-    open({ ...kept, leaves: kept.leaves ?? [kept.leaf, null] });
+    open(kept);
   };
 
   return html`<div class="chat" onKeyDown=${keys}>
@@ -127,8 +128,8 @@ export default function Chat({ detail }) {
           messages=${path(conversation.nodes, conversation.leaves[side])} actions=${acts(side)} name=${nameOf(side)}
           secret=${secret} busy=${busy} editing=${editing} onEdit=${edit} />`)}
       </div>
-      ${sides.length > 1 && ends.every((node) => node?.role === "assistant") && !busy
-        ? html`<${Ballot} voted=${voted} onVote=${vote} onRow=${preferred} onNext=${renew} />`
+      ${comparable && !busy
+        ? html`<${Ballot} voted=${voted} blind=${chosen.blind} onVote=${vote} onRow=${preferred} onNext=${renew} />`
         : null}
       <${Composer} kinds=${kinds} ready=${ready && !scores} busy=${busy} why=${why} send=${send} stop=${stop}
         editLast=${editLast} onSystem=${(system) => set({ system })} />

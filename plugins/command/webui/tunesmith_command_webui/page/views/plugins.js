@@ -3,6 +3,7 @@ import { html, useEffect, useMemo, useState } from "../lib/html.js";
 import { get } from "../lib/api.js";
 import { learn, maybe, t } from "../lib/i18n.js";
 import { Copy } from "../components/copy.js";
+import { Sentence } from "../components/words.js";
 import { Plugin } from "./plugins/plugin.js";
 
 const STATES = { ok: "good", broken: "bad", hidden: "warning" };
@@ -80,7 +81,7 @@ const head = (name) => html`<th scope="col">${t(`plugins.${name}`)}</th>`;
 function Rows({ items, kind }) {
   const row = (item) => html`<tr key=${`${item.name} ${item.distribution}`}>
     <th scope="row"><a href=${`#plugins/${encodeURIComponent(`${item.kind}.${item.name}`)}`}>${item.name}</a></th>
-    <td>${summaryOf(item)}${item.why ? html`<pre class="bad help">${item.why}</pre>` : null}</td>
+    <td><${Sentence} text=${summaryOf(item)} />${item.why ? html`<pre class="bad help">${item.why}</pre>` : null}</td>
     <td>${item.distribution} <span class="soft">${item.version}</span></td>
     <td class=${STATES[item.state]}>${t(`plugins.states.${item.state}`)}</td>
   </tr>`;

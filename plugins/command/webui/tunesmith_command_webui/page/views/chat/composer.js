@@ -6,17 +6,20 @@ import { kept, Medium, SUFFIXES } from "./media.js";
 import { Prompts } from "./prompts.js";
 import { contentOf } from "./tree.js";
 
+const DRAFT = "chat-draft"; // what is written and not sent, of this window
+
 /**
  * @param {{kinds: string[], ready: boolean, busy: boolean, why: string, send: (content: any) => void, stop: () => void,
  *          editLast: () => void, onSystem: (text: string) => void}} properties `why` it cannot be sent now
  */
 export function Composer({ kinds, ready, busy, why, send, stop, editLast, onSystem }) {
-  const [text, set] = useState("");
+  const [text, set] = useState(() => sessionStorage.getItem(DRAFT) ?? "");
   const [media, setMedia] = useState([]);
   const [choosing, setChoosing] = useState(false);
   const field = useRef();
   const picker = useRef();
   useEffect(() => {
+    sessionStorage.setItem(DRAFT, text);
     field.current.style.height = "auto";
     field.current.style.height = `${Math.min(field.current.scrollHeight + 2, innerHeight * 0.4)}px`;
   }, [text]);

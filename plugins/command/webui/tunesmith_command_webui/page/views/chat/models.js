@@ -59,6 +59,7 @@ export function ModelSlot({ label, slot, onSlot, models }) {
   };
   const unload = () => attempt(() => remove(`chats/models/${loaded.id}`));
   const on = loaded && alive(loaded);
+  const others = on ? [] : models.filter(alive);
   return html`<section class="card model-slot" aria-label=${label}>
     <${ModelPicker} label=${label} value=${slot.source} details=${false} onText=${setText}
       onChange=${(source) => (setText(""), onSlot({ source, id: null }))} />
@@ -70,11 +71,21 @@ export function ModelSlot({ label, slot, onSlot, models }) {
           </button>`}
       <${How} slot=${slot} onSlot=${onSlot} />
     </div>
+    ${others.length ? html`<${Others} models=${others} onSlot=${onSlot} />` : null}
     <div class="model-told">
       <${State} loaded=${loaded} load=${load} />
       ${on ? null : html`<${Details} address=${slot.source} />`}
     </div>
   </section>`;
+}
+
+/** Models that are loaded already, wherever that was asked for. */
+function Others({ models, onSlot }) {
+  const take = ({ id, source }) =>
+    html`<button type="button" onClick=${() => onSlot({ source, id })}>${source}</button>`;
+  return html`<div class="row help" role="group" aria-label=${t("chat.loaded")}>
+    <span>${t("chat.loaded")}</span> ${models.map(take)}
+  </div>`;
 }
 
 /** How a model is loaded: engine, quantizer, device, and whatever else its configuration may say. */

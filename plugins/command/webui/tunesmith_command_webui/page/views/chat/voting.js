@@ -10,12 +10,13 @@ const WINNERS = ["left", "tie", "neither", "right"];
 const COLUMNS = ["first", "second", "wins", "losses", "ties", "bad", "rate", "interval", "p"];
 
 /**
- * @param {{voted: string | null, onVote: (winner: string) => void, onRow: () => void,
+ * @param {{voted: string | null, blind: boolean, onVote: (winner: string) => void, onRow: () => void,
  *          onNext: () => void}} properties
  */
-export function Ballot({ voted, onVote, onRow, onNext }) {
+export function Ballot({ voted, blind, onVote, onRow, onNext }) {
+  const word = (winner) => (blind ? t(`chat.votes.blind.${winner}`) : t(`chat.votes.${winner}`));
   const button = (winner) => html`<button type="button" disabled=${Boolean(voted)}
-    aria-pressed=${String(voted === winner)} onClick=${() => onVote(winner)}>${t(`chat.votes.${winner}`)}</button>`;
+    aria-pressed=${String(voted === winner)} onClick=${() => onVote(winner)}>${word(winner)}</button>`;
   return html`<div class="ballot row" role="group" aria-label=${t("chat.votes.which")}>
     ${WINNERS.map(button)}
     ${["left", "right"].includes(voted)

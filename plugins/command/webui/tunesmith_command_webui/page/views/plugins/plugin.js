@@ -5,14 +5,16 @@ import { maybe, t } from "../../lib/i18n.js";
 import { Dialog } from "../../components/dialog.js";
 import { Markdown } from "../../components/markdown.js";
 import { Copy } from "../../components/copy.js";
+import { Sentence } from "../../components/words.js";
 
 export function Plugin({ address, onClose }) {
   const [told, set] = useState(null);
   const [error, setError] = useState(null);
-  const kind = address.slice(0, address.indexOf("."));
-  const name = address.slice(address.indexOf(".") + 1);
+  const [kind, name] = address.split(/[./](.*)/s);
   useEffect(() => {
     set(null);
+    setError(null);
+    if (!name) return setError(new Error(t("plugins.no_such", { address })));
     get(`plugins/${encodeURIComponent(kind)}/${encodeURIComponent(name)}`).then(set, setError);
   }, [address]);
   return html`<${Dialog} title=${address} onClose=${onClose} wide>
@@ -27,7 +29,7 @@ function Told({ told }) {
   const traits = told.traits.map(traitOf).join(" · ");
   const selected = `${told.kind}=${told.name}`;
   return html`
-    ${summary ? html`<p>${summary}</p>` : null}
+    ${summary ? html`<p><${Sentence} text=${summary} /></p>` : null}
     <pre class="plugin-doc">${told.doc}</pre>
     ${told.why ? html`<pre class="bad" role="alert">${told.why}</pre>` : null}
     <p class="row"><span class="soft">${told.distribution} ${told.version} · ${told.licence}</span>
@@ -59,7 +61,7 @@ function OptionsTable({ told, words }) {
     <td>${option.required
       ? html`<em>${t("plugins.required")}</em>`
       : html`<code>${JSON.stringify(option.default)}</code>`}</td>
-    <td>${maybe(`${words}.${option.name}.help`) ?? option.help}</td>
+    <td><${Sentence} text=${maybe(`${words}.${option.name}.help`) ?? option.help} /></td>
   </tr>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("plugins.options")}>
     <table><thead><tr>${["option", "type", "default", "meaning"].map(head)}</tr></thead>
