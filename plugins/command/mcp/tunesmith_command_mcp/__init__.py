@@ -32,8 +32,8 @@ class Mcp:
 
             RUNS_FOLDER is where runs are written and looked for. An assistant starts this command itself and talks to
             its standard input; with --http it listens at http://127.0.0.1:PORT/mcp. Set TUNESMITH_MCP_PASSWORD in the
-            environment where several people use the machine: clients then send `Authorization: Bearer PASSWORD`. Runs go
-            on when it ends.
+            environment where several people use the machine: clients then send `Authorization: Bearer PASSWORD`. Runs
+            go on when it ends.
 
             \b
             claude mcp add tunesmith -- tunesmith mcp --root /data/project
