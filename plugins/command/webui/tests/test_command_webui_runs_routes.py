@@ -43,6 +43,14 @@ def test_runs_are_listed_noted_about_and_renamed(client: TestClient) -> None:
     assert "no run has this name" in told.json()["error"]["message"]
 
 
+def test_a_run_that_others_name_is_deleted_when_it_is_said_again(client: TestClient, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "一 run" / "run.yaml").write_text("model: {path: runs/group/b}\n")
+    refused = client.delete("/api/runs/group/b")
+    assert refused.status_code == 409 and "一 run: model.path" in refused.json()["error"]["message"]
+    assert client.delete("/api/runs/group/b", params={"anyway": True}).status_code == 200
+    assert client.delete("/api/runs/group/b").status_code == 400
+
+
 def test_files_are_shown_and_downloaded(client: TestClient) -> None:
     asked = {"run": "一 run", "path": "run.yaml"}
     assert client.get("/api/run-files", params=asked).json()["text"].startswith("stage")

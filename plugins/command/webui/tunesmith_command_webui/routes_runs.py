@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import FileResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 from tunesmith_library_studio import Studio
@@ -165,6 +165,7 @@ def _add_one(routes: APIRouter, studio: Studio) -> None:
         """Set tags and notes, or the name; gives the row."""
         if change.name is not None and change.name != name:
             studio.runs.rename(name, change.name)
+            studio.jobs.run_renamed(name, change.name)
             name = change.name
         if change.tags is not None or change.notes is not None:
             return studio.runs.note(name, change.tags, change.notes)
@@ -174,5 +175,10 @@ def _add_one(routes: APIRouter, studio: Studio) -> None:
     def delete(
         name: str, anyway: Annotated[bool, Query(description="also one that other runs name")] = False
     ) -> dict[str, str]:
-        """Move a run to the trash: `id`. Refused while it is at work, and while other runs name it."""
-        return {"id": studio.runs.delete(name, anyway=anyway)}
+        """Move a run to the trash: `id`. Refused while it is at work, and, with 409, while other runs name it."""
+        from tunesmith_library_studio.runs import NamedByOthers
+
+        try:
+            return {"id": studio.runs.delete(name, anyway=anyway)}
+        except NamedByOthers as error:
+            raise HTTPException(409, str(error)) from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tunesmith import TunesmithError
+from tunesmith_library_configuration.records import MARKER
 from tunesmith_library_studio.evaluations import Evaluations, Filter, Request
 from tunesmith_library_studio.evaluations.requests import command_of, folder_of, plan_of
 from tunesmith_library_studio.workspace import OutsideWorkspace, Workspace
@@ -178,3 +179,17 @@ def test_two_results_are_compared_by_the_command(workspace: Workspace, evaluatio
     assert calls.called == [["eval", "compare", *folders, "--evaluator", "x", "--examples", "3", "--json"]]
     with pytest.raises(OutsideWorkspace):
         evaluations.compare("a b", "/etc", None, 3)
+
+
+def test_a_run_without_a_result_is_no_model_yet(workspace: Workspace) -> None:
+    evaluations = Evaluations(workspace, dict, lambda: Calls('{"problems": []}'))
+    run = workspace.runs / "a b"
+    (problem,) = evaluations.plan(Request("a b"), "eval")["problems"]
+    assert problem["severity"] == "error" and problem["advice"] == "have it go on first"
+    (run / "checkpoint-2" / MARKER).write_text("")
+    (problem,) = evaluations.plan(Request("a b"), "eval")["problems"]
+    assert "runs/a b/checkpoint-2" in problem["advice"]
+    for model in ("a b/checkpoint-2", "model", "org/name"):
+        assert evaluations.plan(Request(model), "eval")["problems"] == []
+    (run / "adapter_config.json").write_text("{}")
+    assert evaluations.plan(Request("a b"), "eval")["problems"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -261,6 +262,16 @@ def test_of_two_who_resume_at_once_the_second_is_told(studio: Studio, tmp_path: 
     with ThreadPoolExecutor(4) as pool:
         told = sorted(pool.map(resume, range(4)))
     assert told == [*["a is at work, or waits for it, already"] * 3, "queued"] and len(studio.jobs.list()) == 1
+
+
+def test_jobs_of_a_run_know_its_new_name(studio: Studio, tmp_path: Path) -> None:
+    job = studio.jobs.start("train", ["raise SystemExit(75)"], title="x", run="a", queued=False)
+    before = waited(studio, job.id, ended)
+    studio.jobs.run_renamed("a", "b/c")
+    for jobs in (studio.jobs, Studio(Workspace(Path("runs"), tmp_path)).jobs):
+        assert jobs.get(job.id) == dataclasses.replace(before, run="b/c")
+        assert jobs.of_run("a") is None
+        jobs.close()
 
 
 def test_the_processor_is_as_busy_as_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,7 +193,11 @@ def test_exports_and_models_are_no_runs(workspace: Workspace, runs: Runs) -> Non
     (export / "export_report.json").write_text('{"format": "merged"}')
     (export / "adapter_config.json").write_text("{}")
     assert [row["name"] for row in runs.rows()] == ["group/a"]
-    assert [each["name"] for each in runs.get("group/a")["exports"]] == ["a-merged"]
+    for name, file in (("a-gguf", "model-Q4_0.gguf"), ("a-unproven", "config.json"), ("a-none", "notes.txt")):
+        (workspace.runs / "group" / name).mkdir()
+        (workspace.runs / "group" / name / file).write_text("{}")
+    found = [(each["name"], each["proven"]) for each in runs.get("group/a")["exports"]]
+    assert found == [("a-gguf", False), ("a-merged", True), ("a-unproven", False)]
 
 
 @pytest.mark.parametrize(

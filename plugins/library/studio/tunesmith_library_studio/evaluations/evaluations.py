@@ -10,7 +10,14 @@ from typing import Any, Protocol
 from tunesmith import TunesmithError
 
 import tunesmith_library_studio.evaluations.results as results
-from tunesmith_library_studio.evaluations.requests import FOLDER, Request, command_of, folder_of, plan_of
+from tunesmith_library_studio.evaluations.requests import (
+    FOLDER,
+    Request,
+    command_of,
+    folder_of,
+    plan_of,
+    unfinished,
+)
 from tunesmith_library_studio.evaluations.results import BEFORE, PREDICTIONS, SAMPLES, Filter
 from tunesmith_library_studio.workspace import Workspace
 
@@ -105,6 +112,7 @@ class Evaluations:
             told: dict[str, Any] = json.loads(self._jobs().call(plan_of(request, kind, self._workspace), _SECONDS))
         except ValueError as error:
             raise TunesmithError("the plan of this evaluation cannot be read.") from error
+        told["problems"] = [*unfinished(request, self._workspace), *told.get("problems", [])]
         return {**told, "command": command, "output": self._workspace.shown(folder_of(request, self._workspace))}
 
     def start(self, request: Request, kind: str, devices: Sequence[str]) -> Any:

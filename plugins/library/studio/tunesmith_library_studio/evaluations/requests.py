@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import TunesmithError
+from tunesmith_library_configuration.records import MARKER, checkpoints_of
 
 from tunesmith_library_studio.configuring.places import hold_inside
 from tunesmith_library_studio.runs.folders import RECORD
@@ -62,6 +63,19 @@ def folder_of(request: Request, workspace: Workspace) -> Path:
     inside = folder.relative_to(workspace.runs) if folder and folder.is_relative_to(workspace.runs) else None
     name = re.sub(r"[^\w.-]+", "-", str(inside or (folder.name if folder else request.model))).strip("-.")
     return workspace.runs / FOLDER / (name or "model")
+
+
+def unfinished(request: Request, workspace: Workspace) -> list[dict[str, Any]]:
+    """What a plan does not see: that a run has no result yet, with a checkpoint of it that can be measured."""
+    folder = _folder(request.model, workspace)
+    if folder is None or not (folder / RECORD).is_file():
+        return []
+    if any((folder / name).is_file() for name in ("adapter_config.json", "config.json")):
+        return []
+    whole = [path for path in checkpoints_of(folder) if (path / MARKER).is_file()]
+    advice = f"choose its checkpoint {workspace.shown(whole[-1])}, or have it go on" if whole else "have it go on first"
+    message = f"{request.model} has no result yet: its training has not ended."
+    return [{"key": None, "severity": "error", "message": message, "advice": advice}]
 
 
 def _model(request: Request, workspace: Workspace) -> list[str]:

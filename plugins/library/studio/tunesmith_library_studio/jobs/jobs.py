@@ -224,6 +224,11 @@ class Jobs:
         self._queue.wake()
         return self.get(id)
 
+    def run_renamed(self, run: str, to: str) -> None:
+        """Have the jobs of a run that got another name know it."""
+        with self._store.changing():
+            self._store.rename_run(run, to)
+
     def remove(self, id: str) -> None:
         """Forget a job that has ended or waits, and its log; what it made stays.
 

@@ -74,6 +74,17 @@ class Store:
         """Write down what became of a job."""
         written(self.folder / job.id, job, this_process())
 
+    def rename_run(self, run: str, to: str) -> None:
+        """Have the jobs of a run know its new name; how each ended is left as it is written."""
+        for job in self.all():
+            if job.run == run:
+                file = self.folder / job.id / "job.json"
+                told = json.loads(file.read_text(encoding="utf-8")) | {"run": to}
+                with replacing(file) as draft:
+                    draft.touch(0o600)
+                    draft.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+                self._ended.pop(job.id, None)
+
     def ask_to_stop(self, job: Job) -> int:
         """Note that a job was asked to stop; the count of times that it was, this one included."""
         file = self.folder / job.id / "stops"

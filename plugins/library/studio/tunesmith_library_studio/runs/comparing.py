@@ -80,11 +80,14 @@ def _says_nothing(key: str, value: Any, keys: Iterable[str], usual: Mapping[str,
 def figures(row: Row, record: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
     """What a run took and reached, by the names of `_FIGURES`; null for what is not known."""
     measured, predicted = _part(record, "measured"), _part(record, "predicted")
+    seconds = _part(measured, "seconds").get("step")
     tokens = last.get("num_input_tokens_seen", last.get("total_tokens"))
     known = {
         "tokens": tokens,
-        "tokens_per_second": last.get("tokens_per_second"),
-        "seconds_of_step": _part(measured, "seconds").get("step"),
+        "tokens_per_second": measured["tokens_of_step"] / seconds
+        if seconds and measured.get("tokens_of_step")
+        else last.get("tokens_per_second"),
+        "seconds_of_step": seconds,
         "memory_peak": _part(measured, "memory").get("peak"),
         "memory_predicted": _part(predicted, "peak").get("bytes"),
     }

@@ -26,18 +26,13 @@ def details(place: Place, facts: Facts, workspace: Workspace) -> dict[str, Any]:
         "lock": _text(place, _LOCK, workspace).splitlines(),
         "card": _text(place, _CARD, workspace),
         "checkpoint_list": [_checkpoint(place.path / name, whole, workspace) for name, whole in facts.checkpoints],
-        "exports": [_export(path, workspace) for path in exports(place.path.parent) if is_export_of(path, place)],
+        "exports": [_export(path, workspace) for path in exports(place)],
         "record": record or None,
         "last": facts.logged.get("last") or {},
         "evaluation": facts.logged.get("evaluation") or {},
         "files": found,
         "more_files": more,
     }
-
-
-def is_export_of(path: Path, place: Place) -> bool:
-    """Whether an export is called as those of a run are: RUN-merged."""
-    return path.name.startswith(f"{place.path.name}-")
 
 
 def named_by(place: Place, others: Mapping[str, dict[str, Any]], workspace: Workspace) -> list[tuple[str, str]]:
@@ -95,6 +90,7 @@ def _export(path: Path, workspace: Workspace) -> dict[str, Any]:
         "name": path.name,
         "path": workspace.shown(path),
         "format": told.get("format"),
+        "proven": bool(told),
         "size": size_of(path),
         "modified": path.stat().st_mtime,
     }

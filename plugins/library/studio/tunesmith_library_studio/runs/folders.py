@@ -50,12 +50,18 @@ def places(workspace: Workspace) -> Iterator[Place]:
     yield from _below(workspace, workspace.runs, "", _DEPTH)
 
 
-def exports(folder: Path) -> Iterator[Path]:
-    """Folders of exports directly in a folder, in the order of their names."""
+def exports(place: Place) -> Iterator[Path]:
+    """Folders of a run's exports, beside it and called RUN-merged, in the order of their names.
+
+    Those that were not proven have no report: they are told by what they hold, a whole model and no run.
+    """
     with contextlib.suppress(OSError):
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-            if is_shown(entry.name) and Path(entry.path, REPORT).is_file():
-                yield Path(entry.path)
+        for entry in sorted(os.scandir(place.path.parent), key=lambda entry: entry.name):
+            if entry.name.startswith(f"{place.path.name}-") and entry.is_dir():
+                names = {inner.name for inner in os.scandir(entry.path)}
+                is_model = "config.json" in names or any(name.endswith((".gguf", ".onnx")) for name in names)
+                if REPORT in names or (is_model and not names & {RECORD, *_OF_OTHERS}):
+                    yield Path(entry.path)
 
 
 def place_of(workspace: Workspace, name: str) -> Place:

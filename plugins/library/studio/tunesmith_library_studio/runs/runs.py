@@ -26,6 +26,10 @@ _AT_WORK = ("queued", "running", "stopping")  # states of jobs that have not end
 _MOST_COMPARED = 50
 
 
+class NamedByOthers(TunesmithError):
+    """Other runs would not find a run any more."""
+
+
 class Job(Protocol):
     """What may work on a run; see `tunesmith_library_studio.jobs`."""
 
@@ -218,7 +222,7 @@ class Runs:
         found = named_by(place, others, self._workspace)
         if found:
             lines = "\n".join(f"  {name}: {key}" for name, key in found[:10])
-            raise TunesmithError(
+            raise NamedByOthers(
                 f"{place.name} is not {what}, since other runs name it, and would not find it:\n{lines}"
             )
 

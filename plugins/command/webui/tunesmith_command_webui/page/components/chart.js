@@ -118,9 +118,18 @@ function drawn({ label, dim, look: place, points }, at, dark) {
     width: dim ? 1 : 2,
     dash,
     spanGaps: true,
-    points: { show: (chart, index) => points || chart.data[index].length < 3, size: 6, fill: colour },
+    points: { show: (chart, index) => points || isLonely(chart.data[index]), size: 6, fill: colour },
     value: (_, value) => number(value),
   };
+}
+
+/** Whether a curve has too few points for a line; where other curves have one it has a null. */
+function isLonely(values) {
+  let count = 0;
+  for (const value of values) {
+    if (value !== null && value !== undefined && ++count > 2) return false;
+  }
+  return true;
 }
 
 /** A single point is in the middle of its axis. */

@@ -30,6 +30,7 @@ export function RunPicker({ label, value, onChange, multiple = false, checkpoint
     <label for=${id}>${label}</label>
     ${chosen.length ? html`<ul class="chosen">${chosen.map(entry)}</ul>` : null}
     <input id=${id} type="text" list=${`${id}list`} autocomplete="off" spellcheck=${false}
+      placeholder=${t(multiple ? "table.another_run" : "table.run")}
       value=${multiple ? text : value} aria-describedby=${help ? `${id}help` : null}
       onInput=${typed} onKeyDown=${pressed} />
     <datalist id=${`${id}list`}>${names.map((name) => html`<option key=${name} value=${name}></option>`)}</datalist>

@@ -56,6 +56,7 @@ function runningFirst(rows) {
 
 function Run({ name, tab, onTab, onReady }) {
   const told = useRun(name);
+  const waits = useJobOf(name, ["queued"]);
   const known = Boolean(told.state || told.error);
   useEffect(() => void (known && onReady()), [known]);
   if (told.error) return html`<${NotThere} name=${name} error=${told.error} />`;
@@ -72,7 +73,7 @@ function Run({ name, tab, onTab, onReady }) {
   ];
   return html`
     ${told.state
-      ? html`<${Header} name=${name} state=${told.state} progress=${told.progress} />`
+      ? html`<${Header} name=${name} state=${told.state} progress=${told.progress} waits=${waits} />`
       : html`<p class="card watched" aria-busy="true">${t("page.loading")}</p>`}
     <${Warnings} found=${told.warnings} />
     <${Tabs} label=${t("watch.parts")} tabs=${tabs} now=${tab} onChange=${onTab} />
@@ -81,10 +82,14 @@ function Run({ name, tab, onTab, onReady }) {
 
 /** A run that is not there: its job, where one is on its way to make it; else why there is nothing. */
 function NotThere({ name, error }) {
-  const coming = Object.values(useJobs() ?? {}).some(
-    ({ run, state }) => run === name && (state === "queued" || ACTIVE.includes(state)),
-  );
+  const coming = useJobOf(name, ["queued", ...ACTIVE]);
   return html`<p role="status">${coming ? t("watch.coming") : error}</p><${Jobs} run=${name} bare />`;
+}
+
+/** Whether a job that trains the run is in one of some states. */
+function useJobOf(name, states) {
+  const jobs = Object.values(useJobs() ?? {});
+  return jobs.some(({ run, kind, state }) => run === name && kind === "train" && states.includes(state));
 }
 
 function RunCurves({ name }) {

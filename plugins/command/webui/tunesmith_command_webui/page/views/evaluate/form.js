@@ -1,5 +1,5 @@
 // What is measured, by what, on what; the plan of it beside the form.
-import { html, useEffect, useState } from "../../lib/html.js";
+import { html, useEffect, useRef, useState } from "../../lib/html.js";
 import { post } from "../../lib/api.js";
 import { t } from "../../lib/i18n.js";
 import { DataPicker } from "../../components/data_picker.js";
@@ -55,7 +55,15 @@ export function Form({ model }) {
     set(next);
   };
   const plan = usePlan(form);
-  const start = async () => setJob(await attempt(() => post("evaluations", asked(form))));
+  const starting = useRef(false);
+  const [busy, setBusy] = useState(false);
+  const start = async () => {
+    if (starting.current) return; // a second click comes before the button is drawn again
+    setBusy((starting.current = true));
+    const begun = await attempt(() => post("evaluations", asked(form)));
+    if (begun) setJob(begun);
+    setBusy((starting.current = false));
+  };
   const kind = (name) => html`<label class="row" key=${name}>
     <input type="radio" name="kind" checked=${form.kind === name} onChange=${() => change({ kind: name })} />
     ${t(`evaluate.kinds.${name}`)}</label>`;
@@ -93,7 +101,7 @@ export function Form({ model }) {
     </div>
     <div class="evaluation-side">
       <${Plan} plan=${plan} ready=${ready} />
-      <button type="button" class="main" disabled=${!ready} onClick=${start}>
+      <button type="button" class="main" disabled=${!ready || busy} onClick=${start}>
         ${t(`evaluate.start_${form.kind}`)}</button>
       ${job ? html`<${Job} key=${job.id} job=${job} />` : null}
     </div>
@@ -112,8 +120,8 @@ function usePlan(form) {
   useEffect(() => {
     if (!isReady(form)) return set(NO_PLAN);
     const stop = new AbortController();
+    set((now) => ({ ...now, error: null, busy: true }));
     const ask = () => {
-      set((now) => ({ ...now, busy: true }));
       post("evaluations/plan", JSON.parse(body), stop.signal).then(
         (told) => set({ told, error: null, busy: false }),
         (error) => error.name !== "AbortError" && set({ told: null, error, busy: false }),

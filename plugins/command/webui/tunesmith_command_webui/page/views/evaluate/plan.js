@@ -12,12 +12,12 @@ export function Plan({ plan, ready }) {
     <h2>${t("evaluate.plan")}</h2>
     <div aria-live="polite">
       ${!ready ? html`<p class="soft">${t("evaluate.choose")}</p>` : null}
-      ${ready && busy && !told ? html`<p>${t("page.loading")}</p>` : null}
+      ${ready && busy ? html`<p>${t("page.loading")}</p>` : null}
       ${error ? html`<pre class="bad">${error.message}</pre>` : null}
-      ${told && !problems.length ? html`<p class="good">${t("evaluate.no_problems")}</p>` : null}
+      ${told && !busy && !problems.length ? html`<p class="good">${t("evaluate.no_problems")}</p>` : null}
       ${problems.length ? html`<ul class="problems">${problems.map(problem)}</ul>` : null}
     </div>
-    ${told ? html`<p class="help">${t("evaluate.output", { folder: told.output })}</p>
+    ${told && !busy ? html`<p class="help">${t("evaluate.output", { folder: told.output })}</p>
       <pre class="code" tabindex="0">${command}</pre><${Copy} text=${command} />` : null}
   </section>`;
 }

@@ -126,13 +126,15 @@ function Made({ run }) {
   const to = (view, name) => html`<a href=${link(view, name)}>${t(`views.${view}`)}</a>`;
   const written = (each) => (each.modified ? moment(each.modified) : "–");
   const isWhole = (each) => (each.complete ? t("runs.yes") : html`<span class="bad">${t("runs.no")}</span>`);
+  const formatOf = ({ format: known, proven }) =>
+    html`${value(known)} ${proven ? null : html`<span class="soft">${t("runs.unproven")}</span>`}`;
   const acts = ({ path }) => html`${to("chat", path)} · ${to("evaluate", path)}`;
   const name = { key: "name", label: t("runs.fields.name"), head: true, cell: (each) => each.name };
   const size = { key: "size", label: t("runs.fields.size"), number: true, cell: (each) => bytes(each.size) };
   const when = { key: "modified", label: t("runs.written"), number: true, cell: written };
   const whole = { key: "complete", label: t("runs.whole"), cell: isWhole };
   const links = { key: "acts", label: t("runs.acts"), cell: acts };
-  const format = { key: "format", label: t("runs.format"), cell: (each) => value(each.format) };
+  const format = { key: "format", label: t("runs.format"), cell: formatOf };
   const list = (title, columns, rows, none) =>
     rows.length
       ? html`<${Table} titled caption=${title} columns=${columns} rows=${rows} rowKey=${(each) => each.name} />`

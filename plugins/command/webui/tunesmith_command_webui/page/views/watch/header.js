@@ -9,7 +9,7 @@ import { link } from "../runs/links.js";
 
 const TONES = { running: "good", done: "good", failed: "bad" }; // the other states need a look
 
-export function Header({ name, state, progress }) {
+export function Header({ name, state, progress, waits }) {
   const facts = [
     [t("watch.stage"), state.stage],
     [t("watch.model"), state.model],
@@ -22,7 +22,8 @@ export function Header({ name, state, progress }) {
       <h2 class="grow">${name}</h2>
       <span class=${`badge ${TONES[state.state] ?? "warning"}`}>
         ${maybe(`watch.states.${state.state}`) ?? state.state}</span>
-      <${Buttons} name=${name} state=${state} />
+      ${waits ? html`<a class="badge" href="#jobs">${t("watch.waits")}</a>` : null}
+      <${Buttons} name=${name} state=${state} waits=${waits} />
     </div>
     ${state.problem ? html`<p role="alert">${state.problem}</p>` : null}
     ${progress ? html`<${Progress} progress=${progress} state=${state.state} />` : null}
@@ -70,7 +71,7 @@ function Progress({ progress, state }) {
   `;
 }
 
-function Buttons({ name, state }) {
+function Buttons({ name, state, waits }) {
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);
   const act = async (path, body, words) => {
@@ -87,7 +88,7 @@ function Buttons({ name, state }) {
       ? html`<button type="button" class=${state.state === "stopping" ? "danger" : ""} disabled=${busy}
           onClick=${() => setAsking(true)}>${t(state.state === "stopping" ? "watch.kill" : "watch.stop")}</button>`
       : null}
-    ${state.resumable
+    ${state.resumable && !waits
       ? html`<button type="button" class="main" disabled=${busy}
           onClick=${() => act("jobs/resume", { run: name }, t("watch.resumed"))}>${t("watch.resume")}</button>`
       : null}
