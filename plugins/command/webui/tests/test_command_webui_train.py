@@ -84,7 +84,15 @@ def test_train(
     command.fill("tunesmith train conf/mine.yaml adapter.rank=7")
     command.press("Control+Enter")
     expect(page.get_by_label("adapter.rank", exact=True)).to_have_value("7", timeout=20_000)
-    page.get_by_role("button", name="Undo").click()
+    text.fill(
+        "model_name_or_path: tiny\nstage: sft\nfinetuning_type: lora\nnonsense_key: 3\n"
+    )  # what is read and in no option of the form
+    expect(page.get_by_text("The text below has edits")).to_be_visible()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_disabled()
+    text.press("Control+Enter")
+    expect(page.locator(".lost")).to_contain_text("nonsense_key: it is no key of LLaMA-Factory", timeout=20_000)
+    for _ in range(2):
+        page.get_by_role("button", name="Undo").click()
 
     page.reload()  # the draft is still there
     expect(page.get_by_label("adapter.rank", exact=True)).to_have_value("6")

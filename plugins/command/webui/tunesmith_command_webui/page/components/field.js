@@ -1,5 +1,6 @@
 // One option of a plugin as a labelled field: its help, its default, what is wrong with it, and a way back.
 import { html, useEffect, useId, useState } from "../lib/html.js";
+import { number } from "../lib/format.js";
 import { maybe, t } from "../lib/i18n.js";
 import { isScalar, read, readLines, shown, suggestions } from "../lib/shapes.js";
 import { ListOfGroups, MapRows } from "./nested.js";
@@ -58,11 +59,31 @@ const inWords = ({ message, advice }) => [message, advice?.split("\n")[0]].filte
 
 const SAID = ["boolean", "choice", "text", "list", "group"]; // kinds whose field shows by itself what it takes
 
+const TYPES = ["integer", "number", "text", "boolean"];
+
+/** The type of a shape and its range in the language of the page; null for one that is more than that. */
+function typeOf(shape) {
+  const members = shape.kind === "union" ? shape.members : [shape];
+  if (!members.every(({ kind }) => TYPES.includes(kind) || kind === "choice")) return null;
+  const names = members.flatMap(({ kind, choices }) => (kind === "choice" ? choices : t(`field.types.${kind}`)));
+  if (shape.optional) names.push(t("field.none"));
+  return [names.join(" | "), rangeOf(members.find(isBounded))].filter(Boolean).join(" · ");
+}
+
+const BOUNDS = { minimum: "least", exclusiveMinimum: "above", maximum: "most", exclusiveMaximum: "below" };
+const isBounded = (shape) => Object.keys(BOUNDS).some((bound) => shape[bound] !== undefined);
+
+function rangeOf(shape) {
+  if (!shape) return null;
+  const bounds = Object.keys(BOUNDS).filter((bound) => shape[bound] !== undefined);
+  return bounds.map((bound) => t(`field.range.${BOUNDS[bound]}`, { limit: number(shape[bound], 12) })).join(", ");
+}
+
 /** The type where the field does not show it, and the default that a value stands in the place of. */
 function Usual({ option, given }) {
   const usual = given && !option.required && option.shape.kind !== "group";
   const said = [
-    ...(SAID.includes(option.shape.kind) ? [] : [option.type]),
+    ...(SAID.includes(option.shape.kind) ? [] : [typeOf(option.shape) ?? option.type]),
     ...(usual ? [t("field.default", { value: shown(option.default) || '""' })] : []),
   ];
   return said.length ? html`<span class="type">${said.join(" · ")}</span>` : null;

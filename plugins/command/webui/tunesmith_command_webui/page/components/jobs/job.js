@@ -16,6 +16,7 @@ export function Job({ job, onUp, onDown }) {
   const close = () => setOpen("");
   const name = job.run ? html`<a href=${`#watch/${encodeURIComponent(job.run)}`}>${job.title}</a>` : job.title;
   const kind = maybe(`jobs.kinds.${job.kind}`) ?? job.kind;
+  const act = t(job.state === "stopping" ? "jobs.kill" : "jobs.stop");
   const stop = () => (close(), attempt(() => post(`jobs/${job.id}/stop`)));
   return html`<li class="job">
     <div class="row">
@@ -28,8 +29,8 @@ export function Job({ job, onUp, onDown }) {
     ${job.kind === "train" && job.run && job.state === "running" ? html`<${Progress} run=${job.run} />` : null}
     ${open === "log" && html`<${LogDialog} job=${job} onClose=${close} />`}
     ${open === "stop" &&
-    html`<${Confirm} title=${t("jobs.stop")} text=${t(`jobs.${stopText(job)}`, { title: job.title })}
-      action=${t("jobs.stop")} onYes=${stop} onClose=${close} />`}
+    html`<${Confirm} title=${act} text=${t(`jobs.${stopText(job)}`, { title: job.title })}
+      action=${act} onYes=${stop} onClose=${close} />`}
   </li>`;
 }
 
@@ -65,7 +66,8 @@ function Acts({ job, onUp, onDown, onOpen }) {
   return html`
     ${onUp && button("up", onUp, "↑")} ${onDown && button("down", onDown, "↓")}
     ${job.started && !job.elsewhere && button("log", () => onOpen("log"))}
-    ${is("running", "stopping") && button("stop", () => onOpen("stop"))}
+    ${is("running") && button("stop", () => onOpen("stop"))}
+    ${is("stopping") && button("kill", () => onOpen("stop"))}
     ${is("stopped", "failed") && button(job.resumable ? "resume" : "restart", again)}
     ${is("queued", "done", "failed", "stopped") && button("remove", () => attempt(() => remove(`jobs/${job.id}`)))}
   `;

@@ -1,7 +1,6 @@
 // The one state of the view: values as a configuration has them. Text, command line and plan follow from them.
 import { useCallback, useEffect, useRef, useState } from "../../lib/html.js";
 import { post } from "../../lib/api.js";
-import { complain } from "../../components/toast.js";
 
 const KEPT = "train.draft";
 const PAUSE = 300; // ms without a change after which a draft is examined
@@ -9,9 +8,12 @@ const STEPS = 50; // that can be undone
 
 const client = Math.random().toString(36).slice(2);
 
+let unread = {}; // texts of the draft, by field, that were edited and not read back
+
+/** The draft of this window; a new one begins with that of the window that was written in last. */
 function kept() {
   try {
-    return JSON.parse(localStorage.getItem(KEPT)) ?? {};
+    return JSON.parse(sessionStorage.getItem(KEPT) ?? localStorage.getItem(KEPT)) ?? {};
   } catch {
     return {};
   }
@@ -19,15 +21,19 @@ function kept() {
 
 /**
  * A draft, which survives a reload.
- * @returns `values`; `answer` of POST /api/compose, older while `busy`; `set(kind, value)`; `take(given)`, which reads
+ * @returns `values`; `answer` of POST /api/compose, older while `busy` and where there was an `error`, after which one
+ *   may `retry()`; `set(kind, value)`; `take(given)`, which reads
  *   a text, a command line, a file, or the values with overrides, and tells whether it could; `lost`, what was found
- *   then that the values do not have any more, and `forget()`; `undo()`, null where there is nothing
+ *   then that the values do not have any more, and `forget()`; `undo()`, null where there is nothing;
+ *   `typed`, texts that were edited and not read back, by field, and `type(field, text)`, null for none
  */
 export function useDraft() {
   const [values, setValues] = useState(kept);
   const [answer, setAnswer] = useState(null);
   const [busy, setBusy] = useState(true);
+  const [error, setError] = useState(null);
   const [lost, setLost] = useState(null);
+  const [again, setAgain] = useState(0);
   const past = useRef([]);
   const now = useRef(values);
 
@@ -36,23 +42,26 @@ export function useDraft() {
     now.current = next;
     setValues(next);
   }, []);
-  useEffect(() => localStorage.setItem(KEPT, JSON.stringify(values)), [values]);
+  useEffect(() => {
+    for (const storage of [sessionStorage, localStorage]) storage.setItem(KEPT, JSON.stringify(values));
+  }, [values]);
   useEffect(() => {
     const controller = new AbortController();
     const ask = async () => {
       try {
         setAnswer(await post("compose", { values, client }, controller.signal));
+        setError(null);
         setBusy(false);
-      } catch (error) {
-        if (error.name === "AbortError" || error.status === 409) return;
+      } catch (failure) {
+        if (failure.name === "AbortError" || failure.status === 409) return;
+        setError(failure);
         setBusy(false);
-        complain(error);
       }
     };
     setBusy(true);
     const timer = setTimeout(ask, answer ? PAUSE : 0);
     return () => (clearTimeout(timer), controller.abort());
-  }, [values]);
+  }, [values, again]);
 
   const set = useCallback((name, value) => {
     const { [name]: _, ...rest } = now.current;
@@ -73,8 +82,15 @@ export function useDraft() {
         setValues(now.current);
       }
     : null;
+  const [typed, setTyped] = useState(unread);
+  const type = (field, text) => {
+    unread = { ...unread, [field]: text };
+    setTyped(unread);
+  };
+  const retry = () => setAgain((times) => times + 1);
   const clear = () => (setLost(null), change({}));
-  return { values, answer, busy, set, take, apply, undo, clear, lost: lost && beside(lost, answer, busy), forget };
+  const told = lost && beside(lost, answer, busy);
+  return { values, answer, busy, error, retry, set, take, apply, undo, clear, lost: told, forget, typed, type };
 }
 
 /** What reading said and the answer for the values does not say; null while that is not known, or is nothing. */
@@ -103,7 +119,7 @@ export const isMissing = (draft, { key }) =>
 export function usePlan(draft, machine) {
   const [state, set] = useState({ figures: null, busy: false, looking: false, error: null });
   const { answer, busy } = draft;
-  const wrong = !answer || answer.problems.some((problem) => problem.severity === "error");
+  const wrong = !answer || draft.error || answer.problems.some((problem) => problem.severity === "error");
   useEffect(() => {
     if (busy || wrong) return undefined;
     const controller = new AbortController();

@@ -8,7 +8,7 @@ import { DataSets } from "./data.js";
 import { isMissing } from "./draft.js";
 
 const METHOD = ["stage", "adapter", "quantizer"];
-const MORE = ["optimizer", "loss", "reward", "patch", "parallel", "tracker", "engine", "hub", "format"];
+const MORE = ["optimizer", "loss", "reward", "patch", "parallel", "tracker", "engine", "hub", "format", "evaluator"];
 const FOUND = 40; // options that a search shows
 
 /**

@@ -20,16 +20,25 @@ export function Plan({ draft, plan, machine, onMachine, onSearch }) {
       <datalist id="devices">${DEVICES.map((name) => html`<option value=${name} />`)}</datalist></div>
     ${draft.lost ? html`<${Lost} lost=${draft.lost} onClose=${draft.forget} />` : null}
     <div class="told" aria-live="polite">
-      ${answer ? html`<${Problems} draft=${draft} onSearch=${onSearch} />` : html`<p>${t("page.loading")}</p>`}
+      <${State} draft=${draft} onSearch=${onSearch} />
       ${plan.error ? html`<p class="bad">${plan.error.message}</p>` : null}
       ${plan.figures ? html`<${Verdict} figures=${plan.figures} />` : null}
     </div>
   </section>`;
 }
 
+/** What the server says of the draft; where it could not say anything, that. */
+function State({ draft, onSearch }) {
+  if (draft.error) {
+    return html`<pre class="bad">${draft.error.message}</pre>
+      <button type="button" onClick=${draft.retry}>${t("train.retry")}</button>`;
+  }
+  return draft.answer ? html`<${Problems} draft=${draft} onSearch=${onSearch} />` : html`<p>${t("page.loading")}</p>`;
+}
+
 /** What was found as a text was read, and is in no option: keys that nobody knows, and what was made of others. */
 function Lost({ lost: { problems, notices }, onClose }) {
-  return html`<div class="notice warning" role="alert">
+  return html`<div class="lost" role="alert">
     <strong>${t(problems.length ? "train.notTaken" : "train.howRead")}</strong>
     <ul>
       ${problems.map(({ message, advice }) => html`<li>${message}${advice ? html`<pre>${advice}</pre>` : null}</li>`)}

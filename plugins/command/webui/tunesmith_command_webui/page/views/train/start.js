@@ -25,7 +25,9 @@ export function Start({ schema, draft, plan, machine }) {
       }
     });
   const fault = faultOf(name);
+  const isUnread = Object.values(draft.typed).some((text) => text !== null);
   const waiting = draft.busy || busy;
+  const isHeld = waiting || plan.wrong || isUnread || Boolean(fault);
   const isWrong = plan.wrong && draft.answer && !draft.busy && !missing(draft).length;
   return html`<section class="card start" aria-label=${t("train.start")}>
     <div class="row">
@@ -37,11 +39,12 @@ export function Start({ schema, draft, plan, machine }) {
     </div>
     <${Devices} chosen=${devices} onChange=${setDevices} />
     <div class="row">
-      <button type="button" class="main" disabled=${waiting || plan.wrong || Boolean(fault)} onClick=${start}>
+      <button type="button" class="main" disabled=${isHeld} onClick=${start}>
         ${t("train.start")}</button>
       <button type="button" disabled=${!Object.keys(draft.values).length} onClick=${() => setSweeping(true)}>
         ${t("train.sweep")}</button>
-      ${isWrong ? html`<span class="soft">${t("train.mendFirst")}</span>` : null}
+      ${isUnread ? html`<span class="soft">${t("train.readFirst")}</span>` : null}
+      ${isWrong && !isUnread ? html`<span class="soft">${t("train.mendFirst")}</span>` : null}
     </div>
     ${sweeping
       ? html`<${Sweep} ...${{ schema, draft, name, devices, machine }} onClose=${() => setSweeping(false)} />`

@@ -16,7 +16,8 @@ export function Texts({ draft }) {
 /** A text of the draft, which is the draft again once it is read back. */
 function Text({ draft, label, kept, rows, field, wraps, children }) {
   const id = useId();
-  const [text, setText] = useState(null); // null while nothing was typed
+  const text = draft.typed[field] ?? null; // null while nothing was typed
+  const setText = (typed) => draft.type(field, typed);
   const [wrong, setWrong] = useState([]);
   const shown = text ?? kept;
   const drop = () => (setText(null), setWrong([]));
