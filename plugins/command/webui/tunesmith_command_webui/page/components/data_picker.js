@@ -63,10 +63,11 @@ function Search({ id, label, sets, help, onAdd }) {
   };
   return html`<input id=${id} type="text" role="combobox" value=${text} autocomplete="off" spellcheck=${false}
       placeholder=${t("data.picker.placeholder")} aria-autocomplete="list"
-      aria-expanded=${String(open && found.length > 0)} aria-controls=${`${id}list`} aria-describedby=${help ? `${id}help` : null}
-      aria-activedescendant=${found[at] ? `${id}at${at}` : null} onFocus=${show} onClick=${show}
+      aria-expanded=${String(open && found.length > 0)} aria-controls=${`${id}list`}
+      aria-describedby=${help ? `${id}help` : null} aria-activedescendant=${found[at] ? `${id}at${at}` : null}
+      onFocus=${show} onClick=${show}
       onInput=${(event) => (setText(event.target.value), show())} onKeyDown=${pressed} onBlur=${left} />
-    <div class="picker-list" id=${`${id}list`} role="listbox" aria-label=${label} hidden=${!found.length}>
+    <div class="picker-list" id=${`${id}list`} role="listbox" tabindex="-1" aria-label=${label} hidden=${!found.length}>
       ${found.map((one, index) => html`<${Suggestion} key=${one.kind + one.name} id=${`${id}at${index}`} one=${one}
         now=${index === at} onTake=${() => take(one.name)} />`)}
     </div>`;

@@ -69,7 +69,8 @@ export function ModelPicker({ label, value, onChange, kinds = [], help, required
       placeholder=${t("models.placeholder")} onFocus=${() => setOpen(true)} onClick=${() => setOpen(true)}
       onInput=${input} onKeyDown=${typed} onBlur=${left} />
     ${help ? html`<p class="help" id=${`${id}help`}>${help}</p>` : null}
-    <div class="picker-list" id=${`${id}list`} role="listbox" aria-label=${label} ref=${list} hidden=${!open}>
+    <div class="picker-list" id=${`${id}list`} role="listbox" tabindex="-1" aria-label=${label} ref=${list}
+      hidden=${!open}>
       ${open ? html`<${Suggestions} id=${id} found=${found} at=${at} take=${take} />` : null}
     </div>
     ${details ? html`<${Details} address=${value} />` : null}

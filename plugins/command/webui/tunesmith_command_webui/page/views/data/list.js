@@ -10,6 +10,7 @@ import { EntryForm } from "./entry.js";
 import { Failed, Loading, linkTo, query, useAnswer } from "./words.js";
 
 const ROOM = 100; // rows of the table at a time
+const WIDE = new Set(["kind", "modified"]); // columns that a phone has no room for
 
 export function List() {
   const [search, setSearch] = useState("");
@@ -59,7 +60,8 @@ function Sets({ answer, search, onOpen }) {
   const heads = ["name", "kind", "format", "rows", "size", "modified"];
   return html`<p class="soft" aria-live="polite">${t("data.list.count", { count: answer.total })}</p>
     <div class="scroll" role="region" tabindex="0" aria-label=${t("data.list.title")}><table class="sets">
-      <thead><tr>${heads.map((head) => html`<th scope="col" key=${head}>${t(`data.list.${head}`)}</th>`)}
+      <thead><tr>${heads.map((head) => html`<th scope="col" key=${head} class=${WIDE.has(head) ? "wide-screen" : null}>
+          ${t(`data.list.${head}`)}</th>`)}
         <td></td></tr></thead>
       <tbody>${answer.items.map(
         (one) => html`<${Line} key=${one.kind + one.name} one=${one} onOpen=${onOpen} />`,
@@ -73,11 +75,11 @@ function Line({ one, onOpen }) {
     <th scope="row"><a href=${linkTo(one.name)}>${one.name}</a>
       ${one.kind === "entry" ? html`<br /><small class="soft">${one.path}</small>` : null}
       ${one.there === false ? html`<br /><small class="bad">✗ ${t("data.list.missing")}</small>` : null}</th>
-    <td>${t(`data.list.kinds.${one.kind}`)}</td>
+    <td class="wide-screen">${t(`data.list.kinds.${one.kind}`)}</td>
     <td>${one.format ?? "–"}</td>
     <td class="number">${one.rows === null ? "–" : integer(one.rows)}</td>
     <td class="number">${bytes(one.size)}</td>
-    <td>${one.modified ? moment(one.modified) : "–"}</td>
+    <td class="wide-screen">${one.modified ? moment(one.modified) : "–"}</td>
     <td>${own
       ? html`<button type="button" class="small" aria-label=${t("data.entry.change_one", one)}
             onClick=${() => onOpen({ kind: "entry", entry: one })}>${t("data.entry.change")}</button>
