@@ -88,3 +88,6 @@ def test_plugins_are_found_and_explained(
     page = open_page(f"{served.url}#plugins/adapter.lora", width=390, theme="dark", language="zh-CN")
     expect(page.get_by_role("dialog").get_by_text("LoRA 秩")).to_be_visible()
     axe(page)
+    page.evaluate("location.hash = '#chat'")
+    expect(page.get_by_role("link", name="对话")).to_have_attribute("aria-current", "page")
+    assert page.url.endswith("#chat"), "a dialog that goes with its view does not call it back"

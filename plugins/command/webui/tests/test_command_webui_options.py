@@ -42,6 +42,9 @@ def strays(words: dict[str, Any], catalog: Catalog) -> Iterator[str]:
             yield from _unknown("run", plugins, {option.name: option for option in options(RunOptions)})
             continue
         for name, told in plugins.items():
+            if name == "*":  # options that several plugins of the kind have
+                yield from _unknown(f"{kind}.*", told, _of_kind(kind, catalog))
+                continue
             address = f"{kind}.{name}"
             if name in _WORDS or (address in known_distributions() and address not in installed):
                 continue
@@ -50,6 +53,12 @@ def strays(words: dict[str, Any], catalog: Catalog) -> Iterator[str]:
                 continue
             cls = catalog.load(catalog.find(kind, name, asked=False))
             yield from _unknown(address, told, {option.name: option for option in options(cls)})
+
+
+def _of_kind(kind: str, catalog: Catalog) -> dict[str, Any]:
+    """The options of all plugins of a kind by name."""
+    classes = [catalog.load(entry) for entry in catalog.entries() if entry.kind == kind]
+    return {option.name: option for cls in classes for option in options(cls)}
 
 
 def _unknown(address: str, told: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:

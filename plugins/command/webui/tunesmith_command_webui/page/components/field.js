@@ -7,8 +7,11 @@ import { ListOfGroups, MapRows } from "./nested.js";
 import { Key, Sentence } from "./words.js";
 
 /** What an option is called, and what it says of itself, in the language of the page where somebody wrote it. */
-export const helpOf = (option, words) => maybe(`${words}.help`) ?? option.help;
-export const labelOf = (option, words) => maybe(`${words}.label`);
+export const helpOf = (option, words) => maybe(`${words}.help`) ?? maybe(`${shared(words)}.help`) ?? option.help;
+export const labelOf = (option, words) => maybe(`${words}.label`) ?? maybe(`${shared(words)}.label`);
+
+/** Where the words of an option are that many plugins of a kind have, as templates do: "options.template.*.NAME". */
+const shared = (words) => words.replace(/^(options\.\w+)\.[^.]+/, "$1.*");
 
 /** Whether an option holds fields of its own, so that its label is that of a group. */
 const isNested = ({ kind, item }) => kind === "group" || kind === "map" || (kind === "list" && !isScalar(item));

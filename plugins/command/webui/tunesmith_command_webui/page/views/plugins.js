@@ -19,7 +19,9 @@ export default function Plugins({ detail }) {
     get("plugins").then(set, setError);
   }, []);
   const choice = ({ name }) => html`<option value=${name}>${name} (${ofKind(told.items, name).length})</option>`;
-  const close = () => (location.hash = "#plugins");
+  const close = () => {
+    if (location.hash.startsWith("#plugins/")) location.hash = "#plugins"; // else another view was asked for
+  };
   const shown = detail ? html`<${Plugin} address=${detail} onClose=${close} />` : null;
   if (error) return html`<pre class="bad" role="alert">${error.message}</pre>`;
   if (!told) return html`<p aria-busy="true">${t("plugins.looking")}</p>${shown}`;

@@ -5,6 +5,7 @@ import { maybe, t } from "../../lib/i18n.js";
 import { Dialog } from "../../components/dialog.js";
 import { Markdown } from "../../components/markdown.js";
 import { Copy } from "../../components/copy.js";
+import { helpOf, labelOf } from "../../components/field.js";
 import { Sentence } from "../../components/words.js";
 
 export function Plugin({ address, onClose }) {
@@ -56,15 +57,15 @@ function traitOf({ name, value }) {
 function OptionsTable({ told, words }) {
   const head = (name) => html`<th scope="col">${t(`plugins.${name}`)}</th>`;
   const row = (option) => html`<tr>
-    <th scope="row"><code>${option.name}</code>${labelled(maybe(`${words}.${option.name}.label`))}</th>
+    <th scope="row"><code>${option.name}</code>${labelled(labelOf(option, `${words}.${option.name}`))}</th>
     <td><code>${option.type}</code></td>
     <td>${option.required
       ? html`<em>${t("plugins.required")}</em>`
       : html`<code>${JSON.stringify(option.default)}</code>`}</td>
-    <td><${Sentence} text=${maybe(`${words}.${option.name}.help`) ?? option.help} /></td>
+    <td><${Sentence} text=${helpOf(option, `${words}.${option.name}`)} /></td>
   </tr>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("plugins.options")}>
-    <table><thead><tr>${["option", "type", "default", "meaning"].map(head)}</tr></thead>
+    <table class="plugin-options"><thead><tr>${["option", "type", "default", "meaning"].map(head)}</tr></thead>
       <tbody>${told.options.map(row)}</tbody></table></div>`;
 }
 
