@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,11 @@ def test_a_file_comes_in_pieces(client: TestClient, tmp_path: Path) -> None:
     assert client.get("/api/data/download?data=data/u.jsonl").content == content
     made = client.post("/api/data/paste", json={"name": "list.json", "text": '[{"text": "eins"}]'}).json()
     assert made == {"path": "data/list.json", "format": "text", "rows": 1}
+    for packed in (gzip.compress(b" " * 2000), gzip.compress(b"{}")[:-5]):
+        begun = client.post("/api/data/uploads", json={"name": "p.jsonl.gz", "size": len(packed)}).json()["id"]
+        client.put(f"/api/data/uploads/{begun}?offset=0", content=packed)
+        refused = client.post(f"/api/data/uploads/{begun}/finish")
+        assert refused.status_code == 400 and "p.jsonl.gz" in refused.json()["error"]["message"]
     wrong = client.post("/api/data/paste", json={"name": "bad.jsonl", "text": "no JSON"}).json()["error"]["message"]
     assert "no record can be read" in wrong and ".studio" not in wrong
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import re
 import secrets
 import shutil
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,7 +52,7 @@ class Uploads:
         self._forget_old()
         made = secrets.token_hex(16)
         self._part(made).touch()
-        self._about(made).write_text(json.dumps({"name": name, "size": size}), "utf-8")
+        self._about(made).write_text(json.dumps({"name": name, "size": size, "most": most}), "utf-8")
         return {"id": made, "offset": 0, "piece": PIECE}
 
     def offset(self, upload: str) -> int:
@@ -85,6 +89,7 @@ class Uploads:
         os.replace(part, named)
         self._about(upload).unlink()
         try:
+            refuse_large(named, about["name"], about["most"])
             found = look(named)
             return keep(named, into, about["name"]), found
         except TunesmithError as error:
@@ -119,6 +124,23 @@ def file_name(name: str) -> str:
     if len(name.encode()) > _LONGEST:
         raise DataError(f"{name[:40]}… has {len(name.encode())} bytes as a name\n  at most {_LONGEST} are possible")
     return name
+
+
+def refuse_large(file: Path, name: str, most: int) -> None:
+    """Refuse a compressed file that is larger than may be uploaded when it is unpacked. Raises: DataError."""
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    opener = openers.get(file.suffix.lower())
+    if opener is None:
+        return
+    size = 0
+    try:
+        with opener(file, "rb") as stream:
+            while block := stream.read(1 << 20):
+                size += len(block)
+                if size > most:
+                    raise DataError(f"{name} has more than {most:,} bytes unpacked\n  --max-upload-bytes allows more")
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{name} cannot be unpacked: {error}") from error
 
 
 def keep(file: Path, into: Path, name: str) -> Path:
