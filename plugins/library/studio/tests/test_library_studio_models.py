@@ -67,6 +67,7 @@ def test_what_lies_in_a_workspace(workspace: Workspace) -> None:
     assert addresses(workspace, "export") == ["runs/qwen-merged"]
     assert addresses(workspace, "model") == ["models/base"]
     assert addresses(workspace, "file") == ["models/files/m.Q4.gguf"]
+    assert Models(workspace).describe("组/qwen 3")["kind"] == "run"
 
 
 def test_what_is_new_is_found_and_what_is_gone_is_not(workspace: Workspace) -> None:

@@ -53,7 +53,8 @@ class Models:
         Raises: TunesmithError where a path leads out of the workspace, or holds no model.
         """
         for each in self._all(()):
-            if each["address"] == address or address in each.get("hubs", {}).values():
+            named = (each["address"], each["name"], *each.get("hubs", {}).values())  # runs by their bare names, too
+            if address in named:
                 return self._told(each)
         if _is_path(address, self._workspace):
             path = self._workspace.path(address)
