@@ -42,3 +42,9 @@ def test_a_checkpoint_of_the_whole_model_is_trained_on() -> None:
     board = translate({**BOARD["settings"], **BOARD["cases"]["full-checkpoint"]["settings"]})
     assert board.config["model"]["path"] == "saves/Qwen3-4B-Instruct-2507/full/train_a"
     assert "path" not in board.config["adapter"] and board.sources["model.path"] == ("top.checkpoint_path",)
+
+
+def test_a_path_that_is_written_counts_over_the_name() -> None:
+    board = translate({**BOARD["settings"], "top.model_name": "Mine-0.6B", "top.model_path": "models/mine"})
+    assert board.config["model"]["path"] == "models/mine"
+    assert not [note for note in board.notes if note.outcome == "refused"]

@@ -143,11 +143,10 @@ def _model(name: str, config: Mapping[str, Any]) -> str:
     """
     if "model_name_or_path" in config:
         return str(config["model_name_or_path"])
-    if name == "Custom":
-        path = config.get("top.model_path")
-        if not path:
-            raise ValueError("the path of a model of one's own is not saved; write model_name_or_path=FOLDER")
+    if path := config.get("top.model_path"):  # the board leaves it out where it saves, and trains it where it is
         return str(path)
+    if name == "Custom":
+        raise ValueError("the path of a model of one's own is not saved; write model_name_or_path=FOLDER")
     if name not in known_models():
         raise ValueError("no installed models.yaml knows a model of that name; write model_name_or_path=ORG/NAME")
     return name
