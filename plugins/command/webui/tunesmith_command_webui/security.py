@@ -125,7 +125,8 @@ class Guard:
             return None
         sent, address = bearer(header(scope, "authorization")), address_of(scope)
         if sent and (seconds := self._access.wait(address)):
-            return 429, "too many wrong passwords; try again later", {"retry-after": str(math.ceil(seconds))}
+            told = str(math.ceil(seconds))
+            return 429, f"too many wrong passwords; try again in {told} s", {"retry-after": told}
         if sent and self._access.is_right(sent, address):
             return None
         message = "a password is needed: sign in on the page, or send `Authorization: Bearer PASSWORD`"
