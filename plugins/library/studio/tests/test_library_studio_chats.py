@@ -163,6 +163,8 @@ def test_what_models_are_called(tmp_path: Path) -> None:
         str(tmp_path / "models" / "tiny"), "engine=vllm", "engine.batch_size=4", "x=null"
     ]  # fmt: skip
     assert arguments_of(workspace, "Qwen/Qwen3-4B", {}) == ["model.path=Qwen/Qwen3-4B"]
+    with pytest.raises(TunesmithError, match=r"runs/mien: no such run\.\n.*did you mean mine\?"):
+        arguments_of(workspace, "runs/mien", {})
     for source in ("/etc", "../secret", "away/etc", "~/models"):
         with pytest.raises(OutsideWorkspace):
             arguments_of(workspace, source, {})

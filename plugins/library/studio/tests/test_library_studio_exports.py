@@ -121,6 +121,7 @@ def test_what_one_does_next(tmp_path: Path, files: tuple[str, ...], steps: list[
         (folder / name).write_text('{"base_model_name_or_path": "org/base"}')
     commands = dict(next_steps(folder, "runs/my model"))
     assert list(commands) == steps and all("'runs/my model" in command for command in commands.values())
+    assert commands["upload"].startswith("hf upload YOUR_NAME/my-model 'runs/my model'")
     if "adapter_config.json" in files:
         assert commands["serve"].startswith("vllm serve org/base --enable-lora")
 

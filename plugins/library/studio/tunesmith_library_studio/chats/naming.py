@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from tunesmith import TunesmithError
+from tunesmith.errors import choices
 
 from tunesmith_library_studio.workspace import Workspace
 
@@ -38,6 +39,11 @@ def _named(workspace: Workspace, source: str) -> str:
         if not path.exists():
             raise TunesmithError(f"{source}: no such file or folder.\n  possible: a run, a folder, an address on a hub")
         return str(path)
+    runs = f"{workspace.shown(workspace.runs)}/"
+    if source.startswith(runs):
+        names = [folder.name for folder in workspace.runs.iterdir()] if workspace.runs.is_dir() else []
+        near = choices(source.removeprefix(runs), [name for name in names if not name.startswith(".")])
+        raise TunesmithError(f"{source}: no such run.\n  {near}")
     if not _ADDRESS.fullmatch(source):
         raise TunesmithError(
             f"{source!r} names no model.\n"

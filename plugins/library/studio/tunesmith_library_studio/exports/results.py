@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,26 +59,27 @@ def read_report(folder: Path) -> dict[str, Any]:
 
 def next_steps(folder: Path, shown: str) -> Iterator[tuple[str, str]]:
     """What one may do next, and the command for it."""
-    path, name = shlex.quote(shown), folder.name
+    path = shlex.quote(shown)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-.") or "MODEL"  # as hubs and servers take it
     ggufs = [file.name for file in sorted(folder.glob("*.gguf"))]
     whole = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
     if (folder / "adapter_config.json").is_file():
         base = _base(folder)
         yield "chat", f"tunesmith chat {path}"
-        yield "serve", f"vllm serve {shlex.quote(base)} --enable-lora --lora-modules {shlex.quote(name)}={path}"
+        yield "serve", f"vllm serve {shlex.quote(base)} --enable-lora --lora-modules {name}={path}"
     elif whole or ggufs:
         yield "chat", f"tunesmith chat {path}"
         yield "serve", f"tunesmith api {path} --port 8000"
     if whole:
-        yield "vllm", f"vllm serve {path} --served-model-name {shlex.quote(name)}"
+        yield "vllm", f"vllm serve {path} --served-model-name {name}"
     if (folder / "Modelfile").is_file():
-        yield "ollama", f"ollama create {shlex.quote(name.lower())} -f {path}/Modelfile"
+        yield "ollama", f"ollama create {name.lower()} -f {path}/Modelfile"
     elif ggufs:
         projector = next((file for file in ggufs if "mmproj" in file.lower()), None)
         model = next((file for file in ggufs if file != projector), ggufs[0])
         more = f" --mmproj {shlex.quote(f'{shown}/{projector}')}" if projector else ""
         yield "llamacpp", f"llama-server -m {shlex.quote(f'{shown}/{model}')}{more}"
-    yield "upload", f"hf upload YOUR_NAME/{shlex.quote(name)} {path} --private"
+    yield "upload", f"hf upload YOUR_NAME/{name} {path} --private"
 
 
 def _base(folder: Path) -> str:

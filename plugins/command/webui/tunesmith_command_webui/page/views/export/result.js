@@ -83,16 +83,18 @@ function Figures({ rows, label }) {
   const head = (name) => html`<th scope="col" class="number">${t(`export.${name}`)}</th>`;
   const where = ({ file, step }) => [file, stepOf(step)].filter(Boolean).join(", ");
   const before = (each) => (each.before === undefined ? "" : `${number(each.before)} → `);
+  const [judged, based] = ["limit", "base"].map((name) => rows.some((each) => each[name] !== undefined));
+  const heads = ["value", ...(judged ? ["limit"] : []), ...(based ? ["of_base"] : [])];
   const row = (each) => html`<tr>
     <th scope="row">${t(`export.figures.${each.figure}`)}
       ${where(each) ? html` <span class="soft">(${where(each)})</span>` : null}</th>
     <td class="number">${before(each)}${shown(each.figure, each.value)}</td>
-    <td class="number">${limitOf(each)}</td>
-    <td class="number">${each.base === undefined ? "–" : shown(each.figure, each.base)}</td>
+    ${judged ? html`<td class="number">${limitOf(each)}</td>` : null}
+    ${based ? html`<td class="number">${each.base === undefined ? "–" : shown(each.figure, each.base)}</td>` : null}
   </tr>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>
     <table>
-      <thead><tr><th scope="col">${t("export.figure")}</th>${["value", "limit", "of_base"].map(head)}</tr></thead>
+      <thead><tr><th scope="col">${t("export.figure")}</th>${heads.map(head)}</tr></thead>
       <tbody>${rows.map(row)}</tbody>
     </table>
   </div>`;
