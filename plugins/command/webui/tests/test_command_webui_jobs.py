@@ -81,7 +81,10 @@ def test_killing_the_server_leaves_a_run_alone(
         command = ["train", "conf.yaml", f"output_dir=runs/{name}"]
         wanted = {"command": command, "run": name, "title": name, "queued": False}
         jobs[name] = ask(first.url, "jobs", wanted)["id"]
-    until(lambda: all((tmp_path / "runs" / name / "metrics.jsonl").exists() for name in jobs))
+    until(lambda: (tmp_path / "runs/stopped/metrics.jsonl").exists())
+    held = ask(first.url, f"jobs/{jobs['stopped']}")["process"]
+    os.kill(held, signal.SIGSTOP)  # so that it has not ended before the next server is there
+    until(lambda: (tmp_path / "runs/left/metrics.jsonl").exists())
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
 
@@ -89,6 +92,7 @@ def test_killing_the_server_leaves_a_run_alone(
     found = {job["id"]: job for job in ask(second.url, "jobs")["items"]}
     assert {found[id]["state"] for id in jobs.values()} <= {"running", "done"}
     ask(second.url, f"jobs/{jobs['stopped']}/stop", {})
+    os.kill(held, signal.SIGCONT)
     ended = until(lambda: (job := ask(second.url, f"jobs/{jobs['stopped']}"))["ended"] and job)
     assert (ended["state"], ended["code"], ended["resumable"]) == ("stopped", 75, True)
     resumed = ask(second.url, f"jobs/{jobs['stopped']}/resume", {})

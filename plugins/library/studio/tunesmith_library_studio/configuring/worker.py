@@ -57,7 +57,8 @@ def done(request: dict[str, Any], workspace: Workspace) -> Any:
 
 
 def _draft(given: dict[str, Any], workspace: Workspace) -> drafts.Draft:
-    file, values, added = given["file"], given.get("values"), []
+    added: list[str] = []
+    file, values = given["file"], given.get("values")
     if given.get("words") is not None:
         named, added = parts_of(given["words"])
         file, values = (str(source_of(named, workspace)), None) if named else (file, {})
