@@ -27,7 +27,16 @@ _SECONDS = 120.0  # that a comparison or a plan may take
 class Jobs(Protocol):
     """What starts processes; see `tunesmith_library_studio.jobs`."""
 
-    def start(self, kind: str, command: Sequence[str], *, title: str, **more: Any) -> Any:
+    def start(
+        self,
+        kind: str,
+        command: Sequence[str],
+        *,
+        title: str,
+        run: str | None = None,
+        devices: Sequence[str] = (),
+        output: Path | None = None,
+    ) -> Any:
         """Start one, or have it wait for its turn."""
         ...
 
