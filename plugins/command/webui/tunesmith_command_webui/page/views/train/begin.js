@@ -11,7 +11,7 @@ export function Begin({ draft }) {
   const take = (given, name) =>
     attempt(async () => {
       const found = await draft.take(given);
-      if (found.values === null) throw new Error(found.problems.map(inWords).join("\n"));
+      if (found.values === null) throw new Error([`${name}:`, ...found.problems.map(inWords)].join("\n"));
       tell(t("train.begun", { name }));
     });
   const opened = async ({ target }) => {
