@@ -29,7 +29,7 @@ def test_the_whole_way(
         page = open_page(served.url, language=locale)
         way = Way(page, served.url, language, look=lambda name, page=page: axe(page))
         way.read_data("counting.json", "Count to 3.")
-        steps = {"trainer.num_train_epochs": "8", "trainer.learning_rate": rate, "trainer.logging_steps": "1"}
+        steps = {"trainer.num_train_epochs": "60", "trainer.learning_rate": rate, "trainer.logging_steps": "1"}
         way.train(language, "base", "counting.json", steps)
         assert len(way.watch()) >= 3, "the curve moves"
         assert way.chat(language, "Count to 3.", 12)
