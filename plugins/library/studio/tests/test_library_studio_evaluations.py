@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tunesmith import TunesmithError
+from tunesmith.compose import compose
 from tunesmith_library_configuration.records import MARKER
 from tunesmith_library_studio.evaluations import Evaluations, Filter, Request
 from tunesmith_library_studio.evaluations.requests import command_of, folder_of, plan_of
@@ -76,6 +77,7 @@ def test_requests_become_command_lines(workspace: Workspace) -> None:
     )
     folder = str(workspace.runs / "a b")
     options = [
+        "evaluator=[]",  # none of those that the run names
         'evaluator={"perplexity": {}, "text_metrics": {"max_new_tokens": 5}}',
         'engine={"name": "vllm"}',
         'data.eval=["x.json", {"path": "y.json", "max_samples": 3}]',
@@ -84,7 +86,7 @@ def test_requests_become_command_lines(workspace: Workspace) -> None:
     ]
     assert command_of(request, "eval", workspace) == ["eval", folder, *options, "--before"]
     assert plan_of(request, "eval", workspace) == ["plan", folder, *options, "--for", "eval", "--json"]
-    assert command_of(request, "predict", workspace) == ["predict", folder, *options[1:], "--overwrite"]
+    assert command_of(request, "predict", workspace) == ["predict", folder, *options[2:], "--overwrite"]
 
 
 def test_results_of_what_is_no_run_have_folders_of_their_own(workspace: Workspace) -> None:
@@ -193,3 +195,18 @@ def test_a_run_without_a_result_is_no_model_yet(workspace: Workspace) -> None:
         assert evaluations.plan(Request(model), "eval")["problems"] == []
     (run / "adapter_config.json").write_text("{}")
     assert evaluations.plan(Request("a b"), "eval")["problems"] == []
+
+
+def test_what_a_run_measured_itself_is_not_measured_beside_what_is_chosen(workspace: Workspace) -> None:
+    run = workspace.runs / "a b"
+    (run / "run.yaml").write_text("evaluator: {text_metrics: {max_new_tokens: 9}}\nmodel: {path: base}\n")
+    said = command_of(Request("a b", {"perplexity": {}}), "eval", workspace)
+    assert compose(run / "run.yaml", said[2:]).tree["evaluator"] == {"perplexity": {}}
+
+
+def test_a_run_with_its_whole_model_is_planned_by_it(workspace: Workspace) -> None:
+    run = workspace.runs / "a b"
+    assert f"model.path={run}" not in plan_of(Request("a b", {"perplexity": {}}), "eval", workspace)
+    (run / "config.json").write_text("{}")
+    assert f"model.path={run}" in plan_of(Request("a b", {"perplexity": {}}), "eval", workspace)
+    assert f"model.path={run}" not in command_of(Request("a b", {"perplexity": {}}), "eval", workspace)

@@ -49,7 +49,7 @@ def command_of(request: Request, kind: str, workspace: Workspace) -> list[str]:
 
 def plan_of(request: Request, kind: str, workspace: Workspace) -> list[str]:
     """The arguments of a plan of it, as JSON."""
-    words = [*_model(request, workspace), *_options(request, kind, workspace)]
+    words = [*_model(request, workspace), *_whole(request, workspace), *_options(request, kind, workspace)]
     return ["plan", *words, "--for", "eval" if kind == "eval" else "chat", "--json"]
 
 
@@ -88,6 +88,14 @@ def _model(request: Request, workspace: Workspace) -> list[str]:
     return [f"model.path={request.model}"]
 
 
+def _whole(request: Request, workspace: Workspace) -> list[str]:
+    """For the plan of a run that holds its whole model: that one is loaded, and its base may be nowhere here."""
+    folder = _folder(request.model, workspace)
+    if folder is None or not all((folder / name).is_file() for name in (RECORD, "config.json")):
+        return []
+    return [f"model.path={folder}"]
+
+
 def _folder(model: str, workspace: Workspace) -> Path | None:
     """What is there under a name: a run, or a path; None for an address."""
     if not model.strip() or "://" in model:
@@ -108,4 +116,6 @@ def _options(request: Request, kind: str, workspace: Workspace) -> list[str]:
             raise TunesmithError(f"{override!r} is no override.\nwrite KEY=VALUE: template=qwen3")
         hold_inside(value, workspace)
     found = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items() if value]
+    if given["evaluator"]:
+        found.insert(0, "evaluator=[]")  # a run's own evaluators would be measured beside those that are chosen
     return [*found, *request.overrides, f"output_dir={folder_of(request, workspace)}"]
