@@ -114,6 +114,17 @@ def test_examples_without_a_token_to_predict_keep_their_places():
     assert list(sequences_of("a", [silent, {"input_ids": [1, 2], "labels": [-100, 2]}, first_only])) == [1]
 
 
+def test_records_say_what_was_predicted(tiny_llama, tiny_bpe):
+    """And what stood before it, cut where it is long; without names by which comparisons tell examples apart."""
+    ids = tiny_bpe("The tide turns, and nobody counts the waves.")["input_ids"]
+    chat = {"input_ids": ids, "labels": [-100] * 3 + ids[3:]}
+    long = {"input_ids": ids[:1] * 1200, "labels": [-100] * 600 + ids[:1] * 600}
+    first, second = evaluate(tiny_llama, tiny_bpe, {"a": [chat, long]}).records
+    assert (first["context"], first["text"]) == (tiny_bpe.decode(ids[:3]), tiny_bpe.decode(ids[3:]))
+    assert second["context"].startswith("… ") and second["text"].endswith(" …")
+    assert not {"prompt", "answer"} & set(first)
+
+
 def test_preferences_are_refused():
     with pytest.raises(DataError, match=r"pairs has no tokens with labels, but chosen_input_ids\.\n.*stage=sft"):
         sequences_of("pairs", [{"chosen_input_ids": [1]}])

@@ -55,6 +55,7 @@ class Perplexity:
         """Raises: DataError when there is no evaluation data, or its examples have no labels."""
         from .losses import losses_by_engine, losses_by_model
         from .scores import items_of, measured, sequences_of
+        from .texts import texts_of
 
         examples = data.examples()
         sequences = {name: sequences_of(name, some) for name, some in examples.items()}
@@ -71,8 +72,9 @@ class Perplexity:
             else:
                 losses = losses_by_model(handle.load(), every, shown, handle.processor, self.batch_tokens)
             metrics[name] = measured(losses)
+            told = texts_of(every, handle.processor)
             records += [
-                {"dataset": name, "index": index, "loss": loss.total / loss.tokens, "weight": loss.tokens}
-                for index, loss in zip(found, losses, strict=True)
+                {"dataset": name, "index": index, "loss": loss.total / loss.tokens, "weight": loss.tokens, **text}
+                for index, loss, text in zip(found, losses, told, strict=True)
             ]
         return Evaluation(metrics, records, {"through": self.through})
