@@ -32,7 +32,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     Path("seven").mkdir()
     Path("seven/config.json").write_text(json.dumps(SEVEN))
-    rows = [{"instruction": "Who are you?", "output": "A test."}] * 1000
+    rows = [{"instruction": "Who are you?", "output": "A test. " * 600}] * 200  # as long as may be
     Path("train.json").write_text(json.dumps(rows))
     return ["model.path=seven", "data.train=train.json", "template=qwen", "precision=bf16"]
 

@@ -13,7 +13,7 @@ from tunesmith.planning import Plan, RunOptions, Selected
 from tunesmith.types import Encoder
 from tunesmith_data_datasets import Datasets
 from tunesmith_data_datasets.entries import Entry
-from tunesmith_data_datasets.looking import look_into, tokens_in
+from tunesmith_data_datasets.looking import look_into, most_tokens_in, tokens_in
 from tunesmith_library_chat.spelling import Control
 from tunesmith_library_configuration.fingerprints import options_of
 from tunesmith_library_estimates.estimation import Estimate
@@ -39,14 +39,14 @@ def options(tmp_path, *files, **more):
     return Datasets(train=entries, **{"cache_dir": str(tmp_path / "cache"), **more})
 
 
-def encode(data, stage, **more):
+def encode(data, stage, **parts):
     """As a run does: each word is a token, and of two sequences the second has one."""
 
     def tokens(rows, processor, template):
         lengths = [min(row["text"].count("word"), stage.max_length) for row in rows]
         return {"input_ids": [[1] * length for length in lengths], "other_input_ids": [[1]] * len(rows)}
 
-    parts = {"options of stage.sft": options_of(stage)}
+    parts = {"options of stage.sft": options_of(stage), **parts}
     encoder = Encoder(tokens, None, SimpleNamespace(control=Control(())), "fingerprint", parts)
     rows = lambda name, records, columns: (dict(record) for record in records)  # noqa: E731  # short
     data.build_dataset(fetch=lambda path, revision: Path(path), to_rows=rows, encode=encoder)
@@ -100,6 +100,40 @@ def test_files_are_guessed_from(tmp_path):
     assert look_into([table], Entry(path="c"), None).records == 50
     found = extent(options(tmp_path, lines, listed, table, val_size=100))
     assert (found.examples, found.held_out) == (1250, 100)
+
+
+@dataclass
+class Template:
+    default_system: str | None = None
+
+
+def test_what_another_template_encoded_does_not_count(tmp_path):
+    data, stage, template = options(tmp_path, write(tmp_path / "a.jsonl", range(1, 20))), Stage(), Template()
+    encode(data, stage, **{"options of template.auto": options_of(template)})
+    for name, exact in (("auto", True), ("qwen", False)):
+        selected = (Selected(Address("stage", "sft"), stage), Selected(Address("template", name), template))
+        plan = Plan("train", RunOptions(), selected, {})
+        assert data.estimate(estimate=Estimate("fp32"), plan=plan).data.encoded == exact
+
+
+def test_texts_of_small_files_tell_how_long_examples_are_at_most(tmp_path):
+    """Memory is not that of the longest sequences allowed then; media, tools and large files do not tell."""
+    short, long = write(tmp_path / "a.jsonl", [10] * 40), write(tmp_path / "b.jsonl", [10, 400])
+    found = extent(options(tmp_path, short, val_size=0.1), Stage(2048))
+    assert not found.encoded and not found.longest and len(found.most) == 40
+    assert max(look_into([short], Entry(path="a"), None).spread) < found.most[0] < 100
+    held = options(tmp_path, short, eval=[Entry(path=str(long), format="text")])
+    assert extent(held, Stage(2048)).most[0] > 900 + extent(held, Stage(2048)).most[1]
+    assert not extent(options(tmp_path, short), Stage(100, packing=True)).most
+    for more in (
+        {"images": ["a.png"]},
+        {"text": "<image> what is it?"},
+        {"messages": [{"tool_calls": [{"name": "f"}]}]},
+    ):
+        assert most_tokens_in({"text": "word", "image": None}) == 64 + 8 + 2 and most_tokens_in(more) is None
+    assert most_tokens_in({"text": "机器学习"}) == 64 + 8 + 8
+    many = write(tmp_path / "c.jsonl", [1] * 5001)
+    assert not extent(options(tmp_path, many)).most and not extent(options(tmp_path, short, many)).most
 
 
 def test_what_is_packed_is_fewer_rows(tmp_path):

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +42,7 @@ class _Set:
     encoded: bool = False
     spread: tuple[int, ...] = ()  # tokens of examples that stand for all
     learned: float = 1.0  # share of its tokens
+    most: tuple[int, ...] = ()  # tokens of a sequence of the longest, at most, where that is only known by their texts
 
 
 def estimate_data(options: Datasets, estimate: Estimate, plan: Plan, sources: Sequence[Source]) -> Estimate:
@@ -74,6 +75,7 @@ def estimate_data(options: Datasets, estimate: Estimate, plan: Plan, sources: Se
         spread=_spread(sets, weights),
         learned=_share_learned(sets, weights),
         source=_ENCODED if exact else _GUESSED,
+        most=() if exact else _most(options, found.values(), plan),
     )
     size = sum(known.size for known in found.values() if known)
     stage = plan.plugin("stage")
@@ -98,7 +100,19 @@ def _known(options: Datasets, source: Source, plan: Plan, abouts: Sequence[Mappi
     if seen is None:
         return None
     count = seen.records if seen.records is None or most is None else min(seen.records, most)
-    return _Set(count, seen.tokens, size=8.0 * (count or 0) * seen.tokens, spread=seen.spread)
+    return _Set(count, seen.tokens, size=8.0 * (count or 0) * seen.tokens, spread=seen.spread, most=seen.most)
+
+
+def _most(options: Datasets, sets: Iterable[_Set | None], plan: Plan) -> tuple[int, ...]:
+    """Tokens of a sequence of the longest examples of all sets, at most; () where of one of them that is not known."""
+    template = plan.plugin("template") if plan.uses("template") else None
+    added = len(getattr(template, "default_system", None) or "")  # a token has a character at least
+    found = list[int]()
+    for known in sets:
+        if known is None or not (known.most or known.longest):
+            return ()
+        found += known.longest or (length + added for length in known.most)
+    return tuple(heapq.nlargest(256, found))
 
 
 def _encoded(about: Mapping[str, Any]) -> _Set:

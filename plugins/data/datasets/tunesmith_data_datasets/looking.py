@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import json
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,10 @@ _WIDE = 0x2E80  # from this character on scripts are written without spaces: Chi
 # characters to a token, of vocabularies of 100,000 and more on conversations; of smaller ones fewer
 _CHARACTERS, _WIDE_CHARACTERS = 4.2, 1.5
 _TURN = 12  # tokens that templates add to a record
+_ALL, _SMALL = 5_000, 2**22  # records that are all looked at, and bytes of their files
+# characters to a token, at least, of vocabularies of 32,000 and more; tokens that templates add, at most
+_FEW_CHARACTERS, _FEW_WIDE, _MOST_ADDED, _MOST_OF_TEXT = 2.0, 0.5, 64, 8
+_MORE_THAN_TEXT = ("image", "video", "audio", "tool", "function")  # columns, and marks, of what becomes other tokens
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Looked:
     records: int | None  # None where that takes reading them
     tokens: float  # of a record on average
     spread: tuple[int, ...]  # of records that stand for all
+    # of the longest records, at most, in one sequence; () where not all were looked at, or texts do not tell
+    most: tuple[int, ...] = ()
 
 
 def look_into(files: Sequence[Path], entry: Entry, most: int | None) -> Looked | None:
@@ -49,16 +57,53 @@ def look_into(files: Sequence[Path], entry: Entry, most: int | None) -> Looked |
     counts = [_count(file, entry, sample[0]) for file in files]
     known = [count for count in counts if count is not None]
     total = max(sum(known), len(sample)) if len(known) == len(counts) else None
-    return Looked(total, sum(lengths) / len(lengths), spread_of(Counter(map(round, lengths))))
+    spread = spread_of(Counter(map(round, lengths)))
+    return Looked(total, sum(lengths) / len(lengths), spread, _most_of(files, entry))
+
+
+def _most_of(files: Sequence[Path], entry: Entry) -> tuple[int, ...]:
+    """Tokens that the longest records have at most, the longest first.
+
+    Raises: DataError where a file cannot be read.
+    """
+    if sum(file.stat().st_size for file in files) > _SMALL:
+        return ()
+    taken = itertools.chain.from_iterable(read_records(file, entry.sample_by, _ALL + 1) for file in files)
+    found = [most_tokens_in(record) for record in itertools.islice(taken, _ALL + 1)]
+    known = [most for most in found if most is not None]
+    return tuple(heapq.nlargest(256, known)) if len(known) == len(found) <= _ALL else ()
 
 
 def tokens_in(record: Any) -> float:
     """Tokens of the texts of a record."""
-    wide = plain = 0
+    wide, plain, _ = _characters(record)
+    return _TURN + plain / _CHARACTERS + wide / _WIDE_CHARACTERS
+
+
+def most_tokens_in(record: Any) -> int | None:
+    """Tokens that a sequence of a record has at most; None of one that has more than its texts."""
+    if _has_more(record):
+        return None
+    wide, plain, texts = _characters(record)
+    return math.ceil(_MOST_ADDED + _MOST_OF_TEXT * texts + plain / _FEW_CHARACTERS + wide / _FEW_WIDE)
+
+
+def _has_more(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        named = any(inner and part in str(key).lower() for key, inner in value.items() for part in _MORE_THAN_TEXT)
+        return named or any(map(_has_more, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_more, value))
+    return isinstance(value, str) and any(f"<{part}" in value for part in _MORE_THAN_TEXT)
+
+
+def _characters(record: Any) -> tuple[int, int, int]:
+    """Of the texts of a record: those of scripts without spaces, all others; and how many texts there are."""
+    wide = plain = texts = 0
     for text in _texts(record):
         of_text = 0 if text.isascii() else sum(ord(character) >= _WIDE for character in text)
-        wide, plain = wide + of_text, plain + len(text) - of_text
-    return _TURN + plain / _CHARACTERS + wide / _WIDE_CHARACTERS
+        wide, plain, texts = wide + of_text, plain + len(text) - of_text, texts + 1
+    return wide, plain, texts
 
 
 def _texts(value: Any) -> Iterator[str]:

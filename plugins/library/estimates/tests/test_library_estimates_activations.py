@@ -8,6 +8,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from tunesmith_library_estimates.activations import AT_FIRST, AT_LAST, activations, activations_at_most
 from tunesmith_library_estimates.architectures import decoder
+from tunesmith_library_estimates.cache import Answers
 from tunesmith_library_estimates.estimation import Estimate, Weight
 from tunesmith_library_estimates.loaded import has_known_layers, loaded
 from tunesmith_library_estimates.scores import Scores
@@ -294,4 +295,10 @@ def test_pairs_are_those_of_each_sequence():
     assert dataclasses.replace(known, padded=True).pairs == 3 * 6**2
     assert dataclasses.replace(known, scores=Scores(1, 1, across=True)).pairs == 12**2
     assert dataclasses.replace(made, merged=60, accumulated=4).pairs == 6 * 10**2
+    by_texts = dataclasses.replace(made, data=Extent(most=(20, 4, 2, 1)))  # no more than a sequence may have
+    assert by_texts.pairs == 10**2 + 4**2 + 2**2 and by_texts.tokens == 16
+    pairs = dataclasses.replace(by_texts, sequences=4, per_example=2, padded=True)  # two of each example
+    assert pairs.tokens == 4 * 10 and dataclasses.replace(pairs, data=Extent(most=(4, 2))).tokens == 4 * 4
+    assert dataclasses.replace(by_texts, answers=Answers(3, 4, 6, in_step=3)).tokens == 3 * 10  # answers are as long
+    assert dataclasses.replace(by_texts, sequences=300, data=Extent(most=(4,) * 256)).tokens == 300 * 10
     assert Estimate("fp32").pairs == 0

@@ -198,7 +198,7 @@ class Estimate:
     def tokens(self) -> int:
         """Tokens of a forward pass, at most: of the longest examples where they are known."""
         asked = self.sequences * self.length
-        longest = self.data.longest[: max(self.sequences // self.per_example, 1)]
+        longest = self._longest()
         if longest:
             found = len(longest) * longest[0] if self.padded else sum(longest)
             asked = min(asked, found) if asked else found
@@ -209,11 +209,17 @@ class Estimate:
         """Pairs of tokens that attention which is written out makes scores of, at most, in a forward pass."""
         if self.scores.across and not self.padded:
             return float(self.tokens**2)
-        longest = self.data.longest[: max(self.sequences // self.per_example, 1)]
+        longest = self._longest()
         each = [size / self.per_example for size in longest] or [float(self.length)]
         squares = len(each) * each[0] ** 2 if self.padded else sum(size**2 for size in each)
         together = len(each) * each[0] if self.padded else sum(each)
         return self.tokens * squares / together if together else 0.0
+
+    def _longest(self) -> tuple[int, ...]:
+        count = max(self.sequences // self.per_example, 1)
+        if self.answers.in_step:  # which are as long as they may be, however short their prompts
+            return self.data.longest[:count]
+        return self.data.longest_together(count, self.length, self.per_example)
 
     @property
     def flops(self) -> float:

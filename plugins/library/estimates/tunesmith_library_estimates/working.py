@@ -39,6 +39,8 @@ class Extent:
     # tokens of examples that stand for all: each for an equal share of them, the shortest first
     spread: tuple[int, ...] = ()
     learned: float = 1.0  # share of the tokens whose logits are computed: those that are learned
+    # where it was not encoded: tokens of a sequence of the longest examples, held out ones too, at most, by their texts
+    most: tuple[int, ...] = ()
     source: str = ""  # where that is known from: `encoded before`, `guessed by the first 200 records`
 
     def packed(self, length: int) -> Extent:
@@ -48,7 +50,17 @@ class Extent:
         share = self.tokens / length
         rows = None if self.examples is None else math.ceil(self.examples * share)
         held_out = math.ceil(self.held_out * share)
-        return replace(self, examples=rows, tokens=float(length), held_out=held_out, spread=())
+        return replace(self, examples=rows, tokens=float(length), held_out=held_out, spread=(), most=())
+
+    def longest_together(self, count: int, length: int, per_example: int = 1) -> tuple[int, ...]:
+        """Tokens of so many of the longest examples, in all their sequences, the longest first; () where nobody knows.
+
+        Args:
+            length: tokens of a sequence, at most; 0 where nobody knows.
+        """
+        if self.longest or count > len(self.most) == _SPREAD:
+            return self.longest[:count]
+        return tuple(per_example * min(most, length or most) for most in self.most[:count])
 
     @property
     def around_a_token(self) -> float | None:

@@ -44,7 +44,7 @@ def with_evaluation(estimate: Estimate, size: int, max_length: int) -> Estimate:
     size = min(size, estimate.data.held_out or size)
     if not estimate.pauses.evaluations or size <= estimate.sequences:
         return estimate
-    longest = estimate.data.longest[:size]
+    longest = estimate.data.longest_together(size, max_length, estimate.per_example)
     known = len(longest) * longest[0] if longest and estimate.padded else sum(longest)
     tokens = known or size * max_length
     return estimate.plus(OF_EVALUATION, Memory(of_evaluation(estimate, tokens), phases=("generate",), of="activations"))

@@ -73,7 +73,7 @@ function Summary({ figures }) {
   const rows = [
     ["time", time.total && `${duration(time.total)}${time.runs ? "" : ` (${t("train.factor")})`}`],
     ["steps", time.steps && t("train.stepsOf", { steps: integer(time.steps), seconds: short(time.step) })],
-    ["tokens", time.tokens && many(time.tokens)],
+    ["tokens", time.tokens && `${many(time.tokens)}${guessed(data) ? ` (${t("train.guessed")})` : ""}`],
     ["examples", data.examples && integer(data.examples)],
     ["parameters", parameters && t("train.trainedOf", { trained: many(trained), all: many(parameters) })],
     ["disk", sum(disk) && bytes(sum(disk))],
@@ -83,6 +83,9 @@ function Summary({ figures }) {
     html`<tr><th scope="row">${t(`train.${name}`)}</th><td class="number">${told}</td></tr>`;
   return html`<table><tbody>${rows.map(row)}</tbody></table>`;
 }
+
+/** Whether nothing encoded these data yet, so that their texts alone tell how long they are. */
+const guessed = (data) => Boolean(data.source?.startsWith("guessed"));
 
 function Changes({ changes, draft }) {
   const cost = (name) => maybe(`train.cost.${name}`) ?? name;
