@@ -67,7 +67,8 @@ def _add_results(routes: APIRouter, studio: Studio) -> None:
         offset: Annotated[int, Query(ge=0)] = 0,
         limit: Annotated[int, Query(ge=1, le=500)] = 20,
     ) -> dict[str, Any]:
-        """Records of a result's examples: `items`, `total`, and `metrics`, the numbers that they have."""
+        """Records of a result's examples: `items`, `total`, `metrics` (the numbers that they have) and `judged` (those
+        that are 0 or 1 in all of them, by which a record is right or wrong)."""
         from tunesmith_library_studio.evaluations import Filter
 
         asked = Filter(search, metric, outcome, sort, offset, limit)

@@ -150,7 +150,7 @@ def test_records_are_paged_filtered_and_sorted(workspace: Workspace, evaluations
         file.write("[]\n{half")
     folder = workspace.shown(place)
     page = evaluations.records(folder, Filter(offset=10, limit=5))
-    assert (page["total"], page["metrics"]) == (30, ["accuracy"])
+    assert (page["total"], page["metrics"], page["judged"]) == (30, ["accuracy"], ["accuracy"])
     assert [each["index"] for each in page["items"]] == [10, 11, 12, 13, 14]
     wrong = evaluations.records(folder, Filter(metric="accuracy", outcome="wrong", limit=100))
     assert [each["index"] for each in wrong["items"]] == list(range(0, 30, 2))
@@ -162,6 +162,15 @@ def test_records_are_paged_filtered_and_sorted(workspace: Workspace, evaluations
         evaluations.records(folder, Filter(), before=True)
     with pytest.raises(OutsideWorkspace):
         evaluations.records("../..", Filter())
+
+
+def test_a_loss_makes_no_record_right_or_wrong(workspace: Workspace, evaluations: Evaluations) -> None:
+    place = measured(workspace.runs / "a b", "perplexity")
+    text = "Die Flut kehrt zurück"
+    records = [{"dataset": "s", "index": 0, "loss": 1.0}, {"dataset": "s", "index": 1, "loss": 2.5, "text": text}]
+    (place / "samples.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    page = evaluations.records(workspace.shown(place), Filter(search="flut"))
+    assert (page["total"], page["metrics"], page["judged"]) == (1, ["loss"], [])
 
 
 def test_answers_are_read_from_files_of_answers_alone(workspace: Workspace, evaluations: Evaluations) -> None:

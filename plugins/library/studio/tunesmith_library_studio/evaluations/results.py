@@ -15,7 +15,7 @@ from tunesmith_library_studio.runs.logged import finite
 
 RESULTS, SAMPLES, BEFORE, PREDICTIONS = "results.json", "samples.jsonl", "samples-before.jsonl", "predictions.jsonl"
 _LARGEST_LINE = 1_000_000  # characters of a record that are read
-_SEARCHED = ("prompt", "answer", "prediction", "predictions", "thought", "dataset")
+_SEARCHED = ("prompt", "context", "text", "answer", "prediction", "predictions", "thought", "dataset")
 _NO_METRIC = ("index", "weight")  # numbers of a record that measure nothing
 
 
@@ -68,16 +68,19 @@ def result(place: Path) -> dict[str, Any]:
 def records(file: Path, asked: Filter) -> dict[str, Any]:
     """A page of a file of records.
 
-    Returns: `items`; `total` of those that match; `metrics`, the numbers that records have.
+    Returns: `items`; `total` of those that match; `metrics`, the numbers that records have; `judged`, those that are
+        0 or 1 in all of them.
     Raises: TunesmithError where there is no such file.
     """
     if not file.is_file():
         raise TunesmithError(f"{file.name}: there is no record of the examples.")
     words, shown, total = asked.search.lower().split(), [], 0
-    metrics: dict[str, None] = {}
+    metrics: dict[str, bool] = {}  # whether each is 0 or 1 so far
     ranked: list[tuple[float | None, int, int]] = []
     for number, (start, record) in enumerate(_lines(file)):
-        metrics |= dict.fromkeys(name for name, value in record.items() if _is_number(value) and name not in _NO_METRIC)
+        for name, value in record.items():
+            if _is_number(value) and name not in _NO_METRIC:
+                metrics[name] = metrics.get(name, True) and value in (0, 1)
         if not _matches(record, words, asked):
             continue
         total += 1
@@ -89,7 +92,12 @@ def records(file: Path, asked: Filter) -> dict[str, Any]:
         ranked.sort(key=lambda each: (each[0] is None, each[0] if asked.sort == "ascending" else -(each[0] or 0)))
         chosen = ranked[asked.offset : asked.offset + asked.limit]
         shown = [_at(file, start) for _, _, start in chosen]
-    return {"items": shown, "total": total, "metrics": list(metrics)}
+    return {
+        "items": shown,
+        "total": total,
+        "metrics": list(metrics),
+        "judged": [name for name in metrics if metrics[name]],
+    }
 
 
 def _matches(record: Mapping[str, Any], words: list[str], asked: Filter) -> bool:

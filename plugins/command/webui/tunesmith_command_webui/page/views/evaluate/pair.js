@@ -7,9 +7,12 @@ import { Table } from "../../components/table.js";
 import { attempt } from "../../components/toast.js";
 import { measured, text } from "./words.js";
 
-/** @param {{names: string[]}} properties names of runs, or folders, that hold results */
-export function PairTable({ names }) {
-  const [pair, setPair] = useState([names[0], names[1]]);
+/**
+ * @param {{names: string[], first?: string[], onPair?: (pair: string[]) => void}} properties
+ *   names of runs, or folders, that hold results; the two that are chosen first; what hears of other ones
+ */
+export function PairTable({ names, first = names.slice(0, 2), onPair }) {
+  const [pair, setPair] = useState(first);
   const [found, set] = useState(null);
   const [busy, setBusy] = useState(false);
   const compare = async () => {
@@ -20,14 +23,16 @@ export function PairTable({ names }) {
   };
   const choose = (index, name) => {
     set(null);
-    setPair(pair.map((other, at) => (at === index ? name : other)));
+    const next = pair.map((other, at) => (at === index ? name : other));
+    setPair(next);
+    onPair?.(next);
   };
   const side = (index) => html`<label>${t(index ? "evaluate.second" : "evaluate.first")}
     <select value=${pair[index]} onChange=${({ target }) => choose(index, target.value)}>
       ${names.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
     </select></label>`;
   return html`<section class="card">
-    <h3>${t("evaluate.pair")}</h3>
+    <h2>${t("evaluate.pair")}</h2>
     <p class="help">${t("evaluate.pair_help")}</p>
     <div class="row filters">${side(0)} ${side(1)}
       <button type="button" class="main" disabled=${busy || pair[0] === pair[1]} aria-busy=${String(busy)}

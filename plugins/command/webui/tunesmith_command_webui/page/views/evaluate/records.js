@@ -3,31 +3,32 @@ import { html, useEffect, useState } from "../../lib/html.js";
 import { get } from "../../lib/api.js";
 import { integer, number } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
+import { partLink } from "./links.js";
 import { text } from "./words.js";
 
 const PAGE = 20;
-const SHOWN = ["prompt", "answer", "prediction", "predictions", "thought"];
+const SHOWN = ["prompt", "context", "text", "answer", "prediction", "predictions", "thought"];
 
-/**
- * @param {{result: {folder: string, evaluator: string, of: string, before?: object}, onClose: () => void}} properties
- */
-export function Records({ result, onClose }) {
+/** @param {{result: {folder: string, evaluator: string, of: string, before?: object}}} properties */
+export function Records({ result }) {
   const [asked, setAsked] = useState({ search: "", metric: "", outcome: "", sort: "", before: "" });
   const set = (changed) => setAsked({ ...asked, ...changed });
   const first = firstMetric(result);
   const given = { ...asked, metric: asked.metric || (asked.outcome || asked.sort ? first : "") };
   return html`<section>
-    <div class="row"><h3 class="grow title">${result.evaluator} · ${result.of}</h3>
-      <button type="button" onClick=${onClose}>${t("evaluate.back")}</button></div>
+    <div class="row"><h2 class="grow title">${result.evaluator} · ${result.of}</h2>
+      <a class="button" href=${partLink("results")}>${t("evaluate.results")}</a></div>
     <${Pages} path="evaluations/records" question=${{ folder: result.folder, ...given }}>
-      ${(metrics) => html`<${Filters} ...${{ asked, set, metrics, first, result }} />`}
+      ${(found) => html`<${Filters} ...${{ asked, set, found, first, result }} />`}
     </${Pages}>
   </section>`;
 }
 
 const firstMetric = (result) => Object.keys(Object.values(result.metrics ?? {})[0] ?? {})[0] ?? "";
 
-function Filters({ asked, set, metrics, first, result }) {
+function Filters({ asked, set, found, first, result }) {
+  const { metrics, judged = [] } = found;
+  const metric = asked.metric || first;
   const given = ({ type, checked, value }) => (type === "checkbox" ? (checked ? "true" : "") : value);
   const field = (name) => ({ target }) => set({ [name]: given(target) });
   const choice = (name, values) => html`<label>${t(`evaluate.${name}`)}
@@ -39,10 +40,11 @@ function Filters({ asked, set, metrics, first, result }) {
     <label class="grow">${t("page.search")}
       <input type="search" value=${asked.search} onInput=${field("search")} /></label>
     <label>${t("evaluate.metric")}
-      <select value=${asked.metric || first} onChange=${field("metric")}>
+      <select value=${metric} onChange=${({ target }) => set({ metric: target.value, outcome: "" })}>
         ${metrics.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
       </select></label>
-    ${choice("outcome", ["right", "wrong"])} ${choice("sort", ["ascending", "descending"])}
+    ${judged.includes(metric) || asked.outcome ? choice("outcome", ["right", "wrong"]) : null}
+    ${choice("sort", ["ascending", "descending"])}
     ${result.before
       ? html`<label class="row"><input type="checkbox" checked=${asked.before} onChange=${field("before")} />
           ${t("evaluate.before_records")}</label>`
@@ -52,7 +54,7 @@ function Filters({ asked, set, metrics, first, result }) {
 
 /**
  * Pages of records that a path of the interface gives.
- * @param {{path: string, question: object, children: (metrics: string[]) => any}} properties
+ * @param {{path: string, question: object, children: (found: object) => any}} properties
  */
 export function Pages({ path, question, children }) {
   const [found, set] = useState({ items: null, total: 0, metrics: [] });
@@ -72,7 +74,7 @@ export function Pages({ path, question, children }) {
   const example = (record, index) => html`<${Example} key=${`${record.dataset} ${record.index ?? offset + index}`}
     record=${record} metrics=${found.metrics} />`;
   return html`<div>
-    ${children(found.metrics)}
+    ${children(found)}
     ${error ? html`<p role="alert" class="bad">${error.message}</p>` : null}
     ${!found.items && !error ? html`<p aria-busy="true">${t("page.loading")}</p>` : null}
     <p class="soft" aria-live="polite">${found.items ? t("evaluate.page", counted) : ""}</p>
@@ -92,7 +94,7 @@ function Example({ record, metrics }) {
     <dd><pre>${text(record[name])}</pre></dd></div>`;
   const parts = SHOWN.filter((name) => record[name] !== undefined && record[name] !== null);
   return html`<article class="card example">
-    <h4>${record.dataset} ${record.index === undefined ? "" : `#${record.index}`}</h4>
+    <h3>${record.dataset} ${record.index === undefined ? "" : `#${record.index}`}</h3>
     <dl class="facts">${metrics.filter((name) => name in record).map(measured)}</dl>
     <dl class="said">${parts.map(said)}</dl>
   </article>`;

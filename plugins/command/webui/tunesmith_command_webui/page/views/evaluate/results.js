@@ -5,6 +5,7 @@ import { useTopic } from "../../lib/events.js";
 import { integer, moment } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
 import { Table } from "../../components/table.js";
+import { partLink } from "./links.js";
 import { Records } from "./records.js";
 import { measured } from "./words.js";
 
@@ -12,7 +13,6 @@ import { measured } from "./words.js";
 export function Results({ of }) {
   const [items, set] = useState(null);
   const [error, setError] = useState(null);
-  const [open, setOpen] = useState(null);
   const question = of ? `?of=${encodeURIComponent(of)}` : "";
   const load = () => get(`evaluations${question}`).then((told) => set(told.items), setError);
   useEffect(() => void load(), [of]);
@@ -25,12 +25,22 @@ export function Results({ of }) {
     const there = of ? html`<a href=${`#evaluate/${encodeURIComponent(of)}`}>${t("views.evaluate")}</a>` : null;
     return html`<p class="soft">${t("evaluate.none")} ${there}</p>`;
   }
-  if (open) return html`<${Records} result=${open} onClose=${() => setOpen(null)} />`;
-  const result = (item) => html`<${Result} key=${item.folder} item=${item} onOpen=${() => setOpen(item)} />`;
-  return html`<div class="results">${items.map(result)}</div>`;
+  return html`<div class="results">${items.map((item) => html`<${Result} key=${item.folder} item=${item} />`)}</div>`;
 }
 
-function Result({ item, onOpen }) {
+/** The examples of one result. @param {{folder: string}} properties as GET /api/evaluations has it */
+export function Opened({ folder }) {
+  const [items, set] = useState(null);
+  const [error, setError] = useState(null);
+  useEffect(() => void get("evaluations?steps=true").then((told) => set(told.items), setError), []);
+  if (error) return html`<p role="alert" class="bad">${error.message}</p>`;
+  if (!items) return html`<p aria-busy="true">${t("page.loading")}</p>`;
+  const result = items.find((item) => item.folder === folder);
+  if (!result) return html`<p role="alert">${t("evaluate.gone", { folder })}</p>`;
+  return html`<${Records} result=${result} />`;
+}
+
+function Result({ item }) {
   const rows = Object.entries(item.metrics ?? {}).flatMap(([dataset, numbers]) => {
     const before = item.before?.metrics?.[dataset];
     return Object.entries(numbers).map(([metric, number]) => ({ dataset, metric, number, before: before?.[metric] }));
@@ -48,9 +58,9 @@ function Result({ item, onOpen }) {
   const at = item.step === null ? [] : [t("runs.at_step", { step: integer(item.step) })];
   const title = [item.evaluator, item.of, ...at].join(" · ");
   return html`<section class="card">
-    <div class="row"><h3 class="grow title">${title}</h3><span class="soft">${moment(item.modified)}</span>
-      <button type="button" onClick=${onOpen}>
-        ${t("evaluate.records")}<span class="unseen"> ${title}</span></button></div>
+    <div class="row"><h2 class="grow title">${title}</h2><span class="soft">${moment(item.modified)}</span>
+      <a class="button" href=${partLink("results", item.folder)}>
+        ${t("evaluate.records")}<span class="unseen"> ${title}</span></a></div>
     <${Table} caption=${title} columns=${columns} rows=${rows} rowKey=${(row) => `${row.dataset} ${row.metric}`} />
     <${Folded} title=${t("evaluate.settings")} what=${item.settings} />
     ${item.tables ? html`<${Folded} title=${t("evaluate.tables")} what=${item.tables} />` : null}
