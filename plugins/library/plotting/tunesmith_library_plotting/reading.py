@@ -18,13 +18,16 @@ from tunesmith import TunesmithError
 from tunesmith_library_plotting.panels import Curves, results, shown
 
 AXES = ("step", "tokens", "time", "epoch")
-"""What curves can be drawn over. Time is that of training in seconds, since the first logged step."""
+"""What curves can be drawn over. Time is that of training in seconds, since the first logged step, without pauses."""
 
 FILES = ("metrics.jsonl", "trainer_log.jsonl", "trainer_state.json")
 """Of a run's folder; the first that is there is read."""
 
 THEIRS = {"lr": "learning_rate", "current_steps": "step"}
 """LLaMA-Factory's names of what has another one here."""
+
+RESUMED = "resumed_at"
+"""In the first line after a resumption: when the run went on, in seconds since 1970, as `time` is."""
 
 TOKENS = ("num_input_tokens_seen", "total_tokens", "num_tokens")
 """The tokens until a step, as transformers, LLaMA-Factory and TRL name them."""
@@ -58,12 +61,14 @@ def read(run: Path) -> Recorded:
     file = run if run.is_file() else file_of(run)
     records = _history(file) if file.suffix == ".json" else _lines(file)
     curves, others, places = Curves(), Curves(), {axis: dict[int, float]() for axis in AXES[1:]}
+    paused = 0.0  # seconds
     for record in records:
         named = {THEIRS.get(name, name): value for name, value in record.items()}
         step = named.pop("step", None)
         if not isinstance(step, int):
             continue
-        _note_places(places, step, named)
+        paused += _pause(places["time"], paused, named.pop(RESUMED, None))
+        _note_places(places, step, named, paused)
         numbers = {name: float(value) for name, value in named.items() if _is_number(value)}
         own = shown(numbers)
         _add(curves, step, {**own, **results(numbers)})
@@ -121,14 +126,21 @@ def _history(file: Path) -> Iterator[dict[str, Any]]:
     return (record for record in history if isinstance(record, dict))
 
 
-def _note_places(places: Mapping[str, dict[int, float]], step: int, record: Mapping[str, Any]) -> None:
-    """Where a step is on each axis, as far as a record says it."""
+def _pause(times: Mapping[int, float], paused: float, resumed: Any) -> float:
+    """Seconds between what was logged last and a moment at which the run went on."""
+    if not times or not _is_number(resumed):
+        return 0.0
+    return max(0.0, float(resumed) - paused - max(times.values()))
+
+
+def _note_places(places: Mapping[str, dict[int, float]], step: int, record: Mapping[str, Any], paused: float) -> None:
+    """Where a step is on each axis, as far as a record says it; of time the seconds of pauses are taken out."""
     of_sets = [value for name, value in record.items() if name.startswith("tokens_of_") and _is_number(value)]
     total = next((record[name] for name in TOKENS if _is_number(record.get(name))), None)
     time = record.get("time", seconds(str(record.get("elapsed_time", ""))))
     for axis, value in (("epoch", record.get("epoch")), ("time", time), ("tokens", sum(of_sets) if of_sets else total)):
         if value is not None and _is_number(value):
-            places[axis][step] = float(value)
+            places[axis][step] = float(value) - (paused if axis == "time" else 0.0)
 
 
 def seconds(text: str) -> float | None:

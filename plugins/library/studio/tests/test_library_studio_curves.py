@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from tunesmith import TunesmithError
 from tunesmith_library_plotting.reading import read
 from tunesmith_library_studio.watching.columns import Columns
 from tunesmith_library_studio.watching.curves import Curves, View
+from tunesmith_library_studio.watching.progress import progress
 from tunesmith_library_studio.watching.recording import Recording
 from tunesmith_library_studio.watching.thinning import smoothed, thinned
 from tunesmith_library_studio.workspace import Workspace
@@ -88,6 +90,21 @@ def test_steps_that_were_made_again_count(tmp_path: Path) -> None:
     write(run, [{**record, "loss": 2.0} for record in first[3:5]], "trainer_log.jsonl", "a")
     assert values(recording.look()) == {1: 1, 2: 1, 3: 1, 4: 2, 5: 2} and recording.generation == 1
     assert values(recording.columns, "time")[5] == 5 and values(recording.columns, "learning_rate")[5] == 0.1
+
+
+def test_time_is_that_of_training(tmp_path: Path, curves: Curves) -> None:
+    """Two pauses are taken out of it, as `tunesmith plot` does; the table has the moments as they were."""
+    late = [step(number, time=1e9 + 5000.0 + 2.0 * number) for number in range(4, 7)]
+    late[0]["resumed_at"] = 1e9 + 5006.0
+    last = step(7, time=1e9 + 90_001.0, resumed_at=1e9 + 90_000.0)
+    run = write(tmp_path / "runs" / "run", [*(step(number) for number in range(1, 4)), *late, last])
+    found = curves.of("run", View(axis="time"))
+    assert found["curves"]["loss"]["x"] == [0, 2, 4, 6, 8, 10, 11]
+    assert [*read(run).places["time"].values()] == [0, 2, 4, 6, 8, 10, 11]
+    assert "resumed_at" not in {metric["name"] for metric in found["metrics"]} and "resumed_at" not in read(run).others
+    assert pd.read_csv(io.StringIO(curves.table("run", ["loss"])))["time"].iloc[-1] == 1e9 + 90_001.0
+    told = progress(curves.recording("run").columns, "training", now=1e9 + 90_001.0)
+    assert (told["seconds"], told["logged"]) == (11.0, 1e9 + 90_001.0)
 
 
 def test_a_file_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:

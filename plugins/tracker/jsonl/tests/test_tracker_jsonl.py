@@ -51,6 +51,19 @@ def test_resumed_run_drops_what_was_lost(tmp_path: Path) -> None:
     assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [(1, 1.0), (2, 1.0), (3, 0.5), (4, 0.5)]
 
 
+def test_the_first_line_of_a_resumed_run_says_when_it_went_on(tmp_path: Path) -> None:
+    """So that the time in which it was stopped can be told from the time in which it trained."""
+    first, resumed = Jsonl(), Jsonl()
+    first.on_event(RunStarted(tmp_path, 4, {}))
+    first.on_event(StepEnded(1, 4, 0.25, {"loss": 1.0}))
+    resumed.on_event(RunStarted(tmp_path, 4, {}, resumed_from=1))
+    for step in (2, 3):
+        resumed.on_event(StepEnded(step, 4, step / 4, {"loss": 1.0}))
+    one, two, three = lines(tmp_path)
+    assert one["time"] <= two["resumed_at"] <= two["time"]
+    assert "resumed_at" not in {**one, **three}
+
+
 def test_new_run_starts_an_empty_file(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
     Jsonl().on_event(RunStarted(tmp_path, 1, {}))

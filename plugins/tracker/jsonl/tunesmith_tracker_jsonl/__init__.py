@@ -23,6 +23,7 @@ class Jsonl:
     filename: Annotated[str, file_in_run] = "metrics.jsonl"  # in the run's folder
 
     _file: TextIO | None = None
+    _resumed: float | None = None  # when the run went on, in seconds since 1970, until a line has told it
 
     @property
     def traits(self) -> TrackerTraits:
@@ -35,6 +36,7 @@ class Jsonl:
                 self._close()
                 path = event.output_dir / self.filename
                 keep_until(path, event.resumed_from)
+                self._resumed = time.time() if event.resumed_from else None
                 self._file = path.open("a", encoding="utf-8")
             case StepEnded(metrics=metrics) if metrics:
                 place = {"step": event.step, "total_steps": event.total_steps, "epoch": event.epoch}
@@ -45,10 +47,15 @@ class Jsonl:
                 self._close()
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        """Write a line and pass it on to the operating system, so that a killed run loses none."""
+        """Write a line and pass it on to the operating system, so that a killed run loses none.
+
+        The first line after a resumption has `resumed_at`, so that who reads can take the pause out of the time.
+        """
         if self._file is not None:
             numbers = {name: _number(value) for name, value in record.items()}
-            self._file.write(json.dumps({**numbers, "time": round(time.time(), 3)}) + "\n")
+            resumed = {} if self._resumed is None else {"resumed_at": round(self._resumed, 3)}
+            self._file.write(json.dumps({**numbers, "time": round(time.time(), 3), **resumed}) + "\n")
+            self._resumed = None
             self._file.flush()
 
     def _close(self) -> None:

@@ -13,7 +13,7 @@ _PIECE = 1 << 22  # bytes that are read at a time
 _TAIL = 1 << 14  # bytes in which the last step is looked for
 _EVALUATION = b'"eval'  # in every line of an evaluation, whoever wrote it
 _THEIRS = {"lr": "learning_rate", "current_steps": "step"}  # LLaMA-Factory's names
-_PLACES = ("event", "step", "total_steps", "epoch", "time")
+_PLACES = ("event", "step", "total_steps", "epoch", "time", "resumed_at")
 
 
 @dataclass

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from tunesmith_library_plotting.reading import THEIRS, seconds
+from tunesmith_library_plotting.reading import RESUMED, THEIRS, seconds
 
 _PLACES = ("step", "current_steps")
-_NO_METRICS = frozenset({"event", "total_steps", "percentage", "remaining_time"})
+_NO_METRICS = frozenset({"event", "total_steps", "percentage", "remaining_time", RESUMED})
 _LARGEST = 2**32 - 1  # step that a column has room for
 
 
@@ -49,7 +49,10 @@ class Column:
 
 
 class Columns(dict[str, Column]):
-    """All metrics of a run by name, ours for those that others call otherwise."""
+    """All metrics of a run by name, ours for those that others call otherwise.
+
+    Of `time` the pauses are taken out between a stop of the run and the moment at which it went on.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,11 +60,16 @@ class Columns(dict[str, Column]):
         self.last_step = 0
         self.total_steps: int | None = None
         self.rewound = 0  # times that a run went on from an earlier step
+        self._pauses: list[tuple[int, float]] = []  # the first step behind one, and the seconds of all until then
 
     @property
     def bytes(self) -> int:
         """Of memory."""
         return sum(12 * len(column) for column in self.values())
+
+    def paused(self, step: int) -> float:
+        """Seconds of pauses before a step."""
+        return next((total for first, total in reversed(self._pauses) if first <= step), 0.0)
 
     def take(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Add records, in the order in which they were logged.
@@ -94,17 +102,29 @@ class Columns(dict[str, Column]):
             self._rewind(steps[0])
         total = columns.get("total_steps", (None,))[-1]
         self.total_steps = total if type(total) is int else self.total_steps
+        if RESUMED in columns:
+            self._pause(steps[0], columns[RESUMED][0])
+        paused = self.paused(steps[0])
         for name, values in columns.items():
             if name == "elapsed_time":
                 name, values = "time", tuple(seconds(str(value)) for value in values)
             if name in _NO_METRICS or (isinstance(values[0], str) and all(isinstance(each, str) for each in values)):
                 continue
+            if name == "time" and paused:
+                values = tuple(_number(value) - paused for value in values)
             self.setdefault(THEIRS.get(name, name), Column()).extend(steps, values)
         self.rows, self.last_step = self.rows + len(rows), steps[-1]
+
+    def _pause(self, step: int, resumed: Any) -> None:
+        """Note that a run went on at a moment, in seconds since 1970, and that this is its first step after it."""
+        times, before = self.get("time"), self.paused(step)
+        if times and isinstance(resumed, int | float):
+            self._pauses.append((step, before + max(0.0, resumed - before - times.values[-1])))
 
     def _rewind(self, step: int) -> None:
         """Forget a step and all behind it, for it was made again."""
         self.rewound += 1
+        self._pauses = [(first, total) for first, total in self._pauses if first < step]
         for column in self.values():
             column.cut(step)
 

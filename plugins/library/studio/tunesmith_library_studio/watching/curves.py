@@ -120,7 +120,8 @@ class Curves:
             names = [metric for metric in columns if not metrics or metric in metrics or metric in ("epoch", "time")]
             for metric in names:
                 for step, value in zip(columns[metric].steps, columns[metric].values, strict=True):
-                    cells.setdefault(step, {})[metric] = value
+                    when = value + columns.paused(step) if metric == "time" else value
+                    cells.setdefault(step, {})[metric] = when
         written = io.StringIO()
         writer = csv.DictWriter(written, ["step", *names], restval="", lineterminator="\n")
         writer.writeheader()

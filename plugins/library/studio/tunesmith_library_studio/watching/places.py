@@ -39,7 +39,8 @@ def axes_of(columns: Columns) -> list[str]:
 def places_of(columns: Columns, axis: str) -> Places | None:
     """The places of steps on an axis; None for that of steps, and where the run does not know them.
 
-    Time is in seconds since the first logged step. Tokens are those of all sets together where they are counted apart.
+    Time is in seconds since the first logged step, without the pauses in which the run was stopped. Tokens are those of
+    all sets together where they are counted apart.
     """
     if axis == "step":
         return None

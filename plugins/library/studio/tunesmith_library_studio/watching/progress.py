@@ -25,12 +25,12 @@ def progress(columns: Columns, phase: str, now: float | None = None) -> dict[str
 
     Returns: `phase`, `step`, `total_steps`, `share` (in [0, 1]), `epoch`, `pace` (seconds of a step, with evaluations
         and checkpoints in it), `seconds_left`, `logged` (when the last step was, in seconds since 1970), `seconds`
-        (since the first logged step), `numbers` (of the last logged step). What is not known is None.
+        (since the first logged step, without pauses), `numbers` (of the last logged step). What is not known is None.
     """
     total, step, tokens = columns.total_steps, columns.last_step, places_of(columns, "tokens")
     times = columns.get("time")
     pace = _pace(times) if times is not None else None
-    logged = times.values[-1] if times is not None and len(times) else None
+    logged = times.values[-1] + columns.paused(step) if times is not None and len(times) else None
     left = None
     if phase not in ("ended", "starting") and pace is not None and total:
         late = (time.time() if now is None else now) - logged if logged and logged > 1e9 else 0.0
