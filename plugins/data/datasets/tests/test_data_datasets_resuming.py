@@ -47,10 +47,10 @@ def next_texts(share, count):
 @pytest.mark.parametrize(
     ("weights", "buffer", "batch", "share"),
     [
-        (None, 1, 4, (0, 1)),
+        pytest.param(None, 1, 4, (0, 1), marks=pytest.mark.slow),
         (None, 9, 4, (1, 2)),
-        ((3.0, 1.0), 40, 1, (0, 1)),
-        ((3.0, 1.0), 16, 1000, (1, 2)),
+        pytest.param((3.0, 1.0), 40, 1, (0, 1), marks=pytest.mark.slow),
+        pytest.param((3.0, 1.0), 16, 1000, (1, 2), marks=pytest.mark.slow),
         ((0.1, 1.0), 9, 3, (2, 3)),
     ],
 )

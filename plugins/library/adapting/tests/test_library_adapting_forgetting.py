@@ -42,9 +42,9 @@ def whole_tensors() -> int:
 @pytest.mark.parametrize(
     ("packed", "adapted", "implementation", "checkpointing"),
     [
-        (True, False, "grouped_mm", False),
+        pytest.param(True, False, "grouped_mm", False, marks=pytest.mark.slow),
         (True, True, "grouped_mm", False),
-        (True, True, "eager", False),
+        pytest.param(True, True, "eager", False, marks=pytest.mark.slow),
         (False, True, "grouped_mm", False),
         (True, True, "grouped_mm", True),
     ],
