@@ -90,6 +90,11 @@ def test_rows_are_found_edited_and_checked(served: Any, page: Page, axe: Callabl
     page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="Discard what was written")).to_be_visible()
     page.keyboard.press("Escape")
+    changed_by_eve(page)
+    page.get_by_role("button", name="Keep the change").click()
+    page.get_by_role("button", name="Read the row again").click()
+    expect(page.get_by_text("17, says eve.")).to_be_visible()
+    expect(page.get_by_label("Text of message 2")).to_have_value("Seventeen.")
     page.get_by_role("button", name="Keep the change").click()
     expect(page.get_by_role("article")).to_have_count(0)
     page.get_by_role("search").get_by_role("searchbox").fill("ask 17")
@@ -108,6 +113,15 @@ def test_rows_are_found_edited_and_checked(served: Any, page: Page, axe: Callabl
     page.get_by_role("button", name="show 1").click(timeout=30_000)
     expect(page.get_by_role("article")).to_contain_text("Answer 1.")
     expect(page.get_by_role("article")).to_have_attribute("aria-label", "Row 31")
+
+
+def changed_by_eve(page: Page) -> None:
+    """Row 17 is changed by somebody else, while it stands open in a form."""
+    record = {"instruction": "Ask 17", "input": "", "output": "17, says eve."}
+    note = {"data": "chats.jsonl", "row": 17, "author": "eve", "action": "edit", "revision": 0, "value": record}
+    asked = """note => fetch("api/data/notes", {method: "POST", body: JSON.stringify(note),
+      headers: {"X-Tunesmith": "1", "Content-Type": "application/json"}}).then(({ status }) => status)"""
+    assert page.evaluate(asked, note) == 200
 
 
 def test_data_are_brought_in_and_named_and_prompts_are_kept(served: Any, page: Page, axe: Callable[..., None]) -> None:

@@ -14,6 +14,10 @@ const COLOURS = [
   ["#4d7c0f", "#a9d65c"],
   ["#6d28d9", "#b79cff"],
 ];
+/** Seconds between two marks of an axis of time, and pixels, for which "12:30 min" is long. */
+const MARKS = [1, 2, 5, 10, 20, 30, ...[1, 2, 5, 10, 20, 30, 60, 120, 360, 720].map((minutes) => 60 * minutes)];
+const LONG = [1, 2, 5, 10, 20, 50, 100].map((days) => 86400 * days);
+const WIDE = 90;
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
 
 /** The colour and the dashes of the nth curve. */
@@ -44,11 +48,12 @@ function isDark() {
  * @param {{title: string, x: string, log?: boolean, height?: number, range?: [number, number] | null,
  *          series: {label: string, x: number[], y: number[], look?: number, dim?: boolean, points?: boolean}[],
  *          onZoom?: (range: [number, number] | null) => void, formatX?: (value: number) => string,
- *          children?: any}} properties
+ *          untitled?: boolean, children?: any}} properties
  *   `look` numbers colour and dashes, the place in the list by default; `dim` draws a curve thin and pale, as a raw one
- *   behind its smoothed one; `points` marks each value, as of evaluations. `children` stand beside the title.
+ *   behind its smoothed one; `points` marks each value, as of evaluations. `children` stand beside the title,
+ *   which is not shown where `untitled`. `formatX` writes seconds.
  */
-export function Chart({ title, x, series, log = false, height = 220, range = null, onZoom, formatX, children }) {
+export function Chart({ title, x, series, log = false, height = 220, range = null, onZoom, formatX, untitled, children }) {
   const element = useRef();
   const plot = useRef(null);
   const dark = useDark();
@@ -70,7 +75,7 @@ export function Chart({ title, x, series, log = false, height = 220, range = nul
     .map(({ label, y }) => `${label}: ${number(y[y.length - 1])}`)
     .join(", ");
   return html`<figure class="chart">
-    <figcaption class="row"><span class="grow">${title}</span>${children}</figcaption>
+    <figcaption class=${untitled ? "unseen" : "row"}><span class="grow">${title}</span>${children}</figcaption>
     <div ref=${element} role="img" aria-label=${`${title}. ${last}`}></div>
   </figure>`;
 }
@@ -97,7 +102,9 @@ function options({ x, series, log, height, dark, shown, onZoom, formatX }, eleme
       y: { distr: log ? 3 : 1 },
     },
     axes: [
-      { ...axis, values: ticks(formatX ?? ((value) => number(value, 6))) },
+      formatX
+        ? { ...axis, values: ticks(formatX), incrs: [...MARKS, ...LONG], space: WIDE }
+        : { ...axis, values: ticks((value) => number(value, 6)) },
       { ...axis, size: 64, values: ticks((value) => number(value, 3)) },
     ],
     hooks: { setSelect: [(chart) => zoomed(chart, onZoom)] },

@@ -12,17 +12,18 @@ const MOST = 200; // rows of the table
 /** @param {import("./chart.js").Chart} properties and `onClose` */
 export function ChartDialog({ title, x, series, log, range, onZoom, formatX, onClose }) {
   const name = title.replaceAll(/[\s/]+/g, "-");
+  const place = formatX ? t("curves.in_seconds", { x }) : x; // where places are numbers, not "12:30 min"
   const svg = () => asSvg(title, x, series, log, formatX);
   const files = [
     ["PNG", async () => save(`${name}.png`, await asPng(svg()))],
     ["SVG", () => save(`${name}.svg`, svg(), "image/svg+xml")],
-    ["CSV", () => save(`${name}.csv`, asCsv(x, series), "text/csv")],
+    ["CSV", () => save(`${name}.csv`, asCsv(place, series), "text/csv")],
   ];
   return html`<${Dialog} title=${title} onClose=${onClose} wide>
-    <${Chart} title=${title} x=${x} series=${series} log=${log} range=${range}
+    <${Chart} untitled title=${title} x=${x} series=${series} log=${log} range=${range}
       height=${Math.max(260, innerHeight * 0.5)} onZoom=${onZoom} formatX=${formatX} />
     <div class="row controls">
-      <${Part} x=${x} range=${range} onZoom=${onZoom} series=${series} />
+      <${Part} x=${place} range=${range} onZoom=${onZoom} series=${series} />
       ${files.map(
         ([kind, make]) => html`<button type="button" key=${kind} onClick=${() => attempt(make)}>
           ${t("curves.save", { kind })}</button>`,

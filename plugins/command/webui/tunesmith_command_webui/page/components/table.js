@@ -10,6 +10,7 @@ import { t } from "../lib/i18n.js";
  * @property {boolean} [number]
  * @property {boolean} [fixed] it cannot be sorted by
  * @property {boolean} [head] it names the row
+ * @property {boolean} [wide] it is not shown on a phone
  */
 
 /**
@@ -36,7 +37,7 @@ export function Table({ caption, columns, rows, rowKey, sort, onSort, selected, 
   const cell = (column, row) =>
     column.head
       ? html`<th scope="row" key=${column.key}>${column.cell(row)}</th>`
-      : html`<td key=${column.key} class=${column.number ? "number" : null}>${column.cell(row)}</td>`;
+      : html`<td key=${column.key} class=${kind(column)}>${column.cell(row)}</td>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${caption}>
     <table class="rows">
       <caption class=${titled ? null : "unseen"}>${caption}</caption>
@@ -53,6 +54,11 @@ export function Table({ caption, columns, rows, rowKey, sort, onSort, selected, 
   </div>`;
 }
 
+/** The classes of a column's cells. */
+function kind({ number, wide }) {
+  return [number ? "number" : "", wide ? "wide-screen" : ""].filter(Boolean).join(" ") || null;
+}
+
 function AllBox({ rows, rowKey, selected, onSelect }) {
   const all = rows.length > 0 && rows.every((row) => selected.has(rowKey(row)));
   return html`<th scope="col" class="choose"><input type="checkbox" checked=${all} disabled=${!rows.length}
@@ -63,10 +69,10 @@ function Head({ column, sort, onSort }) {
   const { key, label } = column;
   const here = sort?.by === key;
   const order = here ? (sort.descending ? "descending" : "ascending") : null;
-  if (!onSort || column.fixed) return html`<th scope="col" class=${column.number ? "number" : null}>${label}</th>`;
+  if (!onSort || column.fixed) return html`<th scope="col" class=${kind(column)}>${label}</th>`;
   const mark = here ? (sort.descending ? " ↓" : " ↑") : "";
   const next = { by: key, descending: here ? !sort.descending : Boolean(column.number) };
-  return html`<th scope="col" aria-sort=${order} class=${column.number ? "number" : null}>
+  return html`<th scope="col" aria-sort=${order} class=${kind(column)}>
     <button type="button" class="plain head" onClick=${() => onSort(next)}>
       ${label}<span aria-hidden="true">${mark}</span>
     </button>

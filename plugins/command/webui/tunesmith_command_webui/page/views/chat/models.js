@@ -1,7 +1,7 @@
 // The models of a chat: chosen, loaded, let go; what they can and what they take.
-import { html, useState } from "../../lib/html.js";
+import { html, useEffect, useState } from "../../lib/html.js";
 import { post, remove, request } from "../../lib/api.js";
-import { bytes, integer } from "../../lib/format.js";
+import { bytes, duration, integer } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
 import { Dialog } from "../../components/dialog.js";
 import { Details, ModelPicker } from "../../components/model_picker.js";
@@ -122,7 +122,8 @@ function State({ loaded, load }) {
       ${state === "ready" ? html`<br /><${Facts} loaded=${loaded} />` : null}
     </p>
     ${state === "loading"
-      ? html`<progress aria-label=${t("chat.states.loading")}></progress><p class="help">${loaded.last_line}</p>`
+      ? html`<progress aria-label=${t("chat.states.loading")}></progress>
+          <p class="help"><${Since} moment=${loaded.created} /> ${loaded.last_line}</p>`
       : null}
     ${why ? html`<pre class=${state === "failed" ? "bad" : "soft"}>${why}</pre>` : null}
     <div class="row">
@@ -137,6 +138,16 @@ function State({ loaded, load }) {
       ? null
       : html`<${Dialog} title=${t("chat.log")} wide onClose=${() => setLog(null)}><pre>${log}</pre></${Dialog}>`}
   </div>`;
+}
+
+/** How long something goes on already; not told again each second by who reads the page aloud. */
+function Since({ moment }) {
+  const [now, set] = useState(Date.now());
+  useEffect(() => {
+    const ticks = setInterval(() => set(Date.now()), 1000);
+    return () => clearInterval(ticks);
+  }, []);
+  return html`<span aria-live="off">${duration(Math.max(0, now / 1000 - moment))}</span>`;
 }
 
 const logOf = async (id) => (await request("GET", `chats/models/${id}/log`)).text();

@@ -1,11 +1,13 @@
 // A row that is changed: its messages as a form, or its record as JSON.
 import { html, useState } from "../../lib/html.js";
-import { post } from "../../lib/api.js";
+import { get, post } from "../../lib/api.js";
 import { t } from "../../lib/i18n.js";
 import { Dialog } from "../../components/dialog.js";
-import { Failed } from "./words.js";
+import { attempt } from "../../components/toast.js";
+import { Failed, query } from "./words.js";
 
 const LISTS = ["messages", "prompt", "completion", "chosen", "rejected"];
+const CONFLICT = 409; // the status of a change to a row that somebody else changed
 const ROLES = ["system", "user", "assistant", "tool"];
 
 export function Edit({ data, row, author, onDone, onClose }) {
@@ -13,14 +15,20 @@ export function Edit({ data, row, author, onDone, onClose }) {
   const [json, setJson] = useState(JSON.stringify(row.record, null, 2));
   const [asJson, setAsJson] = useState(!row.content);
   const [error, setError] = useState(null);
+  const [now, setNow] = useState(null); // the row as somebody else left it meanwhile
+  const revision = (now ?? row).marks.revision;
+  const again = async () => {
+    const told = await attempt(() => get(`data/rows?${query({ data, only: row.row })}`));
+    if (told) (setNow(told.items[0]), setError(null));
+  };
   const save = async (event) => {
     event.preventDefault();
     try {
       const given = asJson ? { value: JSON.parse(json) } : { content };
-      await post("data/notes", { data, row: row.row, author, action: "edit", revision: row.marks.revision, ...given });
+      await post("data/notes", { data, row: row.row, author, action: "edit", revision, ...given });
       onDone();
     } catch (failed) {
-      setError(failed.message);
+      setError(failed);
     }
   };
   const changed = content !== row.content || (asJson && json !== JSON.stringify(row.record, null, 2));
@@ -33,12 +41,22 @@ export function Edit({ data, row, author, onDone, onClose }) {
             <textarea class="code wide" rows="18" value=${json}
               onInput=${(event) => setJson(event.target.value)}></textarea></label>`
         : html`<${Fields} content=${content} onChange=${setContent} />`}
-      <${Failed} error=${error} />
+      <${Failed} error=${error?.message} />
+      ${error?.status === CONFLICT
+        ? html`<p><button type="button" onClick=${again}>${t("data.edit.again")}</button></p>` : null}
+      ${now ? html`<${Meanwhile} row=${now} />` : null}
       <p class="help">${t("data.edit.help")}</p>
       <footer class="row"><button type="button" onClick=${onClose}>${t("page.cancel")}</button>
         <button class="main">${t("data.edit.save")}</button></footer>
     </form>
   </${Dialog}>`;
+}
+
+/** What a row has become since its form was opened; what was typed stays beside it. */
+function Meanwhile({ row }) {
+  return html`<section role="status"><h3>${t("data.edit.meanwhile", { author: row.marks.changed_by ?? "" })}</h3>
+    <pre class="code" tabindex="0">${JSON.stringify(row.record, null, 2)}</pre>
+    <p class="help">${t("data.edit.over")}</p></section>`;
 }
 
 function Fields({ content, onChange }) {

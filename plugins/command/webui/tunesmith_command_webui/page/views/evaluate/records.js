@@ -14,11 +14,10 @@ export function Records({ result }) {
   const [asked, setAsked] = useState({ search: "", metric: "", outcome: "", sort: "", before: "" });
   const set = (changed) => setAsked({ ...asked, ...changed });
   const first = firstMetric(result);
-  const given = { ...asked, metric: asked.metric || (asked.outcome || asked.sort ? first : "") };
   return html`<section>
     <div class="row"><h2 class="grow title">${result.evaluator} · ${result.of}</h2>
       <a class="button" href=${partLink("results")}>${t("evaluate.results")}</a></div>
-    <${Pages} path="evaluations/records" question=${{ folder: result.folder, ...given }}>
+    <${Pages} path="evaluations/records" question=${{ folder: result.folder, ...asked }}>
       ${(found) => html`<${Filters} ...${{ asked, set, found, first, result }} />`}
     </${Pages}>
   </section>`;
@@ -28,9 +27,9 @@ const firstMetric = (result) => Object.keys(Object.values(result.metrics ?? {})[
 
 function Filters({ asked, set, found, first, result }) {
   const { metrics, judged = [] } = found;
-  const metric = asked.metric || first;
+  const metric = asked.metric || (metrics.includes(first) ? first : metrics[0]); // not each number is of an example
   const given = ({ type, checked, value }) => (type === "checkbox" ? (checked ? "true" : "") : value);
-  const field = (name) => ({ target }) => set({ [name]: given(target) });
+  const field = (name) => ({ target }) => set({ metric, [name]: given(target) });
   const choice = (name, values) => html`<label>${t(`evaluate.${name}`)}
     <select value=${asked[name]} onChange=${field(name)}>
       <option value="">${t("evaluate.any")}</option>

@@ -9,7 +9,7 @@ import { Columns } from "./columns.js";
 import { Deleting } from "./deleting.js";
 import { compareLink, link } from "./links.js";
 import { Trash } from "./trash.js";
-import { COLUMNS, FIRST, value } from "./words.js";
+import { COLUMNS, FIRST, WIDE, value } from "./words.js";
 
 const PAGE = 100;
 const PAUSE = 1500; // ms between two looks while runs change
@@ -88,9 +88,10 @@ export function List() {
 
 function tableColumns(names) {
   const name = { key: "name", label: t("runs.fields.name"), head: true, cell: (row) => html`<${Name} row=${row} />` };
+  const unchanged = names.join() === FIRST.join(); // who chose columns sees them all
   const column = (key) => {
     const own = COLUMNS[key];
-    if (own) return { key, label: t(`runs.fields.${key}`), ...own };
+    if (own) return { key, label: t(`runs.fields.${key}`), wide: unchanged && WIDE.includes(key), ...own };
     return { key, label: key, cell: (row) => value(row.values?.[key]) };
   };
   return [name, ...names.map(column)];

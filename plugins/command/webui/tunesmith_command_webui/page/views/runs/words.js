@@ -76,6 +76,9 @@ export const FIRST = [
   ...["step", "loss", "best", "tags", "seconds", "started"],
 ];
 
+/** Those of them that give way on a phone, where state, loss and evaluation come first. */
+export const WIDE = ["stage", "model", "adapter", "data", "step", "tags", "seconds"];
+
 /** What the figures of a comparison are, as text. */
 export function figure(name, what) {
   if (what === null || what === undefined) return "–";

@@ -24,7 +24,8 @@ function kept() {
  * @returns `values`; `answer` of POST /api/compose, older while `busy` and where there was an `error`, after which one
  *   may `retry()`; `set(kind, value)`; `take(given)`, which reads
  *   a text, a command line, a file, or the values with overrides, and tells whether it could; `lost`, what was found
- *   then that the values do not have any more, and `forget()`; `undo()`, null where there is nothing;
+ *   then that the values do not have any more, and `forget()`; `confirm(item, many)` takes over a file that only a
+ *   run's record names; `undo()`, null where there is nothing;
  *   `typed`, texts that were edited and not read back, by field, and `type(field, text)`, null for none
  */
 export function useDraft() {
@@ -71,8 +72,13 @@ export function useDraft() {
     const found = await post("compose", given);
     if (found.values === null) return found;
     change(found.values);
-    setLost(given.values ? null : { problems: found.problems, notices: found.notices });
+    const { problems, notices, unconfirmed } = found;
+    setLost(given.values ? null : { problems, notices, unconfirmed });
     return found;
+  }, []);
+  const confirm = useCallback(({ kind, name, value }, many) => {
+    set(kind, many ? { ...now.current[kind], [name]: value } : value);
+    setLost((before) => before && confirmed(before, kind, name));
   }, []);
   const apply = useCallback((overrides) => take({ values: now.current, overrides }), []);
   const forget = useCallback(() => setLost(null), []);
@@ -90,7 +96,17 @@ export function useDraft() {
   const retry = () => setAgain((times) => times + 1);
   const clear = () => (setLost(null), change({}));
   const told = lost && beside(lost, answer, busy);
-  return { values, answer, busy, error, retry, set, take, apply, undo, clear, lost: told, forget, typed, type };
+  const acts = { retry, set, take, apply, confirm, undo, clear, forget, type };
+  return { values, answer, busy, error, lost: told, typed, ...acts };
+}
+
+/** What reading said, without what the user has confirmed since. */
+function confirmed({ problems, notices, unconfirmed }, kind, name) {
+  return {
+    notices,
+    problems: problems.filter(({ key }) => key !== `${kind}.name` && !key.startsWith(`${kind}.${name}`)),
+    unconfirmed: unconfirmed.filter((item) => item.kind !== kind || item.name !== name),
+  };
 }
 
 /** What reading said and the answer for the values does not say; null while that is not known, or is nothing. */
@@ -99,7 +115,8 @@ function beside(lost, answer, busy) {
   const known = new Set(answer.problems.map(({ key, message }) => `${key} ${message}`));
   const problems = lost.problems.filter(({ key, message }) => !known.has(`${key} ${message}`));
   const notices = lost.notices.filter((notice) => !answer.notices.includes(notice));
-  return problems.length + notices.length ? { problems, notices } : null;
+  const { unconfirmed } = lost;
+  return problems.length + notices.length + unconfirmed.length ? { problems, notices, unconfirmed } : null;
 }
 
 /** What every run needs, and the draft does not name yet: `model`, `data`. Nobody has done anything wrong by then. */

@@ -3,7 +3,7 @@ import { html, useMemo, useState } from "../../lib/html.js";
 import { t } from "../../lib/i18n.js";
 import { ModelPicker } from "../../components/model_picker.js";
 import { Field } from "../../components/field.js";
-import { kindOf, OptionField, Options, searchable, selectedOf, withOption } from "../../components/options.js";
+import { kindOf, OptionField, Options, searchable, selectedOf, withOption, withOwn } from "../../components/options.js";
 import { DataSets } from "./data.js";
 import { isMissing } from "./draft.js";
 
@@ -35,7 +35,8 @@ export function Form({ schema, draft, sought, onSearch }) {
 /** Options of everything that is selected in which the words occur, and the options of a run. */
 function Found({ schema, draft, sought, changed }) {
   const { values, answer } = draft;
-  const all = useMemo(() => searchable(schema, values), [schema, values]);
+  const own = answer?.own;
+  const all = useMemo(() => searchable(withOwn(schema, own), values), [schema, own, values]);
   const words = sought.trim().toLowerCase().split(/\s+/).filter(Boolean);
   const of = ({ kind, plugin }) => (kind.many ? values[kind.name]?.[plugin.name] : values[kind.name]);
   const given = (one) => of(one)?.[one.option.name] !== undefined;
@@ -67,8 +68,8 @@ function RunField({ option, draft }) {
 }
 
 function Kind({ name, draft, hidden }) {
-  const { problems, origins } = draft.answer ?? {};
-  return html`<${Options} kind=${name} value=${draft.values[name]} ...${{ problems, origins, hidden }}
+  const { problems, origins, own } = draft.answer ?? {};
+  return html`<${Options} kind=${name} value=${draft.values[name]} ...${{ problems, origins, own, hidden }}
     onChange=${(value) => draft.set(name, value)} />`;
 }
 

@@ -1,14 +1,16 @@
 // The plan beside the form: what is missing or wrong, whether it fits, and what mends it with one click.
-import { html } from "../../lib/html.js";
+import { html, useState } from "../../lib/html.js";
 import { bytes, integer } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
+import { Confirm } from "../../components/dialog.js";
+import { kindOf } from "../../components/options.js";
 import { attempt } from "../../components/toast.js";
 import { Sentence } from "../../components/words.js";
 import { isMissing, missing } from "./draft.js";
 
 const DEVICES = "rtx3090 rtx4090 rtx5090 l4 l40s a100-40gb a100-80gb h100 h200 h100x8 cpu".split(" ");
 
-export function Plan({ draft, plan, machine, onMachine, onSearch }) {
+export function Plan({ schema, draft, plan, machine, onMachine, onSearch }) {
   const { answer } = draft;
   const waits = draft.busy || plan.busy;
   return html`<section class="card plan" aria-labelledby="plan-title" aria-busy=${waits}>
@@ -18,7 +20,7 @@ export function Plan({ draft, plan, machine, onMachine, onSearch }) {
         <input list="devices" size="12" value=${machine} placeholder=${t("train.thisMachine")}
           onChange=${({ target }) => onMachine(target.value.trim())} /></label>
       <datalist id="devices">${DEVICES.map((name) => html`<option value=${name} />`)}</datalist></div>
-    ${draft.lost ? html`<${Lost} lost=${draft.lost} onClose=${draft.forget} />` : null}
+    ${draft.lost ? html`<${Lost} schema=${schema} draft=${draft} />` : null}
     <div class="told" aria-live="polite">
       <${State} draft=${draft} onSearch=${onSearch} />
       ${plan.error ? html`<p class="bad">${plan.error.message}</p>` : null}
@@ -37,14 +39,28 @@ function State({ draft, onSearch }) {
 }
 
 /** What was found as a text was read, and is in no option: keys that nobody knows, and what was made of others. */
-function Lost({ lost: { problems, notices }, onClose }) {
+function Lost({ schema, draft }) {
+  const { problems, notices, unconfirmed } = draft.lost;
+  const [asked, ask] = useState(null); // the file that is to be confirmed
+  const take = () => {
+    draft.confirm(asked, kindOf(schema, asked.kind).many);
+    ask(null);
+  };
   return html`<div class="lost" role="alert">
     <strong>${t(problems.length ? "train.notTaken" : "train.howRead")}</strong>
     <ul>
       ${problems.map(({ message, advice }) => html`<li>${message}${advice ? html`<pre>${advice}</pre>` : null}</li>`)}
       ${notices.map((notice) => html`<li><pre>${notice}</pre></li>`)}
     </ul>
-    <button type="button" onClick=${onClose}>${t("page.close")}</button>
+    ${unconfirmed.map(
+      (item) => html`<button type="button" key=${item.name} onClick=${() => ask(item)}>
+        ${t("train.useFile", { file: item.file })} …</button>${" "}`,
+    )}
+    <button type="button" onClick=${draft.forget}>${t("page.close")}</button>
+    ${asked
+      ? html`<${Confirm} title=${t("train.useFile", { file: asked.file })} text=${t("train.useFileAsk", asked)}
+          action=${t("train.useFile", { file: asked.file })} onYes=${take} onClose=${() => ask(null)} />`
+      : null}
   </div>`;
 }
 
