@@ -71,7 +71,10 @@ def router(studio: Studio) -> APIRouter:
         """Read and examine a draft; nothing is loaded, and nothing is kept.
 
         `{"values", "yaml", "command", "for", "problems": [{"key", "message", "advice", "severity", "line", "fixes":
-        [[override]]}], "origins": {key: line}, "notices", "comments"}`. `values` is null where the text cannot be read.
+        [[override]]}], "origins": {key: line}, "notices", "comments", "own", "unconfirmed"}`. `values` is null where
+        the text cannot be read. `own` are plugins in files that the draft names, as in GET /api/schema, with `kind` and
+        `file`. `unconfirmed`, each with `kind`, `name`, `file` and `value`, are those that only a run's record names:
+        they are not imported, and not among the values; they are when they stand in a draft's values.
         """
         return _newest(lambda: studio.configuring.answer(draft.given(studio), draft.client))
 

@@ -131,6 +131,35 @@ def test_a_text_is_read_back_with_its_lines(tmp_path: Path) -> None:
     assert "draft.yaml" not in json.dumps(found)
 
 
+@pytest.mark.parametrize("mode", ["b", "no mode"])
+def test_plugins_of_own_files_show_their_options(tmp_path: Path, mode: str) -> None:
+    """Also where one of them is wrong, which could not be mended in the form otherwise."""
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    found = draft(tmp_path, f"quantizer: {{name: ./mine.py:Mine, mode: {mode}}}\n")
+    (own,) = found["own"]
+    assert (own["kind"], own["name"], own["file"]) == ("quantizer", "./mine.py:Mine", "mine.py")
+    assert own["summary"] == "Rounds everything." and not found["unconfirmed"]
+    assert [option["name"] for option in own["options"]] == ["bits", "mode", "scale", "parts", "names"]
+
+
+def test_a_file_that_only_a_record_names_is_not_run_before_that_is_confirmed(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PLUGIN + "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n")
+    workspace, name, catalog = Workspace(Path("runs"), tmp_path), f"{tmp_path}/mine.py:Mine", Catalog.of({})
+    record = tmp_path / "runs" / "first" / "run.yaml"
+    record.parent.mkdir(parents=True)
+    record.write_text(yaml_of({"seed": 7, "quantizer": {"name": name, "bits": 3}, "reward": {name: {}}}))
+    found = answer(Draft(record), workspace, catalog)
+    again = answer(Draft(tmp_path / "draft.yaml", values=found["values"]), workspace, catalog)
+    assert found["values"] == {"seed": 7} and not found["own"] and not again["own"]
+    assert any("not run for that reason" in problem["message"] for problem in found["problems"])
+    assert not (tmp_path / "ran").exists()
+    asked, reward = found["unconfirmed"]
+    assert asked == {"kind": "quantizer", "name": name, "file": "mine.py", "value": {"name": name, "bits": 3}}
+    assert (reward["kind"], reward["value"]) == ("reward", {})
+    confirmed = answer(Draft(tmp_path / "draft.yaml", values={"quantizer": asked["value"]}), workspace, catalog)
+    assert [own["kind"] for own in confirmed["own"]] == ["quantizer"] and (tmp_path / "ran").exists()
+
+
 def test_a_text_that_is_no_yaml_is_told_with_its_line(tmp_path: Path) -> None:
     found = draft(tmp_path, "seed: 1\nadapter: [lora\n")
     (problem,) = found["problems"]

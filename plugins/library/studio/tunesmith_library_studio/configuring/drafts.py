@@ -23,6 +23,7 @@ from tunesmith_library_configuration.keys import Key
 from tunesmith_library_configuration.options import options, plain
 from tunesmith_library_configuration.reading import read_yaml
 
+from tunesmith_library_studio.configuring.own_files import own_plugins, unconfirmed, without
 from tunesmith_library_studio.configuring.places import hold_inside
 from tunesmith_library_studio.configuring.writing import command_of, says_something, yaml_of
 from tunesmith_library_studio.workspace import Workspace
@@ -71,16 +72,19 @@ def answer(draft: Draft, workspace: Workspace, catalog: Catalog) -> dict[str, An
 
     Returns: `values`, null where the text cannot be read; `yaml`; `command`; `problems`, each with `key`, `message`,
         `advice`, `severity`, `line` in the text, and `fixes`, lists of overrides that the advice names; `origins`, the
-        line of each value; `notices`; `comments`, whether the text has comments that its values have not.
+        line of each value; `notices`; `comments`, whether the text has comments that its values have not; `own`,
+        plugins in files that the draft names, with their options (`own_files.own_plugins`); `unconfirmed`, those that
+        only a run's record names: `values` is without them, and they are not run before the user takes them over.
     """
     try:
         made = composed(draft, workspace, catalog)
     except TunesmithError as error:
         return {**_unread(draft), "problems": [_unreadable(error, draft)]}
     as_given = draft.values is not None and not draft.overrides
-    values = dict(draft.values or {}) if as_given else _values(made, draft, catalog)
+    waiting = list(unconfirmed(made, workspace))
+    values = dict(draft.values or {}) if as_given else without(_values(made, draft, catalog), waiting)
     kept = draft.text is not None and not draft.overrides
-    _, problems, _ = examine(made, "train", catalog)
+    plan, problems, _ = examine(made, "train", catalog)
     return {
         "values": values,
         "yaml": draft.text if kept else yaml_of(values),
@@ -90,6 +94,8 @@ def answer(draft: Draft, workspace: Workspace, catalog: Catalog) -> dict[str, An
         "origins": {str(key): origin.line for key, origin in made.origins.items() if origin.source == str(draft.file)},
         "notices": [_own_words(notice, draft) for notice in made.notices],
         "comments": draft.text is not None and re.search(r"(^|\s)#", draft.text) is not None,
+        "own": own_plugins(plan, made, workspace, catalog),
+        "unconfirmed": [{**item, "value": _plain(item["value"])} for item in waiting],
     }
 
 
@@ -102,6 +108,8 @@ def _unread(draft: Draft) -> dict[str, Any]:
         "origins": {},
         "notices": [],
         "comments": False,
+        "own": [],
+        "unconfirmed": [],
     }
 
 
@@ -177,7 +185,10 @@ def _changed(kind: str, name: str, written: Any, catalog: Catalog) -> Any:
     if not isinstance(written, Mapping):
         return written
     try:
-        known = options(catalog.load(catalog.find(kind, name, asked=False)))
+        entry = catalog.find(kind, name, asked=False)
+        if entry.private:  # a file that a run's record names is not run for that reason
+            return dict(written)
+        known = options(catalog.load(entry))
     except TunesmithError:
         return dict(written)
     usual = {option.name: plain(option.default) for option in known if not option.required}

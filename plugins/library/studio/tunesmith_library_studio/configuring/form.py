@@ -29,7 +29,7 @@ def form(catalog: Catalog) -> dict[str, Any]:
     for entry in catalog.entries():
         entries.setdefault(entry.kind, []).append(entry)
     return {
-        "run": _options(RunOptions),
+        "run": options_of(RunOptions),
         "kinds": [_kind(kind, entries.get(kind.name, ()), catalog) for kind in CONFIGURED.values()],
     }
 
@@ -53,7 +53,7 @@ def _plugin(entry: Entry, ambiguous: bool, catalog: Catalog) -> dict[str, Any]:
     made = {"name": name, "distribution": entry.distribution, "version": entry.version}
     try:
         cls = catalog.load(entry)
-        told = {"summary": (inspect.getdoc(cls) or "").partition("\n")[0], "options": _options(cls)}
+        told = {"summary": (inspect.getdoc(cls) or "").partition("\n")[0], "options": options_of(cls)}
     except (PluginError, NameError, TypeError) as error:  # NameError, TypeError: annotations that mean nothing
         return {**made, "summary": "", "options": [], "broken": str(error)}
     except SystemExit:
@@ -63,7 +63,8 @@ def _plugin(entry: Entry, ambiguous: bool, catalog: Catalog) -> dict[str, Any]:
     return {**made, **told, **({"known_as": elsewhere} if elsewhere else {})}
 
 
-def _options(cls: type) -> list[dict[str, Any]]:
+def options_of(cls: type) -> list[dict[str, Any]]:
+    """Every option of a plugin, as a form needs it."""
     guarded = (*getattr(cls, "guarded", ()), *getattr(cls, "guarded_outside", ()))
     return [option_form(option, guarded) for option in options(cls)]
 

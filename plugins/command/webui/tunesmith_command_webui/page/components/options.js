@@ -30,6 +30,15 @@ export function useSchema() {
 }
 
 export const kindOf = (schema, name) => schema.kinds.find((kind) => kind.name === name);
+
+/** The form with plugins in files of the user's own beside the installed ones: `own` of POST /api/compose. */
+export function withOwn(schema, own) {
+  if (!own?.length) return schema;
+  const of = (kind) => own.filter((plugin) => plugin.kind === kind.name);
+  const plus = (kind) => ({ ...kind, plugins: [...kind.plugins, ...of(kind)] });
+  return { ...schema, kinds: schema.kinds.map(plus) };
+}
+
 export const pluginOf = (kind, name) => kind.plugins.find((plugin) => plugin.name === name);
 
 /** The names of what a value selects of a kind; the default where it says nothing. */
@@ -64,13 +73,14 @@ export function withOption(kind, value, plugin, name, item) {
  * @param {(value: any) => void} properties.onChange undefined where nothing is said
  * @param {object[]} [properties.problems] of POST /api/compose
  * @param {Record<string, number>} [properties.origins] of POST /api/compose: the line of each value
+ * @param {object[]} [properties.own] of POST /api/compose: plugins in files of the user's own
  * @param {string[]} [properties.hidden] options that something else on the page sets
  */
-export function Options({ kind: name, value, onChange, problems = [], origins = {}, hidden = [] }) {
+export function Options({ kind: name, value, onChange, problems = [], origins = {}, own, hidden = [] }) {
   const { schema, error } = useSchema();
   if (error) return html`<p role="alert" class="bad">${error.message}</p>`;
   if (!schema) return html`<p aria-busy="true">${t("page.loading")}</p>`;
-  const kind = kindOf(schema, name);
+  const kind = kindOf(withOwn(schema, own), name);
   const part = { schema, kind, value, onChange, problems, origins, hidden };
   return kind.many ? html`<${Many} ...${part} />` : html`<${One} ...${part} />`;
 }
@@ -95,6 +105,7 @@ function One({ schema, kind, value, onChange, problems, origins, hidden }) {
       ${name && !plugin ? html`<option value=${name}>${name}</option>` : null}
     </select>
     <p class="help" id=${`${id}-help`}><${Sentence} text=${summaryOf(kind, plugin)} /></p>
+    <${OwnFile} plugin=${plugin} />
     ${wrong.map((problem) => html`<p class="bad help">${problem.message}</p>`)}
     <${Broken} kind=${kind} />
     ${plugin ? form : null}
@@ -132,12 +143,17 @@ function Many({ schema, kind, value, onChange, problems, origins, hidden }) {
       return html`<details key=${name} class="nested">
         <summary><code>${name}</code>${" "}
           <span class="soft"><${Sentence} text=${summaryOf(kind, plugin)} /></span></summary>
+        <${OwnFile} plugin=${plugin} />
         <${PluginForm} ...${{ schema, kind, plugin, value, onChange, problems, origins, hidden }} />
         <button type="button" onClick=${() => drop(name)}>${t("field.remove")}</button>
       </details>`;
     })}
   </div>`;
 }
+
+/** That a plugin is in a file, which is run as soon as a draft names it. */
+const OwnFile = ({ plugin }) =>
+  plugin?.file ? html`<p class="help">${t("field.ownFile", { file: plugin.file })}</p>` : null;
 
 /** What is installed and cannot be imported, with the cause. */
 function Broken({ kind }) {
