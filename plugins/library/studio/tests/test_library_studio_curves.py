@@ -17,10 +17,11 @@ import pandas as pd
 import pytest
 from tunesmith import TunesmithError
 from tunesmith_library_plotting.reading import read
+from tunesmith_library_studio.watching import keeping, recording
 from tunesmith_library_studio.watching.columns import Columns
 from tunesmith_library_studio.watching.curves import Curves, View
 from tunesmith_library_studio.watching.progress import progress
-from tunesmith_library_studio.watching.recording import Recording
+from tunesmith_library_studio.watching.recording import Recording, _records
 from tunesmith_library_studio.watching.thinning import smoothed, thinned
 from tunesmith_library_studio.workspace import Workspace
 
@@ -105,6 +106,27 @@ def test_time_is_that_of_training(tmp_path: Path, curves: Curves) -> None:
     assert pd.read_csv(io.StringIO(curves.table("run", ["loss"])))["time"].iloc[-1] == 1e9 + 90_001.0
     told = progress(curves.recording("run").columns, "training", now=1e9 + 90_001.0)
     assert (told["seconds"], told["logged"]) == (11.0, 1e9 + 90_001.0)
+
+
+def test_a_long_file_is_read_by_one_server_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read is kept; another file in its place, or a damaged copy, is read anew."""
+    monkeypatch.setattr(keeping, "LONG", 1000)
+    parsed: list[int] = []
+    monkeypatch.setattr(recording, "_records", lambda lines: (parsed.append(len(lines)), _records(lines))[1])
+    run, place = write(tmp_path / "run", [step(number) for number in range(1, 60)]), tmp_path / "kept"
+    whole = Recording(run, place).look()
+    write(run, [step(60, resumed_at=1e9 + 7000.0, time=1e9 + 7001.0)], mode="a")
+    again = Recording(run, place).look()
+    assert parsed == [59, 1] and again.rows == 60 and again.paused(60) > 0
+    assert {step: value for step, value in values(again).items() if step < 60} == values(whole)
+    text = (run / "metrics.jsonl").read_text().replace('"loss": 1.0', '"loss": 3.0')
+    (tmp_path / "draft").write_text(text[:-2] + "9}\n")
+    os.replace(tmp_path / "draft", run / "metrics.jsonl")
+    assert values(Recording(run, place).look())[1] == 3.0
+    for kept in place.iterdir():
+        kept.write_bytes(kept.read_bytes()[:-9])
+    assert values(Recording(run, place).look())[1] == 3.0 and parsed == [59, 1, 60, 60]
+    assert Recording(run, tmp_path / "run" / "metrics.jsonl" / "none").look().rows == 60, "where nothing can be kept"
 
 
 def test_a_file_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:

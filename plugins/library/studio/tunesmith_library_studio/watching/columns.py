@@ -8,6 +8,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 from tunesmith_library_plotting.reading import RESUMED, THEIRS, seconds
@@ -54,13 +55,19 @@ class Columns(dict[str, Column]):
     Of `time` the pauses are taken out between a stop of the run and the moment at which it went on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, state: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
-        self.rows = 0  # records that were taken
-        self.last_step = 0
-        self.total_steps: int | None = None
-        self.rewound = 0  # times that a run went on from an earlier step
-        self._pauses: list[tuple[int, float]] = []  # the first step behind one, and the seconds of all until then
+        self.rows: int = state.get("rows", 0)  # records that were taken
+        self.last_step: int = state.get("last_step", 0)
+        self.total_steps: int | None = state.get("total_steps")
+        self.rewound: int = state.get("rewound", 0)  # times that a run went on from an earlier step
+        # the first step behind each pause, and the seconds of all until then
+        self._pauses: list[tuple[int, float]] = [(first, total) for first, total in state.get("pauses", ())]
+
+    def state(self) -> dict[str, Any]:
+        """All but the numbers, as JSON has it, to begin with again."""
+        names = ("rows", "last_step", "total_steps", "rewound")
+        return {**{name: getattr(self, name) for name in names}, "pauses": self._pauses}
 
     @property
     def bytes(self) -> int:

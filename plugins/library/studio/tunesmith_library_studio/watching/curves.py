@@ -74,7 +74,9 @@ class Curves:
         with self._lock:
             found = self._kept.pop(folder, None)
             if found is None or (found.file.suffix != ".jsonl" and found.file != metrics_file(folder)):
-                found = Recording(folder)  # a newer checkpoint, or a file that says more
+                found = Recording(
+                    folder, self._workspace.state / "curves"
+                )  # a newer checkpoint, or a file that says more
             self._kept[folder] = found
         found.look()
         self._let_go()

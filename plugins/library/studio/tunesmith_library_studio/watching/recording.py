@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from tunesmith import TunesmithError
 from tunesmith_library_plotting.reading import file_of
 
+from tunesmith_library_studio.watching import keeping
 from tunesmith_library_studio.watching.columns import Columns
 
 _AT_A_TIME = 1 << 20  # bytes that are parsed at a time
@@ -25,16 +26,21 @@ _PATIENCE = 20.0  # a file that is read as a whole is read again after so many t
 class Recording:
     """The numbers of one run's folder, or of a file of its own; `look` brings them up to date.
 
+    Args:
+        kept: folder in which what was read of long files is kept; None keeps nothing.
+
     Raises: TunesmithError when there is no file of metrics.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, kept: Path | None = None) -> None:
         self.file = run if run.is_file() else metrics_file(run)
         self.columns = Columns()
         self.generation = 0  # counts how often what was there was no longer so
         self._lock = threading.RLock()
         self._known: tuple[int, bytes] | None = None  # the file's number and its first bytes
         self._offset = 0
+        self._place = None if kept is None else keeping.place_of(kept, self.file)
+        self._kept = 0  # bytes of the file that are kept
         self._seen = (0, 0)  # size and time of change of a file that is read as a whole
         self._next = 0.0  # when it may be read again
 
@@ -62,6 +68,9 @@ class Recording:
             yield self.columns
 
     def _read_on(self) -> None:
+        if self._place and self._known is None and (found := keeping.kept(self._place, self.file)):
+            self.columns, self._offset, self._known = found.columns, found.offset, (found.number, found.head)
+            self._kept = self._offset
         with self.file.open("rb") as file:
             head = file.read(_HEAD)
             number = file.seek(0, 2) and self.file.stat().st_ino
@@ -73,6 +82,9 @@ class Recording:
             for lines in _whole_lines(file):
                 self.columns.take(_records(lines))
                 self._offset += sum(map(len, lines))
+        if self._place and self._offset - self._kept >= keeping.LONG:
+            keeping.keep(self._place, self.file, keeping.Read(self.columns, self._offset, *self._known))
+            self._kept = self._offset
 
     def _read_whole(self) -> None:
         told = self.file.stat()
@@ -87,7 +99,7 @@ class Recording:
     def _forget(self) -> None:
         if self.columns:
             self.generation += 1
-        self.columns, self._offset = Columns(), 0
+        self.columns, self._offset, self._kept = Columns(), 0, 0
 
 
 def metrics_file(run: Path) -> Path:
