@@ -14,6 +14,7 @@ from tunesmith_library_serving.listening import address, bound
 from tunesmith_library_studio import Studio, Workspace
 
 from .app import make_app
+from .ending import Ending
 from .options import Options
 from .security import PASSWORD_NAME, check_password
 
@@ -30,6 +31,7 @@ def serve(options: Options) -> None:
     os.environ.pop(PASSWORD_NAME, None)  # no run or model's server inherits it
     with bound(options.host, options.port) as listening:
         studio = Studio(Workspace(options.runs, options.root, options.allowed))
+        ending = Ending(studio.close)
         warming = threading.Timer(_FIRST_PAGE, studio.warm_up)
         warming.daemon = True
         try:
@@ -48,13 +50,19 @@ def serve(options: Options) -> None:
                 timeout_graceful_shutdown=1,
             )
             warming.start()
-            _Server(config).run([listening])
+            _Server(config, ending).run([listening])
         finally:
             warming.cancel()
-            studio.close()
+            ending.close()
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ending: Ending) -> None:
+        super().__init__(config)
+        self._ending = ending
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._captured_signals:
+            self._ending.within(self._captured_signals[0])
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut off at the end is no mistake
         await super().shutdown(sockets)
